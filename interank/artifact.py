@@ -1,0 +1,230 @@
+"""A stage's output folder: written beside its place, renamed when whole, verified when opened, traced to its inputs."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from interank.errors import ArtifactError
+
+FORMAT = 1
+Kind = Literal["judgments", "adapter", "evaluation"]
+Existing = Literal["refuse", "resume", "overwrite"]
+
+MANIFEST = "manifest.json"
+RECIPE = "recipe.json"
+_WORK = "work"
+# Seconds, money and what tells of them differ from one run to the next; what is listed with a digest does not.
+_UNREPRODUCIBLE = frozenset({"cost.json", "log.jsonl", "report.md"})
+
+
+@dataclass(frozen=True, slots=True)
+class Artifact:
+    """A finished stage output."""
+
+    path: Path
+    manifest: Mapping[str, Any]
+
+    @property
+    def kind(self) -> str:
+        """What the folder holds: judgments, adapter or evaluation."""
+        return str(self.manifest["kind"])
+
+    @property
+    def digest(self) -> str:
+        """The sha256 of the manifest, which holds the digests of everything else."""
+        return _sha256(self.path / MANIFEST)
+
+    def recipe(self) -> dict[str, Any]:
+        """The recipe it was made with, resolved."""
+        return dict(json.loads((self.path / RECIPE).read_text("utf-8")))
+
+    def lineage(self) -> list[dict[str, Any]]:
+        """This artifact's inputs and theirs, nearest first: name, kind, path, digest."""
+        found: list[dict[str, Any]] = []
+        for name, given in self.manifest["inputs"].items():
+            found.append({"name": name, **given})
+            path = (self.path / given["path"]).resolve()
+            if given["kind"] in ("judgments", "adapter") and (path / MANIFEST).is_file():
+                found += Artifact(path, _read_manifest(path)).lineage()
+        return found
+
+
+class Workplace:
+    """The hidden sibling folder in which a stage's output is made; becomes the output on `finish`."""
+
+    def __init__(self, out: Path, kind: Kind, recipe: Mapping[str, Any], inputs: Mapping[str, Any]) -> None:
+        self.out = out
+        self.kind = kind
+        self.folder = _partial(out)
+        self.recipe = dict(recipe)
+        self.inputs = dict(inputs)
+
+    @property
+    def work(self) -> Path:
+        """A folder for what is needed to resume and is gone when the output is whole."""
+        folder = self.folder / _WORK
+        folder.mkdir(exist_ok=True)
+        return folder
+
+    def write_json(self, name: str, content: Any) -> None:
+        """Write a JSON file of the output, keys in the order given."""
+        (self.folder / name).write_text(_pretty(content), "utf-8")
+
+    def finish(self, *, seed: int, counts: Mapping[str, int], notes: Mapping[str, Any] | None = None) -> Artifact:
+        """Write the manifest last, drop the work folder, and rename everything into place."""
+        from interank import __version__
+
+        shutil.rmtree(self.folder / _WORK, ignore_errors=True)
+        names = sorted(p.relative_to(self.folder).as_posix() for p in self.folder.rglob("*") if p.is_file())
+        manifest = {
+            "kind": self.kind,
+            "format": FORMAT,
+            "interank": __version__,
+            "seed": seed,
+            "inputs": self.inputs,
+            "counts": dict(counts),
+            **(notes or {}),
+            "files": {name: _sha256(self.folder / name) for name in names if name not in _UNREPRODUCIBLE},
+        }
+        self.write_json(MANIFEST, manifest)
+        if self.out.exists():
+            shutil.rmtree(self.out)
+        self.folder.replace(self.out)
+        return Artifact(self.out, manifest)
+
+
+def create(
+    out: Path,
+    kind: Kind,
+    *,
+    recipe: Mapping[str, Any],
+    inputs: Mapping[str, Any],
+    existing: Existing = "refuse",
+) -> Workplace | Artifact:
+    """Begin an output at `out`, or go on with it.
+
+    Args:
+        out: Where the finished folder will stand.
+        kind: What it will hold.
+        recipe: The resolved recipe; on resume it has to be the one the unfinished output began with.
+        inputs: Name to `describe_input` of every input.
+        existing: What to do about an output, finished or not, that is already there.
+
+    Returns:
+        A workplace; or, on resume, the finished artifact when there is nothing left to do.
+
+    Raises:
+        ArtifactError: There is an output and it may not be touched, or its recipe or inputs differ.
+    """
+    partial = _partial(out)
+    if existing == "overwrite":
+        # The finished output stays until the new one replaces it.
+        shutil.rmtree(partial, ignore_errors=True)
+    elif existing == "refuse":
+        for found, state in ((out, "exists"), (partial, "is an unfinished output")):
+            if found.exists():
+                raise ArtifactError(
+                    f"{found} {state}; --resume goes on with it, --overwrite replaces it, another --out leaves it alone"
+                )
+    elif out.exists():
+        finished = open_artifact(out, kind)
+        _check_same(out, finished.recipe(), finished.manifest["inputs"], recipe, inputs)
+        return finished
+    place = Workplace(out, kind, recipe, inputs)
+    if partial.exists() and (partial / _WORK / "inputs.json").is_file():
+        begun = json.loads((partial / RECIPE).read_text("utf-8"))
+        _check_same(partial, begun, json.loads((place.work / "inputs.json").read_text("utf-8")), recipe, inputs)
+    else:
+        shutil.rmtree(partial, ignore_errors=True)
+        partial.mkdir(parents=True)
+        place.write_json(RECIPE, recipe)
+        (place.work / "inputs.json").write_text(_pretty(inputs), "utf-8")
+    return place
+
+
+def open_artifact(path: Path, kind: Kind | None = None) -> Artifact:
+    """Open a finished artifact and check that its files are what its manifest says.
+
+    Raises:
+        ArtifactError: It is missing, unfinished, damaged, or of another kind.
+    """
+    manifest = _read_manifest(path)
+    if kind is not None and manifest["kind"] != kind:
+        raise ArtifactError(f"{path} holds {manifest['kind']}; {kind} is expected here")
+    for name, digest in manifest["files"].items():
+        file = path / name
+        if not file.is_file():
+            raise ArtifactError(f"{path}: the file {name} is missing; make the artifact anew or restore the file")
+        if _sha256(file) != digest:
+            raise ArtifactError(f"{path}: {name} was changed after it was made; make the artifact anew")
+    return Artifact(path, manifest)
+
+
+def describe_input(path: Path, out: Path) -> dict[str, Any]:
+    """How a manifest names an input: kind, path relative to the output, digest.
+
+    An artifact's digest is its manifest's; of any other file or folder it is taken over names and contents.
+    """
+    relative = Path(os.path.relpath(path.resolve(), out.resolve())).as_posix()
+    if (path / MANIFEST).is_file():
+        artifact = open_artifact(path)
+        return {"kind": artifact.kind, "path": relative, "digest": artifact.digest}
+    files = [path] if path.is_file() else sorted(p for p in path.rglob("*") if p.is_file())
+    total = hashlib.sha256()
+    for file in files:
+        total.update(f"{file.relative_to(path).as_posix()}\0{_sha256(file)}\n".encode())
+    return {"kind": "folder" if path.is_dir() else "file", "path": relative, "digest": total.hexdigest()}
+
+
+def _read_manifest(path: Path) -> dict[str, Any]:
+    if not path.exists():
+        unfinished = " (an unfinished one is beside it; finish it with --resume)" if _partial(path).exists() else ""
+        raise ArtifactError(f"{path} does not exist{unfinished}; give the --out folder of an earlier stage")
+    try:
+        manifest = json.loads((path / MANIFEST).read_text("utf-8"))
+    except (FileNotFoundError, NotADirectoryError):
+        raise ArtifactError(f"{path} has no {MANIFEST}: it is unfinished or not an interank artifact") from None
+    except ValueError as error:
+        raise ArtifactError(f"{path}: {MANIFEST} cannot be read ({error}); make the artifact anew") from None
+    if manifest.get("format") != FORMAT:
+        raise ArtifactError(
+            f"{path} has artifact format {manifest.get('format')!r}; this version of interank reads format {FORMAT}"
+        )
+    return dict(manifest)
+
+
+def _check_same(
+    path: Path, begun: Any, begun_inputs: Any, recipe: Mapping[str, Any], inputs: Mapping[str, Any]
+) -> None:
+    wanted, wanted_inputs = json.loads(_pretty(recipe)), json.loads(_pretty(inputs))
+    differing = sorted(key for key in {*begun, *wanted} if begun.get(key) != wanted.get(key))
+    differing += sorted(
+        f"the contents of {key}"
+        for key in {*begun_inputs, *wanted_inputs}
+        if begun_inputs.get(key, {}).get("digest") != wanted_inputs.get(key, {}).get("digest") and key not in differing
+    )
+    if differing:
+        raise ArtifactError(
+            f"{path} was begun with another recipe or input ({', '.join(differing)} differ); "
+            "give the same ones, --overwrite it, or choose another --out"
+        )
+
+
+def _partial(out: Path) -> Path:
+    return out.parent / f".{out.name}.partial"
+
+
+def _pretty(content: Any) -> str:
+    return json.dumps(content, indent=2, ensure_ascii=False) + "\n"
+
+
+def _sha256(file: Path) -> str:
+    with file.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()

@@ -1,0 +1,103 @@
+"""The prompt, the answer, the parser and the score of a relevance judgment: the only place that words them."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import re
+from collections.abc import Sequence
+from typing import Literal
+
+from interank.types import GRADES, Judgment, Relevance
+
+Order = Literal["grade_first", "reason_first"]
+
+LABEL_LEAD = "Relevance Label: "
+_GAP = "\n\n"
+
+_TASK = (
+    "Judge how much a document helps to answer a question. The relevance labels are:\n"
+    "0 - irrelevant: it does not help.\n"
+    "1 - partially relevant: it is about the matter but does not settle the question.\n"
+    "2 - relevant: it holds what is needed to answer the question.\n"
+)
+# The order stands after the document, so that one computed prefix and document can serve both orders.
+_ORDER = {
+    "grade_first": (
+        "Write `Relevance Label: ` and 0, 1 or 2, then a blank line, then one or two sentences of explanation."
+    ),
+    "reason_first": (
+        "Write one or two sentences of explanation, then a blank line, then `Relevance Label: ` and 0, 1 or 2."
+    ),
+}
+
+_LABEL_LINE = re.compile(r"Relevance Label: ([012])")
+_LABEL_MENTION = re.compile(r"relevance\s+label\s*:", re.IGNORECASE)
+
+
+def render(query: str, document: str, order: Order) -> list[dict[str, str]]:
+    """The chat messages that ask for a judgment: one user turn, query before document, order last."""
+    content = f"{_TASK}\nQuestion:\n{query}\n\nDocument:\n{document}\n\n{_ORDER[order]}"
+    return [{"role": "user", "content": content}]
+
+
+def answer(judgment: Judgment, order: Order) -> str:
+    """The text of an answer that `parse` reads back as `judgment`."""
+    label = f"{LABEL_LEAD}{int(judgment.relevance)}"
+    parts = (label, judgment.reasoning) if order == "grade_first" else (judgment.reasoning, label)
+    return _GAP.join(part for part in parts if part)
+
+
+def parse(text: str) -> Judgment | None:
+    """Read an answer of either order; None unless it holds exactly one label, as its first or last line.
+
+    A label that is out of range, doubled or stands in the middle of the text is no label: what the writer meant
+    is then a guess, and a guessed grade must not reach training or a ranking.
+    """
+    stripped = text.strip()
+    if len(_LABEL_MENTION.findall(stripped)) != 1:
+        return None
+    lines = stripped.splitlines()
+    for label, rest in ((lines[0], lines[1:]), (lines[-1], lines[:-1])):
+        match = _LABEL_LINE.fullmatch(label.strip())
+        if match:
+            return Judgment("\n".join(rest).strip(), Relevance(int(match.group(1))))
+    return None
+
+
+def score(logits: Sequence[float]) -> float:
+    """Rank by this: log((p1 + 2*p2) / (2*p0 + p1)) of the three grades' logits, in order 0, 1, 2.
+
+    With E the expected grade this is log(E / (2 - E)): it orders as E does but does not saturate, so that
+    (0, 10, 40) and (0, 10, 45), which share the expectation 2.0 in float32, stay apart.
+    """
+    irrelevant, partial, relevant = logits
+    helps = _logaddexp(partial, relevant + math.log(2))
+    fails = _logaddexp(irrelevant + math.log(2), partial)
+    return helps - fails
+
+
+def most_probable(logits: Sequence[float]) -> Relevance:
+    """The grade with the largest logit; of equal ones the lower grade."""
+    return max(GRADES, key=lambda grade: (logits[grade], -grade))
+
+
+def probabilities(logits: Sequence[float]) -> tuple[float, float, float]:
+    """The three grades' probabilities among themselves."""
+    ceiling = max(logits)
+    weights = [math.exp(logit - ceiling) for logit in logits]
+    total = sum(weights)
+    return weights[0] / total, weights[1] / total, weights[2] / total
+
+
+def prompt_hash() -> str:
+    """Identifies the wording of prompt and answer, 16 hexadecimal digits; artifacts record it."""
+    wording = "\0".join(
+        [_TASK, *_ORDER.values(), LABEL_LEAD, _GAP, str(render("{query}", "{document}", "grade_first"))]
+    )
+    return hashlib.sha256(wording.encode()).hexdigest()[:16]
+
+
+def _logaddexp(a: float, b: float) -> float:
+    ceiling = max(a, b)
+    return ceiling + math.log1p(math.exp(min(a, b) - ceiling))

@@ -1,0 +1,188 @@
+"""Readers and a writer of TREC's qrels and run files, plain or gzip."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import math
+import os
+import re
+import zlib
+from array import array
+from collections.abc import Iterator
+from pathlib import Path
+
+from interank.errors import InputError
+from interank.types import Qrel, Run, ScoredDoc
+
+GZIP_MAGIC = b"\x1f\x8b"  # RFC 1952, section 2.3.1
+
+QRELS_COLUMNS = "4 columns (query, iteration, document, relevance) or 3 (query, document, relevance)"
+RUN_COLUMNS = "6 columns (query, Q0, document, rank, score, tag)"
+
+_HEADER_STARTS = frozenset({"query-id", "query_id", "qid"})
+_INTEGER = re.compile(r"[+-]?[0-9]+")
+_UNWRITABLE = re.compile(r"[\t\r\n]|^$")
+
+
+def numbered_lines(path: Path) -> Iterator[tuple[int, str]]:
+    """Each line of a UTF-8 text file, without its end, after its number from 1.
+
+    Whether the file is gzip is told by its first bytes, not by its name. A byte order mark and CRLF are taken
+    off.
+
+    Raises:
+        InputError: The file cannot be opened, is not UTF-8, or its gzip stream is cut or damaged.
+    """
+    try:
+        with path.open("rb") as raw:
+            packed = raw.peek(len(GZIP_MAGIC)).startswith(GZIP_MAGIC)
+            stream = io.BufferedReader(gzip.GzipFile(fileobj=raw)) if packed else raw
+            with io.TextIOWrapper(stream, encoding="utf-8-sig") as text:
+                for number, line in enumerate(text, start=1):
+                    yield number, line.rstrip("\n")
+    except EOFError as error:
+        raise InputError(
+            f"{path}: the gzip stream is cut: the file ends before its end marker; fetch the whole file again"
+        ) from error
+    except (gzip.BadGzipFile, zlib.error) as error:
+        raise InputError(f"{path}: the gzip stream is damaged ({error}); fetch the file again") from error
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path}: found bytes that are not UTF-8 ({error}); save the file as UTF-8") from error
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror or error}); name a readable file") from error
+
+
+def read_qrels(path: Path) -> list[Qrel]:
+    """Read human judgments, in file order: TREC's four columns or BEIR's three under an optional header.
+
+    Columns are parted by tabs where the line has any, so that ids may hold blanks, otherwise by blanks. Lines
+    that start with `#` are comments, as in trec_eval.
+
+    Raises:
+        InputError: Wrong columns, a relevance that is no integer, a pair that stands twice, or no judgment.
+    """
+    qrels: dict[tuple[str, str], Qrel] = {}
+    for place, (where, columns) in enumerate(_rows(path)):
+        is_graded = _INTEGER.fullmatch(columns[-1].strip()) is not None
+        if place == 0 and not is_graded and columns[0].lower() in _HEADER_STARTS:
+            continue
+        if len(columns) not in (3, 4):
+            raise InputError(f"{where}: found {_counted(columns)}; expected {QRELS_COLUMNS}; mend the line")
+        if not is_graded:
+            raise InputError(f"{where}: found the relevance {columns[-1]!r}; expected an integer; mend the line")
+        qrel = Qrel(columns[0], columns[-2], int(columns[-1]))
+        _check_new(where, qrel.query_id, qrel.doc_id, known=(qrel.query_id, qrel.doc_id) in qrels)
+        qrels[qrel.query_id, qrel.doc_id] = qrel
+    if not qrels:
+        raise InputError(f"{path}: found no judgment; expected lines of {QRELS_COLUMNS}; name another file")
+    return list(qrels.values())
+
+
+def read_run(path: Path) -> Run:
+    """Read a ranking as trec_eval does: by float32 score, then by descending document id; ranks are ignored.
+
+    The columns are parted and comments skipped as in `read_qrels`; the run's tag is that of its first line.
+
+    Raises:
+        InputError: Wrong columns, a score that is no number, a document ranked twice, or no ranking.
+    """
+    rankings: dict[str, dict[str, float]] = {}
+    tag = ""
+    for where, columns in _rows(path):
+        if len(columns) != 6:
+            raise InputError(f"{where}: found {_counted(columns)}; expected {RUN_COLUMNS}; mend the line")
+        query_id, _, doc_id, _, score, line_tag = columns
+        ranking = rankings.setdefault(query_id, {})
+        _check_new(where, query_id, doc_id, known=doc_id in ranking)
+        ranking[doc_id] = _score(where, score)
+        tag = tag or line_tag
+    if not rankings:
+        raise InputError(f"{path}: found no ranking; expected lines of {RUN_COLUMNS}; name another file")
+    return Run({query_id: _as_trec_eval(query_id, ranking) for query_id, ranking in rankings.items()}, tag=tag)
+
+
+def write_run(run: Run, path: Path) -> None:
+    """Write a run, whole or not at all; as gzip when the name ends in `.gz`.
+
+    Columns are parted by blanks, or by tabs if an id holds a blank. Equal runs give equal bytes. A query
+    without documents leaves no line.
+
+    Raises:
+        InputError: An id cannot stand in a run file, or the file cannot be written.
+    """
+    names = {run.tag, *run, *(item.doc_id for item in run.scored_docs())}
+    for name in sorted(names):
+        if _UNWRITABLE.search(name):
+            raise InputError(
+                f"{path}: found the id or tag {name!r}; expected text without tab and line break, "
+                "because these part columns and lines; rename it"
+            )
+    for query_id in run:
+        if query_id.startswith("#"):
+            raise InputError(f"{path}: found the query id {query_id!r}; '#' starts a comment; rename the query")
+    separator = "\t" if any(" " in name for name in names) else " "
+    lines = [
+        separator.join((query_id, "Q0", item.doc_id, str(rank), repr(item.score), run.tag)) + "\n"
+        for query_id, ranking in run.items()
+        for rank, item in enumerate(ranking, start=1)
+    ]
+    _write_whole(path, "".join(lines).encode())
+
+
+def _rows(path: Path) -> Iterator[tuple[str, list[str]]]:
+    """Where each line with data stands, and its columns."""
+    for number, line in numbered_lines(path):
+        if line.strip() and not line.startswith("#"):
+            # Not str.split(): it also parts at no-break spaces, which ids may hold.
+            columns = line.split("\t") if "\t" in line else [part for part in line.split(" ") if part]
+            yield f"{path}:{number}", columns
+
+
+def _counted(columns: list[str]) -> str:
+    return f"{len(columns)} column{'' if len(columns) == 1 else 's'} ({' | '.join(columns)})"
+
+
+def _check_new(where: str, query_id: str, doc_id: str, *, known: bool) -> None:
+    if not (query_id and doc_id):
+        raise InputError(f"{where}: found an empty query or document id; expected both; mend the line")
+    if known:
+        raise InputError(
+            f"{where}: found query {query_id!r} with document {doc_id!r} a second time; "
+            "expected each pair once; remove one of the two"
+        )
+
+
+def _score(where: str, text: str) -> float:
+    try:
+        score = float(text)
+    except ValueError as error:
+        raise InputError(f"{where}: found the score {text!r}; expected a number; mend the line") from error
+    if not math.isfinite(score):
+        raise InputError(f"{where}: found the score {score}; expected a finite number; mend the line")
+    return score
+
+
+def _as_trec_eval(query_id: str, ranking: dict[str, float]) -> list[ScoredDoc]:
+    # trec_eval keeps scores as C floats: what differs in double precision only is a tie to it.
+    single = array("f", ranking.values())
+    ordered = sorted(zip(single, ranking, strict=True), reverse=True)
+    return [ScoredDoc(query_id, doc_id, score) for score, doc_id in ordered]
+
+
+def _write_whole(path: Path, data: bytes) -> None:
+    if path.name.endswith(".gz"):
+        packed = io.BytesIO()
+        # Neither name nor time in the header: equal content gives equal bytes.
+        with gzip.GzipFile(filename="", mode="wb", fileobj=packed, mtime=0) as stream:
+            stream.write(data)
+        data = packed.getvalue()
+    unfinished = path.with_name(f".{path.name}.{os.getpid()}.unfinished")
+    try:
+        unfinished.write_bytes(data)
+        unfinished.replace(path)
+    except OSError as error:
+        unfinished.unlink(missing_ok=True)
+        raise InputError(
+            f"{path}: cannot be written ({error.strerror or error}); name a file in a writable folder"
+        ) from error

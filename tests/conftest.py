@@ -1,0 +1,51 @@
+"""Fixtures that several test files share."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+
+@pytest.fixture(scope="session")
+def real_data() -> Path:
+    """The folder of real collections, which cannot be part of the project."""
+    folder = os.environ.get("INTERANK_REAL_DATA")
+    if not folder:
+        pytest.skip("INTERANK_REAL_DATA is not set: no folder of real collections to test on")
+    return Path(folder)
+
+
+@pytest.fixture(scope="session")
+def tiny_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A random two-layer Llama with its tokenizer."""
+    from tests.support.tiny import tiny_model
+
+    return tiny_model(tmp_path_factory.mktemp("models") / "tiny")
+
+
+@pytest.fixture(scope="session")
+def rule_base(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tiny base that reads the rule's texts; its training takes most of a minute."""
+    from tests.support.rule_model import rule_base as train
+
+    return train(tmp_path_factory.mktemp("models") / "rule")
+
+
+@pytest.fixture(scope="session")
+def tiny_adapter(tiny_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An adapter artifact on the random model, trained for two steps."""
+    from interank.recipe import DistillRecipe, LoraRecipe, PromptSettings
+    from interank.stages import distill
+    from tests.support import rule
+    from tests.support.artifacts import judgments_artifact
+
+    folder = tmp_path_factory.mktemp("artifacts")
+    recipe = DistillRecipe(
+        stage="distill",
+        judgments=judgments_artifact(folder / "judgments", rule.examples(1, queries=2)),
+        student=str(tiny_folder),
+        prompt=PromptSettings(max_length=300, max_query_tokens=64, max_document_tokens=64),
+        lora=LoraRecipe(rank=4, alpha=8),
+        trainer={"max_steps": 2, "gradient_checkpointing": False, "save_strategy": "no"},
+    )
+    return distill.run(recipe, folder / "adapter").path
