@@ -1,0 +1,127 @@
+"""Recipes are strict, and tell all their faults at once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from interank.errors import RecipeError
+from interank.recipe import DistillRecipe, RunRecipe, find_recipe, load_recipe, missing_inputs, recipe_files
+from interank.recipe.trainer_keys import OWNED, trainer_faults, trainer_fields
+
+MINIMAL = "stage: distill\nstudent: some/model\n"
+
+
+def recipe_of(folder: Path, text: str) -> str:
+    path = folder / "r.yaml"
+    path.write_text(text)
+    return str(path)
+
+
+def faults_of(folder: Path, text: str, *overrides: str) -> str:
+    with pytest.raises(RecipeError) as caught:
+        load_recipe(recipe_of(folder, text), overrides)
+    return str(caught.value)
+
+
+@pytest.mark.parametrize("name", [name for name, _ in recipe_files()])
+def test_every_recipe_that_comes_with_interank_resolves(name: str) -> None:
+    load_recipe(name)
+
+
+@pytest.mark.parametrize("path", [path for _, path in recipe_files()], ids=str)
+def test_every_recipe_begins_with_what_it_does_and_its_command_line(path: Path) -> None:
+    header = path.read_text().partition("\nstage:")[0].splitlines()
+    assert all(line.startswith("# ") for line in header)
+    assert any(line.startswith(("#   interank ", "#   make ")) for line in header)
+
+
+def test_the_command_line_wins_over_the_file_and_the_file_over_the_default(tmp_path: Path) -> None:
+    source = recipe_of(tmp_path, MINIMAL + "seed: 7\nlora: {rank: 8}\n")
+    recipe = load_recipe(source, ["lora.rank=4", "judgments=runs/j"])
+    assert isinstance(recipe, DistillRecipe)
+    assert (recipe.lora.rank, recipe.seed, recipe.lora.alpha) == (4, 7, 64)
+    assert recipe.judgments == Path("runs/j")
+
+
+def test_all_faults_are_told_with_file_key_and_nearest_key(tmp_path: Path) -> None:
+    told = faults_of(
+        tmp_path,
+        MINIMAL + "lora: {rnak: 8, rank: many, dropout: 1e-1}\nsede: 1\ntrainer: {learning_rat: 1.0}\n",
+        "prompt.order=both",
+        "nonsense",
+    )
+    assert len(told.splitlines()) == 7
+    assert all(line.startswith(str(tmp_path / "r.yaml")) for line in told.splitlines())
+    assert "lora.rnak: unknown key; did you mean 'rank'?" in told
+    assert "lora.rank: 'many' was found" in told
+    assert "YAML reads 1e-1 as text, write 0.1" in told
+    assert "sede: unknown key; did you mean 'seed'?" in told
+    assert "trainer.learning_rat: trl.SFTConfig has no such field; did you mean 'learning_rate'?" in told
+    assert "prompt.order: 'both' was found" in told
+    assert "overrides are written key=value" in told
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("stage: distil\n", "stage: 'distil' was found, one of generate, distill"),
+        ("- a\n", "a mapping of keys is expected, list was found"),
+        ("stage: [\n", "not readable as YAML"),
+        ("stage: distill\n", "student: missing"),
+        (MINIMAL + "trainer: {seed: 1}\n", "trainer.seed: not free, set the recipe's `seed`"),
+        (MINIMAL + "trainer: {learning_rate: fast}\n", "trainer.learning_rate: 'fast' was found, float is expected"),
+        (MINIMAL + "trainer: {max_steps: true}\n", "trainer.max_steps: True was found, int is expected"),
+        ("stage: rl\nrewards: []\n", "none has a weight other than 0"),
+        ("stage: rl\nrewards: [{use: a, wieght: 1}]\n", "rewards.0.wieght: unknown key; did you mean 'weight'?"),
+        (
+            "stage: rl\nrewards: [{use: a}]\ndocuments_per_query: 3\ntrainer: {num_generations: 4}\n",
+            "a batch of 32 completions .* does not hold whole queries of 4 .* = 12",
+        ),
+    ],
+)
+def test_a_fault_is_a_sentence(tmp_path: Path, text: str, message: str) -> None:
+    with pytest.raises(RecipeError, match=message):
+        load_recipe(recipe_of(tmp_path, text))
+
+
+def test_a_recipe_of_another_stage_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(RecipeError, match="this recipe is for `interank distill`, not for `interank rl`"):
+        load_recipe(recipe_of(tmp_path, MINIMAL), stage="rl")
+
+
+def test_a_pipelines_stages_are_reached_by_name() -> None:
+    recipe = load_recipe("recipes/demo.yaml", ["generate.dumps=a,b", "evaluate.depth=5"])
+    assert isinstance(recipe, RunRecipe)
+    assert recipe.stages.generate.dumps == (Path("a"), Path("b"))
+    assert recipe.stages.evaluate.depth == 5
+    with pytest.raises(RecipeError, match=r"stages\.rl\.documents_per_qury: unknown key"):
+        load_recipe("demo", ["rl.documents_per_qury=3"])
+    with pytest.raises(RecipeError, match="a pipeline hands these over itself"):
+        load_recipe("demo", ["rl.adapter=x"])
+
+
+def test_missing_inputs_are_named(tmp_path: Path) -> None:
+    assert missing_inputs(load_recipe(recipe_of(tmp_path, MINIMAL))) == ["judgments"]
+    assert missing_inputs(load_recipe("demo")) == []
+
+
+def test_unknown_recipes_are_told_with_the_nearest() -> None:
+    with pytest.raises(RecipeError, match="did you mean 'demo'"):
+        find_recipe("dmeo")
+
+
+@pytest.mark.parametrize("config", ["SFTConfig", "GRPOConfig"])
+def test_the_fields_read_from_source_are_trls(config: str) -> None:
+    import dataclasses
+
+    import trl
+
+    fields = {field.name for field in dataclasses.fields(getattr(trl, config)) if field.init}
+    assert set(trainer_fields(config)) >= fields
+    assert set(OWNED) <= set(trainer_fields("SFTConfig")) | set(trainer_fields("GRPOConfig"))
+
+
+def test_trainer_values_beyond_simple_types_are_left_to_trl() -> None:
+    assert trainer_faults("SFTConfig", {"lr_scheduler_kwargs": {"a": 1}, "learning_rate": 1}, "trainer") == []
