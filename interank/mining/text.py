@@ -1,0 +1,68 @@
+"""Turns the HTML of a post's body into the text that a model and an index read."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+from urllib.parse import urlsplit
+
+from bs4 import BeautifulSoup
+from markdownify import ATX, MarkdownConverter
+
+_TRAILING_BLANKS = re.compile(r"[ \t]+$", re.MULTILINE)
+# The editor's own words, of writers who gave none.
+_DEFAULT_IMAGE_TEXT = "enter image description here"
+
+
+def html_to_text(html: str, *, site: str = "") -> str:
+    """Text with Markdown's marks for code, lists, quotes and headings; `$...$` stays as it was written.
+
+    Links to elsewhere are followed by their address in parentheses. Links within `site` are not: their
+    addresses hold post ids, which are no part of what a post says.
+    """
+    # Within an element, as Beautiful Soup warns of markup that looks like a file name or an address.
+    soup = BeautifulSoup(f"<div>{html}</div>", "lxml")
+    try:
+        text: str = _Converter(site).convert_soup(soup)
+    except RecursionError:
+        # Elements nested hundreds deep are nobody's layout.
+        text = soup.get_text(" ")
+    return _TRAILING_BLANKS.sub("", text).strip()
+
+
+class _Converter(MarkdownConverter):
+    """Markdown less what serves looks only: no emphasis, no escapes, no image addresses."""
+
+    def __init__(self, site: str) -> None:
+        super().__init__(
+            heading_style=ATX,
+            bullets="-",
+            strip=["b", "em", "i", "strong"],
+            escape_asterisks=False,
+            escape_underscores=False,
+        )
+        self._site = site.lower()
+
+    def convert_a(self, el: Any, text: str, parent_tags: set[str]) -> str:
+        address = str(el.get("href") or "").strip()
+        if text.strip() in ("", address) or not _leads_elsewhere(address, self._site):
+            return text
+        return f"{text} ({address})"
+
+    def convert_img(self, el: Any, text: str, parent_tags: set[str]) -> str:
+        shown = " ".join(str(el.get("alt") or "").split())
+        return f"[image: {shown}]" if shown and shown != _DEFAULT_IMAGE_TEXT else "[image]"
+
+    def convert_sup(self, el: Any, text: str, parent_tags: set[str]) -> str:
+        return f"^{text}" if text.strip() else text
+
+    def convert_sub(self, el: Any, text: str, parent_tags: set[str]) -> str:
+        return f"_{text}" if text.strip() else text
+
+
+def _leads_elsewhere(address: str, site: str) -> bool:
+    try:
+        parts = urlsplit(address)
+        return parts.scheme in ("http", "https") and parts.hostname != site
+    except ValueError:
+        return False

@@ -1,0 +1,304 @@
+"""Questions get their answers, their neighbours' and wrong ones, the same each time."""
+
+from collections import Counter
+from collections.abc import Iterable
+from html import escape
+from itertools import groupby
+from pathlib import Path
+
+import pytest
+
+from interank.errors import InputError
+from interank.mining import Mined, mine
+from interank.recipe import MiningRecipe
+from interank.resources import resource_dir
+from interank.types import Pair, Source
+
+SHORT = MiningRecipe(min_document_words=1)
+
+
+def short(**changed: float) -> MiningRecipe:
+    """The settings for short texts with some changed."""
+    return SHORT.model_copy(update=changed)
+
+
+def question(post_id: int, words: str, more: str = "") -> str:
+    body = escape(f"<p>{words}</p>")
+    return (
+        f'<row Id="{post_id}" PostTypeId="1" CreationDate="2019-01-01T00:00:00" Title="About {post_id}" '
+        f'Score="1" Body="{body}" {more} />'
+    )
+
+
+def answer(post_id: int, parent: int, words: str, score: int = 1, more: str = "") -> str:
+    body = escape(f"<p>{words}</p>")
+    return (
+        f'<row Id="{post_id}" PostTypeId="2" ParentId="{parent}" CreationDate="2019-01-01T00:00:00" '
+        f'Score="{score}" Body="{body}" OwnerDisplayName="writer {post_id}" {more} />'
+    )
+
+
+def dump(folder: Path, *rows: str, links: Iterable[tuple[int, int, int]] = ()) -> Path:
+    folder.mkdir(parents=True)
+    (folder / "Posts.xml").write_text(f"<posts>{''.join(rows)}</posts>")
+    joined = "".join(f'<row PostId="{a}" RelatedPostId="{b}" LinkTypeId="{kind}" />' for a, b, kind in links)
+    (folder / "PostLinks.xml").write_text(f"<postlinks>{joined}</postlinks>")
+    return folder
+
+
+def made_dump(folder: Path, questions: int = 30) -> Path:
+    """Question n, id 10 n, has answers 10 n + 1 to 3 and shares a word with its neighbours."""
+    rows = []
+    for n in range(1, questions + 1):
+        rows.append(question(10 * n, f"topic{n} topic{n + 1} what is it", f'AcceptedAnswerId="{10 * n + 2}"'))
+        rows += [answer(10 * n + k, 10 * n, f"topic{n} word{n}{k} other{n}{k}", score=5 - k) for k in (1, 2, 3)]
+    return dump(folder, *rows)
+
+
+def origins_of(mined: Mined, query_id: str) -> list[tuple[str, str]]:
+    return [(pair.origin, pair.source.post_id) for pair in mined.pairs if pair.query.query_id == query_id]
+
+
+def test_a_pair_says_what_it_is_and_where_it_is_from(tmp_path: Path) -> None:
+    folder = dump(
+        tmp_path / "s.example.com",
+        question(1, "why is <em>tea</em> hot"),
+        answer(2, 1, "boiled"),
+        question(3, "x"),
+        answer(4, 3, "y"),
+    )
+    pair = mine([folder], SHORT, 1).pairs[0]
+    assert pair.query.query_id == "s.example.com/1"
+    assert pair.query.text == "About 1\nwhy is tea hot"
+    assert (pair.document.doc_id, pair.document.text) == ("s.example.com/2", "boiled")
+    assert pair.origin == "accepted_answer"
+    assert pair.source == Source("s.example.com", "2", "https://s.example.com/a/2", "writer 2", "CC BY-SA 4.0")
+
+
+def test_documents_are_accepted_other_linked_then_hard_and_random_negatives(tmp_path: Path) -> None:
+    made = made_dump(tmp_path / "s.example.com")
+    (made / "PostLinks.xml").write_text('<p><row PostId="90" RelatedPostId="50" LinkTypeId="1" /></p>')
+    mined = mine([made], short(documents_per_question=7), 1)
+    found = origins_of(mined, "s.example.com/50")
+    assert [origin for origin, _ in found] == [
+        "accepted_answer",
+        "answer",
+        "linked_answer",
+        "hard_negative",
+        "hard_negative",
+        "random_negative",
+        "random_negative",
+    ]
+    assert found[:3] == [("accepted_answer", "52"), ("answer", "51"), ("linked_answer", "92")]
+    assert {post_id[0] for _, post_id in found[3:5]} == {"6"}, "they share topic6 with the question"
+    assert len(set(found)) == 7
+
+
+@pytest.mark.parametrize(
+    ("wanted", "origins"),
+    [
+        (2, ["accepted_answer", "hard_negative"]),
+        (3, ["accepted_answer", "answer", "hard_negative"]),
+        (4, ["accepted_answer", "answer", "hard_negative", "random_negative"]),
+        (5, ["accepted_answer", "answer", "hard_negative", "hard_negative", "random_negative"]),
+    ],
+)
+def test_however_few_documents_one_is_a_negative(tmp_path: Path, wanted: int, origins: list[str]) -> None:
+    mined = mine([made_dump(tmp_path / "s.example.com")], short(documents_per_question=wanted), 1)
+    assert [origin for origin, _ in origins_of(mined, "s.example.com/50")] == origins
+
+
+def test_the_best_voted_answer_stands_in_for_an_accepted_one(tmp_path: Path) -> None:
+    rows = [
+        question(1, "tea"),
+        answer(2, 1, "a", 3),
+        answer(3, 1, "b", 9),
+        question(4, "x"),
+        answer(5, 4, "y"),
+    ]
+    mined = mine([dump(tmp_path / "s.example.com", *rows)], SHORT, 1)
+    assert origins_of(mined, "s.example.com/1")[:2] == [("accepted_answer", "3"), ("answer", "2")]
+
+
+@pytest.mark.parametrize(
+    ("kinds", "best"),
+    [([1, 1], "7"), ([3, 1], "5"), ([], "7")],
+    ids=["by votes", "duplicates first", "links in bodies"],
+)
+def test_linked_questions_give_their_best_answer_and_no_negative(tmp_path: Path, kinds: list[int], best: str) -> None:
+    in_body = '<a href="https://s.example.com/a/5/9">a</a> <a href="/questions/6/x">b</a>'
+    rows = [
+        question(1, "tea " + ("" if kinds else in_body)),
+        answer(2, 1, "tea is"),
+        question(4, "green tea"),
+        answer(5, 4, "tea green", 3),
+        question(6, "black tea"),
+        answer(7, 6, "tea black", 8),
+        answer(8, 6, "tea milk", 2),
+        question(9, "x"),
+        answer(10, 9, "stones"),
+    ]
+    links = [(related, 1, kind) for related, kind in zip((4, 6), kinds, strict=False)]
+    mined = mine(
+        [dump(tmp_path / "s.example.com", *rows, links=links)],
+        short(documents_per_question=9),
+        1,
+    )
+    assert origins_of(mined, "s.example.com/1") == [
+        ("accepted_answer", "2"),
+        ("linked_answer", best),
+        ("random_negative", "10"),
+    ]
+
+
+def test_a_repeated_answer_is_no_negative(tmp_path: Path) -> None:
+    words = " ".join(f"w{n}" for n in range(20))
+    rows = [
+        question(1, "w1 w2"),
+        answer(2, 1, words),
+        question(3, "w3"),
+        answer(4, 3, f"{words} more"),
+        question(5, "x"),
+        answer(6, 5, "w1 stones"),
+        answer(7, 5, "grass"),
+    ]
+    mined = mine([dump(tmp_path / "s.example.com", *rows)], short(documents_per_question=9), 1)
+    assert origins_of(mined, "s.example.com/1") == [
+        ("accepted_answer", "2"),
+        ("hard_negative", "6"),
+        ("random_negative", "7"),
+    ]
+
+
+def test_settings_leave_questions_and_answers_out(tmp_path: Path) -> None:
+    rows = [
+        question(1, "closed", 'ClosedDate="2020-01-01"'),
+        answer(2, 1, "one two three"),
+        question(3, "low").replace('Score="1"', 'Score="-1"'),
+        answer(4, 3, "four five six"),
+        question(5, "short answer"),
+        answer(6, 5, "brief"),
+        question(7, "fine"),
+        answer(8, 7, "seven eight nine"),
+        answer(9, 7, "ten eleven twelve"),
+        question(10, "unanswered"),
+        answer(11, 99, "an orphan says nothing"),
+    ]
+    folder = dump(tmp_path / "s.example.com", *rows)
+
+    def taken(settings: MiningRecipe) -> list[str]:
+        mined = mine([folder], settings.model_copy(update={"min_document_words": 3}), 1)
+        assert not {"6", "11"} & {pair.source.post_id for pair in mined.pairs}
+        return [query_id.rpartition("/")[2] for query_id, _ in groupby(p.query.query_id for p in mined.pairs)]
+
+    assert taken(MiningRecipe()) == ["7"]
+    assert taken(MiningRecipe(include_closed=True)) == ["1", "7"]
+    assert taken(MiningRecipe(min_question_score=-1)) == ["3", "7"]
+    assert taken(MiningRecipe(min_question_score=-1, include_closed=True, min_answers=2)) == ["7"]
+
+
+def test_counts_tell_what_was_met(tmp_path: Path) -> None:
+    rows = [
+        question(1, "tea"),
+        answer(2, 1, "hot"),
+        question(3, "x"),
+        answer(4, 3, "y"),
+        answer(4, 3, "again"),
+        answer(5, 99, "orphan"),
+        '<row Id="6" PostTypeId="2" />',
+        '<row Id="7" PostTypeId="5" />',
+        question(8, "unanswered"),
+    ]
+    mined = mine([dump(tmp_path / "s.example.com", *rows)], SHORT, 1)
+    assert mined.counts == {
+        "s.example.com": {
+            "questions": 3,
+            "answers": 3,
+            "other_posts": 1,
+            "duplicate_ids": 1,
+            "orphan_answers": 1,
+            "skipped_rows": 1,
+            "chosen_questions": 2,
+            "pairs": 4,
+        }
+    }
+
+
+def split_of(pairs: Iterable[Pair]) -> dict[str, str]:
+    splits: dict[str, str] = {}
+    for pair in pairs:
+        assert splits.setdefault(pair.query.query_id, pair.split) == pair.split
+    return splits
+
+
+def test_pairs_are_in_order_and_the_same_each_time_but_not_for_each_seed(tmp_path: Path) -> None:
+    made_dump(tmp_path / "b.example.com")
+    made_dump(tmp_path / "a.example.com")
+    settings = short(questions=20)
+    mined = mine([tmp_path], settings, 1)
+    assert mined == mine([tmp_path / "b.example.com", tmp_path / "a.example.com"], settings, 1)
+    assert mined.pairs != mine([tmp_path], settings, 2).pairs
+    keys = [(pair.source.site, int(pair.query.query_id.rpartition("/")[2])) for pair in mined.pairs]
+    assert keys == sorted(keys)
+    assert len(set(keys)) == 20
+    assert {site for site, _ in keys} == {"a.example.com", "b.example.com"}
+
+
+def test_a_site_does_not_depend_on_the_others(tmp_path: Path) -> None:
+    alone = made_dump(tmp_path / "b.example.com")
+    made_dump(tmp_path / "a.example.com")
+    together = mine([tmp_path], SHORT, 1)
+    by_itself = mine([alone], SHORT, 1)
+    assert [pair for pair in together.pairs if pair.source.site == "b.example.com"] == by_itself.pairs
+    assert together.counts["b.example.com"] == by_itself.counts["b.example.com"]
+
+
+def test_a_smaller_sample_is_part_of_a_larger_one(tmp_path: Path) -> None:
+    folder = made_dump(tmp_path / "s.example.com")
+    small, large = (
+        {(pair.query.query_id, pair.document.doc_id) for pair in mine([folder], settings, 1).pairs}
+        for settings in (short(questions=5), short(questions=15))
+    )
+    assert small < large
+
+
+@pytest.mark.parametrize(("share", "kept"), [(0.0, 0), (0.1, 3), (0.5, 15), (0.001, 1)])
+def test_whole_questions_are_kept_for_validation(tmp_path: Path, share: float, kept: int) -> None:
+    mined = mine([made_dump(tmp_path / "s.example.com")], short(validation_share=share), 1)
+    splits = Counter(split_of(mined.pairs).values())
+    assert splits == Counter(train=30 - kept, validation=kept)
+
+
+def test_nothing_to_take_is_an_error(tmp_path: Path) -> None:
+    lonely = dump(tmp_path / "a.example.com", question(1, "tea"), answer(2, 1, "hot"))
+    with pytest.raises(InputError, match="no question to take among the 1 of 1 sites"):
+        mine([lonely], SHORT, 1)
+    with pytest.raises(InputError, match="min_question_score"):
+        mine([made_dump(tmp_path / "b.example.com")], short(min_question_score=99), 1)
+
+
+def test_the_sample_dump_is_mined() -> None:
+    mined = mine([resource_dir("data") / "stackexchange"], MiningRecipe(), 42)
+    counts = mined.counts["sample.example.com"]
+    assert (counts["questions"], counts["answers"], counts["skipped_rows"]) == (83, 174, 0)
+    assert {pair.origin for pair in mined.pairs} == {
+        "accepted_answer",
+        "answer",
+        "linked_answer",
+        "hard_negative",
+        "random_negative",
+    }
+
+
+@pytest.mark.real_data
+def test_real_dumps_give_each_question_five_documents(real_data: Path) -> None:
+    folders = [real_data / "stackexchange" / f"{site}.stackexchange.com" for site in ("coffee", "sustainability")]
+    settings = MiningRecipe(questions=60)
+    mined = mine(folders, settings, 42)
+    assert mined == mine(folders, settings, 42)
+    sizes = Counter(pair.query.query_id for pair in mined.pairs)
+    assert len(sizes) == 60
+    assert set(sizes.values()) == {5}
+    assert all(pair.query.text.strip() and len(pair.document.text.split()) >= 10 for pair in mined.pairs)
+    negatives = [pair for pair in mined.pairs if pair.origin.endswith("negative")]
+    assert {pair.query.query_id for pair in negatives} == set(sizes)
