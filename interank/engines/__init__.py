@@ -1,0 +1,1 @@
+"""What runs a language model, for teacher, student, policy and reranker alike."""

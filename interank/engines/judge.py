@@ -1,0 +1,83 @@
+"""Ask an engine for judgments in either order, with the grade read from the logits at its forced position."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from interank import judging
+from interank.engines.prompts import Prompt, PromptEncoder
+from interank.engines.protocol import Completion, Engine, LabelLogits, Sampling
+from interank.types import Judgment, Relevance
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What a model says of one pair: the labels' logits, and its explanation as far as it got."""
+
+    labels: LabelLogits
+    reasoning: str
+    finished: bool
+
+    @property
+    def judgment(self) -> Judgment:
+        """The most probable grade with the explanation."""
+        return Judgment(self.reasoning, judging.most_probable(self.labels.logits))
+
+
+def grade(engine: Engine, encoder: PromptEncoder, prompts: Sequence[Prompt]) -> list[LabelLogits]:
+    """Read the grade's logits at once, before any explanation (grade-first prompts)."""
+    return engine.label_logits([prompt.then(encoder.label_lead) for prompt in prompts], encoder.label_ids)
+
+
+def explain(
+    engine: Engine,
+    encoder: PromptEncoder,
+    prompts: Sequence[Prompt],
+    grades: Sequence[Relevance],
+    sampling: Sampling,
+    *,
+    opening: str = "",
+) -> list[Completion]:
+    """Let the model explain given grades (grade-first prompts); `opening` are words put into its mouth."""
+    given = [
+        prompt.then((*encoder.label_lead, encoder.label_ids[relevance], *encoder.gap, *encoder.plain(opening)))
+        for prompt, relevance in zip(prompts, grades, strict=True)
+    ]
+    return engine.generate(given, sampling, end=encoder.end)
+
+
+def reason(engine: Engine, encoder: PromptEncoder, prompts: Sequence[Prompt], sampling: Sampling) -> list[Verdict]:
+    """Let the model explain first, then read the grade at its forced position (reason-first prompts).
+
+    Whatever the model wrote from its own label on is dropped: the grade is read, not parsed.
+    """
+    completions = engine.generate(prompts, sampling, end=encoder.end)
+    ids = [before_label(encoder, completion) for completion in completions]
+    forced = [
+        prompt.then((*own, *(encoder.gap if own else ()), *encoder.label_lead))
+        for prompt, own in zip(prompts, ids, strict=True)
+    ]
+    labels = engine.label_logits(forced, encoder.label_ids)
+    return [
+        Verdict(logits, encoder.text(own).strip(), completion.finished)
+        for logits, own, completion in zip(labels, ids, completions, strict=True)
+    ]
+
+
+def whole_sentences(text: str) -> str:
+    """The text up to the end of its last whole sentence; empty if there is none."""
+    ends = [position for mark in ".!?" for position in (text.rfind(f"{mark} "), text.rfind(f"{mark}\n"))]
+    if text.endswith((".", "!", "?")):
+        return text
+    last = max(ends)
+    return text[: last + 1] if last >= 0 else ""
+
+
+def before_label(encoder: PromptEncoder, completion: Completion) -> tuple[int, ...]:
+    """The completion's ids before its first label mention."""
+    text = encoder.text(completion.ids)
+    cut = text.find(judging.LABEL_LEAD.strip())
+    if cut < 0:
+        return completion.ids
+    return encoder.plain(text[:cut].rstrip())

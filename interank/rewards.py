@@ -1,0 +1,95 @@
+"""A reward as a recipe names it: found in the rewards folder or by path, loaded on its first call, picklable."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import inspect
+import math
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from interank.errors import InputError
+from interank.recipe import RewardRecipe
+from interank.resources import resource_dir
+
+
+def reward_file(use: str) -> Path:
+    """The Python file that a recipe's `use` names.
+
+    Raises:
+        InputError: There is no such file.
+    """
+    path = Path(use).expanduser() if use.endswith(".py") else resource_dir("rewards") / f"{use}.py"
+    if not path.is_file():
+        known = ", ".join(sorted(file.stem for file in resource_dir("rewards").glob("*.py")))
+        raise InputError(f"no reward {use!r}; known are {known}, or give the path of a Python file")
+    return path.resolve()
+
+
+@dataclass(frozen=True)
+class Reward:
+    """Calls one reward function with its parameters; a plain value, so that it reaches spawned workers."""
+
+    use: str
+    file: Path
+    weight: float = 1.0
+    params: Mapping[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def from_recipe(cls, recipe: RewardRecipe) -> Reward:
+        """The reward that a recipe's entry describes; its file and parameters are checked now, not in training.
+
+        Raises:
+            InputError: There is no such file, it has no function `reward`, or that takes no such parameter.
+        """
+        reward = cls(recipe.use, reward_file(recipe.use), recipe.weight, dict(recipe.params))
+        accepted = inspect.signature(_function(reward.file)).parameters
+        for name in reward.params:
+            if name not in accepted:
+                raise InputError(f"reward {recipe.use}: no parameter {name!r}; it takes {', '.join(accepted)}")
+        return reward
+
+    @property
+    def __name__(self) -> str:
+        """What trainers call it in their logs."""
+        return Path(self.use).stem
+
+    def __call__(self, *, completions: Sequence[Any], **columns: Any) -> list[float | None]:
+        """One value a completion; None where the reward does not apply.
+
+        Raises:
+            InputError: The function gave another number of values, or one that is not finite.
+        """
+        values = _function(self.file)(completions=list(completions), **{**columns, **self.params})
+        if len(values) != len(completions):
+            raise InputError(f"reward {self.use}: {len(values)} values for {len(completions)} completions")
+        for value in values:
+            if value is not None and not math.isfinite(value):
+                raise InputError(f"reward {self.use}: the value {value}; a finite number or None is needed")
+        return list(values)
+
+
+def _function(file: Path) -> Callable[..., list[float | None]]:
+    function = getattr(_module(file), "reward", None)
+    if not callable(function):
+        raise InputError(f"{file} has no function `reward`; write reward(*, completions, **columns)")
+    return function  # type: ignore[no-any-return]
+
+
+def _module(file: Path) -> ModuleType:
+    """The file as a module, loaded once a process, under a name of its own."""
+    name = f"interank._rewards.{file.stem}_{hashlib.sha256(str(file).encode()).hexdigest()[:8]}"
+    if name in sys.modules:
+        return sys.modules[name]
+    spec = importlib.util.spec_from_file_location(name, file)
+    if spec is None or spec.loader is None:
+        raise InputError(f"{file} cannot be loaded as a Python file")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    sys.modules[name] = module
+    return module

@@ -1,0 +1,80 @@
+"""A tiny base model that has read the rule's texts: it can say what two of them share, but grades them by lot.
+
+LoRA on a random frozen base learns next to nothing, so the base is first trained whole on a neighbouring task.
+"""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from interank.engines.models import find_model, load_model, load_tokenizer
+from interank.engines.prompts import PromptEncoder
+from interank.recipe import PromptSettings
+from interank.types import GRADES, Document, Judgment, Query
+from tests.support import rule, tiny
+
+PROMPT = PromptSettings(max_length=256, max_query_tokens=32, max_document_tokens=48)
+_SHORT_STEPS, _SHORT_ROWS = 300, 64
+_FRAMED_STEPS, _FRAMED_ROWS = 200, 21
+_RATE = 2e-3
+_WARMUP = 30
+_LABELLED = 0.25
+
+
+def rule_base(folder: Path) -> Path:
+    """Train and save the base; about 40 seconds on two cores."""
+    tiny.tiny_model(folder, hidden=128)
+    files = find_model(str(folder))
+    encoder = PromptEncoder(load_tokenizer(files), PROMPT)
+    model: Any = load_model(files).to("cpu").float().train()
+    rng = random.Random(0)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=_RATE, betas=(0.9, 0.98))
+    for step in range(_SHORT_STEPS + _FRAMED_STEPS):
+        # First without the long instruction, which a model that cannot copy yet only drowns in.
+        short = step < _SHORT_STEPS
+        rows = [_row(encoder, rng, short=short) for _ in range(_SHORT_ROWS if short else _FRAMED_ROWS)]
+        for group in optimizer.param_groups:
+            group["lr"] = _RATE * min(1.0, (step + 1) / _WARMUP)
+        loss = model(**_batch(rows)).loss
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
+        optimizer.zero_grad()
+    model.eval().save_pretrained(folder)
+    return folder
+
+
+def _row(encoder: PromptEncoder, rng: random.Random, *, short: bool) -> tuple[list[int], list[int]]:
+    query = (rng.choice(rule.COLOURS), rng.choice(rule.ANIMALS))
+    document = (
+        query[0] if rng.random() < 0.5 else rng.choice(rule.COLOURS),
+        query[1] if rng.random() < 0.5 else rng.choice(rule.ANIMALS),
+    )
+    prompt = encoder.prompt(
+        Query("q", rule.query_text(*query)),
+        Document("d", rule.document_text(*document, rng.choice(rule.PLACES))),
+        answer_tokens=40,
+    )
+    say = rng.choice([rule.reasoning, rule.spelled_out])
+    if rng.random() < _LABELLED:
+        # The form of an answer with a grade drawn by lot: to write one is known, what it should be is not.
+        drawn = Judgment(rule.reasoning(query, document), rng.choice(GRADES))
+        answer = list(encoder.answer(drawn, reasoning_tokens=99))
+    else:
+        answer = [*encoder.plain(say(query, document)), encoder.end]
+    ids = [1, *prompt.prefix[-9:], *prompt.document, *prompt.suffix[-3:]] if short else list(prompt.ids)
+    return ids, answer
+
+
+def _batch(rows: list[tuple[list[int], list[int]]]) -> dict[str, torch.Tensor]:
+    width = max(len(ids) + len(answer) for ids, answer in rows)
+    ids = torch.zeros((len(rows), width), dtype=torch.long)
+    labels = torch.full((len(rows), width), -100)
+    for row, (prompt, answer) in enumerate(rows):
+        ids[row, : len(prompt) + len(answer)] = torch.tensor(prompt + answer)
+        labels[row, len(prompt) : len(prompt) + len(answer)] = torch.tensor(answer)
+    return {"input_ids": ids, "labels": labels}

@@ -1,0 +1,109 @@
+"""Tiny Llama-architecture models with trained tokenizers, saved as a hub would ship them."""
+
+from __future__ import annotations
+
+import string
+from pathlib import Path
+from typing import Literal
+
+import torch
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
+from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+
+from interank import judging
+from tests.support import rule
+
+CHATML = (
+    "{% for message in messages %}{{ '<|im_start|>' + message['role'] + '\n' + message['content'] + "
+    "'<|im_end|>\n' }}{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
+)
+
+
+# As Llama 3's: the template writes the beginning-of-sequence token itself, and a date; turns end with <|eot_id|>.
+LLAMA3 = (
+    "{{ bos_token }}{% if date_string is not defined %}{% set date_string = strftime_now('%d %b %Y') %}{% endif %}"
+    "{% for message in messages %}{{ '<|start_header_id|>' + message['role'] + '<|end_header_id|>\n\n' }}"
+    "{% if loop.first %}{{ 'Today: ' + date_string + '\n' }}{% endif %}{{ message['content'] | trim + '<|eot_id|>' }}"
+    "{% endfor %}{% if add_generation_prompt %}{{ '<|start_header_id|>assistant<|end_header_id|>\n\n' }}{% endif %}"
+)
+# As Gemma's: metaspace pieces, the tokenizer adds the beginning-of-sequence token, turns end with <end_of_turn>.
+GEMMA = (
+    "{% for message in messages %}{{ '<start_of_turn>' + message['role'] + '\n' + message['content'] + "
+    "'<end_of_turn>\n' }}{% endfor %}{% if add_generation_prompt %}{{ '<start_of_turn>model\n' }}{% endif %}"
+)
+Family = Literal["chatml", "llama3", "gemma", "plain"]
+_SPECIAL: dict[Family, list[str]] = {
+    "chatml": ["<|endoftext|>", "<|im_start|>", "<|im_end|>"],
+    "llama3": ["<|begin_of_text|>", "<|end_of_text|>", "<|start_header_id|>", "<|end_header_id|>", "<|eot_id|>"],
+    "gemma": ["<pad>", "<bos>", "<eos>", "<unk>", "<start_of_turn>", "<end_of_turn>"],
+    "plain": ["<s>", "</s>"],
+}
+_NAMED: dict[Family, dict[str, str | None]] = {
+    "chatml": {
+        "eos_token": "<|im_end|>",
+        "pad_token": "<|im_end|>",
+        "unk_token": "<|endoftext|>",
+        "chat_template": CHATML,
+    },
+    "llama3": {"bos_token": "<|begin_of_text|>", "eos_token": "<|eot_id|>", "chat_template": LLAMA3},
+    "gemma": {
+        "bos_token": "<bos>",
+        "eos_token": "<eos>",
+        "pad_token": "<pad>",
+        "unk_token": "<unk>",
+        "chat_template": GEMMA,
+    },
+    "plain": {"bos_token": "<s>", "eos_token": "</s>"},
+}
+FAMILIES: tuple[Family, ...] = ("chatml", "llama3", "gemma", "plain")
+
+
+def tiny_tokenizer(family: Family = "chatml") -> PreTrainedTokenizerFast:
+    """A small BPE tokenizer in the manner of a family, trained on the prompt's and the rule's words."""
+    backend = Tokenizer(models.BPE(unk_token="<unk>" if family == "gemma" else None))
+    digits = pre_tokenizers.Digits(individual_digits=True)
+    if family == "gemma":
+        backend.pre_tokenizer = pre_tokenizers.Sequence([digits, pre_tokenizers.Metaspace(prepend_scheme="never")])
+        backend.decoder = decoders.Metaspace(prepend_scheme="never")
+    else:
+        backend.pre_tokenizer = pre_tokenizers.Sequence([digits, pre_tokenizers.ByteLevel(add_prefix_space=False)])
+        backend.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=900,
+        special_tokens=_SPECIAL[family],
+        initial_alphabet=list(string.printable) if family == "gemma" else pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
+    )
+    orders: tuple[judging.Order, ...] = ("grade_first", "reason_first")
+    prompts = [judging.render("", "", order)[0]["content"] for order in orders]
+    backend.train_from_iterator([*prompts, judging.LABEL_LEAD, *rule.all_texts()] * 4, trainer)
+    bos = _NAMED[family].get("bos_token")
+    if bos is not None and family != "chatml":
+        backend.post_processor = processors.TemplateProcessing(
+            single=f"{bos} $A", special_tokens=[(bos, backend.token_to_id(bos))]
+        )
+    return PreTrainedTokenizerFast(tokenizer_object=backend, **_NAMED[family])
+
+
+def tiny_model(folder: Path, *, hidden: int = 64, layers: int = 2, seed: int = 0) -> Path:
+    """A random model of the real architecture and its tokenizer, saved in `folder`."""
+    tokenizer = tiny_tokenizer()
+    torch.manual_seed(seed)
+    model = LlamaForCausalLM(
+        LlamaConfig(
+            vocab_size=len(tokenizer),
+            hidden_size=hidden,
+            intermediate_size=hidden * 3,
+            num_hidden_layers=layers,
+            num_attention_heads=4,
+            num_key_value_heads=2,
+            max_position_embeddings=1024,
+            tie_word_embeddings=True,
+            bos_token_id=1,
+            eos_token_id=2,
+            pad_token_id=2,
+        )
+    )
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return folder

