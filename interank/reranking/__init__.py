@@ -1,0 +1,1 @@
+"""Candidates in, ranking out, by a model that grades documents."""

@@ -1,0 +1,1 @@
+"""The four stages and the pipeline: each one story, read top to bottom."""

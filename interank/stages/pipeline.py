@@ -1,0 +1,31 @@
+"""run: the four stages in one folder, each handed the others' outputs."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+from interank.artifact import Artifact, Existing
+from interank.recipe import RunRecipe
+from interank.stages import distill, evaluate, generate, rl
+from interank.stages.inputs import require_inputs
+
+log = logging.getLogger(__name__)
+
+
+def run(recipe: RunRecipe, out: Path, *, existing: Existing = "refuse") -> Artifact:
+    """Run generate, distill, rl and evaluate; on resume, finished stages are reused. Returns the evaluation."""
+    require_inputs(recipe)
+    stages = recipe.stages
+    out.mkdir(parents=True, exist_ok=True)
+    log.info("1/4 generate: %s", out / "generate")
+    judgments = generate.run(stages.generate, out / "generate", existing=existing).path
+    log.info("2/4 distill: %s", out / "distill")
+    taught = stages.distill.model_copy(update={"judgments": judgments})
+    distilled = distill.run(taught, out / "distill", existing=existing).path
+    log.info("3/4 rl: %s", out / "rl")
+    rewarded = stages.rl.model_copy(update={"judgments": judgments, "adapter": distilled})
+    improved = rl.run(rewarded, out / "rl", existing=existing).path
+    log.info("4/4 evaluate: %s", out / "evaluate")
+    compared = stages.evaluate.model_copy(update={"adapters": (distilled, improved)})
+    return evaluate.run(compared, out / "evaluate", existing=existing)

@@ -1,0 +1,1 @@
+"""Pairs in, judgments and rejections out, by a language model."""

@@ -1,0 +1,43 @@
+"""LoRA adapters: a fresh one on a base model, and how one is saved."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from peft import LoraConfig, PeftModel, get_peft_model
+from transformers import set_seed
+
+from interank.recipe import LoraRecipe
+
+
+def fresh_adapter(model: Any, lora: LoraRecipe, *, seed: int) -> PeftModel:
+    """The model with an untrained adapter, which changes nothing yet; the seed decides its initial weights.
+
+    The base's 4-bit or half-precision weights stay as they are; only the adapter is trained.
+    """
+    config = LoraConfig(
+        r=lora.rank,
+        lora_alpha=lora.alpha,
+        lora_dropout=lora.dropout,
+        target_modules=list(lora.targets),
+        bias="none",
+        task_type="CAUSAL_LM",
+    )
+    set_seed(seed)
+    return get_peft_model(model, config)
+
+
+def save_adapter(model: PeftModel, folder: Path, *, tokenizer: Any, base: str) -> None:
+    """Write adapter and tokenizer in PEFT's format, naming the base as the recipe does, not by this machine's path."""
+    model.peft_config["default"].base_model_name_or_path = base
+    model.save_pretrained(folder, selected_adapters=["default"], safe_serialization=True)
+    tokenizer.save_pretrained(folder)
+    # PEFT writes its sets in whatever order they have in memory.
+    config = folder / "adapter_config.json"
+    facts = json.loads(config.read_text("utf-8"))
+    facts["target_modules"] = sorted(facts["target_modules"])
+    config.write_text(json.dumps(facts, indent=2, sort_keys=True) + "\n", "utf-8")
+    # PEFT's empty card; the artifact's manifest tells what there is to tell.
+    (folder / "README.md").unlink(missing_ok=True)

@@ -1,0 +1,94 @@
+"""What accompanies a training: checkpoints that survive `kill -9`, its log, and its progress bar."""
+
+from __future__ import annotations
+
+import json
+import math
+import shutil
+from pathlib import Path
+from typing import Any
+
+from transformers import (
+    PrinterCallback,
+    ProgressCallback,
+    TrainerCallback,
+    TrainerControl,
+    TrainerState,
+    TrainingArguments,
+)
+
+from interank.errors import TrainingError
+
+_COMPLETE = "complete"
+
+
+def last_complete(folder: Path) -> Path | None:
+    """The newest checkpoint that was written to its end; unfinished ones are removed."""
+    complete = []
+    for checkpoint in folder.glob("checkpoint-*"):
+        if (checkpoint / _COMPLETE).is_file():
+            complete.append(checkpoint)
+        else:
+            shutil.rmtree(checkpoint)
+    return max(complete, key=lambda path: int(path.name.rpartition("-")[2]), default=None)
+
+
+class Keeper(TrainerCallback):  # type: ignore[misc]  # transformers is untyped here
+    """Marks a checkpoint complete once it is on disk, drops the older ones, logs, and stops on a NaN loss."""
+
+    def __init__(self, log_file: Path) -> None:
+        self.log_file = log_file
+
+    def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
+        """Called by the trainer after every file of the checkpoint was written."""
+        folder = Path(str(args.output_dir))
+        newest = folder / f"checkpoint-{state.global_step}"
+        (newest / _COMPLETE).touch()
+        for other in folder.glob("checkpoint-*"):
+            if other != newest:
+                shutil.rmtree(other)
+
+    def on_log(
+        self,
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,
+        logs: dict[str, float] | None = None,
+        **_: Any,
+    ) -> None:
+        """Append the trainer's figures to the log; a loss that is not a number ends the training."""
+        logs = logs or {}
+        with self.log_file.open("a", encoding="utf-8") as stream:
+            stream.write(json.dumps({"step": state.global_step, **logs}) + "\n")
+        for name in ("loss", "grad_norm"):
+            if name in logs and not math.isfinite(logs[name]):
+                raise TrainingError(
+                    f"step {state.global_step}: {name} is {logs[name]}; the last complete checkpoint is kept. "
+                    "Lower trainer.learning_rate or trainer.max_grad_norm and start again"
+                )
+
+
+class Bar(ProgressCallback):  # type: ignore[misc]  # transformers is untyped here
+    """The trainer's progress bar with the figures that matter beside it, and nothing on standard output."""
+
+    def on_log(
+        self,
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,
+        logs: dict[str, float] | None = None,
+        **_: Any,
+    ) -> None:
+        """Show the newest figures on the bar."""
+        if self.training_bar is not None:
+            shown = {name: float(logs[name]) for name in ("loss", "reward") if logs and name in logs}
+            self.training_bar.set_postfix(shown)
+
+
+def accompany(trainer: Any, log_file: Path, *, bar: bool) -> None:
+    """Give a trainer our callbacks in place of those that print."""
+    trainer.remove_callback(PrinterCallback)
+    trainer.remove_callback(ProgressCallback)
+    trainer.add_callback(Keeper(log_file))
+    if bar:
+        trainer.add_callback(Bar())

@@ -1,0 +1,187 @@
+"""GRPO on an adapter by TRL's GRPOTrainer, with whole queries in a batch and rollouts by interank's own engine."""
+
+from __future__ import annotations
+
+import random
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from datasets import Dataset
+from peft import PeftModel
+from trl import GRPOConfig, GRPOTrainer
+
+from interank import judging
+from interank.engines.judge import before_label, grade
+from interank.engines.prompts import Prompt, PromptEncoder
+from interank.engines.protocol import Completion, Sampling
+from interank.engines.transformers import TransformersEngine
+from interank.errors import TrainingError
+from interank.progress import shown
+from interank.recipe import RL_BATCH
+from interank.training.checkpoints import accompany, last_complete
+from interank.types import Example
+
+_DEFAULTS: dict[str, Any] = {
+    "learning_rate": 1.0e-5,
+    "lr_scheduler_type": "constant",
+    "num_train_epochs": 1,
+    **RL_BATCH,
+    "beta": 0.0,
+    "temperature": 1.0,
+    "logging_steps": 1,
+    "save_steps": 10,
+    "report_to": "none",
+}
+
+
+class Rollouts:
+    """Generates completions for TRL from interank's own prompts, so that training reads what reranking will read.
+
+    Grade-first answers begin with the forced words before the grade, which are masked out of the loss: the policy
+    never chooses them when it is used either.
+    """
+
+    def __init__(self, encoder: PromptEncoder, examples: Sequence[Example], *, tokens: int, seed: int) -> None:
+        self.encoder = encoder
+        self.tokens = tokens
+        self.seed = seed
+        self.prompts = [encoder.prompt(item.query, item.document, answer_tokens=tokens) for item in examples]
+        self.examples = examples
+
+    def columns(self) -> list[dict[str, Any]]:
+        """The dataset's rows: each one's number for a prompt, and the columns that rewards are given."""
+        return [
+            {
+                "prompt": str(number),
+                "query_id": item.query.query_id,
+                "doc_id": item.document.doc_id,
+                "query": item.query.text,
+                "document": item.document.full_text,
+                "relevance": int(item.judgment.relevance),
+            }
+            for number, item in enumerate(self.examples)
+        ]
+
+    def __call__(self, prompts: list[str], trainer: GRPOTrainer) -> dict[str, Any]:
+        """TRL's rollout function: one completion for each row, in row order."""
+        encoder = self.encoder
+        chosen = [self.prompts[int(number)] for number in prompts]
+        lead = encoder.label_lead if encoder.settings.order == "grade_first" else ()
+        engine = TransformersEngine(trainer.accelerator.unwrap_model(trainer.model))
+        # The step is in the seed, so that a resumed training samples what an uninterrupted one does.
+        seed = self.seed * 1_000_003 + trainer.state.global_step
+        sampling = Sampling(self.tokens - len(lead), trainer.args.temperature, seed)
+        was_training = trainer.model.training
+        trainer.model.eval()
+        try:
+            completions = engine.generate([prompt.then(lead) for prompt in chosen], sampling, end=encoder.end)
+            probabilities = self._probabilities(engine, chosen, completions)
+        finally:
+            trainer.model.train(was_training)
+        return self._output(chosen, lead, completions, probabilities)
+
+    def _probabilities(
+        self, engine: TransformersEngine, prompts: Sequence[Prompt], completions: Sequence[Completion]
+    ) -> list[list[float]]:
+        """The policy's three grade probabilities at the grade's position: one vector a prompt in grade-first order."""
+        if self.encoder.settings.order == "grade_first":
+            distinct = list(dict.fromkeys(prompts))
+            read = dict(zip(distinct, grade(engine, self.encoder, distinct), strict=True))
+            return [list(judging.probabilities(read[prompt].logits)) for prompt in prompts]
+        own = [before_label(self.encoder, item) for item in completions]
+        until = [
+            prompt.then((*ids, *(self.encoder.gap if ids else ()))) for prompt, ids in zip(prompts, own, strict=True)
+        ]
+        return [list(judging.probabilities(item.logits)) for item in grade(engine, self.encoder, until)]
+
+    def _output(
+        self,
+        prompts: Sequence[Prompt],
+        lead: tuple[int, ...],
+        completions: Sequence[Completion],
+        probabilities: list[list[float]],
+    ) -> dict[str, Any]:
+        ends = [(self.encoder.end,) if item.finished else () for item in completions]
+        ids = [[*lead, *item.ids, *end] for item, end in zip(completions, ends, strict=True)]
+        return {
+            "prompt_ids": [list(prompt.ids) for prompt in prompts],
+            "completion_ids": ids,
+            # Without vLLM the trainer recomputes what it needs and corrects for nothing.
+            "logprobs": None,
+            "env_mask": [[0] * len(lead) + [1] * (len(row) - len(lead)) for row in ids],
+            "probabilities": probabilities,
+        }
+
+
+def whole_queries(examples: Sequence[Example], *, documents: int, seed: int) -> list[Example]:
+    """Queries in seeded order, each with exactly `documents` of its documents and at least two of their grades.
+
+    A batch that is cut at multiples of `documents` then holds whole queries; a query with one grade only has
+    nothing to be ranked.
+
+    Raises:
+        TrainingError: No query has so many documents of different grades.
+    """
+    by_query: dict[str, list[Example]] = {}
+    for item in examples:
+        by_query.setdefault(item.query.query_id, []).append(item)
+    rng = random.Random(seed)
+    groups = []
+    for items in by_query.values():
+        sample = items if len(items) == documents else rng.sample(items, min(documents, len(items)))
+        if len(sample) == documents and len({item.judgment.relevance for item in sample}) > 1:
+            groups.append(sample)
+    if not groups:
+        raise TrainingError(
+            f"no training query has {documents} documents of at least two grades; lower documents_per_query, "
+            "or generate judgments with more documents for each question"
+        )
+    rng.shuffle(groups)
+    return [item for group in groups for item in group]
+
+
+def train(
+    model: PeftModel,
+    rollouts: Rollouts,
+    rewards: Sequence[Callable[..., list[float | None]]],
+    weights: Sequence[float],
+    *,
+    trainer: Mapping[str, Any],
+    folder: Path,
+) -> Mapping[str, float]:
+    """Train the model's adapter in place, from the last complete checkpoint in `folder` if there is one.
+
+    Returns:
+        The trainer's closing figures: loss, seconds, steps.
+    """
+    folder.mkdir(exist_ok=True)
+    config = GRPOConfig(
+        **{
+            **_DEFAULTS,
+            **dict(trainer),
+            "output_dir": str(folder),
+            "seed": rollouts.seed,
+            "max_completion_length": rollouts.tokens,
+            "reward_weights": list(weights),
+            "shuffle_dataset": False,
+            "use_cpu": model.device.type == "cpu",
+            "bf16": model.device.type != "cpu",
+        }
+    )
+    with warnings.catch_warnings():
+        # TRL marks rollout_func as experimental; the constraints pin the version it was tested with.
+        warnings.filterwarnings("ignore", message="You are using 'rollout_func'")
+        grpo = GRPOTrainer(
+            model=model,
+            args=config,
+            reward_funcs=list(rewards),
+            train_dataset=Dataset.from_list(rollouts.columns()),
+            processing_class=rollouts.encoder.tokenizer,
+            rollout_func=rollouts,
+        )
+    accompany(grpo, folder.parent / "log.jsonl", bar=shown())
+    checkpoint = last_complete(folder)
+    outcome = grpo.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+    return {**outcome.metrics, "steps": outcome.global_step}

@@ -1,0 +1,173 @@
+"""`kill -9` in the middle of each stage, then the same command with --resume: the end equals the uninterrupted one."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from interank.resources import resource_dir
+from tests.support import rule
+from tests.support.artifacts import judgments_artifact
+
+DUMPS = resource_dir("data") / "stackexchange"
+BENCHMARK = resource_dir("data") / "benchmark"
+PATIENCE = 120.0
+PROMPT = "prompt: {order: grade_first, max_length: 300, max_query_tokens: 64, max_document_tokens: 64}\n"
+
+GENERATE = f"""
+stage: generate
+mining: {{questions: 25, documents_per_question: 4}}
+teacher: {{model: MODEL, grades: votes, max_reasoning_tokens: 40, temperature: 1.0, batch_size: 4}}
+{PROMPT}"""
+DISTILL = f"""
+stage: distill
+student: MODEL
+{PROMPT}
+lora: {{rank: 4, alpha: 8, dropout: 0.1}}
+trainer:
+  {{max_steps: 14, per_device_train_batch_size: 4, gradient_checkpointing: false, save_steps: 2, logging_steps: 2}}
+"""
+RL = """
+stage: rl
+max_completion_tokens: 12
+documents_per_query: 4
+rewards: [{use: grade_agreement}, {use: ranking}]
+trainer:
+  {max_steps: 10, num_generations: 2, per_device_train_batch_size: 16, gradient_checkpointing: false, save_steps: 2,
+   learning_rate: 1.0e-3}
+"""
+EVALUATE = "stage: evaluate\ndepth: 10\nexplain: 2\nmax_reasoning_tokens: 8\n"
+
+
+def command(verb: str, recipe: Path, out: Path, *more: str) -> list[str]:
+    return [sys.executable, "-m", "interank.cli.app", verb, str(recipe), *more, "--out", str(out), "--quiet"]
+
+
+def run(arguments: list[str]) -> None:
+    done = subprocess.run(arguments, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+
+
+def killed_when(arguments: list[str], reached: Callable[[], bool]) -> None:
+    """Start a command and kill it without warning once a state is reached; it must not have ended by itself."""
+    process = subprocess.Popen(arguments, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, start_new_session=True)
+    deadline = time.monotonic() + PATIENCE
+    while not reached():
+        assert process.poll() is None, f"ended before it could be killed: {process.stderr and process.stderr.read()!r}"
+        assert time.monotonic() < deadline, "never got as far as the place to kill it"
+        time.sleep(0.002)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    if process.stderr:
+        process.stderr.close()
+
+
+def partial(out: Path) -> Path:
+    return out.parent / f".{out.name}.partial"
+
+
+def lines(ledger: Path) -> int:
+    return ledger.read_bytes().count(b"\n") if ledger.exists() else 0
+
+
+def digests(out: Path) -> dict[str, str]:
+    """What has to be the same byte for byte: everything but costs, logs and the report that tells of them."""
+    skipped = {"cost.json", "log.jsonl", "report.md"}
+    return {
+        path.relative_to(out).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in sorted(out.rglob("*"))
+        if path.is_file() and path.name not in skipped
+    }
+
+
+def check_resume(
+    verb: str, recipe: Path, folder: Path, more: list[str], reached: Callable[[Path], bool], *, kills: int = 1
+) -> None:
+    """Run a stage whole, then killed and resumed in a twin folder, and compare."""
+    # The same relative places, so that manifests may name the same paths.
+    whole, broken = folder / "whole" / "out", folder / "broken" / "out"
+    for out in (whole, broken):
+        out.parent.mkdir()
+    run(command(verb, recipe, whole, *more))
+    for kill in range(kills):
+        flags = ["--resume"] if kill else []
+        killed_when([*command(verb, recipe, broken, *more), *flags], lambda: reached(partial(broken)))
+        assert not broken.exists()
+        assert partial(broken).exists()
+    run([*command(verb, recipe, broken, *more), "--resume"])
+    assert digests(broken) == digests(whole)
+    assert not partial(broken).exists()
+
+
+def recipe_file(folder: Path, text: str, model: Path) -> Path:
+    path = folder / "recipe.yaml"
+    path.write_text(text.replace("MODEL", str(model)))
+    return path
+
+
+@pytest.mark.slow
+def test_generate(tiny_folder: Path, tmp_path: Path) -> None:
+    aims = iter([9, 10, 41, 42])
+    aim = [next(aims)]
+
+    def reached(folder: Path) -> bool:
+        if lines(folder / "work" / "replies.jsonl") < aim[0]:
+            return False
+        aim[0] = next(aims)
+        return True
+
+    recipe = recipe_file(tmp_path, GENERATE, tiny_folder)
+    check_resume("generate", recipe, tmp_path, [f"dumps={DUMPS}"], reached, kills=2)
+
+
+def saved(step: int) -> Callable[[Path], bool]:
+    def reached(folder: Path) -> bool:
+        found = folder.glob("work/checkpoints/checkpoint-*/complete")
+        return any(int(path.parent.name.rpartition("-")[2]) >= step for path in found)
+
+    return reached
+
+
+@pytest.mark.slow
+def test_distill(tiny_folder: Path, tmp_path: Path) -> None:
+    judgments = judgments_artifact(tmp_path / "judgments", rule.examples(0, queries=5))
+    recipe = recipe_file(tmp_path, DISTILL, tiny_folder)
+    check_resume("distill", recipe, tmp_path, [f"judgments={judgments}"], saved(4))
+
+
+@pytest.mark.slow
+def test_rl(tiny_adapter: Path, tmp_path: Path) -> None:
+    judgments = judgments_artifact(tmp_path / "judgments", rule.examples(0, queries=12))
+    recipe = recipe_file(tmp_path, RL, tiny_adapter)
+    check_resume("rl", recipe, tmp_path, [f"judgments={judgments}", f"adapter={tiny_adapter}"], saved(4))
+
+
+@pytest.mark.slow
+def test_evaluate(tiny_adapter: Path, tmp_path: Path) -> None:
+    recipe = recipe_file(tmp_path, EVALUATE, tiny_adapter)
+
+    def reached(folder: Path) -> bool:
+        return lines(folder / "work" / f"{tiny_adapter.name}.jsonl") >= 5
+
+    check_resume("evaluate", recipe, tmp_path, [f"benchmark={BENCHMARK}", f"adapters={tiny_adapter}"], reached)
+
+
+def test_a_checkpoint_that_was_not_finished_is_not_resumed_from(tmp_path: Path) -> None:
+    from interank.training.checkpoints import last_complete
+
+    for step, whole in ((2, True), (4, True), (10, False)):
+        folder = tmp_path / f"checkpoint-{step}"
+        folder.mkdir()
+        if whole:
+            (folder / "complete").touch()
+    assert last_complete(tmp_path) == tmp_path / "checkpoint-4"
+    assert not (tmp_path / "checkpoint-10").exists()
+    assert last_complete(tmp_path / "none") is None
