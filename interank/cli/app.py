@@ -1,0 +1,87 @@
+"""The `interank` command: finds the verb, runs it, and turns errors into a sentence and an exit code."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from interank import __version__
+from interank.cli import check, recipes, rerank, score, stage
+from interank.errors import InterankError
+
+_DESCRIPTION = "Train, evaluate and use small language models that reason about relevance."
+_EPILOG = """\
+The whole path on the sample data:
+  interank run recipes/demo.yaml --out runs/demo
+
+Exit codes: 0 done, 1 an error that is explained in a sentence, 2 wrong usage."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line; the exit code."""
+    options = _parsed(arguments)
+    _set_up_log(options)
+    try:
+        code: int = options.run(options)
+        return code
+    except InterankError as error:
+        print(f"interank: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("interank: interrupted; the same command with --resume goes on", file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        # Whoever read our output has seen enough; keep Python from complaining while it flushes.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+
+
+def _parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
+    """The options; argparse takes no more of a verb's list once an option stood between, so the rest is added here."""
+    top = parser()
+    options, rest = top.parse_known_args(arguments)
+    if "overrides" in options and all("=" in item and not item.startswith("-") for item in rest):
+        options.overrides += rest
+    elif "files" in options and not any(item.startswith("-") for item in rest):
+        options.files += map(Path, rest)
+    elif rest:
+        top.error(f"unrecognized arguments: {' '.join(rest)}")
+    return options
+
+
+def parser() -> argparse.ArgumentParser:
+    """The parser of all verbs."""
+    raw = argparse.RawDescriptionHelpFormatter
+    top = argparse.ArgumentParser("interank", description=_DESCRIPTION, epilog=_EPILOG, formatter_class=raw)
+    top.add_argument("--version", action="version", version=f"interank {__version__}")
+    common = argparse.ArgumentParser(add_help=False)
+    loudness = common.add_mutually_exclusive_group()
+    loudness.add_argument("--quiet", action="store_true", help="errors only, no progress")
+    loudness.add_argument("--verbose", action="store_true", help="also what the libraries underneath say")
+    verbs = top.add_subparsers(title="verbs", metavar="VERB", required=True)
+    for module in (stage, rerank, score, recipes, check):
+        module.register(verbs, common)
+    return top
+
+
+def _set_up_log(options: argparse.Namespace) -> None:
+    logging.basicConfig(stream=sys.stderr, format="%(message)s", level=logging.WARNING, force=True)
+    level = logging.ERROR if options.quiet else logging.DEBUG if options.verbose else logging.INFO
+    logging.getLogger("interank").setLevel(level)
+    if not options.verbose:
+        # The libraries underneath speak to their developers; --verbose lets them.
+        os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+        os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+        os.environ.setdefault("PYTHONWARNINGS", "ignore")
+        logging.getLogger().setLevel(logging.ERROR)
+        import warnings
+
+        warnings.simplefilter("ignore")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,39 @@
+"""`interank check`: resolve a recipe and print it, with every fault at once, without loading a model."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from typing import Any
+
+
+def register(verbs: Any, common: argparse.ArgumentParser) -> None:
+    """Add the verb."""
+    verb = verbs.add_parser(
+        "check",
+        parents=[common],
+        help="resolve a recipe and print it, or every fault it has",
+        description="Resolve a recipe and print it with its defaults filled in, or every fault it has.",
+        epilog="example:\n  interank check recipes/demo.yaml rl.trainer.max_steps=8",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    verb.add_argument("recipe", metavar="RECIPE", help="a YAML file, or a name of `interank recipes ls`")
+    verb.add_argument("overrides", metavar="key=value", nargs="*", help="settings that win over the file's")
+    verb.add_argument("--json", action="store_true", help="print JSON instead of YAML")
+    verb.set_defaults(run=_run)
+
+
+def _run(options: argparse.Namespace) -> int:
+    import yaml
+
+    from interank.recipe import load_recipe, missing_inputs
+
+    recipe = load_recipe(options.recipe, options.overrides)
+    resolved = recipe.model_dump(mode="json")
+    text = json.dumps(resolved, indent=2) if options.json else yaml.safe_dump(resolved, sort_keys=False).rstrip()
+    print(text)
+    missing = missing_inputs(recipe)
+    if missing and not options.quiet:
+        print(f"still to be given on the command line: {', '.join(missing)}", file=sys.stderr)
+    return 0

@@ -1,0 +1,64 @@
+"""`interank recipes ls | show | cp`: see the recipes that come with interank, and own a copy."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+
+def register(verbs: Any, common: argparse.ArgumentParser) -> None:
+    """Add the verb and its three actions."""
+    verb = verbs.add_parser(
+        "recipes",
+        help="list, show and copy the recipes that come with interank",
+        description="List, show and copy the recipes that come with interank.",
+        epilog="example:\n  interank recipes cp distill/llama-3.2-3b mine.yaml",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    actions = verb.add_subparsers(title="actions", metavar="ACTION", required=True)
+    listing = actions.add_parser("ls", parents=[common], help="names, each with its recipe's first line")
+    listing.add_argument("--json", action="store_true", help="print a JSON object: name to first line")
+    listing.set_defaults(run=_list)
+    show = actions.add_parser("show", parents=[common], help="print a recipe")
+    show.add_argument("name", metavar="NAME")
+    show.set_defaults(run=_show)
+    copy = actions.add_parser("cp", parents=[common], help="copy a recipe to edit it")
+    copy.add_argument("name", metavar="NAME")
+    copy.add_argument("target", metavar="TARGET", type=Path, help="a file or a folder")
+    copy.set_defaults(run=_copy)
+
+
+def _list(options: argparse.Namespace) -> int:
+    from interank.recipe import recipe_files
+
+    lines = {name: path.read_text("utf-8").partition("\n")[0].lstrip("# ") for name, path in recipe_files()}
+    if options.json:
+        print(json.dumps(lines, indent=2))
+        return 0
+    width = max(len(name) for name in lines)
+    for name, line in lines.items():
+        print(f"{name:<{width}}  {line}")
+    return 0
+
+
+def _show(options: argparse.Namespace) -> int:
+    from interank.recipe import find_recipe
+
+    print(find_recipe(options.name).read_text("utf-8"), end="")
+    return 0
+
+
+def _copy(options: argparse.Namespace) -> int:
+    from interank.errors import InputError
+    from interank.recipe import find_recipe
+
+    source = find_recipe(options.name)
+    target = options.target / source.name if options.target.is_dir() else options.target
+    if target.exists():
+        raise InputError(f"{target} exists and would be lost; give another name or remove it")
+    shutil.copyfile(source, target)
+    print(target)
+    return 0

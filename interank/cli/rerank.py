@@ -1,0 +1,126 @@
+"""`interank rerank`: a query with documents, or a benchmark folder with candidates, to rankings with explanations."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from interank.types import Document, Query, RankedDocument
+
+_EPILOG = """\
+examples:
+  interank rerank runs/demo/rl --query "why does bread collapse?" notes.txt more.jsonl --explain 3
+  interank rerank runs/demo/rl --corpus data/benchmark --run first.trec --top-k 20 --trec reranked.trec
+
+A document file is plain text, or JSONL with `_id, text` or `id, content` in each row."""
+
+
+def register(verbs: Any, common: argparse.ArgumentParser) -> None:
+    """Add the verb."""
+    verb = verbs.add_parser(
+        "rerank",
+        parents=[common],
+        help="rank documents for a query, with explanations",
+        description="Rank documents for a query, or a run's candidates for a benchmark's queries, and say why.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    verb.add_argument("model", metavar="MODEL", help="an output of distill or rl, or a model's folder or hub name")
+    verb.add_argument("files", metavar="FILE", nargs="*", type=Path, help="documents, with --query")
+    verb.add_argument("--query", metavar="TEXT", help="what is asked")
+    verb.add_argument("--corpus", metavar="DIR", type=Path, help="a benchmark folder: queries and documents")
+    verb.add_argument("--split", help="which queries of the folder")
+    verb.add_argument("--run", dest="run_file", metavar="RUN", type=Path, help="candidates, a TREC run; else BM25's")
+    verb.add_argument("--top-k", type=_positive, default=100, metavar="N", help="candidates to rank (default 100)")
+    verb.add_argument("--explain", type=int, default=0, metavar="N", help="explain the first N of each ranking")
+    verb.add_argument("--mode", choices=["score", "reason"], default="score", help="reason explains before it grades")
+    verb.add_argument("--max-reasoning-tokens", type=_positive, default=128, metavar="N")
+    verb.add_argument("--trec", metavar="FILE", type=Path, help="also write the ranking as a TREC run")
+    verb.add_argument("--json", action="store_true", help="print one JSON object for each query")
+    verb.set_defaults(run=_run)
+
+
+def _positive(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"{value} was given, 1 or more is needed")
+    return value
+
+
+def _run(options: argparse.Namespace) -> int:
+    tasks = list(_tasks(options))
+    from interank.reranking.reranker import Reranker
+    from interank.trec import write_run
+    from interank.types import Run, ScoredDoc
+
+    reranker = Reranker.open(options.model, mode=options.mode, max_reasoning_tokens=options.max_reasoning_tokens)
+    scored = []
+    for query, documents in tasks:
+        ranking = reranker.rank(query, documents, explained=options.explain)
+        scored += [ScoredDoc(query.query_id, item.doc_id, item.score) for item in ranking]
+        _print(query, ranking, {document.doc_id: document.full_text for document in documents}, options.json)
+    if options.trec:
+        write_run(Run.from_scores(scored, tag="interank"), options.trec)
+    return 0
+
+
+def _tasks(options: argparse.Namespace) -> Iterator[tuple[Query, list[Document]]]:
+    """The queries with their candidates, in first-stage order."""
+    from interank.errors import InputError
+    from interank.types import Query
+
+    if (options.query is None) == (options.corpus is None):
+        raise InputError("give either --query TEXT with document files, or --corpus DIR with the queries and documents")
+    if options.query is not None:
+        if not options.query.strip():
+            raise InputError("--query is empty; say what is asked")
+        if not options.files:
+            raise InputError("--query needs documents: name text or JSONL files after the model")
+        yield Query("query", options.query), [document for file in options.files for document in _documents(file)]
+        return
+    from interank.evaluation.candidates import load_task
+    from interank.recipe import EvaluateRecipe
+
+    task = load_task(
+        EvaluateRecipe(
+            stage="evaluate",
+            benchmark=options.corpus,
+            split=options.split,
+            run=options.run_file,
+            depth=options.top_k,
+        )
+    )
+    for query in task.queries:
+        yield query, task.documents(query.query_id)
+
+
+def _documents(file: Path) -> Iterator[Document]:
+    from interank.benchmarks import read_documents
+    from interank.errors import InputError
+    from interank.types import Document
+
+    if not file.is_file():
+        raise InputError(f"{file} does not exist; give text or JSONL files")
+    if ".jsonl" in file.suffixes:
+        yield from read_documents(file).values()
+        return
+    try:
+        yield Document(str(file), file.read_text("utf-8-sig"))
+    except UnicodeDecodeError:
+        raise InputError(f"{file} is not UTF-8 text; convert it, or give JSONL") from None
+
+
+def _print(query: Query, ranking: list[RankedDocument], texts: dict[str, str], as_json: bool) -> None:
+    from dataclasses import asdict
+
+    from interank.evaluation.report import example
+
+    if as_json:
+        rows = [{**asdict(item), "relevance": int(item.relevance)} for item in ranking]
+        print(json.dumps({"query_id": query.query_id, "ranking": rows}, ensure_ascii=False), flush=True)
+    else:
+        print(example(query.text, ranking, texts, {}), flush=True)

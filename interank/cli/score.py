@@ -1,0 +1,39 @@
+"""`interank score`: the measures of a stored run, without a model."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+from typing import Any
+
+
+def register(verbs: Any, common: argparse.ArgumentParser) -> None:
+    """Add the verb."""
+    verb = verbs.add_parser(
+        "score",
+        parents=[common],
+        help="measures of a stored run against qrels",
+        description="Print measures of a TREC run against qrels, plain or gzipped, as trec_eval computes them.",
+        epilog="example:\n  interank score qrels.tsv run.trec nDCG@10 RR R@100\n  nDCG@10  0.4321",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    verb.add_argument("qrels", metavar="QRELS", type=Path, help="TREC's four columns or BEIR's three")
+    verb.add_argument("run_file", metavar="RUN", type=Path, help="a TREC run")
+    verb.add_argument("measures", metavar="MEASURE", nargs="*", default=["nDCG@10"], help="default: nDCG@10")
+    verb.add_argument("--json", action="store_true", help="print one JSON object")
+    verb.set_defaults(run=_run)
+
+
+def _run(options: argparse.Namespace) -> int:
+    from interank.measures import score_run
+    from interank.trec import read_qrels, read_run
+
+    scores = score_run(read_qrels(options.qrels), read_run(options.run_file), options.measures)
+    if options.json:
+        print(json.dumps(scores.mean))
+        return 0
+    width = max(len(name) for name in scores.mean)
+    for name, value in scores.mean.items():
+        print(f"{name:<{width}}  {value:.4f}")
+    return 0

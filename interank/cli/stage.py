@@ -1,0 +1,92 @@
+"""`interank generate | distill | rl | evaluate | run`: a recipe, overrides, and where the output goes."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from interank.artifact import Artifact, Existing
+
+_VERBS = {
+    "generate": (
+        "StackExchange dumps to judgments: a teacher explains and grades question-document pairs",
+        "interank generate recipes/generate/stackexchange.yaml dumps=DIR,DIR --out runs/judgments",
+    ),
+    "distill": (
+        "judgments to an adapter: a small student learns to judge",
+        "interank distill recipes/distill/llama-3.2-3b.yaml judgments=runs/judgments --out runs/student",
+    ),
+    "rl": (
+        "an adapter to a better one: GRPO on the same judgments",
+        "interank rl recipes/rl/llama-3.2-3b.yaml judgments=runs/judgments adapter=runs/student --out runs/rl",
+    ),
+    "evaluate": (
+        "adapters to runs, scores and a report, on fixed candidates",
+        "interank evaluate recipes/evaluate/benchmark.yaml benchmark=DIR adapters=runs/student,runs/rl --out runs/eval",
+    ),
+    "run": (
+        "all four stages of a pipeline recipe, in one folder",
+        "interank run recipes/demo.yaml --out runs/demo",
+    ),
+}
+
+
+def register(verbs: Any, common: argparse.ArgumentParser) -> None:
+    """Add the five verbs."""
+    for name, (what, command) in _VERBS.items():
+        verb = verbs.add_parser(
+            name,
+            parents=[common],
+            help=what,
+            description=f"{what[0].upper()}{what[1:]}.",
+            epilog=f"example:\n  {command}\n\n`interank check RECIPE` prints what a recipe resolves to.",
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+        verb.add_argument("recipe", metavar="RECIPE", help="a YAML file, or a name of `interank recipes ls`")
+        verb.add_argument("overrides", metavar="key=value", nargs="*", help="settings that win over the file's")
+        verb.add_argument("--out", required=True, type=Path, metavar="DIR", help="where the output goes")
+        existing = verb.add_mutually_exclusive_group()
+        existing.add_argument("--resume", action="store_true", help="go on with an output; reuse a finished one")
+        existing.add_argument("--overwrite", action="store_true", help="replace an output")
+        if name in ("evaluate", "run"):
+            verb.add_argument("--json", action="store_true", help="print the metrics as JSON instead of a table")
+        verb.set_defaults(run=_run, verb=name)
+
+
+def _run(options: argparse.Namespace) -> int:
+    from interank.recipe import load_recipe
+
+    # All of the recipe's faults are told before anything heavy is imported.
+    recipe: Any = load_recipe(options.recipe, options.overrides, stage=options.verb)
+    existing: Existing = "resume" if options.resume else "overwrite" if options.overwrite else "refuse"
+    artifact = _stage(options.verb).run(recipe, options.out, existing=existing)
+    if options.verb in ("evaluate", "run"):
+        _show(artifact, as_json=options.json)
+    else:
+        print(artifact.path)
+    return 0
+
+
+def _stage(verb: str) -> Any:
+    """The stage's module; importing it loads the libraries it needs."""
+    return importlib.import_module(f"interank.stages.{'pipeline' if verb == 'run' else verb}")
+
+
+def _show(artifact: Artifact, *, as_json: bool) -> None:
+    from interank.evaluation.report import aligned, table
+
+    metrics = json.loads((artifact.path / "metrics.json").read_text("utf-8"))
+    cost = json.loads((artifact.path / "cost.json").read_text("utf-8"))
+    if as_json:
+        print(json.dumps(metrics, indent=2))
+        return
+    measure = artifact.recipe()["measures"][0]
+    print(aligned(table(metrics, cost["seconds_per_query"], measure)))
+    example = (artifact.path / "example.txt").read_text("utf-8").strip()
+    if example:
+        print(f"\n{example}")
+    print(f"\nreport: {artifact.path / 'report.md'}")
