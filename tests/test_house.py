@@ -1,0 +1,238 @@
+"""The rules of the house that a program can hold: sizes, names, floors, and a door that opens at once."""
+
+from __future__ import annotations
+
+import ast
+import os
+import re
+import subprocess
+import sys
+import time
+import tomllib
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
+SOURCES = sorted([*(ROOT / "interank").rglob("*.py"), *(ROOT / "rewards").rglob("*.py")])
+PACKAGES = [path for path in SOURCES if path.name == "__init__.py"]
+
+MAX_FILE_LINES = 400
+MAX_FUNCTION_LINES = 60
+MAX_PARAMETERS = 7
+MAX_HELP_SECONDS = 0.5
+# A busy machine may delay one start; a slow import delays them all.
+HELP_ATTEMPTS = 5
+VERBS = ("generate", "distill", "rl", "evaluate", "run", "rerank", "recipes", "check", "score")
+EMPTY_NAMES = {"utils", "util", "helpers", "helper", "common", "manager", "managers", "handler", "handlers", "misc"}
+# The last line of the command line may catch everything: it turns what is left into one sentence and an exit status.
+CATCHES_ALL = "interank/cli/app.py"
+
+Function = ast.FunctionDef | ast.AsyncFunctionDef
+
+
+def named(path: Path) -> str:
+    return path.relative_to(ROOT).as_posix()
+
+
+@cache
+def tree(path: Path) -> ast.Module:
+    return ast.parse(path.read_text("utf-8"), filename=str(path))
+
+
+def functions(path: Path) -> Iterator[tuple[str, Function]]:
+    for node in ast.walk(tree(path)):
+        if isinstance(node, Function):
+            yield f"{named(path)}:{node.lineno} {node.name}", node
+
+
+def parameters(function: Function) -> list[str]:
+    arguments = function.args
+    every = [*arguments.posonlyargs, *arguments.args, arguments.vararg, *arguments.kwonlyargs, arguments.kwarg]
+    names = [argument.arg for argument in every if argument is not None]
+    return names[1:] if names[:1] in (["self"], ["cls"]) else names
+
+
+def handlers(path: Path) -> Iterator[tuple[str, ast.ExceptHandler]]:
+    for node in ast.walk(tree(path)):
+        if isinstance(node, ast.ExceptHandler):
+            yield f"{named(path)}:{node.lineno}", node
+
+
+def caught(handler: ast.ExceptHandler) -> set[str]:
+    """The names of the exceptions it catches; of a bare `except`, the one that this amounts to."""
+    if handler.type is None:
+        return {"BaseException"}
+    return {node.id for node in ast.walk(handler.type) if isinstance(node, ast.Name)}
+
+
+def test_the_sources_are_found() -> None:
+    assert ROOT / "interank" / "judging.py" in SOURCES
+    assert any(path.parent.name == "rewards" for path in SOURCES)
+
+
+def test_files_are_short() -> None:
+    sizes = {named(path): len(path.read_text("utf-8").splitlines()) for path in SOURCES}
+    assert not {name: lines for name, lines in sizes.items() if lines > MAX_FILE_LINES}
+
+
+def test_functions_are_short() -> None:
+    sizes = {
+        where: (node.end_lineno or node.lineno) - node.lineno + 1 for path in SOURCES for where, node in functions(path)
+    }
+    assert not {where: lines for where, lines in sizes.items() if lines > MAX_FUNCTION_LINES}
+
+
+def test_functions_take_few_parameters() -> None:
+    taken = {where: parameters(node) for path in SOURCES for where, node in functions(path)}
+    assert not {where: names for where, names in taken.items() if len(names) > MAX_PARAMETERS}
+
+
+def test_every_module_opens_with_a_sentence() -> None:
+    assert not [named(path) for path in SOURCES if not ast.get_docstring(tree(path))]
+
+
+def test_except_names_its_exception() -> None:
+    everything = {"Exception", "BaseException"}
+    found = [
+        where
+        for path in SOURCES
+        if named(path) != CATCHES_ALL
+        for where, handler in handlers(path)
+        if caught(handler) & everything
+    ]
+    suppressed = [
+        f"{named(path)}:{node.lineno}"
+        for path in SOURCES
+        for node in ast.walk(tree(path))
+        if isinstance(node, ast.Call)
+        and ast.unparse(node.func).endswith("suppress")
+        and any(ast.unparse(argument) in everything for argument in node.args)
+    ]
+    assert not found + suppressed
+
+
+def test_no_handler_only_passes() -> None:
+    assert not [
+        where
+        for path in SOURCES
+        for where, handler in handlers(path)
+        if named(path) != CATCHES_ALL and all(_does_nothing(statement) for statement in handler.body)
+    ]
+
+
+def _does_nothing(statement: ast.stmt) -> bool:
+    return isinstance(statement, ast.Pass) or (
+        isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Constant)
+    )
+
+
+def test_only_the_command_line_prints() -> None:
+    assert not [
+        f"{named(path)}:{node.lineno}"
+        for path in SOURCES
+        if not named(path).startswith("interank/cli/")
+        for node in ast.walk(tree(path))
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "print"
+    ]
+
+
+def test_names_say_something() -> None:
+    parts = {path: set(path.relative_to(ROOT).with_suffix("").parts) for path in SOURCES}
+    assert not [named(path) for path, names in parts.items() if names & EMPTY_NAMES]
+
+
+def isort_order(name: str) -> tuple[int, str]:
+    """CONSTANTS, then Classes, then functions: the order that ruff's RUF022 writes."""
+    rank = 0 if name.isupper() and len(name) > 1 else 1 if name[0].isupper() else 2
+    return rank, name
+
+
+@pytest.mark.parametrize("path", PACKAGES, ids=named)
+def test_all_agrees_with_what_the_package_offers(path: Path) -> None:
+    declared: list[str] = []
+    offered: set[str] = set()
+    for node in tree(path).body:
+        if isinstance(node, ast.ImportFrom) and node.module != "__future__":
+            # What comes from elsewhere (typing, pathlib) is used here, not offered.
+            if node.level or (node.module or "").startswith("interank"):
+                offered |= {alias.asname or alias.name for alias in node.names}
+        elif isinstance(node, Function | ast.ClassDef):
+            offered.add(node.name)
+        elif isinstance(node, ast.Assign | ast.AnnAssign):
+            targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+            names = {target.id for target in targets if isinstance(target, ast.Name)}
+            if "__all__" in names and node.value is not None:
+                declared = list(ast.literal_eval(node.value))
+            offered |= names
+    assert set(declared) == {name for name in offered if not name.startswith("_")}
+    assert declared == sorted(declared, key=isort_order)
+
+
+def contract(kind: str) -> dict[str, list[str]]:
+    [found] = [entry for entry in PYPROJECT["tool"]["importlinter"]["contracts"] if entry["type"] == kind]
+    return found
+
+
+IMPORTS = """
+import importlib, sys
+heavy = set({heavy!r})
+for module in {modules!r}:
+    importlib.import_module(module)
+    if found := sorted(heavy & set(sys.modules)):
+        sys.exit(f"importing {{module}} loads {{', '.join(found)}}")
+"""
+
+
+def test_nothing_heavy_is_imported_at_the_door() -> None:
+    """The contract in pyproject reads imports as written; this sees what they load, dependencies' own imports too."""
+    commands = [
+        ".".join(path.relative_to(ROOT).with_suffix("").parts)
+        for path in sorted((ROOT / "interank" / "cli").glob("*.py"))
+        if path.name not in ("__init__.py", "__main__.py")
+    ]
+    modules = [*contract("forbidden")["source_modules"], *commands]
+    assert {"interank.recipe", "interank.cli.app"} <= set(modules)
+    script = IMPORTS.format(heavy=contract("forbidden")["forbidden_modules"], modules=modules)
+    done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def console_script() -> Path:
+    """The `interank` command of the environment that runs the tests."""
+    script = Path(sys.executable).with_name("interank")
+    assert script.is_file(), f"{script} is missing; `make install` makes it"
+    return script
+
+
+def test_help_lists_every_verb() -> None:
+    done = subprocess.run([console_script(), "--help"], capture_output=True, text=True, check=True)
+    assert not [verb for verb in VERBS if not re.search(rf"\b{verb}\b", done.stdout)]
+
+
+@pytest.mark.parametrize("verb", ["", *VERBS], ids=lambda verb: verb or "interank")
+def test_help_answers_at_once(verb: str) -> None:
+    command = [str(console_script()), *([verb] if verb else []), "--help"]
+    seconds = []
+    for _ in range(HELP_ATTEMPTS):
+        start = time.perf_counter()
+        done = subprocess.run(command, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL)
+        seconds.append(time.perf_counter() - start)
+        assert done.returncode == 0, done.stderr
+        assert "usage" in done.stdout.lower()
+        if seconds[-1] < MAX_HELP_SECONDS:
+            return
+    pytest.fail(f"{' '.join(command)} took {min(seconds):.2f} s at best of {HELP_ATTEMPTS}")
+
+
+def test_the_floors_hold() -> None:
+    linter = Path(sys.executable).with_name("lint-imports")
+    # import-linter draws with box characters, which a C locale cannot encode.
+    environment = os.environ | {"PYTHONIOENCODING": "utf-8", "NO_COLOR": "1"}
+    done = subprocess.run(
+        [linter, "--no-cache"], cwd=ROOT, capture_output=True, text=True, encoding="utf-8", env=environment, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
