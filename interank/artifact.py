@@ -20,6 +20,7 @@ Existing = Literal["refuse", "resume", "overwrite"]
 MANIFEST = "manifest.json"
 RECIPE = "recipe.json"
 _WORK = "work"
+_INPUTS = "inputs.json"
 # Seconds, money and what tells of them differ from one run to the next; what is listed with a digest does not.
 _UNREPRODUCIBLE = frozenset({"cost.json", "log.jsonl", "report.md"})
 
@@ -128,8 +129,11 @@ def create(
         # The finished output stays until the new one replaces it.
         shutil.rmtree(partial, ignore_errors=True)
     elif existing == "refuse":
-        for found, state in ((out, "exists"), (partial, "is an unfinished output")):
-            if found.exists():
+        for found, state, there in (
+            (out, "exists", out.exists()),
+            (partial, "is an unfinished output", _has_work(partial)),
+        ):
+            if there:
                 raise ArtifactError(
                     f"{found} {state}; --resume goes on with it, --overwrite replaces it, another --out leaves it alone"
                 )
@@ -138,14 +142,17 @@ def create(
         _check_same(out, finished.recipe(), finished.manifest["inputs"], recipe, inputs)
         return finished
     place = Workplace(out, kind, recipe, inputs)
-    if partial.exists() and (partial / _WORK / "inputs.json").is_file():
+    if _has_work(partial):
         begun = json.loads((partial / RECIPE).read_text("utf-8"))
-        _check_same(partial, begun, json.loads((place.work / "inputs.json").read_text("utf-8")), recipe, inputs)
+        _check_same(partial, begun, json.loads((place.work / _INPUTS).read_text("utf-8")), recipe, inputs)
     else:
         shutil.rmtree(partial, ignore_errors=True)
-        partial.mkdir(parents=True)
+        try:
+            partial.mkdir(parents=True)
+        except OSError as error:
+            raise ArtifactError(f"{out} cannot be made: {error.strerror}; give another --out") from None
         place.write_json(RECIPE, recipe)
-        (place.work / "inputs.json").write_text(_pretty(inputs), "utf-8")
+        (place.work / _INPUTS).write_text(_pretty(inputs), "utf-8")
     return place
 
 
@@ -215,6 +222,12 @@ def _check_same(
             f"{path} was begun with another recipe or input ({', '.join(differing)} differ); "
             "give the same ones, --overwrite it, or choose another --out"
         )
+
+
+def _has_work(partial: Path) -> bool:
+    """Whether there is something to go on with; a stage that failed at its first step left nothing."""
+    work = partial / _WORK
+    return (work / _INPUTS).is_file() and any(path.name != _INPUTS for path in work.iterdir())
 
 
 def _partial(out: Path) -> Path:

@@ -69,7 +69,9 @@ def task_name(name: str) -> str:
     return name.replace("-", "_")
 
 
-def load_benchmark(folder: Path, split: str | None = None) -> Benchmark:
+def load_benchmark(
+    folder: Path, split: str | None = None, *, qrels: Path | None = None, with_run: bool = True
+) -> Benchmark:
     """Read a benchmark folder.
 
     It holds `corpus.jsonl`, `queries.jsonl` or `queries.SPLIT.jsonl`, and `qrels.tsv`, `qrels.SPLIT.tsv` or
@@ -80,33 +82,36 @@ def load_benchmark(folder: Path, split: str | None = None) -> Benchmark:
     Args:
         folder: Where the files are.
         split: Which split to read; needed when there are several.
+        qrels: Human judgments to take in place of the folder's.
+        with_run: Whether to look for a run; not needed where candidates come from elsewhere.
 
     Raises:
         InputError: A file is missing, damaged or ambiguous, or the files do not fit together.
     """
     if not folder.is_dir():
         raise InputError(f"{folder}: found no folder; expected one that holds a benchmark; name another")
-    queries_file, qrels_file = _choose_split(folder, split)
+    queries_file, own_qrels = _choose_split(folder, split)
+    qrels_file = qrels or own_qrels
     corpus_file = _by_split(folder, _CORPUS_NAME).get(None)
     if corpus_file is None:
         raise InputError(f"{folder}: found no corpus.jsonl or corpus.jsonl.gz; expected one; add the documents")
     topics = _index(queries_file, _topic, lambda topic: topic.query.query_id)
     if qrels_file is not None:
-        qrels = _of_known_queries(qrels_file, read_qrels(qrels_file), topics)
+        judged = _of_known_queries(qrels_file, read_qrels(qrels_file), topics)
     else:
-        qrels = [Qrel(query_id, doc_id, 1) for query_id, topic in topics.items() for doc_id in topic.gold_ids]
-    if not qrels:
+        judged = [Qrel(query_id, doc_id, 1) for query_id, topic in topics.items() for doc_id in topic.gold_ids]
+    if not judged:
         raise InputError(f"{folder}: found neither qrels nor gold_ids; expected judgments; add a qrels.tsv")
-    queries = _judged_queries(topics, {qrel.query_id for qrel in qrels})
+    queries = _judged_queries(topics, {qrel.query_id for qrel in judged})
     corpus = read_documents(corpus_file)
-    _check_in_corpus(qrels_file or queries_file, (qrel.doc_id for qrel in qrels), corpus)
+    _check_in_corpus(qrels_file or queries_file, (qrel.doc_id for qrel in judged), corpus)
     return Benchmark(
         name=task_name(folder.resolve().name),
         queries=queries,
         corpus=corpus,
-        qrels=qrels,
+        qrels=judged,
         excluded=_exclusions(folder, [topics[query_id] for query_id in queries]),
-        run=_candidates(folder, split, queries, corpus),
+        run=_candidates(folder, split, queries, corpus) if with_run else None,
         unjudged_query_count=len(topics) - len(queries),
     )
 
@@ -346,6 +351,8 @@ def _filled(where: str, row: object, names: tuple[str, ...]) -> str:
     value = _string(where, row, names)
     if not value.strip():
         raise InputError(f"{where}: found an empty {' or '.join(names)}; expected text; fill it or remove the row")
+    if any("\ud800" <= character <= "\udfff" for character in value):
+        raise InputError(f"{where}: found {value!r}, half a character that UTF-8 cannot write; mend the {names[0]}")
     return value
 
 

@@ -86,13 +86,16 @@ def _row(example: Example) -> dict[str, Any]:
 
 def _example(row: dict[str, Any]) -> Example:
     probabilities = row["probabilities"]
+    if probabilities is not None:
+        irrelevant, partial, relevant = probabilities
+        probabilities = (float(irrelevant), float(partial), float(relevant))
     if row["split"] not in ("train", "validation"):
         raise ValueError(f"split is {row['split']!r}, train or validation is expected")
     return Example(
         Query(row["query_id"], row["query"]),
         Document(row["doc_id"], row["document"]),
         Judgment(row["reasoning"], Relevance(row["relevance"])),
-        (probabilities[0], probabilities[1], probabilities[2]) if probabilities else None,
+        probabilities,
         row["split"],
         Source(row["site"], row["post_id"], row["url"], row["author"], row["licence"]),
     )

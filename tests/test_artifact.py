@@ -47,7 +47,7 @@ def test_the_same_making_gives_the_same_manifest(tmp_path: Path) -> None:
 @pytest.mark.parametrize("ended", [True, False])
 def test_an_output_in_the_way_is_refused_with_the_three_ways_out(tmp_path: Path, ended: bool) -> None:
     out = tmp_path / "out"
-    finished(out) if ended else begin(out)
+    finished(out) if ended else (begin(out).work / "ledger").touch()
     with pytest.raises(ArtifactError, match=r"--resume.*--overwrite.*--out"):
         begin(out)
 
@@ -61,10 +61,17 @@ def test_resume_returns_what_is_finished_and_goes_on_with_what_is_not(tmp_path: 
     assert not (out / "work").exists()
 
 
+def test_a_failure_before_the_first_step_leaves_nothing_in_the_way(tmp_path: Path) -> None:
+    begin(tmp_path / "out")
+    assert begin(tmp_path / "out", recipe={"a": 2}).folder.is_dir()
+
+
 def test_resume_with_another_recipe_or_input_is_refused(tmp_path: Path) -> None:
     out, data = tmp_path / "out", tmp_path / "data"
     data.write_text("1")
-    create(out, "judgments", recipe={"a": 1}, inputs={"data": describe_input(data, out)})
+    place = create(out, "judgments", recipe={"a": 1}, inputs={"data": describe_input(data, out)})
+    assert isinstance(place, Workplace)
+    (place.work / "ledger").touch()
     with pytest.raises(ArtifactError, match=r"a differ"):
         create(out, "judgments", recipe={"a": 2}, inputs={"data": describe_input(data, out)}, existing="resume")
     data.write_text("2")

@@ -27,12 +27,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     _set_up_log(options)
     try:
         code: int = options.run(options)
+        sys.stdout.flush()
         return code
     except InterankError as error:
         print(f"interank: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        print("interank: interrupted; the same command with --resume goes on", file=sys.stderr)
+        hint = "; the same command with --resume goes on" if "resume" in options else ""
+        print(f"interank: interrupted{hint}", file=sys.stderr)
         return 130
     except BrokenPipeError:
         # Whoever read our output has seen enough; keep Python from complaining while it flushes.
@@ -48,6 +50,8 @@ def _parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
         options.overrides += rest
     elif "files" in options and not any(item.startswith("-") for item in rest):
         options.files += map(Path, rest)
+    elif "measures" in options and not any(item.startswith("-") for item in rest):
+        options.measures += rest
     elif rest:
         top.error(f"unrecognized arguments: {' '.join(rest)}")
     return options

@@ -59,6 +59,9 @@ def _copy(options: argparse.Namespace) -> int:
     target = options.target / source.name if options.target.is_dir() else options.target
     if target.exists():
         raise InputError(f"{target} exists and would be lost; give another name or remove it")
-    shutil.copyfile(source, target)
+    try:
+        shutil.copyfile(source, target)
+    except OSError as error:
+        raise InputError(f"{target} cannot be written: {error.strerror}; name a file in a folder that exists") from None
     print(target)
     return 0

@@ -35,13 +35,26 @@ def register(verbs: Any, common: argparse.ArgumentParser) -> None:
     verb.add_argument("--corpus", metavar="DIR", type=Path, help="a benchmark folder: queries and documents")
     verb.add_argument("--split", help="which queries of the folder")
     verb.add_argument("--run", dest="run_file", metavar="RUN", type=Path, help="candidates, a TREC run; else BM25's")
-    verb.add_argument("--top-k", type=_positive, default=100, metavar="N", help="candidates to rank (default 100)")
-    verb.add_argument("--explain", type=int, default=0, metavar="N", help="explain the first N of each ranking")
+    verb.add_argument(
+        "--top-k",
+        type=_positive,
+        default=100,
+        metavar="N",
+        help="candidates of each query to rank, the first N (default 100)",
+    )
+    verb.add_argument("--explain", type=_count, default=0, metavar="N", help="explain the first N of each ranking")
     verb.add_argument("--mode", choices=["score", "reason"], default="score", help="reason explains before it grades")
     verb.add_argument("--max-reasoning-tokens", type=_positive, default=128, metavar="N")
     verb.add_argument("--trec", metavar="FILE", type=Path, help="also write the ranking as a TREC run")
     verb.add_argument("--json", action="store_true", help="print one JSON object for each query")
     verb.set_defaults(run=_run)
+
+
+def _count(text: str) -> int:
+    value = int(text)
+    if value < 0:
+        raise argparse.ArgumentTypeError(f"{value} was given, 0 or more is needed")
+    return value
 
 
 def _positive(text: str) -> int:
@@ -52,6 +65,7 @@ def _positive(text: str) -> int:
 
 
 def _run(options: argparse.Namespace) -> int:
+    _check(options)
     tasks = list(_tasks(options))
     from interank.reranking.reranker import Reranker
     from interank.trec import write_run
@@ -68,19 +82,33 @@ def _run(options: argparse.Namespace) -> int:
     return 0
 
 
-def _tasks(options: argparse.Namespace) -> Iterator[tuple[Query, list[Document]]]:
-    """The queries with their candidates, in first-stage order."""
+def _check(options: argparse.Namespace) -> None:
+    """Find what is wrong with the command before a model is loaded."""
     from interank.errors import InputError
-    from interank.types import Query
 
     if (options.query is None) == (options.corpus is None):
         raise InputError("give either --query TEXT with document files, or --corpus DIR with the queries and documents")
+    if options.query is None and options.files:
+        raise InputError(
+            f"{options.files[0]} stands beside --corpus, whose documents are ranked; leave one of them out"
+        )
+    if options.query is not None and (options.run_file or options.split):
+        raise InputError("--run and --split belong to --corpus; with --query the documents are the candidates")
+    if options.query is not None and not options.query.strip():
+        raise InputError("--query is empty; say what is asked")
+    if options.query is not None and not options.files:
+        raise InputError("--query needs documents: name text or JSONL files after the model")
+    if options.trec and not options.trec.resolve().parent.is_dir():
+        raise InputError(f"--trec {options.trec}: its folder does not exist; make it first")
+
+
+def _tasks(options: argparse.Namespace) -> Iterator[tuple[Query, list[Document]]]:
+    """The queries with their candidates, in first-stage order."""
+    from interank.types import Query
+
     if options.query is not None:
-        if not options.query.strip():
-            raise InputError("--query is empty; say what is asked")
-        if not options.files:
-            raise InputError("--query needs documents: name text or JSONL files after the model")
-        yield Query("query", options.query), [document for file in options.files for document in _documents(file)]
+        documents = [document for file in options.files for document in _documents(file)]
+        yield Query("query", options.query), documents[: options.top_k]
         return
     from interank.evaluation.candidates import load_task
     from interank.recipe import EvaluateRecipe

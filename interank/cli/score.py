@@ -20,7 +20,7 @@ def register(verbs: Any, common: argparse.ArgumentParser) -> None:
     )
     verb.add_argument("qrels", metavar="QRELS", type=Path, help="TREC's four columns or BEIR's three")
     verb.add_argument("run_file", metavar="RUN", type=Path, help="a TREC run")
-    verb.add_argument("measures", metavar="MEASURE", nargs="*", default=["nDCG@10"], help="default: nDCG@10")
+    verb.add_argument("measures", metavar="MEASURE", nargs="*", help="default: nDCG@10")
     verb.add_argument("--json", action="store_true", help="print one JSON object")
     verb.set_defaults(run=_run)
 
@@ -29,7 +29,7 @@ def _run(options: argparse.Namespace) -> int:
     from interank.measures import score_run
     from interank.trec import read_qrels, read_run
 
-    scores = score_run(read_qrels(options.qrels), read_run(options.run_file), options.measures)
+    scores = score_run(read_qrels(options.qrels), read_run(options.run_file), options.measures or ["nDCG@10"])
     if options.json:
         print(json.dumps(scores.mean))
         return 0

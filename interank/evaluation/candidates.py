@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from interank.benchmarks import Benchmark, load_benchmark, read_rankgpt
@@ -30,6 +30,10 @@ class Task:
             [self.corpus[doc_id] for doc_id in self.candidates.doc_ids(query_id)] if query_id in self.candidates else []
         )
 
+    def first_ranked(self) -> Query:
+        """The first query that has candidates, which makes the report's example."""
+        return next((query for query in self.queries if self.candidates.get(query.query_id)), self.queries[0])
+
 
 def load_task(recipe: EvaluateRecipe) -> Task:
     """Read what a recipe evaluates on.
@@ -43,29 +47,34 @@ def load_task(recipe: EvaluateRecipe) -> Task:
         raise InputError("no benchmark was given; name one with benchmark=DIR")
     if not recipe.benchmark.exists():
         raise InputError(f"benchmark={recipe.benchmark} does not exist; give a folder or a RankGPT JSON file")
-    benchmark = _from_rankgpt(recipe) if recipe.benchmark.is_file() else load_benchmark(recipe.benchmark, recipe.split)
-    if recipe.qrels is not None:
-        benchmark = replace(benchmark, qrels=read_qrels(recipe.qrels))
+    benchmark = _from_rankgpt(recipe) if recipe.benchmark.is_file() else _from_folder(recipe)
     judged = {qrel.query_id for qrel in benchmark.qrels}
     queries = [query for query in benchmark.queries.values() if query.query_id in judged]
     if not queries:
         raise InputError(f"{recipe.benchmark}: none of its queries is in the qrels; are both of the same split?")
     queries = _sampled(queries, recipe)
     chosen = {query.query_id for query in queries}
-    candidates = _candidates(recipe, benchmark, queries)
+    candidates = _candidates(recipe, benchmark, queries).without(benchmark.excluded).top(recipe.depth)
     for item in candidates.scored_docs():
         if item.doc_id not in benchmark.corpus:
             raise InputError(f"candidates: document {item.doc_id!r} of query {item.query_id!r} is not in the corpus")
     return Task(
         queries,
         [qrel for qrel in benchmark.qrels if qrel.query_id in chosen],
-        candidates.without(benchmark.excluded).top(recipe.depth),
+        candidates,
         dict(benchmark.corpus),
     )
 
 
+def _from_folder(recipe: EvaluateRecipe) -> Benchmark:
+    folder = Path(str(recipe.benchmark))
+    return load_benchmark(folder, recipe.split, qrels=recipe.qrels, with_run=recipe.run is None)
+
+
 def _from_rankgpt(recipe: EvaluateRecipe) -> Benchmark:
     path = Path(str(recipe.benchmark))
+    if recipe.split is not None:
+        raise InputError(f"{path} is one file of candidates and has no splits; leave split={recipe.split} out")
     if recipe.qrels is None:
         raise InputError(f"{path} holds candidates without human judgments; give qrels=FILE too")
     queries, corpus, run = read_rankgpt(path)
@@ -73,7 +82,7 @@ def _from_rankgpt(recipe: EvaluateRecipe) -> Benchmark:
         name=path.name.partition(".")[0],
         queries={query.query_id: query for query in queries},
         corpus=corpus,
-        qrels=[],
+        qrels=read_qrels(recipe.qrels),
         excluded={},
         run=run,
         unjudged_query_count=0,

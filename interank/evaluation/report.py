@@ -47,7 +47,7 @@ def example(query: str, ranking: Sequence[RankedDocument], texts: Mapping[str, s
     for place, item in enumerate(ranking, start=1):
         judged = f", judged {gold[item.doc_id]}" if item.doc_id in gold else ""
         lines.append(
-            f"{place:>3}. {item.doc_id}  score {item.score:+.3f}, relevance {int(item.relevance)}{judged}: "
+            f"{place:>3}. {_one_line(item.doc_id)}  score {item.score:+.3f}, relevance {int(item.relevance)}{judged}: "
             f"{_one_line(texts[item.doc_id])}"
         )
         if item.explanation is not None:
@@ -59,9 +59,8 @@ def markdown(rows: Sequence[Sequence[str]], shown: str, facts: Mapping[str, Any]
     """The report: what was measured, on what, the table, the example."""
     head, *body = rows
     lines = ["# Evaluation", ""]
-    lines += [f"- {name}: {value}" for name, value in facts.items()]
-    lines += ["", f"| {' | '.join(head)} |", f"|{'|'.join('---' for _ in head)}|"]
-    lines += [f"| {' | '.join(row)} |" for row in body]
+    lines += [f"- {name}: {_one_line(str(value))}" for name, value in facts.items()]
+    lines += ["", _cells(head), f"|{'|'.join('---' for _ in head)}|", *map(_cells, body)]
     lines += [
         "",
         "Intervals are 95% bootstrap intervals over queries (10,000 resamples); differences are paired by query.",
@@ -70,6 +69,11 @@ def markdown(rows: Sequence[Sequence[str]], shown: str, facts: Mapping[str, Any]
         # Indented, not fenced: nothing that a document says can end the block.
         lines += ["", "## One ranking", "", *(f"    {line}" for line in shown.splitlines())]
     return "\n".join(lines) + "\n"
+
+
+def _cells(row: Sequence[str]) -> str:
+    escaped = [_one_line(cell).replace("|", "\\|") for cell in row]
+    return f"| {' | '.join(escaped)} |"
 
 
 def _one_line(text: str, length: int = _EXCERPT) -> str:

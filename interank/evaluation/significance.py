@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy
 
 RESAMPLES = 10_000
+_BLOCK = 500
 _LEVEL = 0.95
 
 
@@ -30,9 +31,10 @@ def mean_interval(values: Sequence[float], *, seed: int) -> Interval:
         raise ValueError("no queries, so there is no mean")
     array = numpy.asarray(values, dtype=numpy.float64)
     generator = numpy.random.default_rng(seed)
-    # Counts of each query in each resample, shape (resamples, queries), instead of an index array as large.
-    counts = generator.multinomial(len(array), numpy.full(len(array), 1 / len(array)), size=RESAMPLES)
-    means = counts @ array / len(array)
+    shares = numpy.full(len(array), 1 / len(array))
+    # How often each query is drawn, shape (block, queries); in blocks, for thousands of queries are a gigabyte at once.
+    blocks = [generator.multinomial(len(array), shares, size=_BLOCK) @ array for _ in range(RESAMPLES // _BLOCK)]
+    means = numpy.concatenate(blocks) / len(array)
     low, high = numpy.quantile(means, [(1 - _LEVEL) / 2, (1 + _LEVEL) / 2])
     return Interval(float(array.mean()), float(low), float(high))
 

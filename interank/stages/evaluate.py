@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
@@ -12,7 +13,7 @@ from interank.artifact import Artifact, Existing, Workplace, create, describe_in
 from interank.engines.models import device
 from interank.evaluation.candidates import Task, load_task
 from interank.evaluation.report import example, markdown, table
-from interank.evaluation.scoring import FIRST_STAGE, score_systems
+from interank.evaluation.scoring import FIRST_STAGE, PERFECT, RANDOM, score_systems
 from interank.ledger import Ledger, write_rows
 from interank.progress import track
 from interank.recipe import EvaluateRecipe
@@ -48,12 +49,21 @@ def run(recipe: EvaluateRecipe, out: Path, *, existing: Existing = "refuse") -> 
 
 
 def _named(adapters: Sequence[Path]) -> list[tuple[str, Path]]:
-    """The adapters by their folders' names, told apart by number where those are equal."""
-    names = [path.resolve().name for path in adapters]
-    return [
-        (name if names.count(name) == 1 else f"{name}-{place + 1}", path)
-        for place, (name, path) in enumerate(zip(names, adapters, strict=True))
-    ]
+    """The adapters by their folders' names, numbered where those are equal or taken by another system."""
+    folders = [path.resolve().name for path in adapters]
+    taken = {_file_name(name) for name in (FIRST_STAGE, RANDOM, PERFECT)}
+    named = []
+    for folder, path in zip(folders, adapters, strict=True):
+        free = (f"{folder}-{number}" for number in itertools.count(1))
+        alone = folders.count(folder) == 1 and _file_name(folder) not in taken
+        name = folder if alone else next(name for name in free if name not in folders and _file_name(name) not in taken)
+        taken.add(_file_name(name))
+        named.append((name, path))
+    return named
+
+
+def _file_name(system: str) -> str:
+    return system.replace(" ", "_")
 
 
 def _rerank(recipe: EvaluateRecipe, task: Task, name: str, path: Path, ledger: Ledger) -> None:
@@ -63,7 +73,7 @@ def _rerank(recipe: EvaluateRecipe, task: Task, name: str, path: Path, ledger: L
     if not waiting:
         return
     reranker = Reranker.open(path, mode=recipe.mode, max_reasoning_tokens=recipe.max_reasoning_tokens)
-    first = task.queries[0].query_id
+    first = task.first_ranked().query_id
     for query in track(waiting, what=f"evaluate {name}", unit="queries", total=len(task.queries), done=len(done)):
         started = time.monotonic()
         ranking = reranker.rank(query, task.documents(query.query_id))
@@ -94,7 +104,7 @@ def _written(
     folder = place.folder / "runs"
     folder.mkdir(exist_ok=True)
     for name, run in runs.items():
-        write_run(run, folder / f"{name.replace(' ', '_')}.trec")
+        write_run(run, folder / f"{_file_name(name)}.trec")
     # The one to cite: of the last adapter, or of the first stage where there is none.
     write_run(list(runs.values())[-1], place.folder / "run.trec")
     for name, found in ranked.items():
@@ -118,7 +128,7 @@ def _written(
 
 
 def _example(task: Task, found: Rankings, shown: int) -> str:
-    query = task.queries[0]
+    query = task.first_ranked()
     ranking = [_ranked(item) for item in found[query.query_id]["ranking"][:shown]] if query.query_id in found else []
     gold = {qrel.doc_id: qrel.relevance for qrel in task.qrels if qrel.query_id == query.query_id}
     return example(query.text, ranking, {d: task.corpus[d].full_text for d in (i.doc_id for i in ranking)}, gold)

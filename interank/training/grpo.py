@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import warnings
 from collections.abc import Callable, Mapping, Sequence
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -119,7 +120,8 @@ def whole_queries(examples: Sequence[Example], *, documents: int, seed: int) -> 
     """Queries in seeded order, each with exactly `documents` of its documents and at least two of their grades.
 
     A batch that is cut at multiples of `documents` then holds whole queries; a query with one grade only has
-    nothing to be ranked.
+    nothing to be ranked. The documents are spread over the grades as evenly as the query allows: where most are
+    irrelevant, grading everything 0 would be rewarded.
 
     Raises:
         TrainingError: No query has so many documents of different grades.
@@ -130,7 +132,7 @@ def whole_queries(examples: Sequence[Example], *, documents: int, seed: int) -> 
     rng = random.Random(seed)
     groups = []
     for items in by_query.values():
-        sample = items if len(items) == documents else rng.sample(items, min(documents, len(items)))
+        sample = _spread(items, documents, rng)
         if len(sample) == documents and len({item.judgment.relevance for item in sample}) > 1:
             groups.append(sample)
     if not groups:
@@ -140,6 +142,16 @@ def whole_queries(examples: Sequence[Example], *, documents: int, seed: int) -> 
         )
     rng.shuffle(groups)
     return [item for group in groups for item in group]
+
+
+def _spread(items: Sequence[Example], number: int, rng: random.Random) -> list[Example]:
+    """So many of a query's examples, drawn from its grades in turn, in their own order."""
+    by_grade: dict[int, list[int]] = {}
+    for place in rng.sample(range(len(items)), len(items)):
+        by_grade.setdefault(int(items[place].judgment.relevance), []).append(place)
+    turns = zip_longest(*(by_grade[grade] for grade in sorted(by_grade, reverse=True)))
+    drawn = [place for turn in turns for place in turn if place is not None]
+    return [items[place] for place in sorted(drawn[:number])]
 
 
 def train(

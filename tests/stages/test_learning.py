@@ -105,14 +105,15 @@ def improved(adapter: Path, out: Path, examples: Sequence[Example], *, seed: int
         judgments=judgments_artifact(out.with_name(f"{out.name}-judgments"), examples),
         adapter=adapter,
         seed=seed,
-        max_completion_tokens=12,
-        documents_per_query=6,
-        rewards=(RewardRecipe(use="grade_agreement"), RewardRecipe(use="ranking")),
+        max_completion_tokens=8,
+        documents_per_query=3,
+        rewards=(RewardRecipe(use="ranking"),),
         trainer={
             "learning_rate": 1.0e-3,
-            "max_steps": 40,
+            "max_steps": 50,
             "num_generations": 8,
-            "per_device_train_batch_size": 48,
+            "per_device_train_batch_size": 96,
+            "max_grad_norm": 0.5,
             "gradient_checkpointing": False,
             "save_strategy": "no",
             "logging_steps": 10,
@@ -124,9 +125,8 @@ def improved(adapter: Path, out: Path, examples: Sequence[Example], *, seed: int
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", SEEDS)
 def test_grpo_improves_a_half_trained_adapter(rule_base: Path, tmp_path: Path, seed: int) -> None:
-    examples = rule.examples(seed, queries=80)
-    half = distilled(rule_base, tmp_path / "half", examples, seed=seed, steps=60)
+    half = distilled(rule_base, tmp_path / "half", rule.examples(seed, queries=120), seed=seed, steps=45)
     before = ndcg(half)
-    after = ndcg(improved(half, tmp_path / "rl", rule.examples(100 + seed, queries=80), seed=seed))
+    after = ndcg(improved(half, tmp_path / "rl", rule.examples(100 + seed, queries=160), seed=seed))
     print(f"rl seed {seed}: nDCG@10 {before:.3f} -> {after:.3f}")
-    assert after > before + 0.02
+    assert after > before + 0.05

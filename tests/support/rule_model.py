@@ -1,4 +1,4 @@
-"""A tiny base model that has read the rule's texts: it can say what two of them share, but grades them by lot.
+"""A tiny base model that has read the rule's texts: it can compare two of them, but grades by how much they differ.
 
 LoRA on a random frozen base learns next to nothing, so the base is first trained whole on a neighbouring task.
 """
@@ -22,7 +22,7 @@ _SHORT_STEPS, _SHORT_ROWS = 300, 64
 _FRAMED_STEPS, _FRAMED_ROWS = 200, 21
 _RATE = 2e-3
 _WARMUP = 30
-_LABELLED = 0.25
+_LABELLED = 0.3
 
 
 def rule_base(folder: Path) -> Path:
@@ -61,9 +61,9 @@ def _row(encoder: PromptEncoder, rng: random.Random, *, short: bool) -> tuple[li
     )
     say = rng.choice([rule.reasoning, rule.spelled_out])
     if rng.random() < _LABELLED:
-        # The form of an answer with a grade drawn by lot: to write one is known, what it should be is not.
-        drawn = Judgment(rule.reasoning(query, document), rng.choice(GRADES))
-        answer = list(encoder.answer(drawn, reasoning_tokens=99))
+        # An answer as the student will give it, but its grade counts in how much the texts differ.
+        differing = GRADES[2 - rule.judge(query, document).relevance]
+        answer = list(encoder.answer(Judgment(rule.reasoning(query, document), differing), reasoning_tokens=99))
     else:
         answer = [*encoder.plain(say(query, document)), encoder.end]
     ids = [1, *prompt.prefix[-9:], *prompt.document, *prompt.suffix[-3:]] if short else list(prompt.ids)

@@ -1,0 +1,238 @@
+"""evaluate leaves runs, figures and a report that agree with each other, and the same bytes each time."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from itertools import pairwise
+from pathlib import Path
+from statistics import fmean
+from typing import Any
+
+import pytest
+
+from interank.artifact import Artifact, describe_input, open_artifact
+from interank.cli.app import main
+from interank.errors import InputError, InterankError
+from interank.measures import score_run
+from interank.recipe import EvaluateRecipe
+from interank.stages import evaluate
+from interank.trec import read_qrels, read_run
+from tests.support.benchmark import benchmark_folder
+
+QUERIES, DOCUMENTS, DEPTH = 3, 5, 6
+MEASURES = ("nDCG@10", "RR")
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a benchmark."""
+    found = tmp_path_factory.mktemp("evaluate")
+    benchmark_folder(found / "benchmark", queries=QUERIES, documents=DOCUMENTS)
+    return found
+
+
+def evaluated(folder: Path, name: str, **settings: Any) -> Artifact:
+    given: dict[str, Any] = {
+        "benchmark": folder / "benchmark",
+        "depth": DEPTH,
+        "measures": MEASURES,
+        "max_reasoning_tokens": 8,
+    }
+    return evaluate.run(EvaluateRecipe(stage="evaluate", **(given | settings)), folder / name)
+
+
+@pytest.fixture(scope="module")
+def artifact(folder: Path, tiny_adapter: Path) -> Artifact:
+    """An evaluation of the tiny adapter."""
+    return evaluated(folder, "first", adapters=(tiny_adapter,), explain=2)
+
+
+def rows(path: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in path.read_text("utf-8").splitlines()]
+
+
+def metrics(artifact: Artifact) -> dict[str, dict[str, Any]]:
+    found: dict[str, dict[str, Any]] = json.loads((artifact.path / "metrics.json").read_text("utf-8"))
+    return found
+
+
+def test_twice_the_same_is_the_same_byte_for_byte(folder: Path, artifact: Artifact, tiny_adapter: Path) -> None:
+    again = evaluated(folder, "second", adapters=(tiny_adapter,), explain=2)
+    assert {
+        "run.trec",
+        "runs/first_stage.trec",
+        "runs/adapter.trec",
+        "rankings/adapter.jsonl",
+        "metrics.json",
+        "per_query.jsonl",
+        "example.txt",
+    } <= set(artifact.manifest["files"])
+    assert again.manifest == artifact.manifest
+    for name in artifact.manifest["files"]:
+        assert (again.path / name).read_bytes() == (artifact.path / name).read_bytes()
+
+
+def test_the_artifact_is_whole_and_nothing_unfinished_is_left(artifact: Artifact) -> None:
+    assert open_artifact(artifact.path, "evaluation").manifest == artifact.manifest
+    assert artifact.manifest["counts"] == {"queries": QUERIES, "systems": 2}
+    assert not (artifact.path / "work").exists()
+    assert not list(artifact.path.parent.glob(".*.partial"))
+
+
+def test_the_manifest_names_what_went_in(folder: Path, artifact: Artifact, tiny_adapter: Path) -> None:
+    inputs = artifact.manifest["inputs"]
+    assert set(inputs) == {"benchmark", "adapter.adapter"}
+    assert inputs["benchmark"]["path"] == "../benchmark"
+    assert inputs["benchmark"] == describe_input(folder / "benchmark", artifact.path)
+    assert inputs["adapter.adapter"]["kind"] == "adapter"
+    assert inputs["adapter.adapter"]["digest"] == open_artifact(tiny_adapter).digest
+    assert {given["name"] for given in artifact.lineage()} == {"benchmark", "adapter.adapter", "judgments"}
+
+
+def test_another_benchmark_is_another_input(folder: Path, artifact: Artifact, tmp_path: Path) -> None:
+    other = benchmark_folder(tmp_path / "benchmark", queries=QUERIES, documents=DOCUMENTS - 1)
+    assert describe_input(other, artifact.path)["digest"] != artifact.manifest["inputs"]["benchmark"]["digest"]
+
+
+def test_the_adapter_ranks_the_first_stage_s_candidates(artifact: Artifact) -> None:
+    first, ours = (read_run(artifact.path / "runs" / f"{name}.trec") for name in ("first_stage", "adapter"))
+    assert list(first) == list(ours)
+    assert len(first) == QUERIES
+    for name in first:
+        assert len(first.doc_ids(name)) <= DEPTH
+        assert sorted(first.doc_ids(name)) == sorted(ours.doc_ids(name))
+    assert any(first.doc_ids(name) != ours.doc_ids(name) for name in first)
+
+
+def test_scores_in_the_run_files_fall_strictly(artifact: Artifact) -> None:
+    for path in (artifact.path / "run.trec", *sorted((artifact.path / "runs").iterdir())):
+        lines = [line.split(" ") for line in path.read_text().splitlines()]
+        for name in {line[0] for line in lines}:
+            scores = [float(line[4]) for line in lines if line[0] == name]
+            assert all(above > below for above, below in pairwise(scores)), path
+            assert [int(line[3]) for line in lines if line[0] == name] == list(range(1, len(scores) + 1))
+
+
+def test_the_rankings_are_those_of_the_run(artifact: Artifact) -> None:
+    ours = read_run(artifact.path / "runs" / "adapter.trec")
+    found = rows(artifact.path / "rankings" / "adapter.jsonl")
+    assert {row["query_id"]: [item["doc_id"] for item in row["ranking"]] for row in found} == {
+        name: ours.doc_ids(name) for name in ours
+    }
+    assert all("seconds" not in row for row in found)
+    explained = [item["explanation"] is not None for row in found for item in row["ranking"]]
+    # Two of the first query's documents, as was asked for.
+    assert [place for place, given in enumerate(explained) if given] == [0, 1]
+
+
+def test_interank_score_gives_the_run_what_the_metrics_say(
+    folder: Path, artifact: Artifact, capsys: pytest.CaptureFixture[str]
+) -> None:
+    capsys.readouterr()
+    qrels, run = folder / "benchmark" / "qrels.tsv", artifact.path / "run.trec"
+    assert main(["score", str(qrels), str(run), *MEASURES, "--json", "--quiet"]) == 0
+    printed = json.loads(capsys.readouterr().out)
+    ours = metrics(artifact)["adapter"]
+    assert printed == {measure: pytest.approx(ours[measure]["mean"], abs=1e-12) for measure in MEASURES}
+
+
+def test_every_system_s_values_by_query_are_those_of_its_run(folder: Path, artifact: Artifact) -> None:
+    qrels = read_qrels(folder / "benchmark" / "qrels.tsv")
+    found = rows(artifact.path / "per_query.jsonl")
+    for name, file in (("first stage", "first_stage"), ("adapter", "adapter")):
+        scored = score_run(qrels, read_run(artifact.path / "runs" / f"{file}.trec"), MEASURES)
+        for measure in MEASURES:
+            assert {row["query_id"]: row[name][measure] for row in found} == scored.per_query[measure]
+
+
+def test_values_by_query_agree_with_the_metrics(artifact: Artifact) -> None:
+    found = rows(artifact.path / "per_query.jsonl")
+    assert len(found) == QUERIES
+    for name, system in metrics(artifact).items():
+        assert system["queries"] == QUERIES
+        for measure in MEASURES:
+            assert system[measure]["mean"] == pytest.approx(fmean(row[name][measure] for row in found))
+            if name != "first stage":
+                gains = [row[name][measure] - row["first stage"][measure] for row in found]
+                assert system[measure]["gain"]["mean"] == pytest.approx(fmean(gains))
+
+
+def test_the_report_holds_the_same_figures_and_the_example(artifact: Artifact) -> None:
+    report = (artifact.path / "report.md").read_text("utf-8")
+    for name, system in metrics(artifact).items():
+        (line,) = [line for line in report.splitlines() if line.startswith(f"| {name} |")]
+        value = system["nDCG@10"]
+        assert f"| {value['mean']:.4f} | {value['low']:.4f} to {value['high']:.4f} |" in line
+    shown = (artifact.path / "example.txt").read_text("utf-8").splitlines()
+    assert shown[0].startswith("Query: ")
+    assert sum(line.startswith("     why: ") for line in shown) == 2
+    assert all(f"    {line}\n" in report for line in shown)
+    cost = json.loads((artifact.path / "cost.json").read_text("utf-8"))
+    assert set(cost["seconds_per_query"]) == {"first stage", "adapter"}
+    assert cost["seconds_per_query"]["adapter"] > 0
+
+
+def test_without_adapters_the_first_stage_is_scored_alone(folder: Path) -> None:
+    alone = evaluated(folder, "alone")
+    assert set(metrics(alone)) == {"first stage", "random order", "perfect order"}
+    assert (alone.path / "run.trec").read_bytes() == (alone.path / "runs" / "first_stage.trec").read_bytes()
+    assert (alone.path / "example.txt").read_text("utf-8").strip() == ""
+    assert not (alone.path / "rankings").exists()
+    assert set(alone.manifest["inputs"]) == {"benchmark"}
+
+
+def test_the_reasons_are_written_before_the_grades_in_reason_mode(folder: Path, tiny_adapter: Path) -> None:
+    reasoned = evaluated(folder, "reasoned", adapters=(tiny_adapter,), mode="reason", queries=1, depth=2)
+    (row,) = rows(reasoned.path / "rankings" / "adapter.jsonl")
+    assert len(row["ranking"]) == 2
+    assert "- mode: reason" in (reasoned.path / "report.md").read_text("utf-8")
+
+
+def test_an_evaluation_s_run_can_be_another_s_first_stage(folder: Path, artifact: Artifact) -> None:
+    again = evaluated(folder, "again", run=artifact.path / "run.trec")
+    for measure in MEASURES:
+        ours, first = metrics(artifact)["adapter"][measure], metrics(again)["first stage"][measure]
+        assert [first[key] for key in ("mean", "low", "high")] == [ours[key] for key in ("mean", "low", "high")]
+    assert "run" in again.manifest["inputs"]
+
+
+def test_adapters_of_one_name_are_told_apart(folder: Path, tiny_adapter: Path, tmp_path: Path) -> None:
+    other = tmp_path / tiny_adapter.name
+    shutil.copytree(tiny_adapter, other)
+    twice = evaluated(folder, "twice", adapters=(tiny_adapter, other), queries=1, depth=2)
+    assert list(metrics(twice))[:3] == ["first stage", "adapter-1", "adapter-2"]
+    one, two = ((twice.path / "rankings" / f"adapter-{n}.jsonl").read_bytes() for n in (1, 2))
+    assert one == two
+
+
+@pytest.mark.parametrize(
+    "names", [["adapter", "adapter", "adapter-2"], ["first stage"], ["first_stage"], ["perfect order"]]
+)
+def test_no_adapter_takes_another_system_s_place(
+    folder: Path, tiny_adapter: Path, tmp_path: Path, names: list[str]
+) -> None:
+    adapters = []
+    for number, name in enumerate(names):
+        adapters.append(tmp_path / str(number) / name)
+        shutil.copytree(tiny_adapter, adapters[-1])
+    found = evaluated(folder, "-".join(names), adapters=tuple(adapters), queries=1, depth=2)
+    assert len(metrics(found)) == len(names) + 3
+    assert len(list((found.path / "runs").iterdir())) == len(names) + 1
+
+
+def test_a_benchmark_is_needed(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="evaluate needs benchmark; add benchmark=PATH to the command"):
+        evaluate.run(EvaluateRecipe(stage="evaluate"), tmp_path / "out")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("wrong", ["benchmark", "adapters", "measures", "run"])
+def test_a_wrong_input_leaves_nothing_in_the_way_of_the_right_one(folder: Path, wrong: str, tmp_path: Path) -> None:
+    right: dict[str, Any] = {"benchmark": folder / "benchmark", "depth": 2}
+    missing = tmp_path / "missing"
+    given = {"adapters": (missing,), "measures": ("missing",)}.get(wrong, missing)
+    with pytest.raises(InterankError, match="missing"):
+        evaluate.run(EvaluateRecipe(stage="evaluate", **{**right, wrong: given}), tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+    assert evaluate.run(EvaluateRecipe(stage="evaluate", **right), tmp_path / "out").kind == "evaluation"

@@ -1,0 +1,121 @@
+"""Judgments survive being written and read, as JSONL and as Parquet, and a bad line is named."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet
+import pytest
+
+from interank.errors import InputError
+from interank.judgments import COLUMNS, FILE, PARQUET, read_judgments, write_judgments
+from interank.types import Document, Example, Judgment, Query, Relevance, Source
+from tests.support import rule
+
+SOURCE = Source("cooking.example.com", "17", "https://cooking.example.com/a/17", "Ann \u2028 O'Neil", "CC BY-SA 4.0")
+ODD = 'Tab\t, "quotes", \r\n break, \u2028, \x85, \x00, \U0001f600 and </script>'
+
+
+def written() -> list[Example]:
+    odd = Example(
+        Query("q\u00e9", ODD),
+        Document("d 1", ODD),
+        Judgment(ODD, Relevance.RELEVANT),
+        (0.1, 0.2, 0.7),
+        "validation",
+        SOURCE,
+    )
+    return [*rule.examples(5, queries=2, documents=4), odd]
+
+
+def test_what_was_written_is_read(tmp_path: Path) -> None:
+    write_judgments(written(), tmp_path)
+    assert read_judgments(tmp_path) == written()
+
+
+def test_a_title_is_kept_as_the_document_s_first_line(tmp_path: Path) -> None:
+    example = replace(written()[0], document=Document("d", "text", "title"))
+    write_judgments([example], tmp_path)
+    assert read_judgments(tmp_path)[0].document.full_text == "title\ntext"
+
+
+def test_a_split_is_read_alone(tmp_path: Path) -> None:
+    write_judgments(written(), tmp_path)
+    assert read_judgments(tmp_path, "validation") == written()[-1:]
+    assert read_judgments(tmp_path, "train") == written()[:-1]
+
+
+def test_the_columns_are_those_promised_in_their_order(tmp_path: Path) -> None:
+    write_judgments(written(), tmp_path)
+    lines = (tmp_path / FILE).read_bytes().split(b"\n")
+    assert lines.pop() == b""
+    assert len(lines) == len(written())
+    assert {tuple(json.loads(line)) for line in lines} == {COLUMNS}
+    assert tuple(pyarrow.parquet.read_schema(tmp_path / PARQUET).names) == COLUMNS
+
+
+def test_parquet_holds_the_same_rows(tmp_path: Path) -> None:
+    write_judgments(written(), tmp_path)
+    rows = [json.loads(line) for line in (tmp_path / FILE).read_bytes().splitlines()]
+    assert pyarrow.parquet.read_table(tmp_path / PARQUET).to_pylist() == rows
+    assert rows[-1]["probabilities"] == [0.1, 0.2, 0.7]
+    assert rows[0]["probabilities"] is None
+
+
+def test_no_judgments_are_an_empty_file_of_the_same_columns(tmp_path: Path) -> None:
+    write_judgments([], tmp_path)
+    assert read_judgments(tmp_path) == []
+    table = pyarrow.parquet.read_table(tmp_path / PARQUET)
+    assert table.num_rows == 0
+    assert tuple(table.column_names) == COLUMNS
+
+
+def test_equal_judgments_give_equal_bytes(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        write_judgments(written(), tmp_path / name)
+    for file in (FILE, PARQUET):
+        assert (tmp_path / "a" / file).read_bytes() == (tmp_path / "b" / file).read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({"relevance": 7}, "7 is not a valid Relevance"),
+        ({"relevance": None}, "Relevance"),
+        ({"split": "test"}, "split is 'test', train or validation is expected"),
+        ({"probabilities": [0.5, 0.5]}, ""),
+        ({"probabilities": 1}, ""),
+    ],
+)
+def test_a_wrong_value_is_told_with_its_line(tmp_path: Path, change: dict[str, Any], told: str) -> None:
+    write_judgments(written(), tmp_path)
+    lines = (tmp_path / FILE).read_text("utf-8").split("\n")
+    lines[2] = json.dumps({**json.loads(lines[2]), **change})
+    (tmp_path / FILE).write_text("\n".join(lines), "utf-8")
+    with pytest.raises(InputError) as caught:
+        read_judgments(tmp_path)
+    assert str(caught.value).startswith(f"{tmp_path / FILE}:3: not a judgment")
+    assert told in str(caught.value)
+
+
+@pytest.mark.parametrize("line", ["", "{", "[1, 2]", '"text"', "null", '{"query_id": "q"}'])
+def test_a_line_that_is_no_judgment_is_told(tmp_path: Path, line: str) -> None:
+    write_judgments(written()[:1], tmp_path)
+    with (tmp_path / FILE).open("a", encoding="utf-8") as stream:
+        stream.write(line + "\n")
+    with pytest.raises(InputError, match=r"judgments\.jsonl:2: not a judgment"):
+        read_judgments(tmp_path)
+
+
+@pytest.mark.parametrize("column", COLUMNS)
+def test_a_column_that_is_missing_is_named(tmp_path: Path, column: str) -> None:
+    write_judgments(written()[:1], tmp_path)
+    row = json.loads((tmp_path / FILE).read_text("utf-8"))
+    del row[column]
+    (tmp_path / FILE).write_text(json.dumps(row), "utf-8")
+    with pytest.raises(InputError, match=f"judgments.jsonl:1: not a judgment .KeyError: '{column}'"):
+        read_judgments(tmp_path)
