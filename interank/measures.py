@@ -92,6 +92,16 @@ def score_run(qrels: Iterable[Qrel], run: Run, measures: Sequence[str] = (DEFAUL
     return Scores(mean, per_query, len(query_ids))
 
 
+def check_measures(names: Iterable[str]) -> None:
+    """Find a wrong measure before anything is computed that would be scored by it.
+
+    Raises:
+        InputError: A name is none of trec_eval's measures.
+    """
+    for name in names:
+        _parse(name)
+
+
 def ideal_run(qrels: Iterable[Qrel], candidates: Run) -> Run:
     """The best possible reranking of the candidates: by relevance, ties in candidate order.
 

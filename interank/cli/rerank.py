@@ -13,10 +13,14 @@ if TYPE_CHECKING:
 
 _EPILOG = """\
 examples:
-  interank rerank runs/demo/rl --query "why does bread collapse?" notes.txt more.jsonl --explain 3
+  interank rerank runs/demo/rl --query "why does bread collapse?" notes.txt more.jsonl
   interank rerank runs/demo/rl --corpus data/benchmark --run first.trec --top-k 20 --trec reranked.trec
 
 A document file is plain text, or JSONL with `_id, text` or `id, content` in each row."""
+
+
+# A person who asks one question wants to know why; a whole benchmark is ranked to be scored.
+_EXPLAINED = 3
 
 
 def register(verbs: Any, common: argparse.ArgumentParser) -> None:
@@ -42,7 +46,7 @@ def register(verbs: Any, common: argparse.ArgumentParser) -> None:
         metavar="N",
         help="candidates of each query to rank, the first N (default 100)",
     )
-    verb.add_argument("--explain", type=_count, default=0, metavar="N", help="explain the first N of each ranking")
+    verb.add_argument("--explain", type=_count, metavar="N", help="explain the first N (--query: 3, --corpus: 0)")
     verb.add_argument("--mode", choices=["score", "reason"], default="score", help="reason explains before it grades")
     verb.add_argument("--max-reasoning-tokens", type=_positive, default=128, metavar="N")
     verb.add_argument("--trec", metavar="FILE", type=Path, help="also write the ranking as a TREC run")
@@ -71,10 +75,11 @@ def _run(options: argparse.Namespace) -> int:
     from interank.trec import write_run
     from interank.types import Run, ScoredDoc
 
+    explained = options.explain if options.explain is not None else (_EXPLAINED if options.query else 0)
     reranker = Reranker.open(options.model, mode=options.mode, max_reasoning_tokens=options.max_reasoning_tokens)
     scored = []
     for query, documents in tasks:
-        ranking = reranker.rank(query, documents, explained=options.explain)
+        ranking = reranker.rank(query, documents, explained=explained)
         scored += [ScoredDoc(query.query_id, item.doc_id, item.score) for item in ranking]
         _print(query, ranking, {document.doc_id: document.full_text for document in documents}, options.json)
     if options.trec:

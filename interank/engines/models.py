@@ -7,6 +7,7 @@ import logging
 import os
 import shutil
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +43,7 @@ class ModelFiles:
     origin: str
 
 
+@lru_cache
 def find_model(name: str) -> ModelFiles:
     """Get a model's files by the name that a recipe gives.
 

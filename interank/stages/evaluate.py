@@ -15,6 +15,7 @@ from interank.evaluation.candidates import Task, load_task
 from interank.evaluation.report import example, markdown, table
 from interank.evaluation.scoring import FIRST_STAGE, PERFECT, RANDOM, score_systems
 from interank.ledger import Ledger, write_rows
+from interank.measures import check_measures
 from interank.progress import track
 from interank.recipe import EvaluateRecipe
 from interank.reranking.reranker import Reranker
@@ -29,6 +30,7 @@ Rankings = dict[str, dict[str, Any]]
 def run(recipe: EvaluateRecipe, out: Path, *, existing: Existing = "refuse") -> Artifact:
     """Rerank the candidates with each adapter and score all of it; rankings are kept query by query."""
     require_inputs(recipe)
+    check_measures(recipe.measures)
     given = {"benchmark": recipe.benchmark, "run": recipe.run, "qrels": recipe.qrels}
     given |= {f"adapter.{name}": path for name, path in _named(recipe.adapters)}
     inputs = {name: describe_input(path, out) for name, path in given.items() if path is not None and path.exists()}

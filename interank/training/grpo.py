@@ -182,6 +182,12 @@ def train(
             "bf16": model.device.type != "cpu",
         }
     )
+    prompts = config.generation_batch_size // config.num_generations
+    if len(rollouts.examples) < prompts:
+        raise TrainingError(
+            f"one batch takes {prompts} pairs, but only {len(rollouts.examples)} fit for training; lower "
+            "trainer.per_device_train_batch_size, or generate judgments for more questions"
+        )
     with warnings.catch_warnings():
         # TRL marks rollout_func as experimental; the constraints pin the version it was tested with.
         warnings.filterwarnings("ignore", message="You are using 'rollout_func'")

@@ -408,13 +408,20 @@ def documents(tmp_path: Path) -> list[Path]:
 
 
 def test_rerank_prints_the_documents_of_all_files(capsys: Capture, tiny_adapter: Path, documents: list[Path]) -> None:
-    code, out, _ = called(capsys, "rerank", tiny_adapter, "--query", QUESTION, *documents, "--quiet")
+    code, out, _ = called(capsys, "rerank", tiny_adapter, "--query", QUESTION, *documents, "--explain", "0")
     assert code == 0
     first, *lines = out.splitlines()
     assert first == f"Query: {QUESTION}"
     assert sorted(line.split()[1] for line in lines) == sorted([str(documents[0]), "b1", "r0", "r1"])
     assert [line.split()[0] for line in lines] == ["1.", "2.", "3.", "4."]
     assert any("A red fox sits in the barn." in line for line in lines)
+
+
+def test_rerank_explains_the_first_three_unless_told_otherwise(
+    capsys: Capture, tiny_adapter: Path, documents: list[Path]
+) -> None:
+    asked = ["rerank", tiny_adapter, *documents, "--query", QUESTION, "--max-reasoning-tokens", "4"]
+    assert called(capsys, *asked)[1].count("     why: ") == 3
 
 
 def test_rerank_takes_files_before_and_after_the_query(
@@ -515,7 +522,7 @@ def test_rerank_explains_no_negative_number(capsys: Capture, tmp_path: Path) -> 
 
 
 def test_rerank_ranks_no_more_than_asked_for(capsys: Capture, tiny_adapter: Path, documents: list[Path]) -> None:
-    out = called(capsys, "rerank", tiny_adapter, *documents, "--query", QUESTION, "--top-k", "2")[1]
+    out = called(capsys, "rerank", tiny_adapter, *documents, "--query", QUESTION, "--top-k", "2", "--explain", "0")[1]
     assert len(out.splitlines()) == 3
 
 

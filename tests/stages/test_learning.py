@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from interank.errors import TrainingError
 from interank.measures import random_run, score_run
 from interank.recipe import DistillRecipe, LoraRecipe, RewardRecipe, RlRecipe
 from interank.reranking.reranker import Reranker
@@ -120,6 +121,11 @@ def improved(adapter: Path, out: Path, examples: Sequence[Example], *, seed: int
         },
     )
     return rl.run(recipe, out).path
+
+
+def test_too_few_pairs_for_a_batch_are_told(tiny_adapter: Path, tmp_path: Path) -> None:
+    with pytest.raises(TrainingError, match="one batch takes 12 pairs, but only 6 fit"):
+        improved(tiny_adapter, tmp_path / "rl", rule.examples(0, queries=2), seed=0)
 
 
 @pytest.mark.slow

@@ -1,0 +1,72 @@
+"""Batches of whole queries, spread over the grades, and rollouts that are what the loss will read."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from interank import judging
+from interank.engines.models import find_model, load_model, load_tokenizer
+from interank.engines.prompts import PromptEncoder
+from interank.errors import TrainingError
+from interank.recipe import PromptSettings
+from interank.training.grpo import Rollouts, whole_queries
+from tests.support import rule
+
+
+def test_each_query_gives_so_many_documents_of_all_its_grades() -> None:
+    chosen = whole_queries(rule.examples(0, queries=10), documents=3, seed=1)
+    assert len(chosen) == 30
+    for start in range(0, 30, 3):
+        group = chosen[start : start + 3]
+        assert len({item.query.query_id for item in group}) == 1
+        assert sorted(int(item.judgment.relevance) for item in group) == [0, 1, 2]
+        assert len({item.document.doc_id for item in group}) == 3
+
+
+def test_the_order_is_the_seeds() -> None:
+    examples = rule.examples(0, queries=10)
+    assert whole_queries(examples, documents=4, seed=1) == whole_queries(examples, documents=4, seed=1)
+    assert whole_queries(examples, documents=4, seed=1) != whole_queries(examples, documents=4, seed=2)
+
+
+def test_queries_without_enough_documents_or_grades_are_left_out() -> None:
+    examples = rule.examples(0, queries=2)
+    one_grade = [item for item in examples[:12] if item.judgment.relevance == 0]
+    assert {item.query.query_id for item in whole_queries([*one_grade, *examples[12:]], documents=4, seed=0)} == {
+        examples[12].query.query_id
+    }
+    with pytest.raises(TrainingError, match="no training query has 4 documents of at least two grades"):
+        whole_queries(one_grade, documents=4, seed=0)
+
+
+@pytest.mark.parametrize("order", ["grade_first", "reason_first"])
+def test_rollouts_tell_prompts_masks_and_probabilities(tiny_folder: Path, order: judging.Order) -> None:
+    files = find_model(str(tiny_folder))
+    settings = PromptSettings(order=order, max_length=300, max_query_tokens=60, max_document_tokens=60)
+    encoder = PromptEncoder(load_tokenizer(files), settings)
+    rollouts = Rollouts(encoder, rule.examples(0, queries=1), tokens=12, seed=3)
+    model = load_model(files)
+
+    def trainer_at(step: int) -> SimpleNamespace:
+        return SimpleNamespace(
+            model=model,
+            accelerator=SimpleNamespace(unwrap_model=lambda wrapped: wrapped),
+            args=SimpleNamespace(temperature=1.0),
+            state=SimpleNamespace(global_step=step),
+        )
+
+    output = rollouts(["0", "0", "3"], trainer_at(4))  # type: ignore[arg-type]
+    assert output == rollouts(["0", "0", "3"], trainer_at(4))  # type: ignore[arg-type]
+    assert output["completion_ids"] != rollouts(["0", "0", "3"], trainer_at(5))["completion_ids"]  # type: ignore[arg-type]
+    assert [tuple(ids) for ids in output["prompt_ids"]] == [rollouts.prompts[n].ids for n in (0, 0, 3)]
+    lead = len(encoder.label_lead) if order == "grade_first" else 0
+    for ids, mask in zip(output["completion_ids"], output["env_mask"], strict=True):
+        assert len(ids) == len(mask) <= 13
+        assert mask == [0] * lead + [1] * (len(ids) - lead)
+        assert tuple(ids[:lead]) == encoder.label_lead[:lead]
+    assert all(sum(row) == pytest.approx(1) for row in output["probabilities"])
+    if order == "grade_first":
+        assert output["probabilities"][0] == output["probabilities"][1]
