@@ -1,9 +1,27 @@
 """Fixtures that several test files share."""
 
+import logging
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+
+@pytest.fixture(autouse=True)
+def _as_before() -> Iterator[None]:
+    """The command sets up log and environment for a process of its own; here it shares one with other tests."""
+    environment = dict(os.environ)
+    loggers = [logging.getLogger(), logging.getLogger("interank")]
+    before = [(logger, logger.level, list(logger.handlers)) for logger in loggers]
+    yield
+    for logger, level, handlers in before:
+        logger.setLevel(level)
+        for handler in [one for one in logger.handlers if one not in handlers]:
+            logger.removeHandler(handler)
+    for name in os.environ.keys() - environment.keys():
+        del os.environ[name]
+    os.environ.update(environment)
 
 
 @pytest.fixture(scope="session")

@@ -102,6 +102,16 @@ def test_a_pipelines_stages_are_reached_by_name() -> None:
         load_recipe("demo", ["rl.adapter=x"])
 
 
+def test_the_sample_data_is_found_from_anywhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    recipe = load_recipe("demo")
+    assert isinstance(recipe, RunRecipe)
+    assert (recipe.stages.evaluate.benchmark or Path()).joinpath("corpus.jsonl").is_file()
+    changed = load_recipe("demo", ["evaluate.benchmark=data/nowhere"])
+    assert isinstance(changed, RunRecipe)
+    assert changed.stages.evaluate.benchmark == Path("data/nowhere")
+
+
 def test_missing_inputs_are_named(tmp_path: Path) -> None:
     assert missing_inputs(load_recipe(recipe_of(tmp_path, MINIMAL))) == ["judgments"]
     assert missing_inputs(load_recipe("demo")) == []

@@ -9,10 +9,18 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from interank.judging import Order
+from interank.resources import resource_dir
 
 
 def _as_path(value: Any) -> Any:
-    return Path(value).expanduser() if isinstance(value, str) else value
+    """A path; `data/...`, where there is no such thing here, is the sample data that comes with interank."""
+    if not isinstance(value, str):
+        return value
+    path = Path(value).expanduser()
+    if path.parts[:1] == ("data",) and not path.exists():
+        bundled = resource_dir("data").joinpath(*path.parts[1:])
+        return bundled if bundled.exists() else path
+    return path
 
 
 def _as_tuple(value: Any) -> Any:

@@ -5,11 +5,9 @@ from __future__ import annotations
 import gzip
 import io
 import json
-import logging
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -30,22 +28,6 @@ RUN = "q1 Q0 d1 1 2.0 x\nq1 Q0 d2 2 1.0 x\nq2 Q0 d1 1 3.0 x\nq2 Q0 d3 2 2.0 x\n"
 # Of q1 the relevant document is first, of q2 second: (1 + 1 / log2(3)) / 2.
 NDCG = 0.8154648767857287
 QUESTION = "Where is the red fox?"
-
-
-@pytest.fixture(autouse=True)
-def _as_before() -> Iterator[None]:
-    """The command sets up log and environment for a process of its own; here it shares one with other tests."""
-    environment = dict(os.environ)
-    loggers = [logging.getLogger(), logging.getLogger("interank")]
-    before = [(logger, logger.level, list(logger.handlers)) for logger in loggers]
-    yield
-    for logger, level, handlers in before:
-        logger.setLevel(level)
-        for handler in [one for one in logger.handlers if one not in handlers]:
-            logger.removeHandler(handler)
-    for name in os.environ.keys() - environment.keys():
-        del os.environ[name]
-    os.environ.update(environment)
 
 
 def called(capsys: Capture, *arguments: str | Path) -> tuple[int, str, str]:
@@ -451,7 +433,9 @@ def test_rerank_prints_json_with_explanations(capsys: Capture, tiny_adapter: Pat
 def test_rerank_works_with_a_model_that_is_no_artifact(
     capsys: Capture, tiny_folder: Path, documents: list[Path]
 ) -> None:
-    assert called(capsys, "rerank", tiny_folder, documents[2], "--query", QUESTION)[1].count("\n") == 3
+    assert (
+        called(capsys, "rerank", tiny_folder, documents[2], "--query", QUESTION, "--explain", "0")[1].count("\n") == 3
+    )
 
 
 def test_rerank_a_benchmark_into_a_run_that_score_reads(capsys: Capture, tiny_adapter: Path, tmp_path: Path) -> None:

@@ -84,7 +84,7 @@ def test_random_order_is_what_it_is_taken_for() -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", SEEDS)
 def test_distillation_learns_the_rule(rule_base: Path, tmp_path: Path, seed: int) -> None:
-    adapter = distilled(rule_base, tmp_path / "a", rule.examples(seed, queries=120), seed=seed, steps=240)
+    adapter = distilled(rule_base, tmp_path / "a", rule.examples(seed, queries=240), seed=seed, steps=180)
     learned, swapped = ndcg(adapter), ndcg(adapter, swapped=True)
     print(f"distill seed {seed}: nDCG@10 {learned:.3f}, with swapped queries {swapped:.3f}")
     assert learned > LEARNED
@@ -94,8 +94,8 @@ def test_distillation_learns_the_rule(rule_base: Path, tmp_path: Path, seed: int
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", SEEDS)
 def test_distillation_on_shuffled_labels_learns_nothing(rule_base: Path, tmp_path: Path, seed: int) -> None:
-    examples = shuffled(rule.examples(seed, queries=120), seed)
-    value = ndcg(distilled(rule_base, tmp_path / "a", examples, seed=seed, steps=240))
+    examples = shuffled(rule.examples(seed, queries=240), seed)
+    value = ndcg(distilled(rule_base, tmp_path / "a", examples, seed=seed, steps=180))
     print(f"distill seed {seed}, labels shuffled: nDCG@10 {value:.3f}")
     assert value < NOTHING
 
