@@ -11,11 +11,14 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, Literal
 
 from interank.errors import InputError
 from interank.recipe import RewardRecipe
 from interank.resources import resource_dir
+
+Subject = Literal["judgments", "lists"]
+"""What completions are: judgments of a document, or orders of a list of them."""
 
 
 def reward_file(use: str) -> Path:
@@ -53,6 +56,18 @@ class Reward:
             if name not in accepted:
                 raise InputError(f"reward {recipe.use}: no parameter {name!r}; it takes {', '.join(accepted)}")
         return reward
+
+    @property
+    def of(self) -> Subject:
+        """What it values: the file's `OF`; a reward that does not say is of judgments.
+
+        Raises:
+            InputError: It says something else than judgments or lists.
+        """
+        said: Any = getattr(_module(self.file), "OF", "judgments")
+        if said not in ("judgments", "lists"):
+            raise InputError(f"reward {self.use}: OF is {said!r}; judgments or lists is expected")
+        return said  # type: ignore[no-any-return]
 
     @property
     def __name__(self) -> str:

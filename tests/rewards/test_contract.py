@@ -18,7 +18,9 @@ from interank.resources import resource_dir
 from interank.rewards import Reward
 from interank.types import GRADES, Judgment
 
-FILES = sorted(path.stem for path in resource_dir("rewards").glob("*.py"))
+ALL = sorted(path.stem for path in resource_dir("rewards").glob("*.py"))
+# Those of lists have a contract of their own (test_list_contract).
+FILES = [name for name in ALL if Reward.from_recipe(RewardRecipe(use=name)).of == "judgments"]
 # Rewards of a completion among others: the gold judgment is best only where the others are judged right too.
 OF_RANKINGS = {"ranking"}
 MALFORMED = ["", "I think it is relevant.", "Relevance Label: 2\n\nRelevance Label: 2", "Relevance Label: 7\n\nWhy."]

@@ -1,0 +1,37 @@
+"""How many of its list's relevant documents the completion ranks above a cutoff.
+
+Value: the share of the documents of grade `relevant_from` or higher that stand among the first `cutoff`, over the
+share that could, so that lists with more relevant documents than room count alike. Range 0 to 1; -1 for a completion
+without a readable ranking, 0 for one that leaves documents out or names them twice, None where all documents have one
+grade. The recall term of ReasonRank's reward (arXiv 2508.07050), which does not divide by what could be reached.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from interank.orderings import reward_values
+
+OF = "lists"
+
+
+def reward(
+    *,
+    completions: Sequence[str],
+    grades: Sequence[Sequence[int]],
+    cutoff: int = 10,
+    relevant_from: int = 1,
+    **_: object,
+) -> list[float | None]:
+    """One value a completion."""
+
+    def recall(order: Sequence[int], judged: Sequence[int]) -> float:
+        relevant = sum(grade >= relevant_from for grade in judged)
+        found = sum(judged[place] >= relevant_from for place in order[:cutoff])
+        return found / min(relevant, cutoff) if relevant else 0.0
+
+    return reward_values(
+        completions,
+        grades,
+        lambda orders, judged: [recall(order, row) for order, row in zip(orders, judged, strict=True)],
+    )
