@@ -87,10 +87,21 @@ class PromptEncoder:
 
     def queries_prompt(self, query: Query, limit: int) -> Prompt:
         """The prompt that asks for search queries; the question is cut as in a judgment's prompt."""
-        whole = self._rendered(judging.render_queries(_QUERY_SLOT, limit), answered=False)
-        head, tail = _split(whole, _QUERY_SLOT)
+        head, tail = self.frame(self.around(judging.render_queries(_QUERY_SLOT, limit), [_QUERY_SLOT]))
         text = self.plain(query.text)[: self.settings.max_query_tokens]
-        return Prompt(self._begun(self._framed(head)), text, self._framed(tail))
+        return Prompt(head, text, tail)
+
+    def around(self, messages: list[dict[str, str]], slots: Sequence[str]) -> list[str]:
+        """The texts around the slots in messages that ask for an answer, in the model's frame.
+
+        Raises:
+            ModelError: The model's chat template drops or changes what a slot stands for.
+        """
+        return _split(self._rendered(messages, answered=False), *slots)
+
+    def frame(self, texts: Sequence[str]) -> list[tuple[int, ...]]:
+        """The ids of a prompt's own texts, in which special tokens are meant; the first begins the sequence."""
+        return [self._begun(self._framed(texts[0])), *map(self._framed, texts[1:])]
 
     def answer(self, judgment: Judgment, *, reasoning_tokens: int, order: Order | None = None) -> tuple[int, ...]:
         """The answer's ids with its end-of-turn; the explanation is cut at `reasoning_tokens`, the label never."""

@@ -1,5 +1,6 @@
 """Recipes: one YAML file an experiment, checked whole before anything heavy is imported."""
 
+from interank.recipe.listwise import ListPromptSettings, ListwiseRecipe, WindowMethod
 from interank.recipe.loading import find_recipe, load_recipe, recipe_files
 from interank.recipe.mining import ColumnsRecipe, DocumentsRecipe, MiningRecipe
 from interank.recipe.models import (
@@ -32,6 +33,8 @@ __all__ = [
     "DocumentsRecipe",
     "EvaluateRecipe",
     "GenerateRecipe",
+    "ListPromptSettings",
+    "ListwiseRecipe",
     "LoraRecipe",
     "MiningRecipe",
     "PromptSettings",
@@ -45,6 +48,7 @@ __all__ = [
     "StagesRecipe",
     "TeacherRecipe",
     "VllmRecipe",
+    "WindowMethod",
     "find_recipe",
     "load_recipe",
     "missing_inputs",
