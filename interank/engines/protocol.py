@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal, Protocol, runtime_checkable
 from zlib import crc32
 
@@ -36,6 +37,8 @@ class Completion:
     logprobs: tuple[float, ...]
     finished: bool
     """Whether the model ended its turn; otherwise the budget did."""
+    end_logprob: float | None = None
+    """The log-probability of ending there, where it was told."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +84,18 @@ class Engine(Protocol):
 
     def generate(self, prompts: Sequence[Prompt], sampling: Sampling, *, end: int) -> list[Completion]:
         """A completion of each prompt, in prompt order; `end` is the token that ends a turn."""
+        ...
+
+
+class Adapting(Engine, Protocol):
+    """An engine beside a training, which answers with the adapter that it was given last."""
+
+    def take_adapter(self, folder: Path) -> None:
+        """Read the LoRA adapter in `folder`, under a name that was never used, and drop the one before.
+
+        Raises:
+            ModelError: It cannot be read there.
+        """
         ...
 
 

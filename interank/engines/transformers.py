@@ -125,12 +125,13 @@ class TransformersEngine:
         draw = _Draw(len(prompts), sampling.temperature, seed)
         ids: list[list[int]] = [[] for _ in prompts]
         logprobs: list[list[float]] = [[] for _ in prompts]
+        ends: list[float | None] = [None] * len(prompts)
         finished = [False] * len(prompts)
         for step in range(sampling.max_new_tokens):
             tokens, values = draw(batch.logits, batch.places)
             for place, index, value in zip(batch.places, tokens.tolist(), values.tolist(), strict=True):
                 if index == end:
-                    finished[place] = True
+                    finished[place], ends[place] = True, value
                 else:
                     ids[place].append(index)
                     logprobs[place].append(value)
@@ -144,7 +145,8 @@ class TransformersEngine:
         lengths = [len(row) + done for row, done in zip(ids, finished, strict=True)]
         attended = sum(positions_attended(len(p.ids), n) for p, n in zip(prompts, lengths, strict=True))
         self.work += Work(tokens_written=sum(lengths), attended=attended, projected=sum(lengths))
-        return [Completion(tuple(i), tuple(p), f) for i, p, f in zip(ids, logprobs, finished, strict=True)]
+        written = zip(ids, logprobs, finished, ends, strict=True)
+        return [Completion(tuple(i), tuple(p), done, end_logprob) for i, p, done, end_logprob in written]
 
     def _count_read(self, prompts: Sequence[Prompt]) -> None:
         """Add what reading the prompts takes: each prefix once, and what follows it."""

@@ -1,4 +1,4 @@
-"""The engine on vLLM, in this process: for teachers that are too large or too many pairs for transformers."""
+"""The engine on vLLM, in this process: for teachers too large for transformers, and for rollouts."""
 
 from __future__ import annotations
 
@@ -18,10 +18,13 @@ from interank.errors import ModelError
 
 _MISSING = (
     "engine vllm needs vLLM, which is not installed: pip install 'interank[vllm]' on a machine with a GPU, "
-    "`make vllm` for its build for CPUs; or set teacher.engine to transformers or openai"
+    "`make vllm` for its build for CPUs; or choose another engine"
 )
+_DEAD = "vLLM's process ended while it was at work: it was killed, or ran out of memory, which its own log tells"
 _SEED_STRIDE = 1_000_003
 _SEEDS = 2**31
+# The ranks of which vLLM lays out adapters.
+_LORA_RANKS = (1, 8, 16, 32, 64, 128, 256, 320, 512)
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +37,8 @@ class VllmOptions:
     dtype: str = "auto"
     gpu_memory: float = 0.9
     seed: int = 0
+    lora_rank: int = 0
+    """The largest rank of the adapters that it will take; 0 takes none."""
 
 
 class VllmEngine:
@@ -60,6 +65,7 @@ class VllmEngine:
         except (ValueError, RuntimeError, OSError, ImportError) as error:
             raise ModelError(f"vLLM cannot load {folder}: {' '.join(str(error).split())[:400]}") from None
         self.work = Work()
+        self._adapter: Any = None
 
     @property
     def abilities(self) -> frozenset[Ability]:
@@ -74,6 +80,20 @@ class VllmEngine:
     def flops(self, work: Work) -> float | None:
         """See `Engine`; what vLLM's own prefix cache spares is not known, so every prompt counts whole."""
         return flops(self._llm.llm_engine.model_config.hf_config, work)
+
+    def take_adapter(self, folder: Path) -> None:
+        """See `Adapting`; what vLLM's prefix cache holds of an adapter goes by its name, so names are not reused."""
+        from vllm.lora.request import LoRARequest
+        from vllm.v1.engine.exceptions import EngineDeadError
+
+        before, number = self._adapter, self._adapter.lora_int_id + 1 if self._adapter else 1
+        self._adapter = LoRARequest(f"adapter-{number}", number, str(folder))
+        try:
+            if before is not None:
+                self._llm.llm_engine.remove_lora(before.lora_int_id)
+            self._llm.llm_engine.add_lora(self._adapter)
+        except EngineDeadError:
+            raise ModelError(_DEAD) from None
 
     def label_logits(self, prompts: Sequence[Prompt], labels: Sequence[int]) -> list[LabelLogits]:
         """See `Engine`; the logits are log-probabilities, which differ from logits by a constant."""
@@ -93,7 +113,8 @@ class VllmEngine:
             # vLLM counts the token it stopped at among the written ones.
             ids = tuple(output.token_ids[:-1] if finished and output.token_ids[-1:] == [end] else output.token_ids)
             logprobs = tuple(float(step[index].logprob) for step, index in zip(output.logprobs, ids, strict=False))
-            completions.append(Completion(ids, logprobs, finished))
+            told = output.logprobs[len(ids)].get(end) if finished and len(output.logprobs) > len(ids) else None
+            completions.append(Completion(ids, logprobs, finished, float(told.logprob) if told else None))
         lengths = [len(item.ids) + item.finished for item in completions]
         attended = sum(positions_attended(len(p.ids), n) for p, n in zip(prompts, lengths, strict=True))
         self.work += Work(tokens_written=sum(lengths), attended=attended, projected=sum(lengths))
@@ -102,13 +123,17 @@ class VllmEngine:
     def _outputs(self, prompts: Sequence[Prompt], settings: Sequence[dict[str, Any]]) -> list[Any]:
         """VLLM's first output of each prompt, in prompt order."""
         from vllm import SamplingParams
+        from vllm.v1.engine.exceptions import EngineDeadError
 
         if not prompts:
             return []
         given = [{"prompt_token_ids": list(prompt.ids)} for prompt in prompts]
         # Neither the tokenizer nor generation_config.json has a say in where an answer ends.
         params = [SamplingParams(detokenize=False, ignore_eos=True, **one) for one in settings]
-        results = self._llm.generate(given, params, use_tqdm=False)
+        try:
+            results = self._llm.generate(given, params, use_tqdm=False, lora_request=self._adapter)
+        except EngineDeadError:
+            raise ModelError(_DEAD) from None
         lengths = [len(prompt.ids) for prompt in prompts]
         attended = sum(positions_attended(0, length) for length in lengths)
         self.work += Work(tokens_read=sum(lengths), attended=attended, projected=len(lengths))
@@ -129,8 +154,19 @@ def _arguments(options: VllmOptions, *, on_cpu: bool) -> dict[str, Any]:
         # At the sampling temperature, as the protocol has them.
         "logprobs_mode": "processed_logprobs",
         "seed": options.seed,
+        **({"enable_lora": True, "max_lora_rank": _rank(options.lora_rank)} if options.lora_rank else {}),
         "trust_remote_code": False,
     }
+
+
+def _rank(asked: int) -> int:
+    """The smallest rank of vLLM's that has room for this one."""
+    found = next((rank for rank in _LORA_RANKS if rank >= asked), None)
+    if found is None:
+        raise ModelError(
+            f"an adapter of rank {asked} is more than vLLM takes ({_LORA_RANKS[-1]}); set rollouts.engine: transformers"
+        )
+    return found
 
 
 def seeds_of(sampling: Sampling, prompts: Sequence[Prompt]) -> list[int]:

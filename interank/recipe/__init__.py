@@ -20,6 +20,8 @@ from interank.recipe.models import (
     StagesRecipe,
     missing_inputs,
 )
+from interank.recipe.rollouts import RolloutServersRecipe, RolloutsRecipe, RolloutVllmRecipe
+from interank.recipe.servers import ServersRecipe
 from interank.recipe.teacher import MAX_QUERIES, BudgetRecipe, RateRecipe, ServerRecipe, TeacherRecipe, VllmRecipe
 
 __all__ = [
@@ -43,8 +45,12 @@ __all__ = [
     "Recipe",
     "RewardRecipe",
     "RlRecipe",
+    "RolloutServersRecipe",
+    "RolloutVllmRecipe",
+    "RolloutsRecipe",
     "RunRecipe",
     "ServerRecipe",
+    "ServersRecipe",
     "StagesRecipe",
     "TeacherRecipe",
     "VllmRecipe",

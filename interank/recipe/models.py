@@ -9,6 +9,7 @@ from pydantic import BeforeValidator, Field, model_validator
 
 from interank.judging import Order
 from interank.recipe.mining import MiningRecipe
+from interank.recipe.rollouts import RolloutsRecipe
 from interank.recipe.settings import FilePath, FilePaths, Names, Settings, as_tuple
 from interank.recipe.teacher import BudgetRecipe, TeacherRecipe
 
@@ -174,6 +175,8 @@ class RlRecipe(Settings):
     shared_prefix: bool = True
     """What completions share (their prompt, and their query's beginning) is computed once for all of them: the same
     gradients, several times cheaper. False computes every completion by itself, as TRL does."""
+    rollouts: RolloutsRecipe = RolloutsRecipe()
+    """What samples the completions."""
     rewards: Rewards
     """What is rewarded; see the rewards folder."""
     trainer: Mapping[str, Any] = {}

@@ -6,7 +6,8 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from interank.recipe.settings import Names, Settings
+from interank.recipe.servers import ServersRecipe
+from interank.recipe.settings import Settings
 
 MAX_QUERIES = 10
 
@@ -26,11 +27,9 @@ class VllmRecipe(Settings):
     """Requests that are handed over together; what runs at a time vLLM decides."""
 
 
-class ServerRecipe(Settings):
-    """OpenAI-compatible servers, one or several with the same model."""
+class ServerRecipe(ServersRecipe):
+    """OpenAI-compatible servers that are asked for judgments."""
 
-    urls: Names = ()
-    """Base URLs, as `http://host:8000/v1`; URL,URL on the command line."""
     model: str | None = None
     """What the servers call the model, where it isn't `teacher.model`."""
     api: Literal["auto", "tokens", "chat"] = "auto"
@@ -38,25 +37,6 @@ class ServerRecipe(Settings):
     parses the answer, which all can; `auto` asks the server."""
     schema_output: bool = False
     """In `chat`: ask for JSON by a schema that the server enforces."""
-    key: str = "OPENAI_API_KEY"
-    """The environment variable that holds the key; unset means none is sent."""
-    in_flight: int = Field(32, ge=1)
-    """Requests under way at a time, over all servers."""
-    timeout: float = Field(300.0, gt=0)
-    """Seconds until a request is given up and sent again."""
-    attempts: int = Field(6, ge=1)
-    """How often a request is sent before it is rejected, and how often in a row a server may fail before it is left."""
-    longest_wait: float = Field(60.0, gt=0)
-    """The most seconds that a server which asks to wait, or fails, is left alone."""
-
-    @model_validator(mode="after")
-    def _urls_are_urls(self) -> ServerRecipe:
-        wrong = [url for url in self.urls if not url.startswith(("http://", "https://"))]
-        if wrong:
-            raise ValueError(f"urls: {wrong[0]!r} was found, http://HOST:PORT/v1 or https://HOST/v1 is expected")
-        if len(set(self.urls)) < len(self.urls):
-            raise ValueError("urls: one stands there twice; give each server once")
-        return self
 
 
 class RateRecipe(Settings):

@@ -34,6 +34,14 @@ def last_complete(folder: Path) -> Path | None:
     return max(complete, key=lambda path: int(path.name.rpartition("-")[2]), default=None)
 
 
+def keep(trainer: Any) -> None:
+    """Write a checkpoint of the steps that are done, unless there is one, or none is done."""
+    step = trainer.state.global_step
+    if step and not (Path(str(trainer.args.output_dir)) / f"checkpoint-{step}" / _COMPLETE).is_file():
+        trainer._save_checkpoint(trainer.model, trial=None)
+        trainer.callback_handler.on_save(trainer.args, trainer.state, trainer.control)
+
+
 class Keeper(TrainerCallback):  # type: ignore[misc]  # transformers is untyped here
     """Marks a checkpoint complete once it is on disk, drops the older ones, logs, and stops on a NaN loss."""
 

@@ -1,4 +1,4 @@
-"""Seconds of a GRPO step by part: rollout, reward, and the update that takes the rest."""
+"""Seconds of a GRPO step by part: rollout, reward, sync (the adapter to the sampler), and the rest, the update."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from typing import Any, Literal
 
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
-Part = Literal["rollout", "reward", "update"]
-PARTS: tuple[Part, ...] = ("rollout", "reward", "update")
+Part = Literal["rollout", "reward", "update", "sync"]
+PARTS: tuple[Part, ...] = ("rollout", "reward", "update", "sync")
 _PREFIX = "seconds/"
 
 
@@ -25,12 +25,13 @@ class Clock(TrainerCallback):  # type: ignore[misc]  # transformers is untyped h
 
     @contextmanager
     def part(self, name: Part) -> Iterator[None]:
-        """Count the seconds in here as this part's."""
-        began = time.perf_counter()
+        """Count the seconds in here as this part's, but for those that a part within counts as its own."""
+        began, before = time.perf_counter(), sum(self.spent.values())
         try:
             yield
         finally:
-            self.spent[name] = self.spent.get(name, 0.0) + time.perf_counter() - began
+            within = sum(self.spent.values()) - before
+            self.spent[name] = self.spent.get(name, 0.0) + time.perf_counter() - began - within
 
     def on_step_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
         """Start a step."""
@@ -61,6 +62,6 @@ def summary(history: Sequence[Mapping[str, float]]) -> dict[str, float]:
     lines = [seconds for logs in history if (seconds := seconds_of(logs))]
     if not lines:
         return {}
-    mean: dict[Part, float] = {name: sum(line[name] for line in lines) / len(lines) for name in PARTS}
+    mean: dict[Part, float] = {name: sum(line.get(name, 0.0) for line in lines) / len(lines) for name in PARTS}
     found = {"seconds_per_step": round(sum(mean.values()), 3)}
     return found | {f"{name}_share": share for name, share in shares(mean).items()}

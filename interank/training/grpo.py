@@ -16,15 +16,15 @@ from trl import GRPOConfig, GRPOTrainer
 from interank import judging
 from interank.engines.judge import before_label, grade
 from interank.engines.prompts import Prompt, PromptEncoder
-from interank.engines.protocol import Completion, Sampling
-from interank.engines.transformers import TransformersEngine
+from interank.engines.protocol import Completion, Engine, Sampling
 from interank.errors import TrainingError
 from interank.progress import shown
-from interank.recipe import RL_BATCH
+from interank.recipe import RL_BATCH, RolloutsRecipe
 from interank.training.checkpoints import accompany, last_complete
 from interank.training.clock import summary
 from interank.training.memory import fits
 from interank.training.policy import PolicyTrainer, SharedPrefixTrainer
+from interank.training.samplers import Sampler, TrainedWeights
 from interank.types import Example
 
 _DEFAULTS: dict[str, Any] = {
@@ -47,8 +47,20 @@ class Rollouts:
     never chooses them when it is used either.
     """
 
-    def __init__(self, encoder: PromptEncoder, examples: Sequence[Example], *, tokens: int, seed: int) -> None:
+    def __init__(
+        self,
+        encoder: PromptEncoder,
+        examples: Sequence[Example],
+        *,
+        tokens: int,
+        seed: int,
+        sampler: Sampler | None = None,
+        settings: RolloutsRecipe | None = None,
+    ) -> None:
+        """Prepare the prompts; the trained weights sample unless another sampler is given."""
         self.encoder = encoder
+        self.sampler = sampler or TrainedWeights()
+        self.settings = settings or RolloutsRecipe()
         self.tokens = tokens
         self.seed = seed
         self.prompts = [encoder.prompt(item.query, item.document, answer_tokens=tokens) for item in examples]
@@ -73,21 +85,16 @@ class Rollouts:
         encoder = self.encoder
         chosen = [self.prompts[int(number)] for number in prompts]
         lead = encoder.label_lead if encoder.settings.order == "grade_first" else ()
-        engine = TransformersEngine(trainer.accelerator.unwrap_model(trainer.model))
         # The step is in the seed, so that a resumed training samples what an uninterrupted one does.
         seed = self.seed * 1_000_003 + trainer.state.global_step
         sampling = Sampling(self.tokens - len(lead), trainer.args.temperature, seed)
-        was_training = trainer.model.training
-        trainer.model.eval()
-        try:
+        with self.sampler.engine(trainer) as engine:
             completions = engine.generate([prompt.then(lead) for prompt in chosen], sampling, end=encoder.end)
             probabilities = self._probabilities(engine, chosen, completions)
-        finally:
-            trainer.model.train(was_training)
         return self._output(chosen, lead, completions, probabilities)
 
     def _probabilities(
-        self, engine: TransformersEngine, prompts: Sequence[Prompt], completions: Sequence[Completion]
+        self, engine: Engine, prompts: Sequence[Prompt], completions: Sequence[Completion]
     ) -> list[list[float]]:
         """The policy's three grade probabilities at the grade's position: one vector a prompt in grade-first order."""
         if self.encoder.settings.order == "grade_first":
@@ -112,9 +119,9 @@ class Rollouts:
         return {
             "prompt_ids": [list(prompt.ids) for prompt in prompts],
             "completion_ids": ids,
-            # For the check against the trainer's. Forced tokens have none, and engines do not tell the end's.
+            # To hold the trainer's against. Forced tokens have none.
             "logprobs": [
-                [*[None] * len(lead), *item.logprobs, *[None] * len(end)]
+                [*[None] * len(lead), *item.logprobs, *[item.end_logprob] * len(end)]
                 for item, end in zip(completions, ends, strict=True)
             ],
             "env_mask": [[0] * len(lead) + [1] * (len(row) - len(lead)) for row in ids],
@@ -216,6 +223,7 @@ def train(
             train_dataset=Dataset.from_list(rollouts.columns()),
             processing_class=rollouts.encoder.tokenizer,
             rollout_func=rollouts,
+            rollouts=rollouts.settings,
         )
     accompany(grpo, folder.parent / "log.jsonl", bar=shown())
     checkpoint = last_complete(folder)

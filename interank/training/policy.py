@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from itertools import compress
 from typing import Any, NamedTuple
 
@@ -10,8 +12,11 @@ from peft import PeftModel
 from trl import GRPOTrainer
 from trl.trainer.utils import split_tensor_dict
 
-from interank.errors import TrainingError
+from interank.errors import ModelError, TrainingError
+from interank.recipe import RolloutsRecipe
+from interank.training.checkpoints import keep
 from interank.training.clock import Clock
+from interank.training.importance import difference, weigh
 from interank.training.prefix_tree import plant
 from interank.training.shared_prefix import let_score_trees
 
@@ -21,32 +26,74 @@ PARITY = {torch.float32: 1e-3, torch.bfloat16: 5e-2, torch.float16: 2e-2}
 
 
 class PolicyTrainer(GRPOTrainer):  # type: ignore[misc]  # TRL is untyped here
-    """TRL's trainer and update as they are, timed, and stopped where its rollouts come from other weights."""
+    """TRL's trainer and update, timed, held to its sampler, and kept where sampler or reward fails.
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
+    Rollouts that come from other weights end the training; what little the sampler differs is weighed in the loss.
+    """
+
+    def __init__(self, *args: Any, rollouts: RolloutsRecipe | None = None, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.clock = Clock(self._metrics["train"])
         self.add_callback(self.clock)
-        self._checked = False
+        self._rollouts = rollouts or RolloutsRecipe()
+        self._generated = self._looked_at = 0
+        self._weighed: dict[str, Any] | None = None
+
+    @contextmanager
+    def _kept(self) -> Iterator[None]:
+        """Before anything of a step has reached the weights: what ends the training here leaves a checkpoint."""
+        try:
+            yield
+        except (ModelError, TrainingError) as error:
+            keep(self)
+            done = self.state.global_step
+            raise type(error)(f"step {done + 1}: {error}; the adapter after step {done} is kept") from None
 
     def _generate(self, prompts: list[Any]) -> Any:
-        with self.clock.part("rollout"):
+        self._generated += 1
+        with self._kept(), self.clock.part("rollout"):
             return super()._generate(prompts)
 
     def _calculate_rewards(self, *args: Any) -> Any:
-        with self.clock.part("reward"):
+        with self._kept(), self.clock.part("reward"):
             return super()._calculate_rewards(*args)
 
     def compute_loss(self, model: Any, inputs: dict[str, Any], *args: Any, **kwargs: Any) -> torch.Tensor:
-        """TRL's loss; on the first batch the rollouts are checked before."""
-        if not self._checked:
-            self._check_parity(model, inputs)
-            self._checked = True
+        """TRL's loss; the rollouts that are due are checked before, while the weights are those that sampled."""
+        if self._looked_at < self._generated:
+            first = not self._looked_at
+            due = self._rollouts.engine != "transformers" and (self._generated - 1) % self._rollouts.check_every == 0
+            self._looked_at = self._generated
+            if first or due:
+                with self._kept():
+                    # One prompt's completions will do to see whether the adapter is the present one.
+                    self._check_parity(model, inputs if first else _rows(inputs, self.num_generations))
         loss: torch.Tensor = super().compute_loss(model, inputs, *args, **kwargs)
         return loss
 
+    def _compute_loss(self, model: Any, inputs: dict[str, Any]) -> torch.Tensor:
+        # TRL reads the advantages after the log-probabilities, by which they are weighed.
+        self._weighed = {**inputs}
+        try:
+            loss: torch.Tensor = super()._compute_loss(model, self._weighed)
+        finally:
+            self._weighed = None
+        return loss
+
+    def _get_per_token_logps_and_entropies(self, *args: Any, **kwargs: Any) -> Any:
+        found = self._log_probabilities(*args, **kwargs)
+        if self._weighed is not None:
+            figures = weigh(self._weighed, found[0].detach(), self._rollouts.importance_clip, self.loss_type)
+            for name, figure in figures.items():
+                self._metrics["train" if self.model.training else "eval"][name].append(figure)
+        return found
+
+    def _log_probabilities(self, *args: Any, **kwargs: Any) -> Any:
+        """What TRL computes for its loss; a seam."""
+        return super()._get_per_token_logps_and_entropies(*args, **kwargs)
+
     def _check_parity(self, model: Any, inputs: dict[str, Any]) -> None:
-        """Compare the sampler's log-probabilities with the trainer's, on the first batch.
+        """Compare the sampler's log-probabilities with the trainer's.
 
         Raises:
             TrainingError: They differ by more than rounding, so that what is rewarded is not what is trained.
@@ -65,16 +112,14 @@ class PolicyTrainer(GRPOTrainer):  # type: ignore[misc]  # TRL is untyped here
                 completions.size(1),
             )
         model.train(was_training)
-        # Tokens that were not sampled, or whose log-probability the sampler does not tell, hold NaN.
-        known = inputs["completion_mask"].bool() & ~sampled.isnan()
-        if not known.any():
+        found = difference(inputs, ours)
+        if found is None:
             return
-        difference = float((ours - sampled).abs()[known].mean())
-        allowed = PARITY[self.accelerator.unwrap_model(model).dtype]
+        allowed = self._rollouts.tolerance or PARITY[self.accelerator.unwrap_model(model).dtype]
         # Written so that NaN is refused too.
-        if not difference <= allowed:
+        if not found <= allowed:
             raise TrainingError(
-                f"the rollouts' log-probabilities differ from the trainer's by {difference:.2g} on average, at most "
+                f"the rollouts' log-probabilities differ from the trainer's by {found:.2g} on average, at most "
                 f"{allowed:g} is expected: what sampled them has other weights, another prompt or another temperature "
                 "than what is trained"
             )
@@ -149,7 +194,7 @@ class SharedPrefixTrainer(PolicyTrainer):
             self._skipped = None
         return loss
 
-    def _get_per_token_logps_and_entropies(
+    def _log_probabilities(
         self,
         model: Any,
         input_ids: torch.Tensor,
@@ -200,6 +245,15 @@ class SharedPrefixTrainer(PolicyTrainer):
             for found in (scored.log_probs, scored.entropy)
         )
         return logps, entropies
+
+
+def _rows(inputs: dict[str, Any], number: int) -> dict[str, Any]:
+    """The first rows of what is told row by row."""
+    rows = len(inputs["completion_ids"])
+    return {
+        name: value[:number] if torch.is_tensor(value) and value.dim() and len(value) == rows else value
+        for name, value in inputs.items()
+    }
 
 
 def _alike(rewards: torch.Tensor, group: int) -> torch.Tensor:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from interank.errors import TrainingError
 from interank.recipe import LoraRecipe, PromptSettings
 from interank.training.adapters import fresh_adapter
 from interank.training.checkpoints import Bar
-from interank.training.clock import PARTS, summary
+from interank.training.clock import PARTS, Clock, seconds_of, summary
 from interank.training.grpo import Rollouts, train, whole_queries
 from tests.support import rule
 
@@ -58,7 +59,8 @@ def test_seconds_and_shares_are_logged_and_summed_up(tiny_folder: Path, tmp_path
     lines = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
     steps = [[line[f"seconds/{part}"] for part in PARTS] for line in lines if "loss" in line]
     assert len(steps) == 2
-    assert all(second > 0 for step in steps for second in step)
+    # The trained weights sample themselves, so that nothing is handed over.
+    assert all((second > 0) == (part != "sync") for step in steps for part, second in zip(PARTS, step, strict=True))
     assert figures["seconds_per_step"] == pytest.approx(sum(map(sum, steps)) / 2, abs=2e-3)
     assert sum(figures[f"{part}_share"] for part in PARTS) == pytest.approx(1, abs=2e-3)
     # The tiny reward function is next to nothing, generating and training are not.
@@ -67,16 +69,33 @@ def test_seconds_and_shares_are_logged_and_summed_up(tiny_folder: Path, tmp_path
 
 
 def test_the_summary_goes_over_all_lines_of_the_log() -> None:
-    def line(rollout: float, reward: float, update: float) -> dict[str, float]:
-        return {"seconds/rollout": rollout, "seconds/reward": reward, "seconds/update": update}
+    def line(rollout: float, reward: float, update: float, sync: float = 0.0) -> dict[str, float]:
+        return {f"seconds/{name}": value for name, value in zip(PARTS, (rollout, reward, update, sync), strict=True)}
 
-    assert summary([line(2, 0, 2), {"train_runtime": 3.0}, line(4, 1, 1)]) == {
-        "seconds_per_step": 5.0,
-        "rollout_share": 0.6,
-        "reward_share": 0.1,
-        "update_share": 0.3,
+    assert summary([line(2, 0, 2), {"train_runtime": 3.0}, line(4, 1, 1, 2)]) == {
+        "seconds_per_step": 6.0,
+        "rollout_share": 0.5,
+        "reward_share": 0.083,
+        "update_share": 0.25,
+        "sync_share": 0.167,
     }
     assert summary([{"loss": 1.0}]) == {}
+
+
+def test_a_part_within_another_counts_as_its_own() -> None:
+    clock = Clock({f"seconds/{part}": [] for part in PARTS})
+    clock.on_step_begin(TrainingArguments(use_cpu=True), TrainerState(), TrainerControl())
+    began = time.perf_counter()
+    with clock.part("rollout"):
+        time.sleep(0.02)
+        with clock.part("sync"):
+            time.sleep(0.05)
+    whole = time.perf_counter() - began
+    clock.on_step_end(TrainingArguments(use_cpu=True), TrainerState(), TrainerControl())
+    spent = seconds_of({name: values[0] for name, values in clock.metrics.items()})
+    assert spent["sync"] >= 0.05
+    assert spent["rollout"] >= 0.02
+    assert spent["rollout"] + spent["sync"] <= whole
 
 
 def test_the_bar_shows_seconds_and_shares(tmp_path: Path) -> None:

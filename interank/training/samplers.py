@@ -1,0 +1,58 @@
+"""What samples a step's completions: the trained weights themselves, or an engine that is handed the adapter anew."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+from typing import Any, Protocol
+
+from interank.engines.protocol import Adapting, Engine
+from interank.engines.transformers import TransformersEngine
+
+
+class Sampler(Protocol):
+    """Lends an engine that samples from the policy as it is now."""
+
+    def engine(self, trainer: Any) -> AbstractContextManager[Engine]:
+        """The engine, for the present step of a `PolicyTrainer`."""
+        ...
+
+
+class TrainedWeights:
+    """Samples with the model that is trained, so that there is nothing to hand over."""
+
+    @contextmanager
+    def engine(self, trainer: Any) -> Iterator[Engine]:
+        """See `Sampler`; without dropout."""
+        was_training = trainer.model.training
+        trainer.model.eval()
+        try:
+            yield TransformersEngine(trainer.accelerator.unwrap_model(trainer.model))
+        finally:
+            trainer.model.train(was_training)
+
+
+class HandedOver:
+    """Saves the adapter at every step and has an engine read it; the base weights never move.
+
+    Nothing is merged: merging into 4-bit weights rounds them anew at each step, and in bfloat16 merging and taking
+    back drifts. Each adapter has a folder of its own, of which only the last is kept.
+    """
+
+    def __init__(self, sampler: Adapting, folder: Path) -> None:
+        """Take an engine with the base weights, and the folder through which adapters go to it."""
+        self.sampler = sampler
+        self.folder = folder.resolve()
+
+    @contextmanager
+    def engine(self, trainer: Any) -> Iterator[Engine]:
+        """See `Sampler`; the hand-over counts as `sync`."""
+        with trainer.clock.part("sync"):
+            adapter = self.folder / f"step-{trainer.state.global_step}"
+            shutil.rmtree(self.folder, ignore_errors=True)
+            model = trainer.accelerator.unwrap_model(trainer.model)
+            model.save_pretrained(adapter, selected_adapters=["default"], save_embedding_layers=False)
+            self.sampler.take_adapter(adapter)
+        yield self.sampler
