@@ -63,6 +63,14 @@ def register(verbs: Any, common: argparse.ArgumentParser) -> None:
     verb.add_argument(
         "--precision", choices=["exact", "int8"], default="exact", help="int8: faster on a CPU, scores a little off"
     )
+    verb.add_argument(
+        "--engine",
+        choices=["transformers", "vllm", "openai"],
+        default="transformers",
+        help="what runs the model: here transformers or vLLM, or servers that take token ids, as `vllm serve`",
+    )
+    verb.add_argument("--server", metavar="URL", help="with --engine openai: http://HOST:PORT/v1, or several by commas")
+    verb.add_argument("--served-name", metavar="NAME", help="what the servers call the model, where that isn't MODEL")
     verb.add_argument("--jsonl", metavar="FILE", type=Path, help="also write rankings and explanations as JSONL")
     verb.add_argument("--trec", metavar="FILE", type=Path, help="also write the ranking as a TREC run")
     verb.add_argument("--json", action="store_true", help="print one JSON object for each query")
@@ -94,6 +102,7 @@ def _run(options: argparse.Namespace) -> int:
         "mode": options.mode,
         "max_reasoning_tokens": options.max_reasoning_tokens,
         "precision": options.precision,
+        "engine": options.engine,
         "explain": explained,
     }
     from interank.reranking.resuming import Progress, model_identity
@@ -139,6 +148,8 @@ def _reranker(options: argparse.Namespace) -> Reranker:
         mode=options.mode,
         max_reasoning_tokens=options.max_reasoning_tokens,
         precision=options.precision,
+        engine=options.engine,
+        server=options.server and {"urls": options.server, "model": options.served_name},
     )
 
 
@@ -176,6 +187,8 @@ def _check(options: argparse.Namespace) -> None:
         raise InputError(
             f"--run, --task and --split belong to --corpus; with --{sources[0]} the documents are the candidates"
         )
+    if options.engine != "openai" and (options.server or options.served_name):
+        raise InputError(f"--server and --served-name belong to --engine openai; found engine {options.engine}")
     if options.query is not None and not options.query.strip():
         raise InputError("--query is empty; say what is asked")
     if options.query is not None and not options.files:

@@ -151,8 +151,8 @@ class Endpoints:
     def _how_all_failed(self) -> str:
         told = "; ".join(f"{endpoint.url}: {endpoint.gone}" for endpoint in self._endpoints)
         return (
-            f"every server of the teacher failed ({told}); the replies so far are kept: "
-            "see to the servers, or give others with teacher.server.urls=URL, and go on with --resume"
+            f"every server failed ({told}); see to them, or give others by their URLs; what a stage was told so far is "
+            "kept, and it goes on with --resume"
         )
 
 

@@ -14,6 +14,9 @@ from interank.engines.work import Work
 Ability = Literal["token_ids", "label_logits", "schema"]
 """Takes prompts as token ids; tells the labels' logits; writes JSON by a schema."""
 
+EngineName = Literal["transformers", "vllm", "openai"]
+"""What runs a model: in this process transformers or vLLM, elsewhere any OpenAI-compatible server."""
+
 Precision = Literal["exact", "int8"]
 """The model's own numbers; or its layers' matrices in 8 bits."""
 
@@ -35,6 +38,7 @@ class Completion:
 
     ids: tuple[int, ...]
     logprobs: tuple[float, ...]
+    """Empty from servers, which do not tell them."""
     finished: bool
     """Whether the model ended its turn; otherwise the budget did."""
     end_logprob: float | None = None

@@ -14,7 +14,7 @@ from interank.engines.models import device
 from interank.engines.prompts import Prompt
 from interank.engines.protocol import Ability, Completion, LabelLogits, Sampling, content_seed
 from interank.engines.work import Work, flops, positions_attended
-from interank.errors import ModelError
+from interank.errors import InputError, ModelError
 
 _MISSING = (
     "engine vllm needs vLLM, which is not installed: pip install 'interank[vllm]' on a machine with a GPU, "
@@ -64,6 +64,7 @@ class VllmEngine:
             self._llm: Any = vllm.LLM(model=str(folder), **_arguments(options, on_cpu=on_cpu))
         except (ValueError, RuntimeError, OSError, ImportError) as error:
             raise ModelError(f"vLLM cannot load {folder}: {' '.join(str(error).split())[:400]}") from None
+        self._max_length = options.max_length
         self.work = Work()
         self._adapter: Any = None
 
@@ -127,6 +128,12 @@ class VllmEngine:
 
         if not prompts:
             return []
+        longest = max(len(prompt.ids) for prompt in prompts)
+        if longest >= self._max_length:
+            raise InputError(
+                f"found a prompt of {longest} tokens; vLLM was opened for fewer than {self._max_length}; shorten the "
+                "texts by the prompt's settings, or take a model that reads longer ones"
+            )
         given = [{"prompt_token_ids": list(prompt.ids)} for prompt in prompts]
         # Neither the tokenizer nor generation_config.json has a say in where an answer ends.
         params = [SamplingParams(detokenize=False, ignore_eos=True, **one) for one in settings]
@@ -163,10 +170,28 @@ def _rank(asked: int) -> int:
     """The smallest rank of vLLM's that has room for this one."""
     found = next((rank for rank in _LORA_RANKS if rank >= asked), None)
     if found is None:
-        raise ModelError(
-            f"an adapter of rank {asked} is more than vLLM takes ({_LORA_RANKS[-1]}); set rollouts.engine: transformers"
-        )
+        raise ModelError(f"an adapter of rank {asked} is more than vLLM takes ({_LORA_RANKS[-1]}); use transformers")
     return found
+
+
+def rank_of(adapter: Path) -> int:
+    """The largest rank in a PEFT adapter.
+
+    Raises:
+        ModelError: vLLM cannot apply it, or is not installed; vLLM itself would only say so once it holds the model.
+    """
+    try:
+        from vllm.config.lora import LoRAConfig
+        from vllm.lora.peft_helper import PEFTHelper
+    except ImportError as error:
+        raise ModelError(f"{_MISSING} ({error})") from None
+    try:
+        told = PEFTHelper.from_local_dir(str(adapter), None)
+        rank = max([told.r, *told.rank_pattern.values()])
+        told.validate_legal(LoRAConfig(max_lora_rank=_rank(rank)))
+    except (ValueError, OSError) as error:
+        raise ModelError(f"vLLM cannot apply the adapter {adapter}: {error}; use engine transformers") from None
+    return int(rank)
 
 
 def seeds_of(sampling: Sampling, prompts: Sequence[Prompt]) -> list[int]:

@@ -13,11 +13,10 @@ from typing import Literal
 from interank import judging
 from interank.engines.judge import Verdict, explain, grade, reason, whole_sentences
 from interank.engines.prompts import Prompt, PromptEncoder
-from interank.engines.protocol import Ability, Engine, Precision, Sampling
-from interank.engines.transformers import TransformersEngine
+from interank.engines.protocol import Ability, Engine, EngineName, Precision, Sampling
 from interank.errors import InputError
 from interank.reranking.documents import AnyDocument, as_documents, as_query
-from interank.reranking.opening import open_model
+from interank.reranking.opening import AnyServer, Running, open_engine
 from interank.types import Document, Query, RankedDocument, Relevance, Run, ScoredDoc
 
 log = logging.getLogger(__name__)
@@ -47,6 +46,8 @@ class Reranker:
         mode: Mode = "score",
         max_reasoning_tokens: int = 256,
         precision: Precision = "exact",
+        engine: EngineName = "transformers",
+        server: AnyServer | None = None,
     ) -> None:
         """Open a model to rank with.
 
@@ -56,15 +57,20 @@ class Reranker:
                 explains every document before it grades it.
             max_reasoning_tokens: What an explanation may take.
             precision: `exact`, or `int8` for layers in 8 bits on a CPU: faster, with scores a little off.
+            engine: What runs the model. `vllm` starts processes that import the program's main module, so a script
+                needs its `if __name__ == "__main__":`. With `openai` servers run it, as `vllm serve` does.
+            server: For `openai`, a base URL, or keys of a recipe's `teacher.server`; `source` then tells the prompts'
+                form, and the model's name on the servers where `server` has no `model`.
 
         Raises:
             ArtifactError: The folder is an artifact, but not an adapter, or was trained on other prompts.
             ModelError: The model cannot be had.
-            InputError: The mode or the precision is unknown or cannot be had here.
+            InputError: The mode, the engine or the precision is unknown or cannot be had here.
         """
         _check_mode(mode)
-        model, encoder = open_model(source)
-        self._set(TransformersEngine(model, precision=precision), encoder, mode, max_reasoning_tokens)
+        running = Running(engine, precision, server, max_reasoning_tokens + _LABEL_ROOM)
+        opened, encoder = open_engine(source, running)
+        self._set(opened, encoder, mode, max_reasoning_tokens)
 
     @classmethod
     def open(cls, source: str | Path, *, mode: Mode = "score", max_reasoning_tokens: int = 256) -> Reranker:
@@ -203,7 +209,8 @@ class Reranker:
         if lacking:
             raise InputError(
                 f"mode {mode} needs an engine with {' and '.join(sorted(lacking))}, which {type(engine).__name__} "
-                "lacks: chat endpoints encode the prompt anew and cannot be made to grade; use transformers or vllm"
+                f"on {engine.device} lacks: chat endpoints encode the prompt anew and cannot be made to grade; "
+                "use transformers or vllm"
             )
         self.engine = engine
         self.encoder = encoder

@@ -159,7 +159,7 @@ def test_it_stops_when_every_server_fails_and_what_came_before_is_there() -> Non
                 got += replies
     assert len(got) == 6
     told = str(caught.value)
-    assert told.startswith("every server of the teacher failed (")
+    assert told.startswith("every server failed (")
     assert f"{url}: 3 failures in a row, at last: 503 out" in told
     assert "http://127.0.0.1:9/v1: 3 failures in a row, at last: Connect" in told
     assert "--resume" in told
@@ -193,7 +193,7 @@ def test_a_server_that_takes_no_token_ids_is_asked_in_messages() -> None:
 
 
 def test_servers_that_are_down_are_not_taken_for_ones_without_token_ids() -> None:
-    with pytest.raises(ModelError, match=r"every server of the teacher failed .*Connect"):
+    with pytest.raises(ModelError, match=r"every server failed .*Connect"):
         OpenAiTeacher("m", settings("http://127.0.0.1:9/v1"))
 
 

@@ -1,0 +1,93 @@
+"""The engine on OpenAI-compatible servers: the model runs there, prompts and grades go over as token ids."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
+
+from interank.engines.openai import OpenAiTeacher
+from interank.engines.prompts import Prompt
+from interank.engines.protocol import Ability, Completion, Failed, LabelLogits, Reply, Request, Sampling
+from interank.engines.work import Work, positions_attended
+from interank.errors import ModelError
+from interank.recipe import ServerRecipe
+
+log = logging.getLogger(__name__)
+
+_Found = TypeVar("_Found")
+
+
+class ServerEngine:
+    """Asks servers that run the model; those that take messages only lack what grading needs, and say so."""
+
+    def __init__(self, model: str, settings: ServerRecipe) -> None:
+        """Ask the servers what they can do.
+
+        Args:
+            model: The name that the servers know the model by.
+            settings: The servers.
+
+        Raises:
+            ModelError: No server answers.
+        """
+        known = {"tokens": True, "chat": False}.get(settings.api)
+        self._teacher = _apart(lambda: OpenAiTeacher(model, settings, token_ids=known))
+        self.device = " ".join(settings.urls)
+        self.work = Work()
+        if "token_ids" not in self.abilities:
+            log.warning("%s takes messages only, or knows no model named %r", self.device, model)
+
+    @property
+    def abilities(self) -> frozenset[Ability]:
+        """See `Engine`."""
+        return self._teacher.abilities
+
+    def flops(self, work: Work) -> float | None:
+        """See `Engine`; the servers do not tell the model's shape."""
+        return None
+
+    def label_logits(self, prompts: Sequence[Prompt], labels: Sequence[int]) -> list[LabelLogits]:
+        """See `Engine`; the logits are log-probabilities, which differ from logits by a constant."""
+        replies = self._replies([Request(prompt, labels=tuple(labels)) for prompt in prompts])
+        return [reply.labels for reply in replies if reply.labels is not None]
+
+    def generate(self, prompts: Sequence[Prompt], sampling: Sampling, *, end: int) -> list[Completion]:
+        """See `Engine`; servers do not tell log-probabilities at the sampling temperature, so there are none."""
+        replies = self._replies([Request(prompt, sampling, end) for prompt in prompts])
+        return [Completion(reply.ids, (), reply.finished) for reply in replies]
+
+    def _replies(self, requests: Sequence[Request]) -> list[Reply]:
+        """In the order of the requests.
+
+        Raises:
+            ModelError: One has no reply, or every server has failed.
+        """
+        units = [(request,) for request in requests]
+        places = {id(unit): place for place, unit in enumerate(units)}
+        found = {places[id(unit)]: reply for unit, (reply,) in _apart(lambda: list(self._teacher.ask(iter(units))))}
+        replies = []
+        for place, request in enumerate(requests):
+            reply = found[place]
+            if isinstance(reply, Failed):
+                raise ModelError(f"{self.device} gave no answer to one prompt of {len(requests)}: {reply.reason}")
+            self._count(request, reply)
+            replies.append(reply)
+        return replies
+
+    def _count(self, request: Request, reply: Reply) -> None:
+        attended = positions_attended(0, reply.read + reply.written * (not request.labels))
+        written = 0 if request.labels else reply.written
+        self.work += Work(reply.read, written, attended, 1 + written)
+
+
+def _apart(asked: Callable[[], _Found]) -> _Found:
+    """What asks by an event loop of its own, run where none is under way, as in a notebook there is."""
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return asked()
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(asked).result()
