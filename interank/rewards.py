@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 from interank.errors import InputError
 from interank.recipe import RewardRecipe
@@ -19,6 +19,9 @@ from interank.resources import resource_dir
 
 Subject = Literal["judgments", "lists"]
 """What completions are: judgments of a document, or orders of a list of them."""
+
+Credit = Literal["grade", "explanation", "answer"]
+"""Which tokens of a grade-first answer a reward is for: the grade's, those after it, or all."""
 
 
 def reward_file(use: str) -> Path:
@@ -64,10 +67,32 @@ class Reward:
         Raises:
             InputError: It says something else than judgments or lists.
         """
-        said: Any = getattr(_module(self.file), "OF", "judgments")
+        said = getattr(_module(self.file), "OF", "judgments")
         if said not in ("judgments", "lists"):
             raise InputError(f"reward {self.use}: OF is {said!r}; judgments or lists is expected")
-        return said  # type: ignore[no-any-return]
+        return cast(Subject, said)
+
+    @property
+    def credit(self) -> Credit:
+        """The file's `CREDIT`; a reward that does not say is for the whole answer.
+
+        Raises:
+            InputError: It says something else than grade, explanation or answer.
+        """
+        said = getattr(_module(self.file), "CREDIT", "answer")
+        if said not in ("grade", "explanation", "answer"):
+            raise InputError(f"reward {self.use}: CREDIT is {said!r}; grade, explanation or answer is expected")
+        return cast(Credit, said)
+
+    @property
+    def orders(self) -> tuple[str, ...]:
+        """The orders of answers in which it tells anything: the file's `ORDERS`, else both."""
+        return tuple(getattr(_module(self.file), "ORDERS", ("grade_first", "reason_first")))
+
+    @property
+    def needs_judge(self) -> bool:
+        """Whether it asks a judge: it takes one, and is given no reward model instead."""
+        return "judge" in inspect.signature(_function(self.file)).parameters and "model" not in self.params
 
     @property
     def __name__(self) -> str:

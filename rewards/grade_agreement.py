@@ -1,21 +1,48 @@
-"""How near the completion's grade is to the judged one.
+"""How much better the completion's grade agrees with the judged one than the same grade would everywhere.
 
-Value: 1 - |grade - judged| / 2, so 1 when equal and 0 when opposite; -1 for a completion without a readable grade.
+Agreement is S(g, y) = 1 - |g - y| / 2. Value: w(y) * (S(g, y) - mean of S(g, c) over the grades c that the query's
+documents have, g among them). As in Cohen's kappa, the second term is what the grade would get by chance: a policy
+that says one grade to every document gets 0 in sum, or less where no document has that grade, so hedging at 1 does not
+pay. w(y) = documents / (different grades * documents judged y) lets every grade of a query count alike; it only acts
+with `scale_rewards: none` or `batch`, since scaling by the group undoes it. Range -w/2 to w/2; -w where no grade can
+be read.
 """
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Sequence
+from statistics import fmean
 
 from interank.judging import parse
 
-UNREADABLE = -1.0
+CREDIT = "grade"
 
 
-def reward(*, completions: Sequence[str], relevance: Sequence[int], **_: object) -> list[float | None]:
-    """One value in {-1, 0, 0.5, 1} a completion."""
+def reward(
+    *,
+    completions: Sequence[str],
+    query_id: Sequence[str],
+    doc_id: Sequence[str],
+    relevance: Sequence[int],
+    **_: object,
+) -> list[float | None]:
+    """One value a completion."""
+    judged: dict[str, dict[str, int]] = defaultdict(dict)
+    for query, document, grade in zip(query_id, doc_id, relevance, strict=True):
+        judged[query][document] = grade
     values: list[float | None] = []
-    for completion, judged in zip(completions, relevance, strict=True):
+    for completion, query, right in zip(completions, query_id, relevance, strict=True):
+        grades = list(judged[query].values())
+        weight = len(grades) / (len(set(grades)) * grades.count(right))
         judgment = parse(completion)
-        values.append(UNREADABLE if judgment is None else 1.0 - abs(judgment.relevance - judged) / 2)
+        values.append(-weight if judgment is None else weight * _above_chance(judgment.relevance, right, set(grades)))
     return values
+
+
+def _above_chance(given: int, right: int, grades: set[int]) -> float:
+    return _agreement(given, right) - fmean(_agreement(given, grade) for grade in sorted({*grades, given}))
+
+
+def _agreement(given: int, right: int) -> float:
+    return 1.0 - abs(given - right) / 2

@@ -9,6 +9,8 @@ from collections.abc import Sequence
 
 from interank.judging import parse
 
+CREDIT = "answer"
+
 
 def reward(*, completions: Sequence[str], **_: object) -> list[float | None]:
     """One value in {0, 0.5, 1} a completion."""

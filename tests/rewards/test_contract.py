@@ -6,6 +6,7 @@ import math
 import multiprocessing
 import pickle
 import random
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +22,9 @@ from interank.types import GRADES, Judgment
 ALL = sorted(path.stem for path in resource_dir("rewards").glob("*.py"))
 # Those of lists have a contract of their own (test_list_contract).
 FILES = [name for name in ALL if Reward.from_recipe(RewardRecipe(use=name)).of == "judgments"]
-# Rewards of a completion among others: the gold judgment is best only where the others are judged right too.
-OF_RANKINGS = {"ranking"}
+# The gold judgment is best where the others are judged right too; or where its explanation is as asked, and shows so
+# under a recipe's weighted total (test_attacks).
+NOT_BY_ITSELF = {"ranking", "faithfulness"}
 MALFORMED = ["", "I think it is relevant.", "Relevance Label: 2\n\nRelevance Label: 2", "Relevance Label: 7\n\nWhy."]
 
 
@@ -41,11 +43,16 @@ def batch() -> dict[str, list[Any]]:
                 rows["document"].append("A fox sits in the barn.")
                 rows["relevance"].append(int(grade))
                 rows["probabilities"].append([0.2, 0.3, 0.5])
-    return rows
+    return {**rows, "judge": even_judge}  # type: ignore[dict-item]
 
 
-def reward_of(name: str) -> Reward:
-    return Reward.from_recipe(RewardRecipe(use=name))
+def reward_of(name: str, **params: Any) -> Reward:
+    return Reward.from_recipe(RewardRecipe(use=name, params=params))
+
+
+def even_judge(texts: Sequence[str]) -> list[str | None]:
+    """Gives every explanation the same mark; a plain function, so that it reaches spawned workers."""
+    return ["Mark: 7"] * len(texts)
 
 
 @pytest.mark.parametrize("name", FILES)
@@ -62,7 +69,8 @@ def test_rows_permuted_give_values_permuted(name: str) -> None:
     values = reward(**rows)
     order = list(range(len(values)))
     random.Random(0).shuffle(order)
-    assert reward(**{key: [column[i] for i in order] for key, column in rows.items()}) == [values[i] for i in order]
+    permuted = {key: [column[i] for i in order] if isinstance(column, list) else column for key, column in rows.items()}
+    assert reward(**permuted) == [values[i] for i in order]
 
 
 def _in_worker(reward: Reward, rows: dict[str, list[Any]]) -> list[float | None]:
@@ -77,12 +85,12 @@ def test_it_reaches_a_spawned_worker(name: str) -> None:
         assert pool.apply(_in_worker, (reward, batch())) == reward(**batch())
 
 
-@pytest.mark.parametrize("name", sorted(set(FILES) - OF_RANKINGS))
+@pytest.mark.parametrize("name", sorted(set(FILES) - NOT_BY_ITSELF))
 @pytest.mark.parametrize("grade", GRADES)
 def test_the_gold_judgment_has_the_maximum(name: str, grade: int) -> None:
     answers = [judging.answer(Judgment("It says so.", other), "grade_first") for other in GRADES]
     completions = [answers[grade], *answers, *MALFORMED]
-    values = _of_one_document(name, completions, grade)
+    values = [value for value in _of_one_document(name, completions, grade) if value is not None]
     assert values[0] == max(values)
 
 
@@ -95,7 +103,7 @@ def test_no_malformed_completion_is_above_a_well_formed_one(name: str) -> None:
         assert all(value is None or value <= worst for value in values[len(formed) :])
 
 
-def _of_one_document(name: str, completions: list[str], grade: int) -> list[float]:
+def _of_one_document(name: str, completions: list[str], grade: int) -> list[float | None]:
     """The values of completions for one document, with one other, rightly judged document beside it."""
     other = (grade + 1) % 3
     beside = judging.answer(Judgment("So.", GRADES[other]), "grade_first")
@@ -108,41 +116,19 @@ def _of_one_document(name: str, completions: list[str], grade: int) -> list[floa
         document=["."] * (number + 1),
         relevance=[grade] * number + [other],
         probabilities=[[0.2, 0.3, 0.5]] * (number + 1),
+        judge=even_judge,
     )
-    assert None not in values[:number]
-    return [value for value in values[:number] if value is not None]
-
-
-def test_grade_agreement_by_hand() -> None:
-    completions = ["Relevance Label: 2\n\nYes.", "Relevance Label: 1\n\nHalf.", "Relevance Label: 0\n\nNo.", "No."]
-    assert reward_of("grade_agreement")(completions=completions, relevance=[2] * 4) == [1.0, 0.5, 0.0, -1.0]
-
-
-def test_ranking_by_hand() -> None:
-    completions = [f"Relevance Label: {grade}\n\nSo." for grade in (2, 1, 0)]
-    columns = {"query_id": ["q"] * 3, "doc_id": ["a", "b", "c"]}
-    reward = reward_of("ranking")
-    assert reward(completions=completions, relevance=[2, 1, 0], **columns) == [1.0, 1.0, 1.0]
-    assert reward(completions=completions, relevance=[0, 1, 2], **columns) == [0.0, 0.0, 0.0]
-    assert reward(completions=completions, relevance=[1, 1, 1], **columns) == [None, None, None]
-    same = ["Relevance Label: 1\n\nSo."] * 3
-    assert reward(completions=same, relevance=[2, 1, 0], **columns) == [0.5, 0.5, 0.5]
-    spoiled = [completions[0], "no label", completions[2]]
-    assert reward(completions=spoiled, relevance=[2, 1, 0], **columns) == [0.75, -1.0, 0.75]
-
-
-def test_rankings_of_different_queries_do_not_meet() -> None:
-    completions = ["Relevance Label: 0\n\nNo.", "Relevance Label: 2\n\nYes."]
-    values = reward_of("ranking")(completions=completions, relevance=[2, 0], query_id=["a", "b"], doc_id=["x", "y"])
-    assert values == [None, None]
+    return values[:number]
 
 
 def test_a_users_own_file_works_by_path_with_parameters(tmp_path: Path) -> None:
     file = tmp_path / "mine.py"
     file.write_text("def reward(*, completions, margin=0.0, **_):\n    return [margin] * len(completions)\n")
-    reward = Reward.from_recipe(RewardRecipe(use=str(file), params={"margin": 0.5}))
+    reward = reward_of(str(file), margin=0.5)
     assert reward(completions=["a", "b"]) == [0.5, 0.5]
     assert reward.__name__ == "mine"
+    with multiprocessing.get_context("spawn").Pool(1) as pool:
+        assert pool.apply(_in_worker, (reward, {"completions": ["a"]})) == [0.5]
 
 
 @pytest.mark.parametrize(
@@ -167,8 +153,28 @@ def test_an_exception_in_a_reward_is_not_a_value(tmp_path: Path) -> None:
         Reward.from_recipe(RewardRecipe(use=str(file)))(completions=["a"])
 
 
+def test_a_file_says_what_it_credits(tmp_path: Path) -> None:
+    credits = {name: reward_of(name).credit for name in FILES}
+    assert {name for name, credit in credits.items() if credit == "grade"} == {"grade_agreement", "ranking"}
+    assert credits["well_formed"] == "answer"
+    file = tmp_path / "mine.py"
+    file.write_text("def reward(*, completions, **_):\n    return [0.0] * len(completions)\n")
+    assert reward_of(str(file)).credit == "answer"
+    file = tmp_path / "other.py"
+    file.write_text("CREDIT = 'tokens'\ndef reward(*, completions, **_):\n    return [0.0] * len(completions)\n")
+    with pytest.raises(InputError, match="CREDIT is 'tokens'; grade, explanation or answer"):
+        _ = reward_of(str(file)).credit
+
+
+def test_who_needs_a_judge_says_so() -> None:
+    assert [name for name in FILES if reward_of(name).needs_judge] == ["explanation_quality"]
+    assert not reward_of("explanation_quality", model="any").needs_judge
+    with pytest.raises(InputError, match="nobody to ask"):
+        reward_of("explanation_quality")(completions=["Relevance Label: 0\n\nNo."], query=["?"], document=["."])
+
+
 def test_unknown_rewards_and_parameters_are_refused() -> None:
-    with pytest.raises(InputError, match="known are grade_agreement"):
+    with pytest.raises(InputError, match="known are brevity, calibration"):
         Reward.from_recipe(RewardRecipe(use="grade_agrement"))
     with pytest.raises(InputError, match="no parameter 'margin'"):
         Reward.from_recipe(RewardRecipe(use="well_formed", params={"margin": 1}))

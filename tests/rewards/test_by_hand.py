@@ -1,0 +1,229 @@
+"""Each reward's values on cases that can be counted by hand."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from statistics import fmean
+from typing import Any
+
+import pytest
+
+from interank.measures import score_run
+from interank.recipe import RewardRecipe
+from interank.rewards import Reward
+from interank.types import Qrel, Run
+
+
+def reward_of(name: str, **params: Any) -> Reward:
+    return Reward.from_recipe(RewardRecipe(use=name, params=params))
+
+
+def answers(*grades: int | None) -> list[str]:
+    return ["no label" if grade is None else f"Relevance Label: {grade}\n\nSo." for grade in grades]
+
+
+def columns(relevance: Sequence[int], query: str = "q") -> dict[str, list[Any]]:
+    number = len(relevance)
+    return {"relevance": list(relevance), "query_id": [query] * number, "doc_id": [f"d{n}" for n in range(number)]}
+
+
+def test_agreement_is_what_lies_above_chance() -> None:
+    reward = reward_of("grade_agreement")
+    assert reward(completions=answers(2, 1, 0), **columns([2, 1, 0])) == pytest.approx([0.5, 1 / 3, 0.5])
+    assert reward(completions=answers(1, 0, 2), **columns([2, 1, 0])) == pytest.approx([-1 / 6, 0.0, -0.5])
+    assert reward(completions=answers(None, 1, 1), **columns([2, 1, 0]))[0] == -1.0
+    # Four of five irrelevant: the one that is not weighs as much as they together.
+    right = reward(completions=answers(0, 0, 0, 0, 2), **columns([0, 0, 0, 0, 2]))
+    assert right == pytest.approx([0.5 * 5 / 8] * 4 + [0.5 * 5 / 2])
+
+
+@pytest.mark.parametrize("relevance", [[0, 1, 2], [0, 0, 0, 1, 2], [0, 0, 2], [1, 2], [0, 1, 1, 1]])
+@pytest.mark.parametrize("grade", [0, 1, 2])
+def test_one_grade_for_all_documents_earns_nothing(relevance: list[int], grade: int) -> None:
+    values = reward_of("grade_agreement")(completions=answers(*[grade] * len(relevance)), **columns(relevance))
+    total = sum(value for value in values if value is not None)
+    assert total == pytest.approx(0) if grade in relevance else total < 0
+
+
+def test_ranking_by_hand() -> None:
+    reward = reward_of("ranking")
+    assert reward(completions=answers(2, 1, 0), **columns([2, 1, 0])) == [1.0, 1.0, 1.0]
+    assert reward(completions=answers(2, 1, 0), **columns([0, 1, 2])) == [0.0, 0.0, 0.0]
+    assert reward(completions=answers(2, 1, 0), **columns([1, 1, 1])) == [None, None, None]
+    assert reward(completions=answers(1, 1, 1), **columns([2, 1, 0])) == [0.5, 0.5, 0.5]
+    assert reward(completions=answers(2, None, 0), **columns([2, 1, 0])) == [0.75, -1.0, 0.75]
+
+
+def test_reciprocal_rank_by_hand() -> None:
+    reward = reward_of("ranking", measure="reciprocal_rank")
+    # Shares: (2 - .5) / 2, (1 - 1) / 2, (0 - 1.5) / 2.
+    assert reward(completions=answers(2, 1, 0), **columns([2, 1, 0])) == pytest.approx([0.75, 0, -0.75 / 3])
+    assert reward(completions=answers(1, 1, 0), **columns([2, 1, 0])) == pytest.approx([0.75 * 0.75, 0, -0.25])
+    assert reward(completions=answers(None, 1, 0), **columns([2, 1, 0]))[0] == -2.0
+
+
+def _ndcg_over_all_orders(grades: Sequence[int], relevance: Sequence[int]) -> float:
+    """Every ranking that sorts by grade, scored by trec_eval."""
+    names = [f"d{n}" for n in range(len(grades))]
+    qrels = [Qrel("q", name, judged) for name, judged in zip(names, relevance, strict=True)]
+    found = [
+        score_run(qrels, Run.from_orders({"q": [names[n] for n in order]}, tag="t")).mean["nDCG@10"]
+        for order in itertools.permutations(range(len(grades)))
+        if all(grades[a] >= grades[b] for a, b in itertools.pairwise(order))
+    ]
+    return fmean(found)
+
+
+def test_ndcg_is_trec_evals_over_all_orders_of_ties() -> None:
+    reward = reward_of("ranking", measure="ndcg")
+    for grades, relevance in (((2, 1, 0), (2, 1, 0)), ((1, 1, 0, 1), (0, 2, 1, 0)), ((0, 0, 2, 1), (2, 0, 0, 1))):
+        values = reward(completions=answers(*grades), **columns(relevance))
+        assert values == pytest.approx([_ndcg_over_all_orders(grades, relevance)] * len(grades), abs=1e-6)
+
+
+def test_ndcg_expects_over_the_others_completions() -> None:
+    """Two documents with two completions each: the value is the mean over the other's two."""
+    rows = {"query_id": ["q"] * 4, "doc_id": ["a", "a", "b", "b"], "relevance": [2, 2, 0, 0]}
+    values = reward_of("ranking", measure="ndcg")(completions=answers(2, 0, 1, 0), **rows)
+    first, second = 1.0, 1 / math.log2(3)
+    tied = (first + second) / 2
+    expected = [first, (second + tied) / 2, (first + second) / 2, (first + tied) / 2]
+    assert values == pytest.approx(expected)
+
+
+def test_probabilities_weigh_the_others() -> None:
+    rows = {"query_id": ["q"] * 4, "doc_id": ["a", "b", "b", "b"], "relevance": [2, 0, 0, 0]}
+    values = reward_of("ranking")(completions=answers(1, 0, 1, 2), probability=[1.0, 0.5, 0.3, 0.2], **rows)
+    assert values[0] == pytest.approx(0.5 + 0.3 / 2)
+
+
+def test_rankings_of_different_queries_do_not_meet() -> None:
+    values = reward_of("ranking")(completions=answers(0, 2), relevance=[2, 0], query_id=["a", "b"], doc_id=["x", "y"])
+    assert values == [None, None]
+
+
+def test_brevity_falls_between_its_limits() -> None:
+    reward = reward_of("brevity", soft=4, hard=8)
+    texts = [f"Relevance Label: 1\n\n{' '.join(['word'] * number)}" for number in (1, 4, 6, 8, 20)]
+    assert reward(completions=[*texts, "none"]) == [0.0, 0.0, -0.5, -1.0, -1.0, -1.0]
+    assert reward(completions=["Relevance Label: 1\n\n" + "x" * 36]) == [-0.5]
+
+
+def test_language_counts_foreign_scripts() -> None:
+    texts = ["Relevance Label: 1\n\nIt says so.", "Relevance Label: 1\n\nabлю", "Relevance Label: 1", "none"]
+    values = reward_of("language")(completions=texts, query=["Where?"] * 4, document=["Here."] * 4)
+    assert values == [1.0, 0.5, None, 0.0]
+    assert reward_of("language")(completions=texts[1:2], query=["Where?"], document=["люди"]) == [1.0]
+
+
+def test_calibration_by_hand() -> None:
+    rows = {"probabilities": [[0.0, 0.0, 1.0], [0.5, 0.0, 0.5], [1.0, 0.0, 0.0]], "relevance": [2, 2, 2]}
+    texts = ["Because.\n\nRelevance Label: 2"] * 3
+    assert reward_of("calibration")(completions=texts, **rows) == [1.0, 0.75, 0.0]
+    log = reward_of("calibration", rule="log")(completions=texts, **rows)
+    assert log == pytest.approx([1.0, 1 + math.log(0.5) / math.log(100), 0.0])
+    assert reward_of("calibration")(completions=texts, order=["grade_first"] * 3, **rows) == [None] * 3
+    assert reward_of("calibration")(completions=["none"] * 3, **rows) == [-1.0] * 3
+
+
+@pytest.mark.parametrize("rule", ["brier", "log"])
+def test_calibration_is_proper(rule: str) -> None:
+    """Whoever believes (.6, .3, .1) does best by saying so."""
+    belief = (0.6, 0.3, 0.1)
+    said = [(0.6, 0.3, 0.1), (1.0, 0.0, 0.0), (1 / 3, 1 / 3, 1 / 3), (0.7, 0.2, 0.1), (0.5, 0.4, 0.1)]
+    reward = reward_of("calibration", rule=rule)
+
+    def expected(given: tuple[float, ...]) -> float:
+        values = reward(completions=answers(0, 0, 0), probabilities=[given] * 3, relevance=[0, 1, 2])
+        return sum(p * value for p, value in zip(belief, values, strict=True) if value is not None)
+
+    assert max(said, key=expected) == belief
+
+
+DOCUMENT = "Basil wilts in the cold. Keep it above ten degrees. Water it in the morning."
+
+
+def faithful(grade: int, text: str, **params: Any) -> float | None:
+    rows: dict[str, Any] = {
+        "query": ["Why does basil wilt?"],
+        "document": [DOCUMENT],
+        "probabilities": [[0.1, 0.1, 0.8]],
+    }
+    given = {name: params.pop(name) for name in ("regrade",) if name in params}
+    return reward_of("faithfulness", **params)(completions=[f"Relevance Label: {grade}\n\n{text}"], **rows, **given)[0]
+
+
+def test_faithfulness_by_hand() -> None:
+    assert faithful(2, 'It names the reason, "wilts in the cold", and what to do.') == 1.0
+    assert faithful(2, 'It says "wilts in the cold" and, of plants, "hates the wind a lot", so it helps.') == 0.5
+    assert faithful(2, "It names the reason and what to do.") == 0.0
+    # A quote of one word is none, but one that is not there counts.
+    assert faithful(1, 'It is about "basil" all right.') == 0.0
+    assert faithful(0, "It does not mention frost.") is None
+    assert faithful(0, 'It says "water it in the morning", which is another matter.') == 0.0
+    assert faithful(0, 'It says "frost kills the roots" and no more.') == -1.0
+    assert faithful(2, DOCUMENT) == 0.0
+    assert faithful(2, f'"{DOCUMENT}"') == 0.0
+    assert faithful(2, f'"Keep it above ten degrees." {DOCUMENT}') == 0.0
+    # 9 of 11 words are quoted: (2 / 11) / (1 - .7) of the value.
+    assert faithful(2, 'So: "Keep it above ten degrees. Water it in the" yes.') == pytest.approx(2 / 11 / 0.3)
+
+
+def test_the_deletion_test_asks_for_the_grade_without_the_quote() -> None:
+    asked: list[tuple[str, str]] = []
+
+    def regrade(pairs: Sequence[tuple[str, str]]) -> list[tuple[float, float, float]]:
+        asked.extend(pairs)
+        return [(0.9, 0.1, 0.0) if "cold" not in document else (0.1, 0.1, 0.8) for _, document in pairs]
+
+    good = faithful(2, 'It names the reason: "wilts in the cold".', deletion=0.5, regrade=regrade)
+    assert asked == [("Why does basil wilt?", "Keep it above ten degrees. Water it in the morning.")]
+    beside = faithful(2, 'It tells when: "Water it in the morning".', deletion=0.5, regrade=regrade)
+    assert good == pytest.approx(1.0)
+    assert beside == pytest.approx(0.5)
+
+
+def test_a_judges_marks_and_its_failures() -> None:
+    asked: list[str] = []
+
+    def judge(texts: Sequence[str]) -> list[str | None]:
+        asked.extend(texts)
+        return [None if "silent" in text else "A Mark?" if "odd" in text else "Mark: 8" for text in texts]
+
+    texts = [f"Relevance Label: 1\n\n{say}." for say in ("Good", "Good", "silent", "odd")]
+    rows = {"query": ["q"] * 5, "document": ["d"] * 5}
+    values = reward_of("explanation_quality")(completions=[*texts, "none"], judge=judge, **rows)
+    assert values == [0.8, 0.8, None, None, -1.0]
+    assert len(asked) == 3
+
+
+def test_marks_side_by_side_are_all_there_or_none() -> None:
+    texts = [f"Relevance Label: 1\n\n{say}." for say in ("a", "b")]
+    reward = reward_of("explanation_quality", scale="relative")
+    rows = {"completions": texts, "query": ["q"] * 2, "document": ["d"] * 2}
+    assert reward(judge=lambda asked: ["1: 3\n2: 9"], **rows) == [0.3, 0.9]
+    assert reward(judge=lambda asked: ["1: 3"], **rows) == [None, None]
+    assert reward(judge=lambda asked: ["1: 3\n1: 4\n2: 9"], **rows) == [None, None]
+    assert reward(judge=lambda asked: [None], **rows) == [None, None]
+
+
+def test_a_reward_model_scores_answers(tiny_folder: Path, tmp_path: Path) -> None:
+    import torch
+    from transformers import AutoTokenizer, LlamaConfig, LlamaForSequenceClassification
+
+    torch.manual_seed(0)
+    config = LlamaConfig.from_pretrained(tiny_folder)
+    config.num_labels = 1
+    LlamaForSequenceClassification(config).save_pretrained(tmp_path)
+    AutoTokenizer.from_pretrained(tiny_folder).save_pretrained(tmp_path)
+    rows = {"query": ["Where?"] * 3, "document": ["Here."] * 3}
+    texts = [*answers(2, 0), "none"]
+    squashed = reward_of("explanation_quality", model=str(tmp_path))(completions=texts, **rows)
+    plain = reward_of("explanation_quality", model=str(tmp_path), scale="raw")(completions=texts, **rows)
+    first, second, floor = (value for value in plain if value is not None)
+    assert first != second
+    assert squashed == pytest.approx([1 / (1 + math.exp(-first)), 1 / (1 + math.exp(-second)), -1.0])
+    assert floor == pytest.approx(min(first, second) - 1)
