@@ -7,10 +7,10 @@ import operator
 from array import array
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from enum import IntEnum
 from itertools import accumulate, islice, repeat
-from typing import Literal, NamedTuple, TypeAlias
+from typing import Any, Literal, NamedTuple, TypeAlias
 
 from interank.errors import InputError
 
@@ -111,17 +111,34 @@ class ScoredDoc(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class RankedDocument:
-    """A document in a ranking: its score, the most probable grade, and why, if that was asked for."""
+    """A document in a ranking: its score, the most probable grade, and why, if that was asked for.
+
+    A listwise reranker orders without grades; then there is none, unless an earlier reranker gave one.
+    """
 
     doc_id: str
     score: float
-    relevance: Relevance
-    probabilities: tuple[float, float, float]
-    label_mass: float
+    relevance: Relevance | None = None
+    probabilities: tuple[float, float, float] | None = None
+    label_mass: float | None = None
     """The probability that the three labels hold together: how sure it is that the model was about to grade."""
     explanation: str | None = None
     truncated: int = 0
     """Tokens at the document's end that there was no room for, so that the grade is of what stands before them."""
+
+    def as_row(self) -> dict[str, Any]:
+        """It as plain data, which `of_row` reads."""
+        return {**asdict(self), "relevance": None if self.relevance is None else int(self.relevance)}
+
+    @classmethod
+    def of_row(cls, row: Mapping[str, Any]) -> RankedDocument:
+        """The ranked document of a row, as JSON gives it back."""
+        relevance, told = row["relevance"], row["probabilities"]
+        graded = {
+            "relevance": None if relevance is None else Relevance(relevance),
+            "probabilities": None if told is None else (told[0], told[1], told[2]),
+        }
+        return cls(**{**row, **graded})
 
 
 class Run(Mapping[str, tuple[ScoredDoc, ...]]):

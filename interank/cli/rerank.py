@@ -257,9 +257,9 @@ def _print(query: Query, row: dict[str, Any], documents: list[Document], as_json
         print(json.dumps(shown, ensure_ascii=False), flush=True)
     else:
         from interank.evaluation.report import example
-        from interank.types import RankedDocument, Relevance
+        from interank.types import RankedDocument
 
-        ranking = [RankedDocument(**{**item, "relevance": Relevance(item["relevance"])}) for item in row["ranking"]]
+        ranking = [RankedDocument.of_row(item) for item in row["ranking"]]
         texts = {document.doc_id: document.full_text for document in documents}
         print(example(query.text, ranking, texts, {}), flush=True)
         for item in ranking:

@@ -28,7 +28,7 @@ def diagnose(
         relevant_from: The least grade of the qrels that counts as relevant.
 
     Returns:
-        `calibration`, `risk_coverage` and, where something was explained, `explanations`.
+        `calibration` and `risk_coverage` where something was graded, `explanations` where something was explained.
     """
     relevant = {
         (task.name, qrel.query_id, qrel.doc_id)
@@ -40,18 +40,16 @@ def diagnose(
     for task in tasks:
         for query in task.queries:
             ranking = rankings.get((task.name, query.query_id), {}).get("ranking", [])
-            chances = [probability_of_relevance(item["probabilities"]) for item in ranking]
+            graded = [item for item in ranking if item["probabilities"] is not None]
+            chances = [probability_of_relevance(item["probabilities"]) for item in graded]
             predicted += chances
-            truth += [(task.name, query.query_id, item["doc_id"]) in relevant for item in ranking]
-            if chances:
+            truth += [(task.name, query.query_id, item["doc_id"]) in relevant for item in graded]
+            if chances and graded[0] is ranking[0]:
                 confidences.append(chances[0])
                 reached.append(values[task.name, query.query_id])
-    if not predicted:
-        return {}
-    found: dict[str, Any] = {
-        "calibration": asdict(calibration(predicted, truth)),
-        "risk_coverage": asdict(risk_coverage(confidences, reached)),
-    }
+    found: dict[str, Any] = {"calibration": asdict(calibration(predicted, truth))} if predicted else {}
+    if confidences:
+        found["risk_coverage"] = asdict(risk_coverage(confidences, reached))
     explained = _explanations(tasks, rankings)
     return {**found, "explanations": explained} if explained else found
 
@@ -63,7 +61,9 @@ def _explanations(tasks: Sequence[Task], rankings: Rankings) -> dict[str, Any]:
     for task in tasks:
         documents: Mapping[str, Document] = task.corpus or {}
         for query in task.queries:
-            for item in rankings.get((task.name, query.query_id), {}).get("ranking", []):
+            row = rankings.get((task.name, query.query_id), {"ranking": []})
+            # A listwise reranker's reasoning is of a window, whose other documents it quotes as well.
+            for item in row["ranking"] if "listwise" not in row else []:
                 if item["explanation"]:
                     words.append(len(item["explanation"].split()))
                     quoted.append(verified(item["explanation"], documents[item["doc_id"]].full_text, query.text))

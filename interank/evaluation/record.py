@@ -18,7 +18,7 @@ from interank.evaluation.systems import StoredRun, file_name, gold, joined
 from interank.ledger import write_rows
 from interank.recipe import EvaluateRecipe
 from interank.trec import write_run
-from interank.types import RankedDocument, Relevance, Run
+from interank.types import RankedDocument, Run
 
 Rankings = dict[tuple[str, str], dict[str, Any]]
 """A reranker's rows by task and query id: the ranking as plain data, and what it cost."""
@@ -123,11 +123,6 @@ def _facts(recipe: EvaluateRecipe, tasks: Sequence[Task]) -> dict[str, Any]:
 def _example(task: Task, found: Rankings, shown: int) -> str:
     query = task.first_ranked()
     row = found.get((task.name, query.query_id), {"ranking": []})
-    ranking = [_ranked(item) for item in row["ranking"][:shown]]
+    ranking = [RankedDocument.of_row(item) for item in row["ranking"][:shown]]
     texts = {document.doc_id: document.full_text for document in task.documents(query.query_id)}
     return example(query.text, ranking, texts, gold(task.qrels, query.query_id))
-
-
-def _ranked(row: dict[str, Any]) -> RankedDocument:
-    first, second, third = row["probabilities"]
-    return RankedDocument(**{**row, "relevance": Relevance(row["relevance"]), "probabilities": (first, second, third)})

@@ -62,8 +62,9 @@ def example(query: str, ranking: Sequence[RankedDocument], texts: Mapping[str, s
     lines = [f"Query: {one_line(query)}"]
     for place, item in enumerate(ranking, start=1):
         judged = f", judged {gold[item.doc_id]}" if item.doc_id in gold else ""
+        graded = f", relevance {int(item.relevance)}" if item.relevance is not None else ""
         lines.append(
-            f"{place:>3}. {one_line(item.doc_id)}  score {item.score:+.3f}, relevance {int(item.relevance)}{judged}: "
+            f"{place:>3}. {one_line(item.doc_id)}  score {item.score:+.3f}{graded}{judged}: "
             f"{one_line(texts[item.doc_id])}"
         )
         if item.explanation is not None:

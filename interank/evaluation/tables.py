@@ -88,7 +88,7 @@ def diagnoses(metrics: Metrics) -> Rows:
     """Header and rows: calibration, risk and explanations of the systems that gave probabilities."""
     rows = [["system", "ECE", "Brier", "base rate", "risk-coverage area (random, best)", "words", "quotes found"]]
     for name, system in metrics.items():
-        if "calibration" in system:
+        if "calibration" in system and "risk_coverage" in system:
             fit, risk = system["calibration"], system["risk_coverage"]
             said = system.get("explanations")
             rows.append(

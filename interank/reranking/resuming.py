@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -37,8 +36,7 @@ class Progress:
 
     def keep(self, key: str, query: Query, ranking: Sequence[RankedDocument]) -> dict[str, Any]:
         """Put a ranking on disk; its row."""
-        rows = [{**asdict(item), "relevance": int(item.relevance)} for item in ranking]
-        row = {"key": key, "query_id": query.query_id, "ranking": rows}
+        row = {"key": key, "query_id": query.query_id, "ranking": [item.as_row() for item in ranking]}
         if self._ledger:
             self._ledger.append([row])
         return row

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -108,7 +107,7 @@ def _row(reranker: Reranker, task: Task, query: Query, explain: int) -> dict[str
         "tokens_written": work.tokens_written,
         "flops": reranker.engine.flops(work),
         "device": str(reranker.engine.device),
-        "ranking": [{**asdict(item), "relevance": int(item.relevance)} for item in ranking],
+        "ranking": [item.as_row() for item in ranking],
     }
 
 
