@@ -1,7 +1,7 @@
 """Recipes: one YAML file an experiment, checked whole before anything heavy is imported."""
 
-from interank.recipe.listwise import ListPromptSettings, ListwiseRecipe, WindowMethod
-from interank.recipe.loading import find_recipe, load_recipe, recipe_files
+from interank.recipe.listwise import LinkRecipe, ListPromptSettings, ListwiseRecipe, RankingMode, WindowMethod
+from interank.recipe.loading import find_recipe, load_recipe, read_keys, recipe_files
 from interank.recipe.mining import ColumnsRecipe, DocumentsRecipe, MiningRecipe
 from interank.recipe.models import (
     GET_BENCHMARKS,
@@ -35,12 +35,14 @@ __all__ = [
     "DocumentsRecipe",
     "EvaluateRecipe",
     "GenerateRecipe",
+    "LinkRecipe",
     "ListPromptSettings",
     "ListwiseRecipe",
     "LoraRecipe",
     "MiningRecipe",
     "PromptSettings",
     "Quantisation",
+    "RankingMode",
     "RateRecipe",
     "Recipe",
     "RewardRecipe",
@@ -58,5 +60,6 @@ __all__ = [
     "find_recipe",
     "load_recipe",
     "missing_inputs",
+    "read_keys",
     "recipe_files",
 ]

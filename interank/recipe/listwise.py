@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
 from interank.ordering import ListForm
-from interank.recipe.settings import Settings
+from interank.recipe.settings import Settings, as_tuple
 
 WindowMethod = Literal["sliding", "tournament", "top_down"]
 
@@ -25,6 +25,9 @@ class ListPromptSettings(Settings):
     """A longer document loses its end."""
 
 
+RankingMode = Literal["score", "reason", "listwise"]
+
+
 class ListwiseRecipe(Settings):
     """How a listwise reranker goes through the documents of a query."""
 
@@ -33,20 +36,47 @@ class ListwiseRecipe(Settings):
     `top_down` compares all with a document of the first window, and ranks the best again."""
     window: int = Field(20, ge=2)
     """Documents in a window."""
-    step: int = Field(10, ge=1)
-    """How far `sliding` moves; what a window shares with the next is what can rise."""
+    step: int | None = Field(None, ge=1)
+    """How far `sliding` moves, null for half a window; what a window shares with the next is what can rise."""
     shuffles: int = Field(1, ge=1)
     """How often each window is asked: first as it is, then shuffled; the answers' ranks are added up."""
     seed: int = 42
     """Decides the shuffles."""
     temperature: float = Field(0.0, ge=0)
     """0 takes the likeliest token."""
+    prompt: ListPromptSettings | None = None
+    """What the model reads; null takes what an adapter was trained on, else the defaults."""
 
     @model_validator(mode="after")
     def _windows_overlap(self) -> ListwiseRecipe:
-        if self.method == "sliding" and self.step >= self.window:
+        if self.method == "sliding" and self.step is not None and self.step >= self.window:
             raise ValueError(
                 f"step: {self.step} is not below the window of {self.window}, so that no document could rise from one "
                 "window to the next; lower it"
             )
         return self
+
+    @property
+    def stride(self) -> int:
+        """How far `sliding` moves."""
+        return self.step or self.window // 2
+
+
+class LinkRecipe(Settings):
+    """A reranker in a chain."""
+
+    model: str
+    """An output of distill or rl, an adapter's or a model's folder, or a hub name."""
+    mode: RankingMode = "score"
+    """As `mode` of evaluate."""
+    depth: int = Field(100, ge=1)
+    """How many of the first documents it sees; those below keep the order that they came in."""
+    lists: ListwiseRecipe | None = None
+    """For `listwise`: how it goes through them; null takes the defaults."""
+    max_reasoning_tokens: int = Field(256, ge=8)
+    """What an explanation may take, or what is thought about a window."""
+    precision: Literal["exact", "int8", "nf4"] = "exact"
+    """The model's own numbers, 8 bits on a CPU, or base weights in 4 bits."""
+
+
+Chain = Annotated[tuple[LinkRecipe, ...], BeforeValidator(as_tuple)]

@@ -79,6 +79,19 @@ def load_recipe(name: str, overrides: Sequence[str] = (), *, stage: str | None =
     return recipe
 
 
+def read_keys(source: str, overrides: Sequence[str]) -> dict[str, Any]:
+    """The mapping that `key=value` settings make, with dots for nesting and YAML for the values.
+
+    Raises:
+        RecipeError: With every fault found; it names the source.
+    """
+    data: dict[str, Any] = {}
+    faults = [fault for override in overrides for fault in _apply(data, override)]
+    if faults:
+        raise RecipeError(source, faults)
+    return data
+
+
 def _read(path: Path) -> dict[str, Any]:
     try:
         data = yaml.safe_load(path.read_text("utf-8-sig"))

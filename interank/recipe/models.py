@@ -8,6 +8,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import BeforeValidator, Field, model_validator
 
 from interank.judging import Order
+from interank.recipe.listwise import Chain, ListwiseRecipe, RankingMode
 from interank.recipe.mining import MiningRecipe
 from interank.recipe.rollouts import RolloutsRecipe
 from interank.recipe.settings import FilePath, FilePaths, Names, Settings, as_tuple
@@ -240,8 +241,13 @@ class EvaluateRecipe(Settings):
     """Evaluate a seeded sample of so many queries of each task; null takes all."""
     seed: int = 42
     """Decides the sample, the bootstrap and the randomisation test."""
-    mode: Literal["score", "reason"] = "score"
-    """`score` reads the grade's probabilities at once; `reason` writes the explanation first."""
+    mode: RankingMode = "score"
+    """`score` reads the grade's probabilities at once; `reason` writes the explanation first; `listwise` orders
+    windows of documents."""
+    lists: ListwiseRecipe | None = None
+    """For `listwise`: how a reranker goes through the documents; null takes the defaults."""
+    chain: Chain = ()
+    """Rerankers one after the other, each on the first documents of the one before: one system more, `chain`."""
     explain: int = Field(0, ge=0)
     """How many documents at the top of a ranking are explained, for the first `explained_queries`."""
     explained_queries: int = Field(1, ge=1)
@@ -254,6 +260,14 @@ class EvaluateRecipe(Settings):
     """The least grade of the qrels that calibration takes as relevant; TREC DL's is 2."""
     price_per_hour: float | None = Field(None, ge=0)
     """What the machine costs an hour, in any currency, to tell a query's price; null tells none."""
+
+    @model_validator(mode="after")
+    def _lists_are_for_listwise(self) -> EvaluateRecipe:
+        wrong = ["lists"] if self.lists and self.mode != "listwise" else []
+        wrong += [f"chain.{n}.lists" for n, link in enumerate(self.chain) if link.lists and link.mode != "listwise"]
+        if wrong:
+            raise ValueError(f"{', '.join(wrong)}: given for another mode than listwise; set mode, or leave it out")
+        return self
 
 
 class StagesRecipe(Settings):
