@@ -85,6 +85,9 @@ class Repairs:
     def __add__(self, other: Repairs) -> Repairs:
         return Repairs(*(getattr(self, item.name) + getattr(other, item.name) for item in fields(self)))
 
+    def __sub__(self, other: Repairs) -> Repairs:
+        return Repairs(*(getattr(self, item.name) - getattr(other, item.name) for item in fields(self)))
+
     @property
     def total(self) -> int:
         """How many there were of all kinds."""

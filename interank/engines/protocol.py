@@ -17,8 +17,8 @@ Ability = Literal["token_ids", "label_logits", "schema"]
 EngineName = Literal["transformers", "vllm", "openai"]
 """What runs a model: in this process transformers or vLLM, elsewhere any OpenAI-compatible server."""
 
-Precision = Literal["exact", "int8"]
-"""The model's own numbers; or its layers' matrices in 8 bits."""
+Precision = Literal["exact", "int8", "nf4"]
+"""The model's own numbers; its layers' matrices in 8 bits; or in bitsandbytes' 4 bits, the adapter apart."""
 
 # Where tokens cannot be counted one is taken to be so many characters, as in English prose.
 CHARACTERS_PER_TOKEN = 4
@@ -181,4 +181,13 @@ class Grading(Protocol):
         self, prompts: Sequence[Prompt], sampling: Sampling, asked: Forced, *, end: int
     ) -> list[tuple[Completion, LabelLogits]]:
         """Completions as `generate` gives them, and the labels' logits behind what `asked` puts in their place."""
+        ...
+
+
+@runtime_checkable
+class Conversing(Protocol):
+    """An engine that can be asked in messages, for servers that take nothing else."""
+
+    def converse(self, conversations: Sequence[Sequence[Message]], sampling: Sampling) -> list[str]:
+        """The answer to each conversation, in their order."""
         ...

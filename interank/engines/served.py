@@ -10,7 +10,7 @@ from typing import TypeVar
 
 from interank.engines.openai import OpenAiTeacher
 from interank.engines.prompts import Prompt
-from interank.engines.protocol import Ability, Completion, Failed, LabelLogits, Reply, Request, Sampling
+from interank.engines.protocol import Ability, Completion, Failed, LabelLogits, Message, Reply, Request, Sampling
 from interank.engines.work import Work, positions_attended
 from interank.errors import ModelError
 from interank.recipe import ServerRecipe
@@ -58,6 +58,10 @@ class ServerEngine:
         """See `Engine`; servers do not tell log-probabilities at the sampling temperature, so there are none."""
         replies = self._replies([Request(prompt, sampling, end) for prompt in prompts])
         return [Completion(reply.ids, (), reply.finished) for reply in replies]
+
+    def converse(self, conversations: Sequence[Sequence[Message]], sampling: Sampling) -> list[str]:
+        """See `Conversing`."""
+        return [reply.text for reply in self._replies([Request(tuple(one), sampling) for one in conversations])]
 
     def _replies(self, requests: Sequence[Request]) -> list[Reply]:
         """In the order of the requests.

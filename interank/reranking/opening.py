@@ -6,11 +6,11 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from pydantic import ValidationError
 
-from interank import judging
+from interank import judging, ordering
 from interank.artifact import MANIFEST, RECIPE, open_artifact
 from interank.engines.models import ModelFiles, find_model, load_model, load_tokenizer, merged, with_adapter
 from interank.engines.prompts import PromptEncoder
@@ -19,9 +19,10 @@ from interank.engines.served import ServerEngine
 from interank.engines.transformers import TransformersEngine
 from interank.engines.vllm import VllmEngine, VllmOptions, rank_of
 from interank.errors import ArtifactError, InputError, ModelError
-from interank.recipe import PromptSettings, ServerRecipe
+from interank.recipe import ListPromptSettings, ListwiseRecipe, PromptSettings, ServerRecipe
 
 _PEFT = "adapter_config.json"
+_TOKENIZER = "tokenizer_config.json"
 # Of a model that reads little, the query takes this part at the most.
 _QUERY_PART = 4
 _ENGINES: tuple[EngineName, ...] = ("transformers", "vllm", "openai")
@@ -41,6 +42,8 @@ class Running:
     """For `openai`: the servers."""
     answer_tokens: int = 0
     """What may stand behind a prompt."""
+    lists: ListwiseRecipe | None = None
+    """How lists are asked for, if they are; their prompts' length holds the room for the answer already."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,10 +53,20 @@ class _Source:
     files: ModelFiles
     adapter: Path | None
     settings: PromptSettings
+    lists: ListPromptSettings
+    tokenizer: ModelFiles
 
 
-def open_engine(source: str | Path, running: Running) -> tuple[Engine, PromptEncoder]:
-    """The engine with the model, and the encoder of its prompts.
+class Opened(NamedTuple):
+    """An engine with the model, the encoder of its prompts, and what prompts of lists are like."""
+
+    engine: Engine
+    encoder: PromptEncoder
+    lists: ListPromptSettings
+
+
+def open_engine(source: str | Path, running: Running) -> Opened:
+    """The engine with the model, and how its prompts are made.
 
     Raises:
         ArtifactError: The folder is an artifact, but not an adapter, or was trained on other prompts.
@@ -61,21 +74,27 @@ def open_engine(source: str | Path, running: Running) -> tuple[Engine, PromptEnc
         InputError: The engine is unknown, or the precision or the server do not go with it.
     """
     _check(running)
-    found = _found(source)
-    encoder = PromptEncoder(load_tokenizer(found.files), found.settings)
+    found = _found(source, running.lists)
+    encoder = PromptEncoder(load_tokenizer(found.tokenizer), found.settings)
+    return Opened(_engine(str(source), found, running), encoder, found.lists)
+
+
+def _engine(source: str, found: _Source, running: Running) -> Engine:
     if running.engine == "vllm":
-        return _vllm(found, running), encoder
+        return _vllm(found, running)
     if running.engine == "openai":
         server = _server(running)
-        return ServerEngine(server.model or str(source), server), encoder
-    model: Any = load_model(found.files)
+        return ServerEngine(server.model or source, server)
+    in_4_bits = running.precision == "nf4"
+    model: Any = load_model(found.files, quantisation="nf4" if in_4_bits else "none")
     if found.adapter is not None:
         model = merged(with_adapter(model, found.adapter))
-    return TransformersEngine(model, precision=running.precision), encoder
+    return TransformersEngine(model, precision="exact" if in_4_bits else running.precision)
 
 
 def _vllm(found: _Source, running: Running) -> VllmEngine:
-    length = _readable(found.files, found.settings.max_length + running.answer_tokens)
+    asked = found.lists.max_length if running.lists else found.settings.max_length + running.answer_tokens
+    length = _readable(found.files, asked)
     rank = rank_of(found.adapter) if found.adapter else 0
     engine = VllmEngine(found.files.folder, VllmOptions(max_length=length, lora_rank=rank))
     if found.adapter:
@@ -109,27 +128,56 @@ def _server(running: Running) -> ServerRecipe:
     return settings
 
 
-def _found(source: str | Path) -> _Source:
+def _found(source: str | Path, asked: ListwiseRecipe | None) -> _Source:
     path = Path(source).expanduser()
     if (path / MANIFEST).is_file():
-        artifact = open_artifact(path, "adapter")
-        if artifact.manifest["prompt_hash"] != judging.prompt_hash():
-            raise ArtifactError(
-                f"{path} was trained on another wording of the prompt ({artifact.manifest['prompt_hash']}, here "
-                f"{judging.prompt_hash()}); train it anew or use the interank version in its {RECIPE}"
-            )
-        settings = PromptSettings.model_validate(artifact.manifest["prompt"])
-        return _Source(find_model(str(artifact.manifest["base"])), path / "adapter", settings)
-    files: ModelFiles
-    adapter: Path | None
-    if (path / _PEFT).is_file():
-        files, adapter = find_model(_base(path / _PEFT)), path
-    else:
-        files, adapter = find_model(str(source)), None
+        return _artifact(path, asked)
+    adapter: Path | None = path
+    if not (path / _PEFT).is_file():
+        files = find_model(str(source))
+        # On the hub an adapter has a name like a model's.
+        adapter = files.folder if (files.folder / _PEFT).is_file() else None
+    if adapter is not None:
+        files = find_model(_base(adapter / _PEFT))
     usual = PromptSettings()
     room = _readable(files, usual.max_length)
-    query = min(usual.max_query_tokens, room // _QUERY_PART)
-    return _Source(files, adapter, PromptSettings(max_length=room, max_query_tokens=query))
+    settings = PromptSettings(max_length=room, max_query_tokens=min(usual.max_query_tokens, room // _QUERY_PART))
+    # Who trains on a base without a chat template ships the template with the adapter.
+    own = adapter is not None and (adapter / _TOKENIZER).is_file()
+    tokenizer = ModelFiles(str(source), adapter, "folder") if own and adapter else files
+    lists = (asked and asked.prompt) or ListPromptSettings()
+    return _Source(files, adapter, settings, _lists(files, lists), tokenizer)
+
+
+def _artifact(path: Path, asked: ListwiseRecipe | None) -> _Source:
+    """An output of distill or rl, for the prompts that it was trained on and no others."""
+    manifest = open_artifact(path, "adapter").manifest
+    prompt = manifest["prompt"]
+    trained_on_lists = "form" in prompt
+    if trained_on_lists != (asked is not None):
+        found, mode = ("lists", "listwise") if trained_on_lists else ("single documents", "score, explain or reason")
+        raise ArtifactError(f"{path} was trained on {found}; use it in mode {mode}")
+    lists = ListPromptSettings.model_validate(prompt) if trained_on_lists else ListPromptSettings()
+    here = ordering.prompt_hash(lists.form) if trained_on_lists else judging.prompt_hash()
+    if manifest["prompt_hash"] != here:
+        raise ArtifactError(
+            f"{path} was trained on another wording of the prompt ({manifest['prompt_hash']}, here {here}); train it "
+            f"anew or use the interank version in its {RECIPE}"
+        )
+    if asked and asked.prompt and asked.prompt.form != lists.form:
+        raise ArtifactError(f"{path} was trained on the form {lists.form}, not {asked.prompt.form}; leave form out")
+    lists = (asked and asked.prompt) or lists
+    settings = PromptSettings() if trained_on_lists else PromptSettings.model_validate(prompt)
+    files = find_model(str(manifest["base"]))
+    return _Source(files, path / "adapter", settings, lists, files)
+
+
+def _lists(files: ModelFiles, usual: ListPromptSettings) -> ListPromptSettings:
+    """The usual settings, or less where the model reads less."""
+    room = _readable(files, usual.max_length)
+    return usual.model_copy(
+        update={"max_length": room, "max_query_tokens": min(usual.max_query_tokens, room // _QUERY_PART)}
+    )
 
 
 def _readable(files: ModelFiles, length: int) -> int:
