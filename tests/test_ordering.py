@@ -128,9 +128,9 @@ def test_the_parser_takes_any_text_and_loses_no_document(text: str, size: int) -
     ["1" * 100_000, "[1] > " * 30_000, "[ " * 50_000, "*" * 100_000, "[1] > [2]" + " " * 100_000 + "x", "\n#" * 50_000],
 )
 def test_long_texts_take_no_longer_than_they_are(text: str) -> None:
-    begun = time.monotonic()
+    begun = time.process_time()
     parse(text, 20)
-    assert time.monotonic() - begun < 2
+    assert time.process_time() - begun < 2
 
 
 def test_repairs_add_up() -> None:

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from interank.reranking.reranker import Reranker
+    from interank.reranking.chaining import Chain
+    from interank.reranking.reranker import Mode, Reranker
     from interank.reranking.resuming import Progress
     from interank.types import Document, Query
 
@@ -57,11 +58,25 @@ def register(verbs: Any, common: argparse.ArgumentParser) -> None:
     )
     verb.add_argument("--explain", type=_count, metavar="N", help="explain the first N (--query: 3, --corpus: 0)")
     verb.add_argument(
-        "--mode", choices=["score", "explain", "reason"], default="score", help="reason explains before it grades"
+        "--mode",
+        choices=["score", "explain", "reason", "listwise"],
+        default="score",
+        help="reason explains before it grades, listwise orders windows of documents",
     )
+    verb.add_argument(
+        "--lists",
+        metavar="KEY=VALUE,...",
+        help="with a listwise mode: method, window, step, shuffles, prompt.form and other keys of a recipe's `lists:`",
+    )
+    verb.add_argument("--then", metavar="MODEL", help="a second reranker, for the first documents of MODEL's ranking")
+    verb.add_argument("--then-mode", choices=["score", "reason", "listwise"], default="listwise", metavar="MODE")
+    verb.add_argument("--then-depth", type=positive, default=30, metavar="N", help="how many it sees (default 30)")
     verb.add_argument("--max-reasoning-tokens", type=positive, default=128, metavar="N")
     verb.add_argument(
-        "--precision", choices=["exact", "int8"], default="exact", help="int8: faster on a CPU, scores a little off"
+        "--precision",
+        choices=["exact", "int8", "nf4"],
+        default="exact",
+        help="int8: faster on a CPU; nf4: base weights in 4 bits; scores a little off",
     )
     verb.add_argument(
         "--engine",
@@ -96,7 +111,7 @@ def _run(options: argparse.Namespace) -> int:
     _check(options)
     tasks = _tasks(options)
     explained = options.explain
-    if explained is None and options.query and options.mode == "score":
+    if explained is None and options.query and options.mode == "score" and not options.then:
         explained = _EXPLAINED
     settings = {
         "mode": options.mode,
@@ -104,14 +119,19 @@ def _run(options: argparse.Namespace) -> int:
         "precision": options.precision,
         "engine": options.engine,
         "explain": explained,
+        "lists": options.lists,
     }
     from interank.reranking.resuming import Progress, model_identity
 
-    progress = Progress(options.jsonl or options.trec, {**settings, **model_identity(options.model)})
+    settings |= model_identity(options.model)
+    if options.then:
+        then = [options.then_mode, options.then_depth, model_identity(options.then)]
+        settings |= {"then": then}
+    progress = Progress(options.jsonl or options.trec, settings)
     rows = []
     for row, query, documents in _ranked(options, progress, tasks, explained):
         if options.trec or options.jsonl:
-            rows.append({"query_id": row["query_id"], "ranking": row["ranking"]})
+            rows.append(_shown(row))
         _print(query, row, documents, options.json)
     _write(options, rows)
     progress.finish()
@@ -125,14 +145,17 @@ def _ranked(
     explained: int | None,
 ) -> Iterator[tuple[dict[str, Any], Query, list[Document]]]:
     """Each query's row, ranked now or by an earlier try; the model is loaded when it is first needed."""
-    reranker: Reranker | None = None
+    chain: Chain | None = None
     reused = 0
     for query, documents in tasks:
         key = progress.key(query, documents)
         row = progress.found(key)
         if row is None:
-            reranker = reranker or _reranker(options)
-            row = progress.keep(key, query, reranker.rank(query, documents, explain=explained))
+            chain = chain or _chain(options)
+            ranking, costs = chain.ranked(query, documents, explained)
+            row = progress.keep(
+                key, query, ranking, [cost.as_row()["listwise"] for cost in costs if cost.lists.answers]
+            )
         else:
             reused += 1
         yield row, query, documents
@@ -140,16 +163,29 @@ def _ranked(
         log.info("%d queries were ranked by an earlier try", reused)
 
 
-def _reranker(options: argparse.Namespace) -> Reranker:
+def _chain(options: argparse.Namespace) -> Chain:
+    """The reranker, with the second one behind it if there is one."""
+    from interank.reranking.chaining import Chain, Link
+
+    links = [Link(_reranker(options, options.model, options.mode, options.served_name), options.top_k)]
+    if options.then:
+        links.append(Link(_reranker(options, options.then, options.then_mode, None), options.then_depth))
+    return Chain(links)
+
+
+def _reranker(options: argparse.Namespace, model: str, mode: Mode, served_name: str | None) -> Reranker:
+    from interank.recipe import read_keys
     from interank.reranking.reranker import Reranker
 
+    lists = read_keys("--lists", options.lists.split(",")) if options.lists and mode == "listwise" else None
     return Reranker(
-        options.model,
-        mode=options.mode,
+        model,
+        mode=mode,
         max_reasoning_tokens=options.max_reasoning_tokens,
         precision=options.precision,
         engine=options.engine,
-        server=options.server and {"urls": options.server, "model": options.served_name},
+        server=options.server and {"urls": options.server, "model": served_name},
+        lists=lists,
     )
 
 
@@ -189,6 +225,10 @@ def _check(options: argparse.Namespace) -> None:
         )
     if options.engine != "openai" and (options.server or options.served_name):
         raise InputError(f"--server and --served-name belong to --engine openai; found engine {options.engine}")
+    if options.lists and "listwise" not in (options.mode, options.then and options.then_mode):
+        raise InputError("--lists belongs to mode listwise; set --mode or --then-mode, or leave it out")
+    if options.then and options.explain is not None:
+        raise InputError("--explain belongs to one reranker; found --then as well; leave one of them out")
     if options.query is not None and not options.query.strip():
         raise InputError("--query is empty; say what is asked")
     if options.query is not None and not options.files:
@@ -251,10 +291,14 @@ def _documents(file: Path) -> Iterator[Document]:
         raise InputError(f"{file} is not UTF-8 text; convert it, or give JSONL") from None
 
 
+def _shown(row: dict[str, Any]) -> dict[str, Any]:
+    """What is told of a query: its ranking, and how a listwise reranker's answers were read."""
+    return {name: row[name] for name in ("query_id", "ranking", "listwise") if name in row}
+
+
 def _print(query: Query, row: dict[str, Any], documents: list[Document], as_json: bool) -> None:
     if as_json:
-        shown = {"query_id": row["query_id"], "ranking": row["ranking"]}
-        print(json.dumps(shown, ensure_ascii=False), flush=True)
+        print(json.dumps(_shown(row), ensure_ascii=False), flush=True)
     else:
         from interank.evaluation.report import example
         from interank.types import RankedDocument

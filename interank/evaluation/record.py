@@ -25,7 +25,7 @@ Rankings = dict[tuple[str, str], dict[str, Any]]
 
 COST_KEYS = ("seconds", "tokens_read", "tokens_written", "flops")
 # What a row tells of the machine and its speed, and not of the ranking.
-_NOT_RANKING = (*COST_KEYS, "device")
+_NOT_RANKING = (*COST_KEYS, "device", "stages")
 
 
 @dataclass(frozen=True, slots=True)

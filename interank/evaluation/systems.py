@@ -15,6 +15,9 @@ from interank.measures import tie_bounds
 from interank.trec import read_scored
 from interank.types import Qrel, Run, ScoredDoc
 
+# The name of the rerankers of a recipe's chain together.
+CHAIN = "chain"
+
 
 @dataclass(frozen=True, slots=True)
 class StoredRun:
@@ -31,7 +34,7 @@ def named_systems(paths: Sequence[Path]) -> list[tuple[str, Path]]:
     """Adapters and stored runs by their own names, numbered where those are equal or taken by another system."""
     own = [path.resolve().name.removesuffix(".gz") for path in paths]
     own = [name.rpartition(".")[0] or name if path.is_file() else name for name, path in zip(own, paths, strict=True)]
-    taken = {file_name(name) for name in (FIRST_STAGE, RANDOM, PERFECT)}
+    taken = {file_name(name) for name in (FIRST_STAGE, RANDOM, PERFECT, CHAIN)}
     found = []
     for name, path in zip(own, paths, strict=True):
         free = (f"{name}-{number}" for number in itertools.count(1))

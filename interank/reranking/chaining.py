@@ -154,6 +154,6 @@ def with_documents(
 def _joined(before: RankedDocument, now: RankedDocument) -> RankedDocument:
     """What both know: the last grade and explanation given, and the longest cut."""
     truncated = max(before.truncated, now.truncated)
-    explanation = now.explanation or before.explanation
+    explanation = before.explanation if now.explanation is None else now.explanation
     graded = before if now.relevance is None else now
     return replace(graded, score=now.score, explanation=explanation, truncated=truncated)

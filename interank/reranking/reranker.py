@@ -140,8 +140,8 @@ class Reranker:
             InputError: The query is empty, a document has no text, or two have the same id.
         """
         asked, given = as_query(query), as_documents(documents)
-        if self._ranker is not None:
-            return self._listed(self._ranker, asked, given)[:top_k]
+        if self.lists is not None:
+            return self._listed(self.lists, asked, given)[:top_k]
         found = {item.doc_id: item for item in self.graded(asked, given)}
         scored = [ScoredDoc(asked.query_id, document.doc_id, found[document.doc_id].score) for document in given]
         best = Run.from_scores(scored, tag="interank").get(asked.query_id, ())[:top_k]
@@ -154,7 +154,7 @@ class Reranker:
         Raises:
             InputError: The mode is `listwise`, which orders documents and grades none.
         """
-        if self._ranker is not None:
+        if self.lists is not None:
             raise InputError("mode listwise orders documents and grades none; take another mode for grades")
         asked, given = as_query(query), as_documents(documents)
         if lost := self.encoder.query_cut(asked):
@@ -257,10 +257,10 @@ class Reranker:
         self._lock = threading.RLock()
         # What the answers of mode listwise were like so far.
         self.counts = ListCounts()
-        self._ranker: ListRanker | None = None
+        self.lists: ListRanker | None = None
         if lists is not None:
             prompts = ListEncoder(encoder, lists.prompt or ListPromptSettings())
-            self._ranker = ListRanker(engine, prompts, lists, max_reasoning_tokens=max_reasoning_tokens)
+            self.lists = ListRanker(engine, prompts, lists, max_reasoning_tokens=max_reasoning_tokens)
 
     def _listed(self, ranker: ListRanker, query: Query, documents: Sequence[Document]) -> Ranking:
         """An order without grades: the first of n documents scores n, the last 1."""

@@ -34,9 +34,12 @@ class Progress:
         """The ranking of an earlier try."""
         return self._done.get(key)
 
-    def keep(self, key: str, query: Query, ranking: Sequence[RankedDocument]) -> dict[str, Any]:
-        """Put a ranking on disk; its row."""
-        row = {"key": key, "query_id": query.query_id, "ranking": [item.as_row() for item in ranking]}
+    def keep(
+        self, key: str, query: Query, ranking: Sequence[RankedDocument], lists: Sequence[Mapping[str, Any]] = ()
+    ) -> dict[str, Any]:
+        """Put a ranking on disk, and how the answers of listwise rerankers were read; its row."""
+        row: dict[str, Any] = {"key": key, "query_id": query.query_id}
+        row |= {"ranking": [item.as_row() for item in ranking], **({"listwise": list(lists)} if lists else {})}
         if self._ledger:
             self._ledger.append([row])
         return row

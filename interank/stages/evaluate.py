@@ -3,25 +3,24 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from interank.artifact import Artifact, Existing, create, describe_input
 from interank.evaluation.candidates import Task, load_evaluated
 from interank.evaluation.record import COST_KEYS, Evaluation, Rankings, record
 from interank.evaluation.scoring import FIRST_STAGE
-from interank.evaluation.systems import StoredRun, named_systems, notes_on_stored, reranked_run, stored_run
+from interank.evaluation.systems import CHAIN, StoredRun, named_systems, notes_on_stored, reranked_run, stored_run
 from interank.evaluation.training_data import check_training_data
 from interank.ledger import Ledger
 from interank.measures import check_measures
 from interank.progress import track
 from interank.recipe import EvaluateRecipe
 from interank.stages.inputs import require_inputs
-from interank.types import Query, Run
-
-if TYPE_CHECKING:
-    from interank.reranking.reranker import Reranker
+from interank.stages.ranked import Ranked, adapter_ranking, chain_ranking
+from interank.types import Run
 
 
 def run(recipe: EvaluateRecipe, out: Path, *, existing: Existing = "refuse") -> Artifact:
@@ -33,12 +32,13 @@ def run(recipe: EvaluateRecipe, out: Path, *, existing: Existing = "refuse") -> 
     given["first_stage_queries"] = Path(recipe.first_stage_queries) if recipe.first_stage_queries else None
     kinds = ["run"] * len(recipe.runs) + ["adapter"] * len(recipe.adapters)
     given |= {f"{kind}.{name}": path for kind, (name, path) in zip(kinds, named, strict=True)}
+    given |= dict(_links(recipe))
     inputs = {name: describe_input(path, out) for name, path in given.items() if path is not None and path.exists()}
     place = create(out, "evaluation", recipe=recipe.model_dump(mode="json"), inputs=inputs, existing=existing)
     if isinstance(place, Artifact):
         return place
     started = time.monotonic()
-    tasks = load_evaluated(recipe, reranking=bool(recipe.adapters))
+    tasks = load_evaluated(recipe, reranking=bool(recipe.adapters or recipe.chain))
     costs: dict[str, dict[str, Any]] = {FIRST_STAGE: {"seconds": time.monotonic() - started}}
     runs: dict[str, dict[str, Run]] = {FIRST_STAGE: {task.name: task.candidates for task in tasks}}
     stored = {name: _stored(recipe, tasks, path) for name, path in named[: len(recipe.runs)]}
@@ -47,40 +47,48 @@ def run(recipe: EvaluateRecipe, out: Path, *, existing: Existing = "refuse") -> 
         stored = {FIRST_STAGE: _stored(recipe, tasks, recipe.run), **stored}
     notes = [note for name, by_task in stored.items() for note in notes_on_stored(name, by_task)]
     adapters = named[len(recipe.runs) :]
-    if adapters:
-        overlap, said = check_training_data(adapters, tasks, Path(str(recipe.benchmark)).name)
+    if trained := [*adapters, *_links(recipe)]:
+        overlap, said = check_training_data(trained, tasks, Path(str(recipe.benchmark)).name)
         place.write_json("training_overlap.json", overlap)
         notes += said
     ranked: dict[str, Rankings] = {}
-    for name, path in adapters:
-        ranked[name] = _reranked(recipe, tasks, name, path, Ledger(place.work / f"{name}.jsonl"))
+    rerankers = {name: partial(adapter_ranking, recipe, path) for name, path in adapters}
+    if recipe.chain:
+        rerankers[CHAIN] = partial(chain_ranking, recipe.chain)
+    for name, opened in rerankers.items():
+        ranked[name] = _reranked(recipe, tasks, name, opened, Ledger(place.work / f"{name}.jsonl"))
         runs[name] = {task.name: reranked_run(ranked[name], task, name) for task in tasks}
-        costs[name] = {key: _total(ranked[name], key) for key in COST_KEYS}
-        notes += _notes_on_cuts(name, ranked[name])
+        costs[name] = {key: _total(ranked[name].values(), key) for key in COST_KEYS}
+        costs |= _costs_of_links(name, ranked[name])
+        notes += _notes_on_cuts(name, ranked[name]) + _notes_on_lists(name, ranked[name])
     found = Evaluation(tasks, runs, ranked, stored, costs, notes)
     record(place.folder, recipe, found)
     counts = {"tasks": len(tasks), "queries": sum(len(task.queries) for task in tasks), "systems": len(runs)}
     return place.finish(seed=recipe.seed, counts=counts, notes={"notes": notes})
 
 
+def _links(recipe: EvaluateRecipe) -> list[tuple[str, Path]]:
+    """The chain's models, by their places in it."""
+    return [(f"{CHAIN}.{number}", Path(link.model)) for number, link in enumerate(recipe.chain, start=1)]
+
+
 def _stored(recipe: EvaluateRecipe, tasks: Sequence[Task], path: Path) -> dict[str, StoredRun]:
     return {task.name: stored_run(path, task, recipe.measures, several=len(tasks) > 1) for task in tasks}
 
 
-def _reranked(recipe: EvaluateRecipe, tasks: Sequence[Task], name: str, path: Path, ledger: Ledger) -> Rankings:
-    """Rank every query that the ledger lacks."""
+def _reranked(
+    recipe: EvaluateRecipe, tasks: Sequence[Task], name: str, opened: Callable[[], Ranked], ledger: Ledger
+) -> Rankings:
+    """Rank every query that the ledger lacks; what ranks is opened only if there is one."""
     done = {(row["task"], row["query_id"]) for row in ledger.rows()}
     every = [(task, query) for task in tasks for query in task.queries if task.documents(query.query_id)]
     waiting = [(task, query) for task, query in every if (task.name, query.query_id) not in done]
     if waiting:
-        # Scoring stored runs takes seconds; importing torch would double them.
-        from interank.reranking.reranker import Reranker
-
-        reranker = Reranker.open(path, mode=recipe.mode, max_reasoning_tokens=recipe.max_reasoning_tokens)
+        ranked = opened()
         explained = _explained(recipe, tasks)
         for task, query in track(waiting, what=f"evaluate {name}", unit="queries", total=len(every), done=len(done)):
             count = recipe.explain if (task.name, query.query_id) in explained else 0
-            ledger.append([_row(reranker, task, query, count)])
+            ledger.append([ranked(task, query, count)])
     return {(row["task"], row["query_id"]): row for row in ledger.rows()}
 
 
@@ -92,25 +100,6 @@ def _explained(recipe: EvaluateRecipe, tasks: Sequence[Task]) -> set[tuple[str, 
     return {(task, query_id) for task, ids in ranked.items() for query_id in ids[: recipe.explained_queries]}
 
 
-def _row(reranker: Reranker, task: Task, query: Query, explain: int) -> dict[str, Any]:
-    documents = task.documents(query.query_id)
-    before, started = reranker.engine.work, time.monotonic()
-    ranking = reranker.rank(query, documents)
-    seconds, work = time.monotonic() - started, reranker.engine.work - before
-    # The report's explanations are not part of what a ranking costs.
-    ranking = reranker.explain(query, documents, ranking, explain) if explain else ranking
-    return {
-        "task": task.name,
-        "query_id": query.query_id,
-        "seconds": round(seconds, 4),
-        "tokens_read": work.tokens_read,
-        "tokens_written": work.tokens_written,
-        "flops": reranker.engine.flops(work),
-        "device": str(reranker.engine.device),
-        "ranking": [item.as_row() for item in ranking],
-    }
-
-
 def _notes_on_cuts(name: str, rankings: Rankings) -> list[str]:
     """That documents did not fit into the adapter's prompt, where some did not."""
     lost = [item["truncated"] for row in rankings.values() for item in row["ranking"]]
@@ -120,6 +109,31 @@ def _notes_on_cuts(name: str, rankings: Rankings) -> list[str]:
     ]
 
 
-def _total(rankings: Rankings, key: str) -> float | None:
-    values = [row[key] for row in rankings.values()]
+def _notes_on_lists(name: str, rankings: Rankings) -> list[str]:
+    """How a listwise reranker's answers were read, where there was one."""
+    told = [lists for row in rankings.values() for lists in row.get("listwise", ())]
+    if not told:
+        return []
+    count = {key: sum(lists[key] for lists in told) for key in ("answers", "unreadable", "repaired", "unranked")}
+    kinds = {kind: sum(lists["repairs"][kind] for lists in told) for kind in told[0]["repairs"]}
+    mended = ", ".join(f"{kind} {number}" for kind, number in kinds.items() if number) or "nothing"
+    return [
+        f"{name}: of {count['answers']} answers about windows {count['unreadable']} held no ranking and "
+        f"{count['repaired']} were mended ({mended}); {count['unranked']} windows kept their order"
+    ]
+
+
+def _costs_of_links(name: str, rankings: Rankings) -> dict[str, dict[str, float | None]]:
+    """What each link of a chain took in all."""
+    rows = [row["stages"] for row in rankings.values() if "stages" in row]
+    return {
+        f"{name}, {number + 1}. {links[0]['mode']} to {links[0]['depth']}": {
+            key: _total(links, key) for key in COST_KEYS
+        }
+        for number, links in enumerate(zip(*rows, strict=True))
+    }
+
+
+def _total(rows: Collection[Mapping[str, Any]], key: str) -> float | None:
+    values = [row[key] for row in rows]
     return None if None in values else sum(values)

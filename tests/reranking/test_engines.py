@@ -116,8 +116,8 @@ def test_every_engine_writes_the_same_about_the_same_windows(plain: Reranker, ot
     written = []
     for opened in (plain, other):
         reranker = Reranker.on(opened.engine, opened.encoder, mode="listwise", lists=lists)
-        assert reranker._ranker is not None
-        written.append(reranker._ranker.texts(query, windows)[0])
+        assert reranker.lists is not None
+        written.append(reranker.lists.texts(query, windows)[0])
         assert len(reranker.rank(QUERY, DOCUMENTS)) == len(DOCUMENTS)
         assert reranker.counts.answers == 6
     # Kernels that add in different orders may write otherwise where two tokens are nearly as likely.

@@ -211,8 +211,8 @@ def opened(source: Path, **more: Any) -> Reranker:
 
 def prompt_of(ranks: Reranker) -> list[str]:
     """What the model writes about the first window."""
-    assert ranks._ranker is not None
-    return ranks._ranker.texts(QUERY, [FEW[:4]])[0]
+    assert ranks.lists is not None
+    return ranks.lists.texts(QUERY, [FEW[:4]])[0]
 
 
 def test_a_released_adapter_loads_with_its_own_tokenizer(released: Path) -> None:
@@ -235,8 +235,8 @@ def test_a_released_adapter_loads_in_4_bits(released: Path) -> None:
 
 def test_the_prompts_of_a_short_model_are_no_longer_than_it_reads(released: Path) -> None:
     ranks = Reranker(released, mode="listwise")
-    assert ranks._ranker is not None
-    assert ranks._ranker.encoder.settings.max_length == 1024
+    assert ranks.lists is not None
+    assert ranks.lists.encoder.settings.max_length == 1024
 
 
 def test_an_adapter_of_the_other_kind_is_refused(tiny_adapter: Path) -> None:
@@ -257,8 +257,8 @@ def listwise_artifact(tiny_adapter: Path, folder: Path, **prompt: Any) -> Path:
 def test_an_adapter_trained_on_lists_is_asked_as_it_was_trained(tiny_adapter: Path, tmp_path: Path) -> None:
     source = listwise_artifact(tiny_adapter, tmp_path / "lists", form="direct")
     ranks = Reranker(source, mode="listwise", max_reasoning_tokens=4, lists={"window": 4, "step": 2})
-    assert ranks._ranker is not None
-    assert ranks._ranker.encoder.settings == ListPromptSettings(form="direct", max_length=900)
+    assert ranks.lists is not None
+    assert ranks.lists.encoder.settings == ListPromptSettings(form="direct", max_length=900)
     assert len(ranks.rank(QUERY, FEW)) == 6
     with pytest.raises(ArtifactError, match="was trained on lists; use it in mode listwise"):
         Reranker(source)

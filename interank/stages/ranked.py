@@ -1,0 +1,85 @@
+"""What evaluate reranks with: an adapter in the recipe's mode, or a chain; and a query's row for the ledger."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from interank.evaluation.candidates import Task
+from interank.recipe import EvaluateRecipe, LinkRecipe
+from interank.types import Query, RankedDocument
+
+if TYPE_CHECKING:
+    from interank.reranking.chaining import Cost
+
+Ranked = Callable[[Task, Query, int], dict[str, Any]]
+"""Ranks a query's candidates and explains so many; the row."""
+
+
+def adapter_ranking(recipe: EvaluateRecipe, path: Path) -> Ranked:
+    """Open an adapter to rank with in the recipe's mode."""
+    # Scoring stored runs takes seconds; importing torch would double them.
+    from interank.reranking.chaining import measured
+    from interank.reranking.reranker import Reranker
+
+    reranker = Reranker.open(
+        path, mode=recipe.mode, max_reasoning_tokens=recipe.max_reasoning_tokens, lists=recipe.lists
+    )
+
+    def row(task: Task, query: Query, explain: int) -> dict[str, Any]:
+        documents = task.documents(query.query_id)
+        ranking, cost = measured(reranker, query, documents)
+        # The report's explanations are not part of what a ranking costs.
+        ranking = reranker.explain(query, documents, ranking, explain) if explain else ranking
+        return _row(task, query, ranking, [cost])
+
+    return row
+
+
+def chain_ranking(links: Sequence[LinkRecipe]) -> Ranked:
+    """Open a chain's rerankers; links that are the same in all but their depth share one."""
+    from interank.reranking.chaining import Chain, Link
+    from interank.reranking.reranker import Reranker
+
+    opened: dict[str, Reranker] = {}
+    for link in links:
+        if _key(link) not in opened:
+            opened[_key(link)] = Reranker(
+                link.model,
+                mode=link.mode,
+                max_reasoning_tokens=link.max_reasoning_tokens,
+                precision=link.precision,
+                lists=link.lists,
+            )
+    chain = Chain([Link(opened[_key(link)], link.depth, link.model) for link in links])
+
+    def row(task: Task, query: Query, explain: int) -> dict[str, Any]:
+        ranking, costs = chain.ranked(query, task.documents(query.query_id))
+        named = [
+            {"model": link.model, "mode": link.mode, "depth": link.depth, **cost.as_row()}
+            for link, cost in zip(links, costs, strict=True)
+        ]
+        return {**_row(task, query, ranking, costs), "stages": named}
+
+    return row
+
+
+def _key(link: LinkRecipe) -> str:
+    return link.model_copy(update={"depth": 1}).model_dump_json()
+
+
+def _row(task: Task, query: Query, ranking: Sequence[RankedDocument], costs: Sequence[Cost]) -> dict[str, Any]:
+    flops = [cost.flops for cost in costs]
+    row = {
+        "task": task.name,
+        "query_id": query.query_id,
+        "seconds": round(sum(cost.seconds for cost in costs), 4),
+        "tokens_read": sum(cost.tokens_read for cost in costs),
+        "tokens_written": sum(cost.tokens_written for cost in costs),
+        "flops": None if None in flops else sum(found for found in flops if found is not None),
+        "device": ", ".join(dict.fromkeys(cost.device for cost in costs)),
+        "ranking": [item.as_row() for item in ranking],
+    }
+    lists = [cost.as_row()["listwise"] for cost in costs if cost.lists.answers]
+    return {**row, "listwise": lists} if lists else row
