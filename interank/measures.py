@@ -7,6 +7,7 @@ import re
 from array import array
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain, islice
 from statistics import fmean
 from typing import Any
 
@@ -99,9 +100,8 @@ def _values(judged: Mapping[str, Mapping[str, int]], run: Run, measures: Sequenc
     parsed = {name: parse_measure(name.partition("@")[0] if name in depths else name) for name in measures}
     values: dict[Any, dict[str, float]] = {measure: {} for measure in parsed.values()}
     # What stands below every cutoff moves nothing and takes trec_eval's time.
-    cutoffs = [int(cutoff) if cutoff else None for _, _, cutoff in (name.partition("@") for name in measures)]
-    deepest = None if None in cutoffs else max(cutoff for cutoff in cutoffs if cutoff)
-    seen = run if deepest is None else run.top(deepest)
+    depth = deepest(measures)
+    seen = run if depth is None else run.top(depth)
     scores = {query_id: seen.scores(query_id) for query_id in seen if query_id in judged}
     for found in pytrec_eval.iter_calc(list(values), judged, scores):
         values[found.measure][found.query_id] = float(found.value)
@@ -111,6 +111,12 @@ def _values(judged: Mapping[str, Mapping[str, int]], run: Run, measures: Sequenc
         }
         for name, measure in parsed.items()
     }
+
+
+def deepest(measures: Iterable[str]) -> int | None:
+    """The rank below which none of the measures looks; None if one of them looks at all ranks."""
+    cutoffs = [int(cutoff) if cutoff else None for _, _, cutoff in (name.partition("@") for name in measures)]
+    return None if None in cutoffs else max(cutoff for cutoff in cutoffs if cutoff)
 
 
 def tie_bounds(
@@ -159,30 +165,46 @@ def check_measures(names: Iterable[str]) -> None:
         canonical_measure(name)
 
 
-def ideal_run(qrels: Iterable[Qrel], candidates: Run) -> Run:
+def ideal_run(qrels: Iterable[Qrel], candidates: Run, *, depth: int | None = None) -> Run:
     """The best possible reranking of the candidates: by relevance, ties in candidate order.
 
     What it scores is the ceiling of any reranker of these candidates. Unjudged documents count as irrelevant.
+
+    Args:
+        qrels: Human judgments.
+        candidates: What is reranked.
+        depth: How many documents of each query are kept; all if None.
     """
     relevance: dict[str, dict[str, int]] = {}
     for qrel in qrels:
-        relevance.setdefault(qrel.query_id, {})[qrel.doc_id] = qrel.relevance
+        if qrel.relevance > 0:
+            relevance.setdefault(qrel.query_id, {})[qrel.doc_id] = qrel.relevance
     orders = {}
     for query_id in candidates:
-        judged = relevance.get(query_id, {})
-        orders[query_id] = sorted(candidates.doc_ids(query_id), key=lambda doc_id: -judged.get(doc_id, 0))
+        scores = candidates.scores(query_id)
+        found = {doc_id: grade for doc_id, grade in relevance.get(query_id, {}).items() if doc_id in scores}
+        # A run's scores fall strictly: they tell candidate order.
+        best = sorted(found, key=lambda doc_id: (-found[doc_id], -scores[doc_id]))
+        others = (doc_id for doc_id in scores if doc_id not in found)
+        orders[query_id] = list(islice(chain(best, others), depth))
     return Run.from_orders(orders, tag="ideal")
 
 
-def random_run(candidates: Run, seed: int) -> Run:
+def random_run(candidates: Run, seed: int, *, depth: int | None = None) -> Run:
     """The candidates in random order: what it scores is the floor of a reranker of these candidates.
 
     A query's order depends on the seed, its id and its candidates, not on the other queries.
+
+    Args:
+        candidates: What is put in another order.
+        seed: Another seed, another order.
+        depth: How many documents of each query are kept; all if None.
     """
     orders = {}
     for query_id in candidates:
         doc_ids = candidates.doc_ids(query_id)
-        orders[query_id] = random.Random(f"{seed} {query_id}").sample(doc_ids, len(doc_ids))
+        kept = len(doc_ids) if depth is None else min(depth, len(doc_ids))
+        orders[query_id] = random.Random(f"{seed} {query_id}").sample(doc_ids, kept)
     return Run.from_orders(orders, tag="random")
 
 

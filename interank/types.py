@@ -230,6 +230,11 @@ class Run(Mapping[str, tuple[ScoredDoc, ...]]):
         """How many documents of its queries shared their score with another in the file that it was read from."""
         return sum(self._tied.get(query_id, 0) for query_id in self._rankings)
 
+    @property
+    def reordered(self) -> bool:
+        """Whether some query's documents stood in another order, or tied, in the file that it was read from."""
+        return not self._tied.keys().isdisjoint(self._rankings)
+
     def __getitem__(self, query_id: str) -> tuple[ScoredDoc, ...]:
         ranking = self._rankings[query_id]
         return tuple(map(ScoredDoc, repeat(query_id), ranking, ranking.values()))
@@ -256,7 +261,10 @@ class Run(Mapping[str, tuple[ScoredDoc, ...]]):
 
     def top(self, top_k: int) -> Run:
         """The same run with the first `top_k` documents of each query."""
-        cut = {query_id: dict(islice(ranking.items(), top_k)) for query_id, ranking in self._rankings.items()}
+        cut = {
+            query_id: ranking if len(ranking) <= top_k else dict(islice(ranking.items(), top_k))
+            for query_id, ranking in self._rankings.items()
+        }
         return Run._of(cut, self.tag, self._tied)
 
     def only(self, query_ids: Iterable[str]) -> Run:
@@ -269,7 +277,9 @@ class Run(Mapping[str, tuple[ScoredDoc, ...]]):
         kept = {}
         for query_id, ranking in self._rankings.items():
             left_out = excluded.get(query_id, frozenset())
-            kept[query_id] = {doc_id: score for doc_id, score in ranking.items() if doc_id not in left_out}
+            if not left_out.isdisjoint(ranking):
+                ranking = {doc_id: score for doc_id, score in ranking.items() if doc_id not in left_out}
+            kept[query_id] = ranking
         return Run._of(kept, self.tag, self._tied)
 
     def scored_docs(self) -> Iterator[ScoredDoc]:

@@ -15,6 +15,7 @@ from interank.measures import (
     MEASURE_EXAMPLES,
     Scores,
     canonical_measure,
+    deepest,
     ideal_run,
     random_run,
     score_run,
@@ -272,6 +273,18 @@ def test_random_run_follows_the_seed_and_not_the_other_queries() -> None:
     assert sorted(shuffled.doc_ids("q1")) == sorted(candidates.doc_ids("q1"))
     firsts = {random_run(candidates, seed).doc_ids("q1")[0] for seed in range(400)}
     assert len(firsts) == 50  # 50 documents, 400 draws: each missed with probability 0.0003
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_a_measure_sees_no_deeper_than_its_cutoff(seed: int) -> None:
+    qrels, candidates = random_case(seed)
+    best, cut = ideal_run(qrels, candidates), ideal_run(qrels, candidates, depth=4)
+    assert {i: cut.doc_ids(i) for i in cut} == {i: best.doc_ids(i)[:4] for i in best}
+    cut = random_run(candidates, seed, depth=4)
+    assert [len(cut[i]) for i in cut] == [min(4, len(candidates[i])) for i in candidates]
+    assert all(set(cut.doc_ids(i)) <= set(candidates.doc_ids(i)) for i in candidates)
+    assert deepest(["nDCG@10", "R@100"]) == 100
+    assert deepest(["nDCG@10", "AP"]) is None
 
 
 def test_a_run_scores_the_same_once_written_and_read(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from interank.errors import InputError
-from interank.trec import read_qrels, read_run, read_scored, write_run
+from interank.trec import copy_run, read_qrels, read_run, read_scored, write_run
 from interank.types import Qrel, Run, ScoredDoc
 
 
@@ -227,6 +227,42 @@ def test_a_run_that_could_not_be_read_back_is_not_written(tmp_path: Path) -> Non
     with pytest.raises(InputError, match="id or tag ''"):
         write_run(one_run(("q", "d", 1.0), tag=""), path)
     assert path.read_text() == "before"
+
+
+def test_a_file_that_says_a_run_and_nothing_else_is_copied(tmp_path: Path) -> None:
+    said = "q1 Q0 b 1 2.5 t\nq1 Q0 a 2 1 t\nq2 Q0 c 1 0.25 t\n"
+    for name, content in {"plain": said.encode(), "packed": gzip.compress(said.encode())}.items():
+        source, path = tmp_path / name, tmp_path / f"{name}.copy"
+        source.write_bytes(content)
+        assert copy_run(read_run(source), source, path)
+        assert path.read_text() == said
+
+
+@pytest.mark.parametrize(
+    "content",
+    {
+        "tied": "q Q0 b 1 1 t\nq Q0 a 2 1 t\n",
+        "not in falling order": "q Q0 a 1 1 t\nq Q0 b 2 2 t\n",
+        "commented": "# of whom\nq Q0 b 1 2 t\n",
+        "from Windows": "q Q0 b 1 2 t\r\n",
+        "with a byte order mark": "\ufeffq Q0 b 1 2 t\n",
+        "without its last line end": "q Q0 b 1 2 t",
+    }.items(),
+    ids=lambda item: item[0],
+)
+def test_a_file_that_says_it_otherwise_is_not_copied(tmp_path: Path, content: tuple[str, str]) -> None:
+    source, path = tmp_path / "source", tmp_path / "copy"
+    source.write_bytes(content[1].encode())
+    assert not copy_run(read_run(source), source, path)
+    assert not path.exists()
+
+
+def test_a_file_that_says_more_than_the_run_is_not_copied(tmp_path: Path) -> None:
+    source = tmp_path / "source"
+    source.write_text("q1 Q0 b 1 2.5 t\nq1 Q0 a 2 1 t\nq2 Q0 c 1 0.25 t\n")
+    run = read_run(source)
+    for part in (run.top(1), run.only(["q1"]), run.without({"q1": frozenset("b")})):
+        assert not copy_run(part, source, tmp_path / "copy")
 
 
 def test_a_failed_write_leaves_nothing_behind(tmp_path: Path) -> None:

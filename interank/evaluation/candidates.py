@@ -34,6 +34,8 @@ class Task:
     excluded: Mapping[str, frozenset[str]] = field(default_factory=dict)
     facts: Mapping[str, Any] = field(default_factory=dict)
     """Where the candidates come from and what was met on the way, for the record."""
+    file: Path | None = None
+    """The run file that the candidates were read from; None if they were not."""
 
     def documents(self, query_id: str) -> list[Document]:
         """A query's candidates in first-stage order.
@@ -146,6 +148,7 @@ def _task(recipe: EvaluateRecipe, benchmark: Benchmark, own_queries: Mapping[str
         benchmark.corpus,
         benchmark.excluded,
         facts,
+        None if recipe.run is None else file_of_task(recipe.run, benchmark.name, RUN_ENDS, several=several),
     )
 
 

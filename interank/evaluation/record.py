@@ -17,7 +17,7 @@ from interank.evaluation.scoring import FIRST_STAGE, score_systems
 from interank.evaluation.systems import StoredRun, file_name, gold, joined
 from interank.ledger import write_rows
 from interank.recipe import EvaluateRecipe
-from interank.trec import write_run
+from interank.trec import copy_run, write_run
 from interank.types import RankedDocument, Run
 
 Rankings = dict[tuple[str, str], dict[str, Any]]
@@ -76,20 +76,28 @@ def record(folder: Path, recipe: EvaluateRecipe, found: Evaluation) -> None:
 
 def _write_runs(folder: Path, found: Evaluation) -> None:
     """The first stage's and the rerankers' runs; stored ones are where they are, named with their digests."""
+    files: dict[tuple[str, str], Path] = {(FIRST_STAGE, task.name): task.file for task in found.tasks if task.file}
+    files |= {(name, task): run.file for name, by_task in found.stored.items() for task, run in by_task.items()}
     for name in (FIRST_STAGE, *found.rankings):
         by_task = found.runs[name]
         for task, run in by_task.items():
             own = Path(f"{file_name(name)}.trec") if len(by_task) == 1 else Path(file_name(name), f"{task}.trec")
             path = folder / "runs" / own
             path.parent.mkdir(parents=True, exist_ok=True)
-            write_run(run, path)
+            _write_run(run, files.get((name, task)), path)
     # The one to cite: of the last system, which is the last adapter where there is one.
     last, by_task = list(found.runs.items())[-1]
     written = folder / "runs" / f"{file_name(last)}.trec"
     if written.is_file():
         shutil.copyfile(written, folder / "run.trec")
     else:
-        write_run(joined(by_task), folder / "run.trec")
+        source = files.get((last, next(iter(by_task)))) if len(by_task) == 1 else None
+        _write_run(joined(by_task), source, folder / "run.trec")
+
+
+def _write_run(run: Run, source: Path | None, path: Path) -> None:
+    if source is None or not copy_run(run, source, path):
+        write_run(run, path)
 
 
 def _write_json(path: Path, content: Any) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from copy import deepcopy
 from dataclasses import asdict, dataclass
 from itertools import combinations
 from typing import Any
@@ -11,7 +12,7 @@ import numpy
 
 from interank.evaluation.candidates import Task
 from interank.evaluation.significance import Interval, Sample, Values, holm
-from interank.measures import ideal_run, random_run, score_run
+from interank.measures import canonical_measure, deepest, ideal_run, random_run, score_run
 from interank.types import Run
 
 FIRST_STAGE = "first stage"
@@ -47,9 +48,10 @@ def score_systems(tasks: Sequence[Task], systems: Mapping[str, Runs], measures: 
     """
     for name, runs in systems.items():
         _check_exclusions(name, tasks, runs)
+    depth = deepest(map(canonical_measure, measures))
     bounds = {
-        RANDOM: {task.name: random_run(task.candidates, seed) for task in tasks},
-        PERFECT: {task.name: ideal_run(task.qrels, task.candidates) for task in tasks},
+        RANDOM: {task.name: random_run(task.candidates, seed, depth=depth) for task in tasks},
+        PERFECT: {task.name: ideal_run(task.qrels, task.candidates, depth=depth) for task in tasks},
     }
     values = {name: _values(tasks, runs, measures) for name, runs in {**systems, **bounds}.items()}
     # All that is resampled goes through the resamples at once, for drawing them is what takes the time.
@@ -64,7 +66,7 @@ def score_systems(tasks: Sequence[Task], systems: Mapping[str, Runs], measures: 
     }
     differences = {pair: {measure: next(intervals) for measure in measures} for pair in gains}
     comparisons = _comparisons(tasks, sample, values, {pair: differences[pair] for pair in pairs}, measures)
-    for name, by_task in _by_task(tasks, values, measures, seed).items():
+    for name, by_task in _by_task(tasks, values, metrics, measures, seed).items():
         metrics[name]["tasks"] = by_task
     _add_gains(metrics, comparisons, {name: differences[FIRST_STAGE, name] for name in bounds})
     return Results(metrics, comparisons, _per_query(tasks, values, measures))
@@ -92,9 +94,16 @@ def _values(tasks: Sequence[Task], runs: Runs, measures: Sequence[str]) -> Value
 
 
 def _by_task(
-    tasks: Sequence[Task], values: Mapping[str, Values], measures: Sequence[str], seed: int
+    tasks: Sequence[Task],
+    values: Mapping[str, Values],
+    metrics: Mapping[str, Mapping[str, Any]],
+    measures: Sequence[str],
+    seed: int,
 ) -> dict[str, dict[str, Any]]:
     """By system and task the number of queries and each measure's mean with its interval."""
+    if len(tasks) == 1:
+        # The same resamples of the same queries.
+        return {name: {tasks[0].name: deepcopy(dict(metrics[name]))} for name in values}
     found: dict[str, dict[str, Any]] = {name: {} for name in values}
     for task, rows in zip(tasks, _rows(tasks), strict=True):
         sample = Sample([len(task.queries)], seed=seed)

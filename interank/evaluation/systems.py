@@ -24,6 +24,7 @@ class StoredRun:
     """A run from elsewhere on one task: as trec_eval orders it, and the range of means that its ties allow."""
 
     run: Run
+    file: Path
     bounds: Mapping[str, tuple[float, float]]
     """By measure the lowest and the highest mean over all orders of the ties; empty where nothing ties."""
     excluded: int
@@ -56,18 +57,20 @@ def stored_run(path: Path, task: Task, measures: Sequence[str], *, several: bool
     Raises:
         InputError: There is no such run, or it cannot be read.
     """
-    scored = read_scored(file_of_task(path, task.name, RUN_ENDS, several=several))
+    file = file_of_task(path, task.name, RUN_ENDS, several=several)
+    scored = read_scored(file)
     wanted = {query.query_id: scored[query.query_id] for query in task.queries if query.query_id in scored}
     if not wanted:
         raise InputError(f"{path}: ranks none of the queries of {task.name}; is it of another task or split?")
-    allowed = {
-        query_id: {doc_id: score for doc_id, score in found.items() if doc_id not in task.excluded.get(query_id, ())}
-        for query_id, found in wanted.items()
-    }
+    allowed = dict(wanted)
+    for query_id, left_out in task.excluded.items():
+        if not left_out.isdisjoint(wanted.get(query_id, ())):
+            kept = ((doc_id, score) for doc_id, score in wanted[query_id].items() if doc_id not in left_out)
+            allowed[query_id] = dict(kept)
     run = Run.from_trec_eval(allowed, tag=path.name)
     lowest, highest = tie_bounds(task.qrels, allowed, measures) if run.tied else ({}, {})
     excluded = sum(map(len, wanted.values())) - sum(map(len, allowed.values()))
-    return StoredRun(run, {measure: (lowest[measure], highest[measure]) for measure in lowest}, excluded)
+    return StoredRun(run, file, {measure: (lowest[measure], highest[measure]) for measure in lowest}, excluded)
 
 
 def notes_on_stored(name: str, by_task: Mapping[str, StoredRun]) -> list[str]:
