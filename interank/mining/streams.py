@@ -78,7 +78,7 @@ def _plain_chunks(path: Path, start: int, end: int | None) -> Iterator[bytes]:
     # A buffer would only be copied from.
     with path.open("rb", buffering=0) as file:
         left = (file.seek(0, os.SEEK_END) if end is None else end) - file.seek(start)
-        while chunk := file.read(min(left, CHUNK)):
+        while left > 0 and (chunk := file.read(min(left, CHUNK))):
             left -= len(chunk)
             yield chunk
 
