@@ -25,6 +25,7 @@ _SEED_STRIDE = 1_000_003
 _SEEDS = 2**31
 # The ranks of which vLLM lays out adapters.
 _LORA_RANKS = (1, 8, 16, 32, 64, 128, 256, 320, 512)
+_TOKENS_AT_ONCE = 4096
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,7 +149,10 @@ class VllmEngine:
 
 
 def _arguments(options: VllmOptions, *, on_cpu: bool) -> dict[str, Any]:
+    # After a part of a prompt vLLM winds the sample's generator back, which a CPU's cannot: no prompt is cut there.
+    whole = {"enable_chunked_prefill": False, "max_num_batched_tokens": max(options.max_length, _TOKENS_AT_ONCE)}
     return {
+        **(whole if on_cpu else {}),
         # By auto vLLM takes bfloat16 where the weights say so; a CPU computes exactly as fast in float32.
         "dtype": "float32" if on_cpu and options.dtype == "auto" else options.dtype,
         "quantization": options.quantisation,

@@ -6,7 +6,7 @@ import logging
 import math
 import random
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Literal, NamedTuple
 
@@ -18,6 +18,7 @@ from interank.mining.sites import Origin, find_sites
 from interank.mining.stackexchange import Link, Post
 from interank.mining.text import html_to_text, plain_text
 from interank.mining.threads import Relations, Threads
+from interank.overlap import near_duplicates
 from interank.progress import track
 from interank.recipe import MiningRecipe
 from interank.types import Document, Pair, Query, Split
@@ -66,6 +67,18 @@ class _Site:
         return self.origin.site
 
 
+class Drawn(NamedTuple):
+    """A question that was drawn."""
+
+    site: str
+    post_id: int
+
+    @property
+    def query_id(self) -> str:
+        """Its id in pairs."""
+        return f"{self.site}/{self.post_id}"
+
+
 def mine(
     dumps: Sequence[Path], settings: MiningRecipe, seed: int, *, contaminated: Contaminated | None = None
 ) -> Mined:
@@ -91,18 +104,20 @@ def mine(
     sites: dict[str, _Site] = {}
     for origin in track(origins, what="survey", unit="sites", total=len(origins)):
         sites[origin.site] = _survey(origin, settings, names, contaminated)
-    chosen = _choose(sites, settings, seed)
-    pairs: list[Pair] = []
-    counts: dict[str, dict[str, int]] = {}
-    for site in sites.values():
-        mined = list(_Miner(site, sites, chosen[site.name], settings, seed).pairs(contaminated))
-        pairs += mined
-        paired = len({pair.query.query_id for pair in mined})
-        counts[site.name] = asdict(site.threads.counts)
-        counts[site.name] |= {"contaminated_questions": site.contaminated_questions} if contaminated else {}
-        counts[site.name] |= {"chosen_questions": paired, "pairs": len(mined)}
-        found = site.threads.counts.questions
-        logger.info("%s: %d of %d questions, %d pairs", site.name, paired, found, len(mined))
+    generators = {name: random.Random(f"{seed}/{name}") for name in sites}
+    drawn = _draw(sites, settings, generators)
+    mined: list[Pair] = []
+    for name, site in sites.items():
+        chosen = sorted(one.post_id for one in drawn if one.site == name)
+        mined += _Miner(site, sites, chosen, settings, seed).pairs(contaminated)
+    repeats = _repeats(mined, drawn)
+    splits = _splits([one for one in drawn if one not in repeats], settings, generators)
+    pairs = [replace(pair, split=splits[pair.query.query_id]) for pair in mined if pair.query.query_id in splits]
+    counts = {name: _counts(site, pairs, repeats, checked=contaminated is not None) for name, site in sites.items()}
+    for name, found in counts.items():
+        logger.info(
+            "%s: %d of %d questions, %d pairs", name, *map(found.get, ("chosen_questions", "questions", "pairs"))
+        )
     if not pairs:
         raise InputError(
             f"found no question to take among the {sum(site.threads.counts.questions for site in sites.values())} of "
@@ -133,38 +148,57 @@ def _question_items(origin: Origin) -> Iterator[Item]:
         yield Item(item_id, "question", post.site, str(post.post_id), str(post.post_id), post.url, text)
 
 
-def _choose(sites: Mapping[str, _Site], settings: MiningRecipe, seed: int) -> dict[str, dict[int, Split]]:
-    """The questions to take from each site, ascending, each with its split."""
+def _draw(sites: Mapping[str, _Site], settings: MiningRecipe, generators: Mapping[str, random.Random]) -> list[Drawn]:
+    """The questions to take, in the order in which they were drawn."""
     drawn: list[tuple[float, str, int]] = []
-    generators = {name: random.Random(f"{seed}/{name}") for name in sites}
     for name, site in sites.items():
         eligible = site.threads.eligible(settings.min_answers)
         own = [(generators[name].random(), name, post_id) for post_id in eligible]
         drawn += sorted(own)[: settings.questions_per_site] if settings.questions_per_site else own
     # Each site's questions are drawn in an order of its own; the sites' orders are merged, then cut.
-    drawn = sorted(drawn)[: settings.questions]
-    by_site: dict[str, list[int]] = {name: [] for name in sites}
-    for _, name, post_id in drawn:
-        by_site[name].append(post_id)
-    chosen: dict[str, dict[int, Split]] = {}
-    for name, post_ids in by_site.items():
+    return [Drawn(name, post_id) for _, name, post_id in sorted(drawn)[: settings.questions]]
+
+
+def _splits(
+    drawn: Sequence[Drawn], settings: MiningRecipe, generators: Mapping[str, random.Random]
+) -> dict[str, Split]:
+    """The split of each question, by its id."""
+    validation: set[str] = set()
+    for name, generator in generators.items():
+        own = [one.query_id for one in drawn if one.site == name]
         # Rounded up or down by chance, so that many small sites together keep the share.
-        kept = math.floor(len(post_ids) * settings.validation_share + generators[name].random())
-        validation = set(generators[name].sample(post_ids, kept))
-        chosen[name] = {post_id: "validation" if post_id in validation else "train" for post_id in sorted(post_ids)}
+        kept = math.floor(len(own) * settings.validation_share + generator.random())
+        validation.update(generator.sample(own, kept))
     # Training that was promised validation questions needs one at the least.
-    if settings.validation_share and len(drawn) > 1:
-        _, name, post_id = drawn[-1]
-        if not any("validation" in splits.values() for splits in chosen.values()):
-            chosen[name][post_id] = "validation"
-    return chosen
+    if settings.validation_share and len(drawn) > 1 and not validation:
+        validation.add(drawn[-1].query_id)
+    return {one.query_id: "validation" if one.query_id in validation else "train" for one in drawn}
+
+
+def _repeats(pairs: Iterable[Pair], drawn: Iterable[Drawn]) -> frozenset[Drawn]:
+    """The questions that are near-duplicates of one drawn before them, on whatever site."""
+    texts = {pair.query.query_id: pair.query.text for pair in pairs}
+    paired = [one for one in drawn if one.query_id in texts]
+    firsts = near_duplicates([texts[one.query_id] for one in paired])
+    return frozenset(paired[place] for place, first in enumerate(firsts) if first != place)
+
+
+def _counts(site: _Site, pairs: Iterable[Pair], repeats: Iterable[Drawn], *, checked: bool) -> dict[str, int]:
+    own = [query_id for pair in pairs if (query_id := pair.query.query_id).rpartition("/")[0] == site.name]
+    return {
+        **asdict(site.threads.counts),
+        **({"contaminated_questions": site.contaminated_questions} if checked else {}),
+        "repeated_questions": sum(one.site == site.name for one in repeats),
+        "chosen_questions": len(set(own)),
+        "pairs": len(own),
+    }
 
 
 class _Miner:
     """Makes the pairs of one site."""
 
     def __init__(
-        self, site: _Site, sites: Mapping[str, _Site], chosen: Mapping[int, Split], settings: MiningRecipe, seed: int
+        self, site: _Site, sites: Mapping[str, _Site], chosen: Sequence[int], settings: MiningRecipe, seed: int
     ) -> None:
         self._site = site
         self._sites = sites
@@ -177,7 +211,7 @@ class _Miner:
         """The pairs of the chosen questions, in their order."""
         if not self._chosen:
             return
-        relations = Relations(self._site.threads, self._site.links, self._chosen)
+        relations = Relations(self._site.threads, self._site.links, frozenset(self._chosen))
         pool = self._pool()
         queries = self._fetch(relations, pool)
         candidates = self._candidates(relations, pool, queries)
@@ -187,7 +221,7 @@ class _Miner:
         for post_id, chosen in documents.items():
             for origin, doc_id in chosen:
                 document, source = self._shelf.document(doc_id), self._shelf.source(doc_id)
-                yield Pair(queries[post_id], document, self._chosen[post_id], origin, source)
+                yield Pair(queries[post_id], document, "train", origin, source)
 
     def _doc_id(self, post_id: int) -> str:
         return f"{self._site.name}/{post_id}"

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 from lxml import etree
 
 from interank.errors import InputError
-from interank.mining.lines import Keep, MalformedError, all_rows, is_plain, kept_lines, parsed_rows
+from interank.mining.lines import Keep, MalformedError, every_row, is_plain, kept_rows, parsed_rows
 from interank.mining.streams import CutShortError, Table
 
 logger = logging.getLogger(__name__)
@@ -150,22 +150,16 @@ class RowReader:
 
     def _at_once(self, block: bytes) -> list[Row] | None:
         """The rows of a block that holds plain ones only."""
-        numbers: Sequence[int]
         try:
-            if self._keep is None:
-                found = all_rows(block)
-                numbers = range(len(found or ()))
-            else:
-                numbers, lines = kept_lines(block, self._keep) or ((), None)
-                found = None if lines is None else parsed_rows(b"".join(lines)) if lines else []
+            found = every_row(block) if self._keep is None else kept_rows(block, self._keep)
         except MalformedError:
             return None
-        if found is None or len(found) != len(numbers):
+        if found is None:
             return None
         first = self.line + 1
-        self.line += block.count(b"\n")
+        self.line += found.count
         self.last_row = self.line
-        return [Row(first + number, attributes) for number, attributes in zip(numbers, found, strict=True)]
+        return [Row(first + number, attributes) for number, attributes in zip(found.numbers, found.rows, strict=True)]
 
     def _line_by_line(self, block: bytes) -> Iterator[Row]:
         lines = block.split(b"\n")
@@ -184,7 +178,7 @@ class RowReader:
 
     def _plain(self, bare: bytes) -> Iterator[Row]:
         self.last_row = self.line
-        if self._keep is None or self._keep(bare, 0):
+        if self._keep is None or self._keep(bare):
             try:
                 found = parsed_rows(bare)
             except MalformedError as fault:
@@ -251,7 +245,7 @@ def read_rows(table: Table, tally: Tally | None = None, *, keep: Keep | None = N
         InputError: The file declares a document type.
     """
     counted = tally if tally is not None else Tally()
-    blocks = Blocks(table)
+    blocks = Blocks(table.chunks())
     head = blocks.head()
     reader = RowReader(counted, keep)
     if head is None:
@@ -269,10 +263,15 @@ def read_rows(table: Table, tally: Tally | None = None, *, keep: Keep | None = N
 
 
 class Blocks:
-    """The bytes of a table cut after whole lines."""
+    """The bytes of a table cut after whole lines.
 
-    def __init__(self, table: Table) -> None:
-        self._chunks = table.chunks()
+    Attributes:
+        cut_short: Why the bytes ended before their end, if they did.
+        endless: Whether a line was too long to be held.
+    """
+
+    def __init__(self, chunks: Iterator[bytes]) -> None:
+        self._chunks = chunks
         self._rest = b""
         self.cut_short = ""
         self.endless = False
@@ -292,7 +291,7 @@ class Blocks:
         while chunk := self._next():
             end = chunk.rfind(b"\n") + 1
             if end:
-                yield self._rest + chunk[:end]
+                yield b"".join((self._rest, memoryview(chunk)[:end]))
                 self._rest = chunk[end:]
             else:
                 self._rest += chunk

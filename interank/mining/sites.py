@@ -12,15 +12,15 @@ from interank.errors import InputError
 from interank.mining.ranges import Spread, all_rows, work_through
 from interank.mining.rows import BadRowError, Row, Tally
 from interank.mining.stackexchange import (
+    QUESTION_ROWS,
     Dump,
-    IdFilter,
     Post,
-    QuestionFilter,
     find_dumps,
     post_from,
     read_comment_links,
     read_links,
     read_users,
+    rows_with_ids,
 )
 from interank.mining.tables import find_table
 from interank.mining.threads import Outline, Outliner
@@ -115,7 +115,7 @@ class _DumpPosts:
 
     def questions(self) -> Iterator[Post]:
         """Every question with its text, one at a time."""
-        for row in all_rows(self.dump.tables["Posts"], Tally(), keep=QuestionFilter(), spread=self.spread):
+        for row in all_rows(self.dump.tables["Posts"], Tally(), keep=QUESTION_ROWS, spread=self.spread):
             post = _sound(row, self.site)
             if post is not None and post.kind == "question":
                 yield post
@@ -126,7 +126,7 @@ class _DumpPosts:
         if not wanted:
             return found
         ids = frozenset(wanted)
-        rows = all_rows(self.dump.tables["Posts"], Tally(), keep=IdFilter(ids), spread=self.spread)
+        rows = all_rows(self.dump.tables["Posts"], Tally(), keep=rows_with_ids(ids), spread=self.spread)
         for row in rows:
             post = _sound(row, self.site)
             # The first of those with one id counts, as in the outline.

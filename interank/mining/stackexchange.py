@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Literal, NamedTuple
 
 from interank.errors import InputError
+from interank.mining.lines import Keep
 from interank.mining.ranges import SPREAD, Spread, all_rows
 from interank.mining.rows import BadRowError, Row, Tally
 from interank.mining.streams import Table, archive_members
@@ -31,7 +32,6 @@ _LATEST_LICENCE = "CC BY-SA 4.0"
 _TAG = re.compile("[^<>|]+")
 # The largest site comes as one archive a table: stackoverflow.com-Posts.7z and so on.
 _TABLE_ARCHIVE = re.compile(r"(.+)-([A-Z][A-Za-z]+)")
-_ID = re.compile(rb'<row Id="([0-9]{1,18})" ')
 # To another post, as people paste it: with or without a scheme, /questions/7/title, /q/7/user, /a/8/user, or relative.
 _ADDRESS = re.compile(
     r"""(?:(?:https?:|["'])//([a-z0-9.-]+)|href=["'])/(?:questions|q|a)/([0-9]{1,18})""", re.IGNORECASE
@@ -231,32 +231,16 @@ def read_users(table: Table, wanted: Collection[str]) -> dict[str, str]:
     Raises:
         InputError: The file declares a document type.
     """
-    keep = IdFilter({int(user) for user in wanted if user.isdecimal()})
+    keep = rows_with_ids({int(user) for user in wanted if user.isdecimal()})
     rows = all_rows(table, keep=keep)
     found = ((row.attributes.get("Id", ""), row.attributes.get("DisplayName", "")) for row in rows)
     return {user: name for user, name in found if user in wanted}
 
 
-@dataclass(frozen=True, slots=True)
-class IdFilter:
-    """Keeps the rows with one of these ids, and those whose id does not stand first."""
-
-    wanted: Collection[int]
-
-    def __call__(self, data: bytes, start: int) -> bool:
-        """Whether to keep the row that begins there."""
-        match = _ID.match(data, start)
-        return match is None or int(match[1]) in self.wanted
+def rows_with_ids(ids: Collection[int]) -> Keep:
+    """Keeps the rows with these ids, and those whose id does not stand first or is written unlike a dump's."""
+    return Keep(rb'Id="(0|[1-9][0-9]{0,17})" ', frozenset(b"%d" % number for number in ids))
 
 
-_KIND = re.compile(rb'<row Id="[0-9]{1,18}" PostTypeId="([0-9])" ')
-
-
-@dataclass(frozen=True, slots=True)
-class QuestionFilter:
-    """Keeps questions, and the rows that do not begin with id and type."""
-
-    def __call__(self, data: bytes, start: int) -> bool:
-        """Whether to keep the row that begins there."""
-        match = _KIND.match(data, start)
-        return match is None or match[1] == b"1"
+QUESTION_ROWS = Keep(rb'Id="[0-9]{1,18}" PostTypeId="([0-9])" ', frozenset({b"1"}))
+"""Keeps questions, and the rows that do not begin with id and type."""

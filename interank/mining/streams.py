@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import lzma
+import os
 import queue
 import threading
 import zlib
@@ -44,15 +45,15 @@ class Table:
         """Bytes on disk, of the whole archive if it is in one."""
         return self.path.stat().st_size
 
-    def chunks(self, start: int = 0) -> Iterator[bytes]:
-        """Yield the bytes from `start`, which only a seekable table can have other than 0.
+    def chunks(self, start: int = 0, end: int | None = None) -> Iterator[bytes]:
+        """Yield the bytes from `start` to before `end`, which only a seekable table can be asked for.
 
         Raises:
             CutShortError: The file breaks off; what could be read was yielded before.
         """
         if self.member is not None:
             return _member_chunks(self.path, self.member)
-        return _gzip_chunks(self.path) if self.path.suffix == ".gz" else _plain_chunks(self.path, start)
+        return _gzip_chunks(self.path) if self.path.suffix == ".gz" else _plain_chunks(self.path, start, end)
 
 
 def archive_members(path: Path) -> list[str]:
@@ -73,10 +74,12 @@ def archive_members(path: Path) -> list[str]:
         ) from None
 
 
-def _plain_chunks(path: Path, start: int) -> Iterator[bytes]:
-    with path.open("rb") as file:
-        file.seek(start)
-        while chunk := file.read(CHUNK):
+def _plain_chunks(path: Path, start: int, end: int | None) -> Iterator[bytes]:
+    # A buffer would only be copied from.
+    with path.open("rb", buffering=0) as file:
+        left = (file.seek(0, os.SEEK_END) if end is None else end) - file.seek(start)
+        while left > 0 and (chunk := file.read(min(left, CHUNK))):
+            left -= len(chunk)
             yield chunk
 
 

@@ -122,6 +122,14 @@ def test_equal_prompts_are_sampled_apart(engine: Engine) -> None:
     assert len({item.ids for item in drawn}) > 1
 
 
+def test_more_prompts_than_are_read_at_once_are_sampled(engine: Engine) -> None:
+    prompts = prompts_of(12, 400)
+    assert sum(len(prompt.ids) for prompt in prompts) > 8_192
+    drawn = engine.generate(prompts, Sampling(2, temperature=0.9, seed=1), end=2)
+    assert all(len(item.ids) == 2 or item.finished for item in drawn)
+    assert len({item.ids for item in drawn}) > 200
+
+
 def test_log_probabilities_are_those_at_the_temperature(engine: Engine, plain: torch.nn.Module) -> None:
     prompts = prompts_of(6, 4)
     for prompt, item in zip(

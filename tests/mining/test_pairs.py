@@ -48,11 +48,11 @@ def dump(folder: Path, *rows: str, links: Iterable[tuple[int, int, int]] = ()) -
     return folder
 
 
-def made_dump(folder: Path, questions: int = 30) -> Path:
+def made_dump(folder: Path, questions: int = 30, ask: str = "what is it") -> Path:
     """Question n, id 10 n, has answers 10 n + 1 to 3 and shares a word with its neighbours."""
     rows = []
     for n in range(1, questions + 1):
-        rows.append(question(10 * n, f"topic{n} topic{n + 1} what is it", f'AcceptedAnswerId="{10 * n + 2}"'))
+        rows.append(question(10 * n, f"topic{n} topic{n + 1} {ask}", f'AcceptedAnswerId="{10 * n + 2}"'))
         rows += [answer(10 * n + k, 10 * n, f"topic{n} word{n}{k} other{n}{k}", score=5 - k) for k in (1, 2, 3)]
     return dump(folder, *rows)
 
@@ -220,6 +220,7 @@ def test_counts_tell_what_was_met(tmp_path: Path) -> None:
             "duplicate_ids": 1,
             "orphan_answers": 1,
             "skipped_rows": 1,
+            "repeated_questions": 0,
             "chosen_questions": 2,
             "pairs": 4,
         }
@@ -234,7 +235,7 @@ def split_of(pairs: Iterable[Pair]) -> dict[str, str]:
 
 
 def test_pairs_are_in_order_and_the_same_each_time_but_not_for_each_seed(tmp_path: Path) -> None:
-    made_dump(tmp_path / "b.example.com")
+    made_dump(tmp_path / "b.example.com", ask="how would one do that")
     made_dump(tmp_path / "a.example.com")
     settings = short(questions=20)
     mined = mine([tmp_path], settings, 1)
@@ -247,7 +248,7 @@ def test_pairs_are_in_order_and_the_same_each_time_but_not_for_each_seed(tmp_pat
 
 
 def test_a_site_does_not_depend_on_the_others(tmp_path: Path) -> None:
-    alone = made_dump(tmp_path / "b.example.com")
+    alone = made_dump(tmp_path / "b.example.com", ask="how would one do that")
     made_dump(tmp_path / "a.example.com")
     together = mine([tmp_path], SHORT, 1)
     by_itself = mine([alone], SHORT, 1)
@@ -262,6 +263,21 @@ def test_a_smaller_sample_is_part_of_a_larger_one(tmp_path: Path) -> None:
         for settings in (short(questions=5), short(questions=15))
     )
     assert small < large
+
+
+def test_a_question_that_was_asked_elsewhere_too_is_taken_once(tmp_path: Path) -> None:
+    words = "how hot should water be for green tea that was picked in early spring and dried over a wood fire"
+    for site, edited in (("a", words), ("b", f"{words} please"), ("c", "how cold is a stone in the deep sea")):
+        rows = [question(1, edited), answer(2, 1, "hot"), question(3, f"x {site}"), answer(4, 3, "y")]
+        dump(tmp_path / f"{site}.example.com", *rows)
+    mined = mine([tmp_path], short(validation_share=0.5), 1)
+    taken = split_of(mined.pairs)
+    assert len(taken) == 5
+    assert len(taken.keys() & {"a.example.com/1", "b.example.com/1"}) == 1
+    assert Counter(taken.values()).keys() == {"train", "validation"}
+    assert sum(counts["repeated_questions"] for counts in mined.counts.values()) == 1
+    small = mine([tmp_path], short(questions=3), 1).pairs
+    assert split_of(small).keys() < taken.keys()
 
 
 @pytest.mark.parametrize(("share", "kept"), [(0.0, 0), (0.1, 3), (0.5, 15), (0.001, 1)])
@@ -326,7 +342,7 @@ def test_tags_lengths_and_quotas_choose_questions(tmp_path: Path) -> None:
 
 def test_a_sites_quota_leaves_room_for_others(tmp_path: Path) -> None:
     made_dump(tmp_path / "a.example.com")
-    made_dump(tmp_path / "b.example.com", questions=8)
+    made_dump(tmp_path / "b.example.com", questions=8, ask="how would one do that")
     mined = mine([tmp_path], short(questions=12, questions_per_site=5), 1)
     sizes = Counter(query_id.partition("/")[0] for query_id in split_of(mined.pairs))
     assert sizes == {"a.example.com": 5, "b.example.com": 5}

@@ -14,8 +14,9 @@ from hypothesis import strategies as st
 from lxml import etree
 
 from interank.mining import Row, Table, Tally, read_rows
+from interank.mining.lines import Keep
 from interank.mining.ranges import Spread, all_rows
-from interank.mining.stackexchange import IdFilter, QuestionFilter
+from interank.mining.stackexchange import QUESTION_ROWS, rows_with_ids
 
 # More in a fuzz run: INTERANK_FUZZ_EXAMPLES=100000 pytest tests/mining/test_rows.py
 EXAMPLES = int(os.environ.get("INTERANK_FUZZ_EXAMPLES", "300"))
@@ -132,6 +133,29 @@ def test_whatever_is_well_formed_gives_what_lxml_gives(path: Path, pieces: list[
     assert [attributes for _, attributes in rows] == [dict(row.attrib) for row in root.iter("row")]
 
 
+_IDS = st.sampled_from([b"1", b"2", b"3", b"03", b"-1", b"&#51;"])
+_DUMPED = st.builds(
+    lambda indent, number, kind, value: b'%s<row Id="%s" PostTypeId="%d" Body="%s" />' % (indent, number, kind, value),
+    st.sampled_from([b"  ", b"  ", b"  ", b""]),
+    _IDS,
+    st.integers(1, 3),
+    st.sampled_from([b"a", b"x&lt;y>", b'PostTypeId=&quot;1&quot; Id="3"', b"&", b"two\nlines", b"/>", b"' Id='3'"]),
+)
+
+
+@fuzzed
+@given(st.lists(st.one_of(_DUMPED, _DUMPED, _DUMPED, _PIECES), max_size=12), st.sampled_from([b"\n", b"\r\n"]))
+def test_no_row_that_is_wanted_is_dropped_and_none_looks_different(
+    path: Path, pieces: list[bytes], newline: bytes
+) -> None:
+    content = HEAD + newline.join(pieces) + newline + b"</posts>"
+    every, _ = read(path, content)
+    for name, value, keep in (("Id", "3", rows_with_ids({3})), ("PostTypeId", "1", QUESTION_ROWS)):
+        kept = [(row.line, dict(row.attributes)) for row in read_rows(Table(path), Tally(), keep=keep)]
+        assert [row for row in kept if row not in every] == []
+        assert [row for row in kept if row[1].get(name) == value] == [row for row in every if row[1].get(name) == value]
+
+
 @fuzzed
 @given(st.binary(max_size=200), st.booleans())
 def test_no_bytes_are_too_odd(path: Path, content: bytes, headed: bool) -> None:
@@ -147,12 +171,12 @@ def whole(lines: list[bytes], end: bytes = b"</posts>") -> bytes:
     return HEAD + b"\r\n".join(lines) + b"\r\n" + end
 
 
-def spread_out(path: Path, keep: IdFilter | QuestionFilter | None = None) -> tuple[list[Row], Tally]:
+def spread_out(path: Path, keep: Keep | None = None) -> tuple[list[Row], Tally]:
     tally = Tally()
     return list(all_rows(Table(path), tally, keep=keep, spread=Spread(2, least=0, part=10_000))), tally
 
 
-def in_one(path: Path, keep: IdFilter | QuestionFilter | None = None) -> tuple[list[Row], Tally]:
+def in_one(path: Path, keep: Keep | None = None) -> tuple[list[Row], Tally]:
     tally = Tally()
     return list(read_rows(Table(path), tally, keep=keep)), tally
 
@@ -168,12 +192,13 @@ def in_one(path: Path, keep: IdFilter | QuestionFilter | None = None) -> tuple[l
         whole([*numbered(900), b"<!--", *numbered(300), b"-->", *numbered(600)]),
         whole([*numbered(900), b"</posts>", *numbered(300)]),
         whole([b"<x>", *numbered(900), b"</x>"]).replace(b"<posts>\r\n", b"<posts>", 1),
+        whole([*numbered(300), b'  <row Id="1" PostTypeId="1" Body="%s" />' % (b"x" * 2_000_000), *numbered(300)]),
     ],
-    ids=["plain", "split rows", "cut", "no end", "bad rows", "comment", "end amid", "no lines"],
+    ids=["plain", "split rows", "cut", "no end", "bad rows", "comment", "end amid", "no lines", "long row"],
 )
 def test_processes_read_what_one_reads(path: Path, content: bytes) -> None:
     path.write_bytes(content)
-    for keep in (None, QuestionFilter()):
+    for keep in (None, QUESTION_ROWS):
         (rows, tally), (others, other_tally) = in_one(path, keep), spread_out(path, keep)
         assert len(rows) >= 200
         assert others == rows
@@ -200,9 +225,9 @@ def test_processes_start_beside_threads_too(path: Path) -> None:
 def test_rows_that_are_not_wanted_are_dropped_unread(path: Path) -> None:
     path.write_bytes(whole([*numbered(1_000), b'  <row PostTypeId="2" Id="7" />']))
     rows, _ = in_one(path)
-    kept, _ = in_one(path, IdFilter({3, 500}))
+    kept, _ = in_one(path, rows_with_ids({3, 500}))
     assert kept == [row for row in rows if row.attributes["Id"] in ("3", "500") or row.line == 1_003]
-    questions, _ = in_one(path, QuestionFilter())
+    questions, _ = in_one(path, QUESTION_ROWS)
     assert questions == [row for row in rows if row.attributes["PostTypeId"] == "1" or row.line == 1_003]
 
 
