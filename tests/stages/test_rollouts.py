@@ -104,7 +104,9 @@ def test_a_killed_server_costs_no_step(tmp_path: Path) -> None:
             second.kill()
     artifact = open_artifact(out, "adapter")
     assert [line["step"] for line in logged(out)] == list(range(1, STEPS + 1))
-    assert all(line["sampling/difference"] < 1e-4 for line in logged(out))
+    # A step whose rewards are all equal computes nothing that could be compared.
+    told = [line["sampling/difference"] for line in logged(out) if "sampling/difference" in line]
+    assert max(told) < 1e-4
     cost = json.loads((artifact.path / "cost.json").read_text())["trainer"]
     parts = [cost[f"{part}_share"] for part in ("rollout", "reward", "update", "sync")]
     assert sum(parts) == pytest.approx(1, abs=2e-3)
