@@ -14,9 +14,9 @@ from safetensors.torch import load_file
 from interank.artifact import open_artifact
 from interank.recipe import DistillRecipe, LoraRecipe, PromptSettings
 from interank.stages import distill
-from tests.stages.test_resume import command, partial
 from tests.support import rule
 from tests.support.artifacts import judgments_artifact
+from tests.support.commands import command, partial
 from tests.support.servers import VllmServer
 from tests.support.tiny import strong_model
 
