@@ -45,6 +45,9 @@ def test_every_recipe_begins_with_what_it_does_and_its_command_line(path: Path) 
     assert any(line.startswith(("#   interank ", "#   make ")) for line in header)
 
 
+RL = "stage: rl\nrewards: [{use: a}]\n"
+
+
 def test_the_command_line_wins_over_the_file_and_the_file_over_the_default(tmp_path: Path) -> None:
     source = recipe_of(tmp_path, MINIMAL + "seed: 7\nlora: {rank: 8}\n")
     recipe = load_recipe(source, ["lora.rank=4", "judgments=runs/j"])
@@ -87,6 +90,12 @@ def test_all_faults_are_told_with_file_key_and_nearest_key(tmp_path: Path) -> No
             "stage: rl\nrewards: [{use: a}]\ndocuments_per_query: 3\ntrainer: {num_generations: 4}\n",
             "a batch of 32 completions .* does not hold whole queries of 4 .* = 12",
         ),
+        (RL + "rollouts: {engine: server}\n", "rollouts.*server.urls: engine server needs the base URL"),
+        (RL + "rollouts: {engine: vllm, server: {urls: [http://a/v1]}}\n", "server.urls: engine vllm asks no server"),
+        (RL + "rollouts: {importance_clip: 0.5}\n", "rollouts.importance_clip: 0.5 was found"),
+        (RL + "trainer: {use_vllm: true}\n", "trainer.use_vllm: not free, set `rollouts.engine`"),
+        (RL + "trainer: {vllm_mode: server}\n", "trainer.vllm_mode: not free, .* stands under `rollouts`"),
+        (RL + "trainer: {top_p: 0.9}\n", "trainer.top_p: not free, completions are sampled from all tokens"),
     ],
 )
 def test_a_fault_is_a_sentence(tmp_path: Path, text: str, message: str) -> None:

@@ -15,7 +15,7 @@ import httpx2
 
 from interank.engines.protocol import Failed
 from interank.errors import ModelError
-from interank.recipe import ServerRecipe
+from interank.recipe import ServersRecipe
 
 log = logging.getLogger(__name__)
 
@@ -51,16 +51,16 @@ class _Endpoint:
 class Endpoints:
     """Sends requests to the server with the fewest under way, again elsewhere if that fails."""
 
-    def __init__(self, settings: ServerRecipe, key: str | None) -> None:
+    def __init__(self, settings: ServersRecipe, key: str | None) -> None:
         self.settings = settings
         self._endpoints = [_Endpoint(url.rstrip("/")) for url in settings.urls]
-        self._headers = {"Authorization": f"Bearer {key}"} if key else {}
+        self.headers = {"Authorization": f"Bearer {key}"} if key else {}
         self._forgiven = False
 
     def client(self) -> httpx2.AsyncClient:
         """The HTTP client to send with; closed by whoever opens it."""
         limits = httpx2.Limits(max_connections=self.settings.in_flight + len(self._endpoints))
-        return httpx2.AsyncClient(timeout=self.settings.timeout, headers=self._headers, limits=limits)
+        return httpx2.AsyncClient(timeout=self.settings.timeout, headers=self.headers, limits=limits)
 
     @property
     def without_path(self) -> bool:

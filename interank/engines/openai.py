@@ -5,14 +5,23 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import httpx2
 
 from interank.engines.endpoints import Endpoints
 from interank.engines.prompts import Prompt
-from interank.engines.protocol import CHARACTERS_PER_TOKEN, Ability, Failed, Reply, Request, Unit, content_seed
+from interank.engines.protocol import (
+    CHARACTERS_PER_TOKEN,
+    Ability,
+    Failed,
+    LabelLogits,
+    Reply,
+    Request,
+    Unit,
+    content_seed,
+)
 from interank.engines.vllm import labels_of
 from interank.errors import ModelError
 from interank.recipe import ServerRecipe
@@ -89,24 +98,10 @@ class OpenAiTeacher:
 
     def _body(self, request: Request) -> tuple[str, dict[str, Any]]:
         """The path and the JSON of a request."""
-        sampling = request.sampling
-        common = {
-            "model": self.model,
-            "max_tokens": sampling.max_new_tokens,
-            "temperature": sampling.temperature,
-            "seed": self._seed(request),
-        }
         if isinstance(request.prompt, Prompt):
-            body: dict[str, Any] = {**common, **_PLAIN, "prompt": list(request.prompt.ids), "return_token_ids": True}
-            if request.labels:
-                labels = list(request.labels)
-                body |= {"max_tokens": 1, "temperature": 0.0, "logprobs": len(labels), "logprob_token_ids": labels}
-                body |= {"return_tokens_as_token_ids": True}
-            else:
-                body |= {"stop_token_ids": [request.end], "ignore_eos": True, "skip_special_tokens": False}
-            return "completions", body
+            return "completions", token_body(self.model, request, self._seed(request))
         messages = [{"role": role, "content": content} for role, content in request.prompt]
-        body = {**common, "messages": messages}
+        body = {**_common(self.model, request, self._seed(request)), "messages": messages}
         if request.schema:
             shape = {"name": "answer", "strict": True, "schema": json.loads(request.schema)}
             body["response_format"] = {"type": "json_schema", "json_schema": shape}
@@ -138,6 +133,28 @@ class OpenAiTeacher:
         return isinstance(reply, Reply) and reply.labels is not None
 
 
+def _common(model: str, request: Request, seed: int) -> dict[str, Any]:
+    sampling = request.sampling
+    return {"model": model, "max_tokens": sampling.max_new_tokens, "temperature": sampling.temperature, "seed": seed}
+
+
+def token_body(model: str, request: Request, seed: int) -> dict[str, Any]:
+    """The JSON of a request in token ids, to vLLM's `completions`."""
+    assert isinstance(request.prompt, Prompt)
+    body = {**_common(model, request, seed), **_PLAIN, "prompt": list(request.prompt.ids), "return_token_ids": True}
+    if not request.labels:
+        return body | {"stop_token_ids": [request.end], "ignore_eos": True, "skip_special_tokens": False}
+    labels = list(request.labels)
+    body |= {"max_tokens": 1, "temperature": 0.0, "logprobs": len(labels), "logprob_token_ids": labels}
+    return body | {"return_tokens_as_token_ids": True}
+
+
+def labels_in(choice: Mapping[str, Any], labels: Sequence[int]) -> LabelLogits:
+    """The labels' logits that a choice tells, as `token_body` asked for them."""
+    told = choice["logprobs"]["top_logprobs"][0]
+    return labels_of({label: float(told[f"token_id:{label}"]) for label in labels}, labels)
+
+
 def _reply(request: Request, content: Mapping[str, Any]) -> Reply:
     choice = content["choices"][0]
     read, written = _usage(request, content, choice)
@@ -147,9 +164,7 @@ def _reply(request: Request, content: Mapping[str, Any]) -> Reply:
             raise ValueError(f"content is {text!r}, text is expected")
         return Reply(text=text, finished=choice["finish_reason"] == "stop", read=read, written=written)
     if request.labels:
-        told = choice["logprobs"]["top_logprobs"][0]
-        logprobs = {label: float(told[f"token_id:{label}"]) for label in request.labels}
-        return Reply(labels=labels_of(logprobs, request.labels), read=read, written=written)
+        return Reply(labels=labels_in(choice, request.labels), read=read, written=written)
     ids = tuple(int(index) for index in choice["token_ids"])
     finished = choice["finish_reason"] == "stop"
     if finished and ids[-1:] == (request.end,):

@@ -38,7 +38,7 @@ class Completion:
 
     ids: tuple[int, ...]
     logprobs: tuple[float, ...]
-    """Empty from servers, which do not tell them."""
+    """Empty where they are not told."""
     finished: bool
     """Whether the model ended its turn; otherwise the budget did."""
     end_logprob: float | None = None

@@ -23,6 +23,8 @@ _MISSING = (
 _DEAD = "vLLM's process ended while it was at work: it was killed, or ran out of memory, which its own log tells"
 _SEED_STRIDE = 1_000_003
 _SEEDS = 2**31
+# A label stands after the prompt, and vLLM wants room for the token that it then writes.
+SPARE = 8
 # The ranks of which vLLM lays out adapters.
 _LORA_RANKS = (1, 8, 16, 32, 64, 128, 256, 320, 512)
 _TOKENS_AT_ONCE = 4096

@@ -17,7 +17,7 @@ from interank.engines.openai import OpenAiTeacher
 from interank.engines.prompts import PromptEncoder
 from interank.engines.protocol import Teacher
 from interank.engines.transformers import TransformersEngine
-from interank.engines.vllm import VllmEngine, VllmOptions
+from interank.engines.vllm import SPARE, VllmEngine, VllmOptions
 from interank.errors import InputError, ModelError
 from interank.progress import track
 from interank.recipe import GenerateRecipe
@@ -32,8 +32,6 @@ log = logging.getLogger(__name__)
 REPLIES = "replies.sqlite"
 # Waves of requests to servers between two looks at the clock; within a wave, room is filled as it comes free.
 _WAVES = 8
-# A label stands after the prompt, and vLLM wants room for the token that it then writes.
-_SPARE = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +136,7 @@ def _teacher(recipe: GenerateRecipe) -> tuple[Teacher, PromptEncoder | None, dic
         return LocalTeacher(engine, identity, unit_size=settings.batch_size), encoder, notes
     options = settings.vllm
     given = VllmOptions(
-        max_length=recipe.prompt.max_length + _SPARE,
+        max_length=recipe.prompt.max_length + SPARE,
         tensor_parallel=options.tensor_parallel,
         quantisation=options.quantisation,
         dtype=options.dtype,

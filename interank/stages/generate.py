@@ -13,7 +13,7 @@ from interank.artifact import Artifact, Existing, Workplace, create
 from interank.errors import InputError
 from interank.judgments import Mark, write_judgments
 from interank.ledger import write_rows
-from interank.recipe import GenerateRecipe
+from interank.recipe import GenerateRecipe, ServersRecipe
 from interank.stages.asked import Answers, ask
 from interank.stages.inputs import require_inputs
 from interank.stages.mined import MinedPairs, check_benchmarks, describe_inputs, mine_only, pairs_of
@@ -26,8 +26,8 @@ from interank.types import Example, Pair
 log = logging.getLogger(__name__)
 
 # The content does not depend on where the servers stand, how often they are asked, and what may be spent.
-_SERVERS = ("urls", "key", "in_flight", "timeout", "attempts", "longest_wait")
-_FREE = ("budget", "cache", "teacher.price", "teacher.speed", *(f"teacher.server.{name}" for name in _SERVERS))
+_SERVERS = tuple(f"teacher.server.{name}" for name in ServersRecipe.model_fields)
+_FREE = ("budget", "cache", "teacher.price", "teacher.speed", *_SERVERS)
 
 
 def run(recipe: GenerateRecipe, out: Path, *, existing: Existing = "refuse", only_mine: bool = False) -> Artifact:

@@ -12,7 +12,7 @@ from peft import PeftModel
 from trl import GRPOTrainer
 from trl.trainer.utils import split_tensor_dict
 
-from interank.errors import ModelError, TrainingError
+from interank.errors import InputError, ModelError, TrainingError
 from interank.recipe import RolloutsRecipe
 from interank.training.checkpoints import keep
 from interank.training.clock import Clock
@@ -42,12 +42,16 @@ class PolicyTrainer(GRPOTrainer):  # type: ignore[misc]  # TRL is untyped here
     @contextmanager
     def _kept(self) -> Iterator[None]:
         """Before anything of a step has reached the weights: what ends the training here leaves a checkpoint."""
+        whole, done = False, self.state.global_step
+        kept = f"the adapter after step {done} is kept" if done else "nothing was trained yet"
         try:
             yield
-        except (ModelError, TrainingError) as error:
-            keep(self)
-            done = self.state.global_step
-            raise type(error)(f"step {done + 1}: {error}; the adapter after step {done} is kept") from None
+            whole = True
+        except (InputError, ModelError, TrainingError) as error:
+            raise type(error)(f"step {done + 1}: {error}; {kept}") from None
+        finally:
+            if not whole:
+                keep(self)
 
     def _generate(self, prompts: list[Any]) -> Any:
         self._generated += 1

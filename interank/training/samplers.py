@@ -8,8 +8,15 @@ from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any, Protocol
 
-from interank.engines.protocol import Adapting, Engine
+from peft import PeftModel
+
+from interank.engines.prompts import PromptEncoder
+from interank.engines.protocol import Adapting, Engine, content_seed
+from interank.engines.rollout_servers import RolloutServers
 from interank.engines.transformers import TransformersEngine
+from interank.engines.vllm import SPARE, VllmEngine, VllmOptions
+from interank.errors import ModelError
+from interank.recipe import RolloutsRecipe
 
 
 class Sampler(Protocol):
@@ -56,3 +63,44 @@ class HandedOver:
             model.save_pretrained(adapter, selected_adapters=["default"], save_embedding_layers=False)
             self.sampler.take_adapter(adapter)
         yield self.sampler
+
+
+@contextmanager
+def sampler_of(
+    recipe: RolloutsRecipe, base: Path, model: PeftModel, encoder: PromptEncoder, work: Path
+) -> Iterator[Sampler]:
+    """What a recipe says shall sample, beside a model on these base weights; adapters on disk are gone afterwards.
+
+    Raises:
+        ModelError: vLLM is not installed, or would sample from other base weights than those that are trained.
+    """
+    if recipe.engine == "transformers":
+        yield TrainedWeights()
+        return
+    if recipe.engine == "vllm" and getattr(model, "is_loaded_in_4bit", False) and recipe.vllm.quantisation is None:
+        raise ModelError(
+            "the trained model's base weights are in NF4, those that vLLM would sample from are not; set "
+            "quantisation: none, rollouts.vllm.quantisation: bitsandbytes, or rollouts.engine: transformers"
+        )
+    # Of its own, whoever else hands over there.
+    own = f"interank-{content_seed(list(str(work.resolve()).encode())):08x}"
+    folder = (recipe.server.adapters or work) / own
+    engine: Adapting
+    if recipe.engine == "server":
+        engine = RolloutServers(recipe.server)
+    else:
+        options = recipe.vllm
+        engine = VllmEngine(
+            base,
+            VllmOptions(
+                max_length=encoder.settings.max_length + SPARE,
+                quantisation=options.quantisation,
+                dtype=options.dtype,
+                gpu_memory=options.gpu_memory,
+                lora_rank=model.peft_config["default"].r,
+            ),
+        )
+    try:
+        yield HandedOver(engine, folder)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)

@@ -132,6 +132,7 @@ def test_more_prompts_than_are_read_at_once_are_sampled(engine: Engine) -> None:
 
 def test_log_probabilities_are_those_at_the_temperature(engine: Engine, plain: torch.nn.Module) -> None:
     prompts = prompts_of(6, 4)
+    told = 0
     for prompt, item in zip(
         prompts, engine.generate(prompts, Sampling(6, temperature=0.7, seed=1), end=2), strict=True
     ):
@@ -139,6 +140,13 @@ def test_log_probabilities_are_those_at_the_temperature(engine: Engine, plain: t
         start = len(prompt.ids) - 1
         expected = [float(logprobs[start + place, token]) for place, token in enumerate(item.ids)]
         assert item.logprobs == pytest.approx(expected, abs=2e-3)
+        assert item.end_logprob is None
+        # The same again, ended where it wrote its third token.
+        [ended] = engine.generate([prompt], Sampling(6, temperature=0.7, seed=1), end=item.ids[2])
+        if ended.ids == item.ids[:2]:
+            assert ended.end_logprob == pytest.approx(item.logprobs[2], abs=2e-3)
+            told += 1
+    assert told
 
 
 def test_an_answer_ends_at_its_end_and_nowhere_else(engine: Engine, plain: torch.nn.Module) -> None:

@@ -6,7 +6,6 @@ import hashlib
 import os
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -16,6 +15,7 @@ import pytest
 from interank.resources import resource_dir
 from tests.support import rule
 from tests.support.artifacts import judgments_artifact
+from tests.support.commands import command, partial
 
 BENCHMARK = resource_dir("data") / "benchmark"
 PATIENCE = 120.0
@@ -41,10 +41,6 @@ trainer:
 EVALUATE = "stage: evaluate\ndepth: 10\nexplain: 2\nmax_reasoning_tokens: 8\n"
 
 
-def command(verb: str, recipe: Path, out: Path, *more: str) -> list[str]:
-    return [sys.executable, "-m", "interank.cli.app", verb, str(recipe), *more, "--out", str(out), "--quiet"]
-
-
 def run(arguments: list[str]) -> None:
     done = subprocess.run(arguments, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
@@ -62,10 +58,6 @@ def killed_when(arguments: list[str], reached: Callable[[], bool]) -> None:
     process.wait()
     if process.stderr:
         process.stderr.close()
-
-
-def partial(out: Path) -> Path:
-    return out.parent / f".{out.name}.partial"
 
 
 def lines(ledger: Path) -> int:

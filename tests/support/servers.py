@@ -36,9 +36,11 @@ def vllm_environment() -> dict[str, str]:
 
 
 class VllmServer:
-    """A `vllm serve` of a model folder."""
+    """A `vllm serve` of a model folder, which takes LoRA adapters while it runs if it is told their rank."""
 
-    def __init__(self, model: Path, log: Path, *, name: str = "teacher", max_length: int = 512) -> None:
+    def __init__(
+        self, model: Path, log: Path, *, name: str = "teacher", max_length: int = 512, lora_rank: int = 0
+    ) -> None:
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             self.port = free.getsockname()[1]
@@ -46,11 +48,16 @@ class VllmServer:
             *("serve", str(model), "--served-model-name", name, "--host", "127.0.0.1", "--port", str(self.port)),
             *("--dtype", "float32", "--enforce-eager", "--max-model-len", str(max_length), "--max-num-seqs", "16"),
         ]
+        environment = os.environ | vllm_environment()
+        if lora_rank:
+            arguments += ["--enable-lora", "--max-lora-rank", str(lora_rank)]
+            arguments += ["--logprobs-mode", "processed_logprobs"]
+            environment["VLLM_ALLOW_RUNTIME_LORA_UPDATING"] = "True"
         self.log = log
         with log.open("wb") as stream:
             self.process = subprocess.Popen(
                 [sys.executable, "-c", _COMMAND, *arguments],
-                env=os.environ | vllm_environment(),
+                env=environment,
                 stdout=stream,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +15,10 @@ from transformers import TrainerControl, TrainerState, TrainingArguments
 
 from interank.engines.models import find_model, load_model, load_tokenizer
 from interank.engines.prompts import PromptEncoder
-from interank.errors import TrainingError
+from interank.errors import ModelError, TrainingError
 from interank.recipe import LoraRecipe, PromptSettings
 from interank.training.adapters import fresh_adapter
-from interank.training.checkpoints import Bar
+from interank.training.checkpoints import Bar, last_complete
 from interank.training.clock import PARTS, Clock, seconds_of, summary
 from interank.training.grpo import Rollouts, train, whole_queries
 from tests.support import rule
@@ -108,6 +108,34 @@ def test_the_bar_shows_seconds_and_shares(tmp_path: Path) -> None:
     assert bar.training_bar.postfix == "loss=0.5"
     bar.training_bar.close()
     bar.training_bar.fp.close()
+
+
+def test_a_reward_that_fails_costs_no_step(tmp_path: Path, tiny_folder: Path) -> None:
+    """What was trained until then is kept, and a resumed training ends with the very weights of an unbroken one."""
+    settings = {**TRAINER, "max_steps": 4, "save_steps": 100}
+    calls: list[int] = []
+
+    def failing(**columns: Any) -> list[float | None]:
+        calls.append(1)
+        if len(calls) == 3:
+            raise ModelError("the judge does not answer")
+        return lengths(**columns)
+
+    def trained(folder: Path, reward: Callable[..., list[float | None]]) -> list[torch.Tensor]:
+        model, rollouts = policy(tiny_folder)
+        train(model, rollouts, [reward], [1.0], trainer=settings, folder=tmp_path / folder / "checkpoints")
+        return [weight.detach() for weight in model.parameters() if weight.requires_grad]
+
+    (tmp_path / "broken").mkdir()
+    (tmp_path / "whole").mkdir()
+    with pytest.raises(ModelError, match="step 3: the judge does not answer; the adapter after step 2 is kept"):
+        trained(Path("broken"), failing)
+    kept = last_complete(tmp_path / "broken" / "checkpoints")
+    assert kept is not None
+    assert kept.name == "checkpoint-2"
+    resumed, whole = trained(Path("broken"), failing), trained(Path("whole"), lengths)
+    assert len(calls) == 5
+    assert all(torch.equal(one, other) for one, other in zip(resumed, whole, strict=True))
 
 
 class Stale(Rollouts):

