@@ -23,6 +23,7 @@ from transformers import (
 
 from interank.errors import ModelError
 from interank.recipe import Quantisation
+from interank.recipe.student import Precision
 
 log = logging.getLogger(__name__)
 
@@ -83,19 +84,29 @@ def load_tokenizer(files: ModelFiles) -> PreTrainedTokenizerBase:
     return tokenizer
 
 
-def load_model(files: ModelFiles, *, quantisation: Quantisation = "none") -> PreTrainedModel:
+def load_model(
+    files: ModelFiles,
+    *,
+    quantisation: Quantisation = "none",
+    double_quantisation: bool = False,
+    precision: Precision = "auto",
+) -> PreTrainedModel:
     """The model on this machine's accelerator in bfloat16, or on its CPU in float32, in evaluation mode.
 
     Safetensors only and no remote code: loading a model must not run anything.
     """
     options: dict[str, Any] = {}
+    dtype = compute_dtype(precision)
     if chosen_quantisation(quantisation) == "nf4":
         options["quantization_config"] = BitsAndBytesConfig(
-            load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_compute_dtype=compute_dtype()
+            load_in_4bit=True,
+            bnb_4bit_quant_type="nf4",
+            bnb_4bit_compute_dtype=dtype,
+            bnb_4bit_use_double_quant=double_quantisation,
         )
     model = AutoModelForCausalLM.from_pretrained(
         files.folder,
-        dtype=compute_dtype(),
+        dtype=dtype,
         device_map={"": device()},
         attn_implementation="sdpa",
         trust_remote_code=False,
@@ -125,8 +136,10 @@ def device() -> str:
     return "cuda" if torch.cuda.is_available() else "cpu"
 
 
-def compute_dtype() -> torch.dtype:
-    """bfloat16 on an accelerator that has it, float32 on a CPU, where it is the exact and not the slower one."""
+def compute_dtype(precision: Precision = "auto") -> torch.dtype:
+    """bfloat16 on an accelerator that has it, float32 on a CPU, where it is the exact one and mostly not the slower."""
+    if precision != "auto":
+        return torch.bfloat16 if precision == "bfloat16" else torch.float32
     return torch.bfloat16 if torch.cuda.is_available() else torch.float32
 
 

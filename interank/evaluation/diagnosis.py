@@ -7,7 +7,7 @@ from dataclasses import asdict
 from statistics import fmean
 from typing import Any
 
-from interank.evaluation.calibration import calibration, probability_of_relevance, risk_coverage
+from interank.calibration import calibration, probability_of_relevance, risk_coverage
 from interank.evaluation.candidates import Task
 from interank.quotes import Quotes, verified
 from interank.types import Document

@@ -12,6 +12,7 @@ from interank.recipe.listwise import Chain, ListwiseRecipe, RankingMode
 from interank.recipe.mining import MiningRecipe
 from interank.recipe.rollouts import RolloutsRecipe
 from interank.recipe.settings import FilePath, FilePaths, Names, Settings, as_tuple
+from interank.recipe.student import LossRecipe, MixtureRecipe, Precision, ValidationRecipe
 from interank.recipe.teacher import BudgetRecipe, TeacherRecipe
 
 
@@ -130,12 +131,50 @@ class DistillRecipe(Settings):
     """Decides initial weights and the order of examples."""
     quantisation: Quantisation = "auto"
     """NF4 base weights: auto means on a GPU with less than 40 GB, and never on a CPU."""
+    double_quantisation: bool = False
+    """Whether NF4's scales are quantised too, which saves 0.4 bits a weight."""
+    precision: Precision = "auto"
+    """What is computed in: auto is bfloat16 on a GPU and float32 on a CPU; a CPU with AMX is faster in bfloat16."""
     prompt: PromptSettings = PromptSettings()
-    """What the student reads and in which order it answers."""
+    """What the student reads, and in which order it answers where there is no `mixture`."""
+    mixture: MixtureRecipe | None = None
+    """What is practised, so that one adapter serves several modes; null is `explain` or `reason`, as `prompt.order`."""
+    loss: LossRecipe = LossRecipe()
+    """What the loss is made of."""
+    documents_per_group: int = Field(8, ge=1)
+    """A question with more documents is cut into groups; `per_device_train_batch_size` counts groups."""
+    shared_prefix: bool = True
+    """What a group's rows share (the question, a document in several modes) is computed once: the same gradients,
+    cheaper. False pads every row, for models whose attention is not plain."""
+    validation: ValidationRecipe = ValidationRecipe()
+    """How the student is tried while it trains."""
     lora: LoraRecipe = LoraRecipe()
     """The adapter."""
     trainer: Mapping[str, Any] = {}
     """Any field of trl.SFTConfig."""
+
+    @model_validator(mode="after")
+    def _checkpoints_are_tried(self) -> DistillRecipe:
+        strategy = self.trainer.get("save_strategy", "steps")
+        if self.validation.questions and strategy not in ("steps", "no"):
+            raise ValueError(
+                f"trainer.save_strategy: {strategy!r} was found, but the student is tried every so many steps; take "
+                "steps or no, or set validation.questions: 0"
+            )
+        steps, every = self.trainer.get("save_steps"), self.validation.every
+        if every and isinstance(steps, int) and steps % every:
+            raise ValueError(
+                f"validation.every: the best adapter is one that was saved, so trainer.save_steps, {steps}, has to be "
+                f"a multiple of it, and {every} was found; make them equal"
+            )
+        return self
+
+    @property
+    def practised(self) -> MixtureRecipe:
+        """The mixture, spelled out."""
+        return self.mixture or (
+            MixtureRecipe(explain=1.0) if self.prompt.order == "grade_first" else MixtureRecipe(reason=1.0)
+        )
 
 
 class RewardRecipe(Settings):

@@ -40,8 +40,16 @@ OWNED = {
     "use_vllm": "set `rollouts.engine`",
     **dict.fromkeys(("top_p", "top_k", "min_p", "repetition_penalty", "generation_kwargs"), _WHOLE),
     "trust_remote_code": "models load without remote code",
-    "load_best_model_at_end": "the last adapter is kept",
-    "save_total_limit": "the last complete checkpoint is kept until the stage ends",
+    "load_best_model_at_end": "set the recipe's `validation`",
+    "eval_strategy": "set the recipe's `validation`",
+    "eval_steps": "set `validation.every`",
+    "eval_on_start": "the untrained student is tried too",
+    "metric_for_best_model": "it is nDCG@10 on the validation questions",
+    "greater_is_better": "it is nDCG@10 on the validation questions",
+    "restore_callback_states_from_checkpoint": "it is, where `validation.patience` needs it",
+    "logging_nan_inf_filter": "a loss that is not a number ends the training",
+    "dataset_kwargs": "the rows are interank's",
+    "save_total_limit": "the last complete checkpoint and the best one are kept until the stage ends",
 }
 
 

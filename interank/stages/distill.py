@@ -4,21 +4,30 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from interank import judging
-from interank.artifact import Artifact, Existing, Workplace, create, describe_input
-from interank.engines.models import ModelFiles, chosen_quantisation, device, find_model, load_model, load_tokenizer
+from interank.artifact import Artifact, Existing, Workplace, create, describe_input, open_artifact
+from interank.engines.models import ModelFiles, device, find_model, load_model, load_tokenizer
 from interank.engines.prompts import PromptEncoder
+from interank.engines.use import Use, save_use
 from interank.errors import InputError
 from interank.judgments import read_judgments
+from interank.ledger import Ledger
+from interank.plots import training_curves
 from interank.recipe import DistillRecipe, PromptSettings, Quantisation
+from interank.recipe.student import TASKS
 from interank.stages.inputs import require_inputs
 from interank.training.adapters import fresh_adapter, save_adapter
-from interank.training.rows import training_rows
-from interank.training.sft import train
+from interank.training.card import Facts, card
+from interank.training.planning import Choice, gib, peak_bytes, plan
+from interank.training.rows import Group, by_question, training_groups
+from interank.training.sft import Trained, microbatch_tokens, train
+from interank.training.validation import Validation, validation_sample
+from interank.types import Example
 
 log = logging.getLogger(__name__)
 
@@ -32,21 +41,144 @@ def run(recipe: DistillRecipe, out: Path, *, existing: Existing = "refuse") -> A
     if isinstance(place, Artifact):
         return place
     started = time.monotonic()
+    student = find_model(recipe.student)
+    encoder = PromptEncoder(load_tokenizer(student), recipe.prompt)
+    lessons = _lessons(recipe, encoder, judgments)
+    planned, quantisation = plan(student, _choice(recipe), tokens=microbatch_tokens(lessons.groups, recipe.trainer))
+    log.info("%s", planned.told())
+    model = load_model(
+        student,
+        quantisation=quantisation,
+        double_quantisation=recipe.double_quantisation,
+        precision=recipe.precision,
+    )
+    model = fresh_adapter(model, recipe.lora, seed=recipe.seed)
+    log.info(
+        "distilling %d rows of %d questions into %s on %s, base weights %s",
+        *(lessons.counts["rows"], lessons.counts["questions"], student.name, device()),
+        base_weights(model, quantisation),
+    )
+    trained = train(
+        model,
+        encoder,
+        lessons.groups,
+        recipe,
+        folder=place.work / "checkpoints",
+        checkpointing=planned.checkpointing,
+        trial=lessons.trial,
+    )
+    log.info("memory: %s at the peak, about %s were estimated", gib(peak_bytes()), gib(planned.total))
+    save_adapter(model, place.folder / "adapter", tokenizer=encoder.tokenizer, base=student.name)
+    save_use(place.folder / "adapter", Use(recipe.prompt, tuple(modes_of(recipe))))
+    memory = {"estimated_bytes": planned.total, "peak_bytes": peak_bytes(), "plan": asdict(planned)}
+    write_cost(place, {**trained.figures, "memory": memory}, time.monotonic() - started)
+    notes = adapter_notes(student, recipe.prompt, quantisation)
+    notes |= {
+        "modes": modes_of(recipe),
+        "mixture": dict(recipe.practised.shares),
+        "base_weights": base_weights(model, quantisation),
+        "checkpointing": planned.checkpointing,
+    }
+    _write_card(place, recipe, notes, lessons.examples, trained)
+    return place.finish(
+        seed=recipe.seed, counts={**lessons.counts, "steps": int(trained.figures["steps"])}, notes=notes
+    )
+
+
+def _choice(recipe: DistillRecipe) -> Choice:
+    return Choice(
+        recipe.lora,
+        recipe.quantisation,
+        recipe.double_quantisation,
+        recipe.precision,
+        recipe.trainer.get("gradient_checkpointing"),
+    )
+
+
+def _write_card(
+    place: Workplace,
+    recipe: DistillRecipe,
+    notes: Mapping[str, Any],
+    examples: Sequence[Example],
+    trained: Trained,
+) -> None:
+    """The model card, with the training's curves."""
+    pictures = []
+    for plot in training_curves(trained.history):
+        pictures.append(f"{plot.name}.svg")
+        (place.folder / pictures[-1]).write_text(plot.svg, "utf-8")
+    facts = Facts(
+        recipe.student,
+        notes,
+        recipe.model_dump(mode="json"),
+        open_artifact(Path(str(recipe.judgments)), "judgments").manifest,
+        examples,
+        trained.history,
+        pictures,
+    )
+    (place.folder / "README.md").write_text(card(facts), "utf-8")
+
+
+@dataclass(frozen=True, slots=True)
+class _Lessons:
+    """What the student is taught, and what it is tried on."""
+
+    examples: list[Example]
+    groups: list[Group]
+    trial: Validation | None
+    counts: dict[str, int]
+
+
+def _lessons(recipe: DistillRecipe, encoder: PromptEncoder, judgments: Path) -> _Lessons:
     examples = read_judgments(judgments, "train")
     if not examples:
         raise InputError(f"{judgments} holds no judgments of the training split; lower mining.validation_share")
-    student = find_model(recipe.student)
-    tokenizer = load_tokenizer(student)
-    rows = training_rows(PromptEncoder(tokenizer, recipe.prompt), examples)
-    quantisation = chosen_quantisation(recipe.quantisation)
-    log.info("distilling %d judgments into %s on %s, base weights %s", len(rows), student.name, device(), quantisation)
-    model = fresh_adapter(load_model(student, quantisation=quantisation), recipe.lora, seed=recipe.seed)
-    figures = train(model, tokenizer, rows, trainer=recipe.trainer, seed=recipe.seed, folder=place.work / "checkpoints")
-    save_adapter(model, place.folder / "adapter", tokenizer=tokenizer, base=student.name)
-    write_cost(place, figures, time.monotonic() - started)
-    tokens = sum(len(row["input_ids"]) for row in rows)
-    counts = {"examples": len(rows), "tokens": tokens, "steps": int(figures["steps"])}
-    return place.finish(seed=recipe.seed, counts=counts, notes=adapter_notes(student, recipe.prompt, quantisation))
+    mixture = recipe.practised
+    groups = training_groups(
+        encoder,
+        examples,
+        mixture,
+        documents=recipe.documents_per_group,
+        seed=recipe.seed,
+        queries=_written_queries(judgments) if mixture.queries else None,
+    )
+    if not groups:
+        raise InputError("mixture: its shares are so small that no question was drawn; raise them")
+    tried = validation_sample(read_judgments(judgments, "validation"), recipe.validation.questions, recipe.seed)
+    if recipe.validation.questions and not tried:
+        log.warning("no validation question has documents of two grades, so nothing is tried and the last step is kept")
+    rows = [row for group in groups for row in group]
+    counts = {
+        "examples": len(examples),
+        "questions": len(by_question(examples)),
+        "rows": len(rows),
+        **{f"rows_{task}": sum(row.task == task for row in rows) for task in mixture.shares},
+        "tokens": sum(len(row.input_ids) for row in rows),
+        "validation_pairs": len(tried),
+    }
+    return _Lessons(examples, groups, Validation(encoder, tried) if tried else None, counts)
+
+
+def _written_queries(judgments: Path) -> dict[str, list[str]]:
+    """The search queries that the teacher wrote for the training questions."""
+    file = judgments / "queries.jsonl"
+    if not file.is_file():
+        raise InputError(
+            f"{file} is missing, so there are no search queries to learn; generate the judgments with "
+            "teacher.queries, or set mixture.queries: 0"
+        )
+    return {str(row["query_id"]): row["queries"] for row in Ledger(file).rows() if row["split"] == "train"}
+
+
+def modes_of(recipe: DistillRecipe) -> list[str]:
+    """What the adapter can be used for: who explains a grade has learned to give it."""
+    tasks = set(recipe.practised.shares)
+    return [task for task in TASKS if task in tasks or (task == "score" and "explain" in tasks)]
+
+
+def base_weights(model: Any, quantisation: Quantisation) -> str:
+    """What the frozen weights are in."""
+    return quantisation if quantisation != "none" else str(model.dtype).removeprefix("torch.")
 
 
 def adapter_notes(base: ModelFiles, prompt: PromptSettings, quantisation: Quantisation) -> dict[str, Any]:
@@ -61,7 +193,7 @@ def adapter_notes(base: ModelFiles, prompt: PromptSettings, quantisation: Quanti
     }
 
 
-def write_cost(place: Workplace, figures: Mapping[str, float], seconds: float) -> None:
+def write_cost(place: Workplace, figures: Mapping[str, Any], seconds: float) -> None:
     """Write what a training took, and its log beside it."""
     place.write_json("cost.json", {"seconds": round(seconds, 3), "device": device(), "trainer": dict(figures)})
     log_file = place.work / "log.jsonl"

@@ -8,6 +8,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import torch
 from transformers import (
     PrinterCallback,
     ProgressCallback,
@@ -43,18 +44,28 @@ def keep(trainer: Any) -> None:
 
 
 class Keeper(TrainerCallback):  # type: ignore[misc]  # transformers is untyped here
-    """Marks a checkpoint complete once it is on disk, drops the older ones, logs, and stops on a NaN loss."""
+    """Marks a checkpoint complete once it is on disk, drops the older ones but the best, logs, and stops on NaN."""
 
     def __init__(self, log_file: Path) -> None:
         self.log_file = log_file
 
-    def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
-        """Called by the trainer after every file of the checkpoint was written."""
+    def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **others: Any) -> None:
+        """Called by the trainer after every file of the checkpoint was written.
+
+        Raises:
+            TrainingError: The weights are no numbers; the checkpoint before stays the last complete one.
+        """
         folder = Path(str(args.output_dir))
         newest = folder / f"checkpoint-{state.global_step}"
+        if not all(bool(weight.isfinite().all()) for weight in _trained(others.get("model"))):
+            raise TrainingError(
+                f"step {state.global_step}: the adapter's weights are no longer numbers; the complete checkpoint "
+                "before it is kept. Lower trainer.learning_rate or trainer.max_grad_norm and start again"
+            )
         (newest / _COMPLETE).touch()
+        best = Path(state.best_model_checkpoint) if state.best_model_checkpoint else newest
         for other in folder.glob("checkpoint-*"):
-            if other != newest:
+            if other not in (newest, best):
                 shutil.rmtree(other)
 
     def on_log(
@@ -75,6 +86,10 @@ class Keeper(TrainerCallback):  # type: ignore[misc]  # transformers is untyped 
                     f"step {state.global_step}: {name} is {logs[name]}; the last complete checkpoint is kept. "
                     "Lower trainer.learning_rate or trainer.max_grad_norm and start again"
                 )
+
+
+def _trained(model: Any | None) -> list[torch.Tensor]:
+    return [weight for weight in model.parameters() if weight.requires_grad] if model is not None else []
 
 
 class Bar(ProgressCallback):  # type: ignore[misc]  # transformers is untyped here

@@ -24,10 +24,12 @@ def kept_bytes(model: Any, tokens: int) -> int:
 
 def fits(model: Any, tokens: int) -> bool:
     """Whether that is at most half of the device's memory; not of what is free now, so that a resumed run agrees."""
-    return kept_bytes(model, tokens) <= _SHARE * _device_bytes(model.device)
+    return kept_bytes(model, tokens) <= _SHARE * device_bytes(model.device)
 
 
-def _device_bytes(device: torch.device) -> int:
+def device_bytes(device: torch.device) -> int:
+    """The device's memory, or the share of it that this process may have."""
     if device.type == "cuda":
-        return int(torch.cuda.get_device_properties(device).total_memory)
+        share = torch.cuda.get_per_process_memory_fraction(device)
+        return int(share * torch.cuda.get_device_properties(device).total_memory)
     return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")

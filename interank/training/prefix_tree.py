@@ -109,6 +109,34 @@ def plant(rows: Sequence[tuple[Ids, Ids]], width: int, device: torch.device) -> 
     )
 
 
+def plant_sequences(rows: Sequence[tuple[Ids, Ids]], width: int, device: torch.device) -> PrefixTree:
+    """The tree of (prompt, answer) rows in which answers are part of the trunks; `width` as for `plant`.
+
+    For rows whose prompts mostly have one answer: a piece of row less for each of them, and answers that begin
+    alike are shared too. Each place may predict several labels.
+    """
+    row = _Row()
+    sequences = dict.fromkeys((*prompt, *answer[:-1]) for prompt, answer in rows if answer)
+    ends = dict(row.grow(list(sequences), 0, _ROOT))
+    known: dict[tuple[int, int], int] = {}
+    predictions = torch.full((len(rows), width), -1)
+    for number, (prompt, answer) in enumerate(rows):
+        if answer:
+            places = row.places(ends[(*prompt, *answer[:-1])])[-len(answer) :]
+            own = [known.setdefault(pair, len(known)) for pair in zip(places, answer, strict=True)]
+            predictions[number, : len(answer)] = torch.tensor(own)
+    return PrefixTree(
+        ids=torch.tensor([row.ids], device=device, dtype=torch.long),
+        positions=torch.tensor([row.positions], device=device, dtype=torch.long),
+        trunks=tuple(row.trunks),
+        leaves=(),
+        scored=torch.tensor([place for place, _ in known], device=device, dtype=torch.long),
+        labels=torch.tensor([label for _, label in known], device=device, dtype=torch.long),
+        predictions=predictions.to(device),
+        longest=max(row.positions, default=0) + 1,
+    )
+
+
 @dataclass
 class _Row:
     """A tree's row of tokens while it is written."""
@@ -125,6 +153,13 @@ class _Row:
         self.ids += ids
         self.positions += range(position, position + len(ids))
         return start, len(self.ids)
+
+    def places(self, trunk: int) -> list[int]:
+        """The places of the path that ends with a trunk."""
+        if trunk == _ROOT:
+            return []
+        last = self.trunks[trunk]
+        return [*self.places(last.parent), *range(last.start, last.end)]
 
     def grow(self, prompts: Sequence[Ids], depth: int, parent: int) -> Iterator[tuple[Ids, int]]:
         """Write the trunks of different prompts that agree up to `depth`; each prompt with the trunk it ends in."""
@@ -179,22 +214,24 @@ def attend(
     Returns:
         Of shape (1, tokens, heads, size).
     """
+    # Cut at once: the gradient of a slice is as large as the whole row, that of all pieces together is one row.
+    sizes = [trunk.end - trunk.start for trunk in tree.trunks] + [leaves.end - leaves.start for leaves in tree.leaves]
+    pieces = list(zip(*(torch.split(states, sizes, 2) for states in (query, key, value)), strict=True))
     paths = {_ROOT: (key[:, :, :0], value[:, :, :0])}
     parts = []
-    for number, trunk in enumerate(tree.trunks):
-        own = slice(trunk.start, trunk.end)
+    for number, (trunk, (own, own_key, own_value)) in enumerate(zip(tree.trunks, pieces, strict=False)):
         before = paths[trunk.parent]
-        keys, values = torch.cat([before[0], key[:, :, own]], 2), torch.cat([before[1], value[:, :, own]], 2)
+        keys, values = torch.cat([before[0], own_key], 2), torch.cat([before[1], own_value], 2)
         paths[number] = (keys, values)
-        parts.append(_causal(query[:, :, own], keys, values, options)[0])
-    for leaves in tree.leaves:
-        number = len(leaves.padded)
-        own_query, own_key, own_value = (states[0, :, leaves.padded].transpose(0, 1) for states in (query, key, value))
+        parts.append(_causal(own, keys, values, options)[0])
+    for leaves, piece in zip(tree.leaves, pieces[len(tree.trunks) :], strict=True):
+        number, places = len(leaves.padded), leaves.padded - leaves.start
+        own, own_key, own_value = (states[0, :, places].transpose(0, 1) for states in piece)
         keys, values = (
-            torch.cat([before.expand(number, -1, -1, -1), own], 2)
-            for before, own in zip(paths[leaves.parent], (own_key, own_value), strict=True)
+            torch.cat([before.expand(number, -1, -1, -1), own_states], 2)
+            for before, own_states in zip(paths[leaves.parent], (own_key, own_value), strict=True)
         )
-        flat = _causal(own_query, keys, values, options).flatten(0, 1)
+        flat = _causal(own, keys, values, options).flatten(0, 1)
         parts.append(flat if leaves.real is None else flat[leaves.real])
     return torch.cat(parts)[None]
 

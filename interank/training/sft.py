@@ -1,18 +1,31 @@
-"""Supervised fine-tuning of an adapter on judgments, by TRL's SFTTrainer."""
+"""Supervised fine-tuning of an adapter on judgments, by TRL's SFTTrainer on groups of rows that share prefixes."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from datasets import Dataset
+import torch
 from peft import PeftModel
-from trl import SFTConfig, SFTTrainer
+from transformers import (
+    EarlyStoppingCallback,
+    TrainerCallback,
+    TrainerControl,
+    TrainerState,
+    TrainingArguments,
+)
+from trl import SFTConfig
 
+from interank.engines.prompts import PromptEncoder
+from interank.measures import DEFAULT_MEASURE
 from interank.progress import shown
+from interank.recipe import DistillRecipe
 from interank.training.checkpoints import accompany, last_complete
-from interank.training.rows import Row
+from interank.training.failures import explained
+from interank.training.rows import Group
+from interank.training.student import StudentTrainer, Trial
 
 # Where a recipe says nothing. Rates for LoRA are about ten times those for full training; the schedule's
 # shape and clipping are those of the QLoRA paper (arXiv 2305.14314, appendix B).
@@ -21,51 +34,117 @@ _DEFAULTS: dict[str, Any] = {
     "lr_scheduler_type": "cosine",
     "warmup_steps": 0.05,
     "num_train_epochs": 1,
-    "per_device_train_batch_size": 8,
+    # Questions with their documents, about five each.
+    "per_device_train_batch_size": 2,
     "gradient_accumulation_steps": 2,
     "max_grad_norm": 0.3,
     "logging_steps": 10,
-    "save_steps": 100,
     "report_to": "none",
 }
+# Between two checkpoints, and with them two trials.
+_SAVE_STEPS = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Trained:
+    """How a training went: the trainer's closing figures, and its log, a line a step that it logged."""
+
+    figures: Mapping[str, float]
+    history: Sequence[Mapping[str, float]]
 
 
 def train(
     model: PeftModel,
-    tokenizer: Any,
-    rows: Sequence[Row],
+    encoder: PromptEncoder,
+    groups: Sequence[Group],
+    recipe: DistillRecipe,
     *,
-    trainer: Mapping[str, Any],
-    seed: int,
     folder: Path,
-) -> Mapping[str, float]:
+    checkpointing: bool,
+    trial: Trial | None = None,
+) -> Trained:
     """Train the model's adapter in place, from the last complete checkpoint in `folder` if there is one.
 
-    Returns:
-        The trainer's closing figures: loss, seconds, steps.
+    With a trial the adapter is the best one that was tried, else the last.
+
+    Raises:
+        TrainingError: The loss is not a number, or disk or memory do not suffice; the last checkpoint is kept.
     """
     folder.mkdir(exist_ok=True)
+    checkpoint = last_complete(folder)
+    given = {**_DEFAULTS, **_trials(recipe, trial is not None, checkpoint is None), **dict(recipe.trainer)}
+    given.setdefault("gradient_checkpointing", checkpointing)
     config = SFTConfig(
         **{
-            **_DEFAULTS,
-            **dict(trainer),
+            **given,
             "output_dir": str(folder),
-            "seed": seed,
+            "seed": recipe.seed,
             "max_length": None,
             "packing": False,
             "remove_unused_columns": False,
             "use_cpu": model.device.type == "cpu",
-            "bf16": model.device.type != "cpu",
+            "bf16": model.device.type != "cpu" or model.dtype == torch.bfloat16,
+            # With it a loss that is not a number would be logged as the mean of the others.
+            "logging_nan_inf_filter": False,
             "dataset_kwargs": {"skip_prepare_dataset": True},
         }
     )
-    sft = SFTTrainer(
+    student = StudentTrainer(
         model=model,
         args=config,
-        train_dataset=Dataset.from_list([dict(row) for row in rows]),
-        processing_class=tokenizer,
+        processing_class=encoder.tokenizer,
+        groups=groups,
+        label_ids=encoder.label_ids,
+        weights=recipe.loss,
+        shared_prefix=recipe.shared_prefix,
+        trial=trial,
     )
-    accompany(sft, folder.parent / "log.jsonl", bar=shown())
-    checkpoint = last_complete(folder)
-    outcome = sft.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
-    return {**outcome.metrics, "steps": outcome.global_step}
+    accompany(student, folder.parent / "log.jsonl", bar=shown())
+    if trial is not None:
+        student.add_callback(LastTrial())
+        if recipe.validation.patience is not None and config.load_best_model_at_end:
+            student.add_callback(EarlyStoppingCallback(recipe.validation.patience))
+    with explained(folder):
+        outcome = student.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+    figures = {**outcome.metrics, "steps": outcome.global_step, **_best(student.state)}
+    return Trained(figures, student.state.log_history)
+
+
+def microbatch_tokens(groups: Sequence[Group], trainer: Mapping[str, Any]) -> int:
+    """At most so many tokens are computed in one microbatch, before anything is shared."""
+    largest = sorted((sum(len(row.input_ids) for row in group) for group in groups), reverse=True)
+    return sum(largest[: trainer.get("per_device_train_batch_size", _DEFAULTS["per_device_train_batch_size"])])
+
+
+def _trials(recipe: DistillRecipe, tried: bool, fresh: bool) -> dict[str, Any]:
+    """How TRL's trainer is told when to try, what is best, and when to save."""
+    every = recipe.validation.every or recipe.trainer.get("save_steps", _SAVE_STEPS)
+    if not tried:
+        return {"save_steps": every}
+    best = recipe.trainer.get("save_strategy", "steps") != "no"
+    return {
+        "save_steps": every,
+        "eval_strategy": "steps",
+        "eval_steps": every,
+        "eval_on_start": fresh,
+        "load_best_model_at_end": best,
+        "metric_for_best_model": DEFAULT_MEASURE if best else None,
+        "greater_is_better": True if best else None,
+        # How often there was nothing better is part of a checkpoint.
+        "restore_callback_states_from_checkpoint": recipe.validation.patience is not None,
+    }
+
+
+def _best(state: TrainerState) -> dict[str, float]:
+    if state.best_metric is None:
+        return {}
+    return {"best_step": state.best_global_step or 0, f"best_{DEFAULT_MEASURE}": state.best_metric}
+
+
+class LastTrial(TrainerCallback):  # type: ignore[misc]  # transformers is untyped here
+    """Tries the last step's adapter too, which may be the best."""
+
+    def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
+        """Called after each step."""
+        if state.global_step >= state.max_steps:
+            control.should_evaluate = True

@@ -52,13 +52,7 @@ def let_score_trees(model: Any, *, temperature: float, cast_lm_head_to_fp32: boo
             "transformers' attention interface is expected; set shared_prefix: false"
         )
     model.set_attn_implementation(_ATTENTION)
-    head = _Head(model)
-    add_fused_lm_head(
-        head,
-        temperature=temperature,
-        cast_lm_head_to_fp32=cast_lm_head_to_fp32,
-        outputs=("log_probs", "entropy"),
-    )
+    head = FusedHead(model, temperature=temperature, cast_lm_head_to_fp32=cast_lm_head_to_fp32)
     original = model.forward
 
     # The signature stays the model's own: `generate` checks its arguments against it.
@@ -80,12 +74,18 @@ def let_score_trees(model: Any, *, temperature: float, cast_lm_head_to_fp32: boo
     model.forward = MethodType(forward, model)
 
 
-class _Head:
-    """What TRL's fused head asks of a model, for hidden states that were computed already."""
+class FusedHead:
+    """TRL's fused head of a model, for hidden states that were computed already."""
 
-    def __init__(self, model: Any) -> None:
+    def __init__(self, model: Any, *, temperature: float, cast_lm_head_to_fp32: bool) -> None:
         self.config = model.config
         self.get_output_embeddings = model.get_output_embeddings
+        add_fused_lm_head(
+            self,
+            temperature=temperature,
+            cast_lm_head_to_fp32=cast_lm_head_to_fp32,
+            outputs=("log_probs", "entropy"),
+        )
 
     def base_model(self, hidden: torch.Tensor, **_: Any) -> SimpleNamespace:
         """The hidden states as a backbone's output."""

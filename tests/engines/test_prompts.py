@@ -33,8 +33,8 @@ def test_training_and_use_render_the_same_tokens(family: Family, order: judging.
     encoder, example = encoder_of(family, order), example_of()
     row = training_row(encoder, example)
     prompt = encoder.prompt(example.query, example.document, answer_tokens=40)
-    assert row["input_ids"][: len(prompt.ids)] == list(prompt.ids)
-    answer = row["input_ids"][len(prompt.ids) :]
+    assert row.input_ids[: len(prompt.ids)] == list(prompt.ids)
+    answer = row.input_ids[len(prompt.ids) :]
     if order == "grade_first":
         assert answer[: len(encoder.label_lead) + 1] == [*encoder.label_lead, encoder.label_ids[2]]
     assert judging.parse(encoder.text(answer)) == example.judgment
@@ -46,8 +46,8 @@ def test_only_the_answer_is_trained_end_of_turn_included(family: Family, order: 
     encoder, example = encoder_of(family, order), example_of()
     row = training_row(encoder, example)
     prompt = encoder.prompt(example.query, example.document, answer_tokens=40)
-    trained = [label for label in row["labels"] if label != IGNORED]
-    assert row["labels"][: len(prompt.ids)] == [IGNORED] * len(prompt.ids)
+    trained = [label for label in row.labels if label != IGNORED]
+    assert row.labels[: len(prompt.ids)] == [IGNORED] * len(prompt.ids)
     assert trained == list(encoder.answer(example.judgment, reasoning_tokens=99))
     assert trained[-1] == encoder.end
 
@@ -60,7 +60,7 @@ def test_the_end_of_turn_is_the_templates() -> None:
 @pytest.mark.parametrize("family", ["llama3", "gemma", "plain"])
 def test_there_is_exactly_one_beginning_of_sequence(family: Family) -> None:
     encoder, example = encoder_of(family), example_of()
-    ids = training_row(encoder, example)["input_ids"]
+    ids = training_row(encoder, example).input_ids
     bos = _TOKENIZERS[family].bos_token_id
     assert ids[0] == bos
     assert ids.count(bos) == 1
@@ -101,8 +101,8 @@ def test_a_long_document_is_cut_and_nothing_else(order: judging.Order) -> None:
     long = example_of(document="A red fox sits in the barn. " * 100)
     row = training_row(encoder, long)
     whole = training_row(encoder_of("chatml", order), example_of())
-    assert len(row["input_ids"]) <= 260
-    assert [i for i in row["labels"] if i != IGNORED] == [i for i in whole["labels"] if i != IGNORED]
+    assert len(row.input_ids) <= 260
+    assert [i for i in row.labels if i != IGNORED] == [i for i in whole.labels if i != IGNORED]
     prompt = encoder.prompt(long.query, long.document, answer_tokens=40)
     short = encoder.prompt(long.query, Document("d", ""), answer_tokens=40)
     assert (prompt.prefix, prompt.suffix) == (short.prefix, short.suffix)

@@ -3,17 +3,25 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
+import torch
 
 from interank import judging
-from interank.artifact import open_artifact
+from interank.artifact import Workplace, create, open_artifact
+from interank.engines.judge import grade
+from interank.engines.models import find_model, load_model, load_tokenizer, with_adapter
+from interank.engines.prompts import PromptEncoder
+from interank.engines.transformers import TransformersEngine
 from interank.errors import InputError
+from interank.judgments import write_judgments
 from interank.recipe import DistillRecipe, LoraRecipe, PromptSettings, Quantisation
+from interank.recipe.student import LossRecipe, MixtureRecipe, ValidationRecipe
 from interank.reranking.reranker import Reranker
 from interank.stages import distill
-from interank.types import Document, Query
+from interank.types import Document, Example, Query
 from tests.support import rule
 from tests.support.artifacts import judgments_artifact
 
@@ -45,6 +53,76 @@ def test_an_adapter_says_all_that_is_needed_to_use_it(
     config = json.loads((artifact.path / "adapter" / "adapter_config.json").read_text())
     assert (config["r"], config["base_model_name_or_path"]) == (4, str(tiny_folder))
     assert len(Reranker.open(artifact.path).rank(Query("q", "Where?"), [Document("d", "A fox.")])) == 1
+
+
+def test_one_adapter_learns_three_modes_and_search_queries(tiny_folder: Path, tmp_path: Path) -> None:
+    train, held = rule.examples(0, queries=3, documents=4), rule.examples(1, queries=2, split="validation")
+    judgments = judgments_artifact(tmp_path / "judgments", [*train, *held])
+    queries = [{"query_id": item.query.query_id, "queries": ["fox", "barn"], "split": "train"} for item in train]
+    recipe = recipe_for(judgments, tiny_folder).model_copy(
+        update={
+            "mixture": MixtureRecipe(score=1.0, explain=1.0, reason=0.5, queries=1.0),
+            "loss": LossRecipe(tokens=1.0, grade=0.5, listwise=0.5),
+            "validation": ValidationRecipe(every=1),
+            "trainer": {"max_steps": 2, "per_device_train_batch_size": 2, "logging_steps": 1},
+        }
+    )
+    with pytest.raises(InputError, match=r"queries\.jsonl is missing, .*mixture\.queries: 0"):
+        distill.run(recipe, tmp_path / "none")
+    judgments = with_queries(tmp_path / "with-queries", [*train, *held], queries)
+    artifact = distill.run(recipe.model_copy(update={"judgments": judgments}), tmp_path / "adapter")
+    manifest = open_artifact(artifact.path).manifest
+    assert manifest["modes"] == ["score", "explain", "reason", "queries"]
+    counts = manifest["counts"]
+    assert (counts["rows_score"], counts["rows_explain"], counts["rows_queries"]) == (12, 12, 3)
+    assert counts["rows_reason"] in (0, 4, 8, 12)
+    assert counts["validation_pairs"] == 24
+    lines = [json.loads(line) for line in (artifact.path / "log.jsonl").read_text().splitlines()]
+    assert [line["step"] for line in lines if "eval_nDCG@10" in line] == [0, 1, 2]
+    text = (artifact.path / "README.md").read_text()
+    assert f"base_model: {tiny_folder}" in text
+    assert "| step | nDCG@10 | grade accuracy |" in text
+    assert "![training-validation.svg](training-validation.svg)" in text
+    assert (artifact.path / "training-validation.svg").read_text().count("<svg") == 1
+    cost = json.loads((artifact.path / "cost.json").read_text())["trainer"]["memory"]
+    assert 0 < cost["plan"]["weights"] < cost["estimated_bytes"]
+    assert cost["peak_bytes"] > 10**8
+    for mode in ("score", "explain", "reason"):
+        reranker = Reranker(artifact.path, mode=mode, max_reasoning_tokens=8)
+        assert len(reranker.rank(Query("q", "Where?"), [Document("d", "A fox.")])) == 1
+
+
+def with_queries(out: Path, examples: Sequence[Example], queries: Sequence[dict[str, object]]) -> Path:
+    place = create(out, "judgments", recipe={}, inputs={})
+    assert isinstance(place, Workplace)
+    write_judgments(examples, place.folder)
+    (place.folder / "queries.jsonl").write_text("".join(json.dumps(row) + "\n" for row in queries))
+    return place.finish(seed=0, counts={}).path
+
+
+def test_quantised_base_weights_stay_as_they_are_and_scores_reproduce(tiny_folder: Path, tmp_path: Path) -> None:
+    """NF4 for real: what bitsandbytes loads before and after training is the same, and so are scores loaded twice."""
+    judgments = judgments_artifact(tmp_path / "judgments", rule.examples(0, queries=1))
+    before = quantised(tiny_folder)
+    recipe = recipe_for(judgments, tiny_folder, "nf4").model_copy(update={"double_quantisation": True})
+    artifact = distill.run(recipe, tmp_path / "adapter")
+    after = quantised(tiny_folder)
+    assert before.keys() == after.keys()
+    assert all(torch.equal(before[name], after[name]) for name in before)
+    encoder = PromptEncoder(load_tokenizer(find_model(str(tiny_folder))), recipe.prompt)
+    prompts = [encoder.prompt(Query("q", "Where?"), Document("d", text), answer_tokens=8) for text in ("fox", "hen")]
+    found = []
+    for _ in range(2):
+        base = load_model(find_model(str(tiny_folder)), quantisation="nf4", double_quantisation=True)
+        engine = TransformersEngine(with_adapter(base, artifact.path / "adapter"))
+        found.append([item.logits for item in grade(engine, encoder, prompts)])
+    assert found[0] == found[1]
+    assert artifact.manifest["base_weights"] == "nf4"
+
+
+def quantised(folder: Path) -> dict[str, torch.Tensor]:
+    model = load_model(find_model(str(folder)), quantisation="nf4", double_quantisation=True)
+    return {name: weight.detach().clone() for name, weight in model.named_parameters()}
 
 
 def test_judgments_of_validation_only_teach_nothing(tiny_folder: Path, tmp_path: Path) -> None:

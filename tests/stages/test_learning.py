@@ -28,7 +28,7 @@ NOTHING = 0.62
 HALF = 0.75
 TRAINER = {
     "learning_rate": 5.0e-3,
-    "per_device_train_batch_size": 16,
+    "per_device_train_batch_size": 3,
     "gradient_accumulation_steps": 1,
     "gradient_checkpointing": False,
     "save_strategy": "no",
@@ -45,6 +45,7 @@ def distilled(base: Path, out: Path, examples: Sequence[Example], *, seed: int, 
         seed=seed,
         prompt=PROMPT,
         lora=LoraRecipe(rank=16, alpha=32),
+        documents_per_group=6,
         trainer={**TRAINER, "max_steps": steps},
     )
     return distill.run(recipe, out).path

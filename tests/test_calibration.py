@@ -7,7 +7,7 @@ from statistics import fmean
 
 import pytest
 
-from interank.evaluation.calibration import calibration, probability_of_relevance, risk_coverage
+from interank.calibration import calibration, probability_of_relevance, risk_coverage
 
 
 def test_the_expected_error_by_hand() -> None:

@@ -1,0 +1,51 @@
+"""What ends a training from outside, disk full or memory gone, told in a sentence that says what to change."""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError
+
+from interank.errors import TrainingError
+from interank.training.checkpoints import last_complete
+
+_FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
+# safetensors and torch.save tell a full disk in words of their own.
+_FULL_WORDS = ("no space left", "disk quota", "pytorchstreamwriter failed", "file write failed")
+_MEMORY_WORDS = ("can't allocate memory", "out of memory")
+
+
+@contextmanager
+def explained(folder: Path) -> Iterator[None]:
+    """Turn a full disk or exhausted memory into a sentence; the checkpoints stand in `folder`.
+
+    Raises:
+        TrainingError: In place of whatever the library raised.
+    """
+    try:
+        yield
+    except (OSError, SafetensorError, RuntimeError, MemoryError) as error:
+        said = str(error).lower()
+        if (isinstance(error, OSError) and error.errno in _FULL) or any(word in said for word in _FULL_WORDS):
+            raise TrainingError(
+                f"the disk that holds {folder} is full; {_kept(folder)}. Free some space, or set a larger "
+                "trainer.save_steps, and go on with --resume"
+            ) from error
+        if isinstance(error, MemoryError | torch.OutOfMemoryError) or any(word in said for word in _MEMORY_WORDS):
+            raise TrainingError(
+                f"there is not enough memory; {_kept(folder)}. Lower trainer.per_device_train_batch_size (and raise "
+                "trainer.gradient_accumulation_steps as much), documents_per_group or prompt.max_length, or set "
+                "trainer.gradient_checkpointing: true or quantisation: nf4"
+            ) from error
+        raise
+
+
+def _kept(folder: Path) -> str:
+    checkpoint = last_complete(folder)
+    return (
+        f"the last complete checkpoint is kept ({checkpoint.name})" if checkpoint else "no checkpoint was written yet"
+    )

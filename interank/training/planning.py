@@ -1,0 +1,177 @@
+"""What a training will take of the device's memory, told before anything is loaded, and what it took."""
+
+from __future__ import annotations
+
+import resource
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+import torch
+from transformers import AutoConfig, AutoModelForCausalLM
+
+from interank.engines.models import ModelFiles, compute_dtype, device
+from interank.errors import TrainingError
+from interank.recipe import LoraRecipe, Quantisation
+from interank.recipe.student import Precision
+from interank.training.memory import device_bytes, kept_bytes
+
+# bitsandbytes' NF4: half a byte a weight and a float32 scale for each 64; quantised again, 8 bits for each of these
+# and a float32 for each 256.
+_NF4_BYTES = {False: 0.5 + 4 / 64, True: 0.5 + 1 / 64 + 4 / (64 * 256)}
+# An adapter's weight, its gradient, and Adam's two states; TRL keeps adapters of quantised bases in bfloat16.
+_ADAPTER_BYTES = {False: 16, True: 8}
+# Rows of the vocabulary's logits that TRL's fused head holds at a time, in float32, with their gradient.
+_HEAD_ROWS, _HEAD_BYTES = 256, 8
+# The device's memory is never all ours: the driver's context, the allocator's gaps, Python and its libraries.
+_USABLE = 0.92
+_OVERHEAD = {"cuda": 1 * 2**30, "cpu": int(0.6 * 2**30)}
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Bytes by part; `limit` is what the device gives."""
+
+    weights: int
+    adapter: int
+    activations: int
+    head: int
+    overhead: int
+    limit: int
+    tokens: int
+    """Those of the largest microbatch."""
+    checkpointing: bool
+    """Whether activations are computed again in the backward pass."""
+
+    @property
+    def total(self) -> int:
+        """All parts."""
+        return self.weights + self.adapter + self.activations + self.head + self.overhead
+
+    @property
+    def fits(self) -> bool:
+        """Whether the device has so much."""
+        return self.total <= _USABLE * self.limit
+
+    def told(self) -> str:
+        """In a line."""
+        parts = {name: value for name, value in asdict(self).items() if name in _PARTS}
+        listed = ", ".join(f"{name} {gib(value)}" for name, value in parts.items())
+        again = "computed again in the backward pass" if self.checkpointing else "kept"
+        return (
+            f"memory: about {gib(self.total)} of {gib(self.limit)} ({listed}; activations of {self.tokens} tokens, "
+            f"{again})"
+        )
+
+
+_PARTS = ("weights", "adapter", "activations", "head", "overhead")
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """What is trained in which form; `checkpointing` None lets memory decide."""
+
+    lora: LoraRecipe
+    quantisation: Quantisation
+    double_quantisation: bool
+    precision: Precision
+    checkpointing: bool | None
+
+
+def plan(files: ModelFiles, choice: Choice, *, tokens: int) -> tuple[Plan, Quantisation]:
+    """Estimate the training of a model from its configuration, and choose its form where the recipe leaves it open.
+
+    Of what fits, the fastest: plain weights before NF4, which saves memory and never time, and activations kept
+    before computed again.
+
+    Raises:
+        TrainingError: It cannot fit; says what would help.
+    """
+    with torch.device("meta"):
+        model = AutoModelForCausalLM.from_config(
+            AutoConfig.from_pretrained(files.folder, trust_remote_code=False), dtype=compute_dtype(choice.precision)
+        )
+    forms: list[Quantisation] = [choice.quantisation]
+    if choice.quantisation == "auto":
+        # NF4 on a CPU is for trying things out: it is slow there, and memory is not short.
+        forms = ["none", "nf4"] if device() == "cuda" else ["none"]
+    again = [False, True] if choice.checkpointing is None else [choice.checkpointing]
+    ways = [
+        (_estimated(model, replace(choice, quantisation=form), tokens, checkpointing=each), form)
+        for form in forms
+        for each in again
+    ]
+    chosen = next(((made, form) for made, form in ways if made.fits), None)
+    if chosen is None:
+        least, form = min(ways, key=lambda way: way[0].total)
+        advice = _advice(least, replace(choice, quantisation=form))
+        raise TrainingError(f"{files.name} cannot be trained here: {least.told()}; {advice}")
+    return chosen
+
+
+def peak_bytes() -> int:
+    """The most memory that this process has held, on the device that computes."""
+    if device() == "cuda":
+        return int(torch.cuda.max_memory_allocated())
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
+def gib(number: float) -> str:
+    """Bytes to be read."""
+    return f"{number / 2**30:.2f} GiB"
+
+
+def _estimated(model: Any, choice: Choice, tokens: int, *, checkpointing: bool) -> Plan:
+    config = model.config.get_text_config()
+    kept = kept_bytes(model, tokens)
+    layers = config.num_hidden_layers
+    if checkpointing:
+        # Each layer's input, and one layer at a time in full.
+        kept = config.hidden_size * layers * tokens * model.dtype.itemsize + kept // layers
+    trained = _adapter_weights(model, choice.lora)
+    return Plan(
+        weights=_weight_bytes(model, choice),
+        adapter=trained * _ADAPTER_BYTES[choice.quantisation == "nf4"],
+        activations=kept,
+        head=_HEAD_ROWS * config.vocab_size * _HEAD_BYTES,
+        overhead=_OVERHEAD[device()],
+        limit=device_bytes(torch.device(device())),
+        tokens=tokens,
+        checkpointing=checkpointing,
+    )
+
+
+def _weight_bytes(model: Any, choice: Choice) -> int:
+    whole, size = sum(weight.numel() for weight in model.parameters()), int(model.dtype.itemsize)
+    if choice.quantisation != "nf4":
+        return int(whole * size)
+    head = model.get_output_embeddings()
+    quantised = sum(
+        module.weight.numel()
+        for module in model.modules()
+        if isinstance(module, torch.nn.Linear) and module is not head
+    )
+    return int(quantised * _NF4_BYTES[choice.double_quantisation] + (whole - quantised) * size)
+
+
+def _adapter_weights(model: Any, lora: LoraRecipe) -> int:
+    return sum(
+        lora.rank * (module.in_features + module.out_features)
+        for name, module in model.named_modules()
+        if isinstance(module, torch.nn.Linear) and name.rpartition(".")[2] in lora.targets
+    )
+
+
+def _advice(kept: Plan, choice: Choice) -> str:
+    """What would help, most first."""
+    ways = []
+    if choice.quantisation != "nf4":
+        ways.append("set quantisation: nf4")
+    if not kept.checkpointing:
+        ways.append("set trainer.gradient_checkpointing: true")
+    ways.append(
+        "lower trainer.per_device_train_batch_size (and raise trainer.gradient_accumulation_steps as much), "
+        "documents_per_group or prompt.max_length"
+    )
+    if choice.lora.rank > 16:
+        ways.append("lower lora.rank")
+    return "; or ".join(ways)

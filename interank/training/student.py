@@ -1,0 +1,157 @@
+"""TRL's SFTTrainer on groups of rows: what a group shares is computed once, the loss is ours, trials are rankings."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import torch
+from datasets import Dataset
+from peft import PeftModel
+from trl import SFTTrainer
+
+from interank.errors import TrainingError
+from interank.recipe.student import LossRecipe
+from interank.training.losses import Scored, Totals, loss_of
+from interank.training.padded_rows import PaddedRows, let_score_rows, pad
+from interank.training.prefix_tree import PrefixTree, plant_sequences
+from interank.training.rows import Group, Row
+from interank.training.shared_prefix import let_score_trees
+
+Trial = Callable[[Any], Mapping[str, float]]
+"""Tries a model and gives its figures."""
+
+
+def dataset_of(number: int) -> Dataset:
+    """What TRL is given: the groups' numbers; the rows themselves are looked up by `Collator`."""
+    return Dataset.from_dict({"group": list(range(number))})
+
+
+class Collator:
+    """Looks up the groups that a batch names."""
+
+    def __init__(self, groups: Sequence[Group]) -> None:
+        self.groups = groups
+
+    def __call__(self, items: Sequence[Mapping[str, int]]) -> dict[str, Any]:
+        """The batch: its groups, and all their ids for whoever counts tokens, shared ones as often as they stand."""
+        groups = [self.groups[item["group"]] for item in items]
+        ids = [index for group in groups for row in group for index in row.input_ids]
+        return {"input_ids": torch.tensor([ids]), "groups": groups}
+
+
+class StudentTrainer(SFTTrainer):  # type: ignore[misc]  # TRL is untyped here
+    """Trains on groups; see `score` for how they are computed and `losses` for what is learned."""
+
+    def __init__(
+        self,
+        *,
+        groups: Sequence[Group],
+        label_ids: Sequence[int],
+        weights: LossRecipe,
+        shared_prefix: bool,
+        trial: Trial | None,
+        **given: Any,
+    ) -> None:
+        super().__init__(
+            train_dataset=dataset_of(len(groups)),
+            eval_dataset=dataset_of(1) if trial else None,
+            data_collator=Collator(groups),
+            **given,
+        )
+        if self.aux_loss_enabled:
+            raise TrainingError(
+                "a mixture of experts is balanced over all tokens, which this loss leaves out; set "
+                "trainer.router_aux_loss_coef: 0.0"
+            )
+        self.model_accepts_loss_kwargs = True
+        self.label_ids = list(label_ids)
+        self.weights = weights
+        self.shared_prefix = shared_prefix
+        self.trial = trial
+        model = self.accelerator.unwrap_model(self.model)
+        base = model.get_base_model() if isinstance(model, PeftModel) else model
+        if shared_prefix:
+            let_score_trees(base, temperature=1.0, cast_lm_head_to_fp32=False)
+        else:
+            let_score_rows(base)
+
+    def get_batch_samples(
+        self, epoch_iterator: Iterator[dict[str, Any]], num_batches: int, device: torch.device
+    ) -> tuple[list[dict[str, Any]], torch.Tensor]:
+        """A step's microbatches, each told what the whole step holds."""
+        batches, _ = super().get_batch_samples(epoch_iterator, num_batches, device)
+        totals = Totals.of(group for batch in batches for group in batch["groups"])
+        return [{**batch, "totals": totals} for batch in batches], torch.tensor(max(1, totals.tokens), device=device)
+
+    def compute_loss(
+        self, model: Any, inputs: dict[str, Any], return_outputs: bool = False, num_items_in_batch: Any = None
+    ) -> torch.Tensor:
+        """What the microbatch adds to the step's loss.
+
+        Raises:
+            TrainingError: It is not a number; the weights are still those of the step before.
+        """
+        groups = inputs["groups"]
+        scored = self.score(model, groups)
+        loss = loss_of(groups, scored, inputs["totals"], self.weights)
+        if not torch.isfinite(loss):
+            raise TrainingError(
+                f"step {self.state.global_step + 1}: the loss is {loss.item()}; the last complete checkpoint is kept. "
+                "Lower trainer.learning_rate or trainer.max_grad_norm and start again, or with --overwrite"
+            )
+        self._total_train_tokens += inputs["input_ids"].numel()
+        self._metrics["train"]["num_tokens"] = [self._total_train_tokens]
+        return loss
+
+    def score(self, model: Any, groups: Sequence[Group]) -> Scored:
+        """The rows' log-probabilities, from one row of tokens without padding where prefixes are shared."""
+        rows = [row for group in groups for row in group]
+        batch = self._laid_out(rows)
+        answers = len(batch.labels)
+        graded = [number for number, row in enumerate(rows) if row.grade_at is not None]
+        asked = bool(graded) and bool(self.weights.grade or self.weights.listwise)
+        if asked:
+            batch = self._with_grades(batch, rows, graded)
+        with self.accelerator.autocast():
+            found = model(**{"prefix_tree" if self.shared_prefix else "padded_rows": batch}).log_probs[0]
+        absent = batch.predictions < 0
+        grades = found.new_zeros((len(rows), len(self.label_ids)))
+        if asked:
+            grades = grades.index_copy(
+                0, torch.tensor(graded, device=found.device), found[answers:].view(-1, len(self.label_ids))
+            )
+        return Scored(found[batch.predictions.clamp(min=0)].masked_fill(absent, 0.0), grades)
+
+    def evaluate(self, *_: Any, **__: Any) -> dict[str, float]:
+        """Try the model on the validation questions; the figures go where the trainer's go."""
+        model = self.accelerator.unwrap_model(self.model)
+        was_training = model.training
+        model.eval()
+        try:
+            figures = {f"eval_{name}": value for name, value in self.trial(model).items()} if self.trial else {}
+            self.log(figures)
+        finally:
+            model.train(was_training)
+        self.callback_handler.on_evaluate(self.args, self.state, self.control, figures)
+        return figures
+
+    def _laid_out(self, rows: Sequence[Row]) -> PrefixTree | PaddedRows:
+        pairs = [(row.prompt, row.answer) for row in rows]
+        width = max(len(row.answer) for row in rows)
+        device = self.accelerator.device
+        return plant_sequences(pairs, width, device) if self.shared_prefix else pad(pairs, width, device)
+
+    def _with_grades(
+        self, batch: PrefixTree | PaddedRows, rows: Sequence[Row], graded: Sequence[int]
+    ) -> PrefixTree | PaddedRows:
+        """The batch in which each grade's place predicts all three labels, after everything else."""
+        at = torch.tensor([rows[number].grade_at for number in graded], device=batch.scored.device)
+        places = batch.scored[batch.predictions[torch.tensor(graded, device=at.device), at]]
+        labels = torch.tensor(self.label_ids, device=at.device)
+        return replace(
+            batch,
+            scored=torch.cat([batch.scored, places.repeat_interleave(len(labels))]),
+            labels=torch.cat([batch.labels, labels.repeat(len(places))]),
+        )
