@@ -114,6 +114,23 @@ class Reward:
         return list(values)
 
 
+@dataclass(frozen=True)
+class Equipped:
+    """A reward with what it may ask for beside the columns: a judge, or the policy's grades of other texts."""
+
+    reward: Callable[..., list[float | None]]
+    tools: Mapping[str, Any]
+
+    @property
+    def __name__(self) -> str:
+        """The reward's."""
+        return str(self.reward.__name__)
+
+    def __call__(self, **columns: Any) -> list[float | None]:
+        """As the reward's."""
+        return self.reward(**{**columns, **self.tools})
+
+
 def _function(file: Path) -> Callable[..., list[float | None]]:
     function = getattr(_module(file), "reward", None)
     if not callable(function):

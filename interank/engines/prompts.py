@@ -103,6 +103,11 @@ class PromptEncoder:
         """The ids of a prompt's own texts, in which special tokens are meant; the first begins the sequence."""
         return [self._begun(self._framed(texts[0])), *map(self._framed, texts[1:])]
 
+    def question_prompt(self, text: str) -> Prompt:
+        """The prompt that asks something else, in one user turn, all of it untrusted text."""
+        head, tail = _split(self._rendered([{"role": "user", "content": _QUERY_SLOT}], answered=False), _QUERY_SLOT)
+        return Prompt(self._begun(self._framed(head)), self.plain(text), self._framed(tail))
+
     def answer(self, judgment: Judgment, *, reasoning_tokens: int, order: Order | None = None) -> tuple[int, ...]:
         """The answer's ids with its end-of-turn; the explanation is cut at `reasoning_tokens`, the label never."""
         label = (*self.label_lead, self.label_ids[judgment.relevance])

@@ -20,6 +20,7 @@ from interank.recipe.models import (
     StagesRecipe,
     missing_inputs,
 )
+from interank.recipe.policy import GradeRecipe, HardExamplesRecipe, RewardWeightedRecipe, SeatbeltRecipe, TrialRecipe
 from interank.recipe.rollouts import RolloutServersRecipe, RolloutsRecipe, RolloutVllmRecipe
 from interank.recipe.servers import ServersRecipe
 from interank.recipe.teacher import MAX_QUERIES, BudgetRecipe, RateRecipe, ServerRecipe, TeacherRecipe, VllmRecipe
@@ -35,6 +36,8 @@ __all__ = [
     "DocumentsRecipe",
     "EvaluateRecipe",
     "GenerateRecipe",
+    "GradeRecipe",
+    "HardExamplesRecipe",
     "LinkRecipe",
     "ListPromptSettings",
     "ListwiseRecipe",
@@ -46,15 +49,18 @@ __all__ = [
     "RateRecipe",
     "Recipe",
     "RewardRecipe",
+    "RewardWeightedRecipe",
     "RlRecipe",
     "RolloutServersRecipe",
     "RolloutVllmRecipe",
     "RolloutsRecipe",
     "RunRecipe",
+    "SeatbeltRecipe",
     "ServerRecipe",
     "ServersRecipe",
     "StagesRecipe",
     "TeacherRecipe",
+    "TrialRecipe",
     "VllmRecipe",
     "WindowMethod",
     "find_recipe",

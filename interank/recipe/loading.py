@@ -146,8 +146,13 @@ def _trainer_faults(stage: str, data: Mapping[str, Any]) -> list[str]:
         fault
         for where, name, section in named
         if name in configs and isinstance(section, Mapping) and isinstance(section.get("trainer"), Mapping)
-        for fault in trainer_faults(configs[name], section["trainer"], where)
+        for fault in trainer_faults(_config(configs[name], section), section["trainer"], where)
     ]
+
+
+def _config(usual: str, section: Mapping[str, Any]) -> str:
+    """Reward-weighted refinement is supervised."""
+    return "SFTConfig" if section.get("algorithm") == "reward_weighted" else usual
 
 
 def _fault(model: type[BaseModel], item: Mapping[str, Any]) -> str:

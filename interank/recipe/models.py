@@ -10,6 +10,7 @@ from pydantic import BeforeValidator, Field, model_validator
 from interank.judging import Order
 from interank.recipe.listwise import Chain, ListwiseRecipe, RankingMode
 from interank.recipe.mining import MiningRecipe
+from interank.recipe.policy import GradeRecipe, HardExamplesRecipe, RewardWeightedRecipe, SeatbeltRecipe, TrialRecipe
 from interank.recipe.rollouts import RolloutsRecipe
 from interank.recipe.settings import FilePath, FilePaths, Names, Settings, as_tuple
 from interank.recipe.student import LossRecipe, MixtureRecipe, Precision, ValidationRecipe
@@ -196,7 +197,7 @@ RL_BATCH = {"per_device_train_batch_size": 32, "gradient_accumulation_steps": 1,
 
 
 class RlRecipe(Settings):
-    """`interank rl`: an adapter to a better one, by GRPO."""
+    """`interank rl`: an adapter to a better one, by GRPO or by the original's reward-weighted refinement."""
 
     inputs: ClassVar[tuple[str, ...]] = ("judgments", "adapter")
     stage: Literal["rl"]
@@ -208,10 +209,35 @@ class RlRecipe(Settings):
     """Decides the order of queries and what the policy samples."""
     quantisation: Quantisation = "auto"
     """As in distill."""
+    algorithm: Literal["grpo", "reward_weighted"] = "grpo"
+    """`grpo` samples from the policy as it learns; `reward_weighted` samples once and learns what was rewarded, as
+    the original InteRank does."""
     max_completion_tokens: int = Field(128, ge=8)
     """The answer's budget, label included."""
     documents_per_query: int = Field(4, ge=2)
-    """How many of a query's documents stand in a batch together; a query with fewer is left out."""
+    """How many of a query's documents stand in a batch together, a seeded sample; a query with fewer is left out."""
+    reason_share: float | None = Field(None, ge=0, le=1)
+    """The share of the queries that are answered explanation first, the others grade first; null takes half where
+    the adapter has learned both, else the order it has learned."""
+    grade: GradeRecipe = GradeRecipe()
+    """How the grade of a grade-first answer is trained."""
+    token_credit: bool = True
+    """In grade-first order the tokens after the grade get the explanation's rewards only."""
+    hard_examples: HardExamplesRecipe | None = None
+    """Which pairs are trained, by the start policy's own grades; null trains all."""
+    refills: int = Field(2, ge=0)
+    """How often a step's queries from whose completions nothing is to be learned are replaced by others."""
+    validation: TrialRecipe = TrialRecipe()
+    """How the policy is tried while it trains."""
+    seatbelt: SeatbeltRecipe = SeatbeltRecipe()
+    """When it stops."""
+    reward_weighted: RewardWeightedRecipe = RewardWeightedRecipe()
+    """For `algorithm: reward_weighted`."""
+    control: Literal["none", "shuffled"] = "none"
+    """`shuffled` deals each query's judged grades out anew before rewards see them, validation's aside: what improves
+    then improves by chance."""
+    judge: TeacherRecipe | None = None
+    """Who marks explanations, for rewards that ask."""
     shared_prefix: bool = True
     """What completions share (their prompt, and their query's beginning) is computed once for all of them: the same
     gradients, several times cheaper. False computes every completion by itself, as TRL does."""
@@ -220,7 +246,7 @@ class RlRecipe(Settings):
     rewards: Rewards
     """What is rewarded; see the rewards folder."""
     trainer: Mapping[str, Any] = {}
-    """Any field of trl.GRPOConfig."""
+    """Any field of trl.GRPOConfig; with `algorithm: reward_weighted` those that trl.SFTConfig has too."""
 
     @model_validator(mode="after")
     def _some_reward_counts(self) -> RlRecipe:
@@ -230,6 +256,8 @@ class RlRecipe(Settings):
 
     @model_validator(mode="after")
     def _batches_hold_whole_queries(self) -> RlRecipe:
+        if self.algorithm != "grpo":
+            return self
         given = dict(RL_BATCH)
         given |= {key: value for key, value in self.trainer.items() if key in given and isinstance(value, int)}
         rows = given["per_device_train_batch_size"] * given["gradient_accumulation_steps"]

@@ -20,7 +20,7 @@ from interank.engines.transformers import TransformersEngine
 from interank.engines.vllm import SPARE, VllmEngine, VllmOptions
 from interank.errors import InputError, ModelError
 from interank.progress import track
-from interank.recipe import GenerateRecipe
+from interank.recipe import GenerateRecipe, PromptSettings, TeacherRecipe
 from interank.teacher.annotate import Annotator, Outcome
 from interank.teacher.budget import Meter, dollars
 from interank.teacher.queries import Written, query_pairs, write_queries
@@ -49,13 +49,13 @@ class Answers:
 
 def ask(recipe: GenerateRecipe, pairs: Sequence[Pair], place: Workplace) -> Answers:
     """Ask for search queries, then for judgments; what the work folder or the cache holds is not asked again."""
-    teacher, encoder, notes = _teacher(recipe)
+    teacher, encoder, notes = open_teacher(recipe.teacher, recipe.prompt, recipe.seed)
     if encoder is None and recipe.teacher.grades == "votes":
         raise InputError(
             "teacher.grades: votes puts the grade into the teacher's mouth, which takes token ids, and these servers "
             "take messages only; set grades: teacher, or another engine"
         )
-    shared_folder = recipe.cache or _default_cache()
+    shared_folder = recipe.cache or default_cache()
     with closing(ReplyStore(place.work / REPLIES)) as own:
         shared = ReplyStore(shared_folder / REPLIES) if shared_folder else None
         meter = Meter(recipe.budget, recipe.teacher.price, own.spent())
@@ -116,19 +116,20 @@ def _chunk(recipe: GenerateRecipe) -> int:
     return teacher.vllm.together if teacher.engine == "vllm" else teacher.server.in_flight * _WAVES
 
 
-def _default_cache() -> Path | None:
+def default_cache() -> Path | None:
     """Replies are kept over all outputs where somebody said where."""
     folder = os.environ.get("INTERANK_CACHE")
     return Path(folder) / "replies" if folder else None
 
 
-def _teacher(recipe: GenerateRecipe) -> tuple[Teacher, PromptEncoder | None, dict[str, Any]]:
+def open_teacher(
+    settings: TeacherRecipe, prompt: PromptSettings, seed: int
+) -> tuple[Teacher, PromptEncoder | None, dict[str, Any]]:
     """Who is asked, how texts become token ids (None for messages), and what the manifest says of it."""
-    settings = recipe.teacher
     if settings.engine == "openai":
-        return _on_servers(recipe)
+        return _on_servers(settings, prompt)
     files = find_model(settings.model)
-    encoder = PromptEncoder(load_tokenizer(files), recipe.prompt)
+    encoder = PromptEncoder(load_tokenizer(files), prompt)
     notes = {"teacher": files.name, "teacher_origin": files.origin, "engine": settings.engine}
     if settings.engine == "transformers":
         engine = TransformersEngine(load_model(files))
@@ -136,19 +137,20 @@ def _teacher(recipe: GenerateRecipe) -> tuple[Teacher, PromptEncoder | None, dic
         return LocalTeacher(engine, identity, unit_size=settings.batch_size), encoder, notes
     options = settings.vllm
     given = VllmOptions(
-        max_length=recipe.prompt.max_length + SPARE,
+        max_length=prompt.max_length + SPARE,
         tensor_parallel=options.tensor_parallel,
         quantisation=options.quantisation,
         dtype=options.dtype,
         gpu_memory=options.gpu_memory,
-        seed=recipe.seed,
+        seed=seed,
     )
     identity = f"vllm {files.name} {options.quantisation} {options.dtype}"
     return LocalTeacher(VllmEngine(files.folder, given), identity, together=options.together), encoder, notes
 
 
-def _on_servers(recipe: GenerateRecipe) -> tuple[Teacher, PromptEncoder | None, dict[str, Any]]:
-    settings = recipe.teacher
+def _on_servers(
+    settings: TeacherRecipe, prompt: PromptSettings
+) -> tuple[Teacher, PromptEncoder | None, dict[str, Any]]:
     files: ModelFiles | None = None
     try:
         files = find_model(settings.model) if settings.server.api != "chat" else None
@@ -165,5 +167,5 @@ def _on_servers(recipe: GenerateRecipe) -> tuple[Teacher, PromptEncoder | None, 
     notes["api"] = "tokens" if takes_ids else "chat"
     log.info("%d servers are asked in %s", len(settings.server.urls), "token ids" if takes_ids else "messages")
     if takes_ids and files is not None:
-        return teacher, PromptEncoder(load_tokenizer(files), recipe.prompt), notes
+        return teacher, PromptEncoder(load_tokenizer(files), prompt), notes
     return teacher, None, notes

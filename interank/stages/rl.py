@@ -1,22 +1,41 @@
-"""rl: an adapter to a better one, by GRPO on the same judgments."""
+"""rl: an adapter to a better one, by GRPO on the same judgments, or by the original's reward-weighted refinement."""
 
 from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from interank.artifact import Artifact, Existing, create, describe_input, open_artifact
-from interank.engines.models import chosen_quantisation, device, find_model, load_model, load_tokenizer, with_adapter
+from interank.artifact import Artifact, Existing, Workplace, create, describe_input, open_artifact
+from interank.engines.models import (
+    ModelFiles,
+    chosen_quantisation,
+    device,
+    find_model,
+    load_model,
+    load_tokenizer,
+    with_adapter,
+)
 from interank.engines.prompts import PromptEncoder
+from interank.engines.transformers import TransformersEngine
+from interank.errors import InputError, TrainingError
+from interank.judging import Order
 from interank.judgments import read_judgments
+from interank.ledger import Ledger
 from interank.recipe import PromptSettings, RlRecipe, RolloutServersRecipe
-from interank.rewards import Reward
+from interank.rewards import Credit, Equipped, Reward
 from interank.stages.distill import adapter_notes, write_cost
 from interank.stages.inputs import require_inputs
+from interank.stages.judge import open_judge
+from interank.stages.lineage import lineage, write_card
+from interank.stages.training_page import training_page
+from interank.training import policy_training, reward_weighted
 from interank.training.adapters import save_adapter
-from interank.training.grpo import Rollouts, train, whole_queries
 from interank.training.samplers import sampler_of
+from interank.types import Example
 
 log = logging.getLogger(__name__)
 
@@ -27,47 +46,136 @@ _FREE = (
 )
 
 
+@dataclass(frozen=True, slots=True)
+class _Begun:
+    """What a training starts from."""
+
+    recipe: RlRecipe
+    base: ModelFiles
+    encoder: PromptEncoder
+    model: Any
+    reason_share: float
+    rewards: Sequence[Equipped]
+    credits: Sequence[Credit]
+
+
+@dataclass(frozen=True, slots=True)
+class _Ended:
+    """What a training gave besides the adapter: figures of its cost, counts, and what the manifest says."""
+
+    figures: Mapping[str, float]
+    counts: Mapping[str, int]
+    notes: Mapping[str, Any]
+
+
 def run(recipe: RlRecipe, out: Path, *, existing: Existing = "refuse") -> Artifact:
     """Continue the distilled adapter under the recipe's rewards; go on from the last checkpoint on resume."""
     require_inputs(recipe)
     judgments, adapter = Path(str(recipe.judgments)), Path(str(recipe.adapter))
-    # Everything a reward could be wrong about is found before a model is loaded.
-    rewards = [Reward.from_recipe(entry) for entry in recipe.rewards if entry.weight]
     start = open_artifact(adapter, "adapter")
+    reason_share = _reason_share(recipe, start)
+    # Everything a reward could be wrong about is found before a model is loaded.
+    rewards = _rewards(recipe, reason_share)
     inputs = {"judgments": describe_input(judgments, out), "adapter": describe_input(adapter, out)}
     content = recipe.model_dump(mode="json")
     place = create(out, "adapter", recipe=content, inputs=inputs, existing=existing, free=_FREE)
     if isinstance(place, Artifact):
         return place
     started = time.monotonic()
-    examples = whole_queries(read_judgments(judgments, "train"), documents=recipe.documents_per_query, seed=recipe.seed)
+    train, validation = read_judgments(judgments, "train"), read_judgments(judgments, "validation")
+    begun = _begin(recipe, start, rewards, reason_share, place)
+    by = _by_grpo if recipe.algorithm == "grpo" else _by_reward_weight
+    ended = by(begun, train, validation, place)
+    save_adapter(begun.model, place.folder / "adapter", tokenizer=begun.encoder.tokenizer, base=begun.base.name)
+    write_cost(place, ended.figures, time.monotonic() - started)
+    notes = adapter_notes(begun.base, begun.encoder.settings, chosen_quantisation(recipe.quantisation))
+    notes |= {"modes": start.manifest.get("modes"), "rewards": [e.model_dump(mode="json") for e in recipe.rewards]}
+    notes |= {"reason_share": reason_share, "lineage": lineage(start, judgments), **ended.notes}
+    write_card(place.folder / "README.md", recipe, notes)
+    sign = (ended.notes.get("validation") or {}).get("stopped")
+    (place.folder / "report.html").write_text(training_page(place.folder, sign=sign), "utf-8")
+    return place.finish(seed=recipe.seed, counts=dict(ended.counts), notes=notes)
+
+
+def _reason_share(recipe: RlRecipe, start: Artifact) -> float:
+    if recipe.reason_share is not None:
+        return recipe.reason_share
+    modes = start.manifest.get("modes") or []
+    if "reason" in modes and {"score", "explain"} & {*modes}:
+        return 0.5
+    return float(start.manifest["prompt"]["order"] == "reason_first")
+
+
+def _rewards(recipe: RlRecipe, reason_share: float) -> list[Reward]:
+    """The recipe's rewards that count.
+
+    Raises:
+        InputError: One needs a judge, or an order of answers, that there is not.
+    """
+    rewards = [Reward.from_recipe(entry) for entry in recipe.rewards if entry.weight]
+    trained = {order for order, share in (("reason_first", reason_share), ("grade_first", 1 - reason_share)) if share}
+    for reward in rewards:
+        if reward.needs_judge and recipe.judge is None:
+            raise InputError(
+                f"reward {reward.use} asks a judge and the recipe names none; give judge: {{model: ...}}, or a reward "
+                "model as params.model"
+            )
+        if not trained & {*reward.orders}:
+            raise InputError(
+                f"reward {reward.use} says nothing of answers in {' and '.join(sorted(trained))} order; set "
+                "reason_share above 0, or leave it out (grade.calibration is the loss for grade-first answers)"
+            )
+        if reward.of != "judgments":
+            raise InputError(f"reward {reward.use} values orders of lists, not judgments; take another")
+    return rewards
+
+
+def _begin(
+    recipe: RlRecipe, start: Artifact, rewards: Sequence[Reward], reason_share: float, place: Workplace
+) -> _Begun:
     prompt = PromptSettings.model_validate(start.manifest["prompt"])
+    judge = open_judge(recipe.judge, prompt, place.work, recipe.seed) if recipe.judge is not None else None
     base = find_model(str(start.manifest["base"]))
-    tokenizer = load_tokenizer(base)
+    encoder = PromptEncoder(load_tokenizer(base), prompt)
     quantisation = chosen_quantisation(recipe.quantisation)
-    log.info("rl on %d pairs with %s on %s, base weights %s", len(examples), base.name, device(), quantisation)
-    model = with_adapter(load_model(base, quantisation=quantisation), adapter / "adapter", trainable=True)
-    encoder = PromptEncoder(tokenizer, prompt)
-    with sampler_of(recipe.rollouts, base.folder, model, encoder, place.work) as sampler:
-        figures = train(
-            model,
-            Rollouts(
-                encoder,
-                examples,
-                tokens=recipe.max_completion_tokens,
-                seed=recipe.seed,
-                sampler=sampler,
-                settings=recipe.rollouts,
-            ),
-            rewards,
-            [reward.weight for reward in rewards],
-            trainer=recipe.trainer,
-            folder=place.work / "checkpoints",
-            shared_prefix=recipe.shared_prefix,
-        )
-    save_adapter(model, place.folder / "adapter", tokenizer=tokenizer, base=base.name)
-    write_cost(place, figures, time.monotonic() - started)
-    counts = {"pairs": len(examples), "steps": int(figures["steps"])}
-    notes = adapter_notes(base, prompt, quantisation)
-    notes["rewards"] = [entry.model_dump(mode="json") for entry in recipe.rewards]
-    return place.finish(seed=recipe.seed, counts=counts, notes=notes)
+    log.info("rl with %s on %s, base weights %s", base.name, device(), quantisation)
+    model = with_adapter(load_model(base, quantisation=quantisation), start.path / "adapter", trainable=True)
+    equipped = [Equipped(reward, {"judge": judge} if judge is not None else {}) for reward in rewards]
+    return _Begun(recipe, base, encoder, model, reason_share, equipped, [reward.credit for reward in rewards])
+
+
+def _by_grpo(begun: _Begun, train: list[Example], validation: list[Example], place: Workplace) -> _Ended:
+    recipe = begun.recipe
+    weights = [entry.weight for entry in recipe.rewards if entry.weight]
+    lessons = policy_training.lessons(recipe, begun.encoder, begun.model, (train, validation), begun.reason_share)
+    log.info("rl on %d pairs of %d queries", len(lessons.examples), lessons.counts["queries"])
+    rewards = (begun.rewards, weights, begun.credits)
+    with sampler_of(recipe.rollouts, begun.base.folder, begun.model, begun.encoder, place.work) as sampler:
+        trained = policy_training.train(begun.model, begun.encoder, lessons, rewards, recipe, sampler, place.work)
+    for name in ("rollouts.jsonl", "trials.jsonl"):
+        if (place.work / name).exists():
+            (place.work / name).replace(place.folder / name)
+    return _Ended(trained.figures, {**lessons.counts, "steps": int(trained.figures["steps"])}, trained.notes)
+
+
+def _by_reward_weight(begun: _Begun, train: list[Example], validation: list[Example], place: Workplace) -> _Ended:
+    recipe, settings = begun.recipe, begun.recipe.reward_weighted
+    order: Order = "reason_first" if begun.reason_share >= 0.5 else "grade_first"
+    sampled = reward_weighted.Sampled(begun.encoder, order, settings, tokens=recipe.max_completion_tokens)
+    rows = sampled.rows(TransformersEngine(begun.model), train, Ledger(place.work / "samples.jsonl"), recipe.seed)
+    weights = [entry.weight for entry in recipe.rewards if entry.weight]
+    rewards = list(zip(begun.rewards, weights, strict=True))
+    answers = reward_weighted.weighted_answers(rows, train, rewards, begun.encoder, (order, settings))
+    if not answers:
+        raise TrainingError("no sampled answer reached reward_weighted.least; lower it")
+    log.info("learning %d of %d answers", len(answers), sum(len(row["answers"]) for row in rows))
+    figures = reward_weighted.train(
+        begun.model,
+        begun.encoder.tokenizer,
+        answers,
+        trainer=recipe.trainer,
+        seed=recipe.seed,
+        folder=place.work / "checkpoints",
+    )
+    counts = {"pairs": len(train), "answers": sum(len(row["answers"]) for row in rows), "learned": len(answers)}
+    return _Ended(figures, {**counts, "steps": int(figures["steps"])}, {"order": order})

@@ -35,12 +35,19 @@ def last_complete(folder: Path) -> Path | None:
     return max(complete, key=lambda path: int(path.name.rpartition("-")[2]), default=None)
 
 
-def keep(trainer: Any) -> None:
-    """Write a checkpoint of the steps that are done, unless there is one, or none is done."""
-    step = trainer.state.global_step
-    if step and not (Path(str(trainer.args.output_dir)) / f"checkpoint-{step}" / _COMPLETE).is_file():
+def keep(trainer: Any) -> int:
+    """Write a checkpoint of the steps that are done, unless there is one, or its weights are no numbers.
+
+    Returns:
+        The step of the last complete checkpoint, 0 where there is none.
+    """
+    step, folder = trainer.state.global_step, Path(str(trainer.args.output_dir))
+    sound = all(bool(weight.isfinite().all()) for weight in trainer.model.parameters() if weight.requires_grad)
+    if step and sound and not (folder / f"checkpoint-{step}" / _COMPLETE).is_file():
         trainer._save_checkpoint(trainer.model, trial=None)
         trainer.callback_handler.on_save(trainer.args, trainer.state, trainer.control)
+    checkpoint = last_complete(folder)
+    return int(checkpoint.name.rpartition("-")[2]) if checkpoint else 0
 
 
 class Keeper(TrainerCallback):  # type: ignore[misc]  # transformers is untyped here

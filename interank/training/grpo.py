@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import random
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from itertools import zip_longest
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from interank.engines.judge import before_label, grade
 from interank.engines.prompts import Prompt, PromptEncoder
 from interank.engines.protocol import Completion, Engine, Sampling
 from interank.errors import TrainingError
+from interank.judging import Order
 from interank.progress import shown
 from interank.recipe import RL_BATCH, RolloutsRecipe
 from interank.training.checkpoints import accompany, last_complete
@@ -25,7 +27,7 @@ from interank.training.clock import summary
 from interank.training.memory import fits
 from interank.training.policy import PolicyTrainer, SharedPrefixTrainer
 from interank.training.samplers import Sampler, TrainedWeights
-from interank.types import Example
+from interank.types import Document, Example, Query
 
 _DEFAULTS: dict[str, Any] = {
     "learning_rate": 1.0e-5,
@@ -56,15 +58,31 @@ class Rollouts:
         seed: int,
         sampler: Sampler | None = None,
         settings: RolloutsRecipe | None = None,
+        orders: Sequence[Order] = (),
     ) -> None:
-        """Prepare the prompts; the trained weights sample unless another sampler is given."""
+        """Prepare the prompts.
+
+        Args:
+            encoder: Makes the ids.
+            examples: What the rows are of.
+            tokens: An answer's budget.
+            seed: What is sampled depends on it and on the step.
+            sampler: Samples in place of the trained weights.
+            settings: The recipe's, for the trainer.
+            orders: In which order each example is answered; all as the encoder's settings say where it is empty.
+        """
         self.encoder = encoder
         self.sampler = sampler or TrainedWeights()
         self.settings = settings or RolloutsRecipe()
         self.tokens = tokens
         self.seed = seed
-        self.prompts = [encoder.prompt(item.query, item.document, answer_tokens=tokens) for item in examples]
+        self.orders = list(orders) or [encoder.settings.order] * len(examples)
+        self.prompts = [
+            encoder.prompt(item.query, item.document, answer_tokens=tokens, order=order)
+            for item, order in zip(examples, self.orders, strict=True)
+        ]
         self.examples = examples
+        self._trainer: Any = None
 
     def columns(self) -> list[dict[str, Any]]:
         """The dataset's rows: each one's number for a prompt, and the columns that rewards are given."""
@@ -76,65 +94,94 @@ class Rollouts:
                 "query": item.query.text,
                 "document": item.document.full_text,
                 "relevance": int(item.judgment.relevance),
+                "order": order,
             }
-            for number, item in enumerate(self.examples)
+            for number, (item, order) in enumerate(zip(self.examples, self.orders, strict=True))
         ]
 
     def __call__(self, prompts: list[str], trainer: GRPOTrainer) -> dict[str, Any]:
         """TRL's rollout function: one completion for each row, in row order."""
-        encoder = self.encoder
+        encoder, self._trainer = self.encoder, trainer
         chosen = [self.prompts[int(number)] for number in prompts]
-        lead = encoder.label_lead if encoder.settings.order == "grade_first" else ()
+        orders = [self.orders[int(number)] for number in prompts]
         # The step is in the seed, so that a resumed training samples what an uninterrupted one does.
         seed = self.seed * 1_000_003 + trainer.state.global_step
-        sampling = Sampling(self.tokens - len(lead), trainer.args.temperature, seed)
+        sampling = Sampling(self.tokens - len(encoder.label_lead), trainer.args.temperature, seed)
+        leads = [encoder.label_lead if order == "grade_first" else () for order in orders]
+        begun = [prompt.then(lead) for prompt, lead in zip(chosen, leads, strict=True)]
         with self.sampler.engine(trainer) as engine:
-            completions = engine.generate([prompt.then(lead) for prompt in chosen], sampling, end=encoder.end)
-            probabilities = self._probabilities(engine, chosen, completions)
-        return self._output(chosen, lead, completions, probabilities)
+            completions = engine.generate(begun, sampling, end=encoder.end)
+            at = [self._before_grade(*row) for row in zip(chosen, orders, completions, strict=True)]
+            probabilities = self._graded(engine, at)
+        return self._output(chosen, leads, completions, probabilities)
 
-    def _probabilities(
-        self, engine: Engine, prompts: Sequence[Prompt], completions: Sequence[Completion]
-    ) -> list[list[float]]:
-        """The policy's three grade probabilities at the grade's position: one vector a prompt in grade-first order."""
-        if self.encoder.settings.order == "grade_first":
-            distinct = list(dict.fromkeys(prompts))
-            read = dict(zip(distinct, grade(engine, self.encoder, distinct), strict=True))
-            return [list(judging.probabilities(read[prompt].logits)) for prompt in prompts]
-        own = [before_label(self.encoder, item) for item in completions]
-        until = [
-            prompt.then((*ids, *(self.encoder.gap if ids else ()))) for prompt, ids in zip(prompts, own, strict=True)
+    def regrade(self, pairs: Sequence[tuple[str, str]]) -> list[tuple[float, float, float]]:
+        """The present policy's grade probabilities, at once, of other texts: what a grade rests on, rewards may ask.
+
+        Raises:
+            TrainingError: There is no policy yet, since nothing was sampled.
+        """
+        if self._trainer is None:
+            raise TrainingError("rewards were asked before anything was sampled; regrade is for use in training")
+        prompts = [
+            self.encoder.prompt(
+                Query("", query), Document("", document), answer_tokens=self.tokens, order="grade_first"
+            )
+            for query, document in pairs
         ]
-        return [list(judging.probabilities(item.logits)) for item in grade(engine, self.encoder, until)]
+        with self.sampler.engine(self._trainer) as engine:
+            return self._graded(engine, prompts)
+
+    def _before_grade(self, prompt: Prompt, order: Order, completion: Completion) -> Prompt:
+        """What the grade's label line follows."""
+        if order == "grade_first":
+            return prompt
+        own = before_label(self.encoder, completion)
+        return prompt.then((*own, *(self.encoder.gap if own else ())))
+
+    def _graded(self, engine: Engine, prompts: Sequence[Prompt]) -> list[tuple[float, float, float]]:
+        """The three grades' probabilities at the grade's position; equal prompts are read once."""
+        distinct = list(dict.fromkeys(prompts))
+        read = dict(zip(distinct, grade(engine, self.encoder, distinct), strict=True))
+        if not all(math.isfinite(logit) for found in read.values() for logit in found.logits):
+            raise TrainingError(
+                "the policy's grades are no longer numbers; lower trainer.learning_rate or trainer.max_grad_norm and "
+                "start again"
+            )
+        return [judging.probabilities(read[prompt].logits) for prompt in prompts]
 
     def _output(
         self,
         prompts: Sequence[Prompt],
-        lead: tuple[int, ...],
+        leads: Sequence[tuple[int, ...]],
         completions: Sequence[Completion],
-        probabilities: list[list[float]],
+        probabilities: Sequence[tuple[float, float, float]],
     ) -> dict[str, Any]:
         ends = [(self.encoder.end,) if item.finished else () for item in completions]
-        ids = [[*lead, *item.ids, *end] for item, end in zip(completions, ends, strict=True)]
+        rows = list(zip(leads, completions, ends, strict=True))
         return {
             "prompt_ids": [list(prompt.ids) for prompt in prompts],
-            "completion_ids": ids,
+            "completion_ids": [[*lead, *item.ids, *end] for lead, item, end in rows],
             # To hold the trainer's against. Forced tokens have none.
             "logprobs": [
-                [*[None] * len(lead), *item.logprobs, *[item.end_logprob] * len(end)]
-                for item, end in zip(completions, ends, strict=True)
+                [*[None] * len(lead), *item.logprobs, *[item.end_logprob] * len(end)] for lead, item, end in rows
             ],
-            "env_mask": [[0] * len(lead) + [1] * (len(row) - len(lead)) for row in ids],
-            "probabilities": probabilities,
+            "env_mask": [[0] * len(lead) + [1] * (len(item.ids) + len(end)) for lead, item, end in rows],
+            "probabilities": [list(three) for three in probabilities],
         }
 
 
-def whole_queries(examples: Sequence[Example], *, documents: int, seed: int) -> list[Example]:
+def whole_queries(
+    examples: Sequence[Example], *, documents: int, seed: int, hard: Collection[tuple[str, str]] | None = None
+) -> list[Example]:
     """Queries in seeded order, each with exactly `documents` of its documents and at least two of their grades.
 
     A batch that is cut at multiples of `documents` then holds whole queries; a query with one grade only has
     nothing to be ranked. The documents are spread over the grades as evenly as the query allows: where most are
     irrelevant, grading everything 0 would be rewarded.
+
+    With `hard` pairs (query and document ids) queries that have none are left out, and hard documents are taken
+    before others of their grade, which stand in where there are too few for a ranking.
 
     Raises:
         TrainingError: No query has so many documents of different grades.
@@ -145,7 +192,9 @@ def whole_queries(examples: Sequence[Example], *, documents: int, seed: int) -> 
     rng = random.Random(seed)
     groups = []
     for items in by_query.values():
-        sample = _spread(items, documents, rng)
+        sample = _spread(items, documents, rng, hard or ())
+        if hard is not None and not any(_pair(item) in hard for item in sample):
+            continue
         if len(sample) == documents and len({item.judgment.relevance for item in sample}) > 1:
             groups.append(sample)
     if not groups:
@@ -157,14 +206,21 @@ def whole_queries(examples: Sequence[Example], *, documents: int, seed: int) -> 
     return [item for group in groups for item in group]
 
 
-def _spread(items: Sequence[Example], number: int, rng: random.Random) -> list[Example]:
+def _pair(item: Example) -> tuple[str, str]:
+    return item.query.query_id, item.document.doc_id
+
+
+def _spread(
+    items: Sequence[Example], number: int, rng: random.Random, hard: Collection[tuple[str, str]]
+) -> list[Example]:
     """So many of a query's examples, drawn from its grades in turn, in their own order."""
     by_grade: dict[int, list[int]] = {}
-    for place in rng.sample(range(len(items)), len(items)):
+    drawn = rng.sample(range(len(items)), len(items))
+    for place in sorted(drawn, key=lambda place: _pair(items[place]) not in hard):
         by_grade.setdefault(int(items[place].judgment.relevance), []).append(place)
     turns = zip_longest(*(by_grade[grade] for grade in sorted(by_grade, reverse=True)))
-    drawn = [place for turn in turns for place in turn if place is not None]
-    return [items[place] for place in sorted(drawn[:number])]
+    spread = [place for turn in turns for place in turn if place is not None]
+    return [items[place] for place in sorted(spread[:number])]
 
 
 def _microbatch_tokens(rollouts: Rollouts, trainer: Mapping[str, Any]) -> int:
@@ -175,7 +231,7 @@ def _microbatch_tokens(rollouts: Rollouts, trainer: Mapping[str, Any]) -> int:
     return int(prompts * longest + rows * rollouts.tokens)
 
 
-def train(
+def prepare(
     model: PeftModel,
     rollouts: Rollouts,
     rewards: Sequence[Callable[..., list[float | None]]],
@@ -184,11 +240,11 @@ def train(
     trainer: Mapping[str, Any],
     folder: Path,
     shared_prefix: bool = True,
-) -> Mapping[str, float]:
-    """Train the model's adapter in place, from the last complete checkpoint in `folder` if there is one.
+) -> PolicyTrainer:
+    """The trainer of a policy, its checkpoints in `folder` and its log beside; its `objective` is yet to set.
 
-    Returns:
-        The trainer's closing figures: loss, seconds, steps, and what share of a step each part took.
+    Raises:
+        TrainingError: There are fewer pairs than a batch takes.
     """
     folder.mkdir(exist_ok=True)
     given = {**_DEFAULTS, **dict(trainer)}
@@ -204,6 +260,8 @@ def train(
             "shuffle_dataset": False,
             "use_cpu": model.device.type == "cpu",
             "bf16": model.device.type != "cpu",
+            # With it a loss that is not a number would be logged as the mean of the others.
+            "logging_nan_inf_filter": False,
         }
     )
     prompts = config.generation_batch_size // config.num_generations
@@ -226,6 +284,29 @@ def train(
             rollouts=rollouts.settings,
         )
     accompany(grpo, folder.parent / "log.jsonl", bar=shown())
-    checkpoint = last_complete(folder)
+    return grpo
+
+
+def run(grpo: PolicyTrainer, checkpoint: Path | None) -> Mapping[str, float]:
+    """Train the adapter in place, from a checkpoint if one is given.
+
+    Returns:
+        The trainer's closing figures: loss, seconds, steps, and what share of a step each part took.
+    """
     outcome = grpo.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
     return {**outcome.metrics, **summary(grpo.state.log_history), "steps": outcome.global_step}
+
+
+def train(
+    model: PeftModel,
+    rollouts: Rollouts,
+    rewards: Sequence[Callable[..., list[float | None]]],
+    weights: Sequence[float],
+    *,
+    trainer: Mapping[str, Any],
+    folder: Path,
+    shared_prefix: bool = True,
+) -> Mapping[str, float]:
+    """Train on rewards alone, from the last complete checkpoint in `folder` if there is one; see `run`."""
+    grpo = prepare(model, rollouts, rewards, weights, trainer=trainer, folder=folder, shared_prefix=shared_prefix)
+    return run(grpo, last_complete(folder))

@@ -19,7 +19,7 @@ def weigh(inputs: dict[str, Any], logps: torch.Tensor, clip: float | None, loss_
     token. VESPO multiplies the weights over the completion itself.
 
     Args:
-        inputs: TRL's batch; `advantages` of shape (rows,) becomes (rows, tokens).
+        inputs: TRL's batch; `advantages` of shape (rows,) or (rows, tokens) becomes (rows, tokens).
         logps: The trainer's log-probabilities, of shape (rows, tokens), without gradient.
         clip: The largest weight; None weighs nothing.
         loss_type: TRL's.
@@ -35,13 +35,13 @@ def weigh(inputs: dict[str, Any], logps: torch.Tensor, clip: float | None, loss_
     ours = logps if old is None else old
     known = _known(inputs)
     weight = (ours - sampled).exp().clamp(max=math.inf if clip is None else clip).masked_fill(~known, 1.0)
-    advantages = inputs["advantages"]
+    advantages = inputs["advantages"].view(len(weight), -1)
     if clip is not None and loss_type == "vespo":
         inputs["importance_sampling_ratio"] = weight
     elif clip is not None:
-        inputs["advantages"] = advantages[:, None] * weight
+        inputs["advantages"] = advantages * weight
     # Rows without an advantage may have been left uncomputed.
-    counted = known & (advantages != 0)[:, None]
+    counted = known & (advantages != 0)
     if not counted.any():
         return {}
     off = float((ours - sampled).abs()[counted].mean())

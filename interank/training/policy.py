@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import random
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from itertools import compress
 from typing import Any, NamedTuple
+from zlib import crc32
 
 import torch
 from peft import PeftModel
@@ -14,10 +17,14 @@ from trl.trainer.utils import split_tensor_dict
 
 from interank.errors import InputError, ModelError, TrainingError
 from interank.recipe import RolloutsRecipe
+from interank.training.advantages import Scheme, advantages, by_token, neutral, without_grade
 from interank.training.checkpoints import keep
 from interank.training.clock import Clock
 from interank.training.importance import difference, weigh
+from interank.training.objective import Objective, Row, distinct_prompts, graded_rows
 from interank.training.prefix_tree import plant
+from interank.training.recorder import Recorder, Told
+from interank.training.refill import replace_rows, replacements, without_signal
 from interank.training.shared_prefix import let_score_trees
 
 # How far the sampler's log-probabilities may lie from the trainer's, in nats, on average over a batch's tokens.
@@ -31,8 +38,15 @@ class PolicyTrainer(GRPOTrainer):  # type: ignore[misc]  # TRL is untyped here
     Rollouts that come from other weights end the training; what little the sampler differs is weighed in the loss.
     """
 
-    def __init__(self, *args: Any, rollouts: RolloutsRecipe | None = None, **kwargs: Any) -> None:
+    def __init__(
+        self, *args: Any, rollouts: RolloutsRecipe | None = None, objective: Objective | None = None, **kwargs: Any
+    ) -> None:
         super().__init__(*args, **kwargs)
+        self.objective = objective or Objective(["answer"] * len(self.reward_funcs))
+        self.recorder: Recorder | None = None
+        self._rewards: torch.Tensor | None = None
+        self._texts: Sequence[str] = ()
+        self._asked: _Asked | None = None
         self.clock = Clock(self._metrics["train"])
         self.add_callback(self.clock)
         self._rollouts = rollouts or RolloutsRecipe()
@@ -43,11 +57,12 @@ class PolicyTrainer(GRPOTrainer):  # type: ignore[misc]  # TRL is untyped here
     def _kept(self) -> Iterator[None]:
         """Before anything of a step has reached the weights: what ends the training here leaves a checkpoint."""
         whole, done = False, self.state.global_step
-        kept = f"the adapter after step {done} is kept" if done else "nothing was trained yet"
         try:
             yield
             whole = True
         except (InputError, ModelError, TrainingError) as error:
+            at = keep(self)
+            kept = f"the adapter after step {at} is kept" if at else "nothing was trained yet"
             raise type(error)(f"step {done + 1}: {error}; {kept}") from None
         finally:
             if not whole:
@@ -58,9 +73,82 @@ class PolicyTrainer(GRPOTrainer):  # type: ignore[misc]  # TRL is untyped here
         with self._kept(), self.clock.part("rollout"):
             return super()._generate(prompts)
 
-    def _calculate_rewards(self, *args: Any) -> Any:
+    def _calculate_rewards(self, inputs: Any, prompts: Any, completions: Any, ids: Any) -> Any:
+        self._texts = completions
         with self._kept(), self.clock.part("reward"):
-            return super()._calculate_rewards(*args)
+            found = super()._calculate_rewards(inputs, prompts, completions, ids)
+        self._rewards = neutral(found, self.num_generations if self.model.training else self.num_generations_eval)
+        return self._rewards
+
+    def _generate_and_score_completions(self, inputs: list[dict[str, Any]]) -> dict[str, Any]:
+        """TRL's batch, with our advantages, and without queries from which nothing is to be learned."""
+        if not self.model.training:
+            whole: dict[str, Any] = super()._generate_and_score_completions(inputs)
+            return whole
+        batch = self._credited(inputs)
+        if self.recorder is not None and self._rewards is not None:
+            told = Told(self._texts, self.reward_func_names, self._rewards)
+            self.recorder(self.state.global_step + 1, inputs, batch, told)
+        objective = self.objective
+        rows, refilled = objective.documents * self.num_generations, 0
+        rng = random.Random(f"{self.args.seed} {self.state.global_step}")
+        present = {str(row["query_id"]) for row in inputs} if objective.refills else set()
+        for _ in range(objective.refills if self.accelerator.num_processes == 1 else 0):
+            idle = without_signal(batch, rows)
+            others = replacements(objective, present, len(idle), rng)
+            if not others:
+                break
+            present |= {str(query[0]["query_id"]) for query in others}
+            fresh = [dict(row) for query in others for row in query for _ in range(self.num_generations)]
+            places = [place for query in idle[: len(others)] for place in range(query * rows, (query + 1) * rows)]
+            batch = replace_rows(batch, self._credited(fresh), places)
+            refilled += len(others)
+        if objective.refills:
+            self._metrics["train"]["refilled_queries"].append(float(refilled))
+        idle_rows = (batch["advantages"].view(len(batch["advantages"]), -1) == 0).all(1)
+        self._metrics["train"]["skipped_completions"].append(float(idle_rows.float().mean()))
+        return batch
+
+    def _credited(self, inputs: list[dict[str, Any]]) -> dict[str, Any]:
+        """Completions of these rows with the advantages of their tokens, and what each grade would earn."""
+        batch: dict[str, Any] = super()._generate_and_score_completions(inputs)
+        objective, rewards = self.objective, self._rewards
+        if rewards is None:
+            return batch
+        scheme = Scheme(
+            self.reward_weights.tolist(),
+            objective.credits,
+            self.num_generations,
+            self.scale_rewards,
+            self.multi_objective_aggregation,
+        )
+        grade_at = objective.grade_at(inputs).to(rewards.device)
+        own = slice(self.accelerator.process_index * len(inputs), (self.accelerator.process_index + 1) * len(inputs))
+        if objective.splits:
+            width = batch["completion_ids"].shape[1]
+            batch["advantages"] = by_token(rewards, scheme, self.accelerator.gather(grade_at), width)[own]
+        else:
+            batch["advantages"] = advantages(rewards, scheme, ("grade", "explanation", "answer"))[own]
+        if objective.grade.counts:
+            batch |= self._grade_targets(inputs, grade_at)
+        if objective.grade.instead and "tool_mask" in batch:
+            # What is summed over the three grades is not sampled besides.
+            rows = (grade_at >= 0).nonzero()[:, 0]
+            batch["tool_mask"][rows, grade_at[rows]] = 0
+            batch["advantages"] = without_grade(batch["advantages"], grade_at, objective.credits)
+            items = (batch["completion_mask"] * batch["tool_mask"]).sum()
+            batch["num_items_in_batch"] = self.accelerator.gather(items).sum()
+        return batch
+
+    def _grade_targets(self, inputs: Sequence[Row], grade_at: torch.Tensor) -> dict[str, torch.Tensor]:
+        # The same number for a query in whatever batch it is generated, since some take others' places.
+        queries = [crc32(str(row["query_id"]).encode()) for row in inputs]
+        return {
+            "grade_at": grade_at,
+            "grade_values": self.objective.grade.values(inputs).to(grade_at.device),
+            "judged": torch.tensor([row["relevance"] for row in inputs], device=grade_at.device),
+            "query": torch.tensor(queries, device=grade_at.device),
+        }
 
     def compute_loss(self, model: Any, inputs: dict[str, Any], *args: Any, **kwargs: Any) -> torch.Tensor:
         """TRL's loss; the rollouts that are due are checked before, while the weights are those that sampled."""
@@ -78,14 +166,37 @@ class PolicyTrainer(GRPOTrainer):  # type: ignore[misc]  # TRL is untyped here
     def _compute_loss(self, model: Any, inputs: dict[str, Any]) -> torch.Tensor:
         # TRL reads the advantages after the log-probabilities, by which they are weighed.
         self._weighed = {**inputs}
+        if self.objective.grade.counts and "grade_at" in inputs:
+            self._asked = _Asked(distinct_prompts(inputs["prompt_ids"], inputs["grade_at"] >= 0))
         try:
             loss: torch.Tensor = super()._compute_loss(model, self._weighed)
+            if self._asked is not None and self._asked.grades is not None:
+                loss = loss + self._grade_loss(self._asked, self._asked.grades, inputs)
         finally:
-            self._weighed = None
+            self._weighed = self._asked = None
         return loss
 
-    def _get_per_token_logps_and_entropies(self, *args: Any, **kwargs: Any) -> Any:
-        found = self._log_probabilities(*args, **kwargs)
+    def _grade_loss(self, asked: _Asked, grades: torch.Tensor, inputs: dict[str, Any]) -> torch.Tensor:
+        rows = torch.tensor(asked.rows, device=inputs["judged"].device)
+        batch = {name: inputs[name][rows] for name in ("grade_values", "judged", "query")}
+        loss = self.objective.grade(grades, batch)
+        mode = "train" if self.model.training else "eval"
+        self._metrics[mode]["grade_loss"].append(float(loss.detach()))
+        return loss / (self.current_gradient_accumulation_steps if mode == "train" else 1.0)
+
+    def _get_per_token_logps_and_entropies(
+        self, model: Any, input_ids: torch.Tensor, attention_mask: torch.Tensor, logits_to_keep: int, **kwargs: Any
+    ) -> Any:
+        asked, rows = self._asked, len(input_ids)
+        if asked is not None and asked.rows:
+            more, mask = graded_rows(input_ids, attention_mask, logits_to_keep, asked.rows, self.objective)
+            input_ids, attention_mask = torch.cat([input_ids, more]), torch.cat([attention_mask, mask])
+        found = self._log_probabilities(model, input_ids, attention_mask, logits_to_keep, **kwargs)
+        if asked is not None and asked.rows:
+            labels = found[0][rows:, len(self.objective.lead)].view(-1, len(self.objective.labels))
+            # At the sampling temperature; the grade is read at 1.
+            asked.grades = (labels * self.temperature).log_softmax(-1)
+            found = tuple(part[:rows] if torch.is_tensor(part) and part.dim() else part for part in found)
         if self._weighed is not None:
             figures = weigh(self._weighed, found[0].detach(), self._rollouts.importance_clip, self.loss_type)
             for name, figure in figures.items():
@@ -129,11 +240,27 @@ class PolicyTrainer(GRPOTrainer):  # type: ignore[misc]  # TRL is untyped here
             )
 
 
+@dataclass(slots=True)
+class _Asked:
+    """Rows whose prompts are graded besides, and the grades' log-probabilities, of shape (rows, 3), once computed."""
+
+    rows: list[int]
+    grades: torch.Tensor | None = None
+
+
 class _Skipped(NamedTuple):
     """Rows that have no gradient, of shape (batch,), and their log-probabilities when sampled, if those are kept."""
 
     rows: torch.Tensor
     old_logps: torch.Tensor | None
+
+    def with_rows(self, number: int) -> _Skipped:
+        """The same in a batch to which rows were added, which are not skipped."""
+        missing = number - len(self.rows)
+        old = self.old_logps
+        if old is not None:
+            old = torch.cat([old, old.new_zeros((missing, old.shape[1]))])
+        return _Skipped(torch.cat([self.rows, self.rows.new_zeros(missing)]), old)
 
 
 class SharedPrefixTrainer(PolicyTrainer):
@@ -159,7 +286,6 @@ class SharedPrefixTrainer(PolicyTrainer):
             temperature=self.temperature,
             cast_lm_head_to_fp32=self.args.cast_lm_head_to_fp32,
         )
-        self._rewards: torch.Tensor | None = None
         self._skipped: _Skipped | None = None
 
     def _prepare_inputs(self, generation_batch: Any) -> dict[str, Any]:
@@ -173,25 +299,11 @@ class SharedPrefixTrainer(PolicyTrainer):
         inputs: dict[str, Any] = self._buffered_inputs[self._step % steps]
         return inputs
 
-    def _calculate_rewards(self, *args: Any) -> Any:
-        self._rewards = super()._calculate_rewards(*args)
-        return self._rewards
-
-    def _generate_and_score_completions(self, inputs: list[dict[str, Any]]) -> dict[str, Any]:
-        batch: dict[str, Any] = super()._generate_and_score_completions(inputs)
-        rewards = self._rewards
-        if self.model.training and rewards is not None and self.multi_objective_aggregation == "sum_then_normalize":
-            alike = _alike(rewards, self.num_generations)
-            own = alike[self.accelerator.process_index * len(inputs) :][: len(inputs)]
-            # A mean of equal numbers can be off in its last bit, which the scaling blows up.
-            batch["advantages"] = batch["advantages"].masked_fill(own, 0.0)
-            self._metrics["train"]["skipped_completions"].append(float(own.float().mean()))
-        return batch
-
     def _compute_loss(self, model: Any, inputs: dict[str, Any]) -> torch.Tensor:
         advantages_alone = self.beta == 0.0 and not self._entropy_bonus_enabled and self.top_entropy_quantile == 1.0
         if advantages_alone and self.model.training:
-            self._skipped = _Skipped(inputs["advantages"] == 0, inputs.get("old_per_token_logps"))
+            given = inputs["advantages"]
+            self._skipped = _Skipped((given.view(len(given), -1) == 0).all(1), inputs.get("old_per_token_logps"))
         try:
             loss: torch.Tensor = super()._compute_loss(model, inputs)
         finally:
@@ -209,7 +321,7 @@ class SharedPrefixTrainer(PolicyTrainer):
         **_: Any,
     ) -> tuple[torch.Tensor, torch.Tensor | None, None]:
         """TRL's seam: of shape (batch, logits_to_keep), 0 where a completion has no token."""
-        skipped = self._skipped
+        skipped = self._skipped.with_rows(len(input_ids)) if self._skipped else None
         mask = attention_mask if skipped is None else attention_mask.masked_fill(skipped.rows[:, None], 0)
         size = batch_size or len(input_ids)
         parts = [
@@ -258,10 +370,3 @@ def _rows(inputs: dict[str, Any], number: int) -> dict[str, Any]:
         name: value[:number] if torch.is_tensor(value) and value.dim() and len(value) == rows else value
         for name, value in inputs.items()
     }
-
-
-def _alike(rewards: torch.Tensor, group: int) -> torch.Tensor:
-    """Which completions belong to a group whose every reward is the same for all; `rewards` (completions, rewards)."""
-    grouped = rewards.nan_to_num(nan=torch.inf).view(-1, group, rewards.shape[1])
-    same: torch.Tensor = (grouped == grouped[:, :1]).all(2).all(1)
-    return same.repeat_interleave(group)

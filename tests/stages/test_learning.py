@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import random
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import pytest
 
+from interank.artifact import Artifact
 from interank.errors import TrainingError
 from interank.measures import random_run, score_run
 from interank.recipe import DistillRecipe, LoraRecipe, RewardRecipe, RlRecipe
@@ -103,16 +106,18 @@ def test_distillation_on_shuffled_labels_learns_nothing(rule_base: Path, tmp_pat
     assert value < NOTHING
 
 
-def improved(adapter: Path, out: Path, examples: Sequence[Example], *, seed: int) -> Path:
-    recipe = RlRecipe(
-        stage="rl",
-        judgments=judgments_artifact(out.with_name(f"{out.name}-judgments"), examples),
-        adapter=adapter,
-        seed=seed,
-        max_completion_tokens=8,
-        documents_per_query=3,
-        rewards=(RewardRecipe(use="ranking"),),
-        trainer={
+def improved(adapter: Path, out: Path, examples: Sequence[Example], *, seed: int, **given: Any) -> Artifact:
+    """Refined on the examples, tried on the held-out ones at the start and on the way."""
+    recipe = {
+        "stage": "rl",
+        "judgments": judgments_artifact(out.with_name(f"{out.name}-judgments"), [*examples, *HELD_OUT]),
+        "adapter": adapter,
+        "seed": seed,
+        "max_completion_tokens": 8,
+        "documents_per_query": 3,
+        "rewards": (RewardRecipe(use="ranking"),),
+        "validation": {"every": 25, "questions": 40, "explained": 0},
+        "trainer": {
             "learning_rate": 1.0e-3,
             "max_steps": 50,
             "num_generations": 8,
@@ -120,15 +125,23 @@ def improved(adapter: Path, out: Path, examples: Sequence[Example], *, seed: int
             "max_grad_norm": 0.5,
             "gradient_checkpointing": False,
             "save_strategy": "no",
-            "logging_steps": 10,
+            "logging_steps": 5,
         },
-    )
-    return rl.run(recipe, out).path
+    }
+    return rl.run(RlRecipe.model_validate({**recipe, **given}), out)
 
 
 def test_too_few_pairs_for_a_batch_are_told(tiny_adapter: Path, tmp_path: Path) -> None:
     with pytest.raises(TrainingError, match="one batch takes 12 pairs, but only 6 fit"):
         improved(tiny_adapter, tmp_path / "rl", rule.examples(0, queries=2), seed=0)
+
+
+class Half(NamedTuple):
+    """A half-trained adapter, what it scores, and its seed."""
+
+    adapter: Path
+    before: float
+    seed: int
 
 
 def half_trained(rule_base: Path, folder: Path, seed: int) -> tuple[Path, float]:
@@ -143,10 +156,37 @@ def half_trained(rule_base: Path, folder: Path, seed: int) -> tuple[Path, float]
     return adapter, before
 
 
+@pytest.fixture(scope="module", params=SEEDS)
+def half(rule_base: Path, tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Half:
+    adapter, before = half_trained(rule_base, tmp_path_factory.mktemp("half"), request.param)
+    return Half(adapter, before, request.param)
+
+
+def rewards_by_step(artifact: Artifact, name: str) -> list[float]:
+    lines = [json.loads(line) for line in (artifact.path / "log.jsonl").read_text().splitlines()]
+    return [line[f"rewards/{name}/mean"] for line in lines if f"rewards/{name}/mean" in line]
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("seed", SEEDS)
-def test_grpo_improves_a_half_trained_adapter(rule_base: Path, tmp_path: Path, seed: int) -> None:
-    half, before = half_trained(rule_base, tmp_path, seed)
-    after = ndcg(improved(half, tmp_path / "rl", rule.examples(100 + seed, queries=160), seed=seed))
-    print(f"rl seed {seed}: nDCG@10 {before:.3f} -> {after:.3f}")
+def test_grpo_improves_a_half_trained_adapter_and_shows_by_what(half: Half, tmp_path: Path) -> None:
+    adapter, before, seed = half
+    artifact = improved(adapter, tmp_path / "rl", rule.examples(100 + seed, queries=160), seed=seed)
+    tried = artifact.manifest["validation"]
+    earned = rewards_by_step(artifact, "ranking")
+    after = tried["last"]["nDCG@10"]
+    print(f"rl seed {seed}: nDCG@10 {before:.3f} -> {after:.3f}, ranking {earned[0]:.3f} -> {earned[-1]:.3f}")
+    assert tried["start"]["nDCG@10"] == pytest.approx(before, abs=1e-3)
     assert after > before + 0.02
+    assert earned[-1] > earned[0] + 0.02
+    # The adapter that is kept is the best one.
+    assert ndcg(artifact.path) == pytest.approx(tried["best"]["nDCG@10"], abs=1e-3)
+
+
+@pytest.mark.slow
+def test_grpo_on_shuffled_rewards_improves_nothing(half: Half, tmp_path: Path) -> None:
+    adapter, before, seed = half
+    examples = rule.examples(100 + seed, queries=160)
+    artifact = improved(adapter, tmp_path / "rl", examples, seed=seed, control="shuffled")
+    after = artifact.manifest["validation"]["last"]["nDCG@10"]
+    print(f"rl seed {seed}, rewards shuffled: nDCG@10 {before:.3f} -> {after:.3f}")
+    assert after < before + 0.02

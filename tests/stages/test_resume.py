@@ -33,10 +33,23 @@ RL = """
 stage: rl
 max_completion_tokens: 12
 documents_per_query: 4
-rewards: [{use: grade_agreement}, {use: ranking}]
+reason_share: 0.5
+rewards: [{use: grade_agreement}, {use: ranking}, {use: well_formed}, {use: REWARD, params: {folder: FOLDER}}]
+validation: {every: 3, questions: 2, explained: 2}
+seatbelt: {enabled: false}
 trainer:
   {max_steps: 10, num_generations: 2, per_device_train_batch_size: 16, gradient_checkpointing: false, save_steps: 2,
-   learning_rate: 1.0e-3}
+   learning_rate: 1.0e-3, beta: 0.05}
+"""
+# Tells where a training is: in the rollout of a step, whose rewards are part of it, or in its update.
+MARKING = """
+import pathlib, time
+def reward(*, completions, trainer_state, folder, **_):
+    if trainer_state.global_step == 6:
+        (pathlib.Path(folder) / "rollout").touch()
+        time.sleep(0.3)
+        (pathlib.Path(folder) / "update").touch()
+    return [len(completion) % 7 / 7 for completion in completions]
 """
 EVALUATE = "stage: evaluate\ndepth: 10\nexplain: 2\nmax_reasoning_tokens: 8\n"
 
@@ -66,7 +79,7 @@ def lines(ledger: Path) -> int:
 
 def digests(out: Path) -> dict[str, str]:
     """What has to be the same byte for byte: everything but costs, logs and the report that tells of them."""
-    skipped = {"cost.json", "log.jsonl", "report.md"}
+    skipped = {"cost.json", "log.jsonl", "report.md", "report.html"}
     return {
         path.relative_to(out).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
         for path in sorted(out.rglob("*"))
@@ -115,10 +128,25 @@ def test_distill(tiny_folder: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_rl(tiny_adapter: Path, tmp_path: Path) -> None:
-    judgments = judgments_artifact(tmp_path / "judgments", rule.examples(0, queries=12))
-    recipe = recipe_file(tmp_path, RL, tiny_adapter)
-    check_resume("rl", recipe, tmp_path, [f"judgments={judgments}", f"adapter={tiny_adapter}"], saved(4))
+@pytest.mark.parametrize("part", ["rollout", "update"])
+def test_rl(tiny_adapter: Path, tmp_path: Path, part: str) -> None:
+    examples = [*rule.examples(0, queries=12), *rule.examples(1, queries=2, split="validation")]
+    judgments = judgments_artifact(tmp_path / "judgments", examples)
+    file = tmp_path / "marking.py"
+    file.write_text(MARKING)
+    text = RL.replace("REWARD", str(file)).replace("FOLDER", str(tmp_path))
+    recipe = recipe_file(tmp_path, text, tiny_adapter)
+
+    def reached(folder: Path) -> bool:
+        # The whole run has left its marks already.
+        if (tmp_path / "forgotten").exists():
+            return (tmp_path / part).exists()
+        for mark in ("rollout", "update"):
+            (tmp_path / mark).unlink(missing_ok=True)
+        (tmp_path / "forgotten").touch()
+        return False
+
+    check_resume("rl", recipe, tmp_path, [f"judgments={judgments}", f"adapter={tiny_adapter}"], reached)
 
 
 @pytest.mark.slow

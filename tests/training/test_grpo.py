@@ -70,3 +70,48 @@ def test_rollouts_tell_prompts_masks_and_probabilities(tiny_folder: Path, order:
     assert all(sum(row) == pytest.approx(1) for row in output["probabilities"])
     if order == "grade_first":
         assert output["probabilities"][0] == output["probabilities"][1]
+
+
+def test_queries_without_a_hard_pair_are_left_out_and_hard_documents_come_first() -> None:
+    examples = rule.examples(0, queries=3)
+    # Of the twelve documents of a query nine are irrelevant; one of these is hard.
+    query = examples[12].query.query_id
+    last = [item for item in examples[12:24] if item.judgment.relevance == 0][-1]
+    hard = {(query, last.document.doc_id)}
+    for seed in range(5):
+        chosen = whole_queries(examples, documents=3, seed=seed, hard=hard)
+        assert {item.query.query_id for item in chosen} == {query}
+        assert last in chosen
+    with pytest.raises(TrainingError, match="no training query"):
+        whole_queries(examples, documents=3, seed=0, hard=frozenset())
+
+
+def test_rollouts_of_both_orders_stand_in_one_batch(tiny_folder: Path) -> None:
+    files = find_model(str(tiny_folder))
+    encoder = PromptEncoder(
+        load_tokenizer(files), PromptSettings(max_length=300, max_query_tokens=60, max_document_tokens=60)
+    )
+    examples = rule.examples(0, queries=1)[:2]
+    rollouts = Rollouts(encoder, examples, tokens=12, seed=3, orders=["grade_first", "reason_first"])
+    trainer = SimpleNamespace(
+        model=load_model(files),
+        accelerator=SimpleNamespace(unwrap_model=lambda wrapped: wrapped),
+        args=SimpleNamespace(temperature=1.0),
+        state=SimpleNamespace(global_step=0),
+    )
+    output = rollouts(["0", "1"], trainer)  # type: ignore[arg-type]
+    lead = len(encoder.label_lead)
+    first, second = output["completion_ids"]
+    assert tuple(first[:lead]) == encoder.label_lead
+    assert output["env_mask"][0][:lead] == [0] * lead
+    assert output["env_mask"][1] == [1] * len(second)
+    prompts = [
+        encoder.prompt(i.query, i.document, answer_tokens=12, order=o)
+        for i, o in zip(examples, rollouts.orders, strict=True)
+    ]
+    assert [tuple(ids) for ids in output["prompt_ids"]] == [prompt.ids for prompt in prompts]
+    assert [row["order"] for row in rollouts.columns()] == ["grade_first", "reason_first"]
+    # What the grade rests on can be asked of other texts.
+    [same, other] = rollouts.regrade([(examples[0].query.text, examples[0].document.full_text), ("?", "Nothing.")])
+    assert same == pytest.approx(output["probabilities"][0])
+    assert other != pytest.approx(same)

@@ -1,0 +1,54 @@
+"""The judge that a recipe names for its rewards: a teacher that is asked in plain questions, its replies kept."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+
+from interank.engines.prompts import PromptEncoder
+from interank.engines.protocol import Reply, Request, Sampling
+from interank.recipe import BudgetRecipe, PromptSettings, TeacherRecipe
+from interank.stages.asked import REPLIES, default_cache, open_teacher
+from interank.teacher.budget import Meter
+from interank.teacher.replies import Asker, ReplyStore
+
+log = logging.getLogger(__name__)
+
+
+class Judge:
+    """Answers questions in their order; None for one that failed."""
+
+    def __init__(self, asker: Asker, encoder: PromptEncoder | None, tokens: int) -> None:
+        """Take who asks, how questions become ids (None sends messages), and an answer's budget."""
+        self._asker, self._encoder, self._tokens = asker, encoder, tokens
+
+    def __call__(self, questions: Sequence[str]) -> list[str | None]:
+        """The answers; what was asked before is not asked again."""
+        replies = self._asker.replies([self._request(question) for question in questions])
+        failed = sum(not isinstance(reply, Reply) for reply in replies)
+        if failed:
+            log.warning("the judge failed on %d of %d questions, which count for nothing", failed, len(replies))
+        return [self._text(reply) if isinstance(reply, Reply) else None for reply in replies]
+
+    def _request(self, question: str) -> Request:
+        sampling = Sampling(self._tokens)
+        if self._encoder is None:
+            return Request((("user", question),), sampling)
+        return Request(self._encoder.question_prompt(question), sampling, end=self._encoder.end)
+
+    def _text(self, reply: Reply) -> str:
+        return self._encoder.text(reply.ids) if self._encoder is not None and reply.ids else reply.text
+
+
+def open_judge(settings: TeacherRecipe, prompt: PromptSettings, work: Path, seed: int) -> Judge:
+    """The judge; its replies are kept in `work`, and over all outputs where $INTERANK_CACHE is set."""
+    teacher, encoder, _ = open_teacher(settings, prompt, seed)
+    shared = default_cache()
+    asker = Asker(
+        teacher,
+        ReplyStore(work / "judge" / REPLIES),
+        ReplyStore(shared / REPLIES) if shared else None,
+        Meter(BudgetRecipe(), settings.price),
+    )
+    return Judge(asker, encoder, settings.max_reasoning_tokens)

@@ -1,0 +1,63 @@
+"""Replacing queries of a generation batch from whose completions nothing can be learned.
+
+Where all completions of a prompt earn the same there is no gradient. Such groups are dropped before the backward pass;
+where that is a whole query, others take its place, as DAPO's dynamic sampling does (arXiv 2503.14476, section 3.2).
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+
+from interank.training.objective import Objective, Row
+
+# What TRL pads on the left; the rest of what has tokens is padded on the right.
+_ON_THE_LEFT = ("prompt_ids", "prompt_mask")
+
+
+def without_signal(batch: dict[str, Any], rows: int) -> list[int]:
+    """The queries (numbers of `rows` rows on end) in which no completion has an advantage, nor a grade a better one."""
+    advantages = batch["advantages"].view(len(batch["advantages"]), -1)
+    moves = (advantages != 0).any(1)
+    if "grade_values" in batch:
+        values = batch["grade_values"]
+        moves |= (values != values[:, :1]).any(1)
+    idle: list[int] = (~moves.view(-1, rows).any(1)).nonzero()[:, 0].tolist()
+    return idle
+
+
+def replacements(objective: Objective, present: set[str], number: int, rng: random.Random) -> list[list[Row]]:
+    """Other queries' rows, `number` queries or as many as there are."""
+    size = objective.documents
+    starts = [
+        start for start in range(0, len(objective.reserve), size) if objective.reserve[start]["query_id"] not in present
+    ]
+    return [
+        [dict(row) for row in objective.reserve[start : start + size]]
+        for start in rng.sample(starts, min(number, len(starts)))
+    ]
+
+
+def replace_rows(batch: dict[str, Any], fresh: dict[str, Any], places: Sequence[int]) -> dict[str, Any]:
+    """The batch with `fresh`'s rows in these places, padded as far as the longer needs."""
+    at = torch.tensor(list(places), device=batch["completion_ids"].device)
+    merged = dict(batch)
+    for name, old in batch.items():
+        new = fresh.get(name)
+        if not torch.is_tensor(old) or not old.dim() or not torch.is_tensor(new):
+            continue
+        if old.dim() > 1:
+            width = max(old.shape[1], new.shape[1])
+            old, new = (_widened(part, width, left=name in _ON_THE_LEFT) for part in (old, new))
+        merged[name] = old.index_copy(0, at, new)
+    mask = merged["completion_mask"] * merged.get("tool_mask", 1)
+    merged["num_items_in_batch"] = mask.sum()
+    return merged
+
+
+def _widened(part: torch.Tensor, width: int, *, left: bool) -> torch.Tensor:
+    missing = width - part.shape[1]
+    return torch.nn.functional.pad(part, (missing, 0) if left else (0, missing))

@@ -1,0 +1,87 @@
+"""Signs that a policy collapses, seen in the figures of its trials: what ends a training before it spoils the adapter.
+
+The figures of a trial are those of `trial.Trial`, with the training's own (`reward`, `entropy`) beside them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from itertools import pairwise
+
+from interank.measures import DEFAULT_MEASURE
+from interank.recipe import SeatbeltRecipe
+
+Figures = Mapping[str, float]
+
+REWARD, ENTROPY, WORDS, FORMAT = "reward", "entropy", "explanation_words", "format_rate"
+
+
+def sign_of_collapse(history: Sequence[Figures], limits: SeatbeltRecipe) -> str | None:
+    """The first sign that the last trial shows, in words, or None.
+
+    Args:
+        history: The figures of all trials, the start's first.
+        limits: How much of each is too much.
+    """
+    if len(history) < 2:
+        return None
+    return next((found for sign in _SIGNS if (found := sign(history, limits))), None)
+
+
+def _validation_down(history: Sequence[Figures], limits: SeatbeltRecipe) -> str | None:
+    best = max(figures[DEFAULT_MEASURE] for figures in history)
+    last = [figures[DEFAULT_MEASURE] for figures in history[-limits.patience :]]
+    if len(last) == limits.patience and all(value < best - limits.ndcg_drop for value in last):
+        return (
+            f"validation down: {DEFAULT_MEASURE} is {last[-1]:.3f}, the best was {best:.3f}, "
+            f"and the last {limits.patience} trials were {limits.ndcg_drop:g} below it"
+        )
+    return None
+
+
+def _entropy_gone(history: Sequence[Figures], limits: SeatbeltRecipe) -> str | None:
+    # The start is tried before anything is sampled; the first step's entropy stands for it.
+    known = [figures[ENTROPY] for figures in history if ENTROPY in figures]
+    if len(known) > 1 and known[0] > 0 and known[-1] < limits.entropy_share * known[0]:
+        return f"entropy gone: {known[-1]:.3g} nats a token are left of {known[0]:.3g}, so that nothing is explored"
+    return None
+
+
+def _length_off(history: Sequence[Figures], limits: SeatbeltRecipe) -> str | None:
+    start, now = history[0].get(WORDS, 0.0), history[-1].get(WORDS, 0.0)
+    if start > 0 and now > limits.length_factor * start:
+        return f"length exploding: explanations have {now:.0f} words, {start:.0f} at the start"
+    if start > 0 and now < start / limits.length_factor:
+        return f"length vanishing: explanations have {now:.1f} words, {start:.0f} at the start"
+    return None
+
+
+def _format_lost(history: Sequence[Figures], limits: SeatbeltRecipe) -> str | None:
+    start, now = history[0].get(FORMAT, 0.0), history[-1].get(FORMAT, 1.0)
+    if now < start - limits.format_drop:
+        return f"format lost: {now:.0%} of the answers can be read, {start:.0%} at the start"
+    return None
+
+
+def _reward_alone(history: Sequence[Figures], limits: SeatbeltRecipe) -> str | None:
+    last = [figures for figures in history[-limits.patience - 1 :] if REWARD in figures]
+    if len(last) <= limits.patience:
+        return None
+    rewards, values = ([figures[name] for figures in last] for name in (REWARD, DEFAULT_MEASURE))
+    rising = all(later > earlier for earlier, later in pairwise(rewards))
+    falling = all(later < earlier for earlier, later in pairwise(values))
+    if rising and falling and values[0] - values[-1] > limits.ndcg_drop / 2:
+        return (
+            f"reward up while validation falls: over {limits.patience} trials the reward went from {rewards[0]:.3f} to "
+            f"{rewards[-1]:.3f} and {DEFAULT_MEASURE} from {values[0]:.3f} to {values[-1]:.3f}"
+        )
+    return None
+
+
+_SIGNS: tuple[Callable[[Sequence[Figures], SeatbeltRecipe], str | None], ...] = (
+    _format_lost,
+    _length_off,
+    _entropy_gone,
+    _reward_alone,
+    _validation_down,
+)

@@ -1,0 +1,160 @@
+"""Watches a policy in training: tries it now and then, keeps the best adapter, stops at a sign of collapse."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file, save_file
+from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+
+from interank.errors import TrainingError
+from interank.ledger import Ledger
+from interank.measures import DEFAULT_MEASURE
+from interank.recipe import SeatbeltRecipe
+from interank.training.checkpoints import last_complete
+from interank.training.seatbelt import ENTROPY, REWARD, sign_of_collapse
+from interank.training.trial import Trial
+
+log = logging.getLogger(__name__)
+
+PREFIX = "validation/"
+_WEIGHTS = "adapter-{step}.safetensors"
+
+
+class Watch(TrainerCallback):  # type: ignore[misc]  # transformers is untyped here
+    """Tries, keeps and stops; what it has seen is in `trials.jsonl`, so that a resumed training goes on with it."""
+
+    def __init__(self, trial: Trial, folder: Path, *, every: int, limits: SeatbeltRecipe | None) -> None:
+        """Take what is tried and where the best adapter's weights are kept; without limits nothing stops."""
+        self.trial = trial
+        self.folder = folder
+        self.every = every
+        self.limits = limits
+        self.sign: str | None = None
+        self._metrics: dict[str, list[float]] = {}
+        self._ledger = Ledger(folder / "trials.jsonl")
+
+    def watch(self, trainer: Any, *, resumed_at: int) -> None:
+        """Begin: with the trials before the checkpoint if there is one, else with the start's."""
+        self.folder.mkdir(exist_ok=True)
+        self._metrics = trainer._metrics["train"]
+        known = [row for row in self._ledger.rows() if row["step"] <= resumed_at]
+        (self.folder / "trials.jsonl").unlink(missing_ok=True)
+        self._ledger.append(known)
+        if known:
+            self.trial.start = [tuple(three) for three in known[0]["start"]]
+        else:
+            figures = self._tried(trainer.accelerator.unwrap_model(trainer.model))
+            self._ledger.append([{"step": 0, **figures, "start": self.trial.start}])
+            self._keep(trainer.model, 0)
+        trainer.add_callback(self)
+
+    @property
+    def trials(self) -> list[dict[str, Any]]:
+        """The figures of every trial, with their steps."""
+        return [{name: value for name, value in row.items() if name != "start"} for row in self._ledger.rows()]
+
+    @property
+    def best(self) -> dict[str, Any]:
+        """The trial with the highest nDCG@10; of equal ones the latest."""
+        return _best(self.trials)
+
+    def on_step_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, model: Any = None, **_: Any
+    ) -> None:
+        """Try the adapter where it is due; its figures go into the step's line of the log."""
+        if state.global_step % self.every == 0 or state.global_step >= state.max_steps:
+            for name, value in self._tried(model).items():
+                self._metrics.setdefault(PREFIX + name, []).append(value)
+            control.should_log = True
+
+    def on_log(
+        self,
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,
+        logs: Mapping[str, float] | None = None,
+        model: Any = None,
+        **_: Any,
+    ) -> None:
+        """Look at a trial's line: keep the adapter if it is the best, stop if it shows a sign."""
+        logs = logs or {}
+        if PREFIX + DEFAULT_MEASURE not in logs:
+            return
+        figures = {name.removeprefix(PREFIX): value for name, value in logs.items() if name.startswith(PREFIX)}
+        figures |= {name: logs[name] for name in (REWARD, ENTROPY) if logs.get(name) is not None}
+        self._ledger.append([{"step": state.global_step, **figures}])
+        if self.best["step"] == state.global_step:
+            self._keep(model, state.global_step)
+        self.sign = sign_of_collapse(self.trials, self.limits) if self.limits else None
+        if self.sign:
+            log.warning(
+                "stopped at step %d, %s; the adapter of step %d is kept",
+                state.global_step,
+                self.sign,
+                self.best["step"],
+            )
+            control.should_training_stop = True
+
+    def _tried(self, model: Any) -> dict[str, float]:
+        was_training = model.training
+        model.eval()
+        try:
+            return self.trial(model)
+        finally:
+            model.train(was_training)
+
+    def _keep(self, model: Any, step: int) -> None:
+        """Write the adapter's weights, whole or not at all, and drop those that are not needed any more.
+
+        What was best up to the last checkpoint is: from there the training may have to be gone on with.
+        """
+        partial = self.folder / ".adapter"
+        save_file(_adapter(model), partial)
+        partial.replace(self._weights(step))
+        checkpoint = last_complete(self.folder / "checkpoints")
+        at = int(checkpoint.name.rpartition("-")[2]) if checkpoint else 0
+        needed = {self._weights(step), self._weights(_best([row for row in self.trials if row["step"] <= at])["step"])}
+        for path in self.folder.glob(_WEIGHTS.format(step="*")):
+            if path not in needed:
+                path.unlink()
+
+    def restore(self, model: Any) -> None:
+        """Give the model the best adapter that was seen.
+
+        Raises:
+            TrainingError: Its weights are gone.
+        """
+        path = self._weights(self.best["step"])
+        if not path.is_file():
+            raise TrainingError(f"{path}, the best adapter's weights, is missing; train anew with --overwrite")
+        kept = load_file(path)
+        with torch.no_grad():
+            for name, weight in _adapter(model).items():
+                weight.copy_(kept[name].to(weight))
+
+    def _weights(self, step: int) -> Path:
+        return self.folder / _WEIGHTS.format(step=step)
+
+
+def _best(trials: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    return max(trials, key=lambda row: (row[DEFAULT_MEASURE], row["step"]))
+
+
+def _adapter(model: Any) -> dict[str, torch.Tensor]:
+    """The trained weights by name, whatever wraps the model."""
+    return {
+        name.removeprefix("module."): weight.detach()
+        for name, weight in model.named_parameters()
+        if weight.requires_grad
+    }
+
+
+def describe(watch: Watch) -> dict[str, Any]:
+    """For the manifest: the start's, the best and the last trial, and what stopped the training."""
+    trials = watch.trials
+    return {"start": trials[0], "best": watch.best, "last": trials[-1], "stopped": watch.sign}

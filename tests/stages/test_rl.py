@@ -1,0 +1,227 @@
+"""rl end to end on a random model: what is in the artifact, for each way of training."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+from safetensors.torch import load_file
+
+from interank.artifact import Artifact, open_artifact
+from interank.errors import InputError, TrainingError
+from interank.recipe import RewardRecipe, RlRecipe
+from interank.stages import rl
+from interank.stages.training_page import training_page
+from tests.support import rule
+from tests.support.artifacts import judgments_artifact
+from tests.support.stub import Answer, Stub, refused, said, serving
+
+REWARDS = (
+    RewardRecipe(use="grade_agreement"),
+    RewardRecipe(use="ranking", params={"measure": "reciprocal_rank"}),
+    RewardRecipe(use="well_formed", weight=0.2),
+    RewardRecipe(use="brevity", weight=0.2, params={"soft": 3, "hard": 9}),
+)
+TRAINER = {
+    "max_steps": 4,
+    "num_generations": 2,
+    "per_device_train_batch_size": 16,
+    "gradient_checkpointing": False,
+    "save_steps": 2,
+    "learning_rate": 1.0e-3,
+}
+
+
+@pytest.fixture(scope="module")
+def judgments(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    examples = [
+        *rule.examples(0, queries=8, documents=4),
+        *rule.examples(1, queries=3, documents=5, split="validation"),
+    ]
+    return judgments_artifact(tmp_path_factory.mktemp("rl") / "judgments", examples)
+
+
+def refined(judgments: Path, adapter: Path, out: Path, given: Mapping[str, Any] | None = None) -> Artifact:
+    recipe = {
+        "stage": "rl",
+        "judgments": judgments,
+        "adapter": adapter,
+        "max_completion_tokens": 14,
+        "documents_per_query": 4,
+        "validation": {"every": 2, "questions": 3, "explained": 3},
+        "rewards": REWARDS,
+        "trainer": TRAINER,
+        "seatbelt": {"enabled": False},
+    }
+    return rl.run(RlRecipe.model_validate({**recipe, **(given or {})}), out)
+
+
+def lines(path: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {},
+        {"grade": {"gradient": "sampled"}},
+        {"reason_share": 0.5, "trainer": {**TRAINER, "beta": 0.05}},
+        {"shared_prefix": False, "grade": {"gradient": "exact", "calibration": 0.5, "listwise": 0.5}},
+        {"hard_examples": {"least": 0.01, "most": 0.99, "samples": 2}, "reason_share": 1.0},
+        {"rewards": (RewardRecipe(use="ranking"),)},
+    ],
+    ids=["exact", "sampled", "both orders", "stock", "hard, reasoned", "grade alone"],
+)
+def test_rl_leaves_what_one_wants_to_see(
+    tiny_adapter: Path, judgments: Path, tmp_path: Path, given: Mapping[str, Any]
+) -> None:
+    artifact = refined(judgments, tiny_adapter, tmp_path / "rl", given)
+    open_artifact(artifact.path, "adapter")
+    log = lines(artifact.path / "log.jsonl")
+    steps = [row for row in log if "validation/nDCG@10" in row]
+    assert [row["step"] for row in steps] == [2, 4]
+    wanted = {"reward", "entropy", "frac_reward_zero_std", "validation/grade_accuracy", "validation/calibration_error"}
+    wanted |= {"validation/format_rate", "validation/explanation_words", "validation/grade_kl"}
+    assert wanted <= set(steps[0])
+    assert all(
+        f"rewards/{entry.use}/{part}" in steps[0] for entry in given.get("rewards", REWARDS) for part in ("mean", "std")
+    )
+    trials = artifact.manifest["validation"]
+    assert trials["start"]["step"] == 0
+    assert trials["best"]["nDCG@10"] >= max(trials["start"]["nDCG@10"], trials["last"]["nDCG@10"])
+    rows = lines(artifact.path / "rollouts.jsonl")
+    assert {row["step"] for row in rows} == {1, 2, 4}
+    assert {"query", "document", "completion", "rewards", "relevance"} <= set(rows[0])
+    page = (artifact.path / "report.html").read_text()
+    assert page.count("<svg") >= 2
+    assert rows[0]["completion"].split()[0] in page
+    card = (artifact.path / "README.md").read_text()
+    assert "ranking" in card
+    assert open_artifact(tiny_adapter).digest in card
+
+
+def test_rewards_that_cannot_work_are_told_before_anything_is_loaded(
+    tiny_adapter: Path, judgments: Path, tmp_path: Path
+) -> None:
+    for rewards, message in (
+        ((RewardRecipe(use="explanation_quality"),), "asks a judge and the recipe names none"),
+        ((RewardRecipe(use="calibration"),), "says nothing of answers in grade_first order"),
+        ((RewardRecipe(use="list_ndcg"),), "values orders of lists"),
+    ):
+        with pytest.raises(InputError, match=message):
+            refined(judgments, tiny_adapter, tmp_path / "rl", {"rewards": rewards})
+
+
+def test_the_original_refinement_samples_rewards_and_learns_by_weight(
+    tiny_adapter: Path, judgments: Path, tmp_path: Path
+) -> None:
+    given = {
+        "algorithm": "reward_weighted",
+        "reward_weighted": {"samples": 2},
+        "trainer": {"max_steps": 3, "per_device_train_batch_size": 4, "gradient_accumulation_steps": 1},
+    }
+    artifact = refined(judgments, tiny_adapter, tmp_path / "rl", given)
+    counts = artifact.manifest["counts"]
+    assert counts["pairs"] == 32
+    assert counts["answers"] == 3 * 32
+    # Of each pair the best one at least.
+    assert 32 <= counts["learned"] < 3 * 32
+    assert counts["steps"] == 3
+
+
+def test_the_page_shows_markup_as_text(tmp_path: Path) -> None:
+    row = {
+        "step": 1,
+        "query": "<script>alert(1)</script>",
+        "document": "</table><b>bold",
+        "doc_id": "d",
+        "relevance": 2,
+        "completion": 'Relevance Label: 2\n\n<img src=x onerror="x()">',
+        "rewards": {"<i>": None, "ranking": 0.5},
+        "advantage": [0.1, -0.2],
+    }
+    (tmp_path / "rollouts.jsonl").write_text(json.dumps(row) + "\n")
+    page = training_page(tmp_path, sign="<u>length</u>")
+    assert not any(mark in page for mark in ("<script", "<b>", "<img", "<i>", "<u>"))
+    assert "+0.10 / -0.20" in page
+    assert "—" in page
+
+
+def test_a_judge_on_a_server_marks_explanations_and_is_asked_once(
+    tiny_adapter: Path, judgments: Path, tmp_path: Path
+) -> None:
+    def mark(number: int, body: dict[str, Any]) -> Answer:
+        text = body["messages"][0]["content"]
+        # The longer the explanation, the better; every fifth reply is none.
+        return said(f"Mark: {min(10, len(text) % 11)}") if number % 5 else refused(400)
+
+    stub = Stub(mark)
+    with serving(stub):
+        given = {
+            "rewards": (RewardRecipe(use="explanation_quality"), RewardRecipe(use="well_formed")),
+            "judge": {
+                "model": "judge",
+                "engine": "openai",
+                "server": {"urls": (stub.url,), "api": "chat", "attempts": 1},
+                "max_reasoning_tokens": 8,
+            },
+            "trainer": {**TRAINER, "max_steps": 2},
+            "validation": {"every": 2, "questions": 0},
+        }
+        artifact = refined(judgments, tiny_adapter, tmp_path / "rl", given)
+    rows = lines(artifact.path / "rollouts.jsonl")
+    assert "rewards/explanation_quality/mean" in lines(artifact.path / "log.jsonl")[0]
+    texts = [body["messages"][0]["content"] for body in stub.bodies]
+    assert len(texts) == len(set(texts))
+    # What could not be read is not asked about.
+    assert all(row["rewards"]["explanation_quality"] == -1 for row in rows if row["rewards"]["well_formed"] == 0)
+
+
+def test_a_policy_that_is_paid_for_collapsing_is_stopped_and_the_best_adapter_kept(
+    tiny_adapter: Path, judgments: Path, tmp_path: Path
+) -> None:
+    file = tmp_path / "stutter.py"
+    file.write_text(
+        "def reward(*, completion_ids, **_):\n"
+        "    return [max(map(list(ids).count, ids)) / len(ids) for ids in completion_ids]\n"
+    )
+    given = {
+        "rewards": (RewardRecipe(use=str(file)),),
+        "grade": {"gradient": "sampled"},
+        "seatbelt": {"entropy_share": 0.9, "ndcg_drop": 0.9},
+        "validation": {"every": 4, "questions": 3, "explained": 0},
+        "trainer": {**TRAINER, "max_steps": 60, "num_generations": 4, "learning_rate": 2.0e-2, "save_steps": 100},
+    }
+    artifact = refined(judgments, tiny_adapter, tmp_path / "rl", given)
+    tried = artifact.manifest["validation"]
+    assert tried["stopped"].startswith("entropy gone")
+    assert tried["last"]["step"] == artifact.manifest["counts"]["steps"] < 60
+    assert tried["best"]["nDCG@10"] >= tried["last"]["nDCG@10"]
+    assert "Stopped by a sign of collapse" in (artifact.path / "report.html").read_text()
+
+
+def test_weights_that_are_no_numbers_end_it_with_the_best_adapter_safe(
+    tiny_adapter: Path, judgments: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(TrainingError, match=r"[Ll]ower trainer\.learning_rate"):
+        refined(judgments, tiny_adapter, tmp_path / "rl", {"trainer": {**TRAINER, "learning_rate": 1.0e30}})
+    [kept] = (tmp_path / ".rl.partial" / "work").glob("adapter-*.safetensors")
+    assert all(bool(weight.isfinite().all()) for weight in load_file(kept).values())
+
+
+def test_memory_that_runs_out_is_told_in_a_sentence(tiny_adapter: Path, judgments: Path, tmp_path: Path) -> None:
+    file = tmp_path / "greedy.py"
+    file.write_text(
+        "import torch\n"
+        "def reward(*, completions, trainer_state, **_):\n"
+        "    if trainer_state.global_step == 3:\n"
+        "        raise torch.OutOfMemoryError('CUDA out of memory')\n"
+        "    return [float(len(text) % 3) for text in completions]\n"
+    )
+    with pytest.raises(
+        TrainingError, match=r"not enough memory; the last complete checkpoint is kept \(checkpoint-3\)"
+    ):
+        refined(judgments, tiny_adapter, tmp_path / "rl", {"rewards": (RewardRecipe(use=str(file)),)})

@@ -1,0 +1,75 @@
+"""Advantages by hand: a reward that does not apply moves nothing, and each token is credited with what it decides."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from interank.rewards import Credit
+from interank.training.advantages import Scheme, advantages, by_token, neutral, without_grade
+
+NAN = float("nan")
+ALL: tuple[Credit, ...] = ("grade", "explanation", "answer")
+
+
+def scheme(number: int, **more: object) -> Scheme:
+    return Scheme([1.0] * number, ["answer"] * number, 4, **more)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("aggregation", ["sum_then_normalize", "normalize_then_sum"])
+def test_one_failed_judge_among_four_equal_completions_moves_nothing(aggregation: str) -> None:
+    rewards = torch.tensor([[1.0, 0.7], [1.0, NAN], [1.0, 0.7], [1.0, 0.7]])
+    # As TRL has it: NaN sums as 0, and the completion whose judge failed is far below the others.
+    sums = rewards.nansum(1)
+    stock = (sums - sums.mean()) / (sums.std() + 1e-4)
+    assert stock[1] < -1.4
+    ours = advantages(neutral(rewards, 4), scheme(2, aggregation=aggregation), ALL)
+    assert torch.equal(ours, torch.zeros(4))
+
+
+def test_a_failed_judge_leaves_the_other_rewards_their_say() -> None:
+    rewards = torch.tensor([[1.0, 0.2], [0.0, NAN], [0.0, 0.8], [1.0, 0.5]])
+    filled = neutral(rewards, 4)
+    assert filled[1, 1] == pytest.approx(0.5)
+    found = advantages(filled, scheme(2, scale="none"), ALL)
+    assert found.tolist() == pytest.approx([0.2, -0.5, -0.2, 0.5])
+
+
+def test_what_applies_to_no_completion_is_zero_and_what_no_reward_applies_to_has_no_advantage() -> None:
+    rewards = torch.tensor([[1.0, NAN], [0.0, NAN], [1.0, NAN], [NAN, NAN]])
+    filled = neutral(rewards, 4)
+    assert filled[:3, 1].tolist() == [0, 0, 0]
+    assert filled[3].isnan().all()
+    assert advantages(filled, scheme(2), ALL)[3] == 0
+
+
+def test_equal_rewards_have_no_advantage_at_all() -> None:
+    rewards = torch.full((4, 3), 0.1)
+    assert torch.equal(advantages(rewards, scheme(3), ALL), torch.zeros(4))
+
+
+def test_advantages_are_trls() -> None:
+    torch.manual_seed(0)
+    rewards = torch.randn(8, 2)
+    sums = rewards.sum(1).view(2, 4)
+    centred = sums - sums.mean(1, keepdim=True)
+    for scale, spread in (("group", sums.std(1, keepdim=True)), ("batch", sums.std()), ("none", None)):
+        expected = centred if spread is None else centred / (spread + 1e-4)
+        assert advantages(rewards, scheme(2, scale=scale), ALL) == pytest.approx(expected.flatten(), abs=1e-5)
+
+
+def test_tokens_after_the_grade_get_the_explanations_rewards_only() -> None:
+    rewards = torch.tensor([[1.0, 0.0, 5.0], [0.0, 0.0, 5.0], [0.0, 4.0, 5.0], [1.0, 0.0, 5.0]])
+    given = Scheme([1.0, 1.0, 1.0], ["grade", "explanation", "answer"], 4, "none")
+    found = by_token(rewards, given, torch.tensor([1, 1, 1, -1]), 4)
+    assert found[0].tolist() == pytest.approx([0.5, 0.5, -1.0, -1.0])
+    assert found[2].tolist() == pytest.approx([-0.5, -0.5, 3.0, 3.0])
+    # Where the reasoning comes first, everything leads to the grade.
+    assert found[3].tolist() == pytest.approx([-0.5] * 4)
+
+
+def test_a_grade_that_is_not_sampled_has_no_advantage() -> None:
+    given = torch.ones(2, 4)
+    assert without_grade(given, torch.tensor([1, -1]), ["grade", "answer"]).tolist() == [[0, 0, 1, 1], [1, 1, 1, 1]]
+    assert without_grade(torch.ones(2), torch.tensor([1, -1]), ["grade"]).tolist() == [0, 1]
+    assert without_grade(torch.ones(2), torch.tensor([1, 1]), ["grade", "answer"]).tolist() == [1, 1]
