@@ -16,8 +16,9 @@ from interank.errors import InputError
 from interank.judgments import read_judgments
 from interank.recipe import DistillRecipe, PromptSettings, Quantisation
 from interank.stages.inputs import require_inputs
+from interank.stages.list_lessons import list_lessons, list_notes
 from interank.training.adapters import fresh_adapter, save_adapter
-from interank.training.rows import training_rows
+from interank.training.rows import Row, training_rows
 from interank.training.sft import train
 
 log = logging.getLogger(__name__)
@@ -26,27 +27,41 @@ log = logging.getLogger(__name__)
 def run(recipe: DistillRecipe, out: Path, *, existing: Existing = "refuse") -> Artifact:
     """Teach the student the training split of the judgments; go on from the last checkpoint on resume."""
     require_inputs(recipe)
-    judgments = Path(str(recipe.judgments))
-    inputs = {"judgments": describe_input(judgments, out)}
+    inputs = _inputs(recipe, out)
     place = create(out, "adapter", recipe=recipe.model_dump(mode="json"), inputs=inputs, existing=existing)
     if isinstance(place, Artifact):
         return place
     started = time.monotonic()
-    examples = read_judgments(judgments, "train")
-    if not examples:
-        raise InputError(f"{judgments} holds no judgments of the training split; lower mining.validation_share")
     student = find_model(recipe.student)
     tokenizer = load_tokenizer(student)
-    rows = training_rows(PromptEncoder(tokenizer, recipe.prompt), examples)
+    rows = list_lessons(recipe, recipe.lists, tokenizer, place) if recipe.lists else _lessons(recipe, tokenizer)
     quantisation = chosen_quantisation(recipe.quantisation)
-    log.info("distilling %d judgments into %s on %s, base weights %s", len(rows), student.name, device(), quantisation)
+    log.info("distilling %d rows into %s on %s, base weights %s", len(rows), student.name, device(), quantisation)
     model = fresh_adapter(load_model(student, quantisation=quantisation), recipe.lora, seed=recipe.seed)
     figures = train(model, tokenizer, rows, trainer=recipe.trainer, seed=recipe.seed, folder=place.work / "checkpoints")
     save_adapter(model, place.folder / "adapter", tokenizer=tokenizer, base=student.name)
     write_cost(place, figures, time.monotonic() - started)
     tokens = sum(len(row["input_ids"]) for row in rows)
     counts = {"examples": len(rows), "tokens": tokens, "steps": int(figures["steps"])}
-    return place.finish(seed=recipe.seed, counts=counts, notes=adapter_notes(student, recipe.prompt, quantisation))
+    notes = adapter_notes(student, recipe.prompt, quantisation)
+    notes |= list_notes(recipe.lists.prompt) if recipe.lists else {}
+    return place.finish(seed=recipe.seed, counts=counts, notes=notes)
+
+
+def _inputs(recipe: DistillRecipe, out: Path) -> dict[str, Any]:
+    """What a manifest says of judgments, of lists from elsewhere and of what those were held against."""
+    inputs = {"judgments": describe_input(recipe.judgments, out)} if recipe.judgments else {}
+    if recipe.lists:
+        for name, paths in (("dear_cot", recipe.lists.dear_cot), ("benchmarks", recipe.lists.benchmarks)):
+            inputs |= {f"{name}.{number}": describe_input(path, out) for number, path in enumerate(paths)}
+    return inputs
+
+
+def _lessons(recipe: DistillRecipe, tokenizer: Any) -> list[Row]:
+    examples = read_judgments(Path(str(recipe.judgments)), "train")
+    if not examples:
+        raise InputError(f"{recipe.judgments} holds no judgments of the training split; lower mining.validation_share")
+    return training_rows(PromptEncoder(tokenizer, recipe.prompt), examples)
 
 
 def adapter_notes(base: ModelFiles, prompt: PromptSettings, quantisation: Quantisation) -> dict[str, Any]:

@@ -22,9 +22,10 @@ from interank.progress import shown
 from interank.recipe import RL_BATCH, RolloutsRecipe
 from interank.training.checkpoints import accompany, last_complete
 from interank.training.clock import summary
+from interank.training.list_rollouts import ListRollouts
 from interank.training.memory import fits
 from interank.training.policy import PolicyTrainer, SharedPrefixTrainer
-from interank.training.samplers import Sampler, TrainedWeights
+from interank.training.samplers import Sampler, TrainedWeights, sampled_rows, seed_at
 from interank.types import Example
 
 _DEFAULTS: dict[str, Any] = {
@@ -85,13 +86,11 @@ class Rollouts:
         encoder = self.encoder
         chosen = [self.prompts[int(number)] for number in prompts]
         lead = encoder.label_lead if encoder.settings.order == "grade_first" else ()
-        # The step is in the seed, so that a resumed training samples what an uninterrupted one does.
-        seed = self.seed * 1_000_003 + trainer.state.global_step
-        sampling = Sampling(self.tokens - len(lead), trainer.args.temperature, seed)
+        sampling = Sampling(self.tokens - len(lead), trainer.args.temperature, seed_at(self.seed, trainer))
         with self.sampler.engine(trainer) as engine:
             completions = engine.generate([prompt.then(lead) for prompt in chosen], sampling, end=encoder.end)
             probabilities = self._probabilities(engine, chosen, completions)
-        return self._output(chosen, lead, completions, probabilities)
+        return {**sampled_rows(chosen, lead, completions, end=encoder.end), "probabilities": probabilities}
 
     def _probabilities(
         self, engine: Engine, prompts: Sequence[Prompt], completions: Sequence[Completion]
@@ -106,27 +105,6 @@ class Rollouts:
             prompt.then((*ids, *(self.encoder.gap if ids else ()))) for prompt, ids in zip(prompts, own, strict=True)
         ]
         return [list(judging.probabilities(item.logits)) for item in grade(engine, self.encoder, until)]
-
-    def _output(
-        self,
-        prompts: Sequence[Prompt],
-        lead: tuple[int, ...],
-        completions: Sequence[Completion],
-        probabilities: list[list[float]],
-    ) -> dict[str, Any]:
-        ends = [(self.encoder.end,) if item.finished else () for item in completions]
-        ids = [[*lead, *item.ids, *end] for item, end in zip(completions, ends, strict=True)]
-        return {
-            "prompt_ids": [list(prompt.ids) for prompt in prompts],
-            "completion_ids": ids,
-            # To hold the trainer's against. Forced tokens have none.
-            "logprobs": [
-                [*[None] * len(lead), *item.logprobs, *[item.end_logprob] * len(end)]
-                for item, end in zip(completions, ends, strict=True)
-            ],
-            "env_mask": [[0] * len(lead) + [1] * (len(row) - len(lead)) for row in ids],
-            "probabilities": probabilities,
-        }
 
 
 def whole_queries(examples: Sequence[Example], *, documents: int, seed: int) -> list[Example]:
@@ -167,7 +145,7 @@ def _spread(items: Sequence[Example], number: int, rng: random.Random) -> list[E
     return [items[place] for place in sorted(drawn[:number])]
 
 
-def _microbatch_tokens(rollouts: Rollouts, trainer: Mapping[str, Any]) -> int:
+def _microbatch_tokens(rollouts: Rollouts | ListRollouts, trainer: Mapping[str, Any]) -> int:
     """At most so many tokens are computed in one microbatch, each prompt once."""
     rows = trainer["per_device_train_batch_size"]
     prompts = max(1, rows // trainer["num_generations"])
@@ -177,7 +155,7 @@ def _microbatch_tokens(rollouts: Rollouts, trainer: Mapping[str, Any]) -> int:
 
 def train(
     model: PeftModel,
-    rollouts: Rollouts,
+    rollouts: Rollouts | ListRollouts,
     rewards: Sequence[Callable[..., list[float | None]]],
     weights: Sequence[float],
     *,

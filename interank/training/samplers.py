@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any, Protocol
 
-from interank.engines.protocol import Adapting, Engine
+from interank.engines.prompts import Prompt
+from interank.engines.protocol import Adapting, Completion, Engine
 from interank.engines.transformers import TransformersEngine
 
 
@@ -56,3 +57,26 @@ class HandedOver:
             model.save_pretrained(adapter, selected_adapters=["default"], save_embedding_layers=False)
             self.sampler.take_adapter(adapter)
         yield self.sampler
+
+
+def seed_at(seed: int, trainer: Any) -> int:
+    """The seed of the present step, so that a resumed training samples what an uninterrupted one does."""
+    return seed * 1_000_003 + int(trainer.state.global_step)
+
+
+def sampled_rows(
+    prompts: Sequence[Prompt], lead: tuple[int, ...], completions: Sequence[Completion], *, end: int
+) -> dict[str, Any]:
+    """What TRL's rollout function gives back: completions behind a forced `lead`, with the end where it was reached."""
+    ends = [(end,) if item.finished else () for item in completions]
+    ids = [[*lead, *item.ids, *stop] for item, stop in zip(completions, ends, strict=True)]
+    return {
+        "prompt_ids": [list(prompt.ids) for prompt in prompts],
+        "completion_ids": ids,
+        # To hold the trainer's against. Forced tokens have none.
+        "logprobs": [
+            [*[None] * len(lead), *item.logprobs, *[item.end_logprob] * len(stop)]
+            for item, stop in zip(completions, ends, strict=True)
+        ],
+        "env_mask": [[0] * len(lead) + [1] * (len(row) - len(lead)) for row in ids],
+    }
