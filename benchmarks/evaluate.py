@@ -97,7 +97,8 @@ def measure(rounds: int, count: int) -> dict[str, float | int | str]:
                 start = time.perf_counter()
                 means.append(what(folder, runs))
                 times[side].append(time.perf_counter() - start)
-            if any(abs(a - b) > 1e-9 for ours, theirs in zip(*means, strict=True) for a, b in zip(ours, theirs)):
+            pairs = [pair for sides in zip(*means, strict=True) for pair in zip(*sides, strict=True)]
+            if any(abs(ours - theirs) > 1e-9 for ours, theirs in pairs):
                 sys.exit(f"the two score differently: {means}")
     ratios = [ours / theirs for ours, theirs in zip(times["evaluate"], times["pytrec_eval"], strict=True)]
     return {

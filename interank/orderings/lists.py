@@ -46,6 +46,7 @@ class JudgedList:
     query: Query
     documents: tuple[Document, ...]
     grades: tuple[int, ...]
+    split: Split = "train"
 
 
 def judged_lists(examples: Sequence[Example], *, documents: int, seed: int) -> list[JudgedList]:
@@ -63,7 +64,8 @@ def judged_lists(examples: Sequence[Example], *, documents: int, seed: int) -> l
         chosen = _spread(items, documents, rng)
         grades = tuple(int(item.judgment.relevance) for item in chosen)
         if len(set(grades)) > 1:
-            lists.append(JudgedList(items[0].query, tuple(item.document for item in chosen), grades))
+            shown = tuple(item.document for item in chosen)
+            lists.append(JudgedList(items[0].query, shown, grades, items[0].split))
     return lists
 
 

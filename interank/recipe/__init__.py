@@ -1,5 +1,6 @@
 """Recipes: one YAML file an experiment, checked whole before anything heavy is imported."""
 
+from interank.recipe.lists import DistillListsRecipe, OrderingsRecipe, RlListsRecipe
 from interank.recipe.listwise import LinkRecipe, ListPromptSettings, ListwiseRecipe, RankingMode, WindowMethod
 from interank.recipe.loading import find_recipe, load_recipe, read_keys, recipe_files
 from interank.recipe.mining import ColumnsRecipe, DocumentsRecipe, MiningRecipe
@@ -32,6 +33,7 @@ __all__ = [
     "RL_BATCH",
     "BudgetRecipe",
     "ColumnsRecipe",
+    "DistillListsRecipe",
     "DistillRecipe",
     "DocumentsRecipe",
     "EvaluateRecipe",
@@ -43,6 +45,7 @@ __all__ = [
     "ListwiseRecipe",
     "LoraRecipe",
     "MiningRecipe",
+    "OrderingsRecipe",
     "PromptSettings",
     "Quantisation",
     "RankingMode",
@@ -50,6 +53,7 @@ __all__ = [
     "Recipe",
     "RewardRecipe",
     "RewardWeightedRecipe",
+    "RlListsRecipe",
     "RlRecipe",
     "RolloutServersRecipe",
     "RolloutVllmRecipe",

@@ -8,6 +8,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import BeforeValidator, Field, model_validator
 
 from interank.judging import Order
+from interank.recipe.lists import DistillListsRecipe, RlListsRecipe
 from interank.recipe.listwise import Chain, ListwiseRecipe, RankingMode
 from interank.recipe.mining import MiningRecipe
 from interank.recipe.policy import GradeRecipe, HardExamplesRecipe, RewardWeightedRecipe, SeatbeltRecipe, TrialRecipe
@@ -149,6 +150,8 @@ class DistillRecipe(Settings):
     cheaper. False pads every row, for models whose attention is not plain."""
     validation: ValidationRecipe = ValidationRecipe()
     """How the student is tried while it trains."""
+    lists: DistillListsRecipe | None = None
+    """Whole lists are learned in place of single documents, for `mode: listwise`; `prompt` is not used then."""
     lora: LoraRecipe = LoraRecipe()
     """The adapter."""
     trainer: Mapping[str, Any] = {}
@@ -176,6 +179,11 @@ class DistillRecipe(Settings):
         return self.mixture or (
             MixtureRecipe(explain=1.0) if self.prompt.order == "grade_first" else MixtureRecipe(reason=1.0)
         )
+
+    def missing(self) -> list[str]:
+        """The inputs without which it cannot start."""
+        elsewhere = self.lists is not None and self.lists.dear_cot
+        return [] if self.judgments or elsewhere else ["judgments"]
 
 
 class RewardRecipe(Settings):
@@ -216,6 +224,9 @@ class RlRecipe(Settings):
     """The answer's budget, label included."""
     documents_per_query: int = Field(4, ge=2)
     """How many of a query's documents stand in a batch together, a seeded sample; a query with fewer is left out."""
+    lists: RlListsRecipe | None = None
+    """Whole lists are ordered in place of single documents judged, by an adapter that was distilled so;
+    `documents_per_query` is not used then."""
     reason_share: float | None = Field(None, ge=0, le=1)
     """The share of the queries that are answered explanation first, the others grade first; null takes half where
     the adapter has learned both, else the order it has learned."""
@@ -262,7 +273,12 @@ class RlRecipe(Settings):
         given |= {key: value for key, value in self.trainer.items() if key in given and isinstance(value, int)}
         rows = given["per_device_train_batch_size"] * given["gradient_accumulation_steps"]
         rows = self.trainer.get("generation_batch_size") or rows
-        group = given["num_generations"] * self.documents_per_query
+        group = given["num_generations"] * (1 if self.lists else self.documents_per_query)
+        if self.lists and rows % group:
+            raise ValueError(
+                f"a batch of {rows} completions (per_device_train_batch_size * gradient_accumulation_steps) does not "
+                f"hold whole groups of {group} (num_generations); make it a multiple of that"
+            )
         if rows % group:
             raise ValueError(
                 f"a batch of {rows} completions (per_device_train_batch_size * gradient_accumulation_steps) does not "
@@ -385,6 +401,6 @@ def missing_inputs(recipe: Recipe) -> list[str]:
         stages = recipe.stages
         missing = [f"generate.{name}" for name in stages.generate.missing()]
         return missing if stages.evaluate.benchmark else [*missing, "evaluate.benchmark"]
-    if isinstance(recipe, GenerateRecipe):
+    if isinstance(recipe, GenerateRecipe | DistillRecipe):
         return recipe.missing()
     return [name for name in recipe.inputs if not getattr(recipe, name)]

@@ -6,6 +6,7 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
+from interank.recipe.lists import OrderingsRecipe
 from interank.recipe.servers import ServersRecipe
 from interank.recipe.settings import Settings
 
@@ -88,6 +89,8 @@ class TeacherRecipe(Settings):
     """How many of a question's search queries are judged with each of its documents."""
     max_query_tokens: int = Field(256, ge=16)
     """The budget of an answer with search queries."""
+    orderings: OrderingsRecipe | None = None
+    """Whether, and how, each query's judged documents are put in an order too, for a listwise student."""
     batch_size: int = Field(16, ge=1)
     """Requests that generate together on transformers, in the order of the pairs."""
     price: RateRecipe | None = None

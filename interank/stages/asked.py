@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,10 +19,12 @@ from interank.engines.protocol import Teacher
 from interank.engines.transformers import TransformersEngine
 from interank.engines.vllm import SPARE, VllmEngine, VllmOptions
 from interank.errors import InputError, ModelError
+from interank.orderings import JudgedList
 from interank.progress import track
 from interank.recipe import GenerateRecipe, PromptSettings, TeacherRecipe
 from interank.teacher.annotate import Annotator, Outcome
 from interank.teacher.budget import Meter, dollars
+from interank.teacher.lists import ListOutcome, order_lists
 from interank.teacher.queries import Written, query_pairs, write_queries
 from interank.teacher.replies import Asker, ReplyStore
 from interank.types import Pair, Query
@@ -34,6 +36,9 @@ REPLIES = "replies.sqlite"
 _WAVES = 8
 
 
+Listed = Callable[[Sequence[Pair], Sequence[Outcome]], list[JudgedList]]
+
+
 @dataclass(frozen=True, slots=True)
 class Answers:
     """What the teacher said: of the pairs (search queries' among them), and its search queries by question."""
@@ -41,14 +46,19 @@ class Answers:
     pairs: list[Pair]
     outcomes: list[Outcome]
     queries: dict[str, Written]
+    lists: list[tuple[JudgedList, ListOutcome]]
+    """Those that the teacher was asked to order."""
     stopped: str
     """Which limit of the budget was reached; empty if none was."""
     teacher: dict[str, Any]
     cost: dict[str, Any]
 
 
-def ask(recipe: GenerateRecipe, pairs: Sequence[Pair], place: Workplace) -> Answers:
-    """Ask for search queries, then for judgments; what the work folder or the cache holds is not asked again."""
+def ask(recipe: GenerateRecipe, pairs: Sequence[Pair], place: Workplace, listed: Listed) -> Answers:
+    """Ask for search queries, then for judgments, then for orders of what is judged.
+
+    What the work folder or the cache holds is not asked again. `listed` makes lists of what was judged.
+    """
     teacher, encoder, notes = open_teacher(recipe.teacher, recipe.prompt, recipe.seed)
     if encoder is None and recipe.teacher.grades == "votes":
         raise InputError(
@@ -67,6 +77,7 @@ def ask(recipe: GenerateRecipe, pairs: Sequence[Pair], place: Workplace) -> Answ
             texts = {name: written for name, written in queries.items() if isinstance(written, tuple)}
             every = [*pairs, *query_pairs(pairs, texts, recipe.teacher.query_pairs)]
             outcomes = _outcomes(annotator, every, size)
+            lists = _lists(annotator, [] if meter.stopped else listed(every, outcomes), size)
         finally:
             if shared is not None:
                 shared.close()
@@ -84,7 +95,7 @@ def ask(recipe: GenerateRecipe, pairs: Sequence[Pair], place: Workplace) -> Answ
     }
     price = dollars(held.read, held.written, recipe.teacher.price)
     notes |= {"tokens_read": held.read, "tokens_written": held.written, "dollars": price}
-    return Answers(every, outcomes, queries, meter.stopped, notes, cost)
+    return Answers(every, outcomes, queries, lists, meter.stopped, notes, cost)
 
 
 def _queries(annotator: Annotator, pairs: Sequence[Pair], size: int) -> dict[str, Written]:
@@ -106,6 +117,18 @@ def _outcomes(annotator: Annotator, pairs: Sequence[Pair], size: int) -> list[Ou
     for start in track(starts, what="generate", unit="batches", total=len(starts)):
         outcomes += annotator.annotate(pairs[start : start + size])
     return outcomes
+
+
+def _lists(annotator: Annotator, lists: Sequence[JudgedList], size: int) -> list[tuple[JudgedList, ListOutcome]]:
+    settings = annotator.settings.orderings
+    if settings is None:
+        return []
+    results: list[tuple[JudgedList, ListOutcome]] = []
+    starts = range(0, len(lists), size)
+    for start in track(starts, what="orderings", unit="batches", total=len(starts)):
+        chunk = lists[start : start + size]
+        results += zip(chunk, order_lists(annotator, chunk, settings), strict=True)
+    return results
 
 
 def _chunk(recipe: GenerateRecipe) -> int:
@@ -136,8 +159,9 @@ def open_teacher(
         identity = f"transformers {files.name} {device()}"
         return LocalTeacher(engine, identity, unit_size=settings.batch_size), encoder, notes
     options = settings.vllm
+    longest = max(prompt.max_length, settings.orderings.prompt.max_length if settings.orderings else 0)
     given = VllmOptions(
-        max_length=prompt.max_length + SPARE,
+        max_length=longest + SPARE,
         tensor_parallel=options.tensor_parallel,
         quantisation=options.quantisation,
         dtype=options.dtype,

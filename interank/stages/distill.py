@@ -18,9 +18,10 @@ from interank.errors import InputError
 from interank.judgments import read_judgments
 from interank.ledger import Ledger
 from interank.plots import training_curves
-from interank.recipe import DistillRecipe, PromptSettings, Quantisation
+from interank.recipe import DistillListsRecipe, DistillRecipe, PromptSettings, Quantisation
 from interank.recipe.student import TASKS
 from interank.stages.inputs import require_inputs
+from interank.stages.list_lessons import list_lessons, list_notes
 from interank.training.adapters import fresh_adapter, save_adapter
 from interank.training.card import Facts, card
 from interank.training.planning import Choice, gib, peak_bytes, plan
@@ -35,15 +36,15 @@ log = logging.getLogger(__name__)
 def run(recipe: DistillRecipe, out: Path, *, existing: Existing = "refuse") -> Artifact:
     """Teach the student the training split of the judgments; go on from the last checkpoint on resume."""
     require_inputs(recipe)
-    judgments = Path(str(recipe.judgments))
-    inputs = {"judgments": describe_input(judgments, out)}
+    inputs = _inputs(recipe, out)
     place = create(out, "adapter", recipe=recipe.model_dump(mode="json"), inputs=inputs, existing=existing)
     if isinstance(place, Artifact):
         return place
     started = time.monotonic()
     student = find_model(recipe.student)
     encoder = PromptEncoder(load_tokenizer(student), recipe.prompt)
-    lessons = _lessons(recipe, encoder, judgments)
+    lists = recipe.lists
+    lessons = _list_lessons(recipe, lists, encoder, place) if lists else _lessons(recipe, encoder)
     planned, quantisation = plan(student, _choice(recipe), tokens=microbatch_tokens(lessons.groups, recipe.trainer))
     log.info("%s", planned.told())
     model = load_model(
@@ -69,20 +70,28 @@ def run(recipe: DistillRecipe, out: Path, *, existing: Existing = "refuse") -> A
     )
     log.info("memory: %s at the peak, about %s were estimated", gib(peak_bytes()), gib(planned.total))
     save_adapter(model, place.folder / "adapter", tokenizer=encoder.tokenizer, base=student.name)
-    save_use(place.folder / "adapter", Use(recipe.prompt, tuple(modes_of(recipe))))
     memory = {"estimated_bytes": planned.total, "peak_bytes": peak_bytes(), "plan": asdict(planned)}
     write_cost(place, {**trained.figures, "memory": memory}, time.monotonic() - started)
     notes = adapter_notes(student, recipe.prompt, quantisation)
-    notes |= {
-        "modes": modes_of(recipe),
-        "mixture": dict(recipe.practised.shares),
-        "base_weights": base_weights(model, quantisation),
-        "checkpointing": planned.checkpointing,
-    }
-    _write_card(place, recipe, notes, lessons.examples, trained)
+    notes |= {"base_weights": base_weights(model, quantisation), "checkpointing": planned.checkpointing}
+    if lists:
+        notes |= list_notes(lists.prompt)
+    else:
+        notes |= {"modes": modes_of(recipe), "mixture": dict(recipe.practised.shares)}
+        save_use(place.folder / "adapter", Use(recipe.prompt, tuple(modes_of(recipe))))
+        _write_card(place, recipe, notes, lessons.examples, trained)
     return place.finish(
         seed=recipe.seed, counts={**lessons.counts, "steps": int(trained.figures["steps"])}, notes=notes
     )
+
+
+def _inputs(recipe: DistillRecipe, out: Path) -> dict[str, Any]:
+    """What a manifest says of judgments, of lists from elsewhere and of what those were held against."""
+    inputs = {"judgments": describe_input(recipe.judgments, out)} if recipe.judgments else {}
+    if recipe.lists:
+        for name, paths in (("dear_cot", recipe.lists.dear_cot), ("benchmarks", recipe.lists.benchmarks)):
+            inputs |= {f"{name}.{number}": describe_input(path, out) for number, path in enumerate(paths)}
+    return inputs
 
 
 def _choice(recipe: DistillRecipe) -> Choice:
@@ -129,7 +138,17 @@ class _Lessons:
     counts: dict[str, int]
 
 
-def _lessons(recipe: DistillRecipe, encoder: PromptEncoder, judgments: Path) -> _Lessons:
+def _list_lessons(
+    recipe: DistillRecipe, settings: DistillListsRecipe, encoder: PromptEncoder, place: Workplace
+) -> _Lessons:
+    groups = list_lessons(recipe, settings, encoder.tokenizer, place)
+    tokens = sum(len(row.input_ids) for group in groups for row in group)
+    counts = {"examples": len(groups), "questions": len(groups), "rows": len(groups), "tokens": tokens}
+    return _Lessons([], groups, None, counts)
+
+
+def _lessons(recipe: DistillRecipe, encoder: PromptEncoder) -> _Lessons:
+    judgments = Path(str(recipe.judgments))
     examples = read_judgments(judgments, "train")
     if not examples:
         raise InputError(f"{judgments} holds no judgments of the training split; lower mining.validation_share")

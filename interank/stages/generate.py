@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections import Counter
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +14,11 @@ from interank.artifact import Artifact, Existing, Workplace, create
 from interank.errors import InputError
 from interank.judgments import Mark, write_judgments
 from interank.ledger import write_rows
+from interank.orderings import JudgedList, judged_lists
 from interank.recipe import GenerateRecipe, ServersRecipe
 from interank.stages.asked import Answers, ask
 from interank.stages.inputs import require_inputs
+from interank.stages.listed import lists_counts, lists_notes, write_lists
 from interank.stages.mined import MinedPairs, check_benchmarks, describe_inputs, mine_only, pairs_of
 from interank.stages.stopped import keep_replies, reopen_stopped, take_over_replies
 from interank.teacher.annotate import Judged, Outcome, Rejected, conflicts
@@ -49,8 +52,9 @@ def run(recipe: GenerateRecipe, out: Path, *, existing: Existing = "refuse", onl
         return place
     take_over_replies(place)
     mined = pairs_of(recipe, place)
-    answers = ask(recipe, mined.pairs, place)
-    examples, marks, rejected = _sorted_out(recipe, answers)
+    answers = ask(recipe, mined.pairs, place, partial(_listed, recipe))
+    examples, marks, rejected = _sorted_out(recipe, answers.pairs, answers.outcomes)
+    rejected = [*_unwritten_queries(answers), *rejected]
     if not examples and not answers.stopped:
         raise InputError(
             f"the teacher {recipe.teacher.model} gave no usable judgment for {len(answers.pairs)} pairs; "
@@ -59,16 +63,30 @@ def run(recipe: GenerateRecipe, out: Path, *, existing: Existing = "refuse", onl
     return _written(recipe, place, mined, answers, (examples, marks, rejected))
 
 
-def _sorted_out(recipe: GenerateRecipe, answers: Answers) -> tuple[list[Example], list[Mark], list[dict[str, Any]]]:
-    """Judged pairs with their marks, and what was rejected with the reason; the unanswered are in neither."""
-    examples: list[Example] = []
-    marks: list[Mark] = []
-    rejected = [
+def _listed(recipe: GenerateRecipe, pairs: Sequence[Pair], outcomes: Sequence[Outcome]) -> list[JudgedList]:
+    """The lists that the teacher is to order, of the judgments that are kept."""
+    if recipe.teacher.orderings is None:
+        return []
+    examples, _, _ = _sorted_out(recipe, pairs, outcomes)
+    return judged_lists(examples, documents=recipe.teacher.orderings.window, seed=recipe.seed)
+
+
+def _unwritten_queries(answers: Answers) -> list[dict[str, Any]]:
+    return [
         {"query_id": name, "doc_id": None, "reason": written.reason, "reply": written.reply}
         for name, written in answers.queries.items()
         if isinstance(written, Rejected)
     ]
-    for pair, outcome in zip(answers.pairs, answers.outcomes, strict=True):
+
+
+def _sorted_out(
+    recipe: GenerateRecipe, pairs: Sequence[Pair], outcomes: Sequence[Outcome]
+) -> tuple[list[Example], list[Mark], list[dict[str, Any]]]:
+    """Judged pairs with their marks, and what was rejected with the reason; the unanswered are in neither."""
+    examples: list[Example] = []
+    marks: list[Mark] = []
+    rejected: list[dict[str, Any]] = []
+    for pair, outcome in zip(pairs, outcomes, strict=True):
         if isinstance(outcome, Rejected):
             rejected.append(_rejected(pair, outcome))
         elif isinstance(outcome, Judged):
@@ -117,6 +135,8 @@ def _written(
     write_rows(place.folder / "rejected.jsonl", rejected)
     if recipe.teacher.queries:
         write_rows(place.folder / "queries.jsonl", _query_rows(answers))
+    if recipe.teacher.orderings:
+        write_lists(place.folder, answers.lists)
     place.write_json("cost.json", answers.cost)
     notes = {
         **answers.teacher,
@@ -124,6 +144,7 @@ def _written(
         "samples": recipe.teacher.samples,
         "prompt_hash": judging.prompt_hash(),
         **({"queries_hash": judging.queries_hash()} if recipe.teacher.queries else {}),
+        **({"orderings": lists_notes(recipe.teacher.orderings, answers.lists)} if recipe.teacher.orderings else {}),
         "sites": mined.sites,
         "decontamination": mined.decontamination,
     }
@@ -134,7 +155,10 @@ def _written(
     (place.folder / PICTURE).write_text(picture(examples), "utf-8")
     text = card(examples, marks, notes, mined.decontamination)
     (place.folder / "README.md").write_text(text, "utf-8")
-    return place.finish(seed=recipe.seed, counts=_counts(examples, marks, rejected, answers.outcomes), notes=notes)
+    counts = _counts(examples, marks, rejected, answers.outcomes)
+    if recipe.teacher.orderings:
+        counts |= lists_counts(answers.lists)
+    return place.finish(seed=recipe.seed, counts=counts, notes=notes)
 
 
 def _query_rows(answers: Answers) -> list[dict[str, Any]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from interank.artifact import open_artifact
@@ -9,7 +10,7 @@ from interank.engines.protocol import CHARACTERS_PER_TOKEN
 from interank.errors import InputError
 from interank.judgments import PAIRS_FILE, read_pairs
 from interank.mining import mine
-from interank.recipe import GenerateRecipe
+from interank.recipe import GenerateRecipe, OrderingsRecipe
 from interank.teacher.budget import dollars
 from interank.types import Pair
 
@@ -65,4 +66,22 @@ def _tokens(recipe: GenerateRecipe, pairs: list[Pair]) -> tuple[int, int, int]:
         lengths = [min(len(text) // CHARACTERS_PER_TOKEN, prompt.max_query_tokens) for text in questions.values()]
         read += sum(lengths) + _INSTRUCTION_TOKENS * len(questions)
         written += round(len(questions) * teacher.max_query_tokens * _SHARE_OF_BUDGET_WRITTEN)
+    if teacher.orderings:
+        more_read, more_written = _list_tokens(teacher.orderings, pairs)
+        read, written = read + more_read * (1 + teacher.query_pairs), written + more_written * (1 + teacher.query_pairs)
     return read, written, len(pairs) * (1 + teacher.query_pairs)
+
+
+def _list_tokens(settings: OrderingsRecipe, pairs: Sequence[Pair]) -> tuple[int, int]:
+    """Tokens of asking for an order of each question's documents: all of them, as if each were judged."""
+    by_question: dict[str, list[Pair]] = {}
+    for pair in pairs:
+        by_question.setdefault(pair.query.query_id, []).append(pair)
+    read = 0
+    for items in by_question.values():
+        lengths = [len(pair.document.full_text) // CHARACTERS_PER_TOKEN for pair in items[: settings.window]]
+        shown = sum(min(length, settings.prompt.max_document_tokens) for length in lengths)
+        query = min(len(items[0].query.text) // CHARACTERS_PER_TOKEN, settings.prompt.max_query_tokens)
+        # The question stands on both sides of the documents.
+        read += min(settings.prompt.max_length, _INSTRUCTION_TOKENS + 2 * query + shown)
+    return read, round(len(by_question) * settings.max_reasoning_tokens * _SHARE_OF_BUDGET_WRITTEN)

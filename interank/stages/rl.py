@@ -25,15 +25,17 @@ from interank.errors import InputError, TrainingError
 from interank.judging import Order
 from interank.judgments import read_judgments
 from interank.ledger import Ledger
-from interank.recipe import PromptSettings, RlRecipe, RolloutServersRecipe
+from interank.recipe import PromptSettings, RlListsRecipe, RlRecipe, RolloutServersRecipe
 from interank.rewards import Credit, Equipped, Reward
 from interank.stages.distill import adapter_notes, write_cost
 from interank.stages.inputs import require_inputs
 from interank.stages.judge import open_judge
 from interank.stages.lineage import lineage, write_card
+from interank.stages.list_lessons import check_subject, list_rollouts
 from interank.stages.training_page import training_page
 from interank.training import policy_training, reward_weighted
 from interank.training.adapters import save_adapter
+from interank.training.grpo import train as train_by_grpo
 from interank.training.samplers import sampler_of
 from interank.types import Example
 
@@ -73,15 +75,20 @@ def run(recipe: RlRecipe, out: Path, *, existing: Existing = "refuse") -> Artifa
     require_inputs(recipe)
     judgments, adapter = Path(str(recipe.judgments)), Path(str(recipe.adapter))
     start = open_artifact(adapter, "adapter")
-    reason_share = _reason_share(recipe, start)
     # Everything a reward could be wrong about is found before a model is loaded.
-    rewards = _rewards(recipe, reason_share)
+    rewards = [Reward.from_recipe(entry) for entry in recipe.rewards if entry.weight]
+    check_subject(recipe, start, rewards)
+    reason_share = 0.0 if recipe.lists else _reason_share(recipe, start)
+    if not recipe.lists:
+        _check_orders(recipe, rewards, reason_share)
     inputs = {"judgments": describe_input(judgments, out), "adapter": describe_input(adapter, out)}
     content = recipe.model_dump(mode="json")
     place = create(out, "adapter", recipe=content, inputs=inputs, existing=existing, free=_FREE)
     if isinstance(place, Artifact):
         return place
     started = time.monotonic()
+    if recipe.lists:
+        return _of_lists(recipe, recipe.lists, start, rewards, place)
     train, validation = read_judgments(judgments, "train"), read_judgments(judgments, "validation")
     begun = _begin(recipe, start, rewards, reason_share, place)
     by = _by_grpo if recipe.algorithm == "grpo" else _by_reward_weight
@@ -106,13 +113,12 @@ def _reason_share(recipe: RlRecipe, start: Artifact) -> float:
     return float(start.manifest["prompt"]["order"] == "reason_first")
 
 
-def _rewards(recipe: RlRecipe, reason_share: float) -> list[Reward]:
-    """The recipe's rewards that count.
+def _check_orders(recipe: RlRecipe, rewards: Sequence[Reward], reason_share: float) -> None:
+    """Stop where a reward needs a judge, or an order of answers, that there is not.
 
     Raises:
-        InputError: One needs a judge, or an order of answers, that there is not.
+        InputError: Says which.
     """
-    rewards = [Reward.from_recipe(entry) for entry in recipe.rewards if entry.weight]
     trained = {order for order, share in (("reason_first", reason_share), ("grade_first", 1 - reason_share)) if share}
     for reward in rewards:
         if reward.needs_judge and recipe.judge is None:
@@ -125,9 +131,6 @@ def _rewards(recipe: RlRecipe, reason_share: float) -> list[Reward]:
                 f"reward {reward.use} says nothing of answers in {' and '.join(sorted(trained))} order; set "
                 "reason_share above 0, or leave it out (grade.calibration is the loss for grade-first answers)"
             )
-        if reward.of != "judgments":
-            raise InputError(f"reward {reward.use} values orders of lists, not judgments; take another")
-    return rewards
 
 
 def _begin(
@@ -150,12 +153,44 @@ def _by_grpo(begun: _Begun, train: list[Example], validation: list[Example], pla
     lessons = policy_training.lessons(recipe, begun.encoder, begun.model, (train, validation), begun.reason_share)
     log.info("rl on %d pairs of %d queries", len(lessons.examples), lessons.counts["queries"])
     rewards = (begun.rewards, weights, begun.credits)
-    with sampler_of(recipe.rollouts, begun.base.folder, begun.model, begun.encoder, place.work) as sampler:
+    longest = begun.encoder.settings.max_length
+    with sampler_of(recipe.rollouts, begun.base.folder, begun.model, place.work, max_length=longest) as sampler:
         trained = policy_training.train(begun.model, begun.encoder, lessons, rewards, recipe, sampler, place.work)
     for name in ("rollouts.jsonl", "trials.jsonl"):
         if (place.work / name).exists():
             (place.work / name).replace(place.folder / name)
     return _Ended(trained.figures, {**lessons.counts, "steps": int(trained.figures["steps"])}, trained.notes)
+
+
+def _of_lists(
+    recipe: RlRecipe, settings: RlListsRecipe, start: Artifact, rewards: Sequence[Reward], place: Workplace
+) -> Artifact:
+    started = time.monotonic()
+    base = find_model(str(start.manifest["base"]))
+    tokenizer = load_tokenizer(base)
+    rollouts = list_rollouts(recipe, settings, Path(str(recipe.judgments)), start, tokenizer)
+    quantisation = chosen_quantisation(recipe.quantisation)
+    log.info("rl on %d lists with %s on %s, base weights %s", len(rollouts.examples), base.name, device(), quantisation)
+    model = with_adapter(load_model(base, quantisation=quantisation), start.path / "adapter", trainable=True)
+    with sampler_of(recipe.rollouts, base.folder, model, place.work, max_length=rollouts.max_length) as sampler:
+        rollouts.sampler = sampler
+        figures = train_by_grpo(
+            model,
+            rollouts,
+            rewards,
+            [reward.weight for reward in rewards],
+            trainer=recipe.trainer,
+            folder=place.work / "checkpoints",
+            shared_prefix=recipe.shared_prefix,
+        )
+    save_adapter(model, place.folder / "adapter", tokenizer=tokenizer, base=base.name)
+    write_cost(place, figures, time.monotonic() - started)
+    # What it is asked is what the adapter before was asked.
+    kept = {name: start.manifest[name] for name in ("prompt", "prompt_hash")}
+    notes = adapter_notes(base, PromptSettings(), quantisation) | kept
+    notes["rewards"] = [entry.model_dump(mode="json") for entry in recipe.rewards]
+    counts = {"lists": len(rollouts.examples), "steps": int(figures["steps"])}
+    return place.finish(seed=recipe.seed, counts=counts, notes=notes)
 
 
 def _by_reward_weight(begun: _Begun, train: list[Example], validation: list[Example], place: Workplace) -> _Ended:

@@ -98,9 +98,17 @@ def _making(marks: Sequence[Mark], notes: Mapping[str, Any]) -> str:
         "`conflict`).",
         f"- Cost: {notes['tokens_read']} tokens read and {notes['tokens_written']} written" + told + ".",
     ]
+    if "orderings" in notes:
+        lists = notes["orderings"]
+        lines.append(
+            f"- Lists of a question's documents in the teacher's order with its reasoning (`orderings.jsonl`): "
+            f"{lists['orderings']} with an nDCG@10 of at least {lists['min_ndcg']:g} by the grades; "
+            f"{lists['rejected_orderings']} others are in `rejected_orderings.jsonl` with the reason."
+        )
     if "stopped" in notes:
         lines.append(
-            f"- Not whole: asking stopped at its budget ({notes['stopped']}); {notes['unanswered']} pairs wait."
+            f"- Not whole: asking stopped at its budget ({notes['stopped']}); {notes['unanswered']} pairs "
+            f"and {notes.get('orderings', {}).get('unanswered_orderings', 0)} lists wait."
         )
     return "## How it was made\n\n" + "\n".join(lines)
 

@@ -24,9 +24,10 @@ from interank.progress import shown
 from interank.recipe import RL_BATCH, RolloutsRecipe
 from interank.training.checkpoints import accompany, last_complete
 from interank.training.clock import summary
+from interank.training.list_rollouts import ListRollouts
 from interank.training.memory import fits
 from interank.training.policy import PolicyTrainer, SharedPrefixTrainer
-from interank.training.samplers import Sampler, TrainedWeights
+from interank.training.samplers import Sampler, TrainedWeights, sampled_rows, seed_at
 from interank.types import Document, Example, Query
 
 _DEFAULTS: dict[str, Any] = {
@@ -104,8 +105,7 @@ class Rollouts:
         encoder, self._trainer = self.encoder, trainer
         chosen = [self.prompts[int(number)] for number in prompts]
         orders = [self.orders[int(number)] for number in prompts]
-        # The step is in the seed, so that a resumed training samples what an uninterrupted one does.
-        seed = self.seed * 1_000_003 + trainer.state.global_step
+        seed = seed_at(self.seed, trainer)
         sampling = Sampling(self.tokens - len(encoder.label_lead), trainer.args.temperature, seed)
         leads = [encoder.label_lead if order == "grade_first" else () for order in orders]
         begun = [prompt.then(lead) for prompt, lead in zip(chosen, leads, strict=True)]
@@ -113,7 +113,8 @@ class Rollouts:
             completions = engine.generate(begun, sampling, end=encoder.end)
             at = [self._before_grade(*row) for row in zip(chosen, orders, completions, strict=True)]
             probabilities = self._graded(engine, at)
-        return self._output(chosen, leads, completions, probabilities)
+        rows = sampled_rows(chosen, leads, completions, end=encoder.end)
+        return {**rows, "probabilities": [list(three) for three in probabilities]}
 
     def regrade(self, pairs: Sequence[tuple[str, str]]) -> list[tuple[float, float, float]]:
         """The present policy's grade probabilities, at once, of other texts: what a grade rests on, rewards may ask.
@@ -149,26 +150,6 @@ class Rollouts:
                 "start again"
             )
         return [judging.probabilities(read[prompt].logits) for prompt in prompts]
-
-    def _output(
-        self,
-        prompts: Sequence[Prompt],
-        leads: Sequence[tuple[int, ...]],
-        completions: Sequence[Completion],
-        probabilities: Sequence[tuple[float, float, float]],
-    ) -> dict[str, Any]:
-        ends = [(self.encoder.end,) if item.finished else () for item in completions]
-        rows = list(zip(leads, completions, ends, strict=True))
-        return {
-            "prompt_ids": [list(prompt.ids) for prompt in prompts],
-            "completion_ids": [[*lead, *item.ids, *end] for lead, item, end in rows],
-            # To hold the trainer's against. Forced tokens have none.
-            "logprobs": [
-                [*[None] * len(lead), *item.logprobs, *[item.end_logprob] * len(end)] for lead, item, end in rows
-            ],
-            "env_mask": [[0] * len(lead) + [1] * (len(item.ids) + len(end)) for lead, item, end in rows],
-            "probabilities": [list(three) for three in probabilities],
-        }
 
 
 def whole_queries(
@@ -223,7 +204,7 @@ def _spread(
     return [items[place] for place in sorted(spread[:number])]
 
 
-def _microbatch_tokens(rollouts: Rollouts, trainer: Mapping[str, Any]) -> int:
+def _microbatch_tokens(rollouts: Rollouts | ListRollouts, trainer: Mapping[str, Any]) -> int:
     """At most so many tokens are computed in one microbatch, each prompt once."""
     rows = trainer["per_device_train_batch_size"]
     prompts = max(1, rows // trainer["num_generations"])
@@ -233,7 +214,7 @@ def _microbatch_tokens(rollouts: Rollouts, trainer: Mapping[str, Any]) -> int:
 
 def prepare(
     model: PeftModel,
-    rollouts: Rollouts,
+    rollouts: Rollouts | ListRollouts,
     rewards: Sequence[Callable[..., list[float | None]]],
     weights: Sequence[float],
     *,
@@ -299,7 +280,7 @@ def run(grpo: PolicyTrainer, checkpoint: Path | None) -> Mapping[str, float]:
 
 def train(
     model: PeftModel,
-    rollouts: Rollouts,
+    rollouts: Rollouts | ListRollouts,
     rewards: Sequence[Callable[..., list[float | None]]],
     weights: Sequence[float],
     *,

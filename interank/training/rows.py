@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 from interank import judging
 from interank.engines.prompts import PromptEncoder
@@ -26,7 +27,7 @@ class Row:
     is graded. Rows that are `listed` are compared with the others of their group, one for each document.
     """
 
-    task: Task
+    task: Task | Literal["lists"]
     prompt: tuple[int, ...]
     answer: tuple[int, ...]
     trained_from: int = 0

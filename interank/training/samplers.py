@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any, Protocol
 
 from peft import PeftModel
 
-from interank.engines.prompts import PromptEncoder
-from interank.engines.protocol import Adapting, Engine, content_seed
+from interank.engines.prompts import Prompt
+from interank.engines.protocol import Adapting, Completion, Engine, content_seed
 from interank.engines.rollout_servers import RolloutServers
 from interank.engines.transformers import TransformersEngine
 from interank.engines.vllm import SPARE, VllmEngine, VllmOptions
@@ -67,9 +67,11 @@ class HandedOver:
 
 @contextmanager
 def sampler_of(
-    recipe: RolloutsRecipe, base: Path, model: PeftModel, encoder: PromptEncoder, work: Path
+    recipe: RolloutsRecipe, base: Path, model: PeftModel, work: Path, *, max_length: int
 ) -> Iterator[Sampler]:
     """What a recipe says shall sample, beside a model on these base weights; adapters on disk are gone afterwards.
+
+    `max_length` is of prompts with their completions, in tokens.
 
     Raises:
         ModelError: vLLM is not installed, or would sample from other base weights than those that are trained.
@@ -93,7 +95,7 @@ def sampler_of(
         engine = VllmEngine(
             base,
             VllmOptions(
-                max_length=encoder.settings.max_length + SPARE,
+                max_length=max_length + SPARE,
                 quantisation=options.quantisation,
                 dtype=options.dtype,
                 gpu_memory=options.gpu_memory,
@@ -104,3 +106,25 @@ def sampler_of(
         yield HandedOver(engine, folder)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def seed_at(seed: int, trainer: Any) -> int:
+    """The seed of the present step, so that a resumed training samples what an uninterrupted one does."""
+    return seed * 1_000_003 + int(trainer.state.global_step)
+
+
+def sampled_rows(
+    prompts: Sequence[Prompt], leads: Sequence[tuple[int, ...]], completions: Sequence[Completion], *, end: int
+) -> dict[str, Any]:
+    """What TRL's rollout function gives back: completions behind forced `leads`, with the end where it was reached."""
+    ends = [(end,) if item.finished else () for item in completions]
+    rows = list(zip(leads, completions, ends, strict=True))
+    return {
+        "prompt_ids": [list(prompt.ids) for prompt in prompts],
+        "completion_ids": [[*lead, *item.ids, *stop] for lead, item, stop in rows],
+        # To hold the trainer's against. Forced tokens have none.
+        "logprobs": [
+            [*[None] * len(lead), *item.logprobs, *[item.end_logprob] * len(stop)] for lead, item, stop in rows
+        ],
+        "env_mask": [[0] * len(lead) + [1] * (len(item.ids) + len(stop)) for lead, item, stop in rows],
+    }

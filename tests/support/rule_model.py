@@ -39,7 +39,7 @@ def rule_base(folder: Path) -> Path:
         rows = [_row(encoder, rng, short=short) for _ in range(_SHORT_ROWS if short else _FRAMED_ROWS)]
         for group in optimizer.param_groups:
             group["lr"] = _RATE * min(1.0, (step + 1) / _WARMUP)
-        loss = model(**_batch(rows)).loss
+        loss = model(**batch(rows)).loss
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
@@ -70,7 +70,8 @@ def _row(encoder: PromptEncoder, rng: random.Random, *, short: bool) -> tuple[li
     return ids, answer
 
 
-def _batch(rows: list[tuple[list[int], list[int]]]) -> dict[str, torch.Tensor]:
+def batch(rows: list[tuple[list[int], list[int]]]) -> dict[str, torch.Tensor]:
+    """Rows of prompt and answer padded to one length, the loss on the answers."""
     width = max(len(ids) + len(answer) for ids, answer in rows)
     ids = torch.zeros((len(rows), width), dtype=torch.long)
     labels = torch.full((len(rows), width), -100)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import string
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -58,8 +59,8 @@ _NAMED: dict[Family, dict[str, str | None]] = {
 FAMILIES: tuple[Family, ...] = ("chatml", "llama3", "gemma", "plain")
 
 
-def tiny_tokenizer(family: Family = "chatml") -> PreTrainedTokenizerFast:
-    """A small BPE tokenizer in the manner of a family, trained on the prompt's and the rule's words."""
+def tiny_tokenizer(family: Family = "chatml", texts: Sequence[str] = ()) -> PreTrainedTokenizerFast:
+    """A small BPE tokenizer in the manner of a family, trained on the prompt's and the rule's words, or other texts."""
     backend = Tokenizer(models.BPE(unk_token="<unk>" if family == "gemma" else None))
     digits = pre_tokenizers.Digits(individual_digits=True)
     if family == "gemma":
@@ -76,7 +77,8 @@ def tiny_tokenizer(family: Family = "chatml") -> PreTrainedTokenizerFast:
     )
     orders: tuple[judging.Order, ...] = ("grade_first", "reason_first")
     prompts = [judging.render("", "", order)[0]["content"] for order in orders]
-    backend.train_from_iterator([*prompts, judging.LABEL_LEAD, *rule.all_texts()] * 4, trainer)
+    words = [*prompts, judging.LABEL_LEAD, *rule.all_texts()]
+    backend.train_from_iterator([*(texts or words)] * 4, trainer)
     bos = _NAMED[family].get("bos_token")
     if bos is not None and family != "chatml":
         backend.post_processor = processors.TemplateProcessing(
@@ -85,9 +87,9 @@ def tiny_tokenizer(family: Family = "chatml") -> PreTrainedTokenizerFast:
     return PreTrainedTokenizerFast(tokenizer_object=backend, **_NAMED[family])
 
 
-def tiny_model(folder: Path, *, hidden: int = 64, layers: int = 2, seed: int = 0) -> Path:
+def tiny_model(folder: Path, *, hidden: int = 64, layers: int = 2, seed: int = 0, texts: Sequence[str] = ()) -> Path:
     """A random model of the real architecture and its tokenizer, saved in `folder`."""
-    tokenizer = tiny_tokenizer()
+    tokenizer = tiny_tokenizer(texts=texts)
     torch.manual_seed(seed)
     model = LlamaForCausalLM(
         LlamaConfig(

@@ -84,7 +84,7 @@ def rollouts_of(recipe: RolloutsRecipe, base: Path, model: Any, work: Path) -> I
     with pytest.MonkeyPatch.context() as patch:
         for name, value in vllm_environment().items():
             patch.setenv(name, value)
-        with sampler_of(recipe, base, model, encoder, work) as sampler:
+        with sampler_of(recipe, base, model, work, max_length=encoder.settings.max_length) as sampler:
             yield Rollouts(encoder, examples, tokens=12, seed=3, sampler=sampler, settings=recipe)
 
 

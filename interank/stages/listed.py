@@ -1,0 +1,54 @@
+"""What generate writes of the lists that a teacher has ordered: those that are kept, those that are not, and counts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from interank import ordering
+from interank.ledger import write_rows
+from interank.orderings import REJECTED_FILE, JudgedList, write_orderings
+from interank.recipe import OrderingsRecipe
+from interank.teacher.annotate import Rejected
+from interank.teacher.lists import ListOutcome, Ordered
+
+Lists = Sequence[tuple[JudgedList, ListOutcome]]
+
+
+def write_lists(folder: Path, lists: Lists) -> None:
+    """Write `orderings.jsonl`, and what was rejected with the reason."""
+    write_orderings(((item.example, item.ndcg) for _, item in lists if isinstance(item, Ordered)), folder)
+    write_rows(
+        folder / REJECTED_FILE,
+        (
+            {
+                "query_id": item.query.query_id,
+                "split": item.split,
+                "doc_ids": [document.doc_id for document in item.documents],
+                "reason": outcome.reason,
+                "reply": outcome.reply,
+            }
+            for item, outcome in lists
+            if isinstance(outcome, Rejected)
+        ),
+    )
+
+
+def lists_counts(lists: Lists) -> dict[str, int]:
+    """How many lists there are of each kind."""
+    return {
+        "orderings": sum(isinstance(outcome, Ordered) for _, outcome in lists),
+        "rejected_orderings": sum(isinstance(outcome, Rejected) for _, outcome in lists),
+        "unanswered_orderings": sum(outcome is None for _, outcome in lists),
+    }
+
+
+def lists_notes(settings: OrderingsRecipe, lists: Lists) -> dict[str, Any]:
+    """What a manifest and a card say of how lists were ordered and kept."""
+    return {
+        "prompt_hash": ordering.prompt_hash(settings.prompt.form),
+        "form": settings.prompt.form,
+        "min_ndcg": settings.min_ndcg,
+        **lists_counts(lists),
+    }

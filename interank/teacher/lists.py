@@ -1,0 +1,88 @@
+"""Orders that a teacher puts a query's judged documents in, kept where they agree with the judgments."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from interank import ordering
+from interank.engines.lists import ListEncoder, even_shares
+from interank.engines.protocol import CHARACTERS_PER_TOKEN, Message, Reply, Request, Sampling
+from interank.measures import DEFAULT_MEASURE
+from interank.ordering import Ordering
+from interank.orderings import JudgedList, ListExample, is_whole, order_values
+from interank.recipe import OrderingsRecipe
+from interank.teacher.annotate import Annotator, Rejected, cut
+from interank.teacher.leaks import leak
+
+# The ranking's room where its tokens cannot be counted: ` > [12]` is five of most tokenizers.
+_RANKING_TOKENS = 6
+
+
+@dataclass(frozen=True, slots=True)
+class Ordered:
+    """A list in the teacher's order, and that order's nDCG by the judgments."""
+
+    example: ListExample
+    ndcg: float
+
+
+ListOutcome = Ordered | Rejected | None
+"""None where the budget ended before there was one."""
+
+
+def order_lists(annotator: Annotator, lists: Sequence[JudgedList], settings: OrderingsRecipe) -> list[ListOutcome]:
+    """Ask for an order of each list; the outcomes in the order of the lists."""
+    encoder = ListEncoder(annotator.encoder, settings.prompt) if annotator.encoder else None
+    requests = [_request(encoder, item, settings, annotator.seed) for item in lists]
+    outcomes: list[ListOutcome] = []
+    for item, reply in zip(lists, annotator.asker.replies(requests), strict=True):
+        if not isinstance(reply, Reply):
+            outcomes.append(Rejected(reply.reason, "") if reply else None)
+            continue
+        text = reply.text if encoder is None else encoder.encoder.text(reply.ids)
+        outcomes.append(_checked(item, text, settings))
+    return outcomes
+
+
+def _request(encoder: ListEncoder | None, item: JudgedList, settings: OrderingsRecipe, seed: int) -> Request:
+    size, reasoning = len(item.documents), settings.max_reasoning_tokens
+    if encoder is None:
+        room = reasoning + _RANKING_TOKENS * size
+        return Request(_messages(item, settings, room), Sampling(room, settings.temperature, seed))
+    prompt = encoder.prompt(item.query, item.documents, reasoning_tokens=reasoning).prompt
+    sampling = Sampling(encoder.answer_tokens(size, reasoning), settings.temperature, seed)
+    return Request(prompt, sampling, encoder.end)
+
+
+def _messages(item: JudgedList, settings: OrderingsRecipe, answer_tokens: int) -> tuple[Message, ...]:
+    """The messages for servers that take nothing else; their tokens are guessed from characters."""
+    prompt = settings.prompt
+    query = cut(item.query.text, prompt.max_query_tokens)
+    frame = ordering.render(query, [""] * len(item.documents), prompt.form)
+    taken = sum(len(message["content"]) for message in frame) + answer_tokens * CHARACTERS_PER_TOKEN
+    texts = [cut(document.full_text, prompt.max_document_tokens) for document in item.documents]
+    shares = even_shares([len(text) for text in texts], max(0, prompt.max_length * CHARACTERS_PER_TOKEN - taken))
+    shown = [text[:share] for text, share in zip(texts, shares, strict=True)]
+    return tuple((message["role"], message["content"]) for message in ordering.render(query, shown, prompt.form))
+
+
+def _checked(item: JudgedList, text: str, settings: OrderingsRecipe) -> Ordered | Rejected:
+    """The order, unless it cannot be read, is not whole, says nothing of its reasons, or contradicts the judgments."""
+    answer = ordering.parse(text, len(item.documents))
+    if answer is None:
+        return Rejected("no ranking could be read from the reply", text)
+    if not is_whole(answer):
+        return Rejected(f"the ranking does not name each of {len(item.documents)} documents once", text)
+    if not answer.reasoning:
+        return Rejected("no reasoning stands before the ranking", text)
+    seen = "\n".join([item.query.text, *(document.full_text for document in item.documents)])
+    told = leak(answer.reasoning, seen)
+    if told:
+        return Rejected(f"the reasoning tells where a document came from ({told!r})", text)
+    (ndcg,) = order_values([answer.positions], [item.grades], DEFAULT_MEASURE)
+    if ndcg < settings.min_ndcg:
+        reason = f"its {DEFAULT_MEASURE} by the judgments is {ndcg:.2f}, at least {settings.min_ndcg:g} was asked"
+        return Rejected(reason, text)
+    kept = Ordering(answer.positions, answer.reasoning)
+    return Ordered(ListExample(item.query, item.documents, kept, item.split), ndcg)

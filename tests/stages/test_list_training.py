@@ -1,0 +1,189 @@
+"""distill and rl on lists: from DeAR-COT's layout or our own orderings to adapters that say what they learned."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from interank import ordering
+from interank.artifact import Artifact, Workplace, create, open_artifact
+from interank.errors import InputError
+from interank.judgments import write_judgments
+from interank.orderings import write_orderings
+from interank.recipe import DistillRecipe, LoraRecipe, RlRecipe, load_recipe, missing_inputs
+from interank.stages import distill, rl
+from tests.support import list_rule
+
+PROMPT = {"max_length": 900, "max_query_tokens": 40, "max_document_tokens": 30}
+TRAINER = {"max_steps": 2, "per_device_train_batch_size": 2, "gradient_checkpointing": False, "save_strategy": "no"}
+DEAR = "Search Query: {query}.\nRank the {number} passages above. Output format strictly: [2] > [1] > [3] ..."
+
+
+def dear_folder(folder: Path) -> Path:
+    """Rows as DeAR-COT has them, made of the rule's lists; one of them cannot be used."""
+    folder.mkdir()
+    rows = []
+    for item in list_rule.examples(0, queries=4)[1]:
+        listed = "\n".join(f"[{place}] {document.text}" for place, document in enumerate(item.documents, start=1))
+        tail = DEAR.format(query=item.query.text, number=len(item.documents))
+        ranking = ordering.answer(item.ordering.positions, form="dear")
+        rows.append(
+            {
+                "system": "You are RankLLM.",
+                "instruction": f"I will provide you with passages.\n\n{listed}\n\n{tail}",
+                "input": "",
+                "output": f"{item.ordering.reasoning}\n\n### Final Reranking: {ranking}",
+                "history": [],
+            }
+        )
+    rows[1]["output"] = "I don't know."
+    (folder / "train.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), "utf-8")
+    return folder
+
+
+def judgments_with_lists(out: Path, *, queries: int = 4) -> Path:
+    place = create(out, "judgments", recipe={}, inputs={})
+    assert isinstance(place, Workplace)
+    judged, lists = list_rule.examples(1, queries=queries)
+    write_judgments(judged, place.folder)
+    write_orderings(((item, 1.0) for item in lists), place.folder)
+    return place.finish(seed=0, counts={"judgments": len(judged)}).path
+
+
+def distill_recipe(student: Path, lists: dict[str, Any], **more: Any) -> DistillRecipe:
+    content = {
+        "stage": "distill",
+        "student": str(student),
+        "lora": {"rank": 4, "alpha": 8},
+        "lists": {"prompt": PROMPT, **lists},
+        "trainer": TRAINER,
+        **more,
+    }
+    return DistillRecipe.model_validate(content)
+
+
+def rl_recipe(**more: Any) -> RlRecipe:
+    content = {
+        "stage": "rl",
+        "max_completion_tokens": 120,
+        "lists": {},
+        "rewards": ({"use": "list_ndcg"},),
+        "trainer": {**TRAINER, "num_generations": 2},
+        **more,
+    }
+    return RlRecipe.model_validate(content)
+
+
+@pytest.fixture(scope="module")
+def judgments(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return judgments_with_lists(tmp_path_factory.mktemp("lists") / "judgments")
+
+
+@pytest.fixture(scope="module")
+def adapter(tiny_folder: Path, judgments: Path, tmp_path_factory: pytest.TempPathFactory) -> Artifact:
+    recipe = distill_recipe(tiny_folder, {"shuffles": 2}, judgments=judgments)
+    return distill.run(recipe, tmp_path_factory.mktemp("lists") / "adapter")
+
+
+def test_an_adapter_of_lists_says_so(adapter: Artifact) -> None:
+    manifest = open_artifact(adapter.path, "adapter").manifest
+    assert manifest["prompt"] == {"form": "reason", **PROMPT}
+    assert manifest["prompt_hash"] == ordering.prompt_hash("reason")
+    assert manifest["counts"]["examples"] == 8
+    assert (adapter.path / "left_out.jsonl").read_text() == ""
+
+
+def test_dears_layout_is_learned_and_what_is_left_out_is_on_file(tiny_folder: Path, tmp_path: Path) -> None:
+    folder = dear_folder(tmp_path / "dear")
+    recipe = distill_recipe(tiny_folder, {"dear_cot": (str(folder),), "decontaminate": False})
+    assert missing_inputs(recipe) == []
+    artifact = distill.run(recipe, tmp_path / "adapter")
+    assert artifact.manifest["counts"]["examples"] == 3
+    assert "dear_cot.0" in artifact.manifest["inputs"]
+    (left,) = [json.loads(line) for line in (artifact.path / "left_out.jsonl").read_text().splitlines()]
+    assert left["query_id"].endswith("train.jsonl:2")
+    assert "ends in no ranking" in left["reason"]
+
+
+def test_lists_of_a_benchmarks_queries_are_left_out(tiny_folder: Path, tmp_path: Path) -> None:
+    """DeAR-COT's card names BEIR and TREC DL: what is trained on their queries must not be reported on them."""
+    folder = dear_folder(tmp_path / "dear")
+    first = list_rule.examples(0, queries=1)[1][0]
+    benchmark = tmp_path / "bench"
+    benchmark.mkdir()
+    (benchmark / "queries.jsonl").write_text(json.dumps({"_id": "1", "text": first.query.text}) + "\n")
+    document = {"_id": "d", "title": "", "text": "Something else entirely stands in here, in ten words or so."}
+    (benchmark / "corpus.jsonl").write_text(json.dumps(document) + "\n")
+    recipe = distill_recipe(tiny_folder, {"dear_cot": (str(folder),), "benchmarks": (str(benchmark),)})
+    artifact = distill.run(recipe, tmp_path / "adapter")
+    left = [json.loads(line) for line in (artifact.path / "left_out.jsonl").read_text().splitlines()]
+    assert [row["reason"] for row in left if "benchmark" in row["reason"]] == ["a benchmark holds its query"]
+    assert {"dear_cot.0", "benchmarks.0"} <= artifact.manifest["inputs"].keys()
+
+
+def test_lists_from_elsewhere_need_benchmarks_or_a_decision() -> None:
+    with pytest.raises(ValidationError, match=r"turn the check off on purpose with lists.decontaminate=false"):
+        distill_recipe(Path("x"), {"dear_cot": ("dear",)})
+    assert missing_inputs(distill_recipe(Path("x"), {})) == ["judgments"]
+
+
+def test_lists_that_are_all_too_long_are_told(tiny_folder: Path, judgments: Path, tmp_path: Path) -> None:
+    recipe = distill_recipe(tiny_folder, {"window": 4}, judgments=judgments)
+    with pytest.raises(InputError, match="none of 4 lists can be learned; the first, because it has 5 documents"):
+        distill.run(recipe, tmp_path / "adapter")
+
+
+def test_rl_goes_on_with_the_adapters_prompts(adapter: Artifact, judgments: Path, tmp_path: Path) -> None:
+    recipe = rl_recipe(judgments=judgments, adapter=adapter.path, lists={"shuffles": 2})
+    better = rl.run(recipe, tmp_path / "rl")
+    assert better.manifest["counts"]["lists"] == 8
+    assert {name: better.manifest[name] for name in ("prompt", "prompt_hash")} == {
+        name: adapter.manifest[name] for name in ("prompt", "prompt_hash")
+    }
+    assert [given["name"] for given in better.lineage()] == ["judgments", "adapter", "judgments"]
+
+
+def test_a_batch_holds_whole_groups() -> None:
+    with pytest.raises(ValidationError, match=r"whole groups of 4 \(num_generations\)"):
+        rl_recipe(trainer={"num_generations": 4, "per_device_train_batch_size": 6})
+
+
+def test_adapter_recipe_and_rewards_are_of_one_kind(
+    adapter: Artifact, tiny_adapter: Path, judgments: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    with pytest.raises(InputError, match="was trained on judgments, and the recipe is of lists; leave `lists` out"):
+        rl.run(rl_recipe(judgments=judgments, adapter=tiny_adapter), out)
+    pointwise = RlRecipe.model_validate(
+        {
+            "stage": "rl",
+            "judgments": judgments,
+            "adapter": adapter.path,
+            "rewards": ({"use": "ranking"},),
+        }
+    )
+    with pytest.raises(InputError, match=r"was trained on lists, and the recipe is of judgments; add `lists: \{\}`"):
+        rl.run(pointwise, out)
+    with pytest.raises(InputError, match="reward ranking is of judgments, and the recipe is of lists"):
+        rl.run(rl_recipe(judgments=judgments, adapter=adapter.path, rewards=({"use": "ranking"},)), out)
+    assert not out.exists()
+
+
+def test_a_completion_without_room_for_a_ranking_is_refused(adapter: Artifact, judgments: Path, tmp_path: Path) -> None:
+    """The card generates 50 tokens for 20 passages, which holds neither reasoning nor ranking."""
+    recipe = rl_recipe(judgments=judgments, adapter=adapter.path, max_completion_tokens=16)
+    with pytest.raises(InputError, match="16 do not hold a ranking of 5 documents"):
+        rl.run(recipe, tmp_path / "out")
+
+
+def test_dears_recipe_has_the_cards_adapter_and_loads() -> None:
+    recipe = load_recipe("recipes/distill/dear-8b-listwise-lora.yaml", [])
+    assert isinstance(recipe, DistillRecipe)
+    assert recipe.lists is not None
+    assert (recipe.lists.window, recipe.lists.prompt.max_length) == (20, 5000)
+    modules = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
+    assert recipe.lora == LoraRecipe(rank=16, alpha=32, dropout=0.0, targets=modules)
