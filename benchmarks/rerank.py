@@ -10,24 +10,28 @@ import platform
 import random
 import statistics
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import rerank_rivals as rivals
 import torch
 
-from interank import judging
-from interank.benchmarks import read_documents
+from interank import Reranker, judging
+from interank.benchmarks import load_benchmark, read_documents
+from interank.bm25 import Bm25
 from interank.engines.judge import before_label
-from interank.engines.models import find_model, load_model, load_tokenizer
+from interank.engines.models import find_model
 from interank.engines.prompts import Prompt, PromptEncoder
-from interank.engines.protocol import Completion, Forced, LabelLogits, Sampling
+from interank.engines.protocol import Completion, Forced, LabelLogits, Precision, Sampling
 from interank.engines.transformers import TransformersEngine
-from interank.recipe import PromptSettings
+from interank.measures import score_run
+from interank.reranking.opening import Running, open_engine
 from interank.resources import resource_dir
-from interank.types import Document, Query
+from interank.types import Document, Query, Run, ScoredDoc
 
 MODEL = "HuggingFaceTB/SmolLM2-135M-Instruct"
 PREFIX_TOKENS = 310  # instruction and query: BRIGHT's queries have a median of about 200 tokens
@@ -39,12 +43,17 @@ MATRIX = 2048
 # The comparisons, each of the side that is beaten (or not) and ours.
 RATIOS = {
     "score_vs_generate": ("generate", "score"),
-    "score_best_vs_generate": ("generate", "score_int8"),
+    "score_best_vs_generate": ("generate", "score_best"),
     "score_vs_batched": ("batched", "score"),
     "reason_vs_generate": ("generate_reason", "reason"),
     "reason_vs_continuous_batching": ("continuous_batching", "reason"),
     "score_vs_vllm": ("vllm", "score"),
 }
+EVERY = [*RATIOS, "roofline_share", "rankings"]
+# A precision keeps the ranking whose mean Kendall tau and nDCG@10 are so near to float32's.
+KEPT_TAU, KEPT_NDCG = 0.9, 0.01
+JUDGED, CANDIDATES = 27, 10  # queries of the sample benchmark that this is asked of, and BM25's first for each
+ROUNDED: tuple[Precision, ...] = ("bfloat16", "int8")
 Side = tuple[Callable[[], object], int]
 
 
@@ -78,16 +87,25 @@ def stratified(prompts: Sequence[Prompt], count: int) -> list[int]:
 class Bench:
     """The model, its prompts, and each side as a function with the number of documents that it does."""
 
-    def __init__(self, name: str, count: int) -> None:
-        self.folder = find_model(name).folder
-        self.model = load_model(find_model(name))
-        self.encoder = PromptEncoder(load_tokenizer(find_model(name)), PromptSettings())
-        self.exact = TransformersEngine(self.model)
-        self.int8 = TransformersEngine(self.model, precision="int8")
+    def __init__(self, name: str, count: int, best: Precision) -> None:
+        self.name = name
+        opened = open_engine(name, Running())
+        self.exact, self.encoder = opened.engine, opened.encoder
+        self.model = self.exact.model
+        self.best = best
         self.prompts = [p.then(self.encoder.label_lead) for p in workload(self.encoder, "grade_first", count)]
         self.reasoned = workload(self.encoder, "reason_first", count)
         self.slow = stratified(self.prompts, SLOW)
         self.remarks: dict[str, str] = {}
+
+    @property
+    def folder(self) -> Path:
+        """The model's own, or for one with an adapter a new one with both in it."""
+        if not any((Path(self.name) / file).is_file() for file in ("manifest.json", "adapter_config.json")):
+            return find_model(self.name).folder
+        folder = Path(tempfile.mkdtemp())
+        self.model.save_pretrained(folder)
+        return folder
 
     def score(self, engine: TransformersEngine) -> list[LabelLogits]:
         """Grade all documents."""
@@ -103,15 +121,24 @@ class Bench:
         asked = Forced(continuation, self.encoder.label_ids)
         return self.exact.generate_graded(self.reasoned, Sampling(NEW_TOKENS), asked, end=-1)
 
-    def check_scores(self) -> dict[str, Any]:
-        """Ours equal a plain forward pass one by one; how int8 orders beside it."""
-        ours = self.score(self.exact)
-        for place in self.slow:
-            plain = rivals.plain_logits(self.model, self.prompts[place].ids)[list(self.encoder.label_ids)].tolist()
-            _close(ours[place].logits, plain, 1e-5, "a plain forward pass")
-        exact, rounded = ([judging.score(i.logits) for i in found] for found in (ours, self.score(self.int8)))
-        first, second = (set(sorted(range(len(s)), key=lambda i: -s[i])[:10]) for s in (exact, rounded))
-        return {"int8_kendall_tau": rivals.kendall(exact, rounded), "int8_top10_shared": len(first & second)}
+    def check_scores(self) -> None:
+        """Ours equal a plain forward pass one by one."""
+        some = [self.prompts[place] for place in self.slow]
+        for prompt, ours in zip(some, self.exact.label_logits(some, self.encoder.label_ids), strict=True):
+            plain = rivals.plain_logits(self.model, prompt.ids)[list(self.encoder.label_ids)].tolist()
+            _close(ours.logits, plain, 1e-5, "a plain forward pass")
+
+    def rankings(self) -> dict[str, Any]:
+        """How each precision ranks beside float32, and whether that keeps the ranking."""
+        exact = judged(self.exact, self.encoder)
+        figures: dict[str, Any] = {"exact_ndcg": exact.ndcg, "exact_seconds": exact.seconds}
+        for precision in ROUNDED:
+            found = judged(TransformersEngine(self.model, precision=precision), self.encoder)
+            tau = statistics.fmean(map(rivals.kendall, exact.scores, found.scores))
+            kept = tau >= KEPT_TAU and abs(found.ndcg - exact.ndcg) <= KEPT_NDCG
+            figures |= {f"{precision}_kendall_tau": tau, f"{precision}_ndcg": found.ndcg, f"{precision}_kept": kept}
+            figures[f"{precision}_seconds"] = found.seconds
+        return figures
 
     def side(self, name: str) -> Side | None:
         """A side, its outputs held against ours; None, with a remark, where it cannot run."""
@@ -119,8 +146,10 @@ class Bench:
         match name:
             case "score":
                 return lambda: self.score(self.exact), count
-            case "score_int8":
-                return lambda: self.score(self.int8), count
+            case "score_best":
+                engine = TransformersEngine(self.model, precision=self.best)
+                self.remarks[name] = self.best
+                return lambda: self.score(engine), count
             case "reason":
                 return self.reason, count
             case "generate" | "generate_reason":
@@ -166,6 +195,40 @@ class Bench:
         ) / 1e9
 
 
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """The sample benchmark's queries as one engine ranks BM25's candidates."""
+
+    scores: list[list[float]]
+    ndcg: float
+    seconds: float
+
+
+def judged(engine: TransformersEngine, encoder: PromptEncoder) -> Judged:
+    """Rank them."""
+    sample = load_benchmark(resource_dir("data") / "benchmark")
+    queries = list(sample.queries.values())[:JUDGED]
+    candidates = Bm25(list(sample.corpus.values())).rank(queries, top_k=CANDIDATES, excluded=sample.excluded)
+    reranker = Reranker.on(engine, encoder)
+    started = time.perf_counter()
+    scores = [
+        [
+            item.score
+            for item in reranker.graded(query, [sample.corpus[name] for name in candidates.doc_ids(query.query_id)])
+        ]
+        for query in queries
+    ]
+    seconds = time.perf_counter() - started
+    found = [
+        ScoredDoc(query.query_id, name, score)
+        for query, row in zip(queries, scores, strict=True)
+        for name, score in zip(candidates.doc_ids(query.query_id), row, strict=True)
+    ]
+    run = Run.from_scores(found, first_stage=candidates, tag="judged")
+    asked = {query.query_id for query in queries}
+    return Judged(scores, score_run([q for q in sample.qrels if q.query_id in asked], run).mean["nDCG@10"], seconds)
+
+
 def _close(ours: Sequence[float], theirs: Sequence[float], tolerance: float, name: str) -> None:
     for one, other in zip(ours, theirs, strict=True):
         if abs(one - other) > tolerance * max(abs(one), abs(other), 1.0):
@@ -205,9 +268,10 @@ def figures_of(bench: Bench, names: Sequence[str], rounds: int, clock: Callable[
     for name in names:
         if name in RATIOS:
             theirs, ours = RATIOS[name]
-            figures[name] = seconds[theirs] / seconds[ours] if theirs in seconds else None
-            if remark := bench.remarks.get(theirs):
-                figures[f"{name}_remark"] = remark
+            figures[name] = seconds[theirs] / seconds[ours] if {theirs, ours} <= seconds.keys() else None
+            for side in (theirs, ours):
+                if remark := bench.remarks.get(side):
+                    figures[f"{name}_remark"] = remark
     if "matrix" in seconds:
         figures["score_gflops"] = bench.operations() / len(bench.prompts) / seconds["score"]
         figures["roofline_gflops"] = 2 * MATRIX**3 / 1e9 / seconds["matrix"]
@@ -219,17 +283,18 @@ def main() -> None:
     """Run what was asked for and print it."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write the figures here")
-    parser.add_argument("--model", default=MODEL)
+    parser.add_argument("--model", default=MODEL, help="a name or a folder; an adapter too, which is merged")
     parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--rounds", type=int, default=5, help="the median of them counts (default 5)")
     parser.add_argument("--documents", type=int, default=100, help="of the query (default 100)")
     parser.add_argument("--clock", choices=["wall", "cpu"], default="wall", help="cpu: for a busy machine, one thread")
-    parser.add_argument("--only", nargs="+", choices=[*RATIOS, "roofline_share"], metavar="NAME")
+    parser.add_argument("--only", nargs="+", choices=EVERY, default=EVERY, metavar="NAME")
+    parser.add_argument("--best", choices=ROUNDED, default=ROUNDED[0], help="the fastest that `rankings` finds kept")
     options = parser.parse_args()
     if options.clock == "cpu" and options.threads != 1:
         parser.error("--clock cpu adds up the threads' seconds, also those that they wait in; give --threads 1")
     torch.set_num_threads(options.threads)
-    bench = Bench(options.model, options.documents)
+    bench = Bench(options.model, options.documents, options.best)
     figures: dict[str, Any] = {
         "machine": f"{rivals.processor()}, {options.threads} threads, {platform.system()}, torch {torch.__version__}",
         "date": datetime.date.today().isoformat(),
@@ -238,10 +303,12 @@ def main() -> None:
         "rounds": options.rounds,
         "clock": options.clock,
         "load": list(os.getloadavg()),
-        **bench.check_scores(),
     }
+    bench.check_scores()
+    if "rankings" in options.only:
+        figures |= bench.rankings()
     clock = time.perf_counter if options.clock == "wall" else time.process_time
-    figures |= figures_of(bench, options.only or [*RATIOS, "roofline_share"], options.rounds, clock)
+    figures |= figures_of(bench, options.only, options.rounds, clock)
     for name, value in figures.items():
         print(f"{name:36} {value:.3f}" if isinstance(value, float) else f"{name:36} {value}")
     if options.json:

@@ -48,6 +48,7 @@ def main() -> None:
     parser.add_argument("--words", type=int, default=260, help="of a document on average (default 260)")
     parser.add_argument("--documents", type=int, default=DOCUMENTS)
     parser.add_argument("--queries", type=int, default=QUERIES)
+    parser.add_argument("--candidates", type=int, default=CANDIDATES, help="of each query in the stream (default 20)")
     parser.add_argument("--json", type=Path, metavar="FILE")
     options = parser.parse_args()
     torch.set_num_threads(1)
@@ -77,12 +78,14 @@ def main() -> None:
     candidates = Run(
         {
             str(number): [ScoredDoc(str(number), name, -float(place)) for place, name in enumerate(chosen)]
-            for number, chosen in enumerate(rng.sample(ids, min(CANDIDATES, len(ids))) for _ in range(options.queries))
+            for number, chosen in enumerate(
+                rng.sample(ids, min(options.candidates, len(ids))) for _ in range(options.queries)
+            )
         },
         tag="first",
     )
     for done, (_, ranking) in enumerate(reranker.stream(queries(), candidates, corpus), start=1):
-        assert len(ranking) == min(CANDIDATES, len(ids))
+        assert len(ranking) == min(options.candidates, len(ids))
         if done in (options.queries // 10, options.queries):
             figures[f"peak_mib_{done}_queries"] = round(peak())
     figures["cpu_seconds"] = round(time.process_time() - started)

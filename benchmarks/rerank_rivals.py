@@ -110,7 +110,10 @@ def vllm_scorer(
     """The labels' log-probabilities by vLLM with its prefix cache, or None and why there is none."""
     os.environ.setdefault("VLLM_NO_USAGE_STATS", "1")
     os.environ.setdefault("VLLM_LOGGING_LEVEL", "ERROR")
-    os.environ.setdefault("VLLM_ENABLE_V1_MULTIPROCESSING", "0")
+    # In this process it would bind our threads to its cores; left to itself it would not use them all.
+    os.environ.setdefault("VLLM_WORKER_MULTIPROC_METHOD", "spawn")
+    os.environ.setdefault("VLLM_CPU_OMP_THREADS_BIND", "nobind")
+    os.environ.setdefault("OMP_NUM_THREADS", str(torch.get_num_threads()))
     os.environ.setdefault("VLLM_CPU_KVCACHE_SPACE", "4")
     try:
         import vllm

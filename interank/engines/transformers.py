@@ -36,19 +36,19 @@ class TransformersEngine:
     """Runs a causal language model of transformers, with or without an adapter."""
 
     def __init__(self, model: Any, *, precision: Precision = "exact") -> None:
-        """Take a loaded model; `int8` rounds a copy of its layers' matrices, which is for plain models on a CPU.
+        """Take a loaded model; other precisions round a copy of its layers' matrices, for plain models on a CPU.
 
         Raises:
-            InputError: The model cannot run in 8 bits here.
+            InputError: The model cannot run in that precision here.
         """
         self.model = model
         self.work = Work()
         self._runner: PackedRunner | PaddedRunner
         if fits(model):
-            self._runner = PackedRunner(DenseDecoder(model, int8=precision == "int8"))
-        elif precision == "int8":
+            self._runner = PackedRunner(DenseDecoder(model, precision=precision))
+        elif precision != "exact":
             raise InputError(
-                f"precision int8 is for Llama-like models in float32 on a CPU, with their adapter merged; found "
+                f"precision {precision} is for Llama-like models in float32 on a CPU, with their adapter merged; found "
                 f"{type(model).__name__} on {self.device}; use precision exact"
             )
         else:

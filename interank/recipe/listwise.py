@@ -75,8 +75,8 @@ class LinkRecipe(Settings):
     """For `listwise`: how it goes through them; null takes the defaults."""
     max_reasoning_tokens: int = Field(256, ge=8)
     """What an explanation may take, or what is thought about a window."""
-    precision: Literal["exact", "int8", "nf4"] = "exact"
-    """The model's own numbers, 8 bits on a CPU, or base weights in 4 bits."""
+    precision: Literal["exact", "bfloat16", "int8", "nf4"] = "exact"
+    """The model's own numbers, bfloat16 or 8 bits on a CPU, or base weights in 4 bits."""
 
 
 Chain = Annotated[tuple[LinkRecipe, ...], BeforeValidator(as_tuple)]

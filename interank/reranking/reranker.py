@@ -67,8 +67,9 @@ class Reranker:
             mode: `score` grades by one forward pass; `explain` also explains the first documents' grades; `reason`
                 explains every document before it grades it; `listwise` has the model order windows of documents.
             max_reasoning_tokens: What an explanation may take, or what is thought about a window.
-            precision: `exact`, or `int8` for layers in 8 bits on a CPU, or `nf4` for base weights in 4 bits: less
-                memory, with scores a little off.
+            precision: `exact`; on a CPU layers in `bfloat16`, with scores a little off, which is faster where the
+                processor multiplies it (Intel's AMX), or in `int8`, with scores further off; or base weights in 4 bits
+                (`nf4`), which takes less memory.
             engine: What runs the model. `vllm` starts processes that import the program's main module, so a script
                 needs its `if __name__ == "__main__":`. With `openai` servers run it, as `vllm serve` does.
             server: For `openai`, a base URL, or keys of a recipe's `teacher.server`; `source` then tells the prompts'

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import random
 from collections.abc import Callable
 from pathlib import Path
@@ -19,7 +20,7 @@ from interank.engines.dense import fits
 from interank.engines.packed import PackedRunner
 from interank.engines.padded import PaddedRunner
 from interank.engines.prompts import Prompt
-from interank.engines.protocol import Completion, Forced, Sampling
+from interank.engines.protocol import Completion, Forced, Precision, Sampling
 from interank.engines.transformers import TransformersEngine
 from interank.errors import InputError
 
@@ -225,8 +226,9 @@ def test_grading_what_was_written_is_reading_it_anew(
         assert one.logits == pytest.approx(other.logits, rel=1e-5, abs=1e-5)
 
 
-def test_int8_comes_near_and_minds_no_batch(model: Any) -> None:
-    exact, rounded = TransformersEngine(model), TransformersEngine(model, precision="int8")
+@pytest.mark.parametrize("precision", ["bfloat16", "int8"])
+def test_rounded_layers_come_near_and_mind_no_batch(model: Any, precision: Precision) -> None:
+    exact, rounded = TransformersEngine(model), TransformersEngine(model, precision=precision)
     prompts = prompts_of(9, 30)
     logits = [list(found.logits) for found in rounded.label_logits(prompts, LABELS)]
     alone = [list(rounded.label_logits([prompt], LABELS)[0].logits) for prompt in prompts]
@@ -235,6 +237,32 @@ def test_int8_comes_near_and_minds_no_batch(model: Any) -> None:
     # A rounding may fall to the other side where float32 differs in its last digit.
     assert (torch.tensor(logits) - torch.tensor(alone)).abs().max() < 0.05 * spread
     assert 0 < (torch.tensor(logits) - torch.tensor(plain)).abs().mean() < 0.2 * spread
+
+
+def test_bfloat16_is_nearer_than_int8_and_than_the_model_in_bfloat16(model: Any) -> None:
+    prompts = prompts_of(9, 30)
+    half = copy.deepcopy(model).to(torch.bfloat16)
+    plain, ours, rounded, theirs = (
+        torch.tensor([found.logits for found in engine.label_logits(prompts, LABELS)])
+        for engine in (
+            TransformersEngine(model),
+            TransformersEngine(model, precision="bfloat16"),
+            TransformersEngine(model, precision="int8"),
+            TransformersEngine(half),
+        )
+    )
+    off = (ours - plain).abs().mean()
+    assert 0 < off < (theirs - plain).abs().mean()
+    assert off < (rounded - plain).abs().mean() / 2
+
+
+def test_a_model_in_bfloat16_writes_nearly_what_the_exact_one_writes(model: Any) -> None:
+    prompts = prompts_of(3, 12)
+    exact, rounded = (
+        TransformersEngine(model, precision=precision).generate(prompts, Sampling(6), end=-1)
+        for precision in ("exact", "bfloat16")
+    )
+    assert sum(one.ids == other.ids for one, other in zip(exact, rounded, strict=True)) >= 9
 
 
 @pytest.mark.parametrize(
