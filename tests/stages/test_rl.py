@@ -180,7 +180,7 @@ def test_a_judge_on_a_server_marks_explanations_and_is_asked_once(
     assert all(row["rewards"]["explanation_quality"] == -1 for row in rows if row["rewards"]["well_formed"] == 0)
 
 
-def test_a_policy_that_is_paid_for_collapsing_is_stopped_and_the_best_adapter_kept(
+def test_a_training_whose_validation_falls_is_stopped_and_the_best_adapter_kept(
     tiny_adapter: Path, judgments: Path, tmp_path: Path
 ) -> None:
     file = tmp_path / "stutter.py"
@@ -191,15 +191,16 @@ def test_a_policy_that_is_paid_for_collapsing_is_stopped_and_the_best_adapter_ke
     given = {
         "rewards": (RewardRecipe(use=str(file)),),
         "grade": {"gradient": "sampled"},
-        "seatbelt": {"entropy_share": 0.9, "ndcg_drop": 0.9},
+        # A random model learns nothing from this; its validation goes up and down, and the first fall is enough.
+        "seatbelt": {"patience": 1, "ndcg_drop": 0.01, "entropy_share": 0.0},
         "validation": {"every": 4, "questions": 3, "explained": 0},
         "trainer": {**TRAINER, "max_steps": 60, "num_generations": 4, "learning_rate": 2.0e-2, "save_steps": 100},
     }
     artifact = refined(judgments, tiny_adapter, tmp_path / "rl", given)
     tried = artifact.manifest["validation"]
-    assert tried["stopped"].startswith("entropy gone")
+    assert tried["stopped"].startswith(("validation down", "reward up while validation falls"))
     assert tried["last"]["step"] == artifact.manifest["counts"]["steps"] < 60
-    assert tried["best"]["nDCG@10"] >= tried["last"]["nDCG@10"]
+    assert tried["best"]["nDCG@10"] > tried["last"]["nDCG@10"]
     assert "Stopped by a sign of collapse" in (artifact.path / "report.html").read_text()
 
 
