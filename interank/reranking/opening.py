@@ -17,6 +17,7 @@ from interank.engines.prompts import PromptEncoder
 from interank.engines.protocol import Engine, EngineName, Precision
 from interank.engines.served import ServerEngine
 from interank.engines.transformers import TransformersEngine
+from interank.engines.use import read_use
 from interank.engines.vllm import VllmEngine, VllmOptions, rank_of
 from interank.errors import ArtifactError, InputError, ModelError
 from interank.recipe import ListPromptSettings, ListwiseRecipe, PromptSettings, ServerRecipe
@@ -142,6 +143,8 @@ def _found(source: str | Path, asked: ListwiseRecipe | None) -> _Source:
     usual = PromptSettings()
     room = _readable(files, usual.max_length)
     settings = PromptSettings(max_length=room, max_query_tokens=min(usual.max_query_tokens, room // _QUERY_PART))
+    if use := read_use(adapter or files.folder):
+        settings = use.prompt
     # Who trains on a base without a chat template ships the template with the adapter.
     own = adapter is not None and (adapter / _TOKENIZER).is_file()
     tokenizer = ModelFiles(str(source), adapter, "folder") if own and adapter else files

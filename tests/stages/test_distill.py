@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from interank.engines.judge import grade
 from interank.engines.models import find_model, load_model, load_tokenizer, with_adapter
 from interank.engines.prompts import PromptEncoder
 from interank.engines.transformers import TransformersEngine
-from interank.errors import InputError
+from interank.errors import ArtifactError, InputError
 from interank.judgments import write_judgments
 from interank.recipe import DistillRecipe, LoraRecipe, PromptSettings, Quantisation
 from interank.recipe.student import LossRecipe, MixtureRecipe, ValidationRecipe
@@ -98,6 +99,25 @@ def with_queries(out: Path, examples: Sequence[Example], queries: Sequence[dict[
     write_judgments(examples, place.folder)
     (place.folder / "queries.jsonl").write_text("".join(json.dumps(row) + "\n" for row in queries))
     return place.finish(seed=0, counts={}).path
+
+
+def test_a_bare_adapter_folder_says_how_it_is_used(tiny_folder: Path, tmp_path: Path) -> None:
+    """As it is once it has been copied out of its artifact, to a hub say."""
+    judgments = judgments_artifact(tmp_path / "judgments", rule.examples(0, queries=1))
+    artifact = distill.run(recipe_for(judgments, tiny_folder), tmp_path / "adapter")
+    bare = Path(shutil.copytree(artifact.path / "adapter", tmp_path / "bare"))
+    query, documents = Query("q", "Where is the red fox?"), [Document("d", "A fox. " * 80), Document("e", "A hen.")]
+    scores = [
+        {item.doc_id: (item.score, item.truncated) for item in Reranker.open(path).rank(query, documents)}
+        for path in (artifact.path, bare)
+    ]
+    assert scores[0] == scores[1]
+    assert scores[0]["d"][1] > 0
+    told = json.loads((bare / "interank.json").read_text())
+    assert (told["modes"], told["prompt_hash"]) == (["score", "explain"], judging.prompt_hash())
+    (bare / "interank.json").write_text(json.dumps({**told, "prompt_hash": "another"}))
+    with pytest.raises(ArtifactError, match="another wording of the prompt"):
+        Reranker.open(bare)
 
 
 def test_quantised_base_weights_stay_as_they_are_and_scores_reproduce(tiny_folder: Path, tmp_path: Path) -> None:
