@@ -20,7 +20,7 @@ from tests.support.commands import command, partial
 from tests.support.servers import VllmServer
 from tests.support.tiny import strong_model
 
-PATIENCE = 120.0
+PATIENCE = 300.0
 STEPS = 8
 RECIPE = f"""
 stage: rl
