@@ -38,8 +38,7 @@ from interank.recipe import MiningRecipe
 
 Rows = list[tuple[str, int]]
 
-# Of the rows; the first is that of `selective_vs_elementtree`: a sample of 20,000 questions with their answers from a
-# site of some millions of posts keeps less.
+# Of the rows; `selective_vs_elementtree` is of the first.
 KEPT_SHARES = (0.02, 0.05, 0.1)
 
 
