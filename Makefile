@@ -18,7 +18,7 @@ STAMP := $(VENV)/.installed
 DOWNLOADS := awk '/^ *Downloading .*[MG]B\)/ { sub(/^ *Downloading ([^ ]*\/)?/, ""); print "  downloading " $$0; fflush() } \
 	/^Installing collected packages/ { print "  unpacking"; fflush() }'
 
-.PHONY: help install vllm demo test check format wheel clean
+.PHONY: help install vllm browser demo test check format wheel clean
 
 help: ## list what can be made
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -50,6 +50,16 @@ $(VENV)/.vllm: $(STAMP) constraints-vllm.txt
 	@# --no-deps: see the file's first lines.
 	@$(PIP) install --no-deps -r constraints-vllm.txt | $(DOWNLOADS)
 	@touch $@
+
+browser: ## install Chromium, in which the report is tested (needs root and apt; its tests skip without)
+	@if command -v chromium chromium-browser google-chrome >/dev/null; then \
+		echo "Chromium is here"; \
+	elif [[ "$$(id -u)" == 0 ]] && command -v apt-get >/dev/null; then \
+		apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends chromium >/dev/null || \
+			echo "Chromium could not be installed; the report's tests in a browser will skip"; \
+	else \
+		echo "No Chromium, and no root or apt to install it with; the report's tests in a browser will skip"; \
+	fi
 
 demo: install ## generate, distill, rl and evaluate on the sample data, into OUT; a second run reuses what is done
 	@$(BIN)/interank run recipes/demo.yaml --out "$(OUT)" --resume

@@ -22,7 +22,7 @@ RECIPE = "recipe.json"
 _WORK = "work"
 _INPUTS = "inputs.json"
 # Seconds, money and what tells of them differ from one run to the next; what is listed with a digest does not.
-_UNREPRODUCIBLE = frozenset({"cost.json", "log.jsonl", "report.md", "report.html"})
+_UNREPRODUCIBLE = frozenset({"cost.json", "cost.jsonl", "log.jsonl", "report.html", "report.md"})
 
 
 @dataclass(frozen=True, slots=True)

@@ -78,7 +78,7 @@ def _run(options: argparse.Namespace) -> int:
     more = {"only_mine": True} if getattr(options, "mine_only", False) else {}
     artifact = _stage(options.verb).run(recipe, options.out, existing=existing, **more)
     if options.verb in ("evaluate", "run"):
-        _show(artifact, as_json=options.json)
+        show_evaluation(artifact, as_json=options.json)
     else:
         print(artifact.path)
     return 0
@@ -108,7 +108,8 @@ def _stage(verb: str) -> Any:
     return importlib.import_module(f"interank.stages.{'pipeline' if verb == 'run' else verb}")
 
 
-def _show(artifact: Artifact, *, as_json: bool) -> None:
+def show_evaluation(artifact: Artifact, *, as_json: bool) -> None:
+    """Print an evaluation's figures, and where its report lies."""
     from interank.evaluation.tables import aligned, by_task, systems
 
     metrics = json.loads((artifact.path / "metrics.json").read_text("utf-8"))
@@ -125,4 +126,4 @@ def _show(artifact: Artifact, *, as_json: bool) -> None:
     example = (artifact.path / "example.txt").read_text("utf-8").strip()
     if example:
         print(f"\n{example}")
-    print(f"\nreport: {artifact.path / 'report.md'}")
+    print(f"\nreport: {artifact.path / 'report.md'}\npage:   {artifact.path / 'report.html'}")

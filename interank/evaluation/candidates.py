@@ -6,7 +6,7 @@ import hashlib
 import json
 import random
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +36,8 @@ class Task:
     """Where the candidates come from and what was met on the way, for the record."""
     file: Path | None = None
     """The run file that the candidates were read from; None if they were not."""
+    without_text: str | None = None
+    """Why the report cannot show the documents, where it cannot."""
 
     def documents(self, query_id: str) -> list[Document]:
         """A query's candidates in first-stage order.
@@ -79,12 +81,28 @@ def load_evaluated(recipe: EvaluateRecipe, *, reranking: bool) -> list[Task]:
         with_run=recipe.run is None and recipe.first_stage is None,
         need_text=reranking or recipe.run is None,
     )
-    benchmarks = load_tasks(recipe.benchmark, wanted)
+    benchmarks, missing = _with_texts(recipe.benchmark, wanted, shown=recipe.texts)
     several = len(benchmarks) > 1
-    return [
+    tasks = [
         _task(recipe, benchmark, _own_queries(own_file, benchmark, several=several), several=several)
         for benchmark in benchmarks
     ]
+    return [replace(task, without_text=missing) for task in tasks] if missing else tasks
+
+
+def notes_on_texts(tasks: Sequence[Task]) -> list[str]:
+    """Why documents cannot be read in the report, where that is so."""
+    return list(dict.fromkeys(task.without_text for task in tasks if task.without_text is not None))
+
+
+def _with_texts(benchmark: Path, wanted: Wanted, *, shown: bool) -> tuple[list[Benchmark], str | None]:
+    """The tasks with their documents; where those are for the report alone, without, and the reason in a sentence."""
+    if wanted.need_text or not shown or not benchmark.exists():
+        return load_tasks(benchmark, wanted), None
+    try:
+        return load_tasks(benchmark, replace(wanted, need_text=True)), None
+    except InputError as error:
+        return load_tasks(benchmark, wanted), f"The report shows no documents: {error}"
 
 
 def file_of_task(path: Path, task: str, ends: Sequence[str], *, several: bool) -> Path:

@@ -4,47 +4,28 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from interank.evaluation import tables
 from interank.evaluation.candidates import Task
 from interank.evaluation.diagnosis import diagnose
+from interank.evaluation.evaluated import COST_KEYS, MACHINE_KEYS, Evaluation, Rankings
+from interank.evaluation.page import Provenance, write_page
 from interank.evaluation.report import example, markdown
 from interank.evaluation.scoring import FIRST_STAGE, score_systems
-from interank.evaluation.systems import StoredRun, file_name, gold, joined
+from interank.evaluation.systems import file_name, gold, joined
 from interank.ledger import write_rows
 from interank.recipe import EvaluateRecipe
 from interank.trec import copy_run, write_run
 from interank.types import RankedDocument, Run
 
-Rankings = dict[tuple[str, str], dict[str, Any]]
-"""A reranker's rows by task and query id: the ranking as plain data, and what it cost."""
-
-COST_KEYS = ("seconds", "tokens_read", "tokens_written", "flops")
 # What a row tells of the machine and its speed, and not of the ranking.
-_NOT_RANKING = (*COST_KEYS, "device", "stages")
+_NOT_RANKING = (*COST_KEYS, *MACHINE_KEYS, "stages")
 
 
-@dataclass(frozen=True, slots=True)
-class Evaluation:
-    """What was ranked, by system and task, and what it cost.
-
-    `runs` holds every system's, `rankings` the rerankers' rows, `stored` what is to be said of stored runs, `costs` the
-    totals, `notes` what belongs beside the figures.
-    """
-
-    tasks: Sequence[Task]
-    runs: Mapping[str, Mapping[str, Run]]
-    rankings: Mapping[str, Rankings]
-    stored: Mapping[str, Mapping[str, StoredRun]]
-    costs: Mapping[str, Mapping[str, Any]]
-    notes: Sequence[str]
-
-
-def record(folder: Path, recipe: EvaluateRecipe, found: Evaluation) -> None:
+def record(folder: Path, recipe: EvaluateRecipe, found: Evaluation, provenance: Provenance) -> None:
     """Write the evaluation's files into its folder."""
     _write_runs(folder, found)
     for name, rankings in found.rankings.items():
@@ -64,14 +45,15 @@ def record(folder: Path, recipe: EvaluateRecipe, found: Evaluation) -> None:
     write_rows(folder / "per_query.jsonl", results.per_query)
     (folder / "table.tex").write_text(tables.latex(results.metrics, first), "utf-8")
     costs = _costs(recipe, found.costs, sum(len(task.queries) for task in found.tasks))
-    devices = {row["device"] for rankings in found.rankings.values() for row in rankings.values()}
-    _write_json(folder / "cost.json", {"device": ", ".join(sorted(devices)) or None, "per_query": costs})
+    _write_json(folder / "cost.json", {**_machine(found), "per_query": costs})
+    write_rows(folder / "cost.jsonl", _costs_by_query(found))
     shown = ""
     if found.rankings:
         shown = _example(found.tasks[0], list(found.rankings.values())[-1], max(recipe.explain, 3))
     (folder / "example.txt").write_text(shown + "\n", "utf-8")
     report = markdown(results, costs, recipe.measures, _facts(recipe, found.tasks), found.notes, shown)
     (folder / "report.md").write_text(report, "utf-8")
+    write_page(folder / "report.html", recipe, found, results, costs, provenance)
 
 
 def _write_runs(folder: Path, found: Evaluation) -> None:
@@ -114,6 +96,21 @@ def _costs(
         if recipe.price_per_hour is not None:
             found[name]["price"] = total["seconds"] / queries * recipe.price_per_hour / 3600
     return found
+
+
+def _machine(found: Evaluation) -> dict[str, str | None]:
+    """What the rerankers ran on; null where none did."""
+    rows = [row for rankings in found.rankings.values() for row in rankings.values()]
+    return {key: ", ".join(sorted({row[key] for row in rows if row.get(key)})) or None for key in MACHINE_KEYS}
+
+
+def _costs_by_query(found: Evaluation) -> Iterator[dict[str, Any]]:
+    """What each query cost each reranker, where it is known."""
+    for name, rankings in found.rankings.items():
+        for row in rankings.values():
+            cost = {key: row[key] for key in COST_KEYS if key in row}
+            if cost:
+                yield {"system": name, "task": row["task"], "query_id": row["query_id"], **cost}
 
 
 def _facts(recipe: EvaluateRecipe, tasks: Sequence[Task]) -> dict[str, Any]:

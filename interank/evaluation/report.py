@@ -7,15 +7,8 @@ from typing import Any
 
 from interank.evaluation import tables
 from interank.evaluation.scoring import Results
-from interank.evaluation.tables import one_line
+from interank.evaluation.tables import Rows, one_line
 from interank.types import RankedDocument
-
-_METHOD = (
-    "Intervals are 95% bootstrap intervals of the mean of task means (10,000 resamples of the queries within their "
-    "tasks); differences are paired by query. p is of a two-sided paired randomisation test, corrected by Holm's "
-    "method for the number of pairs of systems. Random and perfect order are of the first stage's candidates: the "
-    "floor and the ceiling of whatever reranks them."
-)
 
 
 def markdown(
@@ -39,22 +32,27 @@ def markdown(
     first, metrics = measures[0], results.metrics
     seconds = {name: cost["seconds"] for name, cost in costs.items()}
     lines = ["# Evaluation", "", *(f"- {name}: {one_line(str(value), 500)}" for name, value in facts.items())]
-    lines += ["", tables.markdown(tables.systems(metrics, seconds, first)), "", _METHOD]
+    lines += ["", tables.markdown(tables.systems(metrics, seconds, first)), "", tables.METHOD]
     lines += ["", *(f"- {one_line(note, 1000)}" for note in notes)] if notes else []
-    sections = {
+    for title, rows in sections(results, costs, measures).items():
+        lines += ["", f"## {title}", "", tables.markdown(rows)]
+    if shown:
+        # Indented, not fenced: nothing that a document says can end the block.
+        lines += ["", "## One ranking", "", *(f"    {line}" for line in shown.splitlines())]
+    return "\n".join(lines) + "\n"
+
+
+def sections(results: Results, costs: Mapping[str, Mapping[str, Any]], measures: Sequence[str]) -> dict[str, Rows]:
+    """The tables below the first one, by title: those that have something to tell."""
+    first, metrics = measures[0], results.metrics
+    found = {
         "By task": tables.by_task(metrics, first) if len(next(iter(metrics.values()))["tasks"]) > 1 else [],
         "Measures": tables.all_measures(metrics, measures) if len(measures) > 1 else [],
         "Comparisons": tables.comparisons(results.comparisons, first),
         "Calibration and explanations": tables.diagnoses(metrics),
         "Cost of a query": tables.costs(costs),
     }
-    for title, rows in sections.items():
-        if len(rows) > 1:
-            lines += ["", f"## {title}", "", tables.markdown(rows)]
-    if shown:
-        # Indented, not fenced: nothing that a document says can end the block.
-        lines += ["", "## One ranking", "", *(f"    {line}" for line in shown.splitlines())]
-    return "\n".join(lines) + "\n"
+    return {title: rows for title, rows in found.items() if len(rows) > 1}
 
 
 def example(query: str, ranking: Sequence[RankedDocument], texts: Mapping[str, str], gold: Mapping[str, int]) -> str:

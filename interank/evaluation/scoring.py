@@ -123,10 +123,12 @@ def _comparisons(
 ) -> list[dict[str, Any]]:
     """Every pair under each measure; the pairs of a measure are one family of tests."""
     found: list[dict[str, Any]] = []
+    rows_of = {task.name: rows for task, rows in zip(tasks, _rows(tasks), strict=True)}
     for place, measure in enumerate(measures):
         differences = {pair: (values[pair[1]] - values[pair[0]])[:, place] for pair in intervals}
         p_values = sample.p_values(numpy.column_stack(list(differences.values()))) if differences else []
         corrected = holm(p_values)
+        by_task = _chances_by_task(differences, rows_of, sample.seed)
         for column, ((against, ours), difference) in enumerate(differences.items()):
             found.append(
                 {
@@ -138,12 +140,33 @@ def _comparisons(
                     "p_corrected": corrected[column],
                     **_outcomes(difference),
                     "tasks": {
-                        task.name: {"mean": float(difference[rows].mean()), **_outcomes(difference[rows])}
-                        for task, rows in zip(tasks, _rows(tasks), strict=True)
+                        task: {
+                            "mean": float(difference[rows].mean()),
+                            **by_task[task, (against, ours)],
+                            **_outcomes(difference[rows]),
+                        }
+                        for task, rows in rows_of.items()
                     },
                 }
             )
     return found
+
+
+def _chances_by_task(
+    differences: Mapping[tuple[str, str], Values], rows_of: Mapping[str, slice], seed: int
+) -> dict[tuple[str, tuple[str, str]], dict[str, float]]:
+    """By task and pair p and, as one family of all tasks and pairs, its correction."""
+    places, p_values = [], []
+    for task, rows in rows_of.items():
+        columns = [difference[rows] for difference in differences.values()]
+        if columns:
+            p_values += Sample([len(columns[0])], seed=seed).p_values(numpy.column_stack(columns))
+            places += [(task, pair) for pair in differences]
+    corrected = holm(p_values)
+    return {
+        place: {"p": p, "p_corrected": p_corrected}
+        for place, p, p_corrected in zip(places, p_values, corrected, strict=True)
+    }
 
 
 def _add_gains(

@@ -42,7 +42,7 @@ class Sample:
         if not sizes or min(sizes) < 1:
             raise ValueError("no queries, so there is no mean")
         self._sizes = tuple(sizes)
-        self._seed = seed
+        self.seed = seed
         self._weights: Values = numpy.concatenate([numpy.full(size, 1 / (size * len(sizes))) for size in sizes])
 
     def means(self, values: Values) -> Values:
@@ -75,7 +75,7 @@ class Sample:
         if 2 ** len(moved) <= RESAMPLES:
             exchanges = (numpy.arange(2 ** len(moved))[:, None] >> numpy.arange(len(moved))) & 1
             return float(numpy.mean(numpy.abs((1.0 - 2.0 * exchanges) @ moved) >= limit))
-        generator = numpy.random.default_rng(self._seed)
+        generator = numpy.random.default_rng(self.seed)
         extreme = 0
         for _ in range(RESAMPLES // _BLOCK):
             exchanges = generator.integers(0, 2, (_BLOCK, len(moved)), dtype=numpy.int8)
@@ -84,7 +84,7 @@ class Sample:
 
     def _resamples(self) -> Iterator[Values]:
         """How often each query is drawn, in blocks of shape (block, queries): all at once would be a gigabyte."""
-        generator = numpy.random.default_rng(self._seed)
+        generator = numpy.random.default_rng(self.seed)
         rows = numpy.arange(_BLOCK)[:, None]
         for _ in range(RESAMPLES // _BLOCK):
             drawn = [(generator.integers(0, size, (_BLOCK, size)) + rows * size, size) for size in self._sizes]

@@ -11,6 +11,12 @@ Rows = list[list[str]]
 Metrics = Mapping[str, Mapping[str, Any]]
 
 SIGNIFICANT = 0.05
+METHOD = (
+    "Intervals are 95% bootstrap intervals of the mean of task means (10,000 resamples of the queries within their "
+    "tasks); differences are paired by query. p is of a two-sided paired randomisation test, corrected by Holm's "
+    "method for the number of pairs of systems. Random and perfect order are of the first stage's candidates: the "
+    "floor and the ceiling of whatever reranks them."
+)
 _LATEX = str.maketrans(
     {
         "&": r"\&",

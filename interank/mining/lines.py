@@ -30,7 +30,7 @@ class Keep:
 class Lines(NamedTuple):
     """What a block of whole lines holds, a row in each."""
 
-    count: int
+    total: int
     """How many lines there are."""
     numbers: Sequence[int]
     """Which lines `rows` stand in, from 0."""

@@ -157,7 +157,7 @@ class RowReader:
         if found is None:
             return None
         first = self.line + 1
-        self.line += found.count
+        self.line += found.total
         self.last_row = self.line
         return [Row(first + number, attributes) for number, attributes in zip(found.numbers, found.rows, strict=True)]
 

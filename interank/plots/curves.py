@@ -27,7 +27,8 @@ def read_log(path: Path) -> list[dict[str, Any]]:
         InputError: A line is not a JSON object.
     """
     rows = []
-    for number, line in enumerate(path.read_text("utf-8").splitlines(), start=1):
+    # Bytes: a string of JSON may hold what ends a line of text, as U+2028.
+    for number, line in enumerate(path.read_bytes().splitlines(), start=1):
         try:
             row = json.loads(line)
         except ValueError:

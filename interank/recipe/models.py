@@ -341,6 +341,9 @@ class EvaluateRecipe(Settings):
     """ir_measures' names; the first is the one reported on the terminal."""
     relevant_from: int = Field(1, ge=1)
     """The least grade of the qrels that calibration takes as relevant; TREC DL's is 2."""
+    texts: bool = True
+    """Whether the report shows the documents also where only stored runs are scored, which needs no text; a
+    benchmark of the hub is not fetched for that."""
     price_per_hour: float | None = Field(None, ge=0)
     """What the machine costs an hour, in any currency, to tell a query's price; null tells none."""
 

@@ -9,8 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from interank.artifact import Artifact, Existing, create, describe_input
-from interank.evaluation.candidates import Task, load_evaluated
-from interank.evaluation.record import COST_KEYS, Evaluation, Rankings, record
+from interank.evaluation.candidates import Task, load_evaluated, notes_on_texts
+from interank.evaluation.evaluated import COST_KEYS, Evaluation, Rankings, ran_on
+from interank.evaluation.page import Provenance, evaluate_command
+from interank.evaluation.record import record
 from interank.evaluation.scoring import FIRST_STAGE
 from interank.evaluation.systems import CHAIN, StoredRun, named_systems, notes_on_stored, reranked_run, stored_run
 from interank.evaluation.training_data import check_training_data
@@ -39,13 +41,14 @@ def run(recipe: EvaluateRecipe, out: Path, *, existing: Existing = "refuse") -> 
         return place
     started = time.monotonic()
     tasks = load_evaluated(recipe, reranking=bool(recipe.adapters or recipe.chain))
+    notes = notes_on_texts(tasks)
     costs: dict[str, dict[str, Any]] = {FIRST_STAGE: {"seconds": time.monotonic() - started}}
     runs: dict[str, dict[str, Run]] = {FIRST_STAGE: {task.name: task.candidates for task in tasks}}
     stored = {name: _stored(recipe, tasks, path) for name, path in named[: len(recipe.runs)]}
     runs |= {name: {task: found.run for task, found in by_task.items()} for name, by_task in stored.items()}
     if recipe.run is not None and any(task.facts["tied_candidates"] for task in tasks):
         stored = {FIRST_STAGE: _stored(recipe, tasks, recipe.run), **stored}
-    notes = [note for name, by_task in stored.items() for note in notes_on_stored(name, by_task)]
+    notes += [note for name, by_task in stored.items() for note in notes_on_stored(name, by_task)]
     adapters = named[len(recipe.runs) :]
     if trained := [*adapters, *_links(recipe)]:
         overlap, said = check_training_data(trained, tasks, Path(str(recipe.benchmark)).name)
@@ -62,7 +65,7 @@ def run(recipe: EvaluateRecipe, out: Path, *, existing: Existing = "refuse") -> 
         costs |= _costs_of_links(name, ranked[name])
         notes += _notes_on_cuts(name, ranked[name]) + _notes_on_lists(name, ranked[name])
     found = Evaluation(tasks, runs, ranked, stored, costs, notes)
-    record(place.folder, recipe, found)
+    record(place.folder, recipe, found, Provenance(evaluate_command(recipe, out), dict(trained), ran_on(ranked)))
     counts = {"tasks": len(tasks), "queries": sum(len(task.queries) for task in tasks), "systems": len(runs)}
     return place.finish(seed=recipe.seed, counts=counts, notes={"notes": notes})
 

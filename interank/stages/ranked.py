@@ -12,6 +12,7 @@ from interank.types import Query, RankedDocument
 
 if TYPE_CHECKING:
     from interank.reranking.chaining import Cost
+    from interank.reranking.reranker import Reranker
 
 Ranked = Callable[[Task, Query, int], dict[str, Any]]
 """Ranks a query's candidates and explains so many; the row."""
@@ -32,9 +33,16 @@ def adapter_ranking(recipe: EvaluateRecipe, path: Path) -> Ranked:
         ranking, cost = measured(reranker, query, documents)
         # The report's explanations are not part of what a ranking costs.
         ranking = reranker.explain(query, documents, ranking, explain) if explain else ranking
-        return _row(task, query, ranking, [cost])
+        return {**_row(task, query, ranking, [cost]), **_engine(reranker)}
 
     return row
+
+
+def _engine(reranker: Reranker) -> dict[str, str]:
+    """What computes the scores; the weights' type where the engine holds them in this process."""
+    weights = getattr(getattr(reranker.engine, "model", None), "dtype", None)
+    found = {"engine": type(reranker.engine).__name__}
+    return found | ({"dtype": str(weights).removeprefix("torch.")} if weights is not None else {})
 
 
 def chain_ranking(links: Sequence[LinkRecipe]) -> Ranked:

@@ -351,7 +351,7 @@ def test_evaluate_prints_a_table_and_where_the_report_is(capsys: Capture, recipe
     for name, line in zip(metrics, lines[1:], strict=False):
         assert line.startswith(name)
         assert f"{metrics[name]['nDCG@10']['mean']:.4f}" in line
-    assert lines[-1] == f"report: {out / 'report.md'}"
+    assert lines[-2:] == [f"report: {out / 'report.md'}", f"page:   {out / 'report.html'}"]
 
 
 @pytest.mark.parametrize("loudness", [[], ["--quiet"]], ids=["as it is", "quiet"])

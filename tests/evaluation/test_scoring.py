@@ -10,6 +10,7 @@ import pytest
 from interank.errors import InputError
 from interank.evaluation.candidates import Task
 from interank.evaluation.scoring import FIRST_STAGE, PERFECT, RANDOM, Results, score_systems
+from interank.evaluation.significance import holm
 from interank.types import Document, Qrel, Query, Run, ScoredDoc
 
 IDS = [f"d{n}" for n in range(8)]
@@ -154,8 +155,8 @@ def test_every_pair_of_systems_is_compared_and_p_grows_with_the_pairs() -> None:
         assert comparison["p"] <= comparison["p_corrected"] <= min(1, 3 * comparison["p"])
     (same,) = [c for c in found.comparisons if c["measure"] == "RR" and c["system"] == "same" and c["wins"] == 1]
     assert same["tasks"] == {
-        "t": {"mean": 0, "wins": 0, "ties": 6, "losses": 0},
-        "other": {"mean": 0.25, "wins": 1, "ties": 1, "losses": 0},
+        "t": {"mean": 0, "p": 1, "p_corrected": 1, "wins": 0, "ties": 6, "losses": 0},
+        "other": {"mean": 0.25, "p": 1, "p_corrected": 1, "wins": 1, "ties": 1, "losses": 0},
     }
     assert same["mean"] == pytest.approx(0.125)
     # One query of one task moved: either way is as likely.
@@ -176,3 +177,19 @@ def test_a_system_that_ranks_what_a_query_excludes_is_not_scored() -> None:
     task = replace(TASK, excluded={"q1": frozenset({"d7"})})
     with pytest.raises(ValueError, match="ranks 'd7', which the query 'q1' of t excludes"):
         scored(task, {FIRST_STAGE: TASK.candidates}, ["nDCG@10"])
+
+
+def test_p_by_task_is_the_task_s_own_and_grows_with_tasks_and_pairs() -> None:
+    other = replace(TASK, name="other", candidates=BACKWARDS)
+    forwards = TASK.candidates
+    systems = {
+        FIRST_STAGE: {"t": forwards, "other": BACKWARDS},
+        "ours": {"t": BACKWARDS, "other": forwards},
+        "same": {"t": forwards, "other": forwards},
+    }
+    found = score_systems([TASK, other], systems, ["nDCG@10"], seed=1).comparisons
+    own = [score_systems([task], systems, ["nDCG@10"], seed=1).comparisons for task in (TASK, other)]
+    by_task = [pair["tasks"][task] for task in ("t", "other") for pair in found]
+    assert [each["p"] for each in by_task] == [alone["p"] for task in own for alone in task]
+    assert [each["p_corrected"] for each in by_task] == holm([each["p"] for each in by_task])
+    assert len({each["p"] for each in by_task}) > 1

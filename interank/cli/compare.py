@@ -1,0 +1,50 @@
+"""`interank compare`: evaluations of the same candidates, side by side on one page."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from interank.artifact import Existing
+
+_EPILOG = """\
+examples:
+  interank compare runs/eval-student runs/eval-rl --out compared.html
+  interank compare runs/eval other.trec --out runs/compared
+
+An output of evaluate ranks candidates whose digest it keeps; evaluations of other candidates are refused."""
+
+
+def register(verbs: Any, common: argparse.ArgumentParser) -> None:
+    """Add the verb."""
+    verb = verbs.add_parser(
+        "compare",
+        parents=[common],
+        help="evaluations of the same candidates, on one page",
+        description="Score the systems of several evaluations, and stored runs beside them, together.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    verb.add_argument("files", metavar="EVALUATION", nargs="+", type=Path, help="an output of evaluate, or a TREC run")
+    verb.add_argument(
+        "--out", required=True, type=Path, metavar="PATH", help="a folder for all of it, or a file.html for the page"
+    )
+    verb.add_argument("--benchmark", type=Path, metavar="DIR", help="where the benchmark is, if it was moved")
+    verb.add_argument("--overwrite", action="store_true", help="replace an output")
+    verb.set_defaults(run=_run)
+
+
+def _run(options: argparse.Namespace) -> int:
+    from interank.artifact import open_artifact
+    from interank.cli.stage import show_evaluation
+    from interank.stages.compare import run
+
+    existing: Existing = "overwrite" if options.overwrite else "refuse"
+    made = run(options.files, options.out, benchmark=options.benchmark, existing=existing)
+    if made.is_dir():
+        show_evaluation(open_artifact(made), as_json=False)
+    else:
+        print(f"page: {made}")
+    return 0

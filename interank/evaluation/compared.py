@@ -1,0 +1,216 @@
+"""Finished evaluations read back: the same tasks once, and what each evaluation ranked on them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from interank.artifact import Artifact
+from interank.errors import InputError
+from interank.evaluation.candidates import Task, file_of_task, load_evaluated, notes_on_texts, ranking_digest
+from interank.evaluation.evaluated import COST_KEYS, MACHINE_KEYS, Evaluation, Rankings
+from interank.evaluation.scoring import FIRST_STAGE, PERFECT, RANDOM
+from interank.evaluation.systems import StoredRun, file_name, named_systems, notes_on_stored, stored_run
+from interank.ledger import Ledger
+from interank.recipe import EvaluateRecipe, load_recipe
+from interank.trec import read_run
+from interank.types import Run
+
+
+@dataclass(frozen=True, slots=True)
+class System:
+    """One system of a finished evaluation."""
+
+    runs: dict[str, Run]
+    rankings: Rankings | None = None
+    """A reranker's rows; None of a stored run."""
+    stored: dict[str, StoredRun] | None = None
+    costs: Mapping[str, Any] = field(default_factory=dict)
+    path: Path | None = None
+    """Its model, or the file of a stored run."""
+
+    @property
+    def digests(self) -> list[str]:
+        """Two systems that rank alike are one."""
+        return [ranking_digest(run) for run in self.runs.values()]
+
+
+def recipe_of(artifact: Artifact, benchmark: Path | None = None) -> EvaluateRecipe:
+    """The evaluation's recipe with its inputs where they lie now, and without systems.
+
+    Raises:
+        InputError: An input is no longer there.
+    """
+    moved = []
+    for key in ("benchmark", "run", "qrels", "first_stage_queries"):
+        if key in artifact.manifest["inputs"]:
+            path = benchmark if benchmark and key == "benchmark" else input_path(artifact, key)
+            moved.append(f"{key}={json.dumps(str(path))}")
+    settings = [*moved, "adapters=[]", "runs=[]", "chain=[]"]
+    recipe = load_recipe(str(artifact.path / "recipe.json"), settings, stage="evaluate")
+    if not isinstance(recipe, EvaluateRecipe):
+        raise TypeError(f"{artifact.path} was made by another stage than evaluate")
+    return recipe
+
+
+def input_path(artifact: Artifact, name: str) -> Path:
+    """Where an input of the evaluation lies.
+
+    Raises:
+        InputError: It is no longer there.
+    """
+    path = Path(artifact.path, artifact.manifest["inputs"][name]["path"]).resolve()
+    if not path.exists():
+        hint = ", or give the benchmark's folder as --benchmark DIR" if name == "benchmark" else ""
+        raise InputError(f"{artifact.path}: its {name} was at {path} and is not there; put it back{hint}")
+    return path
+
+
+def check_same_candidates(artifacts: Sequence[Artifact]) -> None:
+    """Raise unless all evaluations ranked the same candidates of the same queries.
+
+    Raises:
+        InputError: Names the first two that did not, and the task.
+    """
+    first, *others = artifacts
+    expected = _digests(first)
+    for other in others:
+        found = _digests(other)
+        if sorted(found) != sorted(expected):
+            raise InputError(
+                f"{other.path} is on the tasks {', '.join(sorted(found))}, {first.path} on "
+                f"{', '.join(sorted(expected))}; only evaluations of the same tasks can be compared"
+            )
+        for task, digest in expected.items():
+            if found[task] != digest:
+                raise InputError(
+                    f"{other.path} ranks other candidates of {task} than {first.path} (digests {found[task][:12]} and "
+                    f"{digest[:12]}); evaluate both with the same first stage, depth and queries"
+                )
+
+
+def _digests(artifact: Artifact) -> dict[str, str]:
+    content = json.loads((artifact.path / "candidates.json").read_text("utf-8"))
+    return {task: about["digest"] for task, about in content.items()}
+
+
+def gather(
+    artifacts: Sequence[Artifact], files: Sequence[Path], recipe: EvaluateRecipe
+) -> tuple[Evaluation, dict[str, System]]:
+    """The tasks, and every system of the evaluations and of stored runs beside them.
+
+    Raises:
+        InputError: The benchmark gives other candidates now, or a run cannot be read.
+    """
+    tasks = load_evaluated(recipe, reranking=False)
+    expected = _digests(artifacts[0])
+    if len(tasks) == len(expected) == 1:
+        # A single task has its folder's name, which may be another where it was moved to.
+        tasks = [replace(tasks[0], name=next(iter(expected)))]
+    if {task.name: task.facts["digest"] for task in tasks} != expected:
+        raise InputError(
+            f"{artifacts[0].path}: its benchmark gives other candidates now than when it was evaluated; "
+            "give the benchmark that it was, with --benchmark DIR"
+        )
+    systems = _distinct([*_of_artifacts(artifacts, tasks, recipe), *_of_files(files, tasks, recipe)])
+    stored = {name: system.stored for name, system in systems.items() if system.stored is not None}
+    runs: dict[str, dict[str, Run]] = {FIRST_STAGE: {task.name: task.candidates for task in tasks}}
+    first_costs = _costs(artifacts[0], FIRST_STAGE)
+    evaluation = Evaluation(
+        tasks=tasks,
+        runs=runs | {name: system.runs for name, system in systems.items()},
+        rankings={name: system.rankings for name, system in systems.items() if system.rankings is not None},
+        stored=stored,
+        costs={FIRST_STAGE: first_costs} | {name: each.costs for name, each in systems.items() if each.costs},
+        notes=_notes(artifacts, tasks, stored),
+    )
+    return evaluation, systems
+
+
+def _notes(
+    artifacts: Sequence[Artifact], tasks: Sequence[Task], stored: Mapping[str, Mapping[str, StoredRun]]
+) -> list[str]:
+    """What the evaluations said, and what is to be said of the stored runs now."""
+    said = [note for artifact in artifacts for note in artifact.manifest.get("notes", [])]
+    said += [note for name, by_task in stored.items() for note in notes_on_stored(name, by_task)]
+    return list(dict.fromkeys([*notes_on_texts(tasks), *said]))
+
+
+def _of_artifacts(
+    artifacts: Sequence[Artifact], tasks: Sequence[Task], recipe: EvaluateRecipe
+) -> Iterator[tuple[str, str, System]]:
+    """Each system with its name and its evaluation's."""
+    for artifact in artifacts:
+        metrics = json.loads((artifact.path / "metrics.json").read_text("utf-8"))
+        for name in metrics:
+            if name not in (FIRST_STAGE, RANDOM, PERFECT):
+                yield name, artifact.path.resolve().name, _system(artifact, name, tasks, recipe)
+
+
+def _of_files(
+    files: Sequence[Path], tasks: Sequence[Task], recipe: EvaluateRecipe
+) -> Iterator[tuple[str, str, System]]:
+    for name, path in named_systems(files):
+        yield name, "run", _stored(path, tasks, recipe)
+
+
+def _distinct(found: Sequence[tuple[str, str, System]]) -> dict[str, System]:
+    """Systems by name: those that rank alike under one name once, others of one name with their evaluation's."""
+    systems: dict[str, System] = {}
+    shared = {name for name, _, one in found for other, _, two in found if name == other and one.digests != two.digests}
+    for name, whose, system in found:
+        label = f"{whose} {name}" if name in shared else name
+        number = 2
+        while label in systems and systems[label].digests != system.digests:
+            label, number = f"{whose} {name} {number}", number + 1
+        systems.setdefault(label, system)
+    return systems
+
+
+def _system(artifact: Artifact, name: str, tasks: Sequence[Task], recipe: EvaluateRecipe) -> System:
+    ranked = artifact.path / "rankings" / f"{name}.jsonl"
+    if not ranked.is_file():
+        return _stored(input_path(artifact, f"run.{name}"), tasks, recipe)
+    inputs = artifact.manifest["inputs"]
+    given = inputs.get(f"adapter.{name}")
+    folder = artifact.path / "runs"
+    several = len(tasks) > 1
+    path = folder / file_name(name) if several else folder / f"{file_name(name)}.trec"
+    return System(
+        runs={task.name: read_run(file_of_task(path, task.name, ["trec"], several=several)) for task in tasks},
+        rankings=_rankings(artifact, name, ranked),
+        costs=_costs(artifact, name),
+        path=Path(artifact.path, given["path"]).resolve() if given else None,
+    )
+
+
+def _stored(path: Path, tasks: Sequence[Task], recipe: EvaluateRecipe) -> System:
+    found = {task.name: stored_run(path, task, recipe.measures, several=len(tasks) > 1) for task in tasks}
+    return System({task: each.run for task, each in found.items()}, stored=found, path=path)
+
+
+def _rankings(artifact: Artifact, name: str, path: Path) -> Rankings:
+    """A reranker's rows with what each query cost and what it ran on, as far as that was written down."""
+    machine = {key: value for key, value in _cost_file(artifact).items() if key in MACHINE_KEYS and value}
+    spent = artifact.path / "cost.jsonl"
+    costs = {
+        (row["task"], row["query_id"]): {key: row[key] for key in COST_KEYS if key in row}
+        for row in (Ledger(spent).rows() if spent.is_file() else ())
+        if row["system"] == name
+    }
+    rows = {(row["task"], row["query_id"]): row for row in Ledger(path).rows()}
+    return {key: {**row, **machine, **costs.get(key, {})} for key, row in rows.items()}
+
+
+def _costs(artifact: Artifact, name: str) -> dict[str, Any]:
+    """What all queries cost together."""
+    by_query = _cost_file(artifact)["per_query"].get(name, {})
+    queries = artifact.manifest["counts"]["queries"]
+    return {key: value * queries if value is not None else None for key, value in by_query.items() if key in COST_KEYS}
+
+
+def _cost_file(artifact: Artifact) -> dict[str, Any]:
+    return dict(json.loads((artifact.path / "cost.json").read_text("utf-8")))

@@ -1,0 +1,117 @@
+"""The page as one HTML file: markup from a template, style and programme by their hashes, everything else as text."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import re
+from collections.abc import Mapping
+from functools import cache
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, StrictUndefined
+from markupsafe import Markup
+
+from interank import __version__
+from interank.evaluation import tables
+from interank.evaluation.evaluated import Evaluation
+from interank.evaluation.page.claim import claim, glance
+from interank.evaluation.page.plots import evaluation_plots
+from interank.evaluation.page.provenance import Provenance, made_on, sections, training_logs
+from interank.evaluation.page.rankings import browser_blocks
+from interank.evaluation.report import sections as report_sections
+from interank.evaluation.scoring import Results
+from interank.plots import Plot, comma_separated, training_curves
+from interank.recipe import EvaluateRecipe
+
+_STYLES = ("page.css", "browser.css", "print.css")
+_SCRIPTS = (
+    "text.js",
+    "blocks.js",
+    "choice.js",
+    "queries.js",
+    "lines.js",
+    "rankings.js",
+    "reading.js",
+    "keys.js",
+    "start.js",
+)
+# What cannot be seen, or turns the text after it around: shown by its name instead.
+_UNSEEN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\ufff9-\ufffb]")
+
+
+def write_page(
+    path: Path,
+    recipe: EvaluateRecipe,
+    found: Evaluation,
+    results: Results,
+    costs: Mapping[str, Mapping[str, Any]],
+    provenance: Provenance,
+) -> None:
+    """Write the report of an evaluation as one file that needs nothing else."""
+    measure = recipe.measures[0]
+    seconds = {name: cost["seconds"] for name, cost in costs.items()}
+    blocks, texts = browser_blocks(found, results, measure)
+    systems, lines = glance(found, results, measure)
+    curves = {name: training_curves(log) for name, log in training_logs(provenance.adapters).items()}
+    style, script = _asset(*_STYLES), f'"use strict";\n(() => {{\n{_asset(*_SCRIPTS)}}})();\n'
+    page = _environment().from_string(_asset("page.html.jinja"))
+    rendered = page.render(
+        title=_title(found),
+        measure=measure,
+        claim=claim(recipe, found, results),
+        systems=systems,
+        lines=lines,
+        plots=evaluation_plots(found, results, costs, measure),
+        curves={name: plots for name, plots in curves.items() if plots},
+        figures={"Systems": tables.systems(results.metrics, seconds, measure)}
+        | report_sections(results, costs, recipe.measures),
+        method=tables.METHOD,
+        notes=found.notes,
+        provenance=sections(provenance, recipe, found.tasks),
+        command=provenance.command,
+        made=made_on(),
+        version=__version__,
+        has_text=bool(texts.blocks),
+        cut=texts.cut,
+        style=Markup(style),  # ours, from the package
+        script=Markup(script),
+        style_hash=_hash(style),
+        script_hash=_hash(script),
+        blocks=[*blocks, *texts.blocks],
+    )
+    path.write_text(rendered, "utf-8")
+
+
+def _title(found: Evaluation) -> str:
+    names = [task.name for task in found.tasks]
+    return ", ".join(names) if len(names) <= 3 else f"{len(names)} tasks"
+
+
+@cache
+def _environment() -> Environment:
+    made = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    made.filters["visible"] = visible
+    made.filters["data_url"] = _data_url
+    return made
+
+
+def visible(text: str) -> str:
+    """The text with characters that cannot be seen, or that turn others around, written as U+ and their number."""
+    return _UNSEEN.sub(lambda found: f"[U+{ord(found[0]):04X}]", str(text))
+
+
+def _data_url(plot: Plot) -> str:
+    data = base64.b64encode(comma_separated(plot.data).encode("utf-8", "replace")).decode("ascii")
+    return f"data:text/csv;charset=utf-8;base64,{data}"
+
+
+def _asset(*names: str) -> str:
+    folder = files("interank.evaluation.page") / "assets"
+    return "".join((folder / name).read_text("utf-8") for name in names)
+
+
+def _hash(content: str) -> str:
+    return f"sha256-{base64.b64encode(hashlib.sha256(content.encode()).digest()).decode('ascii')}"

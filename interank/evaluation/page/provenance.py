@@ -1,0 +1,153 @@
+"""Where a report comes from: inputs with digests, models and what they were trained on, versions, machine, command."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import shlex
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from interank.artifact import MANIFEST, Artifact, open_artifact
+from interank.evaluation.candidates import Task
+from interank.plots import read_log
+from interank.plots.curves import Log
+from interank.recipe import EvaluateRecipe, load_recipe
+
+# The recipe whose settings a command line that reproduces a page starts from.
+_RECIPE = "evaluate/benchmark"
+_PACKAGES = ("interank", "torch", "transformers", "peft", "trl", "vllm", "pytrec_eval-terrier", "numpy", "matplotlib")
+_LOG = "log.jsonl"
+
+Rows = list[tuple[str, str]]
+
+
+@dataclass(frozen=True, slots=True)
+class Provenance:
+    """What a page says of where it comes from."""
+
+    command: str
+    """Makes the page anew."""
+    adapters: Mapping[str, Path] = field(default_factory=dict)
+    """Where the rerankers' models are, by system."""
+    ran_on: Mapping[str, str] = field(default_factory=dict)
+    """Engine, device and precision by system, as far as they are known."""
+
+
+def evaluate_command(recipe: EvaluateRecipe, out: Path) -> str:
+    """The command line that evaluates so, every setting that is not the bundled recipe's written out."""
+    usual = load_recipe(_RECIPE).model_dump(mode="json")
+    given = recipe.model_dump(mode="json")
+    settings = [f"{key}={_yaml(value)}" for key, value in given.items() if value != usual[key]]
+    return shlex.join(["interank", "evaluate", _RECIPE, *settings, "--out", str(out)])
+
+
+def _yaml(value: Any) -> str:
+    """The value as the command line takes it."""
+    if isinstance(value, list):
+        plain = all(isinstance(item, str) and not set(item) & set(",[]{}:#&*!|>'\"%@` ") for item in value)
+        return ",".join(value) if plain and value else json.dumps(value, ensure_ascii=False)
+    return "null" if value is None else str(value)
+
+
+def sections(provenance: Provenance, recipe: EvaluateRecipe, tasks: Sequence[Task]) -> list[tuple[str, Rows]]:
+    """Titles, each with what stands under it."""
+    found = [(f"Candidates of {task.name}", _of_task(task)) for task in tasks]
+    for name, path in provenance.adapters.items():
+        rows = [("ran on", provenance.ran_on[name])] if name in provenance.ran_on else []
+        found.append((f"Model of {name}", [*rows, *_of_model(path)]))
+    settings = [("benchmark", str(recipe.benchmark)), ("mode", recipe.mode), ("seed", str(recipe.seed))]
+    settings += [("measures", ", ".join(recipe.measures)), ("relevant from grade", str(recipe.relevant_from))]
+    return [*found, ("Settings", settings), ("Software and machine", _machine())]
+
+
+def made_on() -> str:
+    """Today."""
+    return datetime.now(UTC).date().isoformat()
+
+
+def _of_task(task: Task) -> Rows:
+    about = task.facts
+    rows = [
+        ("first stage", f"{about['first_stage']}, tag {about['tag']}, asked {about['first_stage_queries']} queries"),
+        ("depth and ties", f"{about['depth']}; ties {about['ties']}"),
+        ("digest", f"sha256 {about['digest']}"),
+        ("queries", str(about["queries"])),
+        ("qrels", str(about["qrels"])),
+        ("files", "; ".join(f"{role}: {', '.join(names)}" for role, names in about["sources"].items())),
+    ]
+    if about["excluded_candidates_removed"]:
+        rows.append(("excluded candidates removed", str(about["excluded_candidates_removed"])))
+    met = "; ".join(f"{name}: {count}" for name, count in about["met"].items())
+    return [*rows, ("met while reading", met)] if met else rows
+
+
+def _of_model(path: Path) -> Rows:
+    """What an adapter's manifest and those behind it tell; a plain model tells its name alone."""
+    if not (path / MANIFEST).is_file():
+        return [("model", str(path))]
+    artifact = open_artifact(path)
+    manifest = artifact.manifest
+    rows = [("adapter", f"{path.name}, sha256 {artifact.digest}")]
+    rows += [
+        (key.replace("_", " "), str(manifest[key])) for key in ("base", "base_origin", "quantisation", "prompt_hash")
+    ]
+    rows.append(("prompt", ", ".join(f"{key} {value}" for key, value in manifest["prompt"].items())))
+    if rewards := manifest.get("rewards"):
+        rows.append(("rewards", ", ".join(f"{each['weight']} {each['use']}" for each in rewards)))
+    rows += [
+        ("trained from", f"{given['name']}: {given['kind']} {Path(given['path']).name}, sha256 {given['digest']}")
+        for given in artifact.lineage()
+    ]
+    # Two inputs may come from the same place.
+    return list(dict.fromkeys([*rows, *_of_judgments(artifact)]))
+
+
+def _of_judgments(artifact: Artifact) -> Iterator[tuple[str, str]]:
+    """Who judged the training data, and what was taken out of it."""
+    judgments, missing = artifact.ancestors("judgments")
+    for each in judgments:
+        teacher, removed = each.manifest.get("teacher"), each.manifest.get("decontamination")
+        if teacher:
+            yield "teacher", f"{teacher}, grades by {each.manifest.get('grades')}"
+        said = ", ".join(f"{key.replace('_', ' ')} {value}" for key, value in (removed or {}).items())
+        yield "decontamination", said or "none recorded"
+    for path in missing:
+        yield "training data not at hand", path
+
+
+def training_logs(adapters: Mapping[str, Path]) -> dict[str, Log]:
+    """The logs of the trainings behind the systems: each model's own, and those of the adapters it went on from."""
+    found: dict[str, Log] = {}
+    for name, path in adapters.items():
+        if not (path / MANIFEST).is_file():
+            continue
+        artifact = open_artifact(path, "adapter")
+        for each in (artifact, *artifact.ancestors("adapter")[0]):
+            log = each.path / _LOG
+            if log.is_file():
+                label = name if each is artifact else each.path.name
+                found.setdefault(f"{label} ({each.recipe()['stage']})", read_log(log))
+    return found
+
+
+def _machine() -> Rows:
+    versions = [f"{name} {found}" for name in _PACKAGES if (found := _version(name))]
+    processor = platform.processor() or platform.machine()
+    return [
+        ("versions", ", ".join(versions)),
+        ("Python", platform.python_version()),
+        ("machine", f"{platform.system()} {platform.release()}, {processor}, {os.cpu_count()} cores"),
+    ]
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None

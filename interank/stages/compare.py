@@ -1,0 +1,119 @@
+"""compare: evaluations of the same candidates, and stored runs beside them, scored together into one report."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import shutil
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from interank.artifact import Artifact, Existing, create, describe_input, open_artifact
+from interank.errors import ArtifactError, InputError
+from interank.evaluation.compared import System, check_same_candidates, gather, recipe_of
+from interank.evaluation.evaluated import Evaluation, ran_on
+from interank.evaluation.page import Provenance
+from interank.evaluation.record import record
+from interank.recipe import EvaluateRecipe
+
+_PAGE = ".html"
+_OVERLAP = "training_overlap.json"
+
+
+def run(paths: Sequence[Path], out: Path, *, benchmark: Path | None = None, existing: Existing = "refuse") -> Path:
+    """Score the systems of several evaluations together.
+
+    Args:
+        paths: Evaluations' folders, and TREC runs or folders with TASK.trec; at least one evaluation.
+        out: A folder for an evaluation of all of them, or a file ending in .html for the page alone.
+        benchmark: Where the benchmark is now, if it is no longer where it was.
+        existing: What to do about an output that is there.
+
+    Returns:
+        The folder, or the page.
+
+    Raises:
+        InputError: There is no evaluation among the paths, or they rank other candidates.
+        ArtifactError: There is an output and it may not be touched.
+    """
+    artifacts = [open_artifact(path, "evaluation") for path in paths if (path / "manifest.json").is_file()]
+    files = [path for path in paths if not (path / "manifest.json").is_file()]
+    _check_inputs(artifacts, files)
+    recipe = recipe_of(artifacts[0], benchmark)
+    command = ["interank", "compare", *map(str, paths), *(["--benchmark", str(benchmark)] if benchmark else [])]
+    command += ["--out", str(out)]
+    if out.suffix == _PAGE:
+        if out.exists() and existing == "refuse":
+            raise ArtifactError(f"{out} exists; --overwrite replaces it, another --out leaves it alone")
+        found, systems = gather(artifacts, files, recipe)
+        return _page(out, recipe, found, _provenance(command, found, systems))
+    inputs = _inputs(artifacts, files, recipe, out)
+    place = create(out, "evaluation", recipe=recipe.model_dump(mode="json"), inputs=inputs, existing=existing)
+    if isinstance(place, Artifact):
+        return place.path
+    found, systems = gather(artifacts, files, recipe)
+    place.inputs |= _inputs_of(systems, found, out)
+    if overlap := _overlaps(artifacts):
+        place.write_json(_OVERLAP, overlap)
+    record(place.folder, recipe, found, _provenance(command, found, systems))
+    counts = {
+        "tasks": len(found.tasks),
+        "queries": sum(len(t.queries) for t in found.tasks),
+        "systems": len(found.runs),
+    }
+    return place.finish(seed=recipe.seed, counts=counts, notes={"notes": list(found.notes)}).path
+
+
+def _check_inputs(artifacts: Sequence[Artifact], files: Sequence[Path]) -> None:
+    for path in files:
+        if not path.exists():
+            raise InputError(f"{path}: found no such file; expected an output of evaluate or a TREC run")
+    if not artifacts:
+        raise InputError("found only stored runs; expected at least one output of evaluate, whose candidates they rank")
+    check_same_candidates(artifacts)
+
+
+def _page(out: Path, recipe: EvaluateRecipe, found: Evaluation, provenance: Provenance) -> Path:
+    """Write the page alone, whole or not at all."""
+    with tempfile.TemporaryDirectory() as folder:
+        record(Path(folder), recipe, found, provenance)
+        out.parent.mkdir(parents=True, exist_ok=True)
+        partial = out.with_name(f".{out.name}.partial")
+        shutil.copyfile(Path(folder, "report.html"), partial)
+        partial.replace(out)
+    return out
+
+
+def _provenance(command: Sequence[str], found: Evaluation, systems: Mapping[str, System]) -> Provenance:
+    models = {name: system.path for name, system in systems.items() if system.path and system.stored is None}
+    return Provenance(shlex.join(command), models, ran_on(found.rankings))
+
+
+def _inputs(artifacts: Sequence[Artifact], files: Sequence[Path], recipe: EvaluateRecipe, out: Path) -> dict[str, Any]:
+    given: dict[str, Path | None] = {
+        **{f"evaluation.{number}": artifact.path for number, artifact in enumerate(artifacts, start=1)},
+        **{f"file.{number}": path for number, path in enumerate(files, start=1)},
+        "benchmark": recipe.benchmark,
+        "run": recipe.run,
+        "qrels": recipe.qrels,
+        "first_stage_queries": Path(recipe.first_stage_queries) if recipe.first_stage_queries else None,
+    }
+    return {name: describe_input(path, out) for name, path in given.items() if path is not None and path.exists()}
+
+
+def _inputs_of(systems: Mapping[str, System], found: Evaluation, out: Path) -> dict[str, Any]:
+    """The models and stored runs, under the names that they have here."""
+    described = {}
+    for name, system in systems.items():
+        if system.path is not None and system.path.exists():
+            kind = "run" if name in found.stored else "adapter"
+            described[f"{kind}.{name}"] = describe_input(system.path, out)
+    return described
+
+
+def _overlaps(artifacts: Sequence[Artifact]) -> dict[str, Any]:
+    """By evaluation what its adapters' training data shares with the benchmark."""
+    files = {str(artifact.path): artifact.path / _OVERLAP for artifact in artifacts}
+    return {path: json.loads(file.read_text("utf-8")) for path, file in files.items() if file.is_file()}

@@ -1,0 +1,58 @@
+"""A headless Chromium, where there is one, that says what a page printed to its console and asked of the network."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.sync_api import Browser, Page, sync_playwright
+
+_NAMES = ("chromium", "chromium-browser", "google-chrome")
+_FLAGS = (
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+)
+
+
+@dataclass
+class Opened:
+    """A page in the browser, and what it did besides showing itself."""
+
+    page: Page
+    console: list[str] = field(default_factory=list)
+    asked: list[str] = field(default_factory=list)
+
+
+@contextmanager
+def chromium() -> Iterator[Browser]:
+    """The browser, with a profile of its own; skips the test where there is none."""
+    path = next((found for name in _NAMES if (found := shutil.which(name))), None)
+    if path is None:
+        pytest.skip("no Chromium here to open the report in; `make browser` installs it")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=path, args=list(_FLAGS))
+        yield browser
+        browser.close()
+
+
+def opened(browser: Browser, path: Path, **settings: Any) -> Opened:
+    """The file in a new context, when its rankings are there."""
+    context = browser.new_context(**{"viewport": {"width": 1440, "height": 900}, "offline": True, **settings})
+    found = Opened(context.new_page())
+    found.page.set_default_timeout(10_000)
+    found.page.on("console", lambda message: found.console.append(message.text))
+    found.page.on("pageerror", lambda error: found.console.append(str(error)))
+    found.page.on("request", lambda request: found.asked.append(request.url))
+    found.page.goto(path.resolve().as_uri())
+    found.page.wait_for_selector("html.ready")
+    return found
