@@ -1,5 +1,6 @@
 """Recipes: one YAML file an experiment, checked whole before anything heavy is imported."""
 
+from interank.recipe.evaluation import EvaluateRecipe
 from interank.recipe.lists import DistillListsRecipe, OrderingsRecipe, RlListsRecipe
 from interank.recipe.listwise import LinkRecipe, ListPromptSettings, ListwiseRecipe, RankingMode, WindowMethod
 from interank.recipe.loading import find_recipe, load_recipe, read_keys, recipe_files
@@ -9,7 +10,6 @@ from interank.recipe.models import (
     RECIPES,
     RL_BATCH,
     DistillRecipe,
-    EvaluateRecipe,
     GenerateRecipe,
     LoraRecipe,
     PromptSettings,

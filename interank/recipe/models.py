@@ -8,8 +8,8 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import BeforeValidator, Field, model_validator
 
 from interank.judging import Order
+from interank.recipe.evaluation import EvaluateRecipe
 from interank.recipe.lists import DistillListsRecipe, RlListsRecipe
-from interank.recipe.listwise import Chain, ListwiseRecipe, RankingMode
 from interank.recipe.mining import MiningRecipe
 from interank.recipe.policy import GradeRecipe, HardExamplesRecipe, RewardWeightedRecipe, SeatbeltRecipe, TrialRecipe
 from interank.recipe.rollouts import RolloutsRecipe
@@ -285,74 +285,6 @@ class RlRecipe(Settings):
                 f"hold whole queries of {given['num_generations']} (num_generations) * {self.documents_per_query} "
                 f"(documents_per_query) = {group}; make it a multiple of that"
             )
-        return self
-
-
-class EvaluateRecipe(Settings):
-    """`interank evaluate`: adapters and stored runs, on the same candidates, to scores and a report."""
-
-    inputs: ClassVar[tuple[str, ...]] = ("benchmark",)
-    stage: Literal["evaluate"]
-    benchmark: FilePath | None = None
-    """A folder in BEIR's or BRIGHT's layout or of several such, TREC DL's or NovelEval's files, RankGPT's JSON with a
-    `qrels` file, or BRIGHT's name on the hub, xlangai/BRIGHT."""
-    tasks: Names = ()
-    """Which tasks of a benchmark that has several; all where none is named."""
-    split: str | None = None
-    """Which queries and qrels, where the folder has several."""
-    qrels: FilePath | None = None
-    """Human truth from elsewhere than the benchmark folder."""
-    qrels_form: Literal["original", "fixed"] = "original"
-    """Which of BRIGHT's qrels; published numbers use the original ones."""
-    documents: Literal["short", "long"] = "short"
-    """BRIGHT's passages, or whole pages with their own gold ids (report R@1 there)."""
-    first_stage: Literal["bm25", "bm25-english", "bm25q"] | None = None
-    """What ranks the candidates: BM25 of plain words, BM25 with Lucene's English analysis, or the same with the query
-    weighted too, which is BRIGHT's published BM25. Null takes the `run`, else the benchmark's own, else bm25."""
-    first_stage_queries: str | None = None
-    """What the first stage is asked in place of the query, which the reranker reads: BRIGHT's rewriting by name, as
-    gpt4_reason, or a JSONL file with `_id` and `text` or `queries`, or a folder with TASK.jsonl for each task."""
-    run: FilePath | None = None
-    """Candidates as a TREC run, or a folder with TASK.trec for each task."""
-    adapters: FilePaths = ()
-    """Outputs of distill and rl to compare; DIR,DIR on the command line."""
-    runs: FilePaths = ()
-    """Stored runs to compare, each a TREC run or a folder with TASK.trec for each task."""
-    depth: int = Field(100, ge=1)
-    """How many candidates of each query are reranked and scored."""
-    queries: int | None = Field(None, ge=1)
-    """Evaluate a seeded sample of so many queries of each task; null takes all."""
-    seed: int = 42
-    """Decides the sample, the bootstrap and the randomisation test."""
-    mode: RankingMode = "score"
-    """`score` reads the grade's probabilities at once; `reason` writes the explanation first; `listwise` orders
-    windows of documents."""
-    lists: ListwiseRecipe | None = None
-    """For `listwise`: how a reranker goes through the documents; null takes the defaults."""
-    chain: Chain = ()
-    """Rerankers one after the other, each on the first documents of the one before: one system more, `chain`."""
-    explain: int = Field(0, ge=0)
-    """How many documents at the top of a ranking are explained, for the first `explained_queries`."""
-    explained_queries: int = Field(1, ge=1)
-    """For how many queries of each task; the report shows the first one's."""
-    max_reasoning_tokens: int = Field(256, ge=8)
-    """An explanation's budget."""
-    measures: Names = ("nDCG@10",)
-    """ir_measures' names; the first is the one reported on the terminal."""
-    relevant_from: int = Field(1, ge=1)
-    """The least grade of the qrels that calibration takes as relevant; TREC DL's is 2."""
-    texts: bool = True
-    """Whether the report shows the documents also where only stored runs are scored, which needs no text; a
-    benchmark of the hub is not fetched for that."""
-    price_per_hour: float | None = Field(None, ge=0)
-    """What the machine costs an hour, in any currency, to tell a query's price; null tells none."""
-
-    @model_validator(mode="after")
-    def _lists_are_for_listwise(self) -> EvaluateRecipe:
-        wrong = ["lists"] if self.lists and self.mode != "listwise" else []
-        wrong += [f"chain.{n}.lists" for n, link in enumerate(self.chain) if link.lists and link.mode != "listwise"]
-        if wrong:
-            raise ValueError(f"{', '.join(wrong)}: given for another mode than listwise; set mode, or leave it out")
         return self
 
 
