@@ -11,7 +11,8 @@ from interank.recipe import RlRecipe
 from interank.recipe.loading import load_recipe, recipe_files
 from interank.rewards import Reward
 
-RECIPES = [name for name, _ in recipe_files() if name.startswith("rl/")]
+# Of judgments: orders of lists are valued by other rewards, see test_list_contract.py.
+RECIPES = [name for name, _ in recipe_files() if name.startswith("rl/") and "listwise" not in name]
 QUERY = "Why does my basil wilt at night?"
 DOCUMENT = (
     "Basil is a tender plant. It wilts when the nights are colder than ten degrees, and recovers by day. "

@@ -79,7 +79,7 @@ def lines(ledger: Path) -> int:
 
 def digests(out: Path) -> dict[str, str]:
     """What has to be the same byte for byte: everything but costs, logs and the report that tells of them."""
-    skipped = {"cost.json", "log.jsonl", "report.md", "report.html"}
+    skipped = {"cost.json", "cost.jsonl", "log.jsonl", "report.md", "report.html"}
     return {
         path.relative_to(out).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
         for path in sorted(out.rglob("*"))

@@ -65,7 +65,7 @@ def test_seconds_and_shares_are_logged_and_summed_up(tiny_folder: Path, tmp_path
     assert sum(figures[f"{part}_share"] for part in PARTS) == pytest.approx(1, abs=2e-3)
     # The tiny reward function is next to nothing, generating and training are not.
     assert figures["reward_share"] < 0.2 < figures["rollout_share"] + figures["update_share"]
-    assert ("skipped_completions" in lines[0]) == shared
+    assert 0 <= lines[0]["skipped_completions"] <= 1
 
 
 def test_the_summary_goes_over_all_lines_of_the_log() -> None:
