@@ -177,16 +177,19 @@ class PolicyTrainer(GRPOTrainer):  # type: ignore[misc]  # TRL is untyped here
             self._asked = _Asked(distinct_prompts(inputs["prompt_ids"], inputs["grade_at"] >= 0))
         try:
             loss: torch.Tensor = super()._compute_loss(model, self._weighed)
-            if self._asked is not None and self._asked.grades is not None:
-                loss = loss + self._grade_loss(self._asked, self._asked.grades, inputs)
+            if self._asked is not None:
+                loss = loss + self._grade_loss(self._asked, inputs)
         finally:
             self._weighed = self._asked = None
         return loss
 
-    def _grade_loss(self, asked: _Asked, grades: torch.Tensor, inputs: dict[str, Any]) -> torch.Tensor:
+    def _grade_loss(self, asked: _Asked, inputs: dict[str, Any]) -> torch.Tensor:
+        if asked.grades is None or asked.some_grade is None:
+            return torch.zeros((), device=inputs["judged"].device)
         rows = torch.tensor(asked.rows, device=inputs["judged"].device)
         batch = {name: inputs[name][rows] for name in ("grade_values", "judged", "query")}
-        loss = self.objective.grade(grades, batch)
+        # What a grade earns among three says nothing of other tokens, and without this they would take its place.
+        loss = self.objective.grade(asked.grades, batch) - asked.some_grade.mean()
         mode = "train" if self.model.training else "eval"
         self._metrics[mode]["grade_loss"].append(float(loss.detach()))
         return loss / (self.current_gradient_accumulation_steps if mode == "train" else 1.0)
@@ -203,6 +206,7 @@ class PolicyTrainer(GRPOTrainer):  # type: ignore[misc]  # TRL is untyped here
             labels = found[0][rows:, len(self.objective.lead)].view(-1, len(self.objective.labels))
             # At the sampling temperature; the grade is read at 1.
             asked.grades = (labels * self.temperature).log_softmax(-1)
+            asked.some_grade = labels.logsumexp(-1)
             found = tuple(part[:rows] if torch.is_tensor(part) and part.dim() else part for part in found)
         if self._weighed is not None:
             figures = weigh(self._weighed, found[0].detach(), self._rollouts.importance_clip, self.loss_type)
@@ -249,10 +253,14 @@ class PolicyTrainer(GRPOTrainer):  # type: ignore[misc]  # TRL is untyped here
 
 @dataclass(slots=True)
 class _Asked:
-    """Rows whose prompts are graded besides, and the grades' log-probabilities, of shape (rows, 3), once computed."""
+    """Rows whose prompts are graded besides; once computed, log-probabilities.
+
+    `grades` are of the three grades among them, of shape (rows, 3); `some_grade` of writing any of them, (rows,).
+    """
 
     rows: list[int]
     grades: torch.Tensor | None = None
+    some_grade: torch.Tensor | None = None
 
 
 class _Skipped(NamedTuple):

@@ -176,8 +176,8 @@ def test_grpo_improves_a_half_trained_adapter_and_shows_by_what(half: Half, tmp_
     after = tried["last"]["nDCG@10"]
     print(f"rl seed {seed}: nDCG@10 {before:.3f} -> {after:.3f}, ranking {earned[0]:.3f} -> {earned[-1]:.3f}")
     assert tried["start"]["nDCG@10"] == pytest.approx(before, abs=1e-3)
-    assert after > before + 0.02
-    assert earned[-1] > earned[0] + 0.02
+    assert after > before + 0.15
+    assert earned[-1] > earned[0] + 0.1
     # The adapter that is kept is the best one.
     assert ndcg(artifact.path) == pytest.approx(tried["best"]["nDCG@10"], abs=1e-3)
 
@@ -189,4 +189,5 @@ def test_grpo_on_shuffled_rewards_improves_nothing(half: Half, tmp_path: Path) -
     artifact = improved(adapter, tmp_path / "rl", examples, seed=seed, control="shuffled")
     after = artifact.manifest["validation"]["last"]["nDCG@10"]
     print(f"rl seed {seed}, rewards shuffled: nDCG@10 {before:.3f} -> {after:.3f}")
-    assert after < before + 0.02
+    # Within the noise of 50 steps: grades that move at random move rankings too.
+    assert after < before + 0.1

@@ -26,7 +26,8 @@ RECIPE = f"""
 stage: rl
 max_completion_tokens: 24
 documents_per_query: 4
-rewards: [{{use: grade_agreement}}, {{use: ranking}}]
+rewards: [{{use: grade_agreement}}, {{use: REWARD}}]
+grade: {{gradient: sampled}}
 rollouts: {{engine: server, server: {{attempts: 2, longest_wait: 0.5}}}}
 trainer:
   {{max_steps: {STEPS}, num_generations: 4, per_device_train_batch_size: 16, gradient_checkpointing: false,
@@ -70,7 +71,10 @@ def test_a_killed_server_costs_no_step(tmp_path: Path) -> None:
         tmp_path / "student",
     ).path
     recipe = tmp_path / "rl.yaml"
-    recipe.write_text(RECIPE)
+    # Two steps taught the policy nothing, and yet there is to be something to learn in every step.
+    reward = tmp_path / "lengths.py"
+    reward.write_text("def reward(*, completions, **_):\n    return [len(text) % 7 / 7 for text in completions]\n")
+    recipe.write_text(RECIPE.replace("REWARD", str(reward)))
     out = tmp_path / "out"
 
     def arguments(server: VllmServer) -> list[str]:
@@ -104,9 +108,9 @@ def test_a_killed_server_costs_no_step(tmp_path: Path) -> None:
             second.kill()
     artifact = open_artifact(out, "adapter")
     assert [line["step"] for line in logged(out)] == list(range(1, STEPS + 1))
-    # A step whose rewards are all equal computes nothing that could be compared.
-    told = [line["sampling/difference"] for line in logged(out) if "sampling/difference" in line]
-    assert max(told) < 1e-4
+    differences = [line["sampling/difference"] for line in logged(out) if "sampling/difference" in line]
+    assert differences
+    assert max(differences) < 1e-4
     cost = json.loads((artifact.path / "cost.json").read_text())["trainer"]
     parts = [cost[f"{part}_share"] for part in ("rollout", "reward", "update", "sync")]
     assert sum(parts) == pytest.approx(1, abs=2e-3)
