@@ -84,8 +84,12 @@ def _gains(results: Results, name: str, measure: str, number: int) -> Plot:
 def _distribution(found: Evaluation, name: str, number: int) -> Plot:
     """How scores are distributed among documents of each grade."""
     groups: dict[str, list[float]] = {}
-    for grade, score in _scores(found, name):
-        groups.setdefault("unjudged" if grade is None else f"grade {grade}", []).append(score)
+    for judged, scores in _scores(found, name):
+        # Most documents are judged by nobody: those that are go one by one.
+        for doc_id in judged.keys() & scores.keys():
+            groups.setdefault(f"grade {judged[doc_id]}", []).append(scores[doc_id])
+        groups.setdefault("unjudged", []).extend(s for doc_id, s in scores.items() if doc_id not in judged)
+    groups = {group: scores for group, scores in groups.items() if scores}
     groups = dict(sorted(groups.items(), key=lambda group: (group[0] != "unjudged", group[0])))
     lowest, highest = min(map(min, groups.values())), max(map(max, groups.values()))
     counts = {group: numpy.histogram(scores, _BINS, (lowest, highest))[0] for group, scores in groups.items()}
@@ -111,17 +115,17 @@ def _distribution(found: Evaluation, name: str, number: int) -> Plot:
 _DASHES: tuple[Any, ...] = ("-", (0, (5, 2)), (0, (1.5, 1.5)), (0, (6, 1.5, 1.5, 1.5)))
 
 
-def _scores(found: Evaluation, name: str) -> Iterator[tuple[int | None, float]]:
-    """Every document that a system ranked: its grade, None where nobody judged it, and its score."""
+def _scores(found: Evaluation, name: str) -> Iterator[tuple[Mapping[str, int], Mapping[str, float]]]:
+    """For every query that a system ranked the grades of the judged documents, and the scores of those it ranked."""
     for task in found.tasks:
         gold, run = gold_by_query(task), found.runs[name][task.name]
         for query in task.queries:
             judged = gold.get(query.query_id, {})
             row = found.rankings.get(name, {}).get((task.name, query.query_id))
             if row is not None:
-                yield from ((judged.get(item["doc_id"]), item["score"]) for item in row["ranking"])
+                yield judged, {item["doc_id"]: item["score"] for item in row["ranking"]}
             elif query.query_id in run:
-                yield from ((judged.get(doc_id), score) for doc_id, score in run.scores(query.query_id).items())
+                yield judged, run.scores(query.query_id)
 
 
 def _reliability(measured: Mapping[str, Mapping[str, Any]]) -> Plot:
