@@ -14,6 +14,7 @@ from typing import Any
 import torch
 
 from interank import judging
+from interank.training.losses import scores
 from interank.types import GRADES, Judgment
 
 Rewarder = Callable[..., list[float | None]]
@@ -94,10 +95,3 @@ def _between_documents(grades: torch.Tensor, judged: torch.Tensor, query: torch.
         if gains.sum() > 0 and len(gains) > 1:
             parts.append(-(gains / gains.sum() * scores(grades[own]).log_softmax(0)).sum())
     return torch.stack(parts).mean() if parts else grades.new_zeros(())
-
-
-def scores(grades: torch.Tensor) -> torch.Tensor:
-    """What documents are ranked by, of log-probabilities of shape (documents, 3); see `judging.score`."""
-    irrelevant, partial, relevant = grades.unbind(-1)
-    doubled = torch.log(torch.tensor(2.0, device=grades.device))
-    return torch.logaddexp(partial, relevant + doubled) - torch.logaddexp(irrelevant + doubled, partial)
