@@ -136,7 +136,7 @@ class DistillRecipe(Settings):
     double_quantisation: bool = False
     """Whether NF4's scales are quantised too, which saves 0.4 bits a weight."""
     precision: Precision = "auto"
-    """What is computed in: auto is bfloat16 on a GPU and float32 on a CPU; a CPU with AMX is faster in bfloat16."""
+    """What is computed in: auto is bfloat16 on a GPU and float32 on a CPU."""
     prompt: PromptSettings = PromptSettings()
     """What the student reads, and in which order it answers where there is no `mixture`."""
     mixture: MixtureRecipe | None = None

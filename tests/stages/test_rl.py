@@ -13,6 +13,7 @@ from safetensors.torch import load_file
 from interank.artifact import Artifact, open_artifact
 from interank.errors import InputError, TrainingError
 from interank.recipe import RewardRecipe, RlRecipe
+from interank.reranking.reranker import Reranker
 from interank.stages import rl
 from interank.stages.training_page import training_page
 from tests.support import rule
@@ -101,6 +102,27 @@ def test_rl_leaves_what_one_wants_to_see(
     card = (artifact.path / "README.md").read_text()
     assert "ranking" in card
     assert open_artifact(tiny_adapter).digest in card
+
+
+def test_the_exact_gradient_keeps_the_policy_writing_grades(
+    tiny_adapter: Path, judgments: Path, tmp_path: Path
+) -> None:
+    """What a grade earns among the three says nothing of the other tokens, which must not take its place."""
+    given = {
+        "rewards": (RewardRecipe(use="ranking"),),
+        "validation": {"questions": 0},
+        "trainer": {**TRAINER, "max_steps": 40, "learning_rate": 1.0e-2},
+    }
+    artifact = refined(judgments, tiny_adapter, tmp_path / "rl", given)
+    before, after = (label_mass(Reranker(path)) for path in (tiny_adapter, artifact.path))
+    assert after > 1.4 * before
+
+
+def label_mass(reranker: Reranker) -> float:
+    """The least probability, over some pairs, that a grade is what the model writes where one is due."""
+    pairs = [(item.query.text, item.document) for item in rule.examples(2, queries=2)]
+    found = [reranker.rank(query, [document])[0].label_mass for query, document in pairs]
+    return min(mass for mass in found if mass is not None)
 
 
 def test_rewards_that_cannot_work_are_told_before_anything_is_loaded(
