@@ -23,8 +23,8 @@ RUN_COLUMNS = "6 columns (query, Q0, document, rank, score, tag)"
 
 _HEADER_STARTS = frozenset({"query-id", "query_id", "qid"})
 _INTEGER = re.compile(r"[+-]?[0-9]+")
-# The other characters of ASCII at which str.split() parts text.
-_BLANKS_BUT_SPACE = (b"\t", b"\v", b"\f", b"\x1c", b"\x1d", b"\x1e", b"\x1f")
+# Blanks that part no columns: those before another one and at the end of a line.
+_PADDING = re.compile(rb" +(?=[ \n])")
 _UNWRITABLE = re.compile(r"[\t\r\n]|^$")
 
 
@@ -125,32 +125,19 @@ def _scores_and_tag(path: Path) -> tuple[dict[str, dict[str, float]], str]:
 
 def _scores_of_plain_lines(path: Path) -> tuple[dict[str, dict[str, float]], str] | None:
     """What a run says if it is as almost all runs are; None if anything in it needs a closer look."""
+    from interank.columns import read_columns  # slow to import, and `interank --help` comes by here
+
     with _bytes(path) as stream:
         data = stream.read().removeprefix(codecs.BOM_UTF8)
     data = data.replace(b"\r\n", b"\n") if b"\r" in data else data
-    separator = "\t" if b"\t" in data.partition(b"\n")[0] else None
-    if separator is None and (not data.isascii() or any(blank in data for blank in _BLANKS_BUT_SPACE)):
-        return None
-    if b"\r" in data or data.startswith(b"#") or b"\n#" in data:
-        return None
-    scored: dict[str, dict[str, float]] = {}
-    query_id, ranking, tag = None, {}, ""
-    try:
-        for line in io.TextIOWrapper(io.BytesIO(data), encoding="utf-8"):
-            found_id, _, doc_id, _, score, last = line.split(separator)
-            if found_id != query_id:
-                ranking = scored.setdefault(found_id, {})
-                query_id, tag = found_id, tag or last.rstrip("\n")
-            ranking[doc_id] = float(score)
-    except ValueError:
-        return None
-    line_count = data.count(b"\n") + (not data.endswith(b"\n"))
-    # A pair that stands twice leaves fewer entries; a score that is no finite number, no finite sum.
-    is_whole = sum(map(len, scored.values())) == line_count
-    is_finite = math.isfinite(sum(sum(ranking.values()) for ranking in scored.values()))
-    if not (is_whole and is_finite) or "" in scored or any("" in ranking for ranking in scored.values()):
-        return None
-    return scored, tag
+    separator = "\t" if b"\t" in io.BytesIO(data).readline() else " "
+    if separator == " ":
+        data = _PADDING.sub(b"", data) if b"  " in data or b" \n" in data else data
+        if b"\t" in data:
+            return None
+    scored = read_columns(data, separator)
+    tag = io.BytesIO(data).readline().decode("utf-8", "replace").rstrip("\n").rpartition(separator)[2]
+    return (scored, tag) if scored and tag else None
 
 
 def _scores_of_any_lines(path: Path) -> tuple[dict[str, dict[str, float]], str]:

@@ -277,7 +277,7 @@ class Run(Mapping[str, tuple[ScoredDoc, ...]]):
         kept = {}
         for query_id, ranking in self._rankings.items():
             left_out = excluded.get(query_id, frozenset())
-            if not left_out.isdisjoint(ranking):
+            if not ranking.keys().isdisjoint(left_out):
                 ranking = {doc_id: score for doc_id, score in ranking.items() if doc_id not in left_out}
             kept[query_id] = ranking
         return Run._of(kept, self.tag, self._tied)

@@ -70,7 +70,8 @@ def assemble(parts: Parts) -> Benchmark:
 
 def missing_from_corpus(path: Path, run: Run, corpus: Collection[str]) -> None:
     """Refuse a run of documents that the corpus lacks, with the line of the first."""
-    missing = [(query_id, doc_id) for query_id in run for doc_id in run.doc_ids(query_id) if doc_id not in corpus]
+    damaged = [query_id for query_id in run if not all(map(corpus.__contains__, run.scores(query_id)))]
+    missing = [(query_id, doc_id) for query_id in damaged for doc_id in run.scores(query_id) if doc_id not in corpus]
     if missing:
         raise InputError(_missing(line_of(path, *missing[0]), (doc_id for _, doc_id in missing)))
 

@@ -128,7 +128,7 @@ def _comparisons(
         differences = {pair: (values[pair[1]] - values[pair[0]])[:, place] for pair in intervals}
         p_values = sample.p_values(numpy.column_stack(list(differences.values()))) if differences else []
         corrected = holm(p_values)
-        by_task = _chances_by_task(differences, rows_of, sample.seed)
+        by_task = _chances_by_task(differences, rows_of, p_values, sample.seed)
         for column, ((against, ours), difference) in enumerate(differences.items()):
             found.append(
                 {
@@ -153,15 +153,18 @@ def _comparisons(
 
 
 def _chances_by_task(
-    differences: Mapping[tuple[str, str], Values], rows_of: Mapping[str, slice], seed: int
+    differences: Mapping[tuple[str, str], Values],
+    rows_of: Mapping[str, slice],
+    of_all: Sequence[float],
+    seed: int,
 ) -> dict[tuple[str, tuple[str, str]], dict[str, float]]:
-    """By task and pair p and, as one family of all tasks and pairs, its correction."""
-    places, p_values = [], []
-    for task, rows in rows_of.items():
-        columns = [difference[rows] for difference in differences.values()]
-        if columns:
-            p_values += Sample([len(columns[0])], seed=seed).p_values(numpy.column_stack(columns))
-            places += [(task, pair) for pair in differences]
+    """By task and pair p and, as one family of all tasks and pairs, its correction; `of_all` are all queries' p."""
+    places = [(task, pair) for task in rows_of for pair in differences]
+    # A single task has the same exchanges of the same queries.
+    p_values = list(of_all) if len(rows_of) == 1 else []
+    for rows in rows_of.values() if len(rows_of) > 1 and differences else ():
+        table = numpy.column_stack([difference[rows] for difference in differences.values()])
+        p_values += Sample([len(table)], seed=seed).p_values(table)
     corrected = holm(p_values)
     return {
         place: {"p": p, "p_corrected": p_corrected}

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import Any
 
 import numpy
 from numpy.typing import NDArray
@@ -64,22 +67,21 @@ class Sample:
         where these are fewer than the resamples, else over 10,000 random ones, where the observed one counts too.
         """
         weighted = self._weights[:, None] * self._checked(differences)
-        return [self._p_value(weighted[:, column]) for column in range(weighted.shape[1])]
+        with ThreadPoolExecutor(os.cpu_count()) as pool:
+            return list(pool.map(self._p_value, weighted.T))
 
     def _p_value(self, weighted: Values) -> float:
         # A query on which both are equal is the same either way.
         moved = weighted[weighted != 0]
         if not len(moved):
             return 1.0
-        limit = abs(float(moved.sum())) - _ROUNDING
         if 2 ** len(moved) <= RESAMPLES:
             exchanges = (numpy.arange(2 ** len(moved))[:, None] >> numpy.arange(len(moved))) & 1
-            return float(numpy.mean(numpy.abs((1.0 - 2.0 * exchanges) @ moved) >= limit))
+            return _as_extreme(moved, exchanges) / len(exchanges)
         generator = numpy.random.default_rng(self.seed)
         extreme = 0
         for _ in range(RESAMPLES // _BLOCK):
-            exchanges = generator.integers(0, 2, (_BLOCK, len(moved)), dtype=numpy.int8)
-            extreme += int(numpy.count_nonzero(numpy.abs((1.0 - 2.0 * exchanges) @ moved) >= limit))
+            extreme += _as_extreme(moved, generator.integers(0, 2, (_BLOCK, len(moved)), dtype=numpy.int8))
         return (extreme + 1) / (RESAMPLES + 1)
 
     def _resamples(self) -> Iterator[Values]:
@@ -95,6 +97,13 @@ class Sample:
         if values.ndim != 2 or len(values) != len(self._weights):
             raise ValueError(f"values of shape {values.shape} do not belong to {len(self._weights)} queries")
         return values
+
+
+def _as_extreme(differences: Values, exchanges: NDArray[numpy.integer[Any]]) -> int:
+    """How many of these exchanges (0 or 1, a row each) leave a sum at least as far from 0 as none does."""
+    total = differences.sum()
+    sums = total - 2.0 * (exchanges.astype(numpy.float64) @ differences)
+    return int(numpy.count_nonzero(numpy.abs(sums) >= abs(total) - _ROUNDING))
 
 
 def holm(p_values: Sequence[float]) -> list[float]:

@@ -78,10 +78,10 @@ def _own_documents(found: Evaluation, name: str) -> float:
     for task in found.tasks:
         run = found.runs[name][task.name]
         for query in task.queries:
-            documents = set(run.scores(query.query_id)) if query.query_id in run else set()
+            documents = run.scores(query.query_id) if query.query_id in run else {}
             candidates = task.candidates.scores(query.query_id) if query.query_id in task.candidates else {}
             ranked += len(documents)
-            own += len(documents.difference(candidates))
+            own += len(documents) - sum(map(candidates.__contains__, documents))
     return own / ranked if ranked else 0.0
 
 

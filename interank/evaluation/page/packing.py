@@ -5,7 +5,9 @@ from __future__ import annotations
 import base64
 import gzip
 import json
-from collections.abc import Iterator, Sequence
+import os
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -40,6 +42,14 @@ def packed(name: str, content: Any) -> Block:
     return Block(name, base64.b64encode(gzip.compress(raw, _LEVEL, mtime=0)).decode("ascii"))
 
 
+def packed_parts(name: str, parts: Sequence[slice], content: Callable[[slice], Any]) -> list[Block]:
+    """A block of each part's content, its number behind the name."""
+    # Compression, which is most of the work, leaves the interpreter's lock to others.
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        names = (f"{name}-{number}" for number in range(len(parts)))
+        return list(pool.map(lambda name, part: packed(name, content(part)), names, parts))
+
+
 def pack_texts(texts: Sequence[str], budget: int) -> Texts:
     """Every text once, cut at the same length where together they would exceed the budget in bytes."""
     longest = max(map(len, texts), default=0)
@@ -63,23 +73,18 @@ def _estimated(texts: Sequence[str], cut: int) -> float:
 
 
 def _blocks(texts: Sequence[str], cut: int) -> tuple[list[Block], list[int]]:
-    blocks: list[Block] = []
-    starts: list[int] = []
-    for start, part in _parts(texts, cut):
-        blocks.append(packed(f"texts-{len(blocks)}", part))
-        starts.append(start)
-    return blocks, starts
+    parts = list(_parts(texts, cut))
+    blocks = packed_parts("texts", parts, lambda part: [[text[:cut], len(text)] for text in texts[part]])
+    return blocks, [part.start for part in parts]
 
 
-def _parts(texts: Sequence[str], cut: int) -> Iterator[tuple[int, list[list[Any]]]]:
-    """Texts with their whole length, in parts of about a block's size."""
+def _parts(texts: Sequence[str], cut: int) -> Iterator[slice]:
+    """Which texts, once cut, are of about a block's size together."""
     start, size = 0, 0
-    part: list[list[Any]] = []
     for place, text in enumerate(texts):
-        part.append([text[:cut], len(text)])
         size += min(len(text), cut)
         if size >= _BLOCK:
-            yield start, part
-            start, size, part = place + 1, 0, []
-    if part:
-        yield start, part
+            yield slice(start, place + 1)
+            start, size = place + 1, 0
+    if start < len(texts):
+        yield slice(start, len(texts))

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from itertools import pairwise
+from itertools import chain, pairwise
 from typing import Any
 
 import numpy
+from numpy.typing import NDArray
 
 from interank.evaluation.evaluated import Evaluation
 from interank.evaluation.page.rankings import gold_by_query
@@ -83,17 +84,14 @@ def _gains(results: Results, name: str, measure: str, number: int) -> Plot:
 
 def _distribution(found: Evaluation, name: str, number: int) -> Plot:
     """How scores are distributed among documents of each grade."""
-    groups: dict[str, list[float]] = {}
-    for judged, scores in _scores(found, name):
-        # Most documents are judged by nobody: those that are go one by one.
-        for doc_id in judged.keys() & scores.keys():
-            groups.setdefault(f"grade {judged[doc_id]}", []).append(scores[doc_id])
-        groups.setdefault("unjudged", []).extend(s for doc_id, s in scores.items() if doc_id not in judged)
-    groups = {group: scores for group, scores in groups.items() if scores}
-    groups = dict(sorted(groups.items(), key=lambda group: (group[0] != "unjudged", group[0])))
-    lowest, highest = min(map(min, groups.values())), max(map(max, groups.values()))
-    counts = {group: numpy.histogram(scores, _BINS, (lowest, highest))[0] for group, scores in groups.items()}
-    edges = numpy.histogram_bin_edges([], _BINS, (lowest, highest)).tolist()
+    groups, every = _by_grade(found, name)
+    sizes = {group: len(scores) for group, scores in groups.items()}
+    ends = (float(every.min()), float(every.max()))
+    counts = {group: numpy.histogram(scores, _BINS, ends)[0] for group, scores in groups.items()}
+    if unjudged := len(every) - sum(sizes.values()):
+        sizes = {"unjudged": unjudged} | sizes
+        counts = {"unjudged": numpy.histogram(every, _BINS, ends)[0] - sum(counts.values())} | counts
+    edges = numpy.histogram_bin_edges([], _BINS, ends).tolist()
     middles = [(low + high) / 2 for low, high in pairwise(edges)]
     axes = new_axes()
     for colour, count in enumerate(counts.values()):
@@ -106,13 +104,24 @@ def _distribution(found: Evaluation, name: str, number: int) -> Plot:
         "part them."
     )
     rows: list[list[Any]] = [[edges[b], edges[b + 1], *(int(c[b]) for c in counts.values())] for b in range(_BINS)]
-    legend = [(c, f"{group} ({len(scores):,})") for c, (group, scores) in enumerate(groups.items())]
-    data = [["from", "to", *(f"documents {group}" for group in groups)], *rows]
+    legend = [(c, f"{group} ({size:,})") for c, (group, size) in enumerate(sizes.items())]
+    data = [["from", "to", *(f"documents {group}" for group in sizes)], *rows]
     title = f"Scores by relevance: {name}"
     return Plot(f"scores-{number}", title, caption, rendered(axes, f"scores-{number}"), data, legend)
 
 
 _DASHES: tuple[Any, ...] = ("-", (0, (5, 2)), (0, (1.5, 1.5)), (0, (6, 1.5, 1.5, 1.5)))
+
+
+def _by_grade(found: Evaluation, name: str) -> tuple[dict[str, list[float]], NDArray[numpy.float64]]:
+    """The scores of a system's judged documents by grade, and those of all its documents."""
+    groups: dict[str, list[float]] = {}
+    every = [(judged, scores) for judged, scores in _scores(found, name) if scores]
+    for judged, scores in every:
+        for doc_id in judged.keys() & scores.keys():
+            groups.setdefault(f"grade {judged[doc_id]}", []).append(scores[doc_id])
+    values = chain.from_iterable(scores.values() for _, scores in every)
+    return dict(sorted(groups.items())), numpy.fromiter(values, numpy.float64)
 
 
 def _scores(found: Evaluation, name: str) -> Iterator[tuple[Mapping[str, int], Mapping[str, float]]]:

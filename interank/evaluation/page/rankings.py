@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from itertools import chain, islice
 from typing import Any
 
 from interank.evaluation.candidates import Task
 from interank.evaluation.evaluated import Evaluation
 from interank.evaluation.page.claim import best_system
-from interank.evaluation.page.packing import Block, Texts, pack_texts, packed
+from interank.evaluation.page.packing import Block, Texts, pack_texts, packed, packed_parts
 from interank.evaluation.scoring import FIRST_STAGE, PERFECT, Results
 from interank.types import Query, Run
 
@@ -38,7 +39,7 @@ def browser_blocks(found: Evaluation, results: Results, measure: str) -> tuple[l
             queries.append([place, *_about(found, task, query, values, measure)])
             rows.append(_rankings(found, task, query, judged, texts, shown))
     starts = range(0, len(rows), _TOGETHER)
-    blocks = [packed(f"rankings-{place}", rows[start : start + _TOGETHER]) for place, start in enumerate(starts)]
+    blocks = packed_parts("rankings", [slice(start, start + _TOGETHER) for start in starts], rows.__getitem__)
     packed_texts = pack_texts(texts.texts, _BUDGET - sum(len(block.content) for block in blocks))
     index = {
         "measure": measure,
@@ -58,17 +59,16 @@ class _Collected:
 
     def __init__(self) -> None:
         self.texts: list[str] = []
-        self._numbers: dict[tuple[str, str], int] = {}
+        self._numbers: dict[str, dict[str, int]] = {}
 
-    def number(self, task: Task, doc_id: str) -> int | None:
-        """The place of a document's text; None where there is no text."""
-        if task.corpus is None or doc_id not in task.corpus:
-            return None
-        key = (task.name, doc_id)
-        if key not in self._numbers:
-            self._numbers[key] = len(self.texts)
-            self.texts.append(task.corpus[doc_id].full_text)
-        return self._numbers[key]
+    def numbers(self, task: Task, doc_ids: Collection[str]) -> list[int | None]:
+        """The places of the documents' texts; None where there is no text."""
+        known, corpus = self._numbers.setdefault(task.name, {}), task.corpus or {}
+        for doc_id in doc_ids:
+            if doc_id not in known and doc_id in corpus:
+                known[doc_id] = len(self.texts)
+                self.texts.append(corpus[doc_id].full_text)
+        return list(map(known.get, doc_ids))
 
 
 def _system(name: str, found: Evaluation) -> dict[str, Any]:
@@ -90,19 +90,17 @@ def _rankings(
 ) -> dict[str, Any]:
     """The documents of a query once, and by system their places, best first, with what was said of them."""
     orders = [_first(by_task[task.name], query, shown) for by_task in found.runs.values()]
-    places: dict[str, int] = {}
-    for doc_id in (doc_id for order in orders for doc_id in order):
-        places.setdefault(doc_id, len(places))
+    places = {doc_id: place for place, doc_id in enumerate(dict.fromkeys(chain.from_iterable(orders)))}
     of_rerankers = {}
     for number, name in enumerate(found.runs):
         if row := found.rankings.get(name, {}).get((task.name, query.query_id)):
             of_rerankers[number] = _judgments(row["ranking"], places)
     return {
         "docs": list(places),
-        "texts": [texts.number(task, doc_id) for doc_id in places],
+        "texts": texts.numbers(task, places),
         "gold": {places[doc_id]: grade for doc_id, grade in judged.items() if doc_id in places},
         "missing": sum(grade > 0 for doc_id, grade in judged.items() if doc_id not in places),
-        "orders": [[places[doc_id] for doc_id in order] for order in orders],
+        "orders": [list(map(places.__getitem__, order)) for order in orders],
         "judged": of_rerankers,
     }
 
@@ -118,7 +116,7 @@ def _judgments(ranking: Sequence[Mapping[str, Any]], places: Mapping[str, int]) 
 
 
 def _first(run: Run, query: Query, shown: int) -> list[str]:
-    return run.doc_ids(query.query_id)[:shown] if query.query_id in run else []
+    return list(islice(run.scores(query.query_id), shown)) if query.query_id in run else []
 
 
 def gold_by_query(task: Task) -> dict[str, dict[str, int]]:
