@@ -29,6 +29,7 @@ from interank.engines.prompts import Prompt, PromptEncoder
 from interank.engines.protocol import Completion, Forced, LabelLogits, Precision, Sampling
 from interank.engines.transformers import TransformersEngine
 from interank.measures import score_run
+from interank.recipe import PromptSettings
 from interank.reranking.opening import Running, open_engine
 from interank.resources import resource_dir
 from interank.types import Document, Query, Run, ScoredDoc
@@ -93,8 +94,10 @@ class Bench:
         self.exact, self.encoder = opened.engine, opened.encoder
         self.model = self.exact.model
         self.best = best
-        self.prompts = [p.then(self.encoder.label_lead) for p in workload(self.encoder, "grade_first", count)]
-        self.reasoned = workload(self.encoder, "reason_first", count)
+        # The model's own settings may cut documents shorter than what is measured here.
+        whole = PromptEncoder(self.encoder.tokenizer, PromptSettings())
+        self.prompts = [p.then(self.encoder.label_lead) for p in workload(whole, "grade_first", count)]
+        self.reasoned = workload(whole, "reason_first", count)
         self.slow = stratified(self.prompts, SLOW)
         self.remarks: dict[str, str] = {}
 
@@ -264,7 +267,8 @@ def figures_of(bench: Bench, names: Sequence[str], rounds: int, clock: Callable[
     seconds, outputs, spread = in_turn(sides, rounds, clock)
     if "reason" in outputs:
         bench.check_texts(outputs)
-    figures: dict[str, Any] = {"seconds_a_document": spread}
+    lengths = sorted(len(prompt.ids) for prompt in bench.prompts)
+    figures: dict[str, Any] = {"prompt_tokens": [lengths[0], lengths[-1]], "seconds_a_document": spread}
     for name in names:
         if name in RATIOS:
             theirs, ours = RATIOS[name]

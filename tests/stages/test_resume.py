@@ -26,6 +26,7 @@ stage: distill
 student: MODEL
 {PROMPT}
 lora: {{rank: 4, alpha: 8, dropout: 0.1}}
+validation: {{every: 3, questions: 2}}
 trainer:
   {{max_steps: 14, per_device_train_batch_size: 4, gradient_checkpointing: false, save_steps: 2, logging_steps: 2}}
 """
@@ -122,7 +123,8 @@ def saved(step: int) -> Callable[[Path], bool]:
 
 @pytest.mark.slow
 def test_distill(tiny_folder: Path, tmp_path: Path) -> None:
-    judgments = judgments_artifact(tmp_path / "judgments", rule.examples(0, queries=5))
+    examples = [*rule.examples(0, queries=5), *rule.examples(1, queries=2, split="validation")]
+    judgments = judgments_artifact(tmp_path / "judgments", examples)
     recipe = recipe_file(tmp_path, DISTILL, tiny_folder)
     check_resume("distill", recipe, tmp_path, [f"judgments={judgments}"], saved(4))
 
