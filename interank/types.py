@@ -125,10 +125,15 @@ class RankedDocument:
     explanation: str | None = None
     truncated: int = 0
     """Tokens at the document's end that there was no room for, so that the grade is of what stands before them."""
+    probability: float | None = None
+    """Calibrated, where a fit is at hand: how probable it is that the judges it was fitted on call it relevant."""
 
     def as_row(self) -> dict[str, Any]:
-        """It as plain data, which `of_row` reads."""
-        return {**asdict(self), "relevance": None if self.relevance is None else int(self.relevance)}
+        """It as plain data, which `of_row` reads; `probability` stands there where it is known."""
+        row = {**asdict(self), "relevance": None if self.relevance is None else int(self.relevance)}
+        if self.probability is None:
+            del row["probability"]
+        return row
 
     @classmethod
     def of_row(cls, row: Mapping[str, Any]) -> RankedDocument:

@@ -26,7 +26,20 @@ MAX_PARAMETERS = 7
 MAX_HELP_SECONDS = 0.5
 # A busy machine may delay one start; a slow import delays them all.
 HELP_ATTEMPTS = 5
-VERBS = ("generate", "distill", "rl", "evaluate", "run", "compare", "rerank", "recipes", "check", "score", "merge")
+VERBS = (
+    "generate",
+    "distill",
+    "rl",
+    "evaluate",
+    "run",
+    "compare",
+    "fit",
+    "rerank",
+    "recipes",
+    "check",
+    "score",
+    "merge",
+)
 EMPTY_NAMES = {"utils", "util", "helpers", "helper", "common", "manager", "managers", "handler", "handlers", "misc"}
 # The last line of the command line may catch everything: it turns what is left into one sentence and an exit status.
 CATCHES_ALL = "interank/cli/app.py"

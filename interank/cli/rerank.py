@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from interank.reranking.chaining import Chain
+    from interank.fitting import Fit
+    from interank.reranking.chaining import Chain, Cost, Ranks
     from interank.reranking.reranker import Mode, Reranker
     from interank.reranking.resuming import Progress
-    from interank.types import Document, Query
+    from interank.types import Document, Query, RankedDocument
 
 log = logging.getLogger(__name__)
 
@@ -57,20 +58,7 @@ def register(verbs: Any, common: argparse.ArgumentParser) -> None:
         help="candidates of each query to rank, the first N (default 100)",
     )
     verb.add_argument("--explain", type=_count, metavar="N", help="explain the first N (--query: 3, --corpus: 0)")
-    verb.add_argument(
-        "--mode",
-        choices=["score", "explain", "reason", "listwise"],
-        default="score",
-        help="reason explains before it grades, listwise orders windows of documents",
-    )
-    verb.add_argument(
-        "--lists",
-        metavar="KEY=VALUE,...",
-        help="with a listwise mode: method, window, step, shuffles, prompt.form and other keys of a recipe's `lists:`",
-    )
-    verb.add_argument("--then", metavar="MODEL", help="a second reranker, for the first documents of MODEL's ranking")
-    verb.add_argument("--then-mode", choices=["score", "reason", "listwise"], default="listwise", metavar="MODE")
-    verb.add_argument("--then-depth", type=positive, default=30, metavar="N", help="how many it sees (default 30)")
+    _add_modes(verb)
     verb.add_argument("--max-reasoning-tokens", type=positive, default=128, metavar="N")
     verb.add_argument(
         "--precision",
@@ -90,6 +78,32 @@ def register(verbs: Any, common: argparse.ArgumentParser) -> None:
     verb.add_argument("--trec", metavar="FILE", type=Path, help="also write the ranking as a TREC run")
     verb.add_argument("--json", action="store_true", help="print one JSON object for each query")
     verb.set_defaults(run=_run)
+
+
+def _add_modes(verb: argparse.ArgumentParser) -> None:
+    """How it ranks, and what comes after it."""
+    verb.add_argument(
+        "--mode",
+        choices=["score", "explain", "reason", "listwise", "adaptive"],
+        default="score",
+        help="reason explains before it grades, listwise orders windows, adaptive reasons around the cut",
+    )
+    verb.add_argument(
+        "--adaptive",
+        metavar="KEY=VALUE,...",
+        help="with mode adaptive: spend, cut, band, width, samples and other keys of a recipe's `adaptive:`",
+    )
+    verb.add_argument("--budget-tokens", type=_count, metavar="N", help="with mode adaptive: what a query may take")
+    verb.add_argument("--budget-seconds", type=float, metavar="S", help="with mode adaptive: the same in seconds")
+    verb.add_argument(
+        "--lists",
+        metavar="KEY=VALUE,...",
+        help="with a listwise mode: method, window, step, shuffles, prompt.form and other keys of a recipe's `lists:`",
+    )
+    verb.add_argument("--fit", metavar="FILE", type=Path, help="an output of interank fit: fuse, calibrate, abstain")
+    verb.add_argument("--then", metavar="MODEL", help="a second reranker, for the first documents of MODEL's ranking")
+    verb.add_argument("--then-mode", choices=["score", "reason", "listwise"], default="listwise", metavar="MODE")
+    verb.add_argument("--then-depth", type=positive, default=30, metavar="N", help="how many it sees (default 30)")
 
 
 def _count(text: str) -> int:
@@ -120,16 +134,21 @@ def _run(options: argparse.Namespace) -> int:
         "engine": options.engine,
         "explain": explained,
         "lists": options.lists,
+        "adaptive": [options.adaptive, options.budget_tokens, options.budget_seconds],
     }
+    from interank.fitting import read_fit
     from interank.reranking.resuming import Progress, model_identity
 
+    fit = read_fit(options.fit) if options.fit else None
     settings |= model_identity(options.model)
+    if fit:
+        settings |= {"fit": options.fit.read_text("utf-8")}
     if options.then:
         then = [options.then_mode, options.then_depth, model_identity(options.then)]
         settings |= {"then": then}
     progress = Progress(options.jsonl or options.trec, settings)
     rows = []
-    for row, query, documents in _ranked(options, progress, tasks, explained):
+    for row, query, documents in _ranked(options, progress, tasks, explained, fit):
         if options.trec or options.jsonl:
             rows.append(_shown(row))
         _print(query, row, documents, options.json)
@@ -141,36 +160,84 @@ def _run(options: argparse.Namespace) -> int:
 def _ranked(
     options: argparse.Namespace,
     progress: Progress,
-    tasks: Iterator[tuple[Query, list[Document]]],
+    tasks: Iterator[tuple[Query, list[Document], list[float] | None]],
     explained: int | None,
+    fit: Fit | None,
 ) -> Iterator[tuple[dict[str, Any], Query, list[Document]]]:
     """Each query's row, ranked now or by an earlier try; the model is loaded when it is first needed."""
     chain: Chain | None = None
-    reused = 0
-    for query, documents in tasks:
-        key = progress.key(query, documents)
+    reused, seen = 0, 0
+    for query, documents, scores in tasks:
+        key = progress.key(query, documents, scores if fit else None)
         row = progress.found(key)
         if row is None:
             chain = chain or _chain(options)
-            ranking, costs = chain.ranked(query, documents, explained)
-            row = progress.keep(
-                key, query, ranking, [cost.as_row()["listwise"] for cost in costs if cost.lists.answers]
-            )
+            ranking, costs = chain.ranked(query, documents, explained, scores)
+            row = progress.keep(key, query, ranking, _told(ranking, costs, fit) | _spent(options, query, costs[0]))
         else:
             reused += 1
+        seen += bool(fit and fit.known([query]))
         yield row, query, documents
     if reused:
         log.info("%d queries were ranked by an earlier try", reused)
+    if seen:
+        log.warning("%s was fitted on %d of these queries: what is measured on them says nothing", options.fit, seen)
+
+
+def _told(ranking: list[RankedDocument], costs: list[Cost], fit: Fit | None) -> dict[str, Any]:
+    """What is told of a query beside its ranking."""
+    lists = [cost.as_row()["listwise"] for cost in costs if cost.lists.answers]
+    abstains = fit.abstains(ranking) if fit else None
+    return ({"listwise": lists} if lists else {}) | ({} if abstains is None else {"abstain": abstains})
+
+
+def _spent(options: argparse.Namespace, query: Query, cost: Cost) -> dict[str, Any]:
+    """What adaptive took for a query; seconds are told and not kept, as they are others each time."""
+    if options.mode != "adaptive":
+        return {}
+    spent = {name: getattr(cost, name) for name in ("tokens_read", "tokens_written", "flops")}
+    gflop = "" if cost.flops is None else f", {cost.flops / 1e9:.1f} GFLOP"
+    log.info(
+        "%s: %d tokens read, %d written%s, %.2f s",
+        query.query_id,
+        cost.tokens_read,
+        cost.tokens_written,
+        gflop,
+        cost.seconds,
+    )
+    return {"spent": spent}
 
 
 def _chain(options: argparse.Namespace) -> Chain:
     """The reranker, with the second one behind it if there is one."""
     from interank.reranking.chaining import Chain, Link
 
-    links = [Link(_reranker(options, options.model, options.mode, options.served_name), options.top_k)]
+    links = [Link(_first(options), options.top_k)]
     if options.then:
         links.append(Link(_reranker(options, options.then, options.then_mode, None), options.then_depth))
     return Chain(links)
+
+
+def _first(options: argparse.Namespace) -> Ranks:
+    """The reranker of MODEL, with what it is finished with."""
+    if options.mode != "adaptive":
+        first = _reranker(options, options.model, options.mode, options.served_name)
+        return first.with_fit(options.fit) if options.fit else first
+    from pydantic import ValidationError
+
+    from interank.errors import InputError
+    from interank.recipe import AdaptiveRecipe, read_keys
+    from interank.reranking.adaptive import Adaptive
+
+    keys = read_keys("--adaptive", options.adaptive.split(",")) if options.adaptive else {}
+    budget = {"tokens": options.budget_tokens, "seconds": options.budget_seconds}
+    try:
+        settings = AdaptiveRecipe.model_validate({**keys, **{k: v for k, v in budget.items() if v is not None}})
+    except ValidationError as error:
+        fault = error.errors()[0]
+        where = ".".join(map(str, fault["loc"]))
+        raise InputError(f"--adaptive: {where}: {fault['msg'].removeprefix('Value error, ')}") from None
+    return Adaptive(_reranker(options, options.model, "score", options.served_name), settings)
 
 
 def _reranker(options: argparse.Namespace, model: str, mode: Mode, served_name: str | None) -> Reranker:
@@ -227,6 +294,10 @@ def _check(options: argparse.Namespace) -> None:
         raise InputError(f"--server and --served-name belong to --engine openai; found engine {options.engine}")
     if options.lists and "listwise" not in (options.mode, options.then and options.then_mode):
         raise InputError("--lists belongs to mode listwise; set --mode or --then-mode, or leave it out")
+    if options.mode != "adaptive" and {options.adaptive, options.budget_tokens, options.budget_seconds} != {None}:
+        raise InputError(f"--adaptive and budgets belong to mode adaptive; found mode {options.mode}; set --mode")
+    if options.mode == "adaptive" and (options.fit or options.explain):
+        raise InputError("--fit and --explain belong to other modes than adaptive; leave them out")
     if options.then and options.explain is not None:
         raise InputError("--explain belongs to one reranker; found --then as well; leave one of them out")
     if options.query is not None and not options.query.strip():
@@ -239,19 +310,19 @@ def _check(options: argparse.Namespace) -> None:
             raise InputError(f"--{name} {file}: its folder does not exist; make it first")
 
 
-def _tasks(options: argparse.Namespace) -> Iterator[tuple[Query, list[Document]]]:
-    """The queries with their candidates, in first-stage order."""
+def _tasks(options: argparse.Namespace) -> Iterator[tuple[Query, list[Document], list[float] | None]]:
+    """The queries with their candidates, in first-stage order, and the first stage's scores where it tells them."""
     from interank.types import Query
 
     if options.query is not None:
         documents = [document for file in options.files for document in _documents(file)]
-        yield Query("query", options.query), documents[: options.top_k]
+        yield Query("query", options.query), documents[: options.top_k], None
         return
     if options.requests is not None:
         from interank.reranking.requests import read_requests
 
-        for query, candidates in read_requests(options.requests):
-            yield query, candidates[: options.top_k]
+        for query, candidates, scores in read_requests(options.requests):
+            yield query, candidates[: options.top_k], scores and scores[: options.top_k]
         return
     from interank.errors import InputError
     from interank.evaluation.candidates import load_evaluated
@@ -272,7 +343,8 @@ def _tasks(options: argparse.Namespace) -> Iterator[tuple[Query, list[Document]]
         names = ", ".join(task.name for task in tasks)
         raise InputError(f"--corpus {options.corpus} holds the tasks {names}; name one with --task")
     for query in tasks[0].queries:
-        yield query, tasks[0].documents(query.query_id)
+        documents = tasks[0].documents(query.query_id)
+        yield query, documents, list(tasks[0].candidates.scores(query.query_id).values()) if documents else []
 
 
 def _documents(file: Path) -> Iterator[Document]:
@@ -292,8 +364,8 @@ def _documents(file: Path) -> Iterator[Document]:
 
 
 def _shown(row: dict[str, Any]) -> dict[str, Any]:
-    """What is told of a query: its ranking, and how a listwise reranker's answers were read."""
-    return {name: row[name] for name in ("query_id", "ranking", "listwise") if name in row}
+    """What is told of a query: its ranking, how a listwise reranker's answers were read, whether to abstain."""
+    return {name: row[name] for name in ("query_id", "ranking", "listwise", "abstain", "spent") if name in row}
 
 
 def _print(query: Query, row: dict[str, Any], documents: list[Document], as_json: bool) -> None:
@@ -306,6 +378,8 @@ def _print(query: Query, row: dict[str, Any], documents: list[Document], as_json
         ranking = [RankedDocument.of_row(item) for item in row["ranking"]]
         texts = {document.doc_id: document.full_text for document in documents}
         print(example(query.text, ranking, texts, {}), flush=True)
+        if row.get("abstain"):
+            print("The evidence is thin: better not to answer with this ranking.", flush=True)
         for item in ranking:
             if item.truncated:
                 log.warning("%s: its last %d tokens were cut off", item.doc_id, item.truncated)

@@ -84,4 +84,5 @@ def before_label(encoder: PromptEncoder, completion: Completion) -> tuple[int, .
     cut = text.find(judging.LABEL_LEAD.strip())
     if cut < 0:
         return completion.ids
-    return encoder.plain(text[:cut].rstrip())
+    # Never longer than what was written, as budgets count on it: an added token can be many when it is spelled out.
+    return encoder.plain(text[:cut].rstrip())[: len(completion.ids)]

@@ -177,6 +177,11 @@ def content_seed(ids: Sequence[int]) -> int:
 class Grading(Protocol):
     """An engine that grades what it has just written without reading it again."""
 
+    @property
+    def rereads(self) -> bool:
+        """Whether, as the model is, it reads the prompt a second time after all."""
+        ...
+
     def generate_graded(
         self, prompts: Sequence[Prompt], sampling: Sampling, asked: Forced, *, end: int
     ) -> list[tuple[Completion, LabelLogits]]:

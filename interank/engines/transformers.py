@@ -64,6 +64,11 @@ class TransformersEngine:
         """See `Engine`."""
         return str(self.model.device.type)
 
+    @property
+    def rereads(self) -> bool:
+        """See `Grading`."""
+        return not isinstance(self._runner, PackedRunner)
+
     def flops(self, work: Work) -> float | None:
         """See `Engine`."""
         return flops(self.model.config, work)

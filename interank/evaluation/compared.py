@@ -49,7 +49,7 @@ def recipe_of(artifact: Artifact, benchmark: Path | None = None) -> EvaluateReci
         if key in artifact.manifest["inputs"]:
             path = benchmark if benchmark and key == "benchmark" else input_path(artifact, key)
             moved.append(f"{key}={json.dumps(str(path))}")
-    settings = [*moved, "adapters=[]", "runs=[]", "chain=[]"]
+    settings = [*moved, "adapters=[]", "fits=[]", "runs=[]", "chain=[]"]
     recipe = load_recipe(str(artifact.path / "recipe.json"), settings, stage="evaluate")
     if not isinstance(recipe, EvaluateRecipe):
         raise TypeError(f"{artifact.path} was made by another stage than evaluate")

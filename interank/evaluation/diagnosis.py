@@ -7,8 +7,10 @@ from dataclasses import asdict
 from statistics import fmean
 from typing import Any
 
-from interank.calibration import calibration, probability_of_relevance, risk_coverage
+from interank.calibration import probability_of_relevance, risk_coverage
 from interank.evaluation.candidates import Task
+from interank.evaluation.significance import Sample
+from interank.evaluation.trust import abstentions, calibrations
 from interank.quotes import Quotes, verified
 from interank.types import Document
 
@@ -17,7 +19,12 @@ Rankings = Mapping[tuple[str, str], Mapping[str, Any]]
 
 
 def diagnose(
-    tasks: Sequence[Task], rankings: Rankings, values: Mapping[tuple[str, str], float], relevant_from: int
+    tasks: Sequence[Task],
+    rankings: Rankings,
+    values: Mapping[tuple[str, str], float],
+    relevant_from: int,
+    *,
+    seed: int,
 ) -> dict[str, Any]:
     """Compare a reranker's probabilities with the qrels, its confidence with its `values`, its quotes with the text.
 
@@ -26,9 +33,11 @@ def diagnose(
         rankings: What the reranker gave; documents without qrels count as irrelevant, as in every measure.
         values: The first measure by task and query.
         relevant_from: The least grade of the qrels that counts as relevant.
+        seed: Decides the resamples of intervals.
 
     Returns:
-        `calibration` and `risk_coverage` where something was graded, `explanations` where something was explained.
+        `calibration` and `risk_coverage` where something was graded, `calibrated` and `abstention` where a fit was
+        applied, `explanations` where something was explained.
     """
     relevant = {
         (task.name, qrel.query_id, qrel.doc_id)
@@ -36,18 +45,23 @@ def diagnose(
         for qrel in task.qrels
         if qrel.relevance >= relevant_from
     }
-    predicted, truth, confidences, reached = [], [], [], []
-    for task in tasks:
-        for query in task.queries:
-            ranking = rankings.get((task.name, query.query_id), {}).get("ranking", [])
-            graded = [item for item in ranking if item["probabilities"] is not None]
-            chances = [probability_of_relevance(item["probabilities"]) for item in graded]
-            predicted += chances
-            truth += [(task.name, query.query_id, item["doc_id"]) in relevant for item in graded]
-            if chances and graded[0] is ranking[0]:
-                confidences.append(chances[0])
-                reached.append(values[task.name, query.query_id])
-    found: dict[str, Any] = {"calibration": asdict(calibration(predicted, truth))} if predicted else {}
+    graded = [
+        [
+            (item, (task.name, query.query_id, item["doc_id"]) in relevant)
+            for item in rankings.get((task.name, query.query_id), {}).get("ranking", [])
+            if item["probabilities"] is not None
+        ]
+        for task in tasks
+        for query in task.queries
+    ]
+    sample = Sample([len(task.queries) for task in tasks], seed=seed)
+    found = calibrations(graded, sample) | abstentions(tasks, rankings, values, sample)
+    confidences, reached = [], []
+    for (task, query), documents in zip(((t, q) for t in tasks for q in t.queries), graded, strict=True):
+        first = rankings.get((task.name, query.query_id), {}).get("ranking", [])[:1]
+        if documents and documents[0][0] is first[0]:
+            confidences.append(probability_of_relevance(first[0]["probabilities"]))
+            reached.append(values[task.name, query.query_id])
     if confidences:
         found["risk_coverage"] = asdict(risk_coverage(confidences, reached))
     explained = _explanations(tasks, rankings)

@@ -35,7 +35,7 @@ def record(folder: Path, recipe: EvaluateRecipe, found: Evaluation, provenance: 
     results = score_systems(found.tasks, found.runs, recipe.measures, seed=recipe.seed)
     for name, rankings in found.rankings.items():
         values = {(row["task"], row["query_id"]): row[name][first] for row in results.per_query}
-        results.metrics[name] |= diagnose(found.tasks, rankings, values, recipe.relevant_from)
+        results.metrics[name] |= diagnose(found.tasks, rankings, values, recipe.relevant_from, seed=recipe.seed)
     for name, by_task in found.stored.items():
         tied = {task: {"documents": run.run.tied, "ranges": run.bounds} for task, run in by_task.items() if run.bounds}
         results.metrics[name] |= {"ties": tied} if tied else {}

@@ -50,6 +50,7 @@ def sections(results: Results, costs: Mapping[str, Mapping[str, Any]], measures:
         "Measures": tables.all_measures(metrics, measures) if len(measures) > 1 else [],
         "Comparisons": tables.comparisons(results.comparisons, first),
         "Calibration and explanations": tables.diagnoses(metrics),
+        "Fitted on other queries": tables.fitted(metrics),
         "Cost of a query": tables.costs(costs),
     }
     return {title: rows for title, rows in found.items() if len(rows) > 1}
@@ -61,6 +62,7 @@ def example(query: str, ranking: Sequence[RankedDocument], texts: Mapping[str, s
     for place, item in enumerate(ranking, start=1):
         judged = f", judged {gold[item.doc_id]}" if item.doc_id in gold else ""
         graded = f", relevance {int(item.relevance)}" if item.relevance is not None else ""
+        graded += f", probability {item.probability:.2f}" if item.probability is not None else ""
         lines.append(
             f"{place:>3}. {one_line(item.doc_id)}  score {item.score:+.3f}{graded}{judged}: "
             f"{one_line(texts[item.doc_id])}"

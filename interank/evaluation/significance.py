@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
@@ -60,6 +61,20 @@ class Sample:
         means = self.means(values)
         return [Interval(float(m), float(low), float(high)) for m, low, high in zip(means, *bounds, strict=True)]
 
+    def bounds(self, values: Values, statistic: Callable[[Values], Values]) -> list[tuple[float, float]]:
+        """How far what is computed of the columns' sums moves when queries are resampled within their tasks.
+
+        Args:
+            values: Shape (queries, columns).
+            statistic: Takes sums of shape (resamples, columns), gives shape (resamples, statistics).
+
+        Returns:
+            The ends of each statistic's 95% percentile interval; resamples in which it is not a number are left out.
+        """
+        checked = self._checked(values)
+        found = statistic(numpy.concatenate([counts @ checked for counts in self._resamples()]))
+        return [_ends(column[~numpy.isnan(column)]) for column in found.T]
+
     def p_values(self, differences: Values) -> list[float]:
         """Two-sided p of each column of paired differences having a mean of 0, by Fisher's randomisation test.
 
@@ -104,6 +119,13 @@ def _as_extreme(differences: Values, exchanges: NDArray[numpy.integer[Any]]) -> 
     total = differences.sum()
     sums = total - 2.0 * (exchanges.astype(numpy.float64) @ differences)
     return int(numpy.count_nonzero(numpy.abs(sums) >= abs(total) - _ROUNDING))
+
+
+def _ends(values: Values) -> tuple[float, float]:
+    if not len(values):
+        return math.nan, math.nan
+    low, high = numpy.quantile(values, [(1 - _LEVEL) / 2, (1 + _LEVEL) / 2])
+    return float(low), float(high)
 
 
 def holm(p_values: Sequence[float]) -> list[float]:

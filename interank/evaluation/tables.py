@@ -100,7 +100,7 @@ def diagnoses(metrics: Metrics) -> Rows:
             rows.append(
                 [
                     name,
-                    f"{fit['expected_error']:.3f}",
+                    _with_interval(fit["expected_error"], fit),
                     f"{fit['brier']:.3f}",
                     f"{fit['base_rate']:.3f}",
                     f"{risk['area']:.3f} ({risk['area_at_random']:.3f}, {risk['area_at_best']:.3f})",
@@ -108,6 +108,28 @@ def diagnoses(metrics: Metrics) -> Rows:
                     _share(said["quotes_found_share"], said["quotes"]) if said else "",
                 ]
             )
+    return rows
+
+
+def fitted(metrics: Metrics) -> Rows:
+    """Header and rows: what a fit did to the systems that have one, and what abstaining would leave out."""
+    head = ["system", "ECE before", "ECE after", "smaller by", "answered", "measure there", "elsewhere"]
+    rows = [head]
+    for name, system in metrics.items():
+        if "calibrated" not in system:
+            continue
+        before, after, abstention = system["calibration"], system["calibrated"], system.get("abstention", {})
+        gain = after["improvement"]
+        told = [abstention.get(key) for key in ("coverage", "answered", "refused")]
+        rows.append(
+            [
+                name,
+                _with_interval(before["expected_error"], before),
+                _with_interval(after["expected_error"], after),
+                _with_interval(gain["mean"], gain),
+                *("" if value is None else _with_interval(value["mean"], value) for value in told),
+            ]
+        )
     return rows
 
 
@@ -181,6 +203,13 @@ def one_line(text: str, length: int = 160) -> str:
 
 def _latex_row(cells: Sequence[str], mark: str = "") -> str:
     return f"{' & '.join(one_line(cell).translate(_LATEX) for cell in cells)}{mark} \\\\"
+
+
+def _with_interval(value: float, interval: Mapping[str, Any]) -> str:
+    """A figure in three digits with its interval, where that is known."""
+    if "low" not in interval:
+        return f"{value:.3f}"
+    return f"{value:.3f} ({interval['low']:.3f} to {interval['high']:.3f})"
 
 
 def _share(share: float | None, count: int) -> str:

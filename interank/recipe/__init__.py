@@ -1,8 +1,10 @@
 """Recipes: one YAML file an experiment, checked whole before anything heavy is imported."""
 
+from interank.recipe.adaptive import AdaptiveRecipe, Spending
 from interank.recipe.evaluation import EvaluateRecipe
+from interank.recipe.links import LinkRecipe, RankingMode
 from interank.recipe.lists import DistillListsRecipe, OrderingsRecipe, RlListsRecipe
-from interank.recipe.listwise import LinkRecipe, ListPromptSettings, ListwiseRecipe, RankingMode, WindowMethod
+from interank.recipe.listwise import ListPromptSettings, ListwiseRecipe, WindowMethod
 from interank.recipe.loading import find_recipe, load_recipe, read_keys, recipe_files
 from interank.recipe.mining import ColumnsRecipe, DocumentsRecipe, MiningRecipe
 from interank.recipe.models import (
@@ -31,6 +33,7 @@ __all__ = [
     "MAX_QUERIES",
     "RECIPES",
     "RL_BATCH",
+    "AdaptiveRecipe",
     "BudgetRecipe",
     "ColumnsRecipe",
     "DistillListsRecipe",
@@ -62,6 +65,7 @@ __all__ = [
     "SeatbeltRecipe",
     "ServerRecipe",
     "ServersRecipe",
+    "Spending",
     "StagesRecipe",
     "TeacherRecipe",
     "TrialRecipe",

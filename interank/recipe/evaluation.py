@@ -6,7 +6,9 @@ from typing import ClassVar, Literal
 
 from pydantic import Field, model_validator
 
-from interank.recipe.listwise import Chain, ListwiseRecipe, RankingMode
+from interank.recipe.adaptive import AdaptiveRecipe
+from interank.recipe.links import Chain, LinkRecipe, RankingMode
+from interank.recipe.listwise import ListwiseRecipe
 from interank.recipe.settings import FilePath, FilePaths, Names, Settings
 
 
@@ -38,6 +40,9 @@ class EvaluateRecipe(Settings):
     """Candidates as a TREC run, or a folder with TASK.trec for each task."""
     adapters: FilePaths = ()
     """Outputs of distill and rl to compare; DIR,DIR on the command line."""
+    fits: FilePaths = ()
+    """Outputs of interank fit, each of one of the adapters and fitted on other queries: one system more for each, fused
+    and calibrated; FILE,FILE on the command line."""
     runs: FilePaths = ()
     """Stored runs to compare, each a TREC run or a folder with TASK.trec for each task."""
     depth: int = Field(100, ge=1)
@@ -48,9 +53,11 @@ class EvaluateRecipe(Settings):
     """Decides the sample, the bootstrap and the randomisation test."""
     mode: RankingMode = "score"
     """`score` reads the grade's probabilities at once; `reason` writes the explanation first; `listwise` orders
-    windows of documents."""
+    windows of documents; `adaptive` scores all and spends a budget around the cut."""
     lists: ListwiseRecipe | None = None
     """For `listwise`: how a reranker goes through the documents; null takes the defaults."""
+    adaptive: AdaptiveRecipe | None = None
+    """For `adaptive`: what a query may take, and on what it is spent; null takes the defaults."""
     chain: Chain = ()
     """Rerankers one after the other, each on the first documents of the one before: one system more, `chain`."""
     explain: int = Field(0, ge=0)
@@ -70,9 +77,12 @@ class EvaluateRecipe(Settings):
     """What the machine costs an hour, in any currency, to tell a query's price; null tells none."""
 
     @model_validator(mode="after")
-    def _lists_are_for_listwise(self) -> EvaluateRecipe:
-        wrong = ["lists"] if self.lists and self.mode != "listwise" else []
-        wrong += [f"chain.{n}.lists" for n, link in enumerate(self.chain) if link.lists and link.mode != "listwise"]
-        if wrong:
-            raise ValueError(f"{', '.join(wrong)}: given for another mode than listwise; set mode, or leave it out")
+    def _settings_are_of_the_mode(self) -> EvaluateRecipe:
+        places: list[tuple[str, EvaluateRecipe | LinkRecipe]] = [("", self)]
+        places += [(f"chain.{number}.", link) for number, link in enumerate(self.chain)]
+        for mode in ("listwise", "adaptive"):
+            key = "lists" if mode == "listwise" else mode
+            wrong = [f"{place}{key}" for place, part in places if getattr(part, key) and part.mode != mode]
+            if wrong:
+                raise ValueError(f"{', '.join(wrong)}: given for another mode than {mode}; set mode, or leave it out")
         return self

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Literal
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import Field, model_validator
 
 from interank.ordering import ListForm
-from interank.recipe.settings import Settings, as_tuple
+from interank.recipe.settings import Settings
 
 WindowMethod = Literal["sliding", "tournament", "top_down"]
 
@@ -23,9 +23,6 @@ class ListPromptSettings(Settings):
     """A longer query loses its end."""
     max_document_tokens: int = Field(512, ge=8)
     """A longer document loses its end."""
-
-
-RankingMode = Literal["score", "reason", "listwise"]
 
 
 class ListwiseRecipe(Settings):
@@ -60,23 +57,3 @@ class ListwiseRecipe(Settings):
     def stride(self) -> int:
         """How far `sliding` moves."""
         return self.step or self.window // 2
-
-
-class LinkRecipe(Settings):
-    """A reranker in a chain."""
-
-    model: str
-    """An output of distill or rl, an adapter's or a model's folder, or a hub name."""
-    mode: RankingMode = "score"
-    """As `mode` of evaluate."""
-    depth: int = Field(100, ge=1)
-    """How many of the first documents it sees; those below keep the order that they came in."""
-    lists: ListwiseRecipe | None = None
-    """For `listwise`: how it goes through them; null takes the defaults."""
-    max_reasoning_tokens: int = Field(256, ge=8)
-    """What an explanation may take, or what is thought about a window."""
-    precision: Literal["exact", "bfloat16", "int8", "nf4"] = "exact"
-    """The model's own numbers, bfloat16 or 8 bits on a CPU, or base weights in 4 bits."""
-
-
-Chain = Annotated[tuple[LinkRecipe, ...], BeforeValidator(as_tuple)]

@@ -26,6 +26,7 @@ class Ranks(Protocol):
         documents: Sequence[AnyDocument],
         top_k: int | None = None,
         explain: int | None = None,
+        first_stage: Sequence[float] | None = None,
     ) -> list[RankedDocument]:
         """The documents best first."""
         ...
@@ -84,16 +85,32 @@ class Chain:
         return self.ranked(query, documents)[0][:top_k]
 
     def ranked(
-        self, query: str | Query, documents: Sequence[AnyDocument], explain: int | None = None
+        self,
+        query: str | Query,
+        documents: Sequence[AnyDocument],
+        explain: int | None = None,
+        first_stage: Sequence[float] | None = None,
     ) -> tuple[list[RankedDocument], list[Cost]]:
-        """The documents best first, and what each link cost; `explain` is for the last link."""
+        """The documents best first, and what each link cost.
+
+        Args:
+            query: What is asked.
+            documents: The candidates, in first-stage order.
+            explain: How many the last link explains.
+            first_stage: The documents' scores, for a link that has a fit.
+
+        Raises:
+            InputError: As the rerankers'.
+        """
         asked, given = as_query(query), as_documents(documents)
         by_id = {document.doc_id: document for document in given}
         ranking = [RankedDocument(document.doc_id, 0.0) for document in given]
+        scores = dict(zip(by_id, first_stage, strict=True)) if first_stage is not None else None
         costs = []
         for number, link in enumerate(self.links, start=1):
             head = [by_id[item.doc_id] for item in ranking[: link.depth]]
-            found, cost = measured(link.reranker, asked, head, explain if number == len(self.links) else 0)
+            first = [scores[document.doc_id] for document in head] if scores is not None else None
+            found, cost = measured(link.reranker, asked, head, explain if number == len(self.links) else 0, first)
             before = {item.doc_id: item for item in ranking}
             ranking = [_joined(before[item.doc_id], item) for item in found] + ranking[link.depth :]
             costs.append(cost)
@@ -111,7 +128,7 @@ class Chain:
             InputError: A candidate is not in the corpus.
         """
         found = {
-            query.query_id: self.rank(query, documents, top_k)
+            query.query_id: self.ranked(query, documents, first_stage=_scores(candidates, query))[0][:top_k]
             for query, documents in with_documents(queries, candidates, corpus)
         }
         rankings = {
@@ -121,12 +138,16 @@ class Chain:
 
 
 def measured(
-    reranker: Ranks, query: Query, documents: Sequence[Document], explain: int | None = None
+    reranker: Ranks,
+    query: Query,
+    documents: Sequence[Document],
+    explain: int | None = None,
+    first_stage: Sequence[float] | None = None,
 ) -> tuple[list[RankedDocument], Cost]:
     """A reranker's ranking, and what it took."""
     engine = reranker.engine
     work, counts, started = engine.work, reranker.counts, time.monotonic()
-    ranking = reranker.rank(query, documents, explain=explain)
+    ranking = reranker.rank(query, documents, explain=explain, first_stage=first_stage)
     seconds, done = time.monotonic() - started, engine.work - work
     lists = reranker.counts - counts
     flops = engine.flops(done)
@@ -151,9 +172,14 @@ def with_documents(
         yield query, [corpus[doc_id] for doc_id in ids]
 
 
+def _scores(candidates: Run, query: Query) -> list[float]:
+    return list(candidates.scores(query.query_id).values()) if query.query_id in candidates else []
+
+
 def _joined(before: RankedDocument, now: RankedDocument) -> RankedDocument:
     """What both know: the last grade and explanation given, and the longest cut."""
     truncated = max(before.truncated, now.truncated)
     explanation = before.explanation if now.explanation is None else now.explanation
     graded = before if now.relevance is None else now
-    return replace(graded, score=now.score, explanation=explanation, truncated=truncated)
+    probability = before.probability if now.probability is None else now.probability
+    return replace(graded, score=now.score, explanation=explanation, truncated=truncated, probability=probability)

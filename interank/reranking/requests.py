@@ -6,7 +6,7 @@ import json
 import reprlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from interank.errors import InputError
 from interank.reranking.documents import as_documents
@@ -19,8 +19,17 @@ _DOCUMENTS = ("documents", "candidates")
 _QUERY_ID = ("query_id", "qid", "_id", "id")
 
 
-def read_requests(path: Path) -> Iterator[tuple[Query, list[Document]]]:
-    """Each line's query with its candidates, in first-stage order; RankLLM's requests are read too.
+class Request(NamedTuple):
+    """A query with its candidates, in first-stage order."""
+
+    query: Query
+    documents: list[Document]
+    scores: list[float] | None
+    """The first stage's, where every document brings its own."""
+
+
+def read_requests(path: Path) -> Iterator[Request]:
+    """Each line's query with its candidates; RankLLM's requests are read too.
 
     Raises:
         InputError: A line is of another form, or a query's id stands there twice.
@@ -30,16 +39,17 @@ def read_requests(path: Path) -> Iterator[tuple[Query, list[Document]]]:
         if not line.strip():
             continue
         where = f"{path}:{number}"
-        query, documents = _request(where, line, number)
-        if query.query_id in seen:
-            raise InputError(f"{where}: found the query id {query.query_id!r} again; expected each once; rename one")
-        seen.add(query.query_id)
-        yield query, documents
+        request = _request(where, line, number)
+        name = request.query.query_id
+        if name in seen:
+            raise InputError(f"{where}: found the query id {name!r} again; expected each once; rename one")
+        seen.add(name)
+        yield request
     if not seen:
         raise InputError(f"{path}: found no query; expected lines like {FORM}")
 
 
-def _request(where: str, line: str, number: int) -> tuple[Query, list[Document]]:
+def _request(where: str, line: str, number: int) -> Request:
     try:
         row = json.loads(line)
     except ValueError as error:
@@ -61,7 +71,14 @@ def _request(where: str, line: str, number: int) -> tuple[Query, list[Document]]
     for known in (query.query_id, *(document.doc_id for document in found)):
         if any("\ud800" <= character <= "\udfff" for character in known):
             raise InputError(f"{where}: found the id {known!r}, half a character that UTF-8 cannot write; mend it")
-    return query, found
+    return Request(query, found, _scores(documents))
+
+
+def _scores(documents: list[Any]) -> list[float] | None:
+    """The documents' own scores, if all have one."""
+    given = [document.get("score") if isinstance(document, Mapping) else None for document in documents]
+    known = [float(score) for score in given if isinstance(score, int | float) and not isinstance(score, bool)]
+    return known if len(known) == len(documents) else None
 
 
 def _flat(document: Any) -> Any:

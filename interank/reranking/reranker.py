@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 import logging
 import threading
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
@@ -18,6 +19,7 @@ from interank.engines.lists import ListEncoder
 from interank.engines.prompts import Prompt, PromptEncoder
 from interank.engines.protocol import Ability, Engine, EngineName, Precision, Sampling
 from interank.errors import InputError
+from interank.fitting import Fit, fused_ranking, model_digest, read_fit
 from interank.recipe import ListPromptSettings, ListwiseRecipe
 from interank.reranking.chaining import with_documents
 from interank.reranking.documents import AnyDocument, as_documents, as_query
@@ -48,6 +50,11 @@ _PART = 512
 
 class Reranker:
     """Ranks documents for queries with one model, in one mode."""
+
+    source: str | None = None
+    """Where its model came from; None where an engine was there already."""
+    fit: Fit | None = None
+    """What its rankings are finished with."""
 
     def __init__(
         self,
@@ -88,6 +95,8 @@ class Reranker:
         if settings is not None:
             settings = settings.model_copy(update={"prompt": opened.lists})
         self._set(opened.engine, opened.encoder, mode, max_reasoning_tokens, settings)
+        self.source = str(source)
+        self.list_prompts = opened.lists
 
     @classmethod
     def open(
@@ -121,12 +130,41 @@ class Reranker:
         made._set(engine, encoder, mode, max_reasoning_tokens, _lists(mode, lists))
         return made
 
+    def in_mode(self, mode: Mode) -> Reranker:
+        """The same model in another mode that grades.
+
+        Raises:
+            InputError: The mode is unknown, or orders lists, or the engine lacks what it needs.
+        """
+        if mode == "listwise":
+            raise InputError("a reranker that grades documents orders no lists; open the model in mode listwise")
+        made = Reranker.on(self.engine, self.encoder, mode=mode, max_reasoning_tokens=self.max_reasoning_tokens)
+        made.source, made.list_prompts, made._lock = self.source, self.list_prompts, self._lock
+        return made
+
+    def with_fit(self, fit: str | Path) -> Reranker:
+        """The same reranker with what `interank fit` found: `rank` fuses, its documents have a `probability`.
+
+        Raises:
+            InputError: It is of another model or mode, or cannot be read.
+        """
+        found = read_fit(Path(fit))
+        if self.source is not None:
+            found.check_model(Path(fit), model_digest(self.source), self.source)
+        mode = "score" if self.mode == "explain" else self.mode
+        if found.origin.mode != mode:
+            raise InputError(f"{fit}: was fitted in mode {found.origin.mode}, found mode {mode}; take that mode")
+        made = copy.copy(self)
+        made.fit = found
+        return made
+
     def rank(
         self,
         query: str | Query,
         documents: Sequence[AnyDocument],
         top_k: int | None = None,
         explain: int | None = None,
+        first_stage: Sequence[float] | None = None,
     ) -> Ranking:
         """The documents best first; equal scores keep the order given.
 
@@ -136,6 +174,7 @@ class Reranker:
             top_k: How many to return; None returns all.
             explain: How many of the first get an explanation: by default 3 in mode `explain` and none in `score`.
                 In `reason` all have one. In `listwise` the first document has what was thought in the last window.
+            first_stage: The documents' first-stage scores, which a fit mixes in; without a fit they do not matter.
 
         Raises:
             InputError: The query is empty, a document has no text, or two have the same id.
@@ -143,10 +182,15 @@ class Reranker:
         asked, given = as_query(query), as_documents(documents)
         if self.lists is not None:
             return self._listed(self.lists, asked, given)[:top_k]
-        found = {item.doc_id: item for item in self.graded(asked, given)}
-        scored = [ScoredDoc(asked.query_id, document.doc_id, found[document.doc_id].score) for document in given]
-        best = Run.from_scores(scored, tag="interank").get(asked.query_id, ())[:top_k]
-        ranking = [replace(found[item.doc_id], score=item.score) for item in best]
+        found = list(self.graded(asked, given))
+        ranking = fused_ranking(asked.query_id, found, [item.score for item in found])
+        if self.fit and self.fit.fusion:
+            # The scores as an evaluation keeps them, so that what it fused is fused so here.
+            apart = {item.doc_id: item for item in ranking}
+            found = [apart[document.doc_id] for document in given]
+            scores = self.fit.fusion.fused([item.score for item in found], first_stage)
+            ranking = fused_ranking(asked.query_id, found, scores)
+        ranking = ranking[:top_k]
         return self.explain(asked, given, ranking, self._count(explain))
 
     def graded(self, query: str | Query, documents: Sequence[AnyDocument]) -> Iterator[RankedDocument]:
@@ -163,12 +207,13 @@ class Reranker:
         cut = 0
         for begin in range(0, len(given), _PART):
             part = given[begin : begin + _PART]
-            prompts = self._prompts(asked, part)
+            prompts = self.prompts(asked, part)
             with self._lock:
                 verdicts = self._verdicts(prompts)
             for document, prompt, verdict in zip(part, prompts, verdicts, strict=True):
                 cut += prompt.cut > 0
-                yield _ranked(document, prompt, verdict)
+                item = ranked_document(document, prompt, verdict)
+                yield self.fit.calibrated(item, item.score) if self.fit else item
         if cut:
             # Each document says so itself; a line a query would bury the progress of a benchmark.
             log.debug("query %r: %d of %d documents are cut at their ends", asked.query_id, cut, len(given))
@@ -199,7 +244,8 @@ class Reranker:
             InputError: A candidate is not in the corpus.
         """
         for query, documents in with_documents(queries, candidates, corpus):
-            yield query, self.rank(query, documents, top_k, explain)
+            first = list(candidates.scores(query.query_id).values()) if documents else None
+            yield query, self.rank(query, documents, top_k, explain, first)
 
     def rerank(
         self, queries: Iterable[Query], candidates: Run, corpus: Mapping[str, Document], top_k: int | None = None
@@ -219,9 +265,10 @@ class Reranker:
         documents: Sequence[AnyDocument],
         top_k: int | None = None,
         explain: int | None = None,
+        first_stage: Sequence[float] | None = None,
     ) -> Ranking:
         """As `rank`, in a thread: the model computes one call at a time, and the event loop goes on."""
-        return await asyncio.to_thread(self.rank, query, documents, top_k, explain)
+        return await asyncio.to_thread(self.rank, query, documents, top_k, explain, first_stage)
 
     async def astream(
         self,
@@ -256,6 +303,7 @@ class Reranker:
         self.mode: Mode = mode
         self.max_reasoning_tokens = max_reasoning_tokens
         self._lock = threading.RLock()
+        self.list_prompts = ListPromptSettings()
         # What the answers of mode listwise were like so far.
         self.counts = ListCounts()
         self.lists: ListRanker | None = None
@@ -288,7 +336,8 @@ class Reranker:
             return 0
         return explain if explain is not None else (_EXPLAINED if self.mode == "explain" else 0)
 
-    def _prompts(self, query: Query, documents: Sequence[Document]) -> list[Prompt]:
+    def prompts(self, query: Query, documents: Sequence[Document]) -> list[Prompt]:
+        """What the model reads of each document in this mode."""
         if self.mode == "reason":
             room = self.max_reasoning_tokens + _LABEL_ROOM
             return [self.encoder.prompt(query, d, answer_tokens=room, order="reason_first") for d in documents]
@@ -330,7 +379,8 @@ def _check_mode(mode: str) -> None:
         raise InputError(f"found the mode {mode!r}; expected one of {', '.join(_NEEDED)}")
 
 
-def _ranked(document: Document, prompt: Prompt, verdict: Verdict) -> RankedDocument:
+def ranked_document(document: Document, prompt: Prompt, verdict: Verdict) -> RankedDocument:
+    """A document with what the model said of it."""
     logits = verdict.labels.logits
     return RankedDocument(
         document.doc_id,

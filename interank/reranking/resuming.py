@@ -25,9 +25,10 @@ class Progress:
         self._ledger = Ledger(self._path) if self._path else None
         self._done = {row["key"]: row for row in self._ledger.rows()} if self._ledger else {}
 
-    def key(self, query: Query, documents: Sequence[Document]) -> str:
-        """Identifies a ranking by all that it depends on."""
-        content = [self._settings, query.query_id, query.text, [[d.doc_id, d.full_text] for d in documents]]
+    def key(self, query: Query, documents: Sequence[Document], scores: Sequence[float] | None = None) -> str:
+        """Identifies a ranking by all that it depends on; `scores` are the first stage's, where they count."""
+        content: list[Any] = [self._settings, query.query_id, query.text, [[d.doc_id, d.full_text] for d in documents]]
+        content += [list(scores)] if scores is not None else []
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
     def found(self, key: str) -> dict[str, Any] | None:
@@ -35,11 +36,11 @@ class Progress:
         return self._done.get(key)
 
     def keep(
-        self, key: str, query: Query, ranking: Sequence[RankedDocument], lists: Sequence[Mapping[str, Any]] = ()
+        self, key: str, query: Query, ranking: Sequence[RankedDocument], told: Mapping[str, Any]
     ) -> dict[str, Any]:
-        """Put a ranking on disk, and how the answers of listwise rerankers were read; its row."""
+        """Put a ranking on disk, and what else is told of it; its row."""
         row: dict[str, Any] = {"key": key, "query_id": query.query_id}
-        row |= {"ranking": [item.as_row() for item in ranking], **({"listwise": list(lists)} if lists else {})}
+        row |= {"ranking": [item.as_row() for item in ranking], **told}
         if self._ledger:
             self._ledger.append([row])
         return row

@@ -11,6 +11,7 @@ from typing import Any
 from interank.artifact import Artifact, Existing, create, describe_input
 from interank.evaluation.candidates import Task, load_evaluated, notes_on_texts
 from interank.evaluation.evaluated import COST_KEYS, Evaluation, Rankings, ran_on
+from interank.evaluation.fused import applied_rows, fits_by_adapter, notes_on_fit
 from interank.evaluation.page import Provenance, evaluate_command
 from interank.evaluation.record import record
 from interank.evaluation.scoring import FIRST_STAGE
@@ -30,18 +31,14 @@ def run(recipe: EvaluateRecipe, out: Path, *, existing: Existing = "refuse") -> 
     require_inputs(recipe)
     check_measures(recipe.measures)
     named = named_systems([*recipe.runs, *recipe.adapters])
-    given = {"benchmark": recipe.benchmark, "run": recipe.run, "qrels": recipe.qrels}
-    given["first_stage_queries"] = Path(recipe.first_stage_queries) if recipe.first_stage_queries else None
-    kinds = ["run"] * len(recipe.runs) + ["adapter"] * len(recipe.adapters)
-    given |= {f"{kind}.{name}": path for kind, (name, path) in zip(kinds, named, strict=True)}
-    given |= dict(_links(recipe))
-    inputs = {name: describe_input(path, out) for name, path in given.items() if path is not None and path.exists()}
+    inputs = _inputs(recipe, named, out)
+    fits = fits_by_adapter(recipe, named[len(recipe.runs) :], inputs)
     place = create(out, "evaluation", recipe=recipe.model_dump(mode="json"), inputs=inputs, existing=existing)
     if isinstance(place, Artifact):
         return place
     started = time.monotonic()
     tasks = load_evaluated(recipe, reranking=bool(recipe.adapters or recipe.chain))
-    notes = notes_on_texts(tasks)
+    notes = notes_on_texts(tasks) + [note for applied in fits.values() for note in notes_on_fit(applied, tasks)]
     costs: dict[str, dict[str, Any]] = {FIRST_STAGE: {"seconds": time.monotonic() - started}}
     runs: dict[str, dict[str, Run]] = {FIRST_STAGE: {task.name: task.candidates for task in tasks}}
     stored = {name: _stored(recipe, tasks, path) for name, path in named[: len(recipe.runs)]}
@@ -64,10 +61,26 @@ def run(recipe: EvaluateRecipe, out: Path, *, existing: Existing = "refuse") -> 
         costs[name] = {key: _total(ranked[name].values(), key) for key in COST_KEYS}
         costs |= _costs_of_links(name, ranked[name])
         notes += _notes_on_cuts(name, ranked[name]) + _notes_on_lists(name, ranked[name])
+        if applied := fits.get(name):
+            ranked[applied.system] = applied_rows(applied.fit, ranked[name], tasks)
+            runs[applied.system] = {
+                task.name: reranked_run(ranked[applied.system], task, applied.system) for task in tasks
+            }
+            costs[applied.system] = costs[name]
     found = Evaluation(tasks, runs, ranked, stored, costs, notes)
     record(place.folder, recipe, found, Provenance(evaluate_command(recipe, out), dict(trained), ran_on(ranked)))
     counts = {"tasks": len(tasks), "queries": sum(len(task.queries) for task in tasks), "systems": len(runs)}
     return place.finish(seed=recipe.seed, counts=counts, notes={"notes": notes})
+
+
+def _inputs(recipe: EvaluateRecipe, named: Sequence[tuple[str, Path]], out: Path) -> dict[str, dict[str, Any]]:
+    """What goes in, by its part; `named` holds the stored runs and then the adapters."""
+    given = {"benchmark": recipe.benchmark, "run": recipe.run, "qrels": recipe.qrels}
+    given["first_stage_queries"] = Path(recipe.first_stage_queries) if recipe.first_stage_queries else None
+    kinds = ["run"] * len(recipe.runs) + ["adapter"] * len(recipe.adapters)
+    given |= {f"{kind}.{name}": path for kind, (name, path) in zip(kinds, named, strict=True)}
+    given |= dict(_links(recipe)) | {f"fit.{number}": path for number, path in enumerate(recipe.fits, start=1)}
+    return {name: describe_input(path, out) for name, path in given.items() if path is not None and path.exists()}
 
 
 def _links(recipe: EvaluateRecipe) -> list[tuple[str, Path]]:

@@ -11,8 +11,7 @@ from interank.recipe import EvaluateRecipe, LinkRecipe
 from interank.types import Query, RankedDocument
 
 if TYPE_CHECKING:
-    from interank.reranking.chaining import Cost
-    from interank.reranking.reranker import Reranker
+    from interank.reranking.chaining import Cost, Ranks
 
 Ranked = Callable[[Task, Query, int], dict[str, Any]]
 """Ranks a query's candidates and explains so many; the row."""
@@ -24,21 +23,38 @@ def adapter_ranking(recipe: EvaluateRecipe, path: Path) -> Ranked:
     from interank.reranking.chaining import measured
     from interank.reranking.reranker import Reranker
 
-    reranker = Reranker.open(
-        path, mode=recipe.mode, max_reasoning_tokens=recipe.max_reasoning_tokens, lists=recipe.lists
+    link = LinkRecipe(
+        model=str(path),
+        mode=recipe.mode,
+        max_reasoning_tokens=recipe.max_reasoning_tokens,
+        lists=recipe.lists,
+        adaptive=recipe.adaptive,
     )
+    reranker = _opened(link)
 
     def row(task: Task, query: Query, explain: int) -> dict[str, Any]:
         documents = task.documents(query.query_id)
         ranking, cost = measured(reranker, query, documents)
         # The report's explanations are not part of what a ranking costs.
-        ranking = reranker.explain(query, documents, ranking, explain) if explain else ranking
+        if explain and isinstance(reranker, Reranker):
+            ranking = reranker.explain(query, documents, ranking, explain)
         return {**_row(task, query, ranking, [cost]), **_engine(reranker)}
 
     return row
 
 
-def _engine(reranker: Reranker) -> dict[str, str]:
+def _opened(link: LinkRecipe) -> Ranks:
+    """The reranker of a link."""
+    from interank.reranking.adaptive import Adaptive
+    from interank.reranking.reranker import Reranker
+
+    options: dict[str, Any] = {"max_reasoning_tokens": link.max_reasoning_tokens, "precision": link.precision}
+    if link.mode == "adaptive":
+        return Adaptive.open(link.model, link.adaptive, **options)
+    return Reranker(link.model, mode=link.mode, lists=link.lists, **options)
+
+
+def _engine(reranker: Ranks) -> dict[str, str]:
     """What computes the scores; the weights' type where the engine holds them in this process."""
     weights = getattr(getattr(reranker.engine, "model", None), "dtype", None)
     found = {"engine": type(reranker.engine).__name__}
@@ -48,18 +64,11 @@ def _engine(reranker: Reranker) -> dict[str, str]:
 def chain_ranking(links: Sequence[LinkRecipe]) -> Ranked:
     """Open a chain's rerankers; links that are the same in all but their depth share one."""
     from interank.reranking.chaining import Chain, Link
-    from interank.reranking.reranker import Reranker
 
-    opened: dict[str, Reranker] = {}
+    opened: dict[str, Ranks] = {}
     for link in links:
         if _key(link) not in opened:
-            opened[_key(link)] = Reranker(
-                link.model,
-                mode=link.mode,
-                max_reasoning_tokens=link.max_reasoning_tokens,
-                precision=link.precision,
-                lists=link.lists,
-            )
+            opened[_key(link)] = _opened(link)
     chain = Chain([Link(opened[_key(link)], link.depth, link.model) for link in links])
 
     def row(task: Task, query: Query, explain: int) -> dict[str, Any]:

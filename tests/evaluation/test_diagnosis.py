@@ -33,21 +33,21 @@ RANKINGS = {
 
 
 def test_probabilities_are_compared_with_the_grade_that_counts_as_relevant() -> None:
-    found = diagnose([TASK], RANKINGS, VALUES, relevant_from=2)["calibration"]
+    found = diagnose([TASK], RANKINGS, VALUES, relevant_from=2, seed=1)["calibration"]
     # d1 of q1 and d3 of q2 are relevant from 2 on; d1 of q2 has no qrels.
     assert found["count"] == 4
     assert found["base_rate"] == 0.5
     assert found["expected_error"] == pytest.approx((0.1 + 0.4 + 0.7 + 0.8) / 4)
-    assert diagnose([TASK], RANKINGS, VALUES, relevant_from=1)["calibration"]["base_rate"] == 0.75
+    assert diagnose([TASK], RANKINGS, VALUES, relevant_from=1, seed=1)["calibration"]["base_rate"] == 0.75
 
 
 def test_the_first_document_s_probability_is_the_confidence() -> None:
-    found = diagnose([TASK], RANKINGS, VALUES, relevant_from=1)["risk_coverage"]
+    found = diagnose([TASK], RANKINGS, VALUES, relevant_from=1, seed=1)["risk_coverage"]
     assert found["risks"] == pytest.approx((0.0, 0.5))
 
 
 def test_quotes_are_looked_up_in_the_document_that_is_explained() -> None:
-    assert diagnose([TASK], RANKINGS, VALUES, relevant_from=1)["explanations"] == {
+    assert diagnose([TASK], RANKINGS, VALUES, relevant_from=1, seed=1)["explanations"] == {
         "count": 3,
         "mean_words": pytest.approx(10 / 3),
         "with_quotes": 2,
@@ -58,12 +58,12 @@ def test_quotes_are_looked_up_in_the_document_that_is_explained() -> None:
 
 def test_without_explanations_and_without_quotes_nothing_is_made_up() -> None:
     plain = {key: {"ranking": [{**i, "explanation": None} for i in row["ranking"]]} for key, row in RANKINGS.items()}
-    assert "explanations" not in diagnose([TASK], plain, VALUES, relevant_from=1)
+    assert "explanations" not in diagnose([TASK], plain, VALUES, relevant_from=1, seed=1)
     unquoted = {key: {"ranking": [{**i, "explanation": "Yes."} for i in r["ranking"]]} for key, r in RANKINGS.items()}
-    assert diagnose([TASK], unquoted, VALUES, relevant_from=1)["explanations"]["quotes_found_share"] is None
+    assert diagnose([TASK], unquoted, VALUES, relevant_from=1, seed=1)["explanations"]["quotes_found_share"] is None
 
 
 def test_a_query_without_a_ranking_is_left_out_of_the_risks() -> None:
-    found = diagnose([TASK], {("task", "q1"): RANKINGS["task", "q1"]}, VALUES, relevant_from=1)
+    found = diagnose([TASK], {("task", "q1"): RANKINGS["task", "q1"]}, VALUES, relevant_from=1, seed=1)
     assert found["risk_coverage"]["risks"] == (0.0,)
-    assert diagnose([TASK], {}, VALUES, relevant_from=1) == {}
+    assert diagnose([TASK], {}, VALUES, relevant_from=1, seed=1) == {}

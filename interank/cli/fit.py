@@ -1,0 +1,70 @@
+"""`interank fit`: the weight of fusion, a calibrator and when to abstain, from an evaluation of one split."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+_EPILOG = """\
+example:
+  interank evaluate evaluate/benchmark benchmark=DIR split=dev adapters=runs/rl --out runs/dev
+  interank fit runs/dev --out runs/rl.fit.json
+  interank evaluate evaluate/benchmark benchmark=DIR split=test adapters=runs/rl fits=runs/rl.fit.json --out runs/test
+  interank rerank runs/rl --fit runs/rl.fit.json --corpus DIR --trec fused.trec
+
+A fit belongs to one adapter in one mode, and evaluate refuses to measure it on the queries that it was fitted on."""
+
+
+def register(verbs: Any, common: argparse.ArgumentParser) -> None:
+    """Add the verb."""
+    verb = verbs.add_parser(
+        "fit",
+        parents=[common],
+        help="fusion weight and calibrator, from an evaluation",
+        description="Fit how to mix a reranker with the first stage, and what its scores say, on an evaluation.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    verb.add_argument(
+        "evaluation", metavar="EVALUATION", type=Path, help="an output of evaluate, on a validation split"
+    )
+    verb.add_argument("--out", metavar="FILE", required=True, type=Path, help="a JSON file")
+    verb.add_argument("--system", metavar="NAME", help="which reranker, where the evaluation has several")
+    verb.add_argument("--fusion", choices=["best", "zscore", "minmax", "rrf", "none"], default="best")
+    verb.add_argument("--calibrator", choices=["best", "temperature", "isotonic", "none"], default="best")
+    verb.add_argument(
+        "--coverage", type=float, default=0.8, metavar="SHARE", help="of the queries, to be answered (default 0.8)"
+    )
+    verb.add_argument(
+        "--label-mass", type=float, default=0.5, metavar="X", help="abstain below this label mass (default 0.5)"
+    )
+    verb.add_argument("--benchmark", type=Path, metavar="DIR", help="where the benchmark is, if it was moved")
+    verb.add_argument("--overwrite", action="store_true", help="replace the file")
+    verb.set_defaults(run=_run)
+
+
+def _run(options: argparse.Namespace) -> int:
+    from interank.errors import InputError
+    from interank.stages.fit import FitSettings, fit
+
+    if not options.out.resolve().parent.is_dir():
+        raise InputError(f"--out {options.out}: its folder does not exist; make it first")
+    settings = FitSettings(
+        options.system, options.fusion, options.calibrator, coverage=options.coverage, label_mass=options.label_mass
+    )
+    made = fit(options.evaluation, options.out, settings, benchmark=options.benchmark, overwrite=options.overwrite)
+    if made.fusion:
+        tried = made.tried["fusion"][made.fusion.method]
+        print(
+            f"fusion: {made.fusion.method}, weight {made.fusion.weight:g}: {made.origin.measure} {max(tried):.4f} "
+            f"(reranker alone {tried[-1]:.4f}, first stage alone {tried[0]:.4f})"
+        )
+    if made.calibrator:
+        print(f"calibrator: {type(made.calibrator).__name__.lower()}; the probability is {made.origin.predicts}")
+    if made.abstention:
+        print(
+            f"abstain below probability {made.abstention.probability:.4f} or label mass {made.abstention.label_mass:g}"
+        )
+    print(options.out)
+    return 0

@@ -1,0 +1,109 @@
+"""What an evaluation's fits make of a reranker's rows: a fused order, calibrated probabilities, and when to abstain."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from interank.errors import InputError
+from interank.evaluation.candidates import Task
+from interank.evaluation.evaluated import Rankings
+from interank.fitting import Fit, fused_ranking, read_fit
+from interank.recipe import EvaluateRecipe
+from interank.types import RankedDocument, Run
+
+
+class Applied(NamedTuple):
+    """A fit, its file, and the name of the system that it makes of an adapter's."""
+
+    fit: Fit
+    path: Path
+    system: str
+
+
+def fits_by_adapter(
+    recipe: EvaluateRecipe, adapters: Sequence[tuple[str, Path]], inputs: Mapping[str, Mapping[str, Any]]
+) -> dict[str, Applied]:
+    """The fits by the adapters that they belong to.
+
+    Raises:
+        InputError: One belongs to none of the adapters, to another mode, or to the adapter of another one.
+    """
+    if recipe.fits and recipe.mode not in ("score", "reason"):
+        raise InputError(f"fits: found mode {recipe.mode}, whose scores are places; expected score or reason")
+    found: dict[str, Applied] = {}
+    for path in recipe.fits:
+        fit = read_fit(path)
+        matching = [name for name, _ in adapters if _digest(inputs, name) == fit.origin.model]
+        if len(matching) != 1 or matching[0] in found:
+            names = ", ".join(name for name, _ in adapters) or "none"
+            raise InputError(
+                f"{path}: was fitted to {fit.origin.system} and belongs to {len(matching)} of the adapters ({names}), "
+                "each of which takes one fit; expected its own adapter, once; name it, or leave the fit out"
+            )
+        if fit.origin.mode != recipe.mode:
+            raise InputError(
+                f"{path}: was fitted in mode {fit.origin.mode}, found mode {recipe.mode}; fit an evaluation in that"
+            )
+        found[matching[0]] = Applied(fit, path, f"{matching[0]}, {'fused' if fit.fusion else 'calibrated'}")
+    return found
+
+
+def notes_on_fit(applied: Applied, tasks: Sequence[Task]) -> list[str]:
+    """What the figures of a fitted system rest on, once it is sure that it was fitted on other queries.
+
+    Raises:
+        InputError: It was fitted on queries that are measured.
+    """
+    fit, origin = applied.fit, applied.fit.origin
+    fit.check_unseen(applied.path, [query for task in tasks for query in task.queries])
+    fused = f"by {fit.fusion.method} with weight {fit.fusion.weight:g}" if fit.fusion else "not"
+    notes = [
+        f"{applied.system}: fused {fused}, fitted on {len(origin.queries)} other queries of {origin.benchmark}; "
+        f"its probability is {origin.predicts}"
+    ]
+    there = {(task.first_stage, task.depth) for task in origin.tasks.values()}
+    here = {(task.facts["first_stage"], task.facts["depth"]) for task in tasks}
+    if not here <= there:
+        notes.append(
+            f"{applied.system}: was fitted on candidates of {_told(there)} and is measured on those of {_told(here)}, "
+            "whose scores and share of relevant documents may be others"
+        )
+    return notes
+
+
+def applied_rows(fit: Fit, rankings: Rankings, tasks: Sequence[Task]) -> Rankings:
+    """A reranker's rows with the fit applied; what was explained stays so."""
+    found: Rankings = {}
+    for task in tasks:
+        for query in task.queries:
+            row = rankings.get((task.name, query.query_id))
+            if row is not None:
+                ranking = _ranking(fit, query.query_id, row["ranking"], task.candidates)
+                abstains = fit.abstains(ranking)
+                found[task.name, query.query_id] = {
+                    **row,
+                    "ranking": [item.as_row() for item in ranking],
+                    "fit": fit.origin.evaluation,
+                    **({} if abstains is None else {"abstain": abstains}),
+                }
+    return found
+
+
+def _ranking(fit: Fit, query_id: str, rows: Sequence[Mapping[str, Any]], candidates: Run) -> list[RankedDocument]:
+    found = {row["doc_id"]: fit.calibrated(RankedDocument.of_row(row), row["score"]) for row in rows}
+    if fit.fusion is None:
+        return list(found.values())
+    first = candidates.scores(query_id)
+    scores = fit.fusion.fused([found[doc_id].score for doc_id in first], list(first.values()))
+    return fused_ranking(query_id, [found[doc_id] for doc_id in first], scores)
+
+
+def _digest(inputs: Mapping[str, Mapping[str, Any]], name: str) -> str | None:
+    given = inputs.get(f"adapter.{name}", {})
+    return str(given["digest"]) if given.get("kind") == "adapter" else None
+
+
+def _told(stages: set[tuple[str, int]]) -> str:
+    return " and ".join(f"{name} to depth {depth}" for name, depth in sorted(stages))

@@ -1,0 +1,136 @@
+"""A reranker's scores mixed with the first stage's, within a query; the weight is fitted where the truth is known."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from statistics import fmean, pstdev
+from typing import Literal
+
+from interank.errors import InputError
+from interank.types import RankedDocument, Run, ScoredDoc
+
+FusionMethod = Literal["zscore", "minmax", "rrf"]
+
+METHODS: tuple[FusionMethod, ...] = ("zscore", "minmax", "rrf")
+# Cormack et al., SIGIR 2009: the constant that reciprocal ranks are damped with.
+RRF_CONSTANT = 60
+_STEPS = 20
+# Means of equal values in another order differ in their last digits.
+_EQUAL = 1e-9
+
+
+@dataclass(frozen=True, slots=True)
+class Fusion:
+    """How scores are made comparable, and the reranker's share; the rest is the first stage's."""
+
+    method: FusionMethod
+    weight: float
+
+    @property
+    def needs_scores(self) -> bool:
+        """Whether the first stage's order alone does not tell enough."""
+        return self.method != "rrf"
+
+    def fused(self, ours: Sequence[float], first: Sequence[float] | None) -> list[float]:
+        """The mixed scores of a query's documents, which come in first-stage order.
+
+        Raises:
+            InputError: The first stage's scores are missing, not as many as documents, or not finite.
+        """
+        if first is None and self.needs_scores:
+            raise InputError(
+                f"fusion by {self.method} mixes the first stage's scores, and none were given; give one for each "
+                "document, or fit with method rrf, which needs their order alone"
+            )
+        if first is not None and len(first) != len(ours):
+            raise InputError(f"found {len(first)} first-stage scores for {len(ours)} documents; give one for each")
+        if first is not None and not all(map(math.isfinite, first)):
+            raise InputError("found a first-stage score that is not a finite number; mend the first stage's run")
+        return mixed(comparable(self.method, ours), _first(self.method, first, len(ours)), self.weight)
+
+
+@dataclass(frozen=True, slots=True)
+class Candidates:
+    """A query's documents in first-stage order, with both scores."""
+
+    query_id: str
+    doc_ids: tuple[str, ...]
+    ours: tuple[float, ...]
+    first: tuple[float, ...]
+
+
+def comparable(method: FusionMethod, scores: Sequence[float]) -> list[float]:
+    """Scores of one query on a scale that those of another system share; equal ones tell nothing and become equal."""
+    if not scores:
+        return []
+    if method == "rrf":
+        best_first = sorted(range(len(scores)), key=lambda place: -scores[place])
+        ranks = {place: rank for rank, place in enumerate(best_first, start=1)}
+        return [1 / (RRF_CONSTANT + ranks[place]) for place in range(len(scores))]
+    if method == "minmax":
+        low, span = min(scores), max(scores) - min(scores)
+        return [(score - low) / span if span else 0.0 for score in scores]
+    middle, spread = fmean(scores), pstdev(scores)
+    return [(score - middle) / spread if spread else 0.0 for score in scores]
+
+
+def mixed(ours: Sequence[float], first: Sequence[float], weight: float) -> list[float]:
+    """The weighted sum of two systems' comparable scores."""
+    return [weight * one + (1 - weight) * other for one, other in zip(ours, first, strict=True)]
+
+
+def fused_run(queries: Sequence[Candidates], fusion: Fusion, tag: str = "fused") -> Run:
+    """The queries' documents in the order of their mixed scores; ties keep first-stage order."""
+    return _run(queries, [fusion.fused(query.ours, query.first) for query in queries], tag)
+
+
+def fused_ranking(query_id: str, documents: Sequence[RankedDocument], scores: Sequence[float]) -> list[RankedDocument]:
+    """Graded documents, given in first-stage order, by their mixed scores."""
+    by_id = {document.doc_id: document for document in documents}
+    scored = [ScoredDoc(query_id, doc_id, score) for doc_id, score in zip(by_id, scores, strict=True)]
+    ranked = Run.from_scores(scored, tag="fused").get(query_id, ())
+    return [replace(by_id[item.doc_id], score=item.score) for item in ranked]
+
+
+def fit_fusion(
+    queries: Sequence[Candidates], measured: Callable[[Run], float], methods: Sequence[FusionMethod] = METHODS
+) -> tuple[Fusion, Mapping[str, list[float]]]:
+    """The method and the weight under which `measured` is best; of equal weights the most even.
+
+    Returns:
+        The fusion; and by method what every weight from 0 to 1 gave, in steps of 0.05.
+    """
+    tried: dict[str, list[float]] = {}
+    best: tuple[float, float, Fusion] | None = None
+    for method in methods:
+        parts = [(comparable(method, q.ours), _first(method, q.first, len(q.ours))) for q in queries]
+        tried[method] = []
+        for step in range(_STEPS + 1):
+            weight = step / _STEPS
+            value = measured(_run(queries, [mixed(ours, first, weight) for ours, first in parts], method))
+            tried[method].append(value)
+            evenness = -abs(weight - 0.5)
+            if best is None or value > best[0] + _EQUAL or (value > best[0] - _EQUAL and evenness > best[1]):
+                best = (value, evenness, Fusion(method, weight))
+    if best is None:
+        raise ValueError("no method to try")
+    return best[2], tried
+
+
+def _first(method: FusionMethod, scores: Sequence[float] | None, count: int) -> list[float]:
+    """The first stage's part; reciprocal ranks go by the order in which the documents come."""
+    given = [-float(place) for place in range(count)] if method == "rrf" or scores is None else scores
+    return comparable(method, given)
+
+
+def _run(queries: Sequence[Candidates], scores: Sequence[Sequence[float]], tag: str) -> Run:
+    return Run.from_scores(
+        (
+            ScoredDoc(query.query_id, doc_id, score)
+            for query, own in zip(queries, scores, strict=True)
+            for doc_id, score in zip(query.doc_ids, own, strict=True)
+        ),
+        tag=tag,
+    )

@@ -1,0 +1,184 @@
+"""fit: from an evaluation of one split, how to finish the same reranker's rankings on others."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import fmean
+from typing import Any, Literal
+
+from interank.artifact import Artifact, open_artifact
+from interank.errors import ArtifactError, InputError
+from interank.evaluation.candidates import Task
+from interank.evaluation.compared import gather, recipe_of
+from interank.evaluation.evaluated import Rankings
+from interank.evaluation.fused import applied_rows
+from interank.evaluation.systems import reranked_run
+from interank.fitting import (
+    Candidates,
+    Fit,
+    FittedOn,
+    Fusion,
+    FusionMethod,
+    Origin,
+    fit_abstention,
+    fit_calibrator,
+    fit_fusion,
+    query_digest,
+    write_fit,
+)
+from interank.measures import score_run
+from interank.recipe import EvaluateRecipe
+from interank.types import Run
+
+FusionChoice = Literal["best", "zscore", "minmax", "rrf", "none"]
+CalibratorChoice = Literal["best", "temperature", "isotonic", "none"]
+_FUSIONS: tuple[FusionMethod, ...] = ("zscore", "minmax", "rrf")
+_CALIBRATORS: tuple[Literal["temperature", "isotonic"], ...] = ("temperature", "isotonic")
+
+
+@dataclass(frozen=True, slots=True)
+class FitSettings:
+    """What is fitted; `best` takes what does best on the evaluation's queries."""
+
+    system: str | None = None
+    """Which of the evaluation's rerankers; None where it has one."""
+    fusion: FusionChoice = "best"
+    calibrator: CalibratorChoice = "best"
+    coverage: float = 0.8
+    """The share of the queries that is to be answered."""
+    label_mass: float = 0.5
+    """What the first document's label mass has to be at least."""
+
+
+def fit(
+    evaluation: Path, out: Path, settings: FitSettings, *, benchmark: Path | None = None, overwrite: bool = False
+) -> Fit:
+    """Fit fusion, calibrator and abstention on the queries of an evaluation, and write them to a file.
+
+    Raises:
+        ArtifactError: The file is there, or the evaluation cannot be read.
+        InputError: The evaluation holds no such reranker, or nothing can be fitted on it.
+    """
+    if out.exists() and not overwrite:
+        raise ArtifactError(f"{out} exists; --overwrite replaces it, another --out leaves it alone")
+    if not 0 < settings.coverage <= 1:
+        raise InputError(f"coverage is {settings.coverage:g}; expected a share above 0 and up to 1")
+    artifact = open_artifact(evaluation, "evaluation")
+    recipe = recipe_of(artifact, benchmark)
+    found, _ = gather([artifact], [], recipe)
+    name = _system(artifact, found.rankings, settings.system)
+    made = _fitted(_origin(artifact, recipe, name, found.tasks), found.tasks, found.rankings[name], settings)
+    write_fit(made, out)
+    return made
+
+
+def _fitted(origin: Origin, tasks: Sequence[Task], rankings: Rankings, settings: FitSettings) -> Fit:
+    tried: dict[str, Any] = {}
+    fusion: Fusion | None = None
+    if settings.fusion != "none":
+        methods = _FUSIONS if settings.fusion == "best" else (settings.fusion,)
+        queries = _candidates(tasks, rankings)
+        fusion, tried["fusion"] = fit_fusion(queries, lambda run: fmean(_values(tasks, run, origin).values()), methods)
+    calibrator = None
+    if settings.calibrator != "none":
+        chosen = _CALIBRATORS if settings.calibrator == "best" else (settings.calibrator,)
+        calibrator, tried["calibrator"] = fit_calibrator(_judged(tasks, rankings, origin.relevant_from), chosen)
+    made = Fit(fusion, calibrator, None, origin, tried)
+    if calibrator is None:
+        return made
+    rows = applied_rows(made, rankings, tasks)
+    runs = {task.name: reranked_run(rows, task, "fitted") for task in tasks}
+    values = {(task.name, q): v for task in tasks for q, v in _of_task(task, runs[task.name], origin).items()}
+    sure = {key: row["ranking"][0]["probability"] for key, row in rows.items() if row["ranking"]}
+    abstention, tried["abstention"] = fit_abstention(
+        list(sure.values()), [values[key] for key in sure], settings.coverage, settings.label_mass
+    )
+    return Fit(fusion, calibrator, abstention, origin, tried)
+
+
+def _system(artifact: Artifact, rankings: Mapping[str, Rankings], wanted: str | None) -> str:
+    """The reranker to fit: one that grades, with scores of its own."""
+    mode = artifact.recipe()["mode"]
+    graded = [name for name, rows in rankings.items() if mode in ("score", "reason") and _grades(rows)]
+    if wanted is None and len(graded) == 1:
+        return graded[0]
+    if wanted not in graded:
+        raise InputError(
+            f"{artifact.path}: found {wanted or 'no system named'} and the rerankers {', '.join(graded) or 'none'} "
+            "whose grades can be fitted to; expected one of these; name it with --system, or evaluate an adapter in "
+            "mode score or reason"
+        )
+    return wanted
+
+
+def _grades(rows: Rankings) -> bool:
+    """Whether its scores are a model's own: a chain's are places, a fused system's are mixed already."""
+    return not any(
+        "stages" in row or "fit" in row or any(item["probabilities"] is None for item in row["ranking"])
+        for row in rows.values()
+    ) and any(row["ranking"] for row in rows.values())
+
+
+def _origin(artifact: Artifact, recipe: EvaluateRecipe, name: str, tasks: Sequence[Task]) -> Origin:
+    inputs = artifact.manifest["inputs"]
+    given, benchmark = inputs.get(f"adapter.{name}", {}), inputs.get("benchmark", {})
+    place = Path(str(recipe.benchmark)).resolve().name
+    if recipe.mode not in ("score", "reason"):
+        raise TypeError(f"mode {recipe.mode} has no scores of its own")
+    return Origin(
+        evaluation=artifact.digest,
+        system=name,
+        model=str(given["digest"]) if given.get("kind") == "adapter" else None,
+        mode=recipe.mode,
+        benchmark=f"{place} ({recipe.split})" if recipe.split else place,
+        benchmark_digest=benchmark.get("digest"),
+        measure=recipe.measures[0],
+        relevant_from=recipe.relevant_from,
+        tasks={
+            task.name: FittedOn(task.facts["first_stage"], task.facts["depth"], task.facts["digest"]) for task in tasks
+        },
+        queries={query_digest(query): query.query_id for task in tasks for query in task.queries},
+    )
+
+
+def _candidates(tasks: Sequence[Task], rankings: Rankings) -> list[Candidates]:
+    """Each query's candidates with both scores; with several tasks the ids are led by their task."""
+    found = []
+    for task in tasks:
+        for query in task.queries:
+            row = rankings.get((task.name, query.query_id))
+            if row is not None:
+                ours = {item["doc_id"]: item["score"] for item in row["ranking"]}
+                first = task.candidates.scores(query.query_id)
+                name = f"{task.name}\0{query.query_id}"
+                found.append(
+                    Candidates(name, tuple(first), tuple(ours[doc_id] for doc_id in first), tuple(first.values()))
+                )
+    return found
+
+
+def _values(tasks: Sequence[Task], run: Run, origin: Origin) -> dict[str, float]:
+    """The measure's mean of each task, of a run of `_candidates`."""
+    means = {}
+    for task in tasks:
+        lead = f"{task.name}\0"
+        own = {name.removeprefix(lead): run.scores(name) for name in run if name.startswith(lead)}
+        means[task.name] = fmean(_of_task(task, Run.from_rankings(own, tag=run.tag), origin).values())
+    return means
+
+
+def _of_task(task: Task, run: Run, origin: Origin) -> dict[str, float]:
+    return score_run(task.qrels, run, [origin.measure]).per_query[origin.measure]
+
+
+def _judged(tasks: Sequence[Task], rankings: Rankings, relevant_from: int) -> list[list[tuple[float, bool]]]:
+    """Each query's scores with the truth; unjudged documents count as irrelevant."""
+    found = []
+    for task in tasks:
+        relevant = {(qrel.query_id, qrel.doc_id) for qrel in task.qrels if qrel.relevance >= relevant_from}
+        for query in task.queries:
+            row = rankings.get((task.name, query.query_id), {"ranking": []})
+            found.append([(item["score"], (query.query_id, item["doc_id"]) in relevant) for item in row["ranking"]])
+    return [pairs for pairs in found if pairs]
