@@ -117,7 +117,8 @@ class Sample:
 def _as_extreme(differences: Values, exchanges: NDArray[numpy.integer[Any]]) -> int:
     """How many of these exchanges (0 or 1, a row each) leave a sum at least as far from 0 as none does."""
     total = differences.sum()
-    sums = total - 2.0 * (exchanges.astype(numpy.float64) @ differences)
+    # Not by @: the threads that BLAS starts for it get into the way of ours, each of which has a column.
+    sums = total - 2.0 * numpy.einsum("ij,j->i", exchanges.astype(numpy.float64), differences)
     return int(numpy.count_nonzero(numpy.abs(sums) >= abs(total) - _ROUNDING))
 
 
