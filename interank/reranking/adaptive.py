@@ -18,7 +18,7 @@ from interank.recipe import AdaptiveRecipe, ListwiseRecipe
 from interank.reranking.documents import AnyDocument, as_documents, as_query
 from interank.reranking.lists import ListCounts, ListRanker
 from interank.reranking.purse import Purse
-from interank.reranking.reranker import Ranking, Reranker, ranked_document
+from interank.reranking.reranker import PART, Ranking, Reranker, ranked_document
 from interank.types import Document, Query, RankedDocument
 
 
@@ -99,10 +99,13 @@ class Adaptive:
         encoder = ListEncoder(self._scorer.encoder, lists.prompt or self._scorer.list_prompts)
         return ListRanker(self.engine, encoder, lists, max_reasoning_tokens=self._scorer.max_reasoning_tokens)
 
-    def score_bounds(self, query: Query, documents: Sequence[Document]) -> list[int]:
-        """The tokens that scoring each document takes at most."""
+    def score_bounds(self, query: Query, documents: Sequence[Document]) -> tuple[int, list[int]]:
+        """The tokens that scoring takes once, and for each document at most."""
+        prompts = self._scorer.prompts(query, documents)
         lead = len(self._scorer.encoder.label_lead)
-        return [len(prompt.ids) + lead for prompt in self._scorer.prompts(query, documents)]
+        # In this process the query is read once; how far vLLM spares it is not known beforehand.
+        shared = len(prompts[0].prefix) if prompts and isinstance(self.engine, Grading) else 0
+        return shared, [len(prompt.ids) - shared + lead for prompt in prompts]
 
     def reason_bounds(self, query: Query, documents: Sequence[Document]) -> list[int]:
         """The tokens that reasoning about each document takes at most: what is read, written, and read to grade it."""
@@ -129,8 +132,8 @@ class _Spent:
 
     def ranking(self) -> Ranking:
         adaptive, every = self._adaptive, list(range(len(self._documents)))
-        bounds = adaptive.score_bounds(self._query, self._documents)
-        scored = self._taken("score", every, bounds, adaptive.graded)
+        shared, bounds = adaptive.score_bounds(self._query, self._documents)
+        scored = self._taken("score", every, bounds, adaptive.graded, shared)
         rest = [RankedDocument(self._documents[place].doc_id, 0.0) for place in every if place not in scored]
         ranking = fused_ranking(self._query.query_id, *_columns(scored))
         if rest:
@@ -155,10 +158,11 @@ class _Spent:
         places: Sequence[int],
         bounds: Sequence[int],
         judged: Callable[[Query, Sequence[Document]], list[RankedDocument]],
+        shared: int = 0,
     ) -> dict[int, RankedDocument]:
         """As many of the documents as the purse admits, first ones first; those together in the order given."""
         done: dict[int, RankedDocument] = {}
-        while count := self._purse.admits(kind, bounds[len(done) :]):
+        while count := min(PART, self._purse.admits(kind, bounds[len(done) :], shared)):
             part = sorted(places[len(done) : len(done) + count])
 
             def work(part: list[int] = part) -> None:

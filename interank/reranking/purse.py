@@ -33,9 +33,12 @@ class Purse:
         done = self._engine.work - self._work
         return done.tokens_read + done.tokens_written
 
-    def admits(self, kind: str, bounds: Sequence[int]) -> int:
-        """How many of the next pieces of work, each of at most so many tokens, can be had together."""
-        count = len(bounds) if self._tokens is None else _fitting(bounds, self._tokens - self.spent)
+    def admits(self, kind: str, bounds: Sequence[int], shared: int = 0) -> int:
+        """How many of the next pieces of work, each of at most so many tokens, can be had together.
+
+        `shared` is what they take once, however many they are.
+        """
+        count = len(bounds) if self._tokens is None else _fitting(bounds, self._tokens - self.spent - shared)
         if self._seconds is None:
             return count
         left = self._seconds - (self._clock() - self._started)
@@ -43,7 +46,7 @@ class Purse:
             return 0
         count = min(count, self._round.get(kind, 1))
         pace = self._pace.get(kind)
-        return count if not pace else min(count, _fitting(bounds, left / pace))
+        return count if not pace else min(count, _fitting(bounds, left / pace - shared))
 
     def take(self, kind: str, bounds: Sequence[int], work: Callable[[], None]) -> None:
         """Do admitted work and keep its pace."""

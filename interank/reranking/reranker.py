@@ -45,7 +45,7 @@ _NEEDED: dict[Mode, frozenset[Ability]] = {
 _EXPLAINED = 3
 _LABEL_ROOM = 16
 # Documents whose token ids are held at a time; the query's prefix is computed anew for each such part.
-_PART = 512
+PART = 512
 
 
 class Reranker:
@@ -205,8 +205,8 @@ class Reranker:
         if lost := self.encoder.query_cut(asked):
             log.warning("query %r: its last %d tokens are cut off, there is no room for them", asked.query_id, lost)
         cut = 0
-        for begin in range(0, len(given), _PART):
-            part = given[begin : begin + _PART]
+        for begin in range(0, len(given), PART):
+            part = given[begin : begin + PART]
             prompts = self.prompts(asked, part)
             with self._lock:
                 verdicts = self._verdicts(prompts)

@@ -73,7 +73,8 @@ def test_scores_that_part_all_documents_do_not_make_certainty() -> None:
 
 
 def test_scores_that_are_the_wrong_way_round_predict_the_base_rate() -> None:
-    fitted, _ = fit_calibrator([[(1.0, False), (2.0, False), (-2.0, True)]] * 20, ["isotonic"])
+    # Two of three documents share a score, and both of them count.
+    fitted, _ = fit_calibrator([[(2.0, False), (2.0, False), (-2.0, True)]] * 20, ["isotonic"])
     assert fitted.probability(-2.0) == pytest.approx(1 / 3)
     assert fitted.probability(9.0) == pytest.approx(1 / 3)
 

@@ -90,6 +90,14 @@ def test_no_budget_is_exceeded_and_more_of_it_is_used(scorer: Reranker, spend: A
     assert (reasoned[-1] > 8) == (spend != "none")
 
 
+def test_scoring_needs_no_more_than_it_takes(scorer: Reranker) -> None:
+    ranking, cost = measured(scorer, QUERY, DOCUMENTS)
+    settings = AdaptiveRecipe(spend="none", tokens=cost.tokens_read)
+    assert taken(Adaptive(scorer, settings)) == (ranking, cost.tokens_read)
+    short = Adaptive(scorer, settings.model_copy(update={"tokens": cost.tokens_read - 1})).rank(QUERY, DOCUMENTS)
+    assert [item.relevance is None for item in short] == [False] * 11 + [True]
+
+
 def test_what_there_is_no_room_to_score_stays_below_in_the_order_given(scorer: Reranker) -> None:
     ranking = Adaptive(scorer, AdaptiveRecipe(tokens=700)).rank(QUERY, DOCUMENTS)
     graded = [item.relevance is not None for item in ranking]
