@@ -2,6 +2,7 @@
 
 from interank.recipe.adaptive import AdaptiveRecipe, Spending
 from interank.recipe.evaluation import EvaluateRecipe
+from interank.recipe.heads import HeadSettings
 from interank.recipe.links import LinkRecipe, RankingMode
 from interank.recipe.lists import DistillListsRecipe, OrderingsRecipe, RlListsRecipe
 from interank.recipe.listwise import ListPromptSettings, ListwiseRecipe, WindowMethod
@@ -43,6 +44,7 @@ __all__ = [
     "GenerateRecipe",
     "GradeRecipe",
     "HardExamplesRecipe",
+    "HeadSettings",
     "LinkRecipe",
     "ListPromptSettings",
     "ListwiseRecipe",
