@@ -166,7 +166,9 @@ def head_logits(model: Any, batch: PairBatch, settings: HeadSettings) -> torch.T
     backbone = getattr(whole, whole.base_model_prefix)
     states = backbone(input_ids=batch.input_ids, attention_mask=batch.attention_mask, use_cache=False).last_hidden_state
     chosen = states[torch.arange(len(states), device=states.device), batch.places.to(states.device)]
-    return whole.score(chosen.to(next(whole.score.parameters()).dtype))[:, 0].float()  # type: ignore[no-any-return]
+    # Under autocast, as in training, the layer would give 8 bits of a score.
+    with torch.autocast(states.device.type, enabled=False):
+        return whole.score(chosen.to(next(whole.score.parameters()).dtype))[:, 0].float()  # type: ignore[no-any-return]
 
 
 @torch.inference_mode()
