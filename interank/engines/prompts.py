@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from interank import judging
+from interank.engines.plain_text import PlainText, beginning
 from interank.errors import InputError, ModelError
 from interank.judging import Order
 from interank.recipe import PromptSettings
@@ -50,8 +51,7 @@ class PromptEncoder:
         """
         self.tokenizer = tokenizer
         self.settings = settings
-        added = {index for index, token in tokenizer.added_tokens_decoder.items() if token.special}
-        self._forbidden = frozenset({*tokenizer.all_special_ids, *added, *tokenizer.added_tokens_decoder})
+        self._plain = PlainText(tokenizer)
         head, between, self._tails, self._end = self._frame()
         self._head, self._between = head, between
         self._last: tuple[str, tuple[int, ...]] | None = None
@@ -127,15 +127,7 @@ class PromptEncoder:
 
         Lone surrogates, which have no UTF-8 form, become question marks.
         """
-        text = text.encode("utf-8", "replace").decode("utf-8")
-        ids = self.tokenizer(text, add_special_tokens=False, split_special_tokens=True)["input_ids"]
-        if self._forbidden.isdisjoint(ids):
-            return tuple(ids)
-        # Tokens that were added but aren't flagged special (Qwen's <think>) slip past split_special_tokens.
-        result: list[int] = []
-        for index in ids:
-            result += self._spelled(index) if index in self._forbidden else [index]
-        return tuple(result)
+        return self._plain(text)
 
     def text(self, ids: Sequence[int]) -> str:
         """The text of generated ids, special tokens left out."""
@@ -146,13 +138,6 @@ class PromptEncoder:
         if self._last is None or self._last[0] != text:
             self._last = (text, self._head + self.plain(text)[: self.settings.max_query_tokens] + self._between)
         return self._last[1]
-
-    def _spelled(self, index: int) -> list[int]:
-        ids: list[int] = []
-        for character in str(self.tokenizer.convert_ids_to_tokens(index)):
-            piece = self.tokenizer(character, add_special_tokens=False, split_special_tokens=True)["input_ids"]
-            ids += [part for part in piece if part not in self._forbidden]
-        return ids
 
     def _framed(self, text: str) -> tuple[int, ...]:
         """The ids of our own frame, in which special tokens are meant."""
@@ -172,7 +157,7 @@ class PromptEncoder:
             answered=True,
         )
         after = self._framed(_split(answered, _ANSWER_SLOT)[1])
-        end = next((index for index in after if index in self._forbidden), self.tokenizer.eos_token_id)
+        end = next((index for index in after if index in self._plain.forbidden), self.tokenizer.eos_token_id)
         return head, self._framed(between_text), tails, end
 
     def _begun(self, head: tuple[int, ...]) -> tuple[int, ...]:
@@ -180,9 +165,8 @@ class PromptEncoder:
 
         Some templates write it, some leave it to the tokenizer.
         """
-        bos = self.tokenizer.bos_token_id
-        adds_bos = bos is not None and self.tokenizer("a")["input_ids"][:1] == [bos]
-        return (bos, *head) if adds_bos and head[:1] != (bos,) else head
+        bos = beginning(self.tokenizer)
+        return head if head[: len(bos)] == bos else bos + head
 
     def _rendered(self, messages: list[dict[str, str]], *, answered: bool) -> str:
         if self.tokenizer.chat_template is None:

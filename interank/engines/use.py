@@ -1,4 +1,4 @@
-"""What stands beside an adapter or a merged model to say how it is used: its prompts, and the modes it has learned."""
+"""What stands beside an adapter or a whole model to say how it is used: prompts and modes, or a head's pairs."""
 
 from __future__ import annotations
 
@@ -6,15 +6,17 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from pydantic import ValidationError
 
 from interank import judging
 from interank.errors import ArtifactError
-from interank.recipe import PromptSettings
+from interank.recipe import HeadSettings, PromptSettings
 
 # A file of its own, because PEFT's configuration takes no keys that it does not know.
 FILE = "interank.json"
+_HEAD = "head"
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,18 +43,57 @@ def read_use(folder: Path) -> Use | None:
     Raises:
         ArtifactError: It was trained on prompts of another wording, or the file cannot be read.
     """
-    file = folder / FILE
-    if not file.is_file():
+    facts = _facts(folder)
+    if facts is None:
         return None
+    if _HEAD in facts:
+        raise ArtifactError(f"{folder} is a pointwise head, which reads pairs and no prompts; use it in mode score")
     try:
-        facts = json.loads(file.read_text("utf-8"))
         modes: Sequence[str] = facts["modes"]
         use, wording = Use(PromptSettings.model_validate(facts["prompt"]), tuple(modes)), facts["prompt_hash"]
-    except (ValueError, KeyError, TypeError, ValidationError) as error:
-        raise ArtifactError(f"{file} cannot be read ({type(error).__name__}); make the adapter or model anew") from None
+    except (KeyError, TypeError, ValidationError) as error:
+        raise _unreadable(folder, error) from None
     if wording != judging.prompt_hash():
         raise ArtifactError(
             f"{folder} was trained on another wording of the prompt ({wording}, here {judging.prompt_hash()}); train "
             "it anew, or use the interank version that made it"
         )
     return use
+
+
+def save_head(folder: Path, settings: HeadSettings) -> None:
+    """Write beside the weights that they are a pointwise head's, and how it reads a pair."""
+    facts = {_HEAD: settings.model_dump(mode="json")}
+    (folder / FILE).write_text(json.dumps(facts, indent=2, sort_keys=True) + "\n", "utf-8")
+
+
+def read_head(folder: Path) -> HeadSettings | None:
+    """How the head in a folder reads a pair; None where the folder does not say that it is one.
+
+    Raises:
+        ArtifactError: The file cannot be read.
+    """
+    facts = _facts(folder)
+    if facts is None or _HEAD not in facts:
+        return None
+    try:
+        return HeadSettings.model_validate(facts[_HEAD])
+    except ValidationError as error:
+        raise _unreadable(folder, error) from None
+
+
+def _facts(folder: Path) -> dict[str, Any] | None:
+    file = folder / FILE
+    if not file.is_file():
+        return None
+    try:
+        facts = json.loads(file.read_text("utf-8"))
+    except ValueError as error:
+        raise _unreadable(folder, error) from None
+    if not isinstance(facts, dict):
+        raise _unreadable(folder, TypeError())
+    return facts
+
+
+def _unreadable(folder: Path, error: Exception) -> ArtifactError:
+    return ArtifactError(f"{folder / FILE} cannot be read ({type(error).__name__}); make the adapter or model anew")

@@ -1,7 +1,9 @@
 """Recipes: one YAML file an experiment, checked whole before anything heavy is imported."""
 
 from interank.recipe.adaptive import AdaptiveRecipe, Spending
+from interank.recipe.distill_heads import JUDGMENTS_AS_TEACHER, HeadRecipe, Objective
 from interank.recipe.evaluation import EvaluateRecipe
+from interank.recipe.heads import HeadSettings
 from interank.recipe.links import LinkRecipe, RankingMode
 from interank.recipe.lists import DistillListsRecipe, OrderingsRecipe, RlListsRecipe
 from interank.recipe.listwise import ListPromptSettings, ListwiseRecipe, WindowMethod
@@ -30,6 +32,7 @@ from interank.recipe.teacher import MAX_QUERIES, BudgetRecipe, RateRecipe, Serve
 
 __all__ = [
     "GET_BENCHMARKS",
+    "JUDGMENTS_AS_TEACHER",
     "MAX_QUERIES",
     "RECIPES",
     "RL_BATCH",
@@ -43,11 +46,14 @@ __all__ = [
     "GenerateRecipe",
     "GradeRecipe",
     "HardExamplesRecipe",
+    "HeadRecipe",
+    "HeadSettings",
     "LinkRecipe",
     "ListPromptSettings",
     "ListwiseRecipe",
     "LoraRecipe",
     "MiningRecipe",
+    "Objective",
     "OrderingsRecipe",
     "PromptSettings",
     "Quantisation",

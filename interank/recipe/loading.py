@@ -151,7 +151,9 @@ def _trainer_faults(stage: str, data: Mapping[str, Any]) -> list[str]:
 
 
 def _config(usual: str, section: Mapping[str, Any]) -> str:
-    """Reward-weighted refinement is supervised."""
+    """Reward-weighted refinement is supervised; heads are trained by transformers' own trainer."""
+    if section.get("objective", "answers") != "answers":
+        return "TrainingArguments"
     return "SFTConfig" if section.get("algorithm") == "reward_weighted" else usual
 
 

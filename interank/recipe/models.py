@@ -8,6 +8,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import BeforeValidator, Field, model_validator
 
 from interank.judging import Order
+from interank.recipe.distill_heads import HeadRecipe, Objective
 from interank.recipe.evaluation import EvaluateRecipe
 from interank.recipe.lists import DistillListsRecipe, RlListsRecipe
 from interank.recipe.mining import MiningRecipe
@@ -152,10 +153,15 @@ class DistillRecipe(Settings):
     """How the student is tried while it trains."""
     lists: DistillListsRecipe | None = None
     """Whole lists are learned in place of single documents, for `mode: listwise`; `prompt` is not used then."""
+    objective: Objective = "answers"
+    """`answers` teaches a language model to write grades; any other is the loss of a head that gives a score, which
+    `head` describes."""
+    head: HeadRecipe | None = None
+    """What a head learns from, for objectives other than `answers`; null takes the judgments."""
     lora: LoraRecipe = LoraRecipe()
     """The adapter."""
     trainer: Mapping[str, Any] = {}
-    """Any field of trl.SFTConfig."""
+    """Any field of trl.SFTConfig; of transformers.TrainingArguments for a head."""
 
     @model_validator(mode="after")
     def _checkpoints_are_tried(self) -> DistillRecipe:
@@ -173,6 +179,29 @@ class DistillRecipe(Settings):
             )
         return self
 
+    @model_validator(mode="after")
+    def _a_head_learns_one_thing(self) -> DistillRecipe:
+        if self.objective == "answers":
+            if self.head is not None:
+                raise ValueError("head: only objectives other than `answers` train one; set objective, or leave it out")
+            return self
+        if self.lists is not None or self.mixture is not None:
+            raise ValueError(
+                f"objective: {self.objective} trains a head, which writes nothing; leave lists and mixture out"
+            )
+        taught = self.taught
+        if self.objective == "ranknet" and not (taught.teacher or taught.teacher_scores):
+            raise ValueError(
+                "objective: ranknet learns a teacher's differences; give head.teacher or head.teacher_scores, or take "
+                "ranknet_hard, which learns the grades'"
+            )
+        return self
+
+    @property
+    def taught(self) -> HeadRecipe:
+        """What the head is taught, spelled out."""
+        return self.head or HeadRecipe()
+
     @property
     def practised(self) -> MixtureRecipe:
         """The mixture, spelled out."""
@@ -182,7 +211,7 @@ class DistillRecipe(Settings):
 
     def missing(self) -> list[str]:
         """The inputs without which it cannot start."""
-        elsewhere = self.lists is not None and self.lists.dear_cot
+        elsewhere = (self.lists is not None and self.lists.dear_cot) or (self.head is not None and self.head.groups)
         return [] if self.judgments or elsewhere else ["judgments"]
 
 
@@ -307,6 +336,8 @@ class StagesRecipe(Settings):
         wrong = [name for name, value in given.items() if value]
         if wrong:
             raise ValueError(f"{', '.join(wrong)}: a pipeline hands these over itself; leave them out")
+        if self.distill.objective != "answers":
+            raise ValueError("distill.objective: rl goes on with a student that writes; set answers, or run distill")
         return self
 
 

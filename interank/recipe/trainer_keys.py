@@ -1,4 +1,4 @@
-"""The fields of TRL's trainer configurations, read from the installed source: importing it would load torch."""
+"""The fields of TRL's and transformers' trainer configurations, read from their source: importing it loads torch."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ _SOURCES = {
         "trl/trainer/base_config.py",
         "transformers/training_args.py",
     ),
+    "TrainingArguments": ("transformers/training_args.py",),
 }
 _CLASSES = frozenset({"SFTConfig", "GRPOConfig", "_BaseConfig", "TrainingArguments"})
 _SIMPLE: dict[str, type] = {"int": int, "float": float, "bool": bool, "str": str, "None": type(None)}
@@ -65,7 +66,8 @@ def trainer_faults(config: str, given: Mapping[str, Any], where: str) -> list[st
         elif key not in fields:
             near = difflib.get_close_matches(key, fields, n=1)
             hint = f"; did you mean {near[0]!r}?" if near else ""
-            faults.append(f"{where}.{key}: trl.{config} has no such field{hint}")
+            library = "transformers" if config == "TrainingArguments" else "trl"
+            faults.append(f"{where}.{key}: {library}.{config} has no such field{hint}")
         elif not _fits(value, fields[key]):
             faults.append(f"{where}.{key}: {value!r} was found, {fields[key]} is expected")
     return faults
@@ -73,7 +75,7 @@ def trainer_faults(config: str, given: Mapping[str, Any], where: str) -> list[st
 
 @cache
 def trainer_fields(config: str) -> dict[str, str]:
-    """Field name to annotation of `trl.SFTConfig` or `trl.GRPOConfig`.
+    """Field name to annotation of `trl.SFTConfig`, `trl.GRPOConfig` or `transformers.TrainingArguments`.
 
     Raises:
         InputError: trl or transformers is not installed.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,17 +11,26 @@ from pydantic import ValidationError
 
 from interank import judging, ordering
 from interank.artifact import MANIFEST, RECIPE, open_artifact
-from interank.engines.models import ModelFiles, find_model, load_model, load_tokenizer, merged, with_adapter
+from interank.engines.models import (
+    PEFT,
+    ModelFiles,
+    base_of,
+    find_model,
+    load_model,
+    load_tokenizer,
+    merged,
+    read_config,
+    with_adapter,
+)
 from interank.engines.prompts import PromptEncoder
 from interank.engines.protocol import Engine, EngineName, Precision
 from interank.engines.served import ServerEngine
 from interank.engines.transformers import TransformersEngine
 from interank.engines.use import read_use
 from interank.engines.vllm import VllmEngine, VllmOptions, rank_of
-from interank.errors import ArtifactError, InputError, ModelError
+from interank.errors import ArtifactError, InputError
 from interank.recipe import ListPromptSettings, ListwiseRecipe, PromptSettings, ServerRecipe
 
-_PEFT = "adapter_config.json"
 _TOKENIZER = "tokenizer_config.json"
 # Of a model that reads little, the query takes this part at the most.
 _QUERY_PART = 4
@@ -134,12 +142,12 @@ def _found(source: str | Path, asked: ListwiseRecipe | None) -> _Source:
     if (path / MANIFEST).is_file():
         return _artifact(path, asked)
     adapter: Path | None = path
-    if not (path / _PEFT).is_file():
+    if not (path / PEFT).is_file():
         files = find_model(str(source))
         # On the hub an adapter has a name like a model's.
-        adapter = files.folder if (files.folder / _PEFT).is_file() else None
+        adapter = files.folder if (files.folder / PEFT).is_file() else None
     if adapter is not None:
-        files = find_model(_base(adapter / _PEFT))
+        files = find_model(base_of(adapter))
     usual = PromptSettings()
     room = _readable(files, usual.max_length)
     settings = PromptSettings(max_length=room, max_query_tokens=min(usual.max_query_tokens, room // _QUERY_PART))
@@ -185,20 +193,5 @@ def _lists(files: ModelFiles, usual: ListPromptSettings) -> ListPromptSettings:
 
 def _readable(files: ModelFiles, length: int) -> int:
     """So many tokens, or as many as the model has positions for."""
-    config = files.folder / "config.json"
-    try:
-        positions = json.loads(config.read_text("utf-8")).get("max_position_embeddings")
-    except (ValueError, AttributeError) as error:
-        raise ModelError(f"{config} cannot be read ({error}); get the model anew") from None
+    positions = read_config(files.folder / "config.json").get("max_position_embeddings")
     return min(length, positions) if isinstance(positions, int) else length
-
-
-def _base(config: Path) -> str:
-    """The base model that a PEFT adapter names."""
-    try:
-        base = json.loads(config.read_text("utf-8")).get("base_model_name_or_path")
-    except (ValueError, AttributeError) as error:
-        raise ModelError(f"{config} cannot be read ({error}); save the adapter anew") from None
-    if not isinstance(base, str) or not base:
-        raise ModelError(f"{config} names no base_model_name_or_path; add the model that the adapter belongs to")
-    return base

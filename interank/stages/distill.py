@@ -1,4 +1,4 @@
-"""distill: judgments to an adapter, by supervised fine-tuning of a small student."""
+"""distill: judgments to an adapter, by supervised fine-tuning of a small student; heads have a story of their own."""
 
 from __future__ import annotations
 
@@ -18,10 +18,19 @@ from interank.errors import InputError
 from interank.judgments import read_judgments
 from interank.ledger import Ledger
 from interank.plots import training_curves
-from interank.recipe import DistillListsRecipe, DistillRecipe, PromptSettings, Quantisation
+from interank.recipe import (
+    JUDGMENTS_AS_TEACHER,
+    DistillListsRecipe,
+    DistillRecipe,
+    HeadRecipe,
+    PromptSettings,
+    Quantisation,
+)
 from interank.recipe.student import TASKS
+from interank.stages.distill_head import distill_head
 from interank.stages.inputs import require_inputs
 from interank.stages.list_lessons import list_lessons, list_notes
+from interank.stages.trained import base_weights, write_cost
 from interank.training.adapters import fresh_adapter, save_adapter
 from interank.training.card import Facts, card
 from interank.training.planning import Choice, gib, peak_bytes, plan
@@ -40,6 +49,8 @@ def run(recipe: DistillRecipe, out: Path, *, existing: Existing = "refuse") -> A
     place = create(out, "adapter", recipe=recipe.model_dump(mode="json"), inputs=inputs, existing=existing)
     if isinstance(place, Artifact):
         return place
+    if recipe.objective != "answers":
+        return distill_head(recipe, place)
     started = time.monotonic()
     student = find_model(recipe.student)
     encoder = PromptEncoder(load_tokenizer(student), recipe.prompt)
@@ -86,12 +97,21 @@ def run(recipe: DistillRecipe, out: Path, *, existing: Existing = "refuse") -> A
 
 
 def _inputs(recipe: DistillRecipe, out: Path) -> dict[str, Any]:
-    """What a manifest says of judgments, of lists from elsewhere and of what those were held against."""
+    """What a manifest says of judgments, of lists and groups from elsewhere and of what those were held against."""
     inputs = {"judgments": describe_input(recipe.judgments, out)} if recipe.judgments else {}
+    inputs |= {name: describe_input(path, out) for name, path in _head_inputs(recipe.taught).items()}
     if recipe.lists:
         for name, paths in (("dear_cot", recipe.lists.dear_cot), ("benchmarks", recipe.lists.benchmarks)):
             inputs |= {f"{name}.{number}": describe_input(path, out) for number, path in enumerate(paths)}
     return inputs
+
+
+def _head_inputs(taught: HeadRecipe) -> dict[str, Path]:
+    given = {name: getattr(taught, name) for name in ("groups", "run", "corpus", "teacher_scores", "adapter")}
+    if taught.teacher and taught.teacher != JUDGMENTS_AS_TEACHER:
+        path = Path(taught.teacher).expanduser()
+        given["teacher"] = path if path.exists() else None
+    return {name: path for name, path in given.items() if path}
 
 
 def _choice(recipe: DistillRecipe) -> Choice:
@@ -195,11 +215,6 @@ def modes_of(recipe: DistillRecipe) -> list[str]:
     return [task for task in TASKS if task in tasks or (task == "score" and "explain" in tasks)]
 
 
-def base_weights(model: Any, quantisation: Quantisation) -> str:
-    """What the frozen weights are in."""
-    return quantisation if quantisation != "none" else str(model.dtype).removeprefix("torch.")
-
-
 def adapter_notes(base: ModelFiles, prompt: PromptSettings, quantisation: Quantisation) -> dict[str, Any]:
     """What an adapter's manifest says so that it can be used as it was trained."""
     return {
@@ -210,11 +225,3 @@ def adapter_notes(base: ModelFiles, prompt: PromptSettings, quantisation: Quanti
         "prompt": prompt.model_dump(mode="json"),
         "prompt_hash": judging.prompt_hash(),
     }
-
-
-def write_cost(place: Workplace, figures: Mapping[str, Any], seconds: float) -> None:
-    """Write what a training took, and its log beside it."""
-    place.write_json("cost.json", {"seconds": round(seconds, 3), "device": device(), "trainer": dict(figures)})
-    log_file = place.work / "log.jsonl"
-    if log_file.exists():
-        log_file.replace(place.folder / "log.jsonl")

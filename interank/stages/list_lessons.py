@@ -94,8 +94,13 @@ def check_subject(recipe: RlRecipe, adapter: Artifact, rewards: Sequence[Reward]
     """Stop where recipe, adapter and rewards are not all of lists, or all of judgments.
 
     Raises:
-        InputError: Says which is not.
+        InputError: Says which is not, or that the adapter writes nothing.
     """
+    if "prompt" not in adapter.manifest:
+        raise InputError(
+            f"{adapter.path} is a head, which gives a score and writes nothing to be rewarded; give an adapter that "
+            "distill taught answers, or train the head further with distill's head.adapter"
+        )
     if recipe.lists and recipe.algorithm != "grpo":
         raise InputError(f"algorithm: {recipe.algorithm} learns judgments, not orders of lists; take grpo")
     of = "lists" if recipe.lists else "judgments"

@@ -27,11 +27,12 @@ from interank.judgments import read_judgments
 from interank.ledger import Ledger
 from interank.recipe import PromptSettings, RlListsRecipe, RlRecipe, RolloutServersRecipe
 from interank.rewards import Credit, Equipped, Reward
-from interank.stages.distill import adapter_notes, write_cost
+from interank.stages.distill import adapter_notes
 from interank.stages.inputs import require_inputs
 from interank.stages.judge import open_judge
 from interank.stages.lineage import lineage, write_card
 from interank.stages.list_lessons import check_subject, list_rollouts
+from interank.stages.trained import write_cost
 from interank.stages.training_page import training_page
 from interank.training import policy_training, reward_weighted
 from interank.training.adapters import save_adapter

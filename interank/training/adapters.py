@@ -12,10 +12,11 @@ from transformers import set_seed
 from interank.recipe import LoraRecipe
 
 
-def fresh_adapter(model: Any, lora: LoraRecipe, *, seed: int) -> PeftModel:
+def fresh_adapter(model: Any, lora: LoraRecipe, *, seed: int, head: bool = False) -> PeftModel:
     """The model with an untrained adapter, which changes nothing yet; the seed decides its initial weights.
 
-    The base's 4-bit or half-precision weights stay as they are; only the adapter is trained.
+    The base's 4-bit or half-precision weights stay as they are; only the adapter is trained, and of a classifier its
+    `head`, which is saved with the adapter.
     """
     config = LoraConfig(
         r=lora.rank,
@@ -23,7 +24,8 @@ def fresh_adapter(model: Any, lora: LoraRecipe, *, seed: int) -> PeftModel:
         lora_dropout=lora.dropout,
         target_modules=list(lora.targets),
         bias="none",
-        task_type="CAUSAL_LM",
+        # Of a classifier PEFT trains and saves the head too.
+        task_type="SEQ_CLS" if head else "CAUSAL_LM",
     )
     set_seed(seed)
     return get_peft_model(model, config)
@@ -37,7 +39,9 @@ def save_adapter(model: PeftModel, folder: Path, *, tokenizer: Any, base: str) -
     # PEFT writes its sets in whatever order they have in memory.
     config = folder / "adapter_config.json"
     facts = json.loads(config.read_text("utf-8"))
-    facts["target_modules"] = sorted(facts["target_modules"])
+    for name in ("target_modules", "modules_to_save"):
+        if facts.get(name):
+            facts[name] = sorted(facts[name])
     config.write_text(json.dumps(facts, indent=2, sort_keys=True) + "\n", "utf-8")
     # PEFT's empty card; the artifact's manifest tells what there is to tell.
     (folder / "README.md").unlink(missing_ok=True)

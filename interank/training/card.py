@@ -17,8 +17,12 @@ _TERMS = {
     ),
     "gemma": "The base is under the Gemma terms of use, whose restrictions go over to whoever gets the adapter.",
 }
-_FIGURES = ("loss", "eval_nDCG@10", "eval_grade_accuracy", "eval_mean_absolute_error", "eval_calibration_error")
-_NAMES = ("step", "nDCG@10", "grade accuracy", "mean absolute error", "calibration error")
+_FIGURES = {
+    "eval_nDCG@10": "nDCG@10",
+    "eval_grade_accuracy": "grade accuracy",
+    "eval_mean_absolute_error": "mean absolute error",
+    "eval_calibration_error": "calibration error",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +51,12 @@ def card(facts: Facts) -> str:
         _use(facts),
         _data(facts),
         _making(facts),
-        _validation(facts),
+        validation_table(
+            facts.history,
+            facts.pictures,
+            _FIGURES,
+            "On the judgments of held-back questions, against the teacher's grades.",
+        ),
         _terms(facts),
     ]
     return "\n\n".join(sections) + "\n"
@@ -104,29 +113,39 @@ def _making(facts: Facts) -> str:
         "trainer": ", ".join(f"{name} {value}" for name, value in recipe["trainer"].items()) or "interank's defaults",
         "seed": recipe["seed"],
     }
-    table = "\n".join(f"| {name} | {value} |" for name, value in rows.items())
-    return f"## Training\n\n| | |\n|---|---|\n{table}"
+    return f"## Training\n\n{table(rows)}"
 
 
-def _validation(facts: Facts) -> str:
-    trials = {int(row["step"]): row for row in facts.history if _FIGURES[1] in row}
+def table(rows: Mapping[str, Any]) -> str:
+    """Names and values side by side."""
+    return "| | |\n|---|---|\n" + "\n".join(f"| {name} | {value} |" for name, value in rows.items())
+
+
+def validation_table(
+    history: Sequence[Mapping[str, float]], pictures: Sequence[str], figures: Mapping[str, str], on: str
+) -> str:
+    """The trials of a training, each figure under its name, and what they were `on`."""
+    trials = {int(row["step"]): row for row in history if all(name in row for name in figures)}
     if not trials:
         return "## Validation\n\nNothing was tried while it trained: the last step's adapter was kept."
-    lines = [f"| {' | '.join(_NAMES)} |", "|---" * len(_NAMES) + "|"]
+    lines = [f"| {' | '.join(['step', *figures.values()])} |", "|---" * (1 + len(figures)) + "|"]
     for step, row in sorted(trials.items()):
-        cells = [str(step), *(f"{row[name]:.4f}" for name in _FIGURES[1:])]
-        lines.append(f"| {' | '.join(cells)} |")
-    pictures = "".join(f"\n\n![{name}]({name})" for name in facts.pictures)
+        lines.append(f"| {' | '.join([str(step), *(f'{row[name]:.4f}' for name in figures)])} |")
+    shown = "".join(f"\n\n![{name}]({name})" for name in pictures)
     return (
         "## Validation\n\n"
         + "\n".join(lines)
-        + "\n\nOn the judgments of held-back questions, against the teacher's grades. The best nDCG@10 was kept; step "
-        "0 is the untrained student." + pictures
+        + f"\n\n{on} The best nDCG@10 was kept; step 0 is the untrained student."
+        + shown
     )
 
 
+def base_terms(base: str) -> list[str]:
+    """What the base's licence asks of whoever passes on what was made of it."""
+    return [text for name, text in _TERMS.items() if name in base.lower()] or ["See the base model's own licence."]
+
+
 def _terms(facts: Facts) -> str:
-    known = [text for name, text in _TERMS.items() if name in facts.base.lower()]
     licences = sorted({item.source.licence for item in facts.examples if item.source.licence})
     posts = (
         f"The posts that it learned from are under {', '.join(licences)}; StackExchange asks whoever passes on texts "
@@ -134,4 +153,4 @@ def _terms(facts: Facts) -> str:
         if licences
         else "The judgments do not tell their texts' licences."
     )
-    return "## Licence\n\n" + "\n\n".join([*(known or ["See the base model's own licence."]), posts])
+    return "## Licence\n\n" + "\n\n".join([*base_terms(facts.base), posts])

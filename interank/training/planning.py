@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import torch
-from transformers import AutoConfig, AutoModelForCausalLM
+from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSequenceClassification
 
 from interank.engines.models import ModelFiles, compute_dtype, device
 from interank.errors import TrainingError
@@ -75,6 +75,8 @@ class Choice:
     double_quantisation: bool
     precision: Precision
     checkpointing: bool | None
+    head: bool = False
+    """Whether it has a head of one number in place of the vocabulary's."""
 
 
 def plan(files: ModelFiles, choice: Choice, *, tokens: int) -> tuple[Plan, Quantisation]:
@@ -86,8 +88,9 @@ def plan(files: ModelFiles, choice: Choice, *, tokens: int) -> tuple[Plan, Quant
     Raises:
         TrainingError: It cannot fit; says what would help.
     """
+    kind = AutoModelForSequenceClassification if choice.head else AutoModelForCausalLM
     with torch.device("meta"):
-        model = AutoModelForCausalLM.from_config(
+        model = kind.from_config(
             AutoConfig.from_pretrained(files.folder, trust_remote_code=False), dtype=compute_dtype(choice.precision)
         )
     forms: list[Quantisation] = [choice.quantisation]
@@ -132,7 +135,7 @@ def _estimated(model: Any, choice: Choice, tokens: int, *, checkpointing: bool) 
         weights=_weight_bytes(model, choice),
         adapter=trained * _ADAPTER_BYTES[choice.quantisation == "nf4"],
         activations=kept,
-        head=_HEAD_ROWS * config.vocab_size * _HEAD_BYTES,
+        head=0 if choice.head else _HEAD_ROWS * config.vocab_size * _HEAD_BYTES,
         overhead=_OVERHEAD[device()],
         limit=device_bytes(torch.device(device())),
         tokens=tokens,
@@ -168,9 +171,9 @@ def _advice(kept: Plan, choice: Choice) -> str:
         ways.append("set quantisation: nf4")
     if not kept.checkpointing:
         ways.append("set trainer.gradient_checkpointing: true")
+    lower = "head.documents or head.encoding.max_length" if choice.head else "documents_per_group or prompt.max_length"
     ways.append(
-        "lower trainer.per_device_train_batch_size (and raise trainer.gradient_accumulation_steps as much), "
-        "documents_per_group or prompt.max_length"
+        "lower trainer.per_device_train_batch_size (and raise trainer.gradient_accumulation_steps as much), " + lower
     )
     if choice.lora.rank > 16:
         ways.append("lower lora.rank")

@@ -25,11 +25,12 @@ from interank.recipe import DistillRecipe
 from interank.training.checkpoints import accompany, last_complete
 from interank.training.failures import explained
 from interank.training.rows import Group
-from interank.training.student import StudentTrainer, Trial
+from interank.training.student import StudentTrainer
+from interank.training.trying import Trial
 
 # Where a recipe says nothing. Rates for LoRA are about ten times those for full training; the schedule's
 # shape and clipping are those of the QLoRA paper (arXiv 2305.14314, appendix B).
-_DEFAULTS: dict[str, Any] = {
+DEFAULTS: dict[str, Any] = {
     "learning_rate": 2.0e-4,
     "lr_scheduler_type": "cosine",
     "warmup_steps": 0.05,
@@ -72,7 +73,7 @@ def train(
     """
     folder.mkdir(exist_ok=True)
     checkpoint = last_complete(folder)
-    given = {**_DEFAULTS, **_trials(recipe, trial is not None, checkpoint is None), **dict(recipe.trainer)}
+    given = {**DEFAULTS, **trial_settings(recipe, trial is not None, checkpoint is None), **dict(recipe.trainer)}
     given.setdefault("gradient_checkpointing", checkpointing)
     config = SFTConfig(
         **{
@@ -99,25 +100,35 @@ def train(
         shared_prefix=recipe.shared_prefix,
         trial=trial,
     )
-    accompany(student, folder.parent / "log.jsonl", bar=shown())
-    if trial is not None:
-        student.add_callback(LastTrial())
-        if recipe.validation.patience is not None and config.load_best_model_at_end:
-            student.add_callback(EarlyStoppingCallback(recipe.validation.patience))
+    return go_through(student, checkpoint, recipe, tried=trial is not None)
+
+
+def go_through(trainer: Any, checkpoint: Path | None, recipe: DistillRecipe, *, tried: bool) -> Trained:
+    """Train to the end, or to where nothing gets better, from the checkpoint if there is one.
+
+    Raises:
+        TrainingError: As of `train`.
+    """
+    folder = Path(str(trainer.args.output_dir))
+    accompany(trainer, folder.parent / "log.jsonl", bar=shown())
+    if tried:
+        trainer.add_callback(LastTrial())
+        if recipe.validation.patience is not None and trainer.args.load_best_model_at_end:
+            trainer.add_callback(EarlyStoppingCallback(recipe.validation.patience))
     with explained(folder):
-        outcome = student.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
-    figures = {**outcome.metrics, "steps": outcome.global_step, **_best(student.state)}
-    return Trained(figures, student.state.log_history)
+        outcome = trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+    figures = {**outcome.metrics, "steps": outcome.global_step, **best_of(trainer.state)}
+    return Trained(figures, trainer.state.log_history)
 
 
 def microbatch_tokens(groups: Sequence[Group], trainer: Mapping[str, Any]) -> int:
     """At most so many tokens are computed in one microbatch, before anything is shared."""
     largest = sorted((sum(len(row.input_ids) for row in group) for group in groups), reverse=True)
-    return sum(largest[: trainer.get("per_device_train_batch_size", _DEFAULTS["per_device_train_batch_size"])])
+    return sum(largest[: trainer.get("per_device_train_batch_size", DEFAULTS["per_device_train_batch_size"])])
 
 
-def _trials(recipe: DistillRecipe, tried: bool, fresh: bool) -> dict[str, Any]:
-    """How TRL's trainer is told when to try, what is best, and when to save."""
+def trial_settings(recipe: DistillRecipe, tried: bool, fresh: bool) -> dict[str, Any]:
+    """How the trainer is told when to try, what is best, and when to save."""
     every = recipe.validation.every or recipe.trainer.get("save_steps", _SAVE_STEPS)
     if not tried:
         return {"save_steps": every}
@@ -135,7 +146,8 @@ def _trials(recipe: DistillRecipe, tried: bool, fresh: bool) -> dict[str, Any]:
     }
 
 
-def _best(state: TrainerState) -> dict[str, float]:
+def best_of(state: TrainerState) -> dict[str, float]:
+    """The step that was kept, and what it scored; nothing where no step was tried."""
     if state.best_metric is None:
         return {}
     return {"best_step": state.best_global_step or 0, f"best_{DEFAULT_MEASURE}": state.best_metric}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -18,9 +18,7 @@ from interank.training.padded_rows import PaddedRows, let_score_rows, pad
 from interank.training.prefix_tree import PrefixTree, plant_sequences
 from interank.training.rows import Group, Row
 from interank.training.shared_prefix import let_score_trees
-
-Trial = Callable[[Any], Mapping[str, float]]
-"""Tries a model and gives its figures."""
+from interank.training.trying import Trial, check_number, tried
 
 
 def dataset_of(number: int) -> Dataset:
@@ -96,11 +94,7 @@ class StudentTrainer(SFTTrainer):  # type: ignore[misc]  # TRL is untyped here
         groups = inputs["groups"]
         scored = self.score(model, groups)
         loss = loss_of(groups, scored, inputs["totals"], self.weights)
-        if not torch.isfinite(loss):
-            raise TrainingError(
-                f"step {self.state.global_step + 1}: the loss is {loss.item()}; the last complete checkpoint is kept. "
-                "Lower trainer.learning_rate or trainer.max_grad_norm and start again, or with --overwrite"
-            )
+        check_number(loss, self.state.global_step + 1)
         self._total_train_tokens += inputs["input_ids"].numel()
         self._metrics["train"]["num_tokens"] = [self._total_train_tokens]
         return loss
@@ -126,16 +120,7 @@ class StudentTrainer(SFTTrainer):  # type: ignore[misc]  # TRL is untyped here
 
     def evaluate(self, *_: Any, **__: Any) -> dict[str, float]:
         """Try the model on the validation questions; the figures go where the trainer's go."""
-        model = self.accelerator.unwrap_model(self.model)
-        was_training = model.training
-        model.eval()
-        try:
-            figures = {f"eval_{name}": value for name, value in self.trial(model).items()} if self.trial else {}
-            self.log(figures)
-        finally:
-            model.train(was_training)
-        self.callback_handler.on_evaluate(self.args, self.state, self.control, figures)
-        return figures
+        return tried(self, self.trial)
 
     def _laid_out(self, rows: Sequence[Row]) -> PrefixTree | PaddedRows:
         pairs = [(row.prompt, row.answer) for row in rows]

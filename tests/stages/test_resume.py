@@ -12,10 +12,12 @@ from pathlib import Path
 
 import pytest
 
+from interank.recipe import HeadSettings
 from interank.resources import resource_dir
 from tests.support import rule
 from tests.support.artifacts import judgments_artifact
 from tests.support.commands import command, partial
+from tests.support.tiny_heads import tiny_head
 
 BENCHMARK = resource_dir("data") / "benchmark"
 PATIENCE = 120.0
@@ -29,6 +31,15 @@ lora: {{rank: 4, alpha: 8, dropout: 0.1}}
 validation: {{every: 3, questions: 2}}
 trainer:
   {{max_steps: 14, per_device_train_batch_size: 4, gradient_checkpointing: false, save_steps: 2, logging_steps: 2}}
+"""
+HEAD = """
+stage: distill
+student: MODEL
+objective: ranknet
+head: {documents: 4, teacher: TEACHER, encoding: {max_length: 64}}
+lora: {rank: 4, alpha: 8, dropout: 0.1}
+trainer:
+  {max_steps: 14, per_device_train_batch_size: 4, gradient_accumulation_steps: 1, save_steps: 2, logging_steps: 2}
 """
 RL = """
 stage: rl
@@ -127,6 +138,20 @@ def test_distill(tiny_folder: Path, tmp_path: Path) -> None:
     judgments = judgments_artifact(tmp_path / "judgments", examples)
     recipe = recipe_file(tmp_path, DISTILL, tiny_folder)
     check_resume("distill", recipe, tmp_path, [f"judgments={judgments}"], saved(4))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("part", ["teacher", "student"])
+def test_distill_of_a_head(tiny_folder: Path, tmp_path: Path, part: str) -> None:
+    judgments = judgments_artifact(tmp_path / "judgments", rule.examples(0, queries=60, documents=6))
+    teacher = tiny_head(tmp_path / "teacher", tiny_folder, HeadSettings(max_length=64))
+    recipe = recipe_file(tmp_path, HEAD.replace("TEACHER", str(teacher)), tiny_folder)
+
+    def half_scored(folder: Path) -> bool:
+        return lines(folder / "work" / "teacher_scores.jsonl") >= 64
+
+    reached = half_scored if part == "teacher" else saved(4)
+    check_resume("distill", recipe, tmp_path, [f"judgments={judgments}"], reached)
 
 
 @pytest.mark.slow

@@ -18,7 +18,7 @@ from interank.recipe.student import LossRecipe, MixtureRecipe, ValidationRecipe
 from interank.training.checkpoints import last_complete
 from interank.training.failures import explained
 from interank.training.sft import Trained, train
-from interank.training.student import Trial
+from interank.training.trying import Trial
 from interank.training.validation import Validation, validation_sample
 from tests.support import lessons, rule
 

@@ -1,0 +1,318 @@
+"""What heads learn of SciFact: cross-entropy, RankNet with a teacher's scores, and the teacher, each beside its twin.
+
+    python benchmarks/heads_scifact.py train --system cross_entropy --work DIR
+    python benchmarks/heads_scifact.py train --system cross_entropy_shuffled --work DIR
+    python benchmarks/heads_scifact.py rank --system cross_entropy --work DIR
+    python benchmarks/heads_scifact.py report --work DIR --json FILE
+
+INTERANK_REAL_DATA names the folder with `beir/scifact`. The systems are SmolLM2-135M with a head: `teacher` learns as
+RankLLaMA does, 1 relevant abstract among 15 of BM25's first 100; `cross_entropy` and `ranknet` learn 400 claims with 1
+relevant abstract and 3 of BM25's first 20, `ranknet` only by the scores of `teacher`, with a share of distillation. The
+twin of each learns the same texts with labels and scores dealt out anew within each group. All rank BM25's first 20
+abstracts for 60 test claims. Each command goes on where it was killed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import datetime
+import json
+import os
+import platform
+import random
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy
+import torch
+
+from interank.benchmarks import load_benchmark
+from interank.bm25 import Bm25
+from interank.engines.heads import load_head, scores
+from interank.evaluation.significance import Sample, holm
+from interank.groups import FILE, drawn, with_negatives
+from interank.ledger import Ledger, write_rows
+from interank.measures import ideal_run, random_run, score_run
+from interank.orderings import JudgedList
+from interank.recipe import DistillRecipe, HeadRecipe, HeadSettings, LoraRecipe
+from interank.recipe.student import ValidationRecipe
+from interank.stages import distill
+from interank.types import Document, Qrel, Query, Run, ScoredDoc
+
+STUDENT = "HuggingFaceTB/SmolLM2-135M-Instruct"
+SYSTEMS = (
+    "cross_entropy",
+    "cross_entropy_shuffled",
+    "teacher",
+    "teacher_shuffled",
+    "ranknet",
+    "ranknet_shuffled",
+)
+ENCODING = HeadSettings(max_query_tokens=48, max_document_tokens=160, max_length=228)
+MEASURE = "nDCG@10"
+CANDIDATES = 20
+SEED = 7
+RANDOM_ORDERS = 50
+# Of the model's scores, the rest BM25's; both from 0 to 1 over a query's candidates. Not fitted to anything.
+FUSED_WEIGHT = 0.5
+
+
+@dataclass(frozen=True)
+class Draw:
+    """How groups are drawn: so many claims, each with so many abstracts, the negatives of BM25's first `depth`."""
+
+    claims: int
+    documents: int
+    depth: int
+
+
+def main() -> None:
+    """Run one of the steps."""
+    options = arguments()
+    torch.set_num_threads(options.threads)
+    options.work.mkdir(parents=True, exist_ok=True)
+    if options.step == "train":
+        train(options, options.system)
+    elif options.step == "rank":
+        rank(options, options.system)
+    else:
+        report(options)
+
+
+def arguments() -> argparse.Namespace:
+    """What the command line says."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    steps = parser.add_subparsers(dest="step", required=True)
+    common = argparse.ArgumentParser(add_help=False)
+    common.add_argument("--work", type=Path, required=True, metavar="DIR", help="groups, adapters and rankings; kept")
+    common.add_argument("--threads", type=int, default=1)
+    common.add_argument("--test-queries", type=int, default=60)
+    for name, what in (("train", "train one system"), ("rank", "rank with a trained one")):
+        step = steps.add_parser(name, parents=[common], help=what)
+        step.add_argument("--system", choices=SYSTEMS, required=True)
+        step.add_argument("--precision", choices=("float32", "bfloat16"), default="bfloat16")
+        if name == "train":
+            step.add_argument("--claims", type=int, default=400)
+            step.add_argument("--teacher-claims", type=int, default=100)
+            step.add_argument("--learning-rate", type=float, default=3.0e-4)
+            step.add_argument("--steps", type=int, default=-1, help="stop after so many, to see how long one takes")
+    table = steps.add_parser("report", parents=[common], help="the table, from what was ranked")
+    table.add_argument("--json", type=Path, metavar="FILE", help="write the figures here too")
+    return parser.parse_args()
+
+
+@cache
+def scifact(split: str) -> tuple[list[Query], dict[str, Document], list[Qrel]]:
+    """Claims that have a relevant abstract, all abstracts, and which are relevant."""
+    folder = Path(os.environ["INTERANK_REAL_DATA"]) / "beir" / "scifact"
+    found = load_benchmark(folder, split, with_run=False)
+    judged = {qrel.query_id for qrel in found.qrels if qrel.relevance > 0}
+    queries = [query for query in found.queries.values() if query.query_id in judged]
+    return queries, dict(found.documents()), list(found.qrels)
+
+
+def train(options: argparse.Namespace, system: str) -> None:
+    """Distill a system; what is there is used, and what was begun is gone on with."""
+    kind, is_twin = system.removesuffix("_shuffled"), system.endswith("_shuffled")
+    draw = Draw(options.teacher_claims, 16, 100) if kind == "teacher" else Draw(options.claims, 4, CANDIDATES)
+    head = HeadRecipe(
+        groups=group_file(options.work, draw, shuffled=is_twin),
+        documents=draw.documents,
+        encoding=ENCODING,
+        **(taught(options, is_twin) if kind == "ranknet" else {}),
+    )
+    recipe = DistillRecipe(
+        stage="distill",
+        student=STUDENT,
+        seed=SEED,
+        precision=options.precision,
+        objective="ranknet" if kind == "ranknet" else "cross_entropy",
+        head=head,
+        lora=LoraRecipe(rank=16, alpha=32),
+        validation=ValidationRecipe(questions=0),
+        trainer={
+            "learning_rate": options.learning_rate,
+            "num_train_epochs": 1,
+            "max_steps": options.steps,
+            # About 16 documents a microbatch and 32 a step either way.
+            "per_device_train_batch_size": 16 // draw.documents,
+            "gradient_accumulation_steps": 2,
+            "gradient_checkpointing": False,
+            "save_steps": 10,
+            "logging_steps": 5,
+        },
+    )
+    name = system if options.steps < 0 else f"{system}-{options.steps}-steps"
+    made = distill.run(recipe, options.work / name, existing="resume")
+    cost = json.loads((made.path / "cost.json").read_text("utf-8"))
+    tokens, seconds = made.manifest["counts"]["tokens"], cost["trainer"]["train_runtime"]
+    print(f"{name}: {made.manifest['counts']['steps']} steps, {tokens} tokens in all groups, {seconds:.0f} s")
+
+
+def taught(options: argparse.Namespace, is_twin: bool) -> dict[str, Any]:
+    """Whose scores RankNet learns: the teacher's, and for the twin the same, dealt out anew within each group."""
+    if not is_twin:
+        return {"teacher": str(options.work / "teacher"), "teacher_precision": options.precision}
+    file: Path = options.work / "shuffled_teacher_scores.jsonl"
+    rows = Ledger(options.work / "ranknet" / FILE).rows()
+    by_query: dict[str, list[dict[str, Any]]] = {}
+    for row in rows:
+        by_query.setdefault(row["query_id"], []).append(row)
+    rng = random.Random(SEED)
+    dealt = [
+        {**row, "score": score}
+        for found in by_query.values()
+        for row, score in zip(found, rng.sample([each["score"] for each in found], len(found)), strict=True)
+    ]
+    write_rows(file, dealt)
+    return {"teacher_scores": file}
+
+
+def group_file(work: Path, draw: Draw, *, shuffled: bool) -> Path:
+    """The groups in Tevatron's layout; shuffled, any of a group's abstracts may stand as the relevant one."""
+    labels = "shuffled" if shuffled else "true"
+    file = work / f"groups-{draw.claims}x{draw.documents}-{labels}.jsonl"
+    queries, corpus, qrels = scifact("train")
+    chosen = sorted(random.Random(SEED).sample(range(len(queries)), min(draw.claims, len(queries))))
+    relevant: dict[str, list[Document]] = {}
+    for qrel in qrels:
+        if qrel.relevance > 0:
+            relevant.setdefault(qrel.query_id, []).append(corpus[qrel.doc_id])
+    claims = [queries[place] for place in chosen]
+    found = with_negatives(
+        [JudgedList(query, tuple(of), (2,) * len(of)) for query in claims if (of := relevant[query.query_id])],
+        corpus,
+        run=None,
+        depth=draw.depth,
+    )
+    rng = random.Random(SEED)
+    rows = []
+    for item in found:
+        for group in drawn(item, draw.documents, 1, SEED):
+            passages = [{"docid": each.doc_id, "title": each.title, "text": each.text} for each in group.documents]
+            if shuffled:
+                rng.shuffle(passages)
+            rows.append(
+                {
+                    "query_id": group.query.query_id,
+                    "query": group.query.text,
+                    "positive_passages": passages[:1],
+                    "negative_passages": passages[1:],
+                }
+            )
+    write_rows(file, rows)
+    return file
+
+
+@cache
+def test_claims(number: int) -> tuple[list[Query], Run]:
+    """A seeded sample of the test claims, and BM25's candidates for them."""
+    queries, corpus, _ = scifact("test")
+    chosen = sorted(random.Random(SEED).sample(range(len(queries)), min(number, len(queries))))
+    claims = [queries[place] for place in chosen]
+    return claims, Bm25(list(corpus.values())).rank(claims, top_k=CANDIDATES)
+
+
+def rank(options: argparse.Namespace, system: str) -> None:
+    """Score the candidates of all test claims, a line each, those that are there left out."""
+    claims, candidates = test_claims(options.test_queries)
+    ledger = Ledger(options.work / f"ranked-{system}.jsonl")
+    done = {row["query_id"] for row in ledger.rows()}
+    waiting = [query for query in claims if query.query_id not in done]
+    if not waiting:
+        return
+    head = load_head(options.work / system, precision=options.precision)
+    corpus = scifact("test")[1]
+    for query in waiting:
+        began = time.monotonic()
+        doc_ids = candidates.doc_ids(query.query_id)
+        found = scores(head, [head.encoder.pair(query, corpus[doc_id]) for doc_id in doc_ids]).tolist()
+        row = {"query_id": query.query_id, "scores": dict(zip(doc_ids, found, strict=True))}
+        ledger.append([{**row, "seconds": round(time.monotonic() - began, 2)}])
+
+
+def report(options: argparse.Namespace) -> None:
+    """Means with intervals over the test claims, and paired tests of each system against its twin and BM25."""
+    claims, candidates = test_claims(options.test_queries)
+    asked = {query.query_id for query in claims}
+    qrels = [qrel for qrel in scifact("test")[2] if qrel.query_id in asked]
+    runs = {"BM25": candidates, "perfect order": ideal_run(qrels, candidates)}
+    for system in SYSTEMS:
+        found = {row["query_id"]: row["scores"] for row in Ledger(options.work / f"ranked-{system}.jsonl").rows()}
+        if asked <= found.keys():
+            runs[system] = mixed(candidates, found, 1.0)
+            runs[f"{system}, fused"] = mixed(candidates, found, FUSED_WEIGHT)
+    shuffles = [values_of(qrels, claims, random_run(candidates, seed)) for seed in range(RANDOM_ORDERS)]
+    values = {"random order": numpy.mean(shuffles, axis=0)}
+    values |= {name: values_of(qrels, claims, run) for name, run in runs.items()}
+    sample = Sample([len(claims)], seed=SEED)
+    intervals = sample.intervals(numpy.column_stack(list(values.values())))
+    figures = {
+        "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
+        "machine": f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores",
+        "claims": len(claims),
+        "systems": {
+            name: {"mean": round(i.mean, 4), "low": round(i.low, 4), "high": round(i.high, 4)}
+            for name, i in zip(values, intervals, strict=True)
+        },
+        "p": tests(sample, values),
+        "training": {system: cost_of(options.work / system) for system in SYSTEMS},
+    }
+    text = json.dumps(figures, indent=2)
+    print(text)
+    if options.json:
+        options.json.write_text(text + "\n", "utf-8")
+
+
+def tests(sample: Sample, values: Mapping[str, Any]) -> dict[str, dict[str, float]]:
+    """Paired randomisation tests, as they are and corrected for their number by Holm."""
+    pairs = [
+        (system, against)
+        for system in SYSTEMS
+        for against in (f"{system}_shuffled", "random order", "BM25")
+        if not system.endswith("_shuffled") and system in values and against in values
+    ]
+    pairs += [(f"{system}, fused", "BM25") for system, against in pairs if against == "BM25"]
+    if not pairs:
+        return {}
+    differences = numpy.column_stack([values[ours] - values[against] for ours, against in pairs])
+    found = sample.p_values(differences)
+    return {
+        f"{ours} against {against}": {"p": round(p, 5), "holm": round(corrected, 5)}
+        for (ours, against), p, corrected in zip(pairs, found, holm(found), strict=True)
+    }
+
+
+def mixed(candidates: Run, found: Mapping[str, Mapping[str, float]], weight: float) -> Run:
+    """The candidates by the model's scores, mixed with BM25's where the weight is below 1."""
+    rows = []
+    for query_id in candidates:
+        model, first = spread(found[query_id]), spread(candidates.scores(query_id))
+        rows += [ScoredDoc(query_id, name, weight * model[name] + (1 - weight) * first[name]) for name in first]
+    return Run.from_scores(rows, first_stage=candidates, tag="mixed")
+
+
+def spread(scored: Mapping[str, float]) -> dict[str, float]:
+    """The scores between 0 and 1."""
+    low, high = min(scored.values()), max(scored.values())
+    return {doc_id: (score - low) / ((high - low) or 1.0) for doc_id, score in scored.items()}
+
+
+def values_of(qrels: list[Qrel], claims: list[Query], run: Run) -> Any:
+    """nDCG@10 of each claim."""
+    found = score_run(qrels, run, [MEASURE]).per_query[MEASURE]
+    return numpy.array([found[query.query_id] for query in claims])
+
+
+def cost_of(adapter: Path) -> dict[str, Any] | None:
+    """What the training took, where it is done."""
+    file = adapter / "cost.json"
+    return json.loads(file.read_text("utf-8")) if file.is_file() else None
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,70 @@
+"""Pointwise heads as an engine: counts its work, and chooses among adapters that stand side by side on one base."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from typing import Any
+
+from interank.engines.heads import Head, scores
+from interank.engines.pairs import Pair
+from interank.engines.prompts import Prompt
+from interank.engines.protocol import Ability, Completion, LabelLogits, Sampling
+from interank.engines.work import Work, flops, positions_attended
+from interank.errors import InputError
+
+
+class HeadEngine:
+    """Scores pairs with one head; engines whose heads share a base share its lock as well."""
+
+    def __init__(self, head: Head, *, adapter: str | None = None, lock: threading.RLock | None = None) -> None:
+        """Take a head that is loaded, and where several adapters stand on its base the name of this one's."""
+        self.head = head
+        self.work = Work()
+        self._adapter = adapter
+        self._lock = lock or threading.RLock()
+
+    @property
+    def model(self) -> Any:
+        """The model with whatever adapters it has."""
+        return self.head.model
+
+    @property
+    def abilities(self) -> frozenset[Ability]:
+        """See `Engine`; a head neither writes nor tells labels apart."""
+        return frozenset()
+
+    @property
+    def device(self) -> str:
+        """See `Engine`."""
+        return str(self.model.device.type)
+
+    def flops(self, work: Work) -> float | None:
+        """See `Engine`."""
+        return flops(self.model.config, work)
+
+    def scores(self, pairs: Sequence[Pair]) -> list[float]:
+        """The pairs' logits, in their order."""
+        with self._lock:
+            if self._adapter is not None:
+                self.model.set_adapter(self._adapter)
+            found = scores(self.head, pairs)
+        lengths = [len(pair.ids) for pair in pairs]
+        self.work += Work(tokens_read=sum(lengths), attended=sum(positions_attended(0, count) for count in lengths))
+        return [float(score) for score in found]
+
+    def label_logits(self, prompts: Sequence[Prompt], labels: Sequence[int]) -> list[LabelLogits]:
+        """See `Engine`.
+
+        Raises:
+            InputError: Always.
+        """
+        raise InputError("a pointwise head gives one logit and no label's; ask a model that grades")
+
+    def generate(self, prompts: Sequence[Prompt], sampling: Sampling, *, end: int) -> list[Completion]:
+        """See `Engine`.
+
+        Raises:
+            InputError: Always.
+        """
+        raise InputError("a pointwise head writes nothing; ask a model that does")

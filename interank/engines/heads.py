@@ -1,0 +1,258 @@
+"""Pointwise heads: a transformer that reads query and document as one row and gives one logit, whatever the padding."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from peft import PeftModel
+from safetensors import safe_open
+
+from interank.artifact import MANIFEST, open_artifact
+from interank.engines.models import (
+    HEAD_MODULES,
+    PEFT,
+    ModelFiles,
+    base_of,
+    find_model,
+    load_classifier,
+    load_tokenizer,
+    read_config,
+    with_adapter,
+)
+from interank.engines.pairs import Pair, PairBatch, PairEncoder
+from interank.engines.use import read_head
+from interank.errors import InputError, ModelError
+from interank.recipe import HeadSettings, Quantisation
+from interank.recipe.student import Precision
+
+_ADAPTER_WEIGHTS = "adapter_model.safetensors"
+_TOKENIZER = "tokenizer_config.json"
+_CLASSIFIER = "ForSequenceClassification"
+# Tokens of a batch, padding included: more of them fit a GPU, and fewer stay in a processor's cache.
+_BATCH = {"cpu": 4096, "cuda": 32768}
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """A head that is loaded: its model, and what makes pairs for it."""
+
+    model: Any
+    encoder: PairEncoder
+
+    @property
+    def settings(self) -> HeadSettings:
+        """How it reads a pair."""
+        return self.encoder.settings
+
+
+@dataclass(frozen=True, slots=True)
+class HeadFiles:
+    """A head on this disk."""
+
+    files: ModelFiles
+    """The whole head, or the base of its adapter."""
+    adapter: Path | None
+    tokenizer: ModelFiles
+    settings: HeadSettings | None
+    """How it reads a pair, where its folder says so."""
+
+
+def find_head(source: str | Path) -> HeadFiles | None:
+    """A head's files by its output of `distill`, its folder, its adapter's folder or its name; None of another model.
+
+    Raises:
+        ModelError: The model cannot be had, or its configuration not be read.
+        ArtifactError: The folder is an artifact, but no trained model.
+    """
+    path = Path(source).expanduser()
+    base = None
+    if (path / MANIFEST).is_file():
+        artifact = open_artifact(path, "adapter")
+        path, base = path / "adapter", str(artifact.manifest["base"])
+    if not (path / PEFT).is_file():
+        files = find_model(str(source))
+        path = files.folder
+    settings = read_head(path)
+    if not (path / PEFT).is_file():
+        return HeadFiles(files, None, files, settings) if settings or _is_classifier(files) else None
+    facts = read_config(path / PEFT)
+    if facts.get("task_type") != "SEQ_CLS":
+        return None
+    files = find_model(base or base_of(path))
+    tokenizer = ModelFiles(str(source), path, "folder") if (path / _TOKENIZER).is_file() else files
+    return HeadFiles(files, path, tokenizer, settings)
+
+
+def load_head(
+    source: str | Path,
+    *,
+    settings: HeadSettings | None = None,
+    quantisation: Quantisation = "none",
+    precision: Precision = "auto",
+    trainable: bool = False,
+) -> Head:
+    """A head that was trained: a whole model, or an adapter on its base, which stays apart from it.
+
+    Args:
+        source: The output of `distill`, a model's or a PEFT adapter's folder, or a name on the hub.
+        settings: How it reads a pair, for a head that does not say so itself.
+        quantisation: What the base's weights are in.
+        precision: What is computed in.
+        trainable: Whether the adapter is to be trained further.
+
+    Raises:
+        ModelError: It is no head, or it does not say how it reads a pair and nor does the caller.
+        ArtifactError: The folder is an artifact, but no trained model.
+    """
+    found = find_head(source)
+    if found is None:
+        raise ModelError(f"{source} is a language model without a head; train one with interank distill")
+    if found.adapter is None:
+        _check_whole(found.files)
+    elif not _brings_a_head(found.adapter) and not _is_classifier(found.files):
+        raise ModelError(f"{found.adapter} holds no score layer and nor does its base; get the adapter anew")
+    model: Any = load_classifier(found.files, quantisation=quantisation, precision=precision)
+    if found.adapter is not None:
+        model = with_adapter(model, found.adapter, trainable=trainable)
+    return _with_encoder(model, found, str(source), settings)
+
+
+def load_heads(
+    sources: Mapping[str, str | Path],
+    *,
+    settings: HeadSettings | None = None,
+    quantisation: Quantisation = "none",
+    precision: Precision = "auto",
+) -> dict[str, Head]:
+    """Several adapters with their score layers on one base, by the names that `set_adapter` chooses them by.
+
+    Raises:
+        InputError: There is none, one is no adapter of a head, or they stand on different bases.
+        ModelError: One cannot be had, or does not say how it reads a pair.
+    """
+    found = {name: _adapter(source) for name, source in sources.items()}
+    bases = {str(place.files.folder): place.files for place in found.values()}
+    if len(bases) != 1:
+        raise InputError(f"found adapters on {len(bases)} bases ({', '.join(bases)}); expected one; open each apart")
+    model: Any = load_classifier(*bases.values(), quantisation=quantisation, precision=precision)
+    heads = {}
+    for name, place in found.items():
+        folder = Path(str(place.adapter))
+        if isinstance(model, PeftModel):
+            model.load_adapter(folder, adapter_name=name)
+        else:
+            model = PeftModel.from_pretrained(model, folder, adapter_name=name)
+        heads[name] = _with_encoder(model, place, str(sources[name]), settings)
+    return {name: Head(model.eval(), head.encoder) for name, head in heads.items()}
+
+
+def head_logits(model: Any, batch: PairBatch, settings: HeadSettings) -> torch.Tensor:
+    """Each row's logit in float32, with gradients where they are on.
+
+    The place that is read is the batch's. transformers would take the rightmost id that is not the configuration's
+    `pad_token_id`, which is padding where tokenizer and configuration do not agree on it.
+    """
+    if settings.pooling == "first":
+        known = getattr(model.config, "type_vocab_size", 0) > 1
+        types = {"token_type_ids": batch.token_type_ids} if known else {}
+        output = model(input_ids=batch.input_ids, attention_mask=batch.attention_mask, **types)
+        logits: torch.Tensor = output.logits[:, 0].float()
+        return logits
+    whole = model.get_base_model() if isinstance(model, PeftModel) else model
+    backbone = getattr(whole, whole.base_model_prefix)
+    states = backbone(input_ids=batch.input_ids, attention_mask=batch.attention_mask, use_cache=False).last_hidden_state
+    chosen = states[torch.arange(len(states), device=states.device), batch.places.to(states.device)]
+    # Under autocast, as in training, the layer would give 8 bits of a score.
+    with torch.autocast(states.device.type, enabled=False):
+        return whole.score(chosen.to(next(whole.score.parameters()).dtype))[:, 0].float()  # type: ignore[no-any-return]
+
+
+@torch.inference_mode()
+def scores(head: Head, pairs: Sequence[Pair], *, batch_tokens: int | None = None) -> torch.Tensor:
+    """The pairs' logits in their order, float32 on the CPU.
+
+    Rows of like length are computed together. What stands beside a row, and in which order, moves its score by less
+    than 1e-5 of it.
+    """
+    device = head.model.device
+    found = torch.empty(len(pairs))
+    for places in batches(pairs, head.settings, batch_tokens or _BATCH.get(device.type, _BATCH["cpu"])):
+        batch = head.encoder.batch([pairs[place] for place in places], device)
+        found[places] = head_logits(head.model, batch, head.settings).cpu()
+    return found
+
+
+def batches(pairs: Sequence[Pair], settings: HeadSettings, tokens: int) -> Iterator[list[int]]:
+    """Places of pairs that make a batch of at most so many tokens with its padding, the longest first."""
+    least = settings.max_length if settings.legacy == "dear" else 0
+    lengths = [max(least, len(pair.ids)) for pair in pairs]
+    order = sorted(range(len(pairs)), key=lambda place: (-lengths[place], place))
+    begin = 0
+    while begin < len(order):
+        rows = max(1, tokens // lengths[order[begin]])
+        yield order[begin : begin + rows]
+        begin += rows
+
+
+def _with_encoder(model: Any, found: HeadFiles, source: str, settings: HeadSettings | None) -> Head:
+    """The head, reading as its folder says; where that says nothing, as the caller does."""
+    settings = found.settings or settings or _usual(model, source)
+    tokenizer = load_tokenizer(found.tokenizer, writes=settings.pooling == "last")
+    # For who saves the model and reads it with transformers, whose own rule needs the two to agree.
+    model.config.pad_token_id = tokenizer.pad_token_id
+    return Head(model, PairEncoder(tokenizer, settings))
+
+
+def _adapter(source: str | Path) -> HeadFiles:
+    found = find_head(source)
+    if found is None or found.adapter is None:
+        raise InputError(f"{source} is no adapter of a pointwise head; give adapters on one base")
+    return found
+
+
+def _is_classifier(files: ModelFiles) -> bool:
+    names = read_config(files.folder / "config.json").get("architectures") or []
+    return any(str(name).endswith(_CLASSIFIER) for name in names)
+
+
+def _check_whole(files: ModelFiles) -> None:
+    """A head of several classes gives no score, and one that is not there would be made up."""
+    if not _is_classifier(files):
+        raise ModelError(f"{files.folder} says that it is a head, but its config.json names no {_CLASSIFIER} model")
+    classes = len(read_config(files.folder / "config.json").get("id2label") or {0: "", 1: ""})
+    if classes != 1:
+        raise ModelError(f"{files.name} tells {classes} classes apart; expected a head of one logit; use another model")
+    if not any(files.folder.glob("*.safetensors")):
+        raise ModelError(f"{files.folder} holds no weights as safetensors, the only form that is loaded; convert them")
+
+
+def _brings_a_head(adapter: Path) -> bool:
+    """Whether the adapter's weights hold a trained head; of a file in another form PEFT tells."""
+    if not (adapter / _ADAPTER_WEIGHTS).is_file():
+        return True
+    with safe_open(adapter / _ADAPTER_WEIGHTS, "pt") as weights:
+        parts = {part for name in weights.keys() for part in name.split(".")}  # noqa: SIM118  # no mapping, for all its keys
+        return not parts.isdisjoint(HEAD_MODULES)
+
+
+def _usual(model: Any, source: str) -> HeadSettings:
+    """An encoder's head reads as its tokenizer writes; nothing tells how another's was trained."""
+    if hasattr(model.get_base_model() if isinstance(model, PeftModel) else model, "score"):
+        raise ModelError(
+            f"{source} does not say how it reads a pair; say it in its settings: legacy: dear for the models that DeAR "
+            "released, else its prefixes and lengths"
+        )
+    positions = getattr(model.config, "max_position_embeddings", 512)
+    length = min(512, positions)
+    return HeadSettings(
+        query_prefix="",
+        document_prefix="",
+        max_query_tokens=length // 2,
+        max_length=length,
+        template=True,
+        pooling="first",
+    )

@@ -1,0 +1,40 @@
+"""What every trainer of students does beside its loss: trials, and a stop where the loss is no number."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import torch
+
+from interank.errors import TrainingError
+
+Trial = Callable[[Any], Mapping[str, float]]
+"""Tries a model and gives its figures."""
+
+
+def tried(trainer: Any, trial: Trial | None) -> dict[str, float]:
+    """Try the trainer's model as it will be used; the figures go where the trainer's go."""
+    model = trainer.accelerator.unwrap_model(trainer.model)
+    was_training = model.training
+    model.eval()
+    try:
+        figures = {f"eval_{name}": value for name, value in trial(model).items()} if trial else {}
+        trainer.log(figures)
+    finally:
+        model.train(was_training)
+    trainer.callback_handler.on_evaluate(trainer.args, trainer.state, trainer.control, figures)
+    return figures
+
+
+def check_number(loss: torch.Tensor, step: int) -> None:
+    """Stop before a loss that is no number reaches the weights.
+
+    Raises:
+        TrainingError: It is none; the weights are still those of the step before.
+    """
+    if not torch.isfinite(loss):
+        raise TrainingError(
+            f"step {step}: the loss is {loss.item()}; the last complete checkpoint is kept. "
+            "Lower trainer.learning_rate or trainer.max_grad_norm and start again, or with --overwrite"
+        )
