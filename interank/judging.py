@@ -176,5 +176,5 @@ def queries_hash() -> str:
 
 
 def _logaddexp(a: float, b: float) -> float:
-    ceiling = max(a, b)
-    return ceiling + math.log1p(math.exp(min(a, b) - ceiling))
+    # Of NaN and a number max() takes either; their difference is always NaN, which no ranking takes for a score.
+    return max(a, b) + math.log1p(math.exp(-abs(a - b)))

@@ -81,6 +81,12 @@ def test_score_is_the_formula() -> None:
     assert judging.score(logits) == pytest.approx(math.log((p1 + 2 * p2) / (2 * p0 + p1)), rel=1e-12)
 
 
+@pytest.mark.parametrize("place", GRADES)
+def test_the_score_of_what_is_no_number_is_none(place: Relevance) -> None:
+    logits = [math.nan if grade == place else 1.0 for grade in GRADES]
+    assert math.isnan(judging.score(logits))
+
+
 def test_score_takes_extreme_logits() -> None:
     assert math.isfinite(judging.score((-1e4, 0.0, 1e4)))
     assert judging.score((1e4, 0.0, -1e4)) == -judging.score((-1e4, 0.0, 1e4))
