@@ -176,7 +176,7 @@ def _artifact(path: Path, asked: ListwiseRecipe | None) -> Source:
         raise ArtifactError(f"{path} was trained on {found}; use it in mode {mode}")
     lists = ListPromptSettings.model_validate(prompt) if trained_on_lists else ListPromptSettings()
     settings = PromptSettings() if trained_on_lists else PromptSettings.model_validate(prompt)
-    here = ordering.prompt_hash(lists.form) if trained_on_lists else judging.prompt_hash()
+    here = ordering.prompt_hash(lists.form) if trained_on_lists else judging.prompt_hash(fence=settings.fence)
     if manifest["prompt_hash"] != here:
         raise ArtifactError(
             f"{path} was trained on another wording of the prompt ({manifest['prompt_hash']}, here {here}); train it "
