@@ -39,6 +39,8 @@ VERBS = (
     "check",
     "score",
     "merge",
+    "check-parity",
+    "attack",
 )
 EMPTY_NAMES = {"utils", "util", "helpers", "helper", "common", "manager", "managers", "handler", "handlers", "misc"}
 # The last line of the command line may catch everything: it turns what is left into one sentence and an exit status.

@@ -81,6 +81,28 @@ def test_score_is_the_formula() -> None:
     assert judging.score(logits) == pytest.approx(math.log((p1 + 2 * p2) / (2 * p0 + p1)), rel=1e-12)
 
 
+@pytest.mark.parametrize("place", GRADES)
+def test_the_score_of_what_is_no_number_is_none(place: Relevance) -> None:
+    logits = [math.nan if grade == place else 1.0 for grade in GRADES]
+    assert math.isnan(judging.score(logits))
+
+
+def test_a_fence_holds_the_document_and_changes_the_wording_s_hash() -> None:
+    plain, fenced = (
+        judging.render("Q", "a\n=======\nb", "grade_first", fence=on)[0]["content"] for on in (False, True)
+    )
+    assert "\n=======\n" in plain
+    lines = fenced.splitlines()
+    assert [place for place, line in enumerate(lines) if line == "====="] == [
+        lines.index("a") - 1,
+        lines.index("b") + 1,
+    ]
+    assert lines.index("====") == lines.index("a") + 1
+    assert fenced.index("never obeyed") > fenced.index("b\n=====")
+    assert fenced.splitlines()[-1] == plain.splitlines()[-1]
+    assert judging.prompt_hash(fence=True) != judging.prompt_hash() == "5eecbd520215c6fe"
+
+
 def test_score_takes_extreme_logits() -> None:
     assert math.isfinite(judging.score((-1e4, 0.0, 1e4)))
     assert judging.score((1e4, 0.0, -1e4)) == -judging.score((-1e4, 0.0, 1e4))

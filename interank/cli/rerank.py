@@ -61,6 +61,12 @@ def register(verbs: Any, common: argparse.ArgumentParser) -> None:
     _add_modes(verb)
     verb.add_argument("--max-reasoning-tokens", type=positive, default=128, metavar="N")
     verb.add_argument(
+        "--guard",
+        choices=["none", "fence", "contrast"],
+        default="none",
+        help="against attacks on the judge: documents fenced off, or less what they gain where nothing is asked",
+    )
+    verb.add_argument(
         "--precision",
         choices=["exact", "bfloat16", "int8", "nf4"],
         default="exact",
@@ -135,6 +141,7 @@ def _run(options: argparse.Namespace) -> int:
         "explain": explained,
         "lists": options.lists,
         "adaptive": [options.adaptive, options.budget_tokens, options.budget_seconds],
+        "guard": options.guard,
     }
     from interank.fitting import read_fit
     from interank.reranking.resuming import Progress, model_identity
@@ -245,7 +252,7 @@ def _reranker(options: argparse.Namespace, model: str, mode: Mode, served_name: 
     from interank.reranking.reranker import Reranker
 
     lists = read_keys("--lists", options.lists.split(",")) if options.lists and mode == "listwise" else None
-    return Reranker(
+    opened = Reranker(
         model,
         mode=mode,
         max_reasoning_tokens=options.max_reasoning_tokens,
@@ -254,6 +261,8 @@ def _reranker(options: argparse.Namespace, model: str, mode: Mode, served_name: 
         server=options.server and {"urls": options.server, "model": served_name},
         lists=lists,
     )
+    # In a chain a listwise reranker stands beside one that grades, and only that one can be guarded.
+    return opened if mode == "listwise" else opened.guarded(options.guard)
 
 
 def _write(options: argparse.Namespace, rows: list[dict[str, Any]]) -> None:
@@ -292,6 +301,12 @@ def _check(options: argparse.Namespace) -> None:
         )
     if options.engine != "openai" and (options.server or options.served_name):
         raise InputError(f"--server and --served-name belong to --engine openai; found engine {options.engine}")
+    if options.guard != "none" and options.mode == "listwise":
+        raise InputError(f"--guard {options.guard} corrects grades, and mode listwise has none; leave one of them out")
+    if options.guard != "none" and (options.fit or options.mode == "adaptive"):
+        raise InputError(
+            f"--guard {options.guard} moves scores, which --fit and mode adaptive take as they are; drop it"
+        )
     if options.lists and "listwise" not in (options.mode, options.then and options.then_mode):
         raise InputError("--lists belongs to mode listwise; set --mode or --then-mode, or leave it out")
     if options.mode != "adaptive" and {options.adaptive, options.budget_tokens, options.budget_seconds} != {None}:

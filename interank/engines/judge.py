@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from interank import judging
 from interank.engines.prompts import Prompt, PromptEncoder
-from interank.engines.protocol import Completion, Engine, Forced, Grading, LabelLogits, Sampling
+from interank.engines.protocol import Completion, Engine, Forced, Grading, Labelling, LabelLogits, Sampling
 from interank.types import Judgment, Relevance
 
 
@@ -25,7 +25,7 @@ class Verdict:
         return Judgment(self.reasoning, judging.most_probable(self.labels.logits))
 
 
-def grade(engine: Engine, encoder: PromptEncoder, prompts: Sequence[Prompt]) -> list[LabelLogits]:
+def grade(engine: Labelling, encoder: PromptEncoder, prompts: Sequence[Prompt]) -> list[LabelLogits]:
     """Read the grade's logits at once, before any explanation (grade-first prompts)."""
     return engine.label_logits([prompt.then(encoder.label_lead) for prompt in prompts], encoder.label_ids)
 

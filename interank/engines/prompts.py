@@ -77,9 +77,17 @@ class PromptEncoder:
         prefix = self._prefix(query.text)
         suffix = self._tails[order or settings.order]
         room = max(0, settings.max_length - len(prefix) - len(suffix) - answer_tokens)
-        text = self.plain(document.full_text)
+        text = self.plain(judging.unfenced(document.full_text) if settings.fence else document.full_text)
         kept = text[: min(settings.max_document_tokens, room)]
         return Prompt(prefix, kept, suffix, len(text) - len(kept))
+
+    def fenced(self) -> PromptEncoder:
+        """The same with the documents fenced, whatever the settings say.
+
+        Raises:
+            InputError: There is no room for the fence.
+        """
+        return PromptEncoder(self.tokenizer, self.settings.model_copy(update={"fence": True}))
 
     def query_cut(self, query: Query) -> int:
         """How many tokens at the query's end there is no room for."""
@@ -148,7 +156,7 @@ class PromptEncoder:
         orders: tuple[Order, ...] = ("grade_first", "reason_first")
         head_text = between_text = ""
         for order in orders:
-            whole = self._rendered(judging.render(_QUERY_SLOT, _DOCUMENT_SLOT, order), answered=False)
+            whole = self._rendered(self._asked(order), answered=False)
             head_text, between_text, tail_text = _split(whole, _QUERY_SLOT, _DOCUMENT_SLOT)
             tails[order] = self._framed(tail_text)
         head = self._begun(self._framed(head_text))
@@ -159,6 +167,9 @@ class PromptEncoder:
         after = self._framed(_split(answered, _ANSWER_SLOT)[1])
         end = next((index for index in after if index in self._plain.forbidden), self.tokenizer.eos_token_id)
         return head, self._framed(between_text), tails, end
+
+    def _asked(self, order: Order) -> list[dict[str, str]]:
+        return judging.render(_QUERY_SLOT, _DOCUMENT_SLOT, order, fence=self.settings.fence)
 
     def _begun(self, head: tuple[int, ...]) -> tuple[int, ...]:
         """The head with exactly one beginning-of-sequence token, if the model has one.

@@ -62,7 +62,15 @@ class Forced:
     labels: tuple[int, int, int]
 
 
-class Engine(Protocol):
+class Labelling(Protocol):
+    """Whatever reads labels off a language model."""
+
+    def label_logits(self, prompts: Sequence[Prompt], labels: Sequence[int]) -> list[LabelLogits]:
+        """The labels' logits as next token of each prompt, in prompt order."""
+        ...
+
+
+class Engine(Labelling, Protocol):
     """Runs a language model; prompts of one call may share their prefix's work."""
 
     work: Work
@@ -80,10 +88,6 @@ class Engine(Protocol):
 
     def flops(self, work: Work) -> float | None:
         """Floating-point operations of so much work of this model, where its shape is known."""
-        ...
-
-    def label_logits(self, prompts: Sequence[Prompt], labels: Sequence[int]) -> list[LabelLogits]:
-        """The labels' logits as next token of each prompt, in prompt order."""
         ...
 
     def generate(self, prompts: Sequence[Prompt], sampling: Sampling, *, end: int) -> list[Completion]:

@@ -78,7 +78,7 @@ class TransformersEngine:
         """See `Engine`; batches are cut by length, so scores do not depend on the order of the prompts."""
         results: list[LabelLogits | None] = [None] * len(prompts)
         for places, logits in self._runner.logits(prompts):
-            for place, found in zip(places, _labels(logits, labels), strict=True):
+            for place, found in zip(places, label_logits_of(logits, labels), strict=True):
                 results[place] = found
         self._count_read(prompts)
         self.work += Work(projected=len(prompts))
@@ -110,7 +110,7 @@ class TransformersEngine:
                     read = len(ids) - count
                     attended = positions_attended(len(prompt.ids) + count, read)
                     self.work += Work(tokens_read=read, attended=attended, projected=1)
-                labels = _labels(logits, asked.labels)
+                labels = label_logits_of(logits, asked.labels)
             else:
                 whole = [prompt.then(ids) for prompt, ids in zip(some, forced, strict=True)]
                 labels = self.label_logits(whole, asked.labels)
@@ -182,7 +182,8 @@ class _Draw:
         return tokens, logits.gather(-1, tokens[:, None])[:, 0] - logits.logsumexp(-1)
 
 
-def _labels(logits: torch.Tensor, labels: Sequence[int]) -> list[LabelLogits]:
+def label_logits_of(logits: torch.Tensor, labels: Sequence[int]) -> list[LabelLogits]:
+    """The labels' part of the vocabulary's logits, shape (prompts, vocabulary)."""
     chosen = logits[:, list(labels)]
     mass = (chosen.logsumexp(-1) - logits.logsumexp(-1)).exp()
     return [

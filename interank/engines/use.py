@@ -30,7 +30,7 @@ class Use:
 def save_use(folder: Path, use: Use) -> None:
     """Write it beside the weights."""
     facts = {
-        "prompt_hash": judging.prompt_hash(),
+        "prompt_hash": judging.prompt_hash(fence=use.prompt.fence),
         "modes": list(use.modes),
         "prompt": use.prompt.model_dump(mode="json"),
     }
@@ -53,9 +53,10 @@ def read_use(folder: Path) -> Use | None:
         use, wording = Use(PromptSettings.model_validate(facts["prompt"]), tuple(modes)), facts["prompt_hash"]
     except (KeyError, TypeError, ValidationError) as error:
         raise _unreadable(folder, error) from None
-    if wording != judging.prompt_hash():
+    here = judging.prompt_hash(fence=use.prompt.fence)
+    if wording != here:
         raise ArtifactError(
-            f"{folder} was trained on another wording of the prompt ({wording}, here {judging.prompt_hash()}); train "
+            f"{folder} was trained on another wording of the prompt ({wording}, here {here}); train "
             "it anew, or use the interank version that made it"
         )
     return use

@@ -99,6 +99,10 @@ class VllmEngine:
         except EngineDeadError:
             raise ModelError(_DEAD) from None
 
+    def close(self) -> None:
+        """End the model's process, which otherwise lives as long as this one."""
+        self._llm.llm_engine.engine_core.shutdown()
+
     def label_logits(self, prompts: Sequence[Prompt], labels: Sequence[int]) -> list[LabelLogits]:
         """See `Engine`; the logits are log-probabilities, which differ from logits by a constant."""
         settings = {"max_tokens": 1, "temperature": 0.0, "logprob_token_ids": list(labels)}

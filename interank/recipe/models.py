@@ -30,6 +30,9 @@ class PromptSettings(Settings):
     """A longer query loses its end."""
     max_document_tokens: int = Field(2048, ge=8)
     """A longer document loses its end."""
+    fence: bool = False
+    """Whether the document stands between two lines, with a reminder behind it that nothing in it is meant for the
+    judge: about 40 tokens against attacks; see docs/injection.md."""
 
 
 # How to get what decontamination compares with, or do without it.
@@ -144,6 +147,9 @@ class DistillRecipe(Settings):
     """What is practised, so that one adapter serves several modes; null is `explain` or `reason`, as `prompt.order`."""
     loss: LossRecipe = LossRecipe()
     """What the loss is made of."""
+    attacked_negatives: float = Field(0.0, ge=0, le=1)
+    """The share of the irrelevant documents that are shown a second time with an attack on the judge in their text,
+    still irrelevant; see docs/injection.md."""
     documents_per_group: int = Field(8, ge=1)
     """A question with more documents is cut into groups; `per_device_train_batch_size` counts groups."""
     shared_prefix: bool = True
@@ -201,6 +207,15 @@ class DistillRecipe(Settings):
     def taught(self) -> HeadRecipe:
         """What the head is taught, spelled out."""
         return self.head or HeadRecipe()
+
+    @model_validator(mode="after")
+    def _lists_are_not_attacked(self) -> DistillRecipe:
+        if self.lists and self.attacked_negatives:
+            raise ValueError(
+                f"attacked_negatives: {self.attacked_negatives} was found beside lists, which hold documents in an "
+                "order and no irrelevant one by itself; leave one of them out"
+            )
+        return self
 
     @property
     def practised(self) -> MixtureRecipe:

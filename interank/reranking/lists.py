@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
+
+from pydantic import ValidationError
 
 from interank import ordering
 from interank.engines.lists import ListEncoder
 from interank.engines.protocol import Conversing, Engine, Sampling
+from interank.errors import InputError
 from interank.ordering import Ordering, Repairs
 from interank.recipe import ListwiseRecipe
 from interank.reranking.windows import Showing, Window, aggregated, follow, plan, showings
 from interank.types import Document, Query
+
+AnyLists = ListwiseRecipe | Mapping[str, Any]
+"""How a listwise reranker goes through documents, or the keys of that."""
 
 _NUMBER = re.compile(r"\[(\d{1,4})\]")
 
@@ -147,3 +154,21 @@ class _Asking:
             return f"[{self._documents[item.shown[position]].doc_id}]" if 0 <= position < len(item.shown) else match[0]
 
         return _NUMBER.sub(named, found.reasoning)
+
+
+def list_settings(mode: str, given: AnyLists | None) -> ListwiseRecipe | None:
+    """How a listwise reranker goes through documents; None in the other modes, which take no such settings.
+
+    Raises:
+        InputError: They are of another form, or given in another mode.
+    """
+    if mode != "listwise":
+        if given is not None:
+            raise InputError(f"found settings of lists in mode {mode}; take mode listwise, or leave them out")
+        return None
+    try:
+        return ListwiseRecipe.model_validate(given or {})
+    except ValidationError as error:
+        fault = error.errors()[0]
+        where = ".".join(map(str, fault["loc"]))
+        raise InputError(f"lists: {where}{': ' if where else ''}{fault['msg'].removeprefix('Value error, ')}") from None

@@ -56,7 +56,7 @@ class Running:
 
 
 @dataclass(frozen=True, slots=True)
-class _Source:
+class Source:
     """A model's files, its adapter if that is apart, and the prompts that it reads."""
 
     files: ModelFiles
@@ -64,6 +64,10 @@ class _Source:
     settings: PromptSettings
     lists: ListPromptSettings
     tokenizer: ModelFiles
+
+    def encoder(self) -> PromptEncoder:
+        """What makes its prompts."""
+        return PromptEncoder(load_tokenizer(self.tokenizer), self.settings)
 
 
 class Opened(NamedTuple):
@@ -83,16 +87,15 @@ def open_engine(source: str | Path, running: Running) -> Opened:
         InputError: The engine is unknown, or the precision or the server do not go with it.
     """
     _check(running)
-    found = _found(source, running.lists)
-    encoder = PromptEncoder(load_tokenizer(found.tokenizer), found.settings)
-    return Opened(_engine(str(source), found, running), encoder, found.lists)
+    found = find_source(source, running.lists)
+    return Opened(_engine(str(source), found, running), found.encoder(), found.lists)
 
 
-def _engine(source: str, found: _Source, running: Running) -> Engine:
+def _engine(source: str, found: Source, running: Running) -> Engine:
     if running.engine == "vllm":
         return _vllm(found, running)
     if running.engine == "openai":
-        server = _server(running)
+        server = server_settings(running.server)
         return ServerEngine(server.model or source, server)
     in_4_bits = running.precision == "nf4"
     model: Any = load_model(found.files, quantisation="nf4" if in_4_bits else "none")
@@ -101,9 +104,9 @@ def _engine(source: str, found: _Source, running: Running) -> Engine:
     return TransformersEngine(model, precision="exact" if in_4_bits else running.precision)
 
 
-def _vllm(found: _Source, running: Running) -> VllmEngine:
+def _vllm(found: Source, running: Running) -> VllmEngine:
     asked = found.lists.max_length if running.lists else found.settings.max_length + running.answer_tokens
-    length = _readable(found.files, asked)
+    length = readable(found.files, asked)
     rank = rank_of(found.adapter) if found.adapter else 0
     engine = VllmEngine(found.files.folder, VllmOptions(max_length=length, lora_rank=rank))
     if found.adapter:
@@ -126,10 +129,15 @@ def _check(running: Running) -> None:
         )
 
 
-def _server(running: Running) -> ServerRecipe:
-    given = {"urls": running.server} if isinstance(running.server, str) else running.server
+def server_settings(given: AnyServer | None) -> ServerRecipe:
+    """Servers as a recipe has them, from however they were given.
+
+    Raises:
+        InputError: They are of no such form, or there is none.
+    """
+    named = {"urls": given} if isinstance(given, str) else given
     try:
-        settings = ServerRecipe.model_validate(given)
+        settings = ServerRecipe.model_validate(named)
     except ValidationError as error:
         raise InputError(f"server: {error.errors()[0]['msg'].removeprefix('Value error, ')}") from None
     if not settings.urls:
@@ -137,7 +145,13 @@ def _server(running: Running) -> ServerRecipe:
     return settings
 
 
-def _found(source: str | Path, asked: ListwiseRecipe | None) -> _Source:
+def find_source(source: str | Path, asked: ListwiseRecipe | None = None) -> Source:
+    """The files behind a name, and the prompts that are read: its own, those asked for, or the usual ones.
+
+    Raises:
+        ArtifactError: The folder is an artifact, but not an adapter, or was trained on other prompts.
+        ModelError: The model cannot be had.
+    """
     path = Path(source).expanduser()
     if (path / MANIFEST).is_file():
         return _artifact(path, asked)
@@ -149,7 +163,7 @@ def _found(source: str | Path, asked: ListwiseRecipe | None) -> _Source:
     if adapter is not None:
         files = find_model(base_of(adapter))
     usual = PromptSettings()
-    room = _readable(files, usual.max_length)
+    room = readable(files, usual.max_length)
     settings = PromptSettings(max_length=room, max_query_tokens=min(usual.max_query_tokens, room // _QUERY_PART))
     if use := read_use(adapter or files.folder):
         settings = use.prompt
@@ -157,10 +171,10 @@ def _found(source: str | Path, asked: ListwiseRecipe | None) -> _Source:
     own = adapter is not None and (adapter / _TOKENIZER).is_file()
     tokenizer = ModelFiles(str(source), adapter, "folder") if own and adapter else files
     lists = (asked and asked.prompt) or ListPromptSettings()
-    return _Source(files, adapter, settings, _lists(files, lists), tokenizer)
+    return Source(files, adapter, settings, _lists(files, lists), tokenizer)
 
 
-def _artifact(path: Path, asked: ListwiseRecipe | None) -> _Source:
+def _artifact(path: Path, asked: ListwiseRecipe | None) -> Source:
     """An output of distill or rl, for the prompts that it was trained on and no others."""
     manifest = open_artifact(path, "adapter").manifest
     prompt = manifest["prompt"]
@@ -169,7 +183,8 @@ def _artifact(path: Path, asked: ListwiseRecipe | None) -> _Source:
         found, mode = ("lists", "listwise") if trained_on_lists else ("single documents", "score, explain or reason")
         raise ArtifactError(f"{path} was trained on {found}; use it in mode {mode}")
     lists = ListPromptSettings.model_validate(prompt) if trained_on_lists else ListPromptSettings()
-    here = ordering.prompt_hash(lists.form) if trained_on_lists else judging.prompt_hash()
+    settings = PromptSettings() if trained_on_lists else PromptSettings.model_validate(prompt)
+    here = ordering.prompt_hash(lists.form) if trained_on_lists else judging.prompt_hash(fence=settings.fence)
     if manifest["prompt_hash"] != here:
         raise ArtifactError(
             f"{path} was trained on another wording of the prompt ({manifest['prompt_hash']}, here {here}); train it "
@@ -178,20 +193,19 @@ def _artifact(path: Path, asked: ListwiseRecipe | None) -> _Source:
     if asked and asked.prompt and asked.prompt.form != lists.form:
         raise ArtifactError(f"{path} was trained on the form {lists.form}, not {asked.prompt.form}; leave form out")
     lists = (asked and asked.prompt) or lists
-    settings = PromptSettings() if trained_on_lists else PromptSettings.model_validate(prompt)
     files = find_model(str(manifest["base"]))
-    return _Source(files, path / "adapter", settings, lists, files)
+    return Source(files, path / "adapter", settings, lists, files)
 
 
 def _lists(files: ModelFiles, usual: ListPromptSettings) -> ListPromptSettings:
     """The usual settings, or less where the model reads less."""
-    room = _readable(files, usual.max_length)
+    room = readable(files, usual.max_length)
     return usual.model_copy(
         update={"max_length": room, "max_query_tokens": min(usual.max_query_tokens, room // _QUERY_PART)}
     )
 
 
-def _readable(files: ModelFiles, length: int) -> int:
+def readable(files: ModelFiles, length: int) -> int:
     """So many tokens, or as many as the model has positions for."""
     positions = read_config(files.folder / "config.json").get("max_position_embeddings")
     return min(length, positions) if isinstance(positions, int) else length

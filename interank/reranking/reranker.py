@@ -9,9 +9,7 @@ import threading
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal
-
-from pydantic import ValidationError
+from typing import Literal
 
 from interank import judging
 from interank.engines.judge import Verdict, explain, grade, reason, whole_sentences
@@ -23,7 +21,8 @@ from interank.fitting import Fit, fused_ranking, model_digest, read_fit
 from interank.recipe import ListPromptSettings, ListwiseRecipe
 from interank.reranking.chaining import with_documents
 from interank.reranking.documents import AnyDocument, as_documents, as_query
-from interank.reranking.lists import ListCounts, ListRanker
+from interank.reranking.guarding import NO_DOCUMENT, NO_QUESTION, Guard, contrasted
+from interank.reranking.lists import AnyLists, ListCounts, ListRanker, list_settings
 from interank.reranking.opening import AnyServer, Running, open_engine
 from interank.types import Document, Query, RankedDocument, Relevance, Run, ScoredDoc
 
@@ -31,8 +30,6 @@ log = logging.getLogger(__name__)
 
 Mode = Literal["score", "explain", "reason", "listwise"]
 Ranking = list[RankedDocument]
-AnyLists = ListwiseRecipe | Mapping[str, Any]
-"""How a listwise reranker goes through documents, or the keys of that."""
 
 _NEEDED: dict[Mode, frozenset[Ability]] = {
     # A grade is read at a position that is forced, which takes token ids in and the labels' own logits out.
@@ -89,7 +86,7 @@ class Reranker:
             InputError: The mode, the engine or the precision is unknown or cannot be had here.
         """
         _check_mode(mode)
-        settings = _lists(mode, lists)
+        settings = list_settings(mode, lists)
         running = Running(engine, precision, server, max_reasoning_tokens + _LABEL_ROOM, settings)
         opened = open_engine(source, running)
         if settings is not None:
@@ -127,7 +124,7 @@ class Reranker:
         """
         _check_mode(mode)
         made = cls.__new__(cls)
-        made._set(engine, encoder, mode, max_reasoning_tokens, _lists(mode, lists))
+        made._set(engine, encoder, mode, max_reasoning_tokens, list_settings(mode, lists))
         return made
 
     def in_mode(self, mode: Mode) -> Reranker:
@@ -140,6 +137,7 @@ class Reranker:
             raise InputError("a reranker that grades documents orders no lists; open the model in mode listwise")
         made = Reranker.on(self.engine, self.encoder, mode=mode, max_reasoning_tokens=self.max_reasoning_tokens)
         made.source, made.list_prompts, made._lock = self.source, self.list_prompts, self._lock
+        made.guard = self.guard
         return made
 
     def with_fit(self, fit: str | Path) -> Reranker:
@@ -156,6 +154,20 @@ class Reranker:
             raise InputError(f"{fit}: was fitted in mode {found.origin.mode}, found mode {mode}; take that mode")
         made = copy.copy(self)
         made.fit = found
+        return made
+
+    def guarded(self, guard: Guard) -> Reranker:
+        """The same reranker, on the same engine, with this guard against documents that attack it.
+
+        Raises:
+            InputError: The mode grades no documents, there is no room for a fence, or scores were fitted without one.
+        """
+        if self.lists is not None and guard != "none":
+            raise InputError(f"guard {guard} corrects grades, and mode listwise has none; take another mode")
+        if self.fit is not None and guard != "none":
+            raise InputError(f"guard {guard} moves scores, and the fit is of scores without one; leave one of them out")
+        made = copy.copy(self)
+        made.guard, made.encoder = guard, self.encoder.fenced() if guard == "fence" else self.encoder
         return made
 
     def rank(
@@ -209,7 +221,7 @@ class Reranker:
             part = given[begin : begin + PART]
             prompts = self.prompts(asked, part)
             with self._lock:
-                verdicts = self._verdicts(prompts)
+                verdicts = self._guarded(part, self._verdicts(prompts))
             for document, prompt, verdict in zip(part, prompts, verdicts, strict=True):
                 cut += prompt.cut > 0
                 item = ranked_document(document, prompt, verdict)
@@ -301,6 +313,7 @@ class Reranker:
         self.engine = engine
         self.encoder = encoder
         self.mode: Mode = mode
+        self.guard: Guard = "none"
         self.max_reasoning_tokens = max_reasoning_tokens
         self._lock = threading.RLock()
         self.list_prompts = ListPromptSettings()
@@ -348,6 +361,12 @@ class Reranker:
             return reason(self.engine, self.encoder, prompts, Sampling(self.max_reasoning_tokens))
         return [Verdict(labels, "", True) for labels in grade(self.engine, self.encoder, prompts)]
 
+    def _guarded(self, documents: Sequence[Document], verdicts: list[Verdict]) -> list[Verdict]:
+        if self.guard != "contrast":
+            return verdicts
+        *unasked, nothing = self._verdicts(self.prompts(NO_QUESTION, [*documents, NO_DOCUMENT]))
+        return [contrasted(found, alone, nothing) for found, alone in zip(verdicts, unasked, strict=True)]
+
     def _explanations(self, query: Query, graded: Sequence[tuple[Document, Relevance]]) -> list[str]:
         room = self.max_reasoning_tokens + _LABEL_ROOM
         prompts = [self.encoder.prompt(query, d, answer_tokens=room, order="grade_first") for d, _ in graded]
@@ -359,19 +378,6 @@ class Reranker:
             text if item.finished else whole_sentences(text) or text
             for text, item in zip(texts, completions, strict=True)
         ]
-
-
-def _lists(mode: Mode, given: AnyLists | None) -> ListwiseRecipe | None:
-    if mode != "listwise":
-        if given is not None:
-            raise InputError(f"found settings of lists in mode {mode}; take mode listwise, or leave them out")
-        return None
-    try:
-        return ListwiseRecipe.model_validate(given or {})
-    except ValidationError as error:
-        fault = error.errors()[0]
-        where = ".".join(map(str, fault["loc"]))
-        raise InputError(f"lists: {where}{': ' if where else ''}{fault['msg'].removeprefix('Value error, ')}") from None
 
 
 def _check_mode(mode: str) -> None:

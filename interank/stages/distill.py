@@ -11,6 +11,7 @@ from typing import Any
 
 from interank import judging
 from interank.artifact import Artifact, Existing, Workplace, create, describe_input, open_artifact
+from interank.attacks import with_attacked
 from interank.engines.models import ModelFiles, device, find_model, load_model, load_tokenizer
 from interank.engines.prompts import PromptEncoder
 from interank.engines.use import Use, save_use
@@ -173,9 +174,10 @@ def _lessons(recipe: DistillRecipe, encoder: PromptEncoder) -> _Lessons:
     if not examples:
         raise InputError(f"{judgments} holds no judgments of the training split; lower mining.validation_share")
     mixture = recipe.practised
+    shown = with_attacked(examples, recipe.attacked_negatives, recipe.seed)
     groups = training_groups(
         encoder,
-        examples,
+        shown,
         mixture,
         documents=recipe.documents_per_group,
         seed=recipe.seed,
@@ -193,6 +195,7 @@ def _lessons(recipe: DistillRecipe, encoder: PromptEncoder) -> _Lessons:
         "rows": len(rows),
         **{f"rows_{task}": sum(row.task == task for row in rows) for task in mixture.shares},
         "tokens": sum(len(row.input_ids) for row in rows),
+        "attacked": len(shown) - len(examples),
         "validation_pairs": len(tried),
     }
     return _Lessons(examples, groups, Validation(encoder, tried) if tried else None, counts)
@@ -223,5 +226,5 @@ def adapter_notes(base: ModelFiles, prompt: PromptSettings, quantisation: Quanti
         "quantisation": quantisation,
         "device": device(),
         "prompt": prompt.model_dump(mode="json"),
-        "prompt_hash": judging.prompt_hash(),
+        "prompt_hash": judging.prompt_hash(fence=prompt.fence),
     }

@@ -142,7 +142,7 @@ def _written(
         **answers.teacher,
         "grades": recipe.teacher.grades,
         "samples": recipe.teacher.samples,
-        "prompt_hash": judging.prompt_hash(),
+        "prompt_hash": judging.prompt_hash(fence=recipe.prompt.fence),
         **({"queries_hash": judging.queries_hash()} if recipe.teacher.queries else {}),
         **({"orderings": lists_notes(recipe.teacher.orderings, answers.lists)} if recipe.teacher.orderings else {}),
         "sites": mined.sites,

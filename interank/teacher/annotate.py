@@ -163,6 +163,7 @@ class Annotator:
                         cut(pair.query.text, self.prompt.max_query_tokens),
                         cut(pair.document.full_text, self.prompt.max_document_tokens),
                         self.prompt.order,
+                        fence=self.prompt.fence,
                     )
                 ),
                 whole,

@@ -11,20 +11,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
-from peft import LoraConfig, get_peft_model
-from transformers import AutoModelForCausalLM
 
 from interank import Reranker
 from interank.cli.app import main
-from interank.engines.models import find_model, load_tokenizer
 from interank.errors import InputError, ModelError
 from interank.reranking.reranker import Mode
 from interank.types import Document, Query
 from tests.support import rule
 from tests.support.servers import VllmServer, vllm_environment
 from tests.support.stub import Stub, refused, said, serving
-from tests.support.tiny import strong_model
+from tests.support.tiny import strong_adapter
 
 # vLLM and what it imports warn of their own and of torch's old ways.
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning", "ignore::UserWarning")
@@ -43,19 +39,7 @@ TOLERANCE = 2e-3
 @pytest.fixture(scope="module")
 def adapter(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A PEFT adapter that moves every score, and beside it the model with the adapter in it."""
-    folder = tmp_path_factory.mktemp("models")
-    base = AutoModelForCausalLM.from_pretrained(strong_model(folder / "base", hidden=128), dtype=torch.float32)
-    adapted = get_peft_model(base, LoraConfig(r=5, lora_alpha=10, target_modules="all-linear"))
-    torch.manual_seed(3)
-    for name, parameter in adapted.named_parameters():
-        if "lora_B" in name:
-            parameter.data.normal_(std=0.1)
-    adapted.save_pretrained(folder / "adapter")
-    config = folder / "adapter" / "adapter_config.json"
-    config.write_text(json.dumps(json.loads(config.read_text()) | {"base_model_name_or_path": str(folder / "base")}))
-    adapted.merge_and_unload().save_pretrained(folder / "merged")
-    load_tokenizer(find_model(str(folder / "base"))).save_pretrained(folder / "merged")
-    return folder / "adapter"
+    return strong_adapter(tmp_path_factory.mktemp("models"))
 
 
 @pytest.fixture(scope="module")

@@ -151,3 +151,12 @@ def test_judgments_of_validation_only_teach_nothing(tiny_folder: Path, tmp_path:
     with pytest.raises(InputError, match="no judgments of the training split"):
         distill.run(recipe_for(judgments, tiny_folder), tmp_path / "adapter")
     assert not (tmp_path / "adapter").exists()
+
+
+def test_attacked_negatives_are_learned_beside_the_others(tiny_folder: Path, tmp_path: Path) -> None:
+    judgments = judgments_artifact(tmp_path / "judgments", rule.examples(0, queries=2))
+    recipe = recipe_for(judgments, tiny_folder).model_copy(update={"attacked_negatives": 1.0})
+    counts = distill.run(recipe, tmp_path / "adapter").manifest["counts"]
+    irrelevant = sum(item.judgment.relevance == 0 for item in rule.examples(0, queries=2))
+    assert counts["attacked"] == irrelevant > 0
+    assert counts["rows"] == counts["examples"] + counts["attacked"]

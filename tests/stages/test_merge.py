@@ -36,7 +36,7 @@ def adapter(folder: Path, base: Path, quantisation: Quantisation = "none") -> Pa
 def test_merged_and_apart_score_the_same(tiny_folder: Path, tmp_path: Path, quantisation: Quantisation) -> None:
     made = adapter(tmp_path, tiny_folder, quantisation)
     found = merge(made, tmp_path / "merged")
-    assert found.pairs == 24
+    assert found.pairs == 64
     assert 0 < found.largest <= TOLERANCE
     weights = load_file(tmp_path / "merged" / "model.safetensors")
     assert {weight.dtype for weight in weights.values()} == {torch.bfloat16}

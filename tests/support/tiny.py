@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import string
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
 import torch
+from peft import LoraConfig, get_peft_model
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
@@ -120,3 +122,19 @@ def strong_model(folder: Path, *, hidden: int = 64) -> Path:
         parameter.data += torch.randn_like(parameter) * 0.2
     model.save_pretrained(folder)
     return folder
+
+
+def strong_adapter(folder: Path) -> Path:
+    """A PEFT adapter that moves every score, and beside it `base` and `merged`, the model with the adapter in it."""
+    base = LlamaForCausalLM.from_pretrained(strong_model(folder / "base", hidden=128), dtype=torch.float32)
+    adapted = get_peft_model(base, LoraConfig(r=5, lora_alpha=10, target_modules="all-linear"))
+    torch.manual_seed(3)
+    for name, parameter in adapted.named_parameters():
+        if "lora_B" in name:
+            parameter.data.normal_(std=0.1)
+    adapted.save_pretrained(folder / "adapter")
+    config = folder / "adapter" / "adapter_config.json"
+    config.write_text(json.dumps(json.loads(config.read_text()) | {"base_model_name_or_path": str(folder / "base")}))
+    adapted.merge_and_unload().save_pretrained(folder / "merged")
+    tiny_tokenizer().save_pretrained(folder / "merged")
+    return folder / "adapter"

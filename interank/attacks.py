@@ -1,0 +1,82 @@
+"""Texts that try to talk a judge into a better grade: the templates written by hand, and documents that carry them."""
+
+from __future__ import annotations
+
+import json
+import random
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cache
+from typing import Literal, get_args
+
+from interank.errors import InputError
+from interank.resources import resource_dir
+from interank.types import Document, Example, Query, Relevance
+
+Part = Literal["practice", "held_out", "control"]
+"""What training may see; what it may not, to be measured on; and what is no attack but as long as one."""
+
+_SLOT = re.compile(r"\{(document|opening|rest|query)\}")
+_KEYS = ("name", "family", "language", "part", "text")
+# An attack that stands inside a document stands behind so many words of it, where no length limit reaches it.
+_OPENING_WORDS = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Template:
+    """An attack with slots for the document (`{document}`, or `{opening}` and `{rest}`) and, perhaps, `{query}`."""
+
+    name: str
+    family: str
+    language: str
+    part: Part
+    text: str
+
+
+@cache
+def attack_templates() -> tuple[Template, ...]:
+    """All templates that come with interank, controls included.
+
+    Raises:
+        InputError: A line of the file is no template.
+    """
+    file = resource_dir("data") / "attacks" / "templates.jsonl"
+    found = []
+    for number, line in enumerate(file.read_text("utf-8").splitlines(), start=1):
+        row = json.loads(line)
+        if set(row) != set(_KEYS) or row["part"] not in get_args(Part):
+            raise InputError(f"{file}:{number}: found {sorted(row)}; expected {', '.join(_KEYS)}; mend the line")
+        found.append(Template(**row))
+    return tuple(found)
+
+
+def planted(template: Template, query: Query, document: Document) -> Document:
+    """The document with the attack in its text, under an id that tells of it."""
+    words = document.text.split(" ")
+    parts = {
+        "document": document.text,
+        "opening": " ".join(words[:_OPENING_WORDS]),
+        "rest": " ".join(words[_OPENING_WORDS:]),
+        "query": query.text,
+    }
+    # In one pass, so that a slot's name in what fills another one stays as it is.
+    text = _SLOT.sub(lambda slot: parts[slot[1]], template.text)
+    return replace(document, doc_id=f"{document.doc_id}#{template.name}", text=text)
+
+
+def with_attacked(examples: Sequence[Example], share: float, seed: int) -> list[Example]:
+    """The examples, and behind a share of the irrelevant ones the same document once more, with an attack in it.
+
+    It stays irrelevant, with the explanation and the probabilities that the teacher gave. Attacks are drawn from those
+    for practice, so that what was learned can be tried on the others.
+    """
+    practice = [template for template in attack_templates() if template.part == "practice"]
+    found: list[Example] = []
+    for example in examples:
+        found.append(example)
+        rng = random.Random(f"{seed} {example.query.query_id} {example.document.doc_id}")
+        if example.judgment.relevance == Relevance.IRRELEVANT and rng.random() < share:
+            document = planted(rng.choice(practice), example.query, example.document)
+            found.append(replace(example, document=document))
+    return found

@@ -1,0 +1,85 @@
+"""`interank attack`: how far attacks on the judge raise irrelevant documents, with and without a guard."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from interank.cli.rerank import positive
+
+if TYPE_CHECKING:
+    from interank.stages.attack import Gain
+
+_EPILOG = """\
+examples:
+  interank attack runs/student --benchmark data/benchmark
+  interank attack runs/student --benchmark beir/scifact --split test --mode score reason --json attacked.json
+
+Each template (label claims, instructions, fake frames, fake explanations, stuffing and more) is planted in one
+irrelevant candidate of each query, one at a time. What it gains is told in places, without and with the guard;
+`neutral` is text that attacks nobody."""
+_HEAD = ("mode", "guard", "attacks", "templates", "places gained", "95% interval", "of", "raised")
+
+
+def register(verbs: Any, common: argparse.ArgumentParser) -> None:
+    """Add the verb."""
+    verb = verbs.add_parser(
+        "attack",
+        parents=[common],
+        help="plant attacks on the judge, and tell what they gain",
+        description="Plant attacks on the judge in irrelevant documents, and tell how many places they gain.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    verb.add_argument("model", metavar="MODEL", help="an output of distill or rl, or a model's folder or hub name")
+    verb.add_argument("--benchmark", metavar="DIR", required=True, type=Path, help="queries, documents and qrels")
+    verb.add_argument("--task", help="which task of the folder, where it has several")
+    verb.add_argument("--split", help="which queries of the folder")
+    verb.add_argument("--queries", type=positive, default=20, metavar="N", help="a seeded sample (default 20)")
+    verb.add_argument("--depth", type=positive, default=10, metavar="N", help="candidates of a query (default 10)")
+    verb.add_argument("--mode", nargs="+", choices=["score", "reason"], default=["score"], help="default score")
+    verb.add_argument("--guard", nargs="+", choices=["none", "fence", "contrast"], default=["none", "fence"])
+    verb.add_argument("--max-reasoning-tokens", type=positive, default=32, metavar="N", help="default 32")
+    verb.add_argument("--precision", choices=["exact", "bfloat16", "nf4"], default="exact", help="as in rerank")
+    verb.add_argument("--seed", type=int, default=42, metavar="N", help="decides the sample (default 42)")
+    verb.add_argument("--json", metavar="FILE", type=Path, help="write every attack's ranks there")
+    verb.set_defaults(run=_run)
+
+
+def _run(options: argparse.Namespace) -> int:
+    from interank.errors import InputError
+
+    if options.json and not options.json.resolve().parent.is_dir():
+        raise InputError(f"--json {options.json}: its folder does not exist; make it first")
+    from interank.stages.attack import Planned, as_row, attack, gains
+
+    planned = Planned(
+        options.benchmark,
+        options.task,
+        options.split,
+        options.queries,
+        options.depth,
+        tuple(options.mode),
+        tuple(options.guard),
+        max_reasoning_tokens=options.max_reasoning_tokens,
+        precision=options.precision,
+        seed=options.seed,
+    )
+    tried = attack(options.model, planned)
+    if options.json:
+        options.json.write_text(json.dumps(as_row(planned, tried, options.model), indent=1) + "\n", "utf-8")
+    _print(gains(tried, seed=options.seed))
+    return 0
+
+
+def _print(found: list[Gain]) -> None:
+    rows = [_HEAD]
+    for gain in found:
+        places = gain.places
+        figures = (f"{places.mean:+.2f}", f"{places.low:+.2f} to {places.high:+.2f}", f"{gain.above:.1f}")
+        rows.append((gain.mode, gain.guard, gain.family, str(gain.templates), *figures, f"{gain.raised:.0%}"))
+    widths = [max(len(row[column]) for row in rows) for column in range(len(_HEAD))]
+    for row in rows:
+        print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())

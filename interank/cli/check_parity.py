@@ -1,0 +1,98 @@
+"""`interank check-parity`: is a model the same in every engine, number format and batch, and merged?"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from interank.reranking.parity import Difference
+    from interank.stages.parity import Certificate
+
+_EPILOG = """\
+examples:
+  interank check-parity runs/student
+  interank check-parity runs/student --against runs/student-merged --golden asked.jsonl --json parity.json
+  interank check-parity runs/student --engines transformers --server http://localhost:8000/v1 --served-name judge
+
+Each way of running the model is compared with the plainest one (transformers' own forward pass in float32, the adapter
+apart, one text at a time). A golden set is JSONL with `query_id, query, documents` in each row. Three faults are made
+on purpose, to see that the set shows them. With --json a killed command, given again, goes on where it was. Exit code
+1 where something lies beyond its tolerance."""
+_HEAD = ("way", "largest", "mean", "tau", "moved", "grades", "allowed", "verdict")
+
+
+def register(verbs: Any, common: argparse.ArgumentParser) -> None:
+    """Add the verb."""
+    verb = verbs.add_parser(
+        "check-parity",
+        parents=[common],
+        help="compare engines, number formats, batches and merged weights",
+        description="Compare all ways of running a model on a golden set: scores, ranks and grades.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    verb.add_argument("model", metavar="MODEL", help="an output of distill or rl, or a model's folder or hub name")
+    verb.add_argument("--golden", metavar="FILE", type=Path, help="queries with documents; else interank's own")
+    verb.add_argument(
+        "--engines",
+        choices=["transformers", "transformers,vllm"],
+        help="by default vLLM too, where it is installed",
+    )
+    verb.add_argument("--against", metavar="MODEL", nargs="+", default=[], help="folders that should hold the same")
+    verb.add_argument("--server", metavar="URL[,URL]", help="servers that should hold the same, as vllm serve")
+    verb.add_argument("--served-name", metavar="NAME", help="the model's name on the servers")
+    verb.add_argument("--server-numbers", choices=["float32", "bfloat16"], default="bfloat16", help="default bfloat16")
+    verb.add_argument("--json", metavar="FILE", type=Path, help="write the certificate there")
+    verb.set_defaults(run=_run)
+
+
+def _run(options: argparse.Namespace) -> int:
+    from interank.errors import InputError, ModelError
+
+    if options.json and not options.json.resolve().parent.is_dir():
+        raise InputError(f"--json {options.json}: its folder does not exist; make it first")
+    from interank.reranking.opening import server_settings
+    from interank.stages.parity import Compared, check_parity
+
+    server = options.server and server_settings({"urls": options.server, "model": options.served_name})
+    vllm = None if options.engines is None else "vllm" in options.engines
+    compared = Compared(vllm, server or None, options.server_numbers, tuple(options.against))
+    certificate = check_parity(options.model, compared, options.golden, output=options.json)
+    if options.json:
+        options.json.write_text(json.dumps(certificate.as_row(), indent=2) + "\n", "utf-8")
+    _print(certificate)
+    if certificate.faults:
+        raise ModelError(
+            f"{len(certificate.faults)} of what was compared is not the same, as the table tells; run the model as the "
+            "reference is run, or mend what differs"
+        )
+    return 0
+
+
+def _print(certificate: Certificate) -> None:
+    """The table, what was left out, and what the faults made on purpose moved."""
+    lines = [_HEAD]
+    for row in certificate.rows:
+        allowed = f"{row.allowed.score:g}, {row.allowed.tau:g}, {row.allowed.grades:.0%}"
+        lines.append((str(row.way), *_figures(row.found), allowed, "; ".join(row.faults) or "same"))
+    lines += [
+        (f"fault: {control.fault}", *_figures(control.found), "", _caught(control.caught_by))
+        for control in certificate.controls
+    ]
+    widths = [max(len(line[column]) for line in lines) for column in range(len(_HEAD))]
+    print(f"{certificate.rows[0].found.pairs} pairs against {certificate.reference}\n")
+    for line in lines:
+        print("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
+    for reason in certificate.skipped:
+        print(f"skipped: {reason}")
+
+
+def _figures(found: Difference) -> tuple[str, str, str, str, str]:
+    return f"{found.largest:.2g}", f"{found.mean:.2g}", f"{found.tau:.3f}", str(found.moved), str(found.grades)
+
+
+def _caught(kinds: tuple[str, ...]) -> str:
+    return f"caught by tolerance {', '.join(kinds)}" if kinds else "not caught"

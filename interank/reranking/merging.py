@@ -1,0 +1,27 @@
+"""An adapter with its base: the two apart in float32, and written as one model in bfloat16."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from interank.engines.models import load_model, with_adapter
+from interank.engines.prompts import PromptEncoder
+from interank.engines.use import Use, save_use
+from interank.reranking.opening import Source
+
+
+def adapted(source: Source) -> Any:
+    """The base in float32 with its adapter apart; the base alone where there is none."""
+    model = load_model(source.files, precision="float32")
+    return with_adapter(model, source.adapter) if source.adapter else model
+
+
+def write_merged(model: Any, encoder: PromptEncoder, folder: Path, *, modes: tuple[str, ...] = ()) -> None:
+    """Fold the adapter into the model, which is changed by it, and write it in bfloat16 with what tells of its use."""
+    whole = model.merge_and_unload(safe_merge=True)
+    whole.to(torch.bfloat16).save_pretrained(folder)
+    encoder.tokenizer.save_pretrained(folder)
+    save_use(folder, Use(encoder.settings, modes))
