@@ -69,6 +69,12 @@ def judged_lists(examples: Sequence[Example], *, documents: int, seed: int) -> l
     return lists
 
 
+def dealt_anew(lists: Sequence[JudgedList], seed: int) -> list[JudgedList]:
+    """The same lists, each with its grades on other documents of it: a control, of which only chance can be learned."""
+    rng = random.Random(seed)
+    return [replace(item, grades=tuple(rng.sample(item.grades, len(item.grades)))) for item in lists]
+
+
 def _spread(items: Sequence[Example], number: int, rng: random.Random) -> list[Example]:
     """So many of a query's examples, drawn from its grades in turn, in random order."""
     by_grade: dict[int, list[Example]] = {}

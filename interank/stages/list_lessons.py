@@ -15,7 +15,7 @@ from interank.engines.prompts import PromptEncoder
 from interank.errors import InputError
 from interank.judgments import read_judgments
 from interank.ledger import write_rows
-from interank.orderings import ListExample, judged_lists, read_dear_cot, read_orderings
+from interank.orderings import ListExample, dealt_anew, judged_lists, read_dear_cot, read_orderings
 from interank.overlap import BenchmarkIndex, Checkable, contaminated, read_texts
 from interank.recipe import (
     DistillListsRecipe,
@@ -127,6 +127,8 @@ def list_rollouts(
             f"{judgments} has no training query with documents of two grades, so there is nothing to order; "
             "generate judgments with more documents for each question"
         )
+    if recipe.control == "shuffled":
+        lists = dealt_anew(lists, recipe.seed)
     encoder = ListEncoder(
         PromptEncoder(tokenizer, PromptSettings()), ListPromptSettings.model_validate(adapter.manifest["prompt"])
     )

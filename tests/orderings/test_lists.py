@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import random
 from collections import Counter
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from interank.ordering import Ordering
-from interank.orderings import ListExample, judged_lists, moved, shuffled
+from interank.orderings import ListExample, dealt_anew, judged_lists, moved, shuffled
 from interank.types import Document, Query
 from tests.support import rule
 
@@ -101,6 +102,17 @@ def test_a_list_does_not_depend_on_other_queries_but_on_the_seed() -> None:
     examples = rule.examples(0, queries=3)
     assert judged_lists(examples, documents=6, seed=1)[1:] == judged_lists(examples[12:], documents=6, seed=1)
     assert judged_lists(examples, documents=6, seed=1) != judged_lists(examples, documents=6, seed=2)
+
+
+def test_grades_dealt_anew_are_the_same_ones_on_other_documents() -> None:
+    lists = judged_lists(rule.examples(0, queries=60), documents=4, seed=1)
+    dealt = dealt_anew(lists, seed=3)
+    assert dealt == dealt_anew(lists, seed=3)
+    assert [replace(new, grades=old.grades) for old, new in zip(lists, dealt, strict=True)] == lists
+    assert [sorted(item.grades) for item in dealt] == [sorted(item.grades) for item in lists]
+    # One document in four keeps the highest grade by chance.
+    kept = sum(new.grades.index(2) == old.grades.index(2) for old, new in zip(lists, dealt, strict=True))
+    assert 5 < kept < 27
 
 
 def test_queries_of_one_grade_have_nothing_to_order() -> None:

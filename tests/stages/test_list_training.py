@@ -11,11 +11,13 @@ from pydantic import ValidationError
 
 from interank import ordering
 from interank.artifact import Artifact, Workplace, create, open_artifact
+from interank.engines.models import find_model, load_tokenizer
 from interank.errors import InputError
 from interank.judgments import write_judgments
 from interank.orderings import write_orderings
 from interank.recipe import DistillRecipe, LoraRecipe, RlRecipe, load_recipe, missing_inputs
 from interank.stages import distill, rl
+from interank.stages.list_lessons import list_rollouts
 from tests.support import list_rule
 
 PROMPT = {"max_length": 900, "max_query_tokens": 40, "max_document_tokens": 30}
@@ -145,6 +147,19 @@ def test_rl_goes_on_with_the_adapters_prompts(adapter: Artifact, judgments: Path
         name: adapter.manifest[name] for name in ("prompt", "prompt_hash")
     }
     assert [given["name"] for given in better.lineage()] == ["judgments", "adapter", "judgments"]
+
+
+def test_the_control_rewards_by_grades_that_were_dealt_anew(adapter: Artifact, judgments: Path) -> None:
+    tokenizer = load_tokenizer(find_model(str(adapter.manifest["base"])))
+
+    def columns(**given: str) -> list[dict[str, Any]]:
+        recipe = rl_recipe(**given)
+        assert recipe.lists is not None
+        return list_rollouts(recipe, recipe.lists, judgments, adapter, tokenizer).columns()
+
+    rewarded, dealt = columns(), columns(control="shuffled")
+    assert [{**row, "grades": 0} for row in rewarded] == [{**row, "grades": 0} for row in dealt]
+    assert [row["grades"] for row in rewarded] != [row["grades"] for row in dealt]
 
 
 def test_a_batch_holds_whole_groups() -> None:
