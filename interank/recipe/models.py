@@ -195,6 +195,11 @@ class DistillRecipe(Settings):
             raise ValueError(
                 f"objective: {self.objective} trains a head, which writes nothing; leave lists and mixture out"
             )
+        if self.attacked_negatives:
+            raise ValueError(
+                f"attacked_negatives: {self.attacked_negatives} was found, but objective: {self.objective} trains a "
+                "head, which is shown no attacks; leave it out"
+            )
         taught = self.taught
         if self.objective == "ranknet" and not (taught.teacher or taught.teacher_scores):
             raise ValueError(
@@ -202,11 +207,6 @@ class DistillRecipe(Settings):
                 "ranknet_hard, which learns the grades'"
             )
         return self
-
-    @property
-    def taught(self) -> HeadRecipe:
-        """What the head is taught, spelled out."""
-        return self.head or HeadRecipe()
 
     @model_validator(mode="after")
     def _lists_are_not_attacked(self) -> DistillRecipe:
@@ -216,6 +216,11 @@ class DistillRecipe(Settings):
                 "order and no irrelevant one by itself; leave one of them out"
             )
         return self
+
+    @property
+    def taught(self) -> HeadRecipe:
+        """What the head is taught, spelled out."""
+        return self.head or HeadRecipe()
 
     @property
     def practised(self) -> MixtureRecipe:
