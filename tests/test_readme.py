@@ -3,7 +3,8 @@
 In README.md, CONTRIBUTING.md and docs/, a fence marked `bash` or `python` is executed, top to bottom, in a folder that
 holds copies of `recipes/`, `rewards/` and `data/`; the `python` fences of a file share their names. A fence below the
 comment `<!-- not run: REASON -->` is not executed, but its `interank` lines still have to name a verb and options that
-there are, and a recipe that passes `interank check`. Lines that set the project up (`make`, `git`, `cd`, `pip`) are not
+there are, and a recipe that passes `interank check`. For `heads.md` tiny models stand
+there under the names of the released ones. Lines that set the project up (`make`, `git`, `cd`, `pip`) are not
 executed, for they would start these tests again; their make targets have to exist.
 """
 
@@ -159,6 +160,10 @@ def run_python(snippet: Snippet, namespace: dict[str, Any]) -> None:
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.relative_to(ROOT).as_posix())
 def test_its_snippets_run(document: Path, workplace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(workplace)
+    if document.name == "heads.md":
+        from tests.support.stand_ins import stand_ins
+
+        stand_ins(workplace)
     namespace: dict[str, Any] = {"__name__": "__main__"}
     for snippet in snippets(document):
         if snippet.run and snippet.language == "bash":

@@ -10,7 +10,20 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from interank import __version__
-from interank.cli import attack, check, check_parity, compare, fit, merge, queries, recipes, rerank, score, stage
+from interank.cli import (
+    attack,
+    check,
+    check_parity,
+    compare,
+    export,
+    fit,
+    merge,
+    queries,
+    recipes,
+    rerank,
+    score,
+    stage,
+)
 from interank.errors import InterankError
 
 _DESCRIPTION = "Train, evaluate and use small language models that reason about relevance."
@@ -67,7 +80,7 @@ def parser() -> argparse.ArgumentParser:
     loudness.add_argument("--quiet", action="store_true", help="errors only, no progress")
     loudness.add_argument("--verbose", action="store_true", help="also what the libraries underneath say")
     verbs = top.add_subparsers(title="verbs", metavar="VERB", required=True)
-    for module in (stage, compare, fit, rerank, queries, merge, check_parity, attack, score, recipes, check):
+    for module in (stage, compare, fit, rerank, queries, merge, export, check_parity, attack, score, recipes, check):
         module.register(verbs, common)
     return top
 

@@ -9,10 +9,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from interank.cli.rerank_checks import check
+
 if TYPE_CHECKING:
     from interank.fitting import Fit
     from interank.reranking.chaining import Chain, Cost, Ranks
-    from interank.reranking.reranker import Mode, Reranker
+    from interank.reranking.modes import Mode
+    from interank.reranking.reranker import Reranker
     from interank.reranking.resuming import Progress
     from interank.types import Document, Query, RankedDocument
 
@@ -82,6 +85,7 @@ def register(verbs: Any, common: argparse.ArgumentParser) -> None:
     verb.add_argument("--served-name", metavar="NAME", help="what the servers call the model, where that isn't MODEL")
     verb.add_argument("--jsonl", metavar="FILE", type=Path, help="also write rankings and explanations as JSONL")
     verb.add_argument("--trec", metavar="FILE", type=Path, help="also write the ranking as a TREC run")
+    verb.add_argument("--rank-llm", metavar="FILE", type=Path, help="also write results as RankLLM reads them, JSONL")
     verb.add_argument("--json", action="store_true", help="print one JSON object for each query")
     verb.set_defaults(run=_run)
 
@@ -106,6 +110,11 @@ def _add_modes(verb: argparse.ArgumentParser) -> None:
         metavar="KEY=VALUE,...",
         help="with a listwise mode: method, window, step, shuffles, prompt.form and other keys of a recipe's `lists:`",
     )
+    verb.add_argument(
+        "--head",
+        metavar="KEY=VALUE,...",
+        help="how a pointwise head reads a pair, where its folder is silent: legacy=dear for DeAR's released ones",
+    )
     verb.add_argument("--fit", metavar="FILE", type=Path, help="an output of interank fit: fuse, calibrate, abstain")
     verb.add_argument("--then", metavar="MODEL", help="a second reranker, for the first documents of MODEL's ranking")
     verb.add_argument("--then-mode", choices=["score", "reason", "listwise"], default="listwise", metavar="MODE")
@@ -128,11 +137,11 @@ def positive(text: str) -> int:
 
 
 def _run(options: argparse.Namespace) -> int:
-    _check(options)
+    check(options)
     tasks = _tasks(options)
     explained = options.explain
     if explained is None and options.query and options.mode == "score" and not options.then:
-        explained = _EXPLAINED
+        explained = 0 if _is_head(options.model) else _EXPLAINED
     settings = {
         "mode": options.mode,
         "max_reasoning_tokens": options.max_reasoning_tokens,
@@ -140,6 +149,7 @@ def _run(options: argparse.Namespace) -> int:
         "engine": options.engine,
         "explain": explained,
         "lists": options.lists,
+        "head": options.head,
         "adaptive": [options.adaptive, options.budget_tokens, options.budget_seconds],
         "guard": options.guard,
     }
@@ -153,15 +163,24 @@ def _run(options: argparse.Namespace) -> int:
     if options.then:
         then = [options.then_mode, options.then_depth, model_identity(options.then)]
         settings |= {"then": then}
-    progress = Progress(options.jsonl or options.trec, settings)
+    progress = Progress(options.jsonl or options.trec or options.rank_llm, settings)
     rows = []
+    results = []
     for row, query, documents in _ranked(options, progress, tasks, explained, fit):
         if options.trec or options.jsonl:
             rows.append(_shown(row))
+        if options.rank_llm:
+            results.append((query, row["ranking"], documents))
         _print(query, row, documents, options.json)
-    _write(options, rows)
+    _write(options, rows, results)
     progress.finish()
     return 0
+
+
+def _is_head(model: str) -> bool:
+    from interank.engines.heads import find_head
+
+    return find_head(model) is not None
 
 
 def _ranked(
@@ -252,6 +271,8 @@ def _reranker(options: argparse.Namespace, model: str, mode: Mode, served_name: 
     from interank.reranking.reranker import Reranker
 
     lists = read_keys("--lists", options.lists.split(",")) if options.lists and mode == "listwise" else None
+    if options.head and model == options.model:
+        return Reranker.open_head(model, read_keys("--head", options.head.split(",")), precision=options.precision)
     opened = Reranker(
         model,
         mode=mode,
@@ -265,9 +286,14 @@ def _reranker(options: argparse.Namespace, model: str, mode: Mode, served_name: 
     return opened if mode == "listwise" else opened.guarded(options.guard)
 
 
-def _write(options: argparse.Namespace, rows: list[dict[str, Any]]) -> None:
+def _write(
+    options: argparse.Namespace,
+    rows: list[dict[str, Any]],
+    results: list[tuple[Query, list[dict[str, Any]], list[Document]]],
+) -> None:
     """The files asked for."""
     from interank.ledger import write_rows
+    from interank.reranking.requests import result_row
     from interank.trec import write_run
     from interank.types import Run, ScoredDoc
 
@@ -279,50 +305,8 @@ def _write(options: argparse.Namespace, rows: list[dict[str, Any]]) -> None:
             for row in rows
         }
         write_run(Run(scored, tag="interank"), options.trec)
-
-
-def _check(options: argparse.Namespace) -> None:
-    """Find what is wrong with the command before a model is loaded."""
-    from interank.errors import InputError
-
-    sources = [name for name in ("query", "corpus", "requests") if getattr(options, name) is not None]
-    if len(sources) != 1:
-        raise InputError(
-            "give either --query TEXT with document files, or --corpus DIR with the queries and documents, "
-            "or --requests FILE with both"
-        )
-    if options.query is None and options.files:
-        raise InputError(
-            f"{options.files[0]} stands beside --{sources[0]}, whose documents are ranked; leave one of them out"
-        )
-    if options.corpus is None and (options.run_file or options.split or options.task):
-        raise InputError(
-            f"--run, --task and --split belong to --corpus; with --{sources[0]} the documents are the candidates"
-        )
-    if options.engine != "openai" and (options.server or options.served_name):
-        raise InputError(f"--server and --served-name belong to --engine openai; found engine {options.engine}")
-    if options.guard != "none" and options.mode == "listwise":
-        raise InputError(f"--guard {options.guard} corrects grades, and mode listwise has none; leave one of them out")
-    if options.guard != "none" and (options.fit or options.mode == "adaptive"):
-        raise InputError(
-            f"--guard {options.guard} moves scores, which --fit and mode adaptive take as they are; drop it"
-        )
-    if options.lists and "listwise" not in (options.mode, options.then and options.then_mode):
-        raise InputError("--lists belongs to mode listwise; set --mode or --then-mode, or leave it out")
-    if options.mode != "adaptive" and {options.adaptive, options.budget_tokens, options.budget_seconds} != {None}:
-        raise InputError(f"--adaptive and budgets belong to mode adaptive; found mode {options.mode}; set --mode")
-    if options.mode == "adaptive" and (options.fit or options.explain):
-        raise InputError("--fit and --explain belong to other modes than adaptive; leave them out")
-    if options.then and options.explain is not None:
-        raise InputError("--explain belongs to one reranker; found --then as well; leave one of them out")
-    if options.query is not None and not options.query.strip():
-        raise InputError("--query is empty; say what is asked")
-    if options.query is not None and not options.files:
-        raise InputError("--query needs documents: name text or JSONL files after the model")
-    for name in ("trec", "jsonl"):
-        file = getattr(options, name)
-        if file and not file.resolve().parent.is_dir():
-            raise InputError(f"--{name} {file}: its folder does not exist; make it first")
+    if options.rank_llm:
+        write_rows(options.rank_llm, (result_row(*result) for result in results))
 
 
 def _tasks(options: argparse.Namespace) -> Iterator[tuple[Query, list[Document], list[float] | None]]:

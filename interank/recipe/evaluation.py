@@ -7,6 +7,7 @@ from typing import ClassVar, Literal
 from pydantic import Field, model_validator
 
 from interank.recipe.adaptive import AdaptiveRecipe
+from interank.recipe.heads import HeadSettings
 from interank.recipe.links import Chain, LinkRecipe, RankingMode
 from interank.recipe.listwise import ListwiseRecipe
 from interank.recipe.settings import FilePath, FilePaths, Names, Settings
@@ -58,6 +59,9 @@ class EvaluateRecipe(Settings):
     """For `listwise`: how a reranker goes through the documents; null takes the defaults."""
     adaptive: AdaptiveRecipe | None = None
     """For `adaptive`: what a query may take, and on what it is spent; null takes the defaults."""
+    head: HeadSettings | None = None
+    """How pointwise heads among the adapters read a pair, where their folders do not say so; `legacy: dear` for those
+    that DeAR released."""
     chain: Chain = ()
     """Rerankers one after the other, each on the first documents of the one before: one system more, `chain`."""
     explain: int = Field(0, ge=0)

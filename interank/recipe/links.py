@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from pydantic import BeforeValidator, Field
 
 from interank.recipe.adaptive import AdaptiveRecipe
+from interank.recipe.heads import HeadSettings
 from interank.recipe.listwise import ListwiseRecipe
 from interank.recipe.settings import Settings, as_tuple
 
@@ -26,6 +27,8 @@ class LinkRecipe(Settings):
     """For `listwise`: how it goes through them; null takes the defaults."""
     adaptive: AdaptiveRecipe | None = None
     """For `adaptive`: what may be spent, and on what; null takes the defaults."""
+    head: HeadSettings | None = None
+    """For a pointwise head: how it reads a pair, where its folder does not say so."""
     max_reasoning_tokens: int = Field(256, ge=8)
     """What an explanation may take, or what is thought about a window."""
     precision: Literal["exact", "bfloat16", "int8", "nf4"] = "exact"

@@ -15,10 +15,10 @@ from interank.engines.protocol import Engine, Grading, LabelLogits, Sampling
 from interank.errors import InputError
 from interank.fitting import fused_ranking
 from interank.recipe import AdaptiveRecipe, ListwiseRecipe
-from interank.reranking.documents import AnyDocument, as_documents, as_query
+from interank.reranking.documents import AnyDocument, as_documents, as_query, ranked_document
 from interank.reranking.lists import ListCounts, ListRanker
 from interank.reranking.purse import Purse
-from interank.reranking.reranker import PART, Ranking, Reranker, ranked_document
+from interank.reranking.reranker import PART, Ranking, Reranker
 from interank.types import Document, Query, RankedDocument
 
 

@@ -1,4 +1,4 @@
-"""What a caller may give as query and documents, made into the nouns of `types`."""
+"""What a caller may give as query and documents, made into the nouns of `types`; what it is given back."""
 
 from __future__ import annotations
 
@@ -6,12 +6,15 @@ import reprlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from interank import judging
+from interank.engines.judge import Verdict
+from interank.engines.prompts import Prompt
 from interank.errors import InputError
-from interank.types import Document, Query
+from interank.types import Document, Query, RankedDocument
 
 # BEIR's column, then BRIGHT's, then those of RankLLM's and LangChain's documents.
 _ID = ("_id", "id", "doc_id", "docid")
-_TEXT = ("text", "content", "contents", "page_content")
+_TEXT = ("text", "content", "contents", "page_content", "body")
 
 AnyDocument = str | Document | Mapping[str, Any]
 
@@ -63,3 +66,17 @@ def _as_document(document: AnyDocument, place: int) -> Document:
         )
     name = next((document[name] for name in _ID if document.get(name) is not None), place)
     return Document(str(name), text, title)
+
+
+def ranked_document(document: Document, prompt: Prompt, verdict: Verdict) -> RankedDocument:
+    """A document with what the model said of it."""
+    logits = verdict.labels.logits
+    return RankedDocument(
+        document.doc_id,
+        judging.score(logits),
+        judging.most_probable(logits),
+        judging.probabilities(logits),
+        verdict.labels.mass,
+        verdict.reasoning or None,
+        prompt.cut,
+    )

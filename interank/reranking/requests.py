@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import reprlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -29,7 +29,7 @@ class Request(NamedTuple):
 
 
 def read_requests(path: Path) -> Iterator[Request]:
-    """Each line's query with its candidates; RankLLM's requests are read too.
+    """Each line's query with its candidates; RankLLM's requests and results are read too.
 
     Raises:
         InputError: A line is of another form, or a query's id stands there twice.
@@ -47,6 +47,17 @@ def read_requests(path: Path) -> Iterator[Request]:
         yield request
     if not seen:
         raise InputError(f"{path}: found no query; expected lines like {FORM}")
+
+
+def result_row(query: Query, ranking: Sequence[Mapping[str, Any]], documents: Sequence[Document]) -> dict[str, Any]:
+    """A ranking's rows in the layout of RankLLM's results, which is that of its requests: texts beside scores."""
+    by_id = {document.doc_id: document for document in documents}
+    candidates = []
+    for item in ranking:
+        document = by_id[item["doc_id"]]
+        doc = {"title": document.title, "text": document.text} if document.title else {"text": document.text}
+        candidates.append({"docid": document.doc_id, "score": float(item["score"]), "doc": doc})
+    return {"query": {"text": query.text, "qid": query.query_id}, "candidates": candidates}
 
 
 def _request(where: str, line: str, number: int) -> Request:

@@ -9,37 +9,27 @@ import threading
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Literal
 
-from interank import judging
+from interank.engines.head_engine import HeadEngine
 from interank.engines.judge import Verdict, explain, grade, reason, whole_sentences
 from interank.engines.lists import ListEncoder
 from interank.engines.prompts import Prompt, PromptEncoder
-from interank.engines.protocol import Ability, Engine, EngineName, Precision, Sampling
+from interank.engines.protocol import Engine, EngineName, Precision, Sampling
 from interank.errors import InputError
 from interank.fitting import Fit, fused_ranking, model_digest, read_fit
 from interank.recipe import ListPromptSettings, ListwiseRecipe
 from interank.reranking.chaining import with_documents
-from interank.reranking.documents import AnyDocument, as_documents, as_query
+from interank.reranking.documents import AnyDocument, as_documents, as_query, ranked_document
 from interank.reranking.guarding import NO_DOCUMENT, NO_QUESTION, Guard, contrasted
+from interank.reranking.heads import AnyHead, open_head, open_told, scored_by_head
 from interank.reranking.lists import AnyLists, ListCounts, ListRanker, list_settings
+from interank.reranking.modes import Mode, check_engine, check_mode, how_many_explained
 from interank.reranking.opening import AnyServer, Running, open_engine
 from interank.types import Document, Query, RankedDocument, Relevance, Run, ScoredDoc
 
 log = logging.getLogger(__name__)
 
-Mode = Literal["score", "explain", "reason", "listwise"]
 Ranking = list[RankedDocument]
-
-_NEEDED: dict[Mode, frozenset[Ability]] = {
-    # A grade is read at a position that is forced, which takes token ids in and the labels' own logits out.
-    "score": frozenset({"token_ids", "label_logits"}),
-    "explain": frozenset({"token_ids", "label_logits"}),
-    "reason": frozenset({"token_ids", "label_logits"}),
-    # An order is read from text, which every engine writes.
-    "listwise": frozenset(),
-}
-_EXPLAINED = 3
 _LABEL_ROOM = 16
 # Documents whose token ids are held at a time; the query's prefix is computed anew for each such part.
 PART = 512
@@ -68,6 +58,8 @@ class Reranker:
 
         Args:
             source: The output of `distill` or `rl`, a PEFT adapter's folder, a model's folder, or its name on the hub.
+                A pointwise head is told from a language model by its files, and takes mode `score` alone;
+                see `open_head` for those that do not say how they read a pair.
             mode: `score` grades by one forward pass; `explain` also explains the first documents' grades; `reason`
                 explains every document before it grades it; `listwise` has the model order windows of documents.
             max_reasoning_tokens: What an explanation may take, or what is thought about a window.
@@ -85,8 +77,12 @@ class Reranker:
             ModelError: The model cannot be had.
             InputError: The mode, the engine or the precision is unknown or cannot be had here.
         """
-        _check_mode(mode)
+        check_mode(mode)
         settings = list_settings(mode, lists)
+        if found := open_head(source, mode=mode, engine=engine, precision=precision):
+            self._set(found, None, mode, max_reasoning_tokens, None)
+            self.source = str(source)
+            return
         running = Running(engine, precision, server, max_reasoning_tokens + _LABEL_ROOM, settings)
         opened = open_engine(source, running)
         if settings is not None:
@@ -122,10 +118,35 @@ class Reranker:
         Raises:
             InputError: The engine lacks what the mode needs.
         """
-        _check_mode(mode)
+        check_mode(mode)
         made = cls.__new__(cls)
         made._set(engine, encoder, mode, max_reasoning_tokens, list_settings(mode, lists))
         return made
+
+    @classmethod
+    def open_head(cls, source: str | Path, head: AnyHead, *, precision: Precision = "exact") -> Reranker:
+        """A pointwise head whose folder does not say how it reads a pair: `HeadSettings` or its keys say it.
+
+        Raises:
+            ModelError: The model cannot be had.
+            InputError: It is no head, or the settings or the precision cannot be used.
+        """
+        return cls.of_head(open_told(source, precision=precision, settings=head), str(source))
+
+    @classmethod
+    def of_head(cls, engine: HeadEngine, source: str | None = None) -> Reranker:
+        """A reranker on a head that is there already."""
+        made = cls.__new__(cls)
+        made._set(engine, None, "score", 0, None)
+        made.source = source
+        return made
+
+    @property
+    def encoder(self) -> PromptEncoder:
+        """What makes prompts; a pointwise head has none, and raises an `InputError`."""
+        if self._encoder is None:
+            raise InputError("a pointwise head reads pairs and no prompts; use a model that grades or writes")
+        return self._encoder
 
     def in_mode(self, mode: Mode) -> Reranker:
         """The same model in another mode that grades.
@@ -203,7 +224,7 @@ class Reranker:
             scores = self.fit.fusion.fused([item.score for item in found], first_stage)
             ranking = fused_ranking(asked.query_id, found, scores)
         ranking = ranking[:top_k]
-        return self.explain(asked, given, ranking, self._count(explain))
+        return self.explain(asked, given, ranking, how_many_explained(self.mode, explain))
 
     def graded(self, query: str | Query, documents: Sequence[AnyDocument]) -> Iterator[RankedDocument]:
         """The documents in the order given, part by part as they are graded; unexplained but in mode `reason`.
@@ -214,17 +235,13 @@ class Reranker:
         if self.lists is not None:
             raise InputError("mode listwise orders documents and grades none; take another mode for grades")
         asked, given = as_query(query), as_documents(documents)
-        if lost := self.encoder.query_cut(asked):
+        reader = self.engine.head.encoder if isinstance(self.engine, HeadEngine) else self.encoder
+        if lost := reader.query_cut(asked):
             log.warning("query %r: its last %d tokens are cut off, there is no room for them", asked.query_id, lost)
         cut = 0
         for begin in range(0, len(given), PART):
-            part = given[begin : begin + PART]
-            prompts = self.prompts(asked, part)
-            with self._lock:
-                verdicts = self._guarded(part, self._verdicts(prompts))
-            for document, prompt, verdict in zip(part, prompts, verdicts, strict=True):
-                cut += prompt.cut > 0
-                item = ranked_document(document, prompt, verdict)
+            for item in self._part(asked, given[begin : begin + PART]):
+                cut += item.truncated > 0
                 yield self.fit.calibrated(item, item.score) if self.fit else item
         if cut:
             # Each document says so itself; a line a query would bury the progress of a benchmark.
@@ -233,7 +250,9 @@ class Reranker:
     def explain(
         self, query: str | Query, documents: Sequence[AnyDocument], ranking: Sequence[RankedDocument], count: int
     ) -> Ranking:
-        """The ranking with explanations of its first `count` documents, given their grades."""
+        """The ranking with explanations of its first `count` documents, given their grades; a head gives none."""
+        if count and isinstance(self.engine, HeadEngine):
+            raise InputError("a pointwise head gives no grade that could be explained; leave explain out")
         first = [(i, i.relevance) for i in ranking[:count] if i.explanation is None and i.relevance is not None]
         if not first:
             return list(ranking)
@@ -298,20 +317,16 @@ class Reranker:
     def _set(
         self,
         engine: Engine,
-        encoder: PromptEncoder,
+        encoder: PromptEncoder | None,
         mode: Mode,
         max_reasoning_tokens: int,
         lists: ListwiseRecipe | None,
     ) -> None:
-        lacking = _NEEDED[mode] - engine.abilities
-        if lacking:
-            raise InputError(
-                f"mode {mode} needs an engine with {' and '.join(sorted(lacking))}, which {type(engine).__name__} "
-                f"on {engine.device} lacks: chat endpoints encode the prompt anew and cannot be made to grade; "
-                "use transformers or vllm"
-            )
+        """Take what was opened; a head alone comes without an encoder of prompts."""
+        if encoder:
+            check_engine(mode, engine)
         self.engine = engine
-        self.encoder = encoder
+        self._encoder = encoder
         self.mode: Mode = mode
         self.guard: Guard = "none"
         self.max_reasoning_tokens = max_reasoning_tokens
@@ -321,7 +336,7 @@ class Reranker:
         self.counts = ListCounts()
         self.lists: ListRanker | None = None
         if lists is not None:
-            prompts = ListEncoder(encoder, lists.prompt or ListPromptSettings())
+            prompts = ListEncoder(self.encoder, lists.prompt or ListPromptSettings())
             self.lists = ListRanker(engine, prompts, lists, max_reasoning_tokens=max_reasoning_tokens)
 
     def _listed(self, ranker: ListRanker, query: Query, documents: Sequence[Document]) -> Ranking:
@@ -342,12 +357,14 @@ class Reranker:
             for rank, place in enumerate(found.order)
         ]
 
-    def _count(self, explain: int | None) -> int:
-        if explain is not None and explain < 0:
-            raise InputError(f"explain is {explain}; give 0 or more")
-        if self.mode == "reason":
-            return 0
-        return explain if explain is not None else (_EXPLAINED if self.mode == "explain" else 0)
+    def _part(self, query: Query, documents: Sequence[Document]) -> Ranking:
+        """The documents in the order given, scored by whatever scores them here."""
+        if isinstance(self.engine, HeadEngine):
+            return scored_by_head(self.engine, query, documents)
+        prompts = self.prompts(query, documents)
+        with self._lock:
+            verdicts = self._guarded(documents, self._verdicts(prompts))
+        return [ranked_document(*found) for found in zip(documents, prompts, verdicts, strict=True)]
 
     def prompts(self, query: Query, documents: Sequence[Document]) -> list[Prompt]:
         """What the model reads of each document in this mode."""
@@ -378,22 +395,3 @@ class Reranker:
             text if item.finished else whole_sentences(text) or text
             for text, item in zip(texts, completions, strict=True)
         ]
-
-
-def _check_mode(mode: str) -> None:
-    if mode not in _NEEDED:
-        raise InputError(f"found the mode {mode!r}; expected one of {', '.join(_NEEDED)}")
-
-
-def ranked_document(document: Document, prompt: Prompt, verdict: Verdict) -> RankedDocument:
-    """A document with what the model said of it."""
-    logits = verdict.labels.logits
-    return RankedDocument(
-        document.doc_id,
-        judging.score(logits),
-        judging.most_probable(logits),
-        judging.probabilities(logits),
-        verdict.labels.mass,
-        verdict.reasoning or None,
-        prompt.cut,
-    )

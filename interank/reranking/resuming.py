@@ -12,7 +12,7 @@ from interank.ledger import Ledger
 from interank.types import Document, Query, RankedDocument
 
 # Of a model's folder, the files that tell one model from another of the same name.
-_TELLING = ("manifest.json", "adapter_config.json", "config.json")
+_TELLING = ("manifest.json", "adapter_config.json", "config.json", "interank.json")
 
 
 class Progress:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from interank.artifact import open_artifact
+from interank.engines.heads import find_head
 from interank.engines.models import load_model
 from interank.engines.transformers import TransformersEngine
 from interank.errors import ArtifactError, ModelError
@@ -16,6 +17,7 @@ from interank.reranking.golden import golden_set, read_golden
 from interank.reranking.merging import adapted, write_merged
 from interank.reranking.opening import find_source
 from interank.reranking.parity import TOLERANCES, difference
+from interank.stages.inputs import require_free
 
 log = logging.getLogger(__name__)
 
@@ -43,8 +45,9 @@ def merge(adapter: Path, out: Path, *, tolerance: float = TOLERANCE) -> Merged:
         ArtifactError: The output exists, or the input is no adapter.
         ModelError: The merged model's scores are not those of base and adapter; nothing is written.
     """
-    if out.exists():
-        raise ArtifactError(f"{out} exists; choose another --out, or remove it")
+    require_free(out)
+    if find_head(adapter):
+        raise ArtifactError(f"{adapter} is a pointwise head; use interank export --to cross-encoder")
     artifact = open_artifact(adapter, "adapter")
     source = find_source(adapter)
     encoder = source.encoder()

@@ -20,6 +20,7 @@ Ranked = Callable[[Task, Query, int], dict[str, Any]]
 def adapter_ranking(recipe: EvaluateRecipe, path: Path) -> Ranked:
     """Open an adapter to rank with in the recipe's mode."""
     # Scoring stored runs takes seconds; importing torch would double them.
+    from interank.engines.heads import find_head
     from interank.reranking.chaining import measured
     from interank.reranking.reranker import Reranker
 
@@ -29,6 +30,7 @@ def adapter_ranking(recipe: EvaluateRecipe, path: Path) -> Ranked:
         max_reasoning_tokens=recipe.max_reasoning_tokens,
         lists=recipe.lists,
         adaptive=recipe.adaptive,
+        head=recipe.head if recipe.head and find_head(path) else None,
     )
     reranker = _opened(link)
 
@@ -51,6 +53,8 @@ def _opened(link: LinkRecipe) -> Ranks:
     options: dict[str, Any] = {"max_reasoning_tokens": link.max_reasoning_tokens, "precision": link.precision}
     if link.mode == "adaptive":
         return Adaptive.open(link.model, link.adaptive, **options)
+    if link.head and link.mode == "score":
+        return Reranker.open_head(link.model, link.head, precision=link.precision)
     return Reranker(link.model, mode=link.mode, lists=link.lists, **options)
 
 

@@ -15,7 +15,7 @@ import pytest
 from interank import Reranker
 from interank.cli.app import main
 from interank.errors import InputError, ModelError
-from interank.reranking.reranker import Mode
+from interank.reranking.modes import Mode
 from interank.types import Document, Query
 from tests.support import rule
 from tests.support.servers import VllmServer, vllm_environment

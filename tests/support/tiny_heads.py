@@ -102,6 +102,7 @@ def tiny_encoder(folder: Path) -> Path:
     """A cross-encoder of BERT's kind, as they stand on the hub."""
     tokenizer = tiny_tokenizer("gemma")
     bos, eos = tokenizer.bos_token, tokenizer.eos_token
+    tokenizer.chat_template = None
     tokenizer.model_input_names = ["input_ids", "token_type_ids", "attention_mask"]
     tokenizer.init_kwargs["model_input_names"] = tokenizer.model_input_names
     tokenizer.backend_tokenizer.post_processor = processors.TemplateProcessing(

@@ -1,0 +1,38 @@
+"""`interank export`: a pointwise head in the form of another tool."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+_EPILOG = """\
+example:
+  interank export runs/head --to cross-encoder --out runs/head-st
+
+An adapter is folded into its base in float32. On pairs of the sample benchmark the new form has to give the head's own
+logits to 1e-4, else nothing is written."""
+
+
+def register(verbs: Any, common: argparse.ArgumentParser) -> None:
+    """Add the verb."""
+    verb = verbs.add_parser(
+        "export",
+        parents=[common],
+        help="write a pointwise head for another tool, checked",
+        description="Write a pointwise head as a sentence-transformers CrossEncoder, and check its scores.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    verb.add_argument("head", metavar="HEAD", help="an output of distill, a head's folder, or its name on the hub")
+    verb.add_argument("--to", required=True, choices=["cross-encoder"], help="whose form")
+    verb.add_argument("--out", metavar="DIR", required=True, type=Path, help="the new folder")
+    verb.set_defaults(run=_run)
+
+
+def _run(options: argparse.Namespace) -> int:
+    from interank.stages.export import export
+
+    found = export(options.head, options.out)
+    print(found.folder)
+    return 0

@@ -1,0 +1,52 @@
+"""What `interank rerank` refuses before a model is loaded: options that do not go together."""
+
+from __future__ import annotations
+
+import argparse
+
+
+def check(options: argparse.Namespace) -> None:
+    """Find what is wrong with the command before a model is loaded."""
+    from interank.errors import InputError
+
+    sources = [name for name in ("query", "corpus", "requests") if getattr(options, name) is not None]
+    if len(sources) != 1:
+        raise InputError(
+            "give either --query TEXT with document files, or --corpus DIR with the queries and documents, "
+            "or --requests FILE with both"
+        )
+    if options.query is None and options.files:
+        raise InputError(
+            f"{options.files[0]} stands beside --{sources[0]}, whose documents are ranked; leave one of them out"
+        )
+    if options.corpus is None and (options.run_file or options.split or options.task):
+        raise InputError(
+            f"--run, --task and --split belong to --corpus; with --{sources[0]} the documents are the candidates"
+        )
+    if options.engine != "openai" and (options.server or options.served_name):
+        raise InputError(f"--server and --served-name belong to --engine openai; found engine {options.engine}")
+    if options.guard != "none" and options.mode == "listwise":
+        raise InputError(f"--guard {options.guard} corrects grades, and mode listwise has none; leave one of them out")
+    if options.guard != "none" and (options.fit or options.mode == "adaptive"):
+        raise InputError(
+            f"--guard {options.guard} moves scores, which --fit and mode adaptive take as they are; drop it"
+        )
+    if options.guard != "none" and options.head:
+        raise InputError(f"--guard {options.guard} corrects grades, and a head gives none; leave one of them out")
+    if options.lists and "listwise" not in (options.mode, options.then and options.then_mode):
+        raise InputError("--lists belongs to mode listwise; set --mode or --then-mode, or leave it out")
+    if options.mode != "adaptive" and {options.adaptive, options.budget_tokens, options.budget_seconds} != {None}:
+        raise InputError(f"--adaptive and budgets belong to mode adaptive; found mode {options.mode}; set --mode")
+    if options.mode == "adaptive" and (options.fit or options.explain):
+        raise InputError("--fit and --explain belong to other modes than adaptive; leave them out")
+    if options.head and (options.mode != "score" or options.engine != "transformers"):
+        raise InputError("--head belongs to mode score on engine transformers; leave it out, or the others")
+    if options.then and options.explain is not None:
+        raise InputError("--explain belongs to one reranker; found --then as well; leave one of them out")
+    if options.query is not None and not options.query.strip():
+        raise InputError("--query is empty; say what is asked")
+    if options.query is not None and not options.files:
+        raise InputError("--query needs documents: name text or JSONL files after the model")
+    for file in filter(None, (options.trec, options.jsonl, options.rank_llm)):
+        if not file.resolve().parent.is_dir():
+            raise InputError(f"{file}: its folder does not exist; make it first")

@@ -1,0 +1,28 @@
+"""Several domains on one base: a reranker for each head's adapter, whose base is loaded once and never changed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from interank.engines.protocol import Precision
+from interank.reranking.heads import AnyHead, open_engines
+from interank.reranking.reranker import Reranker
+
+
+def open_domains(
+    sources: Mapping[str, str | Path], *, precision: Precision = "exact", head: AnyHead | None = None
+) -> dict[str, Reranker]:
+    """Rerankers by the names of their domains.
+
+    Args:
+        sources: A head's adapter for each domain, as `Reranker` takes it.
+        precision: As that of `Reranker`.
+        head: How those adapters read a pair whose folders do not say so.
+
+    Raises:
+        InputError: They do not stand on the same base, or one is no adapter of a pointwise head.
+        ModelError: One cannot be had, or does not say how it reads a pair.
+    """
+    engines = open_engines(sources, precision=precision, settings=head)
+    return {name: Reranker.of_head(engine) for name, engine in engines.items()}

@@ -1,0 +1,156 @@
+"""export: a pointwise head to a sentence-transformers CrossEncoder, checked against its own scores."""
+
+from __future__ import annotations
+
+import logging
+import shutil
+from dataclasses import dataclass
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import AutoModelForSequenceClassification, AutoTokenizer
+
+from interank.benchmarks import load_benchmark
+from interank.engines.heads import Head, load_head, scores
+from interank.engines.models import merged
+from interank.engines.pair_tokenizer import save_pair_tokenizer
+from interank.engines.use import save_head
+from interank.errors import InputError, ModelError
+from interank.recipe import HeadSettings
+from interank.resources import resource_dir
+from interank.stages.inputs import require_free
+from interank.types import Document, Query
+
+log = logging.getLogger(__name__)
+
+TOLERANCE = 1e-4
+_QUERIES, _DOCUMENTS = 6, 4
+# sentence-transformers puts a sigmoid behind one logit unless the configuration says otherwise.
+_RAW = {"activation_fn": "torch.nn.modules.linear.Identity"}
+_CARD = """\
+---
+library_name: sentence-transformers
+pipeline_tag: text-ranking
+tags: [cross-encoder, reranking, interank]
+---
+
+# A pointwise reranker
+
+```python
+from sentence_transformers import CrossEncoder
+
+model = CrossEncoder("THIS FOLDER")
+model.predict([("a query", "a document")])  # raw logits, as interank gives them
+```
+
+Prefixes and special tokens stand in the tokenizer's template, so that it is given plain texts. A pair has at most
+{length} tokens. {limits}
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Exported:
+    """The folder, and how far its scores lie from the head's own."""
+
+    folder: Path
+    pairs: int
+    largest: float
+
+
+def export(source: str | Path, out: Path, *, settings: HeadSettings | None = None) -> Exported:
+    """Write a head, its adapter folded into the base, in float32 and in sentence-transformers' form.
+
+    Raises:
+        ArtifactError: The output exists.
+        InputError: The head is one of the released DeAR models.
+        ModelError: What was written does not score as the head does; nothing is left of it.
+    """
+    require_free(out)
+    head = load_head(source, settings=settings, precision="float32")
+    if head.settings.legacy:
+        raise InputError(
+            f"{source} is read at the last of {head.settings.max_length} places, padding or not, which no other tool "
+            "does; train it further without legacy: dear to export it"
+        )
+    head = Head(merged(head.model) if hasattr(head.model, "peft_config") else head.model, head.encoder)
+    partial = out.parent / f".{out.name}.partial"
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir(parents=True)
+    try:
+        found = _written(head, partial)
+        partial.replace(out)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+    log.info("%d scores moved by %.3g at most", found.pairs, found.largest)
+    return Exported(out, found.pairs, found.largest)
+
+
+def _written(head: Head, folder: Path) -> Exported:
+    """Write the folder, and hold its scores to the head's on pairs that fit."""
+    told = save_pair_tokenizer(head.encoder, folder)
+    save_head(folder, told)
+    tokenizer: Any = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
+    head.model.config.pad_token_id = tokenizer.pad_token_id
+    head.model.config.sentence_transformers = _RAW
+    head.model.save_pretrained(folder)
+    (folder / "README.md").write_text(
+        _CARD.format(length=tokenizer.model_max_length, limits=_limits(head.settings)), "utf-8"
+    )
+    pairs = _pairs(head)
+    own = scores(head, [head.encoder.pair(query, document) for query, document in pairs]).tolist()
+    rows = tokenizer(
+        [query.text for query, _ in pairs],
+        [document.full_text for _, document in pairs],
+        padding=True,
+        truncation=True,
+        return_tensors="pt",
+    )
+    logits = _logits(folder, rows)
+    largest = max(abs(one - other) for one, other in zip(own, logits, strict=True))
+    # Written so that NaN is refused too.
+    if not largest <= TOLERANCE * max(1.0, *map(abs, own)):
+        raise ModelError(
+            f"in its new form a score moves by {largest:.3g}, where at most {TOLERANCE:g} is expected; this "
+            "architecture cannot be exported so, use it here"
+        )
+    return Exported(folder, len(pairs), largest)
+
+
+def _logits(folder: Path, rows: Any) -> list[float]:
+    """What transformers makes of the folder by itself, its own rule of the pad token included."""
+    model = AutoModelForSequenceClassification.from_pretrained(folder, dtype=torch.float32, trust_remote_code=False)
+    with torch.inference_mode():
+        found: list[float] = model.eval()(**rows).logits[:, 0].tolist()
+    return found
+
+
+def _pairs(head: Head) -> list[tuple[Query, Document]]:
+    """The sample benchmark's pairs with so many of their first words as the head has room for."""
+    pairs = []
+    benchmark = load_benchmark(resource_dir("data") / "benchmark")
+    documents = list(benchmark.documents().values())[:_DOCUMENTS]
+    for query, document in product(list(benchmark.queries.values())[:_QUERIES], documents):
+        while head.encoder.query_cut(query):
+            query = Query(query.query_id, _shorter(query.text))
+        while head.encoder.pair(query, document).cut:
+            document = Document(document.doc_id, _shorter(document.full_text))
+        pairs.append((query, document))
+    return pairs
+
+
+def _shorter(text: str) -> str:
+    words = text.split()
+    return " ".join(words[: len(words) * 3 // 4])
+
+
+def _limits(settings: HeadSettings) -> str:
+    """Where other tools cut in another place."""
+    limits = [f"a query at {settings.max_query_tokens} tokens"]
+    if settings.max_document_tokens:
+        limits.append(f"a document at {settings.max_document_tokens}")
+    return (
+        f"interank also cuts {' and '.join(limits)}, prefixes included, where sentence-transformers shortens the "
+        "longer of the two until both fit: what is longer than that scores differently."
+    )

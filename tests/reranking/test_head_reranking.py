@@ -1,0 +1,183 @@
+"""A head behind the reranker's door: the same interface, one mode, several domains on one base, and chains."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from interank import Reranker
+from interank.cli.app import main
+from interank.engines.heads import load_head, scores
+from interank.errors import InputError, ModelError
+from interank.recipe import HeadSettings
+from interank.reranking.adaptive import Adaptive
+from interank.reranking.chaining import Chain, Link
+from interank.reranking.domains import open_domains
+from interank.types import Document, Query
+from tests.support.benchmark import write_jsonl
+from tests.support.tiny_heads import PAIRS, released_adapter, tiny_adapter_head, tiny_base, tiny_head
+
+QUERY = Query("q", "where is the red fox")
+DOCUMENTS = [Document(f"d{place}", text) for place, (_, text) in enumerate(PAIRS)]
+READS = HeadSettings(max_length=160)
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tiny_base(tmp_path_factory.mktemp("heads") / "base")
+
+
+@pytest.fixture(scope="module")
+def medical(base: Path) -> Path:
+    return tiny_adapter_head(base.parent / "medical", base, READS, seed=3)
+
+
+@pytest.fixture(scope="module")
+def legal(base: Path) -> Path:
+    return tiny_adapter_head(base.parent / "legal", base, READS.model_copy(update={"query_prefix": "law: "}), seed=4)
+
+
+def scored(reranker: Reranker) -> dict[str, float]:
+    return {item.doc_id: item.score for item in reranker.rank(QUERY, DOCUMENTS)}
+
+
+def test_a_head_ranks_by_its_logits(medical: Path) -> None:
+    head = load_head(medical)
+    expected = scores(head, [head.encoder.pair(QUERY, document) for document in DOCUMENTS]).tolist()
+    ranking = Reranker(medical).rank(QUERY, DOCUMENTS)
+    assert {item.doc_id: item.score for item in ranking} == pytest.approx(
+        {document.doc_id: score for document, score in zip(DOCUMENTS, expected, strict=True)}, rel=1e-4
+    )
+    assert [item.score for item in ranking] == sorted(expected, reverse=True) or len(ranking) == len(expected)
+    assert [item.score for item in ranking] == sorted((item.score for item in ranking), reverse=True)
+    assert all(item.relevance is None and item.explanation is None for item in ranking)
+
+
+def test_what_a_head_cannot_do_is_refused(medical: Path, tiny_folder: Path) -> None:
+    with pytest.raises(InputError, match="reads pairs and no prompts"):
+        Adaptive.open(medical)
+    for mode in ("explain", "reason", "listwise"):
+        with pytest.raises(InputError, match=r"pointwise head.*use mode score"):
+            Reranker(medical, mode=mode)  # type: ignore[arg-type]
+    with pytest.raises(InputError, match="found engine vllm"):
+        Reranker(medical, engine="vllm")
+    with pytest.raises(InputError, match="found precision int8"):
+        Reranker(medical, precision="int8")
+    with pytest.raises(InputError, match="gives no grade that could be explained"):
+        Reranker(medical).rank(QUERY, DOCUMENTS, explain=1)
+    with pytest.raises(InputError, match="reads pairs and no prompts"):
+        _ = Reranker(medical).encoder
+    with pytest.raises(InputError, match="is none; leave them out"):
+        Reranker.open_head(tiny_folder, {"legacy": "dear"})
+    with pytest.raises(InputError, match="head: pooling"):
+        Reranker.open_head(medical, {"pooling": "middle"})
+
+
+def test_work_is_counted_without_padding(medical: Path) -> None:
+    reranker = Reranker(medical)
+    reranker.rank(QUERY, DOCUMENTS)
+    encoder = load_head(medical).encoder
+    assert reranker.engine.work.tokens_read == sum(len(encoder.ids(QUERY, document)) for document in DOCUMENTS)
+    assert (reranker.engine.flops(reranker.engine.work) or 0) > 0
+
+
+def test_documents_that_lost_their_ends_say_so(base: Path, tmp_path: Path) -> None:
+    short = HeadSettings(max_length=60, max_document_tokens=20)
+    ranking = Reranker(tiny_adapter_head(tmp_path / "short", base, short)).rank(QUERY, DOCUMENTS)
+    cut = {item.doc_id: item.truncated for item in ranking}
+    assert cut["d3"] == 0 and cut["d2"] > 0
+
+
+def test_domains_stay_apart(medical: Path, legal: Path) -> None:
+    """DeAR's card merges three adapters into one base, after which its three names are one model."""
+    alone = {name: scored(open_domains({name: path})[name]) for name, path in (("a", medical), ("b", legal))}
+    both = open_domains({"a": medical, "b": legal})
+    before = scored(both["a"])
+    between = scored(both["b"])
+    assert before == scored(both["a"]) == alone["a"]
+    assert between == scored(both["b"]) == alone["b"]
+    assert min(abs(alone["a"][name] - alone["b"][name]) for name in alone["a"]) > 1e-3
+    one, other = (both[name].engine.model for name in ("a", "b"))  # type: ignore[attr-defined]
+    assert one is other
+    for name, path in (("a", medical), ("b", legal)):
+        assert alone[name] == pytest.approx(scored(Reranker(path)), rel=1e-4)
+
+
+def test_domains_have_to_share_a_base(medical: Path, base: Path, tmp_path: Path) -> None:
+    other = tiny_adapter_head(tmp_path / "other", tiny_base(tmp_path / "base", seed=7), READS)
+    with pytest.raises(InputError, match="adapters on 2 bases"):
+        open_domains({"a": medical, "b": other})
+    with pytest.raises(InputError, match="is no adapter of a pointwise head"):
+        open_domains({"a": medical, "b": tiny_head(tmp_path / "whole", base, READS)})
+    with pytest.raises(InputError, match="adapters on 0 bases"):
+        open_domains({})
+
+
+def test_a_head_before_a_listwise_reranker(medical: Path, tiny_folder: Path) -> None:
+    first = Reranker(medical)
+    lists = Reranker(tiny_folder, mode="listwise", max_reasoning_tokens=8, lists={"window": 2, "step": 1})
+    ranking, costs = Chain([Link(first, 5), Link(lists, 3)]).ranked(QUERY, DOCUMENTS)
+    alone = [item.doc_id for item in first.rank(QUERY, DOCUMENTS)]
+    assert [item.doc_id for item in ranking][3:] == alone[3:]
+    assert {item.doc_id for item in ranking[:3]} == set(alone[:3])
+    assert [cost.documents for cost in costs] == [5, 3]
+
+
+def test_a_head_may_follow_another_reranker(medical: Path, tiny_folder: Path) -> None:
+    found = Chain([Link(Reranker(tiny_folder), 5), Link(Reranker(medical), 2)]).rank(QUERY, DOCUMENTS)
+    assert all(item.relevance is not None for item in found)
+
+
+def called(capsys: pytest.CaptureFixture[str], *arguments: object) -> tuple[int, str, str]:
+    code = main(["rerank", *map(str, arguments), "--quiet"])
+    out, err = capsys.readouterr()
+    return code, out, err
+
+
+def test_a_question_on_the_command_line(
+    capsys: pytest.CaptureFixture[str], medical: Path, base: Path, tmp_path: Path
+) -> None:
+    texts = []
+    for document in DOCUMENTS:
+        texts.append(tmp_path / f"{document.doc_id}.txt")
+        texts[-1].write_text(document.text)
+    code, out, _ = called(capsys, medical, "--query", QUERY.text, *texts, "--json")
+    assert code == 0
+    found = [(Path(item["doc_id"]).stem, item["score"]) for item in json.loads(out)["ranking"]]
+    assert dict(found) == pytest.approx(scored(Reranker(medical)), rel=1e-5)
+    released = released_adapter(tmp_path / "released", base)
+    code, _, err = called(capsys, released, "--query", QUERY.text, *texts)
+    assert code == 1 and "legacy: dear" in err
+    code, out, _ = called(capsys, released, "--query", QUERY.text, *texts, "--json", "--head", "legacy=dear")
+    assert code == 0
+    dear = {Path(item["doc_id"]).stem: item["score"] for item in json.loads(out)["ranking"]}
+    assert dear == pytest.approx(scored(Reranker.open_head(released, {"legacy": "dear"})), rel=1e-5)
+    with pytest.raises(ModelError, match="does not say how it reads"):
+        Reranker(released)
+
+
+def request(name: str, **more: Any) -> dict[str, Any]:
+    candidates = [{"docid": d.doc_id, "score": 1.0, "doc": {"title": d.title, "text": d.text}} for d in DOCUMENTS]
+    return {"query": {"text": QUERY.text, "qid": name}, "candidates": candidates, **more}
+
+
+def test_rank_llm_reads_what_is_written(capsys: pytest.CaptureFixture[str], medical: Path, tmp_path: Path) -> None:
+    """Its results have the layout of its requests: query with qid, candidates with docid, score and doc."""
+    asked, results = write_jsonl(tmp_path / "asked.jsonl", [request("one"), request("two")]), tmp_path / "out.jsonl"
+    assert called(capsys, medical, "--requests", asked, "--rank-llm", results)[0] == 0
+    rows = [json.loads(line) for line in results.read_text().splitlines()]
+    expected = Reranker(medical).rank(QUERY, DOCUMENTS)
+    for row, name in zip(rows, ("one", "two"), strict=True):
+        assert row["query"] == {"text": QUERY.text, "qid": name}
+        assert [item["docid"] for item in row["candidates"]] == [item.doc_id for item in expected]
+        assert all(
+            type(item["score"]) is float and set(item) == {"docid", "score", "doc"} for item in row["candidates"]
+        )
+        texts = {document.doc_id: document.text for document in DOCUMENTS}
+        assert {item["docid"]: item["doc"]["text"] for item in row["candidates"]} == texts
+    again = tmp_path / "again.jsonl"
+    assert called(capsys, medical, "--requests", results, "--rank-llm", again)[0] == 0
+    assert [json.loads(line) for line in again.read_text().splitlines()] == rows
