@@ -183,12 +183,15 @@ class Reranker:
         Raises:
             InputError: The mode grades no documents, there is no room for a fence, or scores were fitted without one.
         """
-        if self.lists is not None and guard != "none":
-            raise InputError(f"guard {guard} corrects grades, and mode listwise has none; take another mode")
+        gradeless = "a pointwise head" if isinstance(self.engine, HeadEngine) else self.lists and "mode listwise"
+        if gradeless and guard != "none":
+            raise InputError(f"guard {guard} corrects grades, and {gradeless} has none; leave one of them out")
         if self.fit is not None and guard != "none":
             raise InputError(f"guard {guard} moves scores, and the fit is of scores without one; leave one of them out")
         made = copy.copy(self)
-        made.guard, made.encoder = guard, self.encoder.fenced() if guard == "fence" else self.encoder
+        made.guard = guard
+        if guard == "fence":
+            made._encoder = self.encoder.fenced()
         return made
 
     def rank(

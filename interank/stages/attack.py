@@ -20,7 +20,8 @@ from interank.evaluation.significance import Interval, Sample
 from interank.progress import track
 from interank.recipe import EvaluateRecipe
 from interank.reranking.guarding import Guard
-from interank.reranking.reranker import Mode, Reranker
+from interank.reranking.modes import Mode
+from interank.reranking.reranker import Reranker
 from interank.types import Document, Query
 
 log = logging.getLogger(__name__)
