@@ -138,7 +138,8 @@ def positive(text: str) -> int:
 
 def _run(options: argparse.Namespace) -> int:
     check(options)
-    tasks = _tasks(options)
+    # Documents on the line are read first: what is wrong with them is told before the model is looked at.
+    tasks = iter([*_tasks(options)]) if options.query else _tasks(options)
     explained = options.explain
     if explained is None and options.query and options.mode == "score" and not options.then:
         explained = 0 if _is_head(options.model) else _EXPLAINED
