@@ -28,7 +28,7 @@ stage: distill
 student: MODEL
 {PROMPT}
 lora: {{rank: 4, alpha: 8, dropout: 0.1}}
-validation: {{every: 3, questions: 2}}
+validation: {{questions: 2}}
 trainer:
   {{max_steps: 14, per_device_train_batch_size: 4, gradient_checkpointing: false, save_steps: 2, logging_steps: 2}}
 """
