@@ -57,13 +57,17 @@ def training_curves(log: Log) -> list[Plot]:
 
 
 def _lines(log: Log) -> dict[str, dict[int, float]]:
-    """By figure its values by step, in the order of the steps."""
+    """By figure its values by step, in the order of the steps; what one ranks by first, the others by name.
+
+    A training that was gone on with logs the same figures in another order.
+    """
     lines: dict[str, dict[int, float]] = {}
     for row in log:
         for key, value in row.items():
             if key != "step" and isinstance(value, int | float) and math.isfinite(value):
                 lines.setdefault(key, {})[int(row.get("step", 0))] = float(value)
-    return {key: dict(sorted(points.items())) for key, points in lines.items()}
+    names = sorted(lines, key=lambda key: ("nDCG" not in key, key))
+    return {key: dict(sorted(lines[key].items())) for key in names}
 
 
 def _plot(name: str, title: str, caption: str, lines: Mapping[str, Mapping[int, float]]) -> Plot:

@@ -49,3 +49,10 @@ def test_a_log_is_read_line_by_line_and_its_faults_are_placed(tmp_path: Path) ->
     path.write_text('{"step": 1}\n[2]\n')
     with pytest.raises(InputError, match=r"log\.jsonl:2: found no JSON object"):
         read_log(path)
+
+
+def test_lines_stand_in_one_order_however_they_were_logged() -> None:
+    figures = {"eval_nDCG@10": 0.5, "eval_grade_accuracy": 0.6}
+    log = [{"step": step, **figures} for step in (1, 2)]
+    turned = [{"step": step, **dict(reversed(figures.items()))} for step in (1, 2)]
+    assert [plot.svg for plot in training_curves(turned)] == [plot.svg for plot in training_curves(log)]
