@@ -77,3 +77,11 @@ def test_a_listwise_reranker_has_no_grades_to_guard(tiny_folder: Path) -> None:
     reranker = Reranker(tiny_folder, mode="listwise")
     with pytest.raises(InputError, match="guard contrast corrects grades"):
         reranker.guarded("contrast")
+
+
+def test_a_fenced_reranker_reads_other_prompts(tiny_adapter: Path) -> None:
+    plain = Reranker(tiny_adapter)
+    fenced = plain.guarded("fence")
+    assert fenced.encoder.settings.fence
+    assert not plain.encoder.settings.fence
+    assert fenced.prompts(QUERY, DOCUMENTS) != plain.prompts(QUERY, DOCUMENTS)
