@@ -8,7 +8,8 @@
 INTERANK_REAL_DATA names the folder with `stackexchange/SITE`. A teacher at hand being too weak, the grades are what
 votes and acceptance say of an answer (`teacher.grades: votes`). The student learns to grade at once (`score`); its twin
 learns the same pairs with their judgments dealt out anew. Both then rank BM25's first 15 answers for held-out questions
-of other sites. Each command goes on where it was killed; the first two can run side by side, one thread each.
+of other sites, out of all that the site has or, with `--pool sampled`, out of the answers to the sampled questions.
+Each command goes on where it was killed; the first two can run side by side, one thread each.
 """
 
 from __future__ import annotations
@@ -74,9 +75,9 @@ def main() -> None:
     options.work.mkdir(parents=True, exist_ok=True)
     if options.step == "train":
         train(options)
-        rank(options, options.labels)
+        rank(options, options.labels, precision="float32")
     elif options.step == "rank":
-        rank(options, options.system, mode=options.mode)
+        rank(options, options.system, options.mode, options.precision)
     else:
         report(options)
 
@@ -89,6 +90,7 @@ def arguments() -> argparse.Namespace:
     common.add_argument("--work", type=Path, required=True, metavar="DIR", help="pairs, adapters and rankings; kept")
     common.add_argument("--threads", type=int, default=1)
     common.add_argument("--test-questions", type=int, default=30, help="of each held-out site")
+    common.add_argument("--pool", choices=("site", "sampled"), default="site", help="whose answers are candidates")
     common.add_argument("--fit-questions", type=int, default=15, help="of each training site, for the fused weight")
     teach = steps.add_parser("train", parents=[common], help="train one student and rank with it")
     teach.add_argument("--labels", choices=("true", "shuffled"), required=True)
@@ -98,6 +100,7 @@ def arguments() -> argparse.Namespace:
     order = steps.add_parser("rank", parents=[common], help="rank with a system that is there")
     order.add_argument("--system", choices=SYSTEMS, required=True)
     order.add_argument("--mode", choices=("score", "reason"), default="score")
+    order.add_argument("--precision", choices=("float32", "bfloat16"), default="float32", help="of ranking")
     table = steps.add_parser("report", parents=[common], help="the table, from what was ranked")
     table.add_argument("--json", type=Path, metavar="FILE", help="write the figures here too")
     return parser.parse_args()
@@ -201,13 +204,13 @@ def sites(options: argparse.Namespace) -> tuple[list[Site], list[Site]]:
         for item in Ledger(options.work / f"judgments-{name}" / "judgments.jsonl").rows()
         if item["split"] == "train"
     }
-    test = [site_of(path, options.test_questions, frozenset()) for path in dumps(HELD_OUT)]
-    fit = [site_of(path, options.fit_questions, frozenset(learned)) for path in dumps(TRAINED_ON)]
+    test = [site_of(path, options.test_questions, frozenset(), options.pool) for path in dumps(HELD_OUT)]
+    fit = [site_of(path, options.fit_questions, frozenset(learned), options.pool) for path in dumps(TRAINED_ON)]
     return test, fit
 
 
-def site_of(dump: Path, questions: int, learned: frozenset[str]) -> Site:
-    """A seeded sample of a site's questions, with BM25's first answers out of all that the site has."""
+def site_of(dump: Path, questions: int, learned: frozenset[str], pool: str) -> Site:
+    """A seeded sample of a site's questions, with BM25's first answers out of the pool."""
     everything = DocumentsRecipe(accepted_answer=1, answer=50, linked_answer=0, hard_negative=0, random_negative=0)
     pairs = mine([dump], MiningRecipe(documents=everything, validation_share=0.0, processes=1), SEED).pairs
     corpus = {pair.document.doc_id: pair.document for pair in pairs}
@@ -219,21 +222,29 @@ def site_of(dump: Path, questions: int, learned: frozenset[str]) -> Site:
         if pair.query.query_id in set(chosen)
     ]
     queries = [asked[name] for name in chosen]
+    if pool == "sampled":
+        corpus = {qrel.doc_id: corpus[qrel.doc_id] for qrel in qrels}
     candidates = Bm25(list(corpus.values())).rank(queries, top_k=CANDIDATES)
     return Site(dump.name, queries, corpus, qrels, candidates)
 
 
-def rank(options: argparse.Namespace, system: str, mode: str = "score") -> None:
+def ranking_file(options: argparse.Namespace, system: str, mode: str) -> Path:
+    """Where a system's scores are kept."""
+    pool = "" if options.pool == "site" else f"-{options.pool}"
+    return Path(options.work) / f"ranked-{system}-{mode}{pool}.jsonl"
+
+
+def rank(options: argparse.Namespace, system: str, mode: str = "score", precision: str = "float32") -> None:
     """Score the candidates of all questions, a line each, those that are there left out."""
     test, fit = sites(options)
-    ledger = Ledger(options.work / f"ranked-{system}-{mode}.jsonl")
+    ledger = Ledger(ranking_file(options, system, mode))
     done = {row["query_id"] for row in ledger.rows()}
     # Reasoning first takes so long that it has no weight of its own to fit.
     asked = [(site, query) for site in (test if mode == "reason" else test + fit) for query in site.queries]
     waiting = [(site, query) for site, query in asked if query.query_id not in done]
     if not waiting:
         return
-    reranker = opened(options, system, mode)
+    reranker = opened(options, system, mode, precision)
     for site, query in waiting:
         began = time.monotonic()
         documents = [site.corpus[doc_id] for doc_id in site.candidates.doc_ids(query.query_id)]
@@ -241,15 +252,16 @@ def rank(options: argparse.Namespace, system: str, mode: str = "score") -> None:
         ledger.append([{"query_id": query.query_id, "scores": found, "seconds": round(time.monotonic() - began, 2)}])
 
 
-def opened(options: argparse.Namespace, system: str, mode: Any) -> Reranker:
+def opened(options: argparse.Namespace, system: str, mode: Any, precision: Any) -> Reranker:
     """The reranker of a system; the untrained student reads the same prompts."""
     if system == "untrained":
         files = find_model(STUDENT)
         encoder = PromptEncoder(load_tokenizer(files), PROMPT)
-        return Reranker.on(
-            TransformersEngine(load_model(files)), encoder, mode=mode, max_reasoning_tokens=REASON_TOKENS
-        )
-    return Reranker.open(options.work / system, mode=mode, max_reasoning_tokens=REASON_TOKENS)
+        engine = TransformersEngine(load_model(files, precision=precision))
+        return Reranker.on(engine, encoder, mode=mode, max_reasoning_tokens=REASON_TOKENS)
+    # "exact" is float32 on a CPU.
+    kept = "exact" if precision == "float32" else precision
+    return Reranker(options.work / system, mode=mode, max_reasoning_tokens=REASON_TOKENS, precision=kept)
 
 
 def report(options: argparse.Namespace) -> None:
@@ -311,7 +323,7 @@ def tests(sample: Sample, values: Mapping[str, Any]) -> dict[str, float]:
 
 def ranked(options: argparse.Namespace, system: str, mode: str) -> dict[str, dict[str, float]]:
     """The scores of each question's candidates, as far as there are any."""
-    rows = Ledger(options.work / f"ranked-{system}-{mode}.jsonl").rows()
+    rows = Ledger(ranking_file(options, system, mode)).rows()
     return {row["query_id"]: row["scores"] for row in rows}
 
 

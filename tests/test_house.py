@@ -89,6 +89,13 @@ def test_the_sources_are_found() -> None:
     assert any(path.parent.name == "rewards" for path in SOURCES)
 
 
+def test_no_two_test_files_share_a_name() -> None:
+    # Collected in one run, the second of the two is an error.
+    tests = [path for path in (ROOT / "tests").rglob("test_*.py") if not (path.parent / "__init__.py").exists()]
+    names = [path.name for path in tests]
+    assert sorted({name for name in names if names.count(name) > 1}) == []
+
+
 def test_files_are_short() -> None:
     sizes = {named(path): len(path.read_text("utf-8").splitlines()) for path in SOURCES}
     assert not {name: lines for name, lines in sizes.items() if lines > MAX_FILE_LINES}
