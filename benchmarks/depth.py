@@ -4,8 +4,8 @@
 
 INTERANK_REAL_DATA names the folder with `beir/scifact`, `classic/cranfield` and `bright/runs`. Weight, calibrator and
 threshold are fitted on SciFact's train queries and every other query of Cranfield, and measured on the rest, by the
-verbs `evaluate` and `fit`; and on every other query of two published runs of BRIGHT, where no model runs. The table of
-quality and cost is of SciFact's test queries. Greedy answers are kept and used again: what the adaptive systems would
+verbs `evaluate` and `fit`; and on every other query of two published runs of BRIGHT, where no model runs. The tables of
+quality and cost are of their test queries. Greedy answers are kept and used again: what the adaptive systems would
 write is what `reason` wrote. Every answer and every query is kept in DIR; the same command goes on where it was killed.
 `--only-published` runs no model.
 """
@@ -305,40 +305,39 @@ def coverage(made: Fit, evaluation: Path, system: str) -> list[dict[str, float |
     return found
 
 
-def frontier(options: argparse.Namespace, benchmark: Path, file: Path) -> dict[str, Any]:
+def frontier(options: argparse.Namespace, name: str, benchmark: Path, file: Path) -> dict[str, Any]:
     """Quality and cost of each way to rank the same candidates."""
+    work = options.work / f"{name}-frontier"
+    work.mkdir(exist_ok=True)
     (task,) = load_evaluated(recipe(options, benchmark, "test", queries=options.queries, adapters=()), reranking=True)
     plain = Reranker(options.model, max_reasoning_tokens=options.max_reasoning_tokens)
     assert isinstance(plain.engine, TransformersEngine)
-    engine: Any = Remembering(plain.engine, options.work / "answers.jsonl")
+    engine: Any = Remembering(plain.engine, work / "answers.jsonl")
     scorer = Reranker.on(engine, plain.encoder, max_reasoning_tokens=options.max_reasoning_tokens)
     systems: dict[str, Callable[[], Ranks]] = {
         "score": lambda: scorer,
         "explain 1": lambda: scorer.in_mode("explain"),
         "reason": lambda: scorer.in_mode("reason"),
     }
-    rows = {name: ranked(options, name, opened(), task, engine) for name, opened in systems.items()}
+    rows = {name: ranked(work, name, opened(), task, engine) for name, opened in systems.items()}
     tokens = {name: fmean(row["tokens_read"] + row["tokens_written"] for row in rows[name]) for name in rows}
     for share in SHARES:
         budget = round(tokens["score"] + share * tokens["reason"], -1)
         name = f"adaptive, {budget:.0f} tokens"
         adaptive = Adaptive(scorer, AdaptiveRecipe(cut=CUT, band=None, tokens=int(budget)))
-        rows[name] = ranked(options, name, adaptive, task, engine)
+        rows[name] = ranked(work, name, adaptive, task, engine)
         assert all(row["tokens_read"] + row["tokens_written"] <= budget for row in rows[name])
-    rows[f"{SAMPLES.samples} samples of {SAMPLES.band}"] = ranked(
-        options, "samples", Adaptive(scorer, SAMPLES), task, engine
-    )
+    samples = Adaptive(scorer, SAMPLES)
+    rows[f"{SAMPLES.samples} samples of {SAMPLES.band}"] = ranked(work, "samples", samples, task, engine)
     made = read_fit(file)
     keyed = {(task.name, row["query_id"]): row for row in rows["score"]}
     rows["score, fused"] = list(applied_rows(made, keyed, [task]).values())
     return table(task, rows)
 
 
-def ranked(
-    options: argparse.Namespace, name: str, ranker: Ranks, task: Task, engine: Remembering
-) -> list[dict[str, Any]]:
+def ranked(work: Path, name: str, ranker: Ranks, task: Task, engine: Remembering) -> list[dict[str, Any]]:
     """A row a query; those that are there are not ranked again."""
-    ledger = Ledger(options.work / f"ranked-{name.replace(' ', '-')}.jsonl")
+    ledger = Ledger(work / f"ranked-{name.replace(' ', '-')}.jsonl")
     done = {row["query_id"] for row in ledger.rows()}
     for query in task.queries:
         if query.query_id not in done:
@@ -397,12 +396,12 @@ def with_model(options: argparse.Namespace, data: Path, figures: dict[str, Any])
     """The figures that a model is needed for, as they come."""
     options.work.mkdir(parents=True, exist_ok=True)
     scifact = data / "beir" / "scifact"
-    figures["scifact"], file = fitted(options, "scifact", scifact, "train")
-    print(json.dumps(figures["scifact"]), flush=True)
-    figures["frontier"] = frontier(options, scifact, file)
-    print(json.dumps(figures["frontier"]), flush=True)
     cranfield = halves(data / "classic" / "cranfield", options.work)
-    figures["cranfield"], _ = fitted(options, "cranfield", cranfield, "dev")
+    for name, benchmark, dev in (("scifact", scifact, "train"), ("cranfield", cranfield, "dev")):
+        figures[name], file = fitted(options, name, benchmark, dev)
+        print(json.dumps(figures[name]), flush=True)
+        figures[name]["frontier"] = frontier(options, name, benchmark, file)
+        print(json.dumps(figures[name]["frontier"]), flush=True)
 
 
 def main() -> None:
