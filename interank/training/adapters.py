@@ -9,6 +9,7 @@ from typing import Any
 from peft import LoraConfig, PeftModel, get_peft_model
 from transformers import set_seed
 
+from interank.engines.models import differentiable
 from interank.recipe import LoraRecipe
 
 
@@ -28,7 +29,7 @@ def fresh_adapter(model: Any, lora: LoraRecipe, *, seed: int, head: bool = False
         task_type="SEQ_CLS" if head else "CAUSAL_LM",
     )
     set_seed(seed)
-    return get_peft_model(model, config)
+    return get_peft_model(differentiable(model), config)
 
 
 def save_adapter(model: PeftModel, folder: Path, *, tokenizer: Any, base: str) -> None:
