@@ -28,6 +28,8 @@ SPARE = 8
 # The ranks of which vLLM lays out adapters.
 _LORA_RANKS = (1, 8, 16, 32, 64, 128, 256, 320, 512)
 _TOKENS_AT_ONCE = 4096
+# vLLM counts as free less of what files occupy than the system does.
+_OF_FREE = 0.8
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,7 +165,7 @@ def _arguments(options: VllmOptions, *, on_cpu: bool) -> dict[str, Any]:
         "dtype": "float32" if on_cpu and options.dtype == "auto" else options.dtype,
         "quantization": options.quantisation,
         "tensor_parallel_size": options.tensor_parallel,
-        "gpu_memory_utilization": options.gpu_memory,
+        "gpu_memory_utilization": memory_share(options.gpu_memory) if on_cpu else options.gpu_memory,
         "max_model_len": options.max_length,
         "enforce_eager": on_cpu,
         "enable_prefix_caching": True,
@@ -174,6 +176,17 @@ def _arguments(options: VllmOptions, *, on_cpu: bool) -> dict[str, Any]:
         **({"enable_lora": True, "max_lora_rank": _rank(options.lora_rank)} if options.lora_rank else {}),
         "trust_remote_code": False,
     }
+
+
+def memory_share(asked: float) -> float:
+    """What vLLM may take of a CPU's memory: what was asked for, or most of what is free where that is less.
+
+    vLLM would refuse to start where less is free than it may take, which on a shared machine it nearly always is.
+    """
+    import psutil
+
+    memory = psutil.virtual_memory()
+    return min(asked, _OF_FREE * float(memory.available / memory.total))
 
 
 def _rank(asked: int) -> int:

@@ -165,3 +165,14 @@ def test_an_answer_ends_at_its_end_and_nowhere_else(engine: Engine, plain: torch
 def test_no_prompts_give_no_results(engine: Engine) -> None:
     assert engine.generate([], Sampling(3), end=2) == []
     assert engine.label_logits([], LABELS) == []
+
+
+def test_vllm_takes_no_more_of_a_cpu_s_memory_than_is_free(monkeypatch: pytest.MonkeyPatch) -> None:
+    import psutil
+
+    from interank.engines.vllm import memory_share
+
+    memory = psutil.virtual_memory()
+    monkeypatch.setattr(psutil, "virtual_memory", lambda: memory._replace(total=100, available=50))
+    assert memory_share(0.9) == pytest.approx(0.4)
+    assert memory_share(0.3) == 0.3
