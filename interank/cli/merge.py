@@ -28,7 +28,7 @@ def register(verbs: Any, common: argparse.ArgumentParser) -> None:
     verb.add_argument("adapter", metavar="ADAPTER", type=Path, help="an output of distill or rl")
     verb.add_argument("--out", metavar="DIR", required=True, type=Path, help="the merged model's folder")
     verb.add_argument(
-        "--tolerance", type=float, default=0.1, metavar="X", help="how far a score may move (default 0.1)"
+        "--tolerance", type=float, default=0.2, metavar="X", help="how far a score may move (default 0.2)"
     )
     verb.set_defaults(run=_run)
 

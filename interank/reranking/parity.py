@@ -29,11 +29,13 @@ class Tolerance:
     """The largest share of pairs whose grade differs."""
 
 
-# Chosen beforehand and held on tiny models only: no certificate of a real model has set them yet.
+# By the certificate of a SmolLM2-135M adapter (docs/parity.md), with room for others: the largest seen were 0.0001,
+# 0.11 and 0.39. In bfloat16 a model lies nearly as far from itself as one whose first token stands twice, so only the
+# exact tolerance tells faults for certain.
 TOLERANCES: Mapping[Kind, Tolerance] = {
     "exact": Tolerance(0.01, 0.98, 0.02),
-    "rounded": Tolerance(0.1, 0.9, 0.05),
-    "bfloat16": Tolerance(0.25, 0.8, 0.1),
+    "rounded": Tolerance(0.2, 0.95, 0.05),
+    "bfloat16": Tolerance(0.5, 0.8, 0.2),
 }
 
 
