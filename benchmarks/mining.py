@@ -1,6 +1,7 @@
 """How fast the reader of dumps is beside ElementTree, and what memory it takes.
 
     python benchmarks/mining.py [--json FILE] [--mb 400] [--peak-mb 1000] [--rounds 7] [--posts 120000]
+    python benchmarks/mining.py --bounds --mb 60
 
 Makes a Posts.xml of the shape of real ones (1.6 KB a row, bodies escaped, CRLF) in a temporary folder. Both sides read
 it in turns in one run and have to give the same; ratios are of the medians. Peaks are resident memory summed over all
@@ -11,6 +12,8 @@ from __future__ import annotations
 
 import argparse
 import json
+import marshal
+import multiprocessing
 import os
 import platform
 import random
@@ -30,9 +33,11 @@ from typing import Any, NamedTuple
 from xml.etree import ElementTree
 
 import psutil
+from lxml import etree
 
 from interank.mining import Row, Table, Tally, mine, read_rows
-from interank.mining.ranges import all_rows, work_through
+from interank.mining.lines import parsed_rows
+from interank.mining.ranges import _packed, all_rows, work_through
 from interank.mining.stackexchange import rows_with_ids
 from interank.recipe import MiningRecipe
 
@@ -144,6 +149,51 @@ def ratio(times: dict[str, Timed], field: int = 0) -> float:
     return round(theirs / ours, 2)
 
 
+def bounds(path: Path) -> dict[str, float]:
+    """Processor seconds of each step for a row, as shares of what ElementTree takes for one; a tenth of them is kept.
+
+    `unescaped` cuts a kept row at its quotes into a dictionary and replaces no entity: no parser does less. `bound` is
+    what could be reached so, with this reader's finding and handing over, on two cores that never wait.
+    """
+    raw = [line.strip() for line in path.read_bytes().split(b"\n") if line.lstrip().startswith(b"<row")][::10]
+    rows = list(islice(read_rows(Table(path)), 0, None, 10))
+    packed = _packed(iter(rows), Tally())
+    steps: dict[str, tuple[Callable[[], Any], int]] = {
+        "element_tree": (lambda: sum(1 for _ in element_tree(path)), len(rows) * 10),
+        "found": (lambda: sum(1 for _ in read_rows(Table(path), keep=rows_with_ids({-1}))), len(rows) * 10),
+        "parsed": (lambda: parsed_rows(b"".join(raw)), len(rows)),
+        "tree_alone": (lambda: etree.fromstring(b"<_>" + b"".join(raw) + b"</_>"), len(rows)),
+        "unescaped": (lambda: [_cut_at_quotes(row) for row in raw], len(rows)),
+        "packed": (lambda: _packed(iter(rows), Tally()), len(rows)),
+        "piped": (lambda: _piped(packed), len(rows)),
+        "unpacked": (lambda: [Row(*row) for row in zip(*marshal.loads(packed), strict=True)], len(rows)),
+    }
+    taken: dict[str, list[float]] = {name: [] for name in steps}
+    for _ in range(7):
+        for name, (step, count) in steps.items():
+            start = time.process_time()
+            step()
+            taken[name].append((time.process_time() - start) / count)
+    cost = {name: statistics.median(seconds) for name, seconds in taken.items()}
+    shares = {name: round(seconds / cost["element_tree"], 3) for name, seconds in cost.items()}
+    handed = shares["packed"] + shares["piped"] + shares["unpacked"]
+    whole = {what: shares["found"] + 0.1 * (shares[what] + handed) for what in ("parsed", "unescaped")}
+    return shares | {"now_at_best": round(2 / whole["parsed"], 1), "bound": round(2 / whole["unescaped"], 1)}
+
+
+def _cut_at_quotes(row: bytes) -> dict[str, str]:
+    parts = row.decode()[len("<row ") :].split('"')
+    return dict(zip(parts[0::2], parts[1::2], strict=False))
+
+
+def _piped(content: bytes) -> None:
+    ours, theirs = multiprocessing.Pipe(duplex=False)
+    sender = threading.Thread(target=theirs.send_bytes, args=(content,))
+    sender.start()
+    ours.recv_bytes()
+    sender.join()
+
+
 def peak_of(*command: str) -> tuple[float, float, str]:
     """The most megabytes that a command and its children held together, its seconds, and what it printed."""
     start = time.perf_counter()
@@ -234,11 +284,16 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--posts", type=int, default=120_000, help="posts of the site that is mined; 0 mines none")
     parser.add_argument("--folder", type=Path, help="for the files; a temporary one by default")
+    parser.add_argument("--bounds", action="store_true", help="only what each step of reading takes of the processors")
     parser.add_argument("--read", type=Path, help=argparse.SUPPRESS)
     parser.add_argument("--mine", type=Path, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.read:
         print(len(full(arguments.read)), sum(1 for _ in read_rows(Table(arguments.read))))
+        return
+    if arguments.bounds:
+        with tempfile.TemporaryDirectory(dir=arguments.folder) as folder:
+            print(json.dumps(bounds(made_dump(Path(folder) / "bounds.example.com", size=arguments.mb * 1e6)), indent=2))
         return
     if arguments.mine:
         mined = mine([arguments.mine], MiningRecipe(questions=20_000), 42)

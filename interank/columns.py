@@ -4,34 +4,41 @@ from __future__ import annotations
 
 import codecs
 from itertools import pairwise
-from typing import Any
 
 import numpy
 import pyarrow
 import pyarrow.csv
 from numpy.typing import NDArray
 
+from interank.types import RunFile
+
 _COLUMNS = ("query", "iteration", "document", "rank", "score", "tag")
 _TEXT = pyarrow.dictionary(pyarrow.int32(), pyarrow.string())
-_KINDS = {"query": _TEXT, "document": _TEXT, "score": pyarrow.float64()}
+_KINDS = dict.fromkeys(_COLUMNS, pyarrow.binary()) | {"query": _TEXT, "document": _TEXT, "score": pyarrow.float64()}
+# They say nothing that is wanted, but that there are six.
+_UNREAD = ("iteration", "rank", "tag")
 # Bytes that are parsed at once: few enough for every core to have some.
 _BLOCK = 4_000_000
+# Beyond this, rounding to float32 is left to the careful.
+_ROOMY = 1e30
 
 _Coded = tuple[list[str], NDArray[numpy.int32]]
 """A column's distinct values, and which of them each line has."""
 
 
-def read_columns(data: bytes, separator: str) -> dict[str, dict[str, float]] | None:
-    """The scores in a run's lines by query and document, in the order of the lines.
+def read_columns(data: bytes, separator: str) -> RunFile | None:
+    """What a run's lines say.
 
     Returns:
-        None unless each line has six columns, ids, a finite number as its score, and a pair that no other line has,
-        and none is a comment. What is wrong, or only unusual, is for a more careful reader to say.
+        None unless each line has six columns, none of them empty, a finite number as its score, and a pair of ids that
+        no other line has, and none is a comment. What is wrong, or only unusual, is for a more careful reader to say.
     """
-    columns = _parsed(data, separator) if _is_plain_text(data) else None
-    if columns is None:
+    table = _parsed(data, separator) if _is_plain_text(data) else None
+    if table is None:
         return None
-    (queries, query_of), (documents, document_of), scores = columns
+    (queries, query_of), (documents, document_of) = _coded(table["query"]), _coded(table["document"])
+    # Not by to_numpy(), which imports pandas.
+    scores = numpy.from_dlpack(table["score"].combine_chunks()).astype(numpy.float64, copy=False)
     is_plain = "" not in documents and not any(query_id == "" or query_id.startswith("#") for query_id in queries)
     if not (is_plain and numpy.isfinite(scores).all()):
         return None
@@ -43,7 +50,20 @@ def read_columns(data: bytes, separator: str) -> dict[str, dict[str, float]] | N
         rows = zip(ids[start:end], values[start:end], strict=True)
         scored.setdefault(queries[query_of[start]], {}).update(rows)
     # A pair that stands twice leaves fewer entries.
-    return scored if sum(map(len, scored.values())) == len(values) else None
+    if sum(map(len, scored.values())) < len(values):
+        return None
+    together = len(scored) == len(changes) + 1
+    falling = frozenset(scored) - _not_falling(list(scored), scores, changes) if together else frozenset[str]()
+    return RunFile(scored, table["tag"][0].as_py().decode(), falling)
+
+
+def _not_falling(queries: list[str], scores: NDArray[numpy.float64], changes: NDArray[numpy.int64]) -> frozenset[str]:
+    """Which queries have a score that is not below the one before; their lines begin at 0 and at the changes."""
+    if numpy.abs(scores).max() > _ROOMY:
+        return frozenset(queries)
+    single = scores.astype(numpy.float32)
+    risen = numpy.setdiff1d(numpy.flatnonzero(single[1:] >= single[:-1]) + 1, changes)
+    return frozenset(queries[place] for place in numpy.searchsorted(changes, risen, side="right").tolist())
 
 
 def _is_plain_text(data: bytes) -> bool:
@@ -58,8 +78,8 @@ def _is_plain_text(data: bytes) -> bool:
     return True
 
 
-def _parsed(data: bytes, separator: str) -> tuple[_Coded, _Coded, NDArray[numpy.float64]] | None:
-    """Queries, documents and scores line by line; None where pyarrow reads no such columns."""
+def _parsed(data: bytes, separator: str) -> pyarrow.Table | None:
+    """The lines as a table; None where pyarrow reads no such columns, or an unread one has nothing in it."""
     try:
         table = pyarrow.csv.read_csv(
             pyarrow.py_buffer(data),
@@ -67,14 +87,20 @@ def _parsed(data: bytes, separator: str) -> tuple[_Coded, _Coded, NDArray[numpy.
             pyarrow.csv.ParseOptions(
                 delimiter=separator, quote_char=False, double_quote=False, escape_char=False, ignore_empty_lines=False
             ),
-            pyarrow.csv.ConvertOptions(column_types=_KINDS, include_columns=list(_KINDS), null_values=[]),
+            pyarrow.csv.ConvertOptions(column_types=_KINDS, null_values=[]),
         )
     except pyarrow.ArrowInvalid:
         return None
-    queries, documents, scores = (column.combine_chunks() for column in table.unify_dictionaries().columns)
-    # Not by to_numpy(), which imports pandas.
-    return _coded(queries), _coded(documents), numpy.from_dlpack(scores).astype(numpy.float64, copy=False)
+    # Else a blank too many could stand for a column too few.
+    return None if any(map(_holds_nothing, (table[name] for name in _UNREAD))) else table.unify_dictionaries()
 
 
-def _coded(column: Any) -> _Coded:
-    return column.dictionary.to_pylist(), numpy.from_dlpack(column.indices).astype(numpy.int32, copy=False)
+def _holds_nothing(column: pyarrow.ChunkedArray) -> bool:
+    """Whether some value is empty, by where each one begins: pyarrow's own functions take a while to import."""
+    starts = (numpy.frombuffer(chunk.buffers()[1], numpy.int32, len(chunk) + 1) for chunk in column.chunks)
+    return any((numpy.diff(each) == 0).any() for each in starts)
+
+
+def _coded(column: pyarrow.ChunkedArray) -> _Coded:
+    coded = column.combine_chunks()
+    return coded.dictionary.to_pylist(), numpy.from_dlpack(coded.indices).astype(numpy.int32, copy=False)

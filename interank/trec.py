@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from interank.errors import InputError
-from interank.types import Qrel, Run
+from interank.types import Qrel, Run, RunFile
 
 GZIP_MAGIC = b"\x1f\x8b"  # RFC 1952, section 2.3.1
 
@@ -50,9 +50,11 @@ def numbered_lines(path: Path) -> Iterator[tuple[int, str]]:
 def _bytes(path: Path) -> Iterator[io.BufferedReader]:
     """The file's bytes, unpacked; what goes wrong with them is told in a sentence."""
     try:
-        with path.open("rb") as raw:
-            packed = raw.peek(len(GZIP_MAGIC)).startswith(GZIP_MAGIC)
-            yield io.BufferedReader(gzip.GzipFile(fileobj=raw)) if packed else raw
+        # Looked at before anything is buffered: what a buffer holds is copied once more when all is read at once.
+        with path.open("rb", buffering=0) as raw:
+            packed = raw.read(len(GZIP_MAGIC)) == GZIP_MAGIC
+            raw.seek(0)
+            yield io.BufferedReader(gzip.GzipFile(fileobj=io.BufferedReader(raw)) if packed else raw)
     except EOFError as error:
         raise InputError(
             f"{path}: the gzip stream is cut: the file ends before its end marker; fetch the whole file again"
@@ -106,8 +108,8 @@ def read_run(path: Path) -> Run:
     Raises:
         InputError: Wrong columns, a score that is no number, a document ranked twice, or no ranking.
     """
-    scored, tag = _scores_and_tag(path)
-    return Run.from_trec_eval(scored, tag=tag)
+    found = read_run_file(path)
+    return Run.from_trec_eval(found.scored, tag=found.tag, falling=found.falling)
 
 
 def read_scored(path: Path) -> dict[str, dict[str, float]]:
@@ -116,14 +118,19 @@ def read_scored(path: Path) -> dict[str, dict[str, float]]:
     Raises:
         InputError: As of `read_run`.
     """
-    return _scores_and_tag(path)[0]
+    return read_run_file(path).scored
 
 
-def _scores_and_tag(path: Path) -> tuple[dict[str, dict[str, float]], str]:
-    return _scores_of_plain_lines(path) or _scores_of_any_lines(path)
+def read_run_file(path: Path) -> RunFile:
+    """All that a run file says.
+
+    Raises:
+        InputError: As of `read_run`.
+    """
+    return _plain_run_file(path) or _any_run_file(path)
 
 
-def _scores_of_plain_lines(path: Path) -> tuple[dict[str, dict[str, float]], str] | None:
+def _plain_run_file(path: Path) -> RunFile | None:
     """What a run says if it is as almost all runs are; None if anything in it needs a closer look."""
     from interank.columns import read_columns  # slow to import, and `interank --help` comes by here
 
@@ -131,16 +138,15 @@ def _scores_of_plain_lines(path: Path) -> tuple[dict[str, dict[str, float]], str
         data = stream.read().removeprefix(codecs.BOM_UTF8)
     data = data.replace(b"\r\n", b"\n") if b"\r" in data else data
     separator = "\t" if b"\t" in io.BytesIO(data).readline() else " "
-    if separator == " ":
-        data = _PADDING.sub(b"", data) if b"  " in data or b" \n" in data else data
-        if b"\t" in data:
-            return None
-    scored = read_columns(data, separator)
-    tag = io.BytesIO(data).readline().decode("utf-8", "replace").rstrip("\n").rpartition(separator)[2]
-    return (scored, tag) if scored and tag else None
+    if separator == " " and b"\t" in data:
+        return None
+    found = read_columns(data, separator)
+    if found is None and separator == " " and (unpadded := _PADDING.sub(b"", data)) != data:
+        found = read_columns(unpadded, separator)
+    return found
 
 
-def _scores_of_any_lines(path: Path) -> tuple[dict[str, dict[str, float]], str]:
+def _any_run_file(path: Path) -> RunFile:
     scored: dict[str, dict[str, float]] = {}
     tag = ""
     for where, columns in _rows(path):
@@ -153,7 +159,7 @@ def _scores_of_any_lines(path: Path) -> tuple[dict[str, dict[str, float]], str]:
         tag = tag or line_tag
     if not scored:
         raise InputError(f"{path}: found no ranking; expected lines of {RUN_COLUMNS}; name another file")
-    return scored, tag
+    return RunFile(scored, tag)
 
 
 def write_run(run: Run, path: Path) -> None:

@@ -6,7 +6,7 @@ import math
 import operator
 from array import array
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from enum import IntEnum
 from itertools import accumulate, islice, repeat
@@ -109,6 +109,17 @@ class ScoredDoc(NamedTuple):
     score: float
 
 
+class RunFile(NamedTuple):
+    """What a run file says, as it stands there: ties stay ties."""
+
+    scored: dict[str, dict[str, float]]
+    """Scores by query and document."""
+    tag: str
+    """That of the first line."""
+    falling: frozenset[str] = frozenset()
+    """Queries whose scores are known to fall strictly from line to line, also in float32."""
+
+
 @dataclass(frozen=True, slots=True)
 class RankedDocument:
     """A document in a ranking: its score, the most probable grade, and why, if that was asked for.
@@ -203,8 +214,15 @@ class Run(Mapping[str, tuple[ScoredDoc, ...]]):
         return cls._of(falling, tag, {})
 
     @classmethod
-    def from_trec_eval(cls, scored: Mapping[str, Mapping[str, float]], *, tag: str) -> Run:
+    def from_trec_eval(
+        cls, scored: Mapping[str, Mapping[str, float]], *, tag: str, falling: Collection[str] = ()
+    ) -> Run:
         """Rank a query's documents as trec_eval does: by float32 score, ties by descending document id.
+
+        Args:
+            scored: Scores by query and document.
+            tag: What the run is called.
+            falling: Queries whose scores are known to fall strictly in float32, which spares looking.
 
         Raises:
             InputError: A score is not finite.
@@ -213,7 +231,7 @@ class Run(Mapping[str, tuple[ScoredDoc, ...]]):
         tied = {}
         for query_id, scores in scored.items():
             # trec_eval keeps scores as C floats: what differs in double precision only is a tie to it.
-            single = array("f", scores.values())
+            single = array("f", () if query_id in falling else scores.values())
             if _is_in_order(single):
                 rankings[query_id] = dict(scores)
                 continue

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -27,12 +28,15 @@ _NOT_RANKING = (*COST_KEYS, *MACHINE_KEYS, "stages")
 
 def record(folder: Path, recipe: EvaluateRecipe, found: Evaluation, provenance: Provenance) -> None:
     """Write the evaluation's files into its folder."""
-    _write_runs(folder, found)
+    with ThreadPoolExecutor(1) as pool:
+        # Files of this size leave the interpreter to others while they are read and written.
+        writing = pool.submit(_write_runs, folder, found)
+        results = score_systems(found.tasks, found.runs, recipe.measures, seed=recipe.seed)
+    writing.result()
     for name, rankings in found.rankings.items():
         rows = ({key: value for key, value in row.items() if key not in _NOT_RANKING} for row in rankings.values())
         write_rows(folder / "rankings" / f"{name}.jsonl", rows)
     first = recipe.measures[0]
-    results = score_systems(found.tasks, found.runs, recipe.measures, seed=recipe.seed)
     for name, rankings in found.rankings.items():
         values = {(row["task"], row["query_id"]): row[name][first] for row in results.per_query}
         results.metrics[name] |= diagnose(found.tasks, rankings, values, recipe.relevant_from, seed=recipe.seed)

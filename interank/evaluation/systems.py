@@ -12,7 +12,7 @@ from interank.errors import InputError
 from interank.evaluation.candidates import RUN_ENDS, Task, file_of_task
 from interank.evaluation.scoring import FIRST_STAGE, PERFECT, RANDOM
 from interank.measures import tie_bounds
-from interank.trec import read_scored
+from interank.trec import read_run_file
 from interank.types import Qrel, Run, ScoredDoc
 
 # The name of the rerankers of a recipe's chain together.
@@ -58,8 +58,9 @@ def stored_run(path: Path, task: Task, measures: Sequence[str], *, several: bool
         InputError: There is no such run, or it cannot be read.
     """
     file = file_of_task(path, task.name, RUN_ENDS, several=several)
-    scored = read_scored(file)
-    wanted = {query.query_id: scored[query.query_id] for query in task.queries if query.query_id in scored}
+    found = read_run_file(file)
+    ids = [query.query_id for query in task.queries if query.query_id in found.scored]
+    wanted = {query_id: found.scored[query_id] for query_id in ids}
     if not wanted:
         raise InputError(f"{path}: ranks none of the queries of {task.name}; is it of another task or split?")
     allowed = dict(wanted)
@@ -67,7 +68,7 @@ def stored_run(path: Path, task: Task, measures: Sequence[str], *, several: bool
         if not left_out.isdisjoint(wanted.get(query_id, ())):
             kept = ((doc_id, score) for doc_id, score in wanted[query_id].items() if doc_id not in left_out)
             allowed[query_id] = dict(kept)
-    run = Run.from_trec_eval(allowed, tag=path.name)
+    run = Run.from_trec_eval(allowed, tag=path.name, falling=found.falling)
     lowest, highest = tie_bounds(task.qrels, allowed, measures) if run.tied else ({}, {})
     excluded = sum(map(len, wanted.values())) - sum(map(len, allowed.values()))
     return StoredRun(run, file, {measure: (lowest[measure], highest[measure]) for measure in lowest}, excluded)

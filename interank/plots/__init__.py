@@ -1,11 +1,12 @@
 """Plots as SVG that a page can take in: drawn by matplotlib, coloured and lettered by the page's own style."""
 
 from interank.plots.curves import read_log, training_curves
-from interank.plots.drawing import ink, new_axes, rendered, series_colour
+from interank.plots.drawing import begin_import, ink, new_axes, rendered, series_colour
 from interank.plots.plot import Plot, comma_separated
 
 __all__ = [
     "Plot",
+    "begin_import",
     "comma_separated",
     "ink",
     "new_axes",

@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import io
 import re
+import threading
+from importlib import import_module
 from typing import TYPE_CHECKING, Any, Literal
 
 from lxml import etree
@@ -31,6 +33,11 @@ _LINK = "{http://www.w3.org/1999/xlink}href"
 _FONT = re.compile(r"(\d+(?:\.\d+)?)px")
 # What matplotlib writes into `style` and what means the same as an attribute, which a content security policy allows.
 _DROPPED = {"font", "font-family", "font-style", "font-variant", "font-stretch"}
+
+
+def begin_import() -> None:
+    """Import matplotlib beside what else there is to do, as files to read: it takes a while, and drawing needs it."""
+    threading.Thread(target=import_module, args=("matplotlib.backends.backend_svg",), daemon=True).start()
 
 
 def ink(name: Ink) -> str:

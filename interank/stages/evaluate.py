@@ -19,6 +19,7 @@ from interank.evaluation.systems import CHAIN, StoredRun, named_systems, notes_o
 from interank.evaluation.training_data import check_training_data
 from interank.ledger import Ledger
 from interank.measures import check_measures
+from interank.plots import begin_import
 from interank.progress import track
 from interank.recipe import EvaluateRecipe
 from interank.stages.inputs import require_inputs
@@ -37,6 +38,7 @@ def run(recipe: EvaluateRecipe, out: Path, *, existing: Existing = "refuse") -> 
     if isinstance(place, Artifact):
         return place
     started = time.monotonic()
+    begin_import()
     tasks = load_evaluated(recipe, reranking=bool(recipe.adapters or recipe.chain))
     notes = notes_on_texts(tasks) + [note for applied in fits.values() for note in notes_on_fit(applied, tasks)]
     costs: dict[str, dict[str, Any]] = {FIRST_STAGE: {"seconds": time.monotonic() - started}}
