@@ -12,6 +12,7 @@ import zlib
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from interank.errors import InputError
 from interank.types import Qrel, Run, RunFile
@@ -47,14 +48,17 @@ def numbered_lines(path: Path) -> Iterator[tuple[int, str]]:
 
 
 @contextmanager
-def _bytes(path: Path) -> Iterator[io.BufferedReader]:
+def _bytes(path: Path) -> Iterator[io.BufferedReader[Any]]:
     """The file's bytes, unpacked; what goes wrong with them is told in a sentence."""
     try:
-        # Looked at before anything is buffered: what a buffer holds is copied once more when all is read at once.
         with path.open("rb", buffering=0) as raw:
-            packed = raw.read(len(GZIP_MAGIC)) == GZIP_MAGIC
-            raw.seek(0)
-            yield io.BufferedReader(gzip.GzipFile(fileobj=io.BufferedReader(raw)) if packed else raw)
+            buffered = io.BufferedReader(raw)
+            packed = buffered.peek(len(GZIP_MAGIC)).startswith(GZIP_MAGIC)
+            if raw.seekable():
+                # Begun anew, for what a buffer holds is copied once more when all is read at once; a pipe cannot be.
+                buffered.detach().seek(0)
+                buffered = io.BufferedReader(raw)
+            yield io.BufferedReader(gzip.GzipFile(fileobj=buffered)) if packed else buffered
     except EOFError as error:
         raise InputError(
             f"{path}: the gzip stream is cut: the file ends before its end marker; fetch the whole file again"

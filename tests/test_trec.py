@@ -1,7 +1,9 @@
 """Qrels and run files: what is read, what is refused, and that writing loses nothing."""
 
 import gzip
+import os
 import random
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -158,6 +160,16 @@ def test_ties_are_counted(tmp_path: Path) -> None:
 def test_bad_run_is_refused_with_its_place(tmp_path: Path, content: str, found: str) -> None:
     with pytest.raises(InputError, match=found):
         read_run(put(tmp_path / "r", content))
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_a_pipe_is_read_as_a_file_is(tmp_path: Path, packed: bool) -> None:
+    lines = b"q Q0 a 1 2 t\nq Q0 b 2 1 t\n"
+    os.mkfifo(pipe := tmp_path / "pipe")
+    writer = threading.Thread(target=pipe.write_bytes, args=(gzip.compress(lines) if packed else lines,))
+    writer.start()
+    assert read_run(pipe).doc_ids("q") == ["a", "b"]
+    writer.join()
 
 
 def test_cut_and_damaged_gzip_say_so(tmp_path: Path) -> None:
