@@ -206,6 +206,18 @@ def test_only_the_adapter_and_the_head_are_trained(tiny_folder: Path, tmp_path: 
     assert len([name for name in moved if "lora_" in name]) == 2 * 7 * 2
 
 
+def test_no_backward_pass_goes_below_the_adapters(tiny_folder: Path, tmp_path: Path) -> None:
+    encoder = head_lessons.encoder_of(tiny_folder)
+    groups = head_lessons.groups_in_ids(encoder, head_lessons.lists_of(queries=2))
+    model = head_lessons.head_of(tiny_folder, layers=1)
+    states: list[torch.Tensor] = []
+    for layer in model.get_base_model().model.layers:
+        layer.register_forward_hook(lambda _module, _given, found: states.append(found))
+    head_lessons.trainer_of(tmp_path, model, encoder, groups, max_steps=1).train()
+    assert [state.requires_grad for state in states[:2]] == [False, True]
+    assert len([name for name, _ in model.named_parameters() if "lora_" in name]) == 7 * 2
+
+
 def test_a_loss_that_is_no_number_ends_the_training(tiny_folder: Path, tmp_path: Path) -> None:
     encoder = head_lessons.encoder_of(tiny_folder)
     groups = head_lessons.groups_in_ids(encoder, head_lessons.lists_of(queries=2))
