@@ -332,7 +332,7 @@ def tests(sample: Sample, values: Mapping[str, Any]) -> dict[str, dict[str, floa
         for against in (f"{system}_shuffled", "random order", "BM25")
         if not system.endswith("_shuffled") and system in values and against in values
     ]
-    pairs += [(f"{system}, fused", "BM25") for system, against in pairs if against == "BM25"]
+    pairs += [(name, "BM25") for system in SYSTEMS if (name := f"{system}, fused") in values]
     if not pairs:
         return {}
     differences = numpy.column_stack([values[ours] - values[against] for ours, against in pairs])
