@@ -18,6 +18,7 @@ from interank.orderings import JudgedList
 from interank.recipe import Objective
 from interank.training.head_losses import HeadLoss, Target
 from interank.training.heads import HeadGroup, HeadTrainer, HeadValidation, group_tokens
+from interank.types import Document
 from tests.support import head_lessons
 
 
@@ -125,14 +126,18 @@ def test_a_step_is_the_mean_of_its_groups_however_it_is_cut(
     assert float(found[0][1].norm()) > 1e-3
 
 
+def taught_score(document: Document, grade: int) -> float:
+    """Of one who knows the grades, and tells documents of one grade apart by their length."""
+    return 2.0 * grade + len(document.text) / 10
+
+
 def teacher_of(lists: list[JudgedList]) -> TeacherScores:
-    """One who knows the grades, and tells documents of one grade apart by their length."""
     return TeacherScores(
         [
             ScoredPair(
                 item.query.query_id,
                 document.doc_id,
-                2.0 * grade + len(document.text) / 10,
+                taught_score(document, grade),
                 digest(item.query, document),
             )
             for item in lists
@@ -148,7 +153,8 @@ def test_each_document_is_held_to_its_own_score(tiny_folder: Path, tmp_path: Pat
     teacher = teacher_of(lists)
     groups = head_lessons.groups_in_ids(encoder, lists, teacher)
     for item, group in zip(lists, groups, strict=True):
-        assert group.teacher == teacher.of(item)
+        own = (taught_score(document, grade) for document, grade in zip(item.documents, item.grades, strict=True))
+        assert group.teacher == tuple(own)
         texts = [encoder.tokenizer.decode(pair.ids[pair.second :]) for pair in group.pairs]
         assert all(document.text in text for document, text in zip(item.documents, texts, strict=True))
     model = head_lessons.head_of(tiny_folder)
