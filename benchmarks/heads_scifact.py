@@ -60,7 +60,8 @@ SYSTEMS = (
     "ranknet",
     "ranknet_shuffled",
 )
-ENCODING = HeadSettings(max_query_tokens=48, max_document_tokens=160, max_length=228)
+# An abstract that is cut ends in any word; the same token behind all of them is an even place to read at.
+ENCODING = HeadSettings(max_query_tokens=48, max_document_tokens=160, max_length=228, end_token=True)
 MEASURE = "nDCG@10"
 CANDIDATES = 20
 SEED = 7
@@ -106,7 +107,7 @@ def arguments() -> argparse.Namespace:
         step.add_argument("--precision", choices=("float32", "bfloat16"), default="bfloat16")
         if name == "train":
             step.add_argument("--teacher-claims", type=int, default=100)
-            step.add_argument("--learning-rate", type=float, default=5.0e-4)
+            step.add_argument("--learning-rate", type=float, default=1.0e-3)
             step.add_argument("--layers", type=int, default=10, help="how many of the last have adapters")
             step.add_argument("--steps", type=int, default=-1, help="stop after so many, to see how long one takes")
     table = steps.add_parser("report", parents=[common], help="the table, from what was ranked")
@@ -147,8 +148,8 @@ def train(options: argparse.Namespace, system: str) -> None:
             "learning_rate": options.learning_rate,
             "num_train_epochs": 1,
             "max_steps": options.steps,
-            # 16 documents a step either way.
-            "per_device_train_batch_size": 16 // draw.documents,
+            # Steps of 8 documents, or of the teacher's 16.
+            "per_device_train_batch_size": max(1, 8 // draw.documents),
             "gradient_accumulation_steps": 1,
             "gradient_checkpointing": False,
             "save_steps": 10,
