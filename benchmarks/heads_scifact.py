@@ -6,12 +6,12 @@
     python benchmarks/heads_scifact.py report --work DIR --json FILE
 
 INTERANK_REAL_DATA names the folder with `beir/scifact`. The systems are SmolLM2-135M with a head: `teacher` learns as
-RankLLaMA does, 100 claims with 1 relevant abstract among 15 of BM25's first 100; `cross_entropy` and `ranknet` learn
-400 claims with 1 relevant abstract and 3 of BM25's first 20, `ranknet` only by the scores of `teacher`, with a share of
-distillation, so that `teacher` comes before it. The twin of each learns the same texts with labels and scores dealt out
-anew within each group; that of `ranknet` comes after it. All rank BM25's first 20 abstracts for 60 test claims; those
-that are no twins rank those of 40 more training claims as well, on which the `--claims` were not drawn, to fit the
-weight with which they are mixed with BM25. Each command goes on where it was killed.
+RankLLaMA does, 100 claims with 1 relevant abstract among 15 others; `cross_entropy` and `ranknet` learn 400 claims with
+1 relevant abstract and 3 others, `ranknet` only by the scores of `teacher`, with a share of distillation, so that
+`teacher` comes before it. The others are of BM25's first 1,000. The twin of each learns the same texts with labels and
+scores dealt out anew within each group; that of `ranknet` comes after it. All rank BM25's first 20 abstracts for 60
+test claims; those that are no twins rank those of 40 more training claims as well, on which the `--claims` were not
+drawn, to fit the weight with which they are mixed with BM25. Each command goes on where it was killed.
 
 The last 10 of 30 layers have adapters, so that no backward pass goes through the other 20, and all is computed in
 bfloat16. On Linux `MALLOC_MMAP_MAX_=0 MALLOC_TRIM_THRESHOLD_=8589934592` spares the kernel handing out the same memory
@@ -64,17 +64,19 @@ SYSTEMS = (
 ENCODING = HeadSettings(max_query_tokens=48, max_document_tokens=160, max_length=228, end_token=True)
 MEASURE = "nDCG@10"
 CANDIDATES = 20
+# So many of BM25's first documents negatives are drawn from. What a head learns first is which abstract is of a claim's
+# subject, and nearly all of the first 20 are.
+DEPTH = 1000
 SEED = 7
 RANDOM_ORDERS = 50
 
 
 @dataclass(frozen=True)
 class Draw:
-    """How groups are drawn: so many claims, each with so many abstracts, the negatives of BM25's first `depth`."""
+    """How groups are drawn: so many claims, each with so many abstracts."""
 
     claims: int
     documents: int
-    depth: int
 
 
 def main() -> None:
@@ -128,7 +130,7 @@ def scifact(split: str) -> tuple[list[Query], dict[str, Document], list[Qrel]]:
 def train(options: argparse.Namespace, system: str) -> None:
     """Distill a system; what is there is used, and what was begun is gone on with."""
     kind, is_twin = system.removesuffix("_shuffled"), system.endswith("_shuffled")
-    draw = Draw(options.teacher_claims, 16, 100) if kind == "teacher" else Draw(options.claims, 4, CANDIDATES)
+    draw = Draw(options.teacher_claims, 16) if kind == "teacher" else Draw(options.claims, 4)
     head = HeadRecipe(
         groups=group_file(options.work, draw, shuffled=is_twin),
         documents=draw.documents,
@@ -196,7 +198,7 @@ def group_file(work: Path, draw: Draw, *, shuffled: bool) -> Path:
         [JudgedList(query, tuple(of), (2,) * len(of)) for query in claims if (of := relevant[query.query_id])],
         corpus,
         run=None,
-        depth=draw.depth,
+        depth=DEPTH,
     )
     rng = random.Random(SEED)
     rows = []
