@@ -6,10 +6,16 @@
     python benchmarks/heads_scifact.py report --work DIR --json FILE
 
 INTERANK_REAL_DATA names the folder with `beir/scifact`. The systems are SmolLM2-135M with a head: `teacher` learns as
-RankLLaMA does, 1 relevant abstract among 15 of BM25's first 100; `cross_entropy` and `ranknet` learn 400 claims with 1
-relevant abstract and 3 of BM25's first 20, `ranknet` only by the scores of `teacher`, with a share of distillation. The
-twin of each learns the same texts with labels and scores dealt out anew within each group. All rank BM25's first 20
-abstracts for 60 test claims. Each command goes on where it was killed.
+RankLLaMA does, 100 claims with 1 relevant abstract among 15 others; `cross_entropy` and `ranknet` learn 400 claims with
+1 relevant abstract and 3 others, `ranknet` only by the scores of `teacher`, with a share of distillation, so that
+`teacher` comes before it. The others are of BM25's first 1,000. The twin of each learns the same texts with labels and
+scores dealt out anew within each group; that of `ranknet` comes after it. All rank BM25's first 20 abstracts for 60
+test claims; those that are no twins rank those of 40 more training claims as well, on which the `--claims` were not
+drawn, to fit the weight with which they are mixed with BM25. Each command goes on where it was killed.
+
+The last 10 of 30 layers have adapters, so that no backward pass goes through the other 20, and all is computed in
+bfloat16. On Linux `MALLOC_MMAP_MAX_=0 MALLOC_TRIM_THRESHOLD_=8589934592` spares the kernel handing out the same memory
+again and again.
 """
 
 from __future__ import annotations
@@ -20,6 +26,7 @@ import json
 import os
 import platform
 import random
+import resource
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -34,6 +41,7 @@ from interank.benchmarks import load_benchmark
 from interank.bm25 import Bm25
 from interank.engines.heads import load_head, scores
 from interank.evaluation.significance import Sample, holm
+from interank.fitting import Candidates, Fusion, fit_fusion, fused_run
 from interank.groups import FILE, drawn, with_negatives
 from interank.ledger import Ledger, write_rows
 from interank.measures import ideal_run, random_run, score_run
@@ -41,7 +49,7 @@ from interank.orderings import JudgedList
 from interank.recipe import DistillRecipe, HeadRecipe, HeadSettings, LoraRecipe
 from interank.recipe.student import ValidationRecipe
 from interank.stages import distill
-from interank.types import Document, Qrel, Query, Run, ScoredDoc
+from interank.types import Document, Qrel, Query, Run
 
 STUDENT = "HuggingFaceTB/SmolLM2-135M-Instruct"
 SYSTEMS = (
@@ -52,22 +60,23 @@ SYSTEMS = (
     "ranknet",
     "ranknet_shuffled",
 )
-ENCODING = HeadSettings(max_query_tokens=48, max_document_tokens=160, max_length=228)
+# An abstract that is cut ends in any word; the same token behind all of them is an even place to read at.
+ENCODING = HeadSettings(max_query_tokens=48, max_document_tokens=160, max_length=228, end_token=True)
 MEASURE = "nDCG@10"
 CANDIDATES = 20
+# So many of BM25's first documents negatives are drawn from. What a head learns first is which abstract is of a claim's
+# subject, and nearly all of the first 20 are.
+DEPTH = 1000
 SEED = 7
 RANDOM_ORDERS = 50
-# Of the model's scores, the rest BM25's; both from 0 to 1 over a query's candidates. Not fitted to anything.
-FUSED_WEIGHT = 0.5
 
 
 @dataclass(frozen=True)
 class Draw:
-    """How groups are drawn: so many claims, each with so many abstracts, the negatives of BM25's first `depth`."""
+    """How groups are drawn: so many claims, each with so many abstracts."""
 
     claims: int
     documents: int
-    depth: int
 
 
 def main() -> None:
@@ -75,12 +84,13 @@ def main() -> None:
     options = arguments()
     torch.set_num_threads(options.threads)
     options.work.mkdir(parents=True, exist_ok=True)
-    if options.step == "train":
-        train(options, options.system)
-    elif options.step == "rank":
-        rank(options, options.system)
-    else:
+    if options.step == "report":
         report(options)
+        return
+    {"train": train, "rank": rank}[options.step](options, options.system)
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    row = {"system": options.system, "step": options.step, "processor_seconds": round(used.ru_utime + used.ru_stime)}
+    Ledger(options.work / "cost.jsonl").append([row])
 
 
 def arguments() -> argparse.Namespace:
@@ -91,14 +101,16 @@ def arguments() -> argparse.Namespace:
     common.add_argument("--work", type=Path, required=True, metavar="DIR", help="groups, adapters and rankings; kept")
     common.add_argument("--threads", type=int, default=1)
     common.add_argument("--test-queries", type=int, default=60)
+    common.add_argument("--fit-queries", type=int, default=40, help="training claims that the fusion is fitted on")
+    common.add_argument("--claims", type=int, default=400)
     for name, what in (("train", "train one system"), ("rank", "rank with a trained one")):
         step = steps.add_parser(name, parents=[common], help=what)
         step.add_argument("--system", choices=SYSTEMS, required=True)
         step.add_argument("--precision", choices=("float32", "bfloat16"), default="bfloat16")
         if name == "train":
-            step.add_argument("--claims", type=int, default=400)
             step.add_argument("--teacher-claims", type=int, default=100)
-            step.add_argument("--learning-rate", type=float, default=3.0e-4)
+            step.add_argument("--learning-rate", type=float, default=1.0e-3)
+            step.add_argument("--layers", type=int, default=10, help="how many of the last have adapters")
             step.add_argument("--steps", type=int, default=-1, help="stop after so many, to see how long one takes")
     table = steps.add_parser("report", parents=[common], help="the table, from what was ranked")
     table.add_argument("--json", type=Path, metavar="FILE", help="write the figures here too")
@@ -118,7 +130,7 @@ def scifact(split: str) -> tuple[list[Query], dict[str, Document], list[Qrel]]:
 def train(options: argparse.Namespace, system: str) -> None:
     """Distill a system; what is there is used, and what was begun is gone on with."""
     kind, is_twin = system.removesuffix("_shuffled"), system.endswith("_shuffled")
-    draw = Draw(options.teacher_claims, 16, 100) if kind == "teacher" else Draw(options.claims, 4, CANDIDATES)
+    draw = Draw(options.teacher_claims, 16) if kind == "teacher" else Draw(options.claims, 4)
     head = HeadRecipe(
         groups=group_file(options.work, draw, shuffled=is_twin),
         documents=draw.documents,
@@ -132,15 +144,15 @@ def train(options: argparse.Namespace, system: str) -> None:
         precision=options.precision,
         objective="ranknet" if kind == "ranknet" else "cross_entropy",
         head=head,
-        lora=LoraRecipe(rank=16, alpha=32),
+        lora=LoraRecipe(rank=16, alpha=32, layers=options.layers),
         validation=ValidationRecipe(questions=0),
         trainer={
             "learning_rate": options.learning_rate,
             "num_train_epochs": 1,
             "max_steps": options.steps,
-            # About 16 documents a microbatch and 32 a step either way.
-            "per_device_train_batch_size": 16 // draw.documents,
-            "gradient_accumulation_steps": 2,
+            # Steps of 8 documents, or of the teacher's 16.
+            "per_device_train_batch_size": max(1, 8 // draw.documents),
+            "gradient_accumulation_steps": 1,
             "gradient_checkpointing": False,
             "save_steps": 10,
             "logging_steps": 5,
@@ -176,18 +188,17 @@ def group_file(work: Path, draw: Draw, *, shuffled: bool) -> Path:
     """The groups in Tevatron's layout; shuffled, any of a group's abstracts may stand as the relevant one."""
     labels = "shuffled" if shuffled else "true"
     file = work / f"groups-{draw.claims}x{draw.documents}-{labels}.jsonl"
-    queries, corpus, qrels = scifact("train")
-    chosen = sorted(random.Random(SEED).sample(range(len(queries)), min(draw.claims, len(queries))))
+    _, corpus, qrels = scifact("train")
     relevant: dict[str, list[Document]] = {}
     for qrel in qrels:
         if qrel.relevance > 0:
             relevant.setdefault(qrel.query_id, []).append(corpus[qrel.doc_id])
-    claims = [queries[place] for place in chosen]
+    claims = dealt_out(draw.claims)[0]
     found = with_negatives(
         [JudgedList(query, tuple(of), (2,) * len(of)) for query in claims if (of := relevant[query.query_id])],
         corpus,
         run=None,
-        depth=draw.depth,
+        depth=DEPTH,
     )
     rng = random.Random(SEED)
     rows = []
@@ -208,44 +219,91 @@ def group_file(work: Path, draw: Draw, *, shuffled: bool) -> Path:
     return file
 
 
+def dealt_out(claims: int) -> tuple[list[Query], list[Query]]:
+    """The training claims in two parts, a seeded sample of so many and the others."""
+    queries = scifact("train")[0]
+    chosen = set(random.Random(SEED).sample(range(len(queries)), min(claims, len(queries))))
+    return (
+        [query for place, query in enumerate(queries) if place in chosen],
+        [query for place, query in enumerate(queries) if place not in chosen],
+    )
+
+
+def asked(options: argparse.Namespace, split: str) -> tuple[list[Query], Run]:
+    """The claims that are ranked, a seeded sample, and BM25's candidates for them."""
+    number = options.test_queries if split == "test" else options.fit_queries
+    return first_stage(split, number, options.claims)
+
+
 @cache
-def test_claims(number: int) -> tuple[list[Query], Run]:
-    """A seeded sample of the test claims, and BM25's candidates for them."""
-    queries, corpus, _ = scifact("test")
+def first_stage(split: str, number: int, trained: int) -> tuple[list[Query], Run]:
+    """The same, of a split's claims less those that are trained on."""
+    queries = scifact("test")[0] if split == "test" else dealt_out(trained)[1]
     chosen = sorted(random.Random(SEED).sample(range(len(queries)), min(number, len(queries))))
     claims = [queries[place] for place in chosen]
-    return claims, Bm25(list(corpus.values())).rank(claims, top_k=CANDIDATES)
+    return claims, Bm25(list(scifact(split)[1].values())).rank(claims, top_k=CANDIDATES)
 
 
 def rank(options: argparse.Namespace, system: str) -> None:
-    """Score the candidates of all test claims, a line each, those that are there left out."""
-    claims, candidates = test_claims(options.test_queries)
-    ledger = Ledger(options.work / f"ranked-{system}.jsonl")
-    done = {row["query_id"] for row in ledger.rows()}
-    waiting = [query for query in claims if query.query_id not in done]
-    if not waiting:
-        return
-    head = load_head(options.work / system, precision=options.precision)
-    corpus = scifact("test")[1]
-    for query in waiting:
-        began = time.monotonic()
-        doc_ids = candidates.doc_ids(query.query_id)
-        found = scores(head, [head.encoder.pair(query, corpus[doc_id]) for doc_id in doc_ids]).tolist()
-        row = {"query_id": query.query_id, "scores": dict(zip(doc_ids, found, strict=True))}
-        ledger.append([{**row, "seconds": round(time.monotonic() - began, 2)}])
+    """Score the candidates of all claims, a line each, those that are there left out."""
+    head = None
+    for split in ("test",) if system.endswith("_shuffled") else ("test", "train"):
+        claims, candidates = asked(options, split)
+        corpus = scifact(split)[1]
+        ledger = ledger_of(options, system, split)
+        done = {row["query_id"] for row in ledger.rows()}
+        for query in (query for query in claims if query.query_id not in done):
+            head = head or load_head(options.work / system, precision=options.precision)
+            began = time.monotonic()
+            doc_ids = candidates.doc_ids(query.query_id)
+            found = scores(head, [head.encoder.pair(query, corpus[doc_id]) for doc_id in doc_ids]).tolist()
+            row = {"query_id": query.query_id, "scores": dict(zip(doc_ids, found, strict=True))}
+            ledger.append([{**row, "seconds": round(time.monotonic() - began, 2)}])
+
+
+def ledger_of(options: argparse.Namespace, system: str, split: str) -> Ledger:
+    """What a system has scored of a split."""
+    return Ledger(options.work / f"ranked-{system}-{split}.jsonl")
+
+
+def scored(options: argparse.Namespace, system: str, split: str) -> list[Candidates] | None:
+    """The claims' candidates with a system's scores and BM25's; None before all are there."""
+    claims, first = asked(options, split)
+    rows = {row["query_id"]: row["scores"] for row in ledger_of(options, system, split).rows()}
+    if not all(query.query_id in rows for query in claims):
+        return None
+    found = []
+    for query_id in (query.query_id for query in claims):
+        given = first.scores(query_id)
+        ours = tuple(rows[query_id][doc_id] for doc_id in given)
+        found.append(Candidates(query_id, tuple(given), ours, tuple(given.values())))
+    return found
+
+
+def fusion_of(options: argparse.Namespace, system: str) -> Fusion | None:
+    """How the system is best mixed with BM25 on claims that neither train nor test it."""
+    found = scored(options, system, "train")
+    if found is None:
+        return None
+    claims = asked(options, "train")[0]
+    qrels = qrels_of(claims, "train")
+    return fit_fusion(found, lambda run: float(values_of(qrels, claims, run).mean()))[0]
 
 
 def report(options: argparse.Namespace) -> None:
     """Means with intervals over the test claims, and paired tests of each system against its twin and BM25."""
-    claims, candidates = test_claims(options.test_queries)
-    asked = {query.query_id for query in claims}
-    qrels = [qrel for qrel in scifact("test")[2] if qrel.query_id in asked]
+    claims, candidates = asked(options, "test")
+    qrels = qrels_of(claims, "test")
     runs = {"BM25": candidates, "perfect order": ideal_run(qrels, candidates)}
+    fusions = {}
     for system in SYSTEMS:
-        found = {row["query_id"]: row["scores"] for row in Ledger(options.work / f"ranked-{system}.jsonl").rows()}
-        if asked <= found.keys():
-            runs[system] = mixed(candidates, found, 1.0)
-            runs[f"{system}, fused"] = mixed(candidates, found, FUSED_WEIGHT)
+        found = scored(options, system, "test")
+        if found is None:
+            continue
+        runs[system] = fused_run(found, Fusion("minmax", 1.0), system)
+        if fusion := fusion_of(options, system):
+            runs[f"{system}, fused"] = fused_run(found, fusion)
+            fusions[system] = {"method": fusion.method, "weight": fusion.weight}
     shuffles = [values_of(qrels, claims, random_run(candidates, seed)) for seed in range(RANDOM_ORDERS)]
     values = {"random order": numpy.mean(shuffles, axis=0)}
     values |= {name: values_of(qrels, claims, run) for name, run in runs.items()}
@@ -259,8 +317,9 @@ def report(options: argparse.Namespace) -> None:
             name: {"mean": round(i.mean, 4), "low": round(i.low, 4), "high": round(i.high, 4)}
             for name, i in zip(values, intervals, strict=True)
         },
+        "fusions": fusions,
         "p": tests(sample, values),
-        "training": {system: cost_of(options.work / system) for system in SYSTEMS},
+        "processor_seconds": costs(options.work),
     }
     text = json.dumps(figures, indent=2)
     print(text)
@@ -276,7 +335,7 @@ def tests(sample: Sample, values: Mapping[str, Any]) -> dict[str, dict[str, floa
         for against in (f"{system}_shuffled", "random order", "BM25")
         if not system.endswith("_shuffled") and system in values and against in values
     ]
-    pairs += [(f"{system}, fused", "BM25") for system, against in pairs if against == "BM25"]
+    pairs += [(name, "BM25") for system in SYSTEMS if (name := f"{system}, fused") in values]
     if not pairs:
         return {}
     differences = numpy.column_stack([values[ours] - values[against] for ours, against in pairs])
@@ -287,19 +346,10 @@ def tests(sample: Sample, values: Mapping[str, Any]) -> dict[str, dict[str, floa
     }
 
 
-def mixed(candidates: Run, found: Mapping[str, Mapping[str, float]], weight: float) -> Run:
-    """The candidates by the model's scores, mixed with BM25's where the weight is below 1."""
-    rows = []
-    for query_id in candidates:
-        model, first = spread(found[query_id]), spread(candidates.scores(query_id))
-        rows += [ScoredDoc(query_id, name, weight * model[name] + (1 - weight) * first[name]) for name in first]
-    return Run.from_scores(rows, first_stage=candidates, tag="mixed")
-
-
-def spread(scored: Mapping[str, float]) -> dict[str, float]:
-    """The scores between 0 and 1."""
-    low, high = min(scored.values()), max(scored.values())
-    return {doc_id: (score - low) / ((high - low) or 1.0) for doc_id, score in scored.items()}
+def qrels_of(claims: list[Query], split: str) -> list[Qrel]:
+    """What is judged of these claims."""
+    names = {query.query_id for query in claims}
+    return [qrel for qrel in scifact(split)[2] if qrel.query_id in names]
 
 
 def values_of(qrels: list[Qrel], claims: list[Query], run: Run) -> Any:
@@ -308,10 +358,13 @@ def values_of(qrels: list[Qrel], claims: list[Query], run: Run) -> Any:
     return numpy.array([found[query.query_id] for query in claims])
 
 
-def cost_of(adapter: Path) -> dict[str, Any] | None:
-    """What the training took, where it is done."""
-    file = adapter / "cost.json"
-    return json.loads(file.read_text("utf-8")) if file.is_file() else None
+def costs(work: Path) -> dict[str, int]:
+    """What every system's steps took of a processor; a step that was killed has told nothing."""
+    found: dict[str, int] = {}
+    for row in Ledger(work / "cost.jsonl").rows():
+        name = f"{row['step']} {row['system']}"
+        found[name] = found.get(name, 0) + row["processor_seconds"]
+    return found
 
 
 if __name__ == "__main__":

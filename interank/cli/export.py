@@ -7,9 +7,11 @@ from pathlib import Path
 from typing import Any
 
 _EPILOG = """\
-example:
+examples:
   interank export runs/head --to cross-encoder --out runs/head-st
+  interank export runs/head --to onnx --out runs/head-onnx
 
+cross-encoder is sentence-transformers' form; onnx is a graph for onnxruntime, and needs pip install 'interank[onnx]'.
 An adapter is folded into its base in float32. On pairs of the sample benchmark the new form has to give the head's own
 logits to 1e-4, else nothing is written."""
 
@@ -20,12 +22,12 @@ def register(verbs: Any, common: argparse.ArgumentParser) -> None:
         "export",
         parents=[common],
         help="write a pointwise head for another tool, checked",
-        description="Write a pointwise head as a sentence-transformers CrossEncoder, and check its scores.",
+        description="Write a pointwise head as a sentence-transformers CrossEncoder or as ONNX, and check its scores.",
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     verb.add_argument("head", metavar="HEAD", help="an output of distill, a head's folder, or its name on the hub")
-    verb.add_argument("--to", required=True, choices=["cross-encoder"], help="whose form")
+    verb.add_argument("--to", required=True, choices=["cross-encoder", "onnx"], help="whose form")
     verb.add_argument("--out", metavar="DIR", required=True, type=Path, help="the new folder")
     verb.set_defaults(run=_run)
 
@@ -33,6 +35,6 @@ def register(verbs: Any, common: argparse.ArgumentParser) -> None:
 def _run(options: argparse.Namespace) -> int:
     from interank.stages.export import export
 
-    found = export(options.head, options.out)
+    found = export(options.head, options.out, to=options.to)
     print(found.folder)
     return 0

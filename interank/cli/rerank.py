@@ -5,16 +5,18 @@ from __future__ import annotations
 import argparse
 import json
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from interank.cli.rerank_checks import check
+from interank.cli.rerank_tasks import tasks_of
 
 if TYPE_CHECKING:
     from interank.fitting import Fit
     from interank.reranking.chaining import Chain, Cost, Ranks
     from interank.reranking.modes import Mode
+    from interank.reranking.requests import Request
     from interank.reranking.reranker import Reranker
     from interank.reranking.resuming import Progress
     from interank.types import Document, Query, RankedDocument
@@ -115,6 +117,14 @@ def _add_modes(verb: argparse.ArgumentParser) -> None:
         metavar="KEY=VALUE,...",
         help="how a pointwise head reads a pair, where its folder is silent: legacy=dear for DeAR's released ones",
     )
+    verb.add_argument(
+        "--domain",
+        metavar="NAME=ADAPTER",
+        action="append",
+        type=named_adapter,
+        default=[],
+        help="a head's adapter on MODEL's base, for requests whose `domain` is NAME; others go to MODEL; repeatable",
+    )
     verb.add_argument("--fit", metavar="FILE", type=Path, help="an output of interank fit: fuse, calibrate, abstain")
     verb.add_argument("--then", metavar="MODEL", help="a second reranker, for the first documents of MODEL's ranking")
     verb.add_argument("--then-mode", choices=["score", "reason", "listwise"], default="listwise", metavar="MODE")
@@ -128,6 +138,14 @@ def _count(text: str) -> int:
     return value
 
 
+def named_adapter(text: str) -> tuple[str, str]:
+    """A domain's name and its adapter, from the command line."""
+    name, _, adapter = text.partition("=")
+    if not name or not adapter:
+        raise argparse.ArgumentTypeError(f"{text!r} was given, NAME=ADAPTER is needed")
+    return name, adapter
+
+
 def positive(text: str) -> int:
     """A whole number from 1 on, from the command line."""
     value = int(text)
@@ -139,7 +157,7 @@ def positive(text: str) -> int:
 def _run(options: argparse.Namespace) -> int:
     check(options)
     # Documents on the line are read first: what is wrong with them is told before the model is looked at.
-    tasks = iter([*_tasks(options)]) if options.query else _tasks(options)
+    tasks = iter([*tasks_of(options)]) if options.query else tasks_of(options)
     explained = options.explain
     if explained is None and options.query and options.mode == "score" and not options.then:
         explained = 0 if _is_head(options.model) else _EXPLAINED
@@ -159,6 +177,8 @@ def _run(options: argparse.Namespace) -> int:
 
     fit = read_fit(options.fit) if options.fit else None
     settings |= model_identity(options.model)
+    if options.domain:
+        settings |= {"domains": {name: model_identity(adapter) for name, adapter in options.domain}}
     if fit:
         settings |= {"fit": options.fit.read_text("utf-8")}
     if options.then:
@@ -187,20 +207,22 @@ def _is_head(model: str) -> bool:
 def _ranked(
     options: argparse.Namespace,
     progress: Progress,
-    tasks: Iterator[tuple[Query, list[Document], list[float] | None]],
+    tasks: Iterator[Request],
     explained: int | None,
     fit: Fit | None,
 ) -> Iterator[tuple[dict[str, Any], Query, list[Document]]]:
     """Each query's row, ranked now or by an earlier try; the model is loaded when it is first needed."""
-    chain: Chain | None = None
+    chains: dict[str | None, Chain] = {}
     reused, seen = 0, 0
-    for query, documents, scores in tasks:
-        key = progress.key(query, documents, scores if fit else None)
+    for query, documents, scores, domain in tasks:
+        key = progress.key(query, documents, scores if fit else None, domain)
         row = progress.found(key)
         if row is None:
-            chain = chain or _chain(options)
-            ranking, costs = chain.ranked(query, documents, explained, scores)
-            row = progress.keep(key, query, ranking, _told(ranking, costs, fit) | _spent(options, query, costs[0]))
+            chains = chains or _chains(options)
+            ranking, costs = chains[domain].ranked(query, documents, explained, scores)
+            told: dict[str, Any] = {} if domain is None else {"domain": domain}
+            told |= _told(ranking, costs, fit) | _spent(options, query, costs[0])
+            row = progress.keep(key, query, ranking, told)
         else:
             reused += 1
         seen += bool(fit and fit.known([query]))
@@ -235,14 +257,26 @@ def _spent(options: argparse.Namespace, query: Query, cost: Cost) -> dict[str, A
     return {"spent": spent}
 
 
-def _chain(options: argparse.Namespace) -> Chain:
-    """The reranker, with the second one behind it if there is one."""
+def _chains(options: argparse.Namespace) -> dict[str | None, Chain]:
+    """The rerankers by their domains, MODEL's by none, each with the second one behind it if there is one."""
     from interank.reranking.chaining import Chain, Link
 
-    links = [Link(_first(options), options.top_k)]
+    firsts: Mapping[str | None, Ranks] = _domains(options) if options.domain else {None: _first(options)}
+    then: list[Link] = []
     if options.then:
-        links.append(Link(_reranker(options, options.then, options.then_mode, None), options.then_depth))
-    return Chain(links)
+        then = [Link(_reranker(options, options.then, options.then_mode, None), options.then_depth)]
+    return {name: Chain([Link(first, options.top_k), *then]) for name, first in firsts.items()}
+
+
+def _domains(options: argparse.Namespace) -> dict[str | None, Reranker]:
+    """The adapters side by side on one base."""
+    from interank.recipe import read_keys
+    from interank.reranking.domains import open_domains
+
+    head = read_keys("--head", options.head.split(",")) if options.head else None
+    # No domain's name on the command line is empty.
+    opened = open_domains({"": options.model, **dict(options.domain)}, precision=options.precision, head=head)
+    return {name or None: reranker for name, reranker in opened.items()}
 
 
 def _first(options: argparse.Namespace) -> Ranks:
@@ -310,62 +344,11 @@ def _write(
         write_rows(options.rank_llm, (result_row(*result) for result in results))
 
 
-def _tasks(options: argparse.Namespace) -> Iterator[tuple[Query, list[Document], list[float] | None]]:
-    """The queries with their candidates, in first-stage order, and the first stage's scores where it tells them."""
-    from interank.types import Query
-
-    if options.query is not None:
-        documents = [document for file in options.files for document in _documents(file)]
-        yield Query("query", options.query), documents[: options.top_k], None
-        return
-    if options.requests is not None:
-        from interank.reranking.requests import read_requests
-
-        for query, candidates, scores in read_requests(options.requests):
-            yield query, candidates[: options.top_k], scores and scores[: options.top_k]
-        return
-    from interank.errors import InputError
-    from interank.evaluation.candidates import load_evaluated
-    from interank.recipe import EvaluateRecipe
-
-    tasks = load_evaluated(
-        EvaluateRecipe(
-            stage="evaluate",
-            benchmark=options.corpus,
-            tasks=(options.task,) if options.task else (),
-            split=options.split,
-            run=options.run_file,
-            depth=options.top_k,
-        ),
-        reranking=True,
-    )
-    if len(tasks) > 1:
-        names = ", ".join(task.name for task in tasks)
-        raise InputError(f"--corpus {options.corpus} holds the tasks {names}; name one with --task")
-    for query in tasks[0].queries:
-        documents = tasks[0].documents(query.query_id)
-        yield query, documents, list(tasks[0].candidates.scores(query.query_id).values()) if documents else []
-
-
-def _documents(file: Path) -> Iterator[Document]:
-    from interank.benchmarks import read_documents
-    from interank.errors import InputError
-    from interank.types import Document
-
-    if not file.is_file():
-        raise InputError(f"{file} does not exist; give text or JSONL files")
-    if ".jsonl" in file.suffixes:
-        yield from read_documents(file).values()
-        return
-    try:
-        yield Document(str(file), file.read_text("utf-8-sig"))
-    except UnicodeDecodeError:
-        raise InputError(f"{file} is not UTF-8 text; convert it, or give JSONL") from None
-
-
 def _shown(row: dict[str, Any]) -> dict[str, Any]:
     """What is told of a query: its ranking, how a listwise reranker's answers were read, whether to abstain."""
-    return {name: row[name] for name in ("query_id", "ranking", "listwise", "abstain", "spent") if name in row}
+    return {
+        name: row[name] for name in ("query_id", "domain", "ranking", "listwise", "abstain", "spent") if name in row
+    }
 
 
 def _print(query: Query, row: dict[str, Any], documents: list[Document], as_json: bool) -> None:

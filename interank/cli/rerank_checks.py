@@ -41,6 +41,7 @@ def check(options: argparse.Namespace) -> None:
         raise InputError("--fit and --explain belong to other modes than adaptive; leave them out")
     if options.head and (options.mode != "score" or options.engine != "transformers"):
         raise InputError("--head belongs to mode score on engine transformers; leave it out, or the others")
+    _check_domains(options)
     if options.then and options.explain is not None:
         raise InputError("--explain belongs to one reranker; found --then as well; leave one of them out")
     if options.query is not None and not options.query.strip():
@@ -50,3 +51,17 @@ def check(options: argparse.Namespace) -> None:
     for file in filter(None, (options.trec, options.jsonl, options.rank_llm)):
         if not file.resolve().parent.is_dir():
             raise InputError(f"{file}: its folder does not exist; make it first")
+
+
+def _check_domains(options: argparse.Namespace) -> None:
+    from interank.errors import InputError
+
+    names = [name for name, _ in options.domain]
+    if names and options.requests is None:
+        raise InputError("--domain belongs to --requests, whose rows say which they want; leave it out")
+    if names and (options.mode != "score" or options.engine != "transformers" or options.guard != "none"):
+        raise InputError("--domain belongs to pointwise heads, in mode score on engine transformers without a guard")
+    if names and options.fit:
+        raise InputError("--fit is of one model, and --domain gives several; leave one of them out")
+    if twice := next((name for name in names if names.count(name) > 1), None):
+        raise InputError(f"--domain {twice} was given twice; give each domain one adapter")

@@ -53,6 +53,8 @@ class LoraRecipe(Settings):
     """Share of the adapter's inputs dropped in training."""
     targets: Names = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
     """The linear layers that get an adapter."""
+    layers: int | None = Field(None, ge=1)
+    """How many of the transformer's last layers get adapters, below which no backward pass goes; null is all."""
 
 
 Quantisation = Literal["auto", "nf4", "none"]

@@ -69,9 +69,12 @@ def open_engines(
         ModelError: One cannot be had, or does not say how it reads a pair.
     """
     quantisation, weights = _numbers(", ".join(sources), "score", "transformers", precision)
-    heads = load_heads(sources, settings=head_settings(settings), quantisation=quantisation, precision=weights)
+    # A name with a dot, or that of an attribute, cannot be an adapter's.
+    adapters = {name: f"domain_{place}" for place, name in enumerate(sources)}
+    numbered = {adapters[name]: source for name, source in sources.items()}
+    heads = load_heads(numbered, settings=head_settings(settings), quantisation=quantisation, precision=weights)
     lock = threading.RLock()
-    return {name: HeadEngine(head, adapter=name, lock=lock) for name, head in heads.items()}
+    return {name: HeadEngine(heads[own], adapter=own, lock=lock) for name, own in adapters.items()}
 
 
 def scored_by_head(engine: HeadEngine, query: Query, documents: Sequence[Document]) -> list[RankedDocument]:

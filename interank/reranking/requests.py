@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import reprlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -26,13 +26,16 @@ class Request(NamedTuple):
     documents: list[Document]
     scores: list[float] | None
     """The first stage's, where every document brings its own."""
+    domain: str | None = None
+    """Which of several adapters is to rank it."""
 
 
-def read_requests(path: Path) -> Iterator[Request]:
+def read_requests(path: Path, domains: Collection[str] = ()) -> Iterator[Request]:
     """Each line's query with its candidates; RankLLM's requests and results are read too.
 
     Raises:
-        InputError: A line is of another form, or a query's id stands there twice.
+        InputError: A line is of another form, it asks for a domain that is not there, or a query's id stands there
+            twice.
     """
     seen: set[str] = set()
     for number, line in numbered_lines(path):
@@ -40,6 +43,9 @@ def read_requests(path: Path) -> Iterator[Request]:
             continue
         where = f"{path}:{number}"
         request = _request(where, line, number)
+        if request.domain is not None and request.domain not in domains:
+            there = f"one of {', '.join(domains)}" if domains else "none, as there is no --domain"
+            raise InputError(f"{where}: found the domain {request.domain!r}; expected {there}; give its adapter")
         name = request.query.query_id
         if name in seen:
             raise InputError(f"{where}: found the query id {name!r} again; expected each once; rename one")
@@ -82,7 +88,10 @@ def _request(where: str, line: str, number: int) -> Request:
     for known in (query.query_id, *(document.doc_id for document in found)):
         if any("\ud800" <= character <= "\udfff" for character in known):
             raise InputError(f"{where}: found the id {known!r}, half a character that UTF-8 cannot write; mend it")
-    return Request(query, found, _scores(documents))
+    domain = row.get("domain")
+    if domain is not None and not isinstance(domain, str):
+        raise InputError(f"{where}: found the domain {reprlib.repr(domain)}; expected a name; mend or remove it")
+    return Request(query, found, _scores(documents), domain)
 
 
 def _scores(documents: list[Any]) -> list[float] | None:

@@ -25,10 +25,17 @@ class Progress:
         self._ledger = Ledger(self._path) if self._path else None
         self._done = {row["key"]: row for row in self._ledger.rows()} if self._ledger else {}
 
-    def key(self, query: Query, documents: Sequence[Document], scores: Sequence[float] | None = None) -> str:
+    def key(
+        self,
+        query: Query,
+        documents: Sequence[Document],
+        scores: Sequence[float] | None = None,
+        domain: str | None = None,
+    ) -> str:
         """Identifies a ranking by all that it depends on; `scores` are the first stage's, where they count."""
         content: list[Any] = [self._settings, query.query_id, query.text, [[d.doc_id, d.full_text] for d in documents]]
         content += [list(scores)] if scores is not None else []
+        content += [domain] if domain is not None else []
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
     def found(self, key: str) -> dict[str, Any] | None:

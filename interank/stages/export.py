@@ -1,4 +1,4 @@
-"""export: a pointwise head to a sentence-transformers CrossEncoder, checked against its own scores."""
+"""export: a pointwise head to a sentence-transformers CrossEncoder or to ONNX, checked against its own scores."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import shutil
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
@@ -15,6 +15,7 @@ from transformers import AutoModelForSequenceClassification, AutoTokenizer
 from interank.benchmarks import load_benchmark
 from interank.engines.heads import Head, load_head, scores
 from interank.engines.models import merged
+from interank.engines.onnx_graph import graph_logits, require_onnx, write_graph
 from interank.engines.pair_tokenizer import save_pair_tokenizer
 from interank.engines.use import save_head
 from interank.errors import InputError, ModelError
@@ -25,11 +26,15 @@ from interank.types import Document, Query
 
 log = logging.getLogger(__name__)
 
+Form = Literal["cross-encoder", "onnx"]
+
 TOLERANCE = 1e-4
 _QUERIES, _DOCUMENTS = 6, 4
 # sentence-transformers puts a sigmoid behind one logit unless the configuration says otherwise.
 _RAW = {"activation_fn": "torch.nn.modules.linear.Identity"}
-_CARD = """\
+_ONNX = "model.onnx"
+_CARDS: dict[Form, str] = {}
+_CARDS["cross-encoder"] = """\
 ---
 library_name: sentence-transformers
 pipeline_tag: text-ranking
@@ -48,6 +53,33 @@ model.predict([("a query", "a document")])  # raw logits, as interank gives them
 Prefixes and special tokens stand in the tokenizer's template, so that it is given plain texts. A pair has at most
 {length} tokens. {limits}
 """
+_CARDS["onnx"] = """\
+---
+library_name: onnx
+pipeline_tag: text-ranking
+tags: [onnx, cross-encoder, reranking, interank]
+---
+
+# A pointwise reranker
+
+```python
+import onnxruntime
+from transformers import AutoTokenizer
+
+tokenizer = AutoTokenizer.from_pretrained("THIS FOLDER")
+session = onnxruntime.InferenceSession("THIS FOLDER/model.onnx", providers=["CPUExecutionProvider"])
+rows = tokenizer(["a query"], ["a document"], padding=True, truncation=True, return_tensors="np")
+inputs = {{each.name: rows[each.name] for each in session.get_inputs()}}
+session.run(["logits"], inputs)[0]  # raw logits, as interank gives them
+```
+
+Any number of pairs and tokens will do. {pooling} Prefixes and special tokens stand in the tokenizer's template, so that
+it is given plain texts; `interank.json` says how interank reads a pair. A pair has at most {length} tokens. {limits}
+"""
+_POOLING = {
+    "last": "The score is read at the last token that `attention_mask` holds, and padding may stand on either side.",
+    "first": "Padding stands on the right, as the tokenizer has it.",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,15 +91,19 @@ class Exported:
     largest: float
 
 
-def export(source: str | Path, out: Path, *, settings: HeadSettings | None = None) -> Exported:
-    """Write a head, its adapter folded into the base, in float32 and in sentence-transformers' form.
+def export(
+    source: str | Path, out: Path, *, to: Form = "cross-encoder", settings: HeadSettings | None = None
+) -> Exported:
+    """Write a head, its adapter folded into the base, in float32 and in sentence-transformers' form or as ONNX.
 
     Raises:
         ArtifactError: The output exists.
-        InputError: The head is one of the released DeAR models.
-        ModelError: What was written does not score as the head does; nothing is left of it.
+        InputError: The head is one of the released DeAR models, or what writes the form is not installed.
+        ModelError: The form cannot be written, or does not score as the head does; nothing is left of it.
     """
     require_free(out)
+    if to == "onnx":
+        require_onnx()
     head = load_head(source, settings=settings, precision="float32")
     if head.settings.legacy:
         raise InputError(
@@ -79,7 +115,7 @@ def export(source: str | Path, out: Path, *, settings: HeadSettings | None = Non
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
     try:
-        found = _written(head, partial)
+        found = _written(head, partial, to)
         partial.replace(out)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
@@ -87,17 +123,20 @@ def export(source: str | Path, out: Path, *, settings: HeadSettings | None = Non
     return Exported(out, found.pairs, found.largest)
 
 
-def _written(head: Head, folder: Path) -> Exported:
+def _written(head: Head, folder: Path, form: Form) -> Exported:
     """Write the folder, and hold its scores to the head's on pairs that fit."""
     told = save_pair_tokenizer(head.encoder, folder)
     save_head(folder, told)
     tokenizer: Any = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
-    head.model.config.pad_token_id = tokenizer.pad_token_id
-    head.model.config.sentence_transformers = _RAW
-    head.model.save_pretrained(folder)
-    (folder / "README.md").write_text(
-        _CARD.format(length=tokenizer.model_max_length, limits=_limits(head.settings)), "utf-8"
-    )
+    if form == "onnx":
+        write_graph(head, folder / _ONNX)
+    else:
+        head.model.config.pad_token_id = tokenizer.pad_token_id
+        head.model.config.sentence_transformers = _RAW
+        head.model.save_pretrained(folder)
+    told_to_people = {"length": tokenizer.model_max_length, "limits": _limits(head.settings)}
+    told_to_people["pooling"] = _POOLING[head.settings.pooling]
+    (folder / "README.md").write_text(_CARDS[form].format(**told_to_people), "utf-8")
     pairs = _pairs(head)
     own = scores(head, [head.encoder.pair(query, document) for query, document in pairs]).tolist()
     rows = tokenizer(
@@ -105,9 +144,9 @@ def _written(head: Head, folder: Path) -> Exported:
         [document.full_text for _, document in pairs],
         padding=True,
         truncation=True,
-        return_tensors="pt",
+        return_tensors="np" if form == "onnx" else "pt",
     )
-    logits = _logits(folder, rows)
+    logits = graph_logits(folder / _ONNX, rows) if form == "onnx" else _logits(folder, rows)
     largest = max(abs(one - other) for one, other in zip(own, logits, strict=True))
     # Written so that NaN is refused too.
     if not largest <= TOLERANCE * max(1.0, *map(abs, own)):
@@ -151,6 +190,6 @@ def _limits(settings: HeadSettings) -> str:
     if settings.max_document_tokens:
         limits.append(f"a document at {settings.max_document_tokens}")
     return (
-        f"interank also cuts {' and '.join(limits)}, prefixes included, where sentence-transformers shortens the "
+        f"interank also cuts {' and '.join(limits)}, prefixes included, where a tokenizer shortens the "
         "longer of the two until both fit: what is longer than that scores differently."
     )

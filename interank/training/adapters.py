@@ -10,6 +10,7 @@ from peft import LoraConfig, PeftModel, get_peft_model
 from transformers import set_seed
 
 from interank.engines.models import differentiable
+from interank.errors import TrainingError
 from interank.recipe import LoraRecipe
 
 
@@ -18,18 +19,34 @@ def fresh_adapter(model: Any, lora: LoraRecipe, *, seed: int, head: bool = False
 
     The base's 4-bit or half-precision weights stay as they are; only the adapter is trained, and of a classifier its
     `head`, which is saved with the adapter.
+
+    Raises:
+        TrainingError: The model has fewer layers than are to get adapters.
     """
+    layers = model.config.get_text_config().num_hidden_layers
     config = LoraConfig(
         r=lora.rank,
         lora_alpha=lora.alpha,
         lora_dropout=lora.dropout,
         target_modules=list(lora.targets),
+        layers_to_transform=list(range(layers))[-adapted_layers(layers, lora) :] if lora.layers else None,
         bias="none",
         # Of a classifier PEFT trains and saves the head too.
         task_type="SEQ_CLS" if head else "CAUSAL_LM",
     )
     set_seed(seed)
     return get_peft_model(differentiable(model), config)
+
+
+def adapted_layers(layers: int, lora: LoraRecipe) -> int:
+    """How many of a model's layers get adapters.
+
+    Raises:
+        TrainingError: They are more than it has.
+    """
+    if lora.layers is not None and lora.layers > layers:
+        raise TrainingError(f"lora.layers: {lora.layers} was found, and the model has {layers} layers; lower it")
+    return lora.layers or layers
 
 
 def save_adapter(model: PeftModel, folder: Path, *, tokenizer: Any, base: str) -> None:

@@ -102,11 +102,13 @@ def _data(facts: Facts) -> str:
 
 def _making(facts: Facts) -> str:
     recipe = facts.recipe
+    lora = dict(recipe["lora"])
+    targets = lora.pop("targets")
     rows = {
         "base weights": facts.notes["base_weights"],
         "device": facts.notes["device"],
-        "LoRA": ", ".join(f"{name} {value}" for name, value in recipe["lora"].items() if name != "targets"),
-        "adapted layers": ", ".join(recipe["lora"]["targets"]),
+        "LoRA": ", ".join(f"{name} {value}" for name, value in lora.items() if value is not None),
+        "adapted layers": ", ".join(targets),
         "mixture": ", ".join(f"{name} {value}" for name, value in facts.notes["mixture"].items()),
         "loss": ", ".join(f"{name} {value}" for name, value in recipe["loss"].items()),
         "prompt": ", ".join(f"{name} {value}" for name, value in recipe["prompt"].items()),

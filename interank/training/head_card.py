@@ -63,6 +63,8 @@ def _data(facts: HeadFacts) -> str:
 def _making(facts: HeadFacts) -> dict[str, Any]:
     recipe, notes = facts.recipe, facts.notes
     taught = recipe["head"] or {}
+    lora = dict(recipe["lora"])
+    targets = lora.pop("targets")
     rows = {"loss": _LOSSES[notes["objective"]]}
     if notes["teacher"]:
         rows |= {"teacher": notes["teacher"], "share of distillation": taught["alpha"]}
@@ -71,8 +73,8 @@ def _making(facts: HeadFacts) -> dict[str, Any]:
         "trained further from": taught.get("adapter") or "nothing",
         "base weights": notes["base_weights"],
         "device": notes["device"],
-        "LoRA": ", ".join(f"{name} {value}" for name, value in recipe["lora"].items() if name != "targets"),
-        "adapted layers": ", ".join(recipe["lora"]["targets"]),
+        "LoRA": ", ".join(f"{name} {value}" for name, value in lora.items() if value is not None),
+        "adapted layers": ", ".join(targets),
         "trainer": ", ".join(f"{name} {value}" for name, value in recipe["trainer"].items()) or "interank's defaults",
         "seed": recipe["seed"],
     }

@@ -13,6 +13,7 @@ from interank.engines.models import ModelFiles, compute_dtype, device
 from interank.errors import TrainingError
 from interank.recipe import LoraRecipe, Quantisation
 from interank.recipe.student import Precision
+from interank.training.adapters import adapted_layers
 from interank.training.memory import device_bytes, kept_bytes
 
 # bitsandbytes' NF4: half a byte a weight and a float32 scale for each 64; quantised again, 8 bits for each of these
@@ -125,12 +126,14 @@ def gib(number: float) -> str:
 
 def _estimated(model: Any, choice: Choice, tokens: int, *, checkpointing: bool) -> Plan:
     config = model.config.get_text_config()
-    kept = kept_bytes(model, tokens)
     layers = config.num_hidden_layers
+    adapted = adapted_layers(layers, choice.lora)
+    # What lies below the first adapter is not kept for a backward pass.
+    kept = kept_bytes(model, tokens) * adapted // layers
     if checkpointing:
         # Each layer's input, and one layer at a time in full.
-        kept = config.hidden_size * layers * tokens * model.dtype.itemsize + kept // layers
-    trained = _adapter_weights(model, choice.lora)
+        kept = config.hidden_size * layers * tokens * model.dtype.itemsize + kept // adapted
+    trained = _adapter_weights(model, choice.lora) * adapted // layers
     return Plan(
         weights=_weight_bytes(model, choice),
         adapter=trained * _ADAPTER_BYTES[choice.quantisation == "nf4"],
@@ -157,6 +160,7 @@ def _weight_bytes(model: Any, choice: Choice) -> int:
 
 
 def _adapter_weights(model: Any, lora: LoraRecipe) -> int:
+    """Those of adapters on all layers."""
     return sum(
         lora.rank * (module.in_features + module.out_features)
         for name, module in model.named_modules()

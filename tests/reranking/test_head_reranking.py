@@ -181,3 +181,55 @@ def test_rank_llm_reads_what_is_written(capsys: pytest.CaptureFixture[str], medi
     again = tmp_path / "again.jsonl"
     assert called(capsys, medical, "--requests", results, "--rank-llm", again)[0] == 0
     assert [json.loads(line) for line in again.read_text().splitlines()] == rows
+
+
+def test_requests_choose_their_domain(
+    capsys: pytest.CaptureFixture[str], medical: Path, legal: Path, tmp_path: Path
+) -> None:
+    names = [None, "legal", "a.b", "legal", None]
+    asked = write_jsonl(tmp_path / "asked.jsonl", [request(f"q{n}", domain=name) for n, name in enumerate(names)])
+    # Names that are no names of Python's, or of something else in a model.
+    domains = ["--domain", f"legal={legal}", "--domain", f"a.b={legal}", "--domain", f"train={medical}"]
+    code, out, _ = called(capsys, medical, "--requests", asked, *domains, "--json", "--jsonl", tmp_path / "out.jsonl")
+    assert code == 0
+    rows = [json.loads(line) for line in out.splitlines()]
+    assert [json.loads(line) for line in (tmp_path / "out.jsonl").read_text().splitlines()] == rows
+    assert [row.get("domain") for row in rows] == names
+    alone = {None: scored(Reranker(medical)), "legal": scored(Reranker(legal))}
+    alone["a.b"] = alone["legal"]
+    for row in rows:
+        found = {item["doc_id"]: item["score"] for item in row["ranking"]}
+        assert found == pytest.approx(alone[row.get("domain")], rel=1e-4)
+    assert min(abs(alone[None][name] - alone["legal"][name]) for name in alone[None]) > 1e-3
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ([], "found the domain 'legal'; expected none, as there is no --domain"),
+        (["--domain", "medical={0}"], "found the domain 'legal'; expected one of medical; give its adapter"),
+        (["--domain", "legal={0}", "--domain", "legal={0}"], "--domain legal was given twice"),
+        (["--domain", "legal={0}", "--mode", "reason"], "--domain belongs to pointwise heads"),
+    ],
+)
+def test_a_domain_that_is_not_there_is_refused(
+    capsys: pytest.CaptureFixture[str], medical: Path, tmp_path: Path, options: list[str], said: str
+) -> None:
+    asked = write_jsonl(tmp_path / "asked.jsonl", [request("q", domain="legal")])
+    given = [option.format(medical) for option in options]
+    code, out, err = called(capsys, medical, "--requests", asked, *given, "--json")
+    assert (code, out) == (1, "")
+    assert said in err
+
+
+def test_domains_belong_to_requests(capsys: pytest.CaptureFixture[str], medical: Path, tmp_path: Path) -> None:
+    text = tmp_path / "one.txt"
+    text.write_text("A red fox.")
+    code, _, err = called(capsys, medical, "--query", QUERY.text, text, "--domain", f"legal={medical}")
+    assert code == 1 and "--domain belongs to --requests" in err
+    with pytest.raises(SystemExit):
+        called(capsys, medical, "--query", QUERY.text, text, "--domain", "legal")
+    assert "NAME=ADAPTER is needed" in capsys.readouterr().err
+    asked = write_jsonl(tmp_path / "asked.jsonl", [request("q", domain=["legal"])])
+    code, _, err = called(capsys, medical, "--requests", asked)
+    assert code == 1 and "expected a name" in err

@@ -38,10 +38,11 @@ def groups_in_ids(
     return head_groups(encoder, lists, teacher)
 
 
-def head_of(folder: Path, *, seed: int = 0) -> PeftModel:
+def head_of(folder: Path, *, seed: int = 0, layers: int | None = None) -> PeftModel:
     """A head whose adapter already does something, so that all its weights have gradients."""
     torch.manual_seed(seed)
-    model = fresh_adapter(load_classifier(find_model(str(folder))), LoraRecipe(rank=4, alpha=8), seed=seed, head=True)
+    lora = LoraRecipe(rank=4, alpha=8, layers=layers)
+    model = fresh_adapter(load_classifier(find_model(str(folder))), lora, seed=seed, head=True)
     torch.manual_seed(seed)
     for name, weight in model.named_parameters():
         if "lora_B" in name:

@@ -18,6 +18,7 @@ from interank.orderings import JudgedList
 from interank.recipe import Objective
 from interank.training.head_losses import HeadLoss, Target
 from interank.training.heads import HeadGroup, HeadTrainer, HeadValidation, group_tokens
+from interank.types import Document
 from tests.support import head_lessons
 
 
@@ -125,14 +126,18 @@ def test_a_step_is_the_mean_of_its_groups_however_it_is_cut(
     assert float(found[0][1].norm()) > 1e-3
 
 
+def taught_score(document: Document, grade: int) -> float:
+    """Of one who knows the grades, and tells documents of one grade apart by their length."""
+    return 2.0 * grade + len(document.text) / 10
+
+
 def teacher_of(lists: list[JudgedList]) -> TeacherScores:
-    """One who knows the grades, and tells documents of one grade apart by their length."""
     return TeacherScores(
         [
             ScoredPair(
                 item.query.query_id,
                 document.doc_id,
-                2.0 * grade + len(document.text) / 10,
+                taught_score(document, grade),
                 digest(item.query, document),
             )
             for item in lists
@@ -148,7 +153,8 @@ def test_each_document_is_held_to_its_own_score(tiny_folder: Path, tmp_path: Pat
     teacher = teacher_of(lists)
     groups = head_lessons.groups_in_ids(encoder, lists, teacher)
     for item, group in zip(lists, groups, strict=True):
-        assert group.teacher == teacher.of(item)
+        own = (taught_score(document, grade) for document, grade in zip(item.documents, item.grades, strict=True))
+        assert group.teacher == tuple(own)
         texts = [encoder.tokenizer.decode(pair.ids[pair.second :]) for pair in group.pairs]
         assert all(document.text in text for document, text in zip(item.documents, texts, strict=True))
     model = head_lessons.head_of(tiny_folder)
@@ -204,6 +210,18 @@ def test_only_the_adapter_and_the_head_are_trained(tiny_folder: Path, tmp_path: 
     assert any("score.modules_to_save" in name for name in moved)
     assert all("lora_" in name or "score.modules_to_save" in name for name in moved)
     assert len([name for name in moved if "lora_" in name]) == 2 * 7 * 2
+
+
+def test_no_backward_pass_goes_below_the_adapters(tiny_folder: Path, tmp_path: Path) -> None:
+    encoder = head_lessons.encoder_of(tiny_folder)
+    groups = head_lessons.groups_in_ids(encoder, head_lessons.lists_of(queries=2))
+    model = head_lessons.head_of(tiny_folder, layers=1)
+    states: list[torch.Tensor] = []
+    for layer in model.get_base_model().model.layers:
+        layer.register_forward_hook(lambda _module, _given, found: states.append(found))
+    head_lessons.trainer_of(tmp_path, model, encoder, groups, max_steps=1).train()
+    assert [state.requires_grad for state in states[:2]] == [False, True]
+    assert len([name for name, _ in model.named_parameters() if "lora_" in name]) == 7 * 2
 
 
 def test_a_loss_that_is_no_number_ends_the_training(tiny_folder: Path, tmp_path: Path) -> None:

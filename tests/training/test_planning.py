@@ -17,10 +17,12 @@ from interank.training.planning import Choice, plan
 CHOICE = Choice(LoraRecipe(rank=4, alpha=8), "none", False, "auto", None)
 
 
-def test_weights_and_adapter_are_those_that_are_loaded(tiny_folder: Path) -> None:
+@pytest.mark.parametrize("layers", [None, 1])
+def test_weights_and_adapter_are_those_that_are_loaded(tiny_folder: Path, layers: int | None) -> None:
     files = find_model(str(tiny_folder))
-    planned, quantisation = plan(files, CHOICE, tokens=100)
-    model = fresh_adapter(load_model(files), CHOICE.lora, seed=0)
+    choice = replace(CHOICE, lora=CHOICE.lora.model_copy(update={"layers": layers}))
+    planned, quantisation = plan(files, choice, tokens=100)
+    model = fresh_adapter(load_model(files), choice.lora, seed=0)
     trained = [weight for weight in model.parameters() if weight.requires_grad]
     frozen = [weight for weight in model.parameters() if not weight.requires_grad]
     assert quantisation == "none"
@@ -28,6 +30,17 @@ def test_weights_and_adapter_are_those_that_are_loaded(tiny_folder: Path) -> Non
     assert planned.adapter == 4 * sum(weight.nbytes for weight in trained)
     assert not planned.checkpointing
     assert "of 100 tokens, kept" in planned.told()
+
+
+def test_what_lies_below_the_adapters_is_not_kept(tiny_folder: Path) -> None:
+    files = find_model(str(tiny_folder))
+    whole, half = (
+        plan(files, replace(CHOICE, lora=LoraRecipe(rank=4, alpha=8, layers=layers)), tokens=1000)[0]
+        for layers in (2, 1)
+    )
+    assert half.activations == whole.activations // 2
+    with pytest.raises(TrainingError, match=r"lora\.layers: 3 was found, and the model has 2 layers"):
+        plan(files, replace(CHOICE, lora=LoraRecipe(layers=3)), tokens=10)
 
 
 @pytest.mark.parametrize("double", [False, True])

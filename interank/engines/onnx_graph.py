@@ -1,0 +1,124 @@
+"""A pointwise head as an ONNX graph: written by PyTorch's exporter, run by onnxruntime."""
+
+from __future__ import annotations
+
+import importlib.util
+import logging
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch.export import Dim
+
+from interank.engines.heads import Head
+from interank.errors import InputError, ModelError
+
+_PACKAGES = ("onnx", "onnxscript", "onnxruntime")
+# A file of protobuf's holds 2 GiB at most; the weights of larger models stand beside it.
+_ONE_FILE_BYTES = 1.5 * 2**30
+# Rows and tokens of the pairs by which the graph is found; it holds for any number of either.
+_ROWS, _TOKENS = 2, 12
+
+
+def require_onnx() -> None:
+    """Find what the graph is written and checked with.
+
+    Raises:
+        InputError: It is not installed.
+    """
+    missing = [name for name in _PACKAGES if importlib.util.find_spec(name) is None]
+    if missing:
+        raise InputError(
+            f"--to onnx needs {', '.join(_PACKAGES)}, and found no {', '.join(missing)}; pip install 'interank[onnx]'"
+        )
+
+
+class LastToken(torch.nn.Module):
+    """Ids and mask to logits, read at each row's last real token; padding may stand on either side."""
+
+    def __init__(self, model: Any) -> None:
+        super().__init__()
+        self.backbone = getattr(model, model.base_model_prefix)
+        self.score = model.score
+
+    def forward(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> torch.Tensor:
+        """One logit a row."""
+        # Where padding stands on the left, the first real token is still the first.
+        positions = (attention_mask.cumsum(1) - 1).clamp(min=0)
+        states = self.backbone(
+            input_ids=input_ids, attention_mask=attention_mask, position_ids=positions, use_cache=False
+        ).last_hidden_state
+        columns = torch.arange(1, attention_mask.shape[1] + 1, device=attention_mask.device)
+        places = (attention_mask * columns).argmax(1)
+        chosen = states.gather(1, places[:, None, None].expand(-1, 1, states.shape[-1]))[:, 0]
+        logits: torch.Tensor = self.score(chosen)[:, 0]
+        return logits
+
+
+class OwnPooling(torch.nn.Module):
+    """An encoder's inputs to its own head's logits."""
+
+    def __init__(self, model: Any) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(
+        self, input_ids: torch.Tensor, attention_mask: torch.Tensor, token_type_ids: torch.Tensor | None = None
+    ) -> torch.Tensor:
+        """One logit a row."""
+        types = {} if token_type_ids is None else {"token_type_ids": token_type_ids}
+        logits: torch.Tensor = self.model(input_ids=input_ids, attention_mask=attention_mask, **types).logits[:, 0]
+        return logits
+
+
+def write_graph(head: Head, file: Path) -> None:
+    """Write a head in float32, its adapter folded into the base, for any number of rows and tokens.
+
+    Raises:
+        ModelError: PyTorch cannot turn this architecture into a graph.
+    """
+    last = head.settings.pooling == "last"
+    graph = (LastToken(head.model) if last else OwnPooling(head.model)).eval()
+    given = _example(types=not last and getattr(head.model.config, "type_vocab_size", 0) > 1)
+    rows, tokens = Dim("pairs"), Dim("tokens")
+    size = sum(weight.nbytes for weight in graph.parameters())
+    # It tells of its own code's future, of inputs that share their axes, and of packages that are not there.
+    logging.getLogger("torch.onnx").setLevel(logging.ERROR)
+    try:
+        with torch.no_grad(), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            torch.onnx.export(
+                graph,
+                kwargs=given,
+                f=file,
+                input_names=list(given),
+                output_names=["logits"],
+                dynamic_shapes={name: {0: rows, 1: tokens} for name in given},
+                external_data=size > _ONE_FILE_BYTES,
+                dynamo=True,
+                verbose=False,
+            )
+    except torch.onnx.OnnxExporterError as error:
+        reason = " ".join(str(error).split())[:200]
+        raise ModelError(f"PyTorch cannot write this model as ONNX ({reason}); use another form") from None
+
+
+def graph_logits(file: Path, rows: Mapping[str, Any]) -> list[float]:
+    """What onnxruntime computes on the CPU of arrays that a tokenizer made."""
+    import onnxruntime
+
+    session = onnxruntime.InferenceSession(file, providers=["CPUExecutionProvider"])
+    asked = {item.name: rows[item.name] for item in session.get_inputs()}
+    found: list[float] = session.run(["logits"], asked)[0].tolist()
+    return found
+
+
+def _example(*, types: bool) -> dict[str, torch.Tensor]:
+    """Rows by which the graph is found: one padded, and no two inputs alike, which would become one."""
+    ids = torch.arange(_ROWS * _TOKENS).reshape(_ROWS, _TOKENS) % 7 + 1
+    mask = torch.ones_like(ids)
+    mask[0, _TOKENS // 2 :] = 0
+    given = {"input_ids": ids, "attention_mask": mask}
+    return given | {"token_type_ids": (torch.arange(_TOKENS) % 2).expand_as(ids).clone()} if types else given
