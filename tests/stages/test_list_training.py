@@ -255,6 +255,35 @@ def test_the_sampler_is_held_to_what_the_recipe_says(adapter: Artifact, judgment
     assert list_rollouts(recipe, recipe.lists, judgments, adapter, tokenizer).settings == recipe.rollouts
 
 
+def test_lists_go_on_where_a_reward_failed_to_the_same_adapter(
+    adapter: Artifact, judgments: Path, tmp_path: Path
+) -> None:
+    file, broken = tmp_path / "length.py", tmp_path / "broken"
+    file.write_text(
+        "from pathlib import Path\n"
+        "from interank.errors import InputError\n"
+        "OF = 'lists'\n"
+        "def reward(*, completions, trainer_state, broken, **_):\n"
+        "    if trainer_state.global_step == 1 and Path(broken).exists():\n"
+        "        raise InputError('the scale is broken')\n"
+        "    return [float(len(text) % 7) for text in completions]\n"
+    )
+    recipe = rl_recipe(
+        judgments=judgments,
+        adapter=adapter.path,
+        rewards=({"use": str(file), "params": {"broken": str(broken)}},),
+        validation={"every": 1, "questions": 2},
+    )
+    whole = rl.run(recipe, tmp_path / "whole")
+    broken.touch()
+    with pytest.raises(InputError, match="the scale is broken; the adapter after step 1 is kept"):
+        rl.run(recipe, tmp_path / "resumed")
+    broken.unlink()
+    resumed = rl.run(recipe, tmp_path / "resumed", existing="resume")
+    for name in ("adapter/adapter_model.safetensors", "trials.jsonl", "rollouts.jsonl"):
+        assert (resumed.path / name).read_bytes() == (whole.path / name).read_bytes()
+
+
 def test_a_batch_holds_whole_groups() -> None:
     with pytest.raises(ValidationError, match=r"whole groups of 4 \(num_generations\)"):
         rl_recipe(trainer={"num_generations": 4, "per_device_train_batch_size": 6})
