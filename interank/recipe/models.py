@@ -10,7 +10,7 @@ from pydantic import BeforeValidator, Field, model_validator
 from interank.judging import Order
 from interank.recipe.distill_heads import HeadRecipe, Objective
 from interank.recipe.evaluation import EvaluateRecipe
-from interank.recipe.lists import DistillListsRecipe, RlListsRecipe
+from interank.recipe.lists import DistillListsRecipe, RlListsRecipe, refuse_unused
 from interank.recipe.mining import MiningRecipe
 from interank.recipe.policy import GradeRecipe, HardExamplesRecipe, RewardWeightedRecipe, SeatbeltRecipe, TrialRecipe
 from interank.recipe.rollouts import RolloutsRecipe
@@ -160,7 +160,8 @@ class DistillRecipe(Settings):
     validation: ValidationRecipe = ValidationRecipe()
     """How the student is tried while it trains."""
     lists: DistillListsRecipe | None = None
-    """Whole lists are learned in place of single documents, for `mode: listwise`; `prompt` is not used then."""
+    """Whole lists are learned in place of single documents, for `mode: listwise`; keys of single documents are refused
+    then."""
     objective: Objective = "answers"
     """`answers` teaches a language model to write grades; any other is the loss of a head that gives a score, which
     `head` describes."""
@@ -211,7 +212,9 @@ class DistillRecipe(Settings):
         return self
 
     @model_validator(mode="after")
-    def _lists_are_not_attacked(self) -> DistillRecipe:
+    def _lists_take_what_is_for_them(self) -> DistillRecipe:
+        if self.lists:
+            refuse_unused(self, stage="distill")
         if self.lists and self.attacked_negatives:
             raise ValueError(
                 f"attacked_negatives: {self.attacked_negatives} was found beside lists, which hold documents in an "
@@ -276,8 +279,8 @@ class RlRecipe(Settings):
     documents_per_query: int = Field(4, ge=2)
     """How many of a query's documents stand in a batch together, a seeded sample; a query with fewer is left out."""
     lists: RlListsRecipe | None = None
-    """Whole lists are ordered in place of single documents judged, by an adapter that was distilled so;
-    `documents_per_query` is not used then."""
+    """Whole lists are ordered in place of single documents judged, by an adapter that was distilled so; keys of single
+    documents are refused then."""
     reason_share: float | None = Field(None, ge=0, le=1)
     """The share of the queries that are answered explanation first, the others grade first; null takes half where
     the adapter has learned both, else the order it has learned."""
@@ -311,7 +314,9 @@ class RlRecipe(Settings):
     """Any field of trl.GRPOConfig; with `algorithm: reward_weighted` those that trl.SFTConfig has too."""
 
     @model_validator(mode="after")
-    def _some_reward_counts(self) -> RlRecipe:
+    def _lists_and_rewards_fit(self) -> RlRecipe:
+        if self.lists:
+            refuse_unused(self, stage="rl")
         if not any(reward.weight for reward in self.rewards):
             raise ValueError("rewards: none has a weight other than 0, so there is nothing to learn; give one")
         return self

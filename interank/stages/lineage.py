@@ -38,12 +38,11 @@ def write_card(path: Path, recipe: RlRecipe, notes: Mapping[str, Any]) -> None:
     sites = ", ".join(f"{site} ({number})" for site, number in judged["sites"].items())
     lines = [
         f"---\nbase_model: {past['base']}\nlibrary_name: peft\ntags: [reranking, grpo, interank]\n---",
-        "# An adapter that judges relevance, refined by rl",
+        f"# An adapter that {'orders lists of documents' if recipe.lists else 'judges relevance'}, refined by rl",
         f"* Base model: {past['base']}",
         f"* Continued from the adapter whose manifest has the sha256 `{past['distilled_adapter']['digest']}`",
         f"* Judgments: {judged['number']} by {judged.get('teacher', 'an unnamed teacher')}, of {sites or 'no site'}",
-        f"* Algorithm: {recipe.algorithm}, grade gradient {recipe.grade.gradient}, {notes['reason_share']:.0%} of the "
-        "queries explanation first",
+        f"* Algorithm: {_algorithm(recipe, notes)}",
         "## Rewards",
         "| reward | weight | parameters |\n|---|---|---|\n"
         + "\n".join(f"| {entry.use} | {entry.weight:g} | {dict(entry.params) or ''} |" for entry in recipe.rewards),
@@ -53,11 +52,20 @@ def write_card(path: Path, recipe: RlRecipe, notes: Mapping[str, Any]) -> None:
     path.write_text("\n\n".join(lines) + "\n", "utf-8")
 
 
+def _algorithm(recipe: RlRecipe, notes: Mapping[str, Any]) -> str:
+    if recipe.lists:
+        return f"{recipe.algorithm}, on lists of at most {recipe.lists.window} documents"
+    return (
+        f"{recipe.algorithm}, grade gradient {recipe.grade.gradient}, {notes['reason_share']:.0%} of the queries "
+        "explanation first"
+    )
+
+
 def _validation(found: Mapping[str, Any]) -> list[str]:
-    names = [DEFAULT_MEASURE, "grade_accuracy", "calibration_error", "explanation_words", "format_rate"]
+    known = (DEFAULT_MEASURE, "grade_accuracy", "calibration_error", "explanation_words", "format_rate", "whole_rate")
+    names = [name for name in known if name in found["start"]]
     rows = [
-        f"| {name} | " + " | ".join(f"{found[when].get(name, float('nan')):.3f}" for when in ("start", "best", "last"))
-        for name in names
+        f"| {name} | " + " | ".join(f"{found[when][name]:.3f}" for when in ("start", "best", "last")) for name in names
     ]
     table = "| measure | start | kept | last |\n|---|---|---|---|\n" + " |\n".join(rows) + " |"
     kept = f"The adapter is that of step {found['best']['step']}, the best of those that were tried."

@@ -15,7 +15,7 @@ from interank.engines.prompts import PromptEncoder
 from interank.errors import InputError
 from interank.judgments import read_judgments
 from interank.ledger import write_rows
-from interank.orderings import ListExample, dealt_anew, judged_lists, read_dear_cot, read_orderings
+from interank.orderings import JudgedList, ListExample, dealt_anew, judged_lists, read_dear_cot, read_orderings
 from interank.overlap import BenchmarkIndex, Checkable, contaminated, read_texts
 from interank.recipe import (
     DistillListsRecipe,
@@ -28,6 +28,7 @@ from interank.recipe import (
 from interank.rewards import Reward
 from interank.training.list_rollouts import ListRollouts, in_orders
 from interank.training.list_rows import LeftOut, list_rows
+from interank.training.list_trial import validation_lists
 from interank.training.rows import Group
 
 log = logging.getLogger(__name__)
@@ -133,4 +134,11 @@ def list_rollouts(
         PromptEncoder(tokenizer, PromptSettings()), ListPromptSettings.model_validate(adapter.manifest["prompt"])
     )
     shown = in_orders(lists, settings.shuffles, recipe.seed)
-    return ListRollouts(encoder, shown, tokens=recipe.max_completion_tokens, seed=recipe.seed)
+    return ListRollouts(encoder, shown, tokens=recipe.max_completion_tokens, seed=recipe.seed, settings=recipe.rollouts)
+
+
+def tried_lists(recipe: RlRecipe, settings: RlListsRecipe, judgments: Path) -> list[JudgedList]:
+    """The lists of validation questions that the policy is tried on, with their own grades."""
+    examples = read_judgments(judgments, "validation")
+    lists = judged_lists(examples, documents=settings.window, seed=recipe.seed)
+    return validation_lists(lists, recipe.validation.questions, recipe.seed)

@@ -25,18 +25,20 @@ from interank.errors import InputError, TrainingError
 from interank.judging import Order
 from interank.judgments import read_judgments
 from interank.ledger import Ledger
+from interank.orderings import JudgedList
 from interank.recipe import PromptSettings, RlListsRecipe, RlRecipe, RolloutServersRecipe
 from interank.rewards import Credit, Equipped, Reward
 from interank.stages.distill import adapter_notes
 from interank.stages.inputs import require_inputs
 from interank.stages.judge import open_judge
 from interank.stages.lineage import lineage, write_card
-from interank.stages.list_lessons import check_subject, list_rollouts
+from interank.stages.list_lessons import check_subject, list_rollouts, tried_lists
 from interank.stages.trained import write_cost
 from interank.stages.training_page import training_page
 from interank.training import policy_training, reward_weighted
 from interank.training.adapters import save_adapter
-from interank.training.grpo import train as train_by_grpo
+from interank.training.list_policy_training import train_on_lists
+from interank.training.list_rollouts import ListRollouts
 from interank.training.samplers import sampler_of
 from interank.types import Example
 
@@ -60,6 +62,15 @@ class _Begun:
     reason_share: float
     rewards: Sequence[Equipped]
     credits: Sequence[Credit]
+
+
+@dataclass(frozen=True, slots=True)
+class _Lists:
+    """The lists to train on and to try, and what the manifest keeps of the adapter's."""
+
+    rollouts: ListRollouts
+    tried: list[JudgedList]
+    kept: Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,17 +99,21 @@ def run(recipe: RlRecipe, out: Path, *, existing: Existing = "refuse") -> Artifa
     if isinstance(place, Artifact):
         return place
     started = time.monotonic()
-    if recipe.lists:
-        return _of_lists(recipe, recipe.lists, start, rewards, place)
-    train, validation = read_judgments(judgments, "train"), read_judgments(judgments, "validation")
+    lists = _listed(recipe, recipe.lists, start) if recipe.lists else None
     begun = _begin(recipe, start, rewards, reason_share, place)
-    by = _by_grpo if recipe.algorithm == "grpo" else _by_reward_weight
-    ended = by(begun, train, validation, place)
+    if lists:
+        ended = _by_lists(begun, lists, rewards, place)
+    else:
+        train, validation = read_judgments(judgments, "train"), read_judgments(judgments, "validation")
+        by = _by_grpo if recipe.algorithm == "grpo" else _by_reward_weight
+        ended = by(begun, train, validation, place)
     save_adapter(begun.model, place.folder / "adapter", tokenizer=begun.encoder.tokenizer, base=begun.base.name)
     write_cost(place, ended.figures, time.monotonic() - started)
     notes = adapter_notes(begun.base, begun.encoder.settings, chosen_quantisation(recipe.quantisation))
-    notes |= {"modes": start.manifest.get("modes"), "rewards": [e.model_dump(mode="json") for e in recipe.rewards]}
-    notes |= {"reason_share": reason_share, "lineage": lineage(start, judgments), **ended.notes}
+    if not recipe.lists:
+        notes |= {"modes": start.manifest.get("modes"), "reason_share": reason_share}
+    notes |= {"rewards": [entry.model_dump(mode="json") for entry in recipe.rewards]}
+    notes |= {"lineage": lineage(start, judgments), **ended.notes}
     write_card(place.folder / "README.md", recipe, notes)
     sign = (ended.notes.get("validation") or {}).get("stopped")
     (place.folder / "report.html").write_text(training_page(place.folder, sign=sign), "utf-8")
@@ -137,7 +152,8 @@ def _check_orders(recipe: RlRecipe, rewards: Sequence[Reward], reason_share: flo
 def _begin(
     recipe: RlRecipe, start: Artifact, rewards: Sequence[Reward], reason_share: float, place: Workplace
 ) -> _Begun:
-    prompt = PromptSettings.model_validate(start.manifest["prompt"])
+    # Prompts of lists have settings of their own.
+    prompt = PromptSettings() if recipe.lists else PromptSettings.model_validate(start.manifest["prompt"])
     judge = open_judge(recipe.judge, prompt, place.work, recipe.seed) if recipe.judge is not None else None
     base = find_model(str(start.manifest["base"]))
     encoder = PromptEncoder(load_tokenizer(base), prompt)
@@ -157,41 +173,36 @@ def _by_grpo(begun: _Begun, train: list[Example], validation: list[Example], pla
     longest = begun.encoder.settings.max_length
     with sampler_of(recipe.rollouts, begun.base.folder, begun.model, place.work, max_length=longest) as sampler:
         trained = policy_training.train(begun.model, begun.encoder, lessons, rewards, recipe, sampler, place.work)
-    for name in ("rollouts.jsonl", "trials.jsonl"):
-        if (place.work / name).exists():
-            (place.work / name).replace(place.folder / name)
+    _hand_out(place)
     return _Ended(trained.figures, {**lessons.counts, "steps": int(trained.figures["steps"])}, trained.notes)
 
 
-def _of_lists(
-    recipe: RlRecipe, settings: RlListsRecipe, start: Artifact, rewards: Sequence[Reward], place: Workplace
-) -> Artifact:
-    started = time.monotonic()
-    base = find_model(str(start.manifest["base"]))
-    tokenizer = load_tokenizer(base)
-    rollouts = list_rollouts(recipe, settings, Path(str(recipe.judgments)), start, tokenizer)
-    quantisation = chosen_quantisation(recipe.quantisation)
-    log.info("rl on %d lists with %s on %s, base weights %s", len(rollouts.examples), base.name, device(), quantisation)
-    model = with_adapter(load_model(base, quantisation=quantisation), start.path / "adapter", trainable=True)
-    with sampler_of(recipe.rollouts, base.folder, model, place.work, max_length=rollouts.max_length) as sampler:
-        rollouts.sampler = sampler
-        figures = train_by_grpo(
-            model,
-            rollouts,
-            rewards,
-            [reward.weight for reward in rewards],
-            trainer=recipe.trainer,
-            folder=place.work / "checkpoints",
-            shared_prefix=recipe.shared_prefix,
-        )
-    save_adapter(model, place.folder / "adapter", tokenizer=tokenizer, base=base.name)
-    write_cost(place, figures, time.monotonic() - started)
+def _listed(recipe: RlRecipe, settings: RlListsRecipe, start: Artifact) -> _Lists:
+    """Made before the model is loaded, since a list may not fit."""
+    judgments, tokenizer = Path(str(recipe.judgments)), load_tokenizer(find_model(str(start.manifest["base"])))
     # What it is asked is what the adapter before was asked.
     kept = {name: start.manifest[name] for name in ("prompt", "prompt_hash")}
-    notes = adapter_notes(base, PromptSettings(), quantisation) | kept
-    notes["rewards"] = [entry.model_dump(mode="json") for entry in recipe.rewards]
-    counts = {"lists": len(rollouts.examples), "steps": int(figures["steps"])}
-    return place.finish(seed=recipe.seed, counts=counts, notes=notes)
+    rollouts = list_rollouts(recipe, settings, judgments, start, tokenizer)
+    return _Lists(rollouts, tried_lists(recipe, settings, judgments), kept)
+
+
+def _by_lists(begun: _Begun, lists: _Lists, rewards: Sequence[Reward], place: Workplace) -> _Ended:
+    recipe, rollouts = begun.recipe, lists.rollouts
+    log.info("rl on %d lists", len(rollouts.examples))
+    longest = rollouts.max_length
+    with sampler_of(recipe.rollouts, begun.base.folder, begun.model, place.work, max_length=longest) as sampler:
+        rollouts.sampler = sampler
+        trained = train_on_lists(begun.model, rollouts, lists.tried, rewards, recipe, place.work)
+    _hand_out(place)
+    counts = {"lists": len(rollouts.examples), "validation_lists": len(lists.tried)}
+    return _Ended(trained.figures, {**counts, "steps": int(trained.figures["steps"])}, {**lists.kept, **trained.notes})
+
+
+def _hand_out(place: Workplace) -> None:
+    """What was seen on the way becomes part of the artifact."""
+    for name in ("rollouts.jsonl", "trials.jsonl"):
+        if (place.work / name).exists():
+            (place.work / name).replace(place.folder / name)
 
 
 def _by_reward_weight(begun: _Begun, train: list[Example], validation: list[Example], place: Workplace) -> _Ended:

@@ -62,24 +62,34 @@ def _figure(plot: Plot) -> str:
 
 def _step(step: int, rows: Sequence[Mapping[str, Any]]) -> str:
     names = list(rows[0]["rewards"])
-    heads = "".join(f"<th>{escape(name)}</th>" for name in ["judged", "completion", *names, "advantage"])
+    judged = [] if "grades" in rows[0] else ["judged"]
+    heads = "".join(f"<th>{escape(name)}</th>" for name in [*judged, "completion", *names, "advantage"])
     parts = [f"<details><summary>Step {step}</summary><p>{_text(rows[0]['query'])}</p>"]
     seen: dict[str, list[Mapping[str, Any]]] = {}
     for row in rows:
-        seen.setdefault(row["doc_id"], []).append(row)
+        seen.setdefault(row.get("doc_id", ""), []).append(row)
     for items in seen.values():
         body = "".join(_row(row, names) for row in items)
         earns = items[0].get("earns")
         if earns:
             parts.append(f"<p>Grades 0, 1 and 2 would earn {', '.join(f'{value:.2f}' for value in earns)}.</p>")
-        document = f"<details><summary>Document</summary>{_text(items[0]['document'])}</details>"
-        parts.append(f"{document}<table><thead><tr>{heads}</tr></thead><tbody>{body}</tbody></table>")
+        parts.append(f"{_shown(items[0])}<table><thead><tr>{heads}</tr></thead><tbody>{body}</tbody></table>")
     return "".join([*parts, "</details>"])
+
+
+def _shown(row: Mapping[str, Any]) -> str:
+    """The document that was judged, or those of the list with their numbers and grades."""
+    if "grades" not in row:
+        return f"<details><summary>Document</summary>{_text(row['document'])}</details>"
+    listed = zip(row["grades"], row["documents"], strict=True)
+    texts = [f"[{number}] judged {grade}: {text}" for number, (grade, text) in enumerate(listed, start=1)]
+    return f"<details><summary>Documents</summary>{''.join(map(_text, texts))}</details>"
 
 
 def _row(row: Mapping[str, Any], names: Sequence[str]) -> str:
     values = [row["rewards"][name] for name in names]
-    cells = [str(row["relevance"]), row["completion"], *("—" if v is None else f"{v:.2f}" for v in values)]
+    cells = [] if "grades" in row else [str(row["relevance"])]
+    cells += [row["completion"], *("—" if v is None else f"{v:.2f}" for v in values)]
     cells.append(" / ".join(f"{value:+.2f}" for value in row["advantage"]))
     return "<tr>" + "".join(f"<td>{_text(cell)}</td>" for cell in cells) + "</tr>"
 

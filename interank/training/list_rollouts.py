@@ -10,6 +10,7 @@ from typing import Any
 from trl import GRPOTrainer
 
 from interank.engines.lists import ListEncoder
+from interank.engines.prompts import Prompt
 from interank.engines.protocol import Sampling
 from interank.errors import InputError
 from interank.orderings import JudgedList
@@ -38,6 +39,7 @@ class ListRollouts:
         Raises:
             InputError: The budget of a completion does not hold a ranking of the longest list.
         """
+        self.lists_encoder = lists_encoder
         self.encoder = lists_encoder.encoder
         self.max_length = lists_encoder.settings.max_length
         self.sampler = sampler or TrainedWeights()
@@ -52,14 +54,7 @@ class ListRollouts:
                 f"max_completion_tokens: {tokens} do not hold a ranking of {longest} documents, which takes {needed} "
                 "with the shortest reasoning; raise it, or lower lists.window"
             )
-        self.prompts = [
-            lists_encoder.prompt(
-                item.query,
-                item.documents,
-                reasoning_tokens=tokens - lists_encoder.answer_tokens(len(item.documents), 0),
-            ).prompt
-            for item in lists
-        ]
+        self.prompts = list_prompts(lists_encoder, lists, tokens)
 
     def columns(self) -> list[dict[str, Any]]:
         """The dataset's rows: each one's number for a prompt, and the columns that rewards of lists are given."""
@@ -82,6 +77,16 @@ class ListRollouts:
         with self.sampler.engine(trainer) as engine:
             completions = engine.generate(chosen, sampling, end=self.encoder.end)
         return sampled_rows(chosen, [()] * len(chosen), completions, end=self.encoder.end)
+
+
+def list_prompts(encoder: ListEncoder, lists: Sequence[JudgedList], tokens: int) -> list[Prompt]:
+    """The prompt of each list, with room for an answer of so many tokens."""
+    return [
+        encoder.prompt(
+            item.query, item.documents, reasoning_tokens=tokens - encoder.answer_tokens(len(item.documents), 0)
+        ).prompt
+        for item in lists
+    ]
 
 
 def in_orders(lists: Sequence[JudgedList], shuffles: int, seed: int) -> list[JudgedList]:

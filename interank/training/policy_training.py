@@ -22,10 +22,11 @@ from interank.training.grade_gradient import GradeLoss
 from interank.training.grpo import Rollouts, prepare, run, whole_queries
 from interank.training.hard_examples import hard_pairs, shares_right
 from interank.training.objective import Objective
+from interank.training.policy import PolicyTrainer
 from interank.training.recorder import Recorder
 from interank.training.samplers import Sampler
 from interank.training.trial import Trial, validation_questions
-from interank.training.watch import Watch, describe
+from interank.training.watch import Tried, Watch, describe
 from interank.types import Example
 
 Rewards = tuple[Sequence[Callable[..., list[float | None]]], Sequence[float], Sequence[Credit]]
@@ -137,12 +138,27 @@ def train(
         refills=recipe.refills,
         reserve=rollouts.columns() if recipe.refills else (),
     )
+    return see_through(grpo, _watch(recipe, encoder, taught, work), recipe.validation.every, work)
+
+
+def see_through(grpo: PolicyTrainer, watch: Watch | None, every: int, work: Path) -> Trained:
+    """Train to the end, from the last complete checkpoint in `work` if there is one.
+
+    Args:
+        grpo: The trainer, its objective set.
+        watch: Tries the policy on the way; without it the last adapter is kept.
+        every: Rollouts of one query are recorded every so many steps.
+        work: Where checkpoints, trials and rollouts go.
+
+    Raises:
+        TrainingError: As of `train`.
+    """
+    folder = work / "checkpoints"
     checkpoint = last_complete(folder)
     resumed_at = int(checkpoint.name.rpartition("-")[2]) if checkpoint else 0
-    each_query = recipe.documents_per_query * grpo.num_generations
-    grpo.recorder = Recorder(work / "rollouts.jsonl", recipe.validation.every, each_query)
+    each_query = grpo.objective.documents * grpo.num_generations
+    grpo.recorder = Recorder(work / "rollouts.jsonl", every, each_query)
     grpo.recorder.rewind(resumed_at)
-    watch = _watch(recipe, encoder, taught, work)
     with explained(folder):
         if watch is not None:
             watch.watch(grpo, resumed_at=resumed_at)
@@ -182,7 +198,6 @@ def _grade_loss(
 
 
 def _watch(recipe: RlRecipe, encoder: PromptEncoder, taught: Lessons, work: Path) -> Watch | None:
-    settings = recipe.validation
     if not taught.tried:
         return None
     trial = Trial(
@@ -190,7 +205,12 @@ def _watch(recipe: RlRecipe, encoder: PromptEncoder, taught: Lessons, work: Path
         taught.tried,
         order="grade_first" if "grade_first" in taught.orders else "reason_first",
         tokens=recipe.max_completion_tokens,
-        explained=settings.explained,
+        explained=recipe.validation.explained,
     )
+    return watch_by(recipe, trial, work)
+
+
+def watch_by(recipe: RlRecipe, trial: Tried | None, work: Path) -> Watch | None:
+    """What watches a training by this trial, as the recipe has it; nothing where there is none."""
     limits = recipe.seatbelt if recipe.seatbelt.enabled else None
-    return Watch(trial, work, every=settings.every, limits=limits)
+    return Watch(trial, work, every=recipe.validation.every, limits=limits) if trial is not None else None

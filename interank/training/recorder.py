@@ -13,8 +13,9 @@ import torch
 
 from interank.ledger import Ledger
 
-# What a row tells of its pair, as rewards are given it.
+# What a row tells of its pair or its list, as rewards are given it.
 _COLUMNS = ("query_id", "doc_id", "order", "relevance", "probabilities", "query", "document")
+_OF_LISTS = ("doc_ids", "grades", "documents")
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +41,7 @@ class Recorder:
         Ledger(self.file).append(
             {
                 "step": step,
-                **{name: inputs[row][name] for name in _COLUMNS if name in inputs[row]},
+                **{name: inputs[row][name] for name in (*_COLUMNS, *_OF_LISTS) if name in inputs[row]},
                 "completion": told.completions[row],
                 "rewards": _named(told.names, told.rewards[row].tolist()),
                 # What each grade would earn, where it is summed over and not sampled.

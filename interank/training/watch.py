@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from safetensors.torch import load_file, save_file
@@ -17,7 +17,7 @@ from interank.measures import DEFAULT_MEASURE
 from interank.recipe import SeatbeltRecipe
 from interank.training.checkpoints import last_complete
 from interank.training.seatbelt import ENTROPY, REWARD, sign_of_collapse
-from interank.training.trial import Trial
+from interank.training.trial import Probabilities
 
 log = logging.getLogger(__name__)
 
@@ -25,10 +25,20 @@ PREFIX = "validation/"
 _WEIGHTS = "adapter-{step}.safetensors"
 
 
+class Tried(Protocol):
+    """Tries a model on the same data each time; remembers the grades' probabilities at the start, if it asks any."""
+
+    start: list[Probabilities]
+
+    def __call__(self, model: Any) -> dict[str, float]:
+        """The figures of the model as it is now, nDCG@10 among them."""
+        ...
+
+
 class Watch(TrainerCallback):  # type: ignore[misc]  # transformers is untyped here
     """Tries, keeps and stops; what it has seen is in `trials.jsonl`, so that a resumed training goes on with it."""
 
-    def __init__(self, trial: Trial, folder: Path, *, every: int, limits: SeatbeltRecipe | None) -> None:
+    def __init__(self, trial: Tried, folder: Path, *, every: int, limits: SeatbeltRecipe | None) -> None:
         """Take what is tried and where the best adapter's weights are kept; without limits nothing stops."""
         self.trial = trial
         self.folder = folder
@@ -46,7 +56,7 @@ class Watch(TrainerCallback):  # type: ignore[misc]  # transformers is untyped h
         (self.folder / "trials.jsonl").unlink(missing_ok=True)
         self._ledger.append(known)
         if known:
-            self.trial.start = [tuple(three) for three in known[0]["start"]]
+            self.trial.start = [(low, some, high) for low, some, high in known[0]["start"]]
         else:
             figures = self._tried(trainer.accelerator.unwrap_model(trainer.model))
             self._ledger.append([{"step": 0, **figures, "start": self.trial.start}])

@@ -18,6 +18,7 @@ from interank.orderings import write_orderings
 from interank.recipe import DistillRecipe, LoraRecipe, RlRecipe, load_recipe, missing_inputs
 from interank.stages import distill, rl
 from interank.stages.list_lessons import list_rollouts
+from interank.training.list_trial import ListTrial
 from tests.support import list_rule
 
 PROMPT = {"max_length": 900, "max_query_tokens": 40, "max_document_tokens": 30}
@@ -51,7 +52,8 @@ def judgments_with_lists(out: Path, *, queries: int = 4) -> Path:
     place = create(out, "judgments", recipe={}, inputs={})
     assert isinstance(place, Workplace)
     judged, lists = list_rule.examples(1, queries=queries)
-    write_judgments(judged, place.folder)
+    tried, _ = list_rule.examples(2, queries=3, split="validation")
+    write_judgments([*judged, *tried], place.folder)
     write_orderings(((item, 1.0) for item in lists), place.folder)
     return place.finish(seed=0, counts={"judgments": len(judged)}).path
 
@@ -160,6 +162,126 @@ def test_the_control_rewards_by_grades_that_were_dealt_anew(adapter: Artifact, j
     rewarded, dealt = columns(), columns(control="shuffled")
     assert [{**row, "grades": 0} for row in rewarded] == [{**row, "grades": 0} for row in dealt]
     assert [row["grades"] for row in rewarded] != [row["grades"] for row in dealt]
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"hard_examples": {}}, r"hard_examples \(it picks pairs by the grades .*leave it out"),
+        ({"documents_per_query": 3, "reason_share": 0.5}, r"documents_per_query \(.*; reason_share \(.*leave them out"),
+        ({"validation": {"explained": 2}}, r"validation.explained \(every list that is tried is answered whole\)"),
+    ],
+)
+def test_rl_refuses_what_lists_have_no_use_for(given: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValidationError, match=message):
+        rl_recipe(**given)
+
+
+def test_distill_refuses_what_lists_have_no_use_for() -> None:
+    with pytest.raises(ValidationError, match=r"validation \(nothing is tried while lists are learned"):
+        distill_recipe(Path("x"), {}, validation={"questions": 3})
+
+
+@pytest.mark.parametrize("content", [rl_recipe(), distill_recipe(Path("x"), {})])
+def test_a_recipe_that_spells_out_its_defaults_is_taken(content: RlRecipe | DistillRecipe) -> None:
+    assert type(content).model_validate(content.model_dump()) == content
+
+
+def lines(path: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+def test_rl_tries_the_policy_on_validation_lists_and_shows_what_it_wrote(
+    adapter: Artifact, judgments: Path, tmp_path: Path
+) -> None:
+    recipe = rl_recipe(
+        judgments=judgments,
+        adapter=adapter.path,
+        validation={"every": 1, "questions": 2},
+        seatbelt={"enabled": False},
+    )
+    artifact = rl.run(recipe, tmp_path / "rl")
+    tried = artifact.manifest["validation"]
+    assert artifact.manifest["counts"]["validation_lists"] == 2
+    assert [row["step"] for row in lines(artifact.path / "trials.jsonl")] == [0, 1, 2]
+    assert {"nDCG@10", "format_rate", "whole_rate", "explanation_words"} <= tried["start"].keys()
+    assert tried["best"]["nDCG@10"] >= tried["start"]["nDCG@10"]
+    rows = lines(artifact.path / "rollouts.jsonl")
+    assert {row["step"] for row in rows} == {1, 2}
+    assert all(len(row["grades"]) == len(row["documents"]) == list_rule.SIZE for row in rows)
+    page = (artifact.path / "report.html").read_text()
+    assert f"[1] judged {rows[0]['grades'][0]}: {rows[0]['documents'][0]}" in page
+    card = (artifact.path / "README.md").read_text()
+    assert "orders lists of documents" in card
+    assert "| whole_rate |" in card
+
+
+def test_a_sign_of_collapse_stops_lists_too(
+    adapter: Artifact, judgments: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A random model has nothing to lose, so its trials are said to fall; all that follows from that is real."""
+    falling = iter((0.9, 0.4, 0.3))
+    monkeypatch.setattr(ListTrial, "__call__", lambda *_: {"nDCG@10": next(falling)})
+    recipe = rl_recipe(
+        judgments=judgments,
+        adapter=adapter.path,
+        validation={"every": 1},
+        seatbelt={"patience": 1},
+        trainer={**TRAINER, "num_generations": 2, "max_steps": 3},
+    )
+    artifact = rl.run(recipe, tmp_path / "rl")
+    tried = artifact.manifest["validation"]
+    assert tried["stopped"].startswith("validation down")
+    assert (tried["best"]["step"], artifact.manifest["counts"]["steps"]) == (0, 1)
+
+
+def test_lists_from_which_nothing_is_learned_are_replaced(adapter: Artifact, judgments: Path, tmp_path: Path) -> None:
+    """A random model writes no ranking, so all its completions earn the same."""
+
+    def refilled(name: str, refills: int) -> list[float]:
+        trainer = {**TRAINER, "num_generations": 2, "logging_steps": 1}
+        recipe = rl_recipe(judgments=judgments, adapter=adapter.path, refills=refills, trainer=trainer)
+        log = lines(rl.run(recipe, tmp_path / name).path / "log.jsonl")
+        return [row["refilled_queries"] for row in log if "refilled_queries" in row]
+
+    assert refilled("twice", 2) == [2.0, 2.0]
+    assert refilled("never", 0) == []
+
+
+def test_the_sampler_is_held_to_what_the_recipe_says(adapter: Artifact, judgments: Path) -> None:
+    recipe = rl_recipe(rollouts={"importance_clip": 1.5, "tolerance": 0.25})
+    assert recipe.lists is not None
+    tokenizer = load_tokenizer(find_model(str(adapter.manifest["base"])))
+    assert list_rollouts(recipe, recipe.lists, judgments, adapter, tokenizer).settings == recipe.rollouts
+
+
+def test_lists_go_on_where_a_reward_failed_to_the_same_adapter(
+    adapter: Artifact, judgments: Path, tmp_path: Path
+) -> None:
+    file, broken = tmp_path / "length.py", tmp_path / "broken"
+    file.write_text(
+        "from pathlib import Path\n"
+        "from interank.errors import InputError\n"
+        "OF = 'lists'\n"
+        "def reward(*, completions, trainer_state, broken, **_):\n"
+        "    if trainer_state.global_step == 1 and Path(broken).exists():\n"
+        "        raise InputError('the scale is broken')\n"
+        "    return [float(len(text) % 7) for text in completions]\n"
+    )
+    recipe = rl_recipe(
+        judgments=judgments,
+        adapter=adapter.path,
+        rewards=({"use": str(file), "params": {"broken": str(broken)}},),
+        validation={"every": 1, "questions": 2},
+    )
+    whole = rl.run(recipe, tmp_path / "whole")
+    broken.touch()
+    with pytest.raises(InputError, match="the scale is broken; the adapter after step 1 is kept"):
+        rl.run(recipe, tmp_path / "resumed")
+    broken.unlink()
+    resumed = rl.run(recipe, tmp_path / "resumed", existing="resume")
+    for name in ("adapter/adapter_model.safetensors", "trials.jsonl", "rollouts.jsonl"):
+        assert (resumed.path / name).read_bytes() == (whole.path / name).read_bytes()
 
 
 def test_a_batch_holds_whole_groups() -> None:

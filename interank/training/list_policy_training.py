@@ -1,0 +1,53 @@
+"""GRPO on lists as a recipe describes it: one completion an order, watched and refilled as judgments are."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from peft import PeftModel
+
+from interank.orderings import JudgedList
+from interank.recipe import RlRecipe
+from interank.rewards import Reward
+from interank.training.grpo import prepare
+from interank.training.list_rollouts import ListRollouts
+from interank.training.list_trial import ListTrial
+from interank.training.objective import Objective
+from interank.training.policy_training import Trained, see_through, watch_by
+
+
+def train_on_lists(
+    model: PeftModel,
+    rollouts: ListRollouts,
+    tried: Sequence[JudgedList],
+    rewards: Sequence[Reward],
+    recipe: RlRecipe,
+    work: Path,
+) -> Trained:
+    """Train the model's adapter in place, from the last complete checkpoint in `work` if there is one.
+
+    Where there are lists to be tried the adapter is the best one that was, else the last.
+
+    Raises:
+        TrainingError: The training cannot begin or go on; the last good adapter is kept.
+    """
+    weights = [reward.weight for reward in rewards]
+    grpo = prepare(
+        model,
+        rollouts,
+        rewards,
+        weights,
+        trainer=recipe.trainer,
+        folder=work / "checkpoints",
+        shared_prefix=recipe.shared_prefix,
+    )
+    grpo.objective = Objective(
+        [reward.credit for reward in rewards],
+        # Everything that is written leads to the order.
+        token_credit=False,
+        refills=recipe.refills,
+        reserve=rollouts.columns() if recipe.refills else (),
+    )
+    trial = ListTrial(rollouts.lists_encoder, tried, tokens=rollouts.tokens) if tried else None
+    return see_through(grpo, watch_by(recipe, trial, work), recipe.validation.every, work)
