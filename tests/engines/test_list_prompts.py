@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from interank import ordering
@@ -134,10 +134,12 @@ def test_messages_hold_what_the_ids_hold() -> None:
 
 
 @given(lengths=st.lists(st.integers(0, 60), min_size=1, max_size=30), room=st.integers(0, 900))
+@example(lengths=[10, 59, 59], room=127)
 def test_shares_fill_the_room_evenly(lengths: list[int], room: int) -> None:
     shares = even_shares(lengths, room)
     assert sum(shares) == min(room, sum(lengths))
     cut = [share for share, length in zip(shares, lengths, strict=True) if share < length]
     whole = [share for share, length in zip(shares, lengths, strict=True) if share == length]
     assert max(cut, default=0) - min(cut, default=0) <= 1
-    assert not cut or max(whole, default=0) <= max(cut)
+    # The token that is left over may make one whole.
+    assert not cut or max(whole, default=0) <= min(cut) + 1
