@@ -1,9 +1,10 @@
-"""A rule over lists: the document that names the animal asked for helps, one of its colour helps a little."""
+"""A rule over lists: of several documents that name an animal each, the one that names the fox helps."""
 
 from __future__ import annotations
 
 import random
 from collections.abc import Iterator
+from dataclasses import replace
 
 from interank import ordering
 from interank.ordering import Ordering
@@ -12,6 +13,7 @@ from interank.types import Document, Example, Judgment, Query, Relevance, Source
 from tests.support.rule import ANIMALS
 
 SIZE = 5
+ASKED = ANIMALS[0]
 _SOURCE = Source("rule", "0", "", "", "")
 
 
@@ -20,13 +22,14 @@ def query_text(animal: str) -> str:
 
 
 def animals(rng: random.Random, size: int = SIZE) -> tuple[str, list[str]]:
-    """The animal asked for, and those of the documents, of which one is it."""
-    found = rng.sample(ANIMALS, size)
-    return rng.choice(found), found
+    """The animal asked for, always the same, and those of the documents, of which one is it."""
+    found = [ASKED, *rng.sample([animal for animal in ANIMALS if animal != ASKED], size - 1)]
+    rng.shuffle(found)
+    return ASKED, found
 
 
 def reasoning(asked: str, found: list[str]) -> str:
-    return f"The {asked} is in [{found.index(asked) + 1}]."
+    return f"See {asked}{found.index(asked) + 1}."
 
 
 def best_order(asked: str, found: list[str]) -> list[int]:
@@ -55,6 +58,14 @@ def example(rng: random.Random, name: str, split: Split = "train") -> tuple[list
     return judged, ListExample(query, tuple(documents), order, split)
 
 
+def dealt_out_anew(lists: list[ListExample], seed: int) -> list[ListExample]:
+    """The lists in orders that have nothing to do with what they hold."""
+    rng = random.Random(seed)
+    orders = [tuple(rng.sample(range(SIZE), SIZE)) for _ in lists]
+    dealt = zip(lists, orders, strict=True)
+    return [replace(item, ordering=replace(item.ordering, positions=order)) for item, order in dealt]
+
+
 def examples(seed: int, *, queries: int, split: Split = "train") -> tuple[list[Example], list[ListExample]]:
     rng = random.Random(seed)
     made = [example(rng, f"{split}{seed}-{number}", split) for number in range(queries)]
@@ -67,6 +78,5 @@ def all_texts() -> Iterator[str]:
         yield query_text(animal)
         yield f" {animal}"
         for place in range(SIZE):
-            yield f"The {animal} is in [{place + 1}]."
-            yield ordering.answer(list(range(SIZE))[::-1], f"The {animal} is in [{place + 1}].")
+            yield ordering.answer(list(range(SIZE))[::-1], f"See {animal}{place + 1}.")
     yield ordering.render("", [""] * SIZE)[0]["content"]
