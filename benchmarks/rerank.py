@@ -129,7 +129,8 @@ class Bench:
         some = [self.prompts[place] for place in self.slow]
         for prompt, ours in zip(some, self.exact.label_logits(some, self.encoder.label_ids), strict=True):
             plain = rivals.plain_logits(self.model, prompt.ids)[list(self.encoder.label_ids)].tolist()
-            _close(ours.logits, plain, 1e-5, "a plain forward pass")
+            # Float32 in another order; of a trained adapter 1.1e-5 was seen.
+            _close(ours.logits, plain, 2e-5, "a plain forward pass")
 
     def rankings(self) -> dict[str, Any]:
         """How each precision ranks beside float32, and whether that keeps the ranking."""

@@ -22,7 +22,7 @@ from interank.errors import TrainingError
 from interank.judging import Order
 from interank.progress import shown
 from interank.recipe import RL_BATCH, RolloutsRecipe
-from interank.training.checkpoints import accompany, last_complete
+from interank.training.checkpoints import accompany
 from interank.training.clock import summary
 from interank.training.list_rollouts import ListRollouts
 from interank.training.memory import fits
@@ -276,18 +276,3 @@ def run(grpo: PolicyTrainer, checkpoint: Path | None) -> Mapping[str, float]:
     """
     outcome = grpo.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
     return {**outcome.metrics, **summary(grpo.state.log_history), "steps": outcome.global_step}
-
-
-def train(
-    model: PeftModel,
-    rollouts: Rollouts | ListRollouts,
-    rewards: Sequence[Callable[..., list[float | None]]],
-    weights: Sequence[float],
-    *,
-    trainer: Mapping[str, Any],
-    folder: Path,
-    shared_prefix: bool = True,
-) -> Mapping[str, float]:
-    """Train on rewards alone, from the last complete checkpoint in `folder` if there is one; see `run`."""
-    grpo = prepare(model, rollouts, rewards, weights, trainer=trainer, folder=folder, shared_prefix=shared_prefix)
-    return run(grpo, last_complete(folder))

@@ -54,8 +54,8 @@ def test_grpo_raises_a_half_trained_student(base: Path, tmp_path: Path) -> None:
         for seed, adapter in zip(SEEDS, half, strict=True)
     ]
     print(f"nDCG@10, half-trained {shown(before)}, after GRPO {shown(after)}")
-    # Single seeds walk at random, and how far half-trained students are differs between machines; random order, to which a
-    # policy that unlearns goes, has .59.
+    # Single seeds walk at random, and machines differ in how far half-trained students are; random order, to which
+    # a policy that unlearns goes, has .59.
     assert fmean(after) > fmean(before) + 0.03
     assert fmean(after) > 0.63
 

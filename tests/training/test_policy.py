@@ -20,8 +20,9 @@ from interank.recipe import LoraRecipe, PromptSettings
 from interank.training.adapters import fresh_adapter
 from interank.training.checkpoints import Bar, last_complete
 from interank.training.clock import PARTS, Clock, seconds_of, summary
-from interank.training.grpo import Rollouts, train, whole_queries
+from interank.training.grpo import Rollouts, whole_queries
 from tests.support import rule
+from tests.support.grpo_training import train
 
 TRAINER: dict[str, Any] = {
     "max_steps": 2,

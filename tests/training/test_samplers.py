@@ -20,9 +20,10 @@ from interank.errors import ModelError, TrainingError
 from interank.recipe import LoraRecipe, PromptSettings, RolloutServersRecipe, RolloutsRecipe, RolloutVllmRecipe
 from interank.training.adapters import fresh_adapter
 from interank.training.checkpoints import last_complete
-from interank.training.grpo import Rollouts, train, whole_queries
+from interank.training.grpo import Rollouts, whole_queries
 from interank.training.samplers import HandedOver, sampler_of
 from tests.support import rule
+from tests.support.grpo_training import train
 from tests.support.servers import VllmServer, vllm_environment
 from tests.support.tiny import strong_model
 

@@ -1,0 +1,28 @@
+"""GRPO on rewards alone, without what a recipe adds: validation, seatbelt, credit."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from peft import PeftModel
+
+from interank.training.checkpoints import last_complete
+from interank.training.grpo import Rollouts, prepare, run
+from interank.training.list_rollouts import ListRollouts
+
+
+def train(
+    model: PeftModel,
+    rollouts: Rollouts | ListRollouts,
+    rewards: Sequence[Callable[..., list[float | None]]],
+    weights: Sequence[float],
+    *,
+    trainer: Mapping[str, Any],
+    folder: Path,
+    shared_prefix: bool = True,
+) -> Mapping[str, float]:
+    """Train on rewards alone, from the last complete checkpoint in `folder` if there is one; see `run`."""
+    grpo = prepare(model, rollouts, rewards, weights, trainer=trainer, folder=folder, shared_prefix=shared_prefix)
+    return run(grpo, last_complete(folder))
