@@ -8,12 +8,16 @@ from statistics import fmean
 import pytest
 
 from interank.artifact import Workplace, create
+from interank.engines.lists import ListEncoder
+from interank.engines.models import find_model, load_model, load_tokenizer, with_adapter
+from interank.engines.prompts import PromptEncoder
 from interank.judgments import write_judgments
 from interank.measures import score_run
-from interank.orderings import write_orderings
-from interank.recipe import DistillRecipe, RlRecipe
+from interank.orderings import JudgedList, write_orderings
+from interank.recipe import DistillRecipe, PromptSettings, RlRecipe
 from interank.reranking.reranker import Reranker
 from interank.stages import distill, rl
+from interank.training.list_trial import ListTrial
 from interank.types import Qrel, Run
 from tests.support import list_rule
 from tests.support.list_model import PROMPT, REASONING_TOKENS, list_base
@@ -58,6 +62,21 @@ def test_grpo_raises_a_half_trained_student(base: Path, tmp_path: Path) -> None:
     # a policy that unlearns goes, has .59.
     assert fmean(after) > fmean(before) + 0.03
     assert fmean(after) > 0.63
+
+
+def test_a_trial_ranks_as_the_reranker_does(base: Path, tmp_path: Path) -> None:
+    adapter = distilled(base, tmp_path / "half", seed=0, steps=HALF)
+    judged, lists = HELD_OUT
+    grades = {item.document.doc_id: int(item.judgment.relevance) for item in judged}
+    asked = [
+        JudgedList(item.query, item.documents, tuple(grades[document.doc_id] for document in item.documents))
+        for item in lists
+    ]
+    files = find_model(str(base))
+    encoder = ListEncoder(PromptEncoder(load_tokenizer(files), PromptSettings()), PROMPT)
+    trial = ListTrial(encoder, asked, tokens=encoder.answer_tokens(list_rule.SIZE, REASONING_TOKENS))
+    found = trial(with_adapter(load_model(files), adapter / "adapter"))
+    assert found["nDCG@10"] == pytest.approx(ndcg(adapter))
 
 
 def shown(values: list[float]) -> str:
