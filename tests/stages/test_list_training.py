@@ -20,6 +20,7 @@ from interank.stages import distill, rl
 from interank.stages.list_lessons import list_rollouts
 from interank.training.list_trial import ListTrial
 from tests.support import list_rule
+from tests.support.rule import ANIMALS
 
 PROMPT = {"max_length": 900, "max_query_tokens": 40, "max_document_tokens": 30}
 TRAINER = {"max_steps": 2, "per_device_train_batch_size": 2, "gradient_checkpointing": False, "save_strategy": "no"}
@@ -27,12 +28,12 @@ DEAR = "Search Query: {query}.\nRank the {number} passages above. Output format 
 
 
 def dear_folder(folder: Path) -> Path:
-    """Rows as DeAR-COT has them, made of the rule's lists; one of them cannot be used."""
+    """Rows as DeAR-COT has them, made of the rule's lists, each with a query of its own; one of them cannot be used."""
     folder.mkdir()
     rows = []
-    for item in list_rule.examples(0, queries=4)[1]:
+    for animal, item in zip(ANIMALS, list_rule.examples(0, queries=4)[1], strict=False):
         listed = "\n".join(f"[{place}] {document.text}" for place, document in enumerate(item.documents, start=1))
-        tail = DEAR.format(query=item.query.text, number=len(item.documents))
+        tail = DEAR.format(query=list_rule.query_text(animal), number=len(item.documents))
         ranking = ordering.answer(item.ordering.positions, form="dear")
         rows.append(
             {
@@ -116,16 +117,16 @@ def test_dears_layout_is_learned_and_what_is_left_out_is_on_file(tiny_folder: Pa
 def test_lists_of_a_benchmarks_queries_are_left_out(tiny_folder: Path, tmp_path: Path) -> None:
     """DeAR-COT's card names BEIR and TREC DL: what is trained on their queries must not be reported on them."""
     folder = dear_folder(tmp_path / "dear")
-    first = list_rule.examples(0, queries=1)[1][0]
     benchmark = tmp_path / "bench"
     benchmark.mkdir()
-    (benchmark / "queries.jsonl").write_text(json.dumps({"_id": "1", "text": first.query.text}) + "\n")
+    (benchmark / "queries.jsonl").write_text(json.dumps({"_id": "1", "text": list_rule.query_text(ANIMALS[0])}) + "\n")
     document = {"_id": "d", "title": "", "text": "Something else entirely stands in here, in ten words or so."}
     (benchmark / "corpus.jsonl").write_text(json.dumps(document) + "\n")
     recipe = distill_recipe(tiny_folder, {"dear_cot": (str(folder),), "benchmarks": (str(benchmark),)})
     artifact = distill.run(recipe, tmp_path / "adapter")
     left = [json.loads(line) for line in (artifact.path / "left_out.jsonl").read_text().splitlines()]
     assert [row["reason"] for row in left if "benchmark" in row["reason"]] == ["a benchmark holds its query"]
+    assert artifact.manifest["counts"]["examples"] == 2
     assert {"dear_cot.0", "benchmarks.0"} <= artifact.manifest["inputs"].keys()
 
 
