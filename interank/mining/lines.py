@@ -1,4 +1,4 @@
-"""Parses stretches of a dump's lines with lxml, whose reading of a row is the one that counts."""
+"""Finds the rows in a dump's lines, and parses them: lxml's reading of a row is the one that counts."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from functools import cache
 from typing import NamedTuple
 
-import numpy as np
 from lxml import etree
+
+from interank.mining.attributes import plain_attributes
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,9 +33,10 @@ class Lines(NamedTuple):
 
     total: int
     """How many lines there are."""
-    numbers: Sequence[int]
-    """Which lines `rows` stand in, from 0."""
-    rows: list[dict[str, str]]
+    numbers: list[int]
+    """Which lines the rows stand in, from 0."""
+    spans: list[tuple[int, int]]
+    """Where each row begins and ends in the block; what is between its `<` and its `/>` has not been looked at."""
 
 
 # A name with a prefix, or what looks like one within a value.
@@ -50,59 +52,50 @@ def is_plain(bare: bytes) -> bool:
     return bare.startswith(b"<row ") and bare.endswith(b"/>") and bare.count(b"<") == 1
 
 
-def every_row(block: bytes) -> Lines | None:
-    """The rows of a block of whole lines, each holding one row; None if any does not.
+def plain_rows(block: bytes, keep: Keep | None) -> Lines | None:
+    """The rows, or those to keep, of a block of whole lines; None unless each line holds one row.
 
-    Raises:
-        MalformedError: The block is not well-formed.
-    """
-    count = _count(block, b"\n")
-    if not block.endswith((b"/>\n", b"/>\r\n")) or _count(block, b"<") != count:
-        return None
-    rows = parsed_rows(block)
-    return Lines(count, range(count), rows) if len(rows) == count else None
-
-
-def kept_rows(block: bytes, keep: Keep) -> Lines | None:
-    """The rows to keep of a block of whole lines, each holding one row; None if any does not.
-
-    One search and one match for each row walk through the block, so that what is dropped costs little.
-
-    Raises:
-        MalformedError: A row to keep is not well-formed.
+    Two searches and one match for each row walk through the block, so that what is dropped costs little.
     """
     row = block.find(b"<")
-    line_end = block[max(block.rfind(b"/>"), 0) :]
-    if line_end not in (b"/>\n", b"/>\r\n") or block[: max(row, 0)].strip(b" \t"):
+    ending = block[max(block.rfind(b"/>"), 0) :]
+    if ending not in (b"/>\n", b"/>\r\n") or block[: max(row, 0)].strip(b" \t"):
         return None
-    begins = re.escape(block[:row]) + b"<row (?:" + keep.beginning + b")?"
+    indent = row
+    begins = re.escape(block[:row]) + b"<row " + (b"(?:" + keep.beginning + b")?" if keep else b"")
     match = re.compile(begins).match(block)
-    next_begins = re.compile(line_end + begins).match
-    back = len(line_end) + row
-    find, wanted = block.find, keep.wanted
+    next_begins = re.compile(re.escape(ending) + begins).match
+    find, wanted = block.find, keep.wanted if keep else frozenset()
+    # From the end of a line back to the end of the row.
+    back = len(ending) - len(b"/>")
     numbers: list[int] = []
-    kept: list[bytes] = []
+    spans: list[tuple[int, int]] = []
     number = 0
     while match is not None:
         after = find(b"<", row + 1)
-        if (value := match[1]) is None or value in wanted:
+        end = after - indent if after > 0 else len(block)
+        # A line end inside a value is well-formed, but not one row a line.
+        if find(b"\n", row) != end - 1:
+            return None
+        if keep is None or (value := match[1]) is None or value in wanted:
             numbers.append(number)
-            kept.append(block[row:after] if after > 0 else block[row:])
+            spans.append((row, end - back))
         number += 1
         if after < 0:
-            break
+            return Lines(number, numbers, spans)
         row = after
-        match = next_begins(block, row - back)
-    # A line end inside a value is well-formed, but not one row a line.
-    if match is None or _count(block, b"\n") != number:
-        return None
-    rows = parsed_rows(b"".join(kept)) if kept else []
-    return Lines(number, numbers, rows) if len(rows) == len(kept) else None
+        match = next_begins(block, end - len(ending))
+    return None
 
 
-def _count(block: bytes, byte: bytes) -> int:
-    # bytes.count takes five times as long for a single byte.
-    return int(np.count_nonzero(np.frombuffer(block, np.uint8) == byte[0]))
+def read_plain(rows: Sequence[bytes]) -> list[dict[str, str]]:
+    """The attributes of rows that `plain_rows` found.
+
+    Raises:
+        MalformedError: Some are not well-formed.
+    """
+    found = plain_attributes(rows)
+    return parsed_rows(b"".join(rows)) if found is None else found
 
 
 def parsed_rows(fragment: bytes) -> list[dict[str, str]]:

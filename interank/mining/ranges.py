@@ -2,24 +2,35 @@
 
 from __future__ import annotations
 
-import marshal
 import multiprocessing
 import os
 import sys
-import threading
-import warnings
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cache, partial
+from itertools import islice
+from multiprocessing.context import BaseContext
 from pathlib import Path
 from types import ModuleType
-from typing import BinaryIO, TypeVar
+from typing import BinaryIO, NamedTuple, TypeVar
 
+from interank.mining.blocks import Blocks
 from interank.mining.lines import Keep
-from interank.mining.rows import Blocks, Row, RowReader, Tally, parsed_after, read_rows
+from interank.mining.rows import (
+    Row,
+    RowReader,
+    Stretch,
+    Tally,
+    Unread,
+    parsed_after,
+    read_all,
+    read_batches,
+    read_rows,
+    stretches_of,
+)
 from interank.mining.streams import CHUNK, Table
 
 T = TypeVar("T")
@@ -27,8 +38,13 @@ T = TypeVar("T")
 Work = Callable[[Iterator[Row], Tally], T]
 """Makes something of some rows of a file; it has to be picklable, and skips the rows it cannot use."""
 
-# Parts under way for each process, the one it works on among them.
+Take = Callable[[Iterator[Stretch], Tally], T]
+"""The same of rows that are found and may not be read yet."""
+
+# Parts under way for each other process, the one it works on among them.
 _UNDER_WAY = 2
+# Parts for each process that may be under way or wait to be taken.
+_READY = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,10 +52,10 @@ class Spread:
     """How a file is shared out among processes."""
 
     processes: int | None = None
-    """None takes one a core."""
+    """This one among them; None takes one a core."""
     least: int = 32 << 20
     """Smaller files are read before a process has started."""
-    part: int = 8 << 20
+    part: int = 16 << 20
     """Bytes that a process takes at a time: what is under way bounds the memory."""
 
     @property
@@ -85,8 +101,12 @@ def work_through(
     Raises:
         InputError: The file declares a document type.
     """
-    for _, result in _parts(table, work, tally, keep, spread):
+    for _, result in _parts(table, partial(_read_and_work, work), tally, keep, spread):
         yield result
+
+
+def _read_and_work(work: Work[T], stretches: Iterator[Stretch], tally: Tally) -> T:
+    return work(read_all(stretches, tally), tally)
 
 
 def all_rows(
@@ -98,32 +118,60 @@ def all_rows(
     if keep is None or not spread.fits(table):
         yield from read_rows(table, counted, keep=keep)
     else:
-        for before, packed in _parts(table, _packed, counted, keep, spread):
-            for line, attributes in zip(*marshal.loads(packed), strict=True):
-                yield Row(before + line, attributes)
+        with table.path.open("rb", buffering=0) as file:
+            for before, found in _parts(table, _found, counted, keep, spread):
+                faults = Tally()
+                for some in found:
+                    yield from some.read(file, before, faults)
+                counted.add(faults, before)
     if tally is None:
         counted.warn(table)
 
 
-def _packed(rows: Iterator[Row], tally: Tally) -> bytes:
-    # Pickled rows take four times as long between processes.
-    lines: list[int] = []
-    attributes: list[Mapping[str, str]] = []
-    for row in rows:
-        lines.append(row.line)
-        attributes.append(row.attributes)
-    return marshal.dumps((lines, attributes))
+class _Found(NamedTuple):
+    """Rows of a part as another process hands them over: those that are read, or where to find those that are not.
+
+    To hand over a row that is kept takes several times as long as to read it again.
+    """
+
+    rows: list[Row]
+    lines: list[int]
+    spans: list[tuple[int, int]]
+    """In the file."""
+
+    def read(self, file: BinaryIO, before: int, tally: Tally) -> Iterator[Row]:
+        """The rows, in a file in which so many lines stand before the part."""
+        yield from (Row(before + line, attributes) for line, attributes in self.rows)
+        lines = [before + line for line in self.lines]
+        yield from read_batches(lines, (bytes_of(file, *span) for span in self.spans), tally)
 
 
-def _parts(table: Table, work: Work[T], tally: Tally, keep: Keep | None, spread: Spread) -> Iterator[tuple[int, T]]:
+def bytes_of(file: BinaryIO, start: int, end: int) -> bytes:
+    """What stands in a file from `start` to before `end`."""
+    file.seek(start)
+    return file.read(end - start)
+
+
+def _found(stretches: Iterator[Stretch], tally: Tally) -> list[_Found]:
+    found = [_Found([], [], [])]
+    for stretch in stretches:
+        if isinstance(stretch, Unread):
+            found[-1].lines.extend(stretch.lines)
+            found[-1].spans.extend((stretch.position + start, stretch.position + end) for start, end in stretch.spans)
+        elif stretch:
+            found.append(_Found(stretch, [], []))
+    return found
+
+
+def _parts(table: Table, take: Take[T], tally: Tally, keep: Keep | None, spread: Spread) -> Iterator[tuple[int, T]]:
     """The results, each with the number of lines before its part."""
     head = Blocks(table.chunks()).head() if spread.fits(table) else None
     if head is None:
-        yield 0, work(read_rows(table, tally, keep=keep), tally)
+        yield 0, take(stretches_of(table, tally, keep), tally)
         return
     lines = last_row = 0
     closed = False
-    for part in _results(table.path, partial(_read_part, table.path, work, keep, spread.part), spread):
+    for part in _results(table.path, partial(_read_part, table.path, take, keep, spread.part), spread):
         if closed:
             if part.lines:
                 tally.stop(last_row, "there is more after the end tag")
@@ -132,7 +180,7 @@ def _parts(table: Table, work: Work[T], tally: Tally, keep: Keep | None, spread:
         tally.add(part.tally, lines)
         last_row = lines + part.last_row if part.last_row else last_row
         if part.irregular:
-            yield 0, work(parsed_after(table, last_row, tally), tally)
+            yield 0, take(([row] for row in parsed_after(table, last_row, tally)), tally)
             return
         if part.stopped:
             tally.stop(last_row, part.stopped)
@@ -142,24 +190,43 @@ def _parts(table: Table, work: Work[T], tally: Tally, keep: Keep | None, spread:
 
 
 def _results(path: Path, read: Callable[[int], _Part], spread: Spread) -> Iterator[_Part]:
+    """What reading each part gave; this process reads too, rather than wait for another."""
     starts = iter(range(0, path.stat().st_size, spread.part))
-    under_way: deque[Future[_Part]] = deque()
-    # A fork is there at once, but of a process with threads it may inherit a lock that nobody frees.
-    alone = sys.platform == "linux" and threading.active_count() == 1
-    context = multiprocessing.get_context("fork" if alone else "spawn")
-    pool = ProcessPoolExecutor(spread.count, mp_context=context, initializer=_take_up, initargs=(read,))
+    others = spread.count - 1
+    under_way: deque[Future[_Part] | _Part] = deque()
+    pool = ProcessPoolExecutor(others, mp_context=_clean_start(), initializer=_take_up, initargs=(read,))
     try:
-        for start in starts:
-            with _nameless_main(), warnings.catch_warnings():
-                # Python warns of threads that are not its own too, such as those of numpy's algebra, which wait idle.
-                warnings.filterwarnings("ignore", "This process.*multi-threaded", DeprecationWarning)
-                under_way.append(pool.submit(_work_on, start))
-            if len(under_way) >= spread.count * _UNDER_WAY:
-                yield under_way.popleft().result()
-        while under_way:
-            yield under_way.popleft().result()
+        while True:
+            given = sum(isinstance(part, Future) and not part.done() for part in under_way)
+            room = min(others * _UNDER_WAY - given, spread.count * _READY - len(under_way))
+            for start in islice(starts, max(0, room)):
+                with _nameless_main():
+                    under_way.append(pool.submit(_work_on, start))
+            if not under_way:
+                return
+            first = under_way[0]
+            waits = isinstance(first, Future) and not first.done() and len(under_way) < spread.count * _READY
+            if waits and (own := next(starts, None)) is not None:
+                under_way.append(read(own))
+                continue
+            under_way.popleft()
+            yield first.result() if isinstance(first, Future) else first
     finally:
         pool.shutdown(cancel_futures=True)
+
+
+@cache
+def _clean_start() -> BaseContext:
+    """How processes start: as forks of a small server where there can be one.
+
+    A fork of this process would have to copy every page of memory that either of them writes to, and might inherit a
+    lock of another thread that nobody frees.
+    """
+    if "forkserver" not in multiprocessing.get_all_start_methods():
+        return multiprocessing.get_context("spawn")
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload([__name__])
+    return context
 
 
 @contextmanager
@@ -185,8 +252,8 @@ def _work_on(start: int) -> _Part:
     return _reads[-1](start)
 
 
-def _read_part(path: Path, work: Work[T], keep: Keep | None, size: int, start: int) -> _Part:
-    """Work on the rows whose lines begin in the part of so many bytes from `start`."""
+def _read_part(path: Path, take: Take[T], keep: Keep | None, size: int, start: int) -> _Part:
+    """Take the rows whose lines begin in the part of so many bytes from `start`."""
     part = _Part()
     reader = RowReader(part.tally, keep)
     with path.open("rb") as file:
@@ -194,9 +261,11 @@ def _read_part(path: Path, work: Work[T], keep: Keep | None, size: int, start: i
         end = _line_start(file, min(start + size, whole))
         begin = _line_start(file, start) if start else 0
     blocks = Blocks(Table(path).chunks(begin, end))
+    reader.position = begin
     if not start:
         reader.line = blocks.head() or 0
-    part.result = work(reader.rows(blocks.whole_lines(), final=end >= whole), part.tally)
+        reader.position = blocks.head_size
+    part.result = take(reader.stretches(blocks.whole_lines(), final=end >= whole), part.tally)
     part.lines, part.last_row = reader.line, reader.last_row
     part.closed, part.stopped, part.irregular = reader.closed, reader.stopped, reader.irregular or blocks.endless
     return part

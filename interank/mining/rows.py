@@ -9,31 +9,28 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from itertools import islice
 from typing import Any, NamedTuple
 
 from lxml import etree
 
 from interank.errors import InputError
-from interank.mining.lines import Keep, MalformedError, every_row, is_plain, kept_rows, parsed_rows
+from interank.mining.blocks import LONGEST, Blocks
+from interank.mining.lines import Keep, Lines, MalformedError, is_plain, parsed_rows, plain_rows, read_plain
 from interank.mining.streams import CutShortError, Table
 
 logger = logging.getLogger(__name__)
 
 _FAULTS_SHOWN = 5
 _BLANKS = b" \t\r"
-# A longer line or stretch without a row of its own is no dump as archive.org makes them.
-_LONGEST = 16 << 20
 # What is malformed so far is tried again with the next line, up to this length.
 _LONGEST_TRIED = 64 << 10
+# Enough for the work on each batch to matter little, and few enough for them to stay in a processor's cache.
+_READ_AT_ONCE = 64
 
 # int() also takes "1_000", " 7 " and digits of other scripts, none of which a dump holds.
 _INTEGER = re.compile("-?[0-9]{1,18}")
 
-_HEAD = re.compile(
-    rb"""(?:\xef\xbb\xbf)?(?:<\?xml\ version="1\.0"(?:\ encoding="utf-8")?(?:\ standalone="(?:yes|no)")?[ ]?\?>)?
-    \s*<([a-z_][a-z0-9_]*)>[ \t\r]*\n""",
-    re.IGNORECASE | re.VERBOSE,
-)
 _ROW_BEGINS = re.compile(rb"<row(?:[\s/>]|$)")
 
 
@@ -77,6 +74,21 @@ class Row(NamedTuple):
         return self.integer(name) if name in self.attributes else None
 
 
+class Unread(NamedTuple):
+    """Plain rows that are found and not read yet."""
+
+    lines: list[int]
+    spans: list[tuple[int, int]]
+    """Where each begins and ends in the block."""
+    block: bytes
+    position: int
+    """Where the block begins in the file."""
+
+
+Stretch = Unread | list[Row]
+"""Rows that follow one another."""
+
+
 class Tally:
     """Counts the rows of one file that are skipped, and knows where it broke off, to warn of it once."""
 
@@ -94,8 +106,8 @@ class Tally:
     def add(self, later: Tally, lines: int) -> None:
         """Add what was skipped in a part of the file that begins after so many lines."""
         self.skipped += later.skipped
-        room = _FAULTS_SHOWN - len(self.shown)
-        self.shown += [(lines + line, reason) for line, reason in later.shown[:room]]
+        shown = [*self.shown, *((lines + line, reason) for line, reason in later.shown)]
+        self.shown = sorted(shown, key=lambda fault: fault[0])[:_FAULTS_SHOWN]
 
     def stop(self, line: int, reason: str) -> None:
         """Note that the file cannot be read on after the row in this line."""
@@ -120,6 +132,7 @@ class RowReader:
     """The rows of a stream, once; afterwards it says how far it came.
 
     Attributes:
+        position: The bytes passed, for whoever sets where they begin.
         line: The lines passed.
         last_row: The line of the last row.
         closed: Whether the file's end tag was met.
@@ -128,6 +141,7 @@ class RowReader:
     """
 
     def __init__(self, tally: Tally, keep: Keep | None = None) -> None:
+        self.position = 0
         self.line = 0
         self.last_row = 0
         self.closed = False
@@ -139,27 +153,21 @@ class RowReader:
         self._odd: list[bytes] = []
         self._odd_line = self._odd_end = 0
 
-    def rows(self, blocks: Iterable[bytes], *, final: bool = True) -> Iterator[Row]:
+    def stretches(self, blocks: Iterable[bytes], *, final: bool = True) -> Iterator[Stretch]:
         """Yield the rows in blocks of whole lines, the file's head taken off; `final` blocks end the file."""
         for block in blocks:
-            rows = None if self._odd or self.closed else self._at_once(block)
-            yield from self._line_by_line(block) if rows is None else rows
+            found = None if self._odd or self.closed else plain_rows(block, self._keep)
+            yield list(self._line_by_line(block)) if found is None else self._unread(found, block)
+            self.position += len(block)
             if self.stopped or self.irregular:
                 return
-        yield from self._ending() if final else self._odd_rows()
+        yield list(self._ending() if final else self._odd_rows())
 
-    def _at_once(self, block: bytes) -> list[Row] | None:
-        """The rows of a block that holds plain ones only."""
-        try:
-            found = every_row(block) if self._keep is None else kept_rows(block, self._keep)
-        except MalformedError:
-            return None
-        if found is None:
-            return None
+    def _unread(self, found: Lines, block: bytes) -> Unread:
         first = self.line + 1
         self.line += found.total
         self.last_row = self.line
-        return [Row(first + number, attributes) for number, attributes in zip(found.numbers, found.rows, strict=True)]
+        return Unread([first + number for number in found.numbers], found.spans, block, self.position)
 
     def _line_by_line(self, block: bytes) -> Iterator[Row]:
         lines = block.split(b"\n")
@@ -192,7 +200,7 @@ class RowReader:
             if not bare.startswith(b"<!--"):
                 self.stopped = "there is more after the end tag"
             return
-        if b"<!" in bare or b"<?" in bare or sum(map(len, self._odd)) + len(bare) > _LONGEST:
+        if b"<!" in bare or b"<?" in bare or sum(map(len, self._odd)) + len(bare) > LONGEST:
             self.irregular = True
             return
         ends = bare.startswith(b"</") and not bare.startswith(b"</row")
@@ -245,68 +253,57 @@ def read_rows(table: Table, tally: Tally | None = None, *, keep: Keep | None = N
         InputError: The file declares a document type.
     """
     counted = tally if tally is not None else Tally()
-    blocks = Blocks(table.chunks())
-    head = blocks.head()
-    reader = RowReader(counted, keep)
-    if head is None:
-        reader.irregular = True
-    else:
-        reader.line = head
-        yield from reader.rows(blocks.whole_lines())
-        reader.irregular |= blocks.endless
-    if reader.irregular:
-        yield from parsed_after(table, reader.last_row, counted)
-    elif blocks.cut_short or reader.stopped:
-        counted.stop(reader.last_row, blocks.cut_short or reader.stopped or "")
+    yield from read_all(stretches_of(table, counted, keep), counted)
     if tally is None:
         counted.warn(table)
 
 
-class Blocks:
-    """The bytes of a table cut after whole lines.
+def stretches_of(table: Table, tally: Tally, keep: Keep | None) -> Iterator[Stretch]:
+    """Yield the file's rows as they are found.
 
-    Attributes:
-        cut_short: Why the bytes ended before their end, if they did.
-        endless: Whether a line was too long to be held.
+    Raises:
+        InputError: The file declares a document type.
     """
+    blocks = Blocks(table.chunks())
+    head = blocks.head()
+    reader = RowReader(tally, keep)
+    if head is None:
+        reader.irregular = True
+    else:
+        reader.line = head
+        yield from reader.stretches(blocks.whole_lines())
+        reader.irregular |= blocks.endless
+    if reader.irregular:
+        yield from ([row] for row in parsed_after(table, reader.last_row, tally))
+    elif blocks.cut_short or reader.stopped:
+        tally.stop(reader.last_row, blocks.cut_short or reader.stopped or "")
 
-    def __init__(self, chunks: Iterator[bytes]) -> None:
-        self._chunks = chunks
-        self._rest = b""
-        self.cut_short = ""
-        self.endless = False
 
-    def head(self) -> int | None:
-        """Take what stands before the first row; its lines, or None if that is unusual."""
-        while len(self._rest) < 1 << 10 and (chunk := self._next()):
-            self._rest += chunk
-        match = _HEAD.match(self._rest)
-        if match is None:
-            return None
-        self._rest = self._rest[match.end() :]
-        return match[0].count(b"\n")
+def read_all(stretches: Iterable[Stretch], tally: Tally) -> Iterator[Row]:
+    """Read what is unread; a malformed row is skipped."""
+    for stretch in stretches:
+        if isinstance(stretch, Unread):
+            block = stretch.block
+            yield from read_batches(stretch.lines, (block[start:end] for start, end in stretch.spans), tally)
+        else:
+            yield from stretch
 
-    def whole_lines(self) -> Iterator[bytes]:
-        """Yield the rest; only the last block may end without a line end."""
-        while chunk := self._next():
-            end = chunk.rfind(b"\n") + 1
-            if end:
-                yield b"".join((self._rest, memoryview(chunk)[:end]))
-                self._rest = chunk[end:]
-            else:
-                self._rest += chunk
-                if len(self._rest) > _LONGEST:
-                    self.endless = True
-                    return
-        if self._rest:
-            yield self._rest
 
-    def _next(self) -> bytes:
-        try:
-            return next(self._chunks, b"")
-        except CutShortError as error:
-            self.cut_short = str(error)
-            return b""
+def read_batches(lines: Iterable[int], rows: Iterable[bytes], tally: Tally) -> Iterator[Row]:
+    """Read plain rows, many at a time, each with its line; a malformed one is skipped."""
+    lines, rows = iter(lines), iter(rows)
+    while some := list(islice(rows, _READ_AT_ONCE)):
+        yield from _read(list(islice(lines, len(some))), some, tally)
+
+
+def _read(lines: list[int], rows: list[bytes], tally: Tally) -> Iterable[Row]:
+    try:
+        return map(Row, lines, read_plain(rows))
+    except MalformedError as fault:
+        if len(rows) > 1:
+            return [row for line, raw in zip(lines, rows, strict=True) for row in _read([line], [raw], tally)]
+        tally.skip(lines[0], fault)
+        return []
 
 
 class _Stream:
