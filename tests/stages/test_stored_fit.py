@@ -9,17 +9,19 @@ from pathlib import Path
 
 import pytest
 
-from interank.artifact import Workplace, create, open_artifact
+from interank.artifact import open_artifact
 from interank.cli.app import main
 from interank.errors import ArtifactError, InputError
 from interank.fitting import Fit, read_fit
-from interank.recipe import AdaptiveRecipe
+from interank.recipe import AdaptiveRecipe, RlRecipe
 from interank.reranking.adaptive import Adaptive
 from interank.reranking.reranker import Reranker
+from interank.stages import rl
 from interank.stages.fit import FitSettings, fit, fit_into
 from interank.stages.merge import merge
 from interank.types import RankedDocument
 from tests.support import rule
+from tests.support.artifacts import judgments_artifact
 from tests.support.benchmark import write_jsonl
 from tests.support.splits import QUERIES, evaluated, rows, two_splits
 
@@ -233,13 +235,26 @@ def test_one_that_went_to_another_adapter_is_told(place: Path, stored: Path, tin
     assert Reranker(other).fit is None
 
 
-def test_an_adapter_that_takes_its_place_has_none(stored: Path, tmp_path: Path) -> None:
-    adapter = copied(stored, tmp_path / "rl")
-    # As distill and rl write theirs; from an adapter with a fit they take the weights alone.
-    again = create(adapter, "adapter", recipe={}, inputs={}, existing="overwrite")
-    assert isinstance(again, Workplace)
-    again.finish(seed=0, counts={})
-    assert not (adapter / "fits").exists()
+def test_what_is_trained_further_has_none(stored: Path, tmp_path: Path) -> None:
+    examples = [
+        *rule.examples(0, queries=2, documents=4),
+        *rule.examples(1, queries=1, documents=4, split="validation"),
+    ]
+    recipe = {
+        "stage": "rl",
+        "judgments": judgments_artifact(tmp_path / "judgments", examples),
+        "adapter": stored,
+        "max_completion_tokens": 10,
+        "documents_per_query": 4,
+        "validation": {"every": 1, "questions": 1, "explained": 1},
+        "rewards": [{"use": "grade_agreement"}],
+        "trainer": {"max_steps": 1, "num_generations": 2, "per_device_train_batch_size": 8},
+        "seatbelt": {"enabled": False},
+    }
+    trained = rl.run(RlRecipe.model_validate(recipe), tmp_path / "rl")
+    assert trained.manifest["inputs"]["adapter"]["digest"] == open_artifact(stored).digest
+    assert not (trained.path / "fits").exists()
+    assert Reranker(trained.path).fit is None
 
 
 def test_what_is_merged_takes_it_along(place: Path, stored: Path, found: Fit) -> None:
