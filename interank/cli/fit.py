@@ -14,8 +14,8 @@ example:
   interank evaluate evaluate/benchmark benchmark=DIR split=dev adapters=runs/rl --out runs/dev
   interank fit runs/dev --into runs/rl
   interank evaluate evaluate/benchmark benchmark=DIR split=test adapters=runs/rl fits=runs/rl --out runs/test
-  interank rerank runs/rl --query "why does bread collapse?" notes.txt    with probabilities, and when to abstain
-  interank rerank runs/rl --fit runs/rl --corpus DIR --trec fused.trec    fused as well
+  interank rerank runs/rl --query "why does bread collapse?" notes.txt  # probabilities; when to abstain
+  interank rerank runs/rl --fit runs/rl --corpus DIR --trec fused.trec  # fused as well
 
 A fit belongs to one adapter in one mode, and evaluate refuses to measure it on the queries that it was fitted on.
 With --out FILE it lies apart from the adapter, and --fit FILE, fits=FILE apply it."""
