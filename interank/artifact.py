@@ -20,6 +20,10 @@ Existing = Literal["refuse", "resume", "overwrite"]
 
 MANIFEST = "manifest.json"
 RECIPE = "recipe.json"
+# What the merging of an adapter leaves in the merged model's folder.
+MERGED = "merge.json"
+# The folder of what may be put beside a model's files later; it is no part of them.
+FITS = "fits"
 _WORK = "work"
 _INPUTS = "inputs.json"
 # Seconds, money and what tells of them differ from one run to the next; what is listed with a digest does not.
@@ -201,17 +205,36 @@ def open_artifact(path: Path, kind: Kind | None = None) -> Artifact:
 def describe_input(path: Path, out: Path) -> dict[str, Any]:
     """How a manifest names an input: kind, path relative to the output, digest.
 
-    An artifact's digest is its manifest's; of any other file or folder it is taken over names and contents.
+    An artifact's digest is its manifest's; of any other file or folder it is taken over names and contents. A merged
+    model's folder also names the adapter that it was merged from.
     """
     relative = Path(os.path.relpath(path.resolve(), out.resolve())).as_posix()
     if (path / MANIFEST).is_file():
         artifact = open_artifact(path)
         return {"kind": artifact.kind, "path": relative, "digest": artifact.digest}
+    adapter = model_digest(path)
     files = [path] if path.is_file() else sorted(p for p in path.rglob("*") if p.is_file())
+    if adapter is not None:
+        files = [file for file in files if file.relative_to(path).parts[0] != FITS]
     total = hashlib.sha256()
     for name, digest in _digests(path, [file.relative_to(path).as_posix() for file in files]).items():
         total.update(f"{name}\0{digest}\n".encode())
-    return {"kind": "folder" if path.is_dir() else "file", "path": relative, "digest": total.hexdigest()}
+    described = {"kind": "folder" if path.is_dir() else "file", "path": relative, "digest": total.hexdigest()}
+    return described if adapter is None else {**described, "merged_from": adapter}
+
+
+def model_digest(source: str | Path) -> str | None:
+    """The digest of a model's artifact, also of one that was merged from it; None of a model that is none."""
+    folder = Path(source).expanduser()
+    if (folder / MANIFEST).is_file():
+        return _sha256(folder / MANIFEST)
+    try:
+        merged = json.loads((folder / MERGED).read_text("utf-8"))
+    except (OSError, ValueError):
+        return None
+    # Other tools may have a file of that name.
+    adapter = merged.get("adapter") if isinstance(merged, dict) else None
+    return adapter if isinstance(adapter, str) else None
 
 
 def _read_manifest(path: Path) -> dict[str, Any]:

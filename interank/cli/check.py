@@ -5,7 +5,10 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from interank.recipe import Recipe
 
 
 def register(verbs: Any, common: argparse.ArgumentParser) -> None:
@@ -36,4 +39,22 @@ def _run(options: argparse.Namespace) -> int:
     missing = missing_inputs(recipe)
     if missing and not options.quiet:
         print(f"still to be given on the command line: {', '.join(missing)}", file=sys.stderr)
+    if not options.quiet:
+        for line in _stored(recipe):
+            print(line, file=sys.stderr)
     return 0
+
+
+def _stored(recipe: Recipe) -> list[str]:
+    """Which of the adapters to evaluate store a fit that would not be measured."""
+    from interank.fitting import stored_place
+    from interank.recipe import EvaluateRecipe
+
+    if not isinstance(recipe, EvaluateRecipe):
+        return []
+    asked = {path.resolve() for path in recipe.fits}
+    return [
+        f"{path} stores a fit, which fits={path} would measure beside it"
+        for path in recipe.adapters
+        if path.resolve() not in asked and stored_place(path, recipe.mode)
+    ]

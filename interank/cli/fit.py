@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from interank.fitting import Fit
 
 _EPILOG = """\
 example:
   interank evaluate evaluate/benchmark benchmark=DIR split=dev adapters=runs/rl --out runs/dev
-  interank fit runs/dev --out runs/rl.fit.json
-  interank evaluate evaluate/benchmark benchmark=DIR split=test adapters=runs/rl fits=runs/rl.fit.json --out runs/test
-  interank rerank runs/rl --fit runs/rl.fit.json --corpus DIR --trec fused.trec
+  interank fit runs/dev --into runs/rl
+  interank evaluate evaluate/benchmark benchmark=DIR split=test adapters=runs/rl fits=runs/rl --out runs/test
+  interank rerank runs/rl --query "why does bread collapse?" notes.txt  # probabilities; when to abstain
+  interank rerank runs/rl --fit runs/rl --corpus DIR --trec fused.trec  # fused as well
 
-A fit belongs to one adapter in one mode, and evaluate refuses to measure it on the queries that it was fitted on."""
+A fit belongs to one adapter in one mode, and evaluate refuses to measure it on the queries that it was fitted on.
+With --out FILE it lies apart from the adapter, and --fit FILE, fits=FILE apply it."""
 
 
 def register(verbs: Any, common: argparse.ArgumentParser) -> None:
@@ -29,7 +34,14 @@ def register(verbs: Any, common: argparse.ArgumentParser) -> None:
     verb.add_argument(
         "evaluation", metavar="EVALUATION", type=Path, help="an output of evaluate, on a validation split"
     )
-    verb.add_argument("--out", metavar="FILE", required=True, type=Path, help="a JSON file")
+    place = verb.add_mutually_exclusive_group(required=True)
+    place.add_argument(
+        "--into",
+        metavar="ADAPTER",
+        type=Path,
+        help="the evaluated output of distill, rl or merge, which then stores it",
+    )
+    place.add_argument("--out", metavar="FILE", type=Path, help="a JSON file")
     verb.add_argument("--system", metavar="NAME", help="which reranker, where the evaluation has several")
     verb.add_argument("--fusion", choices=["best", "zscore", "minmax", "rrf", "none"], default="best")
     verb.add_argument("--calibrator", choices=["best", "temperature", "isotonic", "none"], default="best")
@@ -40,20 +52,31 @@ def register(verbs: Any, common: argparse.ArgumentParser) -> None:
         "--label-mass", type=float, default=0.5, metavar="X", help="abstain below this label mass (default 0.5)"
     )
     verb.add_argument("--benchmark", type=Path, metavar="DIR", help="where the benchmark is, if it was moved")
-    verb.add_argument("--overwrite", action="store_true", help="replace the file")
+    verb.add_argument("--overwrite", action="store_true", help="replace what is there")
     verb.set_defaults(run=_run)
 
 
 def _run(options: argparse.Namespace) -> int:
     from interank.errors import InputError
-    from interank.stages.fit import FitSettings, fit
+    from interank.stages.fit import FitSettings, fit, fit_into
 
-    if not options.out.resolve().parent.is_dir():
+    if options.out and not options.out.resolve().parent.is_dir():
         raise InputError(f"--out {options.out}: its folder does not exist; make it first")
     settings = FitSettings(
         options.system, options.fusion, options.calibrator, coverage=options.coverage, label_mass=options.label_mass
     )
-    made = fit(options.evaluation, options.out, settings, benchmark=options.benchmark, overwrite=options.overwrite)
+    given: dict[str, Any] = {"benchmark": options.benchmark, "overwrite": options.overwrite}
+    if options.into:
+        made, place = fit_into(options.evaluation, options.into, settings, **given)
+    else:
+        made, place = fit(options.evaluation, options.out, settings, **given), options.out
+    _tell(made)
+    print(place)
+    return 0
+
+
+def _tell(made: Fit) -> None:
+    """What was found."""
     if made.fusion:
         tried = made.tried["fusion"][made.fusion.method]
         print(
@@ -65,6 +88,5 @@ def _run(options: argparse.Namespace) -> int:
     if made.abstention:
         print(
             f"abstain below probability {made.abstention.probability:.4f} or label mass {made.abstention.label_mass:g}"
+            + (f"; unfused below {made.unfused.probability:.4f}" if made.unfused else "")
         )
-    print(options.out)
-    return 0

@@ -12,7 +12,8 @@ example:
   interank rerank runs/student-merged --query "why does bread collapse?" notes.txt
 
 The sum is taken in float32 from the base's own weights, never from 4-bit ones, written in bfloat16, and checked: on
-the golden set no score may move by more than the tolerance, else nothing is written."""
+the golden set no score may move by more than the tolerance, else nothing is written. Fits that the adapter stores go
+along."""
 
 
 def register(verbs: Any, common: argparse.ArgumentParser) -> None:

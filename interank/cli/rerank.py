@@ -125,7 +125,12 @@ def _add_modes(verb: argparse.ArgumentParser) -> None:
         default=[],
         help="a head's adapter on MODEL's base, for requests whose `domain` is NAME; others go to MODEL; repeatable",
     )
-    verb.add_argument("--fit", metavar="FILE", type=Path, help="an output of interank fit: fuse, calibrate, abstain")
+    verb.add_argument(
+        "--fit",
+        metavar="PATH",
+        type=Path,
+        help="fuse, calibrate, abstain: a file of interank fit, or MODEL, which stores one (and fuses only if asked)",
+    )
     verb.add_argument("--then", metavar="MODEL", help="a second reranker, for the first documents of MODEL's ranking")
     verb.add_argument("--then-mode", choices=["score", "reason", "listwise"], default="listwise", metavar="MODE")
     verb.add_argument("--then-depth", type=positive, default=30, metavar="N", help="how many it sees (default 30)")
@@ -172,30 +177,50 @@ def _run(options: argparse.Namespace) -> int:
         "adaptive": [options.adaptive, options.budget_tokens, options.budget_seconds],
         "guard": options.guard,
     }
-    from interank.fitting import read_fit
     from interank.reranking.resuming import Progress, model_identity
 
-    fit = read_fit(options.fit) if options.fit else None
+    file, fit = _fit(options)
     settings |= model_identity(options.model)
     if options.domain:
         settings |= {"domains": {name: model_identity(adapter) for name, adapter in options.domain}}
-    if fit:
-        settings |= {"fit": options.fit.read_text("utf-8")}
+    if file:
+        settings |= {"fit": [file.read_text("utf-8"), options.fit is not None]}
     if options.then:
         then = [options.then_mode, options.then_depth, model_identity(options.then)]
         settings |= {"then": then}
     progress = Progress(options.jsonl or options.trec or options.rank_llm, settings)
     rows = []
     results = []
+    known = 0
     for row, query, documents in _ranked(options, progress, tasks, explained, fit):
+        known += bool(fit and fit.known([query]))
         if options.trec or options.jsonl:
             rows.append(_shown(row))
         if options.rank_llm:
             results.append((query, row["ranking"], documents))
         _print(query, row, documents, options.json)
+    if known:
+        log.warning("%s was fitted on %d of these queries: what is measured on them says nothing", file, known)
     _write(options, rows, results)
     progress.finish()
     return 0
+
+
+def _fit(options: argparse.Namespace) -> tuple[Path | None, Fit | None]:
+    """The fit that rankings are finished with and its file: what was asked for, else what MODEL stores."""
+    from interank.fitting import fit_file, read_fit, stored_fit, stored_place
+
+    if options.fit:
+        file = fit_file(options.fit, options.mode)
+        return file, read_fit(file)
+    if not _takes_stored(options):
+        return None, None
+    return stored_place(options.model, options.mode), stored_fit(options.model, options.mode)
+
+
+def _takes_stored(options: argparse.Namespace) -> bool:
+    """Whether MODEL ranks alone and its scores are as they were when it was fitted."""
+    return options.guard == "none" and not options.then
 
 
 def _is_head(model: str) -> bool:
@@ -213,7 +238,7 @@ def _ranked(
 ) -> Iterator[tuple[dict[str, Any], Query, list[Document]]]:
     """Each query's row, ranked now or by an earlier try; the model is loaded when it is first needed."""
     chains: dict[str | None, Chain] = {}
-    reused, seen = 0, 0
+    reused = 0
     for query, documents, scores, domain in tasks:
         key = progress.key(query, documents, scores if fit else None, domain)
         row = progress.found(key)
@@ -225,12 +250,9 @@ def _ranked(
             row = progress.keep(key, query, ranking, told)
         else:
             reused += 1
-        seen += bool(fit and fit.known([query]))
         yield row, query, documents
     if reused:
         log.info("%d queries were ranked by an earlier try", reused)
-    if seen:
-        log.warning("%s was fitted on %d of these queries: what is measured on them says nothing", options.fit, seen)
 
 
 def _told(ranking: list[RankedDocument], costs: list[Cost], fit: Fit | None) -> dict[str, Any]:
@@ -318,6 +340,8 @@ def _reranker(options: argparse.Namespace, model: str, mode: Mode, served_name: 
         lists=lists,
     )
     # In a chain a listwise reranker stands beside one that grades, and only that one can be guarded.
+    if not _takes_stored(options):
+        opened = opened.without_fit()
     return opened if mode == "listwise" else opened.guarded(options.guard)
 
 

@@ -6,10 +6,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from interank.artifact import MANIFEST, model_digest
 from interank.errors import InputError
 from interank.evaluation.candidates import Task
 from interank.evaluation.evaluated import Rankings
-from interank.fitting import Fit, fused_ranking, read_fit
+from interank.fitting import FITTED_MODES, Fit, fit_file, fused_ranking, read_fit
 from interank.recipe import EvaluateRecipe
 from interank.types import RankedDocument, Run
 
@@ -22,30 +23,27 @@ class Applied(NamedTuple):
     system: str
 
 
-def fits_by_adapter(
-    recipe: EvaluateRecipe, adapters: Sequence[tuple[str, Path]], inputs: Mapping[str, Mapping[str, Any]]
-) -> dict[str, Applied]:
+def fits_by_adapter(recipe: EvaluateRecipe, adapters: Sequence[tuple[str, Path]]) -> dict[str, Applied]:
     """The fits by the adapters that they belong to.
 
     Raises:
-        InputError: One belongs to none of the adapters, to another mode, or to the adapter of another one.
+        InputError: One belongs to none of the adapters, to another mode, or to the adapter of another one, or it is
+            asked of a folder that stores none.
     """
-    if recipe.fits and recipe.mode not in ("score", "reason"):
+    if recipe.fits and recipe.mode not in FITTED_MODES:
         raise InputError(f"fits: found mode {recipe.mode}, whose scores are places; expected score or reason")
     found: dict[str, Applied] = {}
-    for path in recipe.fits:
+    for given in recipe.fits:
+        path = fit_file(given, recipe.mode)
         fit = read_fit(path)
-        matching = [name for name, _ in adapters if _digest(inputs, name) == fit.origin.model]
+        matching = _owners(fit, given, adapters)
         if len(matching) != 1 or matching[0] in found:
             names = ", ".join(name for name, _ in adapters) or "none"
             raise InputError(
                 f"{path}: was fitted to {fit.origin.system} and belongs to {len(matching)} of the adapters ({names}), "
                 "each of which takes one fit; expected its own adapter, once; name it, or leave the fit out"
             )
-        if fit.origin.mode != recipe.mode:
-            raise InputError(
-                f"{path}: was fitted in mode {fit.origin.mode}, found mode {recipe.mode}; fit an evaluation in that"
-            )
+        fit.check_mode(path, recipe.mode)
         found[matching[0]] = Applied(fit, path, f"{matching[0]}, {'fused' if fit.fusion else 'calibrated'}")
     return found
 
@@ -100,9 +98,12 @@ def _ranking(fit: Fit, query_id: str, rows: Sequence[Mapping[str, Any]], candida
     return fused_ranking(query_id, [found[doc_id] for doc_id in first], scores)
 
 
-def _digest(inputs: Mapping[str, Mapping[str, Any]], name: str) -> str | None:
-    given = inputs.get(f"adapter.{name}", {})
-    return str(given["digest"]) if given.get("kind") == "adapter" else None
+def _owners(fit: Fit, given: Path, adapters: Sequence[tuple[str, Path]]) -> list[str]:
+    """Of the adapters that a fit may be of, the one that stores it, else the artifact, else what was merged from it."""
+    own = [(name, path.resolve()) for name, path in adapters if model_digest(path) == fit.origin.model]
+    storing = [name for name, path in own if given.is_dir() and path == given.resolve()]
+    artifacts = [name for name, path in own if (path / MANIFEST).is_file()]
+    return storing or artifacts or [name for name, _ in own]
 
 
 def _told(stages: set[tuple[str, int]]) -> str:

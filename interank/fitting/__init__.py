@@ -2,15 +2,18 @@
 
 from interank.fitting.abstention import Abstention, fit_abstention
 from interank.fitting.calibrator import Calibrator, Isotonic, Temperature, fit_calibrator
-from interank.fitting.fit import FITTED, Fit, FittedOn, Origin, model_digest, query_digest, read_fit, write_fit
+from interank.fitting.fit import FITTED, Fit, FittedMode, FittedOn, Origin, query_digest, read_fit, write_fit
 from interank.fitting.fusion import Candidates, Fusion, FusionMethod, fit_fusion, fused_ranking, fused_run
+from interank.fitting.stored import FITTED_MODES, fit_file, fit_for, store_fit, stored_fit, stored_modes, stored_place
 
 __all__ = [
     "FITTED",
+    "FITTED_MODES",
     "Abstention",
     "Calibrator",
     "Candidates",
     "Fit",
+    "FittedMode",
     "FittedOn",
     "Fusion",
     "FusionMethod",
@@ -19,11 +22,16 @@ __all__ = [
     "Temperature",
     "fit_abstention",
     "fit_calibrator",
+    "fit_file",
+    "fit_for",
     "fit_fusion",
     "fused_ranking",
     "fused_run",
-    "model_digest",
     "query_digest",
     "read_fit",
+    "store_fit",
+    "stored_fit",
+    "stored_modes",
+    "stored_place",
     "write_fit",
 ]

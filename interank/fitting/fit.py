@@ -9,7 +9,6 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from interank.artifact import MANIFEST
 from interank.errors import InputError
 from interank.fitting.abstention import Abstention
 from interank.fitting.calibrator import Calibrator, calibrator_of, calibrator_row
@@ -17,9 +16,11 @@ from interank.fitting.fusion import Fusion
 from interank.types import Query, RankedDocument
 
 FITTED = "fit"
-FORMAT = 1
-_MERGED = "merge.json"
+FORMAT = 2
 _DIGITS = 16
+
+FittedMode = Literal["score", "reason"]
+"""The modes whose scores are a model's own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +41,7 @@ class Origin:
     system: str
     model: str | None
     """The digest of the adapter's manifest; None where the model is no artifact."""
-    mode: Literal["score", "reason"]
+    mode: FittedMode
     benchmark: str
     """The folder's name and split."""
     benchmark_digest: str | None
@@ -69,6 +70,12 @@ class Fit:
     origin: Origin
     tried: Mapping[str, Any]
     """What the choices were made from."""
+    unfused: Abstention | None = None
+    """When to abstain with the model's own order, where there is a fusion: its first documents are others."""
+
+    def without_fusion(self) -> Fit:
+        """What leaves the model's own order as it is."""
+        return replace(self, fusion=None, abstention=self.unfused, unfused=None) if self.fusion else self
 
     def calibrated(self, item: RankedDocument, score: float) -> RankedDocument:
         """The document with the probability of its model's score."""
@@ -107,20 +114,27 @@ class Fit:
                 f"{name} ({_short(digest)}); fit this model's own evaluation"
             )
 
+    def check_mode(self, source: Path, mode: str) -> None:
+        """Raise if it belongs to another mode; `explain` scores as `score` does.
+
+        Raises:
+            InputError: Names both.
+        """
+        if self.origin.mode != graded_mode(mode):
+            raise InputError(
+                f"{source}: was fitted in mode {self.origin.mode}, found mode {mode}; take that mode, or fit an "
+                "evaluation in this one"
+            )
+
+
+def graded_mode(mode: str) -> str:
+    """The mode whose scores a mode ranks by."""
+    return "score" if mode == "explain" else mode
+
 
 def query_digest(query: Query) -> str:
     """Identifies a question whatever its id and the benchmark's folder."""
     return hashlib.sha256(" ".join(query.text.split()).casefold().encode()).hexdigest()[:_DIGITS]
-
-
-def model_digest(source: str | Path) -> str | None:
-    """The digest of a model's artifact, also of one that was merged from it; None of a model that is none."""
-    folder = Path(source).expanduser()
-    if (folder / MANIFEST).is_file():
-        return hashlib.sha256((folder / MANIFEST).read_bytes()).hexdigest()
-    if (folder / _MERGED).is_file():
-        return str(json.loads((folder / _MERGED).read_text("utf-8"))["adapter"])
-    return None
 
 
 def write_fit(fit: Fit, path: Path) -> None:
@@ -135,6 +149,7 @@ def write_fit(fit: Fit, path: Path) -> None:
         "calibrator": calibrator_row(fit.calibrator) if fit.calibrator else None,
         "probability": fit.origin.predicts,
         "abstention": asdict(fit.abstention) if fit.abstention else None,
+        "unfused": asdict(fit.unfused) if fit.unfused else None,
         "origin": asdict(fit.origin),
         "tried": dict(fit.tried),
     }
@@ -166,6 +181,7 @@ def read_fit(path: Path) -> Fit:
         Abstention(**content["abstention"]) if content["abstention"] else None,
         Origin(**{**origin, "tasks": tasks}),
         content["tried"],
+        Abstention(**content["unfused"]) if content["unfused"] else None,
     )
 
 

@@ -42,8 +42,8 @@ class EvaluateRecipe(Settings):
     adapters: FilePaths = ()
     """Outputs of distill and rl to compare; DIR,DIR on the command line."""
     fits: FilePaths = ()
-    """Outputs of interank fit, each of one of the adapters and fitted on other queries: one system more for each, fused
-    and calibrated; FILE,FILE on the command line."""
+    """What interank fit found of the adapters on other queries, each a file or the adapter's folder that stores it: one
+    system more for each, fused and calibrated; PATH,PATH on the command line. Nothing stored is applied unasked."""
     runs: FilePaths = ()
     """Stored runs to compare, each a TREC run or a folder with TASK.trec for each task."""
     depth: int = Field(100, ge=1)

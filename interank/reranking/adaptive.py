@@ -29,18 +29,20 @@ class Adaptive:
         """Take a reranker in mode `score`, whose model also explains.
 
         Raises:
-            InputError: The reranker is in another mode, or has a fit, whose order the model's grades do not share.
+            InputError: The reranker is in another mode, or was given a fit, whose order the model's grades do not
+                share; a stored one is left out.
         """
-        if reranker.mode != "score" or reranker.fit is not None:
-            found = f"mode {reranker.mode}{' with a fit' if reranker.fit else ''}"
+        fitted = reranker.fit is not None and not reranker.fit_is_stored
+        if reranker.mode != "score" or fitted:
+            found = f"mode {reranker.mode}{' with a fit' if fitted else ''}"
             raise InputError(
                 f"found {found}; adaptive begins with plain scores; open the model in mode score and without a fit"
             )
         self.engine: Engine = reranker.engine
         self.settings = settings
         self.counts = ListCounts()
-        self._scorer = reranker
-        self._reasoner = reranker.in_mode("reason")
+        self._scorer = reranker.without_fit()
+        self._reasoner = reranker.in_mode("reason").without_fit()
         self._lock = threading.RLock()
 
     @classmethod

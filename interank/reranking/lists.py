@@ -16,7 +16,7 @@ from interank.errors import InputError
 from interank.ordering import Ordering, Repairs
 from interank.recipe import ListwiseRecipe
 from interank.reranking.windows import Showing, Window, aggregated, follow, plan, showings
-from interank.types import Document, Query
+from interank.types import Document, Query, RankedDocument
 
 AnyLists = ListwiseRecipe | Mapping[str, Any]
 """How a listwise reranker goes through documents, or the keys of that."""
@@ -68,6 +68,19 @@ class Listed:
     reasoning: str
     """What was thought in the last window, which holds the first documents; they are named by their ids."""
     counts: ListCounts
+
+    def ranking(self, documents: Sequence[Document]) -> list[RankedDocument]:
+        """An order without grades: the first of n documents scores n, the last 1."""
+        said = [self.reasoning or None, *[None] * len(documents)]
+        return [
+            RankedDocument(
+                documents[place].doc_id,
+                float(len(documents) - rank),
+                explanation=said[rank],
+                truncated=self.cuts[place],
+            )
+            for rank, place in enumerate(self.order)
+        ]
 
 
 class ListRanker:

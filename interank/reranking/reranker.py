@@ -16,7 +16,7 @@ from interank.engines.lists import ListEncoder
 from interank.engines.prompts import Prompt, PromptEncoder
 from interank.engines.protocol import Engine, EngineName, Precision, Sampling
 from interank.errors import InputError
-from interank.fitting import Fit, fused_ranking, model_digest, read_fit
+from interank.fitting import Fit, fit_for, fused_ranking, stored_fit
 from interank.recipe import ListPromptSettings, ListwiseRecipe
 from interank.reranking.chaining import with_documents
 from interank.reranking.documents import AnyDocument, as_documents, as_query, ranked_document
@@ -42,6 +42,8 @@ class Reranker:
     """Where its model came from; None where an engine was there already."""
     fit: Fit | None = None
     """What its rankings are finished with."""
+    fit_is_stored = False
+    """Whether it lay beside the model and nobody asked for it, so that it gives way to what it does not go with."""
 
     def __init__(
         self,
@@ -75,20 +77,21 @@ class Reranker:
         Raises:
             ArtifactError: The folder is an artifact, but not an adapter, or was trained on other prompts.
             ModelError: The model cannot be had.
-            InputError: The mode, the engine or the precision is unknown or cannot be had here.
+            InputError: The mode, the engine or the precision is unknown or cannot be had here, or a stored fit is
+                damaged or another model's.
         """
         check_mode(mode)
+        self.source = str(source)
+        self.fit, self.fit_is_stored = stored_fit(source, mode), True
         settings = list_settings(mode, lists)
         if found := open_head(source, mode=mode, engine=engine, precision=precision):
             self._set(found, None, mode, max_reasoning_tokens, None)
-            self.source = str(source)
             return
         running = Running(engine, precision, server, max_reasoning_tokens + _LABEL_ROOM, settings)
         opened = open_engine(source, running)
         if settings is not None:
             settings = settings.model_copy(update={"prompt": opened.lists})
         self._set(opened.engine, opened.encoder, mode, max_reasoning_tokens, settings)
-        self.source = str(source)
         self.list_prompts = opened.lists
 
     @classmethod
@@ -149,7 +152,7 @@ class Reranker:
         return self._encoder
 
     def in_mode(self, mode: Mode) -> Reranker:
-        """The same model in another mode that grades.
+        """The same model in another mode that grades, with the fit that is stored of it.
 
         Raises:
             InputError: The mode is unknown, or orders lists, or the engine lacks what it needs.
@@ -159,37 +162,43 @@ class Reranker:
         made = Reranker.on(self.engine, self.encoder, mode=mode, max_reasoning_tokens=self.max_reasoning_tokens)
         made.source, made.list_prompts, made._lock = self.source, self.list_prompts, self._lock
         made.guard = self.guard
+        if self.source and self.guard == "none":
+            made.fit, made.fit_is_stored = stored_fit(self.source, mode), True
         return made
 
     def with_fit(self, fit: str | Path) -> Reranker:
         """The same reranker with what `interank fit` found: `rank` fuses, its documents have a `probability`.
 
+        Args:
+            fit: A fit's file, or the model's folder that stores it.
+
         Raises:
             InputError: It is of another model or mode, or cannot be read.
         """
-        found = read_fit(Path(fit))
-        if self.source is not None:
-            found.check_model(Path(fit), model_digest(self.source), self.source)
-        mode = "score" if self.mode == "explain" else self.mode
-        if found.origin.mode != mode:
-            raise InputError(f"{fit}: was fitted in mode {found.origin.mode}, found mode {mode}; take that mode")
         made = copy.copy(self)
-        made.fit = found
+        made.fit, made.fit_is_stored = fit_for(fit, self.mode, self.source), False
+        return made
+
+    def without_fit(self) -> Reranker:
+        """The same reranker without what its rankings are finished with, stored or given."""
+        made = copy.copy(self)
+        made.fit = None
         return made
 
     def guarded(self, guard: Guard) -> Reranker:
         """The same reranker, on the same engine, with this guard against documents that attack it.
 
         Raises:
-            InputError: The mode grades no documents, there is no room for a fence, or scores were fitted without one.
+            InputError: The mode grades no documents, there is no room for a fence, or scores were fitted without one
+                and that fit was given; a stored one is left out.
         """
         gradeless = "a pointwise head" if isinstance(self.engine, HeadEngine) else self.lists and "mode listwise"
         if gradeless and guard != "none":
             raise InputError(f"guard {guard} corrects grades, and {gradeless} has none; leave one of them out")
-        if self.fit is not None and guard != "none":
+        if self.fit is not None and not self.fit_is_stored and guard != "none":
             raise InputError(f"guard {guard} moves scores, and the fit is of scores without one; leave one of them out")
         made = copy.copy(self)
-        made.guard = guard
+        made.guard, made.fit = guard, self.fit if guard == "none" else None
         if guard == "fence":
             made._encoder = self.encoder.fenced()
         return made
@@ -343,22 +352,13 @@ class Reranker:
             self.lists = ListRanker(engine, prompts, lists, max_reasoning_tokens=max_reasoning_tokens)
 
     def _listed(self, ranker: ListRanker, query: Query, documents: Sequence[Document]) -> Ranking:
-        """An order without grades: the first of n documents scores n, the last 1."""
+        """An order without grades."""
         if lost := ranker.encoder.query_cut(query):
             log.warning("query %r: its last %d tokens are cut off, there is no room for them", query.query_id, lost)
         with self._lock:
             found = ranker.order(query, documents)
             self.counts += found.counts
-        said = [found.reasoning or None, *[None] * len(documents)]
-        return [
-            RankedDocument(
-                documents[place].doc_id,
-                float(len(documents) - rank),
-                explanation=said[rank],
-                truncated=found.cuts[place],
-            )
-            for rank, place in enumerate(found.order)
-        ]
+        return found.ranking(documents)
 
     def _part(self, query: Query, documents: Sequence[Document]) -> Ranking:
         """The documents in the order given, scored by whatever scores them here."""

@@ -32,8 +32,10 @@ def run(recipe: EvaluateRecipe, out: Path, *, existing: Existing = "refuse") -> 
     require_inputs(recipe)
     check_measures(recipe.measures)
     named = named_systems([*recipe.runs, *recipe.adapters])
-    inputs = _inputs(recipe, named, out)
-    fits = fits_by_adapter(recipe, named[len(recipe.runs) :], inputs)
+    fits = fits_by_adapter(recipe, named[len(recipe.runs) :])
+    inputs = _inputs(recipe, named, out) | {
+        f"fit.{number}": describe_input(applied.path, out) for number, applied in enumerate(fits.values(), start=1)
+    }
     place = create(out, "evaluation", recipe=recipe.model_dump(mode="json"), inputs=inputs, existing=existing)
     if isinstance(place, Artifact):
         return place
@@ -81,7 +83,7 @@ def _inputs(recipe: EvaluateRecipe, named: Sequence[tuple[str, Path]], out: Path
     given["first_stage_queries"] = Path(recipe.first_stage_queries) if recipe.first_stage_queries else None
     kinds = ["run"] * len(recipe.runs) + ["adapter"] * len(recipe.adapters)
     given |= {f"{kind}.{name}": path for kind, (name, path) in zip(kinds, named, strict=True)}
-    given |= dict(_links(recipe)) | {f"fit.{number}": path for number, path in enumerate(recipe.fits, start=1)}
+    given |= dict(_links(recipe))
     return {name: describe_input(path, out) for name, path in given.items() if path is not None and path.exists()}
 
 

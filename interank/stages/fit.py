@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import fmean
 from typing import Any, Literal
 
-from interank.artifact import Artifact, open_artifact
+from interank.artifact import MANIFEST, Artifact, model_digest, open_artifact
 from interank.errors import ArtifactError, InputError
 from interank.evaluation.candidates import Task
 from interank.evaluation.compared import gather, recipe_of
@@ -16,6 +16,8 @@ from interank.evaluation.evaluated import Rankings
 from interank.evaluation.fused import applied_rows
 from interank.evaluation.systems import reranked_run
 from interank.fitting import (
+    FITTED_MODES,
+    Abstention,
     Candidates,
     Fit,
     FittedOn,
@@ -26,6 +28,8 @@ from interank.fitting import (
     fit_calibrator,
     fit_fusion,
     query_digest,
+    store_fit,
+    stored_place,
     write_fit,
 )
 from interank.measures import score_run
@@ -63,15 +67,83 @@ def fit(
     """
     if out.exists() and not overwrite:
         raise ArtifactError(f"{out} exists; --overwrite replaces it, another --out leaves it alone")
+    made = _made(open_artifact(evaluation, "evaluation"), settings, benchmark)
+    write_fit(made, out)
+    return made
+
+
+def fit_into(
+    evaluation: Path, model: Path, settings: FitSettings, *, benchmark: Path | None = None, overwrite: bool = False
+) -> tuple[Fit, Path]:
+    """As `fit`, of the evaluation's reranker that is this model, and put beside the model's files; and where.
+
+    Its manifest stays as it is, so that whatever was made from the model is still made from it.
+
+    Args:
+        evaluation: An output of evaluate.
+        model: An output of distill, rl or merge, of which the evaluation's adapter is the same, or was merged into it.
+        settings: What is fitted.
+        benchmark: Where the benchmark is, if it was moved.
+        overwrite: Replace what is stored there of the same mode.
+
+    Raises:
+        ArtifactError: The folder holds no such model or stores a fit already, or the evaluation cannot be read.
+        InputError: The evaluation holds no such reranker, or nothing can be fitted on it.
+    """
+    digest = _storing(model)
+    artifact = open_artifact(evaluation, "evaluation")
+    settings = replace(settings, system=_of_model(artifact, model, digest, settings.system))
+    there = stored_place(model, str(artifact.recipe()["mode"]))
+    if there and not overwrite:
+        raise ArtifactError(f"{there} exists; --overwrite replaces it, --out FILE leaves it alone")
+    made = _made(artifact, settings, benchmark)
+    return made, store_fit(made, model)
+
+
+def _storing(model: Path) -> str:
+    """The digest of the adapter in a folder that can store a fit, or of the one that was merged into it."""
+    if (model / MANIFEST).is_file():
+        return open_artifact(model, "adapter").digest
+    digest = model_digest(model)
+    if digest is None:
+        raise ArtifactError(
+            f"{model}: found no model that interank made; expected an output of distill, rl or merge; give one, or "
+            "use --out FILE"
+        )
+    return digest
+
+
+def _of_model(artifact: Artifact, model: Path, digest: str, wanted: str | None) -> str:
+    """Which of an evaluation's adapters is the model."""
+    adapters: dict[str, str | None] = {
+        name.removeprefix("adapter."): _model(given)
+        for name, given in artifact.manifest["inputs"].items()
+        if name.startswith("adapter.")
+    }
+    own = [name for name, found in adapters.items() if found == digest and wanted in (None, name)]
+    if len(own) != 1:
+        found = ", ".join(f"{name} ({found[:12] if found else 'no artifact'})" for name, found in adapters.items())
+        raise InputError(
+            f"{artifact.path}: found the adapters {found or 'none'}, of which {len(own)}"
+            f"{f' named {wanted}' if wanted else ''} are {model} ({digest[:12]}); expected one; evaluate that model, "
+            "or name one of several with --system"
+        )
+    return own[0]
+
+
+def _model(given: Mapping[str, Any]) -> str | None:
+    """The digest of an input that is an adapter, or was merged from one."""
+    found = given.get("digest") if given.get("kind") == "adapter" else given.get("merged_from")
+    return None if found is None else str(found)
+
+
+def _made(artifact: Artifact, settings: FitSettings, benchmark: Path | None) -> Fit:
     if not 0 < settings.coverage <= 1:
         raise InputError(f"coverage is {settings.coverage:g}; expected a share above 0 and up to 1")
-    artifact = open_artifact(evaluation, "evaluation")
     recipe = recipe_of(artifact, benchmark)
     found, _ = gather([artifact], [], recipe)
     name = _system(artifact, found.rankings, settings.system)
-    made = _fitted(_origin(artifact, recipe, name, found.tasks), found.tasks, found.rankings[name], settings)
-    write_fit(made, out)
-    return made
+    return _fitted(_origin(artifact, recipe, name, found.tasks), found.tasks, found.rankings[name], settings)
 
 
 def _fitted(origin: Origin, tasks: Sequence[Task], rankings: Rankings, settings: FitSettings) -> Fit:
@@ -88,20 +160,28 @@ def _fitted(origin: Origin, tasks: Sequence[Task], rankings: Rankings, settings:
     made = Fit(fusion, calibrator, None, origin, tried)
     if calibrator is None:
         return made
+    abstention, tried["abstention"] = _abstention(made, tasks, rankings, settings)
+    if fusion is None:
+        return replace(made, abstention=abstention)
+    unfused, tried["unfused"] = _abstention(made.without_fusion(), tasks, rankings, settings)
+    return replace(made, abstention=abstention, unfused=unfused)
+
+
+def _abstention(
+    made: Fit, tasks: Sequence[Task], rankings: Rankings, settings: FitSettings
+) -> tuple[Abstention, list[dict[str, Any]]]:
+    """When to abstain with the rankings that a fit makes, and what it was chosen from."""
     rows = applied_rows(made, rankings, tasks)
     runs = {task.name: reranked_run(rows, task, "fitted") for task in tasks}
-    values = {(task.name, q): v for task in tasks for q, v in _of_task(task, runs[task.name], origin).items()}
+    values = {(task.name, q): v for task in tasks for q, v in _of_task(task, runs[task.name], made.origin).items()}
     sure = {key: row["ranking"][0]["probability"] for key, row in rows.items() if row["ranking"]}
-    abstention, tried["abstention"] = fit_abstention(
-        list(sure.values()), [values[key] for key in sure], settings.coverage, settings.label_mass
-    )
-    return Fit(fusion, calibrator, abstention, origin, tried)
+    return fit_abstention(list(sure.values()), [values[key] for key in sure], settings.coverage, settings.label_mass)
 
 
 def _system(artifact: Artifact, rankings: Mapping[str, Rankings], wanted: str | None) -> str:
     """The reranker to fit: one that grades, with scores of its own."""
     mode = artifact.recipe()["mode"]
-    graded = [name for name, rows in rankings.items() if mode in ("score", "reason") and _grades(rows)]
+    graded = [name for name, rows in rankings.items() if mode in FITTED_MODES and _grades(rows)]
     if wanted is None and len(graded) == 1:
         return graded[0]
     if wanted not in graded:
@@ -130,7 +210,7 @@ def _origin(artifact: Artifact, recipe: EvaluateRecipe, name: str, tasks: Sequen
     return Origin(
         evaluation=artifact.digest,
         system=name,
-        model=str(given["digest"]) if given.get("kind") == "adapter" else None,
+        model=_model(given),
         mode=recipe.mode,
         benchmark=f"{place} ({recipe.split})" if recipe.split else place,
         benchmark_digest=benchmark.get("digest"),

@@ -8,11 +8,12 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
-from interank.artifact import open_artifact
+from interank.artifact import MERGED, open_artifact
 from interank.engines.heads import find_head
 from interank.engines.models import load_model
 from interank.engines.transformers import TransformersEngine
 from interank.errors import ArtifactError, ModelError
+from interank.fitting import fit_for, store_fit, stored_modes
 from interank.reranking.golden import golden_set, read_golden
 from interank.reranking.merging import adapted, write_merged
 from interank.reranking.opening import find_source
@@ -39,16 +40,18 @@ def merge(adapter: Path, out: Path, *, tolerance: float = TOLERANCE) -> Merged:
     """Write base plus adapter as one model, in bfloat16.
 
     The sum is computed in float32 from the base's own weights, whatever the adapter was trained on: an adapter that
-    was trained on NF4 weights is never folded into these.
+    was trained on NF4 weights is never folded into these. What fits the adapter stores go along.
 
     Raises:
         ArtifactError: The output exists, or the input is no adapter.
+        InputError: A stored fit is damaged or another model's.
         ModelError: The merged model's scores are not those of base and adapter; nothing is written.
     """
     require_free(out)
     if find_head(adapter):
         raise ArtifactError(f"{adapter} is a pointwise head; use interank export --to cross-encoder")
     artifact = open_artifact(adapter, "adapter")
+    fits = [fit_for(adapter, mode, adapter) for mode in stored_modes(adapter)]
     source = find_source(adapter)
     encoder = source.encoder()
     partial = out.parent / f".{out.name}.partial"
@@ -68,7 +71,9 @@ def merge(adapter: Path, out: Path, *, tolerance: float = TOLERANCE) -> Merged:
             f"that {adapter} was trained on, or its weights do not stand rounding to bfloat16; use the adapter unmerged"
         )
     facts = {"base": source.files.name, "adapter": artifact.digest, "pairs": found.pairs, "largest": found.largest}
-    (partial / "merge.json").write_text(json.dumps({**facts, "mean": found.mean}, indent=2) + "\n", "utf-8")
+    (partial / MERGED).write_text(json.dumps({**facts, "mean": found.mean}, indent=2) + "\n", "utf-8")
+    for fit in fits:
+        store_fit(fit, partial)
     partial.replace(out)
     log.info("%d scores moved by %.3g at most, %.3g on average", found.pairs, found.largest, found.mean)
     return Merged(out, found.pairs, found.largest, found.mean)

@@ -46,7 +46,7 @@ def adapter_ranking(recipe: EvaluateRecipe, path: Path) -> Ranked:
 
 
 def _opened(link: LinkRecipe) -> Ranks:
-    """The reranker of a link."""
+    """The reranker of a link; what its model stores is applied where it is asked for."""
     from interank.reranking.adaptive import Adaptive
     from interank.reranking.reranker import Reranker
 
@@ -55,7 +55,7 @@ def _opened(link: LinkRecipe) -> Ranks:
         return Adaptive.open(link.model, link.adaptive, **options)
     if link.head and link.mode == "score":
         return Reranker.open_head(link.model, link.head, precision=link.precision)
-    return Reranker(link.model, mode=link.mode, lists=link.lists, **options)
+    return Reranker(link.model, mode=link.mode, lists=link.lists, **options).without_fit()
 
 
 def _engine(reranker: Ranks) -> dict[str, str]:

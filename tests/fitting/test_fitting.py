@@ -42,7 +42,12 @@ FIT = Fit(Fusion("zscore", 0.35), Temperature(1.7, -2.25), Abstention(0.4, 0.5),
 
 @pytest.mark.parametrize(
     "fit",
-    [FIT, replace(FIT, calibrator=Isotonic((0.1, 0.7), (0.2, 1 / 3))), replace(FIT, fusion=None, abstention=None)],
+    [
+        FIT,
+        replace(FIT, unfused=Abstention(0.6, 0.5)),
+        replace(FIT, calibrator=Isotonic((0.1, 0.7), (0.2, 1 / 3))),
+        replace(FIT, fusion=None, abstention=None),
+    ],
 )
 def test_what_is_written_is_read(fit: Fit, tmp_path: Path) -> None:
     write_fit(fit, tmp_path / "fit.json")
@@ -60,7 +65,7 @@ def test_a_changed_file_is_refused(change: dict[str, object], tmp_path: Path) ->
 
 
 @pytest.mark.parametrize(
-    ("text", "said"), [("{", "cannot be read"), ("[]", "is no fit"), ('{"kind": "fit", "format": 2}', "is no fit")]
+    ("text", "said"), [("{", "cannot be read"), ("[]", "is no fit"), ('{"kind": "fit", "format": 1}', "is no fit")]
 )
 def test_other_files_are_refused(text: str, said: str, tmp_path: Path) -> None:
     (tmp_path / "fit.json").write_text(text)
@@ -74,6 +79,14 @@ def test_the_queries_it_was_fitted_on_are_known_by_their_texts() -> None:
     assert FIT.known(seen) == ["x"]
     with pytest.raises(InputError, match=r"fitted on 1 of the 2 queries that are to be measured, 'x' for one"):
         FIT.check_unseen(Path("fit.json"), seen)
+
+
+def test_without_fusion_it_abstains_as_was_fitted_to_the_model_s_own_order() -> None:
+    alone = Abstention(0.6, 0.5)
+    plain = replace(FIT, unfused=alone).without_fusion()
+    assert (plain.fusion, plain.abstention, plain.calibrator) == (None, alone, FIT.calibrator)
+    assert plain.without_fusion() == plain
+    assert FIT.without_fusion().abstention is None
 
 
 def test_it_belongs_to_one_model() -> None:

@@ -15,42 +15,23 @@ from interank.cli.app import main
 from interank.errors import ArtifactError, InputError
 from interank.fitting import Fit, Isotonic, read_fit
 from interank.measures import score_run
-from interank.recipe import EvaluateRecipe
 from interank.reranking.reranker import Reranker
-from interank.stages import evaluate
 from interank.stages.fit import FitSettings, fit
 from interank.trec import read_qrels, read_run
 from interank.types import Document, Query
 from tests.support import rule
 from tests.support.benchmark import write_jsonl
+from tests.support.splits import QUERIES, evaluated, rows, two_splits
 
 Capture = pytest.CaptureFixture[str]
-SPLITS = {"dev": 3, "test": 4}
-QUERIES = 6
 
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A benchmark of two splits with one corpus."""
     folder = tmp_path_factory.mktemp("fit")
-    benchmark = folder / "benchmark"
-    benchmark.mkdir()
-    corpus = []
-    for split, seed in SPLITS.items():
-        examples = rule.examples(seed, queries=QUERIES, documents=6, split="validation")
-        # One colour and animal may be asked twice; a place makes each question its own.
-        texts = {e.query.query_id: f"{e.query.text} ({e.query.query_id})" for e in examples}
-        corpus += [{"_id": e.document.doc_id, "text": e.document.text} for e in examples]
-        write_jsonl(benchmark / f"queries.{split}.jsonl", [{"_id": name, "text": text} for name, text in texts.items()])
-        lines = [f"{e.query.query_id}\t{e.document.doc_id}\t{int(e.judgment.relevance)}\n" for e in examples]
-        (benchmark / f"qrels.{split}.tsv").write_text("query-id\tcorpus-id\tscore\n" + "".join(lines))
-    write_jsonl(benchmark / "corpus.jsonl", corpus)
+    two_splits(folder / "benchmark")
     return folder
-
-
-def evaluated(place: Path, name: str, **settings: Any) -> Path:
-    given: dict[str, Any] = {"benchmark": place / "benchmark", "depth": 8, "max_reasoning_tokens": 8}
-    return evaluate.run(EvaluateRecipe(stage="evaluate", **(given | settings)), place / name).path
 
 
 @pytest.fixture(scope="module")
@@ -67,10 +48,6 @@ def fitted(place: Path, dev: Path) -> Path:
 @pytest.fixture(scope="module")
 def measured(place: Path, tiny_adapter: Path, fitted: Path) -> Path:
     return evaluated(place, "measured", split="test", adapters=(tiny_adapter,), fits=(fitted,))
-
-
-def rows(path: Path) -> dict[str, dict[str, Any]]:
-    return {row["query_id"]: row for row in map(json.loads, path.read_text("utf-8").splitlines())}
 
 
 def metrics(path: Path) -> dict[str, Any]:
