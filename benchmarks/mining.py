@@ -21,7 +21,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from datetime import date
 from functools import partial
 from html import escape
@@ -114,9 +114,9 @@ def selective_by_element_tree(path: Path, ids: frozenset[int]) -> list[dict[str,
     return [dict(attributes) for attributes in element_tree(path) if int(attributes["Id"]) in ids]
 
 
-def selective(path: Path, ids: frozenset[int]) -> list[dict[str, str]]:
+def selective(path: Path, ids: frozenset[int]) -> list[Mapping[str, str]]:
     """The rows with these ids, by interank: as mining fetches the posts it has chosen."""
-    return [dict(row.attributes) for row in all_rows(Table(path), keep=rows_with_ids(ids))]
+    return [row.attributes for row in all_rows(Table(path), keep=rows_with_ids(ids))]
 
 
 class Timed(NamedTuple):
