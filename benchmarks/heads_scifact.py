@@ -1,17 +1,18 @@
-"""What heads learn of SciFact: cross-entropy, RankNet with a teacher's scores, and the teacher, each beside its twin.
+"""What heads learn of SciFact: cross-entropy, RankNet with its scores, and RankLLaMA's groups, each beside its twin.
 
     python benchmarks/heads_scifact.py train --system cross_entropy --work DIR
     python benchmarks/heads_scifact.py train --system cross_entropy_shuffled --work DIR
     python benchmarks/heads_scifact.py rank --system cross_entropy --work DIR
     python benchmarks/heads_scifact.py report --work DIR --json FILE
 
-INTERANK_REAL_DATA names the folder with `beir/scifact`. The systems are SmolLM2-135M with a head: `teacher` learns as
-RankLLaMA does, 100 claims with 1 relevant abstract among 15 others; `cross_entropy` and `ranknet` learn 400 claims with
-1 relevant abstract and 3 others, `ranknet` only by the scores of `teacher`, with a share of distillation, so that
-`teacher` comes before it. The others are of BM25's first 1,000. The twin of each learns the same texts with labels and
-scores dealt out anew within each group; that of `ranknet` comes after it. All rank BM25's first 20 abstracts for 60
-test claims; those that are no twins rank those of 40 more training claims as well, on which the `--claims` were not
-drawn, to fit the weight with which they are mixed with BM25. Each command goes on where it was killed.
+INTERANK_REAL_DATA names the folder with `beir/scifact`. The systems are SmolLM2-135M with a head. `cross_entropy` and
+`ranknet` learn 400 claims with 1 relevant abstract and 3 others, `ranknet` only by the scores of `cross_entropy`, with
+a share of distillation, so that `cross_entropy` comes before it. `rankllama` learns as RankLLaMA does, the same claims
+with 1 relevant abstract among 15 others. The others are of BM25's first 1,000. The twin of each learns the same texts
+with labels and scores dealt out anew within each group; that of `ranknet` comes after it. All rank BM25's first 20
+abstracts for 60 test claims; those that are no twins rank those of 40 more training claims as well, on which the
+`--claims` were not drawn, to fit the weight with which they are mixed with BM25. Each command goes on where it was
+killed.
 
 The last 10 of 30 layers have adapters, so that no backward pass goes through the other 20, and all is computed in
 bfloat16. On Linux `MALLOC_MMAP_MAX_=0 MALLOC_TRIM_THRESHOLD_=8589934592` spares the kernel handing out the same memory
@@ -55,10 +56,10 @@ STUDENT = "HuggingFaceTB/SmolLM2-135M-Instruct"
 SYSTEMS = (
     "cross_entropy",
     "cross_entropy_shuffled",
-    "teacher",
-    "teacher_shuffled",
     "ranknet",
     "ranknet_shuffled",
+    "rankllama",
+    "rankllama_shuffled",
 )
 # An abstract that is cut ends in any word; the same token behind all of them is an even place to read at.
 ENCODING = HeadSettings(max_query_tokens=48, max_document_tokens=160, max_length=228, end_token=True)
@@ -108,8 +109,7 @@ def arguments() -> argparse.Namespace:
         step.add_argument("--system", choices=SYSTEMS, required=True)
         step.add_argument("--precision", choices=("float32", "bfloat16"), default="bfloat16")
         if name == "train":
-            step.add_argument("--teacher-claims", type=int, default=100)
-            step.add_argument("--learning-rate", type=float, default=1.0e-3)
+            step.add_argument("--learning-rate", type=float, help="0.001, and half of it for rankllama")
             step.add_argument("--layers", type=int, default=10, help="how many of the last have adapters")
             step.add_argument("--steps", type=int, default=-1, help="stop after so many, to see how long one takes")
     table = steps.add_parser("report", parents=[common], help="the table, from what was ranked")
@@ -130,7 +130,7 @@ def scifact(split: str) -> tuple[list[Query], dict[str, Document], list[Qrel]]:
 def train(options: argparse.Namespace, system: str) -> None:
     """Distill a system; what is there is used, and what was begun is gone on with."""
     kind, is_twin = system.removesuffix("_shuffled"), system.endswith("_shuffled")
-    draw = Draw(options.teacher_claims, 16) if kind == "teacher" else Draw(options.claims, 4)
+    draw = Draw(options.claims, 16 if kind == "rankllama" else 4)
     head = HeadRecipe(
         groups=group_file(options.work, draw, shuffled=is_twin),
         documents=draw.documents,
@@ -147,10 +147,10 @@ def train(options: argparse.Namespace, system: str) -> None:
         lora=LoraRecipe(rank=16, alpha=32, layers=options.layers),
         validation=ValidationRecipe(questions=0),
         trainer={
-            "learning_rate": options.learning_rate,
+            "learning_rate": options.learning_rate or (5.0e-4 if kind == "rankllama" else 1.0e-3),
             "num_train_epochs": 1,
             "max_steps": options.steps,
-            # Steps of 8 documents, or of the teacher's 16.
+            # Steps of 8 documents, or of 16.
             "per_device_train_batch_size": max(1, 8 // draw.documents),
             "gradient_accumulation_steps": 1,
             "gradient_checkpointing": False,
@@ -166,9 +166,9 @@ def train(options: argparse.Namespace, system: str) -> None:
 
 
 def taught(options: argparse.Namespace, is_twin: bool) -> dict[str, Any]:
-    """Whose scores RankNet learns: the teacher's, and for the twin the same, dealt out anew within each group."""
+    """Whose scores RankNet learns, and for the twin the same, dealt out anew within each group."""
     if not is_twin:
-        return {"teacher": str(options.work / "teacher"), "teacher_precision": options.precision}
+        return {"teacher": str(options.work / "cross_entropy"), "teacher_precision": options.precision}
     file: Path = options.work / "shuffled_teacher_scores.jsonl"
     rows = Ledger(options.work / "ranknet" / FILE).rows()
     by_query: dict[str, list[dict[str, Any]]] = {}

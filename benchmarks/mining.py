@@ -30,11 +30,12 @@ from pathlib import Path
 from typing import Any, NamedTuple
 from xml.etree import ElementTree
 
+import numpy as np
 import psutil
 
 from interank.mining import Row, Table, Tally, mine, read_rows
 from interank.mining.lines import parsed_rows, read_plain
-from interank.mining.ranges import all_rows, bytes_of, work_through
+from interank.mining.ranges import all_rows, bytes_of, places_of, work_through
 from interank.mining.rows import Unread, stretches_of
 from interank.mining.stackexchange import rows_with_ids
 from interank.recipe import MiningRecipe
@@ -155,17 +156,13 @@ def bounds(path: Path) -> dict[str, float]:
     raw = [line.strip() for line in path.read_bytes().split(b"\n") if line.lstrip().startswith(b"<row")][::10]
     some = [raw[start : start + 64] for start in range(0, len(raw), 64)]
     keep = rows_with_ids({int(row.attributes["Id"]) for row in islice(read_rows(Table(path)), 0, None, 10)})
-    spans = [
-        (stretch.position + start, stretch.position + end)
-        for stretch in stretches_of(Table(path), Tally(), keep)
-        if isinstance(stretch, Unread)
-        for start, end in stretch.spans
-    ]
+    found = [stretch for stretch in stretches_of(Table(path), Tally(), keep) if isinstance(stretch, Unread)]
+    _, starts, ends = np.concatenate([places_of(stretch) for stretch in found], axis=1).tolist()
     with path.open("rb", buffering=0) as file:
         steps: dict[str, tuple[Callable[[], Any], int]] = {
             "element_tree": (lambda: sum(1 for _ in element_tree(path)), len(raw) * 10),
             "found": (lambda: sum(1 for _ in stretches_of(Table(path), Tally(), keep)), len(raw) * 10),
-            "read_again": (lambda: [bytes_of(file, *span) for span in spans], len(raw)),
+            "read_again": (lambda: [*map(partial(bytes_of, file), starts, ends)], len(raw)),
             "parsed": (lambda: [read_plain(rows) for rows in some], len(raw)),
             "parsed_by_lxml": (lambda: parsed_rows(b"".join(raw)), len(raw)),
         }

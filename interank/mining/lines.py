@@ -35,8 +35,9 @@ class Lines(NamedTuple):
     """How many lines there are."""
     numbers: list[int]
     """Which lines the rows stand in, from 0."""
-    spans: list[tuple[int, int]]
-    """Where each row begins and ends in the block; what is between its `<` and its `/>` has not been looked at."""
+    starts: list[int]
+    """Where each row begins in the block; what is between its `<` and its `/>` has not been looked at."""
+    ends: list[int]
 
 
 # A name with a prefix, or what looks like one within a value.
@@ -69,7 +70,8 @@ def plain_rows(block: bytes, keep: Keep | None) -> Lines | None:
     # From the end of a line back to the end of the row.
     back = len(ending) - len(b"/>")
     numbers: list[int] = []
-    spans: list[tuple[int, int]] = []
+    starts: list[int] = []
+    ends: list[int] = []
     number = 0
     while match is not None:
         after = find(b"<", row + 1)
@@ -79,10 +81,11 @@ def plain_rows(block: bytes, keep: Keep | None) -> Lines | None:
             return None
         if keep is None or (value := match[1]) is None or value in wanted:
             numbers.append(number)
-            spans.append((row, end - back))
+            starts.append(row)
+            ends.append(end - back)
         number += 1
         if after < 0:
-            return Lines(number, numbers, spans)
+            return Lines(number, numbers, starts, ends)
         row = after
         match = next_begins(block, end - len(ending))
     return None

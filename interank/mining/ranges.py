@@ -11,11 +11,13 @@ from concurrent.futures import Future, ProcessPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cache, partial
-from itertools import islice
+from itertools import groupby, islice
 from multiprocessing.context import BaseContext
 from pathlib import Path
 from types import ModuleType
-from typing import BinaryIO, NamedTuple, TypeVar
+from typing import Any, BinaryIO, TypeVar
+
+import numpy as np
 
 from interank.mining.blocks import Blocks
 from interank.mining.lines import Keep
@@ -122,45 +124,50 @@ def all_rows(
             for before, found in _parts(table, _found, counted, keep, spread):
                 faults = Tally()
                 for some in found:
-                    yield from some.read(file, before, faults)
+                    if isinstance(some, list):
+                        yield from (Row(before + line, attributes) for line, attributes in some)
+                    else:
+                        yield from _read_again(file, some, before, faults)
                 counted.add(faults, before)
     if tally is None:
         counted.warn(table)
 
 
-class _Found(NamedTuple):
-    """Rows of a part as another process hands them over: those that are read, or where to find those that are not.
+Places = np.ndarray[Any, np.dtype[np.int64]]
+"""Of rows that nobody has read yet their lines, and where they begin and end in the file; shape (3, rows)."""
 
-    To hand over a row that is kept takes several times as long as to read it again.
-    """
 
-    rows: list[Row]
-    lines: list[int]
-    spans: list[tuple[int, int]]
-    """In the file."""
+def _found(stretches: Iterator[Stretch], tally: Tally) -> list[list[Row] | Places]:
+    """What a process hands over of the rows to keep: to hand over the rows takes several times as long."""
+    # Blocks that are held on to would have to be read into new memory each.
+    each = (places_of(stretch) if isinstance(stretch, Unread) else stretch for stretch in stretches)
+    found: list[list[Row] | Places] = []
+    for _, some in groupby(each, key=type):
+        several = list(some)
+        places = [one for one in several if not isinstance(one, list)]
+        rows = [row for one in several if isinstance(one, list) for row in one]
+        found.append(np.concatenate(places, axis=1) if places else rows)
+    return found
 
-    def read(self, file: BinaryIO, before: int, tally: Tally) -> Iterator[Row]:
-        """The rows, in a file in which so many lines stand before the part."""
-        yield from (Row(before + line, attributes) for line, attributes in self.rows)
-        lines = [before + line for line in self.lines]
-        yield from read_batches(lines, (bytes_of(file, *span) for span in self.spans), tally)
+
+def places_of(unread: Unread) -> Places:
+    """Where in the file the rows stand."""
+    places = np.array((unread.lines, unread.starts, unread.ends), np.int64)
+    places[1:] += unread.position
+    return places
+
+
+def _read_again(file: BinaryIO, places: Places, before: int, tally: Tally) -> Iterator[Row]:
+    """The rows at these places, in a file in which so many lines stand before the part."""
+    lines, starts, ends = places.tolist()
+    rows = (bytes_of(file, start, end) for start, end in zip(starts, ends, strict=True))
+    return read_batches([before + line for line in lines], rows, tally)
 
 
 def bytes_of(file: BinaryIO, start: int, end: int) -> bytes:
     """What stands in a file from `start` to before `end`."""
     file.seek(start)
     return file.read(end - start)
-
-
-def _found(stretches: Iterator[Stretch], tally: Tally) -> list[_Found]:
-    found = [_Found([], [], [])]
-    for stretch in stretches:
-        if isinstance(stretch, Unread):
-            found[-1].lines.extend(stretch.lines)
-            found[-1].spans.extend((stretch.position + start, stretch.position + end) for start, end in stretch.spans)
-        elif stretch:
-            found.append(_Found(stretch, [], []))
-    return found
 
 
 def _parts(table: Table, take: Take[T], tally: Tally, keep: Keep | None, spread: Spread) -> Iterator[tuple[int, T]]:

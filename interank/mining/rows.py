@@ -78,8 +78,9 @@ class Unread(NamedTuple):
     """Plain rows that are found and not read yet."""
 
     lines: list[int]
-    spans: list[tuple[int, int]]
-    """Where each begins and ends in the block."""
+    starts: list[int]
+    """Where each begins in the block."""
+    ends: list[int]
     block: bytes
     position: int
     """Where the block begins in the file."""
@@ -167,7 +168,8 @@ class RowReader:
         first = self.line + 1
         self.line += found.total
         self.last_row = self.line
-        return Unread([first + number for number in found.numbers], found.spans, block, self.position)
+        lines = [first + number for number in found.numbers]
+        return Unread(lines, found.starts, found.ends, block, self.position)
 
     def _line_by_line(self, block: bytes) -> Iterator[Row]:
         lines = block.split(b"\n")
@@ -284,7 +286,8 @@ def read_all(stretches: Iterable[Stretch], tally: Tally) -> Iterator[Row]:
     for stretch in stretches:
         if isinstance(stretch, Unread):
             block = stretch.block
-            yield from read_batches(stretch.lines, (block[start:end] for start, end in stretch.spans), tally)
+            rows = (block[start:end] for start, end in zip(stretch.starts, stretch.ends, strict=True))
+            yield from read_batches(stretch.lines, rows, tally)
         else:
             yield from stretch
 
