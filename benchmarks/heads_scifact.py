@@ -7,12 +7,12 @@
 
 INTERANK_REAL_DATA names the folder with `beir/scifact`. The systems are SmolLM2-135M with a head. `cross_entropy` and
 `ranknet` learn 400 claims with 1 relevant abstract and 3 others, `ranknet` only by the scores of `cross_entropy`, with
-a share of distillation, so that `cross_entropy` comes before it. `rankllama` learns as RankLLaMA does, the same claims
-with 1 relevant abstract among 15 others. The others are of BM25's first 1,000. The twin of each learns the same texts
-with labels and scores dealt out anew within each group; that of `ranknet` comes after it. All rank BM25's first 20
-abstracts for 60 test claims; those that are no twins rank those of 40 more training claims as well, on which the
-`--claims` were not drawn, to fit the weight with which they are mixed with BM25. Each command goes on where it was
-killed.
+a share of distillation. `rankllama` is `cross_entropy` trained further as RankLLaMA is, on 50 of the claims with 1
+relevant abstract among 15 others. The others are of BM25's first 1,000. The twin of each learns the same texts with
+labels and scores dealt out anew within each group, that of `rankllama` after that of `cross_entropy`; `ranknet` comes
+before its twin, and `cross_entropy` and its twin before all others. All rank BM25's first 20 abstracts for 60 test
+claims; `cross_entropy` and `ranknet` rank those of 40 more training claims as well, on which the `--claims` were not
+drawn, to fit the weight with which they are mixed with BM25. Each command goes on where it was killed.
 
 The last 10 of 30 layers have adapters, so that no backward pass goes through the other 20, and all is computed in
 bfloat16. On Linux `MALLOC_MMAP_MAX_=0 MALLOC_TRIM_THRESHOLD_=8589934592` spares the kernel handing out the same memory
@@ -61,6 +61,8 @@ SYSTEMS = (
     "rankllama",
     "rankllama_shuffled",
 )
+# With BM25.
+FUSED = ("cross_entropy", "ranknet")
 # An abstract that is cut ends in any word; the same token behind all of them is an even place to read at.
 ENCODING = HeadSettings(max_query_tokens=48, max_document_tokens=160, max_length=228, end_token=True)
 MEASURE = "nDCG@10"
@@ -74,8 +76,9 @@ RANDOM_ORDERS = 50
 
 @dataclass(frozen=True)
 class Draw:
-    """How groups are drawn: so many claims, each with so many abstracts."""
+    """How groups are drawn: of so many claims the first so many, each with so many abstracts."""
 
+    among: int
     claims: int
     documents: int
 
@@ -109,7 +112,8 @@ def arguments() -> argparse.Namespace:
         step.add_argument("--system", choices=SYSTEMS, required=True)
         step.add_argument("--precision", choices=("float32", "bfloat16"), default="bfloat16")
         if name == "train":
-            step.add_argument("--learning-rate", type=float, help="0.001, and half of it for rankllama")
+            step.add_argument("--further-claims", type=int, default=50, help="of rankllama")
+            step.add_argument("--learning-rate", type=float, help="0.001, and 0.0003 for rankllama")
             step.add_argument("--layers", type=int, default=10, help="how many of the last have adapters")
             step.add_argument("--steps", type=int, default=-1, help="stop after so many, to see how long one takes")
     table = steps.add_parser("report", parents=[common], help="the table, from what was ranked")
@@ -130,11 +134,14 @@ def scifact(split: str) -> tuple[list[Query], dict[str, Document], list[Qrel]]:
 def train(options: argparse.Namespace, system: str) -> None:
     """Distill a system; what is there is used, and what was begun is gone on with."""
     kind, is_twin = system.removesuffix("_shuffled"), system.endswith("_shuffled")
-    draw = Draw(options.claims, 16 if kind == "rankllama" else 4)
+    draw = Draw(options.claims, options.claims, 4)
+    if kind == "rankllama":
+        draw = Draw(options.claims, options.further_claims, 16)
+    begun = options.work / system.replace("rankllama", "cross_entropy")
     head = HeadRecipe(
         groups=group_file(options.work, draw, shuffled=is_twin),
         documents=draw.documents,
-        encoding=ENCODING,
+        **({"adapter": begun} if kind == "rankllama" else {"encoding": ENCODING}),
         **(taught(options, is_twin) if kind == "ranknet" else {}),
     )
     recipe = DistillRecipe(
@@ -147,7 +154,7 @@ def train(options: argparse.Namespace, system: str) -> None:
         lora=LoraRecipe(rank=16, alpha=32, layers=options.layers),
         validation=ValidationRecipe(questions=0),
         trainer={
-            "learning_rate": options.learning_rate or (5.0e-4 if kind == "rankllama" else 1.0e-3),
+            "learning_rate": options.learning_rate or (3.0e-4 if kind == "rankllama" else 1.0e-3),
             "num_train_epochs": 1,
             "max_steps": options.steps,
             # Steps of 8 documents, or of 16.
@@ -193,7 +200,7 @@ def group_file(work: Path, draw: Draw, *, shuffled: bool) -> Path:
     for qrel in qrels:
         if qrel.relevance > 0:
             relevant.setdefault(qrel.query_id, []).append(corpus[qrel.doc_id])
-    claims = dealt_out(draw.claims)[0]
+    claims = dealt_out(draw.among)[0][: draw.claims]
     found = with_negatives(
         [JudgedList(query, tuple(of), (2,) * len(of)) for query in claims if (of := relevant[query.query_id])],
         corpus,
@@ -247,7 +254,7 @@ def first_stage(split: str, number: int, trained: int) -> tuple[list[Query], Run
 def rank(options: argparse.Namespace, system: str) -> None:
     """Score the candidates of all claims, a line each, those that are there left out."""
     head = None
-    for split in ("test",) if system.endswith("_shuffled") else ("test", "train"):
+    for split in ("test", "train") if system in FUSED else ("test",):
         claims, candidates = asked(options, split)
         corpus = scifact(split)[1]
         ledger = ledger_of(options, system, split)
@@ -282,8 +289,7 @@ def scored(options: argparse.Namespace, system: str, split: str) -> list[Candida
 
 def fusion_of(options: argparse.Namespace, system: str) -> Fusion | None:
     """How the system is best mixed with BM25 on claims that neither train nor test it."""
-    found = scored(options, system, "train")
-    if found is None:
+    if system not in FUSED or (found := scored(options, system, "train")) is None:
         return None
     claims = asked(options, "train")[0]
     qrels = qrels_of(claims, "train")

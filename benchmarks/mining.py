@@ -27,7 +27,7 @@ from functools import partial
 from html import escape
 from itertools import islice, zip_longest
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 from xml.etree import ElementTree
 
 import numpy as np
@@ -120,31 +120,22 @@ def selective(path: Path, ids: frozenset[int]) -> list[Mapping[str, str]]:
     return [row.attributes for row in all_rows(Table(path), keep=rows_with_ids(ids))]
 
 
-class Timed(NamedTuple):
-    """What each round of one side took."""
-
-    seconds: list[float]
-    processor_seconds: list[float]
-    """Of all its processes together."""
-
-
-def side_by_side(path: Path, sides: dict[str, Callable[[Path], Any]], rounds: int) -> dict[str, Timed]:
-    """Time each side; they take turns and have to agree."""
-    times = {name: Timed([], []) for name in sides}
+def side_by_side(path: Path, sides: dict[str, Callable[[Path], Any]], rounds: int) -> dict[str, list[float]]:
+    """The seconds of each side; they take turns and have to agree."""
+    times: dict[str, list[float]] = {name: [] for name in sides}
     for _ in range(rounds):
         results = []
         for name, side in sides.items():
-            start, used = time.perf_counter(), sum(os.times()[:4])
+            start = time.perf_counter()
             results.append(side(path))
-            times[name].seconds.append(round(time.perf_counter() - start, 3))
-            times[name].processor_seconds.append(round(sum(os.times()[:4]) - used, 3))
+            times[name].append(round(time.perf_counter() - start, 3))
         assert results[0] == results[1]
     return times
 
 
-def ratio(times: dict[str, Timed], field: int = 0) -> float:
+def ratio(times: dict[str, list[float]]) -> float:
     """How many times faster the second side is."""
-    theirs, ours = (statistics.median(timed[field]) for timed in times.values())
+    theirs, ours = (statistics.median(seconds) for seconds in times.values())
     return round(theirs / ours, 2)
 
 
@@ -220,7 +211,7 @@ def measured(arguments: argparse.Namespace, folder: Path) -> dict[str, Any]:
     load = os.getloadavg()[0]
     rows = len(full(path))
     fully = side_by_side(path, {"ElementTree": full_by_element_tree, "interank": full}, arguments.rounds)
-    by_share: dict[float, dict[str, Timed]] = {}
+    by_share: dict[float, dict[str, list[float]]] = {}
     for share in KEPT_SHARES:
         ids = frozenset(random.Random(3).sample(range(1, rows + 1), round(rows * share)))
         sides = {"ElementTree": partial(selective_by_element_tree, ids=ids), "interank": partial(selective, ids=ids)}
@@ -238,19 +229,17 @@ def measured(arguments: argparse.Namespace, folder: Path) -> dict[str, Any]:
     return {
         "full_vs_elementtree": ratio(fully),
         "selective_vs_elementtree": ratio(chosen),
-        "full_vs_elementtree_by_processor": ratio(fully, 1),
-        "selective_vs_elementtree_by_processor": ratio(chosen, 1),
-        "mb_per_s": round(size / statistics.median(fully["interank"].seconds), 1),
-        "selective_mb_per_s": round(size / statistics.median(chosen["interank"].seconds), 1),
-        "elementtree_mb_per_s": round(size / statistics.median(fully["ElementTree"].seconds), 1),
+        "mb_per_s": round(size / statistics.median(fully["interank"]), 1),
+        "selective_mb_per_s": round(size / statistics.median(chosen["interank"]), 1),
+        "elementtree_mb_per_s": round(size / statistics.median(fully["ElementTree"]), 1),
         "kept_share": KEPT_SHARES[-1],
         "selective_vs_elementtree_by_share": {share: ratio(timed) for share, timed in by_share.items()},
         "peak_mb_at_1gb": round(peak, 1),
         "mine": mining,
         "rounds": {
-            f"{what} {side}": timed._asdict()
+            f"{what} {side}": seconds
             for sides, what in ((fully, "full"), (chosen, "selective"))
-            for side, timed in sides.items()
+            for side, seconds in sides.items()
         },
         "file_mb": round(size, 1),
         "rows": rows,
@@ -284,15 +273,7 @@ def main() -> None:
     if arguments.mine:
         mined = mine([arguments.mine], MiningRecipe(questions=20_000), 42)
         [counts] = mined.counts.values()
-        print(
-            json.dumps(
-                {
-                    "posts": counts["questions"] + counts["answers"],
-                    "pairs": counts["pairs"],
-                    "cpu_seconds": round(sum(os.times()[:4]), 1),
-                }
-            )
-        )
+        print(json.dumps({"posts": counts["questions"] + counts["answers"], "pairs": counts["pairs"]}))
         return
     with tempfile.TemporaryDirectory(dir=arguments.folder) as folder:
         figures = measured(arguments, Path(folder))
