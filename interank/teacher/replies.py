@@ -146,11 +146,15 @@ class Asker:
 
     def _kept(self, key: str) -> tuple[Reply, ...] | None:
         kept = self._own.get(key)
-        if kept is None and self._shared is not None:
-            kept = self._shared.get(key)
-            if kept is not None:
-                self._own.put(key, kept, paid=False)
-        return kept
+        if self._shared is None:
+            return kept
+        shared = self._shared.get(key)
+        if kept is None and shared is not None:
+            self._own.put(key, shared, paid=False)
+        elif kept is not None and shared is None:
+            # The output was killed after it had kept the reply and before the cache had.
+            self._shared.put(key, kept, paid=True)
+        return kept or shared
 
     def _came_in(self, key: str, replies: Sequence[Reply | Failed]) -> None:
         """Keep what came; a unit with a failure is asked again another time."""

@@ -130,6 +130,15 @@ def test_a_unit_stands_or_falls_together(tmp_path: Path) -> None:
     assert [len(unit) for unit in teacher.asked] == [2]
 
 
+def test_a_reply_that_a_kill_kept_from_the_shared_store_gets_there_on_the_next_run(tmp_path: Path) -> None:
+    teacher = CountingTeacher()
+    asker(tmp_path / "a", teacher).replies(requests(1, 2))
+    shared = ReplyStore(tmp_path / "shared.sqlite")
+    asker(tmp_path / "a", teacher, shared=shared).replies(requests(1, 2))
+    asker(tmp_path / "b", teacher, shared=shared).replies(requests(1, 2))
+    assert len(teacher.asked) == 2
+
+
 def test_another_output_takes_replies_from_the_shared_store_and_pays_nothing(tmp_path: Path) -> None:
     teacher = CountingTeacher()
     asker(tmp_path / "a", teacher, shared=ReplyStore(tmp_path / "shared.sqlite")).replies(requests(1, 2))
