@@ -56,8 +56,9 @@ class Blocks:
                 if len(self._rest) > LONGEST:
                     self.endless = True
                     return
-        if self._rest:
-            yield self._rest
+        # A small file is here whole: its rows, and what follows the last line end, which is not of their kind.
+        end = self._rest.rfind(b"\n") + 1
+        yield from (block for block in (self._rest[:end], self._rest[end:]) if block)
 
     def _next(self) -> bytes:
         try:

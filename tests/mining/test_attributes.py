@@ -52,6 +52,7 @@ def test_what_is_read_of_any_row_lxml_reads_too(lines: list[bytes]) -> None:
     [
         b'<row Id="1" Id="2" />',
         b'<row Id="1" />"x"/>',
+        b'<row Id="1" />"x/>',
         b"<row Id='1' />",
         b'<row Id = "1" />',
         b'<row Id="&#49;" />',
