@@ -23,6 +23,7 @@ from transformers import (
     PreTrainedTokenizerBase,
 )
 
+from interank.engines.layers import check_layers
 from interank.errors import ModelError
 from interank.recipe import Quantisation
 from interank.recipe.student import Precision
@@ -107,7 +108,11 @@ def load_model(
     """The model on this machine's accelerator in bfloat16, or on its CPU in float32, in evaluation mode.
 
     Safetensors only and no remote code: loading a model must not run anything.
+
+    Raises:
+        ModelError: Its layers are of a kind that would be computed wrongly.
     """
+    check_layers(files.name, files.folder)
     options = _options(quantisation, double_quantisation, precision)
     return AutoModelForCausalLM.from_pretrained(files.folder, attn_implementation="sdpa", **options).eval()
 
