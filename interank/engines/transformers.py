@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from typing import Any, Protocol
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import wraps
+from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
 
 import torch
 
@@ -19,6 +21,26 @@ from interank.errors import InputError
 _SEED_STRIDE = 7_368_787
 
 
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+@contextmanager
+def reading(model: Any) -> Iterator[None]:
+    """Without dropout, as a model is used; modules that were in training mode are in it again afterwards.
+
+    Each module has a mode of its own: an adapter that is loaded onto a base to be trained drops out although the base
+    does not.
+    """
+    training = [module for module in model.modules() if module.training]
+    model.eval()
+    try:
+        yield
+    finally:
+        for module in training:
+            module.training = True
+
+
 class _Batch(Protocol):
     """Texts that are written together."""
 
@@ -30,6 +52,19 @@ class _Batch(Protocol):
     def step(self, tokens: torch.Tensor) -> None: ...
 
     def release(self, finished: Iterable[int]) -> None: ...
+
+
+def _reads(
+    method: Callable[Concatenate[TransformersEngine, P], T],
+) -> Callable[Concatenate[TransformersEngine, P], T]:
+    """A method that reads or samples from the model as it is used, whatever trains it."""
+
+    @wraps(method)
+    def read(self: TransformersEngine, /, *args: P.args, **kwargs: P.kwargs) -> T:
+        with reading(self.model), torch.inference_mode():
+            return method(self, *args, **kwargs)
+
+    return read
 
 
 class TransformersEngine:
@@ -73,7 +108,7 @@ class TransformersEngine:
         """See `Engine`."""
         return flops(self.model.config, work)
 
-    @torch.inference_mode()
+    @_reads
     def label_logits(self, prompts: Sequence[Prompt], labels: Sequence[int]) -> list[LabelLogits]:
         """See `Engine`; batches are cut by length, so scores do not depend on the order of the prompts."""
         results: list[LabelLogits | None] = [None] * len(prompts)
@@ -84,7 +119,7 @@ class TransformersEngine:
         self.work += Work(projected=len(prompts))
         return [result for result in results if result is not None]
 
-    @torch.inference_mode()
+    @_reads
     def generate(self, prompts: Sequence[Prompt], sampling: Sampling, *, end: int) -> list[Completion]:
         """See `Engine`; prompts are written together, on a CPU as many as fit the memory lent to them."""
         completions: list[Completion] = []
@@ -93,7 +128,7 @@ class TransformersEngine:
             completions += self._write(some, batch, sampling, end, sampling.seed + number * _SEED_STRIDE)
         return completions
 
-    @torch.inference_mode()
+    @_reads
     def generate_graded(
         self, prompts: Sequence[Prompt], sampling: Sampling, asked: Forced, *, end: int
     ) -> list[tuple[Completion, LabelLogits]]:

@@ -15,6 +15,7 @@ from peft import PeftModel
 from trl import GRPOTrainer
 from trl.trainer.utils import split_tensor_dict
 
+from interank.engines.transformers import reading
 from interank.errors import InputError, ModelError, TrainingError
 from interank.recipe import RolloutsRecipe
 from interank.training.advantages import Scheme, advantages, by_token, neutral, without_grade
@@ -194,7 +195,14 @@ class PolicyTrainer(GRPOTrainer):  # type: ignore[misc]  # TRL is untyped here
         self._metrics[mode]["grade_loss"].append(float(loss.detach()))
         return loss / (self.current_gradient_accumulation_steps if mode == "train" else 1.0)
 
-    def _get_per_token_logps_and_entropies(
+    def _get_per_token_logps_and_entropies(self, model: Any, *args: Any, **kwargs: Any) -> Any:
+        if torch.is_grad_enabled():
+            return self._with_grades(model, *args, **kwargs)
+        # Without a gradient the policy, or its reference, is read: as it samples, without dropout.
+        with reading(model):
+            return self._with_grades(model, *args, **kwargs)
+
+    def _with_grades(
         self, model: Any, input_ids: torch.Tensor, attention_mask: torch.Tensor, logits_to_keep: int, **kwargs: Any
     ) -> Any:
         asked, rows = self._asked, len(input_ids)
@@ -228,8 +236,6 @@ class PolicyTrainer(GRPOTrainer):  # type: ignore[misc]  # TRL is untyped here
         if sampled is None:
             return
         completions = inputs["completion_ids"]
-        was_training = model.training
-        model.eval()
         with torch.no_grad():
             ours, _, _ = self._get_per_token_logps_and_entropies(
                 model,
@@ -237,7 +243,6 @@ class PolicyTrainer(GRPOTrainer):  # type: ignore[misc]  # TRL is untyped here
                 torch.cat([inputs["prompt_mask"], inputs["completion_mask"]], dim=1),
                 completions.size(1),
             )
-        model.train(was_training)
         found = difference(inputs, ours)
         if found is None:
             return

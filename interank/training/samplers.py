@@ -32,13 +32,8 @@ class TrainedWeights:
 
     @contextmanager
     def engine(self, trainer: Any) -> Iterator[Engine]:
-        """See `Sampler`; without dropout."""
-        was_training = trainer.model.training
-        trainer.model.eval()
-        try:
-            yield TransformersEngine(trainer.accelerator.unwrap_model(trainer.model))
-        finally:
-            trainer.model.train(was_training)
+        """See `Sampler`."""
+        yield TransformersEngine(trainer.accelerator.unwrap_model(trainer.model))
 
 
 class HandedOver:

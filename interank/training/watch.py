@@ -58,7 +58,7 @@ class Watch(TrainerCallback):  # type: ignore[misc]  # transformers is untyped h
         if known:
             self.trial.start = [(low, some, high) for low, some, high in known[0]["start"]]
         else:
-            figures = self._tried(trainer.accelerator.unwrap_model(trainer.model))
+            figures = self.trial(trainer.accelerator.unwrap_model(trainer.model))
             self._ledger.append([{"step": 0, **figures, "start": self.trial.start}])
             self._keep(trainer.model, 0)
         trainer.add_callback(self)
@@ -78,7 +78,7 @@ class Watch(TrainerCallback):  # type: ignore[misc]  # transformers is untyped h
     ) -> None:
         """Try the adapter where it is due; its figures go into the step's line of the log."""
         if state.global_step % self.every == 0 or state.global_step >= state.max_steps:
-            for name, value in self._tried(model).items():
+            for name, value in self.trial(model).items():
                 self._metrics.setdefault(PREFIX + name, []).append(value)
             control.should_log = True
 
@@ -109,14 +109,6 @@ class Watch(TrainerCallback):  # type: ignore[misc]  # transformers is untyped h
                 self.best["step"],
             )
             control.should_training_stop = True
-
-    def _tried(self, model: Any) -> dict[str, float]:
-        was_training = model.training
-        model.eval()
-        try:
-            return self.trial(model)
-        finally:
-            model.train(was_training)
 
     def _keep(self, model: Any, step: int) -> None:
         """Write the adapter's weights, whole or not at all, and drop those that are not needed any more.
