@@ -1,17 +1,22 @@
-"""How well the completion's grade ranks its document among the query's others.
+"""How much better than by a random grade the completion's grade lets its query's documents be ranked.
 
-Every other document of the query takes one of its own completions' grades, each as likely as `probability` says (all
-alike without it), and the value is the expectation over that, ties as the mean over their orders:
+A query's measure is the mean over its documents of what each adds:
 
-* `pairwise` (default): the share of the other documents, judged to be of another relevance, that the grade puts on the
-  right side. 0 to 1.
-* `reciprocal_rank`: c / rank, where c is half of how far the document's judged relevance lies above the mean of the
-  others': a relevant document gains by standing first, an irrelevant one loses. -1 to 1. After ERank (arXiv
-  2509.00520), which found the reciprocal rank best.
+* `pairwise` (default): the share of the other documents, judged to be of another relevance, that the grades put on the
+  right side of it. 0 to 1.
+* `reciprocal_rank`: c / rank, where c is half of how far its judged relevance lies above the mean of the others': a
+  relevant document gains by standing first, an irrelevant one loses. After ERank (arXiv 2509.00520), which found the
+  reciprocal rank best.
 * `ndcg`: nDCG of the whole ranking, linear gains and log2 discounts as trec_eval has them. 0 to 1.
 
-An unreadable completion gets -1 (-2 under `reciprocal_rank`, whose readable ones may get -1), and counts half above and
-half below whatever it is compared with. None where all documents of the query are judged alike.
+The measure is expected over the other documents' completions, each grade as likely as `probability` says (all alike
+without it), and over the orders of ties. Value: n * (M(g) - mean of M(0), M(1), M(2)), where n is the query's number of
+documents and M(g) the measure where this document has grade g. A grade that says nothing gets 0. With the factor n the
+mean over the documents of a policy gradient on these values is the gradient of the query's expected measure: what a
+grade does to the others' ranks counts.
+
+An unreadable completion gets 1 less than the worst grade of its document would, and counts half above and half below
+whatever it is compared with. None where all documents of the query are judged alike.
 """
 
 from __future__ import annotations
@@ -20,12 +25,15 @@ import math
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from itertools import accumulate
+from statistics import fmean
 from typing import NamedTuple
 
 from interank.errors import InputError
 from interank.judging import parse
+from interank.types import GRADES
 
 CREDIT = "grade"
+# Under the worst that can be read.
 UNREADABLE = -1.0
 
 Chances = tuple[float, float, float]
@@ -41,7 +49,8 @@ class Document(NamedTuple):
     grades: dict[int | None, float]
 
 
-Measure = Callable[[int, dict[str, Document], str], float]
+Measure = Callable[[dict[str, Document], str], Sequence[float]]
+"""A query's documents and one of them: the sum over the documents of what each adds, if this one had each grade."""
 
 
 def reward(
@@ -59,21 +68,26 @@ def reward(
         raise InputError(f"reward ranking: measure {measure!r} was found, one of {', '.join(_MEASURES)} is expected")
     grades = [judgment.relevance if (judgment := parse(completion)) else None for completion in completions]
     queries = _documents(grades, query_id, doc_id, relevance, probability or [1.0] * len(grades))
-    of, floor = _MEASURES[measure], UNREADABLE * (2 if measure == "reciprocal_rank" else 1)
-    known: dict[tuple[str, str, int], float] = {}
+    known = {
+        (query, name): _centred(_MEASURES[measure](documents, name))
+        for query, documents in queries.items()
+        if len({item.relevance for item in documents.values()}) > 1
+        for name in documents
+    }
     values: list[float | None] = []
-    for grade, query, document in zip(grades, query_id, doc_id, strict=True):
-        documents = queries[query]
+    for grade, pair in zip(grades, zip(query_id, doc_id, strict=True), strict=True):
+        three = known.get(pair)
         if grade is None:
-            values.append(floor)
-        elif len({item.relevance for item in documents.values()}) < 2:
-            values.append(None)
+            values.append(min(three or (0.0,)) + UNREADABLE)
         else:
-            key = (query, document, grade)
-            if key not in known:
-                known[key] = of(grade, documents, document)
-            values.append(known[key])
+            values.append(three[grade] if three else None)
     return values
+
+
+def _centred(three: Sequence[float]) -> tuple[float, ...]:
+    """Less their mean, which no completion moves."""
+    mean = fmean(three)
+    return tuple(value - mean for value in three)
 
 
 def _documents(
@@ -101,32 +115,52 @@ def _documents(
     }
 
 
-def _pairwise(grade: int, documents: dict[str, Document], own: str) -> float:
+def _pairwise(documents: dict[str, Document], own: str) -> Sequence[float]:
+    compared = {
+        name: sum(other.relevance != item.relevance for other in documents.values()) for name, item in documents.items()
+    }
     relevance = documents[own].relevance
-    wins = []
+    totals = [0.0] * len(GRADES)
     for name, other in documents.items():
-        if name != own and other.relevance != relevance:
-            above, level, below = _chances(other.grades, grade)
-            wins.append((below if relevance > other.relevance else above) + level / 2)
-    return sum(wins) / len(wins) if wins else 0.5
+        if other.relevance != relevance:
+            # The pair is one of this document's and one of the other's.
+            weight = 1 / compared[own] + 1 / compared[name]
+            for grade in GRADES:
+                above, level, below = _chances(other.grades, grade)
+                totals[grade] += weight * ((below if relevance > other.relevance else above) + level / 2)
+    return totals
 
 
-def _reciprocal_rank(grade: int, documents: dict[str, Document], own: str) -> float:
-    others = [item for name, item in documents.items() if name != own]
-    share = (documents[own].relevance - sum(item.relevance for item in others) / len(others)) / 2
-    return share * _expected([_chances(item.grades, grade) for item in others], lambda rank: 1 / rank)
+def _reciprocal_rank(documents: dict[str, Document], own: str) -> Sequence[float]:
+    mean = fmean(item.relevance for item in documents.values())
+    # Half of the distance to the mean of the others.
+    share = len(documents) / (len(documents) - 1) / 2
+    weights = {name: share * (item.relevance - mean) for name, item in documents.items()}
+    return _by_rank(documents, own, weights, lambda rank: 1 / rank)
 
 
-def _ndcg(grade: int, documents: dict[str, Document], own: str) -> float:
-    fixed = {**documents, own: Document(documents[own].relevance, {grade: 1.0})}
-    total = 0.0
-    for name, item in fixed.items():
-        others = [other for place, other in fixed.items() if place != name]
-        for given, likely in item.grades.items() if item.relevance > 0 else ():
-            chances = [_UNKNOWN if given is None else _chances(other.grades, given) for other in others]
-            total += item.relevance * likely * _expected(chances, _discount)
-    best = sorted((item.relevance for item in fixed.values()), reverse=True)
-    return total / sum(gain * _discount(rank) for rank, gain in enumerate(best, start=1))
+def _ndcg(documents: dict[str, Document], own: str) -> Sequence[float]:
+    best = sorted((item.relevance for item in documents.values()), reverse=True)
+    ideal = sum(gain * _discount(rank) for rank, gain in enumerate(best, start=1))
+    weights = {name: len(documents) * item.relevance / ideal for name, item in documents.items()}
+    return _by_rank(documents, own, weights, _discount)
+
+
+def _by_rank(
+    documents: dict[str, Document], own: str, weights: dict[str, float], value: Callable[[int], float]
+) -> Sequence[float]:
+    """The sum of each document's weight times the value of its rank."""
+    totals = []
+    for grade in GRADES:
+        fixed = {**documents, own: Document(documents[own].relevance, {grade: 1.0})}
+        total = 0.0
+        for name, item in fixed.items():
+            others = [other.grades for place, other in fixed.items() if place != name]
+            for given, likely in item.grades.items() if weights[name] else ():
+                chances = [_UNKNOWN if given is None else _chances(other, given) for other in others]
+                total += weights[name] * likely * _expected(chances, value)
+        totals.append(total)
+    return totals
 
 
 def _discount(rank: int) -> float:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import math
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,10 +10,9 @@ from typing import Any
 
 import pytest
 
-from interank.measures import score_run
 from interank.recipe import RewardRecipe
 from interank.rewards import Reward
-from interank.types import Qrel, Run
+from tests.support.query_measures import MEASURES, over_all_orders
 
 
 def reward_of(name: str, **params: Any) -> Reward:
@@ -50,38 +48,45 @@ def test_one_grade_for_all_documents_earns_nothing(relevance: list[int], grade: 
 
 def test_ranking_by_hand() -> None:
     reward = reward_of("ranking")
-    assert reward(completions=answers(2, 1, 0), **columns([2, 1, 0])) == [1.0, 1.0, 1.0]
-    assert reward(completions=answers(2, 1, 0), **columns([0, 1, 2])) == [0.0, 0.0, 0.0]
+    # Of the first document's grades 0, 1 and 2 the pairs won sum up to 0.5, 1.5 and 2; of the second's to 1.5, 2, 1.5.
+    assert reward(completions=answers(2, 1, 0), **columns([2, 1, 0])) == pytest.approx([2 / 3, 1 / 3, 2 / 3])
+    assert reward(completions=answers(2, 1, 0), **columns([0, 1, 2])) == pytest.approx([-2 / 3, -1 / 3, -2 / 3])
     assert reward(completions=answers(2, 1, 0), **columns([1, 1, 1])) == [None, None, None]
-    assert reward(completions=answers(1, 1, 1), **columns([2, 1, 0])) == [0.5, 0.5, 0.5]
-    assert reward(completions=answers(2, None, 0), **columns([2, 1, 0])) == [0.75, -1.0, 0.75]
+    assert reward(completions=answers(1, None, 1), **columns([1, 1, 1])) == [None, -1.0, None]
+    assert reward(completions=answers(1, 1, 1), **columns([2, 1, 0])) == pytest.approx([0.0, 0.0, 0.0])
+    # The second one's worst grade would get -1/6.
+    assert reward(completions=answers(2, None, 0), **columns([2, 1, 0])) == pytest.approx([1 / 6, -7 / 6, 1 / 6])
 
 
 def test_reciprocal_rank_by_hand() -> None:
     reward = reward_of("ranking", measure="reciprocal_rank")
-    # Shares: (2 - .5) / 2, (1 - 1) / 2, (0 - 1.5) / 2.
-    assert reward(completions=answers(2, 1, 0), **columns([2, 1, 0])) == pytest.approx([0.75, 0, -0.75 / 3])
-    assert reward(completions=answers(1, 1, 0), **columns([2, 1, 0])) == pytest.approx([0.75 * 0.75, 0, -0.25])
-    assert reward(completions=answers(None, 1, 0), **columns([2, 1, 0]))[0] == -2.0
+    # Shares: (2 - .5) / 2, (1 - 1) / 2, (0 - 1.5) / 2. With grade 2 the first stands first and the last third, with
+    # grade 1 it ties with the second, with grade 0 with the last.
+    first, tied, last = 0.75 - 0.25, 0.75 * 0.75 - 0.25, (0.75 - 0.75) * (1 / 2 + 1 / 3) / 2
+    values = reward(completions=answers(2, 1, 0), **columns([2, 1, 0]))
+    assert values[0] == pytest.approx(first - (first + tied + last) / 3)
+    values = reward(completions=answers(None, 1, 0), **columns([2, 1, 0]))
+    assert values[0] == pytest.approx(last - (first + tied + last) / 3 - 1)
 
 
-def _ndcg_over_all_orders(grades: Sequence[int], relevance: Sequence[int]) -> float:
-    """Every ranking that sorts by grade, scored by trec_eval."""
-    names = [f"d{n}" for n in range(len(grades))]
-    qrels = [Qrel("q", name, judged) for name, judged in zip(names, relevance, strict=True)]
-    found = [
-        score_run(qrels, Run.from_orders({"q": [names[n] for n in order]}, tag="t")).mean["nDCG@10"]
-        for order in itertools.permutations(range(len(grades)))
-        if all(grades[a] >= grades[b] for a, b in itertools.pairwise(order))
-    ]
-    return fmean(found)
-
-
-def test_ndcg_is_trec_evals_over_all_orders_of_ties() -> None:
-    reward = reward_of("ranking", measure="ndcg")
-    for grades, relevance in (((2, 1, 0), (2, 1, 0)), ((1, 1, 0, 1), (0, 2, 1, 0)), ((0, 0, 2, 1), (2, 0, 0, 1))):
-        values = reward(completions=answers(*grades), **columns(relevance))
-        assert values == pytest.approx([_ndcg_over_all_orders(grades, relevance)] * len(grades), abs=1e-6)
+@pytest.mark.parametrize("measure", MEASURES)
+@pytest.mark.parametrize(
+    ("grades", "relevance"),
+    [((2, 1, 0), (2, 1, 0)), ((1, 1, 0, 1), (0, 2, 1, 0)), ((0, 0, 2, 1), (2, 0, 0, 1)), ((0, 2), (2, 0))],
+)
+def test_a_grade_is_worth_what_it_changes_of_the_whole_querys_measure(
+    measure: str, grades: Sequence[int], relevance: Sequence[int]
+) -> None:
+    values = reward_of("ranking", measure=measure)(completions=answers(*grades), **columns(relevance))
+    for document, value in enumerate(values):
+        three = [
+            over_all_orders(
+                [*grades[:document], grade, *grades[document + 1 :]],
+                lambda order: MEASURES[measure](relevance, order),
+            )
+            for grade in range(3)
+        ]
+        assert value == pytest.approx(len(grades) * (three[grades[document]] - fmean(three)), abs=1e-6)
 
 
 def test_ndcg_expects_over_the_others_completions() -> None:
@@ -90,14 +95,18 @@ def test_ndcg_expects_over_the_others_completions() -> None:
     values = reward_of("ranking", measure="ndcg")(completions=answers(2, 0, 1, 0), **rows)
     first, second = 1.0, 1 / math.log2(3)
     tied = (first + second) / 2
-    expected = [first, (second + tied) / 2, (first + second) / 2, (first + tied) / 2]
-    assert values == pytest.approx(expected)
+    # Of a with the grades 0, 1 and 2, and of b.
+    of_a = [(second + tied) / 2, (tied + first) / 2, first]
+    of_b = [(first + tied) / 2, (first + second) / 2, (tied + second) / 2]
+    expected = [of_a[2] - fmean(of_a), of_a[0] - fmean(of_a), of_b[1] - fmean(of_b), of_b[0] - fmean(of_b)]
+    assert values == pytest.approx([2 * value for value in expected])
 
 
 def test_probabilities_weigh_the_others() -> None:
     rows = {"query_id": ["q"] * 4, "doc_id": ["a", "b", "b", "b"], "relevance": [2, 0, 0, 0]}
     values = reward_of("ranking")(completions=answers(1, 0, 1, 2), probability=[1.0, 0.5, 0.3, 0.2], **rows)
-    assert values[0] == pytest.approx(0.5 + 0.3 / 2)
+    won = [0.5 / 2, 0.5 + 0.3 / 2, 0.8 + 0.2 / 2]
+    assert values[0] == pytest.approx(2 * (won[1] - fmean(won)))
 
 
 def test_rankings_of_different_queries_do_not_meet() -> None:

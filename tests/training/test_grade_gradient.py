@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -11,11 +12,12 @@ import torch
 from interank.recipe import RewardRecipe
 from interank.rewards import Reward
 from interank.training.grade_gradient import GradeLoss
+from tests.support.query_measures import MEASURES, over_all_orders
 
 RELEVANCE = (2, 1, 0)
 
 
-def rows(grades: torch.Tensor) -> list[dict[str, Any]]:
+def rows(grades: torch.Tensor, relevance: Sequence[int] = RELEVANCE) -> list[dict[str, Any]]:
     return [
         {
             "query_id": "q",
@@ -26,7 +28,7 @@ def rows(grades: torch.Tensor) -> list[dict[str, Any]]:
             "relevance": judged,
             "probabilities": grades[place].softmax(0).tolist(),
         }
-        for place, judged in enumerate(RELEVANCE)
+        for place, judged in enumerate(relevance)
     ]
 
 
@@ -67,6 +69,36 @@ def test_it_is_the_mean_of_what_sampling_gives(use: str, params: dict[str, Any])
     assert logits.grad is not None
     # The loss falls where the reward rises.
     assert -logits.grad == pytest.approx(sampled_gradient(logits.detach(), reward), abs=1e-6)
+
+
+def exact_gradient(logits: torch.Tensor, relevance: Sequence[int], measure: str) -> torch.Tensor:
+    """What the loss's gradient with respect to the grades' logits is, upwards."""
+    given = logits.detach().requires_grad_()
+    loss = GradeLoss([Reward.from_recipe(RewardRecipe(use="ranking", params={"measure": measure}))], [1.0])
+    number = len(relevance)
+    batch = {
+        "grade_values": loss.values(rows(logits.detach(), relevance)).double(),
+        "judged": torch.tensor(relevance),
+        "query": torch.zeros(number, dtype=torch.long),
+    }
+    [found] = torch.autograd.grad(-loss(given.log_softmax(1), batch), given)
+    return found
+
+
+@pytest.mark.parametrize("measure", MEASURES)
+@pytest.mark.parametrize("relevance", [(2, 1, 0), (2, 0, 0), (0, 1), (1, 2, 0, 0), (2, 1, 1, 0)])
+def test_it_is_the_gradient_of_the_querys_expected_measure(measure: str, relevance: Sequence[int]) -> None:
+    """Beside autograd through the sum over all joint outcomes of the documents' grades, and all orders of ties."""
+    torch.manual_seed(len(relevance))
+    for _ in range(3):
+        logits = (2 * torch.randn(len(relevance), 3, dtype=torch.float64)).requires_grad_()
+        chances = logits.softmax(1)
+        expected = logits.new_zeros(())
+        for outcome in itertools.product(range(3), repeat=len(relevance)):
+            value = over_all_orders(outcome, lambda order: MEASURES[measure](relevance, order))
+            expected = expected + chances[range(len(outcome)), list(outcome)].prod() * value
+        [wanted] = torch.autograd.grad(expected, logits)
+        assert exact_gradient(logits, relevance, measure) == pytest.approx(wanted, abs=1e-5)
 
 
 def test_rows_that_reason_first_are_worth_nothing_to_it() -> None:
