@@ -8,26 +8,46 @@ import os
 import shutil
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 from interank.errors import ArtifactError
+from interank.locks import Held, held
+from interank.outputs import (
+    FITS,
+    MANIFEST,
+    UNREPRODUCIBLE,
+    Partial,
+    check_replaceable,
+    is_taken,
+    output_folder,
+)
+
+__all__ = [
+    "FITS",
+    "MANIFEST",
+    "MERGED",
+    "RECIPE",
+    "Artifact",
+    "Existing",
+    "Kind",
+    "Workplace",
+    "create",
+    "describe_input",
+    "model_digest",
+    "open_artifact",
+    "reopen",
+]
 
 FORMAT = 1
 Kind = Literal["pairs", "judgments", "adapter", "evaluation"]
 Existing = Literal["refuse", "resume", "overwrite"]
 
-MANIFEST = "manifest.json"
 RECIPE = "recipe.json"
 # What the merging of an adapter leaves in the merged model's folder.
 MERGED = "merge.json"
-# The folder of what may be put beside a model's files later; it is no part of them.
-FITS = "fits"
-_WORK = "work"
-_INPUTS = "inputs.json"
-# Seconds, money and what tells of them differ from one run to the next; what is listed with a digest does not.
-_UNREPRODUCIBLE = frozenset({"cost.json", "cost.jsonl", "log.jsonl", "report.html", "report.md"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,31 +101,39 @@ class Artifact:
 
 
 class Workplace:
-    """The hidden sibling folder in which a stage's output is made; becomes the output on `finish`."""
+    """The hidden sibling folder in which a stage's output is made; becomes the output on `finish`.
 
-    def __init__(self, out: Path, kind: Kind, recipe: Mapping[str, Any], inputs: Mapping[str, Any]) -> None:
+    It is this process's as long as it is referred to: another one that wants the same place is refused.
+    """
+
+    def __init__(
+        self, out: Path, kind: Kind, recipe: Mapping[str, Any], inputs: Mapping[str, Any], *, partial: Partial
+    ) -> None:
         self.out = out
         self.kind = kind
-        self.folder = _partial(out)
+        self.partial = partial
         self.recipe = dict(recipe)
         self.inputs = dict(inputs)
+        self._held = Held(partial.out)
+
+    @property
+    def folder(self) -> Path:
+        """What the output will be; empty at the beginning of every try, so whatever it needs is written each time."""
+        return self.partial.output
 
     @property
     def work(self) -> Path:
-        """A folder for what is needed to resume and is gone when the output is whole."""
-        folder = self.folder / _WORK
-        folder.mkdir(exist_ok=True)
-        return folder
+        """A folder for what is needed to resume; it stays as it is until the output is in its place."""
+        return self.partial.work
 
     def write_json(self, name: str, content: Any) -> None:
         """Write a JSON file of the output, keys in the order given."""
         (self.folder / name).write_text(_pretty(content), "utf-8")
 
     def finish(self, *, seed: int, counts: Mapping[str, int], notes: Mapping[str, Any] | None = None) -> Artifact:
-        """Write the manifest last, drop the work folder, and rename everything into place."""
+        """Write the manifest last, put the output into its place, and drop what resuming would have needed."""
         from interank import __version__
 
-        shutil.rmtree(self.folder / _WORK, ignore_errors=True)
         names = sorted(p.relative_to(self.folder).as_posix() for p in self.folder.rglob("*") if p.is_file())
         manifest = {
             "kind": self.kind,
@@ -115,12 +143,14 @@ class Workplace:
             "inputs": self.inputs,
             "counts": dict(counts),
             **(notes or {}),
-            "files": _digests(self.folder, [name for name in names if name not in _UNREPRODUCIBLE]),
+            "files": _digests(self.folder, [name for name in names if name not in UNREPRODUCIBLE]),
         }
-        self.write_json(MANIFEST, manifest)
-        if self.out.exists():
-            shutil.rmtree(self.out)
-        self.folder.replace(self.out)
+        # Not written in the output, where half of it would pass for the whole.
+        prepared = self.partial.folder / MANIFEST
+        prepared.write_text(_pretty(manifest), "utf-8")
+        prepared.replace(self.folder / MANIFEST)
+        self.partial.hand_out()
+        self._held.release()
         return Artifact(self.out, manifest)
 
 
@@ -136,7 +166,7 @@ def create(
     """Begin an output at `out`, or go on with it.
 
     Args:
-        out: Where the finished folder will stand.
+        out: Where the finished folder will stand; a link to a folder is followed.
         kind: What it will hold.
         recipe: The resolved recipe; on resume it has to be the one the unfinished output began with.
         inputs: Name to `describe_input` of every input.
@@ -148,40 +178,76 @@ def create(
         A workplace; or, on resume, the finished artifact when there is nothing left to do.
 
     Raises:
-        ArtifactError: There is an output and it may not be touched, or its recipe or inputs differ.
+        ArtifactError: There is an output and it may not be touched, its recipe or inputs differ, or another process
+            is making it.
     """
-    partial = _partial(out)
-    if existing == "overwrite":
-        # The finished output stays until the new one replaces it.
-        shutil.rmtree(partial, ignore_errors=True)
-    elif existing == "refuse":
-        for found, state, there in (
-            (out, "exists", out.exists()),
-            (partial, "is an unfinished output", _has_work(partial)),
-        ):
-            if there:
-                raise ArtifactError(
-                    f"{found} {state}; --resume goes on with it, --overwrite replaces it, another --out leaves it alone"
-                )
-    elif out.exists() and not _has_work(partial):
-        finished = open_artifact(out, kind)
-        _check_same(out, (finished.recipe(), finished.manifest["inputs"]), (recipe, inputs), free)
-        return finished
-    place = Workplace(out, kind, recipe, inputs)
-    if _has_work(partial):
-        begun = json.loads((partial / RECIPE).read_text("utf-8"))
-        begun_inputs = json.loads((place.work / _INPUTS).read_text("utf-8"))
-        _check_same(partial, (begun, begun_inputs), (recipe, inputs), free)
-        place.write_json(RECIPE, recipe)
-    else:
-        shutil.rmtree(partial, ignore_errors=True)
-        try:
-            partial.mkdir(parents=True)
-        except OSError as error:
-            raise ArtifactError(f"{out} cannot be made: {error.strerror}; give another --out") from None
-        place.write_json(RECIPE, recipe)
-        (place.work / _INPUTS).write_text(_pretty(inputs), "utf-8")
-    return place
+    place = output_folder(out, read=_read(out, recipe, inputs))
+    partial = Partial(place)
+    wanted = (recipe, inputs)
+    if existing == "resume" and is_taken(place) and not partial.folder.exists():
+        # What is finished can be had where nothing may be written.
+        return _finished(out, kind, wanted, free)
+    # Another workplace holds it too; the place is free again when neither does.
+    with held(place):
+        partial.tidy()
+        if existing == "overwrite":
+            check_replaceable(place)
+            # The finished output stays until the new one replaces it.
+            partial.discard()
+        elif existing == "refuse":
+            _check_free(out, partial)
+        elif is_taken(place) and not partial.is_unfinished:
+            return _finished(out, kind, wanted, free)
+        if partial.is_unfinished:
+            begun = partial.begun or {}
+            _check_same(partial.folder, (begun["recipe"], begun["inputs"]), wanted, free)
+            check_replaceable(place)
+            if partial.is_whole:
+                partial.hand_out()
+                return open_artifact(out, kind)
+        else:
+            partial.discard()
+            partial.begin({"recipe": recipe, "inputs": inputs})
+        partial.empty_output()
+        workplace = Workplace(out, kind, recipe, inputs, partial=partial)
+        workplace.write_json(RECIPE, recipe)
+        return workplace
+
+
+def _finished(
+    out: Path, kind: Kind, wanted: tuple[Mapping[str, Any], Mapping[str, Any]], free: Collection[str]
+) -> Artifact:
+    finished = open_artifact(out, kind)
+    _check_same(out, (finished.recipe(), finished.manifest["inputs"]), wanted, free)
+    return finished
+
+
+def _check_free(out: Path, partial: Partial) -> None:
+    """Refuse a place where there is an output, finished or not."""
+    hint = "--resume goes on with it, --overwrite replaces it, another --out leaves it alone"
+    if is_taken(partial.out):
+        check_replaceable(partial.out)
+        raise ArtifactError(f"{out} exists; {hint}")
+    if partial.is_unfinished:
+        raise ArtifactError(f"{partial.folder} is an unfinished output; {hint}")
+
+
+def _read(out: Path, recipe: Mapping[str, Any], inputs: Mapping[str, Any]) -> Iterator[Path]:
+    """The files and folders that an output is made from: its inputs, and whatever path the recipe names."""
+    for given in inputs.values():
+        yield out.resolve() / given["path"]
+    leaves: list[Any] = [recipe]
+    while leaves:
+        found = leaves.pop()
+        if isinstance(found, Mapping):
+            leaves += found.values()
+        elif isinstance(found, list | tuple):
+            leaves += found
+        elif isinstance(found, str) and "/" in found:
+            # What is no path does not exist, or is too long to be asked for.
+            with suppress(OSError, ValueError):
+                if (path := Path(found).expanduser()).exists():
+                    yield path
 
 
 def open_artifact(path: Path, kind: Kind | None = None) -> Artifact:
@@ -239,7 +305,9 @@ def model_digest(source: str | Path) -> str | None:
 
 def _read_manifest(path: Path) -> dict[str, Any]:
     if not path.exists():
-        unfinished = " (an unfinished one is beside it; finish it with --resume)" if _partial(path).exists() else ""
+        unfinished = (
+            " (an unfinished one is beside it; finish it with --resume)" if Partial(path).folder.exists() else ""
+        )
         raise ArtifactError(f"{path} does not exist{unfinished}; give the --out folder of an earlier stage")
     try:
         manifest = json.loads((path / MANIFEST).read_text("utf-8"))
@@ -261,13 +329,16 @@ def reopen(artifact: Artifact, work: Mapping[str, Path]) -> None:
         artifact: What was finished before its time.
         work: Names in the work folder, and the files to put there.
     """
-    partial = _partial(artifact.path)
-    shutil.rmtree(partial, ignore_errors=True)
-    (partial / _WORK).mkdir(parents=True)
-    shutil.copy(artifact.path / RECIPE, partial / RECIPE)
-    for name, file in work.items():
-        shutil.copy(file, partial / _WORK / name)
-    (partial / _WORK / _INPUTS).write_text(_pretty(artifact.manifest["inputs"]), "utf-8")
+    partial = Partial(output_folder(artifact.path))
+    with held(partial.out):
+        partial.tidy()
+        if partial.is_unfinished:
+            return
+        partial.discard()
+        partial.begin()
+        for name, file in work.items():
+            shutil.copy(file, partial.work / name)
+        partial.write_begun({"recipe": artifact.recipe(), "inputs": artifact.manifest["inputs"]})
 
 
 def _check_same(
@@ -304,16 +375,6 @@ def _without(recipe: Mapping[str, Any], free: Collection[str]) -> dict[str, Any]
             section = section.get(key) or {}
         section.pop(last, None)
     return copy
-
-
-def _has_work(partial: Path) -> bool:
-    """Whether there is something to go on with; a stage that failed at its first step left nothing."""
-    work = partial / _WORK
-    return (work / _INPUTS).is_file() and any(path.name != _INPUTS for path in work.iterdir())
-
-
-def _partial(out: Path) -> Path:
-    return out.parent / f".{out.name}.partial"
 
 
 def _pretty(content: Any) -> str:

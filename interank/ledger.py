@@ -8,6 +8,9 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from interank.errors import InputError
+from interank.outputs import write_whole
+
 
 class Ledger:
     """Rows that are on disk once `append` returns; a row that a kill cut in two is dropped when reading."""
@@ -16,22 +19,53 @@ class Ledger:
         self.path = path
 
     def rows(self) -> list[dict[str, Any]]:
-        """The whole rows, in order; whatever was torn at the end is removed from the file."""
-        if not self.path.exists():
+        """The whole rows, in order; whatever was torn at the end is removed from the file.
+
+        Raises:
+            InputError: The file is no ledger; it is left as it is.
+        """
+        try:
+            content = self.path.read_bytes()
+        except FileNotFoundError:
             return []
-        content = self.path.read_bytes()
-        whole = content[: content.rfind(b"\n") + 1]
-        if len(whole) < len(content):
+        except OSError as error:
+            raise InputError(f"{self.path} cannot be read as rows ({error.strerror}); name another file") from None
+        end = content.rfind(b"\n") + 1
+        rows = [self._row(number, line) for number, line in enumerate(content[:end].split(b"\n")[:-1], start=1)]
+        torn = content[end:]
+        if torn:
+            # Of a row that was being written at least the first character is there.
+            if not torn.startswith(b"{"):
+                raise self._no_row(len(rows) + 1)
             with self.path.open("r+b") as stream:
-                stream.truncate(len(whole))
-        return [json.loads(line) for line in whole.splitlines()]
+                stream.truncate(end)
+        return rows
+
+    def _row(self, number: int, line: bytes) -> dict[str, Any]:
+        try:
+            row = json.loads(line)
+        except ValueError:
+            raise self._no_row(number) from None
+        if not isinstance(row, dict):
+            raise self._no_row(number)
+        return row
+
+    def _no_row(self, number: int) -> InputError:
+        return InputError(
+            f"{self.path}:{number}: found no JSON object, and every line is one in a file that is gone on with; the "
+            "file is left as it is; name another one, or remove it"
+        )
 
     def append(self, rows: Iterable[dict[str, Any]]) -> None:
         """Add rows, all or (after a kill) some of them."""
         with self.path.open("ab") as stream:
-            stream.write(b"".join(json.dumps(row, ensure_ascii=True).encode() + b"\n" for row in rows))
+            stream.write(b"".join(map(_line, rows)))
             stream.flush()
             os.fsync(stream.fileno())
+
+    def replace(self, rows: Iterable[dict[str, Any]]) -> None:
+        """Have these rows and no others; after a kill the file is as it was, or as it is meant to be."""
+        write_whole(self.path, b"".join(map(_line, rows)))
 
 
 def write_rows(path: Path, rows: Iterable[Any]) -> None:
@@ -39,3 +73,7 @@ def write_rows(path: Path, rows: Iterable[Any]) -> None:
     path.parent.mkdir(exist_ok=True)
     with path.open("w", encoding="utf-8") as stream:
         stream.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+
+
+def _line(row: dict[str, Any]) -> bytes:
+    return json.dumps(row, ensure_ascii=True).encode() + b"\n"

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import json
+import shutil
+from itertools import count
 from pathlib import Path
 
 import pytest
 
-from interank.artifact import Artifact, Workplace, create, describe_input, open_artifact
+from interank.artifact import Artifact, Existing, Workplace, create, describe_input, open_artifact, reopen
 from interank.errors import ArtifactError
+from interank.ledger import Ledger
+from interank.outputs import Partial
+from tests.support.kills import Killed, watched
 
 
 def begin(out: Path, *, recipe: dict[str, object] | None = None, existing: str = "refuse") -> Workplace:
@@ -149,3 +154,114 @@ def test_an_ancestor_that_is_not_the_one_that_was_used_is_missing(tmp_path: Path
         (place.folder / "x.jsonl").write_text("other")
         place.finish(seed=2, counts={})
     assert policy.ancestors("judgments") == ([], ["../a"])
+
+
+def stage(out: Path, recipe: dict[str, object], existing: Existing = "refuse") -> Artifact:
+    """A small stage: rows that take long, kept as they come; then what is made of them."""
+    place = create(out, "judgments", recipe=recipe, inputs={}, existing=existing)
+    if isinstance(place, Artifact):
+        return place
+    ledger = Ledger(place.work / "rows.jsonl")
+    for number in range(len(ledger.rows()), 3):
+        ledger.append([{"row": number, "of": recipe}])
+    shutil.copyfile(ledger.path, place.folder / "rows.jsonl")
+    (place.folder / "figures").mkdir()
+    (place.folder / "figures" / "plot.svg").write_text("<svg/>")
+    place.write_json("cost.json", {"seconds": 1})
+    return place.finish(seed=1, counts={"rows": 3})
+
+
+def intact(out: Path, recipe: dict[str, object]) -> bool:
+    """Whether the output of a recipe stands in its place, or where it waits to be replaced."""
+    place = out if out.exists() else Partial(out).replaced
+    return place.exists() and open_artifact(place).recipe() == recipe
+
+
+def gone_on(out: Path, recipe: dict[str, object], old: dict[str, object] | None) -> Artifact:
+    """What a person does after a kill: --resume, and where the old output is found instead, --overwrite again."""
+    try:
+        return stage(out, recipe, "resume")
+    except ArtifactError as error:
+        assert old is not None
+        assert "was begun with another recipe" in str(error)
+        assert open_artifact(out).recipe() == old
+        return stage(out, recipe, "overwrite")
+
+
+@pytest.mark.parametrize("torn", [False, True])
+@pytest.mark.parametrize("old", [None, {"a": 0}])
+def test_a_kill_at_any_change_of_the_disk_loses_nothing(
+    tmp_path: Path, old: dict[str, object] | None, torn: bool
+) -> None:
+    recipe: dict[str, object] = {"a": 1}
+    whole = stage(tmp_path / "whole", recipe).digest
+    for number in count(1):
+        folder = tmp_path / f"{number}"
+        out = folder / "out"
+        folder.mkdir()
+        if old is not None:
+            stage(out, old)
+        try:
+            with watched(folder, kill_at=number, torn=torn):
+                made = stage(out, recipe, "overwrite" if old else "refuse")
+        except Killed:
+            assert old is None or intact(out, old) or intact(out, recipe)
+            rows = Partial(out).work / "rows.jsonl"
+            kept = rows.read_bytes().count(b"\n") if rows.exists() else 0
+            with watched(folder) as disk:
+                made = gone_on(out, recipe, old)
+            assert kept < 3 or disk.changes > 0
+        else:
+            assert number > 20
+            break
+        assert made.digest == open_artifact(out).digest == whole
+        assert list(folder.iterdir()) == [out]
+
+
+def test_two_kills_lose_no_more_than_one(tmp_path: Path) -> None:
+    """Each try is killed one change later than the one before, on the same folder."""
+    recipe: dict[str, object] = {"a": 1}
+    whole = stage(tmp_path / "whole", recipe).digest
+    folder = tmp_path / "broken"
+    out = folder / "out"
+    folder.mkdir()
+    stage(out, {"a": 0})
+    with pytest.raises(Killed), watched(folder, kill_at=12):
+        stage(out, recipe, "overwrite")
+    for number in count(1):
+        try:
+            with watched(folder, kill_at=number):
+                stage(out, recipe, "resume")
+            break
+        except Killed:
+            assert intact(out, {"a": 0}) or intact(out, recipe)
+    assert open_artifact(out).digest == whole
+    assert list(folder.iterdir()) == [out]
+
+
+def test_an_old_output_that_waited_to_be_replaced_is_put_back_before_another_try(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    stage(out, {"a": 0})
+    with pytest.raises(Killed), watched(tmp_path) as disk:
+        place = begin(out, existing="overwrite")
+        (place.work / "ledger").touch()
+        disk.last = disk.changes + 4
+        place.finish(seed=1, counts={})
+    assert not out.exists()
+    begin(out, existing="overwrite")
+    assert open_artifact(out).recipe() == {"a": 0}
+
+
+def test_a_twin_that_was_half_made_is_made_anew(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    artifact = stage(out, {"a": 1})
+    for number in count(1):
+        try:
+            with watched(tmp_path, kill_at=number):
+                reopen(artifact, {"rows.jsonl": out / "rows.jsonl"})
+            break
+        except Killed:
+            assert open_artifact(out).digest == artifact.digest
+    place = begin(out, existing="resume")
+    assert len(Ledger(place.work / "rows.jsonl").rows()) == 3
+    assert number > 4

@@ -75,6 +75,7 @@ def _run(options: argparse.Namespace) -> int:
         if options.out is None:
             options.usage.error("the following arguments are required: --out")
     existing: Existing = "resume" if options.resume else "overwrite" if options.overwrite else "refuse"
+    _check_place(options)
     more = {"only_mine": True} if getattr(options, "mine_only", False) else {}
     artifact = _stage(options.verb).run(recipe, options.out, existing=existing, **more)
     if options.verb in ("evaluate", "run"):
@@ -82,6 +83,16 @@ def _run(options: argparse.Namespace) -> int:
     else:
         print(artifact.path)
     return 0
+
+
+def _check_place(options: argparse.Namespace) -> None:
+    """Refuse an output that would replace the recipe's file, before anything heavy is imported."""
+    from interank.outputs import output_folder
+    from interank.recipe import find_recipe
+
+    names = [name for name in _VERBS if name != "run"] if options.verb == "run" else [""]
+    for name in names:
+        output_folder(options.out / name, read=[find_recipe(options.recipe)])
 
 
 def _plan(recipe: Any, *, as_json: bool) -> int:

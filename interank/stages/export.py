@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import shutil
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
@@ -21,7 +20,7 @@ from interank.engines.use import save_head
 from interank.errors import InputError, ModelError
 from interank.recipe import HeadSettings
 from interank.resources import resource_dir
-from interank.stages.inputs import require_free
+from interank.stages.inputs import making
 from interank.types import Document, Query
 
 log = logging.getLogger(__name__)
@@ -101,7 +100,13 @@ def export(
         InputError: The head is one of the released DeAR models, or what writes the form is not installed.
         ModelError: The form cannot be written, or does not score as the head does; nothing is left of it.
     """
-    require_free(out)
+    with making(out, Path(source)) as folder:
+        found = _exported(source, folder, to, settings)
+    log.info("%d scores moved by %.3g at most", found.pairs, found.largest)
+    return Exported(out, found.pairs, found.largest)
+
+
+def _exported(source: str | Path, folder: Path, to: Form, settings: HeadSettings | None) -> Exported:
     if to == "onnx":
         require_onnx()
     head = load_head(source, settings=settings, precision="float32")
@@ -111,16 +116,7 @@ def export(
             "does; train it further without legacy: dear to export it"
         )
     head = Head(merged(head.model) if hasattr(head.model, "peft_config") else head.model, head.encoder)
-    partial = out.parent / f".{out.name}.partial"
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir(parents=True)
-    try:
-        found = _written(head, partial, to)
-        partial.replace(out)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
-    log.info("%d scores moved by %.3g at most", found.pairs, found.largest)
-    return Exported(out, found.pairs, found.largest)
+    return _written(head, folder, to)
 
 
 def _written(head: Head, folder: Path, form: Form) -> Exported:

@@ -44,10 +44,11 @@ def run(recipe: GenerateRecipe, out: Path, *, existing: Existing = "refuse", onl
     if only_mine:
         return mine_only(recipe, out, existing=existing)
     inputs = describe_inputs(recipe, out)
-    if existing == "resume":
-        reopen_stopped(out)
     content = recipe.model_dump(mode="json")
-    place = create(out, "judgments", recipe=content, inputs=inputs, existing=existing, free=_FREE)
+    begin = partial(create, out, "judgments", recipe=content, inputs=inputs, existing=existing, free=_FREE)
+    place = begin()
+    if isinstance(place, Artifact) and reopen_stopped(place):
+        place = begin()
     if isinstance(place, Artifact):
         return place
     take_over_replies(place)

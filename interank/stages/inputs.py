@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from interank.errors import ArtifactError, InputError
+from interank.locks import held
+from interank.outputs import Partial, is_taken, output_folder
 from interank.recipe import GET_BENCHMARKS, Recipe, missing_inputs
 
 
@@ -21,11 +25,26 @@ def require_inputs(recipe: Recipe) -> None:
         raise InputError(f"{recipe.stage} needs {' and '.join(missing)}; add {given} to the command{hint}")
 
 
-def require_free(out: Path) -> None:
-    """Refuse a place that is taken.
+@contextmanager
+def making(out: Path, *read: Path) -> Iterator[Path]:
+    """The folder in which a model is made that cannot be gone on with: renamed at the end, gone after a failure.
+
+    Args:
+        out: Where it will stand.
+        read: What it is made from.
 
     Raises:
-        ArtifactError: There is something.
+        ArtifactError: The place is taken, or another process is making it.
     """
-    if out.exists():
+    partial = Partial(output_folder(out, read=read))
+    if is_taken(partial.out):
         raise ArtifactError(f"{out} exists; choose another --out, or remove it")
+    with held(partial.out):
+        partial.tidy()
+        partial.discard()
+        partial.begin()
+        try:
+            yield partial.output
+            partial.hand_out()
+        finally:
+            partial.discard()

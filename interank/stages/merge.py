@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,7 +17,7 @@ from interank.reranking.golden import golden_set, read_golden
 from interank.reranking.merging import adapted, write_merged
 from interank.reranking.opening import find_source
 from interank.reranking.parity import TOLERANCES, difference
-from interank.stages.inputs import require_free
+from interank.stages.inputs import making
 
 log = logging.getLogger(__name__)
 
@@ -47,33 +46,35 @@ def merge(adapter: Path, out: Path, *, tolerance: float = TOLERANCE) -> Merged:
         InputError: A stored fit is damaged or another model's.
         ModelError: The merged model's scores are not those of base and adapter; nothing is written.
     """
-    require_free(out)
+    with making(out, adapter) as folder:
+        found = _merged(adapter, folder, tolerance)
+    log.info("%d scores moved by %.3g at most, %.3g on average", found.pairs, found.largest, found.mean)
+    return Merged(out, found.pairs, found.largest, found.mean)
+
+
+def _merged(adapter: Path, folder: Path, tolerance: float) -> Merged:
+    """Write the merged model into a folder, and hold its scores to those of base and adapter apart."""
     if find_head(adapter):
         raise ArtifactError(f"{adapter} is a pointwise head; use interank export --to cross-encoder")
     artifact = open_artifact(adapter, "adapter")
     fits = [fit_for(adapter, mode, adapter) for mode in stored_modes(adapter)]
     source = find_source(adapter)
     encoder = source.encoder()
-    partial = out.parent / f".{out.name}.partial"
-    shutil.rmtree(partial, ignore_errors=True)
     model = adapted(source)
     asked = golden_set()
     apart = read_golden(TransformersEngine(model), encoder, asked)
-    write_merged(model, encoder, partial, modes=tuple(artifact.manifest.get("modes", ())))
-    written = find_source(partial)
+    write_merged(model, encoder, folder, modes=tuple(artifact.manifest.get("modes", ())))
+    written = find_source(folder)
     joined = read_golden(TransformersEngine(load_model(written.files, precision="float32")), written.encoder(), asked)
     found = difference(apart, joined)
     # Written so that NaN is refused too.
     if not found.largest <= tolerance:
-        shutil.rmtree(partial)
         raise ModelError(
             f"merged, a score moves by {found.largest:.3g}, at most {tolerance:g} is expected: the base is not the one "
             f"that {adapter} was trained on, or its weights do not stand rounding to bfloat16; use the adapter unmerged"
         )
     facts = {"base": source.files.name, "adapter": artifact.digest, "pairs": found.pairs, "largest": found.largest}
-    (partial / MERGED).write_text(json.dumps({**facts, "mean": found.mean}, indent=2) + "\n", "utf-8")
+    (folder / MERGED).write_text(json.dumps({**facts, "mean": found.mean}, indent=2) + "\n", "utf-8")
     for fit in fits:
-        store_fit(fit, partial)
-    partial.replace(out)
-    log.info("%d scores moved by %.3g at most, %.3g on average", found.pairs, found.largest, found.mean)
-    return Merged(out, found.pairs, found.largest, found.mean)
+        store_fit(fit, folder)
+    return Merged(folder, found.pairs, found.largest, found.mean)

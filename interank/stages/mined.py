@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +15,7 @@ from interank.errors import InputError
 from interank.judgments import PAIRS_FILE, read_pairs, write_pairs
 from interank.mining import mine
 from interank.mining.decontamination import FILE, Gate
+from interank.outputs import write_whole
 from interank.recipe import GET_BENCHMARKS, GenerateRecipe
 from interank.types import Pair
 
@@ -78,20 +80,26 @@ def pairs_of(recipe: GenerateRecipe, place: Workplace) -> MinedPairs:
     """The recipe's pairs; once mined they are kept in the work folder, so that a resumed run does not mine anew."""
     if recipe.pairs:
         artifact = open_artifact(recipe.pairs, "pairs")
-        if (artifact.path / FILE).is_file():
-            (place.folder / FILE).write_bytes((artifact.path / FILE).read_bytes())
+        _copy_report(artifact.path, place.folder)
         pairs = read_pairs(artifact.path / PAIRS_FILE)
         return MinedPairs(pairs, artifact.manifest["sites"], artifact.manifest["decontamination"])
     kept = place.work / _MINED
     if kept.is_file():
+        _copy_report(place.work, place.folder)
         told = json.loads(kept.read_text("utf-8"))
         return MinedPairs(read_pairs(place.work / PAIRS_FILE), told["sites"], told["decontamination"])
-    mined = _mined(recipe, place.folder)
+    mined = _mined(recipe, place.work)
+    _copy_report(place.work, place.folder)
     write_pairs(mined.pairs, place.work / PAIRS_FILE)
-    partial = place.work / f".{_MINED}"
-    partial.write_text(json.dumps({"sites": mined.sites, "decontamination": mined.decontamination}), "utf-8")
-    partial.replace(kept)
+    # Last, since it says that the rest is there.
+    write_whole(kept, json.dumps({"sites": mined.sites, "decontamination": mined.decontamination}))
     return mined
+
+
+def _copy_report(source: Path, folder: Path) -> None:
+    """What was compared with benchmarks, where anything was."""
+    if (source / FILE).is_file():
+        shutil.copyfile(source / FILE, folder / FILE)
 
 
 def _mined(recipe: GenerateRecipe, folder: Path) -> MinedPairs:

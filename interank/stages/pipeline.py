@@ -6,6 +6,8 @@ import logging
 from pathlib import Path
 
 from interank.artifact import Artifact, Existing
+from interank.errors import ArtifactError
+from interank.locks import held
 from interank.recipe import RunRecipe
 from interank.stages import distill, evaluate, generate, rl
 from interank.stages.inputs import require_inputs
@@ -16,8 +18,16 @@ log = logging.getLogger(__name__)
 def run(recipe: RunRecipe, out: Path, *, existing: Existing = "refuse") -> Artifact:
     """Run generate, distill, rl and evaluate; on resume, finished stages are reused. Returns the evaluation."""
     require_inputs(recipe)
+    place = out.resolve()
+    if place.exists() and not place.is_dir():
+        raise ArtifactError(f"{out} is a file, and the stages' outputs go into a folder; choose another --out")
+    with held(place):
+        place.mkdir(parents=True, exist_ok=True)
+        return _all_stages(recipe, out, existing)
+
+
+def _all_stages(recipe: RunRecipe, out: Path, existing: Existing) -> Artifact:
     stages = recipe.stages
-    out.mkdir(parents=True, exist_ok=True)
     log.info("1/4 generate: %s", out / "generate")
     judgments = generate.run(stages.generate, out / "generate", existing=existing).path
     log.info("2/4 distill: %s", out / "distill")

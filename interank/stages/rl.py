@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import shutil
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -204,7 +205,8 @@ def _hand_out(place: Workplace) -> None:
     """What was seen on the way becomes part of the artifact."""
     for name in ("rollouts.jsonl", "trials.jsonl"):
         if (place.work / name).exists():
-            (place.work / name).replace(place.folder / name)
+            # A copy: a killed run goes on from what is in the work folder.
+            shutil.copyfile(place.work / name, place.folder / name)
 
 
 def _by_reward_weight(begun: _Begun, train: list[Example], validation: list[Example], place: Workplace) -> _Ended:

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import json
 from contextlib import closing
-from pathlib import Path
 
-from interank.artifact import Workplace, open_artifact, reopen
+from interank.artifact import Artifact, Workplace, reopen
 from interank.ledger import write_rows
 from interank.stages.asked import REPLIES
 from interank.teacher.replies import ReplyStore
@@ -14,23 +13,21 @@ from interank.teacher.replies import ReplyStore
 _KEPT_REPLIES = "replies.jsonl"
 
 
-def reopen_stopped(out: Path) -> None:
-    """Make an output that stopped at its budget ready to go on, unless that has begun already."""
-    if not out.exists() or (out.parent / f".{out.name}.partial").exists():
-        return
-    artifact = open_artifact(out, "judgments")
-    if "stopped" in artifact.manifest:
-        reopen(artifact, {_KEPT_REPLIES: out / _KEPT_REPLIES})
+def reopen_stopped(artifact: Artifact) -> bool:
+    """Make an output that stopped at its budget ready to go on; whether it is such a one."""
+    if "stopped" not in artifact.manifest:
+        return False
+    reopen(artifact, {_KEPT_REPLIES: artifact.path / _KEPT_REPLIES})
+    return True
 
 
 def take_over_replies(place: Workplace) -> None:
-    """Put the replies of an output that was reopened into its store."""
+    """Put the replies of an output that was reopened into its store; those that it holds stay as they are."""
     kept = place.work / _KEPT_REPLIES
     if not kept.is_file():
         return
     with closing(ReplyStore(place.work / REPLIES)) as store, kept.open(encoding="utf-8") as stream:
         store.add_rows(tuple(json.loads(line)) for line in stream)
-    kept.unlink()
 
 
 def keep_replies(place: Workplace) -> None:

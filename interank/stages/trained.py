@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Mapping
 from typing import Any
 
@@ -20,4 +21,4 @@ def write_cost(place: Workplace, figures: Mapping[str, Any], seconds: float) -> 
     place.write_json("cost.json", {"seconds": round(seconds, 3), "device": device(), "trainer": dict(figures)})
     log_file = place.work / "log.jsonl"
     if log_file.exists():
-        log_file.replace(place.folder / "log.jsonl")
+        shutil.copyfile(log_file, place.folder / "log.jsonl")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -28,8 +27,8 @@ class Recorder:
 
     def rewind(self, step: int) -> None:
         """Drop what was recorded after a step that is gone back to."""
-        kept = [row for row in Ledger(self.file).rows() if row["step"] <= step]
-        self.file.write_text("".join(json.dumps(row) + "\n" for row in kept), "utf-8")
+        ledger = Ledger(self.file)
+        ledger.replace([row for row in ledger.rows() if row["step"] <= step])
 
     def __call__(self, step: int, inputs: Sequence[Mapping[str, Any]], batch: Mapping[str, Any], told: Told) -> None:
         """Record the completions of the step under way, the first of which is step 1."""

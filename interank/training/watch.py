@@ -53,8 +53,7 @@ class Watch(TrainerCallback):  # type: ignore[misc]  # transformers is untyped h
         self.folder.mkdir(exist_ok=True)
         self._metrics = trainer._metrics["train"]
         known = [row for row in self._ledger.rows() if row["step"] <= resumed_at]
-        (self.folder / "trials.jsonl").unlink(missing_ok=True)
-        self._ledger.append(known)
+        self._ledger.replace(known)
         if known:
             self.trial.start = [(low, some, high) for low, some, high in known[0]["start"]]
         else:

@@ -1,0 +1,216 @@
+"""Where an output goes: which places are refused, what may be replaced, and the folder in which a new one is made."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Iterable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from interank.errors import ArtifactError
+
+MANIFEST = "manifest.json"
+# The folder of what may be put beside a model's files later; it is no part of them.
+FITS = "fits"
+# Seconds, money and what tells of them differ from one run to the next; what is listed with a digest does not.
+UNREPRODUCIBLE = frozenset({"cost.json", "cost.jsonl", "log.jsonl", "report.html", "report.md"})
+
+_BEGUN = "begun.json"
+_PARTS = frozenset({"output", "work", "replaced", MANIFEST})
+
+
+def output_folder(out: Path, *, read: Iterable[Path] = ()) -> Path:
+    """The folder that an output's name stands for; a link is followed, so that what it leads to is replaced, not it.
+
+    Args:
+        out: As it was given.
+        read: Files and folders that the output is made from.
+
+    Raises:
+        ArtifactError: There is something else than a folder, or a folder that others need.
+    """
+    try:
+        place = out.resolve()
+    except (OSError, RuntimeError) as error:
+        raise ArtifactError(f"{out} cannot be an output: {error}; choose another --out") from None
+    here = Path.cwd().resolve()
+    if place == here or place in here.parents:
+        what = "is the working directory" if place == here else "holds the working directory"
+        raise ArtifactError(f"{out} {what}, and an output is a folder of its own; choose another --out")
+    if place.exists() and not place.is_dir():
+        raise ArtifactError(f"{out} is a file, and an output is a folder; choose another --out")
+    above = next(folder for folder in place.parents if folder.exists())
+    if not above.is_dir():
+        raise ArtifactError(f"{out} cannot be made in {above}, which is a file; choose another --out")
+    if place.is_mount():
+        raise ArtifactError(f"{out} is where a disk is mounted, which cannot be renamed; give a folder in it as --out")
+    given = out if not out.is_symlink() and out.name not in ("", "..") else place
+    for folder in (place, Partial(place).folder):
+        for path in read:
+            found = path.resolve()
+            if found == folder or folder in found.parents:
+                raise ArtifactError(f"{out} holds {path}, which is read to make it; choose another --out")
+    return given
+
+
+def is_taken(place: Path) -> bool:
+    """Whether something stands at a place; an empty folder is nothing."""
+    return place.exists() and not (place.is_dir() and next(place.iterdir(), None) is None)
+
+
+def check_replaceable(out: Path) -> None:
+    """Refuse to replace what interank did not make.
+
+    Raises:
+        ArtifactError: Says what it found there.
+    """
+    if not is_taken(out):
+        return
+    manifest = _manifest(out)
+    if manifest is None:
+        raise ArtifactError(f"{out} was not made by interank, as it has no {MANIFEST} of one; choose another --out")
+    known = {MANIFEST, *manifest["files"], *UNREPRODUCIBLE}
+    for path in sorted(out.rglob("*")):
+        name = path.relative_to(out)
+        if not path.is_dir() and name.as_posix() not in known and name.parts[0] != FITS:
+            raise ArtifactError(
+                f"{out} holds {name.as_posix()}, which interank did not make and would be lost; move it, or choose "
+                "another --out"
+            )
+
+
+def _manifest(out: Path) -> dict[str, Any] | None:
+    """A folder's manifest; None where there is none, or another program's."""
+    try:
+        manifest = json.loads((out / MANIFEST).read_text("utf-8"))
+    except (OSError, ValueError):
+        return None
+    ours = isinstance(manifest, dict) and {"kind", "format", "interank", "files"} <= manifest.keys()
+    return dict(manifest) if ours else None
+
+
+class Partial:
+    """The hidden sibling in which an output is made, which is renamed into place at the end.
+
+    `output/` is what the output will be, and is made anew by every try; `work/` is what resuming needs, and stays
+    until the output is in its place; `replaced/` is what stood there before. What a kill leaves tells how far it came:
+
+    * without `work/begun.json` nothing was begun, or all but the tidying is done;
+    * with it and `output/manifest.json` the output is whole and has to be put into its place;
+    * with it and without `output/` it is in its place.
+    """
+
+    def __init__(self, out: Path) -> None:
+        self.out = out
+        self.folder = out.parent / f".{out.name}.partial"
+        self.output = self.folder / "output"
+        self.work = self.folder / "work"
+        self.replaced = self.folder / "replaced"
+
+    @property
+    def begun(self) -> dict[str, Any] | None:
+        """What the output was begun with; None if it was not."""
+        try:
+            return dict(json.loads((self.work / _BEGUN).read_text("utf-8")))
+        except FileNotFoundError:
+            return None
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether the output is only to be put into its place."""
+        return (self.output / MANIFEST).is_file()
+
+    @property
+    def is_unfinished(self) -> bool:
+        """Whether there is something to go on with; a stage that failed at its first step left nothing."""
+        if self.begun is None:
+            return False
+        return self.is_whole or any(path.name.removeprefix(".") != _BEGUN for path in self.work.iterdir())
+
+    def tidy(self) -> None:
+        """Remove what a kill left of an output that is in its place, or was never begun.
+
+        Raises:
+            ArtifactError: What stands there is not ours.
+        """
+        if self.folder.is_symlink() or (self.folder.exists() and not self.folder.is_dir()):
+            raise ArtifactError(f"{self.folder}, where {self.out} is made, is no folder; move it away")
+        if not self.folder.exists():
+            return
+        foreign = sorted(path.name for path in self.folder.iterdir() if path.name not in _PARTS)
+        if foreign:
+            raise ArtifactError(
+                f"{self.folder}, where {self.out} is made, holds {foreign[0]}, which this version of interank did not "
+                "make; move the folder away, or remove it"
+            )
+        if self.begun is None or (not self.output.exists() and is_taken(self.out)):
+            self.discard()
+
+    def begin(self, begun: dict[str, Any] | None = None) -> None:
+        """Make the folders; what it is begun with is written last, by `write_begun` if it is not given.
+
+        Raises:
+            ArtifactError: They cannot be made.
+        """
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            self.output.mkdir(exist_ok=True)
+            self.work.mkdir(exist_ok=True)
+        except OSError as error:
+            raise ArtifactError(f"{self.out} cannot be made: {error.strerror}; give another --out") from None
+        if begun is not None:
+            self.write_begun(begun)
+
+    def write_begun(self, begun: dict[str, Any]) -> None:
+        """Mark that there is something to go on with, and what it was begun with."""
+        write_whole(self.work / _BEGUN, json.dumps(begun, indent=2, ensure_ascii=False) + "\n")
+
+    def empty_output(self) -> None:
+        """Drop what an earlier try wrote of the output; the folder stays, as its absence says that it was moved."""
+        self.output.mkdir(exist_ok=True)
+        for path in self.output.iterdir():
+            shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
+
+    def hand_out(self) -> None:
+        """Put the output into its place, and only then remove the rest; after a kill anywhere in it, once more.
+
+        Raises:
+            ArtifactError: Something came there meanwhile that may not be replaced; the output waits.
+        """
+        if is_taken(self.out):
+            check_replaceable(self.out)
+            if self.replaced.exists():
+                shutil.rmtree(self.replaced)
+            self.out.rename(self.replaced)
+        self.output.rename(self.out)
+        self.discard()
+
+    def discard(self) -> None:
+        """Remove the folder with all that is in it; an output that was about to be replaced gets back to its place."""
+        if not self.folder.exists():
+            return
+        if self.replaced.exists() and not is_taken(self.out):
+            self.replaced.rename(self.out)
+        # First, so that nobody goes on with half of it.
+        (self.work / _BEGUN).unlink(missing_ok=True)
+        shutil.rmtree(self.folder)
+
+
+def write_whole(path: Path, content: str | bytes) -> None:
+    """Write a file so that it is there whole or, after a kill, as it was before."""
+    unfinished = path.with_name(f".{path.name}")
+    try:
+        unfinished.write_bytes(content if isinstance(content, bytes) else content.encode("utf-8"))
+        unfinished.replace(path)
+    except OSError:
+        with suppress(OSError):
+            unfinished.unlink(missing_ok=True)
+        raise
+
+
+def same_place(one: Path, other: Path) -> bool:
+    """Whether two names are of one file or folder, there or not."""
+    return os.path.realpath(one) == os.path.realpath(other)
