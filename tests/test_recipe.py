@@ -46,6 +46,7 @@ def test_every_recipe_begins_with_what_it_does_and_its_command_line(path: Path) 
 
 
 RL = "stage: rl\nrewards: [{use: a}]\n"
+LISTWISE = RL + "documents_per_query: 4\ngrade: {listwise: 1}\n"
 
 
 def test_the_command_line_wins_over_the_file_and_the_file_over_the_default(tmp_path: Path) -> None:
@@ -90,6 +91,24 @@ def test_all_faults_are_told_with_file_key_and_nearest_key(tmp_path: Path) -> No
             "stage: rl\nrewards: [{use: a}]\ndocuments_per_query: 3\ntrainer: {num_generations: 4}\n",
             "a batch of 32 completions .* does not hold whole queries of 4 .* = 12",
         ),
+        # TRL samples as many as it says here.
+        (
+            RL + "documents_per_query: 4\ntrainer: {per_device_train_batch_size: 16, gradient_accumulation_steps: 2,"
+            " steps_per_generation: 1}\n",
+            r"a batch of 16 completions \(per_device_train_batch_size \* steps_per_generation\) does not hold whole",
+        ),
+        (RL + "trainer: {auto_find_batch_size: true}\n", "auto_find_batch_size: true was found, .* whole groups"),
+        # Whole queries in a batch, and half of one in a microbatch.
+        (
+            LISTWISE + "trainer: {per_device_train_batch_size: 16, gradient_accumulation_steps: 8}\n",
+            "one of 16 completions .* = 32; set per_device_train_batch_size to 32 and gradient_accumulation_steps to 4,",
+        ),
+        (
+            LISTWISE + "shared_prefix: false\ntrainer: {gradient_accumulation_steps: 2}\n",
+            "shuffle a batch of 64 .* set trainer.per_device_train_batch_size to 64 and gradient_accumulation_steps to 1",
+        ),
+        (MINIMAL + "loss: {listwise: 1}\ndocuments_per_group: 1\n", "documents_per_group is 1; set it to 2 or more"),
+        (MINIMAL + "loss: {listwise: 1}\nmixture: {reason: 1}\n", "give mixture.score or mixture.explain a share"),
         (RL + "rollouts: {engine: server}\n", "rollouts.*server.urls: engine server needs the base URL"),
         (RL + "rollouts: {engine: vllm, server: {urls: [http://a/v1]}}\n", "server.urls: engine vllm asks no server"),
         (RL + "rollouts: {importance_clip: 0.5}\n", "rollouts.importance_clip: 0.5 was found"),

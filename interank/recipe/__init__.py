@@ -1,6 +1,7 @@
 """Recipes: one YAML file an experiment, checked whole before anything heavy is imported."""
 
 from interank.recipe.adaptive import AdaptiveRecipe, Spending
+from interank.recipe.batches import RL_BATCH
 from interank.recipe.distill_heads import JUDGMENTS_AS_TEACHER, HeadRecipe, Objective
 from interank.recipe.evaluation import EvaluateRecipe
 from interank.recipe.heads import HeadSettings
@@ -12,7 +13,6 @@ from interank.recipe.mining import ColumnsRecipe, DocumentsRecipe, MiningRecipe
 from interank.recipe.models import (
     GET_BENCHMARKS,
     RECIPES,
-    RL_BATCH,
     DistillRecipe,
     GenerateRecipe,
     LoraRecipe,

@@ -8,6 +8,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import BeforeValidator, Field, model_validator
 
 from interank.judging import Order
+from interank.recipe.batches import check_batches
 from interank.recipe.distill_heads import HeadRecipe, Objective
 from interank.recipe.evaluation import EvaluateRecipe
 from interank.recipe.lists import DistillListsRecipe, RlListsRecipe, refuse_unused
@@ -189,6 +190,21 @@ class DistillRecipe(Settings):
         return self
 
     @model_validator(mode="after")
+    def _lists_can_be_compared(self) -> DistillRecipe:
+        if self.objective == "answers" and self.loss.listwise and not self.lists:
+            if self.documents_per_group < 2:
+                raise ValueError(
+                    f"loss.listwise compares the documents of a group, and documents_per_group is "
+                    f"{self.documents_per_group}; set it to 2 or more, or loss.listwise to 0"
+                )
+            if not {"score", "explain"} & {*self.practised.shares}:
+                raise ValueError(
+                    "loss.listwise compares grades that are read at once, and only explanations before the grade are "
+                    "practised; give mixture.score or mixture.explain a share, or set loss.listwise to 0"
+                )
+        return self
+
+    @model_validator(mode="after")
     def _a_head_learns_one_thing(self) -> DistillRecipe:
         if self.objective == "answers":
             if self.head is not None:
@@ -252,10 +268,6 @@ class RewardRecipe(Settings):
 
 
 Rewards = Annotated[tuple[RewardRecipe, ...], BeforeValidator(as_tuple)]
-
-
-# What a GRPO batch holds where `trainer:` does not say.
-RL_BATCH = {"per_device_train_batch_size": 32, "gradient_accumulation_steps": 1, "num_generations": 8}
 
 
 class RlRecipe(Settings):
@@ -323,24 +335,10 @@ class RlRecipe(Settings):
 
     @model_validator(mode="after")
     def _batches_hold_whole_queries(self) -> RlRecipe:
-        if self.algorithm != "grpo":
-            return self
-        given = dict(RL_BATCH)
-        given |= {key: value for key, value in self.trainer.items() if key in given and isinstance(value, int)}
-        rows = given["per_device_train_batch_size"] * given["gradient_accumulation_steps"]
-        rows = self.trainer.get("generation_batch_size") or rows
-        group = given["num_generations"] * (1 if self.lists else self.documents_per_query)
-        if self.lists and rows % group:
-            raise ValueError(
-                f"a batch of {rows} completions (per_device_train_batch_size * gradient_accumulation_steps) does not "
-                f"hold whole groups of {group} (num_generations); make it a multiple of that"
-            )
-        if rows % group:
-            raise ValueError(
-                f"a batch of {rows} completions (per_device_train_batch_size * gradient_accumulation_steps) does not "
-                f"hold whole queries of {given['num_generations']} (num_generations) * {self.documents_per_query} "
-                f"(documents_per_query) = {group}; make it a multiple of that"
-            )
+        if self.algorithm == "grpo":
+            documents = 1 if self.lists else self.documents_per_query
+            between = self.grade.listwise > 0 and not self.lists
+            check_batches(self.trainer, documents, between=between, in_order=self.shared_prefix)
         return self
 
 

@@ -190,6 +190,7 @@ def _lessons(recipe: DistillRecipe, encoder: PromptEncoder) -> _Lessons:
     tried = validation_sample(read_judgments(judgments, "validation"), recipe.validation.questions, recipe.seed)
     if recipe.validation.questions and not tried:
         log.warning("no validation question has documents of two grades, so nothing is tried and the last step is kept")
+    _warn_of_cut_lists(recipe, examples)
     rows = [row for group in groups for row in group]
     counts = {
         "examples": len(examples),
@@ -201,6 +202,17 @@ def _lessons(recipe: DistillRecipe, encoder: PromptEncoder) -> _Lessons:
         "validation_pairs": len(tried),
     }
     return _Lessons(examples, groups, Validation(encoder, tried) if tried else None, counts)
+
+
+def _warn_of_cut_lists(recipe: DistillRecipe, examples: Sequence[Example]) -> None:
+    most = recipe.documents_per_group
+    cut = sum(len(items) > most for items in by_question(examples))
+    if cut and recipe.loss.listwise:
+        log.warning(
+            "loss.listwise compares documents within a group, and %d questions have more than documents_per_group, %d; "
+            "raise it where memory allows",
+            *(cut, most),
+        )
 
 
 def _written_queries(judgments: Path) -> dict[str, list[str]]:

@@ -138,6 +138,11 @@ def _check_orders(recipe: RlRecipe, rewards: Sequence[Reward], reason_share: flo
         InputError: Says which.
     """
     trained = {order for order, share in (("reason_first", reason_share), ("grade_first", 1 - reason_share)) if share}
+    if "grade_first" not in trained and recipe.grade.listwise + recipe.grade.calibration:
+        raise InputError(
+            "grade.listwise and grade.calibration train grades that come before the explanation, and every query is "
+            "answered explanation first; set reason_share below 1, or these to 0"
+        )
     for reward in rewards:
         if reward.needs_judge and recipe.judge is None:
             raise InputError(

@@ -113,9 +113,12 @@ class PolicyTrainer(GRPOTrainer):  # type: ignore[misc]  # TRL is untyped here
             refilled += len(others)
         if objective.refills:
             self._metrics["train"]["refilled_queries"].append(float(refilled))
-        idle_rows = (batch["advantages"].view(len(batch["advantages"]), -1) == 0).all(1)
-        self._metrics["train"]["skipped_completions"].append(float(idle_rows.float().mean()))
+        self._metrics["train"]["skipped_completions"].append(float(self._idle(batch).float().mean()))
         return batch
+
+    def _idle(self, batch: dict[str, Any]) -> torch.Tensor:
+        """Which completions are not computed, of shape (completions,): here none."""
+        return torch.zeros(len(batch["completion_ids"]), dtype=torch.bool, device=batch["completion_ids"].device)
 
     def _credited(self, inputs: list[dict[str, Any]]) -> dict[str, Any]:
         """Completions of these rows with the advantages of their tokens, and what each grade would earn."""
@@ -287,8 +290,8 @@ class SharedPrefixTrainer(PolicyTrainer):
     """Computes what completions share once: the same loss and gradients, several times cheaper.
 
     TRL shuffles a generation batch before it cuts it into microbatches; here rows keep their order, so that a
-    microbatch holds whole groups, and whole queries where it is large enough. Groups whose rewards are all equal have
-    no gradient and are not computed.
+    microbatch holds whole groups, and whole queries where it is large enough. Groups whose rewards are all equal are not
+    computed where they have no gradient.
     """
 
     _buffered_inputs: Any
@@ -319,11 +322,22 @@ class SharedPrefixTrainer(PolicyTrainer):
         inputs: dict[str, Any] = self._buffered_inputs[self._step % steps]
         return inputs
 
+    @property
+    def _advantages_alone(self) -> bool:
+        """Whether a completion without an advantage has no gradient: `beta` and an entropy bonus give it one."""
+        return self.beta == 0.0 and not self._entropy_bonus_enabled and self.top_entropy_quantile == 1.0
+
+    def _idle(self, batch: dict[str, Any]) -> torch.Tensor:
+        """Those without any advantage, where nothing else gives them a gradient."""
+        if not self._advantages_alone:
+            return super()._idle(batch)
+        given = batch["advantages"]
+        idle: torch.Tensor = (given.view(len(given), -1) == 0).all(1)
+        return idle
+
     def _compute_loss(self, model: Any, inputs: dict[str, Any]) -> torch.Tensor:
-        advantages_alone = self.beta == 0.0 and not self._entropy_bonus_enabled and self.top_entropy_quantile == 1.0
-        if advantages_alone and self.model.training:
-            given = inputs["advantages"]
-            self._skipped = _Skipped((given.view(len(given), -1) == 0).all(1), inputs.get("old_per_token_logps"))
+        if self.model.training and self._advantages_alone:
+            self._skipped = _Skipped(self._idle(inputs), inputs.get("old_per_token_logps"))
         try:
             loss: torch.Tensor = super()._compute_loss(model, inputs)
         finally:

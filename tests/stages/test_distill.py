@@ -56,7 +56,9 @@ def test_an_adapter_says_all_that_is_needed_to_use_it(
     assert len(Reranker.open(artifact.path).rank(Query("q", "Where?"), [Document("d", "A fox.")])) == 1
 
 
-def test_one_adapter_learns_three_modes_and_search_queries(tiny_folder: Path, tmp_path: Path) -> None:
+def test_one_adapter_learns_three_modes_and_search_queries(
+    tiny_folder: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     train, held = rule.examples(0, queries=3, documents=4), rule.examples(1, queries=2, split="validation")
     judgments = judgments_artifact(tmp_path / "judgments", [*train, *held])
     queries = [{"query_id": item.query.query_id, "queries": ["fox", "barn"], "split": "train"} for item in train]
@@ -64,6 +66,7 @@ def test_one_adapter_learns_three_modes_and_search_queries(tiny_folder: Path, tm
         update={
             "mixture": MixtureRecipe(score=1.0, explain=1.0, reason=0.5, queries=1.0),
             "loss": LossRecipe(tokens=1.0, grade=0.5, listwise=0.5),
+            "documents_per_group": 3,
             "validation": ValidationRecipe(every=1),
             "trainer": {"max_steps": 2, "per_device_train_batch_size": 2, "logging_steps": 1},
         }
@@ -72,6 +75,7 @@ def test_one_adapter_learns_three_modes_and_search_queries(tiny_folder: Path, tm
         distill.run(recipe, tmp_path / "none")
     judgments = with_queries(tmp_path / "with-queries", [*train, *held], queries)
     artifact = distill.run(recipe.model_copy(update={"judgments": judgments}), tmp_path / "adapter")
+    assert "3 questions have more than documents_per_group, 3" in caplog.text
     manifest = open_artifact(artifact.path).manifest
     assert manifest["modes"] == ["score", "explain", "reason", "queries"]
     counts = manifest["counts"]

@@ -137,6 +137,14 @@ def test_rewards_that_cannot_work_are_told_before_anything_is_loaded(
             refined(judgments, tiny_adapter, tmp_path / "rl", {"rewards": rewards})
 
 
+def test_losses_of_grades_that_come_first_are_refused_where_none_does(
+    tiny_adapter: Path, judgments: Path, tmp_path: Path
+) -> None:
+    for loss in ("listwise", "calibration"):
+        with pytest.raises(InputError, match="every query is answered explanation first; set reason_share below 1"):
+            refined(judgments, tiny_adapter, tmp_path / "rl", {"grade": {loss: 0.5}, "reason_share": 1.0})
+
+
 def test_the_original_refinement_samples_rewards_and_learns_by_weight(
     tiny_adapter: Path, judgments: Path, tmp_path: Path
 ) -> None:

@@ -168,10 +168,37 @@ def test_groups_of_equal_rewards_are_counted_and_not_computed(tmp_path: Path, se
     assert metrics["skipped_completions"] == [0.5]
     _, _, _, every = one_update(SharedPrefixTrainer, tmp_path / "every", **settings)
     assert tokens < every * (0.9 if "num_iterations" in settings else 0.75)
-    # With a pull towards the reference, every completion has a gradient.
+    # With a pull towards the reference, every completion has a gradient, is computed, and counts as such.
     pulled = one_update(SharedPrefixTrainer, tmp_path / "pulled", partly_equal, beta=0.1, **settings)
+    assert pulled[2]["skipped_completions"] == [0.0]
     reference = one_update(GRPOTrainer, tmp_path / "reference", partly_equal, beta=0.1, **settings)
     assert relative(pulled[1], reference[1]) <= 5e-3
+
+
+def test_with_beta_groups_of_equal_rewards_are_pulled_towards_the_reference(tmp_path: Path) -> None:
+    """Nothing is earned anywhere, and yet TRL's loss has a gradient once the policy has moved."""
+
+    def gradients(kind: type[GRPOTrainer], beta: float) -> torch.Tensor:
+        def moved(**columns: Any) -> list[float | None]:
+            for weight in trained(adapted):
+                weight.data.add_(0.01 * weight.sign())
+            return [0.5] * len(columns["completion_ids"])
+
+        adapted = stored.model()
+        trainer = stored.trainer(
+            kind, adapted, tmp_path / f"{kind.__name__}{beta}", moved, beta=beta, gradient_accumulation_steps=1
+        )
+        trainer.current_gradient_accumulation_steps = 1
+        trainer.model.train()
+        trainer.compute_loss(
+            trainer.model, trainer._prepare_inputs(next(iter(trainer.get_train_dataloader())))
+        ).backward()
+        return torch.cat([weight.grad.flatten() for weight in trained(adapted) if weight.grad is not None])
+
+    pulled = gradients(SharedPrefixTrainer, 0.1)
+    assert float(pulled.norm()) > 1e-3
+    assert relative(pulled, gradients(GRPOTrainer, 0.1)) <= GRADIENT_ERROR
+    assert float(gradients(SharedPrefixTrainer, 0.0).norm()) == 0
 
 
 def test_a_step_without_any_gradient_moves_as_trls(tmp_path: Path) -> None:
