@@ -101,11 +101,11 @@ def test_all_faults_are_told_with_file_key_and_nearest_key(tmp_path: Path) -> No
         # Whole queries in a batch, and half of one in a microbatch.
         (
             LISTWISE + "trainer: {per_device_train_batch_size: 16, gradient_accumulation_steps: 8}\n",
-            "one of 16 completions .* = 32; set per_device_train_batch_size to 32 and gradient_accumulation_steps to 4,",
+            "one of 16 completions .* = 32; set per_device_train_batch_size to 32 and gradient_accumulation_steps to 4",
         ),
         (
             LISTWISE + "shared_prefix: false\ntrainer: {gradient_accumulation_steps: 2}\n",
-            "shuffle a batch of 64 .* set trainer.per_device_train_batch_size to 64 and gradient_accumulation_steps to 1",
+            "shuffle a batch of 64 .* trainer.per_device_train_batch_size to 64 and gradient_accumulation_steps to 1",
         ),
         (MINIMAL + "loss: {listwise: 1}\ndocuments_per_group: 1\n", "documents_per_group is 1; set it to 2 or more"),
         (MINIMAL + "loss: {listwise: 1}\nmixture: {reason: 1}\n", "give mixture.score or mixture.explain a share"),

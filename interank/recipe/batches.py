@@ -55,6 +55,6 @@ def check_batches(trainer: Mapping[str, Any], documents: int, *, between: bool, 
     if between and not in_order and rows > size:
         raise ValueError(
             f"grade.listwise compares a query's documents within a microbatch, but shared_prefix: false has TRL "
-            f"shuffle a batch of {rows} completions before it cuts it into microbatches of {size}; set "
-            f"trainer.per_device_train_batch_size to {rows} and gradient_accumulation_steps to 1, or shared_prefix: true"
+            f"shuffle a batch of {rows} completions before it cuts it into microbatches of {size}; set shared_prefix: "
+            f"true, or trainer.per_device_train_batch_size to {rows} and gradient_accumulation_steps to 1"
         )

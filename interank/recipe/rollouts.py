@@ -48,7 +48,16 @@ class RolloutsRecipe(Settings):
     """Of so many hand-overs of the adapter, one is checked: the trainer's log-probabilities against the sampler's.
     The first batch always is."""
     tolerance: float | None = Field(None, gt=0)
-    """How far these may differ, in nats, on average over tokens; null takes 0.001 in float32, 0.05 in bfloat16."""
+    """How far these may differ, in nats, on average over tokens, before the run ends; null takes 0.001 in float32, and
+    in bfloat16 and float16, for which no limit was measured, goes by the level of the first checks."""
+    level_checks: int = Field(8, ge=1)
+    """The level is the median of so many checks, which end nothing."""
+    level_factor: float = Field(4.0, gt=1)
+    """A later check that lies so many times over the level ends the run: rounding stays on its level, and another
+    adapter, prompt or temperature does not."""
+    level_floor: float = Field(0.05, gt=0)
+    """What lies below, in nats, ends nothing however low the level was, and the first checks warn above it: a token is
+    then 5 percent more or less probable."""
 
     @model_validator(mode="after")
     def _urls_where_they_are_asked(self) -> RolloutsRecipe:

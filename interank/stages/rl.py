@@ -50,6 +50,7 @@ log = logging.getLogger(__name__)
 _FREE = (
     *(f"rollouts.server.{name}" for name in RolloutServersRecipe.model_fields),
     *(f"rollouts.{name}" for name in ("vllm.gpu_memory", "check_every", "tolerance")),
+    *(f"rollouts.level_{name}" for name in ("checks", "factor", "floor")),
 )
 
 

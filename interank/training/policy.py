@@ -19,6 +19,7 @@ from interank.engines.transformers import reading
 from interank.errors import InputError, ModelError, TrainingError
 from interank.recipe import RolloutsRecipe
 from interank.training.advantages import Scheme, advantages, by_token, neutral, without_grade
+from interank.training.agreement import CHECKED, Agreement
 from interank.training.checkpoints import keep
 from interank.training.clock import Clock
 from interank.training.importance import difference, weigh
@@ -27,10 +28,6 @@ from interank.training.prefix_tree import plant
 from interank.training.recorder import Recorder, Told
 from interank.training.refill import replace_rows, replacements, without_signal
 from interank.training.shared_prefix import let_score_trees
-
-# How far the sampler's log-probabilities may lie from the trainer's, in nats, on average over a batch's tokens.
-# Rounding in float32 stays far below; bfloat16 keeps 8 bits of logits that are around 10. Not measured on a GPU.
-PARITY = {torch.float32: 1e-3, torch.bfloat16: 5e-2, torch.float16: 2e-2}
 
 
 class PolicyTrainer(GRPOTrainer):  # type: ignore[misc]  # TRL is untyped here
@@ -51,7 +48,7 @@ class PolicyTrainer(GRPOTrainer):  # type: ignore[misc]  # TRL is untyped here
         self.clock = Clock(self._metrics["train"])
         self.add_callback(self.clock)
         self._rollouts = rollouts or RolloutsRecipe()
-        self._generated = self._looked_at = 0
+        self._agreement, self._unseen = Agreement(self._rollouts), False
         self._weighed: dict[str, Any] | None = None
 
     @contextmanager
@@ -77,7 +74,7 @@ class PolicyTrainer(GRPOTrainer):  # type: ignore[misc]  # TRL is untyped here
             policy.load_adapter(resume_from_checkpoint, "default", is_trainable=True)
 
     def _generate(self, prompts: list[Any]) -> Any:
-        self._generated += 1
+        self._unseen = True
         with self._kept(), self.clock.part("rollout"):
             return super()._generate(prompts)
 
@@ -163,14 +160,12 @@ class PolicyTrainer(GRPOTrainer):  # type: ignore[misc]  # TRL is untyped here
 
     def compute_loss(self, model: Any, inputs: dict[str, Any], *args: Any, **kwargs: Any) -> torch.Tensor:
         """TRL's loss; the rollouts that are due are checked before, while the weights are those that sampled."""
-        if self._looked_at < self._generated:
-            first = not self._looked_at
-            due = self._rollouts.engine != "transformers" and (self._generated - 1) % self._rollouts.check_every == 0
-            self._looked_at = self._generated
-            if first or due:
+        if self._unseen:
+            self._unseen, first = False, not self._agreement.begun
+            if self._agreement.due():
                 with self._kept():
                     # One prompt's completions will do to see whether the adapter is the present one.
-                    self._check_parity(model, inputs if first else _rows(inputs, self.num_generations))
+                    self._check_agreement(model, inputs if first else _rows(inputs, self.num_generations))
         loss: torch.Tensor = super().compute_loss(model, inputs, *args, **kwargs)
         return loss
 
@@ -229,7 +224,7 @@ class PolicyTrainer(GRPOTrainer):  # type: ignore[misc]  # TRL is untyped here
         """What TRL computes for its loss; a seam."""
         return super()._get_per_token_logps_and_entropies(*args, **kwargs)
 
-    def _check_parity(self, model: Any, inputs: dict[str, Any]) -> None:
+    def _check_agreement(self, model: Any, inputs: dict[str, Any]) -> None:
         """Compare the sampler's log-probabilities with the trainer's.
 
         Raises:
@@ -249,14 +244,8 @@ class PolicyTrainer(GRPOTrainer):  # type: ignore[misc]  # TRL is untyped here
         found = difference(inputs, ours)
         if found is None:
             return
-        allowed = self._rollouts.tolerance or PARITY[self.accelerator.unwrap_model(model).dtype]
-        # Written so that NaN is refused too.
-        if not found <= allowed:
-            raise TrainingError(
-                f"the rollouts' log-probabilities differ from the trainer's by {found:.2g} on average, at most "
-                f"{allowed:g} is expected: what sampled them has other weights, another prompt or another temperature "
-                "than what is trained"
-            )
+        self._metrics["train"][CHECKED].append(found)
+        self._agreement.judge(found, self.accelerator.unwrap_model(model).dtype, self.state.log_history)
 
 
 @dataclass(slots=True)
@@ -290,8 +279,8 @@ class SharedPrefixTrainer(PolicyTrainer):
     """Computes what completions share once: the same loss and gradients, several times cheaper.
 
     TRL shuffles a generation batch before it cuts it into microbatches; here rows keep their order, so that a
-    microbatch holds whole groups, and whole queries where it is large enough. Groups whose rewards are all equal are not
-    computed where they have no gradient.
+    microbatch holds whole groups, and whole queries where it is large enough. Groups whose rewards are all equal are
+    not computed where they have no gradient.
     """
 
     _buffered_inputs: Any

@@ -8,7 +8,8 @@ from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any, Protocol
 
-from peft import PeftModel
+import torch
+from peft import PeftModel, get_peft_model_state_dict
 
 from interank.engines.prompts import Prompt
 from interank.engines.protocol import Adapting, Completion, Engine, content_seed
@@ -26,6 +27,10 @@ class Sampler(Protocol):
         """The engine, for the present step of a `PolicyTrainer`."""
         ...
 
+    def engine_of(self, model: Any) -> AbstractContextManager[Engine]:
+        """The engine, before or without a training of the model."""
+        ...
+
 
 class TrainedWeights:
     """Samples with the model that is trained, so that there is nothing to hand over."""
@@ -35,9 +40,14 @@ class TrainedWeights:
         """See `Sampler`."""
         yield TransformersEngine(trainer.accelerator.unwrap_model(trainer.model))
 
+    @contextmanager
+    def engine_of(self, model: Any) -> Iterator[Engine]:
+        """See `Sampler`."""
+        yield TransformersEngine(model)
+
 
 class HandedOver:
-    """Saves the adapter at every step and has an engine read it; the base weights never move.
+    """Saves the adapter whenever it has moved and has an engine read it; the base weights never move.
 
     Nothing is merged: merging into 4-bit weights rounds them anew at each step, and in bfloat16 merging and taking
     back drifts. Each adapter has a folder of its own, of which only the last is kept.
@@ -47,17 +57,36 @@ class HandedOver:
         """Take an engine with the base weights, and the folder through which adapters go to it."""
         self.sampler = sampler
         self.folder = folder.resolve()
+        self._number = 0
+        self._handed: dict[str, torch.Tensor] = {}
 
     @contextmanager
     def engine(self, trainer: Any) -> Iterator[Engine]:
         """See `Sampler`; the hand-over counts as `sync`."""
         with trainer.clock.part("sync"):
-            adapter = self.folder / f"step-{trainer.state.global_step}"
-            shutil.rmtree(self.folder, ignore_errors=True)
-            model = trainer.accelerator.unwrap_model(trainer.model)
-            model.save_pretrained(adapter, selected_adapters=["default"], save_embedding_layers=False)
-            self.sampler.take_adapter(adapter)
+            self._hand_over(trainer.accelerator.unwrap_model(trainer.model))
         yield self.sampler
+
+    @contextmanager
+    def engine_of(self, model: Any) -> Iterator[Engine]:
+        """See `Sampler`."""
+        self._hand_over(model)
+        yield self.sampler
+
+    def _hand_over(self, model: PeftModel) -> None:
+        """Nothing is done where the weights are those that were handed over last, to the last bit."""
+        weights = get_peft_model_state_dict(model, adapter_name="default", save_embedding_layers=False)
+        if self._handed.keys() == weights.keys() and all(
+            torch.equal(self._handed[name], weight.cpu()) for name, weight in weights.items()
+        ):
+            return
+        self._handed = {}
+        self._number += 1
+        adapter = self.folder / f"adapter-{self._number}"
+        shutil.rmtree(self.folder, ignore_errors=True)
+        model.save_pretrained(adapter, selected_adapters=["default"], save_embedding_layers=False)
+        self.sampler.take_adapter(adapter)
+        self._handed = {name: weight.detach().cpu().clone() for name, weight in weights.items()}
 
 
 @contextmanager
@@ -101,6 +130,9 @@ def sampler_of(
         yield HandedOver(engine, folder)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+        if isinstance(engine, VllmEngine):
+            # What comes next needs its memory.
+            engine.close()
 
 
 def seed_at(seed: int, trainer: Any) -> int:

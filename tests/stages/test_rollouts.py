@@ -43,9 +43,9 @@ def logged(folder: Path) -> list[dict[str, float]]:
 
 
 def kill_in_step(server: VllmServer, process: subprocess.Popen[bytes], folder: Path, step: int) -> None:
-    """Kill the server once it has the adapter of this step."""
+    """Kill the server once it has the adapter that so many steps gave."""
     deadline = time.monotonic() + PATIENCE
-    while not list(folder.glob(f"work/interank-*/step-{step}/adapter_model.safetensors")):
+    while not list(folder.glob(f"work/interank-*/adapter-{step + 1}/adapter_model.safetensors")):
         assert process.poll() is None, process.stderr and process.stderr.read()
         assert time.monotonic() < deadline
         time.sleep(0.002)

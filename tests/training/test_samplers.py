@@ -153,7 +153,7 @@ def check_agreement(rollouts: Rollouts, model: Any, folder: Path) -> None:
     assert isinstance(rollouts.sampler, HandedOver)
     watched = rollouts.sampler.sampler = Watched(rollouts.sampler.sampler)
     figures = train(model, rollouts, [lengths], [1.0], trainer=TRAINER, folder=folder / "agreeing")
-    assert len(set(watched.handed)) == STEPS
+    assert len(set(watched.handed)) == len(watched.handed) == STEPS
     told = lines(folder)
     assert len(told) == STEPS
     assert all(0 < line["sampling/difference"] <= AGREE for line in told), told

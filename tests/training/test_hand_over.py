@@ -1,0 +1,94 @@
+"""An engine beside the training is handed the adapter when it has moved, and only then."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from interank.engines.models import find_model, load_model, load_tokenizer, with_adapter
+from interank.engines.prompts import PromptEncoder
+from interank.engines.transformers import TransformersEngine
+from interank.recipe import LoraRecipe, PromptSettings, RolloutsRecipe
+from interank.training.adapters import fresh_adapter
+from interank.training.grpo import Rollouts, prepare, run, whole_queries
+from interank.training.objective import Objective
+from interank.training.samplers import HandedOver
+from tests.support import rule
+
+TRAINER: dict[str, Any] = {
+    "max_steps": 3,
+    "num_generations": 2,
+    "per_device_train_batch_size": 8,
+    "gradient_checkpointing": False,
+    "learning_rate": 1e-2,
+}
+
+
+class Beside(TransformersEngine):
+    """A second model with the base weights, which reads adapters from the disk as vLLM does."""
+
+    def __init__(self, base: Path) -> None:
+        self.base, self.handed = base, []  # type: ignore[var-annotated]
+        super().__init__(load_model(find_model(str(base))))
+
+    def take_adapter(self, folder: Path) -> None:
+        assert [path.name for path in folder.parent.iterdir()] == [folder.name], "old adapters are left on disk"
+        self.handed.append((folder / "adapter_model.safetensors").read_bytes())
+        super().__init__(with_adapter(load_model(find_model(str(self.base))), folder))
+
+
+def trained(base: Path, folder: Path, *, refills: int = 0, **given: Any) -> tuple[Beside, list[dict[str, float]]]:
+    files = find_model(str(base))
+    model = fresh_adapter(load_model(files), LoraRecipe(rank=4, alpha=8), seed=0)
+    encoder = PromptEncoder(
+        load_tokenizer(files), PromptSettings(max_length=300, max_query_tokens=60, max_document_tokens=60)
+    )
+    engine = Beside(base)
+    sampler = HandedOver(engine, folder / "adapters")
+    examples = whole_queries(rule.examples(0, queries=8), documents=4, seed=1)
+    # As if it were vLLM, so that every batch is held to the trainer's weights.
+    settings = RolloutsRecipe(engine="vllm")
+    rollouts = Rollouts(encoder, examples, tokens=12, seed=3, sampler=sampler, settings=settings)
+
+    def reward(*, completion_ids: list[list[int]], **_: Any) -> list[float | None]:
+        rollouts.regrade([("Where?", "A fox.")])
+        return [0.0 if refills else float(sum(ids) % 5) for ids in completion_ids]
+
+    grpo = prepare(model, rollouts, [reward], [1.0], trainer={**TRAINER, **given}, folder=folder / "checkpoints")
+    grpo.objective = Objective(["answer"], documents=4, refills=refills, reserve=rollouts.columns() if refills else ())
+    with sampler.engine_of(model) as before:
+        before.label_logits(rollouts.prompts[:1], encoder.label_ids)
+    run(grpo, None)
+    return engine, [line for line in grpo.state.log_history if "loss" in line]
+
+
+def test_every_adapter_that_moved_is_handed_over_once_and_samples(tiny_folder: Path, tmp_path: Path) -> None:
+    engine, log = trained(tiny_folder, tmp_path, gradient_accumulation_steps=2)
+    # The last step's is asked for by nobody.
+    assert len(engine.handed) == len(set(engine.handed)) == 3
+    assert all(line["sampling/checked"] < 1e-5 for line in log)
+
+
+@pytest.mark.parametrize("still", [{"learning_rate": 0.0}, {"refills": 2}], ids=str)
+def test_an_adapter_that_has_not_moved_is_not(tiny_folder: Path, tmp_path: Path, still: dict[str, Any]) -> None:
+    """Neither is it after steps that change nothing, nor for refills and regrades within a step."""
+    engine, log = trained(tiny_folder, tmp_path, **still)
+    assert len(log) == 3
+    assert len(engine.handed) == 1
+
+
+def test_a_change_of_one_bit_is_a_move(tiny_folder: Path, tmp_path: Path) -> None:
+    model = fresh_adapter(load_model(find_model(str(tiny_folder))), LoraRecipe(rank=4, alpha=8), seed=0)
+    engine = Beside(tiny_folder)
+    sampler = HandedOver(engine, tmp_path)
+    weight = next(weight for name, weight in model.named_parameters() if "lora_A" in name)
+    for _ in range(3):
+        with sampler.engine_of(model):
+            pass
+        with torch.no_grad():
+            # By `.data`, which no version counter of torch's notices.
+            weight.data[0, 0] = torch.nextafter(weight.data[0, 0], torch.tensor(torch.inf))
+    assert len(set(engine.handed)) == len(engine.handed) == 3
