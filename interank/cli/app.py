@@ -25,6 +25,7 @@ from interank.cli import (
     stage,
 )
 from interank.errors import InterankError
+from interank.launched import refuse_several_processes
 
 _DESCRIPTION = "Train, evaluate and use small language models that reason about relevance."
 _EPILOG = """\
@@ -39,6 +40,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parsed(arguments)
     _set_up_log(options)
     try:
+        refuse_several_processes()
         code: int = options.run(options)
         sys.stdout.flush()
         return code

@@ -17,6 +17,7 @@ from interank.engines.protocol import Precision
 from interank.errors import InputError
 from interank.evaluation.candidates import Task, load_evaluated
 from interank.evaluation.significance import Interval, Sample
+from interank.launched import refuse_several_processes
 from interank.progress import track
 from interank.recipe import EvaluateRecipe
 from interank.reranking.guarding import Guard
@@ -97,6 +98,7 @@ def attack(model: str, planned: Planned) -> list[Tried]:
     Raises:
         InputError: The benchmark has several tasks, or no query with an irrelevant candidate beside another one.
     """
+    refuse_several_processes()
     victims = _victims(_task(planned), planned)
     templates = [template for template in attack_templates() if template.part in planned.parts]
     found: list[Tried] = []

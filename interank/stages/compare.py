@@ -16,6 +16,7 @@ from interank.evaluation.compared import System, check_same_candidates, gather, 
 from interank.evaluation.evaluated import Evaluation, ran_on
 from interank.evaluation.page import Provenance
 from interank.evaluation.record import record
+from interank.launched import refuse_several_processes
 from interank.recipe import EvaluateRecipe
 
 _PAGE = ".html"
@@ -38,6 +39,7 @@ def run(paths: Sequence[Path], out: Path, *, benchmark: Path | None = None, exis
         InputError: There is no evaluation among the paths, or they rank other candidates.
         ArtifactError: There is an output and it may not be touched.
     """
+    refuse_several_processes()
     artifacts = [open_artifact(path, "evaluation") for path in paths if (path / "manifest.json").is_file()]
     files = [path for path in paths if not (path / "manifest.json").is_file()]
     _check_inputs(artifacts, files)

@@ -18,6 +18,7 @@ from interank.engines.prompts import PromptEncoder
 from interank.engines.use import Use, save_use
 from interank.errors import InputError
 from interank.judgments import read_judgments
+from interank.launched import refuse_several_processes
 from interank.ledger import Ledger
 from interank.plots import training_curves
 from interank.recipe import (
@@ -46,6 +47,7 @@ log = logging.getLogger(__name__)
 
 def run(recipe: DistillRecipe, out: Path, *, existing: Existing = "refuse") -> Artifact:
     """Teach the student the training split of the judgments; go on from the last checkpoint on resume."""
+    refuse_several_processes()
     require_inputs(recipe)
     inputs = _inputs(recipe, out)
     place = create(out, "adapter", recipe=recipe.model_dump(mode="json"), inputs=inputs, existing=existing)

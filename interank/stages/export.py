@@ -18,6 +18,7 @@ from interank.engines.onnx_graph import graph_logits, require_onnx, write_graph
 from interank.engines.pair_tokenizer import save_pair_tokenizer
 from interank.engines.use import save_head
 from interank.errors import InputError, ModelError
+from interank.launched import refuse_several_processes
 from interank.recipe import HeadSettings
 from interank.resources import resource_dir
 from interank.stages.inputs import making
@@ -100,6 +101,7 @@ def export(
         InputError: The head is one of the released DeAR models, or what writes the form is not installed.
         ModelError: The form cannot be written, or does not score as the head does; nothing is left of it.
     """
+    refuse_several_processes()
     with making(out, Path(source)) as folder:
         found = _exported(source, folder, to, settings)
     log.info("%d scores moved by %.3g at most", found.pairs, found.largest)

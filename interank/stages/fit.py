@@ -32,6 +32,7 @@ from interank.fitting import (
     stored_place,
     write_fit,
 )
+from interank.launched import refuse_several_processes
 from interank.measures import score_run
 from interank.recipe import EvaluateRecipe
 from interank.types import Run
@@ -65,6 +66,7 @@ def fit(
         ArtifactError: The file is there, or the evaluation cannot be read.
         InputError: The evaluation holds no such reranker, or nothing can be fitted on it.
     """
+    refuse_several_processes()
     if out.exists() and not overwrite:
         raise ArtifactError(f"{out} exists; --overwrite replaces it, another --out leaves it alone")
     made = _made(open_artifact(evaluation, "evaluation"), settings, benchmark)
@@ -90,6 +92,7 @@ def fit_into(
         ArtifactError: The folder holds no such model or stores a fit already, or the evaluation cannot be read.
         InputError: The evaluation holds no such reranker, or nothing can be fitted on it.
     """
+    refuse_several_processes()
     digest = _storing(model)
     artifact = open_artifact(evaluation, "evaluation")
     settings = replace(settings, system=_of_model(artifact, model, digest, settings.system))

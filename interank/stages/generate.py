@@ -13,6 +13,7 @@ from interank import judging
 from interank.artifact import Artifact, Existing, Workplace, create
 from interank.errors import InputError
 from interank.judgments import Mark, write_judgments
+from interank.launched import refuse_several_processes
 from interank.ledger import write_rows
 from interank.orderings import JudgedList, judged_lists
 from interank.recipe import GenerateRecipe, ServersRecipe
@@ -39,6 +40,7 @@ def run(recipe: GenerateRecipe, out: Path, *, existing: Existing = "refuse", onl
     Replies are kept as they come, so a killed run goes on with what has none yet with `existing="resume"`; so does
     one that stopped at its budget.
     """
+    refuse_several_processes()
     require_inputs(recipe)
     check_benchmarks(recipe)
     if only_mine:

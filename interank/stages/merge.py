@@ -13,6 +13,7 @@ from interank.engines.models import load_model
 from interank.engines.transformers import TransformersEngine
 from interank.errors import ArtifactError, ModelError
 from interank.fitting import fit_for, store_fit, stored_modes
+from interank.launched import refuse_several_processes
 from interank.reranking.golden import golden_set, read_golden
 from interank.reranking.merging import adapted, write_merged
 from interank.reranking.opening import find_source
@@ -46,6 +47,7 @@ def merge(adapter: Path, out: Path, *, tolerance: float = TOLERANCE) -> Merged:
         InputError: A stored fit is damaged or another model's.
         ModelError: The merged model's scores are not those of base and adapter; nothing is written.
     """
+    refuse_several_processes()
     with making(out, adapter) as folder:
         found = _merged(adapter, folder, tolerance)
     log.info("%d scores moved by %.3g at most, %.3g on average", found.pairs, found.largest, found.mean)

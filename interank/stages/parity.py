@@ -19,6 +19,7 @@ import torch
 from interank.engines.models import device
 from interank.engines.prompts import Prompt, PromptEncoder
 from interank.engines.transformers import TransformersEngine
+from interank.launched import refuse_several_processes
 from interank.ledger import Ledger
 from interank.recipe import ServerRecipe
 from interank.reranking.golden import Asked, Reading, golden_set, read_golden
@@ -115,6 +116,7 @@ def check_parity(
         ModelError: The model or an engine that was asked for cannot be had.
         InputError: The golden set cannot be used.
     """
+    refuse_several_processes()
     asked, source = golden_set(golden), find_source(model)
     encoder = source.encoder()
     ways, skipped = _ways(source, compared)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from interank.artifact import Artifact, Existing
 from interank.errors import ArtifactError
+from interank.launched import refuse_several_processes
 from interank.locks import held
 from interank.recipe import RunRecipe
 from interank.stages import distill, evaluate, generate, rl
@@ -17,6 +18,7 @@ log = logging.getLogger(__name__)
 
 def run(recipe: RunRecipe, out: Path, *, existing: Existing = "refuse") -> Artifact:
     """Run generate, distill, rl and evaluate; on resume, finished stages are reused. Returns the evaluation."""
+    refuse_several_processes()
     require_inputs(recipe)
     place = out.resolve()
     if place.exists() and not place.is_dir():

@@ -26,6 +26,7 @@ from interank.engines.transformers import TransformersEngine
 from interank.errors import InputError, TrainingError
 from interank.judging import Order
 from interank.judgments import read_judgments
+from interank.launched import refuse_several_processes
 from interank.ledger import Ledger
 from interank.orderings import JudgedList
 from interank.recipe import PromptSettings, RlListsRecipe, RlRecipe, RolloutServersRecipe
@@ -87,6 +88,7 @@ class _Ended:
 
 def run(recipe: RlRecipe, out: Path, *, existing: Existing = "refuse") -> Artifact:
     """Continue the distilled adapter under the recipe's rewards; go on from the last checkpoint on resume."""
+    refuse_several_processes()
     require_inputs(recipe)
     judgments, adapter = Path(str(recipe.judgments)), Path(str(recipe.adapter))
     start = open_artifact(adapter, "adapter")

@@ -24,6 +24,7 @@ from interank.progress import shown
 from interank.recipe import RL_BATCH, RolloutsRecipe
 from interank.training.checkpoints import accompany
 from interank.training.clock import summary
+from interank.training.devices import on_one_device
 from interank.training.list_rollouts import ListRollouts
 from interank.training.memory import fits
 from interank.training.policy import PolicyTrainer, SharedPrefixTrainer
@@ -257,7 +258,7 @@ def prepare(
         warnings.filterwarnings("ignore", message="You are using 'rollout_func'")
         grpo = kind(
             model=model,
-            args=config,
+            args=on_one_device(config),
             reward_funcs=list(rewards),
             train_dataset=Dataset.from_list(rollouts.columns()),
             processing_class=rollouts.encoder.tokenizer,

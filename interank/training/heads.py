@@ -24,6 +24,7 @@ from interank.measures import DEFAULT_MEASURE, score_run
 from interank.orderings import JudgedList
 from interank.recipe import DistillRecipe
 from interank.training.checkpoints import last_complete
+from interank.training.devices import on_one_device
 from interank.training.head_losses import HeadLoss, Target
 from interank.training.sft import DEFAULTS, Trained, go_through, trial_settings
 from interank.training.student import dataset_of
@@ -221,7 +222,7 @@ def train(
     taught = recipe.taught
     trainer = HeadTrainer(
         model=model,
-        args=arguments,
+        args=on_one_device(arguments),
         encoder=encoder,
         groups=groups,
         loss=HeadLoss(recipe.objective, taught.alpha, taught.temperature),

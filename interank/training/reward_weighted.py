@@ -26,6 +26,7 @@ from interank.progress import shown, track
 from interank.recipe import RewardWeightedRecipe
 from interank.training.advantages import neutral
 from interank.training.checkpoints import accompany, last_complete
+from interank.training.devices import on_one_device
 from interank.types import Example
 
 IGNORED = -100
@@ -188,7 +189,7 @@ def train(
     rows = [{"prompt": list(a.prompt), "answer": list(a.answer), "weight": a.weight} for a in answers]
     sft = _Trainer(
         model=model,
-        args=config,
+        args=on_one_device(config),
         train_dataset=Dataset.from_list(rows),
         processing_class=tokenizer,
         data_collator=_collated,

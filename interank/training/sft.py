@@ -23,6 +23,7 @@ from interank.measures import DEFAULT_MEASURE
 from interank.progress import shown
 from interank.recipe import DistillRecipe
 from interank.training.checkpoints import accompany, last_complete
+from interank.training.devices import on_one_device
 from interank.training.failures import explained
 from interank.training.rows import Group
 from interank.training.student import StudentTrainer
@@ -92,7 +93,7 @@ def train(
     )
     student = StudentTrainer(
         model=model,
-        args=config,
+        args=on_one_device(config),
         processing_class=encoder.tokenizer,
         groups=groups,
         label_ids=encoder.label_ids,
