@@ -46,14 +46,6 @@ class Objective:
         return torch.tensor([len(self.lead) if is_first else -1 for is_first in first])
 
 
-def distinct_prompts(prompts: torch.Tensor, wanted: torch.Tensor) -> list[int]:
-    """The first row of each different prompt, of rows that are wanted; `prompts` is (rows, tokens)."""
-    seen: dict[bytes, int] = {}
-    for row in wanted.nonzero()[:, 0].tolist():
-        seen.setdefault(prompts[row].cpu().numpy().tobytes(), row)
-    return list(seen.values())
-
-
 def graded_rows(
     input_ids: torch.Tensor, mask: torch.Tensor, width: int, chosen: Sequence[int], objective: Objective
 ) -> tuple[torch.Tensor, torch.Tensor]:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import contextmanager, nullcontext
 from itertools import compress
 from typing import Any, NamedTuple
 from zlib import crc32
@@ -20,10 +19,18 @@ from interank.errors import InputError, ModelError, TrainingError
 from interank.recipe import RolloutsRecipe
 from interank.training.advantages import Scheme, advantages, by_token, neutral, without_grade
 from interank.training.agreement import CHECKED, Agreement
+from interank.training.asked_grades import (
+    Asked,
+    among_grades,
+    distinct_prompts,
+    divergence,
+    reference_labels,
+    token_weights,
+)
 from interank.training.checkpoints import keep
 from interank.training.clock import Clock
 from interank.training.importance import difference, weigh
-from interank.training.objective import Objective, Row, distinct_prompts, graded_rows
+from interank.training.objective import Objective, Row, graded_rows
 from interank.training.prefix_tree import plant
 from interank.training.recorder import Recorder, Told
 from interank.training.refill import replace_rows, replacements, without_signal
@@ -44,7 +51,7 @@ class PolicyTrainer(GRPOTrainer):  # type: ignore[misc]  # TRL is untyped here
         self.recorder: Recorder | None = None
         self._rewards: torch.Tensor | None = None
         self._texts: Sequence[str] = ()
-        self._asked: _Asked | None = None
+        self._asked: Asked | None = None
         self.clock = Clock(self._metrics["train"])
         self.add_callback(self.clock)
         self._rollouts = rollouts or RolloutsRecipe()
@@ -110,6 +117,8 @@ class PolicyTrainer(GRPOTrainer):  # type: ignore[misc]  # TRL is untyped here
             refilled += len(others)
         if objective.refills:
             self._metrics["train"]["refilled_queries"].append(float(refilled))
+        if "grade_at" in batch:
+            batch["graded_items"] = self.accelerator.gather((batch["grade_at"] >= 0).sum()).sum()
         self._metrics["train"]["skipped_completions"].append(float(self._idle(batch).float().mean()))
         return batch
 
@@ -137,8 +146,11 @@ class PolicyTrainer(GRPOTrainer):  # type: ignore[misc]  # TRL is untyped here
             batch["advantages"] = by_token(rewards, scheme, self.accelerator.gather(grade_at), width)[own]
         else:
             batch["advantages"] = advantages(rewards, scheme, ("grade", "explanation", "answer"))[own]
-        if objective.grade.counts:
+        held = self.beta != 0.0 and objective.grade.instead
+        if objective.grade.counts or held:
             batch |= self._grade_targets(inputs, grade_at)
+        if held:
+            batch["reference_grades"] = reference_labels(self, batch)
         if objective.grade.instead and "tool_mask" in batch:
             # What is summed over the three grades is not sampled besides.
             rows = (grade_at >= 0).nonzero()[:, 0]
@@ -172,8 +184,8 @@ class PolicyTrainer(GRPOTrainer):  # type: ignore[misc]  # TRL is untyped here
     def _compute_loss(self, model: Any, inputs: dict[str, Any]) -> torch.Tensor:
         # TRL reads the advantages after the log-probabilities, by which they are weighed.
         self._weighed = {**inputs}
-        if self.objective.grade.counts and "grade_at" in inputs:
-            self._asked = _Asked(distinct_prompts(inputs["prompt_ids"], inputs["grade_at"] >= 0))
+        if "grade_at" in inputs:
+            self._asked = Asked(distinct_prompts(inputs["prompt_ids"], inputs["grade_at"] >= 0))
         try:
             loss: torch.Tensor = super()._compute_loss(model, self._weighed)
             if self._asked is not None:
@@ -182,22 +194,29 @@ class PolicyTrainer(GRPOTrainer):  # type: ignore[misc]  # TRL is untyped here
             self._weighed = self._asked = None
         return loss
 
-    def _grade_loss(self, asked: _Asked, inputs: dict[str, Any]) -> torch.Tensor:
-        if asked.grades is None or asked.some_grade is None:
-            return torch.zeros((), device=inputs["judged"].device)
-        rows = torch.tensor(asked.rows, device=inputs["judged"].device)
-        batch = {name: inputs[name][rows] for name in ("grade_values", "judged", "query")}
-        # What a grade earns among three says nothing of other tokens, and without this they would take its place.
-        loss = self.objective.grade(asked.grades, batch) - asked.some_grade.mean()
+    def _grade_loss(self, asked: Asked, inputs: dict[str, Any]) -> torch.Tensor:
+        loss = torch.zeros((), device=inputs["judged"].device)
+        if asked.labels is None:
+            return loss
         mode = "train" if self.model.training else "eval"
-        self._metrics[mode]["grade_loss"].append(float(loss.detach()))
-        return loss / (self.current_gradient_accumulation_steps if mode == "train" else 1.0)
+        if self.objective.grade.counts:
+            batch = {name: inputs[name][asked.firsts] for name in ("grade_values", "judged", "query")}
+            # The grade is read at temperature 1. What it earns among three says nothing of other tokens, and without
+            # the probability of writing any of them these would take its place.
+            grades = among_grades(asked.labels, self.temperature)
+            loss = self.objective.grade(grades, batch) - asked.labels.logsumexp(-1).mean()
+            self._metrics[mode]["grade_loss"].append(float(loss.detach()))
+            loss = loss / (self.current_gradient_accumulation_steps if mode == "train" else 1.0)
+        if "reference_grades" in inputs:
+            away = divergence(asked.labels, inputs["reference_grades"][asked.firsts])
+            self._metrics[mode]["kl/grade"].append(float(away.detach().mean()))
+            weights = token_weights(inputs, self)
+            loss = loss + self.beta * (away * torch.stack([weights[own].sum() for own in asked.rows.values()])).sum()
+        return loss
 
     def _get_per_token_logps_and_entropies(self, model: Any, *args: Any, **kwargs: Any) -> Any:
-        if torch.is_grad_enabled():
-            return self._with_grades(model, *args, **kwargs)
         # Without a gradient the policy, or its reference, is read: as it samples, without dropout.
-        with reading(model):
+        with nullcontext() if torch.is_grad_enabled() else reading(model):
             return self._with_grades(model, *args, **kwargs)
 
     def _with_grades(
@@ -205,14 +224,11 @@ class PolicyTrainer(GRPOTrainer):  # type: ignore[misc]  # TRL is untyped here
     ) -> Any:
         asked, rows = self._asked, len(input_ids)
         if asked is not None and asked.rows:
-            more, mask = graded_rows(input_ids, attention_mask, logits_to_keep, asked.rows, self.objective)
+            more, mask = graded_rows(input_ids, attention_mask, logits_to_keep, asked.firsts, self.objective)
             input_ids, attention_mask = torch.cat([input_ids, more]), torch.cat([attention_mask, mask])
         found = self._log_probabilities(model, input_ids, attention_mask, logits_to_keep, **kwargs)
         if asked is not None and asked.rows:
-            labels = found[0][rows:, len(self.objective.lead)].view(-1, len(self.objective.labels))
-            # At the sampling temperature; the grade is read at 1.
-            asked.grades = (labels * self.temperature).log_softmax(-1)
-            asked.some_grade = labels.logsumexp(-1)
+            asked.labels = found[0][rows:, len(self.objective.lead)].view(-1, len(self.objective.labels))
             found = tuple(part[:rows] if torch.is_tensor(part) and part.dim() else part for part in found)
         if self._weighed is not None:
             figures = weigh(self._weighed, found[0].detach(), self._rollouts.importance_clip, self.loss_type)
@@ -246,18 +262,6 @@ class PolicyTrainer(GRPOTrainer):  # type: ignore[misc]  # TRL is untyped here
             return
         self._metrics["train"][CHECKED].append(found)
         self._agreement.judge(found, self.accelerator.unwrap_model(model).dtype, self.state.log_history)
-
-
-@dataclass(slots=True)
-class _Asked:
-    """Rows whose prompts are graded besides; once computed, log-probabilities.
-
-    `grades` are of the three grades among them, of shape (rows, 3); `some_grade` of writing any of them, (rows,).
-    """
-
-    rows: list[int]
-    grades: torch.Tensor | None = None
-    some_grade: torch.Tensor | None = None
 
 
 class _Skipped(NamedTuple):
