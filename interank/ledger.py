@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -24,22 +24,27 @@ class Ledger:
         Raises:
             InputError: The file is no ledger; it is left as it is.
         """
+        return list(self.each())
+
+    def each(self) -> Iterator[dict[str, Any]]:
+        """As `rows`, one at a time, for files that are larger than memory."""
         try:
-            content = self.path.read_bytes()
+            stream = self.path.open("rb")
         except FileNotFoundError:
-            return []
+            return
         except OSError as error:
             raise InputError(f"{self.path} cannot be read as rows ({error.strerror}); name another file") from None
-        end = content.rfind(b"\n") + 1
-        rows = [self._row(number, line) for number, line in enumerate(content[:end].split(b"\n")[:-1], start=1)]
-        torn = content[end:]
-        if torn:
-            # Of a row that was being written at least the first character is there.
-            if not torn.startswith(b"{"):
-                raise self._no_row(len(rows) + 1)
-            with self.path.open("r+b") as stream:
-                stream.truncate(end)
-        return rows
+        end = 0
+        with stream:
+            for number, line in enumerate(stream, start=1):
+                if not line.endswith(b"\n"):
+                    # Of a row that was being written at least the first character is there.
+                    if not line.startswith(b"{"):
+                        raise self._no_row(number)
+                    os.truncate(self.path, end)
+                    return
+                end += len(line)
+                yield self._row(number, line)
 
     def _row(self, number: int, line: bytes) -> dict[str, Any]:
         try:

@@ -30,6 +30,9 @@ class GradeRecipe(Settings):
 class HardExamplesRecipe(Settings):
     """Which pairs are trained, by how often the start policy grades them rightly."""
 
+    questions: int | None = Field(4000, ge=1)
+    """How many questions are asked for, a seeded sample, and then trained on: as many as 500 steps of 8 queries take;
+    null is all."""
     least: float = Field(0.02, ge=0, lt=1)
     """Pairs that are right less often are left out."""
     most: float = Field(0.98, gt=0, le=1)

@@ -40,6 +40,7 @@ from interank.stages.trained import write_cost
 from interank.stages.training_page import training_page
 from interank.training import policy_training, reward_weighted
 from interank.training.adapters import save_adapter
+from interank.training.hard_examples import find_hard
 from interank.training.list_policy_training import train_on_lists
 from interank.training.list_rollouts import ListRollouts
 from interank.training.samplers import sampler_of
@@ -66,6 +67,11 @@ class _Begun:
     reason_share: float
     rewards: Sequence[Equipped]
     credits: Sequence[Credit]
+
+    @property
+    def order(self) -> Order:
+        """In which most queries are answered."""
+        return "reason_first" if self.reason_share >= 0.5 else "grade_first"
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,11 +184,15 @@ def _begin(
 def _by_grpo(begun: _Begun, train: list[Example], validation: list[Example], place: Workplace) -> _Ended:
     recipe = begun.recipe
     weights = [entry.weight for entry in recipe.rewards if entry.weight]
-    lessons = policy_training.lessons(recipe, begun.encoder, begun.model, (train, validation), begun.reason_share)
-    log.info("rl on %d pairs of %d queries", len(lessons.examples), lessons.counts["queries"])
     rewards = (begun.rewards, weights, begun.credits)
     longest = begun.encoder.settings.max_length
     with sampler_of(recipe.rollouts, begun.base.folder, begun.model, place.work, max_length=longest) as sampler:
+        hard = None
+        if recipe.hard_examples:
+            with sampler.engine_of(begun.model) as engine:
+                hard = find_hard(engine, begun.encoder, train, recipe, begun.order, place.work / "hard.jsonl")
+        lessons = policy_training.lessons(recipe, (train, validation), begun.reason_share, hard)
+        log.info("rl on %d pairs of %d queries", len(lessons.examples), lessons.counts["queries"])
         trained = policy_training.train(begun.model, begun.encoder, lessons, rewards, recipe, sampler, place.work)
     _hand_out(place)
     return _Ended(trained.figures, {**lessons.counts, "steps": int(trained.figures["steps"])}, trained.notes)

@@ -11,8 +11,6 @@ from typing import Any
 from peft import PeftModel
 
 from interank.engines.prompts import PromptEncoder
-from interank.engines.protocol import Sampling
-from interank.engines.transformers import TransformersEngine
 from interank.judging import Order
 from interank.recipe import RlRecipe
 from interank.rewards import Credit, Equipped
@@ -20,7 +18,7 @@ from interank.training.checkpoints import last_complete
 from interank.training.failures import explained
 from interank.training.grade_gradient import GradeLoss
 from interank.training.grpo import Rollouts, prepare, run, whole_queries
-from interank.training.hard_examples import hard_pairs, shares_right
+from interank.training.hard_examples import Hard
 from interank.training.objective import Objective
 from interank.training.policy import PolicyTrainer
 from interank.training.recorder import Recorder
@@ -53,34 +51,25 @@ class Trained:
 
 def lessons(
     recipe: RlRecipe,
-    encoder: PromptEncoder,
-    model: Any,
     splits: tuple[Sequence[Example], Sequence[Example]],
     reason_share: float,
+    hard: Hard | None = None,
 ) -> Lessons:
     """What is trained on: queries of enough documents, where the recipe asks for it with pairs that are hard.
 
     Args:
         recipe: Says how many, and which.
-        encoder: Makes the ids.
-        model: The start policy.
         splits: The judgments to train on, and those to validate with.
         reason_share: Of the queries, so many are answered explanation first.
+        hard: What is hard for the start policy; where it is given, what is not is left out.
 
     Raises:
         TrainingError: No query is left.
     """
-    order: Order = "reason_first" if reason_share >= 0.5 else "grade_first"
     train, validation = splits
-    counts = {"judged_pairs": len(train)}
-    hard = None
-    if recipe.hard_examples is not None:
-        sampling = Sampling(recipe.max_completion_tokens - len(encoder.label_lead), 1.0, recipe.seed)
-        engine = TransformersEngine(model)
-        shares = shares_right(engine, encoder, train, order, sampling, recipe.hard_examples.samples)
-        hard = hard_pairs(train, shares, recipe.hard_examples)
-        counts["hard_pairs"] = len(hard)
-    examples = whole_queries(train, documents=recipe.documents_per_query, seed=recipe.seed, hard=hard)
+    counts = {"judged_pairs": len(train), **(hard.counts if hard else {})}
+    pairs = hard.pairs if hard else None
+    examples = whole_queries(train, documents=recipe.documents_per_query, seed=recipe.seed, hard=pairs)
     rng = random.Random(recipe.seed)
     if recipe.control == "shuffled":
         examples = _dealt_anew(examples, recipe.documents_per_query, rng)

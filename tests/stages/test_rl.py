@@ -71,7 +71,7 @@ def lines(path: Path) -> list[dict[str, Any]]:
         {"grade": {"gradient": "sampled"}},
         {"reason_share": 0.5, "trainer": {**TRAINER, "beta": 0.05}},
         {"shared_prefix": False, "grade": {"gradient": "exact", "calibration": 0.5, "listwise": 0.5}},
-        {"hard_examples": {"least": 0.01, "most": 0.99, "samples": 2}, "reason_share": 1.0},
+        {"hard_examples": {"least": 0.0, "most": 1.0, "samples": 2, "questions": 6}, "reason_share": 1.0},
         {"rewards": (RewardRecipe(use="ranking"),)},
     ],
     ids=["exact", "sampled", "both orders", "stock", "hard, reasoned", "grade alone"],
@@ -90,6 +90,10 @@ def test_rl_leaves_what_one_wants_to_see(
     assert all(
         f"rewards/{entry.use}/{part}" in steps[0] for entry in given.get("rewards", REWARDS) for part in ("mean", "std")
     )
+    if "hard_examples" in given:
+        counts = artifact.manifest["counts"]
+        assert (counts["rated_questions"], counts["rated_pairs"], counts["hard_pairs"]) == (6, 24, 24)
+        assert (counts["queries"], counts["judged_pairs"]) == (6, 32)
     trials = artifact.manifest["validation"]
     assert trials["start"]["step"] == 0
     assert trials["best"]["nDCG@10"] >= max(trials["start"]["nDCG@10"], trials["last"]["nDCG@10"])
