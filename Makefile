@@ -9,6 +9,8 @@ PYTHON ?= python3
 VENV ?= .venv
 OUT ?= runs/demo
 ARGS ?=
+KILLS ?= 50
+SEED ?=
 
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
@@ -18,12 +20,13 @@ STAMP := $(VENV)/.installed
 DOWNLOADS := awk '/^ *Downloading .*[MG]B\)/ { sub(/^ *Downloading ([^ ]*\/)?/, ""); print "  downloading " $$0; fflush() } \
 	/^Installing collected packages/ { print "  unpacking"; fflush() }'
 
-.PHONY: help install vllm browser demo test check format wheel clean
+.PHONY: help install vllm browser demo test chaos check format wheel clean
 
 help: ## list what can be made
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 	@echo
 	@echo "  Variables: PYTHON=$(PYTHON) VENV=$(VENV) OUT=$(OUT) (of demo) ARGS='$(ARGS)' (pytest's, of test)"
+	@echo "             KILLS=$(KILLS) SEED=$(SEED) (of chaos)"
 
 install: $(STAMP) ## make the environment (VENV) with the interank command, at the tested versions
 
@@ -66,6 +69,9 @@ demo: install ## generate, distill, rl and evaluate on the sample data, into OUT
 
 test: install ## run the tests, e.g. make test ARGS='-k trec'
 	@$(BIN)/python -m pytest $(ARGS)
+
+chaos: install ## end commands at random, KILLS times, and see that each goes on to the same output (SEED repeats it)
+	@$(BIN)/python -m tests.chaos --kills $(KILLS) $(if $(SEED),--seed $(SEED))
 
 check: install ## lint, formatting, types and floors
 	$(BIN)/ruff check .

@@ -52,18 +52,6 @@ def rule_base(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def tiny_adapter(tiny_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An adapter artifact on the random model, trained for two steps."""
-    from interank.recipe import DistillRecipe, LoraRecipe, PromptSettings
-    from interank.stages import distill
-    from tests.support import rule
-    from tests.support.artifacts import judgments_artifact
+    from tests.support.adapters import tiny_adapter as make
 
-    folder = tmp_path_factory.mktemp("artifacts")
-    recipe = DistillRecipe(
-        stage="distill",
-        judgments=judgments_artifact(folder / "judgments", rule.examples(1, queries=2)),
-        student=str(tiny_folder),
-        prompt=PromptSettings(max_length=300, max_query_tokens=64, max_document_tokens=64),
-        lora=LoraRecipe(rank=4, alpha=8),
-        trainer={"max_steps": 2, "gradient_checkpointing": False, "save_strategy": "no"},
-    )
-    return distill.run(recipe, folder / "adapter").path
+    return make(tiny_folder, tmp_path_factory.mktemp("artifacts"))

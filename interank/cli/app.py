@@ -15,6 +15,7 @@ from interank.cli import (
     check,
     check_parity,
     compare,
+    ending,
     export,
     fit,
     merge,
@@ -32,29 +33,42 @@ _EPILOG = """\
 The whole path on the sample data:
   interank run recipes/demo.yaml --out runs/demo
 
-Exit codes: 0 done, 1 an error that is explained in a sentence, 2 wrong usage."""
+Exit codes: 0 done, 1 an error that is explained in a sentence, 2 wrong usage, 130 interrupted
+(Ctrl-C), 143 terminated (SIGTERM)."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; the exit code."""
     options = _parsed(arguments)
-    _set_up_log(options)
+    with ending.ready(options):
+        _set_up_log(options)
+        return _run(options)
+
+
+def _run(options: argparse.Namespace) -> int:
+    """Run the verb, and say in a sentence what ended it."""
     try:
         refuse_several_processes()
         code: int = options.run(options)
         sys.stdout.flush()
         return code
     except InterankError as error:
-        print(f"interank: {error}", file=sys.stderr)
+        print(f"interank: {ending.behind(error, options) or error}", file=sys.stderr)
         return 1
+    except ending.Terminated:
+        print(f"interank: terminated{ending.hint(options)}", file=sys.stderr)
+        return 143
     except KeyboardInterrupt:
-        hint = "; the same command with --resume goes on" if "resume" in options else ""
-        print(f"interank: interrupted{hint}", file=sys.stderr)
+        print(f"interank: interrupted{ending.hint(options)}", file=sys.stderr)
         return 130
-    except BrokenPipeError:
-        # Whoever read our output has seen enough; keep Python from complaining while it flushes.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except ending.ReaderGoneError:
         return 0
+    except Exception as error:
+        said = ending.told(error, options)
+        if said is None:
+            raise
+        print(f"interank: {said}", file=sys.stderr)
+        return 1
 
 
 def _parsed(arguments: Sequence[str] | None) -> argparse.Namespace:

@@ -40,7 +40,7 @@ def register(verbs: Any, common: argparse.ArgumentParser) -> None:
     verb.add_argument("--count", type=positive, default=5, metavar="N", help="queries for each question (default 5)")
     verb.add_argument("--max-tokens", type=positive, default=256, metavar="N", help="an answer's budget (default 256)")
     verb.add_argument("--batch", type=positive, default=16, metavar="N", help="questions at a time (default 16)")
-    verb.set_defaults(run=_run)
+    verb.set_defaults(run=_run, kept=("out",))
 
 
 def _run(options: argparse.Namespace) -> int:

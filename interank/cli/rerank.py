@@ -89,7 +89,7 @@ def register(verbs: Any, common: argparse.ArgumentParser) -> None:
     verb.add_argument("--trec", metavar="FILE", type=Path, help="also write the ranking as a TREC run")
     verb.add_argument("--rank-llm", metavar="FILE", type=Path, help="also write results as RankLLM reads them, JSONL")
     verb.add_argument("--json", action="store_true", help="print one JSON object for each query")
-    verb.set_defaults(run=_run)
+    verb.set_defaults(run=_run, kept=("trec", "jsonl", "rank_llm"))
 
 
 def _add_modes(verb: argparse.ArgumentParser) -> None:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import signal
 import sys
+import threading
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
@@ -252,7 +254,18 @@ _reads: list[Callable[[int], _Part]] = []
 
 
 def _take_up(read: Callable[[int], _Part]) -> None:
+    # The keyboard's interrupt goes to all; whoever started this process ends it.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     _reads.append(read)
+
+
+def _end_with_parent() -> None:
+    """Be gone when whoever started this process is, also by a kill: nobody else would end a wait for more work."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
 
 
 def _work_on(start: int) -> _Part:

@@ -2,21 +2,15 @@
 
 from __future__ import annotations
 
-import errno
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import torch
 from safetensors import SafetensorError
 
+from interank import machine
 from interank.errors import TrainingError
 from interank.training.checkpoints import last_complete
-
-_FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
-# safetensors and torch.save tell a full disk in words of their own.
-_FULL_WORDS = ("no space left", "disk quota", "pytorchstreamwriter failed", "file write failed")
-_MEMORY_WORDS = ("can't allocate memory", "out of memory")
 
 
 @contextmanager
@@ -29,13 +23,13 @@ def explained(folder: Path) -> Iterator[None]:
     try:
         yield
     except (OSError, SafetensorError, RuntimeError, MemoryError) as error:
-        said = str(error).lower()
-        if (isinstance(error, OSError) and error.errno in _FULL) or any(word in said for word in _FULL_WORDS):
+        found = machine.fault(error)
+        if found is not None and found.kind in ("full", "quota"):
             raise TrainingError(
                 f"the disk that holds {folder} is full; {_kept(folder)}. Free some space, or set a larger "
                 "trainer.save_steps, and go on with --resume"
             ) from error
-        if isinstance(error, MemoryError | torch.OutOfMemoryError) or any(word in said for word in _MEMORY_WORDS):
+        if found is not None and found.kind == "memory":
             raise TrainingError(
                 f"there is not enough memory; {_kept(folder)}. Lower trainer.per_device_train_batch_size (and raise "
                 "trainer.gradient_accumulation_steps as much), documents_per_group or prompt.max_length, or set "
