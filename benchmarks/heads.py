@@ -21,6 +21,7 @@ from interank.engines.heads import Head, scores
 from interank.engines.models import compute_dtype, device, find_model, load_tokenizer, merged
 from interank.engines.pairs import Pair, PairEncoder
 from interank.recipe import HeadSettings, LoraRecipe
+from interank.training.adapters import adapted_names
 
 # Hidden, inner, layers, heads, heads of keys: Llama-3.2-3B, SmolLM2-135M, and one for trying the script.
 SHAPES = {
@@ -48,7 +49,9 @@ def head_of(shape: str, form: str, settings: HeadSettings) -> Head:
     with torch.device(device()):
         model: Any = AutoModelForSequenceClassification.from_config(config, dtype=compute_dtype())
     model.score.float()
-    lora = LoraConfig(task_type="SEQ_CLS", r=LORA.rank, lora_alpha=LORA.alpha, target_modules=list(LORA.targets))
+    lora = LoraConfig(
+        task_type="SEQ_CLS", r=LORA.rank, lora_alpha=LORA.alpha, target_modules=adapted_names(model, LORA)
+    )
     adapted = get_peft_model(model, lora).eval()
     if form == "folded":
         # In bfloat16 too, for the sake of the figure; the reranker folds in float32 alone.

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from transformers import MODEL_FOR_CAUSAL_LM_MAPPING, AutoConfig
 
@@ -11,37 +12,78 @@ from interank.errors import ModelError
 
 # What transformers calls layers whose tokens look at keys and values, all of them or those in a window.
 _ATTENTION = frozenset({"full_attention", "sliding_attention"})
+# Layers whose tokens take up a state from the token before.
+_STATES = frozenset({"linear_attention", "conv"})
 
 
-def check_layers(name: str, folder: Path) -> None:
-    """Stop before a language model is loaded that would be computed wrongly.
+@dataclass(frozen=True, slots=True)
+class Allowed:
+    """How texts that begin alike may be computed together."""
+
+    tree: bool
+    """Training: as one row in which a token's attention finds its own path. Else each text whole, beside the others."""
+    padding: bool
+    """Ranking: with padding between the shared beginning and what follows it. Else without any before a token."""
+    attention: Literal["sdpa", "eager"]
+    """The one of transformers' forms of attention that computes it all."""
+    why: str
+    """What stands in the way of a tree, in words; empty where there may be one."""
+
+
+def allowed_of(name: str, folder: Path) -> Allowed:
+    """What a language model allows, before it is loaded.
 
     Args:
         name: What the recipe calls it.
         folder: Its files.
 
     Raises:
-        ModelError: Naming its layers.
+        ModelError: It would be computed wrongly in every way; names what it has.
     """
-    refuse_other_layers(name, AutoConfig.from_pretrained(folder, trust_remote_code=False))
+    return allowed(AutoConfig.from_pretrained(folder, trust_remote_code=False), name)
 
 
-def refuse_other_layers(name: str, config: Any) -> None:
-    """As `check_layers`, of a configuration that was read.
+def allowed(config: Any, name: str = "this model") -> Allowed:
+    """What a language model of this configuration allows.
 
     Raises:
-        ModelError: Naming the layers.
+        ModelError: As of `allowed_of`.
     """
-    kinds = {*(getattr(config.get_text_config(), "layer_types", None) or ())}
-    if others := sorted(kinds - _ATTENTION):
+    text = config.get_text_config()
+    kinds = {*(getattr(text, "layer_types", None) or ())}
+    _refuse_others(config, text, kinds, name)
+    windows = "sliding_attention" in kinds or (not kinds and getattr(text, "sliding_window", None) is not None)
+    states = sorted(kinds & _STATES)
+    capped = getattr(text, "attn_logit_softcapping", None) is not None
+    why = ""
+    if states:
+        why = f"layers of the kind {', '.join(states)} take up a state from the token before"
+    elif capped:
+        why = "its attention's logits are capped"
+    return Allowed(
+        tree=not why,
+        # A window counts padding as if it were text, and a state takes it up.
+        padding=not states and not windows,
+        # Scaled dot product attention knows no cap, and transformers leaves it out there without a word.
+        attention="eager" if capped else "sdpa",
+        why=why,
+    )
+
+
+def _refuse_others(config: Any, text: Any, kinds: set[str], name: str) -> None:
+    if others := sorted(kinds - _ATTENTION - _STATES):
         raise ModelError(
-            f"{name} has layers of the kind {', '.join(others)} (config.layer_types), whose state is handed from token "
-            "to token, and prompts that share their beginning are computed wrongly with it; expected full_attention or "
-            "sliding_attention only; use another model"
+            f"{name} has layers of the kind {', '.join(others)} (config.layer_types), which interank does not know to "
+            f"compute; expected {', '.join(sorted(_ATTENTION | _STATES))}; use another model"
         )
     made = MODEL_FOR_CAUSAL_LM_MAPPING.get(type(config), None)
     if not kinds and getattr(made, "_is_stateful", False):
         raise ModelError(
-            f"{name} ({config.model_type}) hands a state from token to token, and prompts that share their beginning "
-            "are computed wrongly with it; use a model whose layers are attention"
+            f"{name} ({config.model_type}) hands a state from token to token, and its configuration does not say in "
+            "which layers; use a model whose config.layer_types tell"
+        )
+    if getattr(text, "use_bidirectional_attention", None) in (True, "all"):
+        raise ModelError(
+            f"{name} looks at tokens that come later (use_bidirectional_attention), so it can write nothing; use a "
+            "language model"
         )

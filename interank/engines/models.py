@@ -23,7 +23,7 @@ from transformers import (
     PreTrainedTokenizerBase,
 )
 
-from interank.engines.layers import check_layers
+from interank.engines.layers import allowed_of
 from interank.errors import ModelError
 from interank.recipe import Quantisation
 from interank.recipe.student import Precision
@@ -112,9 +112,9 @@ def load_model(
     Raises:
         ModelError: Its layers are of a kind that would be computed wrongly.
     """
-    check_layers(files.name, files.folder)
+    attention = allowed_of(files.name, files.folder).attention
     options = _options(quantisation, double_quantisation, precision)
-    return AutoModelForCausalLM.from_pretrained(files.folder, attn_implementation="sdpa", **options).eval()
+    return AutoModelForCausalLM.from_pretrained(files.folder, attn_implementation=attention, **options).eval()
 
 
 def load_classifier(

@@ -13,7 +13,8 @@ from interank.engines.prompts import Prompt
 # Tokens of one batch, prefix included: enough to keep the cores busy, little enough for the caches.
 _BATCH_TOKENS = {"cpu": 4096, "cuda": 65536}
 
-_Prefixes = dict[tuple[int, ...], DynamicCache]
+Ids = tuple[int, ...]
+_Prefixes = dict[Ids, DynamicCache]
 
 
 class PaddedRunner:
@@ -39,18 +40,18 @@ class PaddedRunner:
     def _prefixes(self, prompts: Sequence[Prompt]) -> _Prefixes:
         """The keys and values of each distinct prefix."""
         prefixes: _Prefixes = {}
-        for prompt in prompts:
-            if prompt.prefix and prompt.prefix not in prefixes:
+        for prefix, _ in map(parts, prompts):
+            if prefix not in prefixes:
                 cache = DynamicCache(config=self.model.config)
-                ids = torch.tensor([prompt.prefix], device=self.model.device)
+                ids = torch.tensor([prefix], device=self.model.device)
                 nothing = torch.tensor([], dtype=torch.long, device=self.model.device)
                 self.model(input_ids=ids, past_key_values=cache, use_cache=True, logits_to_keep=nothing)
-                prefixes[prompt.prefix] = cache
+                prefixes[prefix] = cache
         return prefixes
 
     def _batches(self, prompts: Sequence[Prompt]) -> Iterator[list[int]]:
         """Places of prompts that run together: alike in length, within the token budget."""
-        budget = _BATCH_TOKENS["cuda" if self.model.device.type == "cuda" else "cpu"]
+        budget = batch_tokens(self.model)
         batch: list[int] = []
         for place in sorted(range(len(prompts)), key=lambda i: (-len(prompts[i].ids), i)):
             longest = len(prompts[batch[0]].ids) if batch else 0
@@ -62,35 +63,45 @@ class PaddedRunner:
             yield batch
 
 
-class PaddedBatch:
+def batch_tokens(model: Any) -> int:
+    """How many tokens a batch has at most, where it has several rows."""
+    return _BATCH_TOKENS["cuda" if model.device.type == "cuda" else "cpu"]
+
+
+def parts(prompt: Prompt) -> tuple[Ids, Ids]:
+    """What is read once for several prompts, and what follows it, which is at least a token."""
+    rest = prompt.document + prompt.suffix
+    return (prompt.prefix, rest) if rest else (prompt.prefix[:-1], prompt.prefix[-1:])
+
+
+class CachedBatch:
     """Texts that are written together: a cache, which of its places hold tokens, the last positions."""
 
-    def __init__(self, model: Any, prompts: Sequence[Prompt], prefixes: _Prefixes) -> None:
-        """Read what follows the prefixes."""
+    def __init__(
+        self, model: Any, cache: DynamicCache, mask: torch.Tensor, position: torch.Tensor, logits: torch.Tensor
+    ) -> None:
+        """Take texts that were read.
+
+        Args:
+            model: What read them.
+            cache: What it keeps of them.
+            mask: 1 where a place of the cache holds a token, of shape (texts, places).
+            position: Of each text's last token, of shape (texts, 1).
+            logits: After it, of shape (texts, vocabulary).
+        """
         self._model = model
-        self.places = list(range(len(prompts)))
-        rests = [prompt.document + prompt.suffix for prompt in prompts]
-        device = model.device
-        before = max(len(prompt.prefix) for prompt in prompts)
-        after = max(len(rest) for rest in rests)
-        ids = torch.zeros((len(prompts), after), dtype=torch.long, device=device)
-        self._mask = torch.zeros((len(prompts), before + after), dtype=torch.long, device=device)
-        positions = torch.zeros_like(ids)
-        for row, (prompt, rest) in enumerate(zip(prompts, rests, strict=True)):
-            ids[row, after - len(rest) :] = torch.tensor(rest, device=device)
-            self._mask[row, before - len(prompt.prefix) : before] = 1
-            self._mask[row, before + after - len(rest) :] = 1
-            start = len(prompt.prefix)
-            positions[row, after - len(rest) :] = torch.arange(start, start + len(rest), device=device)
-        self._cache = _joined([prefixes[prompt.prefix] for prompt in prompts], before, model.config)
-        self._position = positions[:, -1:]
-        self.logits = self._forward(ids, positions)
+        self._cache = cache
+        self._mask = mask
+        self._position = position
+        self.logits = logits
+        self.places = list(range(len(logits)))
 
     def step(self, tokens: torch.Tensor) -> None:
         """Append a token to each row; `logits` are then those after it."""
         self._mask = torch.cat([self._mask, torch.ones_like(self._mask[:, :1])], dim=1)
         self._position = self._position + 1
-        self.logits = self._forward(tokens[:, None].to(self._model.device), self._position)
+        ids = tokens[:, None].to(self._model.device)
+        self.logits = _forward(self._model, self._cache, self._mask, ids, self._position)
 
     def release(self, finished: Iterable[int]) -> None:
         """Write no more of the prompts at these places."""
@@ -98,20 +109,46 @@ class PaddedBatch:
         rows = [row for row, place in enumerate(self.places) if place not in done]
         self.places = [self.places[row] for row in rows]
         kept = torch.tensor(rows, dtype=torch.long, device=self._model.device)
-        self._cache.batch_select_indices(kept)
+        self._cache.reorder_cache(kept)
         self._mask, self._position, self.logits = self._mask[kept], self._position[kept], self.logits[kept]
 
-    def _forward(self, ids: torch.Tensor, positions: torch.Tensor) -> torch.Tensor:
-        output = self._model(
-            input_ids=ids,
-            attention_mask=self._mask,
-            position_ids=positions,
-            past_key_values=self._cache,
-            use_cache=True,
-            logits_to_keep=1,
-        )
-        logits: torch.Tensor = output.logits[:, -1].float()
-        return logits
+
+class PaddedBatch(CachedBatch):
+    """Texts that are written together, padded on the left between their prefixes and what follows them."""
+
+    def __init__(self, model: Any, prompts: Sequence[Prompt], prefixes: _Prefixes) -> None:
+        """Read what follows the prefixes."""
+        cut = [parts(prompt) for prompt in prompts]
+        device = model.device
+        before = max(len(prefix) for prefix, _ in cut)
+        after = max(len(rest) for _, rest in cut)
+        ids = torch.zeros((len(prompts), after), dtype=torch.long, device=device)
+        mask = torch.zeros((len(prompts), before + after), dtype=torch.long, device=device)
+        positions = torch.zeros_like(ids)
+        for row, (prefix, rest) in enumerate(cut):
+            ids[row, after - len(rest) :] = torch.tensor(rest, device=device)
+            mask[row, before - len(prefix) : before] = 1
+            mask[row, before + after - len(rest) :] = 1
+            start = len(prefix)
+            positions[row, after - len(rest) :] = torch.arange(start, start + len(rest), device=device)
+        cache = _joined([prefixes[prefix] for prefix, _ in cut], before, model.config)
+        super().__init__(model, cache, mask, positions[:, -1:], _forward(model, cache, mask, ids, positions))
+
+
+def _forward(
+    model: Any, cache: DynamicCache, mask: torch.Tensor, ids: torch.Tensor, positions: torch.Tensor
+) -> torch.Tensor:
+    """Read ids behind what the cache holds; the logits after the last of each row."""
+    output = model(
+        input_ids=ids,
+        attention_mask=mask,
+        position_ids=positions,
+        past_key_values=cache,
+        use_cache=True,
+        logits_to_keep=1,
+    )
+    logits: torch.Tensor = output.logits[:, -1].float()
+    return logits
 
 
 def _joined(caches: Sequence[DynamicCache], length: int, config: Any) -> DynamicCache:

@@ -9,7 +9,9 @@ from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
 
 import torch
 
+from interank.engines.aligned import AlignedRunner
 from interank.engines.dense import DenseDecoder, fits
+from interank.engines.layers import allowed
 from interank.engines.packed import PackedBatch, PackedRunner
 from interank.engines.padded import PaddedRunner
 from interank.engines.prompts import Prompt
@@ -78,7 +80,7 @@ class TransformersEngine:
         """
         self.model = model
         self.work = Work()
-        self._runner: PackedRunner | PaddedRunner
+        self._runner: PackedRunner | PaddedRunner | AlignedRunner
         if fits(model):
             self._runner = PackedRunner(DenseDecoder(model, precision=precision))
         elif precision != "exact":
@@ -87,7 +89,7 @@ class TransformersEngine:
                 f"{type(model).__name__} on {self.device}; use precision exact"
             )
         else:
-            self._runner = PaddedRunner(model)
+            self._runner = PaddedRunner(model) if allowed(model.config).padding else AlignedRunner(model)
 
     @property
     def abilities(self) -> frozenset[Ability]:

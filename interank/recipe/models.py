@@ -52,8 +52,8 @@ class LoraRecipe(Settings):
     """The adapter's output is scaled by alpha / rank."""
     dropout: float = Field(0.0, ge=0, lt=1)
     """Share of the adapter's inputs dropped in training."""
-    targets: Names = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
-    """The linear layers that get an adapter."""
+    targets: Names | None = None
+    """The linear layers that get an adapter, by name; null is all but the head."""
     layers: int | None = Field(None, ge=1)
     """How many of the transformer's last layers get adapters, below which no backward pass goes; null is all."""
 

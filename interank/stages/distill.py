@@ -12,7 +12,7 @@ from typing import Any
 from interank import judging
 from interank.artifact import Artifact, Existing, Workplace, create, describe_input, open_artifact
 from interank.attacks import with_attacked
-from interank.engines.layers import check_layers
+from interank.engines.layers import allowed_of
 from interank.engines.models import ModelFiles, device, find_model, load_model, load_tokenizer
 from interank.engines.prompts import PromptEncoder
 from interank.engines.use import Use, save_use
@@ -57,7 +57,7 @@ def run(recipe: DistillRecipe, out: Path, *, existing: Existing = "refuse") -> A
         return distill_head(recipe, place)
     started = time.monotonic()
     student = find_model(recipe.student)
-    check_layers(student.name, student.folder)
+    allowed_of(student.name, student.folder)
     encoder = PromptEncoder(load_tokenizer(student), recipe.prompt)
     lists = recipe.lists
     lessons = _list_lessons(recipe, lists, encoder, place) if lists else _lessons(recipe, encoder)

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from interank.artifact import Artifact, Existing, Workplace, create, describe_input, open_artifact
-from interank.engines.layers import check_layers
+from interank.engines.layers import allowed_of
 from interank.engines.models import (
     ModelFiles,
     chosen_quantisation,
@@ -171,7 +171,7 @@ def _begin(
     # Prompts of lists have settings of their own.
     prompt = PromptSettings() if recipe.lists else PromptSettings.model_validate(start.manifest["prompt"])
     base = find_model(str(start.manifest["base"]))
-    check_layers(base.name, base.folder)
+    allowed_of(base.name, base.folder)
     judge = open_judge(recipe.judge, prompt, place.work, recipe.seed) if recipe.judge is not None else None
     encoder = PromptEncoder(load_tokenizer(base), prompt)
     quantisation = chosen_quantisation(recipe.quantisation)

@@ -6,10 +6,11 @@ import json
 from pathlib import Path
 from typing import Any
 
+import torch
 from peft import LoraConfig, PeftModel, get_peft_model
 from transformers import set_seed
 
-from interank.engines.models import differentiable
+from interank.engines.models import HEAD_MODULES, differentiable
 from interank.errors import TrainingError
 from interank.recipe import LoraRecipe
 
@@ -21,14 +22,14 @@ def fresh_adapter(model: Any, lora: LoraRecipe, *, seed: int, head: bool = False
     `head`, which is saved with the adapter.
 
     Raises:
-        TrainingError: The model has fewer layers than are to get adapters.
+        TrainingError: The model has fewer layers than are to get adapters, or none of a name.
     """
     layers = model.config.get_text_config().num_hidden_layers
     config = LoraConfig(
         r=lora.rank,
         lora_alpha=lora.alpha,
         lora_dropout=lora.dropout,
-        target_modules=list(lora.targets),
+        target_modules=adapted_names(model, lora),
         layers_to_transform=list(range(layers))[-adapted_layers(layers, lora) :] if lora.layers else None,
         bias="none",
         # Of a classifier PEFT trains and saves the head too.
@@ -36,6 +37,27 @@ def fresh_adapter(model: Any, lora: LoraRecipe, *, seed: int, head: bool = False
     )
     set_seed(seed)
     return get_peft_model(differentiable(model), config)
+
+
+def adapted_names(model: Any, lora: LoraRecipe) -> list[str]:
+    """What the linear layers that get adapters are called in the model.
+
+    Raises:
+        TrainingError: It has none of a name that the recipe gives.
+    """
+    head = model.get_output_embeddings()
+    linear = {
+        name.rpartition(".")[2]
+        for name, module in model.named_modules()
+        if isinstance(module, torch.nn.Linear) and module is not head
+    }
+    names = sorted(linear - {*HEAD_MODULES})
+    if missing := sorted({*(lora.targets or ())} - {*names}):
+        raise TrainingError(
+            f"lora.targets: {', '.join(missing)} was found, and the model's linear layers are called "
+            f"{', '.join(names)}; name these, or leave lora.targets out for all of them"
+        )
+    return list(lora.targets or names)
 
 
 def adapted_layers(layers: int, lora: LoraRecipe) -> int:

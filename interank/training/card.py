@@ -108,7 +108,7 @@ def _making(facts: Facts) -> str:
         "base weights": facts.notes["base_weights"],
         "device": facts.notes["device"],
         "LoRA": ", ".join(f"{name} {value}" for name, value in lora.items() if value is not None),
-        "adapted layers": ", ".join(targets),
+        "adapted layers": ", ".join(targets or ("all linear layers but the head",)),
         "mixture": ", ".join(f"{name} {value}" for name, value in facts.notes["mixture"].items()),
         "loss": ", ".join(f"{name} {value}" for name, value in recipe["loss"].items()),
         "prompt": ", ".join(f"{name} {value}" for name, value in recipe["prompt"].items()),

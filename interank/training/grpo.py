@@ -16,6 +16,7 @@ from trl import GRPOConfig, GRPOTrainer
 
 from interank import judging
 from interank.engines.judge import before_label, grade
+from interank.engines.layers import allowed
 from interank.engines.prompts import Prompt, PromptEncoder
 from interank.engines.protocol import Completion, Engine, Sampling
 from interank.errors import TrainingError
@@ -205,10 +206,10 @@ def _spread(
     return [items[place] for place in sorted(spread[:number])]
 
 
-def _microbatch_tokens(rollouts: Rollouts | ListRollouts, trainer: Mapping[str, Any]) -> int:
-    """At most so many tokens are computed in one microbatch, each prompt once."""
+def _microbatch_tokens(rollouts: Rollouts | ListRollouts, trainer: Mapping[str, Any], *, planted: bool) -> int:
+    """At most so many tokens are computed in one microbatch, in a tree each prompt once."""
     rows = trainer["per_device_train_batch_size"]
-    prompts = max(1, rows // trainer["num_generations"])
+    prompts = max(1, rows // trainer["num_generations"]) if planted else rows
     longest = max(len(prompt.ids) for prompt in rollouts.prompts)
     return int(prompts * longest + rows * rollouts.tokens)
 
@@ -231,7 +232,8 @@ def prepare(
     folder.mkdir(exist_ok=True)
     given = {**_DEFAULTS, **dict(trainer)}
     if shared_prefix:
-        given.setdefault("gradient_checkpointing", not fits(model, _microbatch_tokens(rollouts, given)))
+        tokens = _microbatch_tokens(rollouts, given, planted=allowed(model.config).tree)
+        given.setdefault("gradient_checkpointing", not fits(model, tokens))
     config = GRPOConfig(
         **{
             **given,

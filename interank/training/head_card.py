@@ -74,7 +74,7 @@ def _making(facts: HeadFacts) -> dict[str, Any]:
         "base weights": notes["base_weights"],
         "device": notes["device"],
         "LoRA": ", ".join(f"{name} {value}" for name, value in lora.items() if value is not None),
-        "adapted layers": ", ".join(targets),
+        "adapted layers": ", ".join(targets or ("all linear layers but the head",)),
         "trainer": ", ".join(f"{name} {value}" for name, value in recipe["trainer"].items()) or "interank's defaults",
         "seed": recipe["seed"],
     }

@@ -1,4 +1,7 @@
-"""Rows padded to one length, for models whose attention cannot follow a prefix tree; the same figures, dearer."""
+"""Rows padded to one length, for models whose layers cannot follow a prefix tree; the same figures, dearer.
+
+Padding stands on the right, where no token sees it or takes up a state that it left.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +22,7 @@ from interank.training.shared_prefix import FusedHead
 class PaddedRows:
     """A batch of (prompt, answer) rows; `scored`, `labels` and `predictions` are as a `PrefixTree` has them.
 
-    `ids` and `mask` are (rows, longest); `scored` counts their places row by row.
+    `ids` and `mask` are (rows with an answer, longest); `scored` counts their places row by row.
     """
 
     ids: torch.Tensor
@@ -30,14 +33,16 @@ class PaddedRows:
 
 
 def pad(rows: Sequence[tuple[Ids, Ids]], width: int, device: torch.device) -> PaddedRows:
-    """The rows side by side, padded on the right; what stands before an answer's token predicts it."""
-    whole = [torch.tensor((*prompt, *answer)) for prompt, answer in rows]
+    """The rows side by side; what stands before an answer's token predicts it. A row without an answer is not run."""
+    run = [number for number, (_, answer) in enumerate(rows) if answer]
+    whole = [torch.tensor((*rows[number][0], *rows[number][1])) for number in run]
     longest = max(map(len, whole))
     predictions = torch.full((len(rows), width), -1)
     scored: list[int] = []
-    for number, (prompt, answer) in enumerate(rows):
+    for place, number in enumerate(run):
+        prompt, answer = rows[number]
         predictions[number, : len(answer)] = torch.arange(len(scored), len(scored) + len(answer))
-        first = number * longest + len(prompt) - 1
+        first = place * longest + len(prompt) - 1
         scored += range(first, first + len(answer))
     labels = [index for _, answer in rows for index in answer]
     return PaddedRows(
@@ -49,12 +54,12 @@ def pad(rows: Sequence[tuple[Ids, Ids]], width: int, device: torch.device) -> Pa
     )
 
 
-def let_score_rows(model: Any) -> None:
+def let_score_rows(model: Any, *, temperature: float = 1.0, cast_lm_head_to_fp32: bool = False) -> None:
     """Give a causal language model `model(padded_rows=rows)`, whose log_probs and entropy are of the rows' labels.
 
     Calls without rows go on as before.
     """
-    head = FusedHead(model, temperature=1.0, cast_lm_head_to_fp32=False)
+    head = FusedHead(model, temperature=temperature, cast_lm_head_to_fp32=cast_lm_head_to_fp32)
     original = model.forward
 
     @functools.wraps(type(model).forward)

@@ -13,7 +13,7 @@ from interank.engines.models import ModelFiles, compute_dtype, device
 from interank.errors import TrainingError
 from interank.recipe import LoraRecipe, Quantisation
 from interank.recipe.student import Precision
-from interank.training.adapters import adapted_layers
+from interank.training.adapters import adapted_layers, adapted_names
 from interank.training.memory import device_bytes, kept_bytes
 
 # bitsandbytes' NF4: half a byte a weight and a float32 scale for each 64; quantised again, 8 bits for each of these
@@ -161,10 +161,11 @@ def _weight_bytes(model: Any, choice: Choice) -> int:
 
 def _adapter_weights(model: Any, lora: LoraRecipe) -> int:
     """Those of adapters on all layers."""
+    names = adapted_names(model, lora)
     return sum(
         lora.rank * (module.in_features + module.out_features)
         for name, module in model.named_modules()
-        if isinstance(module, torch.nn.Linear) and name.rpartition(".")[2] in lora.targets
+        if isinstance(module, torch.nn.Linear) and name.rpartition(".")[2] in names
     )
 
 

@@ -31,10 +31,11 @@ from interank.training.checkpoints import keep
 from interank.training.clock import Clock
 from interank.training.importance import difference, weigh
 from interank.training.objective import Objective, Row, graded_rows
+from interank.training.padded_rows import let_score_rows, pad
 from interank.training.prefix_tree import plant
 from interank.training.recorder import Recorder, Told
 from interank.training.refill import replace_rows, replacements, without_signal
-from interank.training.shared_prefix import let_score_trees
+from interank.training.shared_prefix import let_score_trees, plants
 
 
 class PolicyTrainer(GRPOTrainer):  # type: ignore[misc]  # TRL is untyped here
@@ -284,7 +285,7 @@ class SharedPrefixTrainer(PolicyTrainer):
 
     TRL shuffles a generation batch before it cuts it into microbatches; here rows keep their order, so that a
     microbatch holds whole groups, and whole queries where it is large enough. Groups whose rewards are all equal are
-    not computed where they have no gradient.
+    not computed where they have no gradient. Where a model's layers allow no tree, rows are computed whole.
     """
 
     _buffered_inputs: Any
@@ -297,10 +298,10 @@ class SharedPrefixTrainer(PolicyTrainer):
                 "false, or trainer.router_aux_loss_coef: 0.0"
             )
         model = self.accelerator.unwrap_model(self.model)
-        let_score_trees(
-            model.get_base_model() if isinstance(model, PeftModel) else model,
-            temperature=self.temperature,
-            cast_lm_head_to_fp32=self.args.cast_lm_head_to_fp32,
+        base = model.get_base_model() if isinstance(model, PeftModel) else model
+        self._planted = plants(base, asked=True)
+        (let_score_trees if self._planted else let_score_rows)(
+            base, temperature=self.temperature, cast_lm_head_to_fp32=self.args.cast_lm_head_to_fp32
         )
         self._skipped: _Skipped | None = None
 
@@ -374,17 +375,17 @@ class SharedPrefixTrainer(PolicyTrainer):
                 tuple(compress(ids[part], real[part])) for part in (slice(None, -width), slice(-width, None))
             )
             rows.append((prompt, completion))
-        tree = plant(rows, width, input_ids.device)
-        if not len(tree.labels):
+        if not any(completion for _, completion in rows):
             nothing = torch.zeros((len(rows), width), device=input_ids.device)
             # Connected to every weight, so that backward and the optimizer see gradients of zero.
             weights = [weight for weight in model.parameters() if weight.requires_grad]
             return nothing + sum(weight.flatten()[:0].sum() for weight in weights), nothing
+        batch = (plant if self._planted else pad)(rows, width, input_ids.device)
         with self.accelerator.autocast():
-            scored = model(prefix_tree=tree)
-        absent = tree.predictions < 0
+            scored = model(**{"prefix_tree" if self._planted else "padded_rows": batch})
+        absent = batch.predictions < 0
         logps, entropies = (
-            found[0][tree.predictions.clamp(min=0)].masked_fill(absent, 0.0)
+            found[0][batch.predictions.clamp(min=0)].masked_fill(absent, 0.0)
             for found in (scored.log_probs, scored.entropy)
         )
         return logps, entropies

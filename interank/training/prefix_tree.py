@@ -65,7 +65,6 @@ class PrefixTree:
     scored: torch.Tensor
     labels: torch.Tensor
     predictions: torch.Tensor
-    longest: int
 
 
 def plant(rows: Sequence[tuple[Ids, Ids]], width: int, device: torch.device) -> PrefixTree:
@@ -105,7 +104,6 @@ def plant(rows: Sequence[tuple[Ids, Ids]], width: int, device: torch.device) -> 
         scored=torch.tensor(row.scored, device=device, dtype=torch.long),
         labels=torch.tensor(row.labels, device=device, dtype=torch.long),
         predictions=predictions.to(device),
-        longest=max(row.positions, default=0) + 1,
     )
 
 
@@ -133,7 +131,6 @@ def plant_sequences(rows: Sequence[tuple[Ids, Ids]], width: int, device: torch.d
         scored=torch.tensor([place for place, _ in known], device=device, dtype=torch.long),
         labels=torch.tensor([label for _, label in known], device=device, dtype=torch.long),
         predictions=predictions.to(device),
-        longest=max(row.positions, default=0) + 1,
     )
 
 
@@ -200,7 +197,13 @@ def _padded(spans: Sequence[tuple[int, int]]) -> tuple[torch.Tensor, torch.Tenso
 
 
 def attend(
-    query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, tree: PrefixTree, **options: Any
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    tree: PrefixTree,
+    *,
+    window: int | None = None,
+    **options: Any,
 ) -> torch.Tensor:
     """Attention of every token to its path in the tree.
 
@@ -209,6 +212,7 @@ def attend(
         key: Of shape (1, key heads, tokens, size), as `value`.
         value: What is summed.
         tree: Which token stands where.
+        window: So many tokens are seen, the own one included; all where it is None.
         options: Of `scaled_dot_product_attention`.
 
     Returns:
@@ -223,7 +227,7 @@ def attend(
         before = paths[trunk.parent]
         keys, values = torch.cat([before[0], own_key], 2), torch.cat([before[1], own_value], 2)
         paths[number] = (keys, values)
-        parts.append(_causal(own, keys, values, options)[0])
+        parts.append(_causal(own, keys, values, window, options)[0])
     for leaves, piece in zip(tree.leaves, pieces[len(tree.trunks) :], strict=True):
         number, places = len(leaves.padded), leaves.padded - leaves.start
         own, own_key, own_value = (states[0, :, places].transpose(0, 1) for states in piece)
@@ -231,33 +235,45 @@ def attend(
             torch.cat([before.expand(number, -1, -1, -1), own_states], 2)
             for before, own_states in zip(paths[leaves.parent], (own_key, own_value), strict=True)
         )
-        flat = _causal(own, keys, values, options).flatten(0, 1)
+        flat = _causal(own, keys, values, window, options).flatten(0, 1)
         parts.append(flat if leaves.real is None else flat[leaves.real])
     return torch.cat(parts)[None]
 
 
-def _causal(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, options: dict[str, Any]) -> torch.Tensor:
-    """Attention of the last tokens of `key` to all before them; (batch, tokens, heads, size)."""
-    width, length = query.shape[2], key.shape[2]
-    grouped = query.shape[1] != key.shape[1]
-    if width == length:
+def _causal(
+    query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, window: int | None, options: dict[str, Any]
+) -> torch.Tensor:
+    """Attention of the last tokens of `key` to those before them; (batch, tokens, heads, size)."""
+    width = query.shape[2]
+    if window is not None and window < key.shape[2]:
+        # What the first token does not see, none of the others does.
+        key, value = key[:, :, -(width + window - 1) :], value[:, :, -(width + window - 1) :]
+        before = key.shape[2] - width
+        places = (
+            torch.arange(key.shape[2], device=key.device) - before - torch.arange(width, device=key.device)[:, None]
+        )
+        options = {**options, "attn_mask": (places <= 0) & (places > -window)}
+    elif width == key.shape[2]:
         options = {**options, "is_causal": True}
     else:
-        options = {**options, "attn_mask": causal_lower_right(width, length)}
+        options = {**options, "attn_mask": causal_lower_right(width, key.shape[2])}
+    grouped = query.shape[1] != key.shape[1]
     found = scaled_dot_product_attention(query, key, value, enable_gqa=grouped, **options)
     return found.transpose(1, 2)
 
 
-def refuse_other_attention(tree: PrefixTree, options: dict[str, Any]) -> None:
-    """Raise where a model's attention is not plain causal attention over all tokens.
+def refuse_other_attention(module: Any, options: dict[str, Any]) -> None:
+    """Raise where a model's attention is not plain causal attention over all tokens or over a window.
 
     Raises:
         TrainingError: Naming what the model asks for.
     """
-    window = options.get("sliding_window")
     asked = [name for name in ("softcap", "s_aux", "position_bias") if options.get(name) is not None]
-    if window is not None and window < tree.longest:
-        asked.append(f"sliding_window of {window} for {tree.longest} tokens")
+    if not getattr(module, "is_causal", True):
+        asked.append("tokens that come later")
+    kinds = getattr(module.config, "layer_types", None)
+    if kinds and kinds[module.layer_idx] == "sliding_attention" and options.get("sliding_window") is None:
+        asked.append("a window that it does not tell")
     if asked:
         raise TrainingError(
             f"this model's attention uses {', '.join(asked)}, which prompts that are computed once do not have; "

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import logging
 from types import MethodType, SimpleNamespace
 from typing import Any
 
@@ -12,8 +13,11 @@ from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import sdpa_mask
 from trl.trainer.utils import add_fused_lm_head
 
+from interank.engines.layers import allowed
 from interank.errors import TrainingError
 from interank.training.prefix_tree import PrefixTree, attend, refuse_other_attention
+
+log = logging.getLogger(__name__)
 
 _ATTENTION = "interank_shared_prefix"
 
@@ -31,9 +35,17 @@ def shared_prefix_attention(
     if tree is None:
         plain: tuple[torch.Tensor, None] = sdpa_attention_forward(module, query, key, value, attention_mask, **options)
         return plain
-    refuse_other_attention(tree, options)
+    refuse_other_attention(module, options)
     own = {"dropout_p": options.get("dropout", 0.0), "scale": options.get("scaling")}
-    return attend(query, key, value, tree, **own), None
+    return attend(query, key, value, tree, window=options.get("sliding_window"), **own), None
+
+
+def plants(model: Any, *, asked: bool) -> bool:
+    """Whether a causal language model's prompts are computed as a tree, if that is asked for; says why not."""
+    why = allowed(model.config).why
+    if asked and why:
+        log.info("%s: each text is computed whole, beside the others, since %s", type(model).__name__, why)
+    return asked and not why
 
 
 def let_score_trees(model: Any, *, temperature: float, cast_lm_head_to_fp32: bool) -> None:
@@ -46,6 +58,8 @@ def let_score_trees(model: Any, *, temperature: float, cast_lm_head_to_fp32: boo
     """
     AttentionInterface.register(_ATTENTION, shared_prefix_attention)
     AttentionMaskInterface.register(_ATTENTION, sdpa_mask)
+    if why := allowed(model.config).why:
+        raise TrainingError(f"{type(model).__name__} cannot compute prompts once: {why}; set shared_prefix: false")
     if model.config._attn_implementation != "sdpa" or not model._can_set_attn_implementation():
         raise TrainingError(
             f"{type(model).__name__} runs with {model.config._attn_implementation} attention, sdpa through "

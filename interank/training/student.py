@@ -17,7 +17,7 @@ from interank.training.losses import Scored, Totals, loss_of
 from interank.training.padded_rows import PaddedRows, let_score_rows, pad
 from interank.training.prefix_tree import PrefixTree, plant_sequences
 from interank.training.rows import Group, Row
-from interank.training.shared_prefix import let_score_trees
+from interank.training.shared_prefix import let_score_trees, plants
 from interank.training.trying import Trial, check_number, tried
 
 
@@ -66,11 +66,11 @@ class StudentTrainer(SFTTrainer):  # type: ignore[misc]  # TRL is untyped here
         self.model_accepts_loss_kwargs = True
         self.label_ids = list(label_ids)
         self.weights = weights
-        self.shared_prefix = shared_prefix
         self.trial = trial
         model = self.accelerator.unwrap_model(self.model)
         base = model.get_base_model() if isinstance(model, PeftModel) else model
-        if shared_prefix:
+        self.shared_prefix = plants(base, asked=shared_prefix)
+        if self.shared_prefix:
             let_score_trees(base, temperature=1.0, cast_lm_head_to_fp32=False)
         else:
             let_score_rows(base)

@@ -280,7 +280,7 @@ def test_what_the_pack_cannot_run_is_padded_or_refused(change: Callable[[Any], o
     change(model)
     with pytest.raises(InputError, match="int8 is for Llama-like models"):
         TransformersEngine(model, precision="int8")
-    assert isinstance(TransformersEngine(model)._runner, PaddedRunner)
+    assert not isinstance(TransformersEngine(model)._runner, PackedRunner)
 
 
 def test_an_adapter_that_is_apart_is_padded(tiny_folder: Path) -> None:

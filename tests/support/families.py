@@ -1,4 +1,4 @@
-"""Tiny random models of the families that people bring, of transformers' own classes, saved as a hub would ship them."""
+"""Tiny random models of the families that people bring, of transformers' own classes, saved as a hub ships them."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from transformers import AutoConfig, AutoModelForCausalLM
 
+from interank.engines.layers import allowed
 from tests.support import tiny
 
 # Windows are shorter than any prompt.
@@ -33,6 +34,18 @@ FAMILIES: dict[str, tuple[str, dict[str, Any]]] = {
             "query_pre_attn_scalar": 24,
             "sliding_window": WINDOW,
             "layer_types": ["sliding_attention", "full_attention", "sliding_attention", "full_attention"],
+            "final_logit_softcapping": 30.0,
+        },
+    ),
+    "gemma2": (
+        "gemma2",
+        {
+            "head_dim": 24,
+            "query_pre_attn_scalar": 24,
+            "sliding_window": WINDOW,
+            "layer_types": ["sliding_attention", "full_attention", "sliding_attention", "full_attention"],
+            # Low enough to be felt.
+            "attn_logit_softcapping": 2.0,
             "final_logit_softcapping": 30.0,
         },
     ),
@@ -74,7 +87,8 @@ def family_model(family: str, vocabulary: int, **special: Any) -> Any:
     kind, own = FAMILIES[family]
     torch.manual_seed(0)
     config = AutoConfig.for_model(kind, **{**_SHAPE, "vocab_size": vocabulary, **own, **special})
-    model = AutoModelForCausalLM.from_config(config, dtype=torch.float32, attn_implementation="sdpa").eval()
+    attention = allowed(config).attention
+    model = AutoModelForCausalLM.from_config(config, dtype=torch.float32, attn_implementation=attention).eval()
     for parameter in model.parameters():
         parameter.data += torch.randn_like(parameter) * 0.1
     return model

@@ -10,8 +10,10 @@ from peft import PeftModel
 from transformers import PreTrainedModel
 
 from interank.engines.models import find_model, load_model, with_adapter
+from interank.errors import TrainingError
 from interank.recipe import LoraRecipe
-from interank.training.adapters import fresh_adapter, save_adapter
+from interank.training.adapters import adapted_names, fresh_adapter, save_adapter
+from tests.support.families import family_model
 
 IDS = torch.tensor([[5, 6, 7, 8]])
 
@@ -53,3 +55,13 @@ def gradients(model: PeftModel) -> dict[str, torch.Tensor]:
     model.zero_grad()
     model(IDS).logits.square().sum().backward()
     return {name: weight.grad.clone() for name, weight in model.named_parameters() if weight.grad is not None}
+
+
+def test_every_linear_layer_but_the_head_gets_an_adapter_unless_some_are_named(tmp_path: Path) -> None:
+    model = family_model("lfm2", 300)
+    assert adapted_names(model, LoraRecipe()) == sorted(
+        ["q_proj", "k_proj", "v_proj", "out_proj", "in_proj", "w1", "w2", "w3"]
+    )
+    assert adapted_names(model, LoraRecipe(targets=("w1", "in_proj"))) == ["w1", "in_proj"]
+    with pytest.raises(TrainingError, match=r"lora.targets: gate_proj, o_proj was found.* called in_proj, k_proj"):
+        fresh_adapter(model, LoraRecipe(targets=("q_proj", "o_proj", "gate_proj")), seed=0)

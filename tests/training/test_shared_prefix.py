@@ -255,7 +255,7 @@ def branching() -> list[tuple[Ids, Ids]]:
     return [*rows, rows[0], (long, ())]
 
 
-@pytest.mark.parametrize("family", ["llama", "qwen3", "mistral"])
+@pytest.mark.parametrize("family", FAMILIES)
 def test_every_row_of_a_tree_has_its_own_log_probabilities(family: str) -> None:
     model, rows = base(family), branching()
     expected = torch.zeros(len(rows), 6)
@@ -284,11 +284,26 @@ def test_a_tree_runs_each_shared_token_once() -> None:
     assert tree.ids.shape == tree.positions.shape == (1, len(tree.labels) + trunks)
 
 
-def test_other_kinds_of_attention_are_refused(tmp_path: Path) -> None:
-    model = base("narrow")
+def _later(model: Any) -> None:
+    model.model.layers[1].self_attn.is_causal = False
+
+
+def _untold(model: Any) -> None:
+    model.config.layer_types = ["full_attention", "sliding_attention"]
+
+
+@pytest.mark.parametrize(
+    ("change", "said"), [(_later, "tokens that come later"), (_untold, "a window that it does not tell")]
+)
+def test_other_kinds_of_attention_are_refused(change: Callable[[Any], None], said: str) -> None:
+    model = base("llama")
     let_score_trees(model, temperature=1.0, cast_lm_head_to_fp32=False)
-    with pytest.raises(TrainingError, match=r"sliding_window of 32 for \d+ tokens.*shared_prefix: false"):
+    change(model)
+    with pytest.raises(TrainingError, match=f"{said}.*shared_prefix: false"):
         model(prefix_tree=plant(branching(), 6, torch.device("cpu")))
+
+
+def test_other_implementations_of_attention_are_refused(tmp_path: Path) -> None:
     eager = stored.model()
     eager.get_base_model().set_attn_implementation("eager")
     with pytest.raises(TrainingError, match=r"eager attention.*shared_prefix: false"):
