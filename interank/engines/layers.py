@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from transformers import MODEL_FOR_CAUSAL_LM_MAPPING, AutoConfig
+from transformers import MODEL_FOR_CAUSAL_LM_MAPPING, MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING, AutoConfig
 
 from interank.errors import ModelError
 
@@ -54,7 +54,7 @@ def allowed(config: Any, name: str = "this model") -> Allowed:
     _refuse_others(config, text, kinds, name)
     windows = "sliding_attention" in kinds or (not kinds and getattr(text, "sliding_window", None) is not None)
     states = sorted(kinds & _STATES)
-    capped = getattr(text, "attn_logit_softcapping", None) is not None
+    capped = _is_capped(text)
     why = ""
     if states:
         why = f"layers of the kind {', '.join(states)} take up a state from the token before"
@@ -68,6 +68,26 @@ def allowed(config: Any, name: str = "this model") -> Allowed:
         attention="eager" if capped else "sdpa",
         why=why,
     )
+
+
+def head_options(name: str, folder: Path) -> dict[str, Any]:
+    """With what a model with a head in place of the vocabulary is loaded, so that its attention is computed whole.
+
+    Pairs are read whole, padded on the right, which any layers allow.
+
+    Raises:
+        ModelError: transformers has no such model of this kind.
+    """
+    config = AutoConfig.from_pretrained(folder, trust_remote_code=False)
+    if MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING.get(type(config), None) is None:
+        raise ModelError(
+            f"{name} ({config.model_type}) cannot be a head: transformers has none of its kind; use another model"
+        )
+    return {"attn_implementation": "eager"} if _is_capped(config.get_text_config()) else {}
+
+
+def _is_capped(text: Any) -> bool:
+    return getattr(text, "attn_logit_softcapping", None) is not None
 
 
 def _refuse_others(config: Any, text: Any, kinds: set[str], name: str) -> None:

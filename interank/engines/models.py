@@ -23,7 +23,7 @@ from transformers import (
     PreTrainedTokenizerBase,
 )
 
-from interank.engines.layers import allowed_of
+from interank.engines.layers import allowed_of, head_options
 from interank.errors import ModelError
 from interank.recipe import Quantisation
 from interank.recipe.student import Precision
@@ -128,7 +128,7 @@ def load_classifier(
 
     Of a language model the head is new and random; PyTorch's seed decides its weights.
     """
-    options = _options(quantisation, double_quantisation, precision)
+    options = _options(quantisation, double_quantisation, precision) | head_options(files.name, files.folder)
     if quantised := options.get("quantization_config"):
         # 4 bits would be too few for the layer that tells scores apart.
         quantised.llm_int8_skip_modules = list(HEAD_MODULES)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -13,9 +14,10 @@ from interank.judging import Order
 from interank.recipe import PromptSettings
 from interank.types import GRADES, Document, Judgment, Query
 
-# Llama 3's template writes today's date into the prompt, so that a model would read something else tomorrow;
-# Qwen 3's opens a thinking part unless told not to. Templates ignore what they don't know.
-_TEMPLATE_ARGUMENTS = {"date_string": "26 Jul 2024", "enable_thinking": False}
+# Llama 3's and SmolLM3's templates write today's date into the prompt, so that a model would read something else
+# tomorrow; Qwen 3's opens a thinking part unless told not to. Templates ignore what they don't know.
+_DAY = datetime.datetime(2024, 7, 26)  # a day, the same everywhere
+_TEMPLATE_ARGUMENTS = {"date_string": "26 Jul 2024", "strftime_now": _DAY.strftime, "enable_thinking": False}
 _QUERY_SLOT, _DOCUMENT_SLOT, _ANSWER_SLOT = "SLOT1QUERY1SLOT", "SLOT2DOCUMENT2SLOT", "SLOT3ANSWER3SLOT"
 
 

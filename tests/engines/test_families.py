@@ -9,19 +9,28 @@ from typing import Any
 
 import pytest
 import torch
-from transformers import AutoConfig, AutoModelForCausalLM, Qwen3_5Config, Qwen3_5ForConditionalGeneration, RwkvConfig
+from transformers import (
+    AutoConfig,
+    AutoModelForCausalLM,
+    AutoModelForSequenceClassification,
+    Qwen3_5Config,
+    Qwen3_5ForConditionalGeneration,
+    RwkvConfig,
+)
 
 from interank.engines import padded
 from interank.engines.aligned import AlignedRunner
+from interank.engines.heads import Head, scores
 from interank.engines.layers import Allowed, allowed
-from interank.engines.models import find_model, load_model
+from interank.engines.models import find_model, load_classifier, load_model
 from interank.engines.packed import PackedRunner
 from interank.engines.padded import PaddedRunner
+from interank.engines.pairs import PairEncoder
 from interank.engines.prompts import Prompt
 from interank.engines.protocol import Completion, Forced, Sampling
 from interank.engines.transformers import TransformersEngine
 from interank.errors import ModelError
-from interank.recipe import DistillRecipe
+from interank.recipe import DistillRecipe, HeadSettings
 from interank.reranking.reranker import Reranker
 from interank.stages import distill
 from interank.types import Document, Query
@@ -203,3 +212,34 @@ def test_the_text_model_of_a_hub_s_qwen_3_5_is_loaded(tmp_path: Path) -> None:
     assert torch.allclose(plain(loaded, prompt.ids), plain(whole, prompt.ids), atol=1e-6)
     found = TransformersEngine(loaded).label_logits([prompt], LABELS)[0]
     assert apart(found.logits, plain(whole, prompt.ids)) <= ERROR
+
+
+HEADS = [family for family in FAMILIES if family != "lfm2"]
+
+
+@pytest.mark.parametrize("family", HEADS)
+def test_heads_of_every_family_read_pairs_as_they_stand(tmp_path: Path, family: str) -> None:
+    """Rows of one batch differ in length; the reference reads each by itself."""
+    attention = "eager" if family == "gemma2" else "sdpa"
+    whole = AutoModelForSequenceClassification.from_pretrained(family_folder(tmp_path / "model", family), num_labels=1)
+    torch.manual_seed(1)
+    torch.nn.init.normal_(whole.score.weight)
+    whole.save_pretrained(tmp_path / "head")
+    head = Head(
+        load_classifier(find_model(str(tmp_path / "head"))),
+        PairEncoder(tiny.tiny_tokenizer(), HeadSettings(max_query_tokens=60, max_length=200)),
+    )
+    texts = [" ".join(rule.ANIMALS[: 2 + number] * 8) for number in range(5)]
+    pairs = [head.encoder.pair(Query("q", rule.query_text("red", "fox")), Document("d", text)) for text in texts]
+    assert len({len(pair.ids) for pair in pairs}) > 2
+    whole.set_attn_implementation(attention)
+    for pair, score in zip(pairs, scores(head, pairs), strict=True):
+        assert len(pair.ids) > WINDOW
+        with torch.no_grad():
+            expected = float(whole.eval().score(whole.model(torch.tensor([pair.ids])).last_hidden_state[0, -1]))
+        assert float(score) == pytest.approx(expected, rel=1e-5, abs=2e-5)
+
+
+def test_a_head_that_transformers_does_not_have_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match=r"model .lfm2. cannot be a head"):
+        load_classifier(find_model(str(family_folder(tmp_path / "model", "lfm2"))))

@@ -135,6 +135,17 @@ def test_a_prompt_does_not_change_with_the_date() -> None:
     assert "26 Jul 2024" in _TOKENIZERS["llama3"].decode(encoder.prompt(*_pair(), answer_tokens=8).prefix)
 
 
+def test_nor_where_the_template_asks_for_the_date_itself() -> None:
+    """As SmolLM3's does."""
+    tokenizer = tiny_tokenizer("chatml")
+    dated, mode = "{{ strftime_now('%d %B %Y') }}", "{{ '/think' if enable_thinking else '/no_think' }}"
+    said = f"Today Date: {dated}\nReasoning Mode: {mode}"
+    tokenizer.chat_template = f"<|im_start|>system\n{said}<|im_end|>\n{tokenizer.chat_template}"
+    written = tokenizer.decode(PromptEncoder(tokenizer, SETTINGS).prompt(*_pair(), answer_tokens=8).prefix)
+    assert "Today Date: 26 July 2024" in written
+    assert "Reasoning Mode: /no_think" in written
+
+
 def test_a_tokenizer_without_single_label_tokens_is_refused() -> None:
     tokenizer = tiny_tokenizer("chatml")
     tokenizer.add_tokens([f"{judging.LABEL_LEAD}2"])
