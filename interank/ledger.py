@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from interank.errors import InputError
-from interank.outputs import write_whole
+from interank.outputs import write_whole, writing
 
 
 class Ledger:
@@ -40,26 +40,11 @@ class Ledger:
                 if not line.endswith(b"\n"):
                     # Of a row that was being written at least the first character is there.
                     if not line.startswith(b"{"):
-                        raise self._no_row(number)
+                        raise _no_object(self.path, number)
                     os.truncate(self.path, end)
                     return
                 end += len(line)
-                yield self._row(number, line)
-
-    def _row(self, number: int, line: bytes) -> dict[str, Any]:
-        try:
-            row = json.loads(line)
-        except ValueError:
-            raise self._no_row(number) from None
-        if not isinstance(row, dict):
-            raise self._no_row(number)
-        return row
-
-    def _no_row(self, number: int) -> InputError:
-        return InputError(
-            f"{self.path}:{number}: found no JSON object, and every line is one in a file that is gone on with; the "
-            "file is left as it is; name another one, or remove it"
-        )
+                yield _object(self.path, number, line)
 
     def append(self, rows: Iterable[dict[str, Any]]) -> None:
         """Add rows, all or (after a kill) some of them."""
@@ -76,8 +61,38 @@ class Ledger:
 def write_rows(path: Path, rows: Iterable[Any]) -> None:
     """Write a JSONL file of an output, its folder made if need be."""
     path.parent.mkdir(exist_ok=True)
-    with path.open("w", encoding="utf-8") as stream:
-        stream.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+    with writing(path) as stream:
+        stream.writelines(f"{json.dumps(row, ensure_ascii=False)}\n".encode() for row in rows)
+
+
+def read_rows(path: Path) -> list[dict[str, Any]]:
+    """The objects of a JSONL file that is only read.
+
+    Raises:
+        InputError: It cannot be read, or a line is no JSON object.
+    """
+    try:
+        lines = path.read_bytes().split(b"\n")
+    except OSError as error:
+        raise InputError(f"{path} cannot be read ({error.strerror}); give a JSONL file") from None
+    return [_object(path, number, line) for number, line in enumerate(lines, start=1) if line.strip()]
+
+
+def _object(path: Path, number: int, line: bytes) -> dict[str, Any]:
+    try:
+        row = json.loads(line)
+    except ValueError:
+        raise _no_object(path, number) from None
+    if not isinstance(row, dict):
+        raise _no_object(path, number)
+    return row
+
+
+def _no_object(path: Path, number: int) -> InputError:
+    return InputError(
+        f"{path}:{number}: found no JSON object, and every line has to be one; the file is left as it is; name another "
+        "one, or mend the line"
+    )
 
 
 def _line(row: dict[str, Any]) -> bytes:

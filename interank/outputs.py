@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
-from collections.abc import Iterable
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
-from interank.errors import ArtifactError
+from interank.errors import ArtifactError, InputError
 
 MANIFEST = "manifest.json"
 # The folder of what may be put beside a model's files later; it is no part of them.
@@ -51,8 +50,11 @@ def output_folder(out: Path, *, read: Iterable[Path] = ()) -> Path:
     for folder in (place, Partial(place).folder):
         for path in read:
             found = path.resolve()
-            if found == folder or folder in found.parents:
-                raise ArtifactError(f"{out} holds {path}, which is read to make it; choose another --out")
+            if found == folder:
+                raise ArtifactError(f"{out} is read to make it, and would be lost; choose another --out")
+            if folder in found.parents:
+                named = found.relative_to(here) if here in found.parents else found
+                raise ArtifactError(f"{out} holds {named}, which is read to make it; choose another --out")
     return given
 
 
@@ -128,7 +130,7 @@ class Partial:
         """Whether there is something to go on with; a stage that failed at its first step left nothing."""
         if self.begun is None:
             return False
-        return self.is_whole or any(path.name.removeprefix(".") != _BEGUN for path in self.work.iterdir())
+        return self.is_whole or any(_BEGUN not in path.name for path in self.work.iterdir())
 
     def tidy(self) -> None:
         """Remove what a kill left of an output that is in its place, or was never begun.
@@ -199,18 +201,62 @@ class Partial:
         shutil.rmtree(self.folder)
 
 
-def write_whole(path: Path, content: str | bytes) -> None:
-    """Write a file so that it is there whole or, after a kill, as it was before."""
-    unfinished = path.with_name(f".{path.name}")
+def check_file(option: str, out: Path, *, ours: Callable[[Path], bool], read: Iterable[Path] = ()) -> None:
+    """Refuse a file that cannot be written, or that holds what the command did not write.
+
+    Args:
+        option: What the file was given as, `--json`.
+        out: The file.
+        ours: Whether what is in a file was written by the command.
+        read: Files that the output is made from.
+
+    Raises:
+        InputError: Says what stands there.
+    """
+    if not out.resolve().parent.is_dir():
+        raise InputError(f"{option} {out}: its folder does not exist; make it first")
+    if out.is_dir():
+        raise InputError(f"{option} {out} is a folder, and a file is written; name a file")
+    for path in read:
+        if path.resolve() == out.resolve():
+            raise InputError(f"{option} {out} is read to make it, and would be lost; name another file")
+    # What is no file of a disk, as /dev/stdout, loses nothing.
+    if out.is_file() and out.stat().st_size and not ours(out):
+        raise InputError(f"{option} {out} holds what this command did not write; name another file, or remove it")
+
+
+def holds_json(path: Path, *keys: str) -> bool:
+    """Whether a file is JSON or JSONL whose first object has these keys."""
+    with path.open("rb") as stream:
+        content = stream.readline()
+        if content.strip() == b"{":
+            content += stream.read()
     try:
-        unfinished.write_bytes(content if isinstance(content, bytes) else content.encode("utf-8"))
+        found = json.loads(content)
+    except ValueError:
+        return False
+    return isinstance(found, dict) and set(keys) <= found.keys()
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[IO[bytes]]:
+    """What is written in the block becomes the file's content, whole or, after a failure or a kill, not at all."""
+    path = path.resolve()
+    if path.exists() and not path.is_file():
+        with path.open("wb") as stream:
+            yield stream
+        return
+    unfinished = path.with_name(f".{path.name}.unfinished")
+    try:
+        with unfinished.open("wb") as stream:
+            yield stream
         unfinished.replace(path)
-    except OSError:
-        with suppress(OSError):
-            unfinished.unlink(missing_ok=True)
+    except BaseException:
+        unfinished.unlink(missing_ok=True)
         raise
 
 
-def same_place(one: Path, other: Path) -> bool:
-    """Whether two names are of one file or folder, there or not."""
-    return os.path.realpath(one) == os.path.realpath(other)
+def write_whole(path: Path, content: str | bytes) -> None:
+    """Write a file whole or, after a failure or a kill, not at all; a link stays, and what it leads to is written."""
+    with writing(path) as stream:
+        stream.write(content if isinstance(content, bytes) else content.encode("utf-8"))

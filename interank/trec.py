@@ -220,6 +220,15 @@ def _lines(run: Run, query_id: str, separator: str) -> bytes:
     return "".join(lines).encode()
 
 
+def tag_of(path: Path) -> str | None:
+    """The tag of a run file's first line; None where that is no line of a run."""
+    try:
+        columns = next((columns for _, columns in _rows(path)), [])
+    except InputError:
+        return None
+    return columns[5] if len(columns) == 6 else None
+
+
 def _rows(path: Path) -> Iterator[tuple[str, list[str]]]:
     """Where each line with data stands, and its columns."""
     for number, line in numbered_lines(path):

@@ -49,10 +49,10 @@ def register(verbs: Any, common: argparse.ArgumentParser) -> None:
 
 
 def _run(options: argparse.Namespace) -> int:
-    from interank.errors import InputError
+    from interank.outputs import check_file, holds_json, write_whole
 
-    if options.json and not options.json.resolve().parent.is_dir():
-        raise InputError(f"--json {options.json}: its folder does not exist; make it first")
+    if options.json:
+        check_file("--json", options.json, ours=lambda path: holds_json(path, "planned", "gains", "tried"))
     from interank.stages.attack import Planned, as_row, attack, gains
 
     planned = Planned(
@@ -69,7 +69,7 @@ def _run(options: argparse.Namespace) -> int:
     )
     tried = attack(options.model, planned)
     if options.json:
-        options.json.write_text(json.dumps(as_row(planned, tried, options.model), indent=1) + "\n", "utf-8")
+        write_whole(options.json, json.dumps(as_row(planned, tried, options.model), indent=1) + "\n")
     _print(gains(tried, seed=options.seed))
     return 0
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -50,10 +49,12 @@ def register(verbs: Any, common: argparse.ArgumentParser) -> None:
 
 
 def _run(options: argparse.Namespace) -> int:
-    from interank.errors import InputError, ModelError
+    from interank.errors import ModelError
+    from interank.outputs import check_file, holds_json
 
-    if options.json and not options.json.resolve().parent.is_dir():
-        raise InputError(f"--json {options.json}: its folder does not exist; make it first")
+    if options.json:
+        read = [options.golden] if options.golden else []
+        check_file("--json", options.json, ours=lambda path: holds_json(path, "reference", "controls"), read=read)
     from interank.reranking.opening import server_settings
     from interank.stages.parity import Compared, check_parity
 
@@ -61,8 +62,6 @@ def _run(options: argparse.Namespace) -> int:
     vllm = None if options.engines is None else "vllm" in options.engines
     compared = Compared(vllm, server or None, options.server_numbers, tuple(options.against))
     certificate = check_parity(options.model, compared, options.golden, output=options.json)
-    if options.json:
-        options.json.write_text(json.dumps(certificate.as_row(), indent=2) + "\n", "utf-8")
     _print(certificate)
     if certificate.faults:
         raise ModelError(

@@ -57,11 +57,11 @@ def register(verbs: Any, common: argparse.ArgumentParser) -> None:
 
 
 def _run(options: argparse.Namespace) -> int:
-    from interank.errors import InputError
+    from interank.outputs import check_file, holds_json
     from interank.stages.fit import FitSettings, fit, fit_into
 
-    if options.out and not options.out.resolve().parent.is_dir():
-        raise InputError(f"--out {options.out}: its folder does not exist; make it first")
+    if options.out:
+        check_file("--out", options.out, ours=lambda path: holds_json(path, "kind", "origin", "tried"))
     settings = FitSettings(
         options.system, options.fusion, options.calibrator, coverage=options.coverage, label_mass=options.label_mass
     )

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from interank.cli.rerank import positive
 
 if TYPE_CHECKING:
+    from interank.ledger import Ledger
     from interank.types import Query
 
 log = logging.getLogger(__name__)
@@ -44,12 +45,22 @@ def register(verbs: Any, common: argparse.ArgumentParser) -> None:
 
 
 def _run(options: argparse.Namespace) -> int:
+    from interank.locks import held
+    from interank.outputs import check_file
+
+    # What else stands in it is told when it is read; it is not written to.
+    check_file("--out", options.out, ours=lambda path: True)
+    with held(options.out.resolve()):
+        return _written(options)
+
+
+def _written(options: argparse.Namespace) -> int:
     from interank.ledger import Ledger
     from interank.progress import track
 
-    asked = _questions(options)
     ledger = Ledger(options.out)
-    done = {str(row.get("_id")) for row in ledger.rows()}
+    done = _answered(options.out, ledger)
+    asked = _questions(options)
     waiting = [query for query in asked if query.query_id not in done]
     starts = range(0, len(waiting), options.batch)
     if waiting:
@@ -75,12 +86,28 @@ def _run(options: argparse.Namespace) -> int:
     return 0
 
 
+def _answered(out: Path, ledger: Ledger) -> set[str]:
+    """The questions that a file has rows of.
+
+    Raises:
+        InputError: It holds something else; it is left as it is.
+    """
+    from interank.errors import InputError
+
+    rows = ledger.rows()
+    for number, row in enumerate(rows, start=1):
+        if row.keys() != {"_id", "queries", "written"}:
+            raise InputError(
+                f"--out {out}:{number} is no row of this command, which goes on with a file that it wrote; the file is "
+                "left as it is; name another one"
+            )
+    return {str(row["_id"]) for row in rows}
+
+
 def _questions(options: argparse.Namespace) -> list[Query]:
     from interank.benchmarks import Wanted, load_tasks
     from interank.errors import InputError
 
-    if not options.out.resolve().parent.is_dir():
-        raise InputError(f"--out {options.out}: its folder does not exist; make it first")
     wanted = Wanted(tasks=(options.task,) if options.task else (), split=options.split, with_run=False, need_text=False)
     tasks = load_tasks(options.corpus, wanted)
     if len(tasks) > 1:

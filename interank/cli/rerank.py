@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from interank.cli.rerank_checks import check
+from interank.cli.rerank_checks import TAG, check
 from interank.cli.rerank_tasks import tasks_of
 
 if TYPE_CHECKING:
@@ -363,7 +363,7 @@ def _write(
             row["query_id"]: [ScoredDoc(row["query_id"], item["doc_id"], item["score"]) for item in row["ranking"]]
             for row in rows
         }
-        write_run(Run(scored, tag="interank"), options.trec)
+        write_run(Run(scored, tag=TAG), options.trec)
     if options.rank_llm:
         write_rows(options.rank_llm, (result_row(*result) for result in results))
 

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
+
+# Of the runs that rerank writes.
+TAG = "interank"
 
 
 def check(options: argparse.Namespace) -> None:
@@ -48,9 +52,34 @@ def check(options: argparse.Namespace) -> None:
         raise InputError("--query is empty; say what is asked")
     if options.query is not None and not options.files:
         raise InputError("--query needs documents: name text or JSONL files after the model")
-    for file in filter(None, (options.trec, options.jsonl, options.rank_llm)):
-        if not file.resolve().parent.is_dir():
-            raise InputError(f"{file}: its folder does not exist; make it first")
+    _check_files(options)
+
+
+def _check_files(options: argparse.Namespace) -> None:
+    """Refuse to write what is read, one file twice, or over what rerank did not write."""
+    from interank.errors import InputError
+    from interank.outputs import check_file, holds_json
+
+    read = [file for file in (options.requests, options.run_file, options.fit, *options.files) if file]
+    written = {
+        "--jsonl": (options.jsonl, lambda path: holds_json(path, "query_id", "ranking")),
+        "--trec": (options.trec, _is_own_run),
+        "--rank-llm": (options.rank_llm, lambda path: holds_json(path, "query", "candidates")),
+    }
+    names: dict[Path, str] = {}
+    for name, (file, ours) in written.items():
+        if file is None:
+            continue
+        check_file(name, file, ours=ours, read=read)
+        other = names.setdefault(file.resolve(), name)
+        if other != name:
+            raise InputError(f"{other} and {name} are one file, {file}; give each its own")
+
+
+def _is_own_run(path: Path) -> bool:
+    from interank.trec import tag_of
+
+    return tag_of(path) == TAG
 
 
 def _check_domains(options: argparse.Namespace) -> None:

@@ -14,7 +14,7 @@ from interank.evaluation.candidates import Task, file_of_task, load_evaluated, n
 from interank.evaluation.evaluated import COST_KEYS, MACHINE_KEYS, Evaluation, Rankings
 from interank.evaluation.scoring import FIRST_STAGE, PERFECT, RANDOM
 from interank.evaluation.systems import StoredRun, file_name, named_systems, notes_on_stored, stored_run
-from interank.ledger import Ledger
+from interank.ledger import read_rows
 from interank.recipe import EvaluateRecipe, load_recipe
 from interank.trec import read_run
 from interank.types import Run
@@ -198,10 +198,10 @@ def _rankings(artifact: Artifact, name: str, path: Path) -> Rankings:
     spent = artifact.path / "cost.jsonl"
     costs = {
         (row["task"], row["query_id"]): {key: row[key] for key in COST_KEYS if key in row}
-        for row in (Ledger(spent).rows() if spent.is_file() else ())
+        for row in (read_rows(spent) if spent.is_file() else ())
         if row["system"] == name
     }
-    rows = {(row["task"], row["query_id"]): row for row in Ledger(path).rows()}
+    rows = {(row["task"], row["query_id"]): row for row in read_rows(path)}
     return {key: {**row, **machine, **costs.get(key, {})} for key, row in rows.items()}
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from interank.ledger import Ledger
+from interank.locks import Held
 from interank.types import Document, Query, RankedDocument
 
 # Of a model's folder, the files that tell one model from another of the same name.
@@ -19,11 +20,16 @@ class Progress:
     """Rankings by query, kept on disk until the output is whole."""
 
     def __init__(self, output: Path | None, settings: Mapping[str, Any]) -> None:
-        """Read what an earlier try left; without an output nothing is kept."""
+        """Read what an earlier try left; without an output nothing is kept.
+
+        Raises:
+            ArtifactError: Another process is making the output.
+        """
         self._settings = settings
+        self._held = Held(output.resolve()) if output else None
         self._path = output.with_name(f".{output.name}.partial.jsonl") if output else None
         self._ledger = Ledger(self._path) if self._path else None
-        self._done = {row["key"]: row for row in self._ledger.rows()} if self._ledger else {}
+        self._done = {str(row.get("key")): row for row in self._ledger.rows()} if self._ledger else {}
 
     def key(
         self,
@@ -54,8 +60,9 @@ class Progress:
 
     def finish(self) -> None:
         """The output is whole: what was kept for it goes."""
-        if self._path:
+        if self._path and self._held:
             self._path.unlink(missing_ok=True)
+            self._held.release()
 
 
 def model_identity(source: str) -> dict[str, str]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shlex
-import shutil
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -17,6 +16,7 @@ from interank.evaluation.evaluated import Evaluation, ran_on
 from interank.evaluation.page import Provenance
 from interank.evaluation.record import record
 from interank.launched import refuse_several_processes
+from interank.outputs import check_file, write_whole
 from interank.recipe import EvaluateRecipe
 
 _PAGE = ".html"
@@ -49,6 +49,8 @@ def run(paths: Sequence[Path], out: Path, *, benchmark: Path | None = None, exis
     if out.suffix == _PAGE:
         if out.exists() and existing == "refuse":
             raise ArtifactError(f"{out} exists; --overwrite replaces it, another --out leaves it alone")
+        out.parent.mkdir(parents=True, exist_ok=True)
+        check_file("--out", out, ours=_is_page, read=files)
         found, systems = gather(artifacts, files, recipe)
         return _page(out, recipe, found, _provenance(command, found, systems))
     inputs = _inputs(artifacts, files, recipe, out)
@@ -81,11 +83,12 @@ def _page(out: Path, recipe: EvaluateRecipe, found: Evaluation, provenance: Prov
     """Write the page alone, whole or not at all."""
     with tempfile.TemporaryDirectory() as folder:
         record(Path(folder), recipe, found, provenance)
-        out.parent.mkdir(parents=True, exist_ok=True)
-        partial = out.with_name(f".{out.name}.partial")
-        shutil.copyfile(Path(folder, "report.html"), partial)
-        partial.replace(out)
+        write_whole(out, Path(folder, "report.html").read_bytes())
     return out
+
+
+def _is_page(path: Path) -> bool:
+    return b"interank evaluation" in path.read_bytes()
 
 
 def _provenance(command: Sequence[str], found: Evaluation, systems: Mapping[str, System]) -> Provenance:

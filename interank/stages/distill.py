@@ -19,7 +19,7 @@ from interank.engines.use import Use, save_use
 from interank.errors import InputError
 from interank.judgments import read_judgments
 from interank.launched import refuse_several_processes
-from interank.ledger import Ledger
+from interank.ledger import read_rows
 from interank.plots import training_curves
 from interank.recipe import (
     JUDGMENTS_AS_TEACHER,
@@ -225,7 +225,7 @@ def _written_queries(judgments: Path) -> dict[str, list[str]]:
             f"{file} is missing, so there are no search queries to learn; generate the judgments with "
             "teacher.queries, or set mixture.queries: 0"
         )
-    return {str(row["query_id"]): row["queries"] for row in Ledger(file).rows() if row["split"] == "train"}
+    return {str(row["query_id"]): row["queries"] for row in read_rows(file) if row["split"] == "train"}
 
 
 def modes_of(recipe: DistillRecipe) -> list[str]:

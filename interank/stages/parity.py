@@ -21,6 +21,8 @@ from interank.engines.prompts import Prompt, PromptEncoder
 from interank.engines.transformers import TransformersEngine
 from interank.launched import refuse_several_processes
 from interank.ledger import Ledger
+from interank.locks import Held
+from interank.outputs import write_whole
 from interank.recipe import ServerRecipe
 from interank.reranking.golden import Asked, Reading, golden_set, read_golden
 from interank.reranking.merging import adapted
@@ -109,7 +111,8 @@ def check_parity(
         model: An output of distill or rl, or a model's folder or hub name.
         compared: What is run beside transformers.
         golden: Queries with documents; None takes those that come with interank.
-        output: The file that the certificate is for; beside it is kept what was read, for a killed call to go on with.
+        output: The file that the certificate is written to; beside it is kept what was read, for a killed call to go on
+            with.
 
     Raises:
         ArtifactError: The folder is an artifact, but no adapter for single documents.
@@ -134,9 +137,12 @@ def check_parity(
     with tempfile.TemporaryDirectory(prefix="interank-") as folder:
         opener = Opener(source, encoder, Path(folder) / "merged", compared.server)
         rows = [_row(way, kept.readings(str(way), partial(_read, way, opener, asked)), reference) for way in ways]
-    kept.finish()
     plainest = Way(adapter="apart" if source.adapter else "none")
-    return Certificate(plainest, tuple(rows), tuple(skipped), tuple(controls))
+    certificate = Certificate(plainest, tuple(rows), tuple(skipped), tuple(controls))
+    if output:
+        write_whole(output, json.dumps(certificate.as_row(), indent=2) + "\n")
+    kept.finish()
+    return certificate
 
 
 def _ways(source: Source, compared: Compared) -> tuple[list[Way], list[str]]:
@@ -188,6 +194,7 @@ class _Kept:
 
     def __init__(self, output: Path | None, depends: object) -> None:
         """Take the output, without which nothing is kept, and all that readings depend on beside their way."""
+        self._held = Held(output.resolve()) if output else None
         self._ledger = Ledger(output.with_name(f".{output.name}.partial.jsonl")) if output else None
         self._depends = hashlib.sha256(json.dumps(depends).encode()).hexdigest()
         self._rows = self._ledger.rows() if self._ledger else []
@@ -204,9 +211,10 @@ class _Kept:
         return found
 
     def finish(self) -> None:
-        """Drop it."""
-        if self._ledger:
+        """The certificate is whole: what was kept for it goes."""
+        if self._ledger and self._held:
             self._ledger.path.unlink(missing_ok=True)
+            self._held.release()
 
 
 def _with_first_token_twice(model: Any, encoder: PromptEncoder, asked: Sequence[Asked]) -> list[Reading]:
