@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import IO, Any
 
@@ -247,13 +247,12 @@ def writing(path: Path) -> Iterator[IO[bytes]]:
             yield stream
         return
     unfinished = path.with_name(f".{path.name}.unfinished")
-    try:
+    with ExitStack() as failed:
+        failed.callback(unfinished.unlink, missing_ok=True)
         with unfinished.open("wb") as stream:
             yield stream
         unfinished.replace(path)
-    except BaseException:
-        unfinished.unlink(missing_ok=True)
-        raise
+        failed.pop_all()
 
 
 def write_whole(path: Path, content: str | bytes) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,31 @@ def last_complete(folder: Path) -> Path | None:
         else:
             shutil.rmtree(checkpoint)
     return max(complete, key=lambda path: int(path.name.rpartition("-")[2]), default=None)
+
+
+def run_to_end(trainer: Any, checkpoint: Path | None) -> Mapping[str, float]:
+    """Train to the end, from a complete checkpoint if there is one; the trainer's closing figures, and the steps done.
+
+    transformers makes one step more where the checkpoint is of the last step and an epoch is not over with it, or of
+    the step at which the training was stopped. From such a one only the weights are taken.
+    """
+    state = _ended(checkpoint) if checkpoint else None
+    if checkpoint is None or state is None:
+        outcome = trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+        return {**outcome.metrics, "steps": outcome.global_step}
+    trainer.state = state
+    if trainer.args.load_best_model_at_end and state.best_model_checkpoint:
+        trainer._load_best_model()
+    else:
+        trainer._load_from_checkpoint(str(checkpoint))
+    return {"steps": state.global_step}
+
+
+def _ended(checkpoint: Path) -> TrainerState | None:
+    """The state of a training that ended with this checkpoint; None where it goes on."""
+    state = TrainerState.load_from_json(str(checkpoint / "trainer_state.json"))
+    stopped = state.stateful_callbacks.get("TrainerControl", {}).get("args", {}).get("should_training_stop", False)
+    return state if stopped or state.global_step >= state.max_steps else None
 
 
 def keep(trainer: Any) -> int:

@@ -23,7 +23,7 @@ from interank.errors import TrainingError
 from interank.judging import Order
 from interank.progress import shown
 from interank.recipe import RL_BATCH, RolloutsRecipe
-from interank.training.checkpoints import accompany
+from interank.training.checkpoints import accompany, run_to_end
 from interank.training.clock import summary
 from interank.training.devices import on_one_device
 from interank.training.list_rollouts import ListRollouts
@@ -277,5 +277,5 @@ def run(grpo: PolicyTrainer, checkpoint: Path | None) -> Mapping[str, float]:
     Returns:
         The trainer's closing figures: loss, seconds, steps, and what share of a step each part took.
     """
-    outcome = grpo.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
-    return {**outcome.metrics, **summary(grpo.state.log_history), "steps": outcome.global_step}
+    found = run_to_end(grpo, checkpoint)
+    return {**found, **summary(grpo.state.log_history)}

@@ -25,7 +25,7 @@ from interank.ledger import Ledger
 from interank.progress import shown, track
 from interank.recipe import RewardWeightedRecipe
 from interank.training.advantages import neutral
-from interank.training.checkpoints import accompany, last_complete
+from interank.training.checkpoints import accompany, last_complete, run_to_end
 from interank.training.devices import on_one_device
 from interank.types import Example
 
@@ -196,8 +196,7 @@ def train(
     )
     accompany(sft, folder.parent / "log.jsonl", bar=shown())
     checkpoint = last_complete(folder)
-    outcome = sft.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
-    return {**outcome.metrics, "steps": outcome.global_step}
+    return run_to_end(sft, checkpoint)
 
 
 def _collated(rows: Sequence[Mapping[str, Any]]) -> dict[str, torch.Tensor]:

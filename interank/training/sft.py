@@ -22,7 +22,7 @@ from interank.engines.prompts import PromptEncoder
 from interank.measures import DEFAULT_MEASURE
 from interank.progress import shown
 from interank.recipe import DistillRecipe
-from interank.training.checkpoints import accompany, last_complete
+from interank.training.checkpoints import accompany, last_complete, run_to_end
 from interank.training.devices import on_one_device
 from interank.training.failures import explained
 from interank.training.rows import Group
@@ -117,8 +117,8 @@ def go_through(trainer: Any, checkpoint: Path | None, recipe: DistillRecipe, *, 
         if recipe.validation.patience is not None and trainer.args.load_best_model_at_end:
             trainer.add_callback(EarlyStoppingCallback(recipe.validation.patience))
     with explained(folder):
-        outcome = trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
-    figures = {**outcome.metrics, "steps": outcome.global_step, **best_of(trainer.state)}
+        found = run_to_end(trainer, checkpoint)
+    figures = {**found, **best_of(trainer.state)}
     return Trained(figures, trainer.state.log_history)
 
 

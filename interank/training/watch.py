@@ -56,6 +56,7 @@ class Watch(TrainerCallback):  # type: ignore[misc]  # transformers is untyped h
         self._ledger.replace(known)
         if known:
             self.trial.start = [(low, some, high) for low, some, high in known[0]["start"]]
+            self.sign = sign_of_collapse(self.trials, self.limits) if self.limits else None
         else:
             figures = self.trial(trainer.accelerator.unwrap_model(trainer.model))
             self._ledger.append([{"step": 0, **figures, "start": self.trial.start}])

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,6 +30,8 @@ class Disk:
     last: int | None
     torn: bool
     changes: int = 0
+    until: Callable[[], bool] | None = None
+    """Where it is given: the change at which it holds for the first time is the last."""
 
     def note(self, event: str, args: tuple[Any, ...]) -> None:
         path = _changed(event, args)
@@ -37,6 +39,8 @@ class Disk:
         if path is None or not path.startswith(self.folder) or path.endswith(".lock"):
             return
         self.changes += 1
+        if self.until is not None and self.until():
+            self.last, self.until = self.changes, None
         if self.last is not None and self.changes >= self.last:
             if self.torn and event == "open" and self.changes == self.last:
                 _tear(path, args[2])
