@@ -17,8 +17,9 @@ import torch
 from peft import LoraConfig, get_peft_model
 from transformers import AutoModelForSequenceClassification, LlamaConfig
 
+from interank.engines.adapters import merged
 from interank.engines.heads import Head, scores
-from interank.engines.models import compute_dtype, device, find_model, load_tokenizer, merged
+from interank.engines.models import compute_dtype, device, find_model, load_tokenizer
 from interank.engines.pairs import Pair, PairEncoder
 from interank.recipe import HeadSettings, LoraRecipe
 from interank.training.adapters import adapted_names

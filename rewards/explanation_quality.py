@@ -145,15 +145,11 @@ def _modelled(model: str, rows: Sequence[Answered], scale: str) -> list[float | 
 
 @cache
 def _reward_model(name: str) -> tuple[Any, Any]:
-    from transformers import AutoModelForSequenceClassification
-
-    from interank.engines.models import compute_dtype, device, find_model, load_tokenizer
+    from interank.engines.models import find_model, load_classifier, load_tokenizer
 
     files = find_model(name)
-    network = AutoModelForSequenceClassification.from_pretrained(
-        files.folder, num_labels=1, dtype=compute_dtype(), trust_remote_code=False, use_safetensors=True
-    )
+    network = load_classifier(files)
     tokenizer = load_tokenizer(files)
     # What is too long loses its beginning: the answer stands at the end.
     tokenizer.truncation_side = "left"
-    return tokenizer, network.to(device()).eval()
+    return tokenizer, network

@@ -62,14 +62,3 @@ def test_the_demo_model_comes_from_its_wheel_and_is_converted_once(capfd: pytest
     with torch.no_grad():
         following = model(**prompt).logits[0, -1].argmax()
     assert tokenizer.decode(following) == " Paris"
-
-
-def test_weights_that_are_not_safetensors_are_not_loaded(tiny_folder: Path, tmp_path: Path) -> None:
-    folder = tmp_path / "pickled"
-    folder.mkdir()
-    for file in tiny_folder.iterdir():
-        if file.suffix != ".safetensors":
-            (folder / file.name).write_bytes(file.read_bytes())
-    torch.save({}, folder / "pytorch_model.bin")
-    with pytest.raises(OSError, match="safetensors"):
-        load_model(find_model(str(folder)))

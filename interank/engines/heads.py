@@ -9,9 +9,9 @@ from typing import Any
 
 import torch
 from peft import PeftModel
-from safetensors import safe_open
 
 from interank.artifact import MANIFEST, open_artifact
+from interank.engines.adapters import ADAPTER_WEIGHTS, beside, with_adapter
 from interank.engines.models import (
     HEAD_MODULES,
     PEFT,
@@ -21,15 +21,14 @@ from interank.engines.models import (
     load_classifier,
     load_tokenizer,
     read_config,
-    with_adapter,
 )
 from interank.engines.pairs import Pair, PairBatch, PairEncoder
 from interank.engines.use import read_head
+from interank.engines.weights import weight_names
 from interank.errors import InputError, ModelError
 from interank.recipe import HeadSettings, Quantisation
 from interank.recipe.student import Precision
 
-_ADAPTER_WEIGHTS = "adapter_model.safetensors"
 _TOKENIZER = "tokenizer_config.json"
 _CLASSIFIER = "ForSequenceClassification"
 # Tokens of a batch, padding included: more of them fit a GPU, and fewer stay in a processor's cache.
@@ -113,9 +112,8 @@ def load_head(
         raise ModelError(f"{source} is a language model without a head; train one with interank distill")
     if found.adapter is None:
         _check_whole(found.files)
-    elif not _brings_a_head(found.adapter) and not _is_classifier(found.files):
-        raise ModelError(f"{found.adapter} holds no score layer and nor does its base; get the adapter anew")
-    model: Any = load_classifier(found.files, quantisation=quantisation, precision=precision)
+    brought = _brings_a_head(found)
+    model: Any = load_classifier(found.files, quantisation=quantisation, precision=precision, headless=brought)
     if found.adapter is not None:
         model = with_adapter(model, found.adapter, trainable=trainable)
     return _with_encoder(model, found, str(source), settings)
@@ -138,16 +136,14 @@ def load_heads(
     bases = {str(place.files.folder): place.files for place in found.values()}
     if len(bases) != 1:
         raise InputError(f"found adapters on {len(bases)} bases ({', '.join(bases)}); expected one; open each apart")
-    model: Any = load_classifier(*bases.values(), quantisation=quantisation, precision=precision)
+    brought = all(_brings_a_head(place) for place in found.values())
+    (base,) = bases.values()
+    model: Any = load_classifier(base, quantisation=quantisation, precision=precision, headless=brought)
     heads = {}
     for name, place in found.items():
-        folder = Path(str(place.adapter))
-        if isinstance(model, PeftModel):
-            model.load_adapter(folder, adapter_name=name)
-        else:
-            model = PeftModel.from_pretrained(model, folder, adapter_name=name)
+        model = beside(model, Path(str(place.adapter)), name)
         heads[name] = _with_encoder(model, place, str(sources[name]), settings)
-    return {name: Head(model.eval(), head.encoder) for name, head in heads.items()}
+    return {name: Head(model, head.encoder) for name, head in heads.items()}
 
 
 def head_logits(model: Any, batch: PairBatch, settings: HeadSettings) -> torch.Tensor:
@@ -226,17 +222,20 @@ def _check_whole(files: ModelFiles) -> None:
     classes = len(read_config(files.folder / "config.json").get("id2label") or {0: "", 1: ""})
     if classes != 1:
         raise ModelError(f"{files.name} tells {classes} classes apart; expected a head of one logit; use another model")
-    if not any(files.folder.glob("*.safetensors")):
-        raise ModelError(f"{files.folder} holds no weights as safetensors, the only form that is loaded; convert them")
 
 
-def _brings_a_head(adapter: Path) -> bool:
-    """Whether the adapter's weights hold a trained head; of a file in another form PEFT tells."""
-    if not (adapter / _ADAPTER_WEIGHTS).is_file():
-        return True
-    with safe_open(adapter / _ADAPTER_WEIGHTS, "pt") as weights:
-        parts = {part for name in weights.keys() for part in name.split(".")}  # noqa: SIM118  # no mapping, for all its keys
-        return not parts.isdisjoint(HEAD_MODULES)
+def _brings_a_head(found: HeadFiles) -> bool:
+    """Whether an adapter holds a trained head.
+
+    Raises:
+        ModelError: Neither the adapter nor its base holds one.
+    """
+    if found.adapter is None:
+        return False
+    parts = {part for name in weight_names(found.adapter / ADAPTER_WEIGHTS) for part in name.split(".")}
+    if parts.isdisjoint(HEAD_MODULES) and not _is_classifier(found.files):
+        raise ModelError(f"{found.adapter} holds no score layer and nor does its base; get the adapter anew")
+    return not parts.isdisjoint(HEAD_MODULES)
 
 
 def _usual(model: Any, source: str) -> HeadSettings:

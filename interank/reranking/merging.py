@@ -7,7 +7,8 @@ from typing import Any
 
 import torch
 
-from interank.engines.models import load_model, with_adapter
+from interank.engines.adapters import folded, with_adapter
+from interank.engines.models import load_model
 from interank.engines.prompts import PromptEncoder
 from interank.engines.use import Use, save_use
 from interank.reranking.opening import Source
@@ -21,7 +22,7 @@ def adapted(source: Source) -> Any:
 
 def write_merged(model: Any, encoder: PromptEncoder, folder: Path, *, modes: tuple[str, ...] = ()) -> None:
     """Fold the adapter into the model, which is changed by it, and write it in bfloat16 with what tells of its use."""
-    whole = model.merge_and_unload(safe_merge=True)
+    whole = folded(model, safe=True)
     whole.to(torch.bfloat16).save_pretrained(folder)
     encoder.tokenizer.save_pretrained(folder)
     save_use(folder, Use(encoder.settings, modes))

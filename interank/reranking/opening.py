@@ -11,6 +11,7 @@ from pydantic import ValidationError
 
 from interank import judging, ordering
 from interank.artifact import MANIFEST, RECIPE, open_artifact
+from interank.engines.adapters import merged, with_adapter
 from interank.engines.models import (
     PEFT,
     ModelFiles,
@@ -18,9 +19,7 @@ from interank.engines.models import (
     find_model,
     load_model,
     load_tokenizer,
-    merged,
     read_config,
-    with_adapter,
 )
 from interank.engines.prompts import PromptEncoder
 from interank.engines.protocol import Engine, EngineName, Precision
@@ -107,7 +106,7 @@ def _engine(source: str, found: Source, running: Running) -> Engine:
 def _vllm(found: Source, running: Running) -> VllmEngine:
     asked = found.lists.max_length if running.lists else found.settings.max_length + running.answer_tokens
     length = readable(found.files, asked)
-    rank = rank_of(found.adapter) if found.adapter else 0
+    rank = rank_of(found.adapter, found.files) if found.adapter else 0
     engine = VllmEngine(found.files.folder, VllmOptions(max_length=length, lora_rank=rank))
     if found.adapter:
         engine.take_adapter(found.adapter)

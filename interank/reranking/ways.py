@@ -10,7 +10,8 @@ from typing import Any, Literal
 
 import torch
 
-from interank.engines.models import ModelFiles, load_model, merged, with_adapter
+from interank.engines.adapters import merged, with_adapter
+from interank.engines.models import ModelFiles, load_model
 from interank.engines.prompts import Prompt, PromptEncoder
 from interank.engines.protocol import EngineName, Labelling, LabelLogits
 from interank.engines.served import ServerEngine
@@ -120,7 +121,7 @@ class Opener:
     def _vllm(self, way: Way) -> VllmEngine:
         files, adapter = self._merged(way)
         length = readable(files, self._source.settings.max_length + ANSWER_TOKENS + SPARE)
-        rank = rank_of(adapter) if adapter else 0
+        rank = rank_of(adapter, files) if adapter else 0
         options = VllmOptions(length, way.tensor_parallel, dtype=way.numbers, lora_rank=rank)
         engine = VllmEngine(files.folder, options)
         if adapter:

@@ -110,6 +110,7 @@ def _student(recipe: DistillRecipe, student: ModelFiles, encoder: PairEncoder, q
         quantisation=quantisation,
         double_quantisation=recipe.double_quantisation,
         precision=recipe.precision,
+        headless=True,
     )
     base.config.pad_token_id = encoder.tokenizer.pad_token_id
     return Head(fresh_adapter(base, recipe.lora, seed=recipe.seed, head=True), encoder)

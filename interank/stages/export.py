@@ -12,8 +12,8 @@ import torch
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 from interank.benchmarks import load_benchmark
+from interank.engines.adapters import folded
 from interank.engines.heads import Head, load_head, scores
-from interank.engines.models import merged
 from interank.engines.onnx_graph import graph_logits, require_onnx, write_graph
 from interank.engines.pair_tokenizer import save_pair_tokenizer
 from interank.engines.use import save_head
@@ -117,7 +117,7 @@ def _exported(source: str | Path, folder: Path, to: Form, settings: HeadSettings
             f"{source} is read at the last of {head.settings.max_length} places, padding or not, which no other tool "
             "does; train it further without legacy: dear to export it"
         )
-    head = Head(merged(head.model) if hasattr(head.model, "peft_config") else head.model, head.encoder)
+    head = Head(folded(head.model) if hasattr(head.model, "peft_config") else head.model, head.encoder)
     return _written(head, folder, to)
 
 

@@ -16,6 +16,7 @@ from typing import Any
 
 import torch
 
+from interank.engines.adapters import unfoldable
 from interank.engines.models import device
 from interank.engines.prompts import Prompt, PromptEncoder
 from interank.engines.transformers import TransformersEngine
@@ -127,6 +128,9 @@ def check_parity(
     models = [model_identity(name) for name in (model, *compared.against)]
     kept = _Kept(output, [models, [[query.text, [d.full_text for d in documents]] for query, documents in asked]])
     load = cache(lambda: adapted(source))
+    if source.adapter and (reason := unfoldable(load())):
+        ways = [way for way in ways if way.adapter not in ("folded", "merged")]
+        skipped.append(f"folded and merged: {reason}")
     reference = kept.readings("reference", lambda: read_golden(PlainForward(load()), encoder, asked))
     controls = []
     for fault, read in _FAULTS.items():

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from interank.artifact import Artifact, Existing, Workplace, create, describe_input, open_artifact
+from interank.engines.adapters import with_adapter
 from interank.engines.layers import allowed_of
 from interank.engines.models import (
     ModelFiles,
@@ -19,7 +20,6 @@ from interank.engines.models import (
     find_model,
     load_model,
     load_tokenizer,
-    with_adapter,
 )
 from interank.engines.prompts import PromptEncoder
 from interank.engines.transformers import TransformersEngine

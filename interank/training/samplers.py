@@ -15,7 +15,7 @@ from interank.engines.prompts import Prompt
 from interank.engines.protocol import Adapting, Completion, Engine, content_seed
 from interank.engines.rollout_servers import RolloutServers
 from interank.engines.transformers import TransformersEngine
-from interank.engines.vllm import SPARE, VllmEngine, VllmOptions
+from interank.engines.vllm import SPARE, VllmEngine, VllmOptions, check_applied
 from interank.errors import ModelError
 from interank.recipe import RolloutsRecipe
 
@@ -98,7 +98,8 @@ def sampler_of(
     `max_length` is of prompts with their completions, in tokens.
 
     Raises:
-        ModelError: vLLM is not installed, or would sample from other base weights than those that are trained.
+        ModelError: vLLM is not installed, would sample from other base weights than those that are trained, or may not
+            apply the adapter right.
     """
     if recipe.engine == "transformers":
         yield TrainedWeights()
@@ -108,6 +109,7 @@ def sampler_of(
             "the trained model's base weights are in NF4, those that vLLM would sample from are not; set "
             "quantisation: none, rollouts.vllm.quantisation: bitsandbytes, or rollouts.engine: transformers"
         )
+    check_applied((name for name, _ in model.named_parameters()), "the adapter that is trained")
     # Of its own, whoever else hands over there.
     own = f"interank-{content_seed(list(str(work.resolve()).encode())):08x}"
     folder = (recipe.server.adapters or work) / own

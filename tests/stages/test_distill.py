@@ -12,8 +12,9 @@ import torch
 
 from interank import judging
 from interank.artifact import Workplace, create, open_artifact
+from interank.engines.adapters import with_adapter
 from interank.engines.judge import grade
-from interank.engines.models import find_model, load_model, load_tokenizer, with_adapter
+from interank.engines.models import find_model, load_model, load_tokenizer
 from interank.engines.prompts import PromptEncoder
 from interank.engines.transformers import TransformersEngine
 from interank.errors import ArtifactError, InputError

@@ -8,8 +8,9 @@ from statistics import fmean
 import pytest
 
 from interank.artifact import Workplace, create
+from interank.engines.adapters import with_adapter
 from interank.engines.lists import ListEncoder
-from interank.engines.models import find_model, load_model, load_tokenizer, with_adapter
+from interank.engines.models import find_model, load_model, load_tokenizer
 from interank.engines.prompts import PromptEncoder
 from interank.judgments import write_judgments
 from interank.measures import score_run

@@ -9,7 +9,8 @@ import torch
 from peft import PeftModel
 from transformers import PreTrainedModel
 
-from interank.engines.models import find_model, load_model, with_adapter
+from interank.engines.adapters import with_adapter
+from interank.engines.models import find_model, load_model
 from interank.errors import TrainingError
 from interank.recipe import LoraRecipe
 from interank.training.adapters import adapted_names, fresh_adapter, save_adapter

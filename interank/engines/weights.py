@@ -1,0 +1,132 @@
+"""What stands between a model's files and a model: only whole safetensors load, and every weight finds its place."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError, safe_open
+
+from interank.errors import ModelError
+
+_WEIGHTS = "model.safetensors"
+_INDEX = "model.safetensors.index.json"
+# What other forms of weights are called; those of torch run whatever is written in them.
+_OTHER_FORMS = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.h5", "*.msgpack", "*.gguf", "*.pkl")
+_POINTER = b"version https://git-lfs"
+_SHOWN = 3
+
+
+def model_weights(folder: Path) -> list[Path]:
+    """A model's files of weights, which are whole.
+
+    Raises:
+        ModelError: There is none, one is missing, cut or no safetensors, or the index names what lies elsewhere.
+    """
+    index = folder / _INDEX
+    # As transformers, which looks at the index where there is no single file.
+    names = [_WEIGHTS] if (folder / _WEIGHTS).is_file() or not index.is_file() else _indexed(index)
+    for name in names:
+        weight_names(folder / name)
+    return [folder / name for name in names]
+
+
+def weight_names(file: Path) -> list[str]:
+    """The names of the weights in a file of safetensors, whose end is there.
+
+    Raises:
+        ModelError: It is missing, or is not whole.
+    """
+    if not file.is_file():
+        others = sorted(path.name for form in _OTHER_FORMS for path in file.parent.glob(form))
+        raise ModelError(
+            f"{file.parent} lacks {file.name}, and safetensors are the only form that is loaded"
+            + (f" (found {_first(others)})" if others else "")
+            + "; get the model or adapter anew, or convert it"
+        )
+    with file.open("rb") as stream:
+        if stream.read(len(_POINTER)) == _POINTER:
+            raise ModelError(f"{file} is a pointer of Git LFS and holds no weights; run git lfs pull in its folder")
+    try:
+        with safe_open(file, "pt") as weights:
+            return list(weights.keys())
+    except (SafetensorError, OSError) as error:
+        raise ModelError(f"{file} is damaged or cut ({error}); get the model or adapter anew") from None
+
+
+def load_whole(kind: Any, folder: Path, *, lacks: Collection[str] = (), **options: Any) -> Any:
+    """The model in a folder, with every weight from its files.
+
+    Args:
+        kind: One of transformers' classes.
+        folder: Where the model is.
+        lacks: What the layers are called that the files may lack, since they are made or brought later; the files' own
+            ones in their place, outside the backbone, are left out.
+        **options: What `from_pretrained` takes.
+
+    Raises:
+        ModelError: The files hold other weights than the model has, or cannot be read.
+    """
+    model_weights(folder)
+    options = {"trust_remote_code": False, "use_safetensors": True, **options}
+    if "quantization_config" in options:
+        # Weights that become 4-bit ones are taken in any size; of the plain shape nothing is read but names and sizes.
+        shape = {**options, "device_map": {"": "meta"}}
+        del shape["quantization_config"]
+        _loaded(kind, folder, lacks, shape)
+    return _loaded(kind, folder, lacks, options)
+
+
+def _loaded(kind: Any, folder: Path, lacks: Collection[str], options: Mapping[str, Any]) -> Any:
+    try:
+        # Sizes that differ are told with the rest.
+        model, told = kind.from_pretrained(folder, output_loading_info=True, ignore_mismatched_sizes=True, **options)
+    except (OSError, ValueError) as error:
+        raise ModelError(f"{folder} cannot be loaded: {' '.join(str(error).split())[:300]}") from None
+    missing = [name for name in told["missing_keys"] if not {*name.split(".")} & {*lacks}]
+    backbone = f"{model.base_model_prefix}." if lacks else ""
+    unexpected = [name for name in told["unexpected_keys"] if name.startswith(backbone)]
+    sizes = [f"{name} {tuple(found)} for {tuple(place)}" for name, found, place in told["mismatched_keys"]]
+    if faults := _misfits(unexpected, missing, sizes):
+        raise ModelError(
+            f"{folder} is not a whole {type(model).__name__}: {faults}; it is damaged, or a model of another kind, as "
+            "those for embeddings are; give the whole model"
+        )
+    return model
+
+
+def misfit(folder: Path, base: str, unexpected: Collection[str], missing: Collection[str]) -> ModelError:
+    """What is wrong with an adapter whose weights are not those that it needs on its base."""
+    return ModelError(
+        f"the adapter {folder} does not fit {base}: {_misfits(unexpected, missing, [])}; give the base that it was "
+        "trained on, or get the adapter anew"
+    )
+
+
+def _misfits(unexpected: Collection[str], missing: Collection[str], sizes: Collection[str]) -> str:
+    parts = [
+        (unexpected, "of its weights find no place"),
+        (missing, "places get no weight"),
+        (sizes, "weights are of another size"),
+    ]
+    return ", ".join(f"{len(names)} {said} ({_first(sorted(names))})" for names, said in parts if names)
+
+
+def _first(names: Sequence[str]) -> str:
+    return ", ".join(names[:_SHOWN]) + (", ..." if len(names) > _SHOWN else "")
+
+
+def _indexed(index: Path) -> list[str]:
+    """The files that an index names, which lie beside it."""
+    try:
+        names = sorted({*json.loads(index.read_text("utf-8"))["weight_map"].values()})
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        raise ModelError(f"{index} cannot be read ({type(error).__name__}: {error}); get the model anew") from None
+    wrong = [str(name) for name in names if Path(str(name)).name != name or not name.endswith(".safetensors")]
+    if wrong or not names:
+        raise ModelError(
+            f"{index} names {_first(wrong) or 'no file'}; expected safetensors beside it; get the model anew"
+        )
+    return names
