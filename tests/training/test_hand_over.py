@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 import torch
 
-from interank.engines.models import find_model, load_model, load_tokenizer, with_adapter
+from interank.engines.adapters import with_adapter
+from interank.engines.models import find_model, load_model, load_tokenizer
 from interank.engines.prompts import PromptEncoder
 from interank.engines.transformers import TransformersEngine
 from interank.recipe import LoraRecipe, PromptSettings, RolloutsRecipe
