@@ -5,6 +5,7 @@ InterankError
 |-- RecipeError      a recipe cannot be resolved; lists every fault
 |-- ArtifactError    an artifact is missing, unfinished, damaged, of another kind, or in the way
 |-- ModelError       a model cannot be had, or cannot do what is asked of it
+|   `-- PromptError  what it gave for one prompt of several cannot be used
 |-- TrainingError    training cannot start or cannot go on
 """
 
@@ -36,6 +37,14 @@ class ArtifactError(InterankError):
 
 class ModelError(InterankError):
     """A model cannot be had, or cannot do what is asked of it."""
+
+
+class PromptError(ModelError):
+    """What a model gave for one prompt of several cannot be used; `place` tells for which."""
+
+    def __init__(self, place: int, message: str) -> None:
+        self.place = place
+        super().__init__(message)
 
 
 class TrainingError(InterankError):

@@ -9,6 +9,8 @@ import re
 from collections.abc import Sequence
 from typing import Any, Literal
 
+from interank import plain_data
+from interank.errors import ModelError
 from interank.types import GRADES, Judgment, Relevance
 
 Order = Literal["grade_first", "reason_first"]
@@ -94,6 +96,8 @@ def parse_json(text: str) -> Judgment | None:
     grade, explanation = answer["relevance"], answer["explanation"]
     if type(grade) is not int or grade not in set(GRADES) or not isinstance(explanation, str):
         return None
+    if plain_data.half_character(explanation):
+        return None
     return Judgment(explanation.strip(), Relevance(grade))
 
 
@@ -164,12 +168,22 @@ def score(logits: Sequence[float]) -> float:
 
 
 def most_probable(logits: Sequence[float]) -> Relevance:
-    """The grade with the largest logit; of equal ones the lower grade."""
+    """The grade with the largest logit; of equal ones the lower grade.
+
+    Raises:
+        ModelError: A logit is no finite number, so that none is the largest.
+    """
+    _require_numbers(logits)
     return max(GRADES, key=lambda grade: (logits[grade], -grade))
 
 
 def probabilities(logits: Sequence[float]) -> tuple[float, float, float]:
-    """The three grades' probabilities among themselves."""
+    """The three grades' probabilities among themselves.
+
+    Raises:
+        ModelError: A logit is no finite number.
+    """
+    _require_numbers(logits)
     ceiling = max(logits)
     weights = [math.exp(logit - ceiling) for logit in logits]
     total = sum(weights)
@@ -191,6 +205,14 @@ def queries_hash() -> str:
 def _asked(query: str, document: str, answer: str, *, fence: bool) -> list[dict[str, str]]:
     shown = f"{_FENCE}\n{unfenced(document)}\n{_FENCE}\n\n{_FENCED}" if fence else f"{document}\n\n"
     return [{"role": "user", "content": f"{_TASK}\nQuestion:\n{query}\n\nDocument:\n{shown}{answer}"}]
+
+
+def _require_numbers(logits: Sequence[float]) -> None:
+    if not all(map(math.isfinite, logits)):
+        raise ModelError(
+            f"found {', '.join(f'{logit:g}' for logit in logits)} as logits of the grades; expected finite numbers; "
+            "use the model in another precision, or another model"
+        )
 
 
 def _logaddexp(a: float, b: float) -> float:

@@ -6,9 +6,11 @@ import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
+from interank import plain_data
 from interank.errors import InputError
+from interank.trec import numbered_lines
 from interank.types import Document, Example, Judgment, Origin, Pair, Query, Relevance, Source, Split
 
 FILE = "judgments.jsonl"
@@ -33,6 +35,8 @@ COLUMNS = (
     "agreement",
     "conflict",
 )
+# Probabilities that were written with two places add up to so much more or less than 1.
+_ROUNDED = 0.02
 # What judgments made elsewhere may lack.
 _OPTIONAL = frozenset({"origin", "agreement", "conflict"})
 
@@ -55,7 +59,7 @@ def write_judgments(examples: Sequence[Example], folder: Path, marks: Sequence[M
     import pyarrow.parquet
 
     given: Sequence[Mark | None] = marks if marks is not None else [None] * len(examples)
-    rows = [_row(example) | _marked(mark) for example, mark in zip(examples, given, strict=True)]
+    rows = [_written(_row(example) | _marked(mark)) for example, mark in zip(examples, given, strict=True)]
     with (folder / FILE).open("w", encoding="utf-8") as stream:
         stream.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
     text, number = pyarrow.string(), pyarrow.float64()
@@ -72,7 +76,7 @@ def write_pairs(pairs: Iterable[Pair], path: Path) -> None:
     """Write pairs as JSONL, whole or not at all."""
     partial = path.with_name(f".{path.name}")
     with partial.open("w", encoding="utf-8") as stream:
-        stream.writelines(json.dumps(_pair_row(pair), ensure_ascii=False) + "\n" for pair in pairs)
+        stream.writelines(json.dumps(_written(_pair_row(pair)), ensure_ascii=False) + "\n" for pair in pairs)
     partial.replace(path)
 
 
@@ -83,17 +87,16 @@ def read_pairs(path: Path) -> list[Pair]:
         InputError: A line is no pair; says which and what it lacks.
     """
     pairs = []
-    with path.open(encoding="utf-8") as stream:
-        for number, line in enumerate(stream, start=1):
-            try:
-                row = json.loads(line)
-                query, document = Query(row["query_id"], row["query"]), Document(row["doc_id"], row["document"])
-                pairs.append(Pair(query, document, _split(row), row["origin"], _source(row)))
-            except (ValueError, KeyError, TypeError) as error:
-                raise InputError(
-                    f"{path}:{number}: not a pair ({type(error).__name__}: {error}); "
-                    "a line of a pairs artifact is expected; mine the pairs anew"
-                ) from None
+    for number, line in numbered_lines(path):
+        try:
+            row = json_object(line)
+            query, document = Query(_text(row, "query_id"), _text(row, "query")), _document(row)
+            pairs.append(Pair(query, document, _split(row), _origin(row), _source(row)))
+        except (ValueError, KeyError) as error:
+            raise InputError(
+                f"{path}:{number}: not a pair ({type(error).__name__}: {error}); "
+                "a line of a pairs artifact is expected; mine the pairs anew"
+            ) from None
     return pairs
 
 
@@ -105,18 +108,34 @@ def read_judgments(folder: Path, split: Split | None = None) -> list[Example]:
     """
     path = folder / FILE
     examples = []
-    with path.open(encoding="utf-8") as stream:
-        for number, line in enumerate(stream, start=1):
-            try:
-                example = _example(json.loads(line))
-            except (ValueError, KeyError, TypeError) as error:
-                raise InputError(
-                    f"{path}:{number}: not a judgment ({type(error).__name__}: {error}); "
-                    f"an object with {', '.join(name for name in COLUMNS if name not in _OPTIONAL)} is expected"
-                ) from None
-            if split is None or example.split == split:
-                examples.append(example)
+    for number, line in numbered_lines(path):
+        try:
+            example = _example(json_object(line))
+        except (ValueError, KeyError) as error:
+            raise InputError(
+                f"{path}:{number}: not a judgment ({type(error).__name__}: {error}); "
+                f"an object with {', '.join(name for name in COLUMNS if name not in _OPTIONAL)} is expected"
+            ) from None
+        if split is None or example.split == split:
+            examples.append(example)
     return examples
+
+
+def json_object(line: str) -> dict[str, Any]:
+    """The object in a line.
+
+    Raises:
+        ValueError: There is none.
+    """
+    row = plain_data.parsed(line)
+    if not isinstance(row, dict):
+        raise ValueError(f"found {plain_data.shown(row)}; expected an object")
+    return row
+
+
+def _written(row: dict[str, Any]) -> dict[str, Any]:
+    """The row with a mark in place of half characters, which neither JSONL nor Parquet can hold."""
+    return {name: plain_data.writable(value) if isinstance(value, str) else value for name, value in row.items()}
 
 
 def _row(example: Example) -> dict[str, Any]:
@@ -162,26 +181,62 @@ def _marked(mark: Mark | None) -> dict[str, Any]:
 
 
 def _source(row: dict[str, Any]) -> Source:
-    return Source(row["site"], row["post_id"], row["url"], row["author"], row["licence"])
+    return Source(*(_text(row, name) for name in ("site", "post_id", "url", "author", "licence")))
+
+
+def _document(row: dict[str, Any]) -> Document:
+    return Document(_text(row, "doc_id"), _text(row, "document"))
+
+
+def _text(row: dict[str, Any], name: str) -> str:
+    try:
+        return plain_data.text(row[name])
+    except ValueError as error:
+        raise ValueError(f"{name}: {error}") from None
+
+
+def _origin(row: dict[str, Any]) -> Origin:
+    origin: Origin = row["origin"]
+    if origin not in get_args(Origin):
+        raise ValueError(f"origin is {plain_data.shown(origin)}, one of {', '.join(get_args(Origin))} is expected")
+    return origin
 
 
 def _split(row: dict[str, Any]) -> Split:
     split: Split = row["split"]
     if split not in ("train", "validation"):
-        raise ValueError(f"split is {split!r}, train or validation is expected")
+        raise ValueError(f"split is {plain_data.shown(split)}, train or validation is expected")
     return split
 
 
 def _example(row: dict[str, Any]) -> Example:
-    probabilities = row["probabilities"]
-    if probabilities is not None:
-        irrelevant, partial, relevant = probabilities
-        probabilities = (float(irrelevant), float(partial), float(relevant))
     return Example(
-        Query(row["query_id"], row["query"]),
-        Document(row["doc_id"], row["document"]),
-        Judgment(row["reasoning"], Relevance(row["relevance"])),
-        probabilities,
+        Query(_text(row, "query_id"), _text(row, "query")),
+        _document(row),
+        Judgment(_text(row, "reasoning"), _relevance(row)),
+        _probabilities(row),
         _split(row),
         _source(row),
     )
+
+
+def _relevance(row: dict[str, Any]) -> Relevance:
+    try:
+        return Relevance(plain_data.whole(row["relevance"], least=0, most=max(Relevance)))
+    except ValueError as error:
+        raise ValueError(f"relevance: {error}") from None
+
+
+def _probabilities(row: dict[str, Any]) -> tuple[float, float, float] | None:
+    given = row["probabilities"]
+    if given is None:
+        return None
+    if not isinstance(given, list) or len(given) != len(Relevance):
+        raise ValueError(f"probabilities: found {plain_data.shown(given)}; expected one for each grade, or null")
+    try:
+        first, second, third = (plain_data.finite(value, least=0, most=1) for value in given)
+    except ValueError as error:
+        raise ValueError(f"probabilities: {error}") from None
+    if abs(first + second + third - 1) > _ROUNDED:
+        raise ValueError(f"probabilities: found {plain_data.shown(given)}; expected a sum of 1")
+    return first, second, third

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+from interank import plain_data
 from interank.errors import InputError
 from interank.outputs import write_whole, writing
 
@@ -59,10 +60,11 @@ class Ledger:
 
 
 def write_rows(path: Path, rows: Iterable[Any]) -> None:
-    """Write a JSONL file of an output, its folder made if need be."""
+    """Write a JSONL file of an output, its folder made if need be; half characters get a mark in their place."""
     path.parent.mkdir(exist_ok=True)
     with writing(path) as stream:
-        stream.writelines(f"{json.dumps(row, ensure_ascii=False)}\n".encode() for row in rows)
+        lines = (plain_data.writable(json.dumps(row, ensure_ascii=False)) for row in rows)
+        stream.writelines(f"{line}\n".encode() for line in lines)
 
 
 def read_rows(path: Path) -> list[dict[str, Any]]:
@@ -80,7 +82,7 @@ def read_rows(path: Path) -> list[dict[str, Any]]:
 
 def _object(path: Path, number: int, line: bytes) -> dict[str, Any]:
     try:
-        row = json.loads(line)
+        row = plain_data.parsed(line)
     except ValueError:
         raise _no_object(path, number) from None
     if not isinstance(row, dict):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import inspect
-import math
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -13,6 +12,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, Literal, cast
 
+from interank import plain_data
 from interank.errors import InputError
 from interank.recipe import RewardRecipe
 from interank.resources import resource_dir
@@ -108,10 +108,10 @@ class Reward:
         values = _function(self.file)(completions=list(completions), **{**columns, **self.params})
         if len(values) != len(completions):
             raise InputError(f"reward {self.use}: {len(values)} values for {len(completions)} completions")
-        for value in values:
-            if value is not None and not math.isfinite(value):
-                raise InputError(f"reward {self.use}: the value {value}; a finite number or None is needed")
-        return list(values)
+        try:
+            return [None if value is None else plain_data.finite(value) for value in values]
+        except ValueError as error:
+            raise InputError(f"reward {self.use}: {error} or None") from None
 
 
 @dataclass(frozen=True)

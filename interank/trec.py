@@ -23,7 +23,8 @@ QRELS_COLUMNS = "4 columns (query, iteration, document, relevance) or 3 (query, 
 RUN_COLUMNS = "6 columns (query, Q0, document, rank, score, tag)"
 
 _HEADER_STARTS = frozenset({"query-id", "query_id", "qid"})
-_INTEGER = re.compile(r"[+-]?[0-9]+")
+# No collection has grades of more digits, and Python reads no number of thousands.
+_INTEGER = re.compile(r"[+-]?[0-9]{1,9}")
 # Blanks that part no columns: those before another one and at the end of a line.
 _PADDING = re.compile(rb" +(?=[ \n])")
 _UNWRITABLE = re.compile(r"[\t\r\n]|^$")

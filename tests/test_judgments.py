@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -87,8 +88,18 @@ def test_equal_judgments_give_equal_bytes(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "told"),
     [
-        ({"relevance": 7}, "7 is not a valid Relevance"),
-        ({"relevance": None}, "Relevance"),
+        ({"relevance": 7}, "relevance: found 7; expected an integer from 0 to 2"),
+        ({"relevance": None}, "relevance: found None"),
+        ({"relevance": True}, "relevance: found True"),
+        ({"relevance": 1.0}, "relevance: found 1.0"),
+        ({"relevance": math.nan}, "relevance: found nan"),
+        ({"reasoning": 3}, "reasoning: found 3; expected text"),
+        ({"document": "half \ud800"}, "document: found '\\ud800', half a character"),
+        ({"query_id": 10**30}, "query_id: found 1000000000000000000000000000000; expected text"),
+        ({"author": None}, "author: found None; expected text"),
+        ({"probabilities": [math.nan, 0.5, 0.5]}, "probabilities: found nan"),
+        ({"probabilities": [2, -1, 0]}, "probabilities: found 2"),
+        ({"probabilities": [0.9, 0.9, 0.9]}, "expected a sum of 1"),
         ({"split": "test"}, "split is 'test', train or validation is expected"),
         ({"probabilities": [0.5, 0.5]}, ""),
         ({"probabilities": 1}, ""),
@@ -105,7 +116,11 @@ def test_a_wrong_value_is_told_with_its_line(tmp_path: Path, change: dict[str, A
     assert told in str(caught.value)
 
 
-@pytest.mark.parametrize("line", ["", "{", "[1, 2]", '"text"', "null", '{"query_id": "q"}'])
+@pytest.mark.parametrize(
+    "line",
+    ["", "{", "[1, 2]", '"text"', "null", '{"query_id": "q"}', "[" * 200_000, "9" * 5000],
+    ids=lambda line: line[:9],
+)
 def test_a_line_that_is_no_judgment_is_told(tmp_path: Path, line: str) -> None:
     write_judgments(written()[:1], tmp_path)
     with (tmp_path / FILE).open("a", encoding="utf-8") as stream:
@@ -147,3 +162,41 @@ def test_pairs_are_read_as_written(tmp_path: Path) -> None:
         stream.write('{"query_id": "q"}\n')
     with pytest.raises(InputError, match=r"pairs\.jsonl:3: not a pair .KeyError: 'query'"):
         read_pairs(tmp_path / "pairs.jsonl")
+
+
+def test_bytes_that_are_no_text_are_told_with_their_line(tmp_path: Path) -> None:
+    write_judgments(written()[:2], tmp_path)
+    first, second, _ = (tmp_path / FILE).read_bytes().split(b"\n")
+    (tmp_path / FILE).write_bytes(first + b"\n" + second.replace(b"reasoning", b"reas\xffning") + b"\n")
+    with pytest.raises(InputError, match=r"judgments\.jsonl:2: found bytes that are not UTF-8"):
+        read_judgments(tmp_path)
+
+
+def test_half_characters_get_a_mark_in_every_file(tmp_path: Path) -> None:
+    (example,) = written()[:1]
+    odd = replace(example, judgment=replace(example.judgment, reasoning="half \ud800."))
+    write_judgments([odd], tmp_path)
+    (found,) = read_judgments(tmp_path)
+    assert found.judgment.reasoning == "half \ufffd."
+    (row,) = pyarrow.parquet.read_table(tmp_path / PARQUET["train"]).to_pylist()
+    assert row["reasoning"] == "half \ufffd."
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({"origin": "elsewhere"}, "origin is 'elsewhere', one of accepted_answer"),
+        ({"query": 5}, "query: found 5; expected text"),
+        ({"document": "\udfff"}, "half a character"),
+    ],
+)
+def test_a_wrong_pair_is_told_with_its_line(tmp_path: Path, change: dict[str, Any], told: str) -> None:
+    example = written()[0]
+    pair = Pair(example.query, example.document, "train", "answer", example.source)
+    write_pairs([pair, pair], tmp_path / "pairs.jsonl")
+    first, second = (tmp_path / "pairs.jsonl").read_text("utf-8").splitlines()
+    (tmp_path / "pairs.jsonl").write_text(f"{first}\n{json.dumps(json.loads(second) | change)}\n", "utf-8")
+    with pytest.raises(InputError) as caught:
+        read_pairs(tmp_path / "pairs.jsonl")
+    assert str(caught.value).startswith(f"{tmp_path / 'pairs.jsonl'}:2: not a pair")
+    assert told in str(caught.value)

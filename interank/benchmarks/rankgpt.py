@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import math
-import reprlib
 from pathlib import Path
 
+from interank import plain_data
 from interank.benchmarks.rows import filled, parse_json, string, value
 from interank.errors import InputError
 from interank.trec import numbered_lines
@@ -22,7 +21,7 @@ def read_rankgpt(path: Path) -> tuple[list[Query], dict[str, Document], Run]:
     """
     items = parse_json(str(path), "\n".join(line for _, line in numbered_lines(path)))
     if not (isinstance(items, list) and items):
-        raise InputError(f"{path}: found {reprlib.repr(items)}; expected RankGPT's list of queries with hits")
+        raise InputError(f"{path}: found {plain_data.shown(items)}; expected RankGPT's list of queries with hits")
     queries: dict[str, Query] = {}
     documents: dict[str, Document] = {}
     scored: list[ScoredDoc] = []
@@ -30,7 +29,7 @@ def read_rankgpt(path: Path) -> tuple[list[Query], dict[str, Document], Run]:
         where = f"{path}: query {number}"
         text, hits = filled(where, item, ("query",)), value(where, item, ("hits",))
         if not (isinstance(hits, list) and hits):
-            raise InputError(f"{where}: found the hits {reprlib.repr(hits)}; expected a list of one or more")
+            raise InputError(f"{where}: found the hits {plain_data.shown(hits)}; expected a list of one or more")
         query_id = filled(f"{where}, hit 1", hits[0], ("qid",))
         if query_id in queries:
             raise InputError(f"{where}: found qid {query_id!r} a second time; expected one entry a query; merge them")
@@ -50,8 +49,9 @@ def _hit(where: str, hit: object, query_id: str) -> tuple[Document, ScoredDoc]:
     found = filled(where, hit, ("qid",))
     if found != query_id:
         raise InputError(f"{where}: found qid {found!r}; expected {query_id!r}, as the first hit has; mend the hit")
-    score = value(where, hit, ("score",))
-    if not isinstance(score, int | float) or math.isnan(score):
-        raise InputError(f"{where}: found the score {reprlib.repr(score)}; expected a number; mend the hit")
+    try:
+        score = plain_data.finite(value(where, hit, ("score",)))
+    except ValueError as error:
+        raise InputError(f"{where}: {error} as score; mend the hit") from None
     doc_id = filled(where, hit, ("docid",))
     return Document(doc_id, string(where, hit, ("content",))), ScoredDoc(query_id, doc_id, score)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
-import reprlib
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
+from interank import plain_data
 from interank.errors import InputError
 from interank.trec import numbered_lines
 
@@ -17,6 +17,8 @@ NOTHING = "N/A"
 Row = tuple[str, object]
 
 ROWS_AT_ONCE = 1024
+# Ids that are numbers have fewer digits than Python refuses to print.
+_LARGEST_ID = 10**30
 
 
 def read_rows(paths: Iterable[Path]) -> Iterator[Row]:
@@ -46,23 +48,39 @@ def parquet_rows(path: Path) -> Iterator[Row]:
     try:
         with pq.ParquetFile(path) as table:
             for batch in table.iter_batches(batch_size=ROWS_AT_ONCE):
-                for row in batch.to_pylist():
+                for row in rows_of(batch):
                     number += 1
+                    if isinstance(row, Exception):
+                        raise InputError(f"{path}: row {number}: {row}; mend or remove it")
                     yield f"{path}: row {number}", row
-    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
+    except (pa.ArrowException, OSError) as error:
         reason = str(error).partition("\n")[0]
         raise InputError(
             f"{path}: row {number + 1}: cannot be read as Parquet ({reason}); expected a whole file; fetch it again"
         ) from error
 
 
+def rows_of(batch: Any) -> Iterator[dict[str, Any] | ValueError]:
+    """The rows of a batch of Parquet; in place of one that Python has no value for, as text in no UTF-8, the fault."""
+    try:
+        rows = batch.to_pylist()
+    except (ValueError, OverflowError):
+        rows = []
+    yield from rows
+    if not rows:
+        for place in range(batch.num_rows):
+            try:
+                yield batch.slice(place, 1).to_pylist()[0]
+            except (ValueError, OverflowError) as error:
+                yield ValueError(f"found what cannot be read ({error})")
+
+
 def parse_json(where: str, text: str) -> object:
     """What the text says as JSON."""
     try:
-        parsed: object = json.loads(text)
-    except (json.JSONDecodeError, RecursionError) as error:
+        return plain_data.parsed(text)
+    except ValueError as error:
         raise InputError(f"{where}: found what is not JSON ({error}); expected JSON; mend or remove it") from error
-    return parsed
 
 
 def value(where: str, row: object, names: tuple[str, ...]) -> object:
@@ -77,7 +95,7 @@ def value(where: str, row: object, names: tuple[str, ...]) -> object:
 def columns(where: str, row: object) -> Mapping[str, object]:
     """The row as columns."""
     if not isinstance(row, dict):
-        raise InputError(f"{where}: found {reprlib.repr(row)}; expected a JSON object; mend or remove it")
+        raise InputError(f"{where}: found {plain_data.shown(row)}; expected a JSON object; mend or remove it")
     return row
 
 
@@ -85,10 +103,10 @@ def string(where: str, row: object, names: tuple[str, ...]) -> str:
     """A column's text."""
     found = value(where, row, names)
     # RankGPT writes query ids as numbers.
-    if isinstance(found, int) and not isinstance(found, bool):
+    if isinstance(found, int) and not isinstance(found, bool) and abs(found) < _LARGEST_ID:
         return str(found)
     if not isinstance(found, str):
-        raise InputError(f"{where}: found {reprlib.repr(found)} as {' or '.join(names)}; expected text; mend it")
+        raise InputError(f"{where}: found {plain_data.shown(found)} as {' or '.join(names)}; expected text; mend it")
     check_writable(where, found, names[0])
     return found
 
@@ -103,22 +121,17 @@ def filled(where: str, row: object, names: tuple[str, ...]) -> str:
 
 def check_writable(where: str, text: str, name: str) -> None:
     """JSON can spell half of a surrogate pair, which no file and no tokenizer takes."""
-    if text.isascii():
-        return
-    try:
-        text.encode()
-    except UnicodeEncodeError as error:
-        found = text[error.start : error.end]
-        raise InputError(
-            f"{where}: found {found!r}, half a character that UTF-8 cannot write; mend the {name}"
-        ) from error
+    if half := plain_data.half_character(text):
+        raise InputError(f"{where}: found {half!r}, half a character that UTF-8 cannot write; mend the {name}")
 
 
 def ids(where: str, row: object, name: str) -> tuple[str, ...]:
     """The ids listed in a column of BRIGHT's, as they stand there; none where the row has no such column."""
     found = columns(where, row).get(name, [])
     if not (isinstance(found, list) and all(isinstance(doc_id, str) for doc_id in found)):
-        raise InputError(f"{where}: found {reprlib.repr(found)} as {name}; expected a list of ids; mend it")
+        raise InputError(f"{where}: found {plain_data.shown(found)} as {name}; expected a list of ids; mend it")
+    for doc_id in found:
+        check_writable(where, doc_id, name)
     return tuple(doc_id for doc_id in found if doc_id != NOTHING)
 
 

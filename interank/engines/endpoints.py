@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
 import random
 import time
@@ -13,6 +12,7 @@ from typing import Any
 
 import httpx2
 
+from interank import plain_data
 from interank.engines.protocol import Failed
 from interank.errors import ModelError
 from interank.recipe import ServersRecipe
@@ -73,20 +73,26 @@ class Endpoints:
         Raises:
             ModelError: Every server has failed; says how each did.
         """
-        failures = 0
+        failures = unusable = 0
         while True:
             endpoint = await self._free()
             before = endpoint.round
             endpoint.in_flight += 1
             try:
                 response = await client.post(f"{endpoint.url}/{path}", json=body)
-            except httpx2.TransportError as error:
+            except httpx2.RequestError as error:
                 told, wait = f"{type(error).__name__} {error}".strip(), None
             else:
                 content = _content(response)
-                if response.status_code == httpx2.codes.OK and content is not None:
+                if response.status_code == httpx2.codes.OK and not isinstance(content, _NoJson):
                     endpoint.failures, self._forgiven = 0, False
-                    return content
+                    if isinstance(content, dict):
+                        return content
+                    # The server is there and answers; that its answer is of no use is for this request to bear.
+                    unusable += 1
+                    if unusable >= self.settings.attempts:
+                        return Failed(f"the server's reply is {content.reason}, though asked for {unusable} times")
+                    continue
                 told, wait = f"{response.status_code} {_message(response)}", _asked_to_wait(response)
                 if response.status_code in _NEVER:
                     endpoint.gone, endpoint.no_path = told, response.status_code in _NO_PATH
@@ -140,7 +146,7 @@ class Endpoints:
                 continue
             try:
                 response = await client.get(f"{endpoint.url}/models", timeout=_CHECK_SECONDS)
-            except httpx2.TransportError as error:
+            except httpx2.RequestError as error:
                 log.debug("%s: %s", endpoint.url, error)
                 continue
             if response.status_code == httpx2.codes.OK:
@@ -156,22 +162,37 @@ class Endpoints:
         )
 
 
-def _content(response: httpx2.Response) -> dict[str, Any] | None:
+@dataclass(frozen=True, slots=True)
+class _Unusable:
+    """A body that was meant as JSON, and what is wrong with it."""
+
+    reason: str
+
+
+class _NoJson:
+    """A body that was not meant as JSON: it is not the model's server that answers, or it is broken."""
+
+
+def _content(response: httpx2.Response) -> dict[str, Any] | _Unusable | _NoJson:
+    if not response.content.lstrip().startswith((b"{", b"[")):
+        return _NoJson()
     try:
-        content = response.json()
-    except ValueError:
-        return None
-    return content if isinstance(content, dict) else None
+        content = plain_data.parsed(response.content)
+    except ValueError as error:
+        return _Unusable(f"no JSON that can be read ({error})")
+    return content if isinstance(content, dict) else _Unusable("no JSON object")
 
 
 def _message(response: httpx2.Response) -> str:
-    """What the server says of an error, in a line; of an answer that is no JSON, its beginning."""
-    content: Any = _content(response) or {}
+    """What the server says of an error, in a line that can be printed; of an answer that is no JSON, its beginning."""
+    found = _content(response)
+    content: Any = found if isinstance(found, dict) else {}
     for step in ("error", "message"):
         if isinstance(content, Mapping) and step in content:
             content = content[step]
-    text = content if isinstance(content, str) else json.dumps(content) if content else response.text
-    return " ".join(text.split())[:300]
+    text = content if isinstance(content, str) else response.text
+    line = " ".join(text.split())[:300]
+    return "".join(character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in line)
 
 
 def _asked_to_wait(response: httpx2.Response) -> float | None:

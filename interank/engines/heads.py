@@ -23,6 +23,7 @@ from interank.engines.models import (
     read_config,
 )
 from interank.engines.pairs import Pair, PairBatch, PairEncoder
+from interank.engines.soundness import require_scores
 from interank.engines.use import read_head
 from interank.engines.weights import weight_names
 from interank.errors import InputError, ModelError
@@ -173,12 +174,16 @@ def scores(head: Head, pairs: Sequence[Pair], *, batch_tokens: int | None = None
 
     Rows of like length are computed together. What stands beside a row, and in which order, moves its score by less
     than 1e-5 of it.
+
+    Raises:
+        PromptError: A logit is no finite number.
     """
     device = head.model.device
     found = torch.empty(len(pairs))
     for places in batches(pairs, head.settings, batch_tokens or _BATCH.get(device.type, _BATCH["cpu"])):
         batch = head.encoder.batch([pairs[place] for place in places], device)
         found[places] = head_logits(head.model, batch, head.settings).cpu()
+    require_scores(found.tolist())
     return found
 
 

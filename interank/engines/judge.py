@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from interank import judging
 from interank.engines.prompts import Prompt, PromptEncoder
 from interank.engines.protocol import Completion, Engine, Forced, Grading, Labelling, LabelLogits, Sampling
+from interank.engines.soundness import require_completions, require_labels
 from interank.types import Judgment, Relevance
 
 
@@ -26,8 +27,14 @@ class Verdict:
 
 
 def grade(engine: Labelling, encoder: PromptEncoder, prompts: Sequence[Prompt]) -> list[LabelLogits]:
-    """Read the grade's logits at once, before any explanation (grade-first prompts)."""
-    return engine.label_logits([prompt.then(encoder.label_lead) for prompt in prompts], encoder.label_ids)
+    """Read the grade's logits at once, before any explanation (grade-first prompts).
+
+    Raises:
+        PromptError: No grade can be read off some.
+    """
+    found = engine.label_logits([prompt.then(encoder.label_lead) for prompt in prompts], encoder.label_ids)
+    require_labels(found)
+    return found
 
 
 def explain(
@@ -39,18 +46,27 @@ def explain(
     *,
     opening: str = "",
 ) -> list[Completion]:
-    """Let the model explain given grades (grade-first prompts); `opening` are words put into its mouth."""
+    """Let the model explain given grades (grade-first prompts); `opening` are words put into its mouth.
+
+    Raises:
+        PromptError: The model computes no numbers for some.
+    """
     given = [
         prompt.then((*encoder.label_lead, encoder.label_ids[relevance], *encoder.gap, *encoder.plain(opening)))
         for prompt, relevance in zip(prompts, grades, strict=True)
     ]
-    return engine.generate(given, sampling, end=encoder.end)
+    written = engine.generate(given, sampling, end=encoder.end)
+    require_completions(written)
+    return written
 
 
 def reason(engine: Engine, encoder: PromptEncoder, prompts: Sequence[Prompt], sampling: Sampling) -> list[Verdict]:
     """Let the model explain first, then read the grade at its forced position (reason-first prompts).
 
     Whatever the model wrote from its own label on is dropped: the grade is read, not parsed.
+
+    Raises:
+        PromptError: The model computes no numbers for some.
     """
 
     def continuation(completion: Completion) -> tuple[int, ...]:
@@ -62,8 +78,11 @@ def reason(engine: Engine, encoder: PromptEncoder, prompts: Sequence[Prompt], sa
         graded = engine.generate_graded(prompts, sampling, asked, end=encoder.end)
     else:
         completions = engine.generate(prompts, sampling, end=encoder.end)
+        require_completions(completions)
         forced = [prompt.then(continuation(item)) for prompt, item in zip(prompts, completions, strict=True)]
         graded = list(zip(completions, engine.label_logits(forced, encoder.label_ids), strict=True))
+    require_completions([item for item, _ in graded])
+    require_labels([labels for _, labels in graded])
     return [
         Verdict(labels, encoder.text(before_label(encoder, item)).strip(), item.finished) for item, labels in graded
     ]

@@ -7,29 +7,33 @@ from dataclasses import replace
 from itertools import islice
 
 from interank.engines.prompts import Prompt
-from interank.engines.protocol import Ability, Engine, Reply, Request, Sampling, Unit, content_seed
+from interank.engines.protocol import Ability, Engine, Failed, Reply, Request, Sampling, Unit, content_seed
+from interank.engines.soundness import checked, completion_fault
 
 
 class LocalTeacher:
     """Asks an engine: units of `unit_size` requests, `together` of them in one call."""
 
-    def __init__(self, engine: Engine, identity: str, *, unit_size: int = 1, together: int = 1) -> None:
+    def __init__(
+        self, engine: Engine, identity: str, *, vocabulary: int | None = None, unit_size: int = 1, together: int = 1
+    ) -> None:
         self.engine = engine
         self.identity = identity
+        self.vocabulary = vocabulary
         self.unit_size = unit_size
         self.together = together
         self.abilities: frozenset[Ability] = frozenset({"token_ids", "label_logits"})
 
-    def ask(self, units: Iterator[Unit]) -> Iterator[tuple[Unit, tuple[Reply, ...]]]:
-        """See `Teacher`; an engine that fails raises, so there is no failed reply."""
+    def ask(self, units: Iterator[Unit]) -> Iterator[tuple[Unit, tuple[Reply | Failed, ...]]]:
+        """See `Teacher`; an engine that fails raises, and what it computes may still be no numbers."""
         while batch := list(islice(units, self.together)):
             replies = iter(self._replies([request for unit in batch for request in unit]))
             for unit in batch:
                 yield unit, tuple(islice(replies, len(unit)))
 
-    def _replies(self, requests: Sequence[Request]) -> list[Reply]:
+    def _replies(self, requests: Sequence[Request]) -> list[Reply | Failed]:
         """In the order of the requests; those of a kind go to the engine in one call."""
-        replies: dict[int, Reply] = {}
+        replies: dict[int, Reply | Failed] = {}
         for key in dict.fromkeys(_kind(request) for request in requests):
             places = [place for place, request in enumerate(requests) if _kind(request) == key]
             prompts = [_ids(requests[place]) for place in places]
@@ -47,8 +51,13 @@ class LocalTeacher:
             completions = self.engine.generate(prompts, sampling, end=end)
             for place, prompt, item in zip(places, prompts, completions, strict=True):
                 written = len(item.ids) + item.finished
-                replies[place] = Reply(item.ids, finished=item.finished, read=len(prompt.ids), written=written)
-        return [replies[place] for place in range(len(requests))]
+                reply = Reply(item.ids, finished=item.finished, read=len(prompt.ids), written=written)
+                fault = completion_fault(item)
+                replies[place] = Failed(fault) if fault else reply
+        return [self._checked(request, replies[place]) for place, request in enumerate(requests)]
+
+    def _checked(self, request: Request, reply: Reply | Failed) -> Reply | Failed:
+        return checked(request, reply, self.vocabulary) if isinstance(reply, Reply) else reply
 
 
 def _kind(request: Request) -> tuple[tuple[int, ...], Sampling, int]:

@@ -10,6 +10,7 @@ from typing import Any
 
 import httpx2
 
+from interank import plain_data
 from interank.engines.endpoints import Endpoints
 from interank.engines.prompts import Prompt
 from interank.engines.protocol import (
@@ -22,6 +23,7 @@ from interank.engines.protocol import (
     Unit,
     content_seed,
 )
+from interank.engines.soundness import MOST_IDS, checked, log_probability
 from interank.engines.vllm import labels_of
 from interank.errors import ModelError
 from interank.recipe import ServerRecipe
@@ -31,6 +33,8 @@ _SEEDS = 2**31
 _PLAIN = {"top_p": 1.0, "top_k": -1, "min_p": 0.0, "repetition_penalty": 1.0}
 # Any ids will do to see whether a server takes ids and tells labels; they exist in every vocabulary.
 _PROBE = Request(Prompt((), (), (1, 2, 3)), labels=(1, 2, 3))
+# How messages call what JSON has.
+_KINDS: dict[type, str] = {list: "a list", Mapping: "an object"}
 
 
 class OpenAiTeacher:
@@ -38,19 +42,23 @@ class OpenAiTeacher:
 
     unit_size = 1
 
-    def __init__(self, model: str, settings: ServerRecipe, *, token_ids: bool | None = None) -> None:
+    def __init__(
+        self, model: str, settings: ServerRecipe, *, token_ids: bool | None = None, vocabulary: int | None = None
+    ) -> None:
         """Take a model by the name that the servers know.
 
         Args:
             model: The name.
             settings: The servers.
             token_ids: Whether they take token ids and tell the labels' probabilities; None asks them.
+            vocabulary: How many token ids the model has; None where its tokenizer is not here.
 
         Raises:
             ModelError: No server answers.
         """
         self.model = model
         self.settings = settings
+        self.vocabulary = vocabulary
         self.identity = f"openai {model}"
         self._endpoints = Endpoints(settings, os.environ.get(settings.key))
         if token_ids is None:
@@ -92,9 +100,11 @@ class OpenAiTeacher:
         if isinstance(content, Failed):
             return content
         try:
-            return _reply(request, content)
-        except (KeyError, IndexError, TypeError, ValueError) as error:
-            return Failed(f"the server's reply lacks what was asked for ({type(error).__name__}: {error})")
+            reply = _reply(request, content, self.vocabulary)
+        except (KeyError, ValueError) as error:
+            return Failed(f"the server's reply lacks what was asked for ({told(error)})")
+        sound = checked(request, reply, self.vocabulary)
+        return Failed(f"the server's reply cannot be used: {sound.reason}") if isinstance(sound, Failed) else sound
 
     def _body(self, request: Request) -> tuple[str, dict[str, Any]]:
         """The path and the JSON of a request."""
@@ -150,36 +160,96 @@ def token_body(model: str, request: Request, seed: int) -> dict[str, Any]:
 
 
 def labels_in(choice: Mapping[str, Any], labels: Sequence[int]) -> LabelLogits:
-    """The labels' logits that a choice tells, as `token_body` asked for them."""
-    told = choice["logprobs"]["top_logprobs"][0]
-    return labels_of({label: float(told[f"token_id:{label}"]) for label in labels}, labels)
+    """The labels' logits that a choice tells, as `token_body` asked for them.
+
+    Raises:
+        KeyError: It does not tell one.
+        ValueError: It tells something else than log-probabilities that can stand together.
+    """
+    found = part(part(part(choice, "logprobs", Mapping), "top_logprobs", list), 0, Mapping)
+    return labels_of({label: log_probability(found[f"token_id:{label}"]) for label in labels}, labels)
 
 
-def _reply(request: Request, content: Mapping[str, Any]) -> Reply:
-    choice = content["choices"][0]
-    read, written = _usage(request, content, choice)
+def ids_in(choice: Mapping[str, Any], vocabulary: int | None) -> tuple[int, ...]:
+    """The token ids that a choice tells.
+
+    Raises:
+        KeyError: It tells none.
+        ValueError: One is no integer, or none of the vocabulary's, whose size may not be known.
+    """
+    most = (vocabulary or MOST_IDS) - 1
+    return tuple(plain_data.whole(index, least=0, most=most) for index in part(choice, "token_ids", list))
+
+
+def has_ended(choice: Mapping[str, Any]) -> bool:
+    """Whether the model ended its turn.
+
+    Raises:
+        KeyError: The choice does not tell why it ends.
+        ValueError: It tells it in something else than text.
+    """
+    reason = choice["finish_reason"]
+    return reason is not None and plain_data.text(reason) == "stop"
+
+
+def first_choice(content: Mapping[str, Any]) -> Mapping[str, Any]:
+    """What a server answers, of which one was asked for.
+
+    Raises:
+        KeyError: There is none.
+        ValueError: It is of another form.
+    """
+    found: Mapping[str, Any] = part(part(content, "choices", list), 0, Mapping)
+    return found
+
+
+def part(whole: Any, name: str | int, kind: type) -> Any:
+    """A part of a reply by its name or place, of the kind that it has to be.
+
+    Raises:
+        KeyError: It is not there.
+        ValueError: It is of another kind.
+    """
+    if isinstance(name, int) and name >= len(whole):
+        raise KeyError(f"item {name}")
+    found = whole[name]
+    if not isinstance(found, kind):
+        place = f"item {name}" if isinstance(name, int) else name
+        raise ValueError(f"found {plain_data.shown(found)} as {place}; expected {_KINDS[kind]}")
+    return found
+
+
+def told(error: Exception) -> str:
+    """What a reply lacks, in words."""
+    return f"there is no {error.args[0]!r}" if isinstance(error, KeyError) else str(error)
+
+
+def _reply(request: Request, content: Mapping[str, Any], vocabulary: int | None) -> Reply:
+    choice = first_choice(content)
     if not isinstance(request.prompt, Prompt):
-        text = choice["message"]["content"]
-        if not isinstance(text, str):
-            raise ValueError(f"content is {text!r}, text is expected")
-        return Reply(text=text, finished=choice["finish_reason"] == "stop", read=read, written=written)
+        text = plain_data.text(part(choice, "message", Mapping)["content"])
+        read, written = _usage(request, content, -(-len(text) // CHARACTERS_PER_TOKEN))
+        return Reply(text=text, finished=has_ended(choice), read=read, written=written)
     if request.labels:
+        read, written = _usage(request, content, 1)
         return Reply(labels=labels_in(choice, request.labels), read=read, written=written)
-    ids = tuple(int(index) for index in choice["token_ids"])
-    finished = choice["finish_reason"] == "stop"
+    ids, finished = ids_in(choice, vocabulary), has_ended(choice)
+    read, written = _usage(request, content, len(ids) or 1)
     if finished and ids[-1:] == (request.end,):
         ids = ids[:-1]
     return Reply(ids, finished=finished, read=read, written=written)
 
 
-def _usage(request: Request, content: Mapping[str, Any], choice: Mapping[str, Any]) -> tuple[int, int]:
+def _usage(request: Request, content: Mapping[str, Any], written: int) -> tuple[int, int]:
     """Tokens read and written, as the server counts them; guessed where it does not, or no budget would end."""
-    usage = content.get("usage") or {}
-    read, written = usage.get("prompt_tokens"), usage.get("completion_tokens")
     if isinstance(request.prompt, Prompt):
-        guess = len(request.prompt.ids), len(choice.get("token_ids") or ()) or 1
+        read = len(request.prompt.ids)
     else:
-        asked = sum(len(part) for _, part in request.prompt)
-        answered = len(str(choice["message"]["content"]))
-        guess = -(-asked // CHARACTERS_PER_TOKEN), -(-answered // CHARACTERS_PER_TOKEN)
-    return int(guess[0] if read is None else read), int(guess[1] if written is None else written)
+        read = -(-sum(len(text) for _, text in request.prompt) // CHARACTERS_PER_TOKEN)
+    usage = content.get("usage")
+    if usage is None:
+        return read, written
+    if not isinstance(usage, Mapping):
+        raise ValueError(f"found {plain_data.shown(usage)} as usage; expected counts of tokens")
+    counted = usage.get("prompt_tokens"), usage.get("completion_tokens")
+    return read if counted[0] is None else counted[0], written if counted[1] is None else counted[1]

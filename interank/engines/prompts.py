@@ -70,6 +70,11 @@ class PromptEncoder:
         """The token that ends an answer."""
         return self._end
 
+    @property
+    def vocabulary(self) -> int:
+        """How many token ids there are; a model may have rows for some more, which no token stands for."""
+        return 1 + int(max(self.tokenizer.get_vocab().values()))
+
     def prompt(self, query: Query, document: Document, *, answer_tokens: int, order: Order | None = None) -> Prompt:
         """The prompt for a pair, its document cut so that `answer_tokens` more fit in `max_length`.
 

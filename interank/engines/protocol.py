@@ -167,8 +167,16 @@ class Teacher(Protocol):
         """How many requests make a unit."""
         ...
 
+    @property
+    def vocabulary(self) -> int | None:
+        """How many token ids there are; None where that is not known."""
+        ...
+
     def ask(self, units: Iterator[Unit]) -> Iterator[tuple[Unit, tuple[Reply | Failed, ...]]]:
-        """Take units as there is room for them; give each back with its replies, in the order in which they come."""
+        """Take units as there is room for them; give each back with its replies, in the order in which they come.
+
+        A reply is checked whole before it is given; what cannot be used is `Failed`.
+        """
         ...
 
 

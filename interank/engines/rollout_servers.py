@@ -13,9 +13,10 @@ from uuid import uuid4
 import httpx2
 
 from interank.engines.endpoints import Endpoints
-from interank.engines.openai import labels_in, token_body
+from interank.engines.openai import first_choice, has_ended, ids_in, labels_in, part, token_body, told
 from interank.engines.prompts import Prompt
 from interank.engines.protocol import Ability, Completion, Failed, LabelLogits, Request, Sampling
+from interank.engines.soundness import labels_fault, log_probability
 from interank.engines.vllm import seeds_of
 from interank.engines.work import Work
 from interank.errors import ModelError
@@ -32,8 +33,14 @@ _START = (
 class RolloutServers:
     """Asks servers that hold the base weights for the adapter that they were given last."""
 
-    def __init__(self, settings: RolloutServersRecipe) -> None:
-        """Take servers; they are first asked when there is an adapter for them."""
+    def __init__(self, settings: RolloutServersRecipe, *, vocabulary: int | None = None) -> None:
+        """Take servers; they are first asked when there is an adapter for them.
+
+        Args:
+            settings: The servers.
+            vocabulary: How many token ids the model has, where that is known.
+        """
+        self.vocabulary = vocabulary
         self.settings = settings.model_copy(update={"urls": tuple(url.rstrip("/") for url in settings.urls)})
         self.work = Work()
         self._adapter = ""
@@ -81,7 +88,7 @@ class RolloutServers:
         asked = [Request(prompt, labels=tuple(labels)) for prompt in prompts]
         contents = self._contents([token_body(self._adapter, request, 0) for request in asked])
         self.work += Work(tokens_read=sum(len(prompt.ids) for prompt in prompts), projected=len(prompts))
-        return [labels_in(content["choices"][0], labels) for content in contents]
+        return [_labels(content, labels) for content in contents]
 
     def generate(self, prompts: Sequence[Prompt], sampling: Sampling, *, end: int) -> list[Completion]:
         """See `Engine`; each prompt samples from a seed of its own, as in `VllmEngine`."""
@@ -90,7 +97,8 @@ class RolloutServers:
             {**token_body(self._adapter, Request(prompt, sampling, end), seed), "logprobs": 0}
             for prompt, seed in zip(prompts, seeds, strict=True)
         ]
-        completions = [_completion(content["choices"][0], end) for content in self._contents(bodies)]
+        room = (self.vocabulary, sampling.max_new_tokens)
+        completions = [_completion(content, end, *room) for content in self._contents(bodies)]
         written = sum(len(item.ids) + item.finished for item in completions)
         read = sum(len(prompt.ids) for prompt in prompts)
         self.work += Work(tokens_read=read, tokens_written=written, projected=written)
@@ -132,26 +140,49 @@ def _post(client: httpx2.Client, url: str, body: Mapping[str, str]) -> str:
     """Why the server did not do it; empty if it did."""
     try:
         response = client.post(url, json=body)
-    except httpx2.TransportError as error:
+    except httpx2.RequestError as error:
         return f"{type(error).__name__} {error}".strip()
     return "" if response.status_code == httpx2.codes.OK else f"{response.status_code} {response.text[:200]}"
 
 
-def _completion(choice: Mapping[str, Any], end: int) -> Completion:
-    """A choice's ids and log-probabilities.
+def _labels(content: Mapping[str, Any], labels: Sequence[int]) -> LabelLogits:
+    """The labels' logits in an answer.
 
     Raises:
-        ModelError: The server is not vLLM's, or an older one.
+        ModelError: The server is not vLLM's, or an older one, or tells what cannot be.
     """
     try:
-        ids = tuple(int(index) for index in choice["token_ids"])
-        logprobs = tuple(float(value) for value in choice["logprobs"]["token_logprobs"])
-        finished = choice["finish_reason"] == "stop"
-    except (KeyError, TypeError, ValueError) as error:
-        raise ModelError(
-            f"a server of the rollouts tells no token ids and log-probabilities ({type(error).__name__}: {error}); "
-            f"vLLM's does, started as: {_START}"
-        ) from None
-    if finished and ids[-1:] == (end,):
+        found = labels_in(first_choice(content), labels)
+    except (KeyError, ValueError) as error:
+        raise _unsound(error) from None
+    if fault := labels_fault(found):
+        raise _unsound(ValueError(fault))
+    return found
+
+
+def _completion(content: Mapping[str, Any], end: int, vocabulary: int | None, most: int) -> Completion:
+    """The ids, `most` at most, and log-probabilities in an answer.
+
+    Raises:
+        ModelError: The server is not vLLM's, or an older one, or tells what cannot be.
+    """
+    try:
+        choice = first_choice(content)
+        ids, finished = ids_in(choice, vocabulary), has_ended(choice)
+        logprobs = tuple(map(log_probability, part(part(choice, "logprobs", Mapping), "token_logprobs", list)))
+        ended = finished and ids[-1:] == (end,)
+        # The end's own log-probability may be left out.
+        if len(ids) > most or len(ids) - len(logprobs) not in ((0, 1) if ended else (0,)):
+            raise ValueError(f"found {len(ids)} token ids and {len(logprobs)} log-probabilities; expected up to {most}")
+    except (KeyError, ValueError) as error:
+        raise _unsound(error) from None
+    if ended:
         return Completion(ids[:-1], logprobs[: len(ids) - 1], True, logprobs[-1] if len(logprobs) == len(ids) else None)
     return Completion(ids, logprobs, finished)
+
+
+def _unsound(error: Exception) -> ModelError:
+    return ModelError(
+        f"a server of the rollouts tells no token ids and log-probabilities ({told(error)}); vLLM's does, started as: "
+        f"{_START}"
+    )

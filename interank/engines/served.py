@@ -12,7 +12,7 @@ from interank.engines.openai import OpenAiTeacher
 from interank.engines.prompts import Prompt
 from interank.engines.protocol import Ability, Completion, Failed, LabelLogits, Message, Reply, Request, Sampling
 from interank.engines.work import Work, positions_attended
-from interank.errors import ModelError
+from interank.errors import PromptError
 from interank.recipe import ServerRecipe
 
 log = logging.getLogger(__name__)
@@ -23,18 +23,19 @@ _Found = TypeVar("_Found")
 class ServerEngine:
     """Asks servers that run the model; those that take messages only lack what grading needs, and say so."""
 
-    def __init__(self, model: str, settings: ServerRecipe) -> None:
+    def __init__(self, model: str, settings: ServerRecipe, *, vocabulary: int | None = None) -> None:
         """Ask the servers what they can do.
 
         Args:
             model: The name that the servers know the model by.
             settings: The servers.
+            vocabulary: How many token ids the model has; None where that is not known.
 
         Raises:
             ModelError: No server answers.
         """
         known = {"tokens": True, "chat": False}.get(settings.api)
-        self._teacher = _apart(lambda: OpenAiTeacher(model, settings, token_ids=known))
+        self._teacher = _apart(lambda: OpenAiTeacher(model, settings, token_ids=known, vocabulary=vocabulary))
         self.device = " ".join(settings.urls)
         self.work = Work()
         if "token_ids" not in self.abilities:
@@ -67,7 +68,8 @@ class ServerEngine:
         """In the order of the requests.
 
         Raises:
-            ModelError: One has no reply, or every server has failed.
+            PromptError: One has no reply, or none that can be used.
+            ModelError: Every server has failed.
         """
         units = [(request,) for request in requests]
         places = {id(unit): place for place, unit in enumerate(units)}
@@ -76,7 +78,8 @@ class ServerEngine:
         for place, request in enumerate(requests):
             reply = found[place]
             if isinstance(reply, Failed):
-                raise ModelError(f"{self.device} gave no answer to one prompt of {len(requests)}: {reply.reason}")
+                of = f"{place + 1} of {len(requests)}"
+                raise PromptError(place, f"{self.device} gave no usable answer to prompt {of}: {reply.reason}")
             self._count(request, reply)
             replies.append(reply)
         return replies

@@ -222,7 +222,8 @@ class _Draw:
 def label_logits_of(logits: torch.Tensor, labels: Sequence[int]) -> list[LabelLogits]:
     """The labels' part of the vocabulary's logits, shape (prompts, vocabulary)."""
     chosen = logits[:, list(labels)]
-    mass = (chosen.logsumexp(-1) - logits.logsumexp(-1)).exp()
+    # Rounding can put it a little above 1.
+    mass = (chosen.logsumexp(-1) - logits.logsumexp(-1)).exp().clamp(max=1.0)
     return [
         LabelLogits((first, second, third), share)
         for (first, second, third), share in zip(chosen.tolist(), mass.tolist(), strict=True)

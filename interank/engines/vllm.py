@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import os
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from interank.engines.adapters import ADAPTER_WEIGHTS, check_fits
 from interank.engines.models import PEFT, ModelFiles, device, read_config
 from interank.engines.prompts import Prompt
 from interank.engines.protocol import Ability, Completion, LabelLogits, Sampling, content_seed
+from interank.engines.soundness import ROUNDING
 from interank.engines.weights import model_weights, weight_names
 from interank.engines.work import Work, flops, positions_attended
 from interank.errors import InputError, ModelError
@@ -252,7 +253,9 @@ def seeds_of(sampling: Sampling, prompts: Sequence[Prompt]) -> list[int]:
     return seeds
 
 
-def labels_of(logprobs: dict[int, float], labels: Sequence[int]) -> LabelLogits:
-    """The labels' log-probabilities as logits, and their mass."""
+def labels_of(logprobs: Mapping[int, float], labels: Sequence[int]) -> LabelLogits:
+    """The labels' log-probabilities as logits, and their mass, without what rounding puts above 1."""
     first, second, third = (float(logprobs[label]) for label in labels)
-    return LabelLogits((first, second, third), sum(math.exp(value) for value in (first, second, third)))
+    # Whatever is no log-probability shows in a mass above 1, or that is no number; a large one must not overflow.
+    mass = sum(math.exp(min(value, 1.0)) for value in (first, second, third))
+    return LabelLogits((first, second, third), 1.0 if 1 < mass <= 1 + ROUNDING else mass)

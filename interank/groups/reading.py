@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-import reprlib
 from collections.abc import Iterator
 from pathlib import Path
 
-from interank.benchmarks.rows import columns, filled, json_rows, string
+from interank import plain_data
+from interank.benchmarks.rows import check_writable, columns, filled, json_rows, string
 from interank.errors import InputError
 from interank.orderings import JudgedList
 from interank.trec import numbered_lines
@@ -64,7 +64,9 @@ def _of_rows(file: Path) -> Iterator[JudgedList]:
             negatives = columns(where, row).get("negative")
             texts = negatives if isinstance(negatives, list) else [negatives]
             if not all(isinstance(each, str) for each in texts):
-                raise InputError(f"{where}: found {reprlib.repr(negatives)} as negative; expected texts; mend it")
+                raise InputError(f"{where}: found {plain_data.shown(negatives)} as negative; expected texts; mend it")
+            for each in texts:
+                check_writable(where, str(each), "negative")
             positive = filled(where, row, ("positive",))
             yield _judged(
                 where, Query(named(text), text), [_of_text(positive)], [_of_text(str(each)) for each in texts]
@@ -89,7 +91,7 @@ def _tab_triples(file: Path) -> Iterator[JudgedList]:
 def _passages(where: str, row: object, name: str) -> list[Document]:
     passages = columns(where, row).get(name)
     if not isinstance(passages, list):
-        raise InputError(f"{where}: found {reprlib.repr(passages)} as {name}; expected a list of passages; mend it")
+        raise InputError(f"{where}: found {plain_data.shown(passages)} as {name}; expected a list of passages; mend it")
     return [
         Document(
             string(where, each, ("docid", "doc_id")),

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from interank import judging
+from interank import judging, plain_data
 from interank.benchmarks.rows import json_rows, string, value
 from interank.errors import InputError
 from interank.orderings import JudgedList
@@ -94,12 +94,13 @@ def read_teacher_scores(path: Path) -> TeacherScores:
 
 def scored_pair(where: str, row: object) -> ScoredPair:
     """A line of `teacher_scores.jsonl`."""
-    score = value(where, row, ("score",))
-    if not isinstance(score, int | float) or isinstance(score, bool) or not math.isfinite(score):
-        raise InputError(f"{where}: found the score {score!r}; expected a finite number; mend the line")
+    try:
+        score = plain_data.finite(value(where, row, ("score",)))
+    except ValueError as error:
+        raise InputError(f"{where}: {error} as score; mend the line") from None
     texts = row.get("texts") if isinstance(row, Mapping) else None
     names = (string(where, row, ("query_id",)), string(where, row, ("doc_id",)))
-    return ScoredPair(*names, float(score), None if texts is None else str(texts))
+    return ScoredPair(*names, score, None if texts is None else str(texts))
 
 
 def judgments_scores(examples: Iterable[Example], source: str) -> TeacherScores:

@@ -9,6 +9,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from interank import plain_data
 from interank.mining.pairs import Item
 from interank.overlap import BenchmarkIndex, Checkable, Found, contaminated, joined, read_texts
 
@@ -69,7 +70,8 @@ class Gate:
     def write(self, folder: Path) -> None:
         """Write `decontamination.json`."""
         text = json.dumps(self.report(), ensure_ascii=False, indent=1) + "\n"
-        (folder / FILE).write_text(text, encoding="utf-8")
+        # Benchmarks' ids may hold what no file can.
+        (folder / FILE).write_text(plain_data.writable(text), encoding="utf-8")
 
 
 def _checkable(item: Item) -> Checkable:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from html import unescape
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
+from interank import plain_data
 from interank.errors import InputError
 from interank.mining.rows import Tally
 from interank.mining.streams import Table
@@ -70,10 +72,14 @@ def read_pages(path: Path, wanted: Collection[str]) -> dict[str, Page]:
                 continue
             seen += 1
             address = same_address(url)
-            if address in wanted and address not in found:
-                shown = str(text) if text is not None else html_to_text(str(html))
-                about = (str(row.get(name) or "") for name in ("title", "author", "licence"))
-                found[address] = Page(url, shown, *about)
+            if address not in wanted or address in found:
+                continue
+            try:
+                shown = plain_data.text(text if text is not None else html)
+                about = [_about(row, name) for name in ("title", "author", "licence")]
+                found[address] = Page(plain_data.text(url), shown if text is not None else html_to_text(shown), *about)
+            except ValueError as fault:
+                tally.skip(line, fault)
         tally.warn(Table(file))
     if not seen:
         raise InputError(
@@ -81,6 +87,14 @@ def read_pages(path: Path, wanted: Collection[str]) -> dict[str, Page]:
             "give other pages, or leave mining.pages out"
         )
     return found
+
+
+def _about(row: Mapping[str, Any], name: str) -> str:
+    value = row.get(name)
+    try:
+        return "" if value is None else plain_data.text(value)
+    except ValueError as fault:
+        raise ValueError(f"{name}: {fault}") from None
 
 
 def _files(path: Path) -> list[Path]:

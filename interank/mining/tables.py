@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import gzip
-import json
 import logging
 import re
+import zlib
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
+from datetime import date
 from html import escape
 from pathlib import Path
 from typing import Any
 
+from interank import plain_data
+from interank.benchmarks.rows import rows_of
 from interank.errors import InputError
 from interank.mining.rows import BadRowError, Tally
 from interank.mining.stackexchange import Post, PostKind
@@ -25,6 +28,8 @@ _SUFFIXES = (".jsonl", ".jsonl.gz", ".parquet")
 # owner/name, as the hub has it.
 _HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
 _BATCH = 1_000
+# No id has so many.
+_DIGITS = 30
 
 
 def find_table(path: Path, columns: ColumnsRecipe) -> QuestionTable | None:
@@ -99,7 +104,7 @@ class QuestionTable:
             answer_id = number + 2 + place if columns.answer_id is None else _integer(answer, columns.answer_id)
             score = _votes(answer, columns.answer_score)
             made.append(self._post(answer, columns.answer_body, answer_id, "answer", (question_id, None, score)))
-            if accepted is None and columns.accepted and answer.get(columns.accepted):
+            if accepted is None and columns.accepted and _is_true(answer, columns.accepted):
                 accepted = answer_id
         facts = (None, accepted, _votes(row, columns.score))
         return [self._post(row, columns.body, question_id, "question", facts), *made]
@@ -125,7 +130,7 @@ class QuestionTable:
             score=score,
             title=_optional_text(row, columns.title) if kind == "question" else "",
             html=text if columns.text == "html" else _as_html(text),
-            tags=tuple(str(tag) for tag in tags) if isinstance(tags, list) else (),
+            tags=tuple(_as_text("a tag", tag) for tag in tags) if isinstance(tags, list) else (),
             author=_optional_text(row, columns.author),
             owner_id="",
             created=_optional_text(row, columns.created),
@@ -140,7 +145,7 @@ def _rows(path: Path, tally: Tally) -> Iterator[Mapping[str, Any] | None]:
     if not path.exists():
         yield from _hub_rows(path.as_posix())
     elif path.suffix == ".parquet":
-        yield from _parquet_rows(path)
+        yield from _parquet_rows(path, tally)
     else:
         yield from json_rows(path, tally)
 
@@ -152,25 +157,30 @@ def json_rows(path: Path, tally: Tally) -> Iterator[Mapping[str, Any] | None]:
             for number, line in enumerate(file, start=1):
                 row = None
                 try:
-                    row = json.loads(line.decode("utf-8-sig"))
-                    if not isinstance(row, dict):
-                        raise BadRowError(f"a JSON object is expected, {_kind(row)} was found")
-                except (ValueError, RecursionError, BadRowError) as fault:
+                    found = plain_data.parsed(line)
+                    if not isinstance(found, dict):
+                        raise BadRowError(f"a JSON object is expected, {_kind(found)} was found")
+                    row = found
+                except (ValueError, BadRowError) as fault:
                     if line.strip():
                         tally.skip(number, fault)
-                    row = None
                 yield row
-        except (EOFError, gzip.BadGzipFile) as error:
+        except (EOFError, gzip.BadGzipFile, zlib.error) as error:
             logger.warning("%s: breaks off (%s); what stands before is kept; fetch it again", path, error)
 
 
-def _parquet_rows(path: Path) -> Iterator[Mapping[str, Any]]:
+def _parquet_rows(path: Path, tally: Tally) -> Iterator[Mapping[str, Any] | None]:
     import pyarrow
     import pyarrow.parquet
 
+    number = 0
     try:
         for batch in pyarrow.parquet.ParquetFile(path).iter_batches(_BATCH):
-            yield from batch.to_pylist()
+            for row in rows_of(batch):
+                number += 1
+                if isinstance(row, Exception):
+                    tally.skip(number, row)
+                yield None if isinstance(row, Exception) else row
     except pyarrow.ArrowException as error:
         raise InputError(f"{path}: cannot be read as Parquet ({error}); fetch or write it again") from None
 
@@ -195,17 +205,37 @@ def _text(row: Mapping[str, Any], column: str) -> str:
     value = row.get(column)
     if not isinstance(value, str):
         raise BadRowError(f"{column} is {_kind(value)}, not text")
-    return value
+    return _as_text(column, value)
 
 
 def _optional_text(row: Mapping[str, Any], column: str | None) -> str:
+    """A column's text, a number or a date as text; empty where there is none, which tables also write as NaN."""
     value = row.get(column) if column else None
-    return "" if value is None else str(value)
+    return "" if value is None or value != value else _as_text(str(column), value)
+
+
+def _as_text(name: str, value: Any) -> str:
+    if isinstance(value, bool) or not isinstance(value, str | int | date):
+        raise BadRowError(f"{name} is {_kind(value)}, not text")
+    try:
+        return plain_data.text(str(value))
+    except ValueError as fault:
+        raise BadRowError(f"{name}: {fault}") from None
+
+
+def _is_true(row: Mapping[str, Any], column: str) -> bool:
+    """Whether a column says so; NaN, as tables write what is missing, does not."""
+    value = row.get(column)
+    if value != value:
+        return False
+    if value not in (None, False, True):
+        raise BadRowError(f"{column} is {_kind(value)}, neither true nor false")
+    return bool(value)
 
 
 def _integer(row: Mapping[str, Any], column: str) -> int:
     value = row.get(column)
-    if isinstance(value, str) and value.strip().isdecimal():
+    if isinstance(value, str) and value.strip().isdecimal() and len(value) < _DIGITS:
         value = int(value)
     if not isinstance(value, int) or isinstance(value, bool) or abs(value) >= 1 << 62:
         raise BadRowError(f"{column} is {_kind(value)}, not an integer; null numbers the posts")
@@ -217,4 +247,4 @@ def _votes(row: Mapping[str, Any], column: str | None) -> int:
 
 
 def _kind(value: Any) -> str:
-    return "missing" if value is None else f"{value!r:.40}"
+    return "missing" if value is None else plain_data.shown(value)

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from interank import plain_data
 from interank.errors import InputError
-from interank.judgments import read_judgments
+from interank.judgments import json_object, read_judgments
 from interank.ledger import write_rows
 from interank.ordering import Ordering
 from interank.orderings.lists import ListExample
+from interank.trec import numbered_lines
 from interank.types import Document, Example, Split
 
 FILE = "orderings.jsonl"
@@ -52,27 +53,34 @@ def read_orderings(folder: Path, split: Split | None = None) -> list[ListExample
         (item.query.query_id, item.document.doc_id): item for item in read_judgments(folder)
     }
     examples = []
-    with path.open(encoding="utf-8") as stream:
-        for number, line in enumerate(stream, start=1):
-            try:
-                example = _example(json.loads(line), judged)
-            except (ValueError, KeyError, TypeError) as error:
-                raise InputError(
-                    f"{path}:{number}: not an ordering ({type(error).__name__}: {error}); an object with "
-                    f"{', '.join(_COLUMNS)} of documents in judgments.jsonl is expected"
-                ) from None
-            if split is None or example.split == split:
-                examples.append(example)
+    for number, line in numbered_lines(path):
+        try:
+            example = _example(json_object(line), judged)
+        except (ValueError, KeyError) as error:
+            raise InputError(
+                f"{path}:{number}: not an ordering ({type(error).__name__}: {error}); an object with "
+                f"{', '.join(_COLUMNS)} of documents in judgments.jsonl is expected"
+            ) from None
+        if split is None or example.split == split:
+            examples.append(example)
     return examples
 
 
 def _example(row: Mapping[str, Any], judged: Mapping[tuple[str, str], Example]) -> ListExample:
-    doc_ids, ranking = row["doc_ids"], row["ranking"]
+    query_id, reasoning = plain_data.text(row["query_id"]), plain_data.text(row["reasoning"])
+    doc_ids, ranking = _ids(row, "doc_ids"), _ids(row, "ranking")
     if len(set(doc_ids)) < len(doc_ids) or sorted(ranking) != sorted(doc_ids):
         raise ValueError("ranking does not hold each of doc_ids once")
     if row["split"] not in ("train", "validation"):
-        raise ValueError(f"split is {row['split']!r}, train or validation is expected")
-    items = [judged[row["query_id"], doc_id] for doc_id in doc_ids]
+        raise ValueError(f"split is {plain_data.shown(row['split'])}, train or validation is expected")
+    items = [judged[query_id, doc_id] for doc_id in doc_ids]
     documents: tuple[Document, ...] = tuple(item.document for item in items)
-    ordering = Ordering(tuple(doc_ids.index(doc_id) for doc_id in ranking), str(row["reasoning"]))
+    ordering = Ordering(tuple(doc_ids.index(doc_id) for doc_id in ranking), reasoning)
     return ListExample(items[0].query, documents, ordering, row["split"])
+
+
+def _ids(row: Mapping[str, Any], name: str) -> list[str]:
+    given = row[name]
+    if not isinstance(given, list) or not given:
+        raise ValueError(f"found {plain_data.shown(given)} as {name}; expected a list of ids")
+    return [plain_data.text(value) for value in given]

@@ -6,7 +6,6 @@ training data, and what cannot be of use for that is passed over.
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from interank.benchmarks import task_name
+from interank.benchmarks.rows import parse_json, rows_of
 from interank.errors import InputError
 from interank.overlap.posts import page_name, post_named
 from interank.trec import numbered_lines
@@ -233,7 +233,7 @@ def _first(row: _Row, columns: tuple[str, ...]) -> str:
 
 
 def _of_rankgpt(path: Path, folder: str) -> list[BenchmarkTexts]:
-    items = _parsed(str(path), "\n".join(line for _, line in numbered_lines(path)))
+    items = parse_json(str(path), "\n".join(line for _, line in numbered_lines(path)))
     if not (isinstance(items, list) and items and all(isinstance(item, dict) and "hits" in item for item in items)):
         return []
     queries = []
@@ -276,7 +276,7 @@ def _rows(path: Path) -> Iterator[tuple[str, _Row]]:
     for number, line in numbered_lines(path):
         if line.strip():
             where = f"{path}:{number}"
-            row = _parsed(where, line)
+            row = parse_json(where, line)
             if not isinstance(row, dict):
                 raise InputError(f"{where}: found JSON that is no object; expected one a line; mend or remove it")
             yield where, row
@@ -289,16 +289,10 @@ def _parquet_rows(path: Path) -> Iterator[tuple[str, _Row]]:
     try:
         number = 0
         for batch in pyarrow.parquet.ParquetFile(path).iter_batches():
-            for row in batch.to_pylist():
+            for row in rows_of(batch):
                 number += 1
+                if isinstance(row, Exception):
+                    raise InputError(f"{path}: row {number}: {row}; mend or remove it")
                 yield f"{path}: row {number}", row
-    except (pyarrow.ArrowInvalid, OSError) as error:
+    except (pyarrow.ArrowException, OSError) as error:
         raise InputError(f"{path}: cannot be read as Parquet ({error}); fetch the file again") from error
-
-
-def _parsed(where: str, text: str) -> object:
-    try:
-        parsed: object = json.loads(text)
-    except json.JSONDecodeError as error:
-        raise InputError(f"{where}: found what is not JSON ({error}); expected JSON; mend or remove it") from error
-    return parsed

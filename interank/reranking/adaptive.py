@@ -15,7 +15,7 @@ from interank.engines.protocol import Engine, Grading, LabelLogits, Sampling
 from interank.errors import InputError
 from interank.fitting import fused_ranking
 from interank.recipe import AdaptiveRecipe, ListwiseRecipe
-from interank.reranking.documents import AnyDocument, as_documents, as_query, ranked_document
+from interank.reranking.documents import AnyDocument, as_documents, as_query, naming, ranked_document
 from interank.reranking.lists import ListCounts, ListRanker
 from interank.reranking.purse import Purse
 from interank.reranking.reranker import PART, Ranking, Reranker
@@ -87,7 +87,8 @@ class Adaptive:
         prompts = one.prompts(query, documents)
         sampling = Sampling(one.max_reasoning_tokens, self.settings.temperature, self.settings.seed)
         asked = [prompt for prompt in prompts for _ in range(times)]
-        verdicts = reason(self.engine, one.encoder, asked, sampling)
+        with naming(query, [document for document in documents for _ in range(times)]):
+            verdicts = reason(self.engine, one.encoder, asked, sampling)
         drawn = [verdicts[begin : begin + times] for begin in range(0, len(verdicts), times)]
         return [
             ranked_document(document, prompt, averaged(some))

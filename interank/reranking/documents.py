@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import reprlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
-from interank import judging
+from interank import judging, plain_data
 from interank.engines.judge import Verdict
 from interank.engines.prompts import Prompt
-from interank.errors import InputError
+from interank.errors import InputError, ModelError, PromptError
 from interank.types import Document, Query, RankedDocument
 
 # BEIR's column, then BRIGHT's, then those of RankLLM's and LangChain's documents.
@@ -65,7 +66,35 @@ def _as_document(document: AnyDocument, place: int) -> Document:
             f"{', '.join(_TEXT)}, and a title that is text if there is one"
         )
     name = next((document[name] for name in _ID if document.get(name) is not None), place)
-    return Document(str(name), text, title)
+    return Document(as_id(name), text, title)
+
+
+def as_id(name: object) -> str:
+    """An id, which may be written as a number.
+
+    Raises:
+        InputError: It is something else.
+    """
+    if isinstance(name, bool) or not isinstance(name, str | int):
+        raise InputError(f"found the id {plain_data.shown(name)}; expected text or an integer")
+    try:
+        return plain_data.text(str(name))
+    except ValueError as error:
+        raise InputError(f"an id: {error}") from None
+
+
+@contextmanager
+def naming(query: Query, documents: Sequence[Document]) -> Iterator[None]:
+    """Has whoever asks a model about documents say of which one it gave nothing that can be used.
+
+    Raises:
+        ModelError: It gave such for one.
+    """
+    try:
+        yield
+    except PromptError as error:
+        document = f", document {documents[error.place].doc_id!r}" if error.place < len(documents) else ""
+        raise ModelError(f"query {query.query_id!r}{document}: {error}") from None
 
 
 def ranked_document(document: Document, prompt: Prompt, verdict: Verdict) -> RankedDocument:

@@ -17,6 +17,7 @@ from interank.engines.protocol import EngineName, Precision
 from interank.errors import InputError
 from interank.recipe import HeadSettings, Quantisation
 from interank.recipe import student as student_recipe
+from interank.reranking.documents import naming
 from interank.types import Document, Query, RankedDocument
 
 log = logging.getLogger(__name__)
@@ -80,9 +81,11 @@ def open_engines(
 def scored_by_head(engine: HeadEngine, query: Query, documents: Sequence[Document]) -> list[RankedDocument]:
     """The documents in the order given, each with its logit."""
     pairs = [engine.head.encoder.pair(query, document) for document in documents]
+    with naming(query, documents):
+        scores = engine.scores(pairs)
     return [
         RankedDocument(document.doc_id, score, truncated=pair.cut)
-        for document, pair, score in zip(documents, pairs, engine.scores(pairs), strict=True)
+        for document, pair, score in zip(documents, pairs, scores, strict=True)
     ]
 
 

@@ -12,6 +12,7 @@ from pydantic import ValidationError
 from interank import ordering
 from interank.engines.lists import ListEncoder
 from interank.engines.protocol import Conversing, Engine, Sampling
+from interank.engines.soundness import require_completions
 from interank.errors import InputError
 from interank.ordering import Ordering, Repairs
 from interank.recipe import ListwiseRecipe
@@ -116,6 +117,7 @@ class ListRanker:
             conversations = [[(message["role"], message["content"]) for message in one] for one in asked]
             return self.engine.converse(conversations, sampling), cuts
         completions = self.engine.generate([item.prompt for item in made], sampling, end=self.encoder.end)
+        require_completions(completions)
         return [self.encoder.encoder.text(item.ids) for item in completions], cuts
 
 

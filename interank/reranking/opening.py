@@ -87,15 +87,16 @@ def open_engine(source: str | Path, running: Running) -> Opened:
     """
     _check(running)
     found = find_source(source, running.lists)
-    return Opened(_engine(str(source), found, running), found.encoder(), found.lists)
+    encoder = found.encoder()
+    return Opened(_engine(str(source), found, running, encoder), encoder, found.lists)
 
 
-def _engine(source: str, found: Source, running: Running) -> Engine:
+def _engine(source: str, found: Source, running: Running, encoder: PromptEncoder) -> Engine:
     if running.engine == "vllm":
         return _vllm(found, running)
     if running.engine == "openai":
         server = server_settings(running.server)
-        return ServerEngine(server.model or source, server)
+        return ServerEngine(server.model or source, server, vocabulary=encoder.vocabulary)
     in_4_bits = running.precision == "nf4"
     model: Any = load_model(found.files, quantisation="nf4" if in_4_bits else "none")
     if found.adapter is not None:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
-import reprlib
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from interank import plain_data
 from interank.errors import InputError
-from interank.reranking.documents import as_documents
+from interank.reranking.documents import as_documents, as_id
 from interank.trec import numbered_lines
 from interank.types import Document, Query
 
@@ -68,36 +67,38 @@ def result_row(query: Query, ranking: Sequence[Mapping[str, Any]], documents: Se
 
 def _request(where: str, line: str, number: int) -> Request:
     try:
-        row = json.loads(line)
+        row = plain_data.parsed(line)
     except ValueError as error:
         raise InputError(f"{where}: found what is not JSON ({error}); expected {FORM}; mend or remove it") from None
     if not isinstance(row, dict):
-        raise InputError(f"{where}: found {reprlib.repr(row)}; expected {FORM}; mend or remove it")
+        raise InputError(f"{where}: found {plain_data.shown(row)}; expected {FORM}; mend or remove it")
     asked = row.get("query")
     named = {**row, **asked} if isinstance(asked, dict) else row
     text = asked.get("text") if isinstance(asked, dict) else asked
     documents = next((row[name] for name in _DOCUMENTS if name in row), None)
     if not isinstance(text, str) or not text.strip() or not isinstance(documents, list):
-        raise InputError(f"{where}: found {reprlib.repr(row)}; expected a query and its documents, like {FORM}")
+        raise InputError(f"{where}: found {plain_data.shown(row)}; expected a query and its documents, like {FORM}")
     name = next((named[name] for name in _QUERY_ID if named.get(name) is not None), number)
-    query = Query(str(name), text)
     try:
+        query = Query(as_id(name), text)
         found = as_documents([_flat(document) for document in documents])
-    except InputError as error:
-        raise InputError(f"{where}: {error}") from None
-    for known in (query.query_id, *(document.doc_id for document in found)):
-        if any("\ud800" <= character <= "\udfff" for character in known):
-            raise InputError(f"{where}: found the id {known!r}, half a character that UTF-8 cannot write; mend it")
+        scores = _scores(documents)
+    except (InputError, ValueError) as error:
+        raise InputError(f"{where}: {error}; mend it") from None
     domain = row.get("domain")
     if domain is not None and not isinstance(domain, str):
-        raise InputError(f"{where}: found the domain {reprlib.repr(domain)}; expected a name; mend or remove it")
-    return Request(query, found, _scores(documents), domain)
+        raise InputError(f"{where}: found the domain {plain_data.shown(domain)}; expected a name; mend or remove it")
+    return Request(query, found, scores, domain)
 
 
 def _scores(documents: list[Any]) -> list[float] | None:
-    """The documents' own scores, if all have one."""
+    """The documents' own scores, if all have one.
+
+    Raises:
+        ValueError: One is no finite number.
+    """
     given = [document.get("score") if isinstance(document, Mapping) else None for document in documents]
-    known = [float(score) for score in given if isinstance(score, int | float) and not isinstance(score, bool)]
+    known = [plain_data.finite(score) for score in given if score is not None]
     return known if len(known) == len(documents) else None
 
 

@@ -19,7 +19,7 @@ from interank.errors import InputError
 from interank.fitting import Fit, fit_for, fused_ranking, stored_fit
 from interank.recipe import ListPromptSettings, ListwiseRecipe
 from interank.reranking.chaining import with_documents
-from interank.reranking.documents import AnyDocument, as_documents, as_query, ranked_document
+from interank.reranking.documents import AnyDocument, as_documents, as_query, naming, ranked_document
 from interank.reranking.guarding import NO_DOCUMENT, NO_QUESTION, Guard, contrasted
 from interank.reranking.heads import AnyHead, open_head, open_told, scored_by_head
 from interank.reranking.lists import AnyLists, ListCounts, ListRanker, list_settings
@@ -355,7 +355,7 @@ class Reranker:
         """An order without grades."""
         if lost := ranker.encoder.query_cut(query):
             log.warning("query %r: its last %d tokens are cut off, there is no room for them", query.query_id, lost)
-        with self._lock:
+        with self._lock, naming(query, []):
             found = ranker.order(query, documents)
             self.counts += found.counts
         return found.ranking(documents)
@@ -365,7 +365,7 @@ class Reranker:
         if isinstance(self.engine, HeadEngine):
             return scored_by_head(self.engine, query, documents)
         prompts = self.prompts(query, documents)
-        with self._lock:
+        with self._lock, naming(query, documents):
             verdicts = self._guarded(documents, self._verdicts(prompts))
         return [ranked_document(*found) for found in zip(documents, prompts, verdicts, strict=True)]
 
@@ -391,7 +391,7 @@ class Reranker:
         room = self.max_reasoning_tokens + _LABEL_ROOM
         prompts = [self.encoder.prompt(query, d, answer_tokens=room, order="grade_first") for d, _ in graded]
         sampling = Sampling(self.max_reasoning_tokens)
-        with self._lock:
+        with self._lock, naming(query, [document for document, _ in graded]):
             completions = explain(self.engine, self.encoder, prompts, [relevance for _, relevance in graded], sampling)
         texts = [self.encoder.text(item.ids).strip() for item in completions]
         return [

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from interank import judging
 from interank.engines.prompts import PromptEncoder
 from interank.engines.protocol import Engine, Sampling
+from interank.engines.soundness import require_completions
 from interank.types import Query
 
 
@@ -19,6 +20,7 @@ def search_queries(
     """
     prompts = [encoder.queries_prompt(query, limit) for query in queries]
     completions = engine.generate(prompts, Sampling(max_new_tokens), end=encoder.end)
+    require_completions(completions)
     answers = [(encoder.text(item.ids), item.finished) for item in completions]
     whole = [text if finished else text.rpartition("\n")[0] for text, finished in answers]
     return [judging.parse_queries(text, limit) for text in whole]

@@ -101,7 +101,7 @@ class Opener:
             yield self._transformers(way), self._encoder
 
     def _served(self, server: ServerRecipe) -> ServerEngine:
-        engine = ServerEngine(server.model or self._source.files.name, server)
+        engine = ServerEngine(server.model or self._source.files.name, server, vocabulary=self._encoder.vocabulary)
         if "label_logits" not in engine.abilities:
             raise ModelError(
                 f"{engine.device} does not tell the grades' probabilities, so there is nothing to compare; "

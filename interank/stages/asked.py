@@ -191,5 +191,7 @@ def _on_servers(
     notes["api"] = "tokens" if takes_ids else "chat"
     log.info("%d servers are asked in %s", len(settings.server.urls), "token ids" if takes_ids else "messages")
     if takes_ids and files is not None:
-        return teacher, PromptEncoder(load_tokenizer(files), prompt), notes
+        encoder = PromptEncoder(load_tokenizer(files), prompt)
+        teacher.vocabulary = encoder.vocabulary
+        return teacher, encoder, notes
     return teacher, None, notes

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
@@ -12,8 +13,11 @@ from typing import Any
 
 from interank.engines.prompts import Prompt
 from interank.engines.protocol import Ability, Failed, LabelLogits, Reply, Request, Teacher, Unit
+from interank.engines.soundness import checked
 from interank.errors import InputError
 from interank.teacher.budget import Meter, Spent
+
+log = logging.getLogger(__name__)
 
 # `paid` is 0 where the replies were taken from another store; seconds are those of the run so far.
 _SCHEMA = (
@@ -22,6 +26,8 @@ _SCHEMA = (
 )
 _INSERT = "INSERT OR IGNORE INTO replies VALUES (?, ?, ?, ?, ?, ?)"
 Row = tuple[str, str, int, int, int, float]
+# Stores of before replies were checked hold whatever number a server told.
+_COUNTED = "CASE WHEN {0} BETWEEN 0 AND 1000000000 THEN {0} ELSE 0 END"
 # Another process may be writing; its commits take milliseconds.
 _PATIENCE = 60.0
 
@@ -46,15 +52,19 @@ class ReplyStore:
             raise InputError(f"{path} cannot be used to keep replies ({error}); remove it or name another") from None
 
     def get(self, key: str) -> tuple[Reply, ...] | None:
-        """The replies of a unit, if they are kept."""
+        """The replies of a unit, if they are kept; none of a row that is damaged."""
         row = self._connection.execute("SELECT replies FROM replies WHERE key = ?", (key,)).fetchone()
-        return tuple(_reply(item) for item in json.loads(row[0])) if row else None
+        return _replies(row[0]) if row else None
 
     def put(self, key: str, replies: Sequence[Reply], *, paid: bool, seconds: float = 0.0) -> None:
         """Keep the replies of a unit; on disk when this returns."""
-        text = json.dumps([asdict(reply) for reply in replies], separators=(",", ":"))
+        text = json.dumps([asdict(reply) for reply in replies], separators=(",", ":"), allow_nan=False)
         read, written = (sum(reply.read for reply in replies), sum(reply.written for reply in replies))
         self._connection.execute(_INSERT, (key, text, read, written, int(paid), seconds))
+
+    def discard(self, key: str) -> None:
+        """Forget the replies of a unit, which cannot be used."""
+        self._connection.execute("DELETE FROM replies WHERE key = ?", (key,))
 
     def spent(self) -> Spent:
         """What the replies in here have cost this output."""
@@ -65,7 +75,8 @@ class ReplyStore:
         return self._sums("")
 
     def _sums(self, which: str) -> Spent:
-        query = f"SELECT SUM(read), SUM(written), MAX(seconds) FROM replies {which}"
+        columns = f"SUM({_COUNTED.format('read')}), SUM({_COUNTED.format('written')}), MAX(seconds)"
+        query = f"SELECT {columns} FROM replies {which}"
         return Spent(*(value or 0 for value in self._connection.execute(query).fetchone()))
 
     def rows(self) -> Iterator[Row]:
@@ -125,7 +136,7 @@ class Asker:
         keys = [self._key(unit) for unit in units]
         missing: dict[str, Unit] = {}
         for key, unit in zip(keys, units, strict=True):
-            kept = self._kept(key)
+            kept = self._kept(key, unit)
             if kept is None:
                 missing[key] = unit
             else:
@@ -144,17 +155,30 @@ class Asker:
             self.asked.sent += len(unit)
             yield unit
 
-    def _kept(self, key: str) -> tuple[Reply, ...] | None:
-        kept = self._own.get(key)
+    def _kept(self, key: str, unit: Unit) -> tuple[Reply, ...] | None:
+        kept = self._sound(self._own, key, unit)
         if self._shared is None:
             return kept
-        shared = self._shared.get(key)
+        shared = self._sound(self._shared, key, unit)
         if kept is None and shared is not None:
             self._own.put(key, shared, paid=False)
         elif kept is not None and shared is None:
             # The output was killed after it had kept the reply and before the cache had.
             self._shared.put(key, kept, paid=True)
         return kept or shared
+
+    def _sound(self, store: ReplyStore, key: str, unit: Unit) -> tuple[Reply, ...] | None:
+        """What a store holds for the unit; what cannot be used goes out of it, and is asked anew."""
+        kept = store.get(key)
+        if kept is None:
+            return None
+        pairs = zip(unit, kept, strict=False)
+        faults = [found for pair in pairs if isinstance(found := checked(*pair, self.teacher.vocabulary), Failed)]
+        if len(kept) == len(unit) and not faults:
+            return kept
+        log.warning("a kept reply is asked for anew: %s", faults[0].reason if faults else "it cannot be read")
+        store.discard(key)
+        return None
 
     def _came_in(self, key: str, replies: Sequence[Reply | Failed]) -> None:
         """Keep what came; a unit with a failure is asked again another time."""
@@ -183,9 +207,17 @@ def _content(request: Request) -> list[Any]:
     return [prompt, how, request.end, request.labels, request.schema]
 
 
+def _replies(text: str) -> tuple[Reply, ...]:
+    """The replies of a row; none where it is damaged."""
+    try:
+        return tuple(_reply(item) for item in json.loads(text))
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return ()
+
+
 def _reply(item: dict[str, Any]) -> Reply:
     labels = item["labels"]
     if labels is not None:
-        first, second, third = labels["logits"]
-        item["labels"] = LabelLogits((first, second, third), labels["mass"])
-    return Reply(**{**item, "ids": tuple(item["ids"])})
+        first, second, third = map(float, labels["logits"])
+        labels = LabelLogits((first, second, third), float(labels["mass"]))
+    return Reply(**{**item, "ids": tuple(item["ids"]), "labels": labels})

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import random
 import warnings
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -19,7 +18,8 @@ from interank.engines.judge import before_label, grade
 from interank.engines.layers import allowed
 from interank.engines.prompts import Prompt, PromptEncoder
 from interank.engines.protocol import Completion, Engine, Sampling
-from interank.errors import TrainingError
+from interank.engines.soundness import require_completions
+from interank.errors import PromptError, TrainingError
 from interank.judging import Order
 from interank.progress import shown
 from interank.recipe import RL_BATCH, RolloutsRecipe
@@ -113,6 +113,7 @@ class Rollouts:
         begun = [prompt.then(lead) for prompt, lead in zip(chosen, leads, strict=True)]
         with self.sampler.engine(trainer) as engine:
             completions = engine.generate(begun, sampling, end=encoder.end)
+            require_completions(completions)
             at = [self._before_grade(*row) for row in zip(chosen, orders, completions, strict=True)]
             probabilities = self._graded(engine, at)
         rows = sampled_rows(chosen, leads, completions, end=encoder.end)
@@ -145,12 +146,13 @@ class Rollouts:
     def _graded(self, engine: Engine, prompts: Sequence[Prompt]) -> list[tuple[float, float, float]]:
         """The three grades' probabilities at the grade's position; equal prompts are read once."""
         distinct = list(dict.fromkeys(prompts))
-        read = dict(zip(distinct, grade(engine, self.encoder, distinct), strict=True))
-        if not all(math.isfinite(logit) for found in read.values() for logit in found.logits):
+        try:
+            read = dict(zip(distinct, grade(engine, self.encoder, distinct), strict=True))
+        except PromptError as error:
             raise TrainingError(
-                "the policy's grades are no longer numbers; lower trainer.learning_rate or trainer.max_grad_norm and "
-                "start again"
-            )
+                f"the policy's grades are no longer numbers ({error}); lower trainer.learning_rate or "
+                "trainer.max_grad_norm and start again"
+            ) from None
         return [judging.probabilities(read[prompt].logits) for prompt in prompts]
 
 

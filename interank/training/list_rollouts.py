@@ -12,6 +12,7 @@ from trl import GRPOTrainer
 from interank.engines.lists import ListEncoder
 from interank.engines.prompts import Prompt
 from interank.engines.protocol import Sampling
+from interank.engines.soundness import require_completions
 from interank.errors import InputError
 from interank.orderings import JudgedList
 from interank.recipe import RolloutsRecipe
@@ -76,6 +77,7 @@ class ListRollouts:
         sampling = Sampling(self.tokens, trainer.args.temperature, seed_at(self.seed, trainer))
         with self.sampler.engine(trainer) as engine:
             completions = engine.generate(chosen, sampling, end=self.encoder.end)
+            require_completions(completions)
         return sampled_rows(chosen, [()] * len(chosen), completions, end=self.encoder.end)
 
 

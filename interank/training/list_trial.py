@@ -10,6 +10,7 @@ from typing import Any
 from interank import ordering
 from interank.engines.lists import ListEncoder
 from interank.engines.protocol import Sampling
+from interank.engines.soundness import require_completions
 from interank.engines.transformers import TransformersEngine
 from interank.measures import DEFAULT_MEASURE
 from interank.orderings import JudgedList, is_whole, order_values
@@ -35,6 +36,7 @@ class ListTrial:
         `format_rate` is the share of answers that can be read, `whole_rate` of those that name each document once.
         """
         written = TransformersEngine(model).generate(self.prompts, Sampling(self.tokens), end=self.encoder.end)
+        require_completions(written)
         texts = [self.encoder.text(item.ids) for item in written]
         read = [ordering.parse(text, len(item.documents)) for text, item in zip(texts, self.lists, strict=True)]
         orders = [

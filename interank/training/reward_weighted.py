@@ -20,6 +20,7 @@ from trl import SFTConfig, SFTTrainer
 from interank import judging
 from interank.engines.prompts import PromptEncoder
 from interank.engines.protocol import Engine, Sampling
+from interank.engines.soundness import require_completions
 from interank.judging import Order
 from interank.ledger import Ledger
 from interank.progress import shown, track
@@ -79,6 +80,7 @@ class Sampled:
         begun = [prompt.then(lead) for prompt in prompts for _ in range(samples)]
         sampling = Sampling(self.tokens - len(encoder.label_lead), self.recipe.temperature, seed)
         found = engine.generate(begun, sampling, end=encoder.end)
+        require_completions(found)
         for place, (item, prompt) in enumerate(zip(items, prompts, strict=True)):
             own = found[place * samples : (place + 1) * samples]
             answers = [[*lead, *c.ids, *((encoder.end,) if c.finished else ())] for c in own]

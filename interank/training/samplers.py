@@ -115,7 +115,7 @@ def sampler_of(
     folder = (recipe.server.adapters or work) / own
     engine: Adapting
     if recipe.engine == "server":
-        engine = RolloutServers(recipe.server)
+        engine = RolloutServers(recipe.server, vocabulary=model.get_input_embeddings().num_embeddings)
     else:
         options = recipe.vllm
         engine = VllmEngine(

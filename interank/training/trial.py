@@ -13,6 +13,7 @@ from interank.calibration import calibration
 from interank.engines.judge import Verdict, grade, reason
 from interank.engines.prompts import Prompt, PromptEncoder
 from interank.engines.protocol import Sampling
+from interank.engines.soundness import require_completions
 from interank.engines.transformers import TransformersEngine
 from interank.judging import Order
 from interank.measures import DEFAULT_MEASURE, score_run
@@ -60,6 +61,7 @@ class Trial:
             shown = self._spread()
             begun = [prompt.then(self.encoder.label_lead) for prompt in shown]
             written = engine.generate(begun, sampling, end=self.encoder.end)
+            require_completions(written)
             texts = [judging.LABEL_LEAD + self.encoder.text(item.ids) for item in written]
         else:
             verdicts = reason(engine, self.encoder, self.prompts, sampling)

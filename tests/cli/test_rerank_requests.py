@@ -79,6 +79,14 @@ def test_the_forms_of_other_toolkits_are_read(capsys: Capture, tiny_adapter: Pat
         ({"query": " ", "documents": ["a"]}, "a query and its documents"),
         ({"query": "q", "documents": [{"id": "d"}]}, "expected its text"),
         ({"query_id": "\ud800", "query": "q", "documents": ["a"]}, "half a character"),
+        (
+            {"query": "q", "documents": [{"id": "a", "text": "t", "score": float("nan")}]},
+            "found nan; expected a finite",
+        ),
+        ({"query": "q", "documents": [{"id": "a", "text": "t", "score": 10**400}]}, "expected a finite number"),
+        ({"query": "q", "documents": [{"id": "a", "text": "t", "score": True}]}, "found True; expected a finite"),
+        ({"query_id": 1.5, "query": "q", "documents": ["a"]}, "found the id 1.5"),
+        ({"query": "q", "documents": [{"id": ["a"], "text": "t"}]}, "found the id ['a']"),
         ([1], "query_id"),
     ],
 )

@@ -77,6 +77,8 @@ def test_triples_as_json_may_have_several_negatives(tmp_path: Path) -> None:
         ({**ROW, "query": " "}, "found an empty query"),
         ({**ROW, "negative_passages": [{"docid": "5", "text": "Other."}]}, "the document '5' with two texts"),
         ({"query": "q", "positive": "d", "negative": 3}, "found 3 as negative; expected texts"),
+        ({"query": "q", "positive": "d", "negative": ["a", "\ud800"]}, "half a character .* mend the negative"),
+        ({"query": "q", "positive": "\ud800", "negative": "a"}, "half a character .* mend the positive"),
     ],
 )
 def test_what_is_wrong_with_a_row_is_told_with_its_place(tmp_path: Path, row: dict[str, Any], said: str) -> None:

@@ -70,10 +70,10 @@ def test_a_file_is_read_back_and_a_run_is_taken_too(tmp_path: Path) -> None:
     assert read_teacher_scores(tmp_path / "run.trec").of(group) == wanted
 
 
-@pytest.mark.parametrize("score", ["NaN", '"high"', "true", "null"])
+@pytest.mark.parametrize("score", ["NaN", '"high"', "true", "null", "1e999", "9" * 400])
 def test_a_score_that_is_no_number_is_told_with_its_place(tmp_path: Path, score: str) -> None:
     (tmp_path / "t.jsonl").write_text(f'{{"query_id": "q", "doc_id": "d", "score": {score}}}\n')
-    with pytest.raises(InputError, match=r"t\.jsonl:1: found the score .*finite number"):
+    with pytest.raises(InputError, match=r"t\.jsonl:1: found .*finite number as score"):
         read_teacher_scores(tmp_path / "t.jsonl")
 
 

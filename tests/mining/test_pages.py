@@ -47,6 +47,22 @@ def test_pages_come_from_files_and_folders(tmp_path: Path, caplog: pytest.LogCap
     }
 
 
+def test_a_page_that_no_file_can_hold_is_skipped_with_its_place(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    bad = [
+        {"text": "half \ud800"},
+        {"html": "<p>\udfff</p>"},
+        {"text": "a", "title": "\ud800"},
+        {"text": "a", "author": 5},
+    ]
+    path = written(tmp_path / "a.jsonl", *({"url": f"a.org/{place}", **half} for place, half in enumerate(bad)))
+    wanted = {f"a.org/{place}" for place in range(len(bad))}
+    assert read_pages(path, wanted) == {}
+    assert "skipped rows: 4 (line 1: found '\\ud800', half a character" in caplog.text
+    assert "line 4: author: found 5; expected text" in caplog.text
+
+
 def test_without_pages_it_says_so(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"no \.jsonl"):
         read_pages(tmp_path, ())

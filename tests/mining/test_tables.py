@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,9 @@ import pyarrow
 import pyarrow.parquet
 import pytest
 
+from interank.benchmarks.rows import parquet_rows
 from interank.errors import InputError
+from interank.judgments import read_pairs, write_pairs
 from interank.mining import Mined, find_sites, mine
 from interank.recipe import ColumnsRecipe, MiningRecipe
 
@@ -91,10 +94,23 @@ def test_bad_rows_are_skipped_and_named(tmp_path: Path, caplog: pytest.LogCaptur
         {**good[0], "answers": [3]},
         {**good[0], "answers": [{"answer_id": True, "body": "a"}]},
         {**good[0], "score": 1.5},
+        "[" * 200_000,
+        '{"question_id": ' + "9" * 5000 + "}",
+        {**good[0], "question_id": "9" * 5000},
+        {**good[0], "question_id": 10**30},
+        {**good[0], "score": math.nan},
+        {**good[0], "body": "half \ud800 a character"},
+        {**good[0], "title": "\udfff"},
+        {**good[0], "title": ["a"]},
+        {**good[0], "tags": ["\ud800"]},
+        {**good[0], "tags": [1.5]},
+        {**good[0], "licence": True},
+        {**good[0], "answers": [{"answer_id": 1, "body": "\ud83d"}]},
+        {**good[0], "answers": [{"answer_id": 1, "body": "a", "accepted": "false"}]},
     ]
     mined = mine([written(tmp_path / "tea.jsonl", [*bad, *good])], SETTINGS, 1)
-    assert (mined.counts["tea"]["skipped_rows"], mined.counts["tea"]["questions"]) == (8, 6)
-    assert "skipped rows: 8 (line 1: " in caplog.text
+    assert (mined.counts["tea"]["skipped_rows"], mined.counts["tea"]["questions"]) == (21, 6)
+    assert "skipped rows: 21 (line 1: " in caplog.text
     assert "question_id is 'x', not an integer; null numbers the posts" in caplog.text
 
 
@@ -119,3 +135,44 @@ def test_a_cut_archive_of_rows_gives_what_stood_before(tmp_path: Path, caplog: p
 def test_ids_are_both_columns_or_neither() -> None:
     with pytest.raises(ValueError, match="either both columns or both null"):
         ColumnsRecipe(question_id=None)
+
+
+def test_what_no_file_can_hold_is_skipped_with_its_place_and_the_rest_is_mined(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    lines = [json.dumps(row) for row in rows()]
+    lines[2] = lines[2].replace("topic3 one3", "half \\ud800")
+    raw = [line.encode() for line in lines]
+    raw[4] = raw[4].replace(b"About 5", b"caf\xe9")
+    (tmp_path / "tea.jsonl").write_bytes(b"\n".join(raw))
+    mined = mine([tmp_path / "tea.jsonl"], SETTINGS, 1)
+    assert {pair.query.query_id for pair in mined.pairs} == {f"tea/{10 * n}" for n in (1, 2, 4, 6)}
+    assert mined.counts["tea"]["skipped_rows"] == 2
+    assert "line 3: body: found '\\ud800', half a character that UTF-8 cannot write; line 5: bytes that" in caplog.text
+    write_pairs(mined.pairs, tmp_path / "pairs.jsonl")
+    assert read_pairs(tmp_path / "pairs.jsonl") == mined.pairs
+
+
+def test_a_row_of_parquet_that_cannot_be_read_is_skipped_with_its_place(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    bad = pyarrow.array([b"About 1", b"caf\xe9", *[b"more"] * 4], pyarrow.binary())
+    # As other writers do, which look no closer.
+    titles = pyarrow.Array.from_buffers(pyarrow.string(), len(bad), bad.buffers())
+    table = pyarrow.Table.from_pylist(rows())
+    place = table.column_names.index("title")
+    pyarrow.parquet.write_table(table.set_column(place, "title", titles), tmp_path / "tea.parquet")
+    mined = mine([tmp_path / "tea.parquet"], SETTINGS, 1)
+    assert {pair.query.query_id for pair in mined.pairs} == {f"tea/{10 * n}" for n in (1, 3, 4, 5, 6)}
+    assert "skipped rows: 1 (line 2: found what cannot be read ('utf-8' codec" in caplog.text
+    with pytest.raises(InputError, match=r"tea\.parquet: row 2: found what cannot be read"):
+        list(parquet_rows(tmp_path / "tea.parquet"))
+
+
+def test_what_is_missing_as_nan_is_neither_text_nor_a_vote(tmp_path: Path) -> None:
+    line = rows(1)[0] | {"author": math.nan}
+    line["answers"][0]["accepted"] = math.nan
+    mined = mine([written(tmp_path / "tea.jsonl", [line, *rows()[1:]])], SETTINGS, 1)
+    first = next(pair for pair in mined.pairs if pair.query.query_id == "tea/10" and pair.origin == "accepted_answer")
+    assert first.document.doc_id == "tea/12", "NaN was taken for acceptance"
+    assert all(pair.source.author != "nan" for pair in mined.pairs)

@@ -173,7 +173,8 @@ def test_a_request_that_a_server_refuses_is_no_grade(tiny_folder: Path) -> None:
     given = {"urls": stub.url, "api": "tokens"}
     with serving(stub):
         reranker = Reranker(tiny_folder, engine="openai", server=given)
-        with pytest.raises(ModelError, match=r"gave no answer to one prompt of 8: .*too long"):
+        told = r"query 'query', document 'd0': http\S+ gave no usable answer to prompt 1 of 8: .*too long"
+        with pytest.raises(ModelError, match=told):
             reranker.rank(QUERY, DOCUMENTS)
 
 

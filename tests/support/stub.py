@@ -9,7 +9,8 @@ from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
-Answer = tuple[int, dict[str, Any] | str, dict[str, str]]
+Content = dict[str, Any] | str | bytes
+Answer = tuple[int, Content, dict[str, str]]
 
 
 def said(text: str, finish: str = "stop") -> Answer:
@@ -54,8 +55,9 @@ class Stub:
             def do_GET(self) -> None:
                 self._send(models, {"data": []}, {})
 
-            def _send(self, status: int, content: dict[str, Any] | str, headers: dict[str, str]) -> None:
-                data = (content if isinstance(content, str) else json.dumps(content)).encode()
+            def _send(self, status: int, content: Content, headers: dict[str, str]) -> None:
+                text = json.dumps(content) if isinstance(content, dict) else content
+                data = text if isinstance(text, bytes) else text.encode()
                 self.send_response(status)
                 for name, value in headers.items():
                     self.send_header(name.replace("_", "-"), value)

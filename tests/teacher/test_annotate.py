@@ -57,6 +57,7 @@ class TextTeacher:
 
     identity = "text"
     unit_size = 1
+    vocabulary: int | None = None
     abilities: frozenset[Ability] = frozenset({"schema"})
 
     def __init__(self, texts: Sequence[str | None], *, finished: bool = True) -> None:

@@ -21,6 +21,7 @@ class CountingTeacher:
     """Replies with the prompt's own ids, and counts; prompts that begin with 13 fail."""
 
     abilities: frozenset[Ability] = frozenset({"token_ids"})
+    vocabulary: int | None = None
 
     def __init__(self, unit_size: int = 1, identity: str = "counting") -> None:
         self.unit_size = unit_size
