@@ -28,7 +28,7 @@ class Counted(TransformersEngine):
 
     def __init__(self, model: Any, most: int = 10**9) -> None:
         super().__init__(model)
-        self.asked, self.most = 0, most
+        self.asked, self.most, self.within = 0, most, False
 
     def _count(self, prompts: Sequence[Any]) -> None:
         if self.asked + len(prompts) > self.most:
@@ -36,15 +36,18 @@ class Counted(TransformersEngine):
         self.asked += len(prompts)
 
     def label_logits(self, prompts: Sequence[Any], labels: Sequence[int]) -> Any:
-        self._count(prompts)
+        if not self.within:
+            self._count(prompts)
         return super().label_logits(prompts, labels)
 
     def generate_graded(self, prompts: Sequence[Any], *args: Any, **kwargs: Any) -> Any:
         self._count(prompts)
-        found = super().generate_graded(prompts, *args, **kwargs)
-        # Where the model rereads, the labels were asked for as well.
-        self.asked -= len(prompts) if self.rereads else 0
-        return found
+        # Where the model rereads, it asks itself for the labels.
+        self.within = True
+        try:
+            return super().generate_graded(prompts, *args, **kwargs)
+        finally:
+            self.within = False
 
 
 def recipe_of(**hard: Any) -> RlRecipe:
