@@ -6,7 +6,8 @@ Without it the recipe's `judge` is asked, over any engine: `scale: absolute` let
 against the rubric, `scale: relative` lets it mark the different explanations of a pair side by side. Value: mark / 10.
 
 A judge that fails, or says no mark, yields None; a completion that cannot be read yields -1 (with `scale: raw` one
-less than the lowest of the batch). Equal questions are asked once: replies are kept on disk, outputs in memory.
+less than the lowest of the batch). Equal questions are asked once: replies are kept on disk, outputs in memory. The
+answers to a question are read together, which computes the question and the document once.
 """
 
 from __future__ import annotations
@@ -14,16 +15,18 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 from functools import cache
-from typing import Any, NamedTuple
+from hashlib import blake2b
+from typing import TYPE_CHECKING, NamedTuple
 
 from interank import judging
 from interank.errors import InputError
 from interank.judging import parse
 
+if TYPE_CHECKING:
+    from interank.engines.reward_model import RewardModel
+
 CREDIT = "explanation"
 UNREADABLE = -1.0
-# Tokens of a question and its answer that a reward model reads.
-_LONGEST = 4096
 
 _RUBRIC = (
     "An assistant graded how much a document helps to answer a question (0 irrelevant, 1 partially relevant, "
@@ -116,40 +119,30 @@ def _side_by_side(judge: Judge, distinct: Sequence[Answered]) -> dict[Answered, 
     return marks
 
 
-_outputs: dict[tuple[str, Answered], float] = {}
+# By a digest of what was asked, since questions and answers of a long training do not fit memory.
+_outputs: dict[bytes, float] = {}
 
 
 def _modelled(model: str, rows: Sequence[Answered], scale: str) -> list[float | None]:
     import torch
 
-    for row in rows:
-        if (model, row) not in _outputs:
-            tokenizer, network = _reward_model(model)
-            chat = [
-                *judging.render(row.query, row.document, "grade_first"),
-                {"role": "assistant", "content": row.answer},
+    keys = [blake2b("\0".join((model, *row)).encode(), digest_size=16).digest() for row in rows]
+    asked = {key: row for key, row in zip(keys, rows, strict=True) if key not in _outputs}
+    if asked:
+        chats = [
+            [
+                *((part["role"], part["content"]) for part in judging.render(row.query, row.document, "grade_first")),
+                ("assistant", row.answer),
             ]
-            text = tokenizer.apply_chat_template(chat, tokenize=False) if tokenizer.chat_template else None
-            ids = tokenizer(
-                text or "\n\n".join(part["content"] for part in chat),
-                add_special_tokens=text is None,
-                truncation=True,
-                max_length=_LONGEST,
-                return_tensors="pt",
-            ).to(network.device)
-            with torch.inference_mode():
-                _outputs[model, row] = float(network(**ids).logits[0, 0])
-    found = torch.tensor([_outputs[model, row] for row in rows])
+            for row in asked.values()
+        ]
+        _outputs.update(zip(asked, _reward_model(model).outputs(chats), strict=True))
+    found = torch.tensor([_outputs[key] for key in keys])
     return list((found if scale == "raw" else found.sigmoid()).tolist())
 
 
 @cache
-def _reward_model(name: str) -> tuple[Any, Any]:
-    from interank.engines.models import find_model, load_classifier, load_tokenizer
+def _reward_model(name: str) -> RewardModel:
+    from interank.engines.reward_model import RewardModel
 
-    files = find_model(name)
-    network = load_classifier(files)
-    tokenizer = load_tokenizer(files)
-    # What is too long loses its beginning: the answer stands at the end.
-    tokenizer.truncation_side = "left"
-    return tokenizer, network
+    return RewardModel(name)

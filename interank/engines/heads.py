@@ -112,7 +112,7 @@ def load_head(
     if found is None:
         raise ModelError(f"{source} is a language model without a head; train one with interank distill")
     if found.adapter is None:
-        _check_whole(found.files)
+        check_whole(found.files)
     brought = _brings_a_head(found)
     model: Any = load_classifier(found.files, quantisation=quantisation, precision=precision, headless=brought)
     if found.adapter is not None:
@@ -220,7 +220,7 @@ def _is_classifier(files: ModelFiles) -> bool:
     return any(str(name).endswith(_CLASSIFIER) for name in names)
 
 
-def _check_whole(files: ModelFiles) -> None:
+def check_whole(files: ModelFiles) -> None:
     """A head of several classes gives no score, and one that is not there would be made up."""
     if not _is_classifier(files):
         raise ModelError(f"{files.folder} says that it is a head, but its config.json names no {_CLASSIFIER} model")

@@ -15,7 +15,6 @@ from interank.recipe.models import (
     RECIPES,
     DistillRecipe,
     GenerateRecipe,
-    LoraRecipe,
     PromptSettings,
     Quantisation,
     Recipe,
@@ -28,6 +27,7 @@ from interank.recipe.models import (
 from interank.recipe.policy import GradeRecipe, HardExamplesRecipe, RewardWeightedRecipe, SeatbeltRecipe, TrialRecipe
 from interank.recipe.rollouts import RolloutServersRecipe, RolloutsRecipe, RolloutVllmRecipe
 from interank.recipe.servers import ServersRecipe
+from interank.recipe.student import LoraRecipe
 from interank.recipe.teacher import MAX_QUERIES, BudgetRecipe, RateRecipe, ServerRecipe, TeacherRecipe, VllmRecipe
 
 __all__ = [

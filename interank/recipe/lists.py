@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 from pydantic import Field, model_validator
 
 from interank.recipe.listwise import ListPromptSettings
@@ -60,48 +58,6 @@ class DistillListsRecipe(Settings):
                 "that you will report, or turn the check off on purpose with lists.decontaminate=false"
             )
         return self
-
-
-# What a recipe of lists has no use for, and what is there in its place.
-_UNUSED_BY_DISTILL = {
-    "prompt": "lists.prompt is what the student reads",
-    "mixture": "a list is learned in one way, which lists.prompt.form names",
-    "documents_per_group": "a list is a row by itself",
-    "loss": "the loss is the tokens'",
-    "validation": "nothing is tried while lists are learned; evaluate the adapter in mode listwise",
-}
-_UNUSED_BY_RL = {
-    "documents_per_query": "lists.window says how many documents a list has",
-    "reason_share": "the adapter's prompts say whether it reasons first",
-    "grade": "an order has no grade of its own",
-    "token_credit": "every token leads to the order",
-    "hard_examples": "it picks pairs by the grades that the policy gives them; lists are trained whole",
-    "judge": "no reward of lists asks one",
-    "reward_weighted": "lists are learned by grpo",
-    "validation.explained": "every list that is tried is answered whole",
-}
-
-
-def refuse_unused(recipe: Settings, *, stage: Literal["distill", "rl"]) -> None:
-    """Stop where a recipe of lists sets a key that they have no use for.
-
-    Raises:
-        ValueError: Names all of them, and what each found.
-    """
-    unused = _UNUSED_BY_DISTILL if stage == "distill" else _UNUSED_BY_RL
-    faults = []
-    for name, why in unused.items():
-        section, _, key = name.rpartition(".")
-        holder = getattr(recipe, section) if section else recipe
-        # A default says nothing: `recipe.json` spells all of them out.
-        default = type(holder).model_fields[key].get_default(call_default_factory=True)
-        if getattr(holder, key) != default:
-            faults.append(f"{name} ({why})")
-    if faults:
-        raise ValueError(
-            f"beside `lists` the recipe sets what lists have no use for: {'; '.join(faults)}; leave "
-            f"{'it' if len(faults) == 1 else 'them'} out"
-        )
 
 
 class RlListsRecipe(Settings):

@@ -11,13 +11,14 @@ from interank.judging import Order
 from interank.recipe.batches import check_batches
 from interank.recipe.distill_heads import HeadRecipe, Objective
 from interank.recipe.evaluation import EvaluateRecipe
-from interank.recipe.lists import DistillListsRecipe, RlListsRecipe, refuse_unused
+from interank.recipe.lists import DistillListsRecipe, RlListsRecipe
 from interank.recipe.mining import MiningRecipe
 from interank.recipe.policy import GradeRecipe, HardExamplesRecipe, RewardWeightedRecipe, SeatbeltRecipe, TrialRecipe
 from interank.recipe.rollouts import RolloutsRecipe
-from interank.recipe.settings import FilePath, FilePaths, Names, Settings, as_tuple
-from interank.recipe.student import LossRecipe, MixtureRecipe, Precision, ValidationRecipe
+from interank.recipe.settings import FilePath, FilePaths, Settings, as_tuple
+from interank.recipe.student import LoraRecipe, LossRecipe, MixtureRecipe, Precision, ValidationRecipe
 from interank.recipe.teacher import BudgetRecipe, TeacherRecipe
+from interank.recipe.unused import refuse_unused
 
 
 class PromptSettings(Settings):
@@ -41,21 +42,6 @@ GET_BENCHMARKS = (
     "give the folders of the benchmarks that you will report (for BRIGHT: its examples and documents from the "
     "Hugging Face hub, xlangai/BRIGHT, as Parquet or JSONL), or turn the check off on purpose with decontaminate=false"
 )
-
-
-class LoraRecipe(Settings):
-    """The adapter's shape."""
-
-    rank: int = Field(64, ge=1)
-    """Higher learns more and costs memory."""
-    alpha: int = Field(64, ge=1)
-    """The adapter's output is scaled by alpha / rank."""
-    dropout: float = Field(0.0, ge=0, lt=1)
-    """Share of the adapter's inputs dropped in training."""
-    targets: Names | None = None
-    """The linear layers that get an adapter, by name; null is all but the head."""
-    layers: int | None = Field(None, ge=1)
-    """How many of the transformer's last layers get adapters, below which no backward pass goes; null is all."""
 
 
 Quantisation = Literal["auto", "nf4", "none"]
@@ -230,7 +216,7 @@ class DistillRecipe(Settings):
     @model_validator(mode="after")
     def _lists_take_what_is_for_them(self) -> DistillRecipe:
         if self.lists:
-            refuse_unused(self, stage="distill")
+            refuse_unused(self, "distill lists")
         if self.lists and self.attacked_negatives:
             raise ValueError(
                 f"attacked_negatives: {self.attacked_negatives} was found beside lists, which hold documents in an "
@@ -328,7 +314,9 @@ class RlRecipe(Settings):
     @model_validator(mode="after")
     def _lists_and_rewards_fit(self) -> RlRecipe:
         if self.lists:
-            refuse_unused(self, stage="rl")
+            refuse_unused(self, "rl lists")
+        if self.algorithm == "reward_weighted":
+            refuse_unused(self, "reward_weighted")
         if not any(reward.weight for reward in self.rewards):
             raise ValueError("rewards: none has a weight other than 0, so there is nothing to learn; give one")
         return self

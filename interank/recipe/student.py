@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from interank.recipe.settings import Settings
+from interank.recipe.settings import Names, Settings
 
 Task = Literal["score", "explain", "reason", "queries"]
 TASKS: tuple[Task, ...] = ("score", "explain", "reason", "queries")
@@ -73,3 +73,18 @@ class ValidationRecipe(Settings):
     """How many of the validation questions, a seeded sample; 0 tries nothing and keeps the last adapter."""
     patience: int | None = Field(None, ge=1)
     """Training ends after so many trials in a row without a better one; null goes on to the end."""
+
+
+class LoraRecipe(Settings):
+    """The adapter's shape."""
+
+    rank: int = Field(64, ge=1)
+    """Higher learns more and costs memory."""
+    alpha: int = Field(64, ge=1)
+    """The adapter's output is scaled by alpha / rank."""
+    dropout: float = Field(0.0, ge=0, lt=1)
+    """Share of the adapter's inputs dropped in training."""
+    targets: Names | None = None
+    """The linear layers that get an adapter, by name; null is all but the head."""
+    layers: int | None = Field(None, ge=1)
+    """How many of the transformer's last layers get adapters, below which no backward pass goes; null is all."""

@@ -22,12 +22,10 @@ from interank.engines.models import (
     load_tokenizer,
 )
 from interank.engines.prompts import PromptEncoder
-from interank.engines.transformers import TransformersEngine
 from interank.errors import InputError, TrainingError
 from interank.judging import Order
 from interank.judgments import read_judgments
 from interank.launched import refuse_several_processes
-from interank.ledger import Ledger
 from interank.orderings import JudgedList
 from interank.recipe import PromptSettings, RlListsRecipe, RlRecipe, RolloutServersRecipe
 from interank.rewards import Credit, Equipped, Reward
@@ -40,6 +38,7 @@ from interank.stages.trained import write_cost
 from interank.stages.training_page import training_page
 from interank.training import policy_training, reward_weighted
 from interank.training.adapters import save_adapter
+from interank.training.answers import Answers
 from interank.training.hard_examples import find_hard
 from interank.training.list_policy_training import train_on_lists
 from interank.training.list_rollouts import ListRollouts
@@ -228,23 +227,27 @@ def _hand_out(place: Workplace) -> None:
 
 
 def _by_reward_weight(begun: _Begun, train: list[Example], validation: list[Example], place: Workplace) -> _Ended:
-    recipe, settings = begun.recipe, begun.recipe.reward_weighted
-    order: Order = "reason_first" if begun.reason_share >= 0.5 else "grade_first"
-    sampled = reward_weighted.Sampled(begun.encoder, order, settings, tokens=recipe.max_completion_tokens)
-    rows = sampled.rows(TransformersEngine(begun.model), train, Ledger(place.work / "samples.jsonl"), recipe.seed)
+    recipe, longest = begun.recipe, begun.encoder.settings.max_length
+    answers = Answers(begun.encoder, train, recipe, begun.order, place.work)
+    if not answers.sampled:
+        with (
+            sampler_of(recipe.rollouts, begun.base.folder, begun.model, place.work, max_length=longest) as sampler,
+            sampler.engine_of(begun.model) as engine,
+        ):
+            answers.sample(engine)
     weights = [entry.weight for entry in recipe.rewards if entry.weight]
-    rewards = list(zip(begun.rewards, weights, strict=True))
-    answers = reward_weighted.weighted_answers(rows, train, rewards, begun.encoder, (order, settings))
-    if not answers:
+    learned = list(answers.weighted(list(zip(begun.rewards, weights, strict=True))))
+    if not learned:
         raise TrainingError("no sampled answer reached reward_weighted.least; lower it")
-    log.info("learning %d of %d answers", len(answers), sum(len(row["answers"]) for row in rows))
+    total = len(train) * (recipe.reward_weighted.samples + 1)
+    log.info("learning %d of %d answers", len(learned), total)
     figures = reward_weighted.train(
         begun.model,
         begun.encoder.tokenizer,
-        answers,
+        learned,
         trainer=recipe.trainer,
         seed=recipe.seed,
         folder=place.work / "checkpoints",
     )
-    counts = {"pairs": len(train), "answers": sum(len(row["answers"]) for row in rows), "learned": len(answers)}
-    return _Ended(figures, {**counts, "steps": int(figures["steps"])}, {"order": order})
+    counts = {"pairs": len(train), "answers": total, "learned": len(learned)}
+    return _Ended(figures, {**counts, "steps": int(figures["steps"])}, {"order": begun.order})

@@ -59,7 +59,8 @@ def find_hard(
         own = replace(sampling, seed=sampling.seed + number)
         return shares_right(engine, encoder, pairs, order, own, samples)
 
-    found = [share for part in kept(Ledger(file), parts, shares, what="rate") for share in part]
+    every = [own for _, own in kept(Ledger(file), parts, shares, what="rate", total=len(parts))]
+    found = [share for own in every for share in own]
     rated = [item for items in chosen for item in items]
     hard = hard_pairs(rated, found, settings)
     return Hard(hard, {"rated_questions": len(chosen), "rated_pairs": len(rated), "hard_pairs": len(hard)})

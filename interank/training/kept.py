@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, TypeVar
 
 from interank.ledger import Ledger
@@ -12,24 +12,32 @@ Part = TypeVar("Part")
 _FOUND = "found"
 
 
-def kept(ledger: Ledger, parts: Sequence[Part], do: Callable[[int, Part], Any], *, what: str) -> Iterator[Any]:
-    """What each part gives, in their order, one at a time: from the ledger, or done now and put there.
+def kept(
+    ledger: Ledger, parts: Iterable[Part], do: Callable[[int, Part], Any], *, what: str, total: int
+) -> Iterator[tuple[Part, Any]]:
+    """Each part with what it gives, one at a time: from the ledger, or done now and put there.
 
     Args:
         ledger: Holds the first parts' results, those that were done before.
         parts: The same each time.
         do: Gets a part's number and the part; what it gives is as JSON has it: lists, no tuples.
         what: For the progress bar.
+        total: How many parts there are.
     """
-    done = 0
-    for row in ledger.each():
-        done += 1
-        yield row[_FOUND]
-    left = list(enumerate(parts))[done:]
-    for number, part in track(left, what=what, unit="parts", total=len(parts), done=done):
+    rows = ledger.each()
+    for number, part in enumerate(track(parts, what=what, unit="parts", total=total)):
+        row = next(rows, None)
+        if row is not None:
+            yield part, row[_FOUND]
+            continue
         found = do(number, part)
         ledger.append([{"part": number, _FOUND: found}])
-        yield found
+        yield part, found
+
+
+def results(ledger: Ledger) -> Iterator[Any]:
+    """What the parts gave that are done, one at a time."""
+    return (row[_FOUND] for row in ledger.each())
 
 
 def is_whole(ledger: Ledger, parts: Sequence[Any]) -> bool:

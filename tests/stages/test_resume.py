@@ -63,6 +63,24 @@ def reward(*, completions, trainer_state, folder, **_):
         (pathlib.Path(folder) / "update").touch()
     return [len(completion) % 7 / 7 for completion in completions]
 """
+REWARD_WEIGHTED = """
+stage: rl
+algorithm: reward_weighted
+reward_weighted: {samples: 48}
+max_completion_tokens: 14
+rewards: [{use: REWARD, params: {file: FOLDER/asked}}]
+trainer: {max_steps: 4, per_device_train_batch_size: 4, gradient_accumulation_steps: 1, save_steps: 1}
+"""
+# A reward that tells of every query that it is asked about, and leaves time to be killed.
+TELLING = """
+import time
+
+def reward(*, completions, query_id, file, **_):
+    with open(file, "a") as stream:
+        stream.write(" ".join(sorted(set(query_id))) + "\\n")
+    time.sleep(0.5)
+    return [len(completion) % 7 / 7 for completion in completions]
+"""
 EVALUATE = "stage: evaluate\ndepth: 10\nexplain: 2\nmax_reasoning_tokens: 8\n"
 
 
@@ -174,6 +192,46 @@ def test_rl(tiny_adapter: Path, tmp_path: Path, part: str) -> None:
         return False
 
     check_resume("rl", recipe, tmp_path, [f"judgments={judgments}", f"adapter={tiny_adapter}"], reached)
+
+
+@pytest.mark.slow
+def test_rl_by_reward_weight_is_killed_in_every_part_and_asks_nothing_twice(tiny_adapter: Path, tmp_path: Path) -> None:
+    judgments = judgments_artifact(tmp_path / "judgments", rule.examples(0, queries=4))
+    file = tmp_path / "telling.py"
+    file.write_text(TELLING)
+    text = REWARD_WEIGHTED.replace("REWARD", str(file)).replace("FOLDER", str(tmp_path))
+    recipe = recipe_file(tmp_path, text, tiny_adapter)
+    samples: list[bytes] = []
+
+    def sampled(folder: Path) -> bool:
+        return lines(folder / "work" / "samples.jsonl") >= 2
+
+    def rewarded(folder: Path) -> bool:
+        whole = lines(folder / "work" / "rewards.jsonl") >= 2
+        if whole:
+            samples.append((folder / "work" / "samples.jsonl").read_bytes())
+        return whole
+
+    def learned(folder: Path) -> bool:
+        whole = saved(2)(folder)
+        if whole:
+            samples.append((folder / "work" / "samples.jsonl").read_bytes())
+        return whole
+
+    waiting = [sampled, rewarded, learned]
+
+    def reached(folder: Path) -> bool:
+        if not waiting[0](folder):
+            return False
+        waiting.pop(0)
+        return True
+
+    check_resume("rl", recipe, tmp_path, [f"judgments={judgments}", f"adapter={tiny_adapter}"], reached, kills=3)
+    assert samples[0] == samples[1]
+    # A query is a part. Of the run that was killed one part at most was asked for and not yet kept.
+    asked = (tmp_path / "asked").read_text().splitlines()
+    queries = [item.query.query_id for item in rule.examples(0, queries=4)][::12]
+    assert asked in ([*queries, *queries], [*queries, *queries[:3], *queries[2:]])
 
 
 @pytest.mark.slow

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pydantic import ValidationError
 from safetensors.torch import load_file
 
 from interank.artifact import Artifact, open_artifact
@@ -155,6 +156,8 @@ def test_the_original_refinement_samples_rewards_and_learns_by_weight(
     given = {
         "algorithm": "reward_weighted",
         "reward_weighted": {"samples": 2},
+        "validation": {},
+        "seatbelt": {},
         "trainer": {"max_steps": 3, "per_device_train_batch_size": 4, "gradient_accumulation_steps": 1},
     }
     artifact = refined(judgments, tiny_adapter, tmp_path / "rl", given)
@@ -164,6 +167,18 @@ def test_the_original_refinement_samples_rewards_and_learns_by_weight(
     # Of each pair the best one at least.
     assert 32 <= counts["learned"] < 3 * 32
     assert counts["steps"] == 3
+
+
+def test_what_the_original_refinement_has_no_use_for_is_refused(
+    tiny_adapter: Path, judgments: Path, tmp_path: Path
+) -> None:
+    given = {"algorithm": "reward_weighted", "refills": 0, "rollouts": {"tolerance": 0.1}}
+    told = (
+        r"sets what that has no use for: refills \(answers are sampled once\); validation \(nothing is tried.*"
+        r"seatbelt .*rollouts.tolerance .*leave them out"
+    )
+    with pytest.raises(ValidationError, match=told):
+        refined(judgments, tiny_adapter, tmp_path / "rl", given)
 
 
 def test_the_page_shows_markup_as_text(tmp_path: Path) -> None:

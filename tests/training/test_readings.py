@@ -16,12 +16,12 @@ from interank.engines.prompts import PromptEncoder
 from interank.engines.protocol import Forced, Sampling
 from interank.engines.transformers import TransformersEngine
 from interank.ledger import Ledger
-from interank.recipe import LoraRecipe, PromptSettings, RewardWeightedRecipe
+from interank.recipe import LoraRecipe, PromptSettings, RlRecipe
 from interank.rewards import Equipped, Reward, RewardRecipe
 from interank.training.adapters import fresh_adapter, save_adapter
+from interank.training.answers import Answers
 from interank.training.grpo import Rollouts, prepare
 from interank.training.hard_examples import shares_right
-from interank.training.reward_weighted import Sampled
 from interank.training.trial import Trial
 from tests.support import rule
 
@@ -86,10 +86,19 @@ def hard_examples(read: Read) -> Any:
 
 
 def reward_weighted(read: Read) -> Any:
-    sampled = Sampled(read.encoder, "grade_first", RewardWeightedRecipe(samples=2), tokens=12)
-    ledger = read.folder / "samples.jsonl"
-    ledger.unlink(missing_ok=True)
-    return sampled.rows(read.engine, EXAMPLES, Ledger(ledger), 1)
+    recipe = RlRecipe.model_validate(
+        {
+            "stage": "rl",
+            "rewards": [{"use": "ranking"}],
+            "algorithm": "reward_weighted",
+            "reward_weighted": {"samples": 2},
+            "max_completion_tokens": 12,
+        }
+    )
+    file = read.folder / "samples.jsonl"
+    file.unlink(missing_ok=True)
+    Answers(read.encoder, EXAMPLES, recipe, "grade_first", read.folder).sample(read.engine)
+    return Ledger(file).rows()
 
 
 def rollouts(read: Read) -> Any:
