@@ -7,6 +7,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from interank.cli.base_option import add_base
 from interank.cli.rerank import positive
 
 if TYPE_CHECKING:
@@ -45,6 +46,7 @@ def register(verbs: Any, common: argparse.ArgumentParser) -> None:
     verb.add_argument("--precision", choices=["exact", "bfloat16", "nf4"], default="exact", help="as in rerank")
     verb.add_argument("--seed", type=int, default=42, metavar="N", help="decides the sample (default 42)")
     verb.add_argument("--json", metavar="FILE", type=Path, help="write every attack's ranks there")
+    add_base(verb)
     verb.set_defaults(run=_run)
 
 
@@ -65,6 +67,7 @@ def _run(options: argparse.Namespace) -> int:
         tuple(options.guard),
         max_reasoning_tokens=options.max_reasoning_tokens,
         precision=options.precision,
+        base=options.base,
         seed=options.seed,
     )
     tried = attack(options.model, planned)

@@ -6,6 +6,8 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from interank.cli.base_option import add_base
+
 if TYPE_CHECKING:
     from interank.reranking.parity import Difference
     from interank.stages.parity import Certificate
@@ -45,6 +47,7 @@ def register(verbs: Any, common: argparse.ArgumentParser) -> None:
     verb.add_argument("--served-name", metavar="NAME", help="the model's name on the servers")
     verb.add_argument("--server-numbers", choices=["float32", "bfloat16"], default="bfloat16", help="default bfloat16")
     verb.add_argument("--json", metavar="FILE", type=Path, help="write the certificate there")
+    add_base(verb)
     verb.set_defaults(run=_run)
 
 
@@ -60,7 +63,7 @@ def _run(options: argparse.Namespace) -> int:
 
     server = options.server and server_settings({"urls": options.server, "model": options.served_name})
     vllm = None if options.engines is None else "vllm" in options.engines
-    compared = Compared(vllm, server or None, options.server_numbers, tuple(options.against))
+    compared = Compared(vllm, server or None, options.server_numbers, tuple(options.against), options.base)
     certificate = check_parity(options.model, compared, options.golden, output=options.json)
     _print(certificate)
     if certificate.faults:

@@ -6,6 +6,8 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+from interank.cli.base_option import add_base
+
 _EPILOG = """\
 examples:
   interank export runs/head --to cross-encoder --out runs/head-st
@@ -29,12 +31,13 @@ def register(verbs: Any, common: argparse.ArgumentParser) -> None:
     verb.add_argument("head", metavar="HEAD", help="an output of distill, a head's folder, or its name on the hub")
     verb.add_argument("--to", required=True, choices=["cross-encoder", "onnx"], help="whose form")
     verb.add_argument("--out", metavar="DIR", required=True, type=Path, help="the new folder")
+    add_base(verb, "HEAD")
     verb.set_defaults(run=_run)
 
 
 def _run(options: argparse.Namespace) -> int:
     from interank.stages.export import export
 
-    found = export(options.head, options.out, to=options.to)
+    found = export(options.head, options.out, to=options.to, base=options.base)
     print(found.folder)
     return 0

@@ -6,6 +6,8 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+from interank.cli.base_option import add_base
+
 _EPILOG = """\
 example:
   interank merge runs/student --out runs/student-merged
@@ -31,12 +33,13 @@ def register(verbs: Any, common: argparse.ArgumentParser) -> None:
     verb.add_argument(
         "--tolerance", type=float, default=0.2, metavar="X", help="how far a score may move (default 0.2)"
     )
+    add_base(verb, "ADAPTER")
     verb.set_defaults(run=_run)
 
 
 def _run(options: argparse.Namespace) -> int:
     from interank.stages.merge import merge
 
-    found = merge(options.adapter, options.out, tolerance=options.tolerance)
+    found = merge(options.adapter, options.out, tolerance=options.tolerance, base=options.base)
     print(found.folder)
     return 0

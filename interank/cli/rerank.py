@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from interank.cli.base_option import add_base
 from interank.cli.rerank_checks import TAG, check
 from interank.cli.rerank_tasks import tasks_of
 
@@ -64,6 +65,7 @@ def register(verbs: Any, common: argparse.ArgumentParser) -> None:
     )
     verb.add_argument("--explain", type=_count, metavar="N", help="explain the first N (--query: 3, --corpus: 0)")
     _add_modes(verb)
+    add_base(verb)
     verb.add_argument("--max-reasoning-tokens", type=positive, default=128, metavar="N")
     verb.add_argument(
         "--guard",
@@ -165,7 +167,7 @@ def _run(options: argparse.Namespace) -> int:
     tasks = iter([*tasks_of(options)]) if options.query else tasks_of(options)
     explained = options.explain
     if explained is None and options.query and options.mode == "score" and not options.then:
-        explained = 0 if _is_head(options.model) else _EXPLAINED
+        explained = 0 if _is_head(options.model, options.base) else _EXPLAINED
     settings = {
         "mode": options.mode,
         "max_reasoning_tokens": options.max_reasoning_tokens,
@@ -181,6 +183,8 @@ def _run(options: argparse.Namespace) -> int:
 
     file, fit = _fit(options)
     settings |= model_identity(options.model)
+    if options.base:
+        settings |= {"base": model_identity(options.base)}
     if options.domain:
         settings |= {"domains": {name: model_identity(adapter) for name, adapter in options.domain}}
     if file:
@@ -223,10 +227,10 @@ def _takes_stored(options: argparse.Namespace) -> bool:
     return options.guard == "none" and not options.then
 
 
-def _is_head(model: str) -> bool:
+def _is_head(model: str, base: str | None) -> bool:
     from interank.engines.heads import find_head
 
-    return find_head(model) is not None
+    return find_head(model, base) is not None
 
 
 def _ranked(
@@ -297,7 +301,8 @@ def _domains(options: argparse.Namespace) -> dict[str | None, Reranker]:
 
     head = read_keys("--head", options.head.split(",")) if options.head else None
     # No domain's name on the command line is empty.
-    opened = open_domains({"": options.model, **dict(options.domain)}, precision=options.precision, head=head)
+    sources = {"": options.model, **dict(options.domain)}
+    opened = open_domains(sources, precision=options.precision, head=head, base=options.base)
     return {name or None: reranker for name, reranker in opened.items()}
 
 
@@ -329,7 +334,8 @@ def _reranker(options: argparse.Namespace, model: str, mode: Mode, served_name: 
 
     lists = read_keys("--lists", options.lists.split(",")) if options.lists and mode == "listwise" else None
     if options.head and model == options.model:
-        return Reranker.open_head(model, read_keys("--head", options.head.split(",")), precision=options.precision)
+        head = read_keys("--head", options.head.split(","))
+        return Reranker.open_head(model, head, precision=options.precision, base=options.base)
     opened = Reranker(
         model,
         mode=mode,
@@ -338,6 +344,7 @@ def _reranker(options: argparse.Namespace, model: str, mode: Mode, served_name: 
         engine=options.engine,
         server=options.server and {"urls": options.server, "model": served_name},
         lists=lists,
+        base=options.base if model == options.model else None,
     )
     # In a chain a listwise reranker stands beside one that grades, and only that one can be guarded.
     if not _takes_stored(options):

@@ -12,11 +12,11 @@ from peft import PeftModel
 
 from interank.artifact import MANIFEST, open_artifact
 from interank.engines.adapters import ADAPTER_WEIGHTS, beside, with_adapter
+from interank.engines.bases import find_base, refuse_base
 from interank.engines.models import (
     HEAD_MODULES,
     PEFT,
     ModelFiles,
-    base_of,
     find_model,
     load_classifier,
     load_tokenizer,
@@ -61,28 +61,33 @@ class HeadFiles:
     """How it reads a pair, where its folder says so."""
 
 
-def find_head(source: str | Path) -> HeadFiles | None:
+def find_head(source: str | Path, base: str | None = None) -> HeadFiles | None:
     """A head's files by its output of `distill`, its folder, its adapter's folder or its name; None of another model.
 
+    `base` says what its adapter stands on; see `find_base`.
+
     Raises:
-        ModelError: The model cannot be had, or its configuration not be read.
+        ModelError: The model cannot be had, or its configuration not be read, or its adapter's base is another.
+        InputError: A `base` is given for a whole head.
         ArtifactError: The folder is an artifact, but no trained model.
     """
     path = Path(source).expanduser()
-    base = None
-    if (path / MANIFEST).is_file():
-        artifact = open_artifact(path, "adapter")
-        path, base = path / "adapter", str(artifact.manifest["base"])
+    artifact = open_artifact(path, "adapter") if (path / MANIFEST).is_file() else None
+    if artifact is not None:
+        path = path / "adapter"
     if not (path / PEFT).is_file():
         files = find_model(str(source))
         path = files.folder
     settings = read_head(path)
     if not (path / PEFT).is_file():
-        return HeadFiles(files, None, files, settings) if settings or _is_classifier(files) else None
+        if not settings and not _is_classifier(files):
+            return None
+        refuse_base(source, base)
+        return HeadFiles(files, None, files, settings)
     facts = read_config(path / PEFT)
     if facts.get("task_type") != "SEQ_CLS":
         return None
-    files = find_model(base or base_of(path))
+    files = find_base(artifact or path, base)
     tokenizer = ModelFiles(str(source), path, "folder") if (path / _TOKENIZER).is_file() else files
     return HeadFiles(files, path, tokenizer, settings)
 
@@ -93,6 +98,7 @@ def load_head(
     settings: HeadSettings | None = None,
     quantisation: Quantisation = "none",
     precision: Precision = "auto",
+    base: str | None = None,
     trainable: bool = False,
 ) -> Head:
     """A head that was trained: a whole model, or an adapter on its base, which stays apart from it.
@@ -102,13 +108,14 @@ def load_head(
         settings: How it reads a pair, for a head that does not say so itself.
         quantisation: What the base's weights are in.
         precision: What is computed in.
+        base: What an adapter stands on, where that is said; see `find_base`.
         trainable: Whether the adapter is to be trained further.
 
     Raises:
         ModelError: It is no head, or it does not say how it reads a pair and nor does the caller.
         ArtifactError: The folder is an artifact, but no trained model.
     """
-    found = find_head(source)
+    found = find_head(source, base)
     if found is None:
         raise ModelError(f"{source} is a language model without a head; train one with interank distill")
     if found.adapter is None:
@@ -126,6 +133,7 @@ def load_heads(
     settings: HeadSettings | None = None,
     quantisation: Quantisation = "none",
     precision: Precision = "auto",
+    base: str | None = None,
 ) -> dict[str, Head]:
     """Several adapters with their score layers on one base, by the names that `set_adapter` chooses them by.
 
@@ -133,13 +141,13 @@ def load_heads(
         InputError: There is none, one is no adapter of a head, or they stand on different bases.
         ModelError: One cannot be had, or does not say how it reads a pair.
     """
-    found = {name: _adapter(source) for name, source in sources.items()}
+    found = {name: _adapter(source, base) for name, source in sources.items()}
     bases = {str(place.files.folder): place.files for place in found.values()}
     if len(bases) != 1:
         raise InputError(f"found adapters on {len(bases)} bases ({', '.join(bases)}); expected one; open each apart")
     brought = all(_brings_a_head(place) for place in found.values())
-    (base,) = bases.values()
-    model: Any = load_classifier(base, quantisation=quantisation, precision=precision, headless=brought)
+    (files,) = bases.values()
+    model: Any = load_classifier(files, quantisation=quantisation, precision=precision, headless=brought)
     heads = {}
     for name, place in found.items():
         model = beside(model, Path(str(place.adapter)), name)
@@ -208,8 +216,8 @@ def _with_encoder(model: Any, found: HeadFiles, source: str, settings: HeadSetti
     return Head(model, PairEncoder(tokenizer, settings))
 
 
-def _adapter(source: str | Path) -> HeadFiles:
-    found = find_head(source)
+def _adapter(source: str | Path, base: str | None) -> HeadFiles:
+    found = find_head(source, base)
     if found is None or found.adapter is None:
         raise InputError(f"{source} is no adapter of a pointwise head; give adapters on one base")
     return found

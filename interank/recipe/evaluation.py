@@ -41,6 +41,9 @@ class EvaluateRecipe(Settings):
     """Candidates as a TREC run, or a folder with TASK.trec for each task."""
     adapters: FilePaths = ()
     """Outputs of distill and rl to compare; DIR,DIR on the command line."""
+    base: str | None = None
+    """What these adapters stand on, a folder or a name: given where their base was moved, or is to be another than they
+    were trained on, which the report then says."""
     fits: FilePaths = ()
     """What interank fit found of the adapters on other queries, each a file or the adapter's folder that stores it: one
     system more for each, fused and calibrated; PATH,PATH on the command line. Nothing stored is applied unasked."""

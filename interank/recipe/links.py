@@ -31,6 +31,8 @@ class LinkRecipe(Settings):
     """For a pointwise head: how it reads a pair, where its folder does not say so."""
     max_reasoning_tokens: int = Field(256, ge=8)
     """What an explanation may take, or what is thought about a window."""
+    base: str | None = None
+    """As `base` of evaluate."""
     precision: Literal["exact", "bfloat16", "int8", "nf4"] = "exact"
     """The model's own numbers, bfloat16 or 8 bits on a CPU, or base weights in 4 bits."""
 

@@ -265,6 +265,8 @@ class RlRecipe(Settings):
     """The output of `interank generate`."""
     adapter: FilePath | None = None
     """The output of `interank distill`; training continues it."""
+    base: str | None = None
+    """What the adapter stands on, where that was moved; a name or folder. Another one than its own is warned of."""
     seed: int = 42
     """Decides the order of queries and what the policy samples."""
     quantisation: Quantisation = "auto"

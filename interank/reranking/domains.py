@@ -11,7 +11,11 @@ from interank.reranking.reranker import Reranker
 
 
 def open_domains(
-    sources: Mapping[str, str | Path], *, precision: Precision = "exact", head: AnyHead | None = None
+    sources: Mapping[str, str | Path],
+    *,
+    precision: Precision = "exact",
+    head: AnyHead | None = None,
+    base: str | None = None,
 ) -> dict[str, Reranker]:
     """Rerankers by the names of their domains.
 
@@ -19,10 +23,11 @@ def open_domains(
         sources: A head's adapter for each domain, as `Reranker` takes it.
         precision: As that of `Reranker`.
         head: How those adapters read a pair whose folders do not say so.
+        base: What all of them stand on, where that is said, as that of `Reranker`.
 
     Raises:
         InputError: They do not stand on the same base, or one is no adapter of a pointwise head.
         ModelError: One cannot be had, or does not say how it reads a pair.
     """
-    engines = open_engines(sources, precision=precision, settings=head)
+    engines = open_engines(sources, precision=precision, settings=head, base=base)
     return {name: Reranker.of_head(engine) for name, engine in engines.items()}

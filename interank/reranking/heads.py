@@ -18,6 +18,7 @@ from interank.errors import InputError
 from interank.recipe import HeadSettings, Quantisation
 from interank.recipe import student as student_recipe
 from interank.reranking.documents import naming
+from interank.reranking.opening import Running
 from interank.types import Document, Query, RankedDocument
 
 log = logging.getLogger(__name__)
@@ -26,19 +27,20 @@ AnyHead = HeadSettings | Mapping[str, Any]
 """How a head reads a pair, or the keys of that."""
 
 
-def open_head(source: str | Path, *, mode: str, engine: EngineName, precision: Precision) -> HeadEngine | None:
+def open_head(source: str | Path, mode: str, running: Running) -> HeadEngine | None:
     """The engine of a pointwise head that says how it reads a pair; None for any other model.
 
     Raises:
         InputError: A head cannot do what is asked of it.
         ModelError: The model cannot be had, or does not say how it reads a pair.
     """
-    if find_head(source) is None:
+    if find_head(source, running.base) is None:
         return None
-    return _loaded(source, _numbers(source, mode, engine, precision), None)
+    numbers = _numbers(source, mode, running.engine, running.precision)
+    return _loaded(source, numbers, None, running.base)
 
 
-def open_told(source: str | Path, *, precision: Precision, settings: AnyHead) -> HeadEngine:
+def open_told(source: str | Path, *, precision: Precision, settings: AnyHead, base: str | None = None) -> HeadEngine:
     """The engine of a pointwise head that does not say how it reads a pair.
 
     Raises:
@@ -46,22 +48,25 @@ def open_told(source: str | Path, *, precision: Precision, settings: AnyHead) ->
         ModelError: The model cannot be had.
     """
     given = head_settings(settings)
-    if find_head(source) is None:
+    if find_head(source, base) is None:
         raise InputError(f"found settings of a head, but {source} is none; leave them out, or give a head")
-    return _loaded(source, _numbers(source, "score", "transformers", precision), given)
+    return _loaded(source, _numbers(source, "score", "transformers", precision), given, base)
 
 
 def _loaded(
-    source: str | Path, numbers: tuple[Quantisation, student_recipe.Precision], settings: HeadSettings | None
+    source: str | Path,
+    numbers: tuple[Quantisation, student_recipe.Precision],
+    settings: HeadSettings | None,
+    base: str | None,
 ) -> HeadEngine:
     quantisation, precision = numbers
-    head = load_head(source, settings=settings, quantisation=quantisation, precision=precision)
+    head = load_head(source, settings=settings, quantisation=quantisation, precision=precision, base=base)
     model = merged(head.model) if hasattr(head.model, "peft_config") else head.model
     return HeadEngine(Head(model, head.encoder))
 
 
 def open_engines(
-    sources: Mapping[str, str | Path], *, precision: Precision, settings: AnyHead | None
+    sources: Mapping[str, str | Path], *, precision: Precision, settings: AnyHead | None, base: str | None = None
 ) -> dict[str, HeadEngine]:
     """The engines of several adapters on one base, which is loaded once; none is ever folded into it.
 
@@ -73,7 +78,8 @@ def open_engines(
     # A name with a dot, or that of an attribute, cannot be an adapter's.
     adapters = {name: f"domain_{place}" for place, name in enumerate(sources)}
     numbered = {adapters[name]: source for name, source in sources.items()}
-    heads = load_heads(numbered, settings=head_settings(settings), quantisation=quantisation, precision=weights)
+    given = head_settings(settings)
+    heads = load_heads(numbered, settings=given, quantisation=quantisation, precision=weights, base=base)
     lock = threading.RLock()
     return {name: HeadEngine(heads[own], adapter=own, lock=lock) for name, own in adapters.items()}
 

@@ -5,17 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypedDict
 
 from pydantic import ValidationError
 
 from interank import judging, ordering
 from interank.artifact import MANIFEST, RECIPE, open_artifact
 from interank.engines.adapters import merged, with_adapter
+from interank.engines.bases import find_base, refuse_base
 from interank.engines.models import (
     PEFT,
     ModelFiles,
-    base_of,
     find_model,
     load_model,
     load_tokenizer,
@@ -40,6 +40,24 @@ AnyServer = str | Mapping[str, Any] | ServerRecipe
 """Servers by the base URL of one, or by `ServerRecipe` or its keys."""
 
 
+class Runs(TypedDict, total=False):
+    """What a caller may say of what runs a model."""
+
+    engine: EngineName
+    """`transformers`, in this process, unless it is said. `vllm` starts processes that import the program's main
+    module, so a script needs its `if __name__ == "__main__":`. With `openai` servers run it, as `vllm serve` does."""
+    precision: Precision
+    """`exact` unless it is said; on a CPU layers in `bfloat16`, with scores a little off, which is faster where the
+    processor multiplies it (Intel's AMX), or in `int8`, with scores further off; or base weights in 4 bits (`nf4`),
+    which takes less memory."""
+    server: AnyServer | None
+    """For `openai`, a base URL, or keys of a recipe's `teacher.server`; the model then tells the prompts' form, and its
+    name on the servers where `server` has no `model`."""
+    base: str | None
+    """The name or folder of what an adapter stands on, where it is not where it was when the adapter was trained.
+    Another one than that is taken, with a warning; unsaid, it is refused."""
+
+
 @dataclass(frozen=True, slots=True)
 class Running:
     """What runs a model, and how."""
@@ -52,6 +70,8 @@ class Running:
     """What may stand behind a prompt."""
     lists: ListwiseRecipe | None = None
     """How lists are asked for, if they are; their prompts' length holds the room for the answer already."""
+    base: str | None = None
+    """What an adapter stands on, where that is said; see `find_base`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +106,7 @@ def open_engine(source: str | Path, running: Running) -> Opened:
         InputError: The engine is unknown, or the precision or the server do not go with it.
     """
     _check(running)
-    found = find_source(source, running.lists)
+    found = find_source(source, running.lists, running.base)
     encoder = found.encoder()
     return Opened(_engine(str(source), found, running, encoder), encoder, found.lists)
 
@@ -145,23 +165,26 @@ def server_settings(given: AnyServer | None) -> ServerRecipe:
     return settings
 
 
-def find_source(source: str | Path, asked: ListwiseRecipe | None = None) -> Source:
+def find_source(source: str | Path, asked: ListwiseRecipe | None = None, base: str | None = None) -> Source:
     """The files behind a name, and the prompts that are read: its own, those asked for, or the usual ones.
 
     Raises:
         ArtifactError: The folder is an artifact, but not an adapter, or was trained on other prompts.
-        ModelError: The model cannot be had.
+        ModelError: The model cannot be had, or an adapter's base, or that is another and `base` does not say so.
+        InputError: A `base` is given for a whole model.
     """
     path = Path(source).expanduser()
     if (path / MANIFEST).is_file():
-        return _artifact(path, asked)
+        return _artifact(path, asked, base)
     adapter: Path | None = path
     if not (path / PEFT).is_file():
         files = find_model(str(source))
         # On the hub an adapter has a name like a model's.
         adapter = files.folder if (files.folder / PEFT).is_file() else None
     if adapter is not None:
-        files = find_model(base_of(adapter))
+        files = find_base(adapter, base)
+    else:
+        refuse_base(source, base)
     usual = PromptSettings()
     room = readable(files, usual.max_length)
     settings = PromptSettings(max_length=room, max_query_tokens=min(usual.max_query_tokens, room // _QUERY_PART))
@@ -174,9 +197,10 @@ def find_source(source: str | Path, asked: ListwiseRecipe | None = None) -> Sour
     return Source(files, adapter, settings, _lists(files, lists), tokenizer)
 
 
-def _artifact(path: Path, asked: ListwiseRecipe | None) -> Source:
+def _artifact(path: Path, asked: ListwiseRecipe | None, base: str | None) -> Source:
     """An output of distill or rl, for the prompts that it was trained on and no others."""
-    manifest = open_artifact(path, "adapter").manifest
+    artifact = open_artifact(path, "adapter")
+    manifest = artifact.manifest
     prompt = manifest["prompt"]
     trained_on_lists = "form" in prompt
     if trained_on_lists != (asked is not None):
@@ -193,7 +217,7 @@ def _artifact(path: Path, asked: ListwiseRecipe | None) -> Source:
     if asked and asked.prompt and asked.prompt.form != lists.form:
         raise ArtifactError(f"{path} was trained on the form {lists.form}, not {asked.prompt.form}; leave form out")
     lists = (asked and asked.prompt) or lists
-    files = find_model(str(manifest["base"]))
+    files = find_base(artifact, base)
     return Source(files, path / "adapter", settings, lists, files)
 
 

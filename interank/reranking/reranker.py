@@ -9,12 +9,13 @@ import threading
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Unpack
 
 from interank.engines.head_engine import HeadEngine
 from interank.engines.judge import Verdict, explain, grade, reason, whole_sentences
 from interank.engines.lists import ListEncoder
 from interank.engines.prompts import Prompt, PromptEncoder
-from interank.engines.protocol import Engine, EngineName, Precision, Sampling
+from interank.engines.protocol import Engine, Precision, Sampling
 from interank.errors import InputError
 from interank.fitting import Fit, fit_for, fused_ranking, stored_fit
 from interank.recipe import ListPromptSettings, ListwiseRecipe
@@ -24,7 +25,7 @@ from interank.reranking.guarding import NO_DOCUMENT, NO_QUESTION, Guard, contras
 from interank.reranking.heads import AnyHead, open_head, open_told, scored_by_head
 from interank.reranking.lists import AnyLists, ListCounts, ListRanker, list_settings
 from interank.reranking.modes import Mode, check_engine, check_mode, how_many_explained
-from interank.reranking.opening import AnyServer, Running, open_engine
+from interank.reranking.opening import Running, Runs, open_engine
 from interank.types import Document, Query, RankedDocument, Relevance, Run, ScoredDoc
 
 log = logging.getLogger(__name__)
@@ -51,10 +52,8 @@ class Reranker:
         *,
         mode: Mode = "score",
         max_reasoning_tokens: int = 256,
-        precision: Precision = "exact",
-        engine: EngineName = "transformers",
-        server: AnyServer | None = None,
         lists: AnyLists | None = None,
+        **runs: Unpack[Runs],
     ) -> None:
         """Open a model to rank with.
 
@@ -65,18 +64,12 @@ class Reranker:
             mode: `score` grades by one forward pass; `explain` also explains the first documents' grades; `reason`
                 explains every document before it grades it; `listwise` has the model order windows of documents.
             max_reasoning_tokens: What an explanation may take, or what is thought about a window.
-            precision: `exact`; on a CPU layers in `bfloat16`, with scores a little off, which is faster where the
-                processor multiplies it (Intel's AMX), or in `int8`, with scores further off; or base weights in 4 bits
-                (`nf4`), which takes less memory.
-            engine: What runs the model. `vllm` starts processes that import the program's main module, so a script
-                needs its `if __name__ == "__main__":`. With `openai` servers run it, as `vllm serve` does.
-            server: For `openai`, a base URL, or keys of a recipe's `teacher.server`; `source` then tells the prompts'
-                form, and the model's name on the servers where `server` has no `model`.
             lists: For `listwise`, how it goes through the documents: `ListwiseRecipe` or its keys.
+            **runs: What runs it: `engine`, `server`, `precision`; and the `base` of an adapter; see `Runs`.
 
         Raises:
             ArtifactError: The folder is an artifact, but not an adapter, or was trained on other prompts.
-            ModelError: The model cannot be had.
+            ModelError: The model cannot be had, or an adapter's base, or it is another than the adapter was trained on.
             InputError: The mode, the engine or the precision is unknown or cannot be had here, or a stored fit is
                 damaged or another model's.
         """
@@ -84,10 +77,10 @@ class Reranker:
         self.source = str(source)
         self.fit, self.fit_is_stored = stored_fit(source, mode), True
         settings = list_settings(mode, lists)
-        if found := open_head(source, mode=mode, engine=engine, precision=precision):
+        running = Running(**runs, answer_tokens=max_reasoning_tokens + _LABEL_ROOM, lists=settings)
+        if found := open_head(source, mode, running):
             self._set(found, None, mode, max_reasoning_tokens, None)
             return
-        running = Running(engine, precision, server, max_reasoning_tokens + _LABEL_ROOM, settings)
         opened = open_engine(source, running)
         if settings is not None:
             settings = settings.model_copy(update={"prompt": opened.lists})
@@ -127,14 +120,16 @@ class Reranker:
         return made
 
     @classmethod
-    def open_head(cls, source: str | Path, head: AnyHead, *, precision: Precision = "exact") -> Reranker:
+    def open_head(
+        cls, source: str | Path, head: AnyHead, *, precision: Precision = "exact", base: str | None = None
+    ) -> Reranker:
         """A pointwise head whose folder does not say how it reads a pair: `HeadSettings` or its keys say it.
 
         Raises:
             ModelError: The model cannot be had.
             InputError: It is no head, or the settings or the precision cannot be used.
         """
-        return cls.of_head(open_told(source, precision=precision, settings=head), str(source))
+        return cls.of_head(open_told(source, precision=precision, settings=head, base=base), str(source))
 
     @classmethod
     def of_head(cls, engine: HeadEngine, source: str | None = None) -> Reranker:

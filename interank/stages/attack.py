@@ -22,6 +22,7 @@ from interank.progress import track
 from interank.recipe import EvaluateRecipe
 from interank.reranking.guarding import Guard
 from interank.reranking.modes import Mode
+from interank.reranking.opening import Runs
 from interank.reranking.reranker import Reranker
 from interank.types import Document, Query
 
@@ -45,6 +46,8 @@ class Planned:
     parts: tuple[Part, ...] = ("practice", "held_out", "control")
     max_reasoning_tokens: int = 32
     precision: Precision = "exact"
+    base: str | None = None
+    """What an adapter stands on, where that is said."""
     seed: int = 42
 
 
@@ -104,7 +107,8 @@ def attack(model: str, planned: Planned) -> list[Tried]:
     found: list[Tried] = []
     for mode in planned.modes:
         room = planned.max_reasoning_tokens
-        plain = Reranker(model, mode=mode, max_reasoning_tokens=room, precision=planned.precision)
+        runs: Runs = {"precision": planned.precision, "base": planned.base}
+        plain = Reranker(model, mode=mode, max_reasoning_tokens=room, **runs)
         for guard in planned.guards:
             reranker = plain.guarded(guard)
             for victim in track(victims, what=f"{mode}, guard {guard}", unit="queries", total=len(victims)):

@@ -12,6 +12,7 @@ from typing import Any
 from interank import judging
 from interank.artifact import Artifact, Existing, Workplace, create, describe_input, open_artifact
 from interank.attacks import with_attacked
+from interank.engines.bases import base_facts
 from interank.engines.layers import allowed_of
 from interank.engines.models import ModelFiles, device, find_model, load_model, load_tokenizer
 from interank.engines.prompts import PromptEncoder
@@ -88,7 +89,7 @@ def run(recipe: DistillRecipe, out: Path, *, existing: Existing = "refuse") -> A
     save_adapter(model, place.folder / "adapter", tokenizer=encoder.tokenizer, base=student.name)
     memory = {"estimated_bytes": planned.total, "peak_bytes": peak_bytes(), "plan": asdict(planned)}
     write_cost(place, {**trained.figures, "memory": memory}, time.monotonic() - started)
-    notes = adapter_notes(student, recipe.prompt, quantisation)
+    notes = adapter_notes(student, recipe.prompt, quantisation, place.out)
     notes |= {"base_weights": base_weights(model, quantisation), "checkpointing": planned.checkpointing}
     if lists:
         notes |= list_notes(lists.prompt)
@@ -234,11 +235,10 @@ def modes_of(recipe: DistillRecipe) -> list[str]:
     return [task for task in TASKS if task in tasks or (task == "score" and "explain" in tasks)]
 
 
-def adapter_notes(base: ModelFiles, prompt: PromptSettings, quantisation: Quantisation) -> dict[str, Any]:
-    """What an adapter's manifest says so that it can be used as it was trained."""
+def adapter_notes(base: ModelFiles, prompt: PromptSettings, quantisation: Quantisation, out: Path) -> dict[str, Any]:
+    """What the manifest of an adapter at `out` says so that it can be used as it was trained."""
     return {
-        "base": base.name,
-        "base_origin": base.origin,
+        **base_facts(base, out),
         "quantisation": quantisation,
         "device": device(),
         "prompt": prompt.model_dump(mode="json"),

@@ -12,6 +12,7 @@ from typing import Any
 from transformers import set_seed
 
 from interank.artifact import Artifact, Workplace, open_artifact
+from interank.engines.bases import base_facts, stands_on
 from interank.engines.heads import Head, load_head
 from interank.engines.models import ModelFiles, device, find_model, load_classifier, load_tokenizer
 from interank.engines.pairs import PairEncoder
@@ -59,7 +60,7 @@ def distill_head(recipe: DistillRecipe, place: Workplace) -> Artifact:
     save_adapter(head.model, place.folder / "adapter", tokenizer=encoder.tokenizer, base=student.name)
     save_head(place.folder / "adapter", settings)
     _write_costs(place, planned, trained, started)
-    notes = _notes(recipe, student, settings, head.model, (planned, quantisation))
+    notes = base_facts(student, place.out) | _notes(recipe, settings, head.model, (planned, quantisation))
     _write_card(place, recipe, notes, lessons, trained)
     tokens = sum(group.tokens for group in groups)
     counts = {**lessons.counts, "tokens": tokens, "steps": int(trained.figures["steps"])}
@@ -79,7 +80,7 @@ def _settings(recipe: DistillRecipe, student: ModelFiles) -> HeadSettings:
     found = read_head(adapter.path / "adapter")
     if found is None:
         raise InputError(f"{adapter.path} was taught to write answers and has no head; give a head's output, or none")
-    if adapter.manifest["base"] != recipe.student:
+    if not stands_on(adapter, student):
         raise InputError(
             f"{adapter.path} stands on {adapter.manifest['base']}, and the recipe's student is {recipe.student}; give "
             "the same model as student"
@@ -104,7 +105,9 @@ def _student(recipe: DistillRecipe, student: ModelFiles, encoder: PairEncoder, q
     # A language model has no head, so that a random one is made; and PEFT draws the adapter's weights.
     set_seed(recipe.seed)
     if adapter is not None:
-        return load_head(adapter, quantisation=quantisation, precision=recipe.precision, trainable=True)
+        return load_head(
+            adapter, quantisation=quantisation, precision=recipe.precision, base=recipe.student, trainable=True
+        )
     base = load_classifier(
         student,
         quantisation=quantisation,
@@ -117,15 +120,13 @@ def _student(recipe: DistillRecipe, student: ModelFiles, encoder: PairEncoder, q
 
 
 def _notes(
-    recipe: DistillRecipe, student: ModelFiles, settings: HeadSettings, model: Any, chosen: tuple[Plan, Quantisation]
+    recipe: DistillRecipe, settings: HeadSettings, model: Any, chosen: tuple[Plan, Quantisation]
 ) -> dict[str, Any]:
     """What the manifest says beyond recipe and counts."""
     planned, quantisation = chosen
     taught = recipe.taught
     teacher = taught.teacher or (str(taught.teacher_scores) if taught.teacher_scores else None)
     return {
-        "base": student.name,
-        "base_origin": student.origin,
         "quantisation": quantisation,
         "device": device(),
         "objective": recipe.objective,

@@ -24,7 +24,7 @@ from interank.plots import begin_import
 from interank.progress import track
 from interank.recipe import EvaluateRecipe
 from interank.stages.inputs import require_inputs
-from interank.stages.ranked import Ranked, adapter_ranking, chain_ranking
+from interank.stages.ranked import Ranked, adapter_ranking, chain_ranking, notes_on_bases
 from interank.types import Run
 
 
@@ -45,6 +45,7 @@ def run(recipe: EvaluateRecipe, out: Path, *, existing: Existing = "refuse") -> 
     begin_import()
     tasks = load_evaluated(recipe, reranking=bool(recipe.adapters or recipe.chain))
     notes = notes_on_texts(tasks) + [note for applied in fits.values() for note in notes_on_fit(applied, tasks)]
+    notes += notes_on_bases(recipe)
     costs: dict[str, dict[str, Any]] = {FIRST_STAGE: {"seconds": time.monotonic() - started}}
     runs: dict[str, dict[str, Run]] = {FIRST_STAGE: {task.name: task.candidates for task in tasks}}
     stored = {name: _stored(recipe, tasks, path) for name, path in named[: len(recipe.runs)]}

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from itertools import product
 from pathlib import Path
 from typing import Any, Literal
@@ -92,9 +94,16 @@ class Exported:
 
 
 def export(
-    source: str | Path, out: Path, *, to: Form = "cross-encoder", settings: HeadSettings | None = None
+    source: str | Path,
+    out: Path,
+    *,
+    to: Form = "cross-encoder",
+    settings: HeadSettings | None = None,
+    base: str | None = None,
 ) -> Exported:
     """Write a head, its adapter folded into the base, in float32 and in sentence-transformers' form or as ONNX.
+
+    `base` says what the adapter stands on; see `find_base`.
 
     Raises:
         ArtifactError: The output exists.
@@ -102,16 +111,17 @@ def export(
         ModelError: The form cannot be written, or does not score as the head does; nothing is left of it.
     """
     refuse_several_processes()
+    load = partial(load_head, source, settings=settings, precision="float32", base=base)
     with making(out, Path(source)) as folder:
-        found = _exported(source, folder, to, settings)
+        found = _exported(source, folder, to, load)
     log.info("%d scores moved by %.3g at most", found.pairs, found.largest)
     return Exported(out, found.pairs, found.largest)
 
 
-def _exported(source: str | Path, folder: Path, to: Form, settings: HeadSettings | None) -> Exported:
+def _exported(source: str | Path, folder: Path, to: Form, load: Callable[[], Head]) -> Exported:
     if to == "onnx":
         require_onnx()
-    head = load_head(source, settings=settings, precision="float32")
+    head = load()
     if head.settings.legacy:
         raise InputError(
             f"{source} is read at the last of {head.settings.max_length} places, padding or not, which no other tool "

@@ -16,12 +16,12 @@ from interank.recipe import RlRecipe
 _TEACHERS = ("teacher", "teacher_origin", "engine", "grades")
 
 
-def lineage(start: Artifact, judgments: Path) -> dict[str, Any]:
+def lineage(start: Artifact, judgments: Path, base: str) -> dict[str, Any]:
     """The base, the adapter that was continued, and the judgments with their teacher and sites."""
     examples = read_judgments(judgments)
     manifest = open_artifact(judgments).manifest if (judgments / MANIFEST).is_file() else {}
     return {
-        "base": start.manifest["base"],
+        "base": base,
         "distilled_adapter": {"digest": start.digest, "made_of": start.lineage()},
         "judgments": {
             **{name: manifest[name] for name in _TEACHERS if name in manifest},

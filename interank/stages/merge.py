@@ -36,11 +36,13 @@ class Merged:
     mean: float
 
 
-def merge(adapter: Path, out: Path, *, tolerance: float = TOLERANCE) -> Merged:
+def merge(adapter: Path, out: Path, *, tolerance: float = TOLERANCE, base: str | None = None) -> Merged:
     """Write base plus adapter as one model, in bfloat16.
 
     The sum is computed in float32 from the base's own weights, whatever the adapter was trained on: an adapter that
     was trained on NF4 weights is never folded into these. What fits the adapter stores go along.
+
+    `base` says what the adapter stands on; see `find_base`.
 
     Raises:
         ArtifactError: The output exists, or the input is no adapter.
@@ -49,18 +51,18 @@ def merge(adapter: Path, out: Path, *, tolerance: float = TOLERANCE) -> Merged:
     """
     refuse_several_processes()
     with making(out, adapter) as folder:
-        found = _merged(adapter, folder, tolerance)
+        found = _merged(adapter, folder, tolerance, base)
     log.info("%d scores moved by %.3g at most, %.3g on average", found.pairs, found.largest, found.mean)
     return Merged(out, found.pairs, found.largest, found.mean)
 
 
-def _merged(adapter: Path, folder: Path, tolerance: float) -> Merged:
+def _merged(adapter: Path, folder: Path, tolerance: float, base: str | None) -> Merged:
     """Write the merged model into a folder, and hold its scores to those of base and adapter apart."""
-    if find_head(adapter):
+    if find_head(adapter, base):
         raise ArtifactError(f"{adapter} is a pointwise head; use interank export --to cross-encoder")
     artifact = open_artifact(adapter, "adapter")
     fits = [fit_for(adapter, mode, adapter) for mode in stored_modes(adapter)]
-    source = find_source(adapter)
+    source = find_source(adapter, base=base)
     encoder = source.encoder()
     model = adapted(source)
     asked = golden_set()

@@ -101,6 +101,8 @@ class Compared:
     """What they compute in."""
     against: tuple[str, ...] = ()
     """Other folders that should hold the same model."""
+    base: str | None = None
+    """What the model stands on, if it is an adapter and that is said."""
 
 
 def check_parity(
@@ -121,11 +123,12 @@ def check_parity(
         InputError: The golden set cannot be used.
     """
     refuse_several_processes()
-    asked, source = golden_set(golden), find_source(model)
+    asked, source = golden_set(golden), find_source(model, base=compared.base)
     encoder = source.encoder()
     ways, skipped = _ways(source, compared)
     log.info("%s: %d ways on %d pairs", model, len(ways), sum(len(documents) for _, documents in asked))
-    models = [model_identity(name) for name in (model, *compared.against)]
+    compare = (model, *compared.against, *([compared.base] if compared.base else []))
+    models = [model_identity(name) for name in compare]
     kept = _Kept(output, [models, [[query.text, [d.full_text for d in documents]] for query, documents in asked]])
     load = cache(lambda: adapted(source))
     if source.adapter and (reason := unfoldable(load())):

@@ -30,7 +30,8 @@ def adapter_ranking(recipe: EvaluateRecipe, path: Path) -> Ranked:
         max_reasoning_tokens=recipe.max_reasoning_tokens,
         lists=recipe.lists,
         adaptive=recipe.adaptive,
-        head=recipe.head if recipe.head and find_head(path) else None,
+        head=recipe.head if recipe.head and find_head(path, recipe.base) else None,
+        base=recipe.base,
     )
     reranker = _opened(link)
 
@@ -45,16 +46,27 @@ def adapter_ranking(recipe: EvaluateRecipe, path: Path) -> Ranked:
     return row
 
 
+def notes_on_bases(recipe: EvaluateRecipe) -> list[str]:
+    """Which adapters stand on another base than they were trained on, since the recipe says so."""
+    told = [(path, recipe.base) for path in recipe.adapters] + [(link.model, link.base) for link in recipe.chain]
+    if not any(base for _, base in told):
+        return []
+    from interank.engines.bases import base_note
+
+    return [note for path, base in told if (note := base_note(path, base))]
+
+
 def _opened(link: LinkRecipe) -> Ranks:
     """The reranker of a link; what its model stores is applied where it is asked for."""
     from interank.reranking.adaptive import Adaptive
     from interank.reranking.reranker import Reranker
 
     options: dict[str, Any] = {"max_reasoning_tokens": link.max_reasoning_tokens, "precision": link.precision}
+    options["base"] = link.base
     if link.mode == "adaptive":
         return Adaptive.open(link.model, link.adaptive, **options)
     if link.head and link.mode == "score":
-        return Reranker.open_head(link.model, link.head, precision=link.precision)
+        return Reranker.open_head(link.model, link.head, precision=link.precision, base=link.base)
     return Reranker(link.model, mode=link.mode, lists=link.lists, **options).without_fit()
 
 

@@ -12,12 +12,12 @@ from typing import Any
 
 from interank.artifact import Artifact, Existing, Workplace, create, describe_input, open_artifact
 from interank.engines.adapters import with_adapter
+from interank.engines.bases import find_base
 from interank.engines.layers import allowed_of
 from interank.engines.models import (
     ModelFiles,
     chosen_quantisation,
     device,
-    find_model,
     load_model,
     load_tokenizer,
 )
@@ -119,11 +119,11 @@ def run(recipe: RlRecipe, out: Path, *, existing: Existing = "refuse") -> Artifa
         ended = by(begun, train, validation, place)
     save_adapter(begun.model, place.folder / "adapter", tokenizer=begun.encoder.tokenizer, base=begun.base.name)
     write_cost(place, ended.figures, time.monotonic() - started)
-    notes = adapter_notes(begun.base, begun.encoder.settings, chosen_quantisation(recipe.quantisation))
+    notes = adapter_notes(begun.base, begun.encoder.settings, chosen_quantisation(recipe.quantisation), place.out)
     if not recipe.lists:
         notes |= {"modes": start.manifest.get("modes"), "reason_share": reason_share}
     notes |= {"rewards": [entry.model_dump(mode="json") for entry in recipe.rewards]}
-    notes |= {"lineage": lineage(start, judgments), **ended.notes}
+    notes |= {"lineage": lineage(start, judgments, begun.base.name), **ended.notes}
     write_card(place.folder / "README.md", recipe, notes)
     sign = (ended.notes.get("validation") or {}).get("stopped")
     (place.folder / "report.html").write_text(training_page(place.folder, sign=sign), "utf-8")
@@ -169,7 +169,7 @@ def _begin(
 ) -> _Begun:
     # Prompts of lists have settings of their own.
     prompt = PromptSettings() if recipe.lists else PromptSettings.model_validate(start.manifest["prompt"])
-    base = find_model(str(start.manifest["base"]))
+    base = find_base(start, recipe.base)
     allowed_of(base.name, base.folder)
     judge = open_judge(recipe.judge, prompt, place.work, recipe.seed) if recipe.judge is not None else None
     encoder = PromptEncoder(load_tokenizer(base), prompt)
@@ -199,7 +199,7 @@ def _by_grpo(begun: _Begun, train: list[Example], validation: list[Example], pla
 
 def _listed(recipe: RlRecipe, settings: RlListsRecipe, start: Artifact) -> _Lists:
     """Made before the model is loaded, since a list may not fit."""
-    judgments, tokenizer = Path(str(recipe.judgments)), load_tokenizer(find_model(str(start.manifest["base"])))
+    judgments, tokenizer = Path(str(recipe.judgments)), load_tokenizer(find_base(start, recipe.base))
     # What it is asked is what the adapter before was asked.
     kept = {name: start.manifest[name] for name in ("prompt", "prompt_hash")}
     rollouts = list_rollouts(recipe, settings, judgments, start, tokenizer)

@@ -135,6 +135,6 @@ def adapter_artifact(out: Path, base: Path, settings: Any) -> Any:
     place = create(out, "adapter", recipe={}, inputs={})
     assert isinstance(place, Workplace)
     model = shaken_adapter(place.folder / "adapter", base, settings)
-    notes = adapter_notes(find_model(str(base)), PromptSettings(), "none")
+    notes = adapter_notes(find_model(str(base)), PromptSettings(), "none", out)
     place.finish(seed=0, counts={}, notes=notes)
     return model

