@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cache, partial
 from itertools import groupby, islice
+from multiprocessing import resource_tracker
 from multiprocessing.context import BaseContext
 from pathlib import Path
 from types import ModuleType
@@ -45,6 +46,7 @@ Work = Callable[[Iterator[Row], Tally], T]
 Take = Callable[[Iterator[Stretch], Tally], T]
 """The same of rows that are found and may not be read yet."""
 
+_ENDING = (signal.SIGINT, signal.SIGTERM)
 # Parts under way for each other process, the one it works on among them.
 _UNDER_WAY = 2
 # Parts for each process that may be under way or wait to be taken.
@@ -209,7 +211,7 @@ def _results(path: Path, read: Callable[[int], _Part], spread: Spread) -> Iterat
             given = sum(isinstance(part, Future) and not part.done() for part in under_way)
             room = min(others * _UNDER_WAY - given, spread.count * _READY - len(under_way))
             for start in islice(starts, max(0, room)):
-                with _nameless_main():
+                with _nameless_main(), _undisturbed():
                     under_way.append(pool.submit(_work_on, start))
             if not under_way:
                 return
@@ -249,13 +251,37 @@ def _nameless_main() -> Iterator[None]:
         sys.modules["__main__"] = main
 
 
+@contextmanager
+def _undisturbed() -> Iterator[None]:
+    """Start processes whole, or one that nobody knows of would be left and complain; a signal comes into force then.
+
+    They inherit that signals are blocked: the keyboard's interrupt goes to all, and it is this process that ends them.
+    """
+    # It would take the block away while it starts.
+    resource_tracker.ensure_running()
+    came: list[int] = []
+    handlers = {}
+    if threading.current_thread() is threading.main_thread():
+        # The block is this thread's, and a signal may come to another.
+        handlers = {number: signal.signal(number, lambda number, _: came.append(number)) for number in _ENDING}
+    blocked = signal.pthread_sigmask(signal.SIG_BLOCK, _ENDING)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+        if came:
+            signal.raise_signal(came[0])
+
+
 # What a process of the pool does with each part: given once, since it may hold many ids.
 _reads: list[Callable[[int], _Part]] = []
 
 
 def _take_up(read: Callable[[int], _Part]) -> None:
-    # The keyboard's interrupt goes to all; whoever started this process ends it.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # With it a pool ends its processes when one of them has died.
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
     threading.Thread(target=_end_with_parent, daemon=True).start()
     _reads.append(read)
 

@@ -27,7 +27,7 @@ BENCHMARK = resource_dir("data") / "benchmark"
 COMMAND = [sys.executable, "-m", "interank.cli.app"]
 PATIENCE = 120.0
 # Several parts for each of several processes.
-ROWS = 160_000
+ROWS = 14_000
 
 
 @pytest.fixture
@@ -207,7 +207,7 @@ sys.exit(main(sys.argv[1:]))
 def big_dump(folder: Path) -> Path:
     """A dump that several processes read."""
     folder.mkdir()
-    body = "word " * 60
+    body = "word " * 600
     date = 'CreationDate="2020-01-01T00:00:00.000"'
     with (folder / "Posts.xml").open("w", encoding="utf-8") as stream:
         stream.write('<?xml version="1.0" encoding="utf-8"?>\n<posts>\n')
