@@ -37,10 +37,10 @@ def making(out: Path, *read: Path) -> Iterator[Path]:
         ArtifactError: The place is taken, or another process is making it.
     """
     partial = Partial(output_folder(out, read=read))
-    if is_taken(partial.out):
-        raise ArtifactError(f"{out} exists; choose another --out, or remove it")
     with held(partial.out):
         partial.tidy()
+        if is_taken(partial.out):
+            raise ArtifactError(f"{out} exists; choose another --out, or remove it")
         partial.discard()
         partial.begin()
         try:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import random
 import sqlite3
+import subprocess
 import threading
 import time
 from collections import Counter
@@ -14,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from interank.artifact import open_artifact
 from interank.resources import resource_dir
 from tests.stages.test_resume import command, digests, killed_when, partial, run
 from tests.support.stub import Answer, Stub, said, serving
@@ -145,3 +147,26 @@ def test_on_servers_nothing_stored_is_asked_again(tmp_path: Path) -> None:
     rejected = [json.loads(line) for line in (out / "rejected.jsonl").read_text("utf-8").splitlines()]
     counts = json.loads((out / "manifest.json").read_text("utf-8"))["counts"]
     assert counts["judgments"] + len(rejected) == 200
+
+
+@pytest.mark.slow
+def test_two_commands_at_once_share_a_cache(tmp_path: Path) -> None:
+    """With one output each; what one has asked and stored the other need not ask."""
+    teacher = MoodyTeacher()
+    stub = Stub(teacher)
+    recipe, outs = tmp_path / "recipe.yaml", [tmp_path / name / "out" for name in ("one", "two")]
+    arguments = [f"dumps={DUMPS}", f"cache={tmp_path / 'cache'}"]
+    with serving(stub):
+        text = SERVED.replace("URL", stub.url).replace("25", "8").replace("samples: 3", "samples: 1")
+        recipe.write_text(text)
+        for out in outs:
+            out.parent.mkdir()
+        both = [subprocess.Popen(command("generate", recipe, out, *arguments), stderr=subprocess.PIPE) for out in outs]
+        for process in both:
+            _, error = process.communicate(timeout=300)
+            assert process.returncode == 0, error.decode()
+    for out in outs:
+        assert not partial(out).exists()
+        assert open_artifact(out).manifest["counts"]["unanswered"] == 0
+    with sqlite3.connect(tmp_path / "cache" / "replies.sqlite") as connection:
+        assert connection.execute("SELECT COUNT(*) FROM replies").fetchone()[0] == len(teacher.asked)

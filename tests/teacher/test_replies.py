@@ -6,6 +6,7 @@ import multiprocessing
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -176,16 +177,21 @@ def test_what_an_earlier_run_spent_counts(tmp_path: Path) -> None:
     assert meter.reached()
 
 
-def _write(path: Path, first: int) -> None:
+def _write(path: Path, first: int, begin: Any) -> None:
+    # All at the same moment, so that they make the file together.
+    begin.wait()
     store = ReplyStore(path)
     for number in range(first, first + 50):
         store.put(str(number), [Reply((number,))], paid=True)
+        assert store.get(str(number)) is not None
+    store.close()
 
 
 def test_several_processes_may_write(tmp_path: Path) -> None:
     path = tmp_path / "shared.sqlite"
     context = multiprocessing.get_context("spawn")
-    writers = [context.Process(target=_write, args=(path, first)) for first in (0, 25, 100)]
+    begin = context.Barrier(4)
+    writers = [context.Process(target=_write, args=(path, first, begin)) for first in (0, 0, 25, 100)]
     for writer in writers:
         writer.start()
     for writer in writers:
