@@ -18,6 +18,7 @@ from interank.engines.soundness import ROUNDING
 from interank.engines.weights import model_weights, weight_names
 from interank.engines.work import Work, flops, positions_attended
 from interank.errors import InputError, ModelError
+from interank.threads import as_the_user_set_it
 
 _MISSING = (
     "engine vllm needs vLLM, which is not installed: pip install 'interank[vllm]' on a machine with a GPU, "
@@ -70,7 +71,8 @@ class VllmEngine:
         except ImportError as error:
             raise ModelError(f"{_MISSING} ({error})") from None
         try:
-            self._llm: Any = vllm.LLM(model=str(folder), **_arguments(options, on_cpu=on_cpu))
+            with as_the_user_set_it():
+                self._llm: Any = vllm.LLM(model=str(folder), **_arguments(options, on_cpu=on_cpu))
         except (ValueError, RuntimeError, OSError, ImportError) as error:
             raise ModelError(f"vLLM cannot load {folder}: {' '.join(str(error).split())[:400]}") from None
         self._max_length = options.max_length

@@ -39,7 +39,7 @@ from interank.training.adapters import fresh_adapter, save_adapter
 from interank.training.card import Facts, card
 from interank.training.planning import Choice, gib, peak_bytes, plan
 from interank.training.rows import Group, by_question, training_groups
-from interank.training.sft import Trained, microbatch_tokens, train
+from interank.training.sft import Trained, largest_microbatch, train
 from interank.training.validation import Validation, validation_sample
 from interank.types import Example
 
@@ -58,11 +58,13 @@ def run(recipe: DistillRecipe, out: Path, *, existing: Existing = "refuse") -> A
         return distill_head(recipe, place)
     started = time.monotonic()
     student = find_model(recipe.student)
-    allowed_of(student.name, student.folder)
+    planted = recipe.shared_prefix and allowed_of(student.name, student.folder).tree
     encoder = PromptEncoder(load_tokenizer(student), recipe.prompt)
     lists = recipe.lists
     lessons = _list_lessons(recipe, lists, encoder, place) if lists else _lessons(recipe, encoder)
-    planned, quantisation = plan(student, _choice(recipe), tokens=microbatch_tokens(lessons.groups, recipe.trainer))
+    planned, quantisation = plan(
+        student, _choice(recipe), largest_microbatch(lessons.groups, recipe.trainer, shared_prefix=planted)
+    )
     log.info("%s", planned.told())
     model = load_model(
         student,

@@ -25,6 +25,7 @@ from interank.stages.trained import base_weights, write_cost
 from interank.training.adapters import fresh_adapter, save_adapter
 from interank.training.head_card import HeadFacts, head_card
 from interank.training.heads import HeadValidation, group_tokens, head_groups, train
+from interank.training.memory import Microbatch
 from interank.training.planning import Choice, Plan, gib, peak_bytes, plan
 from interank.training.sft import Trained
 
@@ -40,7 +41,8 @@ def distill_head(recipe: DistillRecipe, place: Workplace) -> Artifact:
     lessons = head_lessons(recipe)
     teacher = teacher_scores(recipe, lessons.groups, place)
     groups = head_groups(encoder, lessons.groups, teacher)
-    planned, quantisation = plan(student, _choice(recipe), tokens=group_tokens(groups, recipe.trainer))
+    tokens = group_tokens(groups, recipe.trainer)
+    planned, quantisation = plan(student, _choice(recipe), Microbatch(tokens, keys=tokens))
     log.info("%s", planned.told())
     head = _student(recipe, student, encoder, quantisation)
     log.info(

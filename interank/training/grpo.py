@@ -27,10 +27,10 @@ from interank.training.checkpoints import accompany, run_to_end
 from interank.training.clock import summary
 from interank.training.devices import on_one_device
 from interank.training.list_rollouts import ListRollouts
-from interank.training.memory import fits
+from interank.training.memory import Microbatch, fits
 from interank.training.policy import PolicyTrainer, SharedPrefixTrainer
 from interank.training.samplers import Sampler, TrainedWeights, sampled_rows, seed_at
-from interank.types import Document, Example, Query
+from interank.types import GRADES, Document, Example, Query
 
 _DEFAULTS: dict[str, Any] = {
     "learning_rate": 1.0e-5,
@@ -208,12 +208,15 @@ def _spread(
     return [items[place] for place in sorted(spread[:number])]
 
 
-def _microbatch_tokens(rollouts: Rollouts | ListRollouts, trainer: Mapping[str, Any], *, planted: bool) -> int:
-    """At most so many tokens are computed in one microbatch, in a tree each prompt once."""
+def _microbatch(rollouts: Rollouts | ListRollouts, trainer: Mapping[str, Any], *, planted: bool) -> Microbatch:
+    """At least what any microbatch computes: in a tree each prompt once, its keys and values for each completion."""
     rows = trainer["per_device_train_batch_size"]
     prompts = max(1, rows // trainer["num_generations"]) if planted else rows
     longest = max(len(prompt.ids) for prompt in rollouts.prompts)
-    return int(prompts * longest + rows * rollouts.tokens)
+    # Where grades are summed over, each of them is a short completion more, padded to the others.
+    leaves = rows + len(GRADES) * prompts
+    keys = prompts * longest + leaves * (longest + rollouts.tokens)
+    return Microbatch(prompts * longest + rows * rollouts.tokens, keys, rows * rollouts.tokens)
 
 
 def prepare(
@@ -234,8 +237,8 @@ def prepare(
     folder.mkdir(exist_ok=True)
     given = {**_DEFAULTS, **dict(trainer)}
     if shared_prefix:
-        tokens = _microbatch_tokens(rollouts, given, planted=allowed(model.config).tree)
-        given.setdefault("gradient_checkpointing", not fits(model, tokens))
+        microbatch = _microbatch(rollouts, given, planted=allowed(model.config).tree)
+        given.setdefault("gradient_checkpointing", not fits(model, microbatch))
     config = GRPOConfig(
         **{
             **given,

@@ -14,15 +14,19 @@ from interank.errors import TrainingError
 from interank.recipe import LoraRecipe, Quantisation
 from interank.recipe.student import Precision
 from interank.training.adapters import adapted_layers, adapted_names
-from interank.training.memory import device_bytes, kept_bytes
+from interank.training.memory import Form, Microbatch, device_bytes, form_of, kept_bytes
 
 # bitsandbytes' NF4: half a byte a weight and a float32 scale for each 64; quantised again, 8 bits for each of these
 # and a float32 for each 256.
 _NF4_BYTES = {False: 0.5 + 4 / 64, True: 0.5 + 1 / 64 + 4 / (64 * 256)}
-# An adapter's weight, its gradient, and Adam's two states; TRL keeps adapters of quantised bases in bfloat16.
-_ADAPTER_BYTES = {False: 16, True: 8}
-# Rows of the vocabulary's logits that TRL's fused head holds at a time, in float32, with their gradient.
-_HEAD_ROWS, _HEAD_BYTES = 256, 8
+# An adapter's weight, its gradient, and Adam's two states; under autocast a copy of the weight in bfloat16 besides.
+_ADAPTER_BYTES: dict[Form, int] = {"float32": 16, "bfloat16": 18, "nf4": 8}
+# TRL's fused head computes logits in tiles of so many rows and words, whatever the vocabulary.
+_TILE_ROWS, _TILE_WORDS = 4096, 32768
+# Bytes for each of a tile's logits besides: Triton's kernels need none, PyTorch's operations hold seven in float32.
+_TILE_BYTES = {"cuda": 0, "cpu": 29}
+# Of a layer's widest states, so many are held at once while its gradients are computed.
+_WORKING = 3
 # The device's memory is never all ours: the driver's context, the allocator's gaps, Python and its libraries.
 _USABLE = 0.92
 _OVERHEAD = {"cuda": 1 * 2**30, "cpu": int(0.6 * 2**30)}
@@ -35,18 +39,24 @@ class Plan:
     weights: int
     adapter: int
     activations: int
-    head: int
+    working: int
+    """What the head, or a layer's backward pass, holds while it computes."""
     overhead: int
     limit: int
     tokens: int
-    """Those of the largest microbatch."""
+    """Those of the largest microbatch; what its rows share counts once."""
     checkpointing: bool
     """Whether activations are computed again in the backward pass."""
 
     @property
+    def step(self) -> int:
+        """What tensors take at the peak of a step."""
+        return self.weights + self.adapter + self.activations + self.working
+
+    @property
     def total(self) -> int:
         """All parts."""
-        return self.weights + self.adapter + self.activations + self.head + self.overhead
+        return self.step + self.overhead
 
     @property
     def fits(self) -> bool:
@@ -64,7 +74,7 @@ class Plan:
         )
 
 
-_PARTS = ("weights", "adapter", "activations", "head", "overhead")
+_PARTS = ("weights", "adapter", "activations", "working", "overhead")
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +90,7 @@ class Choice:
     """Whether it has a head of one number in place of the vocabulary's."""
 
 
-def plan(files: ModelFiles, choice: Choice, *, tokens: int) -> tuple[Plan, Quantisation]:
+def plan(files: ModelFiles, choice: Choice, microbatch: Microbatch) -> tuple[Plan, Quantisation]:
     """Estimate the training of a model from its configuration, and choose its form where the recipe leaves it open.
 
     Of what fits, the fastest: plain weights before NF4, which saves memory and never time, and activations kept
@@ -100,7 +110,7 @@ def plan(files: ModelFiles, choice: Choice, *, tokens: int) -> tuple[Plan, Quant
         forms = ["none", "nf4"] if device() == "cuda" else ["none"]
     again = [False, True] if choice.checkpointing is None else [choice.checkpointing]
     ways = [
-        (_estimated(model, replace(choice, quantisation=form), tokens, checkpointing=each), form)
+        (estimated(model, replace(choice, quantisation=form), microbatch, checkpointing=each), form)
         for form in forms
         for each in again
     ]
@@ -124,21 +134,30 @@ def gib(number: float) -> str:
     return f"{number / 2**30:.2f} GiB"
 
 
-def _estimated(model: Any, choice: Choice, tokens: int, *, checkpointing: bool) -> Plan:
-    config = model.config.get_text_config()
+def estimated(model: Any, choice: Choice, microbatch: Microbatch, *, checkpointing: bool) -> Plan:
+    """The plan of one way to train a model, which may be on no device; `choice` says how it is quantised."""
+    config, tokens, itemsize = model.config.get_text_config(), microbatch.tokens, int(model.dtype.itemsize)
+    form: Form = "nf4" if choice.quantisation == "nf4" else form_of(model)
     layers = config.num_hidden_layers
     adapted = adapted_layers(layers, choice.lora)
     # What lies below the first adapter is not kept for a backward pass.
-    kept = kept_bytes(model, tokens) * adapted // layers
+    kept = kept_bytes(config, microbatch, form) * adapted // layers
+    rows = min(microbatch.scored, _TILE_ROWS)
+    head = rows * (_TILE_WORDS * itemsize + min(config.vocab_size, _TILE_WORDS) * _TILE_BYTES[device()])
+    # Gradients of the last tokens' states, summed in float32.
+    head += microbatch.scored * config.hidden_size * 4
+    widest = getattr(config, "intermediate_size", None) or 4 * config.hidden_size
+    layer = _WORKING * tokens * widest * itemsize
     if checkpointing:
         # Each layer's input, and one layer at a time in full.
-        kept = config.hidden_size * layers * tokens * model.dtype.itemsize + kept // adapted
+        layer += kept // adapted
+        kept = config.hidden_size * layers * tokens * itemsize
     trained = _adapter_weights(model, choice.lora) * adapted // layers
     return Plan(
         weights=_weight_bytes(model, choice),
-        adapter=trained * _ADAPTER_BYTES[choice.quantisation == "nf4"],
+        adapter=trained * _ADAPTER_BYTES[form],
         activations=kept,
-        head=0 if choice.head else _HEAD_ROWS * config.vocab_size * _HEAD_BYTES,
+        working=max(head, layer),
         overhead=_OVERHEAD[device()],
         limit=device_bytes(torch.device(device())),
         tokens=tokens,

@@ -8,7 +8,7 @@ padding, and autograd sums the gradients of what is shared.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -132,6 +132,15 @@ def plant_sequences(rows: Sequence[tuple[Ids, Ids]], width: int, device: torch.d
         labels=torch.tensor([label for _, label in known], device=device, dtype=torch.long),
         predictions=predictions.to(device),
     )
+
+
+def sequences_size(rows: Iterable[tuple[Ids, Ids]]) -> tuple[int, int]:
+    """The tokens of `plant_sequences`' tree, and the keys that its attention lays out: the lengths of all paths."""
+    row = _Row()
+    sequences = dict.fromkeys((*prompt, *answer[:-1]) for prompt, answer in rows if answer)
+    for _ in row.grow(list(sequences), 0, _ROOT):
+        pass
+    return len(row.ids), sum(row.positions[trunk.end - 1] + 1 for trunk in row.trunks)
 
 
 @dataclass

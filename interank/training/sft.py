@@ -25,6 +25,8 @@ from interank.recipe import DistillRecipe
 from interank.training.checkpoints import accompany, last_complete, run_to_end
 from interank.training.devices import on_one_device
 from interank.training.failures import explained
+from interank.training.memory import Microbatch
+from interank.training.prefix_tree import sequences_size
 from interank.training.rows import Group
 from interank.training.student import StudentTrainer
 from interank.training.trying import Trial
@@ -122,10 +124,24 @@ def go_through(trainer: Any, checkpoint: Path | None, recipe: DistillRecipe, *, 
     return Trained(figures, trainer.state.log_history)
 
 
-def microbatch_tokens(groups: Sequence[Group], trainer: Mapping[str, Any]) -> int:
-    """At most so many tokens are computed in one microbatch, before anything is shared."""
-    largest = sorted((sum(len(row.input_ids) for row in group) for group in groups), reverse=True)
-    return sum(largest[: trainer.get("per_device_train_batch_size", DEFAULTS["per_device_train_batch_size"])])
+def largest_microbatch(groups: Sequence[Group], trainer: Mapping[str, Any], *, shared_prefix: bool) -> Microbatch:
+    """At least what any microbatch computes: the largest groups together, what a group shares counted once."""
+    number = trainer.get("per_device_train_batch_size", DEFAULTS["per_device_train_batch_size"])
+    scored = sorted(sum(len(row.answer) + 3 * (row.grade_at is not None) for row in group) for group in groups)
+    if not shared_prefix:
+        longest = sorted(max(len(row.input_ids) for row in group) for group in groups)[-number:]
+        rows = sum(sorted(map(len, groups))[-number:])
+        return Microbatch(rows * longest[-1], rows * longest[-1], sum(scored[-number:]))
+    whole = sorted(groups, key=lambda group: -sum(len(row.input_ids) for row in group))
+    sizes: list[tuple[int, int]] = []
+    for group in whole:
+        # A tree is never larger than its rows apart, and those get smaller from here on.
+        if len(sizes) >= number and sizes[number - 1][0] >= sum(len(row.input_ids) for row in group):
+            break
+        sizes.append(sequences_size((row.prompt, row.answer) for row in group))
+        sizes.sort(reverse=True)
+    tokens, keys = (sum(size[place] for size in sizes[:number]) for place in range(2))
+    return Microbatch(tokens, keys, sum(scored[-number:]))
 
 
 def trial_settings(recipe: DistillRecipe, tried: bool, fresh: bool) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""The estimate of what a forward pass keeps is above what it keeps, and not far above."""
+"""The estimate of what a forward pass keeps is near what it keeps."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import torch
 from peft import LoraConfig, get_peft_model
 from transformers import LlamaConfig, LlamaForCausalLM
 
-from interank.training.memory import fits, kept_bytes
+from interank.training.memory import Microbatch, fits, form_of, kept_bytes
 from interank.training.prefix_tree import plant
 from interank.training.shared_prefix import let_score_trees
 
@@ -18,7 +18,7 @@ TARGETS = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down
 
 @pytest.mark.parametrize(("hidden", "intermediate", "rank"), [(128, 352, 16), (256, 1024, 64)])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-def test_the_estimate_bounds_what_is_kept(hidden: int, intermediate: int, rank: int, dtype: torch.dtype) -> None:
+def test_the_estimate_is_near_what_is_kept(hidden: int, intermediate: int, rank: int, dtype: torch.dtype) -> None:
     base = LlamaForCausalLM._from_config(
         LlamaConfig(
             vocab_size=300,
@@ -49,10 +49,15 @@ def test_the_estimate_bounds_what_is_kept(hidden: int, intermediate: int, rank: 
         scored = model(prefix_tree=tree)
     found = sum(storage.nbytes() for storage in kept.values())
     assert scored.log_probs.requires_grad
-    assert found < kept_bytes(model, tree.ids.numel()) * 1.1 < found * 2
+    keys = tree.trunks[0].end + 4 * (tree.trunks[0].end + 48)
+    microbatch = Microbatch(tree.ids.numel(), keys, tree.scored.numel())
+    if dtype == torch.bfloat16:
+        # Autocast's copies of the adapter, which the plan counts with the adapter.
+        found -= 2 * sum(weight.numel() for weight in model.parameters() if weight.requires_grad)
+    assert kept_bytes(model.config, microbatch, form_of(model)) == pytest.approx(found, rel=0.15)
 
 
 def test_little_fits_and_more_than_there_is_does_not() -> None:
     model = LlamaForCausalLM(LlamaConfig(vocab_size=30, hidden_size=64, intermediate_size=96, num_hidden_layers=1))
-    assert fits(model, 100)
-    assert not fits(model, 10**12)
+    assert fits(model, Microbatch(100, 100))
+    assert not fits(model, Microbatch(10**12, 10**12))
