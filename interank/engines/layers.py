@@ -96,6 +96,11 @@ def _refuse_others(config: Any, text: Any, kinds: set[str], name: str) -> None:
             f"{name} has layers of the kind {', '.join(others)} (config.layer_types), which interank does not know to "
             f"compute; expected {', '.join(sorted(_ATTENTION | _STATES))}; use another model"
         )
+    if kinds and not kinds & _ATTENTION:
+        raise ModelError(
+            f"{name} has no layer of attention ({', '.join(sorted(kinds))} alone), which interank does not know to write "
+            "with; use another model"
+        )
     made = MODEL_FOR_CAUSAL_LM_MAPPING.get(type(config), None)
     if not kinds and getattr(made, "_is_stateful", False):
         raise ModelError(

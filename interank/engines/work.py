@@ -49,8 +49,10 @@ def flops(config: Any, work: Work) -> float | None:
     Two for each weight of the linear layers and token, four for each attended position, head dimension and layer
     (Kaplan et al., arXiv 2001.08361, table 1, with the attention at its true lengths). An adapter that is not merged
     and the last written token, which is not read, are left out and in: below 1% each. None where the configuration
-    has not the shape of a dense Llama.
+    has not the shape of a dense Llama, or layers that do not attend to all before them.
     """
+    if {*(getattr(config, "layer_types", None) or ())} - {"full_attention"}:
+        return None
     if any(getattr(config, name, None) is None for name in _SHAPE) or getattr(config, "num_local_experts", None):
         return None
     head = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads

@@ -19,6 +19,8 @@ from interank.training.prefix_tree import PrefixTree, attend, refuse_other_atten
 
 log = logging.getLogger(__name__)
 
+# A mask of four dimensions is handed on as it is; attention goes by the tree and looks at none.
+_NO_MASK = (1, 1, 1, 1)
 _ATTENTION = "interank_shared_prefix"
 
 
@@ -30,9 +32,18 @@ def shared_prefix_attention(
     attention_mask: torch.Tensor | None,
     **options: Any,
 ) -> tuple[torch.Tensor, None]:
-    """Transformers' attention interface: along the tree where one is given, else plain sdpa."""
+    """Transformers' attention interface: along the tree where one is given, else plain sdpa.
+
+    Raises:
+        TrainingError: The model's attention is of another kind, or its layers do not hand on what they are given.
+    """
     tree: PrefixTree | None = options.pop("prefix_tree", None)
     if tree is None:
+        if attention_mask is not None and attention_mask.shape == _NO_MASK and query.shape[2] > 1:
+            raise TrainingError(
+                f"{type(module).__name__} is not told how its tokens belong together, so prompts cannot be computed "
+                "once; set shared_prefix: false"
+            )
         plain: tuple[torch.Tensor, None] = sdpa_attention_forward(module, query, key, value, attention_mask, **options)
         return plain
     refuse_other_attention(module, options)
@@ -77,8 +88,7 @@ def let_score_trees(model: Any, *, temperature: float, cast_lm_head_to_fp32: boo
         backbone = self.base_model(
             input_ids=prefix_tree.ids,
             position_ids=prefix_tree.positions,
-            # A mask of four dimensions is handed on as it is; attention goes by the tree and looks at none.
-            attention_mask=torch.empty((1, 1, 1, 1), device=prefix_tree.ids.device),
+            attention_mask=torch.empty(_NO_MASK, device=prefix_tree.ids.device),
             prefix_tree=prefix_tree,
             use_cache=False,
         )

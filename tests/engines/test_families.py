@@ -144,6 +144,7 @@ def test_a_shared_beginning_is_read_once(model: Any) -> None:
     [
         ("llama4_text", {}, r"layers of the kind chunked_attention .*use another model"),
         ("falcon_h1", {}, r"layers of the kind hybrid .*use another model"),
+        ("mamba2", {}, r"has no layer of attention"),
         ("gemma3_text", {"use_bidirectional_attention": True}, r"tokens that come later"),
     ],
 )

@@ -13,6 +13,7 @@ from interank.engines.prompts import Prompt
 from interank.engines.protocol import Sampling
 from interank.engines.transformers import TransformersEngine
 from interank.engines.work import Work, flops, positions_attended
+from tests.support.families import family_model
 
 
 def test_positions_attended_by_hand() -> None:
@@ -55,3 +56,8 @@ def test_operations_agree_with_torch_s_own_count(tiny_folder: Path) -> None:
 
 def test_an_unknown_shape_has_no_count() -> None:
     assert flops(PreTrainedConfig(), Work(1, 1, 1, 1)) is None
+
+
+@pytest.mark.parametrize("family", ["gemma3", "qwen3.5", "lfm2"])
+def test_layers_that_do_not_attend_to_all_before_them_have_no_count(family: str) -> None:
+    assert flops(family_model(family, 300).config, Work(1, 1, 1, 1)) is None

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import torch
 from peft import PeftModel
+from transformers import AutoConfig, AutoModelForCausalLM
 from trl import GRPOTrainer
 
 from interank.errors import TrainingError
@@ -16,6 +17,7 @@ from interank.recipe import LoraRecipe
 from interank.training.adapters import fresh_adapter
 from interank.training.losses import Scored, Totals, loss_of
 from interank.training.policy import SharedPrefixTrainer
+from interank.training.prefix_tree import plant
 from interank.training.rows import Group
 from interank.training.shared_prefix import let_score_trees
 from tests.support import lessons, stored
@@ -156,3 +158,12 @@ def test_a_policy_s_update_is_that_of_each_row_on_its_own(
 def test_a_tree_is_refused_where_layers_allow_none(family_without_tree: str) -> None:
     with pytest.raises(TrainingError, match=r"cannot compute prompts once: .*shared_prefix: false"):
         let_score_trees(family_model(family_without_tree, 300), temperature=1.0, cast_lm_head_to_fp32=False)
+
+
+def test_layers_that_do_not_hand_on_the_tree_are_refused() -> None:
+    """StableLM's; they would attend to whatever stands before in the row."""
+    config = AutoConfig.for_model("stablelm", vocab_size=300, hidden_size=64, intermediate_size=96, num_hidden_layers=2)
+    model = AutoModelForCausalLM.from_config(config, attn_implementation="sdpa")
+    let_score_trees(model, temperature=1.0, cast_lm_head_to_fp32=False)
+    with pytest.raises(TrainingError, match=r"StableLmAttention is not told .*shared_prefix: false"):
+        model(prefix_tree=plant([((5, 6, 7), (8, 9))], 2, torch.device("cpu")))
