@@ -35,6 +35,7 @@ PIECES = (
     "<|im_end|>",
     "</s>",
     '{"relevance": 1, "explanation": "x"}',
+    r'{"relevance": 2, "explanation": "half \ud800"}',
     '{"relevance":',
     "}",
     '"',
@@ -82,6 +83,9 @@ def main() -> None:
             assert written in " ".join(tried.split()), tried
         as_json = judging.parse_json(tried)
         assert as_json is None or str(int(as_json.relevance)) in tried, tried
+        if as_json is not None and tried.isascii():
+            # JSON spells half characters in ASCII, so that a text that can be written holds one that cannot.
+            as_json.reasoning.encode()
         found["JSON judgments"] += as_json is not None
         queries = judging.parse_queries(tried, 10)
         assert queries is None or (0 < len(queries) <= 10 and all(query.strip() for query in queries)), tried

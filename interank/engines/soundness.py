@@ -17,6 +17,8 @@ ROUNDING = 1e-5
 # apart; what is far beyond that was not counted.
 _ROOM = 1024
 _TIMES = 2
+# Characters; the longest of known vocabularies are runs of blanks or of one mark.
+_LONGEST_TOKEN = 256
 # Where nobody told how many ids there are.
 MOST_IDS = 2**31
 
@@ -113,8 +115,11 @@ def _check(request: Request, reply: Reply, vocabulary: int) -> None:
         plain_data.text(reply.text)
     except ValueError as error:
         raise ValueError(f"the reply's text: {error}") from None
+    written = _TIMES * request.sampling.max_new_tokens + _ROOM
+    if len(reply.text) > _LONGEST_TOKEN * written:
+        raise ValueError(f"its {len(reply.text)} characters are far more than {written} tokens have room for")
     _named("the tokens read", reply.read, least=0, most=_TIMES * _tokens(request) + _ROOM)
-    _named("the tokens written", reply.written, least=0, most=_TIMES * request.sampling.max_new_tokens + _ROOM)
+    _named("the tokens written", reply.written, least=0, most=written)
 
 
 def _named(name: str, value: object, *, least: int, most: int) -> None:

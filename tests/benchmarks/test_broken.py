@@ -45,6 +45,24 @@ BROKEN: dict[str, tuple[Make, dict[str, Any], Wanted, str]] = {
         EVERYTHING,
         r"run.trec:2: found 1 document ids that the corpus lacks",
     ),
+    "JSON nested too deeply": (
+        beir,
+        {"queries.jsonl": rows(QUERIES) + "[" * 200_000 + "\n"},
+        EVERYTHING,
+        r"queries.jsonl:\d+: found what is not JSON \(it is nested too deeply\)",
+    ),
+    "a number of thousands of digits": (
+        beir,
+        {"queries.jsonl": rows(QUERIES) + "9" * 5000 + "\n"},
+        EVERYTHING,
+        r"queries.jsonl:\d+: found what is not JSON \(Exceeds the limit",
+    ),
+    "a relevance of thousands of digits": (
+        beir,
+        {"qrels.tsv": f"q1 0 d1 {'9' * 5000}\n"},
+        EVERYTHING,
+        r"qrels.tsv:1: found the relevance",
+    ),
     "NaN in a run": (
         beir,
         {"run.trec": "q1 Q0 d1 1 2 t\nq1 Q0 d2 2 nan t\n"},

@@ -100,6 +100,19 @@ def test_a_row_of_another_form_is_told_with_its_place(
     assert said in err
 
 
+def test_half_characters_in_texts_are_ranked_and_written_with_a_mark(
+    capsys: Capture, tiny_folder: Path, tmp_path: Path
+) -> None:
+    documents = [{"id": "a", "text": "half \udfff"}, {"id": "b", "text": "whole"}]
+    asked = write_jsonl(tmp_path / "asked.jsonl", [{"query": "half \ud800", "documents": documents}])
+    out = tmp_path / "out.jsonl"
+    assert main(["rerank", str(tiny_folder), "--requests", str(asked), "--rank-llm", str(out)]) == 0
+    capsys.readouterr().out.encode()
+    (row,) = [json.loads(line) for line in out.read_text("utf-8").splitlines()]
+    assert row["query"]["text"] == "half \ufffd"
+    assert {item["doc"]["text"] for item in row["candidates"]} == {"half \ufffd", "whole"}
+
+
 def test_a_query_that_stands_twice_is_refused(capsys: Capture, tiny_folder: Path, tmp_path: Path) -> None:
     asked = write_jsonl(tmp_path / "asked.jsonl", [request("q1"), request("q1")])
     main(["rerank", str(tiny_folder), "--requests", str(asked), "--json"])

@@ -66,6 +66,7 @@ CHATS: dict[str, tuple[Content, str]] = {
     "half a character": (chat("Relevance Label: 1\n\nBecause \ud800 half."), "half a character"),
     "a number as text": (chat(5), "found 5; expected text"),
     "an object as text": (chat({"a": 1}), "expected text"),
+    "a text far longer than was asked for": (chat("word " * 100_000), "its 500000 characters are far more"),
     "no text": (chat(None), "found None; expected text"),
     "no message": ({"choices": [{"finish_reason": "stop"}]}, "there is no 'message'"),
     "a list as message": (chat(choice={"message": [1]}), "found [1] as message"),
