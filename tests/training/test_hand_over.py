@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 import torch
 
 from interank.engines.adapters import with_adapter
 from interank.engines.models import find_model, load_model, load_tokenizer
-from interank.engines.prompts import PromptEncoder
+from interank.engines.prompts import Prompt, PromptEncoder
+from interank.engines.protocol import Completion, LabelLogits, Sampling
 from interank.engines.transformers import TransformersEngine
-from interank.recipe import LoraRecipe, PromptSettings, RolloutsRecipe
+from interank.engines.vllm import VllmOptions
+from interank.recipe import LoraRecipe, PromptSettings, RlRecipe, RolloutsRecipe
+from interank.stages import rl
+from interank.training import samplers
 from interank.training.adapters import fresh_adapter
 from interank.training.grpo import Rollouts, prepare, run, whole_queries
 from interank.training.objective import Objective
 from interank.training.samplers import HandedOver
 from tests.support import rule
+from tests.support.artifacts import judgments_artifact
 
 TRAINER: dict[str, Any] = {
     "max_steps": 3,
@@ -93,3 +99,66 @@ def test_a_change_of_one_bit_is_a_move(tiny_folder: Path, tmp_path: Path) -> Non
             # By `.data`, which no version counter of torch's notices.
             weight.data[0, 0] = torch.nextafter(weight.data[0, 0], torch.tensor(torch.inf))
     assert len(set(engine.handed)) == len(engine.handed) == 3
+
+
+class Stood(Beside):
+    """Stands where vLLM would, and counts what it is asked."""
+
+    opened: ClassVar[list[Stood]] = []
+
+    def __init__(self, base: Path, options: VllmOptions) -> None:
+        super().__init__(base)
+        self.generated: list[int] = []
+        self.labelled: list[int] = []
+        self.closed = False
+        self.opened.append(self)
+
+    def generate(self, prompts: Sequence[Prompt], sampling: Sampling, *, end: int) -> list[Completion]:
+        self.generated.append(len(prompts))
+        return super().generate(prompts, sampling, end=end)
+
+    def label_logits(self, prompts: Sequence[Prompt], labels: Sequence[int]) -> list[LabelLogits]:
+        self.labelled.append(len(prompts))
+        return super().label_logits(prompts, labels)
+
+    def close(self) -> None:
+        self.closed = True
+
+
+@pytest.mark.parametrize("algorithm", ["grpo", "reward_weighted"])
+def test_whatever_is_sampled_comes_from_the_recipes_engine(
+    tiny_adapter: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, algorithm: str
+) -> None:
+    monkeypatch.setattr(samplers, "VllmEngine", Stood)
+    monkeypatch.setattr(Stood, "opened", [])
+    given: dict[str, Any] = {
+        "grpo": {
+            "hard_examples": {"least": 0.0, "most": 1.0, "questions": 6},
+            "validation": {"questions": 0},
+            "trainer": {**TRAINER, "max_steps": 1},
+        },
+        "reward_weighted": {
+            "algorithm": "reward_weighted",
+            "reward_weighted": {"samples": 2},
+            "trainer": {"max_steps": 1, "per_device_train_batch_size": 4, "gradient_checkpointing": False},
+        },
+    }[algorithm]
+    recipe = {
+        "stage": "rl",
+        "judgments": judgments_artifact(tmp_path / "judgments", rule.examples(0, queries=8, documents=4)),
+        "adapter": tiny_adapter,
+        "max_completion_tokens": 14,
+        "rewards": [{"use": "well_formed"}],
+        "rollouts": {"engine": "vllm"},
+        **given,
+    }
+    rl.run(RlRecipe.model_validate(recipe), tmp_path / "out")
+    [engine] = Stood.opened
+    assert engine.closed
+    # The adapter that the training starts from, once for the pairs that are rated and for the first step.
+    assert len(engine.handed) == 1
+    if algorithm == "grpo":
+        assert engine.labelled[0] == 6 * 4
+        assert set(engine.generated) == {8}
+    else:
+        assert engine.generated == [32 * 2]
