@@ -23,6 +23,9 @@ _UNUSED_BY_RL = {
     "judge": "no reward of lists asks one",
     "reward_weighted": "lists are learned by grpo",
     "validation.explained": "every list that is tried is answered whole",
+    "validation.calibration_margin": "an order has no grades to be calibrated",
+    "seatbelt.grade_entropy_share": "an order has no grades",
+    "seatbelt.calibration_rise": "an order has no grades to be calibrated",
 }
 _UNUSED_BY_REWARD_WEIGHT = {
     "documents_per_query": "every pair is sampled",

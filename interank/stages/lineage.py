@@ -9,8 +9,8 @@ from typing import Any
 
 from interank.artifact import MANIFEST, Artifact, open_artifact
 from interank.judgments import read_judgments
-from interank.measures import DEFAULT_MEASURE
 from interank.recipe import RlRecipe
+from interank.stages.validated import HEADS, sentences, table
 
 # What judgments' manifests tell of who made them.
 _TEACHERS = ("teacher", "teacher_origin", "engine", "grades")
@@ -62,12 +62,5 @@ def _algorithm(recipe: RlRecipe, notes: Mapping[str, Any]) -> str:
 
 
 def _validation(found: Mapping[str, Any]) -> list[str]:
-    known = (DEFAULT_MEASURE, "grade_accuracy", "calibration_error", "explanation_words", "format_rate", "whole_rate")
-    names = [name for name in known if name in found["start"]]
-    rows = [
-        f"| {name} | " + " | ".join(f"{found[when][name]:.3f}" for when in ("start", "best", "last")) for name in names
-    ]
-    table = "| measure | start | kept | last |\n|---|---|---|---|\n" + " |\n".join(rows) + " |"
-    kept = f"The adapter is that of step {found['best']['step']}, the best of those that were tried."
-    stopped = [f"The training was stopped by a sign of collapse: {found['stopped']}."] if found["stopped"] else []
-    return ["## Validation", table, " ".join([kept, *stopped])]
+    rows = [HEADS, ("---",) * len(HEADS), *table(found)]
+    return ["## Validation", "\n".join(f"| {' | '.join(row)} |" for row in rows), " ".join(sentences(found))]

@@ -125,8 +125,8 @@ def run(recipe: RlRecipe, out: Path, *, existing: Existing = "refuse") -> Artifa
     notes |= {"rewards": [entry.model_dump(mode="json") for entry in recipe.rewards]}
     notes |= {"lineage": lineage(start, judgments, begun.base.name), **ended.notes}
     write_card(place.folder / "README.md", recipe, notes)
-    sign = (ended.notes.get("validation") or {}).get("stopped")
-    (place.folder / "report.html").write_text(training_page(place.folder, sign=sign), "utf-8")
+    page = training_page(place.folder, validation=ended.notes.get("validation"))
+    (place.folder / "report.html").write_text(page, "utf-8")
     return place.finish(seed=recipe.seed, counts=dict(ended.counts), notes=notes)
 
 

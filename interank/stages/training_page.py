@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from interank.plots import Plot, read_log, training_curves
+from interank.stages.validated import HEADS, sentences, table
 
 # The plots' colours are variables of the page they stand in.
 _STYLE = """
@@ -27,29 +28,36 @@ pre{white-space:pre-wrap;margin:0;font:inherit;overflow-wrap:anywhere}.key{borde
 """
 
 
-def training_page(folder: Path, *, sign: str | None) -> str:
+def training_page(folder: Path, *, validation: Mapping[str, Any] | None) -> str:
     """HTML of an artifact's `log.jsonl` and `rollouts.jsonl`; all that models and people wrote is shown as text.
 
     Args:
         folder: Where the two files are; a missing one leaves its part out.
-        sign: The sign of collapse that stopped the training, if one did.
+        validation: What the manifest says of the policy's trials, if there were any.
     """
     log, rollouts = folder / "log.jsonl", folder / "rollouts.jsonl"
     plots = training_curves(read_log(log)) if log.is_file() else []
     rows = [json.loads(line) for line in rollouts.read_text("utf-8").splitlines()] if rollouts.is_file() else []
-    stopped = f"<p>Stopped by a sign of collapse: {escape(sign)}.</p>" if sign else ""
     colours = "".join(f".s{n}{{border-color:var(--series-{n})}}" for n in range(8))
     parts = [
         '<!doctype html><html lang="en"><meta charset="utf-8">',
         "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'\">",
         '<meta name="viewport" content="width=device-width"><title>interank rl</title>',
-        f"<style>{_STYLE}{colours}</style><h1>A policy's training</h1>{stopped}",
+        f"<style>{_STYLE}{colours}</style><h1>A policy's training</h1>",
+        _validated(validation) if validation else "",
         *map(_figure, plots),
         "<h2>Rollouts</h2><p>Completions of one query at a time, with what each reward gave them. The advantage is "
         "that of the first token and of the last.</p>",
         *(_step(step, [row for row in rows if row["step"] == step]) for step in sorted({row["step"] for row in rows})),
     ]
     return "\n".join(parts) + "</html>\n"
+
+
+def _validated(found: Mapping[str, Any]) -> str:
+    told = " ".join(map(escape, sentences(found)))
+    head = "".join(f"<th>{escape(cell)}</th>" for cell in HEADS)
+    rows = "".join(f"<tr>{''.join(f'<td>{escape(cell)}</td>' for cell in row)}</tr>" for row in table(found))
+    return f"<p>{told}</p><table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>"
 
 
 def _figure(plot: Plot) -> str:

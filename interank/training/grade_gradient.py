@@ -9,15 +9,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import torch
 
 from interank import judging
+from interank.training.head_losses import Target, lambda_loss
 from interank.training.losses import scores
 from interank.types import GRADES, Judgment
 
 Rewarder = Callable[..., list[float | None]]
+ListwiseLoss = Literal["listnet", "lambda"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,14 +27,15 @@ class GradeLoss:
     """What the grade is trained by besides, or in place of, sampling.
 
     `rewards` are those of the grade, with their weights; none where the grade is sampled. `calibration` weighs the log
-    score of the judged grade, `listwise` the cross-entropy between a query's documents. `instead` says that sampled
-    grades are not trained.
+    score of the judged grade, `listwise` the loss between a query's documents that `listwise_loss` names. `instead`
+    says that sampled grades are not trained.
     """
 
     rewards: Sequence[Rewarder] = ()
     weights: Sequence[float] = ()
     calibration: float = 0.0
     listwise: float = 0.0
+    listwise_loss: ListwiseLoss = "listnet"
     instead: bool = False
 
     @property
@@ -77,7 +80,7 @@ class GradeLoss:
         if self.calibration:
             loss = loss - self.calibration * grades.gather(1, batch["judged"][:, None]).mean()
         if self.listwise:
-            loss = loss + self.listwise * _between_documents(grades, batch["judged"], batch["query"])
+            loss = loss + self.listwise * _between_documents(grades, batch, _BETWEEN[self.listwise_loss])
         return loss
 
 
@@ -86,12 +89,25 @@ def _plus(one: Sequence[float], other: Sequence[float]) -> tuple[float, float, f
     return first, second, third
 
 
-def _between_documents(grades: torch.Tensor, judged: torch.Tensor, query: torch.Tensor) -> torch.Tensor:
-    """Cross-entropy between the shares of a query's gain and the softmax of its scores (ListNet), mean over queries."""
+def _between_documents(grades: torch.Tensor, batch: Mapping[str, torch.Tensor], loss: _Between) -> torch.Tensor:
+    """The mean over the queries in which there is something to tell apart."""
     parts = []
-    for number in sorted({*query.tolist()}):
-        own = query == number
-        gains = 2.0 ** judged[own].to(grades) - 1
-        if gains.sum() > 0 and len(gains) > 1:
-            parts.append(-(gains / gains.sum() * scores(grades[own]).log_softmax(0)).sum())
+    for number in sorted({*batch["query"].tolist()}):
+        own = batch["query"] == number
+        judged = batch["judged"][own]
+        if len({*judged.tolist()}) > 1:
+            parts.append(loss(scores(grades[own]), judged))
     return torch.stack(parts).mean() if parts else grades.new_zeros(())
+
+
+def _listnet(found: torch.Tensor, judged: torch.Tensor) -> torch.Tensor:
+    """Cross-entropy between the shares of a query's gain and the softmax of its scores."""
+    gains = 2.0 ** judged.to(found) - 1
+    return -(gains / gains.sum() * found.log_softmax(0)).sum()
+
+
+_Between = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
+_BETWEEN: Mapping[ListwiseLoss, _Between] = {
+    "listnet": _listnet,
+    "lambda": lambda found, judged: lambda_loss(found, Target(judged)),
+}

@@ -11,6 +11,7 @@ from interank.orderings import JudgedList
 from interank.recipe import RlRecipe
 from interank.rewards import Reward
 from interank.training.grpo import prepare
+from interank.training.halves import reporting
 from interank.training.list_rollouts import ListRollouts
 from interank.training.list_trial import ListTrial
 from interank.training.objective import Objective
@@ -49,5 +50,6 @@ def train_on_lists(
         refills=recipe.refills,
         reserve=rollouts.columns() if recipe.refills else (),
     )
-    trial = ListTrial(rollouts.lists_encoder, tried, tokens=rollouts.tokens) if tried else None
+    reported = reporting((item.query.query_id for item in tried), recipe.seed)
+    trial = ListTrial(rollouts.lists_encoder, tried, tokens=rollouts.tokens, reporting=reported) if tried else None
     return see_through(grpo, watch_by(recipe, trial, work), recipe.validation.every, work)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from statistics import fmean
 from typing import Any
 
@@ -14,6 +14,7 @@ from interank.engines.soundness import require_completions
 from interank.engines.transformers import TransformersEngine
 from interank.measures import DEFAULT_MEASURE
 from interank.orderings import JudgedList, is_whole, order_values
+from interank.training.halves import counted, places
 from interank.training.list_rollouts import list_prompts
 from interank.training.trial import Probabilities
 
@@ -21,8 +22,13 @@ from interank.training.trial import Probabilities
 class ListTrial:
     """Tries a model on the same judged lists each time."""
 
-    def __init__(self, encoder: ListEncoder, lists: Sequence[JudgedList], *, tokens: int) -> None:
-        """Prepare the prompts; `tokens` is an answer's budget."""
+    def __init__(
+        self, encoder: ListEncoder, lists: Sequence[JudgedList], *, tokens: int, reporting: Collection[str] = ()
+    ) -> None:
+        """Prepare the prompts; `tokens` is an answer's budget, by the questions of `reporting` nothing is chosen."""
+        asked = [item.query.query_id for item in lists]
+        self.questions: Mapping[str, int] = counted(asked, reporting)
+        self._halves = places(asked, reporting)
         self.encoder = encoder.encoder
         self.lists = list(lists)
         self.tokens = tokens
@@ -43,8 +49,12 @@ class ListTrial:
             found.positions if found else tuple(range(len(item.documents)))
             for found, item in zip(read, self.lists, strict=True)
         ]
+        values = order_values(orders, [item.grades for item in self.lists], DEFAULT_MEASURE)
         return {
-            DEFAULT_MEASURE: fmean(order_values(orders, [item.grades for item in self.lists], DEFAULT_MEASURE)),
+            **{
+                f"{prefix}{DEFAULT_MEASURE}": fmean(values[place] for place in own)
+                for prefix, own in self._halves.items()
+            },
             "format_rate": fmean(found is not None for found in read),
             "whole_rate": fmean(found is not None and is_whole(found) for found in read),
             "explanation_words": fmean(len(found.reasoning.split()) if found else 0 for found in read),

@@ -18,6 +18,7 @@ from interank.training.checkpoints import last_complete
 from interank.training.failures import explained
 from interank.training.grade_gradient import GradeLoss
 from interank.training.grpo import Rollouts, prepare, run, whole_queries
+from interank.training.halves import reporting
 from interank.training.hard_examples import Hard
 from interank.training.objective import Objective
 from interank.training.policy import PolicyTrainer
@@ -182,6 +183,7 @@ def _grade_loss(
         [weights[place] for place in chosen],
         settings.calibration,
         settings.listwise,
+        settings.listwise_loss,
         instead=settings.gradient != "sampled",
     )
 
@@ -195,6 +197,7 @@ def _watch(recipe: RlRecipe, encoder: PromptEncoder, taught: Lessons, work: Path
         order="grade_first" if "grade_first" in taught.orders else "reason_first",
         tokens=recipe.max_completion_tokens,
         explained=recipe.validation.explained,
+        reporting=reporting((item.query.query_id for item in taught.tried), recipe.seed),
     )
     return watch_by(recipe, trial, work)
 
@@ -202,4 +205,7 @@ def _watch(recipe: RlRecipe, encoder: PromptEncoder, taught: Lessons, work: Path
 def watch_by(recipe: RlRecipe, trial: Tried | None, work: Path) -> Watch | None:
     """What watches a training by this trial, as the recipe has it; nothing where there is none."""
     limits = recipe.seatbelt if recipe.seatbelt.enabled else None
-    return Watch(trial, work, every=recipe.validation.every, limits=limits) if trial is not None else None
+    if trial is None:
+        return None
+    settings = recipe.validation
+    return Watch(trial, work, every=settings.every, limits=limits, margin=settings.calibration_margin)

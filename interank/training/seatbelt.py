@@ -14,6 +14,7 @@ from interank.recipe import SeatbeltRecipe
 Figures = Mapping[str, float]
 
 REWARD, ENTROPY, WORDS, FORMAT = "reward", "entropy", "explanation_words", "format_rate"
+GRADE_ENTROPY, CALIBRATION = "grade_entropy", "calibration_error"
 
 
 def sign_of_collapse(history: Sequence[Figures], limits: SeatbeltRecipe) -> str | None:
@@ -44,6 +45,26 @@ def _entropy_gone(history: Sequence[Figures], limits: SeatbeltRecipe) -> str | N
     known = [figures[ENTROPY] for figures in history if ENTROPY in figures]
     if len(known) > 1 and known[0] > 0 and known[-1] < limits.entropy_share * known[0]:
         return f"entropy gone: {known[-1]:.3g} nats a token are left of {known[0]:.3g}, so that nothing is explored"
+    return None
+
+
+def _grades_polarised(history: Sequence[Figures], limits: SeatbeltRecipe) -> str | None:
+    # The token entropy leaves the grade out where it is not sampled.
+    start, now = history[0].get(GRADE_ENTROPY, 0.0), history[-1].get(GRADE_ENTROPY, 0.0)
+    if start > 0 and now < limits.grade_entropy_share * start:
+        return f"grades polarised: {now:.3g} nats of entropy are left of {start:.3g}, so that scores say less"
+    return None
+
+
+def _calibration_lost(history: Sequence[Figures], limits: SeatbeltRecipe) -> str | None:
+    if CALIBRATION not in history[0]:
+        return None
+    start, last = history[0][CALIBRATION], [figures[CALIBRATION] for figures in history[1:][-limits.patience :]]
+    if len(last) == limits.patience and all(value > start + limits.calibration_rise for value in last):
+        return (
+            f"calibration lost: the calibration error is {last[-1]:.3f}, {start:.3f} at the start, and the last "
+            f"{limits.patience} trials were {limits.calibration_rise:g} above it"
+        )
     return None
 
 
@@ -82,6 +103,8 @@ _SIGNS: tuple[Callable[[Sequence[Figures], SeatbeltRecipe], str | None], ...] = 
     _format_lost,
     _length_off,
     _entropy_gone,
+    _grades_polarised,
+    _calibration_lost,
     _reward_alone,
     _validation_down,
 )

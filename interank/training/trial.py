@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from statistics import fmean
 from typing import Any
 
@@ -17,6 +17,7 @@ from interank.engines.soundness import require_completions
 from interank.engines.transformers import TransformersEngine
 from interank.judging import Order
 from interank.measures import DEFAULT_MEASURE, score_run
+from interank.training.halves import counted, places
 from interank.types import Example, Qrel, Run, ScoredDoc
 
 Probabilities = tuple[float, float, float]
@@ -34,6 +35,7 @@ class Trial:
         tokens: int,
         explained: int,
         start: Sequence[Probabilities] = (),
+        reporting: Collection[str] = (),
     ) -> None:
         """Prepare the prompts.
 
@@ -44,16 +46,23 @@ class Trial:
             tokens: An answer's budget.
             explained: How many answers are written whole, greedily, to see their form.
             start: The probabilities of the policy at the start, where this training is resumed.
+            reporting: The ids of the questions by which nothing is chosen.
         """
         self.encoder, self.examples, self.order = encoder, list(examples), order
         self.tokens, self.explained = tokens, explained
         self.start = list(start)
+        asked = [item.query.query_id for item in self.examples]
+        self.questions: Mapping[str, int] = counted(asked, reporting)
+        self._halves = places(asked, reporting)
         self.prompts = [
             encoder.prompt(item.query, item.document, answer_tokens=tokens, order=order) for item in self.examples
         ]
 
     def __call__(self, model: Any) -> dict[str, float]:
-        """nDCG@10 against the judgments, the grades' fit, how far they moved, and the form of whole answers."""
+        """nDCG@10 against the judgments, the grades' fit, how far they moved, and the form of whole answers.
+
+        The figures of the questions that report are named `reported/...`; the form is that of all.
+        """
         engine = TransformersEngine(model)
         sampling = Sampling(self.tokens - len(self.encoder.label_lead))
         if self.order == "grade_first":
@@ -69,24 +78,30 @@ class Trial:
             texts = [_whole(found) for found in verdicts]
         probabilities = [judging.probabilities(found) for found in logits]
         self.start = self.start or probabilities
-        return {**self._ranked(logits), **self._graded(probabilities), **_form(texts)}
+        figures = {
+            f"{prefix}{name}": value
+            for prefix, own in self._halves.items()
+            for name, value in {**self._ranked(own, logits), **self._graded(own, probabilities)}.items()
+        }
+        return {**figures, **_form(texts)}
 
     def _spread(self) -> list[Prompt]:
         """So many prompts, spread evenly."""
         number = min(self.explained, len(self.prompts))
         return [self.prompts[place * len(self.prompts) // number] for place in range(number)]
 
-    def _ranked(self, logits: Sequence[Sequence[float]]) -> dict[str, float]:
-        pairs = list(zip(self.examples, logits, strict=True))
-        qrels = [Qrel(i.query.query_id, i.document.doc_id, int(i.judgment.relevance)) for i in self.examples]
+    def _ranked(self, places: Sequence[int], logits: Sequence[Sequence[float]]) -> dict[str, float]:
+        pairs = [(self.examples[place], logits[place]) for place in places]
+        qrels = [Qrel(i.query.query_id, i.document.doc_id, int(i.judgment.relevance)) for i, _ in pairs]
         scored = (ScoredDoc(i.query.query_id, i.document.doc_id, judging.score(found)) for i, found in pairs)
         return {DEFAULT_MEASURE: score_run(qrels, Run.from_scores(scored, tag="trial")).mean[DEFAULT_MEASURE]}
 
-    def _graded(self, probabilities: Sequence[Probabilities]) -> dict[str, float]:
-        truths = [int(item.judgment.relevance) for item in self.examples]
+    def _graded(self, places: Sequence[int], every: Sequence[Probabilities]) -> dict[str, float]:
+        probabilities = [every[place] for place in places]
+        truths = [int(self.examples[place].judgment.relevance) for place in places]
         best = [max(range(3), key=three.__getitem__) for three in probabilities]
         right = [found == truth for found, truth in zip(best, truths, strict=True)]
-        pairs = list(zip(probabilities, self.start, strict=True))
+        pairs = [(every[place], self.start[place]) for place in places]
         return {
             "grade_accuracy": fmean(right),
             "mean_absolute_error": fmean(abs(p[1] + 2 * p[2] - t) for p, t in zip(probabilities, truths, strict=True)),

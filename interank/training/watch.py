@@ -16,7 +16,7 @@ from interank.ledger import Ledger
 from interank.measures import DEFAULT_MEASURE
 from interank.recipe import SeatbeltRecipe
 from interank.training.checkpoints import last_complete
-from interank.training.seatbelt import ENTROPY, REWARD, sign_of_collapse
+from interank.training.seatbelt import CALIBRATION, ENTROPY, REWARD, sign_of_collapse
 from interank.training.trial import Probabilities
 
 log = logging.getLogger(__name__)
@@ -29,6 +29,8 @@ class Tried(Protocol):
     """Tries a model on the same data each time; remembers the grades' probabilities at the start, if it asks any."""
 
     start: list[Probabilities]
+    questions: Mapping[str, int]
+    """How many questions choose and how many report."""
 
     def __call__(self, model: Any) -> dict[str, float]:
         """The figures of the model as it is now, nDCG@10 among them."""
@@ -38,12 +40,16 @@ class Tried(Protocol):
 class Watch(TrainerCallback):  # type: ignore[misc]  # transformers is untyped here
     """Tries, keeps and stops; what it has seen is in `trials.jsonl`, so that a resumed training goes on with it."""
 
-    def __init__(self, trial: Tried, folder: Path, *, every: int, limits: SeatbeltRecipe | None) -> None:
-        """Take what is tried and where the best adapter's weights are kept; without limits nothing stops."""
+    def __init__(self, trial: Tried, folder: Path, *, every: int, limits: SeatbeltRecipe | None, margin: float) -> None:
+        """Take what is tried and where the best adapter's weights are kept; without limits nothing stops.
+
+        `margin` is how much worse the best adapter's calibration error may be than the start's.
+        """
         self.trial = trial
         self.folder = folder
         self.every = every
         self.limits = limits
+        self.margin = margin
         self.sign: str | None = None
         self._metrics: dict[str, list[float]] = {}
         self._ledger = Ledger(folder / "trials.jsonl")
@@ -70,8 +76,8 @@ class Watch(TrainerCallback):  # type: ignore[misc]  # transformers is untyped h
 
     @property
     def best(self) -> dict[str, Any]:
-        """The trial with the highest nDCG@10; of equal ones the latest."""
-        return _best(self.trials)
+        """The trial whose adapter is kept."""
+        return best_of(self.trials, self.margin)
 
     def on_step_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, model: Any = None, **_: Any
@@ -120,7 +126,8 @@ class Watch(TrainerCallback):  # type: ignore[misc]  # transformers is untyped h
         partial.replace(self._weights(step))
         checkpoint = last_complete(self.folder / "checkpoints")
         at = int(checkpoint.name.rpartition("-")[2]) if checkpoint else 0
-        needed = {self._weights(step), self._weights(_best([row for row in self.trials if row["step"] <= at])["step"])}
+        before = [row for row in self.trials if row["step"] <= at]
+        needed = {self._weights(step), self._weights(best_of(before, self.margin)["step"])}
         for path in self.folder.glob(_WEIGHTS.format(step="*")):
             if path not in needed:
                 path.unlink()
@@ -143,8 +150,22 @@ class Watch(TrainerCallback):  # type: ignore[misc]  # transformers is untyped h
         return self.folder / _WEIGHTS.format(step=step)
 
 
-def _best(trials: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    return max(trials, key=lambda row: (row[DEFAULT_MEASURE], row["step"]))
+def best_of(trials: Sequence[dict[str, Any]], margin: float) -> dict[str, Any]:
+    """The trial with the highest nDCG@10 of those calibrated about as well as the start; of equal ones the latest.
+
+    Args:
+        trials: The start's first.
+        margin: So much higher than the start's may a calibration error be; trials of lists have none.
+    """
+    limit = calibration_limit(trials, margin)
+    kept = [row for row in trials if limit is None or row[CALIBRATION] <= limit]
+    return max(kept, key=lambda row: (row[DEFAULT_MEASURE], row["step"]))
+
+
+def calibration_limit(trials: Sequence[dict[str, Any]], margin: float) -> float | None:
+    """The highest calibration error with which an adapter is kept."""
+    start = trials[0].get(CALIBRATION)
+    return None if start is None else start + margin
 
 
 def _adapter(model: Any) -> dict[str, torch.Tensor]:
@@ -159,4 +180,11 @@ def _adapter(model: Any) -> dict[str, torch.Tensor]:
 def describe(watch: Watch) -> dict[str, Any]:
     """For the manifest: the start's, the best and the last trial, and what stopped the training."""
     trials = watch.trials
-    return {"start": trials[0], "best": watch.best, "last": trials[-1], "stopped": watch.sign}
+    return {
+        "start": trials[0],
+        "best": watch.best,
+        "last": trials[-1],
+        "stopped": watch.sign,
+        "questions": dict(watch.trial.questions),
+        "calibration_limit": calibration_limit(trials, watch.margin),
+    }

@@ -41,7 +41,7 @@ TRAINER = {
 def judgments(tmp_path_factory: pytest.TempPathFactory) -> Path:
     examples = [
         *rule.examples(0, queries=8, documents=4),
-        *rule.examples(1, queries=3, documents=5, split="validation"),
+        *rule.examples(1, queries=5, documents=5, split="validation"),
     ]
     return judgments_artifact(tmp_path_factory.mktemp("rl") / "judgments", examples)
 
@@ -53,7 +53,8 @@ def refined(judgments: Path, adapter: Path, out: Path, given: Mapping[str, Any] 
         "adapter": adapter,
         "max_completion_tokens": 14,
         "documents_per_query": 4,
-        "validation": {"every": 2, "questions": 3, "explained": 3},
+        # A random model's calibration goes up and down.
+        "validation": {"every": 2, "questions": 5, "explained": 3, "calibration_margin": 1.0},
         "rewards": REWARDS,
         "trainer": TRAINER,
         "seatbelt": {"enabled": False},
@@ -98,14 +99,19 @@ def test_rl_leaves_what_one_wants_to_see(
     trials = artifact.manifest["validation"]
     assert trials["start"]["step"] == 0
     assert trials["best"]["nDCG@10"] >= max(trials["start"]["nDCG@10"], trials["last"]["nDCG@10"])
+    assert trials["questions"] == {"choosing": 3, "reporting": 2}
+    assert all("reported/nDCG@10" in trials[when] for when in ("start", "best", "last"))
     rows = lines(artifact.path / "rollouts.jsonl")
     assert {row["step"] for row in rows} == {1, 2, 4}
     assert {"query", "document", "completion", "rewards", "relevance"} <= set(rows[0])
     page = (artifact.path / "report.html").read_text()
     assert page.count("<svg") >= 2
+    assert "2 others, by which nothing was chosen" in page
     assert rows[0]["completion"].split()[0] in page
     card = (artifact.path / "README.md").read_text()
     assert "ranking" in card
+    assert f"| nDCG@10, questions that report | {trials['start']['reported/nDCG@10']:.3f} |" in card
+    assert "It was chosen on 3 validation questions; 2 others, by which nothing was chosen, say how good it is." in card
     assert open_artifact(tiny_adapter).digest in card
 
 
@@ -193,7 +199,10 @@ def test_the_page_shows_markup_as_text(tmp_path: Path) -> None:
         "advantage": [0.1, -0.2],
     }
     (tmp_path / "rollouts.jsonl").write_text(json.dumps(row) + "\n")
-    page = training_page(tmp_path, sign="<u>length</u>")
+    trial = {"step": 0, "nDCG@10": 0.5}
+    told = {"start": trial, "best": trial, "last": trial, "calibration_limit": None, "stopped": "<u>length</u>"}
+    page = training_page(tmp_path, validation={**told, "questions": {"choosing": 3, "reporting": 0}})
+    assert "fewer than the 4 that are halved" in page
     assert not any(mark in page for mark in ("<script", "<b>", "<img", "<i>", "<u>"))
     assert "+0.10 / -0.20" in page
     assert "—" in page
@@ -241,8 +250,14 @@ def test_a_training_whose_validation_falls_is_stopped_and_the_best_adapter_kept(
         "rewards": (RewardRecipe(use=str(file)),),
         "grade": {"gradient": "sampled"},
         # A random model learns nothing from this; its validation goes up and down, and the first fall is enough.
-        "seatbelt": {"patience": 1, "ndcg_drop": 0.01, "entropy_share": 0.0},
-        "validation": {"every": 4, "questions": 3, "explained": 0},
+        "seatbelt": {
+            "patience": 1,
+            "ndcg_drop": 0.01,
+            "entropy_share": 0.0,
+            "grade_entropy_share": 0.0,
+            "calibration_rise": 1.0,
+        },
+        "validation": {"every": 4, "questions": 3, "explained": 0, "calibration_margin": 1.0},
         "trainer": {**TRAINER, "max_steps": 60, "num_generations": 4, "learning_rate": 2.0e-2, "save_steps": 100},
     }
     artifact = refined(judgments, tiny_adapter, tmp_path / "rl", given)
@@ -250,7 +265,28 @@ def test_a_training_whose_validation_falls_is_stopped_and_the_best_adapter_kept(
     assert tried["stopped"].startswith(("validation down", "reward up while validation falls"))
     assert tried["last"]["step"] == artifact.manifest["counts"]["steps"] < 60
     assert tried["best"]["nDCG@10"] > tried["last"]["nDCG@10"]
-    assert "Stopped by a sign of collapse" in (artifact.path / "report.html").read_text()
+    assert "The training was stopped by a sign of collapse" in (artifact.path / "report.html").read_text()
+
+
+def test_an_adapter_that_is_calibrated_worse_than_the_start_is_not_kept(
+    tiny_adapter: Path, judgments: Path, tmp_path: Path
+) -> None:
+    given = {
+        "rewards": (RewardRecipe(use="ranking"),),
+        "validation": {"every": 2, "questions": 5, "explained": 0, "calibration_margin": 0.0},
+        "trainer": {**TRAINER, "max_steps": 12, "learning_rate": 2.0e-2},
+    }
+    artifact = refined(judgments, tiny_adapter, tmp_path / "rl", given)
+    trials = lines(artifact.path / "trials.jsonl")
+    limit = trials[0]["calibration_error"]
+    fair = [row for row in trials if row["calibration_error"] <= limit]
+    # The test says nothing unless the best of all is one of those that are left out.
+    assert max(row["nDCG@10"] for row in trials) > max(row["nDCG@10"] for row in fair)
+    kept = artifact.manifest["validation"]
+    assert kept["best"]["nDCG@10"] == max(row["nDCG@10"] for row in fair)
+    assert kept["calibration_limit"] == limit
+    card = (artifact.path / "README.md").read_text()
+    assert f"whose calibration error is at most {limit:.3f}." in card
 
 
 def test_weights_that_are_no_numbers_end_it_with_the_best_adapter_safe(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -116,3 +117,14 @@ def test_calibration_and_lists_are_plain_cross_entropies() -> None:
     scores = torch.tensor([(0.2 + 0.2) / (1.4 + 0.2), (0.2 + 1.4) / (0.2 + 0.2)]).log()
     assert float(GradeLoss(listwise=1.0)(grades, batch)) == pytest.approx(-float(scores.log_softmax(0)[1]), abs=1e-5)
     assert not GradeLoss().counts
+
+
+def test_lambda_weighs_a_pair_by_what_it_changes_of_ndcg() -> None:
+    """The relevant document stands second of two: changing places changes nDCG by 1 - 1 / log2(3)."""
+    grades = torch.tensor([[0.1, 0.2, 0.7], [0.7, 0.2, 0.1], [0.1, 0.2, 0.7]]).log()
+    batch = {"judged": torch.tensor([0, 2, 1]), "query": torch.tensor([0, 0, 1]), "grade_values": torch.zeros(3, 3)}
+    high, low = math.log((0.2 + 1.4) / (0.2 + 0.2)), math.log((0.2 + 0.2) / (1.4 + 0.2))
+    wanted = (1 - 1 / math.log2(3)) * math.log(1 + math.exp(high - low))
+    found = GradeLoss(listwise=2.0, listwise_loss="lambda")(grades, batch)
+    # The second query has one document, and nothing to be told apart.
+    assert float(found) == pytest.approx(2 * wanted, rel=1e-5)

@@ -7,7 +7,9 @@ from typing import Any
 import pytest
 
 from interank.recipe import SeatbeltRecipe
+from interank.recipe.policy import TrialRecipe
 from interank.training.seatbelt import sign_of_collapse
+from interank.training.watch import best_of
 
 LIMITS = SeatbeltRecipe(patience=2)
 
@@ -56,3 +58,45 @@ def test_one_bad_trial_is_not_enough() -> None:
 def test_a_start_that_had_nothing_to_lose_loses_nothing() -> None:
     history = trials(entropy=[0.0] * 4, explanation_words=[0.0] * 4, format_rate=[0.1] * 4)
     assert sign_of_collapse(history, LIMITS) is None
+
+
+# SmolLM2-135M on real posts (benchmarks/RESULTS.md): the ranking rose by chance while the grades polarised.
+RECORDED = [
+    {"step": 0, "nDCG@10": 0.703, "calibration_error": 0.047, "grade_entropy": 0.885},
+    {"step": 6, "nDCG@10": 0.742, "calibration_error": 0.246, "grade_entropy": 0.598},
+    {"step": 12, "nDCG@10": 0.795, "calibration_error": 0.225, "grade_entropy": 0.336},
+    {"step": 18, "nDCG@10": 0.722, "calibration_error": 0.564, "grade_entropy": 0.261},
+    {"step": 24, "nDCG@10": 0.684, "calibration_error": 0.352, "grade_entropy": 0.047},
+    {"step": 30, "nDCG@10": 0.634, "calibration_error": 0.317, "grade_entropy": 0.027},
+]
+
+
+def first_sign(limits: SeatbeltRecipe) -> tuple[int, str]:
+    for number in range(1, len(RECORDED) + 1):
+        if sign := sign_of_collapse(RECORDED[:number], limits):
+            return int(RECORDED[number - 1]["step"]), sign
+    raise AssertionError("no sign fired")
+
+
+def test_the_defaults_stop_the_recorded_run_at_its_third_trial() -> None:
+    step, sign = first_sign(SeatbeltRecipe())
+    assert (step, sign.partition(":")[0]) == (18, "calibration lost")
+    step, sign = first_sign(SeatbeltRecipe(calibration_rise=1.0))
+    assert (step, sign.partition(":")[0]) == (24, "grades polarised")
+
+
+def test_a_run_that_stays_calibrated_and_undecided_goes_on() -> None:
+    healthy = [{**row, "calibration_error": 0.15, "grade_entropy": 0.3} for row in RECORDED[:4]]
+    assert sign_of_collapse([RECORDED[0], *healthy], SeatbeltRecipe()) is None
+    # One trial above is not enough.
+    assert sign_of_collapse([RECORDED[0], *healthy[:3], RECORDED[3]], SeatbeltRecipe()) is None
+
+
+def test_the_adapter_that_is_kept_is_the_best_of_those_that_are_calibrated() -> None:
+    margin = TrialRecipe().calibration_margin
+    assert best_of(RECORDED, margin)["step"] == 0
+    assert best_of(RECORDED, 0.18)["step"] == 12
+    fair = {"step": 36, "nDCG@10": 0.71, "calibration_error": 0.147, "grade_entropy": 0.5}
+    assert best_of([*RECORDED, fair], margin) == fair
+    # Orders have no calibration.
+    assert best_of([{"step": 0, "nDCG@10": 0.5}, {"step": 1, "nDCG@10": 0.5}], margin)["step"] == 1
