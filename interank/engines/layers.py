@@ -98,8 +98,8 @@ def _refuse_others(config: Any, text: Any, kinds: set[str], name: str) -> None:
         )
     if kinds and not kinds & _ATTENTION:
         raise ModelError(
-            f"{name} has no layer of attention ({', '.join(sorted(kinds))} alone), which interank does not know to write "
-            "with; use another model"
+            f"{name} has no layer of attention ({', '.join(sorted(kinds))} alone), which interank does not know how "
+            "to write with; use another model"
         )
     made = MODEL_FOR_CAUSAL_LM_MAPPING.get(type(config), None)
     if not kinds and getattr(made, "_is_stateful", False):
