@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import shutil
 import subprocess
 import sys
@@ -12,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from interank import Reranker
-from interank.artifact import MANIFEST
+from interank.engines.bases import find_base
 from interank.engines.models import find_model, load_model, load_tokenizer
 from interank.engines.prompts import PromptEncoder
 from interank.engines.protocol import Ability
@@ -154,8 +153,7 @@ def test_a_peft_adapter_and_a_merged_model_score_as_the_artifact(
 ) -> None:
     shutil.copytree(tiny_adapter / "adapter", tmp_path / "peft")
     reranker.engine.model.save_pretrained(tmp_path / "merged")  # type: ignore[attr-defined]
-    base = str(json.loads((tiny_adapter / MANIFEST).read_text())["base"])
-    load_tokenizer(find_model(base)).save_pretrained(tmp_path / "merged")
+    load_tokenizer(find_base(tiny_adapter)).save_pretrained(tmp_path / "merged")
     # Texts short enough for the default settings and the adapter's to make the same prompts.
     expected = scores(reranker.rank(QUERY, TEXTS))
     for folder in ("peft", "merged"):

@@ -48,7 +48,7 @@ def test_an_adapter_says_all_that_is_needed_to_use_it(
     distill.run(recipe_for(judgments, tiny_folder, quantisation), tmp_path / "adapter")
     artifact = open_artifact(tmp_path / "adapter", "adapter")
     manifest = artifact.manifest
-    assert (manifest["base"], manifest["quantisation"]) == (str(tiny_folder), quantisation)
+    assert ((artifact.path / manifest["base"]).resolve(), manifest["quantisation"]) == (tiny_folder, quantisation)
     assert manifest["prompt_hash"] == judging.prompt_hash()
     assert manifest["inputs"]["judgments"]["digest"] == open_artifact(judgments).digest
     assert manifest["counts"]["examples"] == 12

@@ -22,6 +22,7 @@ from interank.stages import distill, rl
 from interank.types import Document, Example, Qrel, Query, Run, ScoredDoc
 from tests.support import rule
 from tests.support.artifacts import judgments_artifact
+from tests.support.tiny import tiny_model
 
 TRAINER = {
     "max_steps": 2,
@@ -85,11 +86,8 @@ def teacher(tiny_folder: Path, judgments: Path, tmp_path_factory: pytest.TempPat
 
 def test_a_head_says_all_that_is_needed_to_use_it(teacher: Artifact, tiny_folder: Path) -> None:
     manifest = open_artifact(teacher.path, "adapter").manifest
-    assert (manifest["base"], manifest["objective"], manifest["modes"]) == (
-        str(tiny_folder),
-        "cross_entropy",
-        ["score"],
-    )
+    assert (teacher.path / manifest["base"]).resolve() == tiny_folder
+    assert (manifest["objective"], manifest["modes"]) == ("cross_entropy", ["score"])
     assert manifest["head"]["max_length"] == 64
     counts = manifest["counts"]
     # Six documents, of which one has grade 2: the groups hold all of them.
@@ -106,7 +104,7 @@ def test_a_head_says_all_that_is_needed_to_use_it(teacher: Artifact, tiny_folder
     assert "softmax cross-entropy over each query's group" in text
     assert "| step | nDCG@10 |" in text
     cost = json.loads((teacher.path / "cost.json").read_text())
-    assert cost["trainer"]["memory"]["plan"]["head"] == 0
+    assert cost["trainer"]["memory"]["plan"]["step"] > 0
     head = load_head(teacher.path)
     assert head.settings.max_length == 64
     found = scores(
@@ -182,13 +180,8 @@ def test_a_head_is_trained_further_from_where_it_was(
     changed = [name for name, weight in weights_of(moved).items() if not torch.equal(weight, weights_of(teacher)[name])]
     assert len(changed) == len(weights_of(teacher))
     with pytest.raises(InputError, match=r"stands on .*, and the recipe's student is .*elsewhere;"):
-        distill.run(recipe.model_copy(update={"student": str(other_folder(tiny_folder, tmp_path))}), tmp_path / "x")
-
-
-def other_folder(tiny_folder: Path, tmp_path: Path) -> Path:
-    import shutil
-
-    return Path(shutil.copytree(tiny_folder, tmp_path / "elsewhere"))
+        other = tiny_model(tmp_path / "elsewhere", seed=5)
+        distill.run(recipe.model_copy(update={"student": str(other)}), tmp_path / "x")
 
 
 def weights_of(artifact: Artifact) -> dict[str, torch.Tensor]:

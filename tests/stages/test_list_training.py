@@ -11,7 +11,8 @@ from pydantic import ValidationError
 
 from interank import ordering
 from interank.artifact import Artifact, Workplace, create, open_artifact
-from interank.engines.models import find_model, load_tokenizer
+from interank.engines.bases import find_base
+from interank.engines.models import load_tokenizer
 from interank.errors import InputError
 from interank.judgments import write_judgments
 from interank.orderings import write_orderings
@@ -153,7 +154,7 @@ def test_rl_goes_on_with_the_adapters_prompts(adapter: Artifact, judgments: Path
 
 
 def test_the_control_rewards_by_grades_that_were_dealt_anew(adapter: Artifact, judgments: Path) -> None:
-    tokenizer = load_tokenizer(find_model(str(adapter.manifest["base"])))
+    tokenizer = load_tokenizer(find_base(adapter))
 
     def columns(**given: str) -> list[dict[str, Any]]:
         recipe = rl_recipe(**given)
@@ -252,7 +253,7 @@ def test_lists_from_which_nothing_is_learned_are_replaced(adapter: Artifact, jud
 def test_the_sampler_is_held_to_what_the_recipe_says(adapter: Artifact, judgments: Path) -> None:
     recipe = rl_recipe(rollouts={"importance_clip": 1.5, "tolerance": 0.25})
     assert recipe.lists is not None
-    tokenizer = load_tokenizer(find_model(str(adapter.manifest["base"])))
+    tokenizer = load_tokenizer(find_base(adapter))
     assert list_rollouts(recipe, recipe.lists, judgments, adapter, tokenizer).settings == recipe.rollouts
 
 
