@@ -104,7 +104,7 @@ def test_a_head_says_all_that_is_needed_to_use_it(teacher: Artifact, tiny_folder
     assert "softmax cross-entropy over each query's group" in text
     assert "| step | nDCG@10 |" in text
     cost = json.loads((teacher.path / "cost.json").read_text())
-    assert cost["trainer"]["memory"]["plan"]["step"] > 0
+    assert cost["trainer"]["memory"]["plan"]["working"] >= 0
     head = load_head(teacher.path)
     assert head.settings.max_length == 64
     found = scores(
