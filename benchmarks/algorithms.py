@@ -3,10 +3,9 @@
     python benchmarks/algorithms.py --work DIR --seconds 4 --seeds 3 [--processes 2] [--json FILE]
 
 On the tests' tiny model and relevance rule (run it from the repository's root): a half-trained adapter is refined on
-the same 160 queries of three documents. Each way is given as many steps as fit into the seconds, by the processor time
-that its own steps took. It is tried on 60 other queries of six documents: the last adapter, not the best. `shuffled`
-deals each query's judged grades out anew; what it gains, it gains by chance. With explanations, completions are
-written whole and rewarded for their form.
+the same 160 queries of three documents, each way for so many seconds of processor time, in whole steps. It is tried on
+60 other queries of six documents: the last adapter, not the best. `shuffled` deals each query's judged grades out anew;
+what it gains, it gains by chance. `explained` has completions written whole and rewarded for their form, too.
 """
 
 from __future__ import annotations
@@ -22,14 +21,19 @@ from multiprocessing import get_context
 from pathlib import Path
 from statistics import fmean, stdev
 from typing import Any
+from unittest import mock
 
 import torch
+from transformers import TrainerCallback
 
 from interank.artifact import Artifact, open_artifact
-from interank.engines.models import find_model, load_model, load_tokenizer, with_adapter
+from interank.engines.adapters import with_adapter
+from interank.engines.models import find_model, load_model, load_tokenizer
 from interank.engines.prompts import PromptEncoder
 from interank.recipe import PromptSettings, RewardRecipe, RlRecipe
 from interank.stages import rl
+from interank.training import policy_training
+from interank.training.grpo import prepare
 from interank.training.trial import Trial
 from tests.stages.test_learning import half_trained
 from tests.support import rule
@@ -60,7 +64,6 @@ KINDS: dict[str, dict[str, Any]] = {
 }
 FIGURES = ("nDCG@10", "calibration_error", "grade_entropy")
 HELD_OUT = rule.examples(999, queries=60, documents=6, split="validation")
-PROBE = 3
 
 
 def main() -> None:
@@ -117,9 +120,7 @@ def measured(base: Path, folder: Path, seed: int, seconds: float) -> dict[str, d
                 "grade": grade,
                 **more,
             }
-            # What is shuffled takes as long as what is not.
-            alike = kept.known.get(f"{way} (grade alone)") if kind == "shuffled" else None
-            kept(name, partial(figures, given, seconds, alike))
+            kept(name, partial(figures, given, seconds))
     return kept.known
 
 
@@ -139,27 +140,30 @@ class Kept:
                 file.write(json.dumps([name, self.known[name]]) + "\n")
 
 
-def figures(given: Mapping[str, Any], seconds: float, alike: Mapping[str, float] | None) -> dict[str, float]:
-    """Refine for so many seconds, or as many steps as one alike; what the adapter is then."""
+def figures(given: Mapping[str, Any], seconds: float) -> dict[str, float]:
+    """Refine for so many seconds; what the adapter is then."""
     with tempfile.TemporaryDirectory() as scratch:
-        steps = int(alike["steps"]) if alike else steps_within(given, Path(scratch) / "rl", seconds)
-        return {"steps": float(steps), **tried(refined(given, steps, Path(scratch) / "rl"))}
+        artifact = refined(given, seconds, Path(scratch) / "rl")
+        return {"steps": float(artifact.manifest["counts"]["steps"]), **tried(artifact)}
 
 
-def steps_within(given: Mapping[str, Any], place: Path, seconds: float) -> int:
-    """How many steps take so many seconds of processor time."""
+class Limit(TrainerCallback):  # type: ignore[misc]  # transformers is untyped here
+    """Stops a training after so many seconds of its processor time, loading aside."""
 
-    def spent(steps: int) -> float:
-        began = time.process_time()
-        refined(given, steps, place.with_name(f"{place.name}-probe{steps}"))
-        return time.process_time() - began
+    def __init__(self, seconds: float) -> None:
+        self.seconds, self.began = seconds, 0.0
 
-    # Loading takes the same in both.
-    return max(1, round(seconds * PROBE / max(1e-3, spent(2 * PROBE) - spent(PROBE))))
+    def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        """Start the clock."""
+        self.began = time.process_time()
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        """Look at it."""
+        control.should_training_stop = time.process_time() - self.began >= self.seconds
 
 
-def refined(given: Mapping[str, Any], steps: int, place: Path) -> Artifact:
-    """Refine for so many steps."""
+def refined(given: Mapping[str, Any], seconds: float, place: Path) -> Artifact:
+    """Refine for so many seconds of processor time."""
     recipe = {
         "stage": "rl",
         "documents_per_query": 3,
@@ -168,7 +172,7 @@ def refined(given: Mapping[str, Any], steps: int, place: Path) -> Artifact:
         "validation": {"questions": 0},
         "trainer": {
             "learning_rate": 1.0e-3,
-            "max_steps": steps,
+            "max_steps": 10_000,
             "num_generations": 8,
             "per_device_train_batch_size": 96,
             "max_grad_norm": 0.5,
@@ -177,7 +181,14 @@ def refined(given: Mapping[str, Any], steps: int, place: Path) -> Artifact:
             "save_strategy": "no",
         },
     }
-    return rl.run(RlRecipe.model_validate({**recipe, **given}), place)
+
+    def limited(*args: Any, **kwargs: Any) -> Any:
+        trainer = prepare(*args, **kwargs)
+        trainer.add_callback(Limit(seconds))
+        return trainer
+
+    with mock.patch.object(policy_training, "prepare", limited):
+        return rl.run(RlRecipe.model_validate({**recipe, **given}), place)
 
 
 def tried(artifact: Artifact) -> dict[str, float]:

@@ -41,7 +41,12 @@ class GradeLoss:
     @property
     def counts(self) -> bool:
         """Whether there is anything to compute."""
-        return bool(self.rewards or self.calibration or self.listwise)
+        return bool(self.rewards) or self.supervises
+
+    @property
+    def supervises(self) -> bool:
+        """Whether the judged grades themselves are learned."""
+        return bool(self.calibration or self.listwise)
 
     def values(self, rows: Sequence[Mapping[str, Any]]) -> torch.Tensor:
         """What each grade would earn, of shape (rows, 3); 0 for rows that do not grade first.

@@ -107,7 +107,7 @@ class PolicyTrainer(GRPOTrainer):  # type: ignore[misc]  # TRL is untyped here
         rng = random.Random(f"{self.args.seed} {self.state.global_step}")
         present = {str(row["query_id"]) for row in inputs} if objective.refills else set()
         for _ in range(objective.refills if self.accelerator.num_processes == 1 else 0):
-            idle = without_signal(batch, rows)
+            idle = without_signal(batch, rows, supervised=objective.grade.supervises)
             others = replacements(objective, present, len(idle), rng)
             if not others:
                 break

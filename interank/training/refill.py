@@ -18,13 +18,18 @@ from interank.training.objective import Objective, Row
 _ON_THE_LEFT = ("prompt_ids", "prompt_mask")
 
 
-def without_signal(batch: dict[str, Any], rows: int) -> list[int]:
-    """The queries (numbers of `rows` rows on end) in which no completion has an advantage, nor a grade a better one."""
+def without_signal(batch: dict[str, Any], rows: int, *, supervised: bool = False) -> list[int]:
+    """The queries (numbers of `rows` rows on end) in which no completion has an advantage, nor a grade a better one.
+
+    Where grades are `supervised`, every query that is graded first has something to learn.
+    """
     advantages = batch["advantages"].view(len(batch["advantages"]), -1)
     moves = (advantages != 0).any(1)
     if "grade_values" in batch:
         values = batch["grade_values"]
         moves |= (values != values[:, :1]).any(1)
+    if supervised:
+        moves |= batch["grade_at"] >= 0
     idle: list[int] = (~moves.view(-1, rows).any(1)).nonzero()[:, 0].tolist()
     return idle
 

@@ -35,6 +35,12 @@ def test_a_grade_that_would_earn_more_than_another_is_something_to_learn() -> No
     assert without_signal(given, 2) == [0]
 
 
+def test_a_judged_grade_is_something_to_learn_whatever_is_rewarded() -> None:
+    given = batch([0.0] * 4, 3, 1) | {"grade_values": torch.zeros(4, 3), "grade_at": torch.tensor([2, 2, -1, -1])}
+    assert without_signal(given, 2) == [0, 1]
+    assert without_signal(given, 2, supervised=True) == [1]
+
+
 def test_replacements_are_whole_queries_that_are_not_there() -> None:
     reserve = [{"query_id": f"q{query}", "doc_id": f"{query}-{place}"} for query in range(4) for place in range(2)]
     objective = Objective(["answer"], documents=2, reserve=reserve)
