@@ -39,6 +39,15 @@ from trl.models.utils import disable_gradient_checkpointing
 from interank.training.policy import SharedPrefixTrainer
 
 SHAPES = {
+    # Small enough to try a benchmark itself.
+    "tiny": {
+        "vocab_size": 900,
+        "hidden_size": 128,
+        "intermediate_size": 384,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 4,
+        "num_key_value_heads": 2,
+    },
     # 2 of SmolLM2-135M's 30 layers, and a 15th of its vocabulary, so that layers and head stand in its proportion.
     "slice": {
         "vocab_size": 3276,

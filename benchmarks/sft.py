@@ -27,6 +27,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import bitsandbytes as bnb
 import torch
 from datasets import Dataset
 from grpo import SHAPES, TARGETS, machine, status, synchronise, tokenizer
@@ -34,8 +35,11 @@ from peft import LoraConfig, get_peft_model
 from transformers import LlamaConfig, LlamaForCausalLM
 from trl import SFTConfig, SFTTrainer
 
+from interank.recipe import LoraRecipe
 from interank.recipe.student import LossRecipe
+from interank.training.planning import Choice, estimated
 from interank.training.rows import Group, Row
+from interank.training.sft import largest_microbatch
 from interank.training.student import StudentTrainer
 
 SIDES = ("ours", "trl", "trl_equal", "trl_packing")
@@ -58,7 +62,7 @@ def main() -> None:
         total = torch.cuda.get_device_properties(0).total_memory
         torch.cuda.set_per_process_memory_fraction(min(1.0, options.gigabytes * 1e9 / total))
     groups = questions(options)
-    found = {**about(options, groups), **measured(options, groups)}
+    found = {**about(options, groups), **measured(options, groups), "planned_bytes": planned(options, groups)}
     found["load_after"] = round(os.getloadavg()[0], 2)
     text = json.dumps(found, indent=2)
     print(text)
@@ -78,6 +82,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--threads", type=int, default=2, help="threads on a CPU")
     parser.add_argument("--gigabytes", type=float, help="hold the process to so much of the GPU's memory")
     parser.add_argument("--checkpointing", action="store_true", help="for ours and trl_equal; 24 GB may need it")
+    parser.add_argument("--nf4", action="store_true", help="base weights in 4 bits, made from those of the device")
     parser.add_argument("--sides", nargs="+", choices=SIDES, default=list(SIDES))
     return parser.parse_args()
 
@@ -115,6 +120,7 @@ def about(options: argparse.Namespace, groups: Sequence[Group]) -> dict[str, Any
         "shape": options.shape,
         "gigabytes": options.gigabytes,
         "checkpointing": options.checkpointing,
+        "nf4": options.nf4,
         "questions": len(groups),
         "rows": len(rows),
         "tokens": sum(len(row.input_ids) for row in rows),
@@ -208,11 +214,39 @@ def model_of(options: argparse.Namespace) -> Any:
         base = LlamaForCausalLM._from_config(
             config, dtype=torch.bfloat16 if cuda else torch.float32, attn_implementation="sdpa"
         )
+    if options.nf4:
+        quantise(base, options.device)
     model = get_peft_model(base, LoraConfig(r=64, lora_alpha=64, target_modules=TARGETS))
     for name, weight in model.named_parameters():
         if "lora_B" in name:
             torch.nn.init.normal_(weight, std=0.02)
     return model
+
+
+def quantise(base: Any, device: str) -> None:
+    """Put bitsandbytes' NF4 in the place of the layers' matrices."""
+    for layer in base.model.layers:
+        for module in (layer.self_attn, layer.mlp):
+            for name, plain in list(module.named_children()):
+                if isinstance(plain, torch.nn.Linear):
+                    packed = bnb.nn.Linear4bit(
+                        plain.in_features, plain.out_features, bias=False, compute_dtype=base.dtype, device="meta"
+                    )
+                    packed.weight = bnb.nn.Params4bit(plain.weight.data, requires_grad=False, quant_type="nf4")
+                    setattr(module, name, packed.to(device))
+    base.is_loaded_in_4bit = True
+
+
+def planned(options: argparse.Namespace, groups: Sequence[Group]) -> int:
+    """The bytes that `distill` would estimate for our side."""
+    largest = largest_microbatch(groups, {"per_device_train_batch_size": options.together}, shared_prefix=True)
+    config = LlamaConfig(**SHAPES[options.shape], tie_word_embeddings=True)
+    with torch.device("meta"):
+        base = LlamaForCausalLM._from_config(
+            config, dtype=torch.bfloat16 if options.device == "cuda" else torch.float32
+        )
+    choice = Choice(LoraRecipe(rank=64), "nf4" if options.nf4 else "none", True, "auto", options.checkpointing)
+    return estimated(base, choice, largest, checkpointing=options.checkpointing).step
 
 
 def settings(options: argparse.Namespace, folder: str, checkpointing: bool, batch: int, **more: Any) -> SFTConfig:
