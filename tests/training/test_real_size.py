@@ -61,7 +61,11 @@ def test_a_hundred_documents_are_scored(monkeypatch: pytest.MonkeyPatch, limit: 
     assert paper.peak < limit
 
 
-@pytest.mark.xfail(strict=True, reason="transformers' rollouts are written in one batch, however many and long they are")
+@pytest.mark.xfail(
+    strict=True,
+    raises=AssertionError,
+    reason="transformers' rollouts are written in one batch, however many and long they are",
+)
 def test_the_rollouts_of_a_step_on_24_gb_fit() -> None:
     recipe = load_recipe("rl/llama-3.2-3b-24gb", ["judgments=written", "adapter=written"])
     assert isinstance(recipe, RlRecipe)
