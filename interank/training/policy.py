@@ -15,7 +15,7 @@ from trl import GRPOTrainer
 from trl.trainer.utils import split_tensor_dict
 
 from interank.engines.transformers import reading
-from interank.errors import InputError, ModelError, TrainingError
+from interank.errors import InputError, ModelError, PromptError, TrainingError
 from interank.recipe import RolloutsRecipe
 from interank.training.advantages import Scheme, advantages, by_token, neutral, without_grade
 from interank.training.agreement import CHECKED, Agreement
@@ -39,10 +39,7 @@ from interank.training.shared_prefix import let_score_trees, plants
 
 
 class PolicyTrainer(GRPOTrainer):  # type: ignore[misc]  # TRL is untyped here
-    """TRL's trainer and update, timed, held to its sampler, and kept where sampler or reward fails.
-
-    Rollouts that come from other weights end the training; what little the sampler differs is weighed in the loss.
-    """
+    """TRL's trainer and update, timed, held to its sampler (see `Agreement`), kept where sampler or reward fails."""
 
     def __init__(
         self, *args: Any, rollouts: RolloutsRecipe | None = None, objective: Objective | None = None, **kwargs: Any
@@ -69,6 +66,8 @@ class PolicyTrainer(GRPOTrainer):  # type: ignore[misc]  # TRL is untyped here
         except (InputError, ModelError, TrainingError) as error:
             at = keep(self)
             kept = f"the adapter after step {at} is kept" if at else "nothing was trained yet"
+            if isinstance(error, PromptError):
+                error = ModelError(f"{error}; where weights are no longer numbers, lower trainer.learning_rate")
             raise type(error)(f"step {done + 1}: {error}; {kept}") from None
         finally:
             if not whole:
