@@ -97,5 +97,6 @@ class _Hook:
     def _few(self) -> None:
         """Leave the process so many handles."""
         hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
-        highest = max(int(path.name) for path in Path("/proc/self/fd").iterdir())
-        resource.setrlimit(resource.RLIMIT_NOFILE, (highest + self.spare, hard))
+        free = os.open(os.devnull, os.O_RDONLY)
+        os.close(free)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (free + self.spare, hard))

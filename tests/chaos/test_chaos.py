@@ -22,7 +22,7 @@ def trial(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Trial]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("number", range(KILLS), ids=lambda number: str(case(SEED, number)))
+@pytest.mark.parametrize("number", range(KILLS), ids=lambda number: f"seed {SEED}, {case(SEED, number)}")
 def test_an_ended_command_goes_on_to_the_same_output(trial: Trial, number: int) -> None:
     told = outcome(trial, case(SEED, number), SEED)
     if told.startswith("skipped"):

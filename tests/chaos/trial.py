@@ -55,7 +55,9 @@ class Trial:
         return self.references[name]
 
     def run(self, case: Case) -> str:
-        """What came of it: `equal`, `told` (it did not go on and said in a sentence what to do), or `skipped: WHY`.
+        """What came of it: `equal`, `told` (it did not go on and said in a sentence what to do) or `skipped`, and more.
+
+        Of one that is equal the exit codes of the ends follow; 0 is that of a command that came to its own end.
 
         Raises:
             EndError: It came to another end.
@@ -73,12 +75,14 @@ class Trial:
 
     def _run(self, case: Case, subject: Subject, folder: Path, reference: Reference) -> str:
         command = subject.command(folder)
+        codes = []
         for place, moment in enumerate(case.moments):
             subject.prepare(folder)
             more = subject.goes_on if place else []
             ended = run(
                 self.starter, [*command, *more, *_loudness(case)], folder, self._ending(case, moment), cold=case.cold
             )
+            codes.append(ended.code)
             if not _was_done(ended, folder):
                 _check_end(case, ended)
             (folder / FILLER).unlink(missing_ok=True)
@@ -88,7 +92,7 @@ class Trial:
         if last.code:
             raise EndError(f"the command that went on ended with {last.code}: {last.said}")
         self._compare(case, subject, folder, reference)
-        return "equal"
+        return f"equal: ended with {', then '.join(map(str, codes))}"
 
     def _ending(self, case: Case, moment: Moment) -> Ending:
         reference = self.references[case.subject]

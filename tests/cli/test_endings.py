@@ -254,7 +254,7 @@ def test_no_process_of_mining_outlives_its_command(tmp_path: Path) -> None:
         while len(descendants(process.pid)) < 3:
             assert process.poll() is None, "it was over before it could be ended"
             assert time.monotonic() < deadline
-            time.sleep(0.002)
+            time.sleep(0.01)
         (os.killpg if group else os.kill)(process.pid, number)
         said = process.communicate(timeout=PATIENCE)[1]
         assert process.returncode == code, said
