@@ -72,12 +72,20 @@ def ready(options: Namespace) -> Iterator[None]:
     sys.stdout, sys.stderr = _Printed(sys.stdout, needed=not _keeps(options)), _Said(sys.stderr)
     is_main = threading.current_thread() is threading.main_thread()
     before = signal.signal(signal.SIGTERM, _terminate) if is_main else None
+    unraisable = sys.unraisablehook
+    sys.unraisablehook = _note
     try:
         yield
     finally:
         if is_main:
             signal.signal(signal.SIGTERM, before)
+        sys.unraisablehook = unraisable
         sys.stdout, sys.stderr = streams
+
+
+def _note(failed: sys.UnraisableHookArgs) -> None:
+    """What fails while a half-made object goes away is for developers; the sentence says what ended the command."""
+    log.debug("%s: %r", failed.err_msg or "ignored", failed.object, exc_info=failed.exc_value)
 
 
 def _terminate(number: int, frame: FrameType | None) -> None:
