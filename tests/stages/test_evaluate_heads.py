@@ -10,10 +10,20 @@ import pytest
 from interank import Reranker
 from interank.cli.app import main
 from interank.errors import InputError, ModelError
-from interank.recipe import EvaluateRecipe, HeadSettings, LinkRecipe, ListwiseRecipe
-from interank.stages import evaluate
+from interank.recipe import (
+    DistillRecipe,
+    EvaluateRecipe,
+    HeadRecipe,
+    HeadSettings,
+    LinkRecipe,
+    ListwiseRecipe,
+    LoraRecipe,
+)
+from interank.stages import distill, evaluate
 from interank.trec import read_run
 from interank.types import Document, Query
+from tests.support import rule
+from tests.support.artifacts import judgments_artifact
 from tests.support.benchmark import benchmark_folder
 from tests.support.tiny_heads import released_adapter, tiny_adapter_head, tiny_base
 
@@ -58,6 +68,23 @@ def test_heads_are_systems_like_others(folder: Path) -> None:
             given = [corpus[doc_id] for doc_id in first.doc_ids(query_id)]
             ranking = reranker.rank(Query(query_id, text), given)
             assert run.doc_ids(query_id) == [item.doc_id for item in ranking]
+
+
+def test_a_distilled_heads_page_says_how_it_reads_a_pair(folder: Path, tmp_path: Path) -> None:
+    recipe = DistillRecipe(
+        stage="distill",
+        judgments=judgments_artifact(tmp_path / "judgments", rule.examples(0, queries=2, documents=4)),
+        student=str(folder / "base"),
+        objective="cross_entropy",
+        head=HeadRecipe(documents=3, encoding=HeadSettings(max_length=64)),
+        lora=LoraRecipe(rank=4, alpha=8),
+        trainer={"max_steps": 1, "per_device_train_batch_size": 1, "save_strategy": "no"},
+    )
+    adapter = distill.run(recipe, tmp_path / "adapter").path
+    asked = EvaluateRecipe(stage="evaluate", benchmark=folder / "benchmark", depth=DEPTH, adapters=(adapter,))
+    page = (evaluate.run(asked, tmp_path / "out").path / "report.html").read_text("utf-8")
+    assert "max_length 64" in page
+    assert "cross_entropy" in page
 
 
 def test_a_head_before_a_listwise_reranker(folder: Path, tiny_folder: Path) -> None:

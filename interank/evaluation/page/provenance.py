@@ -94,10 +94,14 @@ def _of_model(path: Path) -> Rows:
     artifact = open_artifact(path)
     manifest = artifact.manifest
     rows = [("adapter", f"{path.name}, sha256 {artifact.digest}")]
+    told = ("base", "base_origin", "quantisation", "objective", "prompt_hash")
+    rows += [(key.replace("_", " "), str(manifest[key])) for key in told if key in manifest]
+    # A language model has a prompt; a head says how it reads a pair.
     rows += [
-        (key.replace("_", " "), str(manifest[key])) for key in ("base", "base_origin", "quantisation", "prompt_hash")
+        (key, ", ".join(f"{name} {value}" for name, value in manifest[key].items()))
+        for key in ("prompt", "head")
+        if key in manifest
     ]
-    rows.append(("prompt", ", ".join(f"{key} {value}" for key, value in manifest["prompt"].items())))
     if rewards := manifest.get("rewards"):
         rows.append(("rewards", ", ".join(f"{each['weight']} {each['use']}" for each in rewards)))
     rows += [
