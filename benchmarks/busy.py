@@ -1,9 +1,9 @@
-"""Threads that sleep while they wait (`OMP_WAIT_POLICY=passive`) beside OpenMP's default, idle machine and busy one.
+"""How long OpenMP's threads wait before they sleep: as interank has it, by default, and not at all; idle and busy.
 
     python benchmarks/busy.py --json FILE
     python benchmarks/busy.py --busy 5 --json FILE
 
-Each side is a process of its own, since OpenMP reads its environment when torch loads it. Both do the same in turn:
+Each side is a process of its own, since OpenMP reads its environment when torch loads it. All do the same in turn:
 small products, and forward and backward passes of a small Llama; what they compute has to be equal. With `--busy N` so
 many other processes run in a loop meanwhile.
 """
@@ -24,14 +24,18 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-SIDES: dict[str, dict[str, str]] = {"default": {}, "passive": {"OMP_WAIT_POLICY": "passive"}}
+SIDES: dict[str, dict[str, str]] = {
+    "default": {},
+    "brief": {"GOMP_SPINCOUNT": "50000"},
+    "passive": {"OMP_WAIT_POLICY": "passive"},
+}
 SAID_BY = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME")
 WORK = ("products", "steps")
 PRODUCTS = 400
 
 
 def main() -> None:
-    """Run both sides in turn, or one side's work when it is asked for on its standard input."""
+    """Run all sides in turn, or one side's work when it is asked for on its standard input."""
     options = arguments()
     if options.worker:
         work(options)
@@ -85,8 +89,9 @@ def measured(options: argparse.Namespace) -> dict[str, Any]:
         found[f"seconds_{name}"] = round(statistics.median(each), 4)
         found[f"seconds_{name}_range"] = f"{min(each):.4f}-{max(each):.4f}"
     for name in WORK:
-        ratio = found[f"seconds_{name}_default"] / found[f"seconds_{name}_passive"]
-        found[f"{name}_passive_vs_default"] = round(ratio, 3)
+        for side in ("brief", "passive"):
+            ratio = found[f"seconds_{name}_default"] / found[f"seconds_{name}_{side}"]
+            found[f"{name}_{side}_vs_default"] = round(ratio, 3)
     return found
 
 

@@ -1,4 +1,4 @@
-"""How OpenMP's threads wait for work, which has to be said before torch is loaded: asleep, so that others can work."""
+"""How long OpenMP's threads wait for work before they sleep, which has to be said before torch is loaded."""
 
 from __future__ import annotations
 
@@ -6,33 +6,35 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-_POLICY = "OMP_WAIT_POLICY"
+_COUNT = "GOMP_SPINCOUNT"
 # Whoever sets one of these has said how threads wait: OpenMP's own name, GNU's and Intel's.
-_SAID_BY = (_POLICY, "GOMP_SPINCOUNT", "KMP_BLOCKTIME")
-_OURS = "passive"
+_SAID_BY = ("OMP_WAIT_POLICY", _COUNT, "KMP_BLOCKTIME")
+# GNU's default, 300,000, holds cores that other processes want; with 0 (`passive`) an idle machine takes twice as long.
+# benchmarks/busy.py measures all three.
+_OURS = "50000"
 # The value is ours to take back only where this module has set it.
 _set_here: list[str] = []
 
 
-def wait_asleep() -> None:
-    """Have the threads of torch's products sleep while they wait; to call before torch is imported.
+def wait_briefly() -> None:
+    """Have the threads of torch's products sleep after a brief wait; to call before torch is imported.
 
-    By default they spin, and hold a core that another process wants. Processes that are started from here inherit
-    it. What the user's environment says of it stands.
+    By default they spin for long, and hold a core that another process wants. Processes that are started from here
+    inherit it. What the user's environment says of it stands.
     """
     if not any(name in os.environ for name in _SAID_BY):
-        os.environ[_POLICY] = _OURS
-        _set_here.append(_POLICY)
+        os.environ[_COUNT] = _OURS
+        _set_here.append(_COUNT)
 
 
 @contextmanager
 def as_the_user_set_it() -> Iterator[None]:
-    """Start programs that wait in a way of their own, such as vLLM, without what `wait_asleep` has set."""
-    ours = bool(_set_here) and os.environ.get(_POLICY) == _OURS
+    """Start programs that wait in a way of their own, such as vLLM, without what `wait_briefly` has set."""
+    ours = bool(_set_here) and os.environ.get(_COUNT) == _OURS
     if ours:
-        del os.environ[_POLICY]
+        del os.environ[_COUNT]
     try:
         yield
     finally:
         if ours:
-            os.environ[_POLICY] = _OURS
+            os.environ[_COUNT] = _OURS

@@ -27,7 +27,7 @@ from interank.cli import (
 )
 from interank.errors import InterankError
 from interank.launched import refuse_several_processes
-from interank.threads import wait_asleep
+from interank.threads import wait_briefly
 
 _DESCRIPTION = "Train, evaluate and use small language models that reason about relevance."
 _EPILOG = """\
@@ -41,7 +41,7 @@ Exit codes: 0 done, 1 an error that is explained in a sentence, 2 wrong usage, 1
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; the exit code."""
     # No verb has imported torch yet.
-    wait_asleep()
+    wait_briefly()
     options = _parsed(arguments)
     with ending.ready(options):
         _set_up_log(options)
