@@ -164,6 +164,10 @@ def _place(artifact: Artifact) -> str:
     if artifact.manifest["base_origin"] != _LOCAL or "base_digest" not in artifact.manifest:
         return base
     path = (artifact.path / base).resolve()
+    # An adapter that was moved without its base finds it where the recipe said, if that said the whole path.
+    named = Path(base_of(artifact.path / _ADAPTER))
+    if not path.is_dir() and named.is_absolute() and named.is_dir():
+        path = named
     return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else str(path)
 
 

@@ -78,6 +78,16 @@ def test_a_local_base_stands_where_it_stood_from_the_adapter(place: Path, monkey
     assert scores("made") == pytest.approx(expected, abs=1e-6)
 
 
+def test_an_adapter_that_moved_alone_finds_a_base_whose_whole_path_it_was_given(place: Path) -> None:
+    adapter_artifact(Path("whole"), place / "m" / "base", RIGHT["lora"]())
+    expected = scores("whole")
+    shutil.move("whole", place / "nowhere" / "deeper")
+    assert scores(place / "nowhere" / "deeper") == pytest.approx(expected, abs=1e-6)
+    another(place / "m" / "base")
+    with pytest.raises(ModelError, match="is another"):
+        Reranker(place / "nowhere" / "deeper")
+
+
 def test_the_folder_of_peft_stays_peft_s(place: Path) -> None:
     assert json.loads(Path("made/adapter/adapter_config.json").read_text())["base_model_name_or_path"] == "m/base"
     AutoPeftModelForCausalLM.from_pretrained("made/adapter")

@@ -94,7 +94,11 @@ SENSITIVE = {"patience": 1, "ndcg_drop": 1e-9, "entropy_share": 0.9999, "length_
 
 
 def rl_stage(adapter: Path, judgments: Path, **more: Any) -> Stage:
-    recipe = RlRecipe.model_validate({**RL, "judgments": judgments, "adapter": adapter, **more})
+    content = {**RL, "judgments": judgments, "adapter": adapter, **more}
+    if content.get("algorithm") == "reward_weighted":
+        # It tries nothing.
+        content = {key: value for key, value in content.items() if key not in ("validation", "seatbelt")}
+    recipe = RlRecipe.model_validate(content)
     return lambda out, existing: rl.run(recipe, out, existing=existing)
 
 

@@ -1,0 +1,34 @@
+"""Two readings of a case held against each other: numbers to a tolerance, everything else as it stands."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from typing import Any
+
+TOLERANCE = 1e-5
+"""Of a number's size, or of 1 where it is smaller."""
+
+
+def differences(golden: Any, found: Any, place: str = "") -> Iterator[str]:
+    """A line for every place in which they differ."""
+    if isinstance(golden, dict) and isinstance(found, dict):
+        for name in sorted({*golden, *found}):
+            if name not in golden or name not in found:
+                yield f"{place}/{name}: only in {'the golden file' if name in golden else 'what was computed'}"
+            else:
+                yield from differences(golden[name], found[name], f"{place}/{name}")
+    elif isinstance(golden, list) and isinstance(found, list):
+        if len(golden) != len(found):
+            yield f"{place}: {len(golden)} items expected, {len(found)} computed"
+        for number, (one, other) in enumerate(zip(golden, found, strict=False)):
+            yield from differences(one, other, f"{place}/{number}")
+    elif _number(golden) and _number(found):
+        if not math.isclose(golden, found, rel_tol=TOLERANCE, abs_tol=TOLERANCE):
+            yield f"{place}: {golden} expected, {found} computed"
+    elif golden != found:
+        yield f"{place}: {golden!r} expected, {found!r} computed"
+
+
+def _number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
