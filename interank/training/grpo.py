@@ -9,6 +9,7 @@ from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
+import torch
 from datasets import Dataset
 from peft import PeftModel
 from trl import GRPOConfig, GRPOTrainer
@@ -248,7 +249,7 @@ def prepare(
             "reward_weights": list(weights),
             "shuffle_dataset": False,
             "use_cpu": model.device.type == "cpu",
-            "bf16": model.device.type != "cpu",
+            "bf16": model.device.type != "cpu" or model.dtype == torch.bfloat16,
             # With it a loss that is not a number would be logged as the mean of the others.
             "logging_nan_inf_filter": False,
         }

@@ -8,6 +8,7 @@ answered 1.
 
 from __future__ import annotations
 
+import math
 import weakref
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -32,6 +33,9 @@ from interank.training.memory import Form
 _NF4_BLOCK = 64
 _MODE = FakeTensorMode(allow_non_fake_inputs=True)
 _ATEN = torch.ops.aten
+_NEW = (_ATEN.empty.memory_format, _ATEN.zeros.default, _ATEN.full.default)
+# New numbers by which TRL's head is known: tiles of 32,768 logits a row, and as many sums as rows.
+_TILE, _ROWS = 32 * 32768, 32
 
 
 class Paper(TorchDispatchMode):
@@ -54,7 +58,7 @@ class Paper(TorchDispatchMode):
             return 1.0 if args[0].is_floating_point() else 1
         if func is _ATEN.index.Tensor:
             args = (args[0], _places(args[1]), *args[2:])
-        given = func(*args, **kwargs)
+        given = _made(func, args, kwargs)
         self._count(func, args, kwargs, given)
         if "out" not in kwargs:
             for states in tree_leaves(given):
@@ -86,6 +90,16 @@ class Paper(TorchDispatchMode):
     def _gone(self, key: int, size: int) -> None:
         del self._storages[key]
         self.alive -= size
+
+
+def _made(func: Any, args: Any, kwargs: Any) -> Any:
+    """What an operation gives; the head's tiles of logits and sums of rows are fake, as what comes into them is."""
+    if func in _NEW and kwargs.get("dtype") in (None, torch.float32, torch.bfloat16):
+        shape = args[0]
+        if math.prod(shape) > _TILE or (len(shape) == 1 and shape[0] > _ROWS):
+            with _MODE:
+                return func(*args, **kwargs)
+    return func(*args, **kwargs)
 
 
 def _places(indices: Sequence[Any]) -> list[Any]:
@@ -126,6 +140,16 @@ def student_on_paper(shape: dict[str, Any], form: Form, lora: LoraRecipe) -> Pef
     with torch.device("meta"):
         model = fresh_adapter(base_on_paper(shape, form), lora, seed=0)
     return faked(model)
+
+
+def policy_on_paper(shape: dict[str, Any], form: Form, lora: LoraRecipe) -> PeftModel:
+    """The same with the reference's adapter beside it, which TRL would make of real numbers where `beta` is set."""
+    with torch.device("meta"):
+        model = fresh_adapter(base_on_paper(shape, form), lora, seed=0)
+        model.add_adapter("ref", model.peft_config["default"])
+    policy = faked(model)
+    policy.add_adapter = lambda *_: None
+    return policy
 
 
 def faked(model: Any) -> Any:

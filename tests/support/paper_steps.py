@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,9 +12,12 @@ from typing import Any
 import torch
 from peft import PeftModel
 
-from interank.engines.prompts import PromptEncoder
-from interank.recipe import DistillRecipe
-from interank.training import sft
+from interank.engines.prompts import Prompt, PromptEncoder
+from interank.engines.protocol import Ability, Completion, LabelLogits, Sampling
+from interank.engines.work import Work
+from interank.recipe import DistillRecipe, RlRecipe
+from interank.rewards import Reward
+from interank.training import policy_training, sft
 from interank.training.rows import Group, training_groups
 from interank.types import Document, Example, Judgment, Query, Relevance, Source
 from tests.support.paper import Paper, no_masks
@@ -50,6 +54,8 @@ SHAPES: dict[str, dict[str, Any]] = {
         "num_key_value_heads": 2,
     },
 }
+# In letters, of which each is about a token: more than a prompt has room for.
+LONGEST = {"query": 2000, "document": 5000, "explanation": 300}
 _SOURCE = Source("paper", "0", "", "", "")
 # A first microbatch leaves gradients, the second meets them; more are like the second.
 _ONE_STEP = {"max_steps": 1, "gradient_accumulation_steps": 2, "save_strategy": "no", "report_to": "none"}
@@ -106,6 +112,61 @@ def distilled(
     return Step(paper.peak + states(model), paper.operations // 2)
 
 
+class Given:
+    """In place of a sampler: answers of the longest length, all different, and grades that are equally likely."""
+
+    device = "cpu"
+    abilities: frozenset[Ability] = frozenset({"token_ids", "label_logits"})
+
+    def __init__(self) -> None:
+        self.work, self._rng = Work(), random.Random(0)
+
+    def flops(self, work: Work) -> float | None:
+        return None
+
+    def generate(self, prompts: Sequence[Prompt], sampling: Sampling, *, end: int) -> list[Completion]:
+        number = sampling.max_new_tokens
+        # Of a small tokenizer's words.
+        ids = [tuple(self._rng.choices(range(300, 800), k=number)) for _ in prompts]
+        return [Completion(own, (-1.0,) * number, finished=False) for own in ids]
+
+    def label_logits(self, prompts: Sequence[Prompt], labels: Sequence[int]) -> list[LabelLogits]:
+        return [LabelLogits((0.0, 0.0, 0.0), 1.0)] * len(prompts)
+
+    @contextmanager
+    def engine(self, trainer: Any) -> Iterator[Given]:
+        yield self
+
+    @contextmanager
+    def engine_of(self, model: Any) -> Iterator[Given]:
+        yield self
+
+
+def updated(model: PeftModel, encoder: PromptEncoder, recipe: RlRecipe, folder: Path) -> Step:
+    """A step of `interank rl` with one microbatch, as TRL's trainer runs it with the recipe's rewards and `beta`.
+
+    Counted are the reference's passes, the check of the rollouts and the update. What samples is replaced by `Given`,
+    and no trial is made.
+    """
+    rows = recipe.trainer["per_device_train_batch_size"]
+    questions = rows // (recipe.documents_per_query * recipe.trainer["num_generations"])
+    once = {**recipe.trainer, **_ONE_STEP, "gradient_accumulation_steps": 1}
+    short = recipe.model_copy(update={"trainer": once})
+    examples = judged(LONGEST, queries=questions, documents=recipe.documents_per_query)
+    taught = policy_training.lessons(short, (examples, []), 0.0)
+    rewards = [Reward.from_recipe(entry) for entry in recipe.rewards]
+    weights, credits = [entry.weight for entry in recipe.rewards], [reward.credit for reward in rewards]
+    folder.mkdir()
+    with no_masks(), Paper(model) as paper:
+        policy_training.train(model, encoder, taught, (rewards, weights, credits), short, Given(), folder)
+    return Step(paper.peak + states(model) + gradients(model), paper.operations)
+
+
 def states(model: torch.nn.Module) -> int:
     """Adam's, which the first step makes at its end and all others hold from the beginning."""
     return 2 * sum(weight.nbytes for weight in model.parameters() if weight.requires_grad)
+
+
+def gradients(model: torch.nn.Module) -> int:
+    """Those that a microbatch meets which is not the first."""
+    return sum(weight.nbytes for weight in model.parameters() if weight.requires_grad)

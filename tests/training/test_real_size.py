@@ -14,14 +14,12 @@ from interank.engines.padded import PaddedRunner
 from interank.engines.prompts import Prompt
 from interank.recipe import DistillRecipe, RlRecipe
 from interank.recipe.loading import load_recipe
-from interank.training import planning
+from interank.training import memory, planning
+from interank.training.memory import Form
 from interank.training.planning import Choice, plan
 from interank.training.sft import largest_microbatch
-from tests.support.paper import Paper, base_on_paper, faked, student_on_paper
-from tests.support.paper_steps import SHAPES, distilled, encoder_of, groups_of, judged
-
-# In letters, of which each is about a token: more than a prompt has room for.
-LONGEST = {"query": 2000, "document": 5000, "explanation": 300}
+from tests.support.paper import Paper, base_on_paper, faked, policy_on_paper, student_on_paper
+from tests.support.paper_steps import LONGEST, SHAPES, distilled, encoder_of, groups_of, judged, updated
 
 
 @pytest.mark.parametrize(
@@ -45,6 +43,25 @@ def test_a_step_of_distillation_fits(
     step = distilled(student, groups, recipe, tmp_path / "work", checkpointing=planned.checkpointing)
     print(f"{limit // 10**9} GB: {largest}, {planned.told()}, on paper {step}")
     assert step.peak < limit
+
+
+@pytest.mark.parametrize(
+    ("limit", "name", "form"),
+    [(80 * 10**9, "rl/llama-3.2-3b", "bfloat16"), (24 * 10**9, "rl/llama-3.2-3b-24gb", "nf4")],
+)
+def test_an_update_of_grpo_fits(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, limit: int, name: str, form: Form
+) -> None:
+    monkeypatch.setattr(memory, "device_bytes", lambda _: limit)
+    taught = load_recipe("distill/llama-3.2-3b", ["judgments=written"])
+    recipe = load_recipe(name, ["judgments=written", "adapter=written"])
+    assert isinstance(taught, DistillRecipe)
+    assert isinstance(recipe, RlRecipe)
+    beside = recipe.rollouts.vllm.gpu_memory if recipe.rollouts.engine == "vllm" else 0.0
+    policy = policy_on_paper(SHAPES["3b"], form, taught.lora)
+    step = updated(policy, encoder_of(taught), recipe, tmp_path / "work")
+    print(f"{name}: {step}, checkpointing {policy.is_gradient_checkpointing}, of {limit * (1 - beside):.3g} bytes")
+    assert step.peak < limit * (1 - beside)
 
 
 @pytest.mark.parametrize("limit", [80 * 10**9, 24 * 10**9])
