@@ -26,7 +26,7 @@ from typing import Any
 
 SIDES: dict[str, dict[str, str]] = {
     "default": {},
-    "brief": {"GOMP_SPINCOUNT": "50000"},
+    "brief": {"GOMP_SPINCOUNT": "100000"},
     "passive": {"OMP_WAIT_POLICY": "passive"},
 }
 SAID_BY = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME")

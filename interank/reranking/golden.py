@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -37,9 +38,9 @@ class Reading:
         return judging.score(self.logits)
 
     @property
-    def relevance(self) -> Relevance:
-        """The grade."""
-        return judging.most_probable(self.logits)
+    def relevance(self) -> Relevance | None:
+        """The grade; None where the model computed no numbers, which is a finding here, and no error."""
+        return judging.most_probable(self.logits) if all(map(math.isfinite, self.logits)) else None
 
 
 def golden_set(path: Path | None = None) -> list[Asked]:

@@ -44,7 +44,7 @@ def notes(tmp_path: Path) -> Path:
 @pytest.mark.parametrize(
     ("given", "expected"),
     [
-        ({}, ["GOMP_SPINCOUNT = '50000'"]),
+        ({}, ["GOMP_SPINCOUNT = '100000'"]),
         ({"OMP_WAIT_POLICY": "passive"}, ["OMP_WAIT_POLICY = 'PASSIVE'", "GOMP_SPINCOUNT = '0'"]),
         ({"GOMP_SPINCOUNT": "77"}, ["GOMP_SPINCOUNT = '77'"]),
     ],
@@ -73,7 +73,7 @@ def test_a_script_asks_for_it_before_torch_and_its_workers_inherit_it(tmp_path: 
         "        assert pool.submit(work).result() == 1\n"
         "    assert 'torch' not in sys.modules\n"
     )
-    assert "GOMP_SPINCOUNT = '50000'" in told([str(script)])
+    assert "GOMP_SPINCOUNT = '100000'" in told([str(script)])
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning", "ignore::UserWarning")
@@ -95,5 +95,5 @@ def test_vllm_s_processes_get_what_the_user_set_alone(
     VllmEngine(tiny_model(tmp_path / "model", hidden=128), VllmOptions(max_length=64)).close()
     found = capfd.readouterr().err
     assert "OPENMP DISPLAY ENVIRONMENT BEGIN" in found
-    assert "GOMP_SPINCOUNT = '50000'" not in found
-    assert os.environ["GOMP_SPINCOUNT"] == "50000"
+    assert "GOMP_SPINCOUNT = '100000'" not in found
+    assert os.environ["GOMP_SPINCOUNT"] == "100000"

@@ -45,6 +45,8 @@ def test_what_is_no_number_is_beyond_every_tolerance(place: int, odd: float) -> 
     found = difference(before, after)
     assert found.largest == math.inf
     assert found.faults(Tolerance(1e300, -1.0, 1.0))
+    # None of the other grades changed.
+    assert found.grades == 1
 
 
 def test_one_way_alone_is_the_same_as_itself() -> None:
