@@ -17,6 +17,7 @@ from interank.outputs import Partial
 from interank.recipe import DistillRecipe, EvaluateRecipe, GenerateRecipe, HeadSettings, RlRecipe
 from interank.resources import resource_dir
 from interank.stages import distill, evaluate, generate, merge, rl
+from tests.stages.test_list_training import distill_recipe, judgments_with_lists, rl_recipe
 from tests.stages.test_resume import digests
 from tests.support import rule
 from tests.support.artifacts import judgments_artifact
@@ -169,6 +170,28 @@ def test_distill_of_a_head(tiny_folder: Path, judgments: Path, tmp_path: Path) -
     trainer = {**TRAINER, "max_steps": 2, "per_device_train_batch_size": 2, "gradient_accumulation_steps": 1}
     stage = distill_stage(tiny_folder, judgments, objective="ranknet", head=head, trainer=trainer)
     assert killed_all_along(stage, tmp_path, computed=checkpoint(2), stride=2) > 8
+
+
+@pytest.mark.slow
+def test_distill_and_rl_on_lists(tiny_folder: Path, tmp_path: Path) -> None:
+    judgments = judgments_with_lists(tmp_path / "judgments")
+    (tmp_path / "distill").mkdir()
+    trainer = {**TRAINER, "max_steps": 2, "per_device_train_batch_size": 2}
+    taught = distill_recipe(tiny_folder, {"shuffles": 2}, judgments=judgments, trainer=trainer)
+
+    def distilled(out: Path, existing: Existing) -> Artifact:
+        return distill.run(taught, out, existing=existing)
+
+    assert killed_all_along(distilled, tmp_path / "distill", computed=checkpoint(2), stride=3) > 4
+    (tmp_path / "rl").mkdir()
+    trainer = {**trainer, "num_generations": 2, "per_device_train_batch_size": 4}
+    adapter = tmp_path / "distill" / "whole" / "out"
+    refined = rl_recipe(judgments=judgments, adapter=adapter, trainer=trainer, validation={"every": 1, "questions": 2})
+
+    def trained(out: Path, existing: Existing) -> Artifact:
+        return rl.run(refined, out, existing=existing)
+
+    assert killed_all_along(trained, tmp_path / "rl", computed=checkpoint(2), stride=3) > 4
 
 
 @pytest.mark.slow
