@@ -42,7 +42,7 @@ def head_of(folder: Path, *, seed: int = 0, layers: int | None = None) -> PeftMo
     """A head whose adapter already does something, so that all its weights have gradients."""
     torch.manual_seed(seed)
     lora = LoraRecipe(rank=4, alpha=8, layers=layers)
-    model = fresh_adapter(load_classifier(find_model(str(folder))), lora, seed=seed, head=True)
+    model = fresh_adapter(load_classifier(find_model(str(folder)), headless=True), lora, seed=seed, head=True)
     torch.manual_seed(seed)
     for name, weight in model.named_parameters():
         if "lora_B" in name:

@@ -10,6 +10,7 @@ import torch
 from trl import GRPOTrainer
 
 from interank.recipe import RolloutsRecipe
+from interank.training.agreement import Agreement
 from interank.training.policy import PolicyTrainer, SharedPrefixTrainer
 from tests.support import stored
 
@@ -74,14 +75,18 @@ def trl_corrected(folder: Path, **settings: Any) -> tuple[float, torch.Tensor]:
     return gradients(trainer, inputs)
 
 
+def sampled_by(trainer: PolicyTrainer, recipe: RolloutsRecipe) -> None:
+    """Have the trainer go by a recipe; what is off here on purpose is not what its check is after."""
+    trainer._rollouts, trainer._agreement = recipe, Agreement(recipe)
+
+
 def ours_corrected(
     kind: type[PolicyTrainer], folder: Path, clip: float | None, **settings: Any
 ) -> tuple[float, torch.Tensor, dict[str, Any]]:
     trainer = stored.trainer(
         kind, stored.model(), folder, gradient_accumulation_steps=1, steps_per_generation=1, **settings
     )
-    # What is off here on purpose is not what the check is after.
-    trainer._rollouts = RolloutsRecipe(importance_clip=clip, tolerance=10.0)
+    sampled_by(trainer, RolloutsRecipe(importance_clip=clip, tolerance=10.0))
     inputs = batch_of(trainer)
     kept = {name: value.clone() for name, value in inputs.items() if torch.is_tensor(value)}
     loss, found = gradients(trainer, inputs)
@@ -107,7 +112,7 @@ def test_where_weights_have_moved_those_that_sampled_count(tmp_path: Path) -> No
     """In the second pass over a batch the ratio to the sampler is that of the first."""
     settings: dict[str, Any] = {"gradient_accumulation_steps": 1, "steps_per_generation": 1, "num_iterations": 2}
     trainer = stored.trainer(PolicyTrainer, stored.model(), tmp_path, **settings)
-    trainer._rollouts = RolloutsRecipe(importance_clip=CLIP, tolerance=10.0)
+    sampled_by(trainer, RolloutsRecipe(importance_clip=CLIP, tolerance=10.0))
     inputs = batch_of(trainer)
     assert inputs["old_per_token_logps"] is not None
     gradients(trainer, inputs)
