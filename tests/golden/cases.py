@@ -242,10 +242,16 @@ def evaluation(task: str, *overrides: str) -> Callable[[World, Path], Any]:
         given = [f"benchmark={made.benchmark}", f"adapters={made.adapter(task)}", "depth=6", *overrides]
         called("evaluate", "evaluate/benchmark", *given, "--out", folder / "out")
         metrics = json.loads((folder / "out" / "metrics.json").read_text("utf-8"))
-        runs = {file.name: file.read_text("utf-8").split() for file in sorted((folder / "out").rglob("*.trec"))}
+        runs = {file.name: _rows(file) for file in sorted((folder / "out").rglob("*.trec"))}
         return {"metrics": metrics, "runs": runs}
 
     return evaluated
+
+
+def _rows(run: Path) -> list[list[Any]]:
+    """A run's queries and documents in order, with their scores."""
+    lines = [line.split() for line in run.read_text("utf-8").splitlines()]
+    return [[query, document, float(score)] for query, _, document, _, score, _ in lines]
 
 
 def _mining(made: World, folder: Path) -> Any:
