@@ -1,27 +1,48 @@
 """Fixtures that several test files share."""
 
+import contextlib
 import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import pytest
 
+# No test reaches the hub; some libraries would ask it even for what is here.
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
-@pytest.fixture(autouse=True)
-def _as_before() -> Iterator[None]:
+
+@contextlib.contextmanager
+def as_before() -> Iterator[None]:
     """The command sets up log and environment for a process of its own; here it shares one with other tests."""
     environment = dict(os.environ)
     loggers = [logging.getLogger(), logging.getLogger("interank")]
     before = [(logger, logger.level, list(logger.handlers)) for logger in loggers]
-    yield
-    for logger, level, handlers in before:
-        logger.setLevel(level)
-        for handler in [one for one in logger.handlers if one not in handlers]:
-            logger.removeHandler(handler)
-    for name in os.environ.keys() - environment.keys():
-        del os.environ[name]
-    os.environ.update(environment)
+    try:
+        yield
+    finally:
+        for logger, level, handlers in before:
+            logger.setLevel(level)
+            for handler in [one for one in logger.handlers if one not in handlers]:
+                logger.removeHandler(handler)
+        for name in os.environ.keys() - environment.keys():
+            del os.environ[name]
+        os.environ.update(environment)
+
+
+@pytest.fixture(autouse=True)
+def _each_test_as_before() -> Iterator[None]:
+    with as_before():
+        yield
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_fixture_setup(fixturedef: pytest.FixtureDef[object]) -> Generator[None, object, object]:
+    """What several tests share is made before the fixture above stands, so it is looked after here."""
+    if fixturedef.scope == "function":
+        return (yield)
+    with as_before():
+        return (yield)
 
 
 @pytest.fixture(scope="session")
