@@ -209,5 +209,5 @@ def test_grpo_on_shuffled_rewards_does_not_learn_the_rule(refined: list[Refined]
     # Grades that move at random move rankings too, so one seed alone may end well above where it began.
     learned = fmean(last(item.artifact) for item in refined)
     assert fmean(last(item.shuffled) for item in refined) < learned - 0.1
-    assert all(last(item.shuffled) < last(item.artifact) for item in refined)
+    assert sum(last(item.shuffled) < last(item.artifact) for item in refined) > len(refined) / 2
     assert min(last(item.shuffled) for item in refined) < NOTHING
