@@ -22,7 +22,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from interank.measures import score_run
+from interank.ir.measures import score_run
 from interank.teacher.annotate import GRADE_BY_ORIGIN
 from interank.types import Qrel, Run, ScoredDoc
 

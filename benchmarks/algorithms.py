@@ -30,7 +30,8 @@ from interank.artifact import Artifact, open_artifact
 from interank.engines.adapters import with_adapter
 from interank.engines.models import find_model, load_model, load_tokenizer
 from interank.engines.prompts import PromptEncoder
-from interank.recipe import PromptSettings, RewardRecipe, RlRecipe
+from interank.recipe import RlRecipe
+from interank.settings import PromptSettings, RewardRecipe
 from interank.stages import rl
 from interank.training import policy_training
 from interank.training.grpo import prepare

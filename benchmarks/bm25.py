@@ -30,9 +30,9 @@ from gensim.corpora import Dictionary
 from gensim.models import LuceneBM25Model
 from gensim.similarities import SparseMatrixSimilarity
 
-from interank.benchmarks import load_benchmark
-from interank.bm25 import Bm25, analyze_english, tokenize
-from interank.bm25.postings import K1, B, Postings
+from interank.ir.benchmarks import load_benchmark
+from interank.ir.bm25 import Bm25, analyze_english, tokenize
+from interank.ir.bm25.postings import K1, B, Postings
 from interank.types import Document, Query, Run
 
 ROUNDS = 5

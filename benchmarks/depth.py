@@ -29,24 +29,25 @@ from typing import Any
 import numpy
 import torch
 
-from interank.calibration import calibration
 from interank.engines.prompts import Prompt
 from interank.engines.protocol import Completion, Forced, LabelLogits, Sampling
 from interank.engines.transformers import TransformersEngine
 from interank.engines.work import Work, positions_attended
 from interank.evaluation.candidates import Task, load_evaluated
 from interank.evaluation.fused import applied_rows
-from interank.evaluation.significance import Sample
-from interank.fitting import Candidates, Fit, Fusion, fit_calibrator, fit_fusion, fused_run, read_fit
+from interank.ir.calibration import calibration
+from interank.ir.measures import ideal_run, score_run
+from interank.ir.significance import Sample
+from interank.ir.trec import read_qrels, read_run
 from interank.ledger import Ledger
-from interank.measures import ideal_run, score_run
-from interank.recipe import AdaptiveRecipe, EvaluateRecipe
+from interank.recipe import EvaluateRecipe
 from interank.reranking.adaptive import Adaptive
 from interank.reranking.chaining import Ranks, measured
+from interank.reranking.fitting import Candidates, Fit, Fusion, fit_calibrator, fit_fusion, fused_run, read_fit
 from interank.reranking.reranker import Reranker
+from interank.settings import AdaptiveRecipe
 from interank.stages import evaluate
 from interank.stages.fit import FitSettings, fit
-from interank.trec import read_qrels, read_run
 from interank.types import Qrel, Query, Run, ScoredDoc
 
 MEASURE = "nDCG@10"

@@ -31,26 +31,25 @@ import numpy
 import torch
 
 from interank.artifact import Workplace, create
-from interank.bm25 import Bm25
 from interank.engines.models import find_model, load_model, load_tokenizer
 from interank.engines.prompts import PromptEncoder
 from interank.engines.transformers import TransformersEngine
-from interank.evaluation.significance import Sample
+from interank.ir.bm25 import Bm25
+from interank.ir.measures import ideal_run, random_run, score_run
+from interank.ir.significance import Sample
 from interank.judgments import PAIRS_FILE, read_pairs, write_judgments
 from interank.ledger import Ledger
-from interank.measures import ideal_run, random_run, score_run
 from interank.mining import mine
-from interank.recipe import (
-    DistillRecipe,
+from interank.recipe import DistillRecipe, GenerateRecipe
+from interank.reranking.reranker import Reranker
+from interank.settings import (
     DocumentsRecipe,
-    GenerateRecipe,
     LoraRecipe,
     MiningRecipe,
     PromptSettings,
     TeacherRecipe,
 )
-from interank.recipe.student import LossRecipe, MixtureRecipe, ValidationRecipe
-from interank.reranking.reranker import Reranker
+from interank.settings.student import LossRecipe, MixtureRecipe, ValidationRecipe
 from interank.stages import distill, generate
 from interank.teacher.annotate import GRADE_BY_ORIGIN
 from interank.types import Document, Example, Judgment, Pair, Qrel, Query, Run, ScoredDoc

@@ -21,7 +21,7 @@ from interank.engines.adapters import merged
 from interank.engines.heads import Head, scores
 from interank.engines.models import compute_dtype, device, find_model, load_tokenizer
 from interank.engines.pairs import Pair, PairEncoder
-from interank.recipe import HeadSettings, LoraRecipe
+from interank.settings import HeadSettings, LoraRecipe
 from interank.training.adapters import adapted_names
 
 # Hidden, inner, layers, heads, heads of keys: Llama-3.2-3B, SmolLM2-135M, and one for trying the script.

@@ -27,9 +27,10 @@ import numpy
 import torch
 from distill_quality import PROMPT, SEED, STUDENT, judged
 
-from interank.evaluation.significance import Sample
-from interank.recipe import DistillRecipe, LoraRecipe
-from interank.recipe.student import LossRecipe, MixtureRecipe, ValidationRecipe
+from interank.ir.significance import Sample
+from interank.recipe import DistillRecipe
+from interank.settings import LoraRecipe
+from interank.settings.student import LossRecipe, MixtureRecipe, ValidationRecipe
 from interank.stages import distill
 from interank.stages.attack import Planned, Tried, attack, gains
 

@@ -20,8 +20,8 @@ from pathlib import Path
 from typing import Any
 
 from interank import Reranker, ordering
-from interank.measures import score_run
-from interank.trec import read_qrels, read_run, write_run
+from interank.ir.measures import score_run
+from interank.ir.trec import read_qrels, read_run, write_run
 from interank.types import Document, Query, Run
 
 MODEL = "HuggingFaceTB/SmolLM2-135M-Instruct"

@@ -38,7 +38,7 @@ from interank.mining.lines import parsed_rows, read_plain
 from interank.mining.ranges import all_rows, bytes_of, places_of, work_through
 from interank.mining.rows import Unread, stretches_of
 from interank.mining.stackexchange import rows_with_ids
-from interank.recipe import MiningRecipe
+from interank.settings import MiningRecipe
 
 Rows = list[tuple[str, int]]
 

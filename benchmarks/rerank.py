@@ -21,17 +21,17 @@ import rerank_rivals as rivals
 import torch
 
 from interank import Reranker, judging
-from interank.benchmarks import load_benchmark, read_documents
-from interank.bm25 import Bm25
 from interank.engines.judge import before_label
 from interank.engines.models import find_model
 from interank.engines.prompts import Prompt, PromptEncoder
 from interank.engines.protocol import Completion, Forced, LabelLogits, Precision, Sampling
 from interank.engines.transformers import TransformersEngine
-from interank.measures import score_run
-from interank.recipe import PromptSettings
+from interank.ir.benchmarks import load_benchmark, read_documents
+from interank.ir.bm25 import Bm25
+from interank.ir.measures import score_run
 from interank.reranking.opening import Running, open_engine
 from interank.resources import resource_dir
+from interank.settings import PromptSettings
 from interank.types import Document, Query, Run, ScoredDoc
 
 MODEL = "HuggingFaceTB/SmolLM2-135M-Instruct"

@@ -16,7 +16,7 @@ from pathlib import Path
 import torch
 
 from interank import Reranker
-from interank.benchmarks import read_documents
+from interank.ir.benchmarks import read_documents
 from interank.resources import resource_dir
 from interank.types import Document, Query, Run, ScoredDoc
 

@@ -24,10 +24,9 @@ import torch
 
 from interank.artifact import Workplace, create
 from interank.judgments import PAIRS_FILE, read_pairs, write_judgments
-from interank.recipe import (
-    DistillRecipe,
+from interank.recipe import DistillRecipe, GenerateRecipe
+from interank.settings import (
     DocumentsRecipe,
-    GenerateRecipe,
     LoraRecipe,
     MiningRecipe,
     PromptSettings,

@@ -17,8 +17,8 @@ from pathlib import Path
 
 import pytrec_eval
 
-from interank.measures import score_run
-from interank.trec import read_qrels, read_run
+from interank.ir.measures import score_run
+from interank.ir.trec import read_qrels, read_run
 
 QUERIES = 1384  # as many as BRIGHT has
 DEPTH = 1000

@@ -35,8 +35,8 @@ from peft import LoraConfig, get_peft_model
 from transformers import LlamaConfig, LlamaForCausalLM
 from trl import SFTConfig, SFTTrainer
 
-from interank.recipe import LoraRecipe
-from interank.recipe.student import LossRecipe
+from interank.settings import LoraRecipe
+from interank.settings.student import LossRecipe
 from interank.training.planning import Choice, estimated
 from interank.training.rows import Group, Row
 from interank.training.sft import largest_microbatch

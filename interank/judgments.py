@@ -10,7 +10,7 @@ from typing import Any, get_args
 
 from interank import plain_data
 from interank.errors import InputError
-from interank.trec import numbered_lines
+from interank.ir.trec import numbered_lines
 from interank.types import Document, Example, Judgment, Origin, Pair, Query, Relevance, Source, Split
 
 FILE = "judgments.jsonl"

@@ -14,8 +14,8 @@ from typing import Any, Literal, cast
 
 from interank import plain_data
 from interank.errors import InputError
-from interank.recipe import RewardRecipe
 from interank.resources import resource_dir
+from interank.settings import RewardRecipe
 
 Subject = Literal["judgments", "lists"]
 """What completions are: judgments of a document, or orders of a list of them."""

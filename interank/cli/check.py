@@ -47,8 +47,8 @@ def _run(options: argparse.Namespace) -> int:
 
 def _stored(recipe: Recipe) -> list[str]:
     """Which of the adapters to evaluate store a fit that would not be measured."""
-    from interank.fitting import stored_place
     from interank.recipe import EvaluateRecipe
+    from interank.reranking.fitting import stored_place
 
     if not isinstance(recipe, EvaluateRecipe):
         return []

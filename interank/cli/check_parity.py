@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from interank.cli.base_option import add_base
 
 if TYPE_CHECKING:
-    from interank.reranking.parity import Difference
+    from interank.diagnosis.parity import Difference
     from interank.stages.parity import Certificate
 
 _EPILOG = """\

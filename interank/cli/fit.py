@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from interank.fitting import Fit
+    from interank.reranking.fitting import Fit
 
 _EPILOG = """\
 example:

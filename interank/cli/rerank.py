@@ -14,8 +14,8 @@ from interank.cli.rerank_checks import TAG, check
 from interank.cli.rerank_tasks import tasks_of
 
 if TYPE_CHECKING:
-    from interank.fitting import Fit
     from interank.reranking.chaining import Chain, Cost, Ranks
+    from interank.reranking.fitting import Fit
     from interank.reranking.modes import Mode
     from interank.reranking.requests import Request
     from interank.reranking.reranker import Reranker
@@ -212,7 +212,7 @@ def _run(options: argparse.Namespace) -> int:
 
 def _fit(options: argparse.Namespace) -> tuple[Path | None, Fit | None]:
     """The fit that rankings are finished with and its file: what was asked for, else what MODEL stores."""
-    from interank.fitting import fit_file, read_fit, stored_fit, stored_place
+    from interank.reranking.fitting import fit_file, read_fit, stored_fit, stored_place
 
     if options.fit:
         file = fit_file(options.fit, options.mode)
@@ -314,8 +314,9 @@ def _first(options: argparse.Namespace) -> Ranks:
     from pydantic import ValidationError
 
     from interank.errors import InputError
-    from interank.recipe import AdaptiveRecipe, read_keys
+    from interank.recipe import read_keys
     from interank.reranking.adaptive import Adaptive
+    from interank.settings import AdaptiveRecipe
 
     keys = read_keys("--adaptive", options.adaptive.split(",")) if options.adaptive else {}
     budget = {"tokens": options.budget_tokens, "seconds": options.budget_seconds}
@@ -358,9 +359,9 @@ def _write(
     results: list[tuple[Query, list[dict[str, Any]], list[Document]]],
 ) -> None:
     """The files asked for."""
+    from interank.ir.trec import write_run
     from interank.ledger import write_rows
     from interank.reranking.requests import result_row
-    from interank.trec import write_run
     from interank.types import Run, ScoredDoc
 
     if options.jsonl:

@@ -77,7 +77,7 @@ def _check_files(options: argparse.Namespace) -> None:
 
 
 def _is_own_run(path: Path) -> bool:
-    from interank.trec import tag_of
+    from interank.ir.trec import tag_of
 
     return tag_of(path) == TAG
 

@@ -50,8 +50,8 @@ def tasks_of(options: argparse.Namespace) -> Iterator[Request]:
 
 
 def _documents(file: Path) -> Iterator[Document]:
-    from interank.benchmarks import read_documents
     from interank.errors import InputError
+    from interank.ir.benchmarks import read_documents
     from interank.types import Document
 
     if not file.is_file():

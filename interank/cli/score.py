@@ -29,8 +29,8 @@ def register(verbs: Any, common: argparse.ArgumentParser) -> None:
 
 
 def _run(options: argparse.Namespace) -> int:
-    from interank.measures import score_run, tie_bounds
-    from interank.trec import read_qrels, read_run, read_scored
+    from interank.ir.measures import score_run, tie_bounds
+    from interank.ir.trec import read_qrels, read_run, read_scored
 
     measures = options.measures or ["nDCG@10"]
     qrels, run = read_qrels(options.qrels), read_run(options.run_file)

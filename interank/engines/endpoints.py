@@ -15,7 +15,7 @@ import httpx2
 from interank import plain_data
 from interank.engines.protocol import Failed
 from interank.errors import ModelError
-from interank.recipe import ServersRecipe
+from interank.settings import ServersRecipe
 
 log = logging.getLogger(__name__)
 

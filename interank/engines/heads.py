@@ -27,8 +27,8 @@ from interank.engines.soundness import require_scores
 from interank.engines.use import read_head
 from interank.engines.weights import weight_names
 from interank.errors import InputError, ModelError
-from interank.recipe import HeadSettings, Quantisation
-from interank.recipe.student import Precision
+from interank.settings import HeadSettings, Quantisation
+from interank.settings.student import Precision
 
 _TOKENIZER = "tokenizer_config.json"
 _CLASSIFIER = "ForSequenceClassification"

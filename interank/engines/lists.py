@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from interank import ordering
 from interank.engines.prompts import Prompt, PromptEncoder
 from interank.errors import InputError
-from interank.recipe import ListPromptSettings
+from interank.settings import ListPromptSettings
 from interank.types import Document, Query
 
 _QUERY_SLOT = "SLOT1QUERY1SLOT"

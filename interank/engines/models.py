@@ -25,8 +25,8 @@ from transformers import (
 from interank.engines.layers import allowed_of, head_options
 from interank.engines.weights import load_whole
 from interank.errors import ModelError
-from interank.recipe import Quantisation
-from interank.recipe.student import Precision
+from interank.settings import Quantisation
+from interank.settings.student import Precision
 
 log = logging.getLogger(__name__)
 

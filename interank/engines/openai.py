@@ -26,7 +26,7 @@ from interank.engines.protocol import (
 from interank.engines.soundness import MOST_IDS, checked, log_probability
 from interank.engines.vllm import labels_of
 from interank.errors import ModelError
-from interank.recipe import ServerRecipe
+from interank.settings import ServerRecipe
 
 _SEEDS = 2**31
 # Whatever a server's generation_config.json says, tokens are chosen as asked.

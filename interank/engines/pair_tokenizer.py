@@ -11,7 +11,7 @@ from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
 from interank.engines.pairs import PairEncoder
 from interank.errors import ModelError
-from interank.recipe import HeadSettings
+from interank.settings import HeadSettings
 from interank.types import Document, Query
 
 # Texts on which a prefix and what follows it are joined in different ways.

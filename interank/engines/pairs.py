@@ -9,7 +9,7 @@ import torch
 
 from interank.engines.plain_text import PlainText, beginning
 from interank.errors import ModelError
-from interank.recipe import HeadSettings
+from interank.settings import HeadSettings
 from interank.types import Document, Query
 
 # What stands between the parts where the tokenizer begins neither of them with a token of its own.

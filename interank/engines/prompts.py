@@ -11,7 +11,7 @@ from interank import judging
 from interank.engines.plain_text import PlainText, beginning
 from interank.errors import InputError, ModelError
 from interank.judging import Order
-from interank.recipe import PromptSettings
+from interank.settings import PromptSettings
 from interank.types import GRADES, Document, Judgment, Query
 
 # Llama 3's and SmolLM3's templates write today's date into the prompt, so that a model would read something else

@@ -20,7 +20,7 @@ from interank.engines.soundness import labels_fault, log_probability
 from interank.engines.vllm import seeds_of
 from interank.engines.work import Work
 from interank.errors import ModelError
-from interank.recipe import RolloutServersRecipe
+from interank.settings import RolloutServersRecipe
 
 log = logging.getLogger(__name__)
 

@@ -13,7 +13,7 @@ from interank.engines.prompts import Prompt
 from interank.engines.protocol import Ability, Completion, Failed, LabelLogits, Message, Reply, Request, Sampling
 from interank.engines.work import Work, positions_attended
 from interank.errors import PromptError
-from interank.recipe import ServerRecipe
+from interank.settings import ServerRecipe
 
 log = logging.getLogger(__name__)
 

@@ -12,7 +12,7 @@ from pydantic import ValidationError
 
 from interank import judging
 from interank.errors import ArtifactError
-from interank.recipe import HeadSettings, PromptSettings
+from interank.settings import HeadSettings, PromptSettings
 
 # A file of its own, because PEFT's configuration takes no keys that it does not know.
 FILE = "interank.json"

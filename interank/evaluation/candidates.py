@@ -10,9 +10,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from interank.benchmarks import Benchmark, Wanted, load_tasks, read_candidates, read_search_queries
-from interank.bm25 import Bm25
 from interank.errors import InputError
+from interank.ir.benchmarks import Benchmark, Wanted, load_tasks, read_candidates, read_search_queries
+from interank.ir.bm25 import Bm25
 from interank.recipe import EvaluateRecipe
 from interank.types import Document, Qrel, Query, Run
 

@@ -14,9 +14,9 @@ from interank.evaluation.candidates import Task, file_of_task, load_evaluated, n
 from interank.evaluation.evaluated import COST_KEYS, MACHINE_KEYS, Evaluation, Rankings
 from interank.evaluation.scoring import FIRST_STAGE, PERFECT, RANDOM
 from interank.evaluation.systems import StoredRun, file_name, named_systems, notes_on_stored, stored_run
+from interank.ir.trec import read_run
 from interank.ledger import read_rows
 from interank.recipe import EvaluateRecipe, load_recipe
-from interank.trec import read_run
 from interank.types import Run
 
 

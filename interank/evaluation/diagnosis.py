@@ -7,10 +7,10 @@ from dataclasses import asdict
 from statistics import fmean
 from typing import Any
 
-from interank.calibration import probability_of_relevance, risk_coverage
 from interank.evaluation.candidates import Task
-from interank.evaluation.significance import Sample
 from interank.evaluation.trust import abstentions, calibrations
+from interank.ir.calibration import probability_of_relevance, risk_coverage
+from interank.ir.significance import Sample
 from interank.quotes import Quotes, verified
 from interank.types import Document
 

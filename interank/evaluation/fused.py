@@ -10,8 +10,8 @@ from interank.artifact import MANIFEST, model_digest
 from interank.errors import InputError
 from interank.evaluation.candidates import Task
 from interank.evaluation.evaluated import Rankings
-from interank.fitting import FITTED_MODES, Fit, fit_file, fused_ranking, read_fit
 from interank.recipe import EvaluateRecipe
+from interank.reranking.fitting import FITTED_MODES, Fit, fit_file, fused_ranking, read_fit
 from interank.types import RankedDocument, Run
 
 

@@ -17,9 +17,9 @@ from interank.evaluation.page import Provenance, write_page
 from interank.evaluation.report import example, markdown
 from interank.evaluation.scoring import FIRST_STAGE, score_systems
 from interank.evaluation.systems import file_name, gold, joined
+from interank.ir.trec import copy_run, write_run
 from interank.ledger import write_rows
 from interank.recipe import EvaluateRecipe
-from interank.trec import copy_run, write_run
 from interank.types import RankedDocument, Run
 
 # What a row tells of the machine and its speed, and not of the ranking.

@@ -11,8 +11,8 @@ from typing import Any
 import numpy
 
 from interank.evaluation.candidates import Task
-from interank.evaluation.significance import Interval, Sample, Values, holm
-from interank.measures import canonical_measure, deepest, ideal_run, random_run, score_run
+from interank.ir.measures import canonical_measure, deepest, ideal_run, random_run, score_run
+from interank.ir.significance import Interval, Sample, Values, holm
 from interank.types import Run
 
 FIRST_STAGE = "first stage"

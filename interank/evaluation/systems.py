@@ -11,8 +11,8 @@ from typing import Any
 from interank.errors import InputError
 from interank.evaluation.candidates import RUN_ENDS, Task, file_of_task
 from interank.evaluation.scoring import FIRST_STAGE, PERFECT, RANDOM
-from interank.measures import tie_bounds
-from interank.trec import read_run_file
+from interank.ir.measures import tie_bounds
+from interank.ir.trec import read_run_file
 from interank.types import Qrel, Run, ScoredDoc
 
 # The name of the rerankers of a recipe's chain together.

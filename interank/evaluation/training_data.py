@@ -9,8 +9,7 @@ from typing import Any
 
 from interank.artifact import MANIFEST, open_artifact
 from interank.evaluation.candidates import Task
-from interank.judgments import read_judgments
-from interank.overlap import (
+from interank.ir.overlap import (
     BenchmarkDocument,
     BenchmarkIndex,
     BenchmarkQuery,
@@ -18,6 +17,7 @@ from interank.overlap import (
     TrainingOverlap,
     training_overlap,
 )
+from interank.judgments import read_judgments
 from interank.types import Document
 
 

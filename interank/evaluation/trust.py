@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy
 
-from interank.calibration import BINS, calibration, probability_of_relevance
 from interank.evaluation.candidates import Task
-from interank.evaluation.significance import Sample, Values
+from interank.ir.calibration import BINS, calibration, probability_of_relevance
+from interank.ir.significance import Sample, Values
 
 Graded = Sequence[Sequence[tuple[Mapping[str, Any], bool]]]
 """By query the graded documents' rows, each with whether it is relevant."""

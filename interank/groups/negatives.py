@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from interank.bm25 import Bm25
 from interank.errors import InputError
+from interank.ir.bm25 import Bm25
 from interank.orderings import JudgedList
 from interank.types import Document, Relevance, Run
 

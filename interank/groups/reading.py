@@ -7,10 +7,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from interank import plain_data
-from interank.benchmarks.rows import check_writable, columns, filled, json_rows, string
 from interank.errors import InputError
+from interank.ir.benchmarks.rows import check_writable, columns, filled, json_rows, string
+from interank.ir.trec import numbered_lines
 from interank.orderings import JudgedList
-from interank.trec import numbered_lines
 from interank.types import Document, Query, Relevance
 
 _SUFFIXES = (".jsonl", ".jsonl.gz", ".tsv", ".tsv.gz")

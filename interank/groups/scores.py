@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from interank import judging, plain_data
-from interank.benchmarks.rows import json_rows, string, value
 from interank.errors import InputError
+from interank.ir.benchmarks.rows import json_rows, string, value
+from interank.ir.trec import read_scored
 from interank.orderings import JudgedList
-from interank.trec import read_scored
 from interank.types import Document, Example, Query
 
 FILE = "teacher_scores.jsonl"

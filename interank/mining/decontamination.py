@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from interank import plain_data
+from interank.ir.overlap import BenchmarkIndex, Checkable, Found, contaminated, joined, read_texts
 from interank.mining.pairs import Item
-from interank.overlap import BenchmarkIndex, Checkable, Found, contaminated, joined, read_texts
 
 logger = logging.getLogger(__name__)
 

@@ -8,10 +8,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 
-from interank.bm25 import Bm25, tokenize
+from interank.ir.bm25 import Bm25, tokenize
 from interank.mining.stackexchange import Post
 from interank.mining.text import html_to_text, plain_text
-from interank.recipe import DocumentsRecipe, MiningRecipe
+from interank.settings import DocumentsRecipe, MiningRecipe
 from interank.types import Document, Origin, Query, Run, Source
 
 # Documents that share more of their words than this say the same; one cannot be the other's negative.

@@ -10,17 +10,17 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Literal, NamedTuple
 
-from interank.bm25 import Bm25
 from interank.errors import InputError
+from interank.ir.bm25 import Bm25
+from interank.ir.overlap import near_duplicates
 from interank.mining.documents import Candidates, Chosen, Shelf, choose_documents, most_documents, rank_pool
 from interank.mining.pages import links_to_pages, passages, read_pages
 from interank.mining.sites import Origin, find_sites
 from interank.mining.stackexchange import Link, Post
 from interank.mining.text import html_to_text, plain_text
 from interank.mining.threads import Relations, Threads
-from interank.overlap import near_duplicates
 from interank.progress import track
-from interank.recipe import MiningRecipe
+from interank.settings import MiningRecipe
 from interank.types import Document, Pair, Query, Split
 
 logger = logging.getLogger(__name__)

@@ -24,7 +24,7 @@ from interank.mining.stackexchange import (
 )
 from interank.mining.tables import find_table
 from interank.mining.threads import Outline, Outliner
-from interank.recipe import MiningRecipe
+from interank.settings import MiningRecipe
 
 logger = logging.getLogger(__name__)
 

@@ -14,13 +14,13 @@ from pathlib import Path
 from typing import Any
 
 from interank import plain_data
-from interank.benchmarks.rows import rows_of
 from interank.errors import InputError
+from interank.ir.benchmarks.rows import rows_of
 from interank.mining.rows import BadRowError, Tally
 from interank.mining.stackexchange import Post, PostKind
 from interank.mining.streams import Table
 from interank.mining.threads import Outline
-from interank.recipe import ColumnsRecipe, MiningRecipe
+from interank.settings import ColumnsRecipe, MiningRecipe
 
 logger = logging.getLogger(__name__)
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from interank.mining.rows import BadRowError, Row, Tally
 from interank.mining.stackexchange import Counts, Link, Post, links_in, post_from
 from interank.mining.text import plain_text
-from interank.recipe import MiningRecipe
+from interank.settings import MiningRecipe
 
 Ids = NDArray[np.int64]
 

@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from interank import ordering
-from interank.benchmarks.rows import Row, parse_json, read_rows
 from interank.errors import InputError
+from interank.ir.benchmarks.rows import Row, parse_json, read_rows
 from interank.ordering import Ordering
 from interank.orderings.lists import ListExample
 from interank.orderings.values import is_whole

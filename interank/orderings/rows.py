@@ -8,11 +8,11 @@ from typing import Any
 
 from interank import plain_data
 from interank.errors import InputError
+from interank.ir.trec import numbered_lines
 from interank.judgments import json_object, read_judgments
 from interank.ledger import write_rows
 from interank.ordering import Ordering
 from interank.orderings.lists import ListExample
-from interank.trec import numbered_lines
 from interank.types import Document, Example, Split
 
 FILE = "orderings.jsonl"

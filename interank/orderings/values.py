@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from interank import ordering
-from interank.measures import score_run
+from interank.ir.measures import score_run
 from interank.types import Qrel, Run
 
 UNREADABLE = -1.0

@@ -6,8 +6,8 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from interank.recipe.heads import HeadSettings
-from interank.recipe.settings import FilePath, Settings
+from interank.settings.base import FilePath, Settings
+from interank.settings.heads import HeadSettings
 
 Objective = Literal[
     "answers",

@@ -3,48 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import Field, model_validator
 
-from interank.judging import Order
 from interank.recipe.batches import check_batches
 from interank.recipe.distill_heads import HeadRecipe, Objective
-from interank.recipe.evaluation import EvaluateRecipe
+from interank.recipe.evaluate import EvaluateRecipe
 from interank.recipe.lists import DistillListsRecipe, RlListsRecipe
-from interank.recipe.mining import MiningRecipe
-from interank.recipe.policy import GradeRecipe, HardExamplesRecipe, RewardWeightedRecipe, SeatbeltRecipe, TrialRecipe
-from interank.recipe.rollouts import RolloutsRecipe
-from interank.recipe.settings import FilePath, FilePaths, Settings, as_tuple
-from interank.recipe.student import LoraRecipe, LossRecipe, MixtureRecipe, Precision, ValidationRecipe
-from interank.recipe.teacher import BudgetRecipe, TeacherRecipe
 from interank.recipe.unused import refuse_unused
-
-
-class PromptSettings(Settings):
-    """How a query and a document become tokens; training and use have to agree on it."""
-
-    order: Order = "grade_first"
-    """`grade_first` explains after the grade, `reason_first` before it."""
-    max_length: int = Field(4096, ge=64)
-    """Tokens of prompt and answer together; the document is cut to fit."""
-    max_query_tokens: int = Field(1024, ge=8)
-    """A longer query loses its end."""
-    max_document_tokens: int = Field(2048, ge=8)
-    """A longer document loses its end."""
-    fence: bool = False
-    """Whether the document stands between two lines, with a reminder behind it that nothing in it is meant for the
-    judge: about 40 tokens against attacks; see docs/injection.md."""
-
+from interank.settings.base import FilePath, FilePaths, Settings
+from interank.settings.mining import MiningRecipe
+from interank.settings.policy import GradeRecipe, HardExamplesRecipe, RewardWeightedRecipe, SeatbeltRecipe, TrialRecipe
+from interank.settings.prompts import PromptSettings, Quantisation
+from interank.settings.rewards import Rewards
+from interank.settings.rollouts import RolloutsRecipe
+from interank.settings.student import LoraRecipe, LossRecipe, MixtureRecipe, Precision, ValidationRecipe
+from interank.settings.teacher import BudgetRecipe, TeacherRecipe
 
 # How to get what decontamination compares with, or do without it.
 GET_BENCHMARKS = (
     "give the folders of the benchmarks that you will report (for BRIGHT: its examples and documents from the "
     "Hugging Face hub, xlangai/BRIGHT, as Parquet or JSONL), or turn the check off on purpose with decontaminate=false"
 )
-
-
-Quantisation = Literal["auto", "nf4", "none"]
 
 
 class GenerateRecipe(Settings):
@@ -240,20 +221,6 @@ class DistillRecipe(Settings):
         """The inputs without which it cannot start."""
         elsewhere = (self.lists is not None and self.lists.dear_cot) or (self.head is not None and self.head.groups)
         return [] if self.judgments or elsewhere else ["judgments"]
-
-
-class RewardRecipe(Settings):
-    """One reward: which, how much it counts, and its parameters."""
-
-    use: str
-    """A name in the rewards folder, or the path of a Python file."""
-    weight: float = 1.0
-    """Its factor in the sum."""
-    params: Mapping[str, Any] = {}
-    """Keyword arguments of the reward function."""
-
-
-Rewards = Annotated[tuple[RewardRecipe, ...], BeforeValidator(as_tuple)]
 
 
 class RlRecipe(Settings):

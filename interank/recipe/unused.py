@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from interank.recipe.settings import Settings
+from interank.settings.base import Settings
 
 # What has no use for which keys, and what is there in their place.
 _UNUSED_BY_DISTILL = {

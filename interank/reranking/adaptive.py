@@ -13,12 +13,12 @@ from interank.engines.judge import Verdict, reason
 from interank.engines.lists import ListEncoder
 from interank.engines.protocol import Engine, Grading, LabelLogits, Sampling
 from interank.errors import InputError
-from interank.fitting import fused_ranking
-from interank.recipe import AdaptiveRecipe, ListwiseRecipe
 from interank.reranking.documents import AnyDocument, as_documents, as_query, naming, ranked_document
+from interank.reranking.fitting import fused_ranking
 from interank.reranking.lists import ListCounts, ListRanker
 from interank.reranking.purse import Purse
 from interank.reranking.reranker import PART, Ranking, Reranker
+from interank.settings import AdaptiveRecipe, ListwiseRecipe
 from interank.types import Document, Query, RankedDocument
 
 

@@ -15,8 +15,8 @@ from interank.engines.protocol import Conversing, Engine, Sampling
 from interank.engines.soundness import require_completions
 from interank.errors import InputError
 from interank.ordering import Ordering, Repairs
-from interank.recipe import ListwiseRecipe
 from interank.reranking.windows import Showing, Window, aggregated, follow, plan, showings
+from interank.settings import ListwiseRecipe
 from interank.types import Document, Query, RankedDocument
 
 AnyLists = ListwiseRecipe | Mapping[str, Any]

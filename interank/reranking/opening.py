@@ -28,7 +28,12 @@ from interank.engines.transformers import TransformersEngine
 from interank.engines.use import read_use
 from interank.engines.vllm import VllmEngine, VllmOptions, rank_of
 from interank.errors import ArtifactError, InputError
-from interank.recipe import ListPromptSettings, ListwiseRecipe, PromptSettings, ServerRecipe
+from interank.settings import (
+    ListPromptSettings,
+    ListwiseRecipe,
+    PromptSettings,
+    ServerRecipe,
+)
 
 _TOKENIZER = "tokenizer_config.json"
 # Of a model that reads little, the query takes this part at the most.

@@ -11,7 +11,7 @@ from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from interank.recipe import ListwiseRecipe
+from interank.settings import ListwiseRecipe
 
 Window: TypeAlias = tuple[int, ...]
 Plan: TypeAlias = Generator[list[Window], list[Window], list[int]]

@@ -21,7 +21,8 @@ from interank.engines.vllm import SPARE, VllmEngine, VllmOptions
 from interank.errors import InputError, ModelError
 from interank.orderings import JudgedList
 from interank.progress import track
-from interank.recipe import GenerateRecipe, PromptSettings, TeacherRecipe
+from interank.recipe import GenerateRecipe
+from interank.settings import PromptSettings, TeacherRecipe
 from interank.teacher.annotate import Annotator, Outcome
 from interank.teacher.budget import Meter, dollars
 from interank.teacher.lists import ListOutcome, order_lists

@@ -16,7 +16,7 @@ from interank.attacks import Part, Template, attack_templates, planted
 from interank.engines.protocol import Precision
 from interank.errors import InputError
 from interank.evaluation.candidates import Task, load_evaluated
-from interank.evaluation.significance import Interval, Sample
+from interank.ir.significance import Interval, Sample
 from interank.launched import refuse_several_processes
 from interank.progress import track
 from interank.recipe import EvaluateRecipe

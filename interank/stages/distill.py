@@ -27,10 +27,9 @@ from interank.recipe import (
     DistillListsRecipe,
     DistillRecipe,
     HeadRecipe,
-    PromptSettings,
-    Quantisation,
 )
-from interank.recipe.student import TASKS
+from interank.settings import PromptSettings, Quantisation
+from interank.settings.student import TASKS
 from interank.stages.distill_head import distill_head
 from interank.stages.inputs import require_inputs
 from interank.stages.list_lessons import list_lessons, list_notes

@@ -19,7 +19,8 @@ from interank.engines.pairs import PairEncoder
 from interank.engines.use import read_head, save_head
 from interank.errors import InputError
 from interank.plots import training_curves
-from interank.recipe import DistillRecipe, HeadSettings, Quantisation
+from interank.recipe import DistillRecipe
+from interank.settings import HeadSettings, Quantisation
 from interank.stages.head_lessons import HeadLessons, head_lessons, teacher_scores
 from interank.stages.trained import base_weights, write_cost
 from interank.training.adapters import fresh_adapter, save_adapter

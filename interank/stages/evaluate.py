@@ -17,9 +17,9 @@ from interank.evaluation.record import record
 from interank.evaluation.scoring import FIRST_STAGE
 from interank.evaluation.systems import CHAIN, StoredRun, named_systems, notes_on_stored, reranked_run, stored_run
 from interank.evaluation.training_data import check_training_data
+from interank.ir.measures import check_measures
 from interank.launched import refuse_several_processes
 from interank.ledger import Ledger
-from interank.measures import check_measures
 from interank.plots import begin_import
 from interank.progress import track
 from interank.recipe import EvaluateRecipe

@@ -14,16 +14,16 @@ from typing import Any, Literal
 import torch
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
-from interank.benchmarks import load_benchmark
 from interank.engines.adapters import folded
 from interank.engines.heads import Head, load_head, scores
 from interank.engines.onnx_graph import graph_logits, require_onnx, write_graph
 from interank.engines.pair_tokenizer import save_pair_tokenizer
 from interank.engines.use import save_head
 from interank.errors import InputError, ModelError
+from interank.ir.benchmarks import load_benchmark
 from interank.launched import refuse_several_processes
-from interank.recipe import HeadSettings
 from interank.resources import resource_dir
+from interank.settings import HeadSettings
 from interank.stages.inputs import making
 from interank.types import Document, Query
 

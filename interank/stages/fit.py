@@ -15,7 +15,10 @@ from interank.evaluation.compared import gather, recipe_of
 from interank.evaluation.evaluated import Rankings
 from interank.evaluation.fused import applied_rows
 from interank.evaluation.systems import reranked_run
-from interank.fitting import (
+from interank.ir.measures import score_run
+from interank.launched import refuse_several_processes
+from interank.recipe import EvaluateRecipe
+from interank.reranking.fitting import (
     FITTED_MODES,
     Abstention,
     Candidates,
@@ -32,9 +35,6 @@ from interank.fitting import (
     stored_place,
     write_fit,
 )
-from interank.launched import refuse_several_processes
-from interank.measures import score_run
-from interank.recipe import EvaluateRecipe
 from interank.types import Run
 
 FusionChoice = Literal["best", "zscore", "minmax", "rrf", "none"]

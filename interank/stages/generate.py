@@ -16,7 +16,8 @@ from interank.judgments import Mark, write_judgments
 from interank.launched import refuse_several_processes
 from interank.ledger import write_rows
 from interank.orderings import JudgedList, judged_lists
-from interank.recipe import GenerateRecipe, ServersRecipe
+from interank.recipe import GenerateRecipe
+from interank.settings import ServersRecipe
 from interank.stages.asked import Answers, ask
 from interank.stages.inputs import require_inputs
 from interank.stages.listed import lists_counts, lists_notes, write_lists

@@ -10,7 +10,6 @@ from pathlib import Path
 import torch
 
 from interank.artifact import Workplace
-from interank.benchmarks import read_documents
 from interank.engines.heads import load_head
 from interank.errors import InputError
 from interank.groups import (
@@ -27,12 +26,13 @@ from interank.groups import (
     to_try,
     with_negatives,
 )
+from interank.ir.benchmarks import read_documents
+from interank.ir.trec import read_run
 from interank.judgments import read_judgments
 from interank.ledger import Ledger, write_rows
 from interank.orderings import JudgedList
 from interank.recipe import JUDGMENTS_AS_TEACHER, DistillRecipe
 from interank.training.head_teacher import score, waiting
-from interank.trec import read_run
 from interank.types import Split
 
 log = logging.getLogger(__name__)

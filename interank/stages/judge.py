@@ -8,7 +8,11 @@ from pathlib import Path
 
 from interank.engines.prompts import PromptEncoder
 from interank.engines.protocol import Reply, Request, Sampling
-from interank.recipe import BudgetRecipe, PromptSettings, TeacherRecipe
+from interank.settings import (
+    BudgetRecipe,
+    PromptSettings,
+    TeacherRecipe,
+)
 from interank.stages.asked import REPLIES, default_cache, open_teacher
 from interank.teacher.budget import Meter
 from interank.teacher.replies import Asker, ReplyStore

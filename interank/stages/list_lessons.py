@@ -13,19 +13,18 @@ from interank.artifact import Artifact, Workplace
 from interank.engines.lists import ListEncoder
 from interank.engines.prompts import PromptEncoder
 from interank.errors import InputError
+from interank.ir.overlap import BenchmarkIndex, Checkable, contaminated, read_texts
 from interank.judgments import read_judgments
 from interank.ledger import write_rows
 from interank.orderings import JudgedList, ListExample, dealt_anew, judged_lists, read_dear_cot, read_orderings
-from interank.overlap import BenchmarkIndex, Checkable, contaminated, read_texts
 from interank.recipe import (
     DistillListsRecipe,
     DistillRecipe,
-    ListPromptSettings,
-    PromptSettings,
     RlListsRecipe,
     RlRecipe,
 )
 from interank.rewards import Reward
+from interank.settings import ListPromptSettings, PromptSettings
 from interank.training.list_rollouts import ListRollouts, in_orders
 from interank.training.list_rows import LeftOut, list_rows
 from interank.training.list_trial import validation_lists

@@ -9,7 +9,7 @@ from typing import Any
 from interank import ordering
 from interank.ledger import write_rows
 from interank.orderings import REJECTED_FILE, JudgedList, write_orderings
-from interank.recipe import OrderingsRecipe
+from interank.settings import OrderingsRecipe
 from interank.teacher.annotate import Rejected
 from interank.teacher.lists import ListOutcome, Ordered
 

@@ -8,16 +8,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from interank.artifact import MERGED, open_artifact
+from interank.diagnosis.golden import golden_set, read_golden
+from interank.diagnosis.parity import TOLERANCES, difference
 from interank.engines.heads import find_head
 from interank.engines.models import load_model
 from interank.engines.transformers import TransformersEngine
 from interank.errors import ArtifactError, ModelError
-from interank.fitting import fit_for, store_fit, stored_modes
 from interank.launched import refuse_several_processes
-from interank.reranking.golden import golden_set, read_golden
+from interank.reranking.fitting import fit_for, store_fit, stored_modes
 from interank.reranking.merging import adapted, write_merged
 from interank.reranking.opening import find_source
-from interank.reranking.parity import TOLERANCES, difference
 from interank.stages.inputs import making
 
 log = logging.getLogger(__name__)

@@ -16,6 +16,9 @@ from typing import Any
 
 import torch
 
+from interank.diagnosis.golden import Asked, Reading, golden_set, read_golden
+from interank.diagnosis.parity import TOLERANCES, Difference, Kind, Tolerance, difference
+from interank.diagnosis.ways import Adapter, Numbers, Opener, PlainForward, Way
 from interank.engines.adapters import unfoldable
 from interank.engines.models import device
 from interank.engines.prompts import Prompt, PromptEncoder
@@ -24,13 +27,10 @@ from interank.launched import refuse_several_processes
 from interank.ledger import Ledger
 from interank.locks import Held
 from interank.outputs import write_whole
-from interank.recipe import ServerRecipe
-from interank.reranking.golden import Asked, Reading, golden_set, read_golden
 from interank.reranking.merging import adapted
 from interank.reranking.opening import Source, find_source
-from interank.reranking.parity import TOLERANCES, Difference, Kind, Tolerance, difference
 from interank.reranking.resuming import model_identity
-from interank.reranking.ways import Adapter, Numbers, Opener, PlainForward, Way
+from interank.settings import ServerRecipe
 
 log = logging.getLogger(__name__)
 

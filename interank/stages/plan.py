@@ -10,7 +10,8 @@ from interank.engines.protocol import CHARACTERS_PER_TOKEN
 from interank.errors import InputError
 from interank.judgments import PAIRS_FILE, read_pairs
 from interank.mining import mine
-from interank.recipe import GenerateRecipe, OrderingsRecipe
+from interank.recipe import GenerateRecipe
+from interank.settings import OrderingsRecipe
 from interank.teacher.budget import dollars
 from interank.types import Pair
 

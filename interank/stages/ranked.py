@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from interank.evaluation.candidates import Task
-from interank.recipe import EvaluateRecipe, LinkRecipe
+from interank.recipe import EvaluateRecipe
+from interank.settings import LinkRecipe
 from interank.types import Query, RankedDocument
 
 if TYPE_CHECKING:

@@ -27,8 +27,9 @@ from interank.judging import Order
 from interank.judgments import read_judgments
 from interank.launched import refuse_several_processes
 from interank.orderings import JudgedList
-from interank.recipe import PromptSettings, RlListsRecipe, RlRecipe, RolloutServersRecipe
+from interank.recipe import RlListsRecipe, RlRecipe
 from interank.rewards import Credit, Equipped, Reward
+from interank.settings import PromptSettings, RolloutServersRecipe
 from interank.stages.distill import adapter_notes
 from interank.stages.inputs import require_inputs
 from interank.stages.judge import open_judge

@@ -8,7 +8,7 @@ from typing import Any
 
 from interank.artifact import Workplace
 from interank.engines.models import device
-from interank.recipe import Quantisation
+from interank.settings import Quantisation
 
 
 def base_weights(model: Any, quantisation: Quantisation) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from interank.measures import DEFAULT_MEASURE
+from interank.ir.measures import DEFAULT_MEASURE
 from interank.training.halves import LEAST, REPORTED
 
 _FIGURES = (

@@ -9,7 +9,7 @@ from interank import judging
 from interank.engines.judge import before_label, whole_sentences
 from interank.engines.prompts import Prompt, PromptEncoder
 from interank.engines.protocol import CHARACTERS_PER_TOKEN, Completion, Failed, LabelLogits, Reply, Request, Sampling
-from interank.recipe import PromptSettings, TeacherRecipe
+from interank.settings import PromptSettings, TeacherRecipe
 from interank.teacher.leaks import leak
 from interank.teacher.replies import Asker
 from interank.types import Judgment, Origin, Pair, Relevance

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 
-from interank.recipe import BudgetRecipe, RateRecipe
+from interank.settings import BudgetRecipe, RateRecipe
 
 _MILLION = 1_000_000
 

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from interank import ordering
 from interank.engines.lists import ListEncoder, even_shares
 from interank.engines.protocol import CHARACTERS_PER_TOKEN, Message, Reply, Request, Sampling
-from interank.measures import DEFAULT_MEASURE
+from interank.ir.measures import DEFAULT_MEASURE
 from interank.ordering import Ordering
 from interank.orderings import JudgedList, ListExample, is_whole, order_values
-from interank.recipe import OrderingsRecipe
+from interank.settings import OrderingsRecipe
 from interank.teacher.annotate import Annotator, Rejected, cut
 from interank.teacher.leaks import leak
 

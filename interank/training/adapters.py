@@ -12,7 +12,7 @@ from transformers import set_seed
 
 from interank.engines.models import HEAD_MODULES, differentiable
 from interank.errors import TrainingError
-from interank.recipe import LoraRecipe
+from interank.settings import LoraRecipe
 
 
 def fresh_adapter(model: Any, lora: LoraRecipe, *, seed: int, head: bool = False) -> PeftModel:

@@ -9,7 +9,7 @@ from statistics import median
 import torch
 
 from interank.errors import TrainingError
-from interank.recipe import RolloutsRecipe
+from interank.settings import RolloutsRecipe
 
 log = logging.getLogger(__name__)
 

@@ -23,7 +23,8 @@ from interank.engines.soundness import require_completions
 from interank.errors import PromptError, TrainingError
 from interank.judging import Order
 from interank.progress import shown
-from interank.recipe import RL_BATCH, RolloutsRecipe
+from interank.recipe import RL_BATCH
+from interank.settings import RolloutsRecipe
 from interank.training.checkpoints import accompany, run_to_end
 from interank.training.clock import summary
 from interank.training.devices import on_one_device

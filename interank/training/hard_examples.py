@@ -13,7 +13,8 @@ from interank.engines.prompts import PromptEncoder
 from interank.engines.protocol import Engine, Sampling
 from interank.judging import Order
 from interank.ledger import Ledger
-from interank.recipe import HardExamplesRecipe, RlRecipe
+from interank.recipe import RlRecipe
+from interank.settings import HardExamplesRecipe
 from interank.training.kept import kept, together
 from interank.training.rows import by_question
 from interank.types import Example

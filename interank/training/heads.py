@@ -20,7 +20,7 @@ from transformers import Trainer, TrainingArguments
 from interank.engines.heads import Head, head_logits, scores
 from interank.engines.pairs import Pair, PairBatch, PairEncoder
 from interank.groups import TeacherScores
-from interank.measures import DEFAULT_MEASURE, score_run
+from interank.ir.measures import DEFAULT_MEASURE, score_run
 from interank.orderings import JudgedList
 from interank.recipe import DistillRecipe
 from interank.training.checkpoints import last_complete

@@ -15,7 +15,7 @@ from interank.engines.protocol import Sampling
 from interank.engines.soundness import require_completions
 from interank.errors import InputError
 from interank.orderings import JudgedList
-from interank.recipe import RolloutsRecipe
+from interank.settings import RolloutsRecipe
 from interank.training.samplers import Sampler, TrainedWeights, sampled_rows, seed_at
 
 # A thought shorter than this leads nowhere.

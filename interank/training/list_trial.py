@@ -12,7 +12,7 @@ from interank.engines.lists import ListEncoder
 from interank.engines.protocol import Sampling
 from interank.engines.soundness import require_completions
 from interank.engines.transformers import TransformersEngine
-from interank.measures import DEFAULT_MEASURE
+from interank.ir.measures import DEFAULT_MEASURE
 from interank.orderings import JudgedList, is_whole, order_values
 from interank.training.halves import counted, places
 from interank.training.list_rollouts import list_prompts

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import torch
 
-from interank.recipe.student import LossRecipe
+from interank.settings.student import LossRecipe
 from interank.training.rows import Group, Row
 from interank.types import GRADES
 

@@ -11,8 +11,8 @@ from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSequenceC
 
 from interank.engines.models import ModelFiles, compute_dtype, device
 from interank.errors import TrainingError
-from interank.recipe import LoraRecipe, Quantisation
-from interank.recipe.student import Precision
+from interank.settings import LoraRecipe, Quantisation
+from interank.settings.student import Precision
 from interank.training.adapters import adapted_layers, adapted_names
 from interank.training.memory import Form, Microbatch, device_bytes, form_of, kept_bytes
 

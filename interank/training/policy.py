@@ -16,7 +16,7 @@ from trl.trainer.utils import split_tensor_dict
 
 from interank.engines.transformers import reading
 from interank.errors import InputError, ModelError, PromptError, TrainingError
-from interank.recipe import RolloutsRecipe
+from interank.settings import RolloutsRecipe
 from interank.training.advantages import Scheme, advantages, by_token, neutral, without_grade
 from interank.training.agreement import CHECKED, Agreement
 from interank.training.asked_grades import (

@@ -10,7 +10,7 @@ from typing import Literal
 from interank import judging
 from interank.engines.prompts import PromptEncoder
 from interank.judging import Order
-from interank.recipe.student import MixtureRecipe, Task
+from interank.settings.student import MixtureRecipe, Task
 from interank.types import GRADES, Example, Query
 
 IGNORED = -100

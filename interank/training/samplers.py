@@ -17,7 +17,7 @@ from interank.engines.rollout_servers import RolloutServers
 from interank.engines.transformers import TransformersEngine
 from interank.engines.vllm import SPARE, VllmEngine, VllmOptions, check_applied
 from interank.errors import ModelError
-from interank.recipe import RolloutsRecipe
+from interank.settings import RolloutsRecipe
 
 
 class Sampler(Protocol):

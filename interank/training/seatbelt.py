@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from itertools import pairwise
 
-from interank.measures import DEFAULT_MEASURE
-from interank.recipe import SeatbeltRecipe
+from interank.ir.measures import DEFAULT_MEASURE
+from interank.settings import SeatbeltRecipe
 
 Figures = Mapping[str, float]
 

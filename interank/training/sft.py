@@ -19,7 +19,7 @@ from transformers import (
 from trl import SFTConfig
 
 from interank.engines.prompts import PromptEncoder
-from interank.measures import DEFAULT_MEASURE
+from interank.ir.measures import DEFAULT_MEASURE
 from interank.progress import shown
 from interank.recipe import DistillRecipe
 from interank.training.checkpoints import accompany, last_complete, run_to_end

@@ -12,7 +12,7 @@ from peft import PeftModel
 from trl import SFTTrainer
 
 from interank.errors import TrainingError
-from interank.recipe.student import LossRecipe
+from interank.settings.student import LossRecipe
 from interank.training.losses import Scored, Totals, loss_of
 from interank.training.padded_rows import PaddedRows, let_score_rows, pad
 from interank.training.prefix_tree import PrefixTree, plant_sequences

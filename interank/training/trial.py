@@ -9,14 +9,14 @@ from statistics import fmean
 from typing import Any
 
 from interank import judging
-from interank.calibration import calibration
 from interank.engines.judge import Verdict, grade, reason
 from interank.engines.prompts import Prompt, PromptEncoder
 from interank.engines.protocol import Sampling
 from interank.engines.soundness import require_completions
 from interank.engines.transformers import TransformersEngine
+from interank.ir.calibration import calibration
+from interank.ir.measures import DEFAULT_MEASURE, score_run
 from interank.judging import Order
-from interank.measures import DEFAULT_MEASURE, score_run
 from interank.training.halves import counted, places
 from interank.types import Example, Qrel, Run, ScoredDoc
 

@@ -8,11 +8,11 @@ from statistics import fmean
 from typing import Any
 
 from interank import judging
-from interank.calibration import calibration
 from interank.engines.judge import grade
 from interank.engines.prompts import PromptEncoder
 from interank.engines.transformers import TransformersEngine
-from interank.measures import DEFAULT_MEASURE, score_run
+from interank.ir.calibration import calibration
+from interank.ir.measures import DEFAULT_MEASURE, score_run
 from interank.training.rows import by_question
 from interank.types import Example, Qrel, Run, ScoredDoc
 

@@ -12,9 +12,9 @@ from safetensors.torch import load_file, save_file
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from interank.errors import TrainingError
+from interank.ir.measures import DEFAULT_MEASURE
 from interank.ledger import Ledger
-from interank.measures import DEFAULT_MEASURE
-from interank.recipe import SeatbeltRecipe
+from interank.settings import SeatbeltRecipe
 from interank.training.checkpoints import last_complete
 from interank.training.seatbelt import CALIBRATION, ENTROPY, REWARD, sign_of_collapse
 from interank.training.trial import Probabilities

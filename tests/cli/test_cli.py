@@ -14,9 +14,9 @@ import pytest
 import yaml
 
 from interank.cli.app import main
+from interank.ir.trec import read_run
 from interank.recipe import GET_BENCHMARKS, load_recipe, recipe_files
 from interank.resources import resource_dir
-from interank.trec import read_run
 from tests.support import rule
 from tests.support.artifacts import judgments_artifact
 from tests.support.benchmark import benchmark_folder, write_jsonl

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from interank.benchmarks import read_search_queries
 from interank.cli.app import main
 from interank.engines.prompts import Prompt, PromptEncoder
 from interank.engines.protocol import Completion, Sampling
-from interank.recipe import PromptSettings
+from interank.ir.benchmarks import read_search_queries
 from interank.reranking.search_queries import search_queries
+from interank.settings import PromptSettings
 from interank.types import Query
 from tests.support.benchmark import benchmark_folder
 

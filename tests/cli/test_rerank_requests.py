@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from interank.cli.app import main
-from interank.trec import read_run
+from interank.ir.trec import read_run
 from tests.support import rule
 from tests.support.benchmark import write_jsonl
 

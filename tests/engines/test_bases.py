@@ -19,7 +19,8 @@ from interank.engines.bases import base_digest, base_facts, base_note, stands_on
 from interank.engines.heads import load_head
 from interank.engines.models import ModelFiles, find_model
 from interank.errors import InputError, ModelError
-from interank.recipe import EvaluateRecipe, HeadSettings, RlRecipe
+from interank.recipe import EvaluateRecipe, RlRecipe
+from interank.settings import HeadSettings
 from interank.stages import evaluate, rl
 from interank.stages.attack import Planned, attack
 from interank.stages.export import export

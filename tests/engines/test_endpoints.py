@@ -11,7 +11,7 @@ import pytest
 from interank.engines.openai import OpenAiTeacher
 from interank.engines.protocol import Failed, Reply, Request, Sampling
 from interank.errors import ModelError
-from interank.recipe import ServerRecipe
+from interank.settings import ServerRecipe
 from tests.support.stub import Answer, Stub, refused, said, serving
 
 

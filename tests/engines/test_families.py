@@ -30,8 +30,9 @@ from interank.engines.prompts import Prompt
 from interank.engines.protocol import Completion, Forced, Sampling
 from interank.engines.transformers import TransformersEngine
 from interank.errors import ModelError
-from interank.recipe import DistillRecipe, HeadSettings
+from interank.recipe import DistillRecipe
 from interank.reranking.reranker import Reranker
+from interank.settings import HeadSettings
 from interank.stages import distill
 from interank.types import Document, Query
 from tests.support import rule, tiny

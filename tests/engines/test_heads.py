@@ -16,7 +16,7 @@ from interank.engines.heads import Head, find_head, head_logits, load_head, scor
 from interank.engines.pairs import Pair
 from interank.engines.use import read_head, read_use, save_head
 from interank.errors import ArtifactError, ModelError
-from interank.recipe import HeadSettings
+from interank.settings import HeadSettings
 from interank.types import Document, Query
 from tests.support.tiny import tiny_model
 from tests.support.tiny_heads import (

@@ -11,7 +11,7 @@ from interank.engines.lists import ListEncoder, even_shares
 from interank.engines.prompts import PromptEncoder
 from interank.errors import InputError
 from interank.ordering import ListForm
-from interank.recipe import ListPromptSettings, PromptSettings
+from interank.settings import ListPromptSettings, PromptSettings
 from interank.types import Document, Query
 from tests.support import rule
 from tests.support.tiny import FAMILIES, Family, tiny_tokenizer

@@ -14,7 +14,7 @@ from transformers import AutoModelForCausalLM, AutoModelForSequenceClassificatio
 from interank import Reranker, judging
 from interank.engines.heads import load_head, scores
 from interank.errors import ModelError
-from interank.recipe import HeadSettings
+from interank.settings import HeadSettings
 from interank.stages.export import export
 from interank.stages.merge import TOLERANCE, merge
 from interank.types import Document, Query

@@ -7,7 +7,7 @@ import pytest
 from interank import judging
 from interank.engines.prompts import PromptEncoder
 from interank.errors import InputError, ModelError
-from interank.recipe import PromptSettings
+from interank.settings import PromptSettings
 from interank.training.rows import IGNORED, training_row
 from interank.types import Document, Example, Judgment, Query, Relevance, Source
 from tests.support.tiny import FAMILIES, Family, tiny_tokenizer

@@ -19,8 +19,8 @@ from interank.engines.prompts import Prompt
 from interank.engines.protocol import Failed, Reply, Request, Sampling
 from interank.engines.rollout_servers import RolloutServers
 from interank.errors import ModelError
-from interank.recipe import RolloutServersRecipe, ServerRecipe
 from interank.reranking.reranker import Reranker
+from interank.settings import RolloutServersRecipe, ServerRecipe
 from tests.support.faulty import CHATS, GRADES, LABELLED, WRITTEN, Made, chat, graded, tokens
 from tests.support.stub import Answer, Content, Stub, serving
 

@@ -14,7 +14,7 @@ from interank.engines.models import find_model, load_model, load_tokenizer
 from interank.engines.prompts import Prompt, PromptEncoder
 from interank.engines.protocol import Sampling
 from interank.engines.transformers import TransformersEngine
-from interank.recipe import PromptSettings
+from interank.settings import PromptSettings
 
 LABELS = (40, 41, 42)
 

@@ -20,8 +20,8 @@ from interank.engines.heads import load_head
 from interank.engines.models import find_model, load_classifier, load_model
 from interank.engines.vllm import VllmEngine, VllmOptions, check_applied, rank_of
 from interank.errors import ModelError
-from interank.recipe import HeadSettings, Quantisation
 from interank.reranking.domains import open_domains
+from interank.settings import HeadSettings, Quantisation
 from tests.support.peft_kinds import shaken_adapter
 from tests.support.tiny import strong_adapter
 from tests.support.tiny_heads import tiny_adapter_head, tiny_base, tiny_head

@@ -10,7 +10,7 @@ import pytest
 from interank.errors import InputError
 from interank.evaluation.candidates import Task
 from interank.evaluation.scoring import FIRST_STAGE, PERFECT, RANDOM, Results, score_systems
-from interank.evaluation.significance import holm
+from interank.ir.significance import holm
 from interank.types import Document, Qrel, Query, Run, ScoredDoc
 
 IDS = [f"d{n}" for n in range(8)]

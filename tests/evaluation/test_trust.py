@@ -9,10 +9,10 @@ from typing import Any
 import numpy
 import pytest
 
-from interank.calibration import calibration
 from interank.evaluation.candidates import Task
-from interank.evaluation.significance import Sample
 from interank.evaluation.trust import abstentions, calibrations
+from interank.ir.calibration import calibration
+from interank.ir.significance import Sample
 from interank.types import Query, Run
 
 

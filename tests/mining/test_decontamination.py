@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 
 from interank.errors import InputError
+from interank.ir.overlap import contaminated
 from interank.mining import Item, mine
 from interank.mining.decontamination import Gate
-from interank.overlap import contaminated
-from interank.recipe import MiningRecipe
 from interank.resources import resource_dir
+from interank.settings import MiningRecipe
 from tests.support.benchmark import write_jsonl
 from tests.support.dumps import checkables
 

@@ -12,8 +12,8 @@ from pydantic import ValidationError
 
 from interank.errors import InputError
 from interank.mining import Item, Mined, mine
-from interank.recipe import DocumentsRecipe, MiningRecipe
 from interank.resources import resource_dir
+from interank.settings import DocumentsRecipe, MiningRecipe
 from interank.types import Pair, Source
 
 SHORT = MiningRecipe(min_document_words=1)

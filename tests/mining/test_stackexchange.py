@@ -13,7 +13,7 @@ import pytest
 from interank.errors import InputError
 from interank.mining import Counts, Post, Table, find_sites, read_rows
 from interank.mining.threads import Relations, Threads
-from interank.recipe import MiningRecipe
+from interank.settings import MiningRecipe
 
 SITE = "site.example.com"
 ANY_LENGTH = MiningRecipe(min_document_words=1)

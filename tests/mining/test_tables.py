@@ -10,11 +10,11 @@ import pyarrow
 import pyarrow.parquet
 import pytest
 
-from interank.benchmarks.rows import parquet_rows
 from interank.errors import InputError
+from interank.ir.benchmarks.rows import parquet_rows
 from interank.judgments import read_pairs, write_pairs
 from interank.mining import Mined, find_sites, mine
-from interank.recipe import ColumnsRecipe, MiningRecipe
+from interank.settings import ColumnsRecipe, MiningRecipe
 
 SETTINGS = MiningRecipe(min_document_words=1)
 

@@ -21,11 +21,17 @@ from interank.engines.protocol import Ability, LabelLogits
 from interank.engines.transformers import TransformersEngine
 from interank.engines.work import Work
 from interank.errors import InputError
-from interank.recipe import AdaptiveRecipe, EvaluateRecipe, LinkRecipe, ListwiseRecipe, PromptSettings
+from interank.recipe import EvaluateRecipe
 from interank.reranking.adaptive import Adaptive, averaged, nearest_to_cut
 from interank.reranking.chaining import measured
 from interank.reranking.purse import Purse
 from interank.reranking.reranker import Reranker
+from interank.settings import (
+    AdaptiveRecipe,
+    LinkRecipe,
+    ListwiseRecipe,
+    PromptSettings,
+)
 from interank.stages import evaluate
 from interank.types import Document, Query
 from tests.support import rule

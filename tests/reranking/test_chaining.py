@@ -17,10 +17,11 @@ from interank import Reranker
 from interank.cli.app import main
 from interank.engines.prompts import PromptEncoder
 from interank.errors import InputError, RecipeError
-from interank.recipe import EvaluateRecipe, LinkRecipe, PromptSettings, load_recipe
+from interank.ir.trec import read_run
+from interank.recipe import EvaluateRecipe, load_recipe
 from interank.reranking.chaining import Chain, Link
+from interank.settings import LinkRecipe, PromptSettings
 from interank.stages import evaluate
-from interank.trec import read_run
 from interank.types import Document, Query, Run, ScoredDoc
 from tests.support import rule
 from tests.support.benchmark import benchmark_folder, write_jsonl

@@ -12,10 +12,10 @@ from interank import Reranker
 from interank.cli.app import main
 from interank.engines.heads import load_head, scores
 from interank.errors import InputError, ModelError
-from interank.recipe import HeadSettings
 from interank.reranking.adaptive import Adaptive
 from interank.reranking.chaining import Chain, Link
 from interank.reranking.domains import open_domains
+from interank.settings import HeadSettings
 from interank.types import Document, Query
 from tests.support.benchmark import write_jsonl
 from tests.support.tiny_heads import PAIRS, released_adapter, tiny_adapter_head, tiny_base, tiny_head

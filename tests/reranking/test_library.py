@@ -17,7 +17,7 @@ from interank.engines.prompts import PromptEncoder
 from interank.engines.protocol import Ability
 from interank.engines.transformers import TransformersEngine
 from interank.errors import InputError, ModelError
-from interank.recipe import PromptSettings
+from interank.settings import PromptSettings
 from interank.types import Document, Query, Run, ScoredDoc
 from tests.support import rule
 

@@ -19,7 +19,7 @@ from interank.engines.models import find_model, load_tokenizer
 from interank.engines.prompts import PromptEncoder
 from interank.errors import ArtifactError, InputError
 from interank.ordering import ListForm, Repairs
-from interank.recipe import ListPromptSettings, PromptSettings
+from interank.settings import ListPromptSettings, PromptSettings
 from interank.types import Document, Query, Run, ScoredDoc
 from tests.support.oracle import OracleEngine, Said, exact
 from tests.support.stub import Answer, Stub, refused, serving

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from interank.engines.prompts import Prompt, PromptEncoder
-from interank.recipe import PromptSettings
 from interank.reranking.reranker import Reranker
+from interank.settings import PromptSettings
 from interank.types import Document, Query
 from tests.support.tiny import FAMILIES, tiny_tokenizer
 

@@ -10,8 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from interank.errors import InterankError
-from interank.recipe import ListwiseRecipe, WindowMethod, read_keys
+from interank.recipe import read_keys
 from interank.reranking.windows import Showing, Window, aggregated, calls, follow, plan, showings
+from interank.settings import ListwiseRecipe, WindowMethod
 
 METHODS: tuple[WindowMethod, ...] = get_args(WindowMethod)
 

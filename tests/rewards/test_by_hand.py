@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from interank.recipe import RewardRecipe
 from interank.rewards import Reward
+from interank.settings import RewardRecipe
 from tests.support.query_measures import MEASURES, over_all_orders
 
 

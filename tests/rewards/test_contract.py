@@ -14,9 +14,9 @@ import pytest
 
 from interank import judging
 from interank.errors import InputError
-from interank.recipe import RewardRecipe
 from interank.resources import resource_dir
 from interank.rewards import Reward
+from interank.settings import RewardRecipe
 from interank.types import GRADES, Judgment
 
 ALL = sorted(path.stem for path in resource_dir("rewards").glob("*.py"))

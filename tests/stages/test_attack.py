@@ -14,9 +14,9 @@ from interank.engines.prompts import Prompt, PromptEncoder
 from interank.engines.protocol import Ability, Completion, LabelLogits, Sampling
 from interank.engines.work import Work
 from interank.errors import InputError
-from interank.recipe import PromptSettings
 from interank.reranking.reranker import Reranker
 from interank.resources import resource_dir
+from interank.settings import PromptSettings
 from interank.stages import attack as stage
 from interank.stages.attack import ALL, Planned, Tried, attack, gains
 from tests.support.benchmark import benchmark_folder

@@ -13,10 +13,10 @@ from typing import Any
 import pytest
 
 from interank.cli.app import main
+from interank.diagnosis import ways
 from interank.engines.prompts import Prompt
 from interank.engines.protocol import LabelLogits
 from interank.engines.transformers import TransformersEngine
-from interank.reranking import ways
 from interank.stages import parity as stage
 from interank.stages.parity import Certificate, Compared, check_parity
 from tests.support import rule

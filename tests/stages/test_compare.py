@@ -12,9 +12,9 @@ import pytest
 from interank.artifact import Artifact, open_artifact
 from interank.cli.app import main
 from interank.errors import ArtifactError, InputError
+from interank.ir.trec import write_run
 from interank.recipe import EvaluateRecipe
 from interank.stages import compare, evaluate
-from interank.trec import write_run
 from interank.types import Run
 from tests.support.benchmark import benchmark_folder
 
@@ -39,7 +39,7 @@ def reranked(folder: Path, tiny_adapter: Path) -> Artifact:
 @pytest.fixture(scope="module")
 def reversed_run(folder: Path, reranked: Artifact) -> Path:
     """The first stage turned round."""
-    from interank.trec import read_run
+    from interank.ir.trec import read_run
 
     first = read_run(reranked.path / "runs" / "first_stage.trec")
     rows = {name: [item._replace(score=-item.score) for item in reversed(first[name])] for name in first}

@@ -19,9 +19,14 @@ from interank.engines.prompts import PromptEncoder
 from interank.engines.transformers import TransformersEngine
 from interank.errors import ArtifactError, InputError
 from interank.judgments import write_judgments
-from interank.recipe import DistillRecipe, LoraRecipe, PromptSettings, Quantisation
-from interank.recipe.student import LossRecipe, MixtureRecipe, ValidationRecipe
+from interank.recipe import DistillRecipe
 from interank.reranking.reranker import Reranker
+from interank.settings import (
+    LoraRecipe,
+    PromptSettings,
+    Quantisation,
+)
+from interank.settings.student import LossRecipe, MixtureRecipe, ValidationRecipe
 from interank.stages import distill
 from interank.types import Document, Example, Query
 from tests.support import rule

@@ -16,7 +16,7 @@ from interank.artifact import Artifact, open_artifact
 from interank.engines.heads import load_head, scores
 from interank.errors import InputError, RecipeError
 from interank.groups import digest, read_groups
-from interank.measures import score_run
+from interank.ir.measures import score_run
 from interank.recipe import DistillRecipe, RlRecipe, load_recipe, missing_inputs
 from interank.stages import distill, rl
 from interank.types import Document, Example, Qrel, Query, Run, ScoredDoc

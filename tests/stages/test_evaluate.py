@@ -14,10 +14,10 @@ import pytest
 from interank.artifact import Artifact, describe_input, open_artifact
 from interank.cli.app import main
 from interank.errors import InputError, InterankError
-from interank.measures import score_run
+from interank.ir.measures import score_run
+from interank.ir.trec import read_qrels, read_run
 from interank.recipe import EvaluateRecipe
 from interank.stages import evaluate
-from interank.trec import read_qrels, read_run
 from tests.support.benchmark import benchmark_folder
 
 QUERIES, DOCUMENTS, DEPTH = 3, 5, 6

@@ -10,17 +10,19 @@ import pytest
 from interank import Reranker
 from interank.cli.app import main
 from interank.errors import InputError, ModelError
+from interank.ir.trec import read_run
 from interank.recipe import (
     DistillRecipe,
     EvaluateRecipe,
     HeadRecipe,
+)
+from interank.settings import (
     HeadSettings,
     LinkRecipe,
     ListwiseRecipe,
     LoraRecipe,
 )
 from interank.stages import distill, evaluate
-from interank.trec import read_run
 from interank.types import Document, Query
 from tests.support import rule
 from tests.support.artifacts import judgments_artifact

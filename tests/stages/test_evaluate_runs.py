@@ -13,10 +13,10 @@ import pytest
 from interank.artifact import Artifact
 from interank.cli.app import main
 from interank.errors import InputError
-from interank.measures import score_run
+from interank.ir.measures import score_run
+from interank.ir.trec import read_qrels, read_run
 from interank.recipe import EvaluateRecipe
 from interank.stages import evaluate
-from interank.trec import read_qrels, read_run
 from tests.support.benchmark import write_jsonl
 
 DOCUMENTS = [f"d{n}" for n in range(8)]

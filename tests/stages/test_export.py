@@ -15,7 +15,7 @@ from interank.cli.app import main
 from interank.engines.heads import load_head, scores
 from interank.engines.use import read_head
 from interank.errors import ArtifactError, InputError, ModelError
-from interank.recipe import HeadSettings
+from interank.settings import HeadSettings
 from interank.stages.export import export
 from interank.stages.merge import merge
 from interank.types import Document, Query

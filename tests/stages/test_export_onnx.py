@@ -16,7 +16,7 @@ from interank.engines import onnx_graph
 from interank.engines.heads import load_head, scores
 from interank.engines.use import read_head
 from interank.errors import InputError
-from interank.recipe import HeadSettings
+from interank.settings import HeadSettings
 from interank.stages.export import export
 from interank.types import Document, Query
 from tests.support.tiny import Family

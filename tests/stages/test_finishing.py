@@ -14,8 +14,14 @@ from interank.cli.app import main
 from interank.errors import ArtifactError
 from interank.ledger import read_rows
 from interank.outputs import Partial
-from interank.recipe import DistillRecipe, EvaluateRecipe, GenerateRecipe, HeadSettings, RlRecipe
+from interank.recipe import (
+    DistillRecipe,
+    EvaluateRecipe,
+    GenerateRecipe,
+    RlRecipe,
+)
 from interank.resources import resource_dir
+from interank.settings import HeadSettings
 from interank.stages import distill, evaluate, generate, merge, rl
 from tests.stages.test_list_training import distill_recipe, judgments_with_lists, rl_recipe
 from tests.stages.test_resume import digests

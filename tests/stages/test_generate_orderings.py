@@ -14,7 +14,7 @@ from pydantic import ValidationError
 
 from interank import ordering
 from interank.artifact import open_artifact
-from interank.measures import score_run
+from interank.ir.measures import score_run
 from interank.orderings import read_orderings
 from interank.recipe import GenerateRecipe
 from interank.resources import resource_dir

@@ -14,9 +14,10 @@ import pytest
 
 from interank.artifact import Artifact
 from interank.errors import TrainingError
-from interank.measures import random_run, score_run
-from interank.recipe import DistillRecipe, LoraRecipe, RewardRecipe, RlRecipe
+from interank.ir.measures import random_run, score_run
+from interank.recipe import DistillRecipe, RlRecipe
 from interank.reranking.reranker import Reranker
+from interank.settings import LoraRecipe, RewardRecipe
 from interank.stages import distill, rl
 from interank.types import Example, Qrel, Query, Run, ScoredDoc
 from tests.support import rule

@@ -12,11 +12,12 @@ from interank.engines.adapters import with_adapter
 from interank.engines.lists import ListEncoder
 from interank.engines.models import find_model, load_model, load_tokenizer
 from interank.engines.prompts import PromptEncoder
+from interank.ir.measures import score_run
 from interank.judgments import write_judgments
-from interank.measures import score_run
 from interank.orderings import JudgedList, write_orderings
-from interank.recipe import DistillRecipe, PromptSettings, RlRecipe
+from interank.recipe import DistillRecipe, RlRecipe
 from interank.reranking.reranker import Reranker
+from interank.settings import PromptSettings
 from interank.stages import distill, rl
 from interank.training.list_trial import ListTrial
 from interank.types import Qrel, Run

@@ -16,7 +16,13 @@ from interank.engines.models import load_tokenizer
 from interank.errors import InputError
 from interank.judgments import write_judgments
 from interank.orderings import write_orderings
-from interank.recipe import DistillRecipe, LoraRecipe, RlRecipe, load_recipe, missing_inputs
+from interank.recipe import (
+    DistillRecipe,
+    RlRecipe,
+    load_recipe,
+    missing_inputs,
+)
+from interank.settings import LoraRecipe
 from interank.stages import distill, rl
 from interank.stages.list_lessons import list_rollouts
 from interank.training.list_trial import ListTrial

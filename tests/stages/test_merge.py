@@ -10,8 +10,13 @@ from safetensors.torch import load_file
 
 from interank.cli.app import main
 from interank.errors import ArtifactError, ModelError
-from interank.recipe import DistillRecipe, LoraRecipe, PromptSettings, Quantisation
+from interank.recipe import DistillRecipe
 from interank.reranking.reranker import Reranker
+from interank.settings import (
+    LoraRecipe,
+    PromptSettings,
+    Quantisation,
+)
 from interank.stages import distill
 from interank.stages.merge import TOLERANCE, merge
 from interank.types import Document, Query

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from interank.recipe import HeadSettings
 from interank.resources import resource_dir
+from interank.settings import HeadSettings
 from tests.support import rule
 from tests.support.artifacts import judgments_artifact
 from tests.support.commands import command, partial

@@ -13,8 +13,9 @@ from safetensors.torch import load_file
 
 from interank.artifact import Artifact, open_artifact
 from interank.errors import InputError, ModelError, TrainingError
-from interank.recipe import RewardRecipe, RlRecipe
+from interank.recipe import RlRecipe
 from interank.reranking.reranker import Reranker
+from interank.settings import RewardRecipe
 from interank.stages import rl
 from interank.stages.training_page import training_page
 from tests.support import rule

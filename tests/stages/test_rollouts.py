@@ -12,7 +12,8 @@ import pytest
 from safetensors.torch import load_file
 
 from interank.artifact import open_artifact
-from interank.recipe import DistillRecipe, LoraRecipe, PromptSettings
+from interank.recipe import DistillRecipe
+from interank.settings import LoraRecipe, PromptSettings
 from interank.stages import distill
 from tests.support import rule
 from tests.support.artifacts import judgments_artifact

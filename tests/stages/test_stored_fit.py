@@ -12,10 +12,11 @@ import pytest
 from interank.artifact import open_artifact
 from interank.cli.app import main
 from interank.errors import ArtifactError, InputError
-from interank.fitting import Fit, read_fit
-from interank.recipe import AdaptiveRecipe, RlRecipe
+from interank.recipe import RlRecipe
 from interank.reranking.adaptive import Adaptive
+from interank.reranking.fitting import Fit, read_fit
 from interank.reranking.reranker import Reranker
+from interank.settings import AdaptiveRecipe
 from interank.stages import rl
 from interank.stages.fit import FitSettings, fit, fit_into
 from interank.stages.merge import merge

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from interank.recipe import DistillRecipe, LoraRecipe, PromptSettings
+from interank.recipe import DistillRecipe
+from interank.settings import LoraRecipe, PromptSettings
 from interank.stages import distill
 from tests.support import rule
 from tests.support.artifacts import judgments_artifact

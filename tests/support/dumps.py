@@ -6,8 +6,8 @@ from pathlib import Path
 
 from lxml import etree
 
+from interank.ir.overlap import Checkable
 from interank.mining import html_to_text
-from interank.overlap import Checkable
 
 
 def checkables(folder: Path) -> list[Checkable]:

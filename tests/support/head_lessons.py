@@ -14,7 +14,8 @@ from interank.engines.models import find_model, load_classifier, load_tokenizer
 from interank.engines.pairs import PairEncoder
 from interank.groups import TeacherScores, drawn, groups_of
 from interank.orderings import JudgedList
-from interank.recipe import HeadSettings, LoraRecipe, Objective
+from interank.recipe import Objective
+from interank.settings import HeadSettings, LoraRecipe
 from interank.training.adapters import fresh_adapter
 from interank.training.head_losses import HeadLoss
 from interank.training.heads import HeadGroup, HeadTrainer, head_groups

@@ -14,8 +14,8 @@ from trl import SFTConfig
 
 from interank.engines.models import find_model, load_model, load_tokenizer
 from interank.engines.prompts import PromptEncoder
-from interank.recipe import LoraRecipe, PromptSettings
-from interank.recipe.student import LossRecipe, MixtureRecipe
+from interank.settings import LoraRecipe, PromptSettings
+from interank.settings.student import LossRecipe, MixtureRecipe
 from interank.training.adapters import fresh_adapter
 from interank.training.rows import Group, training_groups
 from interank.training.student import StudentTrainer

@@ -15,7 +15,7 @@ from transformers import LlamaForCausalLM
 from interank.engines.lists import ListEncoder
 from interank.engines.models import find_model, load_model, load_tokenizer
 from interank.engines.prompts import PromptEncoder
-from interank.recipe import ListPromptSettings, PromptSettings
+from interank.settings import ListPromptSettings, PromptSettings
 from interank.types import Document, Query
 from tests.support import list_rule, tiny
 from tests.support.rule_model import batch

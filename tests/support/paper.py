@@ -25,7 +25,7 @@ from torch.utils.flop_counter import flop_registry
 from transformers import BitsAndBytesConfig, LlamaConfig, LlamaForCausalLM
 from transformers.integrations.bitsandbytes import replace_with_bnb_linear
 
-from interank.recipe import LoraRecipe
+from interank.settings import LoraRecipe
 from interank.training import prefix_tree
 from interank.training.adapters import fresh_adapter
 from interank.training.memory import Form

@@ -30,7 +30,7 @@ from transformers import AutoModelForCausalLM
 
 from interank.artifact import Workplace, create
 from interank.engines.models import find_model
-from interank.recipe import PromptSettings
+from interank.settings import PromptSettings
 from interank.stages.distill import adapter_notes
 from tests.support.tiny import strong_model
 

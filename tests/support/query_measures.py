@@ -6,7 +6,7 @@ import itertools
 from collections.abc import Callable, Sequence
 from statistics import fmean
 
-from interank.measures import score_run
+from interank.ir.measures import score_run
 from interank.types import Qrel, Run
 
 

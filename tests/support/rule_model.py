@@ -13,7 +13,7 @@ import torch
 
 from interank.engines.models import find_model, load_model, load_tokenizer
 from interank.engines.prompts import PromptEncoder
-from interank.recipe import PromptSettings
+from interank.settings import PromptSettings
 from interank.types import GRADES, Document, Judgment, Query
 from tests.support import rule, tiny
 

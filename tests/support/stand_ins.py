@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from interank.recipe import HeadSettings
+from interank.settings import HeadSettings
 from tests.support.tiny_heads import released_adapter, tiny_base, tiny_head
 
 BASE = "meta-llama/Llama-3.2-3B"

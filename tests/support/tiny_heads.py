@@ -17,7 +17,7 @@ from transformers import (
 )
 
 from interank.engines.use import save_head
-from interank.recipe import HeadSettings
+from interank.settings import HeadSettings
 from tests.support.tiny import Family, tiny_tokenizer
 
 SEVEN = ["q_proj", "v_proj", "k_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]

@@ -22,7 +22,11 @@ from interank.engines.protocol import (
     Unit,
 )
 from interank.judging import Order, probabilities
-from interank.recipe import BudgetRecipe, PromptSettings, TeacherRecipe
+from interank.settings import (
+    BudgetRecipe,
+    PromptSettings,
+    TeacherRecipe,
+)
 from interank.teacher.annotate import Annotator, Judged, Outcome, Rejected, conflicts
 from interank.teacher.budget import Meter
 from interank.teacher.leaks import leak

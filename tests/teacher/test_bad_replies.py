@@ -23,9 +23,13 @@ from interank.engines.prompts import Prompt, PromptEncoder
 from interank.engines.protocol import Failed, LabelLogits, Reply, Request, Sampling
 from interank.engines.transformers import TransformersEngine
 from interank.errors import ModelError
-from interank.recipe import BudgetRecipe, PromptSettings, TeacherRecipe
 from interank.reranking.reranker import Reranker
 from interank.resources import resource_dir
+from interank.settings import (
+    BudgetRecipe,
+    PromptSettings,
+    TeacherRecipe,
+)
 from interank.teacher.annotate import Annotator, Judged, Rejected
 from interank.teacher.budget import Meter
 from interank.teacher.replies import Asker, ReplyStore

@@ -13,7 +13,7 @@ import pytest
 from interank.engines.prompts import Prompt
 from interank.engines.protocol import Ability, Failed, LabelLogits, Reply, Request, Sampling, Unit
 from interank.errors import InputError
-from interank.recipe import BudgetRecipe, RateRecipe
+from interank.settings import BudgetRecipe, RateRecipe
 from interank.teacher.budget import Meter, Spent
 from interank.teacher.replies import Asker, ReplyStore
 

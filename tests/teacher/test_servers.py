@@ -19,7 +19,12 @@ from interank.engines.prompts import PromptEncoder
 from interank.engines.protocol import Teacher
 from interank.engines.transformers import TransformersEngine
 from interank.errors import ModelError
-from interank.recipe import BudgetRecipe, PromptSettings, ServerRecipe, TeacherRecipe
+from interank.settings import (
+    BudgetRecipe,
+    PromptSettings,
+    ServerRecipe,
+    TeacherRecipe,
+)
 from interank.teacher.annotate import Annotator, Judged, Outcome, Rejected
 from interank.teacher.budget import Meter
 from interank.teacher.replies import Asker, ReplyStore

@@ -12,7 +12,7 @@ from transformers import PreTrainedModel
 from interank.engines.adapters import with_adapter
 from interank.engines.models import find_model, load_model
 from interank.errors import TrainingError
-from interank.recipe import LoraRecipe
+from interank.settings import LoraRecipe
 from interank.training.adapters import adapted_names, fresh_adapter, save_adapter
 from tests.support.families import family_model
 

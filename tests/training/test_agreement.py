@@ -13,7 +13,11 @@ import torch
 from interank.engines.models import find_model, load_model, load_tokenizer
 from interank.engines.prompts import PromptEncoder
 from interank.errors import TrainingError
-from interank.recipe import LoraRecipe, PromptSettings, RolloutsRecipe
+from interank.settings import (
+    LoraRecipe,
+    PromptSettings,
+    RolloutsRecipe,
+)
 from interank.training.adapters import fresh_adapter
 from interank.training.agreement import CHECKED, Agreement
 from interank.training.grpo import Rollouts, whole_queries

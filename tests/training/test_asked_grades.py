@@ -12,7 +12,7 @@ import torch
 from interank.engines.models import find_model, load_model, load_tokenizer
 from interank.engines.prompts import PromptEncoder
 from interank.engines.transformers import TransformersEngine
-from interank.recipe import LoraRecipe, PromptSettings
+from interank.settings import LoraRecipe, PromptSettings
 from interank.training.adapters import fresh_adapter
 from interank.training.asked_grades import divergence, reference_labels
 from interank.training.grade_gradient import GradeLoss

@@ -13,7 +13,7 @@ from transformers import AutoConfig, AutoModelForCausalLM
 from trl import GRPOTrainer
 
 from interank.errors import TrainingError
-from interank.recipe import LoraRecipe
+from interank.settings import LoraRecipe
 from interank.training.adapters import fresh_adapter
 from interank.training.losses import Scored, Totals, loss_of
 from interank.training.policy import SharedPrefixTrainer

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 import torch
 
-from interank.recipe import RewardRecipe
 from interank.rewards import Reward
+from interank.settings import RewardRecipe
 from interank.training.grade_gradient import GradeLoss
 from tests.support.query_measures import MEASURES, over_all_orders
 

@@ -11,7 +11,7 @@ from interank import judging
 from interank.engines.models import find_model, load_model, load_tokenizer
 from interank.engines.prompts import PromptEncoder
 from interank.errors import TrainingError
-from interank.recipe import PromptSettings
+from interank.settings import PromptSettings
 from interank.training.grpo import Rollouts, whole_queries
 from tests.support import rule
 

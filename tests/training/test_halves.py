@@ -8,7 +8,7 @@ import pytest
 
 from interank.engines.models import find_model, load_model, load_tokenizer
 from interank.engines.prompts import PromptEncoder
-from interank.recipe import PromptSettings
+from interank.settings import PromptSettings
 from interank.training.halves import REPORTED, counted, places, reporting
 from interank.training.trial import Trial
 from tests.support import rule

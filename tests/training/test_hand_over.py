@@ -15,7 +15,12 @@ from interank.engines.prompts import Prompt, PromptEncoder
 from interank.engines.protocol import Completion, LabelLogits, Sampling
 from interank.engines.transformers import TransformersEngine
 from interank.engines.vllm import VllmOptions
-from interank.recipe import LoraRecipe, PromptSettings, RlRecipe, RolloutsRecipe
+from interank.recipe import RlRecipe
+from interank.settings import (
+    LoraRecipe,
+    PromptSettings,
+    RolloutsRecipe,
+)
 from interank.stages import rl
 from interank.training import samplers
 from interank.training.adapters import fresh_adapter

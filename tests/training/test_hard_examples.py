@@ -14,7 +14,8 @@ from interank.engines.prompts import PromptEncoder
 from interank.engines.transformers import TransformersEngine
 from interank.errors import ModelError
 from interank.judging import Order
-from interank.recipe import LoraRecipe, PromptSettings, RlRecipe
+from interank.recipe import RlRecipe
+from interank.settings import LoraRecipe, PromptSettings
 from interank.training import hard_examples
 from interank.training.adapters import fresh_adapter
 from interank.training.hard_examples import Hard, find_hard, sampled_questions

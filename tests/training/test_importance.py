@@ -9,7 +9,7 @@ import pytest
 import torch
 from trl import GRPOTrainer
 
-from interank.recipe import RolloutsRecipe
+from interank.settings import RolloutsRecipe
 from interank.training.agreement import Agreement
 from interank.training.policy import PolicyTrainer, SharedPrefixTrainer
 from tests.support import stored

@@ -10,7 +10,7 @@ from interank.engines.lists import ListEncoder
 from interank.engines.models import find_model, load_model, load_tokenizer
 from interank.engines.prompts import PromptEncoder
 from interank.orderings import judged_lists
-from interank.recipe import ListPromptSettings, PromptSettings
+from interank.settings import ListPromptSettings, PromptSettings
 from interank.training.list_rollouts import ListRollouts, in_orders
 from tests.support import rule
 

@@ -14,7 +14,8 @@ from interank.engines.models import find_model, load_tokenizer
 from interank.engines.prompts import PromptEncoder
 from interank.ordering import Ordering
 from interank.orderings import ListExample
-from interank.recipe import DistillListsRecipe, ListPromptSettings, PromptSettings
+from interank.recipe import DistillListsRecipe
+from interank.settings import ListPromptSettings, PromptSettings
 from interank.training.list_rows import list_row, list_rows
 from interank.training.rows import IGNORED
 from interank.types import Document, Query

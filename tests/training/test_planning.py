@@ -10,8 +10,9 @@ import torch
 
 from interank.engines.models import find_model, load_model
 from interank.errors import TrainingError
-from interank.recipe import DistillRecipe, LoraRecipe
-from interank.recipe.student import LossRecipe, MixtureRecipe
+from interank.recipe import DistillRecipe
+from interank.settings import LoraRecipe
+from interank.settings.student import LossRecipe, MixtureRecipe
 from interank.training import planning
 from interank.training.adapters import fresh_adapter
 from interank.training.memory import Form, Microbatch

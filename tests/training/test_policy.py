@@ -16,7 +16,7 @@ from transformers import TrainerControl, TrainerState, TrainingArguments
 from interank.engines.models import find_model, load_model, load_tokenizer
 from interank.engines.prompts import PromptEncoder
 from interank.errors import ModelError, TrainingError
-from interank.recipe import LoraRecipe, PromptSettings
+from interank.settings import LoraRecipe, PromptSettings
 from interank.training.adapters import fresh_adapter
 from interank.training.checkpoints import Bar, last_complete
 from interank.training.clock import PARTS, Clock, seconds_of, summary

@@ -16,8 +16,9 @@ from interank.engines.prompts import PromptEncoder
 from interank.engines.protocol import Forced, Sampling
 from interank.engines.transformers import TransformersEngine
 from interank.ledger import Ledger
-from interank.recipe import LoraRecipe, PromptSettings, RlRecipe
+from interank.recipe import RlRecipe
 from interank.rewards import Equipped, Reward, RewardRecipe
+from interank.settings import LoraRecipe, PromptSettings
 from interank.training.adapters import fresh_adapter, save_adapter
 from interank.training.answers import Answers
 from interank.training.grpo import Rollouts, prepare

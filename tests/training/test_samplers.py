@@ -17,7 +17,13 @@ from interank.engines.models import find_model, load_model, load_tokenizer
 from interank.engines.prompts import PromptEncoder
 from interank.engines.protocol import Adapting, Engine
 from interank.errors import ModelError, TrainingError
-from interank.recipe import LoraRecipe, PromptSettings, RolloutServersRecipe, RolloutsRecipe, RolloutVllmRecipe
+from interank.settings import (
+    LoraRecipe,
+    PromptSettings,
+    RolloutServersRecipe,
+    RolloutsRecipe,
+    RolloutVllmRecipe,
+)
 from interank.training.adapters import fresh_adapter
 from interank.training.checkpoints import last_complete
 from interank.training.grpo import Rollouts, whole_queries

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from interank.recipe import SeatbeltRecipe
-from interank.recipe.policy import TrialRecipe
+from interank.settings import SeatbeltRecipe
+from interank.settings.policy import TrialRecipe
 from interank.training.seatbelt import sign_of_collapse
 from interank.training.watch import best_of
 

@@ -14,7 +14,7 @@ import torch
 
 from interank.errors import TrainingError
 from interank.recipe import DistillRecipe
-from interank.recipe.student import LossRecipe, MixtureRecipe, ValidationRecipe
+from interank.settings.student import LossRecipe, MixtureRecipe, ValidationRecipe
 from interank.training.checkpoints import last_complete
 from interank.training.failures import explained
 from interank.training.sft import Trained, train

@@ -14,7 +14,7 @@ from datasets import Dataset
 from trl import SFTTrainer
 
 from interank.errors import TrainingError
-from interank.recipe.student import LossRecipe, MixtureRecipe
+from interank.settings.student import LossRecipe, MixtureRecipe
 from interank.training.losses import Totals, scores
 from interank.training.rows import Group, Row
 from interank.training.student import StudentTrainer

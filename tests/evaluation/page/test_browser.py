@@ -94,7 +94,7 @@ def test_the_worst_loss_is_one_click_away(shown: Opened, values: dict[str, float
 
 
 def test_both_orders_are_those_of_the_runs(shown: Opened, report: Path) -> None:
-    from interank.trec import read_run
+    from interank.ir.trec import read_run
 
     page = shown.page
     expect(page.locator("#right-list .doc").last).to_have_attribute("title", re.compile("."))

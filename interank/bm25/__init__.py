@@ -1,6 +1,0 @@
-"""BM25, the first stage: a ranking by the words that query and documents share."""
-
-from interank.bm25.first_stage import Bm25, FirstStage, tokenize
-from interank.bm25.lucene import analyze_english
-
-__all__ = ["Bm25", "FirstStage", "analyze_english", "tokenize"]

@@ -1,0 +1,137 @@
+"""The ways in which one model can be run, and how each is opened."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+
+from interank.diagnosis.golden import ANSWER_TOKENS
+from interank.diagnosis.parity import Kind
+from interank.engines.adapters import merged, with_adapter
+from interank.engines.models import ModelFiles, load_model
+from interank.engines.prompts import Prompt, PromptEncoder
+from interank.engines.protocol import EngineName, Labelling, LabelLogits
+from interank.engines.served import ServerEngine
+from interank.engines.transformers import TransformersEngine, label_logits_of
+from interank.engines.vllm import SPARE, VllmEngine, VllmOptions, rank_of
+from interank.errors import ModelError
+from interank.reranking.merging import adapted, write_merged
+from interank.reranking.opening import Source, find_source, readable
+from interank.settings import ServerRecipe
+
+Numbers = Literal["float32", "bfloat16", "bfloat16 layers"]
+"""What is computed in: all of it, or in bfloat16 the gated layers alone, as `--precision bfloat16` has it."""
+
+Adapter = Literal["none", "apart", "folded", "merged"]
+"""None; beside its base; summed with it in float32; or as `interank merge` writes it, rounded to bfloat16."""
+
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """One way of running the model."""
+
+    engine: EngineName = "transformers"
+    numbers: Numbers = "float32"
+    adapter: Adapter = "none"
+    batch: int = 1
+    tensor_parallel: int = 1
+    model: str = ""
+    """Another folder that should hold the same model."""
+
+    @property
+    def kind(self) -> Kind:
+        """By which tolerance it is judged."""
+        if self.numbers != "float32":
+            return "bfloat16"
+        return "rounded" if self.adapter == "merged" or self.model else "exact"
+
+    def __str__(self) -> str:
+        parts: list[str] = [self.engine, self.numbers]
+        parts += [f"adapter {self.adapter}"] if self.adapter != "none" else []
+        parts += [f"tensor parallel {self.tensor_parallel}"] if self.tensor_parallel > 1 else []
+        return ", ".join([*parts, f"batch {self.batch}", *([self.model] if self.model else [])])
+
+
+class PlainForward:
+    """The model's own forward pass on one whole text at a time: nothing shared, packed or padded."""
+
+    def __init__(self, model: Any) -> None:
+        self.model = model
+
+    @torch.inference_mode()
+    def label_logits(self, prompts: Sequence[Prompt], labels: Sequence[int]) -> list[LabelLogits]:
+        """See `Labelling`."""
+        found = []
+        for prompt in prompts:
+            ids = torch.tensor([prompt.ids], device=self.model.device)
+            found += label_logits_of(self.model(input_ids=ids, use_cache=False, logits_to_keep=1).logits[:, -1], labels)
+        return found
+
+
+class Opener:
+    """Opens the model in a way; it is merged once, when that is first asked for."""
+
+    def __init__(self, source: Source, encoder: PromptEncoder, folder: Path, server: ServerRecipe | None) -> None:
+        """Take the model, what makes its prompts, where to merge it, and the servers that have it."""
+        self._source = source
+        self._encoder = encoder
+        self._folder = folder
+        self._server = server
+
+    @contextmanager
+    def opened(self, way: Way) -> Iterator[tuple[Labelling, PromptEncoder]]:
+        """The engine, which is closed again, and what makes its prompts."""
+        if way.model:
+            other = find_source(way.model)
+            yield TransformersEngine(merged(adapted(other)) if other.adapter else adapted(other)), other.encoder()
+        elif way.engine == "openai":
+            yield self._served(self._server or ServerRecipe()), self._encoder
+        elif way.engine == "vllm":
+            engine = self._vllm(way)
+            try:
+                yield engine, self._encoder
+            finally:
+                engine.close()
+        else:
+            yield self._transformers(way), self._encoder
+
+    def _served(self, server: ServerRecipe) -> ServerEngine:
+        engine = ServerEngine(server.model or self._source.files.name, server, vocabulary=self._encoder.vocabulary)
+        if "label_logits" not in engine.abilities:
+            raise ModelError(
+                f"{engine.device} does not tell the grades' probabilities, so there is nothing to compare; "
+                "start it with `vllm serve`, or give the model's name there"
+            )
+        return engine
+
+    def _transformers(self, way: Way) -> TransformersEngine:
+        files, adapter = self._merged(way)
+        model: Any = load_model(files, precision="bfloat16" if way.numbers == "bfloat16" else "float32")
+        if adapter:
+            model = with_adapter(model, adapter)
+        if way.adapter == "folded":
+            model = merged(model)
+        return TransformersEngine(model, precision="bfloat16" if way.numbers == "bfloat16 layers" else "exact")
+
+    def _vllm(self, way: Way) -> VllmEngine:
+        files, adapter = self._merged(way)
+        length = readable(files, self._source.settings.max_length + ANSWER_TOKENS + SPARE)
+        rank = rank_of(adapter, files) if adapter else 0
+        options = VllmOptions(length, way.tensor_parallel, dtype=way.numbers, lora_rank=rank)
+        engine = VllmEngine(files.folder, options)
+        if adapter:
+            engine.take_adapter(adapter)
+        return engine
+
+    def _merged(self, way: Way) -> tuple[ModelFiles, Path | None]:
+        """The files to load, and the adapter to put on them."""
+        if way.adapter != "merged":
+            return self._source.files, self._source.adapter
+        if not self._folder.exists():
+            write_merged(adapted(self._source), self._encoder, self._folder)
+        return find_source(self._folder).files, None

@@ -1,0 +1,160 @@
+"""BEIR's layout, which is also that of one's own folder: corpus, queries and qrels, split or not."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from pathlib import Path
+
+from interank.errors import InputError
+from interank.ir.benchmarks.assembly import Parts, assemble
+from interank.ir.benchmarks.benchmark import Benchmark, Wanted
+from interank.ir.benchmarks.documents import read_corpus
+from interank.ir.benchmarks.names import task_name
+from interank.ir.benchmarks.topics import read_topics
+from interank.ir.trec import read_run
+
+EXCLUSIONS_FILE = "excluded_source_docs.tsv"
+
+QUERIES_NAME = re.compile(r"queries(?:\.(?P<split>[^.]+))?\.jsonl(?:\.gz)?")
+RUN_NAME = re.compile(r".+\.(?:trec|run)(?:\.gz)?|run\..+")
+
+_QRELS_NAME = re.compile(r"qrels(?:(?:\.(?P<split>[^.]+))?\.(?:tsv|txt))?(?:\.gz)?")
+_QRELS_IN_FOLDER_NAME = re.compile(r"(?P<split>[^.]+)\.(?:tsv|txt)(?:\.gz)?")
+_CORPUS_NAME = re.compile(r"corpus\.jsonl(?:\.gz)?")
+
+
+def load_benchmark(
+    folder: Path, split: str | None = None, *, qrels: Path | None = None, with_run: bool = True
+) -> Benchmark:
+    """Read a benchmark folder.
+
+    It holds `corpus.jsonl`, `queries.jsonl` or `queries.SPLIT.jsonl`, and `qrels.tsv`, `qrels.SPLIT.tsv` or
+    `qrels/SPLIT.tsv`, each plain or `.gz`; perhaps one run (`*.trec`, `*.run`, `run.*`) and
+    `excluded_source_docs.tsv`. Rows have BEIR's columns (`_id, title, text`) or BRIGHT's (`id, content` and
+    `id, query, excluded_ids, gold_ids`). Without a qrels file each of BRIGHT's `gold_ids` has relevance 1.
+
+    Args:
+        folder: Where the files are.
+        split: Which split to read; needed when there are several.
+        qrels: Human judgments to take in place of the folder's.
+        with_run: Whether to look for a run; not needed where candidates come from elsewhere.
+
+    Raises:
+        InputError: A file is missing, damaged or ambiguous, or the files do not fit together.
+    """
+    if not folder.is_dir():
+        raise InputError(f"{folder}: found no folder; expected one that holds a benchmark; name another")
+    wanted = Wanted(split=split, qrels=qrels, with_run=with_run)
+    return load_beir(folder, task_name(folder.resolve().name), wanted)
+
+
+def load_beir(folder: Path, name: str, wanted: Wanted) -> Benchmark:
+    """Read a folder as of `load_benchmark`, under this name."""
+    queries_file, own_qrels = _choose_split(folder, wanted.split)
+    qrels_file = wanted.qrels or own_qrels
+    counts: Counter[str] = Counter()
+    sources: dict[str, tuple[Path, ...]] = {"queries": (queries_file,)}
+    if qrels_file is not None:
+        sources["qrels"] = (qrels_file,)
+    corpus = None
+    if wanted.need_text:
+        corpus_file = _by_split(folder, _CORPUS_NAME).get(None)
+        if corpus_file is None:
+            raise InputError(
+                f"{folder}: found no corpus.jsonl or corpus.jsonl.gz; expected one; add the documents, "
+                "or score stored runs, which needs no text"
+            )
+        sources["corpus"] = (corpus_file,)
+    topics = read_topics([queries_file])
+    if "corpus" in sources:
+        corpus = read_corpus(sources["corpus"], counts)
+    exclusions = folder / EXCLUSIONS_FILE
+    if exclusions.exists():
+        sources["exclusions"] = (exclusions,)
+    run_file = _run_file(folder, wanted.split) if wanted.with_run else None
+    if run_file:
+        sources["run"] = (run_file,)
+    parts = Parts(
+        name=name,
+        folder=folder,
+        topics=topics,
+        qrels_file=qrels_file,
+        corpus=corpus,
+        sources=sources,
+        counts=counts,
+        exclusions_file=exclusions if exclusions.exists() else None,
+        run=read_run(run_file) if run_file else None,
+        is_partial=wanted.partial_corpus,
+    )
+    return assemble(parts)
+
+
+def is_beir(folder: Path) -> bool:
+    """Whether the folder has queries in this layout."""
+    return bool(files_named(folder, QUERIES_NAME) or files_named(folder, _CORPUS_NAME))
+
+
+def files_named(folder: Path, pattern: re.Pattern[str]) -> list[Path]:
+    """The folder's files whose whole name fits, in order."""
+    if not folder.is_dir():
+        return []
+    return [path for path in sorted(folder.iterdir()) if path.is_file() and pattern.fullmatch(path.name)]
+
+
+def only_file(folder: Path, paths: list[Path], what: str) -> Path | None:
+    """The one file among these, if there is one.
+
+    Raises:
+        InputError: There are several.
+    """
+    if len(paths) > 1:
+        raise InputError(
+            f"{folder}: found the {what} {', '.join(path.name for path in paths)}; expected one at most; "
+            "leave one and keep the others outside the folder"
+        )
+    return paths[0] if paths else None
+
+
+def _choose_split(folder: Path, split: str | None) -> tuple[Path, Path | None]:
+    """The queries file and the qrels file, if there is one, of the split."""
+    queries = _by_split(folder, QUERIES_NAME)
+    qrels = _by_split(folder, _QRELS_NAME)
+    for name, path in _by_split(folder / "qrels", _QRELS_IN_FOLDER_NAME).items():
+        if name in qrels:
+            raise InputError(f"{folder}: found both {qrels[name].name} and qrels/{path.name}; keep one")
+        qrels[name] = path
+    splits = sorted({name for name in (*queries, *qrels) if name is not None})
+    if split is None and max(len(splits), len(queries), len(qrels)) > 1:
+        raise InputError(
+            f"{folder}: found the splits {', '.join(splits)}"
+            f"{' beside files of no split' if None in queries.keys() & qrels.keys() else ''}; "
+            f"expected to be told which; name one, for example split={splits[0]}"
+        )
+    if split is not None and split not in splits:
+        raise InputError(f"{folder}: found no split {split!r}; expected one of these: {', '.join(splits) or '(none)'}")
+    chosen = split if split is not None else next(iter(splits), None)
+    queries_file = queries.get(chosen, queries.get(None))
+    if queries_file is None:
+        expected = "queries.jsonl" + (f" or queries.{chosen}.jsonl" if chosen else "")
+        raise InputError(f"{folder}: found no {expected}, plain or .gz; expected one; add the queries")
+    return queries_file, qrels.get(chosen, qrels.get(None))
+
+
+def _by_split(folder: Path, pattern: re.Pattern[str]) -> dict[str | None, Path]:
+    """The folder's files whose name fits, by the split that the name tells."""
+    files: dict[str | None, Path] = {}
+    for path in files_named(folder, pattern):
+        match = pattern.fullmatch(path.name)
+        split = match.groupdict().get("split") if match else None
+        if split in files:
+            raise InputError(f"{folder}: found both {files[split].name} and {path.name}; expected one; keep one")
+        files[split] = path
+    return files
+
+
+def _run_file(folder: Path, split: str | None) -> Path | None:
+    paths = files_named(folder, RUN_NAME)
+    if len(paths) > 1 and split is not None:
+        paths = [path for path in paths if f".{split}." in path.name] or paths
+    return only_file(folder, paths, "runs")

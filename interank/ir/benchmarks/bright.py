@@ -1,0 +1,196 @@
+"""BRIGHT, as the hub lays it out (a folder a config, a file a task) or as topics and qrels by task."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from dataclasses import dataclass
+from difflib import get_close_matches
+from pathlib import Path
+
+from interank.errors import InputError
+from interank.ir.benchmarks.assembly import Parts, assemble
+from interank.ir.benchmarks.beir import files_named
+from interank.ir.benchmarks.benchmark import Benchmark, Wanted
+from interank.ir.benchmarks.documents import read_corpus
+from interank.ir.benchmarks.names import task_name
+from interank.ir.benchmarks.topics import Topic, read_topics
+
+BRIGHT_TASKS = (
+    "biology",
+    "earth_science",
+    "economics",
+    "psychology",
+    "robotics",
+    "stackoverflow",
+    "sustainable_living",
+    "leetcode",
+    "pony",
+    "aops",
+    "theoremqa_questions",
+    "theoremqa_theorems",
+)
+# Configs of the hub's data set with the rows of `examples` and other queries.
+REWRITTEN = ("gpt4_reason", "claude-3-opus_reason", "Gemini-1.0_reason", "llama3-70b_reason", "grit_reason")
+
+# Where the queries are: on the hub, and beside TREC qrels.
+QUERY_FOLDERS = ("examples", "topics")
+CORPUS_FOLDERS = {"short": "documents", "long": "long_documents"}
+_GOLD = {"short": "gold_ids", "long": "gold_ids_long"}
+
+_TASK_FILE = re.compile(
+    r"(?P<task>[^.]+?)(?:-(?P<part>\d{5})-of-(?P<parts>\d{5}))?\.(?P<kind>parquet|jsonl)(?:\.gz)?", re.ASCII
+)
+
+
+@dataclass(frozen=True, slots=True)
+class BrightFolder:
+    """A folder with BRIGHT's queries, and perhaps documents, rewritten queries and qrels."""
+
+    folder: Path
+    queries: dict[str, tuple[Path, ...]]
+
+    @classmethod
+    def open(cls, folder: Path) -> BrightFolder | None:
+        """The folder, if it has BRIGHT's layout."""
+        for name in QUERY_FOLDERS:
+            if files := files_by_task(folder / name):
+                every = [
+                    *(task for task in BRIGHT_TASKS if task in files),
+                    *(t for t in files if t not in BRIGHT_TASKS),
+                ]
+                return cls(folder, {task: files[task] for task in every})
+        return None
+
+    def load(self, task: str, wanted: Wanted) -> Benchmark:
+        """One of its tasks.
+
+        Raises:
+            InputError: Something that is wanted is missing or damaged.
+        """
+        if wanted.split is not None:
+            raise InputError(f"{self.folder}: BRIGHT has tasks and no splits; leave split={wanted.split} out")
+        counts: Counter[str] = Counter()
+        sources = {"queries": self.queries[task]}
+        topics = read_topics(self.queries[task], _GOLD[wanted.documents])
+        if wanted.documents == "long" and not _has_long(topics):
+            raise InputError(
+                f"{self.queries[task][0]}: found no gold_ids_long for the task {task}; expected a task with long "
+                "documents; take documents=short, or name other tasks"
+            )
+        if qrels := wanted.qrels or self._qrels(task, wanted, topics):
+            sources["qrels"] = (qrels,)
+        corpus = None
+        if wanted.need_text:
+            sources["corpus"] = self._corpus(task, wanted)
+            corpus = read_corpus(sources["corpus"], counts)
+        rewritten = None
+        if wanted.rewritten is not None:
+            sources["first_stage_queries"] = self._rewritten(task, wanted.rewritten)
+            rewritten = _rewritten_queries(sources["first_stage_queries"], topics)
+        parts = Parts(
+            name=task,
+            folder=self.folder,
+            topics=topics,
+            qrels_file=qrels,
+            corpus=corpus,
+            sources=sources,
+            counts=counts,
+            first_stage_queries=rewritten,
+            is_partial=wanted.partial_corpus,
+        )
+        return assemble(parts)
+
+    def tasks(self, wanted: Wanted) -> list[str]:
+        """Every task that can be had; only some have long documents."""
+        if wanted.documents == "short":
+            return list(self.queries)
+        return [task for task, files in self.queries.items() if _has_long(read_topics(files, _GOLD["long"]))]
+
+    def _qrels(self, task: str, wanted: Wanted, topics: dict[str, Topic]) -> Path | None:
+        """The qrels file of the wanted form; None where the rows tell what is relevant."""
+        if wanted.qrels_form == "original" and any(topic.gold_ids for topic in topics.values()):
+            return None
+        if wanted.documents == "long":
+            raise InputError(
+                f"{self.folder}: there are no {wanted.qrels_form} qrels of long documents; take the original"
+            )
+        ending = ".fixed.txt" if wanted.qrels_form == "fixed" else ".txt"
+        for path in files_named(self.folder / "qrels", re.compile(r".+\.txt")):
+            if task_name(path.name.removesuffix(ending)) == task and path.name.endswith(ending):
+                return path
+        raise InputError(
+            f"{self.folder}: found no qrels/{task}{ending}; expected the {wanted.qrels_form} qrels of {task}; "
+            f"put them there, or take qrels_form={'original' if wanted.qrels_form == 'fixed' else 'fixed'}"
+        )
+
+    def _corpus(self, task: str, wanted: Wanted) -> tuple[Path, ...]:
+        name = CORPUS_FOLDERS[wanted.documents]
+        found = files_by_task(self.folder / name).get(task)
+        if found is None:
+            raise InputError(
+                f"{self.folder}: found no {name}/{task}-00000-of-00001.parquet, nor as .jsonl; expected BRIGHT's "
+                f"{wanted.documents} documents; fetch them (hf download xlangai/BRIGHT --repo-type dataset --include "
+                f"'{name}/*' --local-dir {self.folder}), or score stored runs, which needs no text"
+            )
+        return found
+
+    def _rewritten(self, task: str, name: str) -> tuple[Path, ...]:
+        found = files_by_task(self.folder / name) if name in REWRITTEN or (self.folder / name).is_dir() else {}
+        if task not in found:
+            there = [other for other in REWRITTEN if (self.folder / other).is_dir()]
+            near = get_close_matches(name, REWRITTEN, n=1)
+            raise InputError(
+                f"{self.folder}: found no {name}/{task}-00000-of-00001.parquet, nor as .jsonl; expected rewritten "
+                f"queries of one of {', '.join(there) or '(none is there)'}"
+                + (f"; did you mean {near[0]}?" if near and near[0] != name else "; fetch them or name another")
+            )
+        return found[task]
+
+
+def files_by_task(folder: Path) -> dict[str, tuple[Path, ...]]:
+    """A config's files, by task, each task's parts in order.
+
+    Raises:
+        InputError: A part is missing, or a task has files of two kinds.
+    """
+    files: dict[str, dict[str, list[Path]]] = {}
+    for path in files_named(folder, _TASK_FILE):
+        if match := _TASK_FILE.fullmatch(path.name):
+            kind = f"{match['kind']} of {match['parts'] or 1} parts"
+            files.setdefault(task_name(match["task"]), {}).setdefault(kind, []).append(path)
+    found = {}
+    for task, by_kind in files.items():
+        paths = [path for each in by_kind.values() for path in each]
+        if len(by_kind) > 1:
+            raise InputError(f"{folder}: found both {' and '.join(p.name for p in paths)}; expected one form; keep one")
+        parts = int(next(iter(by_kind)).split()[2])
+        if len(paths) != parts:
+            raise InputError(
+                f"{folder}: found {len(paths)} of {parts} files of {task}, the last {paths[-1].name}; "
+                "expected each part once; fetch the rest"
+            )
+        found[task] = tuple(paths)
+    return found
+
+
+def _has_long(topics: dict[str, Topic]) -> bool:
+    return any(topic.gold_ids for topic in topics.values())
+
+
+def _rewritten_queries(files: tuple[Path, ...], topics: dict[str, Topic]) -> dict[str, str]:
+    rewritten = read_topics(files)
+    for missing in topics.keys() - rewritten.keys():
+        raise InputError(
+            f"{files[0]}: found no query {missing!r}, which stands at {topics[missing].where}; "
+            "expected the same ids in both; fetch both of one version"
+        )
+    for query_id, topic in rewritten.items():
+        if query_id not in topics:
+            raise InputError(
+                f"{topic.where}: found the query {query_id!r}, which the original queries lack; "
+                "expected the same ids in both; fetch both of one version"
+            )
+        if not topic.query.text.strip():
+            raise InputError(f"{topic.where}: found no text for the query {query_id!r}; expected one; fill it")
+    return {query_id: topic.query.text for query_id, topic in rewritten.items()}

@@ -1,0 +1,89 @@
+"""Corpora: documents by id, from JSONL, Parquet and tab-separated files."""
+
+from __future__ import annotations
+
+import csv
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from interank.errors import InputError
+from interank.ir.benchmarks.rows import columns, filled, read_rows, string, tab_rows
+from interank.ir.trec import numbered_lines
+from interank.types import Document
+
+_ID = ("_id", "id")  # BEIR's column, then BRIGHT's
+_TEXT = ("text", "content")
+
+_Placed = tuple[str, Document]
+
+
+def read_documents(path: Path) -> dict[str, Document]:
+    """A corpus file's documents by id: JSONL, plain or gzipped, or Parquet, with BEIR's or BRIGHT's columns.
+
+    Raises:
+        InputError: A row is no document, or two of different text have the same id.
+    """
+    return read_corpus([path], Counter())
+
+
+def read_corpus(paths: Iterable[Path], counts: Counter[str]) -> dict[str, Document]:
+    """The documents of all these files, as of `read_documents`; what stands twice is counted and kept once."""
+    files = list(paths)
+    return _by_id(files, _rows(files), counts, "one JSON object a line")
+
+
+def read_tab_corpus(path: Path, counts: Counter[str], *, quoted: bool) -> dict[str, Document]:
+    """The documents of a file with two columns, id and text, parted by a tab.
+
+    Args:
+        path: The file, plain or gzip.
+        counts: Where what stands twice is counted.
+        quoted: Whether texts may stand in quotes, as spreadsheets write them; MS MARCO's never do.
+    """
+    rows = _quoted_rows(path) if quoted else tab_rows(path)
+    placed = ((where, Document(doc_id, text)) for where, doc_id, text in rows)
+    return _by_id([path], placed, counts, "lines of id, tab, text")
+
+
+def _by_id(files: list[Path], placed: Iterable[_Placed], counts: Counter[str], expected: str) -> dict[str, Document]:
+    found: dict[str, Document] = {}
+    for where, document in placed:
+        if not document.doc_id:
+            raise InputError(f"{where}: found an empty id; expected one; fill it or remove the line")
+        known = found.setdefault(document.doc_id, document)
+        if known is not document:
+            if known != document:
+                raise InputError(
+                    f"{where}: found the id {document.doc_id!r} a second time, with another text; "
+                    "expected one text an id; remove one or rename it"
+                )
+            counts["repeated_documents"] += 1
+        elif not (document.title or document.text):
+            counts["empty_documents"] += 1
+    if not found:
+        raise InputError(f"{files[0]}: found no row; expected {expected}; name a filled file")
+    return found
+
+
+def _rows(files: Iterable[Path]) -> Iterator[_Placed]:
+    for where, row in read_rows(files):
+        title = string(where, row, ("title",)) if columns(where, row).get("title") is not None else ""
+        yield where, Document(filled(where, row, _ID), string(where, row, _TEXT), title)
+
+
+def _quoted_rows(path: Path) -> Iterator[tuple[str, str, str]]:
+    reader = csv.reader((f"{line}\n" for _, line in numbered_lines(path)), delimiter="\t", strict=True)
+    try:
+        for row in reader:
+            if row:
+                where = f"{path}:{reader.line_num}"
+                if len(row) != 2:
+                    raise InputError(
+                        f"{where}: found {len(row)} columns parted by tabs; expected 2 (id, text); mend the line"
+                    )
+                yield where, row[0].strip(), row[1].removesuffix("\n")
+    except csv.Error as error:
+        raise InputError(
+            f"{path}:{reader.line_num}: found quotes that do not fit ({error}); expected texts in whole quotes; mend it"
+        ) from error

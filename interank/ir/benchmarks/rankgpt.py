@@ -1,0 +1,57 @@
+"""RankGPT's candidate files: queries, passages and scores in one JSON."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from interank import plain_data
+from interank.errors import InputError
+from interank.ir.benchmarks.rows import filled, parse_json, string, value
+from interank.ir.trec import numbered_lines
+from interank.types import Document, Query, Run, ScoredDoc
+
+
+def read_rankgpt(path: Path) -> tuple[list[Query], dict[str, Document], Run]:
+    """Read RankGPT's JSON, `[{query, hits: [{content, qid, docid, rank, score}]}]`, plain or gzip.
+
+    Candidates are ranked by score, ties in the order given; `rank` is ignored.
+
+    Raises:
+        InputError: The file is not of this form, or tells two things of one query or document.
+    """
+    items = parse_json(str(path), "\n".join(line for _, line in numbered_lines(path)))
+    if not (isinstance(items, list) and items):
+        raise InputError(f"{path}: found {plain_data.shown(items)}; expected RankGPT's list of queries with hits")
+    queries: dict[str, Query] = {}
+    documents: dict[str, Document] = {}
+    scored: list[ScoredDoc] = []
+    for number, item in enumerate(items, start=1):
+        where = f"{path}: query {number}"
+        text, hits = filled(where, item, ("query",)), value(where, item, ("hits",))
+        if not (isinstance(hits, list) and hits):
+            raise InputError(f"{where}: found the hits {plain_data.shown(hits)}; expected a list of one or more")
+        query_id = filled(f"{where}, hit 1", hits[0], ("qid",))
+        if query_id in queries:
+            raise InputError(f"{where}: found qid {query_id!r} a second time; expected one entry a query; merge them")
+        queries[query_id] = Query(query_id, text)
+        for place, hit in enumerate(hits, start=1):
+            document, candidate = _hit(f"{where}, hit {place}", hit, query_id)
+            if documents.setdefault(document.doc_id, document) != document:
+                raise InputError(
+                    f"{where}, hit {place}: found another content of docid {document.doc_id!r} than before; "
+                    "expected one content a docid; mend the file"
+                )
+            scored.append(candidate)
+    return list(queries.values()), documents, Run.from_scores(scored, tag="rankgpt")
+
+
+def _hit(where: str, hit: object, query_id: str) -> tuple[Document, ScoredDoc]:
+    found = filled(where, hit, ("qid",))
+    if found != query_id:
+        raise InputError(f"{where}: found qid {found!r}; expected {query_id!r}, as the first hit has; mend the hit")
+    try:
+        score = plain_data.finite(value(where, hit, ("score",)))
+    except ValueError as error:
+        raise InputError(f"{where}: {error} as score; mend the hit") from None
+    doc_id = filled(where, hit, ("docid",))
+    return Document(doc_id, string(where, hit, ("content",))), ScoredDoc(query_id, doc_id, score)

@@ -1,0 +1,39 @@
+"""Queries for the first stage from a file of one's own, one text or several for each query of the benchmark."""
+
+from __future__ import annotations
+
+import reprlib
+from pathlib import Path
+
+from interank.errors import InputError
+from interank.ir.benchmarks.rows import columns, filled, read_rows
+
+
+def read_search_queries(path: Path) -> dict[str, str]:
+    """What the first stage is asked, by query id: JSONL rows with `_id` or `id`, and `text` or a list `queries`.
+
+    Several queries for one are asked together, as one text a line.
+
+    Raises:
+        InputError: A row lacks its id or its text, or an id stands twice.
+    """
+    if not path.is_file():
+        raise InputError(
+            f"{path}: found nothing there; expected a JSONL file with queries for the first stage; name it"
+        )
+    found: dict[str, str] = {}
+    for where, row in read_rows([path]):
+        query_id = filled(where, row, ("_id", "id"))
+        if query_id in found:
+            raise InputError(f"{where}: found the id {query_id!r} a second time; expected each once; remove one")
+        found[query_id] = _joined(where, row) if "queries" in columns(where, row) else filled(where, row, ("text",))
+    if not found:
+        raise InputError(f"{path}: found no row; expected one JSON object a line; name a filled file")
+    return found
+
+
+def _joined(where: str, row: object) -> str:
+    queries = columns(where, row)["queries"]
+    if not (isinstance(queries, list) and queries and all(isinstance(q, str) and q.strip() for q in queries)):
+        raise InputError(f"{where}: found {reprlib.repr(queries)} as queries; expected a list of texts; mend it")
+    return "\n".join(queries)

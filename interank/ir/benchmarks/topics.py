@@ -1,0 +1,67 @@
+"""Queries with what their rows say of documents: which are relevant, which must not be ranked."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from interank.errors import InputError
+from interank.ir.benchmarks.rows import filled, ids, read_rows, string, tab_rows
+from interank.types import Query
+
+_ID = ("_id", "id")  # BEIR's column, then BRIGHT's
+_QUESTION = ("text", "query")
+
+
+@dataclass(frozen=True, slots=True)
+class Topic:
+    """A row of a queries file; ids as often as they stand there."""
+
+    where: str
+    query: Query
+    excluded: tuple[str, ...] = ()
+    gold_ids: tuple[str, ...] = ()
+
+
+def read_topics(paths: Iterable[Path], gold: str = "gold_ids") -> dict[str, Topic]:
+    """Queries by id, from JSONL or Parquet, in file order; relevant documents from the column `gold`.
+
+    Raises:
+        InputError: A row is no query, an id stands twice, or there is none.
+    """
+    files = list(paths)
+    topics = (
+        Topic(
+            where,
+            Query(filled(where, row, _ID), string(where, row, _QUESTION)),
+            ids(where, row, "excluded_ids"),
+            ids(where, row, gold),
+        )
+        for where, row in read_rows(files)
+    )
+    return _by_id(files, topics, "one JSON object a line")
+
+
+def read_tab_topics(path: Path) -> dict[str, Topic]:
+    """Queries by id, from lines of id, tab, text.
+
+    Raises:
+        InputError: As of `read_topics`.
+    """
+    topics = (Topic(where, Query(query_id, text)) for where, query_id, text in tab_rows(path))
+    return _by_id([path], topics, "lines of id, tab, text")
+
+
+def _by_id(files: list[Path], topics: Iterable[Topic], expected: str) -> dict[str, Topic]:
+    found: dict[str, Topic] = {}
+    for topic in topics:
+        query_id = topic.query.query_id
+        if not query_id:
+            raise InputError(f"{topic.where}: found an empty id; expected one; fill it or remove the line")
+        if query_id in found:
+            raise InputError(f"{topic.where}: found the id {query_id!r} a second time; expected each once; remove one")
+        found[query_id] = topic
+    if not found:
+        raise InputError(f"{files[0]}: found no row; expected {expected}; name a filled file")
+    return found

@@ -1,0 +1,99 @@
+"""The first stages: the analysis and the weighting that each name stands for, and the rankings they give."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from interank.errors import InputError
+from interank.ir.bm25.lucene import analyze_english
+from interank.ir.bm25.postings import Postings, Weighting, without_ties
+from interank.types import Document, Query, Run
+
+FirstStage = Literal["bm25", "bm25-english", "bm25q"]
+"""`bm25`: plain tokens; `bm25-english`: Lucene's English terms; `bm25q`: these, the query weighted like a document."""
+
+_TOKEN = re.compile("[a-z0-9]+")
+
+
+def tokenize(text: str) -> list[str]:
+    """The text's runs of ASCII letters and digits, in lower case; no stop words, no stemming."""
+    return _TOKEN.findall(text.lower())
+
+
+@dataclass(frozen=True, slots=True)
+class _Form:
+    analyze: Callable[[str], list[str]]
+    weighting: Weighting
+    sought: str
+
+
+_FORMS: dict[FirstStage, _Form] = {
+    "bm25": _Form(tokenize, "counts", "letter a-z or digit"),
+    "bm25-english": _Form(analyze_english, "counts", "word that is not a stop word"),
+    "bm25q": _Form(analyze_english, "saturated", "word that is not a stop word"),
+}
+
+
+class Bm25:
+    """An index of documents that ranks them by BM25.
+
+    A document scores, summed over the query's tokens (a repeated token counts each time),
+    `idf * tf * (k1 + 1) / (tf + k1 * (1 - b + b * length / mean length))` with
+    `idf = ln(1 + (N - df + 0.5) / (df + 0.5))`: ATIRE's term frequency, Lucene's idf.
+
+    BM25Q gives the query's terms the weights that they would have in a document. Over the query's distinct terms it
+    sums `idf^2 * s(tf in query, length of query) * s(tf, length)`, where `s(tf, length)` is the term frequency part
+    above without `k1 + 1`, and the query's length counts the tokens that the corpus knows. This is what BRIGHT's
+    script computes with gensim's LuceneBM25Model, under the name of BM25.
+    """
+
+    def __init__(self, documents: Sequence[Document], first_stage: FirstStage = "bm25") -> None:
+        """Index the documents' full texts.
+
+        Raises:
+            InputError: There is no document, none holds a token, or two have the same id.
+        """
+        self.first_stage = first_stage
+        self._form = _FORMS[first_stage]
+        self._doc_ids = [document.doc_id for document in documents]
+        self._positions = {doc_id: position for position, doc_id in enumerate(self._doc_ids)}
+        if len(self._positions) < len(self._doc_ids):
+            twice = next(doc_id for place, doc_id in enumerate(self._doc_ids) if self._positions[doc_id] != place)
+            raise InputError(
+                f"found document {twice!r} twice; expected a corpus with an id for each; keep one of the two"
+            )
+        self._postings = Postings(
+            (self._form.analyze(document.full_text) for document in documents), self._form.weighting
+        )
+        if not self._postings.term_count:
+            raise InputError(
+                f"found no {self._form.sought} in {len(self._doc_ids)} documents; "
+                "expected a corpus to index for BM25; give one, or bring candidates from elsewhere as a run"
+            )
+
+    def rank(self, queries: Iterable[Query], *, top_k: int, excluded: Mapping[str, frozenset[str]] = {}) -> Run:
+        """Rank the documents for each query; a query that shares no word with any has an empty ranking.
+
+        Args:
+            queries: What to rank for.
+            top_k: How many documents to keep for each query; those that score 0 are left out, ties keep corpus order.
+            excluded: Documents, by query id, that must not be ranked; they take no place among the `top_k`.
+
+        Raises:
+            InputError: `top_k` is under 1.
+        """
+        if top_k < 1:
+            raise InputError(f"found top_k = {top_k}; expected 1 or more documents to keep; raise it")
+        rankings = {
+            query.query_id: self._ranking(query, top_k, excluded.get(query.query_id, frozenset())) for query in queries
+        }
+        return Run.from_rankings(rankings, tag=self.first_stage)
+
+    def _ranking(self, query: Query, top_k: int, barred: frozenset[str]) -> dict[str, float]:
+        positions = [self._positions[doc_id] for doc_id in barred if doc_id in self._positions]
+        best, scores = self._postings.search(self._form.analyze(query.text), top_k, barred=positions)
+        doc_ids = map(self._doc_ids.__getitem__, best.tolist())
+        return dict(zip(doc_ids, without_ties(scores).tolist(), strict=True))

@@ -1,0 +1,31 @@
+"""Text overlap: what of a benchmark stands in training data, and which texts repeat one another."""
+
+from interank.ir.overlap.benchmark import BenchmarkIndex, Checked, Target
+from interank.ir.overlap.matching import Checkable, Found, Overlap, contaminated, joined
+from interank.ir.overlap.minhash import near_duplicates
+from interank.ir.overlap.posts import PostName, page_name, post_named, posts_in, site_name
+from interank.ir.overlap.texts import BenchmarkDocument, BenchmarkQuery, BenchmarkTexts, read_texts
+from interank.ir.overlap.training import TrainingOverlap, training_overlap
+
+__all__ = [
+    "BenchmarkDocument",
+    "BenchmarkIndex",
+    "BenchmarkQuery",
+    "BenchmarkTexts",
+    "Checkable",
+    "Checked",
+    "Found",
+    "Overlap",
+    "PostName",
+    "Target",
+    "TrainingOverlap",
+    "contaminated",
+    "joined",
+    "near_duplicates",
+    "page_name",
+    "post_named",
+    "posts_in",
+    "read_texts",
+    "site_name",
+    "training_overlap",
+]

@@ -1,0 +1,106 @@
+"""What a model was trained on of the benchmark it is evaluated on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from interank.ir.overlap.benchmark import BenchmarkIndex, Checked
+from interank.ir.overlap.matching import Checkable, Found, Overlap, contaminated
+from interank.types import Example
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingOverlap:
+    """Training queries and documents held against benchmarks."""
+
+    benchmarks: tuple[Checked, ...]
+    training_queries: int
+    training_documents: int
+    by_queries: Found
+    by_documents: Found
+
+    @property
+    def is_clean(self) -> bool:
+        """Whether nothing was found that mining would have removed."""
+        return not self.by_queries.removed and not self.by_documents.removed
+
+    def summary(self) -> str:
+        """A sentence for each benchmark, to stand beside a score."""
+        return "\n".join(self._sentence(checked) for checked in self.benchmarks)
+
+    def to_json(self) -> dict[str, Any]:
+        """Counts by benchmark, and every overlap."""
+        return {
+            "training_queries": self.training_queries,
+            "training_documents": self.training_documents,
+            "benchmarks": [{**checked.to_json(), **self._counts(checked.name)} for checked in self.benchmarks],
+            "queries": self.by_queries.to_json(),
+            "documents": self.by_documents.to_json(),
+        }
+
+    def _counts(self, name: str) -> dict[str, int]:
+        """How many of a benchmark's queries and documents the training data contains, or shares less of."""
+        removed = [*self.by_queries.removed, *self.by_documents.removed]
+        remaining = [*self.by_queries.remaining, *self.by_documents.remaining]
+        contained = {part: _items(removed, name, part) for part in ("query", "document")}
+        shared = {part: _items(remaining, name, part) - contained[part] for part in ("query", "document")}
+        return {
+            "queries_contained": len(contained["query"]),
+            "documents_contained": len(contained["document"]),
+            "queries_shared_less": len(shared["query"]),
+            "documents_shared_less": len(shared["document"]),
+        }
+
+    def _sentence(self, checked: Checked) -> str:
+        counts = self._counts(checked.name)
+        parts = [_part(counts, "queries", checked.queries)]
+        if checked.with_documents:
+            parts.append(_part(counts, "documents", checked.documents))
+        else:
+            parts.append("its documents were not at hand")
+        return (
+            f"{checked.name}: {self.training_queries} training queries and {self.training_documents} documents "
+            f"contain {'; '.join(parts)}"
+        )
+
+
+def training_overlap(examples: Iterable[Example], index: BenchmarkIndex) -> TrainingOverlap:
+    """Hold each query and each document of a judgments artifact against benchmarks, once.
+
+    A post's thread is not known here, so each text stands for itself. Query and document ids are read as
+    `site/post id` where they are such.
+    """
+    queries: dict[str, Checkable] = {}
+    documents: dict[str, Checkable] = {}
+    for example in examples:
+        query, document, source = example.query, example.document, example.source
+        site, _, post_id = query.query_id.rpartition("/")
+        queries.setdefault(query.query_id, Checkable(site, post_id, "question", query.text, post_id))
+        documents.setdefault(
+            document.doc_id,
+            Checkable(source.site, source.post_id or document.doc_id, "document", document.full_text, url=source.url),
+        )
+    return TrainingOverlap(
+        tuple(index.checked.values()),
+        len(queries),
+        len(documents),
+        contaminated(queries.values(), index),
+        contaminated(documents.values(), index),
+    )
+
+
+def _items(overlaps: Iterable[Overlap], name: str, part: str) -> set[tuple[str, str]]:
+    """The ids of a benchmark's queries or documents among the overlaps; an answer stands for its query."""
+    return {
+        (overlap.target.task, overlap.target.item_id)
+        for overlap in overlaps
+        if overlap.target.benchmark == name
+        and ("query" if overlap.target.part == "answer" else overlap.target.part) == part
+    }
+
+
+def _part(counts: dict[str, int], noun: str, total: int) -> str:
+    less = counts[f"{noun}_shared_less"]
+    return f"{counts[f'{noun}_contained']} of its {total} {noun}" + (f" ({less} more share some words)" if less else "")

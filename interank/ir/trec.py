@@ -1,0 +1,289 @@
+"""Readers and a writer of TREC's qrels and run files, plain or gzip."""
+
+from __future__ import annotations
+
+import codecs
+import gzip
+import io
+import math
+import os
+import re
+import zlib
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from interank.errors import InputError
+from interank.types import Qrel, Run, RunFile
+
+GZIP_MAGIC = b"\x1f\x8b"  # RFC 1952, section 2.3.1
+
+QRELS_COLUMNS = "4 columns (query, iteration, document, relevance) or 3 (query, document, relevance)"
+RUN_COLUMNS = "6 columns (query, Q0, document, rank, score, tag)"
+
+_HEADER_STARTS = frozenset({"query-id", "query_id", "qid"})
+# No collection has grades of more digits, and Python reads no number of thousands.
+_INTEGER = re.compile(r"[+-]?[0-9]{1,9}")
+# Blanks that part no columns: those before another one and at the end of a line.
+_PADDING = re.compile(rb" +(?=[ \n])")
+_UNWRITABLE = re.compile(r"[\t\r\n]|^$")
+
+
+def numbered_lines(path: Path) -> Iterator[tuple[int, str]]:
+    """Each line of a UTF-8 text file, without its end, after its number from 1.
+
+    Whether the file is gzip is told by its first bytes, not by its name. A byte order mark and CRLF are taken
+    off.
+
+    Raises:
+        InputError: The file cannot be opened, is not UTF-8, or its gzip stream is cut or damaged.
+    """
+    try:
+        with _bytes(path) as stream, io.TextIOWrapper(stream, encoding="utf-8-sig") as text:
+            for number, line in enumerate(text, start=1):
+                yield number, line.rstrip("\n")
+    except UnicodeDecodeError as error:
+        where = f"{path}:{_first_undecodable_line(path)}"
+        raise InputError(f"{where}: found bytes that are not UTF-8 ({error.reason}); save the file as UTF-8") from error
+
+
+@contextmanager
+def _bytes(path: Path) -> Iterator[io.BufferedReader[Any]]:
+    """The file's bytes, unpacked; what goes wrong with them is told in a sentence."""
+    try:
+        with path.open("rb", buffering=0) as raw:
+            buffered = io.BufferedReader(raw)
+            packed = buffered.peek(len(GZIP_MAGIC)).startswith(GZIP_MAGIC)
+            if raw.seekable():
+                # Begun anew, for what a buffer holds is copied once more when all is read at once; a pipe cannot be.
+                buffered.detach().seek(0)
+                buffered = io.BufferedReader(raw)
+            yield io.BufferedReader(gzip.GzipFile(fileobj=buffered)) if packed else buffered
+    except EOFError as error:
+        raise InputError(
+            f"{path}: the gzip stream is cut: the file ends before its end marker; fetch the whole file again"
+        ) from error
+    except (gzip.BadGzipFile, zlib.error) as error:
+        raise InputError(f"{path}: the gzip stream is damaged ({error}); fetch the file again") from error
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror or error}); name a readable file") from error
+
+
+def _first_undecodable_line(path: Path) -> int:
+    """The text was decoded in blocks, which do not tell."""
+    with _bytes(path) as stream:
+        lines = enumerate(stream, start=1)
+        return next(number for number, line in lines if line.decode("utf-8", "replace").encode() != line)
+
+
+def read_qrels(path: Path) -> list[Qrel]:
+    """Read human judgments, in file order: TREC's four columns or BEIR's three under an optional header.
+
+    Columns are parted by tabs where the line has any, so that ids may hold blanks, otherwise by blanks. Lines
+    that start with `#` are comments, as in trec_eval.
+
+    Raises:
+        InputError: Wrong columns, a relevance that is no integer, a pair that stands twice, or no judgment.
+    """
+    qrels: dict[tuple[str, str], Qrel] = {}
+    for place, (where, columns) in enumerate(_rows(path)):
+        is_graded = _INTEGER.fullmatch(columns[-1].strip()) is not None
+        if place == 0 and not is_graded and columns[0].lower() in _HEADER_STARTS:
+            continue
+        if len(columns) not in (3, 4):
+            raise InputError(f"{where}: found {_counted(columns)}; expected {QRELS_COLUMNS}; mend the line")
+        if not is_graded:
+            raise InputError(f"{where}: found the relevance {columns[-1]!r}; expected an integer; mend the line")
+        qrel = Qrel(columns[0], columns[-2], int(columns[-1]))
+        _check_new(where, qrel.query_id, qrel.doc_id, known=(qrel.query_id, qrel.doc_id) in qrels)
+        qrels[qrel.query_id, qrel.doc_id] = qrel
+    if not qrels:
+        raise InputError(f"{path}: found no judgment; expected lines of {QRELS_COLUMNS}; name another file")
+    return list(qrels.values())
+
+
+def read_run(path: Path) -> Run:
+    """Read a ranking as trec_eval does: by float32 score, then by descending document id; ranks are ignored.
+
+    The columns are parted and comments skipped as in `read_qrels`; the run's tag is that of its first line.
+    `tied` of the run tells how many documents share their score with another of their query; `read_scored`
+    and `interank.ir.measures.tie_bounds` tell what their order is worth.
+
+    Raises:
+        InputError: Wrong columns, a score that is no number, a document ranked twice, or no ranking.
+    """
+    found = read_run_file(path)
+    return Run.from_trec_eval(found.scored, tag=found.tag, falling=found.falling)
+
+
+def read_scored(path: Path) -> dict[str, dict[str, float]]:
+    """The scores in a run file, by query and document, as they stand there: ties stay ties.
+
+    Raises:
+        InputError: As of `read_run`.
+    """
+    return read_run_file(path).scored
+
+
+def read_run_file(path: Path) -> RunFile:
+    """All that a run file says.
+
+    Raises:
+        InputError: As of `read_run`.
+    """
+    return _plain_run_file(path) or _any_run_file(path)
+
+
+def _plain_run_file(path: Path) -> RunFile | None:
+    """What a run says if it is as almost all runs are; None if anything in it needs a closer look."""
+    from interank.ir.columns import read_columns  # slow to import, and `interank --help` comes by here
+
+    with _bytes(path) as stream:
+        data = stream.read().removeprefix(codecs.BOM_UTF8)
+    data = data.replace(b"\r\n", b"\n") if b"\r" in data else data
+    separator = "\t" if b"\t" in io.BytesIO(data).readline() else " "
+    if separator == " " and b"\t" in data:
+        return None
+    found = read_columns(data, separator)
+    if found is None and separator == " " and (unpadded := _PADDING.sub(b"", data)) != data:
+        found = read_columns(unpadded, separator)
+    return found
+
+
+def _any_run_file(path: Path) -> RunFile:
+    scored: dict[str, dict[str, float]] = {}
+    tag = ""
+    for where, columns in _rows(path):
+        if len(columns) != 6:
+            raise InputError(f"{where}: found {_counted(columns)}; expected {RUN_COLUMNS}; mend the line")
+        query_id, _, doc_id, _, score, line_tag = columns
+        ranking = scored.setdefault(query_id, {})
+        _check_new(where, query_id, doc_id, known=doc_id in ranking)
+        ranking[doc_id] = _score(where, score)
+        tag = tag or line_tag
+    if not scored:
+        raise InputError(f"{path}: found no ranking; expected lines of {RUN_COLUMNS}; name another file")
+    return RunFile(scored, tag)
+
+
+def write_run(run: Run, path: Path) -> None:
+    """Write a run, whole or not at all; as gzip when the name ends in `.gz`.
+
+    Columns are parted by blanks, or by tabs if an id holds a blank. Equal runs give equal bytes. A query
+    without documents leaves no line.
+
+    Raises:
+        InputError: An id cannot stand in a run file, or the file cannot be written.
+    """
+    names = {run.tag, *run}.union(*(run.scores(query_id) for query_id in run))
+    for name in sorted(names):
+        if _UNWRITABLE.search(name):
+            raise InputError(
+                f"{path}: found the id or tag {name!r}; expected text without tab and line break, "
+                "because these part columns and lines; rename it"
+            )
+    for query_id in run:
+        if query_id.startswith("#"):
+            raise InputError(f"{path}: found the query id {query_id!r}; '#' starts a comment; rename the query")
+    separator = "\t" if any(" " in name for name in names) else " "
+    _write_whole(path, (_lines(run, query_id, separator) for query_id in run))
+
+
+def copy_run(run: Run, source: Path, path: Path) -> bool:
+    """Copy the file that a run was read from, if it says the run and nothing else: formatting takes longer by far.
+
+    Returns:
+        Whether it was copied; it is not where documents tie or do not stand in falling order, and where the run
+        lacks some of the file's lines.
+
+    Raises:
+        InputError: The file cannot be read or the copy not be written.
+    """
+    if run.reordered:
+        return False
+    with _bytes(source) as stream:
+        data = stream.read()
+    lines = sum(len(run.scores(query_id)) for query_id in run)
+    if data.count(b"\n") != lines or data.startswith(codecs.BOM_UTF8) or b"\r" in data or not data.endswith(b"\n"):
+        return False
+    _write_whole(path, [data])
+    return True
+
+
+def _lines(run: Run, query_id: str, separator: str) -> bytes:
+    """A query's ranking as it stands in a run file."""
+    head, tail = f"{query_id}{separator}Q0{separator}", f"{separator}{run.tag}\n"
+    lines = [
+        f"{head}{doc_id}{separator}{rank}{separator}{score!r}{tail}"
+        for rank, (doc_id, score) in enumerate(run.scores(query_id).items(), start=1)
+    ]
+    return "".join(lines).encode()
+
+
+def tag_of(path: Path) -> str | None:
+    """The tag of a run file's first line; None where that is no line of a run."""
+    try:
+        columns = next((columns for _, columns in _rows(path)), [])
+    except InputError:
+        return None
+    return columns[5] if len(columns) == 6 else None
+
+
+def _rows(path: Path) -> Iterator[tuple[str, list[str]]]:
+    """Where each line with data stands, and its columns."""
+    for number, line in numbered_lines(path):
+        if line.strip() and not line.startswith("#"):
+            # Not str.split(): it also parts at no-break spaces, which ids may hold.
+            columns = line.split("\t") if "\t" in line else [part for part in line.split(" ") if part]
+            yield f"{path}:{number}", columns
+
+
+def _counted(columns: list[str]) -> str:
+    return f"{len(columns)} column{'' if len(columns) == 1 else 's'} ({' | '.join(columns)})"
+
+
+def _check_new(where: str, query_id: str, doc_id: str, *, known: bool) -> None:
+    if not (query_id and doc_id):
+        raise InputError(f"{where}: found an empty query or document id; expected both; mend the line")
+    if known:
+        raise InputError(
+            f"{where}: found query {query_id!r} with document {doc_id!r} a second time; "
+            "expected each pair once; remove one of the two"
+        )
+
+
+def _score(where: str, text: str) -> float:
+    try:
+        score = float(text)
+    except ValueError as error:
+        raise InputError(f"{where}: found the score {text!r}; expected a number; mend the line") from error
+    if not math.isfinite(score):
+        raise InputError(f"{where}: found the score {score}; expected a finite number; mend the line")
+    return score
+
+
+def _write_whole(path: Path, parts: Iterable[bytes]) -> None:
+    unfinished = path.with_name(f".{path.name}.{os.getpid()}.unfinished")
+    try:
+        with unfinished.open("wb") as raw:
+            if path.name.endswith(".gz"):
+                # Neither name nor time in the header: equal content gives equal bytes.
+                with gzip.GzipFile(filename="", mode="wb", fileobj=raw, mtime=0) as packed:
+                    packed.writelines(parts)
+            else:
+                raw.writelines(parts)
+        unfinished.replace(path)
+    except OSError as error:
+        unfinished.unlink(missing_ok=True)
+        raise InputError(
+            f"{path}: cannot be written ({error.strerror or error}); name a file in a writable folder"
+        ) from error
+
+
+def line_of(path: Path, query_id: str, doc_id: str | None = None) -> str:
+    """Where a qrels or run file first has this query, with this document if one is given, as `file:line`."""
+    for where, columns in _rows(path):
+        if columns[0] == query_id and (doc_id is None or columns[1 if len(columns) == 3 else 2] == doc_id):
+            return where
+    return str(path)

@@ -1,0 +1,45 @@
+"""What is fitted on one split to be used on another: the weight of fusion, a calibrator, when to abstain."""
+
+from interank.reranking.fitting.abstention import Abstention, fit_abstention
+from interank.reranking.fitting.calibrator import Calibrator, Isotonic, Temperature, fit_calibrator
+from interank.reranking.fitting.fit import FITTED, Fit, FittedMode, FittedOn, Origin, query_digest, read_fit, write_fit
+from interank.reranking.fitting.fusion import Candidates, Fusion, FusionMethod, fit_fusion, fused_ranking, fused_run
+from interank.reranking.fitting.stored import (
+    FITTED_MODES,
+    fit_file,
+    fit_for,
+    store_fit,
+    stored_fit,
+    stored_modes,
+    stored_place,
+)
+
+__all__ = [
+    "FITTED",
+    "FITTED_MODES",
+    "Abstention",
+    "Calibrator",
+    "Candidates",
+    "Fit",
+    "FittedMode",
+    "FittedOn",
+    "Fusion",
+    "FusionMethod",
+    "Isotonic",
+    "Origin",
+    "Temperature",
+    "fit_abstention",
+    "fit_calibrator",
+    "fit_file",
+    "fit_for",
+    "fit_fusion",
+    "fused_ranking",
+    "fused_run",
+    "query_digest",
+    "read_fit",
+    "store_fit",
+    "stored_fit",
+    "stored_modes",
+    "stored_place",
+    "write_fit",
+]

@@ -1,0 +1,193 @@
+"""A fit on disk: what was fitted, of which model, and on which queries, so that none of them is measured with it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any, Literal
+
+from interank.errors import InputError
+from interank.reranking.fitting.abstention import Abstention
+from interank.reranking.fitting.calibrator import Calibrator, calibrator_of, calibrator_row
+from interank.reranking.fitting.fusion import Fusion
+from interank.types import Query, RankedDocument
+
+FITTED = "fit"
+FORMAT = 2
+_DIGITS = 16
+
+FittedMode = Literal["score", "reason"]
+"""The modes whose scores are a model's own."""
+
+
+@dataclass(frozen=True, slots=True)
+class FittedOn:
+    """Candidates of a task: what ranked them, how deep, the digest of their order."""
+
+    first_stage: str
+    depth: int
+    candidates: str
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where a fit comes from."""
+
+    evaluation: str
+    """The digest of the evaluation's manifest."""
+    system: str
+    model: str | None
+    """The digest of the adapter's manifest; None where the model is no artifact."""
+    mode: FittedMode
+    benchmark: str
+    """The folder's name and split."""
+    benchmark_digest: str | None
+    measure: str
+    relevant_from: int
+    tasks: Mapping[str, FittedOn]
+    queries: Mapping[str, str]
+    """By the digest of their texts the queries' ids."""
+
+    @property
+    def predicts(self) -> str:
+        """Whose grade the probability is about."""
+        return (
+            f"that {self.benchmark}'s qrels grade the document {self.relevant_from} or higher, among candidates of "
+            f"{', '.join(sorted({task.first_stage for task in self.tasks.values()}))}; unjudged documents count as not"
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Fit:
+    """What a reranker's ranking is finished with; each part may be missing."""
+
+    fusion: Fusion | None
+    calibrator: Calibrator | None
+    abstention: Abstention | None
+    origin: Origin
+    tried: Mapping[str, Any]
+    """What the choices were made from."""
+    unfused: Abstention | None = None
+    """When to abstain with the model's own order, where there is a fusion: its first documents are others."""
+
+    def without_fusion(self) -> Fit:
+        """What leaves the model's own order as it is."""
+        return replace(self, fusion=None, abstention=self.unfused, unfused=None) if self.fusion else self
+
+    def calibrated(self, item: RankedDocument, score: float) -> RankedDocument:
+        """The document with the probability of its model's score."""
+        return replace(item, probability=self.calibrator.probability(score)) if self.calibrator else item
+
+    def abstains(self, ranking: Sequence[RankedDocument]) -> bool | None:
+        """Whether the ranking is better not answered with; None where that was not fitted."""
+        return self.abstention.abstains(ranking) if self.abstention else None
+
+    def known(self, queries: Iterable[Query]) -> list[str]:
+        """Those of the queries, by id, that it was fitted on: what is measured on them says nothing."""
+        return [query.query_id for query in queries if query_digest(query) in self.origin.queries]
+
+    def check_unseen(self, source: Path, queries: Sequence[Query]) -> None:
+        """Raise if it is to be measured on what it was fitted on.
+
+        Raises:
+            InputError: Tells how many of the queries these are, and one of them.
+        """
+        if known := self.known(queries):
+            raise InputError(
+                f"{source}: was fitted on {len(known)} of the {len(queries)} queries that are to be measured, "
+                f"{known[0]!r} for one; expected other queries, since a fit looks good on its own; measure another "
+                "split, or fit on one"
+            )
+
+    def check_model(self, source: Path, digest: str | None, name: str) -> None:
+        """Raise if it belongs to another model.
+
+        Raises:
+            InputError: Names both.
+        """
+        if self.origin.model != digest:
+            raise InputError(
+                f"{source}: was fitted to the scores of {self.origin.system} ({_short(self.origin.model)}), found "
+                f"{name} ({_short(digest)}); fit this model's own evaluation"
+            )
+
+    def check_mode(self, source: Path, mode: str) -> None:
+        """Raise if it belongs to another mode; `explain` scores as `score` does.
+
+        Raises:
+            InputError: Names both.
+        """
+        if self.origin.mode != graded_mode(mode):
+            raise InputError(
+                f"{source}: was fitted in mode {self.origin.mode}, found mode {mode}; take that mode, or fit an "
+                "evaluation in this one"
+            )
+
+
+def graded_mode(mode: str) -> str:
+    """The mode whose scores a mode ranks by."""
+    return "score" if mode == "explain" else mode
+
+
+def query_digest(query: Query) -> str:
+    """Identifies a question whatever its id and the benchmark's folder."""
+    return hashlib.sha256(" ".join(query.text.split()).casefold().encode()).hexdigest()[:_DIGITS]
+
+
+def write_fit(fit: Fit, path: Path) -> None:
+    """Write a fit as JSON with the digest of its own content."""
+    from interank import __version__
+
+    content = {
+        "kind": FITTED,
+        "format": FORMAT,
+        "interank": __version__,
+        "fusion": asdict(fit.fusion) if fit.fusion else None,
+        "calibrator": calibrator_row(fit.calibrator) if fit.calibrator else None,
+        "probability": fit.origin.predicts,
+        "abstention": asdict(fit.abstention) if fit.abstention else None,
+        "unfused": asdict(fit.unfused) if fit.unfused else None,
+        "origin": asdict(fit.origin),
+        "tried": dict(fit.tried),
+    }
+    whole = {**content, "digest": _digest(content)}
+    partial = path.with_name(f".{path.name}.partial")
+    partial.write_text(json.dumps(whole, indent=2, ensure_ascii=False) + "\n", "utf-8")
+    partial.replace(path)
+
+
+def read_fit(path: Path) -> Fit:
+    """Read a fit.
+
+    Raises:
+        InputError: There is none, it is of another format, or it was changed.
+    """
+    try:
+        content = json.loads(path.read_text("utf-8"))
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path} cannot be read ({error}); expected an output of interank fit; give one") from None
+    if not isinstance(content, dict) or (content.get("kind"), content.get("format")) != (FITTED, FORMAT):
+        raise InputError(f"{path} is no fit of format {FORMAT}; expected an output of interank fit; fit anew")
+    if content.pop("digest", None) != _digest(content):
+        raise InputError(f"{path} was changed after it was made; fit anew")
+    origin = content["origin"]
+    tasks = {name: FittedOn(**task) for name, task in origin["tasks"].items()}
+    return Fit(
+        Fusion(**content["fusion"]) if content["fusion"] else None,
+        calibrator_of(content["calibrator"]) if content["calibrator"] else None,
+        Abstention(**content["abstention"]) if content["abstention"] else None,
+        Origin(**{**origin, "tasks": tasks}),
+        content["tried"],
+        Abstention(**content["unfused"]) if content["unfused"] else None,
+    )
+
+
+def _digest(content: Mapping[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+def _short(digest: str | None) -> str:
+    return digest[:12] if digest else "no artifact"

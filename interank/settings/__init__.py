@@ -1,0 +1,49 @@
+"""What rooms are told, in sections: strict, frozen values with their defaults. Recipes are made of them."""
+
+from interank.settings.adaptive import AdaptiveRecipe, Spending
+from interank.settings.heads import HeadSettings
+from interank.settings.links import LinkRecipe, RankingMode
+from interank.settings.listwise import ListPromptSettings, ListwiseRecipe, WindowMethod
+from interank.settings.mining import ColumnsRecipe, DocumentsRecipe, MiningRecipe
+from interank.settings.orderings import OrderingsRecipe
+from interank.settings.policy import GradeRecipe, HardExamplesRecipe, RewardWeightedRecipe, SeatbeltRecipe, TrialRecipe
+from interank.settings.prompts import PromptSettings, Quantisation
+from interank.settings.rewards import RewardRecipe
+from interank.settings.rollouts import RolloutServersRecipe, RolloutsRecipe, RolloutVllmRecipe
+from interank.settings.servers import ServersRecipe
+from interank.settings.student import LoraRecipe
+from interank.settings.teacher import MAX_QUERIES, BudgetRecipe, RateRecipe, ServerRecipe, TeacherRecipe, VllmRecipe
+
+__all__ = [
+    "MAX_QUERIES",
+    "AdaptiveRecipe",
+    "BudgetRecipe",
+    "ColumnsRecipe",
+    "DocumentsRecipe",
+    "GradeRecipe",
+    "HardExamplesRecipe",
+    "HeadSettings",
+    "LinkRecipe",
+    "ListPromptSettings",
+    "ListwiseRecipe",
+    "LoraRecipe",
+    "MiningRecipe",
+    "OrderingsRecipe",
+    "PromptSettings",
+    "Quantisation",
+    "RankingMode",
+    "RateRecipe",
+    "RewardRecipe",
+    "RewardWeightedRecipe",
+    "RolloutServersRecipe",
+    "RolloutVllmRecipe",
+    "RolloutsRecipe",
+    "SeatbeltRecipe",
+    "ServerRecipe",
+    "ServersRecipe",
+    "Spending",
+    "TeacherRecipe",
+    "TrialRecipe",
+    "VllmRecipe",
+    "WindowMethod",
+]

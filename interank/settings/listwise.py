@@ -1,0 +1,59 @@
+"""How windows of documents are shown to a listwise reranker, and how it goes through a ranking with them."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field, model_validator
+
+from interank.ordering import ListForm
+from interank.settings.base import Settings
+
+WindowMethod = Literal["sliding", "tournament", "top_down"]
+
+
+class ListPromptSettings(Settings):
+    """How a query and a window of documents become tokens; training and use have to agree on it."""
+
+    form: ListForm = "reason"
+    """`reason` thinks before it ranks, `direct` ranks at once, `dear` is the form of DeAR's released adapter."""
+    max_length: int = Field(8192, ge=128)
+    """Tokens of prompt and answer together; the documents are cut evenly to fit."""
+    max_query_tokens: int = Field(512, ge=8)
+    """A longer query loses its end."""
+    max_document_tokens: int = Field(512, ge=8)
+    """A longer document loses its end."""
+
+
+class ListwiseRecipe(Settings):
+    """How a listwise reranker goes through the documents of a query."""
+
+    method: WindowMethod = "sliding"
+    """`sliding` moves a window from the end to the front; `tournament` ranks groups, and then their winners;
+    `top_down` compares all with a document of the first window, and ranks the best again."""
+    window: int = Field(20, ge=2)
+    """Documents in a window."""
+    step: int | None = Field(None, ge=1)
+    """How far `sliding` moves, null for half a window; what a window shares with the next is what can rise."""
+    shuffles: int = Field(1, ge=1)
+    """How often each window is asked: first as it is, then shuffled; the answers' ranks are added up."""
+    seed: int = 42
+    """Decides the shuffles."""
+    temperature: float = Field(0.0, ge=0)
+    """0 takes the likeliest token."""
+    prompt: ListPromptSettings | None = None
+    """What the model reads; null takes what an adapter was trained on, else the defaults."""
+
+    @model_validator(mode="after")
+    def _windows_overlap(self) -> ListwiseRecipe:
+        if self.method == "sliding" and self.step is not None and self.step >= self.window:
+            raise ValueError(
+                f"step: {self.step} is not below the window of {self.window}, so that no document could rise from one "
+                "window to the next; lower it"
+            )
+        return self
+
+    @property
+    def stride(self) -> int:
+        """How far `sliding` moves."""
+        return self.step or self.window // 2
