@@ -33,9 +33,9 @@ from interank.engines.prompts import PromptEncoder
 from interank.recipe import RlRecipe
 from interank.settings import PromptSettings, RewardRecipe
 from interank.stages import rl
-from interank.training import policy_training
+from interank.tasks.judge import policy
+from interank.tasks.judge.trial import Trial
 from interank.training.grpo import prepare
-from interank.training.trial import Trial
 from tests.stages.test_learning import half_trained
 from tests.support import rule
 from tests.support.artifacts import judgments_artifact
@@ -188,7 +188,7 @@ def refined(given: Mapping[str, Any], seconds: float, place: Path) -> Artifact:
         trainer.add_callback(Limit(seconds))
         return trainer
 
-    with mock.patch.object(policy_training, "prepare", limited):
+    with mock.patch.object(policy, "prepare", limited):
         return rl.run(RlRecipe.model_validate({**recipe, **given}), place)
 
 

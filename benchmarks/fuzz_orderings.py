@@ -13,7 +13,7 @@ from pathlib import Path
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from interank.ordering import Repairs, parse
+from interank.tasks.order.ordering import Repairs, parse
 
 _PIECES = [
     *(

@@ -39,18 +39,18 @@ import numpy
 import torch
 
 from interank.engines.heads import load_head, scores
-from interank.groups import FILE, drawn, with_negatives
 from interank.ir.benchmarks import load_benchmark
 from interank.ir.bm25 import Bm25
 from interank.ir.measures import ideal_run, random_run, score_run
 from interank.ir.significance import Sample, holm
 from interank.ledger import Ledger, write_rows
-from interank.orderings import JudgedList
 from interank.recipe import DistillRecipe, HeadRecipe
 from interank.reranking.fitting import Candidates, Fusion, fit_fusion, fused_run
 from interank.settings import HeadSettings, LoraRecipe
 from interank.settings.student import ValidationRecipe
 from interank.stages import distill
+from interank.tasks.head.groups import FILE, drawn, with_negatives
+from interank.tasks.order.lists import JudgedList
 from interank.types import Document, Qrel, Query, Run
 
 STUDENT = "HuggingFaceTB/SmolLM2-135M-Instruct"

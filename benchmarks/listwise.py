@@ -19,9 +19,10 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from interank import Reranker, ordering
+from interank import Reranker
 from interank.ir.measures import score_run
 from interank.ir.trec import read_qrels, read_run, write_run
+from interank.tasks.order import ordering
 from interank.types import Document, Query, Run
 
 MODEL = "HuggingFaceTB/SmolLM2-135M-Instruct"

@@ -240,3 +240,11 @@ def _probabilities(row: dict[str, Any]) -> tuple[float, float, float] | None:
     if abs(first + second + third - 1) > _ROUNDED:
         raise ValueError(f"probabilities: found {plain_data.shown(given)}; expected a sum of 1")
     return first, second, third
+
+
+def by_question(examples: Iterable[Example]) -> list[list[Example]]:
+    """The examples of each question, questions and examples in their order."""
+    found: dict[str, list[Example]] = {}
+    for example in examples:
+        found.setdefault(example.query.query_id, []).append(example)
+    return list(found.values())

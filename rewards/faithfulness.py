@@ -17,7 +17,7 @@ import re
 from collections.abc import Callable, Sequence
 
 from interank.judging import parse
-from interank.quotes import quotes, verified
+from interank.tasks.judge.quotes import quotes, verified
 from interank.types import Judgment
 
 CREDIT = "explanation"

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from interank.orderings import order_values, reward_values
+from interank.tasks.order.values import order_values, reward_values
 
 OF = "lists"
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from interank.orderings import reward_values
+from interank.tasks.order.values import reward_values
 
 OF = "lists"
 

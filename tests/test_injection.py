@@ -8,8 +8,8 @@ from itertools import pairwise
 import pytest
 from pydantic import ValidationError
 
-from interank.attacks import Template, attack_templates, planted, with_attacked
 from interank.recipe import DistillListsRecipe, DistillRecipe
+from interank.tasks.judge.attacks import Template, attack_templates, planted, with_attacked
 from interank.types import Document, Query, Relevance
 from tests.support import rule
 

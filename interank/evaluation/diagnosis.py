@@ -11,7 +11,7 @@ from interank.evaluation.candidates import Task
 from interank.evaluation.trust import abstentions, calibrations
 from interank.ir.calibration import probability_of_relevance, risk_coverage
 from interank.ir.significance import Sample
-from interank.quotes import Quotes, verified
+from interank.tasks.judge.quotes import Quotes, verified
 from interank.types import Document
 
 Rankings = Mapping[tuple[str, str], Mapping[str, Any]]

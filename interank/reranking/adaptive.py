@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 from interank.engines.judge import Verdict, reason
-from interank.engines.lists import ListEncoder
 from interank.engines.protocol import Engine, Grading, LabelLogits, Sampling
 from interank.errors import InputError
 from interank.reranking.documents import AnyDocument, as_documents, as_query, naming, ranked_document
@@ -19,6 +18,7 @@ from interank.reranking.lists import ListCounts, ListRanker
 from interank.reranking.purse import Purse
 from interank.reranking.reranker import PART, Ranking, Reranker
 from interank.settings import AdaptiveRecipe, ListwiseRecipe
+from interank.tasks.order.encoder import ListEncoder
 from interank.types import Document, Query, RankedDocument
 
 

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple, TypedDict
 
 from pydantic import ValidationError
 
-from interank import judging, ordering
+from interank import judging
 from interank.artifact import MANIFEST, RECIPE, open_artifact
 from interank.engines.adapters import merged, with_adapter
 from interank.engines.bases import find_base, refuse_base
@@ -34,6 +34,7 @@ from interank.settings import (
     PromptSettings,
     ServerRecipe,
 )
+from interank.tasks.order import ordering
 
 _TOKENIZER = "tokenizer_config.json"
 # Of a model that reads little, the query takes this part at the most.

@@ -13,7 +13,6 @@ from typing import Unpack
 
 from interank.engines.head_engine import HeadEngine
 from interank.engines.judge import Verdict, explain, grade, reason, whole_sentences
-from interank.engines.lists import ListEncoder
 from interank.engines.prompts import Prompt, PromptEncoder
 from interank.engines.protocol import Engine, Precision, Sampling
 from interank.errors import InputError
@@ -26,6 +25,7 @@ from interank.reranking.lists import AnyLists, ListCounts, ListRanker, list_sett
 from interank.reranking.modes import Mode, check_engine, check_mode, how_many_explained
 from interank.reranking.opening import Running, Runs, open_engine
 from interank.settings import ListPromptSettings, ListwiseRecipe
+from interank.tasks.order.encoder import ListEncoder
 from interank.types import Document, Query, RankedDocument, Relevance, Run, ScoredDoc
 
 log = logging.getLogger(__name__)

@@ -6,9 +6,9 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from interank.ordering import ListForm
 from interank.settings.base import Settings
 
+ListForm = Literal["reason", "direct", "dear"]
 WindowMethod = Literal["sliding", "tournament", "top_down"]
 
 

@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy
 
-from interank.attacks import Part, Template, attack_templates, planted
 from interank.engines.protocol import Precision
 from interank.errors import InputError
 from interank.evaluation.candidates import Task, load_evaluated
@@ -24,6 +23,7 @@ from interank.reranking.guarding import Guard
 from interank.reranking.modes import Mode
 from interank.reranking.opening import Runs
 from interank.reranking.reranker import Reranker
+from interank.tasks.judge.attacks import Part, Template, attack_templates, planted
 from interank.types import Document, Query
 
 log = logging.getLogger(__name__)

@@ -11,14 +11,13 @@ from typing import Any
 
 from interank import judging
 from interank.artifact import Artifact, Existing, Workplace, create, describe_input, open_artifact
-from interank.attacks import with_attacked
 from interank.engines.bases import base_facts
 from interank.engines.layers import allowed_of
 from interank.engines.models import ModelFiles, device, find_model, load_model, load_tokenizer
 from interank.engines.prompts import PromptEncoder
 from interank.engines.use import Use, save_use
 from interank.errors import InputError
-from interank.judgments import read_judgments
+from interank.judgments import by_question, read_judgments
 from interank.launched import refuse_several_processes
 from interank.ledger import read_rows
 from interank.plots import training_curves
@@ -32,14 +31,16 @@ from interank.settings import PromptSettings, Quantisation
 from interank.settings.student import TASKS
 from interank.stages.distill_head import distill_head
 from interank.stages.inputs import require_inputs
-from interank.stages.list_lessons import list_lessons, list_notes
 from interank.stages.trained import base_weights, write_cost
+from interank.tasks.judge.attacks import with_attacked
+from interank.tasks.judge.card import Facts, card
+from interank.tasks.judge.rows import training_groups
+from interank.tasks.judge.validation import Validation, validation_sample
+from interank.tasks.order.lessons import list_lessons, list_notes
 from interank.training.adapters import fresh_adapter, save_adapter
-from interank.training.card import Facts, card
 from interank.training.planning import Choice, gib, peak_bytes, plan
-from interank.training.rows import Group, by_question, training_groups
+from interank.training.rows import Group
 from interank.training.sft import Trained, largest_microbatch, train
-from interank.training.validation import Validation, validation_sample
 from interank.types import Example
 
 log = logging.getLogger(__name__)

@@ -21,11 +21,11 @@ from interank.errors import InputError
 from interank.plots import training_curves
 from interank.recipe import DistillRecipe
 from interank.settings import HeadSettings, Quantisation
-from interank.stages.head_lessons import HeadLessons, head_lessons, teacher_scores
 from interank.stages.trained import base_weights, write_cost
+from interank.tasks.head.card import HeadFacts, head_card
+from interank.tasks.head.lessons import HeadLessons, head_lessons, teacher_scores
+from interank.tasks.head.training import HeadValidation, group_tokens, head_groups, train
 from interank.training.adapters import fresh_adapter, save_adapter
-from interank.training.head_card import HeadFacts, head_card
-from interank.training.heads import HeadValidation, group_tokens, head_groups, train
 from interank.training.memory import Microbatch
 from interank.training.planning import Choice, Plan, gib, peak_bytes, plan
 from interank.training.sft import Trained

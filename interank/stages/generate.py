@@ -15,7 +15,6 @@ from interank.errors import InputError
 from interank.judgments import Mark, write_judgments
 from interank.launched import refuse_several_processes
 from interank.ledger import write_rows
-from interank.orderings import JudgedList, judged_lists
 from interank.recipe import GenerateRecipe
 from interank.settings import ServersRecipe
 from interank.stages.asked import Answers, ask
@@ -23,6 +22,7 @@ from interank.stages.inputs import require_inputs
 from interank.stages.listed import lists_counts, lists_notes, write_lists
 from interank.stages.mined import MinedPairs, check_benchmarks, describe_inputs, mine_only, pairs_of
 from interank.stages.stopped import keep_replies, reopen_stopped, take_over_replies
+from interank.tasks.order.lists import JudgedList, judged_lists
 from interank.teacher.annotate import Judged, Outcome, Rejected, conflicts
 from interank.teacher.balance import surplus
 from interank.teacher.card import PICTURE, card, picture

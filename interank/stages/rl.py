@@ -26,7 +26,6 @@ from interank.errors import InputError, TrainingError
 from interank.judging import Order
 from interank.judgments import read_judgments
 from interank.launched import refuse_several_processes
-from interank.orderings import JudgedList
 from interank.recipe import RlListsRecipe, RlRecipe
 from interank.rewards import Credit, Equipped, Reward
 from interank.settings import PromptSettings, RolloutServersRecipe
@@ -34,15 +33,16 @@ from interank.stages.distill import adapter_notes
 from interank.stages.inputs import require_inputs
 from interank.stages.judge import open_judge
 from interank.stages.lineage import lineage, write_card
-from interank.stages.list_lessons import check_subject, list_rollouts, tried_lists
 from interank.stages.trained import write_cost
 from interank.stages.training_page import training_page
-from interank.training import policy_training, reward_weighted
+from interank.tasks.judge import policy, reward_weighted
+from interank.tasks.judge.answers import Answers
+from interank.tasks.judge.hard_examples import find_hard
+from interank.tasks.order.lessons import check_subject, list_rollouts, tried_lists
+from interank.tasks.order.lists import JudgedList
+from interank.tasks.order.policy import train_on_lists
+from interank.tasks.order.rollouts import ListRollouts
 from interank.training.adapters import save_adapter
-from interank.training.answers import Answers
-from interank.training.hard_examples import find_hard
-from interank.training.list_policy_training import train_on_lists
-from interank.training.list_rollouts import ListRollouts
 from interank.training.samplers import sampler_of
 from interank.types import Example
 
@@ -191,9 +191,9 @@ def _by_grpo(begun: _Begun, train: list[Example], validation: list[Example], pla
         if recipe.hard_examples:
             with sampler.engine_of(begun.model) as engine:
                 hard = find_hard(engine, begun.encoder, train, recipe, begun.order, place.work / "hard.jsonl")
-        lessons = policy_training.lessons(recipe, (train, validation), begun.reason_share, hard)
+        lessons = policy.lessons(recipe, (train, validation), begun.reason_share, hard)
         log.info("rl on %d pairs of %d queries", len(lessons.examples), lessons.counts["queries"])
-        trained = policy_training.train(begun.model, begun.encoder, lessons, rewards, recipe, sampler, place.work)
+        trained = policy.train(begun.model, begun.encoder, lessons, rewards, recipe, sampler, place.work)
     _hand_out(place)
     return _Ended(trained.figures, {**lessons.counts, "steps": int(trained.figures["steps"])}, trained.notes)
 

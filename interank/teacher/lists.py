@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from interank import ordering
-from interank.engines.lists import ListEncoder, even_shares
 from interank.engines.protocol import CHARACTERS_PER_TOKEN, Message, Reply, Request, Sampling
 from interank.ir.measures import DEFAULT_MEASURE
-from interank.ordering import Ordering
-from interank.orderings import JudgedList, ListExample, is_whole, order_values
 from interank.settings import OrderingsRecipe
+from interank.tasks.order import ordering
+from interank.tasks.order.encoder import ListEncoder, even_shares
+from interank.tasks.order.lists import JudgedList, ListExample
+from interank.tasks.order.ordering import Ordering
+from interank.tasks.order.values import is_whole, order_values
 from interank.teacher.annotate import Annotator, Rejected, cut
 from interank.teacher.leaks import leak
 

@@ -14,8 +14,8 @@ from typing import Any, Literal
 import torch
 
 from interank import judging
-from interank.training.head_losses import Target, lambda_loss
 from interank.training.losses import scores
+from interank.training.ranking_losses import Target, lambda_loss
 from interank.types import GRADES, Judgment
 
 Rewarder = Callable[..., list[float | None]]

@@ -2,37 +2,28 @@
 
 from __future__ import annotations
 
-import random
 import warnings
-from collections.abc import Callable, Collection, Mapping, Sequence
-from itertools import zip_longest
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from datasets import Dataset
 from peft import PeftModel
 from trl import GRPOConfig, GRPOTrainer
 
-from interank import judging
-from interank.engines.judge import before_label, grade
 from interank.engines.layers import allowed
 from interank.engines.prompts import Prompt, PromptEncoder
-from interank.engines.protocol import Completion, Engine, Sampling
-from interank.engines.soundness import require_completions
-from interank.errors import PromptError, TrainingError
-from interank.judging import Order
+from interank.errors import TrainingError
 from interank.progress import shown
 from interank.recipe import RL_BATCH
 from interank.settings import RolloutsRecipe
 from interank.training.checkpoints import accompany, run_to_end
 from interank.training.clock import summary
 from interank.training.devices import on_one_device
-from interank.training.list_rollouts import ListRollouts
 from interank.training.memory import Microbatch, fits
 from interank.training.policy import PolicyTrainer, SharedPrefixTrainer
-from interank.training.samplers import Sampler, TrainedWeights, sampled_rows, seed_at
-from interank.types import GRADES, Document, Example, Query
+from interank.types import GRADES
 
 _DEFAULTS: dict[str, Any] = {
     "learning_rate": 1.0e-5,
@@ -47,170 +38,35 @@ _DEFAULTS: dict[str, Any] = {
 }
 
 
-class Rollouts:
-    """Generates completions for TRL from interank's own prompts, so that training reads what reranking will read.
+class Asks(Protocol):
+    """What a policy is asked: prompts with the columns of their rewards, and completions of them."""
 
-    Grade-first answers begin with the forced words before the grade, which are masked out of the loss: the policy
-    never chooses them when it is used either.
-    """
+    encoder: PromptEncoder
+    tokens: int
+    """The most of a completion."""
+    seed: int
+    settings: RolloutsRecipe
 
-    def __init__(
-        self,
-        encoder: PromptEncoder,
-        examples: Sequence[Example],
-        *,
-        tokens: int,
-        seed: int,
-        sampler: Sampler | None = None,
-        settings: RolloutsRecipe | None = None,
-        orders: Sequence[Order] = (),
-    ) -> None:
-        """Prepare the prompts.
+    @property
+    def prompts(self) -> Sequence[Prompt]:
+        """One an example."""
+        ...
 
-        Args:
-            encoder: Makes the ids.
-            examples: What the rows are of.
-            tokens: An answer's budget.
-            seed: What is sampled depends on it and on the step.
-            sampler: Samples in place of the trained weights.
-            settings: The recipe's, for the trainer.
-            orders: In which order each example is answered; all as the encoder's settings say where it is empty.
-        """
-        self.encoder = encoder
-        self.sampler = sampler or TrainedWeights()
-        self.settings = settings or RolloutsRecipe()
-        self.tokens = tokens
-        self.seed = seed
-        self.orders = list(orders) or [encoder.settings.order] * len(examples)
-        self.prompts = [
-            encoder.prompt(item.query, item.document, answer_tokens=tokens, order=order)
-            for item, order in zip(examples, self.orders, strict=True)
-        ]
-        self.examples = examples
-        self._trainer: Any = None
+    @property
+    def examples(self) -> Sequence[Any]:
+        """What is asked about."""
+        ...
 
     def columns(self) -> list[dict[str, Any]]:
         """The dataset's rows: each one's number for a prompt, and the columns that rewards are given."""
-        return [
-            {
-                "prompt": str(number),
-                "query_id": item.query.query_id,
-                "doc_id": item.document.doc_id,
-                "query": item.query.text,
-                "document": item.document.full_text,
-                "relevance": int(item.judgment.relevance),
-                "order": order,
-            }
-            for number, (item, order) in enumerate(zip(self.examples, self.orders, strict=True))
-        ]
+        ...
 
     def __call__(self, prompts: list[str], trainer: GRPOTrainer) -> dict[str, Any]:
         """TRL's rollout function: one completion for each row, in row order."""
-        encoder, self._trainer = self.encoder, trainer
-        chosen = [self.prompts[int(number)] for number in prompts]
-        orders = [self.orders[int(number)] for number in prompts]
-        seed = seed_at(self.seed, trainer)
-        sampling = Sampling(self.tokens - len(encoder.label_lead), trainer.args.temperature, seed)
-        leads = [encoder.label_lead if order == "grade_first" else () for order in orders]
-        begun = [prompt.then(lead) for prompt, lead in zip(chosen, leads, strict=True)]
-        with self.sampler.engine(trainer) as engine:
-            completions = engine.generate(begun, sampling, end=encoder.end)
-            require_completions(completions)
-            at = [self._before_grade(*row) for row in zip(chosen, orders, completions, strict=True)]
-            probabilities = self._graded(engine, at)
-        rows = sampled_rows(chosen, leads, completions, end=encoder.end)
-        return {**rows, "probabilities": [list(three) for three in probabilities]}
-
-    def regrade(self, pairs: Sequence[tuple[str, str]]) -> list[tuple[float, float, float]]:
-        """The present policy's grade probabilities, at once, of other texts: what a grade rests on, rewards may ask.
-
-        Raises:
-            TrainingError: There is no policy yet, since nothing was sampled.
-        """
-        if self._trainer is None:
-            raise TrainingError("rewards were asked before anything was sampled; regrade is for use in training")
-        prompts = [
-            self.encoder.prompt(
-                Query("", query), Document("", document), answer_tokens=self.tokens, order="grade_first"
-            )
-            for query, document in pairs
-        ]
-        with self.sampler.engine(self._trainer) as engine:
-            return self._graded(engine, prompts)
-
-    def _before_grade(self, prompt: Prompt, order: Order, completion: Completion) -> Prompt:
-        """What the grade's label line follows."""
-        if order == "grade_first":
-            return prompt
-        own = before_label(self.encoder, completion)
-        return prompt.then((*own, *(self.encoder.gap if own else ())))
-
-    def _graded(self, engine: Engine, prompts: Sequence[Prompt]) -> list[tuple[float, float, float]]:
-        """The three grades' probabilities at the grade's position; equal prompts are read once."""
-        distinct = list(dict.fromkeys(prompts))
-        try:
-            read = dict(zip(distinct, grade(engine, self.encoder, distinct), strict=True))
-        except PromptError as error:
-            raise TrainingError(
-                f"the policy's grades are no longer numbers ({error}); lower trainer.learning_rate or "
-                "trainer.max_grad_norm and start again"
-            ) from None
-        return [judging.probabilities(read[prompt].logits) for prompt in prompts]
+        ...
 
 
-def whole_queries(
-    examples: Sequence[Example], *, documents: int, seed: int, hard: Collection[tuple[str, str]] | None = None
-) -> list[Example]:
-    """Queries in seeded order, each with exactly `documents` of its documents and at least two of their grades.
-
-    A batch that is cut at multiples of `documents` then holds whole queries; a query with one grade only has
-    nothing to be ranked. The documents are spread over the grades as evenly as the query allows: where most are
-    irrelevant, grading everything 0 would be rewarded.
-
-    With `hard` pairs (query and document ids) queries that have none are left out, and hard documents are taken
-    before others of their grade, which stand in where there are too few for a ranking.
-
-    Raises:
-        TrainingError: No query has so many documents of different grades.
-    """
-    by_query: dict[str, list[Example]] = {}
-    for item in examples:
-        by_query.setdefault(item.query.query_id, []).append(item)
-    rng = random.Random(seed)
-    groups = []
-    for items in by_query.values():
-        sample = _spread(items, documents, rng, hard or ())
-        if hard is not None and not any(_pair(item) in hard for item in sample):
-            continue
-        if len(sample) == documents and len({item.judgment.relevance for item in sample}) > 1:
-            groups.append(sample)
-    if not groups:
-        raise TrainingError(
-            f"no training query has {documents} documents of at least two grades; lower documents_per_query, "
-            "or generate judgments with more documents for each question"
-        )
-    rng.shuffle(groups)
-    return [item for group in groups for item in group]
-
-
-def _pair(item: Example) -> tuple[str, str]:
-    return item.query.query_id, item.document.doc_id
-
-
-def _spread(
-    items: Sequence[Example], number: int, rng: random.Random, hard: Collection[tuple[str, str]]
-) -> list[Example]:
-    """So many of a query's examples, drawn from its grades in turn, in their own order."""
-    by_grade: dict[int, list[int]] = {}
-    drawn = rng.sample(range(len(items)), len(items))
-    for place in sorted(drawn, key=lambda place: _pair(items[place]) not in hard):
-        by_grade.setdefault(int(items[place].judgment.relevance), []).append(place)
-    turns = zip_longest(*(by_grade[grade] for grade in sorted(by_grade, reverse=True)))
-    spread = [place for turn in turns for place in turn if place is not None]
-    return [items[place] for place in sorted(spread[:number])]
-
-
-def _microbatch(rollouts: Rollouts | ListRollouts, trainer: Mapping[str, Any], *, planted: bool) -> Microbatch:
+def _microbatch(rollouts: Asks, trainer: Mapping[str, Any], *, planted: bool) -> Microbatch:
     """At least what any microbatch computes: in a tree each prompt once, its keys and values for each completion."""
     rows = trainer["per_device_train_batch_size"]
     prompts = max(1, rows // trainer["num_generations"]) if planted else rows
@@ -223,7 +79,7 @@ def _microbatch(rollouts: Rollouts | ListRollouts, trainer: Mapping[str, Any], *
 
 def prepare(
     model: PeftModel,
-    rollouts: Rollouts | ListRollouts,
+    rollouts: Asks,
     rewards: Sequence[Callable[..., list[float | None]]],
     weights: Sequence[float],
     *,

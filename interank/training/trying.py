@@ -12,6 +12,9 @@ from interank.errors import TrainingError
 Trial = Callable[[Any], Mapping[str, float]]
 """Tries a model and gives its figures."""
 
+Probabilities = tuple[float, float, float]
+"""Of the grades 0, 1 and 2."""
+
 
 def tried(trainer: Any, trial: Trial | None) -> dict[str, float]:
     """Try the trainer's model as it will be used; the figures go where the trainer's go."""

@@ -17,7 +17,7 @@ from interank.ledger import Ledger
 from interank.settings import SeatbeltRecipe
 from interank.training.checkpoints import last_complete
 from interank.training.seatbelt import CALIBRATION, ENTROPY, REWARD, sign_of_collapse
-from interank.training.trial import Probabilities
+from interank.training.trying import Probabilities
 
 log = logging.getLogger(__name__)
 

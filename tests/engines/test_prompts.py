@@ -8,7 +8,8 @@ from interank import judging
 from interank.engines.prompts import PromptEncoder
 from interank.errors import InputError, ModelError
 from interank.settings import PromptSettings
-from interank.training.rows import IGNORED, training_row
+from interank.tasks.judge.rows import training_row
+from interank.training.rows import IGNORED
 from interank.types import Document, Example, Judgment, Query, Relevance, Source
 from tests.support.tiny import FAMILIES, Family, tiny_tokenizer
 

@@ -23,9 +23,9 @@ from safetensors.numpy import load_file
 from interank.artifact import Workplace, create
 from interank.cli.app import main
 from interank.judgments import write_judgments
-from interank.orderings import write_orderings
 from interank.resources import resource_dir
 from interank.settings import HeadSettings
+from interank.tasks.order.orderings import write_orderings
 from tests.support import list_rule, rule
 from tests.support.benchmark import benchmark_folder, write_jsonl
 from tests.support.tiny import strong_model

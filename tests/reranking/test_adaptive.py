@@ -12,7 +12,6 @@ from typing import Any
 import pytest
 import torch
 
-from interank import ordering
 from interank.cli.app import main
 from interank.engines.judge import Verdict
 from interank.engines.models import find_model, load_model, load_tokenizer
@@ -33,6 +32,7 @@ from interank.settings import (
     PromptSettings,
 )
 from interank.stages import evaluate
+from interank.tasks.order import ordering
 from interank.types import Document, Query
 from tests.support import rule
 from tests.support.benchmark import benchmark_folder, write_jsonl

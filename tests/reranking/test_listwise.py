@@ -14,12 +14,14 @@ import torch
 from peft import LoraConfig, get_peft_model
 from transformers import AutoModelForCausalLM
 
-from interank import Reranker, ordering
+from interank import Reranker
 from interank.engines.models import find_model, load_tokenizer
 from interank.engines.prompts import PromptEncoder
 from interank.errors import ArtifactError, InputError
-from interank.ordering import ListForm, Repairs
 from interank.settings import ListPromptSettings, PromptSettings
+from interank.settings.listwise import ListForm
+from interank.tasks.order import ordering
+from interank.tasks.order.ordering import Repairs
 from interank.types import Document, Query, Run, ScoredDoc
 from tests.support.oracle import OracleEngine, Said, exact
 from tests.support.stub import Answer, Stub, refused, serving

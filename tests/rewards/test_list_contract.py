@@ -12,12 +12,12 @@ from typing import Any
 
 import pytest
 
-from interank import ordering
 from interank.errors import InputError
 from interank.ir.measures import score_run
 from interank.resources import resource_dir
 from interank.rewards import Reward
 from interank.settings import RewardRecipe
+from interank.tasks.order import ordering
 from interank.types import Qrel, Run
 
 NAMES = sorted(path.stem for path in resource_dir("rewards").glob("*.py"))

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 
-from interank.attacks import attack_templates
 from interank.cli.app import main
 from interank.engines.prompts import Prompt, PromptEncoder
 from interank.engines.protocol import Ability, Completion, LabelLogits, Sampling
@@ -19,6 +18,7 @@ from interank.resources import resource_dir
 from interank.settings import PromptSettings
 from interank.stages import attack as stage
 from interank.stages.attack import ALL, Planned, Tried, attack, gains
+from interank.tasks.judge.attacks import attack_templates
 from tests.support.benchmark import benchmark_folder
 from tests.support.tiny import tiny_tokenizer
 

@@ -15,10 +15,10 @@ from safetensors.torch import load_file
 from interank.artifact import Artifact, open_artifact
 from interank.engines.heads import load_head, scores
 from interank.errors import InputError, RecipeError
-from interank.groups import digest, read_groups
 from interank.ir.measures import score_run
 from interank.recipe import DistillRecipe, RlRecipe, load_recipe, missing_inputs
 from interank.stages import distill, rl
+from interank.tasks.head.groups import digest, read_groups
 from interank.types import Document, Example, Qrel, Query, Run, ScoredDoc
 from tests.support import rule
 from tests.support.artifacts import judgments_artifact

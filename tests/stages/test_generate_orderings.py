@@ -12,14 +12,14 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from interank import ordering
 from interank.artifact import open_artifact
 from interank.ir.measures import score_run
-from interank.orderings import read_orderings
 from interank.recipe import GenerateRecipe
 from interank.resources import resource_dir
 from interank.stages import generate
 from interank.stages.plan import plan
+from interank.tasks.order import ordering
+from interank.tasks.order.orderings import read_orderings
 from interank.types import Qrel, Run
 from tests.support.stub import Answer, Stub, said, serving
 

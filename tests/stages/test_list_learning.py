@@ -9,17 +9,18 @@ import pytest
 
 from interank.artifact import Workplace, create
 from interank.engines.adapters import with_adapter
-from interank.engines.lists import ListEncoder
 from interank.engines.models import find_model, load_model, load_tokenizer
 from interank.engines.prompts import PromptEncoder
 from interank.ir.measures import score_run
 from interank.judgments import write_judgments
-from interank.orderings import JudgedList, write_orderings
 from interank.recipe import DistillRecipe, RlRecipe
 from interank.reranking.reranker import Reranker
 from interank.settings import PromptSettings
 from interank.stages import distill, rl
-from interank.training.list_trial import ListTrial
+from interank.tasks.order.encoder import ListEncoder
+from interank.tasks.order.lists import JudgedList
+from interank.tasks.order.orderings import write_orderings
+from interank.tasks.order.trial import ListTrial
 from interank.types import Qrel, Run
 from tests.support import list_rule
 from tests.support.list_model import PROMPT, REASONING_TOKENS, list_base

@@ -9,13 +9,11 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from interank import ordering
 from interank.artifact import Artifact, Workplace, create, open_artifact
 from interank.engines.bases import find_base
 from interank.engines.models import load_tokenizer
 from interank.errors import InputError
 from interank.judgments import write_judgments
-from interank.orderings import write_orderings
 from interank.recipe import (
     DistillRecipe,
     RlRecipe,
@@ -24,8 +22,10 @@ from interank.recipe import (
 )
 from interank.settings import LoraRecipe
 from interank.stages import distill, rl
-from interank.stages.list_lessons import list_rollouts
-from interank.training.list_trial import ListTrial
+from interank.tasks.order import ordering
+from interank.tasks.order.lessons import list_rollouts
+from interank.tasks.order.orderings import write_orderings
+from interank.tasks.order.trial import ListTrial
 from tests.support import list_rule
 from tests.support.rule import ANIMALS
 

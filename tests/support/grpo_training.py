@@ -8,9 +8,10 @@ from typing import Any
 
 from peft import PeftModel
 
+from interank.tasks.judge.rollouts import Rollouts
+from interank.tasks.order.rollouts import ListRollouts
 from interank.training.checkpoints import last_complete
-from interank.training.grpo import Rollouts, prepare, run
-from interank.training.list_rollouts import ListRollouts
+from interank.training.grpo import prepare, run
 
 
 def train(

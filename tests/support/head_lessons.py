@@ -12,13 +12,13 @@ from transformers import TrainingArguments
 
 from interank.engines.models import find_model, load_classifier, load_tokenizer
 from interank.engines.pairs import PairEncoder
-from interank.groups import TeacherScores, drawn, groups_of
-from interank.orderings import JudgedList
 from interank.recipe import Objective
 from interank.settings import HeadSettings, LoraRecipe
+from interank.tasks.head.groups import TeacherScores, drawn, groups_of
+from interank.tasks.head.training import HeadGroup, HeadTrainer, head_groups
+from interank.tasks.order.lists import JudgedList
 from interank.training.adapters import fresh_adapter
-from interank.training.head_losses import HeadLoss
-from interank.training.heads import HeadGroup, HeadTrainer, head_groups
+from interank.training.ranking_losses import HeadLoss
 from interank.training.trying import Trial
 from tests.support import rule
 

@@ -16,8 +16,9 @@ from interank.engines.models import find_model, load_model, load_tokenizer
 from interank.engines.prompts import PromptEncoder
 from interank.settings import LoraRecipe, PromptSettings
 from interank.settings.student import LossRecipe, MixtureRecipe
+from interank.tasks.judge.rows import training_groups
 from interank.training.adapters import fresh_adapter
-from interank.training.rows import Group, training_groups
+from interank.training.rows import Group
 from interank.training.student import StudentTrainer
 from interank.types import Example
 from tests.support import rule

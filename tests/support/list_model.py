@@ -12,10 +12,10 @@ from typing import Any
 import torch
 from transformers import LlamaForCausalLM
 
-from interank.engines.lists import ListEncoder
 from interank.engines.models import find_model, load_model, load_tokenizer
 from interank.engines.prompts import PromptEncoder
 from interank.settings import ListPromptSettings, PromptSettings
+from interank.tasks.order.encoder import ListEncoder
 from interank.types import Document, Query
 from tests.support import list_rule, tiny
 from tests.support.rule_model import batch

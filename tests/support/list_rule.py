@@ -6,9 +6,9 @@ import random
 from collections.abc import Iterator
 from dataclasses import replace
 
-from interank import ordering
-from interank.ordering import Ordering
-from interank.orderings import ListExample
+from interank.tasks.order import ordering
+from interank.tasks.order.lists import ListExample
+from interank.tasks.order.ordering import Ordering
 from interank.types import Document, Example, Judgment, Query, Relevance, Source, Split
 from tests.support.rule import ANIMALS
 

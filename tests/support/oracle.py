@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 
-from interank import ordering
 from interank.engines.prompts import Prompt, PromptEncoder
 from interank.engines.protocol import Ability, Completion, LabelLogits, Message, Sampling
 from interank.engines.work import Work
+from interank.tasks.order import ordering
 
 _LINE = re.compile(r"^(?:<\|im_start\|>user\n)?\[(\d+)\] .*?worth (\d+)", re.M)
 

@@ -17,8 +17,10 @@ from interank.engines.protocol import Ability, Completion, LabelLogits, Sampling
 from interank.engines.work import Work
 from interank.recipe import DistillRecipe, RlRecipe
 from interank.rewards import Reward
-from interank.training import policy_training, sft
-from interank.training.rows import Group, training_groups
+from interank.tasks.judge import policy
+from interank.tasks.judge.rows import training_groups
+from interank.training import sft
+from interank.training.rows import Group
 from interank.types import Document, Example, Judgment, Query, Relevance, Source
 from tests.support.paper import Paper, no_masks
 from tests.support.tiny import tiny_tokenizer
@@ -153,12 +155,12 @@ def updated(model: PeftModel, encoder: PromptEncoder, recipe: RlRecipe, folder: 
     once = {**recipe.trainer, **_ONE_STEP, "gradient_accumulation_steps": 1}
     short = recipe.model_copy(update={"trainer": once})
     examples = judged(LONGEST, queries=questions, documents=recipe.documents_per_query)
-    taught = policy_training.lessons(short, (examples, []), 0.0)
+    taught = policy.lessons(short, (examples, []), 0.0)
     rewards = [Reward.from_recipe(entry) for entry in recipe.rewards]
     weights, credits = [entry.weight for entry in recipe.rewards], [reward.credit for reward in rewards]
     folder.mkdir()
     with no_masks(), Paper(model) as paper:
-        policy_training.train(model, encoder, taught, (rewards, weights, credits), short, Given(), folder)
+        policy.train(model, encoder, taught, (rewards, weights, credits), short, Given(), folder)
     return Step(paper.peak + states(model) + gradients(model), paper.operations)
 
 

@@ -18,9 +18,9 @@ from interank.settings import (
     PromptSettings,
     RolloutsRecipe,
 )
+from interank.tasks.judge.rollouts import Rollouts, whole_queries
 from interank.training.adapters import fresh_adapter
 from interank.training.agreement import CHECKED, Agreement
-from interank.training.grpo import Rollouts, whole_queries
 from tests.support import rule
 from tests.support.grpo_training import train
 

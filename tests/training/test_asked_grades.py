@@ -13,10 +13,11 @@ from interank.engines.models import find_model, load_model, load_tokenizer
 from interank.engines.prompts import PromptEncoder
 from interank.engines.transformers import TransformersEngine
 from interank.settings import LoraRecipe, PromptSettings
+from interank.tasks.judge.rollouts import Rollouts
 from interank.training.adapters import fresh_adapter
 from interank.training.asked_grades import divergence, reference_labels
 from interank.training.grade_gradient import GradeLoss
-from interank.training.grpo import Rollouts, prepare
+from interank.training.grpo import prepare
 from interank.training.objective import Objective
 from interank.training.policy import PolicyTrainer
 from tests.support import rule

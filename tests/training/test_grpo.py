@@ -12,7 +12,7 @@ from interank.engines.models import find_model, load_model, load_tokenizer
 from interank.engines.prompts import PromptEncoder
 from interank.errors import TrainingError
 from interank.settings import PromptSettings
-from interank.training.grpo import Rollouts, whole_queries
+from interank.tasks.judge.rollouts import Rollouts, whole_queries
 from tests.support import rule
 
 

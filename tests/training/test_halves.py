@@ -9,8 +9,8 @@ import pytest
 from interank.engines.models import find_model, load_model, load_tokenizer
 from interank.engines.prompts import PromptEncoder
 from interank.settings import PromptSettings
+from interank.tasks.judge.trial import Trial
 from interank.training.halves import REPORTED, counted, places, reporting
-from interank.training.trial import Trial
 from tests.support import rule
 
 QUESTIONS = [f"q{number}" for number in range(9)]

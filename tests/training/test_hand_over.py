@@ -22,9 +22,10 @@ from interank.settings import (
     RolloutsRecipe,
 )
 from interank.stages import rl
+from interank.tasks.judge.rollouts import Rollouts, whole_queries
 from interank.training import samplers
 from interank.training.adapters import fresh_adapter
-from interank.training.grpo import Rollouts, prepare, run, whole_queries
+from interank.training.grpo import prepare, run
 from interank.training.objective import Objective
 from interank.training.samplers import HandedOver
 from tests.support import rule

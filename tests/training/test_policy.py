@@ -17,10 +17,10 @@ from interank.engines.models import find_model, load_model, load_tokenizer
 from interank.engines.prompts import PromptEncoder
 from interank.errors import ModelError, TrainingError
 from interank.settings import LoraRecipe, PromptSettings
+from interank.tasks.judge.rollouts import Rollouts, whole_queries
 from interank.training.adapters import fresh_adapter
 from interank.training.checkpoints import Bar, last_complete
 from interank.training.clock import PARTS, Clock, seconds_of, summary
-from interank.training.grpo import Rollouts, whole_queries
 from tests.support import rule
 from tests.support.grpo_training import train
 

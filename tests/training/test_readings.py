@@ -19,11 +19,12 @@ from interank.ledger import Ledger
 from interank.recipe import RlRecipe
 from interank.rewards import Equipped, Reward, RewardRecipe
 from interank.settings import LoraRecipe, PromptSettings
+from interank.tasks.judge.answers import Answers
+from interank.tasks.judge.hard_examples import shares_right
+from interank.tasks.judge.rollouts import Rollouts
+from interank.tasks.judge.trial import Trial
 from interank.training.adapters import fresh_adapter, save_adapter
-from interank.training.answers import Answers
-from interank.training.grpo import Rollouts, prepare
-from interank.training.hard_examples import shares_right
-from interank.training.trial import Trial
+from interank.training.grpo import prepare
 from tests.support import rule
 
 EXAMPLES = rule.examples(0, queries=1, documents=4)

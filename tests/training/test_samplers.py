@@ -24,9 +24,9 @@ from interank.settings import (
     RolloutsRecipe,
     RolloutVllmRecipe,
 )
+from interank.tasks.judge.rollouts import Rollouts, whole_queries
 from interank.training.adapters import fresh_adapter
 from interank.training.checkpoints import last_complete
-from interank.training.grpo import Rollouts, whole_queries
 from interank.training.samplers import HandedOver, sampler_of
 from tests.support import rule
 from tests.support.grpo_training import train

@@ -15,11 +15,11 @@ import torch
 from interank.errors import TrainingError
 from interank.recipe import DistillRecipe
 from interank.settings.student import LossRecipe, MixtureRecipe, ValidationRecipe
+from interank.tasks.judge.validation import Validation, validation_sample
 from interank.training.checkpoints import last_complete
 from interank.training.failures import explained
 from interank.training.sft import Trained, train
 from interank.training.trying import Trial
-from interank.training.validation import Validation, validation_sample
 from tests.support import lessons, rule
 
 

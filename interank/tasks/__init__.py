@@ -1,0 +1,1 @@
+"""What differs by task: judge grades one document, order puts a list in order, head gives one number."""

@@ -1,0 +1,1 @@
+"""Heads: one number for a query and a document."""

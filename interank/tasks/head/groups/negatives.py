@@ -1,0 +1,81 @@
+"""Hard negatives: documents that BM25 or a run ranks high for a query and that nobody marked as relevant."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from interank.errors import InputError
+from interank.ir.bm25 import Bm25
+from interank.tasks.order.lists import JudgedList
+from interank.types import Document, Relevance, Run
+
+
+def with_negatives(
+    lists: Sequence[JudgedList], documents: Mapping[str, Document], *, run: Run | None, depth: int
+) -> list[JudgedList]:
+    """The lists with other negatives: the first `depth` of a ranking that are not among the query's relevant documents.
+
+    Documents that were marked as irrelevant and are not ranked there are dropped. A query that the ranking lacks keeps
+    its relevant documents alone.
+
+    Args:
+        lists: Queries with their judged documents.
+        documents: What is ranked, by id.
+        run: The ranking; None takes BM25's.
+        depth: How far down the ranking negatives may stand.
+
+    Raises:
+        InputError: The run names a document that is not at hand.
+    """
+    relevant = {item.query.query_id: _relevant(item) for item in lists}
+    ranking = run
+    if ranking is None:
+        barred = {query_id: frozenset(found) for query_id, found in relevant.items()}
+        ranking = Bm25(list(documents.values())).rank([item.query for item in lists], top_k=depth, excluded=barred)
+    return [_renewed(item, relevant[item.query.query_id], ranking, documents, depth) for item in lists]
+
+
+def _renewed(
+    item: JudgedList,
+    relevant: Mapping[str, tuple[Document, int]],
+    ranking: Run,
+    documents: Mapping[str, Document],
+    depth: int,
+) -> JudgedList:
+    query_id = item.query.query_id
+    ranked = ranking.doc_ids(query_id) if query_id in ranking else []
+    names = [doc_id for doc_id in ranked if doc_id not in relevant][:depth]
+    for doc_id in names:
+        if doc_id not in documents:
+            raise InputError(
+                f"head.run: query {query_id!r} ranks the document {doc_id!r}, which is not among the {len(documents)} "
+                "documents at hand; give the corpus that was ranked as head.corpus"
+            )
+    return JudgedList(
+        item.query,
+        (*(document for document, _ in relevant.values()), *(documents[doc_id] for doc_id in names)),
+        (*(grade for _, grade in relevant.values()), *(int(Relevance.IRRELEVANT) for _ in names)),
+        item.split,
+    )
+
+
+def _relevant(item: JudgedList) -> dict[str, tuple[Document, int]]:
+    pairs = zip(item.documents, item.grades, strict=True)
+    return {document.doc_id: (document, grade) for document, grade in pairs if grade > Relevance.IRRELEVANT}
+
+
+def documents_of(lists: Sequence[JudgedList]) -> dict[str, Document]:
+    """The lists' documents by id.
+
+    Raises:
+        InputError: Two of them share an id.
+    """
+    found: dict[str, Document] = {}
+    for item in lists:
+        for document in item.documents:
+            if found.setdefault(document.doc_id, document) != document:
+                raise InputError(
+                    f"found the document {document.doc_id!r} with two texts; expected one text an id; give the corpus "
+                    "as head.corpus"
+                )
+    return found

@@ -1,0 +1,238 @@
+"""Training of a pointwise head by transformers' trainer, on whole groups of a query's documents.
+
+TRL has no trainer of this kind: its RewardTrainer learns pairs of a chosen and a rejected text, one of each, and knows
+neither groups of a query nor a teacher's scores.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import MethodType
+from typing import Any
+
+import torch
+from peft import PeftModel
+from transformers import Trainer, TrainingArguments
+
+from interank.engines.heads import Head, head_logits, scores
+from interank.engines.pairs import Pair, PairBatch, PairEncoder
+from interank.ir.measures import DEFAULT_MEASURE, score_run
+from interank.recipe import DistillRecipe
+from interank.tasks.head.groups import TeacherScores
+from interank.tasks.order.lists import JudgedList
+from interank.training.checkpoints import last_complete
+from interank.training.devices import on_one_device
+from interank.training.ranking_losses import HeadLoss, Target
+from interank.training.sft import DEFAULTS, Trained, go_through, trial_settings
+from interank.training.student import dataset_of
+from interank.training.trying import Trial, check_number, tried
+from interank.types import Qrel, Run, ScoredDoc
+
+# DeAR's and RankLLaMA's: rate, decay and clipping.
+_DEFAULTS = {
+    **DEFAULTS,
+    "learning_rate": 1.0e-4,
+    "lr_scheduler_type": "linear",
+    "warmup_steps": 0.1,
+    "max_grad_norm": 1.0,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class HeadGroup:
+    """A query's documents as pairs in ids, with their grades and the teacher's scores."""
+
+    pairs: tuple[Pair, ...]
+    grades: tuple[int, ...]
+    teacher: tuple[float, ...] | None = None
+
+    @property
+    def tokens(self) -> int:
+        """Of all its pairs."""
+        return sum(len(pair.ids) for pair in self.pairs)
+
+
+def head_groups(
+    encoder: PairEncoder, groups: Iterable[JudgedList], teacher: TeacherScores | None = None
+) -> list[HeadGroup]:
+    """The groups in ids, each document with its own score of the teacher's.
+
+    Raises:
+        InputError: The teacher has not scored a document of a group.
+    """
+    return [
+        HeadGroup(
+            tuple(encoder.pair(group.query, document) for document in group.documents),
+            group.grades,
+            teacher.of(group) if teacher else None,
+        )
+        for group in groups
+    ]
+
+
+def let_score_pairs(model: Any, encoder: PairEncoder) -> None:
+    """Give a classifier `model(pairs=batch)`, its logits; calls without pairs go on as before.
+
+    Training goes through `forward`, since what wraps a model (autocast, several devices) acts there.
+    """
+    original = model.forward
+
+    @functools.wraps(type(model).forward)
+    def forward(self: Any, *args: Any, pairs: PairBatch | None = None, **kwargs: Any) -> Any:
+        return original(*args, **kwargs) if pairs is None else head_logits(self, pairs, encoder.settings)
+
+    model.forward = MethodType(forward, model)
+
+
+class GroupCollator:
+    """Looks up the groups that a batch names; a group is never cut, nor joined with another."""
+
+    def __init__(self, groups: Sequence[HeadGroup]) -> None:
+        self.groups = groups
+
+    def __call__(self, items: Sequence[Mapping[str, int]]) -> dict[str, Any]:
+        """The batch: its groups, and all their ids for whoever counts tokens."""
+        groups = [self.groups[item["group"]] for item in items]
+        ids = [index for group in groups for pair in group.pairs for index in pair.ids]
+        return {"input_ids": torch.tensor([ids]), "groups": groups}
+
+
+class HeadTrainer(Trainer):  # type: ignore[misc]  # transformers is untyped here
+    """Minimises the mean of its groups' losses over a whole optimizer step, however that is cut into microbatches.
+
+    DeAR's code takes a batch's scores and cuts them into groups by the batch size of the recipe, so that of a short
+    last batch documents of different queries are compared, or none at all. Here a batch is of groups.
+    """
+
+    loss_is_scaled_for_ga = True
+
+    def __init__(
+        self,
+        *,
+        encoder: PairEncoder,
+        groups: Sequence[HeadGroup],
+        loss: HeadLoss,
+        trial: Trial | None,
+        **given: Any,
+    ) -> None:
+        super().__init__(
+            train_dataset=dataset_of(len(groups)),
+            eval_dataset=dataset_of(1) if trial else None,
+            data_collator=GroupCollator(groups),
+            processing_class=encoder.tokenizer,
+            **given,
+        )
+        self.encoder = encoder
+        self.loss = loss
+        self.trial = trial
+        model = self.accelerator.unwrap_model(self.model)
+        let_score_pairs(model.get_base_model() if isinstance(model, PeftModel) else model, encoder)
+
+    def get_batch_samples(
+        self, epoch_iterator: Iterator[dict[str, Any]], num_batches: int, device: torch.device
+    ) -> tuple[list[dict[str, Any]], torch.Tensor]:
+        """A step's microbatches, each told how many groups the whole step holds."""
+        batches, _ = super().get_batch_samples(epoch_iterator, num_batches, device)
+        total = sum(len(batch["groups"]) for batch in batches)
+        return [{**batch, "total": total} for batch in batches], torch.tensor(max(1, total), device=device)
+
+    def compute_loss(
+        self, model: Any, inputs: dict[str, Any], return_outputs: bool = False, num_items_in_batch: Any = None
+    ) -> torch.Tensor:
+        """What the microbatch adds to the step's loss.
+
+        Raises:
+            TrainingError: It is not a number; the weights are still those of the step before.
+        """
+        groups: Sequence[HeadGroup] = inputs["groups"]
+        batch = self.encoder.batch([pair for group in groups for pair in group.pairs], self.accelerator.device)
+        with self.accelerator.autocast():
+            found = model(pairs=batch)
+        each = found.float().split([len(group.pairs) for group in groups])
+        losses = [self.loss(own, _target(group, own)) for group, own in zip(groups, each, strict=True)]
+        loss: torch.Tensor = torch.stack(losses).sum() / inputs["total"]
+        check_number(loss, self.state.global_step + 1)
+        return loss
+
+    def evaluate(self, *_: Any, **__: Any) -> dict[str, float]:
+        """Try the model on the held-out queries; the figures go where the trainer's go."""
+        return tried(self, self.trial)
+
+
+def _target(group: HeadGroup, scored: torch.Tensor) -> Target:
+    teacher = torch.tensor(group.teacher).to(scored) if group.teacher is not None else None
+    return Target(torch.tensor(group.grades, device=scored.device), teacher)
+
+
+class HeadValidation:
+    """Ranks the same queries' documents each time, as a reranker would."""
+
+    def __init__(self, encoder: PairEncoder, lists: Sequence[JudgedList]) -> None:
+        self.encoder = encoder
+        self.qrels = [
+            Qrel(item.query.query_id, document.doc_id, grade)
+            for item in lists
+            for document, grade in zip(item.documents, item.grades, strict=True)
+        ]
+        self.pairs = [encoder.pair(item.query, document) for item in lists for document in item.documents]
+
+    def __call__(self, model: Any) -> Mapping[str, float]:
+        """nDCG@10 against the grades."""
+        found = scores(Head(model, self.encoder), self.pairs).tolist()
+        scored = (ScoredDoc(qrel.query_id, qrel.doc_id, score) for qrel, score in zip(self.qrels, found, strict=True))
+        return {DEFAULT_MEASURE: score_run(self.qrels, Run.from_scores(scored, tag="validation")).mean[DEFAULT_MEASURE]}
+
+
+def train(
+    model: PeftModel,
+    encoder: PairEncoder,
+    groups: Sequence[HeadGroup],
+    recipe: DistillRecipe,
+    *,
+    folder: Path,
+    checkpointing: bool,
+    trial: Trial | None = None,
+) -> Trained:
+    """Train the adapter and its head in place, from the last complete checkpoint in `folder` if there is one.
+
+    With a trial the adapter is the best one that was tried, else the last.
+
+    Raises:
+        TrainingError: The loss is not a number, or disk or memory do not suffice; the last checkpoint is kept.
+    """
+    folder.mkdir(exist_ok=True)
+    checkpoint = last_complete(folder)
+    given = {**_DEFAULTS, **trial_settings(recipe, trial is not None, checkpoint is None), **dict(recipe.trainer)}
+    given.setdefault("gradient_checkpointing", checkpointing)
+    given.setdefault("gradient_checkpointing_kwargs", {"use_reentrant": False})
+    arguments = TrainingArguments(
+        **{
+            **given,
+            "output_dir": str(folder),
+            "seed": recipe.seed,
+            "remove_unused_columns": False,
+            "use_cpu": model.device.type == "cpu",
+            "bf16": model.device.type != "cpu" or model.dtype == torch.bfloat16,
+            "logging_nan_inf_filter": False,
+        }
+    )
+    taught = recipe.taught
+    trainer = HeadTrainer(
+        model=model,
+        args=on_one_device(arguments),
+        encoder=encoder,
+        groups=groups,
+        loss=HeadLoss(recipe.objective, taught.alpha, taught.temperature),
+        trial=trial,
+    )
+    return go_through(trainer, checkpoint, recipe, tried=trial is not None)
+
+
+def group_tokens(groups: Sequence[HeadGroup], trainer: Mapping[str, Any]) -> int:
+    """At most so many tokens are computed in one microbatch, its padding included."""
+    together = min(len(groups), trainer.get("per_device_train_batch_size", _DEFAULTS["per_device_train_batch_size"]))
+    longest = max(len(pair.ids) for group in groups for pair in group.pairs)
+    return int(together * max(len(group.pairs) for group in groups) * longest)

@@ -1,0 +1,1 @@
+"""Judgments: a document's grade for a query, and why."""

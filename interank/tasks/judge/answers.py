@@ -1,0 +1,148 @@
+"""Answers for the reward-weighted refinement: sampled and rewarded in parts of whole queries that are kept on disk."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from interank import judging
+from interank.engines.prompts import Prompt, PromptEncoder
+from interank.engines.protocol import Engine, Sampling
+from interank.engines.soundness import require_completions
+from interank.judging import Order
+from interank.judgments import by_question
+from interank.ledger import Ledger
+from interank.recipe import RlRecipe
+from interank.training.advantages import neutral
+from interank.training.kept import is_whole, kept, results, together
+from interank.types import Example
+
+Rewarder = Callable[..., list[float | None]]
+_Sampled = list[list[list[int]]]
+"""The ids of each pair's answers."""
+_Part = tuple[Sequence[Example], _Sampled]
+# Answers that are sampled and rewarded in one call: enough to fill a server, few enough to lose.
+_TOGETHER = 512
+_SEED_STRIDE = 1_000_003
+
+
+@dataclass(frozen=True, slots=True)
+class Weighted:
+    """An answer to learn, in ids (int32), and how much it counts; answers of a pair have one prompt."""
+
+    prompt: np.ndarray[Any, np.dtype[np.int32]]
+    answer: np.ndarray[Any, np.dtype[np.int32]]
+    weight: float
+
+
+class Answers:
+    """What the policy answers to each pair, and what that earns; rewards see whole queries."""
+
+    def __init__(
+        self, encoder: PromptEncoder, examples: Sequence[Example], recipe: RlRecipe, order: Order, work: Path
+    ) -> None:
+        """Cut the pairs into parts; `work` keeps what each gave."""
+        self.encoder, self.order, self.recipe = encoder, order, recipe.reward_weighted
+        self.tokens, self.seed = recipe.max_completion_tokens, recipe.seed
+        samples = self.recipe.samples
+        parts = together(by_question(examples), lambda items: len(items) * samples, _TOGETHER)
+        self.parts = [[item for items in part for item in items] for part in parts]
+        self._samples, self._rewards = Ledger(work / "samples.jsonl"), Ledger(work / "rewards.jsonl")
+
+    @property
+    def sampled(self) -> bool:
+        """Whether nothing is left to be sampled."""
+        return is_whole(self._samples, self.parts)
+
+    def sample(self, engine: Engine) -> None:
+        """Sample what is not on disk yet."""
+
+        def answered(number: int, items: Sequence[Example]) -> _Sampled:
+            return self._answers(engine, items, self.seed * _SEED_STRIDE + number)
+
+        for _ in kept(self._samples, self.parts, answered, what="sample", total=len(self.parts)):
+            pass
+
+    def _answers(self, engine: Engine, items: Sequence[Example], seed: int) -> _Sampled:
+        """For each pair, its answers' ids."""
+        encoder, samples = self.encoder, self.recipe.samples
+        lead = encoder.label_lead if self.order == "grade_first" else ()
+        begun = [self._prompt(item).then(lead) for item in items for _ in range(samples)]
+        sampling = Sampling(self.tokens - len(encoder.label_lead), self.recipe.temperature, seed)
+        found = engine.generate(begun, sampling, end=encoder.end)
+        require_completions(found)
+        answers = [[*lead, *one.ids, *((encoder.end,) if one.finished else ())] for one in found]
+        return [answers[place * samples : (place + 1) * samples] for place in range(len(items))]
+
+    def weighted(self, rewards: Sequence[tuple[Rewarder, float]]) -> Iterator[Weighted]:
+        """The answers that are worth learning, the teacher's beside the sampled ones.
+
+        Args:
+            rewards: Each with its weight in the sum; they are asked for what is not on disk yet.
+        """
+
+        def valued(number: int, part: _Part) -> list[list[float | None]]:
+            columns = self._columns(part)
+            return [reward(**columns) for reward, _ in rewards]
+
+        weights = torch.tensor([weight for _, weight in rewards])
+        total = len(self.parts)
+        for (items, answers), values in kept(self._rewards, self._given(), valued, what="reward", total=total):
+            yield from self._weighed(items, answers, values, weights)
+
+    def _given(self) -> Iterator[_Part]:
+        """Each part's pairs with their answers, the teacher's last."""
+        for items, own in zip(self.parts, results(self._samples), strict=True):
+            yield (
+                items,
+                [
+                    [*found, list(self.encoder.answer(item.judgment, reasoning_tokens=self.tokens, order=self.order))]
+                    for item, found in zip(items, own, strict=True)
+                ],
+            )
+
+    def _columns(self, part: _Part) -> dict[str, list[Any]]:
+        """What rewards are given."""
+        flat = [(item, self.encoder.text(ids)) for item, answers in zip(*part, strict=True) for ids in answers]
+        return {
+            "completions": [text for _, text in flat],
+            "query_id": [item.query.query_id for item, _ in flat],
+            "doc_id": [item.document.doc_id for item, _ in flat],
+            "query": [item.query.text for item, _ in flat],
+            "document": [item.document.full_text for item, _ in flat],
+            "relevance": [int(item.judgment.relevance) for item, _ in flat],
+            "order": [self.order] * len(flat),
+            "probabilities": [_certain(text) for _, text in flat],
+        }
+
+    def _weighed(
+        self, items: Sequence[Example], answers: _Sampled, values: Sequence[Sequence[float | None]], weights: Any
+    ) -> Iterator[Weighted]:
+        group = self.recipe.samples + 1
+        known = torch.tensor([[torch.nan if v is None else v for v in of_one] for of_one in values]).T
+        totals = (neutral(known, group).nan_to_num(nan=0.0) * weights).sum(1).view(-1, group)
+        for item, own, shares in zip(items, answers, scaled_within(totals).tolist(), strict=True):
+            prompt = np.array(self._prompt(item).ids, np.int32)
+            for ids, share in zip(own, shares, strict=True):
+                if share >= self.recipe.least and share > 0:
+                    yield Weighted(prompt, np.array(ids, np.int32), share**self.recipe.power)
+
+    def _prompt(self, item: Example) -> Prompt:
+        return self.encoder.prompt(item.query, item.document, answer_tokens=self.tokens, order=self.order)
+
+
+def scaled_within(totals: torch.Tensor) -> torch.Tensor:
+    """Rewards of shape (pairs, answers), from 0 for a pair's lowest to 1 for its highest; 1 where all are equal."""
+    low, high = totals.min(1, keepdim=True).values, totals.max(1, keepdim=True).values
+    return torch.where(high > low, (totals - low) / (high - low).clamp(min=1e-9), torch.ones_like(totals))
+
+
+def _certain(text: str) -> list[float]:
+    """Probabilities for rewards that ask for them: an answer was written, so its grade is certain."""
+    judgment = judging.parse(text)
+    return [1 / 3] * 3 if judgment is None else [float(grade == judgment.relevance) for grade in range(3)]

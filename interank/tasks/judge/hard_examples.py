@@ -1,0 +1,113 @@
+"""How often the start policy grades each pair rightly, and which pairs are worth training on."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from interank import judging
+from interank.engines.judge import grade, reason
+from interank.engines.prompts import PromptEncoder
+from interank.engines.protocol import Engine, Sampling
+from interank.judging import Order
+from interank.judgments import by_question
+from interank.ledger import Ledger
+from interank.recipe import RlRecipe
+from interank.settings import HardExamplesRecipe
+from interank.training.kept import kept, together
+from interank.types import Example
+
+Pairs = frozenset[tuple[str, str]]
+"""Query and document ids."""
+
+# Answers that are asked for in one call: enough to fill a server, few enough to lose.
+_TOGETHER = 512
+_SEED_STRIDE = 1_000_003
+
+
+@dataclass(frozen=True, slots=True)
+class Hard:
+    """The pairs that are hard, and what the manifest counts."""
+
+    pairs: Pairs
+    counts: Mapping[str, int]
+
+
+def find_hard(
+    engine: Engine, encoder: PromptEncoder, examples: Sequence[Example], recipe: RlRecipe, order: Order, file: Path
+) -> Hard:
+    """Rate a sample of the questions that training could take, and pick the hard pairs.
+
+    Args:
+        engine: Answers as the start policy.
+        encoder: Makes the ids.
+        examples: The judgments to train on.
+        recipe: Says how many questions, and what is hard.
+        order: In which the policy answers.
+        file: Keeps each part's shares, so that a resumed training asks for the others only.
+    """
+    settings = recipe.hard_examples or HardExamplesRecipe()
+    chosen = sampled_questions(examples, recipe.documents_per_query, settings.questions, recipe.seed)
+    samples = settings.samples if order == "reason_first" else 1
+    parts = together(chosen, lambda items: len(items) * samples, _TOGETHER)
+    tokens = recipe.max_completion_tokens - len(encoder.label_lead)
+    sampling = Sampling(tokens, 1.0, recipe.seed * _SEED_STRIDE)
+
+    def shares(number: int, part: list[list[Example]]) -> list[float]:
+        pairs = [item for items in part for item in items]
+        own = replace(sampling, seed=sampling.seed + number)
+        return shares_right(engine, encoder, pairs, order, own, samples)
+
+    every = [own for _, own in kept(Ledger(file), parts, shares, what="rate", total=len(parts))]
+    found = [share for own in every for share in own]
+    rated = [item for items in chosen for item in items]
+    hard = hard_pairs(rated, found, settings)
+    return Hard(hard, {"rated_questions": len(chosen), "rated_pairs": len(rated), "hard_pairs": len(hard)})
+
+
+def sampled_questions(
+    examples: Sequence[Example], documents: int, questions: int | None, seed: int
+) -> list[list[Example]]:
+    """Of the questions with so many documents, of two grades at least, a seeded sample in their own order."""
+    able = [
+        items
+        for items in by_question(examples)
+        if len(items) >= documents and len({item.judgment.relevance for item in items}) > 1
+    ]
+    if questions is None or questions >= len(able):
+        return able
+    return [able[place] for place in sorted(random.Random(seed).sample(range(len(able)), questions))]
+
+
+def shares_right(
+    engine: Engine, encoder: PromptEncoder, examples: Sequence[Example], order: Order, sampling: Sampling, samples: int
+) -> list[float]:
+    """How likely the policy is to give each pair its judged grade.
+
+    In grade-first order that is read from the logits; in reason-first order it is the share of sampled answers that
+    end in it.
+    """
+    prompts = [
+        encoder.prompt(item.query, item.document, answer_tokens=sampling.max_new_tokens, order=order)
+        for item in examples
+    ]
+    if order == "grade_first":
+        found = [judging.probabilities(item.logits) for item in grade(engine, encoder, prompts)]
+        return [three[item.judgment.relevance] for three, item in zip(found, examples, strict=True)]
+    repeated = [prompt for prompt in prompts for _ in range(samples)]
+    right = [judging.probabilities(item.labels.logits) for item in reason(engine, encoder, repeated, sampling)]
+    return [
+        sum(three[item.judgment.relevance] for three in right[place * samples : (place + 1) * samples]) / samples
+        for place, item in enumerate(examples)
+    ]
+
+
+def hard_pairs(examples: Sequence[Example], shares: Sequence[float], recipe: HardExamplesRecipe) -> Pairs:
+    """The pairs that are neither always right nor always wrong."""
+    return frozenset(
+        (item.query.query_id, item.document.doc_id)
+        for item, share in zip(examples, shares, strict=True)
+        if recipe.least <= share <= recipe.most
+    )

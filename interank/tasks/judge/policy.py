@@ -1,0 +1,212 @@
+"""GRPO as a recipe describes it: which pairs, in which order of answers, for which objective, watched by what."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from peft import PeftModel
+
+from interank.engines.prompts import PromptEncoder
+from interank.judging import Order
+from interank.recipe import RlRecipe
+from interank.rewards import Credit, Equipped
+from interank.tasks.judge.hard_examples import Hard
+from interank.tasks.judge.rollouts import Rollouts, whole_queries
+from interank.tasks.judge.trial import Trial, validation_questions
+from interank.training.checkpoints import last_complete
+from interank.training.failures import explained
+from interank.training.grade_gradient import GradeLoss
+from interank.training.grpo import prepare, run
+from interank.training.halves import reporting
+from interank.training.objective import Objective
+from interank.training.policy import PolicyTrainer
+from interank.training.recorder import Recorder
+from interank.training.samplers import Sampler
+from interank.training.watch import Tried, Watch, describe
+from interank.types import Example
+
+Rewards = tuple[Sequence[Callable[..., list[float | None]]], Sequence[float], Sequence[Credit]]
+"""Reward functions, their weights, and what each is for."""
+
+
+@dataclass(frozen=True, slots=True)
+class Lessons:
+    """The pairs of whole queries, a query's on end, each with its answer's order; and what the policy is tried on."""
+
+    examples: list[Example]
+    orders: list[Order]
+    tried: list[Example]
+    counts: Mapping[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Trained:
+    """A training's closing figures, and what the manifest tells of it."""
+
+    figures: Mapping[str, float]
+    notes: Mapping[str, Any]
+
+
+def lessons(
+    recipe: RlRecipe,
+    splits: tuple[Sequence[Example], Sequence[Example]],
+    reason_share: float,
+    hard: Hard | None = None,
+) -> Lessons:
+    """What is trained on: queries of enough documents, where the recipe asks for it with pairs that are hard.
+
+    Args:
+        recipe: Says how many, and which.
+        splits: The judgments to train on, and those to validate with.
+        reason_share: Of the queries, so many are answered explanation first.
+        hard: What is hard for the start policy; where it is given, what is not is left out.
+
+    Raises:
+        TrainingError: No query is left.
+    """
+    train, validation = splits
+    counts = {"judged_pairs": len(train), **(hard.counts if hard else {})}
+    pairs = hard.pairs if hard else None
+    examples = whole_queries(train, documents=recipe.documents_per_query, seed=recipe.seed, hard=pairs)
+    rng = random.Random(recipe.seed)
+    if recipe.control == "shuffled":
+        examples = _dealt_anew(examples, recipe.documents_per_query, rng)
+    orders: list[Order] = []
+    for _ in range(len(examples) // recipe.documents_per_query):
+        orders += ["reason_first" if rng.random() < reason_share else "grade_first"] * recipe.documents_per_query
+    counts |= {"pairs": len(examples), "queries": len(examples) // recipe.documents_per_query}
+    tried = validation_questions(validation, recipe.validation.questions, recipe.seed)
+    return Lessons(examples, orders, tried, counts)
+
+
+def train(
+    model: PeftModel,
+    encoder: PromptEncoder,
+    taught: Lessons,
+    rewards: Rewards,
+    recipe: RlRecipe,
+    sampler: Sampler,
+    work: Path,
+) -> Trained:
+    """Train the model's adapter in place, from the last complete checkpoint in `work` if there is one.
+
+    Where there are validation questions the adapter is the best one that was tried, else the last.
+
+    Raises:
+        TrainingError: The training cannot begin or go on; the last good adapter is kept.
+    """
+    folder = work / "checkpoints"
+    functions, weights, credits = rewards
+    grade = _grade_loss(recipe, functions, weights, credits)
+    first = "grade_first" in taught.orders
+    # With the grade summed over and nothing else rewarded, there is no use in writing on.
+    alone = grade.instead and {*credits} == {"grade"} and {*taught.orders} == {"grade_first"}
+    tokens = len(encoder.label_lead) + 1 if alone else recipe.max_completion_tokens
+    rollouts = Rollouts(
+        encoder,
+        taught.examples,
+        tokens=tokens,
+        seed=recipe.seed,
+        sampler=sampler,
+        settings=recipe.rollouts,
+        orders=taught.orders,
+    )
+    equipped = [Equipped(function, {"regrade": rollouts.regrade}) for function in functions]
+    grpo = prepare(
+        model, rollouts, equipped, weights, trainer=recipe.trainer, folder=folder, shared_prefix=recipe.shared_prefix
+    )
+    grpo.objective = Objective(
+        credits,
+        lead=encoder.label_lead,
+        labels=encoder.label_ids,
+        grade=grade if first else GradeLoss(),
+        token_credit=recipe.token_credit and first,
+        documents=recipe.documents_per_query,
+        refills=recipe.refills,
+        reserve=rollouts.columns() if recipe.refills else (),
+    )
+    return see_through(grpo, _watch(recipe, encoder, taught, work), recipe.validation.every, work)
+
+
+def see_through(grpo: PolicyTrainer, watch: Watch | None, every: int, work: Path) -> Trained:
+    """Train to the end, from the last complete checkpoint in `work` if there is one.
+
+    Args:
+        grpo: The trainer, its objective set.
+        watch: Tries the policy on the way; without it the last adapter is kept.
+        every: Rollouts of one query are recorded every so many steps.
+        work: Where checkpoints, trials and rollouts go.
+
+    Raises:
+        TrainingError: As of `train`.
+    """
+    folder = work / "checkpoints"
+    checkpoint = last_complete(folder)
+    resumed_at = int(checkpoint.name.rpartition("-")[2]) if checkpoint else 0
+    each_query = grpo.objective.documents * grpo.num_generations
+    grpo.recorder = Recorder(work / "rollouts.jsonl", every, each_query)
+    grpo.recorder.rewind(resumed_at)
+    with explained(folder):
+        if watch is not None:
+            watch.watch(grpo, resumed_at=resumed_at)
+        figures = run(grpo, checkpoint)
+    if watch is None:
+        return Trained(figures, {"validation": None})
+    watch.restore(grpo.accelerator.unwrap_model(grpo.model))
+    return Trained(figures, {"validation": describe(watch)})
+
+
+def _dealt_anew(examples: Sequence[Example], documents: int, rng: random.Random) -> list[Example]:
+    """Each query's judgments, `documents` on end, on other documents of it."""
+    dealt = []
+    for start in range(0, len(examples), documents):
+        items = examples[start : start + documents]
+        judgments = [item.judgment for item in items]
+        rng.shuffle(judgments)
+        dealt += [replace(item, judgment=judgment) for item, judgment in zip(items, judgments, strict=True)]
+    return dealt
+
+
+def _grade_loss(
+    recipe: RlRecipe,
+    functions: Sequence[Callable[..., list[float | None]]],
+    weights: Sequence[float],
+    credits: Sequence[Credit],
+) -> GradeLoss:
+    settings = recipe.grade
+    chosen = [place for place, credit in enumerate(credits) if credit == "grade" and settings.gradient == "exact"]
+    return GradeLoss(
+        [functions[place] for place in chosen],
+        [weights[place] for place in chosen],
+        settings.calibration,
+        settings.listwise,
+        settings.listwise_loss,
+        instead=settings.gradient != "sampled",
+    )
+
+
+def _watch(recipe: RlRecipe, encoder: PromptEncoder, taught: Lessons, work: Path) -> Watch | None:
+    if not taught.tried:
+        return None
+    trial = Trial(
+        encoder,
+        taught.tried,
+        order="grade_first" if "grade_first" in taught.orders else "reason_first",
+        tokens=recipe.max_completion_tokens,
+        explained=recipe.validation.explained,
+        reporting=reporting((item.query.query_id for item in taught.tried), recipe.seed),
+    )
+    return watch_by(recipe, trial, work)
+
+
+def watch_by(recipe: RlRecipe, trial: Tried | None, work: Path) -> Watch | None:
+    """What watches a training by this trial, as the recipe has it; nothing where there is none."""
+    limits = recipe.seatbelt if recipe.seatbelt.enabled else None
+    if trial is None:
+        return None
+    settings = recipe.validation
+    return Watch(trial, work, every=settings.every, limits=limits, margin=settings.calibration_margin)

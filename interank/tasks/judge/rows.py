@@ -1,0 +1,104 @@
+"""Judged examples as rows of token ids, grouped by question so that they can share its tokens."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Mapping, Sequence
+
+from interank import judging
+from interank.engines.prompts import PromptEncoder
+from interank.judging import Order
+from interank.judgments import by_question
+from interank.settings.student import MixtureRecipe, Task
+from interank.training.rows import Group, Row
+from interank.types import GRADES, Example, Query
+
+# The room an answer needs besides its explanation: label line, gap, end-of-turn.
+_LABEL_ROOM = 16
+
+
+_ORDERS: dict[Task, Order] = {"score": "grade_first", "explain": "grade_first", "reason": "reason_first"}
+
+
+def training_row(encoder: PromptEncoder, example: Example, task: Task | None = None, *, listed: bool = False) -> Row:
+    """The example as one task has it; by default in the order that the encoder's settings choose.
+
+    The answer is kept whole and the document cut to make room for it; the explanation is cut only where it alone
+    would fill what the recipe leaves for document and answer. All tasks of an example cut its document alike.
+    """
+    task = task or ("explain" if encoder.settings.order == "grade_first" else "reason")
+    order = _ORDERS[task]
+    most = encoder.settings.max_length // 2
+    reasoning = min(most, len(encoder.plain(example.judgment.reasoning)))
+    prompt = encoder.prompt(example.query, example.document, answer_tokens=reasoning + _LABEL_ROOM, order=order)
+    answer = encoder.answer(example.judgment, reasoning_tokens=reasoning, order=order)
+    grade_at = len(encoder.label_lead) if order == "grade_first" else len(answer) - 2
+    if task == "score":
+        # The words before the grade are forced where it is read, so there is nothing to learn about them.
+        answer = answer[: grade_at + 1]
+    return Row(task, prompt.ids, answer, grade_at if task == "score" else 0, grade_at, _grades(example), listed=listed)
+
+
+def queries_row(encoder: PromptEncoder, question: Query, queries: Sequence[str]) -> Row:
+    """The search queries that a teacher wrote for a question; as many as fit, each whole."""
+    room = encoder.settings.max_length // 2
+    kept = list(queries)
+    while len(kept) > 1 and len(encoder.plain(judging.queries_answer(kept))) > room:
+        kept.pop()
+    prompt = encoder.queries_prompt(question, len(queries))
+    return Row("queries", prompt.ids, (*encoder.plain(judging.queries_answer(kept))[:room], encoder.end))
+
+
+def training_groups(
+    encoder: PromptEncoder,
+    examples: Sequence[Example],
+    mixture: MixtureRecipe,
+    *,
+    documents: int,
+    seed: int,
+    queries: Mapping[str, Sequence[str]] | None = None,
+) -> list[Group]:
+    """The rows of all examples, a question's together, at most `documents` of its documents in a group.
+
+    Which questions are practised in which way is drawn by `seed`; one that no way is drawn for is left out.
+
+    Args:
+        encoder: Makes the ids.
+        examples: What the teacher judged.
+        mixture: The share of the questions for each task.
+        documents: The most documents of a group.
+        seed: Decides the draw.
+        queries: What the teacher wrote for a question, by its id.
+    """
+    groups: list[Group] = []
+    written = queries or {}
+    for items in by_question(examples):
+        question = items[0].query
+        tasks = [task for task, share in mixture.shares.items() if _drawn(seed, task, question.query_id, share)]
+        judged = [task for task in tasks if task != "queries"]
+        asked = "queries" in tasks and question.query_id in written
+        extra = (queries_row(encoder, question, written[question.query_id]),) if asked else ()
+        for start in range(0, len(items), documents):
+            rows = [row for item in items[start : start + documents] for row in _rows(encoder, item, judged)]
+            rows += extra if start == 0 else ()
+            if rows:
+                groups.append(tuple(rows))
+    return groups
+
+
+def _rows(encoder: PromptEncoder, example: Example, tasks: Sequence[Task]) -> list[Row]:
+    # The score of a document stands in the first of its rows that grades at once.
+    listed = next((task for task in tasks if _ORDERS[task] == "grade_first"), None)
+    return [training_row(encoder, example, task, listed=task == listed) for task in tasks]
+
+
+def _drawn(seed: int, task: Task, query_id: str, share: float) -> bool:
+    return random.Random(f"{seed} {task} {query_id}").random() < share
+
+
+def _grades(example: Example) -> tuple[float, float, float]:
+    """The teacher's probabilities, or certainty where it gave none."""
+    if example.probabilities is not None:
+        return example.probabilities
+    sure = [float(grade == example.judgment.relevance) for grade in GRADES]
+    return sure[0], sure[1], sure[2]

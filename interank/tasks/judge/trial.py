@@ -1,0 +1,139 @@
+"""Trials of a policy while it trains: it ranks, grades and explains validation pairs as a reranker would."""
+
+from __future__ import annotations
+
+import math
+import random
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from statistics import fmean
+from typing import Any
+
+from interank import judging
+from interank.engines.judge import Verdict, grade, reason
+from interank.engines.prompts import Prompt, PromptEncoder
+from interank.engines.protocol import Sampling
+from interank.engines.soundness import require_completions
+from interank.engines.transformers import TransformersEngine
+from interank.ir.calibration import calibration
+from interank.ir.measures import DEFAULT_MEASURE, score_run
+from interank.judging import Order
+from interank.training.halves import counted, places
+from interank.training.trying import Probabilities
+from interank.types import Example, Qrel, Run, ScoredDoc
+
+
+class Trial:
+    """Tries a model on the same judged pairs each time; the first trial is what later ones are compared with."""
+
+    def __init__(
+        self,
+        encoder: PromptEncoder,
+        examples: Sequence[Example],
+        *,
+        order: Order,
+        tokens: int,
+        explained: int,
+        start: Sequence[Probabilities] = (),
+        reporting: Collection[str] = (),
+    ) -> None:
+        """Prepare the prompts.
+
+        Args:
+            encoder: Makes the ids.
+            examples: Whole questions.
+            order: How grades are read: at once, or after reasoning.
+            tokens: An answer's budget.
+            explained: How many answers are written whole, greedily, to see their form.
+            start: The probabilities of the policy at the start, where this training is resumed.
+            reporting: The ids of the questions by which nothing is chosen.
+        """
+        self.encoder, self.examples, self.order = encoder, list(examples), order
+        self.tokens, self.explained = tokens, explained
+        self.start = list(start)
+        asked = [item.query.query_id for item in self.examples]
+        self.questions: Mapping[str, int] = counted(asked, reporting)
+        self._halves = places(asked, reporting)
+        self.prompts = [
+            encoder.prompt(item.query, item.document, answer_tokens=tokens, order=order) for item in self.examples
+        ]
+
+    def __call__(self, model: Any) -> dict[str, float]:
+        """nDCG@10 against the judgments, the grades' fit, how far they moved, and the form of whole answers.
+
+        The figures of the questions that report are named `reported/...`; the form is that of all.
+        """
+        engine = TransformersEngine(model)
+        sampling = Sampling(self.tokens - len(self.encoder.label_lead))
+        if self.order == "grade_first":
+            logits = [found.logits for found in grade(engine, self.encoder, self.prompts)]
+            shown = self._spread()
+            begun = [prompt.then(self.encoder.label_lead) for prompt in shown]
+            written = engine.generate(begun, sampling, end=self.encoder.end)
+            require_completions(written)
+            texts = [judging.LABEL_LEAD + self.encoder.text(item.ids) for item in written]
+        else:
+            verdicts = reason(engine, self.encoder, self.prompts, sampling)
+            logits = [found.labels.logits for found in verdicts]
+            texts = [_whole(found) for found in verdicts]
+        probabilities = [judging.probabilities(found) for found in logits]
+        self.start = self.start or probabilities
+        figures = {
+            f"{prefix}{name}": value
+            for prefix, own in self._halves.items()
+            for name, value in {**self._ranked(own, logits), **self._graded(own, probabilities)}.items()
+        }
+        return {**figures, **_form(texts)}
+
+    def _spread(self) -> list[Prompt]:
+        """So many prompts, spread evenly."""
+        number = min(self.explained, len(self.prompts))
+        return [self.prompts[place * len(self.prompts) // number] for place in range(number)]
+
+    def _ranked(self, places: Sequence[int], logits: Sequence[Sequence[float]]) -> dict[str, float]:
+        pairs = [(self.examples[place], logits[place]) for place in places]
+        qrels = [Qrel(i.query.query_id, i.document.doc_id, int(i.judgment.relevance)) for i, _ in pairs]
+        scored = (ScoredDoc(i.query.query_id, i.document.doc_id, judging.score(found)) for i, found in pairs)
+        return {DEFAULT_MEASURE: score_run(qrels, Run.from_scores(scored, tag="trial")).mean[DEFAULT_MEASURE]}
+
+    def _graded(self, places: Sequence[int], every: Sequence[Probabilities]) -> dict[str, float]:
+        probabilities = [every[place] for place in places]
+        truths = [int(self.examples[place].judgment.relevance) for place in places]
+        best = [max(range(3), key=three.__getitem__) for three in probabilities]
+        right = [found == truth for found, truth in zip(best, truths, strict=True)]
+        pairs = [(every[place], self.start[place]) for place in places]
+        return {
+            "grade_accuracy": fmean(right),
+            "mean_absolute_error": fmean(abs(p[1] + 2 * p[2] - t) for p, t in zip(probabilities, truths, strict=True)),
+            "calibration_error": calibration([max(three) for three in probabilities], right).expected_error,
+            "grade_entropy": fmean(-sum(p * math.log(max(p, 1e-12)) for p in three) for three in probabilities),
+            "grade_kl": fmean(
+                sum(p * math.log(max(p, 1e-12) / max(q, 1e-12)) for p, q in zip(now, before, strict=True))
+                for now, before in pairs
+            ),
+        }
+
+
+def _whole(verdict: Verdict) -> str:
+    """The answer as it would be read; one that never came to its label is none."""
+    return judging.answer(verdict.judgment, "reason_first") if verdict.finished else ""
+
+
+def _form(texts: Sequence[str]) -> dict[str, float]:
+    """How many answers can be read, and how long their explanations are."""
+    if not texts:
+        return {}
+    read = [judging.parse(text) for text in texts]
+    return {
+        "format_rate": fmean(found is not None for found in read),
+        "explanation_words": fmean(len(found.reasoning.split()) if found else 0 for found in read),
+    }
+
+
+def validation_questions(examples: Iterable[Example], questions: int, seed: int) -> list[Example]:
+    """Whole questions, so many at most, that have something to rank: documents of at least two grades."""
+    found: dict[str, list[Example]] = {}
+    for example in examples:
+        found.setdefault(example.query.query_id, []).append(example)
+    rankable = [items for items in found.values() if len({item.judgment.relevance for item in items}) > 1]
+    chosen = sorted(random.Random(seed).sample(range(len(rankable)), min(questions, len(rankable))))
+    return [item for place in chosen for item in rankable[place]]

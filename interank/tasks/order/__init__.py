@@ -1,0 +1,1 @@
+"""Orders: the documents of a list, best first, and why."""

@@ -1,0 +1,159 @@
+"""Reads DeAR-COT's layout: instruction rows whose passages stand in the prompt and whose ranking ends the output.
+
+The columns are those of LLaMA-Factory's alpaca form (system, instruction, input, output, history) and `think`
+(abdoelsayed/DeAR-COT on the Hugging Face hub). Rankings there are a teacher's, not human truth.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from interank.errors import InputError
+from interank.ir.benchmarks.rows import Row, parse_json, read_rows
+from interank.tasks.order import ordering
+from interank.tasks.order.lists import ListExample
+from interank.tasks.order.ordering import Ordering
+from interank.tasks.order.values import is_whole
+from interank.types import Document, Query
+
+_SUFFIXES = (".jsonl", ".jsonl.gz", ".json", ".parquet")
+# The query, where RankGPT's prompts name it: behind the passages, or before them.
+_QUERY_AFTER = re.compile(r"^\s*(?:Search )?Query:[ \t]*(\S.*?)[ \t]*$", re.I | re.M)
+_QUERY_BEFORE = re.compile(r"(?:search query|to (?:the )?query)\s*:[ \t]*(\S.*?)[ \t]*$", re.I | re.M)
+# What follows the last passage: on a line of its own where passages are, else anywhere.
+_AFTER = r"(?:(?:Search )?Query:|Rank the\b|Please rank\b|Output format\b|The passages should\b)"
+_AFTER_LINES, _AFTER_INLINE = re.compile(rf"\n\s*{_AFTER}", re.I), re.compile(rf"\s{_AFTER}", re.I)
+_THOUGHT = re.compile(r"</?think>")
+
+
+@dataclass(frozen=True, slots=True)
+class Unusable:
+    """A row that gives no list, and why."""
+
+    where: str
+    reason: str
+
+
+def read_dear_cot(folder: Path) -> tuple[list[ListExample], list[Unusable]]:
+    """The lists of a folder of JSON, JSONL or Parquet files, or of one such file; and the rows that give none.
+
+    A row is used only if its ranking names every passage once: an order that had to be completed would teach that
+    leaving passages out is right.
+
+    Raises:
+        InputError: There is no such file, a file cannot be read, or no row of them all can be used.
+    """
+    paths = [folder] if folder.is_file() else sorted(path for path in folder.rglob("*") if path.is_file())
+    paths = [path for path in paths if path.name.endswith(_SUFFIXES)]
+    if not paths:
+        raise InputError(
+            f"{folder} holds no {', '.join(_SUFFIXES)} file; expected the rows of DeAR-COT (instruction, output); "
+            "fetch them from the hub, or name another folder"
+        )
+    examples: list[ListExample] = []
+    unusable: list[Unusable] = []
+    for path in paths:
+        for where, row in _rows(path):
+            made = _example(where, row)
+            if isinstance(made, ListExample):
+                examples.append(made)
+            else:
+                unusable.append(made)
+    if not examples:
+        first = f" ({unusable[0].where}: {unusable[0].reason})" if unusable else ""
+        raise InputError(
+            f"{folder}: none of {len(unusable)} rows can be used{first}; expected DeAR-COT's columns: passages "
+            "[1], [2] and so on in instruction, and a ranking of them at the end of output"
+        )
+    return examples, unusable
+
+
+def _rows(path: Path) -> list[Row]:
+    """A JSON file holds one array, as LLaMA-Factory takes it, or is JSONL by another name."""
+    if path.suffix == ".json" and path.read_text(encoding="utf-8", errors="replace").lstrip()[:1] == "[":
+        parsed = parse_json(str(path), path.read_text(encoding="utf-8"))
+        rows = parsed if isinstance(parsed, list) else [parsed]
+        return [(f"{path}: row {number}", row) for number, row in enumerate(rows, start=1)]
+    return list(read_rows([path]))
+
+
+def _example(where: str, row: object) -> ListExample | Unusable:
+    if not isinstance(row, Mapping):
+        return Unusable(where, "not an object")
+    instruction, output = _text(row, "instruction"), _text(row, "output")
+    if not instruction or not output:
+        return Unusable(where, "instruction or output is empty")
+    prompt = "\n".join(part for part in (instruction, _text(row, "input")) if part)
+    found = _prompt_parts(prompt)
+    if isinstance(found, str):
+        return Unusable(where, found)
+    query, passages = found
+    answer = ordering.parse(output, len(passages))
+    if answer is None:
+        return Unusable(where, "output ends in no ranking")
+    if not is_whole(answer):
+        return Unusable(where, f"the ranking does not name each of {len(passages)} passages once")
+    think = _text(row, "think")
+    # The thought may end in a ranking of its own, which is not the answer.
+    thought = ordering.parse(think, len(passages))
+    reasoning = _reasoning(answer.reasoning, thought.reasoning if thought else think)
+    name = _name(query)
+    documents = tuple(Document(f"{name}/{_name(passage)}", passage) for passage in passages)
+    if len({document.doc_id for document in documents}) < len(documents):
+        return Unusable(where, "a passage stands there twice")
+    return ListExample(Query(name, query), documents, Ordering(answer.positions, reasoning))
+
+
+def _prompt_parts(prompt: str) -> tuple[str, list[str]] | str:
+    """The query and the passages of a prompt; or what is wrong with it."""
+    head, passages, tail = _passages(prompt, r"^[ \t]*", _AFTER_LINES)
+    if len(passages) < 2:
+        head, passages, tail = _passages(prompt, r"(?<!\S)", _AFTER_INLINE)
+    if len(passages) < 2:
+        return "instruction holds fewer than two passages [1], [2]"
+    if not all(passages):
+        return "a passage is empty"
+    query = _QUERY_AFTER.search(tail) or _QUERY_BEFORE.search(head) or _QUERY_AFTER.search(head)
+    # RankGPT's wording ends the query with a full stop of its own.
+    text = query[1].removesuffix(".").strip() if query else ""
+    return (text, passages) if text else "instruction names no query"
+
+
+def _passages(prompt: str, begin: str, after: re.Pattern[str]) -> tuple[str, list[str], str]:
+    """What stands before the passages, the passages, and what stands behind them."""
+    first = re.compile(rf"{begin}\[1\]:?\s", re.M).search(prompt)
+    if first is None:
+        return prompt, [], ""
+    cut = after.search(prompt, first.end())
+    end = cut.start() if cut else len(prompt)
+    starts = [first]
+    while found := re.compile(rf"{begin}\[{len(starts) + 1}\]:?\s", re.M).search(prompt, starts[-1].end(), end):
+        starts.append(found)
+    ends = [*(start.start() for start in starts[1:]), end]
+    passages = [prompt[start.end() : stop].strip() for start, stop in zip(starts, ends, strict=True)]
+    return prompt[: first.start()], passages, prompt[end:]
+
+
+def _reasoning(said: str, think: str) -> str:
+    """What stands before the ranking, and the thought column where that does not say it already."""
+    said, think = said.strip(), _THOUGHT.sub("", think).strip()
+    if not think or " ".join(think.split()) in " ".join(said.split()):
+        return said
+    if " ".join(said.split()) in " ".join(think.split()):
+        return think
+    return f"{think}\n\n{said}"
+
+
+def _text(row: Mapping[str, Any], name: str) -> str:
+    found = row.get(name)
+    return found if isinstance(found, str) else ""
+
+
+def _name(text: str) -> str:
+    """An id for what has none, the same wherever it stands."""
+    return hashlib.sha256(" ".join(text.split()).encode("utf-8", "replace")).hexdigest()[:16]

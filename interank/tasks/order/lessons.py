@@ -1,0 +1,150 @@
+"""The lists that distill teaches and rl rewards: where they come from, what is left out, and what a manifest says."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+from interank.artifact import Artifact, Workplace
+from interank.engines.prompts import PromptEncoder
+from interank.errors import InputError
+from interank.ir.overlap import BenchmarkIndex, Checkable, contaminated, read_texts
+from interank.judgments import read_judgments
+from interank.ledger import write_rows
+from interank.recipe import (
+    DistillListsRecipe,
+    DistillRecipe,
+    RlListsRecipe,
+    RlRecipe,
+)
+from interank.rewards import Reward
+from interank.settings import ListPromptSettings, PromptSettings
+from interank.tasks.order import ordering
+from interank.tasks.order.dear_cot import read_dear_cot
+from interank.tasks.order.encoder import ListEncoder
+from interank.tasks.order.lists import (
+    JudgedList,
+    ListExample,
+    dealt_anew,
+    judged_lists,
+)
+from interank.tasks.order.orderings import read_orderings
+from interank.tasks.order.rollouts import ListRollouts, in_orders
+from interank.tasks.order.rows import LeftOut, list_rows
+from interank.tasks.order.trial import validation_lists
+from interank.training.rows import Group
+
+log = logging.getLogger(__name__)
+
+_SITE = "lists"
+_LEFT_OUT = "left_out.jsonl"
+
+
+def list_lessons(recipe: DistillRecipe, settings: DistillListsRecipe, tokenizer: Any, place: Workplace) -> list[Group]:
+    """The rows of the lists that a recipe names, each for itself; what is left out goes on file with its reason.
+
+    Raises:
+        InputError: There are no lists, or none of them can be learned.
+    """
+    examples, left_out = _examples(recipe, settings)
+    encoder = ListEncoder(PromptEncoder(tokenizer, PromptSettings()), settings.prompt)
+    made = list_rows(encoder, examples, settings, seed=recipe.seed)
+    left_out = [*left_out, *made.left_out]
+    write_rows(place.folder / _LEFT_OUT, map(asdict, left_out))
+    if not made.rows:
+        first = f"; the first, because {left_out[0].reason}" if left_out else ""
+        raise InputError(f"none of {len(examples)} lists can be learned{first}; see `lists:` of the recipe")
+    log.info(
+        "%d rows of %d lists, %d left out (%s), %d in the order they came in",
+        *(len(made.rows), len(examples), len(left_out), _LEFT_OUT, made.unshuffled),
+    )
+    return [(row,) for row in made.rows]
+
+
+def _examples(recipe: DistillRecipe, settings: DistillListsRecipe) -> tuple[list[ListExample], list[LeftOut]]:
+    if not settings.dear_cot:
+        return read_orderings(Path(str(recipe.judgments)), "train"), []
+    examples: list[ListExample] = []
+    left_out: list[LeftOut] = []
+    for path in settings.dear_cot:
+        found, unusable = read_dear_cot(path)
+        examples += found
+        left_out += [LeftOut(item.where, item.reason) for item in unusable]
+    if not settings.decontaminate:
+        log.warning("lists.decontaminate is off: the lists are not compared with any benchmark")
+        return examples, left_out
+    tested = _tested(examples, settings.benchmarks)
+    left_out += [LeftOut(name, "a benchmark holds its query") for name in sorted(tested)]
+    return [item for item in examples if item.query.query_id not in tested], left_out
+
+
+def _tested(examples: Iterable[ListExample], benchmarks: Sequence[Path]) -> set[str]:
+    """The ids of queries that a benchmark has.
+
+    Documents are not compared: training and test queries of MS MARCO share a collection, as BEIR's do with theirs.
+    """
+    index = BenchmarkIndex(replace(texts, documents=None) for path in benchmarks for texts in read_texts(path))
+    queries = {item.query.query_id: item.query.text for item in examples}
+    found = contaminated((Checkable(_SITE, name, "question", text, name) for name, text in queries.items()), index)
+    return {name for name in queries if found.is_removed(_SITE, name, name)}
+
+
+def list_notes(settings: ListPromptSettings) -> dict[str, Any]:
+    """What an adapter's manifest says of the lists that it was trained on."""
+    return {"prompt": settings.model_dump(mode="json"), "prompt_hash": ordering.prompt_hash(settings.form)}
+
+
+def check_subject(recipe: RlRecipe, adapter: Artifact, rewards: Sequence[Reward]) -> None:
+    """Stop where recipe, adapter and rewards are not all of lists, or all of judgments.
+
+    Raises:
+        InputError: Says which is not, or that the adapter writes nothing.
+    """
+    if "prompt" not in adapter.manifest:
+        raise InputError(
+            f"{adapter.path} is a head, which gives a score and writes nothing to be rewarded; give an adapter that "
+            "distill taught answers, or train the head further with distill's head.adapter"
+        )
+    if recipe.lists and recipe.algorithm != "grpo":
+        raise InputError(f"algorithm: {recipe.algorithm} learns judgments, not orders of lists; take grpo")
+    of = "lists" if recipe.lists else "judgments"
+    trained_on = "lists" if "form" in adapter.manifest["prompt"] else "judgments"
+    if trained_on != of:
+        how = "add `lists: {}` to the recipe" if trained_on == "lists" else "leave `lists` out of the recipe"
+        raise InputError(f"{adapter.path} was trained on {trained_on}, and the recipe is of {of}; {how}")
+    for reward in rewards:
+        if reward.of != of:
+            raise InputError(f"reward {reward.use} is of {reward.of}, and the recipe is of {of}; take another reward")
+
+
+def list_rollouts(
+    recipe: RlRecipe, settings: RlListsRecipe, judgments: Path, adapter: Artifact, tokenizer: Any
+) -> ListRollouts:
+    """The lists of a judgments artifact, as the adapter's prompts have them.
+
+    Raises:
+        InputError: No query has documents of two grades, or a completion has no room for a ranking.
+    """
+    lists = judged_lists(read_judgments(judgments, "train"), documents=settings.window, seed=recipe.seed)
+    if not lists:
+        raise InputError(
+            f"{judgments} has no training query with documents of two grades, so there is nothing to order; "
+            "generate judgments with more documents for each question"
+        )
+    if recipe.control == "shuffled":
+        lists = dealt_anew(lists, recipe.seed)
+    encoder = ListEncoder(
+        PromptEncoder(tokenizer, PromptSettings()), ListPromptSettings.model_validate(adapter.manifest["prompt"])
+    )
+    shown = in_orders(lists, settings.shuffles, recipe.seed)
+    return ListRollouts(encoder, shown, tokens=recipe.max_completion_tokens, seed=recipe.seed, settings=recipe.rollouts)
+
+
+def tried_lists(recipe: RlRecipe, settings: RlListsRecipe, judgments: Path) -> list[JudgedList]:
+    """The lists of validation questions that the policy is tried on, with their own grades."""
+    examples = read_judgments(judgments, "validation")
+    lists = judged_lists(examples, documents=settings.window, seed=recipe.seed)
+    return validation_lists(lists, recipe.validation.questions, recipe.seed)

@@ -1,0 +1,129 @@
+"""A query's documents as a list to be ordered: an ordered example, a judged list, and either in another order."""
+
+from __future__ import annotations
+
+import random
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from itertools import zip_longest
+
+from interank.tasks.order.ordering import Ordering
+from interank.types import Document, Example, Query, Split
+
+# How an explanation names a document of the list: `[3]`, `[1, 4]`, `passage 3`, `Documents 2, 5 and 7`.
+_BRACKETED = re.compile(r"\[\s*\d{1,3}(?:\s*,\s*\d{1,3})*\s*\]")
+_NOUN = r"(?:passage|document|doc|text|candidate|result)s?"
+_NAMED = re.compile(
+    rf"\b{_NOUN}\s+#?\d{{1,3}}\b(?:(?:\s*,\s*(?:and\s+|or\s+)?|\s+(?:and|or|&)\s+)#?\d{{1,3}}\b)*", re.I
+)
+# What names documents by where they stand, so that it is wrong of any other order: ranges and ordinals.
+_TO = r"\s*(?:[-\u2013\u2014]|to|through)\s*"
+_RANGE = re.compile(rf"\[\s*\d+\s*\]?{_TO}\[?\s*\d+\s*\]|\b{_NOUN}\s+\d+{_TO}\d", re.I)
+_ORDINAL = re.compile(
+    rf"\b(?:first|second|third|fourth|fifth|sixth|seventh|eighth|ninth|tenth|last|previous|next|preceding|following)\s+"
+    rf"(?:\w+\s+)?{_NOUN}\b|\b{_NOUN}\s+(?:above|below)\b",
+    re.I,
+)
+_NUMBER = re.compile(r"\d+")
+
+
+@dataclass(frozen=True, slots=True)
+class ListExample:
+    """A query's documents as they are shown, with the order that a teacher put them in and why."""
+
+    query: Query
+    documents: tuple[Document, ...]
+    ordering: Ordering
+    """Its reasoning names documents as they are shown, counted from 1: `[1]` is `documents[0]`."""
+    split: Split = "train"
+
+
+@dataclass(frozen=True, slots=True)
+class JudgedList:
+    """A query's documents as they are shown, with the grade of each."""
+
+    query: Query
+    documents: tuple[Document, ...]
+    grades: tuple[int, ...]
+    split: Split = "train"
+
+
+def judged_lists(examples: Sequence[Example], *, documents: int, seed: int) -> list[JudgedList]:
+    """A list of each query that has documents of two grades: at most so many, in an order that the seed decides.
+
+    The documents are spread over the grades as evenly as the query allows. The order does not depend on the other
+    queries, so that what was asked of one is still its own when another is added.
+    """
+    by_query: dict[str, list[Example]] = {}
+    for item in examples:
+        by_query.setdefault(item.query.query_id, []).append(item)
+    lists = []
+    for query_id, items in by_query.items():
+        rng = random.Random(f"{seed} {query_id}")
+        chosen = _spread(items, documents, rng)
+        grades = tuple(int(item.judgment.relevance) for item in chosen)
+        if len(set(grades)) > 1:
+            shown = tuple(item.document for item in chosen)
+            lists.append(JudgedList(items[0].query, shown, grades, items[0].split))
+    return lists
+
+
+def dealt_anew(lists: Sequence[JudgedList], seed: int) -> list[JudgedList]:
+    """The same lists, each with its grades on other documents of it: a control, of which only chance can be learned."""
+    rng = random.Random(seed)
+    return [replace(item, grades=tuple(rng.sample(item.grades, len(item.grades)))) for item in lists]
+
+
+def _spread(items: Sequence[Example], number: int, rng: random.Random) -> list[Example]:
+    """So many of a query's examples, drawn from its grades in turn, in random order."""
+    by_grade: dict[int, list[Example]] = {}
+    for item in rng.sample(items, len(items)):
+        by_grade.setdefault(int(item.judgment.relevance), []).append(item)
+    turns = zip_longest(*(by_grade[grade] for grade in sorted(by_grade, reverse=True)))
+    drawn = [item for turn in turns for item in turn if item is not None][:number]
+    return rng.sample(drawn, len(drawn))
+
+
+def shuffled(example: ListExample, rng: random.Random) -> ListExample | None:
+    """The same documents in another order, and what the explanation calls them changed with it.
+
+    Returns:
+        None where the explanation tells documents by where they stand ("the first passage", "[2]-[5]").
+    """
+    places = rng.sample(range(len(example.documents)), len(example.documents))
+    now = {old: new for new, old in enumerate(places)}
+    reasoning = moved(example.ordering.reasoning, now)
+    if reasoning is None:
+        return None
+    positions = tuple(now[old] for old in example.ordering.positions)
+    documents = tuple(example.documents[old] for old in places)
+    return replace(example, documents=documents, ordering=Ordering(positions, reasoning))
+
+
+def moved(reasoning: str, now: dict[int, int]) -> str | None:
+    """The explanation with each document's number changed from its old place to its new one.
+
+    Args:
+        reasoning: Counts documents from 1.
+        now: The new place of each old one, both counted from 0.
+
+    Returns:
+        None where it names documents in a way that cannot be followed, or one that is not in the list.
+    """
+    if _RANGE.search(reasoning) or _ORDINAL.search(reasoning):
+        return None
+    unknown = False
+
+    def renumbered(found: re.Match[str]) -> str:
+        nonlocal unknown
+        old = int(found[0]) - 1
+        unknown = unknown or old not in now
+        return str(now.get(old, old) + 1)
+
+    def renamed(found: re.Match[str]) -> str:
+        return _NUMBER.sub(renumbered, found[0])
+
+    # In one pass, so that `passage [3]` is not moved twice.
+    text = re.sub(f"{_BRACKETED.pattern}|{_NAMED.pattern}", renamed, reasoning, flags=re.I)
+    return None if unknown else text

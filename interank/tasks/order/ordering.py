@@ -1,0 +1,232 @@
+"""The prompts, the answers and the parser of a listwise ranking: the only place that words them."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+
+from interank.settings.listwise import ListForm
+
+RANKING_LEAD = "Ranking: "
+_JOIN = " > "
+_GAP = "\n\n"
+
+_TASK = (
+    "Below are {size} documents, each led by its number in brackets. Rank them by how much they help to answer a "
+    "question.\n"
+)
+
+_ASK: dict[ListForm, str] = {
+    "reason": (
+        "First write, in a few sentences, what the question needs and which documents hold it. Then, after a blank "
+        "line, write `Ranking: ` and the numbers of all {size} documents, the most helpful first, like "
+        "`Ranking: [2] > [1] > [3]`. Write every number exactly once."
+    ),
+    "direct": (
+        "Write `Ranking: ` and the numbers of all {size} documents, the most helpful first, like "
+        "`Ranking: [2] > [1] > [3]`. Write every number exactly once, and nothing else."
+    ),
+}
+
+# The wording that DeAR's adapter is run with (DataScienceUIBK/DeAR-Reranking, listwise_rerank/prompts.py), which
+# follows RankGPT's: a turn a passage, numbers from 1, whitespace run together, 300 words of each.
+_DEAR_SYSTEM = "You are RankLLM, an assistant that ranks passages by relevance to the query."
+_DEAR_TASK = (
+    "I will provide you with {size} passages, each indicated by number identifier [].\n"
+    "Rank the passages based on their relevance to query: {query}."
+)
+_DEAR_ASK = (
+    "Search Query: {query}.\n"
+    "Rank the {size} passages above based on their relevance to the search query. "
+    "The passages should be listed in descending order using identifiers.\n"
+    "Please follow the steps below:\n"
+    "Step 1. List the information requirements to answer the query.\n"
+    "Step 2. For each requirement, find the passages containing that information.\n"
+    "Step 3. Rank passages that best cover clear and diverse information. Include all passages.\n"
+    "Output format strictly: [2] > [1] > [3] ... Only output the ranking using identifiers; no explanations."
+)
+DEAR_WORDS = 300
+
+# A number with its brackets, either of which may be lacking, bold or quoted as code, with a grade as in `[3](4)`.
+_NUMBER = r"[*`]{0,3}(?:\[\s?)?(?<!\d)\d+(?:\s?\])?(?:\s?\(\d+\))?[*`]{0,3}"
+_CHAIN = re.compile(rf"{_NUMBER}(?:\s{{0,8}}[>=]\s{{0,8}}{_NUMBER})*")
+_LED_CHAIN = re.compile(rf"[\s*`:]{{0,8}}(?:\[\s?(?=\[))?({_NUMBER}(?:\s{{0,8}}[>=,]\s{{0,8}}{_NUMBER})*)")
+_BRACKETED = re.compile(r"\[\s?\d+\s?\]")
+_PARTS = re.compile(r"([>=,]?)\s*[*`]*(\[\s?)?(\d+)(\s?\])?(?:\s?\(\d+\))?")
+_LEAD = re.compile(r"^[\s#*_`>-]{0,16}(?:(?:final\s+)?(?:re-?)?ranking[*_`]{0,3}\s{0,4}:|<answer>)", re.I | re.M)
+# What may stand behind a ranking that ends its text: closing marks, or the beginning of a number that was cut off.
+_END = re.compile(r"(?:\s{0,8}>\s{0,8}\[?)?[\s.*`'\"]*+(?:</answer>)?\s*+")
+_REST_OF_LINE = re.compile(r"[^\S\n]*+[.*`'\"\]]*+[^\S\n]*+(?:</answer>|\n|\Z)")
+# More digits than any window has documents; Python refuses to read numbers of thousands.
+_LONGEST_NUMBER = 6
+
+
+@dataclass(frozen=True, slots=True)
+class Repairs:
+    """What had to be mended in an answer before it was a total order, counted by kind."""
+
+    unbracketed: int = 0
+    """Numbers that lack a bracket."""
+    tied: int = 0
+    """Numbers joined by `=`; they keep the order in which they were written."""
+    repeated: int = 0
+    """Numbers that stood before; the first time counts."""
+    outside: int = 0
+    """Numbers that no document has; they are left out."""
+    missing: int = 0
+    """Documents that were not named; they follow the others in the window's order."""
+    unfinished: int = 0
+    """A number that was cut off; it is left out, since `[1` may be the beginning of `[12]`."""
+
+    def __add__(self, other: Repairs) -> Repairs:
+        return Repairs(*(getattr(self, item.name) + getattr(other, item.name) for item in fields(self)))
+
+    def __sub__(self, other: Repairs) -> Repairs:
+        return Repairs(*(getattr(self, item.name) - getattr(other, item.name) for item in fields(self)))
+
+    @property
+    def total(self) -> int:
+        """How many there were of all kinds."""
+        return sum(getattr(self, item.name) for item in fields(self))
+
+
+@dataclass(frozen=True, slots=True)
+class Ordering:
+    """A listwise answer: every position of the window once, best first, counted from 0."""
+
+    positions: tuple[int, ...]
+    reasoning: str = ""
+    repairs: Repairs = Repairs()
+
+
+def render(query: str, documents: Sequence[str], form: ListForm = "reason") -> list[dict[str, str]]:
+    """The chat messages that ask for a ranking: documents numbered from 1 in the order given, and never their ids.
+
+    Each document is one line, so that none can open another by a line like `[7] ...`.
+    """
+    shown = [as_shown(text, form) for text in documents]
+    if form == "dear":
+        return _render_dear(query, shown)
+    listed = _GAP.join(f"[{number}] {text}" for number, text in enumerate(shown, start=1))
+    size = len(documents)
+    # The question stands on both sides: before, so that the documents are read for it; after, since they are long.
+    content = (
+        f"{_TASK.format(size=size)}\nQuestion:\n{query}\n\nDocuments:\n\n{listed}\n\nThe question again:\n{query}\n\n"
+        f"{_ASK[form].format(size=size)}"
+    )
+    return [{"role": "user", "content": content}]
+
+
+def as_shown(text: str, form: ListForm = "reason") -> str:
+    """A document as a prompt holds it: on one line, and in DeAR's form its first 300 words."""
+    return " ".join(text.split()[: DEAR_WORDS if form == "dear" else None])
+
+
+def answer(positions: Sequence[int], reasoning: str = "", form: ListForm = "reason") -> str:
+    """The text of an answer that `parse` reads back as these positions, which count from 0, and this reasoning."""
+    ranking = _JOIN.join(f"[{position + 1}]" for position in positions)
+    led = ranking if form == "dear" else RANKING_LEAD + ranking
+    return _GAP.join(part for part in (reasoning, led) if part)
+
+
+def parse(text: str, size: int) -> Ordering | None:
+    """Read the final answer of a reply about `size` documents; None if it holds no ranking.
+
+    The answer stands behind the last `</think>`, and there behind the last line that begins with `Ranking:` (or
+    `### Final Reranking:`, or `<answer>`); without one it is the chain `[2] > [1]` that ends the text. Numbers
+    anywhere else are part of the reasoning: what a budget cut off before its end has no ranking.
+    """
+    thought, closed, said = text.rpartition("</think>")
+    if "<think>" in said:
+        return None
+    found = _final(said)
+    if found is None:
+        return None
+    chain, begin, unfinished = found
+    parts = _PARTS.findall(chain)
+    if unfinished:
+        parts = parts[:-1]
+    positions, repairs = _mended(parts, size)
+    if not positions:
+        return None
+    reasoning = (thought.replace("<think>", "").strip() + _GAP if closed else "") + said[:begin]
+    return Ordering(_completed(positions, size), reasoning.strip(), repairs + Repairs(unfinished=unfinished))
+
+
+def prompt_hash(form: ListForm = "reason") -> str:
+    """Identifies the wording of a form's prompt and answer, 16 hexadecimal digits; artifacts record it."""
+    wording = "\0".join([str(render("{query}", ["{first}", "{second}"], form)), answer((1, 0), "{reasoning}", form)])
+    return hashlib.sha256(wording.encode()).hexdigest()[:16]
+
+
+def _render_dear(query: str, documents: Sequence[str]) -> list[dict[str, str]]:
+    size = len(documents)
+    messages = [
+        {"role": "system", "content": _DEAR_SYSTEM},
+        {"role": "user", "content": _DEAR_TASK.format(size=size, query=query)},
+        {"role": "assistant", "content": "Okay, please provide the passages."},
+    ]
+    for number, text in enumerate(documents, start=1):
+        messages.append({"role": "user", "content": f"[{number}] {text}"})
+        messages.append({"role": "assistant", "content": f"Received passage [{number}]."})
+    return [*messages, {"role": "user", "content": _DEAR_ASK.format(size=size, query=query)}]
+
+
+def _final(text: str) -> tuple[str, int, bool] | None:
+    """The ranking's chain, where the answer begins, and whether the chain's last number was cut off."""
+    lead = _last(_LEAD, text)
+    if lead is not None:
+        led = _LED_CHAIN.match(text, lead.end())
+        if led is not None and _stands_for_itself(led[1], text, led.end()):
+            return led[1], lead.start(), _is_cut(led[1], text, led.end())
+    chain = _last(_CHAIN, text)
+    if chain is None or len(_PARTS.findall(chain[0])) < 2 or not _BRACKETED.search(chain[0]):
+        return None
+    if not _END.fullmatch(text, chain.end()):
+        return None
+    return chain[0], chain.start(), _is_cut(chain[0], text, chain.end())
+
+
+def _last(pattern: re.Pattern[str], text: str) -> re.Match[str] | None:
+    matches = deque(pattern.finditer(text), maxlen=1)
+    return matches[0] if matches else None
+
+
+def _stands_for_itself(chain: str, text: str, end: int) -> bool:
+    """Whether what follows a lead is a ranking, and not the beginning of a sentence about one.
+
+    A single number has to be in brackets and alone on its line, several in brackets or alone on theirs.
+    """
+    bracketed = bool(_BRACKETED.search(chain))
+    alone = bool(_REST_OF_LINE.match(text, end))
+    return (bracketed and alone) if len(_PARTS.findall(chain)) == 1 else (bracketed or alone)
+
+
+def _is_cut(chain: str, text: str, end: int) -> bool:
+    _, opened, _, closed = _PARTS.findall(chain)[-1]
+    return bool(opened and not closed and not text[end:].strip())
+
+
+def _mended(parts: Sequence[tuple[str, str, str, str]], size: int) -> tuple[list[int], Repairs]:
+    """The positions that are there, each once, and what was wrong with the others."""
+    positions: dict[int, None] = {}
+    repeated = outside = 0
+    for _, _, digits, _ in parts:
+        position = int(digits) - 1 if len(digits) <= _LONGEST_NUMBER else -1
+        if not 0 <= position < size:
+            outside += 1
+        elif position in positions:
+            repeated += 1
+        else:
+            positions[position] = None
+    unbracketed = sum(not (opened and closed) for _, opened, _, closed in parts)
+    tied = sum(joint == "=" for joint, *_ in parts)
+    return list(positions), Repairs(unbracketed, tied, repeated, outside, size - len(positions))
+
+
+def _completed(positions: Sequence[int], size: int) -> tuple[int, ...]:
+    named = set(positions)
+    return (*positions, *(position for position in range(size) if position not in named))

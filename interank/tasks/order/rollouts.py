@@ -1,0 +1,103 @@
+"""What a policy is asked of lists in GRPO: one prompt a list, documents in seeded order, and the grades for rewards."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+from trl import GRPOTrainer
+
+from interank.engines.prompts import Prompt
+from interank.engines.protocol import Sampling
+from interank.engines.soundness import require_completions
+from interank.errors import InputError
+from interank.settings import RolloutsRecipe
+from interank.tasks.order.encoder import ListEncoder
+from interank.tasks.order.lists import JudgedList
+from interank.training.samplers import Sampler, TrainedWeights, sampled_rows, seed_at
+
+# A thought shorter than this leads nowhere.
+_LEAST_REASONING = 8
+
+
+class ListRollouts:
+    """Generates orders of lists for TRL from interank's own prompts, as `Rollouts` does judgments."""
+
+    def __init__(
+        self,
+        lists_encoder: ListEncoder,
+        lists: Sequence[JudgedList],
+        *,
+        tokens: int,
+        seed: int,
+        sampler: Sampler | None = None,
+        settings: RolloutsRecipe | None = None,
+    ) -> None:
+        """Prepare the prompts; the trained weights sample unless another sampler is given.
+
+        Raises:
+            InputError: The budget of a completion does not hold a ranking of the longest list.
+        """
+        self.lists_encoder = lists_encoder
+        self.encoder = lists_encoder.encoder
+        self.max_length = lists_encoder.settings.max_length
+        self.sampler = sampler or TrainedWeights()
+        self.settings = settings or RolloutsRecipe()
+        self.tokens = tokens
+        self.seed = seed
+        self.examples = lists
+        longest = max(len(item.documents) for item in lists)
+        needed = lists_encoder.answer_tokens(longest, _LEAST_REASONING)
+        if tokens < needed:
+            raise InputError(
+                f"max_completion_tokens: {tokens} do not hold a ranking of {longest} documents, which takes {needed} "
+                "with the shortest reasoning; raise it, or lower lists.window"
+            )
+        self.prompts = list_prompts(lists_encoder, lists, tokens)
+
+    def columns(self) -> list[dict[str, Any]]:
+        """The dataset's rows: each one's number for a prompt, and the columns that rewards of lists are given."""
+        return [
+            {
+                "prompt": str(number),
+                "query_id": item.query.query_id,
+                "query": item.query.text,
+                "doc_ids": [document.doc_id for document in item.documents],
+                "documents": [document.full_text for document in item.documents],
+                "grades": list(item.grades),
+            }
+            for number, item in enumerate(self.examples)
+        ]
+
+    def __call__(self, prompts: list[str], trainer: GRPOTrainer) -> dict[str, Any]:
+        """TRL's rollout function: one completion for each row, in row order."""
+        chosen = [self.prompts[int(number)] for number in prompts]
+        sampling = Sampling(self.tokens, trainer.args.temperature, seed_at(self.seed, trainer))
+        with self.sampler.engine(trainer) as engine:
+            completions = engine.generate(chosen, sampling, end=self.encoder.end)
+            require_completions(completions)
+        return sampled_rows(chosen, [()] * len(chosen), completions, end=self.encoder.end)
+
+
+def list_prompts(encoder: ListEncoder, lists: Sequence[JudgedList], tokens: int) -> list[Prompt]:
+    """The prompt of each list, with room for an answer of so many tokens."""
+    return [
+        encoder.prompt(
+            item.query, item.documents, reasoning_tokens=tokens - encoder.answer_tokens(len(item.documents), 0)
+        ).prompt
+        for item in lists
+    ]
+
+
+def in_orders(lists: Sequence[JudgedList], shuffles: int, seed: int) -> list[JudgedList]:
+    """Each list in so many orders of its documents, lists of all kinds mixed."""
+    shown = []
+    for time in range(shuffles):
+        rng = random.Random(f"{seed} {time}")
+        for item in rng.sample(lists, len(lists)):
+            places = rng.sample(range(len(item.documents)), len(item.documents))
+            documents = tuple(item.documents[place] for place in places)
+            shown.append(replace(item, documents=documents, grades=tuple(item.grades[place] for place in places)))
+    return shown

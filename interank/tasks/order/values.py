@@ -1,0 +1,70 @@
+"""What an order of a list is worth by its documents' grades, and what a reward gives for the answer that holds it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from interank.ir.measures import score_run
+from interank.tasks.order import ordering
+from interank.types import Qrel, Run
+
+UNREADABLE = -1.0
+MENDED = 0.0
+
+
+def order_values(orders: Sequence[Sequence[int]], grades: Sequence[Sequence[int]], measure: str) -> list[float]:
+    """What each order scores, as trec_eval computes it.
+
+    Args:
+        orders: Places of a list's documents, counted from 0, best first.
+        grades: The grades of each list's documents, as they stand in it.
+        measure: One of trec_eval's, as `nDCG@10`.
+    """
+    if not orders:
+        return []
+    qrels = [
+        Qrel(str(number), str(place), grade) for number, row in enumerate(grades) for place, grade in enumerate(row)
+    ]
+    ranked = {str(number): [str(place) for place in order] for number, order in enumerate(orders)}
+    values = score_run(qrels, Run.from_orders(ranked, tag="orders"), (measure,)).per_query[measure]
+    return [values[str(number)] for number in range(len(orders))]
+
+
+def reward_values(
+    completions: Sequence[str],
+    grades: Sequence[Sequence[int]],
+    value: Callable[[Sequence[Sequence[int]], Sequence[Sequence[int]]], list[float]],
+) -> list[float | None]:
+    """A value for each completion that orders a list, with one floor for all rewards of lists.
+
+    Args:
+        completions: The policy's answers.
+        grades: The grades of each answer's documents, as they were shown.
+        value: Takes orders and their lists' grades; gives values of 0 at least.
+
+    Returns:
+        -1 where no order can be read; 0 where it had to be completed or cleared of numbers, since an answer that is
+        mended for nothing would learn to leave documents out; None where all documents have the same grade.
+    """
+    values: list[float | None] = [None] * len(completions)
+    whole: list[tuple[int, Sequence[int]]] = []
+    for place, (completion, judged) in enumerate(zip(completions, grades, strict=True)):
+        if len(set(judged)) < 2:
+            continue
+        answer = ordering.parse(completion, len(judged))
+        if answer is None:
+            values[place] = UNREADABLE
+        elif is_whole(answer):
+            whole.append((place, answer.positions))
+        else:
+            values[place] = MENDED
+    found = value([positions for _, positions in whole], [grades[place] for place, _ in whole])
+    for (place, _), number in zip(whole, found, strict=True):
+        values[place] = number
+    return values
+
+
+def is_whole(answer: ordering.Ordering) -> bool:
+    """Whether the answer named every document once and nothing else; how it wrote the numbers does not matter."""
+    repairs = answer.repairs
+    return not (repairs.repeated or repairs.outside or repairs.missing or repairs.unfinished)

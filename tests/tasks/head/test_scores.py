@@ -1,0 +1,94 @@
+"""A teacher's scores belong to pairs and their texts: what DeAR mixes up is refused."""
+
+from __future__ import annotations
+
+import math
+import random
+from pathlib import Path
+
+import pytest
+
+from interank import judging
+from interank.errors import InputError
+from interank.ledger import write_rows
+from interank.tasks.head.groups import ScoredPair, TeacherScores, digest, drawn, judgments_scores, read_teacher_scores
+from interank.tasks.order.lists import JudgedList
+from interank.types import Document, Query
+from tests.support import rule
+
+POOL = JudgedList(
+    Query("q", "which one?"), tuple(Document(str(n), f"the text of {n}") for n in range(12)), (2, *[0] * 11)
+)
+
+
+def true_score(document: Document) -> float:
+    """What the teacher of these tests thinks, so that each score tells whose it is."""
+    return float(document.doc_id) / 10
+
+
+def scores_of(group: JudgedList) -> list[ScoredPair]:
+    return [
+        ScoredPair(group.query.query_id, document.doc_id, true_score(document), digest(group.query, document))
+        for document in group.documents
+    ]
+
+
+def test_each_document_of_a_group_gets_its_own_score() -> None:
+    (group,) = drawn(POOL, 5, 1, seed=3)
+    teacher = TeacherScores(reversed(scores_of(group)), "teacher")
+    assert teacher.of(group) == tuple(true_score(document) for document in group.documents)
+
+
+def test_scores_of_negatives_that_were_drawn_apart_are_refused() -> None:
+    """DeAR draws the teacher's negatives with a second call of random.sample and compares by place."""
+    rng = random.Random(1)
+    negatives = POOL.documents[1:]
+    students, teachers = ((POOL.documents[0], *rng.sample(negatives, 4)) for _ in range(2))
+    student, teacher = (JudgedList(POOL.query, documents, (2, 0, 0, 0, 0)) for documents in (students, teachers))
+    by_place = [item.score for item in scores_of(teacher)]
+    assert by_place != [true_score(document) for document in student.documents]
+    with pytest.raises(InputError, match=r"no score of document '\d+' for query 'q'; .*the very documents"):
+        TeacherScores(scores_of(teacher), "teacher").of(student)
+
+
+def test_scores_of_other_texts_under_the_same_ids_are_refused() -> None:
+    (group,) = drawn(POOL, 3, 1, seed=3)
+    other = JudgedList(
+        group.query, tuple(Document(d.doc_id, f"{d.text}, changed") for d in group.documents), group.grades
+    )
+    with pytest.raises(InputError, match="scored other texts under the ids of query 'q'"):
+        TeacherScores(scores_of(other), "teacher").of(group)
+
+
+def test_a_file_is_read_back_and_a_run_is_taken_too(tmp_path: Path) -> None:
+    (group,) = drawn(POOL, 4, 1, seed=3)
+    write_rows(tmp_path / "t.jsonl", (item.as_row() for item in scores_of(group)))
+    wanted = tuple(true_score(document) for document in group.documents)
+    assert read_teacher_scores(tmp_path / "t.jsonl").of(group) == wanted
+    lines = (f"q Q0 {d.doc_id} 1 {true_score(d)} x\n" for d in group.documents)
+    (tmp_path / "run.trec").write_text("".join(lines))
+    assert read_teacher_scores(tmp_path / "run.trec").of(group) == wanted
+
+
+@pytest.mark.parametrize("score", ["NaN", '"high"', "true", "null", "1e999", "9" * 400])
+def test_a_score_that_is_no_number_is_told_with_its_place(tmp_path: Path, score: str) -> None:
+    (tmp_path / "t.jsonl").write_text(f'{{"query_id": "q", "doc_id": "d", "score": {score}}}\n')
+    with pytest.raises(InputError, match=r"t\.jsonl:1: found .*finite number as score"):
+        read_teacher_scores(tmp_path / "t.jsonl")
+
+
+def test_judgments_probabilities_are_scores_as_a_reranker_has_them() -> None:
+    from dataclasses import replace
+
+    examples = rule.examples(0, queries=1, documents=3)
+    told = [(0.7, 0.2, 0.1), (0.0, 0.0, 1.0), (0.2, 0.5, 0.3)]
+    graded = [replace(item, probabilities=p) for item, p in zip(examples, told, strict=True)]
+    group = JudgedList(
+        graded[0].query, tuple(item.document for item in graded), tuple(int(i.judgment.relevance) for i in graded)
+    )
+    found = judgments_scores(graded, "judgments").of(group)
+    assert found[0] == pytest.approx(judging.score([math.log(p) for p in told[0]]))
+    assert math.isfinite(found[1])
+    assert found[0] < found[2] < found[1]
+    with pytest.raises(InputError, match=r"holds no probabilities for query .*or a model as head\.teacher"):
+        judgments_scores(examples, "judgments")

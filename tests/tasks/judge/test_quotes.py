@@ -1,0 +1,55 @@
+"""Quotes are found between all kinds of marks and looked up word for word, not by luck of spelling."""
+
+from __future__ import annotations
+
+import pytest
+
+from interank.tasks.judge.quotes import Quotes, quotes, verified
+
+DOCUMENT = (
+    "Steam needs 5 minutes.\nIt's the under-baked   crumb that “gives way”, not the crust: let it cool \u2014 slowly."
+)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ('It says "steam needs" and "cool".', ["steam needs", "cool"]),
+        ("It says “steam needs” and «le pain».", ["steam needs", "le pain"]),
+        ("The call `x.append(1)` does it.", ["x.append(1)"]),
+        ("It says 'the baker's crumb' plainly.", ["the baker's crumb"]),
+        ("It says \u2018the baker\u2019s crumb\u2019 plainly.", ["the baker\u2019s crumb"]),
+        ("The document doesn't say it's the bakers' fault.", []),
+        ('An inch is 1" and nothing \'...\' else "--".', []),
+        ("", []),
+    ],
+)
+def test_what_stands_between_marks_is_a_quote(text: str, expected: list[str]) -> None:
+    assert quotes(text) == expected
+
+
+@pytest.mark.parametrize(
+    ("explanation", "expected"),
+    [
+        ('It says "Steam needs 5 minutes."', Quotes(1, 1)),
+        ('It says "steam needs five minutes".', Quotes(0, 1)),
+        ('It blames "the under-baked crumb" and "the oven".', Quotes(1, 2)),
+        ("It says 'it\u2019s the under-baked crumb that \"gives way\"'.", Quotes(1, 1)),
+        ('It says "steam ... let it cool".', Quotes(1, 1)),
+        ('It says "steam ... let it burn".', Quotes(0, 1)),
+        ('It says "let it cool - slowly".', Quotes(1, 1)),
+        ("It doesn't mention the oven.", Quotes(0, 0)),
+    ],
+)
+def test_a_quote_counts_as_found_where_the_document_has_its_words(explanation: str, expected: Quotes) -> None:
+    assert verified(explanation, DOCUMENT) == expected
+
+
+def test_a_quote_of_the_query_is_not_held_against_the_document() -> None:
+    explanation = 'The question "why does bread sink" is answered by "the under-baked crumb".'
+    assert verified(explanation, DOCUMENT, "Why does bread sink?") == Quotes(1, 1)
+    assert verified(explanation, DOCUMENT) == Quotes(1, 2)
+
+
+def test_a_quote_of_both_is_one_of_the_document() -> None:
+    assert verified('It has "the crust".', DOCUMENT, "What of the crust?") == Quotes(1, 1)
