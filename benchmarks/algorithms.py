@@ -30,10 +30,10 @@ from interank.artifact import Artifact, open_artifact
 from interank.engines.adapters import with_adapter
 from interank.engines.models import find_model, load_model, load_tokenizer
 from interank.engines.prompts import PromptEncoder
-from interank.recipe import RlRecipe
 from interank.settings import PromptSettings, RewardRecipe
 from interank.stages import rl
 from interank.tasks.judge import policy
+from interank.tasks.judge.recipe import RlJudge
 from interank.tasks.judge.trial import Trial
 from interank.training.grpo import prepare
 from tests.stages.test_learning import half_trained
@@ -189,7 +189,7 @@ def refined(given: Mapping[str, Any], seconds: float, place: Path) -> Artifact:
         return trainer
 
     with mock.patch.object(policy, "prepare", limited):
-        return rl.run(RlRecipe.model_validate({**recipe, **given}), place)
+        return rl.run(RlJudge.model_validate({**recipe, **given}), place)
 
 
 def tried(artifact: Artifact) -> dict[str, float]:

@@ -40,7 +40,7 @@ from interank.ir.significance import Sample
 from interank.judgments import PAIRS_FILE, read_pairs, write_judgments
 from interank.ledger import Ledger
 from interank.mining import mine
-from interank.recipe import DistillRecipe, GenerateRecipe
+from interank.recipe import GenerateRecipe
 from interank.reranking.reranker import Reranker
 from interank.settings import (
     DocumentsRecipe,
@@ -51,6 +51,7 @@ from interank.settings import (
 )
 from interank.settings.student import LossRecipe, MixtureRecipe, ValidationRecipe
 from interank.stages import distill, generate
+from interank.tasks.judge.recipe import DistillJudge
 from interank.teacher.annotate import GRADE_BY_ORIGIN
 from interank.types import Document, Example, Judgment, Pair, Qrel, Query, Run, ScoredDoc
 
@@ -113,7 +114,7 @@ def dumps(sites: Sequence[str]) -> list[Path]:
 def train(options: argparse.Namespace) -> None:
     """Mine, grade by votes, deal the judgments out anew if asked, and distill; what is there is used."""
     judgments = judged(options)
-    recipe = DistillRecipe(
+    recipe = DistillJudge(
         stage="distill",
         judgments=judgments,
         student=STUDENT,

@@ -44,12 +44,12 @@ from interank.ir.bm25 import Bm25
 from interank.ir.measures import ideal_run, random_run, score_run
 from interank.ir.significance import Sample, holm
 from interank.ledger import Ledger, write_rows
-from interank.recipe import DistillRecipe, HeadRecipe
 from interank.reranking.fitting import Candidates, Fusion, fit_fusion, fused_run
 from interank.settings import HeadSettings, LoraRecipe
 from interank.settings.student import ValidationRecipe
 from interank.stages import distill
 from interank.tasks.head.groups import FILE, drawn, with_negatives
+from interank.tasks.head.recipe import DistillHead
 from interank.tasks.order.lists import JudgedList
 from interank.types import Document, Qrel, Query, Run
 
@@ -139,19 +139,20 @@ def train(options: argparse.Namespace, system: str) -> None:
     if kind == "rankllama":
         draw = Draw(options.claims, options.further_claims, 16)
     begun = options.work / system.replace("rankllama", "cross_entropy")
-    head = HeadRecipe(
+    head = dict(
         groups=group_file(options.work, draw, shuffled=is_twin),
         documents=draw.documents,
         **({"adapter": begun} if kind == "rankllama" else {"encoding": ENCODING}),
         **(taught(options, is_twin) if kind == "ranknet" else {}),
     )
-    recipe = DistillRecipe(
+    recipe = DistillHead(
+        task="head",
         stage="distill",
         student=STUDENT,
         seed=SEED,
         precision=options.precision,
         objective="ranknet" if kind == "ranknet" else "cross_entropy",
-        head=head,
+        **head,
         lora=LoraRecipe(rank=16, alpha=32, layers=options.layers),
         validation=ValidationRecipe(questions=0),
         trainer={

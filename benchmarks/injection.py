@@ -28,11 +28,11 @@ import torch
 from distill_quality import PROMPT, SEED, STUDENT, judged
 
 from interank.ir.significance import Sample
-from interank.recipe import DistillRecipe
 from interank.settings import LoraRecipe
 from interank.settings.student import LossRecipe, MixtureRecipe, ValidationRecipe
 from interank.stages import distill
 from interank.stages.attack import Planned, Tried, attack, gains
+from interank.tasks.judge.recipe import DistillJudge
 
 SHARES = ("0", "0.5")
 
@@ -70,7 +70,7 @@ def train(options: argparse.Namespace) -> None:
     """Distill a student; both take the same steps over the same questions."""
     # The same name for both, so that the second finds what the first mined.
     options.labels = "true"
-    recipe = DistillRecipe(
+    recipe = DistillJudge(
         stage="distill",
         judgments=judged(options),
         student=STUDENT,

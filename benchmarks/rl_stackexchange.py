@@ -24,7 +24,7 @@ import torch
 
 from interank.artifact import Workplace, create
 from interank.judgments import PAIRS_FILE, read_pairs, write_judgments
-from interank.recipe import DistillRecipe, GenerateRecipe
+from interank.recipe import GenerateRecipe
 from interank.settings import (
     DocumentsRecipe,
     LoraRecipe,
@@ -33,6 +33,7 @@ from interank.settings import (
     TeacherRecipe,
 )
 from interank.stages import distill, generate
+from interank.tasks.judge.recipe import DistillJudge
 from interank.teacher.annotate import GRADE_BY_ORIGIN
 from interank.types import Example, Judgment, Pair, Relevance
 
@@ -64,7 +65,7 @@ def main() -> None:
 def start(options: argparse.Namespace) -> None:
     """Judgments, and an adapter that has learned some of them; what is there is used."""
     judgments = judged(options)
-    recipe = DistillRecipe(
+    recipe = DistillJudge(
         stage="distill",
         judgments=judgments,
         student=STUDENT,

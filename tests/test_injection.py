@@ -6,9 +6,7 @@ from collections import Counter
 from itertools import pairwise
 
 import pytest
-from pydantic import ValidationError
 
-from interank.recipe import DistillListsRecipe, DistillRecipe
 from interank.tasks.judge.attacks import Template, attack_templates, planted, with_attacked
 from interank.types import Document, Query, Relevance
 from tests.support import rule
@@ -64,8 +62,3 @@ def test_a_share_of_the_irrelevant_is_shown_again_attacked() -> None:
     assert shown != with_attacked(examples, 0.25, seed=2)
     assert with_attacked(examples, 0.0, seed=1) == examples
     assert len(with_attacked(examples, 1.0, seed=1)) == len(examples) + len(irrelevant)
-
-
-def test_lists_take_no_attacked_negatives() -> None:
-    with pytest.raises(ValidationError, match=r"attacked_negatives: 0\.5 was found beside lists"):
-        DistillRecipe(stage="distill", student="s", lists=DistillListsRecipe(), attacked_negatives=0.5)

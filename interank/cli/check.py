@@ -30,13 +30,13 @@ def register(verbs: Any, common: argparse.ArgumentParser) -> None:
 def _run(options: argparse.Namespace) -> int:
     import yaml
 
-    from interank.recipe import load_recipe, missing_inputs
+    from interank.recipe import load_recipe
 
     recipe = load_recipe(options.recipe, options.overrides)
     resolved = recipe.model_dump(mode="json")
     text = json.dumps(resolved, indent=2) if options.json else yaml.safe_dump(resolved, sort_keys=False).rstrip()
     print(text)
-    missing = missing_inputs(recipe)
+    missing = recipe.missing()
     if missing and not options.quiet:
         print(f"still to be given on the command line: {', '.join(missing)}", file=sys.stderr)
     if not options.quiet:

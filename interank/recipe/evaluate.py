@@ -93,3 +93,7 @@ class EvaluateRecipe(Settings):
             if wrong:
                 raise ValueError(f"{', '.join(wrong)}: given for another mode than {mode}; set mode, or leave it out")
         return self
+
+    def missing(self) -> list[str]:
+        """The inputs without which it cannot start."""
+        return [] if self.benchmark else ["benchmark"]

@@ -13,9 +13,29 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from interank.errors import RecipeError
-from interank.recipe.models import RECIPES, Recipe
+from interank.recipe.by_task import task_of
+from interank.recipe.evaluate import EvaluateRecipe
+from interank.recipe.generate import GenerateRecipe
+from interank.recipe.run import RunRecipe
 from interank.recipe.trainer_keys import trainer_faults
 from interank.resources import resource_dir
+from interank.tasks import DISTILLED, REFINED
+from interank.tasks.recipes import DistillRecipe, RlRecipe
+
+Recipe = GenerateRecipe | DistillRecipe | RlRecipe | EvaluateRecipe | RunRecipe
+
+_OF_ONE_TASK: dict[str, type[Recipe]] = {"generate": GenerateRecipe, "evaluate": EvaluateRecipe, "run": RunRecipe}
+_BY_TASK: dict[str, Mapping[str, type[DistillRecipe] | type[RlRecipe]]] = {"distill": DISTILLED, "rl": REFINED}
+STAGES = ("generate", "distill", "rl", "evaluate", "run")
+
+# Keys of recipes before tasks had recipes of their own, by stage.
+_FORMER = {
+    "distill": {
+        "lists": "orders of lists are a task: set `task: order`, and its keys without `lists.`, as window: 20",
+        "head": "a head is a task: set `task: head`, and its keys without `head.`, as documents: 8",
+    },
+    "rl": {"lists": "orders of lists are a task: set `task: order`, and its keys without `lists.`, as window: 20"},
+}
 
 
 def recipe_files() -> list[tuple[str, Path]]:
@@ -59,15 +79,19 @@ def load_recipe(name: str, overrides: Sequence[str] = (), *, stage: str | None =
     data = _read(path)
     faults = [fault for override in overrides for fault in _apply(data, override)]
     found = data.get("stage")
-    if not isinstance(found, str) or found not in RECIPES:
-        raise RecipeError(source, [*faults, f"stage: {found!r} was found, one of {', '.join(RECIPES)} is expected"])
+    if not isinstance(found, str) or found not in STAGES:
+        raise RecipeError(source, [*faults, f"stage: {found!r} was found, one of {', '.join(STAGES)} is expected"])
     if stage is not None and found != stage:
         raise RecipeError(
             source, [*faults, f"stage: this recipe is for `interank {found}`, not for `interank {stage}`"]
         )
     if found == "run":
         _name_stages(data)
-    model = RECIPES[found]
+    if former := _former(found, data):
+        raise RecipeError(source, [*faults, *former])
+    model = model_of(data)
+    if model is None:
+        raise RecipeError(source, [*faults, _unknown_task(found, data)])
     recipe: Recipe | None = None
     try:
         recipe = model.model_validate(data)
@@ -77,6 +101,40 @@ def load_recipe(name: str, overrides: Sequence[str] = (), *, stage: str | None =
     if recipe is None or faults:
         raise RecipeError(source, faults)
     return recipe
+
+
+def model_of(data: Mapping[str, Any]) -> type[Recipe] | None:
+    """What a recipe of these keys is checked by; None where its stage has no such task."""
+    stage = data["stage"]
+    return _BY_TASK[stage].get(task_of(data)) if stage in _BY_TASK else _OF_ONE_TASK[stage]
+
+
+def _sections(stage: str, data: Mapping[str, Any]) -> list[tuple[str, str, Mapping[str, Any]]]:
+    """The parts that are recipes of stages that train: what goes before their keys, the stage, the keys."""
+    if stage != "run":
+        return [("", stage, data)] if stage in _BY_TASK else []
+    stages = data.get("stages")
+    parts = stages if isinstance(stages, dict) else {}
+    return [(f"stages.{name}.", name, parts[name]) for name in _BY_TASK if isinstance(parts.get(name), Mapping)]
+
+
+def _former(stage: str, data: Mapping[str, Any]) -> list[str]:
+    faults = [
+        f"{before}{key}: {sentence}"
+        for before, name, section in _sections(stage, data)
+        for key, sentence in _FORMER[name].items()
+        if key in section
+    ]
+    for before, name, section in _sections(stage, data):
+        if name == "distill" and "objective" in section and "task" not in section:
+            answers = section["objective"] == "answers"
+            told = "it is what `task: judge` learns; leave it out" if answers else "a head is a task: set `task: head`"
+            faults.append(f"{before}objective: {told}")
+    return faults
+
+
+def _unknown_task(stage: str, data: Mapping[str, Any]) -> str:
+    return f"task: {task_of(data)!r} was found, {' or '.join(_BY_TASK[stage])} is expected"
 
 
 def read_keys(source: str, overrides: Sequence[str]) -> dict[str, Any]:
@@ -108,7 +166,7 @@ def _apply(data: dict[str, Any], override: str) -> list[str]:
     if not equals or not key:
         return [f"{override!r} was given; overrides are written key=value"]
     parts = key.split(".")
-    if data.get("stage") == "run" and parts[0] in RECIPES:
+    if data.get("stage") == "run" and parts[0] in STAGES:
         parts = ["stages", *parts]
     try:
         value = yaml.safe_load(text)
@@ -132,36 +190,27 @@ def _name_stages(data: dict[str, Any]) -> None:
 
 
 def _trainer_faults(stage: str, data: Mapping[str, Any]) -> list[str]:
-    configs = {"distill": "SFTConfig", "rl": "GRPOConfig"}
-    if stage == "run":
-        sections = data.get("stages")
-        named = (
-            [(f"stages.{name}.trainer", name, sections.get(name)) for name in configs]
-            if isinstance(sections, dict)
-            else []
-        )
-    else:
-        named = [("trainer", stage, data)]
-    return [
-        fault
-        for where, name, section in named
-        if name in configs and isinstance(section, Mapping) and isinstance(section.get("trainer"), Mapping)
-        for fault in trainer_faults(_config(configs[name], section), section["trainer"], where)
-    ]
-
-
-def _config(usual: str, section: Mapping[str, Any]) -> str:
-    """Reward-weighted refinement is supervised; heads are trained by transformers' own trainer."""
-    if section.get("objective", "answers") != "answers":
-        return "TrainingArguments"
-    return "SFTConfig" if section.get("algorithm") == "reward_weighted" else usual
+    faults = []
+    for before, name, section in _sections(stage, data):
+        model, given = _BY_TASK[name].get(task_of(section)), section.get("trainer")
+        if model is not None and isinstance(given, Mapping):
+            faults += trainer_faults(model.trainer_config(section), given, f"{before}trainer")
+    return faults
 
 
 def _fault(model: type[BaseModel], item: Mapping[str, Any]) -> str:
     """One of pydantic's errors as: key, what was found, what is expected or nearest."""
     location = [str(part) for part in item["loc"]]
+    if location[:1] == ["stages"] and len(location) > 2 and location[1] in _BY_TASK:
+        # Behind the stage pydantic names the task.
+        _, stage, task, *below = location
+        inner = _fault(_BY_TASK[stage][task], {**item, "loc": below})
+        return f"stages.{stage}.{inner}" if below else f"stages.{stage}: {inner.removeprefix(': ')}"
     where = ".".join(location)
     if item["type"] == "extra_forbidden":
+        if len(location) == 1 and (others := _tasks_with(model, location[0])):
+            verb = "has" if len(others) == 1 else "have"
+            return f"{where}: task {_task_named(model)} has no such key; {' and '.join(others)} {verb} it"
         near = difflib.get_close_matches(location[-1], _keys_at(model, location[:-1]), n=1)
         hint = f"; did you mean {near[0]!r}?" if near else f"; known here: {', '.join(_keys_at(model, location[:-1]))}"
         return f"{where}: unknown key{hint}"
@@ -174,6 +223,16 @@ def _fault(model: type[BaseModel], item: Mapping[str, Any]) -> str:
     if isinstance(value, str) and _is_number(value):
         hint = f"; YAML reads {value} as text, write {float(value)!r}" if "e" in value.lower() else ""
     return f"{where}: {value!r} was found: {item['msg'][0].lower()}{item['msg'][1:]}{hint}"
+
+
+def _tasks_with(model: type[BaseModel], key: str) -> list[str]:
+    """The other tasks of a recipe's stage that have a key."""
+    models = next((found for found in _BY_TASK.values() if model in found.values()), {})
+    return [name for name, other in models.items() if key in other.model_fields]
+
+
+def _task_named(model: type[BaseModel]) -> str:
+    return next(name for models in _BY_TASK.values() for name, other in models.items() if other is model)
 
 
 def _is_number(text: str) -> bool:

@@ -8,6 +8,14 @@ from pydantic import Field, model_validator
 
 from interank.settings.base import Settings
 
+Objective = Literal[
+    "cross_entropy",
+    "binary_cross_entropy",
+    "ranknet",
+    "ranknet_hard",
+    "listnet",
+    "lambda",
+]
 Pooling = Literal["last", "first"]
 Legacy = Literal["dear"]
 # What DeAR's inference leaves a document of 196 tokens with its prefix.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,26 +21,24 @@ from interank.judgments import by_question, read_judgments
 from interank.launched import refuse_several_processes
 from interank.ledger import read_rows
 from interank.plots import training_curves
-from interank.recipe import (
-    JUDGMENTS_AS_TEACHER,
-    DistillListsRecipe,
-    DistillRecipe,
-    HeadRecipe,
-)
 from interank.settings import PromptSettings, Quantisation
 from interank.settings.student import TASKS
 from interank.stages.distill_head import distill_head
 from interank.stages.inputs import require_inputs
 from interank.stages.trained import base_weights, write_cost
+from interank.tasks.head.recipe import JUDGMENTS_AS_TEACHER, DistillHead
 from interank.tasks.judge.attacks import with_attacked
 from interank.tasks.judge.card import Facts, card
+from interank.tasks.judge.recipe import DistillJudge
 from interank.tasks.judge.rows import training_groups
 from interank.tasks.judge.validation import Validation, validation_sample
 from interank.tasks.order.lessons import list_lessons, list_notes
+from interank.tasks.order.recipe import DistillOrder
+from interank.tasks.recipes import DistillRecipe
 from interank.training.adapters import fresh_adapter, save_adapter
 from interank.training.planning import Choice, gib, peak_bytes, plan
 from interank.training.rows import Group
-from interank.training.sft import Trained, largest_microbatch, train
+from interank.training.sft import SftSettings, Trained, largest_microbatch, train
 from interank.types import Example
 
 log = logging.getLogger(__name__)
@@ -54,14 +52,22 @@ def run(recipe: DistillRecipe, out: Path, *, existing: Existing = "refuse") -> A
     place = create(out, "adapter", recipe=recipe.model_dump(mode="json"), inputs=inputs, existing=existing)
     if isinstance(place, Artifact):
         return place
-    if recipe.objective != "answers":
+    if isinstance(recipe, DistillHead):
         return distill_head(recipe, place)
+    assert isinstance(recipe, DistillJudge | DistillOrder)
+    return _answers(recipe, place)
+
+
+def _answers(recipe: DistillJudge | DistillOrder, place: Workplace) -> Artifact:
     started = time.monotonic()
     student = find_model(recipe.student)
+    prompt = recipe.prompt if isinstance(recipe, DistillJudge) else PromptSettings()
     planted = recipe.shared_prefix and allowed_of(student.name, student.folder).tree
-    encoder = PromptEncoder(load_tokenizer(student), recipe.prompt)
-    lists = recipe.lists
-    lessons = _list_lessons(recipe, lists, encoder, place) if lists else _lessons(recipe, encoder)
+    encoder = PromptEncoder(load_tokenizer(student), prompt)
+    lessons = _list_lessons(recipe, encoder, place) if isinstance(recipe, DistillOrder) else _lessons(recipe, encoder)
+    settings = SftSettings(recipe.trainer, recipe.seed, shared_prefix=recipe.shared_prefix)
+    if isinstance(recipe, DistillJudge):
+        settings = replace(settings, validation=recipe.validation, loss=recipe.loss)
     planned, quantisation = plan(
         student, _choice(recipe), largest_microbatch(lessons.groups, recipe.trainer, shared_prefix=planted)
     )
@@ -82,7 +88,7 @@ def run(recipe: DistillRecipe, out: Path, *, existing: Existing = "refuse") -> A
         model,
         encoder,
         lessons.groups,
-        recipe,
+        settings,
         folder=place.work / "checkpoints",
         checkpointing=planned.checkpointing,
         trial=lessons.trial,
@@ -91,10 +97,10 @@ def run(recipe: DistillRecipe, out: Path, *, existing: Existing = "refuse") -> A
     save_adapter(model, place.folder / "adapter", tokenizer=encoder.tokenizer, base=student.name)
     memory = {"estimated_bytes": planned.total, "peak_bytes": peak_bytes(), "plan": asdict(planned)}
     write_cost(place, {**trained.figures, "memory": memory}, time.monotonic() - started)
-    notes = adapter_notes(student, recipe.prompt, quantisation, place.out)
+    notes = adapter_notes(student, prompt, quantisation, place.out)
     notes |= {"base_weights": base_weights(model, quantisation), "checkpointing": planned.checkpointing}
-    if lists:
-        notes |= list_notes(lists.prompt)
+    if isinstance(recipe, DistillOrder):
+        notes |= list_notes(recipe.prompt)
     else:
         notes |= {"modes": modes_of(recipe), "mixture": dict(recipe.practised.shares)}
         save_use(place.folder / "adapter", Use(recipe.prompt, tuple(modes_of(recipe))))
@@ -107,14 +113,16 @@ def run(recipe: DistillRecipe, out: Path, *, existing: Existing = "refuse") -> A
 def _inputs(recipe: DistillRecipe, out: Path) -> dict[str, Any]:
     """What a manifest says of judgments, of lists and groups from elsewhere and of what those were held against."""
     inputs = {"judgments": describe_input(recipe.judgments, out)} if recipe.judgments else {}
-    inputs |= {name: describe_input(path, out) for name, path in _head_inputs(recipe.taught).items()}
-    if recipe.lists:
-        for name, paths in (("dear_cot", recipe.lists.dear_cot), ("benchmarks", recipe.lists.benchmarks)):
+    inputs |= {name: describe_input(path, out) for name, path in _head_inputs(recipe).items()}
+    if isinstance(recipe, DistillOrder):
+        for name, paths in (("dear_cot", recipe.dear_cot), ("benchmarks", recipe.benchmarks)):
             inputs |= {f"{name}.{number}": describe_input(path, out) for number, path in enumerate(paths)}
     return inputs
 
 
-def _head_inputs(taught: HeadRecipe) -> dict[str, Path]:
+def _head_inputs(taught: DistillRecipe) -> dict[str, Path]:
+    if not isinstance(taught, DistillHead):
+        return {}
     given = {name: getattr(taught, name) for name in ("groups", "run", "corpus", "teacher_scores", "adapter")}
     if taught.teacher and taught.teacher != JUDGMENTS_AS_TEACHER:
         path = Path(taught.teacher).expanduser()
@@ -134,7 +142,7 @@ def _choice(recipe: DistillRecipe) -> Choice:
 
 def _write_card(
     place: Workplace,
-    recipe: DistillRecipe,
+    recipe: DistillJudge,
     notes: Mapping[str, Any],
     examples: Sequence[Example],
     trained: Trained,
@@ -166,16 +174,14 @@ class _Lessons:
     counts: dict[str, int]
 
 
-def _list_lessons(
-    recipe: DistillRecipe, settings: DistillListsRecipe, encoder: PromptEncoder, place: Workplace
-) -> _Lessons:
-    groups = list_lessons(recipe, settings, encoder.tokenizer, place)
+def _list_lessons(recipe: DistillOrder, encoder: PromptEncoder, place: Workplace) -> _Lessons:
+    groups = list_lessons(recipe, encoder.tokenizer, place)
     tokens = sum(len(row.input_ids) for group in groups for row in group)
     counts = {"examples": len(groups), "questions": len(groups), "rows": len(groups), "tokens": tokens}
     return _Lessons([], groups, None, counts)
 
 
-def _lessons(recipe: DistillRecipe, encoder: PromptEncoder) -> _Lessons:
+def _lessons(recipe: DistillJudge, encoder: PromptEncoder) -> _Lessons:
     judgments = Path(str(recipe.judgments))
     examples = read_judgments(judgments, "train")
     if not examples:
@@ -209,7 +215,7 @@ def _lessons(recipe: DistillRecipe, encoder: PromptEncoder) -> _Lessons:
     return _Lessons(examples, groups, Validation(encoder, tried) if tried else None, counts)
 
 
-def _warn_of_cut_lists(recipe: DistillRecipe, examples: Sequence[Example]) -> None:
+def _warn_of_cut_lists(recipe: DistillJudge, examples: Sequence[Example]) -> None:
     most = recipe.documents_per_group
     cut = sum(len(items) > most for items in by_question(examples))
     if cut and recipe.loss.listwise:
@@ -231,7 +237,7 @@ def _written_queries(judgments: Path) -> dict[str, list[str]]:
     return {str(row["query_id"]): row["queries"] for row in read_rows(file) if row["split"] == "train"}
 
 
-def modes_of(recipe: DistillRecipe) -> list[str]:
+def modes_of(recipe: DistillJudge) -> list[str]:
     """What the adapter can be used for: who explains a grade has learned to give it."""
     tasks = set(recipe.practised.shares)
     return [task for task in TASKS if task in tasks or (task == "score" and "explain" in tasks)]

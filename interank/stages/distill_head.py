@@ -19,11 +19,11 @@ from interank.engines.pairs import PairEncoder
 from interank.engines.use import read_head, save_head
 from interank.errors import InputError
 from interank.plots import training_curves
-from interank.recipe import DistillRecipe
 from interank.settings import HeadSettings, Quantisation
 from interank.stages.trained import base_weights, write_cost
 from interank.tasks.head.card import HeadFacts, head_card
 from interank.tasks.head.lessons import HeadLessons, head_lessons, teacher_scores
+from interank.tasks.head.recipe import DistillHead
 from interank.tasks.head.training import HeadValidation, group_tokens, head_groups, train
 from interank.training.adapters import fresh_adapter, save_adapter
 from interank.training.memory import Microbatch
@@ -33,7 +33,7 @@ from interank.training.sft import Trained
 log = logging.getLogger(__name__)
 
 
-def distill_head(recipe: DistillRecipe, place: Workplace) -> Artifact:
+def distill_head(recipe: DistillHead, place: Workplace) -> Artifact:
     """Teach the student a head; go on from the last checkpoint on resume."""
     started = time.monotonic()
     student = find_model(recipe.student)
@@ -70,16 +70,15 @@ def distill_head(recipe: DistillRecipe, place: Workplace) -> Artifact:
     return place.finish(seed=recipe.seed, counts=counts, notes=notes)
 
 
-def _settings(recipe: DistillRecipe, student: ModelFiles) -> HeadSettings:
+def _settings(recipe: DistillHead, student: ModelFiles) -> HeadSettings:
     """How pairs are read: as a head that is trained further reads them, else as the recipe says.
 
     Raises:
         InputError: What is to be trained further is no head, or one on another base.
     """
-    taught = recipe.taught
-    if taught.adapter is None:
-        return taught.encoding or read_head(student.folder) or HeadSettings()
-    adapter = open_artifact(taught.adapter, "adapter")
+    if recipe.adapter is None:
+        return recipe.encoding or read_head(student.folder) or HeadSettings()
+    adapter = open_artifact(recipe.adapter, "adapter")
     found = read_head(adapter.path / "adapter")
     if found is None:
         raise InputError(f"{adapter.path} was taught to write answers and has no head; give a head's output, or none")
@@ -91,7 +90,7 @@ def _settings(recipe: DistillRecipe, student: ModelFiles) -> HeadSettings:
     return found
 
 
-def _choice(recipe: DistillRecipe) -> Choice:
+def _choice(recipe: DistillHead) -> Choice:
     return Choice(
         recipe.lora,
         recipe.quantisation,
@@ -102,9 +101,9 @@ def _choice(recipe: DistillRecipe) -> Choice:
     )
 
 
-def _student(recipe: DistillRecipe, student: ModelFiles, encoder: PairEncoder, quantisation: Quantisation) -> Head:
+def _student(recipe: DistillHead, student: ModelFiles, encoder: PairEncoder, quantisation: Quantisation) -> Head:
     """The model with a head to be trained: a fresh one, or the one of the adapter that is trained further."""
-    adapter = recipe.taught.adapter
+    adapter = recipe.adapter
     # A language model has no head, so that a random one is made; and PEFT draws the adapter's weights.
     set_seed(recipe.seed)
     if adapter is not None:
@@ -123,12 +122,11 @@ def _student(recipe: DistillRecipe, student: ModelFiles, encoder: PairEncoder, q
 
 
 def _notes(
-    recipe: DistillRecipe, settings: HeadSettings, model: Any, chosen: tuple[Plan, Quantisation]
+    recipe: DistillHead, settings: HeadSettings, model: Any, chosen: tuple[Plan, Quantisation]
 ) -> dict[str, Any]:
     """What the manifest says beyond recipe and counts."""
     planned, quantisation = chosen
-    taught = recipe.taught
-    teacher = taught.teacher or (str(taught.teacher_scores) if taught.teacher_scores else None)
+    teacher = recipe.teacher or (str(recipe.teacher_scores) if recipe.teacher_scores else None)
     return {
         "quantisation": quantisation,
         "device": device(),
@@ -148,14 +146,14 @@ def _write_costs(place: Workplace, planned: Plan, trained: Trained, started: flo
 
 
 def _write_card(
-    place: Workplace, recipe: DistillRecipe, notes: Mapping[str, Any], lessons: HeadLessons, trained: Trained
+    place: Workplace, recipe: DistillHead, notes: Mapping[str, Any], lessons: HeadLessons, trained: Trained
 ) -> None:
     """The model card, with the training's curves."""
     pictures = []
     for plot in training_curves(trained.history):
         pictures.append(f"{plot.name}.svg")
         (place.folder / pictures[-1]).write_text(plot.svg, "utf-8")
-    source = Path(str(recipe.taught.groups or recipe.judgments)).name
+    source = Path(str(recipe.groups or recipe.judgments)).name
     facts = HeadFacts(
         recipe.student, notes, recipe.model_dump(mode="json"), source, lessons.counts, trained.history, pictures
     )

@@ -9,7 +9,7 @@ from pathlib import Path
 from interank.errors import ArtifactError, InputError
 from interank.locks import held
 from interank.outputs import Partial, is_taken, output_folder
-from interank.recipe import GET_BENCHMARKS, Recipe, missing_inputs
+from interank.recipe import GET_BENCHMARKS, Recipe
 
 
 def require_inputs(recipe: Recipe) -> None:
@@ -18,7 +18,7 @@ def require_inputs(recipe: Recipe) -> None:
     Raises:
         InputError: Names the missing inputs and how to give them.
     """
-    missing = missing_inputs(recipe)
+    missing = recipe.missing()
     if missing:
         given = " ".join(f"{name}=PATH" for name in missing)
         hint = f"; {GET_BENCHMARKS}" if any(name.endswith("benchmarks") for name in missing) else ""

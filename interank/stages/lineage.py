@@ -9,8 +9,10 @@ from typing import Any
 
 from interank.artifact import MANIFEST, Artifact, open_artifact
 from interank.judgments import read_judgments
-from interank.recipe import RlRecipe
 from interank.stages.validated import HEADS, sentences, table
+from interank.tasks.judge.recipe import RlJudge
+from interank.tasks.order.recipe import RlOrder
+from interank.tasks.recipes import RlRecipe
 
 # What judgments' manifests tell of who made them.
 _TEACHERS = ("teacher", "teacher_origin", "engine", "grades")
@@ -36,9 +38,10 @@ def write_card(path: Path, recipe: RlRecipe, notes: Mapping[str, Any]) -> None:
     past = notes["lineage"]
     judged = past["judgments"]
     sites = ", ".join(f"{site} ({number})" for site, number in judged["sites"].items())
+    does = "orders lists of documents" if recipe.task == "order" else "judges relevance"
     lines = [
         f"---\nbase_model: {past['base']}\nlibrary_name: peft\ntags: [reranking, grpo, interank]\n---",
-        f"# An adapter that {'orders lists of documents' if recipe.lists else 'judges relevance'}, refined by rl",
+        f"# An adapter that {does}, refined by rl",
         f"* Base model: {past['base']}",
         f"* Continued from the adapter whose manifest has the sha256 `{past['distilled_adapter']['digest']}`",
         f"* Judgments: {judged['number']} by {judged.get('teacher', 'an unnamed teacher')}, of {sites or 'no site'}",
@@ -53,8 +56,9 @@ def write_card(path: Path, recipe: RlRecipe, notes: Mapping[str, Any]) -> None:
 
 
 def _algorithm(recipe: RlRecipe, notes: Mapping[str, Any]) -> str:
-    if recipe.lists:
-        return f"{recipe.algorithm}, on lists of at most {recipe.lists.window} documents"
+    if isinstance(recipe, RlOrder):
+        return f"grpo, on lists of at most {recipe.window} documents"
+    assert isinstance(recipe, RlJudge)
     return (
         f"{recipe.algorithm}, grade gradient {recipe.grade.gradient}, {notes['reason_share']:.0%} of the queries "
         "explanation first"

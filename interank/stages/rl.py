@@ -26,7 +26,6 @@ from interank.errors import InputError, TrainingError
 from interank.judging import Order
 from interank.judgments import read_judgments
 from interank.launched import refuse_several_processes
-from interank.recipe import RlListsRecipe, RlRecipe
 from interank.rewards import Credit, Equipped, Reward
 from interank.settings import PromptSettings, RolloutServersRecipe
 from interank.stages.distill import adapter_notes
@@ -38,10 +37,13 @@ from interank.stages.training_page import training_page
 from interank.tasks.judge import policy, reward_weighted
 from interank.tasks.judge.answers import Answers
 from interank.tasks.judge.hard_examples import find_hard
+from interank.tasks.judge.recipe import RlJudge
 from interank.tasks.order.lessons import check_subject, list_rollouts, tried_lists
 from interank.tasks.order.lists import JudgedList
 from interank.tasks.order.policy import train_on_lists
+from interank.tasks.order.recipe import RlOrder
 from interank.tasks.order.rollouts import ListRollouts
+from interank.tasks.recipes import RlRecipe
 from interank.training.adapters import save_adapter
 from interank.training.samplers import sampler_of
 from interank.types import Example
@@ -101,8 +103,8 @@ def run(recipe: RlRecipe, out: Path, *, existing: Existing = "refuse") -> Artifa
     # Everything a reward could be wrong about is found before a model is loaded.
     rewards = [Reward.from_recipe(entry) for entry in recipe.rewards if entry.weight]
     check_subject(recipe, start, rewards)
-    reason_share = 0.0 if recipe.lists else _reason_share(recipe, start)
-    if not recipe.lists:
+    reason_share = _reason_share(recipe, start) if isinstance(recipe, RlJudge) else 0.0
+    if isinstance(recipe, RlJudge):
         _check_orders(recipe, rewards, reason_share)
     inputs = {"judgments": describe_input(judgments, out), "adapter": describe_input(adapter, out)}
     content = recipe.model_dump(mode="json")
@@ -110,18 +112,19 @@ def run(recipe: RlRecipe, out: Path, *, existing: Existing = "refuse") -> Artifa
     if isinstance(place, Artifact):
         return place
     started = time.monotonic()
-    lists = _listed(recipe, recipe.lists, start) if recipe.lists else None
+    lists = _listed(recipe, start) if isinstance(recipe, RlOrder) else None
     begun = _begin(recipe, start, rewards, reason_share, place)
     if lists:
         ended = _by_lists(begun, lists, rewards, place)
     else:
+        assert isinstance(recipe, RlJudge)
         train, validation = read_judgments(judgments, "train"), read_judgments(judgments, "validation")
         by = _by_grpo if recipe.algorithm == "grpo" else _by_reward_weight
         ended = by(begun, train, validation, place)
     save_adapter(begun.model, place.folder / "adapter", tokenizer=begun.encoder.tokenizer, base=begun.base.name)
     write_cost(place, ended.figures, time.monotonic() - started)
     notes = adapter_notes(begun.base, begun.encoder.settings, chosen_quantisation(recipe.quantisation), place.out)
-    if not recipe.lists:
+    if isinstance(recipe, RlJudge):
         notes |= {"modes": start.manifest.get("modes"), "reason_share": reason_share}
     notes |= {"rewards": [entry.model_dump(mode="json") for entry in recipe.rewards]}
     notes |= {"lineage": lineage(start, judgments, begun.base.name), **ended.notes}
@@ -131,7 +134,7 @@ def run(recipe: RlRecipe, out: Path, *, existing: Existing = "refuse") -> Artifa
     return place.finish(seed=recipe.seed, counts=dict(ended.counts), notes=notes)
 
 
-def _reason_share(recipe: RlRecipe, start: Artifact) -> float:
+def _reason_share(recipe: RlJudge, start: Artifact) -> float:
     if recipe.reason_share is not None:
         return recipe.reason_share
     modes = start.manifest.get("modes") or []
@@ -140,7 +143,7 @@ def _reason_share(recipe: RlRecipe, start: Artifact) -> float:
     return float(start.manifest["prompt"]["order"] == "reason_first")
 
 
-def _check_orders(recipe: RlRecipe, rewards: Sequence[Reward], reason_share: float) -> None:
+def _check_orders(recipe: RlJudge, rewards: Sequence[Reward], reason_share: float) -> None:
     """Stop where a reward needs a judge, or an order of answers, that there is not.
 
     Raises:
@@ -169,10 +172,12 @@ def _begin(
     recipe: RlRecipe, start: Artifact, rewards: Sequence[Reward], reason_share: float, place: Workplace
 ) -> _Begun:
     # Prompts of lists have settings of their own.
-    prompt = PromptSettings() if recipe.lists else PromptSettings.model_validate(start.manifest["prompt"])
+    by_lists = isinstance(recipe, RlOrder)
+    prompt = PromptSettings() if by_lists else PromptSettings.model_validate(start.manifest["prompt"])
     base = find_base(start, recipe.base)
     allowed_of(base.name, base.folder)
-    judge = open_judge(recipe.judge, prompt, place.work, recipe.seed) if recipe.judge is not None else None
+    named = recipe.judge if isinstance(recipe, RlJudge) else None
+    judge = open_judge(named, prompt, place.work, recipe.seed) if named is not None else None
     encoder = PromptEncoder(load_tokenizer(base), prompt)
     quantisation = chosen_quantisation(recipe.quantisation)
     log.info("rl with %s on %s, base weights %s", base.name, device(), quantisation)
@@ -183,6 +188,7 @@ def _begin(
 
 def _by_grpo(begun: _Begun, train: list[Example], validation: list[Example], place: Workplace) -> _Ended:
     recipe = begun.recipe
+    assert isinstance(recipe, RlJudge)
     weights = [entry.weight for entry in recipe.rewards if entry.weight]
     rewards = (begun.rewards, weights, begun.credits)
     longest = begun.encoder.settings.max_length
@@ -198,17 +204,18 @@ def _by_grpo(begun: _Begun, train: list[Example], validation: list[Example], pla
     return _Ended(trained.figures, {**lessons.counts, "steps": int(trained.figures["steps"])}, trained.notes)
 
 
-def _listed(recipe: RlRecipe, settings: RlListsRecipe, start: Artifact) -> _Lists:
+def _listed(recipe: RlOrder, start: Artifact) -> _Lists:
     """Made before the model is loaded, since a list may not fit."""
     judgments, tokenizer = Path(str(recipe.judgments)), load_tokenizer(find_base(start, recipe.base))
     # What it is asked is what the adapter before was asked.
     kept = {name: start.manifest[name] for name in ("prompt", "prompt_hash")}
-    rollouts = list_rollouts(recipe, settings, judgments, start, tokenizer)
-    return _Lists(rollouts, tried_lists(recipe, settings, judgments), kept)
+    rollouts = list_rollouts(recipe, judgments, start, tokenizer)
+    return _Lists(rollouts, tried_lists(recipe, judgments), kept)
 
 
 def _by_lists(begun: _Begun, lists: _Lists, rewards: Sequence[Reward], place: Workplace) -> _Ended:
     recipe, rollouts = begun.recipe, lists.rollouts
+    assert isinstance(recipe, RlOrder)
     log.info("rl on %d lists", len(rollouts.examples))
     longest = rollouts.max_length
     with sampler_of(recipe.rollouts, begun.base.folder, begun.model, place.work, max_length=longest) as sampler:
@@ -229,6 +236,7 @@ def _hand_out(place: Workplace) -> None:
 
 def _by_reward_weight(begun: _Begun, train: list[Example], validation: list[Example], place: Workplace) -> _Ended:
     recipe, longest = begun.recipe, begun.encoder.settings.max_length
+    assert isinstance(recipe, RlJudge)
     answers = Answers(begun.encoder, train, recipe, begun.order, place.work)
     if not answers.sampled:
         with (

@@ -16,8 +16,8 @@ from interank.engines.layers import allowed
 from interank.engines.prompts import Prompt, PromptEncoder
 from interank.errors import TrainingError
 from interank.progress import shown
-from interank.recipe import RL_BATCH
 from interank.settings import RolloutsRecipe
+from interank.settings.batches import RL_BATCH
 from interank.training.checkpoints import accompany, run_to_end
 from interank.training.clock import summary
 from interank.training.devices import on_one_device

@@ -13,7 +13,7 @@ import torch
 from torch.nn.functional import binary_cross_entropy_with_logits, softplus
 
 from interank.errors import TrainingError
-from interank.recipe.distill_heads import Objective
+from interank.settings.heads import Objective
 from interank.types import Relevance
 
 # As deep as what is reported: nDCG@10.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,7 @@ from trl import SFTConfig
 from interank.engines.prompts import PromptEncoder
 from interank.ir.measures import DEFAULT_MEASURE
 from interank.progress import shown
-from interank.recipe import DistillRecipe
+from interank.settings.student import LossRecipe, ValidationRecipe
 from interank.training.checkpoints import accompany, last_complete, run_to_end
 from interank.training.devices import on_one_device
 from interank.training.failures import explained
@@ -57,11 +57,26 @@ class Trained:
     history: Sequence[Mapping[str, float]]
 
 
+@dataclass(frozen=True, slots=True)
+class SftSettings:
+    """What a supervised training is told."""
+
+    trainer: Mapping[str, Any]
+    """Fields of the trainer's configuration."""
+    seed: int
+    validation: ValidationRecipe = field(default_factory=lambda: ValidationRecipe(questions=0))
+    """How often it is tried, and when it ends early."""
+    loss: LossRecipe = field(default_factory=LossRecipe)
+    """What the loss is made of; a head has its own."""
+    shared_prefix: bool = True
+    """Whether what a group's rows share is computed once."""
+
+
 def train(
     model: PeftModel,
     encoder: PromptEncoder,
     groups: Sequence[Group],
-    recipe: DistillRecipe,
+    settings: SftSettings,
     *,
     folder: Path,
     checkpointing: bool,
@@ -76,13 +91,13 @@ def train(
     """
     folder.mkdir(exist_ok=True)
     checkpoint = last_complete(folder)
-    given = {**DEFAULTS, **trial_settings(recipe, trial is not None, checkpoint is None), **dict(recipe.trainer)}
+    given = {**DEFAULTS, **trial_settings(settings, trial is not None, checkpoint is None), **dict(settings.trainer)}
     given.setdefault("gradient_checkpointing", checkpointing)
     config = SFTConfig(
         **{
             **given,
             "output_dir": str(folder),
-            "seed": recipe.seed,
+            "seed": settings.seed,
             "max_length": None,
             "packing": False,
             "remove_unused_columns": False,
@@ -99,14 +114,14 @@ def train(
         processing_class=encoder.tokenizer,
         groups=groups,
         label_ids=encoder.label_ids,
-        weights=recipe.loss,
-        shared_prefix=recipe.shared_prefix,
+        weights=settings.loss,
+        shared_prefix=settings.shared_prefix,
         trial=trial,
     )
-    return go_through(student, checkpoint, recipe, tried=trial is not None)
+    return go_through(student, checkpoint, settings.validation.patience, tried=trial is not None)
 
 
-def go_through(trainer: Any, checkpoint: Path | None, recipe: DistillRecipe, *, tried: bool) -> Trained:
+def go_through(trainer: Any, checkpoint: Path | None, patience: int | None, *, tried: bool) -> Trained:
     """Train to the end, or to where nothing gets better, from the checkpoint if there is one.
 
     Raises:
@@ -116,8 +131,8 @@ def go_through(trainer: Any, checkpoint: Path | None, recipe: DistillRecipe, *, 
     accompany(trainer, folder.parent / "log.jsonl", bar=shown())
     if tried:
         trainer.add_callback(LastTrial())
-        if recipe.validation.patience is not None and trainer.args.load_best_model_at_end:
-            trainer.add_callback(EarlyStoppingCallback(recipe.validation.patience))
+        if patience is not None and trainer.args.load_best_model_at_end:
+            trainer.add_callback(EarlyStoppingCallback(patience))
     with explained(folder):
         found = run_to_end(trainer, checkpoint)
     figures = {**found, **best_of(trainer.state)}
@@ -144,12 +159,12 @@ def largest_microbatch(groups: Sequence[Group], trainer: Mapping[str, Any], *, s
     return Microbatch(tokens, keys, sum(scored[-number:]))
 
 
-def trial_settings(recipe: DistillRecipe, tried: bool, fresh: bool) -> dict[str, Any]:
-    """How the trainer is told when to try, what is best, and when to save."""
-    every = recipe.validation.every or recipe.trainer.get("save_steps", _SAVE_STEPS)
+def trial_settings(settings: SftSettings, tried: bool, fresh: bool) -> dict[str, Any]:
+    """How the trainer is settings when to try, what is best, and when to save."""
+    every = settings.validation.every or settings.trainer.get("save_steps", _SAVE_STEPS)
     if not tried:
         return {"save_steps": every}
-    best = recipe.trainer.get("save_strategy", "steps") != "no"
+    best = settings.trainer.get("save_strategy", "steps") != "no"
     return {
         "save_steps": every,
         "eval_strategy": "steps",
@@ -159,7 +174,7 @@ def trial_settings(recipe: DistillRecipe, tried: bool, fresh: bool) -> dict[str,
         "metric_for_best_model": DEFAULT_MEASURE if best else None,
         "greater_is_better": True if best else None,
         # How often there was nothing better is part of a checkpoint.
-        "restore_callback_states_from_checkpoint": recipe.validation.patience is not None,
+        "restore_callback_states_from_checkpoint": settings.validation.patience is not None,
     }
 
 

@@ -19,13 +19,14 @@ from interank.engines.bases import base_digest, base_facts, base_note, stands_on
 from interank.engines.heads import load_head
 from interank.engines.models import ModelFiles, find_model
 from interank.errors import InputError, ModelError
-from interank.recipe import EvaluateRecipe, RlRecipe
+from interank.recipe import EvaluateRecipe
 from interank.settings import HeadSettings
 from interank.stages import evaluate, rl
 from interank.stages.attack import Planned, attack
 from interank.stages.export import export
 from interank.stages.merge import merge
 from interank.stages.parity import Compared, check_parity
+from interank.tasks.judge.recipe import RlJudge
 from tests.support import rule
 from tests.support.artifacts import judgments_artifact
 from tests.support.benchmark import benchmark_folder
@@ -172,7 +173,7 @@ def test_every_verb_goes_through_the_same_door(place: Path, capsys: pytest.Captu
     assert main(asked) == 1
     assert "is another; give --base NAME_OR_DIR" in capsys.readouterr().err
     assert main([*asked, "--base", "copy"]) == 0
-    improved = RlRecipe(stage="rl", judgments=judged, adapter=Path("made"), rewards=[{"use": "grade_agreement"}])
+    improved = RlJudge(stage="rl", judgments=judged, adapter=Path("made"), rewards=[{"use": "grade_agreement"}])
     doors: dict[str, Callable[[], object]] = {
         "merge": lambda: merge(Path("made"), Path("out")),
         "check-parity": lambda: check_parity("made", Compared(vllm=False)),

@@ -30,10 +30,10 @@ from interank.engines.prompts import Prompt
 from interank.engines.protocol import Completion, Forced, Sampling
 from interank.engines.transformers import TransformersEngine
 from interank.errors import ModelError
-from interank.recipe import DistillRecipe
 from interank.reranking.reranker import Reranker
 from interank.settings import HeadSettings
 from interank.stages import distill
+from interank.tasks.judge.recipe import DistillJudge
 from interank.types import Document, Query
 from tests.support import rule, tiny
 from tests.support.artifacts import judgments_artifact
@@ -164,7 +164,7 @@ def test_what_is_refused_is_refused_before_anything_is_loaded(tmp_path: Path) ->
     with pytest.raises(ModelError, match=said):
         Reranker.open(tmp_path / "model")
     judgments = judgments_artifact(tmp_path / "judgments", rule.examples(0, queries=1))
-    recipe = DistillRecipe(stage="distill", judgments=judgments, student=str(tmp_path / "model"))
+    recipe = DistillJudge(stage="distill", judgments=judgments, student=str(tmp_path / "model"))
     with pytest.raises(ModelError, match=said):
         distill.run(recipe, tmp_path / "adapter")
 

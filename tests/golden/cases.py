@@ -130,7 +130,9 @@ def _judge(**more: Any) -> dict[str, Any]:
 
 def _order() -> dict[str, Any]:
     return {
-        "lists": {"prompt": LIST_PROMPT, "shuffles": 1},
+        "task": "order",
+        "prompt": LIST_PROMPT,
+        "shuffles": 1,
         "lora": LORA,
         "trainer": {**TRAINER, "per_device_train_batch_size": 2},
     }
@@ -138,8 +140,11 @@ def _order() -> dict[str, Any]:
 
 def _head(objective: str, **more: Any) -> dict[str, Any]:
     return {
+        "task": "head",
         "objective": objective,
-        "head": {"documents": 4, "encoding": {"max_length": 64}, **more},
+        "documents": 4,
+        "encoding": {"max_length": 64},
+        **more,
         "quantisation": "none",
         "lora": LORA,
         "trainer": {**TRAINER, "per_device_train_batch_size": 2, "gradient_accumulation_steps": 1},
@@ -166,9 +171,12 @@ def _rl(**more: Any) -> dict[str, Any]:
 def _stage(made: World, verb: str, recipe: dict[str, Any], out: Path) -> Path:
     inputs: dict[str, Any] = {}
     if verb == "distill":
-        inputs = {"student": str(made.base), "judgments": str(made.lists if "lists" in recipe else made.judgments)}
+        inputs = {
+            "student": str(made.base),
+            "judgments": str(made.lists if recipe.get("task") == "order" else made.judgments),
+        }
     elif verb == "rl":
-        task = "order" if "lists" in recipe else "judge"
+        task = recipe.get("task", "judge")
         inputs = {"judgments": str(made.lists if task == "order" else made.judgments)}
         inputs["adapter"] = str(made.adapter(task))
     out.parent.mkdir(exist_ok=True)
@@ -291,7 +299,7 @@ CASES: dict[str, Callable[[World, Path], Any]] = {
         "rl",
         {
             "max_completion_tokens": 120,
-            "lists": {},
+            "task": "order",
             "rewards": [{"use": "list_ndcg"}],
             "seatbelt": {"enabled": False},
             "trainer": {**TRAINER, "num_generations": 2, "per_device_train_batch_size": 4},

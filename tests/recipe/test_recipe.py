@@ -8,15 +8,14 @@ import pytest
 
 from interank.errors import RecipeError
 from interank.recipe import (
-    DistillRecipe,
     GenerateRecipe,
     RunRecipe,
     find_recipe,
     load_recipe,
-    missing_inputs,
     recipe_files,
 )
 from interank.recipe.trainer_keys import OWNED, trainer_faults, trainer_fields
+from interank.tasks.judge.recipe import DistillJudge
 
 MINIMAL = "stage: distill\nstudent: some/model\n"
 
@@ -52,7 +51,7 @@ LISTWISE = RL + "documents_per_query: 4\ngrade: {listwise: 1}\n"
 def test_the_command_line_wins_over_the_file_and_the_file_over_the_default(tmp_path: Path) -> None:
     source = recipe_of(tmp_path, MINIMAL + "seed: 7\nlora: {rank: 8}\n")
     recipe = load_recipe(source, ["lora.rank=4", "judgments=runs/j"])
-    assert isinstance(recipe, DistillRecipe)
+    assert isinstance(recipe, DistillJudge)
     assert (recipe.lora.rank, recipe.seed, recipe.lora.alpha) == (4, 7, 64)
     assert recipe.judgments == Path("runs/j")
 
@@ -192,8 +191,8 @@ def test_the_sample_data_is_found_from_anywhere(tmp_path: Path, monkeypatch: pyt
 
 
 def test_missing_inputs_are_named(tmp_path: Path) -> None:
-    assert missing_inputs(load_recipe(recipe_of(tmp_path, MINIMAL))) == ["judgments"]
-    assert missing_inputs(load_recipe("demo")) == []
+    assert load_recipe(recipe_of(tmp_path, MINIMAL)).missing() == ["judgments"]
+    assert load_recipe("demo").missing() == []
 
 
 def test_unknown_recipes_are_told_with_the_nearest() -> None:

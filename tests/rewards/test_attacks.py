@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from interank.recipe import RlRecipe
 from interank.recipe.loading import load_recipe, recipe_files
 from interank.rewards import Reward
+from interank.tasks.judge.recipe import RlJudge
 
 # Of judgments: orders of lists are valued by other rewards, see test_list_contract.py.
 RECIPES = [name for name, _ in recipe_files() if name.startswith("rl/") and "listwise" not in name]
@@ -40,7 +40,7 @@ def mark(texts: Sequence[str]) -> list[str | None]:
     return ["Mark: 6"] * len(texts)
 
 
-def totals(recipe: RlRecipe, completions: list[str], grade: int) -> list[float]:
+def totals(recipe: RlJudge, completions: list[str], grade: int) -> list[float]:
     """The weighted totals, beside a document of another grade that is judged rightly."""
     rows: dict[str, Any] = {
         "completions": [*completions, f"Relevance Label: {(grade + 1) % 3}\n\nIt says so."],
@@ -72,7 +72,7 @@ def totals(recipe: RlRecipe, completions: list[str], grade: int) -> list[float]:
 @pytest.mark.parametrize("grade", [0, 1, 2])
 def test_no_attack_beats_an_honest_answer(name: str, attack: str, grade: int) -> None:
     recipe = load_recipe(name)
-    assert isinstance(recipe, RlRecipe)
+    assert isinstance(recipe, RlJudge)
     honest = f"Relevance Label: {grade}\n\n{HONEST[grade]}"
     tries = [f"Relevance Label: {given}\n\n{ATTACKS[attack]}" for given in (0, 1, 2)]
     best, *others = totals(recipe, [honest, *tries], grade)
@@ -81,7 +81,7 @@ def test_no_attack_beats_an_honest_answer(name: str, attack: str, grade: int) ->
 
 def test_a_second_label_costs_what_the_first_won() -> None:
     recipe = load_recipe("rl/llama-3.2-3b")
-    assert isinstance(recipe, RlRecipe)
+    assert isinstance(recipe, RlJudge)
     honest, hidden = totals(
         recipe, [f"Relevance Label: 2\n\n{HONEST[2]}", f"Relevance Label: 2\n\n{ATTACKS['hides a second label']}"], 2
     )

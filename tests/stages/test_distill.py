@@ -19,7 +19,6 @@ from interank.engines.prompts import PromptEncoder
 from interank.engines.transformers import TransformersEngine
 from interank.errors import ArtifactError, InputError
 from interank.judgments import write_judgments
-from interank.recipe import DistillRecipe
 from interank.reranking.reranker import Reranker
 from interank.settings import (
     LoraRecipe,
@@ -28,13 +27,14 @@ from interank.settings import (
 )
 from interank.settings.student import LossRecipe, MixtureRecipe, ValidationRecipe
 from interank.stages import distill
+from interank.tasks.judge.recipe import DistillJudge
 from interank.types import Document, Example, Query
 from tests.support import rule
 from tests.support.artifacts import judgments_artifact
 
 
-def recipe_for(judgments: Path, student: Path, quantisation: Quantisation = "none") -> DistillRecipe:
-    return DistillRecipe(
+def recipe_for(judgments: Path, student: Path, quantisation: Quantisation = "none") -> DistillJudge:
+    return DistillJudge(
         stage="distill",
         judgments=judgments,
         student=str(student),

@@ -16,9 +16,12 @@ from interank.artifact import Artifact, open_artifact
 from interank.engines.heads import load_head, scores
 from interank.errors import InputError, RecipeError
 from interank.ir.measures import score_run
-from interank.recipe import DistillRecipe, RlRecipe, load_recipe, missing_inputs
+from interank.recipe import load_recipe
 from interank.stages import distill, rl
 from interank.tasks.head.groups import digest, read_groups
+from interank.tasks.head.recipe import DistillHead
+from interank.tasks.judge.recipe import RlJudge
+from interank.tasks.recipes import DistillRecipe
 from interank.types import Document, Example, Qrel, Query, Run, ScoredDoc
 from tests.support import rule
 from tests.support.artifacts import judgments_artifact
@@ -33,8 +36,11 @@ TRAINER = {
 }
 ENCODING = {"max_length": 64}
 
+# What a head alone is told.
+HEAD_KEYS = {*DistillHead.model_fields} - {*DistillRecipe.model_fields} - {"objective", "validation"}
 
-def recipe_of(student: Path, objective: str = "cross_entropy", **more: Any) -> DistillRecipe:
+
+def recipe_of(student: Path, objective: str = "cross_entropy", **more: Any) -> DistillHead:
     head = {"documents": 4, "encoding": ENCODING, **more.pop("head", {})}
     if "adapter" in head:
         del head["encoding"]
@@ -43,12 +49,13 @@ def recipe_of(student: Path, objective: str = "cross_entropy", **more: Any) -> D
         "student": str(student),
         "quantisation": "none",
         "objective": objective,
-        "head": head,
+        "task": "head",
+        **head,
         "lora": {"rank": 4, "alpha": 8},
         "trainer": TRAINER,
         **more,
     }
-    return DistillRecipe.model_validate(content)
+    return DistillHead.model_validate(content)
 
 
 def tevatron(file: Path, examples: Sequence[Example]) -> Path:
@@ -139,7 +146,7 @@ def test_a_teachers_scores_are_of_the_students_own_documents_and_are_kept(
     twin = distill.run(again, tmp_path / "twin")
     assert adapter_bytes(twin) == adapter_bytes(made)
     # Another draw of negatives is not what was scored.
-    other = recipe_of(tiny_folder, "ranknet", head=dict(again.taught), seed=43)
+    other = recipe_of(tiny_folder, "ranknet", head=again.model_dump(include=HEAD_KEYS), seed=43)
     with pytest.raises(InputError, match="the very documents that the student learns from"):
         distill.run(other, tmp_path / "other")
 
@@ -194,7 +201,7 @@ def test_an_adapter_of_answers_is_no_head_and_a_head_is_no_policy(
     recipe = recipe_of(tiny_folder, judgments=judgments, head={"adapter": tiny_adapter})
     with pytest.raises(InputError, match="was taught to write answers and has no head"):
         distill.run(recipe, tmp_path / "head")
-    policy = RlRecipe.model_validate(
+    policy = RlJudge.model_validate(
         {"stage": "rl", "judgments": judgments, "adapter": teacher.path, "rewards": ({"use": "grade_agreement"},)}
     )
     with pytest.raises(InputError, match="is a head, which gives a score and writes nothing to be rewarded"):
@@ -249,9 +256,7 @@ def test_quantised_base_weights_train_a_head_in_float32(tiny_folder: Path, judgm
 @pytest.mark.parametrize(
     ("more", "said"),
     [
-        ({"objective": "ranknet"}, r"ranknet learns a teacher's differences; give head\.teacher"),
-        ({"objective": "answers"}, "head: only objectives other than `answers` train one"),
-        ({"mixture": {"score": 1.0}}, "trains a head, which writes nothing; leave lists and mixture out"),
+        ({"objective": "ranknet"}, r"ranknet learns a teacher's differences; give teacher or teacher_scores"),
         ({"head": {"teacher": "a", "teacher_scores": "b"}}, "teacher, teacher_scores: both were given"),
         (
             {"head": {"teacher": "judgments", "groups": "g"}},
@@ -267,10 +272,13 @@ def test_what_does_not_go_together_is_told(more: dict[str, Any], said: str) -> N
         recipe_of(Path("x"), objective, **more)
 
 
+HEAD = "stage: distill\ntask: head\nstudent: x\nobjective: listnet\n"
+
+
 def test_a_heads_trainer_keys_are_those_of_transformers(tmp_path: Path) -> None:
     file = tmp_path / "r.yaml"
-    file.write_text("stage: distill\nstudent: x\nobjective: listnet\ntrainer: {assistant_only_loss: true}\n")
+    file.write_text(HEAD + "trainer: {assistant_only_loss: true}\n")
     with pytest.raises(RecipeError, match=r"transformers\.TrainingArguments has no such field"):
         load_recipe(str(file))
-    file.write_text("stage: distill\nstudent: x\nobjective: listnet\nhead: {groups: g}\ntrainer: {warmup_steps: 0.1}\n")
-    assert missing_inputs(load_recipe(str(file))) == []
+    file.write_text(HEAD + "groups: g\ntrainer: {warmup_steps: 0.1}\n")
+    assert load_recipe(str(file)).missing() == []

@@ -12,9 +12,7 @@ from interank.cli.app import main
 from interank.errors import InputError, ModelError
 from interank.ir.trec import read_run
 from interank.recipe import (
-    DistillRecipe,
     EvaluateRecipe,
-    HeadRecipe,
 )
 from interank.settings import (
     HeadSettings,
@@ -23,6 +21,7 @@ from interank.settings import (
     LoraRecipe,
 )
 from interank.stages import distill, evaluate
+from interank.tasks.head.recipe import DistillHead
 from interank.types import Document, Query
 from tests.support import rule
 from tests.support.artifacts import judgments_artifact
@@ -73,12 +72,14 @@ def test_heads_are_systems_like_others(folder: Path) -> None:
 
 
 def test_a_distilled_heads_page_says_how_it_reads_a_pair(folder: Path, tmp_path: Path) -> None:
-    recipe = DistillRecipe(
+    recipe = DistillHead(
+        task="head",
         stage="distill",
         judgments=judgments_artifact(tmp_path / "judgments", rule.examples(0, queries=2, documents=4)),
         student=str(folder / "base"),
         objective="cross_entropy",
-        head=HeadRecipe(documents=3, encoding=HeadSettings(max_length=64)),
+        documents=3,
+        encoding=HeadSettings(max_length=64),
         lora=LoraRecipe(rank=4, alpha=8),
         trainer={"max_steps": 1, "per_device_train_batch_size": 1, "save_strategy": "no"},
     )

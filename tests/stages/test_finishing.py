@@ -15,14 +15,14 @@ from interank.errors import ArtifactError
 from interank.ledger import read_rows
 from interank.outputs import Partial
 from interank.recipe import (
-    DistillRecipe,
     EvaluateRecipe,
     GenerateRecipe,
-    RlRecipe,
 )
 from interank.resources import resource_dir
 from interank.settings import HeadSettings
 from interank.stages import distill, evaluate, generate, merge, rl
+from interank.tasks import DISTILLED
+from interank.tasks.judge.recipe import RlJudge
 from tests.stages.test_list_training import distill_recipe, judgments_with_lists, rl_recipe
 from tests.stages.test_resume import digests
 from tests.support import rule
@@ -105,7 +105,7 @@ def rl_stage(adapter: Path, judgments: Path, **more: Any) -> Stage:
     if content.get("algorithm") == "reward_weighted":
         # It tries nothing.
         content = {key: value for key, value in content.items() if key not in ("validation", "seatbelt")}
-    recipe = RlRecipe.model_validate(content)
+    recipe = RlJudge.model_validate(content)
     return lambda out, existing: rl.run(recipe, out, existing=existing)
 
 
@@ -149,7 +149,7 @@ def distill_stage(student: Path, judgments: Path, **more: Any) -> Stage:
         "trainer": {**TRAINER, "max_steps": 3, "per_device_train_batch_size": 2},
         **more,
     }
-    recipe = DistillRecipe.model_validate(content)
+    recipe = DISTILLED[content.get("task", "judge")].model_validate(content)
     return lambda out, existing: distill.run(recipe, out, existing=existing)
 
 
@@ -172,9 +172,9 @@ def test_distill_that_got_no_better(tiny_folder: Path, judgments: Path, tmp_path
 @pytest.mark.slow
 def test_distill_of_a_head(tiny_folder: Path, judgments: Path, tmp_path: Path) -> None:
     teacher = tiny_head(tmp_path / "teacher", tiny_folder, HeadSettings(max_length=64))
-    head = {"documents": 4, "teacher": str(teacher), "encoding": {"max_length": 64}}
+    head = {"task": "head", "documents": 4, "teacher": str(teacher), "encoding": {"max_length": 64}}
     trainer = {**TRAINER, "max_steps": 2, "per_device_train_batch_size": 2, "gradient_accumulation_steps": 1}
-    stage = distill_stage(tiny_folder, judgments, objective="ranknet", head=head, trainer=trainer)
+    stage = distill_stage(tiny_folder, judgments, objective="ranknet", **head, trainer=trainer)
     assert killed_all_along(stage, tmp_path, computed=checkpoint(2), stride=2) > 8
 
 

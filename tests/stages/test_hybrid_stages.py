@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from interank.recipe import DistillRecipe, RlRecipe
 from interank.reranking.reranker import Reranker
 from interank.stages import distill, rl
 from interank.stages.merge import merge
+from interank.tasks.judge.recipe import DistillJudge, RlJudge
 from interank.types import Document, Query
 from tests.support import rule
 from tests.support.artifacts import judgments_artifact
@@ -35,7 +35,7 @@ def test_every_stage_goes_through(tmp_path: Path, family: str) -> None:
         "validation": {"questions": 2},
         "trainer": {"max_steps": 2, "per_device_train_batch_size": 1, "learning_rate": 1e-2},
     }
-    adapter = distill.run(DistillRecipe.model_validate(taught), tmp_path / "adapter")
+    adapter = distill.run(DistillJudge.model_validate(taught), tmp_path / "adapter")
     refined: dict[str, Any] = {
         "stage": "rl",
         "judgments": judgments,
@@ -47,7 +47,7 @@ def test_every_stage_goes_through(tmp_path: Path, family: str) -> None:
         "rewards": [{"use": "grade_agreement"}, {"use": "well_formed", "weight": 0.2}],
         "trainer": {"max_steps": 1, "num_generations": 2, "per_device_train_batch_size": 8, "learning_rate": 1e-2},
     }
-    better = rl.run(RlRecipe.model_validate(refined), tmp_path / "rl")
+    better = rl.run(RlJudge.model_validate(refined), tmp_path / "rl")
     merge(better.path, tmp_path / "merged", tolerance=1.0)
     query = Query("q", rule.query_text("red", "fox"))
     documents = [Document(str(n), rule.document_text("red", animal, "den")) for n, animal in enumerate(rule.ANIMALS)]

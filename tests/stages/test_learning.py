@@ -15,10 +15,10 @@ import pytest
 from interank.artifact import Artifact
 from interank.errors import TrainingError
 from interank.ir.measures import random_run, score_run
-from interank.recipe import DistillRecipe, RlRecipe
 from interank.reranking.reranker import Reranker
 from interank.settings import LoraRecipe, RewardRecipe
 from interank.stages import distill, rl
+from interank.tasks.judge.recipe import DistillJudge, RlJudge
 from interank.types import Example, Qrel, Query, Run, ScoredDoc
 from tests.support import rule
 from tests.support.artifacts import judgments_artifact
@@ -43,7 +43,7 @@ TRAINER = {
 
 def distilled(base: Path, out: Path, examples: Sequence[Example], *, seed: int, steps: int) -> Path:
     judgments = judgments_artifact(out.with_name(f"{out.name}-judgments"), examples)
-    recipe = DistillRecipe(
+    recipe = DistillJudge(
         stage="distill",
         judgments=judgments,
         student=str(base),
@@ -130,7 +130,7 @@ def improved(adapter: Path, out: Path, examples: Sequence[Example], *, seed: int
             "logging_steps": 5,
         },
     }
-    return rl.run(RlRecipe.model_validate({**recipe, **given}), out)
+    return rl.run(RlJudge.model_validate({**recipe, **given}), out)
 
 
 def test_too_few_pairs_for_a_batch_are_told(tiny_adapter: Path, tmp_path: Path) -> None:

@@ -13,13 +13,13 @@ from interank.engines.models import find_model, load_model, load_tokenizer
 from interank.engines.prompts import PromptEncoder
 from interank.ir.measures import score_run
 from interank.judgments import write_judgments
-from interank.recipe import DistillRecipe, RlRecipe
 from interank.reranking.reranker import Reranker
 from interank.settings import PromptSettings
 from interank.stages import distill, rl
 from interank.tasks.order.encoder import ListEncoder
 from interank.tasks.order.lists import JudgedList
 from interank.tasks.order.orderings import write_orderings
+from interank.tasks.order.recipe import DistillOrder, RlOrder
 from interank.tasks.order.trial import ListTrial
 from interank.types import Qrel, Run
 from tests.support import list_rule
@@ -106,7 +106,9 @@ def distilled(base: Path, out: Path, *, seed: int, steps: int, dealt_out_anew: b
         "judgments": judgments,
         "seed": seed,
         "lora": {"rank": 16, "alpha": 32},
-        "lists": {"prompt": PROMPT.model_dump(), "shuffles": 0},
+        "task": "order",
+        "prompt": PROMPT.model_dump(),
+        "shuffles": 0,
         "trainer": {
             **TRAINER,
             "learning_rate": 3.0e-3,
@@ -115,7 +117,7 @@ def distilled(base: Path, out: Path, *, seed: int, steps: int, dealt_out_anew: b
             "max_steps": steps,
         },
     }
-    return distill.run(DistillRecipe.model_validate(content), out).path
+    return distill.run(DistillOrder.model_validate(content), out).path
 
 
 def refined(adapter: Path, out: Path, *, seed: int, steps: int) -> Path:
@@ -125,7 +127,7 @@ def refined(adapter: Path, out: Path, *, seed: int, steps: int) -> Path:
         "judgments": lists_artifact(out.with_name(f"{out.name}-judgments"), 100 + seed, queries=8 * steps),
         "seed": seed,
         "max_completion_tokens": COMPLETION,
-        "lists": {},
+        "task": "order",
         "rewards": ({"use": "list_ndcg"},),
         "trainer": {
             **TRAINER,
@@ -137,7 +139,7 @@ def refined(adapter: Path, out: Path, *, seed: int, steps: int) -> Path:
             "logging_steps": 10,
         },
     }
-    return rl.run(RlRecipe.model_validate(content), out).path
+    return rl.run(RlOrder.model_validate(content), out).path
 
 
 def ndcg(model: Path) -> float:

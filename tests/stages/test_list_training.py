@@ -12,19 +12,18 @@ from pydantic import ValidationError
 from interank.artifact import Artifact, Workplace, create, open_artifact
 from interank.engines.bases import find_base
 from interank.engines.models import load_tokenizer
-from interank.errors import InputError
+from interank.errors import InputError, RecipeError
 from interank.judgments import write_judgments
 from interank.recipe import (
-    DistillRecipe,
-    RlRecipe,
     load_recipe,
-    missing_inputs,
 )
 from interank.settings import LoraRecipe
 from interank.stages import distill, rl
+from interank.tasks.judge.recipe import RlJudge
 from interank.tasks.order import ordering
 from interank.tasks.order.lessons import list_rollouts
 from interank.tasks.order.orderings import write_orderings
+from interank.tasks.order.recipe import DistillOrder, RlOrder
 from interank.tasks.order.trial import ListTrial
 from tests.support import list_rule
 from tests.support.rule import ANIMALS
@@ -66,28 +65,30 @@ def judgments_with_lists(out: Path, *, queries: int = 4) -> Path:
     return place.finish(seed=0, counts={"judgments": len(judged)}).path
 
 
-def distill_recipe(student: Path, lists: dict[str, Any], **more: Any) -> DistillRecipe:
+def distill_recipe(student: Path, lists: dict[str, Any], **more: Any) -> DistillOrder:
     content = {
         "stage": "distill",
         "student": str(student),
         "lora": {"rank": 4, "alpha": 8},
-        "lists": {"prompt": PROMPT, **lists},
+        "task": "order",
+        "prompt": PROMPT,
+        **lists,
         "trainer": TRAINER,
         **more,
     }
-    return DistillRecipe.model_validate(content)
+    return DistillOrder.model_validate(content)
 
 
-def rl_recipe(**more: Any) -> RlRecipe:
+def rl_recipe(**more: Any) -> RlOrder:
     content = {
         "stage": "rl",
         "max_completion_tokens": 120,
-        "lists": {},
+        "task": "order",
         "rewards": ({"use": "list_ndcg"},),
         "trainer": {**TRAINER, "num_generations": 2},
         **more,
     }
-    return RlRecipe.model_validate(content)
+    return RlOrder.model_validate(content)
 
 
 @pytest.fixture(scope="module")
@@ -112,7 +113,7 @@ def test_an_adapter_of_lists_says_so(adapter: Artifact) -> None:
 def test_dears_layout_is_learned_and_what_is_left_out_is_on_file(tiny_folder: Path, tmp_path: Path) -> None:
     folder = dear_folder(tmp_path / "dear")
     recipe = distill_recipe(tiny_folder, {"dear_cot": (str(folder),), "decontaminate": False})
-    assert missing_inputs(recipe) == []
+    assert recipe.missing() == []
     artifact = distill.run(recipe, tmp_path / "adapter")
     assert artifact.manifest["counts"]["examples"] == 3
     assert "dear_cot.0" in artifact.manifest["inputs"]
@@ -138,9 +139,9 @@ def test_lists_of_a_benchmarks_queries_are_left_out(tiny_folder: Path, tmp_path:
 
 
 def test_lists_from_elsewhere_need_benchmarks_or_a_decision() -> None:
-    with pytest.raises(ValidationError, match=r"turn the check off on purpose with lists.decontaminate=false"):
+    with pytest.raises(ValidationError, match=r"turn the check off on purpose with decontaminate=false"):
         distill_recipe(Path("x"), {"dear_cot": ("dear",)})
-    assert missing_inputs(distill_recipe(Path("x"), {})) == ["judgments"]
+    assert distill_recipe(Path("x"), {}).missing() == ["judgments"]
 
 
 def test_lists_that_are_all_too_long_are_told(tiny_folder: Path, judgments: Path, tmp_path: Path) -> None:
@@ -150,7 +151,7 @@ def test_lists_that_are_all_too_long_are_told(tiny_folder: Path, judgments: Path
 
 
 def test_rl_goes_on_with_the_adapters_prompts(adapter: Artifact, judgments: Path, tmp_path: Path) -> None:
-    recipe = rl_recipe(judgments=judgments, adapter=adapter.path, lists={"shuffles": 2})
+    recipe = rl_recipe(judgments=judgments, adapter=adapter.path, shuffles=2)
     better = rl.run(recipe, tmp_path / "rl")
     assert better.manifest["counts"]["lists"] == 8
     assert {name: better.manifest[name] for name in ("prompt", "prompt_hash")} == {
@@ -164,8 +165,7 @@ def test_the_control_rewards_by_grades_that_were_dealt_anew(adapter: Artifact, j
 
     def columns(**given: str) -> list[dict[str, Any]]:
         recipe = rl_recipe(**given)
-        assert recipe.lists is not None
-        return list_rollouts(recipe, recipe.lists, judgments, adapter, tokenizer).columns()
+        return list_rollouts(recipe, judgments, adapter, tokenizer).columns()
 
     rewarded, dealt = columns(), columns(control="shuffled")
     assert [{**row, "grades": 0} for row in rewarded] == [{**row, "grades": 0} for row in dealt]
@@ -175,8 +175,6 @@ def test_the_control_rewards_by_grades_that_were_dealt_anew(adapter: Artifact, j
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        ({"hard_examples": {}}, r"hard_examples \(it picks pairs by the grades .*leave it out"),
-        ({"documents_per_query": 3, "reason_share": 0.5}, r"documents_per_query \(.*; reason_share \(.*leave them out"),
         ({"validation": {"explained": 2}}, r"validation.explained \(every list that is tried is answered whole\)"),
     ],
 )
@@ -185,13 +183,27 @@ def test_rl_refuses_what_lists_have_no_use_for(given: dict[str, Any], message: s
         rl_recipe(**given)
 
 
-def test_distill_refuses_what_lists_have_no_use_for() -> None:
-    with pytest.raises(ValidationError, match=r"validation \(nothing is tried while lists are learned"):
-        distill_recipe(Path("x"), {}, validation={"questions": 3})
+def test_keys_of_another_task_are_told(tmp_path: Path) -> None:
+    file = tmp_path / "recipe.yaml"
+    file.write_text("stage: distill\ntask: order\nstudent: x\nvalidation: {questions: 3}\nobjective: ranknet\n")
+    with pytest.raises(RecipeError) as raised:
+        load_recipe(str(file))
+    assert "validation: task order has no such key; judge and head have it" in str(raised.value)
+    assert "objective: task order has no such key; head has it" in str(raised.value)
+
+
+@pytest.mark.parametrize("stage", ["distill", "rl"])
+def test_recipes_of_before_tasks_are_told_how_they_are_written_now(tmp_path: Path, stage: str) -> None:
+    file = tmp_path / "recipe.yaml"
+    file.write_text(f"stage: {stage}\nstudent: x\nlists: {{window: 5}}\n")
+    with pytest.raises(
+        RecipeError, match=r"lists: orders of lists are a task: set `task: order`, and its keys without"
+    ):
+        load_recipe(str(file))
 
 
 @pytest.mark.parametrize("content", [rl_recipe(), distill_recipe(Path("x"), {})])
-def test_a_recipe_that_spells_out_its_defaults_is_taken(content: RlRecipe | DistillRecipe) -> None:
+def test_a_recipe_that_spells_out_its_defaults_is_taken(content: RlOrder | DistillOrder) -> None:
     assert type(content).model_validate(content.model_dump()) == content
 
 
@@ -258,9 +270,8 @@ def test_lists_from_which_nothing_is_learned_are_replaced(adapter: Artifact, jud
 
 def test_the_sampler_is_held_to_what_the_recipe_says(adapter: Artifact, judgments: Path) -> None:
     recipe = rl_recipe(rollouts={"importance_clip": 1.5, "tolerance": 0.25})
-    assert recipe.lists is not None
     tokenizer = load_tokenizer(find_base(adapter))
-    assert list_rollouts(recipe, recipe.lists, judgments, adapter, tokenizer).settings == recipe.rollouts
+    assert list_rollouts(recipe, judgments, adapter, tokenizer).settings == recipe.rollouts
 
 
 def test_lists_go_on_where_a_reward_failed_to_the_same_adapter(
@@ -301,9 +312,9 @@ def test_adapter_recipe_and_rewards_are_of_one_kind(
     adapter: Artifact, tiny_adapter: Path, judgments: Path, tmp_path: Path
 ) -> None:
     out = tmp_path / "out"
-    with pytest.raises(InputError, match="was trained on judgments, and the recipe is of lists; leave `lists` out"):
+    with pytest.raises(InputError, match="was trained on judgments, and the recipe is of lists; set `task: judge`"):
         rl.run(rl_recipe(judgments=judgments, adapter=tiny_adapter), out)
-    pointwise = RlRecipe.model_validate(
+    pointwise = RlJudge.model_validate(
         {
             "stage": "rl",
             "judgments": judgments,
@@ -311,7 +322,7 @@ def test_adapter_recipe_and_rewards_are_of_one_kind(
             "rewards": ({"use": "ranking"},),
         }
     )
-    with pytest.raises(InputError, match=r"was trained on lists, and the recipe is of judgments; add `lists: \{\}`"):
+    with pytest.raises(InputError, match="was trained on lists, and the recipe is of judgments; set `task: order`"):
         rl.run(pointwise, out)
     with pytest.raises(InputError, match="reward ranking is of judgments, and the recipe is of lists"):
         rl.run(rl_recipe(judgments=judgments, adapter=adapter.path, rewards=({"use": "ranking"},)), out)
@@ -327,8 +338,7 @@ def test_a_completion_without_room_for_a_ranking_is_refused(adapter: Artifact, j
 
 def test_dears_recipe_has_the_cards_adapter_and_loads() -> None:
     recipe = load_recipe("recipes/distill/dear-8b-listwise-lora.yaml", [])
-    assert isinstance(recipe, DistillRecipe)
-    assert recipe.lists is not None
-    assert (recipe.lists.window, recipe.lists.prompt.max_length) == (20, 5000)
+    assert isinstance(recipe, DistillOrder)
+    assert (recipe.window, recipe.prompt.max_length) == (20, 5000)
     modules = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
     assert recipe.lora == LoraRecipe(rank=16, alpha=32, dropout=0.0, targets=modules)

@@ -10,7 +10,6 @@ from safetensors.torch import load_file
 
 from interank.cli.app import main
 from interank.errors import ArtifactError, ModelError
-from interank.recipe import DistillRecipe
 from interank.reranking.reranker import Reranker
 from interank.settings import (
     LoraRecipe,
@@ -19,13 +18,14 @@ from interank.settings import (
 )
 from interank.stages import distill
 from interank.stages.merge import TOLERANCE, merge
+from interank.tasks.judge.recipe import DistillJudge
 from interank.types import Document, Query
 from tests.support import rule
 from tests.support.artifacts import judgments_artifact
 
 
 def adapter(folder: Path, base: Path, quantisation: Quantisation = "none") -> Path:
-    recipe = DistillRecipe(
+    recipe = DistillJudge(
         stage="distill",
         judgments=judgments_artifact(folder / "judgments", rule.examples(0, queries=2)),
         student=str(base),

@@ -13,11 +13,11 @@ from safetensors.torch import load_file
 
 from interank.artifact import Artifact, open_artifact
 from interank.errors import InputError, ModelError, TrainingError
-from interank.recipe import RlRecipe
 from interank.reranking.reranker import Reranker
 from interank.settings import RewardRecipe
 from interank.stages import rl
 from interank.stages.training_page import training_page
+from interank.tasks.judge.recipe import RlJudge
 from tests.support import rule
 from tests.support.artifacts import judgments_artifact
 from tests.support.stub import Answer, Stub, refused, said, serving
@@ -60,7 +60,7 @@ def refined(judgments: Path, adapter: Path, out: Path, given: Mapping[str, Any] 
         "trainer": TRAINER,
         "seatbelt": {"enabled": False},
     }
-    return rl.run(RlRecipe.model_validate({**recipe, **(given or {})}), out)
+    return rl.run(RlJudge.model_validate({**recipe, **(given or {})}), out)
 
 
 def lines(path: Path) -> list[dict[str, Any]]:

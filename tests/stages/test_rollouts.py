@@ -12,9 +12,9 @@ import pytest
 from safetensors.torch import load_file
 
 from interank.artifact import open_artifact
-from interank.recipe import DistillRecipe
 from interank.settings import LoraRecipe, PromptSettings
 from interank.stages import distill
+from interank.tasks.judge.recipe import DistillJudge
 from tests.support import rule
 from tests.support.artifacts import judgments_artifact
 from tests.support.commands import command, partial
@@ -61,7 +61,7 @@ def test_a_killed_server_costs_no_step(tmp_path: Path) -> None:
     base = strong_model(tmp_path / "model", hidden=128)
     judgments = judgments_artifact(tmp_path / "judgments", rule.examples(1, queries=12))
     start = distill.run(
-        DistillRecipe(
+        DistillJudge(
             stage="distill",
             judgments=judgments,
             student=str(base),

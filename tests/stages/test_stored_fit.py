@@ -12,7 +12,6 @@ import pytest
 from interank.artifact import open_artifact
 from interank.cli.app import main
 from interank.errors import ArtifactError, InputError
-from interank.recipe import RlRecipe
 from interank.reranking.adaptive import Adaptive
 from interank.reranking.fitting import Fit, read_fit
 from interank.reranking.reranker import Reranker
@@ -20,6 +19,7 @@ from interank.settings import AdaptiveRecipe
 from interank.stages import rl
 from interank.stages.fit import FitSettings, fit, fit_into
 from interank.stages.merge import merge
+from interank.tasks.judge.recipe import RlJudge
 from interank.types import RankedDocument
 from tests.support import rule
 from tests.support.artifacts import judgments_artifact
@@ -252,7 +252,7 @@ def test_what_is_trained_further_has_none(stored: Path, tmp_path: Path) -> None:
         "trainer": {"max_steps": 1, "num_generations": 2, "per_device_train_batch_size": 8},
         "seatbelt": {"enabled": False},
     }
-    trained = rl.run(RlRecipe.model_validate(recipe), tmp_path / "rl")
+    trained = rl.run(RlJudge.model_validate(recipe), tmp_path / "rl")
     assert trained.manifest["inputs"]["adapter"]["digest"] == open_artifact(stored).digest
     assert not (trained.path / "fits").exists()
     assert Reranker(trained.path).fit is None

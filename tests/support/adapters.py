@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from interank.recipe import DistillRecipe
 from interank.settings import LoraRecipe, PromptSettings
 from interank.stages import distill
+from interank.tasks.judge.recipe import DistillJudge
 from tests.support import rule
 from tests.support.artifacts import judgments_artifact
 
 
 def tiny_adapter(model: Path, folder: Path) -> Path:
     """Trained for two steps; `adapter` in the folder, beside the judgments that it learned."""
-    recipe = DistillRecipe(
+    recipe = DistillJudge(
         stage="distill",
         judgments=judgments_artifact(folder / "taught", rule.examples(1, queries=2)),
         student=str(model),

@@ -12,8 +12,8 @@ from transformers import TrainingArguments
 
 from interank.engines.models import find_model, load_classifier, load_tokenizer
 from interank.engines.pairs import PairEncoder
-from interank.recipe import Objective
 from interank.settings import HeadSettings, LoraRecipe
+from interank.settings.heads import Objective
 from interank.tasks.head.groups import TeacherScores, drawn, groups_of
 from interank.tasks.head.training import HeadGroup, HeadTrainer, head_groups
 from interank.tasks.order.lists import JudgedList

@@ -15,9 +15,9 @@ from peft import PeftModel
 from interank.engines.prompts import Prompt, PromptEncoder
 from interank.engines.protocol import Ability, Completion, LabelLogits, Sampling
 from interank.engines.work import Work
-from interank.recipe import DistillRecipe, RlRecipe
 from interank.rewards import Reward
 from interank.tasks.judge import policy
+from interank.tasks.judge.recipe import DistillJudge, RlJudge
 from interank.tasks.judge.rows import training_groups
 from interank.training import sft
 from interank.training.rows import Group
@@ -71,7 +71,7 @@ class Step:
     operations: int
 
 
-def encoder_of(recipe: DistillRecipe) -> PromptEncoder:
+def encoder_of(recipe: DistillJudge) -> PromptEncoder:
     """The recipe's prompts in the ids of a small tokenizer of Llama 3's make, which cuts words into more tokens."""
     return PromptEncoder(tiny_tokenizer("llama3"), recipe.prompt)
 
@@ -97,13 +97,13 @@ def judged(lengths: Mapping[str, int], *, queries: int, documents: int) -> list[
     ]
 
 
-def groups_of(recipe: DistillRecipe, encoder: PromptEncoder, examples: Sequence[Example]) -> list[Group]:
+def groups_of(recipe: DistillJudge, encoder: PromptEncoder, examples: Sequence[Example]) -> list[Group]:
     """As `distill` makes them."""
     return training_groups(encoder, examples, recipe.practised, documents=recipe.documents_per_group, seed=recipe.seed)
 
 
 def distilled(
-    model: PeftModel, groups: Sequence[Group], recipe: DistillRecipe, folder: Path, *, checkpointing: bool
+    model: PeftModel, groups: Sequence[Group], recipe: DistillJudge, folder: Path, *, checkpointing: bool
 ) -> Step:
     """A step of `interank distill`, on the first groups."""
     number = recipe.trainer.get("per_device_train_batch_size", sft.DEFAULTS["per_device_train_batch_size"])
@@ -144,7 +144,7 @@ class Given:
         yield self
 
 
-def updated(model: PeftModel, encoder: PromptEncoder, recipe: RlRecipe, folder: Path) -> Step:
+def updated(model: PeftModel, encoder: PromptEncoder, recipe: RlJudge, folder: Path) -> Step:
     """A step of `interank rl` with one microbatch, as TRL's trainer runs it with the recipe's rewards and `beta`.
 
     Counted are the reference's passes, the check of the rollouts and the update. What samples is replaced by `Given`,

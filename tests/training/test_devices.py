@@ -12,8 +12,9 @@ import pytest
 import torch
 from transformers import TrainingArguments
 
-from interank.recipe import DistillRecipe, RlRecipe
 from interank.stages import distill, rl
+from interank.tasks.head.recipe import DistillHead
+from interank.tasks.judge.recipe import DistillJudge, RlJudge
 from tests.support import rule
 from tests.support.artifacts import judgments_artifact
 
@@ -44,7 +45,13 @@ def two_gpus(monkeypatch: pytest.MonkeyPatch) -> None:
     "given",
     [
         {"trainer": TRAINER},
-        {"objective": "listnet", "head": {"documents": 4, "encoding": {"max_length": 64}}, "trainer": TRAINER},
+        {
+            "task": "head",
+            "objective": "listnet",
+            "documents": 4,
+            "encoding": {"max_length": 64},
+            "trainer": TRAINER,
+        },
         {"rewards": [{"use": "well_formed"}], "trainer": GRPO},
         {
             "rewards": [{"use": "well_formed"}],
@@ -69,9 +76,10 @@ def test_of_two_gpus_a_training_takes_one(
     with caplog.at_level(logging.INFO, "interank"):
         if "rewards" in given:
             more = {"stage": "rl", "adapter": tiny_adapter, "max_completion_tokens": 14}
-            rl.run(RlRecipe.model_validate({**content, **more}), out)
+            rl.run(RlJudge.model_validate({**content, **more}), out)
         else:
             more = {"stage": "distill", "student": str(tiny_folder), "lora": {"rank": 4, "alpha": 8}}
-            distill.run(DistillRecipe.model_validate({**content, **more}), out)
+            kind = DistillHead if "task" in given else DistillJudge
+            distill.run(kind.model_validate({**content, **more}), out)
     assert "found 2 GPUs; the training takes one, cpu; CUDA_VISIBLE_DEVICES chooses another" in caplog.text
     assert json.loads((out / "manifest.json").read_text())["counts"]["steps"] == 1

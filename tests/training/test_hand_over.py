@@ -15,13 +15,13 @@ from interank.engines.prompts import Prompt, PromptEncoder
 from interank.engines.protocol import Completion, LabelLogits, Sampling
 from interank.engines.transformers import TransformersEngine
 from interank.engines.vllm import VllmOptions
-from interank.recipe import RlRecipe
 from interank.settings import (
     LoraRecipe,
     PromptSettings,
     RolloutsRecipe,
 )
 from interank.stages import rl
+from interank.tasks.judge.recipe import RlJudge
 from interank.tasks.judge.rollouts import Rollouts, whole_queries
 from interank.training import samplers
 from interank.training.adapters import fresh_adapter
@@ -158,7 +158,7 @@ def test_whatever_is_sampled_comes_from_the_recipes_engine(
         "rollouts": {"engine": "vllm"},
         **given,
     }
-    rl.run(RlRecipe.model_validate(recipe), tmp_path / "out")
+    rl.run(RlJudge.model_validate(recipe), tmp_path / "out")
     [engine] = Stood.opened
     assert engine.closed
     # The adapter that the training starts from, once for the pairs that are rated and for the first step.

@@ -10,9 +10,9 @@ import torch
 
 from interank.engines.models import find_model, load_model
 from interank.errors import TrainingError
-from interank.recipe import DistillRecipe
 from interank.settings import LoraRecipe
 from interank.settings.student import LossRecipe, MixtureRecipe
+from interank.tasks.judge.recipe import DistillJudge
 from interank.training import planning
 from interank.training.adapters import fresh_adapter
 from interank.training.memory import Form, Microbatch
@@ -26,7 +26,7 @@ from tests.support.paper_steps import SHAPES, distilled, encoder_of, groups_of, 
 CHOICE = Choice(LoraRecipe(rank=4, alpha=8), "none", False, "auto", None)
 # How far the estimate may lie from what the real loss takes.
 NEAR = 0.15
-STUDENT = DistillRecipe(
+STUDENT = DistillJudge(
     stage="distill",
     student="written out",
     documents_per_group=3,

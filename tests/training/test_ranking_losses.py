@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from interank.errors import TrainingError
-from interank.recipe import Objective
+from interank.settings.heads import Objective
 from interank.training.ranking_losses import MAIN, HeadLoss, Target, distillation
 
 Numbers = list[float]

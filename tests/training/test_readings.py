@@ -16,11 +16,11 @@ from interank.engines.prompts import PromptEncoder
 from interank.engines.protocol import Forced, Sampling
 from interank.engines.transformers import TransformersEngine
 from interank.ledger import Ledger
-from interank.recipe import RlRecipe
 from interank.rewards import Equipped, Reward, RewardRecipe
 from interank.settings import LoraRecipe, PromptSettings
 from interank.tasks.judge.answers import Answers
 from interank.tasks.judge.hard_examples import shares_right
+from interank.tasks.judge.recipe import RlJudge
 from interank.tasks.judge.rollouts import Rollouts
 from interank.tasks.judge.trial import Trial
 from interank.training.adapters import fresh_adapter, save_adapter
@@ -88,7 +88,7 @@ def hard_examples(read: Read) -> Any:
 
 
 def reward_weighted(read: Read) -> Any:
-    recipe = RlRecipe.model_validate(
+    recipe = RlJudge.model_validate(
         {
             "stage": "rl",
             "rewards": [{"use": "ranking"}],

@@ -12,8 +12,8 @@ from interank.engines import padded
 from interank.engines.models import ModelFiles
 from interank.engines.padded import PaddedRunner
 from interank.engines.prompts import Prompt
-from interank.recipe import DistillRecipe, RlRecipe
 from interank.recipe.loading import load_recipe
+from interank.tasks.judge.recipe import DistillJudge, RlJudge
 from interank.training import memory, planning
 from interank.training.memory import Form
 from interank.training.planning import Choice, plan
@@ -32,7 +32,7 @@ def test_a_step_of_distillation_fits(
     monkeypatch.setattr(planning, "device", lambda: "cuda")
     monkeypatch.setattr(planning, "device_bytes", lambda _: limit)
     recipe = load_recipe("distill/llama-3.2-3b", ["judgments=written", *overrides])
-    assert isinstance(recipe, DistillRecipe)
+    assert isinstance(recipe, DistillJudge)
     groups = groups_of(recipe, encoder_of(recipe), judged(LONGEST, queries=1, documents=5))
     LlamaConfig(**SHAPES["3b"], tie_word_embeddings=True).save_pretrained(tmp_path)
     choice = Choice(recipe.lora, recipe.quantisation, recipe.double_quantisation, "bfloat16", None)
@@ -55,8 +55,8 @@ def test_an_update_of_grpo_fits(
     monkeypatch.setattr(memory, "device_bytes", lambda _: limit)
     taught = load_recipe("distill/llama-3.2-3b", ["judgments=written"])
     recipe = load_recipe(name, ["judgments=written", "adapter=written"])
-    assert isinstance(taught, DistillRecipe)
-    assert isinstance(recipe, RlRecipe)
+    assert isinstance(taught, DistillJudge)
+    assert isinstance(recipe, RlJudge)
     beside = recipe.rollouts.vllm.gpu_memory if recipe.rollouts.engine == "vllm" else 0.0
     policy = policy_on_paper(SHAPES["3b"], form, taught.lora)
     step = updated(policy, encoder_of(taught), recipe, tmp_path / "work")
@@ -85,7 +85,7 @@ def test_a_hundred_documents_are_scored(monkeypatch: pytest.MonkeyPatch, limit: 
 )
 def test_the_rollouts_of_a_step_on_24_gb_fit() -> None:
     recipe = load_recipe("rl/llama-3.2-3b-24gb", ["judgments=written", "adapter=written"])
-    assert isinstance(recipe, RlRecipe)
+    assert isinstance(recipe, RlJudge)
     rows = recipe.trainer["per_device_train_batch_size"] * recipe.trainer["gradient_accumulation_steps"]
     model = faked(base_on_paper(SHAPES["3b"], "nf4")).eval()
     prefix, document = tuple(range(10, 1110)), 4096 - recipe.max_completion_tokens - 1100 - 40

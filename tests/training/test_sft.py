@@ -13,8 +13,8 @@ import pytest
 import torch
 
 from interank.errors import TrainingError
-from interank.recipe import DistillRecipe
 from interank.settings.student import LossRecipe, MixtureRecipe, ValidationRecipe
+from interank.tasks.judge.recipe import DistillJudge
 from interank.tasks.judge.validation import Validation, validation_sample
 from interank.training.checkpoints import last_complete
 from interank.training.failures import explained
@@ -23,8 +23,8 @@ from interank.training.trying import Trial
 from tests.support import lessons, rule
 
 
-def recipe_of(validation: ValidationRecipe, **trainer: Any) -> DistillRecipe:
-    return DistillRecipe(
+def recipe_of(validation: ValidationRecipe, **trainer: Any) -> DistillJudge:
+    return DistillJudge(
         stage="distill",
         student="unused",
         loss=LossRecipe(tokens=1.0, listwise=1.0),
@@ -42,7 +42,7 @@ def recipe_of(validation: ValidationRecipe, **trainer: Any) -> DistillRecipe:
     )
 
 
-def trained(tiny_folder: Path, folder: Path, recipe: DistillRecipe, trial: Trial | None) -> tuple[Trained, Any]:
+def trained(tiny_folder: Path, folder: Path, recipe: DistillJudge, trial: Trial | None) -> tuple[Trained, Any]:
     encoder = lessons.encoder_of(tiny_folder)
     groups = lessons.groups_of(encoder, lessons.examples(), MixtureRecipe(score=1.0))
     model = lessons.model_of(tiny_folder)

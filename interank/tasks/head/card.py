@@ -62,15 +62,14 @@ def _data(facts: HeadFacts) -> str:
 
 def _making(facts: HeadFacts) -> dict[str, Any]:
     recipe, notes = facts.recipe, facts.notes
-    taught = recipe["head"] or {}
     lora = dict(recipe["lora"])
     targets = lora.pop("targets")
     rows = {"loss": _LOSSES[notes["objective"]]}
     if notes["teacher"]:
-        rows |= {"teacher": notes["teacher"], "share of distillation": taught["alpha"]}
-        rows |= {"temperature": taught["temperature"]}
+        rows |= {"teacher": notes["teacher"], "share of distillation": recipe["alpha"]}
+        rows |= {"temperature": recipe["temperature"]}
     return rows | {
-        "trained further from": taught.get("adapter") or "nothing",
+        "trained further from": recipe["adapter"] or "nothing",
         "base weights": notes["base_weights"],
         "device": notes["device"],
         "LoRA": ", ".join(f"{name} {value}" for name, value in lora.items() if value is not None),

@@ -16,7 +16,6 @@ from interank.ir.benchmarks import read_documents
 from interank.ir.trec import read_run
 from interank.judgments import read_judgments
 from interank.ledger import Ledger, write_rows
-from interank.recipe import JUDGMENTS_AS_TEACHER, DistillRecipe
 from interank.tasks.head.groups import (
     FILE,
     TeacherScores,
@@ -31,6 +30,7 @@ from interank.tasks.head.groups import (
     to_try,
     with_negatives,
 )
+from interank.tasks.head.recipe import JUDGMENTS_AS_TEACHER, DistillHead
 from interank.tasks.head.teacher import score, waiting
 from interank.tasks.order.lists import JudgedList
 from interank.types import Split
@@ -50,18 +50,17 @@ class HeadLessons:
     counts: dict[str, int]
 
 
-def head_lessons(recipe: DistillRecipe) -> HeadLessons:
+def head_lessons(recipe: DistillHead) -> HeadLessons:
     """Read the queries and draw their groups; the recipe's seed decides which.
 
     Raises:
         InputError: No query has documents of two grades.
     """
-    taught = recipe.taught
-    queries = _with_negatives(recipe, sampled(_lists(recipe, "train"), taught.queries, recipe.seed))
+    queries = _with_negatives(recipe, sampled(_lists(recipe, "train"), recipe.queries, recipe.seed))
     groups = [
-        group for item in queries for group in drawn(item, taught.documents, taught.groups_per_query, recipe.seed)
+        group for item in queries for group in drawn(item, recipe.documents, recipe.groups_per_query, recipe.seed)
     ]
-    source = taught.groups or recipe.judgments
+    source = recipe.groups or recipe.judgments
     if not groups:
         raise InputError(f"{source} has no training query with documents of two grades, so there is nothing to learn")
     asked = {group.query.query_id for group in groups}
@@ -81,27 +80,25 @@ def head_lessons(recipe: DistillRecipe) -> HeadLessons:
     return HeadLessons(groups, tried, counts)
 
 
-def _lists(recipe: DistillRecipe, split: Split) -> Iterator[JudgedList]:
+def _lists(recipe: DistillHead, split: Split) -> Iterator[JudgedList]:
     """The queries of a split with all their documents; files without splits are split by the seed."""
-    taught = recipe.taught
-    if taught.groups is None:
+    if recipe.groups is None:
         yield from groups_of(read_judgments(Path(str(recipe.judgments)), split))
         return
-    share = taught.validation_share if recipe.validation.questions else 0.0
-    for item in read_groups(taught.groups):
+    share = recipe.validation_share if recipe.validation.questions else 0.0
+    for item in read_groups(recipe.groups):
         if is_held_out(item, share, recipe.seed) == (split == "validation"):
             yield item
 
 
-def _with_negatives(recipe: DistillRecipe, lists: list[JudgedList]) -> list[JudgedList]:
-    taught = recipe.taught
-    if taught.negatives == "given" or not lists:
+def _with_negatives(recipe: DistillHead, lists: list[JudgedList]) -> list[JudgedList]:
+    if recipe.negatives == "given" or not lists:
         return lists
-    documents = read_documents(taught.corpus) if taught.corpus else documents_of(lists)
-    return with_negatives(lists, documents, run=read_run(taught.run) if taught.run else None, depth=taught.depth)
+    documents = read_documents(recipe.corpus) if recipe.corpus else documents_of(lists)
+    return with_negatives(lists, documents, run=read_run(recipe.run) if recipe.run else None, depth=recipe.depth)
 
 
-def _tried(recipe: DistillRecipe) -> list[JudgedList]:
+def _tried(recipe: DistillHead) -> list[JudgedList]:
     questions = recipe.validation.questions
     if not questions:
         return []
@@ -110,7 +107,7 @@ def _tried(recipe: DistillRecipe) -> list[JudgedList]:
     return [to_try(item, _TRIED_DOCUMENTS, recipe.seed) for item in lists if len(set(item.grades)) > 1]
 
 
-def teacher_scores(recipe: DistillRecipe, groups: list[JudgedList], place: Workplace) -> TeacherScores | None:
+def teacher_scores(recipe: DistillHead, groups: list[JudgedList], place: Workplace) -> TeacherScores | None:
     """The teacher's scores of the very documents that the groups hold; None where none is named.
 
     A model's are computed here, go on where a killed run stopped, and are part of the output.
@@ -118,18 +115,17 @@ def teacher_scores(recipe: DistillRecipe, groups: list[JudgedList], place: Workp
     Raises:
         InputError: The scores that are given are not of these documents, or there are none.
     """
-    taught = recipe.taught
-    if taught.teacher_scores:
-        return read_teacher_scores(taught.teacher_scores)
-    if taught.teacher is None:
+    if recipe.teacher_scores:
+        return read_teacher_scores(recipe.teacher_scores)
+    if recipe.teacher is None:
         return None
-    if taught.teacher == JUDGMENTS_AS_TEACHER:
+    if recipe.teacher == JUDGMENTS_AS_TEACHER:
         return judgments_scores(read_judgments(Path(str(recipe.judgments)), "train"), str(recipe.judgments))
     ledger = Ledger(place.work / FILE)
     portions = waiting(groups, ledger)
     if portions:
-        log.info("%s scores %d pairs", taught.teacher, sum(map(len, portions)))
-        teacher = load_head(taught.teacher, settings=taught.teacher_encoding, precision=taught.teacher_precision)
+        log.info("%s scores %d pairs", recipe.teacher, sum(map(len, portions)))
+        teacher = load_head(recipe.teacher, settings=recipe.teacher_encoding, precision=recipe.teacher_precision)
         score(teacher, portions, ledger)
         del teacher
         if torch.cuda.is_available():

@@ -20,13 +20,13 @@ from transformers import Trainer, TrainingArguments
 from interank.engines.heads import Head, head_logits, scores
 from interank.engines.pairs import Pair, PairBatch, PairEncoder
 from interank.ir.measures import DEFAULT_MEASURE, score_run
-from interank.recipe import DistillRecipe
 from interank.tasks.head.groups import TeacherScores
+from interank.tasks.head.recipe import DistillHead
 from interank.tasks.order.lists import JudgedList
 from interank.training.checkpoints import last_complete
 from interank.training.devices import on_one_device
 from interank.training.ranking_losses import HeadLoss, Target
-from interank.training.sft import DEFAULTS, Trained, go_through, trial_settings
+from interank.training.sft import DEFAULTS, SftSettings, Trained, go_through, trial_settings
 from interank.training.student import dataset_of
 from interank.training.trying import Trial, check_number, tried
 from interank.types import Qrel, Run, ScoredDoc
@@ -190,7 +190,7 @@ def train(
     model: PeftModel,
     encoder: PairEncoder,
     groups: Sequence[HeadGroup],
-    recipe: DistillRecipe,
+    recipe: DistillHead,
     *,
     folder: Path,
     checkpointing: bool,
@@ -205,7 +205,8 @@ def train(
     """
     folder.mkdir(exist_ok=True)
     checkpoint = last_complete(folder)
-    given = {**_DEFAULTS, **trial_settings(recipe, trial is not None, checkpoint is None), **dict(recipe.trainer)}
+    settings = SftSettings(recipe.trainer, recipe.seed, recipe.validation)
+    given = {**_DEFAULTS, **trial_settings(settings, trial is not None, checkpoint is None), **dict(recipe.trainer)}
     given.setdefault("gradient_checkpointing", checkpointing)
     given.setdefault("gradient_checkpointing_kwargs", {"use_reentrant": False})
     arguments = TrainingArguments(
@@ -219,16 +220,15 @@ def train(
             "logging_nan_inf_filter": False,
         }
     )
-    taught = recipe.taught
     trainer = HeadTrainer(
         model=model,
         args=on_one_device(arguments),
         encoder=encoder,
         groups=groups,
-        loss=HeadLoss(recipe.objective, taught.alpha, taught.temperature),
+        loss=HeadLoss(recipe.objective, recipe.alpha, recipe.temperature),
         trial=trial,
     )
-    return go_through(trainer, checkpoint, recipe, tried=trial is not None)
+    return go_through(trainer, checkpoint, recipe.validation.patience, tried=trial is not None)
 
 
 def group_tokens(groups: Sequence[HeadGroup], trainer: Mapping[str, Any]) -> int:

@@ -17,7 +17,7 @@ from interank.engines.soundness import require_completions
 from interank.judging import Order
 from interank.judgments import by_question
 from interank.ledger import Ledger
-from interank.recipe import RlRecipe
+from interank.tasks.judge.recipe import RlJudge
 from interank.training.advantages import neutral
 from interank.training.kept import is_whole, kept, results, together
 from interank.types import Example
@@ -44,7 +44,7 @@ class Answers:
     """What the policy answers to each pair, and what that earns; rewards see whole queries."""
 
     def __init__(
-        self, encoder: PromptEncoder, examples: Sequence[Example], recipe: RlRecipe, order: Order, work: Path
+        self, encoder: PromptEncoder, examples: Sequence[Example], recipe: RlJudge, order: Order, work: Path
     ) -> None:
         """Cut the pairs into parts; `work` keeps what each gave."""
         self.encoder, self.order, self.recipe = encoder, order, recipe.reward_weighted

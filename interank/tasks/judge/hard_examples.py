@@ -14,8 +14,8 @@ from interank.engines.protocol import Engine, Sampling
 from interank.judging import Order
 from interank.judgments import by_question
 from interank.ledger import Ledger
-from interank.recipe import RlRecipe
 from interank.settings import HardExamplesRecipe
+from interank.tasks.judge.recipe import RlJudge
 from interank.training.kept import kept, together
 from interank.types import Example
 
@@ -36,7 +36,7 @@ class Hard:
 
 
 def find_hard(
-    engine: Engine, encoder: PromptEncoder, examples: Sequence[Example], recipe: RlRecipe, order: Order, file: Path
+    engine: Engine, encoder: PromptEncoder, examples: Sequence[Example], recipe: RlJudge, order: Order, file: Path
 ) -> Hard:
     """Rate a sample of the questions that training could take, and pick the hard pairs.
 

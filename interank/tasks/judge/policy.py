@@ -12,11 +12,12 @@ from peft import PeftModel
 
 from interank.engines.prompts import PromptEncoder
 from interank.judging import Order
-from interank.recipe import RlRecipe
 from interank.rewards import Credit, Equipped
 from interank.tasks.judge.hard_examples import Hard
+from interank.tasks.judge.recipe import RlJudge
 from interank.tasks.judge.rollouts import Rollouts, whole_queries
 from interank.tasks.judge.trial import Trial, validation_questions
+from interank.tasks.recipes import RlRecipe
 from interank.training.checkpoints import last_complete
 from interank.training.failures import explained
 from interank.training.grade_gradient import GradeLoss
@@ -52,7 +53,7 @@ class Trained:
 
 
 def lessons(
-    recipe: RlRecipe,
+    recipe: RlJudge,
     splits: tuple[Sequence[Example], Sequence[Example]],
     reason_share: float,
     hard: Hard | None = None,
@@ -88,7 +89,7 @@ def train(
     encoder: PromptEncoder,
     taught: Lessons,
     rewards: Rewards,
-    recipe: RlRecipe,
+    recipe: RlJudge,
     sampler: Sampler,
     work: Path,
 ) -> Trained:
@@ -172,7 +173,7 @@ def _dealt_anew(examples: Sequence[Example], documents: int, rng: random.Random)
 
 
 def _grade_loss(
-    recipe: RlRecipe,
+    recipe: RlJudge,
     functions: Sequence[Callable[..., list[float | None]]],
     weights: Sequence[float],
     credits: Sequence[Credit],
@@ -189,7 +190,7 @@ def _grade_loss(
     )
 
 
-def _watch(recipe: RlRecipe, encoder: PromptEncoder, taught: Lessons, work: Path) -> Watch | None:
+def _watch(recipe: RlJudge, encoder: PromptEncoder, taught: Lessons, work: Path) -> Watch | None:
     if not taught.tried:
         return None
     trial = Trial(

@@ -14,12 +14,6 @@ from interank.errors import InputError
 from interank.ir.overlap import BenchmarkIndex, Checkable, contaminated, read_texts
 from interank.judgments import read_judgments
 from interank.ledger import write_rows
-from interank.recipe import (
-    DistillListsRecipe,
-    DistillRecipe,
-    RlListsRecipe,
-    RlRecipe,
-)
 from interank.rewards import Reward
 from interank.settings import ListPromptSettings, PromptSettings
 from interank.tasks.order import ordering
@@ -32,9 +26,11 @@ from interank.tasks.order.lists import (
     judged_lists,
 )
 from interank.tasks.order.orderings import read_orderings
+from interank.tasks.order.recipe import DistillOrder, RlOrder
 from interank.tasks.order.rollouts import ListRollouts, in_orders
 from interank.tasks.order.rows import LeftOut, list_rows
 from interank.tasks.order.trial import validation_lists
+from interank.tasks.recipes import RlRecipe
 from interank.training.rows import Group
 
 log = logging.getLogger(__name__)
@@ -43,20 +39,22 @@ _SITE = "lists"
 _LEFT_OUT = "left_out.jsonl"
 
 
-def list_lessons(recipe: DistillRecipe, settings: DistillListsRecipe, tokenizer: Any, place: Workplace) -> list[Group]:
+def list_lessons(recipe: DistillOrder, tokenizer: Any, place: Workplace) -> list[Group]:
     """The rows of the lists that a recipe names, each for itself; what is left out goes on file with its reason.
 
     Raises:
         InputError: There are no lists, or none of them can be learned.
     """
-    examples, left_out = _examples(recipe, settings)
-    encoder = ListEncoder(PromptEncoder(tokenizer, PromptSettings()), settings.prompt)
-    made = list_rows(encoder, examples, settings, seed=recipe.seed)
+    examples, left_out = _examples(recipe)
+    encoder = ListEncoder(PromptEncoder(tokenizer, PromptSettings()), recipe.prompt)
+    made = list_rows(encoder, examples, recipe, seed=recipe.seed)
     left_out = [*left_out, *made.left_out]
     write_rows(place.folder / _LEFT_OUT, map(asdict, left_out))
     if not made.rows:
         first = f"; the first, because {left_out[0].reason}" if left_out else ""
-        raise InputError(f"none of {len(examples)} lists can be learned{first}; see `lists:` of the recipe")
+        raise InputError(
+            f"none of {len(examples)} lists can be learned{first}; see window, max_reasoning_tokens and prompt"
+        )
     log.info(
         "%d rows of %d lists, %d left out (%s), %d in the order they came in",
         *(len(made.rows), len(examples), len(left_out), _LEFT_OUT, made.unshuffled),
@@ -64,19 +62,19 @@ def list_lessons(recipe: DistillRecipe, settings: DistillListsRecipe, tokenizer:
     return [(row,) for row in made.rows]
 
 
-def _examples(recipe: DistillRecipe, settings: DistillListsRecipe) -> tuple[list[ListExample], list[LeftOut]]:
-    if not settings.dear_cot:
+def _examples(recipe: DistillOrder) -> tuple[list[ListExample], list[LeftOut]]:
+    if not recipe.dear_cot:
         return read_orderings(Path(str(recipe.judgments)), "train"), []
     examples: list[ListExample] = []
     left_out: list[LeftOut] = []
-    for path in settings.dear_cot:
+    for path in recipe.dear_cot:
         found, unusable = read_dear_cot(path)
         examples += found
         left_out += [LeftOut(item.where, item.reason) for item in unusable]
-    if not settings.decontaminate:
-        log.warning("lists.decontaminate is off: the lists are not compared with any benchmark")
+    if not recipe.decontaminate:
+        log.warning("decontaminate is off: the lists are not compared with any benchmark")
         return examples, left_out
-    tested = _tested(examples, settings.benchmarks)
+    tested = _tested(examples, recipe.benchmarks)
     left_out += [LeftOut(name, "a benchmark holds its query") for name in sorted(tested)]
     return [item for item in examples if item.query.query_id not in tested], left_out
 
@@ -106,29 +104,25 @@ def check_subject(recipe: RlRecipe, adapter: Artifact, rewards: Sequence[Reward]
     if "prompt" not in adapter.manifest:
         raise InputError(
             f"{adapter.path} is a head, which gives a score and writes nothing to be rewarded; give an adapter that "
-            "distill taught answers, or train the head further with distill's head.adapter"
+            "distill taught answers, or train the head further with distill's `adapter`"
         )
-    if recipe.lists and recipe.algorithm != "grpo":
-        raise InputError(f"algorithm: {recipe.algorithm} learns judgments, not orders of lists; take grpo")
-    of = "lists" if recipe.lists else "judgments"
+    of = "lists" if recipe.task == "order" else "judgments"
     trained_on = "lists" if "form" in adapter.manifest["prompt"] else "judgments"
     if trained_on != of:
-        how = "add `lists: {}` to the recipe" if trained_on == "lists" else "leave `lists` out of the recipe"
+        how = f"set `task: {'order' if trained_on == 'lists' else 'judge'}`"
         raise InputError(f"{adapter.path} was trained on {trained_on}, and the recipe is of {of}; {how}")
     for reward in rewards:
         if reward.of != of:
             raise InputError(f"reward {reward.use} is of {reward.of}, and the recipe is of {of}; take another reward")
 
 
-def list_rollouts(
-    recipe: RlRecipe, settings: RlListsRecipe, judgments: Path, adapter: Artifact, tokenizer: Any
-) -> ListRollouts:
+def list_rollouts(recipe: RlOrder, judgments: Path, adapter: Artifact, tokenizer: Any) -> ListRollouts:
     """The lists of a judgments artifact, as the adapter's prompts have them.
 
     Raises:
         InputError: No query has documents of two grades, or a completion has no room for a ranking.
     """
-    lists = judged_lists(read_judgments(judgments, "train"), documents=settings.window, seed=recipe.seed)
+    lists = judged_lists(read_judgments(judgments, "train"), documents=recipe.window, seed=recipe.seed)
     if not lists:
         raise InputError(
             f"{judgments} has no training query with documents of two grades, so there is nothing to order; "
@@ -139,12 +133,12 @@ def list_rollouts(
     encoder = ListEncoder(
         PromptEncoder(tokenizer, PromptSettings()), ListPromptSettings.model_validate(adapter.manifest["prompt"])
     )
-    shown = in_orders(lists, settings.shuffles, recipe.seed)
+    shown = in_orders(lists, recipe.shuffles, recipe.seed)
     return ListRollouts(encoder, shown, tokens=recipe.max_completion_tokens, seed=recipe.seed, settings=recipe.rollouts)
 
 
-def tried_lists(recipe: RlRecipe, settings: RlListsRecipe, judgments: Path) -> list[JudgedList]:
+def tried_lists(recipe: RlOrder, judgments: Path) -> list[JudgedList]:
     """The lists of validation questions that the policy is tried on, with their own grades."""
     examples = read_judgments(judgments, "validation")
-    lists = judged_lists(examples, documents=settings.window, seed=recipe.seed)
+    lists = judged_lists(examples, documents=recipe.window, seed=recipe.seed)
     return validation_lists(lists, recipe.validation.questions, recipe.seed)

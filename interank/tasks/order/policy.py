@@ -7,10 +7,10 @@ from pathlib import Path
 
 from peft import PeftModel
 
-from interank.recipe import RlRecipe
 from interank.rewards import Reward
 from interank.tasks.judge.policy import Trained, see_through, watch_by
 from interank.tasks.order.lists import JudgedList
+from interank.tasks.order.recipe import RlOrder
 from interank.tasks.order.rollouts import ListRollouts
 from interank.tasks.order.trial import ListTrial
 from interank.training.grpo import prepare
@@ -23,7 +23,7 @@ def train_on_lists(
     rollouts: ListRollouts,
     tried: Sequence[JudgedList],
     rewards: Sequence[Reward],
-    recipe: RlRecipe,
+    recipe: RlOrder,
     work: Path,
 ) -> Trained:
     """Train the model's adapter in place, from the last complete checkpoint in `work` if there is one.

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from interank.errors import InputError
-from interank.recipe import DistillListsRecipe
 from interank.tasks.order import ordering
 from interank.tasks.order.encoder import ListEncoder
 from interank.tasks.order.lists import ListExample, shuffled
+from interank.tasks.order.recipe import DistillOrder
 from interank.training.rows import Row
 
 
@@ -32,9 +32,7 @@ class ListRows:
     """Lists that keep their order, as their reasoning tells documents by where they stand."""
 
 
-def list_rows(
-    encoder: ListEncoder, examples: Sequence[ListExample], settings: DistillListsRecipe, *, seed: int
-) -> ListRows:
+def list_rows(encoder: ListEncoder, examples: Sequence[ListExample], settings: DistillOrder, *, seed: int) -> ListRows:
     """The rows of all lists: each in so many orders as the settings say, whole or not at all."""
     made = ListRows()
     for number, example in enumerate(examples):

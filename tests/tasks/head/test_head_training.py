@@ -13,7 +13,7 @@ from peft import PeftModel
 from interank.engines.heads import Head, scores
 from interank.engines.pairs import PairEncoder
 from interank.errors import TrainingError
-from interank.recipe import Objective
+from interank.settings.heads import Objective
 from interank.tasks.head.groups import ScoredPair, TeacherScores, digest
 from interank.tasks.head.training import HeadGroup, HeadTrainer, HeadValidation, group_tokens
 from interank.tasks.order.lists import JudgedList

@@ -14,10 +14,10 @@ from interank.engines.prompts import PromptEncoder
 from interank.engines.transformers import TransformersEngine
 from interank.errors import ModelError
 from interank.judging import Order
-from interank.recipe import RlRecipe
 from interank.settings import LoraRecipe, PromptSettings
 from interank.tasks.judge import hard_examples
 from interank.tasks.judge.hard_examples import Hard, find_hard, sampled_questions
+from interank.tasks.judge.recipe import RlJudge
 from interank.training.adapters import fresh_adapter
 from tests.support import rule
 
@@ -51,8 +51,8 @@ class Counted(TransformersEngine):
             self.within = False
 
 
-def recipe_of(**hard: Any) -> RlRecipe:
-    return RlRecipe.model_validate(
+def recipe_of(**hard: Any) -> RlJudge:
+    return RlJudge.model_validate(
         {
             "stage": "rl",
             "rewards": [{"use": "ranking"}],

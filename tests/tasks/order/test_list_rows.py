@@ -10,18 +10,18 @@ import pytest
 
 from interank.engines.models import find_model, load_tokenizer
 from interank.engines.prompts import PromptEncoder
-from interank.recipe import DistillListsRecipe
 from interank.settings import ListPromptSettings, PromptSettings
 from interank.tasks.order import ordering
 from interank.tasks.order.encoder import ListEncoder
 from interank.tasks.order.lists import ListExample
 from interank.tasks.order.ordering import Ordering
+from interank.tasks.order.recipe import DistillOrder
 from interank.tasks.order.rows import list_row, list_rows
 from interank.training.rows import IGNORED
 from interank.types import Document, Query
 from tests.support.tiny import FAMILIES, Family, tiny_tokenizer
 
-SETTINGS = DistillListsRecipe(prompt=ListPromptSettings(max_length=1000))
+SETTINGS = DistillOrder(stage="distill", task="order", student="s", prompt=ListPromptSettings(max_length=1000))
 DOCUMENTS = tuple(Document(f"secret-{name}", f"A {name} sits in the barn.") for name in ("fox", "owl", "cat", "hen"))
 EXAMPLE = ListExample(
     Query("q", "Where is the owl?"), DOCUMENTS, Ordering((1, 3, 0, 2), "[2] names the owl, passage 4 does not.")

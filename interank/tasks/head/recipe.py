@@ -1,31 +1,29 @@
-"""A pointwise head in `interank distill`: what it learns from, what the loss is, and which teacher is distilled."""
+"""What distill can be told of a head: what it learns from, what the loss is, and which teacher is distilled."""
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Mapping
+from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
-from interank.settings.base import FilePath, Settings
-from interank.settings.heads import HeadSettings
+from interank.settings.base import FilePath
+from interank.settings.heads import HeadSettings, Objective
+from interank.settings.student import ValidationRecipe
+from interank.tasks.recipes import DistillRecipe, TrainerConfig, check_trials
 
-Objective = Literal[
-    "answers",
-    "cross_entropy",
-    "binary_cross_entropy",
-    "ranknet",
-    "ranknet_hard",
-    "listnet",
-    "lambda",
-]
 Negatives = Literal["given", "bm25", "run"]
 
 # The teacher whose scores are the judgments' own probabilities.
 JUDGMENTS_AS_TEACHER = "judgments"
 
 
-class HeadRecipe(Settings):
-    """What a head of one number learns; `objective` says by which loss."""
+class DistillHead(DistillRecipe):
+    """A head of one number for a query and a document is learned; it writes nothing."""
+
+    task: Literal["head"]
+    objective: Objective
+    """The loss."""
 
     groups: FilePath | None = None
     """Queries with positives and negatives, a file or a folder: JSONL in Tevatron's layout of MS MARCO, or triples as
@@ -64,9 +62,11 @@ class HeadRecipe(Settings):
     """The share of the queries of `groups` that is tried on and not trained on; judgments have their own split."""
     encoding: HeadSettings | None = None
     """How a pair becomes tokens; null takes the adapter's, else the defaults."""
+    validation: ValidationRecipe = ValidationRecipe()
+    """How the student is tried while it trains."""
 
     @model_validator(mode="after")
-    def _one_teacher(self) -> HeadRecipe:
+    def _one_teacher(self) -> DistillHead:
         if self.teacher and self.teacher_scores:
             raise ValueError("teacher, teacher_scores: both were given; give the one whose scores are to be learned")
         if self.teacher == JUDGMENTS_AS_TEACHER and (self.groups or self.negatives != "given"):
@@ -77,7 +77,7 @@ class HeadRecipe(Settings):
         return self
 
     @model_validator(mode="after")
-    def _negatives_come_from_somewhere(self) -> HeadRecipe:
+    def _negatives_come_from_somewhere(self) -> DistillHead:
         if (self.negatives == "run") != (self.run is not None):
             raise ValueError(
                 "negatives, run: `negatives: run` takes a run file, and only it does; give both or neither"
@@ -89,7 +89,30 @@ class HeadRecipe(Settings):
         return self
 
     @model_validator(mode="after")
-    def _an_adapter_has_its_encoding(self) -> HeadRecipe:
+    def _an_adapter_has_its_encoding(self) -> DistillHead:
         if self.adapter and self.encoding:
             raise ValueError("encoding: a head that is trained further reads as it was trained to; leave it out")
         return self
+
+    @model_validator(mode="after")
+    def _ranknet_has_a_teacher(self) -> DistillHead:
+        if self.objective == "ranknet" and not (self.teacher or self.teacher_scores):
+            raise ValueError(
+                "objective: ranknet learns a teacher's differences; give teacher or teacher_scores, or take "
+                "ranknet_hard, which learns the grades'"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _checkpoints_are_tried(self) -> DistillHead:
+        check_trials(self.validation, self.trainer)
+        return self
+
+    @classmethod
+    def trainer_config(cls, given: Mapping[str, Any]) -> TrainerConfig:
+        """Heads are trained by transformers' own trainer."""
+        return "TrainingArguments"
+
+    def missing(self) -> list[str]:
+        """The inputs without which it cannot start."""
+        return [] if self.judgments or self.groups else ["judgments"]

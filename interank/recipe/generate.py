@@ -1,0 +1,84 @@
+"""What `interank generate` can be told."""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal
+
+from pydantic import Field, model_validator
+
+from interank.settings.base import FilePath, FilePaths, Settings
+from interank.settings.mining import MiningRecipe
+from interank.settings.prompts import PromptSettings
+from interank.settings.teacher import BudgetRecipe, TeacherRecipe
+
+# How to get what decontamination compares with, or do without it.
+GET_BENCHMARKS = (
+    "give the folders of the benchmarks that you will report (for BRIGHT: its examples and documents from the "
+    "Hugging Face hub, xlangai/BRIGHT, as Parquet or JSONL), or turn the check off on purpose with decontaminate=false"
+)
+
+
+class GenerateRecipe(Settings):
+    """`interank generate`: StackExchange dumps to judgments."""
+
+    inputs: ClassVar[tuple[str, ...]] = ("dumps", "pairs", "benchmarks")
+    stage: Literal["generate"]
+    dumps: FilePaths | None = None
+    """Folders with a `Posts.xml`, or folders of such folders; DIR,DIR on the command line."""
+    pairs: FilePath | None = None
+    """The output of `interank generate --mine-only`, to judge it without mining anew."""
+    benchmarks: FilePaths | None = None
+    """Benchmark folders to keep out of the training data: BRIGHT's rows or BEIR's layout; DIR,DIR on the command
+    line."""
+    decontaminate: bool = True
+    """Whether questions and documents that overlap with `benchmarks` are removed."""
+    seed: int = 42
+    """Decides the sample, the split and what the teacher samples."""
+    mining: MiningRecipe = MiningRecipe()
+    """What is taken from the dumps."""
+    teacher: TeacherRecipe
+    """Who judges it."""
+    prompt: PromptSettings = PromptSettings()
+    """What the teacher reads."""
+    max_grade_share: float | None = Field(None, gt=1 / 3, lt=1)
+    """The largest share of the judgments that one grade may have; what is over it is drawn by `seed` and left out."""
+    budget: BudgetRecipe = BudgetRecipe()
+    """Where asking stops; what is judged by then is written, and `--resume` with a larger budget goes on."""
+    cache: FilePath | None = None
+    """A folder that keeps replies over all outputs, so that none is paid for twice; $INTERANK_CACHE/replies where
+    that is set."""
+
+    @model_validator(mode="after")
+    def _pairs_or_dumps(self) -> GenerateRecipe:
+        if self.pairs and self.dumps:
+            raise ValueError("pairs, dumps: both were given; pairs=DIR is already mined, so leave one of them out")
+        if self.decontaminate and self.benchmarks == ():
+            raise ValueError(f"benchmarks: none is in the list; {GET_BENCHMARKS}")
+        return self
+
+    @model_validator(mode="after")
+    def _samples_can_differ(self) -> GenerateRecipe:
+        teacher = self.teacher
+        fixed = self.prompt.order == "grade_first" and not (teacher.engine == "openai" and teacher.server.api == "chat")
+        if teacher.samples > 1 and (fixed or teacher.grades == "votes"):
+            why = (
+                "votes give the grade" if teacher.grades == "votes" else "a grade that is read first is always the same"
+            )
+            raise ValueError(
+                f"teacher.samples: {teacher.samples} samples cannot disagree, since {why}; "
+                "set prompt.order: reason_first and teacher.grades: teacher, or samples: 1"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _dollars_need_a_price(self) -> GenerateRecipe:
+        if self.budget.dollars is not None and self.teacher.price is None:
+            raise ValueError("budget.dollars: nothing says what a token costs; set teacher.price: {read: , written: }")
+        return self
+
+    def missing(self) -> list[str]:
+        """The inputs without which it cannot start."""
+        if self.pairs:
+            return []
+        missing = [] if self.dumps else ["dumps"]
+        return [*missing, "benchmarks"] if self.decontaminate and not self.benchmarks else missing

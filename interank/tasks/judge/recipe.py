@@ -1,0 +1,121 @@
+"""What distill and rl can be told of judgments."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Literal
+
+from pydantic import Field, model_validator
+
+from interank.settings.batches import check_batches
+from interank.settings.policy import GradeRecipe, HardExamplesRecipe, RewardWeightedRecipe
+from interank.settings.prompts import PromptSettings
+from interank.settings.student import LossRecipe, MixtureRecipe, ValidationRecipe
+from interank.settings.teacher import TeacherRecipe
+from interank.settings.unused import refuse_unused
+from interank.tasks.recipes import DistillRecipe, RlRecipe, TrainerConfig, check_trials
+
+_UNUSED_BY_REWARD_WEIGHT = {
+    "documents_per_query": "every pair is sampled",
+    "grade": "every token of an answer is learned alike",
+    "token_credit": "every token of an answer is learned alike",
+    "hard_examples": "every pair is sampled",
+    "refills": "answers are sampled once",
+    "validation": "nothing is tried; interank evaluate compares the adapter with the one before",
+    "seatbelt": "nothing is tried, so nothing is stopped",
+    "control": "the judged grades are not what is learned",
+    "shared_prefix": "answers are learned one by one",
+    "rollouts.importance_clip": "every answer has the weight of its reward",
+    "rollouts.check_every": "the policy does not move between sampling and learning",
+    "rollouts.tolerance": "the policy does not move between sampling and learning",
+}
+
+
+class DistillJudge(DistillRecipe):
+    """Judgments of single documents are learned."""
+
+    task: Literal["judge"] = "judge"
+    prompt: PromptSettings = PromptSettings()
+    """What the student reads, and in which order it answers where there is no `mixture`."""
+    mixture: MixtureRecipe | None = None
+    """What is practised, so that one adapter serves several modes; null is `explain` or `reason`, as `prompt.order`."""
+    loss: LossRecipe = LossRecipe()
+    """What the loss is made of."""
+    attacked_negatives: float = Field(0.0, ge=0, le=1)
+    """The share of the irrelevant documents that are shown a second time with an attack on the judge in their text,
+    still irrelevant; see docs/injection.md."""
+    documents_per_group: int = Field(8, ge=1)
+    """A question with more documents is cut into groups; `per_device_train_batch_size` counts groups."""
+    shared_prefix: bool = True
+    """What a group's rows share (the question, a document in several modes) is computed once: the same gradients,
+    cheaper. False pads every row, for models whose attention is not plain."""
+    validation: ValidationRecipe = ValidationRecipe()
+    """How the student is tried while it trains."""
+
+    @model_validator(mode="after")
+    def _checkpoints_are_tried(self) -> DistillJudge:
+        check_trials(self.validation, self.trainer)
+        return self
+
+    @model_validator(mode="after")
+    def _documents_can_be_compared(self) -> DistillJudge:
+        if self.loss.listwise and self.documents_per_group < 2:
+            raise ValueError(
+                f"loss.listwise compares the documents of a group, and documents_per_group is "
+                f"{self.documents_per_group}; set it to 2 or more, or loss.listwise to 0"
+            )
+        if self.loss.listwise and not {"score", "explain"} & {*self.practised.shares}:
+            raise ValueError(
+                "loss.listwise compares grades that are read at once, and only explanations before the grade are "
+                "practised; give mixture.score or mixture.explain a share, or set loss.listwise to 0"
+            )
+        return self
+
+    @property
+    def practised(self) -> MixtureRecipe:
+        """The mixture, spelled out."""
+        return self.mixture or (
+            MixtureRecipe(explain=1.0) if self.prompt.order == "grade_first" else MixtureRecipe(reason=1.0)
+        )
+
+
+class RlJudge(RlRecipe):
+    """Judgments of single documents are rewarded, by GRPO or by the original's reward-weighted refinement."""
+
+    task: Literal["judge"] = "judge"
+    algorithm: Literal["grpo", "reward_weighted"] = "grpo"
+    """`grpo` samples from the policy as it learns; `reward_weighted` samples once and learns what was rewarded, as
+    the original InteRank does."""
+    documents_per_query: int = Field(4, ge=2)
+    """How many of a query's documents stand in a batch together, a seeded sample; a query with fewer is left out."""
+    reason_share: float | None = Field(None, ge=0, le=1)
+    """The share of the queries that are answered explanation first, the others grade first; null takes half where
+    the adapter has learned both, else the order it has learned."""
+    grade: GradeRecipe = GradeRecipe()
+    """How the grade of a grade-first answer is trained."""
+    token_credit: bool = True
+    """In grade-first order the tokens after the grade get the explanation's rewards only."""
+    hard_examples: HardExamplesRecipe | None = None
+    """Which pairs are trained, by the start policy's own grades; null trains all."""
+    reward_weighted: RewardWeightedRecipe = RewardWeightedRecipe()
+    """For `algorithm: reward_weighted`."""
+    judge: TeacherRecipe | None = None
+    """Who marks explanations, for rewards that ask."""
+
+    @classmethod
+    def trainer_config(cls, given: Mapping[str, Any]) -> TrainerConfig:
+        """Reward-weighted refinement is supervised."""
+        return "SFTConfig" if given.get("algorithm") == "reward_weighted" else "GRPOConfig"
+
+    @model_validator(mode="after")
+    def _nothing_is_set_in_vain(self) -> RlJudge:
+        if self.algorithm == "reward_weighted":
+            refuse_unused(self, _UNUSED_BY_REWARD_WEIGHT, beside="beside `algorithm: reward_weighted`", who="that has")
+        return self
+
+    @model_validator(mode="after")
+    def _batches_hold_whole_queries(self) -> RlJudge:
+        if self.algorithm == "grpo":
+            between = self.grade.listwise > 0
+            check_batches(self.trainer, self.documents_per_query, between=between, in_order=self.shared_prefix)
+        return self

@@ -1,0 +1,77 @@
+"""What distill and rl can be told of orders."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field, model_validator
+
+from interank.settings.base import FilePaths
+from interank.settings.batches import check_batches
+from interank.settings.listwise import ListPromptSettings
+from interank.settings.unused import refuse_unused
+from interank.tasks.recipes import DistillRecipe, RlRecipe
+
+_UNUSED_BY_RL = {
+    "validation.explained": "every list that is tried is answered whole",
+    "validation.calibration_margin": "an order has no grades to be calibrated",
+    "seatbelt.grade_entropy_share": "an order has no grades",
+    "seatbelt.calibration_rise": "an order has no grades to be calibrated",
+}
+
+
+class DistillOrder(DistillRecipe):
+    """Orders of whole lists are learned, for `mode: listwise`."""
+
+    task: Literal["order"]
+    dear_cot: FilePaths = ()
+    """Folders or files in DeAR-COT's layout; without any, the orderings of `judgments` are learned."""
+    benchmarks: FilePaths = ()
+    """Benchmark folders to keep out of `dear_cot`, whose card names BEIR and TREC DL; DIR,DIR on the command line."""
+    decontaminate: bool = True
+    """Whether lists of `dear_cot` that overlap with `benchmarks` are left out."""
+    window: int = Field(20, ge=2)
+    """Lists with more documents are left out."""
+    shuffles: int = Field(1, ge=0)
+    """In how many orders each list is shown, drawn by `seed`, with the reasoning's numbers changed alike; 0 shows it
+    as it stands."""
+    max_reasoning_tokens: int = Field(2048, ge=8)
+    """Lists with a longer reasoning are left out: cut short it would lead to no ranking."""
+    prompt: ListPromptSettings = ListPromptSettings()
+    """What the student reads, and whether it reasons before it ranks."""
+    shared_prefix: bool = True
+    """What a group's rows share (the question, a document in several modes) is computed once: the same gradients,
+    cheaper. False pads every row, for models whose attention is not plain."""
+
+    @model_validator(mode="after")
+    def _benchmarks_are_given(self) -> DistillOrder:
+        if self.dear_cot and self.decontaminate and not self.benchmarks:
+            raise ValueError(
+                "benchmarks: lists from elsewhere may hold what a benchmark tests; give the folders of the benchmarks "
+                "that you will report, or turn the check off on purpose with decontaminate=false"
+            )
+        return self
+
+    def missing(self) -> list[str]:
+        """The inputs without which it cannot start."""
+        return [] if self.judgments or self.dear_cot else ["judgments"]
+
+
+class RlOrder(RlRecipe):
+    """Orders of whole lists are rewarded, by GRPO; prompts are those of the adapter."""
+
+    task: Literal["order"]
+    window: int = Field(20, ge=2)
+    """The most documents of a list: one of each query, spread over the grades."""
+    shuffles: int = Field(1, ge=1)
+    """In how many orders each list is shown, drawn by `seed`."""
+
+    @model_validator(mode="after")
+    def _nothing_is_set_in_vain(self) -> RlOrder:
+        refuse_unused(self, _UNUSED_BY_RL, beside="beside `task: order`", who="lists have")
+        return self
+
+    @model_validator(mode="after")
+    def _batches_hold_whole_groups(self) -> RlOrder:
+        check_batches(self.trainer, 1, between=False, in_order=self.shared_prefix)
+        return self

@@ -1,0 +1,125 @@
+"""What the recipes of all tasks have in common, for the stages that train."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar, Literal
+
+from pydantic import Field, model_validator
+
+from interank.settings.base import FilePath, Settings
+from interank.settings.policy import SeatbeltRecipe, TrialRecipe
+from interank.settings.prompts import Quantisation
+from interank.settings.rewards import Rewards
+from interank.settings.rollouts import RolloutsRecipe
+from interank.settings.student import LoraRecipe, Precision, ValidationRecipe
+
+TrainerConfig = Literal["SFTConfig", "GRPOConfig", "TrainingArguments"]
+
+
+class DistillRecipe(Settings):
+    """`interank distill`: data to an adapter that has learned it."""
+
+    inputs: ClassVar[tuple[str, ...]] = ("judgments",)
+    stage: Literal["distill"]
+    task: str
+    """What is learned: `judge` grades and explains a document, `order` puts a list in order, `head` gives a number."""
+    judgments: FilePath | None = None
+    """The output of `interank generate`."""
+    student: str
+    """A hub name or a folder."""
+    seed: int = 42
+    """Decides initial weights and the order of examples."""
+    quantisation: Quantisation = "auto"
+    """NF4 base weights: auto means on a GPU with less than 40 GB, and never on a CPU."""
+    double_quantisation: bool = False
+    """Whether NF4's scales are quantised too, which saves 0.4 bits a weight."""
+    precision: Precision = "auto"
+    """What is computed in: auto is bfloat16 on a GPU and float32 on a CPU."""
+    lora: LoraRecipe = LoraRecipe()
+    """The adapter."""
+    trainer: Mapping[str, Any] = {}
+    """Any field of trl.SFTConfig; of transformers.TrainingArguments for a head."""
+
+    @classmethod
+    def trainer_config(cls, given: Mapping[str, Any]) -> TrainerConfig:
+        """The class whose fields `trainer` has in a recipe of these keys."""
+        return "SFTConfig"
+
+    def missing(self) -> list[str]:
+        """The inputs without which it cannot start."""
+        return [] if self.judgments else ["judgments"]
+
+
+class RlRecipe(Settings):
+    """`interank rl`: an adapter to a better one."""
+
+    inputs: ClassVar[tuple[str, ...]] = ("judgments", "adapter")
+    stage: Literal["rl"]
+    task: str
+    """What the adapter was distilled for: `judge` or `order`."""
+    judgments: FilePath | None = None
+    """The output of `interank generate`."""
+    adapter: FilePath | None = None
+    """The output of `interank distill`; training continues it."""
+    base: str | None = None
+    """What the adapter stands on, where that was moved; a name or folder. Another one than its own is warned of."""
+    seed: int = 42
+    """Decides the order of queries and what the policy samples."""
+    quantisation: Quantisation = "auto"
+    """As in distill."""
+    max_completion_tokens: int = Field(128, ge=8)
+    """The answer's budget."""
+    refills: int = Field(2, ge=0)
+    """How often a step's queries from whose completions nothing is to be learned are replaced by others."""
+    validation: TrialRecipe = TrialRecipe()
+    """How the policy is tried while it trains."""
+    seatbelt: SeatbeltRecipe = SeatbeltRecipe()
+    """When it stops."""
+    control: Literal["none", "shuffled"] = "none"
+    """`shuffled` deals each query's judged grades out anew before rewards see them, validation's aside: what improves
+    then improves by chance."""
+    shared_prefix: bool = True
+    """What completions share (their prompt, and their query's beginning) is computed once for all of them: the same
+    gradients, several times cheaper. False computes every completion by itself, as TRL does."""
+    rollouts: RolloutsRecipe = RolloutsRecipe()
+    """What samples the completions."""
+    rewards: Rewards
+    """What is rewarded; see the rewards folder."""
+    trainer: Mapping[str, Any] = {}
+    """Any field of trl.GRPOConfig; with `algorithm: reward_weighted` those that trl.SFTConfig has too."""
+
+    @classmethod
+    def trainer_config(cls, given: Mapping[str, Any]) -> TrainerConfig:
+        """The class whose fields `trainer` has in a recipe of these keys."""
+        return "GRPOConfig"
+
+    def missing(self) -> list[str]:
+        """The inputs without which it cannot start."""
+        return [name for name in self.inputs if not getattr(self, name)]
+
+    @model_validator(mode="after")
+    def _something_is_rewarded(self) -> RlRecipe:
+        if not any(reward.weight for reward in self.rewards):
+            raise ValueError("rewards: none has a weight other than 0, so there is nothing to learn; give one")
+        return self
+
+
+def check_trials(validation: ValidationRecipe, trainer: Mapping[str, Any]) -> None:
+    """Hold a recipe's checkpoints to its trials.
+
+    Raises:
+        ValueError: The best adapter would not be one that was saved.
+    """
+    strategy = trainer.get("save_strategy", "steps")
+    if validation.questions and strategy not in ("steps", "no"):
+        raise ValueError(
+            f"trainer.save_strategy: {strategy!r} was found, but the student is tried every so many steps; take "
+            "steps or no, or set validation.questions: 0"
+        )
+    steps, every = trainer.get("save_steps"), validation.every
+    if every and isinstance(steps, int) and steps % every:
+        raise ValueError(
+            f"validation.every: the best adapter is one that was saved, so trainer.save_steps, {steps}, has to be "
+            f"a multiple of it, and {every} was found; make them equal"
+        )
