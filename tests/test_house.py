@@ -89,6 +89,13 @@ def test_the_sources_are_found() -> None:
     assert any(path.parent.name == "rewards" for path in SOURCES)
 
 
+def test_the_index_of_test_support_names_every_module() -> None:
+    folder = ROOT / "tests" / "support"
+    index = ast.get_docstring(tree(folder / "__init__.py")) or ""
+    indexed = re.findall(r"^    (\w+): ", index, re.MULTILINE)
+    assert sorted(indexed) == sorted(path.stem for path in folder.glob("*.py") if path.stem != "__init__")
+
+
 def test_no_two_test_files_share_a_name() -> None:
     # Collected in one run, the second of the two is an error.
     tests = [path for path in (ROOT / "tests").rglob("test_*.py") if not (path.parent / "__init__.py").exists()]

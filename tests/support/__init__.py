@@ -1,1 +1,42 @@
-"""Makes of the tests: tiny models of the real architecture, and a relevance rule they can learn."""
+"""What several test files make use of, by what it is for; each module's first line says what it makes.
+
+Texts and rules:
+    rule: a relevance rule over tiny texts that needs both query and document
+    list_rule: a rule over lists: of several documents, the one that names the fox helps
+    splits: a benchmark folder of two splits with one corpus, and rankings on it
+    dumps: a dump's posts, read by a plain XML parser to be held against ours
+    layouts: small benchmarks in every layout, whole, to be broken by tests
+    faulty: what servers answer that must never be used, and what is said of it
+    query_measures: what the reward `ranking` is the gradient of, said anew
+
+Models:
+    tiny: tiny models of Llama's architecture with trained tokenizers
+    tiny_heads: tiny pointwise heads, adapters, and stand-ins for released ones
+    families: tiny random models of the families that people bring
+    peft_kinds: PEFT's kinds and variants of adapters, with random weights
+    rule_model: a tiny base model that has read the rule's texts, but grades at random
+    list_model: a tiny base model that finds an animal in a list, but ranks at random
+    stand_ins: tiny models under the names of released ones, for documents
+    oracle: an engine that answers prompts of lists as an exact or a clumsy model would
+
+Artifacts and folders:
+    artifacts: judgments artifacts made of examples
+    adapters: an adapter artifact on a tiny model, as `distill` makes it
+    benchmark: a small benchmark folder in BEIR's layout
+    evaluated: a recorded evaluation whose texts try to be more than text
+
+Training:
+    lessons: groups of rows for a student, and trainers on the tiny model
+    head_lessons: groups of documents for heads, in ids, and heads to train on them
+    grpo_training: GRPO on rewards alone: no validation, seatbelt, credit
+    stored: GRPO trainers with stored completions: the same rows for each
+    paper: training and scoring on tensors without memory: bytes and operations counted
+    paper_steps: one step of a recipe's training on paper, through the stages' functions
+
+Processes, servers, failures:
+    commands: stages as processes of their own, and where they leave what is unfinished
+    servers: real `vllm serve` processes
+    stub: a real HTTP server in the manner of OpenAI's, whose replies a function gives
+    browser: a headless Chromium, where there is one
+    kills: a kill at the n-th change of a disk, in this process
+"""
