@@ -29,9 +29,9 @@ from interank.engines.transformers import TransformersEngine
 from interank.ir.benchmarks import load_benchmark, read_documents
 from interank.ir.bm25 import Bm25
 from interank.ir.measures import score_run
-from interank.reranking.opening import Running, open_engine
 from interank.resources import resource_dir
 from interank.settings import PromptSettings
+from interank.tasks.sources import Running, open_engine
 from interank.types import Document, Query, Run, ScoredDoc
 
 MODEL = "HuggingFaceTB/SmolLM2-135M-Instruct"

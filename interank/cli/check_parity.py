@@ -58,8 +58,8 @@ def _run(options: argparse.Namespace) -> int:
     if options.json:
         read = [options.golden] if options.golden else []
         check_file("--json", options.json, ours=lambda path: holds_json(path, "reference", "controls"), read=read)
-    from interank.reranking.opening import server_settings
     from interank.stages.parity import Compared, check_parity
+    from interank.tasks.sources import server_settings
 
     server = options.server and server_settings({"urls": options.server, "model": options.served_name})
     vllm = None if options.engines is None else "vllm" in options.engines

@@ -21,8 +21,8 @@ from interank.engines.transformers import TransformersEngine, label_logits_of
 from interank.engines.vllm import SPARE, VllmEngine, VllmOptions, rank_of
 from interank.errors import ModelError
 from interank.reranking.merging import adapted, write_merged
-from interank.reranking.opening import Source, find_source, readable
 from interank.settings import ServerRecipe
+from interank.tasks.sources import Source, find_source, readable
 
 Numbers = Literal["float32", "bfloat16", "bfloat16 layers"]
 """What is computed in: all of it, or in bfloat16 the gated layers alone, as `--precision bfloat16` has it."""

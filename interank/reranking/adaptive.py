@@ -12,13 +12,13 @@ from typing import Any
 from interank.engines.judge import Verdict, reason
 from interank.engines.protocol import Engine, Grading, LabelLogits, Sampling
 from interank.errors import InputError
-from interank.reranking.documents import AnyDocument, as_documents, as_query, naming, ranked_document
 from interank.reranking.fitting import fused_ranking
-from interank.reranking.lists import ListCounts, ListRanker
 from interank.reranking.purse import Purse
 from interank.reranking.reranker import PART, Ranking, Reranker
 from interank.settings import AdaptiveRecipe, ListwiseRecipe
+from interank.tasks.documents import AnyDocument, as_documents, as_query, naming, ranked_document
 from interank.tasks.order.encoder import ListEncoder
+from interank.tasks.order.ranker import ListCounts, ListRanker
 from interank.types import Document, Query, RankedDocument
 
 

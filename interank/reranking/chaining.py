@@ -9,8 +9,8 @@ from typing import Any, Protocol
 
 from interank.engines.protocol import Engine
 from interank.errors import InputError
-from interank.reranking.documents import AnyDocument, as_documents, as_query
-from interank.reranking.lists import ListCounts
+from interank.tasks.documents import AnyDocument, as_documents, as_query
+from interank.tasks.order.ranker import ListCounts
 from interank.types import Document, Query, RankedDocument, Run, ScoredDoc
 
 

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from interank.engines.protocol import Precision
-from interank.reranking.heads import AnyHead, open_engines
 from interank.reranking.reranker import Reranker
+from interank.tasks.head.ranker import AnyHead, open_engines
 
 
 def open_domains(

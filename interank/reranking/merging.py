@@ -11,7 +11,7 @@ from interank.engines.adapters import folded, with_adapter
 from interank.engines.models import load_model
 from interank.engines.prompts import PromptEncoder
 from interank.engines.use import Use, save_use
-from interank.reranking.opening import Source
+from interank.tasks.sources import Source
 
 
 def adapted(source: Source) -> Any:

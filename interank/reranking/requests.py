@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from interank import plain_data
 from interank.errors import InputError
 from interank.ir.trec import numbered_lines
-from interank.reranking.documents import as_documents, as_id
+from interank.tasks.documents import as_documents, as_id
 from interank.types import Document, Query
 
 FORM = '{"query_id": "q1", "query": "...", "documents": [{"id": "d1", "title": "...", "text": "..."}]}'

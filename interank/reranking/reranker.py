@@ -17,15 +17,15 @@ from interank.engines.prompts import Prompt, PromptEncoder
 from interank.engines.protocol import Engine, Precision, Sampling
 from interank.errors import InputError
 from interank.reranking.chaining import with_documents
-from interank.reranking.documents import AnyDocument, as_documents, as_query, naming, ranked_document
 from interank.reranking.fitting import Fit, fit_for, fused_ranking, stored_fit
-from interank.reranking.guarding import NO_DOCUMENT, NO_QUESTION, Guard, contrasted
-from interank.reranking.heads import AnyHead, open_head, open_told, scored_by_head
-from interank.reranking.lists import AnyLists, ListCounts, ListRanker, list_settings
 from interank.reranking.modes import Mode, check_engine, check_mode, how_many_explained
-from interank.reranking.opening import Running, Runs, open_engine
 from interank.settings import ListPromptSettings, ListwiseRecipe
+from interank.tasks.documents import AnyDocument, as_documents, as_query, naming, ranked_document
+from interank.tasks.head.ranker import AnyHead, open_head, open_told, scored_by_head
+from interank.tasks.judge.guard import NO_DOCUMENT, NO_QUESTION, Guard, contrasted
 from interank.tasks.order.encoder import ListEncoder
+from interank.tasks.order.ranker import AnyLists, ListCounts, ListRanker, list_settings
+from interank.tasks.sources import Running, Runs, open_engine
 from interank.types import Document, Query, RankedDocument, Relevance, Run, ScoredDoc
 
 log = logging.getLogger(__name__)

@@ -19,11 +19,11 @@ from interank.ir.significance import Interval, Sample
 from interank.launched import refuse_several_processes
 from interank.progress import track
 from interank.recipe import EvaluateRecipe
-from interank.reranking.guarding import Guard
 from interank.reranking.modes import Mode
-from interank.reranking.opening import Runs
 from interank.reranking.reranker import Reranker
 from interank.tasks.judge.attacks import Part, Template, attack_templates, planted
+from interank.tasks.judge.guard import Guard
+from interank.tasks.sources import Runs
 from interank.types import Document, Query
 
 log = logging.getLogger(__name__)

@@ -17,8 +17,8 @@ from interank.errors import ArtifactError, ModelError
 from interank.launched import refuse_several_processes
 from interank.reranking.fitting import fit_for, store_fit, stored_modes
 from interank.reranking.merging import adapted, write_merged
-from interank.reranking.opening import find_source
 from interank.stages.inputs import making
+from interank.tasks.sources import find_source
 
 log = logging.getLogger(__name__)
 

@@ -28,9 +28,9 @@ from interank.ledger import Ledger
 from interank.locks import Held
 from interank.outputs import write_whole
 from interank.reranking.merging import adapted
-from interank.reranking.opening import Source, find_source
 from interank.reranking.resuming import model_identity
 from interank.settings import ServerRecipe
+from interank.tasks.sources import Source, find_source
 
 log = logging.getLogger(__name__)
 

@@ -15,10 +15,10 @@ from interank.engines.head_engine import HeadEngine
 from interank.engines.heads import Head, find_head, load_head, load_heads
 from interank.engines.protocol import EngineName, Precision
 from interank.errors import InputError
-from interank.reranking.documents import naming
-from interank.reranking.opening import Running
 from interank.settings import HeadSettings, Quantisation
 from interank.settings import student as student_recipe
+from interank.tasks.documents import naming
+from interank.tasks.sources import Running
 from interank.types import Document, Query, RankedDocument
 
 log = logging.getLogger(__name__)

@@ -11,7 +11,7 @@ from interank.cli.app import main
 from interank.engines.judge import Verdict
 from interank.engines.protocol import LabelLogits
 from interank.errors import InputError
-from interank.reranking.guarding import NO_DOCUMENT, NO_QUESTION, contrasted
+from interank.tasks.judge.guard import NO_DOCUMENT, NO_QUESTION, contrasted
 from interank.types import Document, Query
 
 QUERY = Query("q", "Where is the red fox?")

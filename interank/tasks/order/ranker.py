@@ -12,11 +12,11 @@ from pydantic import ValidationError
 from interank.engines.protocol import Conversing, Engine, Sampling
 from interank.engines.soundness import require_completions
 from interank.errors import InputError
-from interank.reranking.windows import Showing, Window, aggregated, follow, plan, showings
 from interank.settings import ListwiseRecipe
 from interank.tasks.order import ordering
 from interank.tasks.order.encoder import ListEncoder
 from interank.tasks.order.ordering import Ordering, Repairs
+from interank.tasks.order.windows import Showing, Window, aggregated, follow, plan, showings
 from interank.types import Document, Query, RankedDocument
 
 AnyLists = ListwiseRecipe | Mapping[str, Any]
