@@ -33,7 +33,7 @@ from interank.engines.prompts import Prompt
 from interank.engines.protocol import Completion, Forced, LabelLogits, Sampling
 from interank.engines.transformers import TransformersEngine
 from interank.engines.work import Work, positions_attended
-from interank.evaluation.candidates import Task, load_evaluated
+from interank.evaluation.candidates import Evaluated, Task, load_evaluated
 from interank.evaluation.fused import applied_rows
 from interank.ir.calibration import calibration
 from interank.ir.measures import ideal_run, score_run
@@ -42,12 +42,14 @@ from interank.ir.trec import read_qrels, read_run
 from interank.ledger import Ledger
 from interank.recipe import EvaluateRecipe
 from interank.reranking.adaptive import Adaptive
-from interank.reranking.chaining import Ranks, measured
 from interank.reranking.fitting import Candidates, Fit, Fusion, fit_calibrator, fit_fusion, fused_run, read_fit
-from interank.reranking.reranker import Reranker
 from interank.settings import AdaptiveRecipe
 from interank.stages import evaluate
 from interank.stages.fit import FitSettings, fit
+from interank.tasks.asked import RankerSettings
+from interank.tasks.judge.asking import Judge
+from interank.tasks.judge.ranker import Graded, load_judge
+from interank.tasks.ranks import Ranks
 from interank.types import Qrel, Query, Run, ScoredDoc
 
 MEASURE = "nDCG@10"
@@ -310,11 +312,12 @@ def frontier(options: argparse.Namespace, name: str, benchmark: Path, file: Path
     """Quality and cost of each way to rank the same candidates."""
     work = options.work / f"{name}-frontier"
     work.mkdir(exist_ok=True)
-    (task,) = load_evaluated(recipe(options, benchmark, "test", queries=options.queries, adapters=()), reranking=True)
-    plain = Reranker(options.model, max_reasoning_tokens=options.max_reasoning_tokens)
-    assert isinstance(plain.engine, TransformersEngine)
-    engine: Any = Remembering(plain.engine, work / "answers.jsonl")
-    scorer = Reranker.on(engine, plain.encoder, max_reasoning_tokens=options.max_reasoning_tokens)
+    asked = Evaluated.of(recipe(options, benchmark, "test", queries=options.queries, adapters=()))
+    (task,) = load_evaluated(asked, reranking=True)
+    loaded = load_judge(RankerSettings(options.model))
+    assert isinstance(loaded.engine, TransformersEngine)
+    engine: Any = Remembering(loaded.engine, work / "answers.jsonl")
+    scorer = Graded(Judge(engine, loaded.encoder, max_reasoning_tokens=options.max_reasoning_tokens))
     systems: dict[str, Callable[[], Ranks]] = {
         "score": lambda: scorer,
         "explain 1": lambda: scorer.in_mode("explain"),
@@ -349,7 +352,8 @@ def ranked(work: Path, name: str, ranker: Ranks, task: Task, engine: Remembering
 def row_of(query: Query, name: str, ranker: Ranks, task: Task, engine: Remembering) -> dict[str, Any]:
     """One query's ranking and cost; seconds only where nothing was recalled."""
     recalled = engine.recalled
-    ranking, cost = measured(ranker, query, task.documents(query.query_id), 1 if name.startswith("explain") else None)
+    explained = 1 if name.startswith("explain") else None
+    ranking, (cost,) = ranker.ranked(query, task.documents(query.query_id), explained)
     return {
         "query_id": query.query_id,
         "ranking": [item.as_row() for item in ranking],

@@ -23,6 +23,7 @@ from interank import Reranker
 from interank.ir.measures import score_run
 from interank.ir.trec import read_qrels, read_run, write_run
 from interank.tasks.order import ordering
+from interank.tasks.order.ranker import Windows
 from interank.types import Document, Query, Run
 
 MODEL = "HuggingFaceTB/SmolLM2-135M-Instruct"
@@ -86,8 +87,8 @@ class Recorded:
 
     def __init__(self, engine: str) -> None:
         self.reranker = Reranker(MODEL, mode="listwise", engine=engine, lists=LISTS)  # type: ignore[arg-type]
-        ranker = self.reranker.lists
-        assert ranker is not None
+        ranker = self.reranker.ranks
+        assert isinstance(ranker, Windows)
         self.ask = ranker.texts
         self.windows: list[tuple[Query, list[Document]]] = []
         ranker.texts = self._texts  # type: ignore[method-assign]
@@ -109,8 +110,8 @@ def agreement(asked: Path) -> tuple[dict[str, Any], dict[str, list[str]]]:
         ranked = one.reranker.rank(Query(row["query_id"], row["query"]), row["documents"])
         rankings[row["query_id"]] = [item.doc_id for item in ranked]
     other = Reranker(MODEL, mode="listwise", engine="vllm", lists=LISTS)
-    assert other.lists is not None
-    answers = [other.lists.texts(query, [window])[0][0] for query, window in one.windows]
+    assert isinstance(other.ranks, Windows)
+    answers = [other.ranks.texts(query, [window])[0][0] for query, window in one.windows]
     sizes = [len(window) for _, window in one.windows]
     read = [
         tuple(found.positions if (found := ordering.parse(text, size)) else () for text in pair)

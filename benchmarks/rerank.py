@@ -31,7 +31,8 @@ from interank.ir.bm25 import Bm25
 from interank.ir.measures import score_run
 from interank.resources import resource_dir
 from interank.settings import PromptSettings
-from interank.tasks.sources import Running, open_engine
+from interank.tasks.asked import RankerSettings
+from interank.tasks.judge.ranker import load_judge
 from interank.types import Document, Query, Run, ScoredDoc
 
 MODEL = "HuggingFaceTB/SmolLM2-135M-Instruct"
@@ -90,7 +91,7 @@ class Bench:
 
     def __init__(self, name: str, count: int, best: Precision) -> None:
         self.name = name
-        opened = open_engine(name, Running())
+        opened = load_judge(RankerSettings(name))
         self.exact, self.encoder = opened.engine, opened.encoder
         self.model = self.exact.model
         self.best = best

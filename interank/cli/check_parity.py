@@ -58,10 +58,12 @@ def _run(options: argparse.Namespace) -> int:
     if options.json:
         read = [options.golden] if options.golden else []
         check_file("--json", options.json, ours=lambda path: holds_json(path, "reference", "controls"), read=read)
+    from interank.settings import ServerRecipe
+    from interank.settings.base import checked
     from interank.stages.parity import Compared, check_parity
-    from interank.tasks.sources import server_settings
 
-    server = options.server and server_settings({"urls": options.server, "model": options.served_name})
+    given = options.server and {"urls": options.server, "model": options.served_name}
+    server = checked(ServerRecipe, given, "--server")
     vllm = None if options.engines is None else "vllm" in options.engines
     compared = Compared(vllm, server or None, options.server_numbers, tuple(options.against), options.base)
     certificate = check_parity(options.model, compared, options.golden, output=options.json)

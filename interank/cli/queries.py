@@ -64,10 +64,11 @@ def _written(options: argparse.Namespace) -> int:
     waiting = [query for query in asked if query.query_id not in done]
     starts = range(0, len(waiting), options.batch)
     if waiting:
-        from interank.reranking.reranker import Reranker
         from interank.reranking.search_queries import search_queries
+        from interank.tasks.asked import RankerSettings
+        from interank.tasks.judge.ranker import load_judge
 
-        model = Reranker.open(options.model)
+        model = load_judge(RankerSettings(options.model))
         for start in track(starts, what="queries", unit="batches", total=len(starts)):
             batch = waiting[start : start + options.batch]
             found = search_queries(

@@ -10,16 +10,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from interank.cli.base_option import add_base
-from interank.cli.rerank_checks import TAG, check
-from interank.cli.rerank_tasks import tasks_of
+from interank.modes import GUARDS, MODES, THEN_MODES
 
 if TYPE_CHECKING:
-    from interank.reranking.chaining import Chain, Cost, Ranks
+    from interank.cli.rerank_options import RerankOptions
+    from interank.reranking.chaining import Chain
     from interank.reranking.fitting import Fit
-    from interank.reranking.modes import Mode
     from interank.reranking.requests import Request
-    from interank.reranking.reranker import Reranker
     from interank.reranking.resuming import Progress
+    from interank.tasks.ranks import Cost, Ranks
     from interank.types import Document, Query, RankedDocument
 
 log = logging.getLogger(__name__)
@@ -32,10 +31,6 @@ examples:
 
 A document file is plain text, or JSONL with `_id, text` or `id, content` in each row. A request is a row with
 `query_id, query, documents`. With --trec or --jsonl a killed command, given again, goes on at the query it was at."""
-
-
-# A person who asks one question wants to know why; a whole benchmark is ranked to be scored.
-_EXPLAINED = 3
 
 
 def register(verbs: Any, common: argparse.ArgumentParser) -> None:
@@ -69,7 +64,7 @@ def register(verbs: Any, common: argparse.ArgumentParser) -> None:
     verb.add_argument("--max-reasoning-tokens", type=positive, default=128, metavar="N")
     verb.add_argument(
         "--guard",
-        choices=["none", "fence", "contrast"],
+        choices=GUARDS,
         default="none",
         help="against attacks on the judge: documents fenced off, or less what they gain where nothing is asked",
     )
@@ -98,7 +93,7 @@ def _add_modes(verb: argparse.ArgumentParser) -> None:
     """How it ranks, and what comes after it."""
     verb.add_argument(
         "--mode",
-        choices=["score", "explain", "reason", "listwise", "adaptive"],
+        choices=MODES,
         default="score",
         help="reason explains before it grades, listwise orders windows, adaptive reasons around the cut",
     )
@@ -134,7 +129,7 @@ def _add_modes(verb: argparse.ArgumentParser) -> None:
         help="fuse, calibrate, abstain: a file of interank fit, or MODEL, which stores one (and fuses only if asked)",
     )
     verb.add_argument("--then", metavar="MODEL", help="a second reranker, for the first documents of MODEL's ranking")
-    verb.add_argument("--then-mode", choices=["score", "reason", "listwise"], default="listwise", metavar="MODE")
+    verb.add_argument("--then-mode", choices=THEN_MODES, default="listwise", metavar="MODE")
     verb.add_argument("--then-depth", type=positive, default=30, metavar="N", help="how many it sees (default 30)")
 
 
@@ -162,79 +157,64 @@ def positive(text: str) -> int:
 
 
 def _run(options: argparse.Namespace) -> int:
-    check(options)
-    # Documents on the line are read first: what is wrong with them is told before the model is looked at.
-    tasks = iter([*tasks_of(options)]) if options.query else tasks_of(options)
-    explained = options.explain
-    if explained is None and options.query and options.mode == "score" and not options.then:
-        explained = 0 if _is_head(options.model, options.base) else _EXPLAINED
-    settings = {
-        "mode": options.mode,
-        "max_reasoning_tokens": options.max_reasoning_tokens,
-        "precision": options.precision,
-        "engine": options.engine,
-        "explain": explained,
-        "lists": options.lists,
-        "head": options.head,
-        "adaptive": [options.adaptive, options.budget_tokens, options.budget_seconds],
-        "guard": options.guard,
-    }
-    from interank.reranking.resuming import Progress, model_identity
+    from interank.cli.rerank_options import RerankOptions
+    from interank.cli.rerank_tasks import tasks_of
+    from interank.reranking.resuming import Progress
 
-    file, fit = _fit(options)
-    settings |= model_identity(options.model)
-    if options.base:
-        settings |= {"base": model_identity(options.base)}
-    if options.domain:
-        settings |= {"domains": {name: model_identity(adapter) for name, adapter in options.domain}}
-    if file:
-        settings |= {"fit": [file.read_text("utf-8"), options.fit is not None]}
-    if options.then:
-        then = [options.then_mode, options.then_depth, model_identity(options.then)]
-        settings |= {"then": then}
-    progress = Progress(options.jsonl or options.trec or options.rank_llm, settings)
+    asked = RerankOptions.of(options)
+    # Documents on the line are read first: what is wrong with them is told before the model is looked at.
+    tasks = iter([*tasks_of(asked)]) if asked.query else tasks_of(asked)
+    explained = asked.explained
+    file, fit = _fit(asked)
+    progress = Progress(asked.jsonl or asked.trec or asked.rank_llm, _identity(asked, explained, file))
     rows = []
     results = []
     known = 0
-    for row, query, documents in _ranked(options, progress, tasks, explained, fit):
+    for row, query, documents in _ranked(asked, progress, tasks, explained, fit):
         known += bool(fit and fit.known([query]))
-        if options.trec or options.jsonl:
+        if asked.trec or asked.jsonl:
             rows.append(_shown(row))
-        if options.rank_llm:
+        if asked.rank_llm:
             results.append((query, row["ranking"], documents))
-        _print(query, row, documents, options.json)
+        _print(query, row, documents, asked.json_lines)
     if known:
         log.warning("%s was fitted on %d of these queries: what is measured on them says nothing", file, known)
-    _write(options, rows, results)
+    _write(asked, rows, results)
     progress.finish()
     return 0
 
 
-def _fit(options: argparse.Namespace) -> tuple[Path | None, Fit | None]:
+def _identity(asked: RerankOptions, explained: int | None, fit: Path | None) -> dict[str, Any]:
+    """What a ranking depends on beside its query and documents: a killed command goes on with nothing else."""
+    from interank.reranking.resuming import model_identity
+
+    told = ("mode", "max_reasoning_tokens", "precision", "engine", "lists", "head", "adaptive", "guard")
+    found = {**asked.model_dump(mode="json", include=set(told)), "explain": explained, **model_identity(asked.model)}
+    if asked.base:
+        found |= {"base": model_identity(asked.base)}
+    if asked.domain:
+        found |= {"domains": {name: model_identity(adapter) for name, adapter in asked.domain}}
+    if fit:
+        found |= {"fit": [fit.read_text("utf-8"), asked.fit is not None]}
+    if asked.then:
+        found |= {"then": [asked.then_mode, asked.then_depth, model_identity(asked.then)]}
+    return found
+
+
+def _fit(asked: RerankOptions) -> tuple[Path | None, Fit | None]:
     """The fit that rankings are finished with and its file: what was asked for, else what MODEL stores."""
     from interank.reranking.fitting import fit_file, read_fit, stored_fit, stored_place
 
-    if options.fit:
-        file = fit_file(options.fit, options.mode)
+    if asked.fit:
+        file = fit_file(asked.fit, asked.mode)
         return file, read_fit(file)
-    if not _takes_stored(options):
+    if not asked.takes_stored:
         return None, None
-    return stored_place(options.model, options.mode), stored_fit(options.model, options.mode)
-
-
-def _takes_stored(options: argparse.Namespace) -> bool:
-    """Whether MODEL ranks alone and its scores are as they were when it was fitted."""
-    return options.guard == "none" and not options.then
-
-
-def _is_head(model: str, base: str | None) -> bool:
-    from interank.engines.heads import find_head
-
-    return find_head(model, base) is not None
+    return stored_place(asked.model, asked.mode), stored_fit(asked.model, asked.mode)
 
 
 def _ranked(
-    options: argparse.Namespace,
+    asked: RerankOptions,
     progress: Progress,
     tasks: Iterator[Request],
     explained: int | None,
@@ -247,10 +227,12 @@ def _ranked(
         key = progress.key(query, documents, scores if fit else None, domain)
         row = progress.found(key)
         if row is None:
-            chains = chains or _chains(options)
+            chains = chains or _chains(asked)
             ranking, costs = chains[domain].ranked(query, documents, explained, scores)
             told: dict[str, Any] = {} if domain is None else {"domain": domain}
-            told |= _told(ranking, costs, fit) | _spent(options, query, costs[0])
+            told |= _told(ranking, costs, fit)
+            if asked.mode == "adaptive":
+                told |= _spent(query, costs[0])
             row = progress.keep(key, query, ranking, told)
         else:
             reused += 1
@@ -266,10 +248,8 @@ def _told(ranking: list[RankedDocument], costs: list[Cost], fit: Fit | None) -> 
     return ({"listwise": lists} if lists else {}) | ({} if abstains is None else {"abstain": abstains})
 
 
-def _spent(options: argparse.Namespace, query: Query, cost: Cost) -> dict[str, Any]:
+def _spent(query: Query, cost: Cost) -> dict[str, Any]:
     """What adaptive took for a query; seconds are told and not kept, as they are others each time."""
-    if options.mode != "adaptive":
-        return {}
     spent = {name: getattr(cost, name) for name in ("tokens_read", "tokens_written", "flops")}
     gflop = "" if cost.flops is None else f", {cost.flops / 1e9:.1f} GFLOP"
     log.info(
@@ -283,97 +263,49 @@ def _spent(options: argparse.Namespace, query: Query, cost: Cost) -> dict[str, A
     return {"spent": spent}
 
 
-def _chains(options: argparse.Namespace) -> dict[str | None, Chain]:
+def _chains(asked: RerankOptions) -> dict[str | None, Chain]:
     """The rerankers by their domains, MODEL's by none, each with the second one behind it if there is one."""
     from interank.reranking.chaining import Chain, Link
+    from interank.reranking.opening import open_reranker
 
-    firsts: Mapping[str | None, Ranks] = _domains(options) if options.domain else {None: _first(options)}
-    then: list[Link] = []
-    if options.then:
-        then = [Link(_reranker(options, options.then, options.then_mode, None), options.then_depth)]
-    return {name: Chain([Link(first, options.top_k), *then]) for name, first in firsts.items()}
+    firsts: Mapping[str | None, Ranks] = _domains(asked) if asked.domain else {None: open_reranker(asked.first())}
+    second = asked.second()
+    then = [Link(open_reranker(second), asked.then_depth)] if second else []
+    return {name: Chain([Link(first, asked.top_k), *then]) for name, first in firsts.items()}
 
 
-def _domains(options: argparse.Namespace) -> dict[str | None, Reranker]:
+def _domains(asked: RerankOptions) -> dict[str | None, Ranks]:
     """The adapters side by side on one base."""
-    from interank.recipe import read_keys
     from interank.reranking.domains import open_domains
 
-    head = read_keys("--head", options.head.split(",")) if options.head else None
     # No domain's name on the command line is empty.
-    sources = {"": options.model, **dict(options.domain)}
-    opened = open_domains(sources, precision=options.precision, head=head, base=options.base)
+    sources = {"": asked.model, **dict(asked.domain)}
+    opened = open_domains(sources, precision=asked.precision, head=asked.head, base=asked.base)
     return {name or None: reranker for name, reranker in opened.items()}
 
 
-def _first(options: argparse.Namespace) -> Ranks:
-    """The reranker of MODEL, with what it is finished with."""
-    if options.mode != "adaptive":
-        first = _reranker(options, options.model, options.mode, options.served_name)
-        return first.with_fit(options.fit) if options.fit else first
-    from pydantic import ValidationError
-
-    from interank.errors import InputError
-    from interank.recipe import read_keys
-    from interank.reranking.adaptive import Adaptive
-    from interank.settings import AdaptiveRecipe
-
-    keys = read_keys("--adaptive", options.adaptive.split(",")) if options.adaptive else {}
-    budget = {"tokens": options.budget_tokens, "seconds": options.budget_seconds}
-    try:
-        settings = AdaptiveRecipe.model_validate({**keys, **{k: v for k, v in budget.items() if v is not None}})
-    except ValidationError as error:
-        fault = error.errors()[0]
-        where = ".".join(map(str, fault["loc"]))
-        raise InputError(f"--adaptive: {where}: {fault['msg'].removeprefix('Value error, ')}") from None
-    return Adaptive(_reranker(options, options.model, "score", options.served_name), settings)
-
-
-def _reranker(options: argparse.Namespace, model: str, mode: Mode, served_name: str | None) -> Reranker:
-    from interank.recipe import read_keys
-    from interank.reranking.reranker import Reranker
-
-    lists = read_keys("--lists", options.lists.split(",")) if options.lists and mode == "listwise" else None
-    if options.head and model == options.model:
-        head = read_keys("--head", options.head.split(","))
-        return Reranker.open_head(model, head, precision=options.precision, base=options.base)
-    opened = Reranker(
-        model,
-        mode=mode,
-        max_reasoning_tokens=options.max_reasoning_tokens,
-        precision=options.precision,
-        engine=options.engine,
-        server=options.server and {"urls": options.server, "model": served_name},
-        lists=lists,
-        base=options.base if model == options.model else None,
-    )
-    # In a chain a listwise reranker stands beside one that grades, and only that one can be guarded.
-    if not _takes_stored(options):
-        opened = opened.without_fit()
-    return opened if mode == "listwise" else opened.guarded(options.guard)
-
-
 def _write(
-    options: argparse.Namespace,
+    asked: RerankOptions,
     rows: list[dict[str, Any]],
     results: list[tuple[Query, list[dict[str, Any]], list[Document]]],
 ) -> None:
     """The files asked for."""
+    from interank.cli.rerank_options import TAG
     from interank.ir.trec import write_run
     from interank.ledger import write_rows
     from interank.reranking.requests import result_row
     from interank.types import Run, ScoredDoc
 
-    if options.jsonl:
-        write_rows(options.jsonl, rows)
-    if options.trec:
+    if asked.jsonl:
+        write_rows(asked.jsonl, rows)
+    if asked.trec:
         scored = {
             row["query_id"]: [ScoredDoc(row["query_id"], item["doc_id"], item["score"]) for item in row["ranking"]]
             for row in rows
         }
-        write_run(Run(scored, tag=TAG), options.trec)
-    if options.rank_llm:
-        write_rows(options.rank_llm, (result_row(*result) for result in results))
+        write_run(Run(scored, tag=TAG), asked.trec)
+    if asked.rank_llm:
+        write_rows(asked.rank_llm, (result_row(*result) for result in results))
 
 
 def _shown(row: dict[str, Any]) -> dict[str, Any]:

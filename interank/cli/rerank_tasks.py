@@ -2,48 +2,39 @@
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from interank.cli.rerank_options import RerankOptions
     from interank.reranking.requests import Request
     from interank.types import Document
 
 
-def tasks_of(options: argparse.Namespace) -> Iterator[Request]:
+def tasks_of(asked: RerankOptions) -> Iterator[Request]:
     """The queries with their candidates, in first-stage order, and the first stage's scores where it tells them."""
     from interank.reranking.requests import Request, read_requests
     from interank.types import Query
 
-    if options.query is not None:
-        documents = [document for file in options.files for document in _documents(file)]
-        yield Request(Query("query", options.query), documents[: options.top_k], None)
+    if asked.query is not None:
+        documents = [document for file in asked.files for document in _documents(file)]
+        yield Request(Query("query", asked.query), documents[: asked.top_k], None)
         return
-    if options.requests is not None:
-        k = options.top_k
-        for request in read_requests(options.requests, dict(options.domain)):
+    if asked.requests is not None:
+        k = asked.top_k
+        for request in read_requests(asked.requests, dict(asked.domain)):
             yield request._replace(documents=request.documents[:k], scores=request.scores and request.scores[:k])
         return
     from interank.errors import InputError
-    from interank.evaluation.candidates import load_evaluated
-    from interank.recipe import EvaluateRecipe
+    from interank.evaluation.candidates import Evaluated, load_evaluated
 
-    tasks = load_evaluated(
-        EvaluateRecipe(
-            stage="evaluate",
-            benchmark=options.corpus,
-            tasks=(options.task,) if options.task else (),
-            split=options.split,
-            run=options.run_file,
-            depth=options.top_k,
-        ),
-        reranking=True,
-    )
+    only = (asked.task,) if asked.task else ()
+    evaluated = Evaluated(asked.corpus, only, asked.split, run=asked.run_file, depth=asked.top_k)
+    tasks = load_evaluated(evaluated, reranking=True)
     if len(tasks) > 1:
         names = ", ".join(task.name for task in tasks)
-        raise InputError(f"--corpus {options.corpus} holds the tasks {names}; name one with --task")
+        raise InputError(f"--corpus {asked.corpus} holds the tasks {names}; name one with --task")
     for query in tasks[0].queries:
         documents = tasks[0].documents(query.query_id)
         yield Request(query, documents, list(tasks[0].candidates.scores(query.query_id).values()) if documents else [])

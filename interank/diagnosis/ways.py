@@ -22,7 +22,8 @@ from interank.engines.vllm import SPARE, VllmEngine, VllmOptions, rank_of
 from interank.errors import ModelError
 from interank.reranking.merging import adapted, write_merged
 from interank.settings import ServerRecipe
-from interank.tasks.sources import Source, find_source, readable
+from interank.tasks.judge.ranker import judge_encoder
+from interank.tasks.sources import Source, find_source
 
 Numbers = Literal["float32", "bfloat16", "bfloat16 layers"]
 """What is computed in: all of it, or in bfloat16 the gated layers alone, as `--precision bfloat16` has it."""
@@ -88,7 +89,7 @@ class Opener:
         """The engine, which is closed again, and what makes its prompts."""
         if way.model:
             other = find_source(way.model)
-            yield TransformersEngine(merged(adapted(other)) if other.adapter else adapted(other)), other.encoder()
+            yield TransformersEngine(merged(adapted(other)) if other.adapter else adapted(other)), judge_encoder(other)
         elif way.engine == "openai":
             yield self._served(self._server or ServerRecipe()), self._encoder
         elif way.engine == "vllm":
@@ -120,7 +121,7 @@ class Opener:
 
     def _vllm(self, way: Way) -> VllmEngine:
         files, adapter = self._merged(way)
-        length = readable(files, self._source.settings.max_length + ANSWER_TOKENS + SPARE)
+        length = self._source.readable(self._encoder.settings.max_length + ANSWER_TOKENS + SPARE)
         rank = rank_of(adapter, files) if adapter else 0
         options = VllmOptions(length, way.tensor_parallel, dtype=way.numbers, lora_rank=rank)
         engine = VllmEngine(files.folder, options)

@@ -1,4 +1,4 @@
-"""Pointwise heads as an engine: counts its work, and chooses among adapters that stand side by side on one base."""
+"""What runs a pointwise head: counts its work, and chooses among adapters that stand side by side on one base."""
 
 from __future__ import annotations
 
@@ -8,10 +8,7 @@ from typing import Any
 
 from interank.engines.heads import Head, scores
 from interank.engines.pairs import Pair
-from interank.engines.prompts import Prompt
-from interank.engines.protocol import Ability, Completion, LabelLogits, Sampling
 from interank.engines.work import Work, flops, positions_attended
-from interank.errors import InputError
 
 
 class HeadEngine:
@@ -30,17 +27,12 @@ class HeadEngine:
         return self.head.model
 
     @property
-    def abilities(self) -> frozenset[Ability]:
-        """See `Engine`; a head neither writes nor tells labels apart."""
-        return frozenset()
-
-    @property
     def device(self) -> str:
-        """See `Engine`."""
+        """See `Working`."""
         return str(self.model.device.type)
 
     def flops(self, work: Work) -> float | None:
-        """See `Engine`."""
+        """See `Working`."""
         return flops(self.model.config, work)
 
     def scores(self, pairs: Sequence[Pair]) -> list[float]:
@@ -52,19 +44,3 @@ class HeadEngine:
         lengths = [len(pair.ids) for pair in pairs]
         self.work += Work(tokens_read=sum(lengths), attended=sum(positions_attended(0, count) for count in lengths))
         return [float(score) for score in found]
-
-    def label_logits(self, prompts: Sequence[Prompt], labels: Sequence[int]) -> list[LabelLogits]:
-        """See `Engine`.
-
-        Raises:
-            InputError: Always.
-        """
-        raise InputError("a pointwise head gives one logit and no label's; ask a model that grades")
-
-    def generate(self, prompts: Sequence[Prompt], sampling: Sampling, *, end: int) -> list[Completion]:
-        """See `Engine`.
-
-        Raises:
-            InputError: Always.
-        """
-        raise InputError("a pointwise head writes nothing; ask a model that does")

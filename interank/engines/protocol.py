@@ -70,16 +70,11 @@ class Labelling(Protocol):
         ...
 
 
-class Engine(Labelling, Protocol):
-    """Runs a language model; prompts of one call may share their prefix's work."""
+class Working(Protocol):
+    """Runs a model and counts what that takes."""
 
     work: Work
     """What it has done so far."""
-
-    @property
-    def abilities(self) -> frozenset[Ability]:
-        """What it can do."""
-        ...
 
     @property
     def device(self) -> str:
@@ -88,6 +83,15 @@ class Engine(Labelling, Protocol):
 
     def flops(self, work: Work) -> float | None:
         """Floating-point operations of so much work of this model, where its shape is known."""
+        ...
+
+
+class Engine(Labelling, Working, Protocol):
+    """Runs a language model; prompts of one call may share their prefix's work."""
+
+    @property
+    def abilities(self) -> frozenset[Ability]:
+        """What it can do."""
         ...
 
     def generate(self, prompts: Sequence[Prompt], sampling: Sampling, *, end: int) -> list[Completion]:

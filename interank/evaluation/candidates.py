@@ -6,19 +6,44 @@ import hashlib
 import json
 import random
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from interank.errors import InputError
 from interank.ir.benchmarks import Benchmark, Wanted, load_tasks, read_candidates, read_search_queries
 from interank.ir.bm25 import Bm25
-from interank.recipe import EvaluateRecipe
 from interank.types import Document, Qrel, Query, Run
 
 # What a run's name may end in, in a folder with a run for each task.
 RUN_ENDS = ("trec", "run", "txt")
 TIES = "broken by candidate order; runs from elsewhere as trec_eval reads them"
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluated:
+    """Which queries of a benchmark are evaluated, and where their candidates come from; keys as in a evaluated."""
+
+    benchmark: Path | None
+    tasks: tuple[str, ...] = ()
+    split: str | None = None
+    qrels: Path | None = None
+    qrels_form: Literal["original", "fixed"] = "original"
+    documents: Literal["short", "long"] = "short"
+    first_stage: Literal["bm25", "bm25-english", "bm25q"] | None = None
+    first_stage_queries: str | None = None
+    run: Path | None = None
+    depth: int = 100
+    queries: int | None = None
+    """A seeded sample of so many; None takes all."""
+    seed: int = 42
+    texts: bool = True
+    """Whether a report shows the documents, also where nothing reads them."""
+
+    @classmethod
+    def of(cls, recipe: Any) -> Evaluated:
+        """What a recipe of evaluate says of it."""
+        return cls(**{item.name: getattr(recipe, item.name) for item in fields(cls)})
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,37 +79,37 @@ class Task:
         return next((query for query in self.queries if self.candidates.get(query.query_id)), self.queries[0])
 
 
-def load_evaluated(recipe: EvaluateRecipe, *, reranking: bool) -> list[Task]:
-    """Read what a recipe evaluates on, task by task; `reranking` needs the documents' text.
+def load_evaluated(evaluated: Evaluated, *, reranking: bool) -> list[Task]:
+    """Read what is evaluated, task by task; `reranking` needs the documents' text.
 
-    Candidates are the recipe's run or first stage, else those that the benchmark holds, else BM25's.
+    Candidates are the run or the first stage that is asked for, else those that the benchmark holds, else BM25's.
 
     Raises:
         InputError: A file cannot be used, or queries, qrels and candidates do not belong together.
     """
-    if recipe.benchmark is None:
+    if evaluated.benchmark is None:
         raise InputError("no benchmark was given; name one with benchmark=DIR")
-    if recipe.run is not None and recipe.first_stage is not None:
+    if evaluated.run is not None and evaluated.first_stage is not None:
         raise InputError(
-            f"found run={recipe.run} beside first_stage={recipe.first_stage}; "
+            f"found run={evaluated.run} beside first_stage={evaluated.first_stage}; "
             "expected one of them to give the candidates; leave the other out (first_stage=null does)"
         )
-    asked = recipe.first_stage_queries
+    asked = evaluated.first_stage_queries
     own_file = Path(asked) if asked and (Path(asked).exists() or ".jsonl" in Path(asked).suffixes) else None
     wanted = Wanted(
-        tasks=recipe.tasks,
-        split=recipe.split,
-        qrels=recipe.qrels,
-        qrels_form=recipe.qrels_form,
-        documents=recipe.documents,
+        tasks=evaluated.tasks,
+        split=evaluated.split,
+        qrels=evaluated.qrels,
+        qrels_form=evaluated.qrels_form,
+        documents=evaluated.documents,
         rewritten=None if own_file else asked,
-        with_run=recipe.run is None and recipe.first_stage is None,
-        need_text=reranking or recipe.run is None,
+        with_run=evaluated.run is None and evaluated.first_stage is None,
+        need_text=reranking or evaluated.run is None,
     )
-    benchmarks, missing = _with_texts(recipe.benchmark, wanted, shown=recipe.texts)
+    benchmarks, missing = _with_texts(evaluated.benchmark, wanted, shown=evaluated.texts)
     several = len(benchmarks) > 1
     tasks = [
-        _task(recipe, benchmark, _own_queries(own_file, benchmark, several=several), several=several)
+        _task(evaluated, benchmark, _own_queries(own_file, benchmark, several=several), several=several)
         for benchmark in benchmarks
     ]
     return [replace(task, without_text=missing) for task in tasks] if missing else tasks
@@ -132,27 +157,27 @@ def _spellings(task: str) -> list[str]:
     return list(dict.fromkeys((task, task.replace("_", "-"), task.replace("-", "_"))))
 
 
-def _task(recipe: EvaluateRecipe, benchmark: Benchmark, own_queries: Mapping[str, str], *, several: bool) -> Task:
+def _task(evaluated: Evaluated, benchmark: Benchmark, own_queries: Mapping[str, str], *, several: bool) -> Task:
     judged = {qrel.query_id for qrel in benchmark.qrels}
     queries = [query for query in benchmark.queries.values() if query.query_id in judged]
     if not queries:
         raise InputError(f"{benchmark.name}: none of its queries is in the qrels; are both of the same split?")
-    queries = _sampled(queries, recipe)
+    queries = _sampled(queries, evaluated)
     chosen = {query.query_id for query in queries}
     rewritten = own_queries or benchmark.first_stage_queries or {}
-    found, source = _candidates(recipe, benchmark, queries, rewritten, several=several)
+    found, source = _candidates(evaluated, benchmark, queries, rewritten, several=several)
     allowed = found.without(benchmark.excluded)
     removed = sum(len(found.scores(query_id)) - len(allowed.scores(query_id)) for query_id in found)
-    candidates = allowed.top(recipe.depth)
+    candidates = allowed.top(evaluated.depth)
     facts = {
         "first_stage": source,
         "tag": candidates.tag,
-        "first_stage_queries": recipe.first_stage_queries or "original",
-        "depth": recipe.depth,
+        "first_stage_queries": evaluated.first_stage_queries or "original",
+        "depth": evaluated.depth,
         "ties": TIES,
         "digest": ranking_digest(candidates),
         "queries": len(queries),
-        "qrels": recipe.qrels_form if recipe.qrels is None else str(recipe.qrels),
+        "qrels": evaluated.qrels_form if evaluated.qrels is None else str(evaluated.qrels),
         "excluded_candidates_removed": removed,
         "tied_candidates": found.tied,
         "met": {name: count for name, count in benchmark.counts.items() if count},
@@ -166,7 +191,7 @@ def _task(recipe: EvaluateRecipe, benchmark: Benchmark, own_queries: Mapping[str
         benchmark.corpus,
         benchmark.excluded,
         facts,
-        None if recipe.run is None else file_of_task(recipe.run, benchmark.name, RUN_ENDS, several=several),
+        None if evaluated.run is None else file_of_task(evaluated.run, benchmark.name, RUN_ENDS, several=several),
     )
 
 
@@ -178,15 +203,15 @@ def ranking_digest(run: Run) -> str:
     return total.hexdigest()
 
 
-def _sampled(queries: Sequence[Query], recipe: EvaluateRecipe) -> list[Query]:
-    if recipe.queries is None or recipe.queries >= len(queries):
+def _sampled(queries: Sequence[Query], evaluated: Evaluated) -> list[Query]:
+    if evaluated.queries is None or evaluated.queries >= len(queries):
         return list(queries)
-    chosen = set(random.Random(recipe.seed).sample(range(len(queries)), recipe.queries))
+    chosen = set(random.Random(evaluated.seed).sample(range(len(queries)), evaluated.queries))
     return [query for place, query in enumerate(queries) if place in chosen]
 
 
 def _candidates(
-    recipe: EvaluateRecipe,
+    evaluated: Evaluated,
     benchmark: Benchmark,
     queries: Sequence[Query],
     rewritten: Mapping[str, str],
@@ -195,20 +220,20 @@ def _candidates(
 ) -> tuple[Run, str]:
     """The first stage's ranking and what made it."""
     wanted = [query.query_id for query in queries]
-    if recipe.run is not None:
-        path = file_of_task(recipe.run, benchmark.name, RUN_ENDS, several=several)
+    if evaluated.run is not None:
+        path = file_of_task(evaluated.run, benchmark.name, RUN_ENDS, several=several)
         return read_candidates(path, benchmark).only(wanted), f"run {path.name}"
     if benchmark.run is not None:
         return benchmark.run.only(wanted), "run of the benchmark"
-    name = recipe.first_stage or "bm25"
+    name = evaluated.first_stage or "bm25"
     if benchmark.corpus is None:
         raise InputError(f"{benchmark.name}: has no text to rank with {name}; give the candidates as run=FILE")
     missing = [query_id for query_id in wanted if rewritten and query_id not in rewritten]
     if missing:
         raise InputError(
-            f"{recipe.first_stage_queries}: found no query for {len(missing)} of {len(wanted)} of {benchmark.name}, "
+            f"{evaluated.first_stage_queries}: found no query for {len(missing)} of {len(wanted)} of {benchmark.name}, "
             f"the first {missing[0]!r}; expected one for each; complete it"
         )
     asked = [Query(query.query_id, rewritten.get(query.query_id, query.text)) for query in queries]
     index = Bm25(list(benchmark.corpus.values()), name)
-    return index.rank(asked, top_k=recipe.depth, excluded=benchmark.excluded), name
+    return index.rank(asked, top_k=evaluated.depth, excluded=benchmark.excluded), name

@@ -10,7 +10,7 @@ from typing import Any
 
 from interank.artifact import Artifact
 from interank.errors import InputError
-from interank.evaluation.candidates import Task, file_of_task, load_evaluated, notes_on_texts, ranking_digest
+from interank.evaluation.candidates import Evaluated, Task, file_of_task, load_evaluated, notes_on_texts, ranking_digest
 from interank.evaluation.evaluated import COST_KEYS, MACHINE_KEYS, Evaluation, Rankings
 from interank.evaluation.scoring import FIRST_STAGE, PERFECT, RANDOM
 from interank.evaluation.systems import StoredRun, file_name, named_systems, notes_on_stored, stored_run
@@ -105,7 +105,7 @@ def gather(
     Raises:
         InputError: The benchmark gives other candidates now, or a run cannot be read.
     """
-    tasks = load_evaluated(recipe, reranking=False)
+    tasks = load_evaluated(Evaluated.of(recipe), reranking=False)
     expected = _digests(artifacts[0])
     if len(tasks) == len(expected) == 1:
         # A single task has its folder's name, which may be another where it was moved to.

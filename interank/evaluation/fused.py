@@ -10,8 +10,9 @@ from interank.artifact import MANIFEST, model_digest
 from interank.errors import InputError
 from interank.evaluation.candidates import Task
 from interank.evaluation.evaluated import Rankings
-from interank.recipe import EvaluateRecipe
-from interank.reranking.fitting import FITTED_MODES, Fit, fit_file, fused_ranking, read_fit
+from interank.modes import FITTED_MODES, Mode
+from interank.reranking.fitting import Fit, fit_file, read_fit
+from interank.tasks.documents import by_scores
 from interank.types import RankedDocument, Run
 
 
@@ -23,18 +24,18 @@ class Applied(NamedTuple):
     system: str
 
 
-def fits_by_adapter(recipe: EvaluateRecipe, adapters: Sequence[tuple[str, Path]]) -> dict[str, Applied]:
+def fits_by_adapter(fits: Sequence[Path], mode: Mode, adapters: Sequence[tuple[str, Path]]) -> dict[str, Applied]:
     """The fits by the adapters that they belong to.
 
     Raises:
         InputError: One belongs to none of the adapters, to another mode, or to the adapter of another one, or it is
             asked of a folder that stores none.
     """
-    if recipe.fits and recipe.mode not in FITTED_MODES:
-        raise InputError(f"fits: found mode {recipe.mode}, whose scores are places; expected score or reason")
+    if fits and mode not in FITTED_MODES:
+        raise InputError(f"fits: found mode {mode}, whose scores are places; expected score or reason")
     found: dict[str, Applied] = {}
-    for given in recipe.fits:
-        path = fit_file(given, recipe.mode)
+    for given in fits:
+        path = fit_file(given, mode)
         fit = read_fit(path)
         matching = _owners(fit, given, adapters)
         if len(matching) != 1 or matching[0] in found:
@@ -43,7 +44,7 @@ def fits_by_adapter(recipe: EvaluateRecipe, adapters: Sequence[tuple[str, Path]]
                 f"{path}: was fitted to {fit.origin.system} and belongs to {len(matching)} of the adapters ({names}), "
                 "each of which takes one fit; expected its own adapter, once; name it, or leave the fit out"
             )
-        fit.check_mode(path, recipe.mode)
+        fit.check_mode(path, mode)
         found[matching[0]] = Applied(fit, path, f"{matching[0]}, {'fused' if fit.fusion else 'calibrated'}")
     return found
 
@@ -95,7 +96,7 @@ def _ranking(fit: Fit, query_id: str, rows: Sequence[Mapping[str, Any]], candida
         return list(found.values())
     first = candidates.scores(query_id)
     scores = fit.fusion.fused([found[doc_id].score for doc_id in first], list(first.values()))
-    return fused_ranking(query_id, [found[doc_id] for doc_id in first], scores)
+    return by_scores(query_id, [found[doc_id] for doc_id in first], scores)
 
 
 def _owners(fit: Fit, given: Path, adapters: Sequence[tuple[str, Path]]) -> list[str]:

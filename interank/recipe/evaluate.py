@@ -6,10 +6,11 @@ from typing import ClassVar, Literal
 
 from pydantic import Field, model_validator
 
+from interank.modes import SECTIONS, RankingMode
 from interank.settings.adaptive import AdaptiveRecipe
 from interank.settings.base import FilePath, FilePaths, Names, Settings
 from interank.settings.heads import HeadSettings
-from interank.settings.links import Chain, LinkRecipe, RankingMode
+from interank.settings.links import Chain, LinkRecipe
 from interank.settings.listwise import ListwiseRecipe
 
 
@@ -87,8 +88,7 @@ class EvaluateRecipe(Settings):
     def _settings_are_of_the_mode(self) -> EvaluateRecipe:
         places: list[tuple[str, EvaluateRecipe | LinkRecipe]] = [("", self)]
         places += [(f"chain.{number}.", link) for number, link in enumerate(self.chain)]
-        for mode in ("listwise", "adaptive"):
-            key = "lists" if mode == "listwise" else mode
+        for mode, key in SECTIONS.items():
             wrong = [f"{place}{key}" for place, part in places if getattr(part, key) and part.mode != mode]
             if wrong:
                 raise ValueError(f"{', '.join(wrong)}: given for another mode than {mode}; set mode, or leave it out")

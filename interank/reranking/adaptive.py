@@ -6,49 +6,66 @@ import math
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from pathlib import Path
-from typing import Any
 
 from interank.engines.judge import Verdict, reason
 from interank.engines.protocol import Engine, Grading, LabelLogits, Sampling
 from interank.errors import InputError
-from interank.reranking.fitting import fused_ranking
+from interank.modes import Guard
 from interank.reranking.purse import Purse
-from interank.reranking.reranker import PART, Ranking, Reranker
-from interank.settings import AdaptiveRecipe, ListwiseRecipe
-from interank.tasks.documents import AnyDocument, as_documents, as_query, naming, ranked_document
+from interank.settings import AdaptiveRecipe, ListPromptSettings, ListwiseRecipe
+from interank.tasks.documents import AnyDocument, as_documents, as_query, by_scores, naming
+from interank.tasks.judge.ranker import Graded, ranked_document
 from interank.tasks.order.encoder import ListEncoder
-from interank.tasks.order.ranker import ListCounts, ListRanker
+from interank.tasks.order.ranker import Windows
+from interank.tasks.ranks import PART, ListCounts, OneModel, Ranking
 from interank.types import Document, Query, RankedDocument
 
 
-class Adaptive:
+class Adaptive(OneModel):
     """Ranks with one model, more carefully where it matters, within what a query may take."""
 
-    def __init__(self, reranker: Reranker, settings: AdaptiveRecipe) -> None:
-        """Take a reranker in mode `score`, whose model also explains.
+    engine: Engine
+
+    def __init__(
+        self, graded: OneModel, settings: AdaptiveRecipe, list_prompts: ListPromptSettings | None = None
+    ) -> None:
+        """Take a model's grades in mode `score`, and the prompts of windows that it reads where settings say nothing.
 
         Raises:
-            InputError: The reranker is in another mode, or was given a fit, whose order the model's grades do not
-                share; a stored one is left out.
+            InputError: They are something else, as a whole `Reranker`, grades of another mode, or guarded ones.
         """
-        fitted = reranker.fit is not None and not reranker.fit_is_stored
-        if reranker.mode != "score" or fitted:
-            found = f"mode {reranker.mode}{' with a fit' if fitted else ''}"
+        if not isinstance(graded, Graded):
             raise InputError(
-                f"found {found}; adaptive begins with plain scores; open the model in mode score and without a fit"
+                f"found {type(graded).__name__}; adaptive begins with a model's own grades; write "
+                'Reranker(SOURCE, mode="adaptive", adaptive={...})'
             )
-        self.engine: Engine = reranker.engine
+        if graded.judge.mode != "score" or graded.guard != "none":
+            raise InputError(
+                f"found mode {graded.judge.mode} with guard {graded.guard}; adaptive begins with plain scores; open "
+                "the model in mode score and without a guard"
+            )
+        self.engine = graded.judge.engine
         self.settings = settings
-        self.counts = ListCounts()
-        self._scorer = reranker.without_fit()
-        self._reasoner = reranker.in_mode("reason").without_fit()
+        self._counts = ListCounts()
+        self._scorer = graded
+        self._reasoner = graded.in_mode("reason")
+        self._list_prompts = list_prompts or ListPromptSettings()
         self._lock = threading.RLock()
 
-    @classmethod
-    def open(cls, source: str | Path, settings: AdaptiveRecipe | None = None, **options: Any) -> Adaptive:
-        """A model to rank with; `options` are those of `Reranker`, less `mode` and `lists`."""
-        return cls(Reranker(source, mode="score", **options), settings or AdaptiveRecipe())
+    @property
+    def counts(self) -> ListCounts:
+        """See `Ranks`."""
+        return self._counts
+
+    def guarded(self, guard: Guard) -> OneModel:
+        """See `Ranks`.
+
+        Raises:
+            InputError: A guard is asked for.
+        """
+        if guard == "none":
+            return self
+        raise InputError(f"guard {guard} moves scores, which mode adaptive takes as they are; leave one of them out")
 
     def rank(
         self,
@@ -83,7 +100,7 @@ class Adaptive:
         """The documents reasoned about, once or in several samples, in the order given."""
         if self.settings.spend != "samples":
             return list(self._reasoner.graded(query, documents))
-        times, one = self.settings.samples, self._reasoner
+        times, one = self.settings.samples, self._reasoner.judge
         prompts = one.prompts(query, documents)
         sampling = Sampling(one.max_reasoning_tokens, self.settings.temperature, self.settings.seed)
         asked = [prompt for prompt in prompts for _ in range(times)]
@@ -95,31 +112,36 @@ class Adaptive:
             for document, prompt, some in zip(documents, prompts, drawn, strict=True)
         ]
 
-    def lister(self, count: int) -> ListRanker:
+    def add(self, counts: ListCounts) -> None:
+        """Count what answers about a window were like."""
+        self._counts += counts
+
+    def lister(self, count: int) -> Windows:
         """What orders one window of so many documents."""
         lists = self.settings.lists or ListwiseRecipe()
         lists = lists.model_copy(update={"method": "sliding", "window": max(2, count), "step": None})
-        encoder = ListEncoder(self._scorer.encoder, lists.prompt or self._scorer.list_prompts)
-        return ListRanker(self.engine, encoder, lists, max_reasoning_tokens=self._scorer.max_reasoning_tokens)
+        judge = self._scorer.judge
+        encoder = ListEncoder(judge.encoder, lists.prompt or self._list_prompts)
+        return Windows(self.engine, encoder, lists, max_reasoning_tokens=judge.max_reasoning_tokens)
 
     def score_bounds(self, query: Query, documents: Sequence[Document]) -> tuple[int, list[int]]:
         """The tokens that scoring takes once, and for each document at most."""
-        prompts = self._scorer.prompts(query, documents)
-        lead = len(self._scorer.encoder.label_lead)
+        prompts = self._scorer.judge.prompts(query, documents)
+        lead = len(self._scorer.judge.encoder.label_lead)
         # In this process the query is read once; how far vLLM spares it is not known beforehand.
         shared = len(prompts[0].prefix) if prompts and isinstance(self.engine, Grading) else 0
         return shared, [len(prompt.ids) - shared + lead for prompt in prompts]
 
     def reason_bounds(self, query: Query, documents: Sequence[Document]) -> list[int]:
         """The tokens that reasoning about each document takes at most: what is read, written, and read to grade it."""
-        one = self._reasoner
+        one = self._reasoner.judge
         written = one.max_reasoning_tokens
         forced = written + len(one.encoder.gap) + len(one.encoder.label_lead)
         times = self.settings.samples if self.settings.spend == "samples" else 1
         readings = 1 if isinstance(self.engine, Grading) and not self.engine.rereads else 2
         return [times * (readings * len(p.ids) + written + forced) for p in one.prompts(query, documents)]
 
-    def graded(self, query: Query, documents: Sequence[Document]) -> list[RankedDocument]:
+    def scored(self, query: Query, documents: Sequence[Document]) -> list[RankedDocument]:
         """The documents scored, in the order given."""
         return list(self._scorer.graded(query, documents))
 
@@ -136,9 +158,9 @@ class _Spent:
     def ranking(self) -> Ranking:
         adaptive, every = self._adaptive, list(range(len(self._documents)))
         shared, bounds = adaptive.score_bounds(self._query, self._documents)
-        scored = self._taken("score", every, bounds, adaptive.graded, shared)
+        scored = self._taken("score", every, bounds, adaptive.scored, shared)
         rest = [RankedDocument(self._documents[place].doc_id, 0.0) for place in every if place not in scored]
-        ranking = fused_ranking(self._query.query_id, *_columns(scored))
+        ranking = by_scores(self._query.query_id, *_columns(scored))
         if rest:
             return _by_places([*ranking, *rest])
         place_of = {document.doc_id: place for place, document in enumerate(self._documents)}
@@ -152,8 +174,8 @@ class _Spent:
         bounds = adaptive.reason_bounds(self._query, [self._documents[place] for place in wanted])
         again = self._taken("write", wanted, bounds, adaptive.again)
         if len(again) == len(order):
-            return fused_ranking(self._query.query_id, *_columns(again))
-        return _permuted(ranking, fused_ranking(self._query.query_id, *_columns(again)))
+            return by_scores(self._query.query_id, *_columns(again))
+        return _permuted(ranking, by_scores(self._query.query_id, *_columns(again)))
 
     def _taken(
         self,
@@ -186,7 +208,7 @@ class _Spent:
             bound = lister.settings.shuffles * (len(prompt.ids) + lister.encoder.answer_tokens(count, room))
             if self._purse.admits("list", [bound]):
                 found = lister.order(self._query, window)
-                self._adaptive.counts += found.counts
+                self._adaptive.add(found.counts)
                 return _permuted(ranking, [ranking[ranks[place]] for place in found.order])
         return ranking
 

@@ -6,8 +6,10 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from interank.engines.protocol import Precision
-from interank.reranking.reranker import Reranker
-from interank.tasks.head.ranker import AnyHead, open_engines
+from interank.reranking.reranker import AnyHead, Reranker
+from interank.settings import HeadSettings
+from interank.settings.base import checked
+from interank.tasks.head import ranker
 
 
 def open_domains(
@@ -29,5 +31,6 @@ def open_domains(
         InputError: They do not stand on the same base, or one is no adapter of a pointwise head.
         ModelError: One cannot be had, or does not say how it reads a pair.
     """
-    engines = open_engines(sources, precision=precision, settings=head, base=base)
-    return {name: Reranker.of_head(engine) for name, engine in engines.items()}
+    settings = checked(HeadSettings, head, "head")
+    heads = ranker.open_domains(sources, precision=precision, settings=settings, base=base)
+    return {name: Reranker.of(head) for name, head in heads.items()}

@@ -2,7 +2,7 @@
 
 from interank.settings.adaptive import AdaptiveRecipe, Spending
 from interank.settings.heads import HeadSettings
-from interank.settings.links import LinkRecipe, RankingMode
+from interank.settings.links import LinkRecipe
 from interank.settings.listwise import ListPromptSettings, ListwiseRecipe, WindowMethod
 from interank.settings.mining import ColumnsRecipe, DocumentsRecipe, MiningRecipe
 from interank.settings.orderings import OrderingsRecipe
@@ -31,7 +31,6 @@ __all__ = [
     "OrderingsRecipe",
     "PromptSettings",
     "Quantisation",
-    "RankingMode",
     "RateRecipe",
     "RewardRecipe",
     "RewardWeightedRecipe",

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict
+from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
 
+from interank.errors import InputError
 from interank.resources import resource_dir
 
 
@@ -37,3 +38,22 @@ class Settings(BaseModel):
     """Base of every section: unknown keys are faults, values do not change, docstrings describe fields."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, use_attribute_docstrings=True)
+
+
+Section = TypeVar("Section", bound=Settings)
+
+
+def checked(section: type[Section], given: Any, name: str) -> Section | None:
+    """A section from itself or its keys, None from None; `name` is what it is called where it was given.
+
+    Raises:
+        InputError: A key is unknown, or its value cannot be used.
+    """
+    try:
+        return None if given is None else section.model_validate(given)
+    except ValidationError as error:
+        fault = error.errors()[0]
+        where = ".".join(map(str, fault["loc"]))
+        raise InputError(
+            f"{name}: {where}{': ' if where else ''}{fault['msg'].removeprefix('Value error, ')}"
+        ) from None

@@ -6,12 +6,11 @@ from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field
 
+from interank.modes import RankingMode
 from interank.settings.adaptive import AdaptiveRecipe
 from interank.settings.base import Settings, as_tuple
 from interank.settings.heads import HeadSettings
 from interank.settings.listwise import ListwiseRecipe
-
-RankingMode = Literal["score", "reason", "listwise", "adaptive"]
 
 
 class LinkRecipe(Settings):

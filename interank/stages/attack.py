@@ -14,16 +14,15 @@ import numpy
 
 from interank.engines.protocol import Precision
 from interank.errors import InputError
-from interank.evaluation.candidates import Task, load_evaluated
+from interank.evaluation.candidates import Evaluated, Task, load_evaluated
 from interank.ir.significance import Interval, Sample
 from interank.launched import refuse_several_processes
+from interank.modes import Guard, Mode
 from interank.progress import track
-from interank.recipe import EvaluateRecipe
-from interank.reranking.modes import Mode
-from interank.reranking.reranker import Reranker
+from interank.reranking.opening import open_reranker
+from interank.tasks.asked import RankerSettings
 from interank.tasks.judge.attacks import Part, Template, attack_templates, planted
-from interank.tasks.judge.guard import Guard
-from interank.tasks.sources import Runs
+from interank.tasks.ranks import OneModel
 from interank.types import Document, Query
 
 log = logging.getLogger(__name__)
@@ -106,13 +105,14 @@ def attack(model: str, planned: Planned) -> list[Tried]:
     templates = [template for template in attack_templates() if template.part in planned.parts]
     found: list[Tried] = []
     for mode in planned.modes:
-        room = planned.max_reasoning_tokens
-        runs: Runs = {"precision": planned.precision, "base": planned.base}
-        plain = Reranker(model, mode=mode, max_reasoning_tokens=room, **runs)
+        asked = RankerSettings(
+            model, mode, planned.max_reasoning_tokens, precision=planned.precision, base=planned.base, stored_fit=False
+        )
+        plain = open_reranker(asked)
         for guard in planned.guards:
             reranker = plain.guarded(guard)
             for victim in track(victims, what=f"{mode}, guard {guard}", unit="queries", total=len(victims)):
-                found += _tried(reranker, victim, templates)
+                found += _tried(reranker, mode, victim, templates)
     return found
 
 
@@ -161,11 +161,10 @@ def _gain(family: str, items: Sequence[Tried], seed: int) -> Gain:
 
 def _task(planned: Planned) -> Task:
     tasks = load_evaluated(
-        EvaluateRecipe(
-            stage="evaluate",
-            benchmark=planned.benchmark,
-            tasks=(planned.task,) if planned.task else (),
-            split=planned.split,
+        Evaluated(
+            planned.benchmark,
+            (planned.task,) if planned.task else (),
+            planned.split,
             depth=planned.depth,
         ),
         reranking=True,
@@ -196,14 +195,14 @@ def _victims(task: Task, planned: Planned) -> list[Victim]:
     return victims[: planned.queries]
 
 
-def _tried(reranker: Reranker, victim: Victim, templates: Sequence[Template]) -> Iterator[Tried]:
+def _tried(reranker: OneModel, mode: Mode, victim: Victim, templates: Sequence[Template]) -> Iterator[Tried]:
     clean = [item.score for item in reranker.graded(victim.query, victim.documents)]
     attacked = [planted(template, victim.query, victim.documents[victim.place]) for template in templates]
     before = _rank(clean, victim.place)
     for template, item in zip(templates, reranker.graded(victim.query, attacked), strict=True):
         after = _rank([*clean[: victim.place], item.score, *clean[victim.place + 1 :]], victim.place)
         yield Tried(
-            reranker.mode,
+            mode,
             reranker.guard,
             victim.query.query_id,
             template.name,

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from interank.artifact import Artifact, Existing, create, describe_input
-from interank.evaluation.candidates import Task, load_evaluated, notes_on_texts
+from interank.evaluation.candidates import Evaluated, Task, load_evaluated, notes_on_texts
 from interank.evaluation.evaluated import COST_KEYS, Evaluation, Rankings, ran_on
 from interank.evaluation.fused import applied_rows, fits_by_adapter, notes_on_fit
 from interank.evaluation.page import Provenance, evaluate_command
@@ -34,7 +34,7 @@ def run(recipe: EvaluateRecipe, out: Path, *, existing: Existing = "refuse") -> 
     require_inputs(recipe)
     check_measures(recipe.measures)
     named = named_systems([*recipe.runs, *recipe.adapters])
-    fits = fits_by_adapter(recipe, named[len(recipe.runs) :])
+    fits = fits_by_adapter(recipe.fits, recipe.mode, named[len(recipe.runs) :])
     inputs = _inputs(recipe, named, out) | {
         f"fit.{number}": describe_input(applied.path, out) for number, applied in enumerate(fits.values(), start=1)
     }
@@ -43,7 +43,7 @@ def run(recipe: EvaluateRecipe, out: Path, *, existing: Existing = "refuse") -> 
         return place
     started = time.monotonic()
     begin_import()
-    tasks = load_evaluated(recipe, reranking=bool(recipe.adapters or recipe.chain))
+    tasks = load_evaluated(Evaluated.of(recipe), reranking=bool(recipe.adapters or recipe.chain))
     notes = notes_on_texts(tasks) + [note for applied in fits.values() for note in notes_on_fit(applied, tasks)]
     notes += notes_on_bases(recipe)
     costs: dict[str, dict[str, Any]] = {FIRST_STAGE: {"seconds": time.monotonic() - started}}

@@ -17,9 +17,9 @@ from interank.evaluation.fused import applied_rows
 from interank.evaluation.systems import reranked_run
 from interank.ir.measures import score_run
 from interank.launched import refuse_several_processes
+from interank.modes import FITTED_MODES
 from interank.recipe import EvaluateRecipe
 from interank.reranking.fitting import (
-    FITTED_MODES,
     Abstention,
     Candidates,
     Fit,

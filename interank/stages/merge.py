@@ -18,6 +18,7 @@ from interank.launched import refuse_several_processes
 from interank.reranking.fitting import fit_for, store_fit, stored_modes
 from interank.reranking.merging import adapted, write_merged
 from interank.stages.inputs import making
+from interank.tasks.judge.ranker import judge_encoder
 from interank.tasks.sources import find_source
 
 log = logging.getLogger(__name__)
@@ -63,13 +64,15 @@ def _merged(adapter: Path, folder: Path, tolerance: float, base: str | None) -> 
     artifact = open_artifact(adapter, "adapter")
     fits = [fit_for(adapter, mode, adapter) for mode in stored_modes(adapter)]
     source = find_source(adapter, base=base)
-    encoder = source.encoder()
+    encoder = judge_encoder(source)
     model = adapted(source)
     asked = golden_set()
     apart = read_golden(TransformersEngine(model), encoder, asked)
     write_merged(model, encoder, folder, modes=tuple(artifact.manifest.get("modes", ())))
     written = find_source(folder)
-    joined = read_golden(TransformersEngine(load_model(written.files, precision="float32")), written.encoder(), asked)
+    joined = read_golden(
+        TransformersEngine(load_model(written.files, precision="float32")), judge_encoder(written), asked
+    )
     found = difference(apart, joined)
     # Written so that NaN is refused too.
     if not found.largest <= tolerance:

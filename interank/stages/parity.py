@@ -30,6 +30,7 @@ from interank.outputs import write_whole
 from interank.reranking.merging import adapted
 from interank.reranking.resuming import model_identity
 from interank.settings import ServerRecipe
+from interank.tasks.judge.ranker import judge_encoder
 from interank.tasks.sources import Source, find_source
 
 log = logging.getLogger(__name__)
@@ -124,7 +125,7 @@ def check_parity(
     """
     refuse_several_processes()
     asked, source = golden_set(golden), find_source(model, base=compared.base)
-    encoder = source.encoder()
+    encoder = judge_encoder(source)
     ways, skipped = _ways(source, compared)
     log.info("%s: %d ways on %d pairs", model, len(ways), sum(len(documents) for _, documents in asked))
     compare = (model, *compared.against, *([compared.base] if compared.base else []))

@@ -12,7 +12,7 @@ from interank.settings import LinkRecipe
 from interank.types import Query, RankedDocument
 
 if TYPE_CHECKING:
-    from interank.reranking.chaining import Cost, Ranks
+    from interank.tasks.ranks import Cost, OneModel
 
 Ranked = Callable[[Task, Query, int], dict[str, Any]]
 """Ranks a query's candidates and explains so many; the row."""
@@ -22,8 +22,6 @@ def adapter_ranking(recipe: EvaluateRecipe, path: Path) -> Ranked:
     """Open an adapter to rank with in the recipe's mode."""
     # Scoring stored runs takes seconds; importing torch would double them.
     from interank.engines.heads import find_head
-    from interank.reranking.chaining import measured
-    from interank.reranking.reranker import Reranker
 
     link = LinkRecipe(
         model=str(path),
@@ -38,11 +36,10 @@ def adapter_ranking(recipe: EvaluateRecipe, path: Path) -> Ranked:
 
     def row(task: Task, query: Query, explain: int) -> dict[str, Any]:
         documents = task.documents(query.query_id)
-        ranking, cost = measured(reranker, query, documents)
+        ranking, costs = reranker.ranked(query, documents)
         # The report's explanations are not part of what a ranking costs.
-        if explain and isinstance(reranker, Reranker):
-            ranking = reranker.explain(query, documents, ranking, explain)
-        return {**_row(task, query, ranking, [cost]), **_engine(reranker)}
+        ranking = reranker.explain(query, documents, ranking, explain)
+        return {**_row(task, query, ranking, costs), **_engine(reranker)}
 
     return row
 
@@ -57,21 +54,14 @@ def notes_on_bases(recipe: EvaluateRecipe) -> list[str]:
     return [note for path, base in told if (note := base_note(path, base))]
 
 
-def _opened(link: LinkRecipe) -> Ranks:
-    """The reranker of a link; what its model stores is applied where it is asked for."""
-    from interank.reranking.adaptive import Adaptive
-    from interank.reranking.reranker import Reranker
+def _opened(link: LinkRecipe) -> OneModel:
+    from interank.reranking.opening import open_reranker
+    from interank.tasks.asked import RankerSettings
 
-    options: dict[str, Any] = {"max_reasoning_tokens": link.max_reasoning_tokens, "precision": link.precision}
-    options["base"] = link.base
-    if link.mode == "adaptive":
-        return Adaptive.open(link.model, link.adaptive, **options)
-    if link.head and link.mode == "score":
-        return Reranker.open_head(link.model, link.head, precision=link.precision, base=link.base)
-    return Reranker(link.model, mode=link.mode, lists=link.lists, **options).without_fit()
+    return open_reranker(RankerSettings.of_link(link))
 
 
-def _engine(reranker: Ranks) -> dict[str, str]:
+def _engine(reranker: OneModel) -> dict[str, str]:
     """What computes the scores; the weights' type where the engine holds them in this process."""
     weights = getattr(getattr(reranker.engine, "model", None), "dtype", None)
     found = {"engine": type(reranker.engine).__name__}
@@ -82,7 +72,7 @@ def chain_ranking(links: Sequence[LinkRecipe]) -> Ranked:
     """Open a chain's rerankers; links that are the same in all but their depth share one."""
     from interank.reranking.chaining import Chain, Link
 
-    opened: dict[str, Ranks] = {}
+    opened: dict[str, OneModel] = {}
     for link in links:
         if _key(link) not in opened:
             opened[_key(link)] = _opened(link)

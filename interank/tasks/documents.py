@@ -5,13 +5,12 @@ from __future__ import annotations
 import reprlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
-from interank import judging, plain_data
-from interank.engines.judge import Verdict
-from interank.engines.prompts import Prompt
+from interank import plain_data
 from interank.errors import InputError, ModelError, PromptError
-from interank.types import Document, Query, RankedDocument
+from interank.types import Document, Query, RankedDocument, Run, ScoredDoc
 
 # BEIR's column, then BRIGHT's, then those of RankLLM's and LangChain's documents.
 _ID = ("_id", "id", "doc_id", "docid")
@@ -97,15 +96,12 @@ def naming(query: Query, documents: Sequence[Document]) -> Iterator[None]:
         raise ModelError(f"query {query.query_id!r}{document}: {error}") from None
 
 
-def ranked_document(document: Document, prompt: Prompt, verdict: Verdict) -> RankedDocument:
-    """A document with what the model said of it."""
-    logits = verdict.labels.logits
-    return RankedDocument(
-        document.doc_id,
-        judging.score(logits),
-        judging.most_probable(logits),
-        judging.probabilities(logits),
-        verdict.labels.mass,
-        verdict.reasoning or None,
-        prompt.cut,
-    )
+def by_scores(
+    query_id: str, documents: Sequence[RankedDocument], scores: Sequence[float] | None = None
+) -> list[RankedDocument]:
+    """Documents, given in first-stage order, by their scores, their own or those given; ties keep that order."""
+    by_id = {document.doc_id: document for document in documents}
+    values = [document.score for document in documents] if scores is None else scores
+    scored = [ScoredDoc(query_id, doc_id, score) for doc_id, score in zip(by_id, values, strict=True)]
+    ranked = Run.from_scores(scored, tag="interank").get(query_id, ())
+    return [replace(by_id[item.doc_id], score=item.score) for item in ranked]

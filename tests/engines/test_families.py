@@ -162,7 +162,7 @@ def test_what_is_refused_is_refused_before_anything_is_loaded(tmp_path: Path) ->
     with pytest.raises(ModelError, match=said):
         load_model(find_model(str(tmp_path / "model")))
     with pytest.raises(ModelError, match=said):
-        Reranker.open(tmp_path / "model")
+        Reranker(tmp_path / "model")
     judgments = judgments_artifact(tmp_path / "judgments", rule.examples(0, queries=1))
     recipe = DistillJudge(stage="distill", judgments=judgments, student=str(tmp_path / "model"))
     with pytest.raises(ModelError, match=said):
@@ -187,7 +187,7 @@ def test_capped_attention_is_loaded_with_its_caps(tmp_path: Path) -> None:
 def test_a_reranker_ranks_with_layers_that_keep_a_state(tmp_path: Path, mode: Any) -> None:
     folder = family_folder(tmp_path, "qwen3.5")
     documents = [Document(str(n), rule.document_text("red", animal, "den")) for n, animal in enumerate(rule.ANIMALS)]
-    ranked = Reranker.open(folder, mode=mode).rank(Query("q", rule.query_text("red", "fox")), documents)
+    ranked = Reranker(folder, mode=mode).rank(Query("q", rule.query_text("red", "fox")), documents)
     assert len({item.score for item in ranked}) == len(documents)
 
 

@@ -19,6 +19,7 @@ from interank.stages.export import export
 from interank.stages.merge import TOLERANCE, merge
 from interank.types import Document, Query
 from tests.support.peft_kinds import REFUSED, RIGHT, UNFOLDABLE, adapter_artifact, shaken_adapter, strong_base
+from tests.support.rankers import judge_of
 from tests.support.tiny_heads import tiny_adapter_head, tiny_base
 
 QUERY = "why does bread collapse"
@@ -40,11 +41,12 @@ def ranked(source: Path) -> dict[str, float]:
 def wanted(model: Any, reranker: Reranker) -> dict[str, float]:
     """The scores by a model's own forward pass on the whole prompt."""
     found = {}
-    prompts = reranker.prompts(Query("query", QUERY), [Document(str(n), text) for n, text in enumerate(TEXTS)])
+    judge = judge_of(reranker)
+    prompts = judge.prompts(Query("query", QUERY), [Document(str(n), text) for n, text in enumerate(TEXTS)])
     for place, prompt in enumerate(prompts):
-        ids = torch.tensor([prompt.then(reranker.encoder.label_lead).ids])
+        ids = torch.tensor([prompt.then(judge.encoder.label_lead).ids])
         logits = model(input_ids=ids).logits[0, -1]
-        found[str(place)] = judging.score([float(logits[label]) for label in reranker.encoder.label_ids])
+        found[str(place)] = judging.score([float(logits[label]) for label in judge.encoder.label_ids])
     return found
 
 

@@ -22,9 +22,7 @@ from interank.engines.work import Work
 from interank.errors import InputError
 from interank.recipe import EvaluateRecipe
 from interank.reranking.adaptive import Adaptive, averaged, nearest_to_cut
-from interank.reranking.chaining import measured
 from interank.reranking.purse import Purse
-from interank.reranking.reranker import Reranker
 from interank.settings import (
     AdaptiveRecipe,
     LinkRecipe,
@@ -32,6 +30,8 @@ from interank.settings import (
     PromptSettings,
 )
 from interank.stages import evaluate
+from interank.tasks.judge.asking import Judge
+from interank.tasks.judge.ranker import Graded
 from interank.tasks.order import ordering
 from interank.types import Document, Query
 from tests.support import rule
@@ -54,7 +54,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module", params=["packed", "padded"])
-def scorer(request: pytest.FixtureRequest, folder: Path) -> Reranker:
+def scorer(request: pytest.FixtureRequest, folder: Path) -> Graded:
     """On our own forward pass, and on the model's modules, which read a prompt again to grade."""
     files = find_model(str(folder))
     model: Any = load_model(files)
@@ -62,7 +62,7 @@ def scorer(request: pytest.FixtureRequest, folder: Path) -> Reranker:
         model = model.to(torch.bfloat16)
     engine = TransformersEngine(model)
     assert engine.rereads == (request.param == "padded")
-    return Reranker.on(engine, PromptEncoder(load_tokenizer(files), PROMPT), max_reasoning_tokens=WRITTEN)
+    return Graded(Judge(engine, PromptEncoder(load_tokenizer(files), PROMPT), max_reasoning_tokens=WRITTEN))
 
 
 def ids(ranking: Sequence[Any]) -> list[str]:
@@ -70,19 +70,19 @@ def ids(ranking: Sequence[Any]) -> list[str]:
 
 
 def taken(adaptive: Adaptive) -> tuple[list[Any], int]:
-    ranking, cost = measured(adaptive, QUERY, DOCUMENTS)
+    ranking, (cost,) = adaptive.ranked(QUERY, DOCUMENTS)
     return ranking, cost.tokens_read + cost.tokens_written
 
 
 @pytest.mark.parametrize("tokens", [None, 10**9])
-def test_without_limits_it_is_reason(scorer: Reranker, tokens: int | None) -> None:
+def test_without_limits_it_is_reason(scorer: Graded, tokens: int | None) -> None:
     expected = scorer.in_mode("reason").rank(QUERY, DOCUMENTS)
     assert expected != scorer.rank(QUERY, DOCUMENTS)
     assert Adaptive(scorer, AdaptiveRecipe(band=None, tokens=tokens)).rank(QUERY, DOCUMENTS) == expected
 
 
 @pytest.mark.parametrize("spend", ["reason", "samples", "none"])
-def test_no_budget_is_exceeded_and_more_of_it_is_used(scorer: Reranker, spend: Any) -> None:
+def test_no_budget_is_exceeded_and_more_of_it_is_used(scorer: Graded, spend: Any) -> None:
     reasoned = []
     for tokens in (0, 100, 500, 1000, 1500, 2000, 2500, 3000, 4000, 6000, 9000, 15000):
         settings = AdaptiveRecipe(spend=spend, band=None, tokens=tokens, samples=2)
@@ -96,15 +96,15 @@ def test_no_budget_is_exceeded_and_more_of_it_is_used(scorer: Reranker, spend: A
     assert (reasoned[-1] > 8) == (spend != "none")
 
 
-def test_scoring_needs_no_more_than_it_takes(scorer: Reranker) -> None:
-    ranking, cost = measured(scorer, QUERY, DOCUMENTS)
+def test_scoring_needs_no_more_than_it_takes(scorer: Graded) -> None:
+    ranking, (cost,) = scorer.ranked(QUERY, DOCUMENTS)
     settings = AdaptiveRecipe(spend="none", tokens=cost.tokens_read)
     assert taken(Adaptive(scorer, settings)) == (ranking, cost.tokens_read)
     short = Adaptive(scorer, settings.model_copy(update={"tokens": cost.tokens_read - 1})).rank(QUERY, DOCUMENTS)
     assert [item.relevance is None for item in short] == [False] * 11 + [True]
 
 
-def test_what_there_is_no_room_to_score_stays_below_in_the_order_given(scorer: Reranker) -> None:
+def test_what_there_is_no_room_to_score_stays_below_in_the_order_given(scorer: Graded) -> None:
     ranking = Adaptive(scorer, AdaptiveRecipe(tokens=700)).rank(QUERY, DOCUMENTS)
     graded = [item.relevance is not None for item in ranking]
     count = sum(graded)
@@ -114,7 +114,7 @@ def test_what_there_is_no_room_to_score_stays_below_in_the_order_given(scorer: R
     assert ids(Adaptive(scorer, AdaptiveRecipe(tokens=0)).rank(QUERY, DOCUMENTS)) == ids(DOCUMENTS)
 
 
-def test_the_band_alone_changes_places(scorer: Reranker) -> None:
+def test_the_band_alone_changes_places(scorer: Graded) -> None:
     plain, reasoned = (ids(scorer.in_mode(mode).rank(QUERY, DOCUMENTS)) for mode in ("score", "reason"))  # type: ignore[arg-type]
     moved = 0
     for cut in (2, 5, 8):
@@ -132,15 +132,15 @@ def test_the_band_alone_changes_places(scorer: Reranker) -> None:
     assert moved
 
 
-def test_it_begins_with_plain_scores_and_explains_nothing_more(scorer: Reranker) -> None:
-    with pytest.raises(InputError, match="found mode reason; adaptive begins with plain scores"):
+def test_it_begins_with_plain_scores_and_explains_nothing_more(scorer: Graded) -> None:
+    with pytest.raises(InputError, match="found mode reason with guard none; adaptive begins with plain scores"):
         Adaptive(scorer.in_mode("reason"), AdaptiveRecipe())
     with pytest.raises(InputError, match="explain is 2"):
         Adaptive(scorer, AdaptiveRecipe()).rank(QUERY, DOCUMENTS, explain=2)
     assert Adaptive(scorer, AdaptiveRecipe()).rank(QUERY, []) == []
 
 
-def test_samples_differ_and_a_seed_repeats_them(scorer: Reranker) -> None:
+def test_samples_differ_and_a_seed_repeats_them(scorer: Graded) -> None:
     def probabilities(seed: int) -> list[Any]:
         settings = AdaptiveRecipe(spend="samples", band=None, samples=3, temperature=2.0, seed=seed)
         return [item.probabilities for item in Adaptive(scorer, settings).rank(QUERY, DOCUMENTS[:4])]
@@ -190,10 +190,10 @@ class OracleOfGrades(OracleEngine):
 
 
 @pytest.mark.parametrize(("tokens", "width"), [(None, 6), (10**6, 6), (0, 0), (1, 0)])
-def test_a_window_of_the_band_is_ordered_within_the_budget(scorer: Reranker, tokens: int | None, width: int) -> None:
-    engine = OracleOfGrades(scorer.encoder)
-    plain = Reranker.on(engine, scorer.encoder, max_reasoning_tokens=WRITTEN)
-    scoring = measured(plain, QUERY, DOCUMENTS)[1].tokens_read
+def test_a_window_of_the_band_is_ordered_within_the_budget(scorer: Graded, tokens: int | None, width: int) -> None:
+    encoder = scorer.judge.encoder
+    plain = Graded(Judge(OracleOfGrades(encoder), encoder, max_reasoning_tokens=WRITTEN))
+    scoring = plain.ranked(QUERY, DOCUMENTS)[1][0].tokens_read
     budget = None if tokens is None else tokens + scoring
     adaptive = Adaptive(plain, AdaptiveRecipe(spend="listwise", cut=4, band=6, tokens=budget))
     ranking, spent = taken(adaptive)
@@ -203,11 +203,11 @@ def test_a_window_of_the_band_is_ordered_within_the_budget(scorer: Reranker, tok
     assert adaptive.counts.answers == bool(width)
 
 
-def test_a_window_shrinks_to_what_there_is_room_for(scorer: Reranker) -> None:
-    engine = OracleOfGrades(scorer.encoder)
-    plain = Reranker.on(engine, scorer.encoder, max_reasoning_tokens=WRITTEN)
+def test_a_window_shrinks_to_what_there_is_room_for(scorer: Graded) -> None:
+    encoder = scorer.judge.encoder
+    plain = Graded(Judge(OracleOfGrades(encoder), encoder, max_reasoning_tokens=WRITTEN))
     widths = []
-    scoring = measured(plain, QUERY, DOCUMENTS)[1].tokens_read
+    scoring = plain.ranked(QUERY, DOCUMENTS)[1][0].tokens_read
     for tokens in range(scoring, scoring + 2000, 100):
         ranking, spent = taken(Adaptive(plain, AdaptiveRecipe(spend="listwise", cut=6, band=None, tokens=tokens)))
         assert spent <= tokens

@@ -15,9 +15,10 @@ import pytest
 from interank import Reranker
 from interank.cli.app import main
 from interank.errors import InputError, ModelError
-from interank.reranking.modes import Mode
+from interank.modes import Mode
 from interank.types import Document, Query
 from tests.support import rule
+from tests.support.rankers import judge_of, windows_of
 from tests.support.servers import VllmServer, vllm_environment
 from tests.support.stub import Stub, refused, said, serving
 from tests.support.tiny import strong_adapter
@@ -78,7 +79,8 @@ def plain(adapter: Path) -> Reranker:
 
 
 def in_mode(reranker: Reranker, mode: Mode) -> Reranker:
-    return Reranker.on(reranker.engine, reranker.encoder, mode=mode, max_reasoning_tokens=TOKENS)
+    judge = judge_of(reranker)
+    return Reranker.on(judge.engine, judge.encoder, mode=mode, max_reasoning_tokens=TOKENS)
 
 
 @pytest.mark.slow
@@ -99,9 +101,9 @@ def test_every_engine_writes_the_same_about_the_same_windows(plain: Reranker, ot
     query, windows = Query("q", QUERY), [DOCUMENTS[begin : begin + 3] for begin in range(6)]
     written = []
     for opened in (plain, other):
-        reranker = Reranker.on(opened.engine, opened.encoder, mode="listwise", lists=lists)
-        assert reranker.lists is not None
-        written.append(reranker.lists.texts(query, windows)[0])
+        judge = judge_of(opened)
+        reranker = Reranker.on(judge.engine, judge.encoder, mode="listwise", lists=lists)
+        written.append(windows_of(reranker).texts(query, windows)[0])
         assert len(reranker.rank(QUERY, DOCUMENTS)) == len(DOCUMENTS)
         assert reranker.counts.answers == 6
     # Kernels that add in different orders may write otherwise where two tokens are nearly as likely.

@@ -88,7 +88,7 @@ def test_modes_and_counts_that_are_none_are_refused(tiny_adapter: Path, reranker
 
 def test_a_part_at_a_time_changes_no_score(reranker: Reranker, monkeypatch: pytest.MonkeyPatch) -> None:
     whole = reranker.rank(QUERY, TEXTS)
-    monkeypatch.setattr("interank.reranking.reranker.PART", 3)
+    monkeypatch.setattr("interank.tasks.ranks.PART", 3)
     parted = reranker.rank(QUERY, TEXTS)
     assert scores(parted) == pytest.approx(scores(whole), rel=1e-5, abs=1e-6)
     first = next(iter(reranker.graded(QUERY, TEXTS)))

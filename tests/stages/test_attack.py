@@ -75,7 +75,7 @@ def test_gains_are_means_over_queries_and_controls_are_no_attacks() -> None:
 def test_a_judge_that_obeys_is_found_out_and_the_guard_takes_it_off(monkeypatch: pytest.MonkeyPatch) -> None:
     encoder = PromptEncoder(tiny_tokenizer(), PromptSettings())
     reranker = Reranker.on(Obedient(encoder), encoder)
-    monkeypatch.setattr(stage, "Reranker", lambda *_, **__: reranker)
+    monkeypatch.setattr(stage, "open_reranker", lambda *_, **__: reranker)
     found = attack("obedient", Planned(BENCHMARK, queries=6, guards=("none", "contrast")))
     assert len(found) == 6 * len(attack_templates()) * 2
     plain = [item for item in found if item.guard == "none"]

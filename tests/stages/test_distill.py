@@ -59,7 +59,7 @@ def test_an_adapter_says_all_that_is_needed_to_use_it(
     assert manifest["counts"]["examples"] == 12
     config = json.loads((artifact.path / "adapter" / "adapter_config.json").read_text())
     assert (config["r"], config["base_model_name_or_path"]) == (4, str(tiny_folder))
-    assert len(Reranker.open(artifact.path).rank(Query("q", "Where?"), [Document("d", "A fox.")])) == 1
+    assert len(Reranker(artifact.path).rank(Query("q", "Where?"), [Document("d", "A fox.")])) == 1
 
 
 def test_one_adapter_learns_three_modes_and_search_queries(
@@ -118,7 +118,7 @@ def test_a_bare_adapter_folder_says_how_it_is_used(tiny_folder: Path, tmp_path: 
     bare = Path(shutil.copytree(artifact.path / "adapter", tmp_path / "bare"))
     query, documents = Query("q", "Where is the red fox?"), [Document("d", "A fox. " * 80), Document("e", "A hen.")]
     scores = [
-        {item.doc_id: (item.score, item.truncated) for item in Reranker.open(path).rank(query, documents)}
+        {item.doc_id: (item.score, item.truncated) for item in Reranker(path).rank(query, documents)}
         for path in (artifact.path, bare)
     ]
     assert scores[0] == scores[1]
@@ -127,7 +127,7 @@ def test_a_bare_adapter_folder_says_how_it_is_used(tiny_folder: Path, tmp_path: 
     assert (told["modes"], told["prompt_hash"]) == (["score", "explain"], judging.prompt_hash())
     (bare / "interank.json").write_text(json.dumps({**told, "prompt_hash": "another"}))
     with pytest.raises(ArtifactError, match="another wording of the prompt"):
-        Reranker.open(bare)
+        Reranker(bare)
 
 
 def test_quantised_base_weights_stay_as_they_are_and_scores_reproduce(tiny_folder: Path, tmp_path: Path) -> None:

@@ -62,7 +62,7 @@ def test_heads_are_systems_like_others(folder: Path) -> None:
     first = read_run(artifact.path / "runs" / "first_stage.trec")
     for name, reranker in (
         ("head", Reranker(folder / "head")),
-        ("released", Reranker.open_head(folder / "released", {"legacy": "dear"})),
+        ("released", Reranker(folder / "released", head={"legacy": "dear"})),
     ):
         run = read_run(artifact.path / "runs" / f"{name}.trec")
         for query_id, text in queries.items():
@@ -105,7 +105,7 @@ def test_a_head_before_a_listwise_reranker(folder: Path, tiny_folder: Path) -> N
     artifact = evaluate.run(recipe, folder / "chained")
     queries, corpus = texts(folder)
     first, chained = (read_run(artifact.path / "runs" / f"{name}.trec") for name in ("first_stage", "chain"))
-    head = Reranker.open_head(folder / "released", {"legacy": "dear"})
+    head = Reranker(folder / "released", head={"legacy": "dear"})
     for query_id, text in queries.items():
         ranking = head.rank(Query(query_id, text), [corpus[doc_id] for doc_id in first.doc_ids(query_id)])
         alone = [item.doc_id for item in ranking]

@@ -52,7 +52,7 @@ def test_every_stage_goes_through(tmp_path: Path, family: str) -> None:
     query = Query("q", rule.query_text("red", "fox"))
     documents = [Document(str(n), rule.document_text("red", animal, "den")) for n, animal in enumerate(rule.ANIMALS)]
     ranked = {
-        name: {item.doc_id: item.score for item in Reranker.open(tmp_path / name).rank(query, documents)}
+        name: {item.doc_id: item.score for item in Reranker(tmp_path / name).rank(query, documents)}
         for name in ("adapter", "rl", "merged")
     }
     assert {len({*scores.values()}) for scores in ranked.values()} == {len(documents)}

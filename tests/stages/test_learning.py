@@ -58,7 +58,7 @@ def distilled(base: Path, out: Path, examples: Sequence[Example], *, seed: int, 
 
 def ndcg(adapter: Path, *, swapped: bool = False) -> float:
     """Held-out nDCG@10; `swapped` gives each query's documents to another query."""
-    reranker = Reranker.open(adapter)
+    reranker = Reranker(adapter)
     groups: dict[str, list[Example]] = {}
     for item in HELD_OUT:
         groups.setdefault(item.query.query_id, []).append(item)

@@ -48,11 +48,11 @@ def test_merged_and_apart_score_the_same(tiny_folder: Path, tmp_path: Path, quan
     query = Query("q", "Where is the red fox?")
     documents = [Document("a", "A red fox sits in the barn."), Document("b", "A blue owl."), Document("c", "Nothing.")]
     apart, whole = (
-        {item.doc_id: item.score for item in Reranker.open(path).rank(query, documents)}
+        {item.doc_id: item.score for item in Reranker(path).rank(query, documents)}
         for path in (made, tmp_path / "merged")
     )
     assert apart == pytest.approx(whole, abs=TOLERANCE)
-    untrained = {item.doc_id: item.score for item in Reranker.open(tiny_folder).rank(query, documents)}
+    untrained = {item.doc_id: item.score for item in Reranker(tiny_folder).rank(query, documents)}
     rounded, learned = (max(abs(other[name] - apart[name]) for name in apart) for other in (whole, untrained))
     assert learned > 5 * rounded
 

@@ -13,6 +13,7 @@ from interank.artifact import open_artifact
 from interank.cli.app import main
 from interank.errors import ArtifactError, InputError
 from interank.reranking.adaptive import Adaptive
+from interank.reranking.fitted import Fitted
 from interank.reranking.fitting import Fit, read_fit
 from interank.reranking.reranker import Reranker
 from interank.settings import AdaptiveRecipe
@@ -127,8 +128,8 @@ def test_asked_for_by_the_folder_it_fuses_as_its_file_does(place: Path, stored: 
 
 def test_it_is_of_one_mode(stored: Path, found: Fit) -> None:
     scoring, reasoning = Reranker(stored), Reranker(stored, mode="reason")
-    assert scoring.fit == reasoning.in_mode("score").fit == scoring.in_mode("explain").fit == found.without_fusion()
-    assert (reasoning.fit, scoring.in_mode("reason").fit) == (None, None)
+    assert scoring.fit == Reranker(stored, mode="explain").fit == found.without_fusion()
+    assert reasoning.fit is None
     with pytest.raises(InputError, match="one of mode score stored there, expected one of mode reason"):
         reasoning.with_fit(stored)
 
@@ -137,15 +138,18 @@ def test_it_gives_way_where_scores_are_others(stored: Path) -> None:
     reranker = Reranker(stored, max_reasoning_tokens=4)
     guarded = reranker.guarded("contrast")
     assert {item.probability for item in guarded.rank(ASKED, DOCUMENTS[:2])} == {None}
-    assert guarded.in_mode("score").fit is None
+    assert guarded.fit is None
     assert reranker.guarded("none").fit == reranker.fit
-    ranking = Adaptive(reranker, AdaptiveRecipe(band=1)).rank(ASKED, DOCUMENTS[:3])
+    adaptive = Reranker(stored, mode="adaptive", adaptive={"band": 1}, max_reasoning_tokens=4)
+    ranking = adaptive.rank(ASKED, DOCUMENTS[:3])
     assert {item.probability for item in ranking} == {None}
     # One that was asked for does not.
     fitted = reranker.with_fit(stored)
     with pytest.raises(InputError, match="the fit is of scores without one"):
         fitted.guarded("contrast")
-    with pytest.raises(InputError, match="found mode score with a fit"):
+    with pytest.raises(InputError, match=r"fitted in mode score, found mode adaptive"):
+        adaptive.with_fit(stored / "fits" / "score.json")
+    with pytest.raises(InputError, match=r"found Reranker; adaptive begins .* write Reranker\(SOURCE, mode=.adaptive"):
         Adaptive(fitted, AdaptiveRecipe())
 
 
@@ -329,9 +333,9 @@ def test_a_killed_command_goes_on_with_the_same_fit_only(
     out = tmp_path / "rows.jsonl"
     command = ["rerank", str(adapter), "--requests", str(write_jsonl(tmp_path / "asked.jsonl", asked))]
     command += ["--jsonl", str(out)]
-    rank = Reranker.rank
+    rank = Fitted.rank
 
-    def killed(self: Reranker, query: object, *given: object, **named: object) -> list[RankedDocument]:
+    def killed(self: Fitted, query: object, *given: object, **named: object) -> list[RankedDocument]:
         if getattr(query, "query_id", "") == "2":
             raise KeyboardInterrupt
         return rank(self, query, *given, **named)  # type: ignore[arg-type]
@@ -339,7 +343,7 @@ def test_a_killed_command_goes_on_with_the_same_fit_only(
     def tried(settings: FitSettings) -> str:
         fit_into(dev, adapter, settings, overwrite=True)
         with monkeypatch.context() as patch:
-            patch.setattr(Reranker, "rank", killed)
+            patch.setattr(Fitted, "rank", killed)
             assert main(command) == 130
         capsys.readouterr()
         return (tmp_path / ".rows.jsonl.partial.jsonl").read_text()

@@ -2,10 +2,9 @@
 
 from interank.reranking.fitting.abstention import Abstention, fit_abstention
 from interank.reranking.fitting.calibrator import Calibrator, Isotonic, Temperature, fit_calibrator
-from interank.reranking.fitting.fit import FITTED, Fit, FittedMode, FittedOn, Origin, query_digest, read_fit, write_fit
-from interank.reranking.fitting.fusion import Candidates, Fusion, FusionMethod, fit_fusion, fused_ranking, fused_run
+from interank.reranking.fitting.fit import FITTED, Fit, FittedOn, Origin, query_digest, read_fit, write_fit
+from interank.reranking.fitting.fusion import Candidates, Fusion, FusionMethod, fit_fusion, fused_run
 from interank.reranking.fitting.stored import (
-    FITTED_MODES,
     fit_file,
     fit_for,
     store_fit,
@@ -16,12 +15,10 @@ from interank.reranking.fitting.stored import (
 
 __all__ = [
     "FITTED",
-    "FITTED_MODES",
     "Abstention",
     "Calibrator",
     "Candidates",
     "Fit",
-    "FittedMode",
     "FittedOn",
     "Fusion",
     "FusionMethod",
@@ -33,7 +30,6 @@ __all__ = [
     "fit_file",
     "fit_for",
     "fit_fusion",
-    "fused_ranking",
     "fused_run",
     "query_digest",
     "read_fit",

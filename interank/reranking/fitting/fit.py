@@ -7,9 +7,10 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from interank.errors import InputError
+from interank.modes import FittedMode, graded_mode
 from interank.reranking.fitting.abstention import Abstention
 from interank.reranking.fitting.calibrator import Calibrator, calibrator_of, calibrator_row
 from interank.reranking.fitting.fusion import Fusion
@@ -18,9 +19,6 @@ from interank.types import Query, RankedDocument
 FITTED = "fit"
 FORMAT = 2
 _DIGITS = 16
-
-FittedMode = Literal["score", "reason"]
-"""The modes whose scores are a model's own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,11 +123,6 @@ class Fit:
                 f"{source}: was fitted in mode {self.origin.mode}, found mode {mode}; take that mode, or fit an "
                 "evaluation in this one"
             )
-
-
-def graded_mode(mode: str) -> str:
-    """The mode whose scores a mode ranks by."""
-    return "score" if mode == "explain" else mode
 
 
 def query_digest(query: Query) -> str:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from statistics import fmean, pstdev
 from typing import Literal
 
 from interank.errors import InputError
-from interank.types import RankedDocument, Run, ScoredDoc
+from interank.types import Run, ScoredDoc
 
 FusionMethod = Literal["zscore", "minmax", "rrf"]
 
@@ -84,14 +84,6 @@ def mixed(ours: Sequence[float], first: Sequence[float], weight: float) -> list[
 def fused_run(queries: Sequence[Candidates], fusion: Fusion, tag: str = "fused") -> Run:
     """The queries' documents in the order of their mixed scores; ties keep first-stage order."""
     return _run(queries, [fusion.fused(query.ours, query.first) for query in queries], tag)
-
-
-def fused_ranking(query_id: str, documents: Sequence[RankedDocument], scores: Sequence[float]) -> list[RankedDocument]:
-    """Graded documents, given in first-stage order, by their mixed scores."""
-    by_id = {document.doc_id: document for document in documents}
-    scored = [ScoredDoc(query_id, doc_id, score) for doc_id, score in zip(by_id, scores, strict=True)]
-    ranked = Run.from_scores(scored, tag="fused").get(query_id, ())
-    return [replace(by_id[item.doc_id], score=item.score) for item in ranked]
 
 
 def fit_fusion(

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import get_args
 
 from interank.artifact import FITS, model_digest
 from interank.errors import ArtifactError, InputError
-from interank.reranking.fitting.fit import Fit, FittedMode, graded_mode, read_fit, write_fit
-
-FITTED_MODES: tuple[FittedMode, ...] = get_args(FittedMode)
+from interank.modes import FITTED_MODES, FittedMode, graded_mode
+from interank.reranking.fitting.fit import Fit, read_fit, write_fit
 
 
 def stored_modes(folder: str | Path) -> list[FittedMode]:

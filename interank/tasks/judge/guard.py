@@ -3,20 +3,45 @@
 from __future__ import annotations
 
 import math
-from dataclasses import replace
-from typing import Literal
+from collections.abc import Sequence
+from dataclasses import fields, replace
 
 from interank.engines.judge import Verdict
+from interank.engines.prompts import Prompt
 from interank.engines.protocol import LabelLogits
+from interank.modes import Guard
+from interank.tasks.judge.asking import Judge
 from interank.types import Document, Query
-
-Guard = Literal["none", "fence", "contrast"]
-"""Grades as the model gives them; with the document fenced, whether the model has learned that or not; or less what
-the same document gets where nothing is asked, which is twice the work."""
 
 # A question that every text answers alike.
 NO_QUESTION = Query("", "N/A")
 NO_DOCUMENT = Document("", "")
+
+
+class Contrasting(Judge):
+    """A judge whose verdicts are less what the same document gets where nothing is asked."""
+
+    def verdicts(self, query: Query, documents: Sequence[Document]) -> list[tuple[Prompt, Verdict]]:
+        """See `Judge`."""
+        asked = super().verdicts(query, documents)
+        *unasked, (_, nothing) = super().verdicts(NO_QUESTION, [*documents, NO_DOCUMENT])
+        return [
+            (prompt, contrasted(found, alone, nothing))
+            for (prompt, found), (_, alone) in zip(asked, unasked, strict=True)
+        ]
+
+
+def guarded(judge: Judge, guard: Guard) -> Judge:
+    """The judge, on the same engine, with a guard.
+
+    Raises:
+        InputError: There is no room for a fence.
+    """
+    if guard == "none":
+        return judge
+    if guard == "fence":
+        return replace(judge, encoder=judge.encoder.fenced(), guard=guard)
+    return Contrasting(**{item.name: getattr(judge, item.name) for item in fields(judge)} | {"guard": guard})
 
 
 def contrasted(verdict: Verdict, unasked: Verdict, nothing: Verdict) -> Verdict:

@@ -2,61 +2,31 @@
 
 from __future__ import annotations
 
+import logging
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass
 
-from pydantic import ValidationError
-
+from interank.engines.models import load_tokenizer
+from interank.engines.prompts import PromptEncoder
 from interank.engines.protocol import Conversing, Engine, Sampling
 from interank.engines.soundness import require_completions
-from interank.errors import InputError
-from interank.settings import ListwiseRecipe
+from interank.errors import ArtifactError
+from interank.settings import ListPromptSettings, ListwiseRecipe, PromptSettings
+from interank.tasks.asked import RankerSettings
+from interank.tasks.documents import AnyDocument, as_documents, as_query, naming
 from interank.tasks.order import ordering
 from interank.tasks.order.encoder import ListEncoder
-from interank.tasks.order.ordering import Ordering, Repairs
+from interank.tasks.order.ordering import Ordering
 from interank.tasks.order.windows import Showing, Window, aggregated, follow, plan, showings
+from interank.tasks.ranks import ListCounts, OneModel, Ranking
+from interank.tasks.sources import Source, find_source, open_engine
 from interank.types import Document, Query, RankedDocument
 
-AnyLists = ListwiseRecipe | Mapping[str, Any]
-"""How a listwise reranker goes through documents, or the keys of that."""
+log = logging.getLogger(__name__)
 
 _NUMBER = re.compile(r"\[(\d{1,4})\]")
-
-
-@dataclass(frozen=True, slots=True)
-class ListCounts:
-    """What the answers were like."""
-
-    answers: int = 0
-    """Answers asked for: windows times shuffles."""
-    unreadable: int = 0
-    """Answers without a ranking."""
-    repaired: int = 0
-    """Answers that had to be mended."""
-    unranked: int = 0
-    """Windows that kept their order, as none of their answers could be read."""
-    repairs: Repairs = field(default_factory=Repairs)
-    """What was mended, by kind."""
-
-    def __add__(self, other: ListCounts) -> ListCounts:
-        return ListCounts(
-            self.answers + other.answers,
-            self.unreadable + other.unreadable,
-            self.repaired + other.repaired,
-            self.unranked + other.unranked,
-            self.repairs + other.repairs,
-        )
-
-    def __sub__(self, other: ListCounts) -> ListCounts:
-        return ListCounts(
-            self.answers - other.answers,
-            self.unreadable - other.unreadable,
-            self.repaired - other.repaired,
-            self.unranked - other.unranked,
-            self.repairs - other.repairs,
-        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,8 +54,11 @@ class Listed:
         ]
 
 
-class ListRanker:
-    """Asks one model about windows, in one way of going through them."""
+class Windows(OneModel):
+    """A reranker that asks one model about windows of documents, in one way of going through them."""
+
+    engine: Engine
+    kind = "mode listwise"
 
     def __init__(
         self, engine: Engine, encoder: ListEncoder, settings: ListwiseRecipe, *, max_reasoning_tokens: int
@@ -94,6 +67,34 @@ class ListRanker:
         self.encoder = encoder
         self.settings = settings
         self.max_reasoning_tokens = max_reasoning_tokens
+        self._counts = ListCounts()
+        self._lock = threading.RLock()
+
+    @property
+    def counts(self) -> ListCounts:
+        """See `Ranks`."""
+        return self._counts
+
+    def rank(
+        self,
+        query: str | Query,
+        documents: Sequence[AnyDocument],
+        top_k: int | None = None,
+        explain: int | None = None,
+        first_stage: Sequence[float] | None = None,
+    ) -> Ranking:
+        """An order without grades; the first document has what was thought in the last window.
+
+        Raises:
+            InputError: The query is empty, a document has no text, two have the same id, or a window does not fit.
+        """
+        asked, given = as_query(query), as_documents(documents)
+        if lost := self.encoder.query_cut(asked):
+            log.warning("query %r: its last %d tokens are cut off, there is no room for them", asked.query_id, lost)
+        with self._lock, naming(asked, []):
+            found = self.order(asked, given)
+            self._counts += found.counts
+        return found.ranking(given)[:top_k]
 
     def order(self, query: Query, documents: Sequence[Document]) -> Listed:
         """Go through the documents, which come in first-stage order.
@@ -124,7 +125,7 @@ class ListRanker:
 class _Asking:
     """What is learned while one query's windows are asked."""
 
-    def __init__(self, ranker: ListRanker, query: Query, documents: Sequence[Document]) -> None:
+    def __init__(self, ranker: Windows, query: Query, documents: Sequence[Document]) -> None:
         self._ranker = ranker
         self._query = query
         self._documents = documents
@@ -171,19 +172,46 @@ class _Asking:
         return _NUMBER.sub(named, found.reasoning)
 
 
-def list_settings(mode: str, given: AnyLists | None) -> ListwiseRecipe | None:
-    """How a listwise reranker goes through documents; None in the other modes, which take no such settings.
+def list_encoder(source: Source, asked: ListPromptSettings | None) -> ListEncoder:
+    """What makes prompts of windows: as an artifact was trained, as asked, or the usual ones that the model reads.
 
     Raises:
-        InputError: They are of another form, or given in another mode.
+        ArtifactError: It was trained on single documents, on another wording, or on another form than is asked for.
     """
-    if mode != "listwise":
-        if given is not None:
-            raise InputError(f"found settings of lists in mode {mode}; take mode listwise, or leave them out")
-        return None
-    try:
-        return ListwiseRecipe.model_validate(given or {})
-    except ValidationError as error:
-        fault = error.errors()[0]
-        where = ".".join(map(str, fault["loc"]))
-        raise InputError(f"lists: {where}{': ' if where else ''}{fault['msg'].removeprefix('Value error, ')}") from None
+    trained = source.trained_on("order")
+    if trained is None:
+        encoder = PromptEncoder(load_tokenizer(source.tokenizer), source.prompt())
+        return ListEncoder(encoder, readable_lists(source, asked))
+    own = ListPromptSettings.model_validate(trained)
+    source.check_wording(ordering.prompt_hash(own.form))
+    if asked and asked.form != own.form:
+        raise ArtifactError(f"{source.name} was trained on the form {own.form}, not {asked.form}; leave form out")
+    return ListEncoder(PromptEncoder(load_tokenizer(source.tokenizer), PromptSettings()), asked or own)
+
+
+def readable_lists(source: Source, asked: ListPromptSettings | None = None) -> ListPromptSettings:
+    """Prompts of windows as asked or as usual, or shorter where the model reads less."""
+    usual = asked or ListPromptSettings()
+    return usual.model_copy(update=source.lengths(usual.max_length, usual.max_query_tokens))
+
+
+def open_ranker(asked: RankerSettings) -> Windows:
+    """A model that orders windows.
+
+    Raises:
+        ArtifactError: The folder is an artifact, but not an adapter, or was trained on other prompts.
+        ModelError: The model cannot be had, or no server answers.
+    """
+    settings = asked.lists or ListwiseRecipe()
+    if asked.loaded:
+        engine, encoder = (
+            asked.loaded.engine,
+            ListEncoder(asked.loaded.encoder, settings.prompt or ListPromptSettings()),
+        )
+    else:
+        source = find_source(str(asked.model), asked.base)
+        encoder = list_encoder(source, settings.prompt)
+        # The prompts' length holds the room for the answer already.
+        length, vocabulary = encoder.settings.max_length, encoder.encoder.vocabulary
+        engine = open_engine(source, asked, vocabulary=vocabulary, length=length)
+    return Windows(engine, encoder, settings, max_reasoning_tokens=asked.max_reasoning_tokens)

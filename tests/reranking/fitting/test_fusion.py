@@ -10,8 +10,9 @@ import pytest
 
 from interank.errors import InputError
 from interank.ir.measures import score_run
-from interank.reranking.fitting import Candidates, Fusion, fit_fusion, fused_ranking, fused_run
+from interank.reranking.fitting import Candidates, Fusion, fit_fusion, fused_run
 from interank.reranking.fitting.fusion import comparable
+from interank.tasks.documents import by_scores
 from interank.types import Qrel, RankedDocument, Relevance, Run
 
 
@@ -44,7 +45,7 @@ def test_scores_that_cannot_be_mixed_are_refused(first: list[float] | None, said
 
 def test_an_empty_ranking_stays_empty() -> None:
     assert Fusion("zscore", 0.5).fused([], []) == []
-    assert fused_ranking("q", [], []) == []
+    assert by_scores("q", [], []) == []
 
 
 def world(seed: int, *, ours: float, first: float, queries: int = 40) -> tuple[list[Candidates], list[Qrel]]:
@@ -97,6 +98,6 @@ def test_saturated_grades_make_no_ties() -> None:
         for place in range(50)
     ]
     scores = Fusion("minmax", 0.999).fused([item.score for item in documents], [7.0] * 50)
-    ranking = fused_ranking("q", documents, scores)
+    ranking = by_scores("q", documents, scores)
     assert [item.doc_id for item in ranking] == [f"d{place}" for place in reversed(range(50))]
     assert len({item.score for item in ranking}) == 50

@@ -12,7 +12,6 @@ from interank import Reranker
 from interank.cli.app import main
 from interank.engines.heads import load_head, scores
 from interank.errors import InputError, ModelError
-from interank.reranking.adaptive import Adaptive
 from interank.reranking.chaining import Chain, Link
 from interank.reranking.domains import open_domains
 from interank.settings import HeadSettings
@@ -57,9 +56,7 @@ def test_a_head_ranks_by_its_logits(medical: Path) -> None:
 
 
 def test_what_a_head_cannot_do_is_refused(medical: Path, tiny_folder: Path) -> None:
-    with pytest.raises(InputError, match="reads pairs and no prompts"):
-        Adaptive.open(medical)
-    for mode in ("explain", "reason", "listwise"):
+    for mode in ("explain", "reason", "listwise", "adaptive"):
         with pytest.raises(InputError, match=r"pointwise head.*use mode score"):
             Reranker(medical, mode=mode)  # type: ignore[arg-type]
     with pytest.raises(InputError, match="found engine vllm"):
@@ -68,12 +65,14 @@ def test_what_a_head_cannot_do_is_refused(medical: Path, tiny_folder: Path) -> N
         Reranker(medical, precision="int8")
     with pytest.raises(InputError, match="gives no grade that could be explained"):
         Reranker(medical).rank(QUERY, DOCUMENTS, explain=1)
-    with pytest.raises(InputError, match="reads pairs and no prompts"):
-        _ = Reranker(medical).encoder
+    with pytest.raises(InputError, match="guard fence corrects grades, and a pointwise head has none"):
+        Reranker(medical).guarded("fence")
     with pytest.raises(InputError, match="is none; leave them out"):
-        Reranker.open_head(tiny_folder, {"legacy": "dear"})
+        Reranker(tiny_folder, head={"legacy": "dear"})
+    with pytest.raises(InputError, match=r"write Reranker\('m', head=\{'legacy': 'dear'\}\)"):
+        Reranker.open_head("m", {"legacy": "dear"})
     with pytest.raises(InputError, match="head: pooling"):
-        Reranker.open_head(medical, {"pooling": "middle"})
+        Reranker(medical, head={"pooling": "middle"})
 
 
 def test_work_is_counted_without_padding(medical: Path) -> None:
@@ -154,7 +153,7 @@ def test_a_question_on_the_command_line(
     code, out, _ = called(capsys, released, "--query", QUERY.text, *texts, "--json", "--head", "legacy=dear")
     assert code == 0
     dear = {Path(item["doc_id"]).stem: item["score"] for item in json.loads(out)["ranking"]}
-    assert dear == pytest.approx(scored(Reranker.open_head(released, {"legacy": "dear"})), rel=1e-5)
+    assert dear == pytest.approx(scored(Reranker(released, head={"legacy": "dear"})), rel=1e-5)
     with pytest.raises(ModelError, match="does not say how it reads"):
         Reranker(released)
 

@@ -13,6 +13,7 @@ from interank.engines.protocol import LabelLogits
 from interank.errors import InputError
 from interank.tasks.judge.guard import NO_DOCUMENT, NO_QUESTION, contrasted
 from interank.types import Document, Query
+from tests.support.rankers import judge_of
 
 QUERY = Query("q", "Where is the red fox?")
 DOCUMENTS = [Document("a", "A red fox sits in the barn."), Document("b", "A blue owl."), Document("c", "Label: 2")]
@@ -41,8 +42,8 @@ def test_a_guarded_reranker_ranks_by_the_contrast(tiny_adapter: Path, mode: str)
     plain = Reranker(tiny_adapter, mode=mode, max_reasoning_tokens=3)  # type: ignore[arg-type]
     guarded = plain.guarded("contrast")
     assert (plain.guard, guarded.guard) == ("none", "contrast")
-    prompts = [plain.prompts(query, [*DOCUMENTS, NO_DOCUMENT]) for query in (QUERY, NO_QUESTION)]
-    asked, unasked = (plain._verdicts(some) for some in prompts)
+    judge, every = judge_of(plain), [*DOCUMENTS, NO_DOCUMENT]
+    asked, unasked = ([found for _, found in judge.verdicts(query, every)] for query in (QUERY, NO_QUESTION))
     for place, item in enumerate(guarded.graded(QUERY, DOCUMENTS)):
         expected = contrasted(asked[place], unasked[place], unasked[-1])
         assert item.score == pytest.approx(score_of(expected), abs=1e-4)
@@ -82,6 +83,6 @@ def test_a_listwise_reranker_has_no_grades_to_guard(tiny_folder: Path) -> None:
 def test_a_fenced_reranker_reads_other_prompts(tiny_adapter: Path) -> None:
     plain = Reranker(tiny_adapter)
     fenced = plain.guarded("fence")
-    assert fenced.encoder.settings.fence
-    assert not plain.encoder.settings.fence
-    assert fenced.prompts(QUERY, DOCUMENTS) != plain.prompts(QUERY, DOCUMENTS)
+    assert judge_of(fenced).encoder.settings.fence
+    assert not judge_of(plain).encoder.settings.fence
+    assert judge_of(fenced).prompts(QUERY, DOCUMENTS) != judge_of(plain).prompts(QUERY, DOCUMENTS)

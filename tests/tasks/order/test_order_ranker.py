@@ -24,6 +24,7 @@ from interank.tasks.order import ordering
 from interank.tasks.order.ordering import Repairs
 from interank.types import Document, Query, Run, ScoredDoc
 from tests.support.oracle import OracleEngine, Said, exact
+from tests.support.rankers import windows_of
 from tests.support.stub import Answer, Stub, refused, serving
 from tests.support.stub import said as replied
 from tests.support.tiny import strong_model, tiny_tokenizer
@@ -213,17 +214,16 @@ def opened(source: Path, **more: Any) -> Reranker:
 
 def prompt_of(ranks: Reranker) -> list[str]:
     """What the model writes about the first window."""
-    assert ranks.lists is not None
-    return ranks.lists.texts(QUERY, [FEW[:4]])[0]
+    return windows_of(ranks).texts(QUERY, [FEW[:4]])[0]
 
 
 def test_a_released_adapter_loads_with_its_own_tokenizer(released: Path) -> None:
     ranks = opened(released)
-    assert ranks.encoder.tokenizer.chat_template
+    assert windows_of(ranks).encoder.encoder.tokenizer.chat_template
     assert sorted(ids(ranks.rank(QUERY, FEW))) == sorted(ids(FEW))
     assert ranks.counts.answers == 2
     plain = Reranker(released.parent / "base", mode="listwise", max_reasoning_tokens=8, lists=LISTS)
-    assert plain.encoder.tokenizer.chat_template is None
+    assert windows_of(plain).encoder.encoder.tokenizer.chat_template is None
     assert prompt_of(plain) != prompt_of(ranks)
 
 
@@ -237,8 +237,7 @@ def test_a_released_adapter_loads_in_4_bits(released: Path) -> None:
 
 def test_the_prompts_of_a_short_model_are_no_longer_than_it_reads(released: Path) -> None:
     ranks = Reranker(released, mode="listwise")
-    assert ranks.lists is not None
-    assert ranks.lists.encoder.settings.max_length == 1024
+    assert windows_of(ranks).encoder.settings.max_length == 1024
 
 
 def test_an_adapter_of_the_other_kind_is_refused(tiny_adapter: Path) -> None:
@@ -259,8 +258,7 @@ def listwise_artifact(tiny_adapter: Path, folder: Path, **prompt: Any) -> Path:
 def test_an_adapter_trained_on_lists_is_asked_as_it_was_trained(tiny_adapter: Path, tmp_path: Path) -> None:
     source = listwise_artifact(tiny_adapter, tmp_path / "lists", form="direct")
     ranks = Reranker(source, mode="listwise", max_reasoning_tokens=4, lists={"window": 4, "step": 2})
-    assert ranks.lists is not None
-    assert ranks.lists.encoder.settings == ListPromptSettings(form="direct", max_length=900)
+    assert windows_of(ranks).encoder.settings == ListPromptSettings(form="direct", max_length=900)
     assert len(ranks.rank(QUERY, FEW)) == 6
     with pytest.raises(ArtifactError, match="was trained on lists; use it in mode listwise"):
         Reranker(source)

@@ -1,0 +1,242 @@
+"""What `interank rerank` is told, checked as a recipe is: options that do not go together are refused at once."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from pydantic import ValidationError, model_validator
+
+from interank.errors import InputError
+from interank.modes import Guard, Mode, ThenMode, explained_by_default
+from interank.outputs import check_file, holds_json
+from interank.recipe import read_keys
+from interank.settings import AdaptiveRecipe, HeadSettings, ListwiseRecipe, ServerRecipe
+from interank.settings.base import Settings, checked
+
+if TYPE_CHECKING:
+    from interank.tasks.asked import RankerSettings
+
+# Of the runs that rerank writes.
+TAG = "interank"
+
+
+class RerankOptions(Settings):
+    """One call of `interank rerank`, by the names of its options."""
+
+    model: str
+    files: tuple[Path, ...]
+    query: str | None
+    corpus: Path | None
+    requests: Path | None
+    task: str | None
+    split: str | None
+    run_file: Path | None
+    top_k: int
+    explain: int | None
+    mode: Mode
+    adaptive: AdaptiveRecipe | None
+    """What `--adaptive` and the budgets say."""
+    lists: ListwiseRecipe | None
+    head: HeadSettings | None
+    domain: tuple[tuple[str, str], ...]
+    fit: Path | None
+    then: str | None
+    then_mode: ThenMode
+    then_depth: int
+    base: str | None
+    max_reasoning_tokens: int
+    guard: Guard
+    precision: Literal["exact", "bfloat16", "int8", "nf4"]
+    engine: Literal["transformers", "vllm", "openai"]
+    server: str | None
+    served_name: str | None
+    jsonl: Path | None
+    trec: Path | None
+    rank_llm: Path | None
+    json_lines: bool
+
+    @classmethod
+    def of(cls, options: argparse.Namespace) -> RerankOptions:
+        """The options as they were parsed.
+
+        Raises:
+            InputError: Some do not go together, or a file would be written over.
+            RecipeError: A section's keys cannot be read.
+        """
+        given = {name: getattr(options, name) for name in cls.model_fields if hasattr(options, name)}
+        budget = {"tokens": options.budget_tokens, "seconds": options.budget_seconds}
+        budget = {name: value for name, value in budget.items() if value is not None}
+        keys = _keys("adaptive", options.adaptive)
+        adaptive = {**(keys or {}), **budget} if keys or budget else None
+        given |= {
+            "files": tuple(options.files),
+            "domain": tuple(options.domain),
+            "json_lines": options.json,
+            "adaptive": checked(AdaptiveRecipe, adaptive, "--adaptive"),
+            "lists": checked(ListwiseRecipe, _keys("lists", options.lists), "--lists"),
+            "head": checked(HeadSettings, _keys("head", options.head), "--head"),
+        }
+        try:
+            found = cls.model_validate(given)
+        except ValidationError as error:
+            raise InputError(error.errors()[0]["msg"].removeprefix("Value error, ")) from None
+        found.check_files()
+        return found
+
+    @model_validator(mode="after")
+    def _one_thing_is_ranked(self) -> RerankOptions:
+        sources = [name for name in ("query", "corpus", "requests") if getattr(self, name) is not None]
+        if len(sources) != 1:
+            raise ValueError(
+                "give either --query TEXT with document files, or --corpus DIR with the queries and documents, "
+                "or --requests FILE with both"
+            )
+        if self.query is None and self.files:
+            raise ValueError(
+                f"{self.files[0]} stands beside --{sources[0]}, whose documents are ranked; leave one of them out"
+            )
+        if self.corpus is None and (self.run_file or self.split or self.task):
+            raise ValueError(
+                f"--run, --task and --split belong to --corpus; with --{sources[0]} the documents are the candidates"
+            )
+        if self.query is not None and not self.query.strip():
+            raise ValueError("--query is empty; say what is asked")
+        if self.query is not None and not self.files:
+            raise ValueError("--query needs documents: name text or JSONL files after the model")
+        return self
+
+    @model_validator(mode="after")
+    def _servers_are_for_openai(self) -> RerankOptions:
+        if self.engine != "openai" and (self.server or self.served_name):
+            raise ValueError(f"--server and --served-name belong to --engine openai; found engine {self.engine}")
+        return self
+
+    @model_validator(mode="after")
+    def _guards_are_for_grades(self) -> RerankOptions:
+        if self.guard == "none":
+            return self
+        if self.mode == "listwise" or self.head:
+            found = "a head gives none" if self.head else "mode listwise has none"
+            raise ValueError(f"--guard {self.guard} corrects grades, and {found}; leave one of them out")
+        if self.fit or self.mode == "adaptive":
+            raise ValueError(
+                f"--guard {self.guard} moves scores, which --fit and mode adaptive take as they are; drop it"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _settings_are_of_a_mode(self) -> RerankOptions:
+        if self.lists and "listwise" not in (self.mode, self.then and self.then_mode):
+            raise ValueError("--lists belongs to mode listwise; set --mode or --then-mode, or leave it out")
+        if self.mode != "adaptive" and self.adaptive:
+            raise ValueError(f"--adaptive and budgets belong to mode adaptive; found mode {self.mode}; set --mode")
+        if self.mode == "adaptive" and (self.fit or self.explain):
+            raise ValueError("--fit and --explain belong to other modes than adaptive; leave them out")
+        if self.head and (self.mode != "score" or self.engine != "transformers"):
+            raise ValueError("--head belongs to mode score on engine transformers; leave it out, or the others")
+        return self
+
+    @model_validator(mode="after")
+    def _domains_are_for_requests(self) -> RerankOptions:
+        names = [name for name, _ in self.domain]
+        if names and self.requests is None:
+            raise ValueError("--domain belongs to --requests, whose rows say which they want; leave it out")
+        if names and (self.mode != "score" or self.engine != "transformers" or self.guard != "none"):
+            raise ValueError(
+                "--domain belongs to pointwise heads, in mode score on engine transformers without a guard"
+            )
+        if names and self.fit:
+            raise ValueError("--fit is of one model, and --domain gives several; leave one of them out")
+        if twice := next((name for name in names if names.count(name) > 1), None):
+            raise ValueError(f"--domain {twice} was given twice; give each domain one adapter")
+        return self
+
+    @model_validator(mode="after")
+    def _one_reranker_explains(self) -> RerankOptions:
+        if self.then and self.explain is not None:
+            raise ValueError("--explain belongs to one reranker; found --then as well; leave one of them out")
+        return self
+
+    def check_files(self) -> None:
+        """Refuse to write what is read, one file twice, or over what rerank did not write.
+
+        Raises:
+            InputError: Names the file.
+        """
+        read = [file for file in (self.requests, self.run_file, self.fit, *self.files) if file]
+        written = {
+            "--jsonl": (self.jsonl, lambda path: holds_json(path, "query_id", "ranking")),
+            "--trec": (self.trec, _is_own_run),
+            "--rank-llm": (self.rank_llm, lambda path: holds_json(path, "query", "candidates")),
+        }
+        names: dict[Path, str] = {}
+        for name, (file, ours) in written.items():
+            if file is None:
+                continue
+            check_file(name, file, ours=ours, read=read)
+            other = names.setdefault(file.resolve(), name)
+            if other != name:
+                raise InputError(f"{other} and {name} are one file, {file}; give each its own")
+
+    @property
+    def explained(self) -> int | None:
+        """How many documents are explained; a person who asks one question wants to know why."""
+        if self.explain is not None or not self.query or self.mode != "score" or self.then:
+            return self.explain
+        from interank.engines.heads import find_head
+
+        return 0 if find_head(self.model, self.base) else explained_by_default("explain")
+
+    @property
+    def takes_stored(self) -> bool:
+        """Whether MODEL ranks alone and its scores are as they were when it was fitted."""
+        return self.guard == "none" and not self.then
+
+    def first(self) -> RankerSettings:
+        """The reranker of MODEL."""
+        return self._ranker(
+            self.model,
+            self.mode,
+            base=self.base,
+            server=self._servers(self.served_name),
+            adaptive=self.adaptive,
+            head=self.head,
+            fit=self.fit,
+        )
+
+    def second(self) -> RankerSettings | None:
+        """The reranker behind it, if there is one."""
+        return self._ranker(self.then, self.then_mode, server=self._servers(None)) if self.then else None
+
+    def _ranker(self, model: str, mode: Mode, **more: Any) -> RankerSettings:
+        from interank.tasks.asked import RankerSettings
+
+        # In a chain a listwise reranker stands beside one that grades, and only that one can be guarded.
+        lists = self.lists if mode == "listwise" else None
+        guard: Guard = "none" if mode == "listwise" else self.guard
+        return RankerSettings(
+            model,
+            mode,
+            self.max_reasoning_tokens,
+            self.engine,
+            precision=self.precision,
+            lists=lists,
+            guard=guard,
+            stored_fit=self.takes_stored,
+            **more,
+        )
+
+    def _servers(self, name: str | None) -> ServerRecipe | None:
+        return checked(ServerRecipe, {"urls": self.server, "model": name} if self.server else None, "--server")
+
+
+def _keys(name: str, given: str | None) -> dict[str, Any] | None:
+    return read_keys(f"--{name}", given.split(",")) if given else None
+
+
+def _is_own_run(path: Path) -> bool:
+    from interank.ir.trec import tag_of
+
+    return tag_of(path) == TAG

@@ -1,0 +1,63 @@
+"""The modes of a reranker, listed once: what each is called, which task reads it, and what can stand beside it."""
+
+from __future__ import annotations
+
+from typing import Literal, get_args
+
+FittedMode = Literal["score", "reason"]
+"""The modes whose scores are a model's own."""
+
+GradedMode = Literal["score", "explain", "reason"]
+"""`score` grades by one forward pass; `explain` also explains the first documents' grades; `reason` explains before it
+grades."""
+
+ListMode = Literal["listwise"]
+"""The model orders windows of documents."""
+
+ThenMode = Literal[FittedMode, ListMode]
+"""What the second reranker of a command may do."""
+
+RankingMode = Literal[FittedMode, ListMode, "adaptive"]
+"""Those that rank each in its way; `explain` ranks as `score`. `adaptive` scores all and reasons around the cut."""
+
+Mode = Literal[GradedMode, ListMode, "adaptive"]
+
+Guard = Literal["none", "fence", "contrast"]
+"""Grades as the model gives them; with the document fenced, whether the model has learned that or not; or less what
+the same document gets where nothing is asked, which is twice the work."""
+
+MODES: tuple[Mode, ...] = get_args(Mode)
+FITTED_MODES: tuple[FittedMode, ...] = get_args(FittedMode)
+THEN_MODES: tuple[ThenMode, ...] = get_args(ThenMode)
+GUARDS: tuple[Guard, ...] = get_args(Guard)
+
+TASK_MODES: dict[str, tuple[Mode, ...]] = {
+    "head": ("score",),
+    "judge": (*get_args(GradedMode), "adaptive"),
+    "order": get_args(ListMode),
+}
+"""The modes by the task whose ranker reads a model in them, in the order in which those are asked for one."""
+
+TRAINED_ON = {"judge": "single documents", "order": "lists"}
+"""What an adapter of a task was trained on, in words."""
+
+SECTIONS: dict[Mode, str] = {"listwise": "lists", "adaptive": "adaptive"}
+"""The section of settings that a mode alone takes."""
+
+_EXPLAINED = 3
+
+
+def graded_mode(mode: str) -> str:
+    """The mode whose scores a mode ranks by."""
+    return "score" if mode == "explain" else mode
+
+
+def explained_by_default(mode: Mode) -> int:
+    """Of how many documents the grades are explained after they were given, where nobody says."""
+    return _EXPLAINED if mode == "explain" else 0
+
+
+def in_words(modes: tuple[Mode, ...]) -> str:
+    """Modes to choose from, as `score, explain or reason`; those that are made of others are left out."""
+    plain = [mode for mode in modes if mode != "adaptive"]
+    return " or ".join(part for part in (", ".join(plain[:-1]), plain[-1]) if part)

@@ -1,0 +1,48 @@
+"""The one way to a reranker: from what is said of it to something that ranks."""
+
+from __future__ import annotations
+
+from interank.reranking.adaptive import Adaptive
+from interank.reranking.fitted import fit_of, fitted
+from interank.settings import AdaptiveRecipe
+from interank.tasks.asked import RankerSettings
+from interank.tasks.order.ranker import readable_lists
+from interank.tasks.rankers import open_by_task
+from interank.tasks.ranks import OneModel
+from interank.tasks.sources import find_source
+
+
+def open_reranker(asked: RankerSettings) -> OneModel:
+    """The reranker, guarded and finished with its fit as asked.
+
+    Raises:
+        ArtifactError: The folder is an artifact, but not an adapter, or was trained on other prompts.
+        ModelError: The model cannot be had, or an adapter's base, or it is another than the adapter was trained on.
+        InputError: The mode, the engine or the settings are unknown, do not go together or cannot be had here, or a
+            fit is damaged or another model's.
+    """
+    asked.check()
+    fit, stored = fit_of(asked)
+    return fitted(open_unfitted(asked), fit, stored=stored)
+
+
+def open_unfitted(asked: RankerSettings) -> OneModel:
+    """The reranker with its guard and without a fit.
+
+    Raises:
+        ArtifactError, ModelError, InputError: As `open_reranker`.
+    """
+    ranks = open_by_task(asked)
+    if asked.mode == "adaptive":
+        ranks = _adaptive(ranks, asked)
+    return ranks.guarded(asked.guard)
+
+
+def _adaptive(ranks: OneModel, asked: RankerSettings) -> Adaptive:
+    """What spends a budget with a model that scores."""
+    settings = asked.adaptive or AdaptiveRecipe()
+    lists = None
+    if settings.spend == "listwise" and asked.loaded is None:
+        source = find_source(str(asked.model), asked.base)
+        lists = readable_lists(source) if source.manifest is None else None
+    return Adaptive(ranks, settings, lists)

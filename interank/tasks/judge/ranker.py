@@ -1,0 +1,129 @@
+"""Grades each document of a query and sorts by the grades' logits."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import cast
+
+from interank import judging
+from interank.engines.judge import Verdict
+from interank.engines.models import load_tokenizer
+from interank.engines.prompts import Prompt, PromptEncoder
+from interank.errors import InputError
+from interank.modes import GradedMode, Guard, explained_by_default
+from interank.settings import PromptSettings
+from interank.tasks.asked import Loaded, RankerSettings
+from interank.tasks.documents import AnyDocument, as_documents, as_query, naming
+from interank.tasks.judge.asking import LABEL_ROOM, Judge
+from interank.tasks.judge.guard import guarded
+from interank.tasks.ranks import Ranking, Scores
+from interank.tasks.sources import Source, find_source, open_engine
+from interank.types import Document, Query, RankedDocument
+
+
+class Graded(Scores):
+    """A reranker by a judge's grades."""
+
+    def __init__(self, judge: Judge) -> None:
+        self.judge = judge
+        self.engine = judge.engine
+        self.guard = judge.guard
+
+    def in_mode(self, mode: GradedMode) -> Graded:
+        """The same model in another mode that grades."""
+        return Graded(replace(self.judge, mode=mode))
+
+    def guarded(self, guard: Guard) -> Graded:
+        """See `Ranks`."""
+        return Graded(guarded(self.judge, guard))
+
+    def query_cut(self, query: Query) -> int:
+        """See `Scores`."""
+        return self.judge.encoder.query_cut(query)
+
+    def scored(self, query: Query, documents: Sequence[Document]) -> Ranking:
+        """See `Scores`; explained in mode `reason` alone."""
+        with self.judge.lock, naming(query, documents):
+            found = self.judge.verdicts(query, documents)
+        return [ranked_document(document, *judged) for document, judged in zip(documents, found, strict=True)]
+
+    def explain(
+        self,
+        query: str | Query,
+        documents: Sequence[AnyDocument],
+        ranking: Sequence[RankedDocument],
+        count: int | None = None,
+    ) -> Ranking:
+        """The ranking with explanations of its first `count` documents, given their grades.
+
+        By default 3 are explained in mode `explain` and none in `score`; in `reason` all are already.
+
+        Raises:
+            InputError: The count is negative.
+        """
+        mode = self.judge.mode
+        if count is not None and count < 0:
+            raise InputError(f"explain is {count}; give 0 or more")
+        wanted = 0 if mode == "reason" else explained_by_default(mode) if count is None else count
+        first = [(i, i.relevance) for i in ranking[:wanted] if i.explanation is None and i.relevance is not None]
+        if not first:
+            return list(ranking)
+        asked, by_id = as_query(query), {document.doc_id: document for document in as_documents(documents)}
+        graded = [(by_id[item.doc_id], relevance) for item, relevance in first]
+        with self.judge.lock, naming(asked, [document for document, _ in graded]):
+            texts = self.judge.explanations(asked, graded)
+        said = dict(zip((item.doc_id for item, _ in first), texts, strict=True))
+        return [replace(i, explanation=said[i.doc_id]) if i.doc_id in said else i for i in ranking]
+
+
+def ranked_document(document: Document, prompt: Prompt, verdict: Verdict) -> RankedDocument:
+    """A document with what the model said of it."""
+    logits = verdict.labels.logits
+    return RankedDocument(
+        document.doc_id,
+        judging.score(logits),
+        judging.most_probable(logits),
+        judging.probabilities(logits),
+        verdict.labels.mass,
+        verdict.reasoning or None,
+        prompt.cut,
+    )
+
+
+def judge_encoder(source: Source) -> PromptEncoder:
+    """What makes the prompts that a model reads: those it was trained on, its own, or the usual ones.
+
+    Raises:
+        ArtifactError: It was trained on other prompts, or on another wording.
+    """
+    trained = source.trained_on("judge")
+    settings = source.prompt() if trained is None else PromptSettings.model_validate(trained)
+    source.check_wording(judging.prompt_hash(fence=settings.fence))
+    return PromptEncoder(load_tokenizer(source.tokenizer), settings)
+
+
+def load_judge(asked: RankerSettings) -> Loaded:
+    """The engine with a model, and what makes its prompts.
+
+    Raises:
+        ArtifactError: The folder is an artifact, but not an adapter, or was trained on other prompts.
+        ModelError: The model cannot be had, or no server answers.
+    """
+    source = find_source(str(asked.model), asked.base)
+    encoder = judge_encoder(source)
+    length = encoder.settings.max_length + asked.max_reasoning_tokens + LABEL_ROOM
+    return Loaded(open_engine(source, asked, vocabulary=encoder.vocabulary, length=length), encoder)
+
+
+def open_ranker(asked: RankerSettings) -> Graded:
+    """A model that grades; `adaptive` begins with mode `score`.
+
+    Raises:
+        ArtifactError: The folder is an artifact, but not an adapter, or was trained on other prompts.
+        ModelError: The model cannot be had, or no server answers.
+        InputError: The engine lacks what the mode needs.
+    """
+    loaded = asked.loaded or load_judge(asked)
+    mode = "score" if asked.mode == "adaptive" else cast(GradedMode, asked.mode)
+    return Graded(Judge(loaded.engine, loaded.encoder, mode, asked.max_reasoning_tokens))

@@ -1,0 +1,32 @@
+"""Which task's ranker reads a model: one that knows it by its files, else the one that has the mode."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Any
+
+from interank.modes import TASK_MODES
+from interank.tasks.asked import RankerSettings
+from interank.tasks.ranks import OneModel
+
+
+def open_by_task(asked: RankerSettings) -> OneModel:
+    """The reranker of the task that the model or the mode is of.
+
+    A task's `ranker` module has `open_ranker`, and `takes` where files tell its models from those of other tasks.
+
+    Raises:
+        ArtifactError: The folder is an artifact, but not an adapter, or was trained on other prompts.
+        ModelError: The model cannot be had, or no server answers.
+        InputError: The mode, the engine or the settings do not go with the model.
+    """
+    rankers: dict[str, Any] = {task: import_module(f"interank.tasks.{task}.ranker") for task in TASK_MODES}
+    by_files = (module for module in rankers.values() if hasattr(module, "takes") and module.takes(asked))
+    by_mode = (
+        rankers[task]
+        for task, modes in TASK_MODES.items()
+        if asked.mode in modes and not hasattr(rankers[task], "takes")
+    )
+    chosen = next(by_files, None) or next(by_mode)
+    ranks: OneModel = chosen.open_ranker(asked)
+    return ranks

@@ -1,0 +1,109 @@
+"""One way to a reranker: what is said of it decides what ranks; guard and fit stand on it in any order."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, get_args
+
+import pytest
+
+from interank import Reranker
+from interank.errors import InputError
+from interank.modes import MODES, TASK_MODES, Mode, RankingMode
+from interank.reranking.fitted import fitted
+from interank.reranking.fitting import Fit, Fusion, Origin, Temperature
+from interank.reranking.opening import open_reranker
+from interank.settings import LinkRecipe, ListwiseRecipe
+from interank.tasks.asked import RankerSettings
+from interank.tasks.ranks import OneModel
+from tests.support import rule
+
+QUERY = "Where is the red fox?"
+TEXTS = [rule.document_text("red", animal, "barn") for animal in rule.ANIMALS]
+FIRST_STAGE = [float(place % 3) for place in range(len(TEXTS))]
+
+
+@pytest.fixture(scope="module")
+def plain(tiny_adapter: Path) -> OneModel:
+    return open_reranker(RankerSettings(str(tiny_adapter)))
+
+
+@pytest.fixture
+def fit() -> Fit:
+    origin = Origin("e", "adapter", None, "score", "b", None, "nDCG@10", 1, {}, {})
+    return Fit(Fusion("zscore", 0.5), Temperature(0.5, 1.0), None, origin, {})
+
+
+def told(ranks: OneModel) -> list[tuple[Any, ...]]:
+    ranking = ranks.rank(QUERY, TEXTS, first_stage=FIRST_STAGE)
+    return [(item.doc_id, item.score, item.probability) for item in ranking]
+
+
+@pytest.mark.parametrize("guard", ["none", "fence", "contrast"])
+def test_guard_and_a_stored_fit_give_the_same_in_either_order(plain: OneModel, fit: Fit, guard: Any) -> None:
+    one = fitted(plain, fit, stored=True).guarded(guard)
+    other = fitted(plain.guarded(guard), fit, stored=True)
+    assert told(one) == told(other)
+    # Scores with a guard are others than those that were fitted.
+    assert (told(one) == told(plain.guarded(guard))) == (guard != "none")
+    assert one.guard == other.guard == guard
+
+
+@pytest.mark.parametrize("guard", ["fence", "contrast"])
+def test_a_fit_that_was_asked_for_refuses_a_guard_in_either_order(plain: OneModel, fit: Fit, guard: Any) -> None:
+    said = f"guard {guard} moves scores, and the fit is of scores without one; leave one of them out"
+    with pytest.raises(InputError, match=said):
+        fitted(plain, fit).guarded(guard)
+    with pytest.raises(InputError, match=said):
+        fitted(plain.guarded(guard), fit)
+
+
+def test_a_fit_fuses_and_calibrates_what_it_stands_on(plain: OneModel, fit: Fit) -> None:
+    assert fit.calibrator and fit.fusion
+    own = {item.doc_id: item.score for item in plain.graded(QUERY, TEXTS)}
+    found = told(fitted(plain, fit))
+    expected = fit.fusion.fused(list(own.values()), FIRST_STAGE)
+    assert {name: score for name, score, _ in found} == pytest.approx(dict(zip(own, expected, strict=True)))
+    assert {name: p for name, _, p in found} == pytest.approx(
+        {name: fit.calibrator.probability(score) for name, score in own.items()}
+    )
+
+
+def test_a_link_of_a_recipe_opens_what_python_opens(tiny_adapter: Path, tiny_folder: Path) -> None:
+    lists = ListwiseRecipe(window=3, step=1)
+    for link in (
+        LinkRecipe(model=str(tiny_adapter), max_reasoning_tokens=8),
+        LinkRecipe(model=str(tiny_adapter), mode="reason", max_reasoning_tokens=8),
+        LinkRecipe(model=str(tiny_adapter), mode="adaptive", max_reasoning_tokens=8),
+        LinkRecipe(model=str(tiny_folder), mode="listwise", lists=lists, max_reasoning_tokens=8),
+    ):
+        same = Reranker(link.model, mode=link.mode, lists=link.lists, max_reasoning_tokens=8)
+        ranks = open_reranker(RankerSettings.of_link(link))
+        assert ranks.rank(QUERY, TEXTS) == same.rank(QUERY, TEXTS)
+        (_, costs), (_, others) = ranks.ranked(QUERY, TEXTS), same.ranked(QUERY, TEXTS)
+        assert [cost.tokens_read for cost in costs] == [cost.tokens_read for cost in others]
+        assert costs[0].tokens_read > 0
+
+
+def test_every_mode_has_a_task_that_reads_it() -> None:
+    assert set(MODES) == {mode for modes in TASK_MODES.values() for mode in modes}
+    assert set(get_args(RankingMode)) < set(get_args(Mode))
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"adaptive": {"cut": 3}}, "found settings of adaptive in mode score; take mode adaptive"),
+        ({"mode": "adaptive", "lists": {"window": 3}}, "found settings of lists in mode adaptive; take mode listwise"),
+        ({"mode": "adaptive", "adaptive": {"cutt": 3}}, "adaptive: cutt"),
+        ({"head": {"legacy": "dear"}}, "found settings of a head, but .* is none"),
+    ],
+)
+def test_settings_of_another_mode_are_refused(tiny_folder: Path, given: dict[str, Any], said: str) -> None:
+    with pytest.raises(InputError, match=said):
+        Reranker(tiny_folder, **given)
+
+
+def test_adaptive_takes_no_guard(tiny_adapter: Path) -> None:
+    with pytest.raises(InputError, match="guard fence moves scores, which mode adaptive takes as they are"):
+        Reranker(tiny_adapter, mode="adaptive").guarded("fence")
