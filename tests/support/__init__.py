@@ -18,6 +18,7 @@ Models:
     list_model: a tiny base model that finds an animal in a list, but ranks at random
     stand_ins: tiny models under the names of released ones, for documents
     oracle: an engine that answers prompts of lists as an exact or a clumsy model would
+    rankers: what stands behind a reranker, for tests that ask it more than a ranking
 
 Artifacts and folders:
     artifacts: judgments artifacts made of examples
