@@ -7,7 +7,7 @@ import importlib.util
 import inspect
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Literal, cast
@@ -99,6 +99,10 @@ class Reward:
         """What trainers call it in their logs."""
         return Path(self.use).stem
 
+    def equipped(self, **tools: Any) -> Equipped:
+        """The reward with its weight, its credit, and what it may ask for."""
+        return Equipped(self, self.weight, self.credit, tools)
+
     def __call__(self, *, completions: Sequence[Any], **columns: Any) -> list[float | None]:
         """One value a completion; None where the reward does not apply.
 
@@ -116,10 +120,17 @@ class Reward:
 
 @dataclass(frozen=True)
 class Equipped:
-    """A reward with what it may ask for beside the columns: a judge, or the policy's grades of other texts."""
+    """A reward as a training has it: what gives the values, how they weigh, and which tokens are credited with them."""
 
     reward: Callable[..., list[float | None]]
-    tools: Mapping[str, Any]
+    weight: float = 1.0
+    credit: Credit = "answer"
+    tools: Mapping[str, Any] = field(default_factory=dict)
+    """What it may ask for beside the columns: a judge, or the policy's grades of other texts."""
+
+    def with_tools(self, **tools: Any) -> Equipped:
+        """The same reward, which may ask for these too."""
+        return replace(self, tools={**self.tools, **tools})
 
     @property
     def __name__(self) -> str:

@@ -26,7 +26,7 @@ from interank.errors import InputError, TrainingError
 from interank.judging import Order
 from interank.judgments import read_judgments
 from interank.launched import refuse_several_processes
-from interank.rewards import Credit, Equipped, Reward
+from interank.rewards import Equipped, Reward
 from interank.settings import PromptSettings, RolloutServersRecipe
 from interank.stages.distill import adapter_notes
 from interank.stages.inputs import require_inputs
@@ -68,7 +68,6 @@ class _Begun:
     model: Any
     reason_share: float
     rewards: Sequence[Equipped]
-    credits: Sequence[Credit]
 
     @property
     def order(self) -> Order:
@@ -115,7 +114,7 @@ def run(recipe: RlRecipe, out: Path, *, existing: Existing = "refuse") -> Artifa
     lists = _listed(recipe, start) if isinstance(recipe, RlOrder) else None
     begun = _begin(recipe, start, rewards, reason_share, place)
     if lists:
-        ended = _by_lists(begun, lists, rewards, place)
+        ended = _by_lists(begun, lists, place)
     else:
         assert isinstance(recipe, RlJudge)
         train, validation = read_judgments(judgments, "train"), read_judgments(judgments, "validation")
@@ -182,15 +181,13 @@ def _begin(
     quantisation = chosen_quantisation(recipe.quantisation)
     log.info("rl with %s on %s, base weights %s", base.name, device(), quantisation)
     model = with_adapter(load_model(base, quantisation=quantisation), start.path / "adapter", trainable=True)
-    equipped = [Equipped(reward, {"judge": judge} if judge is not None else {}) for reward in rewards]
-    return _Begun(recipe, base, encoder, model, reason_share, equipped, [reward.credit for reward in rewards])
+    equipped = [reward.equipped(**({"judge": judge} if judge is not None else {})) for reward in rewards]
+    return _Begun(recipe, base, encoder, model, reason_share, equipped)
 
 
 def _by_grpo(begun: _Begun, train: list[Example], validation: list[Example], place: Workplace) -> _Ended:
     recipe = begun.recipe
     assert isinstance(recipe, RlJudge)
-    weights = [entry.weight for entry in recipe.rewards if entry.weight]
-    rewards = (begun.rewards, weights, begun.credits)
     longest = begun.encoder.settings.max_length
     with sampler_of(recipe.rollouts, begun.base.folder, begun.model, place.work, max_length=longest) as sampler:
         hard = None
@@ -199,7 +196,7 @@ def _by_grpo(begun: _Begun, train: list[Example], validation: list[Example], pla
                 hard = find_hard(engine, begun.encoder, train, recipe, begun.order, place.work / "hard.jsonl")
         lessons = policy.lessons(recipe, (train, validation), begun.reason_share, hard)
         log.info("rl on %d pairs of %d queries", len(lessons.examples), lessons.counts["queries"])
-        trained = policy.train(begun.model, begun.encoder, lessons, rewards, recipe, sampler, place.work)
+        trained = policy.train(begun.model, begun.encoder, lessons, begun.rewards, recipe, sampler, place.work)
     _hand_out(place)
     return _Ended(trained.figures, {**lessons.counts, "steps": int(trained.figures["steps"])}, trained.notes)
 
@@ -213,14 +210,14 @@ def _listed(recipe: RlOrder, start: Artifact) -> _Lists:
     return _Lists(rollouts, tried_lists(recipe, judgments), kept)
 
 
-def _by_lists(begun: _Begun, lists: _Lists, rewards: Sequence[Reward], place: Workplace) -> _Ended:
+def _by_lists(begun: _Begun, lists: _Lists, place: Workplace) -> _Ended:
     recipe, rollouts = begun.recipe, lists.rollouts
     assert isinstance(recipe, RlOrder)
     log.info("rl on %d lists", len(rollouts.examples))
     longest = rollouts.max_length
     with sampler_of(recipe.rollouts, begun.base.folder, begun.model, place.work, max_length=longest) as sampler:
         rollouts.sampler = sampler
-        trained = train_on_lists(begun.model, rollouts, lists.tried, rewards, recipe, place.work)
+        trained = train_on_lists(begun.model, rollouts, lists.tried, begun.rewards, recipe, place.work)
     _hand_out(place)
     counts = {"lists": len(rollouts.examples), "validation_lists": len(lists.tried)}
     return _Ended(trained.figures, {**counts, "steps": int(trained.figures["steps"])}, {**lists.kept, **trained.notes})
@@ -244,8 +241,7 @@ def _by_reward_weight(begun: _Begun, train: list[Example], validation: list[Exam
             sampler.engine_of(begun.model) as engine,
         ):
             answers.sample(engine)
-    weights = [entry.weight for entry in recipe.rewards if entry.weight]
-    learned = list(answers.weighted(list(zip(begun.rewards, weights, strict=True))))
+    learned = list(answers.weighted(begun.rewards))
     if not learned:
         raise TrainingError("no sampled answer reached reward_weighted.least; lower it")
     total = len(train) * (recipe.reward_weighted.samples + 1)

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import torch
 from trl.trainer.utils import nanstd
 
-from interank.rewards import Credit
+from interank.rewards import Credit, Equipped
 
 # TRL's, beside a standard deviation that is divided by.
 _EPSILON = 1e-4
@@ -21,10 +21,9 @@ _EPSILON = 1e-4
 
 @dataclass(frozen=True, slots=True)
 class Scheme:
-    """How a group's rewards become advantages: TRL's settings, and what each reward is for."""
+    """How a group's rewards become advantages: how each weighs and what it is for, and TRL's settings."""
 
-    weights: Sequence[float]
-    credits: Sequence[Credit]
+    rewards: Sequence[Equipped]
     group: int
     scale: str = "group"
     aggregation: str = "sum_then_normalize"
@@ -50,9 +49,9 @@ def advantages(rewards: torch.Tensor, scheme: Scheme, wanted: Sequence[Credit]) 
     Groups whose rewards are all equal get exactly 0: a mean of equal numbers can be off in its last bit, which dividing
     by their spread would blow up.
     """
-    chosen = [place for place, credit in enumerate(scheme.credits) if credit in wanted]
+    chosen = [place for place, reward in enumerate(scheme.rewards) if reward.credit in wanted]
     some = rewards[:, chosen]
-    weights = torch.tensor([scheme.weights[place] for place in chosen]).to(some)
+    weights = torch.tensor([scheme.rewards[place].weight for place in chosen]).to(some)
     absent = some.isnan().all(1)
     if scheme.aggregation == "normalize_then_sum":
         grouped = some.view(-1, scheme.group, len(chosen))
@@ -83,7 +82,7 @@ def by_token(rewards: torch.Tensor, scheme: Scheme, grade_at: torch.Tensor, widt
         width: Tokens of the longest completion.
     """
     whole = advantages(rewards, scheme, ("grade", "explanation", "answer"))
-    if not (grade_at >= 0).any() or len(set(scheme.credits)) < 2:
+    if not (grade_at >= 0).any() or len({reward.credit for reward in scheme.rewards}) < 2:
         return whole[:, None].expand(-1, width).contiguous()
     grade = advantages(rewards, scheme, ("grade", "answer"))[:, None]
     explanation = advantages(rewards, scheme, ("explanation", "answer"))[:, None]
@@ -91,18 +90,18 @@ def by_token(rewards: torch.Tensor, scheme: Scheme, grade_at: torch.Tensor, widt
     return torch.where((grade_at < 0)[:, None], whole[:, None], torch.where(after, explanation, grade))
 
 
-def without_grade(given: torch.Tensor, grade_at: torch.Tensor, credits: Sequence[Credit]) -> torch.Tensor:
+def without_grade(given: torch.Tensor, grade_at: torch.Tensor, rewards: Sequence[Equipped]) -> torch.Tensor:
     """Advantages less the grade's own, so that completions which have no other are not computed.
 
     Args:
         given: Of shape (completions,) or (completions, tokens).
         grade_at: The grade's place in each completion, or -1.
-        credits: What each reward is for.
+        rewards: What they come from.
     """
     if given.dim() > 1:
         upto = torch.arange(given.shape[1], device=given.device) <= grade_at[:, None]
         return given.masked_fill(upto, 0.0)
-    return given.masked_fill(grade_at >= 0, 0.0) if {*credits} == {"grade"} else given
+    return given.masked_fill(grade_at >= 0, 0.0) if {reward.credit for reward in rewards} == {"grade"} else given
 
 
 def alike(rewards: torch.Tensor, group: int) -> torch.Tensor:

@@ -14,11 +14,11 @@ from typing import Any, Literal
 import torch
 
 from interank import judging
+from interank.rewards import Equipped
 from interank.training.losses import scores
 from interank.training.ranking_losses import Target, lambda_loss
 from interank.types import GRADES, Judgment
 
-Rewarder = Callable[..., list[float | None]]
 ListwiseLoss = Literal["listnet", "lambda"]
 
 
@@ -26,13 +26,12 @@ ListwiseLoss = Literal["listnet", "lambda"]
 class GradeLoss:
     """What the grade is trained by besides, or in place of, sampling.
 
-    `rewards` are those of the grade, with their weights; none where the grade is sampled. `calibration` weighs the log
+    `rewards` are those of the grade; none where the grade is sampled. `calibration` weighs the log
     score of the judged grade, `listwise` the loss between a query's documents that `listwise_loss` names. `instead`
     says that sampled grades are not trained.
     """
 
-    rewards: Sequence[Rewarder] = ()
-    weights: Sequence[float] = ()
+    rewards: Sequence[Equipped] = ()
     calibration: float = 0.0
     listwise: float = 0.0
     listwise_loss: ListwiseLoss = "listnet"
@@ -63,12 +62,12 @@ class GradeLoss:
         }
         answers = [judging.answer(Judgment("", grade), "grade_first") for _, grade in asked]
         share = [max(float(pairs[pair]["probabilities"][grade]), 1e-9) for pair, grade in asked]
-        for reward, weight in zip(self.rewards, self.weights, strict=True):
+        for reward in self.rewards:
             found = reward(completions=answers, probability=share, **columns)
             for place, pair in enumerate(pairs):
                 three = found[3 * place : 3 * place + 3]
                 # None of all three: it does not apply to this pair, and says nothing of its grades.
-                totals[pair] = _plus(totals[pair], [weight * (value or 0.0) for value in three])
+                totals[pair] = _plus(totals[pair], [reward.weight * (value or 0.0) for value in three])
         nothing = (0.0, 0.0, 0.0)
         return torch.tensor([totals.get((row["query_id"], row["doc_id"]), nothing) for row in rows])
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -22,6 +22,7 @@ from interank.training.checkpoints import accompany, run_to_end
 from interank.training.clock import summary
 from interank.training.devices import on_one_device
 from interank.training.memory import Microbatch, fits
+from interank.training.objective import Objective
 from interank.training.policy import PolicyTrainer, SharedPrefixTrainer
 from interank.types import GRADES
 
@@ -80,14 +81,13 @@ def _microbatch(rollouts: Asks, trainer: Mapping[str, Any], *, planted: bool) ->
 def prepare(
     model: PeftModel,
     rollouts: Asks,
-    rewards: Sequence[Callable[..., list[float | None]]],
-    weights: Sequence[float],
+    objective: Objective,
     *,
     trainer: Mapping[str, Any],
     folder: Path,
     shared_prefix: bool = True,
 ) -> PolicyTrainer:
-    """The trainer of a policy, its checkpoints in `folder` and its log beside; its `objective` is yet to set.
+    """The trainer of a policy, its checkpoints in `folder` and its log beside.
 
     Raises:
         TrainingError: There are fewer pairs than a batch takes.
@@ -103,7 +103,7 @@ def prepare(
             "output_dir": str(folder),
             "seed": rollouts.seed,
             "max_completion_length": rollouts.tokens,
-            "reward_weights": list(weights),
+            "reward_weights": [reward.weight for reward in objective.rewards],
             "shuffle_dataset": False,
             "use_cpu": model.device.type == "cpu",
             "bf16": model.device.type != "cpu" or model.dtype == torch.bfloat16,
@@ -124,11 +124,12 @@ def prepare(
         grpo = kind(
             model=model,
             args=on_one_device(config),
-            reward_funcs=list(rewards),
+            reward_funcs=list(objective.rewards),
             train_dataset=Dataset.from_list(rollouts.columns()),
             processing_class=rollouts.encoder.tokenizer,
             rollout_func=rollouts,
             rollouts=rollouts.settings,
+            objective=objective,
         )
     accompany(grpo, folder.parent / "log.jsonl", bar=shown())
     return grpo

@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from interank.rewards import Credit
+from interank.rewards import Equipped
 from interank.training.grade_gradient import GradeLoss
 
 Row = Mapping[str, Any]
@@ -18,8 +18,8 @@ Row = Mapping[str, Any]
 class Objective:
     """The recipe's part of the update, for `PolicyTrainer`."""
 
-    credits: Sequence[Credit]
-    """What each reward is for, in their order."""
+    rewards: Sequence[Equipped]
+    """What completions are rewarded by."""
     lead: tuple[int, ...] = ()
     """The ids before a grade-first answer's grade."""
     labels: tuple[int, ...] = ()
@@ -38,7 +38,7 @@ class Objective:
     @property
     def splits(self) -> bool:
         """Whether different tokens of a completion may get different advantages."""
-        return self.token_credit and len(set(self.credits)) > 1
+        return self.token_credit and len({reward.credit for reward in self.rewards}) > 1
 
     def grade_at(self, rows: Sequence[Row]) -> torch.Tensor:
         """The grade's place in each completion, -1 where the reasoning comes first."""

@@ -16,6 +16,7 @@ from trl.trainer.utils import split_tensor_dict
 
 from interank.engines.transformers import reading
 from interank.errors import InputError, ModelError, PromptError, TrainingError
+from interank.rewards import Equipped
 from interank.settings import RolloutsRecipe
 from interank.training.advantages import Scheme, advantages, by_token, neutral, without_grade
 from interank.training.agreement import CHECKED, Agreement
@@ -45,7 +46,8 @@ class PolicyTrainer(GRPOTrainer):  # type: ignore[misc]  # TRL is untyped here
         self, *args: Any, rollouts: RolloutsRecipe | None = None, objective: Objective | None = None, **kwargs: Any
     ) -> None:
         super().__init__(*args, **kwargs)
-        self.objective = objective or Objective(["answer"] * len(self.reward_funcs))
+        weights = self.reward_weights.tolist()
+        self.objective = objective or Objective(list(map(Equipped, self.reward_funcs, weights)))
         self.recorder: Recorder | None = None
         self._rewards: torch.Tensor | None = None
         self._texts: Sequence[str] = ()
@@ -132,13 +134,7 @@ class PolicyTrainer(GRPOTrainer):  # type: ignore[misc]  # TRL is untyped here
         objective, rewards = self.objective, self._rewards
         if rewards is None:
             return batch
-        scheme = Scheme(
-            self.reward_weights.tolist(),
-            objective.credits,
-            self.num_generations,
-            self.scale_rewards,
-            self.multi_objective_aggregation,
-        )
+        scheme = Scheme(objective.rewards, self.num_generations, self.scale_rewards, self.multi_objective_aggregation)
         grade_at = objective.grade_at(inputs).to(rewards.device)
         own = slice(self.accelerator.process_index * len(inputs), (self.accelerator.process_index + 1) * len(inputs))
         if objective.splits:
@@ -155,7 +151,7 @@ class PolicyTrainer(GRPOTrainer):  # type: ignore[misc]  # TRL is untyped here
             # What is summed over the three grades is not sampled besides.
             rows = (grade_at >= 0).nonzero()[:, 0]
             batch["tool_mask"][rows, grade_at[rows]] = 0
-            batch["advantages"] = without_grade(batch["advantages"], grade_at, objective.credits)
+            batch["advantages"] = without_grade(batch["advantages"], grade_at, objective.rewards)
             items = (batch["completion_mask"] * batch["tool_mask"]).sum()
             batch["num_items_in_batch"] = self.accelerator.gather(items).sum()
         return batch

@@ -8,22 +8,24 @@ from typing import Any
 
 from peft import PeftModel
 
+from interank.rewards import Equipped
 from interank.tasks.judge.rollouts import Rollouts
 from interank.tasks.order.rollouts import ListRollouts
 from interank.training.checkpoints import last_complete
 from interank.training.grpo import prepare, run
+from interank.training.objective import Objective
 
 
 def train(
     model: PeftModel,
     rollouts: Rollouts | ListRollouts,
     rewards: Sequence[Callable[..., list[float | None]]],
-    weights: Sequence[float],
     *,
     trainer: Mapping[str, Any],
     folder: Path,
     shared_prefix: bool = True,
 ) -> Mapping[str, float]:
     """Train on rewards alone, from the last complete checkpoint in `folder` if there is one; see `run`."""
-    grpo = prepare(model, rollouts, rewards, weights, trainer=trainer, folder=folder, shared_prefix=shared_prefix)
+    objective = Objective(list(map(Equipped, rewards)))
+    grpo = prepare(model, rollouts, objective, trainer=trainer, folder=folder, shared_prefix=shared_prefix)
     return run(grpo, last_complete(folder))

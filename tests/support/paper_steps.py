@@ -156,11 +156,10 @@ def updated(model: PeftModel, encoder: PromptEncoder, recipe: RlJudge, folder: P
     short = recipe.model_copy(update={"trainer": once})
     examples = judged(LONGEST, queries=questions, documents=recipe.documents_per_query)
     taught = policy.lessons(short, (examples, []), 0.0)
-    rewards = [Reward.from_recipe(entry) for entry in recipe.rewards]
-    weights, credits = [entry.weight for entry in recipe.rewards], [reward.credit for reward in rewards]
+    rewards = [Reward.from_recipe(entry).equipped() for entry in recipe.rewards]
     folder.mkdir()
     with no_masks(), Paper(model) as paper:
-        policy.train(model, encoder, taught, (rewards, weights, credits), short, Given(), folder)
+        policy.train(model, encoder, taught, rewards, short, Given(), folder)
     return Step(paper.peak + states(model) + gradients(model), paper.operations)
 
 

@@ -5,15 +5,19 @@ from __future__ import annotations
 import pytest
 import torch
 
-from interank.rewards import Credit
+from interank.rewards import Credit, Equipped
 from interank.training.advantages import Scheme, advantages, by_token, neutral, without_grade
 
 NAN = float("nan")
 ALL: tuple[Credit, ...] = ("grade", "explanation", "answer")
 
 
+def credited(*credits: Credit) -> list[Equipped]:
+    return [Equipped(lambda **_: [], credit=credit) for credit in credits]
+
+
 def scheme(number: int, **more: object) -> Scheme:
-    return Scheme([1.0] * number, ["answer"] * number, 4, **more)  # type: ignore[arg-type]
+    return Scheme(credited(*["answer"] * number), 4, **more)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("aggregation", ["sum_then_normalize", "normalize_then_sum"])
@@ -60,7 +64,7 @@ def test_advantages_are_trls() -> None:
 
 def test_tokens_after_the_grade_get_the_explanations_rewards_only() -> None:
     rewards = torch.tensor([[1.0, 0.0, 5.0], [0.0, 0.0, 5.0], [0.0, 4.0, 5.0], [1.0, 0.0, 5.0]])
-    given = Scheme([1.0, 1.0, 1.0], ["grade", "explanation", "answer"], 4, "none")
+    given = Scheme(credited("grade", "explanation", "answer"), 4, "none")
     found = by_token(rewards, given, torch.tensor([1, 1, 1, -1]), 4)
     assert found[0].tolist() == pytest.approx([0.5, 0.5, -1.0, -1.0])
     assert found[2].tolist() == pytest.approx([-0.5, -0.5, 3.0, 3.0])
@@ -70,6 +74,10 @@ def test_tokens_after_the_grade_get_the_explanations_rewards_only() -> None:
 
 def test_a_grade_that_is_not_sampled_has_no_advantage() -> None:
     given = torch.ones(2, 4)
-    assert without_grade(given, torch.tensor([1, -1]), ["grade", "answer"]).tolist() == [[0, 0, 1, 1], [1, 1, 1, 1]]
-    assert without_grade(torch.ones(2), torch.tensor([1, -1]), ["grade"]).tolist() == [0, 1]
-    assert without_grade(torch.ones(2), torch.tensor([1, 1]), ["grade", "answer"]).tolist() == [1, 1]
+    assert without_grade(given, torch.tensor([1, -1]), credited("grade", "answer")).tolist() == [
+        [0, 0, 1, 1],
+        [1, 1, 1, 1],
+    ]
+    assert without_grade(torch.ones(2), torch.tensor([1, -1]), credited("grade")).tolist() == [0, 1]
+    both = credited("grade", "answer")
+    assert without_grade(torch.ones(2), torch.tensor([1, 1]), both).tolist() == [1, 1]

@@ -128,10 +128,10 @@ def test_in_bfloat16_a_jump_ends_a_training_and_a_high_level_does_not(
     folder = tmp_path / "checkpoints"
     if begin:
         with pytest.raises(TrainingError, match=r"step 4: .* was usual in the first checks.* after step 3 is kept"):
-            train(model, rollouts, [lengths], [1.0], trainer=given, folder=folder)
+            train(model, rollouts, [lengths], trainer=given, folder=folder)
         assert not caplog.records
         return
-    train(model, rollouts, [lengths], [1.0], trainer=given, folder=folder)
+    train(model, rollouts, [lengths], trainer=given, folder=folder)
     assert "(over 0.1 is much)" in caplog.text
     told = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
     assert all(line[CHECKED] > 0.1 for line in told if "loss" in line)

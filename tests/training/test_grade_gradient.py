@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import torch
 
-from interank.rewards import Reward
+from interank.rewards import Equipped, Reward
 from interank.settings import RewardRecipe
 from interank.training.grade_gradient import GradeLoss
 from tests.support.query_measures import MEASURES, over_all_orders
@@ -63,7 +63,7 @@ def test_it_is_the_mean_of_what_sampling_gives(use: str, params: dict[str, Any])
     torch.manual_seed(0)
     logits = torch.randn(3, 3, dtype=torch.float64, requires_grad=True)
     reward = Reward.from_recipe(RewardRecipe(use=use, params=params))
-    loss = GradeLoss([reward], [1.0])
+    loss = GradeLoss([Equipped(reward)])
     values = loss.values(rows(logits.detach())).double()
     batch = {"grade_values": values, "judged": torch.tensor(RELEVANCE), "query": torch.zeros(3, dtype=torch.long)}
     loss(logits.log_softmax(1), batch).backward()
@@ -75,7 +75,7 @@ def test_it_is_the_mean_of_what_sampling_gives(use: str, params: dict[str, Any])
 def exact_gradient(logits: torch.Tensor, relevance: Sequence[int], measure: str) -> torch.Tensor:
     """What the loss's gradient with respect to the grades' logits is, upwards."""
     given = logits.detach().requires_grad_()
-    loss = GradeLoss([Reward.from_recipe(RewardRecipe(use="ranking", params={"measure": measure}))], [1.0])
+    loss = GradeLoss([Reward.from_recipe(RewardRecipe(use="ranking", params={"measure": measure})).equipped()])
     number = len(relevance)
     batch = {
         "grade_values": loss.values(rows(logits.detach(), relevance)).double(),
@@ -105,7 +105,7 @@ def test_it_is_the_gradient_of_the_querys_expected_measure(measure: str, relevan
 def test_rows_that_reason_first_are_worth_nothing_to_it() -> None:
     given = rows(torch.zeros(3, 3))
     given[0]["order"] = "reason_first"
-    values = GradeLoss([Reward.from_recipe(RewardRecipe(use="grade_agreement"))], [1.0]).values(given)
+    values = GradeLoss([Reward.from_recipe(RewardRecipe(use="grade_agreement")).equipped()]).values(given)
     assert not values[0].any()
     assert values[2, 0] > values[2, 2]
 

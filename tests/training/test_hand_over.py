@@ -15,6 +15,7 @@ from interank.engines.prompts import Prompt, PromptEncoder
 from interank.engines.protocol import Completion, LabelLogits, Sampling
 from interank.engines.transformers import TransformersEngine
 from interank.engines.vllm import VllmOptions
+from interank.rewards import Equipped
 from interank.settings import (
     LoraRecipe,
     PromptSettings,
@@ -70,8 +71,10 @@ def trained(base: Path, folder: Path, *, refills: int = 0, **given: Any) -> tupl
         rollouts.regrade([("Where?", "A fox.")])
         return [0.0 if refills else float(sum(ids) % 5) for ids in completion_ids]
 
-    grpo = prepare(model, rollouts, [reward], [1.0], trainer={**TRAINER, **given}, folder=folder / "checkpoints")
-    grpo.objective = Objective(["answer"], documents=4, refills=refills, reserve=rollouts.columns() if refills else ())
+    objective = Objective(
+        [Equipped(reward)], documents=4, refills=refills, reserve=rollouts.columns() if refills else ()
+    )
+    grpo = prepare(model, rollouts, objective, trainer={**TRAINER, **given}, folder=folder / "checkpoints")
     with sampler.engine_of(model) as before:
         before.label_logits(rollouts.prompts[:1], encoder.label_ids)
     run(grpo, None)

@@ -54,9 +54,7 @@ def policy(tiny_folder: Path, kind: type[Rollouts] = Rollouts) -> tuple[Any, Rol
 @pytest.mark.parametrize("shared", [True, False])
 def test_seconds_and_shares_are_logged_and_summed_up(tiny_folder: Path, tmp_path: Path, shared: bool) -> None:
     model, rollouts = policy(tiny_folder)
-    figures = train(
-        model, rollouts, [lengths], [1.0], trainer=TRAINER, folder=tmp_path / "checkpoints", shared_prefix=shared
-    )
+    figures = train(model, rollouts, [lengths], trainer=TRAINER, folder=tmp_path / "checkpoints", shared_prefix=shared)
     lines = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
     steps = [[line[f"seconds/{part}"] for part in PARTS] for line in lines if "loss" in line]
     assert len(steps) == 2
@@ -124,7 +122,7 @@ def test_a_reward_that_fails_costs_no_step(tmp_path: Path, tiny_folder: Path) ->
 
     def trained(folder: Path, reward: Callable[..., list[float | None]]) -> list[torch.Tensor]:
         model, rollouts = policy(tiny_folder)
-        train(model, rollouts, [reward], [1.0], trainer=settings, folder=tmp_path / folder / "checkpoints")
+        train(model, rollouts, [reward], trainer=settings, folder=tmp_path / folder / "checkpoints")
         return [weight.detach() for weight in model.parameters() if weight.requires_grad]
 
     (tmp_path / "broken").mkdir()
@@ -173,6 +171,6 @@ def test_rollouts_of_another_policy_end_the_training(
     model, rollouts = policy(tiny_folder, kind)
     before = [weight.detach().clone() for weight in model.parameters() if weight.requires_grad]
     with pytest.raises(TrainingError, match=r"rollouts' log-probabilities differ from the trainer's by .*0\.001 is"):
-        train(model, rollouts, [lengths], [1.0], trainer=TRAINER, folder=tmp_path / "checkpoints", shared_prefix=shared)
+        train(model, rollouts, [lengths], trainer=TRAINER, folder=tmp_path / "checkpoints", shared_prefix=shared)
     after = [weight for weight in model.parameters() if weight.requires_grad]
     assert all(torch.equal(one, other) for one, other in zip(before, after, strict=True))

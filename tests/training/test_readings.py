@@ -25,6 +25,7 @@ from interank.tasks.judge.rollouts import Rollouts
 from interank.tasks.judge.trial import Trial
 from interank.training.adapters import fresh_adapter, save_adapter
 from interank.training.grpo import prepare
+from interank.training.objective import Objective
 from tests.support import rule
 
 EXAMPLES = rule.examples(0, queries=1, documents=4)
@@ -113,7 +114,7 @@ def deletion_test(read: Read) -> Any:
     sampled(["0"], trainer)
     faithfulness = Reward.from_recipe(RewardRecipe(use="faithfulness", params={"deletion": 1.0}))
     document = f"{EXAMPLES[0].document.full_text} It stays there for ever and a day."
-    return Equipped(faithfulness, {"regrade": sampled.regrade})(
+    return Equipped(faithfulness, tools={"regrade": sampled.regrade})(
         completions=[
             f'Relevance Label: 2\n\nIt says "{EXAMPLES[0].document.full_text[:-1]}", which is what was asked.'
         ],
@@ -172,9 +173,8 @@ def test_two_readings_of_one_policy_are_equal(read: Read, reading: Callable[[Rea
 def test_old_and_reference_log_probabilities_are_read_without_dropout(read: Read, shared: bool, tmp_path: Path) -> None:
     sampled, _ = read.rollouts()
     settings = {"num_generations": 2, "per_device_train_batch_size": 4, "beta": 0.1, "gradient_checkpointing": False}
-    trainer = prepare(
-        read.model, sampled, [len_of], [1.0], trainer=settings, folder=tmp_path / "c", shared_prefix=shared
-    )
+    objective = Objective([Equipped(len_of)])
+    trainer = prepare(read.model, sampled, objective, trainer=settings, folder=tmp_path / "c", shared_prefix=shared)
     trainer.model.train()
     ids = torch.tensor([read.prompts[0].ids])
     with torch.no_grad():

@@ -158,7 +158,7 @@ def test_on_a_server_every_adapter_agrees_and_a_stale_one_is_noticed(
 def check_agreement(rollouts: Rollouts, model: Any, folder: Path) -> None:
     assert isinstance(rollouts.sampler, HandedOver)
     watched = rollouts.sampler.sampler = Watched(rollouts.sampler.sampler)
-    figures = train(model, rollouts, [lengths], [1.0], trainer=TRAINER, folder=folder / "agreeing")
+    figures = train(model, rollouts, [lengths], trainer=TRAINER, folder=folder / "agreeing")
     assert len(set(watched.handed)) == len(watched.handed) == STEPS
     told = lines(folder)
     assert len(told) == STEPS
@@ -174,7 +174,7 @@ def check_staleness(rollouts: Rollouts, base: Path, folder: Path) -> None:
     assert isinstance(rollouts.sampler, HandedOver)
     rollouts.sampler = Stale(rollouts.sampler.sampler, rollouts.sampler.folder)
     with pytest.raises(TrainingError, match=r"step 2: the rollouts' log-probabilities differ .* after step 1 is kept"):
-        train(model, rollouts, [lengths], [1.0], trainer=TRAINER, folder=folder / "stale")
+        train(model, rollouts, [lengths], trainer=TRAINER, folder=folder / "stale")
     kept = last_complete(folder / "stale")
     assert kept is not None
     assert kept.name == "checkpoint-1"
@@ -189,4 +189,4 @@ def check_death(rollouts: Rollouts, base: Path, folder: Path) -> None:
         process.join()
     rollouts.sampler = HandedOver(rollouts.sampler.sampler, rollouts.sampler.folder)
     with pytest.raises(ModelError, match="step 1: vLLM's process ended while it was at work"):
-        train(model, rollouts, [lengths], [1.0], trainer=TRAINER, folder=folder / "dead")
+        train(model, rollouts, [lengths], trainer=TRAINER, folder=folder / "dead")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,12 +17,12 @@ from interank.engines.soundness import require_completions
 from interank.judging import Order
 from interank.judgments import by_question
 from interank.ledger import Ledger
+from interank.rewards import Equipped
 from interank.tasks.judge.recipe import RlJudge
 from interank.training.advantages import neutral
 from interank.training.kept import is_whole, kept, results, together
 from interank.types import Example
 
-Rewarder = Callable[..., list[float | None]]
 _Sampled = list[list[list[int]]]
 """The ids of each pair's answers."""
 _Part = tuple[Sequence[Example], _Sampled]
@@ -79,18 +79,18 @@ class Answers:
         answers = [[*lead, *one.ids, *((encoder.end,) if one.finished else ())] for one in found]
         return [answers[place * samples : (place + 1) * samples] for place in range(len(items))]
 
-    def weighted(self, rewards: Sequence[tuple[Rewarder, float]]) -> Iterator[Weighted]:
+    def weighted(self, rewards: Sequence[Equipped]) -> Iterator[Weighted]:
         """The answers that are worth learning, the teacher's beside the sampled ones.
 
         Args:
-            rewards: Each with its weight in the sum; they are asked for what is not on disk yet.
+            rewards: They are asked for what is not on disk yet.
         """
 
         def valued(number: int, part: _Part) -> list[list[float | None]]:
             columns = self._columns(part)
-            return [reward(**columns) for reward, _ in rewards]
+            return [reward(**columns) for reward in rewards]
 
-        weights = torch.tensor([weight for _, weight in rewards])
+        weights = torch.tensor([reward.weight for reward in rewards])
         total = len(self.parts)
         for (items, answers), values in kept(self._rewards, self._given(), valued, what="reward", total=total):
             yield from self._weighed(items, answers, values, weights)

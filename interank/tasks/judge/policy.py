@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ from peft import PeftModel
 
 from interank.engines.prompts import PromptEncoder
 from interank.judging import Order
-from interank.rewards import Credit, Equipped
+from interank.rewards import Equipped
 from interank.tasks.judge.hard_examples import Hard
 from interank.tasks.judge.recipe import RlJudge
 from interank.tasks.judge.rollouts import Rollouts, whole_queries
@@ -29,9 +29,6 @@ from interank.training.recorder import Recorder
 from interank.training.samplers import Sampler
 from interank.training.watch import Tried, Watch, describe
 from interank.types import Example
-
-Rewards = tuple[Sequence[Callable[..., list[float | None]]], Sequence[float], Sequence[Credit]]
-"""Reward functions, their weights, and what each is for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +85,7 @@ def train(
     model: PeftModel,
     encoder: PromptEncoder,
     taught: Lessons,
-    rewards: Rewards,
+    rewards: Sequence[Equipped],
     recipe: RlJudge,
     sampler: Sampler,
     work: Path,
@@ -101,11 +98,10 @@ def train(
         TrainingError: The training cannot begin or go on; the last good adapter is kept.
     """
     folder = work / "checkpoints"
-    functions, weights, credits = rewards
-    grade = _grade_loss(recipe, functions, weights, credits)
+    grade = _grade_loss(recipe, rewards)
     first = "grade_first" in taught.orders
     # With the grade summed over and nothing else rewarded, there is no use in writing on.
-    alone = grade.instead and {*credits} == {"grade"} and {*taught.orders} == {"grade_first"}
+    alone = grade.instead and {reward.credit for reward in rewards} == {"grade"} and {*taught.orders} == {"grade_first"}
     tokens = len(encoder.label_lead) + 1 if alone else recipe.max_completion_tokens
     rollouts = Rollouts(
         encoder,
@@ -116,12 +112,8 @@ def train(
         settings=recipe.rollouts,
         orders=taught.orders,
     )
-    equipped = [Equipped(function, {"regrade": rollouts.regrade}) for function in functions]
-    grpo = prepare(
-        model, rollouts, equipped, weights, trainer=recipe.trainer, folder=folder, shared_prefix=recipe.shared_prefix
-    )
-    grpo.objective = Objective(
-        credits,
+    objective = Objective(
+        [reward.with_tools(regrade=rollouts.regrade) for reward in rewards],
         lead=encoder.label_lead,
         labels=encoder.label_ids,
         grade=grade if first else GradeLoss(),
@@ -130,6 +122,9 @@ def train(
         refills=recipe.refills,
         reserve=rollouts.columns() if recipe.refills else (),
     )
+    grpo = prepare(
+        model, rollouts, objective, trainer=recipe.trainer, folder=folder, shared_prefix=recipe.shared_prefix
+    )
     return see_through(grpo, _watch(recipe, encoder, taught, work), recipe.validation.every, work)
 
 
@@ -137,7 +132,7 @@ def see_through(grpo: PolicyTrainer, watch: Watch | None, every: int, work: Path
     """Train to the end, from the last complete checkpoint in `work` if there is one.
 
     Args:
-        grpo: The trainer, its objective set.
+        grpo: The trainer.
         watch: Tries the policy on the way; without it the last adapter is kept.
         every: Rollouts of one query are recorded every so many steps.
         work: Where checkpoints, trials and rollouts go.
@@ -172,17 +167,10 @@ def _dealt_anew(examples: Sequence[Example], documents: int, rng: random.Random)
     return dealt
 
 
-def _grade_loss(
-    recipe: RlJudge,
-    functions: Sequence[Callable[..., list[float | None]]],
-    weights: Sequence[float],
-    credits: Sequence[Credit],
-) -> GradeLoss:
+def _grade_loss(recipe: RlJudge, rewards: Sequence[Equipped]) -> GradeLoss:
     settings = recipe.grade
-    chosen = [place for place, credit in enumerate(credits) if credit == "grade" and settings.gradient == "exact"]
     return GradeLoss(
-        [functions[place] for place in chosen],
-        [weights[place] for place in chosen],
+        [reward for reward in rewards if reward.credit == "grade" and settings.gradient == "exact"],
         settings.calibration,
         settings.listwise,
         settings.listwise_loss,

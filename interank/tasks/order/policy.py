@@ -7,7 +7,7 @@ from pathlib import Path
 
 from peft import PeftModel
 
-from interank.rewards import Reward
+from interank.rewards import Equipped
 from interank.tasks.judge.policy import Trained, see_through, watch_by
 from interank.tasks.order.lists import JudgedList
 from interank.tasks.order.recipe import RlOrder
@@ -22,7 +22,7 @@ def train_on_lists(
     model: PeftModel,
     rollouts: ListRollouts,
     tried: Sequence[JudgedList],
-    rewards: Sequence[Reward],
+    rewards: Sequence[Equipped],
     recipe: RlOrder,
     work: Path,
 ) -> Trained:
@@ -33,22 +33,16 @@ def train_on_lists(
     Raises:
         TrainingError: The training cannot begin or go on; the last good adapter is kept.
     """
-    weights = [reward.weight for reward in rewards]
-    grpo = prepare(
-        model,
-        rollouts,
+    objective = Objective(
         rewards,
-        weights,
-        trainer=recipe.trainer,
-        folder=work / "checkpoints",
-        shared_prefix=recipe.shared_prefix,
-    )
-    grpo.objective = Objective(
-        [reward.credit for reward in rewards],
         # Everything that is written leads to the order.
         token_credit=False,
         refills=recipe.refills,
         reserve=rollouts.columns() if recipe.refills else (),
+    )
+    folder = work / "checkpoints"
+    grpo = prepare(
+        model, rollouts, objective, trainer=recipe.trainer, folder=folder, shared_prefix=recipe.shared_prefix
     )
     reported = reporting((item.query.query_id for item in tried), recipe.seed)
     trial = ListTrial(rollouts.lists_encoder, tried, tokens=rollouts.tokens, reporting=reported) if tried else None
