@@ -11,7 +11,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
-from trl.trainer.utils import nanstd
 
 from interank.rewards import Credit, Equipped
 
@@ -55,16 +54,16 @@ def advantages(rewards: torch.Tensor, scheme: Scheme, wanted: Sequence[Credit]) 
     absent = some.isnan().all(1)
     if scheme.aggregation == "normalize_then_sum":
         grouped = some.view(-1, scheme.group, len(chosen))
-        each = (grouped - grouped.nanmean(1, keepdim=True)) / (nanstd(grouped, dim=1, keepdim=True) + _EPSILON)
+        each = (grouped - grouped.nanmean(1, keepdim=True)) / (_spread(grouped, 1) + _EPSILON)
         sums = (each.view_as(some) * weights).nansum(1).masked_fill(absent, torch.nan)
-        found = (sums - sums.nanmean()) / (nanstd(sums) + _EPSILON)
+        found = (sums - sums.nanmean()) / (_spread(sums, 0) + _EPSILON)
     else:
         grouped = (some * weights).nansum(1).masked_fill(absent, torch.nan).view(-1, scheme.group)
         found = grouped - grouped.nanmean(1, keepdim=True)
         if scheme.scale == "group":
-            found = found / (nanstd(grouped, dim=1).unsqueeze(1) + _EPSILON)
+            found = found / (_spread(grouped, 1) + _EPSILON)
         elif scheme.scale == "batch":
-            found = found / (nanstd(grouped.flatten()) + _EPSILON)
+            found = found / (_spread(grouped.flatten(), 0) + _EPSILON)
         found = found.flatten()
     if not chosen:
         return rewards.new_zeros(len(rewards))
@@ -109,3 +108,10 @@ def alike(rewards: torch.Tensor, group: int) -> torch.Tensor:
     grouped = rewards.nan_to_num(nan=torch.inf).view(-1, group, rewards.shape[1])
     same: torch.Tensor = (grouped == grouped[:, :1]).all(2).all(1)
     return same.repeat_interleave(group)
+
+
+def _spread(values: torch.Tensor, dim: int) -> torch.Tensor:
+    """The standard deviation of what is a number, by Bessel's correction; NaN of a single one. It keeps `dim`."""
+    number = (~values.isnan()).sum(dim, keepdim=True)
+    squares = ((values - values.nanmean(dim, keepdim=True)) ** 2).nanmean(dim, keepdim=True)
+    return torch.where(number > 1, squares * (number / (number - 1)), torch.nan).sqrt()

@@ -24,7 +24,7 @@ class Agreement:
 
     def __init__(self, recipe: RolloutsRecipe) -> None:
         self.recipe = recipe
-        self._batches = 0
+        self._batches, self._unseen = 0, False
         self._levels: list[float] | None = None
 
     @property
@@ -32,8 +32,15 @@ class Agreement:
         """Whether this process has looked at a batch before."""
         return self._batches > 0
 
+    def sampled(self) -> None:
+        """Say that a batch is being sampled."""
+        self._unseen = True
+
     def due(self) -> bool:
-        """Whether the next batch is to be checked; call it once for each that was sampled."""
+        """Whether a batch was sampled since the last call, and is one that is to be checked."""
+        if not self._unseen:
+            return False
+        self._unseen = False
         self._batches += 1
         handed_over = self.recipe.engine != "transformers"
         return self._batches == 1 or (handed_over and (self._batches - 1) % self.recipe.check_every == 0)

@@ -12,24 +12,26 @@ from typing import Any
 import torch
 
 
-def weigh(inputs: dict[str, Any], logps: torch.Tensor, clip: float | None, loss_type: str) -> dict[str, float]:
-    """Put each token's weight into a batch that TRL is computing the loss of.
+def weighed(
+    inputs: dict[str, Any], logps: torch.Tensor, clip: float | None, loss_type: str
+) -> tuple[dict[str, Any], dict[str, float]]:
+    """The batch that TRL is to compute the loss of, with each token's weight in it.
 
     Every loss but VESPO's is proportional to the advantage, so it is the advantage that is weighted; TRL takes one a
     token. VESPO multiplies the weights over the completion itself.
 
     Args:
-        inputs: TRL's batch; `advantages` of shape (rows,) or (rows, tokens) becomes (rows, tokens).
+        inputs: TRL's batch, left as it is; `advantages` of shape (rows,) or (rows, tokens) become (rows, tokens).
         logps: The trainer's log-probabilities, of shape (rows, tokens), without gradient.
         clip: The largest weight; None weighs nothing.
         loss_type: TRL's.
 
     Returns:
-        For the log: how far the sampler was off, and the mean weight. Empty where the sampler told nothing.
+        The batch, and for the log how far the sampler was off and the mean weight, where the sampler told anything.
     """
     sampled = inputs.get("sampling_per_token_logps")
     if sampled is None:
-        return {}
+        return inputs, {}
     # Where the weights have moved since sampling, those at that time are the ones to compare.
     old = inputs.get("old_per_token_logps")
     ours = logps if old is None else old
@@ -37,15 +39,15 @@ def weigh(inputs: dict[str, Any], logps: torch.Tensor, clip: float | None, loss_
     weight = (ours - sampled).exp().clamp(max=math.inf if clip is None else clip).masked_fill(~known, 1.0)
     advantages = inputs["advantages"].view(len(weight), -1)
     if clip is not None and loss_type == "vespo":
-        inputs["importance_sampling_ratio"] = weight
+        inputs = {**inputs, "importance_sampling_ratio": weight}
     elif clip is not None:
-        inputs["advantages"] = advantages * weight
+        inputs = {**inputs, "advantages": advantages * weight}
     # Rows without an advantage may have been left uncomputed.
     counted = known & (advantages != 0)
     if not counted.any():
-        return {}
+        return inputs, {}
     off = float((ours - sampled).abs()[counted].mean())
-    return {"sampling/difference": off, "sampling/weight": float(weight[counted].mean())}
+    return inputs, {"sampling/difference": off, "sampling/weight": float(weight[counted].mean())}
 
 
 def difference(inputs: dict[str, Any], logps: torch.Tensor) -> float | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
+from zlib import crc32
 
 import torch
 
@@ -44,6 +45,24 @@ class Objective:
         """The grade's place in each completion, -1 where the reasoning comes first."""
         first = [row.get("order", "grade_first") == "grade_first" for row in rows]
         return torch.tensor([len(self.lead) if is_first else -1 for is_first in first])
+
+
+def grade_targets(objective: Objective, rows: Sequence[Row], grade_at: torch.Tensor) -> dict[str, torch.Tensor]:
+    """What a batch says for the grades' loss, row by row: place, what each grade would earn, the judged one, the query.
+
+    Args:
+        objective: Knows the grades' rewards.
+        rows: The batch's, with the policy's `probabilities`.
+        grade_at: As of `Objective.grade_at`.
+    """
+    # The same number for a query in whatever batch it is generated, since some take others' places.
+    queries = [crc32(str(row["query_id"]).encode()) for row in rows]
+    return {
+        "grade_at": grade_at,
+        "grade_values": objective.grade.values(rows).to(grade_at.device),
+        "judged": torch.tensor([row["relevance"] for row in rows], device=grade_at.device),
+        "query": torch.tensor(queries, device=grade_at.device),
+    }
 
 
 def graded_rows(

@@ -8,13 +8,23 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from interank.ledger import Ledger
 
 # What a row tells of its pair or its list, as rewards are given it.
 _COLUMNS = ("query_id", "doc_id", "order", "relevance", "probabilities", "query", "document")
 _OF_LISTS = ("doc_ids", "grades", "documents")
+
+
+EARNED = "earned"
+"""The column of TRL's rows that holds what a row's completion earned."""
+
+
+@dataclass(frozen=True, slots=True)
+class Earned:
+    """A completion, and what each reward gave it: NaN where none applies to it."""
+
+    completion: str
+    rewards: Sequence[float]
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,8 +40,17 @@ class Recorder:
         ledger = Ledger(self.file)
         ledger.replace([row for row in ledger.rows() if row["step"] <= step])
 
-    def __call__(self, step: int, inputs: Sequence[Mapping[str, Any]], batch: Mapping[str, Any], told: Told) -> None:
-        """Record the completions of the step under way, the first of which is step 1."""
+    def __call__(
+        self, step: int, inputs: Sequence[Mapping[str, Any]], batch: Mapping[str, Any], names: Sequence[str]
+    ) -> None:
+        """Record the completions of the step under way, the first of which is step 1.
+
+        Args:
+            step: Its number.
+            inputs: TRL's rows, with what each one's completion earned (`EARNED`).
+            batch: TRL's batch.
+            names: What the rewards are called.
+        """
         if step != 1 and step % self.every:
             return
         advantages = batch["advantages"].view(len(batch["advantages"]), -1)
@@ -41,8 +60,8 @@ class Recorder:
             {
                 "step": step,
                 **{name: inputs[row][name] for name in (*_COLUMNS, *_OF_LISTS) if name in inputs[row]},
-                "completion": told.completions[row],
-                "rewards": _named(told.names, told.rewards[row].tolist()),
+                "completion": inputs[row][EARNED].completion,
+                "rewards": _named(names, inputs[row][EARNED].rewards),
                 # What each grade would earn, where it is summed over and not sampled.
                 "earns": [round(value, 4) for value in earns[row]] if earns else None,
                 # Of the first token and of the last: the grade's and the explanation's, in grade-first order.
@@ -50,15 +69,6 @@ class Recorder:
             }
             for row in range(number)
         )
-
-
-@dataclass(frozen=True, slots=True)
-class Told:
-    """A batch's texts and rewards, `rewards` of shape (completions, names)."""
-
-    completions: Sequence[str]
-    names: Sequence[str]
-    rewards: torch.Tensor
 
 
 def _named(names: Sequence[str], values: Sequence[float]) -> dict[str, float | None]:

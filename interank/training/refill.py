@@ -7,7 +7,7 @@ where that is a whole query, others take its place, as DAPO's dynamic sampling d
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -32,6 +32,38 @@ def without_signal(batch: dict[str, Any], rows: int, *, supervised: bool = False
         moves |= batch["grade_at"] >= 0
     idle: list[int] = (~moves.view(-1, rows).any(1)).nonzero()[:, 0].tolist()
     return idle
+
+
+def refilled(
+    batch: dict[str, Any],
+    present: set[str],
+    objective: Objective,
+    group: int,
+    rng: random.Random,
+    complete: Callable[[list[dict[str, Any]]], dict[str, Any]],
+) -> tuple[dict[str, Any], int]:
+    """The batch with others in place of queries from which nothing is to be learned, and how many were replaced.
+
+    Args:
+        batch: A generation batch, queries on end.
+        present: The ids of its queries.
+        objective: Says how often, and has the queries to draw from.
+        group: Completions of a prompt.
+        rng: Draws them.
+        complete: Gives rows their completions, as the batch has them.
+    """
+    rows, number = objective.documents * group, 0
+    for _ in range(objective.refills):
+        idle = without_signal(batch, rows, supervised=objective.grade.supervises)
+        others = replacements(objective, present, len(idle), rng)
+        if not others:
+            break
+        present = present | {str(query[0]["query_id"]) for query in others}
+        fresh = [dict(row) for query in others for row in query for _ in range(group)]
+        places = [place for query in idle[: len(others)] for place in range(query * rows, (query + 1) * rows)]
+        batch = replace_rows(batch, complete(fresh), places)
+        number += len(others)
+    return batch, number
 
 
 def replacements(objective: Objective, present: set[str], number: int, rng: random.Random) -> list[list[Row]]:

@@ -57,7 +57,7 @@ class Watch(TrainerCallback):  # type: ignore[misc]  # transformers is untyped h
     def watch(self, trainer: Any, *, resumed_at: int) -> None:
         """Begin: with the trials before the checkpoint if there is one, else with the start's."""
         self.folder.mkdir(exist_ok=True)
-        self._metrics = trainer._metrics["train"]
+        self._metrics = trainer.step_figures
         known = [row for row in self._ledger.rows() if row["step"] <= resumed_at]
         self._ledger.replace(known)
         if known:

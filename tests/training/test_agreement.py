@@ -75,9 +75,18 @@ def test_a_tolerance_is_a_limit_from_the_first_check_on() -> None:
 @pytest.mark.parametrize("every", [1, 2])
 def test_of_so_many_batches_one_is_due(every: int) -> None:
     agreement = Agreement(RolloutsRecipe(engine="vllm", check_every=every))
-    assert [agreement.due() for _ in range(5)] == [number % every == 0 for number in range(5)]
-    agreement = Agreement(RolloutsRecipe())
-    assert [agreement.due() for _ in range(3)] == [True, False, False]
+    assert due(agreement, 5) == [number % every == 0 for number in range(5)]
+    assert due(Agreement(RolloutsRecipe()), 3) == [True, False, False]
+
+
+def due(agreement: Agreement, batches: int) -> list[bool]:
+    """Whether each batch is due when it is first trained on; it never is when it is trained on again."""
+    found = []
+    for _ in range(batches):
+        agreement.sampled()
+        found.append(agreement.due())
+        assert not agreement.due()
+    return found
 
 
 class Stale(Rollouts):

@@ -16,7 +16,7 @@ from interank.rewards import Equipped
 from interank.settings import LoraRecipe, PromptSettings
 from interank.tasks.judge.rollouts import Rollouts
 from interank.training.adapters import fresh_adapter
-from interank.training.asked_grades import divergence, reference_labels
+from interank.training.asked_grades import divergence
 from interank.training.grade_gradient import GradeLoss
 from interank.training.grpo import prepare
 from interank.training.objective import Objective
@@ -188,8 +188,7 @@ def test_the_reference_is_the_adapter_at_the_start(tiny_folder: Path, tmp_path: 
     ids = [prompt.ids for prompt in rollouts.prompts for _ in range(2)]
     longest = max(map(len, ids))
     completions = torch.zeros((len(ids), len(encoder.label_lead) + 2), dtype=torch.long)
-    found = reference_labels(
-        trainer,
+    found = trainer.reference_grades(
         {
             "prompt_ids": torch.tensor([[0] * (longest - len(row)) + list(row) for row in ids]),
             "prompt_mask": torch.tensor([[0] * (longest - len(row)) + [1] * len(row) for row in ids]),

@@ -1,0 +1,94 @@
+"""What a model gives completions: each token's log-probability and the entropy at its place."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from itertools import compress
+from typing import Any
+
+import torch
+
+from interank.training.padded_rows import pad
+from interank.training.prefix_tree import plant
+
+
+@dataclass(frozen=True, slots=True)
+class Read:
+    """A batch's completions as a model reads them, of shape (rows, tokens); 0 where a completion has no token.
+
+    `labels` are the log-probabilities of the three grades' tokens, of shape (prompts, 3), where they were asked for.
+    """
+
+    logps: torch.Tensor
+    entropies: torch.Tensor | None
+    aux_loss: torch.Tensor | None = None
+    labels: torch.Tensor | None = None
+
+    def without_idle(self, idle: torch.Tensor, entropy: torch.Tensor, old: torch.Tensor | None) -> Read:
+        """The same with neutral figures for rows that were not computed.
+
+        Args:
+            idle: Which rows those are, of shape (rows,).
+            entropy: What stands for the entropy of their tokens.
+            old: The log-probabilities when sampled, if those are kept.
+        """
+        skipped, entropies = idle[:, None], self.entropies
+        if entropies is not None:
+            entropies = entropies.masked_fill(skipped, entropy)
+        # A ratio of 1, where 0 would be taken for a probability of 1.
+        logps = self.logps if old is None else torch.where(skipped, old, self.logps)
+        return Read(logps, entropies, self.aux_loss, self.labels)
+
+    def with_labels_apart(self, rows: int, place: int, labels: int) -> Read:
+        """The first `rows` rows, and as `labels` what the rows after them tell of their token at `place`."""
+        entropies = None if self.entropies is None else self.entropies[:rows]
+        asked = self.logps[rows:, place].view(-1, labels) if len(self.logps) > rows else None
+        return Read(self.logps[:rows], entropies, self.aux_loss, asked)
+
+
+def prompts_and_completions(batch: Mapping[str, torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor, int]:
+    """TRL's batch as ids and mask of whole rows, and how many tokens of them are the completions'."""
+    ids = torch.cat([batch["prompt_ids"], batch["completion_ids"]], dim=1)
+    mask = torch.cat([batch["prompt_mask"], batch["completion_mask"]], dim=1)
+    return ids, mask, batch["completion_ids"].shape[1]
+
+
+def score(
+    model: Any, input_ids: torch.Tensor, mask: torch.Tensor, width: int, *, planted: bool
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Log-probabilities and entropies of the last `width` tokens, what rows share computed once where it is `planted`.
+
+    Args:
+        model: One that `let_score_trees` or `let_score_rows` was called for.
+        input_ids: Of shape (rows, tokens), prompts padded on the left and completions on the right.
+        mask: 1 for tokens; a row without any in its completion is not computed.
+        width: Tokens of the longest completion.
+        planted: Whether rows are laid out as a tree.
+    """
+    rows = []
+    for ids, real in zip(input_ids.tolist(), mask.bool().tolist(), strict=True):
+        prompt, completion = (
+            tuple(compress(ids[part], real[part])) for part in (slice(None, -width), slice(-width, None))
+        )
+        rows.append((prompt, completion))
+    if not any(completion for _, completion in rows):
+        nothing = torch.zeros((len(rows), width), device=input_ids.device)
+        # Connected to every weight, so that backward and the optimizer see gradients of zero.
+        weights = [weight for weight in model.parameters() if weight.requires_grad]
+        return nothing + sum(weight.flatten()[:0].sum() for weight in weights), nothing
+    batch = (plant if planted else pad)(rows, width, input_ids.device)
+    scored = model(**{"prefix_tree" if planted else "padded_rows": batch})
+    absent = batch.predictions < 0
+    logps, entropies = (
+        found[0][batch.predictions.clamp(min=0)].masked_fill(absent, 0.0)
+        for found in (scored.log_probs, scored.entropy)
+    )
+    return logps, entropies
+
+
+def idle(batch: Mapping[str, torch.Tensor]) -> torch.Tensor:
+    """Which completions have no advantage at any token, of shape (completions,)."""
+    given = batch["advantages"]
+    without: torch.Tensor = (given.view(len(given), -1) == 0).all(1)
+    return without
