@@ -11,6 +11,7 @@ from typing import Any
 
 from interank import judging
 from interank.artifact import Artifact, Existing, Workplace, create, describe_input, open_artifact
+from interank.cards import save_card
 from interank.engines.bases import base_facts
 from interank.engines.layers import allowed_of
 from interank.engines.models import ModelFiles, device, find_model, load_model, load_tokenizer
@@ -161,7 +162,7 @@ def _write_card(
         trained.history,
         pictures,
     )
-    (place.folder / "README.md").write_text(card(facts), "utf-8")
+    save_card(card(facts), place.folder)
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ from typing import Any
 from transformers import set_seed
 
 from interank.artifact import Artifact, Workplace, open_artifact
+from interank.cards import save_card
 from interank.engines.bases import base_facts, stands_on
 from interank.engines.heads import Head, load_head
 from interank.engines.models import ModelFiles, device, find_model, load_classifier, load_tokenizer
@@ -157,4 +158,4 @@ def _write_card(
     facts = HeadFacts(
         recipe.student, notes, recipe.model_dump(mode="json"), source, lessons.counts, trained.history, pictures
     )
-    (place.folder / "README.md").write_text(head_card(facts), "utf-8")
+    save_card(head_card(facts), place.folder)

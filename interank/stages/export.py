@@ -14,6 +14,7 @@ from typing import Any, Literal
 import torch
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
+from interank.cards import model_card, save_card
 from interank.engines.adapters import folded
 from interank.engines.heads import Head, load_head, scores
 from interank.engines.onnx_graph import graph_logits, require_onnx, write_graph
@@ -36,16 +37,13 @@ _QUERIES, _DOCUMENTS = 6, 4
 # sentence-transformers puts a sigmoid behind one logit unless the configuration says otherwise.
 _RAW = {"activation_fn": "torch.nn.modules.linear.Identity"}
 _ONNX = "model.onnx"
-_CARDS: dict[Form, str] = {}
-_CARDS["cross-encoder"] = """\
----
-library_name: sentence-transformers
-pipeline_tag: text-ranking
-tags: [cross-encoder, reranking, interank]
----
-
-# A pointwise reranker
-
+_LIBRARIES: dict[Form, str] = {"cross-encoder": "sentence-transformers", "onnx": "onnx"}
+_TAGS: dict[Form, list[str]] = {
+    "cross-encoder": ["cross-encoder", "reranking"],
+    "onnx": ["onnx", "cross-encoder", "reranking"],
+}
+_USES: dict[Form, str] = {}
+_USES["cross-encoder"] = """\
 ```python
 from sentence_transformers import CrossEncoder
 
@@ -54,17 +52,8 @@ model.predict([("a query", "a document")])  # raw logits, as interank gives them
 ```
 
 Prefixes and special tokens stand in the tokenizer's template, so that it is given plain texts. A pair has at most
-{length} tokens. {limits}
-"""
-_CARDS["onnx"] = """\
----
-library_name: onnx
-pipeline_tag: text-ranking
-tags: [onnx, cross-encoder, reranking, interank]
----
-
-# A pointwise reranker
-
+{length} tokens. {limits}"""
+_USES["onnx"] = """\
 ```python
 import onnxruntime
 from transformers import AutoTokenizer
@@ -77,8 +66,7 @@ session.run(["logits"], inputs)[0]  # raw logits, as interank gives them
 ```
 
 Any number of pairs and tokens will do. {pooling} Prefixes and special tokens stand in the tokenizer's template, so that
-it is given plain texts; `interank.json` says how interank reads a pair. A pair has at most {length} tokens. {limits}
-"""
+it is given plain texts; `interank.json` says how interank reads a pair. A pair has at most {length} tokens. {limits}"""
 _POOLING = {
     "last": "The score is read at the last token that `attention_mask` holds, and padding may stand on either side.",
     "first": "Padding stands on the right, as the tokenizer has it.",
@@ -143,9 +131,10 @@ def _written(head: Head, folder: Path, form: Form) -> Exported:
         head.model.config.pad_token_id = tokenizer.pad_token_id
         head.model.config.sentence_transformers = _RAW
         head.model.save_pretrained(folder)
-    told_to_people = {"length": tokenizer.model_max_length, "limits": _limits(head.settings)}
-    told_to_people["pooling"] = _POOLING[head.settings.pooling]
-    (folder / "README.md").write_text(_CARDS[form].format(**told_to_people), "utf-8")
+    use = _USES[form].format(
+        length=tokenizer.model_max_length, limits=_limits(head.settings), pooling=_POOLING[head.settings.pooling]
+    )
+    save_card(model_card(["# A pointwise reranker", use], library=_LIBRARIES[form], tags=_TAGS[form]), folder)
     pairs = _pairs(head)
     own = scores(head, [head.encoder.pair(query, document) for query, document in pairs]).tolist()
     rows = tokenizer(

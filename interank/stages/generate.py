@@ -11,6 +11,7 @@ from typing import Any
 
 from interank import judging
 from interank.artifact import Artifact, Existing, Workplace, create
+from interank.cards import save_card
 from interank.errors import InputError
 from interank.judgments import Mark, write_judgments
 from interank.launched import refuse_several_processes
@@ -157,8 +158,7 @@ def _written(
         notes |= {"stopped": f"budget: {answers.stopped}", "unanswered": unanswered}
         keep_replies(place)
     (place.folder / PICTURE).write_text(picture(examples), "utf-8")
-    text = card(examples, marks, notes, mined.decontamination)
-    (place.folder / "README.md").write_text(text, "utf-8")
+    save_card(card(examples, marks, notes, mined.decontamination), place.folder)
     counts = _counts(examples, marks, rejected, answers.outcomes)
     if recipe.teacher.orderings:
         counts |= lists_counts(answers.lists)

@@ -7,6 +7,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from huggingface_hub import ModelCard
+
+from interank import cards
 from interank.artifact import MANIFEST, Artifact, open_artifact
 from interank.judgments import read_judgments
 from interank.stages.validated import HEADS, sentences, table
@@ -33,26 +36,26 @@ def lineage(start: Artifact, judgments: Path, base: str) -> dict[str, Any]:
     }
 
 
-def write_card(path: Path, recipe: RlRecipe, notes: Mapping[str, Any]) -> None:
+def policy_card(recipe: RlRecipe, notes: Mapping[str, Any]) -> ModelCard:
     """The adapter's card: what made it, what it was rewarded for, and what that did to its validation."""
     past = notes["lineage"]
     judged = past["judgments"]
     sites = ", ".join(f"{site} ({number})" for site, number in judged["sites"].items())
     does = "orders lists of documents" if recipe.task == "order" else "judges relevance"
-    lines = [
-        f"---\nbase_model: {past['base']}\nlibrary_name: peft\ntags: [reranking, grpo, interank]\n---",
+    rewards = ((entry.use, f"{entry.weight:g}", dict(entry.params) or "") for entry in recipe.rewards)
+    sections = [
         f"# An adapter that {does}, refined by rl",
         f"* Base model: {past['base']}",
         f"* Continued from the adapter whose manifest has the sha256 `{past['distilled_adapter']['digest']}`",
         f"* Judgments: {judged['number']} by {judged.get('teacher', 'an unnamed teacher')}, of {sites or 'no site'}",
         f"* Algorithm: {_algorithm(recipe, notes)}",
         "## Rewards",
-        "| reward | weight | parameters |\n|---|---|---|\n"
-        + "\n".join(f"| {entry.use} | {entry.weight:g} | {dict(entry.params) or ''} |" for entry in recipe.rewards),
+        cards.table(("reward", "weight", "parameters"), rewards),
     ]
-    if notes.get("validation"):
-        lines += _validation(notes["validation"])
-    path.write_text("\n\n".join(lines) + "\n", "utf-8")
+    if found := notes.get("validation"):
+        sections += ["## Validation", cards.table(HEADS, table(found)), " ".join(sentences(found))]
+    sections.append(cards.licence(past["base"]))
+    return cards.model_card(sections, library="peft", tags=["reranker", "lora", "grpo"], base=past["base"])
 
 
 def _algorithm(recipe: RlRecipe, notes: Mapping[str, Any]) -> str:
@@ -63,8 +66,3 @@ def _algorithm(recipe: RlRecipe, notes: Mapping[str, Any]) -> str:
         f"{recipe.algorithm}, grade gradient {recipe.grade.gradient}, {notes['reason_share']:.0%} of the queries "
         "explanation first"
     )
-
-
-def _validation(found: Mapping[str, Any]) -> list[str]:
-    rows = [HEADS, ("---",) * len(HEADS), *table(found)]
-    return ["## Validation", "\n".join(f"| {' | '.join(row)} |" for row in rows), " ".join(sentences(found))]

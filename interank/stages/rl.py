@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from interank.artifact import Artifact, Existing, Workplace, create, describe_input, open_artifact
+from interank.cards import save_card
 from interank.engines.adapters import with_adapter
 from interank.engines.bases import find_base
 from interank.engines.layers import allowed_of
@@ -31,7 +32,7 @@ from interank.settings import PromptSettings, RolloutServersRecipe
 from interank.stages.distill import adapter_notes
 from interank.stages.inputs import require_inputs
 from interank.stages.judge import open_judge
-from interank.stages.lineage import lineage, write_card
+from interank.stages.lineage import lineage, policy_card
 from interank.stages.trained import write_cost
 from interank.stages.training_page import training_page
 from interank.tasks.judge import policy, reward_weighted
@@ -127,7 +128,7 @@ def run(recipe: RlRecipe, out: Path, *, existing: Existing = "refuse") -> Artifa
         notes |= {"modes": start.manifest.get("modes"), "reason_share": reason_share}
     notes |= {"rewards": [entry.model_dump(mode="json") for entry in recipe.rewards]}
     notes |= {"lineage": lineage(start, judgments, begun.base.name), **ended.notes}
-    write_card(place.folder / "README.md", recipe, notes)
+    save_card(policy_card(recipe, notes), place.folder)
     page = training_page(place.folder, validation=ended.notes.get("validation"))
     (place.folder / "report.html").write_text(page, "utf-8")
     return place.finish(seed=recipe.seed, counts=dict(ended.counts), notes=notes)

@@ -6,6 +6,9 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from huggingface_hub import DatasetCard
+
+from interank import cards
 from interank.judgments import PARQUET, Mark
 from interank.types import GRADES, Example
 
@@ -48,16 +51,11 @@ def card(
     marks: Sequence[Mark],
     notes: Mapping[str, Any],
     decontamination: Mapping[str, Any] | None,
-) -> str:
-    """README.md in the form that the Hugging Face hub and `datasets.load_dataset` read."""
+) -> DatasetCard:
+    """Their card, by which `datasets.load_dataset` finds the splits."""
     splits = Counter(example.split for example in examples)
-    files = "".join(
-        f"  - split: {split}\n    path: {name}\n"
-        for split, name in PARQUET.items()
-        if splits[split] or split == "train"
-    )
+    files = [{"split": split, "path": name} for split, name in PARQUET.items() if splits[split] or split == "train"]
     sections = [
-        f"---\nlicense: cc-by-sa-4.0\nconfigs:\n- config_name: default\n  data_files:\n{files}---",
         "# Relevance judgments with explanations",
         "Questions, documents, and for each pair a grade (0 irrelevant, 1 partially relevant, 2 relevant) with the "
         f"reason for it, written by `{notes['teacher']}` through interank.",
@@ -67,21 +65,23 @@ def card(
         _decontaminated(decontamination),
         _licence(examples),
     ]
-    return "\n\n".join(sections) + "\n"
+    configs = [{"config_name": "default", "data_files": files}]
+    return cards.dataset_card(sections, license="cc-by-sa-4.0", configs=configs)
 
 
 def _sites(examples: Sequence[Example]) -> str:
-    rows = ["| site | questions | judgments | train | validation | 0 | 1 | 2 |", "|---|---|---|---|---|---|---|---|"]
+    heads = ("site", "questions", "judgments", "train", "validation", *map(int, GRADES))
+    rows: list[Sequence[object]] = []
     for site in sorted({example.source.site for example in examples}):
         own = [example for example in examples if example.source.site == site]
         questions = {example.query.query_id.partition("#")[0] for example in own}
         splits = Counter(example.split for example in own)
         grades = Counter(int(example.judgment.relevance) for example in own)
-        cells = [site, len(questions), len(own), splits["train"], splits["validation"], *(grades[g] for g in range(3))]
-        rows.append(f"| {' | '.join(map(str, cells))} |")
+        counts = (len(questions), len(own), splits["train"], splits["validation"], *(grades[g] for g in range(3)))
+        rows.append((site, *counts))
     return (
         "## What is in it\n\n"
-        + "\n".join(rows)
+        + cards.table(heads, rows)
         + ("\n\nThe split is by question, never by pair. `rejected.jsonl` has what got no judgment, with the reason.")
     )
 
@@ -120,7 +120,7 @@ def _decontaminated(summary: Mapping[str, Any] | None) -> str:
             "benchmarks made of StackExchange posts, BRIGHT among them."
         )
     else:
-        told = "See `decontamination.json`: " + ", ".join(f"{name} {value}" for name, value in summary.items()) + "."
+        told = "See `decontamination.json`: " + cards.listed(summary) + "."
     return f"## Overlap with benchmarks\n\n{told}"
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from huggingface_hub import ModelCard
 
 from interank import judging
 from interank.artifact import Workplace, create, open_artifact
@@ -90,8 +91,9 @@ def test_one_adapter_learns_three_modes_and_search_queries(
     assert counts["validation_pairs"] == 24
     lines = [json.loads(line) for line in (artifact.path / "log.jsonl").read_text().splitlines()]
     assert [line["step"] for line in lines if "eval_nDCG@10" in line] == [0, 1, 2]
-    text = (artifact.path / "README.md").read_text()
-    assert f"base_model: {tiny_folder}" in text
+    card = ModelCard.load(artifact.path / "README.md")
+    assert (card.data.base_model, card.data.tags) == (str(tiny_folder), ["reranker", "lora", "interank"])
+    text = card.text
     assert "| step | nDCG@10 | grade accuracy |" in text
     assert "![training-validation.svg](training-validation.svg)" in text
     assert (artifact.path / "training-validation.svg").read_text().count("<svg") == 1

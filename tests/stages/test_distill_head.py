@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import torch
+from huggingface_hub import ModelCard
 from pydantic import ValidationError
 from safetensors.torch import load_file
 
@@ -106,8 +107,9 @@ def test_a_head_says_all_that_is_needed_to_use_it(teacher: Artifact, tiny_folder
     assert any("score" in name for name in weights)
     lines = [json.loads(line) for line in (teacher.path / "log.jsonl").read_text().splitlines()]
     assert [line["step"] for line in lines if "eval_nDCG@10" in line] == [0, 2]
-    text = (teacher.path / "README.md").read_text()
-    assert f"base_model: {tiny_folder}" in text
+    card = ModelCard.load(teacher.path / "README.md")
+    assert (card.data.base_model, card.data.pipeline_tag) == (str(tiny_folder), "text-ranking")
+    text = card.text
     assert "softmax cross-entropy over each query's group" in text
     assert "| step | nDCG@10 |" in text
     cost = json.loads((teacher.path / "cost.json").read_text())

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from huggingface_hub import ModelCard
 from transformers import AutoTokenizer
 
 from interank import Reranker
@@ -110,4 +111,6 @@ def test_the_verb_prints_the_folder(tmp_path: Path, capsys: pytest.CaptureFixtur
     tokenizer = AutoTokenizer.from_pretrained(out)
     assert config["pad_token_id"] == tokenizer.pad_token_id is not None
     assert np.isfinite(own(out)).all()
-    assert "CrossEncoder" in (out / "README.md").read_text()
+    card = ModelCard.load(out / "README.md")
+    assert card.data.library_name == "sentence-transformers"
+    assert "CrossEncoder" in card.text

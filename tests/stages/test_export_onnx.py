@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from huggingface_hub import ModelCard
 from transformers import AutoTokenizer
 
 from interank.cli.app import main
@@ -90,7 +91,9 @@ def test_the_folder_says_how_a_pair_is_read(tmp_path: Path, capsys: pytest.Captu
         "tokenizer_config.json",
     }
     assert json.loads((out / "tokenizer_config.json").read_text())["model_max_length"] == 150
-    assert "attention_mask` holds" in (out / "README.md").read_text()
+    card = ModelCard.load(out / "README.md")
+    assert card.data.library_name == "onnx"
+    assert "attention_mask` holds" in card.text
 
 
 def test_an_encoder_keeps_its_own_pooling_and_its_parts(tmp_path: Path) -> None:

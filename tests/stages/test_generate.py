@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from datasets import load_dataset
+from huggingface_hub import DatasetCard
 
 from interank.artifact import open_artifact
 from interank.cli.app import main
@@ -76,7 +77,7 @@ def test_datasets_reads_it_with_its_splits(judged: Path, tmp_path: Path) -> None
 def test_the_card_tells_what_it_is_and_whose(judged: Path) -> None:
     text = (judged / "README.md").read_text("utf-8")
     counts = open_artifact(judged).manifest["counts"]
-    assert "license: cc-by-sa-4.0" in text
+    assert DatasetCard.load(judged / "README.md").data.license == "cc-by-sa-4.0"
     assert f"| sample.example.com | {counts['questions']} | {counts['judgments']} |" in text
     for told in ("CC BY-SA 3.0", "name the author", "decontaminate: false", "tokens read", "grades.svg"):
         assert told in text

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from huggingface_hub import ModelCard
 from pydantic import ValidationError
 
 from interank.artifact import Artifact, Workplace, create, open_artifact
@@ -231,7 +232,7 @@ def test_rl_tries_the_policy_on_validation_lists_and_shows_what_it_wrote(
     assert all(len(row["grades"]) == len(row["documents"]) == list_rule.SIZE for row in rows)
     page = (artifact.path / "report.html").read_text()
     assert f"[1] judged {rows[0]['grades'][0]}: {rows[0]['documents'][0]}" in page
-    card = (artifact.path / "README.md").read_text()
+    card = ModelCard.load(artifact.path / "README.md").text
     assert "orders lists of documents" in card
     assert "| whole_rate |" in card
 

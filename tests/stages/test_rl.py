@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from huggingface_hub import ModelCard
 from pydantic import ValidationError
 from safetensors.torch import load_file
 
@@ -109,7 +110,10 @@ def test_rl_leaves_what_one_wants_to_see(
     assert page.count("<svg") >= 2
     assert "2 others, by which nothing was chosen" in page
     assert rows[0]["completion"].split()[0] in page
-    card = (artifact.path / "README.md").read_text()
+    loaded = ModelCard.load(artifact.path / "README.md")
+    assert loaded.data.base_model == artifact.manifest["lineage"]["base"]
+    assert "grpo" in loaded.data.tags
+    card = loaded.text
     assert "ranking" in card
     assert f"| nDCG@10, questions that report | {trials['start']['reported/nDCG@10']:.3f} |" in card
     assert "It was chosen on 3 validation questions; 2 others, by which nothing was chosen, say how good it is." in card

@@ -6,7 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from interank.tasks.judge.card import base_terms, table, validation_table
+from huggingface_hub import ModelCard
+
+from interank import cards
 
 _VALIDATED = {"eval_nDCG@10": "nDCG@10"}
 _LOSSES = {
@@ -34,22 +36,20 @@ class HeadFacts:
     pictures: Sequence[str]
 
 
-def head_card(facts: HeadFacts) -> str:
-    """README.md in the form that the Hugging Face hub reads."""
+def head_card(facts: HeadFacts) -> ModelCard:
+    """The card of its adapter."""
     sections = [
-        f"---\nbase_model: {facts.base}\nlibrary_name: peft\npipeline_tag: text-ranking\n"
-        "tags:\n- reranker\n- cross-encoder\n- lora\n- interank\n---",
         "# A reranker that scores pairs",
         f"A LoRA adapter with a head of one logit for `{facts.base}`, trained by interank. A higher score is a more "
         "relevant document; scores compare the documents of one query.",
         "## Use\n\n```python\nfrom interank import Reranker\n\n"
-        'reranker = Reranker("THIS FOLDER", mode="score")\n```\n\n' + table(facts.notes["head"]),
+        'reranker = Reranker("THIS FOLDER", mode="score")\n```\n\n' + cards.values(facts.notes["head"]),
         "## Data\n\n" + _data(facts),
-        "## Training\n\n" + table(_making(facts)),
-        validation_table(facts.history, facts.pictures, _VALIDATED, "On held-out queries' documents."),
-        "## Licence\n\n" + "\n\n".join(base_terms(facts.base)),
+        cards.training_values(facts.recipe, facts.notes, **_making(facts)),
+        cards.validation(facts.history, facts.pictures, _VALIDATED, "On held-out queries' documents."),
+        cards.licence(facts.base),
     ]
-    return "\n\n".join(sections) + "\n"
+    return cards.model_card(sections, library="peft", tags=["reranker", "cross-encoder", "lora"], base=facts.base)
 
 
 def _data(facts: HeadFacts) -> str:
@@ -62,18 +62,8 @@ def _data(facts: HeadFacts) -> str:
 
 def _making(facts: HeadFacts) -> dict[str, Any]:
     recipe, notes = facts.recipe, facts.notes
-    lora = dict(recipe["lora"])
-    targets = lora.pop("targets")
     rows = {"loss": _LOSSES[notes["objective"]]}
     if notes["teacher"]:
         rows |= {"teacher": notes["teacher"], "share of distillation": recipe["alpha"]}
         rows |= {"temperature": recipe["temperature"]}
-    return rows | {
-        "trained further from": recipe["adapter"] or "nothing",
-        "base weights": notes["base_weights"],
-        "device": notes["device"],
-        "LoRA": ", ".join(f"{name} {value}" for name, value in lora.items() if value is not None),
-        "adapted layers": ", ".join(targets or ("all linear layers but the head",)),
-        "trainer": ", ".join(f"{name} {value}" for name, value in recipe["trainer"].items()) or "interank's defaults",
-        "seed": recipe["seed"],
-    }
+    return rows | {"trained further from": recipe["adapter"] or "nothing"}
