@@ -115,7 +115,7 @@ def test_what_there_is_no_room_to_score_stays_below_in_the_order_given(scorer: G
 
 
 def test_the_band_alone_changes_places(scorer: Graded) -> None:
-    plain, reasoned = (ids(scorer.in_mode(mode).rank(QUERY, DOCUMENTS)) for mode in ("score", "reason"))  # type: ignore[arg-type]
+    plain, reasoned = (ids(scorer.in_mode(mode).rank(QUERY, DOCUMENTS)) for mode in ("score", "reason"))
     moved = 0
     for cut in (2, 5, 8):
         ranking = Adaptive(scorer, AdaptiveRecipe(cut=cut, band=5)).rank(QUERY, DOCUMENTS)

@@ -58,7 +58,7 @@ def test_a_head_ranks_by_its_logits(medical: Path) -> None:
 def test_what_a_head_cannot_do_is_refused(medical: Path, tiny_folder: Path) -> None:
     for mode in ("explain", "reason", "listwise", "adaptive"):
         with pytest.raises(InputError, match=r"pointwise head.*use mode score"):
-            Reranker(medical, mode=mode)  # type: ignore[arg-type]
+            Reranker(medical, mode=mode)
     with pytest.raises(InputError, match="found engine vllm"):
         Reranker(medical, engine="vllm")
     with pytest.raises(InputError, match="found precision int8"):
