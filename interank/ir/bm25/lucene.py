@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import json
 import re
-from functools import cache, lru_cache
+from collections.abc import Callable
+from functools import cache, lru_cache, partial
 from pathlib import Path
-
-from interank.ir.bm25.porter import stem
 
 # EnglishAnalyzer.ENGLISH_STOP_WORDS_SET
 _STOP_WORDS = """
@@ -58,7 +57,16 @@ def _term(token: str) -> str:
     if token in STOP_WORDS:
         return ""
     units = _code_units(token)
-    return stem(units).replace("\0", "") if len(units) > 2 else token
+    return _stem()(units).replace("\0", "") if len(units) > 2 else token
+
+
+@cache
+def _stem() -> Callable[[str], str]:
+    """Porter's stemmer of 1980 with the two departures of his own later programs, as Lucene has it."""
+    from nltk.stem.porter import PorterStemmer  # takes a second to import, and what reads stored runs stems nothing
+
+    stemmer = PorterStemmer(mode=PorterStemmer.MARTIN_EXTENSIONS)
+    return partial(stemmer.stem, to_lowercase=False)
 
 
 def _code_units(text: str) -> str:
