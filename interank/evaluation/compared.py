@@ -16,7 +16,6 @@ from interank.evaluation.scoring import FIRST_STAGE, PERFECT, RANDOM
 from interank.evaluation.systems import StoredRun, file_name, named_systems, notes_on_stored, stored_run
 from interank.ir.trec import read_run
 from interank.ledger import read_rows
-from interank.recipe import EvaluateRecipe, load_recipe
 from interank.types import Run
 
 
@@ -36,24 +35,6 @@ class System:
     def digests(self) -> list[str]:
         """Two systems that rank alike are one."""
         return [ranking_digest(run) for run in self.runs.values()]
-
-
-def recipe_of(artifact: Artifact, benchmark: Path | None = None) -> EvaluateRecipe:
-    """The evaluation's recipe with its inputs where they lie now, and without systems.
-
-    Raises:
-        InputError: An input is no longer there.
-    """
-    moved = []
-    for key in ("benchmark", "run", "qrels", "first_stage_queries"):
-        if key in artifact.manifest["inputs"]:
-            path = benchmark if benchmark and key == "benchmark" else input_path(artifact, key)
-            moved.append(f"{key}={json.dumps(str(path))}")
-    settings = [*moved, "adapters=[]", "fits=[]", "runs=[]", "chain=[]"]
-    recipe = load_recipe(str(artifact.path / "recipe.json"), settings, stage="evaluate")
-    if not isinstance(recipe, EvaluateRecipe):
-        raise TypeError(f"{artifact.path} was made by another stage than evaluate")
-    return recipe
 
 
 def input_path(artifact: Artifact, name: str) -> Path:
@@ -98,14 +79,14 @@ def _digests(artifact: Artifact) -> dict[str, str]:
 
 
 def gather(
-    artifacts: Sequence[Artifact], files: Sequence[Path], recipe: EvaluateRecipe
+    artifacts: Sequence[Artifact], files: Sequence[Path], evaluated: Evaluated, measures: Sequence[str]
 ) -> tuple[Evaluation, dict[str, System]]:
     """The tasks, and every system of the evaluations and of stored runs beside them.
 
     Raises:
         InputError: The benchmark gives other candidates now, or a run cannot be read.
     """
-    tasks = load_evaluated(Evaluated.of(recipe), reranking=False)
+    tasks = load_evaluated(evaluated, reranking=False)
     expected = _digests(artifacts[0])
     if len(tasks) == len(expected) == 1:
         # A single task has its folder's name, which may be another where it was moved to.
@@ -115,7 +96,7 @@ def gather(
             f"{artifacts[0].path}: its benchmark gives other candidates now than when it was evaluated; "
             "give the benchmark that it was, with --benchmark DIR"
         )
-    systems = _distinct([*_of_artifacts(artifacts, tasks, recipe), *_of_files(files, tasks, recipe)])
+    systems = _distinct([*_of_artifacts(artifacts, tasks, measures), *_of_files(files, tasks, measures)])
     stored = {name: system.stored for name, system in systems.items() if system.stored is not None}
     runs: dict[str, dict[str, Run]] = {FIRST_STAGE: {task.name: task.candidates for task in tasks}}
     first_costs = _costs(artifacts[0], FIRST_STAGE)
@@ -140,21 +121,21 @@ def _notes(
 
 
 def _of_artifacts(
-    artifacts: Sequence[Artifact], tasks: Sequence[Task], recipe: EvaluateRecipe
+    artifacts: Sequence[Artifact], tasks: Sequence[Task], measures: Sequence[str]
 ) -> Iterator[tuple[str, str, System]]:
     """Each system with its name and its evaluation's."""
     for artifact in artifacts:
         metrics = json.loads((artifact.path / "metrics.json").read_text("utf-8"))
         for name in metrics:
             if name not in (FIRST_STAGE, RANDOM, PERFECT):
-                yield name, artifact.path.resolve().name, _system(artifact, name, tasks, recipe)
+                yield name, artifact.path.resolve().name, _system(artifact, name, tasks, measures)
 
 
 def _of_files(
-    files: Sequence[Path], tasks: Sequence[Task], recipe: EvaluateRecipe
+    files: Sequence[Path], tasks: Sequence[Task], measures: Sequence[str]
 ) -> Iterator[tuple[str, str, System]]:
     for name, path in named_systems(files):
-        yield name, "run", _stored(path, tasks, recipe)
+        yield name, "run", _stored(path, tasks, measures)
 
 
 def _distinct(found: Sequence[tuple[str, str, System]]) -> dict[str, System]:
@@ -170,10 +151,10 @@ def _distinct(found: Sequence[tuple[str, str, System]]) -> dict[str, System]:
     return systems
 
 
-def _system(artifact: Artifact, name: str, tasks: Sequence[Task], recipe: EvaluateRecipe) -> System:
+def _system(artifact: Artifact, name: str, tasks: Sequence[Task], measures: Sequence[str]) -> System:
     ranked = artifact.path / "rankings" / f"{name}.jsonl"
     if not ranked.is_file():
-        return _stored(input_path(artifact, f"run.{name}"), tasks, recipe)
+        return _stored(input_path(artifact, f"run.{name}"), tasks, measures)
     inputs = artifact.manifest["inputs"]
     given = inputs.get(f"adapter.{name}")
     folder = artifact.path / "runs"
@@ -187,8 +168,8 @@ def _system(artifact: Artifact, name: str, tasks: Sequence[Task], recipe: Evalua
     )
 
 
-def _stored(path: Path, tasks: Sequence[Task], recipe: EvaluateRecipe) -> System:
-    found = {task.name: stored_run(path, task, recipe.measures, several=len(tasks) > 1) for task in tasks}
+def _stored(path: Path, tasks: Sequence[Task], measures: Sequence[str]) -> System:
+    found = {task.name: stored_run(path, task, measures, several=len(tasks) > 1) for task in tasks}
     return System({task: each.run for task, each in found.items()}, stored=found, path=path)
 
 

@@ -11,13 +11,15 @@ from typing import Any
 
 from interank.artifact import Artifact, Existing, create, describe_input, open_artifact
 from interank.errors import ArtifactError, InputError
-from interank.evaluation.compared import System, check_same_candidates, gather, recipe_of
+from interank.evaluation.candidates import Evaluated
+from interank.evaluation.compared import System, check_same_candidates, gather
 from interank.evaluation.evaluated import Evaluation, ran_on
 from interank.evaluation.page import Provenance
 from interank.evaluation.record import record
 from interank.launched import refuse_several_processes
 from interank.outputs import check_file, write_whole
 from interank.recipe import EvaluateRecipe
+from interank.stages.evaluated import evaluation_recipe
 
 _PAGE = ".html"
 _OVERLAP = "training_overlap.json"
@@ -43,7 +45,7 @@ def run(paths: Sequence[Path], out: Path, *, benchmark: Path | None = None, exis
     artifacts = [open_artifact(path, "evaluation") for path in paths if (path / "manifest.json").is_file()]
     files = [path for path in paths if not (path / "manifest.json").is_file()]
     _check_inputs(artifacts, files)
-    recipe = recipe_of(artifacts[0], benchmark)
+    recipe = evaluation_recipe(artifacts[0], benchmark)
     command = ["interank", "compare", *map(str, paths), *(["--benchmark", str(benchmark)] if benchmark else [])]
     command += ["--out", str(out)]
     if out.suffix == _PAGE:
@@ -51,13 +53,13 @@ def run(paths: Sequence[Path], out: Path, *, benchmark: Path | None = None, exis
             raise ArtifactError(f"{out} exists; --overwrite replaces it, another --out leaves it alone")
         out.parent.mkdir(parents=True, exist_ok=True)
         check_file("--out", out, ours=_is_page, read=files)
-        found, systems = gather(artifacts, files, recipe)
+        found, systems = gather(artifacts, files, Evaluated.of(recipe), recipe.measures)
         return _page(out, recipe, found, _provenance(command, found, systems))
     inputs = _inputs(artifacts, files, recipe, out)
     place = create(out, "evaluation", recipe=recipe.model_dump(mode="json"), inputs=inputs, existing=existing)
     if isinstance(place, Artifact):
         return place.path
-    found, systems = gather(artifacts, files, recipe)
+    found, systems = gather(artifacts, files, Evaluated.of(recipe), recipe.measures)
     place.inputs |= _inputs_of(systems, found, out)
     if overlap := _overlaps(artifacts):
         place.write_json(_OVERLAP, overlap)

@@ -10,8 +10,8 @@ from typing import Any, Literal
 
 from interank.artifact import MANIFEST, Artifact, model_digest, open_artifact
 from interank.errors import ArtifactError, InputError
-from interank.evaluation.candidates import Task
-from interank.evaluation.compared import gather, recipe_of
+from interank.evaluation.candidates import Evaluated, Task
+from interank.evaluation.compared import gather
 from interank.evaluation.evaluated import Rankings
 from interank.evaluation.fused import applied_rows
 from interank.evaluation.systems import reranked_run
@@ -35,6 +35,7 @@ from interank.reranking.fitting import (
     stored_place,
     write_fit,
 )
+from interank.stages.evaluated import evaluation_recipe
 from interank.types import Run
 
 FusionChoice = Literal["best", "zscore", "minmax", "rrf", "none"]
@@ -143,8 +144,8 @@ def _model(given: Mapping[str, Any]) -> str | None:
 def _made(artifact: Artifact, settings: FitSettings, benchmark: Path | None) -> Fit:
     if not 0 < settings.coverage <= 1:
         raise InputError(f"coverage is {settings.coverage:g}; expected a share above 0 and up to 1")
-    recipe = recipe_of(artifact, benchmark)
-    found, _ = gather([artifact], [], recipe)
+    recipe = evaluation_recipe(artifact, benchmark)
+    found, _ = gather([artifact], [], Evaluated.of(recipe), recipe.measures)
     name = _system(artifact, found.rankings, settings.system)
     return _fitted(_origin(artifact, recipe, name, found.tasks), found.tasks, found.rankings[name], settings)
 
