@@ -24,13 +24,14 @@ from interank import Reranker, judging
 from interank.engines.judge import before_label
 from interank.engines.models import find_model
 from interank.engines.prompts import Prompt, PromptEncoder
-from interank.engines.protocol import Completion, Forced, LabelLogits, Precision, Sampling
+from interank.engines.protocol import Completion, Forced, LabelLogits, Sampling
 from interank.engines.transformers import TransformersEngine
 from interank.ir.benchmarks import load_benchmark, read_documents
 from interank.ir.bm25 import Bm25
 from interank.ir.measures import score_run
 from interank.resources import resource_dir
 from interank.settings import PromptSettings
+from interank.settings.precision import Precision
 from interank.tasks.asked import RankerSettings
 from interank.tasks.judge.ranker import load_judge
 from interank.types import Document, Query, Run, ScoredDoc
@@ -55,7 +56,7 @@ EVERY = [*RATIOS, "roofline_share", "rankings"]
 # A precision keeps the ranking whose mean Kendall tau and nDCG@10 are so near to float32's.
 KEPT_TAU, KEPT_NDCG = 0.9, 0.01
 JUDGED, CANDIDATES = 27, 10  # queries of the sample benchmark that this is asked of, and BM25's first for each
-ROUNDED: tuple[Precision, ...] = ("bfloat16", "int8")
+ROUNDED: tuple[Precision, ...] = ("bfloat16",)
 Side = tuple[Callable[[], object], int]
 
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import ValidationError, model_validator
+from pydantic import BeforeValidator, ValidationError, model_validator
 
 from interank.errors import InputError
 from interank.modes import Guard, Mode, ThenMode, explained_by_default
@@ -14,6 +14,7 @@ from interank.outputs import check_file, holds_json
 from interank.recipe import read_keys
 from interank.settings import AdaptiveRecipe, HeadSettings, ListwiseRecipe, ServerRecipe
 from interank.settings.base import Settings, checked
+from interank.settings.precision import Precision, as_precision
 
 if TYPE_CHECKING:
     from interank.tasks.asked import RankerSettings
@@ -48,7 +49,7 @@ class RerankOptions(Settings):
     base: str | None
     max_reasoning_tokens: int
     guard: Guard
-    precision: Literal["exact", "bfloat16", "int8", "nf4"]
+    precision: Annotated[Precision, BeforeValidator(as_precision)]
     engine: Literal["transformers", "vllm", "openai"]
     server: str | None
     served_name: str | None

@@ -13,6 +13,7 @@ import torch
 from interank.diagnosis.golden import ANSWER_TOKENS
 from interank.diagnosis.parity import Kind
 from interank.engines.adapters import merged, with_adapter
+from interank.engines.last_logits import last_logits
 from interank.engines.models import ModelFiles, load_model
 from interank.engines.prompts import Prompt, PromptEncoder
 from interank.engines.protocol import EngineName, Labelling, LabelLogits
@@ -70,7 +71,8 @@ class PlainForward:
         found = []
         for prompt in prompts:
             ids = torch.tensor([prompt.ids], device=self.model.device)
-            found += label_logits_of(self.model(input_ids=ids, use_cache=False, logits_to_keep=1).logits[:, -1], labels)
+            given: dict[str, Any] = {"input_ids": ids, "use_cache": False, "logits_to_keep": 1}
+            found += label_logits_of(last_logits(self.model, (slice(None), -1), labels, **given), labels)
         return found
 
 

@@ -5,15 +5,15 @@ It runs the modules' own weights, for the families whose layers it knows (`fits`
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from types import SimpleNamespace
 from typing import Any, Protocol
 
 import torch
 from torch.nn import functional
 
-from interank.engines.int8 import Int8Matrix, Operand, quantised, smoothing
-from interank.engines.protocol import Precision
+from interank.settings.precision import Precision
 
 # Layers of the same make: RMS norms before attention and a gated MLP, rotary positions, grouped heads.
 _FAMILIES = frozenset({"LlamaForCausalLM", "MistralForCausalLM", "Qwen2ForCausalLM", "Qwen3ForCausalLM"})
@@ -21,10 +21,6 @@ _FAMILIES = frozenset({"LlamaForCausalLM", "MistralForCausalLM", "Qwen2ForCausal
 _CHANGING_ROPE = frozenset({"dynamic", "longrope"})
 _ATTENTION = ("q_proj", "k_proj", "v_proj", "o_proj")
 _MLP = ("gate_proj", "up_proj", "down_proj")
-# The linear layers by their inputs, in the order in which these come.
-_INPUTS = (("q_proj", "k_proj", "v_proj"), ("o_proj",), ("gate_proj", "up_proj"), ("down_proj",))
-# Tokens, spread over the vocabulary, that show how large each channel gets.
-_FITTING_TOKENS = 512
 # Queries of one attention call: fewer waste less on the masked triangle, more cost fewer calls.
 _QUERY_BLOCK = 128
 
@@ -91,7 +87,7 @@ class DenseDecoder:
     """Runs the weights of a model that `fits`."""
 
     def __init__(self, model: Any, *, precision: Precision = "exact") -> None:
-        """Take the model's weights as they are, or copies of its layers' matrices rounded to bfloat16 or to 8 bits."""
+        """Take the model's weights as they are, or copies of its gated layers' matrices rounded to bfloat16."""
         self.model = model
         self._layers = [_Layer(layer) for layer in model.model.layers]
         attention = model.model.layers[0].self_attn
@@ -99,9 +95,7 @@ class DenseDecoder:
         self.kv_heads = int(model.config.num_key_value_heads)
         self.size = int(attention.head_dim)
         self.scale = float(attention.scaling)
-        if precision == "int8":
-            self._round()
-        elif precision == "bfloat16":
+        if precision == "bfloat16":
             for layer in self._layers:
                 layer.halve()
 
@@ -109,11 +103,6 @@ class DenseDecoder:
     def depth(self) -> int:
         """The number of layers."""
         return len(self._layers)
-
-    @property
-    def bytes_per_token(self) -> int:
-        """What a token's keys and values take."""
-        return 2 * 4 * self.depth * self.kv_heads * self.size
 
     def head(self, hidden: torch.Tensor) -> torch.Tensor:
         """The vocabulary's logits of each row."""
@@ -134,23 +123,6 @@ class DenseDecoder:
     def step(self, tokens: torch.Tensor, positions: torch.Tensor, attend: Attend) -> torch.Tensor:
         """One token for each row, whose past `attend` knows; the hidden states."""
         return self._run(tokens, positions, attend, torch.arange(len(tokens)))
-
-    @torch.inference_mode()
-    def _round(self) -> None:
-        """Put 8-bit matrices in place of the layers', fitted to what tokens of all the vocabulary give them."""
-        count = min(_FITTING_TOKENS, self.model.config.vocab_size)
-        ids = torch.arange(count) * (self.model.config.vocab_size // count)
-        seen = [layer.record() for layer in self._layers]
-        causal = functional.scaled_dot_product_attention
-
-        def attend(_: int, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor) -> torch.Tensor:
-            q, k, v = (x.transpose(0, 1)[None] for x in (q, k, v))
-            out = causal(q, k, v, is_causal=True, scale=self.scale, enable_gqa=True)
-            return out[0].transpose(0, 1).flatten(1)
-
-        self._run(ids, torch.arange(count), attend, torch.arange(count))
-        for layer, largest in zip(self._layers, seen, strict=True):
-            layer.round(largest)
 
     def _read(self, segments: Sequence[Segment], sink: Sink | None, *, hidden: bool) -> torch.Tensor:
         lengths = [len(segment.ids) for segment in segments]
@@ -204,7 +176,7 @@ class DenseDecoder:
         cos, sin = cos[0, :, None], sin[0, :, None]
         for index, layer in enumerate(self._layers):
             final = index == self.depth - 1
-            operand = layer.into_attention(_normed(x, layer.before_attention))
+            operand = _normed(x, layer.before_attention)
             k = layer.k(operand).view(len(x), self.kv_heads, self.size)
             v = layer.v(operand).view(len(x), self.kv_heads, self.size)
             k = _rotated(_head_normed(k, layer.k_norm), cos, sin)
@@ -215,32 +187,24 @@ class DenseDecoder:
             seen = attend(index, q, k, v)
             if not len(x):
                 break
-            x = x + layer.o(layer.into_o(seen))
-            operand = layer.into_mlp(_normed(x, layer.before_mlp))
+            x = x + layer.o(seen)
+            operand = _normed(x, layer.before_mlp).to(layer.into_gate)
             gated = layer.activation(layer.gate(operand)).mul_(layer.up(operand))
-            x = x + layer.down(layer.into_down(gated))
+            x = x + layer.down(gated)
         return _normed(x, self.model.model.norm)
 
 
 class _Matrix:
-    """A linear layer's own weight."""
+    """A linear layer's own weight, or a copy of it in other numbers for inputs in these."""
 
-    def __init__(self, linear: torch.nn.Linear) -> None:
-        self._linear = linear
+    def __init__(self, linear: torch.nn.Linear, dtype: torch.dtype | None = None) -> None:
+        self._held: Any = linear
+        if dtype is not None:
+            bias = None if linear.bias is None else linear.bias.detach().to(dtype)
+            self._held = SimpleNamespace(weight=linear.weight.detach().to(dtype), bias=bias)
 
-    def __call__(self, x: Any) -> torch.Tensor:
-        return functional.linear(x, self._linear.weight, self._linear.bias)
-
-
-class _HalfMatrix:
-    """A linear layer's weight in bfloat16, for inputs in bfloat16."""
-
-    def __init__(self, linear: torch.nn.Linear) -> None:
-        self._weight = linear.weight.detach().bfloat16()
-        self._bias = None if linear.bias is None else linear.bias.detach().bfloat16()
-
-    def __call__(self, x: Any) -> torch.Tensor:
-        return functional.linear(x, self._weight, self._bias)
+    def __call__(self, x: torch.Tensor) -> torch.Tensor:
+        return functional.linear(x, self._held.weight, self._held.bias)
 
 
 class _Layer:
@@ -248,72 +212,21 @@ class _Layer:
 
     def __init__(self, layer: Any) -> None:
         attention, mlp = layer.self_attn, layer.mlp
-        self._linears = {name: getattr(attention, name) for name in _ATTENTION} | {
-            name: getattr(mlp, name) for name in _MLP
-        }
-        self._matrices: dict[str, Callable[[Any], torch.Tensor]] = {
-            name: _Matrix(linear) for name, linear in self._linears.items()
-        }
-        self._set(self._matrices, [_as_is] * len(_INPUTS))
+        self.q, self.k, self.v, self.o = (_Matrix(getattr(attention, name)) for name in _ATTENTION)
+        self._gated = [getattr(mlp, name) for name in _MLP]
+        self.gate, self.up, self.down = (_Matrix(linear) for linear in self._gated)
+        self.into_gate = torch.float32
         self.activation = mlp.act_fn
         self.before_attention, self.before_mlp = layer.input_layernorm, layer.post_attention_layernorm
         self.q_norm, self.k_norm = getattr(attention, "q_norm", None), getattr(attention, "k_norm", None)
-
-    def record(self) -> list[torch.Tensor]:
-        """From now on note the largest magnitudes of the channels of each input; the list that will hold them."""
-        seen: list[torch.Tensor] = []
-
-        def note(x: torch.Tensor) -> torch.Tensor:
-            seen.append(x.abs().amax(0))
-            return x
-
-        self._set(self._matrices, [note] * len(_INPUTS))
-        return seen
-
-    def round(self, largest: Sequence[torch.Tensor]) -> None:
-        """Compute in 8 bits from now on."""
-        matrices: dict[str, Callable[[Any], torch.Tensor]] = {}
-        prepared: list[Callable[[torch.Tensor], Any]] = []
-        for names, seen in zip(_INPUTS, largest, strict=True):
-            smooth = smoothing([self._linears[name] for name in names], seen)
-            matrices |= {name: Int8Matrix(self._linears[name], smooth) for name in names}
-            prepared.append(_Rounded(1 / smooth))
-        self._set(matrices, prepared)
 
     def halve(self) -> None:
         """Compute the gated part in bfloat16 from now on.
 
         It is three quarters of the work; rounding queries and keys moved rankings more than rounding all the rest.
         """
-        matrices = self._matrices | {name: _HalfMatrix(self._linears[name]) for name in _MLP}
-        self._set(matrices, [_as_is, _as_is, _halved, _as_is])
-
-    def _set(
-        self,
-        matrices: Mapping[str, Callable[[Any], torch.Tensor]],
-        prepared: Sequence[Callable[[torch.Tensor], Any]],
-    ) -> None:
-        self.q, self.k, self.v, self.o = (matrices[name] for name in _ATTENTION)
-        self.gate, self.up, self.down = (matrices[name] for name in _MLP)
-        self.into_attention, self.into_o, self.into_mlp, self.into_down = prepared
-
-
-class _Rounded:
-    """Makes an input into 8 bits, its channels evened out."""
-
-    def __init__(self, factor: torch.Tensor) -> None:
-        self._factor = factor
-
-    def __call__(self, x: torch.Tensor) -> Operand:
-        return quantised(x * self._factor)
-
-
-def _halved(x: torch.Tensor) -> torch.Tensor:
-    return x.bfloat16()
-
-
-def _as_is(x: torch.Tensor) -> torch.Tensor:
-    return x
+        self.gate, self.up, self.down = (_Matrix(linear, torch.bfloat16) for linear in self._gated)
+        self.into_gate = torch.bfloat16
 
 
 def _normed(x: torch.Tensor, norm: Any) -> torch.Tensor:

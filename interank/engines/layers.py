@@ -12,8 +12,8 @@ from interank.errors import ModelError
 
 # What transformers calls layers whose tokens look at keys and values, all of them or those in a window.
 _ATTENTION = frozenset({"full_attention", "sliding_attention"})
-# Layers whose tokens take up a state from the token before.
-_STATES = frozenset({"linear_attention", "conv"})
+STATES = frozenset({"linear_attention", "conv"})
+"""Layers whose tokens take up a state from the token before, as transformers calls them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +53,7 @@ def allowed(config: Any, name: str = "this model") -> Allowed:
     kinds = {*(getattr(text, "layer_types", None) or ())}
     _refuse_others(config, text, kinds, name)
     windows = "sliding_attention" in kinds or (not kinds and getattr(text, "sliding_window", None) is not None)
-    states = sorted(kinds & _STATES)
+    states = sorted(kinds & STATES)
     capped = _is_capped(text)
     why = ""
     if states:
@@ -91,10 +91,10 @@ def _is_capped(text: Any) -> bool:
 
 
 def _refuse_others(config: Any, text: Any, kinds: set[str], name: str) -> None:
-    if others := sorted(kinds - _ATTENTION - _STATES):
+    if others := sorted(kinds - _ATTENTION - STATES):
         raise ModelError(
             f"{name} has layers of the kind {', '.join(others)} (config.layer_types), which interank does not know to "
-            f"compute; expected {', '.join(sorted(_ATTENTION | _STATES))}; use another model"
+            f"compute; expected {', '.join(sorted(_ATTENTION | STATES))}; use another model"
         )
     if kinds and not kinds & _ATTENTION:
         raise ModelError(

@@ -8,70 +8,55 @@ from typing import Any
 import torch
 from transformers import DynamicCache
 
+from interank.engines.budget import Budget, Ids, budget_of, cut, held, parts
+from interank.engines.last_logits import last_logits
 from interank.engines.prompts import Prompt
 
-# Tokens of one batch, prefix included: enough to keep the cores busy, little enough for the caches.
-_BATCH_TOKENS = {"cpu": 4096, "cuda": 65536}
-
-Ids = tuple[int, ...]
 _Prefixes = dict[Ids, DynamicCache]
 
 
 class PaddedRunner:
     """Reads prompts to their ends, or goes on writing them."""
 
-    def __init__(self, model: Any) -> None:
+    def __init__(self, model: Any, budget: Budget | None = None) -> None:
+        """Take a model, and what its batches may take: by what is free at each call unless it is given."""
         self.model = model
+        self.budget = budget
 
-    def logits(self, prompts: Sequence[Prompt]) -> Iterator[tuple[list[int], torch.Tensor]]:
-        """The vocabulary's logits after each prompt: places in `prompts`, and a row for each of them."""
-        prefixes = self._prefixes(prompts)
-        for places in self._batches(prompts):
-            yield places, PaddedBatch(self.model, [prompts[place] for place in places], prefixes).logits
+    def logits(self, prompts: Sequence[Prompt], labels: Sequence[int] = ()) -> Iterator[tuple[list[int], torch.Tensor]]:
+        """The vocabulary's logits after each prompt: places in `prompts`, and a row for each; see `last_logits`."""
+        budget = self._budget()
+        prefixes: _Prefixes = {}
+        for places in cut(prompts, budget, held(self.model)):
+            some = [prompts[place] for place in places]
+            # What the batch before held and this one does not ask for is let go first.
+            prefixes = {prefix: prefixes[prefix] for prefix, _ in map(parts, some) if prefix in prefixes}
+            self._read(some, prefixes, budget)
+            yield places, PaddedBatch(self.model, some, prefixes, budget.tokens, labels).logits
 
-    def together(self, prompts: Sequence[Prompt], room: int) -> int:
-        """How many of the prompts are written together at most: all, so the caller chooses."""
-        return len(prompts)
+    def cut(self, prompts: Sequence[Prompt], room: int) -> Iterator[list[int]]:
+        """Places of prompts that are written together, with `room` tokens more for each."""
+        return cut(prompts, self._budget(), held(self.model), room=room)
 
     def start(self, prompts: Sequence[Prompt], room: int) -> PaddedBatch:
         """Read prompts that are to be written on together."""
-        return PaddedBatch(self.model, prompts, self._prefixes(prompts))
+        budget, prefixes = self._budget(), _Prefixes()
+        self._read(prompts, prefixes, budget)
+        return PaddedBatch(self.model, prompts, prefixes, budget.tokens)
 
-    def _prefixes(self, prompts: Sequence[Prompt]) -> _Prefixes:
-        """The keys and values of each distinct prefix."""
-        prefixes: _Prefixes = {}
+    def _budget(self) -> Budget:
+        return self.budget or budget_of(self.model)
+
+    def _read(self, prompts: Sequence[Prompt], prefixes: _Prefixes, budget: Budget) -> None:
+        """Add the keys and values of each distinct prefix that is not there yet."""
+        nothing = torch.tensor([], dtype=torch.long, device=self.model.device)
         for prefix, _ in map(parts, prompts):
             if prefix not in prefixes:
                 cache = DynamicCache(config=self.model.config)
-                ids = torch.tensor([prefix], device=self.model.device)
-                nothing = torch.tensor([], dtype=torch.long, device=self.model.device)
-                self.model(input_ids=ids, past_key_values=cache, use_cache=True, logits_to_keep=nothing)
+                for begin in range(0, len(prefix), budget.tokens):
+                    ids = torch.tensor([prefix[begin : begin + budget.tokens]], device=self.model.device)
+                    self.model(input_ids=ids, past_key_values=cache, use_cache=True, logits_to_keep=nothing)
                 prefixes[prefix] = cache
-        return prefixes
-
-    def _batches(self, prompts: Sequence[Prompt]) -> Iterator[list[int]]:
-        """Places of prompts that run together: alike in length, within the token budget."""
-        budget = batch_tokens(self.model)
-        batch: list[int] = []
-        for place in sorted(range(len(prompts)), key=lambda i: (-len(prompts[i].ids), i)):
-            longest = len(prompts[batch[0]].ids) if batch else 0
-            if batch and longest * (len(batch) + 1) > budget:
-                yield batch
-                batch = []
-            batch.append(place)
-        if batch:
-            yield batch
-
-
-def batch_tokens(model: Any) -> int:
-    """How many tokens a batch has at most, where it has several rows."""
-    return _BATCH_TOKENS["cuda" if model.device.type == "cuda" else "cpu"]
-
-
-def parts(prompt: Prompt) -> tuple[Ids, Ids]:
-    """What is read once for several prompts, and what follows it, which is at least a token."""
-    rest = prompt.document + prompt.suffix
-    return (prompt.prefix, rest) if rest else (prompt.prefix[:-1], prompt.prefix[-1:])
 
 
 class CachedBatch:
@@ -116,30 +101,45 @@ class CachedBatch:
 class PaddedBatch(CachedBatch):
     """Texts that are written together, padded on the left between their prefixes and what follows them."""
 
-    def __init__(self, model: Any, prompts: Sequence[Prompt], prefixes: _Prefixes) -> None:
-        """Read what follows the prefixes."""
-        cut = [parts(prompt) for prompt in prompts]
+    def __init__(
+        self, model: Any, prompts: Sequence[Prompt], prefixes: _Prefixes, tokens: int, labels: Sequence[int] = ()
+    ) -> None:
+        """Read what follows the prefixes, so many tokens at once."""
+        given = [parts(prompt) for prompt in prompts]
         device = model.device
-        before = max(len(prefix) for prefix, _ in cut)
-        after = max(len(rest) for _, rest in cut)
+        before = max(len(prefix) for prefix, _ in given)
+        after = max(len(rest) for _, rest in given)
         ids = torch.zeros((len(prompts), after), dtype=torch.long, device=device)
         mask = torch.zeros((len(prompts), before + after), dtype=torch.long, device=device)
         positions = torch.zeros_like(ids)
-        for row, (prefix, rest) in enumerate(cut):
+        for row, (prefix, rest) in enumerate(given):
             ids[row, after - len(rest) :] = torch.tensor(rest, device=device)
             mask[row, before - len(prefix) : before] = 1
             mask[row, before + after - len(rest) :] = 1
             start = len(prefix)
             positions[row, after - len(rest) :] = torch.arange(start, start + len(rest), device=device)
-        cache = _joined([prefixes[prefix] for prefix, _ in cut], before, model.config)
-        super().__init__(model, cache, mask, positions[:, -1:], _forward(model, cache, mask, ids, positions))
+        cache = _joined([prefixes[prefix] for prefix, _ in given], before, model.config)
+        piece = max(1, tokens // len(prompts))
+        for begin in range(0, after, piece):
+            end = min(begin + piece, after)
+            read = slice(begin, end)
+            logits = _forward(model, cache, mask[:, : before + end], ids[:, read], positions[:, read], labels)
+        super().__init__(model, cache, mask, positions[:, -1:], logits)
 
 
 def _forward(
-    model: Any, cache: DynamicCache, mask: torch.Tensor, ids: torch.Tensor, positions: torch.Tensor
+    model: Any,
+    cache: DynamicCache,
+    mask: torch.Tensor,
+    ids: torch.Tensor,
+    positions: torch.Tensor,
+    labels: Sequence[int] = (),
 ) -> torch.Tensor:
     """Read ids behind what the cache holds; the logits after the last of each row."""
-    output = model(
+    return last_logits(
+        model,
+        (slice(None), -1),
+        labels,
         input_ids=ids,
         attention_mask=mask,
         position_ids=positions,
@@ -147,8 +147,6 @@ def _forward(
         use_cache=True,
         logits_to_keep=1,
     )
-    logits: torch.Tensor = output.logits[:, -1].float()
-    return logits
 
 
 def _joined(caches: Sequence[DynamicCache], length: int, config: Any) -> DynamicCache:

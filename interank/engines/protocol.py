@@ -17,9 +17,6 @@ Ability = Literal["token_ids", "label_logits", "schema"]
 EngineName = Literal["transformers", "vllm", "openai"]
 """What runs a model: in this process transformers or vLLM, elsewhere any OpenAI-compatible server."""
 
-Precision = Literal["exact", "bfloat16", "int8", "nf4"]
-"""The model's own numbers; layers' matrices in bfloat16 or 8 bits; or bitsandbytes' 4 bits, the adapter apart."""
-
 # Where tokens cannot be counted one is taken to be so many characters, as in English prose.
 CHARACTERS_PER_TOKEN = 4
 

@@ -10,19 +10,19 @@ from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
 import torch
 
 from interank.engines.aligned import AlignedRunner
+from interank.engines.budget import Budget
 from interank.engines.dense import DenseDecoder, fits
+from interank.engines.drawing import Draw
 from interank.engines.layers import allowed
 from interank.engines.packed import PackedBatch, PackedRunner
 from interank.engines.padded import PaddedRunner
 from interank.engines.prompts import Prompt
-from interank.engines.protocol import Ability, Completion, Forced, LabelLogits, Precision, Sampling
+from interank.engines.protocol import Ability, Completion, Forced, LabelLogits, Sampling
 from interank.engines.work import Work, flops, positions_attended
 from interank.errors import InputError
+from interank.settings.precision import Precision
 
-# Between the seeds of batches that a call is cut into.
-_SEED_STRIDE = 7_368_787
-
-
+_Choose = Callable[[torch.Tensor], tuple[torch.Tensor, torch.Tensor]]
 P = ParamSpec("P")
 T = TypeVar("T")
 
@@ -72,8 +72,13 @@ def _reads(
 class TransformersEngine:
     """Runs a causal language model of transformers, with or without an adapter."""
 
-    def __init__(self, model: Any, *, precision: Precision = "exact") -> None:
-        """Take a loaded model; other precisions round a copy of its layers' matrices, for plain models on a CPU.
+    def __init__(self, model: Any, *, precision: Precision = "exact", budget: Budget | None = None) -> None:
+        """Take a loaded model.
+
+        Args:
+            model: A causal language model, with or without an adapter.
+            precision: Others than `exact` round a copy of its layers' matrices, for plain models on a CPU.
+            budget: What its batches may take; by what is free at each call where it is not given. It changes no result.
 
         Raises:
             InputError: The model cannot run in that precision here.
@@ -82,14 +87,15 @@ class TransformersEngine:
         self.work = Work()
         self._runner: PackedRunner | PaddedRunner | AlignedRunner
         if fits(model):
-            self._runner = PackedRunner(DenseDecoder(model, precision=precision))
+            self._runner = PackedRunner(DenseDecoder(model, precision=precision), budget)
         elif precision != "exact":
             raise InputError(
                 f"precision {precision} is for Llama-like models in float32 on a CPU, with their adapter merged; found "
                 f"{type(model).__name__} on {self.device}; use precision exact"
             )
         else:
-            self._runner = PaddedRunner(model) if allowed(model.config).padding else AlignedRunner(model)
+            kind = PaddedRunner if allowed(model.config).padding else AlignedRunner
+            self._runner = kind(model, budget)
 
     @property
     def abilities(self) -> frozenset[Ability]:
@@ -114,7 +120,7 @@ class TransformersEngine:
     def label_logits(self, prompts: Sequence[Prompt], labels: Sequence[int]) -> list[LabelLogits]:
         """See `Engine`; batches are cut by length, so scores do not depend on the order of the prompts."""
         results: list[LabelLogits | None] = [None] * len(prompts)
-        for places, logits in self._runner.logits(prompts):
+        for places, logits in self._runner.logits(prompts, labels):
             for place, found in zip(places, label_logits_of(logits, labels), strict=True):
                 results[place] = found
         self._count_read(prompts)
@@ -123,61 +129,71 @@ class TransformersEngine:
 
     @_reads
     def generate(self, prompts: Sequence[Prompt], sampling: Sampling, *, end: int) -> list[Completion]:
-        """See `Engine`; prompts are written together, on a CPU as many as fit the memory lent to them."""
-        completions: list[Completion] = []
-        for number, some in enumerate(self._cut(prompts, sampling.max_new_tokens)):
-            batch = self._runner.start(some, sampling.max_new_tokens)
-            completions += self._write(some, batch, sampling, end, sampling.seed + number * _SEED_STRIDE)
-        return completions
+        """See `Engine`; prompts are written together, as many as fit the budget."""
+        completions: dict[int, Completion] = {}
+        for places in self._runner.cut(prompts, sampling.max_new_tokens):
+            written, _ = self._written(prompts, places, sampling, end)
+            completions |= zip(places, written, strict=True)
+        return [completions[place] for place in range(len(prompts))]
 
     @_reads
     def generate_graded(
         self, prompts: Sequence[Prompt], sampling: Sampling, asked: Forced, *, end: int
     ) -> list[tuple[Completion, LabelLogits]]:
         """See `Grading`; on a plain model on a CPU what was written is not read again."""
-        results: list[tuple[Completion, LabelLogits]] = []
-        for number, some in enumerate(self._cut(prompts, sampling.max_new_tokens)):
-            batch = self._runner.start(some, sampling.max_new_tokens)
-            completions = self._write(some, batch, sampling, end, sampling.seed + number * _SEED_STRIDE)
-            forced = [asked.continuation(completion) for completion in completions]
-            if isinstance(batch, PackedBatch):
-                own = [_common(ids, item.ids) for ids, item in zip(forced, completions, strict=True)]
-                logits, kept = batch.after(list(zip(forced, own, strict=True)))
-                for prompt, ids, count in zip(some, forced, kept, strict=True):
-                    read = len(ids) - count
-                    attended = positions_attended(len(prompt.ids) + count, read)
-                    self.work += Work(tokens_read=read, attended=attended, projected=1)
-                labels = label_logits_of(logits, asked.labels)
-            else:
-                whole = [prompt.then(ids) for prompt, ids in zip(some, forced, strict=True)]
-                labels = self.label_logits(whole, asked.labels)
-            results += zip(completions, labels, strict=True)
-        return results
+        results: dict[int, tuple[Completion, LabelLogits]] = {}
+        for places in self._runner.cut(prompts, sampling.max_new_tokens):
+            written, labels = self._written(prompts, places, sampling, end, asked)
+            # Read when the batch is let go.
+            again = [prompts[place].then(asked.continuation(item)) for place, item in zip(places, written, strict=True)]
+            graded = zip(written, labels or self.label_logits(again, asked.labels), strict=True)
+            results |= zip(places, graded, strict=True)
+        return [results[place] for place in range(len(prompts))]
 
-    def _cut(self, prompts: Sequence[Prompt], room: int) -> Iterator[Sequence[Prompt]]:
-        size = self._runner.together(prompts, room) if prompts else 1
-        for begin in range(0, len(prompts), size):
-            yield prompts[begin : begin + size]
+    def _written(
+        self,
+        prompts: Sequence[Prompt],
+        places: Sequence[int],
+        sampling: Sampling,
+        end: int,
+        asked: Forced | None = None,
+    ) -> tuple[list[Completion], list[LabelLogits]]:
+        """Completions of the prompts at these places, and the labels behind them where they need not be read again."""
+        some = [prompts[place] for place in places]
+        batch = self._runner.start(some, sampling.max_new_tokens)
+        draw = Draw(len(prompts), sampling.temperature, sampling.seed)
 
-    def _write(
-        self, prompts: Sequence[Prompt], batch: _Batch, sampling: Sampling, end: int, seed: int
-    ) -> list[Completion]:
+        def choose(logits: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+            return draw(logits, [places[row] for row in batch.places])
+
+        completions = self._write(some, batch, sampling.max_new_tokens, end, choose)
+        if asked is None or not isinstance(batch, PackedBatch):
+            return completions, []
+        forced = [asked.continuation(completion) for completion in completions]
+        own = [_common(ids, item.ids) for ids, item in zip(forced, completions, strict=True)]
+        logits, kept = batch.after(list(zip(forced, own, strict=True)))
+        for prompt, ids, count in zip(some, forced, kept, strict=True):
+            read = len(ids) - count
+            attended = positions_attended(len(prompt.ids) + count, read)
+            self.work += Work(tokens_read=read, attended=attended, projected=1)
+        return completions, label_logits_of(logits, asked.labels)
+
+    def _write(self, prompts: Sequence[Prompt], batch: _Batch, room: int, end: int, draw: _Choose) -> list[Completion]:
         """Write until all have ended; a row that has is released, which changes no other row's tokens."""
         self._count_read(prompts)
-        draw = _Draw(len(prompts), sampling.temperature, seed)
         ids: list[list[int]] = [[] for _ in prompts]
         logprobs: list[list[float]] = [[] for _ in prompts]
         ends: list[float | None] = [None] * len(prompts)
         finished = [False] * len(prompts)
-        for step in range(sampling.max_new_tokens):
-            tokens, values = draw(batch.logits, batch.places)
+        for step in range(room):
+            tokens, values = draw(batch.logits)
             for place, index, value in zip(batch.places, tokens.tolist(), values.tolist(), strict=True):
                 if index == end:
                     finished[place], ends[place] = True, value
                 else:
                     ids[place].append(index)
                     logprobs[place].append(value)
-            if all(finished) or step == sampling.max_new_tokens - 1:
+            if all(finished) or step == room - 1:
                 break
             if any(finished[place] for place in batch.places):
                 chosen = dict(zip(batch.places, tokens.tolist(), strict=True))
@@ -196,27 +212,6 @@ class TransformersEngine:
         parts += [(len(prompt.prefix), len(prompt.document) + len(prompt.suffix)) for prompt in prompts]
         attended = sum(positions_attended(start, count) for start, count in parts)
         self.work += Work(tokens_read=sum(count for _, count in parts), attended=attended)
-
-
-class _Draw:
-    """Chooses the next token of every row; rows that are no longer written take their part of chance with them."""
-
-    def __init__(self, rows: int, temperature: float, seed: int) -> None:
-        self._rows = rows
-        self._temperature = temperature
-        # Drawn on the CPU, so that a seed means the same on every device.
-        self._generator = torch.Generator().manual_seed(seed)
-
-    def __call__(self, logits: torch.Tensor, places: Sequence[int]) -> tuple[torch.Tensor, torch.Tensor]:
-        """The tokens, and each one's log-probability at the temperature."""
-        if self._temperature:
-            logits = logits / self._temperature
-            # The probability over an exponential variate is largest with that probability: one draw from each row.
-            chance = torch.empty(self._rows, logits.shape[-1]).exponential_(generator=self._generator)
-            tokens = (logits.softmax(-1).cpu() / chance[list(places)]).argmax(-1).to(logits.device)
-        else:
-            tokens = logits.argmax(-1)
-        return tokens, logits.gather(-1, tokens[:, None])[:, 0] - logits.logsumexp(-1)
 
 
 def label_logits_of(logits: torch.Tensor, labels: Sequence[int]) -> list[LabelLogits]:

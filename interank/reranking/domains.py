@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from interank.engines.protocol import Precision
 from interank.reranking.reranker import AnyHead, Reranker
 from interank.settings import HeadSettings
 from interank.settings.base import checked
+from interank.settings.precision import Precision
 from interank.tasks.head import ranker
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, TypedDict, Unpack
 
 from interank.engines.prompts import PromptEncoder
-from interank.engines.protocol import Engine, EngineName, Precision
+from interank.engines.protocol import Engine, EngineName
 from interank.errors import InputError
 from interank.modes import Guard, Mode
 from interank.reranking.fitted import fit_of, fitted
@@ -17,6 +17,7 @@ from interank.reranking.fitting import Fit, fit_for
 from interank.reranking.opening import open_unfitted
 from interank.settings import AdaptiveRecipe, HeadSettings, ListwiseRecipe, ServerRecipe
 from interank.settings.base import checked
+from interank.settings.precision import Precision
 from interank.tasks.asked import AnyServer, Loaded, RankerSettings
 from interank.tasks.documents import AnyDocument
 from interank.tasks.ranks import ListCounts, OneModel, Ranking, stream
@@ -38,8 +39,7 @@ class Runs(TypedDict, total=False):
     module, so a script needs its `if __name__ == "__main__":`. With `openai` servers run it, as `vllm serve` does."""
     precision: Precision
     """`exact` unless it is said; on a CPU layers in `bfloat16`, with scores a little off, which is faster where the
-    processor multiplies it (Intel's AMX), or in `int8`, with scores further off; or base weights in 4 bits (`nf4`),
-    which takes less memory."""
+    processor multiplies it (Intel's AMX); or base weights in 4 bits (`nf4`), which takes less memory."""
     server: AnyServer | None
     """For `openai`, a base URL, or keys of a recipe's `teacher.server`; the model then tells the prompts' form, and its
     name on the servers where `server` has no `model`."""

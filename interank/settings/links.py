@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated
 
 from pydantic import BeforeValidator, Field
 
@@ -11,6 +11,7 @@ from interank.settings.adaptive import AdaptiveRecipe
 from interank.settings.base import Settings, as_tuple
 from interank.settings.heads import HeadSettings
 from interank.settings.listwise import ListwiseRecipe
+from interank.settings.precision import Precision, as_precision
 
 
 class LinkRecipe(Settings):
@@ -32,8 +33,8 @@ class LinkRecipe(Settings):
     """What an explanation may take, or what is thought about a window."""
     base: str | None = None
     """As `base` of evaluate."""
-    precision: Literal["exact", "bfloat16", "int8", "nf4"] = "exact"
-    """The model's own numbers, bfloat16 or 8 bits on a CPU, or base weights in 4 bits."""
+    precision: Annotated[Precision, BeforeValidator(as_precision)] = "exact"
+    """The model's own numbers, bfloat16 on a CPU, or base weights in 4 bits."""
 
 
 Chain = Annotated[tuple[LinkRecipe, ...], BeforeValidator(as_tuple)]

@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy
 
-from interank.engines.protocol import Precision
 from interank.errors import InputError
 from interank.evaluation.candidates import Evaluated, Task, load_evaluated
 from interank.ir.significance import Interval, Sample
@@ -20,6 +19,7 @@ from interank.launched import refuse_several_processes
 from interank.modes import Guard, Mode
 from interank.progress import track
 from interank.reranking.opening import open_reranker
+from interank.settings.precision import Precision
 from interank.tasks.asked import RankerSettings
 from interank.tasks.judge.attacks import Part, Template, attack_templates, planted
 from interank.tasks.ranks import OneModel

@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from interank.engines.prompts import PromptEncoder
-from interank.engines.protocol import Engine, EngineName, Precision
+from interank.engines.protocol import Engine, EngineName
 from interank.errors import InputError
 from interank.modes import MODES, SECTIONS, Guard, Mode
 from interank.settings import AdaptiveRecipe, HeadSettings, LinkRecipe, ListwiseRecipe, ServerRecipe
+from interank.settings.precision import Precision, as_precision
 
 _ENGINES: tuple[EngineName, ...] = ("transformers", "vllm", "openai")
 
@@ -83,6 +84,7 @@ class RankerSettings:
                 )
         if self.engine not in _ENGINES:
             raise InputError(f"found the engine {self.engine!r}; expected one of {', '.join(_ENGINES)}")
+        check_precision(self.precision)
         if self.precision != "exact" and self.engine != "transformers":
             raise InputError(
                 f"precision {self.precision} is for engine transformers, which has its own arithmetic; found engine "
@@ -95,6 +97,18 @@ class RankerSettings:
             )
         if self.server is not None and not self.server.urls:
             raise InputError("engine openai was given no server's address; give one, as http://HOST:8000/v1")
+
+
+def check_precision(precision: object) -> None:
+    """Stop where there is no such precision.
+
+    Raises:
+        InputError: Says what to use.
+    """
+    try:
+        as_precision(precision)
+    except ValueError as error:
+        raise InputError(str(error)) from None
 
 
 AnyServer = str | Mapping[str, Any] | ServerRecipe

@@ -12,11 +12,13 @@ from pathlib import Path
 
 import pytest
 import yaml
+from pydantic import ValidationError
 
 from interank.cli.app import main
 from interank.ir.trec import read_run
 from interank.recipe import GET_BENCHMARKS, load_recipe, recipe_files
 from interank.resources import resource_dir
+from interank.settings.links import LinkRecipe
 from tests.support import rule
 from tests.support.artifacts import judgments_artifact
 from tests.support.benchmark import benchmark_folder, write_jsonl
@@ -501,6 +503,14 @@ def test_rerank_refuses_what_is_no_model(capsys: Capture, tmp_path: Path, docume
     judgments = judgments_artifact(tmp_path / "judgments", rule.examples(0, queries=1))
     assert "holds judgments; adapter is expected" in refused(capsys, "rerank", judgments, *query)
     assert "nothing-here" in refused(capsys, "rerank", tmp_path / "nothing-here", *query)
+
+
+def test_who_asks_for_8_bits_is_told_what_to_use(capsys: Capture, tmp_path: Path, documents: list[Path]) -> None:
+    said = refused(capsys, "rerank", tmp_path, documents[0], "--query", QUESTION, "--precision", "int8")
+    assert "precision int8, which is gone" in said
+    assert "use exact, bfloat16 (faster on processors with AMX), or nf4" in said
+    with pytest.raises(ValidationError, match="precision int8, which is gone"):
+        LinkRecipe(model="written", precision="int8")  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("option", [["--top-k", "0"], ["--top-k", "few"], ["--mode", "guess"]])

@@ -18,8 +18,8 @@ from transformers import (
     RwkvConfig,
 )
 
-from interank.engines import padded
 from interank.engines.aligned import AlignedRunner
+from interank.engines.budget import Budget
 from interank.engines.heads import Head, scores
 from interank.engines.layers import Allowed, allowed
 from interank.engines.models import find_model, load_classifier, load_model
@@ -95,11 +95,10 @@ def test_layers_decide_how_a_family_is_read(family: str, model: Any) -> None:
     assert allowed(model.config).tree is tree
 
 
-@pytest.mark.parametrize("tokens", [150, 4096])
-def test_scores_are_those_of_a_plain_forward_pass(model: Any, tokens: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(padded, "_BATCH_TOKENS", {"cpu": tokens})
-    prompts = prompts_of(1, 9)
-    for prompt, found in zip(prompts, TransformersEngine(model).label_logits(prompts, LABELS), strict=True):
+@pytest.mark.parametrize("tokens", [20, 150, 4096])
+def test_scores_are_those_of_a_plain_forward_pass(model: Any, tokens: int) -> None:
+    prompts, engine = prompts_of(1, 9), TransformersEngine(model, budget=Budget(tokens, keys=2**30))
+    for prompt, found in zip(prompts, engine.label_logits(prompts, LABELS), strict=True):
         assert apart(found.logits, plain(model, prompt.ids)) <= ERROR
 
 

@@ -180,10 +180,3 @@ def test_a_mode_that_needs_more_than_the_engine_has_is_refused(tiny_folder: Path
     encoder = PromptEncoder(load_tokenizer(files), PromptSettings())
     with pytest.raises(InputError, match=f"mode {mode} needs an engine with label_logits and token_ids"):
         Reranker.on(WithoutLabels(load_model(files)), encoder, mode=mode)  # type: ignore[arg-type]
-
-
-def test_int8_ranks_nearly_alike(tiny_adapter: Path, reranker: Reranker) -> None:
-    rounded = Reranker(tiny_adapter, precision="int8").rank(QUERY, TEXTS)
-    exact = scores(reranker.rank(QUERY, TEXTS))
-    assert scores(rounded) == pytest.approx(exact, rel=0.1, abs=0.1)
-    assert scores(rounded) != exact

@@ -32,6 +32,7 @@ Training:
     grpo_training: GRPO on rewards alone: no validation, seatbelt, credit
     stored: GRPO trainers with stored completions: the same rows for each
     paper: training and scoring on tensors without memory: bytes and operations counted
+    paper_engine: scoring, writing and trials on paper, by what a device of some size has left
     paper_steps: one step of a recipe's training on paper, through the stages' functions
 
 Processes, servers, failures:

@@ -3,7 +3,7 @@
 A model's weights are fake tensors (`torch._subclasses.fake_tensor`), so that whatever they meet is fake too and nothing
 is computed; ids, masks and rewards stay real, as the code looks at them. Memory is counted by storages: each is added
 when an operation gives a tensor in it, and taken away when it dies. What is asked of a fake number (`.item()`) is
-answered 1.
+answered 1, and whether two are equal, yes.
 """
 
 from __future__ import annotations
@@ -56,6 +56,8 @@ class Paper(TorchDispatchMode):
         kwargs = kwargs or {}
         if func is _ATEN._local_scalar_dense.default and isinstance(args[0], FakeTensor):
             return 1.0 if args[0].is_floating_point() else 1
+        if func is _ATEN.equal.default and any(isinstance(states, FakeTensor) for states in args):
+            return True
         if func is _ATEN.index.Tensor:
             args = (args[0], _places(args[1]), *args[2:])
         given = _made(func, args, kwargs)

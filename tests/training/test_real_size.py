@@ -3,23 +3,36 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
-import torch
 from transformers import LlamaConfig
 
-from interank.engines import padded
 from interank.engines.models import ModelFiles
-from interank.engines.padded import PaddedRunner
-from interank.engines.prompts import Prompt
+from interank.engines.protocol import Forced, Sampling
+from interank.engines.transformers import TransformersEngine
 from interank.recipe.loading import load_recipe
 from interank.tasks.judge.recipe import DistillJudge, RlJudge
+from interank.tasks.judge.trial import Trial
 from interank.training import memory, planning
 from interank.training.memory import Form
 from interank.training.planning import Choice, plan
 from interank.training.sft import largest_microbatch
-from tests.support.paper import Paper, base_on_paper, faked, policy_on_paper, student_on_paper
-from tests.support.paper_steps import LONGEST, SHAPES, distilled, encoder_of, groups_of, judged, updated
+from tests.support.paper import base_on_paper, faked, policy_on_paper, student_on_paper
+from tests.support.paper_engine import WRITTEN, lent, prompts_of
+from tests.support.paper_steps import (
+    LONGEST,
+    SHAPES,
+    distilled,
+    encoder_of,
+    gradients,
+    groups_of,
+    judged,
+    states,
+    updated,
+)
+
+LABELS = (40, 41, 42)
 
 
 @pytest.mark.parametrize(
@@ -65,32 +78,73 @@ def test_an_update_of_grpo_fits(
 
 
 @pytest.mark.parametrize("limit", [80 * 10**9, 24 * 10**9])
-def test_a_hundred_documents_are_scored(monkeypatch: pytest.MonkeyPatch, limit: int) -> None:
-    # A fake tensor stands on the CPU; batches are those of a GPU.
-    monkeypatch.setitem(padded._BATCH_TOKENS, "cpu", padded._BATCH_TOKENS["cuda"])
+def test_a_hundred_documents_are_scored(limit: int) -> None:
     model = faked(base_on_paper(SHAPES["3b"], "bfloat16")).eval()
-    prefix = tuple(range(10, 1110))
-    prompts = [Prompt(prefix, tuple(range(20 + n, 2068 + n)), tuple(range(5, 45))) for n in range(100)]
-    with torch.no_grad(), Paper(model) as paper:
-        read = sum(len(places) for places, _ in PaddedRunner(model).logits(prompts))
+    engine, prompts = TransformersEngine(model), prompts_of(1, 100, length=3188)
+    with lent(model, limit) as paper:
+        found = engine.label_logits(prompts, LABELS)
     print(f"scoring: {paper.peak} bytes at the peak, {paper.operations} operations")
-    assert read == 100
+    assert len(found) == 100
     assert paper.peak < limit
 
 
-@pytest.mark.xfail(
-    strict=True,
-    raises=AssertionError,
-    reason="transformers' rollouts are written in one batch, however many and long they are",
+@pytest.mark.parametrize("limit", [80 * 10**9, 24 * 10**9])
+def test_a_hundred_documents_are_reasoned_about(limit: int) -> None:
+    model = faked(base_on_paper(SHAPES["3b"], "bfloat16")).eval()
+    engine, prompts = TransformersEngine(model), prompts_of(1, 100, length=4096 - WRITTEN - len(LABELS))
+    asked = Forced(lambda completion: (*completion.ids, *LABELS), LABELS)
+    with lent(model, limit) as paper:
+        found = engine.generate_graded(prompts, Sampling(WRITTEN), asked, end=-1)
+    print(f"reasoning: {paper.peak} bytes at the peak")
+    assert len(found) == 100
+    assert paper.peak < limit
+
+
+@pytest.mark.parametrize(
+    ("limit", "name", "form"),
+    [(80 * 10**9, "rl/llama-3.2-3b", "bfloat16"), (24 * 10**9, "rl/llama-3.2-3b-24gb", "nf4")],
 )
-def test_the_rollouts_of_a_step_on_24_gb_fit() -> None:
-    recipe = load_recipe("rl/llama-3.2-3b-24gb", ["judgments=written", "adapter=written"])
-    assert isinstance(recipe, RlJudge)
+def test_the_rollouts_of_a_step_fit(limit: int, name: str, form: Form) -> None:
+    """By the trained weights; the larger recipe has vLLM for it, and would fit without."""
+    recipe, model = policy_of(name, form)
     rows = recipe.trainer["per_device_train_batch_size"] * recipe.trainer["gradient_accumulation_steps"]
-    model = faked(base_on_paper(SHAPES["3b"], "nf4")).eval()
-    prefix, document = tuple(range(10, 1110)), 4096 - recipe.max_completion_tokens - 1100 - 40
-    prompts = [Prompt(prefix, tuple(range(20 + n, 20 + n + document)), tuple(range(5, 45))) for n in range(rows)]
-    with torch.no_grad(), Paper(model) as paper:
-        PaddedRunner(model).start(prompts, recipe.max_completion_tokens)
-    print(f"rollouts: {rows} rows, {paper.peak} bytes at the peak")
-    assert paper.peak < 24 * 10**9
+    copies = recipe.trainer["num_generations"]
+    queries = rows // (recipe.documents_per_query * copies)
+    prompts = prompts_of(queries, recipe.documents_per_query, length=4096 - WRITTEN, copies=copies)
+    beside = states(model) + gradients(model)
+    with lent(model, limit, beside=beside) as paper:
+        found = TransformersEngine(model).generate(prompts, Sampling(WRITTEN, temperature=1.0), end=-1)
+        TransformersEngine(model).label_logits(list(dict.fromkeys(prompts)), LABELS)
+    print(f"{name}: rollouts of {rows} rows, {paper.peak + beside} bytes at the peak")
+    assert len(found) == rows
+    assert paper.peak + beside < limit
+
+
+@pytest.mark.parametrize(
+    ("limit", "name", "form"),
+    [(80 * 10**9, "rl/llama-3.2-3b", "bfloat16"), (24 * 10**9, "rl/llama-3.2-3b-24gb", "nf4")],
+)
+def test_a_trial_of_grpo_fits(limit: int, name: str, form: Form) -> None:
+    recipe, model = policy_of(name, form)
+    taught = load_recipe("distill/llama-3.2-3b", ["judgments=written"])
+    assert isinstance(taught, DistillJudge)
+    encoder, questions = encoder_of(taught), recipe.validation.questions
+    tokens = len(encoder.label_lead) + WRITTEN
+    examples = judged(LONGEST, queries=questions, documents=3)
+    trial = Trial(encoder, examples, order="grade_first", tokens=tokens, explained=recipe.validation.explained)
+    vllm = recipe.rollouts.vllm.gpu_memory if recipe.rollouts.engine == "vllm" else 0.0
+    beside = states(model) + gradients(model) + int(limit * vllm)
+    with lent(model, limit, beside=beside) as paper:
+        figures = trial(model)
+    print(f"{name}: a trial on {len(examples)} pairs, {paper.peak + beside} bytes at the peak")
+    assert figures
+    assert paper.peak + beside < limit
+
+
+def policy_of(name: str, form: Form) -> tuple[RlJudge, Any]:
+    """A recipe of rl, and the model that it would train."""
+    taught = load_recipe("distill/llama-3.2-3b", ["judgments=written"])
+    recipe = load_recipe(name, ["judgments=written", "adapter=written"])
+    assert isinstance(taught, DistillJudge)
+    assert isinstance(recipe, RlJudge)
+    return recipe, policy_on_paper(SHAPES["3b"], form, taught.lora)

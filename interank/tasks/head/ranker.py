@@ -9,11 +9,12 @@ from pathlib import Path
 from interank.engines.adapters import merged
 from interank.engines.head_engine import HeadEngine
 from interank.engines.heads import Head, find_head, load_head, load_heads
-from interank.engines.protocol import EngineName, Precision
+from interank.engines.protocol import EngineName
 from interank.errors import InputError
 from interank.settings import HeadSettings, Quantisation
 from interank.settings import student as student_recipe
-from interank.tasks.asked import RankerSettings
+from interank.settings.precision import Precision
+from interank.tasks.asked import RankerSettings, check_precision
 from interank.tasks.documents import AnyDocument, naming
 from interank.tasks.ranks import Ranking, Scores
 from interank.types import Document, Query, RankedDocument
@@ -106,10 +107,7 @@ def _numbers(
     """What the weights are in and what is computed in."""
     if mode != "score":
         raise InputError(f"{source} is a pointwise head, which gives scores and writes nothing; use mode score")
-    if engine != "transformers" or precision == "int8":
-        found = f"engine {engine}" if engine != "transformers" else "precision int8"
-        raise InputError(
-            f"{source} is a pointwise head, which runs on engine transformers in precision exact, bfloat16 or nf4; "
-            f"found {found}"
-        )
+    check_precision(precision)
+    if engine != "transformers":
+        raise InputError(f"{source} is a pointwise head, which runs on engine transformers; found engine {engine}")
     return "nf4" if precision == "nf4" else "none", "bfloat16" if precision == "bfloat16" else "auto"

@@ -61,7 +61,7 @@ def test_what_a_head_cannot_do_is_refused(medical: Path, tiny_folder: Path) -> N
             Reranker(medical, mode=mode)
     with pytest.raises(InputError, match="found engine vllm"):
         Reranker(medical, engine="vllm")
-    with pytest.raises(InputError, match="found precision int8"):
+    with pytest.raises(InputError, match="found precision int8, which is gone"):
         Reranker(medical, precision="int8")
     with pytest.raises(InputError, match="gives no grade that could be explained"):
         Reranker(medical).rank(QUERY, DOCUMENTS, explain=1)

@@ -1,0 +1,134 @@
+"""What a batch may hold: tokens that go through the layers at once, and bytes of keys and values; cuts by that."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import psutil
+import torch
+
+from interank.engines.layers import STATES
+from interank.engines.prompts import Prompt
+
+# Tokens of one batch: enough to keep the cores busy, little enough for the caches.
+_MOST_TOKENS = {"cpu": 4096, "cuda": 65536}
+# On a CPU other programs live in the same memory, and larger batches are hardly faster.
+_MOST_KEYS = {"cpu": 4 * 2**30}
+# Shares of what is free; the rest is for logits, what a layer lays out anew, and an allocator's holes.
+_KEYS, _LAYER = 1 / 2, 1 / 4
+# Where Linux says how much memory a container may take.
+_LIMIT = Path("/sys/fs/cgroup/memory.max")
+
+Ids = tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """What a batch may take; a prompt that takes more by itself runs all the same, alone."""
+
+    tokens: int
+    """That go through the layers at once; longer texts are read in pieces."""
+    keys: int
+    """Bytes of keys and values that are held together, those of shared prefixes included."""
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """What a cache takes, in bytes."""
+
+    token: int
+    """For each token of a row."""
+    row: int = 0
+    """For each row, however long."""
+
+
+def budget_of(model: Any) -> Budget:
+    """From what the model's device has free now; in powers of two, so that a resumed run mostly cuts as before."""
+    kind, free = model.device.type, free_bytes(model.device)
+    most = _MOST_KEYS.get(kind)
+    keys, tokens = _power_of_two(free * _KEYS), _power_of_two(free * _LAYER / _layer_bytes(model))
+    return Budget(min(tokens, _MOST_TOKENS.get(kind, _MOST_TOKENS["cuda"])), min(keys, most) if most else keys)
+
+
+def free_bytes(device: torch.device) -> int:
+    """The memory that this process could still take on a device."""
+    if device.type == "cuda":
+        kept = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+        free, total = torch.cuda.mem_get_info(device)
+        lent = int(total * torch.cuda.get_per_process_memory_fraction(device)) - torch.cuda.memory_reserved(device)
+        return max(0, min(free, lent)) + kept
+    return min([int(psutil.virtual_memory().available), *_left_in_container()])
+
+
+def held(model: Any) -> Held:
+    """What keys and values of the model take in a cache, by its configuration; layers' states are not counted."""
+    config = model.config.get_text_config()
+    layers = getattr(config, "layer_types", None) or ["full_attention"] * config.num_hidden_layers
+    attending = sum(kind not in STATES for kind in layers)
+    heads = getattr(config, "num_key_value_heads", None) or config.num_attention_heads
+    size = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
+    return Held(2 * attending * heads * size * model.dtype.itemsize)
+
+
+def cut(prompts: Sequence[Prompt], budget: Budget, each: Held, *, room: int | None = None) -> Iterator[list[int]]:
+    """Places of prompts that run together, those of a prefix one after the other, the longest first.
+
+    Counted are each prefix once and every row at the longest prefix and the longest rest of its batch, as padded rows
+    are held; a batch of one prompt is not held to the budget.
+
+    Args:
+        prompts: What is cut.
+        budget: What a batch may take.
+        each: What a row takes.
+        room: How many tokens may be written after each; None where prompts are only read, so that the tokens that go
+            through the layers together are bounded by rows too, not only by reading in pieces.
+    """
+    numbers: dict[Ids, int] = {}
+    cuts = [(numbers.setdefault(prefix, len(numbers)), len(prefix), len(rest)) for prefix, rest in map(parts, prompts)]
+    longest = [0] * len(numbers)
+    for number, before, after in cuts:
+        longest[number] = max(longest[number], before + after)
+    order = sorted(range(len(cuts)), key=lambda i: (-longest[cuts[i][0]], cuts[i][0], -cuts[i][2], i))
+    batch: list[int] = []
+    prefixes: dict[int, int] = {}
+    before = after = 0
+    for place in order:
+        number, *lengths = cuts[place]
+        now = {**prefixes, number: lengths[0]}
+        wide, high = (max(before, lengths[0]), max(after, lengths[1])), len(batch) + 1
+        keys = each.token * (sum(now.values()) + high * (sum(wide) + (room or 0))) + each.row * (high + len(now))
+        if batch and (keys > budget.keys or (room is None and high * sum(wide) > budget.tokens)):
+            yield batch
+            batch, now, wide = [], {number: lengths[0]}, (lengths[0], lengths[1])
+        batch.append(place)
+        prefixes, (before, after) = now, wide
+    if batch:
+        yield batch
+
+
+def parts(prompt: Prompt) -> tuple[Ids, Ids]:
+    """What is read once for several prompts, and what follows it, which is at least a token."""
+    rest = prompt.document + prompt.suffix
+    return (prompt.prefix, rest) if rest else (prompt.prefix[:-1], prompt.prefix[-1:])
+
+
+def _layer_bytes(model: Any) -> int:
+    """About what a token takes on its way through a layer, whose inputs norms lay out in float32."""
+    config = model.config.get_text_config()
+    wide = getattr(config, "intermediate_size", None) or 4 * config.hidden_size
+    return int(model.dtype.itemsize * (6 * config.hidden_size + 4 * wide) + 8 * config.hidden_size)
+
+
+def _power_of_two(number: float) -> int:
+    """The largest that is not above it, 1 at the least."""
+    return 1 << (max(1, int(number)).bit_length() - 1)
+
+
+def _left_in_container() -> list[int]:
+    """What a container's limit leaves this process; nothing where there is none."""
+    if not _LIMIT.is_file() or (most := _LIMIT.read_text("ascii").strip()) == "max":
+        return []
+    return [max(0, int(most) - int(psutil.Process().memory_info().rss))]
