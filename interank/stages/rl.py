@@ -29,11 +29,10 @@ from interank.judgments import read_judgments
 from interank.launched import refuse_several_processes
 from interank.rewards import Equipped, Reward
 from interank.settings import PromptSettings, RolloutServersRecipe
-from interank.stages.distill import adapter_notes
 from interank.stages.inputs import require_inputs
 from interank.stages.judge import open_judge
 from interank.stages.lineage import lineage, policy_card
-from interank.stages.trained import write_cost
+from interank.stages.trained import adapter_notes, write_cost
 from interank.stages.training_page import training_page
 from interank.tasks.judge import policy, reward_weighted
 from interank.tasks.judge.answers import Answers

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from importlib import import_module
 from typing import Any
 
 from interank.modes import TASK_MODES
 from interank.tasks.asked import RankerSettings
+from interank.tasks.parts import part
 from interank.tasks.ranks import OneModel
 
 
@@ -20,7 +20,7 @@ def open_by_task(asked: RankerSettings) -> OneModel:
         ModelError: The model cannot be had, or no server answers.
         InputError: The mode, the engine or the settings do not go with the model.
     """
-    rankers: dict[str, Any] = {task: import_module(f"interank.tasks.{task}.ranker") for task in TASK_MODES}
+    rankers: dict[str, Any] = {task: part(task, "ranker") for task in TASK_MODES}
     by_files = (module for module in rankers.values() if hasattr(module, "takes") and module.takes(asked))
     by_mode = (
         rankers[task]

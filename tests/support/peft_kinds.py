@@ -31,7 +31,7 @@ from transformers import AutoModelForCausalLM
 from interank.artifact import Workplace, create
 from interank.engines.models import find_model
 from interank.settings import PromptSettings
-from interank.stages.distill import adapter_notes
+from interank.stages.trained import adapter_notes
 from tests.support.tiny import strong_model
 
 _TWO = ["q_proj", "v_proj"]

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from huggingface_hub import ModelCard
 
 from interank import cards
+from interank.tasks.protocol import Made
 
 _VALIDATED = {"eval_nDCG@10": "nDCG@10"}
 _LOSSES = {
@@ -21,47 +20,32 @@ _LOSSES = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class HeadFacts:
-    """What a head's card tells."""
-
-    base: str
-    notes: Mapping[str, Any]
-    """Those of the manifest."""
-    recipe: Mapping[str, Any]
-    source: str
-    """The name of what its groups were drawn from."""
-    counts: Mapping[str, int]
-    history: Sequence[Mapping[str, float]]
-    pictures: Sequence[str]
-
-
-def head_card(facts: HeadFacts) -> ModelCard:
-    """The card of its adapter."""
+def head_card(made: Made, source: str) -> ModelCard:
+    """The card of a head; `source` is the name of what its groups were drawn from."""
     sections = [
         "# A reranker that scores pairs",
-        f"A LoRA adapter with a head of one logit for `{facts.base}`, trained by interank. A higher score is a more "
+        f"A LoRA adapter with a head of one logit for `{made.base}`, trained by interank. A higher score is a more "
         "relevant document; scores compare the documents of one query.",
         "## Use\n\n```python\nfrom interank import Reranker\n\n"
-        'reranker = Reranker("THIS FOLDER", mode="score")\n```\n\n' + cards.values(facts.notes["head"]),
-        "## Data\n\n" + _data(facts),
-        cards.training_values(facts.recipe, facts.notes, **_making(facts)),
-        cards.validation(facts.history, facts.pictures, _VALIDATED, "On held-out queries' documents."),
-        cards.licence(facts.base),
+        'reranker = Reranker("THIS FOLDER", mode="score")\n```\n\n' + cards.values(made.notes["head"]),
+        "## Data\n\n" + _data(made, source),
+        cards.training_values(made.recipe, made.notes, **_making(made)),
+        cards.validation(made.history, made.pictures, _VALIDATED, "On held-out queries' documents."),
+        cards.licence(made.base),
     ]
-    return cards.model_card(sections, library="peft", tags=["reranker", "cross-encoder", "lora"], base=facts.base)
+    return cards.model_card(sections, library="peft", tags=["reranker", "cross-encoder", "lora"], base=made.base)
 
 
-def _data(facts: HeadFacts) -> str:
-    counts = facts.counts
+def _data(made: Made, source: str) -> str:
+    counts = made.counts
     return (
-        f"{counts['groups']} groups of {counts['questions']} queries of `{facts.source}`, of {counts['examples']} "
+        f"{counts['groups']} groups of {counts['questions']} queries of `{source}`, of {counts['examples']} "
         "documents. They were not compared with any benchmark, so do not report on one that shares texts with them."
     )
 
 
-def _making(facts: HeadFacts) -> dict[str, Any]:
-    recipe, notes = facts.recipe, facts.notes
+def _making(made: Made) -> dict[str, Any]:
+    recipe, notes = made.recipe, made.notes
     rows = {"loss": _LOSSES[notes["objective"]]}
     if notes["teacher"]:
         rows |= {"teacher": notes["teacher"], "share of distillation": recipe["alpha"]}

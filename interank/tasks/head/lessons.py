@@ -1,137 +1,159 @@
-"""What a head is taught and tried on: groups of queries' documents, and the teacher's scores of them."""
+"""What distill teaches a head: groups of a query's documents in ids, perhaps with a teacher's scores of them."""
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Iterator
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-import torch
+from huggingface_hub import ModelCard
+from peft import PeftModel
+from transformers import set_seed
 
-from interank.artifact import Workplace
+from interank.artifact import Workplace, open_artifact
+from interank.engines.bases import stands_on
 from interank.engines.heads import load_head
+from interank.engines.models import ModelFiles, load_classifier, load_tokenizer
+from interank.engines.pairs import PairEncoder
+from interank.engines.use import read_head, save_head
 from interank.errors import InputError
-from interank.ir.benchmarks import read_documents
-from interank.ir.trec import read_run
-from interank.judgments import read_judgments
-from interank.ledger import Ledger, write_rows
-from interank.tasks.head.groups import (
-    FILE,
-    TeacherScores,
-    documents_of,
-    drawn,
-    groups_of,
-    is_held_out,
-    judgments_scores,
-    read_groups,
-    read_teacher_scores,
-    sampled,
-    to_try,
-    with_negatives,
-)
+from interank.settings import HeadSettings, Quantisation
+from interank.tasks.head.card import head_card
 from interank.tasks.head.recipe import JUDGMENTS_AS_TEACHER, DistillHead
-from interank.tasks.head.teacher import score, waiting
-from interank.tasks.order.lists import JudgedList
-from interank.types import Split
+from interank.tasks.head.sources import head_lessons, teacher_scores
+from interank.tasks.head.training import HeadGroup, HeadValidation, group_tokens, head_groups, train
+from interank.tasks.protocol import Made
+from interank.training.adapters import fresh_adapter
+from interank.training.memory import Microbatch
+from interank.training.sft import Trained
 
-log = logging.getLogger(__name__)
 
-# As many of a query's documents as a reranker usually sees of the first stage's best.
-_TRIED_DOCUMENTS = 20
+def inputs(recipe: DistillHead) -> Mapping[str, Path]:
+    """Judgments, groups from elsewhere, what negatives are taken from, and who is distilled or trained further."""
+    names = ("judgments", "groups", "run", "corpus", "teacher_scores", "adapter")
+    given = {name: getattr(recipe, name) for name in names}
+    if recipe.teacher and recipe.teacher != JUDGMENTS_AS_TEACHER:
+        path = Path(recipe.teacher).expanduser()
+        given["teacher"] = path if path.exists() else None
+    return {name: path for name, path in given.items() if path}
+
+
+def lessons(recipe: DistillHead, student: ModelFiles, place: Workplace) -> HeadLessons:
+    """The groups, drawn, scored by the teacher and in ids.
+
+    Raises:
+        InputError: There are none, the teacher's scores are of others, or what is trained further is no head.
+    """
+    settings = _settings(recipe, student)
+    encoder = PairEncoder(load_tokenizer(student), settings)
+    drawn = head_lessons(recipe)
+    groups = head_groups(encoder, drawn.groups, teacher_scores(recipe, drawn.groups, place))
+    counts = {**drawn.counts, "tokens": sum(group.tokens for group in groups)}
+    trial = HeadValidation(encoder, drawn.tried) if drawn.tried else None
+    return HeadLessons(recipe, student, encoder, groups, counts, trial)
 
 
 @dataclass(frozen=True, slots=True)
 class HeadLessons:
-    """Groups to train on, and lists to try the head on."""
+    """Groups for a head, how they are learned, and what is said of the adapter."""
 
-    groups: list[JudgedList]
-    tried: list[JudgedList]
-    counts: dict[str, int]
+    recipe: DistillHead
+    student: ModelFiles
+    encoder: PairEncoder
+    groups: Sequence[HeadGroup]
+    counts: Mapping[str, int]
+    trial: HeadValidation | None
+
+    head = True
+
+    @property
+    def told(self) -> str:
+        """How much there is to learn."""
+        return f"{len(self.groups)} groups of {self.counts['questions']} queries ({self.recipe.objective})"
+
+    @property
+    def tokenizer(self) -> Any:
+        """The student's."""
+        return self.encoder.tokenizer
+
+    @property
+    def microbatch(self) -> Microbatch:
+        """The largest that a step computes."""
+        tokens = group_tokens(self.groups, self.recipe.trainer)
+        return Microbatch(tokens, keys=tokens)
+
+    @property
+    def notes(self) -> Mapping[str, Any]:
+        """What the manifest says of the head."""
+        recipe = self.recipe
+        return {
+            "objective": recipe.objective,
+            "head": self.encoder.settings.model_dump(mode="json"),
+            "modes": ["score"],
+            "teacher": recipe.teacher or (str(recipe.teacher_scores) if recipe.teacher_scores else None),
+        }
+
+    def model(self, quantisation: Quantisation) -> PeftModel:
+        """The model with a head to be trained: a fresh one, or the one of the adapter that is trained further."""
+        recipe = self.recipe
+        # A language model has no head, so that a random one is made; and PEFT draws the adapter's weights.
+        set_seed(recipe.seed)
+        if recipe.adapter is not None:
+            further = load_head(
+                recipe.adapter,
+                quantisation=quantisation,
+                precision=recipe.precision,
+                base=recipe.student,
+                trainable=True,
+            )
+            return further.model
+        base = load_classifier(
+            self.student,
+            quantisation=quantisation,
+            double_quantisation=recipe.double_quantisation,
+            precision=recipe.precision,
+            headless=True,
+        )
+        base.config.pad_token_id = self.tokenizer.pad_token_id
+        return fresh_adapter(base, recipe.lora, seed=recipe.seed, head=True)
+
+    def train(self, model: PeftModel, *, folder: Path, checkpointing: bool) -> Trained:
+        """As `training.train`."""
+        return train(
+            model,
+            self.encoder,
+            self.groups,
+            self.recipe,
+            folder=folder,
+            checkpointing=checkpointing,
+            trial=self.trial,
+        )
+
+    def describe(self, folder: Path) -> None:
+        """Write beside the weights that they are a head's, and how it reads a pair."""
+        save_head(folder, self.encoder.settings)
+
+    def card(self, made: Made) -> ModelCard:
+        """The head's card."""
+        return head_card(made, Path(str(self.recipe.groups or self.recipe.judgments)).name)
 
 
-def head_lessons(recipe: DistillHead) -> HeadLessons:
-    """Read the queries and draw their groups; the recipe's seed decides which.
+def _settings(recipe: DistillHead, student: ModelFiles) -> HeadSettings:
+    """How pairs are read: as a head that is trained further reads them, else as the recipe says.
 
     Raises:
-        InputError: No query has documents of two grades.
+        InputError: What is to be trained further is no head, or one on another base.
     """
-    queries = _with_negatives(recipe, sampled(_lists(recipe, "train"), recipe.queries, recipe.seed))
-    groups = [
-        group for item in queries for group in drawn(item, recipe.documents, recipe.groups_per_query, recipe.seed)
-    ]
-    source = recipe.groups or recipe.judgments
-    if not groups:
-        raise InputError(f"{source} has no training query with documents of two grades, so there is nothing to learn")
-    asked = {group.query.query_id for group in groups}
-    if len(asked) < len(queries):
-        left_out = len(queries) - len(asked)
-        log.info("%d of %d queries have documents of one grade only and are left out", left_out, len(queries))
-    tried = _tried(recipe)
-    if recipe.validation.questions and not tried:
-        log.warning("no held-out query has documents of two grades, so nothing is tried and the last step is kept")
-    counts = {
-        "questions": len(asked),
-        "left_out": len(queries) - len(asked),
-        "groups": len(groups),
-        "examples": sum(len(group.documents) for group in groups),
-        "validation_pairs": sum(len(item.documents) for item in tried),
-    }
-    return HeadLessons(groups, tried, counts)
-
-
-def _lists(recipe: DistillHead, split: Split) -> Iterator[JudgedList]:
-    """The queries of a split with all their documents; files without splits are split by the seed."""
-    if recipe.groups is None:
-        yield from groups_of(read_judgments(Path(str(recipe.judgments)), split))
-        return
-    share = recipe.validation_share if recipe.validation.questions else 0.0
-    for item in read_groups(recipe.groups):
-        if is_held_out(item, share, recipe.seed) == (split == "validation"):
-            yield item
-
-
-def _with_negatives(recipe: DistillHead, lists: list[JudgedList]) -> list[JudgedList]:
-    if recipe.negatives == "given" or not lists:
-        return lists
-    documents = read_documents(recipe.corpus) if recipe.corpus else documents_of(lists)
-    return with_negatives(lists, documents, run=read_run(recipe.run) if recipe.run else None, depth=recipe.depth)
-
-
-def _tried(recipe: DistillHead) -> list[JudgedList]:
-    questions = recipe.validation.questions
-    if not questions:
-        return []
-    rankable = (item for item in _lists(recipe, "validation") if any(item.grades))
-    lists = _with_negatives(recipe, sampled(rankable, questions, recipe.seed))
-    return [to_try(item, _TRIED_DOCUMENTS, recipe.seed) for item in lists if len(set(item.grades)) > 1]
-
-
-def teacher_scores(recipe: DistillHead, groups: list[JudgedList], place: Workplace) -> TeacherScores | None:
-    """The teacher's scores of the very documents that the groups hold; None where none is named.
-
-    A model's are computed here, go on where a killed run stopped, and are part of the output.
-
-    Raises:
-        InputError: The scores that are given are not of these documents, or there are none.
-    """
-    if recipe.teacher_scores:
-        return read_teacher_scores(recipe.teacher_scores)
-    if recipe.teacher is None:
-        return None
-    if recipe.teacher == JUDGMENTS_AS_TEACHER:
-        return judgments_scores(read_judgments(Path(str(recipe.judgments)), "train"), str(recipe.judgments))
-    ledger = Ledger(place.work / FILE)
-    portions = waiting(groups, ledger)
-    if portions:
-        log.info("%s scores %d pairs", recipe.teacher, sum(map(len, portions)))
-        teacher = load_head(recipe.teacher, settings=recipe.teacher_encoding, precision=recipe.teacher_precision)
-        score(teacher, portions, ledger)
-        del teacher
-        if torch.cuda.is_available():
-            # The student takes its place.
-            torch.cuda.empty_cache()
-    # A pair that was scored again after a kill has the same score.
-    rows = {(row["query_id"], row["doc_id"]): row for row in ledger.rows()}
-    write_rows(place.folder / FILE, rows.values())
-    return read_teacher_scores(place.folder / FILE)
+    if recipe.adapter is None:
+        return recipe.encoding or read_head(student.folder) or HeadSettings()
+    adapter = open_artifact(recipe.adapter, "adapter")
+    found = read_head(adapter.path / "adapter")
+    if found is None:
+        raise InputError(f"{adapter.path} was taught to write answers and has no head; give a head's output, or none")
+    if not stands_on(adapter, student):
+        raise InputError(
+            f"{adapter.path} stands on {adapter.manifest['base']}, and the recipe's student is {recipe.student}; give "
+            "the same model as student"
+        )
+    return found

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from huggingface_hub import ModelCard
 
 from interank import cards
+from interank.tasks.protocol import Made
 from interank.types import Example
 
 _FIGURES = {
@@ -20,40 +20,31 @@ _FIGURES = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Facts:
-    """What a card tells."""
+def card(made: Made, judgments: Mapping[str, Any], examples: Sequence[Example]) -> ModelCard:
+    """The card of an adapter.
 
-    base: str
-    notes: Mapping[str, Any]
-    """Those of the adapter's manifest."""
-    recipe: Mapping[str, Any]
-    judgments: Mapping[str, Any]
-    """The manifest of the judgments that were learned."""
-    examples: Sequence[Example]
-    history: Sequence[Mapping[str, float]]
-    pictures: Sequence[str]
-
-
-def card(facts: Facts) -> ModelCard:
-    """The card of its adapter."""
-    made = {name: cards.listed(facts.recipe[name]) for name in ("loss", "prompt")}
+    Args:
+        made: What the training made.
+        judgments: The manifest of the judgments that were learned.
+        examples: They.
+    """
+    told = {name: cards.listed(made.recipe[name]) for name in ("loss", "prompt")}
     on = "On the judgments of held-back questions, against the teacher's grades."
     sections = [
         "# A reranker that gives its reasons",
-        f"A LoRA adapter for `{facts.base}`, distilled by interank from a teacher's judgments. It grades how much a "
+        f"A LoRA adapter for `{made.base}`, distilled by interank from a teacher's judgments. It grades how much a "
         "document helps with a question: 0 irrelevant, 1 partially relevant, 2 relevant.",
-        _use(facts),
-        _data(facts),
-        cards.training_values(facts.recipe, facts.notes, mixture=cards.listed(facts.notes["mixture"]), **made),
-        cards.validation(facts.history, facts.pictures, _FIGURES, on),
-        cards.licence(facts.base, _posts(facts)),
+        _use(made),
+        _data(judgments, examples),
+        cards.training_values(made.recipe, made.notes, mixture=cards.listed(made.notes["mixture"]), **told),
+        cards.validation(made.history, made.pictures, _FIGURES, on),
+        cards.licence(made.base, _posts(examples)),
     ]
-    return cards.model_card(sections, library="peft", tags=["reranker", "lora"], base=facts.base)
+    return cards.model_card(sections, library="peft", tags=["reranker", "lora"], base=made.base)
 
 
-def _use(facts: Facts) -> str:
-    modes = facts.notes["modes"]
+def _use(made: Made) -> str:
+    modes = made.notes["modes"]
     told = {
         "score": "`score`: the grade at once, read from the three labels' logits in one forward pass.",
         "explain": "`explain`: the same score, with a justification after it; what is written after a grade is not "
@@ -67,15 +58,15 @@ def _use(facts: Facts) -> str:
         + "\n".join(lines)
         + "\n\n```python\nfrom interank import Reranker\n\n"
         + f'reranker = Reranker("THIS FOLDER", mode="{modes[0] if modes[0] != "queries" else "score"}")\n```\n\n'
-        + f"Prompt {facts.notes['prompt_hash']}; another wording gives other scores."
+        + f"Prompt {made.notes['prompt_hash']}; another wording gives other scores."
     )
 
 
-def _data(facts: Facts) -> str:
-    grades = Counter(int(item.judgment.relevance) for item in facts.examples)
-    sites = sorted({item.source.site for item in facts.examples})
-    teacher = facts.judgments.get("teacher", "not told")
-    decontamination = facts.judgments.get("decontamination")
+def _data(judgments: Mapping[str, Any], examples: Sequence[Example]) -> str:
+    grades = Counter(int(item.judgment.relevance) for item in examples)
+    sites = sorted({item.source.site for item in examples})
+    teacher = judgments.get("teacher", "not told")
+    decontamination = judgments.get("decontamination")
     compared = (
         cards.listed(decontamination)
         if isinstance(decontamination, Mapping)
@@ -83,15 +74,15 @@ def _data(facts: Facts) -> str:
     )
     return (
         "## Data\n\n"
-        f"- {len(facts.examples)} judgments ({', '.join(f'{grades[g]} of grade {g}' for g in range(3))}) by "
-        f"`{teacher}`, grades by {facts.judgments.get('grades', 'not told')}.\n"
+        f"- {len(examples)} judgments ({', '.join(f'{grades[g]} of grade {g}' for g in range(3))}) by "
+        f"`{teacher}`, grades by {judgments.get('grades', 'not told')}.\n"
         f"- From: {', '.join(sites)}.\n"
         f"- Overlap with benchmarks: {compared}."
     )
 
 
-def _posts(facts: Facts) -> str:
-    licences = sorted({item.source.licence for item in facts.examples if item.source.licence})
+def _posts(examples: Sequence[Example]) -> str:
+    licences = sorted({item.source.licence for item in examples if item.source.licence})
     return (
         f"The posts that it learned from are under {', '.join(licences)}; StackExchange asks whoever passes on texts "
         "made of them to name their authors and to use the same licence. The judgments' own card lists the sources."

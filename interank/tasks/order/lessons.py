@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 from interank.artifact import Artifact, Workplace
+from interank.engines.models import ModelFiles, load_tokenizer
 from interank.engines.prompts import PromptEncoder
 from interank.errors import InputError
 from interank.ir.overlap import BenchmarkIndex, Checkable, contaminated, read_texts
@@ -17,6 +18,7 @@ from interank.ledger import write_rows
 from interank.rewards import Reward
 from interank.settings import ListPromptSettings, PromptSettings
 from interank.tasks.order import ordering
+from interank.tasks.order.card import card
 from interank.tasks.order.dear_cot import read_dear_cot
 from interank.tasks.order.encoder import ListEncoder
 from interank.tasks.order.lists import (
@@ -31,12 +33,43 @@ from interank.tasks.order.rollouts import ListRollouts, in_orders
 from interank.tasks.order.rows import LeftOut, list_rows
 from interank.tasks.order.trial import validation_lists
 from interank.tasks.recipes import RlRecipe
+from interank.tasks.written import WrittenLessons
 from interank.training.rows import Group
+from interank.training.sft import SftSettings
 
 log = logging.getLogger(__name__)
 
 _SITE = "lists"
 _LEFT_OUT = "left_out.jsonl"
+
+
+def inputs(recipe: DistillOrder) -> Mapping[str, Path]:
+    """The judgments, lists from elsewhere, and the benchmarks that those are held against."""
+    given = {"judgments": recipe.judgments} if recipe.judgments else {}
+    for name, paths in (("dear_cot", recipe.dear_cot), ("benchmarks", recipe.benchmarks)):
+        given |= {f"{name}.{number}": path for number, path in enumerate(paths)}
+    return given
+
+
+def lessons(recipe: DistillOrder, student: ModelFiles, place: Workplace) -> WrittenLessons:
+    """The lists that the recipe names, each a row by itself.
+
+    Raises:
+        InputError: There are no lists, or none of them can be learned.
+    """
+    encoder = PromptEncoder(load_tokenizer(student), PromptSettings())
+    groups = list_lessons(recipe, encoder.tokenizer, place)
+    tokens = sum(len(row.input_ids) for group in groups for row in group)
+    return WrittenLessons(
+        recipe,
+        student,
+        encoder,
+        groups,
+        SftSettings(recipe.trainer, recipe.seed, shared_prefix=recipe.shared_prefix),
+        counts={"examples": len(groups), "questions": len(groups), "rows": len(groups), "tokens": tokens},
+        notes=list_notes(recipe.prompt),
+        card=card,
+    )
 
 
 def list_lessons(recipe: DistillOrder, tokenizer: Any, place: Workplace) -> list[Group]:

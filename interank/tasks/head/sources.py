@@ -1,0 +1,137 @@
+"""Where a head's lessons come from: groups of queries' documents, and the teacher's scores of them."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from interank.artifact import Workplace
+from interank.engines.heads import load_head
+from interank.errors import InputError
+from interank.ir.benchmarks import read_documents
+from interank.ir.trec import read_run
+from interank.judgments import read_judgments
+from interank.ledger import Ledger, write_rows
+from interank.tasks.head.groups import (
+    FILE,
+    TeacherScores,
+    documents_of,
+    drawn,
+    groups_of,
+    is_held_out,
+    judgments_scores,
+    read_groups,
+    read_teacher_scores,
+    sampled,
+    to_try,
+    with_negatives,
+)
+from interank.tasks.head.recipe import JUDGMENTS_AS_TEACHER, DistillHead
+from interank.tasks.head.teacher import score, waiting
+from interank.tasks.order.lists import JudgedList
+from interank.types import Split
+
+log = logging.getLogger(__name__)
+
+# As many of a query's documents as a reranker usually sees of the first stage's best.
+_TRIED_DOCUMENTS = 20
+
+
+@dataclass(frozen=True, slots=True)
+class HeadLessons:
+    """Groups to train on, and lists to try the head on."""
+
+    groups: list[JudgedList]
+    tried: list[JudgedList]
+    counts: dict[str, int]
+
+
+def head_lessons(recipe: DistillHead) -> HeadLessons:
+    """Read the queries and draw their groups; the recipe's seed decides which.
+
+    Raises:
+        InputError: No query has documents of two grades.
+    """
+    queries = _with_negatives(recipe, sampled(_lists(recipe, "train"), recipe.queries, recipe.seed))
+    groups = [
+        group for item in queries for group in drawn(item, recipe.documents, recipe.groups_per_query, recipe.seed)
+    ]
+    source = recipe.groups or recipe.judgments
+    if not groups:
+        raise InputError(f"{source} has no training query with documents of two grades, so there is nothing to learn")
+    asked = {group.query.query_id for group in groups}
+    if len(asked) < len(queries):
+        left_out = len(queries) - len(asked)
+        log.info("%d of %d queries have documents of one grade only and are left out", left_out, len(queries))
+    tried = _tried(recipe)
+    if recipe.validation.questions and not tried:
+        log.warning("no held-out query has documents of two grades, so nothing is tried and the last step is kept")
+    counts = {
+        "questions": len(asked),
+        "left_out": len(queries) - len(asked),
+        "groups": len(groups),
+        "examples": sum(len(group.documents) for group in groups),
+        "validation_pairs": sum(len(item.documents) for item in tried),
+    }
+    return HeadLessons(groups, tried, counts)
+
+
+def _lists(recipe: DistillHead, split: Split) -> Iterator[JudgedList]:
+    """The queries of a split with all their documents; files without splits are split by the seed."""
+    if recipe.groups is None:
+        yield from groups_of(read_judgments(Path(str(recipe.judgments)), split))
+        return
+    share = recipe.validation_share if recipe.validation.questions else 0.0
+    for item in read_groups(recipe.groups):
+        if is_held_out(item, share, recipe.seed) == (split == "validation"):
+            yield item
+
+
+def _with_negatives(recipe: DistillHead, lists: list[JudgedList]) -> list[JudgedList]:
+    if recipe.negatives == "given" or not lists:
+        return lists
+    documents = read_documents(recipe.corpus) if recipe.corpus else documents_of(lists)
+    return with_negatives(lists, documents, run=read_run(recipe.run) if recipe.run else None, depth=recipe.depth)
+
+
+def _tried(recipe: DistillHead) -> list[JudgedList]:
+    questions = recipe.validation.questions
+    if not questions:
+        return []
+    rankable = (item for item in _lists(recipe, "validation") if any(item.grades))
+    lists = _with_negatives(recipe, sampled(rankable, questions, recipe.seed))
+    return [to_try(item, _TRIED_DOCUMENTS, recipe.seed) for item in lists if len(set(item.grades)) > 1]
+
+
+def teacher_scores(recipe: DistillHead, groups: list[JudgedList], place: Workplace) -> TeacherScores | None:
+    """The teacher's scores of the very documents that the groups hold; None where none is named.
+
+    A model's are computed here, go on where a killed run stopped, and are part of the output.
+
+    Raises:
+        InputError: The scores that are given are not of these documents, or there are none.
+    """
+    if recipe.teacher_scores:
+        return read_teacher_scores(recipe.teacher_scores)
+    if recipe.teacher is None:
+        return None
+    if recipe.teacher == JUDGMENTS_AS_TEACHER:
+        return judgments_scores(read_judgments(Path(str(recipe.judgments)), "train"), str(recipe.judgments))
+    ledger = Ledger(place.work / FILE)
+    portions = waiting(groups, ledger)
+    if portions:
+        log.info("%s scores %d pairs", recipe.teacher, sum(map(len, portions)))
+        teacher = load_head(recipe.teacher, settings=recipe.teacher_encoding, precision=recipe.teacher_precision)
+        score(teacher, portions, ledger)
+        del teacher
+        if torch.cuda.is_available():
+            # The student takes its place.
+            torch.cuda.empty_cache()
+    # A pair that was scored again after a kill has the same score.
+    rows = {(row["query_id"], row["doc_id"]): row for row in ledger.rows()}
+    write_rows(place.folder / FILE, rows.values())
+    return read_teacher_scores(place.folder / FILE)

@@ -1,0 +1,117 @@
+"""What distill teaches of judgments: rows of whole questions in the mixture's ways, and what is tried."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from interank import judging
+from interank.artifact import Workplace, open_artifact
+from interank.engines.models import ModelFiles, load_tokenizer
+from interank.engines.prompts import PromptEncoder
+from interank.engines.use import Use
+from interank.errors import InputError
+from interank.judgments import by_question, read_judgments
+from interank.ledger import read_rows
+from interank.settings.student import TASKS
+from interank.tasks.judge.attacks import with_attacked
+from interank.tasks.judge.card import card
+from interank.tasks.judge.recipe import DistillJudge
+from interank.tasks.judge.rows import training_groups
+from interank.tasks.judge.validation import Validation, validation_sample
+from interank.tasks.written import WrittenLessons
+from interank.training.sft import SftSettings
+from interank.types import Example
+
+log = logging.getLogger(__name__)
+
+
+def inputs(recipe: DistillJudge) -> Mapping[str, Path]:
+    """The judgments."""
+    return {"judgments": recipe.judgments} if recipe.judgments else {}
+
+
+def lessons(recipe: DistillJudge, student: ModelFiles, place: Workplace) -> WrittenLessons:
+    """The training split of the judgments.
+
+    Raises:
+        InputError: There are none, or the mixture draws none.
+    """
+    judgments = Path(str(recipe.judgments))
+    encoder = PromptEncoder(load_tokenizer(student), recipe.prompt)
+    examples = read_judgments(judgments, "train")
+    if not examples:
+        raise InputError(f"{judgments} holds no judgments of the training split; lower mining.validation_share")
+    mixture = recipe.practised
+    shown = with_attacked(examples, recipe.attacked_negatives, recipe.seed)
+    groups = training_groups(
+        encoder,
+        shown,
+        mixture,
+        documents=recipe.documents_per_group,
+        seed=recipe.seed,
+        queries=_written_queries(judgments) if mixture.queries else None,
+    )
+    if not groups:
+        raise InputError("mixture: its shares are so small that no question was drawn; raise them")
+    tried = validation_sample(read_judgments(judgments, "validation"), recipe.validation.questions, recipe.seed)
+    if recipe.validation.questions and not tried:
+        log.warning("no validation question has documents of two grades, so nothing is tried and the last step is kept")
+    _warn_of_cut_lists(recipe, examples)
+    rows = [row for group in groups for row in group]
+    modes = modes_of(recipe)
+    source = open_artifact(judgments, "judgments").manifest
+    return WrittenLessons(
+        recipe,
+        student,
+        encoder,
+        groups,
+        SftSettings(recipe.trainer, recipe.seed, recipe.validation, recipe.loss, recipe.shared_prefix),
+        counts={
+            "examples": len(examples),
+            "questions": len(by_question(examples)),
+            "rows": len(rows),
+            **{f"rows_{task}": sum(row.task == task for row in rows) for task in mixture.shares},
+            "tokens": sum(len(row.input_ids) for row in rows),
+            "attacked": len(shown) - len(examples),
+            "validation_pairs": len(tried),
+        },
+        notes={
+            "prompt": recipe.prompt.model_dump(mode="json"),
+            "prompt_hash": judging.prompt_hash(fence=recipe.prompt.fence),
+            "modes": modes,
+            "mixture": dict(mixture.shares),
+        },
+        card=lambda made: card(made, source, examples),
+        trial=Validation(encoder, tried) if tried else None,
+        use=Use(recipe.prompt, tuple(modes)),
+    )
+
+
+def modes_of(recipe: DistillJudge) -> list[str]:
+    """What the adapter can be used for: who explains a grade has learned to give it."""
+    tasks = set(recipe.practised.shares)
+    return [task for task in TASKS if task in tasks or (task == "score" and "explain" in tasks)]
+
+
+def _warn_of_cut_lists(recipe: DistillJudge, examples: Sequence[Example]) -> None:
+    most = recipe.documents_per_group
+    cut = sum(len(items) > most for items in by_question(examples))
+    if cut and recipe.loss.listwise:
+        log.warning(
+            "loss.listwise compares documents within a group, and %d questions have more than documents_per_group, %d; "
+            "raise it where memory allows",
+            *(cut, most),
+        )
+
+
+def _written_queries(judgments: Path) -> dict[str, list[str]]:
+    """The search queries that the teacher wrote for the training questions."""
+    file = judgments / "queries.jsonl"
+    if not file.is_file():
+        raise InputError(
+            f"{file} is missing, so there are no search queries to learn; generate the judgments with "
+            "teacher.queries, or set mixture.queries: 0"
+        )
+    return {str(row["query_id"]): row["queries"] for row in read_rows(file) if row["split"] == "train"}

@@ -1,0 +1,78 @@
+"""What a task says of itself to the stages that train: what a student is taught, how, and what is kept of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from huggingface_hub import ModelCard
+from peft import PeftModel
+
+from interank.artifact import Workplace
+from interank.engines.models import ModelFiles
+from interank.settings import Quantisation
+from interank.training.memory import Microbatch
+from interank.training.sft import Trained
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """What a training made, as its card needs it."""
+
+    base: str
+    notes: Mapping[str, Any]
+    """Those of the manifest."""
+    recipe: Mapping[str, Any]
+    counts: Mapping[str, int]
+    history: Sequence[Mapping[str, float]]
+    pictures: Sequence[str]
+
+
+class Lessons(Protocol):
+    """What a student is taught of a task from one recipe, ready to be trained."""
+
+    counts: Mapping[str, int]
+    """For the manifest."""
+    told: str
+    """How much there is to learn, and of what."""
+    microbatch: Microbatch
+    """The largest that a step computes."""
+    notes: Mapping[str, Any]
+    """What the manifest says so that the adapter can be used as it was trained."""
+    tokenizer: Any
+    head: bool
+    """Whether the student gets a head of one number."""
+
+    def model(self, quantisation: Quantisation) -> PeftModel:
+        """The student with an adapter to be trained."""
+        ...
+
+    def train(self, model: PeftModel, *, folder: Path, checkpointing: bool) -> Trained:
+        """Train the adapter in place, from the last complete checkpoint in `folder` if there is one."""
+        ...
+
+    def describe(self, folder: Path) -> None:
+        """Write beside the adapter's weights how it is used."""
+        ...
+
+    def card(self, made: Made) -> ModelCard:
+        """The adapter's card."""
+        ...
+
+
+class Task(Protocol):
+    """What differs by what is learned; `recipe` is the task's own."""
+
+    def inputs(self, recipe: Any) -> Mapping[str, Path]:
+        """The files and folders that distill reads, each under the name that the manifest gives it."""
+        ...
+
+    def lessons(self, recipe: Any, student: ModelFiles, place: Workplace) -> Lessons:
+        """What the student is taught; files that belong to the output are written to `place`.
+
+        Raises:
+            InputError: There is nothing to be learned, or it cannot be.
+        """
+        ...

@@ -1,0 +1,87 @@
+"""Lessons of a student that writes: rows of a prompt and an answer, learned by TRL's SFTTrainer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from huggingface_hub import ModelCard
+from peft import PeftModel
+
+from interank.engines.layers import allowed_of
+from interank.engines.models import ModelFiles, load_model
+from interank.engines.prompts import PromptEncoder
+from interank.engines.use import Use, save_use
+from interank.settings import Quantisation
+from interank.tasks.protocol import Made
+from interank.tasks.recipes import DistillRecipe
+from interank.training.adapters import fresh_adapter
+from interank.training.memory import Microbatch
+from interank.training.rows import Group
+from interank.training.sft import SftSettings, Trained, largest_microbatch, train
+from interank.training.trying import Trial
+
+
+@dataclass(frozen=True, slots=True)
+class WrittenLessons:
+    """Groups of rows for a student, how they are learned, and what is said of the adapter."""
+
+    recipe: DistillRecipe
+    student: ModelFiles
+    encoder: PromptEncoder
+    groups: Sequence[Group]
+    settings: SftSettings
+    counts: Mapping[str, int]
+    notes: Mapping[str, Any]
+    card: Callable[[Made], ModelCard]
+    trial: Trial | None = None
+    use: Use | None = None
+    """What stands beside the adapter for those who have no manifest of it."""
+
+    head = False
+
+    @property
+    def told(self) -> str:
+        """How much there is to learn."""
+        return f"{self.counts['rows']} rows of {self.counts['questions']} questions"
+
+    @property
+    def tokenizer(self) -> Any:
+        """The student's."""
+        return self.encoder.tokenizer
+
+    @property
+    def microbatch(self) -> Microbatch:
+        """The largest that a step computes."""
+        planted = self.settings.shared_prefix and allowed_of(self.student.name, self.student.folder).tree
+        return largest_microbatch(self.groups, self.settings.trainer, shared_prefix=planted)
+
+    def model(self, quantisation: Quantisation) -> PeftModel:
+        """The student with a fresh adapter."""
+        recipe = self.recipe
+        model = load_model(
+            self.student,
+            quantisation=quantisation,
+            double_quantisation=recipe.double_quantisation,
+            precision=recipe.precision,
+        )
+        return fresh_adapter(model, recipe.lora, seed=recipe.seed)
+
+    def train(self, model: PeftModel, *, folder: Path, checkpointing: bool) -> Trained:
+        """As `training.sft.train`."""
+        return train(
+            model,
+            self.encoder,
+            self.groups,
+            self.settings,
+            folder=folder,
+            checkpointing=checkpointing,
+            trial=self.trial,
+        )
+
+    def describe(self, folder: Path) -> None:
+        """Write the prompts' settings and the modes beside the weights."""
+        if self.use is not None:
+            save_use(folder, self.use)
