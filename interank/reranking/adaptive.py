@@ -13,7 +13,7 @@ from interank.errors import InputError
 from interank.modes import Guard
 from interank.reranking.purse import Purse
 from interank.settings import AdaptiveRecipe, ListPromptSettings, ListwiseRecipe
-from interank.tasks.documents import AnyDocument, as_documents, as_query, by_scores, naming
+from interank.tasks.documents import by_scores, naming
 from interank.tasks.judge.ranker import Graded, ranked_document
 from interank.tasks.order.encoder import ListEncoder
 from interank.tasks.order.ranker import Windows
@@ -67,34 +67,24 @@ class Adaptive(OneModel):
             return self
         raise InputError(f"guard {guard} moves scores, which mode adaptive takes as they are; leave one of them out")
 
-    def rank(
-        self,
-        query: str | Query,
-        documents: Sequence[AnyDocument],
-        top_k: int | None = None,
-        explain: int | None = None,
-        first_stage: Sequence[float] | None = None,
-    ) -> Ranking:
+    def explains(self, count: int | None) -> int:
+        """None: an explanation afterwards has no part in the budget.
+
+        Raises:
+            InputError: One is asked for.
+        """
+        if count:
+            raise InputError(f"explain is {count}; mode adaptive explains what it takes up again; leave it out")
+        return 0
+
+    def ordered(self, query: Query, documents: Sequence[Document], first_stage: Sequence[float] | None) -> Ranking:
         """The documents best first; a place's score where some were taken up again and others not.
 
         What the budget has no room to score stays below, in the order given, without a grade. Where all documents
         were taken up, ranking and scores are those of mode `reason`.
-
-        Args:
-            query: What is asked.
-            documents: The candidates, in first-stage order.
-            top_k: How many to return; None returns all.
-            explain: Must be 0 or None: an explanation afterwards has no part in the budget.
-            first_stage: Not used.
-
-        Raises:
-            InputError: The query is empty, a document has no text, two have the same id, or explanations are asked for.
         """
-        if explain:
-            raise InputError(f"explain is {explain}; mode adaptive explains what it takes up again; leave it out")
-        asked, given = as_query(query), as_documents(documents)
         with self._lock:
-            return _Spent(self, asked, given).ranking()[:top_k]
+            return _Spent(self, query, documents).ranking()
 
     def again(self, query: Query, documents: Sequence[Document]) -> list[RankedDocument]:
         """The documents reasoned about, once or in several samples, in the order given."""
@@ -149,7 +139,7 @@ class Adaptive(OneModel):
 class _Spent:
     """One query's way through its budget."""
 
-    def __init__(self, adaptive: Adaptive, query: Query, documents: list[Document]) -> None:
+    def __init__(self, adaptive: Adaptive, query: Query, documents: Sequence[Document]) -> None:
         self._adaptive = adaptive
         self._query = query
         self._documents = documents

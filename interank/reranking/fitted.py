@@ -2,92 +2,95 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator, Sequence
+from typing import Self
 
 from interank.errors import InputError
 from interank.modes import Guard
 from interank.reranking.fitting import Fit, fit_for, stored_fit
 from interank.tasks.asked import RankerSettings
-from interank.tasks.documents import AnyDocument, as_documents, as_query, by_scores
+from interank.tasks.documents import AnyDocument, by_scores
 from interank.tasks.ranks import ListCounts, OneModel, Ranking
-from interank.types import Query, RankedDocument
+from interank.types import Document, Query, RankedDocument
 
 
 class Fitted(OneModel):
-    """Another reranker's scores with what was fitted to them."""
+    """Another reranker with what was fitted to its scores, or as it is where nothing was."""
 
-    def __init__(self, ranks: OneModel, fit: Fit, *, stored: bool = False) -> None:
-        """Take a reranker that scores each document; a `stored` fit gives way to what it does not go with."""
+    def __init__(self, ranks: OneModel, fit: Fit | None, *, stored: bool = False) -> None:
+        """Take a reranker and its fit; one that was `stored` gives way where the scores have a guard.
+
+        Raises:
+            InputError: The scores have a guard, and the fit was asked for.
+        """
+        if fit and ranks.guard != "none" and not stored:
+            raise InputError(
+                f"guard {ranks.guard} moves scores, and the fit is of scores without one; leave one of them out"
+            )
         self.ranks = ranks
-        self.fit = fit
+        self.fit = fit if ranks.guard == "none" else None
+        """What its rankings are finished with."""
         self.stored = stored
         self.engine = ranks.engine
         self.guard = ranks.guard
 
     @property
     def counts(self) -> ListCounts:
-        """See `Ranks`."""
+        """See `OneModel`."""
         return self.ranks.counts
 
-    def graded(self, query: str | Query, documents: Sequence[AnyDocument]) -> Iterator[RankedDocument]:
-        """The documents in the order given, with probabilities."""
-        for item in self.ranks.graded(query, documents):
-            yield self.fit.calibrated(item, item.score)
-
-    def rank(
-        self,
-        query: str | Query,
-        documents: Sequence[AnyDocument],
-        top_k: int | None = None,
-        explain: int | None = None,
-        first_stage: Sequence[float] | None = None,
-    ) -> Ranking:
-        """See `Ranks`; the fit's order where it has one, else the model's own."""
-        asked, given = as_query(query), as_documents(documents)
-        found = list(self.graded(asked, given))
-        ranking = by_scores(asked.query_id, found)
-        if self.fit.fusion:
-            # The scores as an evaluation keeps them, so that what it fused is fused so here.
-            apart = {item.doc_id: item for item in ranking}
-            found = [apart[document.doc_id] for document in given]
-            scores = self.fit.fusion.fused([item.score for item in found], first_stage)
-            ranking = by_scores(asked.query_id, found, scores)
-        return self.ranks.explain(asked, given, ranking[:top_k], explain)
-
-    def explain(
-        self,
-        query: str | Query,
-        documents: Sequence[AnyDocument],
-        ranking: Sequence[RankedDocument],
-        count: int | None = None,
-    ) -> Ranking:
-        """See `Ranks`."""
-        return self.ranks.explain(query, documents, ranking, count)
-
-    def guarded(self, guard: Guard) -> OneModel:
-        """The reranker with a guard and without the fit, which is of scores without one.
+    def guarded(self, guard: Guard) -> Self:
+        """The same reranker, on the same engine, with this guard against documents that attack it.
 
         Raises:
-            InputError: The fit was asked for.
+            InputError: The mode grades no documents, there is no room for a fence, or scores were fitted without one
+                and that fit was asked for; a stored one is left out.
         """
-        if guard == "none":
-            return self
-        return fitted(self.ranks.guarded(guard), self.fit, stored=self.stored)
+        return self.finished(self.ranks.guarded(guard), self.fit, stored=self.stored)
 
+    def finished(self, ranks: OneModel, fit: Fit | None, *, stored: bool = False) -> Self:
+        """The same with another reranker behind it, or another fit.
 
-def fitted(ranks: OneModel, fit: Fit | None, *, stored: bool = False) -> OneModel:
-    """The reranker with a fit, if there is one; scores with a guard take none that was stored.
+        Raises:
+            InputError: The scores have a guard, and the fit was asked for.
+        """
+        made = copy.copy(self)
+        Fitted.__init__(made, ranks, fit, stored=stored)
+        return made
 
-    Raises:
-        InputError: The scores have a guard, and the fit was asked for.
-    """
-    if fit is None or (stored and ranks.guard != "none"):
-        return ranks
-    if ranks.guard != "none":
-        raise InputError(
-            f"guard {ranks.guard} moves scores, and the fit is of scores without one; leave one of them out"
-        )
-    return Fitted(ranks, fit, stored=stored)
+    def graded(self, query: str | Query, documents: Sequence[AnyDocument]) -> Iterator[RankedDocument]:
+        """The documents in the order given, part by part as they are graded; unexplained but in mode `reason`.
+
+        Raises:
+            InputError: The mode is `listwise`, which orders documents and grades none.
+        """
+        for item in self.ranks.graded(query, documents):
+            yield self.fit.calibrated(item, item.score) if self.fit else item
+
+    def ordered(self, query: Query, documents: Sequence[Document], first_stage: Sequence[float] | None) -> Ranking:
+        """See `OneModel`; the fit's order where it has one, else the model's own."""
+        if self.fit is None:
+            return self.ranks.ordered(query, documents, first_stage)
+        found = list(self.graded(query, documents))
+        ranking = by_scores(query.query_id, found)
+        if self.fit.fusion is None:
+            return ranking
+        # The scores as an evaluation keeps them, so that what it fused is fused so here.
+        apart = {item.doc_id: item for item in ranking}
+        found = [apart[document.doc_id] for document in documents]
+        scores = self.fit.fusion.fused([item.score for item in found], first_stage)
+        return by_scores(query.query_id, found, scores)
+
+    def explains(self, count: int | None) -> int:
+        """See `OneModel`."""
+        return self.ranks.explains(count)
+
+    def explained(
+        self, query: Query, documents: Sequence[Document], ranking: Sequence[RankedDocument], count: int
+    ) -> Ranking:
+        """See `OneModel`."""
+        return self.ranks.explained(query, documents, ranking, count)
 
 
 def fit_of(asked: RankerSettings) -> tuple[Fit | None, bool]:

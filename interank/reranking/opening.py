@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from interank.reranking.adaptive import Adaptive
-from interank.reranking.fitted import fit_of, fitted
+from interank.reranking.fitted import Fitted, fit_of
 from interank.settings import AdaptiveRecipe
 from interank.tasks.asked import RankerSettings
 from interank.tasks.order.ranker import readable_lists
@@ -12,7 +12,7 @@ from interank.tasks.ranks import OneModel
 from interank.tasks.sources import find_source
 
 
-def open_reranker(asked: RankerSettings) -> OneModel:
+def open_reranker(asked: RankerSettings) -> Fitted:
     """The reranker, guarded and finished with its fit as asked.
 
     Raises:
@@ -23,7 +23,7 @@ def open_reranker(asked: RankerSettings) -> OneModel:
     """
     asked.check()
     fit, stored = fit_of(asked)
-    return fitted(open_unfitted(asked), fit, stored=stored)
+    return Fitted(open_unfitted(asked), fit, stored=stored)
 
 
 def open_unfitted(asked: RankerSettings) -> OneModel:

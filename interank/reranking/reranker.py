@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import copy
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypedDict, Unpack
@@ -11,17 +10,17 @@ from typing import Any, TypedDict, Unpack
 from interank.engines.prompts import PromptEncoder
 from interank.engines.protocol import Engine, EngineName
 from interank.errors import InputError
-from interank.modes import Guard, Mode
-from interank.reranking.fitted import fit_of, fitted
-from interank.reranking.fitting import Fit, fit_for
+from interank.modes import Mode
+from interank.reranking.fitted import Fitted, fit_of
+from interank.reranking.fitting import fit_for
 from interank.reranking.opening import open_unfitted
 from interank.settings import AdaptiveRecipe, HeadSettings, ListwiseRecipe, ServerRecipe
 from interank.settings.base import checked
 from interank.settings.precision import Precision
 from interank.tasks.asked import AnyServer, Loaded, RankerSettings
 from interank.tasks.documents import AnyDocument
-from interank.tasks.ranks import ListCounts, OneModel, Ranking, stream
-from interank.types import Document, Query, RankedDocument, Run
+from interank.tasks.ranks import OneModel, Ranking, stream
+from interank.types import Document, Query, Run
 
 AnyLists = ListwiseRecipe | Mapping[str, Any]
 """How a listwise reranker goes through documents, or the keys of that."""
@@ -48,7 +47,7 @@ class Runs(TypedDict, total=False):
     Another one than that is taken, with a warning; unsaid, it is refused."""
 
 
-class Reranker(OneModel):
+class Reranker(Fitted):
     """Ranks documents for queries with one model, in one mode."""
 
     def __init__(
@@ -132,7 +131,7 @@ class Reranker(OneModel):
         """A reranker for Python on one that is open already."""
         made = cls.__new__(cls)
         made.source, made.mode = source, mode
-        made._finish(ranks, None, stored=False)
+        Fitted.__init__(made, ranks, None)
         return made
 
     @classmethod
@@ -146,21 +145,11 @@ class Reranker(OneModel):
 
     def _open(self, asked: RankerSettings) -> None:
         asked.check()
-        fit, stored = fit_of(asked)
         self.source: str | None = asked.model
         """Where its model came from; None where an engine was there already."""
         self.mode: Mode = asked.mode
-        self._finish(open_unfitted(asked), fit, stored=stored)
-
-    def _finish(self, ranks: OneModel, fit: Fit | None, *, stored: bool) -> None:
-        """Take what ranks, without a fit, and what finishes its rankings."""
-        self._unfitted = ranks
-        self.ranks = fitted(ranks, fit, stored=stored)
-        """What ranks, finished."""
-        self.fit = fit
-        """What its rankings are finished with."""
-        self.engine = ranks.engine
-        self.guard: Guard = ranks.guard
+        fit, stored = fit_of(asked)
+        super().__init__(open_unfitted(asked), fit, stored=stored)
 
     def with_fit(self, fit: str | Path) -> Reranker:
         """The same reranker with what `interank fit` found: `rank` fuses, its documents have a `probability`.
@@ -171,73 +160,11 @@ class Reranker(OneModel):
         Raises:
             InputError: It is of another model or mode, or cannot be read, or scores have a guard.
         """
-        made = copy.copy(self)
-        made._finish(self._unfitted, fit_for(fit, self.mode, self.source), stored=False)
-        return made
+        return self.finished(self.ranks, fit_for(fit, self.mode, self.source))
 
     def without_fit(self) -> Reranker:
         """The same reranker without what its rankings are finished with, stored or given."""
-        made = copy.copy(self)
-        made._finish(self._unfitted, None, stored=False)
-        return made
-
-    def guarded(self, guard: Guard) -> Reranker:
-        """The same reranker, on the same engine, with this guard against documents that attack it.
-
-        Raises:
-            InputError: The mode grades no documents, there is no room for a fence, or scores were fitted without one
-                and that fit was given; a stored one is left out.
-        """
-        made = copy.copy(self)
-        if guard != "none":
-            made._finish(self.ranks.guarded(guard), None, stored=False)
-        return made
-
-    @property
-    def counts(self) -> ListCounts:
-        """What the answers of mode listwise were like so far."""
-        return self.ranks.counts
-
-    def rank(
-        self,
-        query: str | Query,
-        documents: Sequence[AnyDocument],
-        top_k: int | None = None,
-        explain: int | None = None,
-        first_stage: Sequence[float] | None = None,
-    ) -> Ranking:
-        """The documents best first; equal scores keep the order given.
-
-        Args:
-            query: What is asked.
-            documents: The candidates, in first-stage order: texts, `Document`s, or mappings with `id, text, title`.
-            top_k: How many to return; None returns all.
-            explain: How many of the first get an explanation: by default 3 in mode `explain` and none in `score`.
-                In `reason` all have one. In `listwise` the first document has what was thought in the last window.
-            first_stage: The documents' first-stage scores, which a fit mixes in; without a fit they do not matter.
-
-        Raises:
-            InputError: The query is empty, a document has no text, or two have the same id.
-        """
-        return self.ranks.rank(query, documents, top_k, explain, first_stage)
-
-    def graded(self, query: str | Query, documents: Sequence[AnyDocument]) -> Iterator[RankedDocument]:
-        """The documents in the order given, part by part as they are graded; unexplained but in mode `reason`.
-
-        Raises:
-            InputError: The mode is `listwise`, which orders documents and grades none.
-        """
-        return self.ranks.graded(query, documents)
-
-    def explain(
-        self,
-        query: str | Query,
-        documents: Sequence[AnyDocument],
-        ranking: Sequence[RankedDocument],
-        count: int | None = None,
-    ) -> Ranking:
-        """The ranking with explanations of its first `count` documents, given their grades; a head gives none."""
-        return self.ranks.explain(query, documents, ranking, count)
+        return self.finished(self.ranks, None)
 
     def stream(
         self,

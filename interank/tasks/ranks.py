@@ -158,6 +158,49 @@ class OneModel(Ranks, Protocol):
         """What the answers about windows were like so far."""
         return ListCounts()
 
+    def ordered(self, query: Query, documents: Sequence[Document], first_stage: Sequence[float] | None) -> Ranking:
+        """All documents, best first, with what explanations come of ordering them."""
+        ...
+
+    def explains(self, count: int | None) -> int:
+        """How many documents are explained after they were ordered, where `count` are asked for.
+
+        Raises:
+            InputError: So many, or any, cannot be had.
+        """
+        return 0
+
+    def explained(
+        self, query: Query, documents: Sequence[Document], ranking: Sequence[RankedDocument], count: int
+    ) -> Ranking:
+        """The ranking with explanations of its first documents."""
+        return list(ranking)
+
+    def rank(
+        self,
+        query: str | Query,
+        documents: Sequence[AnyDocument],
+        top_k: int | None = None,
+        explain: int | None = None,
+        first_stage: Sequence[float] | None = None,
+    ) -> Ranking:
+        """See `Ranks`."""
+        asked, given = as_query(query), as_documents(documents)
+        wanted = self.explains(explain)
+        ranking = self.ordered(asked, given, first_stage)[:top_k]
+        return self.explained(asked, given, ranking, wanted) if wanted else ranking
+
+    def explain(
+        self,
+        query: str | Query,
+        documents: Sequence[AnyDocument],
+        ranking: Sequence[RankedDocument],
+        count: int | None = None,
+    ) -> Ranking:
+        """See `Ranks`."""
+        wanted = self.explains(count)
+        return self.explained(as_query(query), as_documents(documents), ranking, wanted) if wanted else list(ranking)
+
     def ranked(
         self,
         query: str | Query,
@@ -208,18 +251,9 @@ class Scores(OneModel, Protocol):
             # Each document says so itself; a line a query would bury the progress of a benchmark.
             log.debug("query %r: %d of %d documents are cut at their ends", asked.query_id, cut, len(given))
 
-    def rank(
-        self,
-        query: str | Query,
-        documents: Sequence[AnyDocument],
-        top_k: int | None = None,
-        explain: int | None = None,
-        first_stage: Sequence[float] | None = None,
-    ) -> Ranking:
-        """See `Ranks`."""
-        asked, given = as_query(query), as_documents(documents)
-        ranking = by_scores(asked.query_id, list(self.graded(asked, given)))
-        return self.explain(asked, given, ranking[:top_k], explain)
+    def ordered(self, query: Query, documents: Sequence[Document], first_stage: Sequence[float] | None) -> Ranking:
+        """See `OneModel`."""
+        return by_scores(query.query_id, list(self.graded(query, documents)))
 
 
 def stream(

@@ -294,15 +294,15 @@ def test_the_command_goes_on_where_it_was_and_tells_what_it_spent(
     assert all(0 < row["spent"]["tokens_read"] + row["spent"]["tokens_written"] <= 2600 for row in rows)
     # A token for each of the band at least, and as many as were allowed at the most.
     assert all(4 <= row["spent"]["tokens_written"] <= 4 * 8 for row in rows)
-    rank, calls = Adaptive.rank, []
+    ordered, calls = Adaptive.ordered, []
 
     def interrupted(self: Adaptive, *arguments: Any, **named: Any) -> Any:
         calls.append(1)
         if len(calls) == 3:
             raise KeyboardInterrupt
-        return rank(self, *arguments, **named)
+        return ordered(self, *arguments, **named)
 
-    monkeypatch.setattr(Adaptive, "rank", interrupted)
+    monkeypatch.setattr(Adaptive, "ordered", interrupted)
     assert main([*command, "--jsonl", str(out)]) == 130
     capsys.readouterr()
     assert main([*command, "--jsonl", str(out)]) == 0

@@ -10,7 +10,7 @@ import pytest
 from interank import Reranker
 from interank.errors import InputError
 from interank.modes import MODES, TASK_MODES, Mode, RankingMode
-from interank.reranking.fitted import fitted
+from interank.reranking.fitted import Fitted
 from interank.reranking.fitting import Fit, Fusion, Origin, Temperature
 from interank.reranking.opening import open_reranker
 from interank.settings import LinkRecipe, ListwiseRecipe
@@ -41,8 +41,8 @@ def told(ranks: OneModel) -> list[tuple[Any, ...]]:
 
 @pytest.mark.parametrize("guard", ["none", "fence", "contrast"])
 def test_guard_and_a_stored_fit_give_the_same_in_either_order(plain: OneModel, fit: Fit, guard: Any) -> None:
-    one = fitted(plain, fit, stored=True).guarded(guard)
-    other = fitted(plain.guarded(guard), fit, stored=True)
+    one = Fitted(plain, fit, stored=True).guarded(guard)
+    other = Fitted(plain.guarded(guard), fit, stored=True)
     assert told(one) == told(other)
     # Scores with a guard are others than those that were fitted.
     assert (told(one) == told(plain.guarded(guard))) == (guard != "none")
@@ -53,15 +53,15 @@ def test_guard_and_a_stored_fit_give_the_same_in_either_order(plain: OneModel, f
 def test_a_fit_that_was_asked_for_refuses_a_guard_in_either_order(plain: OneModel, fit: Fit, guard: Any) -> None:
     said = f"guard {guard} moves scores, and the fit is of scores without one; leave one of them out"
     with pytest.raises(InputError, match=said):
-        fitted(plain, fit).guarded(guard)
+        Fitted(plain, fit).guarded(guard)
     with pytest.raises(InputError, match=said):
-        fitted(plain.guarded(guard), fit)
+        Fitted(plain.guarded(guard), fit)
 
 
 def test_a_fit_fuses_and_calibrates_what_it_stands_on(plain: OneModel, fit: Fit) -> None:
     assert fit.calibrator and fit.fusion
     own = {item.doc_id: item.score for item in plain.graded(QUERY, TEXTS)}
-    found = told(fitted(plain, fit))
+    found = told(Fitted(plain, fit))
     expected = fit.fusion.fused(list(own.values()), FIRST_STAGE)
     assert {name: score for name, score, _ in found} == pytest.approx(dict(zip(own, expected, strict=True)))
     assert {name: p for name, _, p in found} == pytest.approx(

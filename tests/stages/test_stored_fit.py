@@ -333,17 +333,17 @@ def test_a_killed_command_goes_on_with_the_same_fit_only(
     out = tmp_path / "rows.jsonl"
     command = ["rerank", str(adapter), "--requests", str(write_jsonl(tmp_path / "asked.jsonl", asked))]
     command += ["--jsonl", str(out)]
-    rank = Fitted.rank
+    ordered = Fitted.ordered
 
     def killed(self: Fitted, query: object, *given: object, **named: object) -> list[RankedDocument]:
         if getattr(query, "query_id", "") == "2":
             raise KeyboardInterrupt
-        return rank(self, query, *given, **named)  # type: ignore[arg-type]
+        return ordered(self, query, *given, **named)  # type: ignore[arg-type]
 
     def tried(settings: FitSettings) -> str:
         fit_into(dev, adapter, settings, overwrite=True)
         with monkeypatch.context() as patch:
-            patch.setattr(Fitted, "rank", killed)
+            patch.setattr(Fitted, "ordered", killed)
             assert main(command) == 130
         capsys.readouterr()
         return (tmp_path / ".rows.jsonl.partial.jsonl").read_text()

@@ -15,7 +15,7 @@ from interank.settings import HeadSettings, Quantisation
 from interank.settings import student as student_recipe
 from interank.settings.precision import Precision
 from interank.tasks.asked import RankerSettings, check_precision
-from interank.tasks.documents import AnyDocument, naming
+from interank.tasks.documents import naming
 from interank.tasks.ranks import Ranking, Scores
 from interank.types import Document, Query, RankedDocument
 
@@ -43,21 +43,15 @@ class HeadRanker(Scores):
             for document, pair, score in zip(documents, pairs, scores, strict=True)
         ]
 
-    def explain(
-        self,
-        query: str | Query,
-        documents: Sequence[AnyDocument],
-        ranking: Sequence[RankedDocument],
-        count: int | None = None,
-    ) -> Ranking:
-        """The ranking as it is.
+    def explains(self, count: int | None) -> int:
+        """None.
 
         Raises:
             InputError: An explanation is asked for.
         """
         if count:
             raise InputError("a pointwise head gives no grade that could be explained; leave explain out")
-        return list(ranking)
+        return 0
 
 
 def takes(asked: RankerSettings) -> bool:

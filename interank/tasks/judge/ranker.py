@@ -14,7 +14,7 @@ from interank.errors import InputError
 from interank.modes import GradedMode, Guard, explained_by_default
 from interank.settings import PromptSettings
 from interank.tasks.asked import Loaded, RankerSettings
-from interank.tasks.documents import AnyDocument, as_documents, as_query, naming
+from interank.tasks.documents import naming
 from interank.tasks.judge.asking import LABEL_ROOM, Judge
 from interank.tasks.judge.guard import guarded
 from interank.tasks.ranks import Ranking, Scores
@@ -48,31 +48,28 @@ class Graded(Scores):
             found = self.judge.verdicts(query, documents)
         return [ranked_document(document, *judged) for document, judged in zip(documents, found, strict=True)]
 
-    def explain(
-        self,
-        query: str | Query,
-        documents: Sequence[AnyDocument],
-        ranking: Sequence[RankedDocument],
-        count: int | None = None,
-    ) -> Ranking:
-        """The ranking with explanations of its first `count` documents, given their grades.
-
-        By default 3 are explained in mode `explain` and none in `score`; in `reason` all are already.
+    def explains(self, count: int | None) -> int:
+        """By default 3 in mode `explain` and none in `score`; in `reason` all are explained already.
 
         Raises:
             InputError: The count is negative.
         """
-        mode = self.judge.mode
         if count is not None and count < 0:
             raise InputError(f"explain is {count}; give 0 or more")
-        wanted = 0 if mode == "reason" else explained_by_default(mode) if count is None else count
-        first = [(i, i.relevance) for i in ranking[:wanted] if i.explanation is None and i.relevance is not None]
+        mode = self.judge.mode
+        return 0 if mode == "reason" else explained_by_default(mode) if count is None else count
+
+    def explained(
+        self, query: Query, documents: Sequence[Document], ranking: Sequence[RankedDocument], count: int
+    ) -> Ranking:
+        """See `OneModel`; the grades are given."""
+        first = [(i, i.relevance) for i in ranking[:count] if i.explanation is None and i.relevance is not None]
         if not first:
             return list(ranking)
-        asked, by_id = as_query(query), {document.doc_id: document for document in as_documents(documents)}
+        by_id = {document.doc_id: document for document in documents}
         graded = [(by_id[item.doc_id], relevance) for item, relevance in first]
-        with self.judge.lock, naming(asked, [document for document, _ in graded]):
-            texts = self.judge.explanations(asked, graded)
+        with self.judge.lock, naming(query, [document for document, _ in graded]):
+            texts = self.judge.explanations(query, graded)
         said = dict(zip((item.doc_id for item, _ in first), texts, strict=True))
         return [replace(i, explanation=said[i.doc_id]) if i.doc_id in said else i for i in ranking]
 

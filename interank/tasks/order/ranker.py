@@ -15,7 +15,7 @@ from interank.engines.soundness import require_completions
 from interank.errors import ArtifactError
 from interank.settings import ListPromptSettings, ListwiseRecipe, PromptSettings
 from interank.tasks.asked import RankerSettings
-from interank.tasks.documents import AnyDocument, as_documents, as_query, naming
+from interank.tasks.documents import naming
 from interank.tasks.order import ordering
 from interank.tasks.order.encoder import ListEncoder
 from interank.tasks.order.ordering import Ordering
@@ -75,26 +75,18 @@ class Windows(OneModel):
         """See `Ranks`."""
         return self._counts
 
-    def rank(
-        self,
-        query: str | Query,
-        documents: Sequence[AnyDocument],
-        top_k: int | None = None,
-        explain: int | None = None,
-        first_stage: Sequence[float] | None = None,
-    ) -> Ranking:
+    def ordered(self, query: Query, documents: Sequence[Document], first_stage: Sequence[float] | None) -> Ranking:
         """An order without grades; the first document has what was thought in the last window.
 
         Raises:
-            InputError: The query is empty, a document has no text, two have the same id, or a window does not fit.
+            InputError: A window does not fit into a prompt.
         """
-        asked, given = as_query(query), as_documents(documents)
-        if lost := self.encoder.query_cut(asked):
-            log.warning("query %r: its last %d tokens are cut off, there is no room for them", asked.query_id, lost)
-        with self._lock, naming(asked, []):
-            found = self.order(asked, given)
+        if lost := self.encoder.query_cut(query):
+            log.warning("query %r: its last %d tokens are cut off, there is no room for them", query.query_id, lost)
+        with self._lock, naming(query, []):
+            found = self.order(query, documents)
             self._counts += found.counts
-        return found.ranking(given)[:top_k]
+        return found.ranking(documents)
 
     def order(self, query: Query, documents: Sequence[Document]) -> Listed:
         """Go through the documents, which come in first-stage order.
