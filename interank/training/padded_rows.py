@@ -6,7 +6,7 @@ Padding stands on the right, where no token sees it or takes up a state that it 
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from types import MethodType
 from typing import Any
@@ -54,12 +54,18 @@ def pad(rows: Sequence[tuple[Ids, Ids]], width: int, device: torch.device) -> Pa
     )
 
 
-def let_score_rows(model: Any, *, temperature: float = 1.0, cast_lm_head_to_fp32: bool = False) -> None:
+def let_score_rows(
+    model: Any,
+    *,
+    temperature: float = 1.0,
+    cast_lm_head_to_fp32: bool = False,
+    exact: Callable[[], Sequence[int]] = tuple,
+) -> None:
     """Give a causal language model `model(padded_rows=rows)`, whose log_probs and entropy are of the rows' labels.
 
-    Calls without rows go on as before.
+    Calls without rows go on as before. `exact` are as of `FusedHead`.
     """
-    head = FusedHead(model, temperature=temperature, cast_lm_head_to_fp32=cast_lm_head_to_fp32)
+    head = FusedHead(model, temperature=temperature, cast_lm_head_to_fp32=cast_lm_head_to_fp32, exact=exact)
     original = model.forward
 
     @functools.wraps(type(model).forward)
@@ -68,6 +74,6 @@ def let_score_rows(model: Any, *, temperature: float = 1.0, cast_lm_head_to_fp32
             return original(*args, **kwargs)
         backbone = self.base_model(input_ids=padded_rows.ids, attention_mask=padded_rows.mask, use_cache=False)
         hidden = backbone.last_hidden_state.flatten(0, 1)[padded_rows.scored]
-        return head.forward(hidden[None], shift_labels=padded_rows.labels[None], fused_lm_head=True)
+        return head(hidden[None], padded_rows.labels[None])
 
     model.forward = MethodType(forward, model)

@@ -271,7 +271,10 @@ class SharedPrefixTrainer(PolicyTrainer):
         base = model.get_base_model() if isinstance(model, PeftModel) else model
         self.planted = plants(base, asked=True)
         (let_score_trees if self.planted else let_score_rows)(
-            base, temperature=self.temperature, cast_lm_head_to_fp32=self.args.cast_lm_head_to_fp32
+            base,
+            temperature=self.temperature,
+            cast_lm_head_to_fp32=self.args.cast_lm_head_to_fp32,
+            exact=lambda: self.objective.labels,
         )
 
     def _prepare_inputs(self, generation_batch: Any) -> Batch:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import logging
+from collections.abc import Callable, Sequence
 from types import MethodType, SimpleNamespace
 from typing import Any
 
@@ -59,10 +60,12 @@ def plants(model: Any, *, asked: bool) -> bool:
     return asked and not why
 
 
-def let_score_trees(model: Any, *, temperature: float, cast_lm_head_to_fp32: bool) -> None:
+def let_score_trees(
+    model: Any, *, temperature: float, cast_lm_head_to_fp32: bool, exact: Callable[[], Sequence[int]] = tuple
+) -> None:
     """Give a causal language model `model(prefix_tree=tree)`, whose log_probs and entropy are of the tree's labels.
 
-    Calls without a tree go on as before.
+    Calls without a tree go on as before. `exact` are as of `FusedHead`.
 
     Raises:
         TrainingError: The model's attention cannot be replaced.
@@ -77,7 +80,7 @@ def let_score_trees(model: Any, *, temperature: float, cast_lm_head_to_fp32: boo
             "transformers' attention interface is expected; set shared_prefix: false"
         )
     model.set_attn_implementation(_ATTENTION)
-    head = FusedHead(model, temperature=temperature, cast_lm_head_to_fp32=cast_lm_head_to_fp32)
+    head = FusedHead(model, temperature=temperature, cast_lm_head_to_fp32=cast_lm_head_to_fp32, exact=exact)
     original = model.forward
 
     # The signature stays the model's own: `generate` checks its arguments against it.
@@ -93,13 +96,55 @@ def let_score_trees(model: Any, *, temperature: float, cast_lm_head_to_fp32: boo
             use_cache=False,
         )
         hidden = backbone.last_hidden_state[:, prefix_tree.scored]
-        return head.forward(hidden, shift_labels=prefix_tree.labels[None], fused_lm_head=True)
+        return head(hidden, prefix_tree.labels[None])
 
     model.forward = MethodType(forward, model)
 
 
 class FusedHead:
-    """TRL's fused head of a model, for hidden states that were computed already."""
+    """TRL's fused head of a model, for hidden states that were computed already; the grades' tokens in float32."""
+
+    def __init__(
+        self, model: Any, *, temperature: float, cast_lm_head_to_fp32: bool, exact: Callable[[], Sequence[int]] = tuple
+    ) -> None:
+        """Take a model.
+
+        Args:
+            model: A causal language model.
+            temperature: By which logits are divided.
+            cast_lm_head_to_fp32: Whether the head computes in float32 wherever it is asked.
+            exact: Tells the tokens for whose probabilities it always does: grades would tie in bfloat16.
+        """
+        self._heads = {
+            cast: _TrlHead(model, temperature=temperature, cast_lm_head_to_fp32=cast) for cast in (False, True)
+        }
+        self._cast = cast_lm_head_to_fp32
+        self._exact = exact
+
+    def __call__(self, hidden: torch.Tensor, labels: torch.Tensor) -> Any:
+        """`log_probs` and `entropy` of the labels, each (1, tokens); hidden states are (1, tokens, width)."""
+        kind = hidden.device.type
+        dtype = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else hidden.dtype
+        tokens = torch.tensor(self._exact(), dtype=labels.dtype, device=labels.device)
+        exact = torch.isin(labels[0], tokens)
+        if self._cast or dtype == torch.float32 or not exact.any():
+            return self._scored(self._cast, hidden, labels)
+        places = [(~exact).nonzero()[:, 0], exact.nonzero()[:, 0]]
+        found = [
+            self._scored(bool(cast), hidden[:, own], labels[:, own]) for cast, own in enumerate(places) if len(own)
+        ]
+        order = torch.cat(places).argsort()
+        return SimpleNamespace(
+            log_probs=torch.cat([part.log_probs for part in found], 1)[:, order],
+            entropy=torch.cat([part.entropy for part in found], 1)[:, order],
+        )
+
+    def _scored(self, cast: bool, hidden: torch.Tensor, labels: torch.Tensor) -> Any:
+        return self._heads[cast].forward(hidden, shift_labels=labels, fused_lm_head=True)
+
+
+class _TrlHead:
+    """What TRL gives its fused head to, in place of a model."""
 
     def __init__(self, model: Any, *, temperature: float, cast_lm_head_to_fp32: bool) -> None:
         self.config = model.config

@@ -71,9 +71,9 @@ class StudentTrainer(SFTTrainer):  # type: ignore[misc]  # TRL is untyped here
         base = model.get_base_model() if isinstance(model, PeftModel) else model
         self.shared_prefix = plants(base, asked=shared_prefix)
         if self.shared_prefix:
-            let_score_trees(base, temperature=1.0, cast_lm_head_to_fp32=False)
+            let_score_trees(base, temperature=1.0, cast_lm_head_to_fp32=False, exact=lambda: self.label_ids)
         else:
-            let_score_rows(base)
+            let_score_rows(base, exact=lambda: self.label_ids)
 
     def get_batch_samples(
         self, epoch_iterator: Iterator[dict[str, Any]], num_batches: int, device: torch.device

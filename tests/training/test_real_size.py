@@ -32,6 +32,8 @@ from tests.support.paper_steps import (
     updated,
 )
 
+# A few numbers of the head are real, and torch's fake tensors look at a gradient that they have not.
+pytestmark = pytest.mark.filterwarnings("ignore:The .grad attribute:UserWarning")
 LABELS = (40, 41, 42)
 
 
@@ -83,7 +85,7 @@ def test_a_hundred_documents_are_scored(limit: int) -> None:
     engine, prompts = TransformersEngine(model), prompts_of(1, 100, length=3188)
     with lent(model, limit) as paper:
         found = engine.label_logits(prompts, LABELS)
-    print(f"scoring: {paper.peak} bytes at the peak, {paper.operations} operations")
+    print(f"scoring: {paper.peak} bytes at the peak")
     assert len(found) == 100
     assert paper.peak < limit
 
@@ -128,7 +130,8 @@ def test_a_trial_of_grpo_fits(limit: int, name: str, form: Form) -> None:
     recipe, model = policy_of(name, form)
     taught = load_recipe("distill/llama-3.2-3b", ["judgments=written"])
     assert isinstance(taught, DistillJudge)
-    encoder, questions = encoder_of(taught), recipe.validation.questions
+    # More questions are more batches like these.
+    encoder, questions = encoder_of(taught), min(12, recipe.validation.questions)
     tokens = len(encoder.label_lead) + WRITTEN
     examples = judged(LONGEST, queries=questions, documents=3)
     trial = Trial(encoder, examples, order="grade_first", tokens=tokens, explained=recipe.validation.explained)
