@@ -43,6 +43,7 @@ from interank.ir.benchmarks import load_benchmark
 from interank.ir.bm25 import Bm25
 from interank.ir.measures import ideal_run, random_run, score_run
 from interank.ir.significance import Sample, holm
+from interank.judgments import JudgedList
 from interank.ledger import Ledger, write_rows
 from interank.reranking.fitting import Candidates, Fusion, fit_fusion, fused_run
 from interank.settings import HeadSettings, LoraRecipe
@@ -50,7 +51,6 @@ from interank.settings.student import ValidationRecipe
 from interank.stages import distill
 from interank.tasks.head.groups import FILE, drawn, with_negatives
 from interank.tasks.head.recipe import DistillHead
-from interank.tasks.order.lists import JudgedList
 from interank.types import Document, Qrel, Query, Run
 
 STUDENT = "HuggingFaceTB/SmolLM2-135M-Instruct"

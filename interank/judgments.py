@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, TypeVar, get_args
 
 from interank import plain_data
 from interank.errors import InputError
@@ -39,6 +39,8 @@ COLUMNS = (
 _ROUNDED = 0.02
 # What judgments made elsewhere may lack.
 _OPTIONAL = frozenset({"origin", "agreement", "conflict"})
+
+Asked = TypeVar("Asked", Pair, Example)
 
 
 @dataclass(frozen=True, slots=True)
@@ -242,9 +244,29 @@ def _probabilities(row: dict[str, Any]) -> tuple[float, float, float] | None:
     return first, second, third
 
 
-def by_question(examples: Iterable[Example]) -> list[list[Example]]:
-    """The examples of each question, questions and examples in their order."""
-    found: dict[str, list[Example]] = {}
-    for example in examples:
-        found.setdefault(example.query.query_id, []).append(example)
+@dataclass(frozen=True, slots=True)
+class JudgedList:
+    """A query's documents as they are shown, with the grade of each."""
+
+    query: Query
+    documents: tuple[Document, ...]
+    grades: tuple[int, ...]
+    split: Split = "train"
+
+    @classmethod
+    def of(cls, examples: Sequence[Example]) -> JudgedList:
+        """Examples of one query, in their order."""
+        return cls(
+            examples[0].query,
+            tuple(item.document for item in examples),
+            tuple(int(item.judgment.relevance) for item in examples),
+            examples[0].split,
+        )
+
+
+def by_question(items: Iterable[Asked]) -> list[list[Asked]]:
+    """The pairs or examples of each question, questions and what they have in their order."""
+    found: dict[str, list[Asked]] = {}
+    for item in items:
+        found.setdefault(item.query.query_id, []).append(item)
     return list(found.values())

@@ -19,10 +19,10 @@ from interank.engines.protocol import Teacher
 from interank.engines.transformers import TransformersEngine
 from interank.engines.vllm import SPARE, VllmEngine, VllmOptions
 from interank.errors import InputError, ModelError
+from interank.judgments import JudgedList
 from interank.progress import track
 from interank.recipe import GenerateRecipe
 from interank.settings import PromptSettings, TeacherRecipe
-from interank.tasks.order.lists import JudgedList
 from interank.teacher.annotate import Annotator, Outcome
 from interank.teacher.budget import Meter, dollars
 from interank.teacher.lists import ListOutcome, order_lists

@@ -13,7 +13,7 @@ from interank import judging
 from interank.artifact import Artifact, Existing, Workplace, create
 from interank.cards import save_card
 from interank.errors import InputError
-from interank.judgments import Mark, write_judgments
+from interank.judgments import JudgedList, Mark, write_judgments
 from interank.launched import refuse_several_processes
 from interank.ledger import write_rows
 from interank.recipe import GenerateRecipe
@@ -23,7 +23,7 @@ from interank.stages.inputs import require_inputs
 from interank.stages.listed import lists_counts, lists_notes, write_lists
 from interank.stages.mined import MinedPairs, check_benchmarks, describe_inputs, mine_only, pairs_of
 from interank.stages.stopped import keep_replies, reopen_stopped, take_over_replies
-from interank.tasks.order.lists import JudgedList, judged_lists
+from interank.tasks.order.lists import judged_lists
 from interank.teacher.annotate import Judged, Outcome, Rejected, conflicts
 from interank.teacher.balance import surplus
 from interank.teacher.card import PICTURE, card, picture

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from interank.judgments import JudgedList
 from interank.ledger import write_rows
 from interank.settings import OrderingsRecipe
 from interank.tasks.order import ordering
-from interank.tasks.order.lists import JudgedList
 from interank.tasks.order.orderings import REJECTED_FILE, write_orderings
 from interank.teacher.annotate import Rejected
 from interank.teacher.lists import ListOutcome, Ordered

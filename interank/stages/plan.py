@@ -8,7 +8,7 @@ from typing import Any
 from interank.artifact import open_artifact
 from interank.engines.protocol import CHARACTERS_PER_TOKEN
 from interank.errors import InputError
-from interank.judgments import PAIRS_FILE, read_pairs
+from interank.judgments import PAIRS_FILE, by_question, read_pairs
 from interank.mining import mine
 from interank.recipe import GenerateRecipe
 from interank.settings import OrderingsRecipe
@@ -75,14 +75,12 @@ def _tokens(recipe: GenerateRecipe, pairs: list[Pair]) -> tuple[int, int, int]:
 
 def _list_tokens(settings: OrderingsRecipe, pairs: Sequence[Pair]) -> tuple[int, int]:
     """Tokens of asking for an order of each question's documents: all of them, as if each were judged."""
-    by_question: dict[str, list[Pair]] = {}
-    for pair in pairs:
-        by_question.setdefault(pair.query.query_id, []).append(pair)
+    questions = by_question(pairs)
     read = 0
-    for items in by_question.values():
+    for items in questions:
         lengths = [len(pair.document.full_text) // CHARACTERS_PER_TOKEN for pair in items[: settings.window]]
         shown = sum(min(length, settings.prompt.max_document_tokens) for length in lengths)
         query = min(len(items[0].query.text) // CHARACTERS_PER_TOKEN, settings.prompt.max_query_tokens)
         # The question stands on both sides of the documents.
         read += min(settings.prompt.max_length, _INSTRUCTION_TOKENS + 2 * query + shown)
-    return read, round(len(by_question) * settings.max_reasoning_tokens * _SHARE_OF_BUDGET_WRITTEN)
+    return read, round(len(questions) * settings.max_reasoning_tokens * _SHARE_OF_BUDGET_WRITTEN)

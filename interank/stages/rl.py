@@ -25,7 +25,7 @@ from interank.engines.models import (
 from interank.engines.prompts import PromptEncoder
 from interank.errors import InputError, TrainingError
 from interank.judging import Order
-from interank.judgments import read_judgments
+from interank.judgments import JudgedList, read_judgments
 from interank.launched import refuse_several_processes
 from interank.rewards import Equipped, Reward
 from interank.settings import PromptSettings, RolloutServersRecipe
@@ -39,7 +39,6 @@ from interank.tasks.judge.answers import Answers
 from interank.tasks.judge.hard_examples import find_hard
 from interank.tasks.judge.recipe import RlJudge
 from interank.tasks.order.lessons import check_subject, list_rollouts, tried_lists
-from interank.tasks.order.lists import JudgedList
 from interank.tasks.order.policy import train_on_lists
 from interank.tasks.order.recipe import RlOrder
 from interank.tasks.order.rollouts import ListRollouts

@@ -25,6 +25,7 @@ from interank.engines.vllm import VllmEngine, VllmOptions, rank_of
 from interank.errors import ArtifactError
 from interank.modes import TASK_MODES, TRAINED_ON, in_words
 from interank.settings import PromptSettings, ServerRecipe
+from interank.tasks import task_of_adapter
 from interank.tasks.asked import RankerSettings
 
 _TOKENIZER = "tokenizer_config.json"
@@ -72,13 +73,12 @@ class Source:
         """
         if self.manifest is None:
             return None
-        prompt: Mapping[str, Any] = self.manifest["prompt"]
-        # A prompt of lists has a form, one of single documents an order.
-        found = "order" if "form" in prompt else "judge"
+        found = task_of_adapter(self.manifest)
         if found != task:
             raise ArtifactError(
                 f"{self.name} was trained on {TRAINED_ON[found]}; use it in mode {in_words(TASK_MODES[found])}"
             )
+        prompt: Mapping[str, Any] = self.manifest["prompt"]
         return prompt
 
     def check_wording(self, here: str) -> None:

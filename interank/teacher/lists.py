@@ -7,10 +7,11 @@ from dataclasses import dataclass
 
 from interank.engines.protocol import CHARACTERS_PER_TOKEN, Message, Reply, Request, Sampling
 from interank.ir.measures import DEFAULT_MEASURE
+from interank.judgments import JudgedList
 from interank.settings import OrderingsRecipe
 from interank.tasks.order import ordering
 from interank.tasks.order.encoder import ListEncoder, even_shares
-from interank.tasks.order.lists import JudgedList, ListExample
+from interank.tasks.order.lists import ListExample
 from interank.tasks.order.ordering import Ordering
 from interank.tasks.order.values import is_whole, order_values
 from interank.teacher.annotate import Annotator, Rejected, cut

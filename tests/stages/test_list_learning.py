@@ -12,12 +12,11 @@ from interank.engines.adapters import with_adapter
 from interank.engines.models import find_model, load_model, load_tokenizer
 from interank.engines.prompts import PromptEncoder
 from interank.ir.measures import score_run
-from interank.judgments import write_judgments
+from interank.judgments import JudgedList, write_judgments
 from interank.reranking.reranker import Reranker
 from interank.settings import PromptSettings
 from interank.stages import distill, rl
 from interank.tasks.order.encoder import ListEncoder
-from interank.tasks.order.lists import JudgedList
 from interank.tasks.order.orderings import write_orderings
 from interank.tasks.order.recipe import DistillOrder, RlOrder
 from interank.tasks.order.trial import ListTrial

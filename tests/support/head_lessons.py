@@ -12,11 +12,11 @@ from transformers import TrainingArguments
 
 from interank.engines.models import find_model, load_classifier, load_tokenizer
 from interank.engines.pairs import PairEncoder
+from interank.judgments import JudgedList
 from interank.settings import HeadSettings, LoraRecipe
 from interank.settings.heads import Objective
 from interank.tasks.head.groups import TeacherScores, drawn, groups_of
 from interank.tasks.head.training import HeadGroup, HeadTrainer, head_groups
-from interank.tasks.order.lists import JudgedList
 from interank.training.adapters import fresh_adapter
 from interank.training.ranking_losses import HeadLoss
 from interank.training.trying import Trial

@@ -14,7 +14,7 @@ from interank.engines.heads import load_head
 from interank.errors import InputError
 from interank.ir.benchmarks import read_documents
 from interank.ir.trec import read_run
-from interank.judgments import read_judgments
+from interank.judgments import JudgedList, read_judgments
 from interank.ledger import Ledger, write_rows
 from interank.tasks.head.groups import (
     FILE,
@@ -32,7 +32,6 @@ from interank.tasks.head.groups import (
 )
 from interank.tasks.head.recipe import JUDGMENTS_AS_TEACHER, DistillHead
 from interank.tasks.head.teacher import score, waiting
-from interank.tasks.order.lists import JudgedList
 from interank.types import Split
 
 log = logging.getLogger(__name__)

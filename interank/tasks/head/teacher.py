@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from interank.engines.heads import Head, scores
+from interank.judgments import JudgedList
 from interank.ledger import Ledger
 from interank.progress import track
 from interank.tasks.head.groups import ScoredPair, digest
-from interank.tasks.order.lists import JudgedList
 from interank.types import Document, Query
 
 # Pairs that are scored and put on file together; what is together does not depend on where a killed run stopped.

@@ -20,9 +20,9 @@ from transformers import Trainer, TrainingArguments
 from interank.engines.heads import Head, head_logits, scores
 from interank.engines.pairs import Pair, PairBatch, PairEncoder
 from interank.ir.measures import DEFAULT_MEASURE, score_run
+from interank.judgments import JudgedList
 from interank.tasks.head.groups import TeacherScores
 from interank.tasks.head.recipe import DistillHead
-from interank.tasks.order.lists import JudgedList
 from interank.training.checkpoints import last_complete
 from interank.training.devices import on_one_device
 from interank.training.ranking_losses import HeadLoss, Target

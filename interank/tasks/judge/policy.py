@@ -16,7 +16,8 @@ from interank.rewards import Equipped
 from interank.tasks.judge.hard_examples import Hard
 from interank.tasks.judge.recipe import RlJudge
 from interank.tasks.judge.rollouts import Rollouts, whole_queries
-from interank.tasks.judge.trial import Trial, validation_questions
+from interank.tasks.judge.trial import Trial
+from interank.tasks.judge.validation import validation_sample
 from interank.tasks.recipes import RlRecipe
 from interank.training.checkpoints import last_complete
 from interank.training.failures import explained
@@ -77,7 +78,7 @@ def lessons(
     for _ in range(len(examples) // recipe.documents_per_query):
         orders += ["reason_first" if rng.random() < reason_share else "grade_first"] * recipe.documents_per_query
     counts |= {"pairs": len(examples), "queries": len(examples) // recipe.documents_per_query}
-    tried = validation_questions(validation, recipe.validation.questions, recipe.seed)
+    tried = validation_sample(validation, recipe.validation.questions, recipe.seed)
     return Lessons(examples, orders, tried, counts)
 
 

@@ -16,6 +16,7 @@ from interank.engines.protocol import Completion, Engine, Sampling
 from interank.engines.soundness import require_completions
 from interank.errors import PromptError, TrainingError
 from interank.judging import Order
+from interank.judgments import by_question
 from interank.settings import RolloutsRecipe
 from interank.training.samplers import Sampler, TrainedWeights, sampled_rows, seed_at
 from interank.types import Document, Example, Query
@@ -147,12 +148,9 @@ def whole_queries(
     Raises:
         TrainingError: No query has so many documents of different grades.
     """
-    by_query: dict[str, list[Example]] = {}
-    for item in examples:
-        by_query.setdefault(item.query.query_id, []).append(item)
     rng = random.Random(seed)
     groups = []
-    for items in by_query.values():
+    for items in by_question(examples):
         sample = _spread(items, documents, rng, hard or ())
         if hard is not None and not any(_pair(item) in hard for item in sample):
             continue

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import math
-import random
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from statistics import fmean
 from typing import Any
 
@@ -127,13 +126,3 @@ def _form(texts: Sequence[str]) -> dict[str, float]:
         "format_rate": fmean(found is not None for found in read),
         "explanation_words": fmean(len(found.reasoning.split()) if found else 0 for found in read),
     }
-
-
-def validation_questions(examples: Iterable[Example], questions: int, seed: int) -> list[Example]:
-    """Whole questions, so many at most, that have something to rank: documents of at least two grades."""
-    found: dict[str, list[Example]] = {}
-    for example in examples:
-        found.setdefault(example.query.query_id, []).append(example)
-    rankable = [items for items in found.values() if len({item.judgment.relevance for item in items}) > 1]
-    chosen = sorted(random.Random(seed).sample(range(len(rankable)), min(questions, len(rankable))))
-    return [item for place in chosen for item in rankable[place]]

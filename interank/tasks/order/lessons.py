@@ -13,20 +13,16 @@ from interank.engines.models import ModelFiles, load_tokenizer
 from interank.engines.prompts import PromptEncoder
 from interank.errors import InputError
 from interank.ir.overlap import BenchmarkIndex, Checkable, contaminated, read_texts
-from interank.judgments import read_judgments
+from interank.judgments import JudgedList, read_judgments
 from interank.ledger import write_rows
 from interank.rewards import Reward
 from interank.settings import ListPromptSettings, PromptSettings
+from interank.tasks import task_of_adapter
 from interank.tasks.order import ordering
 from interank.tasks.order.card import card
 from interank.tasks.order.dear_cot import read_dear_cot
 from interank.tasks.order.encoder import ListEncoder
-from interank.tasks.order.lists import (
-    JudgedList,
-    ListExample,
-    dealt_anew,
-    judged_lists,
-)
+from interank.tasks.order.lists import ListExample, dealt_anew, judged_lists
 from interank.tasks.order.orderings import read_orderings
 from interank.tasks.order.recipe import DistillOrder, RlOrder
 from interank.tasks.order.rollouts import ListRollouts, in_orders
@@ -41,6 +37,8 @@ log = logging.getLogger(__name__)
 
 _SITE = "lists"
 _LEFT_OUT = "left_out.jsonl"
+# What rewards call it that a task learns.
+_LEARNED = {"judge": "judgments", "order": "lists"}
 
 
 def inputs(recipe: DistillOrder) -> Mapping[str, Path]:
@@ -80,7 +78,14 @@ def list_lessons(recipe: DistillOrder, tokenizer: Any, place: Workplace) -> list
     """
     examples, left_out = _examples(recipe)
     encoder = ListEncoder(PromptEncoder(tokenizer, PromptSettings()), recipe.prompt)
-    made = list_rows(encoder, examples, recipe, seed=recipe.seed)
+    made = list_rows(
+        encoder,
+        examples,
+        window=recipe.window,
+        shuffles=recipe.shuffles,
+        max_reasoning_tokens=recipe.max_reasoning_tokens,
+        seed=recipe.seed,
+    )
     left_out = [*left_out, *made.left_out]
     write_rows(place.folder / _LEFT_OUT, map(asdict, left_out))
     if not made.rows:
@@ -134,16 +139,18 @@ def check_subject(recipe: RlRecipe, adapter: Artifact, rewards: Sequence[Reward]
     Raises:
         InputError: Says which is not, or that the adapter writes nothing.
     """
-    if "prompt" not in adapter.manifest:
+    trained_for = task_of_adapter(adapter.manifest)
+    if trained_for == "head":
         raise InputError(
             f"{adapter.path} is a head, which gives a score and writes nothing to be rewarded; give an adapter that "
             "distill taught answers, or train the head further with distill's `adapter`"
         )
-    of = "lists" if recipe.task == "order" else "judgments"
-    trained_on = "lists" if "form" in adapter.manifest["prompt"] else "judgments"
-    if trained_on != of:
-        how = f"set `task: {'order' if trained_on == 'lists' else 'judge'}`"
-        raise InputError(f"{adapter.path} was trained on {trained_on}, and the recipe is of {of}; {how}")
+    of = _LEARNED[recipe.task]
+    if trained_for != recipe.task:
+        raise InputError(
+            f"{adapter.path} was trained on {_LEARNED[trained_for]}, and the recipe is of {of}; set "
+            f"`task: {trained_for}`"
+        )
     for reward in rewards:
         if reward.of != of:
             raise InputError(f"reward {reward.use} is of {reward.of}, and the recipe is of {of}; take another reward")

@@ -1,4 +1,4 @@
-"""A query's documents as a list to be ordered: an ordered example, a judged list, and either in another order."""
+"""A query's documents as a list to be ordered: an ordered example, judged lists, and either in another order."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import zip_longest
 
+from interank.judgments import JudgedList, by_question
 from interank.tasks.order.ordering import Ordering
 from interank.types import Document, Example, Query, Split
 
@@ -39,34 +40,16 @@ class ListExample:
     split: Split = "train"
 
 
-@dataclass(frozen=True, slots=True)
-class JudgedList:
-    """A query's documents as they are shown, with the grade of each."""
-
-    query: Query
-    documents: tuple[Document, ...]
-    grades: tuple[int, ...]
-    split: Split = "train"
-
-
 def judged_lists(examples: Sequence[Example], *, documents: int, seed: int) -> list[JudgedList]:
     """A list of each query that has documents of two grades: at most so many, in an order that the seed decides.
 
     The documents are spread over the grades as evenly as the query allows. The order does not depend on the other
     queries, so that what was asked of one is still its own when another is added.
     """
-    by_query: dict[str, list[Example]] = {}
-    for item in examples:
-        by_query.setdefault(item.query.query_id, []).append(item)
-    lists = []
-    for query_id, items in by_query.items():
-        rng = random.Random(f"{seed} {query_id}")
-        chosen = _spread(items, documents, rng)
-        grades = tuple(int(item.judgment.relevance) for item in chosen)
-        if len(set(grades)) > 1:
-            shown = tuple(item.document for item in chosen)
-            lists.append(JudgedList(items[0].query, shown, grades, items[0].split))
-    return lists
+    chosen = (
+        _spread(items, documents, random.Random(f"{seed} {items[0].query.query_id}")) for items in by_question(examples)
+    )
+    return [judged for judged in map(JudgedList.of, chosen) if len(set(judged.grades)) > 1]
 
 
 def dealt_anew(lists: Sequence[JudgedList], seed: int) -> list[JudgedList]:

@@ -7,9 +7,9 @@ from pathlib import Path
 
 from peft import PeftModel
 
+from interank.judgments import JudgedList
 from interank.rewards import Equipped
 from interank.tasks.judge.policy import Trained, see_through, watch_by
-from interank.tasks.order.lists import JudgedList
 from interank.tasks.order.recipe import RlOrder
 from interank.tasks.order.rollouts import ListRollouts
 from interank.tasks.order.trial import ListTrial

@@ -13,9 +13,9 @@ from interank.engines.prompts import Prompt
 from interank.engines.protocol import Sampling
 from interank.engines.soundness import require_completions
 from interank.errors import InputError
+from interank.judgments import JudgedList
 from interank.settings import RolloutsRecipe
 from interank.tasks.order.encoder import ListEncoder
-from interank.tasks.order.lists import JudgedList
 from interank.training.samplers import Sampler, TrainedWeights, sampled_rows, seed_at
 
 # A thought shorter than this leads nowhere.

@@ -10,7 +10,6 @@ from interank.errors import InputError
 from interank.tasks.order import ordering
 from interank.tasks.order.encoder import ListEncoder
 from interank.tasks.order.lists import ListExample, shuffled
-from interank.tasks.order.recipe import DistillOrder
 from interank.training.rows import Row
 
 
@@ -32,20 +31,37 @@ class ListRows:
     """Lists that keep their order, as their reasoning tells documents by where they stand."""
 
 
-def list_rows(encoder: ListEncoder, examples: Sequence[ListExample], settings: DistillOrder, *, seed: int) -> ListRows:
-    """The rows of all lists: each in so many orders as the settings say, whole or not at all."""
+def list_rows(
+    encoder: ListEncoder,
+    examples: Sequence[ListExample],
+    *,
+    window: int,
+    shuffles: int,
+    max_reasoning_tokens: int,
+    seed: int,
+) -> ListRows:
+    """The rows of all lists, each list whole or not at all.
+
+    Args:
+        encoder: Makes the ids.
+        examples: The lists, as a teacher ordered them.
+        window: Lists with more documents are left out.
+        shuffles: In how many orders each list is shown; 0 shows it as it stands.
+        max_reasoning_tokens: Lists with a longer reasoning are left out.
+        seed: Draws the orders.
+    """
     made = ListRows()
     for number, example in enumerate(examples):
         size = len(example.documents)
-        if size > settings.window:
-            reason = f"it has {size} documents, and the window is {settings.window}"
+        if size > window:
+            reason = f"it has {size} documents, and the window is {window}"
             made.left_out.append(LeftOut(example.query.query_id, reason))
             continue
-        orders = [shuffled(example, random.Random(f"{seed} {number} {time}")) for time in range(settings.shuffles)]
+        orders = [shuffled(example, random.Random(f"{seed} {number} {time}")) for time in range(shuffles)]
         shown = [order for order in orders if order is not None]
         made.unshuffled += not shown
         for item in shown or [example]:
-            row = list_row(encoder, item, settings.max_reasoning_tokens)
+            row = list_row(encoder, item, max_reasoning_tokens)
             if isinstance(row, str):
                 made.left_out.append(LeftOut(example.query.query_id, row))
                 break

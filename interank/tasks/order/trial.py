@@ -11,9 +11,9 @@ from interank.engines.protocol import Sampling
 from interank.engines.soundness import require_completions
 from interank.engines.transformers import TransformersEngine
 from interank.ir.measures import DEFAULT_MEASURE
+from interank.judgments import JudgedList
 from interank.tasks.order import ordering
 from interank.tasks.order.encoder import ListEncoder
-from interank.tasks.order.lists import JudgedList
 from interank.tasks.order.rollouts import list_prompts
 from interank.tasks.order.values import is_whole, order_values
 from interank.training.halves import counted, places

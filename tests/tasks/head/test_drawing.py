@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from interank.errors import InputError
+from interank.judgments import JudgedList
 from interank.tasks.head.groups import documents_of, drawn, groups_of, is_held_out, sampled, to_try, with_negatives
-from interank.tasks.order.lists import JudgedList
 from interank.types import Document, Query, Run
 from tests.support import rule
 

@@ -13,10 +13,10 @@ from peft import PeftModel
 from interank.engines.heads import Head, scores
 from interank.engines.pairs import PairEncoder
 from interank.errors import TrainingError
+from interank.judgments import JudgedList
 from interank.settings.heads import Objective
 from interank.tasks.head.groups import ScoredPair, TeacherScores, digest
 from interank.tasks.head.training import HeadGroup, HeadTrainer, HeadValidation, group_tokens
-from interank.tasks.order.lists import JudgedList
 from interank.training.ranking_losses import HeadLoss, Target
 from interank.types import Document
 from tests.support import head_lessons

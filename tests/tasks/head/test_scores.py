@@ -10,9 +10,9 @@ import pytest
 
 from interank import judging
 from interank.errors import InputError
+from interank.judgments import JudgedList
 from interank.ledger import write_rows
 from interank.tasks.head.groups import ScoredPair, TeacherScores, digest, drawn, judgments_scores, read_teacher_scores
-from interank.tasks.order.lists import JudgedList
 from interank.types import Document, Query
 from tests.support import rule
 

@@ -15,13 +15,12 @@ from interank.tasks.order import ordering
 from interank.tasks.order.encoder import ListEncoder
 from interank.tasks.order.lists import ListExample
 from interank.tasks.order.ordering import Ordering
-from interank.tasks.order.recipe import DistillOrder
-from interank.tasks.order.rows import list_row, list_rows
+from interank.tasks.order.rows import ListRows, list_row, list_rows
 from interank.training.rows import IGNORED
 from interank.types import Document, Query
 from tests.support.tiny import FAMILIES, Family, tiny_tokenizer
 
-SETTINGS = DistillOrder(stage="distill", task="order", student="s", prompt=ListPromptSettings(max_length=1000))
+PROMPT = ListPromptSettings(max_length=1000)
 DOCUMENTS = tuple(Document(f"secret-{name}", f"A {name} sits in the barn.") for name in ("fox", "owl", "cat", "hen"))
 EXAMPLE = ListExample(
     Query("q", "Where is the owl?"), DOCUMENTS, Ordering((1, 3, 0, 2), "[2] names the owl, passage 4 does not.")
@@ -29,8 +28,13 @@ EXAMPLE = ListExample(
 
 
 def encoder_of(family: Family = "chatml", **settings: Any) -> ListEncoder:
-    prompt = SETTINGS.prompt.model_copy(update=settings)
+    prompt = PROMPT.model_copy(update=settings)
     return ListEncoder(PromptEncoder(tiny_tokenizer(family), PromptSettings()), prompt)
+
+
+def rows_of(encoder: ListEncoder, example: ListExample, *, seed: int = 1, **given: int) -> ListRows:
+    usual = {"window": 20, "shuffles": 1, "max_reasoning_tokens": 99}
+    return list_rows(encoder, [example], seed=seed, **{**usual, **given})
 
 
 def texts_of(encoder: ListEncoder, row: Any) -> tuple[str, str]:
@@ -75,10 +79,9 @@ def test_a_direct_answer_has_no_reasoning_and_dears_no_lead() -> None:
 
 def test_each_list_is_shown_in_seeded_orders_with_the_reasoning_changed_alike() -> None:
     encoder = encoder_of()
-    settings = SETTINGS.model_copy(update={"shuffles": 12})
-    made = list_rows(encoder, [EXAMPLE], settings, seed=1)
-    assert made.rows == list_rows(encoder, [EXAMPLE], settings, seed=1).rows
-    assert made.rows != list_rows(encoder, [EXAMPLE], settings, seed=2).rows
+    made = rows_of(encoder, EXAMPLE, shuffles=12)
+    assert made.rows == rows_of(encoder, EXAMPLE, shuffles=12).rows
+    assert made.rows != rows_of(encoder, EXAMPLE, shuffles=12, seed=2).rows
     assert (len(made.rows), made.left_out, made.unshuffled) == (12, [], 0)
     places = set()
     for row in made.rows:
@@ -94,7 +97,7 @@ def test_each_list_is_shown_in_seeded_orders_with_the_reasoning_changed_alike() 
 
 def test_a_reasoning_that_tells_places_keeps_the_order_once() -> None:
     told = replace(EXAMPLE, ordering=Ordering((0, 1, 2, 3), "The first passage helps."))
-    made = list_rows(encoder_of(), [told], SETTINGS.model_copy(update={"shuffles": 5}), seed=1)
+    made = rows_of(encoder_of(), told, shuffles=5)
     assert (len(made.rows), made.unshuffled) == (1, 1)
 
 
@@ -125,17 +128,17 @@ def test_no_answer_is_cut_but_documents_evenly() -> None:
     ],
 )
 def test_what_cannot_be_learned_whole_is_left_out_with_its_reason(
-    example: ListExample, settings: dict[str, Any], reason: str
+    example: ListExample, settings: dict[str, int], reason: str
 ) -> None:
     encoder = encoder_of(max_length=420) if "do not fit" in reason else encoder_of()
-    made = list_rows(encoder, [example], SETTINGS.model_copy(update=settings), seed=1)
+    made = rows_of(encoder, example, **settings)
     assert made.rows == []
     assert reason in made.left_out[0].reason
 
 
 def test_a_budget_of_fifty_tokens_holds_no_ranking_of_twenty(tiny_folder: Path) -> None:
     from interank.errors import InputError
-    from interank.tasks.order.lists import JudgedList
+    from interank.judgments import JudgedList
     from interank.tasks.order.rollouts import ListRollouts
 
     tokenizer = load_tokenizer(find_model(str(tiny_folder)))

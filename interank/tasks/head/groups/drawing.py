@@ -5,24 +5,13 @@ from __future__ import annotations
 import random
 from collections.abc import Iterable, Sequence
 
-from interank.tasks.order.lists import JudgedList
+from interank.judgments import JudgedList, by_question
 from interank.types import Example
 
 
 def groups_of(examples: Iterable[Example]) -> list[JudgedList]:
     """All judged documents of each query, queries and documents in their order."""
-    by_query: dict[str, list[Example]] = {}
-    for item in examples:
-        by_query.setdefault(item.query.query_id, []).append(item)
-    return [
-        JudgedList(
-            items[0].query,
-            tuple(item.document for item in items),
-            tuple(int(item.judgment.relevance) for item in items),
-            items[0].split,
-        )
-        for items in by_query.values()
-    ]
+    return [JudgedList.of(items) for items in by_question(examples)]
 
 
 def sampled(lists: Iterable[JudgedList], number: int | None, seed: int) -> list[JudgedList]:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from interank.errors import InputError
 from interank.ir.bm25 import Bm25
-from interank.tasks.order.lists import JudgedList
+from interank.judgments import JudgedList
 from interank.types import Document, Relevance, Run
 
 

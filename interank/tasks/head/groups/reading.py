@@ -10,7 +10,7 @@ from interank import plain_data
 from interank.errors import InputError
 from interank.ir.benchmarks.rows import check_writable, columns, filled, json_rows, string
 from interank.ir.trec import numbered_lines
-from interank.tasks.order.lists import JudgedList
+from interank.judgments import JudgedList
 from interank.types import Document, Query, Relevance
 
 _SUFFIXES = (".jsonl", ".jsonl.gz", ".tsv", ".tsv.gz")

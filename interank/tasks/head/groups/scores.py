@@ -14,7 +14,7 @@ from interank import judging, plain_data
 from interank.errors import InputError
 from interank.ir.benchmarks.rows import json_rows, string, value
 from interank.ir.trec import read_scored
-from interank.tasks.order.lists import JudgedList
+from interank.judgments import JudgedList
 from interank.types import Document, Example, Query
 
 FILE = "teacher_scores.jsonl"
