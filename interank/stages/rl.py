@@ -124,7 +124,7 @@ def run(recipe: RlRecipe, out: Path, *, existing: Existing = "refuse") -> Artifa
     notes = adapter_notes(begun.base, begun.encoder.settings, chosen_quantisation(recipe.quantisation), place.out)
     if isinstance(recipe, RlJudge):
         notes |= {"modes": start.manifest.get("modes"), "reason_share": reason_share}
-    notes |= {"rewards": [entry.model_dump(mode="json") for entry in recipe.rewards]}
+    notes |= {"task": recipe.task, "rewards": [entry.model_dump(mode="json") for entry in recipe.rewards]}
     notes |= {"lineage": lineage(start, judgments, begun.base.name), **ended.notes}
     save_card(policy_card(recipe, notes), place.folder)
     page = training_page(place.folder, validation=ended.notes.get("validation"))
