@@ -12,7 +12,18 @@ import pyarrow.parquet
 import pytest
 
 from interank.errors import InputError
-from interank.judgments import COLUMNS, FILE, PARQUET, Mark, read_judgments, read_pairs, write_judgments, write_pairs
+from interank.judgments import (
+    COLUMNS,
+    FILE,
+    PARQUET,
+    JudgedList,
+    Mark,
+    by_question,
+    read_judgments,
+    read_pairs,
+    write_judgments,
+    write_pairs,
+)
 from interank.types import Document, Example, Judgment, Pair, Query, Relevance, Source
 from tests.support import rule
 
@@ -200,3 +211,15 @@ def test_a_wrong_pair_is_told_with_its_line(tmp_path: Path, change: dict[str, An
         read_pairs(tmp_path / "pairs.jsonl")
     assert str(caught.value).startswith(f"{tmp_path / 'pairs.jsonl'}:2: not a pair")
     assert told in str(caught.value)
+
+
+def test_questions_are_grouped_though_their_documents_lie_apart() -> None:
+    first, second, third = rule.examples(0, queries=1, documents=3)
+    other = replace(first, query=Query("other", "Where is the owl?"))
+    assert by_question([first, other, second, third]) == [[first, second, third], [other]]
+    pairs = [Pair(item.query, item.document, "train", "answer", item.source) for item in (first, other, second)]
+    assert by_question(pairs) == [[pairs[0], pairs[2]], [pairs[1]]]
+    grades = tuple(int(item.judgment.relevance) for item in (first, second))
+    assert JudgedList.of([first, second]) == JudgedList(
+        first.query, (first.document, second.document), grades, first.split
+    )

@@ -1,29 +1,39 @@
-"""What differs by task: judge grades one document, order puts a list in order, head gives one number."""
+"""What differs by task: judge grades one document, order puts a list in order, head gives one number.
+
+A task is a package here, with the parts `recipe`, `lessons`, `ranker` and, where rl can improve it, `policy`, or one file
+that has them all; `NAMES` names it. Importing its recipe loads nothing heavy: a task in one file imports what is heavy
+inside functions.
+"""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypeVar
 
-from interank.tasks.head.recipe import DistillHead
-from interank.tasks.judge.recipe import DistillJudge, RlJudge
-from interank.tasks.order.recipe import DistillOrder, RlOrder
+from interank.tasks.parts import part
 from interank.tasks.recipes import DistillRecipe, RlRecipe
 
-__all__ = [
-    "DISTILLED",
-    "REFINED",
-    "DistillHead",
-    "DistillJudge",
-    "DistillOrder",
-    "DistillRecipe",
-    "RlJudge",
-    "RlOrder",
-    "RlRecipe",
-    "task_of_adapter",
-]
+__all__ = ["DISTILLED", "NAMES", "REFINED", "DistillRecipe", "RlRecipe", "part", "task_of_adapter"]
 
-DISTILLED: Mapping[str, type[DistillRecipe]] = {"judge": DistillJudge, "order": DistillOrder, "head": DistillHead}
+NAMES = ("judge", "order", "head")
+"""The tasks, the one of recipes that name none first."""
+
+_Recipe = TypeVar("_Recipe", DistillRecipe, RlRecipe)
+
+
+def _recipes(stage: type[_Recipe]) -> dict[str, type[_Recipe]]:
+    """The stage's recipes by task, of those tasks that have one."""
+    modules = {name: part(name, "recipe") for name in NAMES}
+    return {
+        name: found
+        for name, module in modules.items()
+        for found in vars(module).values()
+        # What a task takes from another one's recipe is not its own.
+        if isinstance(found, type) and issubclass(found, stage) and found.__module__ == module.__name__
+    }
+
+
+DISTILLED: Mapping[str, type[DistillRecipe]] = _recipes(DistillRecipe)
 """The recipes of what distill can teach, by task."""
-REFINED: Mapping[str, type[RlRecipe]] = {"judge": RlJudge, "order": RlOrder}
+REFINED: Mapping[str, type[RlRecipe]] = _recipes(RlRecipe)
 """The recipes of what rl can improve, by task."""
 
 

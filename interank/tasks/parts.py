@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from importlib import import_module
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
-from interank.tasks.protocol import Task
+if TYPE_CHECKING:
+    # It knows what is trained, which a recipe's check does without.
+    from interank.tasks.protocol import Task
 
 
 def part(task: str, name: str) -> Any:
-    """A task's module with this part: `lessons` for distill, `ranker` for reranking."""
+    """A task's module with this part: `recipe` of the stages, `lessons` for distill, `ranker` for reranking."""
     module = import_module(f"interank.tasks.{task}")
     return import_module(f"{module.__name__}.{name}") if hasattr(module, "__path__") else module
 
 
 def task_named(name: str) -> Task:
     """What distill asks of a task."""
-    return cast(Task, part(name, "lessons"))
+    return cast("Task", part(name, "lessons"))
