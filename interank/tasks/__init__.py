@@ -1,8 +1,7 @@
 """What differs by task: judge grades one document, order puts a list in order, head gives one number.
 
-A task is a package here, with the parts `recipe`, `lessons`, `ranker` and, where rl can improve it, `policy`, or one file
-that has them all; `NAMES` names it. Importing its recipe loads nothing heavy: a task in one file imports what is heavy
-inside functions.
+A task is a package here with a module for each part, `recipe`, `lessons` and `ranker`, or one file that has them all.
+Importing its recipe loads nothing heavy: a task in one file imports what is heavy inside functions.
 """
 
 from collections.abc import Mapping
@@ -14,7 +13,7 @@ from interank.tasks.recipes import DistillRecipe, RlRecipe
 __all__ = ["DISTILLED", "NAMES", "REFINED", "DistillRecipe", "RlRecipe", "part", "task_of_adapter"]
 
 NAMES = ("judge", "order", "head")
-"""The tasks, the one of recipes that name none first."""
+"""The tasks: what is not named here is none."""
 
 _Recipe = TypeVar("_Recipe", DistillRecipe, RlRecipe)
 

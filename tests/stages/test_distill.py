@@ -55,7 +55,7 @@ def test_an_adapter_says_all_that_is_needed_to_use_it(
     artifact = open_artifact(tmp_path / "adapter", "adapter")
     manifest = artifact.manifest
     assert ((artifact.path / manifest["base"]).resolve(), manifest["quantisation"]) == (tiny_folder, quantisation)
-    assert manifest["prompt_hash"] == judging.prompt_hash()
+    assert (manifest["task"], manifest["prompt_hash"]) == ("judge", judging.prompt_hash())
     assert manifest["inputs"]["judgments"]["digest"] == open_artifact(judgments).digest
     assert manifest["counts"]["examples"] == 12
     config = json.loads((artifact.path / "adapter" / "adapter_config.json").read_text())

@@ -95,7 +95,7 @@ def teacher(tiny_folder: Path, judgments: Path, tmp_path_factory: pytest.TempPat
 def test_a_head_says_all_that_is_needed_to_use_it(teacher: Artifact, tiny_folder: Path) -> None:
     manifest = open_artifact(teacher.path, "adapter").manifest
     assert (teacher.path / manifest["base"]).resolve() == tiny_folder
-    assert (manifest["objective"], manifest["modes"]) == ("cross_entropy", ["score"])
+    assert (manifest["task"], manifest["objective"], manifest["modes"]) == ("head", "cross_entropy", ["score"])
     assert manifest["head"]["max_length"] == 64
     counts = manifest["counts"]
     # Six documents, of which one has grade 2: the groups hold all of them.

@@ -109,6 +109,10 @@ def test_an_adapter_of_lists_says_so(adapter: Artifact) -> None:
     assert manifest["prompt_hash"] == ordering.prompt_hash("reason")
     assert manifest["counts"]["examples"] == 8
     assert (adapter.path / "left_out.jsonl").read_text() == ""
+    assert manifest["task"] == "order"
+    card = ModelCard.load(adapter.path / "README.md")
+    assert 'mode="listwise"' in card.text
+    assert manifest["prompt_hash"] in card.text
 
 
 def test_dears_layout_is_learned_and_what_is_left_out_is_on_file(tiny_folder: Path, tmp_path: Path) -> None:
@@ -154,7 +158,7 @@ def test_lists_that_are_all_too_long_are_told(tiny_folder: Path, judgments: Path
 def test_rl_goes_on_with_the_adapters_prompts(adapter: Artifact, judgments: Path, tmp_path: Path) -> None:
     recipe = rl_recipe(judgments=judgments, adapter=adapter.path, shuffles=2)
     better = rl.run(recipe, tmp_path / "rl")
-    assert better.manifest["counts"]["lists"] == 8
+    assert (better.manifest["task"], better.manifest["counts"]["lists"]) == ("order", 8)
     assert {name: better.manifest[name] for name in ("prompt", "prompt_hash")} == {
         name: adapter.manifest[name] for name in ("prompt", "prompt_hash")
     }

@@ -1,4 +1,4 @@
-"""A task is added by one file and its name: in a copy of the package the command then teaches it, and nothing else changed."""
+"""A task is added by one file and its name: in a copy of the package that has both, the command teaches it."""
 
 from __future__ import annotations
 
