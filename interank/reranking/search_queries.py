@@ -14,7 +14,7 @@ from interank.types import Query
 def search_queries(
     engine: Engine, encoder: PromptEncoder, queries: Sequence[Query], *, limit: int, max_new_tokens: int
 ) -> list[tuple[str, ...] | None]:
-    """Ask, greedily and all in one batch, for up to `limit` search queries for each query, in the order given.
+    """Ask, greedily and all in one call, for up to `limit` search queries for each query, in the order given.
 
     None where the answer is no numbered list of queries. One that the budget cuts keeps its whole lines.
     """
