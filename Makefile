@@ -20,7 +20,7 @@ STAMP := $(VENV)/.installed
 DOWNLOADS := awk '/^ *Downloading .*[MG]B\)/ { sub(/^ *Downloading ([^ ]*\/)?/, ""); print "  downloading " $$0; fflush() } \
 	/^Installing collected packages/ { print "  unpacking"; fflush() }'
 
-.PHONY: help install vllm browser demo test chaos check format wheel clean
+.PHONY: help install vllm browser demo test contracts chaos check format wheel clean
 
 help: ## list what can be made
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -69,6 +69,9 @@ demo: install ## generate, distill, rl and evaluate on the sample data, into OUT
 
 test: install ## run the tests, e.g. make test ARGS='-k trec'
 	@$(BIN)/python -m pytest $(ARGS)
+
+contracts: install ## hold TRL, transformers and PEFT, as installed, to what interank takes of their insides
+	@$(BIN)/python -m pytest tests/contracts $(ARGS)
 
 chaos: install ## end commands at random, KILLS times, and see that each goes on to the same output (SEED repeats it)
 	@$(BIN)/python -m tests.chaos --kills $(KILLS) $(if $(SEED),--seed $(SEED))

@@ -194,9 +194,8 @@ def _fill(model: PeftModel, folder: Path, name: str) -> None:
     """
     weight_names(folder / ADAPTER_WEIGHTS)
     base = str(getattr(model.config, "name_or_path", "")) or base_of(folder)
-    mapping = getattr(model.get_base_model(), "_checkpoint_conversion_mapping", None)
     only_a_shape = model.device.type == "meta"
-    weights = load_peft_weights(str(folder), device="cpu" if only_a_shape else str(model.device), key_mapping=mapping)
+    weights = load_peft_weights(str(folder), device="cpu" if only_a_shape else str(model.device))
     if only_a_shape:
         weights = {key: weight.to("meta") for key, weight in weights.items()}
     try:

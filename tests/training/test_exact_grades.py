@@ -11,7 +11,7 @@ import torch
 
 from interank.settings.student import LossRecipe
 from interank.training import shared_prefix
-from interank.training.shared_prefix import FusedHead
+from interank.training.fused_head import FusedHead
 from tests.support import lessons
 from tests.support.families import family_model
 
