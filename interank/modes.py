@@ -38,7 +38,7 @@ TASK_MODES: dict[str, tuple[Mode, ...]] = {
 }
 """The modes by the task whose ranker reads a model in them, in the order in which those are asked for one."""
 
-TRAINED_ON = {"judge": "single documents", "order": "lists"}
+TRAINED_ON = {"judge": "single documents", "order": "lists", "head": "pairs"}
 """What an adapter of a task was trained on, in words."""
 
 SECTIONS: dict[Mode, str] = {"listwise": "lists", "adaptive": "adaptive"}

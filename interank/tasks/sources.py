@@ -75,9 +75,8 @@ class Source:
             return None
         found = task_of_adapter(self.manifest)
         if found != task:
-            raise ArtifactError(
-                f"{self.name} was trained on {TRAINED_ON[found]}; use it in mode {in_words(TASK_MODES[found])}"
-            )
+            what, modes = TRAINED_ON.get(found, found), in_words(TASK_MODES[found])
+            raise ArtifactError(f"{self.name} was trained on {what}; use it in mode {modes}")
         prompt: Mapping[str, Any] = self.manifest["prompt"]
         return prompt
 

@@ -8,7 +8,8 @@ from typing import Any, get_args
 import pytest
 
 from interank import Reranker
-from interank.errors import InputError
+from interank.engines.models import find_model
+from interank.errors import ArtifactError, InputError
 from interank.modes import MODES, TASK_MODES, Mode, RankingMode
 from interank.reranking.fitted import Fitted
 from interank.reranking.fitting import Fit, Fusion, Origin, Temperature
@@ -16,6 +17,7 @@ from interank.reranking.opening import open_reranker
 from interank.settings import LinkRecipe, ListwiseRecipe
 from interank.tasks.asked import RankerSettings
 from interank.tasks.ranks import OneModel
+from interank.tasks.sources import Source
 from tests.support import rule
 
 QUERY = "Where is the red fox?"
@@ -102,6 +104,26 @@ def test_every_mode_has_a_task_that_reads_it() -> None:
 def test_settings_of_another_mode_are_refused(tiny_folder: Path, given: dict[str, Any], said: str) -> None:
     with pytest.raises(InputError, match=said):
         Reranker(tiny_folder, **given)
+
+
+@pytest.mark.parametrize(
+    ("manifest", "said"),
+    [
+        ({"task": "head"}, "m was trained on pairs; use it in mode score"),
+        ({}, "m was trained on pairs; use it in mode score"),
+        ({"prompt": {"form": "reason"}}, "m was trained on lists; use it in mode listwise"),
+        (
+            {"prompt": {"order": "grade_first"}},
+            "m was trained on single documents; use it in mode score, explain or reason",
+        ),
+    ],
+)
+def test_prompts_are_not_taken_from_another_task(tiny_folder: Path, manifest: dict[str, Any], said: str) -> None:
+    files = find_model(str(tiny_folder))
+    source = Source("m", files, None, files, manifest)
+    other = "judge" if "single" not in said else "order"
+    with pytest.raises(ArtifactError, match=said):
+        source.trained_on(other)
 
 
 def test_adaptive_takes_no_guard(tiny_adapter: Path) -> None:
