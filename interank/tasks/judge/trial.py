@@ -13,12 +13,11 @@ from interank.engines.prompts import Prompt, PromptEncoder
 from interank.engines.protocol import Sampling
 from interank.engines.soundness import require_completions
 from interank.engines.transformers import TransformersEngine
-from interank.ir.calibration import calibration
-from interank.ir.measures import DEFAULT_MEASURE, score_run
 from interank.judging import Order
+from interank.tasks.judge.validation import figures
 from interank.training.halves import counted, places
 from interank.training.trying import Probabilities
-from interank.types import Example, Qrel, Run, ScoredDoc
+from interank.types import Example
 
 
 class Trial:
@@ -76,35 +75,25 @@ class Trial:
             texts = [_whole(found) for found in verdicts]
         probabilities = [judging.probabilities(found) for found in logits]
         self.start = self.start or probabilities
-        figures = {
+        found = {
             f"{prefix}{name}": value
             for prefix, own in self._halves.items()
-            for name, value in {**self._ranked(own, logits), **self._graded(own, probabilities)}.items()
+            for name, value in self._figures(own, logits, probabilities).items()
         }
-        return {**figures, **_form(texts)}
+        return {**found, **_form(texts)}
 
     def _spread(self) -> list[Prompt]:
         """So many prompts, spread evenly."""
         number = min(self.explained, len(self.prompts))
         return [self.prompts[place * len(self.prompts) // number] for place in range(number)]
 
-    def _ranked(self, places: Sequence[int], logits: Sequence[Sequence[float]]) -> dict[str, float]:
-        pairs = [(self.examples[place], logits[place]) for place in places]
-        qrels = [Qrel(i.query.query_id, i.document.doc_id, int(i.judgment.relevance)) for i, _ in pairs]
-        scored = (ScoredDoc(i.query.query_id, i.document.doc_id, judging.score(found)) for i, found in pairs)
-        return {DEFAULT_MEASURE: score_run(qrels, Run.from_scores(scored, tag="trial")).mean[DEFAULT_MEASURE]}
-
-    def _graded(self, places: Sequence[int], every: Sequence[Probabilities]) -> dict[str, float]:
-        probabilities = [every[place] for place in places]
-        truths = [int(self.examples[place].judgment.relevance) for place in places]
-        best = [max(range(3), key=three.__getitem__) for three in probabilities]
-        right = [found == truth for found, truth in zip(best, truths, strict=True)]
+    def _figures(
+        self, places: Sequence[int], logits: Sequence[Sequence[float]], every: Sequence[Probabilities]
+    ) -> dict[str, float]:
         pairs = [(every[place], self.start[place]) for place in places]
         return {
-            "grade_accuracy": fmean(right),
-            "mean_absolute_error": fmean(abs(p[1] + 2 * p[2] - t) for p, t in zip(probabilities, truths, strict=True)),
-            "calibration_error": calibration([max(three) for three in probabilities], right).expected_error,
-            "grade_entropy": fmean(-sum(p * math.log(max(p, 1e-12)) for p in three) for three in probabilities),
+            **figures([self.examples[place] for place in places], [logits[place] for place in places]),
+            "grade_entropy": fmean(-sum(p * math.log(max(p, 1e-12)) for p in three) for three, _ in pairs),
             "grade_kl": fmean(
                 sum(p * math.log(max(p, 1e-12) / max(q, 1e-12)) for p, q in zip(now, before, strict=True))
                 for now, before in pairs

@@ -1,4 +1,4 @@
-"""Trials of a student while it trains: it ranks and grades the validation questions as a reranker would."""
+"""Trials of a student while it trains: which questions it ranks and grades as a reranker would, and how well."""
 
 from __future__ import annotations
 
@@ -32,24 +32,30 @@ class Validation:
         ]
 
     def __call__(self, model: Any) -> Mapping[str, float]:
-        """nDCG@10 against the teacher's grades; the grades' accuracy, mean absolute error and calibration error."""
+        """See `figures`."""
         logits = [item.logits for item in grade(TransformersEngine(model), self.encoder, self.prompts)]
-        pairs = list(zip(self.examples, logits, strict=True))
-        qrels = [Qrel(i.query.query_id, i.document.doc_id, int(i.judgment.relevance)) for i in self.examples]
-        scored = [ScoredDoc(i.query.query_id, i.document.doc_id, judging.score(found)) for i, found in pairs]
-        run = Run.from_scores(scored, tag="validation")
-        probabilities = [judging.probabilities(found) for found in logits]
-        truths = [int(item.judgment.relevance) for item in self.examples]
-        best = [int(judging.most_probable(found)) for found in logits]
-        expected = [p[1] + 2 * p[2] for p in probabilities]
-        return {
-            DEFAULT_MEASURE: score_run(qrels, run).mean[DEFAULT_MEASURE],
-            "grade_accuracy": fmean(found == truth for found, truth in zip(best, truths, strict=True)),
-            "mean_absolute_error": fmean(abs(e - truth) for e, truth in zip(expected, truths, strict=True)),
-            "calibration_error": calibration(
-                [max(p) for p in probabilities], [found == truth for found, truth in zip(best, truths, strict=True)]
-            ).expected_error,
-        }
+        return figures(self.examples, logits)
+
+
+def figures(examples: Sequence[Example], logits: Sequence[Sequence[float]]) -> dict[str, float]:
+    """nDCG@10 against the judgments; the grades' accuracy, mean absolute error and calibration error.
+
+    Args:
+        examples: Whole questions.
+        logits: Of the three grades, for each example.
+    """
+    truths = [int(item.judgment.relevance) for item in examples]
+    named = [(item.query.query_id, item.document.doc_id) for item in examples]
+    qrels = [Qrel(*names, truth) for names, truth in zip(named, truths, strict=True)]
+    scored = [ScoredDoc(*names, judging.score(found)) for names, found in zip(named, logits, strict=True)]
+    probabilities = [judging.probabilities(found) for found in logits]
+    right = [judging.most_probable(found) == truth for found, truth in zip(logits, truths, strict=True)]
+    return {
+        DEFAULT_MEASURE: score_run(qrels, Run.from_scores(scored, tag="validation")).mean[DEFAULT_MEASURE],
+        "grade_accuracy": fmean(right),
+        "mean_absolute_error": fmean(abs(p[1] + 2 * p[2] - t) for p, t in zip(probabilities, truths, strict=True)),
+        "calibration_error": calibration([max(p) for p in probabilities], right).expected_error,
+    }
 
 
 def validation_sample(examples: Sequence[Example], questions: int, seed: int) -> list[Example]:
