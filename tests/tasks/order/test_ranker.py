@@ -250,7 +250,8 @@ def listwise_artifact(tiny_adapter: Path, folder: Path, **prompt: Any) -> Path:
     shutil.copytree(tiny_adapter, folder)
     file = folder / "manifest.json"
     settings = ListPromptSettings(max_length=900, **prompt)
-    told = {"prompt": settings.model_dump(mode="json"), "prompt_hash": ordering.prompt_hash(settings.form)}
+    told = {"task": "order", "prompt": settings.model_dump(mode="json")}
+    told |= {"prompt_hash": ordering.prompt_hash(settings.form)}
     file.write_text(json.dumps(json.loads(file.read_text()) | told))
     return folder
 
