@@ -1,15 +1,31 @@
-"""One training takes one device, however many there are."""
+"""What every training tells its trainer of the device: it takes one, however many there are, in the model's numbers."""
 
 from __future__ import annotations
 
 import logging
-from typing import TypeVar
+from pathlib import Path
+from typing import Any, TypeVar
 
+import torch
 from transformers import TrainingArguments
 
 log = logging.getLogger(__name__)
 
 Arguments = TypeVar("Arguments", bound=TrainingArguments)
+
+
+def owned(model: Any, *, folder: Path, seed: int) -> dict[str, Any]:
+    """The fields of a trainer's configuration that no recipe decides, for a model that is trained in `folder`."""
+    on_cpu = model.device.type == "cpu"
+    return {
+        "output_dir": str(folder),
+        "seed": seed,
+        "remove_unused_columns": False,
+        "use_cpu": on_cpu,
+        "bf16": not on_cpu or model.dtype == torch.bfloat16,
+        # With it a loss that is not a number would be logged as the mean of the others.
+        "logging_nan_inf_filter": False,
+    }
 
 
 def on_one_device(arguments: Arguments) -> Arguments:

@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
-import torch
 from datasets import Dataset
 from peft import PeftModel
 from trl import GRPOConfig, GRPOTrainer
@@ -20,7 +19,7 @@ from interank.settings import RolloutsRecipe
 from interank.settings.batches import RL_BATCH
 from interank.training.checkpoints import accompany, run_to_end
 from interank.training.clock import summary
-from interank.training.devices import on_one_device
+from interank.training.devices import on_one_device, owned
 from interank.training.memory import Microbatch, fits
 from interank.training.objective import Objective
 from interank.training.policy import PolicyTrainer, SharedPrefixTrainer
@@ -100,15 +99,10 @@ def prepare(
     config = GRPOConfig(
         **{
             **given,
-            "output_dir": str(folder),
-            "seed": rollouts.seed,
+            **owned(model, folder=folder, seed=rollouts.seed),
             "max_completion_length": rollouts.tokens,
             "reward_weights": [reward.weight for reward in objective.rewards],
             "shuffle_dataset": False,
-            "use_cpu": model.device.type == "cpu",
-            "bf16": model.device.type != "cpu" or model.dtype == torch.bfloat16,
-            # With it a loss that is not a number would be logged as the mean of the others.
-            "logging_nan_inf_filter": False,
         }
     )
     prompts = config.generation_batch_size // config.num_generations

@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import torch
 from peft import PeftModel
 from transformers import (
     EarlyStoppingCallback,
@@ -23,7 +22,7 @@ from interank.ir.measures import DEFAULT_MEASURE
 from interank.progress import shown
 from interank.settings.student import LossRecipe, ValidationRecipe
 from interank.training.checkpoints import accompany, last_complete, run_to_end
-from interank.training.devices import on_one_device
+from interank.training.devices import on_one_device, owned
 from interank.training.failures import explained
 from interank.training.memory import Microbatch
 from interank.training.prefix_tree import sequences_size
@@ -96,15 +95,9 @@ def train(
     config = SFTConfig(
         **{
             **given,
-            "output_dir": str(folder),
-            "seed": settings.seed,
+            **owned(model, folder=folder, seed=settings.seed),
             "max_length": None,
             "packing": False,
-            "remove_unused_columns": False,
-            "use_cpu": model.device.type == "cpu",
-            "bf16": model.device.type != "cpu" or model.dtype == torch.bfloat16,
-            # With it a loss that is not a number would be logged as the mean of the others.
-            "logging_nan_inf_filter": False,
             "dataset_kwargs": {"skip_prepare_dataset": True},
         }
     )

@@ -26,7 +26,8 @@ from interank.tasks.head.training import HeadGroup, HeadValidation, group_tokens
 from interank.tasks.protocol import Made
 from interank.training.adapters import fresh_adapter
 from interank.training.memory import Microbatch
-from interank.training.sft import Trained
+from interank.training.ranking_losses import HeadLoss
+from interank.training.sft import SftSettings, Trained
 
 
 def inputs(recipe: DistillHead) -> Mapping[str, Path]:
@@ -124,7 +125,8 @@ class HeadLessons:
             model,
             self.encoder,
             self.groups,
-            self.recipe,
+            SftSettings(self.recipe.trainer, self.recipe.seed, self.recipe.validation),
+            loss=HeadLoss(self.recipe.objective, self.recipe.alpha, self.recipe.temperature),
             folder=folder,
             checkpointing=checkpointing,
             trial=self.trial,

@@ -22,9 +22,8 @@ from interank.engines.pairs import Pair, PairBatch, PairEncoder
 from interank.ir.measures import DEFAULT_MEASURE, score_run
 from interank.judgments import JudgedList
 from interank.tasks.head.groups import TeacherScores
-from interank.tasks.head.recipe import DistillHead
 from interank.training.checkpoints import last_complete
-from interank.training.devices import on_one_device
+from interank.training.devices import on_one_device, owned
 from interank.training.ranking_losses import HeadLoss, Target
 from interank.training.sft import DEFAULTS, SftSettings, Trained, go_through, trial_settings
 from interank.training.student import dataset_of
@@ -190,8 +189,9 @@ def train(
     model: PeftModel,
     encoder: PairEncoder,
     groups: Sequence[HeadGroup],
-    recipe: DistillHead,
+    settings: SftSettings,
     *,
+    loss: HeadLoss,
     folder: Path,
     checkpointing: bool,
     trial: Trial | None = None,
@@ -205,30 +205,19 @@ def train(
     """
     folder.mkdir(exist_ok=True)
     checkpoint = last_complete(folder)
-    settings = SftSettings(recipe.trainer, recipe.seed, recipe.validation)
-    given = {**_DEFAULTS, **trial_settings(settings, trial is not None, checkpoint is None), **dict(recipe.trainer)}
+    given = {**_DEFAULTS, **trial_settings(settings, trial is not None, checkpoint is None), **dict(settings.trainer)}
     given.setdefault("gradient_checkpointing", checkpointing)
     given.setdefault("gradient_checkpointing_kwargs", {"use_reentrant": False})
-    arguments = TrainingArguments(
-        **{
-            **given,
-            "output_dir": str(folder),
-            "seed": recipe.seed,
-            "remove_unused_columns": False,
-            "use_cpu": model.device.type == "cpu",
-            "bf16": model.device.type != "cpu" or model.dtype == torch.bfloat16,
-            "logging_nan_inf_filter": False,
-        }
-    )
+    arguments = TrainingArguments(**{**given, **owned(model, folder=folder, seed=settings.seed)})
     trainer = HeadTrainer(
         model=model,
         args=on_one_device(arguments),
         encoder=encoder,
         groups=groups,
-        loss=HeadLoss(recipe.objective, recipe.alpha, recipe.temperature),
+        loss=loss,
         trial=trial,
     )
-    return go_through(trainer, checkpoint, recipe.validation.patience, tried=trial is not None)
+    return go_through(trainer, checkpoint, settings.validation.patience, tried=trial is not None)
 
 
 def group_tokens(groups: Sequence[HeadGroup], trainer: Mapping[str, Any]) -> int:

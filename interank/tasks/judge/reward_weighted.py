@@ -19,7 +19,7 @@ from trl import SFTConfig, SFTTrainer
 from interank.progress import shown
 from interank.tasks.judge.answers import Weighted
 from interank.training.checkpoints import accompany, last_complete, run_to_end
-from interank.training.devices import on_one_device
+from interank.training.devices import on_one_device, owned
 
 IGNORED = -100
 # The released code's: rate, constant schedule, clipping, decay and batch.
@@ -68,13 +68,8 @@ def train(
         **{
             **_DEFAULTS,
             **dict(trainer),
-            "output_dir": str(folder),
-            "seed": seed,
+            **owned(model, folder=folder, seed=seed),
             "max_length": None,
-            "remove_unused_columns": False,
-            "use_cpu": model.device.type == "cpu",
-            "bf16": model.device.type != "cpu",
-            "logging_nan_inf_filter": False,
             "dataset_kwargs": {"skip_prepare_dataset": True},
         }
     )
