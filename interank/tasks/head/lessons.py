@@ -121,14 +121,14 @@ class HeadLessons:
 
     def train(self, model: PeftModel, *, folder: Path, checkpointing: bool) -> Trained:
         """As `training.train`."""
+        recipe = self.recipe
         return train(
             model,
             self.encoder,
             self.groups,
-            SftSettings(self.recipe.trainer, self.recipe.seed, self.recipe.validation),
-            loss=HeadLoss(self.recipe.objective, self.recipe.alpha, self.recipe.temperature),
+            SftSettings({"gradient_checkpointing": checkpointing, **recipe.trainer}, recipe.seed, recipe.validation),
+            loss=HeadLoss(recipe.objective, recipe.alpha, recipe.temperature),
             folder=folder,
-            checkpointing=checkpointing,
             trial=self.trial,
         )
 

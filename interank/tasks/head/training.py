@@ -193,7 +193,6 @@ def train(
     *,
     loss: HeadLoss,
     folder: Path,
-    checkpointing: bool,
     trial: Trial | None = None,
 ) -> Trained:
     """Train the adapter and its head in place, from the last complete checkpoint in `folder` if there is one.
@@ -206,7 +205,6 @@ def train(
     folder.mkdir(exist_ok=True)
     checkpoint = last_complete(folder)
     given = {**_DEFAULTS, **trial_settings(settings, trial is not None, checkpoint is None), **dict(settings.trainer)}
-    given.setdefault("gradient_checkpointing", checkpointing)
     given.setdefault("gradient_checkpointing_kwargs", {"use_reentrant": False})
     arguments = TrainingArguments(**{**given, **owned(model, folder=folder, seed=settings.seed)})
     trainer = HeadTrainer(
