@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+from trl.trainer.utils import nanstd
 
 from interank.rewards import Credit, Equipped
 from interank.training.advantages import Scheme, advantages, by_token, neutral, without_grade
@@ -81,3 +82,20 @@ def test_a_grade_that_is_not_sampled_has_no_advantage() -> None:
     assert without_grade(torch.ones(2), torch.tensor([1, -1]), credited("grade")).tolist() == [0, 1]
     both = credited("grade", "answer")
     assert without_grade(torch.ones(2), torch.tensor([1, 1]), both).tolist() == [1, 1]
+
+
+@pytest.mark.parametrize(("scale", "aggregation"), [("group", "normalize_then_sum"), ("batch", "sum_then_normalize")])
+def test_spreads_leave_out_what_is_no_number_as_trls_do(scale: str, aggregation: str) -> None:
+    torch.manual_seed(1)
+    rewards = torch.randn(8, 1)
+    rewards[[2, 5]] = NAN
+    if aggregation == "normalize_then_sum":
+        grouped = rewards.view(2, 4)
+        each = (grouped - grouped.nanmean(1, keepdim=True)) / (nanstd(grouped, dim=1, keepdim=True) + 1e-4)
+        sums = each.flatten()
+        wanted = (sums - sums.nanmean()) / (nanstd(sums) + 1e-4)
+    else:
+        grouped = rewards.view(2, 4)
+        wanted = ((grouped - grouped.nanmean(1, keepdim=True)) / (nanstd(grouped.flatten()) + 1e-4)).flatten()
+    found = advantages(rewards, scheme(1, scale=scale, aggregation=aggregation), ALL)
+    assert found == pytest.approx(wanted.nan_to_num(nan=0.0), abs=1e-6)
