@@ -204,20 +204,20 @@ class PolicyTrainer(GRPOTrainer):  # type: ignore[misc]  # TRL is untyped here
         ids, mask, width = prompts_and_completions(inputs)
         rows, objective = len(ids), self.objective
         skipped = idle(inputs) if self.skips_idle and self.model.training else None
-        if skipped is not None:
-            mask = mask.masked_fill(skipped[:, None], 0)
+        computed = mask if skipped is None else mask.masked_fill(skipped[:, None], 0)
         if asked:
+            # A completion that is skipped may stand behind a prompt whose grade is not.
             more, real = graded_rows(ids, mask, width, asked, objective)
-            ids, mask = torch.cat([ids, more]), torch.cat([mask, real])
+            ids, computed = torch.cat([ids, more]), torch.cat([computed, real])
         aux = self.aux_loss_enabled
         found = self._get_per_token_logps_and_entropies(
-            model, ids, mask, width, compute_entropy=True, compute_aux_loss=aux
+            model, ids, computed, width, compute_entropy=True, compute_aux_loss=aux
         )
         read = Read(*found).with_labels_apart(rows, len(objective.lead), len(objective.labels))
         if skipped is None:
             return read
         # For the log's mean: the skipped have none. It is NaN, which is left out, where all are skipped.
-        usual = found[1][mask[:, -width:].bool()].detach().mean()
+        usual = found[1][computed[:, -width:].bool()].detach().mean()
         return read.without_idle(skipped, usual, inputs.get("old_per_token_logps"))
 
     def _get_per_token_logps_and_entropies(self, model: Any, *args: Any, **kwargs: Any) -> Any:
