@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from interank.modes import TASK_MODES
+from interank.tasks import NAMES
 from interank.tasks.asked import RankerSettings
 from interank.tasks.parts import part
 from interank.tasks.ranks import OneModel
@@ -20,12 +21,12 @@ def open_by_task(asked: RankerSettings) -> OneModel:
         ModelError: The model cannot be had, or no server answers.
         InputError: The mode, the engine or the settings do not go with the model.
     """
-    rankers: dict[str, Any] = {task: part(task, "ranker") for task in TASK_MODES}
+    rankers: dict[str, Any] = {task: part(task, "ranker") for task in NAMES}
     by_files = (module for module in rankers.values() if hasattr(module, "takes") and module.takes(asked))
     by_mode = (
-        rankers[task]
-        for task, modes in TASK_MODES.items()
-        if asked.mode in modes and not hasattr(rankers[task], "takes")
+        module
+        for task, module in rankers.items()
+        if asked.mode in TASK_MODES.get(task, ()) and not hasattr(module, "takes")
     )
     chosen = next(by_files, None) or next(by_mode)
     ranks: OneModel = chosen.open_ranker(asked)
