@@ -32,7 +32,7 @@ from interank.engines.models import find_model, load_model, load_tokenizer
 from interank.engines.prompts import PromptEncoder
 from interank.settings import PromptSettings, RewardRecipe
 from interank.stages import rl
-from interank.tasks.judge import policy
+from interank.tasks.judge import grpo
 from interank.tasks.judge.recipe import RlJudge
 from interank.tasks.judge.trial import Trial
 from interank.training.grpo import prepare
@@ -188,7 +188,7 @@ def refined(given: Mapping[str, Any], seconds: float, place: Path) -> Artifact:
         trainer.add_callback(Limit(seconds))
         return trainer
 
-    with mock.patch.object(policy, "prepare", limited):
+    with mock.patch.object(grpo, "prepare", limited):
         return rl.run(RlJudge.model_validate({**recipe, **given}), place)
 
 

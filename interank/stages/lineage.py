@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +12,9 @@ from huggingface_hub import ModelCard
 from interank import cards
 from interank.artifact import MANIFEST, Artifact, open_artifact
 from interank.judgments import read_judgments
+from interank.settings import RewardRecipe
 from interank.stages.validated import HEADS, sentences, table
-from interank.tasks.judge.recipe import RlJudge
-from interank.tasks.order.recipe import RlOrder
-from interank.tasks.recipes import RlRecipe
+from interank.tasks.protocol import Policy
 
 # What judgments' manifests tell of who made them.
 _TEACHERS = ("teacher", "teacher_origin", "engine", "grades")
@@ -36,19 +35,18 @@ def lineage(start: Artifact, judgments: Path, base: str) -> dict[str, Any]:
     }
 
 
-def policy_card(recipe: RlRecipe, notes: Mapping[str, Any]) -> ModelCard:
+def policy_card(policy: Policy, rewarded: Iterable[RewardRecipe], notes: Mapping[str, Any]) -> ModelCard:
     """The adapter's card: what made it, what it was rewarded for, and what that did to its validation."""
     past = notes["lineage"]
     judged = past["judgments"]
     sites = ", ".join(f"{site} ({number})" for site, number in judged["sites"].items())
-    does = "orders lists of documents" if recipe.task == "order" else "judges relevance"
-    rewards = ((entry.use, f"{entry.weight:g}", dict(entry.params) or "") for entry in recipe.rewards)
+    rewards = ((entry.use, f"{entry.weight:g}", dict(entry.params) or "") for entry in rewarded)
     sections = [
-        f"# An adapter that {does}, refined by rl",
+        f"# An adapter that {policy.does}, refined by rl",
         f"* Base model: {past['base']}",
         f"* Continued from the adapter whose manifest has the sha256 `{past['distilled_adapter']['digest']}`",
         f"* Judgments: {judged['number']} by {judged.get('teacher', 'an unnamed teacher')}, of {sites or 'no site'}",
-        f"* Algorithm: {_algorithm(recipe, notes)}",
+        f"* Algorithm: {policy.algorithm}",
         "## Rewards",
         cards.table(("reward", "weight", "parameters"), rewards),
     ]
@@ -56,13 +54,3 @@ def policy_card(recipe: RlRecipe, notes: Mapping[str, Any]) -> ModelCard:
         sections += ["## Validation", cards.table(HEADS, table(found)), " ".join(sentences(found))]
     sections.append(cards.licence(past["base"]))
     return cards.model_card(sections, library="peft", tags=["reranker", "lora", "grpo"], base=past["base"])
-
-
-def _algorithm(recipe: RlRecipe, notes: Mapping[str, Any]) -> str:
-    if isinstance(recipe, RlOrder):
-        return f"grpo, on lists of at most {recipe.window} documents"
-    assert isinstance(recipe, RlJudge)
-    return (
-        f"{recipe.algorithm}, grade gradient {recipe.grade.gradient}, {notes['reason_share']:.0%} of the queries "
-        "explanation first"
-    )

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any, cast
 
 if TYPE_CHECKING:
     # It knows what is trained, which a recipe's check does without.
-    from interank.tasks.protocol import Task
+    from interank.tasks.protocol import Refining, Task
 
 
 def part(task: str, name: str) -> Any:
-    """A task's module with this part: `recipe` of the stages, `lessons` for distill, `ranker` for reranking."""
+    """A task's module with this part: `recipe` of the stages, `lessons` for distill, `policy` for rl, `ranker`."""
     module = import_module(f"interank.tasks.{task}")
     return import_module(f"{module.__name__}.{name}") if hasattr(module, "__path__") else module
 
@@ -19,3 +19,8 @@ def part(task: str, name: str) -> Any:
 def task_named(name: str) -> Task:
     """What distill asks of a task."""
     return cast("Task", part(name, "lessons"))
+
+
+def refining(name: str) -> Refining:
+    """What rl asks of a task."""
+    return cast("Refining", part(name, "policy"))

@@ -1,4 +1,4 @@
-"""What a task says of itself to the stages that train: what a student is taught, how, and what is kept of it."""
+"""What a task says of itself to the stages that train: what a model learns of it, how, and what is kept of that."""
 
 from __future__ import annotations
 
@@ -10,10 +10,13 @@ from typing import Any, Protocol
 from huggingface_hub import ModelCard
 from peft import PeftModel
 
-from interank.artifact import Workplace
+from interank.artifact import Artifact, Workplace
 from interank.engines.models import ModelFiles
+from interank.engines.prompts import PromptEncoder
+from interank.rewards import Equipped, Reward, Subject
 from interank.settings import Quantisation
 from interank.training.memory import Microbatch
+from interank.training.refining import Refined
 from interank.training.sft import Trained
 
 
@@ -74,5 +77,48 @@ class Task(Protocol):
 
         Raises:
             InputError: There is nothing to be learned, or it cannot be.
+        """
+        ...
+
+
+class Policy(Protocol):
+    """An adapter that rl improves at a task, by one recipe."""
+
+    encoder: PromptEncoder
+    algorithm: str
+    """For the card: by what, and on what, it learns."""
+    does: str
+    """For the card: what such an adapter does."""
+    notes: Mapping[str, Any]
+    """What the manifest says so that the adapter can be used as it was trained."""
+
+    def train(self, model: PeftModel, rewards: Sequence[Equipped]) -> Refined:
+        """Train the adapter in place, from the last complete checkpoint if there is one.
+
+        Raises:
+            TrainingError: The training cannot begin or go on; the last good adapter is kept.
+        """
+        ...
+
+
+class Refining(Protocol):
+    """What rl asks of a task; `recipe` is the task's own."""
+
+    SUBJECT: Subject
+    """What its rewards look at."""
+
+    def check(self, recipe: Any, adapter: Artifact, rewards: Sequence[Reward]) -> None:
+        """Stop where recipe, adapter and rewards do not go together, before anything is made.
+
+        Raises:
+            InputError: Says what does not.
+        """
+        ...
+
+    def policy(self, recipe: Any, adapter: Artifact, base: ModelFiles, work: Path) -> Policy:
+        """What is trained on, ready; checkpoints, trials and rollouts go to `work`.
+
+        Raises:
+            InputError: There is nothing to train on, or a completion has no room for an answer.
         """
         ...

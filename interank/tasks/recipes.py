@@ -13,6 +13,7 @@ from interank.settings.prompts import Quantisation
 from interank.settings.rewards import Rewards
 from interank.settings.rollouts import RolloutsRecipe
 from interank.settings.student import LoraRecipe, Precision, ValidationRecipe
+from interank.settings.teacher import TeacherRecipe
 
 TrainerConfig = Literal["SFTConfig", "GRPOConfig", "TrainingArguments"]
 
@@ -82,6 +83,8 @@ class RlRecipe(Settings):
     shared_prefix: bool = True
     """What completions share (their prompt, and their query's beginning) is computed once for all of them: the same
     gradients, several times cheaper. False computes every completion by itself, as TRL does."""
+    judge: TeacherRecipe | None = None
+    """Who marks explanations, for rewards that ask."""
     rollouts: RolloutsRecipe = RolloutsRecipe()
     """What samples the completions."""
     rewards: Rewards

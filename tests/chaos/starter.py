@@ -20,7 +20,7 @@ ROOT = Path(__file__).resolve().parents[2]
 _HEAVY = (
     *(f"interank.stages.{name}" for name in ("generate", "distill", "rl", "evaluate")),
     "interank.reranking.reranker",
-    "interank.tasks.judge.policy",
+    "interank.tasks.judge.grpo",
     "interank.evaluation.record",
 )
 

@@ -22,8 +22,8 @@ from interank.settings import LoraRecipe
 from interank.stages import distill, rl
 from interank.tasks.judge.recipe import RlJudge
 from interank.tasks.order import ordering
-from interank.tasks.order.lessons import list_rollouts
 from interank.tasks.order.orderings import write_orderings
+from interank.tasks.order.policy import list_rollouts
 from interank.tasks.order.recipe import DistillOrder, RlOrder
 from interank.tasks.order.trial import ListTrial
 from tests.support import list_rule
@@ -317,7 +317,7 @@ def test_adapter_recipe_and_rewards_are_of_one_kind(
     adapter: Artifact, tiny_adapter: Path, judgments: Path, tmp_path: Path
 ) -> None:
     out = tmp_path / "out"
-    with pytest.raises(InputError, match="was trained on judgments, and the recipe is of lists; set `task: judge`"):
+    with pytest.raises(InputError, match="for task judge, and the recipe is of task order; set `task: judge`"):
         rl.run(rl_recipe(judgments=judgments, adapter=tiny_adapter), out)
     pointwise = RlJudge.model_validate(
         {
@@ -327,9 +327,9 @@ def test_adapter_recipe_and_rewards_are_of_one_kind(
             "rewards": ({"use": "ranking"},),
         }
     )
-    with pytest.raises(InputError, match="was trained on lists, and the recipe is of judgments; set `task: order`"):
+    with pytest.raises(InputError, match="for task order, and the recipe is of task judge; set `task: order`"):
         rl.run(pointwise, out)
-    with pytest.raises(InputError, match="reward ranking is of judgments, and the recipe is of lists"):
+    with pytest.raises(InputError, match="reward ranking is of judgments, and task order is of lists"):
         rl.run(rl_recipe(judgments=judgments, adapter=adapter.path, rewards=({"use": "ranking"},)), out)
     assert not out.exists()
 

@@ -147,7 +147,7 @@ def test_rewards_that_cannot_work_are_told_before_anything_is_loaded(
     for rewards, message in (
         ((RewardRecipe(use="explanation_quality"),), "asks a judge and the recipe names none"),
         ((RewardRecipe(use="calibration"),), "says nothing of answers in grade_first order"),
-        ((RewardRecipe(use="list_ndcg"),), "is of lists, and the recipe is of judgments"),
+        ((RewardRecipe(use="list_ndcg"),), "is of lists, and task judge is of judgments"),
     ):
         with pytest.raises(InputError, match=message):
             refined(judgments, tiny_adapter, tmp_path / "rl", {"rewards": rewards})

@@ -16,7 +16,7 @@ from interank.engines.prompts import Prompt, PromptEncoder
 from interank.engines.protocol import Ability, Completion, LabelLogits, Sampling
 from interank.engines.work import Work
 from interank.rewards import Reward
-from interank.tasks.judge import policy
+from interank.tasks.judge import grpo
 from interank.tasks.judge.recipe import DistillJudge, RlJudge
 from interank.tasks.judge.rows import training_groups
 from interank.training import sft
@@ -155,11 +155,11 @@ def updated(model: PeftModel, encoder: PromptEncoder, recipe: RlJudge, folder: P
     once = {**recipe.trainer, **_ONE_STEP, "gradient_accumulation_steps": 1}
     short = recipe.model_copy(update={"trainer": once})
     examples = judged(LONGEST, queries=questions, documents=recipe.documents_per_query)
-    taught = policy.lessons(short, (examples, []), 0.0)
+    taught = grpo.lessons(short, (examples, []), 0.0)
     rewards = [Reward.from_recipe(entry).equipped() for entry in recipe.rewards]
     folder.mkdir()
     with no_masks(), Paper(model) as paper:
-        policy.train(model, encoder, taught, rewards, short, Given(), folder)
+        grpo.train(model, encoder, taught, rewards, short, Given(), folder)
     return Step(paper.peak + states(model) + gradients(model), paper.operations)
 
 

@@ -28,10 +28,11 @@ from peft import (
 )
 from transformers import AutoModelForCausalLM
 
+from interank import judging
 from interank.artifact import Workplace, create
-from interank.engines.models import find_model
-from interank.settings import PromptSettings
-from interank.stages.trained import adapter_notes
+from interank.engines.bases import base_facts
+from interank.engines.models import ModelFiles, device, find_model
+from interank.settings import PromptSettings, Quantisation
 from tests.support.tiny import strong_model
 
 _TWO = ["q_proj", "v_proj"]
@@ -138,3 +139,14 @@ def adapter_artifact(out: Path, base: Path, settings: Any) -> Any:
     notes = adapter_notes(find_model(str(base)), PromptSettings(), "none", out)
     place.finish(seed=0, counts={}, notes=notes)
     return model
+
+
+def adapter_notes(base: ModelFiles, prompt: PromptSettings, quantisation: Quantisation, out: Path) -> dict[str, Any]:
+    """What the manifest of an adapter at `out` says so that it can be used as it was trained."""
+    return {
+        **base_facts(base, out),
+        "quantisation": quantisation,
+        "device": device(),
+        "prompt": prompt.model_dump(mode="json"),
+        "prompt_hash": judging.prompt_hash(fence=prompt.fence),
+    }

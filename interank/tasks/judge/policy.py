@@ -1,202 +1,159 @@
-"""GRPO as a recipe describes it: which pairs, in which order of answers, for which objective, watched by what."""
+"""What rl trains of judgments: by GRPO, or by the original's reward-weighted refinement."""
 
 from __future__ import annotations
 
-import random
+import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from peft import PeftModel
 
+from interank import judging
+from interank.artifact import Artifact
+from interank.engines.models import ModelFiles, load_tokenizer
 from interank.engines.prompts import PromptEncoder
+from interank.errors import InputError, TrainingError
 from interank.judging import Order
-from interank.rewards import Equipped
-from interank.tasks.judge.hard_examples import Hard
+from interank.judgments import read_judgments
+from interank.rewards import Equipped, Reward, Subject
+from interank.settings import PromptSettings
+from interank.tasks.judge import grpo, reward_weighted
+from interank.tasks.judge.answers import Answers
+from interank.tasks.judge.hard_examples import find_hard
 from interank.tasks.judge.recipe import RlJudge
-from interank.tasks.judge.rollouts import Rollouts, whole_queries
-from interank.tasks.judge.trial import Trial
-from interank.tasks.judge.validation import validation_sample
-from interank.tasks.recipes import RlRecipe
-from interank.training.checkpoints import last_complete
-from interank.training.failures import explained
-from interank.training.grade_gradient import GradeLoss
-from interank.training.grpo import prepare, run
-from interank.training.halves import reporting
-from interank.training.objective import Objective
-from interank.training.policy import PolicyTrainer
-from interank.training.recorder import Recorder
-from interank.training.samplers import Sampler
-from interank.training.watch import Tried, Watch, describe
+from interank.training.refining import Refined
+from interank.training.samplers import sampler_of
 from interank.types import Example
 
+log = logging.getLogger(__name__)
+
+SUBJECT: Subject = "judgments"
+
+
+def check(recipe: RlJudge, adapter: Artifact, rewards: Sequence[Reward]) -> None:
+    """Stop where a reward or a loss needs an order of answers that there is not.
+
+    Raises:
+        InputError: Says which.
+    """
+    _check_orders(recipe, rewards, _reason_share(recipe, adapter))
+
+
+def policy(recipe: RlJudge, adapter: Artifact, base: ModelFiles, work: Path) -> JudgePolicy:
+    """The judgments to train on, and how their prompts are made: as for the adapter before."""
+    judgments = Path(str(recipe.judgments))
+    settings = PromptSettings.model_validate(adapter.manifest["prompt"])
+    splits = read_judgments(judgments, "train"), read_judgments(judgments, "validation")
+    share = _reason_share(recipe, adapter)
+    notes = {
+        "prompt": settings.model_dump(mode="json"),
+        "prompt_hash": judging.prompt_hash(fence=settings.fence),
+        "modes": adapter.manifest.get("modes"),
+        "reason_share": share,
+    }
+    return JudgePolicy(recipe, PromptEncoder(load_tokenizer(base), settings), base, work, splits, share, notes)
+
 
 @dataclass(frozen=True, slots=True)
-class Lessons:
-    """The pairs of whole queries, a query's on end, each with its answer's order; and what the policy is tried on."""
+class JudgePolicy:
+    """Judgments, in which order they are answered, and by which algorithm they are learned."""
 
-    examples: list[Example]
-    orders: list[Order]
-    tried: list[Example]
-    counts: Mapping[str, int]
-
-
-@dataclass(frozen=True, slots=True)
-class Trained:
-    """A training's closing figures, and what the manifest tells of it."""
-
-    figures: Mapping[str, float]
+    recipe: RlJudge
+    encoder: PromptEncoder
+    base: ModelFiles
+    work: Path
+    splits: tuple[list[Example], list[Example]]
+    """To train on, and to validate with."""
+    reason_share: float
     notes: Mapping[str, Any]
 
+    does = "judges relevance"
 
-def lessons(
-    recipe: RlJudge,
-    splits: tuple[Sequence[Example], Sequence[Example]],
-    reason_share: float,
-    hard: Hard | None = None,
-) -> Lessons:
-    """What is trained on: queries of enough documents, where the recipe asks for it with pairs that are hard.
+    @property
+    def algorithm(self) -> str:
+        """For the card."""
+        recipe = self.recipe
+        return (
+            f"{recipe.algorithm}, grade gradient {recipe.grade.gradient}, {self.reason_share:.0%} of the queries "
+            "explanation first"
+        )
 
-    Args:
-        recipe: Says how many, and which.
-        splits: The judgments to train on, and those to validate with.
-        reason_share: Of the queries, so many are answered explanation first.
-        hard: What is hard for the start policy; where it is given, what is not is left out.
+    @property
+    def order(self) -> Order:
+        """In which most queries are answered."""
+        return "reason_first" if self.reason_share >= 0.5 else "grade_first"
 
-    Raises:
-        TrainingError: No query is left.
-    """
-    train, validation = splits
-    counts = {"judged_pairs": len(train), **(hard.counts if hard else {})}
-    pairs = hard.pairs if hard else None
-    examples = whole_queries(train, documents=recipe.documents_per_query, seed=recipe.seed, hard=pairs)
-    rng = random.Random(recipe.seed)
-    if recipe.control == "shuffled":
-        examples = _dealt_anew(examples, recipe.documents_per_query, rng)
-    orders: list[Order] = []
-    for _ in range(len(examples) // recipe.documents_per_query):
-        orders += ["reason_first" if rng.random() < reason_share else "grade_first"] * recipe.documents_per_query
-    counts |= {"pairs": len(examples), "queries": len(examples) // recipe.documents_per_query}
-    tried = validation_sample(validation, recipe.validation.questions, recipe.seed)
-    return Lessons(examples, orders, tried, counts)
+    def train(self, model: PeftModel, rewards: Sequence[Equipped]) -> Refined:
+        """As the recipe's algorithm does."""
+        by = self._by_grpo if self.recipe.algorithm == "grpo" else self._by_reward_weight
+        return by(model, rewards)
 
+    def _by_grpo(self, model: PeftModel, rewards: Sequence[Equipped]) -> Refined:
+        recipe, encoder, work = self.recipe, self.encoder, self.work
+        longest = encoder.settings.max_length
+        with sampler_of(recipe.rollouts, self.base.folder, model, work, max_length=longest) as sampler:
+            hard = None
+            if recipe.hard_examples:
+                with sampler.engine_of(model) as engine:
+                    hard = find_hard(engine, encoder, self.splits[0], recipe, self.order, work / "hard.jsonl")
+            lessons = grpo.lessons(recipe, self.splits, self.reason_share, hard)
+            log.info("rl on %d pairs of %d queries", len(lessons.examples), lessons.counts["queries"])
+            trained = grpo.train(model, encoder, lessons, rewards, recipe, sampler, work)
+        return Refined(trained.figures, trained.notes, lessons.counts)
 
-def train(
-    model: PeftModel,
-    encoder: PromptEncoder,
-    taught: Lessons,
-    rewards: Sequence[Equipped],
-    recipe: RlJudge,
-    sampler: Sampler,
-    work: Path,
-) -> Trained:
-    """Train the model's adapter in place, from the last complete checkpoint in `work` if there is one.
-
-    Where there are validation questions the adapter is the best one that was tried, else the last.
-
-    Raises:
-        TrainingError: The training cannot begin or go on; the last good adapter is kept.
-    """
-    folder = work / "checkpoints"
-    grade = _grade_loss(recipe, rewards)
-    first = "grade_first" in taught.orders
-    # With the grade summed over and nothing else rewarded, there is no use in writing on.
-    alone = grade.instead and {reward.credit for reward in rewards} == {"grade"} and {*taught.orders} == {"grade_first"}
-    tokens = len(encoder.label_lead) + 1 if alone else recipe.max_completion_tokens
-    rollouts = Rollouts(
-        encoder,
-        taught.examples,
-        tokens=tokens,
-        seed=recipe.seed,
-        sampler=sampler,
-        settings=recipe.rollouts,
-        orders=taught.orders,
-    )
-    objective = Objective(
-        [reward.with_tools(regrade=rollouts.regrade) for reward in rewards],
-        lead=encoder.label_lead,
-        labels=encoder.label_ids,
-        grade=grade if first else GradeLoss(),
-        token_credit=recipe.token_credit and first,
-        documents=recipe.documents_per_query,
-        refills=recipe.refills,
-        reserve=rollouts.columns() if recipe.refills else (),
-    )
-    grpo = prepare(
-        model, rollouts, objective, trainer=recipe.trainer, folder=folder, shared_prefix=recipe.shared_prefix
-    )
-    return see_through(grpo, _watch(recipe, encoder, taught, work), recipe.validation.every, work)
+    def _by_reward_weight(self, model: PeftModel, rewards: Sequence[Equipped]) -> Refined:
+        recipe, encoder, work, train = self.recipe, self.encoder, self.work, self.splits[0]
+        answers = Answers(encoder, train, recipe, self.order, work)
+        longest = encoder.settings.max_length
+        if not answers.sampled:
+            with (
+                sampler_of(recipe.rollouts, self.base.folder, model, work, max_length=longest) as sampler,
+                sampler.engine_of(model) as engine,
+            ):
+                answers.sample(engine)
+        learned = list(answers.weighted(rewards))
+        if not learned:
+            raise TrainingError("no sampled answer reached reward_weighted.least; lower it")
+        total = len(train) * (recipe.reward_weighted.samples + 1)
+        log.info("learning %d of %d answers", len(learned), total)
+        figures = reward_weighted.train(
+            model,
+            encoder.tokenizer,
+            learned,
+            trainer=recipe.trainer,
+            seed=recipe.seed,
+            folder=work / "checkpoints",
+        )
+        counts = {"pairs": len(train), "answers": total, "learned": len(learned)}
+        return Refined(figures, {"order": self.order}, counts)
 
 
-def see_through(grpo: PolicyTrainer, watch: Watch | None, every: int, work: Path) -> Trained:
-    """Train to the end, from the last complete checkpoint in `work` if there is one.
+def _reason_share(recipe: RlJudge, start: Artifact) -> float:
+    if recipe.reason_share is not None:
+        return recipe.reason_share
+    modes = start.manifest.get("modes") or []
+    if "reason" in modes and {"score", "explain"} & {*modes}:
+        return 0.5
+    return float(start.manifest["prompt"]["order"] == "reason_first")
 
-    Args:
-        grpo: The trainer.
-        watch: Tries the policy on the way; without it the last adapter is kept.
-        every: Rollouts of one query are recorded every so many steps.
-        work: Where checkpoints, trials and rollouts go.
+
+def _check_orders(recipe: RlJudge, rewards: Sequence[Reward], reason_share: float) -> None:
+    """Stop where a reward or a loss needs an order of answers that there is not.
 
     Raises:
-        TrainingError: As of `train`.
+        InputError: Says which.
     """
-    folder = work / "checkpoints"
-    checkpoint = last_complete(folder)
-    resumed_at = int(checkpoint.name.rpartition("-")[2]) if checkpoint else 0
-    each_query = grpo.objective.documents * grpo.num_generations
-    grpo.recorder = Recorder(work / "rollouts.jsonl", every, each_query)
-    grpo.recorder.rewind(resumed_at)
-    with explained(folder):
-        if watch is not None:
-            watch.watch(grpo, resumed_at=resumed_at)
-        figures = run(grpo, checkpoint)
-    if watch is None:
-        return Trained(figures, {"validation": None})
-    watch.restore(grpo.accelerator.unwrap_model(grpo.model))
-    return Trained(figures, {"validation": describe(watch)})
-
-
-def _dealt_anew(examples: Sequence[Example], documents: int, rng: random.Random) -> list[Example]:
-    """Each query's judgments, `documents` on end, on other documents of it."""
-    dealt = []
-    for start in range(0, len(examples), documents):
-        items = examples[start : start + documents]
-        judgments = [item.judgment for item in items]
-        rng.shuffle(judgments)
-        dealt += [replace(item, judgment=judgment) for item, judgment in zip(items, judgments, strict=True)]
-    return dealt
-
-
-def _grade_loss(recipe: RlJudge, rewards: Sequence[Equipped]) -> GradeLoss:
-    settings = recipe.grade
-    return GradeLoss(
-        [reward for reward in rewards if reward.credit == "grade" and settings.gradient == "exact"],
-        settings.calibration,
-        settings.listwise,
-        settings.listwise_loss,
-        instead=settings.gradient != "sampled",
-    )
-
-
-def _watch(recipe: RlJudge, encoder: PromptEncoder, taught: Lessons, work: Path) -> Watch | None:
-    if not taught.tried:
-        return None
-    trial = Trial(
-        encoder,
-        taught.tried,
-        order="grade_first" if "grade_first" in taught.orders else "reason_first",
-        tokens=recipe.max_completion_tokens,
-        explained=recipe.validation.explained,
-        reporting=reporting((item.query.query_id for item in taught.tried), recipe.seed),
-    )
-    return watch_by(recipe, trial, work)
-
-
-def watch_by(recipe: RlRecipe, trial: Tried | None, work: Path) -> Watch | None:
-    """What watches a training by this trial, as the recipe has it; nothing where there is none."""
-    limits = recipe.seatbelt if recipe.seatbelt.enabled else None
-    if trial is None:
-        return None
-    settings = recipe.validation
-    return Watch(trial, work, every=settings.every, limits=limits, margin=settings.calibration_margin)
+    trained = {order for order, share in (("reason_first", reason_share), ("grade_first", 1 - reason_share)) if share}
+    if "grade_first" not in trained and recipe.grade.listwise + recipe.grade.calibration:
+        raise InputError(
+            "grade.listwise and grade.calibration train grades that come before the explanation, and every query is "
+            "answered explanation first; set reason_share below 1, or these to 0"
+        )
+    for reward in rewards:
+        if not trained & {*reward.orders}:
+            raise InputError(
+                f"reward {reward.use} says nothing of answers in {' and '.join(sorted(trained))} order; set "
+                "reason_share above 0, or leave it out (grade.calibration is the loss for grade-first answers)"
+            )

@@ -11,7 +11,6 @@ from interank.settings.batches import check_batches
 from interank.settings.policy import GradeRecipe, HardExamplesRecipe, RewardWeightedRecipe
 from interank.settings.prompts import PromptSettings
 from interank.settings.student import LossRecipe, MixtureRecipe, ValidationRecipe
-from interank.settings.teacher import TeacherRecipe
 from interank.settings.unused import refuse_unused
 from interank.tasks.recipes import DistillRecipe, RlRecipe, TrainerConfig, check_trials
 
@@ -99,8 +98,6 @@ class RlJudge(RlRecipe):
     """Which pairs are trained, by the start policy's own grades; null trains all."""
     reward_weighted: RewardWeightedRecipe = RewardWeightedRecipe()
     """For `algorithm: reward_weighted`."""
-    judge: TeacherRecipe | None = None
-    """Who marks explanations, for rewards that ask."""
 
     @classmethod
     def trainer_config(cls, given: Mapping[str, Any]) -> TrainerConfig:

@@ -8,27 +8,21 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from interank.artifact import Artifact, Workplace
+from interank.artifact import Workplace
 from interank.engines.models import ModelFiles, load_tokenizer
 from interank.engines.prompts import PromptEncoder
 from interank.errors import InputError
 from interank.ir.overlap import BenchmarkIndex, Checkable, contaminated, read_texts
-from interank.judgments import JudgedList, read_judgments
 from interank.ledger import write_rows
-from interank.rewards import Reward
 from interank.settings import ListPromptSettings, PromptSettings
-from interank.tasks import task_of_adapter
 from interank.tasks.order import ordering
 from interank.tasks.order.card import card
 from interank.tasks.order.dear_cot import read_dear_cot
 from interank.tasks.order.encoder import ListEncoder
-from interank.tasks.order.lists import ListExample, dealt_anew, judged_lists
+from interank.tasks.order.lists import ListExample
 from interank.tasks.order.orderings import read_orderings
-from interank.tasks.order.recipe import DistillOrder, RlOrder
-from interank.tasks.order.rollouts import ListRollouts, in_orders
+from interank.tasks.order.recipe import DistillOrder
 from interank.tasks.order.rows import LeftOut, list_rows
-from interank.tasks.order.trial import validation_lists
-from interank.tasks.recipes import RlRecipe
 from interank.tasks.written import WrittenLessons
 from interank.training.rows import Group
 from interank.training.sft import SftSettings
@@ -37,8 +31,6 @@ log = logging.getLogger(__name__)
 
 _SITE = "lists"
 _LEFT_OUT = "left_out.jsonl"
-# What rewards call it that a task learns.
-_LEARNED = {"judge": "judgments", "order": "lists"}
 
 
 def inputs(recipe: DistillOrder) -> Mapping[str, Path]:
@@ -131,54 +123,3 @@ def _tested(examples: Iterable[ListExample], benchmarks: Sequence[Path]) -> set[
 def list_notes(settings: ListPromptSettings) -> dict[str, Any]:
     """What an adapter's manifest says of the lists that it was trained on."""
     return {"prompt": settings.model_dump(mode="json"), "prompt_hash": ordering.prompt_hash(settings.form)}
-
-
-def check_subject(recipe: RlRecipe, adapter: Artifact, rewards: Sequence[Reward]) -> None:
-    """Stop where recipe, adapter and rewards are not all of lists, or all of judgments.
-
-    Raises:
-        InputError: Says which is not, or that the adapter writes nothing.
-    """
-    trained_for = task_of_adapter(adapter.manifest)
-    if trained_for == "head":
-        raise InputError(
-            f"{adapter.path} is a head, which gives a score and writes nothing to be rewarded; give an adapter that "
-            "distill taught answers, or train the head further with distill's `adapter`"
-        )
-    of = _LEARNED[recipe.task]
-    if trained_for != recipe.task:
-        raise InputError(
-            f"{adapter.path} was trained on {_LEARNED[trained_for]}, and the recipe is of {of}; set "
-            f"`task: {trained_for}`"
-        )
-    for reward in rewards:
-        if reward.of != of:
-            raise InputError(f"reward {reward.use} is of {reward.of}, and the recipe is of {of}; take another reward")
-
-
-def list_rollouts(recipe: RlOrder, judgments: Path, adapter: Artifact, tokenizer: Any) -> ListRollouts:
-    """The lists of a judgments artifact, as the adapter's prompts have them.
-
-    Raises:
-        InputError: No query has documents of two grades, or a completion has no room for a ranking.
-    """
-    lists = judged_lists(read_judgments(judgments, "train"), documents=recipe.window, seed=recipe.seed)
-    if not lists:
-        raise InputError(
-            f"{judgments} has no training query with documents of two grades, so there is nothing to order; "
-            "generate judgments with more documents for each question"
-        )
-    if recipe.control == "shuffled":
-        lists = dealt_anew(lists, recipe.seed)
-    encoder = ListEncoder(
-        PromptEncoder(tokenizer, PromptSettings()), ListPromptSettings.model_validate(adapter.manifest["prompt"])
-    )
-    shown = in_orders(lists, recipe.shuffles, recipe.seed)
-    return ListRollouts(encoder, shown, tokens=recipe.max_completion_tokens, seed=recipe.seed, settings=recipe.rollouts)
-
-
-def tried_lists(recipe: RlOrder, judgments: Path) -> list[JudgedList]:
-    """The lists of validation questions that the policy is tried on, with their own grades."""
-    examples = read_judgments(judgments, "validation")
-    lists = judged_lists(examples, documents=recipe.window, seed=recipe.seed)
-    return validation_lists(lists, recipe.validation.questions, recipe.seed)

@@ -13,6 +13,7 @@ from interank.settings.unused import refuse_unused
 from interank.tasks.recipes import DistillRecipe, RlRecipe
 
 _UNUSED_BY_RL = {
+    "judge": "no reward of lists asks one",
     "validation.explained": "every list that is tried is answered whole",
     "validation.calibration_margin": "an order has no grades to be calibrated",
     "seatbelt.grade_entropy_share": "an order has no grades",

@@ -1,0 +1,59 @@
+"""A policy's training from its first step to its last: watched, recorded, and the best adapter kept."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from interank.settings import SeatbeltRecipe, TrialRecipe
+from interank.training.checkpoints import last_complete
+from interank.training.failures import explained
+from interank.training.grpo import run
+from interank.training.policy import PolicyTrainer
+from interank.training.recorder import Recorder
+from interank.training.watch import Tried, Watch, describe
+
+
+@dataclass(frozen=True, slots=True)
+class Refined:
+    """A training's closing figures, what the manifest tells of it, and its counts."""
+
+    figures: Mapping[str, float]
+    notes: Mapping[str, Any]
+    counts: Mapping[str, int] = field(default_factory=dict)
+
+
+def see_through(
+    grpo: PolicyTrainer, trial: Tried | None, validation: TrialRecipe, seatbelt: SeatbeltRecipe, work: Path
+) -> Refined:
+    """Train to the end, from the last complete checkpoint in `work` if there is one.
+
+    Args:
+        grpo: The trainer.
+        trial: Tries the policy on the way, and the best adapter is kept; without it the last one is.
+        validation: How often it is tried, and rollouts of one query are recorded; what the best one may be like.
+        seatbelt: When it stops.
+        work: Where checkpoints, trials and rollouts go.
+
+    Raises:
+        TrainingError: The training cannot begin or go on; the last good adapter is kept.
+    """
+    folder = work / "checkpoints"
+    limits = seatbelt if seatbelt.enabled else None
+    every, margin = validation.every, validation.calibration_margin
+    watch = Watch(trial, work, every=every, limits=limits, margin=margin) if trial is not None else None
+    checkpoint = last_complete(folder)
+    resumed_at = int(checkpoint.name.rpartition("-")[2]) if checkpoint else 0
+    each_query = grpo.objective.documents * grpo.num_generations
+    grpo.recorder = Recorder(work / "rollouts.jsonl", every, each_query)
+    grpo.recorder.rewind(resumed_at)
+    with explained(folder):
+        if watch is not None:
+            watch.watch(grpo, resumed_at=resumed_at)
+        figures = run(grpo, checkpoint)
+    if watch is None:
+        return Refined(figures, {"validation": None})
+    watch.restore(grpo.accelerator.unwrap_model(grpo.model))
+    return Refined(figures, {"validation": describe(watch)})
