@@ -34,7 +34,7 @@ from interank.settings import PromptSettings, RewardRecipe
 from interank.stages import rl
 from interank.tasks.judge import grpo
 from interank.tasks.judge.recipe import RlJudge
-from interank.tasks.judge.trial import Trial
+from interank.tasks.judge.trial import AnswerTrial
 from interank.training.grpo import prepare
 from tests.stages.test_learning import half_trained
 from tests.support import rule
@@ -197,7 +197,7 @@ def tried(artifact: Artifact) -> dict[str, float]:
     base = find_model(str(artifact.manifest["base"]))
     encoder = PromptEncoder(load_tokenizer(base), PromptSettings.model_validate(artifact.manifest["prompt"]))
     model = with_adapter(load_model(base), artifact.path / "adapter")
-    figures = Trial(encoder, HELD_OUT, order="grade_first", tokens=16, explained=0)(model)
+    figures = AnswerTrial(encoder, HELD_OUT, order="grade_first", tokens=16, explained=0)(model)
     return {name: figures[name] for name in FIGURES}
 
 

@@ -80,7 +80,7 @@ def run(recipe: RlRecipe, out: Path, *, existing: Existing = "refuse") -> Artifa
         **refined.notes,
     }
     save_card(policy_card(policy, recipe.rewards, notes), place.folder)
-    page = training_page(place.folder, validation=refined.notes.get("validation"))
+    page = training_page(place.folder, validation=refined.notes.get("validation"), shown=task.shown)
     (place.folder / "report.html").write_text(page, "utf-8")
     counts = {**refined.counts, "steps": int(refined.figures["steps"])}
     return place.finish(seed=recipe.seed, counts=counts, notes=notes)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from html import escape
 from pathlib import Path
 from typing import Any
 
 from interank.plots import Plot, read_log, training_curves
 from interank.stages.validated import HEADS, sentences, table
+from interank.tasks.protocol import Shown
 
 # The plots' colours are variables of the page they stand in.
 _STYLE = """
@@ -28,16 +29,20 @@ pre{white-space:pre-wrap;margin:0;font:inherit;overflow-wrap:anywhere}.key{borde
 """
 
 
-def training_page(folder: Path, *, validation: Mapping[str, Any] | None) -> str:
+def training_page(
+    folder: Path, *, validation: Mapping[str, Any] | None, shown: Callable[[Mapping[str, Any]], Shown]
+) -> str:
     """HTML of an artifact's `log.jsonl` and `rollouts.jsonl`; all that models and people wrote is shown as text.
 
     Args:
         folder: Where the two files are; a missing one leaves its part out.
         validation: What the manifest says of the policy's trials, if there were any.
+        shown: What a rollout is of, as the task has it.
     """
     log, rollouts = folder / "log.jsonl", folder / "rollouts.jsonl"
     plots = training_curves(read_log(log)) if log.is_file() else []
     rows = [json.loads(line) for line in rollouts.read_text("utf-8").splitlines()] if rollouts.is_file() else []
+    steps = sorted({row["step"] for row in rows})
     colours = "".join(f".s{n}{{border-color:var(--series-{n})}}" for n in range(8))
     parts = [
         '<!doctype html><html lang="en"><meta charset="utf-8">',
@@ -48,7 +53,7 @@ def training_page(folder: Path, *, validation: Mapping[str, Any] | None) -> str:
         *map(_figure, plots),
         "<h2>Rollouts</h2><p>Completions of one query at a time, with what each reward gave them. The advantage is "
         "that of the first token and of the last.</p>",
-        *(_step(step, [row for row in rows if row["step"] == step]) for step in sorted({row["step"] for row in rows})),
+        *(_step(step, [row for row in rows if row["step"] == step], shown) for step in steps),
     ]
     return "\n".join(parts) + "</html>\n"
 
@@ -68,35 +73,31 @@ def _figure(plot: Plot) -> str:
     )
 
 
-def _step(step: int, rows: Sequence[Mapping[str, Any]]) -> str:
+def _step(step: int, rows: Sequence[Mapping[str, Any]], shown: Callable[[Mapping[str, Any]], Shown]) -> str:
     names = list(rows[0]["rewards"])
-    judged = [] if "grades" in rows[0] else ["judged"]
+    judged = [] if shown(rows[0]).judged is None else ["judged"]
     heads = "".join(f"<th>{escape(name)}</th>" for name in [*judged, "completion", *names, "advantage"])
     parts = [f"<details><summary>Step {step}</summary><p>{_text(rows[0]['query'])}</p>"]
     seen: dict[str, list[Mapping[str, Any]]] = {}
     for row in rows:
         seen.setdefault(row.get("doc_id", ""), []).append(row)
     for items in seen.values():
-        body = "".join(_row(row, names) for row in items)
+        asked = shown(items[0])
+        body = "".join(_row(row, names, asked.judged) for row in items)
         earns = items[0].get("earns")
         if earns:
             parts.append(f"<p>Grades 0, 1 and 2 would earn {', '.join(f'{value:.2f}' for value in earns)}.</p>")
-        parts.append(f"{_shown(items[0])}<table><thead><tr>{heads}</tr></thead><tbody>{body}</tbody></table>")
+        parts.append(f"{_asked(asked)}<table><thead><tr>{heads}</tr></thead><tbody>{body}</tbody></table>")
     return "".join([*parts, "</details>"])
 
 
-def _shown(row: Mapping[str, Any]) -> str:
-    """The document that was judged, or those of the list with their numbers and grades."""
-    if "grades" not in row:
-        return f"<details><summary>Document</summary>{_text(row['document'])}</details>"
-    listed = zip(row["grades"], row["documents"], strict=True)
-    texts = [f"[{number}] judged {grade}: {text}" for number, (grade, text) in enumerate(listed, start=1)]
-    return f"<details><summary>Documents</summary>{''.join(map(_text, texts))}</details>"
+def _asked(shown: Shown) -> str:
+    return f"<details><summary>{escape(shown.title)}</summary>{''.join(map(_text, shown.texts))}</details>"
 
 
-def _row(row: Mapping[str, Any], names: Sequence[str]) -> str:
+def _row(row: Mapping[str, Any], names: Sequence[str], judged: str | None) -> str:
     values = [row["rewards"][name] for name in names]
-    cells = [] if "grades" in row else [str(row["relevance"])]
+    cells = [] if judged is None else [judged]
     cells += [row["completion"], *("—" if v is None else f"{v:.2f}" for v in values)]
     cells.append(" / ".join(f"{value:+.2f}" for value in row["advantage"]))
     return "<tr>" + "".join(f"<td>{_text(cell)}</td>" for cell in cells) + "</tr>"

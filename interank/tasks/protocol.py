@@ -81,6 +81,17 @@ class Task(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """What a recorded completion answers, for the training's page."""
+
+    title: str
+    texts: Sequence[str]
+    """The document or the documents."""
+    judged: str | None = None
+    """The judgment of the completion's one document, where it has one."""
+
+
 class Policy(Protocol):
     """An adapter that rl improves at a task, by one recipe."""
 
@@ -113,6 +124,10 @@ class Refining(Protocol):
         Raises:
             InputError: Says what does not.
         """
+        ...
+
+    def shown(self, row: Mapping[str, Any]) -> Shown:
+        """What a row of `rollouts.jsonl` is of."""
         ...
 
     def policy(self, recipe: Any, adapter: Artifact, base: ModelFiles, work: Path) -> Policy:

@@ -13,7 +13,8 @@ from interank.training.failures import explained
 from interank.training.grpo import run
 from interank.training.policy import PolicyTrainer
 from interank.training.recorder import Recorder
-from interank.training.watch import Tried, Watch, describe
+from interank.training.trying import PolicyTrial
+from interank.training.watch import Watch, describe
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +27,7 @@ class Refined:
 
 
 def see_through(
-    grpo: PolicyTrainer, trial: Tried | None, validation: TrialRecipe, seatbelt: SeatbeltRecipe, work: Path
+    grpo: PolicyTrainer, trial: PolicyTrial | None, validation: TrialRecipe, seatbelt: SeatbeltRecipe, work: Path
 ) -> Refined:
     """Train to the end, from the last complete checkpoint in `work` if there is one.
 

@@ -1,6 +1,6 @@
 """Signs that a policy collapses, seen in the figures of its trials: what ends a training before it spoils the adapter.
 
-The figures of a trial are those of `trial.Trial`, with the training's own (`reward`, `entropy`) beside them.
+The figures of a trial are those of a `PolicyTrial`, with the training's own (`reward`, `entropy`) beside them.
 """
 
 from __future__ import annotations

@@ -2,18 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, Protocol
 
 import torch
 
 from interank.errors import TrainingError
 
-Trial = Callable[[Any], Mapping[str, float]]
-"""Tries a model and gives its figures."""
-
 Probabilities = tuple[float, float, float]
 """Of the grades 0, 1 and 2."""
+
+
+class Trial(Protocol):
+    """Tries a model on the same held-out questions each time."""
+
+    def __call__(self, model: Any) -> Mapping[str, float]:
+        """The figures of the model as it is now, nDCG@10 among them."""
+        ...
+
+
+class PolicyTrial(Trial, Protocol):
+    """A trial of what rl improves: some of its questions only report, and it knows where the training began."""
+
+    start: list[Probabilities]
+    """The grades' at the start, in the order of what is tried; empty where no grades are asked for."""
+    questions: Mapping[str, int]
+    """How many questions choose and how many report."""
 
 
 def tried(trainer: Any, trial: Trial | None) -> dict[str, float]:

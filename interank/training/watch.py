@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from safetensors.torch import load_file, save_file
@@ -17,7 +17,7 @@ from interank.ledger import Ledger
 from interank.settings import SeatbeltRecipe
 from interank.training.checkpoints import last_complete
 from interank.training.seatbelt import CALIBRATION, ENTROPY, REWARD, sign_of_collapse
-from interank.training.trying import Probabilities
+from interank.training.trying import PolicyTrial
 
 log = logging.getLogger(__name__)
 
@@ -25,22 +25,12 @@ PREFIX = "validation/"
 _WEIGHTS = "adapter-{step}.safetensors"
 
 
-class Tried(Protocol):
-    """Tries a model on the same data each time; remembers the grades' probabilities at the start, if it asks any."""
-
-    start: list[Probabilities]
-    questions: Mapping[str, int]
-    """How many questions choose and how many report."""
-
-    def __call__(self, model: Any) -> dict[str, float]:
-        """The figures of the model as it is now, nDCG@10 among them."""
-        ...
-
-
 class Watch(TrainerCallback):  # type: ignore[misc]  # transformers is untyped here
     """Tries, keeps and stops; what it has seen is in `trials.jsonl`, so that a resumed training goes on with it."""
 
-    def __init__(self, trial: Tried, folder: Path, *, every: int, limits: SeatbeltRecipe | None, margin: float) -> None:
+    def __init__(
+        self, trial: PolicyTrial, folder: Path, *, every: int, limits: SeatbeltRecipe | None, margin: float
+    ) -> None:
         """Take what is tried and where the best adapter's weights are kept; without limits nothing stops.
 
         `margin` is how much worse the best adapter's calibration error may be than the start's.

@@ -18,6 +18,7 @@ from interank.reranking.reranker import Reranker
 from interank.settings import RewardRecipe
 from interank.stages import rl
 from interank.stages.training_page import training_page
+from interank.tasks.judge.policy import shown
 from interank.tasks.judge.recipe import RlJudge
 from tests.support import rule
 from tests.support.artifacts import judgments_artifact
@@ -206,7 +207,7 @@ def test_the_page_shows_markup_as_text(tmp_path: Path) -> None:
     (tmp_path / "rollouts.jsonl").write_text(json.dumps(row) + "\n")
     trial = {"step": 0, "nDCG@10": 0.5}
     told = {"start": trial, "best": trial, "last": trial, "calibration_limit": None, "stopped": "<u>length</u>"}
-    page = training_page(tmp_path, validation={**told, "questions": {"choosing": 3, "reporting": 0}})
+    page = training_page(tmp_path, validation={**told, "questions": {"choosing": 3, "reporting": 0}}, shown=shown)
     assert "fewer than the 4 that are halved" in page
     assert not any(mark in page for mark in ("<script", "<b>", "<img", "<i>", "<u>"))
     assert "+0.10 / -0.20" in page

@@ -9,7 +9,7 @@ import pytest
 from interank.engines.models import find_model, load_model, load_tokenizer
 from interank.engines.prompts import PromptEncoder
 from interank.settings import PromptSettings
-from interank.tasks.judge.trial import Trial
+from interank.tasks.judge.trial import AnswerTrial
 from interank.training.halves import REPORTED, counted, places, reporting
 from tests.support import rule
 
@@ -45,7 +45,7 @@ def test_a_trial_tells_of_each_half_what_a_trial_of_it_alone_would(tiny_folder: 
 
     def figures(report: bool | None) -> dict[str, float]:
         some = [item for item in examples if report is None or (item.query.query_id in reported) == report]
-        trial = Trial(
+        trial = AnswerTrial(
             encoder,
             some,
             order="grade_first",

@@ -22,7 +22,7 @@ from interank.tasks.judge.answers import Answers
 from interank.tasks.judge.hard_examples import shares_right
 from interank.tasks.judge.recipe import RlJudge
 from interank.tasks.judge.rollouts import Rollouts
-from interank.tasks.judge.trial import Trial
+from interank.tasks.judge.trial import AnswerTrial
 from interank.training.adapters import fresh_adapter, save_adapter
 from interank.training.grpo import prepare
 from interank.training.objective import Objective
@@ -131,11 +131,11 @@ def regrade(read: Read) -> Any:
 
 
 def trial(read: Read) -> Any:
-    return Trial(read.encoder, EXAMPLES, order="grade_first", tokens=12, explained=2)(read.model)
+    return AnswerTrial(read.encoder, EXAMPLES, order="grade_first", tokens=12, explained=2)(read.model)
 
 
 def reasoned_trial(read: Read) -> Any:
-    return Trial(read.encoder, EXAMPLES, order="reason_first", tokens=12, explained=2)(read.model)
+    return AnswerTrial(read.encoder, EXAMPLES, order="reason_first", tokens=12, explained=2)(read.model)
 
 
 READINGS: list[Callable[[Read], Any]] = [

@@ -13,7 +13,7 @@ from interank.engines.protocol import Forced, Sampling
 from interank.engines.transformers import TransformersEngine
 from interank.recipe.loading import load_recipe
 from interank.tasks.judge.recipe import DistillJudge, RlJudge
-from interank.tasks.judge.trial import Trial
+from interank.tasks.judge.trial import AnswerTrial
 from interank.training import memory, planning
 from interank.training.memory import Form
 from interank.training.planning import Choice, plan
@@ -134,7 +134,7 @@ def test_a_trial_of_grpo_fits(limit: int, name: str, form: Form) -> None:
     encoder, questions = encoder_of(taught), min(12, recipe.validation.questions)
     tokens = len(encoder.label_lead) + WRITTEN
     examples = judged(LONGEST, queries=questions, documents=3)
-    trial = Trial(encoder, examples, order="grade_first", tokens=tokens, explained=recipe.validation.explained)
+    trial = AnswerTrial(encoder, examples, order="grade_first", tokens=tokens, explained=recipe.validation.explained)
     vllm = recipe.rollouts.vllm.gpu_memory if recipe.rollouts.engine == "vllm" else 0.0
     beside = states(model) + gradients(model) + int(limit * vllm)
     with lent(model, limit, beside=beside) as paper:

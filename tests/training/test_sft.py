@@ -15,7 +15,7 @@ import torch
 from interank.errors import TrainingError
 from interank.settings.student import LossRecipe, MixtureRecipe, ValidationRecipe
 from interank.tasks.judge.recipe import DistillJudge
-from interank.tasks.judge.validation import Validation, validation_sample
+from interank.tasks.judge.trial import GradeTrial, validation_sample
 from interank.training.checkpoints import last_complete
 from interank.training.failures import explained
 from interank.training.sft import Trained, train
@@ -101,7 +101,7 @@ def test_a_trial_tells_ranking_grades_and_calibration(tiny_folder: Path) -> None
     encoder = lessons.encoder_of(tiny_folder)
     held = validation_sample(rule.examples(5, queries=4, split="validation"), 3, seed=1)
     assert len({item.query.query_id for item in held}) == 3
-    figures = Validation(encoder, held)(lessons.model_of(tiny_folder))
+    figures = GradeTrial(encoder, held)(lessons.model_of(tiny_folder))
     assert set(figures) == {"nDCG@10", "grade_accuracy", "mean_absolute_error", "calibration_error"}
     assert 0 < figures["nDCG@10"] <= 1
     assert 0 < figures["mean_absolute_error"] < 2

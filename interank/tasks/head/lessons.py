@@ -22,7 +22,7 @@ from interank.settings import HeadSettings, Quantisation
 from interank.tasks.head.card import head_card
 from interank.tasks.head.recipe import JUDGMENTS_AS_TEACHER, DistillHead
 from interank.tasks.head.sources import head_lessons, teacher_scores
-from interank.tasks.head.training import HeadGroup, HeadValidation, group_tokens, head_groups, train
+from interank.tasks.head.training import HeadGroup, HeadTrial, group_tokens, head_groups, train
 from interank.tasks.protocol import Made
 from interank.training.adapters import fresh_adapter
 from interank.training.memory import Microbatch
@@ -51,7 +51,7 @@ def lessons(recipe: DistillHead, student: ModelFiles, place: Workplace) -> HeadL
     drawn = head_lessons(recipe)
     groups = head_groups(encoder, drawn.groups, teacher_scores(recipe, drawn.groups, place))
     counts = {**drawn.counts, "tokens": sum(group.tokens for group in groups)}
-    trial = HeadValidation(encoder, drawn.tried) if drawn.tried else None
+    trial = HeadTrial(encoder, drawn.tried) if drawn.tried else None
     return HeadLessons(recipe, student, encoder, groups, counts, trial)
 
 
@@ -64,7 +64,7 @@ class HeadLessons:
     encoder: PairEncoder
     groups: Sequence[HeadGroup]
     counts: Mapping[str, int]
-    trial: HeadValidation | None
+    trial: HeadTrial | None
 
     head = True
 

@@ -166,7 +166,7 @@ def _target(group: HeadGroup, scored: torch.Tensor) -> Target:
     return Target(torch.tensor(group.grades, device=scored.device), teacher)
 
 
-class HeadValidation:
+class HeadTrial:
     """Ranks the same queries' documents each time, as a reranker would."""
 
     def __init__(self, encoder: PairEncoder, lists: Sequence[JudgedList]) -> None:

@@ -15,8 +15,7 @@ from interank.rewards import Equipped
 from interank.tasks.judge.hard_examples import Hard
 from interank.tasks.judge.recipe import RlJudge
 from interank.tasks.judge.rollouts import Rollouts, whole_queries
-from interank.tasks.judge.trial import Trial
-from interank.tasks.judge.validation import validation_sample
+from interank.tasks.judge.trial import AnswerTrial, validation_sample
 from interank.training.grade_gradient import GradeLoss
 from interank.training.grpo import prepare
 from interank.training.halves import reporting
@@ -137,10 +136,10 @@ def _grade_loss(recipe: RlJudge, rewards: Sequence[Equipped]) -> GradeLoss:
     )
 
 
-def _trial(recipe: RlJudge, encoder: PromptEncoder, taught: Lessons) -> Trial | None:
+def _trial(recipe: RlJudge, encoder: PromptEncoder, taught: Lessons) -> AnswerTrial | None:
     if not taught.tried:
         return None
-    return Trial(
+    return AnswerTrial(
         encoder,
         taught.tried,
         order="grade_first" if "grade_first" in taught.orders else "reason_first",

@@ -19,7 +19,7 @@ from interank.tasks.judge.attacks import with_attacked
 from interank.tasks.judge.card import card
 from interank.tasks.judge.recipe import DistillJudge
 from interank.tasks.judge.rows import training_groups
-from interank.tasks.judge.validation import Validation, validation_sample
+from interank.tasks.judge.trial import GradeTrial, validation_sample
 from interank.tasks.written import WrittenLessons
 from interank.training.sft import SftSettings
 from interank.types import Example
@@ -84,7 +84,7 @@ def lessons(recipe: DistillJudge, student: ModelFiles, place: Workplace) -> Writ
             "mixture": dict(mixture.shares),
         },
         card=lambda made: card(made, source, examples),
-        trial=Validation(encoder, tried) if tried else None,
+        trial=GradeTrial(encoder, tried) if tried else None,
         use=Use(recipe.prompt, tuple(modes)),
     )
 

@@ -23,6 +23,7 @@ from interank.tasks.judge import grpo, reward_weighted
 from interank.tasks.judge.answers import Answers
 from interank.tasks.judge.hard_examples import find_hard
 from interank.tasks.judge.recipe import RlJudge
+from interank.tasks.protocol import Shown
 from interank.training.refining import Refined
 from interank.training.samplers import sampler_of
 from interank.types import Example
@@ -39,6 +40,11 @@ def check(recipe: RlJudge, adapter: Artifact, rewards: Sequence[Reward]) -> None
         InputError: Says which.
     """
     _check_orders(recipe, rewards, _reason_share(recipe, adapter))
+
+
+def shown(row: Mapping[str, Any]) -> Shown:
+    """The document and its judged grade."""
+    return Shown("Document", [row["document"]], judged=str(row["relevance"]))
 
 
 def policy(recipe: RlJudge, adapter: Artifact, base: ModelFiles, work: Path) -> JudgePolicy:

@@ -1,8 +1,9 @@
-"""Trials of a policy while it trains: it ranks, grades and explains validation pairs as a reranker would."""
+"""Trials of a model while it trains: it ranks, grades and explains validation pairs as a reranker would."""
 
 from __future__ import annotations
 
 import math
+import random
 from collections.abc import Collection, Mapping, Sequence
 from statistics import fmean
 from typing import Any
@@ -13,15 +14,37 @@ from interank.engines.prompts import Prompt, PromptEncoder
 from interank.engines.protocol import Sampling
 from interank.engines.soundness import require_completions
 from interank.engines.transformers import TransformersEngine
+from interank.ir.calibration import calibration
+from interank.ir.measures import DEFAULT_MEASURE, score_run
 from interank.judging import Order
-from interank.tasks.judge.validation import figures
+from interank.judgments import by_question
 from interank.training.halves import counted, places
 from interank.training.trying import Probabilities
-from interank.types import Example
+from interank.types import Example, Qrel, Run, ScoredDoc
+
+# The grade at once, read as rankings are: label line, gap, end-of-turn.
+_LABEL_ROOM = 16
 
 
-class Trial:
-    """Tries a model on the same judged pairs each time; the first trial is what later ones are compared with."""
+class GradeTrial:
+    """Tries by the grades that a model gives at once, for students."""
+
+    def __init__(self, encoder: PromptEncoder, examples: Sequence[Example]) -> None:
+        self.encoder = encoder
+        self.examples = list(examples)
+        self.prompts = [
+            encoder.prompt(item.query, item.document, answer_tokens=_LABEL_ROOM, order="grade_first")
+            for item in self.examples
+        ]
+
+    def __call__(self, model: Any) -> Mapping[str, float]:
+        """nDCG@10 against the teacher's grades; the grades' accuracy, mean absolute error and calibration error."""
+        found = grade(TransformersEngine(model), self.encoder, self.prompts)
+        return _figures(self.examples, [item.logits for item in found])
+
+
+class AnswerTrial:
+    """Tries by grades and whole answers, for policies; the first trial is what later ones are compared with."""
 
     def __init__(
         self,
@@ -75,30 +98,50 @@ class Trial:
             texts = [_whole(found) for found in verdicts]
         probabilities = [judging.probabilities(found) for found in logits]
         self.start = self.start or probabilities
-        found = {
+        figures = {
             f"{prefix}{name}": value
             for prefix, own in self._halves.items()
-            for name, value in self._figures(own, logits, probabilities).items()
+            for name, value in {
+                **_figures([self.examples[place] for place in own], [logits[place] for place in own]),
+                **self._moved(own, probabilities),
+            }.items()
         }
-        return {**found, **_form(texts)}
+        return {**figures, **_form(texts)}
 
     def _spread(self) -> list[Prompt]:
         """So many prompts, spread evenly."""
         number = min(self.explained, len(self.prompts))
         return [self.prompts[place * len(self.prompts) // number] for place in range(number)]
 
-    def _figures(
-        self, places: Sequence[int], logits: Sequence[Sequence[float]], every: Sequence[Probabilities]
-    ) -> dict[str, float]:
-        pairs = [(every[place], self.start[place]) for place in places]
+    def _moved(self, places: Sequence[int], probabilities: Sequence[Probabilities]) -> dict[str, float]:
+        """How sure the grades are, and how far from those of the start."""
+        now = [probabilities[place] for place in places]
+        pairs = [(probabilities[place], self.start[place]) for place in places]
         return {
-            **figures([self.examples[place] for place in places], [logits[place] for place in places]),
-            "grade_entropy": fmean(-sum(p * math.log(max(p, 1e-12)) for p in three) for three, _ in pairs),
+            "grade_entropy": fmean(-sum(p * math.log(max(p, 1e-12)) for p in three) for three in now),
             "grade_kl": fmean(
-                sum(p * math.log(max(p, 1e-12) / max(q, 1e-12)) for p, q in zip(now, before, strict=True))
-                for now, before in pairs
+                sum(p * math.log(max(p, 1e-12) / max(q, 1e-12)) for p, q in zip(three, before, strict=True))
+                for three, before in pairs
             ),
         }
+
+
+def _figures(examples: Sequence[Example], logits: Sequence[Sequence[float]]) -> dict[str, float]:
+    """The ranking that the grades' logits make, and how far the grades are the judged ones."""
+    qrels = [Qrel(i.query.query_id, i.document.doc_id, int(i.judgment.relevance)) for i in examples]
+    scored = [
+        ScoredDoc(item.query.query_id, item.document.doc_id, judging.score(found))
+        for item, found in zip(examples, logits, strict=True)
+    ]
+    probabilities = [judging.probabilities(found) for found in logits]
+    truths = [int(item.judgment.relevance) for item in examples]
+    right = [judging.most_probable(found) == truth for found, truth in zip(logits, truths, strict=True)]
+    return {
+        DEFAULT_MEASURE: score_run(qrels, Run.from_scores(scored, tag="trial")).mean[DEFAULT_MEASURE],
+        "grade_accuracy": fmean(right),
+        "mean_absolute_error": fmean(abs(p[1] + 2 * p[2] - t) for p, t in zip(probabilities, truths, strict=True)),
+        "calibration_error": calibration([max(three) for three in probabilities], right).expected_error,
+    }
 
 
 def _whole(verdict: Verdict) -> str:
@@ -115,3 +158,10 @@ def _form(texts: Sequence[str]) -> dict[str, float]:
         "format_rate": fmean(found is not None for found in read),
         "explanation_words": fmean(len(found.reasoning.split()) if found else 0 for found in read),
     }
+
+
+def validation_sample(examples: Sequence[Example], questions: int, seed: int) -> list[Example]:
+    """Whole questions, so many at most, that have something to rank: documents of at least two grades."""
+    rankable = [items for items in by_question(examples) if len({item.judgment.relevance for item in items}) > 1]
+    chosen = sorted(random.Random(seed).sample(range(len(rankable)), min(questions, len(rankable))))
+    return [item for place in chosen for item in rankable[place]]

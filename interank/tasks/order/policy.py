@@ -22,6 +22,7 @@ from interank.tasks.order.lists import dealt_anew, judged_lists
 from interank.tasks.order.recipe import RlOrder
 from interank.tasks.order.rollouts import ListRollouts, in_orders
 from interank.tasks.order.trial import ListTrial, validation_lists
+from interank.tasks.protocol import Shown
 from interank.training.grpo import prepare
 from interank.training.halves import reporting
 from interank.training.objective import Objective
@@ -35,6 +36,12 @@ SUBJECT: Subject = "lists"
 
 def check(recipe: RlOrder, adapter: Artifact, rewards: Sequence[Reward]) -> None:
     """Whatever rewards lists goes with an adapter of lists."""
+
+
+def shown(row: Mapping[str, Any]) -> Shown:
+    """The list's documents with their numbers and judged grades."""
+    listed = enumerate(zip(row["grades"], row["documents"], strict=True), start=1)
+    return Shown("Documents", [f"[{number}] judged {grade}: {text}" for number, (grade, text) in listed])
 
 
 def policy(recipe: RlOrder, adapter: Artifact, base: ModelFiles, work: Path) -> OrderPolicy:

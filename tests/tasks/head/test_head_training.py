@@ -16,7 +16,7 @@ from interank.errors import TrainingError
 from interank.judgments import JudgedList
 from interank.settings.heads import Objective
 from interank.tasks.head.groups import ScoredPair, TeacherScores, digest
-from interank.tasks.head.training import HeadGroup, HeadTrainer, HeadValidation, group_tokens
+from interank.tasks.head.training import HeadGroup, HeadTrainer, HeadTrial, group_tokens
 from interank.training.ranking_losses import HeadLoss, Target
 from interank.types import Document
 from tests.support import head_lessons
@@ -182,7 +182,7 @@ def test_every_loss_teaches_the_rule(tiny_folder: Path, tmp_path: Path, objectiv
     lists = head_lessons.lists_of(queries=8)
     groups = head_lessons.groups_in_ids(encoder, lists, teacher_of(lists) if objective == "ranknet" else None)
     model = head_lessons.head_of(tiny_folder)
-    trial = HeadValidation(encoder, lists)
+    trial = HeadTrial(encoder, lists)
     before = trial(model.eval())["nDCG@10"]
     trainer = head_lessons.trainer_of(
         tmp_path,
