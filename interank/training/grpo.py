@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from datasets import Dataset
 from peft import PeftModel
-from trl import GRPOConfig, GRPOTrainer
+from trl import GRPOConfig
 
 from interank.engines.layers import allowed
-from interank.engines.prompts import Prompt, PromptEncoder
 from interank.errors import TrainingError
 from interank.progress import shown
-from interank.settings import RolloutsRecipe
 from interank.settings.batches import RL_BATCH
 from interank.training.checkpoints import accompany, run_to_end
 from interank.training.clock import summary
@@ -23,6 +21,7 @@ from interank.training.devices import on_one_device, owned
 from interank.training.memory import Microbatch, fits
 from interank.training.objective import Objective
 from interank.training.policy import PolicyTrainer, SharedPrefixTrainer
+from interank.training.rollouts import PolicyRollouts
 from interank.types import GRADES
 
 _DEFAULTS: dict[str, Any] = {
@@ -38,35 +37,7 @@ _DEFAULTS: dict[str, Any] = {
 }
 
 
-class Asks(Protocol):
-    """What a policy is asked: prompts with the columns of their rewards, and completions of them."""
-
-    encoder: PromptEncoder
-    tokens: int
-    """The most of a completion."""
-    seed: int
-    settings: RolloutsRecipe
-
-    @property
-    def prompts(self) -> Sequence[Prompt]:
-        """One an example."""
-        ...
-
-    @property
-    def examples(self) -> Sequence[Any]:
-        """What is asked about."""
-        ...
-
-    def columns(self) -> list[dict[str, Any]]:
-        """The dataset's rows: each one's number for a prompt, and the columns that rewards are given."""
-        ...
-
-    def __call__(self, prompts: list[str], trainer: GRPOTrainer) -> dict[str, Any]:
-        """TRL's rollout function: one completion for each row, in row order."""
-        ...
-
-
-def _microbatch(rollouts: Asks, trainer: Mapping[str, Any], *, planted: bool) -> Microbatch:
+def _microbatch(rollouts: PolicyRollouts, trainer: Mapping[str, Any], *, planted: bool) -> Microbatch:
     """At least what any microbatch computes: in a tree each prompt once, its keys and values for each completion."""
     rows = trainer["per_device_train_batch_size"]
     prompts = max(1, rows // trainer["num_generations"]) if planted else rows
@@ -79,7 +50,7 @@ def _microbatch(rollouts: Asks, trainer: Mapping[str, Any], *, planted: bool) ->
 
 def prepare(
     model: PeftModel,
-    rollouts: Asks,
+    rollouts: PolicyRollouts,
     objective: Objective,
     *,
     trainer: Mapping[str, Any],
@@ -106,9 +77,9 @@ def prepare(
         }
     )
     prompts = config.generation_batch_size // config.num_generations
-    if len(rollouts.examples) < prompts:
+    if len(rollouts.prompts) < prompts:
         raise TrainingError(
-            f"one batch takes {prompts} pairs, but only {len(rollouts.examples)} fit for training; lower "
+            f"one batch takes {prompts} pairs, but only {len(rollouts.prompts)} fit for training; lower "
             "trainer.per_device_train_batch_size, or generate judgments for more questions"
         )
     kind = SharedPrefixTrainer if shared_prefix else PolicyTrainer

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Collection, Sequence
+from dataclasses import replace
 from itertools import zip_longest
 from typing import Any
 
@@ -18,12 +19,13 @@ from interank.errors import PromptError, TrainingError
 from interank.judging import Order
 from interank.judgments import by_question
 from interank.settings import RolloutsRecipe
-from interank.training.samplers import Sampler, TrainedWeights, sampled_rows, seed_at
+from interank.training.rollouts import PolicyRollouts
+from interank.training.samplers import Sampler, sampled_rows
 from interank.types import Document, Example, Query
 
 
-class Rollouts:
-    """Generates completions for TRL from interank's own prompts, so that training reads what reranking will read.
+class Rollouts(PolicyRollouts):
+    """Generates judgments, with the probabilities of their grades.
 
     Grade-first answers begin with the forced words before the grade, which are masked out of the loss: the policy
     never chooses them when it is used either.
@@ -51,45 +53,29 @@ class Rollouts:
             settings: The recipe's, for the trainer.
             orders: In which order each example is answered; all as the encoder's settings say where it is empty.
         """
-        self.encoder = encoder
-        self.sampler = sampler or TrainedWeights()
-        self.settings = settings or RolloutsRecipe()
-        self.tokens = tokens
-        self.seed = seed
         self.orders = list(orders) or [encoder.settings.order] * len(examples)
-        self.prompts = [
-            encoder.prompt(item.query, item.document, answer_tokens=tokens, order=order)
+        self.examples = examples
+        asked = [
+            (encoder.prompt(item.query, item.document, answer_tokens=tokens, order=order), _columns(item, order))
             for item, order in zip(examples, self.orders, strict=True)
         ]
-        self.examples = examples
+        super().__init__(encoder, asked, tokens=tokens, seed=seed, settings=settings, sampler=sampler)
         self._trainer: Any = None
 
-    def columns(self) -> list[dict[str, Any]]:
-        """The dataset's rows: each one's number for a prompt, and the columns that rewards are given."""
-        return [
-            {
-                "prompt": str(number),
-                "query_id": item.query.query_id,
-                "doc_id": item.document.doc_id,
-                "query": item.query.text,
-                "document": item.document.full_text,
-                "relevance": int(item.judgment.relevance),
-                "order": order,
-            }
-            for number, (item, order) in enumerate(zip(self.examples, self.orders, strict=True))
-        ]
+    def sampling(self, trainer: GRPOTrainer) -> Sampling:
+        """The forced words before a grade count as an answer's, wherever it stands."""
+        whole = super().sampling(trainer)
+        return replace(whole, max_new_tokens=self.tokens - len(self.encoder.label_lead))
 
     def __call__(self, prompts: list[str], trainer: GRPOTrainer) -> dict[str, Any]:
         """TRL's rollout function: one completion for each row, in row order."""
         encoder, self._trainer = self.encoder, trainer
         chosen = [self.prompts[int(number)] for number in prompts]
         orders = [self.orders[int(number)] for number in prompts]
-        seed = seed_at(self.seed, trainer)
-        sampling = Sampling(self.tokens - len(encoder.label_lead), trainer.args.temperature, seed)
         leads = [encoder.label_lead if order == "grade_first" else () for order in orders]
         begun = [prompt.then(lead) for prompt, lead in zip(chosen, leads, strict=True)]
         with self.sampler.engine(trainer) as engine:
-            completions = engine.generate(begun, sampling, end=encoder.end)
+            completions = engine.generate(begun, self.sampling(trainer), end=encoder.end)
             require_completions(completions)
             at = [self._before_grade(*row) for row in zip(chosen, orders, completions, strict=True)]
             probabilities = self._graded(engine, at)
@@ -131,6 +117,17 @@ class Rollouts:
                 "trainer.max_grad_norm and start again"
             ) from None
         return [judging.probabilities(read[prompt].logits) for prompt in prompts]
+
+
+def _columns(item: Example, order: Order) -> dict[str, Any]:
+    return {
+        "query_id": item.query.query_id,
+        "doc_id": item.document.doc_id,
+        "query": item.query.text,
+        "document": item.document.full_text,
+        "relevance": int(item.judgment.relevance),
+        "order": order,
+    }
 
 
 def whole_queries(

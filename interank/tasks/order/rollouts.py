@@ -7,23 +7,20 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from trl import GRPOTrainer
-
 from interank.engines.prompts import Prompt
-from interank.engines.protocol import Sampling
-from interank.engines.soundness import require_completions
 from interank.errors import InputError
 from interank.judgments import JudgedList
 from interank.settings import RolloutsRecipe
 from interank.tasks.order.encoder import ListEncoder
-from interank.training.samplers import Sampler, TrainedWeights, sampled_rows, seed_at
+from interank.training.rollouts import PolicyRollouts
+from interank.training.samplers import Sampler
 
 # A thought shorter than this leads nowhere.
 _LEAST_REASONING = 8
 
 
-class ListRollouts:
-    """Generates orders of lists for TRL from interank's own prompts, as `Rollouts` does judgments."""
+class ListRollouts(PolicyRollouts):
+    """Generates orders of lists."""
 
     def __init__(
         self,
@@ -35,18 +32,13 @@ class ListRollouts:
         sampler: Sampler | None = None,
         settings: RolloutsRecipe | None = None,
     ) -> None:
-        """Prepare the prompts; the trained weights sample unless another sampler is given.
+        """Prepare the prompts; see `PolicyRollouts`.
 
         Raises:
             InputError: The budget of a completion does not hold a ranking of the longest list.
         """
         self.lists_encoder = lists_encoder
-        self.encoder = lists_encoder.encoder
         self.max_length = lists_encoder.settings.max_length
-        self.sampler = sampler or TrainedWeights()
-        self.settings = settings or RolloutsRecipe()
-        self.tokens = tokens
-        self.seed = seed
         self.examples = lists
         longest = max(len(item.documents) for item in lists)
         needed = lists_encoder.answer_tokens(longest, _LEAST_REASONING)
@@ -55,30 +47,18 @@ class ListRollouts:
                 f"max_completion_tokens: {tokens} do not hold a ranking of {longest} documents, which takes {needed} "
                 "with the shortest reasoning; raise it, or lower lists.window"
             )
-        self.prompts = list_prompts(lists_encoder, lists, tokens)
+        asked = list(zip(list_prompts(lists_encoder, lists, tokens), map(_columns, lists), strict=True))
+        super().__init__(lists_encoder.encoder, asked, tokens=tokens, seed=seed, settings=settings, sampler=sampler)
 
-    def columns(self) -> list[dict[str, Any]]:
-        """The dataset's rows: each one's number for a prompt, and the columns that rewards of lists are given."""
-        return [
-            {
-                "prompt": str(number),
-                "query_id": item.query.query_id,
-                "query": item.query.text,
-                "doc_ids": [document.doc_id for document in item.documents],
-                "documents": [document.full_text for document in item.documents],
-                "grades": list(item.grades),
-            }
-            for number, item in enumerate(self.examples)
-        ]
 
-    def __call__(self, prompts: list[str], trainer: GRPOTrainer) -> dict[str, Any]:
-        """TRL's rollout function: one completion for each row, in row order."""
-        chosen = [self.prompts[int(number)] for number in prompts]
-        sampling = Sampling(self.tokens, trainer.args.temperature, seed_at(self.seed, trainer))
-        with self.sampler.engine(trainer) as engine:
-            completions = engine.generate(chosen, sampling, end=self.encoder.end)
-            require_completions(completions)
-        return sampled_rows(chosen, [()] * len(chosen), completions, end=self.encoder.end)
+def _columns(item: JudgedList) -> dict[str, Any]:
+    return {
+        "query_id": item.query.query_id,
+        "query": item.query.text,
+        "doc_ids": [document.doc_id for document in item.documents],
+        "documents": [document.full_text for document in item.documents],
+        "grades": list(item.grades),
+    }
 
 
 def list_prompts(encoder: ListEncoder, lists: Sequence[JudgedList], tokens: int) -> list[Prompt]:
