@@ -1,4 +1,4 @@
-"""A task is added by one file and its name: in a copy of the package that has both, it is taught and ranks."""
+"""A task is added by one file and its name: in a copy of the package with both, it is taught, improved and ranks."""
 
 from __future__ import annotations
 
@@ -25,11 +25,18 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-from interank.tasks.recipes import DistillRecipe
+from interank.tasks.recipes import DistillRecipe, RlRecipe
 
 
 class DistillHelps(DistillRecipe):
     """Whether a document helps is learned."""
+
+    task: Literal["helps"]
+    threshold: int = 1
+
+
+class RlHelps(RlRecipe):
+    """Whether a document helps is rewarded."""
 
     task: Literal["helps"]
     threshold: int = 1
@@ -71,6 +78,76 @@ def lessons(recipe: DistillHelps, student: Any, place: Any) -> Any:
         notes={"threshold": recipe.threshold},
         card=lambda made: cards.model_card(["# Helps or not"], library="peft", tags=[recipe.task], base=made.base),
     )
+
+
+SUBJECT = "judgments"
+
+
+def check(recipe: RlHelps, adapter: Any, rewards: Any) -> None:
+    """Stop where the adapter learned another threshold."""
+    from interank.errors import InputError
+
+    if adapter.manifest["threshold"] != recipe.threshold:
+        raise InputError("the adapter was taught another threshold; give its own")
+
+
+def shown(row: Mapping[str, Any]) -> Any:
+    """The document."""
+    from interank.tasks.protocol import Shown
+
+    return Shown("Document", [row["document"]])
+
+
+def policy(recipe: RlHelps, adapter: Any, base: Any, work: Path) -> Any:
+    """A prompt for each judgment."""
+    from interank.engines.models import load_tokenizer
+    from interank.engines.prompts import PromptEncoder
+    from interank.judgments import read_judgments
+    from interank.settings import PromptSettings
+
+    encoder = PromptEncoder(load_tokenizer(base), PromptSettings())
+    return Helping(recipe, encoder, work, read_judgments(Path(str(recipe.judgments)), "train"))
+
+
+class Helping:
+    """Judgments whose documents help or not."""
+
+    does = "says whether a document helps"
+    algorithm = "grpo, on single words"
+
+    def __init__(self, recipe: RlHelps, encoder: Any, work: Path, examples: Any) -> None:
+        self.recipe, self.encoder, self.work, self.examples = recipe, encoder, work, examples
+        self.notes = {"threshold": recipe.threshold}
+
+    def train(self, model: Any, rewards: Any) -> Any:
+        """By GRPO."""
+        from dataclasses import replace
+
+        from interank.training.grpo import prepare
+        from interank.training.objective import Objective
+        from interank.training.refining import see_through
+        from interank.training.rollouts import PolicyRollouts
+
+        recipe, encoder = self.recipe, self.encoder
+        tokens = recipe.max_completion_tokens
+        asked = [
+            (
+                encoder.prompt(item.query, item.document, answer_tokens=tokens, order="grade_first"),
+                {
+                    "query_id": item.query.query_id,
+                    "query": item.query.text,
+                    "document": item.document.full_text,
+                    "helps": bool(item.judgment.relevance >= recipe.threshold),
+                },
+            )
+            for item in self.examples
+        ]
+        rollouts = PolicyRollouts(encoder, asked, tokens=tokens, seed=recipe.seed, settings=recipe.rollouts)
+        objective = Objective(rewards, token_credit=False)
+        folder = self.work / "checkpoints"
+        grpo = prepare(model, rollouts, objective, trainer=recipe.trainer, folder=folder)
+        refined = see_through(grpo, None, recipe.validation, recipe.seatbelt, self.work)
+        return replace(refined, counts={"pairs": len(asked)})
 
 
 def takes(asked: Any) -> bool:
@@ -121,7 +198,15 @@ print(json.dumps([dataclasses.asdict(item) for item in Reranker(sys.argv[1]).ran
 """
 
 
-def test_a_task_of_one_file_is_taught_and_ranks(tiny_folder: Path, tmp_path: Path) -> None:
+REWARD = '''"""Rewards the right word."""
+
+
+def reward(*, completions, helps, **_):
+    return [float(("yes" if truth else "no") in text) - len(text) / 1000 for text, truth in zip(completions, helps)]
+'''
+
+
+def test_a_task_of_one_file_is_taught_improved_and_ranks(tiny_folder: Path, tmp_path: Path) -> None:
     package = tmp_path / "interank"
     shutil.copytree(ROOT / "interank", package, ignore=shutil.ignore_patterns("__pycache__"))
     for name in ("recipes", "rewards", "data"):
@@ -157,7 +242,32 @@ def test_a_task_of_one_file_is_taught_and_ranks(tiny_folder: Path, tmp_path: Pat
     assert (manifest["task"], manifest["threshold"]) == ("helps", 2)
     assert (manifest["counts"]["rows"], manifest["counts"]["steps"]) == (4, 1)
     assert "# Helps or not" in (tmp_path / "out" / "README.md").read_text("utf-8")
-    ranked = run(sys.executable, "-c", RANK, str(tmp_path / "out"))
+
+    (tmp_path / "right.py").write_text(REWARD, "utf-8")
+    recipe = tmp_path / "helps-rl.yaml"
+    content = {
+        "stage": "rl",
+        "task": "helps",
+        "judgments": str(judgments),
+        "adapter": str(tmp_path / "out"),
+        "max_completion_tokens": 8,
+        "rewards": [{"use": str(tmp_path / "right.py")}],
+        "trainer": {"max_steps": 1, "num_generations": 2, "per_device_train_batch_size": 4},
+    }
+    recipe.write_text(yaml.safe_dump(content), "utf-8")
+    refused = run(*command("rl", recipe, tmp_path / "rl"))
+    assert "taught another threshold" in refused.stderr
+    done = run(*command("rl", recipe, tmp_path / "rl", "threshold=2"))
+    assert done.returncode == 0, done.stderr
+    manifest = json.loads((tmp_path / "rl" / "manifest.json").read_text("utf-8"))
+    assert (manifest["task"], manifest["threshold"]) == ("helps", 2)
+    assert (manifest["counts"]["pairs"], manifest["counts"]["steps"]) == (4, 1)
+    assert "says whether a document helps, refined by rl" in (tmp_path / "rl" / "README.md").read_text("utf-8")
+    rollouts = (tmp_path / "rl" / "rollouts.jsonl").read_text("utf-8").splitlines()
+    assert all(json.loads(line)["document"] for line in rollouts)
+    assert "<summary>Document</summary>" in (tmp_path / "rl" / "report.html").read_text("utf-8")
+
+    ranked = run(sys.executable, "-c", RANK, str(tmp_path / "rl"))
     assert ranked.returncode == 0, ranked.stderr
     found = json.loads(ranked.stdout)
     assert {item["doc_id"] for item in found} == {"0", "1"}
