@@ -30,7 +30,7 @@ class Reading:
     query_id: str
     ids: tuple[int, ...]
     """The prompt as it was given to the engine."""
-    logits: tuple[float, float, float]
+    logits: tuple[float, ...]
 
     @property
     def score(self) -> float:

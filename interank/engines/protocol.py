@@ -23,9 +23,9 @@ CHARACTERS_PER_TOKEN = 4
 
 @dataclass(frozen=True, slots=True)
 class LabelLogits:
-    """The logits of the three labels after a prompt up to a constant, and the probability that they hold together."""
+    """The logits of the labels after a prompt up to a constant, and the probability that they hold together."""
 
-    logits: tuple[float, float, float]
+    logits: tuple[float, ...]
     mass: float
 
 

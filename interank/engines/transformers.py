@@ -219,10 +219,7 @@ def label_logits_of(logits: torch.Tensor, labels: Sequence[int]) -> list[LabelLo
     chosen = logits[:, list(labels)]
     # Rounding can put it a little above 1.
     mass = (chosen.logsumexp(-1) - logits.logsumexp(-1)).exp().clamp(max=1.0)
-    return [
-        LabelLogits((first, second, third), share)
-        for (first, second, third), share in zip(chosen.tolist(), mass.tolist(), strict=True)
-    ]
+    return [LabelLogits(tuple(row), share) for row, share in zip(chosen.tolist(), mass.tolist(), strict=True)]
 
 
 def _common(one: Sequence[int], other: Sequence[int]) -> int:

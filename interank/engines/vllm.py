@@ -257,7 +257,7 @@ def seeds_of(sampling: Sampling, prompts: Sequence[Prompt]) -> list[int]:
 
 def labels_of(logprobs: Mapping[int, float], labels: Sequence[int]) -> LabelLogits:
     """The labels' log-probabilities as logits, and their mass, without what rounding puts above 1."""
-    first, second, third = (float(logprobs[label]) for label in labels)
+    logits = tuple(float(logprobs[label]) for label in labels)
     # Whatever is no log-probability shows in a mass above 1, or that is no number; a large one must not overflow.
-    mass = sum(math.exp(min(value, 1.0)) for value in (first, second, third))
-    return LabelLogits((first, second, third), 1.0 if 1 < mass <= 1 + ROUNDING else mass)
+    mass = sum(math.exp(min(value, 1.0)) for value in logits)
+    return LabelLogits(logits, 1.0 if 1 < mass <= 1 + ROUNDING else mass)

@@ -170,7 +170,7 @@ def open_ranker(asked: Any) -> Any:
 
     source = find_source(str(asked.model), asked.base)
     encoder = PromptEncoder(load_tokenizer(source.tokenizer), PromptSettings())
-    labels = [encoder.plain(word)[0] for word in ("no", "perhaps", "yes")]
+    labels = [encoder.plain(word)[0] for word in ("no", "yes")]
 
     class Helps(Scores):
         def __init__(self) -> None:
@@ -184,7 +184,7 @@ def open_ranker(asked: Any) -> Any:
             found = [item.logits for item in self.engine.label_logits(prompts, labels)]
             return [
                 RankedDocument(document.doc_id, yes - no)
-                for document, (no, _, yes) in zip(documents, found, strict=True)
+                for document, (no, yes) in zip(documents, found, strict=True)
             ]
 
     return Helps()
