@@ -25,7 +25,7 @@ MAX_FUNCTION_LINES = 60
 MAX_PARAMETERS = 7
 MAX_STAGE_LINES = 150
 # Stages that tell more than one story still.
-LONG_STAGES = {"asked", "attack", "evaluate", "export", "fit", "generate", "parity", "rl"}
+LONG_STAGES = {"asked", "attack", "evaluate", "export", "fit", "generate", "parity"}
 MAX_HELP_SECONDS = 0.5
 # A busy machine may delay one start; a slow import delays them all.
 HELP_ATTEMPTS = 5
