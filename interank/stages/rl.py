@@ -24,7 +24,7 @@ from interank.stages.judge import open_judge
 from interank.stages.lineage import lineage, policy_card
 from interank.stages.trained import write_cost
 from interank.stages.training_page import training_page
-from interank.tasks import task_of_adapter
+from interank.tasks import REFINED, task_of_adapter
 from interank.tasks.parts import refining
 from interank.tasks.recipes import RlRecipe
 from interank.training.adapters import save_adapter
@@ -93,10 +93,10 @@ def _check_task(recipe: RlRecipe, adapter: Artifact) -> None:
         InputError: Says for which.
     """
     task = task_of_adapter(adapter.manifest)
-    if task == "head":
+    if task not in REFINED:
         raise InputError(
-            f"{adapter.path} is a head, which gives a score and writes nothing to be rewarded; give an adapter that "
-            "distill taught answers, or train the head further with distill's `adapter`"
+            f"{adapter.path} was trained for task {task}, which rl does not reward; give an adapter of task "
+            f"{' or '.join(REFINED)} (distill trains heads further, by its key `adapter`)"
         )
     if task != recipe.task:
         raise InputError(

@@ -206,7 +206,7 @@ def test_an_adapter_of_answers_is_no_head_and_a_head_is_no_policy(
     policy = RlJudge.model_validate(
         {"stage": "rl", "judgments": judgments, "adapter": teacher.path, "rewards": ({"use": "grade_agreement"},)}
     )
-    with pytest.raises(InputError, match="is a head, which gives a score and writes nothing to be rewarded"):
+    with pytest.raises(InputError, match="task head, which rl does not reward; give an adapter of task judge or order"):
         rl.run(policy, tmp_path / "rl")
 
 
