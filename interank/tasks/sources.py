@@ -75,8 +75,9 @@ class Source:
             return None
         found = task_of_adapter(self.manifest)
         if found != task:
-            what, modes = TRAINED_ON.get(found, found), in_words(TASK_MODES[found])
-            raise ArtifactError(f"{self.name} was trained on {what}; use it in mode {modes}")
+            what = TRAINED_ON.get(found, f"task {found}")
+            how = f"use it in mode {in_words(TASK_MODES[found])}" if found in TASK_MODES else f"{task} is expected"
+            raise ArtifactError(f"{self.name} was trained on {what}; {how}")
         prompt: Mapping[str, Any] = self.manifest["prompt"]
         return prompt
 

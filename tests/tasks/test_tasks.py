@@ -24,8 +24,8 @@ def test_an_adapter_that_does_not_say_its_task_tells_it_by_its_prompt(manifest: 
 
 
 def test_every_recipe_names_its_own_task() -> None:
-    assert list(DISTILLED) == list(NAMES) == ["judge", "order", "head"]
-    assert list(REFINED) == ["judge", "order"]
+    assert list(DISTILLED) == list(NAMES)
+    assert {"judge", "order"} <= {*REFINED} <= {*NAMES}
     for models in (DISTILLED, REFINED):
         for name, model in models.items():
             assert model.model_fields["task"].annotation.__args__ == (name,)  # type: ignore[union-attr]
