@@ -274,6 +274,10 @@ def test_a_task_of_one_file_is_taught_improved_and_ranks(tiny_folder: Path, tmp_
     # A judge would have given grades.
     assert all(math.isfinite(item["score"]) and item["relevance"] is None for item in found)
 
+    refused = run(*command("merge", tmp_path / "out", tmp_path / "merged"))
+    assert refused.returncode == 1
+    assert "was trained on task helps; judge is expected" in refused.stderr
+
 
 LIGHT = """
 import sys
