@@ -106,7 +106,13 @@ def load_recipe(name: str, overrides: Sequence[str] = (), *, stage: str | None =
 def model_of(data: Mapping[str, Any]) -> type[Recipe] | None:
     """What a recipe of these keys is checked by; None where its stage has no such task."""
     stage = data["stage"]
-    return _BY_TASK[stage].get(task_of(data)) if stage in _BY_TASK else _OF_ONE_TASK[stage]
+    return _of_task(stage, data) if stage in _BY_TASK else _OF_ONE_TASK[stage]
+
+
+def _of_task(stage: str, section: Mapping[str, Any]) -> type[DistillRecipe] | type[RlRecipe] | None:
+    task = task_of(section)
+    # YAML may hold a list there, which is no key of a mapping.
+    return _BY_TASK[stage].get(task) if isinstance(task, str) else None
 
 
 def _sections(stage: str, data: Mapping[str, Any]) -> list[tuple[str, str, Mapping[str, Any]]]:
@@ -192,7 +198,7 @@ def _name_stages(data: dict[str, Any]) -> None:
 def _trainer_faults(stage: str, data: Mapping[str, Any]) -> list[str]:
     faults = []
     for before, name, section in _sections(stage, data):
-        model, given = _BY_TASK[name].get(task_of(section)), section.get("trainer")
+        model, given = _of_task(name, section), section.get("trainer")
         if model is not None and isinstance(given, Mapping):
             faults += trainer_faults(model.trainer_config(section), given, f"{before}trainer")
     return faults
@@ -207,6 +213,11 @@ def _fault(model: type[BaseModel], item: Mapping[str, Any]) -> str:
         inner = _fault(_BY_TASK[stage][task], {**item, "loc": below})
         return f"stages.{stage}.{inner}" if below else f"stages.{stage}: {inner.removeprefix(': ')}"
     where = ".".join(location)
+    if item["type"] in ("union_tag_invalid", "union_tag_not_found"):
+        # Of pydantic's unions recipes have those of tasks alone.
+        if isinstance(item["input"], Mapping):
+            return f"{where}.{_unknown_task(location[-1], item['input'])}"
+        return f"{where}: {item['input']!r} was found: a mapping of keys is expected"
     if item["type"] == "extra_forbidden":
         if len(location) == 1 and (others := _tasks_with(model, location[0])):
             verb = "has" if len(others) == 1 else "have"

@@ -180,6 +180,21 @@ def test_a_pipelines_stages_are_reached_by_name() -> None:
         load_recipe("demo", ["rl.adapter=x"])
 
 
+@pytest.mark.parametrize("task", ["[order]", "{order: 1}", "null", "ordre", "2"])
+def test_a_task_that_is_none_is_told_with_those_there_are(task: str, tmp_path: Path) -> None:
+    found = faults_of(tmp_path, MINIMAL, f"task={task}", "judgments=x")
+    assert found.count("\n") == 0
+    assert "r.yaml: task: " in found
+    assert found.endswith(" was found, judge or order or head is expected")
+    with pytest.raises(RecipeError, match=r"stages\.rl\.task: .{1,20} was found, judge or order is expected$"):
+        load_recipe("demo", [f"rl.task={task}"])
+
+
+def test_a_stage_of_a_pipeline_that_is_no_mapping_is_told() -> None:
+    with pytest.raises(RecipeError, match=r"stages\.distill: 5 was found: a mapping of keys is expected$"):
+        load_recipe("demo", ["distill=5"])
+
+
 def test_the_sample_data_is_found_from_anywhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     recipe = load_recipe("demo")
