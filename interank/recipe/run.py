@@ -10,6 +10,7 @@ from interank.recipe.by_task import Distill, Rl
 from interank.recipe.evaluate import EvaluateRecipe
 from interank.recipe.generate import GenerateRecipe
 from interank.settings.base import Settings
+from interank.tasks import REFINED
 
 
 class StagesRecipe(Settings):
@@ -31,6 +32,11 @@ class StagesRecipe(Settings):
         wrong = [name for name, value in given.items() if value]
         if wrong:
             raise ValueError(f"{', '.join(wrong)}: a pipeline hands these over itself; leave them out")
+        if self.distill.task not in REFINED:
+            raise ValueError(
+                f"distill.task: rl improves no {self.distill.task}; set {' or '.join(REFINED)}, or run distill by "
+                "itself"
+            )
         if self.distill.task != self.rl.task:
             raise ValueError(
                 f"rl.task: {self.rl.task} was found, but the student is distilled for {self.distill.task}; "

@@ -190,6 +190,19 @@ def test_a_task_that_is_none_is_told_with_those_there_are(task: str, tmp_path: P
         load_recipe("demo", [f"rl.task={task}"])
 
 
+def test_a_pipelines_rl_goes_on_with_its_distills_task(tmp_path: Path) -> None:
+    stages = (
+        "stage: run\nstages:\n  generate: {teacher: {model: x}}\n  evaluate: {}\n"
+        "  rl: {rewards: [{use: well_formed}]}\n  distill: {student: x}\n"
+    )
+    assert load_recipe(recipe_of(tmp_path, stages)).stage == "run"
+    head = faults_of(tmp_path, stages, "distill.task=head", "distill.objective=listnet")
+    assert "distill.task: rl improves no head; set judge or order, or run distill by itself" in head
+    assert "rl.task: judge was found, but the student is distilled for order" in faults_of(
+        tmp_path, stages, "distill.task=order"
+    )
+
+
 def test_a_stage_of_a_pipeline_that_is_no_mapping_is_told() -> None:
     with pytest.raises(RecipeError, match=r"stages\.distill: 5 was found: a mapping of keys is expected$"):
         load_recipe("demo", ["distill=5"])
