@@ -195,7 +195,7 @@ def _advice(kept: Plan, choice: Choice) -> str:
         ways.append("set quantisation: nf4")
     if not kept.checkpointing:
         ways.append("set trainer.gradient_checkpointing: true")
-    lower = "head.documents or head.encoding.max_length" if choice.head else "documents_per_group or prompt.max_length"
+    lower = "documents or encoding.max_length" if choice.head else "documents_per_group or prompt.max_length"
     ways.append(
         "lower trainer.per_device_train_batch_size (and raise trainer.gradient_accumulation_steps as much), " + lower
     )

@@ -1,6 +1,6 @@
 """The policy's trainer: the one module that reaches into TRL's GRPOTrainer; what it computes stands in the others.
 
-docs/rl.md lists every part of TRL that is touched here, and `tests/training/test_contracts.py` holds TRL to it.
+docs/rl.md lists every part of TRL that is touched here, and `tests/contracts` hold TRL to it.
 """
 
 from __future__ import annotations

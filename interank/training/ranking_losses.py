@@ -86,8 +86,8 @@ def ranknet(scores: torch.Tensor, target: Target) -> torch.Tensor:
     """
     if target.teacher is None:
         raise TrainingError(
-            "objective: ranknet learns a teacher's differences and found no teacher; set head.teacher or "
-            "head.teacher_scores, or take ranknet_hard"
+            "objective: ranknet learns a teacher's differences and found no teacher; set teacher or "
+            "teacher_scores, or take ranknet_hard"
         )
     first, second = torch.triu_indices(len(scores), len(scores), offset=1, device=scores.device)
     wanted = torch.sigmoid(target.teacher[first] - target.teacher[second]).to(scores)

@@ -153,7 +153,7 @@ def largest_microbatch(groups: Sequence[Group], trainer: Mapping[str, Any], *, s
 
 
 def trial_settings(settings: SftSettings, tried: bool, fresh: bool) -> dict[str, Any]:
-    """How the trainer is settings when to try, what is best, and when to save."""
+    """How the trainer is told when to try, what is best, and when to save."""
     every = settings.validation.every or settings.trainer.get("save_steps", _SAVE_STEPS)
     if not tried:
         return {"save_steps": every}

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import ast
+import re
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+import interank
 from interank.settings import ListPromptSettings, PromptSettings
 from interank.tasks import DISTILLED, NAMES, REFINED, task_of_adapter
 
@@ -29,3 +33,16 @@ def test_every_recipe_names_its_own_task() -> None:
     for models in (DISTILLED, REFINED):
         for name, model in models.items():
             assert model.model_fields["task"].annotation.__args__ == (name,)  # type: ignore[union-attr]
+
+
+def test_no_sentence_names_keys_by_the_sections_in_which_they_stood_before_tasks_had_recipes() -> None:
+    keys = {name for model in (DISTILLED["order"], DISTILLED["head"]) for name in model.model_fields}
+    former = re.compile(rf"\b(?:lists|head)\.(?:{'|'.join(sorted(keys))})\b")
+    folder = Path(interank.__file__).parent
+    found = [
+        f"{path.relative_to(folder)}:{node.lineno}: {node.value}"
+        for path in sorted(folder.rglob("*.py"))
+        for node in ast.walk(ast.parse(path.read_text("utf-8")))
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and former.search(node.value)
+    ]
+    assert found == []

@@ -47,7 +47,7 @@ def read_orderings(folder: Path, split: Split | None = None) -> list[ListExample
     if not path.is_file():
         raise InputError(
             f"{folder} holds no {FILE}; expected judgments with orderings; generate them with teacher.orderings, or "
-            "give lists in DeAR-COT's layout as lists.dear_cot"
+            "give lists in DeAR-COT's layout as dear_cot"
         )
     judged: dict[tuple[str, str], Example] = {
         (item.query.query_id, item.document.doc_id): item for item in read_judgments(folder)

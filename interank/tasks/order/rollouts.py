@@ -45,7 +45,7 @@ class ListRollouts(PolicyRollouts):
         if tokens < needed:
             raise InputError(
                 f"max_completion_tokens: {tokens} do not hold a ranking of {longest} documents, which takes {needed} "
-                "with the shortest reasoning; raise it, or lower lists.window"
+                "with the shortest reasoning; raise it, or lower window"
             )
         asked = list(zip(list_prompts(lists_encoder, lists, tokens), map(_columns, lists), strict=True))
         super().__init__(lists_encoder.encoder, asked, tokens=tokens, seed=seed, settings=settings, sampler=sampler)

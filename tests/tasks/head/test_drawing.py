@@ -120,7 +120,7 @@ def test_without_a_corpus_the_lists_own_documents_are_searched() -> None:
     other = JudgedList(Query("r", "owl"), (Document("c", CORPUS["c"]), Document("d", CORPUS["d"])), (2, 0))
     lists = [fox(), other]
     assert names(with_negatives(lists, documents_of(lists), run=None, depth=10)[0]) == ["a", "d"]
-    with pytest.raises(InputError, match=r"'d' with two texts.*head\.corpus"):
+    with pytest.raises(InputError, match=r"'d' with two texts.*set corpus"):
         documents_of([*lists, JudgedList(Query("s", "?"), (Document("d", "another"),), (2,))])
 
 
@@ -128,7 +128,7 @@ def test_negatives_of_a_run_are_its_first_that_are_not_relevant() -> None:
     run = Run.from_orders({"q": ["c", "a", "b", "d"]}, tag="first")
     (found,) = with_negatives([fox()], DOCUMENTS, run=run, depth=2)
     assert names(found) == ["a", "c", "b"]
-    with pytest.raises(InputError, match=r"head\.run: query 'q' ranks the document 'nowhere'.*head\.corpus"):
+    with pytest.raises(InputError, match=r"run: query 'q' ranks the document 'nowhere'.*set corpus"):
         with_negatives([fox()], DOCUMENTS, run=Run.from_orders({"q": ["nowhere"]}, tag="x"), depth=2)
     # A query that the run lacks has nothing to be told apart from.
     assert names(with_negatives([fox()], DOCUMENTS, run=Run.from_orders({"r": ["c"]}, tag="x"), depth=2)[0]) == ["a"]

@@ -90,5 +90,5 @@ def test_judgments_probabilities_are_scores_as_a_reranker_has_them() -> None:
     assert found[0] == pytest.approx(judging.score([math.log(p) for p in told[0]]))
     assert math.isfinite(found[1])
     assert found[0] < found[2] < found[1]
-    with pytest.raises(InputError, match=r"holds no probabilities for query .*or a model as head\.teacher"):
+    with pytest.raises(InputError, match=r"holds no probabilities for query .*or a model as teacher"):
         judgments_scores(examples, "judgments")

@@ -48,8 +48,8 @@ def _renewed(
     for doc_id in names:
         if doc_id not in documents:
             raise InputError(
-                f"head.run: query {query_id!r} ranks the document {doc_id!r}, which is not among the {len(documents)} "
-                "documents at hand; give the corpus that was ranked as head.corpus"
+                f"run: query {query_id!r} ranks the document {doc_id!r}, which is not among the {len(documents)} "
+                "documents at hand; set corpus to the file of what was ranked"
             )
     return JudgedList(
         item.query,
@@ -75,7 +75,7 @@ def documents_of(lists: Sequence[JudgedList]) -> dict[str, Document]:
         for document in item.documents:
             if found.setdefault(document.doc_id, document) != document:
                 raise InputError(
-                    f"found the document {document.doc_id!r} with two texts; expected one text an id; give the corpus "
-                    "as head.corpus"
+                    f"found the document {document.doc_id!r} with two texts; expected one text an id; set corpus to a "
+                    "file that has one"
                 )
     return found

@@ -69,7 +69,7 @@ class TeacherScores:
             raise InputError(
                 f"{self.source} has no score of document {document.doc_id!r} for query {query.query_id!r}; the teacher "
                 "has to score the very documents that the student learns from: score them, with the same seed, groups "
-                "and negatives, or let head.teacher do it"
+                "and negatives, or let the recipe's teacher do it"
             )
         if found.texts is not None and found.texts != digest(query, document):
             raise InputError(
@@ -116,7 +116,7 @@ def _of_judgment(item: Example, source: str) -> ScoredPair:
     if item.probabilities is None:
         raise InputError(
             f"{source} holds no probabilities for query {item.query.query_id!r} and document "
-            f"{item.document.doc_id!r}; take a teacher that tells them, or a model as head.teacher"
+            f"{item.document.doc_id!r}; take a teacher that tells them, or a model as teacher"
         )
     score = judging.score([math.log(max(p, _LEAST)) for p in item.probabilities])
     return ScoredPair(item.query.query_id, item.document.doc_id, score, digest(item.query, item.document))
