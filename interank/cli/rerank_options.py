@@ -209,7 +209,17 @@ class RerankOptions(Settings):
 
     def second(self) -> RankerSettings | None:
         """The reranker behind it, if there is one."""
-        return self._ranker(self.then, self.then_mode, server=self._servers(None)) if self.then else None
+        if self.then is None:
+            return None
+        # What is said of MODEL holds for it in both places.
+        again = self.then == self.model
+        return self._ranker(
+            self.then,
+            self.then_mode,
+            base=self.base if again else None,
+            server=self._servers(None),
+            head=self.head if again and self.then_mode == "score" else None,
+        )
 
     def _ranker(self, model: str, mode: Mode, **more: Any) -> RankerSettings:
         from interank.tasks.asked import RankerSettings

@@ -173,6 +173,9 @@ def test_every_verb_goes_through_the_same_door(place: Path, capsys: pytest.Captu
     assert main(asked) == 1
     assert "is another; give --base NAME_OR_DIR" in capsys.readouterr().err
     assert main([*asked, "--base", "copy"]) == 0
+    # The same adapter behind itself stands on the same base.
+    behind = [*asked[:5], "--then", "made", "--then-mode", "reason", "--max-reasoning-tokens", "8", "--quiet"]
+    assert main([*behind, "--base", "copy"]) == 0
     improved = RlJudge(stage="rl", judgments=judged, adapter=Path("made"), rewards=[{"use": "grade_agreement"}])
     doors: dict[str, Callable[[], object]] = {
         "merge": lambda: merge(Path("made"), Path("out")),

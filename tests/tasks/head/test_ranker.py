@@ -154,6 +154,12 @@ def test_a_question_on_the_command_line(
     assert code == 0
     dear = {Path(item["doc_id"]).stem: item["score"] for item in json.loads(out)["ranking"]}
     assert dear == pytest.approx(scored(Reranker(released, head={"legacy": "dear"})), rel=1e-5)
+    # The same head behind itself is read as it is in front.
+    again = ("--then", str(released), "--then-mode", "score", "--head", "legacy=dear")
+    code, out, _ = called(capsys, released, "--query", QUERY.text, *texts, "--json", *again)
+    assert code == 0
+    order = [Path(item["doc_id"]).stem for item in json.loads(out)["ranking"]]
+    assert order == sorted(dear, key=lambda name: -dear[name])
     with pytest.raises(ModelError, match="does not say how it reads"):
         Reranker(released)
 
