@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import wraps
@@ -59,11 +60,11 @@ class _Batch(Protocol):
 def _reads(
     method: Callable[Concatenate[TransformersEngine, P], T],
 ) -> Callable[Concatenate[TransformersEngine, P], T]:
-    """A method that reads or samples from the model as it is used, whatever trains it."""
+    """A method that reads or samples from the model as it is used, whatever trains it, one call at a time."""
 
     @wraps(method)
     def read(self: TransformersEngine, /, *args: P.args, **kwargs: P.kwargs) -> T:
-        with reading(self.model), torch.inference_mode():
+        with self._lock, reading(self.model), torch.inference_mode():
             return method(self, *args, **kwargs)
 
     return read
@@ -85,6 +86,8 @@ class TransformersEngine:
         """
         self.model = model
         self.work = Work()
+        # Rerankers that share an engine have a lock each; work is counted, and a head looked into, for one call.
+        self._lock = threading.RLock()
         self._runner: PackedRunner | PaddedRunner | AlignedRunner
         if fits(model):
             self._runner = PackedRunner(DenseDecoder(model, precision=precision), budget)

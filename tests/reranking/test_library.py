@@ -6,6 +6,7 @@ import asyncio
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -146,6 +147,30 @@ def test_the_async_twins_give_the_same_and_leave_the_loop_free(reranker: Reranke
     expected = reranker.rank(QUERY, TEXTS)
     assert asyncio.run(both()) == [expected] * 3
     assert ticks > 3
+
+
+def test_rerankers_on_one_engine_compute_one_call_at_a_time(tiny_folder: Path) -> None:
+    files = find_model(str(tiny_folder))
+    model, encoder = load_model(files, precision="bfloat16"), PromptEncoder(load_tokenizer(files), PromptSettings())
+    engine, entered, most = TransformersEngine(model), list[int](), list[int]()
+
+    def enter(*_: object) -> None:
+        entered.append(1)
+        most.append(len(entered))
+        time.sleep(0.005)
+
+    model.register_forward_pre_hook(enter)
+    model.register_forward_hook(lambda *_: entered.pop() and None)
+    rerankers = [Reranker.on(engine, encoder, mode=mode, max_reasoning_tokens=4) for mode in ("score", "reason")]
+    expected = [reranker.rank(QUERY, TEXTS) for reranker in rerankers]
+    before = engine.work
+
+    async def both() -> list[object]:
+        return [*await asyncio.gather(*[reranker.arank(QUERY, TEXTS) for reranker in rerankers])]
+
+    assert asyncio.run(both()) == expected
+    assert engine.work - before == before
+    assert max(most) == 1
 
 
 def test_a_peft_adapter_and_a_merged_model_score_as_the_artifact(
