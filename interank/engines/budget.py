@@ -15,6 +15,8 @@ from interank.engines.prompts import Prompt
 
 # Tokens of one batch: enough to keep the cores busy, little enough for the caches.
 _MOST_TOKENS = {"cpu": 4096, "cuda": 65536}
+# With fewer a text is read nearly token by token, each time with all weights; they take little wherever a model fits.
+_LEAST_TOKENS = 64
 # On a CPU other programs live in the same memory, and larger batches are hardly faster.
 _MOST_KEYS = {"cpu": 4 * 2**30}
 # Shares of what is free; the rest is for logits, what a layer lays out anew, and an allocator's holes.
@@ -50,7 +52,8 @@ def budget_of(model: Any) -> Budget:
     kind, free = model.device.type, free_bytes(model.device)
     most = _MOST_KEYS.get(kind)
     keys, tokens = _power_of_two(free * _KEYS), _power_of_two(free * _LAYER / _layer_bytes(model))
-    return Budget(min(tokens, _MOST_TOKENS.get(kind, _MOST_TOKENS["cuda"])), min(keys, most) if most else keys)
+    tokens = max(_LEAST_TOKENS, min(tokens, _MOST_TOKENS.get(kind, _MOST_TOKENS["cuda"])))
+    return Budget(tokens, min(keys, most) if most else keys)
 
 
 def free_bytes(device: torch.device) -> int:

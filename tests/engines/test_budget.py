@@ -204,6 +204,16 @@ def test_texts_go_through_the_layers_in_pieces(kind: str) -> None:
     assert max(seen) <= 16
 
 
+def test_where_nothing_is_free_texts_are_not_read_token_by_token(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(budgets, "free_bytes", lambda _: 0)
+    engine, seen = engine_of("padded"), list[int]()
+    hook = engine.model.get_input_embeddings().register_forward_hook(lambda _, given, __: seen.append(given[0].numel()))
+    engine.label_logits([Prompt(tuple(range(3, 133)), (140,) * 64, ()) for _ in range(2)], LABELS)
+    hook.remove()
+    # The prefix in three pieces, then what follows it in each prompt.
+    assert seen == [64, 64, 2, 64, 64]
+
+
 @pytest.mark.parametrize(("free", "keys"), [(3 * 10**9, 2**30), (40 * 10**9, 4 * 2**30)])
 def test_what_is_free_bounds_a_batch(monkeypatch: pytest.MonkeyPatch, free: int, keys: int) -> None:
     monkeypatch.setattr(budgets, "free_bytes", lambda _: free)
