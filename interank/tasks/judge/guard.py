@@ -37,11 +37,10 @@ def guarded(judge: Judge, guard: Guard) -> Judge:
     Raises:
         InputError: There is no room for a fence.
     """
-    if guard == "none":
-        return judge
-    if guard == "fence":
-        return replace(judge, encoder=judge.encoder.fenced(), guard=guard)
-    return Contrasting(**{item.name: getattr(judge, item.name) for item in fields(judge)} | {"guard": guard})
+    kind = Contrasting if guard == "contrast" else Judge
+    encoder = judge.encoder.fenced() if guard == "fence" else judge.encoder
+    own = {item.name: getattr(judge, item.name) for item in fields(Judge)}
+    return kind(**{**own, "encoder": encoder, "guard": guard})
 
 
 def contrasted(verdict: Verdict, unasked: Verdict, nothing: Verdict) -> Verdict:

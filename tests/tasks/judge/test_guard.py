@@ -56,6 +56,16 @@ def test_a_guarded_reranker_ranks_by_the_contrast(tiny_adapter: Path, mode: str)
     assert empty.score == pytest.approx(same.score, abs=1e-4)
 
 
+def test_one_guard_takes_the_place_of_another(tiny_adapter: Path) -> None:
+    plain = Reranker(tiny_adapter)
+    fenced, contrasting = plain.guarded("fence"), plain.guarded("contrast")
+    assert contrasting.guarded("none").guard == "none"
+    assert contrasting.guarded("none").rank(QUERY, DOCUMENTS) == plain.rank(QUERY, DOCUMENTS)
+    assert contrasting.guarded("fence").guard == "fence"
+    assert contrasting.guarded("fence").rank(QUERY, DOCUMENTS) == fenced.rank(QUERY, DOCUMENTS)
+    assert fenced.rank(QUERY, DOCUMENTS) != plain.rank(QUERY, DOCUMENTS)
+
+
 def score_of(found: Verdict) -> float:
     from interank import judging
 
