@@ -25,6 +25,7 @@ class Adaptive(OneModel):
     """Ranks with one model, more carefully where it matters, within what a query may take."""
 
     engine: Engine
+    kind = "mode adaptive"
 
     def __init__(
         self, graded: OneModel, settings: AdaptiveRecipe, list_prompts: ListPromptSettings | None = None

@@ -23,6 +23,7 @@ class Link:
 class Chain(Ranks):
     """Ranks with several rerankers; below what one saw, the order of the one before stays."""
 
+    kind = "a chain"
     tag = "interank-chain"
 
     def __init__(self, links: Sequence[Link]) -> None:

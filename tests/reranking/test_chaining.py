@@ -94,6 +94,8 @@ def test_a_chain_of_nothing_is_refused() -> None:
         Chain([])
     with pytest.raises(InputError, match="a depth of 1 or more"):
         Chain([Link(listwise(), 0)])
+    with pytest.raises(InputError, match="a chain orders documents and grades none"):
+        Chain([Link(listwise(), 6)]).graded(QUERY, [])
 
 
 LISTS = {"window": 3, "step": 1, "prompt": {"form": "direct", "max_document_tokens": 16}}
