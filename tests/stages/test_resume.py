@@ -35,8 +35,11 @@ trainer:
 HEAD = """
 stage: distill
 student: MODEL
+task: head
 objective: ranknet
-head: {documents: 4, teacher: TEACHER, encoding: {max_length: 64}}
+documents: 4
+teacher: TEACHER
+encoding: {max_length: 64}
 lora: {rank: 4, alpha: 8, dropout: 0.1}
 trainer:
   {max_steps: 14, per_device_train_batch_size: 4, gradient_accumulation_steps: 1, save_steps: 2, logging_steps: 2}
