@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import signal
@@ -241,22 +242,26 @@ def test_no_process_of_mining_outlives_its_command(tmp_path: Path) -> None:
     mine = ["generate", "generate/smollm2", f"dumps={dump}", "decontaminate=false", "--mine-only"]
     # At the keyboard the signal goes to all of them; `kill` sends it to one.
     for number, group, code in ((signal.SIGTERM, False, 143), (signal.SIGINT, True, 130), (signal.SIGKILL, False, -9)):
-        out = tmp_path / f"out-{number}"
-        process = subprocess.Popen(
-            [*COMMAND, *mine, "--out", str(out), "--quiet"],
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-            text=True,
-            start_new_session=True,
-        )
-        deadline = time.monotonic() + PATIENCE
-        # The server that forks, the tracker, and one that reads.
-        while len(descendants(process.pid)) < 3:
-            assert process.poll() is None, "it was over before it could be ended"
-            assert time.monotonic() < deadline
-            time.sleep(0.01)
-        (os.killpg if group else os.kill)(process.pid, number)
-        said = process.communicate(timeout=PATIENCE)[1]
+        for attempt in range(3):
+            out = tmp_path / f"out-{number}-{attempt}"
+            process = subprocess.Popen(
+                [*COMMAND, *mine, "--out", str(out), "--quiet"],
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.PIPE,
+                text=True,
+                start_new_session=True,
+            )
+            deadline = time.monotonic() + PATIENCE
+            # The server that forks, the tracker, and one that reads.
+            while len(descendants(process.pid)) < 3 and process.poll() is None:
+                assert time.monotonic() < deadline
+                time.sleep(0.01)
+            with contextlib.suppress(ProcessLookupError):
+                (os.killpg if group else os.kill)(process.pid, number)
+            said = process.communicate(timeout=PATIENCE)[1]
+            if process.returncode != 0:
+                break
+            # On a busy machine it was over before the signal came.
         assert process.returncode == code, said
         if number != signal.SIGKILL:
             what = "terminated" if number == signal.SIGTERM else "interrupted"
