@@ -130,24 +130,26 @@ def test_children_of_a_process_do_not_keep_its_lock(tmp_path: Path) -> None:
         from interank.locks import Held
         place = Held(Path(sys.argv[1]))
         if os.fork() == 0:
+            # The child says it: before it runs for the first time it has its parent's files still.
+            print("held", flush=True)
             time.sleep(60)
             os._exit(0)
-        print("held", flush=True)
         time.sleep(60)
     """
     out = tmp_path / "out"
     arguments = [sys.executable, "-c", textwrap.dedent(code), str(out)]
-    parent = subprocess.Popen(arguments, stdout=subprocess.PIPE, text=True, start_new_session=True)
-    assert parent.stdout is not None
-    assert parent.stdout.readline() == "held\n"
-    with pytest.raises(ArtifactError, match=f"is being made by process {parent.pid} on"):
-        Held(out)
-    os.kill(parent.pid, signal.SIGKILL)
-    parent.wait()
-    with held(out):
-        assert lock_file(out).read_text().split("\n")[0] == str(os.getpid())
-    os.killpg(parent.pid, signal.SIGKILL)
-    parent.stdout.close()
+    with subprocess.Popen(arguments, stdout=subprocess.PIPE, text=True, start_new_session=True) as parent:
+        try:
+            assert parent.stdout is not None
+            assert parent.stdout.readline() == "held\n"
+            with pytest.raises(ArtifactError, match=f"is being made by process {parent.pid} on"):
+                Held(out)
+            os.kill(parent.pid, signal.SIGKILL)
+            parent.wait()
+            with held(out):
+                assert lock_file(out).read_text().split("\n")[0] == str(os.getpid())
+        finally:
+            os.killpg(parent.pid, signal.SIGKILL)
 
 
 def test_where_no_lock_can_be_had_the_output_is_refused(tmp_path: Path) -> None:
