@@ -35,6 +35,8 @@ COLUMNS = (
     "agreement",
     "conflict",
 )
+# What labels that were imported may have besides.
+LABEL_COLUMNS = ("score", "weight")
 # Probabilities that were written with two places add up to so much more or less than 1.
 _ROUNDED = 0.02
 # What judgments made elsewhere may lack.
@@ -55,19 +57,27 @@ class Mark:
     """Whether votes and acceptance say the opposite of the grade."""
 
 
-def write_judgments(examples: Sequence[Example], folder: Path, marks: Sequence[Mark] | None = None) -> None:
-    """Write the rows as JSONL, and the same as Parquet, a file a split; `marks` stand in the order of the examples."""
+def write_judgments(examples: Sequence[Example], folder: Path, marks: Sequence[Mark | None] | None = None) -> None:
+    """Write the rows as JSONL, and the same as Parquet, a file a split; `marks` stand in the order of the examples.
+
+    The columns `score` and `weight` are written where a row has a score or a weight other than 1.
+    """
     import pyarrow
     import pyarrow.parquet
 
     given: Sequence[Mark | None] = marks if marks is not None else [None] * len(examples)
     rows = [_written(_row(example) | _marked(mark)) for example, mark in zip(examples, given, strict=True)]
+    columns: tuple[str, ...] = COLUMNS
+    if any(example.score is not None or example.weight != 1 for example in examples):
+        columns += LABEL_COLUMNS
+        for row, example in zip(rows, examples, strict=True):
+            row |= {"score": example.score, "weight": example.weight}
     with (folder / FILE).open("w", encoding="utf-8") as stream:
         stream.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
     text, number = pyarrow.string(), pyarrow.float64()
     types = {"relevance": pyarrow.int64(), "probabilities": pyarrow.list_(number)}
-    types |= {"agreement": number, "conflict": pyarrow.bool_()}
-    schema = pyarrow.schema([(name, types.get(name, text)) for name in COLUMNS])
+    types |= {"agreement": number, "conflict": pyarrow.bool_(), "score": number, "weight": number}
+    schema = pyarrow.schema([(name, types.get(name, text)) for name in columns])
     for split, name in PARQUET.items():
         chosen = [row for row in rows if row["split"] == split]
         if chosen or split == "train":
@@ -219,7 +229,28 @@ def _example(row: dict[str, Any]) -> Example:
         _probabilities(row),
         _split(row),
         _source(row),
+        _score(row),
+        _weight(row),
     )
+
+
+def _score(row: dict[str, Any]) -> float | None:
+    given = row.get("score")
+    try:
+        return None if given is None else plain_data.finite(given)
+    except ValueError as error:
+        raise ValueError(f"score: {error}") from None
+
+
+def _weight(row: dict[str, Any]) -> float:
+    given = row.get("weight")
+    try:
+        weight = 1.0 if given is None else plain_data.finite(given, least=0)
+    except ValueError as error:
+        raise ValueError(f"weight: {error}") from None
+    if not weight:
+        raise ValueError("weight: found 0; expected a number above 0")
+    return weight
 
 
 def _relevance(row: dict[str, Any]) -> Relevance:

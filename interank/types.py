@@ -91,6 +91,10 @@ class Example:
     probabilities: tuple[float, float, float] | None
     split: Split
     source: Source
+    score: float | None = None
+    """What a label says beyond its grade, higher is better, comparable within a query; None of a grade alone."""
+    weight: float = 1.0
+    """How much the pair counts in training, above 0."""
 
 
 class Qrel(NamedTuple):

@@ -15,6 +15,7 @@ from interank.errors import InputError
 from interank.judgments import (
     COLUMNS,
     FILE,
+    LABEL_COLUMNS,
     PARQUET,
     JudgedList,
     Mark,
@@ -88,6 +89,18 @@ def test_no_judgments_are_an_empty_file_of_the_same_columns(tmp_path: Path) -> N
     assert tuple(table.column_names) == COLUMNS
 
 
+def test_scores_and_weights_of_labels_are_kept(tmp_path: Path) -> None:
+    first, second, *rest = written()
+    labelled = [replace(first, score=-0.25), replace(second, weight=2.5), *rest]
+    write_judgments(labelled, tmp_path)
+    assert read_judgments(tmp_path) == labelled
+    rows = [json.loads(line) for line in (tmp_path / FILE).read_bytes().splitlines()]
+    assert {tuple(row) for row in rows} == {COLUMNS + LABEL_COLUMNS}
+    assert [(row["score"], row["weight"]) for row in rows[:3]] == [(-0.25, 1.0), (None, 2.5), (None, 1.0)]
+    table = pyarrow.parquet.read_table(tmp_path / PARQUET["train"])
+    assert table.to_pylist() == [row for row in rows if row["split"] == "train"]
+
+
 def test_equal_judgments_give_equal_bytes(tmp_path: Path) -> None:
     for name in ("a", "b"):
         (tmp_path / name).mkdir()
@@ -111,6 +124,11 @@ def test_equal_judgments_give_equal_bytes(tmp_path: Path) -> None:
         ({"probabilities": [math.nan, 0.5, 0.5]}, "probabilities: found nan"),
         ({"probabilities": [2, -1, 0]}, "probabilities: found 2"),
         ({"probabilities": [0.9, 0.9, 0.9]}, "expected a sum of 1"),
+        ({"score": math.inf}, "score: found inf; expected a finite number"),
+        ({"score": "high"}, "score: found 'high'"),
+        ({"weight": 0}, "weight: found 0; expected a number above 0"),
+        ({"weight": -1}, "weight: found -1"),
+        ({"weight": True}, "weight: found True"),
         ({"split": "test"}, "split is 'test', train or validation is expected"),
         ({"probabilities": [0.5, 0.5]}, ""),
         ({"probabilities": 1}, ""),
