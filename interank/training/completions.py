@@ -9,8 +9,8 @@ from typing import Any
 
 import torch
 
+from interank.engines.tree.prefix_tree import plant
 from interank.training.padded_rows import pad
-from interank.training.prefix_tree import plant
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,8 +14,8 @@ from typing import Any
 import torch
 from torch.nn.utils.rnn import pad_sequence
 
+from interank.engines.tree.prefix_tree import Ids
 from interank.training.fused_head import FusedHead
-from interank.training.prefix_tree import Ids
 
 
 @dataclass(frozen=True, slots=True)

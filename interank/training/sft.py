@@ -18,6 +18,7 @@ from transformers import (
 from trl import SFTConfig
 
 from interank.engines.prompts import PromptEncoder
+from interank.engines.tree.prefix_tree import sequences_size
 from interank.ir.measures import DEFAULT_MEASURE
 from interank.progress import shown
 from interank.settings.student import LossRecipe, ValidationRecipe
@@ -25,7 +26,6 @@ from interank.training.checkpoints import accompany, last_complete, run_to_end
 from interank.training.devices import on_one_device, owned
 from interank.training.failures import explained
 from interank.training.memory import Microbatch
-from interank.training.prefix_tree import sequences_size
 from interank.training.rows import Group
 from interank.training.student import StudentTrainer
 from interank.training.trying import Trial

@@ -11,11 +11,11 @@ from datasets import Dataset
 from peft import PeftModel
 from trl import SFTTrainer
 
+from interank.engines.tree.prefix_tree import PrefixTree, plant_sequences
 from interank.errors import TrainingError
 from interank.settings.student import LossRecipe
 from interank.training.losses import Scored, Totals, loss_of
 from interank.training.padded_rows import PaddedRows, let_score_rows, pad
-from interank.training.prefix_tree import PrefixTree, plant_sequences
 from interank.training.rows import Group, Row
 from interank.training.shared_prefix import let_score_trees, plants
 from interank.training.trying import Trial, check_number, tried

@@ -25,8 +25,8 @@ from torch.utils.flop_counter import flop_registry
 from transformers import BitsAndBytesConfig, LlamaConfig, LlamaForCausalLM
 from transformers.integrations.bitsandbytes import replace_with_bnb_linear
 
+from interank.engines.tree import attention
 from interank.settings import LoraRecipe
-from interank.training import prefix_tree
 from interank.training.adapters import fresh_adapter
 from interank.training.memory import Form
 
@@ -120,7 +120,7 @@ def no_masks() -> Iterator[None]:
     How much is computed and kept does not depend on which keys count.
     """
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(prefix_tree, "causal_lower_right", lambda *_: None)
+        patch.setattr(attention, "causal_lower_right", lambda *_: None)
         yield
 
 

@@ -12,12 +12,12 @@ from peft import PeftModel
 from transformers import AutoConfig, AutoModelForCausalLM
 from trl import GRPOTrainer
 
+from interank.engines.tree.prefix_tree import plant
 from interank.errors import TrainingError
 from interank.settings import LoraRecipe
 from interank.training.adapters import fresh_adapter
 from interank.training.losses import Scored, Totals, loss_of
 from interank.training.policy import SharedPrefixTrainer
-from interank.training.prefix_tree import plant
 from interank.training.rows import Group
 from interank.training.shared_prefix import let_score_trees
 from tests.support import lessons, stored

@@ -9,8 +9,8 @@ import torch
 from peft import LoraConfig, get_peft_model
 from transformers import LlamaConfig, LlamaForCausalLM
 
+from interank.engines.tree.prefix_tree import plant
 from interank.training.memory import Microbatch, fits, form_of, kept_bytes
-from interank.training.prefix_tree import plant
 from interank.training.shared_prefix import let_score_trees
 
 TARGETS = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]

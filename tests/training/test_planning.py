@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from interank.engines.models import find_model, load_model
+from interank.engines.tree.prefix_tree import plant_sequences
 from interank.errors import TrainingError
 from interank.settings import LoraRecipe
 from interank.settings.student import LossRecipe, MixtureRecipe
@@ -17,7 +18,6 @@ from interank.training import planning
 from interank.training.adapters import fresh_adapter
 from interank.training.memory import Form, Microbatch
 from interank.training.planning import Choice, estimated, plan
-from interank.training.prefix_tree import plant_sequences
 from interank.training.sft import largest_microbatch
 from tests.support import lessons
 from tests.support.paper import base_on_paper, student_on_paper

@@ -20,9 +20,9 @@ from transformers import (
 )
 from trl import GRPOTrainer
 
+from interank.engines.tree.prefix_tree import Ids, plant
 from interank.errors import TrainingError
 from interank.training.policy import SharedPrefixTrainer
-from interank.training.prefix_tree import Ids, plant
 from interank.training.shared_prefix import let_score_trees
 from tests.support import stored
 

@@ -10,19 +10,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import torch
-from torch.nn.attention.bias import causal_lower_right
-from torch.nn.functional import scaled_dot_product_attention
-
-from interank.errors import TrainingError
 
 Ids = tuple[int, ...]
 
 # Prompts that have fewer tokens in common are cheaper computed apart than cut into more segments.
 SHORTEST_SHARED = 32
-_ROOT = -1
+ROOT = -1
+"""The parent of a trunk that stands after nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +71,7 @@ def plant(rows: Sequence[tuple[Ids, Ids]], width: int, device: torch.device) -> 
             bunches.setdefault(prompt, {}).setdefault(completion, []).append(number)
     row = _Row()
     # A prompt's last token belongs to its completions: what follows it differs, and each place predicts one label.
-    parents = dict(row.grow([prompt[:-1] for prompt in bunches], 0, _ROOT))
+    parents = dict(row.grow([prompt[:-1] for prompt in bunches], 0, ROOT))
     predictions = torch.full((len(rows), width), -1)
     leaves = []
     for prompt, completions in bunches.items():
@@ -115,7 +111,7 @@ def plant_sequences(rows: Sequence[tuple[Ids, Ids]], width: int, device: torch.d
     """
     row = _Row()
     sequences = dict.fromkeys((*prompt, *answer[:-1]) for prompt, answer in rows if answer)
-    ends = dict(row.grow(list(sequences), 0, _ROOT))
+    ends = dict(row.grow(list(sequences), 0, ROOT))
     known: dict[tuple[int, int], int] = {}
     predictions = torch.full((len(rows), width), -1)
     for number, (prompt, answer) in enumerate(rows):
@@ -138,7 +134,7 @@ def sequences_size(rows: Iterable[tuple[Ids, Ids]]) -> tuple[int, int]:
     """The tokens of `plant_sequences`' tree, and the keys that its attention lays out: the lengths of all paths."""
     row = _Row()
     sequences = dict.fromkeys((*prompt, *answer[:-1]) for prompt, answer in rows if answer)
-    for _ in row.grow(list(sequences), 0, _ROOT):
+    for _ in row.grow(list(sequences), 0, ROOT):
         pass
     return len(row.ids), sum(row.positions[trunk.end - 1] + 1 for trunk in row.trunks)
 
@@ -162,7 +158,7 @@ class _Row:
 
     def places(self, trunk: int) -> list[int]:
         """The places of the path that ends with a trunk."""
-        if trunk == _ROOT:
+        if trunk == ROOT:
             return []
         last = self.trunks[trunk]
         return [*self.places(last.parent), *range(last.start, last.end)]
@@ -203,88 +199,3 @@ def _padded(spans: Sequence[tuple[int, int]]) -> tuple[torch.Tensor, torch.Tenso
     padded = starts + torch.minimum(places, lengths - 1)
     short = bool((lengths < width).any())
     return padded, (places < lengths).flatten().nonzero()[:, 0] if short else None
-
-
-def attend(
-    query: torch.Tensor,
-    key: torch.Tensor,
-    value: torch.Tensor,
-    tree: PrefixTree,
-    *,
-    window: int | None = None,
-    **options: Any,
-) -> torch.Tensor:
-    """Attention of every token to its path in the tree.
-
-    Args:
-        query: Of shape (1, heads, tokens, size).
-        key: Of shape (1, key heads, tokens, size), as `value`.
-        value: What is summed.
-        tree: Which token stands where.
-        window: So many tokens are seen, the own one included; all where it is None.
-        options: Of `scaled_dot_product_attention`.
-
-    Returns:
-        Of shape (1, tokens, heads, size).
-    """
-    # Cut at once: the gradient of a slice is as large as the whole row, that of all pieces together is one row.
-    sizes = [trunk.end - trunk.start for trunk in tree.trunks] + [leaves.end - leaves.start for leaves in tree.leaves]
-    pieces = list(zip(*(torch.split(states, sizes, 2) for states in (query, key, value)), strict=True))
-    paths = {_ROOT: (key[:, :, :0], value[:, :, :0])}
-    parts = []
-    for number, (trunk, (own, own_key, own_value)) in enumerate(zip(tree.trunks, pieces, strict=False)):
-        before = paths[trunk.parent]
-        keys, values = torch.cat([before[0], own_key], 2), torch.cat([before[1], own_value], 2)
-        paths[number] = (keys, values)
-        parts.append(_causal(own, keys, values, window, options)[0])
-    for leaves, piece in zip(tree.leaves, pieces[len(tree.trunks) :], strict=True):
-        number, places = len(leaves.padded), leaves.padded - leaves.start
-        own, own_key, own_value = (states[0, :, places].transpose(0, 1) for states in piece)
-        keys, values = (
-            torch.cat([before.expand(number, -1, -1, -1), own_states], 2)
-            for before, own_states in zip(paths[leaves.parent], (own_key, own_value), strict=True)
-        )
-        flat = _causal(own, keys, values, window, options).flatten(0, 1)
-        parts.append(flat if leaves.real is None else flat[leaves.real])
-    return torch.cat(parts)[None]
-
-
-def _causal(
-    query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, window: int | None, options: dict[str, Any]
-) -> torch.Tensor:
-    """Attention of the last tokens of `key` to those before them; (batch, tokens, heads, size)."""
-    width = query.shape[2]
-    if window is not None and window < key.shape[2]:
-        # What the first token does not see, none of the others does.
-        key, value = key[:, :, -(width + window - 1) :], value[:, :, -(width + window - 1) :]
-        before = key.shape[2] - width
-        places = (
-            torch.arange(key.shape[2], device=key.device) - before - torch.arange(width, device=key.device)[:, None]
-        )
-        options = {**options, "attn_mask": (places <= 0) & (places > -window)}
-    elif width == key.shape[2]:
-        options = {**options, "is_causal": True}
-    else:
-        options = {**options, "attn_mask": causal_lower_right(width, key.shape[2])}
-    grouped = query.shape[1] != key.shape[1]
-    found = scaled_dot_product_attention(query, key, value, enable_gqa=grouped, **options)
-    return found.transpose(1, 2)
-
-
-def refuse_other_attention(module: Any, options: dict[str, Any]) -> None:
-    """Raise where a model's attention is not plain causal attention over all tokens or over a window.
-
-    Raises:
-        TrainingError: Naming what the model asks for.
-    """
-    asked = [name for name in ("softcap", "s_aux", "position_bias") if options.get(name) is not None]
-    if not getattr(module, "is_causal", True):
-        asked.append("tokens that come later")
-    kinds = getattr(module.config, "layer_types", None)
-    if kinds and kinds[module.layer_idx] == "sliding_attention" and options.get("sliding_window") is None:
-        asked.append("a window that it does not tell")
-    if asked:
-        raise TrainingError(
-            f"this model's attention uses {', '.join(asked)}, which prompts that are computed once do not have; "
-            "set shared_prefix: false"
-        )

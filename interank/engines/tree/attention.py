@@ -1,0 +1,163 @@
+"""Attention along a prefix tree, by torch's scaled dot products, in transformers' own models."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch.nn.attention.bias import causal_lower_right
+from torch.nn.functional import scaled_dot_product_attention
+from transformers import AttentionInterface, AttentionMaskInterface
+from transformers.integrations.sdpa_attention import sdpa_attention_forward
+from transformers.masking_utils import sdpa_mask
+
+from interank.engines.layers import allowed
+from interank.engines.tree.prefix_tree import ROOT, PrefixTree
+from interank.errors import TrainingError
+
+# A mask of four dimensions is handed on as it is; attention goes by the tree and looks at none.
+_NO_MASK = (1, 1, 1, 1)
+_ATTENTION = "interank_shared_prefix"
+
+
+def shared_prefix_attention(
+    module: torch.nn.Module,
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    attention_mask: torch.Tensor | None,
+    **options: Any,
+) -> tuple[torch.Tensor, None]:
+    """Transformers' attention interface: along the tree where one is given, else plain sdpa.
+
+    Raises:
+        TrainingError: The model's attention is of another kind, or its layers do not hand on what they are given.
+    """
+    tree: PrefixTree | None = options.pop("prefix_tree", None)
+    if tree is None:
+        if attention_mask is not None and attention_mask.shape == _NO_MASK and query.shape[2] > 1:
+            raise TrainingError(
+                f"{type(module).__name__} is not told how its tokens belong together, so prompts cannot be computed "
+                "once; set shared_prefix: false"
+            )
+        plain: tuple[torch.Tensor, None] = sdpa_attention_forward(module, query, key, value, attention_mask, **options)
+        return plain
+    refuse_other_attention(module, options)
+    own = {"dropout_p": options.get("dropout", 0.0), "scale": options.get("scaling")}
+    return attend(query, key, value, tree, window=options.get("sliding_window"), **own), None
+
+
+def let_follow_trees(model: Any) -> None:
+    """Let a causal language model compute trees (`hidden_states`); calls without a tree go on as before.
+
+    Raises:
+        TrainingError: The model's attention cannot be replaced.
+    """
+    AttentionInterface.register(_ATTENTION, shared_prefix_attention)
+    AttentionMaskInterface.register(_ATTENTION, sdpa_mask)
+    if why := allowed(model.config).why:
+        raise TrainingError(f"{type(model).__name__} cannot compute prompts once: {why}; set shared_prefix: false")
+    if model.config._attn_implementation != "sdpa" or not model._can_set_attn_implementation():
+        raise TrainingError(
+            f"{type(model).__name__} runs with {model.config._attn_implementation} attention, sdpa through "
+            "transformers' attention interface is expected; set shared_prefix: false"
+        )
+    model.set_attn_implementation(_ATTENTION)
+
+
+def hidden_states(model: Any, tree: PrefixTree) -> torch.Tensor:
+    """The last layer's output for every token of the tree, of shape (1, tokens, width)."""
+    backbone = model.base_model(
+        input_ids=tree.ids,
+        position_ids=tree.positions,
+        attention_mask=torch.empty(_NO_MASK, device=tree.ids.device),
+        prefix_tree=tree,
+        use_cache=False,
+    )
+    found: torch.Tensor = backbone.last_hidden_state
+    return found
+
+
+def attend(
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    tree: PrefixTree,
+    *,
+    window: int | None = None,
+    **options: Any,
+) -> torch.Tensor:
+    """Attention of every token to its path in the tree.
+
+    Args:
+        query: Of shape (1, heads, tokens, size).
+        key: Of shape (1, key heads, tokens, size), as `value`.
+        value: What is summed.
+        tree: Which token stands where.
+        window: So many tokens are seen, the own one included; all where it is None.
+        options: Of `scaled_dot_product_attention`.
+
+    Returns:
+        Of shape (1, tokens, heads, size).
+    """
+    # Cut at once: the gradient of a slice is as large as the whole row, that of all pieces together is one row.
+    sizes = [trunk.end - trunk.start for trunk in tree.trunks] + [leaves.end - leaves.start for leaves in tree.leaves]
+    pieces = list(zip(*(torch.split(states, sizes, 2) for states in (query, key, value)), strict=True))
+    paths = {ROOT: (key[:, :, :0], value[:, :, :0])}
+    parts = []
+    for number, (trunk, (own, own_key, own_value)) in enumerate(zip(tree.trunks, pieces, strict=False)):
+        before = paths[trunk.parent]
+        keys, values = torch.cat([before[0], own_key], 2), torch.cat([before[1], own_value], 2)
+        paths[number] = (keys, values)
+        parts.append(_causal(own, keys, values, window, options)[0])
+    for leaves, piece in zip(tree.leaves, pieces[len(tree.trunks) :], strict=True):
+        number, places = len(leaves.padded), leaves.padded - leaves.start
+        own, own_key, own_value = (states[0, :, places].transpose(0, 1) for states in piece)
+        keys, values = (
+            torch.cat([before.expand(number, -1, -1, -1), own_states], 2)
+            for before, own_states in zip(paths[leaves.parent], (own_key, own_value), strict=True)
+        )
+        flat = _causal(own, keys, values, window, options).flatten(0, 1)
+        parts.append(flat if leaves.real is None else flat[leaves.real])
+    return torch.cat(parts)[None]
+
+
+def _causal(
+    query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, window: int | None, options: dict[str, Any]
+) -> torch.Tensor:
+    """Attention of the last tokens of `key` to those before them; (batch, tokens, heads, size)."""
+    width = query.shape[2]
+    if window is not None and window < key.shape[2]:
+        # What the first token does not see, none of the others does.
+        key, value = key[:, :, -(width + window - 1) :], value[:, :, -(width + window - 1) :]
+        before = key.shape[2] - width
+        places = (
+            torch.arange(key.shape[2], device=key.device) - before - torch.arange(width, device=key.device)[:, None]
+        )
+        options = {**options, "attn_mask": (places <= 0) & (places > -window)}
+    elif width == key.shape[2]:
+        options = {**options, "is_causal": True}
+    else:
+        options = {**options, "attn_mask": causal_lower_right(width, key.shape[2])}
+    grouped = query.shape[1] != key.shape[1]
+    found = scaled_dot_product_attention(query, key, value, enable_gqa=grouped, **options)
+    return found.transpose(1, 2)
+
+
+def refuse_other_attention(module: Any, options: dict[str, Any]) -> None:
+    """Raise where a model's attention is not plain causal attention over all tokens or over a window.
+
+    Raises:
+        TrainingError: Naming what the model asks for.
+    """
+    asked = [name for name in ("softcap", "s_aux", "position_bias") if options.get(name) is not None]
+    if not getattr(module, "is_causal", True):
+        asked.append("tokens that come later")
+    kinds = getattr(module.config, "layer_types", None)
+    if kinds and kinds[module.layer_idx] == "sliding_attention" and options.get("sliding_window") is None:
+        asked.append("a window that it does not tell")
+    if asked:
+        raise TrainingError(
+            f"this model's attention uses {', '.join(asked)}, which prompts that are computed once do not have; "
+            "set shared_prefix: false"
+        )
