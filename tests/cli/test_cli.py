@@ -6,6 +6,7 @@ import gzip
 import io
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -150,7 +151,7 @@ def test_score_says_in_a_sentence_that_a_file_is_missing(
 
 def test_score_names_the_line_that_is_wrong(capsys: Capture, scored: tuple[Path, Path]) -> None:
     scored[1].write_text(RUN + "q2 Q0 d4 3 high x\n")
-    assert f"{scored[1]}:5: found the score 'high'" in refused(capsys, "score", *scored)
+    assert re.search(rf"{re.escape(str(scored[1]))}:5: .*'high'", refused(capsys, "score", *scored))
 
 
 def test_score_refuses_a_measure_it_does_not_know(capsys: Capture, scored: tuple[Path, Path]) -> None:
@@ -190,7 +191,7 @@ def test_a_recipe_is_shown_as_it_is(capsys: Capture) -> None:
 
 
 def test_an_unknown_recipe_is_refused_with_the_nearest_name(capsys: Capture) -> None:
-    assert "did you mean 'distill/smollm2'?" in refused(capsys, "recipes", "show", "distill/smolm2")
+    assert "'distill/smollm2'" in refused(capsys, "recipes", "show", "distill/smolm2")
 
 
 def test_a_recipe_is_copied_to_a_file_or_into_a_folder(capsys: Capture, tmp_path: Path) -> None:
@@ -204,7 +205,7 @@ def test_a_copy_overwrites_nothing(capsys: Capture, tmp_path: Path) -> None:
     mine = tmp_path / "demo.yaml"
     mine.write_text("mine")
     for target in (mine, tmp_path):
-        assert "exists and would be lost" in refused(capsys, "recipes", "cp", "demo", target)
+        assert f"{mine} exists" in refused(capsys, "recipes", "cp", "demo", target)
     assert mine.read_text() == "mine"
 
 
@@ -225,7 +226,7 @@ def test_check_prints_the_resolved_recipe_and_what_is_still_missing(capsys: Capt
     assert code == 0
     assert resolved["seed"] == 7
     assert resolved == load_recipe("rl/smollm2", ["seed=7"]).model_dump(mode="json")
-    assert told == "still to be given on the command line: judgments, adapter\n"
+    assert told.endswith(": judgments, adapter\n")
 
 
 def test_check_tells_nothing_when_nothing_is_missing_or_when_quiet(capsys: Capture) -> None:
@@ -252,8 +253,8 @@ def test_check_tells_all_faults_at_once(capsys: Capture, tmp_path: Path) -> None
     path.write_text("stage: evaluate\ndeph: 3\nmode: guess\nqueries: 0\n")
     told = refused(capsys, "check", path, "explain=-1")
     assert len(told.splitlines()) == 4
-    for part in ("deph: unknown key; did you mean 'depth'?", "mode: 'guess'", "queries: 0", "explain: -1"):
-        assert part in told
+    for part in ("deph: .*'depth'", "mode: 'guess'", "queries: 0", "explain: -1"):
+        assert re.search(part, told)
     assert all(str(path) in line for line in told.splitlines())
 
 
@@ -264,37 +265,39 @@ def test_check_tells_all_faults_at_once(capsys: Capture, tmp_path: Path) -> None
 def test_a_recipe_of_another_stage_is_refused(capsys: Capture, tmp_path: Path, verb: str) -> None:
     other, stage = ("distill/smollm2", "distill") if verb != "distill" else ("demo", "run")
     told = refused(capsys, verb, other, "--out", tmp_path / "out")
-    assert told.endswith(f"this recipe is for `interank {stage}`, not for `interank {verb}`")
+    assert re.search(f"`interank {stage}`.*`interank {verb}`", told)
     assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize(
-    ("arguments", "told"),
+    ("arguments", "missing"),
     [
         (
             ["generate", "generate/smollm2", "decontaminate=false"],
-            "generate needs dumps; add dumps=PATH to the command",
+            ["dumps"],
         ),
         (
             ["generate", "generate/smollm2"],
-            "generate needs dumps and benchmarks; add dumps=PATH benchmarks=PATH to the command; " + GET_BENCHMARKS,
+            ["dumps", "benchmarks"],
         ),
-        (["distill", "distill/smollm2"], "distill needs judgments; add judgments=PATH to the command"),
+        (["distill", "distill/smollm2"], ["judgments"]),
         (
             ["rl", "rl/smollm2"],
-            "rl needs judgments and adapter; add judgments=PATH adapter=PATH to the command",
+            ["judgments", "adapter"],
         ),
-        (["rl", "rl/smollm2", "judgments=a"], "rl needs adapter; add adapter=PATH to the command"),
-        (["evaluate", "evaluate/benchmark"], "evaluate needs benchmark; add benchmark=PATH to the command"),
+        (["rl", "rl/smollm2", "judgments=a"], ["adapter"]),
+        (["evaluate", "evaluate/benchmark"], ["benchmark"]),
         (
             ["run", "demo", "evaluate.benchmark=null"],
-            "run needs evaluate.benchmark; add evaluate.benchmark=PATH to the command",
+            ["evaluate.benchmark"],
         ),
     ],
-    ids=lambda value: "" if isinstance(value, str) else " ".join(value),
+    ids=" ".join,
 )
-def test_missing_inputs_are_named(capsys: Capture, tmp_path: Path, arguments: list[str], told: str) -> None:
-    assert refused(capsys, *arguments, "--out", tmp_path / "out") == told
+def test_missing_inputs_are_named(capsys: Capture, tmp_path: Path, arguments: list[str], missing: list[str]) -> None:
+    told = refused(capsys, *arguments, "--out", tmp_path / "out")
+    assert re.findall(r"(\S+)=PATH", told) == missing
+    assert (GET_BENCHMARKS in told) == ("benchmarks" in missing)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -308,7 +311,7 @@ def test_an_existing_output_has_three_ways_out(capsys: Capture, recipe: Path, tm
     assert code == 0
     before = (out / "manifest.json").read_bytes()
     told = refused(capsys, "evaluate", recipe, "--out", out)
-    assert told.startswith(f"{out} exists; ")
+    assert told.startswith(f"{out} exists")
     for way in ("--resume", "--overwrite", "another --out"):
         assert way in told
     assert called(capsys, "evaluate", recipe, "--out", out, "--resume")[:2] == (0, first)
@@ -332,8 +335,8 @@ def test_settings_are_taken_before_and_after_the_options(capsys: Capture, recipe
 
 def test_faults_of_the_recipe_are_told_before_anything_is_made(capsys: Capture, recipe: Path, tmp_path: Path) -> None:
     told = refused(capsys, "evaluate", recipe, "deph=3", "--out", tmp_path / "out", "sede=1")
-    assert "did you mean 'depth'?" in told
-    assert "did you mean 'seed'?" in told
+    assert re.search("deph: .*'depth'", told)
+    assert re.search("sede: .*'seed'", told)
     assert not (tmp_path / "out").exists()
 
 
@@ -478,16 +481,16 @@ def test_rerank_takes_the_candidates_of_a_run(capsys: Capture, tiny_adapter: Pat
 
 @pytest.mark.parametrize("given", [[], ["--query", QUESTION, "--corpus", "data/benchmark"]], ids=["neither", "both"])
 def test_rerank_needs_a_query_or_a_corpus(capsys: Capture, tmp_path: Path, given: list[str]) -> None:
-    assert "either --query TEXT with document files, or --corpus DIR" in refused(capsys, "rerank", tmp_path, *given)
+    assert re.search("--query TEXT.*--corpus DIR", refused(capsys, "rerank", tmp_path, *given))
 
 
 def test_rerank_refuses_what_cannot_be_ranked(capsys: Capture, tmp_path: Path, documents: list[Path]) -> None:
     query = ["--query", QUESTION]
-    assert "--query needs documents" in refused(capsys, "rerank", tmp_path, *query)
-    assert "--query is empty" in refused(capsys, "rerank", tmp_path, documents[0], "--query", " ")
-    assert "lost.txt does not exist" in refused(capsys, "rerank", tmp_path, tmp_path / "lost.txt", *query)
+    assert "--query" in refused(capsys, "rerank", tmp_path, *query)
+    assert "--query" in refused(capsys, "rerank", tmp_path, documents[0], "--query", " ")
+    assert "lost.txt" in refused(capsys, "rerank", tmp_path, tmp_path / "lost.txt", *query)
     (tmp_path / "image.png").write_bytes(b"\x89PNG\xff")
-    assert "is not UTF-8 text" in refused(capsys, "rerank", tmp_path, tmp_path / "image.png", *query)
+    assert "image.png" in refused(capsys, "rerank", tmp_path, tmp_path / "image.png", *query)
     bad = write_jsonl(tmp_path / "bad.jsonl", [{"text": "no id"}])
     assert f"{bad}:1" in refused(capsys, "rerank", tmp_path, bad, *query)
     assert "nowhere" in refused(capsys, "rerank", tmp_path, "--corpus", tmp_path / "nowhere")
@@ -501,15 +504,15 @@ def test_rerank_refuses_a_document_given_twice(capsys: Capture, tiny_adapter: Pa
 def test_rerank_refuses_what_is_no_model(capsys: Capture, tmp_path: Path, documents: list[Path]) -> None:
     query = [documents[0], "--query", QUESTION]
     judgments = judgments_artifact(tmp_path / "judgments", rule.examples(0, queries=1))
-    assert "holds judgments; adapter is expected" in refused(capsys, "rerank", judgments, *query)
+    assert re.search("judgments.*adapter", refused(capsys, "rerank", judgments, *query))
     assert "nothing-here" in refused(capsys, "rerank", tmp_path / "nothing-here", *query)
 
 
 def test_who_asks_for_8_bits_is_told_what_to_use(capsys: Capture, tmp_path: Path, documents: list[Path]) -> None:
     said = refused(capsys, "rerank", tmp_path, documents[0], "--query", QUESTION, "--precision", "int8")
-    assert "precision int8, which is gone" in said
-    assert "use exact, bfloat16 (faster on processors with AMX), or nf4" in said
-    with pytest.raises(ValidationError, match="precision int8, which is gone"):
+    assert "precision int8" in said
+    assert re.search("exact, bfloat16 .*nf4", said)
+    with pytest.raises(ValidationError, match="precision int8"):
         LinkRecipe(model="written", precision="int8")  # type: ignore[arg-type]
 
 

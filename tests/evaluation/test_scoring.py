@@ -175,7 +175,7 @@ def test_the_bounds_are_no_systems_and_are_not_tested() -> None:
 
 def test_a_system_that_ranks_what_a_query_excludes_is_not_scored() -> None:
     task = replace(TASK, excluded={"q1": frozenset({"d7"})})
-    with pytest.raises(ValueError, match="ranks 'd7', which the query 'q1' of t excludes"):
+    with pytest.raises(ValueError, match=r"'d7'.*'q1' of t"):
         scored(task, {FIRST_STAGE: TASK.candidates}, ["nDCG@10"])
 
 

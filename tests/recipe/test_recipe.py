@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -65,55 +66,55 @@ def test_all_faults_are_told_with_file_key_and_nearest_key(tmp_path: Path) -> No
     )
     assert len(told.splitlines()) == 7
     assert all(line.startswith(str(tmp_path / "r.yaml")) for line in told.splitlines())
-    assert "lora.rnak: unknown key; did you mean 'rank'?" in told
-    assert "lora.rank: 'many' was found" in told
-    assert "YAML reads 1e-1 as text, write 0.1" in told
-    assert "sede: unknown key; did you mean 'seed'?" in told
-    assert "trainer.learning_rat: trl.SFTConfig has no such field; did you mean 'learning_rate'?" in told
-    assert "prompt.order: 'both' was found" in told
-    assert "overrides are written key=value" in told
+    assert re.search(r"lora\.rnak: .*'rank'", told)
+    assert "lora.rank: 'many'" in told
+    assert re.search(r"lora\.dropout: .*1e-1.*0\.1", told)
+    assert re.search(r"sede: .*'seed'", told)
+    assert re.search(r"trainer\.learning_rat: .*SFTConfig.*'learning_rate'", told)
+    assert "prompt.order: 'both'" in told
+    assert re.search(r"nonsense.*key=value", told)
 
 
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("stage: distil\n", "stage: 'distil' was found, one of generate, distill"),
-        ("- a\n", "a mapping of keys is expected, list was found"),
-        ("stage: [\n", "not readable as YAML"),
+        ("stage: distil\n", "stage: 'distil'.*generate, distill"),
+        ("- a\n", r"\.yaml: .*mapping.*list"),
+        ("stage: [\n", r"\.yaml: .*YAML"),
         ("stage: distill\n", "student: missing"),
-        (MINIMAL + "trainer: {seed: 1}\n", "trainer.seed: not free, set the recipe's `seed`"),
-        (MINIMAL + "trainer: {learning_rate: fast}\n", "trainer.learning_rate: 'fast' was found, float is expected"),
-        (MINIMAL + "trainer: {max_steps: true}\n", "trainer.max_steps: True was found, int is expected"),
-        ("stage: rl\nrewards: []\n", "none has a weight other than 0"),
-        ("stage: rl\nrewards: [{use: a, wieght: 1}]\n", "rewards.0.wieght: unknown key; did you mean 'weight'?"),
+        (MINIMAL + "trainer: {seed: 1}\n", "trainer.seed: .*`seed`"),
+        (MINIMAL + "trainer: {learning_rate: fast}\n", "trainer.learning_rate: 'fast'.*float"),
+        (MINIMAL + "trainer: {max_steps: true}\n", "trainer.max_steps: True.*int"),
+        ("stage: rl\nrewards: []\n", "rewards: .*weight"),
+        ("stage: rl\nrewards: [{use: a, wieght: 1}]\n", "rewards.0.wieght: .*'weight'"),
         (
             "stage: rl\nrewards: [{use: a}]\ndocuments_per_query: 3\ntrainer: {num_generations: 4}\n",
-            "a batch of 32 completions .* does not hold whole queries of 4 .* = 12",
+            "batch of 32 .* of 4 .* = 12",
         ),
         # TRL samples as many as it says here.
         (
             RL + "documents_per_query: 4\ntrainer: {per_device_train_batch_size: 16, gradient_accumulation_steps: 2,"
             " steps_per_generation: 1}\n",
-            r"a batch of 16 completions \(per_device_train_batch_size \* steps_per_generation\) does not hold whole",
+            r"batch of 16 .*per_device_train_batch_size \* steps_per_generation",
         ),
-        (RL + "trainer: {auto_find_batch_size: true}\n", "auto_find_batch_size: true was found, .* whole groups"),
+        (RL + "trainer: {auto_find_batch_size: true}\n", "auto_find_batch_size: true"),
         # Whole queries in a batch, and half of one in a microbatch.
         (
             LISTWISE + "trainer: {per_device_train_batch_size: 16, gradient_accumulation_steps: 8}\n",
-            "one of 16 completions .* = 32; set per_device_train_batch_size to 32 and gradient_accumulation_steps to 4",
+            "of 16 completions .* = 32.*per_device_train_batch_size to 32 .*gradient_accumulation_steps to 4",
         ),
         (
             LISTWISE + "shared_prefix: false\ntrainer: {gradient_accumulation_steps: 2}\n",
-            "shuffle a batch of 64 .* trainer.per_device_train_batch_size to 64 and gradient_accumulation_steps to 1",
+            "batch of 64 .*per_device_train_batch_size to 64 .*gradient_accumulation_steps to 1",
         ),
-        (MINIMAL + "loss: {listwise: 1}\ndocuments_per_group: 1\n", "documents_per_group is 1; set it to 2 or more"),
-        (MINIMAL + "loss: {listwise: 1}\nmixture: {reason: 1}\n", "give mixture.score or mixture.explain a share"),
-        (RL + "rollouts: {engine: server}\n", "rollouts.*server.urls: engine server needs the base URL"),
-        (RL + "rollouts: {engine: vllm, server: {urls: [http://a/v1]}}\n", "server.urls: engine vllm asks no server"),
-        (RL + "rollouts: {importance_clip: 0.5}\n", "rollouts.importance_clip: 0.5 was found"),
-        (RL + "trainer: {use_vllm: true}\n", "trainer.use_vllm: not free, set `rollouts.engine`"),
-        (RL + "trainer: {vllm_mode: server}\n", "trainer.vllm_mode: not free, .* stands under `rollouts`"),
-        (RL + "trainer: {top_p: 0.9}\n", "trainer.top_p: not free, completions are sampled from all tokens"),
+        (MINIMAL + "loss: {listwise: 1}\ndocuments_per_group: 1\n", "documents_per_group is 1.* 2"),
+        (MINIMAL + "loss: {listwise: 1}\nmixture: {reason: 1}\n", "mixture.score or mixture.explain"),
+        (RL + "rollouts: {engine: server}\n", "rollouts.*server.urls: .*engine server"),
+        (RL + "rollouts: {engine: vllm, server: {urls: [http://a/v1]}}\n", "server.urls: .*engine vllm"),
+        (RL + "rollouts: {importance_clip: 0.5}\n", "rollouts.importance_clip: 0.5"),
+        (RL + "trainer: {use_vllm: true}\n", "trainer.use_vllm: .*`rollouts.engine`"),
+        (RL + "trainer: {vllm_mode: server}\n", "trainer.vllm_mode: .*`rollouts`"),
+        (RL + "trainer: {top_p: 0.9}\n", "trainer.top_p: "),
     ],
 )
 def test_a_fault_is_a_sentence(tmp_path: Path, text: str, message: str) -> None:
@@ -128,33 +129,33 @@ SERVED = GENERATE + ", engine: openai, server: {urls: [http://a/v1]"
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        (GENERATE + ", engine: openai}", "server.urls: engine openai needs the base URL of a server"),
-        (GENERATE + ", server: {urls: [http://a/v1]}}", "server.urls: engine transformers asks no server"),
-        (GENERATE + ", engine: openai, server: {urls: [localhost:8000]}}", "'localhost:8000' was found, http://HOST"),
-        (GENERATE + ", engine: openai, server: {urls: [http://a, http://a]}}", "urls: one stands there twice"),
-        (GENERATE + ", engine: vlm}", "teacher.engine: 'vlm' was found"),
-        (SERVED + ", in_flight: 0}}", "teacher.server.in_flight: 0 was found"),
-        (SERVED + ", api: completions}}", "teacher.server.api: 'completions' was found"),
-        (SERVED + ", ulrs: []}}", "teacher.server.ulrs: unknown key; did you mean 'urls'?"),
-        (GENERATE + ", samples: 5}", "samples: 5 greedy samples are all alike; set a temperature over 0"),
-        (GENERATE + ", samples: 5, temperature: 1.0}", "5 samples cannot disagree, since a grade that is read first"),
-        (GENERATE + ", samples: 5, temperature: 1.0, grades: votes}", "cannot disagree, since votes give the grade"),
-        (GENERATE + ", min_agreement: 1.5}", "teacher.min_agreement: 1.5 was found"),
-        (GENERATE + ", queries: 11}", "teacher.queries: 11 was found"),
-        (GENERATE + ", queries: 2, query_pairs: 3}", "query_pairs: 3 of 2 search queries cannot be judged"),
-        (GENERATE + ", queries: 2, query_pairs: 2, grades: votes}", "query_pairs: votes say nothing of search queries"),
-        (GENERATE + ", vllm: {gpu_memory: 2.0}}", "teacher.vllm.gpu_memory: 2.0 was found"),
+        (GENERATE + ", engine: openai}", "server.urls: .*engine openai"),
+        (GENERATE + ", server: {urls: [http://a/v1]}}", "server.urls: .*engine transformers"),
+        (GENERATE + ", engine: openai, server: {urls: [localhost:8000]}}", "'localhost:8000'.*http://HOST"),
+        (GENERATE + ", engine: openai, server: {urls: [http://a, http://a]}}", "teacher.server: urls: "),
+        (GENERATE + ", engine: vlm}", "teacher.engine: 'vlm'"),
+        (SERVED + ", in_flight: 0}}", "teacher.server.in_flight: 0"),
+        (SERVED + ", api: completions}}", "teacher.server.api: 'completions'"),
+        (SERVED + ", ulrs: []}}", "teacher.server.ulrs: .*'urls'"),
+        (GENERATE + ", samples: 5}", "samples: 5 greedy .*temperature"),
+        (GENERATE + ", samples: 5, temperature: 1.0}", "5 samples .*grade.* first"),
+        (GENERATE + ", samples: 5, temperature: 1.0, grades: votes}", "5 samples .*votes"),
+        (GENERATE + ", min_agreement: 1.5}", "teacher.min_agreement: 1.5"),
+        (GENERATE + ", queries: 11}", "teacher.queries: 11"),
+        (GENERATE + ", queries: 2, query_pairs: 3}", "query_pairs: 3 of 2 "),
+        (GENERATE + ", queries: 2, query_pairs: 2, grades: votes}", "query_pairs: .*votes"),
+        (GENERATE + ", vllm: {gpu_memory: 2.0}}", "teacher.vllm.gpu_memory: 2.0"),
         (GENERATE + ", price: {read: 1.0}}", "teacher.price.written: missing"),
-        (GENERATE + "}\nbudget: {dollars: 5.0}", "budget.dollars: nothing says what a token costs"),
-        (GENERATE + "}\nbudget: {tokens: 0}", "budget.tokens: 0 was found"),
-        (GENERATE + "}\nbudget: {dollar: 5.0}", "budget.dollar: unknown key; did you mean 'dollars'?"),
-        (GENERATE + "}\nmax_grade_share: 0.3", "max_grade_share: 0.3 was found"),
-        (GENERATE + "}\nbenchmarks: []", "benchmarks: none is in the list"),
-        (GENERATE + "}\ndumps: [a]\npairs: b", "pairs, dumps: both were given"),
+        (GENERATE + "}\nbudget: {dollars: 5.0}", "budget.dollars: "),
+        (GENERATE + "}\nbudget: {tokens: 0}", "budget.tokens: 0"),
+        (GENERATE + "}\nbudget: {dollar: 5.0}", "budget.dollar: .*'dollars'"),
+        (GENERATE + "}\nmax_grade_share: 0.3", "max_grade_share: 0.3"),
+        (GENERATE + "}\nbenchmarks: []", "benchmarks: "),
+        (GENERATE + "}\ndumps: [a]\npairs: b", "pairs, dumps: "),
     ],
 )
 def test_a_fault_in_what_a_teacher_is_told_is_a_sentence(tmp_path: Path, text: str, message: str) -> None:
-    assert message in faults_of(tmp_path, text)
+    assert re.search(message, faults_of(tmp_path, text))
 
 
 def test_servers_are_given_on_the_command_line(tmp_path: Path) -> None:
@@ -165,7 +166,7 @@ def test_servers_are_given_on_the_command_line(tmp_path: Path) -> None:
 
 
 def test_a_recipe_of_another_stage_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(RecipeError, match="this recipe is for `interank distill`, not for `interank rl`"):
+    with pytest.raises(RecipeError, match=r"`interank distill`.*`interank rl`"):
         load_recipe(recipe_of(tmp_path, MINIMAL), stage="rl")
 
 
@@ -174,9 +175,9 @@ def test_a_pipelines_stages_are_reached_by_name() -> None:
     assert isinstance(recipe, RunRecipe)
     assert recipe.stages.generate.dumps == (Path("a"), Path("b"))
     assert recipe.stages.evaluate.depth == 5
-    with pytest.raises(RecipeError, match=r"stages\.rl\.documents_per_qury: unknown key"):
+    with pytest.raises(RecipeError, match=r"stages\.rl\.documents_per_qury: .*'documents_per_query'"):
         load_recipe("demo", ["rl.documents_per_qury=3"])
-    with pytest.raises(RecipeError, match="a pipeline hands these over itself"):
+    with pytest.raises(RecipeError, match=r"rl\.adapter"):
         load_recipe("demo", ["rl.adapter=x"])
 
 
@@ -185,8 +186,8 @@ def test_a_task_that_is_none_is_told_with_those_there_are(task: str, tmp_path: P
     found = faults_of(tmp_path, MINIMAL, f"task={task}", "judgments=x")
     assert found.count("\n") == 0
     assert "r.yaml: task: " in found
-    assert found.endswith(" was found, judge or order or head is expected")
-    with pytest.raises(RecipeError, match=r"stages\.rl\.task: .{1,20} was found, judge or order is expected$"):
+    assert re.search("judge.*order.*head", found)
+    with pytest.raises(RecipeError, match=r"stages\.rl\.task: .{1,20} found.*judge or order\b(?!.*head)"):
         load_recipe("demo", [f"rl.task={task}"])
 
 
@@ -197,14 +198,12 @@ def test_a_pipelines_rl_goes_on_with_its_distills_task(tmp_path: Path) -> None:
     )
     assert load_recipe(recipe_of(tmp_path, stages)).stage == "run"
     head = faults_of(tmp_path, stages, "distill.task=head", "distill.objective=listnet")
-    assert "distill.task: rl improves no head; set judge or order, or run distill by itself" in head
-    assert "rl.task: judge was found, but the student is distilled for order" in faults_of(
-        tmp_path, stages, "distill.task=order"
-    )
+    assert re.search(r"distill\.task: .*head.*judge or order", head)
+    assert re.search(r"rl\.task: judge.* order", faults_of(tmp_path, stages, "distill.task=order"))
 
 
 def test_a_stage_of_a_pipeline_that_is_no_mapping_is_told() -> None:
-    with pytest.raises(RecipeError, match=r"stages\.distill: 5 was found: a mapping of keys is expected$"):
+    with pytest.raises(RecipeError, match=r"stages\.distill: 5.*mapping"):
         load_recipe("demo", ["distill=5"])
 
 
@@ -224,7 +223,7 @@ def test_missing_inputs_are_named(tmp_path: Path) -> None:
 
 
 def test_unknown_recipes_are_told_with_the_nearest() -> None:
-    with pytest.raises(RecipeError, match="did you mean 'demo'"):
+    with pytest.raises(RecipeError, match="'demo'"):
         find_recipe("dmeo")
 
 
