@@ -1,6 +1,6 @@
 """Mining: from StackExchange dumps to question-document pairs."""
 
-from interank.mining.pairs import Contaminated, Item, Mined, mine
+from interank.mining.pairs import Contaminated, DecontaminatedError, Item, Mined, mine
 from interank.mining.rows import Row, Tally, read_rows
 from interank.mining.sites import find_sites
 from interank.mining.stackexchange import Counts, Dump, Link, Post, PostKind, find_dumps
@@ -10,6 +10,7 @@ from interank.mining.text import html_to_text, plain_text
 __all__ = [
     "Contaminated",
     "Counts",
+    "DecontaminatedError",
     "Dump",
     "Item",
     "Link",

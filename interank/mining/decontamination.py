@@ -28,13 +28,20 @@ class Gate:
     question they are asked for.
     """
 
-    def __init__(self, benchmarks: Sequence[Path]) -> None:
+    def __init__(self, benchmarks: Sequence[Path], *, queries_alone: bool = False) -> None:
         """Index the benchmarks' texts.
+
+        Args:
+            benchmarks: Their folders.
+            queries_alone: Whether questions are held against queries and nothing else is looked at, for training and
+                test that share their documents.
 
         Raises:
             InputError: A path is missing, or holds no benchmark's texts.
         """
-        self.index = BenchmarkIndex(texts for path in benchmarks for texts in read_texts(path))
+        read = (texts for path in benchmarks for texts in read_texts(path))
+        self.index = BenchmarkIndex(texts.queries_alone() if queries_alone else texts for texts in read)
+        self._queries_alone = queries_alone
         self._found = Found.nothing()
         for checked in self.index.checked.values():
             logger.info(
@@ -47,31 +54,37 @@ class Gate:
 
     def __call__(self, items: Iterable[Item]) -> set[str]:
         """The ids of those items that must not be used."""
-        stream = iter(items)
+        stream = (item for item in items if item.kind == "question" or not self._queries_alone)
         removed: set[str] = set()
         while together := list(islice(stream, _TOGETHER)):
             self._found = joined([self._found, contaminated(map(_checkable, together), self.index)])
             removed |= {item.item_id for item in together if self._found.is_removed(*_place(item))}
         return removed
 
+    @property
+    def against(self) -> str:
+        """The benchmarks' names."""
+        return ", ".join(self.index.checked)
+
     def report(self) -> dict[str, Any]:
         """What `decontamination.json` says: what was checked, what was removed, and what overlap remains."""
         return {"benchmarks": self.index.report(), **self._found.to_json()}
 
-    def summary(self) -> dict[str, int]:
+    def summary(self) -> dict[str, Any]:
         """The counts that stand in a manifest."""
         return {
+            **({"compared_with": "queries alone"} if self._queries_alone else {}),
             "benchmarks": len(self.index.checked),
             "removed_questions": len(self._found.threads),
             "removed_documents": len(self._found.posts),
             "remaining_overlaps": len(self._found.remaining),
         }
 
-    def write(self, folder: Path) -> None:
-        """Write `decontamination.json`."""
+    def write(self, file: Path) -> None:
+        """Write the report."""
         text = json.dumps(self.report(), ensure_ascii=False, indent=1) + "\n"
         # Benchmarks' ids may hold what no file can.
-        (folder / FILE).write_text(plain_data.writable(text), encoding="utf-8")
+        file.write_text(plain_data.writable(text), encoding="utf-8")
 
 
 def _checkable(item: Item) -> Checkable:

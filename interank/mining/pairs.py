@@ -45,6 +45,10 @@ Contaminated = Callable[[Iterable[Item]], Collection[str]]
 """Told items, of which there may be millions, one at a time: the ids of those that must not be used."""
 
 
+class DecontaminatedError(InputError):
+    """No question is left, after some were removed as contaminated."""
+
+
 @dataclass(frozen=True, slots=True)
 class Mined:
     """Pairs, those of a question together, and what was met on the way, by site."""
@@ -119,12 +123,23 @@ def mine(
             "%s: %d of %d questions, %d pairs", name, *map(found.get, ("chosen_questions", "questions", "pairs"))
         )
     if not pairs:
-        raise InputError(
-            f"found no question to take among the {sum(site.threads.counts.questions for site in sites.values())} of "
-            f"{len(sites)} sites; expected one that fits the mining settings in a site with answers to other "
-            "questions; loosen min_question_score, min_answers, min_document_words, tags or include_closed"
-        )
+        raise _nothing_left(sites.values())
     return Mined(pairs, counts)
+
+
+def _nothing_left(sites: Collection[_Site]) -> InputError:
+    questions = sum(site.threads.counts.questions for site in sites)
+    removed = sum(site.contaminated_questions for site in sites)
+    if removed and removed == questions:
+        return DecontaminatedError(f"all {questions} questions were removed by decontamination")
+    told = (
+        f"found no question to take among the {questions} of {len(sites)} sites; expected one that fits the mining "
+        "settings in a site with answers to other questions; loosen min_question_score, min_answers, "
+        "min_document_words, tags or include_closed"
+    )
+    if not removed:
+        return InputError(told)
+    return DecontaminatedError(f"{told}; {removed} of the questions were removed by decontamination")
 
 
 def _survey(origin: Origin, settings: MiningRecipe, names: frozenset[str], contaminated: Contaminated | None) -> _Site:

@@ -30,8 +30,9 @@ class GenerateRecipe(Settings):
     benchmarks: FilePaths | None = None
     """Benchmark folders to keep out of the training data: BRIGHT's rows or BEIR's layout; DIR,DIR on the command
     line."""
-    decontaminate: bool = True
-    """Whether questions and documents that overlap with `benchmarks` are removed."""
+    decontaminate: Literal[True, False, "queries"] = True
+    """Whether questions and documents that overlap with `benchmarks` are removed; `queries` removes questions that
+    overlap with the benchmarks' queries alone, for training and test that share one knowledge base."""
     seed: int = 42
     """Decides the sample, the split and what the teacher samples."""
     mining: MiningRecipe = MiningRecipe()

@@ -13,7 +13,7 @@ from typing import Any
 from interank.artifact import Artifact, Existing, Workplace, create, describe_input, open_artifact
 from interank.errors import InputError
 from interank.judgments import PAIRS_FILE, read_pairs, write_pairs
-from interank.mining import mine
+from interank.mining import DecontaminatedError, mine
 from interank.mining.decontamination import FILE, Gate
 from interank.outputs import write_whole
 from interank.recipe import GET_BENCHMARKS, GenerateRecipe
@@ -69,7 +69,7 @@ def mine_only(recipe: GenerateRecipe, out: Path, *, existing: Existing) -> Artif
     place = create(out, "pairs", recipe=content, inputs=describe_inputs(recipe, out), existing=existing)
     if isinstance(place, Artifact):
         return place
-    mined = _mined(recipe, place.folder)
+    mined = _mined(recipe, place, place.folder)
     write_pairs(mined.pairs, place.folder / PAIRS_FILE)
     counts = {"pairs": len(mined.pairs), "questions": len({pair.query.query_id for pair in mined.pairs})}
     notes = {"sites": mined.sites, "decontamination": mined.decontamination}
@@ -88,7 +88,7 @@ def pairs_of(recipe: GenerateRecipe, place: Workplace) -> MinedPairs:
         _copy_report(place.work, place.folder)
         told = json.loads(kept.read_text("utf-8"))
         return MinedPairs(read_pairs(place.work / PAIRS_FILE), told["sites"], told["decontamination"])
-    mined = _mined(recipe, place.work)
+    mined = _mined(recipe, place, place.work)
     _copy_report(place.work, place.folder)
     write_pairs(mined.pairs, place.work / PAIRS_FILE)
     # Last, since it says that the rest is there.
@@ -102,12 +102,29 @@ def _copy_report(source: Path, folder: Path) -> None:
         shutil.copyfile(source / FILE, folder / FILE)
 
 
-def _mined(recipe: GenerateRecipe, folder: Path) -> MinedPairs:
-    gate = Gate(recipe.benchmarks or ()) if recipe.decontaminate else None
-    if gate is None:
+def _mined(recipe: GenerateRecipe, place: Workplace, folder: Path) -> MinedPairs:
+    """Mine the dumps; what was compared with benchmarks is written into the folder.
+
+    Raises:
+        InputError: No question is left. Where decontamination had a part in that, its report stands beside the output.
+    """
+    gate = None
+    if recipe.decontaminate:
+        gate = Gate(recipe.benchmarks or (), queries_alone=recipe.decontaminate == "queries")
+    else:
         log.warning("decontaminate is off: the pairs are not compared with any benchmark")
-    mined = mine(recipe.dumps or (), recipe.mining, recipe.seed, contaminated=gate)
+    try:
+        mined = mine(recipe.dumps or (), recipe.mining, recipe.seed, contaminated=gate)
+    except DecontaminatedError as error:
+        if gate is None:
+            raise
+        report = place.out.with_name(f"{place.out.name}.{FILE}")
+        gate.write(report)
+        raise InputError(
+            f"{error} against {gate.against}; {report} lists them; take other dumps, or, where training and test share "
+            "one knowledge base, decontaminate=queries, which looks at questions alone"
+        ) from None
     if gate is not None:
-        gate.write(folder)
+        gate.write(folder / FILE)
     log.info("%d pairs of %d questions", len(mined.pairs), len({pair.query.query_id for pair in mined.pairs}))
     return MinedPairs(mined.pairs, mined.counts, gate.summary() if gate else None)

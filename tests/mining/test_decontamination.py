@@ -74,6 +74,27 @@ def test_a_document_goes_and_leaves_its_question(tmp_path: Path) -> None:
     ]
 
 
+def test_questions_are_kept_apart_and_a_shared_corpus_is_not(tmp_path: Path) -> None:
+    """Training and test that search one knowledge base: what either asks has its answer in the same documents."""
+    shared = {"a": ANSWERS["11"], "b": ANSWERS["21"], "thread": QUERIES["2"]}
+    folder = benchmark(tmp_path / "b", {"q": QUERIES["1"]}, shared)
+    rows = [{"id": "q", "query": QUERIES["1"], "gold_answer": ANSWERS["31"]}]
+    write_jsonl(tmp_path / "b" / "queries.jsonl", rows)
+    strict, apart = Gate([folder]), Gate([folder], queries_alone=True)
+    assert strict(map(question, QUERIES)) == {f"{SITE}/1", f"{SITE}/2"}
+    assert strict(map(answer, ANSWERS)) == {f"{SITE}/{post_id}" for post_id in ("11", "12", "21", "22", "31")}
+    assert apart(map(question, QUERIES)) == {f"{SITE}/1"}
+    assert apart(map(answer, ANSWERS)) == set()
+    assert apart.report()["benchmarks"][0]["checked_on"] == "queries"
+    assert apart.summary() == {
+        "compared_with": "queries alone",
+        "benchmarks": 1,
+        "removed_questions": 1,
+        "removed_documents": 0,
+        "remaining_overlaps": 0,
+    }
+
+
 def test_small_overlaps_are_listed_once_and_are_no_alarm(tmp_path: Path) -> None:
     piece = " ".join(ANSWERS["31"].split()[:20])
     gate = Gate([benchmark(tmp_path / "b", {"q": f"{text()} {piece}"})])
@@ -96,7 +117,7 @@ def test_a_page_is_known_by_its_address(tmp_path: Path) -> None:
 def test_the_report_is_written_as_it_is_read(tmp_path: Path) -> None:
     gate = Gate([benchmark(tmp_path / "b", {"q": QUERIES["3"]})])
     gate(question(post_id) for post_id in QUERIES)
-    gate.write(tmp_path)
+    gate.write(tmp_path / "decontamination.json")
     written = json.loads((tmp_path / "decontamination.json").read_text("utf-8"))
     assert written == gate.report()
     assert written["benchmarks"][0]["checked_on"] == "queries"

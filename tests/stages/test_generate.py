@@ -19,6 +19,8 @@ from interank.stages import generate
 from interank.stages.plan import plan
 from interank.teacher.balance import surplus
 from tests.support import rule
+from tests.support.benchmark import write_jsonl
+from tests.support.dumps import checkables
 
 DUMPS = resource_dir("data") / "stackexchange"
 PROMPT = {"order": "grade_first", "max_length": 600, "max_query_tokens": 64, "max_document_tokens": 64}
@@ -219,6 +221,37 @@ def test_mining_alone_does_not_start_from_pairs(tiny_folder: Path, tmp_path: Pat
     recipe = recipe_of(tiny_folder, dumps=None, pairs="x")
     with pytest.raises(InputError, match="--mine-only mines dumps, but the recipe names pairs"):
         generate.run(recipe, tmp_path / "out", only_mine=True)
+
+
+def _shared_knowledge_base(folder: Path) -> Path:
+    """A benchmark that searches the sample's own questions, and asks others."""
+    questions = [item for item in checkables(DUMPS / "sample.example.com") if item.kind == "question"]
+    made = folder / "helpdesk"
+    made.mkdir()
+    write_jsonl(made / "queries.jsonl", [{"_id": "q", "text": "Where is the invoice of an order that was sent back?"}])
+    write_jsonl(made / "corpus.jsonl", [{"_id": item.post_id, "text": item.text} for item in questions])
+    return made
+
+
+def test_where_decontamination_leaves_nothing_it_says_against_what_and_leaves_its_report(
+    tiny_folder: Path, tmp_path: Path
+) -> None:
+    benchmark = _shared_knowledge_base(tmp_path)
+    told = {"decontaminate": True, "benchmarks": (str(benchmark),)}
+    report = tmp_path / "out.decontamination.json"
+    with pytest.raises(InputError) as caught:
+        generate.run(recipe_of(tiny_folder, **told), tmp_path / "out", only_mine=True)
+    assert str(caught.value).startswith(
+        f"all 83 questions were removed by decontamination against helpdesk; {report} lists them; "
+    )
+    assert "decontaminate=queries" in str(caught.value)
+    assert len({entry["post_id"] for entry in json.loads(report.read_text("utf-8"))["removed"]}) == 83
+    # Another try is not in the way of the first.
+    shared = recipe_of(tiny_folder, **{**told, "decontaminate": "queries"})
+    made = generate.run(shared, tmp_path / "out", only_mine=True)
+    assert made.manifest["counts"]["questions"] == 10
+    assert made.manifest["decontamination"]["removed_questions"] == 0
+    assert made.manifest["decontamination"]["compared_with"] == "queries alone"
 
 
 def test_published_recipes_decontaminate() -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -72,6 +72,11 @@ class BenchmarkTexts:
     documents: Callable[[], Iterator[BenchmarkDocument]] | None = None
     site: str = ""
     """The StackExchange site whose post ids the benchmark's ids are (CQADupStack); mostly none."""
+
+    def queries_alone(self) -> BenchmarkTexts:
+        """The task without its documents and without what its rows tell of answers: what is asked, and nothing else."""
+        asked = tuple(replace(query, answer="", doc_ids=()) for query in self.queries)
+        return replace(self, queries=asked, documents=None)
 
 
 def read_texts(path: Path) -> list[BenchmarkTexts]:

@@ -55,15 +55,17 @@ class TrainingOverlap:
 
     def _sentence(self, checked: Checked) -> str:
         counts = self._counts(checked.name)
-        parts = [_part(counts, "queries", checked.queries)]
+        seen = _part(counts, "queries", checked.queries)
         if checked.with_documents:
-            parts.append(_part(counts, "documents", checked.documents))
-        else:
-            parts.append("its documents were not at hand")
-        return (
-            f"{checked.name}: {self.training_queries} training queries and {self.training_documents} documents "
-            f"contain {'; '.join(parts)}"
-        )
+            seen += f" and {_part(counts, 'documents', checked.documents)}"
+        less = [
+            f"{number} more {one if number == 1 else many}"
+            for one, many in (("query", "queries"), ("document", "documents"))
+            if (number := counts[f"{many}_shared_less"])
+        ]
+        shared = f"; some words of {' and '.join(less)} were, too" if less else ""
+        absent = "" if checked.with_documents else "; the test documents were not at hand"
+        return f"{checked.name}: {seen} were seen in training{shared}{absent}"
 
 
 def training_overlap(examples: Iterable[Example], index: BenchmarkIndex) -> TrainingOverlap:
@@ -102,5 +104,4 @@ def _items(overlaps: Iterable[Overlap], name: str, part: str) -> set[tuple[str, 
 
 
 def _part(counts: dict[str, int], noun: str, total: int) -> str:
-    less = counts[f"{noun}_shared_less"]
-    return f"{counts[f'{noun}_contained']} of its {total} {noun}" + (f" ({less} more share some words)" if less else "")
+    return f"{counts[f'{noun}_contained']} of {total} test {noun}"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -114,7 +114,7 @@ def _tested(examples: Iterable[ListExample], benchmarks: Sequence[Path]) -> set[
 
     Documents are not compared: training and test queries of MS MARCO share a collection, as BEIR's do with theirs.
     """
-    index = BenchmarkIndex(replace(texts, documents=None) for path in benchmarks for texts in read_texts(path))
+    index = BenchmarkIndex(texts.queries_alone() for path in benchmarks for texts in read_texts(path))
     queries = {item.query.query_id: item.query.text for item in examples}
     found = contaminated((Checkable(_SITE, name, "question", text, name) for name, text in queries.items()), index)
     return {name for name in queries if found.is_removed(_SITE, name, name)}

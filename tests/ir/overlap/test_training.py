@@ -47,8 +47,8 @@ def test_queries_and_documents_are_counted_once() -> None:
     found = training_overlap(EXAMPLES, index(documents=True))
     assert not found.is_clean
     assert found.summary() == (
-        "bench: 2 training queries and 3 documents contain 1 of its 2 queries (1 more share some words); "
-        "1 of its 3 documents"
+        "bench: 1 of 2 test queries and 1 of 3 test documents were seen in training; "
+        "some words of 1 more query were, too"
     )
     report = json.loads(json.dumps(found.to_json()))
     assert report["benchmarks"][0] | {"tasks": []} == {
@@ -71,6 +71,4 @@ def test_without_documents_the_sentence_says_so() -> None:
     clean = [example("tea.stackexchange.com/3", text(), "14", text())]
     found = training_overlap(clean, index(documents=False))
     assert found.is_clean
-    assert found.summary() == (
-        "bench: 1 training queries and 1 documents contain 0 of its 2 queries; its documents were not at hand"
-    )
+    assert found.summary() == ("bench: 0 of 2 test queries were seen in training; the test documents were not at hand")
