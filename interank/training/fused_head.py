@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
-from types import SimpleNamespace
+from types import MethodType, SimpleNamespace
 from typing import Any
 
 import torch
@@ -32,11 +33,8 @@ class FusedHead:
 
     def __call__(self, hidden: torch.Tensor, labels: torch.Tensor) -> Any:
         """`log_probs` and `entropy` of the labels, each (1, tokens); hidden states are (1, tokens, width)."""
-        kind = hidden.device.type
-        dtype = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else hidden.dtype
-        tokens = torch.tensor(self._exact(), dtype=labels.dtype, device=labels.device)
-        exact = torch.isin(labels[0], tokens)
-        if self._cast or dtype == torch.float32 or not exact.any():
+        exact = _asked(labels[0], self._exact())
+        if self._cast or not _rounds(hidden) or not exact.any():
             return self._scored(self._cast, hidden, labels)
         places = [(~exact).nonzero()[:, 0], exact.nonzero()[:, 0]]
         found = [
@@ -50,6 +48,51 @@ class FusedHead:
 
     def _scored(self, cast: bool, hidden: torch.Tensor, labels: torch.Tensor) -> Any:
         return self._heads[cast].forward(hidden, shift_labels=labels, fused_lm_head=True)
+
+
+def let_read_exactly(model: Any, *, temperature: float, exact: Callable[[], Sequence[int]]) -> None:
+    """Have the fused head that TRL gave a causal language model score some tokens in float32.
+
+    Args:
+        model: Had `add_fused_lm_head`.
+        temperature: By which logits are divided.
+        exact: Tells the tokens, as of `FusedHead`.
+    """
+    head = _TrlHead(model, temperature=temperature, cast_lm_head_to_fp32=True)
+    original = model.forward
+
+    # The signature stays the model's own: `generate` checks its arguments against it.
+    @functools.wraps(type(model).forward)
+    def forward(self: Any, *args: Any, **kwargs: Any) -> Any:
+        if not kwargs.get("fused_lm_head"):
+            return original(*args, **kwargs)
+        seen: list[torch.Tensor] = []
+        hook = self.base_model.register_forward_hook(lambda _, __, gives: seen.append(gives.last_hidden_state))
+        try:
+            found = original(*args, **kwargs)
+        finally:
+            hook.remove()
+        hidden, labels = seen[-1][:, :-1], kwargs["labels"][:, 1:]
+        chosen = _asked(labels, exact())
+        if _rounds(hidden) and chosen.any():
+            read = head.forward(hidden[chosen][None], shift_labels=labels[chosen][None], fused_lm_head=True)
+            found.log_probs = found.log_probs.float().masked_scatter(chosen, read.log_probs)
+            found.entropy = found.entropy.float().masked_scatter(chosen, read.entropy)
+        return found
+
+    model.forward = MethodType(forward, model)
+
+
+def _asked(labels: torch.Tensor, tokens: Sequence[int]) -> torch.Tensor:
+    """Which labels are among the tokens, of the labels' shape."""
+    return torch.isin(labels, torch.tensor(tokens, dtype=labels.dtype, device=labels.device))
+
+
+def _rounds(hidden: torch.Tensor) -> bool:
+    """Whether a head would multiply these states in numbers shorter than float32."""
+    kind = hidden.device.type
+    dtype = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else hidden.dtype
+    return dtype != torch.float32
 
 
 class _TrlHead:

@@ -25,6 +25,7 @@ from interank.training.asked_grades import Update, distinct_prompts, loss_of_gra
 from interank.training.checkpoints import keep
 from interank.training.clock import Clock
 from interank.training.completions import Read, idle, prompts_and_completions, score
+from interank.training.fused_head import let_read_exactly
 from interank.training.importance import difference, weighed
 from interank.training.objective import Objective, grade_targets, graded_rows
 from interank.training.padded_rows import let_score_rows
@@ -56,6 +57,14 @@ class PolicyTrainer(GRPOTrainer):  # type: ignore[misc]  # TRL is untyped here
         self.recorder: Recorder | None = None
         self.clock = Clock(self.step_figures)
         self.add_callback(self.clock)
+        if not self.args.cast_lm_head_to_fp32:
+            let_read_exactly(self._base, temperature=self.temperature, exact=lambda: self.objective.labels)
+
+    @property
+    def _base(self) -> Any:
+        """The model without its adapter."""
+        model = self.accelerator.unwrap_model(self.model)
+        return model.get_base_model() if isinstance(model, PeftModel) else model
 
     @property
     def step_figures(self) -> dict[str, list[float]]:
@@ -267,11 +276,9 @@ class SharedPrefixTrainer(PolicyTrainer):
             )
         # A completion without an advantage has no gradient, unless `beta` or an entropy bonus gives it one.
         self.skips_idle = self.beta == 0.0 and not self._entropy_bonus_enabled and self.top_entropy_quantile == 1.0
-        model = self.accelerator.unwrap_model(self.model)
-        base = model.get_base_model() if isinstance(model, PeftModel) else model
-        self.planted = plants(base, asked=True)
+        self.planted = plants(self._base, asked=True)
         (let_score_trees if self.planted else let_score_rows)(
-            base,
+            self._base,
             temperature=self.temperature,
             cast_lm_head_to_fp32=self.args.cast_lm_head_to_fp32,
             exact=lambda: self.objective.labels,

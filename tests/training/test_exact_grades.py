@@ -9,9 +9,13 @@ from typing import Any
 import pytest
 import torch
 
+from interank.rewards import Equipped
 from interank.settings.student import LossRecipe
+from interank.tasks.judge.rollouts import Rollouts
 from interank.training import shared_prefix
 from interank.training.fused_head import FusedHead
+from interank.training.grpo import prepare
+from interank.training.objective import Objective
 from tests.support import lessons
 from tests.support.families import family_model
 
@@ -93,3 +97,50 @@ def test_a_student_s_grades_are_float32_products(
     graded = grades[grades.abs().sum(1) > 0]
     assert len(graded) > 2
     assert torch.allclose(graded.flatten(), exact[-graded.numel() :], atol=1e-5)
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float32])
+def test_trl_s_own_update_reads_grades_exactly(tiny_folder: Path, tmp_path: Path, dtype: torch.dtype) -> None:
+    encoder = lessons.encoder_of(tiny_folder)
+    model = lessons.model_of(tiny_folder).to(dtype)
+    examples = lessons.examples()[:4]
+    rollouts = Rollouts(encoder, examples, tokens=12, seed=0)
+    settings = {"num_generations": 2, "per_device_train_batch_size": 4, "bf16": False, "temperature": TEMPERATURE}
+    objective = Objective([Equipped(nothing)], lead=encoder.label_lead, labels=encoder.label_ids)
+    trainer = prepare(model, rollouts, objective, trainer=settings, folder=tmp_path / "c", shared_prefix=False)
+    prompts = [encoder.prompt(item.query, item.document, answer_tokens=12).ids for item in examples]
+    tails = [(*encoder.label_lead, label, *encoder.label_lead) for label in (*encoder.label_ids, encoder.label_ids[0])]
+    width, longest = len(tails[0]), max(map(len, prompts))
+    rows = [[0] * (longest - len(ids)) + [*ids, *tail] for ids, tail in zip(prompts, tails, strict=True)]
+    masks = [[0] * (longest - len(ids)) + [1] * (len(ids) + width) for ids in prompts]
+    seen: list[torch.Tensor] = []
+    plain = model.get_base_model()
+    plain.base_model.register_forward_hook(lambda _, __, gives: seen.append(gives.last_hidden_state))
+    found, entropies, _ = trainer._get_per_token_logps_and_entropies(
+        trainer.model, torch.tensor(rows), torch.tensor(masks), width, compute_entropy=True
+    )
+    place = len(encoder.label_lead)
+    labels, hidden = torch.tensor(rows)[:, -width:], seen[0][:, -width - 1 : -1]
+    weight = plain.get_output_embeddings().weight
+
+    exact, rounded = (
+        ((hidden.to(numbers) @ weight.to(numbers).t()).float() / TEMPERATURE).log_softmax(-1)
+        for numbers in (torch.float32, dtype)
+    )
+    expected = rounded.gather(-1, labels[..., None])[..., 0]
+    assert torch.allclose(_without(found, place), _without(expected, place), atol=1e-5)
+    graded = exact.gather(-1, labels[..., None])[:, place, 0]
+    assert torch.allclose(found[:, place], graded, atol=1e-5)
+    assert torch.allclose(entropies[:, place], -(exact.exp() * exact).sum(-1)[:, place], atol=1e-4)
+    assert dtype == torch.float32 or not torch.allclose(found[:, place], expected[:, place], atol=1e-4)
+    ours = torch.autograd.grad(found[:, place].sum(), seen[0], retain_graph=True)[0]
+    theirs = torch.autograd.grad(graded.sum(), seen[0])[0]
+    assert torch.allclose(ours.float(), theirs.float(), rtol=2.0**-7, atol=1e-3)
+
+
+def _without(rows: torch.Tensor, place: int) -> torch.Tensor:
+    return torch.cat([rows[:, :place], rows[:, place + 1 :]], 1)
+
+
+def nothing(*, completion_ids: Any, **_: Any) -> list[float | None]:
+    return [0.0 for _ in completion_ids]
