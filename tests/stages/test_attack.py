@@ -124,5 +124,5 @@ def test_the_verb_attacks_a_model_in_all_modes(
 
 def test_nothing_to_attack_is_said(tmp_path: Path) -> None:
     folder = benchmark_folder(tmp_path / "benchmark", queries=2)
-    with pytest.raises(InputError, match="no query with an irrelevant candidate beside another"):
+    with pytest.raises(InputError, match="no query with an irrelevant candidate"):
         attack("none", Planned(folder, depth=1))

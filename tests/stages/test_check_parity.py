@@ -151,7 +151,7 @@ def test_the_verb_prints_a_table_and_fails_where_something_differs(
     file = tmp_path / "parity.json"
     assert main([*arguments, "--against", str(adapter.parent / "base"), "--json", str(file)]) == 1
     printed = capsys.readouterr()
-    assert "is not the same, as the table tells" in printed.err
+    assert "not the same" in printed.err
     line = next(line for line in printed.out.splitlines() if str(adapter.parent / "base") in line)
     assert "a score differs by" in line
     assert "fault: no adapter" in printed.out
@@ -159,7 +159,7 @@ def test_the_verb_prints_a_table_and_fails_where_something_differs(
     told = json.loads(file.read_text())
     assert len(told["faults"]) == 1 + sum(bool(row["faults"]) for row in told["rows"][:-1])
     assert main([*arguments, "--json", str(tmp_path / "no" / "such.json")]) == 1
-    assert "its folder does not exist" in capsys.readouterr().err
+    assert str(tmp_path / "no") in capsys.readouterr().err
 
 
 @pytest.mark.slow

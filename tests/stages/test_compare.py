@@ -103,16 +103,14 @@ def test_the_page_alone(folder: Path, reranked: Artifact, capsys: pytest.Capture
     assert [path.name for path in out.parent.iterdir()] == ["one.html"]
     page = out.read_text("utf-8")
     assert f"interank compare {reranked.path} --out {out}" in page
-    with pytest.raises(ArtifactError, match=r"one\.html exists; --overwrite"):
+    with pytest.raises(ArtifactError, match=r"one\.html.*--overwrite"):
         compare.run([reranked.path], out)
     assert compare.run([reranked.path], out, existing="overwrite") == out
 
 
 def test_other_candidates_are_refused(folder: Path, stored: Artifact) -> None:
     deeper = evaluated(folder, "deeper", depth=4)
-    with pytest.raises(
-        InputError, match=r"deeper ranks other candidates of benchmark than .*stored .*same first stage"
-    ):
+    with pytest.raises(InputError, match=r"deeper .*benchmark .*stored "):
         compare.run([stored.path, deeper.path], folder / "refused")
     assert not (folder / "refused").exists()
 
@@ -121,7 +119,7 @@ def test_a_benchmark_that_was_moved_has_to_be_named(folder: Path, tmp_path: Path
     shutil.copytree(folder / "benchmark", tmp_path / "benchmark")
     alone = evaluate.run(EvaluateRecipe(stage="evaluate", benchmark=tmp_path / "benchmark"), tmp_path / "alone")
     (tmp_path / "benchmark").rename(tmp_path / "moved")
-    with pytest.raises(InputError, match=r"its benchmark was at .* is not there; put it back, or .*--benchmark DIR"):
+    with pytest.raises(InputError, match=r"its benchmark .*--benchmark DIR"):
         compare.run([alone.path], tmp_path / "a.html")
     assert compare.run([alone.path], tmp_path / "a.html", benchmark=tmp_path / "moved").is_file()
     (tmp_path / "moved" / "queries.jsonl").write_text('{"_id": "other", "text": "x"}\n')
@@ -130,7 +128,7 @@ def test_a_benchmark_that_was_moved_has_to_be_named(folder: Path, tmp_path: Path
 
 
 def test_stored_runs_alone_have_no_candidates(reversed_run: Path, tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="found only stored runs"):
+    with pytest.raises(InputError, match="stored runs"):
         compare.run([reversed_run], tmp_path / "x.html")
     with pytest.raises(InputError, match="found no such file"):
         compare.run([tmp_path / "nothing"], tmp_path / "x.html")

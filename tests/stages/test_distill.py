@@ -78,7 +78,7 @@ def test_one_adapter_learns_three_modes_and_search_queries(
             "trainer": {"max_steps": 2, "per_device_train_batch_size": 2, "logging_steps": 1},
         }
     )
-    with pytest.raises(InputError, match=r"queries\.jsonl is missing, .*mixture\.queries: 0"):
+    with pytest.raises(InputError, match=r"queries\.jsonl.*mixture\.queries: 0"):
         distill.run(recipe, tmp_path / "none")
     judgments = with_queries(tmp_path / "with-queries", [*train, *held], queries)
     artifact = distill.run(recipe.model_copy(update={"judgments": judgments}), tmp_path / "adapter")
@@ -128,7 +128,7 @@ def test_a_bare_adapter_folder_says_how_it_is_used(tiny_folder: Path, tmp_path: 
     told = json.loads((bare / "interank.json").read_text())
     assert (told["modes"], told["prompt_hash"]) == (["score", "explain"], judging.prompt_hash())
     (bare / "interank.json").write_text(json.dumps({**told, "prompt_hash": "another"}))
-    with pytest.raises(ArtifactError, match="another wording of the prompt"):
+    with pytest.raises(ArtifactError, match="wording of the prompt"):
         Reranker(bare)
 
 
@@ -160,7 +160,7 @@ def quantised(folder: Path) -> dict[str, torch.Tensor]:
 def test_judgments_of_validation_only_teach_nothing(tiny_folder: Path, tmp_path: Path) -> None:
     examples = rule.examples(0, queries=1, split="validation")
     judgments = judgments_artifact(tmp_path / "judgments", examples)
-    with pytest.raises(InputError, match="no judgments of the training split"):
+    with pytest.raises(InputError, match="training split"):
         distill.run(recipe_for(judgments, tiny_folder), tmp_path / "adapter")
     assert not (tmp_path / "adapter").exists()
 

@@ -149,7 +149,7 @@ def test_a_teachers_scores_are_of_the_students_own_documents_and_are_kept(
     assert adapter_bytes(twin) == adapter_bytes(made)
     # Another draw of negatives is not what was scored.
     other = recipe_of(tiny_folder, "ranknet", head=again.model_dump(include=HEAD_KEYS), seed=43)
-    with pytest.raises(InputError, match="the very documents that the student learns from"):
+    with pytest.raises(InputError, match="documents that the student learns from"):
         distill.run(other, tmp_path / "other")
 
 
@@ -188,7 +188,7 @@ def test_a_head_is_trained_further_from_where_it_was(
     moved = distill.run(moving, tmp_path / "moved")
     changed = [name for name, weight in weights_of(moved).items() if not torch.equal(weight, weights_of(teacher)[name])]
     assert len(changed) == len(weights_of(teacher))
-    with pytest.raises(InputError, match=r"stands on .*, and the recipe's student is .*elsewhere;"):
+    with pytest.raises(InputError, match=r"student is .*elsewhere"):
         other = tiny_model(tmp_path / "elsewhere", seed=5)
         distill.run(recipe.model_copy(update={"student": str(other)}), tmp_path / "x")
 
@@ -201,12 +201,12 @@ def test_an_adapter_of_answers_is_no_head_and_a_head_is_no_policy(
     tiny_folder: Path, tiny_adapter: Path, teacher: Artifact, judgments: Path, tmp_path: Path
 ) -> None:
     recipe = recipe_of(tiny_folder, judgments=judgments, head={"adapter": tiny_adapter})
-    with pytest.raises(InputError, match="was taught to write answers and has no head"):
+    with pytest.raises(InputError, match="has no head"):
         distill.run(recipe, tmp_path / "head")
     policy = RlJudge.model_validate(
         {"stage": "rl", "judgments": judgments, "adapter": teacher.path, "rewards": ({"use": "grade_agreement"},)}
     )
-    with pytest.raises(InputError, match="task head, which rl does not reward; give an adapter of task judge or order"):
+    with pytest.raises(InputError, match=r"task head.*task judge or order"):
         rl.run(policy, tmp_path / "rl")
 
 
@@ -258,14 +258,14 @@ def test_quantised_base_weights_train_a_head_in_float32(tiny_folder: Path, judgm
 @pytest.mark.parametrize(
     ("more", "said"),
     [
-        ({"objective": "ranknet"}, r"ranknet learns a teacher's differences; give teacher or teacher_scores"),
-        ({"head": {"teacher": "a", "teacher_scores": "b"}}, "teacher, teacher_scores: both were given"),
+        ({"objective": "ranknet"}, "ranknet .*teacher or teacher_scores"),
+        ({"head": {"teacher": "a", "teacher_scores": "b"}}, "teacher, teacher_scores: "),
         (
             {"head": {"teacher": "judgments", "groups": "g"}},
-            "judgments have probabilities of their own documents",
+            "judgments have probabilities",
         ),
-        ({"head": {"negatives": "run"}}, "`negatives: run` takes a run file, and only it does"),
-        ({"head": {"corpus": "c.jsonl"}}, "nothing is taken from it with `negatives: given`"),
+        ({"head": {"negatives": "run"}}, "`negatives: run`"),
+        ({"head": {"corpus": "c.jsonl"}}, "`negatives: given`"),
     ],
 )
 def test_what_does_not_go_together_is_told(more: dict[str, Any], said: str) -> None:
@@ -280,7 +280,7 @@ HEAD = "stage: distill\ntask: head\nstudent: x\nobjective: listnet\n"
 def test_a_heads_trainer_keys_are_those_of_transformers(tmp_path: Path) -> None:
     file = tmp_path / "r.yaml"
     file.write_text(HEAD + "trainer: {assistant_only_loss: true}\n")
-    with pytest.raises(RecipeError, match=r"transformers\.TrainingArguments has no such field"):
+    with pytest.raises(RecipeError, match=r"assistant_only_loss: .*transformers\.TrainingArguments"):
         load_recipe(str(file))
     file.write_text(HEAD + "groups: g\ntrainer: {warmup_steps: 0.1}\n")
     assert load_recipe(str(file)).missing() == []

@@ -124,13 +124,13 @@ def test_interank_score_tells_of_ties_too(benchmark: Path, tmp_path: Path, capsy
 def test_a_run_of_other_queries_is_refused(benchmark: Path, tmp_path: Path) -> None:
     first = run_file(tmp_path / "first.trec", dict.fromkeys(QUERIES, DOCUMENTS))
     other = run_file(tmp_path / "other.trec", {"elsewhere": DOCUMENTS})
-    with pytest.raises(InputError, match=r"other\.trec: ranks none of the queries of task"):
+    with pytest.raises(InputError, match=r"other\.trec: .*none of the queries"):
         evaluated(benchmark, tmp_path / "out", run=first, runs=(other,))
 
 
 def test_candidates_and_first_stage_exclude_each_other(benchmark: Path, tmp_path: Path) -> None:
     first = run_file(tmp_path / "first.trec", dict.fromkeys(QUERIES, DOCUMENTS))
-    with pytest.raises(InputError, match="expected one of them to give the candidates"):
+    with pytest.raises(InputError, match="candidates"):
         evaluated(benchmark, tmp_path / "out", run=first, first_stage="bm25q")
 
 
@@ -175,7 +175,7 @@ def test_one_of_several_tasks_can_be_chosen(tmp_path: Path) -> None:
     assert list(found(artifact, "candidates.json")) == ["hard"]
     with pytest.raises(InputError, match=r"eazy.*easy"):
         evaluated(root, tmp_path / "other", tasks=("eazy",))
-    with pytest.raises(InputError, match=r"expected a folder with TASK\.trec for each"):
+    with pytest.raises(InputError, match=r"TASK\.trec"):
         run = run_file(tmp_path / "one.trec", {"q0": ["d0"]})
         evaluated(root, tmp_path / "other", run=run)
 
@@ -199,7 +199,7 @@ def test_the_first_stage_can_be_asked_something_else(tmp_path: Path) -> None:
     assert found(rewritten, "metrics.json")["first stage"]["nDCG@10"]["mean"] == 1
     assert found(rewritten, "candidates.json")["task"]["first_stage_queries"] == str(asked)
     write_jsonl(asked, [{"_id": "other", "text": "d3"}])
-    with pytest.raises(InputError, match="found no query for 1 of 1 of task"):
+    with pytest.raises(InputError, match="no query for 1 of 1 "):
         evaluated(folder, tmp_path / "missing", first_stage_queries=str(asked))
 
 

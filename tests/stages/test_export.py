@@ -83,7 +83,7 @@ def test_one_that_sentence_transformers_saved_is_a_head_here(tmp_path: Path) -> 
 def test_what_cannot_be_exported_is_refused_and_leaves_nothing(tmp_path: Path, tiny_folder: Path) -> None:
     base = tiny_base(tmp_path / "base")
     released = released_adapter(tmp_path / "released", base)
-    with pytest.raises(InputError, match="padding or not, which no other tool"):
+    with pytest.raises(InputError, match="padding"):
         export(released, tmp_path / "out", settings=HeadSettings(legacy="dear"))
     with pytest.raises(ModelError, match="without a head"):
         export(tiny_folder, tmp_path / "out")
@@ -92,13 +92,13 @@ def test_what_cannot_be_exported_is_refused_and_leaves_nothing(tmp_path: Path, t
     odd = tiny_adapter_head(
         tmp_path / "odd", base, HeadSettings(max_length=120, query_prefix="que", document_prefix="d ")
     )
-    with pytest.raises(ModelError, match="joins prefixes and texts"):
+    with pytest.raises(ModelError, match="prefixes and texts"):
         export(odd, tmp_path / "out")
     assert not list(tmp_path.glob("*out*"))
     export(head, tmp_path / "out")
-    with pytest.raises(ArtifactError, match="exists; choose another --out"):
+    with pytest.raises(ArtifactError, match="another --out"):
         export(head, tmp_path / "out")
-    with pytest.raises(ArtifactError, match="use interank export"):
+    with pytest.raises(ArtifactError, match="interank export"):
         merge(head, tmp_path / "merged")
 
 

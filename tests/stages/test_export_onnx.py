@@ -112,9 +112,9 @@ def test_an_encoder_keeps_its_own_pooling_and_its_parts(tmp_path: Path) -> None:
 def test_what_cannot_be_written_is_refused_and_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     base = tiny_base(tmp_path / "base")
     released = released_adapter(tmp_path / "released", base)
-    with pytest.raises(InputError, match="padding or not, which no other tool"):
+    with pytest.raises(InputError, match="padding"):
         export(released, tmp_path / "out", to="onnx", settings=HeadSettings(legacy="dear"))
     monkeypatch.setattr(onnx_graph, "_PACKAGES", ("onnx_that_is_not_there", "json"))
-    with pytest.raises(InputError, match=r"found no onnx_that_is_not_there; pip install 'interank\[onnx\]'"):
+    with pytest.raises(InputError, match=r"onnx_that_is_not_there.*pip install 'interank\[onnx\]'"):
         export(released, tmp_path / "out", to="onnx")
     assert not list(tmp_path.glob("*out*"))

@@ -120,7 +120,7 @@ def test_the_library_makes_of_it_what_the_evaluation_does(
     for query in queries:
         found = {item["doc_id"]: item["probability"] for item in told[query.query_id]["ranking"]}
         assert found == {i["doc_id"]: by_hand.probability(i["score"]) for i in plain[query.query_id]}
-    with pytest.raises(InputError, match="needs their order alone"):
+    with pytest.raises(InputError, match="order alone"):
         reranker.rank(queries[0], list(corpus.values())[:3])
 
 
@@ -153,7 +153,7 @@ def test_what_it_was_fitted_on_is_not_measured_with_it(
             file.write_text(
                 file.read_text().replace('{"_id": "', '{"_id": "x-').replace("\nvalidation", "\nx-validation")
             )
-    with pytest.raises(InputError, match=r"was fitted on 6 of the 6 queries that are to be measured"):
+    with pytest.raises(InputError, match="fitted on 6 of the 6 queries"):
         evaluated(place, "refused", benchmark=benchmark, split="dev", adapters=(tiny_adapter,), fits=(fitted,))
     assert not (place / "refused").exists()
 
@@ -164,35 +164,35 @@ def test_some_of_them_are_enough_to_refuse(place: Path, tiny_adapter: Path, fitt
         lines = (benchmark / name.format("dev")).read_text().splitlines(keepends=True)
         with (benchmark / name.format("test")).open("a") as stream:
             stream.writelines(line for line in lines if "-0" in line.partition("\t")[0].partition("text")[0])
-    with pytest.raises(InputError, match=r"was fitted on 1 of the 7 queries"):
+    with pytest.raises(InputError, match="fitted on 1 of the 7 queries"):
         evaluated(place, "refused", benchmark=benchmark, split="test", adapters=(tiny_adapter,), fits=(fitted,))
 
 
 def test_a_fit_belongs_to_its_model_and_mode(
     place: Path, tiny_adapter: Path, tiny_folder: Path, fitted: Path, tmp_path: Path
 ) -> None:
-    with pytest.raises(InputError, match=r"belongs to 0 of the adapters \(tiny\)"):
+    with pytest.raises(InputError, match=r"0 of the adapters \(tiny\)"):
         evaluated(place, "refused", split="test", adapters=(tiny_folder,), fits=(fitted,))
-    with pytest.raises(InputError, match="fitted in mode score, found mode reason"):
+    with pytest.raises(InputError, match=r"mode score.*mode reason"):
         evaluated(place, "refused", split="test", adapters=(tiny_adapter,), fits=(fitted,), mode="reason")
-    with pytest.raises(InputError, match="whose scores are places"):
+    with pytest.raises(InputError, match="scores are places"):
         evaluated(place, "refused", split="test", adapters=(tiny_adapter,), fits=(fitted,), mode="listwise")
-    with pytest.raises(InputError, match=r"was fitted to the scores of adapter .*no artifact"):
+    with pytest.raises(InputError, match=r"adapter .*no artifact"):
         Reranker(tiny_folder).with_fit(fitted)
-    with pytest.raises(InputError, match="fitted in mode score, found mode reason"):
+    with pytest.raises(InputError, match=r"mode score.*mode reason"):
         Reranker(tiny_adapter, mode="reason").with_fit(fitted)
     Reranker(tiny_adapter, mode="explain").with_fit(fitted)
 
 
 def test_what_cannot_be_fitted_to_is_refused(place: Path, dev: Path, measured: Path, tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="found no such and the rerankers adapter whose grades"):
+    with pytest.raises(InputError, match=r"reranker.* adapter whose grades"):
         fit(dev, tmp_path / "fit.json", FitSettings(system="no such"))
-    with pytest.raises(InputError, match="the rerankers adapter whose grades"):
+    with pytest.raises(InputError, match=r"reranker.* adapter whose grades"):
         fit(measured, tmp_path / "fit.json", FitSettings(system="adapter, fused"))
     with pytest.raises(InputError, match="coverage is 0"):
         fit(dev, tmp_path / "fit.json", FitSettings(coverage=0))
     (tmp_path / "fit.json").write_text("{}")
-    with pytest.raises(ArtifactError, match="--overwrite replaces it"):
+    with pytest.raises(ArtifactError, match="--overwrite"):
         fit(dev, tmp_path / "fit.json", FitSettings())
     made = fit(dev, tmp_path / "fit.json", FitSettings(calibrator="none"), overwrite=True)
     assert (made.calibrator, made.abstention) == (None, None)
@@ -238,4 +238,4 @@ def test_requests_bring_the_first_stage_s_scores(
     assert [item["doc_id"] for item in row["ranking"]] == [f"d{place}" for place in order]
     del documents[0]["score"]
     assert main([*command, str(write_jsonl(tmp_path / "plain.jsonl", asked))]) == 1
-    assert "first stage's scores, and none were given" in capsys.readouterr().err
+    assert "first stage's scores" in capsys.readouterr().err

@@ -96,9 +96,9 @@ def test_pairs_are_mined_once_and_judged_by_several_teachers(tiny_folder: Path, 
     assert (again.path / "judgments.jsonl").read_bytes() == (judged / "judgments.jsonl").read_bytes()
     assert [given["name"] for given in again.lineage()] == ["pairs", "dumps.0"]
     other = recipe.model_copy(update={"teacher": recipe.teacher.model_copy(update={"grades": "teacher"})})
-    with pytest.raises(InputError, match=r"no usable judgment for 40 pairs; .* the three labels hold|no numbered"):
+    with pytest.raises(InputError, match=r"40 pairs.*(labels|no numbered)"):
         generate.run(other, tmp_path / "other")
-    with pytest.raises(ArtifactError, match="holds judgments; pairs is expected here"):
+    with pytest.raises(ArtifactError, match=r"judgments.* pairs "):
         generate.run(recipe.model_copy(update={"pairs": judged}), tmp_path / "wrong")
 
 
@@ -193,15 +193,15 @@ def test_the_command_plans_without_out_benchmarks_or_model(tmp_path: Path, capsy
 @pytest.mark.parametrize(
     ("given", "told"),
     [
-        (["dumps=DUMPS"], "generate needs benchmarks; add benchmarks=PATH to the command; give the folders of"),
-        ([], "generate needs dumps and benchmarks; add dumps=PATH benchmarks=PATH"),
+        (["dumps=DUMPS"], "benchmarks=PATH"),
+        ([], "dumps=PATH benchmarks=PATH"),
         (
             ["dumps=DUMPS", "benchmarks=nowhere"],
-            "benchmarks: nowhere is no folder, so nothing can be compared",
+            "benchmarks: nowhere ",
         ),
-        (["dumps=DUMPS", "pairs=x"], "pairs, dumps: both were given"),
-        (["dumps=DUMPS", "benchmarks=[]"], "benchmarks: none is in the list"),
-        (["pairs=nowhere"], "nowhere does not exist"),
+        (["dumps=DUMPS", "pairs=x"], "pairs, dumps: "),
+        (["dumps=DUMPS", "benchmarks=[]"], "benchmarks: "),
+        (["pairs=nowhere"], "nowhere "),
     ],
 )
 def test_what_is_missing_is_told_with_the_ways_out(
@@ -219,7 +219,7 @@ def test_what_is_missing_is_told_with_the_ways_out(
 
 def test_mining_alone_does_not_start_from_pairs(tiny_folder: Path, tmp_path: Path) -> None:
     recipe = recipe_of(tiny_folder, dumps=None, pairs="x")
-    with pytest.raises(InputError, match="--mine-only mines dumps, but the recipe names pairs"):
+    with pytest.raises(InputError, match=r"--mine-only .*pairs"):
         generate.run(recipe, tmp_path / "out", only_mine=True)
 
 

@@ -134,7 +134,7 @@ def improved(adapter: Path, out: Path, examples: Sequence[Example], *, seed: int
 
 
 def test_too_few_pairs_for_a_batch_are_told(tiny_adapter: Path, tmp_path: Path) -> None:
-    with pytest.raises(TrainingError, match="one batch takes 12 pairs, but only 6 fit"):
+    with pytest.raises(TrainingError, match=r"12 pairs.* 6 "):
         improved(tiny_adapter, tmp_path / "rl", rule.examples(0, queries=2), seed=0)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -144,14 +145,14 @@ def test_lists_of_a_benchmarks_queries_are_left_out(tiny_folder: Path, tmp_path:
 
 
 def test_lists_from_elsewhere_need_benchmarks_or_a_decision() -> None:
-    with pytest.raises(ValidationError, match=r"turn the check off on purpose with decontaminate=false"):
+    with pytest.raises(ValidationError, match="decontaminate=false"):
         distill_recipe(Path("x"), {"dear_cot": ("dear",)})
     assert distill_recipe(Path("x"), {}).missing() == ["judgments"]
 
 
 def test_lists_that_are_all_too_long_are_told(tiny_folder: Path, judgments: Path, tmp_path: Path) -> None:
     recipe = distill_recipe(tiny_folder, {"window": 4}, judgments=judgments)
-    with pytest.raises(InputError, match="none of 4 lists can be learned; the first, because it has 5 documents"):
+    with pytest.raises(InputError, match=r"none of 4 lists.* 5 documents"):
         distill.run(recipe, tmp_path / "adapter")
 
 
@@ -180,7 +181,7 @@ def test_the_control_rewards_by_grades_that_were_dealt_anew(adapter: Artifact, j
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        ({"validation": {"explained": 2}}, r"validation.explained \(every list that is tried is answered whole\)"),
+        ({"validation": {"explained": 2}}, r"validation\.explained"),
     ],
 )
 def test_rl_refuses_what_lists_have_no_use_for(given: dict[str, Any], message: str) -> None:
@@ -193,17 +194,15 @@ def test_keys_of_another_task_are_told(tmp_path: Path) -> None:
     file.write_text("stage: distill\ntask: order\nstudent: x\nvalidation: {questions: 3}\nobjective: ranknet\n")
     with pytest.raises(RecipeError) as raised:
         load_recipe(str(file))
-    assert "validation: task order has no such key; judge and head have it" in str(raised.value)
-    assert "objective: task order has no such key; head has it" in str(raised.value)
+    assert re.search("validation: task order .*judge and head", str(raised.value))
+    assert re.search("objective: task order .*head", str(raised.value))
 
 
 @pytest.mark.parametrize("stage", ["distill", "rl"])
 def test_recipes_of_before_tasks_are_told_how_they_are_written_now(tmp_path: Path, stage: str) -> None:
     file = tmp_path / "recipe.yaml"
     file.write_text(f"stage: {stage}\nstudent: x\nlists: {{window: 5}}\n")
-    with pytest.raises(
-        RecipeError, match=r"lists: orders of lists are a task: set `task: order`, and its keys without"
-    ):
+    with pytest.raises(RecipeError, match=r"lists: .*`task: order`"):
         load_recipe(str(file))
 
 
@@ -300,7 +299,7 @@ def test_lists_go_on_where_a_reward_failed_to_the_same_adapter(
     )
     whole = rl.run(recipe, tmp_path / "whole")
     broken.touch()
-    with pytest.raises(InputError, match="the scale is broken; the adapter after step 1 is kept"):
+    with pytest.raises(InputError, match=r"the scale is broken.* step 1 "):
         rl.run(recipe, tmp_path / "resumed")
     broken.unlink()
     resumed = rl.run(recipe, tmp_path / "resumed", existing="resume")
@@ -309,7 +308,7 @@ def test_lists_go_on_where_a_reward_failed_to_the_same_adapter(
 
 
 def test_a_batch_holds_whole_groups() -> None:
-    with pytest.raises(ValidationError, match=r"whole groups of 4 \(num_generations\)"):
+    with pytest.raises(ValidationError, match=r"of 4 \(num_generations\)"):
         rl_recipe(trainer={"num_generations": 4, "per_device_train_batch_size": 6})
 
 
@@ -317,7 +316,7 @@ def test_adapter_recipe_and_rewards_are_of_one_kind(
     adapter: Artifact, tiny_adapter: Path, judgments: Path, tmp_path: Path
 ) -> None:
     out = tmp_path / "out"
-    with pytest.raises(InputError, match="for task judge, and the recipe is of task order; set `task: judge`"):
+    with pytest.raises(InputError, match=r"task judge.*task order.*`task: judge`"):
         rl.run(rl_recipe(judgments=judgments, adapter=tiny_adapter), out)
     pointwise = RlJudge.model_validate(
         {
@@ -327,9 +326,9 @@ def test_adapter_recipe_and_rewards_are_of_one_kind(
             "rewards": ({"use": "ranking"},),
         }
     )
-    with pytest.raises(InputError, match="for task order, and the recipe is of task judge; set `task: order`"):
+    with pytest.raises(InputError, match=r"task order.*task judge.*`task: order`"):
         rl.run(pointwise, out)
-    with pytest.raises(InputError, match="reward ranking is of judgments, and task order is of lists"):
+    with pytest.raises(InputError, match=r"reward ranking .*task order"):
         rl.run(rl_recipe(judgments=judgments, adapter=adapter.path, rewards=({"use": "ranking"},)), out)
     assert not out.exists()
 
@@ -337,7 +336,7 @@ def test_adapter_recipe_and_rewards_are_of_one_kind(
 def test_a_completion_without_room_for_a_ranking_is_refused(adapter: Artifact, judgments: Path, tmp_path: Path) -> None:
     """The card generates 50 tokens for 20 passages, which holds neither reasoning nor ranking."""
     recipe = rl_recipe(judgments=judgments, adapter=adapter.path, max_completion_tokens=16)
-    with pytest.raises(InputError, match="16 do not hold a ranking of 5 documents"):
+    with pytest.raises(InputError, match=r"max_completion_tokens: .*16 .* 5 documents"):
         rl.run(recipe, tmp_path / "out")
 
 

@@ -146,9 +146,9 @@ def test_rewards_that_cannot_work_are_told_before_anything_is_loaded(
     tiny_adapter: Path, judgments: Path, tmp_path: Path
 ) -> None:
     for rewards, message in (
-        ((RewardRecipe(use="explanation_quality"),), "asks a judge and the recipe names none"),
-        ((RewardRecipe(use="calibration"),), "says nothing of answers in grade_first order"),
-        ((RewardRecipe(use="list_ndcg"),), "is of lists, and task judge is of judgments"),
+        ((RewardRecipe(use="explanation_quality"),), "explanation_quality .*judge"),
+        ((RewardRecipe(use="calibration"),), "calibration .*grade_first"),
+        ((RewardRecipe(use="list_ndcg"),), "list_ndcg .*lists.*task judge"),
     ):
         with pytest.raises(InputError, match=message):
             refined(judgments, tiny_adapter, tmp_path / "rl", {"rewards": rewards})
@@ -158,7 +158,7 @@ def test_losses_of_grades_that_come_first_are_refused_where_none_does(
     tiny_adapter: Path, judgments: Path, tmp_path: Path
 ) -> None:
     for loss in ("listwise", "calibration"):
-        with pytest.raises(InputError, match="every query is answered explanation first; set reason_share below 1"):
+        with pytest.raises(InputError, match=r"explanation first.*reason_share"):
             refined(judgments, tiny_adapter, tmp_path / "rl", {"grade": {loss: 0.5}, "reason_share": 1.0})
 
 
@@ -185,10 +185,7 @@ def test_what_the_original_refinement_has_no_use_for_is_refused(
     tiny_adapter: Path, judgments: Path, tmp_path: Path
 ) -> None:
     given = {"algorithm": "reward_weighted", "refills": 0, "rollouts": {"tolerance": 0.1}}
-    told = (
-        r"sets what that has no use for: refills \(answers are sampled once\); validation \(nothing is tried.*"
-        r"seatbelt .*rollouts.tolerance .*leave them out"
-    )
+    told = r"reward_weighted.*refills .*validation .*seatbelt .*rollouts\.tolerance"
     with pytest.raises(ValidationError, match=told):
         refined(judgments, tiny_adapter, tmp_path / "rl", given)
 
@@ -313,7 +310,5 @@ def test_memory_that_runs_out_is_told_in_a_sentence(tiny_adapter: Path, judgment
         "        raise torch.OutOfMemoryError('CUDA out of memory')\n"
         "    return [float(len(text) % 3) for text in completions]\n"
     )
-    with pytest.raises(
-        TrainingError, match=r"not enough memory; the last complete checkpoint is kept \(checkpoint-3\)"
-    ):
+    with pytest.raises(TrainingError, match=r"memory.*checkpoint-3"):
         refined(judgments, tiny_adapter, tmp_path / "rl", {"rewards": (RewardRecipe(use=str(file)),)})

@@ -122,7 +122,7 @@ def test_asked_for_by_the_folder_it_fuses_as_its_file_does(place: Path, stored: 
     plain = {item.doc_id: item.score for item in reranker.rank(ASKED, DOCUMENTS)}
     scores = found.fusion.fused([plain[str(place)] for place in range(len(DOCUMENTS))], FIRST_STAGE)
     assert {item.doc_id: item.score for item in fused} == pytest.approx({str(n): s for n, s in enumerate(scores)})
-    with pytest.raises(InputError, match="found no fit stored there"):
+    with pytest.raises(InputError, match="no fit stored"):
         reranker.with_fit(place / "benchmark")
 
 
@@ -130,7 +130,7 @@ def test_it_is_of_one_mode(stored: Path, found: Fit) -> None:
     scoring, reasoning = Reranker(stored), Reranker(stored, mode="reason")
     assert scoring.fit == Reranker(stored, mode="explain").fit == found.without_fusion()
     assert reasoning.fit is None
-    with pytest.raises(InputError, match="one of mode score stored there, expected one of mode reason"):
+    with pytest.raises(InputError, match=r"mode score stored.*mode reason"):
         reasoning.with_fit(stored)
 
 
@@ -145,11 +145,11 @@ def test_it_gives_way_where_scores_are_others(stored: Path) -> None:
     assert {item.probability for item in ranking} == {None}
     # One that was asked for does not.
     fitted = reranker.with_fit(stored)
-    with pytest.raises(InputError, match="the fit is of scores without one"):
+    with pytest.raises(InputError, match="without one"):
         fitted.guarded("contrast")
-    with pytest.raises(InputError, match=r"fitted in mode score, found mode adaptive"):
+    with pytest.raises(InputError, match=r"mode score.*mode adaptive"):
         adaptive.with_fit(stored / "fits" / "score.json")
-    with pytest.raises(InputError, match=r"found Reranker; adaptive begins .* write Reranker\(SOURCE, mode=.adaptive"):
+    with pytest.raises(InputError, match=r"Reranker\(SOURCE, mode=.adaptive"):
         Adaptive(fitted, AdaptiveRecipe())
 
 
@@ -165,7 +165,7 @@ def test_evaluate_measures_it_where_it_is_asked_to(place: Path, stored: Path, ti
     assert rows(asked / "rankings" / "rl, fused.jsonl") == rows(by_file / "rankings" / "rl, fused.jsonl")
     assert {*rows(asked / "rankings" / "rl.jsonl")} == {*rows(asked / "rankings" / "rl, fused.jsonl")}
     assert not [i for r in rows(asked / "rankings" / "rl.jsonl").values() for i in r["ranking"] if "probability" in i]
-    with pytest.raises(InputError, match=r"adapter: found no fit stored there.* --into"):
+    with pytest.raises(InputError, match=r"adapter: .*no fit stored.* --into"):
         evaluated(place, "refused", split="test", adapters=(tiny_adapter,), fits=(tiny_adapter,))
     assert not (place / "refused").exists()
 
@@ -179,7 +179,7 @@ def test_two_of_one_model_each_take_their_own(place: Path, stored: Path) -> None
 
 
 def test_what_it_was_fitted_on_is_not_measured_with_it(place: Path, stored: Path) -> None:
-    with pytest.raises(InputError, match=rf"score.json: was fitted on {QUERIES} of the {QUERIES} queries"):
+    with pytest.raises(InputError, match=rf"score\.json: .*fitted on {QUERIES} of the {QUERIES} queries"):
         evaluated(place, "refused", split="dev", adapters=(stored,), fits=(stored,))
     assert not (place / "refused").exists()
 
@@ -193,7 +193,7 @@ def test_storing_changes_nothing_that_was_made_before_it(place: Path, dev: Path,
     # What was measured with a fit is of that fit.
     evaluated(place, "with", split="test", adapters=(adapter,), fits=(adapter,))
     fit_into(dev, adapter, FitSettings(fusion="rrf"), overwrite=True)
-    with pytest.raises(ArtifactError, match=r"the contents of fit.1 differ"):
+    with pytest.raises(ArtifactError, match=r"fit.1 differ"):
         evaluated(place, "with", split="test", adapters=(adapter,), fits=(adapter,), existing="resume")
 
 
@@ -204,7 +204,7 @@ def test_of_several_rerankers_it_is_the_adapter_s_own(place: Path, tiny_adapter:
     made, file = fit_into(both, other, SETTINGS)
     assert (made.origin.system, made.origin.model) == ("other", open_artifact(other).digest)
     assert file == other / "fits" / "score.json"
-    with pytest.raises(InputError, match=r"of which 0 named one are .*other"):
+    with pytest.raises(InputError, match=r"0 .*other"):
         fit_into(both, other, FitSettings(system="one"), overwrite=True)
     assert read_fit(file) == made
 
@@ -213,15 +213,15 @@ def test_where_it_cannot_be_stored_it_is_not(
     place: Path, dev: Path, stored: Path, tiny_adapter: Path, tiny_folder: Path, tmp_path: Path
 ) -> None:
     other = copied(tiny_adapter, tmp_path / "other", other=True)
-    with pytest.raises(InputError, match=r"found the adapters adapter \(\w{12}\), of which 0 are .*other \(\w{12}\)"):
+    with pytest.raises(InputError, match=r"adapter \(\w{12}\), .*0 .*other \(\w{12}\)"):
         fit_into(dev, other, SETTINGS)
     before = (stored / "fits" / "score.json").read_bytes()
-    with pytest.raises(ArtifactError, match=r"score.json exists; --overwrite replaces it, --out"):
+    with pytest.raises(ArtifactError, match=r"score\.json .*--overwrite.*--out"):
         fit_into(dev, stored, SETTINGS)
     assert (stored / "fits" / "score.json").read_bytes() == before
-    with pytest.raises(ArtifactError, match=r"found no model that interank made; expected an output of"):
+    with pytest.raises(ArtifactError, match="no model that interank made"):
         fit_into(dev, tiny_folder, SETTINGS)
-    with pytest.raises(ArtifactError, match=r"dev holds evaluation; adapter is expected"):
+    with pytest.raises(ArtifactError, match=r"dev .*evaluation.*adapter"):
         fit_into(dev, dev, SETTINGS)
     assert not any((folder / "fits").exists() for folder in (other, tiny_folder, dev))
 
@@ -229,11 +229,11 @@ def test_where_it_cannot_be_stored_it_is_not(
 def test_one_that_went_to_another_adapter_is_told(place: Path, stored: Path, tiny_adapter: Path) -> None:
     other = copied(tiny_adapter, place / "taken", other=True)
     shutil.copytree(stored / "fits", other / "fits")
-    with pytest.raises(InputError, match=r"was fitted to the scores of adapter .*found .*taken.*or remove the file"):
+    with pytest.raises(InputError, match=r"fitted to .*adapter .*taken.*remove the file"):
         Reranker(other)
-    with pytest.raises(InputError, match=r"belongs to 0 of the adapters \(taken\)"):
+    with pytest.raises(InputError, match=r"0 of the adapters \(taken\)"):
         evaluated(place, "refused", split="test", adapters=(other,), fits=(other,))
-    with pytest.raises(InputError, match="was fitted to the scores of adapter"):
+    with pytest.raises(InputError, match=r"fitted to .*adapter"):
         merge(other, place / "not-merged")
     assert not (place / "not-merged").exists()
     shutil.rmtree(other / "fits")
@@ -272,7 +272,7 @@ def test_what_is_merged_takes_it_along(place: Path, stored: Path, found: Fit) ->
     assert "merged, fused" in json.loads((measured / "metrics.json").read_text())
     # What is fitted to the merged model is of the adapter too.
     on_merged = evaluated(place, "dev-merged", split="dev", adapters=(merged,))
-    with pytest.raises(ArtifactError, match="--overwrite replaces it"):
+    with pytest.raises(ArtifactError, match="--overwrite"):
         fit_into(on_merged, merged, SETTINGS)
     made, _ = fit_into(on_merged, merged, SETTINGS, overwrite=True)
     assert made.origin.model == open_artifact(stored).digest
@@ -303,7 +303,7 @@ def test_the_command_stores_and_ranks_with_it(place: Path, dev: Path, tiny_adapt
             for item in found[row["query_id"]]["ranking"]
         ]
     assert main([*command[:-2], "dev", "--json", "--top-k", "2"]) == 0
-    assert f"score.json was fitted on {QUERIES} of these queries" in capsys.readouterr().err
+    assert f"score.json was fitted on {QUERIES} of" in capsys.readouterr().err
     fused = []
     for given in (adapter, adapter / "fits" / "score.json"):
         assert main([*command, "--fit", str(given)]) == 0
@@ -351,7 +351,7 @@ def test_a_killed_command_goes_on_with_the_same_fit_only(
     tried(FitSettings(calibrator="temperature"))
     tried(FitSettings(calibrator="isotonic"))
     assert main(command) == 0
-    assert "2 queries were ranked by an earlier try" in capsys.readouterr().err
+    assert "2 queries were ranked" in capsys.readouterr().err
     calibrator = read_fit(adapter / "fits" / "score.json").calibrator
     assert calibrator
     assert all(
@@ -369,7 +369,7 @@ def test_a_damaged_one_ends_the_command_in_a_sentence(dev: Path, stored: Path, t
     command = ["rerank", str(adapter), "--requests", str(asked), "--json"]
     assert main(command) == 1
     said = capsys.readouterr().err
-    assert f"{file} was changed after it was made; fit anew; or remove the file" in said
+    assert f"{file} was changed" in said
     assert len(said.strip().splitlines()) == 1
     assert main(["fit", str(dev), "--into", str(adapter), "--overwrite"]) == 0
     capsys.readouterr()
