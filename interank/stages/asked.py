@@ -3,39 +3,26 @@
 from __future__ import annotations
 
 import logging
-import os
 from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from interank.artifact import Workplace
-from interank.engines.local import LocalTeacher
-from interank.engines.models import ModelFiles, device, find_model, load_model, load_tokenizer
-from interank.engines.openai import OpenAiTeacher
-from interank.engines.prompts import PromptEncoder
-from interank.engines.protocol import Teacher
-from interank.engines.transformers import TransformersEngine
-from interank.engines.vllm import SPARE, VllmEngine, VllmOptions
-from interank.errors import InputError, ModelError
+from interank.engines.models import device
+from interank.errors import InputError
 from interank.judgments import JudgedList
 from interank.progress import track
 from interank.recipe import GenerateRecipe
-from interank.settings import PromptSettings, TeacherRecipe
 from interank.teacher.annotate import Annotator, Outcome
 from interank.teacher.budget import Meter, dollars
 from interank.teacher.lists import ListOutcome, order_lists
+from interank.teacher.opening import REPLIES, asked_together, default_cache, open_teacher
 from interank.teacher.queries import Written, query_pairs, write_queries
 from interank.teacher.replies import Asker, ReplyStore
 from interank.types import Pair, Query
 
 log = logging.getLogger(__name__)
-
-REPLIES = "replies.sqlite"
-# Waves of requests to servers between two looks at the clock; within a wave, room is filled as it comes free.
-_WAVES = 8
-
 
 Listed = Callable[[Sequence[Pair], Sequence[Outcome]], list[JudgedList]]
 
@@ -73,7 +60,7 @@ def ask(recipe: GenerateRecipe, pairs: Sequence[Pair], place: Workplace, listed:
         asker = Asker(teacher, own, shared, meter)
         annotator = Annotator(asker, recipe.teacher, recipe.prompt, encoder, recipe.seed)
         try:
-            size = _chunk(recipe)
+            size = asked_together(recipe.teacher)
             queries = _queries(annotator, pairs, size)
             texts = {name: written for name, written in queries.items() if isinstance(written, tuple)}
             every = [*pairs, *query_pairs(pairs, texts, recipe.teacher.query_pairs)]
@@ -130,69 +117,3 @@ def _lists(annotator: Annotator, lists: Sequence[JudgedList], size: int) -> list
         chunk = lists[start : start + size]
         results += zip(chunk, order_lists(annotator, chunk, settings), strict=True)
     return results
-
-
-def _chunk(recipe: GenerateRecipe) -> int:
-    """Pairs that go through the teacher's steps together."""
-    teacher = recipe.teacher
-    if teacher.engine == "transformers":
-        return teacher.batch_size
-    return teacher.vllm.together if teacher.engine == "vllm" else teacher.server.in_flight * _WAVES
-
-
-def default_cache() -> Path | None:
-    """Replies are kept over all outputs where somebody said where."""
-    folder = os.environ.get("INTERANK_CACHE")
-    return Path(folder) / "replies" if folder else None
-
-
-def open_teacher(
-    settings: TeacherRecipe, prompt: PromptSettings, seed: int
-) -> tuple[Teacher, PromptEncoder | None, dict[str, Any]]:
-    """Who is asked, how texts become token ids (None for messages), and what the manifest says of it."""
-    if settings.engine == "openai":
-        return _on_servers(settings, prompt)
-    files = find_model(settings.model)
-    encoder = PromptEncoder(load_tokenizer(files), prompt)
-    notes = {"teacher": files.name, "teacher_origin": files.origin, "engine": settings.engine}
-    if settings.engine == "transformers":
-        engine = TransformersEngine(load_model(files))
-        identity = f"transformers {files.name} {device()}"
-        return LocalTeacher(engine, identity, unit_size=settings.batch_size), encoder, notes
-    options = settings.vllm
-    longest = max(prompt.max_length, settings.orderings.prompt.max_length if settings.orderings else 0)
-    given = VllmOptions(
-        max_length=longest + SPARE,
-        tensor_parallel=options.tensor_parallel,
-        quantisation=options.quantisation,
-        dtype=options.dtype,
-        gpu_memory=options.gpu_memory,
-        seed=seed,
-    )
-    identity = f"vllm {files.name} {options.quantisation} {options.dtype}"
-    return LocalTeacher(VllmEngine(files.folder, given), identity, together=options.together), encoder, notes
-
-
-def _on_servers(
-    settings: TeacherRecipe, prompt: PromptSettings
-) -> tuple[Teacher, PromptEncoder | None, dict[str, Any]]:
-    files: ModelFiles | None = None
-    try:
-        files = find_model(settings.model) if settings.server.api != "chat" else None
-    except ModelError as error:
-        if settings.server.api == "tokens":
-            raise ModelError(
-                f"server.api: tokens needs the teacher's tokenizer here: {error}; or set api: chat"
-            ) from None
-        log.info("the teacher's tokenizer is not here, so its servers are asked in messages (%s)", error)
-    known = {"tokens": True, "chat": False}.get(settings.server.api, None if files else False)
-    teacher = OpenAiTeacher(settings.server.model or settings.model, settings.server, token_ids=known)
-    takes_ids = "token_ids" in teacher.abilities
-    notes = {"teacher": settings.model, "teacher_origin": "servers", "engine": "openai"}
-    notes["api"] = "tokens" if takes_ids else "chat"
-    log.info("%d servers are asked in %s", len(settings.server.urls), "token ids" if takes_ids else "messages")
-    if takes_ids and files is not None:
-        encoder = PromptEncoder(load_tokenizer(files), prompt)
-        teacher.vocabulary = encoder.vocabulary
-        return teacher, encoder, notes
-    return teacher, None, notes

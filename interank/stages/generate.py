@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import logging
-from collections import Counter
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 from interank import judging
 from interank.artifact import Artifact, Existing, Workplace, create
 from interank.cards import save_card
 from interank.errors import InputError
-from interank.judgments import JudgedList, Mark, write_judgments
+from interank.judgments import JudgedList, write_judgments
 from interank.launched import refuse_several_processes
 from interank.ledger import write_rows
 from interank.recipe import GenerateRecipe
@@ -24,10 +22,10 @@ from interank.stages.listed import lists_counts, lists_notes, write_lists
 from interank.stages.mined import MinedPairs, check_benchmarks, describe_inputs, mine_only, pairs_of
 from interank.stages.stopped import keep_replies, reopen_stopped, take_over_replies
 from interank.tasks.order.lists import judged_lists
-from interank.teacher.annotate import Judged, Outcome, Rejected, conflicts
-from interank.teacher.balance import surplus
+from interank.teacher.annotate import Outcome
 from interank.teacher.card import PICTURE, card, picture
-from interank.types import Example, Pair
+from interank.teacher.outcomes import SortedOut, counted, query_rows, rejected_queries, sorted_out
+from interank.types import Pair
 
 log = logging.getLogger(__name__)
 
@@ -58,88 +56,31 @@ def run(recipe: GenerateRecipe, out: Path, *, existing: Existing = "refuse", onl
     take_over_replies(place)
     mined = pairs_of(recipe, place)
     answers = ask(recipe, mined.pairs, place, partial(_listed, recipe))
-    examples, marks, rejected = _sorted_out(recipe, answers.pairs, answers.outcomes)
-    rejected = [*_unwritten_queries(answers), *rejected]
-    if not examples and not answers.stopped:
+    found = sorted_out(answers.pairs, answers.outcomes, recipe.max_grade_share, recipe.seed)
+    found = found._replace(rejected=[*rejected_queries(answers.queries), *found.rejected])
+    if not found.examples and not answers.stopped:
         raise InputError(
             f"the teacher {recipe.teacher.model} gave no usable judgment for {len(answers.pairs)} pairs; "
-            f"the first was rejected because: {rejected[0]['reason']}"
+            f"the first was rejected because: {found.rejected[0]['reason']}"
         )
-    return _written(recipe, place, mined, answers, (examples, marks, rejected))
+    return _written(recipe, place, mined, answers, found)
 
 
 def _listed(recipe: GenerateRecipe, pairs: Sequence[Pair], outcomes: Sequence[Outcome]) -> list[JudgedList]:
     """The lists that the teacher is to order, of the judgments that are kept."""
     if recipe.teacher.orderings is None:
         return []
-    examples, _, _ = _sorted_out(recipe, pairs, outcomes)
+    examples = sorted_out(pairs, outcomes, recipe.max_grade_share, recipe.seed).examples
     return judged_lists(examples, documents=recipe.teacher.orderings.window, seed=recipe.seed)
 
 
-def _unwritten_queries(answers: Answers) -> list[dict[str, Any]]:
-    return [
-        {"query_id": name, "doc_id": None, "reason": written.reason, "reply": written.reply}
-        for name, written in answers.queries.items()
-        if isinstance(written, Rejected)
-    ]
-
-
-def _sorted_out(
-    recipe: GenerateRecipe, pairs: Sequence[Pair], outcomes: Sequence[Outcome]
-) -> tuple[list[Example], list[Mark], list[dict[str, Any]]]:
-    """Judged pairs with their marks, and what was rejected with the reason; the unanswered are in neither."""
-    examples: list[Example] = []
-    marks: list[Mark] = []
-    rejected: list[dict[str, Any]] = []
-    for pair, outcome in zip(pairs, outcomes, strict=True):
-        if isinstance(outcome, Rejected):
-            rejected.append(_rejected(pair, outcome))
-        elif isinstance(outcome, Judged):
-            judgment = outcome.judgment
-            examples.append(
-                Example(pair.query, pair.document, judgment, outcome.probabilities, pair.split, pair.source)
-            )
-            marks.append(Mark(pair.origin, outcome.agreement, conflicts(pair, judgment)))
-    if recipe.max_grade_share is not None:
-        left_out = surplus(examples, recipe.max_grade_share, recipe.seed)
-        reason = f"left out so that no grade has over {recipe.max_grade_share:g} of the training split"
-        rejected += [_left_out(examples[place], reason) for place in sorted(left_out)]
-        kept = [place for place in range(len(examples)) if place not in left_out]
-        examples, marks = [examples[place] for place in kept], [marks[place] for place in kept]
-    return examples, marks, rejected
-
-
-def _rejected(pair: Pair, outcome: Rejected) -> dict[str, Any]:
-    return {
-        "query_id": pair.query.query_id,
-        "doc_id": pair.document.doc_id,
-        "reason": outcome.reason,
-        "reply": outcome.reply,
-    }
-
-
-def _left_out(example: Example, reason: str) -> dict[str, Any]:
-    reply = judging.answer(example.judgment, "grade_first")
-    return {
-        "query_id": example.query.query_id,
-        "doc_id": example.document.doc_id,
-        "reason": reason,
-        "reply": reply,
-    }
-
-
 def _written(
-    recipe: GenerateRecipe,
-    place: Workplace,
-    mined: MinedPairs,
-    answers: Answers,
-    sorted_out: tuple[list[Example], list[Mark], list[dict[str, Any]]],
+    recipe: GenerateRecipe, place: Workplace, mined: MinedPairs, answers: Answers, found: SortedOut
 ) -> Artifact:
-    examples, marks, rejected = sorted_out
-    write_judgments(examples, place.folder, marks)
-    write_rows(place.folder / "rejected.jsonl", rejected)
+    write_judgments(found.examples, place.folder, found.marks)
+    write_rows(place.folder / "rejected.jsonl", found.rejected)
     if recipe.teacher.queries:
-        write_rows(place.folder / "queries.jsonl", _query_rows(answers))
+        write_rows(place.folder / "queries.jsonl", query_rows(answers.pairs, answers.queries))
     if recipe.teacher.orderings:
         write_lists(place.folder, answers.lists)
     place.write_json("cost.json", answers.cost)
@@ -157,38 +98,9 @@ def _written(
         unanswered = sum(outcome is None for outcome in answers.outcomes)
         notes |= {"stopped": f"budget: {answers.stopped}", "unanswered": unanswered}
         keep_replies(place)
-    (place.folder / PICTURE).write_text(picture(examples), "utf-8")
-    save_card(card(examples, marks, notes, mined.decontamination), place.folder)
-    counts = _counts(examples, marks, rejected, answers.outcomes)
+    (place.folder / PICTURE).write_text(picture(found.examples), "utf-8")
+    save_card(card(found.examples, found.marks, notes, mined.decontamination), place.folder)
+    counts = counted(found, answers.outcomes)
     if recipe.teacher.orderings:
         counts |= lists_counts(answers.lists)
     return place.finish(seed=recipe.seed, counts=counts, notes=notes)
-
-
-def _query_rows(answers: Answers) -> list[dict[str, Any]]:
-    questions = {pair.query.query_id: pair for pair in answers.pairs}
-    return [
-        {
-            "query_id": name,
-            "query": questions[name].query.text,
-            "queries": list(written),
-            "split": questions[name].split,
-            "site": questions[name].source.site,
-        }
-        for name, written in answers.queries.items()
-        if isinstance(written, tuple)
-    ]
-
-
-def _counts(
-    examples: Sequence[Example],
-    marks: Sequence[Mark],
-    rejected: Sequence[dict[str, Any]],
-    outcomes: Sequence[Outcome],
-) -> dict[str, int]:
-    grades = Counter(int(example.judgment.relevance) for example in examples)
-    counts = {"judgments": len(examples), "rejected": len(rejected)}
-    counts |= {"questions": len({example.query.query_id.partition("#")[0] for example in examples})}
-    counts |= {f"relevance_{grade}": grades[grade] for grade in (0, 1, 2)}
-    counts |= {"conflicts": sum(mark.conflict for mark in marks)}
-    return counts | {"unanswered": sum(outcome is None for outcome in outcomes)}

@@ -13,8 +13,8 @@ from interank.settings import (
     PromptSettings,
     TeacherRecipe,
 )
-from interank.stages.asked import REPLIES, default_cache, open_teacher
 from interank.teacher.budget import Meter
+from interank.teacher.opening import REPLIES, default_cache, open_teacher
 from interank.teacher.replies import Asker, ReplyStore
 
 log = logging.getLogger(__name__)

@@ -7,7 +7,7 @@ from contextlib import closing
 
 from interank.artifact import Artifact, Workplace, reopen
 from interank.ledger import write_rows
-from interank.stages.asked import REPLIES
+from interank.teacher.opening import REPLIES
 from interank.teacher.replies import ReplyStore
 
 _KEPT_REPLIES = "replies.jsonl"

@@ -1,0 +1,91 @@
+"""A teacher's outcomes sorted out: judgments with their marks, and what was rejected with the reason."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+from interank import judging
+from interank.judgments import Mark
+from interank.teacher.annotate import Judged, Outcome, Rejected, conflicts
+from interank.teacher.balance import surplus
+from interank.teacher.queries import Written
+from interank.types import Example, Pair
+
+
+class SortedOut(NamedTuple):
+    """Judged pairs with their marks, and the rows of what was rejected; the unanswered are in neither."""
+
+    examples: list[Example]
+    marks: list[Mark]
+    rejected: list[dict[str, Any]]
+
+
+def sorted_out(
+    pairs: Sequence[Pair], outcomes: Sequence[Outcome], max_grade_share: float | None, seed: int
+) -> SortedOut:
+    """Each pair's outcome in its place; a grade's surplus over its share is rejected too.
+
+    Raises:
+        InputError: No grade of the training split can have so small a share.
+    """
+    examples: list[Example] = []
+    marks: list[Mark] = []
+    rejected: list[dict[str, Any]] = []
+    for pair, outcome in zip(pairs, outcomes, strict=True):
+        if isinstance(outcome, Rejected):
+            rejected.append(_row(pair, outcome.reason, outcome.reply))
+        elif isinstance(outcome, Judged):
+            judgment = outcome.judgment
+            examples.append(
+                Example(pair.query, pair.document, judgment, outcome.probabilities, pair.split, pair.source)
+            )
+            marks.append(Mark(pair.origin, outcome.agreement, conflicts(pair, judgment)))
+    if max_grade_share is None:
+        return SortedOut(examples, marks, rejected)
+    left_out = surplus(examples, max_grade_share, seed)
+    reason = f"left out so that no grade has over {max_grade_share:g} of the training split"
+    surplus_examples = [examples[place] for place in sorted(left_out)]
+    rejected += [_row(each, reason, judging.answer(each.judgment, "grade_first")) for each in surplus_examples]
+    kept = [place for place in range(len(examples)) if place not in left_out]
+    return SortedOut([examples[place] for place in kept], [marks[place] for place in kept], rejected)
+
+
+def _row(pair: Pair | Example, reason: str, reply: str) -> dict[str, Any]:
+    return {"query_id": pair.query.query_id, "doc_id": pair.document.doc_id, "reason": reason, "reply": reply}
+
+
+def rejected_queries(queries: Mapping[str, Written]) -> list[dict[str, Any]]:
+    """The rows of questions for which the teacher wrote no search queries."""
+    return [
+        {"query_id": name, "doc_id": None, "reason": written.reason, "reply": written.reply}
+        for name, written in queries.items()
+        if isinstance(written, Rejected)
+    ]
+
+
+def query_rows(pairs: Sequence[Pair], queries: Mapping[str, Written]) -> list[dict[str, Any]]:
+    """The rows of the search queries that the teacher wrote, beside their questions."""
+    questions = {pair.query.query_id: pair for pair in pairs}
+    return [
+        {
+            "query_id": name,
+            "query": questions[name].query.text,
+            "queries": list(written),
+            "split": questions[name].split,
+            "site": questions[name].source.site,
+        }
+        for name, written in queries.items()
+        if isinstance(written, tuple)
+    ]
+
+
+def counted(found: SortedOut, outcomes: Sequence[Outcome]) -> dict[str, int]:
+    """How many there are of each kind, for the manifest."""
+    grades = Counter(int(example.judgment.relevance) for example in found.examples)
+    counts = {"judgments": len(found.examples), "rejected": len(found.rejected)}
+    counts |= {"questions": len({example.query.query_id.partition("#")[0] for example in found.examples})}
+    counts |= {f"relevance_{grade}": grades[grade] for grade in (0, 1, 2)}
+    counts |= {"conflicts": sum(mark.conflict for mark in found.marks)}
+    return counts | {"unanswered": sum(outcome is None for outcome in outcomes)}
