@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from interank.errors import ArtifactError
 from interank.locks import Held, held
@@ -42,7 +42,7 @@ __all__ = [
 ]
 
 FORMAT = 1
-Kind = Literal["pairs", "judgments", "adapter", "evaluation"]
+Kind = Literal["questions", "pairs", "judgments", "splits", "adapter", "evaluation"]
 Existing = Literal["refuse", "resume", "overwrite"]
 
 RECIPE = "recipe.json"
@@ -59,7 +59,7 @@ class Artifact:
 
     @property
     def kind(self) -> str:
-        """What the folder holds: pairs, judgments, adapter or evaluation."""
+        """What the folder holds, one of `Kind`."""
         return str(self.manifest["kind"])
 
     @property
@@ -93,7 +93,7 @@ class Artifact:
     def _traced(self) -> Iterator[tuple[dict[str, Any], Artifact | None]]:
         for name, given in self.manifest["inputs"].items():
             path = (self.path / given["path"]).resolve()
-            is_artifact = given["kind"] in ("pairs", "judgments", "adapter") and (path / MANIFEST).is_file()
+            is_artifact = given["kind"] in get_args(Kind) and (path / MANIFEST).is_file()
             artifact = Artifact(path, _read_manifest(path)) if is_artifact else None
             yield {"name": name, **given}, artifact
             if artifact is not None:

@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from interank import plain_data
+from interank import plain_data, tables
 from interank.errors import InputError
 from interank.mining.rows import Tally
 from interank.mining.streams import Table
-from interank.mining.tables import json_rows
+from interank.mining.tables import kept_rows
 from interank.mining.text import html_to_text
 from interank.types import Document, Source
 
@@ -63,8 +63,9 @@ def read_pages(path: Path, wanted: Collection[str]) -> dict[str, Page]:
     seen = 0
     for file in files:
         tally = Tally()
-        for line, row in enumerate(json_rows(file, tally), start=1):
-            if row is None:
+        for line, row in kept_rows(tables.Table(file)):
+            if isinstance(row, ValueError):
+                tally.skip(line, row)
                 continue
             url, text, html = row.get("url"), row.get("text"), row.get("html")
             if not isinstance(url, str) or not isinstance(text if text is not None else html, str):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import math
 import random
+import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -24,6 +25,8 @@ from interank.settings import MiningRecipe
 from interank.types import Document, Pair, Query, Split
 
 logger = logging.getLogger(__name__)
+
+_NUMBER = re.compile("-?[0-9]{1,20}")
 
 
 class Item(NamedTuple):
@@ -124,7 +127,7 @@ def mine(
         )
     if not pairs:
         raise _nothing_left(sites.values())
-    return Mined(pairs, counts)
+    return Mined([_with_names(pair, sites) for pair in pairs], counts)
 
 
 def _nothing_left(sites: Collection[_Site]) -> InputError:
@@ -148,7 +151,9 @@ def _survey(origin: Origin, settings: MiningRecipe, names: frozenset[str], conta
     if contaminated is not None:
         prefix = f"{origin.site}/"
         found = contaminated(_question_items(origin))
-        removed = {int(item_id.removeprefix(prefix)) for item_id in found if item_id.startswith(prefix)}
+        numbers = {name: number for number, name in origin.names.items()}
+        named = (item_id.removeprefix(prefix) for item_id in found if item_id.startswith(prefix))
+        removed = {numbers[name] if name in numbers else int(name) for name in named}
     threads = Threads(outline, removed)
     threads.counts.skipped_rows = skipped
     if threads.counts.duplicate_ids:
@@ -158,9 +163,9 @@ def _survey(origin: Origin, settings: MiningRecipe, names: frozenset[str], conta
 
 def _question_items(origin: Origin) -> Iterator[Item]:
     for post in origin.questions():
-        item_id = f"{post.site}/{post.post_id}"
-        text = f"{post.title}\n{plain_text(post.html)}"
-        yield Item(item_id, "question", post.site, str(post.post_id), str(post.post_id), post.url, text)
+        name = origin.names.get(post.post_id, str(post.post_id))
+        text = _joined(post.title, plain_text(post.html))
+        yield Item(f"{post.site}/{name}", "question", post.site, name, name, post.url, text)
 
 
 def _draw(sites: Mapping[str, _Site], settings: MiningRecipe, generators: Mapping[str, random.Random]) -> list[Drawn]:
@@ -340,21 +345,49 @@ class _Miner:
         seen: set[str] = set()
         while unseen := {doc_id: None for chosen in documents.values() for _, doc_id in chosen if doc_id not in seen}:
             seen.update(unseen)
-            found = frozenset(contaminated(self._document_item(doc_id) for doc_id in unseen))
+            named = {_name(self._sites, doc_id): doc_id for doc_id in unseen}
+            found = frozenset(
+                named[name] for name in contaminated(self._document_item(*item) for item in named.items())
+            )
             self._shelf.barred |= found
             for question_id, chosen in documents.items():
                 if any(doc_id in found for _, doc_id in chosen):
                     documents[question_id] = self._documents(question_id, candidates[question_id])
 
-    def _document_item(self, doc_id: str) -> Item:
+    def _document_item(self, name: str, doc_id: str) -> Item:
         document, source, post = self._shelf.document(doc_id), self._shelf.source(doc_id), self._shelf.post(doc_id)
-        thread = str(post.parent_id) if post and post.parent_id is not None else ""
-        return Item(doc_id, "document", source.site, source.post_id, thread, source.url, document.full_text)
+        names = self._sites[post.site].origin.names if post else {}
+        owner = post.parent_id if post else None
+        thread = "" if owner is None else names.get(owner, str(owner))
+        post_id = names.get(post.post_id, source.post_id) if post else source.post_id
+        return Item(name, "document", source.site, post_id, thread, source.url, document.full_text)
 
 
 def _query(question: Post) -> Query:
     body = html_to_text(question.html, site=question.site)
-    return Query(f"{question.site}/{question.post_id}", f"{question.title}\n{body}")
+    return Query(f"{question.site}/{question.post_id}", _joined(question.title, body))
+
+
+def _joined(title: str, body: str) -> str:
+    """A question's text; no line stands for a title or a body that is not there."""
+    return f"{title}\n{body}" if title.strip() and body.strip() else title if title.strip() else body
+
+
+def _name(sites: Mapping[str, _Site], item_id: str) -> str:
+    """A query's or document's id with the post's own name in place of the number that stands for it."""
+    name, _, number = item_id.rpartition("/")
+    names = sites[name].origin.names if name in sites else {}
+    return f"{name}/{names[int(number)]}" if names and _NUMBER.fullmatch(number) and int(number) in names else item_id
+
+
+def _with_names(pair: Pair, sites: Mapping[str, _Site]) -> Pair:
+    if not any(site.origin.names for site in sites.values()):
+        return pair
+    query_id, doc_id = _name(sites, pair.query.query_id), _name(sites, pair.document.doc_id)
+    post = f"{pair.source.site}/{pair.source.post_id}"
+    source = replace(pair.source, post_id=_name(sites, post).removeprefix(f"{pair.source.site}/"))
+    query, document = replace(pair.query, query_id=query_id), replace(pair.document, doc_id=doc_id)
+    return replace(pair, query=query, document=document, source=source)
 
 
 def _best_first(documents: Sequence[Document], query: Query) -> list[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
@@ -35,6 +35,11 @@ class Origin(Protocol):
     @property
     def site(self) -> str:
         """The site's name."""
+        ...
+
+    @property
+    def names(self) -> Mapping[int, str]:
+        """The ids that are texts, by the numbers that stand for them; complete when the outline is."""
         ...
 
     def outline(self, settings: MiningRecipe, sites: frozenset[str]) -> tuple[Outline, int]:
@@ -91,6 +96,11 @@ class _DumpPosts:
     def site(self) -> str:
         """The site's name."""
         return self.dump.site
+
+    @property
+    def names(self) -> Mapping[int, str]:
+        """None: a dump's ids are numbers."""
+        return {}
 
     def outline(self, settings: MiningRecipe, sites: frozenset[str]) -> tuple[Outline, int]:
         """Every post without its text, and how many rows had to be skipped."""

@@ -3,6 +3,7 @@
 import gzip
 import json
 import math
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ import pytest
 from interank.errors import InputError
 from interank.ir.benchmarks.rows import parquet_rows
 from interank.judgments import read_pairs, write_pairs
-from interank.mining import Mined, find_sites, mine
+from interank.mining import Item, Mined, find_sites, mine
 from interank.settings import ColumnsRecipe, MiningRecipe
 
 SETTINGS = MiningRecipe(min_document_words=1)
@@ -88,17 +89,17 @@ def test_bad_rows_are_skipped_and_named(tmp_path: Path, caplog: pytest.LogCaptur
     bad = [
         "{",
         "[1]",
-        {**good[0], "question_id": "x"},
-        {**good[0], "body": None},
-        {**good[0], "answers": "none"},
+        {**good[0], "question_id": 1.5},
+        {**good[0], "body": None, "title": None},
+        {**good[0], "answers": None},
         {**good[0], "answers": [3]},
         {**good[0], "answers": [{"answer_id": True, "body": "a"}]},
         {**good[0], "score": 1.5},
         "[" * 200_000,
         '{"question_id": ' + "9" * 5000 + "}",
         {**good[0], "question_id": "9" * 5000},
-        {**good[0], "question_id": 10**30},
-        {**good[0], "score": math.nan},
+        {**good[0], "question_id": ""},
+        {**good[0], "score": math.inf},
         {**good[0], "body": "half \ud800 a character"},
         {**good[0], "title": "\udfff"},
         {**good[0], "title": ["a"]},
@@ -106,12 +107,106 @@ def test_bad_rows_are_skipped_and_named(tmp_path: Path, caplog: pytest.LogCaptur
         {**good[0], "tags": [1.5]},
         {**good[0], "licence": True},
         {**good[0], "answers": [{"answer_id": 1, "body": "\ud83d"}]},
-        {**good[0], "answers": [{"answer_id": 1, "body": "a", "accepted": "false"}]},
+        {**good[0], "answers": [{"answer_id": 1, "body": "a", "accepted": "perhaps"}]},
     ]
     mined = mine([written(tmp_path / "tea.jsonl", [*bad, *good])], SETTINGS, 1)
     assert (mined.counts["tea"]["skipped_rows"], mined.counts["tea"]["questions"]) == (21, 6)
     assert "skipped rows: 21 (line 1: " in caplog.text
-    assert "question_id is 'x', not an integer; null numbers the posts" in caplog.text
+    assert "line 3: question_id: found 1.5; expected an id, a number or a short text" in caplog.text
+
+
+def accepted_of(path: Path, **settings: Any) -> list[str]:
+    mined = mine([path], SETTINGS.model_copy(update=settings), 1)
+    return [pair.document.doc_id for pair in mined.pairs if pair.origin == "accepted_answer"]
+
+
+@pytest.mark.parametrize(
+    ("no", "yes"),
+    [
+        (False, True),
+        ("False", "True"),
+        ("f", "t"),
+        ("no", "Yes"),
+        ("0", "1"),
+        (0, 1),
+        (0.0, 1.0),
+        (math.nan, 1.0),
+        (None, "true"),
+    ],
+)
+def test_what_was_accepted_is_read_in_every_spelling(tmp_path: Path, no: object, yes: object) -> None:
+    lines = rows()
+    for line in lines:
+        # The votes are for the other answer.
+        first, second = line["answers"]
+        first |= {"accepted": no, "score": 9}
+        second |= {"accepted": yes, "score": 0}
+    assert accepted_of(written(tmp_path / "tea.jsonl", lines)) == [f"tea/{10 * n + 2}" for n in range(1, 7)]
+
+
+@pytest.mark.parametrize(
+    "spelled", [["tea", "hot"], "<tea><hot>", "|tea|hot|", "tea hot", "tea, hot", '["tea", "hot"]']
+)
+def test_tags_are_read_in_every_spelling(tmp_path: Path, spelled: object) -> None:
+    lines = rows()
+    lines[0]["tags"] = spelled
+    path = written(tmp_path / "tea.jsonl", lines)
+    assert accepted_of(path, tags=("hot",)) == ["tea/12"]
+    assert accepted_of(path, exclude_tags=("hot",)) == [f"tea/{10 * n + 2}" for n in range(2, 7)]
+
+
+def test_whole_floats_are_votes_and_ids(tmp_path: Path) -> None:
+    lines = rows()
+    for line in lines:
+        line |= {"score": float(line["score"]), "question_id": float(line["question_id"])}
+    mined = mine([written(tmp_path / "tea.jsonl", lines)], SETTINGS.model_copy(update={"min_question_score": 4}), 1)
+    assert {pair.query.query_id for pair in mined.pairs} == {"tea/40", "tea/50", "tea/60"}
+
+
+def test_ids_may_be_texts_and_answers_too(tmp_path: Path) -> None:
+    lines = [
+        {"question_id": f"T-{n}", "body": f"topic{n} what", "answers": [f"topic{n} one{n}", f"topic{n} two{n}"]}
+        for n in range(4)
+    ]
+    mined = mine([written(tmp_path / "tickets.jsonl", lines)], SETTINGS, 1)
+    assert pairs_of(mined)[:2] == [
+        ("tickets/T-0", "accepted_answer", "tickets/T-0#1"),
+        ("tickets/T-0", "answer", "tickets/T-0#2"),
+    ]
+    assert mined.pairs[0].source.post_id == "T-0#1"
+    assert mined.pairs[0].query.text == "topic0 what", "a line stands for the title that is not there"
+    assert {pair.document.doc_id.partition("#")[0] for pair in mined.pairs if pair.origin == "hard_negative"} <= {
+        f"tickets/T-{n}" for n in range(4)
+    }
+
+
+def test_texts_as_ids_reach_the_check_of_contamination_and_back(tmp_path: Path) -> None:
+    lines = [
+        {"question_id": f"T-{n}", "body": f"topic{n} what", "answers": [f"topic{n} one{n}", f"topic{n} two{n}"]}
+        for n in range(5)
+    ]
+
+    def contaminated(items: Iterable[Item]) -> list[str]:
+        told = [(item.item_id, item.post_id, item.thread_id) for item in items]
+        seen.extend(told)
+        return [item_id for item_id, _, _ in told if item_id in ("tickets/T-1", "tickets/T-2#1")]
+
+    seen: list[tuple[str, str, str]] = []
+    mined = mine([written(tmp_path / "tickets.jsonl", lines)], SETTINGS, 1, contaminated=contaminated)
+    assert ("tickets/T-1", "T-1", "T-1") in seen
+    assert ("tickets/T-2#1", "T-2#1", "T-2") in seen
+    assert {pair.query.query_id for pair in mined.pairs} == {f"tickets/T-{n}" for n in (0, 2, 3, 4)}
+    assert not {"tickets/T-1#1", "tickets/T-1#2", "tickets/T-2#1"} & {pair.document.doc_id for pair in mined.pairs}
+
+
+def test_csv_has_one_answer_a_row(tmp_path: Path) -> None:
+    (tmp_path / "tea.csv").write_text(
+        "question_id,body,answers\n" + "".join(f'{n},"topic{n}, what","topic{n}\none{n}"\n' for n in range(1, 4))
+    )
+    mined = mine([tmp_path / "tea.csv"], SETTINGS, 1)
+    assert [pair.query.text for pair in mined.pairs if pair.origin == "accepted_answer"] == [
+        f"topic{n}, what" for n in range(1, 4)
+    ]
 
 
 def test_a_table_of_something_else_says_so(tmp_path: Path) -> None:
@@ -176,3 +271,17 @@ def test_what_is_missing_as_nan_is_neither_text_nor_a_vote(tmp_path: Path) -> No
     first = next(pair for pair in mined.pairs if pair.query.query_id == "tea/10" and pair.origin == "accepted_answer")
     assert first.document.doc_id == "tea/12", "NaN was taken for acceptance"
     assert all(pair.source.author != "nan" for pair in mined.pairs)
+
+
+def test_a_question_of_which_nothing_is_left_is_left_out_and_counted(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    lines = rows()
+    lines[0] |= {"title": None, "body": ""}
+    lines[1] |= {"title": None}
+    lines[2] |= {"body": None}
+    mined = mine([written(tmp_path / "tea.jsonl", lines)], SETTINGS, 1)
+    texts = {pair.query.query_id: pair.query.text for pair in mined.pairs}
+    assert "tea/10" not in texts
+    assert (texts["tea/20"], texts["tea/30"]) == ("topic2 topic3 what", "About 3")
+    assert "skipped rows: 1 (line 1: the question has neither a title nor a body)" in caplog.text

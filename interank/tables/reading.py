@@ -1,0 +1,198 @@
+"""The rows of a table, each with its place: JSONL, JSON, CSV, TSV, Parquet, or a data set of the hub."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import re
+import zlib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from interank import plain_data
+from interank.errors import InputError
+from interank.ir.benchmarks.rows import ROWS_AT_ONCE, rows_of
+from interank.ir.trec import numbered_lines
+
+_JSON_LINES = (".jsonl", ".jsonl.gz", ".ndjson", ".ndjson.gz")
+_SEPARATED = (".csv", ".csv.gz", ".tsv", ".tsv.gz")
+SUFFIXES = (*_JSON_LINES, *_SEPARATED, ".json", ".json.gz", ".parquet")
+# owner/name, as the hub has it.
+_HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
+_SEPARATORS = ",;\t|"
+# csv's own bound, 131,072 characters, is less than a long document.
+_LONGEST_FIELD = 1 << 30
+
+
+class CutShortError(InputError):
+    """A table that breaks off; the rows before were read."""
+
+
+class Row(NamedTuple):
+    """A row and where it stands; in place of values that cannot be read, what is wrong with them."""
+
+    number: int
+    values: Mapping[str, Any] | ValueError
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """A file or a data set of the hub."""
+
+    path: Path
+
+    @property
+    def stem(self) -> str:
+        """Its name without the ending that tells its format."""
+        return self.path.name.removesuffix(suffix_of(self.path))
+
+    def where(self, number: int) -> str:
+        """The place of a row, for messages."""
+        counts_lines = suffix_of(self.path) in (*_JSON_LINES, *_SEPARATED)
+        return f"{self.path}:{number}" if counts_lines else f"{self.path}: row {number}"
+
+    def rows(self) -> Iterator[Row]:
+        """Every row but blank lines.
+
+        Raises:
+            InputError: The table cannot be read; `CutShortError` where it breaks off.
+        """
+        suffix = suffix_of(self.path)
+        if not self.path.exists():
+            yield from _hub_rows(self.path.as_posix())
+        elif suffix == ".parquet":
+            yield from _parquet_rows(self.path)
+        elif suffix in _SEPARATED:
+            yield from _separated_rows(self.path)
+        elif suffix in (".json", ".json.gz"):
+            yield from _json_rows(self.path)
+        else:
+            yield from _json_line_rows(self.path)
+
+
+def suffix_of(path: Path) -> str:
+    """The ending that tells a table's format; empty where the name has none of them."""
+    return next((suffix for suffix in SUFFIXES if path.name.lower().endswith(suffix)), "")
+
+
+def find_table(path: Path) -> Table | None:
+    """The table at a path or of that name on the hub; None where the path is something else."""
+    if path.is_file():
+        return Table(path) if suffix_of(path) else None
+    return Table(path) if not path.exists() and is_hub_name(path) else None
+
+
+def is_hub_name(path: Path) -> bool:
+    """Whether this reads as the name of a data set on the hub and as no file's."""
+    return _HUB_NAME.fullmatch(path.as_posix()) is not None and not suffix_of(path)
+
+
+def _json_line_rows(path: Path) -> Iterator[Row]:
+    with gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb") as file:
+        try:
+            for number, line in enumerate(file, start=1):
+                if line.strip():
+                    yield Row(number, _object(line))
+        except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+            raise CutShortError(f"{path}: breaks off ({error}); fetch it again") from None
+
+
+def _object(line: bytes) -> Mapping[str, Any] | ValueError:
+    try:
+        return _checked(plain_data.parsed(line))
+    except ValueError as fault:
+        return fault
+
+
+def _checked(found: object) -> Mapping[str, Any]:
+    if not isinstance(found, dict):
+        raise ValueError(f"a JSON object is expected, {plain_data.shown(found)} was found")
+    return found
+
+
+def _json_rows(path: Path) -> Iterator[Row]:
+    text = "\n".join(line for _, line in numbered_lines(path))
+    try:
+        found = plain_data.parsed(text)
+    except ValueError as error:
+        raise InputError(
+            f"{path}: found what is not JSON ({error}); expected a list of objects; mend it, or name a file with one "
+            "object a line .jsonl"
+        ) from None
+    lists = [value for value in found.values() if isinstance(value, list)] if isinstance(found, dict) else []
+    rows = found if isinstance(found, list) else lists[0] if len(lists) == 1 else None
+    if rows is None:
+        raise InputError(f"{path}: found {plain_data.shown(found)}; expected a list of objects; give the list alone")
+    for number, row in enumerate(rows, start=1):
+        values = row if isinstance(row, dict) else ValueError(f"found {plain_data.shown(row)}; expected an object")
+        yield Row(number, values)
+
+
+def _separated_rows(path: Path) -> Iterator[Row]:
+    csv.field_size_limit(_LONGEST_FIELD)
+    lines = (f"{line}\n" for _, line in numbered_lines(path))
+    head = next(lines, "")
+    separator = "\t" if ".tsv" in path.suffixes else max(_SEPARATORS, key=head.count)
+    reader = csv.reader(_chained(head, lines), delimiter=separator, strict=True)
+    try:
+        names = [name.strip() for name in next(reader, [])]
+        _check_names(path, names)
+        before = reader.line_num
+        for fields in reader:
+            number, before = before + 1, reader.line_num
+            if fields:
+                yield Row(number, _named(names, fields))
+    except csv.Error as error:
+        raise InputError(
+            f"{path}:{reader.line_num}: found quotes that do not fit ({error}); expected texts in whole quotes; mend it"
+        ) from None
+
+
+def _chained(head: str, lines: Iterator[str]) -> Iterator[str]:
+    yield head
+    yield from lines
+
+
+def _check_names(path: Path, names: Sequence[str]) -> None:
+    repeated = sorted({name for name in names if name and names.count(name) > 1})
+    if repeated or not any(names):
+        found = f"the column {repeated[0]!r} twice" if repeated else "no names of columns"
+        raise InputError(f"{path}:1: found {found}; expected a first line that names each column once; mend it")
+
+
+def _named(names: Sequence[str], fields: Sequence[str]) -> Mapping[str, Any] | ValueError:
+    if len(fields) != len(names):
+        return ValueError(f"found {len(fields)} fields; expected {len(names)}, as the first line has")
+    # An empty field is what a table without nulls has for one.
+    return {name: field if field else None for name, field in zip(names, fields, strict=True)}
+
+
+def _parquet_rows(path: Path) -> Iterator[Row]:
+    import pyarrow
+    import pyarrow.parquet
+
+    number = 0
+    try:
+        with pyarrow.parquet.ParquetFile(path) as table:
+            for batch in table.iter_batches(ROWS_AT_ONCE):
+                for row in rows_of(batch):
+                    number += 1
+                    yield Row(number, row)
+    except pyarrow.ArrowException as error:
+        raise InputError(f"{path}: cannot be read as Parquet ({error}); fetch or write it again") from None
+
+
+def _hub_rows(name: str) -> Iterator[Row]:
+    import datasets
+
+    try:
+        found = datasets.load_dataset(name, split="train", streaming=True)
+        for number, row in enumerate(found, start=1):
+            yield Row(number, row)
+    except (OSError, ValueError, datasets.exceptions.DatasetsError) as error:
+        raise InputError(
+            f"{name}: found neither a file or folder here nor such a data set on the hub "
+            f"({' '.join(str(error).split())}); expected one of them; check the spelling and the connection"
+        ) from None
