@@ -11,6 +11,10 @@ OUT ?= runs/demo
 ARGS ?=
 KILLS ?= 50
 SEED ?=
+SECONDS ?= 150
+# nproc would take a number of threads for one of cores.
+CORES := $(shell env -u OMP_NUM_THREADS nproc 2>/dev/null || getconf _NPROCESSORS_ONLN)
+WORKERS ?= $(shell echo $$(($(CORES) < 4 ? $(CORES) : 4)))
 
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
@@ -20,13 +24,18 @@ STAMP := $(VENV)/.installed
 DOWNLOADS := awk '/^ *Downloading .*[MG]B\)/ { sub(/^ *Downloading ([^ ]*\/)?/, ""); print "  downloading " $$0; fflush() } \
 	/^Installing collected packages/ { print "  unpacking"; fflush() }'
 
-.PHONY: help install vllm browser demo test contracts chaos check format wheel clean
+# Each process gets its share of the cores, and its threads do not spin on those of another.
+SHARE := $(shell echo $$(($(CORES) > $(WORKERS) ? $(CORES) / $(WORKERS) : 1)))
+PYTEST := OMP_NUM_THREADS=$${OMP_NUM_THREADS:-$(SHARE)} OMP_WAIT_POLICY=passive $(BIN)/python -m pytest
+PARALLEL := $(if $(filter-out 1,$(WORKERS)),-n $(WORKERS))
+
+.PHONY: help install vllm browser demo test contracts chaos fuzz check format wheel clean
 
 help: ## list what can be made
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 	@echo
 	@echo "  Variables: PYTHON=$(PYTHON) VENV=$(VENV) OUT=$(OUT) (of demo) ARGS='$(ARGS)' (pytest's, of test)"
-	@echo "             KILLS=$(KILLS) SEED=$(SEED) (of chaos)"
+	@echo "             WORKERS=$(WORKERS) (of test; 1: no other processes, as --pdb needs) KILLS=$(KILLS) SEED=$(SEED) (of chaos) SECONDS=$(SECONDS) (of fuzz)"
 
 install: $(STAMP) ## make the environment (VENV) with the interank command, at the tested versions
 
@@ -67,14 +76,19 @@ browser: ## install Chromium, in which the report is tested (needs root and apt;
 demo: install ## generate, distill, rl and evaluate on the sample data, into OUT; a second run reuses what is done
 	@$(BIN)/interank run recipes/demo.yaml --out "$(OUT)" --resume
 
-test: install ## run the tests, e.g. make test ARGS='-k trec'
-	@$(BIN)/python -m pytest $(ARGS)
+test: install ## run the tests in WORKERS processes, e.g. make test ARGS='-k trec'
+	@$(PYTEST) $(PARALLEL) $(ARGS)
 
 contracts: install ## hold TRL, transformers and PEFT, as installed, to what interank takes of their insides
 	@$(BIN)/python -m pytest tests/contracts $(ARGS)
 
 chaos: install ## end commands at random, KILLS times, and see that each goes on to the same output (SEED repeats it)
 	@$(BIN)/python -m tests.chaos --kills $(KILLS) $(if $(SEED),--seed $(SEED))
+
+fuzz: install ## give the parsers of replies random ones for SECONDS each, and draw more and anew in the tests that draw
+	@$(BIN)/python benchmarks/fuzz_replies.py --seconds $(SECONDS) --seed $(or $(SEED),$$RANDOM)
+	@$(BIN)/python benchmarks/fuzz_orderings.py --seconds $(SECONDS) --seed $(or $(SEED),$$RANDOM)
+	@INTERANK_FUZZ_EXAMPLES=$${INTERANK_FUZZ_EXAMPLES:-2000} $(PYTEST) $(PARALLEL) -m hypothesis --hypothesis-profile=fuzz $(ARGS)
 
 check: install ## lint, formatting, types and floors
 	$(BIN)/ruff check .

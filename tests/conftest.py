@@ -5,11 +5,36 @@ import logging
 import os
 from collections.abc import Generator, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+import hypothesis
 import pytest
+
+from tests.support import workers
+
+if TYPE_CHECKING:
+    from xdist.remote import Producer
 
 # No test reaches the hub; some libraries would ask it even for what is here.
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
+
+# A verdict hangs neither on chance nor on how busy the machine is; `make fuzz` draws anew, and more.
+_SLOW = (hypothesis.HealthCheck.too_slow,)
+hypothesis.settings.register_profile("suite", derandomize=True, deadline=None, suppress_health_check=_SLOW)
+hypothesis.settings.register_profile("fuzz", max_examples=2000, deadline=None, suppress_health_check=_SLOW)
+hypothesis.settings.load_profile("suite")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Several processes begin with what takes long, so that none is left with it at the end."""
+    if hasattr(config, "workerinput"):
+        workers.longest_first(items)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: "Producer") -> object:
+    return workers.scheduler(config, log)
 
 
 @contextlib.contextmanager

@@ -11,7 +11,7 @@ import sys
 import textwrap
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
@@ -21,6 +21,7 @@ from interank.errors import ArtifactError
 from interank.ledger import Ledger
 from interank.locks import Held, held, lock_file
 from interank.outputs import Partial
+from tests.support.commands import started
 
 # A stage that says when it has begun, and takes its time.
 MAKING = """
@@ -48,9 +49,11 @@ place.finish(seed=1, counts={})
 """
 
 
-def making(out: Path, existing: str = "refuse", *, depth: int = 1, seconds: float = 0.0) -> subprocess.Popen[str]:
+def making(
+    out: Path, existing: str = "refuse", *, depth: int = 1, seconds: float = 0.0
+) -> AbstractContextManager[subprocess.Popen[str]]:
     arguments = [sys.executable, "-c", MAKING, str(out), existing, str(depth), str(seconds)]
-    return subprocess.Popen(arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    return started(arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
 def told(process: subprocess.Popen[str]) -> tuple[int, str]:
@@ -59,23 +62,24 @@ def told(process: subprocess.Popen[str]) -> tuple[int, str]:
     return process.returncode, out
 
 
+def made(out: Path, existing: str = "refuse", *, depth: int = 1) -> tuple[int, str]:
+    with making(out, existing, depth=depth) as process:
+        return told(process)
+
+
 @contextmanager
 def made_by_another(out: Path) -> Iterator[subprocess.Popen[str]]:
-    process = making(out, seconds=120)
-    assert process.stdout is not None
-    assert process.stdout.readline() == "began\n"
-    try:
+    with making(out, seconds=120) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "began\n"
         yield process
-    finally:
-        process.kill()
-        process.communicate()
 
 
 @pytest.mark.parametrize("existing", ["refuse", "resume", "overwrite"])
 def test_a_second_process_is_told_who_makes_the_output(tmp_path: Path, existing: str) -> None:
     out = tmp_path / "out"
     with made_by_another(out) as first:
-        code, said = told(making(out, existing, depth=2))
+        code, said = made(out, existing, depth=2)
         assert code == 1
         assert f"out is being made by process {first.pid} on {socket.gethostname()}; wait" in said
         assert Ledger(Partial(out).work / "rows.jsonl").rows() == [{"depth": 1}] * 3
@@ -87,7 +91,7 @@ def test_the_lock_of_a_dead_process_is_taken_over(tmp_path: Path) -> None:
         first.send_signal(signal.SIGKILL)
         first.wait()
         assert lock_file(out).exists()
-        assert told(making(out, "resume"))[0] == 0
+        assert made(out, "resume")[0] == 0
     assert open_artifact(out).recipe() == {"depth": 1}
     assert list(tmp_path.iterdir()) == [out]
 
@@ -95,16 +99,18 @@ def test_the_lock_of_a_dead_process_is_taken_over(tmp_path: Path) -> None:
 def test_of_many_that_start_at_any_distance_one_makes_the_output(tmp_path: Path) -> None:
     for number, delay in enumerate([0.0, 0.0, 0.01, 0.02, 0.04, 0.06, 0.08, 0.1, 0.15, 0.3]):
         out = tmp_path / f"{number}" / "out"
-        processes = []
-        for depth in (1, 2):
-            processes.append(making(out, ["refuse", "overwrite", "resume"][number % 3], depth=depth, seconds=0.2))
-            time.sleep(delay)
-        ends = [told(process) for process in processes]
-        made = [depth for depth, (code, _) in enumerate(ends, start=1) if code == 0]
+        existing = ["refuse", "overwrite", "resume"][number % 3]
+        with ExitStack() as both:
+            processes = []
+            for depth in (1, 2):
+                processes.append(both.enter_context(making(out, existing, depth=depth, seconds=0.2)))
+                time.sleep(delay)
+            ends = [told(process) for process in processes]
+        makers = [depth for depth, (code, _) in enumerate(ends, start=1) if code == 0]
         recipe = open_artifact(out).recipe()
-        assert made
+        assert makers
         # Several only one after the other, each replacing what it found whole.
-        assert recipe["depth"] in made
+        assert recipe["depth"] in makers
         assert json.loads((out / "run.json").read_text()) == [recipe["depth"]] * 3
         assert all("refused" in said for code, said in ends if code)
         assert list(out.parent.iterdir()) == [out]
@@ -115,12 +121,12 @@ def test_a_process_that_tries_again_after_a_failure_has_the_place_still(tmp_path
     failed = create(out, "evaluation", recipe={"depth": 1}, inputs={})
     again = create(out, "evaluation", recipe={"depth": 1}, inputs={})
     del failed
-    code, said = told(making(out))
+    code, said = made(out)
     assert code == 1
     assert f"process {os.getpid()} on" in said
     del again
     assert not lock_file(out).exists()
-    assert told(making(out))[0] == 0
+    assert made(out)[0] == 0
 
 
 def test_children_of_a_process_do_not_keep_its_lock(tmp_path: Path) -> None:
@@ -138,18 +144,15 @@ def test_children_of_a_process_do_not_keep_its_lock(tmp_path: Path) -> None:
     """
     out = tmp_path / "out"
     arguments = [sys.executable, "-c", textwrap.dedent(code), str(out)]
-    with subprocess.Popen(arguments, stdout=subprocess.PIPE, text=True, start_new_session=True) as parent:
-        try:
-            assert parent.stdout is not None
-            assert parent.stdout.readline() == "held\n"
-            with pytest.raises(ArtifactError, match=f"is being made by process {parent.pid} on"):
-                Held(out)
-            os.kill(parent.pid, signal.SIGKILL)
-            parent.wait()
-            with held(out):
-                assert lock_file(out).read_text().split("\n")[0] == str(os.getpid())
-        finally:
-            os.killpg(parent.pid, signal.SIGKILL)
+    with started(arguments, stdout=subprocess.PIPE, text=True) as parent:
+        assert parent.stdout is not None
+        assert parent.stdout.readline() == "held\n"
+        with pytest.raises(ArtifactError, match=f"is being made by process {parent.pid} on"):
+            Held(out)
+        os.kill(parent.pid, signal.SIGKILL)
+        parent.wait()
+        with held(out):
+            assert lock_file(out).read_text().split("\n")[0] == str(os.getpid())
 
 
 def test_where_no_lock_can_be_had_the_output_is_refused(tmp_path: Path) -> None:

@@ -24,6 +24,7 @@ from interank import machine
 from interank.cli import ending
 from interank.ledger import Ledger
 from interank.resources import resource_dir
+from tests.support.commands import started
 
 BENCHMARK = resource_dir("data") / "benchmark"
 COMMAND = [sys.executable, "-m", "interank.cli.app"]
@@ -245,21 +246,20 @@ def test_no_process_of_mining_outlives_its_command(tmp_path: Path) -> None:
     for number, group, code in ((signal.SIGTERM, False, 143), (signal.SIGINT, True, 130), (signal.SIGKILL, False, -9)):
         for attempt in range(3):
             out = tmp_path / f"out-{number}-{attempt}"
-            process = subprocess.Popen(
-                [*COMMAND, *mine, "--out", str(out), "--quiet"],
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.PIPE,
-                text=True,
-                start_new_session=True,
-            )
-            deadline = time.monotonic() + PATIENCE
-            # The server that forks, the tracker, and one that reads.
-            while len(descendants(process.pid)) < 3 and process.poll() is None:
-                assert time.monotonic() < deadline
-                time.sleep(0.01)
-            with contextlib.suppress(ProcessLookupError):
-                (os.killpg if group else os.kill)(process.pid, number)
-            said = process.communicate(timeout=PATIENCE)[1]
+            whole = [*COMMAND, *mine, "--out", str(out), "--quiet"]
+            with started(whole, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as process:
+                deadline = time.monotonic() + PATIENCE
+                # The server that forks, the tracker, and one that reads.
+                while len(descendants(process.pid)) < 3 and process.poll() is None:
+                    assert time.monotonic() < deadline
+                    time.sleep(0.01)
+                with contextlib.suppress(ProcessLookupError):
+                    (os.killpg if group else os.kill)(process.pid, number)
+                said = process.communicate(timeout=PATIENCE)[1]
+                deadline = time.monotonic() + PATIENCE
+                while (left := descendants(process.pid)) and time.monotonic() < deadline:
+                    time.sleep(0.02)
+                assert not left, f"left after {number}"
             if process.returncode != 0:
                 break
             # On a busy machine it was over before the signal came.
@@ -267,7 +267,3 @@ def test_no_process_of_mining_outlives_its_command(tmp_path: Path) -> None:
         if number != signal.SIGKILL:
             what = "terminated" if number == signal.SIGTERM else "interrupted"
             assert re.fullmatch(f"interank: {what}.*--resume.*\n", said)
-        deadline = time.monotonic() + PATIENCE
-        while descendants(process.pid) and time.monotonic() < deadline:
-            time.sleep(0.02)
-        assert not descendants(process.pid), f"left after {number}"

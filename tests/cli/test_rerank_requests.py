@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import re
-import signal
 import subprocess
 import sys
 import time
@@ -18,6 +16,7 @@ from interank.cli.app import main
 from interank.ir.trec import read_run
 from tests.support import rule
 from tests.support.benchmark import write_jsonl
+from tests.support.commands import started
 
 Capture = pytest.CaptureFixture[str]
 
@@ -129,11 +128,10 @@ def test_a_killed_command_goes_on_where_it_was(
     assert called(capsys, tiny_adapter, "--requests", requests, *options, "--jsonl", whole)[0] == 0
     out, ledger = tmp_path / "out.jsonl", tmp_path / ".out.jsonl.partial.jsonl"
     line = [sys.executable, "-m", "interank.cli.app", "rerank", str(tiny_adapter), "--requests", str(requests)]
-    with subprocess.Popen([*line, *options, "--jsonl", str(out)], stdout=subprocess.DEVNULL) as started:
+    with started([*line, *options, "--jsonl", str(out)], stdout=subprocess.DEVNULL):
         until = time.monotonic() + 240
         while not (ledger.exists() and ledger.read_bytes().count(b"\n") >= 2) and time.monotonic() < until:
             time.sleep(0.01)
-        os.kill(started.pid, signal.SIGKILL)
     kept = ledger.read_bytes()
     done = kept.count(b"\n")
     assert 2 <= done < 60

@@ -166,7 +166,8 @@ def test_bad_run_is_refused_with_its_place(tmp_path: Path, content: str, found: 
 def test_a_pipe_is_read_as_a_file_is(tmp_path: Path, packed: bool) -> None:
     lines = b"q Q0 a 1 2 t\nq Q0 b 2 1 t\n"
     os.mkfifo(pipe := tmp_path / "pipe")
-    writer = threading.Thread(target=pipe.write_bytes, args=(gzip.compress(lines) if packed else lines,))
+    written = gzip.compress(lines) if packed else lines
+    writer = threading.Thread(target=pipe.write_bytes, args=(written,), daemon=True)
     writer.start()
     assert read_run(pipe).doc_ids("q") == ["a", "b"]
     writer.join()

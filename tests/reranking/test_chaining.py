@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import signal
 import subprocess
 import sys
 import time
@@ -25,6 +23,7 @@ from interank.stages import evaluate
 from interank.types import Document, Query, Run, ScoredDoc
 from tests.support import rule
 from tests.support.benchmark import benchmark_folder, write_jsonl
+from tests.support.commands import started
 from tests.support.oracle import OracleEngine
 from tests.support.tiny import tiny_tokenizer
 
@@ -174,13 +173,12 @@ def test_a_killed_chain_goes_on_at_the_query_it_was_at(
     command = line(tiny_adapter, tiny_folder, requests)
     out, ledger = tmp_path / "out.jsonl", tmp_path / ".out.jsonl.partial.jsonl"
     running = [sys.executable, "-m", "interank.cli.app", *command, "--jsonl", str(out)]
-    with subprocess.Popen(running, stdout=subprocess.DEVNULL) as started:
+    with started(running, stdout=subprocess.DEVNULL) as process:
         deadline = time.monotonic() + 120
         while not ledger.exists() or ledger.read_bytes().count(b"\n") < 3:
-            assert started.poll() is None
+            assert process.poll() is None
             assert time.monotonic() < deadline
             time.sleep(0.01)
-        os.kill(started.pid, signal.SIGKILL)
     kept = ledger.read_bytes().count(b"\n")
     assert 3 <= kept < 16
     assert main([*command, "--jsonl", str(out)]) == 0

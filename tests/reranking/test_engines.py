@@ -47,14 +47,10 @@ def adapter(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def server(adapter: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[VllmServer]:
     if importlib.util.find_spec("vllm") is None:
         pytest.skip("vLLM is not installed; `make vllm` installs its build for CPUs")
-    started = VllmServer(
-        adapter.parent / "merged", tmp_path_factory.mktemp("server") / "log", name="judge", max_length=1024
-    )
-    try:
+    merged, log = adapter.parent / "merged", tmp_path_factory.mktemp("server") / "log"
+    with VllmServer(merged, log, name="judge", max_length=1024) as started:
         started.wait()
         yield started
-    finally:
-        started.kill()
 
 
 @pytest.fixture(scope="module", params=["vllm", "openai"])

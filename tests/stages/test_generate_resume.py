@@ -10,6 +10,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ import pytest
 from interank.artifact import open_artifact
 from interank.resources import resource_dir
 from tests.stages.test_resume import command, digests, killed_when, partial, run
+from tests.support.commands import started
 from tests.support.stub import Answer, Stub, said, serving
 
 DUMPS = resource_dir("data") / "stackexchange"
@@ -161,10 +163,11 @@ def test_two_commands_at_once_share_a_cache(tmp_path: Path) -> None:
         recipe.write_text(text)
         for out in outs:
             out.parent.mkdir()
-        both = [subprocess.Popen(command("generate", recipe, out, *arguments), stderr=subprocess.PIPE) for out in outs]
-        for process in both:
-            _, error = process.communicate(timeout=300)
-            assert process.returncode == 0, error.decode()
+        with ExitStack() as both:
+            commands = [command("generate", recipe, out, *arguments) for out in outs]
+            for process in [both.enter_context(started(one, stderr=subprocess.PIPE)) for one in commands]:
+                _, error = process.communicate(timeout=300)
+                assert process.returncode == 0, error.decode()
     for out in outs:
         assert not partial(out).exists()
         assert open_artifact(out).manifest["counts"]["unanswered"] == 0

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
-import signal
 import subprocess
 import time
 from collections.abc import Callable
@@ -16,7 +14,7 @@ from interank.resources import resource_dir
 from interank.settings import HeadSettings
 from tests.support import rule
 from tests.support.artifacts import judgments_artifact
-from tests.support.commands import command, partial
+from tests.support.commands import command, partial, started
 from tests.support.tiny_heads import tiny_head
 
 BENCHMARK = resource_dir("data") / "benchmark"
@@ -94,16 +92,12 @@ def run(arguments: list[str]) -> None:
 
 def killed_when(arguments: list[str], reached: Callable[[], bool]) -> None:
     """Start a command and kill it without warning once a state is reached; it must not have ended by itself."""
-    process = subprocess.Popen(arguments, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, start_new_session=True)
-    deadline = time.monotonic() + PATIENCE
-    while not reached():
-        assert process.poll() is None, f"ended before it could be killed: {process.stderr and process.stderr.read()!r}"
-        assert time.monotonic() < deadline, "never got as far as the place to kill it"
-        time.sleep(0.002)
-    os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
-    if process.stderr:
-        process.stderr.close()
+    with started(arguments, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE) as process:
+        deadline = time.monotonic() + PATIENCE
+        while not reached():
+            assert process.poll() is None, f"ended before it could be killed: {process.communicate()[1]!r}"
+            assert time.monotonic() < deadline, "never got as far as the place to kill it"
+            time.sleep(0.002)
 
 
 def lines(ledger: Path) -> int:

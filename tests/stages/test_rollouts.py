@@ -6,6 +6,7 @@ import importlib.util
 import json
 import subprocess
 import time
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -17,7 +18,7 @@ from interank.stages import distill
 from interank.tasks.judge.recipe import DistillJudge
 from tests.support import rule
 from tests.support.artifacts import judgments_artifact
-from tests.support.commands import command, partial
+from tests.support.commands import command, partial, started
 from tests.support.servers import VllmServer
 from tests.support.tiny import strong_model
 
@@ -83,13 +84,12 @@ def test_a_killed_server_costs_no_step(tmp_path: Path) -> None:
             "rl", recipe, out, f"judgments={judgments}", f"adapter={start}", f"rollouts.server.urls={server.url}"
         )
 
-    first = VllmServer(base, tmp_path / "first.log", lora_rank=8)
-    second = None
-    try:
+    with ExitStack() as servers:
+        first = servers.enter_context(VllmServer(base, tmp_path / "first.log", lora_rank=8))
         first.wait()
-        with subprocess.Popen(arguments(first), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE) as process:
+        with started(arguments(first), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE) as process:
             kill_in_step(first, process, partial(out), 3)
-            second = VllmServer(base, tmp_path / "second.log", lora_rank=8)
+            second = servers.enter_context(VllmServer(base, tmp_path / "second.log", lora_rank=8))
             _, told = process.communicate(timeout=PATIENCE)
         assert process.returncode == 1
         [sentence] = told.decode().strip().splitlines()
@@ -103,10 +103,6 @@ def test_a_killed_server_costs_no_step(tmp_path: Path) -> None:
         second.wait()
         done = subprocess.run([*arguments(second), "--resume"], capture_output=True, text=True, timeout=PATIENCE)
         assert done.returncode == 0, done.stderr
-    finally:
-        first.kill()
-        if second is not None:
-            second.kill()
     artifact = open_artifact(out, "adapter")
     assert [line["step"] for line in logged(out)] == list(range(1, STEPS + 1))
     differences = [line["sampling/difference"] for line in logged(out) if "sampling/difference" in line]

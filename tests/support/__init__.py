@@ -41,4 +41,5 @@ Processes, servers, failures:
     stub: a real HTTP server in the manner of OpenAI's, whose replies a function gives
     browser: a headless Chromium, where there is one
     kills: a kill at the n-th change of a disk, in this process
+    workers: which tests keep together where several processes share them
 """

@@ -11,6 +11,7 @@ import time
 import urllib.error
 import urllib.request
 from pathlib import Path
+from typing import Self
 
 PATIENCE = 180.0
 # The command looks up the version of a distribution named vllm, which the build for CPUs is not.
@@ -36,7 +37,10 @@ def vllm_environment() -> dict[str, str]:
 
 
 class VllmServer:
-    """A `vllm serve` of a model folder, which takes LoRA adapters while it runs if it is told their rank."""
+    """A `vllm serve` of a model folder, which takes LoRA adapters while it runs if it is told their rank.
+
+    As a context it is gone with all that it started when the context ends.
+    """
 
     def __init__(
         self, model: Path, log: Path, *, name: str = "teacher", max_length: int = 512, lora_rank: int = 0
@@ -62,6 +66,12 @@ class VllmServer:
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.kill()
 
     @property
     def url(self) -> str:

@@ -8,6 +8,7 @@ import sqlite3
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -48,14 +49,11 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def servers(model: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[VllmServer]]:
     folder = tmp_path_factory.mktemp("servers")
-    started = [VllmServer(model, folder / f"{number}.log") for number in range(2)]
-    try:
+    with ExitStack() as stack:
+        started = [stack.enter_context(VllmServer(model, folder / f"{number}.log")) for number in range(2)]
         for server in started:
             server.wait()
         yield started
-    finally:
-        for server in started:
-            server.kill()
 
 
 def pairs() -> list[Pair]:
@@ -111,7 +109,8 @@ def test_a_server_that_is_killed_midway_loses_nothing(
             time.sleep(0.005)
         servers[1].kill()
 
-    killer = threading.Thread(target=kill_midway)
+    # A daemon: where annotation fails, nothing waits for it.
+    killer = threading.Thread(target=kill_midway, daemon=True)
     killer.start()
     outcomes = asking.annotate(work)
     killer.join()

@@ -67,12 +67,9 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def server(base: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[VllmServer]:
-    started = VllmServer(base, tmp_path_factory.mktemp("servers") / "log", lora_rank=8)
-    try:
+    with VllmServer(base, tmp_path_factory.mktemp("servers") / "log", lora_rank=8) as started:
         started.wait()
         yield started
-    finally:
-        started.kill()
 
 
 def adapted(base: Path) -> Any:

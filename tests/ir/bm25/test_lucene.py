@@ -50,9 +50,9 @@ def test_stop_words() -> None:
 )
 def test_time_grows_with_the_text(piece: str) -> None:
     """Where it grew with the square, a line this long would take a minute."""
-    start = time.perf_counter()
+    start = time.process_time()
     analyze_english(piece * 50_000)
-    assert time.perf_counter() - start < 10
+    assert time.process_time() - start < 10
 
 
 JAR = os.environ.get("INTERANK_LUCENE_JAR")
