@@ -18,6 +18,7 @@ from interank.cli import (
     ending,
     export,
     fit,
+    imports,
     merge,
     queries,
     recipes,
@@ -99,7 +100,21 @@ def parser() -> argparse.ArgumentParser:
     loudness.add_argument("--quiet", action="store_true", help="errors only, no progress")
     loudness.add_argument("--verbose", action="store_true", help="also what the libraries underneath say")
     verbs = top.add_subparsers(title="verbs", metavar="VERB", required=True)
-    for module in (stage, compare, fit, rerank, queries, merge, export, check_parity, attack, score, recipes, check):
+    for module in (
+        imports,
+        stage,
+        compare,
+        fit,
+        rerank,
+        queries,
+        merge,
+        export,
+        check_parity,
+        attack,
+        score,
+        recipes,
+        check,
+    ):
         module.register(verbs, common)
     return top
 

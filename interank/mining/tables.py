@@ -165,15 +165,13 @@ def kept_rows(table: tables.Table) -> Iterator[tables.Row]:
 def _answers(row: Mapping[str, Any], columns: ColumnsRecipe) -> Iterator[Mapping[str, Any]]:
     """The answers of a row: a list of objects or texts, or the text of one."""
     found = row.get(columns.answers)
-    if isinstance(found, str) and not found.strip().startswith(("[", "{")):
-        found = [found]
     if values.is_missing(found):
         raise BadRowError(f"{columns.answers} is missing, not answers")
     try:
-        listed = values.items(found)
+        listed = values.listed(found)
     except ValueError as fault:
         raise BadRowError(f"{columns.answers}: {fault}") from None
-    for place, answer in enumerate(listed):
+    for place, answer in enumerate([found] if listed is None else listed):
         if not isinstance(answer, Mapping | str):
             raise BadRowError(f"{columns.answers}[{place}]: found {answer!r:.40}; expected an object or a text")
         yield {columns.answer_body: answer} if isinstance(answer, str) else answer

@@ -169,6 +169,21 @@ def items(value: object) -> list[Any]:
     return found
 
 
+def listed(value: object) -> list[Any] | None:
+    """The texts or objects in a list, also in one that is spelled out in a field; None of a text.
+
+    Raises:
+        ValueError: It is neither.
+    """
+    if isinstance(value, str):
+        with suppress(ValueError):
+            found = items(value)
+            if all(isinstance(part, str | Mapping) for part in found):
+                return found
+        return None
+    return items(value)
+
+
 def _literal(spelled: str) -> object:
     for read in (json.loads, ast.literal_eval):
         with suppress(ValueError, SyntaxError, RecursionError, MemoryError):

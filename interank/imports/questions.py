@@ -1,0 +1,297 @@
+"""Questions with their answers: a row a question, its answers in it, or a row an answer; accepted, voted or neither."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from interank.errors import InputError
+from interank.imports.rows import Cells, Rows
+from interank.tables import Table, values
+from interank.tables.columns import Columns, Role, assign, first_rows, names_in
+
+_ABOUT = (
+    Role("url", "where it can be read", ("url", "link", "permalink")),
+    Role("author", "who wrote it", ("author", "user", "owner", "username", "agent")),
+    Role("created", "when it was written", ("created", "created_at", "creation_date", "date", "timestamp")),
+    Role("licence", "its licence", ("licence", "license", "content_license")),
+)
+_QUESTION = (
+    Role(
+        "question_id",
+        "the question's id",
+        (
+            *("question_id", "questionid", "qid", "ticket_id", "ticket", "ticket_no", "query_id", "post_id", "case_id"),
+            *("_id", "id", "uid", "key"),
+        ),
+    ),
+    Role("title", "the question's title", ("title", "subject", "question_title", "summary", "headline")),
+    Role(
+        "answers",
+        "the answers, a list or one text",
+        (
+            *("answers", "answer", "replies", "reply", "responses", "response", "resolution", "solution", "solutions"),
+            *("answer_body", "answer_text", "best_answer", "output", "completion"),
+        ),
+        required=True,
+    ),
+    Role(
+        "body",
+        "the question's text",
+        (
+            *(
+                "body",
+                "question",
+                "question_body",
+                "question_text",
+                "description",
+                "text",
+                "query",
+                "message",
+                "prompt",
+            ),
+            *("content", "problem", "instruction", "input"),
+        ),
+    ),
+    Role("accepted_answer_id", "the id of the accepted answer", ("accepted_answer_id", "acceptedanswerid")),
+    Role("tags", "the question's tags", ("tags", "tag", "labels", "categories", "category", "topics", "topic")),
+    Role("thread", "what keeps questions together in a split", ("thread", "thread_id", "conversation_id", "group_id")),
+)
+_ANSWER_IDS = ("answer_id", "answerid", "aid", "a_id", "reply_id", "response_id")
+_VOTES = ("votes", "upvotes", "score", "pm_score", "points", "likes", "helpful")
+_ACCEPTED = Role(
+    "accepted", "whether it was accepted", ("accepted", "is_accepted", "selected", "is_best", "is_answer", "best")
+)
+_FLAT = (
+    Role("answer_id", "the answer's id", _ANSWER_IDS),
+    Role("answer_score", "the answer's votes", ("answer_score", "answer_votes", *_VOTES)),
+    _ACCEPTED,
+    Role("score", "the question's votes", ("question_score", "question_votes")),
+)
+_NESTED = (Role("score", "the question's votes", ("question_score", "question_votes", *_VOTES)),)
+_IN_ANSWER = (
+    Role("answer_id", "the answer's id", (*_ANSWER_IDS, "_id", "id")),
+    Role(
+        "answer_body",
+        "the answer's text",
+        ("body", "text", "answer", "content", "answer_body", "answer_text", "message", "reply", "response"),
+        required=True,
+    ),
+    Role("answer_score", "the answer's votes", ("answer_score", "answer_votes", *_VOTES)),
+    _ACCEPTED,
+    *_ABOUT,
+)
+_INNER_ROLES = frozenset({"answer_id", "answer_body", "answer_score", "accepted"})
+EXAMPLE = {
+    "question_id": "T-1",
+    "title": "Cannot log in",
+    "body": "The page says ...",
+    "answers": [{"answer_id": "A-1", "body": "Reset ...", "score": 3, "accepted": True}],
+}
+_MARKUP = re.compile(r"</?(?:p|br|div|span|a|code|pre|ul|ol|li|strong|em|h[1-6]|table)\b[^<>]*>", re.IGNORECASE)
+
+
+@dataclass(slots=True)
+class Questions:
+    """Questions as generate reads them, in the order of the tables."""
+
+    rows: list[dict[str, Any]]
+    columns: Columns
+    sample: Mapping[str, Any]
+    markup: bool
+    """Whether texts are HTML."""
+    counts: Counter[str] = field(default_factory=Counter)
+    prefixed: bool = False
+    """Whether answers' ids were not their own among all, so that their question's stands before them."""
+
+
+def read_questions(tables: Sequence[Table], told: Mapping[str, str], *, markup: bool | None = None) -> Questions:
+    """The questions of tables that have the same columns.
+
+    Args:
+        tables: Where they are.
+        told: Columns by role.
+        markup: Whether texts are HTML; None looks.
+
+    Raises:
+        InputError: A column is missing, or a row cannot be used.
+    """
+    where = ", ".join(str(table.path) for table in tables)
+    looked_at = first_rows(tables)
+    outer, inner = _columns(where, looked_at, told)
+    rows = Rows(tables, outer, EXAMPLE)
+    counts: Counter[str] = Counter()
+    found: dict[str, dict[str, Any]] = {}
+    by_text: dict[tuple[str, str], str] = {}
+    for cells in rows:
+        counts["rows"] += 1
+        _add(found, by_text, cells, inner, counts)
+    if not found:
+        raise InputError(f"{where}: found no question with a text; expected one in each row; map its column with --map")
+    prefixed = _prefix_answers(found)
+    _name_answers(found)
+    listed = list(found.values())
+    counts |= Counter(
+        questions=len(listed),
+        answers=sum(len(row["answers"]) for row in listed),
+        accepted=sum(answer["accepted"] for row in listed for answer in row["answers"]),
+        voted=sum(bool(answer["score"]) for row in listed for answer in row["answers"]),
+        unanswered=sum(not row["answers"] for row in listed),
+    )
+    marked = _has_markup(listed) if markup is None else markup
+    return Questions(listed, _joined(outer, inner), listed[0], marked, counts, prefixed)
+
+
+def _columns(where: str, looked_at: list[Mapping[str, Any]], told: Mapping[str, str]) -> tuple[Columns, Columns | None]:
+    """The columns of the table, and those of the objects that its answers are."""
+    if not looked_at:
+        raise InputError(f"{where}: found no row that can be read; expected questions with answers; name another table")
+    found = names_in(looked_at)
+    first = assign(where, found, [role._replace(required=False) for role in _QUESTION[:3]], {}).of
+    answers = told.get("answers") or first.get("answers", "")
+    lists = [_list(row.get(answers)) for row in looked_at]
+    objects = [part for parts in lists for part in parts or () if isinstance(part, Mapping)]
+    roles = (*_QUESTION, *(_NESTED if any(parts is not None for parts in lists) else _FLAT), *_ABOUT)
+    if not (told.get("title") or ("title" in first and "title" not in told)):
+        # A question is its title, its body or both.
+        roles = tuple(role._replace(required=True) if role.name == "body" else role for role in roles)
+    if not objects:
+        return assign(where, found, roles, told), None
+    within = {role: name for role, name in told.items() if role in _INNER_ROLES}
+    faults = []
+    columns: list[Columns] = []
+    outer_told = {role: name for role, name in told.items() if role not in _INNER_ROLES}
+    places = (
+        (where, found, roles, outer_told),
+        (f"{where}: in {answers}", names_in(objects), _IN_ANSWER, within),
+    )
+    for place in places:
+        try:
+            columns.append(assign(*place))
+        except InputError as fault:
+            faults.append(str(fault))
+    if faults:
+        raise InputError("\n".join(faults))
+    return columns[0], columns[1]
+
+
+def _list(value: Any) -> list[Any] | None:
+    """The answers that are a list; None of a text, of nothing, and of what is told with its line when it is read."""
+    try:
+        return None if values.is_missing(value) else values.listed(value)
+    except ValueError:
+        return None
+
+
+def _add(
+    found: dict[str, dict[str, Any]],
+    by_text: dict[tuple[str, str], str],
+    cells: Cells,
+    inner: Columns | None,
+    counts: Counter[str],
+) -> None:
+    """Add a row's question, or its answers to the question that is there."""
+    title, body = cells.text("title"), cells.text("body")
+    if not (title or body):
+        counts["empty_questions"] += 1
+        return
+    given = cells.identifier("question_id")
+    name = given if given is not None else by_text.setdefault((title, body), str(len(by_text) + 1))
+    answers = list(_answers(cells, inner, counts))
+    row = found.setdefault(name, _question(cells, name, title, body))
+    if (row["title"], row["body"]) != (title, body):
+        raise cells.fault(f"found the question {name!r} a second time, with another text; expected one text an id")
+    accepted = cells.identifier("accepted_answer_id")
+    for answer in answers:
+        answer["accepted"] = answer["accepted"] or (accepted is not None and answer["answer_id"] == accepted)
+    row["answers"] += answers
+    cells.rows.read_right(row)
+
+
+def _question(cells: Cells, name: str, title: str, body: str) -> dict[str, Any]:
+    return {
+        "question_id": name,
+        "title": title,
+        "body": body,
+        "score": cells.read("score", values.votes) or 0,
+        "tags": list(cells.read("tags", values.tags) or ()),
+        "thread": cells.identifier("thread"),
+        **{role.name: cells.text(role.name) for role in _ABOUT},
+        "answers": [],
+    }
+
+
+def _answers(cells: Cells, inner: Columns | None, counts: Counter[str]) -> Iterator[dict[str, Any]]:
+    """The answers in a row."""
+    value = cells.columns.value(cells.values, "answers")
+    if values.is_missing(value):
+        return
+    listed = cells.read("answers", values.listed)
+    for part in [value] if listed is None else listed:
+        if isinstance(part, Mapping) and inner is not None:
+            within = cells.inner(part, inner)
+            answer = _answer(within, within.text("answer_body"))
+        elif listed is None:
+            answer = _answer(cells, cells.text("answers"))
+        elif isinstance(part, str):
+            answer = _answer(cells.inner({}, Columns({})), part.strip())
+        elif values.is_missing(part):
+            continue
+        else:
+            raise cells.fault(f"{cells.columns.of['answers']}: found {part!r:.60}; expected a text or an object")
+        if answer["body"]:
+            yield answer
+        else:
+            counts["empty_answers"] += 1
+
+
+def _answer(cells: Cells, body: str) -> dict[str, Any]:
+    return {
+        "answer_id": cells.identifier("answer_id"),
+        "body": body,
+        "score": cells.read("answer_score", values.votes) or 0,
+        "accepted": bool(cells.read("accepted", values.truth)),
+        **{role.name: cells.text(role.name) for role in _ABOUT},
+    }
+
+
+def _prefix_answers(found: Mapping[str, dict[str, Any]]) -> bool:
+    """Where an answer's id is another post's too, let the question's stand before all answers' ids."""
+    given = [answer["answer_id"] for row in found.values() for answer in row["answers"] if answer["answer_id"]]
+    if len(set(given)) == len(given) and not found.keys() & set(given):
+        return False
+    for name, row in found.items():
+        for answer in row["answers"]:
+            if answer["answer_id"]:
+                answer["answer_id"] = f"{name}#{answer['answer_id']}"
+    return True
+
+
+def _name_answers(found: Mapping[str, dict[str, Any]]) -> None:
+    """Name answers that have no id, or one that came before, by their place."""
+    for name, row in found.items():
+        taken: set[str] = set()
+        for place, answer in enumerate(row["answers"], start=1):
+            if answer["answer_id"] is None or answer["answer_id"] in taken:
+                answer["answer_id"] = (
+                    f"{name}#{place}" if answer["answer_id"] is None else f"{answer['answer_id']}.{place}"
+                )
+            taken.add(answer["answer_id"])
+
+
+def _has_markup(rows: Sequence[Mapping[str, Any]]) -> bool:
+    texts = (text for row in rows[:100] for text in (row["body"], *(answer["body"] for answer in row["answers"])))
+    return any(_MARKUP.search(text) for text in texts)
+
+
+def _joined(outer: Columns, inner: Columns | None) -> Columns:
+    """All columns in one list, those of answers by the path to them."""
+    if inner is None:
+        return outer
+    answers = outer.of["answers"]
+    of = {role if role in _INNER_ROLES else f"answer_{role}": f"{answers}[].{name}" for role, name in inner.of.items()}
+    unused = (*outer.unused, *(f"{answers}[].{name}" for name in inner.unused))
+    return Columns({**outer.of, **of}, outer.told | inner.told, unused)

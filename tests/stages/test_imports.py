@@ -1,0 +1,86 @@
+"""What is imported is taken by the stages, and the command says what it read."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from interank.artifact import open_artifact
+from interank.cli.app import main
+from interank.judgments import read_pairs
+
+QUESTIONS = "ticket,question,reply,accepted\n" + "".join(
+    f"T-{n},why does topic{n} fail,topic{n} needs part{n} to be replaced with care,{bool(n % 2)}\n" for n in range(1, 9)
+)
+
+
+@pytest.fixture
+def tickets(tmp_path: Path) -> Path:
+    (tmp_path / "tickets.csv").write_text(QUESTIONS)
+    return tmp_path / "tickets.csv"
+
+
+def told(capsys: pytest.CaptureFixture[str], *arguments: object, code: int = 0) -> str:
+    assert main(["import", *map(str, arguments)]) == code
+    captured = capsys.readouterr()
+    return captured.out if code == 0 else captured.err
+
+
+def test_questions_are_a_source_of_generate(tickets: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / "questions"
+    assert f"next: interank generate RECIPE dumps={out}" in told(capsys, tickets, "--as", "questions", "--out", out)
+    artifact = open_artifact(out, "questions")
+    assert artifact.manifest["counts"]["questions"] == 8
+    assert artifact.manifest["site"] == "tickets"
+    assert artifact.manifest["columns"]["text"] == "plain"
+    assert artifact.manifest["inputs"]["tables.0"]["path"] == "../tickets.csv"
+    card = (out / "README.md").read_text()
+    assert "Licences of the texts: not told (16)." in card
+    assert "license:" not in card
+    arguments = ["generate", "generate/smollm2", f"dumps={out}", "decontaminate=false", "mining.min_document_words=1"]
+    assert main([*arguments, "--mine-only", "--out", str(tmp_path / "pairs")]) == 0
+    pairs = read_pairs(tmp_path / "pairs" / "pairs.jsonl")
+    best = {pair.query.query_id: pair.document.doc_id for pair in pairs if pair.origin == "accepted_answer"}
+    assert best == {f"tickets/T-{n}": f"tickets/T-{n}#1" for n in range(1, 9)}
+    assert open_artifact(tmp_path / "pairs").lineage()[0]["kind"] == "questions"
+
+
+def test_a_dry_run_shows_columns_and_a_row_and_writes_nothing(
+    tickets: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = told(capsys, tickets, "--as", "questions", "--dry-run", "--map", "accepted=")
+    assert "ticket  guessed" in out
+    assert '"question_id": "T-1"' in out
+    assert "not used: accepted" in out
+    assert "8 questions" in out
+    assert "Nothing was written." in out
+    shown = json.loads(told(capsys, tickets, "--as", "questions", "--dry-run", "--json"))
+    assert shown["columns"]["tickets.csv"]["columns"]["answers"] == "reply"
+    assert [path.name for path in tmp_path.iterdir()] == ["tickets.csv"]
+
+
+def test_what_cannot_be_imported_is_a_sentence(
+    tickets: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out"
+    assert "found nothing there; expected a table" in told(
+        capsys, tmp_path / "missing.csv", "--as", "questions", "--out", out, code=1
+    )
+    assert "found a folder; expected a table" in told(capsys, tmp_path, "--as", "questions", "--out", out, code=1)
+    assert "--map accepted: found no ROLE=COLUMN" in told(
+        capsys, tickets, "--as", "questions", "--out", out, "--map", "accepted", code=1
+    )
+    tickets.write_text(QUESTIONS + "T-9,why,so,perhaps\n")
+    assert "tickets.csv:10: accepted: found 'perhaps'" in told(
+        capsys, tickets, "--as", "questions", "--out", out, code=1
+    )
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["tickets.csv"], "a failure left something"
+
+
+def test_an_output_is_not_replaced_unasked(tickets: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = (tickets, "--as", "questions", "--out", tmp_path / "out")
+    told(capsys, *arguments)
+    assert "exists; --resume goes on with it" in told(capsys, *arguments, code=1)
+    told(capsys, *arguments, "--overwrite")
