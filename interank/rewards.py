@@ -6,14 +6,15 @@ import hashlib
 import importlib.util
 import inspect
 import sys
-from collections.abc import Callable, Mapping, Sequence
+import traceback
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Literal, cast
 
-from interank import plain_data
-from interank.errors import InputError
+from interank import machine, plain_data
+from interank.errors import InputError, InterankError
 from interank.resources import resource_dir
 from interank.settings import RewardRecipe
 
@@ -22,6 +23,9 @@ Subject = Literal["judgments", "lists"]
 
 Credit = Literal["grade", "explanation", "answer"]
 """Which tokens of a grade-first answer a reward is for: the grade's, those after it, or all."""
+
+TRL_COLUMNS = ("prompts", "completion_ids", "trainer_state", "log_extra", "log_metric")
+"""What TRL gives every reward of GRPO beside the completions and their rows' columns."""
 
 
 def reward_file(use: str) -> Path:
@@ -54,11 +58,38 @@ class Reward:
             InputError: There is no such file, it has no function `reward`, or that takes no such parameter.
         """
         reward = cls(recipe.use, reward_file(recipe.use), recipe.weight, dict(recipe.params))
-        accepted = inspect.signature(_function(reward.file)).parameters
+        function = _function(reward.file)
+        if inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function):
+            raise InputError(
+                f"reward {recipe.use} is async, and rewards are called one after the other; write def reward"
+            )
+        accepted = inspect.signature(function).parameters
         for name in reward.params:
             if name not in accepted:
                 raise InputError(f"reward {recipe.use}: no parameter {name!r}; it takes {', '.join(accepted)}")
+        if not any(each.kind is inspect.Parameter.VAR_KEYWORD for each in accepted.values()):
+            raise InputError(
+                f"reward {recipe.use} takes {', '.join(accepted) or 'nothing'} only, and is given every column; end "
+                "its parameters with **_"
+            )
         return reward
+
+    def check_columns(self, given: Collection[str]) -> None:
+        """Stop where it asks for what a completion does not come with.
+
+        Raises:
+            InputError: Names the columns that are not there, and those that are.
+        """
+        asked = [
+            name
+            for name, each in inspect.signature(_function(self.file)).parameters.items()
+            if each.default is each.empty and each.kind in (each.POSITIONAL_OR_KEYWORD, each.KEYWORD_ONLY)
+        ]
+        if lacking := [name for name in asked if name not in {"completions", *given, *self.params}]:
+            raise InputError(
+                f"reward {self.use} asks for {' and '.join(lacking)}, which there is not; it is given completions, "
+                f"{', '.join(given)}, and what its params say"
+            )
 
     @property
     def of(self) -> Subject:
@@ -107,9 +138,21 @@ class Reward:
         """One value a completion; None where the reward does not apply.
 
         Raises:
-            InputError: The function gave another number of values, or one that is not finite.
+            InputError: The function failed, or gave something else than a finite number or None for each completion.
         """
-        values = _function(self.file)(completions=list(completions), **{**columns, **self.params})
+        self.check_columns(columns)
+        function = _function(self.file)
+        try:
+            values: Any = function(completions=list(completions), **{**columns, **self.params})
+        except InterankError:
+            raise
+        except Exception as error:
+            # What the machine lacks is told by whoever trains.
+            if machine.fault(error):
+                raise
+            raise InputError(f"reward {self.use} failed: {_told(error, self.file)}; mend it and go on") from error
+        if isinstance(values, str | bytes) or not hasattr(values, "__len__") or not hasattr(values, "__iter__"):
+            raise InputError(f"reward {self.use}: found {plain_data.shown(values)}; expected a list of numbers")
         if len(values) != len(completions):
             raise InputError(f"reward {self.use}: {len(values)} values for {len(completions)} completions")
         try:
@@ -158,6 +201,17 @@ def _module(file: Path) -> ModuleType:
     if spec is None or spec.loader is None:
         raise InputError(f"{file} cannot be loaded as a Python file")
     module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    try:
+        spec.loader.exec_module(module)
+    except (Exception, SystemExit) as error:
+        raise InputError(f"{file} does not import: {_told(error, file)}; mend it") from error
     sys.modules[name] = module
     return module
+
+
+def _told(error: BaseException, file: Path) -> str:
+    """What a user's file raised, and in which of its lines."""
+    lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if Path(frame.filename) == file]
+    line = lines[-1] if lines else error.lineno if isinstance(error, SyntaxError) else None
+    said = " ".join(str(error).split())[:200]
+    return f"{type(error).__name__}{f' ({said})' if said else ''}" + (f" at {file}:{line}" if line else "")

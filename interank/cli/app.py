@@ -25,6 +25,7 @@ from interank.cli import (
     rerank,
     score,
     stage,
+    unforeseen,
 )
 from interank.errors import InterankError
 from interank.launched import refuse_several_processes
@@ -67,11 +68,8 @@ def _run(options: argparse.Namespace) -> int:
         return 130
     except ending.ReaderGoneError:
         return 0
-    except Exception as error:
-        said = ending.told(error, options)
-        if said is None:
-            raise
-        print(f"interank: {said}", file=sys.stderr)
+    except Exception as error:  # noqa: BLE001  # No traceback for what a user can type.
+        print(f"interank: {ending.told(error, options) or unforeseen.told(error)}", file=sys.stderr)
         return 1
 
 

@@ -78,8 +78,7 @@ def score_run(qrels: Iterable[Qrel], run: Run, measures: Sequence[str] = (DEFAUL
         judged.setdefault(qrel.query_id, {})[qrel.doc_id] = qrel.relevance
     if not judged:
         raise InputError("found no qrels; expected judged documents to score the run against; give some")
-    if not measures:
-        raise InputError(f"found no measure; expected one or more of the kind of {', '.join(MEASURE_EXAMPLES)}")
+    check_measures(measures)
     names = {name: canonical_measure(name) for name in measures}
     # trec_eval loops for ever, or reads memory that is not its own, at a query with negative relevances only.
     scorable = {query_id: grades for query_id, grades in judged.items() if max(grades.values()) >= 0}
@@ -155,12 +154,14 @@ def tie_bounds(
     return score_run(judged, ordered(-1), measures).mean, score_run(judged, ordered(1), measures).mean
 
 
-def check_measures(names: Iterable[str]) -> None:
+def check_measures(names: Sequence[str]) -> None:
     """Find a wrong measure before anything is computed that would be scored by it.
 
     Raises:
-        InputError: A name is none of trec_eval's measures.
+        InputError: There is none, or a name is none of trec_eval's measures.
     """
+    if not names:
+        raise InputError(f"found no measure; expected one or more of the kind of {', '.join(MEASURE_EXAMPLES)}")
     for name in names:
         canonical_measure(name)
 

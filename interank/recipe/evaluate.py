@@ -6,6 +6,8 @@ from typing import ClassVar, Literal
 
 from pydantic import Field, model_validator
 
+from interank.errors import InputError
+from interank.ir.measures import check_measures
 from interank.modes import SECTIONS, RankingMode
 from interank.settings.adaptive import AdaptiveRecipe
 from interank.settings.base import FilePath, FilePaths, Names, Settings
@@ -83,6 +85,14 @@ class EvaluateRecipe(Settings):
     benchmark of the hub is not fetched for that."""
     price_per_hour: float | None = Field(None, ge=0)
     """What the machine costs an hour, in any currency, to tell a query's price; null tells none."""
+
+    @model_validator(mode="after")
+    def _measures_can_be_computed(self) -> EvaluateRecipe:
+        try:
+            check_measures(self.measures)
+        except InputError as error:
+            raise ValueError(f"measures: {error}") from None
+        return self
 
     @model_validator(mode="after")
     def _settings_are_of_the_mode(self) -> EvaluateRecipe:

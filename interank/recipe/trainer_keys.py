@@ -5,7 +5,9 @@ from __future__ import annotations
 import ast
 import difflib
 import importlib.util
+import math
 from collections.abc import Mapping
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -54,8 +56,60 @@ OWNED = {
 }
 
 
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """The numbers with which a trainer can work."""
+
+    least: float = -math.inf
+    most: float = math.inf
+    above: float = -math.inf
+    """The number has to be greater than this one."""
+    below: float = math.inf
+    """The number has to be less than this one."""
+    or_also: float | None = None
+    """One number more, by which the trainer knows that nothing was set."""
+
+    def hold(self, value: float) -> bool:
+        """Whether the value is one of them; what is no finite number never is."""
+        inside = self.least <= value <= self.most and self.above < value < self.below
+        return math.isfinite(value) and (inside or value == self.or_also)
+
+    def __str__(self) -> str:
+        """In words."""
+        told = [
+            f"{word} {bound:g}"
+            for word, bound in (
+                ("at least", self.least),
+                ("at most", self.most),
+                ("greater than", self.above),
+                ("less than", self.below),
+            )
+            if math.isfinite(bound)
+        ]
+        return " and ".join(told) + (f", or {self.or_also:g}" if self.or_also is not None else "")
+
+
+_COUNT, _AMOUNT, _POSITIVE = Bounds(least=1), Bounds(least=0), Bounds(above=0)
+_SHARE = Bounds(least=0, most=1)
+# Beyond these, TRL, transformers or torch end in the middle of the work, divide by zero, or train nothing that counts.
+BOUNDS: dict[str, Bounds] = {
+    **dict.fromkeys(("per_device_train_batch_size", "per_device_eval_batch_size"), _COUNT),
+    **dict.fromkeys(("gradient_accumulation_steps", "eval_accumulation_steps"), _COUNT),
+    **dict.fromkeys(("num_iterations", "steps_per_generation", "generation_batch_size"), _COUNT),
+    **dict.fromkeys(("num_generations", "num_generations_eval"), Bounds(least=2)),
+    **dict.fromkeys(("ref_model_sync_steps", "torch_empty_cache_steps", "dataloader_prefetch_factor"), _COUNT),
+    **dict.fromkeys(("temperature", "num_train_epochs", "save_steps", "logging_steps", "adam_epsilon"), _POSITIVE),
+    **dict.fromkeys(("learning_rate", "weight_decay", "max_grad_norm", "warmup_steps", "beta", "delta"), _AMOUNT),
+    **dict.fromkeys(("epsilon", "epsilon_high", "entropy_coef", "dataloader_num_workers", "eval_delay"), _AMOUNT),
+    **dict.fromkeys(("adam_beta1", "adam_beta2", "label_smoothing_factor"), Bounds(least=0, below=1)),
+    **dict.fromkeys(("top_entropy_quantile", "ref_model_mixup_alpha"), _SHARE),
+    "max_steps": Bounds(least=1, or_also=-1),
+    "neftune_noise_alpha": _AMOUNT,
+}
+
+
 def trainer_faults(config: str, given: Mapping[str, Any], where: str) -> list[str]:
-    """What is wrong with a recipe's `trainer:` section: unknown keys, keys that are not free, simple wrong types."""
+    """What is wrong with a recipe's `trainer:` section: keys, simple types, and numbers that train nothing."""
     fields = trainer_fields(config)
     faults = []
     for key, value in given.items():
@@ -70,6 +124,8 @@ def trainer_faults(config: str, given: Mapping[str, Any], where: str) -> list[st
             faults.append(f"{where}.{key}: {library}.{config} has no such field{hint}")
         elif not _fits(value, fields[key]):
             faults.append(f"{where}.{key}: {value!r} was found, {fields[key]} is expected")
+        elif key in BOUNDS and type(value) in (int, float) and not BOUNDS[key].hold(value):
+            faults.append(f"{where}.{key}: {value!r} was found, a number {BOUNDS[key]} is expected")
     return faults
 
 

@@ -6,6 +6,7 @@ import math
 import multiprocessing
 import pickle
 import random
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from interank.errors import InputError
 from interank.resources import resource_dir
 from interank.rewards import Reward
 from interank.settings import RewardRecipe
+from interank.tasks.judge.policy import COLUMNS
 from interank.types import GRADES, Judgment
 
 ALL = sorted(path.stem for path in resource_dir("rewards").glob("*.py"))
@@ -149,8 +151,46 @@ def test_a_faulty_file_is_told_in_a_sentence(tmp_path: Path, body: str, message:
 def test_an_exception_in_a_reward_is_not_a_value(tmp_path: Path) -> None:
     file = tmp_path / "mine.py"
     file.write_text("def reward(*, completions, **_):\n    raise KeyError('x')\n")
-    with pytest.raises(KeyError):
+    with pytest.raises(InputError, match=rf"KeyError.*{re.escape(str(file))}:2"):
         Reward.from_recipe(RewardRecipe(use=str(file)))(completions=["a"])
+
+
+@pytest.mark.parametrize(
+    ("body", "facts"),
+    [
+        ("import nothing_of_that_name\n", ("ModuleNotFoundError", "nothing_of_that_name", ":1")),
+        ("\ndef reward(:\n", ("SyntaxError", ":2")),
+        ("import sys\nsys.exit('no GPU')\n", ("SystemExit", "no GPU", ":2")),
+        ("async def reward(*, completions, **_):\n    return [0.0] * len(completions)\n", ("async",)),
+        ("def reward(*, completions):\n    return [0.0] * len(completions)\n", ("completions", "**_")),
+    ],
+)
+def test_what_can_never_be_called_is_refused_when_it_is_named(tmp_path: Path, body: str, facts: Sequence[str]) -> None:
+    file = tmp_path / "mine.py"
+    file.write_text(body)
+    with pytest.raises(InputError) as refused:
+        Reward.from_recipe(RewardRecipe(use=str(file)))
+    assert str(file) in str(refused.value)
+    assert [fact for fact in facts if fact not in str(refused.value)] == []
+
+
+@pytest.mark.parametrize("given", ["'yes'", "None", "0.5", "['0.5', '1']", "iter([1.0, 1.0])"])
+def test_what_is_no_list_of_numbers_is_no_value(tmp_path: Path, given: str) -> None:
+    file = tmp_path / "mine.py"
+    file.write_text(f"def reward(*, completions, **_):\n    return {given}\n")
+    with pytest.raises(InputError, match=re.escape(str(file))):
+        Reward.from_recipe(RewardRecipe(use=str(file)))(completions=["a", "b"])
+
+
+def test_a_column_that_there_is_not_is_named_with_those_that_there_are(tmp_path: Path) -> None:
+    file = tmp_path / "mine.py"
+    file.write_text("def reward(*, completions, query, votes, **_):\n    return [0.0] * len(completions)\n")
+    reward = Reward.from_recipe(RewardRecipe(use=str(file)))
+    for ask in (lambda: reward.check_columns(COLUMNS), lambda: reward(completions=["a"], query=["?"], order=["x"])):
+        with pytest.raises(InputError, match=r"votes.*order"):
+            ask()
+    # What its params say need not be a column.
+    Reward.from_recipe(RewardRecipe(use=str(file), params={"votes": 3})).check_columns(COLUMNS)
 
 
 def test_a_file_says_what_it_credits(tmp_path: Path) -> None:

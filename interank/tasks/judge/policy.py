@@ -17,7 +17,7 @@ from interank.engines.prompts import PromptEncoder
 from interank.errors import InputError, TrainingError
 from interank.judging import Order
 from interank.judgments import read_judgments
-from interank.rewards import Equipped, Reward, Subject
+from interank.rewards import TRL_COLUMNS, Equipped, Reward, Subject
 from interank.settings import PromptSettings
 from interank.tasks.judge import grpo, reward_weighted
 from interank.tasks.judge.answers import Answers
@@ -31,15 +31,20 @@ from interank.types import Example
 log = logging.getLogger(__name__)
 
 SUBJECT: Subject = "judgments"
+COLUMNS = ("query_id", "doc_id", "query", "document", "relevance", "order", "probabilities")
+"""What each completion comes with, for rewards."""
 
 
 def check(recipe: RlJudge, adapter: Artifact, rewards: Sequence[Reward]) -> None:
-    """Stop where a reward or a loss needs an order of answers that there is not.
+    """Stop where a reward or a loss needs an order of answers, or a column, that there is not.
 
     Raises:
         InputError: Says which.
     """
     _check_orders(recipe, rewards, _reason_share(recipe, adapter))
+    given = (*COLUMNS, *(("regrade", *TRL_COLUMNS) if recipe.algorithm == "grpo" else ()))
+    for reward in rewards:
+        reward.check_columns([*given, "judge"] if recipe.judge else given)
 
 
 def shown(row: Mapping[str, Any]) -> Shown:

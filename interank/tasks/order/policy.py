@@ -15,7 +15,7 @@ from interank.engines.models import ModelFiles, load_tokenizer
 from interank.engines.prompts import PromptEncoder
 from interank.errors import InputError
 from interank.judgments import JudgedList, read_judgments
-from interank.rewards import Equipped, Reward, Subject
+from interank.rewards import TRL_COLUMNS, Equipped, Reward, Subject
 from interank.settings import ListPromptSettings, PromptSettings
 from interank.tasks.order.encoder import ListEncoder
 from interank.tasks.order.lists import dealt_anew, judged_lists
@@ -32,10 +32,18 @@ from interank.training.samplers import sampler_of
 log = logging.getLogger(__name__)
 
 SUBJECT: Subject = "lists"
+COLUMNS = ("query_id", "query", "doc_ids", "documents", "grades")
+"""What each completion comes with, for rewards."""
 
 
 def check(recipe: RlOrder, adapter: Artifact, rewards: Sequence[Reward]) -> None:
-    """Whatever rewards lists goes with an adapter of lists."""
+    """Stop where a reward asks for a column that there is not; whatever rewards lists goes with an adapter of lists.
+
+    Raises:
+        InputError: Says which.
+    """
+    for reward in rewards:
+        reward.check_columns((*COLUMNS, *TRL_COLUMNS))
 
 
 def shown(row: Mapping[str, Any]) -> Shown:
