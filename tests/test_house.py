@@ -43,6 +43,7 @@ VERBS = (
     "merge",
     "check-parity",
     "attack",
+    "completion",
 )
 EMPTY_NAMES = {"utils", "util", "helpers", "helper", "common", "manager", "managers", "handler", "handlers", "misc"}
 # The last line of the command line may catch everything: it turns what is left into one sentence and an exit status.

@@ -15,6 +15,7 @@ from interank.cli import (
     check,
     check_parity,
     compare,
+    completion,
     ending,
     export,
     fit,
@@ -27,6 +28,7 @@ from interank.cli import (
     stage,
     unforeseen,
 )
+from interank.cli.parsing import Parser
 from interank.errors import InterankError
 from interank.launched import refuse_several_processes
 from interank.threads import wait_briefly
@@ -38,6 +40,23 @@ The whole path on the sample data:
 
 Exit codes: 0 done, 1 an error that is explained in a sentence, 2 wrong usage, 130 interrupted
 (Ctrl-C), 143 terminated (SIGTERM)."""
+
+_VERBS = (
+    imports,
+    stage,
+    compare,
+    fit,
+    rerank,
+    queries,
+    merge,
+    export,
+    check_parity,
+    attack,
+    score,
+    recipes,
+    check,
+    completion,
+)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -75,8 +94,11 @@ def _run(options: argparse.Namespace) -> int:
 
 def _parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
     """The options; argparse takes no more of a verb's list once an option stood between, so the rest is added here."""
-    top = parser()
-    options, rest = top.parse_known_args(arguments)
+    options: argparse.Namespace
+    options, rest = parser().parse_known_args(arguments)
+    if "run" not in options:
+        options.parser.print_help()
+        raise SystemExit(0)
     if "overrides" in options and all("=" in item and not item.startswith("-") for item in rest):
         options.overrides += rest
     elif "files" in options and not any(item.startswith("-") for item in rest):
@@ -84,35 +106,22 @@ def _parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
     elif "measures" in options and not any(item.startswith("-") for item in rest):
         options.measures += rest
     elif rest:
-        top.error(f"unrecognized arguments: {' '.join(rest)}")
+        options.parser.refuse(rest)
     return options
 
 
-def parser() -> argparse.ArgumentParser:
+def parser() -> Parser:
     """The parser of all verbs."""
     raw = argparse.RawDescriptionHelpFormatter
-    top = argparse.ArgumentParser("interank", description=_DESCRIPTION, epilog=_EPILOG, formatter_class=raw)
-    top.add_argument("--version", action="version", version=f"interank {__version__}")
+    top = Parser("interank", description=_DESCRIPTION, epilog=_EPILOG, formatter_class=raw)
+    top.add_argument("-V", "--version", action="version", version=f"interank {__version__}")
     common = argparse.ArgumentParser(add_help=False)
     loudness = common.add_mutually_exclusive_group()
     loudness.add_argument("--quiet", action="store_true", help="errors only, no progress")
     loudness.add_argument("--verbose", action="store_true", help="also what the libraries underneath say")
-    verbs = top.add_subparsers(title="verbs", metavar="VERB", required=True)
-    for module in (
-        imports,
-        stage,
-        compare,
-        fit,
-        rerank,
-        queries,
-        merge,
-        export,
-        check_parity,
-        attack,
-        score,
-        recipes,
-        check,
-    ):
+    # Without a verb the help is shown.
+    verbs = top.add_subparsers(title="verbs", metavar="VERB", required=False)
+    for module in _VERBS:
         module.register(verbs, common)
     return top
 

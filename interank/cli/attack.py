@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from interank.cli.base_option import add_base
+from interank.cli.next_step import say_next, word
 from interank.cli.rerank import positive
 from interank.modes import FITTED_MODES, GUARDS
 
@@ -75,6 +76,7 @@ def _run(options: argparse.Namespace) -> int:
     if options.json:
         write_whole(options.json, json.dumps(as_row(planned, tried, options.model), indent=1) + "\n")
     _print(gains(tried, seed=options.seed))
+    say_next(options, f"interank rerank {word(options.model)} --guard fence ranks with the guard")
     return 0
 
 

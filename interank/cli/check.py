@@ -7,6 +7,8 @@ import json
 import sys
 from typing import TYPE_CHECKING, Any
 
+from interank.cli.next_step import say_next, word
+
 if TYPE_CHECKING:
     from interank.recipe import Recipe
 
@@ -42,6 +44,9 @@ def _run(options: argparse.Namespace) -> int:
     if not options.quiet:
         for line in _stored(recipe):
             print(line, file=sys.stderr)
+    given = " ".join(map(word, [options.recipe, *options.overrides]))
+    more = "".join(f" {key}=PATH" for key in missing)
+    say_next(options, f"interank {recipe.stage} {given}{more} --out runs/NAME")
     return 0
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from interank.cli.base_option import add_base
+from interank.cli.next_step import say_next, word
 
 if TYPE_CHECKING:
     from interank.diagnosis.parity import Difference
@@ -73,6 +74,7 @@ def _run(options: argparse.Namespace) -> int:
             f"{len(certificate.faults)} of what was compared is not the same, as the table tells; run the model as the "
             "reference is run, or mend what differs"
         )
+    say_next(options, f'interank rerank {word(options.model)} --query "..." FILE; any of these ways gives this ranking')
     return 0
 
 

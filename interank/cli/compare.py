@@ -6,6 +6,8 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from interank.cli.next_step import say_next, word
+
 if TYPE_CHECKING:
     from interank.artifact import Existing
 
@@ -47,4 +49,5 @@ def _run(options: argparse.Namespace) -> int:
         show_evaluation(open_artifact(made), as_json=False)
     else:
         print(f"page: {made}")
+    say_next(options, f"open {word(made / 'report.html' if made.is_dir() else made)} in a browser")
     return 0

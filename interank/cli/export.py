@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from interank.cli.base_option import add_base
+from interank.cli.next_step import say_next
 
 _EPILOG = """\
 examples:
@@ -40,4 +41,11 @@ def _run(options: argparse.Namespace) -> int:
 
     found = export(options.head, options.out, to=options.to, base=options.base)
     print(found.folder)
+    folder = str(found.folder)
+    loaded = (
+        f"sentence_transformers.CrossEncoder({folder!r})"
+        if options.to == "cross-encoder"
+        else f"onnxruntime.InferenceSession({str(found.folder / 'model.onnx')!r})"
+    )
+    say_next(options, f"in Python, {loaded} opens it")
     return 0

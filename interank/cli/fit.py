@@ -6,6 +6,8 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from interank.cli.next_step import say_next, word
+
 if TYPE_CHECKING:
     from interank.reranking.fitting import Fit
 
@@ -72,6 +74,12 @@ def _run(options: argparse.Namespace) -> int:
         made, place = fit(options.evaluation, options.out, settings, **given), options.out
     _tell(made)
     print(place)
+    adapter, stored = word(options.into or "ADAPTER"), word(options.into or options.out)
+    say_next(
+        options,
+        f"interank evaluate evaluate/benchmark benchmark=DIR split=test adapters={adapter} fits={stored} "
+        "--out runs/test measures it on other queries",
+    )
     return 0
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from interank.cli.base_option import add_base
+from interank.cli.next_step import say_next, word
 
 _EPILOG = """\
 example:
@@ -42,4 +43,5 @@ def _run(options: argparse.Namespace) -> int:
 
     found = merge(options.adapter, options.out, tolerance=options.tolerance, base=options.base)
     print(found.folder)
+    say_next(options, f'interank rerank {word(found.folder)} --query "..." FILE, or vllm serve {word(found.folder)}')
     return 0

@@ -7,6 +7,7 @@ import logging
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from interank.cli.next_step import say_next, word
 from interank.cli.rerank import positive
 
 if TYPE_CHECKING:
@@ -84,6 +85,11 @@ def _written(options: argparse.Namespace) -> int:
             "for %d of %d questions the model wrote no list of queries; they are asked as they are", plain, len(asked)
         )
     print(options.out)
+    say_next(
+        options,
+        f"interank evaluate evaluate/benchmark benchmark={word(options.corpus)} first_stage=bm25q "
+        f"first_stage_queries={word(options.out)} --out runs/eval",
+    )
     return 0
 
 

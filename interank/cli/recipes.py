@@ -8,6 +8,10 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+from interank.cli.next_step import say_next, word
+
+_COLUMNS = ("name", "hardware", "time", "cost", "what")
+
 
 def register(verbs: Any, common: argparse.ArgumentParser) -> None:
     """Add the verb and its three actions."""
@@ -18,9 +22,9 @@ def register(verbs: Any, common: argparse.ArgumentParser) -> None:
         epilog="example:\n  interank recipes cp distill/llama-3.2-3b mine.yaml",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    actions = verb.add_subparsers(title="actions", metavar="ACTION", required=True)
-    listing = actions.add_parser("ls", parents=[common], help="names, each with its recipe's first line")
-    listing.add_argument("--json", action="store_true", help="print a JSON object: name to first line")
+    actions = verb.add_subparsers(title="actions", metavar="ACTION", required=False)
+    listing = actions.add_parser("ls", parents=[common], help="what each does, and what it takes")
+    listing.add_argument("--json", action="store_true", help="print a JSON object: name to what, hardware, time, cost")
     listing.set_defaults(run=_list)
     show = actions.add_parser("show", parents=[common], help="print a recipe")
     show.add_argument("name", metavar="NAME")
@@ -32,15 +36,17 @@ def register(verbs: Any, common: argparse.ArgumentParser) -> None:
 
 
 def _list(options: argparse.Namespace) -> int:
-    from interank.recipe import recipe_files
+    from interank.recipe import recipe_files, summary
 
-    lines = {name: path.read_text("utf-8").partition("\n")[0].lstrip("# ") for name, path in recipe_files()}
+    found = {name: summary(path)._asdict() for name, path in recipe_files()}
     if options.json:
-        print(json.dumps(lines, indent=2))
+        print(json.dumps(found, indent=2))
         return 0
-    width = max(len(name) for name in lines)
-    for name, line in lines.items():
-        print(f"{name:<{width}}  {line}")
+    rows = [{"name": name, **each} for name, each in found.items()]
+    widths = {column: max(len(column), *(len(row[column]) for row in rows)) for column in _COLUMNS}
+    for row in [{column: column for column in _COLUMNS}, *rows]:
+        print("  ".join(f"{row[column]:<{widths[column]}}" for column in _COLUMNS).rstrip())
+    say_next(options, "interank recipes show NAME prints one; ~ is computed, for 100,000 judgments: docs/recipes.md")
     return 0
 
 
@@ -48,6 +54,7 @@ def _show(options: argparse.Namespace) -> int:
     from interank.recipe import find_recipe
 
     print(find_recipe(options.name).read_text("utf-8"), end="")
+    say_next(options, f"interank recipes cp {word(options.name)} mine.yaml copies it to edit")
     return 0
 
 
@@ -64,4 +71,5 @@ def _copy(options: argparse.Namespace) -> int:
     except OSError as error:
         raise InputError(f"{target} cannot be written: {error.strerror}; name a file in a folder that exists") from None
     print(target)
+    say_next(options, f"interank check {word(target)} says what it resolves to")
     return 0

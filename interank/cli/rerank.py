@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from interank.cli.base_option import add_base
+from interank.cli.next_step import say_next, word
 from interank.modes import GUARDS, MODES, THEN_MODES
 
 if TYPE_CHECKING:
@@ -133,25 +134,29 @@ def _add_modes(verb: argparse.ArgumentParser) -> None:
 
 
 def _count(text: str) -> int:
-    value = int(text)
-    if value < 0:
-        raise argparse.ArgumentTypeError(f"{value} was given, 0 or more is needed")
-    return value
+    return _whole_number(text, 0)
 
 
 def named_adapter(text: str) -> tuple[str, str]:
     """A domain's name and its adapter, from the command line."""
     name, _, adapter = text.partition("=")
     if not name or not adapter:
-        raise argparse.ArgumentTypeError(f"{text!r} was given, NAME=ADAPTER is needed")
+        raise argparse.ArgumentTypeError(f"found {text!r}, where NAME=ADAPTER is needed")
     return name, adapter
 
 
 def positive(text: str) -> int:
     """A whole number from 1 on, from the command line."""
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"{value} was given, 1 or more is needed")
+    return _whole_number(text, 1)
+
+
+def _whole_number(text: str, least: int) -> int:
+    try:
+        value = int(text)
+    except ValueError:
+        value = least - 1
+    if value < least:
+        raise argparse.ArgumentTypeError(f"found {text!r}, where a whole number from {least} on is needed")
     return value
 
 
@@ -180,7 +185,17 @@ def _run(options: argparse.Namespace) -> int:
         log.warning("%s was fitted on %d of these queries: what is measured on them says nothing", file, known)
     _write(asked, rows, results)
     progress.finish()
+    say_next(options, _next(asked))
     return 0
+
+
+def _next(asked: RerankOptions) -> str:
+    """What the ranking is for, by where it went."""
+    if asked.trec:
+        return f"interank score QRELS {word(asked.trec)} measures it, where qrels are at hand"
+    if asked.jsonl or asked.rank_llm:
+        return f"{word(asked.jsonl or asked.rank_llm or '')} holds the rankings, a query a line"
+    return "--jsonl FILE keeps the ranking; --mode reason has the model explain before it grades"
 
 
 def _identity(asked: RerankOptions, explained: int | None, fit: Path | None) -> dict[str, Any]:

@@ -8,6 +8,8 @@ import logging
 from pathlib import Path
 from typing import Any
 
+from interank.cli.next_step import say_next, word
+
 log = logging.getLogger(__name__)
 
 
@@ -51,4 +53,9 @@ def _run(options: argparse.Namespace) -> int:
     width = max(len(name) for name in scores.mean)
     for name, value in scores.mean.items():
         print(f"{name:<{width}}  {value:.4f}")
+    say_next(
+        options,
+        f"interank evaluate evaluate/benchmark benchmark=DIR first_stage=null run={word(options.run_file)} "
+        "--out runs/eval gives intervals and a report",
+    )
     return 0

@@ -8,6 +8,8 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from interank.cli.next_step import say_next, word
+
 if TYPE_CHECKING:
     from interank.artifact import Artifact, Existing
 
@@ -58,7 +60,6 @@ def register(verbs: Any, common: argparse.ArgumentParser) -> None:
             verb.add_argument("--mine-only", action="store_true", help="stop at the pairs; pairs=DIR goes on from them")
             verb.add_argument("--dry-run", action="store_true", help="print what it would take, and do nothing")
             verb.add_argument("--json", action="store_true", help="with --dry-run: print JSON instead of a table")
-            verb.set_defaults(usage=verb)
         if name in ("evaluate", "run"):
             verb.add_argument("--json", action="store_true", help="print the metrics as JSON instead of a table")
         verb.set_defaults(run=_run, verb=name)
@@ -73,7 +74,7 @@ def _run(options: argparse.Namespace) -> int:
         if options.dry_run:
             return _plan(recipe, as_json=options.json)
         if options.out is None:
-            options.usage.error("the following arguments are required: --out")
+            options.parser.error("the following arguments are required: --out")
     existing: Existing = "resume" if options.resume else "overwrite" if options.overwrite else "refuse"
     _check_place(options)
     more = {"only_mine": True} if getattr(options, "mine_only", False) else {}
@@ -82,7 +83,23 @@ def _run(options: argparse.Namespace) -> int:
         show_evaluation(artifact, as_json=options.json)
     else:
         print(artifact.path)
+    say_next(options, *_next(options.verb, artifact))
     return 0
+
+
+def _next(verb: str, artifact: Artifact) -> list[str]:
+    """What can be done with a stage's output."""
+    out = word(artifact.path)
+    if artifact.kind == "pairs":
+        return [f"interank generate RECIPE pairs={out} --out runs/judgments has a teacher judge them"]
+    if verb == "generate":
+        return [f"interank distill distill/smollm2 judgments={out} --out runs/student (or another of `recipes ls`)"]
+    if verb == "run":
+        return [f'interank rerank {word(artifact.path.parent / "rl")} --query "..." FILE']
+    if verb == "evaluate":
+        return [f"open {word(artifact.path / 'report.html')} in a browser"]
+    measured = f"interank evaluate evaluate/benchmark benchmark=DIR adapters={out} --out runs/eval"
+    return [f'interank rerank {out} --query "..." FILE tries it; {measured} measures it']
 
 
 def _check_place(options: argparse.Namespace) -> None:

@@ -4,6 +4,7 @@ from interank.recipe.evaluate import EvaluateRecipe
 from interank.recipe.generate import GET_BENCHMARKS, GenerateRecipe
 from interank.recipe.loading import Recipe, find_recipe, load_recipe, model_of, read_keys, recipe_files
 from interank.recipe.run import RunRecipe, StagesRecipe
+from interank.recipe.summaries import Summary, summary
 
 __all__ = [
     "GET_BENCHMARKS",
@@ -12,9 +13,11 @@ __all__ = [
     "Recipe",
     "RunRecipe",
     "StagesRecipe",
+    "Summary",
     "find_recipe",
     "load_recipe",
     "model_of",
     "read_keys",
     "recipe_files",
+    "summary",
 ]

@@ -58,9 +58,19 @@ def find_recipe(name: str) -> Path:
     short = name.removeprefix("recipes/").removesuffix(".yaml")
     if short in known:
         return known[short]
-    near = difflib.get_close_matches(short, known, n=1)
-    hint = f"did you mean {near[0]!r}? " if near else ""
-    raise RecipeError(name, [f"no such file, nor a recipe of that name; {hint}`interank recipes ls` lists them"])
+    alike = [each for each in known if each.rpartition("/")[2] == short]
+    if alike:
+        several = "these recipes have" if len(alike) > 1 else "this recipe has"
+        raise RecipeError(name, [f"{several} that name in a stage: {', '.join(alike)}; give the name with its stage"])
+    if "/" in short:
+        near = difflib.get_close_matches(short, known, n=1)
+    else:
+        ends = difflib.get_close_matches(short, [each.rpartition("/")[2] for each in known], n=1)
+        near = [each for each in known if each.rpartition("/")[2] in ends]
+    hint = f"did you mean {' or '.join(near)}? " if near else ""
+    raise RecipeError(
+        name, [f"there is no such file, and no recipe of that name; {hint}`interank recipes ls` lists them"]
+    )
 
 
 def load_recipe(name: str, overrides: Sequence[str] = (), *, stage: str | None = None) -> Recipe:

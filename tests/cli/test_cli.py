@@ -88,9 +88,73 @@ def recipe(tmp_path: Path) -> Path:
 # --- the command as a whole
 
 
-def test_without_a_verb_or_with_an_unknown_one_it_is_misused(capsys: Capture) -> None:
-    assert "VERB" in misused(capsys)
-    assert "trian" in misused(capsys, "trian")
+@pytest.mark.parametrize("group", [[], ["recipes"]], ids=["interank", "recipes"])
+def test_bare_it_shows_its_help(capsys: Capture, group: list[str]) -> None:
+    for arguments in (group, [*group, "--help"]):
+        with pytest.raises(SystemExit) as ended:
+            main(arguments)
+        assert ended.value.code == 0
+    out, told = capsys.readouterr()
+    half = len(out) // 2
+    assert out[:half] == out[half:]
+    assert out.startswith(" ".join(["usage: interank", *group]))
+    assert told == ""
+
+
+@pytest.mark.parametrize(
+    ("typed", "meant"),
+    [
+        ("evalute", "there is no verb 'evalute'; did you mean evaluate?"),
+        ("recipes shw", "there is no action 'shw'; did you mean show?"),
+        ("distill r --ouy o", "there is no option --ouy; did you mean --out?"),
+        ("score a b --jsno", "there is no option --jsno; did you mean --json?"),
+        ("rerank m --mode lists", "there is no --mode lists; did you mean listwise?"),
+        ("evaluate r --out o --depth=3", "settings of the recipe are written without dashes, as depth=3"),
+        ("evaluate r --out o depth", "found 'depth'; settings of the recipe are written key=value"),
+        ("rerank m --top-k few", "--top-k: found 'few', where a whole number from 1 on is needed"),
+        ("trigonometry", "it is one of generate, distill, rl, "),
+    ],
+)
+def test_the_nearest_word_is_named_in_one_line(capsys: Capture, typed: str, meant: str) -> None:
+    told = misused(capsys, *typed.split())
+    assert meant in told
+    assert told.count("\n") == 1
+
+
+def test_it_runs_as_a_module() -> None:
+    line = [sys.executable, "-m", "interank", "-V"]
+    done = subprocess.run(line, capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (0, process("--version").stdout, "")
+
+
+@pytest.mark.parametrize(
+    ("words", "completed"),
+    [
+        (["dis"], {"distill"}),
+        (["distill", "distill/smol"], {"distill/smollm2", "distill/smollm3-3b"}),
+        (["recipes", "show", "rl/smollm2-"], {"rl/smollm2-stackexchange"}),
+        (["rerank", "m", "--mode", "li"], {"listwise"}),
+        (["rerank", "m", "--top"], {"--top-k"}),
+    ],
+    ids=" ".join,
+)
+def test_bash_completes_verbs_options_and_recipes(
+    capsys: Capture, tmp_path: Path, words: list[str], completed: set[str]
+) -> None:
+    code, script, _ = called(capsys, "completion", "bash")
+    assert code == 0
+    (tmp_path / "interank").write_text(script)
+    typed = f"source {tmp_path}/interank; COMP_WORDS=(interank {' '.join(words)}); COMP_CWORD={len(words)}"
+    line = ["bash", "-c", f'{typed}; _shtab_interank; printf "%s\\n" "${{COMPREPLY[@]}}"']
+    done = subprocess.run(line, capture_output=True, text=True, timeout=60, check=True, cwd=tmp_path)
+    assert set(done.stdout.split()) == completed
+
+
+@pytest.mark.parametrize("shell", ["zsh", "fish"])
+def test_other_shells_have_scripts_with_every_recipe(capsys: Capture, shell: str) -> None:
+    script = called(capsys, "completion", shell)[1]
+    assert all(name in script for name, _ in recipe_files())
+    assert all(verb in script for verb in ("distill", "check-parity", "--max-reasoning-tokens"))
 
 
 def test_every_verb_has_help_with_an_example(capsys: Capture) -> None:
@@ -111,7 +175,12 @@ def test_the_version_goes_to_standard_output() -> None:
 
 
 def test_score_prints_ndcg_unless_told_otherwise(capsys: Capture, scored: tuple[Path, Path]) -> None:
-    assert called(capsys, "score", *scored) == (0, "nDCG@10  0.8155\n", "")
+    code, out, told = called(capsys, "score", *scored)
+    assert (code, out) == (0, "nDCG@10  0.8155\n")
+    assert told.startswith(
+        f"next: interank evaluate evaluate/benchmark benchmark=DIR first_stage=null run={scored[1]} "
+    )
+    assert called(capsys, "score", *scored, "--quiet")[2] == ""
 
 
 def test_score_aligns_several_measures(capsys: Capture, scored: tuple[Path, Path]) -> None:
@@ -135,7 +204,7 @@ def test_score_reads_gzip(capsys: Capture, scored: tuple[Path, Path], tmp_path: 
     for path in scored:
         packed.append(tmp_path / f"{path.name}.gz")
         packed[-1].write_bytes(gzip.compress(path.read_bytes()))
-    assert called(capsys, "score", *packed) == called(capsys, "score", *scored)
+    assert called(capsys, "score", *packed)[:2] == called(capsys, "score", *scored)[:2]
 
 
 @pytest.mark.parametrize("place", [0, 1])
@@ -161,7 +230,7 @@ def test_score_refuses_a_measure_it_does_not_know(capsys: Capture, scored: tuple
 
 
 def test_score_in_a_process_of_its_own(scored: tuple[Path, Path]) -> None:
-    done = process("score", *scored)
+    done = process("score", *scored, "--quiet")
     assert (done.returncode, done.stdout, done.stderr) == (0, "nDCG@10  0.8155\n", "")
     lost = process("score", scored[0], f"{scored[1]}.lost")
     assert (lost.returncode, lost.stdout) == (1, "")
@@ -172,26 +241,42 @@ def test_score_in_a_process_of_its_own(scored: tuple[Path, Path]) -> None:
 # --- recipes
 
 
-def test_recipes_are_listed_with_their_first_lines(capsys: Capture) -> None:
+def test_recipes_are_listed_with_what_they_take(capsys: Capture) -> None:
     listed = json.loads(called(capsys, "recipes", "ls", "--json")[1])
     assert list(listed) == [name for name, _ in recipe_files()]
     for name, path in recipe_files():
-        assert path.read_text("utf-8").startswith(f"# {listed[name]}\n")
+        found = listed[name]
+        takes = f"# Takes {found['hardware']} | {found['time']} | {found['cost']}"
+        assert path.read_text("utf-8").startswith(f"# {found['what']}\n{takes}\n")
     code, out, told = called(capsys, "recipes", "ls")
-    assert (code, told) == (0, "")
-    assert [tuple(line.split(maxsplit=1)) for line in out.splitlines()] == list(listed.items())
+    head, *lines = out.splitlines()
+    assert code == 0
+    assert "docs/recipes.md" in told
+    assert max(map(len, [head, *lines])) <= 100
+    # Columns are two spaces apart.
+    assert [line.split("  ")[0] for line in lines] == list(listed)
+    for line, found in zip(lines, listed.values(), strict=True):
+        assert [cell.strip() for cell in line.split("  ") if cell.strip()][1:] == [
+            found[column] for column in ("hardware", "time", "cost", "what")
+        ]
 
 
 def test_a_recipe_is_shown_as_it_is(capsys: Capture) -> None:
     assert called(capsys, "recipes", "show", "demo") == (
         0,
         (resource_dir("recipes") / "demo.yaml").read_text("utf-8"),
-        "",
+        "next: interank recipes cp demo mine.yaml copies it to edit\n",
     )
 
 
 def test_an_unknown_recipe_is_refused_with_the_nearest_name(capsys: Capture) -> None:
-    assert "'distill/smollm2'" in refused(capsys, "recipes", "show", "distill/smolm2")
+    assert "did you mean distill/smollm2?" in refused(capsys, "recipes", "show", "distill/smolm2")
+
+
+@pytest.mark.parametrize("name", ["smollm2", "smolm2"])
+def test_a_name_without_its_stage_is_told_with_all_its_stages(capsys: Capture, name: str) -> None:
+    told = refused(capsys, "recipes", "show", name)
+    assert all(full in told for full in ("distill/smollm2", "generate/smollm2", "rl/smollm2"))
 
 
 def test_a_recipe_is_copied_to_a_file_or_into_a_folder(capsys: Capture, tmp_path: Path) -> None:
@@ -213,10 +298,6 @@ def test_a_copy_into_a_folder_that_is_not_there_is_refused(capsys: Capture, tmp_
     assert "nowhere" in refused(capsys, "recipes", "cp", "demo", tmp_path / "nowhere" / "demo.yaml")
 
 
-def test_recipes_needs_an_action(capsys: Capture) -> None:
-    assert "ACTION" in misused(capsys, "recipes")
-
-
 # --- check
 
 
@@ -226,13 +307,17 @@ def test_check_prints_the_resolved_recipe_and_what_is_still_missing(capsys: Capt
     assert code == 0
     assert resolved["seed"] == 7
     assert resolved == load_recipe("rl/smollm2", ["seed=7"]).model_dump(mode="json")
-    assert told.endswith(": judgments, adapter\n")
+    assert told == (
+        "still to be given on the command line: judgments, adapter\n"
+        "next: interank rl rl/smollm2 seed=7 judgments=PATH adapter=PATH --out runs/NAME\n"
+    )
 
 
 def test_check_tells_nothing_when_nothing_is_missing_or_when_quiet(capsys: Capture) -> None:
-    assert called(capsys, "check", "rl/smollm2", "judgments=a", "adapter=b")[2] == ""
+    said = called(capsys, "check", "rl/smollm2", "judgments=a", "adapter=b")[2]
+    assert said == "next: interank rl rl/smollm2 judgments=a adapter=b --out runs/NAME\n"
     assert called(capsys, "check", "rl/smollm2", "--quiet")[2] == ""
-    assert called(capsys, "check", "demo")[2] == ""
+    assert called(capsys, "check", "demo")[2] == "next: interank run demo --out runs/NAME\n"
 
 
 def test_check_prints_json_that_is_the_yaml(capsys: Capture) -> None:
@@ -340,7 +425,7 @@ def test_faults_of_the_recipe_are_told_before_anything_is_made(capsys: Capture, 
     assert not (tmp_path / "out").exists()
 
 
-@pytest.mark.parametrize("wrong", ["--fast", "--depth=3", "depth", "-x"])
+@pytest.mark.parametrize("wrong", ["--fast", "--depth", "depth", "-x"])
 def test_an_unknown_option_is_a_misuse(capsys: Capture, recipe: Path, tmp_path: Path, wrong: str) -> None:
     assert wrong in misused(capsys, "evaluate", recipe, "--out", tmp_path / "out", wrong)
     assert not (tmp_path / "out").exists()
