@@ -12,6 +12,8 @@ def say_next(options: argparse.Namespace, *sentences: str) -> None:
     """Say it on standard error, since programs read the results; not under --quiet, nor where JSON is printed."""
     if options.quiet or getattr(options, "json", False) is True:
         return
+    # Behind the results where both go to one place, and not at all where nobody reads them.
+    sys.stdout.flush()
     for sentence in sentences:
         print(f"next: {sentence}", file=sys.stderr)
 
