@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from interank.reranking.reranker import Reranker
+
+# bitsandbytes says so at import wherever `kernels` is not installed, also to those who use no 4-bit weights; those who do
+# get its own kernels.
+_AT_IMPORT = "Failed to load CPU gemm_4bit_forward"
+logging.getLogger("bitsandbytes.backends.cpu.ops").addFilter(lambda record: not str(record.msg).startswith(_AT_IMPORT))
 
 __version__ = "0.1.0"
 __all__ = ["Reranker"]

@@ -7,7 +7,7 @@ import operator
 from array import array
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from enum import IntEnum
 from itertools import accumulate, islice, repeat
 from typing import Any, Literal, NamedTuple, TypeAlias
@@ -142,12 +142,16 @@ class RankedDocument:
     """Tokens at the document's end that there was no room for, so that the grade is of what stands before them."""
     probability: float | None = None
     """Calibrated, where a fit is at hand: how probable it is that the judges it was fitted on call it relevant."""
+    document: Document | None = field(default=None, compare=False, repr=False)
+    """What was ranked, in the rankings that Python's `rank` gives."""
 
     def as_row(self) -> dict[str, Any]:
         """It as plain data, which `of_row` reads; `probability` stands there where it is known."""
         row = {**asdict(self), "relevance": None if self.relevance is None else int(self.relevance)}
         if self.probability is None:
             del row["probability"]
+        # Whoever reads the row has the documents.
+        del row["document"]
         return row
 
     @classmethod

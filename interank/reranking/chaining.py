@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 from interank.errors import InputError
 from interank.tasks.documents import AnyDocument, as_documents, as_query
+from interank.tasks.query_ranking import QueryRanking
 from interank.tasks.ranks import Cost, Ranking, Ranks
 from interank.types import Query, RankedDocument
 
@@ -43,13 +44,14 @@ class Chain(Ranks):
         top_k: int | None = None,
         explain: int | None = None,
         first_stage: Sequence[float] | None = None,
-    ) -> Ranking:
+    ) -> QueryRanking:
         """All documents best first; behind several links the first of n documents scores n, the last 1.
 
         Raises:
             InputError: As the rerankers'.
         """
-        return self.ranked(query, documents, explain, first_stage)[0][:top_k]
+        asked, given = as_query(query), as_documents(documents)
+        return QueryRanking.of(asked, given, self.ranked(asked, given, explain, first_stage)[0][:top_k])
 
     def ranked(
         self,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
+from html import escape
 from pathlib import Path
 from typing import Any, TypedDict, Unpack
 
@@ -18,7 +19,8 @@ from interank.settings import AdaptiveRecipe, HeadSettings, ListwiseRecipe, Serv
 from interank.settings.base import checked
 from interank.settings.precision import Precision
 from interank.tasks.asked import AnyServer, Loaded, RankerSettings
-from interank.tasks.documents import AnyDocument
+from interank.tasks.documents import AnyDocument, as_documents, as_query
+from interank.tasks.query_ranking import QueryRanking
 from interank.tasks.ranks import OneModel, Ranking, stream
 from interank.types import Document, Query, Run
 
@@ -151,6 +153,44 @@ class Reranker(Fitted):
         fit, stored = fit_of(asked)
         super().__init__(open_unfitted(asked), fit, stored=stored)
 
+    def __repr__(self) -> str:
+        return f"Reranker({', '.join(f'{name}={value!r}' for name, value in self._facts().items())})"
+
+    def _repr_html_(self) -> str:
+        """A table for notebooks."""
+        rows = "".join(
+            f"<tr><th>{name}</th><td>{escape(str(value))}</td></tr>" for name, value in self._facts().items()
+        )
+        return f"<table><caption>Reranker</caption>{rows}</table>"
+
+    def _facts(self) -> dict[str, Any]:
+        found = {"source": self.source, "mode": self.mode, "guard": self.guard, "device": str(self.engine.device)}
+        return found | ({"fit": "stored with the model" if self.stored else "given"} if self.fit else {})
+
+    def rank(
+        self,
+        query: str | Query,
+        documents: Sequence[AnyDocument],
+        top_k: int | None = None,
+        explain: int | None = None,
+        first_stage: Sequence[float] | None = None,
+    ) -> QueryRanking:
+        """The documents best first, each with its `document`; equal scores keep the order given.
+
+        Args:
+            query: What is asked; many queries are for `rerank` and `stream`.
+            documents: The candidates, in first-stage order: texts, `Document`s or mappings with `id, text, title`, in a
+                list, a pandas or pyarrow table, a column of one, or a dataset.
+            top_k: How many to return; None returns all.
+            explain: How many of the first get an explanation; None leaves it to the mode.
+            first_stage: The documents' first-stage scores, which a fit mixes in; without a fit they do not matter.
+
+        Raises:
+            InputError: There are several queries or an empty one, a document has no text, or two have the same id.
+        """
+        asked, given = as_query(query), as_documents(documents)
+        return QueryRanking.of(asked, given, super().rank(asked, given, top_k, explain, first_stage))
+
     def with_fit(self, fit: str | Path) -> Reranker:
         """The same reranker with what `interank fit` found: `rank` fuses, its documents have a `probability`.
 
@@ -188,7 +228,7 @@ class Reranker(Fitted):
         top_k: int | None = None,
         explain: int | None = None,
         first_stage: Sequence[float] | None = None,
-    ) -> Ranking:
+    ) -> QueryRanking:
         """As `rank`, in a thread: the model computes one call at a time, and the event loop goes on."""
         return await asyncio.to_thread(self.rank, query, documents, top_k, explain, first_stage)
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 import reprlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from numbers import Integral
 from typing import Any
 
 from interank import plain_data
@@ -17,6 +19,7 @@ _ID = ("_id", "id", "doc_id", "docid")
 _TEXT = ("text", "content", "contents", "page_content", "body")
 
 AnyDocument = str | Document | Mapping[str, Any]
+_EXPECTED = "a text, a Document, or a mapping with the text under one of " + ", ".join(_TEXT)
 
 
 def as_query(query: str | Query) -> Query:
@@ -26,6 +29,11 @@ def as_query(query: str | Query) -> Query:
         InputError: There is nothing in it.
     """
     made = Query("query", query) if isinstance(query, str) else query
+    if not isinstance(made, Query):
+        raise InputError(
+            f"found {reprlib.repr(query)} where one query is expected, a text or a Query; many queries are ranked by "
+            "rerank(queries, candidates, corpus) into a run, or by stream(queries, candidates, corpus) one by one"
+        )
     if not made.text.strip():
         raise InputError(f"the query {made.query_id!r} is empty; say what is asked")
     return made
@@ -37,9 +45,14 @@ def as_documents(documents: Sequence[AnyDocument]) -> list[Document]:
     Raises:
         InputError: One has no text, or two have the same id.
     """
-    if isinstance(documents, str | Mapping):
-        raise InputError("found one document in place of a list of them; put it into a list")
-    made = [_as_document(document, place) for place, document in enumerate(documents)]
+    if isinstance(documents, str | Document) or (isinstance(documents, Mapping) and documents.keys() & {*_TEXT}):
+        raise InputError("found one document where a list of them is expected; put it into a list")
+    if isinstance(documents, Mapping):
+        raise InputError(
+            f"found a mapping with the keys {reprlib.repr(list(documents))} where a list of documents is expected; "
+            "give the part that holds them, as documents['train'] of a dataset with splits"
+        )
+    made = [_as_document(document, place) for place, document in enumerate(_rows(documents))]
     seen: set[str] = set()
     for document in made:
         if document.doc_id in seen:
@@ -50,22 +63,38 @@ def as_documents(documents: Sequence[AnyDocument]) -> list[Document]:
     return made
 
 
+def _rows(documents: Any) -> Iterable[Any]:
+    """A table's rows, each a mapping; whatever else holds documents is gone through as it is."""
+    if hasattr(documents, "columns") and hasattr(documents, "itertuples"):
+        # pandas goes through the names of columns.
+        found: Iterable[Any] = documents.to_dict("records")
+        return found
+    to_rows = getattr(documents, "to_pylist", None) or getattr(documents, "to_dicts", None)
+    rows: Iterable[Any] = to_rows() if to_rows else documents
+    return rows
+
+
 def _as_document(document: AnyDocument, place: int) -> Document:
     if isinstance(document, Document):
         return document
     if isinstance(document, str):
         return Document(str(place), document)
     if not isinstance(document, Mapping):
-        raise InputError(f"document {place}: found {reprlib.repr(document)}; expected a text, a Document or a mapping")
+        raise InputError(f"document {place} is {reprlib.repr(document)}, where {_EXPECTED} is expected")
     text = next((document[name] for name in _TEXT if name in document), None)
-    title = document.get("title") or ""
-    if not isinstance(text, str) or not isinstance(title, str):
-        raise InputError(
-            f"document {place}: found {reprlib.repr(dict(document))}; expected its text under one of "
-            f"{', '.join(_TEXT)}, and a title that is text if there is one"
-        )
-    name = next((document[name] for name in _ID if document.get(name) is not None), place)
+    title = _given(document, "title") or ""
+    if not isinstance(text, str):
+        raise InputError(f"document {place} is {reprlib.repr(dict(document))}, where {_EXPECTED} is expected")
+    if not isinstance(title, str):
+        raise InputError(f"document {place} has the title {reprlib.repr(title)}; give a text, or leave it out")
+    name = next((found for name in _ID if (found := _given(document, name)) is not None), place)
     return Document(as_id(name), text, title)
+
+
+def _given(document: Mapping[str, Any], name: str) -> Any:
+    """What stands there; None also for NaN, which is how pandas writes that nothing does."""
+    value = document.get(name)
+    return None if isinstance(value, float) and math.isnan(value) else value
 
 
 def as_id(name: object) -> str:
@@ -74,7 +103,7 @@ def as_id(name: object) -> str:
     Raises:
         InputError: It is something else.
     """
-    if isinstance(name, bool) or not isinstance(name, str | int):
+    if isinstance(name, bool) or not isinstance(name, str | Integral):
         raise InputError(f"found the id {plain_data.shown(name)}; expected text or an integer")
     try:
         return plain_data.text(str(name))

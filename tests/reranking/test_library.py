@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import shutil
 import subprocess
 import sys
 import time
 from pathlib import Path
 
+import datasets
+import pandas
 import pytest
 
 from interank import Reranker
@@ -62,14 +65,74 @@ def test_texts_documents_and_mappings_are_ranked_alike(reranker: Reranker) -> No
     [
         (" ", TEXTS, "is empty"),
         ("q", "a text alone", "put it into a list"),
-        ("q", [{"id": "a"}], "expected its text"),
-        ("q", [7], "expected a text"),
+        ("q", {"text": "a document alone"}, "put it into a list"),
+        ("q", {"train": [], "test": []}, r"documents\['train'\]"),
+        (["q", "r"], TEXTS, r"rerank\(queries, candidates, corpus\).* stream\("),
+        ("q", [{"id": "a"}], "document 0 is .*text"),
+        ("q", [7], "document 0 is 7"),
+        ("q", [{"text": "x", "title": 7}], "document 0 has the title 7"),
         ("q", [Document("a", "x"), Document("a", "y")], "'a' twice"),
     ],
 )
 def test_what_cannot_be_ranked_is_refused(reranker: Reranker, query: str, documents: list[str], said: str) -> None:
     with pytest.raises(InputError, match=said):
         reranker.rank(query, documents)
+
+
+def test_a_ranking_carries_documents_and_shows_itself(tiny_adapter: Path) -> None:
+    explainer = Reranker(tiny_adapter, mode="explain", max_reasoning_tokens=4)
+    told = explainer.rank("Where is <b>the fox</b>?", [*TEXTS, "<script>alert(1)</script>"], explain=2)
+    assert [item.document and item.document.doc_id for item in told] == [item.doc_id for item in told]
+    assert all("document" not in item.as_row() for item in told)
+    assert told == list(told)
+    lines = repr(told).splitlines()
+    assert lines[0] == "9 documents for 'Where is <b>the fox</b>?'"
+    assert lines[1].startswith(f"  1. id {told[0].doc_id}  score {told[0].score:+.3f}  grade ")
+    assert len([line for line in lines if line.startswith("     why: ")]) == len([i for i in told if i.explanation])
+    page = told._repr_html_()
+    assert page.count("<tr>") == 10
+    assert page.count('role="img"') == 9
+    assert "<script>" not in page
+    assert "&lt;script&gt;alert(1)&lt;/script&gt;" in page
+    assert "<b>" not in page
+    assert all(part in repr(explainer) for part in (str(tiny_adapter), "mode='explain'", "device='cpu'"))
+    assert "<td>explain</td>" in explainer._repr_html_()
+
+
+def test_a_long_ranking_shows_its_beginning(reranker: Reranker) -> None:
+    told = reranker.rank("q", [f"Text {n}." for n in range(25)])
+    assert len(told) == 25
+    assert len(repr(told).splitlines()) == 22
+    assert repr(told).endswith("and 5 more")
+    assert told._repr_html_().count("<tr>") == 21
+
+
+def test_tables_columns_and_datasets_are_ranked_as_lists(reranker: Reranker) -> None:
+    rows = [{"_id": f"d{n}", "title": "", "text": text} for n, text in enumerate(TEXTS)]
+    expected = reranker.rank(QUERY, rows)
+    dataset, frame = datasets.Dataset.from_list(rows), pandas.DataFrame(rows)
+    frame.loc[3, "title"] = math.nan
+    for documents in (dataset, frame, frame.to_dict("records"), dataset.data.table):
+        assert reranker.rank(QUERY, documents) == expected
+    for column in (dataset["text"], frame["text"], frame["text"].to_numpy(), tuple(TEXTS), iter(TEXTS)):
+        assert reranker.rank(QUERY, column) == reranker.rank(QUERY, TEXTS)
+    numbered = pandas.DataFrame({"id": [7, 8], "text": TEXTS[:2]})
+    assert {item.doc_id for item in reranker.rank(QUERY, numbered)} == {"7", "8"}
+
+
+def test_importing_prints_nothing() -> None:
+    program = "import interank; interank.Reranker; import bitsandbytes, peft, interank.engines.transformers"
+    done = subprocess.run([sys.executable, "-c", program], check=True, timeout=240, capture_output=True, text=True)
+    assert (done.stdout, done.stderr) == ("", "")
+
+
+def test_other_words_of_bitsandbytes_are_heard() -> None:
+    program = (
+        "import logging, interank; log = logging.getLogger('bitsandbytes.backends.cpu.ops');"
+        "log.warning('Failed to load CPU gemm_4bit_forward from x: %s', 1); log.warning('4 bits are broken')"
+    )
+    done = subprocess.run([sys.executable, "-c", program], check=True, timeout=240, capture_output=True, text=True)
+    assert done.stderr == "4 bits are broken\n"
 
 
 def test_explain_is_score_with_explanations(tiny_adapter: Path, reranker: Reranker) -> None:

@@ -1,0 +1,97 @@
+"""A query's ranking as Python shows it: a list of its documents, with a text and, in notebooks, a table."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from html import escape
+
+from interank.types import Document, Query, RankedDocument
+
+# As far as a text or a table goes; the list itself holds all.
+_SHOWN = 20
+_CHARACTERS = 80
+# Grades 0, 1 and 2, told apart without colours too, since each has its number in the title.
+_COLOURS = ("#b8b8b8", "#7fb3d5", "#1f618d")
+
+
+class QueryRanking(list[RankedDocument]):
+    """The documents of one query, best first, each with its `document`; equal to a list of the same."""
+
+    def __init__(self, query: Query, ranking: Iterable[RankedDocument]) -> None:
+        super().__init__(ranking)
+        self.query = query
+
+    @classmethod
+    def of(cls, query: Query, documents: Sequence[Document], ranking: Iterable[RankedDocument]) -> QueryRanking:
+        """The ranking of these documents, each carrying its own."""
+        by_id = {document.doc_id: document for document in documents}
+        return cls(query, [replace(item, document=by_id[item.doc_id]) for item in ranking])
+
+    def __repr__(self) -> str:
+        lines = [f"{len(self)} documents for {_short(self.query.text)!r}"]
+        for place, item in enumerate(self[:_SHOWN], start=1):
+            facts = "  ".join(f"{name} {value}" for name, value in _facts(item).items())
+            lines.append(f"{place:>3}. {facts}  {_short(_text(item))}")
+            if item.explanation:
+                lines.append(f"     why: {_short(item.explanation, 4 * _CHARACTERS)}")
+        if len(self) > _SHOWN:
+            lines.append(f"     and {len(self) - _SHOWN} more")
+        return "\n".join(lines)
+
+    def _repr_html_(self) -> str:
+        """A table for notebooks, in which every text is escaped."""
+        facts = [_facts(item) for item in self[:_SHOWN]]
+        columns = list(dict.fromkeys(name for each in facts for name in each))
+        graded = any(item.probabilities for item in self)
+        explained = any(item.explanation for item in self)
+        head = ["", "document", *columns, *(["grades"] if graded else []), *(["why"] if explained else [])]
+        rows = [_cells("th", map(escape, head))]
+        for place, (item, each) in enumerate(zip(self, facts, strict=False), start=1):
+            cells = [str(place), escape(_short(_text(item), 3 * _CHARACTERS))]
+            cells += [escape(each.get(column, "")) for column in columns]
+            cells += [_bar(item)] if graded else []
+            cells += [escape(item.explanation or "")] if explained else []
+            rows.append(_cells("td", cells))
+        caption = f"{len(self)} documents for “{escape(self.query.text)}”"
+        if len(self) > _SHOWN:
+            caption += f", the first {_SHOWN}"
+        return f"<table><caption>{caption}</caption>{''.join(rows)}</table>"
+
+
+def _facts(item: RankedDocument) -> Mapping[str, str]:
+    """What is known of a document beside its text."""
+    found = {"id": item.doc_id, "score": f"{item.score:+.3f}"}
+    if item.relevance is not None:
+        found["grade"] = str(int(item.relevance))
+    if item.probability is not None:
+        found["probability"] = f"{item.probability:.2f}"
+    if item.truncated:
+        found["cut"] = f"{item.truncated} tokens"
+    return found
+
+
+def _bar(item: RankedDocument) -> str:
+    """The three grades' probabilities as parts of one bar."""
+    if item.probabilities is None:
+        return ""
+    told = ", ".join(f"grade {grade}: {share:.0%}" for grade, share in enumerate(item.probabilities))
+    parts = "".join(
+        f'<span style="display:inline-block;height:0.8em;width:{share * 100:.1f}px;background:{colour}"></span>'
+        for share, colour in zip(item.probabilities, _COLOURS, strict=True)
+    )
+    return f'<span title="{told}" role="img" aria-label="{told}" style="white-space:nowrap">{parts}</span>'
+
+
+def _cells(tag: str, cells: Iterable[str]) -> str:
+    return "<tr>" + "".join(f'<{tag} style="text-align:left">{cell}</{tag}>' for cell in cells) + "</tr>"
+
+
+def _text(item: RankedDocument) -> str:
+    return item.document.full_text if item.document else ""
+
+
+def _short(text: str, most: int = _CHARACTERS) -> str:
+    """The text in one line, its end left off where it is long."""
+    line = " ".join(text.split())
+    return line if len(line) <= most else f"{line[: most - 3]}..."
