@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from interank.reranking.reranker import Reranker
 
-# bitsandbytes says so at import wherever `kernels` is not installed, also to those who use no 4-bit weights; those who do
-# get its own kernels.
+# bitsandbytes says so at import wherever `kernels` is not installed, also to those who use no 4-bit weights, which it
+# runs with its own kernels then.
 _AT_IMPORT = "Failed to load CPU gemm_4bit_forward"
 logging.getLogger("bitsandbytes.backends.cpu.ops").addFilter(lambda record: not str(record.msg).startswith(_AT_IMPORT))
 

@@ -67,7 +67,7 @@ def find_recipe(name: str) -> Path:
     else:
         ends = difflib.get_close_matches(short, [each.rpartition("/")[2] for each in known], n=1)
         near = [each for each in known if each.rpartition("/")[2] in ends]
-    hint = f"did you mean {' or '.join(near)}? " if near else ""
+    hint = f"did you mean {' or '.join(map(repr, near))}? " if near else ""
     raise RecipeError(
         name, [f"there is no such file, and no recipe of that name; {hint}`interank recipes ls` lists them"]
     )
