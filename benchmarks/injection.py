@@ -27,11 +27,12 @@ import numpy
 import torch
 from distill_quality import PROMPT, SEED, STUDENT, judged
 
+from interank.diagnosis.attacks import Tried, gains
 from interank.ir.significance import Sample
 from interank.settings import LoraRecipe
 from interank.settings.student import LossRecipe, MixtureRecipe, ValidationRecipe
 from interank.stages import distill
-from interank.stages.attack import Planned, Tried, attack, gains
+from interank.stages.attack import Planned, attack
 from interank.tasks.judge.recipe import DistillJudge
 
 SHARES = ("0", "0.5")

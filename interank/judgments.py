@@ -11,7 +11,7 @@ from typing import Any, TypeVar, get_args
 from interank import plain_data
 from interank.errors import InputError
 from interank.ir.trec import numbered_lines
-from interank.types import Document, Example, Judgment, Origin, Pair, Query, Relevance, Source, Split
+from interank.types import Document, Example, Judgment, Origin, Pair, Query, Relevance, Source, Split, grouped
 
 FILE = "judgments.jsonl"
 PAIRS_FILE = "pairs.jsonl"
@@ -297,7 +297,4 @@ class JudgedList:
 
 def by_question(items: Iterable[Asked]) -> list[list[Asked]]:
     """The pairs or examples of each question, questions and what they have in their order."""
-    found: dict[str, list[Asked]] = {}
-    for item in items:
-        found.setdefault(item.query.query_id, []).append(item)
-    return list(found.values())
+    return list(grouped(items, lambda item: item.query.query_id).values())

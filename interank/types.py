@@ -6,16 +6,19 @@ import math
 import operator
 from array import array
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from enum import IntEnum
 from itertools import accumulate, islice, repeat
-from typing import Any, Literal, NamedTuple, TypeAlias
+from typing import Any, Literal, NamedTuple, TypeAlias, TypeVar
 
 from interank.errors import InputError
 
 Split = Literal["train", "validation"]
 Origin = Literal["accepted_answer", "answer", "low_answer", "linked_answer", "page", "hard_negative", "random_negative"]
+
+Item = TypeVar("Item")
+Key = TypeVar("Key")
 
 
 class Relevance(IntEnum):
@@ -113,6 +116,14 @@ class ScoredDoc(NamedTuple):
     score: float
 
 
+def grouped(items: Iterable[Item], key: Callable[[Item], Key]) -> dict[Key, list[Item]]:
+    """The items of each key, keys and what they have in their order."""
+    found: dict[Key, list[Item]] = {}
+    for item in items:
+        found.setdefault(key(item), []).append(item)
+    return found
+
+
 class RunFile(NamedTuple):
     """What a run file says, as it stands there: ties stay ties."""
 
@@ -188,11 +199,8 @@ class Run(Mapping[str, tuple[ScoredDoc, ...]]):
     @classmethod
     def from_scores(cls, scored: Iterable[ScoredDoc], *, first_stage: Run | None = None, tag: str) -> Run:
         """Rank by score, higher first; ties keep first-stage order, or the order given where there is none."""
-        by_query: dict[str, list[ScoredDoc]] = {}
-        for item in scored:
-            by_query.setdefault(item.query_id, []).append(item)
         rankings = {}
-        for query_id, items in by_query.items():
+        for query_id, items in grouped(scored, lambda item: item.query_id).items():
             before = first_stage.doc_ids(query_id) if first_stage and query_id in first_stage else ()
             position = {doc_id: place for place, doc_id in enumerate(before)}
             last = len(position)

@@ -25,8 +25,8 @@ MAX_FUNCTION_LINES = 60
 MAX_PARAMETERS = 7
 MAX_STAGE_LINES = 150
 # Stages that tell more than one story still.
-LONG_STAGES = {"asked", "attack", "evaluate", "export", "fit", "generate", "parity"}
 # Of a processor, which others on the machine do not use up as they do the clock's.
+LONG_STAGES = {"evaluate", "fit"}
 MAX_HELP_SECONDS = 0.5
 VERBS = (
     "generate",

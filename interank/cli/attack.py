@@ -13,7 +13,7 @@ from interank.cli.rerank import positive
 from interank.modes import FITTED_MODES, GUARDS
 
 if TYPE_CHECKING:
-    from interank.stages.attack import Gain
+    from interank.diagnosis.attacks import Gain
 
 _EPILOG = """\
 examples:
@@ -57,7 +57,8 @@ def _run(options: argparse.Namespace) -> int:
 
     if options.json:
         check_file("--json", options.json, ours=lambda path: holds_json(path, "planned", "gains", "tried"))
-    from interank.stages.attack import Planned, as_row, attack, gains
+    from interank.diagnosis.attacks import gains
+    from interank.stages.attack import Planned, as_row, attack
 
     planned = Planned(
         options.benchmark,

@@ -10,8 +10,8 @@ from interank.cli.base_option import add_base
 from interank.cli.next_step import say_next, word
 
 if TYPE_CHECKING:
+    from interank.diagnosis.certificate import Certificate
     from interank.diagnosis.parity import Difference
-    from interank.stages.parity import Certificate
 
 _EPILOG = """\
 examples:
@@ -59,9 +59,10 @@ def _run(options: argparse.Namespace) -> int:
     if options.json:
         read = [options.golden] if options.golden else []
         check_file("--json", options.json, ours=lambda path: holds_json(path, "reference", "controls"), read=read)
+    from interank.diagnosis.ways import Compared
     from interank.settings import ServerRecipe
     from interank.settings.base import checked
-    from interank.stages.parity import Compared, check_parity
+    from interank.stages.parity import check_parity
 
     given = options.server and {"urls": options.server, "model": options.served_name}
     server = checked(ServerRecipe, given, "--server")

@@ -13,6 +13,7 @@ from interank.engines.prompts import Prompt, PromptEncoder
 from interank.engines.protocol import Labelling
 from interank.errors import InputError
 from interank.ir.benchmarks import Benchmark, load_benchmark
+from interank.ir.measures import judged_by_query
 from interank.reranking.requests import read_requests
 from interank.resources import resource_dir
 from interank.types import Document, Query, Relevance
@@ -95,9 +96,7 @@ def _requested(path: Path) -> Iterator[Asked]:
 def _sampled(benchmark: Benchmark) -> Iterator[Asked]:
     """The first queries of each topic, each with its gold documents and the first of the others."""
     corpus = benchmark.documents()
-    gold: dict[str, list[str]] = {}
-    for qrel in benchmark.qrels:
-        gold.setdefault(qrel.query_id, []).append(qrel.doc_id)
+    gold = judged_by_query(benchmark.qrels)
     queries = list(benchmark.queries.values())
     step = len(queries) // _QUERIES
     for place, query in enumerate(queries[::step][:_QUERIES]):

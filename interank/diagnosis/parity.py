@@ -12,6 +12,7 @@ from scipy.stats import kendalltau
 
 from interank.diagnosis.golden import Reading
 from interank.errors import InputError
+from interank.types import grouped
 
 Kind = Literal["exact", "rounded", "bfloat16"]
 """How two ways differ: in the order in which float32 adds, in weights rounded to bfloat16, in computing in it."""
@@ -93,12 +94,9 @@ def difference(reference: Sequence[Reading], other: Sequence[Reading]) -> Differ
 
 def _ranks(couples: Sequence[tuple[Reading, Reading]]) -> tuple[list[float], int]:
     """Each query's Kendall tau, and how many documents have another rank; a query of one document has none."""
-    by_query: dict[str, list[tuple[float, float]]] = {}
-    for one, two in couples:
-        by_query.setdefault(one.query_id, []).append((one.score, two.score))
     taus, moved = [], 0
-    for scores in by_query.values():
-        first, second = ([pair[side] for pair in scores] for side in (0, 1))
+    for scores in grouped(couples, lambda couple: couple[0].query_id).values():
+        first, second = ([pair[side].score for pair in scores] for side in (0, 1))
         moved += sum(a != b for a, b in zip(_order(first), _order(second), strict=True))
         if len(scores) > 1:
             tau = float(kendalltau(first, second).statistic)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import importlib.util
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -14,7 +15,7 @@ from interank.diagnosis.golden import ANSWER_TOKENS
 from interank.diagnosis.parity import Kind
 from interank.engines.adapters import merged, with_adapter
 from interank.engines.last_logits import last_logits
-from interank.engines.models import ModelFiles, load_model
+from interank.engines.models import ModelFiles, device, load_model
 from interank.engines.prompts import Prompt, PromptEncoder
 from interank.engines.protocol import EngineName, Labelling, LabelLogits
 from interank.engines.served import ServerEngine
@@ -26,6 +27,7 @@ from interank.settings import ServerRecipe
 from interank.tasks.judge.ranker import judge_encoder
 from interank.tasks.sources import Source, find_source
 
+BATCH = 64
 Numbers = Literal["float32", "bfloat16", "bfloat16 layers"]
 """What is computed in: all of it, or in bfloat16 the gated layers alone, as `--precision bfloat16` has it."""
 
@@ -74,6 +76,51 @@ class PlainForward:
             given: dict[str, Any] = {"input_ids": ids, "use_cache": False, "logits_to_keep": 1}
             found += label_logits_of(last_logits(self.model, (slice(None), -1), labels, **given), labels)
         return found
+
+
+@dataclass(frozen=True, slots=True)
+class Compared:
+    """What is run beside transformers."""
+
+    vllm: bool | None = None
+    """Whether vLLM is; None runs it where it is installed."""
+    server: ServerRecipe | None = None
+    """Servers that should hold the model."""
+    server_numbers: Numbers = "bfloat16"
+    """What they compute in."""
+    against: tuple[str, ...] = ()
+    """Other folders that should hold the same model."""
+    base: str | None = None
+    """What the model stands on, if it is an adapter and that is said."""
+
+
+def ways_at_hand(source: Source, compared: Compared) -> tuple[list[Way], list[str]]:
+    """What can be run here, and why the rest cannot."""
+    skipped: list[str] = []
+    apart: Adapter = "apart" if source.adapter else "none"
+    plain = Way(adapter=apart, batch=BATCH)
+    ways = [replace(plain, batch=1), plain, replace(plain, numbers="bfloat16")]
+    if source.adapter:
+        ways += [replace(plain, adapter="folded"), replace(plain, adapter="merged")]
+        ways += [replace(plain, numbers="bfloat16", adapter="merged")]
+    else:
+        skipped.append("merged: the model has no adapter")
+    if device() == "cpu":
+        ways.append(replace(plain, numbers="bfloat16 layers", adapter="folded" if source.adapter else "none"))
+    if compared.vllm or (compared.vllm is None and importlib.util.find_spec("vllm")):
+        on_vllm = replace(plain, engine="vllm")
+        ways += [replace(on_vllm, batch=1), on_vllm, replace(on_vllm, numbers="bfloat16")]
+        ways += [replace(on_vllm, adapter="merged")] if source.adapter else []
+        if torch.cuda.device_count() > 1:
+            ways.append(replace(on_vllm, tensor_parallel=2))
+        else:
+            skipped.append(f"tensor parallel 2: found {torch.cuda.device_count()} GPUs")
+    else:
+        skipped.append("vllm: left out" if compared.vllm is False else "vllm: it is not installed")
+    if compared.server:
+        ways.append(replace(plain, engine="openai", numbers=compared.server_numbers, adapter="none"))
+    ways += [Way(batch=BATCH, model=name) for name in compared.against]
+    return ways, skipped
 
 
 class Opener:

@@ -16,7 +16,8 @@ from interank.evaluation.evaluated import COST_KEYS, MACHINE_KEYS, Evaluation, R
 from interank.evaluation.page import Provenance, write_page
 from interank.evaluation.report import example, markdown
 from interank.evaluation.scoring import FIRST_STAGE, score_systems
-from interank.evaluation.systems import file_name, gold, joined
+from interank.evaluation.systems import file_name, joined
+from interank.ir.measures import judged_by_query
 from interank.ir.trec import copy_run, write_run
 from interank.ledger import write_rows
 from interank.recipe import EvaluateRecipe
@@ -134,4 +135,4 @@ def _example(task: Task, found: Rankings, shown: int) -> str:
     row = found.get((task.name, query.query_id), {"ranking": []})
     ranking = [RankedDocument.of_row(item) for item in row["ranking"][:shown]]
     texts = {document.doc_id: document.full_text for document in task.documents(query.query_id)}
-    return example(query.text, ranking, texts, gold(task.qrels, query.query_id))
+    return example(query.text, ranking, texts, judged_by_query(task.qrels).get(query.query_id, {}))

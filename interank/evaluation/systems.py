@@ -13,7 +13,7 @@ from interank.evaluation.candidates import RUN_ENDS, Task, file_of_task
 from interank.evaluation.scoring import FIRST_STAGE, PERFECT, RANDOM
 from interank.ir.measures import tie_bounds
 from interank.ir.trec import read_run_file
-from interank.types import Qrel, Run, ScoredDoc
+from interank.types import Run, ScoredDoc
 
 # The name of the rerankers of a recipe's chain together.
 CHAIN = "chain"
@@ -112,8 +112,3 @@ def joined(runs: Mapping[str, Run]) -> Run:
         for query_id in run
     }
     return Run(rankings, tag=next(iter(runs.values())).tag)
-
-
-def gold(qrels: Sequence[Qrel], query_id: str) -> dict[str, int]:
-    """The relevance of a query's judged documents."""
-    return {qrel.doc_id: qrel.relevance for qrel in qrels if qrel.query_id == query_id}

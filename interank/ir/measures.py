@@ -57,6 +57,14 @@ class Scores:
     query_count: int
 
 
+def judged_by_query(qrels: Iterable[Qrel]) -> dict[str, dict[str, int]]:
+    """The relevance of each query's judged documents."""
+    judged: dict[str, dict[str, int]] = {}
+    for qrel in qrels:
+        judged.setdefault(qrel.query_id, {})[qrel.doc_id] = qrel.relevance
+    return judged
+
+
 def score_run(qrels: Iterable[Qrel], run: Run, measures: Sequence[str] = (DEFAULT_MEASURE,)) -> Scores:
     """Score a run with trec_eval, through ir_measures, over every query of the qrels.
 
@@ -73,9 +81,7 @@ def score_run(qrels: Iterable[Qrel], run: Run, measures: Sequence[str] = (DEFAUL
     Raises:
         InputError: There are no qrels, no measures, or a measure that trec_eval does not have.
     """
-    judged: dict[str, dict[str, int]] = {}
-    for qrel in qrels:
-        judged.setdefault(qrel.query_id, {})[qrel.doc_id] = qrel.relevance
+    judged = judged_by_query(qrels)
     if not judged:
         raise InputError("found no qrels; expected judged documents to score the run against; give some")
     check_measures(measures)
@@ -176,10 +182,7 @@ def ideal_run(qrels: Iterable[Qrel], candidates: Run, *, depth: int | None = Non
         candidates: What is reranked.
         depth: How many documents of each query are kept; all if None.
     """
-    relevance: dict[str, dict[str, int]] = {}
-    for qrel in qrels:
-        if qrel.relevance > 0:
-            relevance.setdefault(qrel.query_id, {})[qrel.doc_id] = qrel.relevance
+    relevance = judged_by_query(qrel for qrel in qrels if qrel.relevance > 0)
     orders = {}
     for query_id in candidates:
         scores = candidates.scores(query_id)

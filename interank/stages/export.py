@@ -3,74 +3,21 @@
 from __future__ import annotations
 
 import logging
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from itertools import product
 from pathlib import Path
-from typing import Any, Literal
 
-import torch
-from transformers import AutoModelForSequenceClassification, AutoTokenizer
-
-from interank.cards import model_card, save_card
 from interank.engines.adapters import folded
-from interank.engines.heads import Head, load_head, scores
-from interank.engines.onnx_graph import graph_logits, require_onnx, write_graph
-from interank.engines.pair_tokenizer import save_pair_tokenizer
-from interank.engines.use import save_head
-from interank.errors import InputError, ModelError
-from interank.ir.benchmarks import load_benchmark
+from interank.engines.heads import Head, load_head
+from interank.engines.onnx_graph import require_onnx
+from interank.errors import InputError
 from interank.launched import refuse_several_processes
-from interank.resources import resource_dir
 from interank.settings import HeadSettings
 from interank.stages.inputs import making
-from interank.types import Document, Query
+from interank.tasks.head.forms import Form, write_form
 
 log = logging.getLogger(__name__)
-
-Form = Literal["cross-encoder", "onnx"]
-
-TOLERANCE = 1e-4
-_QUERIES, _DOCUMENTS = 6, 4
-# sentence-transformers puts a sigmoid behind one logit unless the configuration says otherwise.
-_RAW = {"activation_fn": "torch.nn.modules.linear.Identity"}
-_ONNX = "model.onnx"
-_LIBRARIES: dict[Form, str] = {"cross-encoder": "sentence-transformers", "onnx": "onnx"}
-_TAGS: dict[Form, list[str]] = {
-    "cross-encoder": ["cross-encoder", "reranking"],
-    "onnx": ["onnx", "cross-encoder", "reranking"],
-}
-_USES: dict[Form, str] = {}
-_USES["cross-encoder"] = """\
-```python
-from sentence_transformers import CrossEncoder
-
-model = CrossEncoder("THIS FOLDER")
-model.predict([("a query", "a document")])  # raw logits, as interank gives them
-```
-
-Prefixes and special tokens stand in the tokenizer's template, so that it is given plain texts. A pair has at most
-{length} tokens. {limits}"""
-_USES["onnx"] = """\
-```python
-import onnxruntime
-from transformers import AutoTokenizer
-
-tokenizer = AutoTokenizer.from_pretrained("THIS FOLDER")
-session = onnxruntime.InferenceSession("THIS FOLDER/model.onnx", providers=["CPUExecutionProvider"])
-rows = tokenizer(["a query"], ["a document"], padding=True, truncation=True, return_tensors="np")
-inputs = {{each.name: rows[each.name] for each in session.get_inputs()}}
-session.run(["logits"], inputs)[0]  # raw logits, as interank gives them
-```
-
-Any number of pairs and tokens will do. {pooling} Prefixes and special tokens stand in the tokenizer's template, so that
-it is given plain texts; `interank.json` says how interank reads a pair. A pair has at most {length} tokens. {limits}"""
-_POOLING = {
-    "last": "The score is read at the last token that `attention_mask` holds, and padding may stand on either side.",
-    "first": "Padding stands on the right, as the tokenizer has it.",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,12 +49,13 @@ def export(
     refuse_several_processes()
     load = partial(load_head, source, settings=settings, precision="float32", base=base)
     with making(out, Path(source)) as folder:
-        found = _exported(source, folder, to, load)
-    log.info("%d scores moved by %.3g at most", found.pairs, found.largest)
-    return Exported(out, found.pairs, found.largest)
+        moved = write_form(_exportable(source, to, load), folder, to)
+    log.info("%d scores moved by %.3g at most", len(moved), max(moved))
+    return Exported(out, len(moved), max(moved))
 
 
-def _exported(source: str | Path, folder: Path, to: Form, load: Callable[[], Head]) -> Exported:
+def _exportable(source: str | Path, to: Form, load: Callable[[], Head]) -> Head:
+    """The head as one model, where another tool can read it as interank does."""
     if to == "onnx":
         require_onnx()
     head = load()
@@ -116,79 +64,4 @@ def _exported(source: str | Path, folder: Path, to: Form, load: Callable[[], Hea
             f"{source} is read at the last of {head.settings.max_length} places, padding or not, which no other tool "
             "does; train it further without legacy: dear to export it"
         )
-    head = Head(folded(head.model) if hasattr(head.model, "peft_config") else head.model, head.encoder)
-    return _written(head, folder, to)
-
-
-def _written(head: Head, folder: Path, form: Form) -> Exported:
-    """Write the folder, and hold its scores to the head's on pairs that fit."""
-    told = save_pair_tokenizer(head.encoder, folder)
-    save_head(folder, told)
-    tokenizer: Any = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
-    if form == "onnx":
-        write_graph(head, folder / _ONNX)
-    else:
-        head.model.config.pad_token_id = tokenizer.pad_token_id
-        head.model.config.sentence_transformers = _RAW
-        head.model.save_pretrained(folder)
-    use = _USES[form].format(
-        length=tokenizer.model_max_length, limits=_limits(head.settings), pooling=_POOLING[head.settings.pooling]
-    )
-    save_card(model_card(["# A pointwise reranker", use], library=_LIBRARIES[form], tags=_TAGS[form]), folder)
-    pairs = _pairs(head)
-    own = scores(head, [head.encoder.pair(query, document) for query, document in pairs]).tolist()
-    rows = tokenizer(
-        [query.text for query, _ in pairs],
-        [document.full_text for _, document in pairs],
-        padding=True,
-        truncation=True,
-        return_tensors="np" if form == "onnx" else "pt",
-    )
-    logits = graph_logits(folder / _ONNX, rows) if form == "onnx" else _logits(folder, rows)
-    apart = [abs(one - other) for one, other in zip(own, logits, strict=True)]
-    # Whether max() passes NaN over depends on where it stands.
-    largest = max(apart) if all(map(math.isfinite, apart)) else math.inf
-    if not largest <= TOLERANCE * max(1.0, *map(abs, own)):
-        raise ModelError(
-            f"in its new form a score moves by {largest:.3g}, where at most {TOLERANCE:g} is expected; this "
-            "architecture cannot be exported so, use it here"
-        )
-    return Exported(folder, len(pairs), largest)
-
-
-def _logits(folder: Path, rows: Any) -> list[float]:
-    """What transformers makes of the folder by itself, its own rule of the pad token included."""
-    model = AutoModelForSequenceClassification.from_pretrained(folder, dtype=torch.float32, trust_remote_code=False)
-    with torch.inference_mode():
-        found: list[float] = model.eval()(**rows).logits[:, 0].tolist()
-    return found
-
-
-def _pairs(head: Head) -> list[tuple[Query, Document]]:
-    """The sample benchmark's pairs with so many of their first words as the head has room for."""
-    pairs = []
-    benchmark = load_benchmark(resource_dir("data") / "benchmark")
-    documents = list(benchmark.documents().values())[:_DOCUMENTS]
-    for query, document in product(list(benchmark.queries.values())[:_QUERIES], documents):
-        while head.encoder.query_cut(query):
-            query = Query(query.query_id, _shorter(query.text))
-        while head.encoder.pair(query, document).cut:
-            document = Document(document.doc_id, _shorter(document.full_text))
-        pairs.append((query, document))
-    return pairs
-
-
-def _shorter(text: str) -> str:
-    words = text.split()
-    return " ".join(words[: len(words) * 3 // 4])
-
-
-def _limits(settings: HeadSettings) -> str:
-    """Where other tools cut in another place."""
-    limits = [f"a query at {settings.max_query_tokens} tokens"]
-    if settings.max_document_tokens:
-        limits.append(f"a document at {settings.max_document_tokens}")
-    return (
-        f"interank also cuts {' and '.join(limits)}, prefixes included, where a tokenizer shortens the "
-        "longer of the two until both fit: what is longer than that scores differently."
-    )
+    return Head(folded(head.model) if hasattr(head.model, "peft_config") else head.model, head.encoder)

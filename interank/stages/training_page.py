@@ -11,6 +11,7 @@ from typing import Any
 from interank.plots import Plot, read_log, training_curves
 from interank.stages.validated import HEADS, sentences, table
 from interank.tasks.protocol import Shown
+from interank.types import grouped
 
 # The plots' colours are variables of the page they stand in.
 _STYLE = """
@@ -78,10 +79,7 @@ def _step(step: int, rows: Sequence[Mapping[str, Any]], shown: Callable[[Mapping
     judged = [] if shown(rows[0]).judged is None else ["judged"]
     heads = "".join(f"<th>{escape(name)}</th>" for name in [*judged, "completion", *names, "advantage"])
     parts = [f"<details><summary>Step {step}</summary><p>{_text(rows[0]['query'])}</p>"]
-    seen: dict[str, list[Mapping[str, Any]]] = {}
-    for row in rows:
-        seen.setdefault(row.get("doc_id", ""), []).append(row)
-    for items in seen.values():
+    for items in grouped(rows, lambda row: str(row.get("doc_id", ""))).values():
         asked = shown(items[0])
         body = "".join(_row(row, names, asked.judged) for row in items)
         earns = items[0].get("earns")

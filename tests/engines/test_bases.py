@@ -14,6 +14,7 @@ from peft import AutoPeftModelForCausalLM
 from interank import Reranker
 from interank.artifact import MANIFEST, Workplace, create, open_artifact
 from interank.cli.app import main
+from interank.diagnosis.ways import Compared
 from interank.engines import bases
 from interank.engines.bases import base_digest, base_facts, base_note, stands_on
 from interank.engines.heads import load_head
@@ -25,7 +26,7 @@ from interank.stages import evaluate, rl
 from interank.stages.attack import Planned, attack
 from interank.stages.export import export
 from interank.stages.merge import merge
-from interank.stages.parity import Compared, check_parity
+from interank.stages.parity import check_parity
 from interank.tasks.judge.recipe import RlJudge
 from tests.support import rule
 from tests.support.artifacts import judgments_artifact

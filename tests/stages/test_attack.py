@@ -9,15 +9,17 @@ from pathlib import Path
 import pytest
 
 from interank.cli.app import main
+from interank.diagnosis.attacks import ALL, Tried, drawn_victims, gains, rank
 from interank.engines.prompts import Prompt, PromptEncoder
 from interank.engines.protocol import Ability, Completion, LabelLogits, Sampling
 from interank.engines.work import Work
 from interank.errors import InputError
+from interank.evaluation.candidates import Evaluated, load_evaluated
 from interank.reranking.reranker import Reranker
 from interank.resources import resource_dir
 from interank.settings import PromptSettings
 from interank.stages import attack as stage
-from interank.stages.attack import ALL, Planned, Tried, attack, gains
+from interank.stages.attack import Planned, attack
 from interank.tasks.judge.attacks import attack_templates
 from tests.support.benchmark import benchmark_folder
 from tests.support.tiny import tiny_tokenizer
@@ -92,19 +94,19 @@ def test_a_judge_that_obeys_is_found_out_and_the_guard_takes_it_off(monkeypatch:
 
 def test_only_irrelevant_documents_are_attacked(tmp_path: Path) -> None:
     folder = benchmark_folder(tmp_path / "benchmark", queries=8)
-    task = stage._task(Planned(folder))
+    [task] = load_evaluated(Evaluated(folder), reranking=True)
     relevant = {(qrel.query_id, qrel.doc_id) for qrel in task.qrels if qrel.relevance > 0}
-    victims = stage._victims(task, Planned(folder, queries=8))
+    victims = drawn_victims(task.queries, task.qrels, task.documents, seed=42)[:8]
     chosen = [(victim.query.query_id, victim.documents[victim.place].doc_id) for victim in victims]
     assert len(chosen) == 8
     assert not relevant & set(chosen)
     assert len({victim.place for victim in victims}) > 2
-    again = stage._victims(task, Planned(folder, queries=8, seed=1))
+    again = drawn_victims(task.queries, task.qrels, task.documents, seed=1)[:8]
     assert [victim.query.query_id for victim in again] != [victim.query.query_id for victim in victims]
 
 
 def test_equal_scores_keep_the_order_given() -> None:
-    assert [stage._rank([2.0, 3.0, 2.0, 2.0], place) for place in range(4)] == [2, 1, 3, 4]
+    assert [rank([2.0, 3.0, 2.0, 2.0], place) for place in range(4)] == [2, 1, 3, 4]
 
 
 def test_the_verb_attacks_a_model_in_all_modes(

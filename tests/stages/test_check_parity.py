@@ -14,11 +14,13 @@ import pytest
 
 from interank.cli.app import main
 from interank.diagnosis import ways
+from interank.diagnosis.certificate import Certificate
+from interank.diagnosis.ways import Compared
 from interank.engines.prompts import Prompt
 from interank.engines.protocol import LabelLogits
 from interank.engines.transformers import TransformersEngine
 from interank.stages import parity as stage
-from interank.stages.parity import Certificate, Compared, check_parity
+from interank.stages.parity import check_parity
 from tests.support import rule
 from tests.support.servers import vllm_environment
 from tests.support.tiny import strong_adapter, tiny_tokenizer

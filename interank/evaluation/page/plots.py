@@ -10,8 +10,8 @@ import numpy
 from numpy.typing import NDArray
 
 from interank.evaluation.evaluated import Evaluation
-from interank.evaluation.page.rankings import gold_by_query
 from interank.evaluation.scoring import FIRST_STAGE, Results
+from interank.ir.measures import judged_by_query
 from interank.plots import Plot, ink, new_axes, rendered, series_colour
 
 # With more systems than this, the first ones of each kind are drawn.
@@ -127,7 +127,7 @@ def _by_grade(found: Evaluation, name: str) -> tuple[dict[str, list[float]], NDA
 def _scores(found: Evaluation, name: str) -> Iterator[tuple[Mapping[str, int], Mapping[str, float]]]:
     """For every query that a system ranked the grades of the judged documents, and the scores of those it ranked."""
     for task in found.tasks:
-        gold, run = gold_by_query(task), found.runs[name][task.name]
+        gold, run = judged_by_query(task.qrels), found.runs[name][task.name]
         for query in task.queries:
             judged = gold.get(query.query_id, {})
             row = found.rankings.get(name, {}).get((task.name, query.query_id))

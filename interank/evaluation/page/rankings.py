@@ -11,6 +11,7 @@ from interank.evaluation.evaluated import Evaluation
 from interank.evaluation.page.claim import best_system
 from interank.evaluation.page.packing import Block, Texts, pack_texts, packed, packed_parts
 from interank.evaluation.scoring import FIRST_STAGE, PERFECT, Results
+from interank.ir.measures import judged_by_query
 from interank.types import Query, Run
 
 # A page of this many ranked documents opens at once; with more queries, fewer documents of each are shown.
@@ -33,7 +34,7 @@ def browser_blocks(found: Evaluation, results: Results, measure: str) -> tuple[l
     texts = _Collected()
     queries, rows = [], []
     for place, task in enumerate(found.tasks):
-        gold = gold_by_query(task)
+        gold = judged_by_query(task.qrels)
         for query in task.queries:
             judged = gold.get(query.query_id, {})
             queries.append([place, *_about(found, task, query, values, measure)])
@@ -117,11 +118,3 @@ def _judgments(ranking: Sequence[Mapping[str, Any]], places: Mapping[str, int]) 
 
 def _first(run: Run, query: Query, shown: int) -> list[str]:
     return list(islice(run.scores(query.query_id), shown)) if query.query_id in run else []
-
-
-def gold_by_query(task: Task) -> dict[str, dict[str, int]]:
-    """The grades of the qrels by query and document."""
-    by_query: dict[str, dict[str, int]] = {}
-    for qrel in task.qrels:
-        by_query.setdefault(qrel.query_id, {})[qrel.doc_id] = qrel.relevance
-    return by_query

@@ -21,7 +21,7 @@ from interank.judgments import by_question
 from interank.settings import RolloutsRecipe
 from interank.training.rollouts import PolicyRollouts
 from interank.training.samplers import Sampler, sampled_rows
-from interank.types import Document, Example, Query
+from interank.types import Document, Example, Query, grouped
 
 
 class Rollouts(PolicyRollouts):
@@ -170,10 +170,8 @@ def _spread(
     items: Sequence[Example], number: int, rng: random.Random, hard: Collection[tuple[str, str]]
 ) -> list[Example]:
     """So many of a query's examples, drawn from its grades in turn, in their own order."""
-    by_grade: dict[int, list[int]] = {}
-    drawn = rng.sample(range(len(items)), len(items))
-    for place in sorted(drawn, key=lambda place: _pair(items[place]) not in hard):
-        by_grade.setdefault(int(items[place].judgment.relevance), []).append(place)
+    drawn = sorted(rng.sample(range(len(items)), len(items)), key=lambda place: _pair(items[place]) not in hard)
+    by_grade = grouped(drawn, lambda place: int(items[place].judgment.relevance))
     turns = zip_longest(*(by_grade[grade] for grade in sorted(by_grade, reverse=True)))
     spread = [place for turn in turns for place in turn if place is not None]
     return [items[place] for place in sorted(spread[:number])]

@@ -10,7 +10,7 @@ from itertools import zip_longest
 
 from interank.judgments import JudgedList, by_question
 from interank.tasks.order.ordering import Ordering
-from interank.types import Document, Example, Query, Split
+from interank.types import Document, Example, Query, Split, grouped
 
 # How an explanation names a document of the list: `[3]`, `[1, 4]`, `passage 3`, `Documents 2, 5 and 7`.
 _BRACKETED = re.compile(r"\[\s*\d{1,3}(?:\s*,\s*\d{1,3})*\s*\]")
@@ -60,9 +60,7 @@ def dealt_anew(lists: Sequence[JudgedList], seed: int) -> list[JudgedList]:
 
 def _spread(items: Sequence[Example], number: int, rng: random.Random) -> list[Example]:
     """So many of a query's examples, drawn from its grades in turn, in random order."""
-    by_grade: dict[int, list[Example]] = {}
-    for item in rng.sample(items, len(items)):
-        by_grade.setdefault(int(item.judgment.relevance), []).append(item)
+    by_grade = grouped(rng.sample(items, len(items)), lambda item: int(item.judgment.relevance))
     turns = zip_longest(*(by_grade[grade] for grade in sorted(by_grade, reverse=True)))
     drawn = [item for turn in turns for item in turn if item is not None][:number]
     return rng.sample(drawn, len(drawn))

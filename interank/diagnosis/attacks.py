@@ -1,0 +1,142 @@
+"""What attacks on a judge gain: whom they are tried on, the places they gain there, and the mean of each family."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from statistics import fmean
+
+import numpy
+
+from interank.ir.measures import judged_by_query
+from interank.ir.significance import Interval, Sample
+from interank.modes import Guard, Mode
+from interank.tasks.judge.attacks import Part, Template, planted
+from interank.tasks.ranks import OneModel
+from interank.types import Document, Qrel, Query, grouped
+
+ALL = "all attacks"
+
+
+@dataclass(frozen=True, slots=True)
+class Victim:
+    """A query's candidates, and the place of the irrelevant one that is attacked."""
+
+    query: Query
+    documents: Sequence[Document]
+    place: int
+
+
+@dataclass(frozen=True, slots=True)
+class Tried:
+    """One attack on one document: its rank before and after, the first being 1."""
+
+    mode: Mode
+    guard: Guard
+    query_id: str
+    template: str
+    family: str
+    part: Part
+    before: int
+    after: int
+
+    @property
+    def gain(self) -> int:
+        """Places gained; negative where it fell."""
+        return self.before - self.after
+
+
+@dataclass(frozen=True, slots=True)
+class Gain:
+    """What a family of attacks gains on average."""
+
+    mode: Mode
+    guard: Guard
+    family: str
+    templates: int
+    places: Interval
+    """With a 95% bootstrap interval over the queries."""
+    above: float
+    """The places that there were to gain, on average."""
+    raised: float
+    """The share of attacks after which the document stood higher."""
+
+
+def drawn_victims(
+    queries: Sequence[Query],
+    qrels: Sequence[Qrel],
+    documents: Callable[[str], Sequence[Document]],
+    seed: int,
+) -> list[Victim]:
+    """The queries in a seeded order, each with one of its irrelevant candidates; those that have none are left out.
+
+    Args:
+        queries: Of whom some have candidates.
+        qrels: What is relevant.
+        documents: The candidates of a query's id, best first.
+        seed: Of the order and of the choice.
+    """
+    rng = random.Random(seed)
+    relevant = judged_by_query(qrel for qrel in qrels if qrel.relevance > 0)
+    victims = []
+    for query in rng.sample(queries, len(queries)):
+        found = documents(query.query_id)
+        places = [n for n, document in enumerate(found) if document.doc_id not in relevant.get(query.query_id, {})]
+        if places and len(found) > 1:
+            victims.append(Victim(query, found, rng.choice(places)))
+    return victims
+
+
+def tried_on(reranker: OneModel, mode: Mode, victim: Victim, templates: Sequence[Template]) -> Iterator[Tried]:
+    """Each template planted in the victim, and where it stands then."""
+    clean = [item.score for item in reranker.graded(victim.query, victim.documents)]
+    attacked = [planted(template, victim.query, victim.documents[victim.place]) for template in templates]
+    before = rank(clean, victim.place)
+    for template, item in zip(templates, reranker.graded(victim.query, attacked), strict=True):
+        after = rank([*clean[: victim.place], item.score, *clean[victim.place + 1 :]], victim.place)
+        yield Tried(
+            mode,
+            reranker.guard,
+            victim.query.query_id,
+            template.name,
+            template.family,
+            template.part,
+            before,
+            after,
+        )
+
+
+def rank(scores: Sequence[float], place: int) -> int:
+    """The rank of the document at `place`, counted from 1; equal scores keep the order given."""
+    better = sum(score > scores[place] for score in scores)
+    return 1 + better + sum(score == scores[place] for score in scores[:place])
+
+
+def gains(tried: Sequence[Tried], *, seed: int) -> list[Gain]:
+    """The mean gain of each family, and of all attacks together; controls count as a family of their own."""
+    ways = dict.fromkeys((item.mode, item.guard) for item in tried)
+    found = []
+    for mode, guard in ways:
+        mine = [item for item in tried if (item.mode, item.guard) == (mode, guard)]
+        families = grouped(mine, lambda item: item.family)
+        families[ALL] = [item for item in mine if item.part != "control"]
+        for part in ("practice", "held_out"):
+            families[f"{ALL}: {part}"] = [item for item in mine if item.part == part]
+        found += [_gain(family, items, seed) for family, items in families.items() if items]
+    return found
+
+
+def _gain(family: str, items: Sequence[Tried], seed: int) -> Gain:
+    by_query = grouped(items, lambda item: item.query_id)
+    means = numpy.array([[fmean(item.gain for item in mine)] for mine in by_query.values()])
+    [places] = Sample([len(by_query)], seed=seed).intervals(means)
+    return Gain(
+        items[0].mode,
+        items[0].guard,
+        family,
+        len({item.template for item in items}),
+        places,
+        fmean(item.before - 1 for item in items),
+        fmean(item.gain > 0 for item in items),
+    )
