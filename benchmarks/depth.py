@@ -34,6 +34,7 @@ from interank.engines.protocol import Completion, Forced, LabelLogits, Sampling
 from interank.engines.transformers import TransformersEngine
 from interank.engines.work import Work, positions_attended
 from interank.evaluation.candidates import Evaluated, Task, load_evaluated
+from interank.evaluation.fitted import FitSettings
 from interank.evaluation.fused import applied_rows
 from interank.ir.calibration import calibration
 from interank.ir.measures import ideal_run, score_run
@@ -45,7 +46,7 @@ from interank.reranking.adaptive import Adaptive
 from interank.reranking.fitting import Candidates, Fit, Fusion, fit_calibrator, fit_fusion, fused_run, read_fit
 from interank.settings import AdaptiveRecipe
 from interank.stages import evaluate
-from interank.stages.fit import FitSettings, fit
+from interank.stages.fit import fit
 from interank.tasks.asked import RankerSettings
 from interank.tasks.judge.asking import Judge
 from interank.tasks.judge.ranker import Graded, load_judge

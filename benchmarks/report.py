@@ -21,7 +21,7 @@ from typing import Any
 from playwright.sync_api import Browser, expect, sync_playwright
 
 from interank.evaluation.candidates import Task
-from interank.evaluation.evaluated import Evaluation, Rankings
+from interank.evaluation.evaluated import Evaluation, Rankings, Scoring
 from interank.evaluation.page import Provenance, write_page
 from interank.evaluation.scoring import FIRST_STAGE, score_systems
 from interank.evaluation.systems import reranked_run
@@ -130,7 +130,7 @@ def measured(rounds: int, seed: int) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
         path = Path(folder, "report.html")
         start = time.process_time()
-        write_page(path, recipe, found, results, costs, Provenance("made"))
+        write_page(path, Scoring.of(recipe), found, results, costs, Provenance("made"))
         written = time.process_time() - start
         flags = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--no-first-run"]
         browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=flags)

@@ -59,8 +59,9 @@ def register(verbs: Any, common: argparse.ArgumentParser) -> None:
 
 
 def _run(options: argparse.Namespace) -> int:
+    from interank.evaluation.fitted import FitSettings
     from interank.outputs import check_file, holds_json
-    from interank.stages.fit import FitSettings, fit, fit_into
+    from interank.stages.fit import fit, fit_into
 
     if options.out:
         check_file("--out", options.out, ours=lambda path: holds_json(path, "kind", "origin", "tried"))

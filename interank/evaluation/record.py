@@ -12,7 +12,7 @@ from typing import Any
 from interank.evaluation import tables
 from interank.evaluation.candidates import Task
 from interank.evaluation.diagnosis import diagnose
-from interank.evaluation.evaluated import COST_KEYS, MACHINE_KEYS, Evaluation, Rankings
+from interank.evaluation.evaluated import COST_KEYS, MACHINE_KEYS, Evaluation, Rankings, Scoring
 from interank.evaluation.page import Provenance, write_page
 from interank.evaluation.report import example, markdown
 from interank.evaluation.scoring import FIRST_STAGE, score_systems
@@ -20,27 +20,26 @@ from interank.evaluation.systems import file_name, joined
 from interank.ir.measures import judged_by_query
 from interank.ir.trec import copy_run, write_run
 from interank.ledger import write_rows
-from interank.recipe import EvaluateRecipe
 from interank.types import RankedDocument, Run
 
 # What a row tells of the machine and its speed, and not of the ranking.
 _NOT_RANKING = (*COST_KEYS, *MACHINE_KEYS, "stages")
 
 
-def record(folder: Path, recipe: EvaluateRecipe, found: Evaluation, provenance: Provenance) -> None:
+def record(folder: Path, scoring: Scoring, found: Evaluation, provenance: Provenance) -> None:
     """Write the evaluation's files into its folder."""
     with ThreadPoolExecutor(1) as pool:
         # Files of this size leave the interpreter to others while they are read and written.
         writing = pool.submit(_write_runs, folder, found)
-        results = score_systems(found.tasks, found.runs, recipe.measures, seed=recipe.seed)
+        results = score_systems(found.tasks, found.runs, scoring.measures, seed=scoring.seed)
     writing.result()
     for name, rankings in found.rankings.items():
         rows = ({key: value for key, value in row.items() if key not in _NOT_RANKING} for row in rankings.values())
         write_rows(folder / "rankings" / f"{name}.jsonl", rows)
-    first = recipe.measures[0]
+    first = scoring.measures[0]
     for name, rankings in found.rankings.items():
         values = {(row["task"], row["query_id"]): row[name][first] for row in results.per_query}
-        results.metrics[name] |= diagnose(found.tasks, rankings, values, recipe.relevant_from, seed=recipe.seed)
+        results.metrics[name] |= diagnose(found.tasks, rankings, values, scoring.relevant_from, seed=scoring.seed)
     for name, by_task in found.stored.items():
         tied = {task: {"documents": run.run.tied, "ranges": run.bounds} for task, run in by_task.items() if run.bounds}
         results.metrics[name] |= {"ties": tied} if tied else {}
@@ -49,16 +48,16 @@ def record(folder: Path, recipe: EvaluateRecipe, found: Evaluation, provenance: 
     _write_json(folder / "candidates.json", {task.name: dict(task.facts) for task in found.tasks})
     write_rows(folder / "per_query.jsonl", results.per_query)
     (folder / "table.tex").write_text(tables.latex(results.metrics, first), "utf-8")
-    costs = _costs(recipe, found.costs, sum(len(task.queries) for task in found.tasks))
+    costs = _costs(scoring, found.costs, sum(len(task.queries) for task in found.tasks))
     _write_json(folder / "cost.json", {**_machine(found), "per_query": costs})
     write_rows(folder / "cost.jsonl", _costs_by_query(found))
     shown = ""
     if found.rankings:
-        shown = _example(found.tasks[0], list(found.rankings.values())[-1], max(recipe.explain, 3))
+        shown = _example(found.tasks[0], list(found.rankings.values())[-1], max(scoring.explain, 3))
     (folder / "example.txt").write_text(shown + "\n", "utf-8")
-    report = markdown(results, costs, recipe.measures, _facts(recipe, found.tasks), found.notes, shown)
+    report = markdown(results, costs, scoring.measures, _facts(scoring, found.tasks), found.notes, shown)
     (folder / "report.md").write_text(report, "utf-8")
-    write_page(folder / "report.html", recipe, found, results, costs, provenance)
+    write_page(folder / "report.html", scoring, found, results, costs, provenance)
 
 
 def _write_runs(folder: Path, found: Evaluation) -> None:
@@ -92,14 +91,14 @@ def _write_json(path: Path, content: Any) -> None:
 
 
 def _costs(
-    recipe: EvaluateRecipe, totals: Mapping[str, Mapping[str, Any]], queries: int
+    scoring: Scoring, totals: Mapping[str, Mapping[str, Any]], queries: int
 ) -> dict[str, dict[str, float | None]]:
     """What one query costs each system, the mean over all that were asked."""
     found: dict[str, dict[str, float | None]] = {}
     for name, total in totals.items():
         found[name] = {key: None if value is None else round(value / queries, 4) for key, value in total.items()}
-        if recipe.price_per_hour is not None:
-            found[name]["price"] = total["seconds"] / queries * recipe.price_per_hour / 3600
+        if scoring.price_per_hour is not None:
+            found[name]["price"] = total["seconds"] / queries * scoring.price_per_hour / 3600
     return found
 
 
@@ -118,8 +117,8 @@ def _costs_by_query(found: Evaluation) -> Iterator[dict[str, Any]]:
                 yield {"system": name, "task": row["task"], "query_id": row["query_id"], **cost}
 
 
-def _facts(recipe: EvaluateRecipe, tasks: Sequence[Task]) -> dict[str, Any]:
-    facts: dict[str, Any] = {"benchmark": recipe.benchmark}
+def _facts(scoring: Scoring, tasks: Sequence[Task]) -> dict[str, Any]:
+    facts: dict[str, Any] = {"benchmark": scoring.benchmark}
     for task in tasks:
         about = task.facts
         facts[task.name] = (
@@ -127,7 +126,7 @@ def _facts(recipe: EvaluateRecipe, tasks: Sequence[Task]) -> dict[str, Any]:
             f"{about['first_stage_queries']} queries, depth {about['depth']}, ties {about['ties']}, "
             f"sha256 {about['digest'][:16]}; qrels: {about['qrels']}"
         )
-    return {**facts, "mode": recipe.mode}
+    return {**facts, "mode": scoring.mode}
 
 
 def _example(task: Task, found: Rankings, shown: int) -> str:

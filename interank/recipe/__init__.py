@@ -1,5 +1,6 @@
 """Recipes: one YAML file an experiment, checked whole before anything heavy is imported."""
 
+from interank.recipe.command import evaluate_command
 from interank.recipe.evaluate import EvaluateRecipe
 from interank.recipe.generate import GET_BENCHMARKS, GenerateRecipe
 from interank.recipe.loading import Recipe, find_recipe, load_recipe, model_of, read_keys, recipe_files
@@ -14,6 +15,7 @@ __all__ = [
     "RunRecipe",
     "StagesRecipe",
     "Summary",
+    "evaluate_command",
     "find_recipe",
     "load_recipe",
     "model_of",

@@ -13,7 +13,7 @@ from interank.artifact import Artifact, Existing, create, describe_input, open_a
 from interank.errors import ArtifactError, InputError
 from interank.evaluation.candidates import Evaluated
 from interank.evaluation.compared import System, check_same_candidates, gather
-from interank.evaluation.evaluated import Evaluation, ran_on
+from interank.evaluation.evaluated import Evaluation, Scoring, ran_on
 from interank.evaluation.page import Provenance
 from interank.evaluation.record import record
 from interank.launched import refuse_several_processes
@@ -63,7 +63,7 @@ def run(paths: Sequence[Path], out: Path, *, benchmark: Path | None = None, exis
     place.inputs |= _inputs_of(systems, found, out)
     if overlap := _overlaps(artifacts):
         place.write_json(_OVERLAP, overlap)
-    record(place.folder, recipe, found, _provenance(command, found, systems))
+    record(place.folder, Scoring.of(recipe), found, _provenance(command, found, systems))
     counts = {
         "tasks": len(found.tasks),
         "queries": sum(len(t.queries) for t in found.tasks),
@@ -84,7 +84,7 @@ def _check_inputs(artifacts: Sequence[Artifact], files: Sequence[Path]) -> None:
 def _page(out: Path, recipe: EvaluateRecipe, found: Evaluation, provenance: Provenance) -> Path:
     """Write the page alone, whole or not at all."""
     with tempfile.TemporaryDirectory() as folder:
-        record(Path(folder), recipe, found, provenance)
+        record(Path(folder), Scoring.of(recipe), found, provenance)
         write_whole(out, Path(folder, "report.html").read_bytes())
     return out
 

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from interank.artifact import Artifact, Existing, create, describe_input
 from interank.evaluation.candidates import Evaluated, Task, load_evaluated, notes_on_texts
-from interank.evaluation.evaluated import COST_KEYS, Evaluation, Rankings, ran_on
+from interank.evaluation.evaluated import Evaluation, Rankings, Scoring, costs_of, notes_on_ranked, ran_on
 from interank.evaluation.fused import applied_rows, fits_by_adapter, notes_on_fit
-from interank.evaluation.page import Provenance, evaluate_command
+from interank.evaluation.page import Provenance
 from interank.evaluation.record import record
 from interank.evaluation.scoring import FIRST_STAGE
 from interank.evaluation.systems import CHAIN, StoredRun, named_systems, notes_on_stored, reranked_run, stored_run
@@ -21,7 +21,7 @@ from interank.launched import refuse_several_processes
 from interank.ledger import Ledger
 from interank.plots import begin_import
 from interank.progress import track
-from interank.recipe import EvaluateRecipe
+from interank.recipe import EvaluateRecipe, evaluate_command
 from interank.stages.inputs import require_inputs
 from interank.stages.ranked import Ranked, adapter_ranking, chain_ranking, notes_on_bases
 from interank.types import Run
@@ -63,9 +63,8 @@ def run(recipe: EvaluateRecipe, out: Path, *, existing: Existing = "refuse") -> 
     for name, opened in rerankers.items():
         ranked[name] = _reranked(recipe, tasks, name, opened, Ledger(place.work / f"{name}.jsonl"))
         runs[name] = {task.name: reranked_run(ranked[name], task, name) for task in tasks}
-        costs[name] = {key: _total(ranked[name].values(), key) for key in COST_KEYS}
-        costs |= _costs_of_links(name, ranked[name])
-        notes += _notes_on_cuts(name, ranked[name]) + _notes_on_lists(name, ranked[name])
+        costs |= costs_of(name, ranked[name])
+        notes += notes_on_ranked(name, ranked[name])
         if applied := fits.get(name):
             ranked[applied.system] = applied_rows(applied.fit, ranked[name], tasks)
             runs[applied.system] = {
@@ -73,7 +72,8 @@ def run(recipe: EvaluateRecipe, out: Path, *, existing: Existing = "refuse") -> 
             }
             costs[applied.system] = costs[name]
     found = Evaluation(tasks, runs, ranked, stored, costs, notes)
-    record(place.folder, recipe, found, Provenance(evaluate_command(recipe, out), dict(trained), ran_on(ranked)))
+    provenance = Provenance(evaluate_command(recipe, out), dict(trained), ran_on(ranked))
+    record(place.folder, Scoring.of(recipe), found, provenance)
     counts = {"tasks": len(tasks), "queries": sum(len(task.queries) for task in tasks), "systems": len(runs)}
     return place.finish(seed=recipe.seed, counts=counts, notes={"notes": notes})
 
@@ -119,42 +119,3 @@ def _explained(recipe: EvaluateRecipe, tasks: Sequence[Task]) -> set[tuple[str, 
         return set()
     ranked = {task.name: [query.query_id for query in task.queries if task.documents(query.query_id)] for task in tasks}
     return {(task, query_id) for task, ids in ranked.items() for query_id in ids[: recipe.explained_queries]}
-
-
-def _notes_on_cuts(name: str, rankings: Rankings) -> list[str]:
-    """That documents did not fit into the adapter's prompt, where some did not."""
-    lost = [item["truncated"] for row in rankings.values() for item in row["ranking"]]
-    cut = sum(tokens > 0 for tokens in lost)
-    return [f"{name}: read {cut} of {len(lost)} documents without their ends, which its prompt has no room for"][
-        : cut > 0
-    ]
-
-
-def _notes_on_lists(name: str, rankings: Rankings) -> list[str]:
-    """How a listwise reranker's answers were read, where there was one."""
-    told = [lists for row in rankings.values() for lists in row.get("listwise", ())]
-    if not told:
-        return []
-    count = {key: sum(lists[key] for lists in told) for key in ("answers", "unreadable", "repaired", "unranked")}
-    kinds = {kind: sum(lists["repairs"][kind] for lists in told) for kind in told[0]["repairs"]}
-    mended = ", ".join(f"{kind} {number}" for kind, number in kinds.items() if number) or "nothing"
-    return [
-        f"{name}: of {count['answers']} answers about windows {count['unreadable']} held no ranking and "
-        f"{count['repaired']} were mended ({mended}); {count['unranked']} windows kept their order"
-    ]
-
-
-def _costs_of_links(name: str, rankings: Rankings) -> dict[str, dict[str, float | None]]:
-    """What each link of a chain took in all."""
-    rows = [row["stages"] for row in rankings.values() if "stages" in row]
-    return {
-        f"{name}, {number + 1}. {links[0]['mode']} to {links[0]['depth']}": {
-            key: _total(links, key) for key in COST_KEYS
-        }
-        for number, links in enumerate(zip(*rows, strict=True))
-    }
-
-
-def _total(rows: Collection[Mapping[str, Any]], key: str) -> float | None:
-    values = [row[key] for row in rows]
-    return None if None in values else sum(values)

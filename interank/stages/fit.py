@@ -3,59 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from statistics import fmean
-from typing import Any, Literal
+from typing import Any
 
 from interank.artifact import MANIFEST, Artifact, model_digest, open_artifact
 from interank.errors import ArtifactError, InputError
 from interank.evaluation.candidates import Evaluated, Task
 from interank.evaluation.compared import gather
 from interank.evaluation.evaluated import Rankings
-from interank.evaluation.fused import applied_rows
-from interank.evaluation.systems import reranked_run
-from interank.ir.measures import score_run
+from interank.evaluation.fitted import FitSettings, fitted, own_grades
 from interank.launched import refuse_several_processes
 from interank.modes import FITTED_MODES
 from interank.recipe import EvaluateRecipe
-from interank.reranking.fitting import (
-    Abstention,
-    Candidates,
-    Fit,
-    FittedOn,
-    Fusion,
-    FusionMethod,
-    Origin,
-    fit_abstention,
-    fit_calibrator,
-    fit_fusion,
-    query_digest,
-    store_fit,
-    stored_place,
-    write_fit,
-)
+from interank.reranking.fitting import Fit, FittedOn, Origin, query_digest, store_fit, stored_place, write_fit
 from interank.stages.evaluated import evaluation_recipe
-from interank.types import Run
-
-FusionChoice = Literal["best", "zscore", "minmax", "rrf", "none"]
-CalibratorChoice = Literal["best", "temperature", "isotonic", "none"]
-_FUSIONS: tuple[FusionMethod, ...] = ("zscore", "minmax", "rrf")
-_CALIBRATORS: tuple[Literal["temperature", "isotonic"], ...] = ("temperature", "isotonic")
-
-
-@dataclass(frozen=True, slots=True)
-class FitSettings:
-    """What is fitted; `best` takes what does best on the evaluation's queries."""
-
-    system: str | None = None
-    """Which of the evaluation's rerankers; None where it has one."""
-    fusion: FusionChoice = "best"
-    calibrator: CalibratorChoice = "best"
-    coverage: float = 0.8
-    """The share of the queries that is to be answered."""
-    label_mass: float = 0.5
-    """What the first document's label mass has to be at least."""
 
 
 def fit(
@@ -147,45 +109,13 @@ def _made(artifact: Artifact, settings: FitSettings, benchmark: Path | None) -> 
     recipe = evaluation_recipe(artifact, benchmark)
     found, _ = gather([artifact], [], Evaluated.of(recipe), recipe.measures)
     name = _system(artifact, found.rankings, settings.system)
-    return _fitted(_origin(artifact, recipe, name, found.tasks), found.tasks, found.rankings[name], settings)
-
-
-def _fitted(origin: Origin, tasks: Sequence[Task], rankings: Rankings, settings: FitSettings) -> Fit:
-    tried: dict[str, Any] = {}
-    fusion: Fusion | None = None
-    if settings.fusion != "none":
-        methods = _FUSIONS if settings.fusion == "best" else (settings.fusion,)
-        queries = _candidates(tasks, rankings)
-        fusion, tried["fusion"] = fit_fusion(queries, lambda run: fmean(_values(tasks, run, origin).values()), methods)
-    calibrator = None
-    if settings.calibrator != "none":
-        chosen = _CALIBRATORS if settings.calibrator == "best" else (settings.calibrator,)
-        calibrator, tried["calibrator"] = fit_calibrator(_judged(tasks, rankings, origin.relevant_from), chosen)
-    made = Fit(fusion, calibrator, None, origin, tried)
-    if calibrator is None:
-        return made
-    abstention, tried["abstention"] = _abstention(made, tasks, rankings, settings)
-    if fusion is None:
-        return replace(made, abstention=abstention)
-    unfused, tried["unfused"] = _abstention(made.without_fusion(), tasks, rankings, settings)
-    return replace(made, abstention=abstention, unfused=unfused)
-
-
-def _abstention(
-    made: Fit, tasks: Sequence[Task], rankings: Rankings, settings: FitSettings
-) -> tuple[Abstention, list[dict[str, Any]]]:
-    """When to abstain with the rankings that a fit makes, and what it was chosen from."""
-    rows = applied_rows(made, rankings, tasks)
-    runs = {task.name: reranked_run(rows, task, "fitted") for task in tasks}
-    values = {(task.name, q): v for task in tasks for q, v in _of_task(task, runs[task.name], made.origin).items()}
-    sure = {key: row["ranking"][0]["probability"] for key, row in rows.items() if row["ranking"]}
-    return fit_abstention(list(sure.values()), [values[key] for key in sure], settings.coverage, settings.label_mass)
+    return fitted(_origin(artifact, recipe, name, found.tasks), found.tasks, found.rankings[name], settings)
 
 
 def _system(artifact: Artifact, rankings: Mapping[str, Rankings], wanted: str | None) -> str:
     """The reranker to fit: one that grades, with scores of its own."""
     mode = artifact.recipe()["mode"]
-    graded = [name for name, rows in rankings.items() if mode in FITTED_MODES and _grades(rows)]
+    graded = [name for name, rows in rankings.items() if mode in FITTED_MODES and own_grades(rows)]
     if wanted is None and len(graded) == 1:
         return graded[0]
     if wanted not in graded:
@@ -195,14 +125,6 @@ def _system(artifact: Artifact, rankings: Mapping[str, Rankings], wanted: str | 
             "mode score or reason"
         )
     return wanted
-
-
-def _grades(rows: Rankings) -> bool:
-    """Whether its scores are a model's own: a chain's are places, a fused system's are mixed already."""
-    return not any(
-        "stages" in row or "fit" in row or any(item["probabilities"] is None for item in row["ranking"])
-        for row in rows.values()
-    ) and any(row["ranking"] for row in rows.values())
 
 
 def _origin(artifact: Artifact, recipe: EvaluateRecipe, name: str, tasks: Sequence[Task]) -> Origin:
@@ -225,44 +147,3 @@ def _origin(artifact: Artifact, recipe: EvaluateRecipe, name: str, tasks: Sequen
         },
         queries={query_digest(query): query.query_id for task in tasks for query in task.queries},
     )
-
-
-def _candidates(tasks: Sequence[Task], rankings: Rankings) -> list[Candidates]:
-    """Each query's candidates with both scores; with several tasks the ids are led by their task."""
-    found = []
-    for task in tasks:
-        for query in task.queries:
-            row = rankings.get((task.name, query.query_id))
-            if row is not None:
-                ours = {item["doc_id"]: item["score"] for item in row["ranking"]}
-                first = task.candidates.scores(query.query_id)
-                name = f"{task.name}\0{query.query_id}"
-                found.append(
-                    Candidates(name, tuple(first), tuple(ours[doc_id] for doc_id in first), tuple(first.values()))
-                )
-    return found
-
-
-def _values(tasks: Sequence[Task], run: Run, origin: Origin) -> dict[str, float]:
-    """The measure's mean of each task, of a run of `_candidates`."""
-    means = {}
-    for task in tasks:
-        lead = f"{task.name}\0"
-        own = {name.removeprefix(lead): run.scores(name) for name in run if name.startswith(lead)}
-        means[task.name] = fmean(_of_task(task, Run.from_rankings(own, tag=run.tag), origin).values())
-    return means
-
-
-def _of_task(task: Task, run: Run, origin: Origin) -> dict[str, float]:
-    return score_run(task.qrels, run, [origin.measure]).per_query[origin.measure]
-
-
-def _judged(tasks: Sequence[Task], rankings: Rankings, relevant_from: int) -> list[list[tuple[float, bool]]]:
-    """Each query's scores with the truth; unjudged documents count as irrelevant."""
-    found = []
-    for task in tasks:
-        relevant = {(qrel.query_id, qrel.doc_id) for qrel in task.qrels if qrel.relevance >= relevant_from}
-        for query in task.queries:
-            row = rankings.get((task.name, query.query_id), {"ranking": []})
-            found.append([(item["score"], (query.query_id, item["doc_id"]) in relevant) for item in row["ranking"]])
-    return [pairs for pairs in found if pairs]

@@ -12,12 +12,13 @@ import pytest
 from interank.artifact import open_artifact
 from interank.cli.app import main
 from interank.errors import ArtifactError, InputError
+from interank.evaluation.fitted import FitSettings
 from interank.ir.calibration import calibration
 from interank.ir.measures import score_run
 from interank.ir.trec import read_qrels, read_run
 from interank.reranking.fitting import Fit, Isotonic, read_fit
 from interank.reranking.reranker import Reranker
-from interank.stages.fit import FitSettings, fit
+from interank.stages.fit import fit
 from interank.types import Document, Query
 from tests.support import rule
 from tests.support.benchmark import write_jsonl

@@ -12,13 +12,14 @@ import pytest
 from interank.artifact import open_artifact
 from interank.cli.app import main
 from interank.errors import ArtifactError, InputError
+from interank.evaluation.fitted import FitSettings
 from interank.reranking.adaptive import Adaptive
 from interank.reranking.fitted import Fitted
 from interank.reranking.fitting import Fit, read_fit
 from interank.reranking.reranker import Reranker
 from interank.settings import AdaptiveRecipe
 from interank.stages import rl
-from interank.stages.fit import FitSettings, fit, fit_into
+from interank.stages.fit import fit, fit_into
 from interank.stages.merge import merge
 from interank.tasks.judge.recipe import RlJudge
 from interank.types import RankedDocument

@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from interank.evaluation.candidates import Evaluated, Task, load_evaluated
-from interank.evaluation.evaluated import Evaluation, Rankings, ran_on
-from interank.evaluation.page import Provenance, evaluate_command
+from interank.evaluation.evaluated import Evaluation, Rankings, Scoring, ran_on
+from interank.evaluation.page import Provenance
 from interank.evaluation.record import record
 from interank.evaluation.scoring import FIRST_STAGE
 from interank.evaluation.systems import reranked_run
-from interank.recipe import EvaluateRecipe
+from interank.recipe import EvaluateRecipe, evaluate_command
 from tests.support.benchmark import write_jsonl
 
 MARKUP = "<script>window.broken = 1</script></script><img src=x onerror='window.broken = 2'>"
@@ -120,5 +120,5 @@ def recorded(
     found = evaluation(recipe, names)
     out = folder / "evaluation"
     out.mkdir()
-    record(out, recipe, found, Provenance(evaluate_command(recipe, out), {}, ran_on(found.rankings)))
+    record(out, Scoring.of(recipe), found, Provenance(evaluate_command(recipe, out), {}, ran_on(found.rankings)))
     return out

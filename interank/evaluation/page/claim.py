@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from interank.evaluation.evaluated import Evaluation
 from interank.evaluation.scoring import FIRST_STAGE, PERFECT, Results
 from interank.evaluation.tables import SIGNIFICANT, chance
 from interank.plots import ink, new_axes, rendered, series_colour
-from interank.recipe import EvaluateRecipe
 
 MEAN = "mean of the tasks"
 
@@ -42,16 +42,15 @@ def best_system(results: Results, systems: Sequence[str], measure: str) -> str |
     return max(ranking, key=lambda name: float(results.metrics[name][measure]["mean"]), default=None)
 
 
-def claim(recipe: EvaluateRecipe, found: Evaluation, results: Results) -> list[tuple[str, bool]]:
-    """The sentence in parts, each with whether it is to be set off."""
-    measure = recipe.measures[0]
+def claim(found: Evaluation, results: Results, measure: str, *, run: Path | None = None) -> list[tuple[str, bool]]:
+    """The sentence in parts, each with whether it is to be set off; `run` has the candidates, where they were given."""
     name = best_system(results, list(found.runs), measure)
     first = results.metrics[FIRST_STAGE][measure]
     if name is None:
         return [("The first stage alone reaches ", False), (f"{measure} {first['mean']:.4f}", True), (".", False)]
     value = results.metrics[name][measure]
     gain = value["gain"]
-    where = _candidates(recipe, found)
+    where = _candidates(run, found)
     chances = f" (95% interval {gain['low']:+.4f} to {gain['high']:+.4f}, p {_p(gain['p_corrected'])})"
     above = f"{gain['mean']:+.4f} over" if gain["mean"] >= 0 else f"{-gain['mean']:.4f} below"
     own = _own_documents(found, name)
@@ -85,11 +84,11 @@ def _own_documents(found: Evaluation, name: str) -> float:
     return own / ranked if ranked else 0.0
 
 
-def _candidates(recipe: EvaluateRecipe, found: Evaluation) -> str:
+def _candidates(run: Path | None, found: Evaluation) -> str:
     """Where the candidates come from, how many queries and tasks there are."""
     source = str(found.tasks[0].facts["first_stage"])
-    if recipe.run is not None:
-        whose = f"the candidates of {recipe.run.name}"
+    if run is not None:
+        whose = f"the candidates of {run.name}"
     elif source.startswith("run "):
         whose = "the candidates that come with the benchmark"
     else:

@@ -16,7 +16,7 @@ from markupsafe import Markup
 
 from interank import __version__
 from interank.evaluation import tables
-from interank.evaluation.evaluated import Evaluation
+from interank.evaluation.evaluated import Evaluation, Scoring
 from interank.evaluation.page.claim import claim, glance
 from interank.evaluation.page.plots import evaluation_plots
 from interank.evaluation.page.provenance import Provenance, made_on, sections, training_logs
@@ -24,7 +24,6 @@ from interank.evaluation.page.rankings import browser_blocks
 from interank.evaluation.report import sections as report_sections
 from interank.evaluation.scoring import Results
 from interank.plots import Plot, comma_separated, training_curves
-from interank.recipe import EvaluateRecipe
 
 _STYLES = ("page.css", "browser.css", "print.css")
 _SCRIPTS = (
@@ -44,14 +43,14 @@ _UNSEEN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u20
 
 def write_page(
     path: Path,
-    recipe: EvaluateRecipe,
+    scoring: Scoring,
     found: Evaluation,
     results: Results,
     costs: Mapping[str, Mapping[str, Any]],
     provenance: Provenance,
 ) -> None:
     """Write the report of an evaluation as one file that needs nothing else."""
-    measure = recipe.measures[0]
+    measure = scoring.measures[0]
     seconds = {name: cost["seconds"] for name, cost in costs.items()}
     blocks, texts = browser_blocks(found, results, measure)
     systems, lines = glance(found, results, measure)
@@ -61,16 +60,16 @@ def write_page(
     rendered = page.render(
         title=_title(found),
         measure=measure,
-        claim=claim(recipe, found, results),
+        claim=claim(found, results, measure, run=scoring.run),
         systems=systems,
         lines=lines,
         plots=evaluation_plots(found, results, costs, measure),
         curves={name: plots for name, plots in curves.items() if plots},
         figures={"Systems": tables.systems(results.metrics, seconds, measure)}
-        | report_sections(results, costs, recipe.measures),
+        | report_sections(results, costs, scoring.measures),
         method=tables.METHOD,
         notes=found.notes,
-        provenance=sections(provenance, recipe, found.tasks),
+        provenance=sections(provenance, scoring, found.tasks),
         command=provenance.command,
         made=made_on(),
         version=__version__,

@@ -2,25 +2,20 @@
 
 from __future__ import annotations
 
-import json
 import os
 import platform
-import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
 
 from interank.artifact import MANIFEST, Artifact, open_artifact
 from interank.evaluation.candidates import Task
+from interank.evaluation.evaluated import Scoring
 from interank.plots import read_log
 from interank.plots.curves import Log
-from interank.recipe import EvaluateRecipe, load_recipe
 
-# The recipe whose settings a command line that reproduces a page starts from.
-_RECIPE = "evaluate/benchmark"
 _PACKAGES = ("interank", "torch", "transformers", "peft", "trl", "vllm", "pytrec_eval-terrier", "numpy", "matplotlib")
 _LOG = "log.jsonl"
 
@@ -39,30 +34,14 @@ class Provenance:
     """Engine, device and precision by system, as far as they are known."""
 
 
-def evaluate_command(recipe: EvaluateRecipe, out: Path) -> str:
-    """The command line that evaluates so, every setting that is not the bundled recipe's written out."""
-    usual = load_recipe(_RECIPE).model_dump(mode="json")
-    given = recipe.model_dump(mode="json")
-    settings = [f"{key}={_yaml(value)}" for key, value in given.items() if value != usual[key]]
-    return shlex.join(["interank", "evaluate", _RECIPE, *settings, "--out", str(out)])
-
-
-def _yaml(value: Any) -> str:
-    """The value as the command line takes it."""
-    if isinstance(value, list):
-        plain = all(isinstance(item, str) and not set(item) & set(",[]{}:#&*!|>'\"%@` ") for item in value)
-        return ",".join(value) if plain and value else json.dumps(value, ensure_ascii=False)
-    return "null" if value is None else str(value)
-
-
-def sections(provenance: Provenance, recipe: EvaluateRecipe, tasks: Sequence[Task]) -> list[tuple[str, Rows]]:
+def sections(provenance: Provenance, scoring: Scoring, tasks: Sequence[Task]) -> list[tuple[str, Rows]]:
     """Titles, each with what stands under it."""
     found = [(f"Candidates of {task.name}", _of_task(task)) for task in tasks]
     for name, path in provenance.adapters.items():
         rows = [("ran on", provenance.ran_on[name])] if name in provenance.ran_on else []
         found.append((f"Model of {name}", [*rows, *_of_model(path)]))
-    settings = [("benchmark", str(recipe.benchmark)), ("mode", recipe.mode), ("seed", str(recipe.seed))]
-    settings += [("measures", ", ".join(recipe.measures)), ("relevant from grade", str(recipe.relevant_from))]
+    settings = [("benchmark", str(scoring.benchmark)), ("mode", scoring.mode), ("seed", str(scoring.seed))]
+    settings += [("measures", ", ".join(scoring.measures)), ("relevant from grade", str(scoring.relevant_from))]
     return [*found, ("Settings", settings), ("Software and machine", _machine())]
 
 

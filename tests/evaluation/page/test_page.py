@@ -134,7 +134,7 @@ def test_the_claim_says_what_is_not_sure_and_what_is_no_reranking(tmp_path: Path
     def said(run: Run) -> str:
         runs = {FIRST_STAGE: {task.name: task.candidates}, "ours": {task.name: run}}
         results = score_systems(found.tasks, runs, recipe.measures, seed=1)
-        return "".join(text for text, _ in claim(recipe, replace(found, runs=runs), results))
+        return "".join(text for text, _ in claim(replace(found, runs=runs), results, recipe.measures[0]))
 
     assert "of the way to their perfect order" in said(found.runs["ours"]["one"])
     assert said(task.candidates).endswith("p = 1.000): a difference that chance could have made.")
