@@ -128,6 +128,43 @@ def test_functions_take_few_parameters() -> None:
     assert not {where: names for where, names in taken.items() if len(names) > MAX_PARAMETERS}
 
 
+def bundles(function: Function) -> list[str]:
+    """The parameters that are tuples of different things, which would stand there by name."""
+    arguments = function.args
+    every = [*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs]
+    return [item.arg for item in every if item.annotation is not None and _is_bundle(item.annotation)]
+
+
+def _is_bundle(annotation: ast.expr) -> bool:
+    if isinstance(annotation, ast.BinOp):
+        return _is_bundle(annotation.left) or _is_bundle(annotation.right)
+    if not (isinstance(annotation, ast.Subscript) and ast.unparse(annotation.value) == "tuple"):
+        return False
+    kinds = {ast.unparse(item) for item in getattr(annotation.slice, "elts", ())}
+    return len(kinds) > 1 and "..." not in kinds
+
+
+@pytest.mark.parametrize(
+    ("annotation", "is_bundle"),
+    [
+        ("tuple[list[str], dict[str, int], float]", True),
+        ("tuple[int, str] | None", True),
+        ("tuple[float, float]", False),
+        ("tuple[str, ...]", False),
+        ("Sequence[tuple[str, Path]]", False),
+    ],
+)
+def test_a_bundle_is_told_from_a_pair_and_from_rows(annotation: str, is_bundle: bool) -> None:
+    [function] = ast.parse(f"def given(first: int, second: {annotation}): ...").body
+    assert isinstance(function, ast.FunctionDef)
+    assert bundles(function) == (["second"] if is_bundle else [])
+
+
+def test_parameters_are_not_bundled_in_tuples() -> None:
+    found = {where: bundles(node) for path in SOURCES for where, node in functions(path)}
+    assert not {where: names for where, names in found.items() if names}
+
+
 def test_every_module_opens_with_a_sentence() -> None:
     assert not [named(path) for path in SOURCES if not ast.get_docstring(tree(path))]
 

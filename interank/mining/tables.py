@@ -105,11 +105,11 @@ class QuestionTable:
             own = str(number + 1 + place) if numbered else given if given is not None else f"{name}#{place}"
             answer_id = self._number(own)
             score = _votes(answer, columns.answer_score)
-            made.append(self._post(answer, columns.answer_body, answer_id, "answer", (question_id, None, score)))
+            made.append(self._post(answer, columns.answer_body, answer_id, "answer", question_id, None, score))
             if accepted is None and _read(answer, columns.accepted, values.truth):
                 accepted = answer_id
-        facts = (None, accepted, _votes(row, columns.score))
-        question = self._post(row, columns.body, question_id, "question", facts)
+        score = _votes(row, columns.score)
+        question = self._post(row, columns.body, question_id, "question", None, accepted, score)
         if not (question.title.strip() or question.html.strip()):
             raise BadRowError("the question has neither a title nor a body")
         return [question, *made]
@@ -128,13 +128,14 @@ class QuestionTable:
         body: str,
         post_id: int,
         kind: PostKind,
-        facts: tuple[int | None, int | None, int],
+        parent_id: int | None,
+        accepted: int | None,
+        score: int,
     ) -> Post:
         columns = self.columns
         text = _read(row, body, values.text)
         if text is None and (kind == "answer" or columns.title is None or _text(row, columns.title) == ""):
             raise BadRowError(f"{body} is missing, not text")
-        parent_id, accepted, score = facts
         return Post(
             site=self.site,
             post_id=post_id,

@@ -19,7 +19,6 @@ from interank.diagnosis.ways import Compared
 from interank.engines.prompts import Prompt
 from interank.engines.protocol import LabelLogits
 from interank.engines.transformers import TransformersEngine
-from interank.stages import parity as stage
 from interank.stages.parity import check_parity
 from tests.support import rule
 from tests.support.servers import vllm_environment
@@ -180,16 +179,16 @@ def test_a_killed_certificate_goes_on_where_it_was(
     adapter: Path, golden: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole = check_parity(str(adapter), ALONE, golden)
-    read = stage._read
+    opened = ways.Opener.opened
     asked: list[str] = []
 
-    def killed(way: ways.Way, *rest: Any) -> Any:
+    def killed(opener: ways.Opener, way: ways.Way) -> Any:
         asked.append(str(way))
         if len(asked) == 3:
             raise KeyboardInterrupt
-        return read(way, *rest)
+        return opened(opener, way)
 
-    monkeypatch.setattr(stage, "_read", killed)
+    monkeypatch.setattr(ways.Opener, "opened", killed)
     output = tmp_path / "parity.json"
     with pytest.raises(KeyboardInterrupt):
         check_parity(str(adapter), ALONE, golden, output=output)
