@@ -88,9 +88,7 @@ def train(
     Raises:
         TrainingError: The loss is not a number, or disk or memory do not suffice; the last checkpoint is kept.
     """
-    folder.mkdir(exist_ok=True)
-    checkpoint = last_complete(folder)
-    given = {**DEFAULTS, **trial_settings(settings, trial is not None, checkpoint is None), **dict(settings.trainer)}
+    checkpoint, given = begun(folder, settings, DEFAULTS, tried=trial is not None)
     given.setdefault("gradient_checkpointing", checkpointing)
     config = SFTConfig(
         **{
@@ -112,6 +110,15 @@ def train(
         trial=trial,
     )
     return go_through(student, checkpoint, settings.validation.patience, tried=trial is not None)
+
+
+def begun(
+    folder: Path, settings: SftSettings, defaults: Mapping[str, Any], *, tried: bool
+) -> tuple[Path | None, dict[str, Any]]:
+    """The folder's last complete checkpoint, if any, and the trainer's fields: defaults, a trial's, the given ones."""
+    folder.mkdir(exist_ok=True)
+    checkpoint = last_complete(folder)
+    return checkpoint, {**defaults, **trial_settings(settings, tried, checkpoint is None), **settings.trainer}
 
 
 def go_through(trainer: Any, checkpoint: Path | None, patience: int | None, *, tried: bool) -> Trained:

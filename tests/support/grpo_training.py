@@ -1,9 +1,10 @@
-"""GRPO on rewards alone, without what a recipe adds: validation, seatbelt, credit."""
+"""GRPO on rewards alone, without what a recipe adds, and what rollouts ask of a trainer."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 from peft import PeftModel
@@ -29,3 +30,13 @@ def train(
     objective = Objective(list(map(Equipped, rewards)))
     grpo = prepare(model, rollouts, objective, trainer=trainer, folder=folder, shared_prefix=shared_prefix)
     return run(grpo, last_complete(folder))
+
+
+def trainer_at(model: Any, step: int = 0) -> Any:
+    """What rollouts ask of a trainer at a step: its model, how it samples, and where it is."""
+    return SimpleNamespace(
+        model=model,
+        accelerator=SimpleNamespace(unwrap_model=lambda wrapped: wrapped),
+        args=SimpleNamespace(temperature=1.0),
+        state=SimpleNamespace(global_step=step),
+    )

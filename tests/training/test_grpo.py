@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 
@@ -14,6 +13,7 @@ from interank.errors import TrainingError
 from interank.settings import PromptSettings
 from interank.tasks.judge.rollouts import Rollouts, whole_queries
 from tests.support import rule
+from tests.support.grpo_training import trainer_at
 
 
 def test_each_query_gives_so_many_documents_of_all_its_grades() -> None:
@@ -50,17 +50,9 @@ def test_rollouts_tell_prompts_masks_and_probabilities(tiny_folder: Path, order:
     rollouts = Rollouts(encoder, rule.examples(0, queries=1), tokens=12, seed=3)
     model = load_model(files)
 
-    def trainer_at(step: int) -> SimpleNamespace:
-        return SimpleNamespace(
-            model=model,
-            accelerator=SimpleNamespace(unwrap_model=lambda wrapped: wrapped),
-            args=SimpleNamespace(temperature=1.0),
-            state=SimpleNamespace(global_step=step),
-        )
-
-    output = rollouts(["0", "0", "3"], trainer_at(4))  # type: ignore[arg-type]
-    assert output == rollouts(["0", "0", "3"], trainer_at(4))  # type: ignore[arg-type]
-    assert output["completion_ids"] != rollouts(["0", "0", "3"], trainer_at(5))["completion_ids"]  # type: ignore[arg-type]
+    output = rollouts(["0", "0", "3"], trainer_at(model, 4))
+    assert output == rollouts(["0", "0", "3"], trainer_at(model, 4))
+    assert output["completion_ids"] != rollouts(["0", "0", "3"], trainer_at(model, 5))["completion_ids"]
     assert [tuple(ids) for ids in output["prompt_ids"]] == [rollouts.prompts[n].ids for n in (0, 0, 3)]
     lead = len(encoder.label_lead) if order == "grade_first" else 0
     for ids, mask in zip(output["completion_ids"], output["env_mask"], strict=True):
@@ -93,13 +85,7 @@ def test_rollouts_of_both_orders_stand_in_one_batch(tiny_folder: Path) -> None:
     )
     examples = rule.examples(0, queries=1)[:2]
     rollouts = Rollouts(encoder, examples, tokens=12, seed=3, orders=["grade_first", "reason_first"])
-    trainer = SimpleNamespace(
-        model=load_model(files),
-        accelerator=SimpleNamespace(unwrap_model=lambda wrapped: wrapped),
-        args=SimpleNamespace(temperature=1.0),
-        state=SimpleNamespace(global_step=0),
-    )
-    output = rollouts(["0", "1"], trainer)  # type: ignore[arg-type]
+    output = rollouts(["0", "1"], trainer_at(load_model(files)))
     lead = len(encoder.label_lead)
     first, second = output["completion_ids"]
     assert tuple(first[:lead]) == encoder.label_lead

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -27,6 +26,7 @@ from interank.training.adapters import fresh_adapter, save_adapter
 from interank.training.grpo import prepare
 from interank.training.objective import Objective
 from tests.support import rule
+from tests.support.grpo_training import trainer_at
 
 EXAMPLES = rule.examples(0, queries=1, documents=4)
 SAMPLING = Sampling(8, 1.0, 5)
@@ -59,13 +59,7 @@ class Read:
 
     def rollouts(self) -> tuple[Rollouts, Any]:
         rollouts = Rollouts(self.encoder, EXAMPLES, tokens=12, seed=3, orders=["grade_first", "reason_first"] * 2)
-        trainer = SimpleNamespace(
-            model=self.model,
-            accelerator=SimpleNamespace(unwrap_model=lambda wrapped: wrapped),
-            args=SimpleNamespace(temperature=1.0),
-            state=SimpleNamespace(global_step=0),
-        )
-        return rollouts, trainer
+        return rollouts, trainer_at(self.model)
 
 
 def labels(read: Read) -> Any:

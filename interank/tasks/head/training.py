@@ -22,10 +22,9 @@ from interank.engines.pairs import Pair, PairBatch, PairEncoder
 from interank.ir.measures import DEFAULT_MEASURE, score_run
 from interank.judgments import JudgedList
 from interank.tasks.head.groups import TeacherScores
-from interank.training.checkpoints import last_complete
 from interank.training.devices import on_one_device, owned
 from interank.training.ranking_losses import HeadLoss, Target
-from interank.training.sft import DEFAULTS, SftSettings, Trained, go_through, trial_settings
+from interank.training.sft import DEFAULTS, SftSettings, Trained, begun, go_through
 from interank.training.student import dataset_of
 from interank.training.trying import Trial, check_number, tried
 from interank.types import Qrel, Run, ScoredDoc
@@ -202,9 +201,7 @@ def train(
     Raises:
         TrainingError: The loss is not a number, or disk or memory do not suffice; the last checkpoint is kept.
     """
-    folder.mkdir(exist_ok=True)
-    checkpoint = last_complete(folder)
-    given = {**_DEFAULTS, **trial_settings(settings, trial is not None, checkpoint is None), **dict(settings.trainer)}
+    checkpoint, given = begun(folder, settings, _DEFAULTS, tried=trial is not None)
     given.setdefault("gradient_checkpointing_kwargs", {"use_reentrant": False})
     arguments = TrainingArguments(**{**given, **owned(model, folder=folder, seed=settings.seed)})
     trainer = HeadTrainer(

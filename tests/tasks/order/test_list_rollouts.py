@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from pathlib import Path
-from types import SimpleNamespace
 
 from interank.engines.models import find_model, load_model, load_tokenizer
 from interank.engines.prompts import PromptEncoder
@@ -13,6 +12,7 @@ from interank.tasks.order.encoder import ListEncoder
 from interank.tasks.order.lists import judged_lists
 from interank.tasks.order.rollouts import ListRollouts, in_orders
 from tests.support import rule
+from tests.support.grpo_training import trainer_at
 
 LISTS = judged_lists(rule.examples(0, queries=20), documents=4, seed=0)
 
@@ -37,17 +37,9 @@ def test_rollouts_tell_prompts_masks_and_columns(tiny_folder: Path) -> None:
     rollouts = ListRollouts(encoder, LISTS[:3], tokens=80, seed=3)
     model = load_model(files)
 
-    def trainer_at(step: int) -> SimpleNamespace:
-        return SimpleNamespace(
-            model=model,
-            accelerator=SimpleNamespace(unwrap_model=lambda wrapped: wrapped),
-            args=SimpleNamespace(temperature=1.0),
-            state=SimpleNamespace(global_step=step),
-        )
-
-    output = rollouts(["0", "0", "2"], trainer_at(4))  # type: ignore[arg-type]
-    assert output == rollouts(["0", "0", "2"], trainer_at(4))  # type: ignore[arg-type]
-    assert output["completion_ids"] != rollouts(["0", "0", "2"], trainer_at(5))["completion_ids"]  # type: ignore[arg-type]
+    output = rollouts(["0", "0", "2"], trainer_at(model, 4))
+    assert output == rollouts(["0", "0", "2"], trainer_at(model, 4))
+    assert output["completion_ids"] != rollouts(["0", "0", "2"], trainer_at(model, 5))["completion_ids"]
     assert [tuple(ids) for ids in output["prompt_ids"]] == [rollouts.prompts[number].ids for number in (0, 0, 2)]
     for ids, mask, logprobs in zip(output["completion_ids"], output["env_mask"], output["logprobs"], strict=True):
         assert mask == [1] * len(ids)
