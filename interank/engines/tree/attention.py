@@ -1,7 +1,8 @@
-"""Attention along a prefix tree, by torch's scaled dot products, in transformers' own models."""
+"""Attention along a prefix tree in transformers' own models: one call a layer, or one for each piece of the tree."""
 
 from __future__ import annotations
 
+from operator import attrgetter
 from typing import Any
 
 import torch
@@ -12,7 +13,8 @@ from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import sdpa_mask
 
 from interank.engines.layers import allowed
-from interank.engines.tree.prefix_tree import ROOT, PrefixTree
+from interank.engines.tree.flex import Followed, attend_at_once, followed
+from interank.engines.tree.prefix_tree import ROOT, Leaves, PrefixTree, Trunk
 from interank.errors import TrainingError
 
 # A mask of four dimensions is handed on as it is; attention goes by the tree and looks at none.
@@ -33,7 +35,7 @@ def shared_prefix_attention(
     Raises:
         TrainingError: The model's attention is of another kind, or its layers do not hand on what they are given.
     """
-    tree: PrefixTree | None = options.pop("prefix_tree", None)
+    tree: Followed | None = options.pop("tree", None)
     if tree is None:
         if attention_mask is not None and attention_mask.shape == _NO_MASK and query.shape[2] > 1:
             raise TrainingError(
@@ -43,8 +45,11 @@ def shared_prefix_attention(
         plain: tuple[torch.Tensor, None] = sdpa_attention_forward(module, query, key, value, attention_mask, **options)
         return plain
     refuse_other_attention(module, options)
-    own = {"dropout_p": options.get("dropout", 0.0), "scale": options.get("scaling")}
-    return attend(query, key, value, tree, window=options.get("sliding_window"), **own), None
+    window, dropout, scale = options.get("sliding_window"), options.get("dropout", 0.0), options.get("scaling")
+    # FlexAttention drops nothing out.
+    if tree.at_once and not dropout:
+        return attend_at_once(query, key, value, tree.mask(window), scale), None
+    return attend(query, key, value, tree.tree, window=window, dropout_p=dropout, scale=scale), None
 
 
 def let_follow_trees(model: Any) -> None:
@@ -71,7 +76,7 @@ def hidden_states(model: Any, tree: PrefixTree) -> torch.Tensor:
         input_ids=tree.ids,
         position_ids=tree.positions,
         attention_mask=torch.empty(_NO_MASK, device=tree.ids.device),
-        prefix_tree=tree,
+        tree=followed(model, tree),
         use_cache=False,
     )
     found: torch.Tensor = backbone.last_hidden_state
@@ -101,25 +106,38 @@ def attend(
         Of shape (1, tokens, heads, size).
     """
     # Cut at once: the gradient of a slice is as large as the whole row, that of all pieces together is one row.
-    sizes = [trunk.end - trunk.start for trunk in tree.trunks] + [leaves.end - leaves.start for leaves in tree.leaves]
-    pieces = list(zip(*(torch.split(states, sizes, 2) for states in (query, key, value)), strict=True))
+    segments: list[Trunk | Leaves] = sorted((*tree.trunks, *tree.leaves), key=attrgetter("start"))
+    sizes = [segment.end - segment.start for segment in segments]
+    pieces = zip(*(torch.split(states, sizes, 2) for states in (query, key, value)), strict=True)
     paths = {ROOT: (key[:, :, :0], value[:, :, :0])}
     parts = []
-    for number, (trunk, (own, own_key, own_value)) in enumerate(zip(tree.trunks, pieces, strict=False)):
-        before = paths[trunk.parent]
-        keys, values = torch.cat([before[0], own_key], 2), torch.cat([before[1], own_value], 2)
-        paths[number] = (keys, values)
-        parts.append(_causal(own, keys, values, window, options)[0])
-    for leaves, piece in zip(tree.leaves, pieces[len(tree.trunks) :], strict=True):
-        number, places = len(leaves.padded), leaves.padded - leaves.start
-        own, own_key, own_value = (states[0, :, places].transpose(0, 1) for states in piece)
-        keys, values = (
-            torch.cat([before.expand(number, -1, -1, -1), own_states], 2)
-            for before, own_states in zip(paths[leaves.parent], (own_key, own_value), strict=True)
-        )
-        flat = _causal(own, keys, values, window, options).flatten(0, 1)
-        parts.append(flat if leaves.real is None else flat[leaves.real])
+    for segment, (own, own_key, own_value) in zip(segments, pieces, strict=True):
+        before = paths[segment.parent]
+        if isinstance(segment, Trunk):
+            keys, values = torch.cat([before[0], own_key], 2), torch.cat([before[1], own_value], 2)
+            # Trunks are numbered as they stand.
+            paths[len(paths) - 1] = (keys, values)
+            parts.append(_causal(own, keys, values, window, options)[0])
+        else:
+            parts.append(_leaves(segment, before, (own, own_key, own_value), window, options))
     return torch.cat(parts)[None]
+
+
+def _leaves(
+    leaves: Leaves,
+    before: tuple[torch.Tensor, torch.Tensor],
+    piece: tuple[torch.Tensor, torch.Tensor, torch.Tensor],
+    window: int | None,
+    options: dict[str, Any],
+) -> torch.Tensor:
+    """Attention of a prompt's completions to their path, padded to one length; (tokens, heads, size)."""
+    number, places = len(leaves.padded), leaves.padded - leaves.start
+    own, *ours = (states[0, :, places].transpose(0, 1) for states in piece)
+    keys, values = (
+        torch.cat([path.expand(number, -1, -1, -1), states], 2) for path, states in zip(before, ours, strict=True)
+    )
+    flat = _causal(own, keys, values, window, options).flatten(0, 1)
+    return flat if leaves.real is None else flat[leaves.real]
 
 
 def _causal(

@@ -8,7 +8,7 @@ padding, and autograd sums the gradients of what is shared.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import torch
@@ -34,20 +34,22 @@ class Trunk:
 class Leaves:
     """The different completions of one prompt, places `start` to `end` of the row, after the trunk `parent`.
 
-    `padded` holds the places of each completion, of shape (completions, longest), its last place repeated where the
-    completion is shorter; `real` the indices into the flat `padded` that are no repetition, or None if all are real.
+    `spans` has the places of each, from and to. `padded` holds them too, of shape (completions, longest), the last one
+    repeated where a completion is shorter; `real` the indices into the flat `padded` that are no repetition, or None if
+    all are real.
     """
 
     start: int
     end: int
     parent: int
+    spans: tuple[tuple[int, int], ...]
     padded: torch.Tensor
     real: torch.Tensor | None
 
 
 @dataclass(frozen=True, slots=True)
 class PrefixTree:
-    """A batch as one row of tokens: `ids` and `positions` of shape (1, tokens).
+    """A batch as one row of tokens, depth first: `ids` and `positions` of shape (1, tokens).
 
     The logits after the places `scored` predict `labels`, both of shape (predictions,): completions only.
     `predictions` says for each row of the batch and place in its completion which prediction is its own, of shape
@@ -69,29 +71,16 @@ def plant(rows: Sequence[tuple[Ids, Ids]], width: int, device: torch.device) -> 
     for number, (prompt, completion) in enumerate(rows):
         if completion:
             bunches.setdefault(prompt, {}).setdefault(completion, []).append(number)
-    row = _Row()
+    row = Row()
     # A prompt's last token belongs to its completions: what follows it differs, and each place predicts one label.
-    parents = dict(row.grow([prompt[:-1] for prompt in bunches], 0, ROOT))
+    stems: dict[Ids, list[Ids]] = {}
+    for prompt in bunches:
+        stems.setdefault(prompt[:-1], []).append(prompt)
     predictions = torch.full((len(rows), width), -1)
     leaves = []
-    for prompt, completions in bunches.items():
-        start = len(row.ids)
-        spans = [row.append((prompt[-1], *ids[:-1]), len(prompt) - 1) for ids in completions]
-        for (first, last), (ids, numbers) in zip(spans, completions.items(), strict=True):
-            own = torch.arange(len(row.labels), len(row.labels) + len(ids))
-            predictions[numbers, : len(ids)] = own
-            row.scored += range(first, last)
-            row.labels += ids
-        padded, real = _padded(spans)
-        leaves.append(
-            Leaves(
-                start,
-                len(row.ids),
-                parents[prompt[:-1]],
-                padded.to(device),
-                real.to(device) if real is not None else None,
-            )
-        )
+    for stem, parent in row.grow(list(stems), 0, ROOT):
+        # At once, before the next trunk is written.
+        leaves += [_bear(row, prompt, bunches[prompt], parent, predictions, device) for prompt in stems[stem]]
     return PrefixTree(
         ids=torch.tensor([row.ids], device=device, dtype=torch.long),
         positions=torch.tensor([row.positions], device=device, dtype=torch.long),
@@ -109,7 +98,7 @@ def plant_sequences(rows: Sequence[tuple[Ids, Ids]], width: int, device: torch.d
     For rows whose prompts mostly have one answer: a piece of row less for each of them, and answers that begin
     alike are shared too. Each place may predict several labels.
     """
-    row = _Row()
+    row = Row()
     sequences = dict.fromkeys((*prompt, *answer[:-1]) for prompt, answer in rows if answer)
     ends = dict(row.grow(list(sequences), 0, ROOT))
     known: dict[tuple[int, int], int] = {}
@@ -132,7 +121,7 @@ def plant_sequences(rows: Sequence[tuple[Ids, Ids]], width: int, device: torch.d
 
 def sequences_size(rows: Iterable[tuple[Ids, Ids]]) -> tuple[int, int]:
     """The tokens of `plant_sequences`' tree, and the keys that its attention lays out: the lengths of all paths."""
-    row = _Row()
+    row = Row()
     sequences = dict.fromkeys((*prompt, *answer[:-1]) for prompt, answer in rows if answer)
     for _ in row.grow(list(sequences), 0, ROOT):
         pass
@@ -140,7 +129,7 @@ def sequences_size(rows: Iterable[tuple[Ids, Ids]]) -> tuple[int, int]:
 
 
 @dataclass
-class _Row:
+class Row:
     """A tree's row of tokens while it is written."""
 
     ids: list[int] = field(default_factory=list)
@@ -181,6 +170,32 @@ class _Row:
                 yield from self.grow(members, shared, trunk)
             else:
                 yield members[0], trunk
+
+
+def _bear(
+    row: Row,
+    prompt: Ids,
+    completions: Mapping[Ids, Sequence[int]],
+    parent: int,
+    predictions: torch.Tensor,
+    device: torch.device,
+) -> Leaves:
+    """Write a prompt's last token with each of its completions, and into `predictions` whose they are."""
+    start = len(row.ids)
+    spans = [row.append((prompt[-1], *ids[:-1]), len(prompt) - 1) for ids in completions]
+    for (first, last), (ids, numbers) in zip(spans, completions.items(), strict=True):
+        predictions[list(numbers), : len(ids)] = torch.arange(len(row.labels), len(row.labels) + len(ids))
+        row.scored += range(first, last)
+        row.labels += ids
+    padded, real = _padded(spans)
+    return Leaves(
+        start,
+        len(row.ids),
+        parent,
+        tuple(spans),
+        padded.to(device),
+        real.to(device) if real is not None else None,
+    )
 
 
 def _agreement(prompts: Sequence[Ids]) -> int:

@@ -1,0 +1,147 @@
+"""Attention along a tree as one call of FlexAttention, and whether it runs here."""
+
+from __future__ import annotations
+
+import functools
+import importlib.util
+import logging
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch.nn.attention.flex_attention import BlockMask, flex_attention
+from torch.nn.functional import pad, scaled_dot_product_attention
+
+from interank.engines.tree.intervals import block_mask
+from interank.engines.tree.prefix_tree import PrefixTree, plant
+
+log = logging.getLogger(__name__)
+
+# The least that torch tests FlexAttention on, and the smallest head that its kernels take.
+_CAPABILITY, _LEAST_SIZE = (8, 0), 16
+# Of dynamo's: kernels are compiled for each bucket of lengths, with a gradient and without.
+_COMPILED = 64
+# By how much the first result may lie from plain attention: bfloat16 gives 0.004, a fault more than 0.5.
+_NEAR = 0.03
+
+
+@dataclass(frozen=True, slots=True)
+class Followed:
+    """A tree in one forward pass; its masks, one for each window, are made when a layer first asks."""
+
+    tree: PrefixTree
+    at_once: bool
+    """Whether a layer is one call of FlexAttention."""
+    _masks: dict[int | None, BlockMask] = field(default_factory=dict)
+
+    def mask(self, window: int | None) -> BlockMask:
+        """The mask in which so many tokens are seen."""
+        if window not in self._masks:
+            self._masks[window] = block_mask(self.tree, window)
+        return self._masks[window]
+
+
+@dataclass(frozen=True, slots=True)
+class Heads:
+    """What kernels are compiled for."""
+
+    queries: int
+    keys: int
+    size: int
+    dtype: torch.dtype
+
+    @classmethod
+    def of(cls, model: Any) -> Heads:
+        """A causal language model's, in what it computes in now."""
+        config, kind = model.config.get_text_config(), model.device.type
+        queries = config.num_attention_heads
+        return cls(
+            queries,
+            getattr(config, "num_key_value_heads", None) or queries,
+            getattr(config, "head_dim", None) or config.hidden_size // queries,
+            torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else model.dtype,
+        )
+
+
+def followed(model: Any, tree: PrefixTree) -> Followed:
+    """The tree as this model's layers follow it, here."""
+    return Followed(tree, not why_not(tree.ids.device, Heads.of(model)))
+
+
+@functools.cache
+def why_not(device: torch.device, heads: Heads) -> str:
+    """What keeps a layer's attention from being one call, in words; empty where it is. The log is told once."""
+    why = _lacking(device, heads) or _failing(device, heads)
+    if why:
+        log.info("attention along prompts that are computed once: a call for each piece of them, since %s", why)
+    else:
+        log.info("attention along prompts that are computed once: one call of FlexAttention a layer")
+    return why
+
+
+def attend_at_once(
+    query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, mask: BlockMask, scale: float | None
+) -> torch.Tensor:
+    """As `attend`, with a tree's mask in place of the tree; of shape (1, tokens, heads, size)."""
+    kind, tokens = query.device.type, query.shape[2]
+    # As scaled_dot_product_attention does by itself.
+    dtype = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else query.dtype
+    room = mask.seq_lengths[0] - tokens
+    states = [pad(item.to(dtype), (0, 0, 0, room)) for item in (query, key, value)]
+    grouped = query.shape[1] != key.shape[1]
+    attention = _compiled() if kind == "cuda" else flex_attention
+    found: torch.Tensor = attention(*states, block_mask=mask, scale=scale, enable_gqa=grouped)
+    return found[:, :, :tokens].transpose(1, 2)
+
+
+@functools.cache
+def _compiled() -> Any:
+    limit = torch._dynamo.config.recompile_limit
+    torch._dynamo.config.recompile_limit = max(limit, _COMPILED)
+    return torch.compile(flex_attention, dynamic=False, fullgraph=True)
+
+
+def _lacking(device: torch.device, heads: Heads) -> str:
+    if device.type != "cuda":
+        return f"FlexAttention computes no gradients on {device.type}"
+    if (found := torch.cuda.get_device_capability(device)) < _CAPABILITY:
+        return f"the GPU's compute capability is {found[0]}.{found[1]}, and FlexAttention takes 8.0 or more"
+    if importlib.util.find_spec("triton") is None:
+        return "triton, by which FlexAttention is compiled, is not installed"
+    if heads.size < _LEAST_SIZE:
+        return f"heads of {heads.size} numbers are smaller than FlexAttention's {_LEAST_SIZE}"
+    return ""
+
+
+def _failing(device: torch.device, heads: Heads) -> str:
+    """Whether a small tree's attention and gradients fail to compile, or are wrong."""
+    try:
+        error = _error(device, heads)
+    except RuntimeError as fault:
+        return f"FlexAttention could not be compiled ({str(fault).strip().splitlines()[0]})"
+    return "" if error < _NEAR else f"FlexAttention's results are off by {error:.3g} here"
+
+
+def _error(device: torch.device, heads: Heads) -> float:
+    """How far FlexAttention lies from plain attention on a small tree, relative to it, gradients included."""
+    tree = plant([((1,) * 100 + (n,) * 120, (1, 2)) for n in range(2)], 2, device)
+    tokens = tree.ids.shape[1]
+    generator = torch.Generator(device).manual_seed(0)
+
+    def random(number: int) -> torch.Tensor:
+        shape = (1, number, tokens, heads.size)
+        return torch.randn(shape, device=device, dtype=heads.dtype, generator=generator)
+
+    with torch.inference_mode(False), torch.enable_grad(), torch.autocast(device.type, enabled=False):
+        query, key, value = (random(number).requires_grad_() for number in (heads.queries, heads.keys, heads.keys))
+        mask, weights = block_mask(tree), random(heads.queries).transpose(1, 2)
+        places = torch.arange(tokens, device=device)
+        sees = mask.mask_mod(places, places, places[:, None], places)
+        grouped = heads.queries != heads.keys
+        plain = scaled_dot_product_attention(query, key, value, attn_mask=sees, enable_gqa=grouped).transpose(1, 2)
+        expected, found = (
+            torch.cat([part.detach().float().flatten() for part in (attended, *gradients)])
+            for attended in (plain, attend_at_once(query, key, value, mask, None))
+            for gradients in [torch.autograd.grad((attended * weights).sum(), (query, key, value))]
+        )
+    return float((found - expected).norm() / expected.norm())
