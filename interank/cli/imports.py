@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,6 +14,11 @@ if TYPE_CHECKING:
 
 KINDS = {
     "questions": "questions with answers, accepted, voted or neither; a row a question, or a row an answer",
+    "qrels": "human judgments: a folder in BEIR's layout, or qrels=FILE corpus=FILE queries=FILE (TREC or own columns)",
+    "pairs": "query, document, label; without labels every pair is relevant",
+    "triples": "query, positive, negative: texts or lists",
+    "clicks": "query, shown documents in order, clicked ones; or query, document, position, clicked",
+    "scores": "another reranker's scores, or an LLM's grades: query, document, score [, explanation]; or run=FILE",
 }
 _PARTS = ("corpus", "queries", "qrels", "run")
 _NEXT = {
@@ -26,6 +32,12 @@ kinds:
 examples:
   interank import tickets.csv --as questions --dry-run
   interank import tickets.csv --as questions --map body=message accepted= --out runs/tickets
+  interank import data/benchmark --as qrels --out runs/labels
+  interank import clicks.jsonl corpus=pages.jsonl --as clicks --out runs/labels
+  interank import scores.csv --as scores --grades=0.3,0.7 --out runs/labels
+
+Labels become judgments: grades 0, 1 and 2, with scores and weights where there are some. distill learns from them
+without a teacher.
 
 Tables are .jsonl, .json, .csv, .tsv (also .gz), .parquet, or a data set of the hub by its name. Columns are guessed
 from their names; --dry-run shows what was guessed and the first row as it is read."""
@@ -57,11 +69,71 @@ def register(verbs: Any, common: argparse.ArgumentParser) -> None:
     verb.add_argument("--json", action="store_true", help="with --dry-run: print JSON")
     verb.add_argument("--name", default="", help="what ids and cards call it (default: the file's name)")
     verb.add_argument("--text", choices=["html", "plain"], help="what questions are written in (default: looks)")
+    verb.add_argument("--split", metavar="NAME", help="of a folder of qrels that has several")
+    verb.add_argument(
+        "--grades",
+        type=_bounds,
+        metavar="LOW,HIGH",
+        help="labels from LOW on are grade 1, from HIGH on grade 2 (default: by the scale, where it tells)",
+    )
+    verb.add_argument(
+        "--negatives",
+        type=_count,
+        default=4,
+        metavar="N",
+        help="documents that nobody judged, as grade 0 for a query that has none (default 4)",
+    )
+    verb.add_argument(
+        "--propensities",
+        type=_shares,
+        metavar="P,P,...",
+        help="of clicks: how probable it is that each position is looked at, the first first (default 1/position)",
+    )
+    verb.add_argument(
+        "--clip", type=_most, default=10.0, metavar="X", help="of clicks: the most that one counts (default 10)"
+    )
     verb.add_argument("--seed", type=int, default=42, help="decides what is drawn (default 42)")
     existing = verb.add_mutually_exclusive_group()
     existing.add_argument("--resume", action="store_true", help="reuse a finished output")
     existing.add_argument("--overwrite", action="store_true", help="replace an output")
     verb.set_defaults(run=_run, usage=verb)
+
+
+def _numbers(given: str) -> list[float]:
+    try:
+        found = [float(part) for part in given.split(",")]
+    except ValueError:
+        found = []
+    if not found or not all(map(math.isfinite, found)):
+        raise argparse.ArgumentTypeError(f"found {given!r}; expected numbers parted by commas")
+    return found
+
+
+def _bounds(given: str) -> tuple[float, float]:
+    found = _numbers(given)
+    if len(found) != 2 or found[0] > found[1]:
+        raise argparse.ArgumentTypeError(f"found {given!r}; expected two numbers, the lower first, such as 0.3,0.7")
+    return found[0], found[1]
+
+
+def _shares(given: str) -> list[float]:
+    found = _numbers(given)
+    if not all(0 < share <= 1 for share in found):
+        raise argparse.ArgumentTypeError(f"found {given!r}; expected probabilities above 0 and at most 1")
+    return found
+
+
+def _most(given: str) -> float:
+    found = _numbers(given)
+    if len(found) != 1 or found[0] < 1:
+        raise argparse.ArgumentTypeError(f"found {given!r}; expected a number of at least 1")
+    return found[0]
+
+
+def _count(given: str) -> int:
+    if not given.isdecimal():
+        raise argparse.ArgumentTypeError(f"found {given!r}; expected a number from 0")
+    return int(given)
 
 
 def _run(options: argparse.Namespace) -> int:
@@ -95,6 +167,11 @@ def _settings(options: argparse.Namespace) -> ImportSettings:
         _columns(options.columns),
         name=options.name,
         text=options.text,
+        split=options.split,
+        grades=options.grades,
+        negatives=options.negatives,
+        propensities=options.propensities,
+        clip=options.clip,
         seed=options.seed,
     )
 

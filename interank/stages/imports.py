@@ -2,12 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from interank.artifact import Artifact, Existing, create, describe_input
 from interank.imports.asked import import_questions
-from interank.imports.imported import Imported, ImportSettings
+from interank.imports.clicks import read_clicks
+from interank.imports.imported import Imported, ImportKind, ImportSettings
+from interank.imports.labels import Labels, imported_labels
+from interank.imports.pairs import read_pairs, read_qrels_of, read_scores
+from interank.imports.triples import read_triples
+
+_READERS: dict[ImportKind, Callable[[ImportSettings], Labels]] = {
+    "qrels": read_qrels_of,
+    "pairs": read_pairs,
+    "triples": read_triples,
+    "clicks": read_clicks,
+    "scores": read_scores,
+}
 
 
 def look(settings: ImportSettings) -> Imported:
@@ -16,7 +29,9 @@ def look(settings: ImportSettings) -> Imported:
     Raises:
         InputError: Something cannot be read as its kind.
     """
-    return import_questions(settings)
+    if settings.kind == "questions":
+        return import_questions(settings)
+    return imported_labels(settings, _READERS[settings.kind])
 
 
 def run(settings: ImportSettings, out: Path, *, existing: Existing = "refuse") -> Artifact:

@@ -79,7 +79,7 @@ def assign(where: str, found: Sequence[str], roles: Sequence[Role], told: Mappin
             faults.append(f"no column for {role.name} ({role.about}); name it with --map {role.name}=COLUMN")
     if faults:
         listed = "".join(f"\n  - {fault}" for fault in faults)
-        raise InputError(f"{where}: found the columns {', '.join(found) or '(none)'}; in them is wrong:{listed}")
+        raise InputError(f"{where}: its columns, {', '.join(found) or '(none)'}, cannot be read as asked:{listed}")
     ordered = {role.name: of[role.name] for role in roles if role.name in of}
     return Columns(ordered, frozenset(told), tuple(name for name in found if name not in ordered.values()))
 

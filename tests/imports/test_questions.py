@@ -140,7 +140,7 @@ def test_all_faults_of_columns_are_told_at_once(tmp_path: Path) -> None:
     with pytest.raises(InputError) as error:
         read(tmp_path / "t.csv", "nr,frage,antwort\n1,a,b\n", bdy="frage", title="frge")
     told = str(error.value)
-    assert "found the columns nr, frage, antwort" in told
+    assert "its columns, nr, frage, antwort, cannot be read as asked:" in told
     assert "there is no bdy to map; expected one of question_id, title," in told
     assert "do you mean body?" in told
     assert "--map title=frge: there is no column 'frge'; do you mean 'frage'?" in told

@@ -9,7 +9,7 @@ import pytest
 
 from interank.artifact import open_artifact
 from interank.cli.app import main
-from interank.judgments import read_pairs
+from interank.judgments import read_judgments, read_pairs
 
 QUESTIONS = "ticket,question,reply,accepted\n" + "".join(
     f"T-{n},why does topic{n} fail,topic{n} needs part{n} to be replaced with care,{bool(n % 2)}\n" for n in range(1, 9)
@@ -84,3 +84,42 @@ def test_an_output_is_not_replaced_unasked(tickets: Path, tmp_path: Path, capsys
     told(capsys, *arguments)
     assert "exists; --resume goes on with it" in told(capsys, *arguments, code=1)
     told(capsys, *arguments, "--overwrite")
+
+
+def test_labels_are_judgments_without_a_teacher(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rows = "query,document,label,url,licence\n" + "".join(
+        f"why {n},because {n} and {m},{int(m == 1)},https://a.org/{n},MIT\n" for n in range(3) for m in range(2)
+    )
+    (tmp_path / "labels.csv").write_text(rows)
+    out = tmp_path / "labels"
+    assert "next: interank distill RECIPE judgments=" in told(
+        capsys, tmp_path / "labels.csv", "--as", "pairs", "--out", out
+    )
+    manifest = open_artifact(out, "judgments").manifest
+    assert manifest["grades"] == "pairs"
+    assert "teacher" not in manifest
+    assert manifest["labels"]["columns"]["labels.csv"]["label"] == "label"
+    assert (
+        manifest["labels"]["grades"] == "labels from 1 on are grade 2, lower ones grade 0 (by the scale of the labels)"
+    )
+    assert (manifest["counts"]["relevance_0"], manifest["counts"]["relevance_2"]) == (3, 3)
+    assert {example.source.licence for example in read_judgments(out)} == {"MIT"}
+    assert "Licences of the texts: MIT (6)." in (out / "README.md").read_text()
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ("--grades=0.7,0.3", "expected two numbers, the lower first"),
+        ("--grades=a", "expected numbers parted by commas"),
+        ("--propensities=1,0", "expected probabilities above 0 and at most 1"),
+        ("--clip=0.5", "expected a number of at least 1"),
+        ("--negatives=-1", "expected a number from 0"),
+    ],
+)
+def test_settings_that_cannot_be_are_refused(
+    tickets: Path, capsys: pytest.CaptureFixture[str], given: str, said: str
+) -> None:
+    with pytest.raises(SystemExit):
+        main(["import", str(tickets), "--as", "scores", "--dry-run", given])
+    assert said in capsys.readouterr().err

@@ -1,0 +1,198 @@
+"""Queries and documents of labelled rows: their texts stand in the row, or in files of their own by id."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TypeVar
+
+from interank import plain_data
+from interank.errors import InputError
+from interank.imports.imported import ImportSettings
+from interank.imports.rows import Cells, Rows
+from interank.ir.trec import numbered_lines
+from interank.tables import Table, find_table
+from interank.tables.columns import Columns, Role, assign, first_rows, names_in
+from interank.tasks.head.groups.reading import named
+from interank.types import Document, Query, Source
+
+_TITLE = Role("title", "the document's title", ("title", "doc_title", "document_title", "headline"))
+QUERY_ROLES = (
+    Role("query_id", "the query's id", ("query_id", "qid", "queryid", "topic_id", "topic", "question_id", "q_id")),
+    Role("query", "the query's text", ("query", "query_text", "question", "anchor", "search", "text_a", "sentence1")),
+)
+DOCUMENT_ROLES = (
+    Role("doc_id", "the document's id", ("doc_id", "docid", "document_id", "corpus_id", "pid", "passage_id", "did")),
+    Role(
+        "document",
+        "the document's text",
+        (
+            *("document", "doc", "passage", "document_text", "doc_text", "passage_text", "text", "answer", "content"),
+            *("text_b", "sentence2", "body"),
+        ),
+    ),
+    _TITLE,
+    Role("url", "where it can be read", ("url", "link")),
+    Role("author", "who wrote it", ("author",)),
+    Role("licence", "its licence", ("licence", "license")),
+)
+_PARTS = {
+    "corpus": (
+        Role("id", "the document's id", ("_id", "id", *DOCUMENT_ROLES[0].names), required=True),
+        Role(
+            "text",
+            "the document's text",
+            ("text", "content", "contents", "body", *DOCUMENT_ROLES[1].names),
+            required=True,
+        ),
+        _TITLE,
+    ),
+    "queries": (
+        Role("id", "the query's id", ("_id", "id", *QUERY_ROLES[0].names), required=True),
+        Role("text", "the query's text", ("text", *QUERY_ROLES[1].names, "title", "content"), required=True),
+    ),
+}
+_PART_EXAMPLE = {"_id": "D-1", "text": "Steam softens the crumb."}
+
+
+Text = TypeVar("Text", Query, Document)
+
+
+@dataclass(slots=True)
+class Texts:
+    """The texts that labels are of, each id with one text."""
+
+    source: str
+    corpus: Mapping[str, Document] | None = None
+    """All documents, where a file tells them."""
+    listed: Mapping[str, Query] | None = None
+    """All queries, where a file tells them."""
+    documents: dict[str, Document] = field(default_factory=dict)
+    queries: dict[str, Query] = field(default_factory=dict)
+    columns: dict[str, Columns] = field(default_factory=dict)
+    """Of the files, by name."""
+
+    def query(self, cells: Cells) -> Query:
+        """The query of a row.
+
+        Raises:
+            InputError: It has no text, or another one than before.
+        """
+        given, text = cells.identifier("query_id"), cells.text("query")
+        if self.listed is not None and (given or text) in self.listed:
+            return self._kept(cells, self.queries, self.listed[given or text], "query")
+        if not text:
+            raise cells.fault(_without("query", given, self.listed is not None))
+        return self._kept(cells, self.queries, Query(given or named(text), text), "query")
+
+    def document(self, cells: Cells) -> Document:
+        """The document of a row.
+
+        Raises:
+            InputError: It has no text, or another one than before.
+        """
+        given, text = cells.identifier("doc_id"), cells.text("document")
+        if self.corpus is not None and (given or text) in self.corpus:
+            return self._kept(cells, self.documents, self.corpus[given or text], "document")
+        if not text:
+            raise cells.fault(_without("document", given, self.corpus is not None))
+        return self.of_text(cells, text, given, cells.text("title"))
+
+    def of_text(self, cells: Cells, text: str, name: str | None = None, title: str = "") -> Document:
+        """A document whose text is at hand; a text that is an id of the corpus stands for its document."""
+        if self.corpus is not None and name is None and text in self.corpus:
+            return self._kept(cells, self.documents, self.corpus[text], "document")
+        full = Document("", text, title).full_text
+        return self._kept(cells, self.documents, Document(name or named(full), text, title), "document")
+
+    def by_id(self, where: str, query_id: str, doc_id: str) -> tuple[Query, Document]:
+        """The query and the document of two ids, out of the files.
+
+        Raises:
+            InputError: A file lacks one.
+        """
+        for name, found, what in ((query_id, self.listed, "queries"), (doc_id, self.corpus, "corpus")):
+            if found is None or name not in found:
+                raise InputError(
+                    f"{where}: found the id {name!r}, which the {what} lack; expected every id there; complete the "
+                    f"file, or name another with {what}=FILE"
+                )
+        assert self.listed is not None and self.corpus is not None
+        query, document = self.listed[query_id], self.corpus[doc_id]
+        self.queries.setdefault(query_id, query)
+        self.documents.setdefault(doc_id, document)
+        return query, document
+
+    def pool(self) -> Mapping[str, Document]:
+        """All documents that are at hand."""
+        return self.documents if self.corpus is None else self.corpus
+
+    def origin(self, cells: Cells | None, document: Document) -> Source:
+        """Where a document is from, as far as its row tells."""
+        told = [cells.text(name) for name in ("url", "author", "licence")] if cells else ["", "", ""]
+        return Source(self.source, document.doc_id, told[0], told[1], told[2])
+
+    def _kept(self, cells: Cells, known: dict[str, Text], item: Text, what: str) -> Text:
+        name = item.query_id if isinstance(item, Query) else item.doc_id
+        if known.setdefault(name, item) != item:
+            raise cells.fault(f"found the {what} {name!r} a second time, with another text; expected one text an id")
+        return item
+
+
+def _without(what: str, given: str | None, in_file: bool) -> str:
+    part = "queries" if what == "query" else "corpus"
+    found = f"the {what} {given!r}, which {part}= lacks" if given and in_file else f"no text of the {what}"
+    return f"found {found}; expected its text in a column (--map {what}=COLUMN) or its id in {part}=FILE"
+
+
+def read_texts(settings: ImportSettings) -> Texts:
+    """The files of queries and documents, where there are any.
+
+    Raises:
+        InputError: One cannot be read.
+    """
+    texts = Texts(settings.source)
+    if path := settings.parts.get("corpus"):
+        texts.corpus = {row[0]: Document(*row) for row in _part(texts, path, "corpus")}
+    if path := settings.parts.get("queries"):
+        texts.listed = {row[0]: Query(row[0], row[1]) for row in _part(texts, path, "queries")}
+    return texts
+
+
+def _part(texts: Texts, path: Path, name: str) -> Iterator[tuple[str, str, str]]:
+    """Id, text and title of each row."""
+    if not path.is_file():
+        raise InputError(f"{name}={path}: found no file; expected a table of ids and texts")
+    table = find_table(path)
+    if table is None or (".tsv" in path.suffixes and not _has_names(table, name)):
+        yield from _tabbed(path, name)
+        return
+    columns = assign(f"{name}={path}", names_in(first_rows([table])), _PARTS[name], {})
+    texts.columns[path.name] = columns
+    seen: dict[str, str] = {}
+    for cells in Rows([table], columns, _PART_EXAMPLE):
+        identifier, text = cells.identifier("id"), cells.text("text")
+        if identifier is None:
+            raise cells.fault("found no id; expected one")
+        if seen.setdefault(identifier, text) != text:
+            raise cells.fault(f"found the id {identifier!r} a second time, with another text; expected one text an id")
+        yield identifier, text, cells.text("title")
+
+
+def _has_names(table: Table, name: str) -> bool:
+    """Whether the first line names columns."""
+    first = next((line for _, line in numbered_lines(table.path)), "").lower().split("\t")
+    return any(cell.strip() in role.names for cell in first for role in _PARTS[name])
+
+
+def _tabbed(path: Path, name: str) -> Iterator[tuple[str, str, str]]:
+    """The rows of lines of id, tab, text, without a first line of names."""
+    for number, line in numbered_lines(path):
+        if line.strip():
+            identifier, tab, text = line.partition("\t")
+            if not (identifier.strip() and tab):
+                raise InputError(
+                    f"{path}:{number}: found {plain_data.shown(line)}; expected id, tab, text in each line of {name}="
+                )
+            yield identifier.strip(), text.strip(), ""

@@ -1,0 +1,125 @@
+"""Triples of a query, what is relevant to it and what is not: texts, ids, lists of them, or Tevatron's passages."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from interank import plain_data
+from interank.errors import InputError
+from interank.imports.asked import tables_of
+from interank.imports.grades import Scale
+from interank.imports.imported import ImportSettings
+from interank.imports.labels import Label, Labels, shown
+from interank.imports.rows import Cells, Rows
+from interank.imports.texts import QUERY_ROLES, Texts, read_texts
+from interank.ir.trec import numbered_lines
+from interank.tables import Row, Table, values
+from interank.tables.columns import Columns, Role, assign, first_rows, names_in
+from interank.types import Document, Source
+
+_POSITIVE = ("positive", "pos", "positives", "positive_passages", "positive_doc", "relevant", "chosen", "pos_doc")
+_NEGATIVE = ("negative", "neg", "negatives", "negative_passages", "hard_negatives", "hard_negative", "irrelevant")
+_ROLES = (
+    *(role._replace(required=role.name == "query") for role in QUERY_ROLES),
+    Role("positive", "what is relevant, a text or a list", (*_POSITIVE, "positive_id"), required=True),
+    Role("negative", "what is not, a text or a list", (*_NEGATIVE, "rejected", "neg_doc", "negative_1"), required=True),
+)
+EXAMPLE = {
+    "query": "why does bread collapse",
+    "positive": "Steam softens the crumb.",
+    "negative": "Coffee tastes sour.",
+}
+_NAMES = ("query", "positive", "negative")
+
+
+class _Tabbed(Table):
+    """A file of three texts a line, parted by tabs, without a first line of names."""
+
+    __slots__ = ()
+
+    def rows(self) -> Iterator[Row]:
+        """Each line."""
+        for number, line in numbered_lines(self.path):
+            cells = line.split("\t")
+            if len(cells) != len(_NAMES):
+                fault = ValueError(f"found {len(cells)} texts parted by tabs; expected query, positive and negative")
+                yield Row(number, fault)
+            else:
+                yield Row(number, dict(zip(_NAMES, cells, strict=True)))
+
+
+def read_triples(settings: ImportSettings) -> Labels:
+    """Tables of triples; a document that is both for one query is relevant.
+
+    Raises:
+        InputError: A column or text is missing, or a row cannot be used.
+    """
+    tables = [_Tabbed(table.path) if _is_bare(table) else table for table in tables_of(settings.paths)]
+    if not tables:
+        raise InputError("found no table; expected one of triples; name it")
+    texts = read_texts(settings)
+    where = ", ".join(str(table.path) for table in tables)
+    found = names_in(first_rows(tables))
+    roles = [
+        role._replace(required=role.required and (role.name != "query" or texts.listed is None)) for role in _ROLES
+    ]
+    columns = assign(where, found, roles, settings.columns)
+    # sentence-transformers numbers several negatives.
+    more = [name for name in columns.unused if name.startswith("negative_")]
+    rows = Rows(tables, columns, EXAMPLE)
+    counts: Counter[str] = Counter()
+    grades: dict[tuple[str, str], Label] = {}
+    for cells in rows:
+        counts["rows"] += 1
+        _add(grades, cells, texts, more)
+    unused = tuple(name for name in columns.unused if name not in more)
+    table_columns = Columns(columns.of, columns.told, unused)
+    named = {", ".join(table.path.name for table in tables): table_columns, **texts.columns}
+    return Labels(list(grades.values()), texts, named, rows.sample or {}, counts, Scale(1, 1))
+
+
+def _is_bare(table: Table) -> bool:
+    """Whether a file parted by tabs begins with texts, not with names of columns."""
+    if ".tsv" not in table.path.suffixes:
+        return False
+    cells = next((line.split("\t") for _, line in numbered_lines(table.path)), [])
+    known = {name for role in _ROLES for name in role.names}
+    return len(cells) == len(_NAMES) and not any(cell.strip().lower() in known for cell in cells)
+
+
+def _add(grades: dict[tuple[str, str], Label], cells: Cells, texts: Texts, more: list[str]) -> None:
+    query = texts.query(cells)
+    given = [("positive", 1.0, cells.columns.value(cells.values, "positive"))]
+    given += [("negative", 0.0, cells.columns.value(cells.values, "negative"))]
+    given += [("negative", 0.0, cells.values.get(name)) for name in more]
+    for role, value, cell in given:
+        for document in _documents(cells, texts, role, cell):
+            label = Label(query, document, value, Source(texts.source, document.doc_id, "", "", ""))
+            known = grades.setdefault((query.query_id, document.doc_id), label)
+            if known.value < value:
+                grades[query.query_id, document.doc_id] = label
+            cells.rows.read_right(shown(label))
+
+
+def _documents(cells: Cells, texts: Texts, role: str, cell: Any) -> Iterator[Document]:
+    if values.is_missing(cell):
+        return
+    try:
+        listed = values.listed(cell)
+    except ValueError as fault:
+        raise cells.fault(f"{cells.columns.of[role]}: {fault}") from None
+    for part in [cell] if listed is None else listed:
+        if isinstance(part, str) and part.strip():
+            yield texts.of_text(cells, plain_data.writable(part.strip()))
+        elif isinstance(part, Mapping):
+            yield _passage(cells, texts, part)
+        elif not isinstance(part, str):
+            raise cells.fault(f"{cells.columns.of[role]}: found {part!r:.60}; expected a text or a passage")
+
+
+def _passage(cells: Cells, texts: Texts, part: Mapping[str, Any]) -> Document:
+    """A passage with its id, as Tevatron has it."""
+    names = Columns({"doc_id": "docid" if "docid" in part else "doc_id", "document": "text", "title": "title"})
+    return texts.document(cells.inner(part, names))
