@@ -29,7 +29,7 @@ SHARE := $(shell echo $$(($(CORES) > $(WORKERS) ? $(CORES) / $(WORKERS) : 1)))
 PYTEST := OMP_NUM_THREADS=$${OMP_NUM_THREADS:-$(SHARE)} OMP_WAIT_POLICY=passive $(BIN)/python -m pytest
 PARALLEL := $(if $(filter-out 1,$(WORKERS)),-n $(WORKERS))
 
-.PHONY: help install vllm browser demo test contracts chaos fuzz check format wheel clean
+.PHONY: help install vllm browser demo test contracts chaos fuzz ratios check format wheel clean
 
 help: ## list what can be made
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -95,6 +95,9 @@ check: install ## lint, formatting, types and floors
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy --strict interank rewards
 	$(BIN)/lint-imports
+
+ratios: install ## measure every ratio that is asked of the speed; most of an hour on two cores, with nothing beside it
+	@$(BIN)/python benchmarks/ratios.py $(ARGS)
 
 format: install ## format the code, and fix what ruff can
 	$(BIN)/ruff check --fix-only --quiet .

@@ -122,7 +122,7 @@ def vllm_scorer(
     model = vllm.LLM(
         model=str(folder),
         dtype="float32",
-        max_model_len=2048,
+        max_model_len=max(map(len, prompts)) + 1,
         enable_prefix_caching=True,
         enforce_eager=not torch.cuda.is_available(),
         skip_tokenizer_init=True,
