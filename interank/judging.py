@@ -47,6 +47,9 @@ _JSON_ORDER = {
     "grade_first": 'Answer in JSON: {"relevance": 0, 1 or 2, "explanation": "one or two sentences"}.',
     "reason_first": 'Answer in JSON: {"explanation": "one or two sentences", "relevance": 0, 1 or 2}.',
 }
+_GIVEN = (
+    "The relevance label of this document is {grade}. Write one or two sentences that explain why, and nothing else."
+)
 _QUERIES_TASK = (
     "Write up to {limit} search queries that would find what is needed to answer a question. Each is specific, "
     "stands alone and is about another side of the question.\n"
@@ -70,6 +73,11 @@ def render(query: str, document: str, order: Order, *, fence: bool = False) -> l
 def render_json(query: str, document: str, order: Order, *, fence: bool = False) -> list[dict[str, str]]:
     """As `render`, for an answer that `parse_json` reads."""
     return _asked(query, document, _JSON_ORDER[order], fence=fence)
+
+
+def render_given(query: str, document: str, grade: Relevance, *, fence: bool = False) -> list[dict[str, str]]:
+    """The chat messages that ask why a document has the grade that it was given; an explanation alone is the answer."""
+    return _asked(query, document, _GIVEN.format(grade=int(grade)), fence=fence)
 
 
 def unfenced(text: str) -> str:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
+from statistics import fmean
 from typing import Any, TypeVar, get_args
 
 from interank import plain_data
@@ -43,14 +44,15 @@ _ROUNDED = 0.02
 _OPTIONAL = frozenset({"origin", "agreement", "conflict"})
 
 Asked = TypeVar("Asked", Pair, Example)
+Line = TypeVar("Line")
 
 
 @dataclass(frozen=True, slots=True)
 class Mark:
     """What generate knows of a judgment beyond the judgment itself."""
 
-    origin: Origin
-    """How the document was found."""
+    origin: Origin | None
+    """How the document was found; None where nobody told."""
     agreement: float | None
     """The share of the teacher's samples that voted for the grade; None of a single one."""
     conflict: bool
@@ -118,19 +120,31 @@ def read_judgments(folder: Path, split: Split | None = None) -> list[Example]:
     Raises:
         InputError: A line is no judgment; says which and what it lacks.
     """
+    return [item for item in _read(folder, _example) if split is None or item.split == split]
+
+
+def _read(folder: Path, read: Callable[[dict[str, Any]], Line]) -> Iterator[Line]:
     path = folder / FILE
-    examples = []
     for number, line in numbered_lines(path):
         try:
-            example = _example(json_object(line))
+            yield read(json_object(line))
         except (ValueError, KeyError) as error:
             raise InputError(
                 f"{path}:{number}: not a judgment ({type(error).__name__}: {error}); "
                 f"an object with {', '.join(name for name in COLUMNS if name not in _OPTIONAL)} is expected"
             ) from None
-        if split is None or example.split == split:
-            examples.append(example)
-    return examples
+
+
+def read_judged_pairs(folder: Path) -> list[Pair]:
+    """The pairs of judgments with how they were judged, to be explained or judged anew.
+
+    Raises:
+        InputError: A line is no judgment.
+    """
+    return [
+        Pair(item.query, item.document, item.split, origin, item.source, item)
+        for item, origin in _read(folder, lambda row: (_example(row), _origin(row) if row.get("origin") else None))
+    ]
 
 
 def json_object(line: str) -> dict[str, Any]:
@@ -283,18 +297,31 @@ class JudgedList:
     documents: tuple[Document, ...]
     grades: tuple[int, ...]
     split: Split = "train"
+    weights: tuple[float, ...] = ()
+    """How much each document counts in training; empty where each counts 1."""
 
     @classmethod
     def of(cls, examples: Sequence[Example]) -> JudgedList:
         """Examples of one query, in their order."""
+        weights = tuple(item.weight for item in examples)
         return cls(
             examples[0].query,
             tuple(item.document for item in examples),
             tuple(int(item.judgment.relevance) for item in examples),
             examples[0].split,
+            weights if set(weights) != {1.0} else (),
         )
 
 
 def by_question(items: Iterable[Asked]) -> list[list[Asked]]:
     """The pairs or examples of each question, questions and what they have in their order."""
     return list(grouped(items, lambda item: item.query.query_id).values())
+
+
+def evenly_weighted(examples: Sequence[Example]) -> list[Example]:
+    """The same weights among themselves, with a mean of 1: how fast is learned does not depend on their size."""
+    weights = {example.weight for example in examples}
+    if len(weights) < 2:
+        return [replace(example, weight=1.0) for example in examples]
+    mean = fmean(example.weight for example in examples)
+    return [replace(example, weight=example.weight / mean) for example in examples]

@@ -75,13 +75,16 @@ class Source:
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """A query and a document that nobody has judged yet."""
+    """A query and a document that a teacher is to judge, or whose given grade it is to explain."""
 
     query: Query
     document: Document
     split: Split
-    origin: Origin
+    origin: Origin | None
+    """How the document was found; None where labels from elsewhere do not tell."""
     source: Source
+    given: Example | None = None
+    """The pair as it was judged already; None of one that was mined."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,12 +21,15 @@ GET_BENCHMARKS = (
 class GenerateRecipe(Settings):
     """`interank generate`: StackExchange dumps to judgments."""
 
-    inputs: ClassVar[tuple[str, ...]] = ("dumps", "pairs", "benchmarks")
+    inputs: ClassVar[tuple[str, ...]] = ("dumps", "pairs", "judgments", "benchmarks")
     stage: Literal["generate"]
     dumps: FilePaths | None = None
     """Folders with a `Posts.xml`, or folders of such folders; DIR,DIR on the command line."""
     pairs: FilePath | None = None
     """The output of `interank generate --mine-only`, to judge it without mining anew."""
+    judgments: FilePath | None = None
+    """Judgments, or labels that were imported, in place of dumps: with `teacher.grades: given` their grades are
+    explained, with `teacher` their pairs are graded anew."""
     benchmarks: FilePaths | None = None
     """Benchmark folders to keep out of the training data: BRIGHT's rows or BEIR's layout; DIR,DIR on the command
     line."""
@@ -53,6 +56,20 @@ class GenerateRecipe(Settings):
     def _pairs_or_dumps(self) -> GenerateRecipe:
         if self.pairs and self.dumps:
             raise ValueError("pairs, dumps: both were given; pairs=DIR is already mined, so leave one of them out")
+        if self.judgments and (self.pairs or self.dumps):
+            other = "pairs" if self.pairs else "dumps"
+            raise ValueError(
+                f"judgments, {other}: both were given; judgments=DIR has its pairs, so leave one of them out"
+            )
+        if self.judgments and self.teacher.grades == "votes":
+            raise ValueError(
+                "teacher.grades: votes are those of mined posts, and judgments have grades; set given to have them "
+                "explained, or teacher to have the pairs graded anew"
+            )
+        if self.teacher.grades == "given" and (self.pairs or self.dumps):
+            raise ValueError(
+                "teacher.grades: given takes the grades of judgments=DIR, and mined pairs have none; set votes"
+            )
         if self.decontaminate and self.benchmarks == ():
             raise ValueError(f"benchmarks: none is in the list; {GET_BENCHMARKS}")
         return self
@@ -61,13 +78,22 @@ class GenerateRecipe(Settings):
     def _samples_can_differ(self) -> GenerateRecipe:
         teacher = self.teacher
         fixed = self.prompt.order == "grade_first" and not (teacher.engine == "openai" and teacher.server.api == "chat")
-        if teacher.samples > 1 and (fixed or teacher.grades == "votes"):
-            why = (
-                "votes give the grade" if teacher.grades == "votes" else "a grade that is read first is always the same"
-            )
+        if teacher.samples > 1 and (fixed or not teacher.grades_itself):
+            known = "votes give the grade" if teacher.grades == "votes" else "the grades are given"
+            why = "a grade that is read first is always the same" if teacher.grades_itself else known
             raise ValueError(
                 f"teacher.samples: {teacher.samples} samples cannot disagree, since {why}; "
                 "set prompt.order: reason_first and teacher.grades: teacher, or samples: 1"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _grades_alone_come_first(self) -> GenerateRecipe:
+        teacher = self.teacher
+        if teacher.grades_itself and not teacher.max_reasoning_tokens and self.prompt.order == "reason_first":
+            raise ValueError(
+                "teacher.max_reasoning_tokens: with 0 the grade is the whole answer, and prompt.order is reason_first; "
+                "set grade_first, or leave room to reason"
             )
         return self
 
@@ -79,7 +105,9 @@ class GenerateRecipe(Settings):
 
     def missing(self) -> list[str]:
         """The inputs without which it cannot start."""
-        if self.pairs:
+        if self.teacher.grades == "given" and not self.judgments:
+            return ["judgments"]
+        if self.pairs or self.judgments:
             return []
         missing = [] if self.dumps else ["dumps"]
         return [*missing, "benchmarks"] if self.decontaminate and not self.benchmarks else missing

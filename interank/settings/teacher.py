@@ -11,6 +11,8 @@ from interank.settings.base import Settings
 from interank.settings.servers import ServersRecipe
 
 MAX_QUERIES = 10
+# A short sentence.
+_LEAST_REASONING = 8
 
 
 class VllmRecipe(Settings):
@@ -63,20 +65,21 @@ class BudgetRecipe(Settings):
 class TeacherRecipe(Settings):
     """The model that explains and grades the pairs."""
 
-    model: str
-    """A hub name or a folder; with `engine: openai` also any name that the servers know."""
+    model: str = ""
+    """A hub name or a folder; with `engine: openai` also any name that the servers know. Left out only where nothing is
+    asked, as with `grades: votes` and `max_reasoning_tokens: 0`."""
     engine: Literal["transformers", "vllm", "openai"] = "transformers"
     """What runs it: in this process transformers or vLLM, elsewhere any OpenAI-compatible server."""
     vllm: VllmRecipe = VllmRecipe()
     """For `engine: vllm`."""
     server: ServerRecipe = ServerRecipe()
     """For `engine: openai`."""
-    grades: Literal["teacher", "votes"] = "teacher"
+    grades: Literal["teacher", "votes", "given"] = "teacher"
     """`teacher` lets the model grade. `votes` takes the grade from how the post was found (accepted answer 2,
-    other or linked answer 1, negative 0) and asks the model for the explanation only: for teachers too small
-    to grade."""
-    max_reasoning_tokens: int = Field(256, ge=8)
-    """The explanation's budget."""
+    other or linked answer 1, negative 0) and `given` that of `judgments`; both ask the model for the explanation only,
+    and keep a grade that it does not explain."""
+    max_reasoning_tokens: int = Field(256, ge=0)
+    """The explanation's budget; with 0 there are grades alone."""
     temperature: float = Field(0.0, ge=0)
     """0 is greedy."""
     samples: int = Field(1, ge=1, le=64)
@@ -98,6 +101,37 @@ class TeacherRecipe(Settings):
     speed: RateRecipe | None = None
     """Tokens a second over all servers or GPUs, measured elsewhere; for the plan."""
 
+    @property
+    def grades_itself(self) -> bool:
+        """Whether the model grades, rather than explain grades that are known."""
+        return self.grades == "teacher"
+
+    @property
+    def is_asked(self) -> bool:
+        """Whether there is anything to ask a model for."""
+        return bool(self.grades_itself or self.max_reasoning_tokens or self.queries or self.orderings)
+
+    @model_validator(mode="after")
+    def _somebody_is_asked(self) -> TeacherRecipe:
+        if 0 < self.max_reasoning_tokens < _LEAST_REASONING:
+            raise ValueError(
+                f"max_reasoning_tokens: {self.max_reasoning_tokens} tokens hold no sentence; give {_LEAST_REASONING} "
+                "or more, or 0 for grades without explanations"
+            )
+        if not self.max_reasoning_tokens and self.grades == "given":
+            raise ValueError("max_reasoning_tokens: with 0 nothing would be added to given grades; give 8 or more")
+        if not self.max_reasoning_tokens and self.server.schema_output:
+            raise ValueError(
+                "max_reasoning_tokens: 0 leaves no room for the explanation that server.schema_output asks for; set "
+                "schema_output: false"
+            )
+        if self.is_asked and not self.model:
+            raise ValueError(
+                "model: nobody is named to grade or explain; name a model, or take votes alone with grades: votes and "
+                "max_reasoning_tokens: 0"
+            )
+        return self
+
     @model_validator(mode="after")
     def _what_is_asked_fits(self) -> TeacherRecipe:
         if self.engine == "openai" and not self.server.urls:
@@ -110,6 +144,9 @@ class TeacherRecipe(Settings):
             raise ValueError(
                 f"query_pairs: {self.query_pairs} of {self.queries} search queries cannot be judged; raise queries"
             )
-        if self.grades == "votes" and self.query_pairs:
-            raise ValueError("query_pairs: votes say nothing of search queries; set grades: teacher, or query_pairs: 0")
+        if not self.grades_itself and self.query_pairs:
+            raise ValueError(
+                f"query_pairs: with grades: {self.grades} nobody grades the documents of search queries; set grades: "
+                "teacher, or query_pairs: 0"
+            )
         return self

@@ -10,11 +10,10 @@ from typing import Any
 
 from interank.artifact import Workplace
 from interank.engines.models import device
-from interank.errors import InputError
 from interank.judgments import JudgedList
 from interank.progress import track
 from interank.recipe import GenerateRecipe
-from interank.teacher.annotate import Annotator, Outcome
+from interank.teacher.annotate import Annotator, Outcome, known_grades
 from interank.teacher.budget import Meter, dollars
 from interank.teacher.lists import ListOutcome, order_lists
 from interank.teacher.opening import REPLIES, asked_together, default_cache, open_teacher
@@ -45,14 +44,12 @@ class Answers:
 def ask(recipe: GenerateRecipe, pairs: Sequence[Pair], place: Workplace, listed: Listed) -> Answers:
     """Ask for search queries, then for judgments, then for orders of what is judged.
 
-    What the work folder or the cache holds is not asked again. `listed` makes lists of what was judged.
+    What the work folder or the cache holds is not asked again, and where there is nothing to ask no model is opened.
+    `listed` makes lists of what was judged.
     """
+    if not recipe.teacher.is_asked:
+        return _unasked(pairs)
     teacher, encoder, notes = open_teacher(recipe.teacher, recipe.prompt, recipe.seed)
-    if encoder is None and recipe.teacher.grades == "votes":
-        raise InputError(
-            "teacher.grades: votes puts the grade into the teacher's mouth, which takes token ids, and these servers "
-            "take messages only; set grades: teacher, or another engine"
-        )
     shared_folder = recipe.cache or default_cache()
     with closing(ReplyStore(place.work / REPLIES)) as own:
         shared = ReplyStore(shared_folder / REPLIES) if shared_folder else None
@@ -84,6 +81,13 @@ def ask(recipe: GenerateRecipe, pairs: Sequence[Pair], place: Workplace, listed:
     price = dollars(held.read, held.written, recipe.teacher.price)
     notes |= {"tokens_read": held.read, "tokens_written": held.written, "dollars": price}
     return Answers(every, outcomes, queries, lists, meter.stopped, notes, cost)
+
+
+def _unasked(pairs: Sequence[Pair]) -> Answers:
+    """Grades by votes alone."""
+    log.info("no teacher is asked: votes and acceptance give the grades, and nothing is explained")
+    cost = {"seconds": 0.0, "device": "none", "tokens_read": 0, "tokens_written": 0, "dollars": None}
+    return Answers(list(pairs), known_grades(pairs), {}, [], "", {}, cost)
 
 
 def _queries(annotator: Annotator, pairs: Sequence[Pair], size: int) -> dict[str, Written]:

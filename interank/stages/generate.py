@@ -6,6 +6,7 @@ import logging
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from interank import judging
 from interank.artifact import Artifact, Existing, Workplace, create
@@ -58,12 +59,29 @@ def run(recipe: GenerateRecipe, out: Path, *, existing: Existing = "refuse", onl
     answers = ask(recipe, mined.pairs, place, partial(_listed, recipe))
     found = sorted_out(answers.pairs, answers.outcomes, recipe.max_grade_share, recipe.seed)
     found = found._replace(rejected=[*rejected_queries(answers.queries), *found.rejected])
-    if not found.examples and not answers.stopped:
+    if not answers.stopped:
+        _require_judgments(recipe, len(answers.pairs), found)
+    return _written(recipe, place, mined, answers, found)
+
+
+def _require_judgments(recipe: GenerateRecipe, asked: int, found: SortedOut) -> None:
+    """Stop where the teacher gave nothing of what it was asked for.
+
+    Raises:
+        InputError: Says what was wrong with the first.
+    """
+    teacher = recipe.teacher
+    if not found.examples:
         raise InputError(
-            f"the teacher {recipe.teacher.model} gave no usable judgment for {len(answers.pairs)} pairs; "
+            f"the teacher {teacher.model} gave no usable judgment for {asked} pairs; "
             f"the first was rejected because: {found.rejected[0]['reason']}"
         )
-    return _written(recipe, place, mined, answers, found)
+    if found.unexplained and not any(example.judgment.reasoning for example in found.examples):
+        instead = ", or set max_reasoning_tokens: 0 to keep the grades alone" if teacher.grades == "votes" else ""
+        raise InputError(
+            f"the teacher {teacher.model} gave no usable explanation for {len(found.unexplained)} pairs; the first was "
+            f"not used because: {found.unexplained[0]['reason']}; take another teacher{instead}"
+        )
 
 
 def _listed(recipe: GenerateRecipe, pairs: Sequence[Pair], outcomes: Sequence[Outcome]) -> list[JudgedList]:
@@ -72,6 +90,15 @@ def _listed(recipe: GenerateRecipe, pairs: Sequence[Pair], outcomes: Sequence[Ou
         return []
     examples = sorted_out(pairs, outcomes, recipe.max_grade_share, recipe.seed).examples
     return judged_lists(examples, documents=recipe.teacher.orderings.window, seed=recipe.seed)
+
+
+def _labelled(mined: MinedPairs, found: SortedOut) -> dict[str, Any]:
+    """What labels said of themselves, with how many are explained now."""
+    told = dict(mined.labelled)
+    if "labels" in told:
+        explained = sum(bool(example.judgment.reasoning) for example in found.examples)
+        told["labels"] = {**told["labels"], "explained": explained}
+    return told
 
 
 def _written(
@@ -83,10 +110,15 @@ def _written(
         write_rows(place.folder / "queries.jsonl", query_rows(answers.pairs, answers.queries))
     if recipe.teacher.orderings:
         write_lists(place.folder, answers.lists)
+    if found.unexplained:
+        write_rows(place.folder / "unexplained.jsonl", found.unexplained)
+        told = len(found.unexplained), len(found.examples)
+        log.warning("%d of %d grades have no explanation; unexplained.jsonl says why", *told)
     place.write_json("cost.json", answers.cost)
     notes = {
         **answers.teacher,
         "grades": recipe.teacher.grades,
+        **_labelled(mined, found),
         "samples": recipe.teacher.samples,
         "prompt_hash": judging.prompt_hash(fence=recipe.prompt.fence),
         **({"queries_hash": judging.queries_hash()} if recipe.teacher.queries else {}),

@@ -6,13 +6,13 @@ import json
 import logging
 import shutil
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from interank.artifact import Artifact, Existing, Workplace, create, describe_input, open_artifact
 from interank.errors import InputError
-from interank.judgments import PAIRS_FILE, read_pairs, write_pairs
+from interank.judgments import PAIRS_FILE, read_judged_pairs, read_pairs, write_pairs
 from interank.mining import DecontaminatedError, mine
 from interank.mining.decontamination import FILE, Gate
 from interank.outputs import write_whole
@@ -32,6 +32,8 @@ class MinedPairs:
     sites: Mapping[str, Mapping[str, int]]
     decontamination: Mapping[str, Any] | None
     """Counts of what `decontamination.json` lists; None where nothing was compared."""
+    labelled: Mapping[str, Any] = field(default_factory=dict)
+    """What judgments say of where their grades come from, if those stay."""
 
 
 def describe_inputs(recipe: GenerateRecipe, out: Path) -> dict[str, Any]:
@@ -40,6 +42,9 @@ def describe_inputs(recipe: GenerateRecipe, out: Path) -> dict[str, Any]:
     if recipe.pairs:
         open_artifact(recipe.pairs, "pairs")
         inputs["pairs"] = describe_input(recipe.pairs, out)
+    elif recipe.judgments:
+        open_artifact(recipe.judgments, "judgments")
+        inputs["judgments"] = describe_input(recipe.judgments, out)
     elif recipe.decontaminate:
         for number, path in enumerate(recipe.benchmarks or ()):
             inputs[f"benchmarks.{number}"] = describe_input(path, out)
@@ -52,7 +57,7 @@ def check_benchmarks(recipe: GenerateRecipe) -> None:
     Raises:
         InputError: A benchmark's folder is missing or empty.
     """
-    if recipe.pairs or not recipe.decontaminate:
+    if recipe.pairs or recipe.judgments or not recipe.decontaminate:
         return
     for path in recipe.benchmarks or ():
         if not path.is_dir() or not any(path.iterdir()):
@@ -62,8 +67,11 @@ def check_benchmarks(recipe: GenerateRecipe) -> None:
 
 def mine_only(recipe: GenerateRecipe, out: Path, *, existing: Existing) -> Artifact:
     """Mine the dumps and leave the pairs, to be judged with `pairs=DIR`."""
-    if recipe.pairs:
-        raise InputError("--mine-only mines dumps, but the recipe names pairs; give dumps=PATH and leave pairs out")
+    if recipe.pairs or recipe.judgments:
+        named = "pairs" if recipe.pairs else "judgments"
+        raise InputError(
+            f"--mine-only mines dumps, but the recipe names {named}; give dumps=PATH and leave {named} out"
+        )
     # Pairs do not depend on who judges them.
     content = recipe.model_dump(mode="json", exclude={"teacher", "prompt", "budget", "cache", "max_grade_share"})
     place = create(out, "pairs", recipe=content, inputs=describe_inputs(recipe, out), existing=existing)
@@ -83,6 +91,15 @@ def pairs_of(recipe: GenerateRecipe, place: Workplace) -> MinedPairs:
         _copy_report(artifact.path, place.folder)
         pairs = read_pairs(artifact.path / PAIRS_FILE)
         return MinedPairs(pairs, artifact.manifest["sites"], artifact.manifest["decontamination"])
+    if recipe.judgments:
+        artifact = open_artifact(recipe.judgments, "judgments")
+        _copy_report(artifact.path, place.folder)
+        told = artifact.manifest
+        labelled = {name: told[name] for name in ("grades", "labels") if name in told}
+        pairs = read_judged_pairs(artifact.path)
+        if recipe.teacher.grades_itself:
+            pairs, labelled = [replace(pair, given=None) for pair in pairs], {}
+        return MinedPairs(pairs, told.get("sites", {}), told.get("decontamination"), labelled)
     kept = place.work / _MINED
     if kept.is_file():
         _copy_report(place.work, place.folder)

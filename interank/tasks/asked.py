@@ -22,6 +22,8 @@ class Loaded(NamedTuple):
 
     engine: Engine
     encoder: PromptEncoder
+    modes: tuple[str, ...] = ()
+    """What it was trained for, where that is known."""
 
 
 @dataclass(frozen=True, slots=True)

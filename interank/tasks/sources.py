@@ -81,6 +81,13 @@ class Source:
         prompt: Mapping[str, Any] = self.manifest["prompt"]
         return prompt
 
+    def modes(self) -> tuple[str, ...]:
+        """What the model was trained for; empty where nothing says so."""
+        if self.manifest is not None:
+            return tuple(self.manifest.get("modes") or ())
+        use = read_use(self.adapter or self.files.folder)
+        return use.modes if use else ()
+
     def check_wording(self, here: str) -> None:
         """Hold an artifact's wording of its prompt to the one that is `here`.
 

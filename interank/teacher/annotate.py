@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from interank import judging
@@ -41,6 +41,8 @@ class Judged:
     judgment: Judgment
     probabilities: tuple[float, float, float] | None
     agreement: float | None = None
+    unexplained: Rejected | None = None
+    """Why a grade that was known has no explanation, where one was asked for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,19 +78,46 @@ class Annotator:
         return [_vote(outcomes, self.settings) for outcomes in zip(*rounds, strict=True)]
 
     def _once(self, pairs: Sequence[Pair], sampling: Sampling) -> list[Outcome]:
+        if not self.settings.grades_itself:
+            return self._known_grades(pairs, sampling)
         if self.encoder is None:
             return self._in_messages(pairs, sampling)
-        room = sampling.max_new_tokens + len(self.encoder.label_lead) + 8
-        prompts = [self.encoder.prompt(pair.query, pair.document, answer_tokens=room) for pair in pairs]
-        if self.settings.grades == "votes":
-            return self._explained(self.encoder, pairs, prompts, [_vote_of(pair) for pair in pairs], sampling)
+        prompts = self._prompts(self.encoder, pairs, sampling)
         if self.prompt.order == "reason_first":
             return self._reasoned(self.encoder, pairs, prompts, sampling)
         graded = self._grades(self.encoder, prompts)
         chosen: list[_Grade | Rejected | None] = [
             (judging.most_probable(item.logits), item) if isinstance(item, LabelLogits) else item for item in graded
         ]
+        if not self.settings.max_reasoning_tokens:
+            return [_alone(item) if isinstance(item, tuple) else item for item in chosen]
         return self._explained(self.encoder, pairs, prompts, chosen, sampling)
+
+    def _prompts(self, encoder: PromptEncoder, pairs: Sequence[Pair], sampling: Sampling) -> list[Prompt]:
+        room = sampling.max_new_tokens + len(encoder.label_lead) + 8
+        return [encoder.prompt(pair.query, pair.document, answer_tokens=room) for pair in pairs]
+
+    def _known_grades(self, pairs: Sequence[Pair], sampling: Sampling) -> list[Outcome]:
+        """Have the grades of votes, or given ones, explained; those that are explained already stay as they are."""
+        known_of = _already if self.settings.grades == "given" else _vote_of
+        outcomes: list[Outcome] = [known_of(pair) for pair in pairs]
+        if not self.settings.max_reasoning_tokens:
+            return outcomes
+        waiting = {
+            place: outcome
+            for place, outcome in enumerate(outcomes)
+            if isinstance(outcome, Judged) and not outcome.judgment.reasoning
+        }
+        asked, grades = [pairs[place] for place in waiting], [item.judgment.relevance for item in waiting.values()]
+        if self.encoder is None:
+            explained = self._explained_in_messages(asked, grades, sampling)
+        else:
+            prompts = self._prompts(self.encoder, asked, sampling)
+            explained = self._explained(self.encoder, asked, prompts, [(grade, None) for grade in grades], sampling)
+        found = zip(waiting.items(), explained, strict=True)
+        for (place, known), outcome in found:
+            outcomes[place] = _kept(known, outcome)
+        return outcomes
 
     def _grades(self, encoder: PromptEncoder, prompts: Sequence[Prompt]) -> list[LabelLogits | Rejected | None]:
         """The labels' logits where a label stands next; whoever was not about to write one has not graded."""
@@ -104,7 +133,7 @@ class Annotator:
         sampling: Sampling,
     ) -> list[Outcome]:
         """Have given grades explained; what has none stays as it is."""
-        opening = _OPENING if self.settings.grades == "votes" else ""
+        opening = "" if self.settings.grades_itself else _OPENING
         outcomes: list[Outcome] = [item if isinstance(item, Rejected) else None for item in grades]
         given = [(place, item) for place, item in enumerate(grades) if isinstance(item, tuple)]
         requests = [
@@ -157,17 +186,7 @@ class Annotator:
         whole = replace(sampling, max_new_tokens=sampling.max_new_tokens + _ROOM_FOR_FORM)
         requests = [
             Request(
-                tuple(
-                    (message["role"], message["content"])
-                    for message in render(
-                        cut(pair.query.text, self.prompt.max_query_tokens),
-                        cut(pair.document.full_text, self.prompt.max_document_tokens),
-                        self.prompt.order,
-                        fence=self.prompt.fence,
-                    )
-                ),
-                whole,
-                schema=schema,
+                _turns(render(*self._texts(pair), self.prompt.order, fence=self.prompt.fence)), whole, schema=schema
             )
             for pair in pairs
         ]
@@ -179,13 +198,41 @@ class Annotator:
             judgment = judging.parse_json(reply.text) if schema else judging.parse(reply.text)
             if judgment is None:
                 outcomes.append(Rejected("no grade could be read from the reply", reply.text))
+            elif not self.settings.max_reasoning_tokens:
+                outcomes.append(_alone((judgment.relevance, None)))
             else:
                 outcome = _checked(pair, judgment, None, reply.finished)
                 outcomes.append(replace(outcome, reply=reply.text) if isinstance(outcome, Rejected) else outcome)
         return outcomes
 
+    def _explained_in_messages(
+        self, pairs: Sequence[Pair], grades: Sequence[Relevance], sampling: Sampling
+    ) -> list[Outcome]:
+        """Ask in messages why each pair has its grade."""
+        requests = [
+            Request(_turns(judging.render_given(*self._texts(pair), grade, fence=self.prompt.fence)), sampling)
+            for pair, grade in zip(pairs, grades, strict=True)
+        ]
+        replies = zip(pairs, grades, self.asker.replies(requests), strict=True)
+        return [
+            _checked(pair, Judgment(reply.text.strip(), grade), None, reply.finished)
+            if isinstance(reply, Reply)
+            else _failed(reply)
+            for pair, grade, reply in replies
+        ]
+
+    def _texts(self, pair: Pair) -> tuple[str, str]:
+        """Query and document as servers are shown them."""
+        query, document = self.prompt.max_query_tokens, self.prompt.max_document_tokens
+        return cut(pair.query.text, query), cut(pair.document.full_text, document)
+
 
 _Grade = tuple[Relevance, LabelLogits | None]
+
+
+def known_grades(pairs: Sequence[Pair]) -> list[Outcome]:
+    """What votes say of the pairs, without a model."""
+    return [_vote_of(pair) for pair in pairs]
 
 
 def cut(text: str, tokens: int) -> str:
@@ -193,16 +240,44 @@ def cut(text: str, tokens: int) -> str:
     return text[: tokens * CHARACTERS_PER_TOKEN]
 
 
-def _vote_of(pair: Pair) -> _Grade | Rejected:
-    grade = GRADE_BY_ORIGIN.get(pair.origin)
+def _turns(messages: Sequence[Mapping[str, str]]) -> tuple[tuple[str, str], ...]:
+    return tuple((message["role"], message["content"]) for message in messages)
+
+
+def _vote_of(pair: Pair) -> Judged | Rejected:
+    grade = _voted(pair)
     if grade is None:
         return Rejected(f"votes say nothing of a document found as {pair.origin}", "")
-    return grade, None
+    return _alone((grade, None))
+
+
+def _already(pair: Pair) -> Judged | Rejected:
+    """The judgment that was given."""
+    if pair.given is None:
+        return Rejected("no grade was given", "")
+    return Judged(pair.given.judgment, pair.given.probabilities)
+
+
+def _kept(known: Judged, found: Outcome) -> Outcome:
+    """A grade that was known with its explanation; without one it stays, and says why."""
+    if isinstance(found, Judged):
+        return replace(found, probabilities=known.probabilities)
+    return replace(known, unexplained=found) if found else None
+
+
+def _alone(grade: _Grade) -> Judged:
+    """A grade without an explanation."""
+    relevance, labels = grade
+    return Judged(Judgment("", relevance), judging.probabilities(labels.logits) if labels else None)
+
+
+def _voted(pair: Pair) -> Relevance | None:
+    return GRADE_BY_ORIGIN.get(pair.origin) if pair.origin else None
 
 
 def conflicts(pair: Pair, judgment: Judgment) -> bool:
     """Whether the teacher says the opposite of what votes and acceptance say: relevant and irrelevant."""
-    voted = GRADE_BY_ORIGIN.get(pair.origin)
+    voted = _voted(pair)
     return voted is not None and abs(voted - judgment.relevance) == Relevance.RELEVANT
 
 

@@ -55,10 +55,14 @@ def card(
     """Their card, by which `datasets.load_dataset` finds the splits."""
     splits = Counter(example.split for example in examples)
     files = [{"split": split, "path": name} for split, name in PARQUET.items() if splits[split] or split == "train"]
+    unexplained = sum(not example.judgment.reasoning for example in examples)
+    teacher = notes.get("teacher")
+    explained = f" with the reason for it, written by `{teacher}` through interank" if teacher else ""
+    lacking = f" {unexplained} of {len(examples)} have no explanation." if unexplained and explained else ""
     sections = [
-        "# Relevance judgments with explanations",
-        "Questions, documents, and for each pair a grade (0 irrelevant, 1 partially relevant, 2 relevant) with the "
-        f"reason for it, written by `{notes['teacher']}` through interank.",
+        f"# Relevance judgments {'with' if explained else 'without'} explanations",
+        "Questions, documents, and for each pair a grade (0 irrelevant, 1 partially relevant, 2 relevant)"
+        f"{explained}.{lacking}",
         f"![Judgments by grade and split]({PICTURE})",
         _sites(examples),
         _making(marks, notes),
@@ -66,7 +70,13 @@ def card(
         _licence(examples),
     ]
     configs = [{"config_name": "default", "data_files": files}]
-    return cards.dataset_card(sections, license="cc-by-sa-4.0", configs=configs)
+    # Unknown licences stay unknown.
+    about = {"license": "cc-by-sa-4.0"} if all(map(_is_share_alike, examples)) else {}
+    return cards.dataset_card(sections, configs=configs, **about)
+
+
+def _is_share_alike(example: Example) -> bool:
+    return example.source.licence.upper().startswith("CC BY-SA")
 
 
 def _sites(examples: Sequence[Example]) -> str:
@@ -87,6 +97,8 @@ def _sites(examples: Sequence[Example]) -> str:
 
 
 def _making(marks: Sequence[Mark], notes: Mapping[str, Any]) -> str:
+    if "teacher" not in notes:
+        return f"## How it was made\n\n- Grades by {notes['grades']}; no model was asked."
     conflicting = sum(mark.conflict for mark in marks)
     paid = notes["dollars"]
     told = "" if paid is None else f", {paid:.2f} dollars at the recipe's price"
@@ -127,9 +139,11 @@ def _decontaminated(summary: Mapping[str, Any] | None) -> str:
 def _licence(examples: Sequence[Example]) -> str:
     licences = Counter(example.source.licence or "not told" for example in examples)
     told = ", ".join(f"{name} ({number})" for name, number in sorted(licences.items()))
+    heading = f"## Licence\n\nLicences of the documents: {told}."
+    if not any(map(_is_share_alike, examples)):
+        return f"{heading} Publish this dataset, or one made of it, only where you know that you may."
     return (
-        "## Licence\n\n"
-        f"Licences of the documents: {told}.\n\n"
+        f"{heading}\n\n"
         "StackExchange posts are under CC BY-SA. Whoever publishes this dataset, or one made of it, has to name the "
         "author and link the post of each text (columns `author`, `url`), say that texts were cut and judged by a "
         "model, and publish it under CC BY-SA 4.0 or a licence that it names as compatible."

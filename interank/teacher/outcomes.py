@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 from interank import judging
@@ -20,6 +21,8 @@ class SortedOut(NamedTuple):
     examples: list[Example]
     marks: list[Mark]
     rejected: list[dict[str, Any]]
+    unexplained: list[dict[str, Any]]
+    """The rows of grades that were known and that the teacher did not explain; they are among the judged."""
 
 
 def sorted_out(
@@ -33,23 +36,26 @@ def sorted_out(
     examples: list[Example] = []
     marks: list[Mark] = []
     rejected: list[dict[str, Any]] = []
+    unexplained: list[dict[str, Any]] = []
     for pair, outcome in zip(pairs, outcomes, strict=True):
         if isinstance(outcome, Rejected):
             rejected.append(_row(pair, outcome.reason, outcome.reply))
         elif isinstance(outcome, Judged):
-            judgment = outcome.judgment
-            examples.append(
-                Example(pair.query, pair.document, judgment, outcome.probabilities, pair.split, pair.source)
-            )
+            judgment, given = outcome.judgment, pair.given
+            example = Example(pair.query, pair.document, judgment, outcome.probabilities, pair.split, pair.source)
+            examples.append(replace(example, score=given.score, weight=given.weight) if given else example)
             marks.append(Mark(pair.origin, outcome.agreement, conflicts(pair, judgment)))
+            if outcome.unexplained:
+                unexplained.append(_row(pair, outcome.unexplained.reason, outcome.unexplained.reply))
     if max_grade_share is None:
-        return SortedOut(examples, marks, rejected)
+        return SortedOut(examples, marks, rejected, unexplained)
     left_out = surplus(examples, max_grade_share, seed)
     reason = f"left out so that no grade has over {max_grade_share:g} of the training split"
     surplus_examples = [examples[place] for place in sorted(left_out)]
     rejected += [_row(each, reason, judging.answer(each.judgment, "grade_first")) for each in surplus_examples]
     kept = [place for place in range(len(examples)) if place not in left_out]
-    return SortedOut([examples[place] for place in kept], [marks[place] for place in kept], rejected)
+    examples, marks = [examples[place] for place in kept], [marks[place] for place in kept]
+    return SortedOut(examples, marks, rejected, unexplained)
 
 
 def _row(pair: Pair | Example, reason: str, reply: str) -> dict[str, Any]:
@@ -88,4 +94,5 @@ def counted(found: SortedOut, outcomes: Sequence[Outcome]) -> dict[str, int]:
     counts |= {"questions": len({example.query.query_id.partition("#")[0] for example in found.examples})}
     counts |= {f"relevance_{grade}": grades[grade] for grade in (0, 1, 2)}
     counts |= {"conflicts": sum(mark.conflict for mark in found.marks)}
+    counts |= {"unexplained": sum(not example.judgment.reasoning for example in found.examples)}
     return counts | {"unanswered": sum(outcome is None for outcome in outcomes)}

@@ -1,6 +1,7 @@
 """The loss of distillation: answers' tokens, grades against the teacher's probabilities, documents in lists.
 
-Each part is a mean over all of an optimizer step's rows, however they are cut into microbatches.
+Each part is a mean over all of an optimizer step's rows, however they are cut into microbatches. A row's part is
+multiplied by its weight; the mean is over rows all the same, so that a step of light rows moves less.
 """
 
 from __future__ import annotations
@@ -53,11 +54,14 @@ def loss_of(groups: Sequence[Group], scored: Scored, totals: Totals, weights: Lo
     """What a microbatch adds to the step's loss."""
     rows = [row for group in groups for row in group]
     loss = scored.answers.new_zeros(())
+    each = torch.tensor([row.weight for row in rows])[:, None]
     if weights.tokens:
         mask = trained(rows, scored.answers)
-        loss = loss - weights.tokens * scored.answers[mask].sum() / max(1, totals.tokens)
+        found = scored.answers * each.to(scored.answers)
+        loss = loss - weights.tokens * found[mask].sum() / max(1, totals.tokens)
     if weights.grade:
         targets = torch.tensor([row.grades or (0.0, 0.0, 0.0) for row in rows]).to(scored.grades)
+        targets = targets * each.to(targets)
         loss = loss - weights.grade * (targets * scored.grades).sum() / max(1, totals.grades)
     if weights.listwise:
         parts = [_list_loss(places, rows, scored.grades) for places in _lists(groups)]
@@ -81,8 +85,11 @@ def scores(grades: torch.Tensor) -> torch.Tensor:
 
 
 def _list_loss(places: list[int], rows: Sequence[Row], grades: torch.Tensor) -> torch.Tensor:
-    """Cross-entropy between the shares of the list's gain and the softmax of its scores (Cao et al., ICML 2007)."""
-    gains = torch.tensor([_gain(rows[place]) for place in places]).to(grades)
+    """Cross-entropy between the shares of the list's gain and the softmax of its scores (Cao et al., ICML 2007).
+
+    A document's weight multiplies its gain, as clicks are weighed by their propensity in a list.
+    """
+    gains = torch.tensor([_gain(rows[place]) * rows[place].weight for place in places]).to(grades)
     target = gains / gains.sum()
     return -(target * scores(grades[places]).log_softmax(0)).sum()
 

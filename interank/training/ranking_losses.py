@@ -2,6 +2,10 @@
 
 Every loss is of one group: scores s, grades y (0, 1 or 2) and the teacher's scores t, all of shape (documents,). A
 batch's loss is the mean over its groups.
+
+Where documents have weights, the term of a document is multiplied by its own and that of a pair by the better one's, as
+clicks are by their inverse propensity (Joachims et al., WSDM 2017, arXiv 1608.04468). Distillation and
+`ranknet`, which learn from a teacher, are not weighed.
 """
 
 from __future__ import annotations
@@ -26,6 +30,14 @@ class Target:
 
     grades: torch.Tensor
     teacher: torch.Tensor | None = None
+    weights: torch.Tensor | None = None
+    """How much each document counts; None where each counts 1."""
+
+    def weighed(self, losses: torch.Tensor, of: torch.Tensor | None = None) -> torch.Tensor:
+        """The losses of all documents, or of those at the places `of`, each by its document's weight."""
+        if self.weights is None:
+            return losses
+        return losses * (self.weights if of is None else self.weights[of])
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +76,7 @@ def cross_entropy(scores: torch.Tensor, target: Target) -> torch.Tensor:
     Where several documents share the highest grade, each takes an equal part.
     """
     best = (target.grades == target.grades.max()).to(scores)
-    return -(best / best.sum() * scores.log_softmax(0)).sum()
+    return -target.weighed(best / best.sum() * scores.log_softmax(0)).sum()
 
 
 def binary_cross_entropy(scores: torch.Tensor, target: Target) -> torch.Tensor:
@@ -73,7 +85,8 @@ def binary_cross_entropy(scores: torch.Tensor, target: Target) -> torch.Tensor:
     monoBERT's loss (Nogueira & Cho, arXiv 1901.04085, equation 1) as a mean; a partially relevant document counts
     half. It fixes where scores lie, so that sigmoid(s) = 0.5 means something; the other losses fix differences only.
     """
-    return binary_cross_entropy_with_logits(scores, target.grades.to(scores) / int(Relevance.RELEVANT))
+    wanted = target.grades.to(scores) / int(Relevance.RELEVANT)
+    return target.weighed(binary_cross_entropy_with_logits(scores, wanted, reduction="none")).mean()
 
 
 def ranknet(scores: torch.Tensor, target: Target) -> torch.Tensor:
@@ -101,7 +114,7 @@ def ranknet_hard(scores: torch.Tensor, target: Target) -> torch.Tensor:
     two negatives, which pulls them together; here documents of one grade are not compared.
     """
     better, worse = _pairs(target.grades)
-    return softplus(-(scores[better] - scores[worse])).mean()
+    return target.weighed(softplus(-(scores[better] - scores[worse])), better).mean()
 
 
 def listnet(scores: torch.Tensor, target: Target) -> torch.Tensor:
@@ -109,7 +122,7 @@ def listnet(scores: torch.Tensor, target: Target) -> torch.Tensor:
 
     DeAR's `listnet_teacher` is the distillation term alone: alpha 1 and temperature 1.
     """
-    return -(target.grades.to(scores).softmax(0) * scores.log_softmax(0)).sum()
+    return -target.weighed(target.grades.to(scores).softmax(0) * scores.log_softmax(0)).sum()
 
 
 def lambda_loss(scores: torch.Tensor, target: Target) -> torch.Tensor:
@@ -124,7 +137,7 @@ def lambda_loss(scores: torch.Tensor, target: Target) -> torch.Tensor:
     ranks = scores.detach().argsort(descending=True, stable=True).argsort()
     discounts = _discounts(len(scores), scores)[ranks]
     change = (gains[better] - gains[worse]).abs() * (discounts[better] - discounts[worse]).abs()
-    return (change * softplus(-(scores[better] - scores[worse]))).sum()
+    return target.weighed(change * softplus(-(scores[better] - scores[worse])), better).sum()
 
 
 MAIN: Mapping[Objective, Callable[[torch.Tensor, Target], torch.Tensor]] = {

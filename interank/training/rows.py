@@ -12,7 +12,8 @@ class Row:
     """A prompt and its answer in ids; the loss is on the answer from `trained_from` on.
 
     `grade_at` is the grade's place in the answer, `grades` how probable the teacher holds each; None where nothing
-    is graded. Rows that are `listed` are compared with the others of their group, one for each document.
+    is graded. Rows that are `listed` are compared with the others of their group, one for each document. `weight` is
+    how much the row counts beside others.
     """
 
     task: str
@@ -22,6 +23,7 @@ class Row:
     grade_at: int | None = None
     grades: tuple[float, float, float] | None = None
     listed: bool = False
+    weight: float = 1.0
 
     @property
     def input_ids(self) -> list[int]:

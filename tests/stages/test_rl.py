@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +15,14 @@ from safetensors.torch import load_file
 
 from interank.artifact import Artifact, open_artifact
 from interank.errors import InputError, ModelError, TrainingError
+from interank.judgments import read_judgments
 from interank.reranking.reranker import Reranker
 from interank.settings import RewardRecipe
 from interank.stages import rl
 from interank.stages.training_page import training_page
 from interank.tasks.judge.policy import shown
 from interank.tasks.judge.recipe import RlJudge
+from interank.types import Judgment
 from tests.support import rule
 from tests.support.artifacts import judgments_artifact
 from tests.support.stub import Answer, Stub, refused, said, serving
@@ -179,6 +182,17 @@ def test_the_original_refinement_samples_rewards_and_learns_by_weight(
     # Of each pair the best one at least.
     assert 32 <= counts["learned"] < 3 * 32
     assert counts["steps"] == 3
+
+
+def test_the_original_refinement_needs_explanations_to_learn(
+    tiny_adapter: Path, judgments: Path, tmp_path: Path
+) -> None:
+    given = read_judgments(judgments)
+    given[0] = replace(given[0], judgment=Judgment("", given[0].judgment.relevance))
+    labels = judgments_artifact(tmp_path / "labels", given)
+    more = {"algorithm": "reward_weighted", "validation": {}, "seatbelt": {}, "trainer": {"max_steps": 1}}
+    with pytest.raises(InputError, match=r"no explanation for 1 of 32 judgments .*teacher\.grades=given"):
+        refined(labels, tiny_adapter, tmp_path / "rl", more)
 
 
 def test_what_the_original_refinement_has_no_use_for_is_refused(

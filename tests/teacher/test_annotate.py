@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -32,7 +33,7 @@ from interank.teacher.budget import Meter
 from interank.teacher.leaks import leak
 from interank.teacher.queries import query_pairs, write_queries
 from interank.teacher.replies import Asker, ReplyStore
-from interank.types import Document, Judgment, Origin, Pair, Query, Relevance, Source
+from interank.types import Document, Example, Judgment, Origin, Pair, Query, Relevance, Source
 
 
 class ScriptedEngine:
@@ -162,6 +163,65 @@ def test_votes_grade_where_the_teacher_is_too_small(
     assert (result.judgment.relevance, result.probabilities) == (grade, None)
     assert result.judgment.reasoning == "The document says where."
     assert encoder.label_ids[grade] in engine.prompts[0].suffix
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        (" says where...", "no whole sentence"),
+        (" says.\nRelevance Label: 0", "a label of its own"),
+        (" is the accepted answer.", "tells where the document came from"),
+    ],
+)
+def test_a_vote_stays_where_the_teacher_cannot_explain_it(
+    encoder: PromptEncoder, tmp_path: Path, text: str, reason: str
+) -> None:
+    result, _ = scripted(tmp_path, encoder, [text], grades="votes")
+    assert isinstance(result, Judged)
+    assert result.judgment == Judgment("", Relevance.PARTIAL)
+    assert result.unexplained is not None
+    assert reason in result.unexplained.reason
+    assert result.unexplained.reply.startswith("The document")
+
+
+def test_without_room_for_an_explanation_the_grade_is_the_answer(encoder: PromptEncoder, tmp_path: Path) -> None:
+    result, engine = scripted(tmp_path, encoder, [], max_reasoning_tokens=0)
+    assert result == Judged(Judgment("", Relevance.RELEVANT), probabilities((0, 1, 2)))
+    assert engine.prompts == []
+    asking = annotator(tmp_path / "chat", TextTeacher(["Relevance Label: 1\n\nIt says"]), None, max_reasoning_tokens=0)
+    assert asking.annotate([pair_of()]) == [Judged(Judgment("", Relevance.PARTIAL), None)]
+
+
+def given_pair(reasoning: str) -> Pair:
+    pair = pair_of("hard_negative")
+    judgment = Judgment(reasoning, Relevance.RELEVANT)
+    told = (0.1, 0.2, 0.7)
+    return replace(pair, given=Example(pair.query, pair.document, judgment, told, "train", pair.source, 3.5, 2.0))
+
+
+def test_a_given_grade_is_explained_and_kept_whatever_is_said(encoder: PromptEncoder, tmp_path: Path) -> None:
+    engine = ScriptedEngine(encoder, [" says where.", " says..."], [])
+    asking = annotator(tmp_path, LocalTeacher(engine, "scripted"), encoder, grades="given")
+    pairs = [given_pair(""), given_pair("A person wrote this."), replace(given_pair(""), query=Query("p", "Who?"))]
+    first, second, third = asking.annotate(pairs)
+    assert first == Judged(Judgment("The document says where.", Relevance.RELEVANT), (0.1, 0.2, 0.7))
+    assert second == Judged(Judgment("A person wrote this.", Relevance.RELEVANT), (0.1, 0.2, 0.7)), "it was asked about"
+    assert isinstance(third, Judged)
+    assert (third.judgment, third.unexplained is None) == (Judgment("", Relevance.RELEVANT), False)
+    assert all(encoder.label_ids[2] in prompt.suffix for prompt in engine.prompts)
+
+
+def test_servers_of_messages_explain_given_grades_too(tmp_path: Path) -> None:
+    teacher = TextTeacher(["It says where.", None])
+    asking = annotator(tmp_path, teacher, None, grades="given")
+    first, second = asking.annotate([given_pair(""), replace(given_pair(""), query=Query("p", "Who?"))])
+    assert first == Judged(Judgment("It says where.", Relevance.RELEVANT), (0.1, 0.2, 0.7))
+    ((_, text),) = teacher.requests[0].prompt
+    assert text.endswith(
+        "The relevance label of this document is 2. Write one or two sentences that explain why, and nothing else."
+    )
+    assert isinstance(second, Judged)
+    assert second.unexplained == Rejected("the server refused", "")
 
 
 @pytest.fixture

@@ -203,8 +203,11 @@ def test_what_a_model_does_not_compute_is_rejected(broken_model: Path, tmp_path:
     asker = Asker(LocalTeacher(engine, "broken"), ReplyStore(tmp_path / "r.sqlite"), None, Meter(BudgetRecipe(), None))
     recipe = TeacherRecipe.model_validate({"model": "m", "grades": grades, "max_reasoning_tokens": 8})
     outcomes = Annotator(asker, recipe, prompt, encoder, 0).annotate(pairs())
-    reasons = [item.reason if isinstance(item, Rejected) else "" for item in outcomes]
-    assert not any(isinstance(outcomes[place], Judged) for place in (1, 3))
+    # A vote stays, without the explanation.
+    faults = [item.unexplained if isinstance(item, Judged) else item for item in outcomes]
+    reasons = [item.reason if isinstance(item, Rejected) else "" for item in faults]
+    assert not any(item.judgment.reasoning for item in outcomes if isinstance(item, Judged) and item.unexplained)
+    assert all(isinstance(outcomes[place], Judged) == (grades == "votes") for place in (1, 3))
     assert all("nan" in reasons[place] for place in (1, 3))
     assert not any("nan" in reasons[place] for place in (0, 2)), "what stands beside it was lost too"
 

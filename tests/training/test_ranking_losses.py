@@ -122,6 +122,28 @@ def test_losses_are_their_equations(objective: Objective, group: str) -> None:
 
 
 @pytest.mark.parametrize("group", GROUPS)
+@pytest.mark.parametrize("objective", [name for name in SLOW if name != "ranknet"])
+def test_each_documents_terms_count_by_its_weight(objective: Objective, group: str) -> None:
+    s, y, _ = GROUPS[group]
+    plain = SLOW[objective](s, y, s)
+
+    def weighed(weights: Numbers) -> float:
+        target = Target(torch.tensor(y), weights=torch.tensor(weights, dtype=torch.float64))
+        return float(MAIN[objective](scored(s), target).detach())
+
+    parts = [weighed([float(one == place) for one in range(len(s))]) for place in range(len(s))]
+    assert sum(parts) == pytest.approx(plain, rel=1e-9)
+    weights = [0.5 + place for place in range(len(s))]
+    told = sum(weight * part for weight, part in zip(weights, parts, strict=True))
+    assert weighed(weights) == pytest.approx(told, rel=1e-9)
+    if objective in ("ranknet_hard", "lambda"):
+        # A pair is the better document's.
+        assert [part for part, grade in zip(parts, y, strict=True) if grade == 0] == [0.0] * y.count(0)
+        best = [part for part, grade in zip(parts, y, strict=True) if grade == max(y)]
+        assert max(best) > 0
+
+
+@pytest.mark.parametrize("group", GROUPS)
 @pytest.mark.parametrize("objective", SLOW)
 def test_with_a_teacher_a_share_of_the_loss_is_distillation(objective: Objective, group: str) -> None:
     s, y, t = GROUPS[group]

@@ -118,10 +118,14 @@ def test_padded_rows_give_the_same_whatever_the_loss_is_made_of(
     assert fewer < 0.6 * tokens
 
 
-def test_the_parts_of_the_loss_are_what_they_are_said_to_be(tiny_folder: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("weighed", [False, True])
+def test_the_parts_of_the_loss_are_what_they_are_said_to_be(tiny_folder: Path, tmp_path: Path, weighed: bool) -> None:
     """Each part computed anew, row by row, from a plain forward pass."""
     encoder = lessons.encoder_of(tiny_folder)
-    groups = lessons.groups_of(encoder, lessons.examples(2), MixtureRecipe(score=1.0, reason=1.0))
+    given = lessons.examples(2)
+    if weighed:
+        given = [replace(item, weight=0.25 + number / 4) for number, item in enumerate(given)]
+    groups = lessons.groups_of(encoder, given, MixtureRecipe(score=1.0, reason=1.0))
     model = lessons.model_of(tiny_folder)
     student = lessons.student_of(tmp_path, model, encoder, groups, gradient_accumulation_steps=1)
     loss, _, _ = one_update(student)
@@ -132,14 +136,15 @@ def test_the_parts_of_the_loss_are_what_they_are_said_to_be(tiny_folder: Path, t
             logits = model(input_ids=torch.tensor([row.input_ids])).logits[0].detach().log_softmax(-1)
             start = len(row.prompt) - 1
             tokens += [
-                -float(logits[start + place, row.answer[place]]) for place in range(row.trained_from, len(row.answer))
+                -row.weight * float(logits[start + place, row.answer[place]])
+                for place in range(row.trained_from, len(row.answer))
             ]
             assert row.grade_at is not None
             assert row.grades is not None
             three = logits[start + row.grade_at, list(encoder.label_ids)]
-            grades.append(-sum(p * float(q) for p, q in zip(row.grades, three, strict=True)))
+            grades.append(-row.weight * sum(p * float(q) for p, q in zip(row.grades, three, strict=True)))
             if row.task == "score":
-                listed.append((scores(three), row.grades[1] + 3 * row.grades[2]))
+                listed.append((scores(three), row.weight * (row.grades[1] + 3 * row.grades[2])))
         gains = torch.tensor([gain for _, gain in listed])
         lists.append(-float((gains / gains.sum() * torch.stack([s for s, _ in listed]).log_softmax(0)).sum()))
     expected = sum(tokens) / len(tokens) + 0.7 * sum(grades) / len(grades) + 0.4 * sum(lists) / len(lists)

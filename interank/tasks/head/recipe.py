@@ -45,7 +45,7 @@ class DistillHead(DistillRecipe):
     """How many of a ranking's first documents, positives left out, negatives are drawn from."""
     teacher: str | None = None
     """Whose scores are distilled: an output of distill, a cross-encoder's folder or hub name; `judgments` takes the
-    judgments' probabilities. They are computed once, before training, and kept as `teacher_scores.jsonl`."""
+    judgments' scores or probabilities. They are computed once, before training, and kept as `teacher_scores.jsonl`."""
     teacher_scores: FilePath | None = None
     """Such a file, or a TREC run, in place of `teacher`."""
     teacher_encoding: HeadSettings | None = None

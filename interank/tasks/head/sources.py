@@ -14,7 +14,7 @@ from interank.engines.heads import load_head
 from interank.errors import InputError
 from interank.ir.benchmarks import read_documents
 from interank.ir.trec import read_run
-from interank.judgments import JudgedList, read_judgments
+from interank.judgments import JudgedList, evenly_weighted, read_judgments
 from interank.ledger import Ledger, write_rows
 from interank.tasks.head.groups import (
     FILE,
@@ -82,7 +82,7 @@ def head_lessons(recipe: DistillHead) -> HeadLessons:
 def _lists(recipe: DistillHead, split: Split) -> Iterator[JudgedList]:
     """The queries of a split with all their documents; files without splits are split by the seed."""
     if recipe.groups is None:
-        yield from groups_of(read_judgments(Path(str(recipe.judgments)), split))
+        yield from groups_of(evenly_weighted(read_judgments(Path(str(recipe.judgments)), split)))
         return
     share = recipe.validation_share if recipe.validation.questions else 0.0
     for item in read_groups(recipe.groups):

@@ -46,6 +46,8 @@ class HeadGroup:
     pairs: tuple[Pair, ...]
     grades: tuple[int, ...]
     teacher: tuple[float, ...] | None = None
+    weights: tuple[float, ...] = ()
+    """How much each document counts; empty where each counts 1."""
 
     @property
     def tokens(self) -> int:
@@ -66,6 +68,7 @@ def head_groups(
             tuple(encoder.pair(group.query, document) for document in group.documents),
             group.grades,
             teacher.of(group) if teacher else None,
+            group.weights,
         )
         for group in groups
     ]
@@ -162,7 +165,8 @@ class HeadTrainer(Trainer):  # type: ignore[misc]  # transformers is untyped her
 
 def _target(group: HeadGroup, scored: torch.Tensor) -> Target:
     teacher = torch.tensor(group.teacher).to(scored) if group.teacher is not None else None
-    return Target(torch.tensor(group.grades, device=scored.device), teacher)
+    weights = torch.tensor(group.weights).to(scored) if group.weights else None
+    return Target(torch.tensor(group.grades, device=scored.device), teacher, weights)
 
 
 class HeadTrial:

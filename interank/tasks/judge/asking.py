@@ -30,6 +30,8 @@ class Judge:
     lock: threading.RLock = field(default_factory=threading.RLock)
     """Of the engine, which computes one call at a time."""
     guard: Guard = "none"
+    explains: bool = True
+    """Whether it may have learned to explain; one that is known to have learned grades alone has not."""
 
     def __post_init__(self) -> None:
         """Refuse an engine that lacks what the mode needs.

@@ -29,11 +29,14 @@ def card(made: Made, judgments: Mapping[str, Any], examples: Sequence[Example]) 
         examples: They.
     """
     told = {name: cards.listed(made.recipe[name]) for name in ("loss", "prompt")}
-    on = "On the judgments of held-back questions, against the teacher's grades."
+    explains = not {"explain", "reason"}.isdisjoint(made.notes["modes"])
+    taught = "a teacher's judgments" if judgments.get("teacher") else "labels"
+    on = f"On the judgments of held-back questions, against {_truth(judgments)}."
     sections = [
-        "# A reranker that gives its reasons",
-        f"A LoRA adapter for `{made.base}`, distilled by interank from a teacher's judgments. It grades how much a "
-        "document helps with a question: 0 irrelevant, 1 partially relevant, 2 relevant.",
+        f"# A reranker that {'gives its reasons' if explains else 'grades'}",
+        f"A LoRA adapter for `{made.base}`, distilled by interank from {taught}. It grades how much a "
+        "document helps with a question: 0 irrelevant, 1 partially relevant, 2 relevant."
+        + ("" if explains else " It is score-only: taught grades without explanations, it refuses to explain."),
         _use(made),
         _data(judgments, examples),
         cards.training_values(made.recipe, made.notes, mixture=cards.listed(made.notes["mixture"]), **told),
@@ -41,6 +44,10 @@ def card(made: Made, judgments: Mapping[str, Any], examples: Sequence[Example]) 
         cards.licence(made.base, _posts(examples)),
     ]
     return cards.model_card(sections, library="peft", tags=["reranker", "lora"], base=made.base)
+
+
+def _truth(judgments: Mapping[str, Any]) -> str:
+    return "the teacher's grades" if judgments.get("grades", "teacher") == "teacher" else "their grades"
 
 
 def _use(made: Made) -> str:
@@ -65,7 +72,10 @@ def _use(made: Made) -> str:
 def _data(judgments: Mapping[str, Any], examples: Sequence[Example]) -> str:
     grades = Counter(int(item.judgment.relevance) for item in examples)
     sites = sorted({item.source.site for item in examples})
-    teacher = judgments.get("teacher", "not told")
+    teacher = judgments.get("teacher")
+    by = f"by `{teacher}`, grades" if teacher else "without a teacher, grades"
+    unexplained = sum(not item.judgment.reasoning for item in examples)
+    lacking = f"; {unexplained} have no explanation and taught the grade alone" if unexplained else ""
     decontamination = judgments.get("decontamination")
     compared = (
         cards.listed(decontamination)
@@ -74,8 +84,8 @@ def _data(judgments: Mapping[str, Any], examples: Sequence[Example]) -> str:
     )
     return (
         "## Data\n\n"
-        f"- {len(examples)} judgments ({', '.join(f'{grades[g]} of grade {g}' for g in range(3))}) by "
-        f"`{teacher}`, grades by {judgments.get('grades', 'not told')}.\n"
+        f"- {len(examples)} judgments ({', '.join(f'{grades[g]} of grade {g}' for g in range(3))}) {by} by "
+        f"{judgments.get('grades', 'not told')}{lacking}.\n"
         f"- From: {', '.join(sites)}.\n"
         f"- Overlap with benchmarks: {compared}."
     )
@@ -83,9 +93,12 @@ def _data(judgments: Mapping[str, Any], examples: Sequence[Example]) -> str:
 
 def _posts(examples: Sequence[Example]) -> str:
     licences = sorted({item.source.licence for item in examples if item.source.licence})
-    return (
-        f"The posts that it learned from are under {', '.join(licences)}; StackExchange asks whoever passes on texts "
-        "made of them to name their authors and to use the same licence. The judgments' own card lists the sources."
-        if licences
-        else "The judgments do not tell their texts' licences."
-    )
+    if not licences:
+        return "The judgments do not tell their texts' licences."
+    told = f"The texts that it learned from are under {', '.join(licences)}."
+    if any(licence.upper().startswith("CC BY-SA") for licence in licences):
+        told += (
+            " StackExchange asks whoever passes on texts made of its posts to name their authors and to use the same "
+            "licence."
+        )
+    return f"{told} The judgments' own card lists the sources."

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 from interank import judging
@@ -12,9 +12,9 @@ from interank.engines.models import ModelFiles, load_tokenizer
 from interank.engines.prompts import PromptEncoder
 from interank.engines.use import Use
 from interank.errors import InputError
-from interank.judgments import by_question, read_judgments
+from interank.judgments import by_question, evenly_weighted, read_judgments
 from interank.ledger import read_rows
-from interank.settings.student import TASKS
+from interank.settings.student import TASKS, MixtureRecipe, Task
 from interank.tasks.judge.attacks import with_attacked
 from interank.tasks.judge.card import card
 from interank.tasks.judge.recipe import DistillJudge
@@ -44,7 +44,8 @@ def lessons(recipe: DistillJudge, student: ModelFiles, place: Workplace) -> Writ
     if not examples:
         raise InputError(f"{judgments} holds no judgments of the training split; lower mining.validation_share")
     mixture = recipe.practised
-    shown = with_attacked(examples, recipe.attacked_negatives, recipe.seed)
+    _tell_of_unexplained(mixture, examples)
+    shown = with_attacked(evenly_weighted(examples), recipe.attacked_negatives, recipe.seed)
     groups = training_groups(
         encoder,
         shown,
@@ -60,7 +61,8 @@ def lessons(recipe: DistillJudge, student: ModelFiles, place: Workplace) -> Writ
         log.warning("no validation question has documents of two grades, so nothing is tried and the last step is kept")
     _warn_of_cut_lists(recipe, examples)
     rows = [row for group in groups for row in group]
-    modes = modes_of(recipe)
+    tasks = dict.fromkeys(task for task in TASKS if any(row.task == task for row in rows))
+    modes = modes_of(tasks)
     source = open_artifact(judgments, "judgments").manifest
     return WrittenLessons(
         recipe,
@@ -72,7 +74,7 @@ def lessons(recipe: DistillJudge, student: ModelFiles, place: Workplace) -> Writ
             "examples": len(examples),
             "questions": len(by_question(examples)),
             "rows": len(rows),
-            **{f"rows_{task}": sum(row.task == task for row in rows) for task in mixture.shares},
+            **{f"rows_{task}": sum(row.task == task for row in rows) for task in {**mixture.shares, **tasks}},
             "tokens": sum(len(row.input_ids) for row in rows),
             "attacked": len(shown) - len(examples),
             "validation_pairs": len(tried),
@@ -89,10 +91,15 @@ def lessons(recipe: DistillJudge, student: ModelFiles, place: Workplace) -> Writ
     )
 
 
-def modes_of(recipe: DistillJudge) -> list[str]:
-    """What the adapter can be used for: who explains a grade has learned to give it."""
-    tasks = set(recipe.practised.shares)
+def modes_of(tasks: Collection[Task]) -> list[str]:
+    """What an adapter that practised these tasks can be used for: who explains a grade has learned to give it."""
     return [task for task in TASKS if task in tasks or (task == "score" and "explain" in tasks)]
+
+
+def _tell_of_unexplained(mixture: MixtureRecipe, examples: Sequence[Example]) -> None:
+    unexplained = sum(not example.judgment.reasoning for example in examples)
+    if unexplained and mixture.explain + mixture.reason:
+        log.warning("%d of %d judgments have no explanation and teach the grade alone", unexplained, len(examples))
 
 
 def _warn_of_cut_lists(recipe: DistillJudge, examples: Sequence[Example]) -> None:

@@ -57,6 +57,8 @@ def policy(recipe: RlJudge, adapter: Artifact, base: ModelFiles, work: Path) -> 
     judgments = Path(str(recipe.judgments))
     settings = PromptSettings.model_validate(adapter.manifest["prompt"])
     splits = read_judgments(judgments, "train"), read_judgments(judgments, "validation")
+    if recipe.algorithm == "reward_weighted":
+        _require_explanations(judgments, splits[0])
     share = _reason_share(recipe, adapter)
     notes = {
         "prompt": settings.model_dump(mode="json"),
@@ -65,6 +67,21 @@ def policy(recipe: RlJudge, adapter: Artifact, base: ModelFiles, work: Path) -> 
         "reason_share": share,
     }
     return JudgePolicy(recipe, PromptEncoder(load_tokenizer(base), settings), base, work, splits, share, notes)
+
+
+def _require_explanations(judgments: Path, train: Sequence[Example]) -> None:
+    """Refuse judgments whose own answers cannot be learned beside the sampled ones.
+
+    Raises:
+        InputError: Some have no explanation.
+    """
+    unexplained = sum(not item.judgment.reasoning for item in train)
+    if unexplained:
+        raise InputError(
+            f"found no explanation for {unexplained} of {len(train)} judgments of {judgments}; reward_weighted learns "
+            "their answers beside the sampled ones; let a teacher explain them with interank generate judgments=DIR "
+            "teacher.grades=given, or set algorithm: grpo"
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from interank.engines.models import load_tokenizer
 from interank.engines.prompts import Prompt, PromptEncoder
 from interank.errors import InputError
 from interank.modes import GradedMode, Guard, explained_by_default
-from interank.settings import PromptSettings
+from interank.settings import AdaptiveRecipe, PromptSettings
 from interank.tasks.asked import Loaded, RankerSettings
 from interank.tasks.documents import naming
 from interank.tasks.judge.asking import LABEL_ROOM, Judge
@@ -20,6 +20,11 @@ from interank.tasks.judge.guard import guarded
 from interank.tasks.ranks import Ranking, Scores
 from interank.tasks.sources import Source, find_source, open_engine
 from interank.types import Document, Query, RankedDocument
+
+_GRADES_ALONE = "it was taught grades without explanations"
+_EXPLAINED_JUDGMENTS = (
+    "distill judgments that have them (interank generate judgments=DIR teacher.grades=given lets a teacher write them)"
+)
 
 
 class Graded(Scores):
@@ -56,6 +61,8 @@ class Graded(Scores):
         """
         if count is not None and count < 0:
             raise InputError(f"explain is {count}; give 0 or more")
+        if count and not self.judge.explains:
+            raise InputError(f"found explain {count}; {_GRADES_ALONE}; leave explain out, or {_EXPLAINED_JUDGMENTS}")
         mode = self.judge.mode
         return 0 if mode == "reason" else explained_by_default(mode) if count is None else count
 
@@ -110,7 +117,25 @@ def load_judge(asked: RankerSettings) -> Loaded:
     source = find_source(str(asked.model), asked.base)
     encoder = judge_encoder(source)
     length = encoder.settings.max_length + asked.max_reasoning_tokens + LABEL_ROOM
-    return Loaded(open_engine(source, asked, vocabulary=encoder.vocabulary, length=length), encoder)
+    modes = source.modes()
+    _require_explanations(source.name, modes, asked)
+    return Loaded(open_engine(source, asked, vocabulary=encoder.vocabulary, length=length), encoder, modes)
+
+
+def _require_explanations(name: str, modes: Sequence[str], asked: RankerSettings) -> None:
+    """Refuse the modes that explain where grades alone were learned.
+
+    Raises:
+        InputError: Says what to do.
+    """
+    spends = (asked.adaptive or AdaptiveRecipe()).spend if asked.mode == "adaptive" else None
+    if _explains(modes) or not (asked.mode in ("explain", "reason") or spends in ("reason", "samples")):
+        return
+    raise InputError(f"found mode {asked.mode} for {name}; {_GRADES_ALONE}; use mode score, or {_EXPLAINED_JUDGMENTS}")
+
+
+def _explains(modes: Sequence[str]) -> bool:
+    return not modes or not {"explain", "reason"}.isdisjoint(modes)
 
 
 def open_ranker(asked: RankerSettings) -> Graded:
@@ -123,4 +148,5 @@ def open_ranker(asked: RankerSettings) -> Graded:
     """
     loaded = asked.loaded or load_judge(asked)
     mode = "score" if asked.mode == "adaptive" else cast(GradedMode, asked.mode)
-    return Graded(Judge(loaded.engine, loaded.encoder, mode, asked.max_reasoning_tokens))
+    explains = _explains(loaded.modes)
+    return Graded(Judge(loaded.engine, loaded.encoder, mode, asked.max_reasoning_tokens, explains=explains))

@@ -36,7 +36,8 @@ def training_row(encoder: PromptEncoder, example: Example, task: Task | None = N
     if task == "score":
         # The words before the grade are forced where it is read, so there is nothing to learn about them.
         answer = answer[: grade_at + 1]
-    return Row(task, prompt.ids, answer, grade_at if task == "score" else 0, grade_at, _grades(example), listed=listed)
+    trained_from = grade_at if task == "score" else 0
+    return Row(task, prompt.ids, answer, trained_from, grade_at, _grades(example), listed=listed, weight=example.weight)
 
 
 def queries_row(encoder: PromptEncoder, question: Query, queries: Sequence[str]) -> Row:
@@ -87,6 +88,9 @@ def training_groups(
 
 
 def _rows(encoder: PromptEncoder, example: Example, tasks: Sequence[Task]) -> list[Row]:
+    if not example.judgment.reasoning:
+        # Without an explanation there is the grade alone to be learned, once.
+        tasks = ["score"] if tasks else []
     # The score of a document stands in the first of its rows that grades at once.
     listed = next((task for task in tasks if _ORDERS[task] == "grade_first"), None)
     return [training_row(encoder, example, task, listed=task == listed) for task in tasks]

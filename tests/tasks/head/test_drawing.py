@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from interank.errors import InputError
@@ -47,6 +49,20 @@ def test_further_groups_show_what_the_first_did_not() -> None:
 
 def test_a_query_whose_documents_are_alike_makes_none() -> None:
     assert drawn(judged("q", 0, 0), 4, 1, 7) == drawn(judged("q", 2), 4, 1, 7) == drawn(judged("q"), 4, 1, 7) == []
+
+
+def test_weights_go_with_their_documents() -> None:
+    item = replace(judged("q", 0, 2, 1, 0, 2, 0), weights=(0.0, 1.0, 2.0, 3.0, 4.0, 5.0))
+    relevant = {"q-1": 1.0, "q-2": 2.0, "q-4": 4.0}
+    for group in (*drawn(item, 4, 2, 7), to_try(item, 5, 7)):
+        assert [f"q-{weight:.0f}" for weight in group.weights] == names(group)
+    run = Run.from_orders({"q": ["q-3", "q-1", "q-0"]}, tag="first")
+    (renewed,) = with_negatives([item], documents_of([item]), run=run, depth=5)
+    assert names(renewed)[3:] == ["q-3", "q-0"]
+    assert dict(zip(names(renewed), renewed.weights, strict=True)) == {
+        name: relevant.get(name, 1.0) for name in names(renewed)
+    }
+    assert drawn(judged("q", 2, 0), 4, 1, 7)[0].weights == ()
 
 
 def test_a_querys_draw_does_not_depend_on_the_others() -> None:

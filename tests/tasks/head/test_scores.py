@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import random
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,15 @@ from interank import judging
 from interank.errors import InputError
 from interank.judgments import JudgedList
 from interank.ledger import write_rows
-from interank.tasks.head.groups import ScoredPair, TeacherScores, digest, drawn, judgments_scores, read_teacher_scores
+from interank.tasks.head.groups import (
+    ScoredPair,
+    TeacherScores,
+    digest,
+    drawn,
+    groups_of,
+    judgments_scores,
+    read_teacher_scores,
+)
 from interank.types import Document, Query
 from tests.support import rule
 
@@ -75,6 +84,14 @@ def test_a_score_that_is_no_number_is_told_with_its_place(tmp_path: Path, score:
     (tmp_path / "t.jsonl").write_text(f'{{"query_id": "q", "doc_id": "d", "score": {score}}}\n')
     with pytest.raises(InputError, match=r"t\.jsonl:1: found .*finite number as score"):
         read_teacher_scores(tmp_path / "t.jsonl")
+
+
+def test_the_scores_of_labels_are_taken_before_probabilities() -> None:
+    items = [replace(item, score=number / 4) for number, item in enumerate(rule.examples(0, queries=1, documents=4))]
+    (group,) = groups_of(items)
+    assert judgments_scores(items, "labels").of(group) == (0.0, 0.25, 0.5, 0.75)
+    with pytest.raises(InputError, match=r"labels holds scores, and none for query .*leave out what has none"):
+        judgments_scores([*items[1:], replace(items[0], score=None)], "labels")
 
 
 def test_judgments_probabilities_are_scores_as_a_reranker_has_them() -> None:

@@ -75,4 +75,5 @@ def _chosen(judged: JudgedList, places: Sequence[int]) -> JudgedList:
         tuple(judged.documents[place] for place in places),
         tuple(judged.grades[place] for place in places),
         judged.split,
+        tuple(judged.weights[place] for place in places) if judged.weights else (),
     )

@@ -37,7 +37,7 @@ def with_negatives(
 
 def _renewed(
     item: JudgedList,
-    relevant: Mapping[str, tuple[Document, int]],
+    relevant: Mapping[str, tuple[Document, int, float]],
     ranking: Run,
     documents: Mapping[str, Document],
     depth: int,
@@ -53,15 +53,17 @@ def _renewed(
             )
     return JudgedList(
         item.query,
-        (*(document for document, _ in relevant.values()), *(documents[doc_id] for doc_id in names)),
-        (*(grade for _, grade in relevant.values()), *(int(Relevance.IRRELEVANT) for _ in names)),
+        (*(document for document, _, _ in relevant.values()), *(documents[doc_id] for doc_id in names)),
+        (*(grade for _, grade, _ in relevant.values()), *(int(Relevance.IRRELEVANT) for _ in names)),
         item.split,
+        (*(weight for _, _, weight in relevant.values()), *(1.0 for _ in names)) if item.weights else (),
     )
 
 
-def _relevant(item: JudgedList) -> dict[str, tuple[Document, int]]:
-    pairs = zip(item.documents, item.grades, strict=True)
-    return {document.doc_id: (document, grade) for document, grade in pairs if grade > Relevance.IRRELEVANT}
+def _relevant(item: JudgedList) -> dict[str, tuple[Document, int, float]]:
+    """The query's relevant documents by id, each with its grade and its weight."""
+    judged = zip(item.documents, item.grades, item.weights or [1.0] * len(item.grades), strict=True)
+    return {each[0].doc_id: each for each in judged if each[1] > Relevance.IRRELEVANT}
 
 
 def documents_of(lists: Sequence[JudgedList]) -> dict[str, Document]:

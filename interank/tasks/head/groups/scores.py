@@ -104,19 +104,31 @@ def scored_pair(where: str, row: object) -> ScoredPair:
 
 
 def judgments_scores(examples: Iterable[Example], source: str) -> TeacherScores:
-    """The scores that judgments' probabilities stand for: those by which a reranker orders.
+    """The scores that labels brought along, or those that judgments' probabilities stand for.
 
     Raises:
-        InputError: A judgment has no probabilities.
+        InputError: A judgment has neither, or some have scores and others none.
     """
-    return TeacherScores([_of_judgment(item, source) for item in examples], source)
+    told = list(examples)
+    if not any(item.score is not None for item in told):
+        return TeacherScores([_of_judgment(item, source) for item in told], source)
+    return TeacherScores([_of_label(item, source) for item in told], source)
+
+
+def _of_label(item: Example, source: str) -> ScoredPair:
+    if item.score is None:
+        raise InputError(
+            f"{source} holds scores, and none for query {item.query.query_id!r} and document {item.document.doc_id!r}; "
+            "leave out what has none, or take a model as teacher"
+        )
+    return ScoredPair(item.query.query_id, item.document.doc_id, item.score, digest(item.query, item.document))
 
 
 def _of_judgment(item: Example, source: str) -> ScoredPair:
     if item.probabilities is None:
         raise InputError(
             f"{source} holds no probabilities for query {item.query.query_id!r} and document "
-            f"{item.document.doc_id!r}; take a teacher that tells them, or a model as teacher"
+            f"{item.document.doc_id!r}, nor scores; take a teacher that tells them, or a model as teacher"
         )
     score = judging.score([math.log(max(p, _LEAST)) for p in item.probabilities])
     return ScoredPair(item.query.query_id, item.document.doc_id, score, digest(item.query, item.document))
