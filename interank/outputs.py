@@ -71,7 +71,7 @@ def check_replaceable(out: Path) -> None:
     """
     if not is_taken(out):
         return
-    manifest = _manifest(out)
+    manifest = manifest_of(out)
     if manifest is None:
         raise ArtifactError(f"{out} was not made by interank, as it has no {MANIFEST} of one; choose another --out")
     known = {MANIFEST, *manifest["files"], *UNREPRODUCIBLE}
@@ -84,7 +84,7 @@ def check_replaceable(out: Path) -> None:
             )
 
 
-def _manifest(out: Path) -> dict[str, Any] | None:
+def manifest_of(out: Path) -> dict[str, Any] | None:
     """A folder's manifest; None where there is none, or another program's."""
     try:
         manifest = json.loads((out / MANIFEST).read_text("utf-8"))
@@ -132,6 +132,11 @@ class Partial:
             return False
         return self.is_whole or any(_BEGUN not in path.name for path in self.work.iterdir())
 
+    @property
+    def foreign(self) -> list[str]:
+        """What stands in the folder that is none of ours."""
+        return sorted(path.name for path in self.folder.iterdir() if path.name not in _PARTS)
+
     def tidy(self) -> None:
         """Remove what a kill left of an output that is in its place, or was never begun.
 
@@ -142,8 +147,7 @@ class Partial:
             raise ArtifactError(f"{self.folder}, where {self.out} is made, is no folder; move it away")
         if not self.folder.exists():
             return
-        foreign = sorted(path.name for path in self.folder.iterdir() if path.name not in _PARTS)
-        if foreign:
+        if foreign := self.foreign:
             raise ArtifactError(
                 f"{self.folder}, where {self.out} is made, holds {foreign[0]}, which this version of interank did not "
                 "make; move the folder away, or remove it"

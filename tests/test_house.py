@@ -41,12 +41,13 @@ VERBS = (
     "merge",
     "check-parity",
     "attack",
+    "artifacts",
     "completion",
 )
 EMPTY_NAMES = {"utils", "util", "helpers", "helper", "common", "manager", "managers", "handler", "handlers", "misc"}
 # The last line of the command line may catch everything: it turns what is left into one sentence and an exit status.
-# What a user's own file raises may be anything.
-CATCHES_ALL = ("interank/cli/app.py", "interank/rewards.py")
+# What a user's own file raises may be anything, and what reads tokenizers raises Exception itself.
+CATCHES_ALL = ("interank/cli/app.py", "interank/rewards.py", "interank/engines/models.py")
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 

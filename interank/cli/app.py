@@ -11,6 +11,7 @@ from pathlib import Path
 
 from interank import __version__
 from interank.cli import (
+    artifacts,
     attack,
     check,
     check_parity,
@@ -55,6 +56,7 @@ _VERBS = (
     score,
     recipes,
     check,
+    artifacts,
     completion,
 )
 

@@ -1,4 +1,4 @@
-"""`interank check`: resolve a recipe and print it, with every fault at once, without loading a model."""
+"""`interank check`: resolve a recipe, open all that it names, and print it, or every fault at once."""
 
 from __future__ import annotations
 
@@ -18,8 +18,9 @@ def register(verbs: Any, common: argparse.ArgumentParser) -> None:
     verb = verbs.add_parser(
         "check",
         parents=[common],
-        help="resolve a recipe and print it, or every fault it has",
-        description="Resolve a recipe and print it with its defaults filled in, or every fault it has.",
+        help="resolve a recipe, open its inputs and print it, or every fault it has",
+        description="Resolve a recipe, open all that it names as its stage does before it begins, and print it with "
+        "its defaults filled in, or every fault it has. No model is loaded and nothing is fetched.",
         epilog="example:\n  interank check recipes/demo.yaml rl.trainer.max_steps=8",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -32,9 +33,12 @@ def register(verbs: Any, common: argparse.ArgumentParser) -> None:
 def _run(options: argparse.Namespace) -> int:
     import yaml
 
+    from interank.cli.stage import stage_named
     from interank.recipe import load_recipe
 
     recipe = load_recipe(options.recipe, options.overrides)
+    # As the stage does, so that both refuse the same in the same words.
+    stage_named(recipe.stage).check(recipe)
     resolved = recipe.model_dump(mode="json")
     text = json.dumps(resolved, indent=2) if options.json else yaml.safe_dump(resolved, sort_keys=False).rstrip()
     print(text)

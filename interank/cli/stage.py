@@ -78,7 +78,7 @@ def _run(options: argparse.Namespace) -> int:
     existing: Existing = "resume" if options.resume else "overwrite" if options.overwrite else "refuse"
     _check_place(options)
     more = {"only_mine": True} if getattr(options, "mine_only", False) else {}
-    artifact = _stage(options.verb).run(recipe, options.out, existing=existing, **more)
+    artifact = stage_named(options.verb).run(recipe, options.out, existing=existing, **more)
     if options.verb in ("evaluate", "run"):
         show_evaluation(artifact, as_json=options.json)
     else:
@@ -131,7 +131,7 @@ def _plan(recipe: Any, *, as_json: bool) -> int:
     return 0
 
 
-def _stage(verb: str) -> Any:
+def stage_named(verb: str) -> Any:
     """The stage's module; importing it loads the libraries it needs."""
     return importlib.import_module(f"interank.stages.{'pipeline' if verb == 'run' else verb}")
 

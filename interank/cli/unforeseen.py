@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import os
-import platform
 import sys
-import tempfile
-import traceback
 from pathlib import Path
 
 from interank import __version__
@@ -14,6 +11,10 @@ from interank import __version__
 
 def told(error: Exception) -> str:
     """Write down what failed and how; the sentence that says so and where the file is."""
+    # Whoever asks for help need not wait for these.
+    import tempfile
+    import traceback
+
     what = f"{type(error).__name__}: {' '.join(str(error).split())[:200]}".removesuffix(": ")
     record = "".join(traceback.format_exception(error))
     try:
@@ -31,6 +32,8 @@ def told(error: Exception) -> str:
 
 
 def _machine() -> str:
+    import platform
+
     # The command stands in it, since without that nobody can see the error again.
     asked = " ".join(sys.argv[1:])
     return f"interank {__version__}, Python {platform.python_version()}, {platform.platform()}\ninterank {asked}\n"

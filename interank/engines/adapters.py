@@ -12,10 +12,11 @@ from typing import Any
 import torch
 from peft import MODEL_TYPE_TO_PEFT_MODEL_MAPPING, PeftConfig, PeftModel, load_peft_weights, set_peft_model_state_dict
 from peft.tuners.tuners_utils import BaseTunerLayer
-from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedModel
+from transformers import AutoModelForCausalLM, PreTrainedModel
 
+from interank.engines.layers import model_config
 from interank.engines.models import PEFT, ModelFiles, base_of, differentiable, read_config
-from interank.engines.weights import misfit, weight_names
+from interank.engines.weights import misfit, refuse_pointers, weight_names
 from interank.errors import ModelError
 
 ADAPTER_WEIGHTS = "adapter_model.safetensors"
@@ -55,7 +56,7 @@ def check_fits(files: ModelFiles, folder: Path) -> None:
     Raises:
         ModelError: As `with_adapter` has it.
     """
-    config = AutoConfig.from_pretrained(files.folder, trust_remote_code=False)
+    config = model_config(files.folder)
     with torch.device("meta"):
         shape = AutoModelForCausalLM.from_config(config)
     shape.config.name_or_path = files.name
@@ -171,6 +172,7 @@ def _untie(model: PeftModel) -> None:
 
 def _config(folder: Path) -> PeftConfig:
     """The adapter's configuration, of a kind that is known to rank right."""
+    refuse_pointers(folder)
     facts = read_config(folder / PEFT)
     kind = str(facts.get("peft_type"))
     if kind not in _KINDS:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from interank.artifact import MANIFEST, RECIPE, Artifact, open_artifact
-from interank.engines.models import ModelFiles, base_of, cache_dir, find_model, read_config
+from interank.engines.models import ModelFiles, base_of, cache_dir, find_model, load_tokenizer, model_here, read_config
 from interank.engines.weights import model_weights
 from interank.errors import InputError, ModelError
 
@@ -68,6 +68,25 @@ def find_base(adapter: Path | Artifact, told: str | None = None) -> ModelFiles:
             )
         _warn(f"{said}; it is used as --base says")
     return files
+
+
+def check_base(adapter: Path | Artifact, told: str | None = None) -> None:
+    """Find an adapter's base as `find_base` does, and see that it can be read, if it is on this machine.
+
+    Raises:
+        ModelError: As of `find_base`, or the base cannot be read.
+        ArtifactError: As of `find_base`.
+    """
+    artifact = adapter if isinstance(adapter, Artifact) else _artifact(adapter)
+    path = adapter.path / _ADAPTER if isinstance(adapter, Artifact) else adapter
+    name = told or (_place(artifact) if artifact else base_of(path))
+    try:
+        here = model_here(name) is not None
+    except ModelError:
+        # Told by whoever looks for it in earnest, with what can be done.
+        here = True
+    if here:
+        load_tokenizer(find_base(adapter, told), writes=False)
 
 
 def base_note(adapter: str | Path, told: str | None) -> str:

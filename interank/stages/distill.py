@@ -8,13 +8,14 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from interank.artifact import Artifact, Existing, Workplace, create, describe_input
+from interank.artifact import Artifact, Existing, Workplace, create
 from interank.cards import save_card
 from interank.engines.bases import base_facts
 from interank.engines.models import device, find_model
+from interank.inputs import Input, check_inputs
 from interank.launched import refuse_several_processes
 from interank.plots import training_curves
-from interank.stages.inputs import require_inputs
+from interank.stages.inputs import described, leaving_nothing_begun, require_inputs
 from interank.stages.trained import base_weights, write_cost
 from interank.tasks.parts import task_named
 from interank.tasks.protocol import Made
@@ -26,12 +27,25 @@ from interank.training.sft import Trained
 log = logging.getLogger(__name__)
 
 
+def check(recipe: DistillRecipe) -> Sequence[Input]:
+    """Open what the recipe names, before anything is loaded or made; what it is.
+
+    Raises:
+        InterankError: Something of it cannot be used.
+    """
+    named = task_named(recipe.task).inputs(recipe)
+    check_inputs(named)
+    return named
+
+
+@leaving_nothing_begun
 def run(recipe: DistillRecipe, out: Path, *, existing: Existing = "refuse") -> Artifact:
     """Teach the student what the recipe's task has of the data; go on from the last checkpoint on resume."""
     refuse_several_processes()
     require_inputs(recipe)
+    named = check(recipe)
     task, content = task_named(recipe.task), recipe.model_dump(mode="json")
-    inputs = {name: describe_input(path, out) for name, path in task.inputs(recipe).items()}
+    inputs = described(named, out)
     place = create(out, "adapter", recipe=content, inputs=inputs, existing=existing)
     if isinstance(place, Artifact):
         return place

@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from interank.artifact import Artifact, Existing, create, describe_input
+from interank.artifact import Artifact, Existing, create
 from interank.evaluation.candidates import Evaluated, Task, load_evaluated, notes_on_texts
 from interank.evaluation.evaluated import Evaluation, Rankings, Scoring, costs_of, notes_on_ranked, ran_on
 from interank.evaluation.fused import applied_rows, fits_by_adapter, notes_on_fit
@@ -22,20 +22,21 @@ from interank.ledger import Ledger
 from interank.plots import begin_import
 from interank.progress import track
 from interank.recipe import EvaluateRecipe, evaluate_command
-from interank.stages.inputs import require_inputs
+from interank.stages.evaluating import check as check
+from interank.stages.evaluating import links_of
+from interank.stages.inputs import described, leaving_nothing_begun, require_inputs
 from interank.stages.ranked import Ranked, adapter_ranking, chain_ranking, notes_on_bases
 from interank.types import Run
 
 
+@leaving_nothing_begun
 def run(recipe: EvaluateRecipe, out: Path, *, existing: Existing = "refuse") -> Artifact:
     """Rerank the candidates with each adapter and score all of it; rankings are kept query by query."""
     refuse_several_processes()
     require_inputs(recipe)
     named = named_systems([*recipe.runs, *recipe.adapters])
     fits = fits_by_adapter(recipe.fits, recipe.mode, named[len(recipe.runs) :])
-    inputs = _inputs(recipe, named, out) | {
-        f"fit.{number}": describe_input(applied.path, out) for number, applied in enumerate(fits.values(), start=1)
-    }
+    inputs = described(check(recipe), out)
     place = create(out, "evaluation", recipe=recipe.model_dump(mode="json"), inputs=inputs, existing=existing)
     if isinstance(place, Artifact):
         return place
@@ -52,7 +53,7 @@ def run(recipe: EvaluateRecipe, out: Path, *, existing: Existing = "refuse") -> 
         stored = {FIRST_STAGE: _stored(recipe, tasks, recipe.run), **stored}
     notes += [note for name, by_task in stored.items() for note in notes_on_stored(name, by_task)]
     adapters = named[len(recipe.runs) :]
-    if trained := [*adapters, *_links(recipe)]:
+    if trained := [*adapters, *links_of(recipe)]:
         overlap, said = check_training_data(trained, tasks, Path(str(recipe.benchmark)).name)
         place.write_json("training_overlap.json", overlap)
         notes += said
@@ -76,21 +77,6 @@ def run(recipe: EvaluateRecipe, out: Path, *, existing: Existing = "refuse") -> 
     record(place.folder, Scoring.of(recipe), found, provenance)
     counts = {"tasks": len(tasks), "queries": sum(len(task.queries) for task in tasks), "systems": len(runs)}
     return place.finish(seed=recipe.seed, counts=counts, notes={"notes": notes})
-
-
-def _inputs(recipe: EvaluateRecipe, named: Sequence[tuple[str, Path]], out: Path) -> dict[str, dict[str, Any]]:
-    """What goes in, by its part; `named` holds the stored runs and then the adapters."""
-    given = {"benchmark": recipe.benchmark, "run": recipe.run, "qrels": recipe.qrels}
-    given["first_stage_queries"] = Path(recipe.first_stage_queries) if recipe.first_stage_queries else None
-    kinds = ["run"] * len(recipe.runs) + ["adapter"] * len(recipe.adapters)
-    given |= {f"{kind}.{name}": path for kind, (name, path) in zip(kinds, named, strict=True)}
-    given |= dict(_links(recipe))
-    return {name: describe_input(path, out) for name, path in given.items() if path is not None and path.exists()}
-
-
-def _links(recipe: EvaluateRecipe) -> list[tuple[str, Path]]:
-    """The chain's models, by their places in it."""
-    return [(f"{CHAIN}.{number}", Path(link.model)) for number, link in enumerate(recipe.chain, start=1)]
 
 
 def _stored(recipe: EvaluateRecipe, tasks: Sequence[Task], path: Path) -> dict[str, StoredRun]:

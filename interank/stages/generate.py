@@ -18,9 +18,11 @@ from interank.ledger import write_rows
 from interank.recipe import GenerateRecipe
 from interank.settings import ServersRecipe
 from interank.stages.asked import Answers, ask
-from interank.stages.inputs import require_inputs
+from interank.stages.generating import check as check
+from interank.stages.generating import refuse_what_is_mined
+from interank.stages.inputs import described, leaving_nothing_begun, require_inputs
 from interank.stages.listed import lists_counts, lists_notes, write_lists
-from interank.stages.mined import MinedPairs, check_benchmarks, describe_inputs, mine_only, pairs_of
+from interank.stages.mined import MinedPairs, mine_only, pairs_of
 from interank.stages.stopped import keep_replies, reopen_stopped, take_over_replies
 from interank.tasks.order.lists import judged_lists
 from interank.teacher.annotate import Outcome
@@ -35,6 +37,7 @@ _SERVERS = tuple(f"teacher.server.{name}" for name in ServersRecipe.model_fields
 _FREE = ("budget", "cache", "teacher.price", "teacher.speed", *_SERVERS)
 
 
+@leaving_nothing_begun
 def run(recipe: GenerateRecipe, out: Path, *, existing: Existing = "refuse", only_mine: bool = False) -> Artifact:
     """Mine the dumps, judge the pairs, write judgments and rejections.
 
@@ -43,10 +46,11 @@ def run(recipe: GenerateRecipe, out: Path, *, existing: Existing = "refuse", onl
     """
     refuse_several_processes()
     require_inputs(recipe)
-    check_benchmarks(recipe)
     if only_mine:
-        return mine_only(recipe, out, existing=existing)
-    inputs = describe_inputs(recipe, out)
+        refuse_what_is_mined(recipe)
+    inputs = described(check(recipe), out)
+    if only_mine:
+        return mine_only(recipe, out, inputs=inputs, existing=existing)
     content = recipe.model_dump(mode="json")
     begin = partial(create, out, "judgments", recipe=content, inputs=inputs, existing=existing, free=_FREE)
     place = begin()

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+import functools
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
+from typing import Any, TypeVar, cast
 
+from interank.artifact import describe_input
 from interank.errors import ArtifactError, InputError
+from interank.inputs import Input
 from interank.locks import held
 from interank.outputs import Partial, is_taken, output_folder
 from interank.recipe import GET_BENCHMARKS, Recipe
+
+Stage = TypeVar("Stage", bound=Callable[..., Any])
 
 
 def require_inputs(recipe: Recipe) -> None:
@@ -23,6 +29,36 @@ def require_inputs(recipe: Recipe) -> None:
         given = " ".join(f"{name}=PATH" for name in missing)
         hint = f"; {GET_BENCHMARKS}" if any(name.endswith("benchmarks") for name in missing) else ""
         raise InputError(f"{recipe.stage} needs {' and '.join(missing)}; add {given} to the command{hint}")
+
+
+def described(named: Iterable[Input], out: Path) -> dict[str, dict[str, Any]]:
+    """What the manifest of an output at `out` says of its inputs."""
+    return {each.name: describe_input(each.path, out) for each in named if each.described}
+
+
+def leaving_nothing_begun(stage: Stage) -> Stage:
+    """A stage that removes what it began, where it fails before there is anything to go on with."""
+
+    @functools.wraps(stage)
+    def tidy(recipe: Any, out: Path, **more: Any) -> Any:
+        with ExitStack() as failed:
+            failed.callback(_forget, out)
+            made = stage(recipe, out, **more)
+            failed.pop_all()
+        return made
+
+    return cast("Stage", tidy)
+
+
+def _forget(out: Path) -> None:
+    partial = Partial(out.resolve())
+    if not partial.folder.is_dir() or partial.folder.is_symlink() or partial.is_unfinished:
+        return
+    # Another process may be making it.
+    with suppress(ArtifactError), held(partial.out):
+        partial.tidy()
+        if not partial.is_unfinished:
+            partial.discard()
 
 
 @contextmanager

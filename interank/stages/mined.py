@@ -10,13 +10,13 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from interank.artifact import Artifact, Existing, Workplace, create, describe_input, open_artifact
+from interank.artifact import Artifact, Existing, Workplace, create, open_artifact
 from interank.errors import InputError
 from interank.judgments import PAIRS_FILE, read_judged_pairs, read_pairs, write_pairs
 from interank.mining import DecontaminatedError, mine
 from interank.mining.decontamination import FILE, Gate
 from interank.outputs import write_whole
-from interank.recipe import GET_BENCHMARKS, GenerateRecipe
+from interank.recipe import GenerateRecipe
 from interank.types import Pair
 
 log = logging.getLogger(__name__)
@@ -36,45 +36,11 @@ class MinedPairs:
     """What judgments say of where their grades come from, if those stay."""
 
 
-def describe_inputs(recipe: GenerateRecipe, out: Path) -> dict[str, Any]:
-    """What a manifest says of dumps, pairs and benchmarks."""
-    inputs = {f"dumps.{number}": describe_input(path, out) for number, path in enumerate(recipe.dumps or ())}
-    if recipe.pairs:
-        open_artifact(recipe.pairs, "pairs")
-        inputs["pairs"] = describe_input(recipe.pairs, out)
-    elif recipe.judgments:
-        open_artifact(recipe.judgments, "judgments")
-        inputs["judgments"] = describe_input(recipe.judgments, out)
-    elif recipe.decontaminate:
-        for number, path in enumerate(recipe.benchmarks or ()):
-            inputs[f"benchmarks.{number}"] = describe_input(path, out)
-    return inputs
-
-
-def check_benchmarks(recipe: GenerateRecipe) -> None:
-    """Stop before anything is mined if there is nothing to compare with.
-
-    Raises:
-        InputError: A benchmark's folder is missing or empty.
-    """
-    if recipe.pairs or recipe.judgments or not recipe.decontaminate:
-        return
-    for path in recipe.benchmarks or ():
-        if not path.is_dir() or not any(path.iterdir()):
-            found = "is an empty folder" if path.is_dir() else "is no folder"
-            raise InputError(f"benchmarks: {path} {found}, so nothing can be compared with it; {GET_BENCHMARKS}")
-
-
-def mine_only(recipe: GenerateRecipe, out: Path, *, existing: Existing) -> Artifact:
+def mine_only(recipe: GenerateRecipe, out: Path, *, inputs: Mapping[str, Any], existing: Existing) -> Artifact:
     """Mine the dumps and leave the pairs, to be judged with `pairs=DIR`."""
-    if recipe.pairs or recipe.judgments:
-        named = "pairs" if recipe.pairs else "judgments"
-        raise InputError(
-            f"--mine-only mines dumps, but the recipe names {named}; give dumps=PATH and leave {named} out"
-        )
     # Pairs do not depend on who judges them.
     content = recipe.model_dump(mode="json", exclude={"teacher", "prompt", "budget", "cache", "max_grade_share"})
-    place = create(out, "pairs", recipe=content, inputs=describe_inputs(recipe, out), existing=existing)
+    place = create(out, "pairs", recipe=content, inputs=inputs, existing=existing)
     if isinstance(place, Artifact):
         return place
     mined = _mined(recipe, place, place.folder)

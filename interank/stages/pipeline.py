@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from interank.artifact import Artifact, Existing
 from interank.errors import ArtifactError
+from interank.inputs import Input
 from interank.launched import refuse_several_processes
 from interank.locks import held
 from interank.recipe import RunRecipe
@@ -16,10 +19,27 @@ from interank.stages.inputs import require_inputs
 log = logging.getLogger(__name__)
 
 
+def check(recipe: RunRecipe) -> Sequence[Input]:
+    """Open what all four stages read of what is there already, before the first begins; what it is.
+
+    Raises:
+        InterankError: Something of it cannot be used.
+    """
+    stages = recipe.stages
+    checked = {
+        "generate": generate.check(stages.generate),
+        "distill": distill.check(stages.distill),
+        "rl": rl.check(stages.rl),
+        "evaluate": evaluate.check(stages.evaluate),
+    }
+    return [replace(each, name=f"{stage}.{each.name}") for stage, named in checked.items() for each in named]
+
+
 def run(recipe: RunRecipe, out: Path, *, existing: Existing = "refuse") -> Artifact:
     """Run generate, distill, rl and evaluate; on resume, finished stages are reused. Returns the evaluation."""
     refuse_several_processes()
     require_inputs(recipe)
+    check(recipe)
     place = out.resolve()
     if place.exists() and not place.is_dir():
         raise ArtifactError(f"{out} is a file, and the stages' outputs go into a folder; choose another --out")

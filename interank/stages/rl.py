@@ -5,26 +5,24 @@ from __future__ import annotations
 import logging
 import shutil
 import time
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from interank.artifact import Artifact, Existing, Workplace, create, describe_input, open_artifact
+from interank.artifact import Artifact, Existing, Workplace, create, open_artifact
 from interank.cards import save_card
 from interank.engines.adapters import with_adapter
 from interank.engines.bases import base_facts, find_base
 from interank.engines.layers import allowed_of
 from interank.engines.models import chosen_quantisation, device, load_model
-from interank.errors import InputError
 from interank.launched import refuse_several_processes
-from interank.rewards import Reward, Subject
+from interank.rewards import Reward
 from interank.settings import RolloutServersRecipe
-from interank.stages.inputs import require_inputs
+from interank.stages.inputs import described, leaving_nothing_begun, require_inputs
 from interank.stages.judge import open_judge
 from interank.stages.lineage import lineage, policy_card
+from interank.stages.rewarded import check as check
 from interank.stages.trained import write_cost
 from interank.stages.training_page import training_page
-from interank.tasks import REFINED, task_of_adapter
 from interank.tasks.parts import refining
 from interank.tasks.recipes import RlRecipe
 from interank.training.adapters import save_adapter
@@ -39,18 +37,15 @@ _FREE = (
 )
 
 
+@leaving_nothing_begun
 def run(recipe: RlRecipe, out: Path, *, existing: Existing = "refuse") -> Artifact:
     """Continue the distilled adapter under the recipe's rewards; go on from the last checkpoint on resume."""
     refuse_several_processes()
     require_inputs(recipe)
+    named = check(recipe)
     judgments, start = Path(str(recipe.judgments)), open_artifact(Path(str(recipe.adapter)), "adapter")
-    task = refining(recipe.task)
-    # Everything a reward could be wrong about is found before a model is loaded.
+    task, inputs = refining(recipe.task), described(named, out)
     rewards = [Reward.from_recipe(entry) for entry in recipe.rewards if entry.weight]
-    _check_task(recipe, start)
-    _check_rewards(recipe, rewards, task.SUBJECT)
-    task.check(recipe, start, rewards)
-    inputs = {"judgments": describe_input(judgments, out), "adapter": describe_input(start.path, out)}
     content = recipe.model_dump(mode="json")
     place = create(out, "adapter", recipe=content, inputs=inputs, existing=existing, free=_FREE)
     if isinstance(place, Artifact):
@@ -84,42 +79,6 @@ def run(recipe: RlRecipe, out: Path, *, existing: Existing = "refuse") -> Artifa
     (place.folder / "report.html").write_text(page, "utf-8")
     counts = {**refined.counts, "steps": int(refined.figures["steps"])}
     return place.finish(seed=recipe.seed, counts=counts, notes=notes)
-
-
-def _check_task(recipe: RlRecipe, adapter: Artifact) -> None:
-    """Stop where the adapter was trained for another task.
-
-    Raises:
-        InputError: Says for which.
-    """
-    task = task_of_adapter(adapter.manifest)
-    if task not in REFINED:
-        raise InputError(
-            f"{adapter.path} was trained for task {task}, which rl does not reward; give an adapter of task "
-            f"{' or '.join(REFINED)} (distill trains heads further, by its key `adapter`)"
-        )
-    if task != recipe.task:
-        raise InputError(
-            f"{adapter.path} was trained for task {task}, and the recipe is of task {recipe.task}; set `task: {task}`"
-        )
-
-
-def _check_rewards(recipe: RlRecipe, rewards: Sequence[Reward], subject: Subject) -> None:
-    """Stop where a reward is of something else, or asks a judge that there is not.
-
-    Raises:
-        InputError: Says which.
-    """
-    for reward in rewards:
-        if reward.of != subject:
-            raise InputError(
-                f"reward {reward.use} is of {reward.of}, and task {recipe.task} is of {subject}; take another reward"
-            )
-        if reward.needs_judge and recipe.judge is None:
-            raise InputError(
-                f"reward {reward.use} asks a judge and the recipe names none; give judge: {{model: ...}}, or a reward "
-                "model as params.model"
-            )
 
 
 def _hand_out(place: Workplace) -> None:

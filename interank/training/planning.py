@@ -7,8 +7,9 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import torch
-from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSequenceClassification
+from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification
 
+from interank.engines.layers import model_config
 from interank.engines.models import ModelFiles, compute_dtype, device
 from interank.errors import TrainingError
 from interank.settings import LoraRecipe, Quantisation
@@ -101,9 +102,7 @@ def plan(files: ModelFiles, choice: Choice, microbatch: Microbatch) -> tuple[Pla
     """
     kind = AutoModelForSequenceClassification if choice.head else AutoModelForCausalLM
     with torch.device("meta"):
-        model = kind.from_config(
-            AutoConfig.from_pretrained(files.folder, trust_remote_code=False), dtype=compute_dtype(choice.precision)
-        )
+        model = kind.from_config(model_config(files.folder), dtype=compute_dtype(choice.precision))
     forms: list[Quantisation] = [choice.quantisation]
     if choice.quantisation == "auto":
         # NF4 on a CPU is for trying things out: it is slow there, and memory is not short.

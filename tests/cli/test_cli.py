@@ -314,8 +314,6 @@ def test_check_prints_the_resolved_recipe_and_what_is_still_missing(capsys: Capt
 
 
 def test_check_tells_nothing_when_nothing_is_missing_or_when_quiet(capsys: Capture) -> None:
-    said = called(capsys, "check", "rl/smollm2", "judgments=a", "adapter=b")[2]
-    assert said == "next: interank rl rl/smollm2 judgments=a adapter=b --out runs/NAME\n"
     assert called(capsys, "check", "rl/smollm2", "--quiet")[2] == ""
     assert called(capsys, "check", "demo")[2] == "next: interank run demo --out runs/NAME\n"
 

@@ -42,9 +42,11 @@ class RlHelps(RlRecipe):
     threshold: int = 1
 
 
-def inputs(recipe: DistillHelps) -> Mapping[str, Path]:
+def inputs(recipe: DistillHelps) -> Any:
     """The judgments."""
-    return {"judgments": Path(str(recipe.judgments))}
+    from interank.inputs import judgments
+
+    return [judgments(Path(str(recipe.judgments)))]
 
 
 def lessons(recipe: DistillHelps, student: Any, place: Any) -> Any:

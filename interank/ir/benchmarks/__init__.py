@@ -4,7 +4,7 @@ from interank.ir.benchmarks.beir import EXCLUSIONS_FILE, load_benchmark
 from interank.ir.benchmarks.benchmark import EVERYTHING, Benchmark, Wanted
 from interank.ir.benchmarks.bright import BRIGHT_TASKS, REWRITTEN
 from interank.ir.benchmarks.candidates import read_candidates
-from interank.ir.benchmarks.documents import read_documents
+from interank.ir.benchmarks.documents import first_document, read_documents
 from interank.ir.benchmarks.names import task_name
 from interank.ir.benchmarks.rankgpt import read_rankgpt
 from interank.ir.benchmarks.rows import NOTHING
@@ -19,6 +19,7 @@ __all__ = [
     "REWRITTEN",
     "Benchmark",
     "Wanted",
+    "first_document",
     "load_benchmark",
     "load_tasks",
     "read_candidates",

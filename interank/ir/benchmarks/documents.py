@@ -27,6 +27,18 @@ def read_documents(path: Path) -> dict[str, Document]:
     return read_corpus([path], Counter())
 
 
+def first_document(path: Path) -> Document:
+    """A corpus file's first document, which tells whether the file is one.
+
+    Raises:
+        InputError: It holds none, or the first row is no document.
+    """
+    first = next(iter(_rows([path])), None)
+    if first is None:
+        raise InputError(f"{path}: found no row; expected one JSON object a line; name a filled file")
+    return first[1]
+
+
 def read_corpus(paths: Iterable[Path], counts: Counter[str]) -> dict[str, Document]:
     """The documents of all these files, as of `read_documents`; what stands twice is counted and kept once."""
     files = list(paths)

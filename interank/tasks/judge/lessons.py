@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from interank import judging
@@ -12,6 +12,7 @@ from interank.engines.models import ModelFiles, load_tokenizer
 from interank.engines.prompts import PromptEncoder
 from interank.engines.use import Use
 from interank.errors import InputError
+from interank.inputs import Input, judgments, language_model
 from interank.judgments import by_question, evenly_weighted, read_judgments
 from interank.ledger import read_rows
 from interank.settings.student import TASKS, MixtureRecipe, Task
@@ -26,23 +27,30 @@ from interank.types import Example
 
 log = logging.getLogger(__name__)
 
+_QUERIES = "queries.jsonl"
+_WITHOUT_QUERIES = (
+    "so there are no search queries to learn; generate the judgments with teacher.queries, or set mixture.queries: 0"
+)
 
-def inputs(recipe: DistillJudge) -> Mapping[str, Path]:
-    """The judgments."""
-    return {"judgments": recipe.judgments} if recipe.judgments else {}
+
+def inputs(recipe: DistillJudge) -> Sequence[Input]:
+    """The judgments, with search queries where they are practised, and the student."""
+    named = [language_model("student", recipe.student, recipe.prompt)]
+    if recipe.judgments:
+        queries = _QUERIES if recipe.practised.queries else None
+        named.append(judgments(recipe.judgments, file=queries, reason=_WITHOUT_QUERIES))
+    return named
 
 
 def lessons(recipe: DistillJudge, student: ModelFiles, place: Workplace) -> WrittenLessons:
     """The training split of the judgments.
 
     Raises:
-        InputError: There are none, or the mixture draws none.
+        InputError: The mixture draws none.
     """
-    judgments = Path(str(recipe.judgments))
+    folder = Path(str(recipe.judgments))
     encoder = PromptEncoder(load_tokenizer(student), recipe.prompt)
-    examples = read_judgments(judgments, "train")
-    if not examples:
-        raise InputError(f"{judgments} holds no judgments of the training split; lower mining.validation_share")
+    examples = read_judgments(folder, "train")
     mixture = recipe.practised
     _tell_of_unexplained(mixture, examples)
     shown = with_attacked(evenly_weighted(examples), recipe.attacked_negatives, recipe.seed)
@@ -52,18 +60,18 @@ def lessons(recipe: DistillJudge, student: ModelFiles, place: Workplace) -> Writ
         mixture,
         documents=recipe.documents_per_group,
         seed=recipe.seed,
-        queries=_written_queries(judgments) if mixture.queries else None,
+        queries=_written_queries(folder) if mixture.queries else None,
     )
     if not groups:
         raise InputError("mixture: its shares are so small that no question was drawn; raise them")
-    tried = validation_sample(read_judgments(judgments, "validation"), recipe.validation.questions, recipe.seed)
+    tried = validation_sample(read_judgments(folder, "validation"), recipe.validation.questions, recipe.seed)
     if recipe.validation.questions and not tried:
         log.warning("no validation question has documents of two grades, so nothing is tried and the last step is kept")
     _warn_of_cut_lists(recipe, examples)
     rows = [row for group in groups for row in group]
     tasks = dict.fromkeys(task for task in TASKS if any(row.task == task for row in rows))
     modes = modes_of(tasks)
-    source = open_artifact(judgments, "judgments").manifest
+    source = open_artifact(folder, "judgments").manifest
     return WrittenLessons(
         recipe,
         student,
@@ -113,12 +121,7 @@ def _warn_of_cut_lists(recipe: DistillJudge, examples: Sequence[Example]) -> Non
         )
 
 
-def _written_queries(judgments: Path) -> dict[str, list[str]]:
+def _written_queries(folder: Path) -> dict[str, list[str]]:
     """The search queries that the teacher wrote for the training questions."""
-    file = judgments / "queries.jsonl"
-    if not file.is_file():
-        raise InputError(
-            f"{file} is missing, so there are no search queries to learn; generate the judgments with "
-            "teacher.queries, or set mixture.queries: 0"
-        )
-    return {str(row["query_id"]): row["queries"] for row in read_rows(file) if row["split"] == "train"}
+    rows = read_rows(folder / _QUERIES)
+    return {str(row["query_id"]): row["queries"] for row in rows if row["split"] == "train"}

@@ -16,6 +16,10 @@ from interank.tasks.order.ordering import Ordering
 from interank.types import Document, Example, Split
 
 FILE = "orderings.jsonl"
+WITHOUT = (
+    "expected judgments with orderings; generate them with teacher.orderings, or give lists in DeAR-COT's layout as "
+    "dear_cot"
+)
 REJECTED_FILE = "rejected_orderings.jsonl"
 _COLUMNS = ("query_id", "split", "doc_ids", "ranking", "reasoning", "ndcg")
 
@@ -45,10 +49,7 @@ def read_orderings(folder: Path, split: Split | None = None) -> list[ListExample
     """
     path = folder / FILE
     if not path.is_file():
-        raise InputError(
-            f"{folder} holds no {FILE}; expected judgments with orderings; generate them with teacher.orderings, or "
-            "give lists in DeAR-COT's layout as dear_cot"
-        )
+        raise InputError(f"{folder} holds no {FILE}; {WITHOUT}")
     judged: dict[tuple[str, str], Example] = {
         (item.query.query_id, item.document.doc_id): item for item in read_judgments(folder)
     }

@@ -2,7 +2,7 @@
 
 from interank.tasks.head.groups.drawing import drawn, groups_of, is_held_out, sampled, to_try
 from interank.tasks.head.groups.negatives import documents_of, with_negatives
-from interank.tasks.head.groups.reading import read_groups
+from interank.tasks.head.groups.reading import first_group, read_groups
 from interank.tasks.head.groups.scores import (
     FILE,
     ScoredPair,
@@ -19,6 +19,7 @@ __all__ = [
     "digest",
     "documents_of",
     "drawn",
+    "first_group",
     "groups_of",
     "is_held_out",
     "judgments_scores",

@@ -39,6 +39,18 @@ def read_groups(path: Path) -> Iterator[JudgedList]:
             yield from _together(_of_rows(file))
 
 
+def first_group(path: Path) -> JudgedList:
+    """The first query of a file or a folder, which tells whether they can be learned from.
+
+    Raises:
+        InputError: There is none, or a row is none that `read_groups` knows.
+    """
+    first = next(read_groups(path), None)
+    if first is None:
+        raise InputError(f"{path} holds no training query; {_ROWS}; give a filled file")
+    return first
+
+
 def named(text: str) -> str:
     """An id for a text that has none, the same wherever it stands."""
     return hashlib.sha256(text.encode("utf-8", "replace")).hexdigest()[:16]

@@ -55,6 +55,10 @@ class TeacherScores:
         self.source = source
         self._scored: dict[tuple[str, str], ScoredPair] = {(item.query_id, item.doc_id): item for item in scored}
 
+    def __len__(self) -> int:
+        """How many pairs have one."""
+        return len(self._scored)
+
     def of(self, group: JudgedList) -> tuple[float, ...]:
         """The scores of the group's documents, in its order.
 

@@ -1,0 +1,73 @@
+"""`interank artifacts`: the outputs in a folder, finished and unfinished, and the removal of the unfinished."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from interank.stages.artifacts import Found
+
+_EPILOG = """\
+examples:
+  interank artifacts runs
+  interank artifacts runs --clean
+
+An unfinished output stands in a hidden folder .NAME.partial beside its place, from where --resume goes on. --clean
+removes those folders, less those that a process is making now; finished outputs stay."""
+_HEAD = ("output", "holds", "size", "made", "state", "made from")
+
+
+def register(verbs: Any, common: argparse.ArgumentParser) -> None:
+    """Add the verb."""
+    verb = verbs.add_parser(
+        "artifacts",
+        parents=[common],
+        help="list outputs in a folder; remove unfinished ones",
+        description="List the outputs in a folder: what each holds, when it was made of what, and what is unfinished.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    verb.add_argument("folder", metavar="DIR", nargs="?", type=Path, default=Path(), help="default: the current one")
+    verb.add_argument("--clean", action="store_true", help="remove the unfinished ones")
+    verb.add_argument("--json", action="store_true", help="print JSON instead of a table")
+    verb.set_defaults(run=_run)
+
+
+def _run(options: argparse.Namespace) -> int:
+    from interank.stages.artifacts import artifacts, as_json, clean
+
+    if options.clean:
+        found, kept = clean(options.folder)
+        for sentence in kept:
+            print(f"kept: {sentence}", file=sys.stderr)
+    else:
+        found = artifacts(options.folder)
+    if options.json:
+        print(as_json(found))
+        return 0
+    if not found:
+        print(f"no {'unfinished ' if options.clean else ''}output of interank in {options.folder}", file=sys.stderr)
+        return 0
+    _print(found, removed=options.clean)
+    return 0
+
+
+def _print(found: list[Found], *, removed: bool) -> None:
+    rows = [_HEAD]
+    for each in found:
+        state = "finished" if each.unfinished is None else "removed" if removed else f"unfinished: {each.unfinished}"
+        made = each.made.strftime("%Y-%m-%d %H:%M")
+        rows.append((str(each.path), each.kind, _shown(each.size), made, state, ", ".join(each.made_from) or "-"))
+    widths = [max(len(row[column]) for row in rows) for column in range(len(_HEAD))]
+    for row in rows:
+        print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+
+
+def _shown(size: int) -> str:
+    for unit, bytes_of in (("GB", 10**9), ("MB", 10**6), ("kB", 10**3)):
+        if size >= bytes_of:
+            return f"{size / bytes_of:.1f} {unit}"
+    return f"{size} B"

@@ -1,0 +1,178 @@
+"""What is read to make something: each input is named once, with what opens it, and opened before any work begins."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal
+
+# What runs models is imported where one is opened, since scoring stored runs needs none and takes seconds.
+from interank import machine
+from interank.artifact import MANIFEST, Kind, open_artifact
+from interank.errors import InputError, InterankError
+from interank.judgments import PAIRS_FILE, read_judgments, read_pairs
+from interank.settings import PromptSettings
+
+Form = Literal["file", "folder", "either", "name"]
+"""What stands at an input's path; a `name` may be one on the hub, or what its reader knows."""
+
+
+@dataclass(frozen=True, slots=True)
+class Input:
+    """Something that is read: the key that names it, where it is, what is expected there and what opens it."""
+
+    name: str
+    """As a manifest names it: the recipe's key, `runs.0` of several."""
+    path: Path
+    what: str
+    """In words, as "a TREC run"."""
+    opened: Callable[[Path], object]
+    """Reads as much of it as it takes to know that all of it can be used."""
+    form: Form = "either"
+    described: bool = True
+    """Whether a manifest names it; of models it says more elsewhere."""
+
+
+def check_inputs(inputs: Iterable[Input]) -> None:
+    """Open every input.
+
+    Raises:
+        InterankError: One cannot be used; of several each gets a line.
+    """
+    faults = [fault for each in inputs if (fault := _fault(each)) is not None]
+    if len(faults) == 1:
+        raise faults[0]
+    if faults:
+        raise InputError("\n".join(dict.fromkeys(map(str, faults))))
+
+
+def _fault(given: Input) -> InterankError | None:
+    found = None if given.form == "name" else _standing(given)
+    if found is not None:
+        return InputError(f"{given.name}: {given.path} {found}; expected {given.what}; give its path")
+    try:
+        given.opened(given.path)
+    except InterankError as error:
+        return error
+    except (OSError, ValueError) as error:
+        if machine.fault(error):
+            raise
+        told = " ".join(str(error).split())[:200]
+        return InputError(f"{given.name}: {given.path} cannot be read ({told}); expected {given.what}")
+    return None
+
+
+def _standing(given: Input) -> str | None:
+    """What is wrong with what stands at the path; None if nothing is."""
+    if not given.path.exists():
+        return "does not exist"
+    if given.form == "folder" and not given.path.is_dir():
+        return "is a file"
+    if given.form == "file" and given.path.is_dir():
+        return "is a folder"
+    return None
+
+
+def artifact(name: str, path: Path, kind: Kind) -> Input:
+    """An output of an earlier stage, whole and of this kind."""
+    # A missing one is told with what is unfinished beside it.
+    return Input(name, path, f"an artifact of {kind}", lambda place: open_artifact(place, kind), "name")
+
+
+def judgments(path: Path, *, file: str | None = None, reason: str = "") -> Input:
+    """An output of generate, with judgments of the training split; perhaps with a `file` more, for some `reason`."""
+
+    def opened(place: Path) -> None:
+        open_artifact(place, "judgments")
+        if file is not None and not (place / file).is_file():
+            raise InputError(f"{place} holds no {file}; {reason}")
+        if not read_judgments(place, "train"):
+            raise InputError(f"{place} holds no judgments of the training split; lower mining.validation_share")
+
+    return Input("judgments", path, "judgments, an output of interank generate", opened, "name")
+
+
+def mined_pairs(path: Path) -> Input:
+    """An output of `interank generate --mine-only`."""
+
+    def opened(place: Path) -> None:
+        open_artifact(place, "pairs")
+        if not read_pairs(place / PAIRS_FILE):
+            raise InputError(f"{place} holds no pairs, so there is nothing to judge; mine them anew")
+
+    return Input("pairs", path, "pairs, an output of interank generate --mine-only", opened, "name")
+
+
+def named_as_they_stand(named: Iterable[Input]) -> list[Input]:
+    """The inputs, of which a manifest names those that stand here; what stands nowhere is a name on the hub."""
+    return [each if each.path.exists() else replace(each, described=False) for each in named]
+
+
+def language_model(name: str, source: str, prompt: PromptSettings) -> Input:
+    """A model that reads such prompts and writes, as far as it is on this machine; one of the hub is not fetched."""
+
+    def opened(_: Path) -> None:
+        from interank.engines.layers import allowed_of
+        from interank.engines.models import check_writes, load_tokenizer, model_here
+        from interank.engines.prompts import PromptEncoder
+        from interank.engines.weights import model_weights
+
+        files = model_here(source)
+        if files is not None:
+            allowed_of(files.name, files.folder)
+            check_writes(files)
+            model_weights(files.folder)
+            PromptEncoder(load_tokenizer(files), prompt)
+
+    return Input(name, Path(source), "a language model", opened, "name", described=False)
+
+
+def adapter(name: str, path: Path, base: str | None = None) -> Input:
+    """An output of distill or rl whose base, as far as it is on this machine, is the one that it was trained on.
+
+    `base` says what it stands on, where that is said; see `find_base`.
+    """
+
+    def opened(place: Path) -> None:
+        from interank.engines.bases import check_base
+
+        check_base(open_artifact(place, "adapter"), base)
+
+    return Input(name, path, "an adapter, an output of distill or rl", opened, "name")
+
+
+def reranker(name: str, source: str, base: str | None = None) -> Input:
+    """Whatever ranks: an output of distill or rl, an adapter's or a model's folder, or a name on the hub."""
+
+    def opened(place: Path) -> None:
+        from interank.engines.bases import check_base
+        from interank.engines.models import PEFT, model_here
+        from interank.engines.weights import model_weights
+
+        place = place.expanduser()
+        if (place / MANIFEST).is_file():
+            check_base(open_artifact(place, "adapter"), base)
+        elif (place / PEFT).is_file():
+            check_base(place, base)
+        elif files := model_here(source):
+            model_weights(files.folder)
+
+    return Input(name, Path(source), "a model that ranks", opened, "name", described=Path(source).exists())
+
+
+def classifier(name: str, source: str) -> Input:
+    """A model that may get, or has, a head of one number, as far as it is on this machine."""
+
+    def opened(_: Path) -> None:
+        from interank.engines.layers import head_options
+        from interank.engines.models import load_tokenizer, model_here
+        from interank.engines.weights import model_weights
+
+        files = model_here(source)
+        if files is not None:
+            head_options(files.name, files.folder)
+            model_weights(files.folder)
+            load_tokenizer(files, writes=False)
+
+    return Input(name, Path(source), "a model", opened, "name", described=False)

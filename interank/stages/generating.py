@@ -1,0 +1,83 @@
+"""What generate reads, each opened before anything is mined or asked."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+
+from interank.errors import InputError
+from interank.inputs import Input, artifact, check_inputs, language_model, mined_pairs, named_as_they_stand
+from interank.ir.overlap import read_texts
+from interank.mining import find_dumps
+from interank.mining.tables import find_table
+from interank.recipe import GET_BENCHMARKS, GenerateRecipe
+
+
+def check(recipe: GenerateRecipe) -> Sequence[Input]:
+    """Open what the recipe names, before anything is mined or asked; what it is.
+
+    Raises:
+        InterankError: Something of it cannot be used.
+    """
+    named = _named(recipe)
+    check_inputs(named)
+    return named
+
+
+def refuse_what_is_mined(recipe: GenerateRecipe) -> None:
+    """Stop where only mining is asked for, and there is nothing to mine.
+
+    Raises:
+        InputError: Says what the recipe names instead of dumps.
+    """
+    if recipe.pairs or recipe.judgments:
+        named = "pairs" if recipe.pairs else "judgments"
+        raise InputError(
+            f"--mine-only mines dumps, but the recipe names {named}; give dumps=PATH and leave {named} out"
+        )
+
+
+def _named(recipe: GenerateRecipe) -> list[Input]:
+    """Dumps, pairs or judgments, the benchmarks that dumps are compared with, and a teacher that runs here."""
+    named = [
+        Input(f"dumps.{number}", path, "a StackExchange dump or a table of questions", partial(_opens, recipe), "name")
+        for number, path in enumerate(recipe.dumps or ())
+    ]
+    if recipe.pairs:
+        named.append(mined_pairs(recipe.pairs))
+    elif recipe.judgments:
+        named.append(artifact("judgments", recipe.judgments, "judgments"))
+    elif recipe.decontaminate:
+        for number, path in enumerate(recipe.benchmarks or ()):
+            named.append(Input(f"benchmarks.{number}", path, "a benchmark", _compared, "name"))
+    if recipe.teacher.engine != "openai":
+        named.append(language_model("teacher.model", recipe.teacher.model, recipe.prompt))
+    return named_as_they_stand(named)
+
+
+def _compared(path: Path) -> None:
+    """Stop where nothing can be compared with what is mined.
+
+    Raises:
+        InputError: A benchmark's folder is missing, empty, or holds no texts.
+    """
+    if not path.is_dir() or not any(path.iterdir()):
+        found = "is an empty folder" if path.is_dir() else "is no folder"
+        raise InputError(f"benchmarks: {path} {found}, so nothing can be compared with it; {GET_BENCHMARKS}")
+    read_texts(path)
+
+
+def _opens(recipe: GenerateRecipe, path: Path) -> None:
+    """Stop where no dump and no table of questions stands; a table of the hub is not fetched for that.
+
+    Raises:
+        InputError: Says what was found.
+    """
+    table = find_table(path, recipe.mining.columns)
+    if table is None:
+        find_dumps(path)
+    elif path.exists() and next(table.questions(), None) is None:
+        # Says which row is wrong, where there is one.
+        table.outline(recipe.mining, frozenset())
+        raise InputError(f"{path}: found no row; expected questions with answers; name a filled table")

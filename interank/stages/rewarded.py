@@ -1,0 +1,69 @@
+"""What rl checks before anything is loaded or made: its inputs, its rewards, and that they go together."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from interank.artifact import Artifact, open_artifact
+from interank.errors import InputError
+from interank.inputs import Input, adapter, check_inputs, judgments
+from interank.rewards import Reward, Subject
+from interank.tasks import REFINED, task_of_adapter
+from interank.tasks.parts import refining
+from interank.tasks.recipes import RlRecipe
+
+
+def check(recipe: RlRecipe) -> Sequence[Input]:
+    """Open what the recipe names, its rewards too; what the inputs are.
+
+    Raises:
+        InterankError: Something of it cannot be used, or does not go with the rest.
+    """
+    named = [judgments(recipe.judgments)] if recipe.judgments else []
+    if recipe.adapter:
+        named.append(adapter("adapter", recipe.adapter, recipe.base))
+    check_inputs(named)
+    task = refining(recipe.task)
+    rewards = [Reward.from_recipe(entry) for entry in recipe.rewards if entry.weight]
+    _check_rewards(recipe, rewards, task.SUBJECT)
+    if recipe.adapter:
+        start = open_artifact(recipe.adapter, "adapter")
+        _check_task(recipe, start)
+        task.check(recipe, start, rewards)
+    return named
+
+
+def _check_task(recipe: RlRecipe, adapter: Artifact) -> None:
+    """Stop where the adapter was trained for another task.
+
+    Raises:
+        InputError: Says for which.
+    """
+    task = task_of_adapter(adapter.manifest)
+    if task not in REFINED:
+        raise InputError(
+            f"{adapter.path} was trained for task {task}, which rl does not reward; give an adapter of task "
+            f"{' or '.join(REFINED)} (distill trains heads further, by its key `adapter`)"
+        )
+    if task != recipe.task:
+        raise InputError(
+            f"{adapter.path} was trained for task {task}, and the recipe is of task {recipe.task}; set `task: {task}`"
+        )
+
+
+def _check_rewards(recipe: RlRecipe, rewards: Sequence[Reward], subject: Subject) -> None:
+    """Stop where a reward is of something else, or asks a judge that there is not.
+
+    Raises:
+        InputError: Says which.
+    """
+    for reward in rewards:
+        if reward.of != subject:
+            raise InputError(
+                f"reward {reward.use} is of {reward.of}, and task {recipe.task} is of {subject}; take another reward"
+            )
+        if reward.needs_judge and recipe.judge is None:
+            raise InputError(
+                f"reward {reward.use} asks a judge and the recipe names none; give judge: {{model: ...}}, or a reward "
+                "model as params.model"
+            )
