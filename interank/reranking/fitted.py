@@ -82,6 +82,11 @@ class Fitted(OneModel):
         scores = self.fit.fusion.fused([item.score for item in found], first_stage)
         return by_scores(query.query_id, found, scores)
 
+    @property
+    def can_explain(self) -> bool:
+        """See `OneModel`."""
+        return self.ranks.can_explain
+
     def explains(self, count: int | None) -> int:
         """See `OneModel`."""
         return self.ranks.explains(count)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,6 +14,8 @@ from interank.types import Query, RankedDocument
 
 if TYPE_CHECKING:
     from interank.tasks.ranks import Cost, OneModel
+
+log = logging.getLogger(__name__)
 
 Ranked = Callable[[Task, Query, int], dict[str, Any]]
 """Ranks a query's candidates and explains so many; the row."""
@@ -33,12 +36,15 @@ def adapter_ranking(recipe: EvaluateRecipe, path: Path) -> Ranked:
         base=recipe.base,
     )
     reranker = _opened(link)
+    can_explain = reranker.can_explain
+    if recipe.explain and recipe.mode == "score" and not can_explain:
+        log.info("%s was taught no explanations, so the report has none of it", path)
 
     def row(task: Task, query: Query, explain: int) -> dict[str, Any]:
         documents = task.documents(query.query_id)
         ranking, costs = reranker.ranked(query, documents)
         # The report's explanations are not part of what a ranking costs.
-        ranking = reranker.explain(query, documents, ranking, explain)
+        ranking = reranker.explain(query, documents, ranking, explain if can_explain else 0)
         return {**_row(task, query, ranking, costs), **_engine(reranker)}
 
     return row

@@ -162,6 +162,11 @@ class OneModel(Ranks, Protocol):
         """All documents, best first, with what explanations come of ordering them."""
         ...
 
+    @property
+    def can_explain(self) -> bool:
+        """Whether it has words for its rankings at all."""
+        return True
+
     def explains(self, count: int | None) -> int:
         """How many documents are explained after they were ordered, where `count` are asked for.
 

@@ -43,6 +43,11 @@ class HeadRanker(Scores):
             for document, pair, score in zip(documents, pairs, scores, strict=True)
         ]
 
+    @property
+    def can_explain(self) -> bool:
+        """See `OneModel`."""
+        return False
+
     def explains(self, count: int | None) -> int:
         """None.
 

@@ -53,6 +53,11 @@ class Graded(Scores):
             found = self.judge.verdicts(query, documents)
         return [ranked_document(document, *judged) for document, judged in zip(documents, found, strict=True)]
 
+    @property
+    def can_explain(self) -> bool:
+        """See `OneModel`."""
+        return self.judge.explains
+
     def explains(self, count: int | None) -> int:
         """By default 3 in mode `explain` and none in `score`; in `reason` all are explained already.
 
