@@ -30,7 +30,7 @@ HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent
 MINUTES = 8.0
 # Seconds that a part may take of eight minutes, and of more or fewer in proportion.
-MOST = {"distill": 110, "distill_nf4": 80, "grpo": 100, "score": 60, "reason": 60, "end_to_end": 150}
+MOST = {"tree": 90, "distill": 110, "distill_nf4": 80, "grpo": 100, "score": 60, "reason": 60, "end_to_end": 150}
 PREFIX, DOCUMENT, SUFFIX, WRITTEN = 310, (150, 550), 40, 64
 # Whose size the small model of the stages end to end has: SmolLM2-135M's on a GPU.
 SMALL = {"cuda": "135m", "cpu": "tiny"}
@@ -90,6 +90,7 @@ def commands(options: argparse.Namespace) -> dict[str, list[str]]:
     update = ["--prompt", "64", "--group", "2", "--completion", "16", "--repeats", "1"] if small else ["--repeats", "3"]
     own = [str(HERE / "gpu.py"), *where, "--part"]
     return {
+        "tree": [str(HERE / "tree.py"), *where],
         "distill": [str(HERE / "sft.py"), *where, *few, "--sides", "ours"],
         "distill_nf4": [str(HERE / "sft.py"), *where, *few, "--sides", "ours", "--nf4"],
         "grpo": [str(HERE / "grpo.py"), *where, *update, "--only", "time", "--prompts", "1"],

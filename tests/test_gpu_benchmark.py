@@ -22,6 +22,8 @@ def test_every_part_runs_on_a_tiny_model(tmp_path: Path) -> None:
     # A busy machine takes its time; a free core needs two minutes.
     found = run(tmp_path / "found.json", "--minutes", "25")
     assert {name: told for name, told in found.items() if name.endswith("_error") and isinstance(told, str)} == {}
+    assert max(found["tree_forward_error"], found["tree_gradient_error"]) < 1e-5
+    assert found["tree_distill_1_at_once_dispatches"] < found["tree_distill_1_by_piece_dispatches"] / 10
     for name in ("distill", "distill_nf4"):
         assert found[f"{name}_tokens_per_second_ours"] > 0
         assert found[f"{name}_planned_bytes"] > 0
