@@ -45,10 +45,13 @@ class Started:
     def __init__(self, pid: int, told: object) -> None:
         self.pid = pid
         self._told = told
+        self._code: int | None = None
 
     def wait(self) -> int:
         """Its exit code; minus the signal that it died of."""
-        return int(self._told.readline())  # type: ignore[attr-defined]
+        if self._code is None:
+            self._code = int(self._told.readline())  # type: ignore[attr-defined]
+        return self._code
 
 
 class Starter:

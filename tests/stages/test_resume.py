@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-import subprocess
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -14,7 +14,7 @@ from interank.resources import resource_dir
 from interank.settings import HeadSettings
 from tests.support import rule
 from tests.support.artifacts import judgments_artifact
-from tests.support.commands import command, partial, started
+from tests.support.commands import alive, command, forked, kill, partial
 from tests.support.tiny_heads import tiny_head
 
 BENCHMARK = resource_dir("data") / "benchmark"
@@ -86,16 +86,20 @@ EVALUATE = "stage: evaluate\ndepth: 10\nexplain: 2\nmax_reasoning_tokens: 8\n"
 
 
 def run(arguments: list[str]) -> None:
-    done = subprocess.run(arguments, capture_output=True, text=True, timeout=300)
-    assert done.returncode == 0, done.stderr
+    with forked(arguments) as (process, said):
+        limit = threading.Timer(300, kill, [process])
+        limit.start()
+        code = process.wait()
+        limit.cancel()
+        assert code == 0, said.read_text()
 
 
 def killed_when(arguments: list[str], reached: Callable[[], bool]) -> None:
     """Start a command and kill it without warning once a state is reached; it must not have ended by itself."""
-    with started(arguments, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE) as process:
+    with forked(arguments) as (process, said):
         deadline = time.monotonic() + PATIENCE
         while not reached():
-            assert process.poll() is None, f"ended before it could be killed: {process.communicate()[1]!r}"
+            assert alive(process), f"ended before it could be killed: {said.read_text()}"
             assert time.monotonic() < deadline, "never got as far as the place to kill it"
             time.sleep(0.002)
 
@@ -123,8 +127,8 @@ def check_resume(
     for out in (whole, broken):
         out.parent.mkdir()
     run(command(verb, recipe, whole, *more))
-    for kill in range(kills):
-        flags = ["--resume"] if kill else []
+    for number in range(kills):
+        flags = ["--resume"] if number else []
         killed_when([*command(verb, recipe, broken, *more), *flags], lambda: reached(partial(broken)))
         assert not broken.exists()
         assert partial(broken).exists()

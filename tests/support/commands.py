@@ -2,15 +2,62 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import os
 import signal
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any
+
+from tests.chaos.starter import Order, Started, Starter
+
+_INTERANK = [sys.executable, "-m", "interank.cli.app"]
+
+
+@cache
+def _starter() -> Starter:
+    made = Starter()
+    atexit.register(made.close)
+    return made
+
+
+@contextmanager
+def forked(arguments: Sequence[str]) -> Iterator[tuple[Started, Path]]:
+    """One of `command`'s in a fork that has imported what it needs, and the file that it writes its errors to.
+
+    Afterwards it is gone with all that it started, failed or not. One at a time.
+    """
+    assert arguments[:3] == _INTERANK
+    with tempfile.TemporaryDirectory() as folder:
+        said = Path(folder) / "said"
+        said.touch()
+        process = _starter().start(Order(arguments[3:], stderr=str(said)))
+        try:
+            yield process, said
+        finally:
+            kill(process)
+            process.wait()
+
+
+def kill(process: Started) -> None:
+    """Without warning, with all that it started."""
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+
+
+def alive(process: Started) -> bool:
+    """Whether a forked command has not ended."""
+    try:
+        os.kill(process.pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
 
 
 @contextmanager
@@ -25,7 +72,7 @@ def started(arguments: Sequence[str | Path], **how: Any) -> Iterator[subprocess.
 
 
 def command(verb: str, recipe: Path, out: Path, *more: str) -> list[str]:
-    return [sys.executable, "-m", "interank.cli.app", verb, str(recipe), *more, "--out", str(out), "--quiet"]
+    return [*_INTERANK, verb, str(recipe), *more, "--out", str(out), "--quiet"]
 
 
 def partial(out: Path) -> Path:
