@@ -23,10 +23,11 @@ from scipy.stats import kendalltau
 
 from interank import judging
 from interank.engines.adapters import with_adapter
+from interank.engines.budget import budget_of
 from interank.engines.models import load_model, load_tokenizer
-from interank.engines.padded import PaddedRunner
 from interank.engines.prompts import Prompt, PromptEncoder
 from interank.engines.transformers import label_logits_of
+from interank.engines.tree.runner import TreeRunner
 from interank.ir.benchmarks import load_benchmark
 from interank.ir.bm25 import Bm25
 from interank.resources import resource_dir
@@ -53,10 +54,10 @@ def asked(encoder: PromptEncoder, queries: int, documents: int) -> list[list[Pro
 @torch.inference_mode()
 def scores(model: Any, prompts: Sequence[Sequence[Prompt]], labels: Sequence[int], *, exact: bool) -> Scores:
     """Each query's scores, the labels' logits as float32 products or as the model gives them."""
-    runner, found = PaddedRunner(model), []
+    runner, found = TreeRunner(model), []
     for some in prompts:
         own = [0.0] * len(some)
-        for places, logits in runner.logits(some, labels if exact else ()):
+        for places, logits in runner.logits(some, budget_of(model), labels if exact else ()):
             for place, item in zip(places, label_logits_of(logits, labels), strict=True):
                 own[place] = judging.score(item.logits)
         found.append(own)

@@ -14,10 +14,10 @@ from torch.nn.functional import pad
 from torch.nn.utils.rnn import pad_sequence
 from transformers import DynamicCache
 
-from interank.engines.budget import Budget, Held, Ids, budget_of, cut, held, parts
+from interank.engines.budget import Budget, Held, Ids, cut, held, parts
+from interank.engines.cached import CachedBatch
 from interank.engines.last_logits import last_logits
 from interank.engines.layers import STATES
-from interank.engines.padded import CachedBatch
 from interank.engines.prompts import Prompt
 
 # What layers hold that take up a state, in transformers' caches.
@@ -27,30 +27,30 @@ _STATES = ("conv_states", "recurrent_states")
 class AlignedRunner:
     """Reads prompts to their ends, or goes on writing them."""
 
-    def __init__(self, model: Any, budget: Budget | None = None) -> None:
-        """Take a model, and what its batches may take: by what is free at each call unless it is given."""
+    def __init__(self, model: Any) -> None:
         self.model = model
-        self.budget = budget
         self._states: int | None = None
 
-    def logits(self, prompts: Sequence[Prompt], labels: Sequence[int] = ()) -> Iterator[tuple[list[int], torch.Tensor]]:
+    def logits(
+        self, prompts: Sequence[Prompt], budget: Budget, labels: Sequence[int]
+    ) -> Iterator[tuple[list[int], torch.Tensor]]:
         """The vocabulary's logits after each prompt: places in `prompts`, and a row for each; see `last_logits`.
 
         Rows are padded on the right, where nothing is read any more.
         """
-        for places, cache, logits in self._read([parts(prompt) for prompt in prompts], labels):
+        for places, cache, logits in self._read([parts(prompt) for prompt in prompts], budget, labels):
             # Else it would be held while the next is made.
             del cache
             yield places, logits
 
-    def cut(self, prompts: Sequence[Prompt], room: int) -> Iterator[list[int]]:
+    def cut(self, prompts: Sequence[Prompt], budget: Budget, room: int) -> Iterator[list[int]]:
         """Places of prompts that are written together, with `room` tokens more for each."""
-        return cut(prompts, self._budget(), self._held(), room=room)
+        return cut(prompts, budget, self._held(), room)
 
-    def start(self, prompts: Sequence[Prompt], room: int) -> CachedBatch:
+    def start(self, prompts: Sequence[Prompt], budget: Budget, room: int) -> CachedBatch:
         """Read prompts that are to be written on together: those alike in length at once, equal ones once."""
         different = list(dict.fromkeys(map(parts, prompts)))
-        read = list(self._read(different, alike=True))
+        read = list(self._read(different, budget, alike=True))
         order = [place for places, _, _ in read for place in places]
         rows = {different[place]: row for row, place in enumerate(order)}
         chosen = torch.tensor([rows[parts(prompt)] for prompt in prompts], device=self.model.device)
@@ -60,9 +60,6 @@ class AlignedRunner:
         longest = int(lengths.max())
         mask = (torch.arange(longest, device=self.model.device) >= longest - lengths).long()
         return CachedBatch(self.model, cache, mask, lengths - 1, torch.cat([logits for _, _, logits in read])[chosen])
-
-    def _budget(self) -> Budget:
-        return self.budget or budget_of(self.model)
 
     def _held(self, read: DynamicCache | None = None) -> Held:
         """What a row takes; of states a cache of one row tells, which is read if none is there."""
@@ -75,13 +72,12 @@ class AlignedRunner:
         return Held(held(self.model).token, self._states)
 
     def _read(
-        self, given: Sequence[tuple[Ids, Ids]], labels: Sequence[int] = (), *, alike: bool = False
+        self, given: Sequence[tuple[Ids, Ids]], budget: Budget, labels: Sequence[int] = (), *, alike: bool = False
     ) -> Iterator[tuple[list[int], DynamicCache, torch.Tensor]]:
         """Places in `given`, their cache and the logits at their ends, batch by batch, each prefix read once.
 
         In batches that are alike in length there is no padding at all, so that their cache can be continued.
         """
-        budget = self._budget()
         by_prefix: dict[Ids, list[int]] = {}
         for place, (prefix, _) in enumerate(given):
             by_prefix.setdefault(prefix, []).append(place)

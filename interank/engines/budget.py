@@ -13,8 +13,8 @@ import torch
 from interank.engines.layers import STATES
 from interank.engines.prompts import Prompt
 
-# Tokens of one batch: enough to keep the cores busy, little enough for the caches.
-_MOST_TOKENS = {"cpu": 4096, "cuda": 65536}
+# Tokens that go through the layers together: enough to keep the cores busy, little enough for the caches.
+_MOST_TOKENS = {"cpu": 1024, "cuda": 65536}
 # With fewer a text is read nearly token by token, each time with all weights; they take little wherever a model fits.
 _LEAST_TOKENS = 64
 # On a CPU other programs live in the same memory, and larger batches are hardly faster.
@@ -76,8 +76,8 @@ def held(model: Any) -> Held:
     return Held(2 * attending * heads * size * model.dtype.itemsize)
 
 
-def cut(prompts: Sequence[Prompt], budget: Budget, each: Held, *, room: int | None = None) -> Iterator[list[int]]:
-    """Places of prompts that run together, those of a prefix one after the other, the longest first.
+def cut(prompts: Sequence[Prompt], budget: Budget, each: Held, room: int) -> Iterator[list[int]]:
+    """Places of prompts that are written together, those of a prefix one after the other, the longest first.
 
     Counted are each prefix once and every row at the longest prefix and the longest rest of its batch, as padded rows
     are held; a batch of one prompt is not held to the budget.
@@ -86,8 +86,7 @@ def cut(prompts: Sequence[Prompt], budget: Budget, each: Held, *, room: int | No
         prompts: What is cut.
         budget: What a batch may take.
         each: What a row takes.
-        room: How many tokens may be written after each; None where prompts are only read, so that the tokens that go
-            through the layers together are bounded by rows too, not only by reading in pieces.
+        room: How many tokens may be written after each.
     """
     numbers: dict[Ids, int] = {}
     cuts = [(numbers.setdefault(prefix, len(numbers)), len(prefix), len(rest)) for prefix, rest in map(parts, prompts)]
@@ -102,8 +101,8 @@ def cut(prompts: Sequence[Prompt], budget: Budget, each: Held, *, room: int | No
         number, *lengths = cuts[place]
         now = {**prefixes, number: lengths[0]}
         wide, high = (max(before, lengths[0]), max(after, lengths[1])), len(batch) + 1
-        keys = each.token * (sum(now.values()) + high * (sum(wide) + (room or 0))) + each.row * (high + len(now))
-        if batch and (keys > budget.keys or (room is None and high * sum(wide) > budget.tokens)):
+        keys = each.token * (sum(now.values()) + high * (sum(wide) + room)) + each.row * (high + len(now))
+        if batch and keys > budget.keys:
             yield batch
             batch, now, wide = [], {number: lengths[0]}, (lengths[0], lengths[1])
         batch.append(place)

@@ -7,13 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from types import SimpleNamespace
 from typing import Any, Protocol
 
 import torch
 from torch.nn import functional
-
-from interank.settings.precision import Precision
 
 # Layers of the same make: RMS norms before attention and a gated MLP, rotary positions, grouped heads.
 _FAMILIES = frozenset({"LlamaForCausalLM", "MistralForCausalLM", "Qwen2ForCausalLM", "Qwen3ForCausalLM"})
@@ -86,8 +83,8 @@ def fits(model: Any) -> bool:
 class DenseDecoder:
     """Runs the weights of a model that `fits`."""
 
-    def __init__(self, model: Any, *, precision: Precision = "exact") -> None:
-        """Take the model's weights as they are, or copies of its gated layers' matrices rounded to bfloat16."""
+    def __init__(self, model: Any) -> None:
+        """Take the model's weights as they are; gated layers may be `rounded`."""
         self.model = model
         self._layers = [_Layer(layer) for layer in model.model.layers]
         attention = model.model.layers[0].self_attn
@@ -95,9 +92,6 @@ class DenseDecoder:
         self.kv_heads = int(model.config.num_key_value_heads)
         self.size = int(attention.head_dim)
         self.scale = float(attention.scaling)
-        if precision == "bfloat16":
-            for layer in self._layers:
-                layer.halve()
 
     @property
     def depth(self) -> int:
@@ -194,39 +188,17 @@ class DenseDecoder:
         return _normed(x, self.model.model.norm)
 
 
-class _Matrix:
-    """A linear layer's own weight, or a copy of it in other numbers for inputs in these."""
-
-    def __init__(self, linear: torch.nn.Linear, dtype: torch.dtype | None = None) -> None:
-        self._held: Any = linear
-        if dtype is not None:
-            bias = None if linear.bias is None else linear.bias.detach().to(dtype)
-            self._held = SimpleNamespace(weight=linear.weight.detach().to(dtype), bias=bias)
-
-    def __call__(self, x: torch.Tensor) -> torch.Tensor:
-        return functional.linear(x, self._held.weight, self._held.bias)
-
-
 class _Layer:
     """What a decoder layer computes with."""
 
     def __init__(self, layer: Any) -> None:
         attention, mlp = layer.self_attn, layer.mlp
-        self.q, self.k, self.v, self.o = (_Matrix(getattr(attention, name)) for name in _ATTENTION)
-        self._gated = [getattr(mlp, name) for name in _MLP]
-        self.gate, self.up, self.down = (_Matrix(linear) for linear in self._gated)
-        self.into_gate = torch.float32
+        self.q, self.k, self.v, self.o = (getattr(attention, name) for name in _ATTENTION)
+        self.gate, self.up, self.down = (getattr(mlp, name) for name in _MLP)
+        self.into_gate = mlp.gate_proj.weight.dtype
         self.activation = mlp.act_fn
         self.before_attention, self.before_mlp = layer.input_layernorm, layer.post_attention_layernorm
         self.q_norm, self.k_norm = getattr(attention, "q_norm", None), getattr(attention, "k_norm", None)
-
-    def halve(self) -> None:
-        """Compute the gated part in bfloat16 from now on.
-
-        It is three quarters of the work; rounding queries and keys moved rankings more than rounding all the rest.
-        """
-        self.gate, self.up, self.down = (_Matrix(linear, torch.bfloat16) for linear in self._gated)
-        self.into_gate = torch.bfloat16
 
 
 def _normed(x: torch.Tensor, norm: Any) -> torch.Tensor:

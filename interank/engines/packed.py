@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import torch
 
-from interank.engines.budget import Budget, budget_of, cut, held
+from interank.engines.budget import Budget, cut, held
 from interank.engines.dense import DenseDecoder, Past, Segment
 from interank.engines.prompts import Prompt
 
@@ -23,66 +23,16 @@ _ROW_BLOCK = 8
 class PackedRunner:
     """Reads prompts to their ends, or goes on writing them."""
 
-    def __init__(self, decoder: DenseDecoder, budget: Budget | None = None) -> None:
-        """Take a decoder, and what its batches may take: by what is free at each call unless it is given."""
+    def __init__(self, decoder: DenseDecoder) -> None:
         self.decoder = decoder
-        self.budget = budget
 
-    def logits(self, prompts: Sequence[Prompt], labels: Sequence[int] = ()) -> Iterator[tuple[list[int], torch.Tensor]]:
-        """The vocabulary's logits after each prompt, all in float32: places in `prompts`, and a row for each."""
-        places: list[int] = []
-        hidden: list[torch.Tensor] = []
-        for pack in self._packs(prompts):
-            places += [place for place, _ in pack]
-            hidden.append(self.decoder.read([segment for _, segment in pack]))
-            # It would hold its prefixes until the next is made.
-            del pack
-            if len(places) >= _HEAD_ROWS:
-                yield places, self.decoder.head(torch.cat(hidden))
-                places, hidden = [], []
-        if places:
-            yield places, self.decoder.head(torch.cat(hidden))
-
-    def cut(self, prompts: Sequence[Prompt], room: int) -> Iterator[list[int]]:
+    def cut(self, prompts: Sequence[Prompt], budget: Budget, room: int) -> Iterator[list[int]]:
         """Places of prompts that are written together, with `room` tokens more for each."""
-        return cut(prompts, self._budget(), held(self.decoder.model), room=room)
+        return cut(prompts, budget, held(self.decoder.model), room)
 
-    def start(self, prompts: Sequence[Prompt], room: int) -> PackedBatch:
+    def start(self, prompts: Sequence[Prompt], budget: Budget, room: int) -> PackedBatch:
         """Read prompts that are to be written on together."""
         return PackedBatch(self.decoder, prompts, room)
-
-    def _budget(self) -> Budget:
-        return self.budget or budget_of(self.decoder.model)
-
-    def _packs(self, prompts: Sequence[Prompt]) -> Iterator[list[tuple[int, Segment]]]:
-        """Prompts with their places, in packs; those of a prefix follow each other, alike in length."""
-        most = self._budget().keys // held(self.decoder.model).token
-        shared = _shared(prompts)
-        # What shares nothing comes first, in packs of its own.
-        order = sorted(range(len(prompts)), key=lambda i: (shared.get(prompts[i].prefix, -1), -len(prompts[i].ids), i))
-        pack: list[tuple[int, Segment]] = []
-        tokens, current, past = 0, -1, None
-        # The lengths of the prefixes that are held for the pack.
-        lengths: dict[int, int] = {}
-        for place in order:
-            prompt, group = prompts[place], shared.get(prompts[place].prefix, -1)
-            rest = prompt.document + prompt.suffix
-            alone = group < 0 or not rest
-            ids = prompt.ids if alone else rest
-            more = 0 if alone or group in lengths else len(prompt.prefix)
-            if pack and (tokens + len(ids) > _PACK_TOKENS or sum(lengths.values()) + more > most):
-                yield pack
-                pack, tokens = [], 0
-                lengths = {key: length for key, length in lengths.items() if key == current}
-            if not alone and group != current:
-                # The one before is let go first.
-                past, current = None, group
-                lengths = lengths if pack else {}
-                past, lengths[group] = self.decoder.keep(prompt.prefix), len(prompt.prefix)
-            pack.append((place, Segment(ids, None if alone else past)))
-            tokens += len(ids)
-        if pack:
-            yield pack
 
 
 class PackedBatch:

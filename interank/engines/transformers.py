@@ -11,14 +11,16 @@ from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
 import torch
 
 from interank.engines.aligned import AlignedRunner
-from interank.engines.budget import Budget
+from interank.engines.budget import Budget, budget_of
 from interank.engines.dense import DenseDecoder, fits
 from interank.engines.drawing import Draw
 from interank.engines.layers import allowed
 from interank.engines.packed import PackedBatch, PackedRunner
-from interank.engines.padded import PaddedRunner
 from interank.engines.prompts import Prompt
 from interank.engines.protocol import Ability, Completion, Forced, LabelLogits, Sampling
+from interank.engines.rounded import rounded
+from interank.engines.tree.attention import follows
+from interank.engines.tree.runner import TreeRunner
 from interank.engines.work import Work, flops, positions_attended
 from interank.errors import InputError
 from interank.settings.precision import Precision
@@ -88,17 +90,20 @@ class TransformersEngine:
         self.work = Work()
         # Rerankers that share an engine have a lock each; work is counted, and a head looked into, for one call.
         self._lock = threading.RLock()
-        self._runner: PackedRunner | PaddedRunner | AlignedRunner
-        if fits(model):
-            self._runner = PackedRunner(DenseDecoder(model, precision=precision), budget)
-        elif precision != "exact":
+        self.budget = budget
+        plain = fits(model)
+        if precision != "exact" and not plain:
             raise InputError(
                 f"precision {precision} is for Llama-like models in float32 on a CPU, with their adapter merged; found "
                 f"{type(model).__name__} on {self.device}; use precision exact"
             )
+        run = rounded(model) if precision == "bfloat16" else model
+        self._reader: TreeRunner | AlignedRunner = TreeRunner(run) if follows(run) else AlignedRunner(run)
+        self._writer: PackedRunner | TreeRunner | AlignedRunner
+        if plain:
+            self._writer = PackedRunner(DenseDecoder(run))
         else:
-            kind = PaddedRunner if allowed(model.config).padding else AlignedRunner
-            self._runner = kind(model, budget)
+            self._writer = self._reader if allowed(model.config).padding else AlignedRunner(run)
 
     @property
     def abilities(self) -> frozenset[Ability]:
@@ -113,7 +118,7 @@ class TransformersEngine:
     @property
     def rereads(self) -> bool:
         """See `Grading`."""
-        return not isinstance(self._runner, PackedRunner)
+        return not isinstance(self._writer, PackedRunner)
 
     def flops(self, work: Work) -> float | None:
         """See `Engine`."""
@@ -123,7 +128,7 @@ class TransformersEngine:
     def label_logits(self, prompts: Sequence[Prompt], labels: Sequence[int]) -> list[LabelLogits]:
         """See `Engine`; batches are cut by length, so scores do not depend on the order of the prompts."""
         results: list[LabelLogits | None] = [None] * len(prompts)
-        for places, logits in self._runner.logits(prompts, labels):
+        for places, logits in self._reader.logits(prompts, self._budget(), labels):
             for place, found in zip(places, label_logits_of(logits, labels), strict=True):
                 results[place] = found
         self._count_read(prompts)
@@ -134,7 +139,7 @@ class TransformersEngine:
     def generate(self, prompts: Sequence[Prompt], sampling: Sampling, *, end: int) -> list[Completion]:
         """See `Engine`; prompts are written together, as many as fit the budget."""
         completions: dict[int, Completion] = {}
-        for places in self._runner.cut(prompts, sampling.max_new_tokens):
+        for places in self._writer.cut(prompts, self._budget(), sampling.max_new_tokens):
             written, _ = self._written(prompts, places, sampling, end)
             completions |= zip(places, written, strict=True)
         return [completions[place] for place in range(len(prompts))]
@@ -145,7 +150,7 @@ class TransformersEngine:
     ) -> list[tuple[Completion, LabelLogits]]:
         """See `Grading`; on a plain model on a CPU what was written is not read again."""
         results: dict[int, tuple[Completion, LabelLogits]] = {}
-        for places in self._runner.cut(prompts, sampling.max_new_tokens):
+        for places in self._writer.cut(prompts, self._budget(), sampling.max_new_tokens):
             written, labels = self._written(prompts, places, sampling, end, asked)
             # Read when the batch is let go.
             again = [prompts[place].then(asked.continuation(item)) for place, item in zip(places, written, strict=True)]
@@ -163,7 +168,7 @@ class TransformersEngine:
     ) -> tuple[list[Completion], list[LabelLogits]]:
         """Completions of the prompts at these places, and the labels behind them where they need not be read again."""
         some = [prompts[place] for place in places]
-        batch = self._runner.start(some, sampling.max_new_tokens)
+        batch = self._writer.start(some, self._budget(), sampling.max_new_tokens)
         draw = Draw(len(prompts), sampling.temperature, sampling.seed)
 
         def choose(logits: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -208,6 +213,9 @@ class TransformersEngine:
         self.work += Work(tokens_written=sum(lengths), attended=attended, projected=sum(lengths))
         written = zip(ids, logprobs, finished, ends, strict=True)
         return [Completion(tuple(i), tuple(p), done, end_logprob) for i, p, done, end_logprob in written]
+
+    def _budget(self) -> Budget:
+        return self.budget or budget_of(self.model)
 
     def _count_read(self, prompts: Sequence[Prompt]) -> None:
         """Add what reading the prompts takes: each prefix once, and what follows it."""

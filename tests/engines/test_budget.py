@@ -20,10 +20,11 @@ from interank.engines.aligned import AlignedRunner, state_bytes
 from interank.engines.budget import Budget, budget_of, held, parts
 from interank.engines.dense import DenseDecoder
 from interank.engines.packed import PackedBatch, PackedRunner
-from interank.engines.padded import PaddedRunner
 from interank.engines.prompts import Prompt
 from interank.engines.protocol import Forced, Sampling
 from interank.engines.transformers import TransformersEngine
+from interank.engines.tree.pieces import Path
+from interank.engines.tree.runner import TreeRunner
 from tests.support.families import family_model
 
 VOCABULARY, LABELS, NEW = 300, (40, 41, 42), 5
@@ -31,7 +32,7 @@ AMPLE = Budget(4096, 2**30)
 # A family for each way of running a model, and for each kind of layer that has its own way in a cache.
 RUNNERS: dict[str, tuple[str, type]] = {
     "packed": ("llama 3", PackedRunner),
-    "padded": ("llama 3", PaddedRunner),
+    "rows": ("llama 3", TreeRunner),
     "windows": ("gemma3", AlignedRunner),
     "states": ("qwen3.5", AlignedRunner),
 }
@@ -83,7 +84,13 @@ def counted() -> Iterator[Counted]:
         watch(cache_utils.DynamicSlidingWindowLayer, "update")
         watch(cache_utils.LinearAttentionCacheLayerMixin, "update_conv_state")
         watch(cache_utils.LinearAttentionCacheLayerMixin, "update_recurrent_state")
-        keep, begin = DenseDecoder.keep, PackedBatch.__init__
+        keep, begin, take = DenseDecoder.keep, PackedBatch.__init__, Path.take
+
+        def taken(self: Any, layer: int, *states: torch.Tensor) -> None:
+            take(self, layer, *states)
+            found.tensors(list(self._layers.get(layer, ())))
+
+        patch.setattr(Path, "take", taken)
 
         def kept(self: Any, ids: Any) -> Any:
             given = keep(self, ids)
@@ -102,10 +109,10 @@ def counted() -> Iterator[Counted]:
 def engine_of(kind: str) -> TransformersEngine:
     family, runner = RUNNERS[kind]
     with pytest.MonkeyPatch.context() as patch:
-        if kind == "padded":
+        if kind == "rows":
             patch.setattr("interank.engines.transformers.fits", lambda _: False)
         found = TransformersEngine(family_model(family, VOCABULARY))
-    assert type(found._runner) is runner
+    assert type(found._writer) is runner
     return found
 
 
@@ -130,9 +137,9 @@ def alone(engine: TransformersEngine, prompt: Prompt) -> int:
     """What a prompt takes that runs by itself: its prefix, the row into which that is copied, and what is written."""
     prefix, rest = map(len, parts(prompt))
     states = 0
-    if isinstance(engine._runner, AlignedRunner):
+    if isinstance(engine._writer, AlignedRunner):
         cache = cache_utils.DynamicCache(config=engine.model.config)
-        engine._runner._forward(cache, [(5,)], 0, 1)
+        engine._writer._forward(cache, [(5,)], 0, 1)
         states = state_bytes(cache)
     return held(engine.model).token * (2 * prefix + rest + NEW) + 2 * states
 
@@ -158,17 +165,16 @@ def test_no_batch_holds_more_than_the_budget_and_no_budget_changes_a_result(
     engine: TransformersEngine, seed: int, number: int, tokens: int, share: float, temperature: float
 ) -> None:
     prompts = prompts_of(seed, number)
-    runner: Any = engine._runner
-    runner.budget = AMPLE
+    engine.budget = AMPLE
     with torch.inference_mode():
         least = max(alone(engine, prompt) for prompt in prompts)
         whole = sum(alone(engine, prompt) for prompt in prompts)
     ample = answers(engine, prompts, temperature)
-    runner.budget = Budget(tokens, int(whole * share))
+    engine.budget = Budget(tokens, int(whole * share))
     gc.collect()
     with counted() as found:
         tight = answers(engine, prompts, temperature)
-    assert 0 < found.most <= max(runner.budget.keys, least)
+    assert 0 < found.most <= max(engine.budget.keys, least)
     for one, other in zip(ample[0], tight[0], strict=True):
         assert other.logits == pytest.approx(one.logits, rel=1e-5, abs=2e-5)
         assert other.mass == pytest.approx(one.mass, rel=1e-4)
@@ -180,24 +186,36 @@ def test_no_batch_holds_more_than_the_budget_and_no_budget_changes_a_result(
         assert others.logits == pytest.approx(labels.logits, rel=1e-5, abs=2e-5)
 
 
+@pytest.mark.parametrize("tokens", [1, 16, 50])
+def test_what_is_only_read_holds_one_prompt_at_the_most(tokens: int) -> None:
+    engine, prompts = engine_of("rows"), prompts_of(4, 12)
+    engine.budget = Budget(tokens, keys=1)
+    with counted() as found:
+        engine.label_logits(prompts, LABELS)
+    each = held(engine.model).token
+    # While a layer's next path is made, its last one is there still.
+    most = max(len(prompt.ids) for prompt in prompts) * each * (1 + 1 / engine.model.config.num_hidden_layers)
+    assert 0 < found.most <= most
+
+
 def test_without_a_bound_more_would_be_held(engine: TransformersEngine) -> None:
     """What the test before measures is what batches hold: ample budgets show more than tight ones do."""
-    prompts, runner = prompts_of(1, 9), engine._runner
+    prompts = prompts_of(1, 9)
     most = []
     for keys in (AMPLE.keys, 1):
-        runner.budget = Budget(400, keys)
+        engine.budget = Budget(400, keys)
         with counted() as found:
             answers(engine, prompts, 0.0)
         most.append(found.most)
     assert most[1] < most[0] / 2
 
 
-@pytest.mark.parametrize("kind", ["padded", "windows", "states"])
+@pytest.mark.parametrize("kind", ["rows", "windows", "states"])
 def test_texts_go_through_the_layers_in_pieces(kind: str) -> None:
     engine, seen = engine_of(kind), list[int]()
     hook = engine.model.get_input_embeddings().register_forward_hook(lambda _, given, __: seen.append(given[0].numel()))
     prompts = [Prompt(tuple(range(3, 103)), tuple(range(100, 170)), (5,)) for _ in range(3)]
-    engine._runner.budget = Budget(16, 2**30)
+    engine.budget = Budget(16, 2**30)
     engine.label_logits(prompts, LABELS)
     engine.generate(prompts, Sampling(3), end=-1)
     hook.remove()
@@ -206,18 +224,18 @@ def test_texts_go_through_the_layers_in_pieces(kind: str) -> None:
 
 def test_where_nothing_is_free_texts_are_not_read_token_by_token(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(budgets, "free_bytes", lambda _: 0)
-    engine, seen = engine_of("padded"), list[int]()
+    engine, seen = engine_of("rows"), list[int]()
     hook = engine.model.get_input_embeddings().register_forward_hook(lambda _, given, __: seen.append(given[0].numel()))
-    engine.label_logits([Prompt(tuple(range(3, 133)), (140,) * 64, ()) for _ in range(2)], LABELS)
+    engine.label_logits([Prompt(tuple(range(3, 133)), (140 + number,) * 64, ()) for number in range(2)], LABELS)
     hook.remove()
-    # The prefix in three pieces, then what follows it in each prompt.
-    assert seen == [64, 64, 2, 64, 64]
+    # The prefix and what follows it in each prompt, 258 tokens.
+    assert seen == [64, 64, 64, 64, 2]
 
 
 @pytest.mark.parametrize(("free", "keys"), [(3 * 10**9, 2**30), (40 * 10**9, 4 * 2**30)])
 def test_what_is_free_bounds_a_batch(monkeypatch: pytest.MonkeyPatch, free: int, keys: int) -> None:
     monkeypatch.setattr(budgets, "free_bytes", lambda _: free)
-    assert budget_of(family_model("llama 3", VOCABULARY)) == Budget(4096, keys)
+    assert budget_of(family_model("llama 3", VOCABULARY)) == Budget(1024, keys)
 
 
 def test_free_memory_is_that_of_the_container(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> None:

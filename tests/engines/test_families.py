@@ -24,11 +24,11 @@ from interank.engines.heads import Head, scores
 from interank.engines.layers import Allowed, allowed
 from interank.engines.models import find_model, load_classifier, load_model
 from interank.engines.packed import PackedRunner
-from interank.engines.padded import PaddedRunner
 from interank.engines.pairs import PairEncoder
 from interank.engines.prompts import Prompt
 from interank.engines.protocol import Completion, Forced, Sampling
 from interank.engines.transformers import TransformersEngine
+from interank.engines.tree.runner import TreeRunner
 from interank.errors import ModelError
 from interank.reranking.reranker import Reranker
 from interank.settings import HeadSettings
@@ -42,16 +42,16 @@ from tests.support.families import FAMILIES, WINDOW, family_folder, family_model
 VOCABULARY, LABELS = 300, (40, 41, 42)
 # Of the largest logit: both sides compute in float32 and add in another order.
 ERROR = 1e-5
-# How each family is read, and whether it is trained as a tree.
-READ: dict[str, tuple[type, bool]] = {
-    "llama 3": (PackedRunner, True),
-    "qwen3": (PackedRunner, True),
-    "smollm3": (PaddedRunner, True),
-    "mistral": (AlignedRunner, True),
-    "gemma3": (AlignedRunner, True),
-    "gemma2": (AlignedRunner, False),
-    "qwen3.5": (AlignedRunner, False),
-    "lfm2": (AlignedRunner, False),
+# How each family is read, as it is trained, and how it is written with.
+READ: dict[str, tuple[type, type]] = {
+    "llama 3": (TreeRunner, PackedRunner),
+    "qwen3": (TreeRunner, PackedRunner),
+    "smollm3": (TreeRunner, TreeRunner),
+    "mistral": (TreeRunner, AlignedRunner),
+    "gemma3": (TreeRunner, AlignedRunner),
+    "gemma2": (AlignedRunner, AlignedRunner),
+    "qwen3.5": (AlignedRunner, AlignedRunner),
+    "lfm2": (AlignedRunner, AlignedRunner),
 }
 
 
@@ -90,9 +90,10 @@ def model(family: str) -> Any:
 
 
 def test_layers_decide_how_a_family_is_read(family: str, model: Any) -> None:
-    runner, tree = READ[family]
-    assert type(TransformersEngine(model)._runner) is runner
-    assert allowed(model.config).tree is tree
+    reader, writer = READ[family]
+    engine = TransformersEngine(model)
+    assert (type(engine._reader), type(engine._writer)) == (reader, writer)
+    assert allowed(model.config).tree is (reader is TreeRunner)
 
 
 @pytest.mark.parametrize("tokens", [20, 150, 4096])

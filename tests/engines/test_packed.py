@@ -15,15 +15,15 @@ from hypothesis import strategies as st
 from transformers import AutoConfig, AutoModelForCausalLM
 
 from interank import judging
-from interank.engines import packed
 from interank.engines.budget import Budget
 from interank.engines.dense import fits
 from interank.engines.drawing import Draw
 from interank.engines.packed import PackedRunner
-from interank.engines.padded import PaddedRunner
 from interank.engines.prompts import Prompt
 from interank.engines.protocol import Completion, Forced, Sampling
 from interank.engines.transformers import TransformersEngine
+from interank.engines.tree import pieces
+from interank.engines.tree.runner import TreeRunner
 from interank.errors import InputError
 
 LABELS = (40, 41, 42)
@@ -77,10 +77,10 @@ def model() -> Any:
 
 
 def runner_of(model: Any, kind: str, monkeypatch: pytest.MonkeyPatch) -> TransformersEngine:
-    if kind == "padded":
+    if kind == "rows":
         monkeypatch.setattr("interank.engines.transformers.fits", lambda _: False)
     engine = TransformersEngine(model)
-    assert isinstance(engine._runner, PackedRunner if kind == "packed" else PaddedRunner)
+    assert isinstance(engine._writer, PackedRunner if kind == "packed" else TreeRunner)
     return engine
 
 
@@ -128,17 +128,16 @@ def test_each_family_writes_what_generate_writes(family: str) -> None:
 
 
 @settings(max_examples=12, deadline=None)
-@given(seed=st.integers(0, 10_000), pack=st.integers(1, 600), shuffle=st.randoms(), padded=st.booleans())
+@given(seed=st.integers(0, 10_000), piece=st.integers(1, 600), ends=st.integers(1, 8), shuffle=st.randoms())
 def test_scores_of_a_batch_of_100_are_those_one_by_one(
-    model: Any, seed: int, pack: int, shuffle: random.Random, padded: bool
+    model: Any, seed: int, piece: int, ends: int, shuffle: random.Random
 ) -> None:
     with pytest.MonkeyPatch.context() as monkeypatch:
-        engine = runner_of(model, "padded" if padded else "packed", monkeypatch)
+        engine = TransformersEngine(model)
         prompts = prompts_of(seed, 100, prefixes=3, longest=25)
         one_by_one = [engine.label_logits([prompt], LABELS)[0] for prompt in prompts]
-        monkeypatch.setattr(packed, "_PACK_TOKENS", pack)
-        monkeypatch.setattr(packed, "_HEAD_ROWS", pack % 7 + 1)
-        engine._runner.budget = Budget(pack, keys=2**30)
+        monkeypatch.setattr(pieces, "_MOST_ENDS", ends)
+        engine.budget = Budget(piece, keys=2**30)
         order = list(range(100))
         shuffle.shuffle(order)
         together = engine.label_logits([prompts[place] for place in order], LABELS)
@@ -152,7 +151,7 @@ def test_scores_of_a_batch_of_100_are_those_one_by_one(
         assert found.mass == pytest.approx(one_by_one[place].mass, rel=1e-4)
 
 
-@pytest.mark.parametrize("kind", ["packed", "padded"])
+@pytest.mark.parametrize("kind", ["packed", "rows"])
 @pytest.mark.parametrize("temperature", [0.0, 1.5])
 def test_a_released_row_changes_no_other_one(
     model: Any, kind: str, temperature: float, monkeypatch: pytest.MonkeyPatch
@@ -199,7 +198,7 @@ def _none_of_it(completion: Completion) -> tuple[int, ...]:
     return (9,)
 
 
-@pytest.mark.parametrize("kind", ["packed", "padded"])
+@pytest.mark.parametrize("kind", ["packed", "rows"])
 @pytest.mark.parametrize("continuation", [_all_of_it, _some_of_it, _none_of_it])
 def test_grading_what_was_written_is_reading_it_anew(
     model: Any, kind: str, continuation: Callable[[Completion], tuple[int, ...]], monkeypatch: pytest.MonkeyPatch
@@ -267,11 +266,11 @@ def test_what_the_pack_cannot_run_is_padded_or_refused(change: Callable[[Any], o
     change(model)
     with pytest.raises(InputError, match="bfloat16 is for Llama-like models"):
         TransformersEngine(model, precision="bfloat16")
-    assert not isinstance(TransformersEngine(model)._runner, PackedRunner)
+    assert not isinstance(TransformersEngine(model)._writer, PackedRunner)
 
 
 def test_an_adapter_that_is_apart_is_padded(tiny_folder: Path) -> None:
     from peft import LoraConfig, get_peft_model
 
     adapted = get_peft_model(model_of("llama"), LoraConfig(target_modules=["q_proj"]))
-    assert isinstance(TransformersEngine(adapted)._runner, PaddedRunner)
+    assert isinstance(TransformersEngine(adapted)._writer, TreeRunner)

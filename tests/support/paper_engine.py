@@ -13,7 +13,8 @@ from torch._subclasses.fake_tensor import FakeTensor
 from interank.engines import budget
 from interank.engines.drawing import Draw
 from interank.engines.prompts import Prompt
-from tests.support.paper import Paper
+from interank.engines.tree import attention
+from tests.support.paper import Paper, no_masks
 
 # Written to the same length from prompts that are so much longer: the peak is the same, and the test shorter.
 WRITTEN = 3
@@ -23,10 +24,11 @@ PREFIX, FRAME = 1100, 40
 @contextmanager
 def lent(model: Any, limit: int, *, beside: int = 0) -> Iterator[Paper]:
     """What the engine does in here is counted; `beside` are bytes of the device's limit that others hold."""
-    with pytest.MonkeyPatch.context() as patch, torch.no_grad(), Paper(model) as paper:
+    with pytest.MonkeyPatch.context() as patch, no_masks(), torch.no_grad(), Paper(model) as paper:
         # A fake tensor stands on the CPU; batches and draws are those of a GPU.
         patch.setitem(budget._MOST_TOKENS, "cpu", budget._MOST_TOKENS["cuda"])
         patch.delitem(budget._MOST_KEYS, "cpu")
+        patch.setattr(attention, "_QUERIES", 2**20)
         patch.setattr(budget, "free_bytes", lambda _: limit - beside - paper.alive)
         patch.setattr(Draw, "_raced", Draw._inverted)
         patch.setattr(FakeTensor, "tolist", _numbers, raising=False)

@@ -14,11 +14,14 @@ from transformers.masking_utils import sdpa_mask
 
 from interank.engines.layers import allowed
 from interank.engines.tree.flex import Followed, attend_at_once, followed
+from interank.engines.tree.pieces import Store
 from interank.engines.tree.prefix_tree import ROOT, Leaves, PrefixTree, Trunk
 from interank.errors import TrainingError
 
 # A mask of four dimensions is handed on as it is; attention goes by the tree and looks at none.
 _NO_MASK = (1, 1, 1, 1)
+# Queries of one call on a CPU, where attention computes what a mask hides.
+_QUERIES = 128
 _ATTENTION = "interank_shared_prefix"
 
 
@@ -36,6 +39,7 @@ def shared_prefix_attention(
         TrainingError: The model's attention is of another kind, or its layers do not hand on what they are given.
     """
     tree: Followed | None = options.pop("tree", None)
+    store: Store | None = options.pop("store", None)
     if tree is None:
         if attention_mask is not None and attention_mask.shape == _NO_MASK and query.shape[2] > 1:
             raise TrainingError(
@@ -46,10 +50,16 @@ def shared_prefix_attention(
         return plain
     refuse_other_attention(module, options)
     window, dropout, scale = options.get("sliding_window"), options.get("dropout", 0.0), options.get("scaling")
-    # FlexAttention drops nothing out.
-    if tree.at_once and not dropout:
-        return attend_at_once(query, key, value, tree.mask(window), scale), None
-    return attend(query, key, value, tree.tree, window=window, dropout_p=dropout, scale=scale), None
+    layer: Any = module.layer_idx
+    before = store.before(layer) if store is not None else None
+    # FlexAttention drops nothing out, and its mask is of the row alone.
+    if tree.at_once and not dropout and before is None:
+        found = attend_at_once(query, key, value, tree.mask(window), scale)
+    else:
+        found = attend(query, key, value, tree.tree, before=before, window=window, dropout_p=dropout, scale=scale)
+    if store is not None:
+        store.take(layer, key, value)
+    return found, None
 
 
 def let_follow_trees(model: Any) -> None:
@@ -58,6 +68,8 @@ def let_follow_trees(model: Any) -> None:
     Raises:
         TrainingError: The model's attention cannot be replaced.
     """
+    if model.config._attn_implementation == _ATTENTION:
+        return
     AttentionInterface.register(_ATTENTION, shared_prefix_attention)
     AttentionMaskInterface.register(_ATTENTION, sdpa_mask)
     if why := allowed(model.config).why:
@@ -70,16 +82,27 @@ def let_follow_trees(model: Any) -> None:
     model.set_attn_implementation(_ATTENTION)
 
 
+def follows(model: Any) -> bool:
+    """Whether a causal language model's attention can follow trees, and its layers hand on what they are given."""
+    base = model.get_base_model() if hasattr(model, "get_base_model") else model
+    known = base.config._attn_implementation in ("sdpa", _ATTENTION)
+    return bool(known and allowed(base.config).tree and base.is_backend_compatible())
+
+
+def inputs(model: Any, tree: PrefixTree) -> dict[str, Any]:
+    """With what a causal language model, or its backbone, is called to compute a tree."""
+    return {
+        "input_ids": tree.ids,
+        "position_ids": tree.positions,
+        "attention_mask": torch.empty(_NO_MASK, device=tree.ids.device),
+        "tree": followed(model, tree),
+        "use_cache": False,
+    }
+
+
 def hidden_states(model: Any, tree: PrefixTree) -> torch.Tensor:
     """The last layer's output for every token of the tree, of shape (1, tokens, width)."""
-    backbone = model.base_model(
-        input_ids=tree.ids,
-        position_ids=tree.positions,
-        attention_mask=torch.empty(_NO_MASK, device=tree.ids.device),
-        tree=followed(model, tree),
-        use_cache=False,
-    )
-    found: torch.Tensor = backbone.last_hidden_state
+    found: torch.Tensor = model.base_model(**inputs(model, tree)).last_hidden_state
     return found
 
 
@@ -89,6 +112,7 @@ def attend(
     value: torch.Tensor,
     tree: PrefixTree,
     *,
+    before: tuple[torch.Tensor, torch.Tensor] | None = None,
     window: int | None = None,
     **options: Any,
 ) -> torch.Tensor:
@@ -99,6 +123,7 @@ def attend(
         key: Of shape (1, key heads, tokens, size), as `value`.
         value: What is summed.
         tree: Which token stands where.
+        before: Keys and values of what was read before the row, for trunks that stand after a part of it.
         window: So many tokens are seen, the own one included; all where it is None.
         options: Of `scaled_dot_product_attention`.
 
@@ -109,17 +134,19 @@ def attend(
     segments: list[Trunk | Leaves] = sorted((*tree.trunks, *tree.leaves), key=attrgetter("start"))
     sizes = [segment.end - segment.start for segment in segments]
     pieces = zip(*(torch.split(states, sizes, 2) for states in (query, key, value)), strict=True)
-    paths = {ROOT: (key[:, :, :0], value[:, :, :0])}
+    read = before or (key[:, :, :0], value[:, :, :0])
+    paths: list[tuple[torch.Tensor, torch.Tensor]] = []
     parts = []
     for segment, (own, own_key, own_value) in zip(segments, pieces, strict=True):
-        before = paths[segment.parent]
+        after = segment.after if isinstance(segment, Trunk) else 0
+        path = paths[segment.parent] if segment.parent != ROOT else (read[0][:, :, :after], read[1][:, :, :after])
         if isinstance(segment, Trunk):
-            keys, values = torch.cat([before[0], own_key], 2), torch.cat([before[1], own_value], 2)
+            keys, values = torch.cat([path[0], own_key], 2), torch.cat([path[1], own_value], 2)
             # Trunks are numbered as they stand.
-            paths[len(paths) - 1] = (keys, values)
+            paths.append((keys, values))
             parts.append(_causal(own, keys, values, window, options)[0])
         else:
-            parts.append(_leaves(segment, before, (own, own_key, own_value), window, options))
+            parts.append(_leaves(segment, path, (own, own_key, own_value), window, options))
     return torch.cat(parts)[None]
 
 
@@ -145,6 +172,15 @@ def _causal(
 ) -> torch.Tensor:
     """Attention of the last tokens of `key` to those before them; (batch, tokens, heads, size)."""
     width = query.shape[2]
+    if query.device.type == "cpu" and width > _QUERIES and not torch.is_grad_enabled():
+        # Each block leaves out what none of its queries sees.
+        ends = [*range(_QUERIES, width, _QUERIES), width]
+        before = key.shape[2] - width
+        blocks = [
+            _causal(own, key[:, :, : before + end], value[:, :, : before + end], window, options)
+            for own, end in zip(torch.split(query, _QUERIES, 2), ends, strict=True)
+        ]
+        return torch.cat(blocks, 1)
     if window is not None and window < key.shape[2]:
         # What the first token does not see, none of the others does.
         key, value = key[:, :, -(width + window - 1) :], value[:, :, -(width + window - 1) :]

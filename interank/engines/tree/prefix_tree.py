@@ -23,11 +23,15 @@ ROOT = -1
 
 @dataclass(frozen=True, slots=True)
 class Trunk:
-    """A piece of prompt: places `start` to `end` of the row, after the trunk `parent` (-1: after nothing)."""
+    """A piece of prompt: places `start` to `end` of the row, after the trunk `parent`.
+
+    Without one (`ROOT`) it stands after the first `after` places of what was read before the row.
+    """
 
     start: int
     end: int
     parent: int
+    after: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,140 @@
+"""Texts as one tree that is read in pieces, of which no more is held than the way to the next one."""
+
+from __future__ import annotations
+
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+
+from interank.engines.tree.prefix_tree import ROOT, Ids, PrefixTree, Row, Trunk
+
+# Ends whose whole vocabulary is computed together.
+_MOST_ENDS = 256
+_States = tuple[torch.Tensor, torch.Tensor]
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """Tokens that go through the layers together, from the place `start` of the whole row on.
+
+    What stands before them is a path: trunks stand depth first, so the text so far in which the first token stands has
+    all that any of them sees. A trunk's `after` counts its places. `ends` are the texts that end in the piece, in the
+    order of `tree.scored`. The path to the next piece is the first `stays` places of this one's, then the own `joins`.
+    """
+
+    tree: PrefixTree
+    start: int
+    ends: tuple[Ids, ...]
+    stays: int
+    joins: tuple[slice, ...]
+
+
+class Store(Protocol):
+    """Where keys and values stand that a piece needs, and where its own go; each (1, heads, tokens, size)."""
+
+    def before(self, layer: int) -> _States | None:
+        """Those of the path that leads to the piece; None where it is empty."""
+        ...
+
+    def take(self, layer: int, key: torch.Tensor, value: torch.Tensor) -> None:
+        """Those of the piece, after the layer's attention."""
+        ...
+
+
+class Path:
+    """The store of texts that are only read: the path to the next piece."""
+
+    def __init__(self) -> None:
+        self.piece: Piece | None = None
+        self._layers: dict[int, _States] = {}
+
+    def before(self, layer: int) -> _States | None:
+        """See `Store`."""
+        return self._layers.get(layer)
+
+    def take(self, layer: int, key: torch.Tensor, value: torch.Tensor) -> None:
+        """See `Store`."""
+        assert self.piece is not None
+        stays, joins = self.piece.stays, self.piece.joins
+        before = self._layers.pop(layer, (key[:, :, :0], value[:, :, :0]))
+        if stays or joins:
+            # Copied, because views would hold all that they are part of.
+            self._layers[layer] = (
+                torch.cat([before[0][:, :, :stays], *(key[:, :, own] for own in joins)], 2),
+                torch.cat([before[1][:, :, :stays], *(value[:, :, own] for own in joins)], 2),
+            )
+
+
+class Planted:
+    """Different texts as one tree, which is read in pieces; the order in which they are given changes nothing."""
+
+    def __init__(self, texts: Iterable[Ids]) -> None:
+        self._row = Row()
+        # Those that begin alike follow each other.
+        self._trunks = dict(self._row.grow(sorted(set(texts)), 0, ROOT))
+
+    def pieces(self, tokens: int, device: torch.device) -> Iterator[Piece]:
+        """All texts, in pieces of so many tokens at most."""
+        row = self._row
+        ends = {row.trunks[trunk].end - 1: text for text, trunk in self._trunks.items()}
+        places, starts = sorted(ends), [trunk.start for trunk in row.trunks]
+        start = 0
+        while start < len(row.ids):
+            stop = min(start + tokens, len(row.ids))
+            own = places[bisect_left(places, start) : bisect_left(places, stop)]
+            if len(own) > _MOST_ENDS:
+                own = own[:_MOST_ENDS]
+                stop = own[-1] + 1
+            numbers = range(bisect_right(starts, start) - 1, bisect_left(starts, stop))
+            tree = _cut(row, start, stop, numbers, own, device)
+            stays, joins = _kept(row, start, stop, bisect_right(starts, stop) - 1)
+            yield Piece(tree, start, tuple(ends[place] for place in own), stays, joins)
+            start = stop
+
+    def spans(self, text: Ids) -> list[tuple[int, int]]:
+        """From and to which places of the row a text stands, in its order."""
+        found, number = [], self._trunks[text]
+        while number != ROOT:
+            trunk = self._row.trunks[number]
+            found.append((trunk.start, trunk.end))
+            number = trunk.parent
+        return found[::-1]
+
+
+def _cut(row: Row, start: int, stop: int, numbers: range, scored: Sequence[int], device: torch.device) -> PrefixTree:
+    """The places `start` to `stop` of a row, in which its trunks `numbers` stand, whole or in part."""
+    trunks = []
+    for number in numbers:
+        whole = row.trunks[number]
+        first = max(whole.start, start)
+        # A trunk that begins before the piece has its own beginning in the path.
+        inside = whole.parent >= numbers.start and whole.start >= start
+        parent, after = (whole.parent - numbers.start, 0) if inside else (ROOT, row.positions[first])
+        trunks.append(Trunk(first - start, min(whole.end, stop) - start, parent, after))
+    nothing = torch.empty(0, dtype=torch.long, device=device)
+    return PrefixTree(
+        ids=torch.tensor([row.ids[start:stop]], device=device, dtype=torch.long),
+        positions=torch.tensor([row.positions[start:stop]], device=device, dtype=torch.long),
+        trunks=tuple(trunks),
+        leaves=(),
+        scored=torch.tensor([place - start for place in scored], device=device, dtype=torch.long),
+        labels=nothing,
+        predictions=nothing,
+    )
+
+
+def _kept(row: Row, start: int, stop: int, number: int) -> tuple[int, tuple[slice, ...]]:
+    """What of the path to `start` and of the places up to `stop` stands before that place, in the trunk `number`."""
+    if stop == len(row.ids):
+        return 0, ()
+    found = []
+    while number != ROOT and row.trunks[number].end > start:
+        trunk = row.trunks[number]
+        first, last = max(trunk.start, start), min(trunk.end, stop)
+        if first < last:
+            found.append(slice(first - start, last - start))
+        number = trunk.parent
+    return row.positions[stop] - sum(part.stop - part.start for part in found), tuple(reversed(found))

@@ -1,0 +1,120 @@
+"""Prompts on any causal language model whose attention can follow a tree: read in pieces, what they share once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import torch
+from transformers import DynamicCache
+
+from interank.engines.budget import Budget, cut, held
+from interank.engines.cached import CachedBatch
+from interank.engines.last_logits import last_logits
+from interank.engines.prompts import Prompt
+from interank.engines.tree.attention import inputs, let_follow_trees
+from interank.engines.tree.pieces import Path, Piece, Planted, Store
+from interank.engines.tree.prefix_tree import Ids
+
+
+class TreeRunner:
+    """Reads prompts to their ends, or goes on writing them."""
+
+    def __init__(self, model: Any) -> None:
+        self.model = model
+        let_follow_trees(model)
+
+    def logits(
+        self, prompts: Sequence[Prompt], budget: Budget, labels: Sequence[int]
+    ) -> Iterator[tuple[list[int], torch.Tensor]]:
+        """The vocabulary's logits after each prompt: places in `prompts`, and a row for each; see `last_logits`.
+
+        What is held is one prompt's keys and values at the most.
+        """
+        places: dict[Ids, list[int]] = {}
+        for place, prompt in enumerate(prompts):
+            places.setdefault(prompt.ids, []).append(place)
+        path = Path()
+        for piece in Planted(places).pieces(budget.tokens, self.model.device):
+            path.piece = piece
+            found = self._read(piece, path, labels)
+            rows = [row for row, text in enumerate(piece.ends) for _ in places[text]]
+            yield [place for text in piece.ends for place in places[text]], found[rows]
+
+    def cut(self, prompts: Sequence[Prompt], budget: Budget, room: int) -> Iterator[list[int]]:
+        """Places of prompts that are written together, with `room` tokens more for each."""
+        return cut(prompts, budget, held(self.model), room)
+
+    def start(self, prompts: Sequence[Prompt], budget: Budget, room: int) -> CachedBatch:
+        """Read prompts that are to be written on together, padded on the left to one length."""
+        texts = [prompt.ids for prompt in prompts]
+        planted = Planted(texts)
+        rows = _Rows(self.model, texts, planted)
+        found: dict[Ids, torch.Tensor] = {}
+        for piece in planted.pieces(budget.tokens, self.model.device):
+            rows.turn(piece)
+            found |= zip(piece.ends, self._read(piece, rows, ()), strict=True)
+        lengths = torch.tensor([len(text) for text in texts], device=self.model.device)[:, None]
+        longest = max(map(len, texts))
+        mask = (torch.arange(longest, device=self.model.device) >= longest - lengths).long()
+        return CachedBatch(self.model, rows.cache, mask, lengths - 1, torch.stack([found[text] for text in texts]))
+
+    def _read(self, piece: Piece, store: Store, labels: Sequence[int]) -> torch.Tensor:
+        """The logits after the texts that end in a piece."""
+        return last_logits(
+            self.model,
+            0,
+            labels if piece.ends else (),
+            **inputs(self.model, piece.tree),
+            store=store,
+            logits_to_keep=piece.tree.scored,
+        )
+
+
+class _Rows:
+    """The store of texts that are written on: their rows in a cache, padded on the left."""
+
+    def __init__(self, model: Any, texts: Sequence[Ids], planted: Planted) -> None:
+        self.cache = DynamicCache(config=model.config)
+        self._longest = max(map(len, texts))
+        self._spans = [planted.spans(text) for text in texts]
+        self._offsets = [self._longest - len(text) for text in texts]
+        # Row, place in it, and where in the piece that stands.
+        self._copied: list[tuple[int, int, slice]] = []
+        self._before: tuple[int, slice] | None = None
+
+    def turn(self, piece: Piece) -> None:
+        """To the next piece."""
+        start, stop = piece.start, piece.start + piece.tree.ids.shape[1]
+        self._copied, self._before = [], None
+        for row, (spans, offset) in enumerate(zip(self._spans, self._offsets, strict=True)):
+            column = offset
+            for first, last in spans:
+                begin, end = max(first, start), min(last, stop)
+                if begin < end:
+                    self._copied.append((row, column + begin - first, slice(begin - start, end - start)))
+                if first <= start < last:
+                    self._before = row, slice(offset, column + start - first)
+                column += last - first
+
+    def before(self, layer: int) -> tuple[torch.Tensor, torch.Tensor] | None:
+        """See `Store`."""
+        if self._before is None or layer >= len(self.cache.layers) or not self.cache.layers[layer].is_initialized:
+            return None
+        row, path = self._before
+        own = self.cache.layers[layer]
+        return own.keys[row : row + 1, :, path], own.values[row : row + 1, :, path]
+
+    def take(self, layer: int, key: torch.Tensor, value: torch.Tensor) -> None:
+        """See `Store`."""
+        if layer >= len(self.cache.layers) or not self.cache.layers[layer].is_initialized:
+            keys, values = (
+                states.new_zeros(len(self._spans), states.shape[1], self._longest, states.shape[3])
+                for states in (key, value)
+            )
+            self.cache.update(keys, values, layer)
+        own = self.cache.layers[layer]
+        for row, column, places in self._copied:
+            width = places.stop - places.start
+            own.keys[row, :, column : column + width] = key[0, :, places]
+            own.values[row, :, column : column + width] = value[0, :, places]
