@@ -1,6 +1,6 @@
 """A dense decoder's forward pass on a CPU over texts laid end to end: no padding, shared prefixes, only what is asked.
 
-It runs the modules' own weights, for the families whose layers it knows (`fits`); for others there is `padded`.
+It runs the modules' own weights, for the families whose layers it knows (`fits`); others write in rows of a cache.
 """
 
 from __future__ import annotations
@@ -103,12 +103,22 @@ class DenseDecoder:
         logits: torch.Tensor = self.model.lm_head(hidden)
         return logits
 
-    def keep(self, ids: Sequence[int]) -> Kept:
-        """The keys and values of a text."""
-        layers: list[tuple[torch.Tensor, torch.Tensor]] = []
-        # Cloned, because views would hold every projection that they are part of.
-        self._read([Segment(tuple(ids))], lambda _, __, k, v: layers.append((k.clone(), v.clone())), hidden=False)
-        return Kept(layers, len(ids))
+    def keep(self, ids: Sequence[int], tokens: int) -> Kept:
+        """The keys and values of a text, of which so many tokens are read at once."""
+        kept = Kept([], 0)
+        for begin in range(0, len(ids), tokens):
+            piece = tuple(ids[begin : begin + tokens])
+            layers: list[tuple[torch.Tensor, torch.Tensor]] = []
+            # Cloned, because views would hold every projection that they are part of.
+            self._read(
+                [Segment(piece, kept if begin else None)],
+                lambda _, __, k, v, layers=layers: layers.append((k.clone(), v.clone())),  # type: ignore[misc]
+                hidden=False,
+            )
+            for index, (key, value) in enumerate(kept.layers):
+                layers[index] = torch.cat([key, layers[index][0]], 1), torch.cat([value, layers[index][1]], 1)
+            kept = Kept(layers, begin + len(piece))
+        return kept
 
     def read(self, segments: Sequence[Segment], sink: Sink | None = None) -> torch.Tensor:
         """The last hidden state of each segment; `sink` gets each one's own keys and values of each layer."""

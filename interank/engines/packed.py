@@ -1,4 +1,4 @@
-"""Prompts on a dense decoder: packed without padding, each shared prefix read once, finished rows released."""
+"""Prompts that are written on by a dense decoder: each shared prefix is held and met once, finished rows released."""
 
 from __future__ import annotations
 
@@ -12,16 +12,14 @@ from interank.engines.budget import Budget, cut, held
 from interank.engines.dense import DenseDecoder, Past, Segment
 from interank.engines.prompts import Prompt
 
-# Tokens that go through the layers together: more leave the processor's caches, fewer waste its vector units.
-_PACK_TOKENS = 1024
-# Last positions whose whole vocabulary is computed together: the head is read once for them all.
-_HEAD_ROWS = 64
 # Rows alike in length whose own keys are met in one product.
 _ROW_BLOCK = 8
+# Which row, from which of its own tokens on, and these.
+_Part = tuple[int, int, tuple[int, ...]]
 
 
 class PackedRunner:
-    """Reads prompts to their ends, or goes on writing them."""
+    """Goes on writing prompts."""
 
     def __init__(self, decoder: DenseDecoder) -> None:
         self.decoder = decoder
@@ -32,17 +30,17 @@ class PackedRunner:
 
     def start(self, prompts: Sequence[Prompt], budget: Budget, room: int) -> PackedBatch:
         """Read prompts that are to be written on together."""
-        return PackedBatch(self.decoder, prompts, room)
+        return PackedBatch(self.decoder, prompts, room, budget.tokens)
 
 
 class PackedBatch:
     """Texts that are written together; whatever its place in the batch, a row's values are its own."""
 
-    def __init__(self, decoder: DenseDecoder, prompts: Sequence[Prompt], room: int) -> None:
-        """Read the prompts; `room` is how many tokens may follow each."""
-        self._decoder = decoder
+    def __init__(self, decoder: DenseDecoder, prompts: Sequence[Prompt], room: int, tokens: int) -> None:
+        """Read the prompts, so many tokens at once; `room` is how many may follow each."""
+        self._decoder, self._tokens = decoder, tokens
         shared = _shared(prompts)
-        pasts = {prefix: decoder.keep(prefix) for prefix in shared}
+        pasts = {prefix: decoder.keep(prefix, tokens) for prefix in shared}
         segments = [
             Segment(p.document + p.suffix, pasts[p.prefix])
             if p.prefix in pasts and p.document + p.suffix
@@ -59,16 +57,28 @@ class PackedBatch:
         shape = (len(order), decoder.kv_heads, longest, decoder.size)
         self._keys = [torch.zeros(shape) for _ in range(decoder.depth)]
         self._values = [torch.zeros(shape) for _ in range(decoder.depth)]
+        self.logits = decoder.head(self._read([segments[place] for place in order]))
+
+    def _read(self, segments: Sequence[Segment]) -> torch.Tensor:
+        """Read the rows' own tokens, the longer ones in parts; the hidden states at their ends."""
+        parts = [
+            (slot, begin, segment.ids[begin : begin + self._tokens])
+            for slot, segment in enumerate(segments)
+            for begin in range(0, len(segment.ids), self._tokens)
+        ]
         hidden: list[torch.Tensor] = []
-        for pack in _packed(enumerate(segments[place] for place in order)):
-            slots = [slot for slot, _ in pack]
+        for pack in _packed(parts, self._tokens):
+            pasts = [_Written(self, slot, segments[slot].past, begin) for slot, begin, _ in pack]
 
-            def store(layer: int, place: int, k: torch.Tensor, v: torch.Tensor, slots: list[int] = slots) -> None:
-                self._keys[layer][slots[place], :, : k.shape[1]] = k
-                self._values[layer][slots[place], :, : v.shape[1]] = v
+            def store(layer: int, place: int, k: torch.Tensor, v: torch.Tensor, pasts: list[_Written] = pasts) -> None:
+                past = pasts[place]
+                own = slice(past.own, past.own + k.shape[1])
+                self._keys[layer][past.slot, :, own], self._values[layer][past.slot, :, own] = k, v
 
-            hidden.append(decoder.read([segment for _, segment in pack], store))
-        self.logits = decoder.head(torch.cat(hidden))
+            read = [Segment(ids, past if past.length else None) for (_, _, ids), past in zip(pack, pasts, strict=True)]
+            ends = [begin + len(ids) == len(segments[slot].ids) for slot, begin, ids in pack]
+            hidden.append(self._decoder.read(read, store)[torch.tensor(ends)])
+        return torch.cat(hidden)
 
     @property
     def places(self) -> list[int]:
@@ -109,14 +119,19 @@ class PackedBatch:
             The logits, a row for each prompt, and how many of the tokens need not be read again.
         """
         slots = {row.place: (slot, row) for slot, row in enumerate(self._rows)}
-        segments, kept = [], []
+        parts, kept = [], []
         for place, (ids, own) in enumerate(forced):
             slot, row = slots[place]
             # The last token that was chosen may not have been read; one token has to be.
             count = min(own, row.length - row.prompt, len(ids) - 1)
             kept.append(count)
-            segments.append(Segment(tuple(ids[count:]), _Written(self, slot, row.past, row.prompt + count)))
-        hidden = [self._decoder.read([segment for _, segment in pack]) for pack in _packed(enumerate(segments))]
+            parts.append((slot, row.prompt + count, tuple(ids[count:])))
+        hidden = [
+            self._decoder.read(
+                [Segment(ids, _Written(self, slot, self._rows[slot].past, begin)) for slot, begin, ids in pack]
+            )
+            for pack in _packed(parts, self._tokens)
+        ]
         return self._decoder.head(torch.cat(hidden)), kept
 
     def _attend(self, layer: int, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor) -> torch.Tensor:
@@ -206,15 +221,13 @@ def _shared(prompts: Sequence[Prompt]) -> dict[tuple[int, ...], int]:
     return {prefix: number for number, prefix in enumerate(p for p, count in counts.items() if count > 1)}
 
 
-def _packed(segments: Iterable[tuple[int, Segment]]) -> Iterator[list[tuple[int, Segment]]]:
-    """Segments in their order, as many together as the caches take."""
-    pack: list[tuple[int, Segment]] = []
-    tokens = 0
-    for place, segment in segments:
-        if pack and tokens + len(segment.ids) > _PACK_TOKENS:
+def _packed(parts: Iterable[_Part], tokens: int) -> Iterator[list[_Part]]:
+    """Parts in their order, as many together as have so many tokens."""
+    pack: list[_Part] = []
+    for part in parts:
+        if pack and sum(len(ids) for _, _, ids in pack) + len(part[2]) > tokens:
             yield pack
-            pack, tokens = [], 0
-        pack.append((place, segment))
-        tokens += len(segment.ids)
+            pack = []
+        pack.append(part)
     if pack:
         yield pack

@@ -92,8 +92,8 @@ def counted() -> Iterator[Counted]:
 
         patch.setattr(Path, "take", taken)
 
-        def kept(self: Any, ids: Any) -> Any:
-            given = keep(self, ids)
+        def kept(self: Any, *args: Any) -> Any:
+            given = keep(self, *args)
             found.tensors([states for layer in given.layers for states in layer])
             return given
 
@@ -210,7 +210,7 @@ def test_without_a_bound_more_would_be_held(engine: TransformersEngine) -> None:
     assert most[1] < most[0] / 2
 
 
-@pytest.mark.parametrize("kind", ["rows", "windows", "states"])
+@pytest.mark.parametrize("kind", RUNNERS)
 def test_texts_go_through_the_layers_in_pieces(kind: str) -> None:
     engine, seen = engine_of(kind), list[int]()
     hook = engine.model.get_input_embeddings().register_forward_hook(lambda _, given, __: seen.append(given[0].numel()))

@@ -261,7 +261,7 @@ def test_a_model_in_bfloat16_writes_nearly_what_the_exact_one_writes(model: Any)
     ],
     ids=["bfloat16", "a sliding window", "positions that change", "another layer"],
 )
-def test_what_the_pack_cannot_run_is_padded_or_refused(change: Callable[[Any], object]) -> None:
+def test_what_the_pack_cannot_run_is_written_otherwise_or_refused(change: Callable[[Any], object]) -> None:
     model = model_of("llama")
     change(model)
     with pytest.raises(InputError, match="bfloat16 is for Llama-like models"):
@@ -269,7 +269,7 @@ def test_what_the_pack_cannot_run_is_padded_or_refused(change: Callable[[Any], o
     assert not isinstance(TransformersEngine(model)._writer, PackedRunner)
 
 
-def test_an_adapter_that_is_apart_is_padded(tiny_folder: Path) -> None:
+def test_an_adapter_that_is_apart_writes_in_rows_of_the_cache(tiny_folder: Path) -> None:
     from peft import LoraConfig, get_peft_model
 
     adapted = get_peft_model(model_of("llama"), LoraConfig(target_modules=["q_proj"]))

@@ -79,23 +79,25 @@ class _Rows:
         self._longest = max(map(len, texts))
         self._spans = [planted.spans(text) for text in texts]
         self._offsets = [self._longest - len(text) for text in texts]
-        # Row, place in it, and where in the piece that stands.
-        self._copied: list[tuple[int, int, slice]] = []
+        # Rows, places in them, and the places of the piece that stand there.
+        self._copied = (torch.empty(0), torch.empty(0), torch.empty(0))
         self._before: tuple[int, slice] | None = None
 
     def turn(self, piece: Piece) -> None:
         """To the next piece."""
         start, stop = piece.start, piece.start + piece.tree.ids.shape[1]
-        self._copied, self._before = [], None
+        found, self._before = [], None
         for row, (spans, offset) in enumerate(zip(self._spans, self._offsets, strict=True)):
             column = offset
             for first, last in spans:
-                begin, end = max(first, start), min(last, stop)
-                if begin < end:
-                    self._copied.append((row, column + begin - first, slice(begin - start, end - start)))
+                places = torch.arange(max(first, start), max(first, start, min(last, stop)))
+                found.append((torch.full_like(places, row), places + column - first, places - start))
                 if first <= start < last:
                     self._before = row, slice(offset, column + start - first)
                 column += last - first
+        device = piece.tree.ids.device
+        rows, columns, copied = (torch.cat(parts).to(device) for parts in zip(*found, strict=True))
+        self._copied = rows, columns, copied
 
     def before(self, layer: int) -> tuple[torch.Tensor, torch.Tensor] | None:
         """See `Store`."""
@@ -113,8 +115,6 @@ class _Rows:
                 for states in (key, value)
             )
             self.cache.update(keys, values, layer)
-        own = self.cache.layers[layer]
-        for row, column, places in self._copied:
-            width = places.stop - places.start
-            own.keys[row, :, column : column + width] = key[0, :, places]
-            own.values[row, :, column : column + width] = value[0, :, places]
+        own, (rows, columns, places) = self.cache.layers[layer], self._copied
+        own.keys[rows, :, columns] = key[0, :, places].transpose(0, 1)
+        own.values[rows, :, columns] = value[0, :, places].transpose(0, 1)
