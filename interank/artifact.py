@@ -36,6 +36,7 @@ __all__ = [
     "Workplace",
     "create",
     "describe_input",
+    "manifest_of",
     "model_digest",
     "open_artifact",
     "reopen",
@@ -132,19 +133,8 @@ class Workplace:
 
     def finish(self, *, seed: int, counts: Mapping[str, int], notes: Mapping[str, Any] | None = None) -> Artifact:
         """Write the manifest last, put the output into its place, and drop what resuming would have needed."""
-        from interank import __version__
-
-        names = sorted(p.relative_to(self.folder).as_posix() for p in self.folder.rglob("*") if p.is_file())
-        manifest = {
-            "kind": self.kind,
-            "format": FORMAT,
-            "interank": __version__,
-            "seed": seed,
-            "inputs": self.inputs,
-            "counts": dict(counts),
-            **(notes or {}),
-            "files": _digests(self.folder, [name for name in names if name not in UNREPRODUCIBLE]),
-        }
+        told = {"counts": dict(counts), **(notes or {})}
+        manifest = manifest_of(self.folder, self.kind, self.inputs, seed, told)
         # Not written in the output, where half of it would pass for the whole.
         prepared = self.partial.folder / MANIFEST
         prepared.write_text(_pretty(manifest), "utf-8")
@@ -152,6 +142,17 @@ class Workplace:
         self.partial.hand_out()
         self._held.release()
         return Artifact(self.out, manifest)
+
+
+def manifest_of(
+    folder: Path, kind: str, inputs: Mapping[str, Any], seed: int, told: Mapping[str, Any]
+) -> dict[str, Any]:
+    """The manifest of a whole folder, whose files it names; `told` are counts and notes."""
+    from interank import __version__
+
+    names = sorted(p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file())
+    made = {"kind": kind, "format": FORMAT, "interank": __version__, "seed": seed, "inputs": dict(inputs), **told}
+    return {**made, "files": _digests(folder, [name for name in names if name not in UNREPRODUCIBLE])}
 
 
 def create(

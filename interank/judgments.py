@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import fmean
@@ -64,9 +64,6 @@ def write_judgments(examples: Sequence[Example], folder: Path, marks: Sequence[M
 
     The columns `score` and `weight` are written where a row has a score or a weight other than 1.
     """
-    import pyarrow
-    import pyarrow.parquet
-
     given: Sequence[Mark | None] = marks if marks is not None else [None] * len(examples)
     rows = [_written(_row(example) | _marked(mark)) for example, mark in zip(examples, given, strict=True)]
     columns: tuple[str, ...] = COLUMNS
@@ -74,6 +71,13 @@ def write_judgments(examples: Sequence[Example], folder: Path, marks: Sequence[M
         columns += LABEL_COLUMNS
         for row, example in zip(rows, examples, strict=True):
             row |= {"score": example.score, "weight": example.weight}
+    _write_rows(rows, columns, folder)
+
+
+def _write_rows(rows: Sequence[dict[str, Any]], columns: Sequence[str], folder: Path) -> None:
+    import pyarrow
+    import pyarrow.parquet
+
     with (folder / FILE).open("w", encoding="utf-8") as stream:
         stream.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
     text, number = pyarrow.string(), pyarrow.float64()
@@ -145,6 +149,20 @@ def read_judged_pairs(folder: Path) -> list[Pair]:
         Pair(item.query, item.document, item.split, origin, item.source, item)
         for item, origin in _read(folder, lambda row: (_example(row), _origin(row) if row.get("origin") else None))
     ]
+
+
+def rewrite_judgments(source: Path, folder: Path, splits: Mapping[str, str]) -> list[dict[str, Any]]:
+    """Write the judgments of some questions anew, all columns kept, and give their rows.
+
+    Args:
+        source: The artifact's folder.
+        folder: Where they are written.
+        splits: The split of each question that is kept, by its id.
+    """
+    rows = [json_object(line) for _, line in numbered_lines(source / FILE)]
+    kept = [{**row, "split": splits[row["query_id"]]} for row in rows if row["query_id"] in splits]
+    _write_rows(kept, tuple(rows[0]) if rows else COLUMNS, folder)
+    return kept
 
 
 def json_object(line: str) -> dict[str, Any]:

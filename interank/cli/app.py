@@ -26,6 +26,7 @@ from interank.cli import (
     recipes,
     rerank,
     score,
+    split,
     stage,
     unforeseen,
 )
@@ -44,6 +45,7 @@ Exit codes: 0 done, 1 an error that is explained in a sentence, 2 wrong usage, 1
 
 _VERBS = (
     imports,
+    split,
     stage,
     compare,
     fit,

@@ -22,8 +22,8 @@ KINDS = {
 }
 _PARTS = ("corpus", "queries", "qrels", "run")
 _NEXT = {
-    "questions": "interank generate RECIPE dumps={out} --out runs/judgments",
-    "judgments": "interank distill RECIPE judgments={out} --out runs/student",
+    "questions": "interank split {out} --out runs/split, or interank generate RECIPE dumps={out} --out runs/judgments",
+    "judgments": "interank split {out} --out runs/split, or interank distill RECIPE judgments={out} --out runs/student",
 }
 _EPILOG = """\
 kinds:

@@ -92,7 +92,9 @@ class Cells:
 
 
 def _identifier(value: Any) -> str | None:
-    return None if isinstance(value, str) and not value.strip() else values.identifier(value)
+    # A ticket's "#7"; in files of qrels the sign begins a comment.
+    bare = value.strip().lstrip("#") if isinstance(value, str) else value
+    return None if bare == "" else values.identifier(bare)
 
 
 def shown(row: Mapping[str, Any] | None) -> str:

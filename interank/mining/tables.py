@@ -55,7 +55,7 @@ class QuestionTable:
         """Every post without its text, and how many rows had to be skipped."""
         outline = Outline()
         tally = Tally()
-        for post in self._posts(tally):
+        for post in self.posts(tally):
             outline.add(post, settings, sites)
         tally.warn(Table(self.table.path))
         if tally.skipped and not outline.ids:
@@ -68,18 +68,20 @@ class QuestionTable:
 
     def questions(self) -> Iterator[Post]:
         """Every question with its text, one at a time."""
-        return (post for post in self._posts(Tally()) if post.kind == "question")
+        return (post for post in self.posts() if post.kind == "question")
 
     def fetch(self, wanted: Collection[int]) -> dict[int, Post]:
         """The posts with these ids."""
         ids = frozenset(wanted)
         found: dict[int, Post] = {}
-        for post in self._posts(Tally()) if ids else ():
+        for post in self.posts() if ids else ():
             if post.post_id in ids:
                 found.setdefault(post.post_id, post)
         return found
 
-    def _posts(self, tally: Tally) -> Iterator[Post]:
+    def posts(self, tally: Tally | None = None) -> Iterator[Post]:
+        """Every post with its text; rows that cannot be used are counted."""
+        tally = tally if tally is not None else Tally()
         number = 0
         for line, row in kept_rows(self.table):
             if isinstance(row, ValueError):

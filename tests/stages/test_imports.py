@@ -30,7 +30,7 @@ def told(capsys: pytest.CaptureFixture[str], *arguments: object, code: int = 0) 
 
 def test_questions_are_a_source_of_generate(tickets: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "questions"
-    assert f"next: interank generate RECIPE dumps={out}" in told(capsys, tickets, "--as", "questions", "--out", out)
+    assert f"interank generate RECIPE dumps={out} --out" in told(capsys, tickets, "--as", "questions", "--out", out)
     artifact = open_artifact(out, "questions")
     assert artifact.manifest["counts"]["questions"] == 8
     assert artifact.manifest["site"] == "tickets"
@@ -92,7 +92,7 @@ def test_labels_are_judgments_without_a_teacher(tmp_path: Path, capsys: pytest.C
     )
     (tmp_path / "labels.csv").write_text(rows)
     out = tmp_path / "labels"
-    assert "next: interank distill RECIPE judgments=" in told(
+    assert "or interank distill RECIPE judgments=" in told(
         capsys, tmp_path / "labels.csv", "--as", "pairs", "--out", out
     )
     manifest = open_artifact(out, "judgments").manifest

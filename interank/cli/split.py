@@ -1,0 +1,93 @@
+"""`interank split`: questions or judgments to train, dev and test."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+_EPILOG = """\
+example:
+  interank split runs/labels --out runs/split
+  interank distill RECIPE judgments=runs/split/train --out runs/student
+  interank evaluate evaluate/benchmark benchmark=runs/split split=dev adapters=runs/student --out runs/dev
+  interank fit runs/dev --into runs/student
+  interank evaluate evaluate/benchmark benchmark=runs/split split=test adapters=runs/student --out runs/test
+
+Questions are drawn by the seed. Those of one thread, and those that nearly repeat each other, stand in one part. All
+parts share one corpus: what is kept apart is the questions."""
+
+
+def register(verbs: Any, common: argparse.ArgumentParser) -> None:
+    """Add the verb."""
+    verb = verbs.add_parser(
+        "split",
+        parents=[common],
+        help="train, dev and test by question, near-duplicates together",
+        description="Split imported questions, or judgments, into train, dev and test by question.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    verb.add_argument("source", metavar="DIR", type=Path, help="an output of import or generate")
+    verb.add_argument("--out", metavar="DIR", type=Path, required=True, help="where the output goes")
+    verb.add_argument(
+        "--shares",
+        type=_shares,
+        default=(0.8, 0.1, 0.1),
+        metavar="TRAIN,DEV,TEST",
+        help="of the questions; any numbers, 0 for none (default 0.8,0.1,0.1)",
+    )
+    verb.add_argument(
+        "--validation",
+        type=_share,
+        default=0.1,
+        metavar="SHARE",
+        help="of train's questions, that distill tries its student on (default 0.1)",
+    )
+    verb.add_argument("--seed", type=int, default=42, help="decides the draw (default 42)")
+    existing = verb.add_mutually_exclusive_group()
+    existing.add_argument("--resume", action="store_true", help="reuse a finished output")
+    existing.add_argument("--overwrite", action="store_true", help="replace an output")
+    verb.set_defaults(run=_run)
+
+
+def _shares(given: str) -> tuple[float, float, float]:
+    try:
+        train, dev, test = (float(part) for part in given.split(","))
+    except ValueError:
+        train = dev = test = -1
+    if not (0 < train < 1e9 and 0 <= dev < 1e9 and 0 <= test < 1e9):
+        raise argparse.ArgumentTypeError(
+            f"found {given!r}; expected three shares, of train (above 0), dev and test, such as 0.8,0.1,0.1"
+        )
+    return train, dev, test
+
+
+def _share(given: str) -> float:
+    try:
+        share = float(given)
+    except ValueError:
+        share = -1
+    if not 0 <= share < 1:
+        raise argparse.ArgumentTypeError(f"found {given!r}; expected a share from 0 to below 1")
+    return share
+
+
+def _run(options: argparse.Namespace) -> int:
+    from interank.splits.parts import SplitSettings
+    from interank.stages.split import run
+
+    settings = SplitSettings(options.shares, options.validation, options.seed)
+    existing: Any = "resume" if options.resume else "overwrite" if options.overwrite else "refuse"
+    artifact = run(options.source, options.out, settings, existing=existing)
+    parts = artifact.manifest["parts"]
+    print(", ".join(f"{number} questions in {part}" for part, number in parts.items()))
+    together = artifact.manifest["counts"]
+    print(
+        f"{together['kept_together']} of them in groups that stay together, the largest of {together['largest_group']}"
+    )
+    print(artifact.path)
+    if not options.quiet:
+        verb, key = ("generate", "dumps") if artifact.manifest["of"] == "questions" else ("distill", "judgments")
+        print(f"next: interank {verb} RECIPE {key}={artifact.path}/train --out runs/{verb}")
+    return 0

@@ -1,0 +1,104 @@
+"""Questions to train, dev and test: a seeded draw that keeps near-duplicates and threads together."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from interank.errors import InputError
+from interank.ir.overlap import (
+    BenchmarkIndex,
+    BenchmarkQuery,
+    BenchmarkTexts,
+    Checkable,
+    contaminated,
+    near_duplicates,
+)
+from interank.types import Query
+
+PARTS = ("train", "dev", "test")
+# Less than the 0.8 from which mining takes two questions for one: what is only alike must not stand on both sides.
+_ALIKE = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class Groups:
+    """Questions in groups that stay together, the largest first."""
+
+    members: tuple[tuple[str, ...], ...]
+    """Their ids."""
+
+    @property
+    def largest(self) -> int:
+        """How many questions the largest group has."""
+        return len(self.members[0])
+
+    @property
+    def joined(self) -> int:
+        """How many questions are not alone."""
+        return sum(len(group) for group in self.members if len(group) > 1)
+
+
+def group(queries: Sequence[Query], threads: Mapping[str, str], seed: int) -> Groups:
+    """Group questions that are of one thread, nearly the same, or that decontamination takes for the same.
+
+    Args:
+        queries: The questions; their variants have their id and `#` and more.
+        threads: The thread of a question, where one is known.
+        seed: Decides the order of groups of one size.
+    """
+    owners = {query.query_id: query.query_id for query in queries}
+
+    def owner(name: str) -> str:
+        while owners[name] != name:
+            owners[name] = owners[owners[name]]
+            name = owners[name]
+        return name
+
+    for one, other in _bound(queries, threads):
+        first, second = sorted((owner(one), owner(other)))
+        owners[second] = first
+    found: dict[str, list[str]] = {}
+    for query in queries:
+        found.setdefault(owner(query.query_id), []).append(query.query_id)
+    order = {name: random.Random(f"{seed}/{name}").random() for name in found}
+    listed = sorted(found.items(), key=lambda item: (-len(item[1]), order[item[0]]))
+    return Groups(tuple(tuple(members) for _, members in listed))
+
+
+def _bound(queries: Sequence[Query], threads: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+    """Pairs of questions that belong together."""
+    first_of: dict[str, str] = {}
+    for query in queries:
+        yield query.query_id, first_of.setdefault(threads.get(query.query_id) or query.query_id, query.query_id)
+    firsts = near_duplicates([query.text for query in queries], _ALIKE)
+    for query, first in zip(queries, firsts, strict=True):
+        yield query.query_id, queries[first].query_id
+    texts = BenchmarkTexts("", "", tuple(BenchmarkQuery(query.query_id, query.text) for query in queries), None)
+    items = (Checkable("", query.query_id, "question", query.text) for query in queries)
+    for overlap in contaminated(items, BenchmarkIndex([texts])).removed:
+        yield overlap.post_id, overlap.target.item_id
+
+
+def share_out(groups: Groups, shares: Sequence[float], parts: Sequence[str]) -> dict[str, str]:
+    """The part of each question: each group goes to the part that lacks most of its share.
+
+    Raises:
+        InputError: A part that has a share gets nothing.
+    """
+    total = sum(len(group) for group in groups.members)
+    lacking = {part: share / sum(shares) * total for part, share in zip(parts, shares, strict=True) if share}
+    wanted = list(lacking)
+    found: dict[str, str] = {}
+    for members in groups.members:
+        part = max(wanted, key=lambda name: (lacking[name], -wanted.index(name)))
+        lacking[part] -= len(members)
+        found.update(dict.fromkeys(members, part))
+    if empty := [part for part in wanted if part not in found.values()]:
+        raise InputError(
+            f"found {total} questions in {len(groups.members)} groups that stay together (near-duplicates and threads; "
+            f"the largest has {groups.largest}), so that nothing is left for {' and '.join(empty)}; expected at least "
+            "one group for each; give more questions, or other --shares"
+        )
+    return found

@@ -1,0 +1,148 @@
+"""The parts of a split: what is trained on, as an artifact of the source's kind, and dev and test as benchmarks."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from interank.artifact import MANIFEST, RECIPE, Artifact, manifest_of
+from interank.cards import dataset_card, save_card, values
+from interank.imports.labels import CORPUS_FILE
+from interank.judgments import PARQUET, read_judgments, rewrite_judgments
+from interank.ledger import read_rows, write_rows
+from interank.mining.tables import QUESTIONS_FILE
+from interank.splits.content import Content
+from interank.splits.grouping import PARTS, Groups, group, share_out
+from interank.types import Query
+
+log = logging.getLogger(__name__)
+
+# What a teacher leaves beside its judgments, a row a question.
+_BESIDE = ("queries.jsonl", "orderings.jsonl")
+
+
+@dataclass(frozen=True, slots=True)
+class SplitSettings:
+    """How to split."""
+
+    shares: tuple[float, float, float] = (0.8, 0.1, 0.1)
+    """Of train, dev and test."""
+    validation: float = 0.1
+    """The share of train's questions that distill tries its student on."""
+    seed: int = 42
+
+
+def number_of(parts: Mapping[str, str], part: str) -> int:
+    """How many questions a part has."""
+    return sum(found == part for found in parts.values())
+
+
+def write_train(
+    folder: Path,
+    content: Content,
+    parts: Mapping[str, str],
+    settings: SplitSettings,
+    recipe: Mapping[str, Any],
+) -> dict[str, int]:
+    """The part to train on, as an artifact of the source's kind; its counts."""
+    folder, source = folder / "train", content.artifact
+    folder.mkdir()
+    kept = {name for name, part in parts.items() if part == "train"}
+    if source.kind == "questions":
+        site = source.manifest["site"]
+        rows = [row for row in read_rows(source.path / QUESTIONS_FILE) if f"{site}/{row['question_id']}" in kept]
+        write_rows(folder / QUESTIONS_FILE, rows)
+        counts = {"questions": len(rows), "answers": sum(len(row["answers"]) for row in rows)}
+        found = counts
+    else:
+        validation = _validation(content, kept, settings)
+        rows = rewrite_judgments(source.path, folder, {name: _split(name, validation) for name in kept})
+        for name in _BESIDE:
+            if (source.path / name).is_file():
+                beside = [row for row in read_rows(source.path / name) if row["query_id"] in kept]
+                write_rows(folder / name, [{**row, "split": _split(row["query_id"], validation)} for row in beside])
+        grades = Counter(row["relevance"] for row in rows)
+        counts = {"judgments": len(rows), "questions": len(kept), "validation_questions": len(validation)}
+        counts |= {f"relevance_{grade}": grades[grade] for grade in (0, 1, 2)}
+        found = counts
+    (folder / RECIPE).write_text(json.dumps(recipe, indent=2, ensure_ascii=False) + "\n", "utf-8")
+    told = _told(source)
+    # Not an input: what is trained on it has nothing of the other parts.
+    told["split_of"] = {"kind": source.kind, "digest": source.digest, "part": "train"}
+    manifest = manifest_of(folder, source.kind, {}, settings.seed, {"counts": counts, **told})
+    (folder / MANIFEST).write_text(json.dumps(manifest, indent=2, ensure_ascii=False) + "\n", "utf-8")
+    return {f"train_{name}": number for name, number in found.items()}
+
+
+def _told(source: Artifact) -> dict[str, Any]:
+    """What the source's manifest says of how it was made."""
+    own = {"kind", "format", "interank", "seed", "inputs", "counts", "files"}
+    return {name: value for name, value in source.manifest.items() if name not in own}
+
+
+def _validation(content: Content, kept: Iterable[str], settings: SplitSettings) -> set[str]:
+    """Train's questions that the student is tried on: those that were, or a share drawn anew, groups kept whole."""
+    examples = read_judgments(content.artifact.path, "validation")
+    names = set(kept)
+    if held := {example.query.query_id for example in examples} & names:
+        return held
+    queries = [query for query in content.queries if query.query_id in names]
+    groups = group(queries, content.threads, settings.seed)
+    if not settings.validation or len(groups.members) < 2:
+        return set()
+    shares = (1 - settings.validation, settings.validation)
+    return {name for name, part in share_out(groups, shares, ("train", "validation")).items() if part == "validation"}
+
+
+def _split(name: str, validation: set[str]) -> str:
+    return "validation" if name in validation else "train"
+
+
+def write_benchmarks(folder: Path, content: Content, parts: Mapping[str, str]) -> dict[str, int]:
+    """The corpus, and queries and qrels of dev and test, in BEIR's layout."""
+    corpus = [{"_id": item.doc_id, "title": item.title, "text": item.text} for item in content.documents.values()]
+    write_rows(folder / CORPUS_FILE, corpus)
+    counts = {"documents": len(corpus)}
+    for part in PARTS[1:]:
+        # A question without any document that helps cannot be ranked for.
+        asked = [query for query in content.queries if parts[query.query_id] == part and _helped(content, query)]
+        counts[f"{part}_questions"] = len(asked)
+        if not asked:
+            if number_of(parts, part):
+                log.warning("no question of %s has a document of grade 1 or 2, so there is no benchmark of it", part)
+            continue
+        write_rows(folder / f"queries.{part}.jsonl", [{"_id": q.query_id, "text": q.text} for q in asked])
+        lines = ["query-id\tcorpus-id\tscore\n"]
+        lines += [
+            f"{query.query_id}\t{doc_id}\t{grade}\n"
+            for query in asked
+            for doc_id, grade in content.grades[query.query_id].items()
+        ]
+        (folder / f"qrels.{part}.tsv").write_text("".join(lines), "utf-8")
+    return counts
+
+
+def _helped(content: Content, query: Query) -> bool:
+    return any(content.grades.get(query.query_id, {}).values())
+
+
+def write_card(folder: Path, content: Content, counts: Mapping[str, int], groups: Groups) -> None:
+    """The card of all parts."""
+    kind = content.artifact.kind
+    file = f"train/{QUESTIONS_FILE}" if kind == "questions" else f"train/{PARQUET['train']}"
+    sections = [
+        f"# {content.artifact.path.resolve().name}, split by question",
+        f"`train/` holds {kind} to train on. `corpus.jsonl`, `queries.dev.jsonl`, `qrels.dev.tsv` and the same of test "
+        "are benchmarks in BEIR's layout; all parts share the corpus.",
+        f"Questions of one thread, and those that nearly repeat each other, stand in one part: {groups.joined} of them "
+        f"are in {sum(len(group) > 1 for group in groups.members)} groups of several, the largest of {groups.largest}.",
+        "## Counts",
+        values(counts),
+    ]
+    configs = [{"config_name": "default", "data_files": [{"split": "train", "path": file}]}]
+    save_card(dataset_card(sections, configs=configs), folder)
