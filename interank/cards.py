@@ -79,8 +79,12 @@ def validation(
     rows = ([step, *(f"{row[name]:.4f}" for name in figures)] for step, row in sorted(trials.items()))
     found = table(("step", *figures.values()), rows)
     told = f"{on} The best nDCG@10 was kept; step 0 is the untrained student."
-    shown = [f"![{name}]({name})" for name in pictures]
-    return "\n\n".join(["## Validation", found, told, *shown])
+    return "\n\n".join(["## Validation", found, told, *filter(None, [shown(pictures)])])
+
+
+def shown(pictures: Iterable[str]) -> str:
+    """The pictures that lie beside the card, each by itself."""
+    return "\n\n".join(f"![{name}]({name})" for name in pictures)
 
 
 def licence(base: str, *more: str) -> str:

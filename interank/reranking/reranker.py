@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from html import escape
 from pathlib import Path
 from typing import Any, TypedDict, Unpack
@@ -21,7 +21,7 @@ from interank.settings.precision import Precision
 from interank.tasks.asked import AnyServer, Loaded, RankerSettings
 from interank.tasks.documents import AnyDocument, as_documents, as_query
 from interank.tasks.query_ranking import QueryRanking
-from interank.tasks.ranks import OneModel, Ranking, stream
+from interank.tasks.ranks import OneModel, Ranking
 from interank.types import Document, Query, Run
 
 AnyLists = ListwiseRecipe | Mapping[str, Any]
@@ -205,21 +205,6 @@ class Reranker(Fitted):
     def without_fit(self) -> Reranker:
         """The same reranker without what its rankings are finished with, stored or given."""
         return self.finished(self.ranks, None)
-
-    def stream(
-        self,
-        queries: Iterable[Query],
-        candidates: Run,
-        corpus: Mapping[str, Document],
-        top_k: int | None = None,
-        explain: int | None = None,
-    ) -> Iterator[tuple[Query, Ranking]]:
-        """Each query with its candidates' ranking, as soon as it is made; a query without candidates has none.
-
-        Raises:
-            InputError: A candidate is not in the corpus.
-        """
-        return stream(self, queries, candidates, corpus, top_k, explain)
 
     async def arank(
         self,

@@ -87,6 +87,7 @@ def _choice(recipe: DistillRecipe, *, head: bool) -> Choice:
         recipe.precision,
         recipe.trainer.get("gradient_checkpointing"),
         head=head,
+        shorter=recipe.shorter,
     )
 
 

@@ -6,14 +6,20 @@ import functools
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from interank.artifact import describe_input
 from interank.errors import ArtifactError, InputError
 from interank.inputs import Input
 from interank.locks import held
+from interank.modes import TRAINED_ON
 from interank.outputs import Partial, is_taken, output_folder
 from interank.recipe import GET_BENCHMARKS, Recipe
+from interank.tasks import task_of_adapter
+
+if TYPE_CHECKING:
+    # It loads torch, which a check of inputs does without.
+    from interank.tasks.sources import Source
 
 Stage = TypeVar("Stage", bound=Callable[..., Any])
 
@@ -59,6 +65,20 @@ def _forget(out: Path) -> None:
         partial.tidy()
         if not partial.is_unfinished:
             partial.discard()
+
+
+def require_judge(source: Source, verb: str) -> None:
+    """Raise unless a model's prompts are a judge's, whose scores the verb compares.
+
+    Raises:
+        ArtifactError: It is an adapter of another task.
+    """
+    task = "judge" if source.manifest is None else task_of_adapter(source.manifest)
+    if task != "judge":
+        raise ArtifactError(
+            f"{source.name} was trained on {TRAINED_ON.get(task, f'task {task}')}; interank {verb} compares scores of "
+            "single documents, so it takes adapters of task judge alone; use this one as it is"
+        )
 
 
 @contextmanager

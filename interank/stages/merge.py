@@ -17,7 +17,7 @@ from interank.errors import ArtifactError, ModelError
 from interank.launched import refuse_several_processes
 from interank.reranking.fitting import fit_for, store_fit, stored_modes
 from interank.reranking.merging import adapted, write_merged
-from interank.stages.inputs import making
+from interank.stages.inputs import making, require_judge
 from interank.tasks.judge.ranker import judge_encoder
 from interank.tasks.sources import find_source
 
@@ -64,6 +64,7 @@ def _merged(adapter: Path, folder: Path, tolerance: float, base: str | None) -> 
     artifact = open_artifact(adapter, "adapter")
     fits = [fit_for(adapter, mode, adapter) for mode in stored_modes(adapter)]
     source = find_source(adapter, base=base)
+    require_judge(source, "merge")
     encoder = judge_encoder(source)
     model = adapted(source)
     asked = golden_set()

@@ -20,6 +20,7 @@ from interank.launched import refuse_several_processes
 from interank.outputs import write_whole
 from interank.reranking.merging import adapted
 from interank.reranking.resuming import model_identity
+from interank.stages.inputs import require_judge
 from interank.tasks.judge.ranker import judge_encoder
 from interank.tasks.sources import find_source
 
@@ -45,6 +46,7 @@ def check_parity(
     """
     refuse_several_processes()
     asked, source = golden_set(golden), find_source(model, base=compared.base)
+    require_judge(source, "check-parity")
     encoder = judge_encoder(source)
     ways, skipped = ways_at_hand(source, compared)
     log.info("%s: %d ways on %d pairs", model, len(ways), sum(len(documents) for _, documents in asked))

@@ -124,9 +124,32 @@ class Ranks(Protocol):
         Raises:
             InputError: A candidate is not in the corpus.
         """
-        ranked = stream(self, queries, candidates, corpus, top_k, explain=0)
+        ranked = self.stream(queries, candidates, corpus, top_k, explain=0)
         rankings = {q.query_id: [ScoredDoc(q.query_id, item.doc_id, item.score) for item in r] for q, r in ranked}
         return Run(rankings, tag=self.tag)
+
+    def stream(
+        self,
+        queries: Iterable[Query],
+        candidates: Run,
+        corpus: Mapping[str, Document],
+        top_k: int | None = None,
+        explain: int | None = None,
+    ) -> Iterator[tuple[Query, Ranking]]:
+        """Each query with its candidates' ranking, as soon as it is made; a query without candidates has none.
+
+        Raises:
+            InputError: A candidate is not in the corpus.
+        """
+        for query in queries:
+            found = candidates.scores(query.query_id) if query.query_id in candidates else {}
+            missing = next((doc_id for doc_id in found if doc_id not in corpus), None)
+            if missing is not None:
+                raise InputError(
+                    f"the candidate {missing!r} of query {query.query_id!r} is not in the corpus; complete it"
+                )
+            documents, scores = [corpus[doc_id] for doc_id in found], list(found.values())
+            yield query, self.rank(query, documents, top_k, explain, scores or None)
 
     def graded(self, query: str | Query, documents: Sequence[AnyDocument]) -> Iterator[RankedDocument]:
         """The documents with their scores in the order given, part by part as they are read.
@@ -259,25 +282,3 @@ class Scores(OneModel, Protocol):
     def ordered(self, query: Query, documents: Sequence[Document], first_stage: Sequence[float] | None) -> Ranking:
         """See `OneModel`."""
         return by_scores(query.query_id, list(self.graded(query, documents)))
-
-
-def stream(
-    ranks: Ranks,
-    queries: Iterable[Query],
-    candidates: Run,
-    corpus: Mapping[str, Document],
-    top_k: int | None = None,
-    explain: int | None = None,
-) -> Iterator[tuple[Query, Ranking]]:
-    """Each query with its candidates' ranking, as soon as it is made; a query without candidates has none.
-
-    Raises:
-        InputError: A candidate is not in the corpus.
-    """
-    for query in queries:
-        found = candidates.scores(query.query_id) if query.query_id in candidates else {}
-        missing = next((doc_id for doc_id in found if doc_id not in corpus), None)
-        if missing is not None:
-            raise InputError(f"the candidate {missing!r} of query {query.query_id!r} is not in the corpus; complete it")
-        documents, scores = [corpus[doc_id] for doc_id in found], list(found.values())
-        yield query, ranks.rank(query, documents, top_k, explain, scores or None)

@@ -22,6 +22,8 @@ class DistillRecipe(Settings):
     """`interank distill`: data to an adapter that has learned it."""
 
     inputs: ClassVar[tuple[str, ...]] = ("judgments",)
+    shorter: ClassVar[tuple[str, ...]] = ()
+    """The keys by which a step gets smaller, for who has too little memory."""
     stage: Literal["distill"]
     task: str
     """What is learned: `judge` grades and explains a document, `order` puts a list in order, `head` gives a number."""
@@ -56,6 +58,8 @@ class RlRecipe(Settings):
     """`interank rl`: an adapter to a better one."""
 
     inputs: ClassVar[tuple[str, ...]] = ("judgments", "adapter")
+    shorter: ClassVar[tuple[str, ...]] = ("max_completion_tokens",)
+    """The keys by which a step gets smaller, for who has too little memory."""
     stage: Literal["rl"]
     task: str
     """What the adapter was distilled for: `judge` or `order`."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -14,8 +14,12 @@ from interank.training.checkpoints import last_complete
 
 
 @contextmanager
-def explained(folder: Path) -> Iterator[None]:
-    """Turn a full disk or exhausted memory into a sentence; the checkpoints stand in `folder`.
+def explained(folder: Path, shorter: Sequence[str] = ()) -> Iterator[None]:
+    """Turn a full disk or exhausted memory into a sentence.
+
+    Args:
+        folder: Where the checkpoints stand.
+        shorter: The recipe's keys by which a step gets smaller.
 
     Raises:
         TrainingError: In place of whatever the library raised.
@@ -31,11 +35,16 @@ def explained(folder: Path) -> Iterator[None]:
             ) from error
         if found is not None and found.kind == "memory":
             raise TrainingError(
-                f"there is not enough memory; {_kept(folder)}. Lower trainer.per_device_train_batch_size (and raise "
-                "trainer.gradient_accumulation_steps as much), documents_per_group or prompt.max_length, or set "
+                f"there is not enough memory; {_kept(folder)}. L{lower(shorter)[1:]}, or set "
                 "trainer.gradient_checkpointing: true or quantisation: nf4"
             ) from error
         raise
+
+
+def lower(shorter: Sequence[str]) -> str:
+    """What to lower where a step takes too much memory; `shorter` are the recipe's own keys."""
+    batch = "lower trainer.per_device_train_batch_size (and raise trainer.gradient_accumulation_steps as much)"
+    return ", or ".join([batch, *([" or ".join(shorter)] if shorter else [])])
 
 
 def _kept(folder: Path) -> str:

@@ -96,6 +96,7 @@ def prepare(
             rollouts=rollouts.settings,
             objective=objective,
         )
+    grpo.recorded = rollouts.recorded
     accompany(grpo, folder.parent / "log.jsonl", bar=shown())
     return grpo
 

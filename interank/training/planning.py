@@ -15,6 +15,7 @@ from interank.errors import TrainingError
 from interank.settings import LoraRecipe, Quantisation
 from interank.settings.student import Precision
 from interank.training.adapters import adapted_layers, adapted_names
+from interank.training.failures import lower
 from interank.training.memory import Form, Microbatch, device_bytes, form_of, kept_bytes
 
 # bitsandbytes' NF4: half a byte a weight and a float32 scale for each 64; quantised again, 8 bits for each of these
@@ -89,6 +90,8 @@ class Choice:
     checkpointing: bool | None
     head: bool = False
     """Whether it has a head of one number in place of the vocabulary's."""
+    shorter: tuple[str, ...] = ()
+    """The recipe's keys by which a step gets smaller."""
 
 
 def plan(files: ModelFiles, choice: Choice, microbatch: Microbatch) -> tuple[Plan, Quantisation]:
@@ -194,10 +197,7 @@ def _advice(kept: Plan, choice: Choice) -> str:
         ways.append("set quantisation: nf4")
     if not kept.checkpointing:
         ways.append("set trainer.gradient_checkpointing: true")
-    lower = "documents or encoding.max_length" if choice.head else "documents_per_group or prompt.max_length"
-    ways.append(
-        "lower trainer.per_device_train_batch_size (and raise trainer.gradient_accumulation_steps as much), " + lower
-    )
+    ways.append(lower(choice.shorter))
     if choice.lora.rank > 16:
         ways.append("lower lora.rank")
     return "; or ".join(ways)

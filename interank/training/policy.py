@@ -55,6 +55,8 @@ class PolicyTrainer(GRPOTrainer):  # type: ignore[misc]  # TRL is untyped here
         self.rollouts = rollouts or RolloutsRecipe()
         self.agreement = Agreement(self.rollouts)
         self.recorder: Recorder | None = None
+        self.recorded: tuple[str, ...] = ()
+        """The columns with which a completion is recorded."""
         self.clock = Clock(self.step_figures)
         self.add_callback(self.clock)
         if not self.args.cast_lm_head_to_fp32:

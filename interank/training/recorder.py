@@ -10,11 +10,6 @@ from typing import Any
 
 from interank.ledger import Ledger
 
-# What a row tells of its pair or its list, as rewards are given it.
-_COLUMNS = ("query_id", "doc_id", "order", "relevance", "probabilities", "query", "document")
-_OF_LISTS = ("doc_ids", "grades", "documents")
-
-
 EARNED = "earned"
 """The column of TRL's rows that holds what a row's completion earned."""
 
@@ -34,6 +29,8 @@ class Recorder:
     file: Path
     every: int
     rows: int
+    columns: Sequence[str]
+    """Those of a row that tell what its completion answers."""
 
     def rewind(self, step: int) -> None:
         """Drop what was recorded after a step that is gone back to."""
@@ -59,7 +56,7 @@ class Recorder:
         Ledger(self.file).append(
             {
                 "step": step,
-                **{name: inputs[row][name] for name in (*_COLUMNS, *_OF_LISTS) if name in inputs[row]},
+                **{name: inputs[row][name] for name in self.columns},
                 "completion": inputs[row][EARNED].completion,
                 "rewards": _named(names, inputs[row][EARNED].rewards),
                 # What each grade would earn, where it is summed over and not sampled.

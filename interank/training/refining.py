@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -27,7 +27,12 @@ class Refined:
 
 
 def see_through(
-    grpo: PolicyTrainer, trial: PolicyTrial | None, validation: TrialRecipe, seatbelt: SeatbeltRecipe, work: Path
+    grpo: PolicyTrainer,
+    trial: PolicyTrial | None,
+    validation: TrialRecipe,
+    seatbelt: SeatbeltRecipe,
+    work: Path,
+    shorter: Sequence[str] = (),
 ) -> Refined:
     """Train to the end, from the last complete checkpoint in `work` if there is one.
 
@@ -37,6 +42,7 @@ def see_through(
         validation: How often it is tried, and rollouts of one query are recorded; what the best one may be like.
         seatbelt: When it stops.
         work: Where checkpoints, trials and rollouts go.
+        shorter: The recipe's keys by which a step gets smaller, for who has too little memory.
 
     Raises:
         TrainingError: The training cannot begin or go on; the last good adapter is kept.
@@ -48,9 +54,9 @@ def see_through(
     checkpoint = last_complete(folder)
     resumed_at = int(checkpoint.name.rpartition("-")[2]) if checkpoint else 0
     each_query = grpo.objective.documents * grpo.num_generations
-    grpo.recorder = Recorder(work / "rollouts.jsonl", every, each_query)
+    grpo.recorder = Recorder(work / "rollouts.jsonl", every, each_query, grpo.recorded)
     grpo.recorder.rewind(resumed_at)
-    with explained(folder):
+    with explained(folder, shorter):
         if watch is not None:
             watch.watch(grpo, resumed_at=resumed_at)
         figures = run(grpo, checkpoint)

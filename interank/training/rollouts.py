@@ -48,6 +48,11 @@ class PolicyRollouts:
         """The dataset's rows: each one's number for a prompt, and the columns that rewards are given."""
         return [{"prompt": str(number), **columns} for number, columns in enumerate(self._columns)]
 
+    @property
+    def recorded(self) -> tuple[str, ...]:
+        """The columns with which a completion is recorded: all that rewards are given."""
+        return tuple(self._columns[0])
+
     def sampling(self, trainer: GRPOTrainer) -> Sampling:
         """Of the present step."""
         return Sampling(self.tokens, trainer.args.temperature, seed_at(self.seed, trainer))

@@ -69,6 +69,8 @@ class SftSettings:
     """What the loss is made of; a head has its own."""
     shared_prefix: bool = True
     """Whether what a group's rows share is computed once."""
+    shorter: tuple[str, ...] = ()
+    """The recipe's keys by which a step gets smaller, for who has too little memory."""
 
 
 def train(
@@ -109,7 +111,7 @@ def train(
         shared_prefix=settings.shared_prefix,
         trial=trial,
     )
-    return go_through(student, checkpoint, settings.validation.patience, tried=trial is not None)
+    return go_through(student, checkpoint, settings, tried=trial is not None)
 
 
 def begun(
@@ -121,7 +123,7 @@ def begun(
     return checkpoint, {**defaults, **trial_settings(settings, tried, checkpoint is None), **settings.trainer}
 
 
-def go_through(trainer: Any, checkpoint: Path | None, patience: int | None, *, tried: bool) -> Trained:
+def go_through(trainer: Any, checkpoint: Path | None, settings: SftSettings, *, tried: bool) -> Trained:
     """Train to the end, or to where nothing gets better, from the checkpoint if there is one.
 
     Raises:
@@ -131,9 +133,10 @@ def go_through(trainer: Any, checkpoint: Path | None, patience: int | None, *, t
     accompany(trainer, folder.parent / "log.jsonl", bar=shown())
     if tried:
         trainer.add_callback(LastTrial())
+        patience = settings.validation.patience
         if patience is not None and trainer.args.load_best_model_at_end:
             trainer.add_callback(EarlyStoppingCallback(patience))
-    with explained(folder):
+    with explained(folder, settings.shorter):
         found = run_to_end(trainer, checkpoint)
     figures = {**found, **best_of(trainer.state)}
     return Trained(figures, trainer.state.log_history)

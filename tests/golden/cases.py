@@ -295,6 +295,15 @@ CASES: dict[str, Callable[[World, Path], Any]] = {
         "rl", _rl(reason_share=0.0, grade={"gradient": "none", "listwise": 1.0, "calibration": 0.2})
     ),
     "rl-reason": training("rl", _rl(reason_share=1.0)),
+    # Nothing is rewarded but the grade, which is summed over: completions have nothing to learn and are skipped.
+    "rl-grade-alone": training(
+        "rl",
+        _rl(
+            reason_share=0.0,
+            rewards=[{"use": "grade_agreement"}],
+            trainer={**TRAINER, "num_generations": 2, "per_device_train_batch_size": 16},
+        ),
+    ),
     "rl-order": training(
         "rl",
         {

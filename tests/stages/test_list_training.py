@@ -12,15 +12,18 @@ from huggingface_hub import ModelCard
 from pydantic import ValidationError
 
 from interank.artifact import Artifact, Workplace, create, open_artifact
+from interank.diagnosis.ways import Compared
 from interank.engines.bases import find_base
 from interank.engines.models import load_tokenizer
-from interank.errors import InputError, RecipeError
+from interank.errors import ArtifactError, InputError, RecipeError
 from interank.judgments import write_judgments
 from interank.recipe import (
     load_recipe,
 )
 from interank.settings import LoraRecipe
 from interank.stages import distill, rl
+from interank.stages.merge import merge
+from interank.stages.parity import check_parity
 from interank.tasks.judge.recipe import RlJudge
 from interank.tasks.order import ordering
 from interank.tasks.order.orderings import write_orderings
@@ -114,6 +117,16 @@ def test_an_adapter_of_lists_says_so(adapter: Artifact) -> None:
     card = ModelCard.load(adapter.path / "README.md")
     assert 'mode="listwise"' in card.text
     assert manifest["prompt_hash"] in card.text
+    pictures = [file.name for file in adapter.path.glob("*.svg")]
+    assert pictures
+    assert all(f"![{name}]({name})" in card.text for name in pictures)
+
+
+def test_what_compares_scores_takes_no_adapter_of_lists(adapter: Artifact, tmp_path: Path) -> None:
+    with pytest.raises(ArtifactError, match=r"lists.* merge .*task judge"):
+        merge(adapter.path, tmp_path / "merged")
+    with pytest.raises(ArtifactError, match=r"lists.* check-parity .*task judge"):
+        check_parity(str(adapter.path), Compared(vllm=False))
 
 
 def test_dears_layout_is_learned_and_what_is_left_out_is_on_file(tiny_folder: Path, tmp_path: Path) -> None:

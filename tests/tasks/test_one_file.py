@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -278,7 +279,7 @@ def test_a_task_of_one_file_is_taught_improved_and_ranks(tiny_folder: Path, tmp_
 
     refused = run(*command("merge", tmp_path / "out", tmp_path / "merged"))
     assert refused.returncode == 1
-    assert "was trained on task helps; judge is expected" in refused.stderr
+    assert re.search("task helps.*merge.*task judge", refused.stderr)
 
 
 LIGHT = """

@@ -11,7 +11,7 @@ import pytest
 
 import interank
 from interank.settings import ListPromptSettings, PromptSettings
-from interank.tasks import DISTILLED, NAMES, REFINED, task_of_adapter
+from interank.tasks import DISTILLED, NAMES, REFINED, DistillRecipe, RlRecipe, task_of_adapter
 
 
 @pytest.mark.parametrize(
@@ -33,6 +33,15 @@ def test_every_recipe_names_its_own_task() -> None:
     for models in (DISTILLED, REFINED):
         for name, model in models.items():
             assert model.model_fields["task"].annotation.__args__ == (name,)  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize("recipe", [*DISTILLED.values(), *REFINED.values()], ids=lambda recipe: recipe.__name__)
+def test_the_keys_to_lower_where_memory_is_short_are_those_of_the_task(recipe: type[DistillRecipe | RlRecipe]) -> None:
+    assert recipe.shorter
+    for key in recipe.shorter:
+        name, _, inner = key.partition(".")
+        field = recipe.model_fields[name]
+        assert not inner or inner in field.annotation.model_fields  # type: ignore[union-attr]
 
 
 def test_no_sentence_names_keys_by_the_sections_in_which_they_stood_before_tasks_had_recipes() -> None:

@@ -134,7 +134,10 @@ def test_a_loss_that_turns_into_no_number_leaves_the_checkpoint_before(tiny_fold
     [
         (OSError(errno.ENOSPC, "No space left on device"), r"disk that holds .* is full; .*checkpoint-2.*--resume"),
         (RuntimeError("[enforce fail at inline_container.cc:664] . PytorchStreamWriter failed writing file"), "full"),
-        (torch.OutOfMemoryError("CUDA out of memory. Tried to allocate"), r"not enough memory; .*batch_size"),
+        (
+            torch.OutOfMemoryError("CUDA out of memory. Tried to allocate"),
+            r"memory; .*batch_size.* window or prompt\.max_length",
+        ),
         (RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried"), r"not enough memory; .*nf4"),
         (MemoryError(), "not enough memory"),
     ],
@@ -142,7 +145,7 @@ def test_a_loss_that_turns_into_no_number_leaves_the_checkpoint_before(tiny_fold
 def test_what_ends_a_training_is_told_in_a_sentence(tmp_path: Path, error: Exception, said: str) -> None:
     (tmp_path / "checkpoint-2").mkdir()
     (tmp_path / "checkpoint-2" / "complete").touch()
-    with pytest.raises(TrainingError, match=said), explained(tmp_path):
+    with pytest.raises(TrainingError, match=said), explained(tmp_path, ("window", "prompt.max_length")):
         raise error
 
 

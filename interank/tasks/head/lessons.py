@@ -160,7 +160,12 @@ class HeadLessons:
             model,
             self.encoder,
             self.groups,
-            SftSettings({"gradient_checkpointing": checkpointing, **recipe.trainer}, recipe.seed, recipe.validation),
+            SftSettings(
+                {"gradient_checkpointing": checkpointing, **recipe.trainer},
+                recipe.seed,
+                recipe.validation,
+                shorter=recipe.shorter,
+            ),
             loss=HeadLoss(recipe.objective, recipe.alpha, recipe.temperature),
             folder=folder,
             trial=self.trial,

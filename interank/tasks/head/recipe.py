@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
@@ -21,6 +21,7 @@ JUDGMENTS_AS_TEACHER = "judgments"
 class DistillHead(DistillRecipe):
     """A head of one number for a query and a document is learned; it writes nothing."""
 
+    shorter: ClassVar[tuple[str, ...]] = ("documents", "encoding.max_length")
     task: Literal["head"]
     objective: Objective
     """The loss."""

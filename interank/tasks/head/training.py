@@ -216,7 +216,7 @@ def train(
         loss=loss,
         trial=trial,
     )
-    return go_through(trainer, checkpoint, settings.validation.patience, tried=trial is not None)
+    return go_through(trainer, checkpoint, settings, tried=trial is not None)
 
 
 def group_tokens(groups: Sequence[HeadGroup], trainer: Mapping[str, Any]) -> int:

@@ -111,7 +111,8 @@ def train(
     grpo = prepare(
         model, rollouts, objective, trainer=recipe.trainer, folder=folder, shared_prefix=recipe.shared_prefix
     )
-    return see_through(grpo, _trial(recipe, encoder, taught), recipe.validation, recipe.seatbelt, work)
+    trial = _trial(recipe, encoder, taught)
+    return see_through(grpo, trial, recipe.validation, recipe.seatbelt, work, recipe.shorter)
 
 
 def _dealt_anew(examples: Sequence[Example], documents: int, rng: random.Random) -> list[Example]:

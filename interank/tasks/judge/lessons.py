@@ -77,7 +77,7 @@ def lessons(recipe: DistillJudge, student: ModelFiles, place: Workplace) -> Writ
         student,
         encoder,
         groups,
-        SftSettings(recipe.trainer, recipe.seed, recipe.validation, recipe.loss, recipe.shared_prefix),
+        SftSettings(recipe.trainer, recipe.seed, recipe.validation, recipe.loss, recipe.shared_prefix, recipe.shorter),
         counts={
             "examples": len(examples),
             "questions": len(by_question(examples)),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
@@ -33,6 +33,7 @@ _UNUSED_BY_REWARD_WEIGHT = {
 class DistillJudge(DistillRecipe):
     """Judgments of single documents are learned."""
 
+    shorter: ClassVar[tuple[str, ...]] = ("documents_per_group", "prompt.max_length")
     task: Literal["judge"] = "judge"
     prompt: PromptSettings = PromptSettings()
     """What the student reads, and in which order it answers where there is no `mixture`."""

@@ -62,6 +62,11 @@ class Rollouts(PolicyRollouts):
         super().__init__(encoder, asked, tokens=tokens, seed=seed, settings=settings, sampler=sampler)
         self._trainer: Any = None
 
+    @property
+    def recorded(self) -> tuple[str, ...]:
+        """The columns that rewards are given, with the grades' probabilities."""
+        return (*super().recorded, "probabilities")
+
     def sampling(self, trainer: GRPOTrainer) -> Sampling:
         """The forced words before a grade count as an answer's, wherever it stands."""
         whole = super().sampling(trainer)

@@ -21,6 +21,7 @@ def card(made: Made) -> ModelCard:
         f"Prompt {made.notes['prompt_hash']}; another wording gives other orders.",
         f"## Data\n\n{made.counts['rows']} lists.",
         cards.training_values(made.recipe, made.notes, prompt=cards.listed(settings)),
+        *([f"## Training\n\n{pictures}"] if (pictures := cards.shown(made.pictures)) else []),
         cards.licence(made.base),
     ]
     return cards.model_card(sections, library="peft", tags=["reranker", "lora"], base=made.base)

@@ -60,7 +60,7 @@ def lessons(recipe: DistillOrder, student: ModelFiles, place: Workplace) -> Writ
         student,
         encoder,
         groups,
-        SftSettings(recipe.trainer, recipe.seed, shared_prefix=recipe.shared_prefix),
+        SftSettings(recipe.trainer, recipe.seed, shared_prefix=recipe.shared_prefix, shorter=recipe.shorter),
         counts={"examples": len(groups), "questions": len(groups), "rows": len(groups), "tokens": tokens},
         notes=list_notes(recipe.prompt),
         card=card,

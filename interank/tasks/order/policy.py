@@ -128,7 +128,7 @@ def train_on_lists(
     )
     reported = reporting((item.query.query_id for item in tried), recipe.seed)
     trial = ListTrial(rollouts.lists_encoder, tried, tokens=rollouts.tokens, reporting=reported) if tried else None
-    return see_through(grpo, trial, recipe.validation, recipe.seatbelt, work)
+    return see_through(grpo, trial, recipe.validation, recipe.seatbelt, work, recipe.shorter)
 
 
 def list_rollouts(recipe: RlOrder, judgments: Path, adapter: Artifact, tokenizer: Any) -> ListRollouts:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 from pydantic import Field, model_validator
 
@@ -24,6 +24,7 @@ _UNUSED_BY_RL = {
 class DistillOrder(DistillRecipe):
     """Orders of whole lists are learned, for `mode: listwise`."""
 
+    shorter: ClassVar[tuple[str, ...]] = ("max_reasoning_tokens", "prompt.max_length")
     task: Literal["order"]
     dear_cot: FilePaths = ()
     """Folders or files in DeAR-COT's layout; without any, the orderings of `judgments` are learned."""
