@@ -33,7 +33,7 @@ def test_nothing_stands_at_out_before_the_end(tmp_path: Path) -> None:
     out = tmp_path / "out"
     place = begin(out)
     assert not out.exists()
-    with pytest.raises(ArtifactError, match=r"does not exist \(an unfinished one is beside it"):
+    with pytest.raises(ArtifactError, match=r"unfinished"):
         open_artifact(out)
     place.finish(seed=1, counts={})
     assert open_artifact(out, "judgments").manifest["seed"] == 1
@@ -80,7 +80,7 @@ def test_resume_with_another_recipe_or_input_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ArtifactError, match=r"a differ"):
         create(out, "judgments", recipe={"a": 2}, inputs={"data": describe_input(data, out)}, existing="resume")
     data.write_text("2")
-    with pytest.raises(ArtifactError, match="the contents of data differ"):
+    with pytest.raises(ArtifactError, match="data differ"):
         create(out, "judgments", recipe={"a": 1}, inputs={"data": describe_input(data, out)}, existing="resume")
 
 
@@ -110,7 +110,7 @@ def test_damage_is_noticed(tmp_path: Path) -> None:
 
 def test_another_kind_is_refused(tmp_path: Path) -> None:
     finished(tmp_path / "out")
-    with pytest.raises(ArtifactError, match="holds judgments; adapter is expected"):
+    with pytest.raises(ArtifactError, match=r"judgments.*adapter"):
         open_artifact(tmp_path / "out", "adapter")
 
 

@@ -154,7 +154,7 @@ def test_a_line_that_is_no_judgment_is_told(tmp_path: Path, line: str) -> None:
     write_judgments(written()[:1], tmp_path)
     with (tmp_path / FILE).open("a", encoding="utf-8") as stream:
         stream.write(line + "\n")
-    with pytest.raises(InputError, match=r"judgments\.jsonl:2: not a judgment"):
+    with pytest.raises(InputError, match=r"judgments\.jsonl:2: "):
         read_judgments(tmp_path)
 
 
@@ -164,7 +164,7 @@ def test_a_column_that_is_missing_is_named(tmp_path: Path, column: str) -> None:
     row = json.loads((tmp_path / FILE).read_text("utf-8"))
     del row[column]
     (tmp_path / FILE).write_text(json.dumps(row), "utf-8")
-    with pytest.raises(InputError, match=f"judgments.jsonl:1: not a judgment .KeyError: '{column}'"):
+    with pytest.raises(InputError, match=f"judgments.jsonl:1: .*'{column}'"):
         read_judgments(tmp_path)
 
 
@@ -189,7 +189,7 @@ def test_pairs_are_read_as_written(tmp_path: Path) -> None:
     assert read_pairs(tmp_path / "pairs.jsonl") == pairs
     with (tmp_path / "pairs.jsonl").open("a", encoding="utf-8") as stream:
         stream.write('{"query_id": "q"}\n')
-    with pytest.raises(InputError, match=r"pairs\.jsonl:3: not a pair .KeyError: 'query'"):
+    with pytest.raises(InputError, match=r"pairs\.jsonl:3: .*'query'"):
         read_pairs(tmp_path / "pairs.jsonl")
 
 
@@ -197,7 +197,7 @@ def test_bytes_that_are_no_text_are_told_with_their_line(tmp_path: Path) -> None
     write_judgments(written()[:2], tmp_path)
     first, second, _ = (tmp_path / FILE).read_bytes().split(b"\n")
     (tmp_path / FILE).write_bytes(first + b"\n" + second.replace(b"reasoning", b"reas\xffning") + b"\n")
-    with pytest.raises(InputError, match=r"judgments\.jsonl:2: found bytes that are not UTF-8"):
+    with pytest.raises(InputError, match=r"judgments\.jsonl:2: .*UTF-8"):
         read_judgments(tmp_path)
 
 

@@ -73,7 +73,7 @@ def test_every_stage_that_writes_refuses_first(monkeypatch: pytest.MonkeyPatch, 
     # Nothing is looked at before, or this would be another error.
     by_place = [None for one in needed if one.kind is not one.KEYWORD_ONLY]
     by_name = {one.name: None for one in needed if one.kind is one.KEYWORD_ONLY}
-    with pytest.raises(InputError, match="interank runs in one"):
+    with pytest.raises(InputError, match="in one"):
         stage(*by_place, **by_name)
 
 

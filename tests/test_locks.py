@@ -147,7 +147,7 @@ def test_children_of_a_process_do_not_keep_its_lock(tmp_path: Path) -> None:
     with started(arguments, stdout=subprocess.PIPE, text=True) as parent:
         assert parent.stdout is not None
         assert parent.stdout.readline() == "held\n"
-        with pytest.raises(ArtifactError, match=f"is being made by process {parent.pid} on"):
+        with pytest.raises(ArtifactError, match=f"process {parent.pid} on"):
             Held(out)
         os.kill(parent.pid, signal.SIGKILL)
         parent.wait()
@@ -157,5 +157,5 @@ def test_children_of_a_process_do_not_keep_its_lock(tmp_path: Path) -> None:
 
 def test_where_no_lock_can_be_had_the_output_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(ArtifactError, match=r"cannot be made: .*; give another --out"):
+    with pytest.raises(ArtifactError, match=r"another --out"):
         Held(tmp_path / "file" / "out")

@@ -33,7 +33,7 @@ def test_a_folder_is_taken_as_it_is(tiny_folder: Path) -> None:
 
 @pytest.mark.usefixtures("no_hub")
 def test_a_name_that_can_be_had_from_nowhere_is_one_sentence() -> None:
-    with pytest.raises(ModelError, match="the model 'some/model' cannot be had: it is no folder, and the hub"):
+    with pytest.raises(ModelError, match=r"'some/model'.*the hub"):
         find_model("some/model")
 
 

@@ -109,7 +109,7 @@ def test_a_file_of_somebodys_in_an_output_keeps_it_from_being_replaced(tmp_path:
     (out / "fits" / "score.json").write_text("{}")
     artifact(out, "overwrite")
     (out / "notes.txt").write_text("mine")
-    with pytest.raises(ArtifactError, match=r"holds notes\.txt, which interank did not make"):
+    with pytest.raises(ArtifactError, match=r"notes\.txt.* interank did not make"):
         artifact(out, "overwrite")
     assert (out / "notes.txt").read_text() == "mine"
 
@@ -119,7 +119,7 @@ def test_another_programs_manifest_is_none_of_ours(tmp_path: Path, content: str)
     out = tmp_path / "out"
     out.mkdir()
     (out / "manifest.json").write_text(content)
-    with pytest.raises(ArtifactError, match="was not made by interank"):
+    with pytest.raises(ArtifactError, match="not made by interank"):
         artifact(out, "overwrite")
     assert (out / "manifest.json").read_text() == content
 
@@ -130,7 +130,7 @@ def test_an_unfinished_output_that_is_not_ours_stays(tmp_path: Path) -> None:
     partial.mkdir()
     (partial / "recipe.json").write_text("{}")
     for existing in ("refuse", "resume", "overwrite"):
-        with pytest.raises(ArtifactError, match=r"holds recipe\.json, which this version of interank did not make"):
+        with pytest.raises(ArtifactError, match=r"recipe\.json"):
             artifact(out, existing)
     assert (partial / "recipe.json").exists()
 
@@ -138,9 +138,9 @@ def test_an_unfinished_output_that_is_not_ours_stays(tmp_path: Path) -> None:
 def test_inputs_and_what_the_recipe_names_are_not_replaced(tmp_path: Path) -> None:
     out = tmp_path / "out"
     artifact(out)
-    with pytest.raises(ArtifactError, match=r"holds .*figures\.json, which is read"):
+    with pytest.raises(ArtifactError, match=r"figures\.json.* read"):
         artifact(out, "overwrite", run=out / "figures.json")
-    with pytest.raises(ArtifactError, match=r"holds .*figures\.json, which is read"):
+    with pytest.raises(ArtifactError, match=r"figures\.json.* read"):
         nested = {"teacher": {"files": [str(out / "figures.json")]}}
         create(out, "evaluation", recipe=nested, inputs={}, existing="overwrite")
     assert open_artifact(out).recipe() == {"a": 1}
@@ -152,7 +152,7 @@ def test_what_comes_into_the_place_meanwhile_is_not_replaced_and_the_output_wait
     assert isinstance(place, Workplace)
     out.mkdir()
     (out / "thesis.txt").write_text("years of work")
-    with pytest.raises(ArtifactError, match="was not made by interank"):
+    with pytest.raises(ArtifactError, match="not made by interank"):
         place.finish(seed=1, counts={})
     assert (out / "thesis.txt").exists()
     (out / "thesis.txt").unlink()

@@ -102,7 +102,7 @@ def test_another_base_is_refused_and_taken_where_it_is_told(place: Path, caplog:
     another(Path("m/base"))
     said = r"made was trained on \.\./m/base \(folder, sha256 \w{12}\), and m/base \(folder, sha256 \w{12}\) is another"
     for source in ("made", "made/adapter"):
-        with pytest.raises(ModelError, match=rf"{said}; give --base NAME_OR_DIR"):
+        with pytest.raises(ModelError, match=rf"{said}.*--base NAME_OR_DIR"):
             Reranker(source)
     with caplog.at_level(logging.WARNING):
         assert scores("made", base="copy") == pytest.approx(own, abs=1e-6)
@@ -112,9 +112,9 @@ def test_another_base_is_refused_and_taken_where_it_is_told(place: Path, caplog:
     assert base_note("made", "copy") == "" and "is another" in base_note("made", "m/base")
     shutil.rmtree("m/base")
     find_model.cache_clear()
-    with pytest.raises(ModelError, match=r"the base of made: .*m/base.*; say where it is with --base NAME_OR_DIR"):
+    with pytest.raises(ModelError, match=r"made: .*m/base.*--base NAME_OR_DIR"):
         Reranker("made")
-    with pytest.raises(InputError, match="copy is a whole model and stands on no base; leave --base m/base out"):
+    with pytest.raises(InputError, match=r"copy .*--base m/base"):
         Reranker("copy", base="m/base")
 
 
@@ -186,7 +186,7 @@ def test_every_verb_goes_through_the_same_door(place: Path, capsys: pytest.Captu
         "rl": lambda: rl.run(improved, Path("out")),
     }
     for verb, door in doors.items():
-        with pytest.raises(ModelError, match=r"made was trained on .* is another"):
+        with pytest.raises(ModelError, match=r"made .* is another"):
             door()
         assert not Path("out").exists(), verb
     merge(Path("made"), Path("merged"), tolerance=9, base="copy")
@@ -214,11 +214,11 @@ def test_a_head_goes_through_it_too(place: Path) -> None:
     shutil.rmtree(base)
     tiny_base(base, seed=9)
     for door in (lambda: Reranker("head"), lambda: load_head("head"), lambda: export("head", Path("out"))):
-        with pytest.raises(ModelError, match=r"head was trained on .* is another"):
+        with pytest.raises(ModelError, match=r"head .* is another"):
             door()
     assert scores("head", base="copy") == pytest.approx(expected, abs=1e-6)
     assert scores("head", base="llama") != pytest.approx(expected, abs=1e-3)
     export("head", Path("out"), base="copy")
     assert scores("out") == pytest.approx(expected, abs=1e-4)
-    with pytest.raises(InputError, match="out is a whole model"):
+    with pytest.raises(InputError, match=r"out .*model"):
         Reranker("out", base="copy")

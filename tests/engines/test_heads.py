@@ -159,7 +159,7 @@ def test_the_released_ids_and_limits(released: Path) -> None:
 
 
 def test_a_released_model_has_to_be_told_how_it_reads(released: Path) -> None:
-    with pytest.raises(ModelError, match=r"does not say how it reads a pair.*legacy: dear"):
+    with pytest.raises(ModelError, match=r"legacy: dear"):
         load_head(released)
 
 
@@ -221,21 +221,21 @@ def test_what_is_no_head_is_refused(base: Path, tmp_path: Path) -> None:
         load_head(base)
     causal = tiny_model(tmp_path / "causal")
     save_head(causal, HeadSettings())
-    with pytest.raises(ModelError, match="names no ForSequenceClassification"):
+    with pytest.raises(ModelError, match="ForSequenceClassification"):
         load_head(causal)
     two = tiny_head(tmp_path / "two", base, HeadSettings())
     config = json.loads((two / "config.json").read_text())
     (two / "config.json").write_text(json.dumps({**config, "id2label": {"0": "no", "1": "yes"}}))
-    with pytest.raises(ModelError, match="tells 2 classes apart"):
+    with pytest.raises(ModelError, match="2 classes"):
         load_head(two)
 
 
 def test_settings_that_contradict_themselves_are_refused() -> None:
-    with pytest.raises(ValueError, match="reads the last place"):
+    with pytest.raises(ValueError, match="last place"):
         HeadSettings(legacy="dear", end_token=True)
     with pytest.raises(ValueError, match="leave one of them out"):
         HeadSettings(template=True, end_token=True)
-    with pytest.raises(ValueError, match="set template: true"):
+    with pytest.raises(ValueError, match="template: true"):
         HeadSettings(pooling="first")
-    with pytest.raises(ValueError, match="leaves no room"):
+    with pytest.raises(ValueError, match="no room"):
         HeadSettings(max_length=32, max_query_tokens=30)

@@ -197,19 +197,19 @@ def test_a_head_is_made_up_only_where_it_is_to_be_trained(tmp_path: Path) -> Non
         Reranker(head)
     adapter = tiny_adapter_head(tmp_path / "adapter", base, HeadSettings(max_length=120))
     changed(adapter, ADAPTER, lambda weights: {name: w for name, w in weights.items() if "score" not in name})
-    with pytest.raises(ModelError, match="holds no score layer and nor does its base"):
+    with pytest.raises(ModelError, match="no score layer"):
         Reranker(adapter)
 
 
 def test_a_model_for_embeddings_is_no_reranker(base: Path, tmp_path: Path) -> None:
     model = AutoModelForCausalLM.from_pretrained(base, dtype=torch.float32)
     (base / "modules.json").write_text('[{"type": "sentence_transformers.models.Pooling"}]')
-    with pytest.raises(ModelError, match=r"is a model for embeddings \(modules.json\), which grades and writes"):
+    with pytest.raises(ModelError, match=r"embeddings \(modules\.json\)"):
         Reranker(base)
     (base / "modules.json").unlink()
     # Its head is tied, so that none of its weights is missing.
     model.model.save_pretrained(base)
-    with pytest.raises(ModelError, match=r"is a model for embeddings \(LlamaModel\)"):
+    with pytest.raises(ModelError, match=r"embeddings \(LlamaModel\)"):
         Reranker(base)
     config = json.loads((base / "config.json").read_text())
     (base / "config.json").write_text(json.dumps({**config, "architectures": None, "tie_word_embeddings": False}))
@@ -225,7 +225,7 @@ def test_adapters_side_by_side_are_held_against_their_base(tmp_path: Path) -> No
     )
     open_domains({"one": one, "two": two})
     changed(two, ADAPTER, lambda w: {**w, "base_model.model.model.embed_tokens.weight": torch.zeros(1)})
-    with pytest.raises(ModelError, match=r"two holds weights of the base \(.*embed_tokens.*open it alone"):
+    with pytest.raises(ModelError, match=r"two .*\(.*embed_tokens"):
         open_domains({"one": one, "two": two})
     shutil.copy(one / ADAPTER, two / ADAPTER)
     changed(two, ADAPTER, without_one)
@@ -242,13 +242,11 @@ def test_vllm_is_handed_no_adapter_that_does_not_fit(made: Path, adapter: Path, 
     for kind in ("lm_head", "embed_tokens"):
         settings = LoraConfig(task_type="CAUSAL_LM", r=4, target_modules=["q_proj", kind])
         shaken_adapter(tmp_path / kind, made / "base", settings)
-        with pytest.raises(
-            ModelError, match=rf"changes the embeddings or the head \(.*{kind}.*use engine transformers"
-        ):
+        with pytest.raises(ModelError, match=rf"\(.*{kind}.*engine transformers"):
             rank_of(tmp_path / kind, files)
     settings = IA3Config(task_type="CAUSAL_LM", target_modules=["k_proj"], feedforward_modules=[])
     shaken_adapter(tmp_path / "ia3", made / "base", settings)
-    with pytest.raises(ModelError, match="it is of the kind IA3, vLLM applies LORA"):
+    with pytest.raises(ModelError, match=r"IA3.* LORA"):
         rank_of(tmp_path / "ia3", files)
 
 
@@ -257,5 +255,5 @@ def test_rollouts_hand_over_no_adapter_of_the_ends() -> None:
         ["base_model.model.model.layers.0.self_attn.q_proj.lora_A.default.weight", "model.lm_head.weight"], "it"
     )
     for name in ("model.embed_tokens.lora_embedding_A.default", "base_model.model.lm_head.lora_A.default.weight"):
-        with pytest.raises(ModelError, match="it changes the embeddings or the head"):
+        with pytest.raises(ModelError, match="embeddings or the head"):
             check_applied([name], "it")

@@ -126,7 +126,7 @@ def test_ids_may_hold_what_is_no_blank_of_trecs(tmp_path: Path) -> None:
     assert run.doc_ids("q\u00a0x") == ["d\u2028e"]
     assert read_run(put(tmp_path / "f", "q\fx Q0 d 1 2 t\n")).doc_ids("q\fx") == ["d"]
     for blank in ("\v", "\u00a0"):
-        with pytest.raises(InputError, match=r":1: found 5 columns"):
+        with pytest.raises(InputError, match=r":1: .*5 columns"):
             read_run(put(tmp_path / "v", f"q{blank}Q0 d 1 2 t\n"))
 
 
@@ -177,25 +177,25 @@ def test_cut_and_damaged_gzip_say_so(tmp_path: Path) -> None:
     rng = random.Random(0)
     lines = "".join(f"q Q0 d{n} 1 {rng.random()} t\n" for n in range(20_000))
     whole = gzip.compress(lines.encode())
-    with pytest.raises(InputError, match=r"the gzip stream is cut.*fetch the whole file"):
+    with pytest.raises(InputError, match=r"gzip.* cut"):
         read_run(put(tmp_path / "cut.gz", whole[: len(whole) // 2]))
-    with pytest.raises(InputError, match="the gzip stream is cut"):
+    with pytest.raises(InputError, match=r"gzip.* cut"):
         read_run(put(tmp_path / "short.gz", whole[:-4]))
     damaged = bytearray(whole)
     damaged[-6] ^= 0xFF  # in the checksum
-    with pytest.raises(InputError, match="the gzip stream is damaged"):
+    with pytest.raises(InputError, match=r"gzip.* damaged"):
         read_run(put(tmp_path / "damaged.gz", bytes(damaged)))
 
 
 def test_unreadable_files_are_named(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"nowhere: cannot be read \(No such file"):
+    with pytest.raises(InputError, match=r"nowhere: .*No such file"):
         read_run(tmp_path / "nowhere")
     with pytest.raises(InputError, match="cannot be read"):
         read_qrels(tmp_path)
     latin = b"q 0 cafe 1\nq 0 caf\xe9 1\n"
-    with pytest.raises(InputError, match=r"latin:2: found bytes that are not UTF-8"):
+    with pytest.raises(InputError, match=r"latin:2: .*UTF-8"):
         read_qrels(put(tmp_path / "latin", latin))
-    with pytest.raises(InputError, match=r"packed:2: found bytes that are not UTF-8"):
+    with pytest.raises(InputError, match=r"packed:2: .*UTF-8"):
         read_run(put(tmp_path / "packed", gzip.compress(latin)))
 
 

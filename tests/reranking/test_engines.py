@@ -155,7 +155,7 @@ def test_the_command_asks_servers(
 @pytest.mark.parametrize("mode", MODES)
 def test_a_server_of_messages_is_refused(tiny_folder: Path, mode: Mode, caplog: pytest.LogCaptureFixture) -> None:
     stub = Stub(lambda number, body: said("2") if "messages" in body else refused(404, "no such path"))
-    with serving(stub), pytest.raises(InputError, match=f"mode {mode} needs an engine with label_logits and token_ids"):
+    with serving(stub), pytest.raises(InputError, match=f"mode {mode} .*label_logits and token_ids"):
         Reranker(tiny_folder, engine="openai", server=stub.url, mode=mode)
     assert "takes messages only" in caplog.text
 
@@ -199,5 +199,5 @@ def test_an_adapter_that_vllm_cannot_apply_is_refused_before_the_model_is_loaded
     shutil.copytree(adapter, tmp_path / "dora")
     config = tmp_path / "dora" / "adapter_config.json"
     config.write_text(json.dumps(json.loads(config.read_text()) | {"use_dora": True}))
-    with pytest.raises(ModelError, match=r"vLLM cannot apply the adapter .*dora.*DoRA"):
+    with pytest.raises(ModelError, match=r"adapter .*dora.*DoRA"):
         Reranker(tmp_path / "dora", engine="vllm")

@@ -144,7 +144,7 @@ def test_explain_is_score_with_explanations(tiny_adapter: Path, reranker: Rerank
 
 
 def test_modes_and_counts_that_are_none_are_refused(tiny_adapter: Path, reranker: Reranker) -> None:
-    with pytest.raises(InputError, match="'guess'; expected one of score, explain, reason"):
+    with pytest.raises(InputError, match=r"'guess'.*score, explain, reason"):
         Reranker(tiny_adapter, mode="guess")  # type: ignore[arg-type]
     with pytest.raises(InputError, match="explain is -1"):
         reranker.rank(QUERY, TEXTS, explain=-1)
@@ -169,7 +169,7 @@ def test_many_queries_make_a_run(reranker: Reranker) -> None:
     alone = reranker.rank(queries[1], [corpus[name] for name in "0123"])
     assert run.doc_ids("b") == [item.doc_id for item in alone]
     assert len(reranker.rerank(queries[:1], candidates, corpus, top_k=2)["a"]) == 2
-    with pytest.raises(InputError, match="'3' of query 'a' is not in the corpus"):
+    with pytest.raises(InputError, match="'3' of query 'a'"):
         reranker.rerank(queries, candidates, {name: corpus[name] for name in "012"})
 
 
@@ -266,5 +266,5 @@ class WithoutLabels(TransformersEngine):
 def test_a_mode_that_needs_more_than_the_engine_has_is_refused(tiny_folder: Path, mode: str) -> None:
     files = find_model(str(tiny_folder))
     encoder = PromptEncoder(load_tokenizer(files), PromptSettings())
-    with pytest.raises(InputError, match=f"mode {mode} needs an engine with label_logits and token_ids"):
+    with pytest.raises(InputError, match=f"mode {mode} .*label_logits and token_ids"):
         Reranker.on(WithoutLabels(load_model(files)), encoder, mode=mode)  # type: ignore[arg-type]

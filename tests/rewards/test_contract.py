@@ -202,7 +202,7 @@ def test_a_file_says_what_it_credits(tmp_path: Path) -> None:
     assert reward_of(str(file)).credit == "answer"
     file = tmp_path / "other.py"
     file.write_text("CREDIT = 'tokens'\ndef reward(*, completions, **_):\n    return [0.0] * len(completions)\n")
-    with pytest.raises(InputError, match="CREDIT is 'tokens'; grade, explanation or answer"):
+    with pytest.raises(InputError, match=r"CREDIT .*'tokens'.*grade, explanation or answer"):
         _ = reward_of(str(file)).credit
 
 
@@ -214,7 +214,7 @@ def test_who_needs_a_judge_says_so() -> None:
 
 
 def test_unknown_rewards_and_parameters_are_refused() -> None:
-    with pytest.raises(InputError, match="known are brevity, calibration"):
+    with pytest.raises(InputError, match="brevity, calibration"):
         Reward.from_recipe(RewardRecipe(use="grade_agrement"))
-    with pytest.raises(InputError, match="no parameter 'margin'"):
+    with pytest.raises(InputError, match="'margin'"):
         Reward.from_recipe(RewardRecipe(use="well_formed", params={"margin": 1}))

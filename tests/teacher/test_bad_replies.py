@@ -217,7 +217,7 @@ def test_a_ranking_of_what_a_model_does_not_compute_stops_and_names_the_document
     reranker = Reranker(broken_model, mode=mode, max_reasoning_tokens=4)
     sound = [pair.document for pair in pairs() if "quartz" not in pair.document.text]
     assert len(reranker.rank("which stones?", sound)) == 2
-    with pytest.raises(ModelError, match=r"query 'query', document 'd1': of \d texts, number 2 has no usable answer"):
+    with pytest.raises(ModelError, match=r"query 'query', document 'd1': .*number 2 "):
         reranker.rank("which stones?", [pair.document for pair in pairs()])
 
 

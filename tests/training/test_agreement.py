@@ -42,33 +42,31 @@ def test_the_first_checks_warn_and_end_nothing(caplog: pytest.LogCaptureFixture)
 
 def test_a_jump_over_the_level_ends_the_run() -> None:
     judged([0.02, 0.5, 0.03, 0.11])
-    with pytest.raises(
-        TrainingError, match=r"0\.13 on average, 0\.03 was usual in the first checks, and at most 0\.12"
-    ):
+    with pytest.raises(TrainingError, match=r"0\.13 .*0\.03 .*0\.12"):
         judged([0.02, 0.5, 0.03, 0.13])
 
 
 def test_below_the_floor_no_jump_counts() -> None:
     judged([1e-6, 1e-6, 1e-6, 0.049])
-    with pytest.raises(TrainingError, match=r"at most 0\.05 is expected"):
+    with pytest.raises(TrainingError, match=r"0\.05"):
         judged([1e-6, 1e-6, 1e-6, 0.051])
 
 
 def test_what_is_no_number_ends_the_run_at_once() -> None:
-    with pytest.raises(TrainingError, match="by nan on average, a number is expected"):
+    with pytest.raises(TrainingError, match=" nan "):
         judged([math.nan])
 
 
 def test_a_resumed_training_knows_the_level_from_its_log() -> None:
     log = tuple({"step": float(step), CHECKED: 0.02} for step in range(5))
-    with pytest.raises(TrainingError, match=r"0\.02 was usual"):
+    with pytest.raises(TrainingError, match=r"0\.02"):
         judged([0.3], log)
 
 
 def test_a_tolerance_is_a_limit_from_the_first_check_on() -> None:
-    with pytest.raises(TrainingError, match=r"at most 0\.1 is expected"):
+    with pytest.raises(TrainingError, match=r"0\.1 "):
         judged([0.2], tolerance=0.1)
-    with pytest.raises(TrainingError, match=r"at most 0\.001 is expected"):
+    with pytest.raises(TrainingError, match=r"0\.001 "):
         Agreement(RolloutsRecipe()).judge(0.002, torch.float32, ())
 
 
@@ -136,7 +134,7 @@ def test_in_bfloat16_a_jump_ends_a_training_and_a_high_level_does_not(
     }
     folder = tmp_path / "checkpoints"
     if begin:
-        with pytest.raises(TrainingError, match=r"step 4: .* was usual in the first checks.* after step 3 is kept"):
+        with pytest.raises(TrainingError, match=r"step 4: .* after step 3 "):
             train(model, rollouts, [lengths], trainer=given, folder=folder)
         assert not caplog.records
         return

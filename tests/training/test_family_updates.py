@@ -156,7 +156,7 @@ def test_a_policy_s_update_is_that_of_each_row_on_its_own(
 
 @pytest.mark.parametrize("family_without_tree", sorted(WHOLE))
 def test_a_tree_is_refused_where_layers_allow_none(family_without_tree: str) -> None:
-    with pytest.raises(TrainingError, match=r"cannot compute prompts once: .*shared_prefix: false"):
+    with pytest.raises(TrainingError, match=r"shared_prefix: false"):
         let_score_trees(family_model(family_without_tree, 300), temperature=1.0, cast_lm_head_to_fp32=False)
 
 
@@ -165,5 +165,5 @@ def test_layers_that_do_not_hand_on_the_tree_are_refused() -> None:
     config = AutoConfig.for_model("stablelm", vocab_size=300, hidden_size=64, intermediate_size=96, num_hidden_layers=2)
     model = AutoModelForCausalLM.from_config(config, attn_implementation="sdpa")
     let_score_trees(model, temperature=1.0, cast_lm_head_to_fp32=False)
-    with pytest.raises(TrainingError, match=r"StableLmAttention is not told .*shared_prefix: false"):
+    with pytest.raises(TrainingError, match=r"StableLmAttention .*shared_prefix: false"):
         model(prefix_tree=plant([((5, 6, 7), (8, 9))], 2, torch.device("cpu")))

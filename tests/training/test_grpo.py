@@ -38,7 +38,7 @@ def test_queries_without_enough_documents_or_grades_are_left_out() -> None:
     assert {item.query.query_id for item in whole_queries([*one_grade, *examples[12:]], documents=4, seed=0)} == {
         examples[12].query.query_id
     }
-    with pytest.raises(TrainingError, match="no training query has 4 documents of at least two grades"):
+    with pytest.raises(TrainingError, match=r"no training query .*4 documents"):
         whole_queries(one_grade, documents=4, seed=0)
 
 

@@ -62,7 +62,7 @@ def test_what_lies_below_the_adapters_is_not_kept(tiny_folder: Path) -> None:
         for layers in (2, 1)
     )
     assert half.activations == whole.activations // 2
-    with pytest.raises(TrainingError, match=r"lora\.layers: 3 was found, and the model has 2 layers"):
+    with pytest.raises(TrainingError, match=r"lora\.layers: 3 .* 2 layers"):
         plan(files, replace(CHOICE, lora=LoraRecipe(layers=3)), microbatch(10))
 
 
@@ -94,9 +94,7 @@ def test_activations_are_computed_again_where_they_would_not_fit(
 def test_what_cannot_fit_is_refused_with_advice(tiny_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     files = find_model(str(tiny_folder))
     monkeypatch.setattr(planning, "device_bytes", lambda device: 10**6)
-    with pytest.raises(
-        TrainingError, match=r"cannot be trained here: memory: about .* of 0\.00 GiB.*nf4.*batch_size.* window"
-    ):
+    with pytest.raises(TrainingError, match=r"of 0\.00 GiB.*nf4.*batch_size.* window"):
         plan(files, replace(CHOICE, shorter=("window",)), microbatch(100))
 
 

@@ -127,7 +127,7 @@ def test_a_reward_that_fails_costs_no_step(tmp_path: Path, tiny_folder: Path) ->
 
     (tmp_path / "broken").mkdir()
     (tmp_path / "whole").mkdir()
-    with pytest.raises(ModelError, match="step 3: the judge does not answer; the adapter after step 2 is kept"):
+    with pytest.raises(ModelError, match=r"step 3: the judge does not answer.* step 2 "):
         trained(Path("broken"), failing)
     kept = last_complete(tmp_path / "broken" / "checkpoints")
     assert kept is not None
@@ -170,7 +170,7 @@ def test_rollouts_of_another_policy_end_the_training(
 ) -> None:
     model, rollouts = policy(tiny_folder, kind)
     before = [weight.detach().clone() for weight in model.parameters() if weight.requires_grad]
-    with pytest.raises(TrainingError, match=r"rollouts' log-probabilities differ from the trainer's by .*0\.001 is"):
+    with pytest.raises(TrainingError, match=r"log-probabilities .*0\.001 "):
         train(model, rollouts, [lengths], trainer=TRAINER, folder=tmp_path / "checkpoints", shared_prefix=shared)
     after = [weight for weight in model.parameters() if weight.requires_grad]
     assert all(torch.equal(one, other) for one, other in zip(before, after, strict=True))

@@ -124,7 +124,7 @@ def test_a_loss_that_turns_into_no_number_leaves_the_checkpoint_before(tiny_fold
 
     folder = tmp_path / "checkpoints"
     trial = Poisoned(*[0.1] * 9)
-    with pytest.raises(TrainingError, match=r"step 3: the adapter's weights are no longer numbers"):
+    with pytest.raises(TrainingError, match=r"step 3: the adapter's weights"):
         trained(tiny_folder, folder, recipe_of(ValidationRecipe()), trial)
     assert last_complete(folder) == folder / "checkpoint-2"
 

@@ -205,7 +205,7 @@ def test_a_loss_that_is_no_number_ends_the_training_before_the_step(tiny_folder:
     broken = next(weight for name, weight in model.named_parameters() if "lora_A" in name)
     broken.data.view(-1)[0] = math.nan
     before = [weight.detach().clone() for weight in model.parameters() if weight.requires_grad][1:]
-    with pytest.raises(TrainingError, match=r"step 1: the loss is nan; the last complete .*learning_rate"):
+    with pytest.raises(TrainingError, match=r"step 1: .*nan.*learning_rate"):
         student.train()
     after = [weight for weight in model.parameters() if weight.requires_grad][1:]
     assert all(torch.equal(one, other) for one, other in zip(before, after, strict=True))

@@ -80,9 +80,9 @@ def test_splits_are_named_or_refused(tmp_path: Path) -> None:
         qrels_in_test__tsv="q1\td1\t1\n",
         qrels__train__tsv="q2\td1\t1\n",
     )
-    with pytest.raises(InputError, match=r"found the splits test, train; expected .*split=test"):
+    with pytest.raises(InputError, match=r"test, train.*split=test"):
         load_benchmark(folder)
-    with pytest.raises(InputError, match=r"found no split 'dev'; expected one of these: test, train"):
+    with pytest.raises(InputError, match=r"'dev'.*test, train"):
         load_benchmark(folder, "dev")
     assert list(load_benchmark(folder, "test").queries) == ["q1"]
     assert list(load_benchmark(folder, "train").queries) == ["q2"]
@@ -103,7 +103,7 @@ def test_a_single_split_need_not_be_named(tmp_path: Path) -> None:
 
 def test_files_beside_a_split_are_ambiguous_unless_it_is_named(tmp_path: Path) -> None:
     folder = beir(tmp_path, qrels__test__tsv="q1 0 d2 1")
-    with pytest.raises(InputError, match="found the splits test"):
+    with pytest.raises(InputError, match=r"splits? test"):
         load_benchmark(folder)
     assert load_benchmark(folder, "test").qrels == [Qrel("q1", "d2", 1)]
 
@@ -173,7 +173,7 @@ def test_bad_folders_are_refused(tmp_path: Path, changes: dict[str, Any], found:
 
 
 def test_a_folder_that_is_not_there(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="found no folder"):
+    with pytest.raises(InputError, match="no folder"):
         load_benchmark(tmp_path / "nowhere")
 
 
@@ -284,7 +284,7 @@ def test_bad_rankgpt_is_refused(tmp_path: Path, items: object, found: str) -> No
     with pytest.raises(InputError, match=found):
         read_rankgpt(path)
     path.write_text(json.dumps(items)[:-1])
-    with pytest.raises(InputError, match="found what is not JSON"):
+    with pytest.raises(InputError, match="not JSON"):
         read_rankgpt(path)
 
 
@@ -299,7 +299,7 @@ def test_real_rankgpt_file(real_data: Path) -> None:
 
 @pytest.mark.real_data
 def test_real_folders(real_data: Path) -> None:
-    with pytest.raises(InputError, match="found the splits test, train"):
+    with pytest.raises(InputError, match="test, train"):
         load_benchmark(real_data / "beir" / "scifact")
     train = load_benchmark(real_data / "beir" / "scifact", "train")
     assert (len(train.queries), train.run) == (809, None)

@@ -365,17 +365,17 @@ def test_one_file_of_qrels_is_of_one_task(tmp_path: Path) -> None:
     folder = layouts.hub_bright(tmp_path)
     qrels = tmp_path / "mine.txt"
     qrels.write_text("0\t0\tunasked.txt\t1\n")
-    with pytest.raises(InputError, match=r"found 2 tasks \(biology, aops\) and one file of qrels"):
+    with pytest.raises(InputError, match=r"2 tasks \(biology, aops\)"):
         load_tasks(folder, Wanted(qrels=qrels))
     [task] = load_tasks(folder, Wanted(qrels=qrels, tasks=("aops",)))
     assert [tuple(qrel) for qrel in task.qrels] == [("0", "unasked.txt", 1)]
 
 
 def test_where_there_is_no_benchmark(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="found nothing there"):
+    with pytest.raises(InputError, match="nothing"):
         load_tasks(tmp_path / "nowhere")
-    with pytest.raises(InputError, match=r"found no benchmark; expected queries\.jsonl"):
+    with pytest.raises(InputError, match=r"no benchmark.*queries\.jsonl"):
         load_tasks(tmp_path)
     file = layouts.trec_dl(tmp_path) / "bm25_top100_dl19.json"
-    with pytest.raises(InputError, match="candidates without human judgments"):
+    with pytest.raises(InputError, match="without human judgments"):
         load_tasks(file)

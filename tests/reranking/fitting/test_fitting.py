@@ -60,7 +60,7 @@ def test_a_changed_file_is_refused(change: dict[str, object], tmp_path: Path) ->
     write_fit(FIT, tmp_path / "fit.json")
     content = json.loads((tmp_path / "fit.json").read_text())
     (tmp_path / "fit.json").write_text(json.dumps(content | change))
-    with pytest.raises(InputError, match="was changed after it was made"):
+    with pytest.raises(InputError, match="was changed"):
         read_fit(tmp_path / "fit.json")
 
 
@@ -77,7 +77,7 @@ def test_the_queries_it_was_fitted_on_are_known_by_their_texts() -> None:
     FIT.check_unseen(Path("fit.json"), [Query("1", "Another question with the same id")])
     seen = [Query("x", "  what is RYE?\n"), Query("y", "New")]
     assert FIT.known(seen) == ["x"]
-    with pytest.raises(InputError, match=r"fitted on 1 of the 2 queries that are to be measured, 'x' for one"):
+    with pytest.raises(InputError, match=r"fitted on 1 of the 2 queries.*'x'"):
         FIT.check_unseen(Path("fit.json"), seen)
 
 
@@ -92,7 +92,7 @@ def test_without_fusion_it_abstains_as_was_fitted_to_the_model_s_own_order() -> 
 def test_it_belongs_to_one_model() -> None:
     FIT.check_model(Path("fit.json"), "a" * 64, "runs/rl")
     for other in ("d" * 64, None):
-        with pytest.raises(InputError, match=r"fitted to the scores of rl \(aaaaaaaaaaaa\), found runs/other"):
+        with pytest.raises(InputError, match=r"rl \(aaaaaaaaaaaa\).*runs/other"):
             FIT.check_model(Path("fit.json"), other, "runs/other")
 
 

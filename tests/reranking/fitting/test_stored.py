@@ -94,10 +94,10 @@ def test_asked_for_it_is_whole(adapter: Artifact) -> None:
     fit = fit_of(adapter.digest)
     file = store_fit(fit, adapter.path)
     assert fit_for(adapter.path, "explain", adapter.path) == fit_for(file, "score", adapter.path) == fit
-    with pytest.raises(InputError, match=r"found one of mode score stored there, expected one of mode reason"):
+    with pytest.raises(InputError, match=r"mode score stored.*mode reason"):
         fit_file(adapter.path, "reason")
     file.unlink()
-    with pytest.raises(InputError, match=r"found no fit stored there.* interank fit EVALUATION --into .*rl"):
+    with pytest.raises(InputError, match=r"no fit stored.* --into .*rl"):
         fit_for(adapter.path, "score", adapter.path)
 
 
@@ -140,20 +140,20 @@ def test_what_is_stored_and_cannot_be_used_is_told(
 ) -> None:
     damage(store_fit(fit_of(adapter.digest), adapter.path))
     mode = stored_modes(adapter.path)[0]
-    with pytest.raises(InputError, match=rf"{mode}.json.*{said}.*or remove the file"):
+    with pytest.raises(InputError, match=rf"{mode}\.json.*{said}.*remove the file"):
         stored_fit(adapter.path, mode)
 
 
 def test_another_model_s_is_not_stored(adapter: Artifact) -> None:
     for digest in ("a" * 64, None):
-        with pytest.raises(InputError, match="was fitted to the scores of rl"):
+        with pytest.raises(InputError, match=r"fitted to .* rl"):
             store_fit(fit_of(digest), adapter.path)
     assert not (adapter.path / "fits").exists()
 
 
 def test_a_folder_that_cannot_be_written_to_is_told(adapter: Artifact) -> None:
     (adapter.path / "fits").write_text("")
-    with pytest.raises(ArtifactError, match=r"score.json cannot be written \(.*\); .* --out FILE"):
+    with pytest.raises(ArtifactError, match=r"score\.json .*--out FILE"):
         store_fit(fit_of(adapter.digest), adapter.path)
 
 

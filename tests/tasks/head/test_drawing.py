@@ -144,7 +144,7 @@ def test_negatives_of_a_run_are_its_first_that_are_not_relevant() -> None:
     run = Run.from_orders({"q": ["c", "a", "b", "d"]}, tag="first")
     (found,) = with_negatives([fox()], DOCUMENTS, run=run, depth=2)
     assert names(found) == ["a", "c", "b"]
-    with pytest.raises(InputError, match=r"run: query 'q' ranks the document 'nowhere'.*set corpus"):
+    with pytest.raises(InputError, match=r"run: query 'q' .*'nowhere'.*corpus"):
         with_negatives([fox()], DOCUMENTS, run=Run.from_orders({"q": ["nowhere"]}, tag="x"), depth=2)
     # A query that the run lacks has nothing to be told apart from.
     assert names(with_negatives([fox()], DOCUMENTS, run=Run.from_orders({"r": ["c"]}, tag="x"), depth=2)[0]) == ["a"]

@@ -229,7 +229,7 @@ def test_a_loss_that_is_no_number_ends_the_training(tiny_folder: Path, tmp_path:
     groups = head_lessons.groups_in_ids(encoder, head_lessons.lists_of(queries=2))
     model = head_lessons.head_of(tiny_folder)
     next(weight for name, weight in model.named_parameters() if "lora_A" in name).data.view(-1)[0] = math.nan
-    with pytest.raises(TrainingError, match=r"step 1: the loss is nan"):
+    with pytest.raises(TrainingError, match=r"step 1: .*nan"):
         head_lessons.trainer_of(tmp_path, model, encoder, groups).train()
 
 

@@ -57,19 +57,19 @@ def test_a_head_ranks_by_its_logits(medical: Path) -> None:
 
 def test_what_a_head_cannot_do_is_refused(medical: Path, tiny_folder: Path) -> None:
     for mode in ("explain", "reason", "listwise", "adaptive"):
-        with pytest.raises(InputError, match=r"pointwise head.*use mode score"):
+        with pytest.raises(InputError, match=r"pointwise head.*mode score"):
             Reranker(medical, mode=mode)
-    with pytest.raises(InputError, match="found engine vllm"):
+    with pytest.raises(InputError, match="engine vllm"):
         Reranker(medical, engine="vllm")
-    with pytest.raises(InputError, match="found precision int8, which is gone"):
+    with pytest.raises(InputError, match="precision int8"):
         Reranker(medical, precision="int8")
-    with pytest.raises(InputError, match="gives no grade that could be explained"):
+    with pytest.raises(InputError, match="no grade"):
         Reranker(medical).rank(QUERY, DOCUMENTS, explain=1)
-    with pytest.raises(InputError, match="guard fence corrects grades, and a pointwise head has none"):
+    with pytest.raises(InputError, match=r"guard fence .*pointwise head"):
         Reranker(medical).guarded("fence")
     with pytest.raises(InputError, match="is none; leave them out"):
         Reranker(tiny_folder, head={"legacy": "dear"})
-    with pytest.raises(InputError, match=r"write Reranker\('m', head=\{'legacy': 'dear'\}\)"):
+    with pytest.raises(InputError, match=r"Reranker\('m', head=\{'legacy': 'dear'\}\)"):
         Reranker.open_head("m", {"legacy": "dear"})
     with pytest.raises(InputError, match="head: pooling"):
         Reranker(medical, head={"pooling": "middle"})
@@ -109,7 +109,7 @@ def test_domains_have_to_share_a_base(medical: Path, base: Path, tmp_path: Path)
     other = tiny_adapter_head(tmp_path / "other", tiny_base(tmp_path / "base", seed=7), READS)
     with pytest.raises(InputError, match="adapters on 2 bases"):
         open_domains({"a": medical, "b": other})
-    with pytest.raises(InputError, match="is no adapter of a pointwise head"):
+    with pytest.raises(InputError, match="no adapter of a pointwise head"):
         open_domains({"a": medical, "b": tiny_head(tmp_path / "whole", base, READS)})
     with pytest.raises(InputError, match="adapters on 0 bases"):
         open_domains({})

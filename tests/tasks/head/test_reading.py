@@ -88,8 +88,8 @@ def test_what_is_wrong_with_a_row_is_told_with_its_place(tmp_path: Path, row: di
 
 def test_a_line_that_is_no_triple_and_a_folder_without_data_are_told(tmp_path: Path) -> None:
     (tmp_path / "t.tsv").write_text("1\t2\t3\n4\t5\n")
-    with pytest.raises(InputError, match=r"t\.tsv:2: found 2 columns parted by tabs"):
+    with pytest.raises(InputError, match=r"t\.tsv:2: .*2 columns"):
         list(read_groups(tmp_path / "t.tsv"))
     (tmp_path / "empty").mkdir()
-    with pytest.raises(InputError, match=r"holds no \.jsonl, .*training queries"):
+    with pytest.raises(InputError, match=r"no \.jsonl"):
         list(read_groups(tmp_path / "empty"))

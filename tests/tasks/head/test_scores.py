@@ -56,7 +56,7 @@ def test_scores_of_negatives_that_were_drawn_apart_are_refused() -> None:
     student, teacher = (JudgedList(POOL.query, documents, (2, 0, 0, 0, 0)) for documents in (students, teachers))
     by_place = [item.score for item in scores_of(teacher)]
     assert by_place != [true_score(document) for document in student.documents]
-    with pytest.raises(InputError, match=r"no score of document '\d+' for query 'q'; .*the very documents"):
+    with pytest.raises(InputError, match=r"document '\d+' for query 'q'"):
         TeacherScores(scores_of(teacher), "teacher").of(student)
 
 
@@ -65,7 +65,7 @@ def test_scores_of_other_texts_under_the_same_ids_are_refused() -> None:
     other = JudgedList(
         group.query, tuple(Document(d.doc_id, f"{d.text}, changed") for d in group.documents), group.grades
     )
-    with pytest.raises(InputError, match="scored other texts under the ids of query 'q'"):
+    with pytest.raises(InputError, match=r"other texts .*query 'q'"):
         TeacherScores(scores_of(other), "teacher").of(group)
 
 
@@ -82,7 +82,7 @@ def test_a_file_is_read_back_and_a_run_is_taken_too(tmp_path: Path) -> None:
 @pytest.mark.parametrize("score", ["NaN", '"high"', "true", "null", "1e999", "9" * 400])
 def test_a_score_that_is_no_number_is_told_with_its_place(tmp_path: Path, score: str) -> None:
     (tmp_path / "t.jsonl").write_text(f'{{"query_id": "q", "doc_id": "d", "score": {score}}}\n')
-    with pytest.raises(InputError, match=r"t\.jsonl:1: found .*finite number as score"):
+    with pytest.raises(InputError, match=r"t\.jsonl:1: .*finite"):
         read_teacher_scores(tmp_path / "t.jsonl")
 
 
@@ -107,5 +107,5 @@ def test_judgments_probabilities_are_scores_as_a_reranker_has_them() -> None:
     assert found[0] == pytest.approx(judging.score([math.log(p) for p in told[0]]))
     assert math.isfinite(found[1])
     assert found[0] < found[2] < found[1]
-    with pytest.raises(InputError, match=r"holds no probabilities for query .*or a model as teacher"):
+    with pytest.raises(InputError, match=r"no probabilities for query "):
         judgments_scores(examples, "judgments")

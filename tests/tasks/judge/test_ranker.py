@@ -67,11 +67,11 @@ def test_an_untrained_model_reranks_too(tiny_folder: Path) -> None:
 
 def test_another_kind_of_artifact_is_refused(tmp_path: Path) -> None:
     judgments = judgments_artifact(tmp_path / "j", rule.examples(0, queries=1))
-    with pytest.raises(ArtifactError, match="holds judgments; adapter is expected"):
+    with pytest.raises(ArtifactError, match=r"judgments.*adapter"):
         Reranker(judgments)
 
 
 def test_another_wording_of_the_prompt_is_refused(tiny_adapter: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(judging, "LABEL_LEAD", "Grade: ")
-    with pytest.raises(ArtifactError, match="another wording of the prompt"):
+    with pytest.raises(ArtifactError, match="wording of the prompt"):
         Reranker(tiny_adapter)

@@ -144,5 +144,5 @@ def test_a_budget_of_fifty_tokens_holds_no_ranking_of_twenty(tiny_folder: Path) 
     tokenizer = load_tokenizer(find_model(str(tiny_folder)))
     encoder = ListEncoder(PromptEncoder(tokenizer, PromptSettings()), ListPromptSettings())
     many = JudgedList(Query("q", "?"), DOCUMENTS * 5, (0, 1) * 10)
-    with pytest.raises(InputError, match="50 do not hold a ranking of 20 documents"):
+    with pytest.raises(InputError, match=r"50 .* 20 documents"):
         ListRollouts(encoder, [many], tokens=50, seed=0)

@@ -61,11 +61,11 @@ def test_a_wrong_line_is_told(folder: Path, change: dict[str, object]) -> None:
     rows = [json.loads(line) for line in (folder / FILE).read_text("utf-8").splitlines()]
     rows[1] |= change
     (folder / FILE).write_text("".join(json.dumps(row) + "\n" for row in rows), "utf-8")
-    with pytest.raises(InputError, match=r"orderings.jsonl:2: not an ordering"):
+    with pytest.raises(InputError, match=r"orderings\.jsonl:2: "):
         read_orderings(folder)
 
 
 def test_judgments_without_lists_say_how_to_get_some(folder: Path) -> None:
     (folder / FILE).unlink()
-    with pytest.raises(InputError, match=r"generate them with teacher.orderings"):
+    with pytest.raises(InputError, match=r"teacher\.orderings"):
         read_orderings(folder)

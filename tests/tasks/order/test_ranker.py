@@ -161,19 +161,19 @@ def test_queries_make_a_run() -> None:
 
 def test_what_belongs_to_grades_is_refused() -> None:
     ranks, _ = reranker()
-    with pytest.raises(InputError, match="orders documents and grades none"):
+    with pytest.raises(InputError, match="orders documents"):
         next(ranks.graded(QUERY, DOCUMENTS))
     with pytest.raises(InputError, match="settings of lists in mode score"):
         Reranker.on(OracleEngine(_ENCODER), _ENCODER, lists={"window": 5})
-    with pytest.raises(InputError, match="lists: windows: Extra inputs"):
+    with pytest.raises(InputError, match="lists: windows: "):
         reranker(windows=5)
-    with pytest.raises(InputError, match="lists: step: 20 is not below the window"):
+    with pytest.raises(InputError, match="lists: step: 20 "):
         reranker(step=20)
 
 
 def test_a_window_that_does_not_fit_is_refused_with_what_to_do() -> None:
     ranks, _ = reranker(prompt={"max_length": 500})
-    with pytest.raises(InputError, match=r"20 documents do not fit .* take a smaller window"):
+    with pytest.raises(InputError, match=r"20 documents .* window"):
         ranks.rank(QUERY, DOCUMENTS[:20])
 
 
@@ -241,7 +241,7 @@ def test_the_prompts_of_a_short_model_are_no_longer_than_it_reads(released: Path
 
 
 def test_an_adapter_of_the_other_kind_is_refused(tiny_adapter: Path) -> None:
-    with pytest.raises(ArtifactError, match="was trained on single documents; use it in mode score"):
+    with pytest.raises(ArtifactError, match=r"single documents.*mode score"):
         Reranker(tiny_adapter, mode="listwise")
 
 
@@ -261,9 +261,9 @@ def test_an_adapter_trained_on_lists_is_asked_as_it_was_trained(tiny_adapter: Pa
     ranks = Reranker(source, mode="listwise", max_reasoning_tokens=4, lists={"window": 4, "step": 2})
     assert windows_of(ranks).encoder.settings == ListPromptSettings(form="direct", max_length=900)
     assert len(ranks.rank(QUERY, FEW)) == 6
-    with pytest.raises(ArtifactError, match="was trained on lists; use it in mode listwise"):
+    with pytest.raises(ArtifactError, match=r"lists.*mode listwise"):
         Reranker(source)
-    with pytest.raises(ArtifactError, match="was trained on the form direct, not dear"):
+    with pytest.raises(ArtifactError, match=r"form direct.* dear"):
         Reranker(source, mode="listwise", lists={"prompt": {"form": "dear"}})
 
 

@@ -145,7 +145,7 @@ def test_orders_are_joined_by_the_sum_of_ranks_with_ties_as_the_window_is() -> N
 
 
 def test_a_step_that_lets_nothing_rise_is_refused() -> None:
-    with pytest.raises(ValueError, match="step: 20 is not below the window of 20"):
+    with pytest.raises(ValueError, match=r"step: 20 .*window of 20"):
         ListwiseRecipe(step=20)
     assert [ListwiseRecipe(window=window).stride for window in (20, 5, 2)] == [10, 2, 1]
 
@@ -153,5 +153,5 @@ def test_a_step_that_lets_nothing_rise_is_refused() -> None:
 def test_keys_of_the_command_line_make_the_settings() -> None:
     read = read_keys("--lists", ["window=5", "step=2", "prompt.form=dear"])
     assert read == {"window": 5, "step": 2, "prompt": {"form": "dear"}}
-    with pytest.raises(InterankError, match=r"--lists.*'window' was given"):
+    with pytest.raises(InterankError, match=r"--lists.*'window'"):
         read_keys("--lists", ["window"])
