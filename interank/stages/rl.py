@@ -18,13 +18,13 @@ from interank.launched import refuse_several_processes
 from interank.rewards import Reward
 from interank.settings import RolloutServersRecipe
 from interank.stages.inputs import described, leaving_nothing_begun, require_inputs
-from interank.stages.judge import open_judge
 from interank.stages.lineage import lineage, policy_card
 from interank.stages.rewarded import check as check
 from interank.stages.trained import write_cost
 from interank.stages.training_page import training_page
 from interank.tasks.parts import refining
 from interank.tasks.recipes import RlRecipe
+from interank.teacher.judge import open_judge
 from interank.training.adapters import save_adapter
 
 log = logging.getLogger(__name__)
