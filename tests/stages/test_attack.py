@@ -1,4 +1,4 @@
-"""Places gained are counted as by hand, a judge that obeys is found out, and the guard takes off what that gave."""
+"""A judge that obeys is found out, and the guard takes off what that gave."""
 
 from __future__ import annotations
 
@@ -9,12 +9,11 @@ from pathlib import Path
 import pytest
 
 from interank.cli.app import main
-from interank.diagnosis.attacks import ALL, Tried, drawn_victims, gains, rank
+from interank.diagnosis.attacks import ALL
 from interank.engines.prompts import Prompt, PromptEncoder
 from interank.engines.protocol import Ability, Completion, LabelLogits, Sampling
 from interank.engines.work import Work
 from interank.errors import InputError
-from interank.evaluation.candidates import Evaluated, load_evaluated
 from interank.reranking.reranker import Reranker
 from interank.resources import resource_dir
 from interank.settings import PromptSettings
@@ -53,27 +52,6 @@ class Obedient:
         return LabelLogits((0.0, 0.0, 0.1 * shared + obeyed), 1.0)
 
 
-def tried(query_id: str, template: str, before: int, after: int, part: str = "held_out") -> Tried:
-    family = "neutral" if part == "control" else "label"
-    return Tried("score", "none", query_id, template, family, part, before, after)  # type: ignore[arg-type]
-
-
-def test_gains_are_means_over_queries_and_controls_are_no_attacks() -> None:
-    items = [
-        tried("a", "one", 5, 1),
-        tried("a", "two", 5, 5, "practice"),
-        tried("b", "one", 2, 3),
-        tried("b", "two", 2, 1, "practice"),
-        tried("a", "edited", 5, 1, "control"),
-    ]
-    found = {gain.family: gain for gain in gains(items, seed=1)}
-    assert found["label"].places.mean == found[ALL].places.mean == pytest.approx((2 + 0) / 2)
-    assert (found["label"].templates, found["label"].above, found["label"].raised) == (2, 2.5, 0.5)
-    assert found["neutral"].places.mean == 4
-    assert found[f"{ALL}: practice"].places.mean == pytest.approx(0.5)
-    assert found[f"{ALL}: held_out"].places.mean == pytest.approx(1.5)
-
-
 def test_a_judge_that_obeys_is_found_out_and_the_guard_takes_it_off(monkeypatch: pytest.MonkeyPatch) -> None:
     encoder = PromptEncoder(tiny_tokenizer(), PromptSettings())
     reranker = Reranker.on(Obedient(encoder), encoder)
@@ -90,23 +68,6 @@ def test_a_judge_that_obeys_is_found_out_and_the_guard_takes_it_off(monkeypatch:
     before = sum(item.gain for item in plain if item.template in obeyed) / len(claims)
     assert before > 3
     assert by_claims < 1, "what a document gains where nothing is asked is still there"
-
-
-def test_only_irrelevant_documents_are_attacked(tmp_path: Path) -> None:
-    folder = benchmark_folder(tmp_path / "benchmark", queries=8)
-    [task] = load_evaluated(Evaluated(folder), reranking=True)
-    relevant = {(qrel.query_id, qrel.doc_id) for qrel in task.qrels if qrel.relevance > 0}
-    victims = drawn_victims(task.queries, task.qrels, task.documents, seed=42)[:8]
-    chosen = [(victim.query.query_id, victim.documents[victim.place].doc_id) for victim in victims]
-    assert len(chosen) == 8
-    assert not relevant & set(chosen)
-    assert len({victim.place for victim in victims}) > 2
-    again = drawn_victims(task.queries, task.qrels, task.documents, seed=1)[:8]
-    assert [victim.query.query_id for victim in again] != [victim.query.query_id for victim in victims]
-
-
-def test_equal_scores_keep_the_order_given() -> None:
-    assert [rank([2.0, 3.0, 2.0, 2.0], place) for place in range(4)] == [2, 1, 3, 4]
 
 
 def test_the_verb_attacks_a_model_in_all_modes(
