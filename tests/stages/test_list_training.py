@@ -26,10 +26,12 @@ from interank.stages.merge import merge
 from interank.stages.parity import check_parity
 from interank.tasks.judge.recipe import RlJudge
 from interank.tasks.order import ordering
+from interank.tasks.order.card import card as list_card
 from interank.tasks.order.orderings import write_orderings
 from interank.tasks.order.policy import list_rollouts
 from interank.tasks.order.recipe import DistillOrder, RlOrder
 from interank.tasks.order.trial import ListTrial
+from interank.tasks.protocol import Made
 from tests.support import list_rule
 from tests.support.rule import ANIMALS
 
@@ -117,9 +119,10 @@ def test_an_adapter_of_lists_says_so(adapter: Artifact) -> None:
     card = ModelCard.load(adapter.path / "README.md")
     assert 'mode="listwise"' in card.text
     assert manifest["prompt_hash"] in card.text
-    pictures = [file.name for file in adapter.path.glob("*.svg")]
-    assert pictures
-    assert all(f"![{name}]({name})" in card.text for name in pictures)
+    manifest, recipe = adapter.manifest, adapter.recipe()
+    with_curves = list_card(Made("base", manifest, recipe, manifest["counts"], [], ["loss.svg"]))
+    assert "![loss.svg](loss.svg)" in with_curves.text
+    assert ".svg" not in card.text
 
 
 def test_what_compares_scores_takes_no_adapter_of_lists(adapter: Artifact, tmp_path: Path) -> None:
