@@ -75,6 +75,12 @@ def register(verbs: Any, common: argparse.ArgumentParser) -> None:
         help="exact; bfloat16: faster on a CPU, with scores a little off; nf4: base weights in 4 bits",
     )
     verb.add_argument(
+        "--memory",
+        metavar="GB",
+        type=float,
+        help="of a batch's keys and values, on transformers; by default half of what the device has free",
+    )
+    verb.add_argument(
         "--engine",
         choices=["transformers", "vllm", "openai"],
         default="transformers",

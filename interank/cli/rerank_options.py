@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import BeforeValidator, ValidationError, model_validator
+from pydantic import BeforeValidator, Field, ValidationError, model_validator
 
 from interank.errors import InputError
 from interank.modes import Guard, Mode, ThenMode, explained_by_default
@@ -50,6 +50,7 @@ class RerankOptions(Settings):
     max_reasoning_tokens: int
     guard: Guard
     precision: Annotated[Precision, BeforeValidator(as_precision)]
+    memory: Annotated[float | None, Field(gt=0)] = None
     engine: Literal["transformers", "vllm", "openai"]
     server: str | None
     served_name: str | None
@@ -155,6 +156,15 @@ class RerankOptions(Settings):
         return self
 
     @model_validator(mode="after")
+    def _memory_is_of_transformers(self) -> RerankOptions:
+        if self.memory is not None and (self.engine != "transformers" or self.head or self.domain):
+            raise ValueError(
+                "--memory belongs to language models on --engine transformers; leave it out, or the other engine, "
+                "--head and --domain"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _one_reranker_explains(self) -> RerankOptions:
         if self.then and self.explain is not None:
             raise ValueError("--explain belongs to one reranker; found --then as well; leave one of them out")
@@ -233,6 +243,7 @@ class RerankOptions(Settings):
             self.max_reasoning_tokens,
             self.engine,
             precision=self.precision,
+            memory=self.memory,
             lists=lists,
             guard=guard,
             stored_fit=self.takes_stored,

@@ -56,6 +56,11 @@ def budget_of(model: Any) -> Budget:
     return Budget(tokens, min(keys, most) if most else keys)
 
 
+def within(model: Any, gigabytes: float | None) -> Budget | None:
+    """A budget of so many gigabytes of keys and values, for the model on its device; None leaves it to what is free."""
+    return None if gigabytes is None else Budget(budget_of(model).tokens, int(gigabytes * 1e9))
+
+
 def free_bytes(device: torch.device) -> int:
     """The memory that this process could still take on a device."""
     if device.type == "cuda":

@@ -76,6 +76,9 @@ class EvaluateRecipe(Settings):
     """For how many queries of each task; the report shows the first one's."""
     max_reasoning_tokens: int = Field(256, ge=8)
     """An explanation's budget."""
+    memory: float | None = Field(None, gt=0)
+    """Gigabytes that the keys and values of a batch may take while a language model ranks; null takes half of what the
+    device has free. No score depends on it."""
     measures: Names = ("nDCG@10",)
     """ir_measures' names; the first is the one reported on the terminal."""
     relevant_from: int = Field(1, ge=1)

@@ -44,6 +44,8 @@ class Runs(TypedDict, total=False):
     server: AnyServer | None
     """For `openai`, a base URL, or keys of a recipe's `teacher.server`; the model then tells the prompts' form, and its
     name on the servers where `server` has no `model`."""
+    memory: float | None
+    """Gigabytes that a batch's keys and values may take; half of what the device has free unless it is said."""
     base: str | None
     """The name or folder of what an adapter stands on, where it is not where it was when the adapter was trained.
     Another one than that is taken, with a warning; unsaid, it is refused."""
@@ -75,7 +77,7 @@ class Reranker(Fitted):
             lists: For `listwise`, how it goes through the documents: `ListwiseRecipe` or its keys.
             adaptive: For `adaptive`, what may be spent, and on what: `AdaptiveRecipe` or its keys.
             head: How a pointwise head reads a pair, where its folder does not say so: `HeadSettings` or its keys.
-            **runs: What runs it: `engine`, `server`, `precision`; and the `base` of an adapter; see `Runs`.
+            **runs: What runs it: `engine`, `server`, `precision`, `memory`; and the `base` of an adapter; see `Runs`.
 
         Raises:
             ArtifactError: The folder is an artifact, but not an adapter, or was trained on other prompts.
@@ -96,6 +98,7 @@ class Reranker(Fitted):
                 checked(ListwiseRecipe, lists, "lists"),
                 checked(AdaptiveRecipe, adaptive, "adaptive"),
                 checked(HeadSettings, head, "head"),
+                memory=runs.get("memory"),
             )
         )
 

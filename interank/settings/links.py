@@ -35,6 +35,8 @@ class LinkRecipe(Settings):
     """As `base` of evaluate."""
     precision: Annotated[Precision, BeforeValidator(as_precision)] = "exact"
     """The model's own numbers, bfloat16 on a CPU, or base weights in 4 bits."""
+    memory: float | None = Field(None, gt=0)
+    """As `memory` of evaluate."""
 
 
 Chain = Annotated[tuple[LinkRecipe, ...], BeforeValidator(as_tuple)]

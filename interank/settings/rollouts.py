@@ -37,6 +37,9 @@ class RolloutsRecipe(Settings):
     engine: Literal["transformers", "vllm", "server"] = "transformers"
     """`transformers` samples with the trained weights themselves, anywhere; `vllm` in this process and `server`
     (`vllm serve`, on other GPUs or machines) are given the adapter after every step."""
+    memory: float | None = Field(None, gt=0)
+    """For `engine: transformers`: gigabytes that the keys and values of texts that are written together may take; null
+    takes half of what the device has free. What is sampled does not depend on it."""
     vllm: RolloutVllmRecipe = RolloutVllmRecipe()
     """For `engine: vllm`."""
     server: RolloutServersRecipe = RolloutServersRecipe()
@@ -65,4 +68,6 @@ class RolloutsRecipe(Settings):
             raise ValueError("server.urls: engine server needs the base URL of a server, as http://localhost:8000/v1")
         if self.engine != "server" and self.server.urls:
             raise ValueError(f"server.urls: engine {self.engine} asks no server; set engine: server, or leave them out")
+        if self.engine != "transformers" and self.memory is not None:
+            raise ValueError(f"memory: engine {self.engine} has its own; set engine: transformers, or leave it out")
         return self

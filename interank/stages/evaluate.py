@@ -37,7 +37,8 @@ def run(recipe: EvaluateRecipe, out: Path, *, existing: Existing = "refuse") -> 
     named = named_systems([*recipe.runs, *recipe.adapters])
     fits = fits_by_adapter(recipe.fits, recipe.mode, named[len(recipe.runs) :])
     inputs = described(check(recipe), out)
-    place = create(out, "evaluation", recipe=recipe.model_dump(mode="json"), inputs=inputs, existing=existing)
+    content = recipe.model_dump(mode="json")
+    place = create(out, "evaluation", recipe=content, inputs=inputs, existing=existing, free=("memory",))
     if isinstance(place, Artifact):
         return place
     started = time.monotonic()

@@ -26,14 +26,16 @@ def adapter_ranking(recipe: EvaluateRecipe, path: Path) -> Ranked:
     # Scoring stored runs takes seconds; importing torch would double them.
     from interank.engines.heads import find_head
 
+    head = find_head(path, recipe.base)
     link = LinkRecipe(
         model=str(path),
         mode=recipe.mode,
         max_reasoning_tokens=recipe.max_reasoning_tokens,
         lists=recipe.lists,
         adaptive=recipe.adaptive,
-        head=recipe.head if recipe.head and find_head(path, recipe.base) else None,
+        head=recipe.head if head else None,
         base=recipe.base,
+        memory=None if head else recipe.memory,
     )
     reranker = _opened(link)
     can_explain = reranker.can_explain

@@ -32,7 +32,7 @@ log = logging.getLogger(__name__)
 # The adapter does not depend on where rollouts are sampled, and how closely that is watched.
 _FREE = (
     *(f"rollouts.server.{name}" for name in RolloutServersRecipe.model_fields),
-    *(f"rollouts.{name}" for name in ("vllm.gpu_memory", "check_every", "tolerance")),
+    *(f"rollouts.{name}" for name in ("memory", "vllm.gpu_memory", "check_every", "tolerance")),
     *(f"rollouts.level_{name}" for name in ("checks", "factor", "floor")),
 )
 

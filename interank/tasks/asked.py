@@ -53,6 +53,8 @@ class RankerSettings:
     """A fit's file, or the folder that stores it, to finish rankings with."""
     stored_fit: bool = True
     """Whether the fit that lies beside the model is applied where none is given."""
+    memory: float | None = None
+    """Gigabytes that a batch's keys and values may take; None takes half of what the device has free."""
     loaded: Loaded | None = None
     """A model that is in an engine already, in place of `model`."""
 
@@ -69,6 +71,7 @@ class RankerSettings:
             adaptive=link.adaptive,
             head=link.head if link.mode == "score" else None,
             stored_fit=False,
+            memory=link.memory,
         )
 
     def check(self) -> None:
@@ -92,6 +95,10 @@ class RankerSettings:
                 f"precision {self.precision} is for engine transformers, which has its own arithmetic; found engine "
                 f"{self.engine}; leave one of them out"
             )
+        if self.memory is not None and self.engine != "transformers":
+            raise InputError(f"memory is for engine transformers; found engine {self.engine}; leave one of them out")
+        if self.memory is not None and not self.memory > 0:
+            raise InputError(f"found a memory of {self.memory} GB; give more than 0, or leave it out")
         if (self.server is None) == (self.engine == "openai"):
             raise InputError(
                 "engine openai and a server belong together: give engine openai with its server, as "

@@ -10,6 +10,7 @@ from typing import Any
 from interank.artifact import MANIFEST, RECIPE, open_artifact
 from interank.engines.adapters import merged, with_adapter
 from interank.engines.bases import find_base, refuse_base
+from interank.engines.budget import within
 from interank.engines.models import (
     PEFT,
     ModelFiles,
@@ -150,7 +151,8 @@ def open_engine(source: Source, asked: RankerSettings, *, vocabulary: int, lengt
     model: Any = load_model(source.files, quantisation="nf4" if in_4_bits else "none")
     if source.adapter is not None:
         model = merged(with_adapter(model, source.adapter))
-    return TransformersEngine(model, precision="exact" if in_4_bits else asked.precision)
+    precision = "exact" if in_4_bits else asked.precision
+    return TransformersEngine(model, precision=precision, budget=within(model, asked.memory))
 
 
 def _vllm(source: Source, length: int) -> VllmEngine:

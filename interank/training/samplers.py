@@ -11,6 +11,7 @@ from typing import Any, Protocol
 import torch
 from peft import PeftModel, get_peft_model_state_dict
 
+from interank.engines.budget import within
 from interank.engines.prompts import Prompt
 from interank.engines.protocol import Adapting, Completion, Engine, content_seed
 from interank.engines.rollout_servers import RolloutServers
@@ -35,15 +36,20 @@ class Sampler(Protocol):
 class TrainedWeights:
     """Samples with the model that is trained, so that there is nothing to hand over."""
 
+    def __init__(self, memory: float | None = None) -> None:
+        """Take how many gigabytes a batch's keys and values may have; None is half of what is free."""
+        self._memory = memory
+
     @contextmanager
     def engine(self, trainer: Any) -> Iterator[Engine]:
         """See `Sampler`."""
-        yield TransformersEngine(trainer.accelerator.unwrap_model(trainer.model))
+        with self.engine_of(trainer.accelerator.unwrap_model(trainer.model)) as engine:
+            yield engine
 
     @contextmanager
     def engine_of(self, model: Any) -> Iterator[Engine]:
         """See `Sampler`."""
-        yield TransformersEngine(model)
+        yield TransformersEngine(model, budget=within(model, self._memory))
 
 
 class HandedOver:
@@ -102,7 +108,7 @@ def sampler_of(
             apply the adapter right.
     """
     if recipe.engine == "transformers":
-        yield TrainedWeights()
+        yield TrainedWeights(recipe.memory)
         return
     if recipe.engine == "vllm" and getattr(model, "is_loaded_in_4bit", False) and recipe.vllm.quantisation is None:
         raise ModelError(

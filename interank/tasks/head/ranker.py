@@ -76,6 +76,8 @@ def open_ranker(asked: RankerSettings) -> HeadRanker:
     source = str(asked.model)
     if asked.head is not None and find_head(source, asked.base) is None:
         raise InputError(f"found settings of a head, but {source} is none; leave them out, or give a head")
+    if asked.memory is not None:
+        raise InputError(f"memory is for language models; {source} is a head, which keeps no keys; leave memory out")
     quantisation, precision = _numbers(source, asked.mode, asked.engine, asked.precision)
     head = load_head(source, settings=asked.head, quantisation=quantisation, precision=precision, base=asked.base)
     model = merged(head.model) if hasattr(head.model, "peft_config") else head.model
