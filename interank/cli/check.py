@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import argparse
 import json
+import logging
 import sys
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from interank.cli.next_step import say_next, word
 
 if TYPE_CHECKING:
+    from interank.inputs import Input
     from interank.recipe import Recipe
 
 
@@ -38,7 +41,8 @@ def _run(options: argparse.Namespace) -> int:
 
     recipe = load_recipe(options.recipe, options.overrides)
     # As the stage does, so that both refuse the same in the same words.
-    stage_named(recipe.stage).check(recipe)
+    named = stage_named(recipe.stage).check(recipe)
+    foreseen = _foreseen(recipe, named)
     resolved = recipe.model_dump(mode="json")
     text = json.dumps(resolved, indent=2) if options.json else yaml.safe_dump(resolved, sort_keys=False).rstrip()
     print(text)
@@ -46,12 +50,25 @@ def _run(options: argparse.Namespace) -> int:
     if missing and not options.quiet:
         print(f"still to be given on the command line: {', '.join(missing)}", file=sys.stderr)
     if not options.quiet:
-        for line in _stored(recipe):
+        for line in [*_stored(recipe), *foreseen]:
             print(line, file=sys.stderr)
     given = " ".join(map(word, [options.recipe, *options.overrides]))
     more = "".join(f" {key}=PATH" for key in missing)
     say_next(options, f"interank {recipe.stage} {given}{more} --out runs/NAME")
     return 0
+
+
+def _foreseen(recipe: Recipe, named: Sequence[Input]) -> list[str]:
+    """What the stage would read, write and take; what it says on its way is left out, warnings are not."""
+    from interank.stages.foreseen import foresee
+
+    log = logging.getLogger("interank")
+    before = log.level
+    log.setLevel(max(before, logging.WARNING))
+    try:
+        return foresee(recipe, named)
+    finally:
+        log.setLevel(before)
 
 
 def _stored(recipe: Recipe) -> list[str]:

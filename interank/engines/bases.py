@@ -70,11 +70,11 @@ def find_base(adapter: Path | Artifact, told: str | None = None) -> ModelFiles:
     return files
 
 
-def check_base(adapter: Path | Artifact, told: str | None = None) -> None:
-    """Find an adapter's base as `find_base` does, and see that it can be read, if it is on this machine.
+def base_here(adapter: Path | Artifact, told: str | None = None) -> ModelFiles | None:
+    """An adapter's base as `find_base` finds it; None if it would have to be fetched.
 
     Raises:
-        ModelError: As of `find_base`, or the base cannot be read.
+        ModelError: As of `find_base`.
         ArtifactError: As of `find_base`.
     """
     artifact = adapter if isinstance(adapter, Artifact) else _artifact(adapter)
@@ -85,8 +85,19 @@ def check_base(adapter: Path | Artifact, told: str | None = None) -> None:
     except ModelError:
         # Told by whoever looks for it in earnest, with what can be done.
         here = True
-    if here:
-        load_tokenizer(find_base(adapter, told), writes=False)
+    return find_base(adapter, told) if here else None
+
+
+def check_base(adapter: Path | Artifact, told: str | None = None) -> None:
+    """See that an adapter's base can be read, if it is on this machine.
+
+    Raises:
+        ModelError: As of `find_base`, or the base cannot be read.
+        ArtifactError: As of `find_base`.
+    """
+    files = base_here(adapter, told)
+    if files is not None:
+        load_tokenizer(files, writes=False)
 
 
 def base_note(adapter: str | Path, told: str | None) -> str:

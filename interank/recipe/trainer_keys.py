@@ -124,6 +124,8 @@ def trainer_faults(config: str, given: Mapping[str, Any], where: str) -> list[st
             faults.append(f"{where}.{key}: {library}.{config} has no such field{hint}")
         elif not _fits(value, fields[key]):
             faults.append(f"{where}.{key}: {value!r} was found, {fields[key]} is expected")
+        elif (named := _choices().get(fields[key].partition(" | ")[0])) and value not in named:
+            faults.append(f"{where}.{key}: {_as_written(value)} was found, one of {', '.join(named)} is expected")
         elif key in BOUNDS and type(value) in (int, float) and not BOUNDS[key].hold(value):
             faults.append(f"{where}.{key}: {value!r} was found, a number {BOUNDS[key]} is expected")
     return faults
@@ -147,6 +149,23 @@ def trainer_fields(config: str) -> dict[str, str]:
                     if isinstance(item, ast.AnnAssign) and isinstance(item.target, ast.Name)
                 )
     return fields
+
+
+@cache
+def _choices() -> dict[str, tuple[str, ...]]:
+    """The values of transformers' enumerations, by their names."""
+    found = {}
+    for source in ("transformers/trainer_utils.py", "transformers/training_args.py"):
+        for node in ast.parse(_installed(source).read_text("utf-8")).body:
+            if isinstance(node, ast.ClassDef) and any(ast.unparse(base) == "ExplicitEnum" for base in node.bases):
+                values = (item.value for item in node.body if isinstance(item, ast.Assign))
+                found[node.name] = tuple(str(item.value) for item in values if isinstance(item, ast.Constant))
+    return found
+
+
+def _as_written(value: Any) -> str:
+    """A value, and how it came to be one where YAML takes a word for it."""
+    return f"{value!r} (YAML's reading of a bare no or off; write \"'no'\")" if value is False else repr(value)
 
 
 def _installed(source: str) -> Path:

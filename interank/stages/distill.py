@@ -52,7 +52,7 @@ def run(recipe: DistillRecipe, out: Path, *, existing: Existing = "refuse") -> A
     started = time.monotonic()
     student = find_model(recipe.student)
     lessons = task.lessons(recipe, student, place)
-    planned, quantisation = plan(student, _choice(recipe, head=lessons.head), lessons.microbatch)
+    planned, quantisation = plan(student, choice_of(recipe, head=lessons.head), lessons.microbatch)
     log.info("%s", planned.told())
     model = lessons.model(quantisation)
     weights = base_weights(model, quantisation)
@@ -79,7 +79,8 @@ def run(recipe: DistillRecipe, out: Path, *, existing: Existing = "refuse") -> A
     return place.finish(seed=recipe.seed, counts=counts, notes=notes)
 
 
-def _choice(recipe: DistillRecipe, *, head: bool) -> Choice:
+def choice_of(recipe: DistillRecipe, *, head: bool) -> Choice:
+    """What the recipe says of the form in which its student is trained."""
     return Choice(
         recipe.lora,
         recipe.quantisation,

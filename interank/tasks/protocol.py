@@ -39,6 +39,8 @@ class Lessons(Protocol):
 
     counts: Mapping[str, int]
     """For the manifest."""
+    groups: Sequence[Any]
+    """What batches are made of: `per_device_train_batch_size` counts them."""
     told: str
     """How much there is to learn, and of what."""
     microbatch: Microbatch

@@ -3,15 +3,32 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
 from transformers import TrainingArguments
 
+from interank.errors import TrainingError
+
 log = logging.getLogger(__name__)
 
 Arguments = TypeVar("Arguments", bound=TrainingArguments)
+
+
+def configured(kind: Callable[..., Arguments], given: Mapping[str, Any]) -> Arguments:
+    """A trainer's configuration.
+
+    Raises:
+        TrainingError: The library refuses a value, or two that do not go together.
+    """
+    try:
+        return kind(**given)
+    except (ValueError, TypeError, NotImplementedError, ImportError) as error:
+        raise TrainingError(
+            f"trainer: {' '.join(str(error).split())[:400]}; change what the recipe sets there"
+        ) from error
 
 
 def owned(model: Any, *, folder: Path, seed: int) -> dict[str, Any]:

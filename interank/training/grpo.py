@@ -17,7 +17,7 @@ from interank.progress import shown
 from interank.settings.batches import RL_BATCH
 from interank.training.checkpoints import accompany, run_to_end
 from interank.training.clock import summary
-from interank.training.devices import on_one_device, owned
+from interank.training.devices import configured, on_one_device, owned
 from interank.training.memory import Microbatch, fits
 from interank.training.objective import Objective
 from interank.training.policy import PolicyTrainer, SharedPrefixTrainer
@@ -67,14 +67,15 @@ def prepare(
     if shared_prefix:
         microbatch = _microbatch(rollouts, given, planted=allowed(model.config).tree)
         given.setdefault("gradient_checkpointing", not fits(model, microbatch))
-    config = GRPOConfig(
-        **{
+    config = configured(
+        GRPOConfig,
+        {
             **given,
             **owned(model, folder=folder, seed=rollouts.seed),
             "max_completion_length": rollouts.tokens,
             "reward_weights": [reward.weight for reward in objective.rewards],
             "shuffle_dataset": False,
-        }
+        },
     )
     prompts = config.generation_batch_size // config.num_generations
     if len(rollouts.prompts) < prompts:

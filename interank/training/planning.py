@@ -103,9 +103,7 @@ def plan(files: ModelFiles, choice: Choice, microbatch: Microbatch) -> tuple[Pla
     Raises:
         TrainingError: It cannot fit; says what would help.
     """
-    kind = AutoModelForSequenceClassification if choice.head else AutoModelForCausalLM
-    with torch.device("meta"):
-        model = kind.from_config(model_config(files.folder), dtype=compute_dtype(choice.precision))
+    model = _shape(files, choice.precision, head=choice.head)
     forms: list[Quantisation] = [choice.quantisation]
     if choice.quantisation == "auto":
         # NF4 on a CPU is for trying things out: it is slow there, and memory is not short.
@@ -122,6 +120,18 @@ def plan(files: ModelFiles, choice: Choice, microbatch: Microbatch) -> tuple[Pla
         advice = _advice(least, replace(choice, quantisation=form))
         raise TrainingError(f"{files.name} cannot be trained here: {least.told()}; {advice}")
     return chosen
+
+
+def weights_of(files: ModelFiles, *, head: bool = False) -> int:
+    """How many weights a model has, told from its configuration."""
+    return sum(weight.numel() for weight in _shape(files, head=head).parameters())
+
+
+def _shape(files: ModelFiles, precision: Precision = "auto", *, head: bool) -> Any:
+    """The model on no device."""
+    kind = AutoModelForSequenceClassification if head else AutoModelForCausalLM
+    with torch.device("meta"):
+        return kind.from_config(model_config(files.folder), dtype=compute_dtype(precision))
 
 
 def peak_bytes() -> int:

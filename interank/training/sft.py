@@ -23,7 +23,7 @@ from interank.ir.measures import DEFAULT_MEASURE
 from interank.progress import shown
 from interank.settings.student import LossRecipe, ValidationRecipe
 from interank.training.checkpoints import accompany, last_complete, run_to_end
-from interank.training.devices import on_one_device, owned
+from interank.training.devices import configured, on_one_device, owned
 from interank.training.failures import explained
 from interank.training.memory import Microbatch
 from interank.training.rows import Group
@@ -92,14 +92,15 @@ def train(
     """
     checkpoint, given = begun(folder, settings, DEFAULTS, tried=trial is not None)
     given.setdefault("gradient_checkpointing", checkpointing)
-    config = SFTConfig(
-        **{
+    config = configured(
+        SFTConfig,
+        {
             **given,
             **owned(model, folder=folder, seed=settings.seed),
             "max_length": None,
             "packing": False,
             "dataset_kwargs": {"skip_prepare_dataset": True},
-        }
+        },
     )
     student = StudentTrainer(
         model=model,

@@ -48,8 +48,34 @@ def test_what_nothing_can_be_made_with_is_refused_with_its_key(name: str, settin
 
 
 @pytest.mark.parametrize(
+    ("setting", "facts"),
+    [
+        # As a shell hands it on; YAML reads a bare no as false.
+        ("save_strategy=no", ("False", "'no'", "steps")),
+        ("lr_scheduler_type=cosin", ("cosin", "cosine", "linear")),
+        ("optim=adam", ("adam", "adamw_torch")),
+    ],
+)
+def test_a_word_that_transformers_does_not_know_is_refused_with_those_it_knows(
+    setting: str, facts: tuple[str, ...]
+) -> None:
+    with pytest.raises(RecipeError) as refused:
+        load_recipe("distill/smollm2", [f"trainer.{setting}"])
+    assert [fact for fact in (setting.partition("=")[0], *facts) if fact not in str(refused.value)] == []
+
+
+@pytest.mark.parametrize(
     "setting",
-    ["max_steps=-1", "max_steps=1", "learning_rate=0", "save_steps=0.5", "warmup_steps=0.05", "max_grad_norm=0"],
+    [
+        "max_steps=-1",
+        "max_steps=1",
+        "learning_rate=0",
+        "save_steps=0.5",
+        "warmup_steps=0.05",
+        "max_grad_norm=0",
+        "save_strategy='no'",
+        "optim=sgd",
+    ],
 )
 def test_what_trainers_can_work_with_is_taken(setting: str) -> None:
     load_recipe("distill/smollm2", [f"trainer.{setting}"])

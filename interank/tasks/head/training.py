@@ -22,7 +22,7 @@ from interank.engines.pairs import Pair, PairBatch, PairEncoder
 from interank.ir.measures import DEFAULT_MEASURE, score_run
 from interank.judgments import JudgedList
 from interank.tasks.head.groups import TeacherScores
-from interank.training.devices import on_one_device, owned
+from interank.training.devices import configured, on_one_device, owned
 from interank.training.ranking_losses import HeadLoss, Target
 from interank.training.sft import DEFAULTS, SftSettings, Trained, begun, go_through
 from interank.training.student import dataset_of
@@ -207,7 +207,7 @@ def train(
     """
     checkpoint, given = begun(folder, settings, _DEFAULTS, tried=trial is not None)
     given.setdefault("gradient_checkpointing_kwargs", {"use_reentrant": False})
-    arguments = TrainingArguments(**{**given, **owned(model, folder=folder, seed=settings.seed)})
+    arguments = configured(TrainingArguments, {**given, **owned(model, folder=folder, seed=settings.seed)})
     trainer = HeadTrainer(
         model=model,
         args=on_one_device(arguments),

@@ -19,7 +19,7 @@ from trl import SFTConfig, SFTTrainer
 from interank.progress import shown
 from interank.tasks.judge.answers import Weighted
 from interank.training.checkpoints import accompany, last_complete, run_to_end
-from interank.training.devices import on_one_device, owned
+from interank.training.devices import configured, on_one_device, owned
 
 IGNORED = -100
 # The released code's: rate, constant schedule, clipping, decay and batch.
@@ -64,14 +64,15 @@ def train(
 ) -> Mapping[str, float]:
     """Train the model's adapter in place, from the last complete checkpoint in `folder` if there is one."""
     folder.mkdir(exist_ok=True)
-    config = SFTConfig(
-        **{
+    config = configured(
+        SFTConfig,
+        {
             **_DEFAULTS,
             **dict(trainer),
             **owned(model, folder=folder, seed=seed),
             "max_length": None,
             "dataset_kwargs": {"skip_prepare_dataset": True},
-        }
+        },
     )
     sft = _Trainer(
         model=model,

@@ -1,0 +1,133 @@
+"""check: what a stage would read, write and take in memory, time and money, told before anything is loaded."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+from interank.artifact import Workplace, create, open_artifact
+from interank.engines.bases import base_here
+from interank.engines.models import compute_dtype, model_here
+from interank.evaluation.candidates import Evaluated, load_evaluated
+from interank.evaluation.systems import stored_run
+from interank.inputs import Input
+from interank.ir.benchmarks.hub import is_repository
+from interank.recipe import EvaluateRecipe, GenerateRecipe, Recipe, RunRecipe
+from interank.settings.batches import RL_BATCH
+from interank.stages.distill import choice_of
+from interank.stages.estimates import bytes_of, rent, size_of, span, speed, time_of
+from interank.stages.plan import plan as planned_pairs
+from interank.tasks.parts import task_named
+from interank.tasks.recipes import DistillRecipe, RlRecipe
+from interank.training.planning import gib, plan, weights_of
+from interank.training.sft import DEFAULTS
+
+# A token that passes through the layers takes two operations a weight, and its way back as many again: the gradients of
+# the base's own weights are saved.
+_READ, _LEARN = 2, 4
+# Dumps beyond this take minutes and more to mine.
+_MINED_BYTES = 200 * 10**6
+_WRITES = {
+    "generate": "judgments, and what was rejected with its reason",
+    "distill": "an adapter with its card, curves and costs",
+    "rl": "an adapter with its card, a page and its rollouts",
+    "evaluate": "runs, scores with intervals, and a report",
+    "run": "the outputs of all four stages",
+}
+
+
+def foresee(recipe: Recipe, named: Sequence[Input]) -> list[str]:
+    """Lines on what a stage reads, writes and takes, as far as that can be told from what is on this machine.
+
+    Raises:
+        InterankError: What is read cannot be used after all, or cannot be trained here; as the stage has it.
+    """
+    lines = [f"reads: {each.name} {each.path} ({size_of(each.path)})" for each in named]
+    lines.append(f"writes: {_WRITES[recipe.stage]}")
+    if isinstance(recipe, RunRecipe):
+        return [*lines, *_generated(recipe.stages.generate), *_evaluated(recipe.stages.evaluate)]
+    if isinstance(recipe, GenerateRecipe):
+        return lines + _generated(recipe)
+    if isinstance(recipe, DistillRecipe):
+        return lines + _distilled(recipe)
+    return lines + (_evaluated(recipe) if isinstance(recipe, EvaluateRecipe) else _rewarded(recipe))
+
+
+def _generated(recipe: GenerateRecipe) -> list[str]:
+    paths = [recipe.pairs] if recipe.pairs else list(recipe.dumps or ())
+    if not paths:
+        return []
+    if not all(path.exists() for path in paths) or sum(map(bytes_of, paths)) > _MINED_BYTES:
+        return ["takes: interank generate --dry-run counts pairs, tokens, time and cost"]
+    found = planned_pairs(recipe)
+    seconds, dollars, tokens = found["seconds"], found["dollars"], found["tokens"]
+    return [
+        f"takes: {found['pairs']} pairs to judge, about {tokens['read']} tokens read and {tokens['written']} written",
+        "time: " + ("unknown (teacher.speed is not set)" if seconds is None else f"about {span(seconds)}"),
+        "money: " + ("unknown (teacher.price is not set)" if dollars is None else f"about {dollars:.2f} dollars"),
+    ]
+
+
+def _distilled(recipe: DistillRecipe) -> list[str]:
+    student = model_here(recipe.student)
+    if recipe.missing() or student is None:
+        return []
+    # A teacher's scores take its whole work; what is learned has the same size without them.
+    asked = recipe.model_copy(update={"teacher": None}) if getattr(recipe, "teacher", None) else recipe
+    with tempfile.TemporaryDirectory() as folder:
+        place = create(Path(folder, "out"), "adapter", recipe={}, inputs={})
+        assert isinstance(place, Workplace)
+        lessons = task_named(recipe.task).lessons(asked, student, place)
+    planned, _ = plan(student, choice_of(recipe, head=lessons.head), lessons.microbatch)
+    given = {**DEFAULTS, **recipe.trainer}
+    batch = given["per_device_train_batch_size"] * given["gradient_accumulation_steps"]
+    steps = max(1, -(-len(lessons.groups) // batch))
+    epochs = given["max_steps"] / steps if given.get("max_steps", -1) > 0 else float(given["num_train_epochs"])
+    work = (_LEARN + _READ * planned.checkpointing) * weights_of(student, head=lessons.head)
+    # What rows share is counted for each of them there, and once in the largest microbatch, of which no step has more.
+    most = steps * epochs * given["gradient_accumulation_steps"] * planned.tokens
+    tokens = round(min(lessons.counts["tokens"] * epochs, most))
+    return [planned.told(), time_of(f"at most {tokens} tokens in {round(steps * epochs)} steps", work * tokens), rent()]
+
+
+def _rewarded(recipe: RlRecipe) -> list[str]:
+    base = base_here(recipe.adapter, recipe.base) if recipe.adapter else None
+    if recipe.adapter is None or base is None:
+        return []
+    given = {**RL_BATCH, **recipe.trainer}
+    completions = given["per_device_train_batch_size"] * given["gradient_accumulation_steps"]
+    steps = given.get("max_steps", -1)
+    prompt = open_artifact(recipe.adapter, "adapter").manifest["prompt"]["max_length"]
+    weights = weights_of(base)
+    lines = [
+        f"memory: {gib(weights * compute_dtype().itemsize)} of weights, and activations as the first step has them"
+    ]
+    if steps < 1:
+        return [*lines, "time: unknown (trainer.max_steps is not set)", rent()]
+    tokens = steps * completions * recipe.max_completion_tokens
+    prompts = steps * completions * prompt // given["num_generations"]
+    work = weights * ((_READ + _LEARN) * tokens + (_READ + _LEARN) * prompts)
+    said = f"at most {tokens} tokens written and {prompts} read in {steps} steps"
+    return [*lines, time_of(said, work), rent()]
+
+
+def _evaluated(recipe: EvaluateRecipe) -> list[str]:
+    if recipe.benchmark is None or (not recipe.benchmark.exists() and is_repository(recipe.benchmark)):
+        return []
+    tasks = load_evaluated(Evaluated.of(recipe), reranking=bool(recipe.adapters or recipe.chain))
+    for path in recipe.runs:
+        for task in tasks:
+            stored_run(path, task, recipe.measures, several=len(tasks) > 1)
+    documents = [task.documents(query.query_id) for task in tasks if task.corpus for query in task.queries]
+    ranked = sum(map(len, documents))
+    lines = [f"takes: {sum(len(task.queries) for task in tasks)} queries with {ranked} candidates, for each adapter"]
+    known = {path: base for path in recipe.adapters if (base := base_here(path, recipe.base)) is not None}
+    if not known:
+        return lines
+    weights = [weights_of(base) for base in known.values()]
+    tokens = sum(len(document.full_text) // 4 for each in documents for document in each)
+    work = float(sum(weights)) * _READ * tokens
+    lines.append(f"memory: {gib(max(weights) * compute_dtype().itemsize)} of weights, and what a batch holds")
+    lines.append(time_of(f"{tokens} tokens read by {len(known)} adapters in mode score", work))
+    return [*lines, rent(recipe.price_per_hour, work / speed())]
