@@ -13,6 +13,10 @@ from interank.ir.benchmarks import load_benchmark
 from interank.ir.overlap import BenchmarkIndex, BenchmarkQuery, BenchmarkTexts, training_overlap
 from interank.judgments import FILE, read_judgments, read_pairs
 from interank.ledger import write_rows
+from interank.settings import LoraRecipe, PromptSettings
+from interank.settings.student import MixtureRecipe
+from interank.stages import distill
+from interank.tasks.judge.recipe import DistillJudge
 
 PARTS = {
     "part": ["gear", "spring", "valve", "hinge", "lever", "motor", "sensor", "bracket"],
@@ -173,3 +177,26 @@ def test_what_cannot_be_split_is_a_sentence(labels: Path, tmp_path: Path, capsys
             main(["split", str(labels), "--out", str(tmp_path / "o"), option])
         assert said in capsys.readouterr().err
     assert not [path for path in tmp_path.iterdir() if path.name.startswith(".") and path.name.endswith(".partial")]
+
+
+def test_what_was_imported_and_split_is_learned_and_evaluated(
+    labels: Path, tiny_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = split(labels, tmp_path / "split")
+    recipe = DistillJudge(
+        stage="distill",
+        judgments=out / "train",
+        student=str(tiny_folder),
+        quantisation="none",
+        mixture=MixtureRecipe(score=1, explain=0, reason=0, queries=0),
+        prompt=PromptSettings(max_length=300, max_query_tokens=60, max_document_tokens=60),
+        lora=LoraRecipe(rank=4, alpha=8),
+        trainer={"max_steps": 2, "per_device_train_batch_size": 4, "save_strategy": "no"},
+    )
+    adapter = distill.run(recipe, tmp_path / "adapter")
+    assert adapter.manifest["counts"]["examples"] == len(read_judgments(out / "train", "train"))
+    assert adapter.manifest["counts"]["validation_pairs"] > 0
+    arguments = ["evaluate", "evaluate/benchmark", f"benchmark={out}", "split=test", f"adapters={adapter.path}"]
+    assert main([*arguments, "mode=score", "explain=0", "--out", str(tmp_path / "test")]) == 0
+    told = " ".join(open_artifact(tmp_path / "test").manifest["notes"])
+    assert "0 of 4 test queries" in told, told
