@@ -109,6 +109,7 @@ TRANSFORMERS = [
         {
             "_is_stateful": "",
             "_can_set_attn_implementation": "",
+            "is_backend_compatible": "",
             "set_attn_implementation": "self attn_implementation",
         },
     ),
@@ -119,7 +120,10 @@ TRANSFORMERS = [
         {"sdpa_attention_forward": "module query key value attention_mask"},
     ),
     *_parts("transformers.masking_utils", {"sdpa_mask": ""}),
-    *_parts("transformers:DynamicCache", {"reorder_cache": "self beam_idx"}),
+    *_parts(
+        "transformers:DynamicCache",
+        {"reorder_cache": "self beam_idx", "update": "self key_states value_states layer_idx"},
+    ),
 ]
 """transformers' methods and functions."""
 

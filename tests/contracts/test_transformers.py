@@ -102,6 +102,21 @@ def test_a_cache_holds_keys_and_values_layer_by_layer() -> None:
     assert torch.equal(cache.layers[0].keys[1], first)
 
 
+def test_what_a_cache_was_given_can_be_written_over() -> None:
+    cache = DynamicCache(config=base().config)
+    assert not cache.layers[0].is_initialized
+    cache.update(torch.zeros(2, 1, 3, 4), torch.zeros(2, 1, 3, 4), 0)
+    assert cache.layers[0].is_initialized
+    cache.layers[0].keys[1, :, 2] = 5.0
+    keys, _ = cache.update(torch.ones(2, 1, 1, 4), torch.ones(2, 1, 1, 4), 0)
+    assert keys[1, 0, :, 0].tolist() == [0.0, 0.0, 5.0, 1.0]
+
+
+def test_models_say_whether_their_layers_hand_on_what_attention_is_told() -> None:
+    assert LlamaForCausalLM.is_backend_compatible() is True
+    assert transformers.StableLmForCausalLM.is_backend_compatible() is False
+
+
 @pytest.mark.parametrize("family", ["Llama", "Mistral", "Qwen2", "Qwen3"])
 def test_a_dense_decoders_modules_are_called(family: str) -> None:
     sizes = {"vocab_size": 8, "hidden_size": 8, "intermediate_size": 8, "num_hidden_layers": 1}

@@ -1,0 +1,97 @@
+"""Prompts read as a tree in pieces have the logits of a plain forward pass, whatever their batch, order and budget."""
+
+from __future__ import annotations
+
+import random
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import Phase, given, settings
+from hypothesis import strategies as st
+from transformers import LlamaConfig, LlamaForCausalLM
+
+from interank.engines.budget import Budget
+from interank.engines.prompts import Prompt
+from interank.engines.transformers import TransformersEngine
+from interank.engines.tree import pieces
+from interank.engines.tree.pieces import Planted
+from interank.engines.tree.prefix_tree import SHORTEST_SHARED, Ids
+from tests.support.families import family_model
+
+VOCABULARY, LABELS = 300, (40, 41, 42)
+# Of the largest logit: both sides compute in float32 and add in another order.
+ERROR = 1e-5
+
+
+def smollm2() -> Any:
+    """SmolLM2's make: Llama with three query heads a key head, and a head that is the embeddings."""
+    config = LlamaConfig(
+        vocab_size=VOCABULARY,
+        hidden_size=72,
+        intermediate_size=96,
+        num_hidden_layers=3,
+        num_attention_heads=9,
+        num_key_value_heads=3,
+        rope_parameters={"rope_type": "default", "rope_theta": 100000.0},
+        tie_word_embeddings=True,
+    )
+    torch.manual_seed(0)
+    model = LlamaForCausalLM(config).eval()
+    for parameter in model.parameters():
+        # A fresh model's logits hardly differ; stronger weights make a mistake visible.
+        parameter.data += torch.randn_like(parameter) * 0.1
+    return model
+
+
+@pytest.fixture(scope="module", params=["smollm2", "llama 3", "qwen3"])
+def model(request: pytest.FixtureRequest) -> Any:
+    return smollm2() if request.param == "smollm2" else family_model(request.param, VOCABULARY)
+
+
+def branching(rng: random.Random, number: int) -> list[Ids]:
+    """Texts that begin as others do, or as others end in; some equal."""
+    found: list[Ids] = [()]
+    for _ in range(number):
+        stem = rng.choice(found)
+        kept = stem[: rng.choice([len(stem), rng.randint(0, len(stem))])]
+        found.append((*kept, *(rng.randrange(3, VOCABULARY) for _ in range(rng.randint(1, 70)))))
+    texts = found[1:]
+    return [*texts, texts[0]]
+
+
+@settings(max_examples=10, deadline=None, phases=(Phase.explicit, Phase.generate))
+@given(seed=st.integers(0, 10_000), number=st.integers(1, 7), tokens=st.integers(1, 300), ends=st.integers(1, 9))
+def test_each_logit_is_that_of_a_plain_forward_pass(model: Any, seed: int, number: int, tokens: int, ends: int) -> None:
+    rng = random.Random(seed)
+    prompts = [Prompt((), text, ()) for text in branching(rng, number)]
+    rng.shuffle(prompts)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(pieces, "_MOST_ENDS", ends)
+        read = TransformersEngine(model, budget=Budget(tokens, keys=1)).label_logits(prompts, LABELS)
+    for prompt, found in zip(prompts, read, strict=True):
+        with torch.no_grad():
+            plain = model(torch.tensor([prompt.ids])).logits[0, -1]
+        assert found.logits == pytest.approx(plain[list(LABELS)].tolist(), abs=ERROR * float(plain.abs().max()))
+
+
+@given(seed=st.integers(0, 10_000), number=st.integers(1, 12), tokens=st.integers(1, 300))
+def test_each_text_stands_in_the_row_and_ends_once(seed: int, number: int, tokens: int) -> None:
+    texts = branching(random.Random(seed), number)
+    planted = Planted(texts)
+    parts = list(planted.pieces(tokens, torch.device("cpu")))
+    row = torch.cat([part.tree.ids[0] for part in parts]).tolist()
+    assert max(part.tree.ids.shape[1] for part in parts) <= tokens
+    assert sorted(text for part in parts for text in part.ends) == sorted({*texts})
+    for text in texts:
+        assert [row[place] for start, end in planted.spans(text) for place in range(start, end)] == list(text)
+    # The order of the texts changes nothing.
+    again = [part.tree.ids.tolist() for part in Planted(texts[::-1]).pieces(tokens, torch.device("cpu"))]
+    assert again == [part.tree.ids.tolist() for part in parts]
+
+
+def test_what_texts_begin_with_alike_stands_once() -> None:
+    stem = tuple(range(3, 3 + SHORTEST_SHARED))
+    texts = [(*stem, number, 7) for number in range(5)]
+    (part,) = Planted(texts).pieces(1000, torch.device("cpu"))
+    assert part.tree.ids.shape[1] == len(stem) + 5 * 2
