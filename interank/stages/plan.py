@@ -8,7 +8,7 @@ from typing import Any
 from interank.artifact import open_artifact
 from interank.engines.protocol import CHARACTERS_PER_TOKEN
 from interank.errors import InputError
-from interank.judgments import PAIRS_FILE, by_question, read_pairs
+from interank.judgments import PAIRS_FILE, by_question, read_judged_pairs, read_pairs
 from interank.mining import mine
 from interank.recipe import GenerateRecipe
 from interank.settings import OrderingsRecipe
@@ -25,6 +25,9 @@ def plan(recipe: GenerateRecipe) -> dict[str, Any]:
     if recipe.pairs:
         artifact = open_artifact(recipe.pairs, "pairs")
         pairs, found = read_pairs(artifact.path / PAIRS_FILE), artifact.manifest["sites"]
+    elif recipe.judgments:
+        artifact = open_artifact(recipe.judgments, "judgments")
+        pairs, found = read_judged_pairs(artifact.path), {}
     elif recipe.dumps:
         mined = mine(recipe.dumps, recipe.mining, recipe.seed)
         pairs, found = mined.pairs, mined.counts
@@ -34,7 +37,7 @@ def plan(recipe: GenerateRecipe) -> dict[str, Any]:
         name: {"questions": counts["questions"], "answers": counts["answers"], "pairs": counts["pairs"]}
         for name, counts in found.items()
     }
-    read, written, judged = _tokens(recipe, pairs)
+    read, written, judged = _tokens(recipe, _asked(recipe, pairs))
     speed, price = recipe.teacher.speed, recipe.teacher.price
     seconds = None
     if speed is not None and speed.read and speed.written:
@@ -47,6 +50,15 @@ def plan(recipe: GenerateRecipe) -> dict[str, Any]:
         "seconds": seconds,
         "dollars": None if paid is None else round(paid, 4),
     }
+
+
+def _asked(recipe: GenerateRecipe, pairs: list[Pair]) -> list[Pair]:
+    """The pairs of which a model is asked at all."""
+    if not recipe.teacher.is_asked:
+        return []
+    if recipe.teacher.grades != "given":
+        return pairs
+    return [pair for pair in pairs if pair.given is None or not pair.given.judgment.reasoning]
 
 
 def _tokens(recipe: GenerateRecipe, pairs: list[Pair]) -> tuple[int, int, int]:

@@ -17,6 +17,7 @@ from interank.judgments import read_judgments, write_judgments
 from interank.recipe import GenerateRecipe
 from interank.resources import resource_dir
 from interank.stages import generate
+from interank.stages.plan import plan
 from interank.types import Judgment, Relevance
 from tests.support import rule
 from tests.support.faulty import chat
@@ -90,6 +91,16 @@ def test_given_grades_are_explained_and_nothing_else_changes(tiny_folder: Path, 
     card = DatasetCard.load(made.path / "README.md")
     assert card.data.license is None, "whose texts these are is not known"
     assert "Licences of the documents: not told" in card.text
+
+
+def test_the_plan_counts_what_is_asked(tiny_folder: Path, tmp_path: Path) -> None:
+    given = {"model": str(tiny_folder), "grades": "given", "max_reasoning_tokens": 240}
+    explained = recipe_of(given, judgments=str(labels(tmp_path / "labels")))
+    # One of the eight is explained already.
+    assert plan(explained)["pairs"] == 7
+    assert plan(explained)["tokens"]["written"] == 7 * 120
+    votes = recipe_of(VOTES, dumps=(str(DUMPS),), decontaminate=False, mining={"questions": 2})
+    assert (plan(votes)["pairs"], plan(votes)["tokens"]) == (0, {"read": 0, "written": 0})
 
 
 def test_pairs_of_labels_can_be_graded_anew(tmp_path: Path) -> None:
