@@ -106,11 +106,14 @@ def figures(part: Part, options: argparse.Namespace) -> dict[str, Any]:
     if part.model and options.model:
         arguments += ["--model", options.model]
     print(f"{part.script} {' '.join(arguments)}", file=sys.stderr, flush=True)
+    # Both sides get the same threads, which wait as each program has them wait.
+    environment = {name: value for name, value in os.environ.items() if name != "OMP_WAIT_POLICY"}
+    environment["OMP_NUM_THREADS"] = str(options.threads)
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "found.json"
         command = [sys.executable, str(HERE / part.script), *arguments, "--json", str(file)]
         # What it says while it works goes where ours goes; its figures come by the file.
-        done = subprocess.run(command, stdout=sys.stderr, check=False)
+        done = subprocess.run(command, stdout=sys.stderr, env=environment, check=False)
         if done.returncode:
             return {"error": f"{part.script} ended with {done.returncode}"}
         read: dict[str, Any] = json.loads(file.read_text("utf-8"))
