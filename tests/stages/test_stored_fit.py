@@ -386,7 +386,7 @@ def test_one_place_has_to_be_given(dev: Path, places: list[str], capsys: Capture
 
 
 def test_check_tells_of_a_fit_that_is_not_asked_for(place: Path, stored: Path, capsys: Capture) -> None:
-    command = ["check", "evaluate/benchmark", f"benchmark={place / 'benchmark'}", f"adapters={stored}"]
+    command = ["check", "evaluate/benchmark", f"benchmark={place / 'benchmark'}", "split=test", f"adapters={stored}"]
     for options, told in (
         ([], True),
         (["--quiet"], False),
