@@ -259,7 +259,7 @@ def open_artifact(path: Path, kind: Kind | None = None) -> Artifact:
     """
     manifest = _read_manifest(path)
     if kind is not None and manifest["kind"] != kind:
-        raise ArtifactError(f"{path} holds {manifest['kind']}; {kind} is expected here")
+        raise ArtifactError(f"{path} holds {manifest['kind']}, where {kind} is needed; give an output of that kind")
     for name, digest in manifest["files"].items():
         file = path / name
         if not file.is_file():
@@ -313,12 +313,16 @@ def _read_manifest(path: Path) -> dict[str, Any]:
     try:
         manifest = json.loads((path / MANIFEST).read_text("utf-8"))
     except (FileNotFoundError, NotADirectoryError):
-        raise ArtifactError(f"{path} has no {MANIFEST}: it is unfinished or not an interank artifact") from None
+        raise ArtifactError(
+            f"{path} has no {MANIFEST}: it is unfinished, or no output of interank; give the --out folder of "
+            "an earlier stage"
+        ) from None
     except ValueError as error:
         raise ArtifactError(f"{path}: {MANIFEST} cannot be read ({error}); make the artifact anew") from None
     if manifest.get("format") != FORMAT:
         raise ArtifactError(
-            f"{path} has artifact format {manifest.get('format')!r}; this version of interank reads format {FORMAT}"
+            f"{path} has the artifact format {manifest.get('format')}, and this version of interank reads "
+            f"{FORMAT}; make it anew, or use the version that made it"
         )
     return dict(manifest)
 

@@ -218,8 +218,8 @@ def _asked(query: str, document: str, answer: str, *, fence: bool) -> list[dict[
 def _require_numbers(logits: Sequence[float]) -> None:
     if not all(map(math.isfinite, logits)):
         raise ModelError(
-            f"found {', '.join(f'{logit:g}' for logit in logits)} as logits of the grades; expected finite numbers; "
-            "use the model in another precision, or another model"
+            f"the grades' logits are {', '.join(f'{logit:g}' for logit in logits)}, where finite numbers are "
+            "needed; use the model in another precision, or another model"
         )
 
 

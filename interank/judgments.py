@@ -112,8 +112,7 @@ def read_pairs(path: Path) -> list[Pair]:
             pairs.append(Pair(query, document, _split(row), _origin(row), _source(row)))
         except (ValueError, KeyError) as error:
             raise InputError(
-                f"{path}:{number}: not a pair ({type(error).__name__}: {error}); "
-                "a line of a pairs artifact is expected; mine the pairs anew"
+                f"{path}:{number} is no pair ({type(error).__name__}: {error}); mine the pairs anew"
             ) from None
     return pairs
 
@@ -173,7 +172,7 @@ def json_object(line: str) -> dict[str, Any]:
     """
     row = plain_data.parsed(line)
     if not isinstance(row, dict):
-        raise ValueError(f"found {plain_data.shown(row)}; expected an object")
+        raise ValueError(f"it is {plain_data.shown(row)}, where a JSON object is needed")
     return row
 
 
@@ -242,14 +241,14 @@ def _text(row: dict[str, Any], name: str) -> str:
 def _origin(row: dict[str, Any]) -> Origin:
     origin: Origin = row["origin"]
     if origin not in get_args(Origin):
-        raise ValueError(f"origin is {plain_data.shown(origin)}, one of {', '.join(get_args(Origin))} is expected")
+        raise ValueError(f"origin is {plain_data.shown(origin)}, where one of {', '.join(get_args(Origin))} is needed")
     return origin
 
 
 def _split(row: dict[str, Any]) -> Split:
     split: Split = row["split"]
     if split not in ("train", "validation"):
-        raise ValueError(f"split is {plain_data.shown(split)}, train or validation is expected")
+        raise ValueError(f"split is {plain_data.shown(split)}, where train or validation is needed")
     return split
 
 
@@ -281,7 +280,7 @@ def _weight(row: dict[str, Any]) -> float:
     except ValueError as error:
         raise ValueError(f"weight: {error}") from None
     if not weight:
-        raise ValueError("weight: found 0; expected a number above 0")
+        raise ValueError("weight is 0, where a number above 0 is needed")
     return weight
 
 
@@ -297,13 +296,13 @@ def _probabilities(row: dict[str, Any]) -> tuple[float, float, float] | None:
     if given is None:
         return None
     if not isinstance(given, list) or len(given) != len(Relevance):
-        raise ValueError(f"probabilities: found {plain_data.shown(given)}; expected one for each grade, or null")
+        raise ValueError(f"probabilities is {plain_data.shown(given)}, where one for each grade, or null, is needed")
     try:
         first, second, third = (plain_data.finite(value, least=0, most=1) for value in given)
     except ValueError as error:
         raise ValueError(f"probabilities: {error}") from None
     if abs(first + second + third - 1) > _ROUNDED:
-        raise ValueError(f"probabilities: found {plain_data.shown(given)}; expected a sum of 1")
+        raise ValueError(f"probabilities is {plain_data.shown(given)}, where a sum of 1 is needed")
     return first, second, third
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 
 from interank.errors import InputError
+from interank.wording import listed
 
 # How many there are, by torchrun and accelerate, and by what starts programs of MPI.
 _SIZES = ("WORLD_SIZE", "PMI_SIZE", "OMPI_COMM_WORLD_SIZE", "MV2_COMM_WORLD_SIZE")
@@ -24,6 +25,7 @@ def refuse_several_processes() -> None:
     if found:
         told = ", ".join(f"{name}={value}" for name, value in found.items())
         raise InputError(
-            f"found {told}, as torchrun, accelerate and mpirun set for several processes; interank runs in one, on one "
-            "device: start the command by itself (CUDA_VISIBLE_DEVICES chooses the GPU), or unset what was found"
+            f"{told} is set, as torchrun, accelerate and mpirun do for several processes, and interank runs "
+            "in one, on one device; start the command by itself (CUDA_VISIBLE_DEVICES chooses the GPU), or "
+            f"unset {listed(found)}"
         )

@@ -92,8 +92,8 @@ def _object(path: Path, number: int, line: bytes) -> dict[str, Any]:
 
 def _no_object(path: Path, number: int) -> InputError:
     return InputError(
-        f"{path}:{number}: found no JSON object, and every line has to be one; the file is left as it is; name another "
-        "one, or mend the line"
+        f"{path}:{number} is no JSON object, and every line has to be one; mend the line, or name another "
+        "file (this one is left as it is)"
     )
 
 

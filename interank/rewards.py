@@ -17,6 +17,7 @@ from interank import machine, plain_data
 from interank.errors import InputError, InterankError
 from interank.resources import resource_dir
 from interank.settings import RewardRecipe
+from interank.wording import counted
 
 Subject = Literal["judgments", "lists"]
 """What completions are: judgments of a document, or orders of a list of them."""
@@ -100,7 +101,7 @@ class Reward:
         """
         said = getattr(_module(self.file), "OF", "judgments")
         if said not in ("judgments", "lists"):
-            raise InputError(f"reward {self.use}: OF is {said!r}; judgments or lists is expected")
+            raise InputError(f"reward {self.use}: OF is {said!r}, where judgments or lists is needed")
         return cast(Subject, said)
 
     @property
@@ -112,7 +113,7 @@ class Reward:
         """
         said = getattr(_module(self.file), "CREDIT", "answer")
         if said not in ("grade", "explanation", "answer"):
-            raise InputError(f"reward {self.use}: CREDIT is {said!r}; grade, explanation or answer is expected")
+            raise InputError(f"reward {self.use}: CREDIT is {said!r}, where grade, explanation or answer is needed")
         return cast(Credit, said)
 
     @property
@@ -152,13 +153,18 @@ class Reward:
                 raise
             raise InputError(f"reward {self.use} failed: {_told(error, self.file)}; mend it and go on") from error
         if isinstance(values, str | bytes) or not hasattr(values, "__len__") or not hasattr(values, "__iter__"):
-            raise InputError(f"reward {self.use}: found {plain_data.shown(values)}; expected a list of numbers")
+            raise InputError(
+                f"reward {self.use} gave {plain_data.shown(values)}, where a list of numbers is needed; mend it"
+            )
         if len(values) != len(completions):
-            raise InputError(f"reward {self.use}: {len(values)} values for {len(completions)} completions")
+            raise InputError(
+                f"reward {self.use} gave {counted(len(values), 'value')} for "
+                f"{counted(len(completions), 'completion')}; have it give one for each"
+            )
         try:
             return [None if value is None else plain_data.finite(value) for value in values]
         except ValueError as error:
-            raise InputError(f"reward {self.use}: {error} or None") from None
+            raise InputError(f"reward {self.use}: {error}, and not None; have it give one or the other") from None
 
 
 @dataclass(frozen=True)

@@ -345,7 +345,8 @@ def _falling(query_id: str, doc_ids: Sequence[str], scores: Sequence[float]) -> 
         for doc_id, score in zip(doc_ids, scores, strict=True):
             if not math.isfinite(score):
                 raise InputError(
-                    f"query {query_id!r}: document {doc_id!r} has the score {score}; a finite number is needed"
+                    f"query {query_id!r}: the score of document {doc_id!r} is {score}, where a finite number "
+                    "is needed; mend it"
                 )
         single = _lowered(array("f", (max(-_LARGEST, min(_LARGEST, score)) for score in scores)))
     ranking = dict(zip(doc_ids, single, strict=True))

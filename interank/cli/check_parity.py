@@ -41,7 +41,8 @@ def register(verbs: Any, common: argparse.ArgumentParser) -> None:
     verb.add_argument(
         "--engines",
         choices=["transformers", "transformers,vllm"],
-        help="by default vLLM too, where it is installed",
+        metavar="ENGINES",
+        help="transformers, or transformers,vllm (the default where vLLM is installed)",
     )
     verb.add_argument("--against", metavar="MODEL", nargs="+", default=[], help="folders that should hold the same")
     verb.add_argument("--server", metavar="URL[,URL]", help="servers that should hold the same, as vllm serve")

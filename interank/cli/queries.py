@@ -105,8 +105,8 @@ def _answered(out: Path, ledger: Ledger) -> set[str]:
     for number, row in enumerate(rows, start=1):
         if row.keys() != {"_id", "queries", "written"}:
             raise InputError(
-                f"--out {out}:{number} is no row of this command, which goes on with a file that it wrote; the file is "
-                "left as it is; name another one"
+                f"--out {out}:{number} is no row that this command wrote, so it cannot be gone on with; the "
+                "file is left as it is: name another one"
             )
     return {str(row["_id"]) for row in rows}
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from interank.cli.base_option import add_base
 from interank.cli.next_step import say_next, word
 from interank.modes import GUARDS, MODES, THEN_MODES
+from interank.wording import counted
 
 if TYPE_CHECKING:
     from interank.cli.rerank_options import RerankOptions
@@ -180,19 +181,36 @@ def _run(options: argparse.Namespace) -> int:
     rows = []
     results = []
     known = 0
+    cuts: list[int] = []
     for row, query, documents in _ranked(asked, progress, tasks, explained, fit):
         known += bool(fit and fit.known([query]))
         if asked.trec or asked.jsonl:
             rows.append(_shown(row))
         if asked.rank_llm:
             results.append((query, row["ranking"], documents))
+        cuts += [item["truncated"] for item in row["ranking"]]
         _print(query, row, documents, asked.json_lines)
     if known:
         log.warning("%s was fitted on %d of these queries: what is measured on them says nothing", file, known)
+    _tell_cut(cuts)
     _write(asked, rows, results)
     progress.finish()
     say_next(options, _next(asked))
     return 0
+
+
+def _tell_cut(cuts: list[int]) -> None:
+    """Say how many of the ranked documents were read without their ends."""
+    cut = [tokens for tokens in cuts if tokens]
+    if cut:
+        log.warning(
+            "%d of %s (%.0f%%) were read without their ends, up to %s each, for which there is no room; the model's "
+            "prompt.max_document_tokens or max_length decides how much: split long documents, or train with more",
+            len(cut),
+            counted(len(cuts), "document"),
+            100 * len(cut) / len(cuts),
+            counted(max(cut), "token"),
+        )
 
 
 def _next(asked: RerankOptions) -> str:
@@ -347,6 +365,3 @@ def _print(query: Query, row: dict[str, Any], documents: list[Document], as_json
         print(example(query.text, ranking, texts, {}), flush=True)
         if row.get("abstain"):
             print("The evidence is thin: better not to answer with this ranking.", flush=True)
-        for item in ranking:
-            if item.truncated:
-                log.warning("%s: its last %d tokens were cut off", item.doc_id, item.truncated)

@@ -112,7 +112,10 @@ class RerankOptions(Settings):
     @model_validator(mode="after")
     def _servers_are_for_openai(self) -> RerankOptions:
         if self.engine != "openai" and (self.server or self.served_name):
-            raise ValueError(f"--server and --served-name belong to --engine openai; found engine {self.engine}")
+            raise ValueError(
+                f"--server and --served-name belong to --engine openai, and the engine is {self.engine}; set it, "
+                "or leave them out"
+            )
         return self
 
     @model_validator(mode="after")
@@ -133,7 +136,10 @@ class RerankOptions(Settings):
         if self.lists and "listwise" not in (self.mode, self.then and self.then_mode):
             raise ValueError("--lists belongs to mode listwise; set --mode or --then-mode, or leave it out")
         if self.mode != "adaptive" and self.adaptive:
-            raise ValueError(f"--adaptive and budgets belong to mode adaptive; found mode {self.mode}; set --mode")
+            raise ValueError(
+                f"--adaptive and budgets belong to mode adaptive, and the mode is {self.mode}; set --mode "
+                "adaptive, or leave them out"
+            )
         if self.mode == "adaptive" and (self.fit or self.explain):
             raise ValueError("--fit and --explain belong to other modes than adaptive; leave them out")
         if self.head and (self.mode != "score" or self.engine != "transformers"):
@@ -167,7 +173,7 @@ class RerankOptions(Settings):
     @model_validator(mode="after")
     def _one_reranker_explains(self) -> RerankOptions:
         if self.then and self.explain is not None:
-            raise ValueError("--explain belongs to one reranker; found --then as well; leave one of them out")
+            raise ValueError("--explain belongs to one reranker, and --then adds a second; leave one of them out")
         return self
 
     def check_files(self) -> None:

@@ -45,6 +45,8 @@ def _documents(file: Path) -> Iterator[Document]:
     from interank.ir.benchmarks import read_documents
     from interank.types import Document
 
+    if file.is_dir():
+        raise InputError(f"{file} is a folder; give its text or JSONL files, for example {file}/*.txt")
     if not file.is_file():
         raise InputError(f"{file} does not exist; give text or JSONL files")
     if ".jsonl" in file.suffixes:

@@ -55,7 +55,7 @@ def golden_set(path: Path | None = None) -> list[Asked]:
         return [*_sampled(load_benchmark(folder / "benchmark")), *_requested(folder / "golden" / "odd.jsonl")]
     found = [(query, documents) for query, documents in _requested(path) if documents]
     if not any(len(documents) > 1 for _, documents in found):
-        raise InputError(f"{path}: found no query with two documents, so nothing is ranked; give some more")
+        raise InputError(f"{path} has no query with two documents, so nothing would be ranked; add some")
     return found
 
 

@@ -13,6 +13,7 @@ from scipy.stats import kendalltau
 from interank.diagnosis.golden import Reading
 from interank.errors import InputError
 from interank.types import grouped
+from interank.wording import counted
 
 Kind = Literal["exact", "rounded", "bfloat16"]
 """How two ways differ: in the order in which float32 adds, in weights rounded to bfloat16, in computing in it."""
@@ -75,7 +76,10 @@ def difference(reference: Sequence[Reading], other: Sequence[Reading]) -> Differ
         InputError: They are not of the same pairs.
     """
     if not reference or [item.query_id for item in reference] != [item.query_id for item in other]:
-        raise InputError(f"found {len(reference)} pairs beside {len(other)}; expected the same; read both anew")
+        raise InputError(
+            f"{counted(len(reference), 'pair')} cannot be compared with {len(other)}; read both anew, of the same "
+            "golden set"
+        )
     couples = list(zip(reference, other, strict=True))
     apart = [abs(one.score - two.score) for one, two in couples]
     # A comparison with NaN is never true, and whether max() passes it over depends on where it stands.

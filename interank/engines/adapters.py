@@ -181,7 +181,10 @@ def _config(folder: Path) -> PeftConfig:
             f"kinds {', '.join(_KINDS)}"
         )
     if untried := [name for name in _UNTRIED if facts.get(name)]:
-        raise ModelError(f"the adapter {folder} asks for {untried[0]}, with which it is not known to rank as trained")
+        raise ModelError(
+            f"the adapter {folder} asks for {untried[0]}, with which it is not known to rank as it was "
+            "trained; use an adapter without it"
+        )
     try:
         return PeftConfig.from_pretrained(str(folder))
     except (ValueError, TypeError, KeyError) as error:

@@ -29,6 +29,7 @@ from interank.engines.weights import weight_names
 from interank.errors import InputError, ModelError
 from interank.settings import HeadSettings, Quantisation
 from interank.settings.student import Precision
+from interank.wording import counted
 
 _TOKENIZER = "tokenizer_config.json"
 _CLASSIFIER = "ForSequenceClassification"
@@ -144,7 +145,10 @@ def load_heads(
     found = {name: _adapter(source, base) for name, source in sources.items()}
     bases = {str(place.files.folder): place.files for place in found.values()}
     if len(bases) != 1:
-        raise InputError(f"found adapters on {len(bases)} bases ({', '.join(bases)}); expected one; open each apart")
+        raise InputError(
+            f"the adapters stand on {counted(len(bases), 'base')} ({', '.join(bases)}), and one base holds all of "
+            "them; open each apart"
+        )
     brought = all(_brings_a_head(place) for place in found.values())
     (files,) = bases.values()
     model: Any = load_classifier(files, quantisation=quantisation, precision=precision, headless=brought)
@@ -234,7 +238,7 @@ def check_whole(files: ModelFiles) -> None:
         raise ModelError(f"{files.folder} says that it is a head, but its config.json names no {_CLASSIFIER} model")
     classes = len(read_config(files.folder / "config.json").get("id2label") or {0: "", 1: ""})
     if classes != 1:
-        raise ModelError(f"{files.name} tells {classes} classes apart; expected a head of one logit; use another model")
+        raise ModelError(f"{files.name} tells {classes} classes apart, and a head has one logit; use another model")
 
 
 def _brings_a_head(found: HeadFiles) -> bool:

@@ -109,8 +109,8 @@ def _is_capped(text: Any) -> bool:
 def _refuse_others(config: Any, text: Any, kinds: set[str], name: str) -> None:
     if others := sorted(kinds - _ATTENTION - STATES):
         raise ModelError(
-            f"{name} has layers of the kind {', '.join(others)} (config.layer_types), which interank does not know to "
-            f"compute; expected {', '.join(sorted(_ATTENTION | STATES))}; use another model"
+            f"{name} has layers of the kind {', '.join(others)} (config.layer_types), and interank computes "
+            f"{', '.join(sorted(_ATTENTION | STATES))}; use another model"
         )
     if kinds and not kinds & _ATTENTION:
         raise ModelError(

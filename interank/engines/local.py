@@ -66,5 +66,5 @@ def _kind(request: Request) -> tuple[tuple[int, ...], Sampling, int]:
 
 def _ids(request: Request) -> Prompt:
     if not isinstance(request.prompt, Prompt):
-        raise TypeError("an engine in this process is asked in token ids")
+        raise TypeError("an engine in this process takes token ids, and was asked in messages; ask it in token ids")
     return request.prompt

@@ -123,7 +123,10 @@ def load_tokenizer(files: ModelFiles, *, writes: bool = True) -> PreTrainedToken
             "get tokenizer.json and what belongs to it anew"
         ) from error
     if writes and tokenizer.eos_token_id is None:
-        raise ModelError(f"the tokenizer of {files.name} has no end-of-sequence token, so answers could not end")
+        raise ModelError(
+            f"the tokenizer of {files.name} has no end-of-sequence token, so that no answer would end; use "
+            "another model"
+        )
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token
     return tokenizer

@@ -14,6 +14,7 @@ from torch.export import Dim
 
 from interank.engines.heads import Head
 from interank.errors import InputError, ModelError
+from interank.wording import listed
 
 _PACKAGES = ("onnx", "onnxscript", "onnxruntime")
 # A file of protobuf's holds 2 GiB at most; the weights of larger models stand beside it.
@@ -31,7 +32,8 @@ def require_onnx() -> None:
     missing = [name for name in _PACKAGES if importlib.util.find_spec(name) is None]
     if missing:
         raise InputError(
-            f"--to onnx needs {', '.join(_PACKAGES)}, and found no {', '.join(missing)}; pip install 'interank[onnx]'"
+            f"--to onnx needs {', '.join(_PACKAGES)}, of which {listed(missing)} is not installed; pip "
+            "install 'interank[onnx]'"
         )
 
 

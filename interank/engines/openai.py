@@ -215,7 +215,7 @@ def part(whole: Any, name: str | int, kind: type) -> Any:
     found = whole[name]
     if not isinstance(found, kind):
         place = f"item {name}" if isinstance(name, int) else name
-        raise ValueError(f"found {plain_data.shown(found)} as {place}; expected {_KINDS[kind]}")
+        raise ValueError(f"{place} is {plain_data.shown(found)}, where {_KINDS[kind]} is needed")
     return found
 
 
@@ -250,6 +250,6 @@ def _usage(request: Request, content: Mapping[str, Any], written: int) -> tuple[
     if usage is None:
         return read, written
     if not isinstance(usage, Mapping):
-        raise ValueError(f"found {plain_data.shown(usage)} as usage; expected counts of tokens")
+        raise ValueError(f"usage is {plain_data.shown(usage)}, where counts of tokens are needed")
     counted = usage.get("prompt_tokens"), usage.get("completion_tokens")
     return read if counted[0] is None else counted[0], written if counted[1] is None else counted[1]

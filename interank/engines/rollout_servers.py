@@ -21,6 +21,7 @@ from interank.engines.vllm import seeds_of
 from interank.engines.work import Work
 from interank.errors import ModelError
 from interank.settings import RolloutServersRecipe
+from interank.wording import counted
 
 log = logging.getLogger(__name__)
 
@@ -173,7 +174,11 @@ def _completion(content: Mapping[str, Any], end: int, vocabulary: int | None, mo
         ended = finished and ids[-1:] == (end,)
         # The end's own log-probability may be left out.
         if len(ids) > most or len(ids) - len(logprobs) not in ((0, 1) if ended else (0,)):
-            raise ValueError(f"found {len(ids)} token ids and {len(logprobs)} log-probabilities; expected up to {most}")
+            raise ValueError(
+                f"the server gave {counted(len(ids), 'token id')} and "
+                f"{counted(len(logprobs), 'log-probability', 'log-probabilities')}, where as many of both, up to "
+                f"{most}, are needed"
+            )
     except (KeyError, ValueError) as error:
         raise _unsound(error) from None
     if ended:

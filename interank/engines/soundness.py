@@ -9,6 +9,7 @@ from interank import plain_data
 from interank.engines.prompts import Prompt
 from interank.engines.protocol import Completion, Failed, LabelLogits, Reply, Request
 from interank.errors import PromptError
+from interank.wording import counted
 
 # Logits of a hundred stand in float32 to 8e-6, so that the logarithm of a probability of 1, and a sum of
 # probabilities, may come out so far above what they can be.
@@ -95,7 +96,8 @@ def _require(faults: Sequence[str]) -> None:
         if fault:
             raise PromptError(
                 place,
-                f"of {len(faults)} texts, number {place + 1} has no usable answer: {fault}; the model's weights or "
+                f"of {counted(len(faults), 'text')}, number {place + 1} has no usable answer: {fault}; the "
+                "model's weights or "
                 "its arithmetic are at fault: try float32 (precision exact), or another model",
             )
 
@@ -108,16 +110,23 @@ def _check(request: Request, reply: Reply, vocabulary: int) -> None:
     for index in reply.ids:
         _named("a token id", index, least=0, most=vocabulary - 1)
     if not request.labels and len(reply.ids) > request.sampling.max_new_tokens:
-        raise ValueError(f"{len(reply.ids)} tokens were written, and {request.sampling.max_new_tokens} were asked for")
+        raise ValueError(
+            f"{counted(len(reply.ids), 'token')} came, where at most {request.sampling.max_new_tokens} were asked for"
+        )
     if not isinstance(reply.finished, bool):
-        raise ValueError(f"found {plain_data.shown(reply.finished)}; expected whether the reply is finished")
+        raise ValueError(
+            f"whether the reply is finished is told as {plain_data.shown(reply.finished)}, where true or false is "
+            "needed"
+        )
     try:
         plain_data.text(reply.text)
     except ValueError as error:
         raise ValueError(f"the reply's text: {error}") from None
     written = _TIMES * request.sampling.max_new_tokens + _ROOM
     if len(reply.text) > _LONGEST_TOKEN * written:
-        raise ValueError(f"its {len(reply.text)} characters are far more than {written} tokens have room for")
+        raise ValueError(
+            f"its {counted(len(reply.text), 'character')} are far more than {written} tokens have room for"
+        )
     _named("the tokens read", reply.read, least=0, most=_TIMES * _tokens(request) + _ROOM)
     _named("the tokens written", reply.written, least=0, most=written)
 

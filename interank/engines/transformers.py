@@ -94,8 +94,8 @@ class TransformersEngine:
         plain = fits(model)
         if precision != "exact" and not plain:
             raise InputError(
-                f"precision {precision} is for Llama-like models in float32 on a CPU, with their adapter merged; found "
-                f"{type(model).__name__} on {self.device}; use precision exact"
+                f"precision {precision} is for Llama-like models in float32 on a CPU, with their adapter "
+                f"merged; this is {type(model).__name__} on {self.device}: use precision exact"
             )
         run = rounded(model) if precision == "bfloat16" else model
         self._reader: TreeRunner | AlignedRunner = TreeRunner(run) if follows(run) else AlignedRunner(run)

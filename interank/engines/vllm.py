@@ -146,8 +146,8 @@ class VllmEngine:
         longest = max(len(prompt.ids) for prompt in prompts)
         if longest >= self._max_length:
             raise InputError(
-                f"found a prompt of {longest} tokens; vLLM was opened for fewer than {self._max_length}; shorten the "
-                "texts by the prompt's settings, or take a model that reads longer ones"
+                f"a prompt has {longest} tokens, and vLLM was opened for fewer than {self._max_length}; "
+                "shorten the texts by the prompt's settings, or take a model that reads longer ones"
             )
         given = [{"prompt_token_ids": list(prompt.ids)} for prompt in prompts]
         # Neither the tokenizer nor generation_config.json has a say in where an answer ends.
@@ -218,7 +218,7 @@ def rank_of(adapter: Path, base: ModelFiles) -> int:
         raise ModelError(f"{_MISSING} ({error})") from None
     try:
         if (kind := read_config(adapter / PEFT).get("peft_type")) != "LORA":
-            raise ValueError(f"it is of the kind {kind}, vLLM applies LORA")
+            raise ValueError(f"it is of the kind {kind}, and vLLM applies LORA alone")
         told = PEFTHelper.from_local_dir(str(adapter), None)
         rank = max([told.r, *told.rank_pattern.values()])
         told.validate_legal(LoRAConfig(max_lora_rank=_rank(rank)))

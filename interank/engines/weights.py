@@ -152,6 +152,6 @@ def _indexed(index: Path) -> list[str]:
     wrong = [str(name) for name in names if Path(str(name)).name != name or not name.endswith(".safetensors")]
     if wrong or not names:
         raise ModelError(
-            f"{index} names {_first(wrong) or 'no file'}; expected safetensors beside it; get the model anew"
+            f"{index} names {_first(wrong) or 'no file'}, where safetensors beside it are needed; get the model anew"
         )
     return names

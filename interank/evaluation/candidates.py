@@ -14,6 +14,7 @@ from interank.errors import InputError
 from interank.ir.benchmarks import Benchmark, Wanted, load_tasks, read_candidates, read_search_queries
 from interank.ir.bm25 import Bm25
 from interank.types import Document, Qrel, Query, Run
+from interank.wording import counted
 
 # What a run's name may end in, in a folder with a run for each task.
 RUN_ENDS = ("trec", "run", "txt")
@@ -71,7 +72,9 @@ class Task:
             InputError: The benchmark holds no text.
         """
         if self.corpus is None:
-            raise InputError(f"{self.name}: the benchmark holds no documents' text, so nothing can be reranked")
+            raise InputError(
+                f"the benchmark {self.name} has no documents' text, so nothing can be reranked; add its corpus"
+            )
         return [self.corpus[item.doc_id] for item in self.candidates.get(query_id, ())]
 
     def first_ranked(self) -> Query:
@@ -91,8 +94,8 @@ def load_evaluated(evaluated: Evaluated, *, reranking: bool) -> list[Task]:
         raise InputError("no benchmark was given; name one with benchmark=DIR")
     if evaluated.run is not None and evaluated.first_stage is not None:
         raise InputError(
-            f"found run={evaluated.run} beside first_stage={evaluated.first_stage}; "
-            "expected one of them to give the candidates; leave the other out (first_stage=null does)"
+            f"run={evaluated.run} and first_stage={evaluated.first_stage} both give the candidates; leave one "
+            "of them out (first_stage=null does)"
         )
     asked = evaluated.first_stage_queries
     own_file = Path(asked) if asked and (Path(asked).exists() or ".jsonl" in Path(asked).suffixes) else None
@@ -139,13 +142,13 @@ def file_of_task(path: Path, task: str, ends: Sequence[str], *, several: bool) -
     if not path.is_dir():
         if several:
             raise InputError(
-                f"{path}: found one file for several tasks; expected a folder with TASK.{ends[0]} for each"
+                f"{path} is one file, and there are several tasks; give a folder with TASK.{ends[0]} for each"
             )
         return path
     names = [f"{name}.{end}{packed}" for name in _spellings(task) for end in ends for packed in ("", ".gz")]
     found = next((path / name for name in names if (path / name).is_file()), None)
     if found is None:
-        raise InputError(f"{path}: found no file for the task {task}; expected {task}.{ends[0]}, plain or .gz; add it")
+        raise InputError(f"{path} has no file for the task {task}; add {task}.{ends[0]}, plain or gzipped")
     return found
 
 
@@ -161,7 +164,7 @@ def _task(evaluated: Evaluated, benchmark: Benchmark, own_queries: Mapping[str, 
     judged = {qrel.query_id for qrel in benchmark.qrels}
     queries = [query for query in benchmark.queries.values() if query.query_id in judged]
     if not queries:
-        raise InputError(f"{benchmark.name}: none of its queries is in the qrels; are both of the same split?")
+        raise InputError(f"{benchmark.name}: none of its queries is in the qrels; give queries and qrels of one split")
     queries = _sampled(queries, evaluated)
     chosen = {query.query_id for query in queries}
     rewritten = own_queries or benchmark.first_stage_queries or {}
@@ -227,12 +230,13 @@ def _candidates(
         return benchmark.run.only(wanted), "run of the benchmark"
     name = evaluated.first_stage or "bm25"
     if benchmark.corpus is None:
-        raise InputError(f"{benchmark.name}: has no text to rank with {name}; give the candidates as run=FILE")
+        raise InputError(f"{benchmark.name} has no text that {name} could search; give the candidates as run=FILE")
     missing = [query_id for query_id in wanted if rewritten and query_id not in rewritten]
     if missing:
         raise InputError(
-            f"{evaluated.first_stage_queries}: found no query for {len(missing)} of {len(wanted)} of {benchmark.name}, "
-            f"the first {missing[0]!r}; expected one for each; complete it"
+            f"{evaluated.first_stage_queries} has no search query for {len(missing)} of the "
+            f"{counted(len(wanted), 'query', 'queries')} of {benchmark.name}, the first {missing[0]!r}; "
+            "complete it"
         )
     asked = [Query(query.query_id, rewritten.get(query.query_id, query.text)) for query in queries]
     index = Bm25(list(benchmark.corpus.values()), name)

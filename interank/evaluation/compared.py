@@ -17,6 +17,7 @@ from interank.evaluation.systems import StoredRun, file_name, named_systems, not
 from interank.ir.trec import read_run
 from interank.ledger import read_rows
 from interank.types import Run
+from interank.wording import listed
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,8 +63,8 @@ def check_same_candidates(artifacts: Sequence[Artifact]) -> None:
         found = _digests(other)
         if sorted(found) != sorted(expected):
             raise InputError(
-                f"{other.path} is on the tasks {', '.join(sorted(found))}, {first.path} on "
-                f"{', '.join(sorted(expected))}; only evaluations of the same tasks can be compared"
+                f"{other.path} is of the tasks {listed(sorted(found))}, and {first.path} of "
+                f"{listed(sorted(expected))}; compare evaluations of the same tasks"
             )
         for task, digest in expected.items():
             if found[task] != digest:

@@ -11,6 +11,7 @@ from interank.evaluation.candidates import Task
 from interank.evaluation.systems import StoredRun
 from interank.modes import Mode
 from interank.types import Run
+from interank.wording import counted
 
 Rankings = dict[tuple[str, str], dict[str, Any]]
 """A reranker's rows by task and query id: the ranking as plain data, and what it cost."""
@@ -99,9 +100,10 @@ def _notes_on_cuts(name: str, rankings: Rankings) -> list[str]:
     """That documents did not fit into the adapter's prompt, where some did not."""
     lost = [item["truncated"] for row in rankings.values() for item in row["ranking"]]
     cut = sum(tokens > 0 for tokens in lost)
-    return [f"{name}: read {cut} of {len(lost)} documents without their ends, which its prompt has no room for"][
-        : cut > 0
-    ]
+    if not cut:
+        return []
+    told = f"{cut} of {counted(len(lost), 'document')} ({cut / len(lost):.0%})"
+    return [f"{name} read {told} without their ends, for which its prompt has no room"]
 
 
 def _notes_on_lists(name: str, rankings: Rankings) -> list[str]:

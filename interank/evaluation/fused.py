@@ -32,7 +32,10 @@ def fits_by_adapter(fits: Sequence[Path], mode: Mode, adapters: Sequence[tuple[s
             asked of a folder that stores none.
     """
     if fits and mode not in FITTED_MODES:
-        raise InputError(f"fits: found mode {mode}, whose scores are places; expected score or reason")
+        raise InputError(
+            f"mode {mode} gives places in place of scores, which no fit is of; leave fits out, or set mode=score "
+            "or mode=reason"
+        )
     found: dict[str, Applied] = {}
     for given in fits:
         path = fit_file(given, mode)
@@ -41,8 +44,8 @@ def fits_by_adapter(fits: Sequence[Path], mode: Mode, adapters: Sequence[tuple[s
         if len(matching) != 1 or matching[0] in found:
             names = ", ".join(name for name, _ in adapters) or "none"
             raise InputError(
-                f"{path}: was fitted to {fit.origin.system} and belongs to {len(matching)} of the adapters ({names}), "
-                "each of which takes one fit; expected its own adapter, once; name it, or leave the fit out"
+                f"{path} was fitted to {fit.origin.system}. It has to be for one of the adapters, once; here "
+                f"it is for {len(matching)} of them ({names}). Name its own adapter, or leave the fit out"
             )
         fit.check_mode(path, mode)
         found[matching[0]] = Applied(fit, path, f"{matching[0]}, {'fused' if fit.fusion else 'calibrated'}")

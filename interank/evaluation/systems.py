@@ -62,7 +62,7 @@ def stored_run(path: Path, task: Task, measures: Sequence[str], *, several: bool
     ids = [query.query_id for query in task.queries if query.query_id in found.scored]
     wanted = {query_id: found.scored[query_id] for query_id in ids}
     if not wanted:
-        raise InputError(f"{path}: ranks none of the queries of {task.name}; is it of another task or split?")
+        raise InputError(f"{path} ranks none of the queries of {task.name}; give a run of this task and split")
     allowed = dict(wanted)
     for query_id, left_out in task.excluded.items():
         if not left_out.isdisjoint(wanted.get(query_id, ())):

@@ -83,7 +83,7 @@ def read_clicks(settings: ImportSettings) -> Labels:
     """
     tables = tables_of(settings.paths)
     if not tables:
-        raise InputError("found no table; expected a click log; name it")
+        raise InputError("no click log was named; name its table")
     texts = read_texts(settings)
     where = ", ".join(str(table.path) for table in tables)
     found = names_in(first_rows(tables))

@@ -71,9 +71,9 @@ def scale_of(found: Iterable[float], told: tuple[float, float] | None, where: st
         return Scale(1, 1) if labels[-1] <= 1 else Scale(1, 2)
     quarters = [labels[0]] * 3 if len(labels) < 2 else statistics.quantiles(labels, n=4, method="inclusive")
     raise InputError(
-        f"{where}: found labels from {labels[0]:g} to {labels[-1]:g} (a quarter below {quarters[0]:.4g}, half below "
-        f"{quarters[1]:.4g}, three quarters below {quarters[2]:.4g}); expected to be told which are which grade; give "
-        f"--grades LOW,HIGH: labels from LOW on are grade 1, from HIGH on grade 2, for example "
+        f"{where}: the labels go from {labels[0]:g} to {labels[-1]:g} (a quarter below {quarters[0]:.4g}, half below "
+        f"{quarters[1]:.4g}, three quarters below {quarters[2]:.4g}), and nothing says which of them are which grade; "
+        f"give --grades LOW,HIGH: labels from LOW on are grade 1, from HIGH on grade 2, for example "
         f"--grades={quarters[1]:.4g},{quarters[2]:.4g}"
     )
 

@@ -17,6 +17,7 @@ from interank.ir.benchmarks import Wanted, load_tasks
 from interank.ir.trec import numbered_lines, read_qrels, read_scored
 from interank.tables import find_table, values
 from interank.tables.columns import Role, assign, first_rows, names_in
+from interank.wording import counted, listed
 
 _LABEL = Role(
     "label",
@@ -90,8 +91,8 @@ def _qrels_path(settings: ImportSettings) -> Path:
     given = [*settings.paths, *([settings.parts["qrels"]] if "qrels" in settings.parts else [])]
     if len(given) != 1:
         raise InputError(
-            f"found {len(given)} qrels ({', '.join(map(str, given)) or 'none'}); expected a folder in BEIR's layout, "
-            "or qrels=FILE corpus=FILE queries=FILE"
+            f"{counted(len(given), 'file')} of qrels ({listed(given)}) came, where one is needed; give a "
+            "folder in BEIR's layout, or qrels=FILE corpus=FILE queries=FILE"
         )
     if not given[0].exists():
         raise InputError(f"{given[0]}: found nothing there; expected a folder in BEIR's layout, or a file of qrels")
@@ -112,7 +113,7 @@ def _of_folder(settings: ImportSettings, path: Path) -> Labels:
     tasks = load_tasks(path, Wanted(split=settings.split))
     if len(tasks) != 1:
         names = ", ".join(task.name for task in tasks)
-        raise InputError(f"{path}: found the tasks {names}; expected one; name the folder of one of them")
+        raise InputError(f"{path} holds the tasks {names}; name the folder of one of them")
     task = tasks[0]
     texts = Texts(settings.source, task.documents(), task.queries)
     triples = [(row.query_id, row.doc_id, float(row.relevance)) for row in task.qrels]
@@ -135,7 +136,7 @@ def _labels_of(texts: Texts, path: Path, triples: list[tuple[str, str, float]]) 
 def _of_tables(settings: ImportSettings, role: Role, paths: list[Path] | None = None) -> Labels:
     tables = tables_of(paths or settings.paths)
     if not tables:
-        raise InputError("found no table; expected one of pairs of a query and a document; name it")
+        raise InputError("no table was named; name one of pairs of a query and a document")
     texts = read_texts(settings)
     where = ", ".join(str(table.path) for table in tables)
     roles = (*required_roles(texts), role, *_MORE)

@@ -174,7 +174,7 @@ def _part(texts: Texts, path: Path, name: str) -> Iterator[tuple[str, str, str]]
     for cells in Rows([table], columns, _PART_EXAMPLE):
         identifier, text = cells.identifier("id"), cells.text("text")
         if identifier is None:
-            raise cells.fault("found no id; expected one")
+            raise cells.fault("the id is missing; fill it in")
         if seen.setdefault(identifier, text) != text:
             raise cells.fault(f"found the id {identifier!r} a second time, with another text; expected one text an id")
         yield identifier, text, cells.text("title")

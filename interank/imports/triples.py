@@ -18,6 +18,7 @@ from interank.ir.trec import numbered_lines
 from interank.tables import Row, Table, values
 from interank.tables.columns import Columns, Role, assign, first_rows, names_in
 from interank.types import Document, Source
+from interank.wording import counted
 
 _POSITIVE = ("positive", "pos", "positives", "positive_passages", "positive_doc", "relevant", "chosen", "pos_doc")
 _NEGATIVE = ("negative", "neg", "negatives", "negative_passages", "hard_negatives", "hard_negative", "irrelevant")
@@ -44,7 +45,10 @@ class _Tabbed(Table):
         for number, line in numbered_lines(self.path):
             cells = line.split("\t")
             if len(cells) != len(_NAMES):
-                fault = ValueError(f"found {len(cells)} texts parted by tabs; expected query, positive and negative")
+                fault = ValueError(
+                    f"the line has {counted(len(cells), 'text')} parted by tabs, and needs 3: query, positive and "
+                    "negative"
+                )
                 yield Row(number, fault)
             else:
                 yield Row(number, dict(zip(_NAMES, cells, strict=True)))
@@ -58,7 +62,7 @@ def read_triples(settings: ImportSettings) -> Labels:
     """
     tables = [_Tabbed(table.path) if _is_bare(table) else table for table in tables_of(settings.paths)]
     if not tables:
-        raise InputError("found no table; expected one of triples; name it")
+        raise InputError("no table was named; name one of triples: query, positive, negative")
     texts = read_texts(settings)
     where = ", ".join(str(table.path) for table in tables)
     found = names_in(first_rows(tables))

@@ -83,7 +83,7 @@ def score_run(qrels: Iterable[Qrel], run: Run, measures: Sequence[str] = (DEFAUL
     """
     judged = judged_by_query(qrels)
     if not judged:
-        raise InputError("found no qrels; expected judged documents to score the run against; give some")
+        raise InputError("there are no qrels to score the run against; give judged documents")
     check_measures(measures)
     names = {name: canonical_measure(name) for name in measures}
     # trec_eval loops for ever, or reads memory that is not its own, at a query with negative relevances only.
@@ -143,7 +143,7 @@ def tie_bounds(
     judged = list(qrels)
     for name in measures:
         if canonical_measure(name).startswith("infAP"):
-            raise InputError(f"found the measure {name!r}; its range over orders of ties is not known; leave it out")
+            raise InputError(f"how {name!r} ranges over the orders of ties is not known; leave it out")
     relevance = {(qrel.query_id, qrel.doc_id): max(qrel.relevance, 0) for qrel in judged}
 
     def ordered(sign: int) -> Run:
@@ -167,7 +167,7 @@ def check_measures(names: Sequence[str]) -> None:
         InputError: There is none, or a name is none of trec_eval's measures.
     """
     if not names:
-        raise InputError(f"found no measure; expected one or more of the kind of {', '.join(MEASURE_EXAMPLES)}")
+        raise InputError(f"no measure was named; name one or more, for example {', '.join(MEASURE_EXAMPLES)}")
     for name in names:
         canonical_measure(name)
 
@@ -222,7 +222,7 @@ def canonical_measure(name: str) -> str:
     found = _SPELLINGS.get(base[0].lower(), "") + name[base.end() :] if base else ""
     if not _MEASURE.fullmatch(found):
         raise InputError(
-            f"found the measure {name!r}; expected one that trec_eval has, spelled as ir_measures does; "
-            f"take, for example, {', '.join(MEASURE_EXAMPLES)}"
+            f"trec_eval has no measure {name!r}, spelled as ir_measures does; take, for example, "
+            f"{', '.join(MEASURE_EXAMPLES)}"
         )
     return found

@@ -110,7 +110,9 @@ class Sample:
 
     def _checked(self, values: Values) -> Values:
         if values.ndim != 2 or len(values) != len(self._weights):
-            raise ValueError(f"values of shape {values.shape} do not belong to {len(self._weights)} queries")
+            raise ValueError(
+                f"values of shape {values.shape} are not one for each query, of which there are {len(self._weights)}"
+            )
         return values
 
 

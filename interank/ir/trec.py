@@ -45,7 +45,9 @@ def numbered_lines(path: Path) -> Iterator[tuple[int, str]]:
                 yield number, line.rstrip("\n")
     except UnicodeDecodeError as error:
         where = f"{path}:{_first_undecodable_line(path)}"
-        raise InputError(f"{where}: found bytes that are not UTF-8 ({error.reason}); save the file as UTF-8") from error
+        raise InputError(
+            f"{where}: the line has bytes that are not UTF-8 ({error.reason}); save the file as UTF-8"
+        ) from error
 
 
 @contextmanager
@@ -92,14 +94,14 @@ def read_qrels(path: Path) -> list[Qrel]:
         if place == 0 and not is_graded and columns[0].lower() in _HEADER_STARTS:
             continue
         if len(columns) not in (3, 4):
-            raise InputError(f"{where}: found {_counted(columns)}; expected {QRELS_COLUMNS}; mend the line")
+            raise InputError(f"{where}: the line has {_counted(columns)}, and needs {QRELS_COLUMNS}; mend it")
         if not is_graded:
-            raise InputError(f"{where}: found the relevance {columns[-1]!r}; expected an integer; mend the line")
+            raise InputError(f"{where}: the relevance is {columns[-1]!r}, where an integer is needed; mend the line")
         qrel = Qrel(columns[0], columns[-2], int(columns[-1]))
         _check_new(where, qrel.query_id, qrel.doc_id, known=(qrel.query_id, qrel.doc_id) in qrels)
         qrels[qrel.query_id, qrel.doc_id] = qrel
     if not qrels:
-        raise InputError(f"{path}: found no judgment; expected lines of {QRELS_COLUMNS}; name another file")
+        raise InputError(f"{path} holds no judgment; name a file with lines of {QRELS_COLUMNS}")
     return list(qrels.values())
 
 
@@ -156,14 +158,14 @@ def _any_run_file(path: Path) -> RunFile:
     tag = ""
     for where, columns in _rows(path):
         if len(columns) != 6:
-            raise InputError(f"{where}: found {_counted(columns)}; expected {RUN_COLUMNS}; mend the line")
+            raise InputError(f"{where}: the line has {_counted(columns)}, and needs {RUN_COLUMNS}; mend it")
         query_id, _, doc_id, _, score, line_tag = columns
         ranking = scored.setdefault(query_id, {})
         _check_new(where, query_id, doc_id, known=doc_id in ranking)
         ranking[doc_id] = _score(where, score)
         tag = tag or line_tag
     if not scored:
-        raise InputError(f"{path}: found no ranking; expected lines of {RUN_COLUMNS}; name another file")
+        raise InputError(f"{path} holds no ranking; name a file with lines of {RUN_COLUMNS}")
     return RunFile(scored, tag)
 
 
@@ -180,12 +182,15 @@ def write_run(run: Run, path: Path) -> None:
     for name in sorted(names):
         if _UNWRITABLE.search(name):
             raise InputError(
-                f"{path}: found the id or tag {name!r}; expected text without tab and line break, "
-                "because these part columns and lines; rename it"
+                f"{path} cannot be written: the id or tag {name!r} is empty or has a tab or a line break, "
+                "which part columns and lines; rename it"
             )
     for query_id in run:
         if query_id.startswith("#"):
-            raise InputError(f"{path}: found the query id {query_id!r}; '#' starts a comment; rename the query")
+            raise InputError(
+                f"{path} cannot be written: the query id {query_id!r} begins with '#', as a comment does; rename "
+                "the query"
+            )
     separator = "\t" if any(" " in name for name in names) else " "
     _write_whole(path, (_lines(run, query_id, separator) for query_id in run))
 
@@ -245,21 +250,18 @@ def _counted(columns: list[str]) -> str:
 
 def _check_new(where: str, query_id: str, doc_id: str, *, known: bool) -> None:
     if not (query_id and doc_id):
-        raise InputError(f"{where}: found an empty query or document id; expected both; mend the line")
+        raise InputError(f"{where}: the query id or the document id is empty; mend the line")
     if known:
-        raise InputError(
-            f"{where}: found query {query_id!r} with document {doc_id!r} a second time; "
-            "expected each pair once; remove one of the two"
-        )
+        raise InputError(f"{where}: query {query_id!r} with document {doc_id!r} stood before; remove one of the two")
 
 
 def _score(where: str, text: str) -> float:
     try:
         score = float(text)
     except ValueError as error:
-        raise InputError(f"{where}: found the score {text!r}; expected a number; mend the line") from error
+        raise InputError(f"{where}: the score is {text!r}, where a number is needed; mend the line") from error
     if not math.isfinite(score):
-        raise InputError(f"{where}: found the score {score}; expected a finite number; mend the line")
+        raise InputError(f"{where}: the score is {score}, where a finite number is needed; mend the line")
     return score
 
 

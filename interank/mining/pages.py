@@ -17,6 +17,7 @@ from interank.mining.streams import Table
 from interank.mining.tables import kept_rows
 from interank.mining.text import html_to_text
 from interank.types import Document, Source
+from interank.wording import counted
 
 _HREF = re.compile(r"""href=["'](https?://[^"'\s<>]+)""", re.IGNORECASE)
 _TRACKING = re.compile(r"(?:^|&)(?:utm_[a-z]+|gclid|fbclid)=[^&]*")
@@ -84,8 +85,8 @@ def read_pages(path: Path, wanted: Collection[str]) -> dict[str, Page]:
         tally.warn(Table(file))
     if not seen:
         raise InputError(
-            f"{path}: found no page in {len(files)} files; expected rows with url, and text or html; "
-            "give other pages, or leave mining.pages out"
+            f"{path} has no page in its {counted(len(files), 'file')}; give rows with url, and text or html, "
+            "or leave mining.pages out"
         )
     return found
 

@@ -23,6 +23,7 @@ from interank.mining.threads import Relations, Threads
 from interank.progress import track
 from interank.settings import MiningRecipe
 from interank.types import Document, Pair, Query, Split
+from interank.wording import counted
 
 logger = logging.getLogger(__name__)
 
@@ -134,15 +135,16 @@ def _nothing_left(sites: Collection[_Site]) -> InputError:
     questions = sum(site.threads.counts.questions for site in sites)
     removed = sum(site.contaminated_questions for site in sites)
     if removed and removed == questions:
-        return DecontaminatedError(f"all {questions} questions were removed by decontamination")
+        return DecontaminatedError(f"all {counted(questions, 'question')} were removed by decontamination")
     told = (
-        f"found no question to take among the {questions} of {len(sites)} sites; expected one that fits the mining "
-        "settings in a site with answers to other questions; loosen min_question_score, min_answers, "
-        "min_document_words, tags or include_closed"
+        f"none of {counted(questions, 'question')} of {counted(len(sites), 'site')} fits the mining settings "
+        "and has other "
+        "questions with answers beside it; loosen min_question_score, min_answers, min_document_words, tags or "
+        "include_closed"
     )
     if not removed:
         return InputError(told)
-    return DecontaminatedError(f"{told}; {removed} of the questions were removed by decontamination")
+    return DecontaminatedError(f"{told}; decontamination removed {counted(removed, 'question')}")
 
 
 def _survey(origin: Origin, settings: MiningRecipe, names: frozenset[str], contaminated: Contaminated | None) -> _Site:

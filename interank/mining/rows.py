@@ -353,6 +353,6 @@ def _refuse_entities(table: Table, element: Any) -> None:
     # Asking for an attribute expands its entities, however deeply they nest, whatever the parser was told.
     if element.getroottree().docinfo.internalDTD is not None:
         raise InputError(
-            f"{table}: found a document type declaration, whose entities can expand without bound; "
-            "expected the plain XML of a StackExchange dump; take the declaration out"
+            f"{table} declares a document type, whose entities can expand without bound, and a StackExchange "
+            "dump is plain XML; take the declaration out"
         )

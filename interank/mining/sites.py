@@ -25,6 +25,7 @@ from interank.mining.stackexchange import (
 from interank.mining.tables import find_table
 from interank.mining.threads import Outline, Outliner
 from interank.settings import MiningRecipe
+from interank.wording import listed
 
 logger = logging.getLogger(__name__)
 
@@ -70,8 +71,7 @@ def find_sites(paths: Sequence[Path], settings: MiningRecipe) -> list[Origin]:
         for origin in origins:
             if origin.site in found:
                 raise InputError(
-                    f"found the site {origin.site!r} twice, the second time in {path}; expected each site once; "
-                    "leave one of the two out"
+                    f"the site {origin.site} is there twice, the second time in {path}; leave one of the two out"
                 )
             found[origin.site] = origin
     excluded = sorted(found.keys() & settings.excluded_sites)
@@ -79,8 +79,8 @@ def find_sites(paths: Sequence[Path], settings: MiningRecipe) -> list[Origin]:
         logger.info("left out by exclude_sites: %s", ", ".join(excluded))
     if len(excluded) == len(found):
         raise InputError(
-            f"exclude_sites leaves out {'all of ' if len(found) > 1 else ''}{', '.join(excluded) or 'nothing'}; "
-            "expected a site to be left; give other dumps or shorten exclude_sites"
+            f"exclude_sites leaves out {'all of ' if excluded else ''}{listed(excluded, 'nothing')}, so that "
+            "no site is left; give other dumps, or shorten exclude_sites"
         )
     return [origin for site, origin in sorted(found.items()) if site not in excluded]
 

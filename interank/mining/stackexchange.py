@@ -116,8 +116,8 @@ def find_dumps(path: Path) -> list[Dump]:
             for name, table in tables.items():
                 if name in found.setdefault(site, {}):
                     raise InputError(
-                        f"found {name}.xml of {site!r} in {found[site][name]} and in {table}; "
-                        "expected each site once; leave one of the two out"
+                        f"{name}.xml of {site} is there twice, in {found[site][name]} and in {table}; leave "
+                        "one of the two out"
                     )
                 found[site][name] = table
     dumps = [Dump(site, tables) for site, tables in sorted(found.items()) if "Posts" in tables]

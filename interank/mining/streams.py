@@ -69,8 +69,8 @@ def archive_members(path: Path) -> list[str]:
             return list(archive.namelist())
     except (py7zr.exceptions.ArchiveError, py7zr.exceptions.PasswordRequired, *_FAULTS) as error:
         raise InputError(
-            f"{path}: cannot be opened as a 7z archive ({_reason(error)}); expected a whole one, whose list of files "
-            "stands at its end; fetch it again"
+            f"{path} cannot be opened as a 7z archive ({_reason(error)}): its list of files stands at its "
+            "end, so it may be cut short; fetch it again"
         ) from None
 
 

@@ -60,9 +60,9 @@ class QuestionTable:
         tally.warn(Table(self.table.path))
         if tally.skipped and not outline.ids:
             raise InputError(
-                f"{self.table.path}: found no row that can be used (line {tally.shown[0][0]}: {tally.shown[0][1]}); "
-                "expected questions with answers; name their columns under mining.columns, or let "
-                "`interank import` look for them"
+                f"{self.table.path} has no row that can be used (line {tally.shown[0][0]}: "
+                f"{tally.shown[0][1]}); name the columns of questions and answers under mining.columns, or "
+                "let `interank import` look for them"
             )
         return outline, tally.skipped
 
@@ -176,7 +176,7 @@ def _answers(row: Mapping[str, Any], columns: ColumnsRecipe) -> Iterator[Mapping
         raise BadRowError(f"{columns.answers}: {fault}") from None
     for place, answer in enumerate([found] if listed is None else listed):
         if not isinstance(answer, Mapping | str):
-            raise BadRowError(f"{columns.answers}[{place}]: found {answer!r:.40}; expected an object or a text")
+            raise BadRowError(f"{columns.answers}[{place}] is {answer!r}, where an object or a text is needed")
         yield {columns.answer_body: answer} if isinstance(answer, str) else answer
 
 

@@ -34,9 +34,7 @@ def read_log(path: Path) -> list[dict[str, Any]]:
         except ValueError:
             row = None
         if not isinstance(row, dict):
-            raise InputError(
-                f"{path}:{number}: found no JSON object, which each line of a training's log is; remove it"
-            )
+            raise InputError(f"{path}:{number} is no JSON object, which each line of a training's log is; remove it")
         rows.append(row)
     return rows
 

@@ -90,7 +90,7 @@ def load_recipe(name: str, overrides: Sequence[str] = (), *, stage: str | None =
     faults = [fault for override in overrides for fault in _apply(data, override)]
     found = data.get("stage")
     if not isinstance(found, str) or found not in STAGES:
-        raise RecipeError(source, [*faults, f"stage: {found!r} was found, one of {', '.join(STAGES)} is expected"])
+        raise RecipeError(source, [*faults, f"stage is {found!r}, where one of {', '.join(STAGES)} is needed"])
     if stage is not None and found != stage:
         raise RecipeError(
             source, [*faults, f"stage: this recipe is for `interank {found}`, not for `interank {stage}`"]

@@ -37,13 +37,13 @@ class Adaptive(OneModel):
         """
         if not isinstance(graded, Graded):
             raise InputError(
-                f"found {type(graded).__name__}; adaptive begins with a model's own grades; write "
+                f"{type(graded).__name__} was given, and adaptive begins with a model's own grades; write "
                 'Reranker(SOURCE, mode="adaptive", adaptive={...})'
             )
         if graded.judge.mode != "score" or graded.guard != "none":
             raise InputError(
-                f"found mode {graded.judge.mode} with guard {graded.guard}; adaptive begins with plain scores; open "
-                "the model in mode score and without a guard"
+                f"mode {graded.judge.mode} with guard {graded.guard} was given, and adaptive begins with "
+                "plain scores; open the model in mode score and without a guard"
             )
         self.engine = graded.judge.engine
         self.settings = settings

@@ -11,6 +11,7 @@ from interank.errors import InputError
 from interank.ir.trec import numbered_lines
 from interank.tasks.documents import as_documents, as_id
 from interank.types import Document, Query
+from interank.wording import listed
 
 FORM = '{"query_id": "q1", "query": "...", "documents": [{"id": "d1", "title": "...", "text": "..."}]}'
 # RankLLM's name after ours.
@@ -43,15 +44,17 @@ def read_requests(path: Path, domains: Collection[str] = ()) -> Iterator[Request
         where = f"{path}:{number}"
         request = _request(where, line, number)
         if request.domain is not None and request.domain not in domains:
-            there = f"one of {', '.join(domains)}" if domains else "none, as there is no --domain"
-            raise InputError(f"{where}: found the domain {request.domain!r}; expected {there}; give its adapter")
+            raise InputError(
+                f"{where}: the request is of the domain {request.domain!r}, and --domain gives {listed(domains)}; add "
+                f"--domain {request.domain}=ADAPTER"
+            )
         name = request.query.query_id
         if name in seen:
-            raise InputError(f"{where}: found the query id {name!r} again; expected each once; rename one")
+            raise InputError(f"{where}: the query id {name!r} stood before; rename one of the two")
         seen.add(name)
         yield request
     if not seen:
-        raise InputError(f"{path}: found no query; expected lines like {FORM}")
+        raise InputError(f"{path} has no query; give lines like {FORM}")
 
 
 def result_row(query: Query, ranking: Sequence[Mapping[str, Any]], documents: Sequence[Document]) -> dict[str, Any]:
@@ -69,15 +72,20 @@ def _request(where: str, line: str, number: int) -> Request:
     try:
         row = plain_data.parsed(line)
     except ValueError as error:
-        raise InputError(f"{where}: found what is not JSON ({error}); expected {FORM}; mend or remove it") from None
+        raise InputError(f"{where} is not JSON ({error}); mend or remove it, or write it like {FORM}") from None
     if not isinstance(row, dict):
-        raise InputError(f"{where}: found {plain_data.shown(row)}; expected {FORM}; mend or remove it")
+        raise InputError(
+            f"{where} is {plain_data.shown(row)}, where an object like {FORM} is needed; mend or remove it"
+        )
     asked = row.get("query")
     named = {**row, **asked} if isinstance(asked, dict) else row
     text = asked.get("text") if isinstance(asked, dict) else asked
     documents = next((row[name] for name in _DOCUMENTS if name in row), None)
     if not isinstance(text, str) or not text.strip() or not isinstance(documents, list):
-        raise InputError(f"{where}: found {plain_data.shown(row)}; expected a query and its documents, like {FORM}")
+        raise InputError(
+            f"{where} is {plain_data.shown(row)}, where a query and its documents are needed, like {FORM}; mend "
+            "or remove it"
+        )
     name = next((named[name] for name in _QUERY_ID if named.get(name) is not None), number)
     try:
         query = Query(as_id(name), text)
@@ -87,7 +95,9 @@ def _request(where: str, line: str, number: int) -> Request:
         raise InputError(f"{where}: {error}; mend it") from None
     domain = row.get("domain")
     if domain is not None and not isinstance(domain, str):
-        raise InputError(f"{where}: found the domain {plain_data.shown(domain)}; expected a name; mend or remove it")
+        raise InputError(
+            f"{where}: the domain is {plain_data.shown(domain)}, where a name is needed; mend or remove it"
+        )
     return Request(query, found, scores, domain)
 
 

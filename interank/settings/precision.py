@@ -16,9 +16,9 @@ def as_precision(value: object) -> object:
     """
     if value == "int8":
         raise ValueError(
-            "found precision int8, which is gone, since it kept the ranking of no model that it was tried on; use "
-            "exact, bfloat16 (faster on processors with AMX), or nf4 (less memory)"
+            "there is no precision int8 any more, since it kept the ranking of no model that it was tried "
+            "on; use exact, bfloat16 (faster on processors with AMX), or nf4 (less memory)"
         )
     if value not in get_args(Precision):
-        raise ValueError(f"found precision {value!r}; expected one of {', '.join(get_args(Precision))}")
+        raise ValueError(f"there is no precision {value!r}; use one of {', '.join(get_args(Precision))}")
     return value

@@ -27,7 +27,9 @@ class ServersRecipe(Settings):
     def _urls_are_urls(self) -> ServersRecipe:
         wrong = [url for url in self.urls if not url.startswith(("http://", "https://"))]
         if wrong:
-            raise ValueError(f"urls: {wrong[0]!r} was found, http://HOST:PORT/v1 or https://HOST/v1 is expected")
+            raise ValueError(
+                f"urls: {wrong[0]!r} is no address of a server; write it like http://HOST:PORT/v1 or https://HOST/v1"
+            )
         if len(set(self.urls)) < len(self.urls):
             raise ValueError("urls: one stands there twice; give each server once")
         return self

@@ -16,6 +16,7 @@ from interank.ir.overlap import (
     near_duplicates,
 )
 from interank.types import Query
+from interank.wording import counted, listed
 
 PARTS = ("train", "dev", "test")
 # Less than the 0.8 from which mining takes two questions for one: what is only alike must not stand on both sides.
@@ -97,8 +98,8 @@ def share_out(groups: Groups, shares: Sequence[float], parts: Sequence[str]) -> 
         found.update(dict.fromkeys(members, part))
     if empty := [part for part in wanted if part not in found.values()]:
         raise InputError(
-            f"found {total} questions in {len(groups.members)} groups that stay together (near-duplicates and threads; "
-            f"the largest has {groups.largest}), so that nothing is left for {' and '.join(empty)}; expected at least "
-            "one group for each; give more questions, or other --shares"
+            f"{counted(total, 'question')} make {counted(len(groups.members), 'group')} that stay together "
+            f"(near-duplicates and threads; the largest has {groups.largest}), so that nothing is left for "
+            f"{listed(empty)}; give more questions, or other --shares"
         )
     return found

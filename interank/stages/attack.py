@@ -53,7 +53,7 @@ def attack(model: str, planned: Planned) -> list[Tried]:
     victims = drawn_victims(task.queries, task.qrels, task.documents, planned.seed)[: planned.queries]
     if not victims:
         raise InputError(
-            f"{planned.benchmark}: found no query with an irrelevant candidate beside another; take a larger depth"
+            f"{planned.benchmark} has no query with an irrelevant candidate beside another; take a larger --depth"
         )
     templates = [template for template in attack_templates() if template.part in planned.parts]
     found: list[Tried] = []

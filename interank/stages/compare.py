@@ -75,9 +75,9 @@ def run(paths: Sequence[Path], out: Path, *, benchmark: Path | None = None, exis
 def _check_inputs(artifacts: Sequence[Artifact], files: Sequence[Path]) -> None:
     for path in files:
         if not path.exists():
-            raise InputError(f"{path}: found no such file; expected an output of evaluate or a TREC run")
+            raise InputError(f"{path} does not exist; name an output of evaluate, or a TREC run")
     if not artifacts:
-        raise InputError("found only stored runs; expected at least one output of evaluate, whose candidates they rank")
+        raise InputError("all of these are stored runs; add an output of evaluate, whose candidates they rank")
     check_same_candidates(artifacts)
 
 

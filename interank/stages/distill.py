@@ -56,10 +56,10 @@ def run(recipe: DistillRecipe, out: Path, *, existing: Existing = "refuse") -> A
     log.info("%s", planned.told())
     model = lessons.model(quantisation)
     weights = base_weights(model, quantisation)
-    log.info("distilling %s into %s on %s, base weights %s", lessons.told, student.name, device(), weights)
+    log.info("distilling %s into %s, whose weights are in %s, on %s", lessons.told, student.name, weights, device())
     folder = place.work / "checkpoints"
     trained = lessons.train(model, folder=folder, checkpointing=planned.checkpointing)
-    log.info("memory: %s at the peak, about %s were estimated", gib(peak_bytes()), gib(planned.total))
+    log.info("memory: %s at the peak; the estimate was about %s", gib(peak_bytes()), gib(planned.total))
     save_adapter(model, place.folder / "adapter", tokenizer=lessons.tokenizer, base=student.name)
     lessons.describe(place.folder / "adapter")
     memory = {"estimated_bytes": planned.total, "peak_bytes": peak_bytes(), "plan": asdict(planned)}

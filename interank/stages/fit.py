@@ -18,6 +18,7 @@ from interank.modes import FITTED_MODES
 from interank.recipe import EvaluateRecipe
 from interank.reranking.fitting import Fit, FittedOn, Origin, query_digest, store_fit, stored_place, write_fit
 from interank.stages.evaluated import evaluation_recipe
+from interank.wording import listed
 
 
 def fit(
@@ -73,8 +74,7 @@ def _storing(model: Path) -> str:
     digest = model_digest(model)
     if digest is None:
         raise ArtifactError(
-            f"{model}: found no model that interank made; expected an output of distill, rl or merge; give one, or "
-            "use --out FILE"
+            f"{model} is no model that interank made; give an output of distill, rl or merge, or use --out FILE"
         )
     return digest
 
@@ -88,11 +88,11 @@ def _of_model(artifact: Artifact, model: Path, digest: str, wanted: str | None) 
     }
     own = [name for name, found in adapters.items() if found == digest and wanted in (None, name)]
     if len(own) != 1:
-        found = ", ".join(f"{name} ({found[:12] if found else 'no artifact'})" for name, found in adapters.items())
+        described = [f"{name} ({found[:12] if found else 'no artifact'})" for name, found in adapters.items()]
+        many = "several of them are" if own else "none of them is"
         raise InputError(
-            f"{artifact.path}: found the adapters {found or 'none'}, of which {len(own)}"
-            f"{f' named {wanted}' if wanted else ''} are {model} ({digest[:12]}); expected one; evaluate that model, "
-            "or name one of several with --system"
+            f"{artifact.path} evaluates {listed(described, 'no adapter')}, and {many} {model} ({digest[:12]})"
+            f"{f' under the name {wanted}' if wanted else ''}; evaluate that model, or name one with --system"
         )
     return own[0]
 
@@ -105,11 +105,23 @@ def _model(given: Mapping[str, Any]) -> str | None:
 
 def _made(artifact: Artifact, settings: FitSettings, benchmark: Path | None) -> Fit:
     if not 0 < settings.coverage <= 1:
-        raise InputError(f"coverage is {settings.coverage:g}; expected a share above 0 and up to 1")
+        raise InputError(f"coverage is {settings.coverage:g}; give a share above 0 and up to 1")
     recipe = evaluation_recipe(artifact, benchmark)
     found, _ = gather([artifact], [], Evaluated.of(recipe), recipe.measures)
     name = _system(artifact, found.rankings, settings.system)
     return fitted(_origin(artifact, recipe, name, found.tasks), found.tasks, found.rankings[name], settings)
+
+
+def _which(rankings: Mapping[str, Rankings], graded: Sequence[str], wanted: str | None) -> str:
+    """Why an evaluation does not tell which reranker to fit, and what to do."""
+    if not graded:
+        return (
+            f"has no reranker with grades to fit to (its rankings: {listed(rankings)}); evaluate an adapter in mode "
+            "score or reason, and fit that evaluation"
+        )
+    if wanted is None:
+        return f"has several rerankers; name the one to fit with --system: {listed(graded, last='or')}"
+    return f"has no reranker with grades named {wanted}; give --system {listed(graded, last='or')}"
 
 
 def _system(artifact: Artifact, rankings: Mapping[str, Rankings], wanted: str | None) -> str:
@@ -119,11 +131,7 @@ def _system(artifact: Artifact, rankings: Mapping[str, Rankings], wanted: str | 
     if wanted is None and len(graded) == 1:
         return graded[0]
     if wanted not in graded:
-        raise InputError(
-            f"{artifact.path}: found {wanted or 'no system named'} and the rerankers {', '.join(graded) or 'none'} "
-            "whose grades can be fitted to; expected one of these; name it with --system, or evaluate an adapter in "
-            "mode score or reason"
-        )
+        raise InputError(f"{artifact.path} {_which(rankings, graded, wanted)}")
     return wanted
 
 

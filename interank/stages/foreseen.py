@@ -22,6 +22,7 @@ from interank.tasks.parts import task_named
 from interank.tasks.recipes import DistillRecipe, RlRecipe
 from interank.training.planning import gib, plan, weights_of
 from interank.training.sft import DEFAULTS
+from interank.wording import counted
 
 # A token that passes through the layers takes two operations a weight, and its way back as many again: the gradients of
 # the base's own weights are saved.
@@ -129,5 +130,5 @@ def _evaluated(recipe: EvaluateRecipe) -> list[str]:
     tokens = sum(len(document.full_text) // 4 for each in documents for document in each)
     work = float(sum(weights)) * _READ * tokens
     lines.append(f"memory: {gib(max(weights) * compute_dtype().itemsize)} of weights, and what a batch holds")
-    lines.append(time_of(f"{tokens} tokens read by {len(known)} adapters in mode score", work))
+    lines.append(time_of(f"{tokens} tokens read by {counted(len(known), 'adapter')} in mode score", work))
     return [*lines, rent(recipe.price_per_hour, work / speed())]

@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from interank import judging
+from interank import judging, wording
 from interank.artifact import Artifact, Existing, Workplace, create
 from interank.cards import save_card
 from interank.errors import InputError
@@ -77,13 +77,16 @@ def _require_judgments(recipe: GenerateRecipe, asked: int, found: SortedOut) -> 
     teacher = recipe.teacher
     if not found.examples:
         raise InputError(
-            f"the teacher {teacher.model} gave no usable judgment for {asked} pairs; "
-            f"the first was rejected because: {found.rejected[0]['reason']}"
+            f"the teacher {teacher.model} gave no usable judgment for any of "
+            f"{wording.counted(asked, 'pair')}. The first was rejected because: "
+            f"{found.rejected[0]['reason']}; try another teacher, or its settings on a few questions "
+            "(mining.questions=5)"
         )
     if found.unexplained and not any(example.judgment.reasoning for example in found.examples):
         instead = ", or set max_reasoning_tokens: 0 to keep the grades alone" if teacher.grades == "votes" else ""
         raise InputError(
-            f"the teacher {teacher.model} gave no usable explanation for {len(found.unexplained)} pairs; the first was "
+            f"the teacher {teacher.model} gave no usable explanation for "
+            f"{wording.counted(len(found.unexplained), 'pair')}; the first was "
             f"not used because: {found.unexplained[0]['reason']}; take another teacher{instead}"
         )
 

@@ -20,7 +20,7 @@ from interank.settings import RolloutServersRecipe
 from interank.stages.inputs import described, leaving_nothing_begun, require_inputs
 from interank.stages.lineage import lineage, policy_card
 from interank.stages.rewarded import check as check
-from interank.stages.trained import write_cost
+from interank.stages.trained import base_weights, write_cost
 from interank.stages.training_page import training_page
 from interank.tasks.parts import refining
 from interank.tasks.recipes import RlRecipe
@@ -58,8 +58,9 @@ def run(recipe: RlRecipe, out: Path, *, existing: Existing = "refuse") -> Artifa
     if recipe.judge is not None:
         tools["judge"] = open_judge(recipe.judge, policy.encoder.settings, place.work, recipe.seed)
     quantisation = chosen_quantisation(recipe.quantisation)
-    log.info("rl with %s on %s, base weights %s", base.name, device(), quantisation)
     model = with_adapter(load_model(base, quantisation=quantisation), start.path / "adapter", trainable=True)
+    weights = base_weights(model, quantisation)
+    log.info("rl of an adapter on %s, whose weights are in %s, on %s", base.name, weights, device())
     refined = policy.train(model, [reward.equipped(**tools) for reward in rewards])
     _hand_out(place)
     save_adapter(model, place.folder / "adapter", tokenizer=policy.encoder.tokenizer, base=base.name)

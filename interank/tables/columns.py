@@ -79,7 +79,8 @@ def assign(where: str, found: Sequence[str], roles: Sequence[Role], told: Mappin
             faults.append(f"no column for {role.name} ({role.about}); name it with --map {role.name}=COLUMN")
     if faults:
         listed = "".join(f"\n  - {fault}" for fault in faults)
-        raise InputError(f"{where}: its columns, {', '.join(found) or '(none)'}, cannot be read as asked:{listed}")
+        columns = f"its columns, {', '.join(found)}," if found else "its columns, of which there are none,"
+        raise InputError(f"{where}: {columns} cannot be read as asked:{listed}")
     ordered = {role.name: of[role.name] for role in roles if role.name in of}
     return Columns(ordered, frozenset(told), tuple(name for name in found if name not in ordered.values()))
 

@@ -15,6 +15,7 @@ from interank import plain_data
 from interank.errors import InputError
 from interank.ir.benchmarks.rows import ROWS_AT_ONCE, rows_of
 from interank.ir.trec import numbered_lines
+from interank.wording import counted
 
 _JSON_LINES = (".jsonl", ".jsonl.gz", ".ndjson", ".ndjson.gz")
 _SEPARATED = (".csv", ".csv.gz", ".tsv", ".tsv.gz")
@@ -164,7 +165,7 @@ def _check_names(path: Path, names: Sequence[str]) -> None:
 
 def _named(names: Sequence[str], fields: Sequence[str]) -> Mapping[str, Any] | ValueError:
     if len(fields) != len(names):
-        return ValueError(f"found {len(fields)} fields; expected {len(names)}, as the first line has")
+        return ValueError(f"the line has {counted(len(fields), 'field')}, and the first line names {len(names)}")
     # An empty field is what a table without nulls has for one.
     return {name: field if field else None for name, field in zip(names, fields, strict=True)}
 

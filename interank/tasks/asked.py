@@ -81,19 +81,20 @@ class RankerSettings:
             InputError: Tells what was found and what to do.
         """
         if self.mode not in MODES:
-            raise InputError(f"found the mode {self.mode!r}; expected one of {', '.join(MODES)}")
+            raise InputError(f"there is no mode {self.mode!r}; use one of {', '.join(MODES)}")
         for mode, section in SECTIONS.items():
             if getattr(self, section) is not None and self.mode != mode:
                 raise InputError(
-                    f"found settings of {section} in mode {self.mode}; take mode {mode}, or leave them out"
+                    f"settings of {section} belong to mode {mode}, and the mode is {self.mode}; take mode "
+                    f"{mode}, or leave them out"
                 )
         if self.engine not in _ENGINES:
-            raise InputError(f"found the engine {self.engine!r}; expected one of {', '.join(_ENGINES)}")
+            raise InputError(f"there is no engine {self.engine!r}; use one of {', '.join(_ENGINES)}")
         check_precision(self.precision)
         if self.precision != "exact" and self.engine != "transformers":
             raise InputError(
-                f"precision {self.precision} is for engine transformers, which has its own arithmetic; found engine "
-                f"{self.engine}; leave one of them out"
+                f"precision {self.precision} is for engine transformers, and {self.engine} has its own "
+                "arithmetic; leave one of them out"
             )
         if self.memory is not None and self.engine != "transformers":
             raise InputError(f"memory is for engine transformers; found engine {self.engine}; leave one of them out")

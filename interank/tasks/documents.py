@@ -56,9 +56,7 @@ def as_documents(documents: Sequence[AnyDocument]) -> list[Document]:
     seen: set[str] = set()
     for document in made:
         if document.doc_id in seen:
-            raise InputError(
-                f"found the document id {document.doc_id!r} twice; expected each once; keep one of the two"
-            )
+            raise InputError(f"the document id {document.doc_id!r} stands twice; keep one of the two, or rename one")
         seen.add(document.doc_id)
     return made
 
@@ -104,7 +102,7 @@ def as_id(name: object) -> str:
         InputError: It is something else.
     """
     if isinstance(name, bool) or not isinstance(name, str | Integral):
-        raise InputError(f"found the id {plain_data.shown(name)}; expected text or an integer")
+        raise InputError(f"an id is {plain_data.shown(name)}, where a text or an integer is needed")
     try:
         return plain_data.text(str(name))
     except ValueError as error:

@@ -7,6 +7,7 @@ from dataclasses import replace
 from html import escape
 
 from interank.types import Document, Query, RankedDocument
+from interank.wording import counted
 
 # As far as a text or a table goes; the list itself holds all.
 _SHOWN = 20
@@ -29,7 +30,7 @@ class QueryRanking(list[RankedDocument]):
         return cls(query, [replace(item, document=by_id[item.doc_id]) for item in ranking])
 
     def __repr__(self) -> str:
-        lines = [f"{len(self)} documents for {_short(self.query.text)!r}"]
+        lines = [f"{counted(len(self), 'document')} for {_short(self.query.text)!r}"]
         for place, item in enumerate(self[:_SHOWN], start=1):
             facts = "  ".join(f"{name} {value}" for name, value in _facts(item).items())
             lines.append(f"{place:>3}. {facts}  {_short(_text(item))}")
@@ -53,7 +54,7 @@ class QueryRanking(list[RankedDocument]):
             cells += [_bar(item)] if graded else []
             cells += [escape(item.explanation or "")] if explained else []
             rows.append(_cells("td", cells))
-        caption = f"{len(self)} documents for “{escape(self.query.text)}”"
+        caption = f"{counted(len(self), 'document')} for “{escape(self.query.text)}”"
         if len(self) > _SHOWN:
             caption += f", the first {_SHOWN}"
         return f"<table><caption>{caption}</caption>{''.join(rows)}</table>"

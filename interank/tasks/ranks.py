@@ -11,6 +11,7 @@ from typing import Any, ClassVar, Protocol
 from interank.engines.protocol import Working
 from interank.errors import InputError
 from interank.modes import Guard
+from interank.progress import tell_cut
 from interank.tasks.documents import AnyDocument, as_documents, as_query, by_scores
 from interank.tasks.order.ordering import Repairs
 from interank.types import Document, Query, RankedDocument, Run, ScoredDoc
@@ -268,8 +269,7 @@ class Scores(OneModel, Protocol):
     def graded(self, query: str | Query, documents: Sequence[AnyDocument]) -> Iterator[RankedDocument]:
         """See `Ranks`; what does not fit is told in the log."""
         asked, given = as_query(query), as_documents(documents)
-        if lost := self.query_cut(asked):
-            log.warning("query %r: its last %d tokens are cut off, there is no room for them", asked.query_id, lost)
+        tell_cut(asked.query_id, self.query_cut(asked))
         cut = 0
         for begin in range(0, len(given), PART):
             for item in self.scored(asked, given[begin : begin + PART]):
@@ -277,7 +277,7 @@ class Scores(OneModel, Protocol):
                 yield item
         if cut:
             # Each document says so itself; a line a query would bury the progress of a benchmark.
-            log.debug("query %r: %d of %d documents are cut at their ends", asked.query_id, cut, len(given))
+            log.debug("query %r: %d of %d documents were read without their ends", asked.query_id, cut, len(given))
 
     def ordered(self, query: Query, documents: Sequence[Document], first_stage: Sequence[float] | None) -> Ranking:
         """See `OneModel`."""

@@ -121,8 +121,8 @@ def check_trials(validation: ValidationRecipe, trainer: Mapping[str, Any]) -> No
     strategy = trainer.get("save_strategy", "steps")
     if validation.questions and strategy not in ("steps", "no"):
         raise ValueError(
-            f"trainer.save_strategy: {strategy!r} was found, but the student is tried every so many steps; take "
-            "steps or no, or set validation.questions: 0"
+            f"trainer.save_strategy is {strategy!r}, and the student is tried every so many steps; take steps "
+            "or no, or set validation.questions: 0"
         )
     steps, every = trainer.get("save_steps"), validation.every
     if every and isinstance(steps, int) and steps % every:

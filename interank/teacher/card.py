@@ -11,10 +11,14 @@ from huggingface_hub import DatasetCard
 from interank import cards
 from interank.judgments import PARQUET, Mark
 from interank.types import GRADES, Example
+from interank.wording import counted
 
 PICTURE = "grades.svg"
 _COLOURS = {"train": "#4477aa", "validation": "#ccbb44"}
 _WIDTH, _HEIGHT, _LEFT, _TOP, _BAR = 420, 190, 40, 20, 44
+# What StackExchange's posts are under; together they may be passed on under the last. Of other licences, or texts whose
+# licence is not told, the hub is told none.
+_SHARED_ALIKE = {"CC BY-SA 2.5", "CC BY-SA 3.0", "CC BY-SA 4.0"}
 _GRADE_NAMES = ("0 irrelevant", "1 partial", "2 relevant")
 
 
@@ -106,7 +110,7 @@ def _making(marks: Sequence[Mark], notes: Mapping[str, Any]) -> str:
         f"- Teacher: `{notes['teacher']}` ({notes['teacher_origin']}), engine {notes['engine']}; "
         f"grades by {notes['grades']}; {notes['samples']} samples a pair.",
         f"- Prompt: {notes['prompt_hash']}; interank's `judging.py` words it.",
-        f"- {conflicting} of {len(marks)} grades are the opposite of what votes and acceptance say (column "
+        f"- {conflicting} of {counted(len(marks), 'grade')} are the opposite of what votes and acceptance say (column "
         "`conflict`).",
         f"- Cost: {notes['tokens_read']} tokens read and {notes['tokens_written']} written" + told + ".",
     ]

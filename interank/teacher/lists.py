@@ -16,6 +16,7 @@ from interank.tasks.order.ordering import Ordering
 from interank.tasks.order.values import is_whole, order_values
 from interank.teacher.annotate import Annotator, Rejected, cut
 from interank.teacher.leaks import leak
+from interank.wording import counted
 
 # The ranking's room where its tokens cannot be counted: ` > [12]` is five of most tokenizers.
 _RANKING_TOKENS = 6
@@ -75,7 +76,7 @@ def _checked(item: JudgedList, text: str, settings: OrderingsRecipe) -> Ordered 
     if answer is None:
         return Rejected("no ranking could be read from the reply", text)
     if not is_whole(answer):
-        return Rejected(f"the ranking does not name each of {len(item.documents)} documents once", text)
+        return Rejected(f"the ranking does not name each of {counted(len(item.documents), 'document')} once", text)
     if not answer.reasoning:
         return Rejected("no reasoning stands before the ranking", text)
     seen = "\n".join([item.query.text, *(document.full_text for document in item.documents)])

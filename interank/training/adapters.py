@@ -13,6 +13,7 @@ from transformers import set_seed
 from interank.engines.models import HEAD_MODULES, differentiable
 from interank.errors import TrainingError
 from interank.settings import LoraRecipe
+from interank.wording import listed
 
 
 def fresh_adapter(model: Any, lora: LoraRecipe, *, seed: int, head: bool = False) -> PeftModel:
@@ -54,8 +55,8 @@ def adapted_names(model: Any, lora: LoraRecipe) -> list[str]:
     names = sorted(linear - {*HEAD_MODULES})
     if missing := sorted({*(lora.targets or ())} - {*names}):
         raise TrainingError(
-            f"lora.targets: {', '.join(missing)} was found, and the model's linear layers are called "
-            f"{', '.join(names)}; name these, or leave lora.targets out for all of them"
+            f"lora.targets: the model has no linear layers called {listed(missing)}; name some of "
+            f"{', '.join(names)}, or leave lora.targets out for all of them"
         )
     return list(lora.targets or names)
 
@@ -67,7 +68,7 @@ def adapted_layers(layers: int, lora: LoraRecipe) -> int:
         TrainingError: They are more than it has.
     """
     if lora.layers is not None and lora.layers > layers:
-        raise TrainingError(f"lora.layers: {lora.layers} was found, and the model has {layers} layers; lower it")
+        raise TrainingError(f"lora.layers is {lora.layers}, and the model has {layers} layers; lower it")
     return lora.layers or layers
 
 

@@ -67,7 +67,7 @@ def test_prompts_that_differ_are_a_fault_however_close_the_scores() -> None:
 
 
 def test_other_pairs_are_refused() -> None:
-    with pytest.raises(InputError, match=r"1 pairs .*2"):
+    with pytest.raises(InputError, match=r"1 pair .*2"):
         difference([reading("a", 1.0)], [reading("a", 1.0), reading("a", 2.0)])
 
 

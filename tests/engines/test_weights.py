@@ -246,7 +246,7 @@ def test_vllm_is_handed_no_adapter_that_does_not_fit(made: Path, adapter: Path, 
             rank_of(tmp_path / kind, files)
     settings = IA3Config(task_type="CAUSAL_LM", target_modules=["k_proj"], feedforward_modules=[])
     shaken_adapter(tmp_path / "ia3", made / "base", settings)
-    with pytest.raises(ModelError, match=r"IA3.* LORA"):
+    with pytest.raises(ModelError, match=r"IA3.*LORA"):
         rank_of(tmp_path / "ia3", files)
 
 

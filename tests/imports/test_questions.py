@@ -152,7 +152,7 @@ def test_all_faults_of_columns_are_told_at_once(tmp_path: Path) -> None:
     [
         ("T-3,a,b,c,perhaps,,", "Accepted: found 'perhaps'; expected true or false (yes or no, 1 or 0)"),
         ("T-3,a,b,c,,1.5,", "Votes: found '1.5'; expected a whole number"),
-        ("T-3,a,b", "found 3 fields; expected 7, as the first line has"),
+        ("T-3,a,b", "the line has 3 fields, and the first line names 7"),
         ("T-1,a,b,c,,,", "found the question 'T-1' a second time, with another text; expected one text an id"),
     ],
 )

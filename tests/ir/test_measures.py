@@ -160,7 +160,7 @@ def test_a_query_with_negative_relevances_only_scores_zero() -> None:
     ],
 )
 def test_unknown_measures_are_refused_with_valid_ones(name: str) -> None:
-    with pytest.raises(InputError, match=r"nDCG@10, nDCG, AP"):
+    with pytest.raises(InputError, match="nDCG@10, nDCG, AP"):
         score_run([Qrel("q", "d", 1)], Run({}, tag="t"), ("nDCG@10", name))
 
 
@@ -241,9 +241,9 @@ def test_tie_bounds_of_a_file(tmp_path: Path) -> None:
 
 
 def test_nothing_to_score_is_an_error() -> None:
-    with pytest.raises(InputError, match="no qrels"):
+    with pytest.raises(InputError, match="qrels"):
         score_run([], Run({}, tag="t"))
-    with pytest.raises(InputError, match="no measure"):
+    with pytest.raises(InputError, match="measure"):
         score_run([Qrel("q", "d", 1)], Run({}, tag="t"), ())
 
 

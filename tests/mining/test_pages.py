@@ -68,7 +68,7 @@ def test_without_pages_it_says_so(tmp_path: Path) -> None:
         read_pages(tmp_path, ())
     with pytest.raises(InputError, match=r"nothing.*pages"):
         read_pages(tmp_path / "none", ())
-    with pytest.raises(InputError, match="no page in 1 "):
+    with pytest.raises(InputError, match="no page in its 1 file;"):
         read_pages(written(tmp_path / "a.jsonl", {"address": "x"}), ())
 
 

@@ -289,7 +289,7 @@ def test_whole_questions_are_kept_for_validation(tmp_path: Path, share: float, k
 
 def test_nothing_to_take_is_an_error(tmp_path: Path) -> None:
     lonely = dump(tmp_path / "a.example.com", question(1, "tea"), answer(2, 1, "hot"))
-    with pytest.raises(InputError, match=r"no question .*1 of 1 sites"):
+    with pytest.raises(InputError, match="none of 1 question of 1 site "):
         mine([lonely], SHORT, 1)
     with pytest.raises(InputError, match="min_question_score"):
         mine([made_dump(tmp_path / "b.example.com")], short(min_question_score=99), 1)

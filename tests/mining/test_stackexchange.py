@@ -213,7 +213,7 @@ def nested_entities(names: str, copies: int) -> str:
 def test_entities_are_refused_before_they_expand(folder: Path) -> None:
     row = question(1, "Title='&e;'")
     (folder / "Posts.xml").write_text(f"{nested_entities('abcde', 2)}<posts><row {row} /></posts>")
-    with pytest.raises(InputError, match="document type declaration"):
+    with pytest.raises(InputError, match="document type"):
         read(folder)
 
 
@@ -225,7 +225,7 @@ def test_an_entity_bomb_is_not_expanded(folder: Path, caplog: pytest.LogCaptureF
         assert read(folder) == []
         assert "cannot be read on" in caplog.text
     except InputError as error:
-        assert "document type declaration" in str(error)
+        assert "document type" in str(error)
 
 
 def test_a_file_outside_the_dump_is_not_drawn_in(folder: Path) -> None:
@@ -234,7 +234,7 @@ def test_a_file_outside_the_dump_is_not_drawn_in(folder: Path) -> None:
         f'<!DOCTYPE posts [<!ENTITY s SYSTEM "{(folder / "secret").as_uri()}">]>'
         f"<posts><row {question(1)}>&s;</row></posts>"
     )
-    with pytest.raises(InputError, match="document type declaration"):
+    with pytest.raises(InputError, match="document type"):
         read(folder)
 
 
@@ -358,10 +358,10 @@ def test_paths_without_a_dump_are_refused(tmp_path: Path) -> None:
     path = write(tmp_path / "a.example.com", question(1))
     with pytest.raises(InputError, match=r"\.xml"):
         find_sites([path], ANY_LENGTH)
-    with pytest.raises(InputError, match="each site once"):
+    with pytest.raises(InputError, match="twice"):
         find_sites([tmp_path, tmp_path / "a.example.com"], ANY_LENGTH)
     pack(tmp_path / "a.example.com.7z", Posts=path)
-    with pytest.raises(InputError, match="each site once"):
+    with pytest.raises(InputError, match="twice"):
         find_sites([tmp_path], ANY_LENGTH)
 
 

@@ -47,7 +47,7 @@ def test_a_log_is_read_line_by_line_and_its_faults_are_placed(tmp_path: Path) ->
     path.write_text("".join(json.dumps(row) + "\n" for row in LOG[:2]))
     assert read_log(path) == LOG[:2]
     path.write_text('{"step": 1}\n[2]\n')
-    with pytest.raises(InputError, match=r"log\.jsonl:2: "):
+    with pytest.raises(InputError, match=r"log\.jsonl:2"):
         read_log(path)
 
 

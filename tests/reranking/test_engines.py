@@ -179,15 +179,13 @@ def test_a_request_that_a_server_refuses_is_no_grade(tiny_folder: Path) -> None:
 @pytest.mark.parametrize(
     ("given", "told"),
     [
-        ({"engine": "llama"}, "found the engine 'llama'; expected one of transformers, vllm, openai"),
+        ({"engine": "llama"}, "'llama'.*transformers, vllm, openai"),
         ({"engine": "openai"}, "engine openai and a server belong together"),
         ({"server": "http://host/v1"}, "engine openai and a server belong together"),
         ({"engine": "vllm", "precision": "nf4"}, "precision nf4 is for engine transformers"),
-        ({"precision": "int8"}, "found precision int8, which is gone, since it kept the ranking of no model"),
-        ({"precision": "fp8"}, "found precision 'fp8'; expected one of exact, bfloat16, nf4"),
-        ({"engine": "vllm", "memory": 2.0}, "memory is for engine transformers; found engine vllm"),
-        ({"memory": 0.0}, "found a memory of 0.0 GB; give more than 0"),
-        ({"engine": "openai", "server": "host:8000"}, "'host:8000' was found, http://HOST:PORT/v1"),
+        ({"precision": "int8"}, "precision int8"),
+        ({"precision": "fp8"}, "precision 'fp8'.*exact, bfloat16, nf4"),
+        ({"engine": "openai", "server": "host:8000"}, "'host:8000'.*http://HOST:PORT/v1"),
         ({"engine": "openai", "server": {"urls": ""}}, "was given no server's address"),
     ],
 )

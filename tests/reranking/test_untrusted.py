@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
 
 from interank.engines.prompts import Prompt, PromptEncoder
+from interank.progress import track
 from interank.reranking.reranker import Reranker
 from interank.settings import PromptSettings
 from interank.types import Document, Query
@@ -96,4 +98,16 @@ def test_what_is_cut_is_what_is_told(tiny_folder: Path) -> None:
 def test_a_cut_query_is_told_in_the_log(tiny_adapter: Path, caplog: pytest.LogCaptureFixture) -> None:
     Reranker(tiny_adapter).rank(Query("long", "red fox " * 300), [PLAIN])
     assert "'long'" in caplog.text
-    assert "cut off" in caplog.text
+    assert re.search(r"its last \d+ tokens", caplog.text)
+
+
+def test_cut_queries_are_counted_at_the_end_of_a_progress_bar(
+    tiny_adapter: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    reranker = Reranker(tiny_adapter)
+    queries = [Query("long", "red fox " * 300), Query("short", "fox?"), Query("short2", "owl?")]
+    for query in track(queries, what="evaluate", unit="queries", total=3):
+        reranker.rank(query, [PLAIN])
+        assert not caplog.records
+    [told] = [record.getMessage() for record in caplog.records]
+    assert told.startswith("evaluate: 1 of 3 queries (33%) were read without their ends")

@@ -137,7 +137,7 @@ def test_a_users_own_file_works_by_path_with_parameters(tmp_path: Path) -> None:
     ("body", "message"),
     [
         ("x = 1\n", "no function `reward`"),
-        ("def reward(*, completions, **_):\n    return [1.0]\n", "1 values for 2 completions"),
+        ("def reward(*, completions, **_):\n    return [1.0]\n", "1 value for 2 completions"),
         ("def reward(*, completions, **_):\n    return [float('nan')] * len(completions)\n", "finite number or None"),
     ],
 )
@@ -202,7 +202,7 @@ def test_a_file_says_what_it_credits(tmp_path: Path) -> None:
     assert reward_of(str(file)).credit == "answer"
     file = tmp_path / "other.py"
     file.write_text("CREDIT = 'tokens'\ndef reward(*, completions, **_):\n    return [0.0] * len(completions)\n")
-    with pytest.raises(InputError, match=r"CREDIT .*'tokens'.*grade, explanation or answer"):
+    with pytest.raises(InputError, match=r"CREDIT is 'tokens'.*grade, explanation or answer"):
         _ = reward_of(str(file)).credit
 
 

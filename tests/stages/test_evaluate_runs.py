@@ -199,7 +199,7 @@ def test_the_first_stage_can_be_asked_something_else(tmp_path: Path) -> None:
     assert found(rewritten, "metrics.json")["first stage"]["nDCG@10"]["mean"] == 1
     assert found(rewritten, "candidates.json")["task"]["first_stage_queries"] == str(asked)
     write_jsonl(asked, [{"_id": "other", "text": "d3"}])
-    with pytest.raises(InputError, match="no query for 1 of 1 "):
+    with pytest.raises(InputError, match="1 of the 1 query "):
         evaluated(folder, tmp_path / "missing", first_stage_queries=str(asked))
 
 

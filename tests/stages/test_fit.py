@@ -176,7 +176,7 @@ def test_a_fit_belongs_to_its_model_and_mode(
         evaluated(place, "refused", split="test", adapters=(tiny_folder,), fits=(fitted,))
     with pytest.raises(InputError, match=r"mode score.*mode reason"):
         evaluated(place, "refused", split="test", adapters=(tiny_adapter,), fits=(fitted,), mode="reason")
-    with pytest.raises(InputError, match="scores are places"):
+    with pytest.raises(InputError, match="places"):
         evaluated(place, "refused", split="test", adapters=(tiny_adapter,), fits=(fitted,), mode="listwise")
     with pytest.raises(InputError, match=r"adapter .*no artifact"):
         Reranker(tiny_folder).with_fit(fitted)

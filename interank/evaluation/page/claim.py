@@ -11,6 +11,7 @@ from interank.evaluation.evaluated import Evaluation
 from interank.evaluation.scoring import FIRST_STAGE, PERFECT, Results
 from interank.evaluation.tables import SIGNIFICANT, chance
 from interank.plots import ink, new_axes, rendered, series_colour
+from interank.wording import counted
 
 MEAN = "mean of the tasks"
 
@@ -94,7 +95,7 @@ def _candidates(run: Path | None, found: Evaluation) -> str:
     else:
         whose = f"the candidates of {source}"
     queries = sum(len(task.queries) for task in found.tasks)
-    where = f"{len(found.tasks)} tasks" if len(found.tasks) > 1 else found.tasks[0].name
+    where = f"{counted(len(found.tasks), 'task')}" if len(found.tasks) > 1 else found.tasks[0].name
     return f"{whose} ({queries:,} queries of {where}, top {found.tasks[0].facts['depth']})"
 
 

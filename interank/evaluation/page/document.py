@@ -24,6 +24,7 @@ from interank.evaluation.page.rankings import browser_blocks
 from interank.evaluation.report import sections as report_sections
 from interank.evaluation.scoring import Results
 from interank.plots import Plot, comma_separated, training_curves
+from interank.wording import counted
 
 _STYLES = ("page.css", "browser.css", "print.css")
 _SCRIPTS = (
@@ -86,7 +87,7 @@ def write_page(
 
 def _title(found: Evaluation) -> str:
     names = [task.name for task in found.tasks]
-    return ", ".join(names) if len(names) <= 3 else f"{len(names)} tasks"
+    return ", ".join(names) if len(names) <= 3 else f"{counted(len(names), 'task')}"
 
 
 @cache

@@ -13,6 +13,7 @@ from interank.ir.benchmarks.benchmark import Benchmark
 from interank.ir.benchmarks.topics import Topic
 from interank.ir.trec import line_of, read_qrels
 from interank.types import Document, Qrel, Query, Run
+from interank.wording import counted
 
 logger = logging.getLogger(__name__)
 
@@ -79,8 +80,8 @@ def missing_from_corpus(path: Path, run: Run, corpus: Collection[str]) -> None:
 def _missing(where: str, doc_ids: Iterable[str]) -> str:
     missing = list(dict.fromkeys(doc_ids))
     return (
-        f"{where}: found {len(missing)} document ids that the corpus lacks, the first {missing[0]!r}; "
-        "expected every one in the corpus; complete the corpus or remove these lines"
+        f"{where}: the corpus lacks {counted(len(missing), 'document id')}, the first {missing[0]!r}; "
+        "complete the corpus, or remove these lines"
     )
 
 
@@ -91,15 +92,15 @@ def _judgments(parts: Parts) -> list[Qrel]:
         parts.counts["repeated_gold_ids"] = sum(len(topics[i].gold_ids) - len(once) for i, once in golds.items())
         qrels = [Qrel(query_id, doc_id, 1) for query_id, doc_ids in golds.items() for doc_id in doc_ids]
         if not qrels:
-            raise InputError(f"{parts.folder}: found neither qrels nor gold_ids; expected judgments; add a qrels.tsv")
+            raise InputError(f"{parts.folder} holds no human judgments, neither qrels nor gold_ids; add a qrels.tsv")
         return qrels
     found = read_qrels(path)
     known = [qrel for qrel in found if qrel.query_id in topics]
     unknown = list(dict.fromkeys(qrel.query_id for qrel in found if qrel.query_id not in topics))
     if not known:
         raise InputError(
-            f"{line_of(path, unknown[0])}: found {len(unknown)} query ids, the first {unknown[0]!r}, and none among "
-            "the queries; expected qrels of these queries; check that both files are of one split"
+            f"{line_of(path, unknown[0])}: none of its query ids, {unknown[0]!r} the first, is among the "
+            "queries; check that both files are of one split"
         )
     parts.counts["qrels_of_unknown_queries"] = len(found) - len(known)
     if unknown:
@@ -119,8 +120,8 @@ def _judged_queries(topics: Mapping[str, Topic], judged: Collection[str]) -> dic
             # CACM, for one, has numbers of queries without text or qrels: only a judged query needs its text.
             if not topic.query.text.strip():
                 raise InputError(
-                    f"{topic.where}: found no text for the query {query_id!r}, which has qrels; "
-                    "expected a text; fill it, or remove the query and its qrels"
+                    f"{topic.where}: the query {query_id!r} has qrels but no text; fill it in, or remove the "
+                    "query and its qrels"
                 )
             queries[query_id] = topic.query
     return queries
@@ -141,8 +142,8 @@ def _check_not_excluded(parts: Parts, qrels: Iterable[Qrel], excluded: Mapping[s
             of_file = path is not None and qrel.doc_id not in topic.excluded
             where = line_of(path, qrel.query_id, qrel.doc_id) if path and of_file else topic.where
             raise InputError(
-                f"{where}: found that the query {qrel.query_id!r} excludes the document {qrel.doc_id!r}, which is "
-                f"relevant to it ({_place(parts, qrel)}); expected one or the other; remove one of the two"
+                f"{where}: the query {qrel.query_id!r} excludes the document {qrel.doc_id!r}, which is "
+                f"relevant to it ({_place(parts, qrel)}); remove one of the two"
             )
 
 

@@ -13,6 +13,7 @@ from interank.ir.benchmarks.documents import read_corpus
 from interank.ir.benchmarks.names import task_name
 from interank.ir.benchmarks.topics import read_topics
 from interank.ir.trec import read_run
+from interank.wording import listed
 
 EXCLUSIONS_FILE = "excluded_source_docs.tsv"
 
@@ -44,7 +45,7 @@ def load_benchmark(
         InputError: A file is missing, damaged or ambiguous, or the files do not fit together.
     """
     if not folder.is_dir():
-        raise InputError(f"{folder}: found no folder; expected one that holds a benchmark; name another")
+        raise InputError(f"{folder} is no folder; name one that holds a benchmark")
     wanted = Wanted(split=split, qrels=qrels, with_run=with_run)
     return load_beir(folder, task_name(folder.resolve().name), wanted)
 
@@ -62,8 +63,8 @@ def load_beir(folder: Path, name: str, wanted: Wanted) -> Benchmark:
         corpus_file = _by_split(folder, _CORPUS_NAME).get(None)
         if corpus_file is None:
             raise InputError(
-                f"{folder}: found no corpus.jsonl or corpus.jsonl.gz; expected one; add the documents, "
-                "or score stored runs, which needs no text"
+                f"{folder} has no corpus.jsonl, plain or gzipped; add the documents, or score stored runs, "
+                "which needs no text"
             )
         sources["corpus"] = (corpus_file,)
     topics = read_topics([queries_file])
@@ -110,8 +111,8 @@ def only_file(folder: Path, paths: list[Path], what: str) -> Path | None:
     """
     if len(paths) > 1:
         raise InputError(
-            f"{folder}: found the {what} {', '.join(path.name for path in paths)}; expected one at most; "
-            "leave one and keep the others outside the folder"
+            f"{folder} has several {what}: {listed(path.name for path in paths)}; leave one there, and keep "
+            "the others outside the folder"
         )
     return paths[0] if paths else None
 
@@ -122,23 +123,30 @@ def _choose_split(folder: Path, split: str | None) -> tuple[Path, Path | None]:
     qrels = _by_split(folder, _QRELS_NAME)
     for name, path in _by_split(folder / "qrels", _QRELS_IN_FOLDER_NAME).items():
         if name in qrels:
-            raise InputError(f"{folder}: found both {qrels[name].name} and qrels/{path.name}; keep one")
+            raise InputError(f"{folder} has both {qrels[name].name} and qrels/{path.name}; keep one of the two")
         qrels[name] = path
     splits = sorted({name for name in (*queries, *qrels) if name is not None})
     if split is None and max(len(splits), len(queries), len(qrels)) > 1:
         raise InputError(
-            f"{folder}: found the splits {', '.join(splits)}"
-            f"{' beside files of no split' if None in queries.keys() & qrels.keys() else ''}; "
-            f"expected to be told which; name one, for example split={splits[0]}"
+            f"{folder} has the splits "
+            f"{listed(splits)}{', and files of no split' if None in queries.keys() & qrels.keys() else ''}; "
+            f"name one, for example split={splits[0]}"
         )
     if split is not None and split not in splits:
-        raise InputError(f"{folder}: found no split {split!r}; expected one of these: {', '.join(splits) or '(none)'}")
+        raise InputError(f"{folder} has no split {split!r}; {_instead(splits)}")
     chosen = split if split is not None else next(iter(splits), None)
     queries_file = queries.get(chosen, queries.get(None))
     if queries_file is None:
         expected = "queries.jsonl" + (f" or queries.{chosen}.jsonl" if chosen else "")
-        raise InputError(f"{folder}: found no {expected}, plain or .gz; expected one; add the queries")
+        raise InputError(f"{folder} has no {expected}, plain or gzipped; add the queries")
     return queries_file, qrels.get(chosen, qrels.get(None))
+
+
+def _instead(splits: list[str]) -> str:
+    """What to write where a split is not there."""
+    if not splits:
+        return "it has none at all, so leave split= out"
+    return f"it has {listed(splits)}: name one of these" if len(splits) > 1 else f"it has {splits[0]} alone: name that"
 
 
 def _by_split(folder: Path, pattern: re.Pattern[str]) -> dict[str | None, Path]:
@@ -148,7 +156,7 @@ def _by_split(folder: Path, pattern: re.Pattern[str]) -> dict[str | None, Path]:
         match = pattern.fullmatch(path.name)
         split = match.groupdict().get("split") if match else None
         if split in files:
-            raise InputError(f"{folder}: found both {files[split].name} and {path.name}; expected one; keep one")
+            raise InputError(f"{folder} has both {files[split].name} and {path.name}; keep one of the two")
         files[split] = path
     return files
 

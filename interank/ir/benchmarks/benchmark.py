@@ -46,7 +46,7 @@ class Benchmark:
             InputError: The task was read without text.
         """
         if self.corpus is None:
-            raise InputError(f"task {self.name}: was read without its documents; expected their text; read it with it")
+            raise InputError(f"the task {self.name} was read without its documents; read it with need_text=True")
         return self.corpus
 
 

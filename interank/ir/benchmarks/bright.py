@@ -15,6 +15,7 @@ from interank.ir.benchmarks.benchmark import Benchmark, Wanted
 from interank.ir.benchmarks.documents import read_corpus
 from interank.ir.benchmarks.names import task_name
 from interank.ir.benchmarks.topics import Topic, read_topics
+from interank.wording import listed
 
 BRIGHT_TASKS = (
     "biology",
@@ -75,8 +76,8 @@ class BrightFolder:
         topics = read_topics(self.queries[task], _GOLD[wanted.documents])
         if wanted.documents == "long" and not _has_long(topics):
             raise InputError(
-                f"{self.queries[task][0]}: found no gold_ids_long for the task {task}; expected a task with long "
-                "documents; take documents=short, or name other tasks"
+                f"{self.queries[task][0]}: the task {task} has no long documents (no gold_ids_long); take "
+                "documents=short, or name other tasks"
             )
         if qrels := wanted.qrels or self._qrels(task, wanted, topics):
             sources["qrels"] = (qrels,)
@@ -113,15 +114,15 @@ class BrightFolder:
             return None
         if wanted.documents == "long":
             raise InputError(
-                f"{self.folder}: there are no {wanted.qrels_form} qrels of long documents; take the original"
+                f"{self.folder} has no {wanted.qrels_form} qrels of long documents; take qrels_form=original"
             )
         ending = ".fixed.txt" if wanted.qrels_form == "fixed" else ".txt"
         for path in files_named(self.folder / "qrels", re.compile(r".+\.txt")):
             if task_name(path.name.removesuffix(ending)) == task and path.name.endswith(ending):
                 return path
         raise InputError(
-            f"{self.folder}: found no qrels/{task}{ending}; expected the {wanted.qrels_form} qrels of {task}; "
-            f"put them there, or take qrels_form={'original' if wanted.qrels_form == 'fixed' else 'fixed'}"
+            f"{self.folder} has no qrels/{task}{ending}, the {wanted.qrels_form} qrels of {task}; put it "
+            f"there, or take qrels_form={'original' if wanted.qrels_form == 'fixed' else 'fixed'}"
         )
 
     def _corpus(self, task: str, wanted: Wanted) -> tuple[Path, ...]:
@@ -129,9 +130,10 @@ class BrightFolder:
         found = files_by_task(self.folder / name).get(task)
         if found is None:
             raise InputError(
-                f"{self.folder}: found no {name}/{task}-00000-of-00001.parquet, nor as .jsonl; expected BRIGHT's "
-                f"{wanted.documents} documents; fetch them (hf download xlangai/BRIGHT --repo-type dataset --include "
-                f"'{name}/*' --local-dir {self.folder}), or score stored runs, which needs no text"
+                f"{self.folder} lacks BRIGHT's {wanted.documents} documents of {task} "
+                f"({name}/{task}-00000-of-00001.parquet, or as .jsonl); fetch them (hf download "
+                f"xlangai/BRIGHT --repo-type dataset --include '{name}/*' --local-dir {self.folder}), or "
+                "score stored runs, which needs no text"
             )
         return found
 
@@ -140,10 +142,13 @@ class BrightFolder:
         if task not in found:
             there = [other for other in REWRITTEN if (self.folder / other).is_dir()]
             near = get_close_matches(name, REWRITTEN, n=1)
+            if near and near[0] != name:
+                hint = f"did you mean {near[0]}?"
+            else:
+                hint = f"fetch them, or name others ({f'there: {listed(there)}' if there else 'none are there'})"
             raise InputError(
-                f"{self.folder}: found no {name}/{task}-00000-of-00001.parquet, nor as .jsonl; expected rewritten "
-                f"queries of one of {', '.join(there) or '(none is there)'}"
-                + (f"; did you mean {near[0]}?" if near and near[0] != name else "; fetch them or name another")
+                f"{self.folder} has no rewritten queries {name} of {task} ({name}/{task}-00000-of-00001.parquet, or as "
+                f".jsonl); {hint}"
             )
         return found[task]
 
@@ -163,12 +168,11 @@ def files_by_task(folder: Path) -> dict[str, tuple[Path, ...]]:
     for task, by_kind in files.items():
         paths = [path for each in by_kind.values() for path in each]
         if len(by_kind) > 1:
-            raise InputError(f"{folder}: found both {' and '.join(p.name for p in paths)}; expected one form; keep one")
+            raise InputError(f"{folder} has both {' and '.join(p.name for p in paths)}; keep one of the two")
         parts = int(next(iter(by_kind)).split()[2])
         if len(paths) != parts:
             raise InputError(
-                f"{folder}: found {len(paths)} of {parts} files of {task}, the last {paths[-1].name}; "
-                "expected each part once; fetch the rest"
+                f"{folder} has {len(paths)} of the {parts} files of {task}, the last {paths[-1].name}; fetch the rest"
             )
         found[task] = tuple(paths)
     return found
@@ -182,15 +186,14 @@ def _rewritten_queries(files: tuple[Path, ...], topics: dict[str, Topic]) -> dic
     rewritten = read_topics(files)
     for missing in topics.keys() - rewritten.keys():
         raise InputError(
-            f"{files[0]}: found no query {missing!r}, which stands at {topics[missing].where}; "
-            "expected the same ids in both; fetch both of one version"
+            f"{files[0]} lacks the query {missing!r}, which stands at {topics[missing].where}; fetch both "
+            "files of one version"
         )
     for query_id, topic in rewritten.items():
         if query_id not in topics:
             raise InputError(
-                f"{topic.where}: found the query {query_id!r}, which the original queries lack; "
-                "expected the same ids in both; fetch both of one version"
+                f"{topic.where}: the original queries have no query {query_id!r}; fetch both files of one version"
             )
         if not topic.query.text.strip():
-            raise InputError(f"{topic.where}: found no text for the query {query_id!r}; expected one; fill it")
+            raise InputError(f"{topic.where}: the query {query_id!r} has no text; fill it in")
     return {query_id: topic.query.text for query_id, topic in rewritten.items()}

@@ -22,8 +22,8 @@ def read_candidates(path: Path, benchmark: Benchmark) -> Run:
     if not candidates:
         first = next(iter(run))
         raise InputError(
-            f"{line_of(path, first)}: found {len(run)} query ids, the first {first!r}, and none of the task "
-            f"{benchmark.name}; expected a run of these queries; name the run of this task and split"
+            f"{line_of(path, first)}: none of its query ids, {first!r} the first, is of the task "
+            f"{benchmark.name}; name the run of this task and split"
         )
     if benchmark.corpus is not None:
         # What a query excludes is not ranked, so nobody has to have its text.

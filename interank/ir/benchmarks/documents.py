@@ -11,6 +11,7 @@ from interank.errors import InputError
 from interank.ir.benchmarks.rows import columns, filled, read_rows, string, tab_rows
 from interank.ir.trec import numbered_lines
 from interank.types import Document
+from interank.wording import counted
 
 _ID = ("_id", "id")  # BEIR's column, then BRIGHT's
 _TEXT = ("text", "content")
@@ -62,19 +63,19 @@ def _by_id(files: list[Path], placed: Iterable[_Placed], counts: Counter[str], e
     found: dict[str, Document] = {}
     for where, document in placed:
         if not document.doc_id:
-            raise InputError(f"{where}: found an empty id; expected one; fill it or remove the line")
+            raise InputError(f"{where}: the id is empty; fill it in, or remove the line")
         known = found.setdefault(document.doc_id, document)
         if known is not document:
             if known != document:
                 raise InputError(
-                    f"{where}: found the id {document.doc_id!r} a second time, with another text; "
-                    "expected one text an id; remove one or rename it"
+                    f"{where}: the id {document.doc_id!r} stood before with another text; rename or remove "
+                    "one of the two"
                 )
             counts["repeated_documents"] += 1
         elif not (document.title or document.text):
             counts["empty_documents"] += 1
     if not found:
-        raise InputError(f"{files[0]}: found no row; expected {expected}; name a filled file")
+        raise InputError(f"{files[0]} is empty; name a file that holds {expected}")
     return found
 
 
@@ -92,10 +93,11 @@ def _quoted_rows(path: Path) -> Iterator[tuple[str, str, str]]:
                 where = f"{path}:{reader.line_num}"
                 if len(row) != 2:
                     raise InputError(
-                        f"{where}: found {len(row)} columns parted by tabs; expected 2 (id, text); mend the line"
+                        f"{where}: the line has {counted(len(row), 'column')} parted by tabs, and needs 2, id "
+                        "and text; mend it"
                     )
                 yield where, row[0].strip(), row[1].removesuffix("\n")
     except csv.Error as error:
         raise InputError(
-            f"{path}:{reader.line_num}: found quotes that do not fit ({error}); expected texts in whole quotes; mend it"
+            f"{path}:{reader.line_num}: the quotes do not fit ({error}); put each text in whole quotes"
         ) from error

@@ -39,7 +39,7 @@ def fetch(repository: str, wanted: Wanted) -> Path:
     except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
         reason = str(error).strip().partition("\n")[0]
         raise InputError(
-            f"{repository}: found neither a folder of this name nor a data set on the hub that can be had ({reason}); "
-            "expected one; check the name and the connection, or fetch it elsewhere and name its folder"
+            f"{repository} is no folder here, and the hub gives no such data set ({reason}); check the name "
+            "and the connection, or fetch it elsewhere and name its folder"
         ) from error
     return Path(folder)

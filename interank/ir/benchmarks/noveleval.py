@@ -27,12 +27,10 @@ def load_noveleval(folder: Path, name: str, wanted: Wanted) -> Benchmark:
         InputError: A file is missing, damaged, or does not fit the others.
     """
     if wanted.split is not None:
-        raise InputError(f"{folder}: has no splits; leave split={wanted.split} out")
+        raise InputError(f"{folder} has no splits; leave split={wanted.split} out")
     qrels = wanted.qrels or folder / QRELS
     if not qrels.is_file():
-        raise InputError(
-            f"{folder}: found no {QRELS}; expected human judgments; add them, or name others by qrels=FILE"
-        )
+        raise InputError(f"{folder} has no {QRELS}, its human judgments; add it, or name others with qrels=FILE")
     sources: dict[str, tuple[Path, ...]] = {"queries": (folder / QUERIES,), "qrels": (qrels,)}
     counts: Counter[str] = Counter()
     corpus = None

@@ -21,7 +21,10 @@ def read_rankgpt(path: Path) -> tuple[list[Query], dict[str, Document], Run]:
     """
     items = parse_json(str(path), "\n".join(line for _, line in numbered_lines(path)))
     if not (isinstance(items, list) and items):
-        raise InputError(f"{path}: found {plain_data.shown(items)}; expected RankGPT's list of queries with hits")
+        raise InputError(
+            f"{path} holds {plain_data.shown(items)}, and RankGPT's form is a list of queries with hits; give "
+            "such a file"
+        )
     queries: dict[str, Query] = {}
     documents: dict[str, Document] = {}
     scored: list[ScoredDoc] = []
@@ -29,17 +32,20 @@ def read_rankgpt(path: Path) -> tuple[list[Query], dict[str, Document], Run]:
         where = f"{path}: query {number}"
         text, hits = filled(where, item, ("query",)), value(where, item, ("hits",))
         if not (isinstance(hits, list) and hits):
-            raise InputError(f"{where}: found the hits {plain_data.shown(hits)}; expected a list of one or more")
+            raise InputError(
+                f"{where}: hits is {plain_data.shown(hits)}, where a list of one or more is needed; mend or "
+                "remove the query"
+            )
         query_id = filled(f"{where}, hit 1", hits[0], ("qid",))
         if query_id in queries:
-            raise InputError(f"{where}: found qid {query_id!r} a second time; expected one entry a query; merge them")
+            raise InputError(f"{where}: the qid {query_id!r} stood before; merge the two")
         queries[query_id] = Query(query_id, text)
         for place, hit in enumerate(hits, start=1):
             document, candidate = _hit(f"{where}, hit {place}", hit, query_id)
             if documents.setdefault(document.doc_id, document) != document:
                 raise InputError(
-                    f"{where}, hit {place}: found another content of docid {document.doc_id!r} than before; "
-                    "expected one content a docid; mend the file"
+                    f"{where}, hit {place}: the docid {document.doc_id!r} stood before with another content; "
+                    "mend the file"
                 )
             scored.append(candidate)
     return list(queries.values()), documents, Run.from_scores(scored, tag="rankgpt")
@@ -48,10 +54,13 @@ def read_rankgpt(path: Path) -> tuple[list[Query], dict[str, Document], Run]:
 def _hit(where: str, hit: object, query_id: str) -> tuple[Document, ScoredDoc]:
     found = filled(where, hit, ("qid",))
     if found != query_id:
-        raise InputError(f"{where}: found qid {found!r}; expected {query_id!r}, as the first hit has; mend the hit")
+        raise InputError(
+            f"{where}: the qid is {found!r}, and that of the first hit is {query_id!r}; give all hits of a query "
+            "one qid"
+        )
     try:
         score = plain_data.finite(value(where, hit, ("score",)))
     except ValueError as error:
-        raise InputError(f"{where}: {error} as score; mend the hit") from None
+        raise InputError(f"{where}: the score: {error}; mend the hit") from None
     doc_id = filled(where, hit, ("docid",))
     return Document(doc_id, string(where, hit, ("content",))), ScoredDoc(query_id, doc_id, score)

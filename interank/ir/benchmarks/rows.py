@@ -9,6 +9,7 @@ from typing import Any
 from interank import plain_data
 from interank.errors import InputError
 from interank.ir.trec import numbered_lines
+from interank.wording import counted, listed
 
 # BRIGHT writes this in place of an empty list.
 NOTHING = "N/A"
@@ -56,7 +57,7 @@ def parquet_rows(path: Path) -> Iterator[Row]:
     except (pa.ArrowException, OSError) as error:
         reason = str(error).partition("\n")[0]
         raise InputError(
-            f"{path}: row {number + 1}: cannot be read as Parquet ({reason}); expected a whole file; fetch it again"
+            f"{path}: row {number + 1} cannot be read as Parquet ({reason}); fetch the whole file again"
         ) from error
 
 
@@ -80,7 +81,7 @@ def parse_json(where: str, text: str) -> object:
     try:
         return plain_data.parsed(text)
     except ValueError as error:
-        raise InputError(f"{where}: found what is not JSON ({error}); expected JSON; mend or remove it") from error
+        raise InputError(f"{where} is not JSON ({error}); mend or remove it") from error
 
 
 def value(where: str, row: object, names: tuple[str, ...]) -> object:
@@ -89,13 +90,13 @@ def value(where: str, row: object, names: tuple[str, ...]) -> object:
     for name in names:
         if name in found:
             return found[name]
-    raise InputError(f"{where}: found the columns {', '.join(found) or 'none'}; expected {' or '.join(names)}; add it")
+    raise InputError(f"{where} has no column {' or '.join(names)}, only {listed(found, 'an empty row')}; add it")
 
 
 def columns(where: str, row: object) -> Mapping[str, object]:
     """The row as columns."""
     if not isinstance(row, dict):
-        raise InputError(f"{where}: found {plain_data.shown(row)}; expected a JSON object; mend or remove it")
+        raise InputError(f"{where} is {plain_data.shown(row)}, where a JSON object is needed; mend or remove it")
     return row
 
 
@@ -106,7 +107,7 @@ def string(where: str, row: object, names: tuple[str, ...]) -> str:
     if isinstance(found, int) and not isinstance(found, bool) and abs(found) < _LARGEST_ID:
         return str(found)
     if not isinstance(found, str):
-        raise InputError(f"{where}: found {plain_data.shown(found)} as {' or '.join(names)}; expected text; mend it")
+        raise InputError(f"{where}: {' or '.join(names)} is {plain_data.shown(found)}, where a text is needed; mend it")
     check_writable(where, found, names[0])
     return found
 
@@ -115,21 +116,21 @@ def filled(where: str, row: object, names: tuple[str, ...]) -> str:
     """A column's text, which must not be blank."""
     found = string(where, row, names)
     if not found.strip():
-        raise InputError(f"{where}: found an empty {' or '.join(names)}; expected text; fill it or remove the row")
+        raise InputError(f"{where}: {' or '.join(names)} is empty; fill it in, or remove the row")
     return found
 
 
 def check_writable(where: str, text: str, name: str) -> None:
     """JSON can spell half of a surrogate pair, which no file and no tokenizer takes."""
     if half := plain_data.half_character(text):
-        raise InputError(f"{where}: found {half!r}, half a character that UTF-8 cannot write; mend the {name}")
+        raise InputError(f"{where}: the {name} holds {half!r}, half a character that UTF-8 cannot write; mend it")
 
 
 def ids(where: str, row: object, name: str) -> tuple[str, ...]:
     """The ids listed in a column of BRIGHT's, as they stand there; none where the row has no such column."""
     found = columns(where, row).get(name, [])
     if not (isinstance(found, list) and all(isinstance(doc_id, str) for doc_id in found)):
-        raise InputError(f"{where}: found {plain_data.shown(found)} as {name}; expected a list of ids; mend it")
+        raise InputError(f"{where}: {name} is {plain_data.shown(found)}, where a list of ids is needed; mend it")
     for doc_id in found:
         check_writable(where, doc_id, name)
     return tuple(doc_id for doc_id in found if doc_id != NOTHING)
@@ -143,5 +144,8 @@ def tab_rows(path: Path) -> Iterator[tuple[str, str, str]]:
             row_id, tab, text = line.partition("\t")
             if not tab or "\t" in text:
                 found = len(line.split("\t"))
-                raise InputError(f"{where}: found {found} columns parted by tabs; expected 2 (id, text); mend the line")
+                raise InputError(
+                    f"{where}: the line has {counted(found, 'column')} parted by tabs, and needs 2, id and text; "
+                    "mend it"
+                )
             yield where, row_id.strip(), text

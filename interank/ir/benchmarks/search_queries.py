@@ -18,22 +18,20 @@ def read_search_queries(path: Path) -> dict[str, str]:
         InputError: A row lacks its id or its text, or an id stands twice.
     """
     if not path.is_file():
-        raise InputError(
-            f"{path}: found nothing there; expected a JSONL file with queries for the first stage; name it"
-        )
+        raise InputError(f"{path} does not exist; name a JSONL file with queries for the first stage")
     found: dict[str, str] = {}
     for where, row in read_rows([path]):
         query_id = filled(where, row, ("_id", "id"))
         if query_id in found:
-            raise InputError(f"{where}: found the id {query_id!r} a second time; expected each once; remove one")
+            raise InputError(f"{where}: the id {query_id!r} stood before; remove one of the two")
         found[query_id] = _joined(where, row) if "queries" in columns(where, row) else filled(where, row, ("text",))
     if not found:
-        raise InputError(f"{path}: found no row; expected one JSON object a line; name a filled file")
+        raise InputError(f"{path} is empty; name a file with one JSON object a line")
     return found
 
 
 def _joined(where: str, row: object) -> str:
     queries = columns(where, row)["queries"]
     if not (isinstance(queries, list) and queries and all(isinstance(q, str) and q.strip() for q in queries)):
-        raise InputError(f"{where}: found {reprlib.repr(queries)} as queries; expected a list of texts; mend it")
+        raise InputError(f"{where}: queries is {reprlib.repr(queries)}, where a list of texts is needed; mend it")
     return "\n".join(queries)

@@ -13,11 +13,12 @@ from interank.ir.benchmarks.beir import is_beir, load_beir
 from interank.ir.benchmarks.benchmark import EVERYTHING, Benchmark, Wanted
 from interank.ir.benchmarks.bright import BrightFolder
 from interank.ir.benchmarks.hub import fetch, is_repository
-from interank.ir.benchmarks.names import chosen_names, task_name
+from interank.ir.benchmarks.names import chosen_names, task_name, where_to_get
 from interank.ir.benchmarks.noveleval import is_noveleval, load_noveleval
 from interank.ir.benchmarks.rankgpt import read_rankgpt
 from interank.ir.benchmarks.topics import Topic
 from interank.ir.benchmarks.trecdl import load_trec, trec_tasks
+from interank.wording import listed
 
 _Loader = Callable[[Wanted], Benchmark]
 
@@ -48,23 +49,21 @@ def load_tasks(path: Path | str, wanted: Wanted = EVERYTHING) -> list[Benchmark]
         where = fetch(str(path), wanted)
     if not where.exists():
         raise InputError(
-            f"{where}: found nothing there; expected a benchmark's folder, a RankGPT file, or a data set on the hub "
-            "such as xlangai/BRIGHT; name one"
+            f"{where} does not exist; {where_to_get(where.name)}name a benchmark's folder, a RankGPT file, or "
+            "a data set on the hub, as xlangai/BRIGHT"
         )
     bright = BrightFolder.open(where)
     if bright is not None:
         names = chosen_names(path, wanted.tasks, bright.queries) if wanted.tasks else bright.tasks(wanted)
         if not names:
-            raise InputError(
-                f"{where}: found no task with long documents; expected gold_ids_long; take short documents"
-            )
+            raise InputError(f"{where} has no task with long documents (gold_ids_long); take documents=short")
         _check_one(where, names, wanted)
         return [bright.load(name, wanted) for name in names]
     for option, value in (("qrels_form=fixed", wanted.qrels_form == "fixed"), ("rewritten", wanted.rewritten)):
         if value:
-            raise InputError(f"{where}: is not BRIGHT, which alone has {option}; leave it out")
+            raise InputError(f"{where} is not BRIGHT, which alone has {option}; leave it out")
     if wanted.documents == "long":
-        raise InputError(f"{where}: is not BRIGHT, which alone has long documents; leave documents=long out")
+        raise InputError(f"{where} is not BRIGHT, which alone has long documents; leave documents=long out")
     loaders = _loaders(where)
     names = chosen_names(where, wanted.tasks, loaders)
     _check_one(where, names, wanted)
@@ -74,8 +73,8 @@ def load_tasks(path: Path | str, wanted: Wanted = EVERYTHING) -> list[Benchmark]
 def _check_one(where: Path, names: list[str], wanted: Wanted) -> None:
     if wanted.qrels is not None and len(names) > 1:
         raise InputError(
-            f"{where}: found {len(names)} tasks ({', '.join(names)}) and one file of qrels, {wanted.qrels}; "
-            "expected one task, for ids mean others in each; name one task"
+            f"{where} has the tasks {listed(names)}, and the qrels {wanted.qrels} are of one, since ids mean "
+            "other documents in each; name one with tasks=NAME"
         )
 
 
@@ -86,8 +85,9 @@ def _loaders(where: Path) -> dict[str, _Loader]:
     found = _loaders_below(where, task_name(where.resolve().name), 0)
     if not found:
         raise InputError(
-            f"{where}: found no benchmark; expected queries.jsonl with corpus.jsonl and qrels, BRIGHT's examples/ or "
-            "topics/, topics.*.txt with qrels.*.txt, or NovelEval's corpus.tsv with queries.tsv; name such a folder"
+            f"{where} holds no benchmark of a known form: queries.jsonl with corpus.jsonl and qrels, BRIGHT's "
+            "examples/ or topics/, topics.*.txt with qrels.*.txt, or NovelEval's corpus.tsv with "
+            "queries.tsv; name such a folder"
         )
     return found
 

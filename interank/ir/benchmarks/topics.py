@@ -58,10 +58,10 @@ def _by_id(files: list[Path], topics: Iterable[Topic], expected: str) -> dict[st
     for topic in topics:
         query_id = topic.query.query_id
         if not query_id:
-            raise InputError(f"{topic.where}: found an empty id; expected one; fill it or remove the line")
+            raise InputError(f"{topic.where}: the id is empty; fill it in, or remove the line")
         if query_id in found:
-            raise InputError(f"{topic.where}: found the id {query_id!r} a second time; expected each once; remove one")
+            raise InputError(f"{topic.where}: the id {query_id!r} stood before; remove one of the two")
         found[query_id] = topic
     if not found:
-        raise InputError(f"{files[0]}: found no row; expected {expected}; name a filled file")
+        raise InputError(f"{files[0]} is empty; name a file that holds {expected}")
     return found

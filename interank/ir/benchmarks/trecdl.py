@@ -48,13 +48,12 @@ def load_trec(folder: Path, name: str, wanted: Wanted) -> Benchmark:
         InputError: A file is missing, damaged, or does not fit the others.
     """
     if wanted.split is not None:
-        raise InputError(f"{folder}: has tasks and no splits; leave split={wanted.split} out")
+        raise InputError(f"{folder} has tasks and no splits; leave split={wanted.split} out")
     topics_file = trec_tasks(folder)[name]
     qrels = wanted.qrels or _by_task(folder, _QRELS).get(name)
     if qrels is None:
         raise InputError(
-            f"{folder}: found no qrels of {name}; expected qrels.{name}-passage.txt; add them, or name others with "
-            "qrels=FILE"
+            f"{folder} has no qrels.{name}-passage.txt, the qrels of {name}; add it, or name others with qrels=FILE"
         )
     sources: dict[str, tuple[Path, ...]] = {"queries": (topics_file,), "qrels": (qrels,)}
     counts: Counter[str] = Counter()
@@ -93,9 +92,9 @@ def load_trec(folder: Path, name: str, wanted: Wanted) -> Benchmark:
 def _collection(folder: Path, name: str, collection: Path | None, counts: Counter[str]) -> dict[str, Document]:
     if collection is None:
         raise InputError(
-            f"{folder}: found neither candidates with text (*_{name}.json) nor collection.tsv or corpus.jsonl; "
-            "expected the passages; add MS MARCO's collection.tsv or RankGPT's file, or score stored runs, which needs "
-            "no text"
+            f"{folder} lacks the passages: it has no candidates with text (*_{name}.json), no collection.tsv "
+            "and no corpus.jsonl; add MS MARCO's collection.tsv or RankGPT's file, or score stored runs, "
+            "which needs no text"
         )
     if collection.name.startswith("corpus"):
         return read_corpus([collection], counts)
@@ -111,7 +110,7 @@ def _by_task(folder: Path, patterns: tuple[re.Pattern[str], ...]) -> dict[str, P
                 task = named.get("task") or f"dl{named.get('year')}"
                 if task in found:
                     raise InputError(
-                        f"{folder}: found both {found[task].name} and {path.name}; expected one of {task}; keep one"
+                        f"{folder} has both {found[task].name} and {path.name} for {task}; keep one of the two"
                     )
                 found[task] = path
     return dict(sorted(found.items()))

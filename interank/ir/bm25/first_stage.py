@@ -62,16 +62,14 @@ class Bm25:
         self._positions = {doc_id: position for position, doc_id in enumerate(self._doc_ids)}
         if len(self._positions) < len(self._doc_ids):
             twice = next(doc_id for place, doc_id in enumerate(self._doc_ids) if self._positions[doc_id] != place)
-            raise InputError(
-                f"found document {twice!r} twice; expected a corpus with an id for each; keep one of the two"
-            )
+            raise InputError(f"the document id {twice!r} stands twice in the corpus; keep one of the two")
         self._postings = Postings(
             (self._form.analyze(document.full_text) for document in documents), self._form.weighting
         )
         if not self._postings.term_count:
             raise InputError(
-                f"found no {self._form.sought} in {len(self._doc_ids)} documents; "
-                "expected a corpus to index for BM25; give one, or bring candidates from elsewhere as a run"
+                f"the documents ({len(self._doc_ids)}) hold no {self._form.sought} that BM25 could search; "
+                "give another corpus, or bring candidates from elsewhere as a run"
             )
 
     def rank(self, queries: Iterable[Query], *, top_k: int, excluded: Mapping[str, frozenset[str]] = {}) -> Run:
@@ -86,7 +84,7 @@ class Bm25:
             InputError: `top_k` is under 1.
         """
         if top_k < 1:
-            raise InputError(f"found top_k = {top_k}; expected 1 or more documents to keep; raise it")
+            raise InputError(f"top_k is {top_k}, where 1 or more is needed; raise it")
         rankings = {
             query.query_id: self._ranking(query, top_k, excluded.get(query.query_id, frozenset())) for query in queries
         }

@@ -90,12 +90,13 @@ def read_texts(path: Path) -> list[BenchmarkTexts]:
         InputError: There is no such path, no benchmark in it, or a damaged file.
     """
     if not path.exists():
-        raise InputError(f"{path}: found nothing; expected a benchmark; name its file or folder")
+        raise InputError(f"{path} does not exist; name the file or folder of a benchmark")
     found = _of_file(path) if path.is_file() else _of_folder(path, _DEPTH)
     if not found:
         raise InputError(
-            f"{path}: found no benchmark's texts; expected BEIR's queries.jsonl and corpus.jsonl, BRIGHT's rows "
-            "(TASK.jsonl, or examples/ and documents/), RankGPT's JSON or TREC topics; name the folder that holds them"
+            f"{path} holds no benchmark's texts of a known form: BEIR's queries.jsonl and corpus.jsonl, "
+            "BRIGHT's rows (TASK.jsonl, or examples/ and documents/), RankGPT's JSON or TREC topics; name "
+            "the folder that holds them"
         )
     return found
 
@@ -283,7 +284,7 @@ def _rows(path: Path) -> Iterator[tuple[str, _Row]]:
             where = f"{path}:{number}"
             row = parse_json(where, line)
             if not isinstance(row, dict):
-                raise InputError(f"{where}: found JSON that is no object; expected one a line; mend or remove it")
+                raise InputError(f"{where} is JSON but no object; mend or remove it")
             yield where, row
 
 
@@ -300,4 +301,4 @@ def _parquet_rows(path: Path) -> Iterator[tuple[str, _Row]]:
                     raise InputError(f"{path}: row {number}: {row}; mend or remove it")
                 yield f"{path}: row {number}", row
     except (pyarrow.ArrowException, OSError) as error:
-        raise InputError(f"{path}: cannot be read as Parquet ({error}); fetch the file again") from error
+        raise InputError(f"{path} cannot be read as Parquet ({error}); fetch the file again") from error

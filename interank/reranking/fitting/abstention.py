@@ -9,6 +9,7 @@ from statistics import fmean
 from typing import Any
 
 from interank.types import RankedDocument
+from interank.wording import counted
 
 # Below it the model was more likely to write something else than a grade.
 LABEL_MASS = 0.5
@@ -49,7 +50,9 @@ def fit_abstention(
         ValueError: There are no queries, or not as many values.
     """
     if not confidences or len(confidences) != len(values):
-        raise ValueError(f"{len(confidences)} confidences and {len(values)} values give no threshold")
+        raise ValueError(
+            f"{counted(len(confidences), 'confidence')} and {counted(len(values), 'value')} give no threshold"
+        )
     falling = sorted(confidences, reverse=True)
     tried = []
     for tenths in range(_SHARES, 0, -1):

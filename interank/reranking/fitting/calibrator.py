@@ -14,6 +14,7 @@ from statistics import fmean
 from typing import Any, Literal, TypeAlias
 
 from interank.errors import InputError
+from interank.wording import counted
 
 CalibratorMethod = Literal["temperature", "isotonic"]
 METHODS: tuple[CalibratorMethod, ...] = ("temperature", "isotonic")
@@ -73,8 +74,8 @@ def fit_calibrator(
     relevant = sum(truth for _, truth in pairs)
     if relevant in (0, len(pairs)):
         raise InputError(
-            f"found {relevant} relevant documents among {len(pairs)} candidates; expected both kinds to calibrate on; "
-            "take more queries, a deeper first stage, or fit without calibration"
+            f"{relevant} of the {counted(len(pairs), 'candidate')} are relevant, and both kinds are needed to "
+            "calibrate on; take more queries or a deeper first stage, or fit without calibration"
         )
     folds = [[pair for query in queries[number::_FOLDS] for pair in query] for number in range(_FOLDS)]
     usable = len(methods) > 1 and all(0 < sum(t for _, t in fold) < len(fold) for fold in folds)

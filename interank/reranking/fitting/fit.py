@@ -15,6 +15,7 @@ from interank.reranking.fitting.abstention import Abstention
 from interank.reranking.fitting.calibrator import Calibrator, calibrator_of, calibrator_row
 from interank.reranking.fitting.fusion import Fusion
 from interank.types import Query, RankedDocument
+from interank.wording import counted
 
 FITTED = "fit"
 FORMAT = 2
@@ -95,8 +96,8 @@ class Fit:
         """
         if known := self.known(queries):
             raise InputError(
-                f"{source}: was fitted on {len(known)} of the {len(queries)} queries that are to be measured, "
-                f"{known[0]!r} for one; expected other queries, since a fit looks good on its own; measure another "
+                f"{source} was fitted on {len(known)} of the {counted(len(queries), 'query', 'queries')} that "
+                f"are to be measured, {known[0]!r} for one, and a fit looks good on its own; measure another "
                 "split, or fit on one"
             )
 
@@ -108,8 +109,8 @@ class Fit:
         """
         if self.origin.model != digest:
             raise InputError(
-                f"{source}: was fitted to the scores of {self.origin.system} ({_short(self.origin.model)}), found "
-                f"{name} ({_short(digest)}); fit this model's own evaluation"
+                f"{source} was fitted to the scores of {self.origin.system} ({_short(self.origin.model)}), "
+                f"and this is {name} ({_short(digest)}); fit this model's own evaluation"
             )
 
     def check_mode(self, source: Path, mode: str) -> None:
@@ -120,8 +121,8 @@ class Fit:
         """
         if self.origin.mode != graded_mode(mode):
             raise InputError(
-                f"{source}: was fitted in mode {self.origin.mode}, found mode {mode}; take that mode, or fit an "
-                "evaluation in this one"
+                f"{source} was fitted in mode {self.origin.mode}, and the mode is {mode}; take that mode, or "
+                "fit an evaluation in this one"
             )
 
 
@@ -161,9 +162,9 @@ def read_fit(path: Path) -> Fit:
     try:
         content = json.loads(path.read_text("utf-8"))
     except (OSError, ValueError) as error:
-        raise InputError(f"{path} cannot be read ({error}); expected an output of interank fit; give one") from None
+        raise InputError(f"{path} cannot be read ({error}); give an output of interank fit") from None
     if not isinstance(content, dict) or (content.get("kind"), content.get("format")) != (FITTED, FORMAT):
-        raise InputError(f"{path} is no fit of format {FORMAT}; expected an output of interank fit; fit anew")
+        raise InputError(f"{path} is no fit of format {FORMAT}; give an output of interank fit, or fit anew")
     if content.pop("digest", None) != _digest(content):
         raise InputError(f"{path} was changed after it was made; fit anew")
     origin = content["origin"]

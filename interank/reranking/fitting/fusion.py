@@ -10,6 +10,7 @@ from typing import Literal
 
 from interank.errors import InputError
 from interank.types import Run, ScoredDoc
+from interank.wording import counted
 
 FusionMethod = Literal["zscore", "minmax", "rrf"]
 
@@ -45,9 +46,12 @@ class Fusion:
                 "document, or fit with method rrf, which needs their order alone"
             )
         if first is not None and len(first) != len(ours):
-            raise InputError(f"found {len(first)} first-stage scores for {len(ours)} documents; give one for each")
+            raise InputError(
+                f"there are {counted(len(first), 'first-stage score')} for {counted(len(ours), 'document')}; give "
+                "one for each"
+            )
         if first is not None and not all(map(math.isfinite, first)):
-            raise InputError("found a first-stage score that is not a finite number; mend the first stage's run")
+            raise InputError("a first-stage score is not a finite number; mend the first stage's run")
         return mixed(comparable(self.method, ours), _first(self.method, first, len(ours)), self.weight)
 
 

@@ -34,8 +34,8 @@ def fit_file(given: str | Path, mode: str) -> Path:
         return file
     there = " and ".join(f"one of mode {found}" for found in stored_modes(path)) or "no fit"
     raise InputError(
-        f"{path}: found {there} stored there, expected one of mode {mode}; store it with interank fit EVALUATION "
-        f"--into {path}, or give a fit's file"
+        f"{path} stores {there}, and none of mode {mode}; store it with interank fit EVALUATION --into "
+        f"{path}, or give a fit's file"
     )
 
 

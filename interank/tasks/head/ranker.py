@@ -75,7 +75,9 @@ def open_ranker(asked: RankerSettings) -> HeadRanker:
     """
     source = str(asked.model)
     if asked.head is not None and find_head(source, asked.base) is None:
-        raise InputError(f"found settings of a head, but {source} is none; leave them out, or give a head")
+        raise InputError(
+            f"{source} is no pointwise head, and settings of one were given; leave them out, or give a head"
+        )
     if asked.memory is not None:
         raise InputError(f"memory is for language models; {source} is a head, which keeps no keys; leave memory out")
     quantisation, precision = _numbers(source, asked.mode, asked.engine, asked.precision)
@@ -110,5 +112,7 @@ def _numbers(
         raise InputError(f"{source} is a pointwise head, which gives scores and writes nothing; use mode score")
     check_precision(precision)
     if engine != "transformers":
-        raise InputError(f"{source} is a pointwise head, which runs on engine transformers; found engine {engine}")
+        raise InputError(
+            f"{source} is a pointwise head, which runs on engine transformers, and the engine is {engine}; leave it out"
+        )
     return "nf4" if precision == "nf4" else "none", "bfloat16" if precision == "bfloat16" else "auto"

@@ -13,6 +13,7 @@ from typing import Literal, get_args
 from interank.errors import InputError
 from interank.resources import resource_dir
 from interank.types import Document, Example, Query, Relevance
+from interank.wording import listed
 
 Part = Literal["practice", "held_out", "control"]
 """What training may see; what it may not, to be measured on; and what is no attack but as long as one."""
@@ -46,7 +47,9 @@ def attack_templates() -> tuple[Template, ...]:
     for number, line in enumerate(file.read_text("utf-8").splitlines(), start=1):
         row = json.loads(line)
         if set(row) != set(_KEYS) or row["part"] not in get_args(Part):
-            raise InputError(f"{file}:{number}: found {sorted(row)}; expected {', '.join(_KEYS)}; mend the line")
+            raise InputError(
+                f"{file}:{number} has the keys {listed(sorted(row))}, where {listed(_KEYS)} are needed; mend the line"
+            )
         found.append(Template(**row))
     return tuple(found)
 

@@ -11,6 +11,7 @@ from huggingface_hub import ModelCard
 from interank import cards
 from interank.tasks.protocol import Made
 from interank.types import Example
+from interank.wording import counted
 
 _FIGURES = {
     "eval_nDCG@10": "nDCG@10",
@@ -84,7 +85,7 @@ def _data(judgments: Mapping[str, Any], examples: Sequence[Example]) -> str:
     )
     return (
         "## Data\n\n"
-        f"- {len(examples)} judgments ({', '.join(f'{grades[g]} of grade {g}' for g in range(3))}) {by} by "
+        f"- {counted(len(examples), 'judgment')} ({', '.join(f'{grades[g]} of grade {g}' for g in range(3))}) {by} by "
         f"{judgments.get('grades', 'not told')}{lacking}.\n"
         f"- From: {', '.join(sites)}.\n"
         f"- Overlap with benchmarks: {compared}."

@@ -20,6 +20,7 @@ from interank.tasks.order.lists import ListExample
 from interank.tasks.order.ordering import Ordering
 from interank.tasks.order.values import is_whole
 from interank.types import Document, Query
+from interank.wording import counted
 
 _SUFFIXES = (".jsonl", ".jsonl.gz", ".json", ".parquet")
 # The query, where RankGPT's prompts name it: behind the passages, or before them.
@@ -52,7 +53,7 @@ def read_dear_cot(folder: Path) -> tuple[list[ListExample], list[Unusable]]:
     paths = [path for path in paths if path.name.endswith(_SUFFIXES)]
     if not paths:
         raise InputError(
-            f"{folder} holds no {', '.join(_SUFFIXES)} file; expected the rows of DeAR-COT (instruction, output); "
+            f"{folder} holds no {', '.join(_SUFFIXES)} file with rows of DeAR-COT (instruction, output); "
             "fetch them from the hub, or name another folder"
         )
     examples: list[ListExample] = []
@@ -67,8 +68,8 @@ def read_dear_cot(folder: Path) -> tuple[list[ListExample], list[Unusable]]:
     if not examples:
         first = f" ({unusable[0].where}: {unusable[0].reason})" if unusable else ""
         raise InputError(
-            f"{folder}: none of {len(unusable)} rows can be used{first}; expected DeAR-COT's columns: passages "
-            "[1], [2] and so on in instruction, and a ranking of them at the end of output"
+            f"{folder}: none of its {counted(len(unusable), 'row')} can be used{first}; DeAR-COT has passages "
+            "[1], [2] and so on in instruction, and a ranking of them at the end of output: give such rows"
         )
     return examples, unusable
 
@@ -97,7 +98,7 @@ def _example(where: str, row: object) -> ListExample | Unusable:
     if answer is None:
         return Unusable(where, "output ends in no ranking")
     if not is_whole(answer):
-        return Unusable(where, f"the ranking does not name each of {len(passages)} passages once")
+        return Unusable(where, f"the ranking does not name each of {counted(len(passages), 'passage')} once")
     think = _text(row, "think")
     # The thought may end in a ranking of its own, which is not the answer.
     thought = ordering.parse(think, len(passages))

@@ -10,6 +10,7 @@ from interank.errors import InputError
 from interank.settings import ListPromptSettings
 from interank.tasks.order import ordering
 from interank.types import Document, Query
+from interank.wording import counted
 
 _QUERY_SLOT = "SLOT1QUERY1SLOT"
 # Fewer tokens of a document are not worth ranking.
@@ -111,8 +112,9 @@ class ListEncoder:
     def _shares(self, lengths: Sequence[int], room: int) -> list[int]:
         if room < sum(min(length, _LEAST_SHARE) for length in lengths):
             raise InputError(
-                f"{len(lengths)} documents do not fit into prompts of {self.settings.max_length} tokens: "
-                f"{max(0, room)} are left for them; take a smaller window, fewer reasoning tokens, or raise max_length"
+                f"a prompt of {self.settings.max_length} tokens has no room for "
+                f"{counted(len(lengths), 'document')}: {counted(max(0, room), 'token')} would be left for "
+                "them; take a smaller window, fewer reasoning tokens, or raise max_length"
             )
         limit = self.settings.max_document_tokens
         return even_shares([min(length, limit) for length in lengths], room)

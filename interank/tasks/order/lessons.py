@@ -27,6 +27,7 @@ from interank.tasks.order.rows import LeftOut, list_rows
 from interank.tasks.written import WrittenLessons
 from interank.training.rows import Group
 from interank.training.sft import SftSettings
+from interank.wording import counted
 
 log = logging.getLogger(__name__)
 
@@ -88,7 +89,8 @@ def list_lessons(recipe: DistillOrder, tokenizer: Any, place: Workplace) -> list
     if not made.rows:
         first = f"; the first, because {left_out[0].reason}" if left_out else ""
         raise InputError(
-            f"none of {len(examples)} lists can be learned{first}; see window, max_reasoning_tokens and prompt"
+            f"none of {counted(len(examples), 'list')} can be learned{first}; see window, max_reasoning_tokens "
+            "and prompt"
         )
     log.info(
         "%d rows of %d lists, %d left out (%s), %d in the order they came in",

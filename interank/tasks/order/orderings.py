@@ -73,7 +73,7 @@ def _example(row: Mapping[str, Any], judged: Mapping[tuple[str, str], Example]) 
     if len(set(doc_ids)) < len(doc_ids) or sorted(ranking) != sorted(doc_ids):
         raise ValueError("ranking does not hold each of doc_ids once")
     if row["split"] not in ("train", "validation"):
-        raise ValueError(f"split is {plain_data.shown(row['split'])}, train or validation is expected")
+        raise ValueError(f"split is {plain_data.shown(row['split'])}, where train or validation is needed")
     items = [judged[query_id, doc_id] for doc_id in doc_ids]
     documents: tuple[Document, ...] = tuple(item.document for item in items)
     ordering = Ordering(tuple(doc_ids.index(doc_id) for doc_id in ranking), reasoning)
@@ -83,5 +83,5 @@ def _example(row: Mapping[str, Any], judged: Mapping[tuple[str, str], Example]) 
 def _ids(row: Mapping[str, Any], name: str) -> list[str]:
     given = row[name]
     if not isinstance(given, list) or not given:
-        raise ValueError(f"found {plain_data.shown(given)} as {name}; expected a list of ids")
+        raise ValueError(f"{name} is {plain_data.shown(given)}, where a list of ids is needed")
     return [plain_data.text(value) for value in given]

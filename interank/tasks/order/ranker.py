@@ -13,6 +13,7 @@ from interank.engines.prompts import PromptEncoder
 from interank.engines.protocol import Conversing, Engine, Sampling
 from interank.engines.soundness import require_completions
 from interank.errors import ArtifactError
+from interank.progress import tell_cut
 from interank.settings import ListPromptSettings, ListwiseRecipe, PromptSettings
 from interank.tasks.asked import RankerSettings
 from interank.tasks.documents import naming
@@ -81,8 +82,7 @@ class Windows(OneModel):
         Raises:
             InputError: A window does not fit into a prompt.
         """
-        if lost := self.encoder.query_cut(query):
-            log.warning("query %r: its last %d tokens are cut off, there is no room for them", query.query_id, lost)
+        tell_cut(query.query_id, self.encoder.query_cut(query))
         with self._lock, naming(query, []):
             found = self.order(query, documents)
             self._counts += found.counts

@@ -69,7 +69,7 @@ def test_long_documents_have_their_own_gold(tmp_path: Path) -> None:
     [biology] = load_tasks(folder, Wanted(documents="long"))  # aops has none and is not asked for
     assert list(biology.documents()) == [row["id"] for row in LONG_DOCUMENTS]
     assert biology.qrels == [Qrel("0", "a page.txt", 1), Qrel("1", "another.txt", 1)]
-    with pytest.raises(InputError, match=r"aops-.*parquet: .*gold_ids_long"):
+    with pytest.raises(InputError, match="gold_ids_long"):
         load_tasks(folder, Wanted(documents="long", tasks=("aops",)))
 
 
@@ -101,7 +101,7 @@ def test_queries_without_gold_take_the_original_qrels(tmp_path: Path) -> None:
 
 def test_what_was_read_without_text_says_so(tmp_path: Path) -> None:
     [task] = load_tasks(made.topics_bright(tmp_path), NO_TEXT)
-    with pytest.raises(InputError, match=r"sustainable_living: .*documents"):
+    with pytest.raises(InputError, match="sustainable_living"):
         task.documents()
 
 
@@ -162,7 +162,7 @@ def test_trec_dl_from_the_collection(tmp_path: Path) -> None:
     assert first.run is not None
     assert first.run.doc_ids("1") == ["13"]
     assert second.run is None
-    with pytest.raises(InputError, match=r"qrels\.dl19-passage\.txt:2: .*1 document"):
+    with pytest.raises(InputError, match=r"qrels.dl19-passage.txt:2"):
         (tmp_path / "collection.tsv").write_text("10\tten\n11\televen\n13\tthirteen\n")
         load_tasks(tmp_path, Wanted(tasks=("dl19",)))
     [partial] = load_tasks(tmp_path, Wanted(tasks=("dl19",), partial_corpus=True))
@@ -199,10 +199,10 @@ def test_candidates_of_a_task(tmp_path: Path) -> None:
     path.write_text("q2 Q0 d1 1 2 x\nq1 Q0 d2 1 2 x\nq7 Q0 d9 1 2 x\n")
     assert dict(read_candidates(path, task)).keys() == {"q1", "q2"}
     path.write_text("q1 Q0 d2 1 2 x\nq1 Q0 d9 1 2 x\n")
-    with pytest.raises(InputError, match=r"elsewhere:2: .*1 document.*'d9'"):
+    with pytest.raises(InputError, match=r"elsewhere:2.*'d9'"):
         read_candidates(path, task)
     path.write_text("7 Q0 d2 1 2 x\n8 Q0 d2 1 2 x\n")
-    with pytest.raises(InputError, match=r"elsewhere:1: .*2 query ids.*'7'"):
+    with pytest.raises(InputError, match=r"elsewhere:1.*'7'"):
         read_candidates(path, task)
 
 
@@ -235,9 +235,9 @@ def test_bright_from_the_hubs_cache(tmp_path: Path) -> None:
 
 def test_a_hub_that_cannot_be_reached_is_told(tmp_path: Path) -> None:
     done = from_the_hub(tmp_path)
-    assert "xlangai/BRIGHT: found neither a folder of this name nor a data set on the hub" in done.stderr
+    assert "xlangai/BRIGHT is no folder" in done.stderr
     assert "Traceback" not in done.stderr
-    with pytest.raises(InputError, match=r"xlangai/BRIGHT: .*'biologie'.*biology"):
+    with pytest.raises(InputError, match=r"xlangai/BRIGHT has no task 'biologie'; did you mean biology"):
         load_tasks("xlangai/BRIGHT", Wanted(tasks=("biologie",)))
 
 

@@ -100,16 +100,16 @@ def test_repeated_query_words_count() -> None:
 
 
 def test_nothing_to_index_or_to_keep_is_an_error() -> None:
-    with pytest.raises(InputError, match="in 0 documents"):
+    with pytest.raises(InputError, match="BM25"):
         Bm25([])
-    with pytest.raises(InputError, match="2 documents"):
+    with pytest.raises(InputError, match=r"\(2\) hold no letter a-z or digit"):
         Bm25([Document("a", ""), Document("b", "\u4f60\u597d")])
-    with pytest.raises(InputError, match="top_k = 0"):
+    with pytest.raises(InputError, match="top_k is 0"):
         Bm25([Document("a", "x")]).rank([], top_k=0)
 
 
 def test_an_id_for_two_documents_is_an_error() -> None:
-    with pytest.raises(InputError, match="'b' twice"):
+    with pytest.raises(InputError, match=r"'b'.*twice"):
         Bm25([Document("a", "x"), Document("b", "x"), Document("b", "y")])
 
 

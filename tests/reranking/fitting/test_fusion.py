@@ -36,7 +36,7 @@ def test_reciprocal_ranks_take_the_first_stage_s_order_without_its_scores() -> N
 
 
 @pytest.mark.parametrize(
-    ("first", "said"), [(None, "rrf"), ([1.0], "1 first-stage scores for 2"), ([1.0, math.nan], "finite")]
+    ("first", "said"), [(None, "rrf"), ([1.0], "1 first-stage score .*2 documents"), ([1.0, math.nan], "finite")]
 )
 def test_scores_that_cannot_be_mixed_are_refused(first: list[float] | None, said: str) -> None:
     with pytest.raises(InputError, match=said):

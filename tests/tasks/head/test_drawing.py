@@ -136,7 +136,7 @@ def test_without_a_corpus_the_lists_own_documents_are_searched() -> None:
     other = JudgedList(Query("r", "owl"), (Document("c", CORPUS["c"]), Document("d", CORPUS["d"])), (2, 0))
     lists = [fox(), other]
     assert names(with_negatives(lists, documents_of(lists), run=None, depth=10)[0]) == ["a", "d"]
-    with pytest.raises(InputError, match=r"'d' with two texts.*set corpus"):
+    with pytest.raises(InputError, match=r"'d'.*two texts.*corpus"):
         documents_of([*lists, JudgedList(Query("s", "?"), (Document("d", "another"),), (2,))])
 
 

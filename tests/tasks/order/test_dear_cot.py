@@ -129,7 +129,7 @@ def test_a_row_that_gives_no_list_says_why(tmp_path: Path, changed: dict[str, An
 
 
 def test_nothing_usable_is_an_error(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"none of 1 rows.*no ranking"):
+    with pytest.raises(InputError, match=r"none of its 1 row .*ends in no ranking"):
         read_dear_cot(written(tmp_path / "hub", row(output="No.")))
     (tmp_path / "empty").mkdir()
     with pytest.raises(InputError, match=r"no \.jsonl"):

@@ -91,7 +91,7 @@ def test_a_document_alone_is_cut_at_its_own_limit() -> None:
 
 
 def test_more_documents_than_fit_are_refused() -> None:
-    with pytest.raises(InputError, match=r"8 documents .*300 tokens"):
+    with pytest.raises(InputError, match="300 tokens has no room for 8 documents"):
         encoder(max_length=300).prompt(QUERY, DOCUMENTS, reasoning_tokens=100)
 
 

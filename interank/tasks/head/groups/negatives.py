@@ -8,6 +8,7 @@ from interank.errors import InputError
 from interank.ir.bm25 import Bm25
 from interank.judgments import JudgedList
 from interank.types import Document, Relevance, Run
+from interank.wording import counted
 
 
 def with_negatives(
@@ -48,8 +49,8 @@ def _renewed(
     for doc_id in names:
         if doc_id not in documents:
             raise InputError(
-                f"run: query {query_id!r} ranks the document {doc_id!r}, which is not among the {len(documents)} "
-                "documents at hand; set corpus to the file of what was ranked"
+                f"run: query {query_id!r} ranks the document {doc_id!r}, which is not among the "
+                f"{counted(len(documents), 'document')} at hand; set corpus to the file of what was ranked"
             )
     return JudgedList(
         item.query,
@@ -76,8 +77,5 @@ def documents_of(lists: Sequence[JudgedList]) -> dict[str, Document]:
     for item in lists:
         for document in item.documents:
             if found.setdefault(document.doc_id, document) != document:
-                raise InputError(
-                    f"found the document {document.doc_id!r} with two texts; expected one text an id; set corpus to a "
-                    "file that has one"
-                )
+                raise InputError(f"the document {document.doc_id!r} has two texts; set corpus to a file that has one")
     return found

@@ -12,6 +12,7 @@ from interank.ir.benchmarks.rows import check_writable, columns, filled, json_ro
 from interank.ir.trec import numbered_lines
 from interank.judgments import JudgedList
 from interank.types import Document, Query, Relevance
+from interank.wording import counted
 
 _SUFFIXES = (".jsonl", ".jsonl.gz", ".tsv", ".tsv.gz")
 _QUERY = ("query", "anchor")
@@ -76,7 +77,9 @@ def _of_rows(file: Path) -> Iterator[JudgedList]:
             negatives = columns(where, row).get("negative")
             texts = negatives if isinstance(negatives, list) else [negatives]
             if not all(isinstance(each, str) for each in texts):
-                raise InputError(f"{where}: found {plain_data.shown(negatives)} as negative; expected texts; mend it")
+                raise InputError(
+                    f"{where}: a negative is {plain_data.shown(negatives)}, where texts are needed; mend it"
+                )
             for each in texts:
                 check_writable(where, str(each), "negative")
             positive = filled(where, row, ("positive",))
@@ -85,7 +88,7 @@ def _of_rows(file: Path) -> Iterator[JudgedList]:
             )
         else:
             found = ", ".join(columns(where, row)) or "none"
-            raise InputError(f"{where}: found the columns {found}; {_ROWS}; mend the file, or give another")
+            raise InputError(f"{where} has the columns {found}; {_ROWS}; mend the file, or give another")
 
 
 def _tab_triples(file: Path) -> Iterator[JudgedList]:
@@ -94,7 +97,8 @@ def _tab_triples(file: Path) -> Iterator[JudgedList]:
         where = f"{file}:{number}"
         if len(parts) != 3 or not all(part.strip() for part in parts):
             raise InputError(
-                f"{where}: found {len(parts)} columns parted by tabs; expected query, positive and negative as texts"
+                f"{where}: the line has {counted(len(parts), 'column')} parted by tabs, and needs 3: query, "
+                "positive and negative; mend it"
             )
         text, positive, negative = parts
         yield _judged(where, Query(named(text), text), [_of_text(positive)], [_of_text(negative)])
@@ -103,7 +107,9 @@ def _tab_triples(file: Path) -> Iterator[JudgedList]:
 def _passages(where: str, row: object, name: str) -> list[Document]:
     passages = columns(where, row).get(name)
     if not isinstance(passages, list):
-        raise InputError(f"{where}: found {plain_data.shown(passages)} as {name}; expected a list of passages; mend it")
+        raise InputError(
+            f"{where}: {name} is {plain_data.shown(passages)}, where a list of passages is needed; mend it"
+        )
     return [
         Document(
             string(where, each, ("docid", "doc_id")),
@@ -136,7 +142,7 @@ def _judged(where: str, query: Query, positives: list[Document], negatives: list
     ]:
         if documents.setdefault(document.doc_id, document) != document:
             raise InputError(
-                f"{where}: found the document {document.doc_id!r} with two texts; expected one text an id; rename one"
+                f"{where}: the document {document.doc_id!r} stood before with another text; rename one of the two"
             )
         grades.setdefault(document.doc_id, grade)
     return JudgedList(query, tuple(documents.values()), tuple(grades.values()))

@@ -101,7 +101,7 @@ def scored_pair(where: str, row: object) -> ScoredPair:
     try:
         score = plain_data.finite(value(where, row, ("score",)))
     except ValueError as error:
-        raise InputError(f"{where}: {error} as score; mend the line") from None
+        raise InputError(f"{where}: the score: {error}; mend the line") from None
     texts = row.get("texts") if isinstance(row, Mapping) else None
     names = (string(where, row, ("query_id",)), string(where, row, ("doc_id",)))
     return ScoredPair(*names, score, None if texts is None else str(texts))
