@@ -72,13 +72,13 @@ def test_triples_as_json_may_have_several_negatives(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("row", "said"),
     [
-        ({"query": "q", "text": "d"}, r"t\.jsonl:1: found the columns query, text; rows of query, positive_passages"),
-        ({**ROW, "negative_passages": None}, "found None as negative_passages; expected a list of passages"),
+        ({"query": "q", "text": "d"}, r"t\.jsonl:1: .*query, text.*positive_passages"),
+        ({**ROW, "negative_passages": None}, "negative_passages is None"),
         ({**ROW, "query": " "}, "query"),
         ({**ROW, "negative_passages": [{"docid": "5", "text": "Other."}]}, "document '5'.*another text"),
         ({"query": "q", "positive": "d", "negative": 3}, "negative is 3"),
-        ({"query": "q", "positive": "d", "negative": ["a", "\ud800"]}, "half a character .* mend the negative"),
-        ({"query": "q", "positive": "\ud800", "negative": "a"}, "half a character .* mend the positive"),
+        ({"query": "q", "positive": "d", "negative": ["a", "\ud800"]}, "the negative holds .*half a character"),
+        ({"query": "q", "positive": "\ud800", "negative": "a"}, "the positive holds .*half a character"),
     ],
 )
 def test_what_is_wrong_with_a_row_is_told_with_its_place(tmp_path: Path, row: dict[str, Any], said: str) -> None:
