@@ -137,14 +137,11 @@ def _nothing_left(sites: Collection[_Site]) -> InputError:
     if removed and removed == questions:
         return DecontaminatedError(f"all {counted(questions, 'question')} were removed by decontamination")
     told = (
-        f"none of {counted(questions, 'question')} of {counted(len(sites), 'site')} fits the mining settings "
-        "and has other "
-        "questions with answers beside it; loosen min_question_score, min_answers, min_document_words, tags or "
-        "include_closed"
+        f"none of {counted(questions, 'question')} of {counted(len(sites), 'site')} fits the mining settings with other "
+        "answers beside it; loosen min_question_score, min_answers, min_document_words, tags or include_closed"
     )
-    if not removed:
-        return InputError(told)
-    return DecontaminatedError(f"{told}; decontamination removed {counted(removed, 'question')}")
+    more = f"; decontamination removed {counted(removed, 'question')}"
+    return DecontaminatedError(told + more) if removed else InputError(told)
 
 
 def _survey(origin: Origin, settings: MiningRecipe, names: frozenset[str], contaminated: Contaminated | None) -> _Site:

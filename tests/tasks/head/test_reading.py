@@ -72,7 +72,7 @@ def test_triples_as_json_may_have_several_negatives(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("row", "said"),
     [
-        ({"query": "q", "text": "d"}, r"t\.jsonl:1: .*query, text.*positive_passages"),
+        ({"query": "q", "text": "d"}, r"t\.jsonl:1.*query, text.*positive_passages"),
         ({**ROW, "negative_passages": None}, "negative_passages is None"),
         ({**ROW, "query": " "}, "query"),
         ({**ROW, "negative_passages": [{"docid": "5", "text": "Other."}]}, "document '5'.*another text"),
