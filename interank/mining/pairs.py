@@ -137,8 +137,8 @@ def _nothing_left(sites: Collection[_Site]) -> InputError:
     if removed and removed == questions:
         return DecontaminatedError(f"all {counted(questions, 'question')} were removed by decontamination")
     told = (
-        f"none of {counted(questions, 'question')} of {counted(len(sites), 'site')} fits the mining settings with other "
-        "answers beside it; loosen min_question_score, min_answers, min_document_words, tags or include_closed"
+        f"none of {counted(questions, 'question')} of {counted(len(sites), 'site')} fits the settings, beside other "
+        "questions with answers; loosen min_question_score, min_answers, min_document_words, tags or include_closed"
     )
     more = f"; decontamination removed {counted(removed, 'question')}"
     return DecontaminatedError(told + more) if removed else InputError(told)
