@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from statistics import fmean
 from typing import Any, Literal
@@ -24,6 +24,7 @@ from interank.reranking.fitting import (
     fit_fusion,
 )
 from interank.types import Run
+from interank.wording import listed
 
 FusionChoice = Literal["best", "zscore", "minmax", "rrf", "none"]
 CalibratorChoice = Literal["best", "temperature", "isotonic", "none"]
@@ -129,3 +130,15 @@ def _judged(tasks: Sequence[Task], rankings: Rankings, relevant_from: int) -> li
             row = rankings.get((task.name, query.query_id), {"ranking": []})
             found.append([(item["score"], (query.query_id, item["doc_id"]) in relevant) for item in row["ranking"]])
     return [pairs for pairs in found if pairs]
+
+
+def which_to_name(rankings: Mapping[str, Rankings], graded: Sequence[str], wanted: str | None) -> str:
+    """Why an evaluation does not tell which reranker to fit, and what to do."""
+    if not graded:
+        return (
+            f"has no reranker with grades to fit to (its rankings: {listed(rankings)}); evaluate an adapter in mode "
+            "score or reason, and fit that evaluation"
+        )
+    if wanted is None:
+        return f"has several rerankers; name the one to fit with --system: {listed(graded, last='or')}"
+    return f"has no reranker with grades named {wanted}; give --system {listed(graded, last='or')}"

@@ -12,7 +12,7 @@ from interank.errors import ArtifactError, InputError
 from interank.evaluation.candidates import Evaluated, Task
 from interank.evaluation.compared import gather
 from interank.evaluation.evaluated import Rankings
-from interank.evaluation.fitted import FitSettings, fitted, own_grades
+from interank.evaluation.fitted import FitSettings, fitted, own_grades, which_to_name
 from interank.launched import refuse_several_processes
 from interank.modes import FITTED_MODES
 from interank.recipe import EvaluateRecipe
@@ -112,18 +112,6 @@ def _made(artifact: Artifact, settings: FitSettings, benchmark: Path | None) -> 
     return fitted(_origin(artifact, recipe, name, found.tasks), found.tasks, found.rankings[name], settings)
 
 
-def _which(rankings: Mapping[str, Rankings], graded: Sequence[str], wanted: str | None) -> str:
-    """Why an evaluation does not tell which reranker to fit, and what to do."""
-    if not graded:
-        return (
-            f"has no reranker with grades to fit to (its rankings: {listed(rankings)}); evaluate an adapter in mode "
-            "score or reason, and fit that evaluation"
-        )
-    if wanted is None:
-        return f"has several rerankers; name the one to fit with --system: {listed(graded, last='or')}"
-    return f"has no reranker with grades named {wanted}; give --system {listed(graded, last='or')}"
-
-
 def _system(artifact: Artifact, rankings: Mapping[str, Rankings], wanted: str | None) -> str:
     """The reranker to fit: one that grades, with scores of its own."""
     mode = artifact.recipe()["mode"]
@@ -131,7 +119,7 @@ def _system(artifact: Artifact, rankings: Mapping[str, Rankings], wanted: str | 
     if wanted is None and len(graded) == 1:
         return graded[0]
     if wanted not in graded:
-        raise InputError(f"{artifact.path} {_which(rankings, graded, wanted)}")
+        raise InputError(f"{artifact.path} {which_to_name(rankings, graded, wanted)}")
     return wanted
 
 
