@@ -51,7 +51,7 @@ def _named(recipe: GenerateRecipe) -> list[Input]:
     elif recipe.decontaminate:
         for number, path in enumerate(recipe.benchmarks or ()):
             named.append(Input(f"benchmarks.{number}", path, "a benchmark", _compared, "name"))
-    if recipe.teacher.engine != "openai":
+    if recipe.teacher.is_asked and recipe.teacher.engine != "openai":
         named.append(language_model("teacher.model", recipe.teacher.model, recipe.prompt))
     return named_as_they_stand(named)
 
