@@ -80,6 +80,10 @@ def let_follow_trees(model: Any) -> None:
             "transformers' attention interface is expected; set shared_prefix: false"
         )
     model.set_attn_implementation(_ATTENTION)
+    for module in model.modules():
+        # Layers that an adapter copied have a configuration of their own.
+        if hasattr(module, "layer_idx") and hasattr(module, "config"):
+            module.config._attn_implementation = _ATTENTION
 
 
 def follows(model: Any) -> bool:
