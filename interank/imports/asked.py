@@ -14,6 +14,7 @@ from interank.imports.questions import Questions, read_questions
 from interank.ledger import write_rows
 from interank.settings import ColumnsRecipe
 from interank.tables import Table, find_table
+from interank.wording import counted
 
 FILE = "questions.jsonl"
 
@@ -72,7 +73,13 @@ def _told(found: Questions) -> list[str]:
     told = [f"Texts are read as {'HTML' if found.markup else 'plain text'}; --text says otherwise."]
     if found.prefixed:
         told.append("Answers' ids are other posts' too, so each gets its question's id before it.")
-    if not found.counts["accepted"] and not found.counts["voted"]:
+    if number := found.counts["declined_questions"]:
+        told.append(
+            f"Without an answer that helped: {counted(number, 'question')}, whose answers are all marked as not "
+            "accepted and have no votes. generate leaves them out, and split gives their answers grade 0; where the "
+            "column says something else, leave it out with --map accepted=."
+        )
+    elif not found.counts["accepted"] and not found.counts["voted"]:
         told.append("No answer is marked as accepted or voted on: each counts alike, and a teacher has to grade them.")
     for name, what in (("empty_questions", "questions without a text"), ("empty_answers", "answers without a text")):
         if found.counts[name]:

@@ -21,8 +21,8 @@ _WORDS = {
 _LARGEST_KNOWN = 3
 
 
-def label(value: Any) -> float:
-    """A label as a number: a number, true or false, or a word for relevance.
+def label(value: Any) -> float | None:
+    """A label as a number: a number, true or false, or a word for relevance; None of a null that is spelled out.
 
     Raises:
         ValueError: It is none of these.
@@ -34,7 +34,8 @@ def label(value: Any) -> float:
         try:
             return values.number(value)
         except ValueError:
-            return float(values.truth(value))
+            said = values.truth(value)
+            return None if said is None else float(said)
     return values.number(value)
 
 

@@ -137,12 +137,18 @@ def read_questions(tables: Sequence[Table], told: Mapping[str, str], *, markup: 
     counts |= Counter(
         questions=len(listed),
         answers=sum(len(row["answers"]) for row in listed),
-        accepted=sum(answer["accepted"] for row in listed for answer in row["answers"]),
+        accepted=sum(bool(answer["accepted"]) for row in listed for answer in row["answers"]),
         voted=sum(bool(answer["score"]) for row in listed for answer in row["answers"]),
         unanswered=sum(not row["answers"] for row in listed),
+        declined_questions=sum(bool(row["answers"]) and all(map(declined, row["answers"])) for row in listed),
     )
     marked = _has_markup(listed) if markup is None else markup
     return Questions(listed, _joined(outer, inner), listed[0], marked, counts, prefixed)
+
+
+def declined(answer: Mapping[str, Any]) -> bool:
+    """Whether an answer is said not to have been accepted, and no votes speak for it."""
+    return answer["accepted"] is False and answer["score"] <= 0
 
 
 def _columns(where: str, looked_at: list[Mapping[str, Any]], told: Mapping[str, str]) -> tuple[Columns, Columns | None]:
@@ -206,7 +212,8 @@ def _add(
         raise cells.fault(f"found the question {name!r} a second time, with another text; expected one text an id")
     accepted = cells.identifier("accepted_answer_id")
     for answer in answers:
-        answer["accepted"] = answer["accepted"] or (accepted is not None and answer["answer_id"] == accepted)
+        if accepted is not None and answer["answer_id"] == accepted:
+            answer["accepted"] = True
     row["answers"] += answers
     cells.rows.read_right(row)
 
@@ -253,7 +260,7 @@ def _answer(cells: Cells, body: str) -> dict[str, Any]:
         "answer_id": cells.identifier("answer_id"),
         "body": body,
         "score": cells.read("answer_score", values.votes) or 0,
-        "accepted": bool(cells.read("accepted", values.truth)),
+        "accepted": cells.read("accepted", values.truth),
         **{role.name: cells.text(role.name) for role in _ABOUT},
     }
 

@@ -1,6 +1,7 @@
 """Mining: from StackExchange dumps to question-document pairs."""
 
-from interank.mining.pairs import Contaminated, DecontaminatedError, Item, Mined, mine
+from interank.mining.left_out import DecontaminatedError
+from interank.mining.pairs import Contaminated, Item, Mined, mine
 from interank.mining.rows import Row, Tally, read_rows
 from interank.mining.sites import find_sites
 from interank.mining.stackexchange import Counts, Dump, Link, Post, PostKind, find_dumps

@@ -50,6 +50,11 @@ class Shelf:
         """The post behind a document, if it is one."""
         return self._posts.get(doc_id)
 
+    def declined(self, doc_id: str) -> bool:
+        """Whether the document is an answer that is marked as not accepted and has no votes."""
+        post = self._posts.get(doc_id)
+        return post is not None and post.declined
+
     def document(self, doc_id: str) -> Document:
         """A document with its text."""
         if doc_id not in self._documents:
@@ -106,6 +111,9 @@ def choose_documents(shelf: Shelf, candidates: Candidates, settings: MiningRecip
     """The documents of a question; none where the site has no negative for it although one is asked for."""
     wanted = settings.documents or _shares(settings.documents_per_question)
     own = [doc_id for doc_id in candidates.own if shelf.holds(doc_id)]
+    if all(shelf.declined(doc_id) for doc_id in own):
+        # What was accepted may not be chosen, and what was declined is not the best instead.
+        own = []
     linked = (doc_id for doc_id in candidates.linked if shelf.holds(doc_id))
     pages = (doc_id for doc_id in candidates.pages if shelf.holds(doc_id))
     best = wanted.accepted_answer

@@ -15,6 +15,7 @@ from interank.errors import InputError
 from interank.ir.bm25 import Bm25
 from interank.ir.overlap import near_duplicates
 from interank.mining.documents import Candidates, Chosen, Shelf, choose_documents, most_documents, rank_pool
+from interank.mining.left_out import nothing_left, reasons
 from interank.mining.pages import links_to_pages, passages, read_pages
 from interank.mining.sites import Origin, find_sites
 from interank.mining.stackexchange import Link, Post
@@ -23,7 +24,6 @@ from interank.mining.threads import Relations, Threads
 from interank.progress import track
 from interank.settings import MiningRecipe
 from interank.types import Document, Pair, Query, Split
-from interank.wording import counted
 
 logger = logging.getLogger(__name__)
 
@@ -47,10 +47,6 @@ class Item(NamedTuple):
 
 Contaminated = Callable[[Iterable[Item]], Collection[str]]
 """Told items, of which there may be millions, one at a time: the ids of those that must not be used."""
-
-
-class DecontaminatedError(InputError):
-    """No question is left, after some were removed as contaminated."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,27 +117,15 @@ def mine(
     repeats = _repeats(mined, drawn)
     splits = _splits([one for one in drawn if one not in repeats], settings, generators)
     pairs = [replace(pair, split=splits[pair.query.query_id]) for pair in mined if pair.query.query_id in splits]
-    counts = {name: _counts(site, pairs, repeats, checked=contaminated is not None) for name, site in sites.items()}
-    for name, found in counts.items():
-        logger.info(
-            "%s: %d of %d questions, %d pairs", name, *map(found.get, ("chosen_questions", "questions", "pairs"))
-        )
+    checked = contaminated is not None
+    counts = {name: _counts(site, pairs, drawn, repeats, checked=checked) for name, site in sites.items()}
     if not pairs:
-        raise _nothing_left(sites.values())
+        raise nothing_left(counts.values(), settings)
+    for name, found in counts.items():
+        why = f"; left out: {'; '.join(told)}" if (told := reasons(found, settings)) else ""
+        shown = map(found.get, ("chosen_questions", "questions", "pairs"))
+        logger.info("%s: %d of %d questions, %d pairs%s", name, *shown, why)
     return Mined([_with_names(pair, sites) for pair in pairs], counts)
-
-
-def _nothing_left(sites: Collection[_Site]) -> InputError:
-    questions = sum(site.threads.counts.questions for site in sites)
-    removed = sum(site.contaminated_questions for site in sites)
-    if removed and removed == questions:
-        return DecontaminatedError(f"all {counted(questions, 'question')} were removed by decontamination")
-    told = (
-        f"none of {counted(questions, 'question')} of {counted(len(sites), 'site')} fits the settings, beside other "
-        "questions with answers; loosen min_question_score, min_answers, min_document_words, tags or include_closed"
-    )
-    more = f"; decontamination removed {counted(removed, 'question')}"
-    return DecontaminatedError(told + more) if removed else InputError(told)
 
 
 def _survey(origin: Origin, settings: MiningRecipe, names: frozenset[str], contaminated: Contaminated | None) -> _Site:
@@ -202,12 +186,17 @@ def _repeats(pairs: Iterable[Pair], drawn: Iterable[Drawn]) -> frozenset[Drawn]:
     return frozenset(paired[place] for place, first in enumerate(firsts) if first != place)
 
 
-def _counts(site: _Site, pairs: Iterable[Pair], repeats: Iterable[Drawn], *, checked: bool) -> dict[str, int]:
+def _counts(
+    site: _Site, pairs: Iterable[Pair], drawn: Iterable[Drawn], repeats: Iterable[Drawn], *, checked: bool
+) -> dict[str, int]:
     own = [query_id for pair in pairs if (query_id := pair.query.query_id).rpartition("/")[0] == site.name]
+    taken, repeated = (sum(one.site == site.name for one in some) for some in (drawn, repeats))
     return {
         **asdict(site.threads.counts),
         **({"contaminated_questions": site.contaminated_questions} if checked else {}),
-        "repeated_questions": sum(one.site == site.name for one in repeats),
+        "undrawn_questions": site.threads.eligible_questions - taken,
+        "unpaired_questions": taken - repeated - len(set(own)),
+        "repeated_questions": repeated,
         "chosen_questions": len(set(own)),
         "pairs": len(own),
     }
@@ -260,7 +249,7 @@ class _Miner:
         abroad: dict[str, set[int]] = {}
         for question_id in self._chosen:
             wanted.update(threads.answers(question_id))
-            wanted.update(answer for other in relations.related(question_id) for answer in threads.answers(other)[:1])
+            wanted.update(answer for other in relations.related(question_id) for answer in threads.best(other))
             for name, answer_id in self._abroad(relations, question_id):
                 abroad.setdefault(name, set()).add(answer_id)
         posts = self._site.origin.fetch(wanted)
@@ -274,7 +263,7 @@ class _Miner:
         for name, post_id in relations.abroad(question_id):
             threads = self._sites[name].threads
             owner = threads.owner(post_id)
-            yield from ((name, answer_id) for answer_id in (threads.answers(owner)[:1] if owner is not None else ()))
+            yield from ((name, answer_id) for answer_id in (threads.best(owner) if owner is not None else ()))
 
     def _candidates(
         self, relations: Relations, pool: Sequence[int], queries: Mapping[int, Query]
@@ -295,7 +284,7 @@ class _Miner:
             question_id: Candidates(
                 own=[self._doc_id(answer) for answer in threads.answers(question_id)],
                 linked=[
-                    *(self._doc_id(answer) for other in related[question_id] for answer in threads.answers(other)[:1]),
+                    *(self._doc_id(answer) for other in related[question_id] for answer in threads.best(other)),
                     *(f"{name}/{answer}" for name, answer in self._abroad(relations, question_id)),
                 ],
                 pages=pages.get(question_id, ()),

@@ -58,6 +58,13 @@ class Post:
     closed: bool
     address: str | None = None
     """Where it can be read, if that is not where StackExchange would have it; empty where that is not known."""
+    accepted: bool | None = None
+    """Whether an answer was accepted, where the answer itself says so."""
+
+    @property
+    def declined(self) -> bool:
+        """Whether it is said not to have been accepted, and no votes speak for it."""
+        return self.accepted is False and self.score <= 0
 
     @property
     def url(self) -> str:
@@ -86,6 +93,14 @@ class Counts:
     duplicate_ids: int = 0
     orphan_answers: int = 0
     skipped_rows: int = 0
+    unfit_questions: int = 0
+    """Of votes, words, tags or state that the settings leave out."""
+    few_answers_questions: int = 0
+    """With fewer answers than `min_answers`."""
+    short_answers_questions: int = 0
+    """With fewer than `min_answers` answers that are long enough."""
+    declined_questions: int = 0
+    """Whose answers all are marked as not accepted and have no votes."""
 
 
 @dataclass(frozen=True, slots=True)

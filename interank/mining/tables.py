@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Collection, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from html import escape
 from pathlib import Path
 from typing import Any, TypeVar
@@ -107,8 +107,9 @@ class QuestionTable:
             own = str(number + 1 + place) if numbered else given if given is not None else f"{name}#{place}"
             answer_id = self._number(own)
             score = _votes(answer, columns.answer_score)
-            made.append(self._post(answer, columns.answer_body, answer_id, "answer", question_id, None, score))
-            if accepted is None and _read(answer, columns.accepted, values.truth):
+            post = self._post(answer, columns.answer_body, answer_id, "answer", question_id, None, score)
+            made.append(replace(post, accepted=_read(answer, columns.accepted, values.truth)))
+            if accepted is None and made[-1].accepted:
                 accepted = answer_id
         score = _votes(row, columns.score)
         question = self._post(row, columns.body, question_id, "question", None, accepted, score)

@@ -36,6 +36,8 @@ class Outline:
     scores: array[int] = field(default_factory=_numbers)
     fits: array[int] = field(default_factory=lambda: array("b"))
     """Whether a question may be taken, or an answer serve as a document."""
+    declined: array[int] = field(default_factory=lambda: array("b"))
+    """Whether an answer is marked as not accepted and has no votes."""
     links: list[Link] = field(default_factory=list)
     other_posts: int = 0
 
@@ -47,6 +49,7 @@ class Outline:
         self.ids.append(post.post_id)
         self.others.append(_NONE if other is None else other)
         self.scores.append(post.score)
+        self.declined.append(post.declined)
         self.fits.append(_may_be_taken(post, settings) if question else _is_long_enough(post, settings))
         self.links.extend(links_in(post.html, post.post_id, sites, post.site))
 
@@ -57,6 +60,7 @@ class Outline:
         self.others.extend(later.others)
         self.scores.extend(later.scores)
         self.fits.extend(later.fits)
+        self.declined.extend(later.declined)
         self.links.extend(later.links)
         self.other_posts += later.other_posts
 
@@ -117,6 +121,7 @@ class Threads:
         scores = np.frombuffer(outline.scores, np.int64)[first]
         asks = np.frombuffer(outline.questions, np.int8)[first] == 1
         fits = np.frombuffer(outline.fits, np.int8)[first] == 1
+        declined = np.frombuffer(outline.declined, np.int8)[first] == 1
         answered = np.isin(others, ids[asks])
         self.counts.questions = int(asks.sum())
         self.counts.answers = int((~asks).sum())
@@ -131,19 +136,32 @@ class Threads:
         accepted = np.full(len(ids), _NONE, np.int64)
         accepted[asks] = others[asks]
         own_accepted = accepted[np.searchsorted(ids, self._owners[serves])] == ids[serves]
-        # By question, the accepted answer first, then by votes, then by age.
-        order = np.lexsort((ids[serves], -scores[serves], ~own_accepted, self._owners[serves]))
+        # By question, the accepted answer first, then by votes, then by age; what was declined comes last.
+        order = np.lexsort((ids[serves], -scores[serves], declined[serves], ~own_accepted, self._owners[serves]))
         self.answer_ids: Ids = ids[serves]
         self._answers: Ids = ids[serves][order]
         self._votes: Ids = scores[serves][order]
         self._answered: Ids = self._owners[serves][order]
+        self._declined = declined[serves][order]
+        self._all_answered: Ids = np.sort(self._owners[~asks & held])
+        self.counts.unfit_questions = int((asks & ~fits & held).sum())
+        self.eligible_questions = 0
 
     def eligible(self, min_answers: int) -> list[int]:
-        """The questions that fit the settings and have so many answers, ascending."""
+        """The questions that fit the settings, have so many answers and one that may be the best, ascending.
+
+        `counts` says how many of the others lack what.
+        """
         questions = self._ids[self._taken]
-        starts = np.searchsorted(self._answered, questions, "left")
-        ends = np.searchsorted(self._answered, questions, "right")
-        return [int(question) for question in questions[ends - starts >= min_answers]]
+        enough = _numbers_of(self._answered, questions) >= min_answers
+        # An answer that was declined comes first only where all were.
+        helped = np.isin(questions, self._answered[~self._declined])
+        answered = _numbers_of(self._all_answered, questions) >= min_answers
+        self.counts.few_answers_questions = int((~answered).sum())
+        self.counts.short_answers_questions = int((answered & ~enough).sum())
+        self.counts.declined_questions = int((enough & ~helped).sum())
+        self.eligible_questions = int((enough & helped).sum())
+        return [int(question) for question in questions[enough & helped]]
 
     def owner(self, post_id: int) -> int | None:
         """The question that a post is or answers; None where there is no such thread."""
@@ -157,10 +175,20 @@ class Threads:
         start, end = np.searchsorted(self._answered, [question_id, question_id + 1])
         return [int(answer) for answer in self._answers[start:end]]
 
+    def best(self, question_id: int) -> list[int]:
+        """The answer that comes first; none where there is none, or each was declined."""
+        start, end = np.searchsorted(self._answered, [question_id, question_id + 1])
+        return [int(self._answers[start])] if start < end and not self._declined[start] else []
+
     def best_votes(self, question_id: int) -> float:
         """The votes of the answer that comes first."""
         start, end = np.searchsorted(self._answered, [question_id, question_id + 1])
         return float(self._votes[start]) if start < end else -float("inf")
+
+
+def _numbers_of(sorted_ids: Ids, wanted: Ids) -> Ids:
+    """How often each of the wanted ids is there."""
+    return np.searchsorted(sorted_ids, wanted, "right") - np.searchsorted(sorted_ids, wanted, "left")
 
 
 class Relations:

@@ -232,7 +232,7 @@ def _fault(model: type[BaseModel], item: Mapping[str, Any]) -> str:
         if len(location) == 1 and (others := _tasks_with(model, location[0])):
             verb = "has" if len(others) == 1 else "have"
             return f"{where}: task {_task_named(model)} has no such key; {' and '.join(others)} {verb} it"
-        near = difflib.get_close_matches(location[-1], _keys_at(model, location[:-1]), n=1)
+        near = [*_below(model, location), *difflib.get_close_matches(location[-1], _keys_at(model, location[:-1]), n=1)]
         hint = f"; did you mean {near[0]!r}?" if near else f"; known here: {', '.join(_keys_at(model, location[:-1]))}"
         return f"{where}: unknown key{hint}"
     if item["type"] == "missing":
@@ -244,6 +244,13 @@ def _fault(model: type[BaseModel], item: Mapping[str, Any]) -> str:
     if isinstance(value, str) and _is_number(value):
         hint = f"; YAML reads {value} as text, write {float(value)!r}" if "e" in value.lower() else ""
     return f"{where}: {value!r} was found: {item['msg'][0].lower()}{item['msg'][1:]}{hint}"
+
+
+def _below(model: type[BaseModel], location: Sequence[str]) -> list[str]:
+    """Where a key stands in a section below the place where it was given."""
+    *above, key = location
+    sections = _keys_at(model, above)
+    return [".".join([*above, name, key]) for name in sections if key in _keys_at(model, [*above, name])]
 
 
 def _tasks_with(model: type[BaseModel], key: str) -> list[str]:

@@ -10,6 +10,7 @@ from typing import Any
 from interank.artifact import Artifact, open_artifact
 from interank.errors import ArtifactError, InputError
 from interank.imports.labels import CORPUS_FILE
+from interank.imports.questions import declined
 from interank.judgments import read_judgments
 from interank.ledger import read_rows
 from interank.mining.tables import QUESTIONS_FILE, QuestionTable, find_table
@@ -93,8 +94,13 @@ def _of_questions(artifact: Artifact) -> Content:
 
 
 def _grades(answers: Sequence[Mapping[str, Any]]) -> list[int]:
-    """2 of what was accepted, or of what has most votes where nothing was; 1 of other answers; 2 of all if neither."""
+    """2 of what was accepted, or of what has most votes where nothing was; 1 of other answers; 2 of all if neither.
+
+    What is marked as not accepted, without votes, is never 2, and where a question has no other answers 0.
+    """
     if any(answer["accepted"] for answer in answers):
         return [2 if answer["accepted"] else 1 for answer in answers]
-    most = max((answer["score"] for answer in answers), default=0)
-    return [2 if answer["score"] == most else 1 for answer in answers]
+    likely = [answer["score"] for answer in answers if not declined(answer)]
+    if not likely:
+        return [0 for _ in answers]
+    return [2 if answer["score"] == max(likely) and not declined(answer) else 1 for answer in answers]

@@ -107,14 +107,14 @@ def votes(value: object) -> int:
     return 0 if _is_null(value) else whole(value)
 
 
-def truth(value: object) -> bool:
-    """Whether a value says so; null does not.
+def truth(value: object) -> bool | None:
+    """Whether a value says so; None of null, which says neither.
 
     Raises:
         ValueError: It says neither true nor false.
     """
     if _is_null(value):
-        return False
+        return None
     said = value.strip().lower() if isinstance(value, str) else None
     if isinstance(value, bool | int | float | Decimal) and value in (0, 1):
         return bool(value)

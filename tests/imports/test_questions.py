@@ -40,7 +40,7 @@ def test_a_row_an_answer(tmp_path: Path) -> None:
             "T-1",
             [("T-1#1", "Reset your password", 3, False), ("T-1#2", "[SOLVED] Clear the cookies", 0, True)],
         ),
-        ("T-2", [("T-2#1", "Look in spam", 0, False)]),
+        ("T-2", [("T-2#1", "Look in spam", 0, None)]),
     ]
     first = found.rows[0]
     assert (first["title"], first["body"], first["tags"]) == ("Login fails", "Since today, no login", ["login", "web"])
@@ -65,7 +65,7 @@ def test_a_row_a_question_with_its_answers_in_it(tmp_path: Path) -> None:
         }
     ]
     found = read(tmp_path / "t.jsonl", rows)
-    assert answers(found) == [("q1", [("a1", "so", 2, False), ("a2", "thus", 0, True)])]
+    assert answers(found) == [("q1", [("a1", "so", 2, None), ("a2", "thus", 0, True)])]
     assert found.rows[0]["score"] == 4
     assert found.markup
     assert found.columns.of["answer_body"] == "answers[].text"
@@ -78,16 +78,16 @@ def test_a_row_a_question_with_its_answers_in_it(tmp_path: Path) -> None:
 def test_answers_in_every_form(tmp_path: Path, given: object) -> None:
     found = read(tmp_path / "t.jsonl", [{"question": "why", "answers": given}, {"question": "how", "answers": given}])
     assert answers(found) == [
-        ("1", [("1#1", "one", 0, False), ("1#2", "two", 0, False)]),
-        ("2", [("2#1", "one", 0, False), ("2#2", "two", 0, False)]),
+        ("1", [("1#1", "one", 0, None), ("1#2", "two", 0, None)]),
+        ("2", [("2#1", "one", 0, None), ("2#2", "two", 0, None)]),
     ]
 
 
 def test_one_answer_a_question_and_no_ids(tmp_path: Path) -> None:
     found = read(tmp_path / "t.tsv", "question\tanswer\nwhy\tso\nhow\tthus\nwhy\tbecause\n")
     assert answers(found) == [
-        ("1", [("1#1", "so", 0, False), ("1#2", "because", 0, False)]),
-        ("2", [("2#1", "thus", 0, False)]),
+        ("1", [("1#1", "so", 0, None), ("1#2", "because", 0, None)]),
+        ("2", [("2#1", "thus", 0, None)]),
     ]
 
 
@@ -104,7 +104,7 @@ def test_the_accepted_answer_by_its_id(tmp_path: Path) -> None:
             "answers": [{"id": 11, "body": "a"}, {"id": 12, "body": "b"}],
         }
     ]
-    assert [answer[3] for answer in answers(read(tmp_path / "t.jsonl", rows))[0][1]] == [False, True]
+    assert [answer[3] for answer in answers(read(tmp_path / "t.jsonl", rows))[0][1]] == [None, True]
 
 
 def test_answers_numbered_in_each_question_are_told_apart(tmp_path: Path) -> None:
@@ -175,3 +175,9 @@ def test_a_table_without_questions_says_so(tmp_path: Path) -> None:
         read(tmp_path / "t.jsonl", "")
     with pytest.raises(InputError, match="found no question with a text"):
         read(tmp_path / "t.csv", "question,answer\n,a\n")
+
+
+def test_what_is_said_not_to_be_accepted_is_told_from_what_is_not_said(tmp_path: Path) -> None:
+    said = read(tmp_path / "t.csv", "question,answer,accepted,votes\nwhy,so,no,\nhow,thus,n/a,\nwho,he,no,3\n")
+    assert [answer[3] for _, found in answers(said) for answer in found] == [False, None, False]
+    assert said.counts["declined_questions"] == 1

@@ -15,7 +15,7 @@ from interank.errors import InputError
 from interank.ir.benchmarks.rows import parquet_rows
 from interank.judgments import read_pairs, write_pairs
 from interank.mining import Item, Mined, find_sites, mine
-from interank.settings import ColumnsRecipe, MiningRecipe
+from interank.settings import ColumnsRecipe, DocumentsRecipe, MiningRecipe
 
 SETTINGS = MiningRecipe(min_document_words=1)
 
@@ -285,3 +285,72 @@ def test_a_question_of_which_nothing_is_left_is_left_out_and_counted(
     assert "tea/10" not in texts
     assert (texts["tea/20"], texts["tea/30"]) == ("topic2 topic3 what", "About 3")
     assert "skipped rows: 1 (line 1: the question has neither a title nor a body)" in caplog.text
+
+
+def test_what_is_marked_as_not_accepted_without_votes_is_never_the_best(tmp_path: Path) -> None:
+    lines = rows(8)
+    for n, line in enumerate(lines):
+        # Of four questions no reply helped; the votes of one of these say otherwise.
+        for answer in line["answers"]:
+            answer |= {"accepted": "no" if n % 2 else None, "score": 0}
+    lines[7]["answers"][1]["score"] = 2
+    path = written(tmp_path / "tea.jsonl", lines)
+    mined = mine([path], SETTINGS, 1)
+    best = {pair.query.query_id: pair.document.doc_id for pair in mined.pairs if pair.origin == "accepted_answer"}
+    assert best == {"tea/10": "tea/11", "tea/30": "tea/31", "tea/50": "tea/51", "tea/70": "tea/71", "tea/80": "tea/82"}
+    assert {pair.query.query_id for pair in mined.pairs} == best.keys()
+    assert mined.counts["tea"]["declined_questions"] == 3
+
+
+def test_a_declined_answer_does_not_stand_in_for_one_that_may_not_be_chosen(tmp_path: Path) -> None:
+    lines = rows()
+    for line in lines:
+        line["answers"][0] |= {"accepted": False, "score": 0}
+
+    def accepted_of_the_first(items: Iterable[Item]) -> list[str]:
+        return [item.item_id for item in items if item.item_id == "tea/12"]
+
+    mined = mine([written(tmp_path / "tea.jsonl", lines)], SETTINGS, 1, contaminated=accepted_of_the_first)
+    own = [pair for pair in mined.pairs if pair.query.query_id == "tea/10"]
+    assert "tea/11" not in {pair.document.doc_id for pair in own}
+    assert not {pair.origin for pair in own} & {"accepted_answer", "answer"}
+
+
+def test_a_declined_answer_is_nobodys_linked_answer(tmp_path: Path) -> None:
+    lines = rows()
+    lines[0]["answers"][0]["body"] += ' <a href="/questions/20">see</a>'
+    settings = MiningRecipe(min_document_words=1, documents=DocumentsRecipe(linked_answer=2))
+
+    def linked() -> set[str]:
+        pairs = mine([written(tmp_path / "tea.jsonl", lines)], settings, 1).pairs
+        return {pair.document.doc_id for pair in pairs if pair.origin == "linked_answer"}
+
+    assert "tea/22" in linked()
+    for answer in lines[1]["answers"]:
+        answer |= {"accepted": False, "score": 0}
+    assert not {"tea/21", "tea/22"} & linked()
+
+
+def test_each_reason_for_which_questions_are_left_out_is_counted_and_told(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    lines = rows(12)
+    for line in lines:
+        for answer in line["answers"]:
+            answer["body"] = f"topic{line['question_id']} {answer['answer_id']} has six words or more of them"
+    lines[0]["tags"] = ["coffee"]
+    lines[1]["answers"].pop()
+    for answer in lines[2]["answers"]:
+        answer["body"] = "too short"
+    for answer in lines[3]["answers"]:
+        answer |= {"accepted": "no", "score": 0}
+    settings = MiningRecipe(min_document_words=6, min_answers=2, tags=("tea",), questions=5)
+    with caplog.at_level("INFO", "interank.mining.pairs"):
+        counts = mine([written(tmp_path / "tea.jsonl", lines)], settings, 1).counts["tea"]
+    names = ("unfit", "few_answers", "short_answers", "declined", "undrawn", "unpaired", "repeated", "chosen")
+    assert [counts[f"{name}_questions"] for name in names] == [1, 1, 1, 1, 3, 0, 0, 5]
+    assert all(
+        f"mining.{name}" in caplog.text for name in ("min_answers", "min_document_words", "questions", "columns")
+    )
+    with pytest.raises(InputError, match=r"11 with fewer than 2 answers of 40 words .*mining\.min_document_words"):
+        mine([tmp_path / "tea.jsonl"], MiningRecipe(min_document_words=40, min_answers=2), 1)

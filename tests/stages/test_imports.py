@@ -43,8 +43,30 @@ def test_questions_are_a_source_of_generate(tickets: Path, tmp_path: Path, capsy
     assert main([*arguments, "--mine-only", "--out", str(tmp_path / "pairs")]) == 0
     pairs = read_pairs(tmp_path / "pairs" / "pairs.jsonl")
     best = {pair.query.query_id: pair.document.doc_id for pair in pairs if pair.origin == "accepted_answer"}
-    assert best == {f"tickets/T-{n}": f"tickets/T-{n}#1" for n in range(1, 9)}
+    # Of every second ticket the table says that the reply was not accepted.
+    assert best == {f"tickets/T-{n}": f"tickets/T-{n}#1" for n in (1, 3, 5, 7)}
+    assert {pair.query.query_id for pair in pairs} == best.keys()
     assert open_artifact(tmp_path / "pairs").lineage()[0]["kind"] == "questions"
+
+
+def test_a_reply_that_did_not_help_gets_no_good_grade(
+    tickets: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    dry = told(capsys, tickets, "--as", "questions", "--dry-run")
+    assert "4 declined questions" in dry
+    assert "--map accepted=" in dry
+    told(capsys, tickets, "--as", "questions", "--out", tmp_path / "questions")
+    votes = ["teacher.grades=votes", "teacher.max_reasoning_tokens=0", "mining.min_document_words=1"]
+    generate = ["generate", "generate/smollm2", f"dumps={tmp_path / 'questions'}", "decontaminate=false", *votes]
+    assert main([*generate, "--out", str(tmp_path / "votes")]) == 0
+    graded = {
+        (item.query.query_id, item.document.doc_id): item.judgment.relevance
+        for item in read_judgments(tmp_path / "votes")
+    }
+    assert {pair for pair, grade in graded.items() if grade == 2} == {
+        (f"tickets/T-{n}", f"tickets/T-{n}#1") for n in (1, 3, 5, 7)
+    }
+    assert not [pair for pair in graded if pair[0] in {f"tickets/T-{n}" for n in (2, 4, 6, 8)}]
 
 
 def test_a_dry_run_shows_columns_and_a_row_and_writes_nothing(

@@ -31,10 +31,16 @@ def test_what_is_true(value: object) -> None:
 
 
 @pytest.mark.parametrize(
-    "value", [False, 0, 0.0, "false", "False", "F", "no", "N", "0", "0.0", "", "nan", "NULL", "<NA>", None, math.nan]
+    "value",
+    [False, 0, 0.0, "false", "False", "F", "no", "N", "0", "0.0"],
 )
 def test_what_is_not_true(value: object) -> None:
     assert values.truth(value) is False
+
+
+@pytest.mark.parametrize("value", ["", "nan", "NULL", "<NA>", None, math.nan])
+def test_what_is_null_says_neither(value: object) -> None:
+    assert values.truth(value) is None
 
 
 @pytest.mark.parametrize("value", ["maybe", 2, 0.5, [True], "accepted"])
