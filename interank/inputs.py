@@ -13,6 +13,7 @@ from interank.artifact import MANIFEST, Kind, open_artifact
 from interank.errors import InputError, InterankError
 from interank.judgments import PAIRS_FILE, read_judgments, read_pairs
 from interank.settings import PromptSettings
+from interank.wording import nearby
 
 Form = Literal["file", "folder", "either", "name"]
 """What stands at an input's path; a `name` may be one on the hub, or what its reader knows."""
@@ -50,7 +51,7 @@ def check_inputs(inputs: Iterable[Input]) -> None:
 def _fault(given: Input) -> InterankError | None:
     found = None if given.form == "name" else _standing(given)
     if found is not None:
-        return InputError(f"{given.name}: {given.path} {found}; expected {given.what}; give its path")
+        return InputError(f"{given.name}: {given.path} {found}; give the path of {given.what}")
     try:
         given.opened(given.path)
     except InterankError as error:
@@ -59,14 +60,14 @@ def _fault(given: Input) -> InterankError | None:
         if machine.fault(error):
             raise
         told = " ".join(str(error).split())[:200]
-        return InputError(f"{given.name}: {given.path} cannot be read ({told}); expected {given.what}")
+        return InputError(f"{given.name}: {given.path} cannot be read as {given.what} ({told})")
     return None
 
 
 def _standing(given: Input) -> str | None:
     """What is wrong with what stands at the path; None if nothing is."""
     if not given.path.exists():
-        return "does not exist"
+        return f"does not exist{nearby(given.path)}"
     if given.form == "folder" and not given.path.is_dir():
         return "is a file"
     if given.form == "file" and given.path.is_dir():

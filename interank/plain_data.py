@@ -39,7 +39,7 @@ def finite(value: object, *, least: float = -math.inf, most: float = math.inf) -
         if math.isfinite(number) and least <= number <= most:
             return number
     bounds = (f" of at least {least:g}" * (least > -math.inf), f" of at most {most:g}" * (most < math.inf))
-    raise ValueError(f"found {shown(value)}; expected a finite number{' and'.join(filter(None, bounds))}")
+    raise ValueError(f"{shown(value)} is no finite number{' and'.join(filter(None, bounds))}")
 
 
 def whole(value: object, *, least: int, most: int) -> int:
@@ -50,7 +50,7 @@ def whole(value: object, *, least: int, most: int) -> int:
     """
     if isinstance(value, int) and not isinstance(value, bool) and least <= value <= most:
         return value
-    raise ValueError(f"found {shown(value)}; expected an integer from {least} to {most}")
+    raise ValueError(f"{shown(value)} is no integer from {least} to {most}")
 
 
 def text(value: object) -> str:
@@ -60,9 +60,9 @@ def text(value: object) -> str:
         ValueError: It is something else.
     """
     if not isinstance(value, str):
-        raise ValueError(f"found {shown(value)}; expected text")
+        raise ValueError(f"{shown(value)} is no text")
     if half := half_character(value):
-        raise ValueError(f"found {half!r}, half a character that UTF-8 cannot write")
+        raise ValueError(f"it holds {half!r}, half a character that UTF-8 cannot write")
     return value
 
 

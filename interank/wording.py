@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Iterable
+from contextlib import suppress
+from pathlib import Path
 
 
 def counted(number: int, noun: str, plural: str | None = None) -> str:
@@ -14,3 +17,13 @@ def listed(names: Iterable[object], none: str = "none", last: str = "and") -> st
     """The names with commas between them and a word before the last; `none` where there is no name."""
     *others, end = [str(name) for name in names] or [none]
     return f"{', '.join(others)} {last} {end}" if others else end
+
+
+def nearby(path: Path) -> str:
+    """The question whether a file or folder with a like name was meant, to end "does not exist" with; may be empty."""
+    beside: list[str] = []
+    # Where nothing can be listed, nothing is proposed.
+    with suppress(OSError, ValueError):
+        beside = [each.name for each in path.parent.iterdir() if not each.name.startswith(".")]
+    near = difflib.get_close_matches(path.name, beside, n=1)
+    return f" (did you mean {path.parent / near[0]}?)" if near else ""

@@ -59,11 +59,11 @@ def register(verbs: Any, common: argparse.ArgumentParser) -> None:
     verb.add_argument(
         "--map",
         dest="columns",
-        action="extend",
+        action=_Mapped,
         nargs="+",
         default=[],
         metavar="ROLE=COLUMN",
-        help="where a column is not the one that was guessed; ROLE= for none",
+        help="where a column is not the one that was guessed; ROLE= for none, ROLE=A+B for a text of several columns",
     )
     verb.add_argument("--dry-run", action="store_true", help="show what would be read, and write nothing")
     verb.add_argument("--json", action="store_true", help="with --dry-run: print JSON")
@@ -99,40 +99,60 @@ def register(verbs: Any, common: argparse.ArgumentParser) -> None:
     verb.set_defaults(run=_run, usage=verb)
 
 
+class _Mapped(argparse.Action):
+    """Columns by role; the option takes every word behind it, so what is none is likely a table."""
+
+    def __call__(self, parser: Any, namespace: argparse.Namespace, values: Any, option: str | None = None) -> None:
+        """Add the words."""
+        for word in values:
+            role, equals, path = word.partition("=")
+            if not role or not equals:
+                raise argparse.ArgumentError(
+                    self,
+                    f"{word!r} is no ROLE=COLUMN, as body=message is. --map takes all words behind it: put tables "
+                    "before it, and quote a column's name that has blanks",
+                )
+            if role in _PARTS:
+                raise argparse.ArgumentError(
+                    self, f"{word!r} is a file and no column ({path} is read as {role}); put it before --map"
+                )
+        setattr(namespace, self.dest, [*getattr(namespace, self.dest), *values])
+
+
 def _numbers(given: str) -> list[float]:
     try:
         found = [float(part) for part in given.split(",")]
     except ValueError:
         found = []
     if not found or not all(map(math.isfinite, found)):
-        raise argparse.ArgumentTypeError(f"found {given!r}; expected numbers parted by commas")
+        raise argparse.ArgumentTypeError(f"{given!r} is no list of numbers parted by commas")
     return found
 
 
 def _bounds(given: str) -> tuple[float, float]:
     found = _numbers(given)
     if len(found) != 2 or found[0] > found[1]:
-        raise argparse.ArgumentTypeError(f"found {given!r}; expected two numbers, the lower first, such as 0.3,0.7")
+        raise argparse.ArgumentTypeError(f"{given!r} is not two numbers, the lower first, as 0.3,0.7 is")
     return found[0], found[1]
 
 
 def _shares(given: str) -> list[float]:
     found = _numbers(given)
     if not all(0 < share <= 1 for share in found):
-        raise argparse.ArgumentTypeError(f"found {given!r}; expected probabilities above 0 and at most 1")
+        raise argparse.ArgumentTypeError(f"{given!r} holds what is no probability above 0 and at most 1")
     return found
 
 
 def _most(given: str) -> float:
     found = _numbers(given)
     if len(found) != 1 or found[0] < 1:
-        raise argparse.ArgumentTypeError(f"found {given!r}; expected a number of at least 1")
+        raise argparse.ArgumentTypeError(f"{given!r} is no number of at least 1")
     return found[0]
 
 
 def _count(given: str) -> int:
     if not given.isdecimal():
-        raise argparse.ArgumentTypeError(f"found {given!r}; expected a number from 0")
+        raise argparse.ArgumentTypeError(f"{given!r} is no whole number from 0 on")
     return int(given)
 
 
@@ -188,15 +208,7 @@ def _given(tables: Sequence[str]) -> tuple[list[Path], dict[str, Path]]:
 
 
 def _columns(told: Sequence[str]) -> dict[str, str]:
-    from interank.errors import InputError
-
-    found: dict[str, str] = {}
-    for item in told:
-        role, equals, column = item.partition("=")
-        if not equals or not role:
-            raise InputError(f"--map {item}: found no ROLE=COLUMN; expected one, for example --map body=message")
-        found[role] = column
-    return found
+    return {role: column for role, _, column in (item.partition("=") for item in told)}
 
 
 def _show(found: Imported, *, as_json: bool) -> None:

@@ -58,7 +58,7 @@ def _shares(given: str) -> tuple[float, float, float]:
         train = dev = test = -1
     if not (0 < train < 1e9 and 0 <= dev < 1e9 and 0 <= test < 1e9):
         raise argparse.ArgumentTypeError(
-            f"found {given!r}; expected three shares, of train (above 0), dev and test, such as 0.8,0.1,0.1"
+            f"{given!r} is not three shares, of train (above 0), dev and test, as 0.8,0.1,0.1 is"
         )
     return train, dev, test
 
@@ -69,7 +69,7 @@ def _share(given: str) -> float:
     except ValueError:
         share = -1
     if not 0 <= share < 1:
-        raise argparse.ArgumentTypeError(f"found {given!r}; expected a share from 0 to below 1")
+        raise argparse.ArgumentTypeError(f"{given!r} is no share from 0 to below 1")
     return share
 
 

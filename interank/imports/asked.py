@@ -13,8 +13,8 @@ from interank.imports.imported import Imported, ImportSettings
 from interank.imports.questions import Questions, read_questions
 from interank.ledger import write_rows
 from interank.settings import ColumnsRecipe
-from interank.tables import Table, find_table
-from interank.wording import counted
+from interank.tables import Table, find_table, no_table
+from interank.wording import counted, listed
 
 FILE = "questions.jsonl"
 
@@ -27,8 +27,8 @@ def import_questions(settings: ImportSettings) -> Imported:
     """
     if settings.parts:
         raise InputError(
-            f"found {', '.join(f'{name}=' for name in settings.parts)}; expected tables of questions alone; "
-            "questions have no parts, so leave the names out"
+            f"{listed(f'{name}=' for name in settings.parts)} was given, and questions have no such parts; give the "
+            "tables alone, without these names"
         )
     tables = tables_of(settings.paths)
     found = read_questions(tables, settings.columns, markup=None if settings.text is None else settings.text == "html")
@@ -60,11 +60,7 @@ def tables_of(paths: Sequence[Path]) -> list[Table]:
     for path in paths:
         table = find_table(path)
         if table is None:
-            held = "a folder" if path.is_dir() else "a file of another kind" if path.exists() else "nothing there"
-            raise InputError(
-                f"{path}: found {held}; expected a table: .jsonl, .json, .csv, .tsv (also .gz), .parquet, or the name "
-                "of a data set on the hub"
-            )
+            raise InputError(no_table(path))
         found.append(table)
     return found
 

@@ -95,6 +95,9 @@ def read_clicks(settings: ImportSettings) -> Labels:
     log = _Log(settings.propensities, settings.clip)
     for cells in rows:
         log.counts["rows"] += 1
+        if empty := texts.empty(cells):
+            log.counts[f"empty_{empty}"] += 1
+            continue
         for document, position, clicked in _page(cells, texts) if paged else _one(cells, texts):
             log.add(texts.query(cells), document, position, clicked)
         rows.read_right(cells.values)
@@ -106,7 +109,7 @@ def read_clicks(settings: ImportSettings) -> Labels:
 def _one(cells: Cells, texts: Texts) -> Iterator[tuple[Document, int, bool]]:
     position = cells.read("position", values.whole)
     if position is None or position < 1:
-        raise cells.fault(f"{cells.columns.of['position']}: found {position}; expected a position from 1")
+        raise cells.fault(f"{cells.columns.of['position']}: {position} is no position, which counts from 1")
     yield texts.document(cells), position, bool(cells.read("clicked", values.truth))
 
 
@@ -115,15 +118,13 @@ def _page(cells: Cells, texts: Texts) -> Iterator[tuple[Document, int, bool]]:
     shown_here = [_document(cells, texts, part) for part in _parts(cells, "shown")]
     names = [document.doc_id for document in shown_here]
     if not names:
-        raise cells.fault(f"{cells.columns.of['shown']}: found nothing; expected what was shown, in order")
+        raise cells.fault(f"{cells.columns.of['shown']} is empty, and has to list what was shown, in order")
     clicked = set()
     for part in _parts(cells, "clicked"):
         name = _name(part)
         document = next((item for item in shown_here if name in (item.doc_id, item.text)), None)
         if document is None:
-            raise cells.fault(
-                f"{cells.columns.of['clicked']}: found {name!r:.60}, which was not shown; expected what was shown"
-            )
+            raise cells.fault(f"{cells.columns.of['clicked']}: {name!r:.60} was clicked, and was not shown")
         clicked.add(document.doc_id)
     for position, document in enumerate(shown_here, start=1):
         yield document, position, document.doc_id in clicked

@@ -5,9 +5,11 @@ from __future__ import annotations
 import math
 import statistics
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
+from interank import plain_data
 from interank.errors import InputError
 from interank.tables import values
 from interank.types import Relevance
@@ -31,11 +33,13 @@ def label(value: Any) -> float | None:
         word = " ".join(value.lower().replace("_", " ").split())
         if word in _WORDS:
             return _WORDS[word]
-        try:
-            return values.number(value)
-        except ValueError:
-            said = values.truth(value)
-            return None if said is None else float(said)
+        for read in (values.number, values.truth):
+            with suppress(ValueError):
+                said = read(value)
+                return None if said is None else float(said)
+        raise ValueError(
+            f"{plain_data.shown(value)} is no label, which is a number, true or false, or a word such as relevant"
+        )
     return values.number(value)
 
 

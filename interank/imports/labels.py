@@ -20,8 +20,14 @@ from interank.judgments import PARQUET, Mark, write_judgments
 from interank.ledger import write_rows
 from interank.tables.columns import Columns
 from interank.types import Document, Example, Judgment, Query, Relevance, Source
+from interank.wording import counted
 
 CORPUS_FILE = "corpus.jsonl"
+_LEFT_OUT = (
+    ("empty_queries", "without a text of the query"),
+    ("empty_documents", "without a text of a document"),
+    ("unlabelled", "without a label"),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,12 +80,16 @@ def imported_labels(settings: ImportSettings, read: Callable[[ImportSettings], L
     found = read(settings)
     if not found.labels:
         raise InputError(
-            f"{settings.source}: found no labelled pair; expected one in each row; name another table, or map columns"
+            f"{settings.source} has no row with a query, a document and a label; name another table, or its columns "
+            "with --map"
         )
     made = _made(settings, found)
     labels = made.notes["labels"]
     told = [f"Grades: {labels['grades']}."]
     told += [f"{name.capitalize()}: {labels[name]}." for name in ("scores", "weights", "negatives") if labels[name]]
+    told += [
+        f"Left out: {counted(made.counts[name], 'row')} {what}." for name, what in _LEFT_OUT if made.counts.get(name)
+    ]
     if not made.counts["relevance_0"]:
         told.append("No pair has grade 0, so there is nothing to tell the others from; give a corpus, or --negatives.")
     return Imported(

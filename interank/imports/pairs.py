@@ -17,7 +17,7 @@ from interank.ir.benchmarks import Wanted, load_tasks
 from interank.ir.trec import numbered_lines, read_qrels, read_scored
 from interank.tables import find_table, values
 from interank.tables.columns import Role, assign, first_rows, names_in
-from interank.wording import counted, listed
+from interank.wording import counted, listed, nearby
 
 _LABEL = Role(
     "label",
@@ -35,6 +35,7 @@ _MORE = (
         "explanation",
         "why",
         ("explanation", "reason", "reasoning", "rationale", "justification", "comment"),
+        joins=True,
     ),
     Role("weight", "how much the pair counts", ("weight", "sample_weight")),
 )
@@ -59,7 +60,7 @@ def read_scores(settings: ImportSettings) -> Labels:
     """
     if path := settings.parts.get("run"):
         if settings.paths:
-            raise InputError(f"found run={path} and {settings.paths[0]}; expected one of them; leave one out")
+            raise InputError(f"run={path} and the table {settings.paths[0]} were both given; leave one out")
         found = read_scored(path)
         triples = [(query_id, doc_id, score) for query_id, row in found.items() for doc_id, score in row.items()]
         return _of_ids(settings, path, triples)
@@ -78,8 +79,8 @@ def read_qrels_of(settings: ImportSettings) -> Labels:
     lacking = [name for name in ("corpus", "queries") if name not in settings.parts]
     if lacking:
         raise InputError(
-            f"{path}: found qrels without {' and '.join(f'{name}=FILE' for name in lacking)}; expected the texts "
-            "of what they name; add the files, or give a folder in BEIR's layout"
+            f"{path} are qrels without {' and '.join(f'{name}=FILE' for name in lacking)}, which have the texts of "
+            "what they name; add the files, or give a folder in BEIR's layout"
         )
     if _is_plain_qrels(path):
         return _of_ids(settings, path, [(row.query_id, row.doc_id, float(row.relevance)) for row in read_qrels(path)])
@@ -95,7 +96,9 @@ def _qrels_path(settings: ImportSettings) -> Path:
             "folder in BEIR's layout, or qrels=FILE corpus=FILE queries=FILE"
         )
     if not given[0].exists():
-        raise InputError(f"{given[0]}: found nothing there; expected a folder in BEIR's layout, or a file of qrels")
+        raise InputError(
+            f"{given[0]} does not exist{nearby(given[0])}; name a folder in BEIR's layout, or a file of qrels"
+        )
     return given[0]
 
 
@@ -109,7 +112,7 @@ def _is_plain_qrels(path: Path) -> bool:
 
 def _of_folder(settings: ImportSettings, path: Path) -> Labels:
     if settings.parts.keys() - {"qrels"}:
-        raise InputError(f"{path}: found a folder and other parts; expected the folder alone; leave the parts out")
+        raise InputError(f"{path} is a folder, which has its own corpus and queries; leave the other parts out")
     tasks = load_tasks(path, Wanted(split=settings.split))
     if len(tasks) != 1:
         names = ", ".join(task.name for task in tasks)
@@ -146,6 +149,9 @@ def _of_tables(settings: ImportSettings, role: Role, paths: list[Path] | None = 
     labels = []
     for cells in rows:
         counts["rows"] += 1
+        if empty := texts.empty(cells):
+            counts[f"empty_{empty}"] += 1
+            continue
         query, document = texts.query(cells), texts.document(cells)
         value = cells.read("label", label) if "label" in columns.of else 1.0
         if value is None:
@@ -153,7 +159,7 @@ def _of_tables(settings: ImportSettings, role: Role, paths: list[Path] | None = 
             continue
         weight = cells.read("weight", values.number)
         if weight is not None and weight <= 0:
-            raise cells.fault(f"{columns.of['weight']}: found {weight:g}; expected a number above 0")
+            raise cells.fault(f"{columns.of['weight']}: {weight:g} is no weight, which is above 0")
         source = texts.origin(cells, document)
         found = Label(query, document, value, source, cells.text("explanation"), 1.0 if weight is None else weight)
         labels.append(found)

@@ -11,7 +11,7 @@ from typing import Any
 from interank.errors import InputError
 from interank.imports.rows import Cells, Rows
 from interank.tables import Table, values
-from interank.tables.columns import Columns, Role, assign, first_rows, names_in
+from interank.tables.columns import Columns, Role, assign, first_rows, named_as_roles, names_in
 
 _ABOUT = (
     Role("url", "where it can be read", ("url", "link", "permalink")),
@@ -28,7 +28,7 @@ _QUESTION = (
             *("_id", "id", "uid", "key"),
         ),
     ),
-    Role("title", "the question's title", ("title", "subject", "question_title", "summary", "headline")),
+    Role("title", "the question's title", ("title", "subject", "question_title", "summary", "headline"), joins=True),
     Role(
         "answers",
         "the answers, a list or one text",
@@ -55,6 +55,7 @@ _QUESTION = (
             ),
             *("content", "problem", "instruction", "input"),
         ),
+        joins=True,
     ),
     Role("accepted_answer_id", "the id of the accepted answer", ("accepted_answer_id", "acceptedanswerid")),
     Role("tags", "the question's tags", ("tags", "tag", "labels", "categories", "category", "topics", "topic")),
@@ -79,6 +80,7 @@ _IN_ANSWER = (
         "the answer's text",
         ("body", "text", "answer", "content", "answer_body", "answer_text", "message", "reply", "response"),
         required=True,
+        joins=True,
     ),
     Role("answer_score", "the answer's votes", ("answer_score", "answer_votes", *_VOTES)),
     _ACCEPTED,
@@ -130,7 +132,7 @@ def read_questions(tables: Sequence[Table], told: Mapping[str, str], *, markup: 
         counts["rows"] += 1
         _add(found, by_text, cells, inner, counts)
     if not found:
-        raise InputError(f"{where}: found no question with a text; expected one in each row; map its column with --map")
+        raise InputError(f"{where} has no row with a question's text; name its column with --map body=COLUMN")
     prefixed = _prefix_answers(found)
     _name_answers(found)
     listed = list(found.values())
@@ -154,8 +156,9 @@ def declined(answer: Mapping[str, Any]) -> bool:
 def _columns(where: str, looked_at: list[Mapping[str, Any]], told: Mapping[str, str]) -> tuple[Columns, Columns | None]:
     """The columns of the table, and those of the objects that its answers are."""
     if not looked_at:
-        raise InputError(f"{where}: found no row that can be read; expected questions with answers; name another table")
+        raise InputError(f"{where} has no row that can be read; name a table with questions and answers")
     found = names_in(looked_at)
+    told = named_as_roles(told, _QUESTION)
     first = assign(where, found, [role._replace(required=False) for role in _QUESTION[:3]], {}).of
     answers = told.get("answers") or first.get("answers", "")
     lists = [_list(row.get(answers)) for row in looked_at]
@@ -209,7 +212,7 @@ def _add(
     answers = list(_answers(cells, inner, counts))
     row = found.setdefault(name, _question(cells, name, title, body))
     if (row["title"], row["body"]) != (title, body):
-        raise cells.fault(f"found the question {name!r} a second time, with another text; expected one text an id")
+        raise cells.fault(f"the question {name!r} came before with another text, and an id has one text")
     accepted = cells.identifier("accepted_answer_id")
     for answer in answers:
         if accepted is not None and answer["answer_id"] == accepted:
@@ -248,7 +251,7 @@ def _answers(cells: Cells, inner: Columns | None, counts: Counter[str]) -> Itera
         elif values.is_missing(part):
             continue
         else:
-            raise cells.fault(f"{cells.columns.of['answers']}: found {part!r:.60}; expected a text or an object")
+            raise cells.fault(f"{cells.columns.of['answers']}: {part!r:.60} is neither a text nor an object")
         if answer["body"]:
             yield answer
         else:

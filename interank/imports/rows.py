@@ -66,11 +66,9 @@ class Cells:
         Raises:
             InputError: It says what cannot be.
         """
-        value = self.columns.value(self.values, role)
-        if values.is_missing(value):
-            return None
         try:
-            return read(value)
+            value = self.columns.value(self.values, role)
+            return None if values.is_missing(value) else read(value)
         except ValueError as fault:
             raise self.rows.fault(self.where, f"{self.columns.of[role]}: {fault}") from None
 

@@ -16,11 +16,17 @@ from interank.tables import Table, find_table
 from interank.tables.columns import Columns, Role, assign, first_rows, names_in
 from interank.tasks.head.groups.reading import named
 from interank.types import Document, Query, Source
+from interank.wording import nearby
 
 _TITLE = Role("title", "the document's title", ("title", "doc_title", "document_title", "headline"))
 QUERY_ROLES = (
     Role("query_id", "the query's id", ("query_id", "qid", "queryid", "topic_id", "topic", "question_id", "q_id")),
-    Role("query", "the query's text", ("query", "query_text", "question", "anchor", "search", "text_a", "sentence1")),
+    Role(
+        "query",
+        "the query's text",
+        ("query", "query_text", "question", "anchor", "search", "text_a", "sentence1"),
+        joins=True,
+    ),
 )
 DOCUMENT_ROLES = (
     Role("doc_id", "the document's id", ("doc_id", "docid", "document_id", "corpus_id", "pid", "passage_id", "did")),
@@ -31,6 +37,7 @@ DOCUMENT_ROLES = (
             *("document", "doc", "passage", "document_text", "doc_text", "passage_text", "text", "answer", "content"),
             *("text_b", "sentence2", "body"),
         ),
+        joins=True,
     ),
     _TITLE,
     Role("url", "where it can be read", ("url", "link")),
@@ -72,6 +79,14 @@ class Texts:
     queries: dict[str, Query] = field(default_factory=dict)
     columns: dict[str, Columns] = field(default_factory=dict)
     """Of the files, by name."""
+
+    def empty(self, cells: Cells) -> str:
+        """Which text of a row is empty, `queries` or `documents`, where no id stands for it; empty if neither is."""
+        for role, name, listed in (("query", "query_id", self.listed), ("document", "doc_id", self.corpus)):
+            in_file = listed is not None and cells.identifier(name) is not None
+            if role in cells.columns.of and not in_file and not cells.text(role):
+                return "queries" if role == "query" else "documents"
+        return ""
 
     def query(self, cells: Cells) -> Query:
         """The query of a row.
@@ -115,8 +130,8 @@ class Texts:
         for name, found, what in ((query_id, self.listed, "queries"), (doc_id, self.corpus, "corpus")):
             if found is None or name not in found:
                 raise InputError(
-                    f"{where}: found the id {name!r}, which the {what} lack; expected every id there; complete the "
-                    f"file, or name another with {what}=FILE"
+                    f"{where} names the id {name!r}, which {what}= lacks; complete that file, or name another with "
+                    f"{what}=FILE"
                 )
         assert self.listed is not None and self.corpus is not None
         query, document = self.listed[query_id], self.corpus[doc_id]
@@ -136,14 +151,14 @@ class Texts:
     def _kept(self, cells: Cells, known: dict[str, Text], item: Text, what: str) -> Text:
         name = item.query_id if isinstance(item, Query) else item.doc_id
         if known.setdefault(name, item) != item:
-            raise cells.fault(f"found the {what} {name!r} a second time, with another text; expected one text an id")
+            raise cells.fault(f"the {what} {name!r} came before with another text, and an id has one text")
         return item
 
 
 def _without(what: str, given: str | None, in_file: bool) -> str:
     part = "queries" if what == "query" else "corpus"
-    found = f"the {what} {given!r}, which {part}= lacks" if given and in_file else f"no text of the {what}"
-    return f"found {found}; expected its text in a column (--map {what}=COLUMN) or its id in {part}=FILE"
+    found = f"{part}= lacks the {what} {given!r}" if given and in_file else f"there is no text of the {what}"
+    return f"{found}; its text has to stand in a column (--map {what}=COLUMN), or its id in {part}=FILE"
 
 
 def read_texts(settings: ImportSettings) -> Texts:
@@ -163,7 +178,8 @@ def read_texts(settings: ImportSettings) -> Texts:
 def _part(texts: Texts, path: Path, name: str) -> Iterator[tuple[str, str, str]]:
     """Id, text and title of each row."""
     if not path.is_file():
-        raise InputError(f"{name}={path}: found no file; expected a table of ids and texts")
+        standing = "is a folder" if path.is_dir() else f"does not exist{nearby(path)}"
+        raise InputError(f"{name}={path} {standing}; name a table of ids and texts")
     table = find_table(path)
     if table is None or (".tsv" in path.suffixes and not _has_names(table, name)):
         yield from _tabbed(path, name)
@@ -176,7 +192,7 @@ def _part(texts: Texts, path: Path, name: str) -> Iterator[tuple[str, str, str]]
         if identifier is None:
             raise cells.fault("the id is missing; fill it in")
         if seen.setdefault(identifier, text) != text:
-            raise cells.fault(f"found the id {identifier!r} a second time, with another text; expected one text an id")
+            raise cells.fault(f"the id {identifier!r} came before with another text, and an id has one text")
         yield identifier, text, cells.text("title")
 
 
@@ -193,6 +209,7 @@ def _tabbed(path: Path, name: str) -> Iterator[tuple[str, str, str]]:
             identifier, tab, text = line.partition("\t")
             if not (identifier.strip() and tab):
                 raise InputError(
-                    f"{path}:{number}: found {plain_data.shown(line)}; expected id, tab, text in each line of {name}="
+                    f"{path}:{number}: {plain_data.shown(line)} is not an id, a tab and a text, as each line of "
+                    f"{name}= has to be; mend the line, or give a table whose first line names its columns"
                 )
             yield identifier.strip(), text.strip(), ""

@@ -77,7 +77,10 @@ def read_triples(settings: ImportSettings) -> Labels:
     grades: dict[tuple[str, str], Label] = {}
     for cells in rows:
         counts["rows"] += 1
-        _add(grades, cells, texts, more)
+        if texts.empty(cells):
+            counts["empty_queries"] += 1
+            continue
+        counts["empty_documents"] += not _add(grades, cells, texts, more)
     unused = tuple(name for name in columns.unused if name not in more)
     table_columns = Columns(columns.of, columns.told, unused)
     named = {", ".join(table.path.name for table in tables): table_columns, **texts.columns}
@@ -93,21 +96,26 @@ def _is_bare(table: Table) -> bool:
     return len(cells) == len(_NAMES) and not any(cell.strip().lower() in known for cell in cells)
 
 
-def _add(grades: dict[tuple[str, str], Label], cells: Cells, texts: Texts, more: list[str]) -> None:
+def _add(grades: dict[tuple[str, str], Label], cells: Cells, texts: Texts, more: list[str]) -> int:
+    """Add a row's labels; how many documents it has."""
+    number = 0
     query = texts.query(cells)
     given = [("positive", 1.0, cells.columns.value(cells.values, "positive"))]
     given += [("negative", 0.0, cells.columns.value(cells.values, "negative"))]
     given += [("negative", 0.0, cells.values.get(name)) for name in more]
     for role, value, cell in given:
         for document in _documents(cells, texts, role, cell):
+            number += 1
             label = Label(query, document, value, Source(texts.source, document.doc_id, "", "", ""))
             known = grades.setdefault((query.query_id, document.doc_id), label)
             if known.value < value:
                 grades[query.query_id, document.doc_id] = label
             cells.rows.read_right(shown(label))
+    return number
 
 
 def _documents(cells: Cells, texts: Texts, role: str, cell: Any) -> Iterator[Document]:
+    """The documents in a cell, less those that are empty."""
     if values.is_missing(cell):
         return
     try:
@@ -118,12 +126,14 @@ def _documents(cells: Cells, texts: Texts, role: str, cell: Any) -> Iterator[Doc
         if isinstance(part, str) and part.strip():
             yield texts.of_text(cells, plain_data.writable(part.strip()))
         elif isinstance(part, Mapping):
-            yield _passage(cells, texts, part)
+            within = _passage(cells, part)
+            if not texts.empty(within):
+                yield texts.document(within)
         elif not isinstance(part, str):
-            raise cells.fault(f"{cells.columns.of[role]}: found {part!r:.60}; expected a text or a passage")
+            raise cells.fault(f"{cells.columns.of[role]}: {part!r:.60} is neither a text nor a passage")
 
 
-def _passage(cells: Cells, texts: Texts, part: Mapping[str, Any]) -> Document:
+def _passage(cells: Cells, part: Mapping[str, Any]) -> Cells:
     """A passage with its id, as Tevatron has it."""
     names = Columns({"doc_id": "docid" if "docid" in part else "doc_id", "document": "text", "title": "title"})
-    return texts.document(cells.inner(part, names))
+    return cells.inner(part, names)

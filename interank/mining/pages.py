@@ -105,8 +105,8 @@ def _files(path: Path) -> list[Path]:
     files = sorted(file for pattern in ("*.jsonl", "*.jsonl.gz") for file in path.glob(pattern))
     if not files:
         raise InputError(
-            f"{path}: found {'no .jsonl or .jsonl.gz in it' if path.is_dir() else 'nothing'}; "
-            "expected pages as JSONL rows with url, and text or html; give mining.pages=PATH"
+            f"{path} {'holds no .jsonl or .jsonl.gz' if path.is_dir() else 'does not exist'}; give mining.pages=PATH, "
+            "pages as JSONL rows with url, and text or html"
         )
     return files
 

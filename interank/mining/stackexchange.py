@@ -17,6 +17,8 @@ from interank.mining.lines import Keep
 from interank.mining.ranges import SPREAD, Spread, all_rows
 from interank.mining.rows import BadRowError, Row, Tally
 from interank.mining.streams import Table, archive_members
+from interank.tables.reading import SPREADSHEETS, no_table
+from interank.wording import nearby
 
 PostKind = Literal["question", "answer"]
 
@@ -137,12 +139,14 @@ def find_dumps(path: Path) -> list[Dump]:
                 found[site][name] = table
     dumps = [Dump(site, tables) for site, tables in sorted(found.items()) if "Posts" in tables]
     if not dumps:
-        held = (
-            f"a file {path.suffix or 'without suffix'}" if path.is_file() else "no Posts.xml in it or one level below"
-        )
+        if path.suffix.lower() in SPREADSHEETS:
+            raise InputError(no_table(path))
+        held = "is no dump by its name" if path.is_file() else "has no Posts.xml in it or one level below"
+        held = held if path.exists() else f"does not exist{nearby(path)}"
         raise InputError(
-            f"{path}: found {held if path.exists() else 'nothing'}; expected a StackExchange dump: a folder with "
-            "Posts.xml or Posts.xml.gz, a site's .7z, a folder of these; or questions as .jsonl or .parquet"
+            f"{path} {held}; give a StackExchange dump (a folder with Posts.xml or Posts.xml.gz, a site's .7z, a "
+            "folder of these), a table of questions (.jsonl, .csv, .parquet ...), or what `interank import --as "
+            "questions` made"
         )
     return dumps
 

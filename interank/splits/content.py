@@ -44,14 +44,14 @@ def content_of(source: Path) -> Content:
     if artifact.kind == "questions":
         return _of_questions(artifact)
     raise ArtifactError(
-        f"{source} holds {artifact.kind}; expected questions or judgments, as interank import and generate make them"
+        f"{source} holds {artifact.kind}, and questions or judgments can be split, as import and generate make them"
     )
 
 
 def _of_judgments(artifact: Artifact) -> Content:
     examples = read_judgments(artifact.path)
     if not examples:
-        raise InputError(f"{artifact.path}: found no judgment; expected some; give another artifact")
+        raise InputError(f"{artifact.path} holds no judgment, so there is nothing to split; give another artifact")
     queries: dict[str, Query] = {}
     grades: dict[str, dict[str, int]] = {}
     documents = {example.document.doc_id: example.document for example in examples}

@@ -15,11 +15,12 @@ from interank import plain_data
 from interank.errors import InputError
 from interank.ir.benchmarks.rows import ROWS_AT_ONCE, rows_of
 from interank.ir.trec import numbered_lines
-from interank.wording import counted
+from interank.wording import counted, nearby
 
 _JSON_LINES = (".jsonl", ".jsonl.gz", ".ndjson", ".ndjson.gz")
 _SEPARATED = (".csv", ".csv.gz", ".tsv", ".tsv.gz")
 SUFFIXES = (*_JSON_LINES, *_SEPARATED, ".json", ".json.gz", ".parquet")
+SPREADSHEETS = (".xlsx", ".xls", ".xlsm", ".ods", ".numbers")
 # owner/name, as the hub has it.
 _HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
 _SEPARATORS = ",;\t|"
@@ -61,6 +62,8 @@ class Table:
             InputError: The table cannot be read; `CutShortError` where it breaks off.
         """
         suffix = suffix_of(self.path)
+        if self.path.is_file() and not self.path.stat().st_size:
+            raise InputError(f"{self.path} is empty; give a table with rows")
         if not self.path.exists():
             yield from _hub_rows(self.path.as_posix())
         elif suffix == ".parquet":
@@ -83,6 +86,18 @@ def find_table(path: Path) -> Table | None:
     if path.is_file():
         return Table(path) if suffix_of(path) else None
     return Table(path) if not path.exists() and is_hub_name(path) else None
+
+
+def no_table(path: Path) -> str:
+    """Why there is no table at a path, and what to give."""
+    kinds = ".jsonl, .json, .csv, .tsv (each also .gz), .parquet, or the name of a data set on the hub"
+    if path.suffix.lower() in SPREADSHEETS:
+        return f"{path} is a spreadsheet, which is not read; save it as CSV and give that file"
+    if path.is_dir():
+        return f"{path} is a folder, where a table is needed; name the file: {kinds}"
+    if path.exists():
+        return f"{path} is no table by its ending; give one of {kinds}"
+    return f"{path} does not exist{nearby(path)}; name a table: {kinds}"
 
 
 def is_hub_name(path: Path) -> bool:
@@ -109,7 +124,7 @@ def _object(line: bytes) -> Mapping[str, Any] | ValueError:
 
 def _checked(found: object) -> Mapping[str, Any]:
     if not isinstance(found, dict):
-        raise ValueError(f"a JSON object is expected, {plain_data.shown(found)} was found")
+        raise ValueError(f"{plain_data.shown(found)} is no JSON object")
     return found
 
 
@@ -119,15 +134,15 @@ def _json_rows(path: Path) -> Iterator[Row]:
         found = plain_data.parsed(text)
     except ValueError as error:
         raise InputError(
-            f"{path}: found what is not JSON ({error}); expected a list of objects; mend it, or name a file with one "
-            "object a line .jsonl"
+            f"{path} is not JSON ({error}), and has to be a list of objects; mend it, or give a file with one object a "
+            "line the ending .jsonl"
         ) from None
     lists = [value for value in found.values() if isinstance(value, list)] if isinstance(found, dict) else []
     rows = found if isinstance(found, list) else lists[0] if len(lists) == 1 else None
     if rows is None:
-        raise InputError(f"{path}: found {plain_data.shown(found)}; expected a list of objects; give the list alone")
+        raise InputError(f"{path} holds {plain_data.shown(found)}, and has to be a list of objects; give it alone")
     for number, row in enumerate(rows, start=1):
-        values = row if isinstance(row, dict) else ValueError(f"found {plain_data.shown(row)}; expected an object")
+        values = row if isinstance(row, dict) else ValueError(f"{plain_data.shown(row)} is no object")
         yield Row(number, values)
 
 
@@ -147,7 +162,8 @@ def _separated_rows(path: Path) -> Iterator[Row]:
                 yield Row(number, _named(names, fields))
     except csv.Error as error:
         raise InputError(
-            f"{path}:{reader.line_num}: found quotes that do not fit ({error}); expected texts in whole quotes; mend it"
+            f"{path}:{reader.line_num}: the quotes do not fit ({error}); put texts with quotes or line ends in quotes, "
+            "and double those inside"
         ) from None
 
 
@@ -159,8 +175,8 @@ def _chained(head: str, lines: Iterator[str]) -> Iterator[str]:
 def _check_names(path: Path, names: Sequence[str]) -> None:
     repeated = sorted({name for name in names if name and names.count(name) > 1})
     if repeated or not any(names):
-        found = f"the column {repeated[0]!r} twice" if repeated else "no names of columns"
-        raise InputError(f"{path}:1: found {found}; expected a first line that names each column once; mend it")
+        found = f"names the column {repeated[0]!r} twice" if repeated else "names no columns"
+        raise InputError(f"{path}:1: the first line {found}; it has to name each column once")
 
 
 def _named(names: Sequence[str], fields: Sequence[str]) -> Mapping[str, Any] | ValueError:
@@ -194,6 +210,6 @@ def _hub_rows(name: str) -> Iterator[Row]:
             yield Row(number, row)
     except (OSError, ValueError, datasets.exceptions.DatasetsError) as error:
         raise InputError(
-            f"{name}: found neither a file or folder here nor such a data set on the hub "
-            f"({' '.join(str(error).split())}); expected one of them; check the spelling and the connection"
+            f"{name} is no file or folder here, and no data set on the hub ({' '.join(str(error).split())}); check the "
+            "spelling and the connection"
         ) from None

@@ -48,7 +48,7 @@ def identifier(value: Any) -> str:
     elif isinstance(found, int) and not isinstance(found, bool) and abs(found) < 10**_LONGEST_ID:
         found = str(found)
     if not isinstance(found, str) or not found or len(found) > _LONGEST_ID or not found.isprintable():
-        raise ValueError(f"found {plain_data.shown(value)}; expected an id, a number or a short text")
+        raise ValueError(f"{plain_data.shown(value)} is no id, which is a whole number or a short text")
     return found
 
 
@@ -59,7 +59,7 @@ def text(value: object) -> str:
         ValueError: It is something else, or holds half a character.
     """
     if isinstance(value, bool) or not isinstance(value, str | int | float | Decimal | date) or is_missing(value):
-        raise ValueError(f"found {plain_data.shown(value)}; expected text")
+        raise ValueError(f"{plain_data.shown(value)} is no text")
     return plain_data.text(value if isinstance(value, str) else str(value))
 
 
@@ -74,7 +74,7 @@ def number(value: object) -> float:
         try:
             found = float(value)
         except ValueError:
-            raise ValueError(f"found {plain_data.shown(value)}; expected a number") from None
+            raise ValueError(f"{plain_data.shown(value)} is no number") from None
     elif isinstance(value, bool):
         found = int(value)
     elif isinstance(value, Real | Decimal):
@@ -95,7 +95,7 @@ def whole(value: Any) -> int:
         found = int(value)
         if found == value:
             return found
-    raise ValueError(f"found {plain_data.shown(value)}; expected a whole number")
+    raise ValueError(f"{plain_data.shown(value)} is no whole number")
 
 
 def votes(value: object) -> int:
@@ -120,7 +120,7 @@ def truth(value: object) -> bool | None:
         return bool(value)
     if said in _TRUE or said in _FALSE:
         return said in _TRUE
-    raise ValueError(f"found {plain_data.shown(value)}; expected true or false (yes or no, 1 or 0)")
+    raise ValueError(f"{plain_data.shown(value)} says neither true nor false (yes or no, 1 or 0)")
 
 
 def tags(value: object) -> tuple[str, ...]:
@@ -165,7 +165,7 @@ def items(value: object) -> list[Any]:
     if isinstance(found, tuple):
         found = list(found)
     if not isinstance(found, list):
-        raise ValueError(f"found {plain_data.shown(value)}; expected a list")
+        raise ValueError(f"{plain_data.shown(value)} is no list")
     return found
 
 
@@ -188,4 +188,4 @@ def _literal(spelled: str) -> object:
     for read in (json.loads, ast.literal_eval):
         with suppress(ValueError, SyntaxError, RecursionError, MemoryError):
             return read(spelled)
-    raise ValueError(f"found {plain_data.shown(spelled)}; expected a list as JSON has it")
+    raise ValueError(f"{plain_data.shown(spelled)} is no list as JSON has it")

@@ -97,9 +97,7 @@ def test_labels_of_another_scale_have_to_be_told(tmp_path: Path) -> None:
     path = written(tmp_path / "t.jsonl", rows)
     with pytest.raises(InputError) as error:
         imported("scores", path)
-    assert "found labels from 0 to 1 (a quarter below 0.25, half below 0.5, three quarters below 0.75)" in str(
-        error.value
-    )
+    assert "labels go from 0 to 1 (a quarter below 0.25, half below 0.5, three quarters below 0.75)" in str(error.value)
     example = re.search(r"--grades=([\d.]+),([\d.]+)", str(error.value))
     assert example is not None
     found = imported("scores", path, grades=(float(example[1]), float(example[2])))
@@ -267,25 +265,25 @@ def test_clicks_with_a_row_a_document(tmp_path: Path) -> None:
             "pairs",
             "t.csv",
             "query,document,label\nq,d,1\nq,e,perhaps\n",
-            r"t\.csv:3: label: found 'perhaps'; expected true or",
+            r"t\.csv:3: label: 'perhaps' is no label",
         ),
         ("pairs", "t.csv", "query,label\nq,1\n", r"no column for document \(the document's text\)"),
         (
             "pairs",
             "t.csv",
             "query_id,query,document\n1,q,d\n1,r,d\n",
-            "found the query '1' a second time, with another text",
+            "the query '1' came before with another text",
         ),
-        ("pairs", "t.csv", "query,document,weight\nq,d,-1\n", "weight: found -1; expected a number above 0"),
-        ("pairs", "t.csv", "query,document\n,d\n", "found no text of the query; expected its text in a column"),
-        ("pairs", "t.csv", "query,document,label\nq,d,\n", "found no labelled pair"),
-        ("scores", "t.csv", "query,document,score\nq,d,high\n", "score: found 'high'"),
+        ("pairs", "t.csv", "query,document,weight\nq,d,-1\n", "weight: -1 is no weight"),
+        ("pairs", "t.csv", "query,document\n,d\n", "has no row with a query"),
+        ("pairs", "t.csv", "query,document,label\nq,d,\n", "has no row with a query, a document and a label"),
+        ("scores", "t.csv", "query,document,score\nq,d,high\n", "score: 'high' is no label"),
         ("scores", "t.csv", "query,document\nq,d\n", "no column for label"),
         (
             "triples",
             "t.jsonl",
             '{"query": "q", "positive": 3, "negative": "n"}\n',
-            "positive: found 3; expected a list",
+            "positive: 3 is no list",
         ),
         (
             "triples",
@@ -297,11 +295,11 @@ def test_clicks_with_a_row_a_document(tmp_path: Path) -> None:
             "clicks",
             "t.jsonl",
             '{"query": "q", "shown": ["a"], "clicked": ["b"]}\n',
-            "clicked: found 'b', which was not shown",
+            "clicked: 'b' was clicked, and was not shown",
         ),
-        ("clicks", "t.jsonl", '{"query": "q", "shown": [], "clicked": []}\n', "found nothing; expected what was shown"),
-        ("clicks", "t.csv", "query,document,rank,clicked\nq,d,0,1\n", "rank: found 0; expected a position from 1"),
-        ("qrels", "t.tsv", "Q1\tD1\t1\n", "found qrels without corpus=FILE and queries=FILE"),
+        ("clicks", "t.jsonl", '{"query": "q", "shown": [], "clicked": []}\n', "shown is empty"),
+        ("clicks", "t.csv", "query,document,rank,clicked\nq,d,0,1\n", "rank: 0 is no position"),
+        ("qrels", "t.tsv", "Q1\tD1\t1\n", "qrels without corpus=FILE and queries=FILE"),
     ],
 )
 def test_what_is_not_of_its_kind_is_told(tmp_path: Path, kind: ImportKind, name: str, content: str, told: str) -> None:
@@ -310,8 +308,8 @@ def test_what_is_not_of_its_kind_is_told(tmp_path: Path, kind: ImportKind, name:
 
 
 def test_ids_that_a_file_lacks_are_told(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"qrels\.tsv: found the id 'D9', which the corpus lack"):
+    with pytest.raises(InputError, match=r"qrels\.tsv names the id 'D9', which corpus= lacks"):
         imported("qrels", written(tmp_path / "qrels.tsv", "Q1\t0\tD9\t1\n"), parts=parts(tmp_path))
     clicks = written(tmp_path / "t.jsonl", [{"query": "q", "shown": ["D9"], "clicked": []}])
-    with pytest.raises(InputError, match="found the document 'D9', which corpus= lacks"):
+    with pytest.raises(InputError, match="corpus= lacks the document 'D9'"):
         imported("clicks", clicks, parts={"corpus": parts(tmp_path)["corpus"]})

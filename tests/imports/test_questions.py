@@ -141,7 +141,7 @@ def test_all_faults_of_columns_are_told_at_once(tmp_path: Path) -> None:
         read(tmp_path / "t.csv", "nr,frage,antwort\n1,a,b\n", bdy="frage", title="frge")
     told = str(error.value)
     assert "its columns, nr, frage, antwort, cannot be read as asked:" in told
-    assert "there is no bdy to map; expected one of question_id, title," in told
+    assert "there is no bdy to map; roles are question_id, title," in told
     assert "do you mean body?" in told
     assert "--map title=frge: there is no column 'frge'; do you mean 'frage'?" in told
     assert "no column for answers (the answers, a list or one text); name it with --map answers=COLUMN" in told
@@ -150,10 +150,10 @@ def test_all_faults_of_columns_are_told_at_once(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("line", "told"),
     [
-        ("T-3,a,b,c,perhaps,,", "Accepted: found 'perhaps'; expected true or false (yes or no, 1 or 0)"),
-        ("T-3,a,b,c,,1.5,", "Votes: found '1.5'; expected a whole number"),
+        ("T-3,a,b,c,perhaps,,", "Accepted: 'perhaps' says neither true nor false (yes or no, 1 or 0)"),
+        ("T-3,a,b,c,,1.5,", "Votes: '1.5' is no whole number"),
         ("T-3,a,b", "the line has 3 fields, and the first line names 7"),
-        ("T-1,a,b,c,,,", "found the question 'T-1' a second time, with another text; expected one text an id"),
+        ("T-1,a,b,c,,,", "the question 'T-1' came before with another text, and an id has one text"),
     ],
 )
 def test_the_first_faulty_row_is_told_with_a_right_one(tmp_path: Path, line: str, told: str) -> None:
@@ -164,16 +164,16 @@ def test_the_first_faulty_row_is_told_with_a_right_one(tmp_path: Path, line: str
 
 
 def test_a_fault_in_the_first_row_shows_an_example(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"t\.jsonl:1: answers: found 3; expected a list"):
+    with pytest.raises(InputError, match=r"t\.jsonl:1: answers: 3 is no list"):
         read(tmp_path / "t.jsonl", [{"question": "why", "answers": 3}])
     with pytest.raises(InputError, match=r'a right row is \{"question_id": "T-1"'):
         read(tmp_path / "t.jsonl", [{"question": "why", "answers": [4]}])
 
 
 def test_a_table_without_questions_says_so(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="found no row that can be read"):
+    with pytest.raises(InputError, match="is empty"):
         read(tmp_path / "t.jsonl", "")
-    with pytest.raises(InputError, match="found no question with a text"):
+    with pytest.raises(InputError, match="has no row with a question's text"):
         read(tmp_path / "t.csv", "question,answer\n,a\n")
 
 

@@ -59,14 +59,14 @@ def test_a_page_that_no_file_can_hold_is_skipped_with_its_place(
     path = written(tmp_path / "a.jsonl", *({"url": f"a.org/{place}", **half} for place, half in enumerate(bad)))
     wanted = {f"a.org/{place}" for place in range(len(bad))}
     assert read_pages(path, wanted) == {}
-    assert "skipped rows: 4 (line 1: found '\\ud800', half a character" in caplog.text
-    assert "line 4: author: found 5; expected text" in caplog.text
+    assert "skipped rows: 4 (line 1: it holds '\\ud800', half a character" in caplog.text
+    assert "line 4: author: 5 is no text" in caplog.text
 
 
 def test_without_pages_it_says_so(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"no \.jsonl"):
         read_pages(tmp_path, ())
-    with pytest.raises(InputError, match=r"nothing.*pages"):
+    with pytest.raises(InputError, match=r"does not exist.*mining.pages"):
         read_pages(tmp_path / "none", ())
     with pytest.raises(InputError, match="no page in its 1 file;"):
         read_pages(written(tmp_path / "a.jsonl", {"address": "x"}), ())

@@ -297,7 +297,7 @@ def test_threads_gather_answers_wherever_they_stand_and_count_orphans(folder: Pa
     assert (threads.answers(2), threads.answers(1)) == ([8, 4, 3], [])
     assert [threads.owner(post_id) for post_id in (2, 4, 5, 6, 7)] == [2, 2, None, None, None]
     assert threads.eligible(1) == [2]
-    assert threads.counts == Counts(questions=2, answers=5, orphan_answers=2)
+    assert threads.counts == Counts(questions=2, answers=5, orphan_answers=2, few_answers_questions=1)
 
 
 def test_a_removed_question_takes_its_thread_along(folder: Path) -> None:

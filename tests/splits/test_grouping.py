@@ -75,5 +75,5 @@ def test_too_few_groups_are_told() -> None:
     with pytest.raises(InputError, match=r"2 questions make 2 groups .* nothing is left for test"):
         share_out(group(questions(2), {}, 1), (1, 1, 1), PARTS)
     same = [Query(f"q{n}", "why does the login fail on the new server") for n in range(9)]
-    with pytest.raises(InputError, match=r"found 9 questions in 1 groups .* the largest has 9"):
+    with pytest.raises(InputError, match=r"9 questions make 1 group .* the largest has 9"):
         share_out(group(same, {}, 1), (0.8, 0.1, 0.1), PARTS)

@@ -87,15 +87,10 @@ def test_what_cannot_be_imported_is_a_sentence(
     tickets: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out = tmp_path / "out"
-    assert "found nothing there; expected a table" in told(
-        capsys, tmp_path / "missing.csv", "--as", "questions", "--out", out, code=1
-    )
-    assert "found a folder; expected a table" in told(capsys, tmp_path, "--as", "questions", "--out", out, code=1)
-    assert "--map accepted: found no ROLE=COLUMN" in told(
-        capsys, tickets, "--as", "questions", "--out", out, "--map", "accepted", code=1
-    )
+    assert "does not exist" in told(capsys, tmp_path / "missing.csv", "--as", "questions", "--out", out, code=1)
+    assert "is a folder, where a table is needed" in told(capsys, tmp_path, "--as", "questions", "--out", out, code=1)
     tickets.write_text(QUESTIONS + "T-9,why,so,perhaps\n")
-    assert "tickets.csv:10: accepted: found 'perhaps'" in told(
+    assert "tickets.csv:10: accepted: 'perhaps' says neither" in told(
         capsys, tickets, "--as", "questions", "--out", out, code=1
     )
     assert sorted(path.name for path in tmp_path.iterdir()) == ["tickets.csv"], "a failure left something"
@@ -132,11 +127,11 @@ def test_labels_are_judgments_without_a_teacher(tmp_path: Path, capsys: pytest.C
 @pytest.mark.parametrize(
     ("given", "said"),
     [
-        ("--grades=0.7,0.3", "expected two numbers, the lower first"),
-        ("--grades=a", "expected numbers parted by commas"),
-        ("--propensities=1,0", "expected probabilities above 0 and at most 1"),
-        ("--clip=0.5", "expected a number of at least 1"),
-        ("--negatives=-1", "expected a number from 0"),
+        ("--grades=0.7,0.3", "two numbers, the lower first"),
+        ("--grades=a", "no list of numbers parted by commas"),
+        ("--propensities=1,0", "no probability above 0 and at most 1"),
+        ("--clip=0.5", "no number of at least 1"),
+        ("--negatives=-1", "no whole number from 0"),
     ],
 )
 def test_settings_that_cannot_be_are_refused(

@@ -21,7 +21,7 @@ def test_ids(value: object, read: str) -> None:
 
 @pytest.mark.parametrize("value", [True, 1.5, "", " ", None, math.nan, math.inf, "a\nb", "a" * 201, ["a"], "\ud800"])
 def test_what_is_no_id(value: object) -> None:
-    with pytest.raises(ValueError, match="found"):
+    with pytest.raises(ValueError, match=r"is no id|half a character"):
         values.identifier(value)
 
 
@@ -45,7 +45,7 @@ def test_what_is_null_says_neither(value: object) -> None:
 
 @pytest.mark.parametrize("value", ["maybe", 2, 0.5, [True], "accepted"])
 def test_what_is_neither(value: object) -> None:
-    with pytest.raises(ValueError, match=r"expected true or false \(yes or no, 1 or 0\)"):
+    with pytest.raises(ValueError, match="neither true nor false"):
         values.truth(value)
 
 
@@ -56,7 +56,7 @@ def test_votes(value: object, read: int) -> None:
 
 @pytest.mark.parametrize("value", [1.5, "1.5", "many", True, math.inf, 1 << 63])
 def test_what_is_no_count(value: object) -> None:
-    with pytest.raises(ValueError, match="expected a whole number"):
+    with pytest.raises(ValueError, match="is no whole number"):
         values.votes(value)
 
 
@@ -67,7 +67,7 @@ def test_numbers(value: object, read: float) -> None:
 
 @pytest.mark.parametrize("value", ["high", "nan", math.inf, None, [1]])
 def test_what_is_no_number(value: object) -> None:
-    with pytest.raises(ValueError, match="expected a"):
+    with pytest.raises(ValueError, match="is no"):
         values.number(value)
 
 
@@ -105,5 +105,5 @@ def test_lists(value: object, read: list[Any]) -> None:
 
 @pytest.mark.parametrize("value", ["a", 3, "[a", {"text": "a"}, "[" * 100_000, {"a": [1], "b": [1, 2]}])
 def test_what_is_no_list(value: object) -> None:
-    with pytest.raises(ValueError, match="expected a list"):
+    with pytest.raises(ValueError, match="is no list"):
         values.items(value)
