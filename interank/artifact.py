@@ -24,6 +24,7 @@ from interank.outputs import (
     is_taken,
     output_folder,
 )
+from interank.wording import nearby
 
 __all__ = [
     "FITS",
@@ -259,7 +260,8 @@ def open_artifact(path: Path, kind: Kind | None = None) -> Artifact:
     """
     manifest = _read_manifest(path)
     if kind is not None and manifest["kind"] != kind:
-        raise ArtifactError(f"{path} holds {manifest['kind']}, where {kind} is needed; give an output of that kind")
+        held = manifest["kind"]
+        raise ArtifactError(f"{path} holds {held}, where {kind} is needed; {_way(path, held, kind)}")
     for name, digest in manifest["files"].items():
         file = path / name
         if not file.is_file():
@@ -267,6 +269,20 @@ def open_artifact(path: Path, kind: Kind | None = None) -> Artifact:
         if _sha256(file) != digest:
             raise ArtifactError(f"{path}: {name} was changed after it was made; make the artifact anew")
     return Artifact(path, manifest)
+
+
+def _way(path: Path, held: str, kind: Kind) -> str:
+    """What makes an artifact of a kind out of one of another."""
+    verbs = {
+        ("questions", "judgments"): f"interank generate RECIPE dumps={path} makes them",
+        ("questions", "pairs"): f"interank generate RECIPE dumps={path} --mine-only makes them",
+        ("pairs", "judgments"): f"interank generate RECIPE pairs={path} makes them",
+        ("judgments", "adapter"): f"interank distill RECIPE judgments={path} trains one",
+        ("adapter", "evaluation"): f"interank evaluate RECIPE adapters={path} makes one",
+    }
+    if held == "splits" and (path / "train" / MANIFEST).is_file() and _read_manifest(path / "train")["kind"] == kind:
+        return f"its part to train on is {path}/train"
+    return verbs.get((held, kind), "give an output of that kind")
 
 
 def describe_input(path: Path, out: Path) -> dict[str, Any]:
@@ -309,10 +325,16 @@ def _read_manifest(path: Path) -> dict[str, Any]:
         unfinished = (
             " (an unfinished one is beside it; finish it with --resume)" if Partial(path).folder.exists() else ""
         )
-        raise ArtifactError(f"{path} does not exist{unfinished}; give the --out folder of an earlier stage")
+        near = unfinished or nearby(path)
+        raise ArtifactError(f"{path} does not exist{near}; give the --out folder of an earlier stage")
+    if path.is_file():
+        raise ArtifactError(
+            f"{path} is a file, where the --out folder of an earlier stage is needed; of a table "
+            f"`interank import {path} --as KIND --out DIR` makes one"
+        )
     try:
         manifest = json.loads((path / MANIFEST).read_text("utf-8"))
-    except (FileNotFoundError, NotADirectoryError):
+    except FileNotFoundError:
         raise ArtifactError(
             f"{path} has no {MANIFEST}: it is unfinished, or no output of interank; give the --out folder of "
             "an earlier stage"

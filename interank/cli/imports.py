@@ -9,6 +9,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from interank.cli.next_step import word
+
 if TYPE_CHECKING:
     from interank.imports.imported import Imported, ImportSettings
 
@@ -22,8 +24,16 @@ KINDS = {
 }
 _PARTS = ("corpus", "queries", "qrels", "run")
 _NEXT = {
-    "questions": "interank split {out} --out runs/split, or interank generate RECIPE dumps={out} --out runs/judgments",
-    "judgments": "interank split {out} --out runs/split, or interank distill RECIPE judgments={out} --out runs/student",
+    "questions": (
+        "interank split {out} --out runs/split keeps some for a test",
+        "interank generate generate/smollm2 dumps={out} decontaminate=false teacher.grades=votes "
+        "teacher.max_reasoning_tokens=0 --out runs/votes grades all of them by votes, without a teacher",
+    ),
+    "judgments": (
+        "interank split {out} --out runs/split keeps some for a test, and for validation",
+        "interank distill distill/smollm2 judgments={out} --out runs/student learns from all of them; "
+        "trainer.max_steps=20 makes it a quick try",
+    ),
 }
 _EPILOG = """\
 kinds:
@@ -104,17 +114,17 @@ class _Mapped(argparse.Action):
 
     def __call__(self, parser: Any, namespace: argparse.Namespace, values: Any, option: str | None = None) -> None:
         """Add the words."""
-        for word in values:
-            role, equals, path = word.partition("=")
+        for given in values:
+            role, equals, path = given.partition("=")
             if not role or not equals:
                 raise argparse.ArgumentError(
                     self,
-                    f"{word!r} is no ROLE=COLUMN, as body=message is. --map takes all words behind it: put tables "
+                    f"{given!r} is no ROLE=COLUMN, as body=message is. --map takes all words behind it: put tables "
                     "before it, and quote a column's name that has blanks",
                 )
             if role in _PARTS:
                 raise argparse.ArgumentError(
-                    self, f"{word!r} is a file and no column ({path} is read as {role}); put it before --map"
+                    self, f"{given!r} is a file and no column ({path} is read as {role}); put it before --map"
                 )
         setattr(namespace, self.dest, [*getattr(namespace, self.dest), *values])
 
@@ -172,7 +182,8 @@ def _run(options: argparse.Namespace) -> int:
     print(counts)
     print(artifact.path)
     if not options.quiet:
-        print(f"next: {_NEXT[artifact.kind].format(out=artifact.path)}")
+        for hint in _NEXT[artifact.kind]:
+            print(f"next: {hint.format(out=word(artifact.path))}")
     return 0
 
 

@@ -4,7 +4,12 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+from interank.cli.next_step import word
+
+if TYPE_CHECKING:
+    from interank.artifact import Artifact
 
 _EPILOG = """\
 example:
@@ -73,6 +78,22 @@ def _share(given: str) -> float:
     return share
 
 
+def _next(artifact: Artifact) -> str:
+    """The command for the part to train on, as it runs."""
+    place = word(artifact.path)
+    if artifact.manifest["of"] == "judgments":
+        return (
+            f"interank distill distill/smollm2 judgments={place}/train --out runs/student; trainer.max_steps=20 makes "
+            "it a quick try"
+        )
+    asked = any(artifact.manifest["counts"][f"{part}_questions"] for part in ("dev", "test"))
+    apart = f"benchmarks={place} decontaminate=queries" if asked else "decontaminate=false"
+    return (
+        f"interank generate generate/smollm2 dumps={place}/train {apart} teacher.grades=votes "
+        "teacher.max_reasoning_tokens=0 --out runs/votes grades them by votes, without a teacher"
+    )
+
+
 def _run(options: argparse.Namespace) -> int:
     from interank.splits.parts import SplitSettings
     from interank.stages.split import run
@@ -88,6 +109,5 @@ def _run(options: argparse.Namespace) -> int:
     )
     print(artifact.path)
     if not options.quiet:
-        verb, key = ("generate", "dumps") if artifact.manifest["of"] == "questions" else ("distill", "judgments")
-        print(f"next: interank {verb} RECIPE {key}={artifact.path}/train --out runs/{verb}")
+        print(f"next: {_next(artifact)}")
     return 0

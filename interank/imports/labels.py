@@ -90,6 +90,7 @@ def imported_labels(settings: ImportSettings, read: Callable[[ImportSettings], L
     told += [
         f"Left out: {counted(made.counts[name], 'row')} {what}." for name, what in _LEFT_OUT if made.counts.get(name)
     ]
+    told.append("All questions are for training; interank split holds some back for validation and for a test.")
     if not made.counts["relevance_0"]:
         told.append("No pair has grade 0, so there is nothing to tell the others from; give a corpus, or --negatives.")
     return Imported(

@@ -6,6 +6,7 @@ import logging
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from html import escape
+from itertools import islice
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -18,6 +19,7 @@ from interank.mining.streams import Table
 from interank.mining.threads import Outline
 from interank.settings import ColumnsRecipe, MiningRecipe
 from interank.tables import values
+from interank.wording import listed
 
 logger = logging.getLogger(__name__)
 
@@ -25,6 +27,8 @@ QUESTIONS_FILE = "questions.jsonl"
 # Posts whose ids are texts are numbered from here on, where no post has its number.
 _FIRST = -(1 << 61)
 _DIGITS = 18
+# So many rows are looked at for their columns.
+_LOOKED_AT = 100
 
 Value = TypeVar("Value")
 
@@ -57,14 +61,35 @@ class QuestionTable:
         tally = Tally()
         for post in self.posts(tally):
             outline.add(post, settings, sites)
-        tally.warn(Table(self.table.path))
         if tally.skipped and not outline.ids:
-            raise InputError(
-                f"{self.table.path} has no row that can be used (line {tally.shown[0][0]}: "
-                f"{tally.shown[0][1]}); name the columns of questions and answers under mining.columns, or "
-                "let `interank import` look for them"
-            )
+            raise InputError(self._unusable(tally))
+        tally.warn(Table(self.table.path))
         return outline, tally.skipped
+
+    def _unusable(self, tally: Tally) -> str:
+        """Why no row could be used: columns that are not there, or what the first row lacks."""
+        found = list(dict.fromkeys(str(name) for row in self._first_rows() for name in row))
+        needed = ("question_id", "body", "answers")
+        lacking = {key: name for key in needed if (name := getattr(self.columns, key)) and name not in found}
+        if found and lacking:
+            columns = "column" if len(lacking) == 1 else "columns"
+            why = f"has no {columns} {listed(lacking.values())}; its columns are {listed(found)}"
+        else:
+            why = f"has no row that can be used (line {tally.shown[0][0]}: {tally.shown[0][1]})"
+        keys = " ".join(f"mining.columns.{key}=COLUMN" for key in lacking or needed)
+        unnumbered = (
+            " (mining.columns.question_id=null mining.columns.answer_id=null numbers them)"
+            if "question_id" in lacking
+            else ""
+        )
+        return (
+            f"{self.table.path} {why}. `interank import {self.table.path} --as questions --out DIR` finds columns "
+            f"itself: give its output as dumps=DIR, or name the columns with {keys}{unnumbered}"
+        )
+
+    def _first_rows(self) -> Iterator[Mapping[str, Any]]:
+        rows = (row for _, row in kept_rows(self.table) if not isinstance(row, ValueError))
+        return islice(rows, _LOOKED_AT)
 
     def questions(self) -> Iterator[Post]:
         """Every question with its text, one at a time."""
@@ -199,7 +224,7 @@ def _read(row: Mapping[str, Any], column: str | None, read: Callable[[Any], Valu
 def _required(row: Mapping[str, Any], column: str) -> str:
     found = _read(row, column, values.identifier)
     if found is None:
-        raise BadRowError(f"{column} is missing; null numbers the posts")
+        raise BadRowError(f"{column} is missing")
     return found
 
 

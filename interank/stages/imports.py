@@ -4,16 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
-from interank.artifact import Artifact, Existing, create, describe_input
-from interank.imports.asked import import_questions
+from interank.artifact import Artifact, Existing, create
+from interank.imports.asked import import_questions, tables_of
 from interank.imports.clicks import read_clicks
 from interank.imports.imported import Imported, ImportKind, ImportSettings
 from interank.imports.labels import Labels, imported_labels
 from interank.imports.pairs import read_pairs, read_qrels_of, read_scores
 from interank.imports.triples import read_triples
+from interank.inputs import Form, Input, check_inputs, named_as_they_stand
+from interank.stages.inputs import described
 
+_PARTS = {
+    "corpus": "a table of documents, with ids and texts",
+    "queries": "a table of queries, with ids and texts",
+    "qrels": "a file of qrels",
+    "run": "a TREC run",
+}
 _READERS: dict[ImportKind, Callable[[ImportSettings], Labels]] = {
     "qrels": read_qrels_of,
     "pairs": read_pairs,
@@ -23,12 +30,27 @@ _READERS: dict[ImportKind, Callable[[ImportSettings], Labels]] = {
 }
 
 
+def _inputs(settings: ImportSettings) -> list[Input]:
+    """What is read; of qrels, which may be a folder, their reader says what is wrong."""
+    opened = _unopened if settings.kind == "qrels" else lambda place: tables_of([place])
+    found = [Input(f"tables.{number}", path, "a table", opened, "name") for number, path in enumerate(settings.paths)]
+    for name, path in settings.parts.items():
+        form: Form = "either" if name == "qrels" else "file"
+        found.append(Input(name, path, _PARTS[name], _unopened, form))
+    return found
+
+
+def _unopened(_: Path) -> None:
+    """It is read whole as what its kind makes of it."""
+
+
 def look(settings: ImportSettings) -> Imported:
     """Read everything, and write nothing.
 
     Raises:
         InputError: Something cannot be read as its kind.
     """
+    check_inputs(_inputs(settings))
     if settings.kind == "questions":
         return import_questions(settings)
     return imported_labels(settings, _READERS[settings.kind])
@@ -36,13 +58,8 @@ def look(settings: ImportSettings) -> Imported:
 
 def run(settings: ImportSettings, out: Path, *, existing: Existing = "refuse") -> Artifact:
     """Read everything and write the artifact: `questions`, or `judgments` that are labels."""
-    inputs: dict[str, Any] = {}
-    for number, path in enumerate(settings.paths):
-        # A data set of the hub is no path.
-        if path.exists():
-            inputs[f"tables.{number}"] = describe_input(path, out)
-    inputs |= {name: describe_input(path, out) for name, path in settings.parts.items()}
     found = look(settings)
+    inputs = described(named_as_they_stand(_inputs(settings)), out)
     place = create(out, found.artifact, recipe=settings.recipe(), inputs=inputs, existing=existing)
     if isinstance(place, Artifact):
         return place

@@ -313,3 +313,50 @@ def test_ids_that_a_file_lacks_are_told(tmp_path: Path) -> None:
     clicks = written(tmp_path / "t.jsonl", [{"query": "q", "shown": ["D9"], "clicked": []}])
     with pytest.raises(InputError, match="corpus= lacks the document 'D9'"):
         imported("clicks", clicks, parts={"corpus": parts(tmp_path)["corpus"]})
+
+
+def test_a_text_is_put_together_from_several_columns(tmp_path: Path) -> None:
+    path = written(
+        tmp_path / "t.csv",
+        "Subject,Customer Message,Agent Reply,No,Good\nLogin,It fails.,Reset it.,7,yes\n,Just this.,So.,8,no\n",
+    )
+    columns = {"query": "Subject+Customer Message", "document": "Agent Reply", "label": "Good"}
+    found = imported("pairs", path, columns=columns, negatives=0)
+    assert by_text(judged(found, tmp_path / "out")) == {("Login\nIt fails.", "Reset it."): 2, ("Just this.", "So."): 0}
+    assert found.columns["t.csv"].unused == ("No",)
+    with pytest.raises(InputError, match="label is none"):
+        imported("pairs", path, columns={**columns, "label": "Good+No"})
+    with pytest.raises(InputError, match="no column 'Body'"):
+        imported("pairs", path, columns={**columns, "query": "Subject+Body"})
+    plus = written(tmp_path / "plus.csv", "a+b,a,b,document\nwhole,x,y,d\n")
+    assert ("whole", "d") in by_text(judged(imported("pairs", plus, columns={"query": "a+b"}), tmp_path / "plus"))
+
+
+def test_a_role_is_known_by_the_names_of_its_columns(tmp_path: Path) -> None:
+    path = written(tmp_path / "t.csv", "query,document,points,grade\nq,one,0.9,2\nq,two,0.1,0\n")
+    found = imported("scores", path, columns={"score": "points"}, grades=(0.2, 0.5))
+    assert found.columns["t.csv"].of["label"] == "points"
+    assert by_text(judged(found, tmp_path / "out")) == {("q", "one"): 2, ("q", "two"): 0}
+    with pytest.raises(InputError, match="there is no score to map"):
+        imported("scores", path, columns={"score": "points", "label": "grade"})
+
+
+@pytest.mark.parametrize(
+    ("kind", "rows", "counts"),
+    [
+        ("pairs", "query,document,label\nq,one,1\nq,,0\n,one,0\n", {"empty_documents": 1, "empty_queries": 1}),
+        ("pairs", "query,doc_id,document\nq,1,one\nq,2, \n", {"empty_documents": 1}),
+        ("pairs", "query,document,label\nq,one,1\nq,two,n/a\n", {"unlabelled": 1}),
+        ("scores", "query,document,score\nq,one,1\nq,,0\n", {"empty_documents": 1}),
+        ("clicks", "query,document,rank,clicked\nq,one,1,1\nq,,2,0\n", {"empty_documents": 1}),
+        ("triples", "query,positive,negative\nq,one,two\n,one,two\nq,,\n", {"empty_documents": 1, "empty_queries": 1}),
+    ],
+)
+def test_rows_without_a_text_are_left_out_and_counted(
+    tmp_path: Path, kind: ImportKind, rows: str, counts: dict[str, int]
+) -> None:
+    found = imported(kind, written(tmp_path / "t.csv", rows))
+    names = ("empty_documents", "empty_queries", "unlabelled")
+    assert {name: found.counts[name] for name in names if found.counts.get(name)} == counts
+    assert sum(sentence.startswith("Left out: 1 row ") for sentence in found.told) == len(counts)
+    assert ("q", "one") in by_text(judged(found, tmp_path / "out"))

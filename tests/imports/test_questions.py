@@ -181,3 +181,10 @@ def test_what_is_said_not_to_be_accepted_is_told_from_what_is_not_said(tmp_path:
     said = read(tmp_path / "t.csv", "question,answer,accepted,votes\nwhy,so,no,\nhow,thus,n/a,\nwho,he,no,3\n")
     assert [answer[3] for _, found in answers(said) for answer in found] == [False, None, False]
     assert said.counts["declined_questions"] == 1
+
+
+def test_a_role_is_known_by_the_names_of_its_columns(tmp_path: Path) -> None:
+    rows = "No,Title,What,Said\n7,Login,It fails,Reset it\n"
+    found = read(tmp_path / "t.csv", rows, id="No", reply="Said", body="Title+What", title="")
+    assert (found.rows[0]["question_id"], found.rows[0]["body"]) == ("7", "Login\nIt fails")
+    assert answers(found) == [("7", [("7#1", "Reset it", 0, None)])]

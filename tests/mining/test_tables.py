@@ -210,8 +210,15 @@ def test_csv_has_one_answer_a_row(tmp_path: Path) -> None:
 
 
 def test_a_table_of_something_else_says_so(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"line 1: question_id .*mining\.columns"):
+    with pytest.raises(InputError, match=r"no columns question_id, body and answers; .* are id\..*interank import"):
         mine([written(tmp_path / "t.jsonl", [{"id": 1}])], SETTINGS, 1)
+    with pytest.raises(InputError, match=r"no column question_id; .*columns\.question_id=null"):
+        mine([written(tmp_path / "t.jsonl", [{"body": "why", "answers": ["so"]}] * 40)], SETTINGS, 1)
+    with pytest.raises(InputError, match=r"line 1: answers: .*mining\.columns"):
+        mine([written(tmp_path / "t.jsonl", [{"question_id": 1, "body": "why", "answers": 3}])], SETTINGS, 1)
+    with pytest.raises(InputError, match="save it as CSV"):
+        (tmp_path / "t.xlsx").write_bytes(b"PK")
+        mine([tmp_path / "t.xlsx"], SETTINGS, 1)
     (tmp_path / "t.parquet").write_bytes(b"no parquet")
     with pytest.raises(InputError, match="Parquet"):
         mine([tmp_path / "t.parquet"], SETTINGS, 1)

@@ -68,7 +68,10 @@ def head_lessons(recipe: DistillHead) -> HeadLessons:
         log.info("%d of %d queries have documents of one grade only and are left out", left_out, len(queries))
     tried = _tried(recipe)
     if recipe.validation.questions and not tried:
-        log.warning("no held-out query has documents of two grades, so nothing is tried and the last step is kept")
+        log.warning(
+            "no held-out query has documents of two grades, so nothing is tried and the last step is kept; "
+            "interank split holds queries of judgments back for validation"
+        )
     counts = {
         "questions": len(asked),
         "left_out": len(queries) - len(asked),

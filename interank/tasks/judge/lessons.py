@@ -66,7 +66,10 @@ def lessons(recipe: DistillJudge, student: ModelFiles, place: Workplace) -> Writ
         raise InputError("mixture: its shares are so small that no question was drawn; raise them")
     tried = validation_sample(read_judgments(folder, "validation"), recipe.validation.questions, recipe.seed)
     if recipe.validation.questions and not tried:
-        log.warning("no validation question has documents of two grades, so nothing is tried and the last step is kept")
+        log.warning(
+            "no validation question has documents of two grades, so nothing is tried and the last step is kept; "
+            "interank split holds questions back for validation"
+        )
     _warn_of_cut_lists(recipe, examples)
     rows = [row for group in groups for row in group]
     tasks = dict.fromkeys(task for task in TASKS if any(row.task == task for row in rows))
