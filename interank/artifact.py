@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args
 
+from interank.conversions import missing, no_output, way_to
 from interank.errors import ArtifactError
 from interank.locks import Held, held
 from interank.outputs import (
@@ -24,7 +25,6 @@ from interank.outputs import (
     is_taken,
     output_folder,
 )
-from interank.wording import nearby
 
 __all__ = [
     "FITS",
@@ -260,8 +260,8 @@ def open_artifact(path: Path, kind: Kind | None = None) -> Artifact:
     """
     manifest = _read_manifest(path)
     if kind is not None and manifest["kind"] != kind:
-        held = manifest["kind"]
-        raise ArtifactError(f"{path} holds {held}, where {kind} is needed; {_way(path, held, kind)}")
+        told = way_to(kind, path, manifest)
+        raise ArtifactError(f"{path} holds {manifest['kind']}, where {kind} is needed; {told}")
     for name, digest in manifest["files"].items():
         file = path / name
         if not file.is_file():
@@ -269,20 +269,6 @@ def open_artifact(path: Path, kind: Kind | None = None) -> Artifact:
         if _sha256(file) != digest:
             raise ArtifactError(f"{path}: {name} was changed after it was made; make the artifact anew")
     return Artifact(path, manifest)
-
-
-def _way(path: Path, held: str, kind: Kind) -> str:
-    """What makes an artifact of a kind out of one of another."""
-    verbs = {
-        ("questions", "judgments"): f"interank generate RECIPE dumps={path} makes them",
-        ("questions", "pairs"): f"interank generate RECIPE dumps={path} --mine-only makes them",
-        ("pairs", "judgments"): f"interank generate RECIPE pairs={path} makes them",
-        ("judgments", "adapter"): f"interank distill RECIPE judgments={path} trains one",
-        ("adapter", "evaluation"): f"interank evaluate RECIPE adapters={path} makes one",
-    }
-    if held == "splits" and (path / "train" / MANIFEST).is_file() and _read_manifest(path / "train")["kind"] == kind:
-        return f"its part to train on is {path}/train"
-    return verbs.get((held, kind), "give an output of that kind")
 
 
 def describe_input(path: Path, out: Path) -> dict[str, Any]:
@@ -322,16 +308,9 @@ def model_digest(source: str | Path) -> str | None:
 
 def _read_manifest(path: Path) -> dict[str, Any]:
     if not path.exists():
-        unfinished = (
-            " (an unfinished one is beside it; finish it with --resume)" if Partial(path).folder.exists() else ""
-        )
-        near = unfinished or nearby(path)
-        raise ArtifactError(f"{path} does not exist{near}; give the --out folder of an earlier stage")
+        raise ArtifactError(missing(path, begun=Partial(path).folder.exists()))
     if path.is_file():
-        raise ArtifactError(
-            f"{path} is a file, where the --out folder of an earlier stage is needed; of a table "
-            f"`interank import {path} --as KIND --out DIR` makes one"
-        )
+        raise ArtifactError(no_output(path))
     try:
         manifest = json.loads((path / MANIFEST).read_text("utf-8"))
     except FileNotFoundError:

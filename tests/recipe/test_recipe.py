@@ -240,3 +240,10 @@ def test_the_fields_read_from_source_are_trls(config: str) -> None:
 
 def test_trainer_values_beyond_simple_types_are_left_to_trl() -> None:
     assert trainer_faults("SFTConfig", {"lr_scheduler_kwargs": {"a": 1}, "learning_rate": 1}, "trainer") == []
+
+
+@pytest.mark.parametrize(
+    ("key", "meant"), [("min_document_words", "mining.min_document_words"), ("max_reasoning_tokens", "teacher.max_")]
+)
+def test_a_key_of_a_section_is_told_with_its_section(tmp_path: Path, key: str, meant: str) -> None:
+    assert f"did you mean '{meant}" in faults_of(tmp_path, "stage: generate\n", f"{key}=0")
