@@ -210,6 +210,6 @@ def _hub_rows(name: str) -> Iterator[Row]:
             yield Row(number, row)
     except (OSError, ValueError, datasets.exceptions.DatasetsError) as error:
         raise InputError(
-            f"{name} is no file or folder here, and no data set on the hub ({' '.join(str(error).split())}); check the "
-            "spelling and the connection"
+            f"{name} is no file or folder here{nearby(Path(name))}, and no data set on the hub "
+            f"({' '.join(str(error).split())}); check the spelling and the connection"
         ) from None
