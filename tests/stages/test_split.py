@@ -205,3 +205,20 @@ def test_what_was_imported_and_split_is_learned_and_evaluated(
     assert main([*arguments, "mode=score", "explain=0", "--out", str(tmp_path / "test")]) == 0
     told = " ".join(open_artifact(tmp_path / "test").manifest["notes"])
     assert "0 of 4 test queries" in told, told
+
+
+def test_a_training_without_validation_says_what_holds_questions_back(
+    labels: Path, tiny_folder: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    recipe = DistillJudge(
+        stage="distill",
+        judgments=labels,
+        student=str(tiny_folder),
+        quantisation="none",
+        mixture=MixtureRecipe(score=1, explain=0, reason=0, queries=0),
+        prompt=PromptSettings(max_length=300, max_query_tokens=60, max_document_tokens=60),
+        lora=LoraRecipe(rank=4, alpha=8),
+        trainer={"max_steps": 1, "per_device_train_batch_size": 2, "save_strategy": "no"},
+    )
+    distill.run(recipe, tmp_path / "adapter")
+    assert "interank split holds questions back" in caplog.text
