@@ -138,7 +138,10 @@ def test_a_users_own_file_works_by_path_with_parameters(tmp_path: Path) -> None:
     [
         ("x = 1\n", "no function `reward`"),
         ("def reward(*, completions, **_):\n    return [1.0]\n", "1 value for 2 completions"),
-        ("def reward(*, completions, **_):\n    return [float('nan')] * len(completions)\n", "finite number or None"),
+        (
+            "def reward(*, completions, **_):\n    return [float('nan')] * len(completions)\n",
+            "nan is no finite number, and not None",
+        ),
     ],
 )
 def test_a_faulty_file_is_told_in_a_sentence(tmp_path: Path, body: str, message: str) -> None:
