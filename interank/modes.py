@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Literal, get_args
 
 FittedMode = Literal["score", "reason"]
@@ -55,6 +56,11 @@ def graded_mode(mode: str) -> str:
 def explained_by_default(mode: Mode) -> int:
     """Of how many documents the grades are explained after they were given, where nobody says."""
     return _EXPLAINED if mode == "explain" else 0
+
+
+def explains(modes: Collection[str]) -> bool:
+    """Whether a judge that was taught these modes has words for a grade; one of which nothing is known is asked."""
+    return not modes or not {"explain", "reason"}.isdisjoint(modes)
 
 
 def in_words(modes: tuple[Mode, ...]) -> str:

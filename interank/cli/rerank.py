@@ -56,9 +56,8 @@ def register(verbs: Any, common: argparse.ArgumentParser) -> None:
     verb.add_argument(
         "--top-k",
         type=positive,
-        default=100,
         metavar="N",
-        help="candidates of each query to rank, the first N (default 100)",
+        help="--query: tell the best N (default all); else rank the first N candidates of each query (default 100)",
     )
     verb.add_argument("--explain", type=_count, metavar="N", help="explain the first N (--query: 3, --corpus: 0)")
     _add_modes(verb)
@@ -175,7 +174,8 @@ def _run(options: argparse.Namespace) -> int:
     asked = RerankOptions.of(options)
     # Documents on the line are read first: what is wrong with them is told before the model is looked at.
     tasks = iter([*tasks_of(asked)]) if asked.query else tasks_of(asked)
-    explained = asked.explained
+    taught = _is_taught(asked)
+    explained = asked.explained(taught=taught)
     file, fit = _fit(asked)
     progress = Progress(asked.jsonl or asked.trec or asked.rank_llm, _identity(asked, explained, file))
     rows = []
@@ -195,7 +195,7 @@ def _run(options: argparse.Namespace) -> int:
     _tell_cut(cuts)
     _write(asked, rows, results)
     progress.finish()
-    say_next(options, _next(asked))
+    say_next(options, _next(asked, taught=taught))
     return 0
 
 
@@ -213,13 +213,25 @@ def _tell_cut(cuts: list[int]) -> None:
         )
 
 
-def _next(asked: RerankOptions) -> str:
+def _is_taught(asked: RerankOptions) -> bool:
+    """Whether the model can explain grades, as far as its files say; looked at only where that matters."""
+    if asked.mode != "score" or asked.then or not (asked.query or asked.asks_for_words):
+        return True
+    from interank.reranking.taught import explains
+
+    return explains(asked.model, asked.base)
+
+
+def _next(asked: RerankOptions, *, taught: bool) -> str:
     """What the ranking is for, by where it went."""
     if asked.trec:
         return f"interank score QRELS {word(asked.trec)} measures it, where qrels are at hand"
     if asked.jsonl or asked.rank_llm:
         return f"{word(asked.jsonl or asked.rank_llm or '')} holds the rankings, a query a line"
-    return "--jsonl FILE keeps the ranking; --mode reason has the model explain before it grades"
+    keeps = "--jsonl FILE keeps the ranking"
+    if asked.mode != "score" or asked.then or not taught:
+        return keeps
+    return f"{keeps}; --mode reason has the model explain before it grades"
 
 
 def _identity(asked: RerankOptions, explained: int | None, fit: Path | None) -> dict[str, Any]:
@@ -228,6 +240,8 @@ def _identity(asked: RerankOptions, explained: int | None, fit: Path | None) -> 
 
     told = ("mode", "max_reasoning_tokens", "precision", "engine", "lists", "head", "adaptive", "guard")
     found = {**asked.model_dump(mode="json", include=set(told)), "explain": explained, **model_identity(asked.model)}
+    if asked.kept:
+        found |= {"top_k": asked.kept}
     if asked.base:
         found |= {"base": model_identity(asked.base)}
     if asked.domain:
@@ -265,13 +279,13 @@ def _ranked(
         key = progress.key(query, documents, scores if fit else None, domain)
         row = progress.found(key)
         if row is None:
-            chains = chains or _chains(asked)
+            chains = chains or _chains(asked, max(asked.depth, len(documents)))
             ranking, costs = chains[domain].ranked(query, documents, explained, scores)
             told: dict[str, Any] = {} if domain is None else {"domain": domain}
             told |= _told(ranking, costs, fit)
             if asked.mode == "adaptive":
                 told |= _spent(query, costs[0])
-            row = progress.keep(key, query, ranking, told)
+            row = progress.keep(key, query, ranking[: asked.kept], told)
         else:
             reused += 1
         yield row, query, documents
@@ -301,7 +315,7 @@ def _spent(query: Query, cost: Cost) -> dict[str, Any]:
     return {"spent": spent}
 
 
-def _chains(asked: RerankOptions) -> dict[str | None, Chain]:
+def _chains(asked: RerankOptions, depth: int) -> dict[str | None, Chain]:
     """The rerankers by their domains, MODEL's by none, each with the second one behind it if there is one."""
     from interank.reranking.chaining import Chain, Link
     from interank.reranking.opening import open_reranker
@@ -309,7 +323,7 @@ def _chains(asked: RerankOptions) -> dict[str | None, Chain]:
     firsts: Mapping[str | None, Ranks] = _domains(asked) if asked.domain else {None: open_reranker(asked.first())}
     second = asked.second()
     then = [Link(open_reranker(second), asked.then_depth)] if second else []
-    return {name: Chain([Link(first, asked.top_k), *then]) for name, first in firsts.items()}
+    return {name: Chain([Link(first, depth), *then]) for name, first in firsts.items()}
 
 
 def _domains(asked: RerankOptions) -> dict[str | None, Ranks]:

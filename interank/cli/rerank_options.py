@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import logging
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -19,8 +20,12 @@ from interank.settings.precision import Precision, as_precision
 if TYPE_CHECKING:
     from interank.tasks.asked import RankerSettings
 
+log = logging.getLogger(__name__)
+
 # Of the runs that rerank writes.
 TAG = "interank"
+# Of a first stage's candidates, where nobody says.
+_DEPTH = 100
 
 
 class RerankOptions(Settings):
@@ -34,7 +39,7 @@ class RerankOptions(Settings):
     task: str | None
     split: str | None
     run_file: Path | None
-    top_k: int
+    top_k: int | None
     explain: int | None
     mode: Mode
     adaptive: AdaptiveRecipe | None
@@ -198,13 +203,38 @@ class RerankOptions(Settings):
                 raise InputError(f"{other} and {name} are one file, {file}; give each its own")
 
     @property
-    def explained(self) -> int | None:
-        """How many documents are explained; a person who asks one question wants to know why."""
-        if self.explain is not None or not self.query or self.mode != "score" or self.then:
-            return self.explain
-        from interank.engines.heads import find_head
+    def depth(self) -> int:
+        """How many candidates of a first stage are ranked."""
+        return self.top_k or _DEPTH
 
-        return 0 if find_head(self.model, self.base) else explained_by_default("explain")
+    @property
+    def kept(self) -> int | None:
+        """How many of a ranking are told; documents on the line have no first stage, so all of them are ranked."""
+        return self.top_k if self.query else None
+
+    @property
+    def asks_for_words(self) -> bool:
+        """Whether explanations are asked for beside scores; a person who asks one question wants to know why."""
+        wanted = bool(self.query) if self.explain is None else self.explain > 0
+        return wanted and self.mode == "score" and not self.then
+
+    def explained(self, *, taught: bool) -> int | None:
+        """How many documents are explained, by a model that was `taught` to, or was not.
+
+        Raises:
+            InputError: Some were asked for by name of one that was not.
+        """
+        if not self.asks_for_words:
+            return self.explain
+        if not taught and self.explain:
+            raise InputError(
+                f"found --explain {self.explain}, and {self.model} gives scores or grades without explanations; give "
+                "--explain 0, or a model that was taught to explain"
+            )
+        if not taught:
+            log.info("%s gives scores or grades without explanations, so nothing is explained", self.model)
+            return 0
+        return explained_by_default("explain") if self.explain is None else self.explain
 
     @property
     def takes_stored(self) -> bool:

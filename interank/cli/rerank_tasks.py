@@ -2,9 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import logging
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+log = logging.getLogger(__name__)
+
+# A document in each row.
+_OF_ROWS = {".jsonl", ".ndjson", ".parquet"}
+# Rows whose columns say nothing of documents.
+_TABLES = {".csv", ".tsv", ".json", ".xlsx", ".xls", ".ods"}
 
 if TYPE_CHECKING:
     from interank.cli.rerank_options import RerankOptions
@@ -19,18 +27,16 @@ def tasks_of(asked: RerankOptions) -> Iterator[Request]:
 
     if asked.query is not None:
         documents = [document for file in asked.files for document in _documents(file)]
-        yield Request(Query("query", asked.query), documents[: asked.top_k], None)
+        yield Request(Query("query", asked.query), documents, None)
         return
     if asked.requests is not None:
-        k = asked.top_k
-        for request in read_requests(asked.requests, dict(asked.domain)):
-            yield request._replace(documents=request.documents[:k], scores=request.scores and request.scores[:k])
+        yield from _first(read_requests(asked.requests, dict(asked.domain)), asked.depth)
         return
     from interank.errors import InputError
     from interank.evaluation.candidates import Evaluated, load_evaluated
 
     only = (asked.task,) if asked.task else ()
-    evaluated = Evaluated(asked.corpus, only, asked.split, run=asked.run_file, depth=asked.top_k)
+    evaluated = Evaluated(asked.corpus, only, asked.split, run=asked.run_file, depth=asked.depth)
     tasks = load_evaluated(evaluated, reranking=True)
     if len(tasks) > 1:
         names = ", ".join(task.name for task in tasks)
@@ -38,6 +44,22 @@ def tasks_of(asked: RerankOptions) -> Iterator[Request]:
     for query in tasks[0].queries:
         documents = tasks[0].documents(query.query_id)
         yield Request(query, documents, list(tasks[0].candidates.scores(query.query_id).values()) if documents else [])
+
+
+def _first(requests: Iterable[Request], depth: int) -> Iterator[Request]:
+    """Each request with its first candidates; how many were not looked at is told at the end."""
+    given = left = 0
+    for request in requests:
+        given, left = given + len(request.documents), left + len(request.documents[depth:])
+        yield request._replace(documents=request.documents[:depth], scores=request.scores and request.scores[:depth])
+    if left:
+        log.warning(
+            "%d of %d documents were not looked at, as they stand behind the first %d of their request; --top-k N "
+            "takes more",
+            left,
+            given,
+            depth,
+        )
 
 
 def _documents(file: Path) -> Iterator[Document]:
@@ -49,9 +71,18 @@ def _documents(file: Path) -> Iterator[Document]:
         raise InputError(f"{file} is a folder; give its text or JSONL files, for example {file}/*.txt")
     if not file.is_file():
         raise InputError(f"{file} does not exist; give text or JSONL files")
-    if ".jsonl" in file.suffixes:
-        yield from read_documents(file).values()
+    suffixes = {suffix.lower() for suffix in file.suffixes}
+    if suffixes & _OF_ROWS:
+        found = read_documents(file)
+        if not found:
+            raise InputError(f"{file} is empty; give a file with a document in each row")
+        yield from found.values()
         return
+    if table := suffixes & _TABLES:
+        raise InputError(
+            f"{file} is a table ({table.pop()}), which would be read as one document; write its rows as JSONL, "
+            '{"id": ..., "text": ...} in each line'
+        )
     try:
         yield Document(str(file), file.read_text("utf-8-sig"))
     except UnicodeDecodeError:

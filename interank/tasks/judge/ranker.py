@@ -11,7 +11,7 @@ from interank.engines.judge import Verdict
 from interank.engines.models import load_tokenizer
 from interank.engines.prompts import Prompt, PromptEncoder
 from interank.errors import InputError
-from interank.modes import GradedMode, Guard, explained_by_default
+from interank.modes import GradedMode, Guard, explained_by_default, explains
 from interank.settings import AdaptiveRecipe, PromptSettings
 from interank.tasks.asked import Loaded, RankerSettings
 from interank.tasks.documents import naming
@@ -67,7 +67,7 @@ class Graded(Scores):
         if count is not None and count < 0:
             raise InputError(f"explain is {count}; give 0 or more")
         if count and not self.judge.explains:
-            raise InputError(f"found explain {count}; {_GRADES_ALONE}; leave explain out, or {_EXPLAINED_JUDGMENTS}")
+            raise InputError(f"found explain {count}; {_GRADES_ALONE}; set explain to 0, or {_EXPLAINED_JUDGMENTS}")
         mode = self.judge.mode
         return 0 if mode == "reason" else explained_by_default(mode) if count is None else count
 
@@ -134,13 +134,9 @@ def _require_explanations(name: str, modes: Sequence[str], asked: RankerSettings
         InputError: Says what to do.
     """
     spends = (asked.adaptive or AdaptiveRecipe()).spend if asked.mode == "adaptive" else None
-    if _explains(modes) or not (asked.mode in ("explain", "reason") or spends in ("reason", "samples")):
+    if explains(modes) or not (asked.mode in ("explain", "reason") or spends in ("reason", "samples")):
         return
     raise InputError(f"found mode {asked.mode} for {name}; {_GRADES_ALONE}; use mode score, or {_EXPLAINED_JUDGMENTS}")
-
-
-def _explains(modes: Sequence[str]) -> bool:
-    return not modes or not {"explain", "reason"}.isdisjoint(modes)
 
 
 def open_ranker(asked: RankerSettings) -> Graded:
@@ -153,5 +149,5 @@ def open_ranker(asked: RankerSettings) -> Graded:
     """
     loaded = asked.loaded or load_judge(asked)
     mode = "score" if asked.mode == "adaptive" else cast(GradedMode, asked.mode)
-    explains = _explains(loaded.modes)
-    return Graded(Judge(loaded.engine, loaded.encoder, mode, asked.max_reasoning_tokens, explains=explains))
+    taught = explains(loaded.modes)
+    return Graded(Judge(loaded.engine, loaded.encoder, mode, asked.max_reasoning_tokens, explains=taught))

@@ -223,13 +223,21 @@ def test_buckets_are_few_and_waste_at_most_a_half() -> None:
 HEADS = Heads(4, 2, 16, torch.float32)
 
 
-def test_a_cpu_has_a_call_for_each_piece_and_the_log_says_so_once(caplog: pytest.LogCaptureFixture) -> None:
-    why_not.cache_clear()
+def test_a_cpu_has_a_call_for_each_piece_and_the_log_says_so_once_where_gradients_are_wanted(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    flex._tell.cache_clear()
+    assert "no gradients on cpu" in why_not(CPU, HEADS)
+    model, tree = family_model("llama 3", 300), plant(rows_of(1), 9, CPU)
     with caplog.at_level(logging.INFO):
-        assert "no gradients on cpu" in why_not(CPU, HEADS)
-        assert "no gradients on cpu" in why_not(CPU, HEADS)
+        for unwanted in (torch.no_grad(), torch.inference_mode()):
+            with unwanted:
+                assert not flex.followed(model, tree).at_once
+        assert not caplog.records
+        assert not flex.followed(model, tree).at_once
+        flex.followed(model, tree)
     assert len(caplog.records) == 1
-    assert not flex.followed(family_model("llama 3", 300), plant(rows_of(1), 9, CPU)).at_once
+    assert "no gradients on cpu" in caplog.text
 
 
 def test_old_gpus_and_small_heads_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
