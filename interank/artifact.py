@@ -21,6 +21,7 @@ from interank.outputs import (
     MANIFEST,
     UNREPRODUCIBLE,
     Partial,
+    check_free,
     check_replaceable,
     is_taken,
     output_folder,
@@ -197,7 +198,7 @@ def create(
             # The finished output stays until the new one replaces it.
             partial.discard()
         elif existing == "refuse":
-            _check_free(out, partial)
+            check_free(out, partial)
         elif is_taken(place) and not partial.is_unfinished:
             return _finished(out, kind, wanted, free)
         if partial.is_unfinished:
@@ -222,16 +223,6 @@ def _finished(
     finished = open_artifact(out, kind)
     _check_same(out, (finished.recipe(), finished.manifest["inputs"]), wanted, free)
     return finished
-
-
-def _check_free(out: Path, partial: Partial) -> None:
-    """Refuse a place where there is an output, finished or not."""
-    hint = "--resume goes on with it, --overwrite replaces it, another --out leaves it alone"
-    if is_taken(partial.out):
-        check_replaceable(partial.out)
-        raise ArtifactError(f"{out} exists; {hint}")
-    if partial.is_unfinished:
-        raise ArtifactError(f"{partial.folder} is an unfinished output; {hint}")
 
 
 def _read(out: Path, recipe: Mapping[str, Any], inputs: Mapping[str, Any]) -> Iterator[Path]:

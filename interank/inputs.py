@@ -2,18 +2,31 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
 # What runs models is imported where one is opened, since scoring stored runs needs none and takes seconds.
 from interank import machine
-from interank.artifact import MANIFEST, Kind, open_artifact
-from interank.errors import InputError, InterankError
+from interank.artifact import MANIFEST, Artifact, Kind, open_artifact
+from interank.engines.folders import model_folder
+from interank.errors import ArtifactError, InputError, InterankError
 from interank.judgments import PAIRS_FILE, read_judgments, read_pairs
 from interank.settings import PromptSettings
 from interank.wording import nearby
+
+# What PEFT calls the file by which a folder is an adapter's; whoever reads it takes it from there.
+_PEFT = "adapter_config.json"
+# How what ranks is made of an artifact that does not.
+_MADE_INTO = {
+    "judgments": "distill it: interank distill distill/smollm2 judgments={place} --out runs/student",
+    "pairs": "have them judged (interank generate RECIPE pairs={place} --out runs/judgments), then distill",
+    "questions": "make judgments of it (interank generate RECIPE dumps={place} --out runs/judgments), then distill",
+    "evaluation": "give one of the adapters that it evaluated",
+}
 
 Form = Literal["file", "folder", "either", "name"]
 """What stands at an input's path; a `name` may be one on the hub, or what its reader knows."""
@@ -33,27 +46,31 @@ class Input:
     form: Form = "either"
     described: bool = True
     """Whether a manifest names it; of models it says more elsewhere."""
+    glance: Callable[[Path], object] | None = None
+    """As much of `opened` as is quickly told and loads nothing that runs models: what stands there, of which kind."""
 
 
-def check_inputs(inputs: Iterable[Input]) -> None:
-    """Open every input.
+def check_inputs(inputs: Iterable[Input], *, glance: bool = False) -> None:
+    """Open every input; at a `glance` only see that each stands there and is of its kind, which loads nothing heavy.
 
     Raises:
         InterankError: One cannot be used; of several each gets a line.
     """
-    faults = [fault for each in inputs if (fault := _fault(each)) is not None]
+    faults = [fault for each in inputs if (fault := _fault(each, each.glance if glance else each.opened)) is not None]
     if len(faults) == 1:
         raise faults[0]
     if faults:
         raise InputError("\n".join(dict.fromkeys(map(str, faults))))
 
 
-def _fault(given: Input) -> InterankError | None:
+def _fault(given: Input, opened: Callable[[Path], object] | None) -> InterankError | None:
     found = None if given.form == "name" else _standing(given)
     if found is not None:
         return InputError(f"{given.name}: {given.path} {found}; give the path of {given.what}")
+    if opened is None:
+        return None
     try:
-        given.opened(given.path)
+        opened(given.path)
     except InterankError as error:
         return error
     except (OSError, ValueError) as error:
@@ -78,7 +95,8 @@ def _standing(given: Input) -> str | None:
 def artifact(name: str, path: Path, kind: Kind) -> Input:
     """An output of an earlier stage, whole and of this kind."""
     # A missing one is told with what is unfinished beside it.
-    return Input(name, path, f"an artifact of {kind}", lambda place: open_artifact(place, kind), "name")
+    opened = partial(open_artifact, kind=kind)
+    return Input(name, path, f"an artifact of {kind}", opened, "name", glance=opened)
 
 
 def judgments(path: Path, *, file: str | None = None, reason: str = "") -> Input:
@@ -91,7 +109,8 @@ def judgments(path: Path, *, file: str | None = None, reason: str = "") -> Input
         if not read_judgments(place, "train"):
             raise InputError(f"{place} holds no judgments of the training split; lower mining.validation_share")
 
-    return Input("judgments", path, "judgments, an output of interank generate", opened, "name")
+    kind = partial(open_artifact, kind="judgments")
+    return Input("judgments", path, "judgments, an output of interank generate", opened, "name", glance=kind)
 
 
 def mined_pairs(path: Path) -> Input:
@@ -102,7 +121,8 @@ def mined_pairs(path: Path) -> Input:
         if not read_pairs(place / PAIRS_FILE):
             raise InputError(f"{place} holds no pairs, so there is nothing to judge; mine them anew")
 
-    return Input("pairs", path, "pairs, an output of interank generate --mine-only", opened, "name")
+    kind = partial(open_artifact, kind="pairs")
+    return Input("pairs", path, "pairs, an output of interank generate --mine-only", opened, "name", glance=kind)
 
 
 def named_as_they_stand(named: Iterable[Input]) -> list[Input]:
@@ -126,7 +146,9 @@ def language_model(name: str, source: str, prompt: PromptSettings) -> Input:
             model_weights(files.folder)
             PromptEncoder(load_tokenizer(files), prompt)
 
-    return Input(name, Path(source), "a language model", opened, "name", described=False)
+    return Input(
+        name, Path(source), "a language model", opened, "name", described=False, glance=lambda _: model_folder(source)
+    )
 
 
 def adapter(name: str, path: Path, base: str | None = None) -> Input:
@@ -140,26 +162,48 @@ def adapter(name: str, path: Path, base: str | None = None) -> Input:
 
         check_base(open_artifact(place, "adapter"), base)
 
-    return Input(name, path, "an adapter, an output of distill or rl", opened, "name")
+    kind = partial(open_artifact, kind="adapter")
+    return Input(name, path, "an adapter, an output of distill or rl", opened, "name", glance=kind)
 
 
 def reranker(name: str, source: str, base: str | None = None) -> Input:
     """Whatever ranks: an output of distill or rl, an adapter's or a model's folder, or a name on the hub."""
+    path = Path(source).expanduser()
+
+    def glance(_: Path) -> Artifact | None:
+        if (path / MANIFEST).is_file():
+            return _ranking(path)
+        if not (path / _PEFT).is_file():
+            model_folder(source)
+        return None
 
     def opened(place: Path) -> None:
         from interank.engines.bases import check_base
-        from interank.engines.models import PEFT, model_here
+        from interank.engines.models import model_here
         from interank.engines.weights import model_weights
 
-        place = place.expanduser()
-        if (place / MANIFEST).is_file():
-            check_base(open_artifact(place, "adapter"), base)
-        elif (place / PEFT).is_file():
-            check_base(place, base)
+        if artifact := glance(place):
+            check_base(artifact, base)
+        elif (path / _PEFT).is_file():
+            check_base(path, base)
         elif files := model_here(source):
             model_weights(files.folder)
 
-    return Input(name, Path(source), "a model that ranks", opened, "name", described=Path(source).exists())
+    described = Path(source).exists()
+    return Input(name, Path(source), "a model that ranks", opened, "name", described=described, glance=glance)
+
+
+def _ranking(place: Path) -> Artifact:
+    """An artifact that ranks.
+
+    Raises:
+        ArtifactError: It is of another kind; says how one that ranks is made of it.
+    """
+    found = open_artifact(place)
+    if found.kind == "adapter":
+        return found
+    make = _MADE_INTO.get(found.kind, "give an output of distill or rl").format(place=shlex.quote(str(place)))
+    raise ArtifactError(f"{place} holds {found.kind}, and what ranks is an adapter or a model; {make}")
 
 
 def classifier(name: str, source: str) -> Input:
@@ -176,4 +220,4 @@ def classifier(name: str, source: str) -> Input:
             model_weights(files.folder)
             load_tokenizer(files, writes=False)
 
-    return Input(name, Path(source), "a model", opened, "name", described=False)
+    return Input(name, Path(source), "a model", opened, "name", described=False, glance=lambda _: model_folder(source))

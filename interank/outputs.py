@@ -205,6 +205,20 @@ class Partial:
         shutil.rmtree(self.folder)
 
 
+def check_free(out: Path, partial: Partial) -> None:
+    """Refuse a place where there is an output, finished or not.
+
+    Raises:
+        ArtifactError: Says which, and the three ways out.
+    """
+    hint = "--resume goes on with it, --overwrite replaces it, another --out leaves it alone"
+    if is_taken(partial.out):
+        check_replaceable(partial.out)
+        raise ArtifactError(f"{out} exists; {hint}")
+    if partial.is_unfinished:
+        raise ArtifactError(f"{partial.folder} is an unfinished output; {hint}")
+
+
 def check_file(option: str, out: Path, *, ours: Callable[[Path], bool], read: Iterable[Path] = ()) -> None:
     """Refuse a file that cannot be written, or that holds what the command did not write.
 

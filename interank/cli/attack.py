@@ -53,10 +53,12 @@ def register(verbs: Any, common: argparse.ArgumentParser) -> None:
 
 
 def _run(options: argparse.Namespace) -> int:
+    from interank.inputs import check_inputs, reranker
     from interank.outputs import check_file, holds_json, write_whole
 
     if options.json:
         check_file("--json", options.json, ours=lambda path: holds_json(path, "planned", "gains", "tried"))
+    check_inputs([reranker("MODEL", options.model, options.base)], glance=True)
     from interank.diagnosis.attacks import gains
     from interank.stages.attack import Planned, as_row, attack
 

@@ -38,8 +38,11 @@ def _run(options: argparse.Namespace) -> int:
 
     from interank.cli.stage import stage_named
     from interank.recipe import load_recipe
+    from interank.stages.early import glance
 
     recipe = load_recipe(options.recipe, options.overrides)
+    # What is not there is told before anything heavy is imported.
+    glance(recipe)
     # As the stage does, so that both refuse the same in the same words.
     named = stage_named(recipe.stage).check(recipe)
     foreseen = _foreseen(recipe, named)

@@ -37,6 +37,11 @@ def register(verbs: Any, common: argparse.ArgumentParser) -> None:
 
 
 def _run(options: argparse.Namespace) -> int:
+    from interank.inputs import check_inputs, reranker
+    from interank.stages.inputs import refuse_taken
+
+    refuse_taken(options.out, Path(options.head))
+    check_inputs([reranker("HEAD", options.head, options.base)], glance=True)
     from interank.stages.export import export
 
     found = export(options.head, options.out, to=options.to, base=options.base)

@@ -39,6 +39,11 @@ def register(verbs: Any, common: argparse.ArgumentParser) -> None:
 
 
 def _run(options: argparse.Namespace) -> int:
+    from interank.inputs import artifact, check_inputs
+    from interank.stages.inputs import refuse_taken
+
+    refuse_taken(options.out, options.adapter)
+    check_inputs([artifact("ADAPTER", options.adapter, "adapter")], glance=True)
     from interank.stages.merge import merge
 
     found = merge(options.adapter, options.out, tolerance=options.tolerance, base=options.base)

@@ -202,6 +202,18 @@ class RerankOptions(Settings):
             if other != name:
                 raise InputError(f"{other} and {name} are one file, {file}; give each its own")
 
+    def check_models(self) -> None:
+        """Refuse what ranks nothing, before anything that runs models is imported.
+
+        Raises:
+            InterankError: Says what stands there.
+        """
+        from interank.inputs import check_inputs, reranker
+
+        named = [("MODEL", self.model, self.base), *(("--domain", adapter, self.base) for _, adapter in self.domain)]
+        named += [("--then", self.then, None)] if self.then else []
+        check_inputs((reranker(*each) for each in named), glance=True)
+
     @property
     def depth(self) -> int:
         """How many candidates of a first stage are ranked."""

@@ -76,7 +76,7 @@ def _run(options: argparse.Namespace) -> int:
         if options.out is None:
             options.parser.error("the following arguments are required: --out")
     existing: Existing = "resume" if options.resume else "overwrite" if options.overwrite else "refuse"
-    _check_place(options)
+    _refuse_early(recipe, options, existing)
     more = {"only_mine": True} if getattr(options, "mine_only", False) else {}
     artifact = stage_named(options.verb).run(recipe, options.out, existing=existing, **more)
     if options.verb in ("evaluate", "run"):
@@ -102,14 +102,12 @@ def _next(verb: str, artifact: Artifact) -> list[str]:
     return [f'interank rerank {out} --query "..." FILE tries it; {measured} measures it']
 
 
-def _check_place(options: argparse.Namespace) -> None:
-    """Refuse an output that would replace the recipe's file, before anything heavy is imported."""
-    from interank.outputs import output_folder
+def _refuse_early(recipe: Any, options: argparse.Namespace, existing: Existing) -> None:
+    """Tell what is wrong with inputs and output before anything heavy is imported."""
     from interank.recipe import find_recipe
+    from interank.stages.early import refuse_early
 
-    names = [name for name in _VERBS if name != "run"] if options.verb == "run" else [""]
-    for name in names:
-        output_folder(options.out / name, read=[find_recipe(options.recipe)])
+    refuse_early(recipe, options.out, read=[find_recipe(options.recipe)], existing=existing)
 
 
 def _plan(recipe: Any, *, as_json: bool) -> int:

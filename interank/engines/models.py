@@ -22,6 +22,7 @@ from transformers import (
     PreTrainedTokenizerBase,
 )
 
+from interank.engines.folders import model_folder
 from interank.engines.layers import allowed_of, head_options
 from interank.engines.weights import load_whole, refuse_pointers
 from interank.errors import ModelError
@@ -66,16 +67,9 @@ def find_model(name: str) -> ModelFiles:
     Raises:
         ModelError: The model can be had from nowhere.
     """
-    path = Path(name).expanduser()
-    if path.is_dir():
-        if not (path / "config.json").is_file():
-            raise ModelError(f"{path} has no config.json, so it is no model folder; give one, or a hub name")
+    if (path := model_folder(name)) is not None:
         refuse_pointers(path)
         return ModelFiles(name, path, "folder")
-    if path.is_file():
-        raise ModelError(f"{path} is a file, and a model is a folder; give a folder, or a hub name")
-    if name.startswith((".", "/", "~")):
-        raise ModelError(f"the model folder {path} does not exist; give a folder that does, or a hub name")
     folder, reason = _from_hub(name)
     if folder is not None:
         return ModelFiles(name, folder, "hub")

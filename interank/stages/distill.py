@@ -17,7 +17,7 @@ from interank.launched import refuse_several_processes
 from interank.plots import training_curves
 from interank.stages.inputs import described, leaving_nothing_begun, require_inputs
 from interank.stages.trained import base_weights, write_cost
-from interank.tasks.parts import task_named
+from interank.tasks.parts import part, task_named
 from interank.tasks.protocol import Made
 from interank.tasks.recipes import DistillRecipe
 from interank.training.adapters import save_adapter
@@ -33,9 +33,9 @@ def check(recipe: DistillRecipe) -> Sequence[Input]:
     Raises:
         InterankError: Something of it cannot be used.
     """
-    named = task_named(recipe.task).inputs(recipe)
-    check_inputs(named)
-    return named
+    found: Sequence[Input] = part(recipe.task, "inputs").inputs(recipe)
+    check_inputs(found)
+    return found
 
 
 @leaving_nothing_begun
@@ -43,9 +43,9 @@ def run(recipe: DistillRecipe, out: Path, *, existing: Existing = "refuse") -> A
     """Teach the student what the recipe's task has of the data; go on from the last checkpoint on resume."""
     refuse_several_processes()
     require_inputs(recipe)
-    named = check(recipe)
+    read = check(recipe)
     task, content = task_named(recipe.task), recipe.model_dump(mode="json")
-    inputs = described(named, out)
+    inputs = described(read, out)
     place = create(out, "adapter", recipe=content, inputs=inputs, existing=existing)
     if isinstance(place, Artifact):
         return place

@@ -21,12 +21,12 @@ def check(recipe: EvaluateRecipe) -> Sequence[Input]:
     Raises:
         InterankError: Something of it cannot be used.
     """
+    found = named(recipe)
+    check_inputs(found)
     systems = named_systems([*recipe.runs, *recipe.adapters])
-    named = _named(recipe, systems)
-    check_inputs(named)
     fits = fits_by_adapter(recipe.fits, recipe.mode, systems[len(recipe.runs) :])
     return [
-        *named,
+        *found,
         *(
             Input(f"fit.{number}", applied.path, "what interank fit found", read_fit, "file")
             for number, applied in enumerate(fits.values(), start=1)
@@ -34,26 +34,29 @@ def check(recipe: EvaluateRecipe) -> Sequence[Input]:
     ]
 
 
-def _named(recipe: EvaluateRecipe, systems: Sequence[tuple[str, Path]]) -> list[Input]:
-    """What goes in, by its part; `systems` holds the stored runs and then the adapters."""
+def named(recipe: EvaluateRecipe) -> list[Input]:
+    """What goes in, by its part: all but the fits, of which the adapters tell which is whose."""
+    systems = named_systems([*recipe.runs, *recipe.adapters])
     run = "a TREC run, or a folder with TASK.trec for each task"
-    named = []
+    found = []
     if recipe.benchmark:
-        named.append(Input("benchmark", recipe.benchmark, "a benchmark", _begins_benchmark, "name"))
+        found.append(
+            Input("benchmark", recipe.benchmark, "a benchmark", _begins_benchmark, "name", glance=_begins_benchmark)
+        )
     if recipe.run:
-        named.append(Input("run", recipe.run, run, _begins_run))
+        found.append(Input("run", recipe.run, run, _begins_run))
     if recipe.qrels:
-        named.append(Input("qrels", recipe.qrels, "qrels", read_qrels, "file"))
+        found.append(Input("qrels", recipe.qrels, "qrels", read_qrels, "file"))
     if recipe.first_stage_queries:
         path = Path(recipe.first_stage_queries)
-        named.append(Input("first_stage_queries", path, "queries for the first stage", lambda _: None, "name"))
+        found.append(Input("first_stage_queries", path, "queries for the first stage", lambda _: None, "name"))
     runs, adapters = systems[: len(recipe.runs)], systems[len(recipe.runs) :]
-    named += [Input(f"run.{name}", path, run, _begins_run) for name, path in runs]
-    named += [reranker(f"adapter.{name}", str(path), recipe.base) for name, path in adapters]
-    named += [
+    found += [Input(f"run.{name}", path, run, _begins_run) for name, path in runs]
+    found += [reranker(f"adapter.{name}", str(path), recipe.base) for name, path in adapters]
+    found += [
         reranker(name, str(path), link.base) for (name, path), link in zip(links_of(recipe), recipe.chain, strict=True)
     ]
-    return named_as_they_stand(named)
+    return named_as_they_stand(found)
 
 
 def _begins_benchmark(path: Path) -> None:

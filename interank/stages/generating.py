@@ -20,9 +20,9 @@ def check(recipe: GenerateRecipe) -> Sequence[Input]:
     Raises:
         InterankError: Something of it cannot be used.
     """
-    named = _named(recipe)
-    check_inputs(named)
-    return named
+    found = named(recipe)
+    check_inputs(found)
+    return found
 
 
 def refuse_what_is_mined(recipe: GenerateRecipe) -> None:
@@ -38,22 +38,23 @@ def refuse_what_is_mined(recipe: GenerateRecipe) -> None:
         )
 
 
-def _named(recipe: GenerateRecipe) -> list[Input]:
+def named(recipe: GenerateRecipe) -> list[Input]:
     """Dumps, pairs or judgments, the benchmarks that dumps are compared with, and a teacher that runs here."""
-    named = [
-        Input(f"dumps.{number}", path, "a StackExchange dump or a table of questions", partial(_opens, recipe), "name")
+    what, opens = "a StackExchange dump or a table of questions", partial(_opens, recipe)
+    found = [
+        Input(f"dumps.{number}", path, what, opens, "name", glance=opens)
         for number, path in enumerate(recipe.dumps or ())
     ]
     if recipe.pairs:
-        named.append(mined_pairs(recipe.pairs))
+        found.append(mined_pairs(recipe.pairs))
     elif recipe.judgments:
-        named.append(artifact("judgments", recipe.judgments, "judgments"))
+        found.append(artifact("judgments", recipe.judgments, "judgments"))
     elif recipe.decontaminate:
         for number, path in enumerate(recipe.benchmarks or ()):
-            named.append(Input(f"benchmarks.{number}", path, "a benchmark", _compared, "name"))
+            found.append(Input(f"benchmarks.{number}", path, "a benchmark", _compared, "name", glance=_holds_files))
     if recipe.teacher.is_asked and recipe.teacher.engine != "openai":
-        named.append(language_model("teacher.model", recipe.teacher.model, recipe.prompt))
-    return named_as_they_stand(named)
+        found.append(language_model("teacher.model", recipe.teacher.model, recipe.prompt))
+    return named_as_they_stand(found)
 
 
 def _compared(path: Path) -> None:
@@ -62,10 +63,14 @@ def _compared(path: Path) -> None:
     Raises:
         InputError: A benchmark's folder is missing, empty, or holds no texts.
     """
+    _holds_files(path)
+    read_texts(path)
+
+
+def _holds_files(path: Path) -> None:
     if not path.is_dir() or not any(path.iterdir()):
         found = "is an empty folder" if path.is_dir() else "is no folder"
         raise InputError(f"benchmarks: {path} {found}, so nothing can be compared with it; {GET_BENCHMARKS}")
-    read_texts(path)
 
 
 def _opens(recipe: GenerateRecipe, path: Path) -> None:

@@ -81,6 +81,16 @@ def require_judge(source: Source, verb: str) -> None:
         )
 
 
+def refuse_taken(out: Path, *read: Path) -> None:
+    """Stop where something stands in a model's place.
+
+    Raises:
+        ArtifactError: Something does, or the place is one of those that others need.
+    """
+    if is_taken(output_folder(out, read=read)):
+        raise ArtifactError(f"{out} exists; choose another --out, or remove it")
+
+
 @contextmanager
 def making(out: Path, *read: Path) -> Iterator[Path]:
     """The folder in which a model is made that cannot be gone on with: renamed at the end, gone after a failure.
@@ -95,8 +105,7 @@ def making(out: Path, *read: Path) -> Iterator[Path]:
     partial = Partial(output_folder(out, read=read))
     with held(partial.out):
         partial.tidy()
-        if is_taken(partial.out):
-            raise ArtifactError(f"{out} exists; choose another --out, or remove it")
+        refuse_taken(out, *read)
         partial.discard()
         partial.begin()
         try:

@@ -19,10 +19,8 @@ def check(recipe: RlRecipe) -> Sequence[Input]:
     Raises:
         InterankError: Something of it cannot be used, or does not go with the rest.
     """
-    named = [judgments(recipe.judgments)] if recipe.judgments else []
-    if recipe.adapter:
-        named.append(adapter("adapter", recipe.adapter, recipe.base))
-    check_inputs(named)
+    found = named(recipe)
+    check_inputs(found)
     task = refining(recipe.task)
     rewards = [Reward.from_recipe(entry) for entry in recipe.rewards if entry.weight]
     _check_rewards(recipe, rewards, task.SUBJECT)
@@ -30,7 +28,15 @@ def check(recipe: RlRecipe) -> Sequence[Input]:
         start = open_artifact(recipe.adapter, "adapter")
         _check_task(recipe, start)
         task.check(recipe, start, rewards)
-    return named
+    return found
+
+
+def named(recipe: RlRecipe) -> list[Input]:
+    """The judgments and the adapter, as far as the recipe names them."""
+    found = [judgments(recipe.judgments)] if recipe.judgments else []
+    if recipe.adapter:
+        found.append(adapter("adapter", recipe.adapter, recipe.base))
+    return found
 
 
 def _check_task(recipe: RlRecipe, adapter: Artifact) -> None:

@@ -1,7 +1,7 @@
 """What differs by task: judge grades one document, order puts a list in order, head gives one number.
 
-A task is a package here with a module for each part, `recipe`, `lessons` and `ranker`, or one file that has them all.
-Importing its recipe loads nothing heavy: a task in one file imports what is heavy inside functions.
+A task is a package here with a module for each part, `recipe`, `inputs`, `lessons` and `ranker`, or one file that has
+them all. Importing its recipe or inputs loads nothing heavy: a task in one file imports what is heavy inside functions.
 """
 
 from collections.abc import Mapping

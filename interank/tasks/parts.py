@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 def part(task: str, name: str) -> Any:
-    """A task's module with this part: `recipe` of the stages, `lessons` for distill, `policy` for rl, `ranker`."""
+    """A task's module with this part: `recipe`, `inputs` and `lessons` for distill, `policy` for rl, `ranker`."""
     module = import_module(f"interank.tasks.{task}")
     return import_module(f"{module.__name__}.{name}") if hasattr(module, "__path__") else module
 

@@ -13,7 +13,6 @@ from peft import PeftModel
 from interank.artifact import Artifact, Workplace
 from interank.engines.models import ModelFiles
 from interank.engines.prompts import PromptEncoder
-from interank.inputs import Input
 from interank.rewards import Equipped, Reward, Subject
 from interank.settings import Quantisation
 from interank.training.memory import Microbatch
@@ -70,10 +69,6 @@ class Lessons(Protocol):
 
 class Task(Protocol):
     """What differs by what is learned; `recipe` is the task's own."""
-
-    def inputs(self, recipe: Any) -> Sequence[Input]:
-        """What distill reads, as far as the recipe names it: files and folders, the student, other models."""
-        ...
 
     def lessons(self, recipe: Any, student: ModelFiles, place: Workplace) -> Lessons:
         """What the student is taught; files that belong to the output are written to `place`.

@@ -13,18 +13,14 @@ from transformers import set_seed
 
 from interank.artifact import Workplace, open_artifact
 from interank.engines.bases import stands_on
-from interank.engines.heads import find_head, load_head
-from interank.engines.models import ModelFiles, load_classifier, load_tokenizer, model_here
+from interank.engines.heads import load_head
+from interank.engines.models import ModelFiles, load_classifier, load_tokenizer
 from interank.engines.pairs import PairEncoder
 from interank.engines.use import read_head, save_head
-from interank.errors import InputError, ModelError
-from interank.inputs import Input, artifact, classifier, judgments
-from interank.ir.benchmarks import first_document
-from interank.ir.trec import read_run
+from interank.errors import InputError
 from interank.settings import HeadSettings, Quantisation
 from interank.tasks.head.card import head_card
-from interank.tasks.head.groups import first_group, read_teacher_scores
-from interank.tasks.head.recipe import JUDGMENTS_AS_TEACHER, DistillHead
+from interank.tasks.head.recipe import DistillHead
 from interank.tasks.head.sources import head_lessons, teacher_scores
 from interank.tasks.head.training import HeadGroup, HeadTrial, group_tokens, head_groups, train
 from interank.tasks.protocol import Made
@@ -32,46 +28,6 @@ from interank.training.adapters import fresh_adapter
 from interank.training.memory import Microbatch
 from interank.training.ranking_losses import HeadLoss
 from interank.training.sft import SftSettings, Trained
-
-
-def inputs(recipe: DistillHead) -> Sequence[Input]:
-    """Judgments, groups from elsewhere, what negatives are taken from, and who is distilled or trained further."""
-    named = [classifier("student", recipe.student)]
-    if recipe.judgments:
-        named.append(judgments(recipe.judgments))
-    if recipe.groups:
-        what = "queries with positives and negatives, a file or folder"
-        named.append(Input("groups", recipe.groups, what, first_group))
-    if recipe.run:
-        named.append(Input("run", recipe.run, "a TREC run", read_run, "file"))
-    if recipe.corpus:
-        named.append(Input("corpus", recipe.corpus, "documents as JSONL or Parquet", first_document, "file"))
-    if recipe.teacher_scores:
-        named.append(Input("teacher_scores", recipe.teacher_scores, "a teacher's scores", _scores, "file"))
-    if recipe.adapter:
-        named.append(artifact("adapter", recipe.adapter, "adapter"))
-    if recipe.teacher and recipe.teacher != JUDGMENTS_AS_TEACHER:
-        path = Path(recipe.teacher).expanduser()
-        named.append(Input("teacher", path, "a head", lambda _: _is_head(recipe), "name", described=path.exists()))
-    return named
-
-
-def _scores(path: Path) -> None:
-    """Stop at a file of scores that holds none."""
-    if not len(read_teacher_scores(path)):
-        raise InputError(f"{path}: found no score; expected one for each pair that is learned; name a filled file")
-
-
-def _is_head(recipe: DistillHead) -> None:
-    """Stop where the teacher, as far as it is on this machine, is no head.
-
-    Raises:
-        ModelError: It is a model of another kind, or no model.
-    """
-    teacher = str(recipe.teacher)
-    known = Path(teacher).expanduser().exists() or model_here(teacher) is not None
-    if known and find_head(teacher) is None:
-        raise ModelError(f"{teacher} is a language model without a head; train one with interank distill")
 
 
 def lessons(recipe: DistillHead, student: ModelFiles, place: Workplace) -> HeadLessons:

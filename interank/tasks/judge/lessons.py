@@ -12,12 +12,12 @@ from interank.engines.models import ModelFiles, load_tokenizer
 from interank.engines.prompts import PromptEncoder
 from interank.engines.use import Use
 from interank.errors import InputError
-from interank.inputs import Input, judgments, language_model
 from interank.judgments import by_question, evenly_weighted, read_judgments
 from interank.ledger import read_rows
 from interank.settings.student import TASKS, MixtureRecipe, Task
 from interank.tasks.judge.attacks import with_attacked
 from interank.tasks.judge.card import card
+from interank.tasks.judge.inputs import QUERIES
 from interank.tasks.judge.recipe import DistillJudge
 from interank.tasks.judge.rows import training_groups
 from interank.tasks.judge.trial import GradeTrial, validation_sample
@@ -26,20 +26,6 @@ from interank.training.sft import SftSettings
 from interank.types import Example
 
 log = logging.getLogger(__name__)
-
-_QUERIES = "queries.jsonl"
-_WITHOUT_QUERIES = (
-    "so there are no search queries to learn; generate the judgments with teacher.queries, or set mixture.queries: 0"
-)
-
-
-def inputs(recipe: DistillJudge) -> Sequence[Input]:
-    """The judgments, with search queries where they are practised, and the student."""
-    named = [language_model("student", recipe.student, recipe.prompt)]
-    if recipe.judgments:
-        queries = _QUERIES if recipe.practised.queries else None
-        named.append(judgments(recipe.judgments, file=queries, reason=_WITHOUT_QUERIES))
-    return named
 
 
 def lessons(recipe: DistillJudge, student: ModelFiles, place: Workplace) -> WrittenLessons:
@@ -126,5 +112,5 @@ def _warn_of_cut_lists(recipe: DistillJudge, examples: Sequence[Example]) -> Non
 
 def _written_queries(folder: Path) -> dict[str, list[str]]:
     """The search queries that the teacher wrote for the training questions."""
-    rows = read_rows(folder / _QUERIES)
+    rows = read_rows(folder / QUERIES)
     return {str(row["query_id"]): row["queries"] for row in rows if row["split"] == "train"}

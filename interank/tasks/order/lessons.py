@@ -12,7 +12,6 @@ from interank.artifact import Workplace
 from interank.engines.models import ModelFiles, load_tokenizer
 from interank.engines.prompts import PromptEncoder
 from interank.errors import InputError
-from interank.inputs import Input, judgments, language_model
 from interank.ir.overlap import BenchmarkIndex, Checkable, contaminated, read_texts
 from interank.ledger import write_rows
 from interank.settings import ListPromptSettings, PromptSettings
@@ -21,7 +20,7 @@ from interank.tasks.order.card import card
 from interank.tasks.order.dear_cot import read_dear_cot
 from interank.tasks.order.encoder import ListEncoder
 from interank.tasks.order.lists import ListExample
-from interank.tasks.order.orderings import FILE, WITHOUT, read_orderings
+from interank.tasks.order.orderings import read_orderings
 from interank.tasks.order.recipe import DistillOrder
 from interank.tasks.order.rows import LeftOut, list_rows
 from interank.tasks.written import WrittenLessons
@@ -33,18 +32,6 @@ log = logging.getLogger(__name__)
 
 _SITE = "lists"
 _LEFT_OUT = "left_out.jsonl"
-
-
-def inputs(recipe: DistillOrder) -> Sequence[Input]:
-    """The judgments, lists from elsewhere, the benchmarks that those are held against, and the student."""
-    named = [language_model("student", recipe.student, PromptSettings())]
-    if recipe.judgments:
-        named.append(judgments(recipe.judgments, file=None if recipe.dear_cot else FILE, reason=WITHOUT))
-    for number, path in enumerate(recipe.dear_cot):
-        named.append(Input(f"dear_cot.{number}", path, "lists in DeAR-COT's layout, a file or folder", read_dear_cot))
-    for number, path in enumerate(recipe.benchmarks):
-        named.append(Input(f"benchmarks.{number}", path, "a benchmark, a file or folder", read_texts))
-    return named
 
 
 def lessons(recipe: DistillOrder, student: ModelFiles, place: Workplace) -> WrittenLessons:

@@ -1,0 +1,25 @@
+"""What a model's name stands for on this disk: its folder, or a name that the hub is asked for."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from interank.errors import ModelError
+
+
+def model_folder(name: str) -> Path | None:
+    """The folder that a name is; None where it may be one of the hub.
+
+    Raises:
+        ModelError: It is a path, and no model stands there.
+    """
+    path = Path(name).expanduser()
+    if path.is_dir():
+        if not (path / "config.json").is_file():
+            raise ModelError(f"{path} has no config.json, so it is no model folder; give one, or a hub name")
+        return path
+    if path.is_file():
+        raise ModelError(f"{path} is a file, and a model is a folder; give a folder, or a hub name")
+    if name.startswith((".", "/", "~")):
+        raise ModelError(f"the model folder {path} does not exist; give a folder that does, or a hub name")
+    return None

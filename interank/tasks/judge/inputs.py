@@ -1,0 +1,22 @@
+"""What distill reads to teach a judge, told without loading what runs models."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from interank.inputs import Input, judgments, language_model
+from interank.tasks.judge.recipe import DistillJudge
+
+QUERIES = "queries.jsonl"
+WITHOUT_QUERIES = (
+    "so there are no search queries to learn; generate the judgments with teacher.queries, or set mixture.queries: 0"
+)
+
+
+def inputs(recipe: DistillJudge) -> Sequence[Input]:
+    """The judgments, with search queries where they are practised, and the student."""
+    named = [language_model("student", recipe.student, recipe.prompt)]
+    if recipe.judgments:
+        queries = QUERIES if recipe.practised.queries else None
+        named.append(judgments(recipe.judgments, file=queries, reason=WITHOUT_QUERIES))
+    return named

@@ -1,0 +1,24 @@
+"""What distill reads to teach orders, told without loading what runs models."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from interank.inputs import Input, judgments, language_model
+from interank.ir.overlap import read_texts
+from interank.settings import PromptSettings
+from interank.tasks.order.dear_cot import read_dear_cot
+from interank.tasks.order.orderings import FILE, WITHOUT
+from interank.tasks.order.recipe import DistillOrder
+
+
+def inputs(recipe: DistillOrder) -> Sequence[Input]:
+    """The judgments, lists from elsewhere, the benchmarks that those are held against, and the student."""
+    named = [language_model("student", recipe.student, PromptSettings())]
+    if recipe.judgments:
+        named.append(judgments(recipe.judgments, file=None if recipe.dear_cot else FILE, reason=WITHOUT))
+    for number, path in enumerate(recipe.dear_cot):
+        named.append(Input(f"dear_cot.{number}", path, "lists in DeAR-COT's layout, a file or folder", read_dear_cot))
+    for number, path in enumerate(recipe.benchmarks):
+        named.append(Input(f"benchmarks.{number}", path, "a benchmark, a file or folder", read_texts))
+    return named
