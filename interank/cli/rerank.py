@@ -174,7 +174,7 @@ def _run(options: argparse.Namespace) -> int:
     asked = RerankOptions.of(options)
     # Documents on the line are read first: what is wrong with them is told before the model is looked at.
     tasks = iter([*tasks_of(asked)]) if asked.query else tasks_of(asked)
-    asked.check_models()
+    asked.check_read()
     taught = _is_taught(asked)
     explained = asked.explained(taught=taught)
     file, fit = _fit(asked)

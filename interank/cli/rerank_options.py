@@ -202,17 +202,22 @@ class RerankOptions(Settings):
             if other != name:
                 raise InputError(f"{other} and {name} are one file, {file}; give each its own")
 
-    def check_models(self) -> None:
-        """Refuse what ranks nothing, before anything that runs models is imported.
+    def check_read(self) -> None:
+        """Refuse what is not there or ranks nothing, before anything that runs models is imported.
 
         Raises:
             InterankError: Says what stands there.
         """
-        from interank.inputs import check_inputs, reranker
+        from interank.inputs import Input, check_inputs, reranker
+        from interank.stages.evaluating import benchmark, stored
 
-        named = [("MODEL", self.model, self.base), *(("--domain", adapter, self.base) for _, adapter in self.domain)]
-        named += [("--then", self.then, None)] if self.then else []
-        check_inputs((reranker(*each) for each in named), glance=True)
+        models = [("MODEL", self.model, self.base), *(("--domain", adapter, self.base) for _, adapter in self.domain)]
+        models += [("--then", self.then, None)] if self.then else []
+        named = [reranker(*each) for each in models]
+        named += [benchmark("--corpus", self.corpus)] if self.corpus else []
+        named += [stored("--run", self.run_file)] if self.run_file else []
+        named += [Input("--requests", self.requests, "JSONL", lambda _: None, "file")] if self.requests else []
+        check_inputs(named, glance=True)
 
     @property
     def depth(self) -> int:

@@ -37,26 +37,33 @@ def check(recipe: EvaluateRecipe) -> Sequence[Input]:
 def named(recipe: EvaluateRecipe) -> list[Input]:
     """What goes in, by its part: all but the fits, of which the adapters tell which is whose."""
     systems = named_systems([*recipe.runs, *recipe.adapters])
-    run = "a TREC run, or a folder with TASK.trec for each task"
     found = []
     if recipe.benchmark:
-        found.append(
-            Input("benchmark", recipe.benchmark, "a benchmark", _begins_benchmark, "name", glance=_begins_benchmark)
-        )
+        found.append(benchmark("benchmark", recipe.benchmark))
     if recipe.run:
-        found.append(Input("run", recipe.run, run, _begins_run))
+        found.append(stored("run", recipe.run))
     if recipe.qrels:
         found.append(Input("qrels", recipe.qrels, "qrels", read_qrels, "file"))
     if recipe.first_stage_queries:
         path = Path(recipe.first_stage_queries)
         found.append(Input("first_stage_queries", path, "queries for the first stage", lambda _: None, "name"))
     runs, adapters = systems[: len(recipe.runs)], systems[len(recipe.runs) :]
-    found += [Input(f"run.{name}", path, run, _begins_run) for name, path in runs]
+    found += [stored(f"run.{name}", path) for name, path in runs]
     found += [reranker(f"adapter.{name}", str(path), recipe.base) for name, path in adapters]
     found += [
         reranker(name, str(path), link.base) for (name, path), link in zip(links_of(recipe), recipe.chain, strict=True)
     ]
     return named_as_they_stand(found)
+
+
+def benchmark(name: str, path: Path) -> Input:
+    """A benchmark's file or folder, or its name on the hub."""
+    return Input(name, path, "a benchmark", _begins_benchmark, "name", glance=_begins_benchmark)
+
+
+def stored(name: str, path: Path) -> Input:
+    """A run, or a folder with one for each task."""
+    return Input(name, path, "a TREC run, or a folder with TASK.trec for each task", _begins_run)
 
 
 def _begins_benchmark(path: Path) -> None:
