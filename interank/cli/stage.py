@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from interank.cli.next_step import say_next, word
+from interank.modes import TASK_MODES
 
 if TYPE_CHECKING:
     from interank.artifact import Artifact, Existing
@@ -83,12 +84,14 @@ def _run(options: argparse.Namespace) -> int:
         show_evaluation(artifact, as_json=options.json)
     else:
         print(artifact.path)
-    say_next(options, *_next(options.verb, artifact))
+    say_next(options, *what_comes_next(options.verb, artifact))
     return 0
 
 
-def _next(verb: str, artifact: Artifact) -> list[str]:
+def what_comes_next(verb: str, artifact: Artifact) -> list[str]:
     """What can be done with a stage's output."""
+    from interank.tasks import task_of_adapter
+
     out = word(artifact.path)
     if artifact.kind == "pairs":
         return [f"interank generate RECIPE pairs={out} --out runs/judgments has a teacher judge them"]
@@ -98,8 +101,10 @@ def _next(verb: str, artifact: Artifact) -> list[str]:
         return [f'interank rerank {word(artifact.path.parent / "rl")} --query "..." FILE']
     if verb == "evaluate":
         return [f"open {word(artifact.path / 'report.html')} in a browser"]
-    measured = f"interank evaluate evaluate/benchmark benchmark=DIR adapters={out} --out runs/eval"
-    return [f'interank rerank {out} --query "..." FILE tries it; {measured} measures it']
+    mode = TASK_MODES[task_of_adapter(artifact.manifest)][0]
+    option, key = (f" --mode {mode}", f" mode={mode}") if mode != "score" else ("", "")
+    measured = f"interank evaluate evaluate/benchmark benchmark=DIR adapters={out}{key} --out runs/eval"
+    return [f'interank rerank {out}{option} --query "..." FILE tries it; {measured} measures it']
 
 
 def _refuse_early(recipe: Any, options: argparse.Namespace, existing: Existing) -> None:

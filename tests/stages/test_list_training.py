@@ -12,6 +12,7 @@ from huggingface_hub import ModelCard
 from pydantic import ValidationError
 
 from interank.artifact import Artifact, Workplace, create, open_artifact
+from interank.cli.stage import what_comes_next
 from interank.diagnosis.ways import Compared
 from interank.engines.bases import find_base
 from interank.engines.models import load_tokenizer
@@ -123,6 +124,13 @@ def test_an_adapter_of_lists_says_so(adapter: Artifact) -> None:
     with_curves = list_card(Made("base", manifest, recipe, manifest["counts"], [], ["loss.svg"]))
     assert "![loss.svg](loss.svg)" in with_curves.text
     assert ".svg" not in card.text
+
+
+def test_what_comes_next_is_in_the_mode_that_it_has(adapter: Artifact) -> None:
+    (said,) = what_comes_next("distill", adapter)
+    tried, measured = said.split(";")
+    assert "--mode listwise" in tried
+    assert "mode=listwise" in measured
 
 
 def test_what_compares_scores_takes_no_adapter_of_lists(adapter: Artifact, tmp_path: Path) -> None:
