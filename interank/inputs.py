@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import shlex
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
@@ -13,7 +14,7 @@ from typing import Literal
 from interank import machine
 from interank.artifact import MANIFEST, Artifact, Kind, open_artifact
 from interank.engines.folders import model_folder
-from interank.errors import ArtifactError, InputError, InterankError
+from interank.errors import ArtifactError, InputError, InterankError, ModelError
 from interank.judgments import PAIRS_FILE, read_judgments, read_pairs
 from interank.settings import PromptSettings
 from interank.wording import nearby
@@ -173,6 +174,8 @@ def reranker(name: str, source: str, base: str | None = None) -> Input:
     def glance(_: Path) -> Artifact | None:
         if (path / MANIFEST).is_file():
             return _ranking(path)
+        if not path.exists() and (near := _near(path)):
+            raise ModelError(f"{path} does not exist; did you mean {near}?")
         if not (path / _PEFT).is_file():
             model_folder(source)
         return None
@@ -191,6 +194,15 @@ def reranker(name: str, source: str, base: str | None = None) -> Input:
 
     described = Path(source).exists()
     return Input(name, Path(source), "a model that ranks", opened, "name", described=described, glance=glance)
+
+
+def _near(path: Path) -> Path | None:
+    """The output of ours beside it whose name is nearly the same."""
+    if not path.parent.is_dir():
+        return None
+    names = [folder.name for folder in path.parent.iterdir() if (folder / MANIFEST).is_file()]
+    found = difflib.get_close_matches(path.name, names, 1)
+    return path.with_name(found[0]) if found else None
 
 
 def _ranking(place: Path) -> Artifact:

@@ -12,7 +12,7 @@ log = logging.getLogger(__name__)
 # A document in each row.
 _OF_ROWS = {".jsonl", ".ndjson", ".parquet"}
 # Rows whose columns say nothing of documents.
-_TABLES = {".csv", ".tsv", ".json", ".xlsx", ".xls", ".ods"}
+_TABLES = (".csv", ".tsv", ".json", ".xlsx", ".xls", ".ods")
 
 if TYPE_CHECKING:
     from interank.cli.rerank_options import RerankOptions
@@ -71,16 +71,12 @@ def _documents(file: Path) -> Iterator[Document]:
         raise InputError(f"{file} is a folder; give its text or JSONL files, for example {file}/*.txt")
     if not file.is_file():
         raise InputError(f"{file} does not exist; give text or JSONL files")
-    suffixes = {suffix.lower() for suffix in file.suffixes}
-    if suffixes & _OF_ROWS:
-        found = read_documents(file)
-        if not found:
-            raise InputError(f"{file} is empty; give a file with a document in each row")
-        yield from found.values()
+    if not _OF_ROWS.isdisjoint(map(str.lower, file.suffixes)):
+        yield from read_documents(file).values()
         return
-    if table := suffixes & _TABLES:
+    if file.name.lower().removesuffix(".gz").endswith(_TABLES):
         raise InputError(
-            f"{file} is a table ({table.pop()}), which would be read as one document; write its rows as JSONL, "
+            f"{file} is a table, which would be read as one document; write its rows as JSONL, "
             '{"id": ..., "text": ...} in each line'
         )
     try:

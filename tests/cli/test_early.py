@@ -75,6 +75,11 @@ CASES = {
     "attack on nothing": ("attack ./nowhere --benchmark benchmark", "nowhere does not exist"),
     "parity of nothing": ("check-parity ./nowhere", "nowhere does not exist"),
     "rerank with nothing": ("rerank ./nowhere --query q note.txt", "nowhere does not exist"),
+    "rerank with a name that is nearly one": ("rerank scorrer --query q note.txt", "scorrer .*did you mean scorer"),
+    "evaluate what is nearly there": (
+        "evaluate EVALUATE benchmark=benchmark adapters=whole/evaluat --out new",
+        "whole/evaluat .*did you mean whole/evaluate",
+    ),
     "rerank with judgments": (
         "rerank judgments --query q note.txt",
         "judgments holds judgments.*interank distill .*judgments=judgments",

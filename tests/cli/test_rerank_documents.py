@@ -107,6 +107,12 @@ def test_rows_are_documents_whatever_their_file_is_called(capsys: Capture, score
     assert sorted(ids(ranked(capsys, scorer, "--query", QUESTION, *files, "--json")[1])) == ["a", "b"]
 
 
+def test_a_text_that_is_called_after_a_table_is_one(capsys: Capture, scorer: Path, tmp_path: Path) -> None:
+    note = tmp_path / "of.table.csv.txt"
+    note.write_text("A red fox.")
+    assert ids(ranked(capsys, scorer, "--query", QUESTION, note, "--json")[1]) == [str(note)]
+
+
 def test_rows_that_are_none_are_told(capsys: Capture, tmp_path: Path) -> None:
     (tmp_path / "none.jsonl").write_text("\n")
     code, _, told = ranked(capsys, tmp_path / "no-such-model", "--query", QUESTION, tmp_path / "none.jsonl")
