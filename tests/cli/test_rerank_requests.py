@@ -85,8 +85,8 @@ def test_the_forms_of_other_toolkits_are_read(capsys: Capture, tiny_adapter: Pat
         ),
         ({"query": "q", "documents": [{"id": "a", "text": "t", "score": 10**400}]}, "finite"),
         ({"query": "q", "documents": [{"id": "a", "text": "t", "score": True}]}, "True.*finite"),
-        ({"query_id": 1.5, "query": "q", "documents": ["a"]}, "id 1.5"),
-        ({"query": "q", "documents": [{"id": ["a"], "text": "t"}]}, r"id \['a'\]"),
+        ({"query_id": 1.5, "query": "q", "documents": ["a"]}, "id is 1.5"),
+        ({"query": "q", "documents": [{"id": ["a"], "text": "t"}]}, r"id is \['a'\]"),
         ([1], "query_id"),
     ],
 )
