@@ -59,7 +59,7 @@ def test_what_a_head_cannot_do_is_refused(medical: Path, tiny_folder: Path) -> N
     for mode in ("explain", "reason", "listwise", "adaptive"):
         with pytest.raises(InputError, match=r"pointwise head.*mode score"):
             Reranker(medical, mode=mode)
-    with pytest.raises(InputError, match="engine vllm"):
+    with pytest.raises(InputError, match="engine is vllm"):
         Reranker(medical, engine="vllm")
     with pytest.raises(InputError, match="precision int8"):
         Reranker(medical, precision="int8")
@@ -107,7 +107,7 @@ def test_domains_stay_apart(medical: Path, legal: Path) -> None:
 
 def test_domains_have_to_share_a_base(medical: Path, base: Path, tmp_path: Path) -> None:
     other = tiny_adapter_head(tmp_path / "other", tiny_base(tmp_path / "base", seed=7), READS)
-    with pytest.raises(InputError, match="adapters on 2 bases"):
+    with pytest.raises(InputError, match="adapters stand on 2 bases"):
         open_domains({"a": medical, "b": other})
     with pytest.raises(InputError, match="no adapter of a pointwise head"):
         open_domains({"a": medical, "b": tiny_head(tmp_path / "whole", base, READS)})
