@@ -111,7 +111,7 @@ def test_domains_have_to_share_a_base(medical: Path, base: Path, tmp_path: Path)
         open_domains({"a": medical, "b": other})
     with pytest.raises(InputError, match="no adapter of a pointwise head"):
         open_domains({"a": medical, "b": tiny_head(tmp_path / "whole", base, READS)})
-    with pytest.raises(InputError, match="adapters on 0 bases"):
+    with pytest.raises(InputError, match="adapters stand on 0 bases"):
         open_domains({})
 
 
