@@ -19,7 +19,7 @@ from interank.engines.packed import PackedBatch, PackedRunner
 from interank.engines.prompts import Prompt
 from interank.engines.protocol import Ability, Completion, Forced, LabelLogits, Sampling
 from interank.engines.rounded import rounded
-from interank.engines.tree.attention import follows
+from interank.engines.tree.probe import tree_runner
 from interank.engines.tree.runner import TreeRunner
 from interank.engines.work import Work, flops, positions_attended
 from interank.errors import InputError
@@ -98,7 +98,7 @@ class TransformersEngine:
                 f"merged; this is {type(model).__name__} on {self.device}: use precision exact"
             )
         run = rounded(model) if precision == "bfloat16" else model
-        self._reader: TreeRunner | AlignedRunner = TreeRunner(run) if follows(run) else AlignedRunner(run)
+        self._reader: TreeRunner | AlignedRunner = tree_runner(run) or AlignedRunner(run)
         self._writer: PackedRunner | TreeRunner | AlignedRunner
         if plain:
             self._writer = PackedRunner(DenseDecoder(run))
@@ -127,13 +127,12 @@ class TransformersEngine:
     @_reads
     def label_logits(self, prompts: Sequence[Prompt], labels: Sequence[int]) -> list[LabelLogits]:
         """See `Engine`; batches are cut by length, so scores do not depend on the order of the prompts."""
-        results: list[LabelLogits | None] = [None] * len(prompts)
+        results: dict[int, LabelLogits] = {}
         for places, logits in self._reader.logits(prompts, self._budget(), labels):
-            for place, found in zip(places, label_logits_of(logits, labels), strict=True):
-                results[place] = found
+            results |= zip(places, label_logits_of(logits, labels), strict=True)
         self._count_read(prompts)
         self.work += Work(projected=len(prompts))
-        return [result for result in results if result is not None]
+        return [results[place] for place in range(len(prompts))]
 
     @_reads
     def generate(self, prompts: Sequence[Prompt], sampling: Sampling, *, end: int) -> list[Completion]:

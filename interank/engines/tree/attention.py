@@ -49,6 +49,8 @@ def shared_prefix_attention(
         plain: tuple[torch.Tensor, None] = sdpa_attention_forward(module, query, key, value, attention_mask, **options)
         return plain
     refuse_other_attention(module, options)
+    if attention_mask is not None and attention_mask.shape != _NO_MASK:
+        raise TrainingError(f"{type(module).__name__} makes a mask of its own; set shared_prefix: false")
     window, dropout, scale = options.get("sliding_window"), options.get("dropout", 0.0), options.get("scaling")
     layer: Any = module.layer_idx
     before = store.before(layer) if store is not None else None
@@ -139,7 +141,10 @@ def attend(
     sizes = [segment.end - segment.start for segment in segments]
     pieces = zip(*(torch.split(states, sizes, 2) for states in (query, key, value)), strict=True)
     read = before or (key[:, :, :0], value[:, :, :0])
-    paths: list[tuple[torch.Tensor, torch.Tensor]] = []
+    # Where nothing follows a trunk its path is let go: a piece of many short texts has many of them.
+    followed = {segment.parent for segment in segments}
+    paths: dict[int, tuple[torch.Tensor, torch.Tensor]] = {}
+    trunks = 0
     parts = []
     for segment, (own, own_key, own_value) in zip(segments, pieces, strict=True):
         after = segment.after if isinstance(segment, Trunk) else 0
@@ -147,7 +152,9 @@ def attend(
         if isinstance(segment, Trunk):
             keys, values = torch.cat([path[0], own_key], 2), torch.cat([path[1], own_value], 2)
             # Trunks are numbered as they stand.
-            paths.append((keys, values))
+            if trunks in followed:
+                paths[trunks] = keys, values
+            trunks += 1
             parts.append(_causal(own, keys, values, window, options)[0])
         else:
             parts.append(_leaves(segment, path, (own, own_key, own_value), window, options))
@@ -212,7 +219,11 @@ def refuse_other_attention(module: Any, options: dict[str, Any]) -> None:
     if not getattr(module, "is_causal", True):
         asked.append("tokens that come later")
     kinds = getattr(module.config, "layer_types", None)
-    if kinds and kinds[module.layer_idx] == "sliding_attention" and options.get("sliding_window") is None:
+    if kinds:
+        windowed = kinds[module.layer_idx] == "sliding_attention"
+    else:
+        windowed = getattr(module.config, "sliding_window", None) is not None
+    if windowed and options.get("sliding_window") is None:
         asked.append("a window that it does not tell")
     if asked:
         raise TrainingError(

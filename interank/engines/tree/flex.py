@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import importlib.util
 import logging
+import subprocess
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,8 +20,8 @@ log = logging.getLogger(__name__)
 
 # The least that torch tests FlexAttention on, and the smallest head that its kernels take.
 _CAPABILITY, _LEAST_SIZE = (8, 0), 16
-# Of dynamo's: kernels are compiled for each bucket of lengths, with a gradient and without.
-_COMPILED = 64
+# As many as dynamo allows in all: kernels are compiled for each bucket of lengths, window and kind of gradient.
+_COMPILED = 256
 # By how much the first result may lie from plain attention: bfloat16 gives 0.004, a fault more than 0.5.
 _NEAR = 0.03
 
@@ -96,17 +97,18 @@ def attend_at_once(
     # As scaled_dot_product_attention does by itself.
     dtype = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else query.dtype
     room = mask.seq_lengths[0] - tokens
-    states = [pad(item.to(dtype), (0, 0, 0, room)) for item in (query, key, value)]
+    # Laid out alike whether there is room or not, so that no kernel is compiled for that.
+    states = [pad(item.to(dtype), (0, 0, 0, room)).contiguous() for item in (query, key, value)]
     grouped = query.shape[1] != key.shape[1]
     attention = _compiled() if kind == "cuda" else flex_attention
-    found: torch.Tensor = attention(*states, block_mask=mask, scale=scale, enable_gqa=grouped)
+    # Set at each call: dynamo's settings are each thread's own.
+    with torch._dynamo.config.patch(recompile_limit=max(torch._dynamo.config.recompile_limit, _COMPILED)):
+        found: torch.Tensor = attention(*states, block_mask=mask, scale=scale, enable_gqa=grouped)
     return found[:, :, :tokens].transpose(1, 2)
 
 
 @functools.cache
 def _compiled() -> Any:
-    limit = torch._dynamo.config.recompile_limit
-    torch._dynamo.config.recompile_limit = max(limit, _COMPILED)
     return torch.compile(flex_attention, dynamic=False, fullgraph=True)
 
 
@@ -126,8 +128,11 @@ def _failing(device: torch.device, heads: Heads) -> str:
     """Whether a small tree's attention and gradients fail to compile, or are wrong."""
     try:
         error = _error(device, heads)
-    except RuntimeError as fault:
-        return f"FlexAttention could not be compiled ({str(fault).strip().splitlines()[0]})"
+    except torch.OutOfMemoryError:
+        raise
+    # What triton raises where it finds no compiler, or may not write, is its own.
+    except (RuntimeError, OSError, subprocess.SubprocessError) as fault:
+        return f"FlexAttention could not be compiled ({type(fault).__name__}: {' '.join(str(fault).split())[:200]})"
     return "" if error < _NEAR else f"FlexAttention's results are off by {error:.3g} here"
 
 

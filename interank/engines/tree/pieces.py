@@ -10,6 +10,7 @@ from typing import Protocol
 import torch
 
 from interank.engines.tree.prefix_tree import ROOT, Ids, PrefixTree, Row, Trunk
+from interank.errors import TrainingError
 
 # Ends whose whole vocabulary is computed together.
 _MOST_ENDS = 256
@@ -40,7 +41,7 @@ class Store(Protocol):
         ...
 
     def take(self, layer: int, key: torch.Tensor, value: torch.Tensor) -> None:
-        """Those of the piece, after the layer's attention."""
+        """Those of the piece, after the layer's attention, once for each layer."""
         ...
 
 
@@ -48,8 +49,14 @@ class Path:
     """The store of texts that are only read: the path to the next piece."""
 
     def __init__(self) -> None:
-        self.piece: Piece | None = None
+        self._piece: Piece | None = None
         self._layers: dict[int, _States] = {}
+        self._taken: set[int] = set()
+
+    def turn(self, piece: Piece) -> None:
+        """To the next piece."""
+        self._piece = piece
+        self._taken.clear()
 
     def before(self, layer: int) -> _States | None:
         """See `Store`."""
@@ -57,8 +64,11 @@ class Path:
 
     def take(self, layer: int, key: torch.Tensor, value: torch.Tensor) -> None:
         """See `Store`."""
-        assert self.piece is not None
-        stays, joins = self.piece.stays, self.piece.joins
+        assert self._piece is not None
+        if layer in self._taken:
+            raise TrainingError(f"layer {layer} attends twice, so prompts cannot be computed once")
+        self._taken.add(layer)
+        stays, joins = self._piece.stays, self._piece.joins
         before = self._layers.pop(layer, (key[:, :, :0], value[:, :, :0]))
         if stays or joins:
             # Copied, because views would hold all that they are part of.
@@ -72,9 +82,17 @@ class Planted:
     """Different texts as one tree, which is read in pieces; the order in which they are given changes nothing."""
 
     def __init__(self, texts: Iterable[Ids]) -> None:
+        """Plant them.
+
+        Raises:
+            ValueError: One is empty.
+        """
+        texts = sorted(set(texts))
+        if () in texts:
+            raise ValueError("a text without a token has no end to be read")
         self._row = Row()
         # Those that begin alike follow each other.
-        self._trunks = dict(self._row.grow(sorted(set(texts)), 0, ROOT))
+        self._trunks = dict(self._row.grow(texts, 0, ROOT))
 
     def pieces(self, tokens: int, device: torch.device) -> Iterator[Piece]:
         """All texts, in pieces of so many tokens at most."""

@@ -36,10 +36,12 @@ class TreeRunner:
             places.setdefault(prompt.ids, []).append(place)
         path = Path()
         for piece in Planted(places).pieces(budget.tokens, self.model.device):
-            path.piece = piece
+            path.turn(piece)
             found = self._read(piece, path, labels)
-            rows = [row for row, text in enumerate(piece.ends) for _ in places[text]]
-            yield [place for text in piece.ends for place in places[text]], found[rows]
+            # Equal prompts one after the other: a row of the vocabulary for each would be much.
+            for turn in range(max((len(places[text]) for text in piece.ends), default=0)):
+                rows = [row for row, text in enumerate(piece.ends) if turn < len(places[text])]
+                yield [places[piece.ends[row]][turn] for row in rows], found[rows]
 
     def cut(self, prompts: Sequence[Prompt], budget: Budget, room: int) -> Iterator[list[int]]:
         """Places of prompts that are written together, with `room` tokens more for each."""

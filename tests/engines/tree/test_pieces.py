@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import weakref
 from typing import Any
 
 import pytest
@@ -15,8 +16,10 @@ from interank.engines.budget import Budget
 from interank.engines.prompts import Prompt
 from interank.engines.transformers import TransformersEngine
 from interank.engines.tree import pieces
+from interank.engines.tree.attention import attend
 from interank.engines.tree.pieces import Planted
 from interank.engines.tree.prefix_tree import SHORTEST_SHARED, Ids
+from interank.engines.tree.runner import TreeRunner
 from tests.support.families import family_model
 
 VOCABULARY, LABELS = 300, (40, 41, 42)
@@ -95,3 +98,43 @@ def test_what_texts_begin_with_alike_stands_once() -> None:
     texts = [(*stem, number, 7) for number in range(5)]
     (part,) = Planted(texts).pieces(1000, torch.device("cpu"))
     assert part.tree.ids.shape[1] == len(stem) + 5 * 2
+
+
+def test_a_text_without_a_token_is_refused() -> None:
+    with pytest.raises(ValueError, match="without a token"):
+        Planted([(1, 2), ()])
+
+
+def test_equal_prompts_take_no_more_rows_of_the_vocabulary_than_one() -> None:
+    runner = TreeRunner(smollm2())
+    prompts = [Prompt((), (5, 6, 7), ()), Prompt((), (8, 9), ())] * 50
+    found = list(runner.logits(prompts, Budget(64, 2**28), LABELS))
+    assert max(len(logits) for _, logits in found) == 2
+    assert sorted(place for places, _ in found for place in places) == list(range(len(prompts)))
+
+
+def test_paths_of_texts_that_nothing_follows_are_let_go() -> None:
+    """128 short texts behind a long one would hold its keys 128 times."""
+    shared = tuple(range(3, 203))
+    texts = [(*shared, 210 + n) for n in range(40)]
+    read, last = list(Planted(texts).pieces(200, torch.device("cpu")))[:2]
+    assert last.start == 200
+    assert len(last.tree.trunks) == 40
+    key = torch.zeros(1, 2, last.tree.ids.shape[1], 4)
+    before = (torch.zeros(1, 2, 200, 4), torch.zeros(1, 2, 200, 4))
+    held: list[weakref.ref[torch.Tensor]] = []
+    most = 0
+    whole = torch.cat
+
+    def cat(parts: Any, *dimensions: int) -> torch.Tensor:
+        nonlocal most
+        made = whole(parts, *dimensions)
+        held.append(weakref.ref(made))
+        most = max(most, sum(one() is not None for one in held))
+        return made
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(torch, "cat", cat)
+        attend(key, key, key, last.tree, before=before)
+    assert most < 10
+    assert read.start == 0
