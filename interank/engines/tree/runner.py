@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import Any
 
 import torch
@@ -35,7 +35,7 @@ class TreeRunner:
         for place, prompt in enumerate(prompts):
             places.setdefault(prompt.ids, []).append(place)
         path = Path()
-        for piece in Planted(places).pieces(budget.tokens, self.model.device):
+        for piece in self._pieces(places, budget):
             path.turn(piece)
             found = self._read(piece, path, labels)
             # Equal prompts one after the other: a row of the vocabulary for each would be much.
@@ -60,6 +60,16 @@ class TreeRunner:
         longest = max(map(len, texts))
         mask = (torch.arange(longest, device=self.model.device) >= longest - lengths).long()
         return CachedBatch(self.model, rows.cache, mask, lengths - 1, torch.stack([found[text] for text in texts]))
+
+    def _pieces(self, texts: Collection[Ids], budget: Budget) -> Iterator[Piece]:
+        """All as one tree, but each text whose length changes how positions are read by itself, and whole."""
+        rope = getattr(self.model.config.get_text_config(), "rope_parameters", None) or {}
+        most = rope["original_max_position_embeddings"] if rope.get("rope_type") == "longrope" else None
+        long = [text for text in texts if most is not None and len(text) > most]
+        if short := {*texts}.difference(long):
+            yield from Planted(short).pieces(budget.tokens, self.model.device)
+        for text in long:
+            yield from Planted([text]).pieces(len(text), self.model.device)
 
     def _read(self, piece: Piece, store: Store, labels: Sequence[int]) -> torch.Tensor:
         """The logits after the texts that end in a piece."""

@@ -138,3 +138,24 @@ def test_paths_of_texts_that_nothing_follows_are_let_go() -> None:
         attend(key, key, key, last.tree, before=before)
     assert most < 10
     assert read.start == 0
+
+
+def test_texts_that_change_how_positions_are_read_are_read_by_themselves() -> None:
+    """Phi-3's and Phi-4-mini's make: other frequencies for a text longer than the model was first trained on."""
+    rope = {
+        "rope_type": "longrope",
+        "rope_theta": 10000.0,
+        "original_max_position_embeddings": 64,
+        "short_factor": [1.0] * 8,
+        "long_factor": [4.0 + n for n in range(8)],
+        "factor": 4.0,
+    }
+    model = family_model("llama 3", VOCABULARY, rope_parameters=rope, max_position_embeddings=256)
+    rng = random.Random(0)
+    shared = tuple(rng.randrange(3, VOCABULARY) for _ in range(50))
+    prompts = [Prompt(shared, tuple(rng.randrange(3, VOCABULARY) for _ in range(n)), ()) for n in (5, 40, 9, 90)]
+    found = TransformersEngine(model, budget=Budget(40, 2**28)).label_logits(prompts, LABELS)
+    for prompt, own in zip(prompts, found, strict=True):
+        with torch.no_grad():
+            logits = model(torch.tensor([prompt.ids])).logits[0, -1]
+        assert float((torch.tensor(own.logits) - logits[list(LABELS)]).abs().max() / logits.abs().max()) < ERROR
