@@ -78,7 +78,7 @@ def test_all_faults_are_told_with_file_key_and_nearest_key(tmp_path: Path) -> No
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("stage: distil\n", "stage: 'distil'.*generate, distill"),
+        ("stage: distil\n", "stage is 'distil'.*generate, distill"),
         ("- a\n", r"\.yaml: .*mapping.*list"),
         ("stage: [\n", r"\.yaml: .*YAML"),
         ("stage: distill\n", "student: missing"),

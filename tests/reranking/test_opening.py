@@ -65,7 +65,8 @@ def test_a_fit_fuses_and_calibrates_what_it_stands_on(plain: OneModel, fit: Fit)
     own = {item.doc_id: item.score for item in plain.graded(QUERY, TEXTS)}
     found = told(Fitted(plain, fit))
     expected = fit.fusion.fused(list(own.values()), FIRST_STAGE)
-    assert {name: score for name, score, _ in found} == pytest.approx(dict(zip(own, expected, strict=True)))
+    # Fusing scales what batches move in the last digits.
+    assert {name: score for name, score, _ in found} == pytest.approx(dict(zip(own, expected, strict=True)), rel=1e-5)
     assert {name: p for name, _, p in found} == pytest.approx(
         {name: fit.calibrator.probability(score) for name, score in own.items()}
     )

@@ -123,7 +123,7 @@ def test_asked_for_by_the_folder_it_fuses_as_its_file_does(place: Path, stored: 
     plain = {item.doc_id: item.score for item in reranker.rank(ASKED, DOCUMENTS)}
     scores = found.fusion.fused([plain[str(place)] for place in range(len(DOCUMENTS))], FIRST_STAGE)
     assert {item.doc_id: item.score for item in fused} == pytest.approx({str(n): s for n, s in enumerate(scores)})
-    with pytest.raises(InputError, match="no fit stored"):
+    with pytest.raises(InputError, match=r"benchmark stores no fit.*mode score"):
         reranker.with_fit(place / "benchmark")
 
 
@@ -131,7 +131,7 @@ def test_it_is_of_one_mode(stored: Path, found: Fit) -> None:
     scoring, reasoning = Reranker(stored), Reranker(stored, mode="reason")
     assert scoring.fit == Reranker(stored, mode="explain").fit == found.without_fusion()
     assert reasoning.fit is None
-    with pytest.raises(InputError, match=r"mode score stored.*mode reason"):
+    with pytest.raises(InputError, match=r"rl stores .*mode score.*mode reason"):
         reasoning.with_fit(stored)
 
 
@@ -148,7 +148,7 @@ def test_it_gives_way_where_scores_are_others(stored: Path) -> None:
     fitted = reranker.with_fit(stored)
     with pytest.raises(InputError, match="without one"):
         fitted.guarded("contrast")
-    with pytest.raises(InputError, match=r"mode score.*mode adaptive"):
+    with pytest.raises(InputError, match=r"mode score.*adaptive"):
         adaptive.with_fit(stored / "fits" / "score.json")
     with pytest.raises(InputError, match=r"Reranker\(SOURCE, mode=.adaptive"):
         Adaptive(fitted, AdaptiveRecipe())
@@ -166,7 +166,7 @@ def test_evaluate_measures_it_where_it_is_asked_to(place: Path, stored: Path, ti
     assert rows(asked / "rankings" / "rl, fused.jsonl") == rows(by_file / "rankings" / "rl, fused.jsonl")
     assert {*rows(asked / "rankings" / "rl.jsonl")} == {*rows(asked / "rankings" / "rl, fused.jsonl")}
     assert not [i for r in rows(asked / "rankings" / "rl.jsonl").values() for i in r["ranking"] if "probability" in i]
-    with pytest.raises(InputError, match=r"adapter: .*no fit stored.* --into"):
+    with pytest.raises(InputError, match=r"adapter stores no fit.* --into"):
         evaluated(place, "refused", split="test", adapters=(tiny_adapter,), fits=(tiny_adapter,))
     assert not (place / "refused").exists()
 
@@ -180,7 +180,7 @@ def test_two_of_one_model_each_take_their_own(place: Path, stored: Path) -> None
 
 
 def test_what_it_was_fitted_on_is_not_measured_with_it(place: Path, stored: Path) -> None:
-    with pytest.raises(InputError, match=rf"score\.json: .*fitted on {QUERIES} of the {QUERIES} queries"):
+    with pytest.raises(InputError, match=rf"score\.json .*fitted on {QUERIES} of the {QUERIES} queries"):
         evaluated(place, "refused", split="dev", adapters=(stored,), fits=(stored,))
     assert not (place / "refused").exists()
 
@@ -205,7 +205,7 @@ def test_of_several_rerankers_it_is_the_adapter_s_own(place: Path, tiny_adapter:
     made, file = fit_into(both, other, SETTINGS)
     assert (made.origin.system, made.origin.model) == ("other", open_artifact(other).digest)
     assert file == other / "fits" / "score.json"
-    with pytest.raises(InputError, match=r"0 .*other"):
+    with pytest.raises(InputError, match=r"of-both .*none .*other"):
         fit_into(both, other, FitSettings(system="one"), overwrite=True)
     assert read_fit(file) == made
 
@@ -214,7 +214,7 @@ def test_where_it_cannot_be_stored_it_is_not(
     place: Path, dev: Path, stored: Path, tiny_adapter: Path, tiny_folder: Path, tmp_path: Path
 ) -> None:
     other = copied(tiny_adapter, tmp_path / "other", other=True)
-    with pytest.raises(InputError, match=r"adapter \(\w{12}\), .*0 .*other \(\w{12}\)"):
+    with pytest.raises(InputError, match=r"adapter \(\w{12}\), .*other \(\w{12}\)"):
         fit_into(dev, other, SETTINGS)
     before = (stored / "fits" / "score.json").read_bytes()
     with pytest.raises(ArtifactError, match=r"score\.json .*--overwrite.*--out"):
@@ -232,7 +232,7 @@ def test_one_that_went_to_another_adapter_is_told(place: Path, stored: Path, tin
     shutil.copytree(stored / "fits", other / "fits")
     with pytest.raises(InputError, match=r"fitted to .*adapter .*taken.*remove the file"):
         Reranker(other)
-    with pytest.raises(InputError, match=r"0 of the adapters \(taken\)"):
+    with pytest.raises(InputError, match=r"adapter.*0 .*\(taken\)"):
         evaluated(place, "refused", split="test", adapters=(other,), fits=(other,))
     with pytest.raises(InputError, match=r"fitted to .*adapter"):
         merge(other, place / "not-merged")
