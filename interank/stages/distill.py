@@ -13,7 +13,6 @@ from interank.cards import save_card
 from interank.engines.bases import base_facts
 from interank.engines.models import device, find_model
 from interank.inputs import Input, check_inputs
-from interank.launched import refuse_several_processes
 from interank.plots import training_curves
 from interank.stages.inputs import described, leaving_nothing_begun, require_inputs
 from interank.stages.trained import base_weights, write_cost
@@ -41,7 +40,6 @@ def check(recipe: DistillRecipe) -> Sequence[Input]:
 @leaving_nothing_begun
 def run(recipe: DistillRecipe, out: Path, *, existing: Existing = "refuse") -> Artifact:
     """Teach the student what the recipe's task has of the data; go on from the last checkpoint on resume."""
-    refuse_several_processes()
     require_inputs(recipe)
     read = check(recipe)
     task, content = task_named(recipe.task), recipe.model_dump(mode="json")

@@ -17,7 +17,6 @@ from interank.evaluation.record import record
 from interank.evaluation.scoring import FIRST_STAGE
 from interank.evaluation.systems import CHAIN, StoredRun, named_systems, notes_on_stored, reranked_run, stored_run
 from interank.evaluation.training_data import check_training_data
-from interank.launched import refuse_several_processes
 from interank.ledger import Ledger
 from interank.plots import begin_import
 from interank.progress import track
@@ -32,7 +31,6 @@ from interank.types import Run
 @leaving_nothing_begun
 def run(recipe: EvaluateRecipe, out: Path, *, existing: Existing = "refuse") -> Artifact:
     """Rerank the candidates with each adapter and score all of it; rankings are kept query by query."""
-    refuse_several_processes()
     require_inputs(recipe)
     named = named_systems([*recipe.runs, *recipe.adapters])
     fits = fits_by_adapter(recipe.fits, recipe.mode, named[len(recipe.runs) :])

@@ -13,7 +13,6 @@ from interank.artifact import Artifact, Existing, Workplace, create
 from interank.cards import save_card
 from interank.errors import InputError
 from interank.judgments import JudgedList, write_judgments
-from interank.launched import refuse_several_processes
 from interank.ledger import write_rows
 from interank.recipe import GenerateRecipe
 from interank.settings import ServersRecipe
@@ -44,7 +43,6 @@ def run(recipe: GenerateRecipe, out: Path, *, existing: Existing = "refuse", onl
     Replies are kept as they come, so a killed run goes on with what has none yet with `existing="resume"`; so does
     one that stopped at its budget.
     """
-    refuse_several_processes()
     require_inputs(recipe)
     if only_mine:
         refuse_what_is_mined(recipe)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 from interank.artifact import describe_input
 from interank.errors import ArtifactError, InputError
 from interank.inputs import Input
+from interank.launched import refuse_several_processes
 from interank.locks import held
 from interank.modes import TRAINED_ON
 from interank.outputs import Partial, is_taken, output_folder
@@ -43,10 +44,11 @@ def described(named: Iterable[Input], out: Path) -> dict[str, dict[str, Any]]:
 
 
 def leaving_nothing_begun(stage: Stage) -> Stage:
-    """A stage that removes what it began, where it fails before there is anything to go on with."""
+    """A stage in one process that removes what it began, where it fails with nothing to go on with."""
 
     @functools.wraps(stage)
     def tidy(recipe: Any, out: Path, **more: Any) -> Any:
+        refuse_several_processes()
         with ExitStack() as failed:
             failed.callback(_forget, out)
             made = stage(recipe, out, **more)

@@ -14,7 +14,6 @@ from interank.engines.adapters import with_adapter
 from interank.engines.bases import base_facts, find_base
 from interank.engines.layers import allowed_of
 from interank.engines.models import chosen_quantisation, device, load_model
-from interank.launched import refuse_several_processes
 from interank.rewards import Reward
 from interank.settings import RolloutServersRecipe
 from interank.stages.inputs import described, leaving_nothing_begun, require_inputs
@@ -40,7 +39,6 @@ _FREE = (
 @leaving_nothing_begun
 def run(recipe: RlRecipe, out: Path, *, existing: Existing = "refuse") -> Artifact:
     """Continue the distilled adapter under the recipe's rewards; go on from the last checkpoint on resume."""
-    refuse_several_processes()
     require_inputs(recipe)
     named = check(recipe)
     judgments, start = Path(str(recipe.judgments)), open_artifact(Path(str(recipe.adapter)), "adapter")

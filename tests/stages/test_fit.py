@@ -172,23 +172,23 @@ def test_some_of_them_are_enough_to_refuse(place: Path, tiny_adapter: Path, fitt
 def test_a_fit_belongs_to_its_model_and_mode(
     place: Path, tiny_adapter: Path, tiny_folder: Path, fitted: Path, tmp_path: Path
 ) -> None:
-    with pytest.raises(InputError, match=r"0 of the adapters \(tiny\)"):
+    with pytest.raises(InputError, match=r"adapter.*0 .*\(tiny\)"):
         evaluated(place, "refused", split="test", adapters=(tiny_folder,), fits=(fitted,))
-    with pytest.raises(InputError, match=r"mode score.*mode reason"):
+    with pytest.raises(InputError, match=r"mode score.*reason"):
         evaluated(place, "refused", split="test", adapters=(tiny_adapter,), fits=(fitted,), mode="reason")
     with pytest.raises(InputError, match="places"):
         evaluated(place, "refused", split="test", adapters=(tiny_adapter,), fits=(fitted,), mode="listwise")
     with pytest.raises(InputError, match=r"adapter .*no artifact"):
         Reranker(tiny_folder).with_fit(fitted)
-    with pytest.raises(InputError, match=r"mode score.*mode reason"):
+    with pytest.raises(InputError, match=r"mode score.*reason"):
         Reranker(tiny_adapter, mode="reason").with_fit(fitted)
     Reranker(tiny_adapter, mode="explain").with_fit(fitted)
 
 
 def test_what_cannot_be_fitted_to_is_refused(place: Path, dev: Path, measured: Path, tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"reranker.* adapter whose grades"):
+    with pytest.raises(InputError, match=r"dev has no reranker.*--system adapter"):
         fit(dev, tmp_path / "fit.json", FitSettings(system="no such"))
-    with pytest.raises(InputError, match=r"reranker.* adapter whose grades"):
+    with pytest.raises(InputError, match=r"measured has no reranker.*--system adapter"):
         fit(measured, tmp_path / "fit.json", FitSettings(system="adapter, fused"))
     with pytest.raises(InputError, match="coverage is 0"):
         fit(dev, tmp_path / "fit.json", FitSettings(coverage=0))
