@@ -63,12 +63,17 @@ def alive(process: Started) -> bool:
 @contextmanager
 def started(arguments: Sequence[str | Path], **how: Any) -> Iterator[subprocess.Popen[Any]]:
     """A process in a session of its own; afterwards it, what it started and its pipes are gone, failed or not."""
-    with subprocess.Popen(arguments, start_new_session=True, **how) as process:
+    # A shell's jobs in the background ignore an interrupt, and hand that on.
+    with subprocess.Popen(arguments, start_new_session=True, preexec_fn=_heed_interrupts, **how) as process:
         try:
             yield process
         finally:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
+
+
+def _heed_interrupts() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def command(verb: str, recipe: Path, out: Path, *more: str) -> list[str]:
