@@ -130,16 +130,16 @@ def test_it_runs_as_a_module() -> None:
 @pytest.mark.parametrize(
     ("words", "completed"),
     [
-        (["dis"], {"distill"}),
-        (["distill", "distill/smol"], {"distill/smollm2", "distill/smollm3-3b"}),
-        (["recipes", "show", "rl/smollm2-"], {"rl/smollm2-stackexchange"}),
-        (["rerank", "m", "--mode", "li"], {"listwise"}),
-        (["rerank", "m", "--top"], {"--top-k"}),
+        (["dis"], ["distill"]),
+        (["distill", "distill/smol"], ["distill/smollm2", "distill/smollm3-3b"]),
+        (["recipes", "show", "rl/smollm2-"], ["rl/smollm2-stackexchange"]),
+        (["rerank", "m", "--mode", "li"], ["listwise"]),
+        (["rerank", "m", "--top"], ["--top-k"]),
     ],
     ids=" ".join,
 )
 def test_bash_completes_verbs_options_and_recipes(
-    capsys: Capture, tmp_path: Path, words: list[str], completed: set[str]
+    capsys: Capture, tmp_path: Path, words: list[str], completed: list[str]
 ) -> None:
     code, script, _ = called(capsys, "completion", "bash")
     assert code == 0
@@ -147,7 +147,7 @@ def test_bash_completes_verbs_options_and_recipes(
     typed = f"source {tmp_path}/interank; COMP_WORDS=(interank {' '.join(words)}); COMP_CWORD={len(words)}"
     line = ["bash", "-c", f'{typed}; _shtab_interank; printf "%s\\n" "${{COMPREPLY[@]}}"']
     done = subprocess.run(line, capture_output=True, text=True, timeout=60, check=True, cwd=tmp_path)
-    assert set(done.stdout.split()) == completed
+    assert sorted(set(done.stdout.split())) == completed
 
 
 @pytest.mark.parametrize("shell", ["zsh", "fish"])
