@@ -101,7 +101,8 @@ def what_comes_next(verb: str, artifact: Artifact) -> list[str]:
         return [f'interank rerank {word(artifact.path.parent / "rl")} --query "..." FILE']
     if verb == "evaluate":
         return [f"open {word(artifact.path / 'report.html')} in a browser"]
-    mode = TASK_MODES[task_of_adapter(artifact.manifest)][0]
+    # A task that is told by its files names no modes.
+    mode, *_ = TASK_MODES.get(task_of_adapter(artifact.manifest), ("score",))
     option, key = (f" --mode {mode}", f" mode={mode}") if mode != "score" else ("", "")
     measured = f"interank evaluate evaluate/benchmark benchmark=DIR adapters={out}{key} --out runs/eval"
     return [f'interank rerank {out}{option} --query "..." FILE tries it; {measured} measures it']

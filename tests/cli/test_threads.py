@@ -31,8 +31,9 @@ def told(arguments: list[str], **given: str) -> str:
 
 
 def command(folder: Path) -> list[str]:
-    """A verb that imports torch, and then finds that the model is none."""
-    return ["-m", "interank.cli.app", "rerank", str(folder / "none"), "--query", "q", str(folder / "notes.txt")]
+    """A verb that imports torch, and does a little."""
+    model = tiny_model(folder / "model")
+    return ["-m", "interank.cli.app", "rerank", str(model), "--query", "q", str(folder / "notes.txt")]
 
 
 @pytest.fixture
