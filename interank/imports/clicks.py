@@ -45,6 +45,7 @@ class _Seen:
 
     query: Query
     document: Document
+    source: Source
     impressions: int = 0
     clicks: int = 0
     clicked: float = 0.0
@@ -62,11 +63,11 @@ class _Log:
     seen: dict[tuple[str, str], _Seen] = field(default_factory=dict)
     counts: Counter[str] = field(default_factory=Counter)
 
-    def add(self, query: Query, document: Document, position: int, clicked: bool) -> None:
+    def add(self, query: Query, document: Document, source: Source, position: int, clicked: bool) -> None:
         """One document shown once."""
         told = self.propensities
         looked_at = 1 / position if told is None else told[min(position, len(told)) - 1]
-        pair = self.seen.setdefault((query.query_id, document.doc_id), _Seen(query, document))
+        pair = self.seen.setdefault((query.query_id, document.doc_id), _Seen(query, document, source))
         pair.impressions += 1
         pair.clicks += clicked
         pair.clicked += min(1 / looked_at, self.clip) * clicked
@@ -99,7 +100,7 @@ def read_clicks(settings: ImportSettings) -> Labels:
             log.counts[f"empty_{empty}"] += 1
             continue
         for document, position, clicked in _page(cells, texts) if paged else _one(cells, texts):
-            log.add(texts.query(cells), document, position, clicked)
+            log.add(texts.query(cells), document, texts.origin(cells, document), position, clicked)
         rows.read_right(cells.values)
     return _labels(
         settings, log, texts, {", ".join(table.path.name for table in tables): columns, **texts.columns}, rows
@@ -164,13 +165,12 @@ def _labels(settings: ImportSettings, log: _Log, texts: Texts, columns: dict[str
     raw = {}
     for key, pair in log.seen.items():
         score = pair.clicked / pair.impressions
-        raw[key] = pair.clicked if scale.grade(score) else pair.looked_at
+        raw[key] = pair.clicked if pair.clicks and scale.grade(score) else pair.looked_at
     mean = sum(raw.values()) / len(raw) if raw else 1.0
     labels = []
     for key, pair in log.seen.items():
         score, weight = pair.clicked / pair.impressions, min(raw[key] / mean, settings.clip)
-        source = Source(texts.source, pair.document.doc_id, "", "", "")
-        labels.append(Label(pair.query, pair.document, score, source, weight=weight))
+        labels.append(Label(pair.query, pair.document, score, pair.source, weight=weight))
     told_p = "1/position" if log.propensities is None else "as given, the last for all positions after it"
     method = {
         "propensities": list(log.propensities) if log.propensities else "1/position",

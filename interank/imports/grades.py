@@ -30,17 +30,25 @@ def label(value: Any) -> float | None:
         ValueError: It is none of these.
     """
     if isinstance(value, str):
-        word = " ".join(value.lower().replace("_", " ").split())
-        if word in _WORDS:
-            return _WORDS[word]
+        if (said := _word(value)) is not None:
+            return said
         for read in (values.number, values.truth):
             with suppress(ValueError):
-                said = read(value)
-                return None if said is None else float(said)
+                found = read(value)
+                return None if found is None else float(found)
         raise ValueError(
             f"{plain_data.shown(value)} is no label, which is a number, true or false, or a word such as relevant"
         )
     return values.number(value)
+
+
+def is_partial(value: Any) -> bool:
+    """Whether a label is a word for grade 1, so that 1 is not the best there is."""
+    return isinstance(value, str) and _word(value) == 1
+
+
+def _word(value: str) -> float | None:
+    return _WORDS.get(" ".join(value.lower().replace("_", " ").split()))
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from interank.errors import InputError
 from interank.imports.asked import tables_of
-from interank.imports.grades import Scale, label
+from interank.imports.grades import Scale, is_partial, label
 from interank.imports.imported import ImportSettings
 from interank.imports.labels import Label, Labels, shown
 from interank.imports.rows import Rows
@@ -146,7 +146,7 @@ def _of_tables(settings: ImportSettings, role: Role, paths: list[Path] | None = 
     columns = assign(where, names_in(first_rows(tables)), roles, settings.columns)
     rows = Rows(tables, columns, EXAMPLE)
     counts: Counter[str] = Counter()
-    labels = []
+    labels, partial = [], False
     for cells in rows:
         counts["rows"] += 1
         if empty := texts.empty(cells):
@@ -154,6 +154,7 @@ def _of_tables(settings: ImportSettings, role: Role, paths: list[Path] | None = 
             continue
         query, document = texts.query(cells), texts.document(cells)
         value = cells.read("label", label) if "label" in columns.of else 1.0
+        partial = partial or is_partial(columns.value(cells.values, "label"))
         if value is None:
             counts["unlabelled"] += 1
             continue
@@ -170,7 +171,7 @@ def _of_tables(settings: ImportSettings, role: Role, paths: list[Path] | None = 
         {", ".join(table.path.name for table in tables): columns, **texts.columns},
         rows.sample or {},
         counts,
-        Scale(1, 1) if "label" not in columns.of else None,
+        Scale(1, 1) if "label" not in columns.of else Scale(1, 2) if partial and settings.grades is None else None,
         weights=f"the column {columns.of['weight']}" if "weight" in columns.of else "",
     )
 

@@ -118,6 +118,9 @@ class Texts:
         """A document whose text is at hand; a text that is an id of the corpus stands for its document."""
         if self.corpus is not None and name is None and text in self.corpus:
             return self._kept(cells, self.documents, self.corpus[text], "document")
+        if self.corpus is not None and name is None and text.isascii() and len(text.split()) == 1:
+            # An id that the file lacks, and no text.
+            raise cells.fault(_without("document", text, in_file=True))
         full = Document("", text, title).full_text
         return self._kept(cells, self.documents, Document(name or named(full), text, title), "document")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -17,15 +18,21 @@ from interank.imports.texts import QUERY_ROLES, Texts, read_texts
 from interank.ir.trec import numbered_lines
 from interank.tables import Row, Table, values
 from interank.tables.columns import Columns, Role, assign, first_rows, names_in
-from interank.types import Document, Source
+from interank.types import Document
 from interank.wording import counted
 
 _POSITIVE = ("positive", "pos", "positives", "positive_passages", "positive_doc", "relevant", "chosen", "pos_doc")
 _NEGATIVE = ("negative", "neg", "negatives", "negative_passages", "hard_negatives", "hard_negative", "irrelevant")
+_NEGATIVE += ("rejected", "neg_doc", "negative_1", "negative_id")
 _ROLES = (
     *(role._replace(required=role.name == "query") for role in QUERY_ROLES),
     Role("positive", "what is relevant, a text or a list", (*_POSITIVE, "positive_id"), required=True),
-    Role("negative", "what is not, a text or a list", (*_NEGATIVE, "rejected", "neg_doc", "negative_1"), required=True),
+    Role(
+        "negative",
+        "what is not, a text or a list",
+        _NEGATIVE,
+        required=True,
+    ),
 )
 EXAMPLE = {
     "query": "why does bread collapse",
@@ -71,7 +78,7 @@ def read_triples(settings: ImportSettings) -> Labels:
     ]
     columns = assign(where, found, roles, settings.columns)
     # sentence-transformers numbers several negatives.
-    more = [name for name in columns.unused if name.startswith("negative_")]
+    more = [name for name in columns.unused if re.fullmatch("negative_[0-9]+", name)]
     rows = Rows(tables, columns, EXAMPLE)
     counts: Counter[str] = Counter()
     grades: dict[tuple[str, str], Label] = {}
@@ -106,7 +113,7 @@ def _add(grades: dict[tuple[str, str], Label], cells: Cells, texts: Texts, more:
     for role, value, cell in given:
         for document in _documents(cells, texts, role, cell):
             number += 1
-            label = Label(query, document, value, Source(texts.source, document.doc_id, "", "", ""))
+            label = Label(query, document, value, texts.origin(None, document))
             known = grades.setdefault((query.query_id, document.doc_id), label)
             if known.value < value:
                 grades[query.query_id, document.doc_id] = label

@@ -42,6 +42,6 @@ def nothing_left(sites: Collection[Mapping[str, int]], settings: MiningRecipe) -
         return DecontaminatedError(f"all {counted(questions, 'question')} were removed by decontamination")
     told = f"none of {counted(questions, 'question')} of {counted(len(sites), 'site')} can be used"
     why = "; ".join(reasons(total, settings)) or "there is no question with an answer"
-    return (DecontaminatedError if removed else InputError)(
-        f"{told}: {why}; loosen these settings, or give other dumps"
-    )
+    if removed:
+        return DecontaminatedError(f"{told}: {why}; {removed} fell to decontamination")
+    return InputError(f"{told}: {why}; loosen these settings, or give other dumps")

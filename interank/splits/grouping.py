@@ -92,11 +92,15 @@ def share_out(groups: Groups, shares: Sequence[float], parts: Sequence[str]) -> 
     lacking = {part: share / sum(shares) * total for part, share in zip(parts, shares, strict=True) if share}
     wanted = list(lacking)
     found: dict[str, str] = {}
-    for members in groups.members:
-        part = max(wanted, key=lambda name: (lacking[name], -wanted.index(name)))
+    empty = list(wanted)
+    for place, members in enumerate(groups.members):
+        # The last groups are for parts that have none yet.
+        among = empty if empty and len(groups.members) - place <= len(empty) else wanted
+        part = max(among, key=lambda name: (lacking[name], -wanted.index(name)))
         lacking[part] -= len(members)
         found.update(dict.fromkeys(members, part))
-    if empty := [part for part in wanted if part not in found.values()]:
+        empty = [name for name in empty if name != part]
+    if empty:
         raise InputError(
             f"{counted(total, 'question')} make {counted(len(groups.members), 'group')} that stay together "
             f"(near-duplicates and threads; the largest has {groups.largest}), so that nothing is left for "

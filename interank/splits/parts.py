@@ -58,7 +58,6 @@ def write_train(
         rows = [row for row in read_rows(source.path / QUESTIONS_FILE) if f"{site}/{row['question_id']}" in kept]
         write_rows(folder / QUESTIONS_FILE, rows)
         counts = {"questions": len(rows), "answers": sum(len(row["answers"]) for row in rows)}
-        found = counts
     else:
         validation = _validation(content, kept, settings)
         rows = rewrite_judgments(source.path, folder, {name: _split(name, validation) for name in kept})
@@ -69,14 +68,15 @@ def write_train(
         grades = Counter(row["relevance"] for row in rows)
         counts = {"judgments": len(rows), "questions": len(kept), "validation_questions": len(validation)}
         counts |= {f"relevance_{grade}": grades[grade] for grade in (0, 1, 2)}
-        found = counts
     (folder / RECIPE).write_text(json.dumps(recipe, indent=2, ensure_ascii=False) + "\n", "utf-8")
     told = _told(source)
+    if "labels" in told:
+        told["labels"] = {**told["labels"], "explained": sum(bool(row["reasoning"]) for row in rows)}
     # Not an input: what is trained on it has nothing of the other parts.
     told["split_of"] = {"kind": source.kind, "digest": source.digest, "part": "train"}
     manifest = manifest_of(folder, source.kind, {}, settings.seed, {"counts": counts, **told})
     (folder / MANIFEST).write_text(json.dumps(manifest, indent=2, ensure_ascii=False) + "\n", "utf-8")
-    return {f"train_{name}": number for name, number in found.items()}
+    return {f"train_{name}": number for name, number in counts.items()}
 
 
 def _told(source: Artifact) -> dict[str, Any]:

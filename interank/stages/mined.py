@@ -103,10 +103,15 @@ def _mined(recipe: GenerateRecipe, place: Workplace, folder: Path) -> MinedPairs
             raise
         report = place.out.with_name(f"{place.out.name}.{FILE}")
         gate.write(report)
-        raise InputError(
-            f"{error} against {gate.against}; {report} lists them; take other dumps, or, where training and test share "
-            "one knowledge base, decontaminate=queries, which looks at questions alone"
-        ) from None
+        shared = (
+            ""
+            if recipe.decontaminate == "queries"
+            else (
+                ", or, where training and test share one knowledge base, decontaminate=queries, which looks at questions "
+                "alone"
+            )
+        )
+        raise InputError(f"{error} against {gate.against}; {report} lists them; take other dumps{shared}") from None
     if gate is not None:
         gate.write(folder / FILE)
     log.info("%d pairs of %d questions", len(mined.pairs), len({pair.query.query_id for pair in mined.pairs}))

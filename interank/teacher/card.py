@@ -16,9 +16,6 @@ from interank.wording import counted
 PICTURE = "grades.svg"
 _COLOURS = {"train": "#4477aa", "validation": "#ccbb44"}
 _WIDTH, _HEIGHT, _LEFT, _TOP, _BAR = 420, 190, 40, 20, 44
-# What StackExchange's posts are under; together they may be passed on under the last. Of other licences, or texts whose
-# licence is not told, the hub is told none.
-_SHARED_ALIKE = {"CC BY-SA 2.5", "CC BY-SA 3.0", "CC BY-SA 4.0"}
 _GRADE_NAMES = ("0 irrelevant", "1 partial", "2 relevant")
 
 

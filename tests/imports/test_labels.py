@@ -76,6 +76,7 @@ def test_pairs_of_texts(tmp_path: Path) -> None:
         ([0, 1, 2, 3], [0, 1, 2, 2]),
         ([-1, 1], [0, 2]),
         (["irrelevant", "partially relevant", "relevant"], [0, 1, 2]),
+        (["irrelevant", "partial"], [0, 1]),
         ([0.0, 1.0, 2.0], [0, 1, 2]),
     ],
 )
@@ -330,6 +331,30 @@ def test_a_text_is_put_together_from_several_columns(tmp_path: Path) -> None:
         imported("pairs", path, columns={**columns, "query": "Subject+Body"})
     plus = written(tmp_path / "plus.csv", "a+b,a,b,document\nwhole,x,y,d\n")
     assert ("whole", "d") in by_text(judged(imported("pairs", plus, columns={"query": "a+b"}), tmp_path / "plus"))
+
+
+def test_columns_that_are_about_a_negative_are_none(tmp_path: Path) -> None:
+    row = {"query": "q", "positive": "one", "negative": "two", "negative_2": "three", "negative_score": "0.31"}
+    examples = judged(imported("triples", written(tmp_path / "t.jsonl", [row])), tmp_path / "out")
+    assert by_text(examples) == {("q", "one"): 2, ("q", "two"): 0, ("q", "three"): 0}
+
+
+def test_an_id_that_the_corpus_lacks_is_no_text(tmp_path: Path) -> None:
+    table = written(tmp_path / "t.csv", "query,positive,negative\nq,D1,D9\n")
+    with pytest.raises(InputError, match="corpus= lacks the document 'D9'"):
+        imported("triples", table, parts={"corpus": parts(tmp_path)["corpus"]})
+
+
+def test_whatever_the_grades_are_weights_are_above_0(tmp_path: Path) -> None:
+    path = written(tmp_path / "t.jsonl", PAGES)
+    found = imported("clicks", path, parts={"corpus": parts(tmp_path)["corpus"]}, grades=(0.0, 0.5))
+    assert min(item.weight or 0 for item in judged(found, tmp_path / "out")) > 0
+
+
+def test_clicks_keep_where_a_document_is_from(tmp_path: Path) -> None:
+    table = written(tmp_path / "t.csv", "query,document,rank,clicked,licence\nq,one,1,1,MIT\nq,two,2,0,MIT\n")
+    examples = judged(imported("clicks", table), tmp_path / "out")
+    assert {item.source.licence for item in examples} == {"MIT"}
 
 
 def test_a_role_is_known_by_the_names_of_its_columns(tmp_path: Path) -> None:

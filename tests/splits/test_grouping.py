@@ -71,6 +71,12 @@ def test_what_decontamination_takes_for_the_same_stays_together() -> None:
     assert groups.members[0] == ("short", "long")
 
 
+def test_no_part_stays_empty_while_there_are_groups() -> None:
+    for number in (3, 4, 6, 9):
+        found = share_out(group(questions(number), {}, 1), (0.8, 0.1, 0.1), PARTS)
+        assert set(found.values()) == set(PARTS)
+
+
 def test_too_few_groups_are_told() -> None:
     with pytest.raises(InputError, match=r"2 questions make 2 groups .* nothing is left for test"):
         share_out(group(questions(2), {}, 1), (1, 1, 1), PARTS)
