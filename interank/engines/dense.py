@@ -12,10 +12,10 @@ from typing import Any, Protocol
 import torch
 from torch.nn import functional
 
+from interank.engines.layers import CHANGING_ROPE
+
 # Layers of the same make: RMS norms before attention and a gated MLP, rotary positions, grouped heads.
 _FAMILIES = frozenset({"LlamaForCausalLM", "MistralForCausalLM", "Qwen2ForCausalLM", "Qwen3ForCausalLM"})
-# Rotary frequencies that change with the text's length would be those of the whole pack.
-_CHANGING_ROPE = frozenset({"dynamic", "longrope"})
 _ATTENTION = ("q_proj", "k_proj", "v_proj", "o_proj")
 _MLP = ("gate_proj", "up_proj", "down_proj")
 # Queries of one attention call: fewer waste less on the masked triangle, more cost fewer calls.
@@ -69,7 +69,8 @@ def fits(model: Any) -> bool:
         return False
     config = model.config
     rope = (getattr(config, "rope_parameters", None) or {}).get("rope_type", "default")
-    if rope in _CHANGING_ROPE or getattr(config, "sliding_window", None) is not None:
+    # They would be those of the whole pack.
+    if rope in CHANGING_ROPE or getattr(config, "sliding_window", None) is not None:
         return False
     plain = all(
         type(getattr(part, name)) is torch.nn.Linear

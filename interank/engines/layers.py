@@ -15,6 +15,8 @@ from interank.errors import ModelError
 _ATTENTION = frozenset({"full_attention", "sliding_attention"})
 STATES = frozenset({"linear_attention", "conv"})
 """Layers whose tokens take up a state from the token before, as transformers calls them."""
+CHANGING_ROPE = frozenset({"dynamic", "longrope"})
+"""Kinds of rotary positions whose frequencies change where a text is longer than the model was first trained on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,9 +24,9 @@ class Allowed:
     """How texts that begin alike may be computed together."""
 
     tree: bool
-    """Training: as one row in which a token's attention finds its own path. Else each text whole, beside the others."""
+    """Read, in training too, as one row in which a token's attention finds its own path. Else beside each other."""
     padding: bool
-    """Ranking: with padding between the shared beginning and what follows it. Else without any before a token."""
+    """Written in rows of a cache that are padded on the left to one length. Else without padding before a token."""
     attention: Literal["sdpa", "eager"]
     """The one of transformers' forms of attention that computes it all."""
     why: str

@@ -99,8 +99,7 @@ def model_here(name: str) -> ModelFiles | None:
     Raises:
         ModelError: A folder is named, and holds no model.
     """
-    path = Path(name).expanduser()
-    if path.exists() or name.startswith((".", "/", "~")):
+    if model_folder(name) is not None:
         return find_model(name)
     folder, _ = _from_hub(name, here=True)
     # A cache may hold a part of a model, of which the rest is fetched.

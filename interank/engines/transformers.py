@@ -98,7 +98,9 @@ class TransformersEngine:
                 f"merged; this is {type(model).__name__} on {self.device}: use precision exact"
             )
         run = rounded(model) if precision == "bfloat16" else model
-        self._reader: TreeRunner | AlignedRunner = tree_runner(run) or AlignedRunner(run)
+        # Tried as it is used: with dropout the trial would find faults, and draw from the training's numbers.
+        with reading(run):
+            self._reader: TreeRunner | AlignedRunner = tree_runner(run) or AlignedRunner(run)
         self._writer: PackedRunner | TreeRunner | AlignedRunner
         if plain:
             self._writer = PackedRunner(DenseDecoder(run))

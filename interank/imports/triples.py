@@ -22,8 +22,10 @@ from interank.types import Document
 from interank.wording import counted
 
 _POSITIVE = ("positive", "pos", "positives", "positive_passages", "positive_doc", "relevant", "chosen", "pos_doc")
-_NEGATIVE = ("negative", "neg", "negatives", "negative_passages", "hard_negatives", "hard_negative", "irrelevant")
-_NEGATIVE += ("rejected", "neg_doc", "negative_1", "negative_id")
+_NEGATIVE = (
+    *("negative", "neg", "negatives", "negative_passages", "hard_negatives", "hard_negative", "irrelevant"),
+    *("rejected", "neg_doc", "negative_1", "negative_id"),
+)
 _ROLES = (
     *(role._replace(required=role.name == "query") for role in QUERY_ROLES),
     Role("positive", "what is relevant, a text or a list", (*_POSITIVE, "positive_id"), required=True),

@@ -103,14 +103,9 @@ def _mined(recipe: GenerateRecipe, place: Workplace, folder: Path) -> MinedPairs
             raise
         report = place.out.with_name(f"{place.out.name}.{FILE}")
         gate.write(report)
-        shared = (
-            ""
-            if recipe.decontaminate == "queries"
-            else (
-                ", or, where training and test share one knowledge base, decontaminate=queries, which looks at questions "
-                "alone"
-            )
-        )
+        shared = ", or decontaminate=queries (questions alone), where training and test share one knowledge base"
+        if recipe.decontaminate == "queries":
+            shared = ""
         raise InputError(f"{error} against {gate.against}; {report} lists them; take other dumps{shared}") from None
     if gate is not None:
         gate.write(folder / FILE)

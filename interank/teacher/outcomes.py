@@ -55,6 +55,8 @@ def sorted_out(
     rejected += [_row(each, reason, judging.answer(each.judgment, "grade_first")) for each in surplus_examples]
     kept = [place for place in range(len(examples)) if place not in left_out]
     examples, marks = [examples[place] for place in kept], [marks[place] for place in kept]
+    gone = {(each.query.query_id, each.document.doc_id) for each in surplus_examples}
+    unexplained = [row for row in unexplained if (row["query_id"], row["doc_id"]) not in gone]
     return SortedOut(examples, marks, rejected, unexplained)
 
 

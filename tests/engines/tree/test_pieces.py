@@ -117,7 +117,7 @@ def test_paths_of_texts_that_nothing_follows_are_let_go() -> None:
     """128 short texts behind a long one would hold its keys 128 times."""
     shared = tuple(range(3, 203))
     texts = [(*shared, 210 + n) for n in range(40)]
-    read, last = list(Planted(texts).pieces(200, torch.device("cpu")))[:2]
+    _, last = list(Planted(texts).pieces(200, torch.device("cpu")))[:2]
     assert last.start == 200
     assert len(last.tree.trunks) == 40
     key = torch.zeros(1, 2, last.tree.ids.shape[1], 4)
@@ -137,25 +137,45 @@ def test_paths_of_texts_that_nothing_follows_are_let_go() -> None:
         patch.setattr(torch, "cat", cat)
         attend(key, key, key, last.tree, before=before)
     assert most < 10
-    assert read.start == 0
 
 
-def test_texts_that_change_how_positions_are_read_are_read_by_themselves() -> None:
-    """Phi-3's and Phi-4-mini's make: other frequencies for a text longer than the model was first trained on."""
-    rope = {
-        "rope_type": "longrope",
-        "rope_theta": 10000.0,
+ROPES: dict[str, dict[str, Any]] = {
+    # Phi-3's and Phi-4-mini's make: other frequencies for a text longer than the model was first trained on.
+    "longrope": {
         "original_max_position_embeddings": 64,
         "short_factor": [1.0] * 8,
         "long_factor": [4.0 + n for n in range(8)],
-        "factor": 4.0,
-    }
-    model = family_model("llama 3", VOCABULARY, rope_parameters=rope, max_position_embeddings=256)
+    },
+    "dynamic": {},
+}
+
+
+@pytest.mark.parametrize("kind", ROPES)
+@pytest.mark.parametrize("tokens", [40, 1000])
+def test_texts_that_change_how_positions_are_read_are_read_by_themselves(kind: str, tokens: int) -> None:
+    rope = {"rope_type": kind, "rope_theta": 10000.0, "factor": 4.0, **ROPES[kind]}
+    model = family_model(
+        "llama 3", VOCABULARY, rope_parameters=rope, max_position_embeddings=64 if kind == "dynamic" else 256
+    )
     rng = random.Random(0)
     shared = tuple(rng.randrange(3, VOCABULARY) for _ in range(50))
     prompts = [Prompt(shared, tuple(rng.randrange(3, VOCABULARY) for _ in range(n)), ()) for n in (5, 40, 9, 90)]
-    found = TransformersEngine(model, budget=Budget(40, 2**28)).label_logits(prompts, LABELS)
-    for prompt, own in zip(prompts, found, strict=True):
+    plain = []
+    for prompt in prompts:
+        # The last long text's frequencies stay until a short one comes.
         with torch.no_grad():
-            logits = model(torch.tensor([prompt.ids])).logits[0, -1]
+            model(torch.tensor([[5]]))
+            plain.append(model(torch.tensor([prompt.ids])).logits[0, -1])
+    budget = Budget(tokens, 2**28)
+    with torch.no_grad():
+        model(torch.tensor([[5]]))
+    found = TransformersEngine(model, budget=budget).label_logits(prompts, LABELS)
+    for logits, own in zip(plain, found, strict=True):
         assert float((torch.tensor(own.logits) - logits[list(LABELS)]).abs().max() / logits.abs().max()) < ERROR
+    runner = TreeRunner(model)
+    for places in runner.cut(prompts, budget, 1):
+        with torch.no_grad():
+            model(torch.tensor([[5]]))
+            batch = runner.start([prompts[place] for place in places], budget, 1)
+        for place, own_logits in zip(places, batch.logits, strict=True):
+            assert float((own_logits - plain[place]).abs().max() / plain[place].abs().max()) < ERROR

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import torch
+from peft import LoraConfig, get_peft_model
 from transformers import AutoConfig, AutoModelForCausalLM
 
 from interank.engines.aligned import AlignedRunner
@@ -92,3 +93,19 @@ def test_the_trial_finds_nothing_wrong_with_what_is_known(family: str, monkeypat
     monkeypatch.setattr("interank.engines.tree.probe._KNOWN", frozenset())
     assert FAMILIES[family]
     assert isinstance(tree_runner(family_model(family, VOCABULARY)), TreeRunner)
+
+
+def test_a_model_that_is_trained_is_tried_without_dropout_and_draws_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("interank.engines.tree.probe._KNOWN", frozenset())
+    adapter = LoraConfig(
+        r=4, lora_alpha=64, lora_dropout=0.5, target_modules=["q_proj", "v_proj"], task_type="CAUSAL_LM"
+    )
+    model = get_peft_model(family_model("smollm3", VOCABULARY), adapter)
+    for name, parameter in model.named_parameters():
+        if "lora_B" in name:
+            torch.nn.init.normal_(parameter)
+    before = torch.get_rng_state()
+    engine = TransformersEngine(model.train())
+    assert isinstance(engine._reader, TreeRunner)
+    assert torch.equal(torch.get_rng_state(), before)
+    assert model.training
