@@ -26,6 +26,7 @@ from interank.outputs import (
     is_taken,
     output_folder,
 )
+from interank.wording import listed
 
 __all__ = [
     "FITS",
@@ -311,12 +312,16 @@ def _read_manifest(path: Path) -> dict[str, Any]:
         ) from None
     except ValueError as error:
         raise ArtifactError(f"{path}: {MANIFEST} cannot be read ({error}); make the artifact anew") from None
+    if not isinstance(manifest, dict):
+        raise ArtifactError(f"{path}: {MANIFEST} is another program's; give the --out folder of an earlier stage")
     if manifest.get("format") != FORMAT:
         raise ArtifactError(
             f"{path} has the artifact format {manifest.get('format')}, and this version of interank reads "
             f"{FORMAT}; make it anew, or use the version that made it"
         )
-    return dict(manifest)
+    if lacking := [key for key in ("kind", "inputs", "files") if key not in manifest]:
+        raise ArtifactError(f"{path}: {MANIFEST} lacks {listed(lacking)}; make the artifact anew")
+    return manifest
 
 
 def reopen(artifact: Artifact, work: Mapping[str, Path]) -> None:

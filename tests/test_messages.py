@@ -77,9 +77,11 @@ def test_the_patterns_find_what_they_are_for() -> None:
         "distilling %s into %s, base weights %s",
         "scifact: found nothing there; name it",
         "{len(pairs)} pairs are left",
+        "{path}: expected to be told which",
+        "found the split; expected one of these: {', '.join(splits)}",
     )
-    for text in seen:
-        assert any(re.search(pattern, text.removeprefix("scifact: ")) for pattern in RIDDLES), text
+    for pattern in RIDDLES:
+        assert any(re.search(pattern, text.removeprefix("scifact: ")) for text in seen), pattern
 
 
 def test_the_file_to_read_has_all_of_them(tmp_path: Path) -> None:

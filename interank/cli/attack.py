@@ -55,10 +55,12 @@ def register(verbs: Any, common: argparse.ArgumentParser) -> None:
 def _run(options: argparse.Namespace) -> int:
     from interank.inputs import check_inputs, reranker
     from interank.outputs import check_file, holds_json, write_whole
+    from interank.stages.evaluating import benchmark
 
     if options.json:
         check_file("--json", options.json, ours=lambda path: holds_json(path, "planned", "gains", "tried"))
-    check_inputs([reranker("MODEL", options.model, options.base)], glance=True)
+    named = [reranker("MODEL", options.model, options.base), benchmark("--benchmark", options.benchmark)]
+    check_inputs(named, glance=True)
     from interank.diagnosis.attacks import gains
     from interank.stages.attack import Planned, as_row, attack
 

@@ -55,13 +55,16 @@ def register(verbs: Any, common: argparse.ArgumentParser) -> None:
 
 def _run(options: argparse.Namespace) -> int:
     from interank.errors import ModelError
-    from interank.inputs import check_inputs, reranker
+    from interank.inputs import Input, check_inputs, reranker
     from interank.outputs import check_file, holds_json
 
     if options.json:
         read = [options.golden] if options.golden else []
         check_file("--json", options.json, ours=lambda path: holds_json(path, "reference", "controls"), read=read)
-    check_inputs((reranker("MODEL", model, options.base) for model in (options.model, *options.against)), glance=True)
+    named = [reranker("MODEL", model, options.base) for model in (options.model, *options.against)]
+    if options.golden:
+        named.append(Input("--golden", options.golden, "requests as JSONL", lambda _: None, "file"))
+    check_inputs(named, glance=True)
     from interank.diagnosis.ways import Compared
     from interank.settings import ServerRecipe
     from interank.settings.base import checked

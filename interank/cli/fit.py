@@ -76,9 +76,10 @@ def _run(options: argparse.Namespace) -> int:
     _tell(made)
     print(place)
     adapter, stored = word(options.into or "ADAPTER"), word(options.into or options.out)
+    mode = f" mode={made.origin.mode}" if made.origin.mode != "score" else ""
     say_next(
         options,
-        f"interank evaluate evaluate/benchmark benchmark=DIR split=test adapters={adapter} fits={stored} "
+        f"interank evaluate evaluate/benchmark benchmark=DIR split=test adapters={adapter} fits={stored}{mode} "
         "--out runs/test measures it on other queries",
     )
     return 0

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from interank.cli.next_step import word
+from interank.cli.next_step import say_next, word
 
 if TYPE_CHECKING:
     from interank.imports.imported import Imported, ImportSettings
@@ -106,7 +106,7 @@ def register(verbs: Any, common: argparse.ArgumentParser) -> None:
     existing = verb.add_mutually_exclusive_group()
     existing.add_argument("--resume", action="store_true", help="reuse a finished output")
     existing.add_argument("--overwrite", action="store_true", help="replace an output")
-    verb.set_defaults(run=_run, usage=verb)
+    verb.set_defaults(run=_run)
 
 
 class _Mapped(argparse.Action):
@@ -170,7 +170,7 @@ def _run(options: argparse.Namespace) -> int:
     from interank.stages.imports import look, run
 
     if options.out is None and not options.dry_run:
-        options.usage.error("the following arguments are required: --out (or --dry-run)")
+        options.parser.error("the following arguments are required: --out (or --dry-run)")
     settings = _settings(options)
     if options.dry_run:
         _show(look(settings), as_json=options.json)
@@ -181,9 +181,7 @@ def _run(options: argparse.Namespace) -> int:
     counts = ", ".join(f"{number} {name.replace('_', ' ')}" for name, number in artifact.manifest["counts"].items())
     print(counts)
     print(artifact.path)
-    if not options.quiet:
-        for hint in _NEXT[artifact.kind]:
-            print(f"next: {hint.format(out=word(artifact.path))}")
+    say_next(options, *(hint.format(out=word(artifact.path)) for hint in _NEXT[artifact.kind]))
     return 0
 
 

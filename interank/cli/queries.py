@@ -65,6 +65,9 @@ def _written(options: argparse.Namespace) -> int:
     waiting = [query for query in asked if query.query_id not in done]
     starts = range(0, len(waiting), options.batch)
     if waiting:
+        from interank.inputs import check_inputs, reranker
+
+        check_inputs([reranker("MODEL", options.model)], glance=True)
         from interank.reranking.search_queries import search_queries
         from interank.tasks.asked import RankerSettings
         from interank.tasks.judge.ranker import load_judge

@@ -6,7 +6,8 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from interank.cli.next_step import word
+from interank.cli.next_step import say_next, word
+from interank.wording import counted
 
 if TYPE_CHECKING:
     from interank.artifact import Artifact
@@ -102,12 +103,11 @@ def _run(options: argparse.Namespace) -> int:
     existing: Any = "resume" if options.resume else "overwrite" if options.overwrite else "refuse"
     artifact = run(options.source, options.out, settings, existing=existing)
     parts = artifact.manifest["parts"]
-    print(", ".join(f"{number} questions in {part}" for part, number in parts.items()))
+    print(", ".join(f"{counted(number, 'question')} in {part}" for part, number in parts.items()))
     together = artifact.manifest["counts"]
     print(
         f"{together['kept_together']} of them in groups that stay together, the largest of {together['largest_group']}"
     )
     print(artifact.path)
-    if not options.quiet:
-        print(f"next: {_next(artifact)}")
+    say_next(options, _next(artifact))
     return 0

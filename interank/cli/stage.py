@@ -90,7 +90,7 @@ def _run(options: argparse.Namespace) -> int:
 
 def what_comes_next(verb: str, artifact: Artifact) -> list[str]:
     """What can be done with a stage's output."""
-    from interank.tasks import task_of_adapter
+    from interank.artifact import open_artifact
 
     out = word(artifact.path)
     if artifact.kind == "pairs":
@@ -98,14 +98,22 @@ def what_comes_next(verb: str, artifact: Artifact) -> list[str]:
     if verb == "generate":
         return [f"interank distill distill/smollm2 judgments={out} --out runs/student (or another of `recipes ls`)"]
     if verb == "run":
-        return [f'interank rerank {word(artifact.path.parent / "rl")} --query "..." FILE']
+        refined = open_artifact(artifact.path.parent / "rl", "adapter")
+        return [f'interank rerank {word(refined.path)}{_in_mode(refined, " --mode ")} --query "..." FILE']
     if verb == "evaluate":
         return [f"open {word(artifact.path / 'report.html')} in a browser"]
+    in_recipe, on_line = _in_mode(artifact, " mode="), _in_mode(artifact, " --mode ")
+    measured = f"interank evaluate evaluate/benchmark benchmark=DIR adapters={out}{in_recipe} --out runs/eval"
+    return [f'interank rerank {out}{on_line} --query "..." FILE tries it; {measured} measures it']
+
+
+def _in_mode(adapter: Artifact, key: str) -> str:
+    """The setting of the mode that an adapter ranks in, behind its key; empty where it is the usual one."""
+    from interank.tasks import task_of_adapter
+
     # A task that is told by its files names no modes.
-    mode, *_ = TASK_MODES.get(task_of_adapter(artifact.manifest), ("score",))
-    option, key = (f" --mode {mode}", f" mode={mode}") if mode != "score" else ("", "")
-    measured = f"interank evaluate evaluate/benchmark benchmark=DIR adapters={out}{key} --out runs/eval"
-    return [f'interank rerank {out}{option} --query "..." FILE tries it; {measured} measures it']
+    mode, *_ = TASK_MODES.get(task_of_adapter(adapter.manifest), ("score",))
+    return f"{key}{mode}" if mode != "score" else ""
 
 
 def _refuse_early(recipe: Any, options: argparse.Namespace, existing: Existing) -> None:
@@ -119,6 +127,7 @@ def _refuse_early(recipe: Any, options: argparse.Namespace, existing: Existing) 
 def _plan(recipe: Any, *, as_json: bool) -> int:
     """Print what generate would take."""
     from interank.evaluation.tables import aligned
+    from interank.stages.estimates import span
 
     planned = importlib.import_module("interank.stages.plan").plan(recipe)
     if as_json:
@@ -130,7 +139,7 @@ def _plan(recipe: Any, *, as_json: bool) -> int:
     tokens = planned["tokens"]
     print(f"\n{planned['pairs']} pairs to judge: about {tokens['read']} tokens read and {tokens['written']} written")
     seconds, dollars = planned["seconds"], planned["dollars"]
-    print("time: " + (f"about {seconds / 3600:.1f} hours" if seconds else "unknown (teacher.speed is not set)"))
+    print("time: " + ("unknown (teacher.speed is not set)" if seconds is None else f"about {span(seconds)}"))
     print("cost: " + ("unknown (teacher.price is not set)" if dollars is None else f"about {dollars:.2f} dollars"))
     return 0
 

@@ -20,6 +20,7 @@ from interank.launched import refuse_several_processes
 from interank.outputs import check_file, write_whole
 from interank.recipe import EvaluateRecipe
 from interank.stages.evaluated import evaluation_recipe
+from interank.wording import listed, nearby
 
 _PAGE = ".html"
 _OVERLAP = "training_overlap.json"
@@ -75,9 +76,11 @@ def run(paths: Sequence[Path], out: Path, *, benchmark: Path | None = None, exis
 def _check_inputs(artifacts: Sequence[Artifact], files: Sequence[Path]) -> None:
     for path in files:
         if not path.exists():
-            raise InputError(f"{path} does not exist; name an output of evaluate, or a TREC run")
+            raise InputError(f"{path} does not exist{nearby(path)}; name an output of evaluate, or a TREC run")
     if not artifacts:
-        raise InputError("all of these are stored runs; add an output of evaluate, whose candidates they rank")
+        raise InputError(
+            f"{listed(files)}: no output of evaluate is among these; add one, whose candidates the runs rank"
+        )
     check_same_candidates(artifacts)
 
 

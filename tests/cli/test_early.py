@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from interank.artifact import create
+from interank.artifact import MANIFEST, create
 from tests.support import rule
 from tests.support.artifacts import judgments_artifact
 from tests.support.benchmark import benchmark_folder, write_jsonl
@@ -74,6 +74,11 @@ CASES = {
     "export of nothing": ("export ./nowhere --to onnx --out new", "nowhere does not exist"),
     "attack on nothing": ("attack ./nowhere --benchmark benchmark", "nowhere does not exist"),
     "parity of nothing": ("check-parity ./nowhere", "nowhere does not exist"),
+    "attack on no benchmark": ("attack ./nobody --benchmark ./nowhere", r"(?s)nobody.*\n.*nowhere"),
+    "parity of no requests": ("check-parity ./nobody --golden nowhere", r"(?s)nobody.*\n--golden: nowhere"),
+    "queries of nothing": ("queries ./nowhere --corpus benchmark --out new", "nowhere does not exist"),
+    "a manifest of another program": ("merge list --out new", "list: manifest.json is another program's"),
+    "a manifest without its parts": ("merge bare --out new", "bare: manifest.json lacks kind, inputs and files"),
     "rerank with nothing": ("rerank ./nowhere --query q note.txt", "nowhere does not exist"),
     "rerank with a name that is nearly one": ("rerank scorrer --query q note.txt", "scorrer .*did you mean scorer"),
     "evaluate what is nearly there": (
@@ -122,6 +127,9 @@ def told(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
         ("whole/evaluate", "evaluation", {}),
     ):
         create(here / name, kind, recipe={}, inputs={}).finish(seed=0, counts={}, notes=notes)  # type: ignore[arg-type, union-attr]
+    for name, manifest in (("list", "[]"), ("bare", '{"format": 1}')):
+        (here / name).mkdir()
+        (here / name / MANIFEST).write_text(manifest)
     begun = create(here / "begun", "adapter", recipe={}, inputs={})
     (begun.work / "ledger").touch()  # type: ignore[union-attr]
     del begun

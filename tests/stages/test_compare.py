@@ -128,7 +128,7 @@ def test_a_benchmark_that_was_moved_has_to_be_named(folder: Path, tmp_path: Path
 
 
 def test_stored_runs_alone_have_no_candidates(reversed_run: Path, tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="stored runs"):
+    with pytest.raises(InputError, match="no output of evaluate"):
         compare.run([reversed_run], tmp_path / "x.html")
     with pytest.raises(InputError, match="does not exist"):
         compare.run([tmp_path / "nothing"], tmp_path / "x.html")

@@ -30,7 +30,7 @@ def tickets(tmp_path: Path) -> Path:
 def told(capsys: pytest.CaptureFixture[str], *arguments: object, code: int = 0) -> str:
     assert main(["import", *map(str, arguments)]) == code
     captured = capsys.readouterr()
-    return captured.out if code == 0 else captured.err
+    return captured.out + captured.err
 
 
 def test_questions_are_a_source_of_generate(tickets: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -142,7 +142,7 @@ def test_questions_are_split_into_a_source_and_benchmarks(tmp_path: Path, capsys
     (tmp_path / "t.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     assert main(["import", str(tmp_path / "t.jsonl"), "--as", "questions", "--out", str(tmp_path / "q")]) == 0
     out = split(tmp_path / "q", tmp_path / "split", "--shares", "4,1,1")
-    hint = capsys.readouterr().out
+    hint = capsys.readouterr().err
     assert f"dumps={out}/train benchmarks={out} decontaminate=queries" in hint
     command = re.findall(r"next: interank (generate .*) --out", hint)[-1]
     assert main([*shlex.split(command), "--out", str(tmp_path / "votes")]) == 0
