@@ -33,6 +33,9 @@ def refuse_early(recipe: Recipe, out: Path, *, read: Iterable[Path], existing: E
     """
     refuse_several_processes()
     require_inputs(recipe)
+    named = _named(recipe)
+    # An input in the output's place is told as what it is, before what the output's place holds.
+    read = [*read, *(each.path for each in named)]
     names = ("generate", "distill", "rl", "evaluate") if isinstance(recipe, RunRecipe) else ("",)
     for name in names:
         place = output_folder(out / name, read=read).resolve()
@@ -40,7 +43,7 @@ def refuse_early(recipe: Recipe, out: Path, *, read: Iterable[Path], existing: E
             check_free(out / name, Partial(place))
         elif existing == "overwrite":
             check_replaceable(place)
-    glance(recipe)
+    check_inputs(named, glance=True)
 
 
 def glance(recipe: Recipe) -> None:
