@@ -1,0 +1,175 @@
+"""Explanations with marks: several of each judged pair, honest ones and faults, that a reward model learns from."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+from interank import plain_data
+from interank.errors import InputError
+from interank.types import Relevance, Split
+
+FILE = "explanations.parquet"
+
+Writer = Literal["teacher", "student", "program"]
+Fault = Literal[
+    "other_document",
+    "opposite_stance",
+    "template",
+    "invented_quote",
+    "pasted",
+    "idle_quote",
+    "padding",
+    "to_the_judge",
+    "minimal_edit",
+]
+Kind = Literal["honest"] | Fault
+Dropped = Literal["contradicted", "unreadable", "failed"]
+
+WRITERS: tuple[Writer, ...] = get_args(Writer)
+FAULTS: tuple[Fault, ...] = get_args(Fault)
+HONEST: Kind = "honest"
+KINDS: tuple[Kind, ...] = (HONEST, *FAULTS)
+DROPPED: tuple[Dropped, ...] = get_args(Dropped)
+# What `marked_by` says where nobody was asked: an honest explanation has 1, a fault 0.
+MADE_MARKS = "made faults"
+
+_TEXTS = ("query_id", "doc_id", "query", "document", "explanation", "marked_by", "site")
+_GROUP_ROWS = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class Explained:
+    """An explanation of a judged pair, who wrote it, and what it is worth."""
+
+    query_id: str
+    doc_id: str
+    query: str
+    document: str
+    split: Split
+    site: str
+    relevance: int
+    """The grade that was judged; of the opposite stance too, which argues for another."""
+    explanation: str
+    """Without the label's line."""
+    writer: Writer
+    """Who wrote it; a fault is the program's."""
+    kind: Kind
+    """`honest` for what teacher and student wrote of their own; else the fault that was made."""
+    mark: float | None
+    """0 to 1, the mean of `marks`; None where the explanation is dropped."""
+    marks: tuple[float, ...]
+    """As they were given, one for each order in which the set was read."""
+    dropped: Dropped | None
+    """Why it counts for nothing; None where it counts."""
+    marked_by: str
+    """The model that marked, or `MADE_MARKS`."""
+
+
+COLUMNS: tuple[str, ...] = tuple(field.name for field in fields(Explained))
+
+
+def write_explanations(rows: Iterable[Explained], folder: Path) -> None:
+    """Write them as `explanations.parquet`; half characters get a mark in their place."""
+    import pyarrow
+    import pyarrow.parquet
+
+    number = pyarrow.float64()
+    types = {"relevance": pyarrow.int64(), "mark": number, "marks": pyarrow.list_(number)}
+    schema = pyarrow.schema([(name, types.get(name, pyarrow.string())) for name in COLUMNS])
+    written = [
+        {name: plain_data.writable(value) if isinstance(value, str) else value for name, value in asdict(row).items()}
+        for row in rows
+    ]
+    table = pyarrow.Table.from_pylist(written, schema=schema)
+    pyarrow.parquet.write_table(table, folder / FILE, row_group_size=_GROUP_ROWS)
+
+
+def read_explanations(folder: Path, split: Split | None = None) -> list[Explained]:
+    """The explanations of one split, or of all, in the order in which they were written.
+
+    Raises:
+        InputError: There are none, the file cannot be read, or a row is no explanation; says which and why.
+    """
+    path = folder / FILE
+    found = [_explained(row, f"{path}: row {number}") for number, row in enumerate(_rows(path), start=1)]
+    if not found:
+        raise InputError(f"{path} holds no explanation; make them with interank generate and its section explanations")
+    return [item for item in found if split is None or item.split == split]
+
+
+def _rows(path: Path) -> list[dict[str, Any]]:
+    import pyarrow
+    import pyarrow.parquet
+
+    if not path.is_file():
+        raise InputError(
+            f"{path.parent} has no {FILE}; make one with interank generate RECIPE judgments={path.parent} and a "
+            "section explanations"
+        )
+    try:
+        table = pyarrow.parquet.read_table(path, partitioning=None)
+    except (pyarrow.ArrowException, OSError, ValueError) as error:
+        said = str(error).partition("\n")[0]
+        raise InputError(f"{path} cannot be read as Parquet ({said}); make it anew") from None
+    if missing := [name for name in COLUMNS if name not in table.column_names]:
+        raise InputError(f"{path} has no column {', '.join(missing)}; {', '.join(COLUMNS)} are needed")
+    rows: list[dict[str, Any]] = table.select(list(COLUMNS)).to_pylist()
+    return rows
+
+
+def _explained(row: dict[str, Any], where: str) -> Explained:
+    try:
+        return _checked(row)
+    except ValueError as error:
+        raise InputError(f"{where} is no explanation with its mark ({error}); mend the row, or make it anew") from None
+
+
+def _checked(row: dict[str, Any]) -> Explained:
+    texts = {name: _named(name, plain_data.text, row[name]) for name in _TEXTS}
+    for name in ("query_id", "doc_id", "explanation", "marked_by"):
+        if not texts[name].strip():
+            raise ValueError(f"{name} is empty")
+    known = {
+        "split": get_args(Split),
+        "writer": WRITERS,
+        "kind": KINDS,
+        "dropped": (None, *DROPPED),
+    }
+    chosen = {name: _one_of(name, row[name], options) for name, options in known.items()}
+    if chosen["kind"] != HONEST and chosen["writer"] != "program":
+        raise ValueError(f"writer is {chosen['writer']}, where a fault, here {chosen['kind']}, is the program's")
+    relevance = _named("relevance", _grade, row["relevance"])
+    mark = None if row["mark"] is None else _named("mark", _share, row["mark"])
+    if not isinstance(row["marks"], list):
+        raise ValueError(f"marks is {plain_data.shown(row['marks'])}, where a list is needed")
+    marks = tuple(_named("marks", _share, value) for value in row["marks"])
+    if mark is None and chosen["dropped"] is None:
+        raise ValueError("mark is null, and dropped does not say why")
+    if mark is not None and chosen["dropped"] is not None:
+        raise ValueError(f"mark is {mark:g}, where null is needed, since dropped is {chosen['dropped']}")
+    return Explained(**texts, **chosen, relevance=relevance, mark=mark, marks=marks)
+
+
+def _grade(value: object) -> int:
+    return plain_data.whole(value, least=0, most=max(Relevance))
+
+
+def _share(value: object) -> float:
+    return plain_data.finite(value, least=0, most=1)
+
+
+def _named(name: str, read: Callable[[object], Any], value: object) -> Any:
+    try:
+        return read(value)
+    except ValueError as error:
+        raise ValueError(f"{name}: {error}") from None
+
+
+def _one_of(name: str, value: object, options: tuple[object, ...]) -> Any:
+    if value not in options:
+        told = ", ".join("null" if option is None else str(option) for option in options)
+        raise ValueError(f"{name} is {plain_data.shown(value)}, where one of {told} is needed")
+    return value
