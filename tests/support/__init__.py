@@ -12,6 +12,7 @@ Texts and rules:
 Models:
     tiny: tiny models of Llama's architecture with trained tokenizers
     tiny_heads: tiny pointwise heads, adapters, and stand-ins for released ones
+    explaining: a program that plays teacher of explanations over the texts of `rule`
     families: tiny random models of the families that people bring
     peft_kinds: PEFT's kinds and variants of adapters, with random weights
     rule_model: a tiny base model that has read the rule's texts, but grades at random
