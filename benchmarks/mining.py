@@ -1,7 +1,6 @@
 """How fast the reader of dumps is beside ElementTree, and what memory it takes.
 
     python benchmarks/mining.py [--json FILE] [--mb 1000] [--peak-mb 1000] [--rounds 7] [--posts 120000]
-    python benchmarks/mining.py --bounds --mb 60
 
 Makes a Posts.xml of the shape of real ones (1.6 KB a row, bodies escaped, CRLF) in a temporary folder. Both sides read
 it in turns in one run and have to give the same; ratios are of the medians. Peaks are resident memory summed over all
@@ -21,29 +20,21 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from datetime import date
-from functools import partial
 from html import escape
 from itertools import islice, zip_longest
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
-import numpy as np
 import psutil
 
 from interank.mining import Row, Table, Tally, mine, read_rows
-from interank.mining.lines import parsed_rows, read_plain
-from interank.mining.ranges import all_rows, bytes_of, places_of, work_through
-from interank.mining.rows import Unread, stretches_of
-from interank.mining.stackexchange import rows_with_ids
+from interank.mining.parts import work_through
 from interank.settings import MiningRecipe
 
 Rows = list[tuple[str, int]]
-
-# Of the rows; `selective_vs_elementtree` is of the last.
-KEPT_SHARES = (0.02, 0.05, 0.1)
 
 
 def made_dump(folder: Path, *, size: float = float("inf"), posts: float = float("inf"), seed: int = 1) -> Path:
@@ -110,16 +101,6 @@ def _told(rows: Iterator[Row], tally: Tally) -> Rows:
     return [(row.attributes["Id"], len(row.attributes["Body"])) for row in rows]
 
 
-def selective_by_element_tree(path: Path, ids: frozenset[int]) -> list[dict[str, str]]:
-    """The rows with these ids, by ElementTree."""
-    return [dict(attributes) for attributes in element_tree(path) if int(attributes["Id"]) in ids]
-
-
-def selective(path: Path, ids: frozenset[int]) -> list[Mapping[str, str]]:
-    """The rows with these ids, by interank: as mining fetches the posts it has chosen."""
-    return [row.attributes for row in all_rows(Table(path), keep=rows_with_ids(ids))]
-
-
 def side_by_side(path: Path, sides: dict[str, Callable[[Path], Any]], rounds: int) -> dict[str, list[float]]:
     """The seconds of each side; they take turns and have to agree."""
     times: dict[str, list[float]] = {name: [] for name in sides}
@@ -137,38 +118,6 @@ def ratio(times: dict[str, list[float]]) -> float:
     """How many times faster the second side is."""
     theirs, ours = (statistics.median(seconds) for seconds in times.values())
     return round(theirs / ours, 2)
-
-
-def bounds(path: Path) -> dict[str, float]:
-    """Processor seconds of each step for a row, as shares of what ElementTree takes for one; a tenth of them is kept.
-
-    `bound` is what two cores that never wait could reach so, and `bound_by_lxml` if rows were parsed by lxml.
-    """
-    raw = [line.strip() for line in path.read_bytes().split(b"\n") if line.lstrip().startswith(b"<row")][::10]
-    some = [raw[start : start + 64] for start in range(0, len(raw), 64)]
-    keep = rows_with_ids({int(row.attributes["Id"]) for row in islice(read_rows(Table(path)), 0, None, 10)})
-    found = [stretch for stretch in stretches_of(Table(path), Tally(), keep) if isinstance(stretch, Unread)]
-    _, starts, ends = np.concatenate([places_of(stretch) for stretch in found], axis=1).tolist()
-    with path.open("rb", buffering=0) as file:
-        steps: dict[str, tuple[Callable[[], Any], int]] = {
-            "element_tree": (lambda: sum(1 for _ in element_tree(path)), len(raw) * 10),
-            "found": (lambda: sum(1 for _ in stretches_of(Table(path), Tally(), keep)), len(raw) * 10),
-            "read_again": (lambda: [*map(partial(bytes_of, file), starts, ends)], len(raw)),
-            "parsed": (lambda: [read_plain(rows) for rows in some], len(raw)),
-            "parsed_by_lxml": (lambda: parsed_rows(b"".join(raw)), len(raw)),
-        }
-        taken: dict[str, list[float]] = {name: [] for name in steps}
-        for _ in range(7):
-            for name, (step, count) in steps.items():
-                start = time.process_time()
-                step()
-                taken[name].append((time.process_time() - start) / count)
-    cost = {name: statistics.median(seconds) for name, seconds in taken.items()}
-    shares = {name: round(seconds / cost["element_tree"], 3) for name, seconds in cost.items()}
-    whole = {
-        what: shares["found"] + 0.1 * (shares[what] + shares["read_again"]) for what in ("parsed", "parsed_by_lxml")
-    }
-    return shares | {"bound": round(2 / whole["parsed"], 1), "bound_by_lxml": round(2 / whole["parsed_by_lxml"], 1)}
 
 
 def peak_of(*command: str) -> tuple[float, float, str]:
@@ -209,14 +158,7 @@ def measured(arguments: argparse.Namespace, folder: Path) -> dict[str, Any]:
         assert one == other.attributes
     size = path.stat().st_size / 1e6
     load = os.getloadavg()[0]
-    rows = len(full(path))
     fully = side_by_side(path, {"ElementTree": full_by_element_tree, "interank": full}, arguments.rounds)
-    by_share: dict[float, dict[str, list[float]]] = {}
-    for share in KEPT_SHARES:
-        ids = frozenset(random.Random(3).sample(range(1, rows + 1), round(rows * share)))
-        sides = {"ElementTree": partial(selective_by_element_tree, ids=ids), "interank": partial(selective, ids=ids)}
-        by_share[share] = side_by_side(path, sides, arguments.rounds)
-    chosen = by_share[KEPT_SHARES[-1]]
     path.unlink()
     large = made_dump(folder / "peak.example.com", size=arguments.peak_mb * 1e6)
     peak, _, _ = peak_of("--read", str(large))
@@ -228,21 +170,12 @@ def measured(arguments: argparse.Namespace, folder: Path) -> dict[str, Any]:
         mining = {**json.loads(said), "seconds": round(mine_seconds, 1), "peak_mb": round(mine_peak, 1)}
     return {
         "full_vs_elementtree": ratio(fully),
-        "selective_vs_elementtree": ratio(chosen),
         "mb_per_s": round(size / statistics.median(fully["interank"]), 1),
-        "selective_mb_per_s": round(size / statistics.median(chosen["interank"]), 1),
         "elementtree_mb_per_s": round(size / statistics.median(fully["ElementTree"]), 1),
-        "kept_share": KEPT_SHARES[-1],
-        "selective_vs_elementtree_by_share": {share: ratio(timed) for share, timed in by_share.items()},
         "peak_mb_at_1gb": round(peak, 1),
         "mine": mining,
-        "rounds": {
-            f"{what} {side}": seconds
-            for sides, what in ((fully, "full"), (chosen, "selective"))
-            for side, seconds in sides.items()
-        },
+        "rounds": fully,
         "file_mb": round(size, 1),
-        "rows": rows,
         "peak_file_mb": arguments.peak_mb,
         "machine": f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}",
         "load": round(load, 2),
@@ -259,16 +192,11 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--posts", type=int, default=120_000, help="posts of the site that is mined; 0 mines none")
     parser.add_argument("--folder", type=Path, help="for the files; a temporary one by default")
-    parser.add_argument("--bounds", action="store_true", help="only what each step of reading takes of the processors")
     parser.add_argument("--read", type=Path, help=argparse.SUPPRESS)
     parser.add_argument("--mine", type=Path, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.read:
         print(len(full(arguments.read)), sum(1 for _ in read_rows(Table(arguments.read))))
-        return
-    if arguments.bounds:
-        with tempfile.TemporaryDirectory(dir=arguments.folder) as folder:
-            print(json.dumps(bounds(made_dump(Path(folder) / "bounds.example.com", size=arguments.mb * 1e6)), indent=2))
         return
     if arguments.mine:
         mined = mine([arguments.mine], MiningRecipe(questions=20_000), 42)

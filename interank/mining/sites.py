@@ -9,10 +9,9 @@ from pathlib import Path
 from typing import Protocol
 
 from interank.errors import InputError
-from interank.mining.ranges import Spread, all_rows, work_through
-from interank.mining.rows import BadRowError, Row, Tally
+from interank.mining.parts import Spread, work_through
+from interank.mining.rows import BadRowError, Row, Tally, read_rows
 from interank.mining.stackexchange import (
-    QUESTION_ROWS,
     Dump,
     Post,
     find_dumps,
@@ -20,7 +19,6 @@ from interank.mining.stackexchange import (
     read_comment_links,
     read_links,
     read_users,
-    rows_with_ids,
 )
 from interank.mining.tables import find_table
 from interank.mining.threads import Outline, Outliner
@@ -112,7 +110,7 @@ class _DumpPosts:
             if name not in tables:
                 continue
             if name == "PostLinks":
-                outline.links.extend(read_links(tables[name], tally, spread=self.spread))
+                outline.links.extend(read_links(tables[name], tally))
             elif name == "Comments":
                 outline.links.extend(read_comment_links(tables[name], tally, self.site, sites))
             else:
@@ -125,7 +123,7 @@ class _DumpPosts:
 
     def questions(self) -> Iterator[Post]:
         """Every question with its text, one at a time."""
-        for row in all_rows(self.dump.tables["Posts"], Tally(), keep=QUESTION_ROWS, spread=self.spread):
+        for row in read_rows(self.dump.tables["Posts"], Tally()):
             post = _sound(row, self.site)
             if post is not None and post.kind == "question":
                 yield post
@@ -136,7 +134,7 @@ class _DumpPosts:
         if not wanted:
             return found
         ids = frozenset(wanted)
-        rows = all_rows(self.dump.tables["Posts"], Tally(), keep=rows_with_ids(ids), spread=self.spread)
+        rows = read_rows(self.dump.tables["Posts"], Tally())
         for row in rows:
             post = _sound(row, self.site)
             # The first of those with one id counts, as in the outline.

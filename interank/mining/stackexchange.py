@@ -13,9 +13,7 @@ from pathlib import Path
 from typing import Literal, NamedTuple
 
 from interank.errors import InputError
-from interank.mining.lines import Keep
-from interank.mining.ranges import SPREAD, Spread, all_rows
-from interank.mining.rows import BadRowError, Row, Tally
+from interank.mining.rows import BadRowError, Row, Tally, read_rows
 from interank.mining.streams import Table, archive_members
 from interank.tables.reading import SPREADSHEETS, no_table
 from interank.wording import nearby
@@ -206,13 +204,13 @@ def _licence(created: str) -> str:
     return next((licence for before, licence in _LICENCES if created < before), _LATEST_LICENCE)
 
 
-def read_links(table: Table, tally: Tally, *, spread: Spread = SPREAD) -> Iterator[Link]:
+def read_links(table: Table, tally: Tally) -> Iterator[Link]:
     """Stream the links of a PostLinks.xml: related posts and duplicates.
 
     Raises:
         InputError: The file declares a document type.
     """
-    for row in all_rows(table, tally, spread=spread):
+    for row in read_rows(table, tally):
         try:
             type_id = row.integer("LinkTypeId")
             if type_id in _LINK_TYPES:
@@ -227,7 +225,7 @@ def read_comment_links(table: Table, tally: Tally, site: str, sites: Collection[
     Raises:
         InputError: The file declares a document type.
     """
-    for row in all_rows(table, tally):
+    for row in read_rows(table, tally):
         try:
             yield from links_in(row.text("Text"), row.integer("PostId"), sites, site)
         except BadRowError as fault:
@@ -250,16 +248,5 @@ def read_users(table: Table, wanted: Collection[str]) -> dict[str, str]:
     Raises:
         InputError: The file declares a document type.
     """
-    keep = rows_with_ids({int(user) for user in wanted if user.isdecimal()})
-    rows = all_rows(table, keep=keep)
-    found = ((row.attributes.get("Id", ""), row.attributes.get("DisplayName", "")) for row in rows)
+    found = ((row.attributes.get("Id", ""), row.attributes.get("DisplayName", "")) for row in read_rows(table))
     return {user: name for user, name in found if user in wanted}
-
-
-def rows_with_ids(ids: Collection[int]) -> Keep:
-    """Keeps the rows with these ids, and those whose id does not stand first or is written unlike a dump's."""
-    return Keep(rb'Id="(0|[1-9][0-9]{0,17})" ', frozenset(b"%d" % number for number in ids))
-
-
-QUESTION_ROWS = Keep(rb'Id="[0-9]{1,18}" PostTypeId="([0-9])" ', frozenset({b"1"}))
-"""Keeps questions, and the rows that do not begin with id and type."""

@@ -1,9 +1,11 @@
 """The row reader gives what lxml gives, and of a broken file what can be had, however it is read."""
 
+import gzip
 import logging
 import os
 import re
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -14,9 +16,7 @@ from hypothesis import strategies as st
 from lxml import etree
 
 from interank.mining import Row, Table, Tally, read_rows
-from interank.mining.lines import Keep
-from interank.mining.ranges import Spread, all_rows
-from interank.mining.stackexchange import QUESTION_ROWS, rows_with_ids
+from interank.mining.parts import Spread, work_through
 
 # More in a fuzz run: INTERANK_FUZZ_EXAMPLES=100000 pytest tests/mining/test_rows.py
 EXAMPLES = int(os.environ.get("INTERANK_FUZZ_EXAMPLES", "300"))
@@ -133,29 +133,6 @@ def test_whatever_is_well_formed_gives_what_lxml_gives(path: Path, pieces: list[
     assert [attributes for _, attributes in rows] == [dict(row.attrib) for row in root.iter("row")]
 
 
-_IDS = st.sampled_from([b"1", b"2", b"3", b"03", b"-1", b"&#51;"])
-_DUMPED = st.builds(
-    lambda indent, number, kind, value: b'%s<row Id="%s" PostTypeId="%d" Body="%s" />' % (indent, number, kind, value),
-    st.sampled_from([b"  ", b"  ", b"  ", b""]),
-    _IDS,
-    st.integers(1, 3),
-    st.sampled_from([b"a", b"x&lt;y>", b'PostTypeId=&quot;1&quot; Id="3"', b"&", b"two\nlines", b"/>", b"' Id='3'"]),
-)
-
-
-@fuzzed
-@given(st.lists(st.one_of(_DUMPED, _DUMPED, _DUMPED, _PIECES), max_size=12), st.sampled_from([b"\n", b"\r\n"]))
-def test_no_row_that_is_wanted_is_dropped_and_none_looks_different(
-    path: Path, pieces: list[bytes], newline: bytes
-) -> None:
-    content = HEAD + newline.join(pieces) + newline + b"</posts>"
-    every, _ = read(path, content)
-    for name, value, keep in (("Id", "3", rows_with_ids({3})), ("PostTypeId", "1", QUESTION_ROWS)):
-        kept = [(row.line, dict(row.attributes)) for row in read_rows(Table(path), Tally(), keep=keep)]
-        assert [row for row in kept if row not in every] == []
-        assert [row for row in kept if row[1].get(name) == value] == [row for row in every if row[1].get(name) == value]
-
-
 @fuzzed
 @given(st.binary(max_size=200), st.booleans())
 def test_no_bytes_are_too_odd(path: Path, content: bytes, headed: bool) -> None:
@@ -171,14 +148,19 @@ def whole(lines: list[bytes], end: bytes = b"</posts>") -> bytes:
     return HEAD + b"\r\n".join(lines) + b"\r\n" + end
 
 
-def spread_out(path: Path, keep: Keep | None = None) -> tuple[list[Row], Tally]:
-    tally = Tally()
-    return list(all_rows(Table(path), tally, keep=keep, spread=Spread(2, least=0, part=10_000))), tally
+def listed(rows: Iterator[Row], tally: Tally) -> list[dict[str, str]]:
+    return [dict(attributes) for _, attributes in rows]
 
 
-def in_one(path: Path, keep: Keep | None = None) -> tuple[list[Row], Tally]:
+def spread_out(path: Path) -> tuple[list[dict[str, str]], Tally]:
     tally = Tally()
-    return list(read_rows(Table(path), tally, keep=keep)), tally
+    found = work_through(Table(path), listed, tally, spread=Spread(2, least=0, part=10_000))
+    return [row for rows in found for row in rows], tally
+
+
+def in_one(path: Path) -> tuple[list[dict[str, str]], Tally]:
+    tally = Tally()
+    return listed(read_rows(Table(path), tally), tally), tally
 
 
 @pytest.mark.parametrize(
@@ -196,17 +178,14 @@ def in_one(path: Path, keep: Keep | None = None) -> tuple[list[Row], Tally]:
     ],
     ids=["plain", "split rows", "cut", "no end", "bad rows", "comment", "end amid", "no lines", "long row"],
 )
-def test_processes_read_what_one_reads(path: Path, content: bytes) -> None:
-    path.write_bytes(content)
-    for keep in (None, QUESTION_ROWS):
-        (rows, tally), (others, other_tally) = in_one(path, keep), spread_out(path, keep)
-        assert len(rows) >= 200
-        assert others == rows
-        assert (other_tally.skipped, other_tally.shown, other_tally.stopped) == (
-            tally.skipped,
-            tally.shown,
-            tally.stopped,
-        )
+@pytest.mark.parametrize("packed", [False, True])
+def test_processes_read_what_one_reads(tmp_path: Path, content: bytes, packed: bool) -> None:
+    path = tmp_path / ("Posts.xml.gz" if packed else "Posts.xml")
+    path.write_bytes(gzip.compress(content) if packed else content)
+    (rows, tally), (others, other_tally) = in_one(path), spread_out(path)
+    assert len(rows) >= 200
+    assert others == rows
+    assert (other_tally.skipped, other_tally.shown, other_tally.stopped) == (tally.skipped, tally.shown, tally.stopped)
 
 
 def test_processes_start_beside_threads_too(path: Path) -> None:
@@ -222,15 +201,6 @@ def test_processes_start_beside_threads_too(path: Path) -> None:
     assert rows == in_one(path)[0]
 
 
-def test_rows_that_are_not_wanted_are_dropped_unread(path: Path) -> None:
-    path.write_bytes(whole([*numbered(1_000), b'  <row PostTypeId="2" Id="7" />']))
-    rows, _ = in_one(path)
-    kept, _ = in_one(path, rows_with_ids({3, 500}))
-    assert kept == [row for row in rows if row.attributes["Id"] in ("3", "500") or row.line == 1_003]
-    questions, _ = in_one(path, QUESTION_ROWS)
-    assert questions == [row for row in rows if row.attributes["PostTypeId"] == "1" or row.line == 1_003]
-
-
 def test_a_malformed_row_costs_itself_alone_and_is_named_by_its_line(
     path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -240,3 +210,28 @@ def test_a_malformed_row_costs_itself_alone_and_is_named_by_its_line(
     [record] = caplog.records
     assert record.levelno == logging.WARNING
     assert re.search(r"skipped rows: 2 \(line 4: .+; line 6: .+\)", record.getMessage())
+
+
+HOSTILE = {
+    "a row of many short lines": b'<row Id="91"\n' + b"a\n" * 200_000 + b"/>\n",
+    "short lines": b"a\n" * 200_000,
+    "malformed rows": b"<row &\n" * 100_000,
+    "beginnings of rows": b"<row" * 200_000 + b"\n",
+    "colons": b'<row Body="&#39;' + b":a" * 200_000 + b'"/>\n',
+    "attributes": b"<row " + b" ".join(b'a%d=""' % number for number in range(100_000)) + b"/>\n",
+    "closers": b"</row>\n" * 100_000,
+    "end tags": b"x</posts>\n" * 100_000,
+}
+
+
+@pytest.mark.parametrize("content", HOSTILE.values(), ids=HOSTILE)
+def test_a_hostile_file_takes_time_in_proportion_to_its_size(path: Path, content: bytes) -> None:
+    times = []
+    for copies in (1, 4):
+        path.write_bytes(HEAD + content * copies + b'<row Id="1"/>\n</posts>')
+        start = time.process_time()
+        rows, _ = in_one(path)
+        times.append(time.process_time() - start)
+    # Beyond the time of a few megabytes, four times the file may take no more than some six times as long.
+    assert times[1] < max(2.0, 7 * times[0]), times
+    assert rows[-1:] in ([], [{"Id": "1"}])
