@@ -63,7 +63,7 @@ def mark(query: str, document: str, grade: int, explanation: str) -> float:
     named = len(wanted & {*words}) / len(wanted)
     truth = {"colour": asked[0] == told[0], "animal": asked[1] == told[1]}
     claims = {side: which == "same" for which, side in _CLAIM.findall(explanation.casefold())}
-    right = sum(claims.get(side) == is_same for side, is_same in truth.items()) / len(truth)
+    right: float = sum(claims.get(side) == is_same for side, is_same in truth.items()) / len(truth)
     strange = len((_NAMES & {*words}) - {*asked, *told})
     claimed = _SILENT + (1 - _SILENT) * right
     return named * claimed * math.pow(0.5, strange) * min(1.0, _ENOUGH / max(1, len(words)))

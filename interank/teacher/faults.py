@@ -1,0 +1,292 @@
+"""Made faults: explanations with a known fault, made of honest ones and the texts at hand, the same every time."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from random import Random
+
+from interank.explanations import Fault
+from interank.tasks.judge.quotes import quotes, verified
+from interank.teacher import fault_wordings as wordings
+from interank.types import Example, Relevance
+
+_WORD = re.compile(r"[^\W\d_][\w'\u2019-]*")
+# Words that tell one text from another are longer than most that do not.
+_TELLING = 3
+_EVERYWHERE_WORDS = """
+all and any are ask but can did for get had has her him his how its may nor not now off one our out own per say she
+the too two use was way who why yes yet you about above after again also although another answer answers because
+been before being below between both cannot could does doesn document during each even every explain explains
+explanation from further given gives grade have having help helps here however into irrelevant just like mention
+mentions more most much need needed only other over part partial partially passage provide provides question
+relevant same says should since some such tell tells text than that their them then there these they thing this
+those through under very was well were what when where which while will with within without would your
+"""
+_EVERYWHERE = frozenset(_EVERYWHERE_WORDS.split())
+_QUOTE_WORDS = (4, 9)
+_PASSAGE_WORDS = (25, 60)
+_SPOKEN_OF = (1, 3)
+# Padding makes an explanation so many times as long.
+_PADDED = 2.5
+# So many other explanations are looked at for one that names something foreign.
+_TRIES = 20
+
+_BE = r"is|are|was|were|can|could|will|would|should|must|has|have|had|does|do|did"
+_VERB_LIST = """
+address answer ask compare contain cover describe discuss explain give help list match mention name need offer
+provide recommend relate resolve say settle show solve suggest tell talk
+"""
+_VERBS = _VERB_LIST.split()
+_ONE = {f"{verb}{'es' if verb.endswith(('ss', 'ch', 'sh')) else 's'}": verb for verb in _VERBS}
+_DENIED = re.compile(rf"\b({_BE})(?: not|n't|n\u2019t)\b", re.IGNORECASE)
+_AFFIRMED = re.compile(rf"\b({_BE})\b(?! not|n't|n\u2019t)", re.IGNORECASE)
+_STATED = re.compile(rf"\b({'|'.join(_ONE)})\b", re.IGNORECASE)
+_SAME = re.compile(r"\b(same|other)\b")
+_NUMBER = re.compile(r"\b\d+(?:\.\d+)?\b")
+
+
+def telling_words(text: str) -> set[str]:
+    """The words by which texts are told apart, in lower case: long ones that do not stand in most texts."""
+    found = (word.casefold() for word in _WORD.findall(text))
+    return {word for word in found if len(word) >= _TELLING and word not in _EVERYWHERE}
+
+
+@dataclass(frozen=True, slots=True)
+class _Made:
+    """A pair with its honest explanation, whose faults are made, and where chance comes from."""
+
+    example: Example
+    rng: Random
+
+    @property
+    def honest(self) -> str:
+        return self.example.judgment.reasoning
+
+    @property
+    def document(self) -> str:
+        return self.example.document.full_text
+
+    @property
+    def query(self) -> str:
+        return self.example.query.text
+
+    @property
+    def grade(self) -> int:
+        return int(self.example.judgment.relevance)
+
+    def shown(self) -> set[str]:
+        """The telling words of question and document, which an explanation of the pair may use."""
+        return telling_words(self.query) | telling_words(self.document)
+
+
+class Faults:
+    """Makes each kind of fault for judged and explained pairs, from all of them."""
+
+    def __init__(self, examples: Sequence[Example], seed: int) -> None:
+        """Take the judgments at hand; those without an explanation give none to others."""
+        self._seed = seed
+        self._examples = [example for example in examples if example.judgment.reasoning.strip()]
+        self._by_grade: dict[Relevance, list[Example]] = defaultdict(list)
+        self._by_question: dict[str, list[Example]] = defaultdict(list)
+        for example in self._examples:
+            self._by_grade[example.judgment.relevance].append(example)
+            self._by_question[example.query.query_id].append(example)
+        self._makers: dict[Fault, Callable[[_Made], str | None]] = {
+            "other_document": self._other_document,
+            "opposite_stance": _opposite_stance,
+            "template": _template,
+            "invented_quote": self._invented_quote,
+            "pasted": _pasted,
+            "idle_quote": _idle_quote,
+            "padding": _padding,
+            "to_the_judge": _to_the_judge,
+            "minimal_edit": self._minimal_edit,
+        }
+
+    def made(self, kind: Fault, example: Example) -> str | None:
+        """An explanation of the pair with this fault; None where its texts hold nothing to make it of.
+
+        Which one depends on the seed, the kind and the pair's texts alone, as long as the judgments at hand are the
+        same.
+        """
+        content = "\0".join(
+            [str(self._seed), kind, example.query.text, example.document.full_text, example.judgment.reasoning]
+        )
+        rng = Random(hashlib.sha256(content.encode("utf-8", "replace")).hexdigest())
+        text = self._makers[kind](_Made(example, rng))
+        if text is None or _plain(text) == _plain(example.judgment.reasoning):
+            return None
+        return text.strip() or None
+
+    def _other_document(self, made: _Made) -> str | None:
+        """What was said of another document, of the same grade and question if there is one.
+
+        It has to name something that neither text of the pair holds, or it might be true of this one as well.
+        """
+        relevance = made.example.judgment.relevance
+        beside = self._by_question[made.example.query.query_id]
+        pools = ([item for item in beside if item.judgment.relevance == relevance], self._by_grade[relevance], beside)
+        shown = made.shown()
+        for pool in pools:
+            others = [item for item in pool if item.document.doc_id != made.example.document.doc_id]
+            for other in made.rng.sample(others, min(_TRIES, len(others))):
+                text = other.judgment.reasoning
+                if text != made.honest and telling_words(text) - shown:
+                    return text
+        return None
+
+    def _invented_quote(self, made: _Made) -> str | None:
+        """A quote of another document, in place of the honest one or behind the first sentence."""
+        for other in made.rng.sample(self._examples, min(_TRIES, len(self._examples))):
+            quote = _fragment(other.document.full_text, made.rng)
+            if quote is None or _holds(made.document, quote) or _holds(made.query, quote):
+                continue
+            for honest in quotes(made.honest):
+                if verified(f'"{honest}"', made.document).found:
+                    return str(made.honest.replace(honest, quote))
+            said = wordings.worded(wordings.QUOTED[made.grade], made.rng).format(quote=quote)
+            return said if made.rng.random() < 0.5 else f"{_first_sentence(made.honest)} {said}"
+        return None
+
+    def _minimal_edit(self, made: _Made) -> str | None:
+        """The honest text with one word swapped for a foreign one, or one statement turned round."""
+        edits = [self._swapped, _turned]
+        made.rng.shuffle(edits)
+        return next((text for edit in edits if (text := edit(made)) is not None), None)
+
+    def _swapped(self, made: _Made) -> str | None:
+        """A number, or a word that the document or the question holds, in the honest text, is another one."""
+        numbers = sorted(set(_NUMBER.findall(made.honest)))
+        if numbers and made.rng.random() < 0.5:
+            number = made.rng.choice(numbers)
+            other = str(int(float(number)) + made.rng.choice((1, 2, 3, 7, 10, 30)))
+            return re.sub(rf"\b{re.escape(number)}\b", other, made.honest)
+        shown = made.shown()
+        names = sorted({word for word in _WORD.findall(made.honest) if word.casefold() in shown})
+        if not names:
+            return None
+        name = made.rng.choice(names)
+        foreign = self._foreign(made, shown, like=name)
+        return None if foreign is None else re.sub(rf"\b{re.escape(name)}\b", lambda _: foreign, made.honest)
+
+    def _foreign(self, made: _Made, shown: set[str], like: str) -> str | None:
+        """A word of another explanation, written large or small as `like`, that the pair's texts do not hold."""
+        large = like[0].isupper()
+        for other in made.rng.sample(self._examples, min(_TRIES, len(self._examples))):
+            holds = telling_words(other.query.text) | telling_words(other.document.full_text)
+            words: set[str] = {
+                word for word in _WORD.findall(other.judgment.reasoning) if word.casefold() in holds - shown
+            }
+            alike = sorted(word for word in words if word[0].isupper() == large) or sorted(words)
+            if alike:
+                word = made.rng.choice(alike)
+                return word[0].upper() + word[1:] if large else word
+        return None
+
+
+def _opposite_stance(made: _Made) -> str | None:
+    """An argument for the grade at the other end, with words of question and document."""
+    other = made.rng.choice((0, 2)) if made.grade == Relevance.PARTIAL else 2 - made.grade
+    asked, told = _words_of(made.query, made.rng), _words_of(made.document, made.rng)
+    if not asked or not told:
+        return None
+    text = wordings.worded(wordings.STANCES[other], made.rng)
+    return text.format(subject=wordings.subject(made.rng), asked=asked, told=told)
+
+
+def _template(made: _Made) -> str:
+    """Words that fit any pair of this grade."""
+    return wordings.worded(wordings.TEMPLATES[made.grade], made.rng)
+
+
+def _pasted(made: _Made) -> str | None:
+    """A passage of the document, and nothing of the writer's own."""
+    words = made.document.split()
+    if len(words) < _QUOTE_WORDS[0]:
+        return None
+    length = min(len(words), made.rng.randint(*_PASSAGE_WORDS))
+    start = made.rng.randint(0, len(words) - length)
+    return " ".join(words[start : start + length])
+
+
+def _idle_quote(made: _Made) -> str | None:
+    """A true quote that shares no telling word with the question or with the honest explanation."""
+    needed = telling_words(made.query) | telling_words(made.honest)
+    fragments = (_fragment(made.document, made.rng) for _ in range(_TRIES))
+    idle = [each for each in fragments if each and not telling_words(each) & needed]
+    if not idle:
+        return None
+    return wordings.worded(wordings.QUOTED[made.grade], made.rng).format(quote=made.rng.choice(idle))
+
+
+def _padding(made: _Made) -> str:
+    """The honest explanation, and sentences that say nothing."""
+    text = made.honest
+    while len(text.split()) < _PADDED * len(made.honest.split()):
+        text = f"{text} {wordings.worded(wordings.FILLERS, made.rng)}"
+    return text
+
+
+def _to_the_judge(made: _Made) -> str:
+    """Words for whoever marks, before or behind an explanation that says little."""
+    plea = wordings.worded(wordings.TO_THE_JUDGE, made.rng)
+    plea = plea[0].upper() + plea[1:]
+    said = _template(made) if made.rng.random() < 0.5 else _first_sentence(made.honest)
+    return f"{plea} {said}" if made.rng.random() < 0.3 else f"{said} {plea}"
+
+
+def _turned(made: _Made) -> str | None:
+    """One statement of the honest text denied, or one denial taken away."""
+    text = made.honest
+    if denied := _DENIED.search(text):
+        return f"{text[: denied.start()]}{denied[1]}{text[denied.end() :]}"
+    places = [*_AFFIRMED.finditer(text), *_STATED.finditer(text), *_SAME.finditer(text)]
+    if not places:
+        return None
+    found = made.rng.choice(places)
+    word = found[0].casefold()
+    if word in ("same", "other"):
+        instead = "other" if word == "same" else "same"
+    else:
+        instead = f"does not {_ONE[word]}" if word in _ONE else f"{found[0]} not"
+    return f"{text[: found.start()]}{instead}{text[found.end() :]}"
+
+
+def _fragment(text: str, rng: Random) -> str | None:
+    """A few words in a row, at random; None where there are not so many."""
+    words = text.replace('"', "").split()
+    length = rng.randint(*_QUOTE_WORDS)
+    if len(words) < _QUOTE_WORDS[0]:
+        return None
+    length = min(length, len(words))
+    start = rng.randint(0, len(words) - length)
+    return " ".join(words[start : start + length]).strip(" .,;:!?()[]") or None
+
+
+def _words_of(text: str, rng: Random) -> str:
+    """Up to three words in a row that tell the text from others, in its own spelling; empty where it has none."""
+    runs: list[list[str]] = [[]]
+    for word in text.split():
+        bare = word.strip(".,;:!?()[]\"'")
+        if len(bare) >= _TELLING and bare.isalpha() and bare.casefold() not in _EVERYWHERE:
+            runs[-1].append(bare)
+        elif runs[-1]:
+            runs.append([])
+    found = [run[: rng.randint(*_SPOKEN_OF)] for run in runs if run]
+    return " ".join(rng.choice(found)) if found else ""
+
+
+def _first_sentence(text: str) -> str:
+    return re.split(r"(?<=[.!?])\s", text, maxsplit=1)[0]
+
+
+def _holds(text: str, quote: str) -> bool:
+    return bool(verified(f'"{quote}"', text).found)
+
+
+def _plain(text: str) -> str:
+    return " ".join(text.casefold().split())
