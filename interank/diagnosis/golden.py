@@ -32,16 +32,20 @@ class Reading:
     ids: tuple[int, ...]
     """The prompt as it was given to the engine."""
     logits: tuple[float, ...]
+    """The grades'; empty of a form of the model that tells its score alone."""
+    told: float | None = None
+    """The score of such a form."""
 
     @property
     def score(self) -> float:
         """What documents are ranked by."""
-        return judging.score(self.logits)
+        return judging.score(self.logits) if self.told is None else self.told
 
     @property
     def relevance(self) -> Relevance | None:
         """The grade; None where the model computed no numbers, which is a finding here, and no error."""
-        return judging.most_probable(self.logits) if all(map(math.isfinite, self.logits)) else None
+        known = self.logits and all(map(math.isfinite, self.logits))
+        return judging.most_probable(self.logits) if known else None
 
 
 def golden_set(path: Path | None = None) -> list[Asked]:

@@ -91,7 +91,7 @@ def difference(reference: Sequence[Reading], other: Sequence[Reading]) -> Differ
         fmean(apart) if finite else math.inf,
         fmean(taus) if taus else 1.0,
         moved,
-        sum(one.relevance != two.relevance for one, two in couples),
+        sum(one.relevance != two.relevance for one, two in couples if one.told is None and two.told is None),
         sum(one.ids != two.ids for one, two in couples),
     )
 

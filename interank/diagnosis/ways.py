@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 import torch
 
+from interank.diagnosis.exports import readers
 from interank.diagnosis.golden import ANSWER_TOKENS
 from interank.diagnosis.parity import Kind
 from interank.engines.adapters import merged, with_adapter
@@ -24,6 +25,7 @@ from interank.engines.vllm import SPARE, VllmEngine, VllmOptions, rank_of
 from interank.errors import ModelError
 from interank.reranking.merging import adapted, write_merged
 from interank.settings import ServerRecipe
+from interank.tasks.judge.forms import read_form
 from interank.tasks.judge.ranker import judge_encoder
 from interank.tasks.sources import Source, find_source
 
@@ -46,16 +48,18 @@ class Way:
     tensor_parallel: int = 1
     model: str = ""
     """Another folder that should hold the same model."""
+    reader: str = ""
+    """The tool that reads that folder, if it is an export."""
 
     @property
     def kind(self) -> Kind:
         """By which tolerance it is judged."""
         if self.numbers != "float32":
             return "bfloat16"
-        return "rounded" if self.adapter == "merged" or self.model else "exact"
+        return "rounded" if self.adapter == "merged" or (self.model and not self.reader) else "exact"
 
     def __str__(self) -> str:
-        parts: list[str] = [self.engine, self.numbers]
+        parts: list[str] = [self.reader or self.engine, self.numbers]
         parts += [f"adapter {self.adapter}"] if self.adapter != "none" else []
         parts += [f"tensor parallel {self.tensor_parallel}"] if self.tensor_parallel > 1 else []
         return ", ".join([*parts, f"batch {self.batch}", *([self.model] if self.model else [])])
@@ -119,8 +123,18 @@ def ways_at_hand(source: Source, compared: Compared) -> tuple[list[Way], list[st
         skipped.append("vllm: left out" if compared.vllm is False else "vllm: it is not installed")
     if compared.server:
         ways.append(replace(plain, engine="openai", numbers=compared.server_numbers, adapter="none"))
-    ways += [Way(batch=BATCH, model=name) for name in compared.against]
+    for name in compared.against:
+        ways += exports_at(name) or [Way(batch=BATCH, model=name)]
     return ways, skipped
+
+
+def exports_at(name: str) -> list[Way]:
+    """How an export of a judge can be read here, alone and in batches; none where the folder is no export."""
+    told = read_form(Path(name))
+    known = readers(told) if told else ()
+    return [
+        Way(numbers=told.numbers, batch=size, model=name, reader=each) for each in known for size in (1, BATCH) if told
+    ]
 
 
 class Opener:
@@ -129,7 +143,7 @@ class Opener:
     def __init__(self, source: Source, encoder: PromptEncoder, folder: Path, server: ServerRecipe | None) -> None:
         """Take the model, what makes its prompts, where to merge it, and the servers that have it."""
         self._source = source
-        self._encoder = encoder
+        self.encoder = encoder
         self._folder = folder
         self._server = server
 
@@ -140,18 +154,18 @@ class Opener:
             other = find_source(way.model)
             yield TransformersEngine(merged(adapted(other)) if other.adapter else adapted(other)), judge_encoder(other)
         elif way.engine == "openai":
-            yield self._served(self._server or ServerRecipe()), self._encoder
+            yield self._served(self._server or ServerRecipe()), self.encoder
         elif way.engine == "vllm":
             engine = self._vllm(way)
             try:
-                yield engine, self._encoder
+                yield engine, self.encoder
             finally:
                 engine.close()
         else:
-            yield self._transformers(way), self._encoder
+            yield self._transformers(way), self.encoder
 
     def _served(self, server: ServerRecipe) -> ServerEngine:
-        engine = ServerEngine(server.model or self._source.files.name, server, vocabulary=self._encoder.vocabulary)
+        engine = ServerEngine(server.model or self._source.files.name, server, vocabulary=self.encoder.vocabulary)
         if "label_logits" not in engine.abilities:
             raise ModelError(
                 f"{engine.device} does not tell the grades' probabilities, so there is nothing to compare; "
@@ -170,7 +184,7 @@ class Opener:
 
     def _vllm(self, way: Way) -> VllmEngine:
         files, adapter = self._merged(way)
-        length = self._source.readable(self._encoder.settings.max_length + ANSWER_TOKENS + SPARE)
+        length = self._source.readable(self.encoder.settings.max_length + ANSWER_TOKENS + SPARE)
         rank = rank_of(adapter, files) if adapter else 0
         options = VllmOptions(length, way.tensor_parallel, dtype=way.numbers, lora_rank=rank)
         engine = VllmEngine(files.folder, options)
@@ -183,5 +197,5 @@ class Opener:
         if way.adapter != "merged":
             return self._source.files, self._source.adapter
         if not self._folder.exists():
-            write_merged(adapted(self._source), self._encoder, self._folder)
+            write_merged(adapted(self._source), self.encoder, self._folder)
         return find_source(self._folder).files, None

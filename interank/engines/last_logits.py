@@ -11,7 +11,7 @@ from peft.utils import ModulesToSaveWrapper
 from torch.nn.functional import linear
 
 # By what Gemma's configurations say how the head's logits are capped.
-_CAP = "final_logit_softcapping"
+CAP = "final_logit_softcapping"
 
 
 def last_logits(model: Any, index: Any, labels: Sequence[int] = (), **inputs: Any) -> torch.Tensor:
@@ -40,7 +40,7 @@ def last_logits(model: Any, index: Any, labels: Sequence[int] = (), **inputs: An
         hook.remove()
     found, columns = logits.float(), list(labels)
     hidden, raw = (states[index] for states in seen[-1])
-    exact, cap = head_rows(head, hidden, columns), getattr(model.config.get_text_config(), _CAP, None)
+    exact, cap = head_rows(head, hidden, columns), getattr(model.config.get_text_config(), CAP, None)
     if exact is not None and cap is not None:
         found[:, columns] = cap * torch.tanh(exact / cap)
     elif exact is not None and torch.equal(raw[:, columns].float(), found[:, columns]):

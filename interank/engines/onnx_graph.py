@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch.export import Dim
 
+from interank.engines.grade_head import GradeHead, GradeScore
 from interank.engines.heads import Head
 from interank.errors import InputError, ModelError
 from interank.wording import listed
@@ -37,16 +38,15 @@ def require_onnx() -> None:
         )
 
 
-class LastToken(torch.nn.Module):
-    """Ids and mask to logits, read at each row's last real token; padding may stand on either side."""
+class LastState(torch.nn.Module):
+    """Ids and mask to the final hidden state of each row's last real token; padding may stand on either side."""
 
     def __init__(self, model: Any) -> None:
         super().__init__()
         self.backbone = getattr(model, model.base_model_prefix)
-        self.score = model.score
 
     def forward(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> torch.Tensor:
-        """One logit a row."""
+        """States of shape (rows, width)."""
         # Where padding stands on the left, the first real token is still the first.
         positions = (attention_mask.cumsum(1) - 1).clamp(min=0)
         states = self.backbone(
@@ -54,9 +54,39 @@ class LastToken(torch.nn.Module):
         ).last_hidden_state
         columns = torch.arange(1, attention_mask.shape[1] + 1, device=attention_mask.device)
         places = (attention_mask * columns).argmax(1)
-        chosen = states.gather(1, places[:, None, None].expand(-1, 1, states.shape[-1]))[:, 0]
-        logits: torch.Tensor = self.score(chosen)[:, 0]
+        chosen: torch.Tensor = states.gather(1, places[:, None, None].expand(-1, 1, states.shape[-1]))[:, 0]
+        return chosen
+
+
+class LastToken(torch.nn.Module):
+    """Ids and mask to a head's logits."""
+
+    def __init__(self, model: Any) -> None:
+        super().__init__()
+        self.state, self.score = LastState(model), model.score
+
+    def forward(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> torch.Tensor:
+        """One logit a row."""
+        logits: torch.Tensor = self.score(self.state(input_ids, attention_mask))[:, 0]
         return logits
+
+
+class Grades(torch.nn.Module):
+    """Ids and mask to a judge's scores, bias and cap of its head included."""
+
+    def __init__(self, model: Any, head: GradeHead) -> None:
+        super().__init__()
+        self.state = LastState(model)
+        self.rows = torch.nn.Linear(head.weight.shape[1], head.weight.shape[0], bias=head.bias is not None)
+        self.rows.weight = torch.nn.Parameter(head.weight)
+        if head.bias is not None:
+            self.rows.bias = torch.nn.Parameter(head.bias)
+        self.score = GradeScore(head.cap)
+
+    def forward(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> torch.Tensor:
+        """Scores of shape (rows, 1), as servers of classifiers expect them."""
+        scores: torch.Tensor = self.score(self.rows(self.state(input_ids, attention_mask)))
+        return scores
 
 
 class OwnPooling(torch.nn.Module):
@@ -82,8 +112,20 @@ def write_graph(head: Head, file: Path) -> None:
         ModelError: PyTorch cannot turn this architecture into a graph.
     """
     last = head.settings.pooling == "last"
-    graph = (LastToken(head.model) if last else OwnPooling(head.model)).eval()
-    given = _example(types=not last and getattr(head.model.config, "type_vocab_size", 0) > 1)
+    graph = LastToken(head.model) if last else OwnPooling(head.model)
+    _write(graph.eval(), _example(types=not last and getattr(head.model.config, "type_vocab_size", 0) > 1), file)
+
+
+def write_judge_graph(model: Any, head: GradeHead, file: Path) -> None:
+    """Write a judge in float32 as `write_graph` does a head; its one output `logits` is the score.
+
+    Raises:
+        ModelError: PyTorch cannot turn this architecture into a graph.
+    """
+    _write(Grades(model, head).eval(), _example(types=False), file)
+
+
+def _write(graph: torch.nn.Module, given: dict[str, torch.Tensor], file: Path) -> None:
     rows, tokens = Dim("pairs"), Dim("tokens")
     size = sum(weight.nbytes for weight in graph.parameters())
     # It tells of its own code's future, of inputs that share their axes, and of packages that are not there.

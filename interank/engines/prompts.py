@@ -10,6 +10,7 @@ from typing import Any
 from jinja2 import TemplateError
 
 from interank import judging
+from interank.engines.pairs import Frame
 from interank.engines.plain_text import PlainText, beginning
 from interank.errors import InputError, ModelError
 from interank.judging import Order
@@ -133,6 +134,11 @@ class PromptEncoder:
         first = (order or self.settings.order) == "grade_first"
         parts = label + gap + reasoning if first else reasoning + gap + label
         return (*parts, self._end)
+
+    @property
+    def graded(self) -> Frame:
+        """What stands around a query and a document up to where the grade is read, which comes first."""
+        return Frame(self._head, self._between, self._tails["grade_first"] + self.label_lead)
 
     @property
     def gap(self) -> tuple[int, ...]:

@@ -1,4 +1,4 @@
-"""export: a pointwise head to a sentence-transformers CrossEncoder or to ONNX, checked against its own scores."""
+"""export: a judge or a pointwise head in the form of another tool, checked against its own scores."""
 
 from __future__ import annotations
 
@@ -9,20 +9,23 @@ from functools import partial
 from pathlib import Path
 
 from interank.engines.adapters import folded
-from interank.engines.heads import Head, load_head
+from interank.engines.heads import Head, find_head, load_head
 from interank.engines.onnx_graph import require_onnx
 from interank.errors import InputError
 from interank.launched import refuse_several_processes
 from interank.settings import HeadSettings
+from interank.stages.export_judge import export_judge
 from interank.stages.inputs import making
-from interank.tasks.head.forms import Form, write_form
+from interank.tasks.head.forms import Form as HeadForm
+from interank.tasks.head.forms import write_form
+from interank.tasks.judge.forms import JudgeForm, Numbers
 
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class Exported:
-    """The folder, and how far its scores lie from the head's own."""
+    """The folder, and how far its scores lie from the model's own."""
 
     folder: Path
     pairs: int
@@ -33,20 +36,46 @@ def export(
     source: str | Path,
     out: Path,
     *,
-    to: Form = "cross-encoder",
+    to: JudgeForm = "cross-encoder",
     settings: HeadSettings | None = None,
+    numbers: Numbers = "float32",
     base: str | None = None,
 ) -> Exported:
-    """Write a head, its adapter folded into the base, in float32 and in sentence-transformers' form or as ONNX.
+    """Write a judge or a head for another tool, its adapter folded into the base.
 
-    `base` says what the adapter stands on; see `find_base`.
+    Args:
+        source: An output of distill or rl, an adapter's or a model's folder, or a name on the hub.
+        out: The new folder.
+        to: Whose form.
+        settings: How a head reads a pair, where its folder does not say so.
+        numbers: What a judge's weights are kept in.
+        base: What an adapter stands on; see `find_base`.
 
     Raises:
-        ArtifactError: The output exists.
-        InputError: The head is one of the released DeAR models, or what writes the form is not installed.
-        ModelError: The form cannot be written, or does not score as the head does; nothing is left of it.
+        ArtifactError: The output exists, or the adapter is one that orders lists.
+        InputError: The form cannot hold the model exactly, or what writes it is not installed.
+        ModelError: The form cannot be written, or does not score as the model does; nothing is left of it.
     """
     refuse_several_processes()
+    if settings is None and find_head(source, base) is None:
+        judge = export_judge(source, out, to=to, numbers=numbers, base=base)
+        return Exported(out, judge.pairs, judge.largest)
+    return _export_head(source, out, _head_form(source, to, numbers), settings, base)
+
+
+def _head_form(source: str | Path, to: JudgeForm, numbers: Numbers) -> HeadForm:
+    if to == "vllm":
+        raise InputError(
+            f"{source} is a pointwise head, which vLLM serves as it is; use --to cross-encoder, and vllm serve"
+        )
+    if numbers != "float32":
+        raise InputError(f"{source} is a pointwise head, which is written in float32; leave --numbers {numbers} out")
+    return to
+
+
+def _export_head(
+    source: str | Path, out: Path, to: HeadForm, settings: HeadSettings | None, base: str | None
+) -> Exported:
     load = partial(load_head, source, settings=settings, precision="float32", base=base)
     with making(out, Path(source)) as folder:
         moved = write_form(_exportable(source, to, load), folder, to)
@@ -54,7 +83,7 @@ def export(
     return Exported(out, len(moved), max(moved))
 
 
-def _exportable(source: str | Path, to: Form, load: Callable[[], Head]) -> Head:
+def _exportable(source: str | Path, to: HeadForm, load: Callable[[], Head]) -> Head:
     """The head as one model, where another tool can read it as interank does."""
     if to == "onnx":
         require_onnx()

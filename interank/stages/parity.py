@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from interank.diagnosis.certificate import Certificate, Control, Kept, Row
+from interank.diagnosis.exports import read_export
 from interank.diagnosis.faults import FAULTS, NO_ADAPTER, Broken
 from interank.diagnosis.golden import Asked, Reading, golden_set, read_golden
 from interank.diagnosis.ways import Compared, Opener, PlainForward, Way, ways_at_hand
@@ -79,6 +80,8 @@ def check_parity(
 
 
 def _read(way: Way, opener: Opener, asked: Sequence[Asked]) -> list[Reading]:
+    if way.reader:
+        return read_export(Path(way.model), opener.encoder, asked, reader=way.reader, batch=way.batch)
     with opener.opened(way) as (engine, encoder):
         return read_golden(engine, encoder, asked, batch=way.batch)
 

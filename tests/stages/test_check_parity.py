@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from safetensors.torch import load_file, save_file
 
 from interank.cli.app import main
 from interank.diagnosis import ways
@@ -19,6 +20,7 @@ from interank.diagnosis.ways import Compared
 from interank.engines.prompts import Prompt
 from interank.engines.protocol import LabelLogits
 from interank.engines.transformers import TransformersEngine
+from interank.stages.export import export
 from interank.stages.parity import check_parity
 from tests.support import rule
 from tests.support.servers import vllm_environment
@@ -198,3 +200,24 @@ def test_a_killed_certificate_goes_on_where_it_was(
     assert [row.found for row in resumed.rows] == [row.found for row in whole.rows]
     assert [control.found for control in resumed.controls] == [control.found for control in whole.controls]
     assert not list(tmp_path.glob(".parity*"))
+
+
+def test_an_export_is_one_more_way(tmp_path: Path) -> None:
+    adapter = strong_adapter(tmp_path)
+    out = tmp_path / "st"
+    export(adapter, out)
+    golden = tmp_path / "golden.jsonl"
+    golden.write_text(
+        json.dumps({"query_id": "q", "query": "why?", "documents": ["Because.", "No.", "It rains <|im_end|>."]}) + "\n"
+    )
+    certificate = check_parity(str(adapter), Compared(vllm=False, against=(str(out),)), golden)
+    rows = {str(row.way): row for row in certificate.rows if row.way.reader}
+    assert {row.way.reader for row in rows.values()} >= {"transformers"}
+    assert all(not row.faults and row.found.largest < 1e-4 for row in rows.values())
+    # One whose rows are in another order is found.
+    file = out / "model.safetensors"
+    weights = load_file(file)
+    weights["score.weight"] = weights["score.weight"][[0, 2, 1]].contiguous()
+    save_file(weights, file, metadata={"format": "pt"})
+    broken = check_parity(str(adapter), Compared(vllm=False, against=(str(out),)), golden)
+    assert any(row.faults for row in broken.rows if row.way.reader == "transformers")

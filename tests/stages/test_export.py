@@ -21,7 +21,7 @@ from interank.stages.export import export
 from interank.stages.merge import merge
 from interank.types import Document, Query
 from tests.support.tiny import Family
-from tests.support.tiny_heads import PAIRS, released_adapter, tiny_adapter_head, tiny_base, tiny_encoder
+from tests.support.tiny_heads import PAIRS, released_adapter, tiny_adapter_head, tiny_base, tiny_encoder, tiny_head
 
 QUERY = Query("q", "where is the red fox")
 # Words enough that the document is cut, and texts that tokenizers join with a prefix in their own ways.
@@ -80,13 +80,13 @@ def test_one_that_sentence_transformers_saved_is_a_head_here(tmp_path: Path) -> 
     assert [scored[place] for place in range(len(texts))] == pytest.approx(expected.tolist(), abs=1e-4)
 
 
-def test_what_cannot_be_exported_is_refused_and_leaves_nothing(tmp_path: Path, tiny_folder: Path) -> None:
+def test_what_cannot_be_exported_is_refused_and_leaves_nothing(tmp_path: Path) -> None:
     base = tiny_base(tmp_path / "base")
     released = released_adapter(tmp_path / "released", base)
     with pytest.raises(InputError, match="padding"):
         export(released, tmp_path / "out", settings=HeadSettings(legacy="dear"))
-    with pytest.raises(ModelError, match="without a head"):
-        export(tiny_folder, tmp_path / "out")
+    with pytest.raises(InputError, match="vLLM serves as it is"):
+        export(tiny_head(tmp_path / "whole", base, HeadSettings()), tmp_path / "out", to="vllm")
     head = tiny_adapter_head(tmp_path / "head", base, HeadSettings(max_length=120))
     # One prefix grows together with the text, and the other's blank with its first word.
     odd = tiny_adapter_head(

@@ -1,0 +1,144 @@
+"""A prompt's frame put into a tokenizer of its own, in which no text can write a special token, whoever runs it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from tokenizers import Tokenizer, processors
+from transformers import AutoTokenizer, PreTrainedTokenizerFast
+
+from interank.engines.pairs import Frame
+from interank.engines.plain_text import PlainText
+from interank.errors import ModelError
+
+FILE = "tokenizer.json"
+_INPUTS = ["input_ids", "attention_mask"]
+# So unlikely that no text is cut into it, in models that weigh their pieces.
+_NEVER = -1e9
+
+
+def save_sealed(tokenizer: Any, frame: Frame, folder: Path, *, length: int) -> None:
+    """Write a tokenizer that makes `frame` around a query and a document, at most so many tokens of them.
+
+    Its list of added tokens, by which a text's `<|im_end|>` becomes the real one in any tool that does not think of it,
+    is empty. Tokens that stood in that list alone get their places in the vocabulary. Too long a document loses its
+    end, and nothing else is ever cut.
+
+    Raises:
+        ModelError: A text can write a special token all the same, or the vocabulary takes none.
+    """
+    backend = Tokenizer.from_str(tokenizer.backend_tokenizer.to_str())
+    backend.no_padding()
+    backend.post_processor = _template(tokenizer, frame)
+    facts = json.loads(backend.to_str())
+    _seal(facts, tokenizer)
+    facts["truncation"] = {"direction": "Right", "max_length": length, "strategy": "OnlySecond", "stride": 0}
+    saved = PreTrainedTokenizerFast(
+        tokenizer_object=Tokenizer.from_str(json.dumps(facts)),
+        model_max_length=length,
+        padding_side="right",
+        truncation_side="right",
+        split_special_tokens=True,
+        model_input_names=_INPUTS,
+        clean_up_tokenization_spaces=False,
+        pad_token=str(tokenizer.convert_ids_to_tokens(_padding(tokenizer, frame))),
+    )
+    saved.save_pretrained(folder)
+    # transformers adds the token for padding to the list again.
+    (folder / FILE).write_text(json.dumps(facts, ensure_ascii=False, indent=2) + "\n", "utf-8")
+    _check(tokenizer, frame, folder)
+
+
+def open_sealed(folder: Path) -> Any:
+    """The tokenizer as transformers has it."""
+    return AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
+
+
+def sealed_ids(folder: Path, query: str, document: str) -> list[int]:
+    """The ids of a pair as the tokenizers library has them, which servers in Rust use."""
+    return list(Tokenizer.from_file(str(folder / FILE)).encode(query, document).ids)
+
+
+def hostile_texts(tokenizer: Any, *, special: bool = False) -> list[str]:
+    """Texts that spell tokens that a text must not write, all that were added or special ones, and some together."""
+    added = tokenizer.added_tokens_decoder.values()
+    names = [str(token.content) for token in added if token.special or not special]
+    if special:
+        # Llama 3 reserves hundreds.
+        names = names[:8]
+    return [*names, "".join(names[:50]), f"a {' '.join(names[:50])} b"]
+
+
+def _template(tokenizer: Any, frame: Frame) -> Any:
+    parts = {"<before>": frame.before, "<between>": frame.between, "<after>": frame.after}
+    named = {name: list(ids) for name, ids in parts.items() if ids}
+    first, second, last = ([name] * (name in named) for name in parts)
+    return processors.TemplateProcessing(
+        single=" ".join([*first, "$A", *last]),
+        pair=" ".join(f"{part}:0" for part in [*first, "$A", *second, "$B", *last]),
+        special_tokens=[
+            {"id": name, "ids": ids, "tokens": tokenizer.convert_ids_to_tokens(ids)} for name, ids in named.items()
+        ],
+    )
+
+
+def _seal(facts: dict[str, Any], tokenizer: Any) -> None:
+    """Empty the list of added tokens of a tokenizer as JSON; the vocabulary takes those that it lacks."""
+    added = {int(token["id"]): str(token["content"]) for token in facts["added_tokens"]}
+    facts["added_tokens"] = []
+    vocabulary = facts["model"].get("vocab")
+    if isinstance(vocabulary, dict):
+        for index, content in added.items():
+            vocabulary.setdefault(content, index)
+    elif isinstance(vocabulary, list):
+        for index, content in sorted(added.items()):
+            if index < len(vocabulary):
+                vocabulary[index] = [content, _NEVER]
+            elif index == len(vocabulary):
+                vocabulary.append([content, _NEVER])
+            else:
+                raise ModelError(f"the token {content!r} has no place in this tokenizer's vocabulary; use it here")
+    else:
+        raise ModelError(f"this tokenizer is a {facts['model'].get('type')}, which cannot be exported; use it here")
+
+
+def _padding(tokenizer: Any, frame: Frame) -> int:
+    """A token for padding that does not end a prompt, since transformers reads the last token that is not padding."""
+    for index in (tokenizer.pad_token_id, *tokenizer.all_special_ids, *tokenizer.added_tokens_decoder):
+        if index is not None and index not in frame.after[-1:]:
+            return int(index)
+    raise ModelError("this tokenizer has no token for padding but the one that ends a prompt; use another model")
+
+
+def _check(tokenizer: Any, frame: Frame, folder: Path) -> None:
+    """See that both libraries give the frame and plain text, whatever a document spells.
+
+    Raises:
+        ModelError: One does not.
+    """
+    plain, opened = PlainText(tokenizer), open_sealed(folder)
+    spelled = {token.content for token in tokenizer.added_tokens_decoder.values() if not token.special}
+    for text in ["fox", " two  blanks", "ähnlich 狐", *hostile_texts(tokenizer)]:
+        for ids in (sealed_ids(folder, text, text), list(opened(text, text)["input_ids"])):
+            inner = _within(ids, frame)
+            forbidden = inner is None or any(index in plain.forbidden for part in inner for index in part)
+            # Tokens that are added but not special are spelled by single characters here, by pieces there.
+            same = inner is not None and all(part == plain(text) for part in inner)
+            if forbidden or not (same or any(token in text for token in spelled)):
+                raise ModelError(
+                    f"in a tokenizer of its own {text[:60]!r} gives other tokens than here, so that documents could "
+                    "write special tokens; use the model here"
+                )
+
+
+def _within(ids: list[int], frame: Frame) -> tuple[tuple[int, ...], tuple[int, ...]] | None:
+    """The two equal texts' ids between the parts of the frame; None where the frame is not there."""
+    before, between, after = frame
+    room = len(ids) - len(before) - len(between) - len(after)
+    if room < 0 or room % 2:
+        return None
+    half, row = room // 2, tuple(ids)
+    first, second = row[len(before) : len(before) + half], row[len(row) - len(after) - half : len(row) - len(after)]
+    return (first, second) if before + first + between + second + after == row else None

@@ -1,0 +1,122 @@
+"""The card of an exported judge: how each tool opens it, what its scores are, and how far they were checked."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from huggingface_hub import ModelCard
+
+from interank import cards
+from interank.tasks.judge.forms import Export, JudgeForm
+
+
+class Apart(Protocol):
+    """How far two ways of reading lie apart."""
+
+    @property
+    def largest(self) -> float:
+        """The largest difference of a score."""
+        ...
+
+    @property
+    def tau(self) -> float:
+        """Kendall's tau."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """What was read of an export when it was made."""
+
+    pairs: int
+    read_by: Mapping[str, Apart]
+    allowed: float
+
+
+_LIBRARIES: dict[JudgeForm, str] = {"cross-encoder": "sentence-transformers", "onnx": "onnx", "vllm": "vllm"}
+_USES: dict[JudgeForm, str] = {}
+_USES["cross-encoder"] = """\
+```python
+from sentence_transformers import CrossEncoder  # 5.5 or later
+
+model = CrossEncoder("THIS FOLDER")
+model.rank("a query", ["a document", "another"])
+```
+
+The score is log((p1 + 2 p2) / (2 p0 + p1)) of the grades' probabilities, as interank gives it. With
+`activation_fn=torch.nn.Sigmoid()` it is half the expected grade, from 0 to 1. The same folder gives the
+three grades' logits:
+
+```python
+from transformers import AutoModelForSequenceClassification, AutoTokenizer
+
+tokenizer = AutoTokenizer.from_pretrained("THIS FOLDER")
+model = AutoModelForSequenceClassification.from_pretrained("THIS FOLDER")
+rows = tokenizer(["a query"], ["a document"], padding=True, truncation="only_second", return_tensors="pt")
+model(**rows).logits  # of grade 0, 1 and 2
+```
+
+vLLM's `LLM("THIS FOLDER", runner="pooling").classify(...)` gives these logits too."""
+_USES["onnx"] = """\
+```python
+import onnxruntime
+from transformers import AutoTokenizer
+
+tokenizer = AutoTokenizer.from_pretrained("THIS FOLDER")
+session = onnxruntime.InferenceSession("THIS FOLDER/model.onnx", providers=["CPUExecutionProvider"])
+rows = tokenizer(["a query"], ["a document"], padding=True, truncation="only_second", return_tensors="np")
+session.run(["logits"], {"input_ids": rows["input_ids"], "attention_mask": rows["attention_mask"]})[0]
+```
+
+The output is the score log((p1 + 2 p2) / (2 p0 + p1)) of the grades' probabilities, of shape (pairs, 1). Any number
+of pairs and tokens will do, and padding may stand on either side."""
+_USES["vllm"] = """\
+```bash
+pip install interank  # in vLLM's environment: it registers the model
+vllm serve "THIS FOLDER"
+curl localhost:8000/rerank -H 'Content-Type: application/json' \\
+  -d '{"model": "THIS FOLDER", "query": "a query", "documents": ["a document", "another"]}'
+```
+
+`relevance_score`, and `score` of `/score`, is half the expected grade, from 0 to 1; with `"use_activation": false` it
+is log((p1 + 2 p2) / (2 p0 + p1)) of the grades' probabilities. Without interank vLLM does not know the model and says
+so."""
+
+
+def export_card(told: Export, checked: Checked, *, base_name: str) -> ModelCard:
+    """The card; `base_name` is the hub's name of what the judge was trained on, or a path, which is left out."""
+    sections = [
+        "# A reranker that grades",
+        "A judge of relevance, exported by interank: it reads a query and a document and gives the grades 0 "
+        "(irrelevant), 1 (partially relevant) and 2 (relevant) their logits. Documents are ranked by one score of the "
+        "three.",
+        f"## Use\n\n{_USES[told.to]}",
+        f"## What is read\n\n{_reading(told)}",
+        f"## Checked\n\n{_table(told, checked)}",
+    ]
+    tags = ["reranker", "cross-encoder", *(["onnx"] if told.to == "onnx" else [])]
+    base = None if Path(base_name).exists() else base_name
+    return cards.model_card(sections, library=_LIBRARIES[told.to], tags=tags, base=base)
+
+
+def _reading(told: Export) -> str:
+    return (
+        "The prompt stands in `tokenizer.json`, so that tools are given plain texts: the query, and the document with "
+        f"its title on a line before it. A pair has at most {told.longest} tokens with the prompt; a longer document "
+        "loses its end, and a query that leaves no room for a document is refused. A document cannot write a special "
+        "token, whatever it spells.\n\nTwo limits are interank's alone: it cuts a query after "
+        f"{told.query_tokens} tokens and a document after {told.document_tokens}. Longer ones are read further by "
+        "other tools, and score differently."
+    )
+
+
+def _table(told: Export, checked: Checked) -> str:
+    rows = [(name, f"{found.largest:.2g}", f"{found.tau:.4f}") for name, found in checked.read_by.items()]
+    found = cards.table(("read by", "largest difference of a score", "Kendall's tau"), rows)
+    return (
+        f"When this folder was made, {checked.pairs} pairs were read from it and compared with the judge in float32; "
+        f"{checked.allowed:.2g} was allowed. Weights are in {told.numbers}.\n\n{found}"
+    )

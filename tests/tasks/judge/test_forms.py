@@ -1,0 +1,248 @@
+"""An exported judge gives its own score in other tools, whatever the batch, the side of padding and the document."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from tokenizers import Tokenizer
+from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedTokenizerFast
+
+from interank import Reranker, judging
+from interank.cli.app import main
+from interank.diagnosis.exports import fitting, hostile, read_export, readers
+from interank.diagnosis.golden import golden_set, read_golden
+from interank.diagnosis.parity import difference
+from interank.engines.grade_head import GradeScore, grade_head
+from interank.engines.models import load_model
+from interank.engines.prompts import PromptEncoder
+from interank.engines.sealed_tokenizer import open_sealed, sealed_ids
+from interank.engines.transformers import TransformersEngine
+from interank.errors import InputError, ModelError
+from interank.settings import PromptSettings
+from interank.stages import export_judge
+from interank.stages.export import export
+from interank.tasks.judge.forms import read_form
+from interank.tasks.judge.ranker import judge_encoder
+from interank.tasks.sources import find_source
+from interank.types import Document, Query
+from tests.support.families import family_folder
+from tests.support.tiny import strong_adapter, tiny_tokenizer
+
+FAMILIES = ("llama 3", "qwen3", "smollm3")
+LONG = Document("long", " ".join(["a pump that runs without rain"] * 700))
+
+
+@pytest.fixture(autouse=True)
+def few(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two queries of the golden set: an export of a trained model reads them all, which takes a minute here."""
+    monkeypatch.setattr(export_judge, "golden_set", lambda: SOME)
+
+
+SOME = [(query, documents[:5]) for query, documents in golden_set()[:2]]
+
+
+def hostile_too(encoder: PromptEncoder) -> Any:
+    """Some of the golden set and what spells special tokens, as far as they are read whole."""
+    return [*fitting(encoder, SOME), *fitting(encoder, [hostile(encoder)])]
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_every_reader_gives_the_judges_scores(tmp_path: Path, family: str) -> None:
+    source = find_source(family_folder(tmp_path / "model", family))
+    encoder = judge_encoder(source)
+    asked = hostile_too(encoder)
+    own = read_golden(TransformersEngine(load_model(source.files, precision="float32")), encoder, asked)
+    assert max(item.score for item in own) - min(item.score for item in own) > 0.1
+    for to in ("cross-encoder", "onnx"):
+        out = tmp_path / to
+        export(source.name, out, to=to)  # type: ignore[arg-type]
+        told = read_form(out)
+        assert told is not None and told.form == "exact"
+        for reader in readers(told):
+            for batch, side in ((1, "right"), (32, "right"), (32, "left")):
+                seen = difference(own, read_export(out, encoder, asked, reader=reader, batch=batch, side=side))
+                assert seen.largest < 1e-4 and seen.tau > 0.999 and not seen.prompts, (reader, batch, side)
+
+
+def test_an_adapter_ranks_in_sentence_transformers_as_here_and_is_cut_in_the_same_place(tmp_path: Path) -> None:
+    cross_encoder = pytest.importorskip("sentence_transformers").CrossEncoder
+    adapter = strong_adapter(tmp_path)
+    assert main(["export", str(adapter), "--to", "cross-encoder", "--out", str(tmp_path / "st"), "--quiet"]) == 0
+    texts = [document.full_text for _, documents in golden_set()[:2] for document in documents]
+    query = "why does the pump run?"
+    documents = [Document(str(place), text) for place, text in enumerate(texts)] + [LONG]
+    own = {item.doc_id: item for item in Reranker(adapter).rank(query, documents)}
+    assert own["long"].truncated > 0
+    ranked = cross_encoder(str(tmp_path / "st"), device="cpu").rank(query, [each.text for each in documents])
+    assert [item["score"] for item in ranked] == sorted((item["score"] for item in ranked), reverse=True)
+    for item in ranked:
+        assert float(item["score"]) == pytest.approx(own[documents[item["corpus_id"]].doc_id].score, abs=1e-4)
+
+
+def test_a_query_that_leaves_no_room_is_refused_by_the_tool(tmp_path: Path) -> None:
+    cross_encoder = pytest.importorskip("sentence_transformers").CrossEncoder
+    export(family_folder(tmp_path / "model", "llama 3"), tmp_path / "st")
+    model = cross_encoder(str(tmp_path / "st"), device="cpu")
+    with pytest.raises(Exception, match="too short to respect"):
+        model.predict([(LONG.text, LONG.text)], show_progress_bar=False)
+
+
+def test_no_document_writes_a_special_token_in_rust(tmp_path: Path) -> None:
+    """Also of a tokenizer whose special tokens stand in the list of added ones alone, as Llama 3's and Qwen's do."""
+    folder = family_folder(tmp_path / "model", "qwen3", vocab_size=len(tiny_tokenizer()) + 8)
+    own = PreTrainedTokenizerFast.from_pretrained(folder)
+    own.add_special_tokens({"additional_special_tokens": ["<|vision|>", "<|turn|>"]})
+    own.add_tokens(["<think>"])
+    own.save_pretrained(folder)
+    assert "<|turn|>" not in json.loads((folder / "tokenizer.json").read_text())["model"]["vocab"]
+    export(folder, tmp_path / "st")
+    sealed = Tokenizer.from_file(str(tmp_path / "st" / "tokenizer.json"))
+    forbidden = set(own.added_tokens_decoder)
+    frame = set(judge_encoder(find_source(folder)).graded.before)
+    assert frame & forbidden
+    plain = sealed.encode("q", "d").ids
+    for token in own.added_tokens_decoder.values():
+        ids = sealed.encode("q", f"d {token.content} d").ids
+        assert [i for i in ids if i in forbidden] == [i for i in plain if i in forbidden], token
+    # As it was, the same text is the token itself.
+    assert (
+        own.convert_tokens_to_ids("<|turn|>")
+        in Tokenizer.from_file(str(folder / "tokenizer.json")).encode("<|turn|>").ids
+    )
+
+
+def test_what_ends_a_prompt_is_never_padding(tmp_path: Path) -> None:
+    export(family_folder(tmp_path / "model", "llama 3"), tmp_path / "st")
+    tokenizer = open_sealed(tmp_path / "st")
+    config = json.loads((tmp_path / "st" / "config.json").read_text())
+    assert config["pad_token_id"] == tokenizer.pad_token_id != sealed_ids(tmp_path / "st", "q", "d")[-1]
+
+
+def test_a_score_of_two_units_is_the_score(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    logits = torch.randn(500, 3, dtype=torch.float64) * 20
+    expected = [judging.score(row) for row in logits.tolist()]
+    assert GradeScore()(logits)[:, 0].tolist() == pytest.approx(expected, abs=1e-7)
+
+
+def test_a_cap_is_folded_into_the_graph_and_refused_elsewhere(tmp_path: Path) -> None:
+    folder = family_folder(tmp_path / "model", "gemma3")
+    with pytest.raises(InputError, match=r"caps its logits at 30.*--to onnx"):
+        export(folder, tmp_path / "out")
+    assert not list(tmp_path.glob("*out*"))
+    assert export(folder, tmp_path / "out", to="onnx").largest < 1e-4
+
+
+def test_a_bias_is_folded_into_the_graph_and_refused_elsewhere(tmp_path: Path) -> None:
+    folder = biased(tmp_path / "model")
+    with pytest.raises(InputError, match=r"has a bias.*--to onnx"):
+        export(folder, tmp_path / "out")
+    assert export(folder, tmp_path / "out", to="onnx").largest < 1e-4
+
+
+def test_what_a_model_multiplies_its_logits_by_is_folded(tmp_path: Path) -> None:
+    folder = scaled(tmp_path / "model")
+    with pytest.raises(ModelError, match=r"no classifier for models of the kind granite.*--to onnx"):
+        export(folder, tmp_path / "out")
+    assert export(folder, tmp_path / "out", to="onnx").largest < 1e-4
+    head = grade_head(AutoModelForCausalLM.from_pretrained(folder), [4, 5, 6])
+    assert head.weight[0] == pytest.approx(
+        AutoModelForCausalLM.from_pretrained(folder).lm_head.weight[4].detach().numpy() / 4, rel=1e-4
+    )
+
+
+def test_a_head_that_does_something_else_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    model: Any = AutoModelForCausalLM.from_pretrained(family_folder(tmp_path / "model", "llama 3"))
+    forward = model.forward
+
+    def squared(*given: Any, **named: Any) -> Any:
+        found = forward(*given, **named)
+        found.logits = found.logits**2
+        return found
+
+    monkeypatch.setattr(model, "forward", squared)
+    with pytest.raises(ModelError, match="not known"):
+        grade_head(model, [4, 5, 6])
+
+
+def test_a_fence_is_refused(tmp_path: Path) -> None:
+    from interank.engines.use import Use, save_use
+
+    folder = family_folder(tmp_path / "model", "llama 3")
+    save_use(folder, Use(PromptSettings(max_length=900, max_query_tokens=64, fence=True), ("score",)))
+    with pytest.raises(InputError, match="fence"):
+        export(folder, tmp_path / "out")
+
+
+def test_an_export_that_scores_otherwise_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As one whose margins are those of the linear score, which ranks otherwise."""
+    from interank.tasks.judge import forms
+
+    pytest.importorskip("sentence_transformers")
+    folder = family_folder(tmp_path / "model", "llama 3")
+    monkeypatch.setattr(forms, "_SOFTPLUS", "torch.nn.modules.linear.Identity")
+    with pytest.raises(ModelError, match=r"sentence-transformers reads.*a score differs by"):
+        export(folder, tmp_path / "out")
+    assert not list(tmp_path.glob("*out*"))
+
+
+def test_bfloat16_keeps_the_head_in_float32(tmp_path: Path) -> None:
+    cross_encoder = pytest.importorskip("sentence_transformers").CrossEncoder
+    folder = family_folder(tmp_path / "model", "llama 3")
+    found = export(folder, tmp_path / "out", numbers="bfloat16")
+    assert 1e-6 < found.largest < 0.5
+    model = cross_encoder(str(tmp_path / "out"), device="cpu")
+    assert next(model[0].parameters()).dtype == torch.bfloat16
+    scores = model.predict([("q", f"fox {place}") for place in range(40)], show_progress_bar=False)
+    assert len(set(scores.tolist())) > 30
+    with pytest.raises(InputError, match="float32"):
+        export(folder, tmp_path / "graph", to="onnx", numbers="bfloat16")
+
+
+def test_the_card_tells_what_was_checked_and_no_path(tmp_path: Path) -> None:
+    export(family_folder(tmp_path / "model", "llama 3"), tmp_path / "st")
+    card = (tmp_path / "st" / "README.md").read_text()
+    assert "pipeline_tag: text-ranking" in card and "| transformers |" in card and "| sentence-transformers |" in card
+    assert str(tmp_path) not in card
+
+
+def biased(folder: Path) -> Path:
+    """A model whose head has a bias, of the one kind of transformers' that grades with one and has RoPE."""
+    return _special(folder, "phi", {"partial_rotary_factor": 0.5})
+
+
+def scaled(folder: Path) -> Path:
+    """A model that divides its logits by 4."""
+    return _special(folder, "granite", {"logits_scaling": 4.0})
+
+
+def _special(folder: Path, kind: str, own: dict[str, Any]) -> Path:
+    from transformers import AutoConfig
+
+    from tests.support.families import _SHAPE
+
+    tokenizer = tiny_tokenizer()
+    torch.manual_seed(0)
+    shape = {**_SHAPE, "tie_word_embeddings": False, "vocab_size": len(tokenizer), **own}
+    model: Any = AutoModelForCausalLM.from_config(AutoConfig.for_model(kind, **shape), dtype=torch.float32)
+    for parameter in model.parameters():
+        parameter.data += torch.randn_like(parameter) * 0.1
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return folder
+
+
+def test_the_tokenizers_ids_are_the_prompts(tmp_path: Path) -> None:
+    folder = family_folder(tmp_path / "model", "llama 3")
+    encoder = judge_encoder(find_source(folder))
+    export(folder, tmp_path / "st")
+    query, document = Query("q", "why?"), Document("d", "Because.", "A title")
+    prompt = encoder.prompt(query, document, answer_tokens=16, order="grade_first")
+    expected = [*prompt.ids, *encoder.label_lead]
+    assert sealed_ids(tmp_path / "st", query.text, document.full_text) == expected
+    tokenizer = AutoTokenizer.from_pretrained(tmp_path / "st")
+    assert tokenizer(query.text, document.full_text)["input_ids"] == expected
