@@ -46,7 +46,7 @@ __all__ = [
 ]
 
 FORMAT = 1
-Kind = Literal["questions", "pairs", "judgments", "splits", "adapter", "evaluation"]
+Kind = Literal["questions", "pairs", "judgments", "splits", "adapter", "reward", "evaluation"]
 Existing = Literal["refuse", "resume", "overwrite"]
 
 RECIPE = "recipe.json"

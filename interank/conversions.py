@@ -13,6 +13,7 @@ _VERBS = {
     ("questions", "pairs"): "interank generate RECIPE dumps={path} --mine-only makes them",
     ("pairs", "judgments"): "interank generate RECIPE pairs={path} makes them",
     ("judgments", "adapter"): "interank distill RECIPE judgments={path} trains one",
+    ("judgments", "reward"): "interank reward RECIPE judgments={path} trains one",
     ("adapter", "evaluation"): "interank evaluate RECIPE adapters={path} makes one",
 }
 

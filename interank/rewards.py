@@ -131,6 +131,10 @@ class Reward:
         """What trainers call it in their logs."""
         return Path(self.use).stem
 
+    def given(self, **params: Any) -> Reward:
+        """The same with other parameters, as what a name in the recipe stands for."""
+        return replace(self, params={**self.params, **params})
+
     def equipped(self, **tools: Any) -> Equipped:
         """The reward with its weight, its credit, and what it may ask for."""
         return Equipped(self, self.weight, self.credit, tools)

@@ -1,7 +1,11 @@
 """How good an explanation is, by a reward model or by a language model that is given a rubric.
 
-With `model` (a sequence classifier with one output, such as Skywork-Reward-Llama-3.1-8B-v0.2, which the original
-InteRank used): the sigmoid of its output on question and answer, 0 to 1, or the output itself with `scale: raw`.
+With `model: runs/reward`, an output of `interank reward` on the policy's base, the sigmoid of its score, 0 to 1: the
+policy's own base weights are read with another adapter. It reads the explanation without the grade.
+
+With another `model` (a sequence classifier with one output, such as Skywork-Reward-Llama-3.1-8B-v0.2, which the
+original InteRank used): the sigmoid of its output on question and answer, 0 to 1, or the output itself with
+`scale: raw`.
 Without it the recipe's `judge` is asked, over any engine: `scale: absolute` lets it mark each explanation from 0 to 10
 against the rubric, `scale: relative` lets it mark the different explanations of a pair side by side. Value: mark / 10.
 
@@ -27,6 +31,8 @@ if TYPE_CHECKING:
 CREDIT = "explanation"
 UNREADABLE = -1.0
 
+Own = Callable[[Sequence[tuple[str, str, str]]], list[float]]
+"""A reward model of one's own: a score in logits for each query, document and explanation."""
 Judge = Callable[[Sequence[str]], list[str | None]]
 """Answers each question, or None where it failed."""
 
@@ -45,7 +51,7 @@ def reward(
     query: Sequence[str],
     document: Sequence[str],
     judge: Judge | None = None,
-    model: str | None = None,
+    model: str | Own | None = None,
     scale: str = "absolute",
     **_: object,
 ) -> list[float | None]:
@@ -100,9 +106,19 @@ def _side_by_side(judge: Judge, distinct: Sequence[Answered]) -> dict[Answered, 
 _outputs: dict[bytes, float] = {}
 
 
-def _modelled(model: str, rows: Sequence[Answered], scale: str) -> list[float | None]:
+def _modelled(model: str | Own, rows: Sequence[Answered], scale: str) -> list[float | None]:
     import torch
 
+    outputs = torch.tensor(_by_whole(model, rows) if isinstance(model, str) else _by_own(model, rows))
+    return list((outputs if scale == "raw" else outputs.sigmoid()).tolist())
+
+
+def _by_own(own: Own, rows: Sequence[Answered]) -> list[float]:
+    explained = [judging.parse(row.answer) for row in rows]
+    return own([(row.query, row.document, each.reasoning) for row, each in zip(rows, explained, strict=True) if each])
+
+
+def _by_whole(model: str, rows: Sequence[Answered]) -> list[float]:
     keys = [blake2b("\0".join((model, *row)).encode(), digest_size=16).digest() for row in rows]
     asked = {key: row for key, row in zip(keys, rows, strict=True) if key not in _outputs}
     if asked:
@@ -114,8 +130,7 @@ def _modelled(model: str, rows: Sequence[Answered], scale: str) -> list[float | 
             for row in asked.values()
         ]
         _outputs.update(zip(asked, _reward_model(model).outputs(chats), strict=True))
-    found = torch.tensor([_outputs[key] for key in keys])
-    return list((found if scale == "raw" else found.sigmoid()).tolist())
+    return [_outputs[key] for key in keys]
 
 
 @cache

@@ -1,4 +1,4 @@
-"""`interank generate | distill | rl | evaluate | run`: a recipe, overrides, and where the output goes."""
+"""`interank generate | distill | reward | rl | evaluate | run`: a recipe, overrides, and where the output goes."""
 
 from __future__ import annotations
 
@@ -23,6 +23,10 @@ _VERBS = {
         "judgments to an adapter: a small student learns to judge",
         "interank distill recipes/distill/llama-3.2-3b.yaml judgments=runs/judgments --out runs/student",
     ),
+    "reward": (
+        "explanations with marks to a reward model, which rl asks how good an explanation is",
+        "interank reward recipes/reward/llama-3.2-3b.yaml judgments=runs/judgments --out runs/reward",
+    ),
     "rl": (
         "an adapter to a better one: GRPO on the same judgments",
         "interank rl recipes/rl/llama-3.2-3b.yaml judgments=runs/judgments adapter=runs/student --out runs/rl",
@@ -32,14 +36,14 @@ _VERBS = {
         "interank evaluate recipes/evaluate/benchmark.yaml benchmark=DIR adapters=runs/student,runs/rl --out runs/eval",
     ),
     "run": (
-        "all four stages of a pipeline recipe, in one folder",
+        "all stages of a pipeline recipe, in one folder",
         "interank run recipes/demo.yaml --out runs/demo",
     ),
 }
 
 
 def register(verbs: Any, common: argparse.ArgumentParser) -> None:
-    """Add the five verbs."""
+    """Add the six verbs."""
     for name, (what, command) in _VERBS.items():
         verb = verbs.add_parser(
             name,
@@ -97,6 +101,9 @@ def what_comes_next(verb: str, artifact: Artifact) -> list[str]:
         return [f"interank generate RECIPE pairs={out} --out runs/judgments has a teacher judge them"]
     if verb == "generate":
         return [f"interank distill distill/smollm2 judgments={out} --out runs/student (or another of `recipes ls`)"]
+    if verb == "reward":
+        use = f"rl.rewards: [{{use: explanation_quality, params: {{model: {out}}}}}]"
+        return [f"{use} in a recipe of interank rl has it mark the policy's explanations"]
     if verb == "run":
         refined = open_artifact(artifact.path.parent / "rl", "adapter")
         return [f'interank rerank {word(refined.path)}{_in_mode(refined, " --mode ")} --query "..." FILE']

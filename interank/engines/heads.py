@@ -172,12 +172,17 @@ def head_logits(model: Any, batch: PairBatch, settings: HeadSettings) -> torch.T
         logits: torch.Tensor = output.logits[:, 0].float()
         return logits
     whole = model.get_base_model() if isinstance(model, PeftModel) else model
-    backbone = getattr(whole, whole.base_model_prefix)
-    states = backbone(input_ids=batch.input_ids, attention_mask=batch.attention_mask, use_cache=False).last_hidden_state
-    chosen = states[torch.arange(len(states), device=states.device), batch.places.to(states.device)]
+    chosen = states_at(getattr(whole, whole.base_model_prefix), batch)
     # Under autocast, as in training, the layer would give 8 bits of a score.
-    with torch.autocast(states.device.type, enabled=False):
+    with torch.autocast(chosen.device.type, enabled=False):
         return whole.score(chosen.to(next(whole.score.parameters()).dtype))[:, 0].float()  # type: ignore[no-any-return]
+
+
+def states_at(backbone: Any, batch: PairBatch) -> torch.Tensor:
+    """What the last layer gives at each row's place, of shape (rows, width)."""
+    states = backbone(input_ids=batch.input_ids, attention_mask=batch.attention_mask, use_cache=False).last_hidden_state
+    found: torch.Tensor = states[torch.arange(len(states), device=states.device), batch.places.to(states.device)]
+    return found
 
 
 @torch.inference_mode()

@@ -66,14 +66,29 @@ class PairEncoder:
         """The ids of the pair's row."""
         return list(self.pair(query, document).ids)
 
-    def pair(self, query: Query, document: Document) -> Pair:
-        """The pair, with query and document cut to their limits, and the document to what fits."""
+    def pair(self, query: Query, document: Document, explanation: str | None = None) -> Pair:
+        """The pair, with query and document cut to their limits, and the document to what fits.
+
+        A head that reads explanations is given one. How far the document is cut does not depend on it, so that the
+        explanations of a pair stand behind the same tokens.
+
+        Raises:
+            ValueError: There is an explanation and the head reads none, or the other way round.
+        """
         before, between, after = self.frame
+        most = self.settings.max_explanation_tokens
+        if (explanation is None) != (most is None):
+            raise ValueError("a head reads an explanation where its settings say so, and else none")
         head = before + self._query(query.text) + between
         room = self.settings.max_length - len(head) - len(after)
+        if most is not None:
+            room -= len(between) + most
         text = self.plain(self.settings.document_prefix + self._text(document))
-        kept = text[: min(room, self.settings.document_tokens)]
-        return Pair(head + kept + after, len(head), len(text) - len(kept))
+        kept = text[: max(0, min(room, self.settings.document_tokens))]
+        ids = head + kept
+        if explanation is not None:
+            ids += between + self.plain(self.settings.explanation_prefix + explanation.strip())[:most]
+        return Pair(ids + after, len(head), len(text) - len(kept))
 
     def query_cut(self, query: Query) -> int:
         """How many tokens at the query's end there is no room for."""

@@ -20,13 +20,21 @@ from interank.recipe.run import RunRecipe
 from interank.recipe.trainer_keys import trainer_faults
 from interank.resources import resource_dir
 from interank.tasks import DISTILLED, REFINED
+from interank.tasks.head.explained.recipe import RewardModelRecipe
 from interank.tasks.recipes import DistillRecipe, RlRecipe
 
-Recipe = GenerateRecipe | DistillRecipe | RlRecipe | EvaluateRecipe | RunRecipe
+Recipe = GenerateRecipe | DistillRecipe | RewardModelRecipe | RlRecipe | EvaluateRecipe | RunRecipe
 
-_OF_ONE_TASK: dict[str, type[Recipe]] = {"generate": GenerateRecipe, "evaluate": EvaluateRecipe, "run": RunRecipe}
+_OF_ONE_TASK: dict[str, type[Recipe]] = {
+    "generate": GenerateRecipe,
+    "reward": RewardModelRecipe,
+    "evaluate": EvaluateRecipe,
+    "run": RunRecipe,
+}
 _BY_TASK: dict[str, Mapping[str, type[DistillRecipe] | type[RlRecipe]]] = {"distill": DISTILLED, "rl": REFINED}
-STAGES = ("generate", "distill", "rl", "evaluate", "run")
+STAGES = ("generate", "distill", "reward", "rl", "evaluate", "run")
+# Those that train, and take fields of a trainer.
+_TRAINING = ("distill", "reward", "rl")
 
 # Keys of recipes before tasks had recipes of their own, by stage.
 _FORMER = {
@@ -128,17 +136,17 @@ def _of_task(stage: str, section: Mapping[str, Any]) -> type[DistillRecipe] | ty
 def _sections(stage: str, data: Mapping[str, Any]) -> list[tuple[str, str, Mapping[str, Any]]]:
     """The parts that are recipes of stages that train: what goes before their keys, the stage, the keys."""
     if stage != "run":
-        return [("", stage, data)] if stage in _BY_TASK else []
+        return [("", stage, data)] if stage in _TRAINING else []
     stages = data.get("stages")
     parts = stages if isinstance(stages, dict) else {}
-    return [(f"stages.{name}.", name, parts[name]) for name in _BY_TASK if isinstance(parts.get(name), Mapping)]
+    return [(f"stages.{name}.", name, parts[name]) for name in _TRAINING if isinstance(parts.get(name), Mapping)]
 
 
 def _former(stage: str, data: Mapping[str, Any]) -> list[str]:
     faults = [
         f"{before}{key}: {sentence}"
         for before, name, section in _sections(stage, data)
-        for key, sentence in _FORMER[name].items()
+        for key, sentence in _FORMER.get(name, {}).items()
         if key in section
     ]
     for before, name, section in _sections(stage, data):
@@ -208,7 +216,8 @@ def _name_stages(data: dict[str, Any]) -> None:
 def _trainer_faults(stage: str, data: Mapping[str, Any]) -> list[str]:
     faults = []
     for before, name, section in _sections(stage, data):
-        model, given = _of_task(name, section), section.get("trainer")
+        model = RewardModelRecipe if name == "reward" else _of_task(name, section)
+        given = section.get("trainer")
         if model is not None and isinstance(given, Mapping):
             faults += trainer_faults(model.trainer_config(section), given, f"{before}trainer")
     return faults

@@ -1,4 +1,4 @@
-"""What `interank run` can be told: the recipes of all four stages."""
+"""What `interank run` can be told: the recipes of all its stages."""
 
 from __future__ import annotations
 
@@ -9,22 +9,32 @@ from pydantic import model_validator
 from interank.recipe.by_task import Distill, Rl
 from interank.recipe.evaluate import EvaluateRecipe
 from interank.recipe.generate import GenerateRecipe
+from interank.settings import RewardRecipe
 from interank.settings.base import Settings
 from interank.tasks import REFINED
+from interank.tasks.head.explained.recipe import RewardModelRecipe
 
 
 class StagesRecipe(Settings):
-    """The four stages of a pipeline; their inputs from each other are handed over."""
+    """The stages of a pipeline; their inputs from each other are handed over."""
 
     generate: GenerateRecipe
     distill: Distill
+    reward: RewardModelRecipe | None = None
+    """Where there is one, rl's `explanation_quality` asks what it makes."""
     rl: Rl
     evaluate: EvaluateRecipe
+
+    @property
+    def named(self) -> tuple[str, ...]:
+        """The stages that there are, in their order."""
+        return tuple(name for name in type(self).model_fields if getattr(self, name) is not None)
 
     @model_validator(mode="after")
     def _nothing_handed_twice(self) -> StagesRecipe:
         given = {
             "distill.judgments": self.distill.judgments,
+            "reward.judgments": self.reward.judgments if self.reward else None,
             "rl.judgments": self.rl.judgments,
             "rl.adapter": self.rl.adapter,
             "evaluate.adapters": self.evaluate.adapters,
@@ -44,9 +54,30 @@ class StagesRecipe(Settings):
             )
         return self
 
+    @model_validator(mode="after")
+    def _a_reward_model_is_used(self) -> StagesRecipe:
+        if self.reward is None:
+            return self
+        if not any(map(is_handed, self.rl.rewards)):
+            raise ValueError(
+                "reward: rl.rewards has no explanation_quality without a model of its own, so nothing asks the reward "
+                "model; add {use: explanation_quality}, or leave reward out"
+            )
+        if self.reward.student != self.distill.student:
+            raise ValueError(
+                f"reward.student: {self.reward.student} was found, and the reward model stands beside the policy on "
+                f"distill.student, {self.distill.student}; make them equal"
+            )
+        return self
+
+
+def is_handed(reward: RewardRecipe) -> bool:
+    """Whether a pipeline hands its reward model to this reward, which names none."""
+    return reward.use == "explanation_quality" and bool(reward.weight) and not reward.params.get("model")
+
 
 class RunRecipe(Settings):
-    """`interank run`: all four stages in one folder."""
+    """`interank run`: all stages in one folder."""
 
     inputs: ClassVar[tuple[str, ...]] = ()
     stage: Literal["run"]

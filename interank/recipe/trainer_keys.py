@@ -22,9 +22,10 @@ _SOURCES = {
         "trl/trainer/base_config.py",
         "transformers/training_args.py",
     ),
+    "RewardConfig": ("trl/trainer/reward_config.py", "trl/trainer/base_config.py", "transformers/training_args.py"),
     "TrainingArguments": ("transformers/training_args.py",),
 }
-_CLASSES = frozenset({"SFTConfig", "GRPOConfig", "_BaseConfig", "TrainingArguments"})
+_CLASSES = frozenset({"SFTConfig", "GRPOConfig", "RewardConfig", "_BaseConfig", "TrainingArguments"})
 _SIMPLE: dict[str, type] = {"int": int, "float": float, "bool": bool, "str": str, "None": type(None)}
 
 # The log-probabilities that the loss compares are those of the whole distribution.
@@ -133,7 +134,7 @@ def trainer_faults(config: str, given: Mapping[str, Any], where: str) -> list[st
 
 @cache
 def trainer_fields(config: str) -> dict[str, str]:
-    """Field name to annotation of `trl.SFTConfig`, `trl.GRPOConfig` or `transformers.TrainingArguments`.
+    """Field name to annotation of one of `trl`'s configurations, or of `transformers.TrainingArguments`.
 
     Raises:
         InputError: trl or transformers is not installed.

@@ -36,6 +36,10 @@ class HeadSettings(Settings):
     """A longer query loses its end."""
     max_document_tokens: int | None = Field(None, ge=4)
     """A longer document loses its end; null leaves it what room there is."""
+    explanation_prefix: str = "explanation: "
+    """Stands before an explanation of the pair, where one is read, and counts as a part of it."""
+    max_explanation_tokens: int | None = Field(None, ge=4)
+    """A longer explanation loses its end, and a document leaves it so much room; null reads none."""
     max_length: int = Field(228, ge=16)
     """Tokens of the pair with what stands around its parts; the document is cut to fit."""
     template: bool = False
@@ -67,11 +71,22 @@ class HeadSettings(Settings):
         return self
 
     @model_validator(mode="after")
-    def _a_document_fits(self) -> HeadSettings:
-        if self.max_query_tokens + 8 > self.max_length:
+    def _an_explanation_has_a_place(self) -> HeadSettings:
+        if self.max_explanation_tokens and (self.template or self.legacy):
             raise ValueError(
-                f"max_length {self.max_length} less max_query_tokens {self.max_query_tokens} leaves no room for a "
-                "document; raise the one or lower the other"
+                "max_explanation_tokens: a template and legacy: dear write two parts, which leaves an explanation no "
+                "place; leave them out"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _a_document_fits(self) -> HeadSettings:
+        explained = self.max_explanation_tokens or 0
+        if self.max_query_tokens + explained + 8 > self.max_length:
+            less = f" and max_explanation_tokens {explained}" if explained else ""
+            raise ValueError(
+                f"max_length {self.max_length} less max_query_tokens {self.max_query_tokens}{less} leaves no room for "
+                "a document; raise the one or lower the other"
             )
         return self
 

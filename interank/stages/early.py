@@ -13,7 +13,7 @@ from interank.artifact import Existing
 from interank.inputs import Input, check_inputs
 from interank.launched import refuse_several_processes
 from interank.outputs import Partial, check_free, check_replaceable, output_folder
-from interank.recipe import EvaluateRecipe, GenerateRecipe, Recipe, RunRecipe
+from interank.recipe import EvaluateRecipe, GenerateRecipe, Recipe, RewardModelRecipe, RunRecipe
 from interank.stages.inputs import require_inputs
 from interank.tasks.parts import part
 from interank.tasks.recipes import DistillRecipe
@@ -24,7 +24,7 @@ def refuse_early(recipe: Recipe, out: Path, *, read: Iterable[Path], existing: E
 
     Args:
         recipe: The stage's.
-        out: Where its output goes; of a pipeline the folder of all four.
+        out: Where its output goes; of a pipeline the folder of all its stages.
         read: What the output is made from beside the recipe's inputs.
         existing: What to do about an output that is there.
 
@@ -36,7 +36,7 @@ def refuse_early(recipe: Recipe, out: Path, *, read: Iterable[Path], existing: E
     named = _named(recipe)
     # An input in the output's place is told as what it is, before what the output's place holds.
     read = [*read, *(each.path for each in named)]
-    names = ("generate", "distill", "rl", "evaluate") if isinstance(recipe, RunRecipe) else ("",)
+    names = recipe.stages.named if isinstance(recipe, RunRecipe) else ("",)
     for name in names:
         place = output_folder(out / name, read=read).resolve()
         if existing == "refuse":
@@ -60,8 +60,7 @@ def _named(recipe: Recipe) -> Sequence[Input]:
     # Each stage's inputs are found by what reads them, which takes a while to import.
     if isinstance(recipe, RunRecipe):
         stages = recipe.stages
-        parts: dict[str, Recipe] = {"distill": stages.distill, "rl": stages.rl}
-        parts |= {"generate": stages.generate, "evaluate": stages.evaluate}
+        parts = {name: getattr(stages, name) for name in stages.named}
         return [replace(each, name=f"{name}.{each.name}") for name, own in parts.items() for each in _named(own)]
     if isinstance(recipe, GenerateRecipe):
         from interank.stages import generating
@@ -74,6 +73,10 @@ def _named(recipe: Recipe) -> Sequence[Input]:
     if isinstance(recipe, DistillRecipe):
         inputs: Sequence[Input] = part(recipe.task, "inputs").inputs(recipe)
         return inputs
+    if isinstance(recipe, RewardModelRecipe):
+        from interank.tasks.head.explained import inputs as explained
+
+        return explained.named(recipe)
     from interank.stages import rewarded
 
     return rewarded.named(recipe)

@@ -10,6 +10,9 @@ import torch
 
 from interank.engines.models import compute_dtype, device
 
+READ, LEARN = 2, 4
+"""Operations a weight of a token that passes through the layers, and of its way back, on which the gradients of the
+base's own weights are saved."""
 # A training or a ranking seldom reaches more of the speed at which large matrices are multiplied.
 _ACHIEVED = 0.5
 _SIDE = 1024

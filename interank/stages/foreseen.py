@@ -13,10 +13,11 @@ from interank.evaluation.candidates import Evaluated, load_evaluated
 from interank.evaluation.systems import stored_run
 from interank.inputs import Input
 from interank.ir.benchmarks.hub import is_repository
-from interank.recipe import EvaluateRecipe, GenerateRecipe, Recipe, RunRecipe
+from interank.recipe import EvaluateRecipe, GenerateRecipe, Recipe, RewardModelRecipe, RunRecipe
 from interank.settings.batches import RL_BATCH
 from interank.stages.distill import choice_of
-from interank.stages.estimates import bytes_of, rent, size_of, span, speed, time_of
+from interank.stages.estimates import LEARN, READ, bytes_of, rent, size_of, span, speed, time_of
+from interank.stages.marking import marking
 from interank.stages.plan import plan as planned_pairs
 from interank.tasks.parts import task_named
 from interank.tasks.recipes import DistillRecipe, RlRecipe
@@ -24,17 +25,15 @@ from interank.training.planning import gib, plan, weights_of
 from interank.training.sft import DEFAULTS
 from interank.wording import counted
 
-# A token that passes through the layers takes two operations a weight, and its way back as many again: the gradients of
-# the base's own weights are saved.
-_READ, _LEARN = 2, 4
 # Dumps beyond this take minutes and more to mine.
 _MINED_BYTES = 200 * 10**6
 _WRITES = {
     "generate": "judgments, and what was rejected with its reason",
     "distill": "an adapter with its card, curves and costs",
+    "reward": "a reward model with its card, figures on held-out questions and costs",
     "rl": "an adapter with its card, a page and its rollouts",
     "evaluate": "runs, scores with intervals, and a report",
-    "run": "the outputs of all four stages",
+    "run": "the outputs of all stages",
 }
 
 
@@ -52,6 +51,8 @@ def foresee(recipe: Recipe, named: Sequence[Input]) -> list[str]:
         return lines + _generated(recipe)
     if isinstance(recipe, DistillRecipe):
         return lines + _distilled(recipe)
+    if isinstance(recipe, RewardModelRecipe):
+        return lines + marking(recipe)
     return lines + (_evaluated(recipe) if isinstance(recipe, EvaluateRecipe) else _rewarded(recipe))
 
 
@@ -85,7 +86,7 @@ def _distilled(recipe: DistillRecipe) -> list[str]:
     batch = given["per_device_train_batch_size"] * given["gradient_accumulation_steps"]
     steps = max(1, -(-len(lessons.groups) // batch))
     epochs = given["max_steps"] / steps if given.get("max_steps", -1) > 0 else float(given["num_train_epochs"])
-    work = (_LEARN + _READ * planned.checkpointing) * weights_of(student, head=lessons.head)
+    work = (LEARN + READ * planned.checkpointing) * weights_of(student, head=lessons.head)
     # What rows share is counted for each of them there, and once in the largest microbatch, of which no step has more.
     most = steps * epochs * given["gradient_accumulation_steps"] * planned.tokens
     tokens = round(min(lessons.counts["tokens"] * epochs, most))
@@ -108,7 +109,7 @@ def _rewarded(recipe: RlRecipe) -> list[str]:
         return [*lines, "time: unknown (trainer.max_steps is not set)", rent()]
     tokens = steps * completions * recipe.max_completion_tokens
     prompts = steps * completions * prompt // given["num_generations"]
-    work = weights * ((_READ + _LEARN) * tokens + (_READ + _LEARN) * prompts)
+    work = weights * ((READ + LEARN) * tokens + (READ + LEARN) * prompts)
     said = f"at most {tokens} tokens written and {prompts} read in {steps} steps"
     return [*lines, time_of(said, work), rent()]
 
@@ -128,7 +129,7 @@ def _evaluated(recipe: EvaluateRecipe) -> list[str]:
         return lines
     weights = [weights_of(base) for base in known.values()]
     tokens = sum(len(document.full_text) // 4 for each in documents for document in each)
-    work = float(sum(weights)) * _READ * tokens
+    work = float(sum(weights)) * READ * tokens
     lines.append(f"memory: {gib(max(weights) * compute_dtype().itemsize)} of weights, and what a batch holds")
     lines.append(time_of(f"{tokens} tokens read by {counted(len(known), 'adapter')} in mode score", work))
     return [*lines, rent(recipe.price_per_hour, work / speed())]

@@ -1,4 +1,4 @@
-"""run: the four stages in one folder, each handed the others' outputs."""
+"""run: the stages of a pipeline in one folder, each handed the others' outputs."""
 
 from __future__ import annotations
 
@@ -13,30 +13,36 @@ from interank.inputs import Input
 from interank.launched import refuse_several_processes
 from interank.locks import held
 from interank.recipe import RunRecipe
-from interank.stages import distill, evaluate, generate, rl
+from interank.recipe.run import is_handed
+from interank.settings.rewards import Rewards
+from interank.stages import distill, evaluate, generate, reward, rl
 from interank.stages.inputs import require_inputs
 
 log = logging.getLogger(__name__)
 
 
 def check(recipe: RunRecipe) -> Sequence[Input]:
-    """Open what all four stages read of what is there already, before the first begins; what it is.
+    """Open what all stages read of what is there already, before the first begins; what it is.
 
     Raises:
         InterankError: Something of it cannot be used.
     """
     stages = recipe.stages
+    # The reward model that is handed over is not there yet.
+    handed = [entry for entry in stages.rl.rewards if stages.reward is not None and is_handed(entry)]
+    rewards = tuple(entry for entry in stages.rl.rewards if entry not in handed)
     checked = {
         "generate": generate.check(stages.generate),
         "distill": distill.check(stages.distill),
-        "rl": rl.check(stages.rl),
+        "reward": reward.check(stages.reward) if stages.reward is not None else [],
+        "rl": rl.check(stages.rl.model_copy(update={"rewards": rewards})),
         "evaluate": evaluate.check(stages.evaluate),
     }
     return [replace(each, name=f"{stage}.{each.name}") for stage, named in checked.items() for each in named]
 
 
 def run(recipe: RunRecipe, out: Path, *, existing: Existing = "refuse") -> Artifact:
-    """Run generate, distill, rl and evaluate; on resume, finished stages are reused. Returns the evaluation."""
+    """Run the stages, one after the other; on resume, finished ones are reused. Returns the evaluation."""
     refuse_several_processes()
     require_inputs(recipe)
     check(recipe)
@@ -50,14 +56,31 @@ def run(recipe: RunRecipe, out: Path, *, existing: Existing = "refuse") -> Artif
 
 def _all_stages(recipe: RunRecipe, out: Path, existing: Existing) -> Artifact:
     stages = recipe.stages
-    log.info("1/4 generate: %s", out / "generate")
+    _tell(stages.named, "generate", out)
     judgments = generate.run(stages.generate, out / "generate", existing=existing).path
-    log.info("2/4 distill: %s", out / "distill")
+    _tell(stages.named, "distill", out)
     taught = stages.distill.model_copy(update={"judgments": judgments})
     distilled = distill.run(taught, out / "distill", existing=existing).path
-    log.info("3/4 rl: %s", out / "rl")
-    rewarded = stages.rl.model_copy(update={"judgments": judgments, "adapter": distilled})
+    rewards = stages.rl.rewards
+    if stages.reward is not None:
+        _tell(stages.named, "reward", out)
+        marking = stages.reward.model_copy(update={"judgments": judgments})
+        rewards = _handed(rewards, reward.run(marking, out / "reward", existing=existing).path)
+    _tell(stages.named, "rl", out)
+    rewarded = stages.rl.model_copy(update={"judgments": judgments, "adapter": distilled, "rewards": rewards})
     improved = rl.run(rewarded, out / "rl", existing=existing).path
-    log.info("4/4 evaluate: %s", out / "evaluate")
+    _tell(stages.named, "evaluate", out)
     compared = stages.evaluate.model_copy(update={"adapters": (distilled, improved)})
     return evaluate.run(compared, out / "evaluate", existing=existing)
+
+
+def _tell(names: Sequence[str], name: str, out: Path) -> None:
+    log.info("%d/%d %s: %s", names.index(name) + 1, len(names), name, out / name)
+
+
+def _handed(rewards: Rewards, model: Path) -> Rewards:
+    """The rewards, of which those that name no reward model are given the pipeline's."""
+    return tuple(
+        entry.model_copy(update={"params": {**entry.params, "model": str(model)}}) if is_handed(entry) else entry
+        for entry in rewards
+    )

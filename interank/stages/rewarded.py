@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
 
-from interank.artifact import Artifact, open_artifact
+from interank.artifact import MANIFEST, Artifact, open_artifact
 from interank.errors import InputError
 from interank.inputs import Input, adapter, check_inputs, judgments
 from interank.rewards import Reward, Subject
@@ -28,6 +31,7 @@ def check(recipe: RlRecipe) -> Sequence[Input]:
         start = open_artifact(recipe.adapter, "adapter")
         _check_task(recipe, start)
         task.check(recipe, start, rewards)
+        _check_reward_models(recipe, start, reward_models(rewards).values())
     return found
 
 
@@ -36,7 +40,45 @@ def named(recipe: RlRecipe) -> list[Input]:
     found = [judgments(recipe.judgments)] if recipe.judgments else []
     if recipe.adapter:
         found.append(adapter("adapter", recipe.adapter, recipe.base))
+    for number, entry in enumerate(recipe.rewards):
+        place = reward_model(entry.params) if entry.weight else None
+        if place is not None:
+            opened = partial(open_artifact, kind="reward")
+            what = "a reward model, an output of interank reward"
+            found.append(Input(f"rewards.{number}.model", place, what, opened, "name", glance=opened))
     return found
+
+
+def reward_models(rewards: Sequence[Reward]) -> dict[str, Path]:
+    """The reward models of one's own that rewards name, as they name them; others are whole models."""
+    found = {str(reward.params.get("model")): reward_model(reward.params) for reward in rewards}
+    return {name: place for name, place in found.items() if place is not None}
+
+
+def reward_model(params: Mapping[str, Any]) -> Path | None:
+    """The output that a reward's `model` is; None of a whole model's name or folder."""
+    given = params.get("model")
+    place = Path(given).expanduser() if isinstance(given, str) else None
+    return place if place is not None and (place / MANIFEST).is_file() else None
+
+
+def _check_reward_models(recipe: RlRecipe, adapter: Artifact, places: Iterable[Path]) -> None:
+    """Stop where a reward model cannot stand beside the policy.
+
+    Raises:
+        InputError: It is of another base, or of another prompt.
+    """
+    models = [open_artifact(place, "reward") for place in places]
+    if not models:
+        return
+    # It loads what runs models.
+    from interank.engines.bases import base_here
+    from interank.engines.reward_adapter import require_same
+
+    base = base_here(adapter, recipe.base)
+    for model in models:
+        if base is not None:
+            require_same(model, adapter, base)
 
 
 def _check_task(recipe: RlRecipe, adapter: Artifact) -> None:

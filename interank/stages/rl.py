@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import shutil
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +15,13 @@ from interank.engines.adapters import with_adapter
 from interank.engines.bases import base_facts, find_base
 from interank.engines.layers import allowed_of
 from interank.engines.models import chosen_quantisation, device, load_model
+from interank.engines.reward_adapter import RewardAdapter
 from interank.rewards import Reward
 from interank.settings import RolloutServersRecipe
 from interank.stages.inputs import described, leaving_nothing_begun, require_inputs
 from interank.stages.lineage import lineage, policy_card
 from interank.stages.rewarded import check as check
+from interank.stages.rewarded import reward_models
 from interank.stages.trained import base_weights, write_cost
 from interank.stages.training_page import training_page
 from interank.tasks.parts import refining
@@ -59,7 +62,9 @@ def run(recipe: RlRecipe, out: Path, *, existing: Existing = "refuse") -> Artifa
     model = with_adapter(load_model(base, quantisation=quantisation), start.path / "adapter", trainable=True)
     weights = base_weights(model, quantisation)
     log.info("rl of an adapter on %s, whose weights are in %s, on %s", base.name, weights, device())
-    refined = policy.train(model, [reward.equipped(**tools) for reward in rewards])
+    marking = _beside(model, reward_models(rewards), policy.encoder.tokenizer)
+    given = [reward.given(**marking.get(str(reward.params.get("model")), {})) for reward in rewards]
+    refined = policy.train(model, [reward.equipped(**tools) for reward in given])
     _hand_out(place)
     save_adapter(model, place.folder / "adapter", tokenizer=policy.encoder.tokenizer, base=base.name)
     write_cost(place, refined.figures, time.monotonic() - started)
@@ -78,6 +83,11 @@ def run(recipe: RlRecipe, out: Path, *, existing: Existing = "refuse") -> Artifa
     (place.folder / "report.html").write_text(page, "utf-8")
     counts = {**refined.counts, "steps": int(refined.figures["steps"])}
     return place.finish(seed=recipe.seed, counts=counts, notes=notes)
+
+
+def _beside(model: Any, places: Mapping[str, Path], tokenizer: Any) -> dict[str, dict[str, Any]]:
+    """The reward models that stand beside the policy on its base, as what rewards are given for their names."""
+    return {name: {"model": RewardAdapter(model, place, tokenizer)} for name, place in places.items()}
 
 
 def _hand_out(place: Workplace) -> None:

@@ -15,7 +15,7 @@ from interank.settings.rollouts import RolloutsRecipe
 from interank.settings.student import LoraRecipe, Precision, ValidationRecipe
 from interank.settings.teacher import TeacherRecipe
 
-TrainerConfig = Literal["SFTConfig", "GRPOConfig", "TrainingArguments"]
+TrainerConfig = Literal["SFTConfig", "GRPOConfig", "RewardConfig", "TrainingArguments"]
 
 
 class DistillRecipe(Settings):

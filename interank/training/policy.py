@@ -99,8 +99,8 @@ class PolicyTrainer(GRPOTrainer):  # type: ignore[misc]  # TRL is untyped here
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
         super()._load_from_checkpoint(resume_from_checkpoint, model)
         policy = self.accelerator.unwrap_model(self.model)
-        if "ref" in policy.peft_config:
-            # With the reference's adapter beside the policy's, transformers loads the reference's only.
+        if len(policy.peft_config) > 1:
+            # With another adapter beside the policy's, a reference's or a reward model's, transformers loads that only.
             policy.load_adapter(resume_from_checkpoint, "default", is_trainable=True)
 
     def _generate(self, prompts: list[Any]) -> Any:

@@ -112,7 +112,7 @@ def test_bare_it_shows_its_help(capsys: Capture, group: list[str]) -> None:
         ("evaluate r --out o --depth=3", "settings of the recipe are written without dashes, as depth=3"),
         ("evaluate r --out o depth", "found 'depth'; settings of the recipe are written key=value"),
         ("rerank m --top-k few", "--top-k: found 'few', where a whole number from 1 on is needed"),
-        ("trigonometry", ", distill, rl, evaluate, "),
+        ("trigonometry", ", distill, reward, rl, evaluate, "),
     ],
 )
 def test_the_nearest_word_is_named_in_one_line(capsys: Capture, typed: str, meant: str) -> None:

@@ -44,6 +44,15 @@ class TreeRunner:
                 rows = [row for row, text in enumerate(piece.ends) if turn < len(places[text])]
                 yield [places[piece.ends[row]][turn] for row in rows], found[rows]
 
+    def states(self, texts: Collection[Ids], budget: Budget) -> Iterator[tuple[Ids, torch.Tensor]]:
+        """Each different text, with what the last layer gives at its end, of shape (width,)."""
+        base = self.model.get_base_model() if hasattr(self.model, "get_base_model") else self.model
+        path = Path()
+        for piece in self._pieces({*texts}, budget):
+            path.turn(piece)
+            found = base.base_model(**inputs(self.model, piece.tree), store=path).last_hidden_state[0]
+            yield from zip(piece.ends, found[piece.tree.scored], strict=True)
+
     def cut(self, prompts: Sequence[Prompt], budget: Budget, room: int) -> Iterator[list[int]]:
         """Places of prompts that are written together, with `room` tokens more for each."""
         places = [place for place, prompt in enumerate(prompts) if not self._is_long(prompt.ids)]

@@ -1,0 +1,171 @@
+"""A reward model of one's own: one adapter more on a loaded base, and a head apart, that mark explanations."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from peft import PeftModel
+from safetensors.torch import load_file
+
+from interank import judging
+from interank.artifact import Artifact, open_artifact
+from interank.engines.adapters import beside
+from interank.engines.bases import find_base, stands_on
+from interank.engines.budget import budget_of
+from interank.engines.heads import batches, states_at
+from interank.engines.models import ModelFiles, load_model, load_tokenizer
+from interank.engines.pairs import Pair, PairEncoder
+from interank.engines.soundness import require_scores
+from interank.engines.transformers import reading
+from interank.engines.tree.probe import tree_runner
+from interank.engines.use import read_head
+from interank.errors import ArtifactError, InputError
+from interank.settings import Quantisation
+from interank.types import Document, Query
+
+HEAD = "head.safetensors"
+"""The head's weights, beside the adapter: a causal model has no place for them."""
+WEIGHT = "score.weight"
+_NAME = "reward"
+
+
+class Explanation(NamedTuple):
+    """An explanation of how much a document helps to answer a question."""
+
+    query: str
+    document: str
+    text: str
+
+
+class RewardAdapter:
+    """Marks explanations by a loaded base and an adapter of its own on it, which a policy's adapter stands beside.
+
+    Whatever was active, trained or in training mode before a call is so after it, to the last flag.
+    """
+
+    def __init__(self, model: Any, place: Path, tokenizer: Any) -> None:
+        """Put the adapter beside those that the model has; no weight of the base is loaded again.
+
+        Args:
+            model: A causal language model, with an adapter or without.
+            place: An output of `interank reward`, whose base the model is.
+            tokenizer: The base's.
+
+        Raises:
+            ArtifactError: The folder does not say how its head reads explanations.
+            ModelError: The adapter does not fit the model.
+        """
+        settings = read_head(place / "adapter")
+        if settings is None or settings.max_explanation_tokens is None:
+            raise ArtifactError(f"{place / 'adapter'} does not say how it reads an explanation; train it anew")
+        self.encoder = PairEncoder(tokenizer, settings)
+        taken = {*model.peft_config} if isinstance(model, PeftModel) else set()
+        self._name = next(name for name in _names() if name not in taken)
+        # PEFT draws weights for what is then filled, sets it to be trained and the model to be used.
+        with _as_before(model), reading(model), torch.random.fork_rng():
+            self.model: PeftModel = beside(model, place / "adapter", self._name)
+        with self._reading():
+            self._runner = tree_runner(self.model)
+        self._weight = load_file(place / HEAD)[WEIGHT].float().to(self.model.device)
+
+    def __call__(self, explanations: Sequence[Explanation]) -> list[float]:
+        """Each explanation's score, in logits; equal ones are read once, and what they begin with, too.
+
+        Raises:
+            PromptError: A score is no finite number.
+        """
+        pairs = [
+            self.encoder.pair(Query("", query), Document("", document), text) for query, document, text in explanations
+        ]
+        distinct = list({pair.ids: pair for pair in pairs}.values())
+        with self._reading(), torch.inference_mode():
+            found = {ids: float(state.float() @ self._weight[0]) for ids, state in self._states(distinct)}
+        scores = [found[pair.ids] for pair in pairs]
+        require_scores(scores)
+        return scores
+
+    def _states(self, pairs: Sequence[Pair]) -> Iterator[tuple[tuple[int, ...], torch.Tensor]]:
+        budget = budget_of(self.model)
+        if self._runner is not None:
+            yield from self._runner.states([pair.ids for pair in pairs], budget)
+            return
+        backbone = self.model.get_base_model().base_model
+        for places in batches(pairs, self.encoder.settings, budget.tokens):
+            own = [pairs[place] for place in places]
+            read = states_at(backbone, self.encoder.batch(own, self.model.device))
+            yield from zip((pair.ids for pair in own), read, strict=True)
+
+    @contextmanager
+    def _reading(self) -> Iterator[None]:
+        """With this adapter alone, without dropout."""
+        with _as_before(self.model), reading(self.model):
+            self.model.set_adapter(self._name, inference_mode=True)
+            yield
+
+
+def open_reward(place: Path, base: str | None = None, *, quantisation: Quantisation = "none") -> RewardAdapter:
+    """A reward model by itself, on its base, which is loaded.
+
+    Args:
+        place: An output of `interank reward`.
+        base: What it stands on, where that was moved; see `find_base`.
+        quantisation: What the base's weights are in.
+
+    Raises:
+        ArtifactError: The folder is no reward model.
+        ModelError: Its base cannot be had, or is another one.
+    """
+    found = open_artifact(place, "reward")
+    files = find_base(found, base)
+    return RewardAdapter(load_model(files, quantisation=quantisation), found.path, load_tokenizer(files))
+
+
+def require_same(reward: Artifact, policy: Artifact, base: ModelFiles) -> None:
+    """Stop where a reward model cannot stand beside a policy's adapter, on the base that this stands on.
+
+    Raises:
+        InputError: It was trained on another base, or of explanations that were written to another prompt.
+    """
+    if not stands_on(reward, base):
+        raise InputError(
+            f"{reward.path} was trained on {reward.manifest['base']} (sha256 {reward.manifest['base_digest'][:12]}), "
+            f"and the policy {policy.path} stands on {base.name}, which is another base; train a reward model on the "
+            f"policy's own: interank reward RECIPE student={base.name}"
+        )
+    theirs, ours = (str(each.manifest.get("prompt_hash")) for each in (reward, policy))
+    # Whether documents stand in a fence changes no explanation.
+    here = {judging.prompt_hash(fence=fence) for fence in (False, True)}
+    if theirs != ours and not {theirs, ours} <= here:
+        raise InputError(
+            f"{reward.path} was trained on explanations that answer another wording of the prompt ({theirs}, the "
+            f"policy's is {ours}); make judgments and the reward model anew with this version"
+        )
+
+
+def _names() -> Iterator[str]:
+    yield _NAME
+    number = 2
+    while True:
+        yield f"{_NAME}{number}"
+        number += 1
+
+
+@contextmanager
+def _as_before(model: Any) -> Iterator[None]:
+    """Afterwards the same adapter is active, and the same weights are trained.
+
+    PEFT sets whatever adapter it makes active to be trained.
+    """
+    trained = {id(weight) for weight in model.parameters() if weight.requires_grad}
+    active = model.active_adapter if isinstance(model, PeftModel) else None
+    try:
+        yield
+    finally:
+        if active is not None:
+            model.set_adapter(active)
+            for weight in model.parameters():
+                weight.requires_grad_(id(weight) in trained)

@@ -1,0 +1,33 @@
+"""check: what training a reward model takes, told before anything is loaded."""
+
+from __future__ import annotations
+
+from interank.engines.models import model_here
+from interank.explanations import read_explanations
+from interank.recipe import RewardModelRecipe
+from interank.stages.estimates import LEARN, READ, rent, time_of
+from interank.stages.reward import choice_of
+from interank.tasks.head.explained.compared import marked
+from interank.tasks.head.explained.lessons import RewardLessons
+from interank.training.planning import plan, weights_of
+from interank.training.preferences import PREFERENCES
+
+
+def marking(recipe: RewardModelRecipe) -> list[str]:
+    """Memory and time of a training and its twin, as far as what it learns of is at hand."""
+    student = model_here(recipe.student)
+    if recipe.judgments is None or student is None:
+        return []
+    rows = marked(read_explanations(recipe.judgments, "train"), recipe.left_out)
+    lessons = RewardLessons(recipe, student, rows)
+    planned, _ = plan(student, choice_of(recipe), lessons.microbatch)
+    given = {**PREFERENCES, **recipe.trainer}
+    once = sum(len(each.chosen) + len(each.rejected) for each in lessons.preferences)
+    batch = given["per_device_train_batch_size"] * given["gradient_accumulation_steps"]
+    steps = max(1, -(-len(lessons.preferences) // batch))
+    epochs = given["max_steps"] / steps if given.get("max_steps", -1) > 0 else float(given["num_train_epochs"])
+    tokens = round(once * epochs * (1 + recipe.controls))
+    work = (LEARN + READ * planned.checkpointing) * weights_of(student, head=True)
+    twin = ", a twin's included" if recipe.controls else ""
+    said = f"about {tokens} tokens in {round(steps * epochs)} steps{twin}"
+    return [planned.told(), time_of(said, work * tokens), rent()]

@@ -1,0 +1,135 @@
+"""reward: explanations with marks to an adapter and a head on the student's base that mark explanations."""
+
+from __future__ import annotations
+
+import json
+import logging
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from interank.artifact import Artifact, Existing, Workplace, create, open_artifact
+from interank.cards import save_card
+from interank.engines.bases import base_facts
+from interank.engines.models import device, find_model
+from interank.explanations import MADE_MARKS, Explained
+from interank.inputs import Input, check_inputs
+from interank.plots import training_curves
+from interank.settings import Quantisation
+from interank.stages.inputs import described, leaving_nothing_begun, require_inputs
+from interank.stages.trained import base_weights, write_cost
+from interank.tasks.head.explained.card import reward_card
+from interank.tasks.head.explained.compared import comparisons
+from interank.tasks.head.explained.figures import Told, longer_is_better
+from interank.tasks.head.explained.inputs import compared_rows, named
+from interank.tasks.head.explained.lessons import RewardLessons
+from interank.tasks.head.explained.recipe import RewardModelRecipe
+from interank.tasks.protocol import Made
+from interank.training.planning import Choice, gib, peak_bytes, plan
+
+log = logging.getLogger(__name__)
+
+_TWIN = "shuffled.json"
+Scores = Mapping[str, float]
+
+
+def check(recipe: RewardModelRecipe) -> Sequence[Input]:
+    """Open what the recipe names, before anything is loaded or made; what it is.
+
+    Raises:
+        InterankError: Something of it cannot be used.
+    """
+    found = named(recipe)
+    check_inputs(found)
+    return found
+
+
+@leaving_nothing_begun
+def run(recipe: RewardModelRecipe, out: Path, *, existing: Existing = "refuse") -> Artifact:
+    """Teach the student's base to mark explanations; go on from the last checkpoint on resume."""
+    require_inputs(recipe)
+    inputs = described(check(recipe), out)
+    judgments = Path(str(recipe.judgments))
+    content = recipe.model_dump(mode="json")
+    place = create(out, "reward", recipe=content, inputs=inputs, existing=existing)
+    if isinstance(place, Artifact):
+        return place
+    started = time.monotonic()
+    train, held_out = compared_rows(recipe, judgments)
+    student = find_model(recipe.student)
+    lessons = RewardLessons(recipe, student, train)
+    planned, quantisation = plan(student, choice_of(recipe), lessons.microbatch)
+    log.info("%s", planned.told())
+    systems = _twin(lessons, held_out, quantisation, place, checkpointing=planned.checkpointing)
+    model = lessons.model(quantisation)
+    weights = base_weights(model, quantisation)
+    systems["untrained"] = lessons.scores(model, held_out)
+    pairs = len(lessons.preferences)
+    log.info("learning %d pairs of explanations; %s in %s, on %s", pairs, student.name, weights, device())
+    trained = lessons.train(model, folder=place.work / "checkpoints", checkpointing=planned.checkpointing)
+    log.info("memory: %s at the peak; the estimate was about %s", gib(peak_bytes()), gib(planned.total))
+    systems = {"trained": lessons.scores(model, held_out), **systems}
+    report = _report(recipe, train, held_out, systems)
+    place.write_json("report.json", report)
+    lessons.save(model, place.folder)
+    write_cost(place, trained.figures, time.monotonic() - started)
+    notes: dict[str, Any] = {
+        **base_facts(student, place.out),
+        "quantisation": quantisation,
+        "device": device(),
+        "base_weights": weights,
+        "head": recipe.encoding.model_dump(mode="json"),
+        "prompt_hash": open_artifact(judgments, "judgments").manifest.get("prompt_hash"),
+        "marked_by": sorted({row.marked_by for row in train}),
+        "made_marks_alone": {row.marked_by for row in train} == {MADE_MARKS},
+        "left_out": list(recipe.left_out),
+    }
+    counts = {"pairs": pairs, "explanations": len(train), "held_out": len(held_out)}
+    counts |= {"questions": len({row.query_id for row in train}), "steps": int(trained.figures["steps"])}
+    plots = training_curves(trained.history)
+    for plot in plots:
+        (place.folder / f"{plot.name}.svg").write_text(plot.svg, "utf-8")
+    made = Made(recipe.student, notes, content, counts, trained.history, [f"{plot.name}.svg" for plot in plots])
+    save_card(reward_card(made, report, judgments.name), place.folder)
+    return place.finish(seed=recipe.seed, counts=counts, notes=notes)
+
+
+def choice_of(recipe: RewardModelRecipe) -> Choice:
+    """What the recipe says of the form in which its student is trained."""
+    form = recipe.quantisation, recipe.double_quantisation, recipe.precision
+    checkpointing = recipe.trainer.get("gradient_checkpointing")
+    return Choice(recipe.lora, *form, checkpointing, head=True, shorter=recipe.shorter)
+
+
+def _twin(
+    lessons: RewardLessons,
+    held_out: Sequence[Explained],
+    quantisation: Quantisation,
+    place: Workplace,
+    *,
+    checkpointing: bool,
+) -> dict[str, Scores]:
+    """What a twin that learned shuffled marks gives the held-out explanations; nothing where none is asked for."""
+    if not lessons.recipe.controls or not held_out:
+        return {}
+    file = place.work / _TWIN
+    if not file.is_file():
+        log.info("first a twin that learns marks which were dealt out anew, to compare with")
+        model, folder = lessons.model(quantisation), place.work / "shuffled" / "checkpoints"
+        lessons.train(model, folder=folder, checkpointing=checkpointing, shuffled=True)
+        partly = file.with_suffix(".partial")
+        partly.write_text(json.dumps(lessons.scores(model, held_out)), "utf-8")
+        partly.replace(file)
+    return {"shuffled marks": json.loads(file.read_text("utf-8"))}
+
+
+def _report(
+    recipe: RewardModelRecipe, train: Sequence[Explained], held_out: Sequence[Explained], systems: Mapping[str, Scores]
+) -> dict[str, Any]:
+    """Figures on the held-out questions; none where there are none."""
+    if not held_out:
+        log.warning("no explanation is of the validation split, so nothing is told of held-out questions")
+    longer = longer_is_better(comparisons(train, least=recipe.least_difference))
+    told = Told(held_out, least=recipe.least_difference, longer=longer, seed=recipe.seed)
+    return told.report(systems, recipe.left_out)

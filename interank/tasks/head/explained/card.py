@@ -1,0 +1,95 @@
+"""The card of a reward model: whose marks it learned, how it did on held-out questions, and what that does not tell."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from huggingface_hub import ModelCard
+
+from interank import cards
+from interank.tasks.protocol import Made
+
+_NONE = "-"
+
+
+def reward_card(made: Made, report: Mapping[str, Any], source: str) -> ModelCard:
+    """The card of what was made of the judgments called `source`; `report` has the figures."""
+    sections = [
+        "# A reward model of explanations",
+        f"A LoRA adapter and a head of one logit for `{made.base}`, trained by interank. It reads a question, a "
+        "document and an explanation of how much the document helps, and a higher score is a better explanation; "
+        "scores compare the explanations of one document.",
+        "## Use\n\nIn a recipe of `interank rl`, for a policy on the same base, whose weights it shares:\n\n"
+        "```yaml\nrewards:\n  - {use: explanation_quality, params: {model: THIS FOLDER}}\n```\n\n"
+        + cards.values(made.notes["head"]),
+        "## Data\n\n" + _data(made, source),
+        cards.training_values(made.recipe, made.notes, **_making(made)),
+        _figures(report),
+        *filter(None, [cards.shown(made.pictures)]),
+        cards.licence(made.base),
+    ]
+    return cards.model_card(sections, library="peft", tags=["reward-model", "lora"], base=made.base)
+
+
+def _data(made: Made, source: str) -> str:
+    counts, notes = made.counts, made.notes
+    told = (
+        f"{counts['pairs']} pairs of {counts['explanations']} explanations of {counts['questions']} questions of "
+        f"`{source}`, marked by {', '.join(notes['marked_by'])}."
+    )
+    if notes["made_marks_alone"]:
+        told += (
+            " Nobody read them: a mark says whether the explanation is a fault that was made, so what is learned is "
+            "to tell those faults from what stands there unspoilt, and no more."
+        )
+    if notes["left_out"]:
+        told += f" Not trained on: {', '.join(notes['left_out'])}."
+    return told
+
+
+def _making(made: Made) -> dict[str, Any]:
+    recipe = made.recipe
+    return {"loss": "TRL's RewardTrainer", "margin": f"{recipe['margin']} logits for a mark's whole range"}
+
+
+def _figures(report: Mapping[str, Any]) -> str:
+    if not report["pairs"]:
+        return "## Held-out questions\n\nThere were none, so nothing is known of how well it marks."
+    names = list(report["accuracy"])
+    rows = [["all", *_cells(report["accuracy"], names)], ["of one length", *_cells(report["length_matched"], names)]]
+    rows += [
+        [f"{kind}{' (not trained on)' if found['left_out'] else ''}", *_cells(found, names)]
+        for kind, found in report["by_kind"].items()
+    ]
+    style, length, calibrated = report["style"], report["length_correlation"], report["calibration"]
+    more = {
+        "a teacher's above a student's": _told(style["teacher_above_student"]),
+        "the same, of equal marks": _told(style["of_equal_marks"]),
+        "rho of scores and lengths": _told(length["trained"]),
+        "rho of marks and lengths": _told(length["marks"]),
+        "calibration error": f"{calibrated['expected_error']:.3f}",
+        "mean confidence": f"{calibrated['confidence']:.3f}",
+    }
+    return "\n\n".join(
+        [
+            "## Held-out questions",
+            f"Share of {report['pairs']} pairs of {report['questions']} questions in which the better mark has the "
+            "higher score, with 95% intervals over questions. A kind of fault is compared with honest explanations of "
+            "the same document.",
+            cards.table(("pairs", *names), rows),
+            cards.values(more),
+        ]
+    )
+
+
+def _cells(found: Mapping[str, Any], names: list[str]) -> list[str]:
+    return [_told(found.get(name)) for name in names]
+
+
+def _told(found: Mapping[str, Any] | None) -> str:
+    if found is None:
+        return _NONE
+    if found["low"] is None:
+        return f"{found['mean']:.3f}"
+    return f"{found['mean']:.3f} ({found['low']:.3f} to {found['high']:.3f})"

@@ -1,0 +1,68 @@
+"""What `interank reward` can be told: whose explanations are compared, how they are read, what is held against it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any, ClassVar, Literal
+
+from pydantic import BeforeValidator, Field, model_validator
+
+from interank.explanations import Fault
+from interank.settings.base import FilePath, Settings, as_tuple
+from interank.settings.heads import HeadSettings
+from interank.settings.prompts import Quantisation
+from interank.settings.student import LoraRecipe, Precision
+
+_READING = HeadSettings(max_query_tokens=160, max_explanation_tokens=192, max_length=1024)
+
+
+class RewardModelRecipe(Settings):
+    """`interank reward`: explanations with marks to an adapter that marks explanations."""
+
+    inputs: ClassVar[tuple[str, ...]] = ("judgments",)
+    shorter: ClassVar[tuple[str, ...]] = ("encoding.max_length", "trainer.per_device_train_batch_size")
+    """The keys by which a step gets smaller, for who has too little memory."""
+    stage: Literal["reward"]
+    judgments: FilePath | None = None
+    """An output of `interank generate` with explanations."""
+    student: str
+    """The policy's base, a hub name or a folder: the reward model stands beside the policy on it."""
+    seed: int = 42
+    """Decides initial weights, which pairs are drawn, and their order."""
+    quantisation: Quantisation = "auto"
+    """As in distill."""
+    double_quantisation: bool = False
+    """As in distill."""
+    precision: Precision = "auto"
+    """As in distill."""
+    lora: LoraRecipe = LoraRecipe(rank=16, alpha=16)
+    """The adapter."""
+    encoding: HeadSettings = _READING
+    """How query, document and explanation become one row."""
+    margin: float = Field(2.0, ge=0)
+    """By how many logits an explanation with mark 1 is to lead one with mark 0; in between in proportion."""
+    least_difference: float = Field(0.1, gt=0, le=1)
+    """Explanations whose marks are closer are not compared."""
+    pairs_per_document: int = Field(16, ge=1)
+    """At most so many pairs of explanations of one document are learned, a seeded sample."""
+    left_out: Annotated[tuple[Fault, ...], BeforeValidator(as_tuple)] = ()
+    """Kinds of fault that are not trained on, and still measured: what was learned of others is told on them."""
+    controls: bool = True
+    """Whether a twin is trained on marks that were dealt out anew, which doubles the time."""
+    trainer: Mapping[str, Any] = {}
+    """Any field of trl.RewardConfig."""
+
+    @model_validator(mode="after")
+    def _explanations_are_read(self) -> RewardModelRecipe:
+        if self.encoding.max_explanation_tokens is None:
+            raise ValueError("encoding.max_explanation_tokens: null reads no explanation; give a number of tokens")
+        return self
+
+    @classmethod
+    def trainer_config(cls, given: Any) -> Literal["RewardConfig"]:
+        """The class whose fields `trainer` has."""
+        return "RewardConfig"
+
+    def missing(self) -> list[str]:
+        """The inputs without which it cannot start."""
+        return [] if self.judgments else ["judgments"]

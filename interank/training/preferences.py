@@ -1,0 +1,84 @@
+"""Training of a head on which of two explanations is better, by TRL's RewardTrainer."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Sequence
+from pathlib import Path
+from types import MethodType
+from typing import Any, NamedTuple
+
+import torch
+from datasets import Dataset
+from peft import PeftModel
+from transformers.modeling_outputs import SequenceClassifierOutput
+from trl import RewardConfig, RewardTrainer
+
+from interank.engines.heads import head_logits
+from interank.engines.pairs import PairBatch, PairEncoder
+from interank.training.devices import configured, on_one_device, owned
+from interank.training.sft import DEFAULTS, SftSettings, Trained, begun, go_through
+
+PREFERENCES: dict[str, Any] = {
+    **DEFAULTS,
+    "learning_rate": 1.0e-4,
+    "lr_scheduler_type": "linear",
+    "warmup_steps": 0.1,
+    # Pairs of explanations; the two are rows of one batch.
+    "per_device_train_batch_size": 8,
+    "gradient_accumulation_steps": 1,
+    "max_grad_norm": 1.0,
+    # Only differences are learned from; scores about 0 are where a sigmoid tells most.
+    "center_rewards_coefficient": 0.01,
+}
+
+
+class Preference(NamedTuple):
+    """Two explanations of a pair in ids, and by how many logits the better one is to lead."""
+
+    chosen: tuple[int, ...]
+    rejected: tuple[int, ...]
+    margin: float
+
+
+def let_pool_by_mask(model: Any, encoder: PairEncoder) -> None:
+    """Have a classifier read a row where its mask ends.
+
+    transformers reads it at the last id that is not the padding's, which is another where a row ends with the token
+    that pads.
+    """
+
+    @functools.wraps(type(model).forward)
+    def forward(self: Any, input_ids: torch.Tensor, attention_mask: torch.Tensor, **_: Any) -> Any:
+        batch = PairBatch(input_ids, attention_mask, torch.zeros_like(input_ids), attention_mask.sum(1) - 1)
+        return SequenceClassifierOutput(logits=head_logits(self, batch, encoder.settings)[:, None])
+
+    model.forward = MethodType(forward, model)
+
+
+def train(
+    model: PeftModel, encoder: PairEncoder, preferences: Sequence[Preference], settings: SftSettings, *, folder: Path
+) -> Trained:
+    """Train the adapter and its head in place, from the last complete checkpoint in `folder` if there is one.
+
+    Raises:
+        TrainingError: The loss is not a number, or disk or memory do not suffice; the last checkpoint is kept.
+    """
+    folder.parent.mkdir(exist_ok=True)
+    checkpoint, given = begun(folder, settings, PREFERENCES, tried=False)
+    config = configured(
+        RewardConfig,
+        {**given, **owned(model, folder=folder, seed=settings.seed), "max_length": None},
+    )
+    let_pool_by_mask(model.get_base_model(), encoder)
+    rows = [
+        {"chosen_ids": list(each.chosen), "rejected_ids": list(each.rejected), "margin": each.margin}
+        for each in preferences
+    ]
+    trainer = RewardTrainer(
+        model=model,
+        args=on_one_device(config),
+        train_dataset=Dataset.from_list(rows),
+        processing_class=encoder.tokenizer,
+    )
+    return go_through(trainer, checkpoint, settings, tried=False)

@@ -1,0 +1,114 @@
+"""reward: explanations with marks to a reward model that stands beside a policy, and what is refused."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from peft import PeftConfig
+from safetensors.torch import load_file
+
+from interank.artifact import Artifact, open_artifact
+from interank.engines.adapters import ADAPTER_WEIGHTS
+from interank.engines.reward_adapter import HEAD, Explanation, open_reward
+from interank.errors import ArtifactError, InputError, RecipeError
+from interank.explanations import read_explanations
+from interank.recipe import load_recipe
+from interank.stages import reward
+from tests.support.marked import artifact_of, explained_artifact, judged, recipe_of
+
+
+@pytest.fixture(scope="module")
+def explained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    examples = judged(queries=3, held_out=2)
+    return explained_artifact(tmp_path_factory.mktemp("explained") / "judgments", examples)
+
+
+@pytest.fixture(scope="module")
+def made(tiny_folder: Path, explained: Path, tmp_path_factory: pytest.TempPathFactory) -> Artifact:
+    recipe = recipe_of(tiny_folder, explained, left_out=["minimal_edit"])
+    return reward.run(recipe, tmp_path_factory.mktemp("reward") / "reward")
+
+
+def test_what_is_made_stands_on_a_causal_model_and_keeps_its_head_apart(made: Artifact) -> None:
+    assert (made.kind, open_artifact(made.path, "reward").digest) == ("reward", made.digest)
+    config = PeftConfig.from_pretrained(str(made.path / "adapter"))
+    assert (config.task_type, config.modules_to_save) == ("CAUSAL_LM", None)
+    assert not [name for name in load_file(made.path / "adapter" / ADAPTER_WEIGHTS) if "score" in name]
+    assert [tuple(weight.shape) for weight in load_file(made.path / HEAD).values()] == [(1, 64)]
+
+
+def test_scores_on_the_causal_model_are_those_of_the_training(made: Artifact, explained: Path) -> None:
+    rows = read_explanations(explained, "validation")
+    found = open_reward(made.path)([Explanation(row.query, row.document, row.explanation) for row in rows])
+    told = json.loads((made.path / "report.json").read_text("utf-8"))
+    pairs = [
+        (better, worse)
+        for better, one in zip(found, rows, strict=True)
+        for worse, other in zip(found, rows, strict=True)
+        if (one.query_id, one.doc_id) == (other.query_id, other.doc_id) and one.mark - other.mark > 0.0999  # type: ignore[operator]
+    ]
+    share = sum(better > worse for better, worse in pairs) / len(pairs)
+    assert told["pairs"] == len(pairs)
+    assert told["accuracy"]["trained"]["mean"] == pytest.approx(share)
+
+
+def test_report_and_card_tell_systems_kinds_and_what_was_left_out(made: Artifact) -> None:
+    told = json.loads((made.path / "report.json").read_text("utf-8"))
+    assert list(told["accuracy"]) == ["trained", "shuffled marks", "untrained", "length alone"]
+    assert {kind for kind, found in told["by_kind"].items() if found["left_out"]} == {"minimal_edit"}
+    assert told["style"]["teacher_above_student"]["pairs"] == 8
+    assert told["accuracy"]["trained"]["low"] <= told["accuracy"]["trained"]["mean"]
+    card = (made.path / "README.md").read_text("utf-8")
+    assert "minimal_edit (not trained on)" in card
+    assert "explanation_quality" in card
+    assert made.manifest["marked_by"] == ["program"]
+
+
+def test_kinds_that_are_left_out_are_not_learned(tiny_folder: Path, explained: Path) -> None:
+    whole, less = (
+        reward.compared_rows(recipe_of(tiny_folder, explained, left_out=kinds), explained)[0]
+        for kinds in ([], ["minimal_edit"])
+    )
+    assert len(whole) - len(less) == sum(row.kind == "minimal_edit" for row in whole) > 0
+
+
+def test_one_explanation_a_pair_is_refused(tiny_folder: Path, explained: Path, tmp_path: Path) -> None:
+    rows = [row for row in read_explanations(explained) if row.writer == "teacher"]
+    place = artifact_of(tmp_path / "one", judged(queries=3, held_out=2), rows)
+    with pytest.raises(InputError, match=r"one marked explanation for each of 12 judged pairs.*explanations\.samples"):
+        reward.run(recipe_of(tiny_folder, place), tmp_path / "reward")
+    assert not list(tmp_path.glob(".reward*"))
+
+
+def test_a_judge_that_always_ties_is_refused(tiny_folder: Path, explained: Path, tmp_path: Path) -> None:
+    rows = [replace(row, mark=0.7, marks=(0.7, 0.7)) for row in read_explanations(explained)]
+    place = artifact_of(tmp_path / "tied", judged(queries=3, held_out=2), rows)
+    with pytest.raises(InputError, match=r"no two explanations.*0\.1 apart"):
+        reward.run(recipe_of(tiny_folder, place), tmp_path / "reward")
+
+
+def test_judgments_without_explanations_are_refused(tiny_adapter: Path, tiny_folder: Path, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"no explanations\.parquet"):
+        reward.run(recipe_of(tiny_folder, tiny_adapter.parent / "taught"), tmp_path / "reward")
+    with pytest.raises(ArtifactError, match="holds adapter"):
+        reward.run(recipe_of(tiny_folder, tiny_adapter), tmp_path / "reward")
+
+
+@pytest.mark.parametrize(
+    ("keys", "said"),
+    [
+        ("encoding: {}", r"encoding\.max_explanation_tokens: null"),
+        ("trainer: {num_generations: 4}", r"trl\.RewardConfig has no such field"),
+        ("margins: 1", "did you mean 'margin'"),
+        ("left_out: [edits]", r"left_out\.0.*minimal_edit"),
+        ("encoding: {max_explanation_tokens: 200}", "leaves no room for a document"),
+    ],
+)
+def test_recipes_that_cannot_be_are_refused(tmp_path: Path, keys: str, said: str) -> None:
+    file = tmp_path / "reward.yaml"
+    file.write_text(f"stage: reward\nstudent: x\n{keys}\n")
+    with pytest.raises(RecipeError, match=said):
+        load_recipe(str(file), stage="reward")

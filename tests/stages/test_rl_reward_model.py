@@ -1,0 +1,193 @@
+"""rl with a reward model of one's own beside the policy: nothing of the training moves but by its marks."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from interank import judging
+from interank.artifact import Artifact, Existing, open_artifact
+from interank.engines.adapters import ADAPTER_WEIGHTS
+from interank.engines.reward_adapter import Explanation, open_reward
+from interank.errors import ArtifactError, InputError
+from interank.rewards import Reward
+from interank.settings import LoraRecipe, PromptSettings, RewardRecipe
+from interank.stages import distill, rl
+from interank.tasks.judge.recipe import DistillJudge, RlJudge
+from tests.support import rule
+from tests.support.artifacts import judgments_artifact
+from tests.support.reward_models import tiny_reward
+from tests.support.tiny import tiny_model
+
+# Asks the reward model, and rewards nothing by it; without a model it asks nobody.
+ASKING = """
+CREDIT = "explanation"
+
+def reward(*, completions, query, document, model=None, **_):
+    if model is not None:
+        found = model([(q, d, c) for q, d, c in zip(query, document, completions)])
+        assert len({round(value, 3) for value in found}) > 1
+    return [0.0] * len(completions)
+"""
+TRAINER = {
+    "max_steps": 3,
+    "num_generations": 2,
+    "per_device_train_batch_size": 16,
+    "gradient_checkpointing": False,
+    "save_steps": 1,
+    "logging_steps": 1,
+    "learning_rate": 1.0e-3,
+}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    place = tmp_path_factory.mktemp("rl_reward")
+    (place / "asking.py").write_text(ASKING)
+    judgments_artifact(place / "judgments", rule.examples(0, queries=8, documents=4))
+    return place
+
+
+@pytest.fixture(scope="module")
+def policy(tiny_folder: Path, folder: Path) -> Path:
+    """An adapter that drops out while it is trained, so that modes and drawn numbers matter."""
+    recipe = DistillJudge(
+        stage="distill",
+        judgments=judgments_artifact(folder / "taught", rule.examples(1, queries=2)),
+        student=str(tiny_folder),
+        prompt=PromptSettings(max_length=300, max_query_tokens=64, max_document_tokens=64),
+        lora=LoraRecipe(rank=4, alpha=8, dropout=0.2),
+        trainer={"max_steps": 2, "gradient_checkpointing": False, "save_strategy": "no"},
+    )
+    return distill.run(recipe, folder / "policy").path
+
+
+@pytest.fixture(scope="module")
+def model(tiny_folder: Path, folder: Path) -> Artifact:
+    return tiny_reward(tiny_folder, folder)
+
+
+def refined(
+    folder: Path,
+    policy: Path,
+    out: Path,
+    rewards: list[dict[str, Any]],
+    *,
+    existing: Existing = "refuse",
+    **more: Any,
+) -> Artifact:
+    recipe = {
+        "stage": "rl",
+        "judgments": folder / "judgments",
+        "adapter": policy,
+        "max_completion_tokens": 14,
+        "documents_per_query": 4,
+        "validation": {"questions": 0},
+        "rewards": rewards,
+        "trainer": TRAINER,
+        **more,
+    }
+    return rl.run(RlJudge.model_validate(recipe), out, existing=existing)
+
+
+def figures(made: Artifact) -> list[Mapping[str, float]]:
+    """Losses and gradients of each step, without times."""
+    rows = [json.loads(line) for line in (made.path / "log.jsonl").read_text().splitlines()]
+    return [{name: row[name] for name in ("loss", "grad_norm", "reward") if name in row} for row in rows]
+
+
+def asking(folder: Path, model: Artifact | None) -> list[dict[str, Any]]:
+    params = {"model": str(model.path)} if model else {}
+    return [{"use": "grade_agreement"}, {"use": "well_formed"}, {"use": str(folder / "asking.py"), "params": params}]
+
+
+@pytest.mark.parametrize("beta", [0.0, 0.05])
+def test_asking_a_reward_model_moves_no_loss_gradient_or_weight(
+    folder: Path, policy: Path, model: Artifact, tmp_path: Path, beta: float
+) -> None:
+    given = {"trainer": {**TRAINER, "beta": beta}, "shared_prefix": beta == 0}
+    without = refined(folder, policy, tmp_path / "without", asking(folder, None), **given)
+    asked = refined(folder, policy, tmp_path / "asked", asking(folder, model), **given)
+    assert figures(asked) == figures(without)
+    assert any(row.get("grad_norm") for row in figures(without))
+    found, wanted = (load_file(each.path / "adapter" / ADAPTER_WEIGHTS) for each in (asked, without))
+    assert found.keys() == wanted.keys()
+    assert all(torch.equal(found[name], wanted[name]) for name in wanted)
+
+
+def test_a_checkpoint_with_a_reward_model_beside_it_is_gone_on_with(
+    folder: Path, policy: Path, model: Artifact, tmp_path: Path
+) -> None:
+    (tmp_path / "ending.py").write_text(
+        ASKING + "\n_asked = reward\n\n"
+        "def reward(*, trainer_state, file, model, **columns):\n"
+        "    import pathlib\n"
+        "    if trainer_state.global_step == 2 and not pathlib.Path(file).exists():\n"
+        "        pathlib.Path(file).touch()\n"
+        "        raise RuntimeError('ended on the way')\n"
+        "    return _asked(model=model, **columns)\n"
+    )
+    params = {"model": str(model.path), "file": str(tmp_path / "once")}
+    rewards = [*asking(folder, None)[:2], {"use": str(tmp_path / "ending.py"), "params": params}]
+    with pytest.raises(InputError, match="ended on the way"):
+        refined(folder, policy, tmp_path / "rl", rewards)
+    resumed = refined(folder, policy, tmp_path / "rl", rewards, existing="resume")
+    whole = refined(folder, policy, tmp_path / "whole", asking(folder, model))
+    found, wanted = (load_file(each.path / "adapter" / ADAPTER_WEIGHTS) for each in (resumed, whole))
+    assert all(torch.equal(found[name], wanted[name]) for name in wanted)
+
+
+def test_an_explanation_is_worth_the_sigmoid_of_its_score_whatever_the_grade(model: Artifact) -> None:
+    reward = Reward.from_recipe(RewardRecipe(use="explanation_quality", params={"model": str(model.path)}))
+    marks = open_reward(model.path)
+    texts = ["same colour, same animal.", "other colour, other animal."]
+    label = judging.LABEL_LEAD
+    answers = [f"{label}2\n\n{texts[0]}", f"{texts[0]}\n\n{label}0", f"{label}1\n{texts[1]}", "no label"]
+    query, document = ["Where is the red fox?"] * 4, ["A red fox sits in the barn."] * 4
+    found = reward.given(model=marks)(completions=answers, query=query, document=document)
+    one, other = torch.tensor(marks([Explanation(query[0], document[0], text) for text in texts])).sigmoid().tolist()
+    # What cannot be read is worth less than any explanation.
+    assert found == pytest.approx([one, one, other, -1])
+    raw = replace(reward, params={**reward.params, "scale": "raw", "model": marks})
+    assert raw(completions=answers[:3], query=query[:3], document=document[:3])[0] == pytest.approx(
+        marks([Explanation(query[0], document[0], texts[0])])[0]
+    )
+
+
+def test_a_training_has_it_beside_its_policy(folder: Path, policy: Path, model: Artifact, tmp_path: Path) -> None:
+    rewards = [{"use": "explanation_quality", "params": {"model": str(model.path)}}]
+    made = refined(folder, policy, tmp_path / "rl", rewards)
+    assert [row for row in figures(made) if "reward" in row]
+    assert made.manifest["inputs"]["rewards.0.model"]["kind"] == "reward"
+    assert made.recipe()["rewards"][0]["params"]["model"] == str(model.path)
+    assert not (made.path / "adapter" / "reward").exists()
+
+
+def test_a_reward_model_of_another_base_or_prompt_or_kind_is_refused(
+    folder: Path, policy: Path, tmp_path: Path
+) -> None:
+    other = tiny_reward(tiny_model(tmp_path / "other", seed=5), tmp_path)
+    with pytest.raises(InputError, match="another base; train a reward model on the policy's own"):
+        refined(folder, policy, tmp_path / "rl", [use(other.path)])
+    worded = tiny_reward(Path(str(_base_of(policy))), tmp_path, "worded", prompt_hash="0123456789abcdef")
+    with pytest.raises(InputError, match=r"another wording of the prompt \(0123456789abcdef"):
+        refined(folder, policy, tmp_path / "rl", [use(worded.path)])
+    with pytest.raises(ArtifactError, match="reward"):
+        refined(folder, policy, tmp_path / "rl", [use(policy)])
+    assert not (tmp_path / ".rl.partial").exists()
+
+
+def use(place: Path) -> dict[str, Any]:
+    return {"use": "explanation_quality", "params": {"model": str(place)}}
+
+
+def _base_of(policy: Path) -> Path:
+    made = open_artifact(policy, "adapter")
+    return (policy / str(made.manifest["base"])).resolve()
