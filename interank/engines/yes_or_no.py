@@ -1,0 +1,132 @@
+"""Released rerankers that answer yes or no: how each writes a pair for its model, and by which tokens it scores."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from interank.engines.plain_text import PlainText
+from interank.engines.prompts import Prompt
+from interank.errors import InputError, ModelError
+from interank.types import Document, Query
+
+_QWEN3_BEFORE = (
+    "<|im_start|>system\nJudge whether the Document meets the requirements based on the Query and the Instruct "
+    'provided. Note that the answer can only be "yes" or "no".<|im_end|>\n<|im_start|>user\n'
+)
+_QWEN3_AFTER = "<|im_end|>\n<|im_start|>assistant\n<think>\n\n</think>\n\n"
+_QWEN3_TASK = "Given a web search query, retrieve relevant passages that answer the query"
+_MXBAI_BEFORE = (
+    "<|im_start|>system\nYou are Qwen, created by Alibaba Cloud. You are a helpful assistant.<|im_end|>\n"
+    "<|im_start|>user\n"
+)
+_MXBAI_TASK = (
+    "You are a search relevance expert who evaluates how well documents match search queries. For each query-document "
+    "pair, carefully analyze the semantic relationship between them, then provide your binary relevance judgment (0 "
+    "for not relevant, 1 for relevant).\nRelevance:"
+)
+_MXBAI_AFTER = "<|im_end|>\n<|im_start|>assistant\n"
+_GEMMA_TASK = (
+    "Given a query A and a passage B, determine whether the passage contains an answer to the query by providing a "
+    "prediction of either 'Yes' or 'No'."
+)
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerForm:
+    """A form of released rerankers: of which names, with how many tokens, and what the score is made of."""
+
+    name: str
+    named: str
+    """A pattern of the last part of a model's name, without case."""
+    length: int
+    """Tokens that its own code takes unless told otherwise."""
+    yes: str
+    no: str | None
+    """The score is the logit of `yes` less that of `no`, if there is one."""
+
+
+QWEN3 = AnswerForm("Qwen3-Reranker", r"qwen3-reranker", 8192, "yes", "no")
+MXBAI = AnswerForm("mxbai-rerank-v2", r"mxbai-rerank-\w+-v2", 8192, "1", "0")
+GEMMA = AnswerForm("bge-reranker-v2-gemma", r"bge-reranker-v2-gemma", 512, "Yes", None)
+ANSWER_FORMS = (QWEN3, MXBAI, GEMMA)
+# Those that interank cannot run as they were made, and why.
+_REFUSED = {
+    r"\berank\b|\berank-": "ERank writes 0 to 10 behind its reasoning, in a prompt that interank does not have",
+    r"jina-reranker": "Jina's rerankers are run by code that comes with the model, and interank runs none",
+}
+
+
+def answer_form(source: str | Path) -> AnswerForm | None:
+    """The form of a released reranker, told by the last part of its name or its folder's; None of any other model.
+
+    Raises:
+        InputError: It is a reranker that cannot be run here.
+    """
+    name = Path(str(source)).expanduser().name.lower()
+    for pattern, why in _REFUSED.items():
+        if re.search(pattern, name):
+            raise InputError(f"{source} cannot be ranked with: {why}; give the run that its own code made (runs=FILE)")
+    return next((form for form in ANSWER_FORMS if re.search(form.named, name)), None)
+
+
+class AnswerEncoder:
+    """Writes pairs as a released reranker's own code does; what texts spell of special tokens stays text."""
+
+    def __init__(self, tokenizer: Any, form: AnswerForm, positions: int | None = None) -> None:
+        """Find the form's tokens.
+
+        Raises:
+            ModelError: The tokenizer does not write its answers as one token each.
+        """
+        self.form = form
+        self._tokenizer = tokenizer
+        self._plain = PlainText(tokenizer)
+        self._length = min(form.length, positions or form.length)
+        words = [form.yes, *([form.no] if form.no else [])]
+        found = [self._framed(word) for word in words]
+        if form is not GEMMA and any(len(ids) != 1 for ids in found):
+            raise ModelError(
+                f"this tokenizer does not write {' and '.join(words)} as one token each, as that of {form.name} does; "
+                "give that model whole"
+            )
+        self.labels = tuple(ids[0] for ids in found)
+        writers: dict[str, Callable[[str, str], Prompt]] = {
+            QWEN3.name: self._qwen3,
+            MXBAI.name: self._mxbai,
+            GEMMA.name: self._gemma,
+        }
+        self._write = writers[form.name]
+
+    def prompt(self, query: Query, document: Document) -> Prompt:
+        """The prompt for a pair."""
+        return self._write(query.text, document.full_text)
+
+    def _framed(self, text: str) -> tuple[int, ...]:
+        return tuple(self._tokenizer(text, add_special_tokens=False)["input_ids"])
+
+    def _qwen3(self, query: str, document: str) -> Prompt:
+        before, after = self._framed(_QWEN3_BEFORE), self._framed(_QWEN3_AFTER)
+        text = self._plain(f"<Instruct>: {_QWEN3_TASK}\n<Query>: {query}\n<Document>: {document}")
+        kept = text[: self._length - len(before) - len(after)]
+        return Prompt(before, kept, after, len(text) - len(kept))
+
+    def _mxbai(self, query: str, document: str) -> Prompt:
+        before, line, task, after = map(self._framed, (_MXBAI_BEFORE, "\n", _MXBAI_TASK, _MXBAI_AFTER))
+        room = self._length - len(before) - len(line) - len(task) - len(after)
+        asked = self._plain(f"query: {query}")[: room * 3 // 4]
+        text = self._plain(f"document: {document}")
+        kept = text[: max(0, room - len(asked) - len(line))]
+        return Prompt(before + asked + line, kept, line + task + after, len(text) - len(kept))
+
+    def _gemma(self, query: str, document: str) -> Prompt:
+        line, task = self._framed("\n"), self._framed(_GEMMA_TASK)
+        begin, padding = self._tokenizer.bos_token_id, self._tokenizer.pad_token_id
+        asked = self._plain(f"A: {query}")[: self._length * 3 // 4]
+        prefix = ((begin,) if begin is not None and begin != padding else ()) + asked + line
+        text = self._plain(f"B: {document}")
+        kept = text[: min(self._length, self._length + len(line) + len(task) - len(prefix))]
+        return Prompt(prefix, kept, line + task, len(text) - len(kept))
