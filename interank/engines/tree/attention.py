@@ -54,9 +54,9 @@ def shared_prefix_attention(
     window, dropout, scale = options.get("sliding_window"), options.get("dropout", 0.0), options.get("scaling")
     layer: Any = module.layer_idx
     before = store.before(layer) if store is not None else None
-    # FlexAttention drops nothing out, and its mask is of the row alone.
-    if tree.at_once and not dropout and before is None:
-        found = attend_at_once(query, key, value, tree.mask(window), scale)
+    # FlexAttention drops nothing out.
+    if tree.at_once and not dropout:
+        found = attend_at_once(query, key, value, tree.mask(window), scale, before)
     else:
         found = attend(query, key, value, tree.tree, before=before, window=window, dropout_p=dropout, scale=scale)
     if store is not None:
@@ -142,7 +142,7 @@ def attend(
     pieces = zip(*(torch.split(states, sizes, 2) for states in (query, key, value)), strict=True)
     read = before or (key[:, :, :0], value[:, :, :0])
     # Where nothing follows a trunk its path is let go: a piece of many short texts has many of them.
-    followed = {segment.parent for segment in segments}
+    continued = {segment.parent for segment in segments}
     paths: dict[int, tuple[torch.Tensor, torch.Tensor]] = {}
     trunks = 0
     parts = []
@@ -152,7 +152,7 @@ def attend(
         if isinstance(segment, Trunk):
             keys, values = torch.cat([path[0], own_key], 2), torch.cat([path[1], own_value], 2)
             # Trunks are numbered as they stand.
-            if trunks in followed:
+            if trunks in continued:
                 paths[trunks] = keys, values
             trunks += 1
             parts.append(_causal(own, keys, values, window, options)[0])

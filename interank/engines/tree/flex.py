@@ -14,7 +14,8 @@ from torch.nn.attention.flex_attention import BlockMask, flex_attention
 from torch.nn.functional import pad, scaled_dot_product_attention
 
 from interank.engines.tree.intervals import block_mask
-from interank.engines.tree.prefix_tree import PrefixTree, plant
+from interank.engines.tree.pieces import Planted
+from interank.engines.tree.prefix_tree import PrefixTree
 
 log = logging.getLogger(__name__)
 
@@ -90,15 +91,25 @@ def _tell(device: torch.device, why: str) -> None:
 
 
 def attend_at_once(
-    query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, mask: BlockMask, scale: float | None
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    mask: BlockMask,
+    scale: float | None,
+    before: tuple[torch.Tensor, torch.Tensor] | None = None,
 ) -> torch.Tensor:
     """As `attend`, with a tree's mask in place of the tree; of shape (1, tokens, heads, size)."""
     kind, tokens = query.device.type, query.shape[2]
     # As scaled_dot_product_attention does by itself.
     dtype = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else query.dtype
-    room = mask.seq_lengths[0] - tokens
+    length, seen = mask.seq_lengths
+    if before is not None:
+        key, value = (
+            torch.cat([pad(path.to(dtype), (0, 0, 0, seen - length - path.shape[2])), own.to(dtype)], 2)
+            for path, own in zip(before, (key, value), strict=True)
+        )
     # Laid out alike whether there is room or not, so that no kernel is compiled for that.
-    states = [pad(item.to(dtype), (0, 0, 0, room)).contiguous() for item in (query, key, value)]
+    states = [pad(item.to(dtype), (0, 0, 0, length - tokens)).contiguous() for item in (query, key, value)]
     grouped = query.shape[1] != key.shape[1]
     attention = _compiled() if kind == "cuda" else flex_attention
     # Set at each call: dynamo's settings are each thread's own.
@@ -137,9 +148,13 @@ def _failing(device: torch.device, heads: Heads) -> str:
 
 
 def _error(device: torch.device, heads: Heads) -> float:
-    """How far FlexAttention lies from plain attention on a small tree, relative to it, gradients included."""
-    tree = plant([((1,) * 100 + (n,) * 120, (1, 2)) for n in range(2)], 2, device)
-    tokens = tree.ids.shape[1]
+    """How far FlexAttention lies from plain attention on a small tree, relative to it.
+
+    With gradients where the tree is read at once, as in training, and also where it is read in two pieces.
+    """
+    planted = Planted((1,) * 100 + (n,) * 120 for n in range(2))
+    (whole,) = planted.pieces(1000, device)
+    tokens = whole.tree.ids.shape[1]
     generator = torch.Generator(device).manual_seed(0)
 
     def random(number: int) -> torch.Tensor:
@@ -148,7 +163,7 @@ def _error(device: torch.device, heads: Heads) -> float:
 
     with torch.inference_mode(False), torch.enable_grad(), torch.autocast(device.type, enabled=False):
         query, key, value = (random(number).requires_grad_() for number in (heads.queries, heads.keys, heads.keys))
-        mask, weights = block_mask(tree), random(heads.queries).transpose(1, 2)
+        mask, weights = block_mask(whole.tree), random(heads.queries).transpose(1, 2)
         places = torch.arange(tokens, device=device)
         sees = mask.mask_mod(places, places, places[:, None], places)
         grouped = heads.queries != heads.keys
@@ -158,4 +173,10 @@ def _error(device: torch.device, heads: Heads) -> float:
             for attended in (plain, attend_at_once(query, key, value, mask, None))
             for gradients in [torch.autograd.grad((attended * weights).sum(), (query, key, value))]
         )
-    return float((found - expected).norm() / expected.norm())
+        # The second piece stands in the middle of a text; what was read before is all of its path.
+        _, second = planted.pieces(tokens // 2, device)
+        split = [torch.split(item.detach(), [second.start, tokens - second.start], 2) for item in (query, key, value)]
+        (_, last), (before_key, own_key), (before_value, own_value) = split
+        last = attend_at_once(last, own_key, own_value, block_mask(second.tree), None, (before_key, before_value))
+        pairs = [(found, expected), (last.float(), plain.detach()[:, second.start :].float())]
+    return max(float((got - wanted).norm() / wanted.norm()) for got, wanted in pairs)

@@ -32,6 +32,18 @@ def seen_until(tree: PrefixTree) -> list[int]:
     return ends
 
 
+def path_seen_until(tree: PrefixTree) -> list[int]:
+    """For each place of the path before the row the place of the row from which on it is seen no more.
+
+    Trunks stand depth first, so each that stands after a part of the path sees no more of it than those before.
+    """
+    first, *others = (trunk for trunk in tree.trunks if trunk.parent == ROOT)
+    ends = [tree.ids.shape[1]] * first.after
+    for trunk in reversed(others):
+        ends[trunk.after :] = [trunk.start] * (len(ends) - trunk.after)
+    return ends
+
+
 def bucket(tokens: int) -> int:
     """The next of few lengths, 1, 2, 3, 4, 6, 8, 12 ... blocks: kernels are compiled for each."""
     blocks = max(1, -(-tokens // BLOCK))
@@ -40,34 +52,41 @@ def bucket(tokens: int) -> int:
 
 
 def block_mask(tree: PrefixTree, window: int | None = None) -> BlockMask:
-    """The mask of a tree on its device, padded to its bucket with places that see themselves alone.
+    """The mask of a tree on its device; keys are those of the path before its row, if there is one, then its own.
+
+    Each is padded to its bucket, the path with places that nothing sees, the row with places that see themselves alone.
 
     Args:
         tree: Whose mask it is.
         window: So many tokens of its path a token sees, itself included; all where it is None.
     """
     tokens, device = tree.ids.shape[1], tree.ids.device
-    length = bucket(tokens)
-    until = torch.tensor([*seen_until(tree), *range(tokens + 1, length + 1)])
-    at = torch.nn.functional.pad(tree.positions[0].cpu(), (0, length - tokens))
-    starts = torch.arange(0, length, BLOCK)
-    ends, places = until.view(-1, BLOCK), at.view(-1, BLOCK)
+    length, path = bucket(tokens), path_seen_until(tree) if tree.trunks else []
+    start = bucket(len(path)) if path else 0
+    ends = [*(start + end for end in path), *[0] * (start - len(path)), *(start + end for end in seen_until(tree))]
+    until = torch.tensor([*ends, *range(start + tokens + 1, start + length + 1)])
+    at = torch.cat([torch.arange(start), tree.positions[0].cpu(), torch.zeros(length - tokens, dtype=torch.long)])
+    keys = torch.arange(0, start + length, BLOCK)
+    queries = keys[start // BLOCK :, None]
+    last, places = until.view(-1, BLOCK), at.view(-1, BLOCK)
     # By (block of queries, block of keys).
-    later = starts[:, None] > starts
-    seen = later & (ends.amax(1) > starts[:, None])
-    whole = later & (ends.amin(1) >= starts[:, None] + BLOCK)
+    later = queries > keys
+    seen = later & (last.amax(1) > queries)
+    whole = later & (last.amin(1) >= queries + BLOCK)
     if window is not None:
-        seen &= places.amin(1)[:, None] - places.amax(1) < window
-        whole &= places.amax(1)[:, None] - places.amin(1) < window
+        own = places[start // BLOCK :]
+        seen &= own.amin(1)[:, None] - places.amax(1) < window
+        whole &= own.amax(1)[:, None] - places.amin(1) < window
     own_until, own_at = until.to(device), at.to(device)
 
     def sees(batch: torch.Tensor, head: torch.Tensor, query: torch.Tensor, key: torch.Tensor) -> torch.Tensor:
-        on_path = (key <= query) & (query < own_until[key])
-        return on_path if window is None else on_path & (own_at[query] - own_at[key] < window)
+        place = query + start
+        on_path = (key <= place) & (place < own_until[key])
+        return on_path if window is None else on_path & (own_at[place] - own_at[key] < window)
 
-    partly = _listed((seen & ~whole) | (starts[:, None] == starts), device)
+    partly = _listed((seen & ~whole) | (queries == keys), device)
     return BlockMask.from_kv_blocks(
-        *partly, *_listed(whole, device), BLOCK_SIZE=BLOCK, mask_mod=sees, seq_lengths=(length, length)
+        *partly, *_listed(whole, device), BLOCK_SIZE=BLOCK, mask_mod=sees, seq_lengths=(length, start + length)
     )
 
 

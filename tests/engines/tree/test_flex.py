@@ -16,11 +16,16 @@ from torch._dynamo.testing import CompileCounter
 from torch.nn.attention.flex_attention import create_block_mask, create_mask, flex_attention
 from torch.nn.functional import scaled_dot_product_attention
 
-from interank.engines.tree import flex
+from interank.engines.budget import Budget
+from interank.engines.layers import allowed
+from interank.engines.prompts import Prompt
+from interank.engines.tree import attention, flex
 from interank.engines.tree.attention import attend, hidden_states, let_follow_trees, shared_prefix_attention
 from interank.engines.tree.flex import Followed, Heads, attend_at_once, why_not
 from interank.engines.tree.intervals import BLOCK, block_mask, bucket
+from interank.engines.tree.pieces import Planted
 from interank.engines.tree.prefix_tree import ROOT, Ids, PrefixTree, plant, plant_sequences
+from interank.engines.tree.runner import TreeRunner
 from tests.support.families import family_model
 
 CPU = torch.device("cpu")
@@ -153,6 +158,69 @@ def test_gradients_through_the_mask_are_those_of_calls_for_each_piece(
     assert all(torch.allclose(found, expected, atol=2e-5) for found, expected in pairs)
 
 
+@settings(max_examples=20, deadline=None)
+@given(st.integers(0, 2**32), st.integers(20, 400), st.sampled_from([None, 40, 150]))
+def test_one_call_on_a_piece_and_the_path_before_it_gives_what_the_whole_tree_gives(
+    seed: int, tokens: int, window: int | None
+) -> None:
+    planted = Planted(prompt for prompt, _ in rows_of(seed))
+    (whole,) = planted.pieces(10**6, CPU)
+    query, key, value = states_of(whole.tree, Heads(6, 2, 16, torch.float32), seed)
+    sees = path_mask(whole.tree, window)
+    with torch.no_grad():
+        dense = scaled_dot_product_attention(query, key, value, attn_mask=sees, enable_gqa=True).transpose(1, 2)
+    path = torch.empty(0, dtype=torch.long)
+    for piece in planted.pieces(tokens, CPU):
+        places = torch.arange(piece.start, piece.start + piece.tree.ids.shape[1])
+        own, before = [item[:, :, places] for item in (query, key, value)], (key[:, :, path], value[:, :, path])
+        mask = block_mask(piece.tree, window)
+        with torch.no_grad():
+            found = attend_at_once(own[0], own[1], own[2], mask, None, before)
+            by_piece = attend(own[0], own[1], own[2], piece.tree, before=before, window=window)
+        assert torch.allclose(found, dense[:, places], atol=1e-5)
+        assert torch.allclose(by_piece, dense[:, places], atol=1e-5)
+        # Blocks that are left out hold nothing that is seen, whole ones nothing else.
+        length, start = mask.seq_lengths[0], mask.seq_lengths[1] - mask.seq_lengths[0]
+        visible = create_mask(mask.mask_mod, 1, 1, length, start + length, device="cpu")[0, 0]
+        blocks = visible.view(length // BLOCK, BLOCK, -1, BLOCK).transpose(1, 2).flatten(2)
+        partly, wholly = (
+            listed(mask.kv_num_blocks, mask.kv_indices),
+            listed(mask.full_kv_num_blocks, mask.full_kv_indices),
+        )
+        assert torch.equal(wholly, blocks.all(-1))
+        assert not (blocks.any(-1) & ~(partly | wholly)).any()
+        assert not visible[:, len(path) : start].any()
+        path = torch.cat([path[: piece.stays], *(places[join] for join in piece.joins)])
+
+
+@pytest.mark.parametrize("family", ["llama 3", "qwen3", "gemma3"])
+def test_prompts_that_are_read_in_pieces_at_once_have_the_logits_of_a_plain_pass(
+    family: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = copy.deepcopy(family_model(family, 300))
+    prompts = [Prompt((), prompt, ()) for prompt, _ in rows_of(5, most=120)]
+    with torch.no_grad():
+        plain = [model(torch.tensor([prompt.ids])).logits[0, -1] for prompt in prompts]
+    monkeypatch.setattr(flex, "why_not", lambda device, heads: "")
+    calls = []
+
+    def counted(*states: Any) -> torch.Tensor:
+        calls.append(states[-1])
+        return attend_at_once(*states)
+
+    monkeypatch.setattr(attention, "attend_at_once", counted)
+    runner, budget, longest = TreeRunner(model), Budget(90, 2**28), max(len(prompt.ids) for prompt in prompts)
+    with torch.no_grad():
+        found = [pair for places, rows in runner.logits(prompts, budget, ()) for pair in zip(places, rows, strict=True)]
+        if written := allowed(model.config).padding:
+            found += enumerate(runner.start(prompts, budget, 1).logits)
+    assert longest > 180
+    assert sum(before is not None for before in calls) > 4 * len(model.model.layers)
+    assert sorted(place for place, _ in found) == sorted([*range(len(prompts))] * (2 if written else 1))
+    for place, row in found:
+        assert float((row - plain[place]).abs().max() / plain[place].abs().max()) < 1e-5
+
+
 def test_half_precision_stays_what_it_is_and_autocast_is_followed(monkeypatch: pytest.MonkeyPatch) -> None:
     tree = plant(rows_of(3), 9, CPU)
     exact = states_of(tree, Heads(6, 2, 16, torch.float32), 3)
@@ -255,11 +323,23 @@ def test_what_cannot_be_compiled_or_is_wrong_is_not_used(monkeypatch: pytest.Mon
     # On a CPU torch itself refuses, as it would on a GPU whose kernels cannot be built.
     assert "does not support backward" in flex._failing(CPU, HEADS)
 
-    def plainly(*states: Any, causal: bool = False) -> torch.Tensor:
-        query, key, value, mask, scale = states
+    def plainly(*states: Any, causal: bool = False, path: bool = True) -> torch.Tensor:
+        query, key, value, mask, scale, *before = states
         places = torch.arange(query.shape[2])
         sees = mask.mask_mod(places, places, places[:, None], places)
         sees = places[:, None] >= places if causal else sees
+        if before:
+            start = mask.seq_lengths[1] - mask.seq_lengths[0]
+            length = before[0][0].shape[2]
+            read = torch.arange(length) + (0 if path else start)
+            sees = torch.cat(
+                [
+                    mask.mask_mod(places, places, places[:, None], read),
+                    mask.mask_mod(places, places, places[:, None], places + start),
+                ],
+                1,
+            )
+            key, value = (torch.cat([old, own], 2) for old, own in zip(before[0], (key, value), strict=True))
         found = scaled_dot_product_attention(query, key, value, attn_mask=sees, scale=scale, enable_gqa=True)
         return found.transpose(1, 2)
 
@@ -268,6 +348,8 @@ def test_what_cannot_be_compiled_or_is_wrong_is_not_used(monkeypatch: pytest.Mon
         monkeypatch.setattr(flex, "attend_at_once", plainly)
         assert not flex._failing(CPU, heads)
         monkeypatch.setattr(flex, "attend_at_once", lambda *states: plainly(*states, causal=True))
+        assert "off by" in flex._failing(CPU, heads)
+        monkeypatch.setattr(flex, "attend_at_once", lambda *states: plainly(*states, path=False))
         assert "off by" in flex._failing(CPU, heads)
 
 
