@@ -37,9 +37,10 @@ from interank.engines.transformers import TransformersEngine
 from interank.ir.bm25 import Bm25
 from interank.ir.measures import ideal_run, random_run, score_run
 from interank.ir.significance import Sample
-from interank.judgments import PAIRS_FILE, read_pairs, write_judgments
+from interank.judgments import write_judgments
 from interank.ledger import Ledger
 from interank.mining import mine
+from interank.pairs import read_pairs
 from interank.recipe import GenerateRecipe
 from interank.reranking.reranker import Reranker
 from interank.settings import (
@@ -166,7 +167,7 @@ def judged(options: argparse.Namespace) -> Path:
         existing="resume",
         only_mine=True,
     )
-    pairs = read_pairs(mined.path / PAIRS_FILE)
+    pairs = list(read_pairs(mined.path))
     examples = [example_of(pair) for pair in pairs]
     if options.labels == "shuffled":
         dealt = [item.judgment for item in examples]

@@ -23,7 +23,8 @@ from typing import Any
 import torch
 
 from interank.artifact import Workplace, create
-from interank.judgments import PAIRS_FILE, read_pairs, write_judgments
+from interank.judgments import write_judgments
+from interank.pairs import read_pairs
 from interank.recipe import GenerateRecipe
 from interank.settings import (
     DocumentsRecipe,
@@ -112,7 +113,7 @@ def judged(options: argparse.Namespace) -> Path:
         existing="resume",
         only_mine=True,
     )
-    examples = [example_of(pair) for pair in read_pairs(mined.path / PAIRS_FILE)]
+    examples = [example_of(pair) for pair in list(read_pairs(mined.path))]
     place = create(out, "judgments", recipe={"labels": "votes"}, inputs={}, existing="overwrite")
     assert isinstance(place, Workplace)
     write_judgments(few(examples), place.folder)

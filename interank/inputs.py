@@ -14,7 +14,8 @@ from interank import machine
 from interank.artifact import MANIFEST, Artifact, Kind, open_artifact
 from interank.engines.folders import model_folder
 from interank.errors import ArtifactError, InputError, InterankError, ModelError
-from interank.judgments import PAIRS_FILE, read_judgments, read_pairs
+from interank.judgments import read_judgments
+from interank.pairs import read_pairs
 from interank.settings import PromptSettings
 from interank.wording import nearby, nearest
 
@@ -118,7 +119,7 @@ def mined_pairs(path: Path) -> Input:
 
     def opened(place: Path) -> None:
         open_artifact(place, "pairs")
-        if not read_pairs(place / PAIRS_FILE):
+        if next(read_pairs(place), None) is None:
             raise InputError(f"{place} holds no pairs, so there is nothing to judge; mine them anew")
 
     kind = partial(open_artifact, kind="pairs")

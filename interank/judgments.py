@@ -1,4 +1,4 @@
-"""The rows of pairs and judgments artifacts: written by generate, read by generate, distill and rl."""
+"""The rows of judgments artifacts: written by generate, read by generate, distill and rl."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import fmean
-from typing import Any, TypeVar, get_args
+from typing import Any, Self, TypeVar, get_args
 
 from interank import plain_data
 from interank.errors import InputError
@@ -15,7 +15,6 @@ from interank.ir.trec import numbered_lines
 from interank.types import Document, Example, Judgment, Origin, Pair, Query, Relevance, Source, Split, grouped
 
 FILE = "judgments.jsonl"
-PAIRS_FILE = "pairs.jsonl"
 # A file a split, so that `datasets.load_dataset` gives both splits.
 PARQUET: dict[Split, str] = {"train": "train.parquet", "validation": "validation.parquet"}
 COLUMNS = (
@@ -38,6 +37,8 @@ COLUMNS = (
 )
 # What labels that were imported may have besides.
 LABEL_COLUMNS = ("score", "weight")
+# Rows of a group in Parquet files, so many in memory at a time.
+_GROUP_ROWS = 10_000
 # Probabilities that were written with two places add up to so much more or less than 1.
 _ROUNDED = 0.02
 # What judgments made elsewhere may lack.
@@ -65,56 +66,62 @@ def write_judgments(examples: Sequence[Example], folder: Path, marks: Sequence[M
     The columns `score` and `weight` are written where a row has a score or a weight other than 1.
     """
     given: Sequence[Mark | None] = marks if marks is not None else [None] * len(examples)
-    rows = [_written(_row(example) | _marked(mark)) for example, mark in zip(examples, given, strict=True)]
     columns: tuple[str, ...] = COLUMNS
     if any(example.score is not None or example.weight != 1 for example in examples):
         columns += LABEL_COLUMNS
-        for row, example in zip(rows, examples, strict=True):
-            row |= {"score": example.score, "weight": example.weight}
-    _write_rows(rows, columns, folder)
+    with JudgmentsWriter(folder, columns) as writer:
+        for example, mark in zip(examples, given, strict=True):
+            row = writable_row(_row(example) | _marked(mark))
+            labelled = {"score": example.score, "weight": example.weight} if columns != COLUMNS else {}
+            writer.add(row | labelled)
 
 
-def _write_rows(rows: Sequence[dict[str, Any]], columns: Sequence[str], folder: Path) -> None:
-    import pyarrow
-    import pyarrow.parquet
+class JudgmentsWriter:
+    """Writes rows of judgments as they come, as JSONL and as a Parquet file a split; few are held at a time.
 
-    with (folder / FILE).open("w", encoding="utf-8") as stream:
-        stream.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
-    text, number = pyarrow.string(), pyarrow.float64()
-    types = {"relevance": pyarrow.int64(), "probabilities": pyarrow.list_(number)}
-    types |= {"agreement": number, "conflict": pyarrow.bool_(), "score": number, "weight": number}
-    schema = pyarrow.schema([(name, types.get(name, text)) for name in columns])
-    for split, name in PARQUET.items():
-        chosen = [row for row in rows if row["split"] == split]
-        if chosen or split == "train":
-            pyarrow.parquet.write_table(pyarrow.Table.from_pylist(chosen, schema=schema), folder / name)
-
-
-def write_pairs(pairs: Iterable[Pair], path: Path) -> None:
-    """Write pairs as JSONL, whole or not at all."""
-    partial = path.with_name(f".{path.name}")
-    with partial.open("w", encoding="utf-8") as stream:
-        stream.writelines(json.dumps(_written(_pair_row(pair)), ensure_ascii=False) + "\n" for pair in pairs)
-    partial.replace(path)
-
-
-def read_pairs(path: Path) -> list[Pair]:
-    """The pairs of a file that `write_pairs` wrote.
-
-    Raises:
-        InputError: A line is no pair; says which and what it lacks.
+    As a context it writes what it holds at the end.
     """
-    pairs = []
-    for number, line in numbered_lines(path):
-        try:
-            row = json_object(line)
-            query, document = Query(_text(row, "query_id"), _text(row, "query")), _document(row)
-            pairs.append(Pair(query, document, _split(row), _origin(row), _source(row)))
-        except (ValueError, KeyError) as error:
-            raise InputError(
-                f"{path}:{number} is no pair ({type(error).__name__}: {error}); mine the pairs anew"
-            ) from None
-    return pairs
+
+    def __init__(self, folder: Path, columns: Sequence[str]) -> None:
+        import pyarrow
+
+        text, number = pyarrow.string(), pyarrow.float64()
+        types = {"relevance": pyarrow.int64(), "probabilities": pyarrow.list_(number)}
+        types |= {"agreement": number, "conflict": pyarrow.bool_(), "score": number, "weight": number}
+        self._folder = folder
+        self._schema = pyarrow.schema([(name, types.get(name, text)) for name in columns])
+        self._waiting: dict[Split, list[dict[str, Any]]] = {split: [] for split in PARQUET}
+        self._files: dict[Split, Any] = {}
+
+    def __enter__(self) -> Self:
+        self._lines = (self._folder / FILE).open("w", encoding="utf-8")
+        return self
+
+    def __exit__(self, kind: object, *_: object) -> None:
+        self._lines.close()
+        if kind is None:
+            for split, rows in self._waiting.items():
+                if rows or (split == "train" and split not in self._files):
+                    self._write(split)
+        for file in self._files.values():
+            file.close()
+
+    def add(self, row: dict[str, Any]) -> None:
+        """Write a row, which has all columns."""
+        self._lines.write(json.dumps(row, ensure_ascii=False) + "\n")
+        split: Split = row["split"]
+        self._waiting[split].append(row)
+        if len(self._waiting[split]) == _GROUP_ROWS:
+            self._write(split)
+
+    def _write(self, split: Split) -> None:
+        import pyarrow
+        import pyarrow.parquet
+
+        if split not in self._files:
+            self._files[split] = pyarrow.parquet.ParquetWriter(self._folder / PARQUET[split], self._schema)
+        self._files[split].write_table(pyarrow.Table.from_pylist(self._waiting[split], schema=self._schema))
+        self._waiting[split] = []
 
 
 def read_judgments(folder: Path, split: Split | None = None) -> list[Example]:
@@ -146,7 +153,7 @@ def read_judged_pairs(folder: Path) -> list[Pair]:
     """
     return [
         Pair(item.query, item.document, item.split, origin, item.source, item)
-        for item, origin in _read(folder, lambda row: (_example(row), _origin(row) if row.get("origin") else None))
+        for item, origin in _read(folder, lambda row: (_example(row), origin_of(row) if row.get("origin") else None))
     ]
 
 
@@ -160,7 +167,9 @@ def rewrite_judgments(source: Path, folder: Path, splits: Mapping[str, str]) -> 
     """
     rows = [json_object(line) for _, line in numbered_lines(source / FILE)]
     kept = [{**row, "split": splits[row["query_id"]]} for row in rows if row["query_id"] in splits]
-    _write_rows(kept, tuple(rows[0]) if rows else COLUMNS, folder)
+    with JudgmentsWriter(folder, tuple(rows[0]) if rows else COLUMNS) as writer:
+        for row in kept:
+            writer.add(row)
     return kept
 
 
@@ -176,7 +185,7 @@ def json_object(line: str) -> dict[str, Any]:
     return row
 
 
-def _written(row: dict[str, Any]) -> dict[str, Any]:
+def writable_row(row: dict[str, Any]) -> dict[str, Any]:
     """The row with a mark in place of half characters, which neither JSONL nor Parquet can hold."""
     return {name: plain_data.writable(value) if isinstance(value, str) else value for name, value in row.items()}
 
@@ -191,23 +200,12 @@ def _row(example: Example) -> dict[str, Any]:
         "relevance": int(example.judgment.relevance),
         "probabilities": list(example.probabilities) if example.probabilities else None,
         "split": example.split,
-        **_source_row(example.source),
+        **source_row(example.source),
     }
 
 
-def _pair_row(pair: Pair) -> dict[str, Any]:
-    return {
-        "query_id": pair.query.query_id,
-        "doc_id": pair.document.doc_id,
-        "query": pair.query.text,
-        "document": pair.document.full_text,
-        "split": pair.split,
-        "origin": pair.origin,
-        **_source_row(pair.source),
-    }
-
-
-def _source_row(source: Source) -> dict[str, str]:
+def source_row(source: Source) -> dict[str, str]:
+    """The columns of a source."""
     return {
         "site": source.site,
         "post_id": source.post_id,
@@ -223,29 +221,46 @@ def _marked(mark: Mark | None) -> dict[str, Any]:
     return {"origin": mark.origin, "agreement": mark.agreement, "conflict": mark.conflict}
 
 
-def _source(row: dict[str, Any]) -> Source:
-    return Source(*(_text(row, name) for name in ("site", "post_id", "url", "author", "licence")))
+def source_of(row: dict[str, Any]) -> Source:
+    """The source of a row."""
+    return Source(*(text_of(row, name) for name in ("site", "post_id", "url", "author", "licence")))
 
 
-def _document(row: dict[str, Any]) -> Document:
-    return Document(_text(row, "doc_id"), _text(row, "document"))
+def document_of(row: dict[str, Any]) -> Document:
+    """The document of a row."""
+    return Document(text_of(row, "doc_id"), text_of(row, "document"))
 
 
-def _text(row: dict[str, Any], name: str) -> str:
+def text_of(row: dict[str, Any], name: str) -> str:
+    """The text in a column.
+
+    Raises:
+        ValueError: It is none.
+    """
     try:
         return plain_data.text(row[name])
     except ValueError as error:
         raise ValueError(f"{name}: {error}") from None
 
 
-def _origin(row: dict[str, Any]) -> Origin:
+def origin_of(row: dict[str, Any]) -> Origin:
+    """How a document was found.
+
+    Raises:
+        ValueError: It is none.
+    """
     origin: Origin = row["origin"]
     if origin not in get_args(Origin):
         raise ValueError(f"origin is {plain_data.shown(origin)}, where one of {', '.join(get_args(Origin))} is needed")
     return origin
 
 
-def _split(row: dict[str, Any]) -> Split:
+def split_of(row: dict[str, Any]) -> Split:
+    """The split of a row.
+
+    Raises:
+        ValueError: It is none.
+    """
     split: Split = row["split"]
     if split not in ("train", "validation"):
         raise ValueError(f"split is {plain_data.shown(split)}, where train or validation is needed")
@@ -254,12 +269,12 @@ def _split(row: dict[str, Any]) -> Split:
 
 def _example(row: dict[str, Any]) -> Example:
     return Example(
-        Query(_text(row, "query_id"), _text(row, "query")),
-        _document(row),
-        Judgment(_text(row, "reasoning"), _relevance(row)),
+        Query(text_of(row, "query_id"), text_of(row, "query")),
+        document_of(row),
+        Judgment(text_of(row, "reasoning"), _relevance(row)),
         _probabilities(row),
-        _split(row),
-        _source(row),
+        split_of(row),
+        source_of(row),
         _score(row),
         _weight(row),
     )

@@ -21,9 +21,7 @@ from interank.judgments import (
     Mark,
     by_question,
     read_judgments,
-    read_pairs,
     write_judgments,
-    write_pairs,
 )
 from interank.types import Document, Example, Judgment, Pair, Query, Relevance, Source
 from tests.support import rule
@@ -180,19 +178,6 @@ def test_what_generate_knows_of_a_judgment_stands_beside_it(tmp_path: Path) -> N
     assert read_judgments(tmp_path) == examples
 
 
-def test_pairs_are_read_as_written(tmp_path: Path) -> None:
-    pairs = [
-        Pair(Query("q\u00e9", ODD), Document("d 1", ODD), "validation", "hard_negative", SOURCE),
-        Pair(Query("q", "Why?"), Document("d", "So."), "train", "answer", SOURCE),
-    ]
-    write_pairs(pairs, tmp_path / "pairs.jsonl")
-    assert read_pairs(tmp_path / "pairs.jsonl") == pairs
-    with (tmp_path / "pairs.jsonl").open("a", encoding="utf-8") as stream:
-        stream.write('{"query_id": "q"}\n')
-    with pytest.raises(InputError, match=r"pairs\.jsonl:3.*'query'"):
-        read_pairs(tmp_path / "pairs.jsonl")
-
-
 def test_bytes_that_are_no_text_are_told_with_their_line(tmp_path: Path) -> None:
     write_judgments(written()[:2], tmp_path)
     first, second, _ = (tmp_path / FILE).read_bytes().split(b"\n")
@@ -209,26 +194,6 @@ def test_half_characters_get_a_mark_in_every_file(tmp_path: Path) -> None:
     assert found.judgment.reasoning == "half \ufffd."
     (row,) = pyarrow.parquet.read_table(tmp_path / PARQUET["train"]).to_pylist()
     assert row["reasoning"] == "half \ufffd."
-
-
-@pytest.mark.parametrize(
-    ("change", "told"),
-    [
-        ({"origin": "elsewhere"}, "origin is 'elsewhere'"),
-        ({"query": 5}, "query: 5 is no text"),
-        ({"document": "\udfff"}, "half a character"),
-    ],
-)
-def test_a_wrong_pair_is_told_with_its_line(tmp_path: Path, change: dict[str, Any], told: str) -> None:
-    example = written()[0]
-    pair = Pair(example.query, example.document, "train", "answer", example.source)
-    write_pairs([pair, pair], tmp_path / "pairs.jsonl")
-    first, second = (tmp_path / "pairs.jsonl").read_text("utf-8").splitlines()
-    (tmp_path / "pairs.jsonl").write_text(f"{first}\n{json.dumps(json.loads(second) | change)}\n", "utf-8")
-    with pytest.raises(InputError) as caught:
-        read_pairs(tmp_path / "pairs.jsonl")
-    assert str(caught.value).startswith(f"{tmp_path / 'pairs.jsonl'}:2 ")
-    assert told in str(caught.value)
 
 
 def test_questions_are_grouped_though_their_documents_lie_apart() -> None:

@@ -12,10 +12,11 @@ from typing import Any
 
 from interank.artifact import Artifact, Existing, Workplace, create, open_artifact
 from interank.errors import InputError
-from interank.judgments import PAIRS_FILE, read_judged_pairs, read_pairs, write_pairs
+from interank.judgments import read_judged_pairs
 from interank.mining import DecontaminatedError, mine
 from interank.mining.decontamination import FILE, Gate
 from interank.outputs import write_whole
+from interank.pairs import read_pairs, write_pairs
 from interank.recipe import GenerateRecipe
 from interank.types import Pair
 
@@ -44,7 +45,7 @@ def mine_only(recipe: GenerateRecipe, out: Path, *, inputs: Mapping[str, Any], e
     if isinstance(place, Artifact):
         return place
     mined = _mined(recipe, place, place.folder)
-    write_pairs(mined.pairs, place.folder / PAIRS_FILE)
+    write_pairs(mined.pairs, place.folder)
     counts = {"pairs": len(mined.pairs), "questions": len({pair.query.query_id for pair in mined.pairs})}
     notes = {"sites": mined.sites, "decontamination": mined.decontamination}
     return place.finish(seed=recipe.seed, counts=counts, notes=notes)
@@ -55,7 +56,7 @@ def pairs_of(recipe: GenerateRecipe, place: Workplace) -> MinedPairs:
     if recipe.pairs:
         artifact = open_artifact(recipe.pairs, "pairs")
         _copy_report(artifact.path, place.folder)
-        pairs = read_pairs(artifact.path / PAIRS_FILE)
+        pairs = list(read_pairs(artifact.path))
         return MinedPairs(pairs, artifact.manifest["sites"], artifact.manifest["decontamination"])
     if recipe.judgments:
         artifact = open_artifact(recipe.judgments, "judgments")
@@ -70,10 +71,10 @@ def pairs_of(recipe: GenerateRecipe, place: Workplace) -> MinedPairs:
     if kept.is_file():
         _copy_report(place.work, place.folder)
         told = json.loads(kept.read_text("utf-8"))
-        return MinedPairs(read_pairs(place.work / PAIRS_FILE), told["sites"], told["decontamination"])
+        return MinedPairs(list(read_pairs(place.work)), told["sites"], told["decontamination"])
     mined = _mined(recipe, place, place.work)
     _copy_report(place.work, place.folder)
-    write_pairs(mined.pairs, place.work / PAIRS_FILE)
+    write_pairs(mined.pairs, place.work)
     # Last, since it says that the rest is there.
     write_whole(kept, json.dumps({"sites": mined.sites, "decontamination": mined.decontamination}))
     return mined

@@ -8,8 +8,9 @@ from typing import Any
 from interank.artifact import open_artifact
 from interank.engines.protocol import CHARACTERS_PER_TOKEN
 from interank.errors import InputError
-from interank.judgments import PAIRS_FILE, by_question, read_judged_pairs, read_pairs
+from interank.judgments import by_question, read_judged_pairs
 from interank.mining import mine
+from interank.pairs import read_pairs
 from interank.recipe import GenerateRecipe
 from interank.settings import OrderingsRecipe
 from interank.teacher.budget import dollars
@@ -24,7 +25,7 @@ def plan(recipe: GenerateRecipe) -> dict[str, Any]:
     """Sites with their counts, tokens, seconds and dollars; the last two are None where the recipe has no figures."""
     if recipe.pairs:
         artifact = open_artifact(recipe.pairs, "pairs")
-        pairs, found = read_pairs(artifact.path / PAIRS_FILE), artifact.manifest["sites"]
+        pairs, found = list(read_pairs(artifact.path)), artifact.manifest["sites"]
     elif recipe.judgments:
         artifact = open_artifact(recipe.judgments, "judgments")
         pairs, found = read_judged_pairs(artifact.path), {}

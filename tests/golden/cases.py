@@ -23,6 +23,7 @@ from safetensors.numpy import load_file
 from interank.artifact import Workplace, create
 from interank.cli.app import main
 from interank.judgments import write_judgments
+from interank.pairs import read_pairs
 from interank.resources import resource_dir
 from interank.settings import HeadSettings
 from interank.tasks.order.orderings import write_orderings
@@ -274,10 +275,10 @@ def _mining(made: World, folder: Path) -> Any:
         "--out",
         folder / "pairs",
     )
-    pairs = [json.loads(line) for line in (folder / "pairs" / "pairs.jsonl").read_text("utf-8").splitlines()]
+    pairs = read_pairs(folder / "pairs")
     called("evaluate", "evaluate/benchmark", f"benchmark={data / 'benchmark'}", "depth=10", "--out", folder / "bm25")
     metrics = json.loads((folder / "bm25" / "metrics.json").read_text("utf-8"))
-    return {"pairs": [[pair["query_id"], pair["doc_id"]] for pair in pairs], "bm25": metrics}
+    return {"pairs": [[pair.query.query_id, pair.document.doc_id] for pair in pairs], "bm25": metrics}
 
 
 CASES: dict[str, Callable[[World, Path], Any]] = {

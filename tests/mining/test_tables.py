@@ -13,8 +13,8 @@ import pytest
 
 from interank.errors import InputError
 from interank.ir.benchmarks.rows import parquet_rows
-from interank.judgments import read_pairs, write_pairs
 from interank.mining import Item, Mined, find_sites, mine
+from interank.pairs import read_pairs, write_pairs
 from interank.settings import ColumnsRecipe, DocumentsRecipe, MiningRecipe
 
 SETTINGS = MiningRecipe(min_document_words=1)
@@ -252,8 +252,8 @@ def test_what_no_file_can_hold_is_skipped_with_its_place_and_the_rest_is_mined(
     assert mined.counts["tea"]["skipped_rows"] == 2
     assert "line 3: body: it holds '\\ud800', half a character" in caplog.text
     assert "line 5: bytes that" in caplog.text
-    write_pairs(mined.pairs, tmp_path / "pairs.jsonl")
-    assert read_pairs(tmp_path / "pairs.jsonl") == mined.pairs
+    write_pairs(mined.pairs, tmp_path)
+    assert list(read_pairs(tmp_path)) == mined.pairs
 
 
 def test_a_row_of_parquet_that_cannot_be_read_is_skipped_with_its_place(

@@ -13,7 +13,8 @@ from interank.artifact import open_artifact
 from interank.cli.app import main
 from interank.errors import ArtifactError
 from interank.imports import clicks, pairs, questions, texts, triples
-from interank.judgments import read_judgments, read_pairs
+from interank.judgments import read_judgments
+from interank.pairs import read_pairs
 from interank.tables.columns import Role
 
 QUESTIONS = "ticket,question,reply,accepted\n" + "".join(
@@ -47,7 +48,7 @@ def test_questions_are_a_source_of_generate(tickets: Path, tmp_path: Path, capsy
     assert "license:" not in card
     arguments = ["generate", "generate/smollm2", f"dumps={out}", "decontaminate=false", "mining.min_document_words=1"]
     assert main([*arguments, "--mine-only", "--out", str(tmp_path / "pairs")]) == 0
-    mined = read_pairs(tmp_path / "pairs" / "pairs.jsonl")
+    mined = list(read_pairs(tmp_path / "pairs"))
     best = {pair.query.query_id: pair.document.doc_id for pair in mined if pair.origin == "accepted_answer"}
     # Of every second ticket the table says that the reply was not accepted.
     assert best == {f"tickets/T-{n}": f"tickets/T-{n}#1" for n in (1, 3, 5, 7)}

@@ -13,8 +13,9 @@ from interank.artifact import Workplace, create, open_artifact
 from interank.cli.app import main
 from interank.ir.benchmarks import load_benchmark
 from interank.ir.overlap import BenchmarkIndex, BenchmarkQuery, BenchmarkTexts, training_overlap
-from interank.judgments import FILE, read_judgments, read_pairs
+from interank.judgments import FILE, read_judgments
 from interank.ledger import write_rows
+from interank.pairs import read_pairs
 from interank.settings import LoraRecipe, PromptSettings
 from interank.settings.student import MixtureRecipe
 from interank.stages import distill
@@ -153,7 +154,7 @@ def test_questions_are_split_into_a_source_and_benchmarks(tmp_path: Path, capsys
             assert qrel.relevance == (2 if task.documents()[qrel.doc_id].text.startswith("Grease") else 1)
     mined = ["generate", "generate/smollm2", f"dumps={out / 'train'}", "decontaminate=false", "--mine-only"]
     assert main([*mined, "--out", str(tmp_path / "pairs")]) == 0
-    pairs = read_pairs(tmp_path / "pairs" / "pairs.jsonl")
+    pairs = list(read_pairs(tmp_path / "pairs"))
     asked = {pair.query.query_id for pair in pairs}
     assert len(asked) == 20
     assert not asked & {name for task in tests.values() for name in task.queries}
