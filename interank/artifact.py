@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from interank.conversions import missing, no_output, way_to
+from interank.digests import sha256
 from interank.errors import ArtifactError
 from interank.locks import Held, held
 from interank.outputs import (
@@ -69,7 +70,7 @@ class Artifact:
     @property
     def digest(self) -> str:
         """The sha256 of the manifest, which holds the digests of everything else."""
-        return _sha256(self.path / MANIFEST)
+        return sha256(self.path / MANIFEST)
 
     def recipe(self) -> dict[str, Any]:
         """The recipe it was made with, resolved."""
@@ -258,7 +259,7 @@ def open_artifact(path: Path, kind: Kind | None = None) -> Artifact:
         file = path / name
         if not file.is_file():
             raise ArtifactError(f"{path}: the file {name} is missing; make the artifact anew or restore the file")
-        if _sha256(file) != digest:
+        if sha256(file) != digest:
             raise ArtifactError(f"{path}: {name} was changed after it was made; make the artifact anew")
     return Artifact(path, manifest)
 
@@ -288,7 +289,7 @@ def model_digest(source: str | Path) -> str | None:
     """The digest of a model's artifact, also of one that was merged from it; None of a model that is none."""
     folder = Path(source).expanduser()
     if (folder / MANIFEST).is_file():
-        return _sha256(folder / MANIFEST)
+        return sha256(folder / MANIFEST)
     try:
         merged = json.loads((folder / MERGED).read_text("utf-8"))
     except (OSError, ValueError):
@@ -386,9 +387,4 @@ def _pretty(content: Any) -> str:
 def _digests(folder: Path, names: Sequence[str]) -> dict[str, str]:
     """The sha256 of each of the folder's files, as many at once as there are cores."""
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        return dict(zip(names, pool.map(lambda name: _sha256(folder / name), names), strict=True))
-
-
-def _sha256(file: Path) -> str:
-    with file.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
+        return dict(zip(names, pool.map(lambda name: sha256(folder / name), names), strict=True))

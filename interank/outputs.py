@@ -137,6 +137,11 @@ class Partial:
         """What stands in the folder that is none of ours."""
         return sorted(path.name for path in self.folder.iterdir() if path.name not in _PARTS)
 
+    @property
+    def is_ours(self) -> bool:
+        """Whether an output was made in the folder; other programs call theirs so too, and empty ones tell nothing."""
+        return any(self.folder.iterdir()) and not self.foreign
+
     def tidy(self) -> None:
         """Remove what a kill left of an output that is in its place, or was never begun.
 

@@ -324,11 +324,6 @@ class Run(Mapping[str, tuple[ScoredDoc, ...]]):
             kept[query_id] = ranking
         return Run._of(kept, self.tag, self._tied)
 
-    def scored_docs(self) -> Iterator[ScoredDoc]:
-        """Every entry, queries and ranks in order."""
-        for query_id in self._rankings:
-            yield from self[query_id]
-
 
 # Document ids, best first, with their scores.
 _Ranking: TypeAlias = dict[str, float]

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import shutil
+import time
 from itertools import count
 from pathlib import Path
 
 import pytest
 
+from interank import digests
 from interank.artifact import Artifact, Existing, Workplace, create, describe_input, open_artifact, reopen
 from interank.errors import ArtifactError
 from interank.ledger import Ledger
@@ -106,6 +108,31 @@ def test_damage_is_noticed(tmp_path: Path) -> None:
     (out / "manifest.json").write_text(json.dumps({**manifest, "format": 99}))
     with pytest.raises(ArtifactError, match="format 99"):
         open_artifact(out)
+
+
+def test_a_file_that_stays_as_it_is_is_hashed_once_and_a_changed_one_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hashed: list[Path] = []
+    really = digests._hashed
+
+    def counted(file: Path) -> str:
+        hashed.append(file)
+        return really(file)
+
+    monkeypatch.setattr(digests, "_hashed", counted)
+    file = tmp_path / "posts.jsonl"
+    file.write_text("one", "utf-8")
+    fresh = describe_input(file, tmp_path / "out")
+    # Written a moment ago, it may change at the same time of the file system.
+    assert describe_input(file, tmp_path / "out") == fresh
+    assert len(hashed) == 2
+    monkeypatch.setattr(digests, "_SETTLED", -3600.0)
+    assert [describe_input(file, tmp_path / "out") for _ in range(3)] == [fresh] * 3
+    assert len(hashed) == 3
+    time.sleep(0.05)
+    file.write_text("two", "utf-8")
+    assert describe_input(file, tmp_path / "out") != fresh
 
 
 def test_another_kind_is_refused(tmp_path: Path) -> None:

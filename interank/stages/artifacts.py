@@ -82,8 +82,7 @@ def _below(folder: Path) -> Iterator[Found]:
     for path in inner:
         if path.name.startswith(".") and path.name.endswith(_PARTIAL):
             partial = Partial(path.with_name(path.name[1 : -len(_PARTIAL)]))
-            # Other programs call folders so too.
-            if not partial.foreign:
+            if partial.is_ours:
                 yield _begun(partial)
         elif not path.name.startswith("."):
             yield from _below(path)

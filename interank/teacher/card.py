@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -16,6 +17,8 @@ from interank.wording import counted
 PICTURE = "grades.svg"
 _COLOURS = {"train": "#4477aa", "validation": "#ccbb44"}
 _WIDTH, _HEIGHT, _LEFT, _TOP, _BAR = 420, 190, 40, 20, 44
+# What is made of such texts may be published under 4.0; version 1.0 and other licences do not allow that.
+_SHARE_ALIKE = re.compile(r"CC[ -]BY-SA[ -](2\.0|2\.5|3\.0|4\.0)( (Unported|International))?", re.IGNORECASE)
 _GRADE_NAMES = ("0 irrelevant", "1 partial", "2 relevant")
 
 
@@ -77,7 +80,7 @@ def card(
 
 
 def _is_share_alike(example: Example) -> bool:
-    return example.source.licence.upper().startswith("CC BY-SA")
+    return _SHARE_ALIKE.fullmatch(example.source.licence) is not None
 
 
 def _sites(examples: Sequence[Example]) -> str:

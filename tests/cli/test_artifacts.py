@@ -132,6 +132,11 @@ def test_a_hidden_folder_of_another_program_is_left_alone(capsys: Capture, runs:
     assert "download" not in listed(capsys, runs)
     assert "download" not in listed(capsys, runs, "--clean")
     assert (runs / ".download.partial" / "half.bin").exists()
+    # One that has not begun yet.
+    (runs / ".upload.partial").mkdir()
+    assert "upload" not in listed(capsys, runs)
+    assert "upload" not in listed(capsys, runs, "--clean")
+    assert (runs / ".upload.partial").is_dir()
 
 
 def test_a_folder_that_is_not_there_or_holds_nothing_is_told(capsys: Capture, tmp_path: Path) -> None:

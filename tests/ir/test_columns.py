@@ -81,7 +81,9 @@ def test_what_is_said_to_fall_ranks_as_if_it_were_looked_at(found: list[tuple[st
     if read is not None:
         said = Run.from_trec_eval(read.scored, tag="t", falling=read.falling)
         looked_at = Run.from_trec_eval(read.scored, tag="t")
-        assert [*said.scored_docs()] == [*looked_at.scored_docs()]
+        assert [(query_id, said[query_id]) for query_id in said] == [
+            (query_id, looked_at[query_id]) for query_id in looked_at
+        ]
         assert (said.tied, said.reordered) == (looked_at.tied, looked_at.reordered)
 
 
