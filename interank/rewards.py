@@ -122,6 +122,11 @@ class Reward:
         return tuple(getattr(_module(self.file), "ORDERS", ("grade_first", "reason_first")))
 
     @property
+    def asks_reader(self) -> bool:
+        """Whether it can ask the frozen reader, which then has to be kept."""
+        return "reader" in inspect.signature(_function(self.file)).parameters
+
+    @property
     def needs_judge(self) -> bool:
         """Whether it asks a judge: it takes one, and is given no reward model instead."""
         return "judge" in inspect.signature(_function(self.file)).parameters and "model" not in self.params

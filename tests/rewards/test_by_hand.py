@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -12,6 +13,7 @@ import pytest
 
 from interank.rewards import Reward
 from interank.settings import RewardRecipe
+from interank.tasks.judge.reading import HIDDEN, Probabilities, Token, Told
 from tests.support.query_measures import MEASURES, over_all_orders
 
 
@@ -236,3 +238,127 @@ def test_a_reward_model_scores_answers(tiny_folder: Path, tmp_path: Path) -> Non
     assert first != second
     assert squashed == pytest.approx([1 / (1 + math.exp(-first)), 1 / (1 + math.exp(-second)), -1.0])
     assert floor == pytest.approx(min(first, second) - 1)
+
+
+class TableReader:
+    """Says what it was given to say, and keeps what it was asked."""
+
+    def __init__(
+        self,
+        led: Mapping[tuple[str, str], Probabilities] | None = None,
+        graded: Mapping[str, Probabilities] | None = None,
+        likely: Mapping[tuple[str, str], float] | None = None,
+    ) -> None:
+        self.led, self.graded, self.likely = led or {}, graded or {}, likely or {}
+
+    def grades(self, pairs: Sequence[tuple[str, str]]) -> list[Probabilities]:
+        """By the document alone."""
+        return [self.graded[document] for _, document in pairs]
+
+    def led_to(self, explained: Sequence[tuple[str, str]]) -> list[Probabilities]:
+        return [self.led[pair] for pair in explained]
+
+    def tokens(self, told: Sequence[Told]) -> list[list[Token]]:
+        """Words, each as likely as the question and the document make it."""
+        return [
+            [
+                Token(*word.span(), self.likely[item.query, item.document])
+                for word in re.finditer(r"\w+", item.explanation)
+            ]
+            for item in told
+        ]
+
+
+def test_stance_by_hand() -> None:
+    """Both documents are graded 2: .8 that the explanation leads there, less the mean of what it would swapped."""
+    reader = TableReader(
+        led={
+            ("a?", "It has _ why."): (0.1, 0.1, 0.8),
+            ("a?", "Because of B."): (0.6, 0.1, 0.3),
+            ("b?", "It has _ why."): (0.4, 0.5, 0.1),
+            ("b?", "Because of B."): (0.0, 0.0, 1.0),
+        }
+    )
+    values = reward_of("stance")(
+        completions=["Relevance Label: 2\n\nIt has relevant why.", "Relevance Label: 2\n\nBecause of B.", "none"],
+        query_id=["a", "b", "b"],
+        doc_id=["d", "e", "e"],
+        query=["a?", "b?", "b?"],
+        reader=reader,
+    )
+    assert values == pytest.approx([0.8 - (0.3 + 0.1) / 2, 1.0 - (0.1 + 0.3) / 2, -1.0])
+
+
+def test_stance_of_an_irrelevant_document_is_held_to_its_own_question() -> None:
+    reader = TableReader(
+        led={("a?", "No A."): (0.9, 0.1, 0.0), ("a?", "No B."): (0.5, 0.5, 0.0), ("b?", "No B."): (1.0, 0.0, 0.0)}
+        | {("b?", "No A."): (0.4, 0.4, 0.2)}
+    )
+    rows = {"query_id": ["a", "b"], "doc_id": ["d", "e"], "query": ["a?", "b?"], "reader": reader}
+    values = reward_of("stance")(completions=["Relevance Label: 0\n\nNo A.", "Relevance Label: 0\n\nNo B."], **rows)
+    assert values == pytest.approx([0.9 - 0.5, 1.0 - 0.4])
+
+
+def test_stance_says_nothing_without_another_document_of_the_grade_or_a_reader() -> None:
+    rows = {"query_id": ["a"] * 3, "doc_id": ["d", "d", "e"], "query": ["a?"] * 3}
+    texts = ["Relevance Label: 2\n\nSo.", "Relevance Label: 2\n\nYes.", "Relevance Label: 1\n\nHalf."]
+    assert reward_of("stance")(completions=texts, **rows, reader=TableReader()) == [None] * 3
+    assert reward_of("stance")(completions=[*texts[:2], "none"], **rows) == [None, None, -1.0]
+
+
+def supported(grade: int, text: str, reader: TableReader) -> float | None:
+    rows = {"query": ["Why does basil wilt?"], "document": [DOCUMENT], "reader": reader}
+    return reward_of("support", nats=4.0)(completions=[f"Relevance Label: {grade}\n\n{text}"], **rows)[0]
+
+
+def likely(told: float, *, blind: float) -> TableReader:
+    """A word has these log-probabilities with both texts, and without the document or the question."""
+    query = "Why does basil wilt?"
+    return TableReader(
+        likely={(query, DOCUMENT): told, (query, HIDDEN): blind, (HIDDEN, DOCUMENT): blind},
+        graded={
+            DOCUMENT: (0.0, 0.0, 1.0),
+            "Keep it above ten degrees. Water it in the morning.": (0.5, 0.4, 0.1),
+            "Basil wilts in the cold. Keep it above ten degrees.": (0.0, 0.1, 0.9),
+        },
+    )
+
+
+def test_support_by_hand() -> None:
+    # Four words, each half a nat likelier with the document: 2 of 4 nats.
+    assert supported(2, "Frost makes it droop.", likely(-1.0, blind=-1.5)) == pytest.approx(0.5)
+    assert supported(2, "Frost makes it droop.", likely(-1.0, blind=-9.0)) == 1.0
+    assert supported(2, "Frost makes it droop.", likely(-2.0, blind=-1.0)) == 0.0
+    # Of grade 0 the same, without the question.
+    assert supported(0, "Frost makes it droop.", likely(-1.0, blind=-1.5)) == pytest.approx(0.5)
+    # 5 nats a token are halfway from 4 to 6.
+    assert supported(2, "Frost makes it droop.", likely(-5.0, blind=-9.0)) == pytest.approx(0.5)
+    assert supported(2, "Cheap pills sold here.", likely(-9.0, blind=-12.0)) == 0.0
+    # 80 words where 60 are enough.
+    assert supported(2, "it droops " * 40, likely(-1.0, blind=-9.0)) == pytest.approx(60 / 80)
+    assert supported(2, DOCUMENT, likely(-1.0, blind=-9.0)) == 0.0
+    assert supported(2, "", likely(-1.0, blind=-9.0)) == 0.0
+
+
+def test_a_quote_supports_by_what_the_grade_loses_without_it() -> None:
+    nothing = likely(-1.0, blind=-1.0)
+    # From 2 to 0.6 is more than half a grade; from 2 to 1.9 is a fifth of it.
+    assert supported(2, 'It names the reason: "wilts in the cold".', nothing) == 1.0
+    assert supported(2, 'It tells when: "Water it in the morning".', nothing) == pytest.approx(0.2)
+    assert supported(0, 'It names the reason: "wilts in the cold".', nothing) == 0.0
+    # What stands in quotes is not the writer's own.
+    assert supported(2, 'It tells when: "Water it in the morning".', likely(-1.0, blind=-1.2)) == pytest.approx(0.2)
+    # One of two quotes is invented.
+    both = 'It names the reason: "wilts in the cold", and that "it hates music".'
+    assert supported(2, both, nothing) == pytest.approx(1.0 - 0.5)
+    assert supported(1, 'It is that "it hates music a lot".', nothing) == -1.0
+
+
+def test_deletion_asks_the_reader_before_the_policy_and_leaves_paraphrases_alone() -> None:
+    reader = likely(-1.0, blind=-1.0)
+    quote = 'It tells when: "Water it in the morning", so do.'
+    rows = {"query": ["Why does basil wilt?"], "document": [DOCUMENT], "probabilities": [[1.0, 0.0, 0.0]]}
+    reward = reward_of("faithfulness", deletion=1.0)
+    found = reward(completions=[f"Relevance Label: 2\n\n{quote}"], **rows, reader=reader, regrade=None)
+    assert found == pytest.approx([0.1])
+    assert reward(completions=["Relevance Label: 2\n\nFrost makes it droop."], **rows, reader=reader) == [None]

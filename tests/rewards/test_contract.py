@@ -19,6 +19,7 @@ from interank.resources import resource_dir
 from interank.rewards import Reward
 from interank.settings import RewardRecipe
 from interank.tasks.judge.policy import COLUMNS
+from interank.tasks.judge.reading import Probabilities, Token, Told
 from interank.types import GRADES, Judgment
 
 ALL = sorted(path.stem for path in resource_dir("rewards").glob("*.py"))
@@ -26,7 +27,7 @@ ALL = sorted(path.stem for path in resource_dir("rewards").glob("*.py"))
 FILES = [name for name in ALL if Reward.from_recipe(RewardRecipe(use=name)).of == "judgments"]
 # The gold judgment is best where the others are judged right too; or where its explanation is as asked, and shows so
 # under a recipe's weighted total (test_attacks).
-NOT_BY_ITSELF = {"ranking", "faithfulness"}
+NOT_BY_ITSELF = {"ranking", "faithfulness", "stance"}
 MALFORMED = ["", "I think it is relevant.", "Relevance Label: 2\n\nRelevance Label: 2", "Relevance Label: 7\n\nWhy."]
 
 
@@ -45,7 +46,7 @@ def batch() -> dict[str, list[Any]]:
                 rows["document"].append("A fox sits in the barn.")
                 rows["relevance"].append(int(grade))
                 rows["probabilities"].append([0.2, 0.3, 0.5])
-    return {**rows, "judge": even_judge}  # type: ignore[dict-item]
+    return {**rows, "judge": even_judge, "reader": EvenReader()}  # type: ignore[dict-item]
 
 
 def reward_of(name: str, **params: Any) -> Reward:
@@ -55,6 +56,19 @@ def reward_of(name: str, **params: Any) -> Reward:
 def even_judge(texts: Sequence[str]) -> list[str | None]:
     """Gives every explanation the same mark; a plain function, so that it reaches spawned workers."""
     return ["Mark: 7"] * len(texts)
+
+
+class EvenReader:
+    """Takes every text for alike; picklable, so that it reaches spawned workers."""
+
+    def grades(self, pairs: Sequence[tuple[str, str]]) -> list[Probabilities]:
+        return [(0.2, 0.3, 0.5)] * len(pairs)
+
+    def led_to(self, explained: Sequence[tuple[str, str]]) -> list[Probabilities]:
+        return [(0.2, 0.3, 0.5)] * len(explained)
+
+    def tokens(self, told: Sequence[Told]) -> list[list[Token]]:
+        return [[Token(0, len(item.explanation), -1.0)] for item in told]
 
 
 @pytest.mark.parametrize("name", FILES)
@@ -119,6 +133,7 @@ def _of_one_document(name: str, completions: list[str], grade: int) -> list[floa
         relevance=[grade] * number + [other],
         probabilities=[[0.2, 0.3, 0.5]] * (number + 1),
         judge=even_judge,
+        reader=EvenReader(),
     )
     return values[:number]
 

@@ -33,6 +33,13 @@ REWARDS = (
     RewardRecipe(use="well_formed", weight=0.2),
     RewardRecipe(use="brevity", weight=0.2, params={"soft": 3, "hard": 9}),
 )
+# Those that ask the adapter from which the training starts.
+FROZEN = (
+    RewardRecipe(use="ranking"),
+    RewardRecipe(use="stance"),
+    RewardRecipe(use="support"),
+    RewardRecipe(use="faithfulness", params={"deletion": 1.0}),
+)
 TRAINER = {
     "max_steps": 4,
     "num_generations": 2,
@@ -81,8 +88,10 @@ def lines(path: Path) -> list[dict[str, Any]]:
         {"shared_prefix": False, "grade": {"gradient": "exact", "calibration": 0.5, "listwise": 0.5}},
         {"hard_examples": {"least": 0.0, "most": 1.0, "samples": 2, "questions": 6}, "reason_share": 1.0},
         {"rewards": (RewardRecipe(use="ranking"),)},
+        {"rewards": FROZEN, "reason_share": 0.5},
+        {"rewards": FROZEN, "trainer": {**TRAINER, "beta": 0.05}, "shared_prefix": False},
     ],
-    ids=["exact", "sampled", "both orders", "stock", "hard, reasoned", "grade alone"],
+    ids=["exact", "sampled", "both orders", "stock", "hard, reasoned", "grade alone", "a reader", "a reader, stock"],
 )
 def test_rl_leaves_what_one_wants_to_see(
     tiny_adapter: Path, judgments: Path, tmp_path: Path, given: Mapping[str, Any]

@@ -6,13 +6,15 @@ import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from peft import PeftModel
 
 from interank.engines.prompts import PromptEncoder
 from interank.judging import Order
-from interank.rewards import Equipped
+from interank.rewards import Equipped, Reward
 from interank.tasks.judge.hard_examples import Hard
+from interank.tasks.judge.reader import REFERENCE, ModelReader, keep_reference
 from interank.tasks.judge.recipe import RlJudge
 from interank.tasks.judge.rollouts import Rollouts, whole_queries
 from interank.tasks.judge.trial import AnswerTrial, validation_sample
@@ -98,8 +100,12 @@ def train(
         settings=recipe.rollouts,
         orders=taught.orders,
     )
+    asks = any(isinstance(reward.reward, Reward) and reward.reward.asks_reader for reward in rewards)
+    tools: dict[str, Any] = {"regrade": rollouts.regrade}
+    if asks:
+        tools["reader"] = ModelReader(model, encoder, tokens=recipe.max_completion_tokens, adapter=REFERENCE)
     objective = Objective(
-        [reward.with_tools(regrade=rollouts.regrade) for reward in rewards],
+        [reward.with_tools(**tools) for reward in rewards],
         lead=encoder.label_lead,
         labels=encoder.label_ids,
         grade=grade if first else GradeLoss(),
@@ -111,6 +117,8 @@ def train(
     grpo = prepare(
         model, rollouts, objective, trainer=recipe.trainer, folder=folder, shared_prefix=recipe.shared_prefix
     )
+    if asks:
+        keep_reference(model)
     trial = _trial(recipe, encoder, taught)
     return see_through(grpo, trial, recipe.validation, recipe.seatbelt, work, recipe.shorter)
 

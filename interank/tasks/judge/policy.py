@@ -42,7 +42,7 @@ def check(recipe: RlJudge, adapter: Artifact, rewards: Sequence[Reward]) -> None
         InputError: Says which.
     """
     _check_orders(recipe, rewards, _reason_share(recipe, adapter))
-    given = (*COLUMNS, *(("regrade", *TRL_COLUMNS) if recipe.algorithm == "grpo" else ()))
+    given = (*COLUMNS, *(("regrade", "reader", *TRL_COLUMNS) if recipe.algorithm == "grpo" else ()))
     for reward in rewards:
         reward.check_columns([*given, "judge"] if recipe.judge else given)
 

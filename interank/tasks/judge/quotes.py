@@ -19,6 +19,9 @@ _ELLIPSIS = re.compile(r"\[?(?:\.\.\.+|…)\]?")
 # Quotation marks, apostrophes and dashes of other shapes.
 _SAME_MARKS = str.maketrans("“”«»\u2018\u2019`\u2013\u2014", '""""\'\'\'--')
 _EDGES = " \t\n.,;:!?\"'()[]"
+_SENTENCE = re.compile(r"(?<=[.!?])\s+|\n+")
+# So many words on end that two texts share are copied.
+_COPIED = 8
 
 
 class Quotes(NamedTuple):
@@ -31,7 +34,16 @@ class Quotes(NamedTuple):
 def quotes(text: str) -> list[str]:
     """What stands between quotation marks, in order, without the marks; one without a letter or digit is none."""
     matches = (next(part for part in match.groups() if part is not None) for match in _QUOTE.finditer(text))
-    return [quote for quote in matches if any(character.isalnum() for character in quote)]
+    return [quote for quote in matches if _says_something(quote)]
+
+
+def quoted_places(text: str) -> list[tuple[int, int]]:
+    """Where the text's quotes begin and end, the marks included, in order."""
+    return [match.span() for match in _QUOTE.finditer(text) if _says_something(match.group())]
+
+
+def _says_something(quote: str) -> bool:
+    return any(character.isalnum() for character in quote)
 
 
 def verified(explanation: str, document: str, query: str = "") -> Quotes:
@@ -49,6 +61,36 @@ def verified(explanation: str, document: str, query: str = "") -> Quotes:
             found += is_found
             count += 1
     return Quotes(found, count)
+
+
+def taken(text: str, source: str) -> float:
+    """The share of the text's words that stand in quotes, or agree with the source in 8 words on end."""
+    said = quotes(text)
+    rest = text
+    for quote in said:
+        rest = rest.replace(quote, "|", 1)
+    # No word, so that nothing is copied across a quote's place.
+    words, there = re.findall(r"\w+|\|", rest.casefold()), " ".join(_words(source))
+    copied = [False] * len(words)
+    for start in range(len(words) - _COPIED + 1):
+        if f" {' '.join(words[start : start + _COPIED])} " in f" {there} ":
+            copied[start : start + _COPIED] = [True] * _COPIED
+    quoted = sum(len(_words(quote)) for quote in said)
+    return (quoted + sum(copied)) / max(1, len(_words(text)))
+
+
+def without_quoted(document: str, explanation: str) -> str:
+    """The document less the sentences in which a quote of the explanation stands."""
+    said = [quote for quote in quotes(explanation) if verified(f'"{quote}"', document).found]
+    return " ".join(
+        sentence
+        for sentence in _SENTENCE.split(document)
+        if not any(verified(f'"{quote}"', sentence).found for quote in said)
+    )
+
+
+def _words(text: str) -> list[str]:
+    return re.findall(r"\w+", text.casefold())
 
 
 def _plain(text: str) -> str:

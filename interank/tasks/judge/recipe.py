@@ -7,6 +7,8 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
+from interank.settings import RewardRecipe
+from interank.settings.base import FilePath
 from interank.settings.batches import check_batches
 from interank.settings.policy import GradeRecipe, HardExamplesRecipe, RewardWeightedRecipe
 from interank.settings.prompts import PromptSettings
@@ -14,6 +16,7 @@ from interank.settings.student import LossRecipe, MixtureRecipe, ValidationRecip
 from interank.settings.unused import refuse_unused
 from interank.tasks.recipes import DistillRecipe, RlRecipe, TrainerConfig, check_trials
 
+_WITHOUT_MODEL = ("stance", "support", "faithfulness")
 _UNUSED_BY_REWARD_WEIGHT = {
     "documents_per_query": "every pair is sampled",
     "grade": "every token of an answer is learned alike",
@@ -99,11 +102,34 @@ class RlJudge(RlRecipe):
     """Which pairs are trained, by the start policy's own grades; null trains all."""
     reward_weighted: RewardWeightedRecipe = RewardWeightedRecipe()
     """For `algorithm: reward_weighted`."""
+    reward_model: FilePath | None = None
+    """The output of `interank reward`; given one, `explanation_quality` by it takes the place of the rewards `stance`,
+    `support` and `faithfulness`, with their weights together."""
 
     @classmethod
     def trainer_config(cls, given: Mapping[str, Any]) -> TrainerConfig:
         """Reward-weighted refinement is supervised."""
         return "SFTConfig" if given.get("algorithm") == "reward_weighted" else "GRPOConfig"
+
+    @model_validator(mode="after")
+    def _the_reward_model_is_asked(self) -> RlJudge:
+        entries = self.rewards
+        if self.reward_model is None or any(entry.params.get("model") == str(self.reward_model) for entry in entries):
+            return self
+        replaced = [entry for entry in entries if entry.use in _WITHOUT_MODEL]
+        if not replaced:
+            raise ValueError(
+                f"reward_model: it takes the place of {', '.join(_WITHOUT_MODEL)}, of which rewards has none; add "
+                "{use: explanation_quality, params: {model: DIR}} to rewards instead"
+            )
+        asked = RewardRecipe(
+            use="explanation_quality",
+            weight=sum(entry.weight for entry in replaced),
+            params={"model": str(self.reward_model)},
+        )
+        # As what it was checked as: the recipe that is kept says what was rewarded.
+        object.__setattr__(self, "rewards", (*(entry for entry in entries if entry not in replaced), asked))
+        return self
 
     @model_validator(mode="after")
     def _nothing_is_set_in_vain(self) -> RlJudge:

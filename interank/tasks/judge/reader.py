@@ -1,0 +1,153 @@
+"""The frozen reader that rewards and evaluation ask: an adapter that no training moves, on a loaded base."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import nullcontext
+from typing import Any
+
+import torch
+from peft import PeftModel
+from trl.trainer.utils import use_adapter
+
+from interank import judging
+from interank.engines.judge import grade
+from interank.engines.prompts import Prompt, PromptEncoder
+from interank.engines.soundness import require_labels
+from interank.engines.transformers import TransformersEngine, reading
+from interank.engines.tree.attention import hidden_states, let_follow_trees
+from interank.engines.tree.prefix_tree import PrefixTree, plant_sequences
+from interank.judging import Order
+from interank.tasks.judge.reading import HIDDEN, Probabilities, Token, Told
+from interank.training.fused_head import FusedHead
+from interank.training.padded_rows import pad
+from interank.training.shared_prefix import plants
+from interank.types import Document, Query
+
+REFERENCE = "ref"
+"""TRL's name for the adapter from which a training starts, kept beside the trained one."""
+# Tokens of prompts and explanations that are read together, at most; a tree counts a shared prompt once.
+_TOGETHER = 16_384
+
+
+class ModelReader:
+    """See `Reader`: reads with an adapter of a loaded model, whatever else is trained on its base."""
+
+    def __init__(self, model: Any, encoder: PromptEncoder, *, tokens: int, adapter: str | None = None) -> None:
+        """Take what reads.
+
+        Args:
+            model: A causal language model, with or without adapters.
+            encoder: Makes the ids.
+            tokens: An explanation's budget; what is longer is cut.
+            adapter: Which of the model's adapters reads; None is what is active.
+        """
+        self._model, self._encoder, self._tokens, self._adapter = model, encoder, tokens, adapter
+        self._base = model.get_base_model() if isinstance(model, PeftModel) else model
+        self._planted = plants(self._base, asked=True)
+        if self._planted:
+            let_follow_trees(self._base)
+        # Rewards of one batch ask for the same documents, one after the other.
+        self._graded: dict[tuple[str, str], Probabilities] = {}
+        self._head = FusedHead(self._base, temperature=1.0, cast_lm_head_to_fp32=False)
+
+    def grades(self, pairs: Sequence[tuple[str, str]]) -> list[Probabilities]:
+        """See `Reader`; a pair is read once, and remembered while the same ones are asked for."""
+        asked = [pair for pair in dict.fromkeys(pairs) if pair not in self._graded]
+        prompts = [self._prompt(query, document, "grade_first") for query, document in asked]
+        with self._as_reader():
+            found = grade(TransformersEngine(self._model), self._encoder, prompts) if prompts else []
+        known = {pair: self._graded[pair] for pair in pairs if pair in self._graded}
+        known |= {pair: judging.probabilities(read.logits) for pair, read in zip(asked, found, strict=True)}
+        self._graded = known
+        return [known[pair] for pair in pairs]
+
+    def led_to(self, explained: Sequence[tuple[str, str]]) -> list[Probabilities]:
+        """See `Reader`; the explanation stands where an answer begins that ends with its grade."""
+        encoder = self._encoder
+        prompts = []
+        for query, explanation in explained:
+            own = encoder.plain(explanation)[: self._tokens]
+            begun = (*own, *(encoder.gap if own else ()), *encoder.label_lead)
+            prompts.append(self._prompt(query, HIDDEN, "reason_first").then(begun))
+        if not prompts:
+            return []
+        with self._as_reader():
+            found = TransformersEngine(self._model).label_logits(prompts, encoder.label_ids)
+        require_labels(found)
+        return [judging.probabilities(read.logits) for read in found]
+
+    def tokens(self, told: Sequence[Told]) -> list[list[Token]]:
+        """See `Reader`; explanations of one prompt are read together, since they share its computation."""
+        order = sorted(range(len(told)), key=lambda place: told[place][:3])
+        read: dict[int, list[Token]] = {}
+        part: list[tuple[int, Prompt, tuple[int, ...]]] = []
+        size = 0
+        for place in order:
+            prompt, own = self._begun(told[place]), self._encoder.plain(told[place].explanation)[: self._tokens]
+            length = len(prompt.ids) + len(own)
+            if part and size + length > _TOGETHER:
+                read |= self._read(part)
+                part, size = [], 0
+            part.append((place, prompt, own))
+            size += length
+        read |= self._read(part)
+        return [read[place] for place in range(len(told))]
+
+    def _read(self, part: Sequence[tuple[int, Prompt, tuple[int, ...]]]) -> dict[int, list[Token]]:
+        """The tokens of these explanations, by their places."""
+        found: dict[int, list[Token]] = {place: [] for place, _, own in part if not own}
+        rows = [(place, prompt.ids, own) for place, prompt, own in part if own]
+        if not rows:
+            return found
+        width, device = max(len(own) for *_, own in rows), self._model.device
+        pairs = [(prompt, own) for _, prompt, own in rows]
+        with self._as_reader(), reading(self._model), torch.no_grad():
+            if self._planted:
+                tree = plant_sequences(pairs, width, device)
+                hidden, labels, predictions = self._hidden(tree), tree.labels, tree.predictions
+            else:
+                padded = pad(pairs, width, device)
+                whole = self._base.base_model(input_ids=padded.ids, attention_mask=padded.mask, use_cache=False)
+                hidden, labels, predictions = (
+                    whole.last_hidden_state.flatten(0, 1)[padded.scored][None],
+                    padded.labels,
+                    padded.predictions,
+                )
+            given = self._head(hidden, labels[None]).log_probs[0]
+        for (place, _, own), at in zip(rows, predictions.tolist(), strict=True):
+            ends = [len(self._encoder.text(own[:number])) for number in range(len(own) + 1)]
+            values = given[torch.tensor(at[: len(own)], device=given.device)].tolist()
+            found[place] = [
+                Token(start, end, value) for start, end, value in zip(ends[:-1], ends[1:], values, strict=True)
+            ]
+        return found
+
+    def _hidden(self, tree: PrefixTree) -> torch.Tensor:
+        """The states that predict the tree's labels, (1, labels, width)."""
+        found: torch.Tensor = hidden_states(self._base, tree)[:, tree.scored]
+        return found
+
+    def _begun(self, told: Told) -> Prompt:
+        """What the explanation follows."""
+        encoder = self._encoder
+        prompt = self._prompt(told.query, told.document, told.order)
+        if told.order == "reason_first":
+            return prompt
+        return prompt.then((*encoder.label_lead, encoder.label_ids[told.relevance], *encoder.gap))
+
+    def _prompt(self, query: str, document: str, order: Order) -> Prompt:
+        return self._encoder.prompt(Query("", query), Document("", document), answer_tokens=self._tokens, order=order)
+
+    def _as_reader(self) -> Any:
+        return nullcontext() if self._adapter is None else use_adapter(self._model, self._adapter)
+
+
+def keep_reference(model: PeftModel) -> None:
+    """Keep the present adapter beside the trained one, as TRL does where `beta` asks for it; does nothing if it is."""
+    if REFERENCE in model.peft_config:
+        return
+    model.add_adapter(REFERENCE, model.peft_config["default"])
+    for name, weight in list(model.named_parameters()):
+        if ".default." in name:
+            model.get_parameter(name.replace(".default.", f".{REFERENCE}.")).data.copy_(weight.data)
