@@ -2,6 +2,7 @@
 
 Texts and rules:
     rule: a relevance rule over tiny texts that needs both query and document
+    attacked: a small world of plants with honest explanations, attacks on rewards, and its exact reader
     list_rule: a rule over lists: of several documents, the one that names the fox helps
     splits: a benchmark folder of two splits with one corpus, and rankings on it
     dumps: a dump's posts, read by a plain XML parser to be held against ours
