@@ -8,14 +8,14 @@ that is verbatim less 1. -1 for a completion that cannot be read. Copied is what
 on end, so that pasting does not pay with quotation marks or without.
 
 With `deletion` over 0, that share of the value is the deletion test (after ERASER's comprehensiveness, arXiv
-1911.03429): how far the expected grade falls, out of 1, when the quoted sentences are taken out of the document. The
-reader's grade where there is one (the adapter from which the training starts), else the policy's. Then an explanation
-without quotes gets None at every grade, since a paraphrase may be as good: `support` values it.
+1911.03429): how far the expected grade falls, out of 1, when the quoted sentences are taken out of the document, by the
+frozen reader (the adapter from which the training starts). Then an explanation without quotes gets None at every grade,
+since a paraphrase may be as good: `support` values it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from interank.judging import parse
 from interank.tasks.judge.quotes import quotes, taken, verified, without_quoted
@@ -27,39 +27,27 @@ UNREADABLE = -1.0
 # Words of the shortest quote, and how much of an explanation may be the document's.
 _LEAST, _MOST = 3, 0.7
 
-Regrade = Callable[[Sequence[tuple[str, str]]], list[tuple[float, float, float]]]
-"""The policy's probabilities of the three grades for other pairs of query and document."""
-
 
 def reward(
     *,
     completions: Sequence[str],
     query: Sequence[str],
     document: Sequence[str],
-    probabilities: Sequence[Sequence[float]],
     deletion: float = 0.0,
     reader: Reader | None = None,
-    regrade: Regrade | None = None,
     **_: object,
 ) -> list[float | None]:
     """One value from -1 to 1, or None, a completion."""
     judgments = [parse(completion) for completion in completions]
     rows = list(zip(judgments, query, document, strict=True))
     values = [_value(judgment, text, asked) for judgment, asked, text in rows]
-    ask = reader.grades if reader is not None else regrade
-    if deletion and ask is not None:
+    if deletion and reader is not None:
         tested = [place for place, value in enumerate(values) if value and value > 0]
+        whole = [(query[n], document[n]) for n in tested]
         without = [(query[n], without_quoted(document[n], _said(judgments[n]))) for n in tested]
-        before: Sequence[Sequence[float]]
-        after: Sequence[Sequence[float]]
-        if reader is None:
-            before, after = [probabilities[n] for n in tested], ask(without) if without else []
-        else:
-            whole = [(query[n], document[n]) for n in tested]
-            read = reader.grades([*whole, *without])
-            before, after = read[: len(tested)], read[len(tested) :]
-        for place, was, left in zip(tested, map(expected, before), map(expected, after), strict=True):
-            fall = min(1.0, max(0.0, was - left))
+        read = reader.grades([*whole, *without]) if tested else []
+        for place, before, after in zip(tested, read[: len(tested)], read[len(tested) :], strict=True):
+            fall = min(1.0, max(0.0, expected(before) - expected(after)))
             values[place] = (1 - deletion) * (values[place] or 0.0) + deletion * fall
         values = [
             None if judgment is not None and not quotes(judgment.reasoning) else value

@@ -5,13 +5,13 @@ Value for a completion that grades 1 or 2: the larger of two figures,
 
 * own words: how many nats more likely the words outside quotes are with the document than without it, out of `nats`,
 * quotes: how far the reader's expected grade falls when the sentences with verbatim quotes are taken out of the
-  document, out of `fall` (the deletion test, after ERASER's comprehensiveness, arXiv 1911.03429).
+  document, out of half a grade (the deletion test, after ERASER's comprehensiveness, arXiv 1911.03429).
 
 For one that grades 0, how many nats more likely its own words are with the question than without it, out of `nats`:
 it has to name what the question needs. Each figure is held to 0 to 1 and multiplied by
 
-* plain talk: 1 where the own words have at most `surprise` nats a token, falling evenly to 0 at half as many more,
-* length: 1 up to `words` words, then `words` over their number,
+* plain talk: 1 where the own words have at most 4 nats a token, falling evenly to 0 at 6,
+* length: 1 up to 60 words, then 60 over their number,
 * pasting: min(1, (1 - t) / 0.3), where t is the share of words that stand in quotes or are copied in 8 words on end.
 
 From the product goes the share of quotes that the document does not have. Range -1 to 1; -1 for a completion that
@@ -32,6 +32,8 @@ CREDIT = "explanation"
 UNREADABLE = -1.0
 # How much of an explanation may be the document's or the question's.
 _MOST = 0.7
+# A fall of the expected grade that is all of one, nats a token from which on words surprise, and words that are enough.
+_FALL, _SURPRISE, _WORDS = 0.5, 4.0, 60
 
 
 class _Row(NamedTuple):
@@ -51,9 +53,6 @@ def reward(
     order: Sequence[Order] | None = None,
     reader: Reader | None = None,
     nats: float = 5.0,
-    fall: float = 0.5,
-    surprise: float = 4.0,
-    words: int = 60,
     **_: object,
 ) -> list[float | None]:
     """One value from -1 to 1, or None, a completion."""
@@ -75,10 +74,10 @@ def reward(
     for row, item, without in zip(rows, told, lacking, strict=True):
         own, bare = _own(row.explanation, read[item]), _own(row.explanation, read[without])
         gained = sum(own) - sum(bare)
-        evidence = max(_held(gained / nats), _held(fallen.get(row.place, 0.0) / fall))
+        evidence = max(_held(gained / nats), _held(fallen.get(row.place, 0.0) / _FALL))
         surprised = -sum(own) / len(own) if own else 0.0
-        plain = _held(1 - (surprised - surprise) / (surprise / 2))
-        short = min(1.0, words / max(1, len(row.explanation.split())))
+        plain = _held(1 - (surprised - _SURPRISE) / (_SURPRISE / 2))
+        short = min(1.0, _WORDS / max(1, len(row.explanation.split())))
         copied = max(taken(row.explanation, row.document), taken(row.explanation, row.query))
         quoted = verified(row.explanation, row.document, row.query)
         invented = 1 - quoted.found / quoted.total if quoted.total else 0.0

@@ -163,7 +163,7 @@ def faithful(grade: int, text: str, **params: Any) -> float | None:
         "document": [DOCUMENT],
         "probabilities": [[0.1, 0.1, 0.8]],
     }
-    given = {name: params.pop(name) for name in ("regrade",) if name in params}
+    given = {name: params.pop(name) for name in ("reader",) if name in params}
     return reward_of("faithfulness", **params)(completions=[f"Relevance Label: {grade}\n\n{text}"], **rows, **given)[0]
 
 
@@ -184,15 +184,16 @@ def test_faithfulness_by_hand() -> None:
 
 
 def test_the_deletion_test_asks_for_the_grade_without_the_quote() -> None:
-    asked: list[tuple[str, str]] = []
-
-    def regrade(pairs: Sequence[tuple[str, str]]) -> list[tuple[float, float, float]]:
-        asked.extend(pairs)
-        return [(0.9, 0.1, 0.0) if "cold" not in document else (0.1, 0.1, 0.8) for _, document in pairs]
-
-    good = faithful(2, 'It names the reason: "wilts in the cold".', deletion=0.5, regrade=regrade)
-    assert asked == [("Why does basil wilt?", "Keep it above ten degrees. Water it in the morning.")]
-    beside = faithful(2, 'It tells when: "Water it in the morning".', deletion=0.5, regrade=regrade)
+    cold, other = (0.1, 0.1, 0.8), (0.9, 0.1, 0.0)
+    reader = TableReader(
+        graded={
+            DOCUMENT: cold,
+            "Keep it above ten degrees. Water it in the morning.": other,
+            "Basil wilts in the cold. Keep it above ten degrees.": cold,
+        }
+    )
+    good = faithful(2, 'It names the reason: "wilts in the cold".', deletion=0.5, reader=reader)
+    beside = faithful(2, 'It tells when: "Water it in the morning".', deletion=0.5, reader=reader)
     assert good == pytest.approx(1.0)
     assert beside == pytest.approx(0.5)
 
@@ -354,11 +355,11 @@ def test_a_quote_supports_by_what_the_grade_loses_without_it() -> None:
     assert supported(1, 'It is that "it hates music a lot".', nothing) == -1.0
 
 
-def test_deletion_asks_the_reader_before_the_policy_and_leaves_paraphrases_alone() -> None:
+def test_deletion_leaves_paraphrases_alone() -> None:
     reader = likely(-1.0, blind=-1.0)
     quote = 'It tells when: "Water it in the morning", so do.'
-    rows = {"query": ["Why does basil wilt?"], "document": [DOCUMENT], "probabilities": [[1.0, 0.0, 0.0]]}
+    rows = {"query": ["Why does basil wilt?"], "document": [DOCUMENT]}
     reward = reward_of("faithfulness", deletion=1.0)
-    found = reward(completions=[f"Relevance Label: 2\n\n{quote}"], **rows, reader=reader, regrade=None)
+    found = reward(completions=[f"Relevance Label: 2\n\n{quote}"], **rows, reader=reader)
     assert found == pytest.approx([0.1])
     assert reward(completions=["Relevance Label: 2\n\nFrost makes it droop."], **rows, reader=reader) == [None]

@@ -19,6 +19,8 @@ from interank.rewards import Equipped, Reward, RewardRecipe
 from interank.settings import LoraRecipe, PromptSettings
 from interank.tasks.judge.answers import Answers
 from interank.tasks.judge.hard_examples import shares_right
+from interank.tasks.judge.reader import ModelReader
+from interank.tasks.judge.reading import Told
 from interank.tasks.judge.recipe import RlJudge
 from interank.tasks.judge.rollouts import Rollouts
 from interank.tasks.judge.trial import AnswerTrial
@@ -104,18 +106,21 @@ def rollouts(read: Read) -> Any:
 
 
 def deletion_test(read: Read) -> Any:
-    sampled, trainer = read.rollouts()
-    sampled(["0"], trainer)
     faithfulness = Reward.from_recipe(RewardRecipe(use="faithfulness", params={"deletion": 1.0}))
-    document = f"{EXAMPLES[0].document.full_text} It stays there for ever and a day."
-    return Equipped(faithfulness, tools={"regrade": sampled.regrade})(
+    reader = ModelReader(read.model, read.encoder, tokens=12)
+    return Equipped(faithfulness, tools={"reader": reader})(
         completions=[
             f'Relevance Label: 2\n\nIt says "{EXAMPLES[0].document.full_text[:-1]}", which is what was asked.'
         ],
         query=[EXAMPLES[0].query.text],
-        document=[document],
-        probabilities=[sampled.regrade([(EXAMPLES[0].query.text, document)])[0]],
+        document=[f"{EXAMPLES[0].document.full_text} It stays there for ever and a day."],
     )
+
+
+def told_tokens(read: Read) -> Any:
+    reader = ModelReader(read.model, read.encoder, tokens=12)
+    texts = EXAMPLES[0].query.text, EXAMPLES[0].document.full_text
+    return reader.tokens([Told(*texts, 2, "A fox it is.")]), reader.led_to([(texts[0], "A fox it is.")])
 
 
 def regrade(read: Read) -> Any:
@@ -141,6 +146,7 @@ READINGS: list[Callable[[Read], Any]] = [
     rollouts,
     regrade,
     deletion_test,
+    told_tokens,
     trial,
     reasoned_trial,
 ]
