@@ -75,7 +75,8 @@ def write_pairs(pairs: Iterable[Pair], folder: Path) -> Written:
         rows = [{_QUESTION: place, **writable_row(_row(pair))} for pair in group]
         if writer is None or in_part + len(rows) > _PART_PAIRS:
             if writer is not None:
-                writer.write_table(pyarrow.Table.from_pylist(waiting, schema=schema))
+                if waiting:
+                    writer.write_table(pyarrow.Table.from_pylist(waiting, schema=schema))
                 writer.close()
                 waiting, in_part = [], 0
             number = sum(1 for _ in parts.iterdir())
