@@ -9,27 +9,17 @@ from typing import Any, Literal, get_args
 
 from interank import plain_data
 from interank.errors import InputError
+from interank.settings import FAULTS as FAULTS
+from interank.settings import Fault as Fault
 from interank.types import Relevance, Split
 
 FILE = "explanations.parquet"
 
 Writer = Literal["teacher", "student", "program"]
-Fault = Literal[
-    "other_document",
-    "opposite_stance",
-    "template",
-    "invented_quote",
-    "pasted",
-    "idle_quote",
-    "padding",
-    "to_the_judge",
-    "minimal_edit",
-]
 Kind = Literal["honest"] | Fault
 Dropped = Literal["contradicted", "unreadable", "failed"]
 
 WRITERS: tuple[Writer, ...] = get_args(Writer)
-FAULTS: tuple[Fault, ...] = get_args(Fault)
 HONEST: Kind = "honest"
 KINDS: tuple[Kind, ...] = (HONEST, *FAULTS)
 DROPPED: tuple[Dropped, ...] = get_args(Dropped)
@@ -66,6 +56,8 @@ class Explained:
     """Why it counts for nothing; None where it counts."""
     marked_by: str
     """The model that marked, or `MADE_MARKS`."""
+    reasons: tuple[str, ...] = ()
+    """The marks' reasons in whoever marked's own words, one for each mark; empty where nobody was asked."""
 
 
 COLUMNS: tuple[str, ...] = tuple(field.name for field in fields(Explained))
@@ -78,6 +70,7 @@ def write_explanations(rows: Iterable[Explained], folder: Path) -> None:
 
     number = pyarrow.float64()
     types = {"relevance": pyarrow.int64(), "mark": number, "marks": pyarrow.list_(number)}
+    types |= {"reasons": pyarrow.list_(pyarrow.string())}
     schema = pyarrow.schema([(name, types.get(name, pyarrow.string())) for name in COLUMNS])
     written = [
         {name: plain_data.writable(value) if isinstance(value, str) else value for name, value in asdict(row).items()}
@@ -143,14 +136,12 @@ def _checked(row: dict[str, Any]) -> Explained:
         raise ValueError(f"writer is {chosen['writer']}, where a fault, here {chosen['kind']}, is the program's")
     relevance = _named("relevance", _grade, row["relevance"])
     mark = None if row["mark"] is None else _named("mark", _share, row["mark"])
-    if not isinstance(row["marks"], list):
-        raise ValueError(f"marks is {plain_data.shown(row['marks'])}, where a list is needed")
-    marks = tuple(_named("marks", _share, value) for value in row["marks"])
+    marks, reasons = _each("marks", _share, row), _each("reasons", plain_data.text, row)
     if mark is None and chosen["dropped"] is None:
         raise ValueError("mark is null, and dropped does not say why")
     if mark is not None and chosen["dropped"] is not None:
         raise ValueError(f"mark is {mark:g}, where null is needed, since dropped is {chosen['dropped']}")
-    return Explained(**texts, **chosen, relevance=relevance, mark=mark, marks=marks)
+    return Explained(**texts, **chosen, relevance=relevance, mark=mark, marks=marks, reasons=reasons)
 
 
 def _grade(value: object) -> int:
@@ -166,6 +157,12 @@ def _named(name: str, read: Callable[[object], Any], value: object) -> Any:
         return read(value)
     except ValueError as error:
         raise ValueError(f"{name}: {error}") from None
+
+
+def _each(name: str, read: Callable[[object], Any], row: dict[str, Any]) -> tuple[Any, ...]:
+    if not isinstance(row[name], list):
+        raise ValueError(f"{name} is {plain_data.shown(row[name])}, where a list is needed")
+    return tuple(_named(name, read, value) for value in row[name])
 
 
 def _one_of(name: str, value: object, options: tuple[object, ...]) -> Any:

@@ -7,6 +7,7 @@ from typing import ClassVar, Literal
 from pydantic import Field, model_validator
 
 from interank.settings.base import FilePath, FilePaths, Settings
+from interank.settings.explanations import ExplanationsRecipe
 from interank.settings.mining import MiningRecipe
 from interank.settings.prompts import PromptSettings
 from interank.settings.teacher import BudgetRecipe, TeacherRecipe
@@ -44,6 +45,9 @@ class GenerateRecipe(Settings):
     """Who judges it."""
     prompt: PromptSettings = PromptSettings()
     """What the teacher reads."""
+    explanations: ExplanationsRecipe | None = None
+    """Whether, and how, several explanations of each judged pair are collected and marked, for a reward model; they
+    are added to judgments that are given with `teacher.grades: given`."""
     max_grade_share: float | None = Field(None, gt=1 / 3, lt=1)
     """The largest share of the judgments that one grade may have; what is over it is drawn by `seed` and left out."""
     budget: BudgetRecipe = BudgetRecipe()
@@ -96,6 +100,33 @@ class GenerateRecipe(Settings):
                 "set grade_first, or leave room to reason"
             )
         return self
+
+    @model_validator(mode="after")
+    def _given_grades_gain_something(self) -> GenerateRecipe:
+        teacher, explanations = self.teacher, self.explanations
+        if explanations is None:
+            if teacher.grades == "given" and not teacher.max_reasoning_tokens:
+                raise ValueError(
+                    "teacher.max_reasoning_tokens: with 0 nothing would be added to given grades; give 8 or more"
+                )
+            return self
+        if explanations.asks_teacher and not teacher.model:
+            raise ValueError(
+                "teacher.model: nobody is named to write or mark explanations; name a model, or set "
+                "explanations.samples: 1 and explanations.marks: made"
+            )
+        explains = teacher.max_reasoning_tokens or explanations.samples > 1 or explanations.student
+        if teacher.grades != "given" and not explains:
+            raise ValueError(
+                "teacher.max_reasoning_tokens: with 0 there are no honest explanations to set beside made faults; give "
+                "8 or more, or explanations.samples: 2"
+            )
+        return self
+
+    @property
+    def asks_teacher(self) -> bool:
+        """Whether there is anything to ask a model for."""
+        return self.teacher.is_asked or bool(self.explanations and self.explanations.asks_teacher)
 
     @model_validator(mode="after")
     def _dollars_need_a_price(self) -> GenerateRecipe:

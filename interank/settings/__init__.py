@@ -1,6 +1,7 @@
 """What rooms are told, in sections: strict, frozen values with their defaults. Recipes are made of them."""
 
 from interank.settings.adaptive import AdaptiveRecipe, Spending
+from interank.settings.explanations import FAULTS, ExplanationsRecipe, Fault
 from interank.settings.heads import HeadSettings
 from interank.settings.links import LinkRecipe
 from interank.settings.listwise import ListPromptSettings, ListwiseRecipe, WindowMethod
@@ -15,11 +16,14 @@ from interank.settings.student import LoraRecipe
 from interank.settings.teacher import MAX_QUERIES, BudgetRecipe, RateRecipe, ServerRecipe, TeacherRecipe, VllmRecipe
 
 __all__ = [
+    "FAULTS",
     "MAX_QUERIES",
     "AdaptiveRecipe",
     "BudgetRecipe",
     "ColumnsRecipe",
     "DocumentsRecipe",
+    "ExplanationsRecipe",
+    "Fault",
     "GradeRecipe",
     "HardExamplesRecipe",
     "HeadSettings",

@@ -118,8 +118,6 @@ class TeacherRecipe(Settings):
                 f"max_reasoning_tokens: {self.max_reasoning_tokens} tokens hold no sentence; give {_LEAST_REASONING} "
                 "or more, or 0 for grades without explanations"
             )
-        if not self.max_reasoning_tokens and self.grades == "given":
-            raise ValueError("max_reasoning_tokens: with 0 nothing would be added to given grades; give 8 or more")
         if not self.max_reasoning_tokens and self.server.schema_output:
             raise ValueError(
                 "max_reasoning_tokens: 0 leaves no room for the explanation that server.schema_output asks for; set "

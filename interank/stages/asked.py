@@ -13,6 +13,7 @@ from interank.engines.models import device
 from interank.judgments import JudgedList
 from interank.progress import track
 from interank.recipe import GenerateRecipe
+from interank.stages.explained import Explanations
 from interank.teacher.annotate import Annotator, Outcome, known_grades
 from interank.teacher.budget import Meter, dollars
 from interank.teacher.lists import ListOutcome, order_lists
@@ -24,6 +25,7 @@ from interank.types import Pair, Query
 log = logging.getLogger(__name__)
 
 Listed = Callable[[Sequence[Pair], Sequence[Outcome]], list[JudgedList]]
+Explain = Callable[[Annotator | None, Sequence[Pair], Sequence[Outcome]], Explanations | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,21 +37,24 @@ class Answers:
     queries: dict[str, Written]
     lists: list[tuple[JudgedList, ListOutcome]]
     """Those that the teacher was asked to order."""
+    explanations: Explanations | None
+    """None where none were asked for."""
     stopped: str
     """Which limit of the budget was reached; empty if none was."""
     teacher: dict[str, Any]
     cost: dict[str, Any]
 
 
-def ask(recipe: GenerateRecipe, pairs: Sequence[Pair], place: Workplace, listed: Listed) -> Answers:
-    """Ask for search queries, then for judgments, then for orders of what is judged.
+def ask(recipe: GenerateRecipe, pairs: Sequence[Pair], place: Workplace, listed: Listed, explain: Explain) -> Answers:
+    """Ask for search queries, then for judgments, then for orders and more explanations of what is judged.
 
     What the work folder or the cache holds is not asked again, and where there is nothing to ask no model is opened.
-    `listed` makes lists of what was judged.
+    `listed` makes lists of what was judged, and `explain` has it explained and marked; without a teacher, by nobody.
     """
-    if not recipe.teacher.is_asked:
-        return _unasked(pairs)
-    teacher, encoder, notes = open_teacher(recipe.teacher, recipe.prompt, recipe.seed)
+    if not recipe.asks_teacher:
+        return _unasked(pairs, explain)
+    longest = recipe.explanations.max_length if recipe.explanations else 0
+    teacher, encoder, notes = open_teacher(recipe.teacher, recipe.prompt, recipe.seed, longest=longest)
     shared_folder = recipe.cache or default_cache()
     with closing(ReplyStore(place.work / REPLIES)) as own:
         shared = ReplyStore(shared_folder / REPLIES) if shared_folder else None
@@ -63,6 +68,7 @@ def ask(recipe: GenerateRecipe, pairs: Sequence[Pair], place: Workplace, listed:
             every = [*pairs, *query_pairs(pairs, texts, recipe.teacher.query_pairs)]
             outcomes = _outcomes(annotator, every, size)
             lists = _lists(annotator, [] if meter.stopped else listed(every, outcomes), size)
+            explanations = explain(annotator, every, outcomes)
         finally:
             if shared is not None:
                 shared.close()
@@ -80,14 +86,15 @@ def ask(recipe: GenerateRecipe, pairs: Sequence[Pair], place: Workplace, listed:
     }
     price = dollars(held.read, held.written, recipe.teacher.price)
     notes |= {"tokens_read": held.read, "tokens_written": held.written, "dollars": price}
-    return Answers(every, outcomes, queries, lists, meter.stopped, notes, cost)
+    return Answers(every, outcomes, queries, lists, explanations, meter.stopped, notes, cost)
 
 
-def _unasked(pairs: Sequence[Pair]) -> Answers:
-    """Grades by votes alone."""
-    log.info("no teacher is asked: votes and acceptance give the grades, and nothing is explained")
+def _unasked(pairs: Sequence[Pair], explain: Explain) -> Answers:
+    """Grades that are known, by votes or given."""
+    log.info("no teacher is asked: the grades are those that are known, and it explains nothing")
     cost = {"seconds": 0.0, "device": "none", "tokens_read": 0, "tokens_written": 0, "dollars": None}
-    return Answers(list(pairs), known_grades(pairs), {}, [], "", {}, cost)
+    outcomes = known_grades(pairs)
+    return Answers(list(pairs), outcomes, {}, [], explain(None, pairs, outcomes), "", {}, cost)
 
 
 def _queries(annotator: Annotator, pairs: Sequence[Pair], size: int) -> dict[str, Written]:

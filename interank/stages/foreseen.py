@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from interank.artifact import Workplace, create, open_artifact
 from interank.engines.bases import base_here
@@ -57,7 +58,8 @@ def foresee(recipe: Recipe, named: Sequence[Input]) -> list[str]:
 
 
 def _generated(recipe: GenerateRecipe) -> list[str]:
-    paths = [recipe.pairs] if recipe.pairs else list(recipe.dumps or ())
+    given = recipe.pairs or recipe.judgments
+    paths = [given] if given else list(recipe.dumps or ())
     if not paths:
         return []
     if not all(path.exists() for path in paths) or sum(map(bytes_of, paths)) > _MINED_BYTES:
@@ -66,8 +68,20 @@ def _generated(recipe: GenerateRecipe) -> list[str]:
     seconds, dollars, tokens = found["seconds"], found["dollars"], found["tokens"]
     return [
         f"takes: {found['pairs']} pairs to judge, about {tokens['read']} tokens read and {tokens['written']} written",
+        *_explained(found),
         "time: " + ("unknown (teacher.speed is not set)" if seconds is None else f"about {span(seconds)}"),
         "money: " + ("unknown (teacher.price is not set)" if dollars is None else f"about {dollars:.2f} dollars"),
+    ]
+
+
+def _explained(found: Mapping[str, Any]) -> list[str]:
+    """What several explanations of each pair take, of all that is told."""
+    if "explanations" not in found:
+        return []
+    of = found["explanations"]
+    return [
+        f"explanations: of {counted(of['pairs'], 'pair')}, with {counted(of['calls'], 'call')} of the teacher, about "
+        f"{of['read']} of these tokens read and {of['written']} written"
     ]
 
 

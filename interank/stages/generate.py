@@ -16,6 +16,7 @@ from interank.judgments import JudgedList, write_judgments
 from interank.ledger import write_rows
 from interank.recipe import GenerateRecipe
 from interank.settings import ServersRecipe
+from interank.stages import explained
 from interank.stages.asked import Answers, ask
 from interank.stages.generating import check as check
 from interank.stages.generating import refuse_what_is_mined
@@ -58,7 +59,7 @@ def run(recipe: GenerateRecipe, out: Path, *, existing: Existing = "refuse", onl
         return place
     take_over_replies(place)
     mined = pairs_of(recipe, place)
-    answers = ask(recipe, mined.pairs, place, partial(_listed, recipe))
+    answers = ask(recipe, mined.pairs, place, partial(_listed, recipe), partial(explained.explain, recipe, place))
     found = sorted_out(answers.pairs, answers.outcomes, recipe.max_grade_share, recipe.seed)
     found = found._replace(rejected=[*rejected_queries(answers.queries), *found.rejected])
     if not answers.stopped:
@@ -127,6 +128,7 @@ def _written(
         "samples": recipe.teacher.samples,
         "prompt_hash": judging.prompt_hash(fence=recipe.prompt.fence),
         **({"queries_hash": judging.queries_hash()} if recipe.teacher.queries else {}),
+        **explained.written(answers.explanations, recipe, place.folder),
         **({"orderings": lists_notes(recipe.teacher.orderings, answers.lists)} if recipe.teacher.orderings else {}),
         "sites": mined.sites,
         "decontamination": mined.decontamination,
@@ -140,4 +142,5 @@ def _written(
     counts = counted(found, answers.outcomes)
     if recipe.teacher.orderings:
         counts |= lists_counts(answers.lists)
+    counts |= explained.counts(notes)
     return place.finish(seed=recipe.seed, counts=counts, notes=notes)

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
+from interank import judging
+from interank.artifact import open_artifact
 from interank.errors import InputError
-from interank.inputs import Input, artifact, check_inputs, language_model, mined_pairs, named_as_they_stand
+from interank.inputs import Input, adapter, artifact, check_inputs, language_model, mined_pairs, named_as_they_stand
 from interank.ir.overlap import read_texts
 from interank.mining import find_dumps
 from interank.mining.tables import find_table
 from interank.recipe import GET_BENCHMARKS, GenerateRecipe
+from interank.tasks import task_of_adapter
 
 
 def check(recipe: GenerateRecipe) -> Sequence[Input]:
@@ -52,9 +56,34 @@ def named(recipe: GenerateRecipe) -> list[Input]:
     elif recipe.decontaminate:
         for number, path in enumerate(recipe.benchmarks or ()):
             found.append(Input(f"benchmarks.{number}", path, "a benchmark", _compared, "name", glance=_holds_files))
-    if recipe.teacher.is_asked and recipe.teacher.engine != "openai":
+    if recipe.explanations and recipe.explanations.student:
+        found.append(_student(recipe.explanations.student))
+    if recipe.asks_teacher and recipe.teacher.engine != "openai":
         found.append(language_model("teacher.model", recipe.teacher.model, recipe.prompt))
     return named_as_they_stand(found)
+
+
+def _student(path: Path) -> Input:
+    """An adapter that explains: of task judge, trained on prompts as they are worded here."""
+    given = adapter("explanations.student", path)
+
+    def opened(place: Path) -> None:
+        found = open_artifact(place, "adapter")
+        task = task_of_adapter(found.manifest)
+        if task != "judge":
+            raise InputError(
+                f"explanations.student: {place} was trained for task {task}, which explains no single document; give "
+                "an adapter of task judge"
+            )
+        here = judging.prompt_hash(fence=bool(found.manifest["prompt"].get("fence")))
+        if found.manifest["prompt_hash"] != here:
+            raise InputError(
+                f"explanations.student: {place} was trained on another wording of the prompt "
+                f"({found.manifest['prompt_hash']}, here {here}); train it anew, or leave it out"
+            )
+        given.opened(place)
+
+    return replace(given, opened=opened)
 
 
 def _compared(path: Path) -> None:

@@ -40,7 +40,8 @@ class MinedPairs:
 def mine_only(recipe: GenerateRecipe, out: Path, *, inputs: Mapping[str, Any], existing: Existing) -> Artifact:
     """Mine the dumps and leave the pairs, to be judged with `pairs=DIR`."""
     # Pairs do not depend on who judges them.
-    content = recipe.model_dump(mode="json", exclude={"teacher", "prompt", "budget", "cache", "max_grade_share"})
+    judging = {"teacher", "explanations", "prompt", "budget", "cache", "max_grade_share"}
+    content = recipe.model_dump(mode="json", exclude=judging)
     place = create(out, "pairs", recipe=content, inputs=inputs, existing=existing)
     if isinstance(place, Artifact):
         return place

@@ -14,11 +14,14 @@ from interank.pairs import read_pairs
 from interank.recipe import GenerateRecipe
 from interank.settings import OrderingsRecipe
 from interank.teacher.budget import dollars
+from interank.teacher.marking import LINE_TOKENS, RUBRIC_TOKENS
 from interank.types import Pair
 
 # The instruction with its frame, and an explanation: what judging a pair reads and writes beside its texts.
 _INSTRUCTION_TOKENS = 130
 _SHARE_OF_BUDGET_WRITTEN = 0.5
+# Sets of explanations are marked so many times.
+_ORDERS = 2
 
 
 def plan(recipe: GenerateRecipe) -> dict[str, Any]:
@@ -39,6 +42,9 @@ def plan(recipe: GenerateRecipe) -> dict[str, Any]:
         for name, counts in found.items()
     }
     read, written, judged = _tokens(recipe, _asked(recipe, pairs))
+    explanations = _explanations(recipe, pairs) if recipe.explanations else None
+    if explanations:
+        read, written = read + explanations["read"], written + explanations["written"]
     speed, price = recipe.teacher.speed, recipe.teacher.price
     seconds = None
     if speed is not None and speed.read and speed.written:
@@ -48,6 +54,7 @@ def plan(recipe: GenerateRecipe) -> dict[str, Any]:
         "sites": sites,
         "pairs": judged,
         "tokens": {"read": read, "written": written},
+        **({"explanations": explanations} if explanations else {}),
         "seconds": seconds,
         "dollars": None if paid is None else round(paid, 4),
     }
@@ -84,6 +91,36 @@ def _tokens(recipe: GenerateRecipe, pairs: list[Pair]) -> tuple[int, int, int]:
         more_read, more_written = _list_tokens(teacher.orderings, pairs)
         read, written = read + more_read * (1 + teacher.query_pairs), written + more_written * (1 + teacher.query_pairs)
     return read, written, len(pairs) * (1 + teacher.query_pairs)
+
+
+def _explanations(recipe: GenerateRecipe, pairs: Sequence[Pair]) -> dict[str, int]:
+    """Pairs of which explanations are collected, and what is asked of the teacher for them, in calls and tokens.
+
+    All faults are counted as if each could be made; a student's own words are not the teacher's.
+    """
+    settings, prompt = recipe.explanations, recipe.prompt
+    assert settings is not None
+    taken = min(settings.pairs or len(pairs), len(pairs))
+    marks = _ORDERS * (settings.marks == "teacher")
+    in_set = settings.samples + settings.student_samples * (settings.student is not None) + len(settings.faults)
+    length = round(settings.max_tokens * _SHARE_OF_BUDGET_WRITTEN)
+    calls = read = written = 0
+    for pair in pairs:
+        has_one = pair.given.judgment.reasoning if pair.given else recipe.teacher.max_reasoning_tokens
+        more = max(0, settings.samples - bool(has_one)) if settings.samples > 1 else 0
+        texts = min(len(pair.query.text) // CHARACTERS_PER_TOKEN, prompt.max_query_tokens)
+        texts += min(len(pair.document.full_text) // CHARACTERS_PER_TOKEN, prompt.max_document_tokens)
+        calls += more + marks
+        read += more * (_INSTRUCTION_TOKENS + texts)
+        read += marks * min(settings.max_length, RUBRIC_TOKENS + texts + in_set * length)
+        written += more * length + marks * in_set * round(LINE_TOKENS * _SHARE_OF_BUDGET_WRITTEN)
+    share = taken / len(pairs) if pairs else 0.0
+    return {
+        "pairs": taken,
+        "calls": round(share * calls),
+        "read": round(share * read),
+        "written": round(share * written),
+    }
 
 
 def _list_tokens(settings: OrderingsRecipe, pairs: Sequence[Pair]) -> tuple[int, int]:

@@ -67,6 +67,8 @@ class Annotator:
     encoder: PromptEncoder | None
     """None where the teacher takes messages only."""
     seed: int
+    begun: bool = True
+    """Whether explanations of grades that are known are begun for the model."""
 
     def annotate(self, pairs: Sequence[Pair]) -> list[Outcome]:
         """Ask about each pair, as often as there are samples; the outcomes in the order of the pairs."""
@@ -133,7 +135,7 @@ class Annotator:
         sampling: Sampling,
     ) -> list[Outcome]:
         """Have given grades explained; what has none stays as it is."""
-        opening = "" if self.settings.grades_itself else _OPENING
+        opening = _OPENING if self.begun and not self.settings.grades_itself else ""
         outcomes: list[Outcome] = [item if isinstance(item, Rejected) else None for item in grades]
         given = [(place, item) for place, item in enumerate(grades) if isinstance(item, tuple)]
         requests = [
@@ -231,8 +233,8 @@ _Grade = tuple[Relevance, LabelLogits | None]
 
 
 def known_grades(pairs: Sequence[Pair]) -> list[Outcome]:
-    """What votes say of the pairs, without a model."""
-    return [_vote_of(pair) for pair in pairs]
+    """The grades that were given, or what votes say of the pairs, without a model."""
+    return [_already(pair) if pair.given else _vote_of(pair) for pair in pairs]
 
 
 def cut(text: str, tokens: int) -> str:

@@ -10,7 +10,9 @@ from typing import Any
 from huggingface_hub import DatasetCard
 
 from interank import cards
+from interank.explanations import FILE as EXPLANATIONS
 from interank.judgments import PARQUET, Mark
+from interank.teacher.explanations_card import section
 from interank.types import GRADES, Example
 from interank.wording import counted
 
@@ -70,10 +72,13 @@ def card(
         f"![Judgments by grade and split]({PICTURE})",
         _sites(examples),
         _making(marks, notes),
+        *([section(notes["explanations"])] if "explanations" in notes else []),
         _decontaminated(decontamination),
         _licence(examples),
     ]
-    configs = [{"config_name": "default", "data_files": files}]
+    configs: list[dict[str, Any]] = [{"config_name": "default", "data_files": files}]
+    if "explanations" in notes:
+        configs.append({"config_name": "explanations", "data_files": EXPLANATIONS})
     # Unknown licences stay unknown.
     about = {"license": "cc-by-sa-4.0"} if all(map(_is_share_alike, examples)) else {}
     return cards.dataset_card(sections, configs=configs, **about)

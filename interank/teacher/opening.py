@@ -20,6 +20,8 @@ from interank.settings import PromptSettings, TeacherRecipe
 log = logging.getLogger(__name__)
 
 REPLIES = "replies.sqlite"
+STUDENT_REPLIES = "student.sqlite"
+"""Those of an adapter that explains beside the teacher, which cost nothing."""
 # Waves of requests to servers between two looks at the clock; within a wave, room is filled as it comes free.
 _WAVES = 8
 
@@ -31,9 +33,12 @@ def default_cache() -> Path | None:
 
 
 def open_teacher(
-    settings: TeacherRecipe, prompt: PromptSettings, seed: int
+    settings: TeacherRecipe, prompt: PromptSettings, seed: int, *, longest: int = 0
 ) -> tuple[Teacher, PromptEncoder | None, dict[str, Any]]:
-    """Who is asked, how texts become token ids (None for messages), and what the manifest says of it."""
+    """Who is asked, how texts become token ids (None for messages), and what the manifest says of it.
+
+    `longest` is what a prompt of another kind takes with its answer, in tokens.
+    """
     if settings.engine == "openai":
         return _on_servers(settings, prompt)
     files = find_model(settings.model)
@@ -44,7 +49,7 @@ def open_teacher(
         identity = f"transformers {files.name} {device()}"
         return LocalTeacher(engine, identity, unit_size=settings.batch_size), encoder, notes
     options = settings.vllm
-    longest = max(prompt.max_length, settings.orderings.prompt.max_length if settings.orderings else 0)
+    longest = max(longest, prompt.max_length, settings.orderings.prompt.max_length if settings.orderings else 0)
     given = VllmOptions(
         max_length=longest + SPARE,
         tensor_parallel=options.tensor_parallel,

@@ -1,0 +1,128 @@
+"""Several explanations of a judged pair: the teacher's, a student's and made faults, gathered to be marked together."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, NamedTuple
+
+from interank.explanations import HONEST, Kind, Writer
+from interank.settings import ExplanationsRecipe
+from interank.teacher.annotate import Annotator, Judged, Rejected
+from interank.teacher.faults import Faults
+from interank.types import Example, Judgment, Pair, Split
+
+# Samples of a pair are asked with seeds so far apart.
+_STRIDE = 104_729
+
+
+class Draft(NamedTuple):
+    """An explanation before it is marked."""
+
+    text: str
+    writer: Writer
+    kind: Kind
+
+
+@dataclass(slots=True)
+class Gathered:
+    """A judged pair with the explanations that there are of it."""
+
+    example: Example
+    drafts: list[Draft] = field(default_factory=list)
+    rejected: list[dict[str, Any]] = field(default_factory=list)
+    """The rows of what was written and cannot be used."""
+    unanswered: bool = False
+    """Whether the budget ended before all of it was written."""
+
+    def add(self, text: str, writer: Writer, kind: Kind) -> None:
+        """Take an explanation, unless the same words stand there already."""
+        if text.strip() and _plain(text) not in {_plain(draft.text) for draft in self.drafts}:
+            self.drafts.append(Draft(text.strip(), writer, kind))
+
+    @property
+    def honest(self) -> str:
+        """The first honest explanation; empty where there is none."""
+        return next((draft.text for draft in self.drafts if draft.kind == HONEST), "")
+
+    def rejects(self, writer: str, reason: str, reply: str) -> None:
+        """Keep what cannot be used with the reason."""
+        row = {"query_id": self.example.query.query_id, "doc_id": self.example.document.doc_id}
+        self.rejected.append({**row, "writer": writer, "reason": reason, "reply": reply})
+
+
+def chosen(examples: Sequence[Example], settings: ExplanationsRecipe) -> list[Gathered]:
+    """The judged pairs of which explanations are gathered, in their order, with the judgments' own explanations."""
+    taken = sorted(range(len(examples)), key=lambda place: _draw(examples[place], settings.seed))[: settings.pairs]
+    found = [Gathered(examples[place]) for place in sorted(taken)]
+    for each in found:
+        each.add(each.example.judgment.reasoning, "teacher", HONEST)
+    return found
+
+
+def have_written(
+    annotator: Annotator, gathered: Sequence[Gathered], settings: ExplanationsRecipe, writer: Writer
+) -> None:
+    """Ask a model why each pair has its grade, until it has as many explanations of the model's as are wanted.
+
+    Each time that it is asked counts, whether or not what it writes can be used.
+    """
+    asked = annotator.settings.model_copy(
+        update={
+            "grades": "given",
+            "samples": 1,
+            "temperature": settings.temperature,
+            "max_reasoning_tokens": settings.max_tokens,
+        }
+    )
+    wanted = settings.samples if writer == "teacher" else settings.student_samples
+    for sample in range(wanted):
+        # The first of the teacher's is that of the judgment, where there is one.
+        waiting = [each for each in gathered if writer == "student" or sample or not each.honest]
+        sampler = replace(annotator, settings=asked, seed=settings.seed + (sample + 1) * _STRIDE)
+        # A student is to be heard in its own words.
+        sampler = replace(sampler, begun=writer == "teacher")
+        outcomes = sampler.annotate([_unexplained(each.example) for each in waiting])
+        for each, outcome in zip(waiting, outcomes, strict=True):
+            if isinstance(outcome, Judged) and outcome.judgment.reasoning:
+                each.add(outcome.judgment.reasoning, writer, HONEST)
+            elif isinstance(outcome, Judged) and outcome.unexplained is not None:
+                each.rejects(writer, outcome.unexplained.reason, outcome.unexplained.reply)
+            elif isinstance(outcome, Rejected):
+                each.rejects(writer, outcome.reason, outcome.reply)
+            else:
+                each.unanswered = True
+
+
+def add_faults(gathered: Sequence[Gathered], settings: ExplanationsRecipe) -> None:
+    """Make the faults of each pair, of texts of its own split alone: nothing of validation is seen in training."""
+    splits: tuple[Split, ...] = ("train", "validation")
+    for split in splits:
+        own = [each for each in gathered if each.example.split == split and each.honest]
+        honest = [_with(each.example, each.honest) for each in own]
+        faults = Faults(honest, settings.seed)
+        for each, example in zip(own, honest, strict=True):
+            for kind in settings.faults:
+                text = faults.made(kind, example)
+                if text is not None:
+                    each.add(text, "program", kind)
+
+
+def _unexplained(example: Example) -> Pair:
+    """The pair with its grade, to be explained."""
+    given = _with(example, "")
+    return Pair(example.query, example.document, example.split, None, example.source, given)
+
+
+def _with(example: Example, reasoning: str) -> Example:
+    return replace(example, judgment=Judgment(reasoning, example.judgment.relevance))
+
+
+def _draw(example: Example, seed: int) -> str:
+    name = f"{seed}/explanations/{example.query.query_id}/{example.document.doc_id}"
+    return hashlib.sha256(name.encode("utf-8", "replace")).hexdigest()
+
+
+def _plain(text: str) -> str:
+    return " ".join(text.casefold().split())

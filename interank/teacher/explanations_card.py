@@ -1,0 +1,126 @@
+"""What a card and a manifest say of explanations with marks: how many of each kind, worth, and what is odd."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from statistics import StatisticsError, correlation, fmean
+from typing import Any
+
+from interank import cards
+from interank.explanations import FILE, HONEST, KINDS, MADE_MARKS, Explained
+from interank.teacher.marking import MarkedSet, contradicted, preferred
+from interank.wording import counted
+
+
+def facts(sets: Sequence[MarkedSet], rows: Sequence[Explained]) -> dict[str, Any]:
+    """Counts by writer and kind, mean marks, position bias, contradictions, and how marks go with length."""
+    kinds: dict[str, dict[str, Any]] = {}
+    for name in _named(rows):
+        own = [row for row in rows if _name(row) == name]
+        known = [row.mark for row in own if row.mark is not None]
+        kinds[name] = {"explanations": len(own), "mean_mark": round(fmean(known), 4) if known else None}
+    dropped = Counter(row.dropped for row in rows if row.dropped)
+    whole = [each for each in sets if len(each.whole) == 2]
+    told = sum(preferred(each.whole) for each in whole)
+    turned = sum(len(contradicted(each.whole)) for each in whole)
+    found: dict[str, Any] = {
+        "sets": len(sets),
+        "explanations": len(rows),
+        "kinds": kinds,
+        "dropped": {name: dropped[name] for name in sorted(dropped)},
+        "tied_sets": sum(each.is_tied for each in sets),
+        "length_correlation": length_correlation(rows),
+    }
+    if any(each.orders for each in sets):
+        found |= {
+            "preferences": told,
+            "contradicted_preferences": turned,
+            "position_bias": position_bias(whole),
+        }
+    return found
+
+
+def position_bias(sets: Sequence[MarkedSet]) -> float | None:
+    """How much higher an explanation is marked in the first half of a set than in the second; None where none is known.
+
+    Each explanation is read once in either half, so that how good it is plays no part.
+    """
+    moved = []
+    for each in sets:
+        first, second = each.whole
+        order = each.orders[0]
+        half = len(order) // 2
+        early, late = order[:half], order[len(order) - half :]
+        moved += [first[place].mark - second[place].mark for place in early]
+        moved += [second[place].mark - first[place].mark for place in late]
+    return round(fmean(moved), 4) if moved else None
+
+
+def length_correlation(rows: Sequence[Explained]) -> float | None:
+    """Pearson's correlation of the marks with how many words an explanation has; None where one of both is constant."""
+    known = [(len(row.explanation.split()), row.mark) for row in rows if row.mark is not None]
+    try:
+        return round(correlation([words for words, _ in known], [mark for _, mark in known]), 4)
+    except StatisticsError:
+        return None
+
+
+def section(notes: Mapping[str, Any]) -> str:
+    """The card's part on explanations."""
+    table = cards.table(
+        ("kind", "explanations", "mean mark"),
+        [
+            (name, told["explanations"], "none" if told["mean_mark"] is None else f"{told['mean_mark']:.2f}")
+            for name, told in notes["kinds"].items()
+        ],
+    )
+    lines = [
+        f"`{FILE}` has {counted(notes['explanations'], 'explanation')} of {counted(notes['sets'], 'pair')}: "
+        "what the teacher and a student wrote (`honest`), and faults that were made. The column `mark` is from 0 to 1.",
+        table,
+        "\n".join(f"- {line}" for line in _lines(notes)),
+    ]
+    return "## Explanations with marks\n\n" + "\n\n".join(lines)
+
+
+def _lines(notes: Mapping[str, Any]) -> list[str]:
+    if notes["marked_by"] == MADE_MARKS:
+        lines = [
+            "Nobody marked them: an honest explanation has 1 and a made fault 0. What learns from such marks learns "
+            "what these faults look like, and nothing of which of two honest explanations is the better."
+        ]
+    else:
+        dropped = sum(notes["dropped"].values())
+        told = ", ".join(f"{number} {name}" for name, number in notes["dropped"].items())
+        bias, preferences = notes["position_bias"], notes["preferences"]
+        share = notes["contradicted_preferences"] / preferences if preferences else 0.0
+        lines = [
+            f"`{notes['marked_by']}` marked the explanations of a pair side by side, in an order and in its reverse "
+            f"(rubric {notes['rubric_hash']}).",
+            f"Position: an explanation has {bias:+.3f} more in the first half of a set than in the second."
+            if bias is not None
+            else "Position: no set was read in both orders.",
+            f"Contradictions: {notes['contradicted_preferences']} of {preferences} preferences ({share:.1%}) turn with "
+            "the order; explanations are left out until none is left.",
+            f"{counted(dropped, 'explanation')} count for nothing" + (f" ({told})." if told else "."),
+            f"In {notes['tied_sets']} of {counted(notes['sets'], 'set')} all explanations have one mark.",
+        ]
+    length = notes["length_correlation"]
+    correlated = "marks or lengths are all alike." if length is None else f"marks and numbers of words r {length:+.2f}."
+    lines.append(f"Length: {correlated}")
+    if notes["skipped"]:
+        lines.append(f"Left out: {counted(notes['skipped'], 'pair')} with fewer than two different explanations.")
+    if notes["unanswered"]:
+        lines.append(f"Not whole: {counted(notes['unanswered'], 'pair')} wait, since the budget was reached.")
+    return lines
+
+
+def _named(rows: Sequence[Explained]) -> list[str]:
+    """The names of kinds in their order, honest ones by writer."""
+    found = {_name(row): (KINDS.index(row.kind), row.writer) for row in rows}
+    return sorted(found, key=lambda name: (found[name][0], found[name][1] != "teacher"))
+
+
+def _name(row: Explained) -> str:
+    return f"{HONEST} ({row.writer})" if row.kind == HONEST else row.kind

@@ -1,0 +1,191 @@
+"""Marks for the explanations of a pair, read side by side in two orders, so that what hangs on the order is seen."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import combinations
+from random import Random
+from statistics import fmean
+
+from interank import judging, rubric
+from interank.engines.protocol import CHARACTERS_PER_TOKEN, Failed, Reply, Request, Sampling
+from interank.explanations import HONEST, MADE_MARKS, Dropped, Explained
+from interank.rubric import Marked
+from interank.settings import ExplanationsRecipe
+from interank.teacher.annotate import Annotator, cut
+from interank.teacher.explaining import Draft, Gathered
+from interank.types import Judgment
+from interank.wording import counted
+
+# A line with number, mark and a few words of reason.
+LINE_TOKENS = 24
+# The rubric, its headings and the frame around the prompt.
+RUBRIC_TOKENS = 320
+# Two orders that turn a preference round by no more than this both ways together say the same of both explanations.
+_SAME = 0.2
+
+
+@dataclass(frozen=True, slots=True)
+class MarkedSet:
+    """The explanations of a pair with their marks, in the orders in which they were read."""
+
+    gathered: Gathered
+    orders: tuple[tuple[int, ...], ...]
+    """The places of the drafts, as each order shows them; empty where nobody was asked."""
+    readings: tuple[tuple[Marked, ...] | None, ...]
+    """The marks of the drafts by each order, in the drafts' places; None where a reply gave none."""
+    dropped: tuple[Dropped | None, ...]
+    """Why a draft counts for nothing."""
+
+    @property
+    def whole(self) -> list[tuple[Marked, ...]]:
+        """The readings that gave marks."""
+        return [reading for reading in self.readings if reading is not None]
+
+    @property
+    def is_tied(self) -> bool:
+        """Whether every reading gave all explanations one mark."""
+        return bool(self.whole) and all(len({marked.mark for marked in reading}) == 1 for reading in self.whole)
+
+    def rows(self, marked_by: str) -> list[Explained]:
+        """Its explanations as they are written."""
+        example = self.gathered.example
+        return [
+            Explained(
+                query_id=example.query.query_id,
+                doc_id=example.document.doc_id,
+                query=example.query.text,
+                document=example.document.full_text,
+                split=example.split,
+                site=example.source.site,
+                relevance=int(example.judgment.relevance),
+                explanation=draft.text,
+                writer=draft.writer,
+                kind=draft.kind,
+                mark=None if dropped else round(fmean(reading[place].mark for reading in self.whole), 4),
+                marks=tuple(reading[place].mark for reading in self.whole),
+                dropped=dropped,
+                marked_by=marked_by,
+                reasons=tuple(reading[place].reason for reading in self.whole) if self.orders else (),
+            )
+            for place, (draft, dropped) in enumerate(zip(self.gathered.drafts, self.dropped, strict=True))
+        ]
+
+
+def made_marks(gathered: Gathered) -> MarkedSet:
+    """An honest explanation is worth 1, a made fault 0."""
+    reading = tuple(Marked(float(draft.kind == HONEST), "") for draft in gathered.drafts)
+    return MarkedSet(gathered, (), (reading,), (None,) * len(reading))
+
+
+def mark(annotator: Annotator, sets: Sequence[Gathered], settings: ExplanationsRecipe) -> list[MarkedSet | None]:
+    """Have the teacher mark each set in two orders; None where the budget ended before both were read."""
+    orders = [_orders(each, settings.seed) for each in sets]
+    requests = [
+        _request(annotator, each, order, settings) for each, both in zip(sets, orders, strict=True) for order in both
+    ]
+    replies = annotator.asker.replies(requests)
+    found: list[MarkedSet | None] = []
+    for place, (each, both) in enumerate(zip(sets, orders, strict=True)):
+        answers = replies[2 * place : 2 * place + 2]
+        read = [reply for reply in answers if reply is not None]
+        found.append(_marked(annotator, each, both, read) if len(read) == len(answers) else None)
+    return found
+
+
+def contradicted(readings: Sequence[Sequence[Marked]]) -> list[tuple[int, int]]:
+    """The pairs of explanations of which two orders prefer different ones, by more than a step each way."""
+    if len(readings) < 2:
+        return []
+    first, second = ([marked.mark for marked in reading] for reading in readings)
+    turned = []
+    for one, other in combinations(range(len(first)), 2):
+        before, after = first[one] - first[other], second[one] - second[other]
+        if before * after < 0 and abs(before - after) > _SAME + 1e-9:
+            turned.append((one, other))
+    return turned
+
+
+def preferred(readings: Sequence[Sequence[Marked]]) -> int:
+    """How many pairs of explanations either order tells apart."""
+    count = len(readings[0])
+    return sum(
+        any(reading[one].mark != reading[other].mark for reading in readings)
+        for one, other in combinations(range(count), 2)
+    )
+
+
+def _orders(gathered: Gathered, seed: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """An order drawn from what is in the set, and the same backwards: what stood first stands last."""
+    content = "\0".join([str(seed), gathered.example.query.text, *(draft.text for draft in gathered.drafts)])
+    places = list(range(len(gathered.drafts)))
+    Random(hashlib.sha256(content.encode("utf-8", "replace")).hexdigest()).shuffle(places)
+    return tuple(places), tuple(reversed(places))
+
+
+def _request(annotator: Annotator, gathered: Gathered, order: Sequence[int], settings: ExplanationsRecipe) -> Request:
+    example, prompt = gathered.example, annotator.prompt
+    answers = [_answer(example.judgment, gathered.drafts[place]) for place in order]
+    room = LINE_TOKENS * len(answers)
+    query = cut(example.query.text, prompt.max_query_tokens)
+    taken = RUBRIC_TOKENS + room + sum(map(len, [query, *answers])) // CHARACTERS_PER_TOKEN
+    left = max(0, min(prompt.max_document_tokens, settings.max_length - taken))
+    asked = rubric.question(query, cut(example.document.full_text, left), answers, reasons=True)
+    sampling = Sampling(room)
+    if annotator.encoder is None:
+        return Request((("user", asked),), sampling)
+    return Request(annotator.encoder.question_prompt(asked), sampling, annotator.encoder.end)
+
+
+def _answer(judgment: Judgment, draft: Draft) -> str:
+    """As the rubric shows it: the grade that was judged, and the explanation."""
+    return judging.answer(Judgment(draft.text, judgment.relevance), "grade_first")
+
+
+def _marked(
+    annotator: Annotator,
+    gathered: Gathered,
+    orders: tuple[tuple[int, ...], tuple[int, ...]],
+    replies: Sequence[Reply | Failed],
+) -> MarkedSet:
+    readings: list[tuple[Marked, ...] | None] = []
+    why: Dropped | None = None
+    for order, reply in zip(orders, replies, strict=True):
+        if isinstance(reply, Failed):
+            gathered.rejects("judge", reply.reason, "")
+            readings.append(None)
+            why = why or "failed"
+            continue
+        text = reply.text if annotator.encoder is None else annotator.encoder.text(reply.ids)
+        told = rubric.reasoned_marks(text, len(order))
+        if told is None:
+            gathered.rejects("judge", f"no mark for each of {counted(len(order), 'explanation')} could be read", text)
+            readings.append(None)
+            why = why or "unreadable"
+            continue
+        places = sorted(zip(order, told, strict=True), key=lambda each: each[0])
+        readings.append(tuple(marked for _, marked in places))
+    count = len(gathered.drafts)
+    if why is not None:
+        return MarkedSet(gathered, orders, tuple(readings), (why,) * count)
+    left_out = _fewest(contradicted([reading for reading in readings if reading is not None]))
+    dropped: list[Dropped | None] = ["contradicted" if place in left_out else None for place in range(count)]
+    return MarkedSet(gathered, orders, tuple(readings), tuple(dropped))
+
+
+def _fewest(turned: Sequence[tuple[int, int]]) -> set[int]:
+    """Explanations without which no contradiction is left: that in the most of them first, of equal ones the last."""
+    left, gone = list(turned), set[int]()
+    while left:
+        counts = {place: sum(place in pair for pair in left) for pair in left for place in pair}
+        worst = max(counts, key=lambda place: (counts[place], place))
+        gone.add(worst)
+        left = [pair for pair in left if worst not in pair]
+    return gone
+
+
+def marked_by(settings: ExplanationsRecipe, teacher: str) -> str:
+    """Who marks, as the rows have it."""
+    return MADE_MARKS if settings.marks == "made" else teacher
