@@ -136,7 +136,8 @@ def _plan(recipe: Any, *, as_json: bool) -> int:
     from interank.evaluation.tables import aligned
     from interank.stages.estimates import span
 
-    planned = importlib.import_module("interank.stages.plan").plan(recipe)
+    plans = importlib.import_module("interank.stages.plan")
+    planned = plans.plan(recipe)
     if as_json:
         print(json.dumps(planned, indent=2))
         return 0
@@ -145,6 +146,8 @@ def _plan(recipe: Any, *, as_json: bool) -> int:
     print(aligned(rows))
     tokens = planned["tokens"]
     print(f"\n{planned['pairs']} pairs to judge: about {tokens['read']} tokens read and {tokens['written']} written")
+    for line in plans.explanations_told(planned):
+        print(line)
     seconds, dollars = planned["seconds"], planned["dollars"]
     print("time: " + ("unknown (teacher.speed is not set)" if seconds is None else f"about {span(seconds)}"))
     print("cost: " + ("unknown (teacher.price is not set)" if dollars is None else f"about {dollars:.2f} dollars"))

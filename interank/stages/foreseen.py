@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from interank.artifact import Workplace, create, open_artifact
 from interank.engines.bases import base_here
@@ -19,6 +18,7 @@ from interank.settings.batches import RL_BATCH
 from interank.stages.distill import choice_of
 from interank.stages.estimates import LEARN, READ, bytes_of, rent, size_of, span, speed, time_of
 from interank.stages.marking import marking
+from interank.stages.plan import explanations_told
 from interank.stages.plan import plan as planned_pairs
 from interank.tasks.parts import task_named
 from interank.tasks.recipes import DistillRecipe, RlRecipe
@@ -68,20 +68,9 @@ def _generated(recipe: GenerateRecipe) -> list[str]:
     seconds, dollars, tokens = found["seconds"], found["dollars"], found["tokens"]
     return [
         f"takes: {found['pairs']} pairs to judge, about {tokens['read']} tokens read and {tokens['written']} written",
-        *_explained(found),
+        *explanations_told(found),
         "time: " + ("unknown (teacher.speed is not set)" if seconds is None else f"about {span(seconds)}"),
         "money: " + ("unknown (teacher.price is not set)" if dollars is None else f"about {dollars:.2f} dollars"),
-    ]
-
-
-def _explained(found: Mapping[str, Any]) -> list[str]:
-    """What several explanations of each pair take, of all that is told."""
-    if "explanations" not in found:
-        return []
-    of = found["explanations"]
-    return [
-        f"explanations: of {counted(of['pairs'], 'pair')}, with {counted(of['calls'], 'call')} of the teacher, about "
-        f"{of['read']} of these tokens read and {of['written']} written"
     ]
 
 

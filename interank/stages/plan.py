@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from interank.artifact import open_artifact
@@ -16,6 +16,7 @@ from interank.settings import OrderingsRecipe
 from interank.teacher.budget import dollars
 from interank.teacher.marking import LINE_TOKENS, RUBRIC_TOKENS
 from interank.types import Pair
+from interank.wording import counted
 
 # The instruction with its frame, and an explanation: what judging a pair reads and writes beside its texts.
 _INSTRUCTION_TOKENS = 130
@@ -58,6 +59,17 @@ def plan(recipe: GenerateRecipe) -> dict[str, Any]:
         "seconds": seconds,
         "dollars": None if paid is None else round(paid, 4),
     }
+
+
+def explanations_told(planned: Mapping[str, Any]) -> list[str]:
+    """What several explanations of each pair take, of all that is planned, in words; nothing where there are none."""
+    if "explanations" not in planned:
+        return []
+    of = planned["explanations"]
+    return [
+        f"explanations: of {counted(of['pairs'], 'pair')}, with {counted(of['calls'], 'call')} of the teacher, and "
+        f"about {of['read']} of these tokens read and {of['written']} written"
+    ]
 
 
 def _asked(recipe: GenerateRecipe, pairs: list[Pair]) -> list[Pair]:
@@ -115,12 +127,8 @@ def _explanations(recipe: GenerateRecipe, pairs: Sequence[Pair]) -> dict[str, in
         read += marks * min(settings.max_length, RUBRIC_TOKENS + texts + in_set * length)
         written += more * length + marks * in_set * round(LINE_TOKENS * _SHARE_OF_BUDGET_WRITTEN)
     share = taken / len(pairs) if pairs else 0.0
-    return {
-        "pairs": taken,
-        "calls": round(share * calls),
-        "read": round(share * read),
-        "written": round(share * written),
-    }
+    counts = {"calls": calls, "read": read, "written": written}
+    return {"pairs": taken, **{name: round(share * number) for name, number in counts.items()}}
 
 
 def _list_tokens(settings: OrderingsRecipe, pairs: Sequence[Pair]) -> tuple[int, int]:

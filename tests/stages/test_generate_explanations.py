@@ -15,12 +15,14 @@ from huggingface_hub import DatasetCard
 from pydantic import ValidationError
 
 from interank.artifact import Artifact, open_artifact
+from interank.cli.app import main
 from interank.errors import InputError
 from interank.explanations import FAULTS, Explained, read_explanations
 from interank.judgments import read_judgments
 from interank.ledger import read_rows
 from interank.recipe import GenerateRecipe
 from interank.stages import generate
+from interank.stages.plan import plan
 from interank.types import Example, Split
 from tests.support import rule
 from tests.support.artifacts import judgments_artifact
@@ -276,6 +278,26 @@ def test_explanations_of_one_kind_only_are_refused(tmp_path: Path) -> None:
 
     with pytest.raises(InputError, match=r"none of 35 pairs has two different explanations"):
         taught(tmp_path, {"samples": 2, "faults": []}, alike)
+
+
+def test_the_plan_counts_the_calls_that_are_made(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    stub = Stub(answer)
+    with serving(stub):
+        recipe = recipe_of(judged(tmp_path / "judged"), served(stub), {"samples": 2, "pairs": 20})
+        planned = plan(recipe)
+        generate.run(recipe, tmp_path / "out")
+    assert planned["explanations"]["pairs"] == 20
+    assert planned["explanations"]["calls"] == len(stub.bodies) == 60
+    assert planned["pairs"] == 0, "each is explained already"
+    assert planned["tokens"] == {name: planned["explanations"][name] for name in ("read", "written")}
+    assert planned["explanations"]["read"] > 20 * 3 * 130
+    made = recipe_of(tmp_path / "judged", ASKED_NOBODY, MADE)
+    assert plan(made)["explanations"] == {"pairs": 35, "calls": 0, "read": 0, "written": 0}
+    words = ["generate/explanations-made", f"judgments={tmp_path / 'judged'}"]
+    assert main(["generate", *words, "--dry-run"]) == 0
+    assert "explanations: of 35 pairs, with 0 calls of the teacher" in capsys.readouterr().out
+    assert main(["check", *words, "explanations.pairs=9"]) == 0
+    assert "explanations: of 9 pairs, with 0 calls of the teacher" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
