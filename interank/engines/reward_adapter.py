@@ -78,12 +78,16 @@ class RewardAdapter:
         Raises:
             PromptError: A score is no finite number.
         """
+        if not explanations:
+            return []
         pairs = [
             self.encoder.pair(Query("", query), Document("", document), text) for query, document, text in explanations
         ]
         distinct = list({pair.ids: pair for pair in pairs}.values())
         with self._reading(), torch.inference_mode():
-            found = {ids: float(state.float() @ self._weight[0]) for ids, state in self._states(distinct)}
+            texts, states = zip(*self._states(distinct), strict=True)
+            values: list[float] = (torch.stack(states).float() @ self._weight[0]).tolist()
+        found = dict(zip(texts, values, strict=True))
         scores = [found[pair.ids] for pair in pairs]
         require_scores(scores)
         return scores

@@ -12,6 +12,7 @@ import math
 import weakref
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -31,7 +32,7 @@ from interank.training.adapters import fresh_adapter
 from interank.training.memory import Form
 
 _NF4_BLOCK = 64
-_MODE = FakeTensorMode(allow_non_fake_inputs=True)
+FAKE = FakeTensorMode(allow_non_fake_inputs=True)
 _ATEN = torch.ops.aten
 _NEW = (_ATEN.empty.memory_format, _ATEN.zeros.default, _ATEN.full.default)
 # New numbers by which TRL's head is known: tiles of 32,768 logits a row, and as many sums as rows.
@@ -99,7 +100,7 @@ def _made(func: Any, args: Any, kwargs: Any) -> Any:
     if func in _NEW and kwargs.get("dtype") in (None, torch.float32, torch.bfloat16):
         shape = args[0]
         if math.prod(shape) > _TILE or (len(shape) == 1 and shape[0] > _ROWS):
-            with _MODE:
+            with FAKE:
                 return func(*args, **kwargs)
     return func(*args, **kwargs)
 
@@ -154,6 +155,19 @@ def policy_on_paper(shape: dict[str, Any], form: Form, lora: LoraRecipe) -> Peft
     return policy
 
 
+def rewarded_on_paper(shape: dict[str, Any], form: Form, lora: LoraRecipe, own: LoraRecipe) -> PeftModel:
+    """As `policy_on_paper`, with a reward model's adapter of the shape `own` beside policy and reference."""
+    with torch.device("meta"):
+        model = fresh_adapter(base_on_paper(shape, form), lora, seed=0)
+        model.add_adapter("ref", model.peft_config["default"])
+        config = replace(model.peft_config["default"], r=own.rank, lora_alpha=own.alpha, inference_mode=True)
+        model.add_adapter("reward", config)
+        model.set_adapter("default")
+    policy = faked(model)
+    policy.add_adapter = lambda *_: None
+    return policy
+
+
 def faked(model: Any) -> Any:
     """A model on no device with fake weights on the CPU; a tied weight stays one."""
     made: dict[int, torch.Tensor] = {}
@@ -173,14 +187,14 @@ def faked(model: Any) -> Any:
 
 
 def _alike(states: torch.Tensor) -> torch.Tensor:
-    with _MODE:
+    with FAKE:
         found = torch.empty(states.shape, dtype=states.dtype)
     return torch.nn.Parameter(found, states.requires_grad) if isinstance(states, torch.nn.Parameter) else found
 
 
 def _packed(states: torch.Tensor, dtype: torch.dtype) -> torch.nn.Parameter:
     """What bitsandbytes holds of a weight: two numbers a byte, and a float32 scale for each 64."""
-    with _MODE:
+    with FAKE:
         packed = torch.empty(((states.numel() + 1) // 2, 1), dtype=torch.uint8)
         scales, code = torch.empty(-(-states.numel() // _NF4_BLOCK)), torch.empty(16)
     parameter = torch.nn.Parameter(packed, requires_grad=False)

@@ -6,19 +6,24 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from transformers import LlamaConfig
 
 from interank.engines.models import ModelFiles
+from interank.engines.pairs import PairEncoder
 from interank.engines.protocol import Forced, Sampling
+from interank.engines.reward_adapter import Explanation, RewardAdapter
 from interank.engines.transformers import TransformersEngine
+from interank.engines.tree.probe import tree_runner
 from interank.recipe.loading import load_recipe
+from interank.tasks.head.explained.recipe import RewardModelRecipe
 from interank.tasks.judge.recipe import DistillJudge, RlJudge
 from interank.tasks.judge.trial import AnswerTrial
 from interank.training import memory, planning
 from interank.training.memory import Form
 from interank.training.planning import Choice, plan
 from interank.training.sft import largest_microbatch
-from tests.support.paper import base_on_paper, faked, policy_on_paper, student_on_paper
+from tests.support.paper import FAKE, base_on_paper, faked, policy_on_paper, rewarded_on_paper, student_on_paper
 from tests.support.paper_engine import WRITTEN, lent, prompts_of
 from tests.support.paper_steps import (
     LONGEST,
@@ -31,6 +36,7 @@ from tests.support.paper_steps import (
     states,
     updated,
 )
+from tests.support.tiny import tiny_tokenizer
 
 # A few numbers of the head are real, and torch's fake tensors look at a gradient that they have not.
 pytestmark = pytest.mark.filterwarnings("ignore:The .grad attribute:UserWarning")
@@ -145,6 +151,58 @@ def test_a_trial_of_grpo_fits(limit: int, name: str, form: Form) -> None:
     print(f"{name}: a trial on {len(examples)} pairs, {paper.peak + beside} bytes at the peak")
     assert figures
     assert paper.peak + beside < limit
+
+
+@pytest.mark.parametrize(
+    ("limit", "name", "form"),
+    [(80 * 10**9, "rl/llama-3.2-3b", "bfloat16"), (24 * 10**9, "rl/llama-3.2-3b-24gb", "nf4")],
+)
+def test_policy_reference_and_reward_model_fit_on_one_base(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, limit: int, name: str, form: Form
+) -> None:
+    monkeypatch.setattr(memory, "device_bytes", lambda _: limit)
+    taught = load_recipe("distill/llama-3.2-3b", ["judgments=written"])
+    recipe = load_recipe(name, ["judgments=written", "adapter=written"])
+    marking = load_recipe("reward/llama-3.2-3b", ["judgments=written"])
+    assert isinstance(taught, DistillJudge)
+    assert isinstance(recipe, RlJudge)
+    assert isinstance(marking, RewardModelRecipe)
+    vllm = recipe.rollouts.vllm.gpu_memory if recipe.rollouts.engine == "vllm" else 0.0
+    policy = rewarded_on_paper(SHAPES["3b"], form, taught.lora, marking.lora)
+    assert {*policy.peft_config} == {"default", "ref", "reward"}
+    held = {name: weight.nbytes for name, weight in policy.named_parameters()}
+    more = sum(size for name, size in held.items() if ".reward." in name)
+    marks = reward_on_paper(policy, PairEncoder(tiny_tokenizer("llama3"), marking.encoding))
+    rows = recipe.trainer["per_device_train_batch_size"] * recipe.trainer["gradient_accumulation_steps"]
+    longest = explanations(rows, recipe.trainer["num_generations"])
+    beside = states(policy) + gradients(policy) + int(limit * vllm)
+    with lent(policy, limit, beside=beside) as paper:
+        found = marks(longest)
+    assert len(found) == rows
+    step = updated(policy, encoder_of(taught), recipe, tmp_path / "work")
+    print(f"{name}: reward model {more} bytes more, marking {rows} rows {paper.peak + beside}, {step}, of {limit}")
+    # No second copy of the base.
+    assert 0 < more < 0.05 * sum(held.values())
+    assert paper.peak + beside < limit
+    assert step.peak < limit * (1 - vllm)
+
+
+def reward_on_paper(policy: Any, encoder: PairEncoder) -> RewardAdapter:
+    """What stands beside the policy already, with a head."""
+    marks = RewardAdapter.__new__(RewardAdapter)
+    marks.encoder, marks.model, marks._name = encoder, policy, "reward"
+    marks._runner = tree_runner(policy)
+    with FAKE:
+        marks._weight = torch.empty(1, SHAPES["3b"]["hidden_size"])
+    return marks
+
+
+def explanations(rows: int, copies: int) -> list[Explanation]:
+    """As long as they may be, all different."""
+    examples = judged(LONGEST, queries=rows // copies, documents=copies)
+    pairs = [(item.query.text, item.document.full_text) for item in examples[::copies]]
+    texts = [item.judgment.reasoning for item in examples]
+    return [Explanation(*pairs[place // copies], text) for place, text in enumerate(texts)]
 
 
 def policy_of(name: str, form: Form) -> tuple[RlJudge, Any]:

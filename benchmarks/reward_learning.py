@@ -1,0 +1,227 @@
+"""Whether a reward model learns what a good explanation is, and GRPO learns it from the reward model; with controls.
+
+    python benchmarks/reward_learning.py --work DIR --seeds 3 [--steps 60] [--json FILE]
+
+On the tests' tiny model and relevance rule (run it from the repository's root), in which a good explanation names what
+decides the grade, and a program marks it (`tests/support/explaining.py`). A student is distilled from explanations of
+which a quarter are good. A reward model learns the program's marks, a twin marks that were dealt out anew. GRPO refines
+the student by the reward model, by the twin, and by rewards that need no model; each is tried on 20 other questions:
+the mean of the program's marks of what it writes for the grade that it gives, and nDCG@10.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import random
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from statistics import fmean, stdev
+from typing import Any
+
+import torch
+
+from benchmarks.algorithms import Kept
+from interank.artifact import open_artifact
+from interank.explanations import Explained
+from interank.ir.measures import score_run
+from interank.reranking.reranker import Reranker
+from interank.settings import LoraRecipe
+from interank.stages import distill, reward, rl
+from interank.tasks.head.explained.compared import dealt_anew
+from interank.tasks.judge.recipe import DistillJudge, RlJudge
+from interank.types import Qrel, Run, ScoredDoc, grouped
+from tests.support import explaining, marked, rule
+from tests.support.artifacts import judgments_artifact
+from tests.support.rule_model import PROMPT, rule_base
+
+HELD_OUT = rule.examples(999, queries=20, documents=5, split="validation")
+GOOD = 0.25
+TOKENS = 40
+RANKING: list[dict[str, Any]] = [{"use": "ranking", "weight": 0.5}]
+# As recipes without a reward model have it, in this rule's lengths.
+OLD: list[dict[str, Any]] = [
+    {"use": "faithfulness"},
+    {"use": "well_formed"},
+    {"use": "brevity", "weight": 0.5, "params": {"soft": 12, "hard": 24}},
+    {"use": "language", "weight": 0.2},
+]
+TRAINER = {
+    "learning_rate": 5.0e-3,
+    "per_device_train_batch_size": 8,
+    "gradient_accumulation_steps": 1,
+    "gradient_checkpointing": False,
+    "save_strategy": "no",
+    "logging_steps": 50,
+}
+
+
+def main() -> None:
+    """Measure, print, and write; what is measured already is read."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--work", type=Path, required=True, metavar="DIR", help="goes on with what is there")
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--steps", type=int, default=60, help="of GRPO")
+    parser.add_argument("--json", type=Path, metavar="FILE")
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    options.work.mkdir(exist_ok=True)
+    base = options.work / "base"
+    if not base.exists():
+        rule_base(options.work / "making").rename(base)
+    found = [measured(base, options.work / str(seed), seed, options.steps) for seed in range(options.seeds)]
+    if options.json:
+        options.json.write_text(json.dumps(found, indent=2) + "\n", "utf-8")
+    print(told(found))
+
+
+def told(found: Sequence[dict[str, dict[str, float]]]) -> str:
+    """The figures of all seeds as tables."""
+    lines = []
+    for name in found[0]:
+        rows = [one[name] for one in found]
+        cells = [f"{key} {_spread([row[key] for row in rows])}" for key in rows[0]]
+        lines.append(f"| {name} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def _spread(values: list[float]) -> str:
+    each = ", ".join(f"{value:.3f}" for value in values)
+    return f"{fmean(values):.3f}" + (f" ± {stdev(values):.3f} ({each})" if len(values) > 1 else "")
+
+
+def measured(base: Path, folder: Path, seed: int, steps: int) -> dict[str, dict[str, float]]:
+    """The reward models' accuracy, and what each refinement makes of one student."""
+    folder.mkdir(exist_ok=True)
+    kept = Kept(folder / "figures.jsonl")
+    models = {name: reward_model(base, folder, seed, shuffled=name == "shuffled") for name in ("marks", "shuffled")}
+    kept("reward model", partial(accuracies, models["marks"], models["shuffled"]))
+    student = distilled(base, folder, seed)
+    kept("distilled", partial(tried, student))
+    ways = {
+        "GRPO, reward model": [*RANKING, _quality(models["marks"])],
+        "GRPO, reward model of shuffled marks": [*RANKING, _quality(models["shuffled"])],
+        "GRPO, rewards without a model": [*RANKING, *OLD],
+    }
+    for number, (name, rewards) in enumerate(ways.items()):
+        kept(name, lambda number=number, rewards=rewards: tried(refined(student, folder, number, rewards, steps, seed)))
+    return kept.known
+
+
+def _quality(model: Path) -> dict[str, Any]:
+    return {"use": "explanation_quality", "params": {"model": str(model)}}
+
+
+def reward_model(base: Path, folder: Path, seed: int, *, shuffled: bool) -> Path:
+    """Of the program's marks, or of ones dealt out anew among each document's explanations."""
+    place = folder / ("shuffled" if shuffled else "marks")
+    if place.exists():
+        return place
+    examples = marked.judged(queries=160, held_out=30, seed=seed)
+    rng = random.Random(seed)
+    rows: list[Explained] = [row for item in examples for row in marked.explanations_of(item, rng)]
+    if shuffled:
+        train = dealt_anew([row for row in rows if row.split == "train"], seed)
+        rows = [*train, *(row for row in rows if row.split == "validation")]
+    judgments = marked.artifact_of(folder / f"{place.name}-explained", examples, rows)
+    recipe = marked.recipe_of(
+        base,
+        judgments,
+        seed=seed,
+        controls=False,
+        lora={"rank": 16, "alpha": 32},
+        pairs_per_document=4,
+        trainer={**TRAINER, "learning_rate": 3.0e-3, "per_device_train_batch_size": 16, "max_steps": 150},
+    )
+    return reward.run(recipe, place).path
+
+
+def accuracies(own: Path, shuffled: Path) -> dict[str, float]:
+    """Held-out accuracy by the marks."""
+    reports = [json.loads((place / "report.json").read_text("utf-8")) for place in (own, shuffled)]
+    untrained = reports[0]["accuracy"]["untrained"]["mean"]
+    return {
+        "accuracy": reports[0]["accuracy"]["trained"]["mean"],
+        "shuffled marks": reports[1]["accuracy"]["trained"]["mean"],
+        "untrained": untrained,
+        "length alone": reports[0]["accuracy"]["length alone"]["mean"],
+    }
+
+
+def distilled(base: Path, folder: Path, seed: int) -> Path:
+    """A student that grades well, and a quarter of whose explanations are good."""
+    place = folder / "student"
+    if place.exists():
+        return place
+    rng = random.Random(seed)
+    examples = [
+        explaining.explained(item, explaining.good if rng.random() < GOOD else explaining.poor)
+        for item in rule.examples(seed, queries=240, documents=6)
+    ]
+    recipe = DistillJudge.model_validate(
+        {
+            "stage": "distill",
+            "judgments": judgments_artifact(folder / "taught", examples),
+            "student": str(base),
+            "seed": seed,
+            "prompt": PROMPT,
+            "mixture": {"explain": 1.0},
+            "loss": {"tokens": 1.0, "grade": 0.5},
+            "lora": LoraRecipe(rank=16, alpha=32),
+            "documents_per_group": 6,
+            "trainer": {**TRAINER, "per_device_train_batch_size": 3, "max_steps": 180},
+        }
+    )
+    return distill.run(recipe, place).path
+
+
+def refined(student: Path, folder: Path, number: int, rewards: list[dict[str, Any]], steps: int, seed: int) -> Path:
+    """The student after GRPO by these rewards; the last step's adapter."""
+    judgments = folder / "refined-judgments"
+    if not judgments.exists():
+        judgments_artifact(judgments, rule.examples(100 + seed, queries=120, documents=4))
+    recipe = {
+        "stage": "rl",
+        "judgments": judgments,
+        "adapter": student,
+        "seed": seed,
+        "max_completion_tokens": TOKENS,
+        "documents_per_query": 3,
+        "rewards": rewards,
+        "validation": {"questions": 0},
+        "trainer": {
+            "learning_rate": 1.0e-3,
+            "max_steps": steps,
+            "num_generations": 8,
+            "per_device_train_batch_size": 48,
+            "max_grad_norm": 0.5,
+            "scale_rewards": "batch",
+            "gradient_checkpointing": False,
+            "save_strategy": "no",
+            "logging_steps": 5,
+        },
+    }
+    return rl.run(RlJudge.model_validate(recipe), folder / f"rl-{number}").path
+
+
+def tried(adapter: Path) -> dict[str, float]:
+    """The program's mean mark of what an adapter writes on the held-out questions, and how well it ranks."""
+    open_artifact(adapter, "adapter")
+    reranker = Reranker(adapter)
+    marks, scored, good = [], [], []
+    for items in grouped(HELD_OUT, lambda item: item.query.query_id).values():
+        query, documents = items[0].query, [item.document for item in items]
+        for item in reranker.rank(query, documents, explain=len(documents)):
+            grade, text = item.relevance, item.explanation
+            worth = 0.0 if text is None else explaining.mark(query.text, item.document.full_text, int(grade), text)
+            marks.append(worth)
+            good.append(worth > 0.5)
+            scored.append(ScoredDoc(query.query_id, item.document.doc_id, item.score))
+    qrels = [Qrel(i.query.query_id, i.document.doc_id, int(i.judgment.relevance)) for i in HELD_OUT]
+    ndcg = score_run(qrels, Run.from_scores(scored, tag="t")).mean["nDCG@10"]
+    return {"mark": fmean(marks), "good": fmean(good), "nDCG@10": ndcg}
+
+
+if __name__ == "__main__":
+    main()
