@@ -16,6 +16,7 @@ from typing import Any, Literal, get_args
 from interank.conversions import missing, no_output, way_to
 from interank.digests import sha256
 from interank.errors import ArtifactError
+from interank.launched import first, from_first, same
 from interank.locks import Held, held
 from interank.outputs import (
     FITS,
@@ -119,7 +120,7 @@ class Workplace:
         self.partial = partial
         self.recipe = dict(recipe)
         self.inputs = dict(inputs)
-        self._held = Held(partial.out)
+        self._held = Held(partial.out) if first() else None
 
     @property
     def folder(self) -> Path:
@@ -136,7 +137,10 @@ class Workplace:
         (self.folder / name).write_text(_pretty(content), "utf-8")
 
     def finish(self, *, seed: int, counts: Mapping[str, int], notes: Mapping[str, Any] | None = None) -> Artifact:
-        """Write the manifest last, put the output into its place, and drop what resuming would have needed."""
+        """Write the manifest last, put the output into its place, and drop what resuming would have needed.
+
+        Of several processes the first does this, and its artifact is theirs (`of_first`).
+        """
         told = {"counts": dict(counts), **(notes or {})}
         manifest = manifest_of(self.folder, self.kind, self.inputs, seed, told)
         # Not written in the output, where half of it would pass for the whole.
@@ -144,8 +148,13 @@ class Workplace:
         prepared.write_text(_pretty(manifest), "utf-8")
         prepared.replace(self.folder / MANIFEST)
         self.partial.hand_out()
-        self._held.release()
-        return Artifact(self.out, manifest)
+        if self._held is not None:
+            self._held.release()
+        return same(Artifact(self.out, manifest))
+
+    def of_first(self) -> Artifact:
+        """The artifact that the first of several processes finishes; for the others, which wait for it here."""
+        return same(Artifact(self.out, {}))
 
 
 def manifest_of(
@@ -186,9 +195,31 @@ def create(
         ArtifactError: There is an output and it may not be touched, its recipe or inputs differ, or another process
             is making it.
     """
+    made: list[Workplace | Artifact] = []
+
+    def finished() -> Artifact | None:
+        made.append(_created(out, kind, (recipe, inputs), existing, free))
+        return made[0] if isinstance(made[0], Artifact) else None
+
+    # Of several processes the first makes it; the others know the place, and write nothing there.
+    found = from_first(finished)
+    if made:
+        return made[0]
+    place = Partial(output_folder(out, read=_read(out, recipe, inputs)))
+    return found if found is not None else Workplace(out, kind, recipe, inputs, partial=place)
+
+
+def _created(
+    out: Path,
+    kind: Kind,
+    wanted: tuple[Mapping[str, Any], Mapping[str, Any]],
+    existing: Existing,
+    free: Collection[str],
+) -> Workplace | Artifact:
+    """As `create`, in one process."""
+    recipe, inputs = wanted
     place = output_folder(out, read=_read(out, recipe, inputs))
     partial = Partial(place)
-    wanted = (recipe, inputs)
     if existing == "resume" and is_taken(place) and not partial.folder.exists():
         # What is finished can be had where nothing may be written.
         return _finished(out, kind, wanted, free)

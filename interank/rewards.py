@@ -13,7 +13,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, Literal, cast
 
-from interank import machine, plain_data
+from interank import launched, machine, plain_data
 from interank.errors import InputError, InterankError
 from interank.resources import resource_dir
 from interank.settings import RewardRecipe
@@ -196,7 +196,19 @@ class Equipped:
         return str(self.reward.__name__)
 
     def __call__(self, **columns: Any) -> list[float | None]:
-        """As the reward's."""
+        """As the reward's; where a judge is asked, the first of several processes asks for all, within one budget."""
+        if "judge" not in self.tools or launched.world() == 1:
+            return self.by_itself(**columns)
+        size = len(columns["completions"])
+        listed = {name: each for name, each in columns.items() if isinstance(each, list) and len(each) == size}
+        parts = launched.gathered(listed)
+        whole = {name: [value for part in parts for value in part[name]] for name in listed}
+        found = launched.from_first(lambda: self.by_itself(**{**columns, **whole}))
+        before = sum(len(part["completions"]) for part in parts[: launched.rank()])
+        return found[before : before + size]
+
+    def by_itself(self, **columns: Any) -> list[float | None]:
+        """As the reward's, in this process."""
         return self.reward(**{**columns, **self.tools})
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib
 import inspect
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -13,7 +12,7 @@ import pytest
 
 from interank.cli.app import main
 from interank.errors import InputError
-from interank.launched import refuse_several_processes
+from interank.launched import begin, refuse_several_processes, share
 
 # What `torchrun --nproc_per_node 2` sets for its first process.
 TORCHRUN = {
@@ -26,8 +25,6 @@ TORCHRUN = {
 }
 STAGES = (
     ("generate", "run"),
-    ("distill", "run"),
-    ("rl", "run"),
     ("evaluate", "run"),
     ("pipeline", "run"),
     ("compare", "run"),
@@ -86,13 +83,61 @@ def test_every_verb_refuses(monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capt
 
 
 @pytest.mark.parametrize("stage", ["distill", "rl"])
-def test_a_process_of_torchruns_ends_in_a_sentence_and_leaves_nothing(tmp_path: Path, stage: str) -> None:
-    command = [sys.executable, "-m", "interank.cli.app", stage, f"{stage}/smollm2", "--out", str(tmp_path / "out")]
+def test_processes_of_mpi_end_in_a_sentence_and_leave_nothing(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path, stage: str
+) -> None:
+    monkeypatch.setenv("OMPI_COMM_WORLD_SIZE", "2")
     given = [f"judgments={tmp_path}", *([f"adapter={tmp_path}"] if stage == "rl" else [])]
-    done = subprocess.run(
-        [*command, *given], env={**os.environ, **TORCHRUN}, capture_output=True, text=True, timeout=120, check=False
-    )
-    assert done.returncode == 1
-    [sentence] = done.stderr.strip().splitlines()
-    assert sentence.startswith("interank: WORLD_SIZE=2")
+    assert main([stage, f"{stage}/smollm2", *given, "--out", str(tmp_path / "out")]) == 1
+    [sentence] = capsys.readouterr().err.strip().splitlines()
+    assert sentence.startswith("interank: OMPI_COMM_WORLD_SIZE=2")
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("variable", ["ACCELERATE_USE_FSDP", "ACCELERATE_USE_DEEPSPEED"])
+def test_shared_out_weights_are_refused(monkeypatch: pytest.MonkeyPatch, variable: str) -> None:
+    for name, value in {**TORCHRUN, variable: "true"}.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(InputError, match="MULTI_GPU"):
+        begin()
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        ("1", "is one process"),
+        ("0", "give the number"),
+        ("none.yaml", "cannot be read"),
+        ("distributed_type: FSDP\nnum_processes: 2\n", "is FSDP, which shares"),
+        ("distributed_type: MULTI_CPU\nnum_processes: 2\n", "starts one process"),
+        ("distributed_type: MULTI_GPU\nuse_cpu: true\nnum_processes: 2\n", "on CPUs, for which"),
+        ("distributed_type: MULTI_GPU\n", "names no num_processes"),
+    ],
+)
+def test_what_cannot_be_launched_is_refused(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, given: str, told: str
+) -> None:
+    if "\n" in given:
+        (tmp_path / "launch.yaml").write_text(given)
+        given = str(tmp_path / "launch.yaml")
+    assert main(["distill", "distill/smollm2", "--out", str(tmp_path / "out"), "--launch", given]) == 1
+    assert told in capsys.readouterr().err
+
+
+def test_a_share_is_on_end_and_all_of_them_are_the_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in {**TORCHRUN, "WORLD_SIZE": "3"}.items():
+        monkeypatch.setenv(name, value)
+    for number in (0, 2, 3, 7):
+        found = []
+        for place in range(3):
+            monkeypatch.setenv("RANK", str(place))
+            found += list(range(*share(number)))
+        assert found == list(range(number))
+
+
+def test_one_process_loads_no_torch() -> None:
+    code = (
+        "import sys; from interank import launched as l; l.begin(); l.barrier(); l.same(1); l.gathered(1); "
+        "l.from_first(int); sys.exit('torch' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -32,7 +32,7 @@ from interank.cli import (
 )
 from interank.cli.parsing import Parser
 from interank.errors import InterankError
-from interank.launched import refuse_several_processes
+from interank.launched import TRAINED_TOGETHER, ToldByFirstError, refuse_several_processes
 from interank.threads import wait_briefly
 
 _DESCRIPTION = "Train, evaluate and use small language models that reason about relevance."
@@ -70,16 +70,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parsed(arguments)
     with ending.ready(options):
         _set_up_log(options)
-        return _run(options)
+        return _run(options, list(sys.argv[1:] if arguments is None else arguments))
 
 
-def _run(options: argparse.Namespace) -> int:
+def _run(options: argparse.Namespace, arguments: list[str]) -> int:
     """Run the verb, and say in a sentence what ended it."""
     try:
-        refuse_several_processes()
-        code: int = options.run(options)
+        if getattr(options, "verb", None) not in TRAINED_TOGETHER:
+            refuse_several_processes()
+        code: int = _launched(options.launch, arguments) if getattr(options, "launch", None) else options.run(options)
         sys.stdout.flush()
         return code
+    except ToldByFirstError:
+        return 1
     except InterankError as error:
         print(f"interank: {ending.behind(error, options) or error}", file=sys.stderr)
         return 1
@@ -94,6 +97,13 @@ def _run(options: argparse.Namespace) -> int:
     except Exception as error:  # noqa: BLE001  # No traceback for what a user can type.
         print(f"interank: {ending.told(error, options) or unforeseen.told(error)}", file=sys.stderr)
         return 1
+
+
+def _launched(given: str, arguments: list[str]) -> int:
+    """Run the command in several processes."""
+    from interank.stages.launching import launch
+
+    return launch(given, arguments)
 
 
 def _parsed(arguments: Sequence[str] | None) -> argparse.Namespace:

@@ -8,6 +8,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from interank import launched
 from interank.cli.next_step import say_next, word
 from interank.modes import TASK_MODES
 
@@ -61,6 +62,12 @@ def register(verbs: Any, common: argparse.ArgumentParser) -> None:
         existing = verb.add_mutually_exclusive_group()
         existing.add_argument("--resume", action="store_true", help="go on with an output; reuse a finished one")
         existing.add_argument("--overwrite", action="store_true", help="replace an output")
+        if name in launched.TRAINED_TOGETHER:
+            verb.add_argument(
+                "--launch",
+                metavar="N|FILE",
+                help="train in N processes of this machine, a GPU each, or as FILE.yaml of accelerate says",
+            )
         if name == "generate":
             verb.add_argument("--mine-only", action="store_true", help="stop at the pairs; pairs=DIR goes on from them")
             verb.add_argument("--dry-run", action="store_true", help="print what it would take, and do nothing")
@@ -81,14 +88,17 @@ def _run(options: argparse.Namespace) -> int:
         if options.out is None:
             options.parser.error("the following arguments are required: --out")
     existing: Existing = "resume" if options.resume else "overwrite" if options.overwrite else "refuse"
-    _refuse_early(recipe, options, existing)
+    if options.verb in launched.TRAINED_TOGETHER:
+        launched.begin()
+    launched.from_first(lambda: _refuse_early(recipe, options, existing))
     more = {"only_mine": True} if getattr(options, "mine_only", False) else {}
     artifact = stage_named(options.verb).run(recipe, options.out, existing=existing, **more)
     if options.verb in ("evaluate", "run"):
         show_evaluation(artifact, as_json=options.json)
-    else:
+    elif launched.first():
         print(artifact.path)
-    say_next(options, *what_comes_next(options.verb, artifact))
+    if launched.first():
+        say_next(options, *what_comes_next(options.verb, artifact))
     return 0
 
 

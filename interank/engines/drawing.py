@@ -15,9 +15,13 @@ class Draw:
     distribution. So a seed means the same on every CPU, and the same on every other device.
     """
 
-    def __init__(self, texts: int, temperature: float, seed: int) -> None:
-        """Take the number of all texts of the call, those of other batches included; temperature 0 is greedy."""
+    def __init__(self, texts: int, temperature: float, seed: int, before: int = 0) -> None:
+        """Take the number of all texts of the call, those of other batches included; temperature 0 is greedy.
+
+        Of a call that several processes share out, `texts` are those of all, `before` those of the processes before.
+        """
         self._texts = texts
+        self._before = before
         self._temperature = temperature
         self._generator = torch.Generator().manual_seed(seed)
 
@@ -28,6 +32,8 @@ class Draw:
             logits: Of shape (texts still written, vocabulary).
             places: Which texts of the call these are.
         """
+        # What is written to keep another process company has the part of a text that counts.
+        places = [(self._before + place) % self._texts for place in places]
         if self._temperature:
             logits = logits / self._temperature
             shares = logits.softmax(-1)

@@ -22,6 +22,7 @@ from transformers import (
     PreTrainedTokenizerBase,
 )
 
+from interank import launched
 from interank.engines.folders import model_folder
 from interank.engines.layers import allowed_of, head_options
 from interank.engines.weights import load_whole, refuse_pointers
@@ -205,7 +206,7 @@ def _options(quantisation: Quantisation, double_quantisation: bool, precision: P
     dtype = compute_dtype(precision)
     options: dict[str, Any] = {
         "dtype": dtype,
-        "device_map": {"": device()},
+        "device_map": {"": own_device()},
     }
     if chosen_quantisation(quantisation) == "nf4":
         options["quantization_config"] = BitsAndBytesConfig(
@@ -263,6 +264,11 @@ def device() -> str:
     return "cuda" if torch.cuda.is_available() else "cpu"
 
 
+def own_device() -> str:
+    """The device of this process, of several that each have a GPU its own."""
+    return f"cuda:{launched.local_rank()}" if device() == "cuda" and launched.world() > 1 else device()
+
+
 def compute_dtype(precision: Precision = "auto") -> torch.dtype:
     """bfloat16 on an accelerator that has it, float32 on a CPU, where it is the exact one and mostly not the slower."""
     if precision != "auto":
@@ -276,7 +282,7 @@ def chosen_quantisation(asked: Quantisation) -> Quantisation:
         return asked
     if not torch.cuda.is_available():
         return "none"
-    return "nf4" if torch.cuda.get_device_properties(0).total_memory < _NF4_BELOW_BYTES else "none"
+    return "nf4" if torch.cuda.get_device_properties(launched.local_rank()).total_memory < _NF4_BELOW_BYTES else "none"
 
 
 def _in_wheel(name: str) -> Path | None:

@@ -49,6 +49,10 @@ class Sampling:
     max_new_tokens: int
     temperature: float = 0.0
     seed: int = 0
+    before: int = 0
+    """Of texts that several processes write together, how many others write before these."""
+    among: int = 0
+    """How many they all write; 0 where this call has all."""
 
 
 @dataclass(frozen=True, slots=True)

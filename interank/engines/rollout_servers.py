@@ -12,6 +12,7 @@ from uuid import uuid4
 
 import httpx2
 
+from interank import launched
 from interank.engines.endpoints import Endpoints
 from interank.engines.openai import first_choice, has_ended, ids_in, labels_in, part, token_body, told
 from interank.engines.prompts import Prompt
@@ -66,8 +67,14 @@ class RolloutServers:
 
         No two adapters of any training share a name, since a server keeps what it has computed under names.
         """
-        before, self._adapter = self._adapter, f"rollouts-{uuid4().hex[:12]}"
-        body = {"lora_name": self._adapter, "lora_path": str(folder)}
+        # Of several processes the first hands it over; each asks for its own completions.
+        self._adapter, taken = launched.from_first(lambda: self._taken(folder))
+        self._endpoints = self._serving(taken)
+
+    def _taken(self, folder: Path) -> tuple[str, tuple[str, ...]]:
+        """The adapter's name, and the servers that have it."""
+        before, name = self._adapter, f"rollouts-{uuid4().hex[:12]}"
+        body = {"lora_name": name, "lora_path": str(folder)}
         with httpx2.Client(timeout=self.settings.timeout, headers=self._endpoints.headers) as client:
             told = {url: _post(client, f"{url}/load_lora_adapter", body) for url in self.settings.urls}
             taken = tuple(url for url, fault in told.items() if not fault)
@@ -82,7 +89,7 @@ class RolloutServers:
             for url in taken if before else ():
                 if fault := _post(client, f"{url}/unload_lora_adapter", {"lora_name": before}):
                     log.info("%s had not kept the adapter before: %s", url, fault)
-        self._endpoints = self._serving(taken)
+        return name, taken
 
     def label_logits(self, prompts: Sequence[Prompt], labels: Sequence[int]) -> list[LabelLogits]:
         """See `Engine`."""

@@ -170,7 +170,7 @@ class TransformersEngine:
         """Completions of the prompts at these places, and the labels behind them where they need not be read again."""
         some = [prompts[place] for place in places]
         batch = self._writer.start(some, self._budget(), sampling.max_new_tokens)
-        draw = Draw(len(prompts), sampling.temperature, sampling.seed)
+        draw = Draw(sampling.among or len(prompts), sampling.temperature, sampling.seed, sampling.before)
 
         def choose(logits: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
             return draw(logits, [places[row] for row in batch.places])

@@ -8,13 +8,14 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
+from interank import launched
 from interank.artifact import Artifact, Existing, Workplace, create
 from interank.cards import save_card
 from interank.engines.bases import base_facts
 from interank.engines.models import device, find_model
 from interank.inputs import Input, check_inputs
 from interank.plots import training_curves
-from interank.stages.inputs import described, leaving_nothing_begun, require_inputs
+from interank.stages.inputs import described, require_inputs, training_stage
 from interank.stages.trained import base_weights, write_cost
 from interank.tasks.parts import part, task_named
 from interank.tasks.protocol import Made
@@ -37,7 +38,7 @@ def check(recipe: DistillRecipe) -> Sequence[Input]:
     return found
 
 
-@leaving_nothing_begun
+@training_stage
 def run(recipe: DistillRecipe, out: Path, *, existing: Existing = "refuse") -> Artifact:
     """Teach the student what the recipe's task has of the data; go on from the last checkpoint on resume."""
     require_inputs(recipe)
@@ -57,6 +58,8 @@ def run(recipe: DistillRecipe, out: Path, *, existing: Existing = "refuse") -> A
     log.info("distilling %s into %s, whose weights are in %s, on %s", lessons.told, student.name, weights, device())
     folder = place.work / "checkpoints"
     trained = lessons.train(model, folder=folder, checkpointing=planned.checkpointing)
+    if not launched.first():
+        return place.of_first()
     log.info("memory: %s at the peak; the estimate was about %s", gib(peak_bytes()), gib(planned.total))
     save_adapter(model, place.folder / "adapter", tokenizer=lessons.tokenizer, base=student.name)
     lessons.describe(place.folder / "adapter")
@@ -65,6 +68,7 @@ def run(recipe: DistillRecipe, out: Path, *, existing: Existing = "refuse") -> A
     notes = {
         **base_facts(student, place.out),
         "task": recipe.task,
+        **launched.notes(),
         "quantisation": quantisation,
         "device": device(),
         "base_weights": weights,

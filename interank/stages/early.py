@@ -11,7 +11,7 @@ from pathlib import Path
 
 from interank.artifact import Existing
 from interank.inputs import Input, check_inputs
-from interank.launched import refuse_several_processes
+from interank.launched import TRAINED_TOGETHER, refuse_several_processes
 from interank.outputs import Partial, check_free, check_replaceable, output_folder
 from interank.recipe import EvaluateRecipe, GenerateRecipe, Recipe, RewardModelRecipe, RunRecipe
 from interank.stages.inputs import require_inputs
@@ -31,7 +31,8 @@ def refuse_early(recipe: Recipe, out: Path, *, read: Iterable[Path], existing: E
     Raises:
         InterankError: Says why.
     """
-    refuse_several_processes()
+    if recipe.stage not in TRAINED_TOGETHER:
+        refuse_several_processes()
     require_inputs(recipe)
     named = _named(recipe)
     # An input in the output's place is told as what it is, before what the output's place holds.

@@ -8,8 +8,9 @@ from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
+from interank import launched
 from interank.artifact import describe_input
-from interank.errors import ArtifactError, InputError
+from interank.errors import ArtifactError, InputError, InterankError
 from interank.inputs import Input
 from interank.launched import refuse_several_processes
 from interank.locks import held
@@ -40,15 +41,45 @@ def require_inputs(recipe: Recipe) -> None:
 
 def described(named: Iterable[Input], out: Path) -> dict[str, dict[str, Any]]:
     """What the manifest of an output at `out` says of its inputs."""
-    return {each.name: describe_input(each.path, out) for each in named if each.described}
+    kept = [each for each in named if each.described]
+    return launched.from_first(lambda: {each.name: describe_input(each.path, out) for each in kept})
 
 
 def leaving_nothing_begun(stage: Stage) -> Stage:
     """A stage in one process that removes what it began, where it fails with nothing to go on with."""
+    tidied = _tidied(stage)
+
+    @functools.wraps(stage)
+    def alone(recipe: Any, out: Path, **more: Any) -> Any:
+        refuse_several_processes()
+        return tidied(recipe, out, **more)
+
+    return cast("Stage", alone)
+
+
+def training_stage(stage: Stage) -> Stage:
+    """A stage that several processes may do together: the first of them makes and tidies, as one alone does."""
+    tidied = _tidied(stage)
+
+    @functools.wraps(stage)
+    def together(recipe: Any, out: Path, **more: Any) -> Any:
+        launched.begin()
+        try:
+            return (tidied if launched.first() else stage)(recipe, out, **more)
+        except (RuntimeError, InterankError) as error:
+            found = launched.lost(error)
+            if found is None:
+                raise
+            raise found from error
+
+    return cast("Stage", together)
+
+
+def _tidied(stage: Stage) -> Stage:
+    """The stage that removes what it began, where it fails with nothing to go on with."""
 
     @functools.wraps(stage)
     def tidy(recipe: Any, out: Path, **more: Any) -> Any:
-        refuse_several_processes()
         with ExitStack() as failed:
             failed.callback(_forget, out)
             made = stage(recipe, out, **more)

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from interank import launched
 from interank.artifact import Artifact, Existing, Workplace, create, open_artifact
 from interank.cards import save_card
 from interank.engines.adapters import with_adapter
@@ -18,7 +19,7 @@ from interank.engines.models import chosen_quantisation, device, load_model
 from interank.engines.reward_adapter import RewardAdapter
 from interank.rewards import Reward
 from interank.settings import RolloutServersRecipe
-from interank.stages.inputs import described, leaving_nothing_begun, require_inputs
+from interank.stages.inputs import described, require_inputs, training_stage
 from interank.stages.lineage import lineage, policy_card
 from interank.stages.rewarded import check as check
 from interank.stages.rewarded import reward_models
@@ -39,7 +40,7 @@ _FREE = (
 )
 
 
-@leaving_nothing_begun
+@training_stage
 def run(recipe: RlRecipe, out: Path, *, existing: Existing = "refuse") -> Artifact:
     """Continue the distilled adapter under the recipe's rewards; go on from the last checkpoint on resume."""
     require_inputs(recipe)
@@ -57,7 +58,7 @@ def run(recipe: RlRecipe, out: Path, *, existing: Existing = "refuse") -> Artifa
     policy = task.policy(recipe, start, base, place.work)
     tools: dict[str, Any] = {}
     if recipe.judge is not None:
-        tools["judge"] = open_judge(recipe.judge, policy.encoder.settings, place.work, recipe.seed)
+        tools["judge"] = launched.first() and open_judge(recipe.judge, policy.encoder.settings, place.work, recipe.seed)
     quantisation = chosen_quantisation(recipe.quantisation)
     model = with_adapter(load_model(base, quantisation=quantisation), start.path / "adapter", trainable=True)
     weights = base_weights(model, quantisation)
@@ -65,12 +66,15 @@ def run(recipe: RlRecipe, out: Path, *, existing: Existing = "refuse") -> Artifa
     marking = _beside(model, reward_models(rewards), policy.encoder.tokenizer)
     given = [reward.given(**marking.get(str(reward.params.get("model")), {})) for reward in rewards]
     refined = policy.train(model, [reward.equipped(**tools) for reward in given])
+    if not launched.first():
+        return place.of_first()
     _hand_out(place)
     save_adapter(model, place.folder / "adapter", tokenizer=policy.encoder.tokenizer, base=base.name)
     write_cost(place, refined.figures, time.monotonic() - started)
     notes = {
         **base_facts(base, place.out),
         "task": recipe.task,
+        **launched.notes(),
         "quantisation": quantisation,
         "device": device(),
         **policy.notes,

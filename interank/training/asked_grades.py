@@ -31,6 +31,8 @@ class Update:
     """Microbatches of an update."""
     generated: int
     """Microbatches of a generation batch."""
+    processes: int = 1
+    """How many have each a part of the batch, and whose gradients are averaged."""
 
 
 def distinct_prompts(prompts: torch.Tensor, wanted: torch.Tensor) -> dict[int, list[int]]:
@@ -118,6 +120,6 @@ def token_weights(batch: Mapping[str, Any], update: Update) -> torch.Tensor:
     else:
         # TRL's normaliser: of all the generation batch's tokens the share of one accumulation window.
         whole = (batch["num_items_in_batch"] + batch["graded_items"]).clamp(min=1)
-        weights = (1 / (whole * steps / update.generated)).expand(rows)
+        weights = (update.processes / (whole * steps / update.generated)).expand(rows)
     found: torch.Tensor = weights * graded
     return found

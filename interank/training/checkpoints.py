@@ -19,6 +19,7 @@ from transformers import (
     TrainingArguments,
 )
 
+from interank import launched
 from interank.errors import TrainingError
 from interank.training.clock import seconds_of, shares
 
@@ -26,14 +27,21 @@ _COMPLETE = "complete"
 
 
 def last_complete(folder: Path) -> Path | None:
-    """The newest checkpoint that was written to its end; unfinished ones are removed."""
+    """The newest checkpoint that was written to its end; unfinished ones are removed, by the first process."""
     complete = []
     for checkpoint in folder.glob("checkpoint-*"):
         if (checkpoint / _COMPLETE).is_file():
             complete.append(checkpoint)
-        else:
+        elif launched.first():
             shutil.rmtree(checkpoint)
     return max(complete, key=lambda path: int(path.name.rpartition("-")[2]), default=None)
+
+
+def resumed_from(folder: Path) -> Path | None:
+    """The checkpoint from which all processes go on; None where they begin."""
+    if launched.first():
+        folder.mkdir(exist_ok=True)
+    return launched.from_first(lambda: last_complete(folder))
 
 
 def run_to_end(trainer: Any, checkpoint: Path | None) -> Mapping[str, float]:
@@ -69,9 +77,12 @@ def keep(trainer: Any) -> int:
     """
     step, folder = trainer.state.global_step, Path(str(trainer.args.output_dir))
     sound = all(bool(weight.isfinite().all()) for weight in trainer.model.parameters() if weight.requires_grad)
-    if step and sound and not (folder / f"checkpoint-{step}" / _COMPLETE).is_file():
+    # What ends the training may have ended other processes: none is waited for.
+    if launched.first() and step and sound and not (folder / f"checkpoint-{step}" / _COMPLETE).is_file():
         trainer._save_checkpoint(trainer.model, trial=None)
-        trainer.callback_handler.on_save(trainer.args, trainer.state, trainer.control)
+        for callback in trainer.callback_handler.callbacks:
+            if isinstance(callback, Keeper):
+                callback.mark(folder, trainer.state)
     checkpoint = last_complete(folder)
     return int(checkpoint.name.rpartition("-")[2]) if checkpoint else 0
 
@@ -89,12 +100,20 @@ class Keeper(TrainerCallback):  # type: ignore[misc]  # transformers is untyped 
             TrainingError: The weights are no numbers; the checkpoint before stays the last complete one.
         """
         folder = Path(str(args.output_dir))
-        newest = folder / f"checkpoint-{state.global_step}"
         if not all(bool(weight.isfinite().all()) for weight in _trained(others.get("model"))):
             raise TrainingError(
                 f"step {state.global_step}: the adapter's weights are no longer numbers; the complete checkpoint "
                 "before it is kept. Lower trainer.learning_rate or trainer.max_grad_norm and start again"
             )
+        # Each process has written its random state by now.
+        launched.barrier()
+        if launched.first():
+            self.mark(folder, state)
+        launched.barrier()
+
+    def mark(self, folder: Path, state: TrainerState) -> None:
+        """Say that the newest checkpoint is complete, and drop the others but the best."""
+        newest = folder / f"checkpoint-{state.global_step}"
         (newest / _COMPLETE).touch()
         best = Path(state.best_model_checkpoint) if state.best_model_checkpoint else newest
         for other in folder.glob("checkpoint-*"):
@@ -111,8 +130,9 @@ class Keeper(TrainerCallback):  # type: ignore[misc]  # transformers is untyped 
     ) -> None:
         """Append the trainer's figures to the log; a loss that is not a number ends the training."""
         logs = logs or {}
-        with self.log_file.open("a", encoding="utf-8") as stream:
-            stream.write(json.dumps({"step": state.global_step, **logs}) + "\n")
+        if launched.first():
+            with self.log_file.open("a", encoding="utf-8") as stream:
+                stream.write(json.dumps({"step": state.global_step, **logs}) + "\n")
         for name in ("loss", "grad_norm"):
             if name in logs and not math.isfinite(logs[name]):
                 raise TrainingError(
@@ -153,5 +173,5 @@ def accompany(trainer: Any, log_file: Path, *, bar: bool) -> None:
     trainer.remove_callback(PrinterCallback)
     trainer.remove_callback(ProgressCallback)
     trainer.add_callback(Keeper(log_file))
-    if bar:
+    if bar and launched.first():
         trainer.add_callback(Bar())

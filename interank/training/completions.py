@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 
+from interank import launched
 from interank.engines.tree.prefix_tree import plant
 from interank.training.padded_rows import pad
 
@@ -72,6 +73,12 @@ def score(
             tuple(compress(ids[part], real[part])) for part in (slice(None, -width), slice(-width, None))
         )
         rows.append((prompt, completion))
+    if not any(completion for _, completion in rows) and launched.world() > 1:
+        # The other processes wait for this one's gradients, which pass through what wraps the model.
+        stub = (plant if planted else pad)([((0,), (0,))], 1, input_ids.device)
+        scored = model(**{"prefix_tree" if planted else "padded_rows": stub})
+        nothing = torch.zeros((len(rows), width), device=input_ids.device)
+        return nothing + 0.0 * scored.log_probs.sum(), nothing
     if not any(completion for _, completion in rows):
         nothing = torch.zeros((len(rows), width), device=input_ids.device)
         # Connected to every weight, so that backward and the optimizer see gradients of zero.

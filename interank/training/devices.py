@@ -10,7 +10,9 @@ from typing import Any, TypeVar
 import torch
 from transformers import TrainingArguments
 
+from interank import launched
 from interank.errors import TrainingError
+from interank.wording import listed
 
 log = logging.getLogger(__name__)
 
@@ -42,6 +44,38 @@ def owned(model: Any, *, folder: Path, seed: int) -> dict[str, Any]:
         "bf16": not on_cpu or model.dtype == torch.bfloat16,
         # With it a loss that is not a number would be logged as the mean of the others.
         "logging_nan_inf_filter": False,
+    }
+
+
+def shared_out(given: Mapping[str, Any]) -> dict[str, Any]:
+    """The trainer's fields, by which a step of one process is computed by all that there are.
+
+    Args:
+        given: With `per_device_train_batch_size` and `gradient_accumulation_steps`, whose product is a step.
+
+    Raises:
+        TrainingError: A step has no equal part for each process.
+    """
+    world, accumulated = launched.world(), int(given["gradient_accumulation_steps"])
+    if world == 1:
+        return dict(given)
+    if accumulated % world:
+        size = int(given["per_device_train_batch_size"])
+        below, above = accumulated // world * world, -(-accumulated // world) * world
+        steps = listed([str(each * size) for each in (below, above) if each], last="or")
+        fitting = [each for each in range(1, accumulated + 1) if accumulated % each == 0]
+        raise TrainingError(
+            f"a step of {accumulated * size} (trainer.per_device_train_batch_size {size} * "
+            f"gradient_accumulation_steps {accumulated}) has no equal parts of whole microbatches for {world} "
+            f"processes; make it {steps}, or start {listed(fitting, last='or')} processes"
+        )
+    return {
+        **given,
+        "gradient_accumulation_steps": accumulated // world,
+        # Every trained weight has a gradient in every microbatch, and no buffer changes.
+        "ddp_find_unused_parameters": False,
+        "ddp_broadcast_buffers": False,
+        "gradient_checkpointing_kwargs": given.get("gradient_checkpointing_kwargs") or {"use_reentrant": False},
     }
 
 

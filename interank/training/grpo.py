@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,13 +12,14 @@ from datasets import Dataset
 from peft import PeftModel
 from trl import GRPOConfig
 
+from interank import launched
 from interank.engines.layers import allowed
 from interank.errors import TrainingError
 from interank.progress import shown
 from interank.settings.batches import RL_BATCH
 from interank.training.checkpoints import accompany, run_to_end
 from interank.training.clock import summary
-from interank.training.devices import configured, on_one_device, owned
+from interank.training.devices import configured, on_one_device, owned, shared_out
 from interank.training.memory import Microbatch, fits
 from interank.training.objective import Objective
 from interank.training.policy import PolicyTrainer, SharedPrefixTrainer
@@ -62,8 +64,8 @@ def prepare(
     Raises:
         TrainingError: There are fewer pairs than a batch takes.
     """
-    folder.mkdir(exist_ok=True)
-    given = {**_DEFAULTS, **dict(trainer)}
+    given = shared_out({**_DEFAULTS, **dict(trainer)})
+    _hold_whole_queries(given, objective.documents)
     if shared_prefix:
         microbatch = _microbatch(rollouts, given, planted=allowed(model.config).tree)
         given.setdefault("gradient_checkpointing", not fits(model, microbatch))
@@ -100,6 +102,39 @@ def prepare(
     grpo.recorded = rollouts.recorded
     accompany(grpo, folder.parent / "log.jsonl", bar=shown())
     return grpo
+
+
+def _hold_whole_queries(given: Mapping[str, Any], documents: int) -> None:
+    """Hold each process's part of a batch to whole queries.
+
+    Raises:
+        TrainingError: It has parts of them, or is sampled in other steps than it is learned in.
+    """
+    world, size, steps = (
+        launched.world(),
+        int(given["per_device_train_batch_size"]),
+        int(given["gradient_accumulation_steps"]),
+    )
+    if world == 1:
+        return
+    if other := [name for name in ("generation_batch_size", "steps_per_generation") if given.get(name) is not None]:
+        raise TrainingError(
+            f"trainer.{other[0]} was found, and several processes sample for each step what it learns from; leave it "
+            "out, or train in one process"
+        )
+    if given.get("scale_rewards") == "batch" or given.get("multi_objective_aggregation") == "normalize_then_sum":
+        raise TrainingError(
+            "trainer.scale_rewards: batch and trainer.multi_objective_aggregation: normalize_then_sum compare the "
+            "completions of a whole batch, of which each process has a part; take scale_rewards: group, or train "
+            "in one process"
+        )
+    group = int(given["num_generations"]) * documents
+    if size * steps % group:
+        raise TrainingError(
+            f"each of {world} processes would have {size * steps} completions of a step, which are no whole queries of "
+            f"{group} (num_generations * documents_per_query); set trainer.gradient_accumulation_steps to a multiple "
+            f"of {world * group // math.gcd(size, group)}, or start fewer processes"
+        )
 
 
 def run(grpo: PolicyTrainer, checkpoint: Path | None) -> Mapping[str, float]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, TypeVar
 
+from interank import launched
 from interank.ledger import Ledger
 from interank.progress import track
 
@@ -24,14 +25,17 @@ def kept(
         what: For the progress bar.
         total: How many parts there are.
     """
-    rows = ledger.each()
+    # Of several processes the first knows what is done; the rest they do together.
+    rows = ledger.each() if launched.first() else iter(())
     for number, part in enumerate(track(parts, what=what, unit="parts", total=total)):
-        row = next(rows, None)
+        row = launched.same(next(rows, None))
         if row is not None:
             yield part, row[_FOUND]
             continue
         found = do(number, part)
-        ledger.append([{"part": number, _FOUND: found}])
+        if launched.first():
+            ledger.append([{"part": number, _FOUND: found}])
+        launched.barrier()
         yield part, found
 
 

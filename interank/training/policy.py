@@ -15,6 +15,7 @@ from peft import PeftModel
 from trl import GRPOTrainer
 from trl.trainer.utils import split_tensor_dict, use_adapter
 
+from interank import launched
 from interank.engines.transformers import reading
 from interank.errors import InputError, ModelError, PromptError, TrainingError
 from interank.rewards import Equipped
@@ -54,6 +55,8 @@ class PolicyTrainer(GRPOTrainer):  # type: ignore[misc]  # TRL is untyped here
         self.objective = objective or Objective(list(map(Equipped, self.reward_funcs, weights)))
         self.rollouts = rollouts or RolloutsRecipe()
         self.agreement = Agreement(self.rollouts)
+        self.shared_rows: tuple[int, int] | None = None
+        """Of what several processes sample together: how many completions others have before, and how many all have."""
         self.recorder: Recorder | None = None
         self.recorded: tuple[str, ...] = ()
         """The columns with which a completion is recorded."""
@@ -112,7 +115,10 @@ class PolicyTrainer(GRPOTrainer):  # type: ignore[misc]  # TRL is untyped here
         with self._kept(), self.clock.part("reward"):
             found = super()._calculate_rewards(inputs, prompts, completions, ids)
         rewards = neutral(found, self.num_generations if self.model.training else self.num_generations_eval)
-        for row, completion, earned in zip(inputs, completions, rewards.tolist(), strict=True):
+        # TRL tells every process what all of them earned.
+        before = launched.rank() * len(inputs)
+        own = rewards[before : before + len(inputs)]
+        for row, completion, earned in zip(inputs, completions, own.tolist(), strict=True):
             row[EARNED] = Earned(completion, earned)
         return rewards
 
@@ -122,18 +128,35 @@ class PolicyTrainer(GRPOTrainer):  # type: ignore[misc]  # TRL is untyped here
             whole: Batch = super()._generate_and_score_completions(inputs)
             return whole
         objective, step = self.objective, self.state.global_step
+        size = len(inputs)
+        self.shared_rows = (launched.rank() * size, launched.world() * size) if launched.world() > 1 else None
         batch = self._credited(inputs)
-        if self.recorder is not None:
+        if self.recorder is not None and launched.first():
             self.recorder(step + 1, inputs, batch, self.reward_func_names)
         if objective.refills:
             rng = random.Random(f"{self.args.seed} {step}")
-            present = {str(row["query_id"]) for row in inputs}
-            batch, number = refilled(batch, present, objective, self.num_generations, rng, self._credited)
+            present = {name for own in launched.gathered({str(row["query_id"]) for row in inputs}) for name in own}
+            batch, number = refilled(batch, present, objective, self.num_generations, rng, self._fresh)
+            batch["num_items_in_batch"] = (
+                self._of_all(batch["num_items_in_batch"]) if number else batch["num_items_in_batch"]
+            )
             self.note({"refilled_queries": float(number)})
         if "grade_at" in batch:
-            batch["graded_items"] = (batch["grade_at"] >= 0).sum()
+            batch["graded_items"] = self._of_all((batch["grade_at"] >= 0).sum())
         self.note({"skipped_completions": float(idle(batch).float().mean()) if self.skips_idle else 0.0})
         return batch
+
+    def _fresh(self, rows: list[dict[str, Any]], before: int, among: int) -> Batch:
+        """`_credited` of rows that replace others: `before` are other processes', and `among` those of all."""
+        self.shared_rows = (before, among) if launched.world() > 1 else None
+        return self._credited(rows)
+
+    @staticmethod
+    def _of_all(number: torch.Tensor) -> torch.Tensor:
+        """The sum over the processes."""
+        if launched.world() == 1:
+            return number
+        return torch.tensor(launched.added([int(number)])[0], device=number.device)
 
     def _credited(self, inputs: list[dict[str, Any]]) -> Batch:
         """Completions of these rows with the advantages of their tokens, and what each grade would earn."""
@@ -156,7 +179,7 @@ class PolicyTrainer(GRPOTrainer):  # type: ignore[misc]  # TRL is untyped here
             rows = (grade_at >= 0).nonzero()[:, 0]
             batch["tool_mask"][rows, grade_at[rows]] = 0
             batch["advantages"] = without_grade(batch["advantages"], grade_at, objective.rewards)
-            batch["num_items_in_batch"] = (batch["completion_mask"] * batch["tool_mask"]).sum()
+            batch["num_items_in_batch"] = self._of_all((batch["completion_mask"] * batch["tool_mask"]).sum())
         return batch
 
     def reference_grades(self, batch: Mapping[str, torch.Tensor]) -> torch.Tensor:
@@ -208,6 +231,7 @@ class PolicyTrainer(GRPOTrainer):  # type: ignore[misc]  # TRL is untyped here
             self.max_completion_length,
             self.current_gradient_accumulation_steps if self.model.training else 1,
             self.args.steps_per_generation,
+            launched.world(),
         )
 
     def _read(self, model: Any, inputs: Batch, asked: Sequence[int]) -> Read:

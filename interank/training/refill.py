@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 
+from interank import launched
 from interank.training.objective import Objective, Row
 
 # What TRL pads on the left; the rest of what has tokens is padded on the right.
@@ -40,7 +41,7 @@ def refilled(
     objective: Objective,
     group: int,
     rng: random.Random,
-    complete: Callable[[list[dict[str, Any]]], dict[str, Any]],
+    complete: Callable[[list[dict[str, Any]], int, int], dict[str, Any]],
 ) -> tuple[dict[str, Any], int]:
     """The batch with others in place of queries from which nothing is to be learned, and how many were replaced.
 
@@ -50,18 +51,28 @@ def refilled(
         objective: Says how often, and has the queries to draw from.
         group: Completions of a prompt.
         rng: Draws them.
-        complete: Gives rows their completions, as the batch has them.
+        complete: Gives rows their completions, as the batch has them; told how many rows are those of processes
+            before, and how many of all.
+
+    Several processes draw the same queries for all of them, take theirs in turn, and complete as many as the one that
+    needs most, since each waits for the others; what is completed for company is dropped.
     """
     rows, number = objective.documents * group, 0
     for _ in range(objective.refills):
         idle = without_signal(batch, rows, supervised=objective.grade.supervises)
-        others = replacements(objective, present, len(idle), rng)
+        wanted = launched.gathered(len(idle))
+        others = replacements(objective, present, sum(wanted), rng)
         if not others:
             break
         present = present | {str(query[0]["query_id"]) for query in others}
-        fresh = [dict(row) for query in others for row in query for _ in range(group)]
-        places = [place for query in idle[: len(others)] for place in range(query * rows, (query + 1) * rows)]
-        batch = replace_rows(batch, complete(fresh), places)
+        before = sum(wanted[: launched.rank()])
+        own = others[before : before + len(idle)]
+        most = max(min(each, max(0, len(others) - sum(wanted[:place]))) for place, each in enumerate(wanted))
+        company = [*own, *others[: most - len(own)]]
+        fresh = [dict(row) for query in company for row in query for _ in range(group)]
+        places = [place for query in idle[: len(own)] for place in range(query * rows, (query + 1) * rows)]
+        completed = complete(fresh, before * rows, len(others) * rows)
+        batch = replace_rows(batch, completed, places)
         number += len(others)
     return batch, number
 
@@ -89,7 +100,7 @@ def replace_rows(batch: dict[str, Any], fresh: dict[str, Any], places: Sequence[
         if old.dim() > 1:
             width = max(old.shape[1], new.shape[1])
             old, new = (_widened(part, width, left=name in _ON_THE_LEFT) for part in (old, new))
-        merged[name] = old.index_copy(0, at, new)
+        merged[name] = old.index_copy(0, at, new[: len(at)])
     mask = merged["completion_mask"] * merged.get("tool_mask", 1)
     merged["num_items_in_batch"] = mask.sum()
     return merged

@@ -7,8 +7,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from interank import launched
 from interank.settings import SeatbeltRecipe, TrialRecipe
-from interank.training.checkpoints import last_complete
+from interank.training.checkpoints import resumed_from
 from interank.training.failures import explained
 from interank.training.grpo import run
 from interank.training.policy import PolicyTrainer
@@ -51,16 +52,19 @@ def see_through(
     limits = seatbelt if seatbelt.enabled else None
     every, margin = validation.every, validation.calibration_margin
     watch = Watch(trial, work, every=every, limits=limits, margin=margin) if trial is not None else None
-    checkpoint = last_complete(folder)
+    checkpoint = resumed_from(folder)
     resumed_at = int(checkpoint.name.rpartition("-")[2]) if checkpoint else 0
     each_query = grpo.objective.documents * grpo.num_generations
     grpo.recorder = Recorder(work / "rollouts.jsonl", every, each_query, grpo.recorded)
-    grpo.recorder.rewind(resumed_at)
+    if launched.first():
+        grpo.recorder.rewind(resumed_at)
     with explained(folder, shorter):
         if watch is not None:
             watch.watch(grpo, resumed_at=resumed_at)
         figures = run(grpo, checkpoint)
     if watch is None:
         return Refined(figures, {"validation": None})
+    if not launched.first():
+        return Refined(figures, {})
     watch.restore(grpo.accelerator.unwrap_model(grpo.model))
     return Refined(figures, {"validation": describe(watch)})

@@ -55,7 +55,8 @@ class PolicyRollouts:
 
     def sampling(self, trainer: GRPOTrainer) -> Sampling:
         """Of the present step."""
-        return Sampling(self.tokens, trainer.args.temperature, seed_at(self.seed, trainer))
+        before, among = getattr(trainer, "shared_rows", None) or (0, 0)
+        return Sampling(self.tokens, trainer.args.temperature, seed_at(self.seed, trainer), before, among)
 
     def __call__(self, prompts: list[str], trainer: GRPOTrainer) -> dict[str, Any]:
         """TRL's rollout function: one completion for each row, in row order."""

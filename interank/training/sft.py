@@ -22,8 +22,8 @@ from interank.engines.tree.prefix_tree import sequences_size
 from interank.ir.measures import DEFAULT_MEASURE
 from interank.progress import shown
 from interank.settings.student import LossRecipe, ValidationRecipe
-from interank.training.checkpoints import accompany, last_complete, run_to_end
-from interank.training.devices import configured, on_one_device, owned
+from interank.training.checkpoints import accompany, resumed_from, run_to_end
+from interank.training.devices import configured, on_one_device, owned, shared_out
 from interank.training.failures import explained
 from interank.training.memory import Microbatch
 from interank.training.rows import Group
@@ -119,9 +119,9 @@ def begun(
     folder: Path, settings: SftSettings, defaults: Mapping[str, Any], *, tried: bool
 ) -> tuple[Path | None, dict[str, Any]]:
     """The folder's last complete checkpoint, if any, and the trainer's fields: defaults, a trial's, the given ones."""
-    folder.mkdir(exist_ok=True)
-    checkpoint = last_complete(folder)
-    return checkpoint, {**defaults, **trial_settings(settings, tried, checkpoint is None), **settings.trainer}
+    checkpoint = resumed_from(folder)
+    given = {**defaults, **trial_settings(settings, tried, checkpoint is None), **settings.trainer}
+    return checkpoint, shared_out(given)
 
 
 def go_through(trainer: Any, checkpoint: Path | None, settings: SftSettings, *, tried: bool) -> Trained:

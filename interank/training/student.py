@@ -11,14 +11,19 @@ from datasets import Dataset
 from peft import PeftModel
 from trl import SFTTrainer
 
+from interank import launched
 from interank.engines.tree.prefix_tree import PrefixTree, plant_sequences
 from interank.errors import TrainingError
 from interank.settings.student import LossRecipe
+from interank.training.dealing import shared
 from interank.training.losses import Scored, Totals, loss_of
 from interank.training.padded_rows import PaddedRows, let_score_rows, pad
 from interank.training.rows import Group, Row
 from interank.training.shared_prefix import let_score_trees, plants
 from interank.training.trying import Trial, check_number, tried
+
+# What a process computes that has nothing to learn in a microbatch.
+_NOTHING = Row("nothing", (0,), (0,))
 
 
 def dataset_of(number: int) -> Dataset:
@@ -36,7 +41,7 @@ class Collator:
         """The batch: its groups, and all their ids for whoever counts tokens, shared ones as often as they stand."""
         groups = [self.groups[item["group"]] for item in items]
         ids = [index for group in groups for row in group for index in row.input_ids]
-        return {"input_ids": torch.tensor([ids]), "groups": groups}
+        return {"input_ids": torch.tensor([ids], dtype=torch.long), "groups": groups}
 
 
 class StudentTrainer(SFTTrainer):  # type: ignore[misc]  # TRL is untyped here
@@ -81,7 +86,12 @@ class StudentTrainer(SFTTrainer):  # type: ignore[misc]  # TRL is untyped here
         """A step's microbatches, each told what the whole step holds."""
         batches, _ = super().get_batch_samples(epoch_iterator, num_batches, device)
         totals = Totals.of(group for batch in batches for group in batch["groups"])
+        totals = Totals(*launched.added([totals.tokens, totals.grades, totals.lists]))
         return [{**batch, "totals": totals} for batch in batches], torch.tensor(max(1, totals.tokens), device=device)
+
+    def get_train_dataloader(self) -> Any:
+        """Each process's rows."""
+        return shared(super().get_train_dataloader())
 
     def compute_loss(
         self, model: Any, inputs: dict[str, Any], return_outputs: bool = False, num_items_in_batch: Any = None
@@ -92,8 +102,12 @@ class StudentTrainer(SFTTrainer):  # type: ignore[misc]  # TRL is untyped here
             TrainingError: It is not a number; the weights are still those of the step before.
         """
         groups = inputs["groups"]
+        if not groups:
+            # Every process's gradients are waited for.
+            return 0.0 * self.score(model, [(_NOTHING,)]).answers.sum()
         scored = self.score(model, groups)
-        loss = loss_of(groups, scored, inputs["totals"], self.weights)
+        # The processes' gradients are averaged, and each part is of all of them.
+        loss = launched.world() * loss_of(groups, scored, inputs["totals"], self.weights)
         check_number(loss, self.state.global_step + 1)
         self._total_train_tokens += inputs["input_ids"].numel()
         self._metrics["train"]["num_tokens"] = [self._total_train_tokens]

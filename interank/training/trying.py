@@ -7,6 +7,7 @@ from typing import Any, Protocol
 
 import torch
 
+from interank import launched
 from interank.errors import TrainingError
 
 Probabilities = tuple[float, float, float]
@@ -36,7 +37,8 @@ def tried(trainer: Any, trial: Trial | None) -> dict[str, float]:
     was_training = model.training
     model.eval()
     try:
-        figures = {f"eval_{name}": value for name, value in trial(model).items()} if trial else {}
+        # What comes next hangs on them, in every process.
+        figures = launched.same({f"eval_{name}": value for name, value in trial(model).items()} if trial else {})
         trainer.log(figures)
     finally:
         model.train(was_training)

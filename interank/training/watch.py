@@ -11,6 +11,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
+from interank import launched
 from interank.errors import TrainingError
 from interank.ir.measures import DEFAULT_MEASURE
 from interank.ledger import Ledger
@@ -46,18 +47,25 @@ class Watch(TrainerCallback):  # type: ignore[misc]  # transformers is untyped h
 
     def watch(self, trainer: Any, *, resumed_at: int) -> None:
         """Begin: with the trials before the checkpoint if there is one, else with the start's."""
-        self.folder.mkdir(exist_ok=True)
+        if launched.first():
+            self.folder.mkdir(exist_ok=True)
         self._metrics = trainer.step_figures
-        known = [row for row in self._ledger.rows() if row["step"] <= resumed_at]
-        self._ledger.replace(known)
+        known = launched.from_first(lambda: self._known(resumed_at))
         if known:
             self.trial.start = [(low, some, high) for low, some, high in known[0]["start"]]
-            self.sign = sign_of_collapse(self.trials, self.limits) if self.limits else None
         else:
             figures = self.trial(trainer.accelerator.unwrap_model(trainer.model))
-            self._ledger.append([{"step": 0, **figures, "start": self.trial.start}])
-            self._keep(trainer.model, 0)
+            if launched.first():
+                self._ledger.append([{"step": 0, **figures, "start": self.trial.start}])
+                self._keep(trainer.model, 0)
         trainer.add_callback(self)
+
+    def _known(self, resumed_at: int) -> list[dict[str, Any]]:
+        """The trials up to a step, and no others."""
+        known = [row for row in self._ledger.rows() if row["step"] <= resumed_at]
+        self._ledger.replace(known)
+        self.sign = sign_of_collapse(self.trials, self.limits) if known and self.limits else None
+        return known
 
     @property
     def trials(self) -> list[dict[str, Any]]:
@@ -74,7 +82,7 @@ class Watch(TrainerCallback):  # type: ignore[misc]  # transformers is untyped h
     ) -> None:
         """Try the adapter where it is due; its figures go into the step's line of the log."""
         if state.global_step % self.every == 0 or state.global_step >= state.max_steps:
-            for name, value in self.trial(model).items():
+            for name, value in launched.same(self.trial(model)).items():
                 self._metrics.setdefault(PREFIX + name, []).append(value)
             control.should_log = True
 
@@ -93,18 +101,24 @@ class Watch(TrainerCallback):  # type: ignore[misc]  # transformers is untyped h
             return
         figures = {name.removeprefix(PREFIX): value for name, value in logs.items() if name.startswith(PREFIX)}
         figures |= {name: logs[name] for name in (REWARD, ENTROPY) if logs.get(name) is not None}
+        # The first decides for all.
+        self.sign = launched.from_first(lambda: self._judged(state, model, figures))
+        control.should_training_stop = control.should_training_stop or bool(self.sign)
+
+    def _judged(self, state: TrainerState, model: Any, figures: Mapping[str, float]) -> str | None:
+        """Take a trial's figures; the sign of collapse that they show, or None."""
         self._ledger.append([{"step": state.global_step, **figures}])
         if self.best["step"] == state.global_step:
             self._keep(model, state.global_step)
-        self.sign = sign_of_collapse(self.trials, self.limits) if self.limits else None
-        if self.sign:
+        sign = sign_of_collapse(self.trials, self.limits) if self.limits else None
+        if sign:
             log.warning(
                 "stopped at step %d, %s; the adapter of step %d is kept",
                 state.global_step,
-                self.sign,
+                sign,
                 self.best["step"],
             )
-            control.should_training_stop = True
+        return sign
 
     def _keep(self, model: Any, step: int) -> None:
         """Write the adapter's weights, whole or not at all, and drop those that are not needed any more.

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import torch
 
+from interank import launched
 from interank.artifact import Workplace
 from interank.engines.heads import load_head
 from interank.errors import InputError
@@ -123,11 +124,17 @@ def teacher_scores(recipe: DistillHead, groups: list[JudgedList], place: Workpla
         return None
     if recipe.teacher == JUDGMENTS_AS_TEACHER:
         return judgments_scores(read_judgments(Path(str(recipe.judgments)), "train"), str(recipe.judgments))
+    # Of several processes the first asks the teacher.
+    return launched.from_first(lambda: _scored(recipe, str(recipe.teacher), groups, place))
+
+
+def _scored(recipe: DistillHead, name: str, groups: list[JudgedList], place: Workplace) -> TeacherScores:
+    """The scores of a teacher that is a model."""
     ledger = Ledger(place.work / FILE)
     portions = waiting(groups, ledger)
     if portions:
-        log.info("%s scores %d pairs", recipe.teacher, sum(map(len, portions)))
-        teacher = load_head(recipe.teacher, settings=recipe.teacher_encoding, precision=recipe.teacher_precision)
+        log.info("%s scores %d pairs", name, sum(map(len, portions)))
+        teacher = load_head(name, settings=recipe.teacher_encoding, precision=recipe.teacher_precision)
         score(teacher, portions, ledger)
         del teacher
         if torch.cuda.is_available():

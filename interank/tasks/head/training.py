@@ -17,11 +17,13 @@ import torch
 from peft import PeftModel
 from transformers import Trainer, TrainingArguments
 
+from interank import launched
 from interank.engines.heads import Head, head_logits, scores
 from interank.engines.pairs import Pair, PairBatch, PairEncoder
 from interank.ir.measures import DEFAULT_MEASURE, score_run
 from interank.judgments import JudgedList
 from interank.tasks.head.groups import TeacherScores
+from interank.training.dealing import shared
 from interank.training.devices import configured, on_one_device, owned
 from interank.training.ranking_losses import HeadLoss, Target
 from interank.training.sft import DEFAULTS, SftSettings, Trained, begun, go_through
@@ -53,6 +55,10 @@ class HeadGroup:
     def tokens(self) -> int:
         """Of all its pairs."""
         return sum(len(pair.ids) for pair in self.pairs)
+
+
+# What a process computes that has nothing to learn in a microbatch.
+_NOTHING = HeadGroup((Pair((0, 0), 1),), (0,))
 
 
 def head_groups(
@@ -98,7 +104,7 @@ class GroupCollator:
         """The batch: its groups, and all their ids for whoever counts tokens."""
         groups = [self.groups[item["group"]] for item in items]
         ids = [index for group in groups for pair in group.pairs for index in pair.ids]
-        return {"input_ids": torch.tensor([ids]), "groups": groups}
+        return {"input_ids": torch.tensor([ids], dtype=torch.long), "groups": groups}
 
 
 class HeadTrainer(Trainer):  # type: ignore[misc]  # transformers is untyped here
@@ -137,8 +143,12 @@ class HeadTrainer(Trainer):  # type: ignore[misc]  # transformers is untyped her
     ) -> tuple[list[dict[str, Any]], torch.Tensor]:
         """A step's microbatches, each told how many groups the whole step holds."""
         batches, _ = super().get_batch_samples(epoch_iterator, num_batches, device)
-        total = sum(len(batch["groups"]) for batch in batches)
+        [total] = launched.added([sum(len(batch["groups"]) for batch in batches)])
         return [{**batch, "total": total} for batch in batches], torch.tensor(max(1, total), device=device)
+
+    def get_train_dataloader(self) -> Any:
+        """Each process's groups."""
+        return shared(super().get_train_dataloader())
 
     def compute_loss(
         self, model: Any, inputs: dict[str, Any], return_outputs: bool = False, num_items_in_batch: Any = None
@@ -148,13 +158,18 @@ class HeadTrainer(Trainer):  # type: ignore[misc]  # transformers is untyped her
         Raises:
             TrainingError: It is not a number; the weights are still those of the step before.
         """
-        groups: Sequence[HeadGroup] = inputs["groups"]
+        groups: Sequence[HeadGroup] = inputs["groups"] or [_NOTHING]
         batch = self.encoder.batch([pair for group in groups for pair in group.pairs], self.accelerator.device)
         with self.accelerator.autocast():
             found = model(pairs=batch)
         each = found.float().split([len(group.pairs) for group in groups])
+        if not inputs["groups"]:
+            # Every process's gradients are waited for.
+            nothing: torch.Tensor = 0.0 * found.sum()
+            return nothing
         losses = [self.loss(own, _target(group, own)) for group, own in zip(groups, each, strict=True)]
-        loss: torch.Tensor = torch.stack(losses).sum() / inputs["total"]
+        # The processes' gradients are averaged, and the total is of all of them.
+        loss: torch.Tensor = launched.world() * torch.stack(losses).sum() / inputs["total"]
         check_number(loss, self.state.global_step + 1)
         return loss
 
@@ -183,7 +198,7 @@ class HeadTrial:
 
     def __call__(self, model: Any) -> Mapping[str, float]:
         """nDCG@10 against the grades."""
-        found = scores(Head(model, self.encoder), self.pairs).tolist()
+        found = launched.dealt(self.pairs, lambda pairs: scores(Head(model, self.encoder), pairs).tolist())
         scored = (ScoredDoc(qrel.query_id, qrel.doc_id, score) for qrel, score in zip(self.qrels, found, strict=True))
         return {DEFAULT_MEASURE: score_run(self.qrels, Run.from_scores(scored, tag="validation")).mean[DEFAULT_MEASURE]}
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from interank import judging
+from interank import judging, launched
 from interank.engines.prompts import Prompt, PromptEncoder
 from interank.engines.protocol import Engine, Sampling
 from interank.engines.soundness import require_completions
@@ -57,23 +57,30 @@ class Answers:
     @property
     def sampled(self) -> bool:
         """Whether nothing is left to be sampled."""
-        return is_whole(self._samples, self.parts)
+        return launched.from_first(lambda: is_whole(self._samples, self.parts))
 
     def sample(self, engine: Engine) -> None:
         """Sample what is not on disk yet."""
 
         def answered(number: int, items: Sequence[Example]) -> _Sampled:
-            return self._answers(engine, items, self.seed * _SEED_STRIDE + number)
+            before, seed = launched.share(len(items))[0], self.seed * _SEED_STRIDE + number
+            sampling = Sampling(
+                self.tokens - len(self.encoder.label_lead),
+                self.recipe.temperature,
+                seed,
+                before * self.recipe.samples,
+                len(items) * self.recipe.samples,
+            )
+            return launched.dealt(items, lambda own: self._answers(engine, own, sampling))
 
         for _ in kept(self._samples, self.parts, answered, what="sample", total=len(self.parts)):
             pass
 
-    def _answers(self, engine: Engine, items: Sequence[Example], seed: int) -> _Sampled:
+    def _answers(self, engine: Engine, items: Sequence[Example], sampling: Sampling) -> _Sampled:
         """For each pair, its answers' ids."""
         encoder, samples = self.encoder, self.recipe.samples
         lead = encoder.label_lead if self.order == "grade_first" else ()
         begun = [self._prompt(item).then(lead) for item in items for _ in range(samples)]
-        sampling = Sampling(self.tokens - len(encoder.label_lead), self.recipe.temperature, seed)
         found = engine.generate(begun, sampling, end=encoder.end)
         require_completions(found)
         answers = [[*lead, *one.ids, *((encoder.end,) if one.finished else ())] for one in found]
@@ -88,7 +95,8 @@ class Answers:
 
         def valued(number: int, part: _Part) -> list[list[float | None]]:
             columns = self._columns(part)
-            return [reward(**columns) for reward in rewards]
+            # The first asks, as one alone would: whole queries, and whoever marks them.
+            return launched.from_first(lambda: [reward.by_itself(**columns) for reward in rewards])
 
         weights = torch.tensor([reward.weight for reward in rewards])
         total = len(self.parts)

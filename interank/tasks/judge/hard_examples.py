@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from interank import judging
+from interank import judging, launched
 from interank.engines.judge import grade, reason
 from interank.engines.prompts import PromptEncoder
 from interank.engines.protocol import Engine, Sampling
@@ -57,8 +57,9 @@ def find_hard(
 
     def shares(number: int, part: list[list[Example]]) -> list[float]:
         pairs = [item for items in part for item in items]
-        own = replace(sampling, seed=sampling.seed + number)
-        return shares_right(engine, encoder, pairs, order, own, samples)
+        before, _ = launched.share(len(pairs))
+        own = replace(sampling, seed=sampling.seed + number, before=before * samples, among=len(pairs) * samples)
+        return launched.dealt(pairs, lambda some: shares_right(engine, encoder, some, order, own, samples))
 
     every = [own for _, own in kept(Ledger(file), parts, shares, what="rate", total=len(parts))]
     found = [share for own in every for share in own]

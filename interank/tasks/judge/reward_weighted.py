@@ -11,15 +11,18 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from datasets import Dataset
 from peft import PeftModel
 from trl import SFTConfig, SFTTrainer
 
+from interank import launched
 from interank.progress import shown
 from interank.tasks.judge.answers import Weighted
-from interank.training.checkpoints import accompany, last_complete, run_to_end
-from interank.training.devices import configured, on_one_device, owned
+from interank.training.checkpoints import accompany, resumed_from, run_to_end
+from interank.training.dealing import shared
+from interank.training.devices import configured, on_one_device, owned, shared_out
 
 IGNORED = -100
 # The released code's: rate, constant schedule, clipping, decay and batch.
@@ -44,13 +47,27 @@ class _Trainer(SFTTrainer):  # type: ignore[misc]  # TRL is untyped here
         super().__init__(**given)
         self.model_accepts_loss_kwargs = False
 
+    def get_train_dataloader(self) -> Any:
+        """Each process's answers."""
+        return shared(super().get_train_dataloader())
+
+    def get_batch_samples(self, epoch_iterator: Any, num_batches: int, device: torch.device) -> Any:
+        """A step's microbatches; where processes share them, each told its part of the step's mean."""
+        batches, items = super().get_batch_samples(epoch_iterator, num_batches, device)
+        if launched.world() == 1:
+            return batches, items
+        [whole] = launched.added([sum(batch["part"] for batch in batches)])
+        # Gradients are averaged over processes, and the loss is divided by this process's microbatches.
+        part = launched.world() * len(batches) / whole
+        return [{**batch, "part": part * batch["part"]} for batch in batches], items
+
     def compute_loss(self, model: Any, inputs: dict[str, Any], *_: Any, **__: Any) -> torch.Tensor:
         """The batch's loss."""
         labels, weights = inputs["labels"][:, 1:], inputs["weight"]
         logits = model(input_ids=inputs["input_ids"], attention_mask=inputs["attention_mask"]).logits[:, :-1].float()
         each = torch.nn.functional.cross_entropy(logits.transpose(1, 2), labels, ignore_index=IGNORED, reduction="none")
         loss: torch.Tensor = (weights * each.sum(1) / (labels != IGNORED).sum(1).clamp(min=1)).mean()
-        return loss
+        return loss if launched.world() == 1 else inputs["part"] * loss
 
 
 def train(
@@ -63,12 +80,11 @@ def train(
     folder: Path,
 ) -> Mapping[str, float]:
     """Train the model's adapter in place, from the last complete checkpoint in `folder` if there is one."""
-    folder.mkdir(exist_ok=True)
+    checkpoint = resumed_from(folder)
     config = configured(
         SFTConfig,
         {
-            **_DEFAULTS,
-            **dict(trainer),
+            **shared_out({**_DEFAULTS, **dict(trainer)}),
             **owned(model, folder=folder, seed=seed),
             "max_length": None,
             "dataset_kwargs": {"skip_prepare_dataset": True},
@@ -80,15 +96,18 @@ def train(
         # The numbers alone; the collator looks the answers up.
         train_dataset=Dataset.from_dict({"number": list(range(len(answers)))}),
         processing_class=tokenizer,
-        data_collator=lambda rows: _collated([answers[row["number"]] for row in rows]),
+        data_collator=lambda rows: _collated([answers[row["number"]] for row in rows] or [_NOTHING], bool(rows)),
     )
     accompany(sft, folder.parent / "log.jsonl", bar=shown())
-    checkpoint = last_complete(folder)
     return run_to_end(sft, checkpoint)
 
 
-def _collated(rows: Sequence[Weighted]) -> dict[str, torch.Tensor]:
-    """Rows padded on the right, with loss on the answers."""
+# What a process computes that has nothing to learn in a microbatch.
+_NOTHING = Weighted(np.zeros(1, np.int32), np.zeros(1, np.int32), 0.0)
+
+
+def _collated(rows: Sequence[Weighted], counts: bool) -> dict[str, Any]:
+    """Rows padded on the right, with loss on the answers; whether they count, where several processes share them."""
     width = max(len(row.prompt) + len(row.answer) for row in rows)
     ids = torch.zeros((len(rows), width), dtype=torch.long)
     labels, mask = torch.full_like(ids, IGNORED), torch.zeros_like(ids)
@@ -98,4 +117,4 @@ def _collated(rows: Sequence[Weighted]) -> dict[str, torch.Tensor]:
         labels[place, begin:end] = ids[place, begin:end]
         mask[place, :end] = 1
     weights = torch.tensor([row.weight for row in rows])
-    return {"input_ids": ids, "attention_mask": mask, "labels": labels, "weight": weights}
+    return {"input_ids": ids, "attention_mask": mask, "labels": labels, "weight": weights, "part": int(counts)}

@@ -8,7 +8,7 @@ from collections.abc import Collection, Mapping, Sequence
 from statistics import fmean
 from typing import Any
 
-from interank import judging
+from interank import judging, launched
 from interank.engines.judge import Verdict, grade, reason
 from interank.engines.prompts import Prompt, PromptEncoder
 from interank.engines.protocol import Sampling
@@ -39,7 +39,8 @@ class GradeTrial:
 
     def __call__(self, model: Any) -> Mapping[str, float]:
         """nDCG@10 against the teacher's grades; the grades' accuracy, mean absolute error and calibration error."""
-        found = grade(TransformersEngine(model), self.encoder, self.prompts)
+        engine = TransformersEngine(model)
+        found = launched.dealt(self.prompts, lambda prompts: grade(engine, self.encoder, prompts))
         return _figures(self.examples, [item.logits for item in found])
 
 
@@ -86,14 +87,15 @@ class AnswerTrial:
         engine = TransformersEngine(model)
         sampling = Sampling(self.tokens - len(self.encoder.label_lead))
         if self.order == "grade_first":
-            logits = [found.logits for found in grade(engine, self.encoder, self.prompts)]
+            read = launched.dealt(self.prompts, lambda prompts: grade(engine, self.encoder, prompts))
+            logits = [found.logits for found in read]
             shown = self._spread()
             begun = [prompt.then(self.encoder.label_lead) for prompt in shown]
-            written = engine.generate(begun, sampling, end=self.encoder.end)
+            written = launched.dealt(begun, lambda prompts: engine.generate(prompts, sampling, end=self.encoder.end))
             require_completions(written)
             texts = [judging.LABEL_LEAD + self.encoder.text(item.ids) for item in written]
         else:
-            verdicts = reason(engine, self.encoder, self.prompts, sampling)
+            verdicts = launched.dealt(self.prompts, lambda own: reason(engine, self.encoder, own, sampling))
             logits = [found.labels.logits for found in verdicts]
             texts = [_whole(found) for found in verdicts]
         probabilities = [judging.probabilities(found) for found in logits]

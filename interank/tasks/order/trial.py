@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from statistics import fmean
 from typing import Any
 
+from interank import launched
 from interank.engines.protocol import Sampling
 from interank.engines.soundness import require_completions
 from interank.engines.transformers import TransformersEngine
@@ -42,7 +43,8 @@ class ListTrial:
 
         `format_rate` is the share of answers that can be read, `whole_rate` of those that name each document once.
         """
-        written = TransformersEngine(model).generate(self.prompts, Sampling(self.tokens), end=self.encoder.end)
+        engine, sampling = TransformersEngine(model), Sampling(self.tokens)
+        written = launched.dealt(self.prompts, lambda own: engine.generate(own, sampling, end=self.encoder.end))
         require_completions(written)
         texts = [self.encoder.text(item.ids) for item in written]
         read = [ordering.parse(text, len(item.documents)) for text, item in zip(texts, self.lists, strict=True)]

@@ -1,0 +1,116 @@
+"""`--launch`: the same command in several processes, started by torchrun or accelerate."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from interank.errors import InputError, TrainingError
+
+_SHARDING = ("FSDP", "DEEPSPEED", "MEGATRON_LM")
+
+
+def launch(given: str, arguments: list[str]) -> int:
+    """Run a command in several processes and wait for them; the exit code.
+
+    Args:
+        given: How many, or accelerate's configuration.
+        arguments: What stands behind the command's name.
+
+    Raises:
+        InputError: The number or the file says nothing that can be started.
+        TrainingError: A process has ended before its time.
+    """
+    number, own = _number(given), ["-m", "interank", *_without_launch(arguments)]
+    if number == 1:
+        raise InputError("--launch 1 was found, which is one process; leave it out, or give a number over 1")
+    # Said before what starts processes is imported, and with it torch.
+    settings = _settings(Path(given)) if number is None else {}
+    from torch.distributed.elastic.multiprocessing.api import SignalException
+    from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
+    from torch.distributed.run import get_args_parser, run
+
+    start: Callable[[Any], None] = run
+    try:
+        if number is not None:
+            os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // number)))
+            start(get_args_parser().parse_args(["--standalone", "--nproc_per_node", str(number), *own]))
+        else:
+            from accelerate.commands.launch import launch_command, launch_command_parser
+
+            os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // _count(settings))))
+            launch_command(launch_command_parser().parse_args(["--config_file", given, *own]))
+    except ChildFailedError as error:
+        place, failure = error.get_first_failure()
+        if failure.exitcode > 0:
+            # It has said what it was.
+            return min(failure.exitcode, 255)
+        raise TrainingError(
+            f"process {place} was ended by {failure.signal_name()}, and the others with it; the last complete "
+            "checkpoint is kept, and the same command with --resume goes on"
+        ) from None
+    except SignalException as error:
+        raise KeyboardInterrupt from error
+    return 0
+
+
+def _number(given: str) -> int | None:
+    """How many processes; None of a file."""
+    if not given.lstrip("-").isdigit():
+        return None
+    if int(given) < 1:
+        raise InputError(f"--launch {given} was found; give the number of processes, or accelerate's FILE.yaml")
+    return int(given)
+
+
+def _settings(file: Path) -> dict[str, Any]:
+    """Accelerate's configuration, where it starts processes that each have a whole model.
+
+    Raises:
+        InputError: It is none, or starts others.
+    """
+    import yaml
+
+    try:
+        found = yaml.safe_load(file.read_text("utf-8"))
+    except (OSError, ValueError, yaml.YAMLError) as error:
+        raise InputError(
+            f"--launch {file} cannot be read ({' '.join(str(error).split())[:200]}); give a number of processes, or "
+            "the file that `accelerate config` writes"
+        ) from None
+    if not isinstance(found, dict) or "num_processes" not in found:
+        raise InputError(
+            f"--launch {file} names no num_processes; give a number, or the file that `accelerate config` writes"
+        )
+    kind = str(found.get("distributed_type", "NO")).upper()
+    if kind in _SHARDING:
+        raise InputError(
+            f"--launch {file}: distributed_type is {kind}, which shares a model's weights out over the processes, and "
+            "interank trains an adapter beside whole base weights in each; set distributed_type: MULTI_GPU"
+        )
+    if found.get("use_cpu") or kind != "MULTI_GPU":
+        raise InputError(
+            f"--launch {file}: distributed_type is {kind}{' on CPUs' if found.get('use_cpu') else ''}, for which "
+            "accelerate starts one process; set MULTI_GPU, or give a number of processes to start on CPUs"
+        )
+    return found
+
+
+def _count(settings: dict[str, Any]) -> int:
+    """How many processes each machine has."""
+    return max(1, int(settings["num_processes"]) // max(1, int(settings.get("num_machines") or 1)))
+
+
+def _without_launch(arguments: list[str]) -> list[str]:
+    kept, skip = [], False
+    for each in arguments:
+        if skip or each.startswith("--launch="):
+            skip = False
+            continue
+        if each == "--launch":
+            skip = True
+            continue
+        kept.append(each)
+    return kept

@@ -1,0 +1,65 @@
+"""How several processes share a training's rows out: each takes microbatches in turn, and one may have nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import torch
+from accelerate.data_loader import DataLoaderShard, SeedableRandomSampler
+from torch.utils.data import DataLoader
+
+from interank import launched
+
+
+class InTurn:
+    """One process's microbatches of those that one process alone would have, in the same steps.
+
+    Where the last ones do not go round, those who come after get empty ones. accelerate would give them rows of the
+    beginning again, and with these the step's mean would be another.
+    """
+
+    def __init__(self, batches: Any, number: int, world: int) -> None:
+        self.batches, self.number, self.world = batches, number, world
+
+    @property
+    def sampler(self) -> Any:
+        """What gives the rows' order; accelerate asks for it."""
+        return self.batches.sampler
+
+    def set_epoch(self, epoch: int) -> None:
+        """Have the order of an epoch."""
+        if hasattr(self.batches.sampler, "set_epoch"):
+            self.batches.sampler.set_epoch(epoch)
+
+    def __len__(self) -> int:
+        return -(-len(self.batches) // self.world)
+
+    def __iter__(self) -> Iterator[Sequence[int]]:
+        own: Sequence[int] = []
+        place = -1
+        for place, batch in enumerate(self.batches):
+            if place % self.world == self.number:
+                own = batch
+            if place % self.world == self.world - 1:
+                yield own
+                own = []
+        if place % self.world != self.world - 1:
+            yield own
+
+
+def shared(loader: Any) -> Any:
+    """A trainer's loader of training rows, as accelerate prepared it, for this process alone or one of several."""
+    if launched.world() == 1:
+        return loader
+    batches = loader.batch_sampler
+    while not isinstance(batches, torch.utils.data.BatchSampler) or hasattr(batches, "batch_sampler"):
+        batches = batches.batch_sampler
+    assert isinstance(loader, DataLoader) and isinstance(batches.sampler, SeedableRandomSampler)
+    return DataLoaderShard(
+        loader.dataset,
+        batch_sampler=InTurn(batches, launched.rank(), launched.world()),
+        collate_fn=loader.collate_fn,
+        num_workers=loader.num_workers,
+        pin_memory=loader.pin_memory,
+    )
