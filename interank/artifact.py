@@ -25,8 +25,10 @@ from interank.outputs import (
     Partial,
     check_free,
     check_replaceable,
+    check_same,
     is_taken,
     output_folder,
+    pretty,
 )
 from interank.wording import listed
 
@@ -134,7 +136,7 @@ class Workplace:
 
     def write_json(self, name: str, content: Any) -> None:
         """Write a JSON file of the output, keys in the order given."""
-        (self.folder / name).write_text(_pretty(content), "utf-8")
+        (self.folder / name).write_text(pretty(content), "utf-8")
 
     def finish(self, *, seed: int, counts: Mapping[str, int], notes: Mapping[str, Any] | None = None) -> Artifact:
         """Write the manifest last, put the output into its place, and drop what resuming would have needed.
@@ -145,7 +147,7 @@ class Workplace:
         manifest = manifest_of(self.folder, self.kind, self.inputs, seed, told)
         # Not written in the output, where half of it would pass for the whole.
         prepared = self.partial.folder / MANIFEST
-        prepared.write_text(_pretty(manifest), "utf-8")
+        prepared.write_text(pretty(manifest), "utf-8")
         prepared.replace(self.folder / MANIFEST)
         self.partial.hand_out()
         if self._held is not None:
@@ -236,7 +238,7 @@ def _created(
             return _finished(out, kind, wanted, free)
         if partial.is_unfinished:
             begun = partial.begun or {}
-            _check_same(partial.folder, (begun["recipe"], begun["inputs"]), wanted, free)
+            check_same(partial.folder, (begun["recipe"], begun["inputs"]), wanted, free)
             check_replaceable(place)
             if partial.is_whole:
                 partial.hand_out()
@@ -254,7 +256,7 @@ def _finished(
     out: Path, kind: Kind, wanted: tuple[Mapping[str, Any], Mapping[str, Any]], free: Collection[str]
 ) -> Artifact:
     finished = open_artifact(out, kind)
-    _check_same(out, (finished.recipe(), finished.manifest["inputs"]), wanted, free)
+    check_same(out, (finished.recipe(), finished.manifest["inputs"]), wanted, free)
     return finished
 
 
@@ -373,46 +375,6 @@ def reopen(artifact: Artifact, work: Mapping[str, Path]) -> None:
         for name, file in work.items():
             shutil.copy(file, partial.work / name)
         partial.write_begun({"recipe": artifact.recipe(), "inputs": artifact.manifest["inputs"]})
-
-
-def _check_same(
-    path: Path,
-    begun: tuple[Any, Any],
-    wanted: tuple[Mapping[str, Any], Mapping[str, Any]],
-    free: Collection[str],
-) -> None:
-    """Compare recipes, less their free keys, and inputs."""
-    begun_recipe, wanted_recipe = _without(begun[0], free), _without(wanted[0], free)
-    begun_inputs, wanted_inputs = begun[1], json.loads(_pretty(wanted[1]))
-    differing = sorted(
-        key for key in {*begun_recipe, *wanted_recipe} if begun_recipe.get(key) != wanted_recipe.get(key)
-    )
-    differing += sorted(
-        f"the contents of {key}"
-        for key in {*begun_inputs, *wanted_inputs}
-        if begun_inputs.get(key, {}).get("digest") != wanted_inputs.get(key, {}).get("digest") and key not in differing
-    )
-    if differing:
-        raise ArtifactError(
-            f"{path} was begun with another recipe or input ({', '.join(differing)} differ); "
-            "give the same ones, --overwrite it, or choose another --out"
-        )
-
-
-def _without(recipe: Mapping[str, Any], free: Collection[str]) -> dict[str, Any]:
-    """A copy of the recipe in which the free keys say nothing."""
-    copy: dict[str, Any] = json.loads(_pretty(recipe))
-    for name in free:
-        section: Any = copy
-        *above, last = name.split(".")
-        for key in above:
-            section = section.get(key) or {}
-        section.pop(last, None)
-    return copy
-
-
-def _pretty(content: Any) -> str:
-    return json.dumps(content, indent=2, ensure_ascii=False) + "\n"
 
 
 def _digests(folder: Path, names: Sequence[str]) -> dict[str, str]:

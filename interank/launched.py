@@ -143,7 +143,8 @@ def from_first(make: Callable[[], T]) -> T:
         return made  # type: ignore[return-value]
     try:
         value = make()
-    except Exception as error:
+    except (InterankError, OSError, RuntimeError, ValueError) as error:
+        # Whatever else ends this process, the others notice by their connections.
         same((None, str(error)))
         raise
     same((value, None))

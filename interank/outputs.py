@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import IO, Any
@@ -282,3 +282,48 @@ def write_whole(path: Path, content: str | bytes) -> None:
     """Write a file whole or, after a failure or a kill, not at all; a link stays, and what it leads to is written."""
     with writing(path) as stream:
         stream.write(content if isinstance(content, bytes) else content.encode("utf-8"))
+
+
+def check_same(
+    path: Path,
+    begun: tuple[Any, Any],
+    wanted: tuple[Mapping[str, Any], Mapping[str, Any]],
+    free: Collection[str],
+) -> None:
+    """Compare the recipe and inputs that an output was begun with to those that are wanted.
+
+    Raises:
+        ArtifactError: They differ by more than the recipe's free keys.
+    """
+    begun_recipe, wanted_recipe = _without(begun[0], free), _without(wanted[0], free)
+    begun_inputs, wanted_inputs = begun[1], json.loads(pretty(wanted[1]))
+    differing = sorted(
+        key for key in {*begun_recipe, *wanted_recipe} if begun_recipe.get(key) != wanted_recipe.get(key)
+    )
+    differing += sorted(
+        f"the contents of {key}"
+        for key in {*begun_inputs, *wanted_inputs}
+        if begun_inputs.get(key, {}).get("digest") != wanted_inputs.get(key, {}).get("digest") and key not in differing
+    )
+    if differing:
+        raise ArtifactError(
+            f"{path} was begun with another recipe or input ({', '.join(differing)} differ); "
+            "give the same ones, --overwrite it, or choose another --out"
+        )
+
+
+def _without(recipe: Mapping[str, Any], free: Collection[str]) -> dict[str, Any]:
+    """A copy of the recipe in which the free keys say nothing."""
+    copy: dict[str, Any] = json.loads(pretty(recipe))
+    for name in free:
+        section: Any = copy
+        *above, last = name.split(".")
+        for key in above:
+            section = section.get(key) or {}
+        section.pop(last, None)
+    return copy
+
+
+def pretty(content: Any) -> str:
+    """JSON to be read, with a line's end."""
+    return json.dumps(content, indent=2, ensure_ascii=False) + "\n"
