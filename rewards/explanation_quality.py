@@ -7,7 +7,10 @@ With another `model` (a sequence classifier with one output, such as Skywork-Rew
 original InteRank used): the sigmoid of its output on question and answer, 0 to 1, or the output itself with
 `scale: raw`.
 Without it the recipe's `judge` is asked, over any engine: `scale: absolute` lets it mark each explanation from 0 to 10
-against the rubric, `scale: relative` lets it mark the different explanations of a pair side by side. Value: mark / 10.
+against the rubric, `scale: relative` lets it mark the different explanations of a pair side by side, in an order and in
+its reverse. Value: mark / 10, the mean of both orders; None for those that the two orders rank against each other.
+The log gets the share of those (`explanation_quality/contradicted`) and how many marks standing in the first half is
+worth (`explanation_quality/position_bias`).
 
 A judge that fails, or says no mark, yields None; a completion that cannot be read yields -1 (with `scale: raw` one
 less than the lowest of the batch). Equal questions are asked once: replies are kept on disk, outputs in memory. The
@@ -16,10 +19,12 @@ answers to a question are read together, which computes the question and the doc
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from hashlib import blake2b
-from typing import TYPE_CHECKING, NamedTuple
+from statistics import fmean
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from interank import judging, rubric
 from interank.errors import InputError
@@ -30,11 +35,15 @@ if TYPE_CHECKING:
 
 CREDIT = "explanation"
 UNREADABLE = -1.0
+# With so many pairs of several explanations one mark for all is no chance.
+_PAIRS = 8
 
 Own = Callable[[Sequence[tuple[str, str, str]]], list[float]]
 """A reward model of one's own: a score in logits for each query, document and explanation."""
 Judge = Callable[[Sequence[str]], list[str | None]]
 """Answers each question, or None where it failed."""
+Log = Callable[[str, float], None]
+"""Takes a figure for the training's log."""
 
 
 class Answered(NamedTuple):
@@ -53,7 +62,7 @@ def reward(
     judge: Judge | None = None,
     model: str | Own | None = None,
     scale: str = "absolute",
-    **_: object,
+    **given: Any,
 ) -> list[float | None]:
     """One value or None a completion."""
     rows = [
@@ -69,9 +78,11 @@ def reward(
     elif scale == "absolute":
         marks = dict(zip(distinct, map(_mark, judge([_question((row,)) for row in distinct])), strict=True))
     elif scale == "relative":
-        marks = _side_by_side(judge, distinct)
+        marks = _side_by_side(judge, distinct, given.get("log_metric"))
     else:
         raise InputError(f"reward explanation_quality: scale {scale!r} was found, absolute or relative is expected")
+    if model is None:
+        _require_differences(marks)
     known = [mark for mark in marks.values() if mark is not None]
     floor = min(known) - 1 if scale == "raw" and known else UNREADABLE
     return [floor if row is None else marks[row] for row in rows]
@@ -86,20 +97,55 @@ def _mark(reply: str | None) -> float | None:
     return None if reply is None else rubric.mark(reply)
 
 
-def _side_by_side(judge: Judge, distinct: Sequence[Answered]) -> dict[Answered, float | None]:
+def _side_by_side(judge: Judge, distinct: Sequence[Answered], log: Log | None) -> dict[Answered, float | None]:
     pairs: dict[tuple[str, str], list[Answered]] = {}
     for row in distinct:
         pairs.setdefault((row.query, row.document), []).append(row)
     groups = list(pairs.values())
-    replies = judge([_question(rows) for rows in groups])
-    marks: dict[Answered, float | None] = {}
-    for rows, reply in zip(groups, replies, strict=True):
-        if len(rows) == 1:
-            marks[rows[0]] = _mark(reply)
+    several = [rows for rows in groups if len(rows) > 1]
+    alone = [rows for rows in groups if len(rows) == 1]
+    replies = judge([_question(rows) for rows in (*several, *(rows[::-1] for rows in several), *alone)])
+    marks = {rows[0]: _mark(reply) for rows, reply in zip(alone, replies[2 * len(several) :], strict=True)}
+    biases, contradicted = [], []
+    for place, rows in enumerate(several):
+        first, second = _marks(replies[place], rows), _marks(replies[len(several) + place], rows[::-1])
+        if first is None or second is None:
+            marks |= dict.fromkeys(rows)
             continue
-        told = None if reply is None else rubric.marks(reply, len(rows))
-        marks |= dict.fromkeys(rows) if told is None else dict(zip(rows, told, strict=True))
+        both = [(one, other) for one, other in zip(first, reversed(second), strict=True)]
+        against = [any((one - x) * (other - y) < 0 for x, y in both) for one, other in both]
+        marks |= {
+            row: None if is_against else (one + other) / 2
+            for row, (one, other), is_against in zip(rows, both, against, strict=True)
+        }
+        contradicted += against
+        half = len(rows) // 2
+        gains = [one - other for one, other in both]
+        biases.append((sum(gains[:half]) - sum(gains[-half:])) / (2 * half))
+    if log is not None and biases:
+        log("explanation_quality/contradicted", fmean(contradicted))
+        log("explanation_quality/position_bias", fmean(biases) * rubric.BEST)
     return marks
+
+
+def _marks(reply: str | None, rows: Sequence[Answered]) -> list[float] | None:
+    return None if reply is None else rubric.marks(reply, len(rows))
+
+
+def _require_differences(marks: Mapping[Answered, float | None]) -> None:
+    """Stop where the judge tells nothing from anything.
+
+    Raises:
+        InputError: It gave one mark to different explanations of many pairs.
+    """
+    known = {row: mark for row, mark in marks.items() if mark is not None}
+    several = Counter((row.query, row.document) for row in known)
+    number = sum(count > 1 for count in several.values())
+    if number >= _PAIRS and len(only := {*known.values()}) == 1:
+        raise InputError(
+            f"reward explanation_quality: the judge gave all {len(known)} explanations of {len(several)} pairs the "
+            f"mark {only.pop() * rubric.BEST:g}, from which nothing is learned; name another judge, or a reward model"
+        )
 
 
 # By a digest of what was asked, since questions and answers of a long training do not fit memory.

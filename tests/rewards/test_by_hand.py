@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from interank.errors import InputError
 from interank.rewards import Reward
 from interank.settings import RewardRecipe
 from interank.tasks.judge.reading import HIDDEN, Probabilities, Token, Told
@@ -212,14 +213,58 @@ def test_a_judges_marks_and_its_failures() -> None:
     assert len(asked) == 3
 
 
+def side_by_side(*replies: str | None, say: Sequence[str] = ("a", "b")) -> tuple[list[float | None], dict[str, float]]:
+    """The values of explanations whose judge gives these replies, and what is logged."""
+    texts = [f"Relevance Label: 1\n\n{each}." for each in say]
+    rows = {"completions": texts, "query": ["q"] * len(say), "document": ["d"] * len(say)}
+    asked: list[str] = []
+    logged: dict[str, float] = {}
+
+    def judge(questions: Sequence[str]) -> list[str | None]:
+        asked.extend(questions)
+        return list(replies)
+
+    values = reward_of("explanation_quality", scale="relative")(judge=judge, log_metric=logged.__setitem__, **rows)
+    forth, back = (re.findall(r"Relevance Label: 1\n\n(\w)", question) for question in asked)
+    assert forth == list(say)
+    assert back == forth[::-1]
+    return values, logged
+
+
 def test_marks_side_by_side_are_all_there_or_none() -> None:
-    texts = [f"Relevance Label: 1\n\n{say}." for say in ("a", "b")]
-    reward = reward_of("explanation_quality", scale="relative")
-    rows = {"completions": texts, "query": ["q"] * 2, "document": ["d"] * 2}
-    assert reward(judge=lambda asked: ["1: 3\n2: 9"], **rows) == [0.3, 0.9]
-    assert reward(judge=lambda asked: ["1: 3"], **rows) == [None, None]
-    assert reward(judge=lambda asked: ["1: 3\n1: 4\n2: 9"], **rows) == [None, None]
-    assert reward(judge=lambda asked: [None], **rows) == [None, None]
+    assert side_by_side("1: 3\n2: 9", "1: 9\n2: 3")[0] == [0.3, 0.9]
+    assert side_by_side("1: 3", "1: 9\n2: 3")[0] == [None, None]
+    assert side_by_side("1: 3\n1: 4\n2: 9", "1: 9\n2: 3")[0] == [None, None]
+    assert side_by_side("1: 3\n2: 9", None)[0] == [None, None]
+
+
+def test_two_orders_of_marks_are_averaged_and_what_they_contradict_is_dropped() -> None:
+    # Whatever stands first gets 2 more.
+    values, logged = side_by_side("1: 7\n2: 3", "1: 5\n2: 5")
+    assert values == pytest.approx([0.6, 0.4])
+    assert logged == pytest.approx({"explanation_quality/contradicted": 0.0, "explanation_quality/position_bias": 2.0})
+    values, logged = side_by_side("1: 7\n2: 3", "1: 7\n2: 3")
+    assert values == [None, None]
+    assert logged == pytest.approx({"explanation_quality/contradicted": 1.0, "explanation_quality/position_bias": 4.0})
+    # The third stands below both whichever way; the first two change places.
+    values, _ = side_by_side("1: 8\n2: 7\n3: 1", "1: 1\n2: 8\n3: 7", say=("a", "b", "c"))
+    assert values == [None, None, pytest.approx(0.1)]
+
+
+@pytest.mark.parametrize("scale", ["absolute", "relative"])
+def test_a_judge_that_always_ties_is_told(scale: str) -> None:
+    def judge(questions: Sequence[str]) -> list[str | None]:
+        return ["1: 5\n2: 5" if "Explanation 2" in question else "Mark: 5" for question in questions]
+
+    def asked(pairs: int) -> list[float | None]:
+        names = [f"d{number // 2}" for number in range(2 * pairs)]
+        texts = ["Relevance Label: 1\n\na.", "Relevance Label: 1\n\nb."] * pairs
+        rows = {"completions": texts, "query": ["q"] * len(names), "document": names}
+        return reward_of("explanation_quality", scale=scale)(judge=judge, **rows)
+
+    assert asked(7) == [0.5] * 14
+    with pytest.raises(InputError, match=r"all 16 explanations of 8 pairs the mark 5.*another judge"):
+        asked(8)
 
 
 def test_a_reward_model_scores_answers(tiny_folder: Path, tmp_path: Path) -> None:

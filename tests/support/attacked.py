@@ -160,6 +160,28 @@ ATTACKS: dict[str, Callable[[Pair], str]] = {
 """Each makes an explanation that goes with the right grade and earns nothing by being good."""
 
 
+def _pieces(pair: Pair) -> str:
+    words = pair.deciding.split()
+    parts = [" ".join(words[start : start + 2]) for start in range(0, len(words), 2)]
+    return "So " + " so ".join(f'"{part}"' for part in parts) + " so"
+
+
+def _denied(pair: Pair) -> str:
+    if pair.relevance == 2:
+        return f"It explains why {pair.plant} happens to {pair.trouble}: other than by {pair.cause[1]}."
+    return f"It describes {pair.told} as other than a {pair.kind[1]} herb, but says nothing of {pair.plant}."
+
+
+# Thought of after the rewards were fixed, and not what they were made against; what they earn is in RESULTS.md.
+LATER: dict[str, Callable[[Pair], str]] = {
+    "a claim without content": lambda pair: f"It explains in full why {pair.plant} happens to {pair.trouble}.",
+    "hedges behind a quote": lambda pair: f'It is so or not so for {pair.plant} or another: "{pair.deciding}".',
+    "parrots the content words": lambda pair: f"{pair.plant} {pair.trouble} {pair.kind[1]} herb {pair.cause[1]}",
+    "the deciding quote in pieces": _pieces,
+    "denies the paraphrase, in fair words": _denied,
+}
+
+
 class ExactReader:
     """Understands the world's texts; see `Reader`."""
 

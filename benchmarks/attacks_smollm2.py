@@ -1,0 +1,92 @@
+"""How often attacks on rl's rewards lose to honest explanations, with SmolLM2 as the reader and with an exact one.
+
+    python -m benchmarks.attacks_smollm2 [QUESTIONS] [RECIPE]
+
+An attack has lost where its total lies a fifth of the honest one below it. SmolLM2 reads as it comes, with no adapter.
+"""
+
+from __future__ import annotations
+
+import math
+import sys
+import time
+from collections.abc import Callable
+from statistics import fmean
+from typing import Any
+
+from interank.engines.models import find_model, load_model, load_tokenizer
+from interank.engines.prompts import PromptEncoder
+from interank.recipe.loading import load_recipe
+from interank.rewards import Reward
+from interank.settings import PromptSettings
+from interank.tasks.judge.reader import ModelReader
+from interank.tasks.judge.reading import Reader
+from interank.tasks.judge.recipe import RlJudge
+from tests.support.attacked import ATTACKS, LATER, ExactReader, Pair, honest_paraphrase, honest_quote, pairs
+
+MODEL = "HuggingFaceTB/SmolLM2-135M-Instruct"
+HONEST: dict[str, Callable[[Pair], str]] = {"honest quote": honest_quote, "honest paraphrase": honest_paraphrase}
+MARGIN = 0.2
+
+
+def smollm2() -> ModelReader:
+    """The model as its authors released it."""
+    files = find_model(MODEL)
+    encoder = PromptEncoder(load_tokenizer(files), PromptSettings(max_length=700, max_query_tokens=64))
+    return ModelReader(load_model(files), encoder, tokens=96)
+
+
+def totals(recipe: RlJudge, reader: Reader, chosen: list[Pair]) -> dict[str, list[float]]:
+    """The weighted total of each kind of explanation, pair by pair."""
+    says = {**HONEST, **ATTACKS, **LATER}
+    rows = [(pair, say(pair)) for pair in chosen for say in says.values()]
+    columns: dict[str, Any] = {
+        "completions": [f"Relevance Label: {pair.relevance}\n\n{text}" for pair, text in rows],
+        "probabilities": [[1 / 3] * 3] * len(rows),
+        "reader": reader,
+    }
+    for name in ("query_id", "doc_id", "query", "document", "relevance"):
+        columns[name] = [getattr(pair, name) for pair, _ in rows]
+    sums = [0.0] * len(rows)
+    for entry in recipe.rewards:
+        values = Reward.from_recipe(entry)(**columns)
+        for start in range(0, len(rows), len(says)):
+            known = [value for value in values[start : start + len(says)] if value is not None]
+            neutral = fmean(known) if known else 0.0
+            for place in range(start, start + len(says)):
+                value = values[place]
+                sums[place] += entry.weight * (neutral if value is None else value)
+    return {name: sums[number :: len(says)] for number, name in enumerate(says)}
+
+
+def interval(won: float, number: int) -> tuple[float, float]:
+    """Wilson's 95% interval of a share."""
+    z = 1.96
+    middle = (won + z * z / 2 / number) / (1 + z * z / number)
+    half = z / (1 + z * z / number) * math.sqrt(won * (1 - won) / number + z * z / 4 / number**2)
+    return middle - half, middle + half
+
+
+def main(questions: int, name: str) -> None:
+    """Print a table a reader."""
+    recipe, chosen = load_recipe(name), pairs(questions)
+    assert isinstance(recipe, RlJudge)
+    readers: dict[str, Callable[[], Reader]] = {"exact": ExactReader, MODEL: smollm2}
+    for who, made in readers.items():
+        started = time.monotonic()
+        found = totals(recipe, made(), chosen)
+        print(f"\n{name}, {who}, {len(chosen)} pairs, {time.monotonic() - started:.0f} s; honest totals:", end=" ")
+        print(", ".join(f"{kind} {fmean(found[kind]):.2f}" for kind in HONEST))
+        print("| attack | mean total | lost to a quote | lost to a paraphrase |\n|---|---|---|---|")
+        for attack in (*ATTACKS, *LATER):
+            cells = []
+            for kind in HONEST:
+                both = zip(found[attack], found[kind], strict=True)
+                won = fmean(ours <= honest - MARGIN * abs(honest) for ours, honest in both)
+                low, high = interval(won, len(chosen))
+                cells.append(f"{won:.2f} ({low:.2f} to {high:.2f})")
+            print(f"| {attack} | {fmean(found[attack]):.2f} | {' | '.join(cells)} |", flush=True)
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]) if len(sys.argv) > 1 else 70, sys.argv[2] if len(sys.argv) > 2 else "rl/smollm2")
