@@ -9,6 +9,7 @@ PYTHON ?= python3
 VENV ?= .venv
 OUT ?= runs/demo
 ARGS ?=
+TOOLKITS ?=
 KILLS ?= 50
 SEED ?=
 SECONDS ?= 150
@@ -29,7 +30,7 @@ SHARE := $(shell echo $$(($(CORES) > $(WORKERS) ? $(CORES) / $(WORKERS) : 1)))
 PYTEST := OMP_NUM_THREADS=$${OMP_NUM_THREADS:-$(SHARE)} OMP_WAIT_POLICY=passive $(BIN)/python -m pytest
 PARALLEL := $(if $(filter-out 1,$(WORKERS)),-n $(WORKERS))
 
-.PHONY: help install vllm browser demo test contracts chaos fuzz ratios check format wheel clean
+.PHONY: help install vllm browser demo test contracts toolkits chaos fuzz ratios check format wheel clean
 
 help: ## list what can be made
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -79,8 +80,12 @@ demo: install ## generate, distill, rl and evaluate on the sample data, into OUT
 test: install ## run the tests in WORKERS processes, e.g. make test ARGS='-k trec'
 	@$(PYTEST) $(PARALLEL) $(ARGS)
 
-contracts: install ## hold TRL, transformers and PEFT, as installed, to what interank takes of their insides
+contracts: install ## hold TRL, transformers and PEFT to what is taken of them, and each toolkit (TOOLKITS) to interank's ranking
 	@$(BIN)/python -m pytest tests/contracts $(ARGS)
+	@OMP_NUM_THREADS=$${OMP_NUM_THREADS:-1} $(BIN)/python -m tests.contracts.environments $(TOOLKITS)
+
+toolkits: install ## hold each toolkit (TOOLKITS, e.g. "langchain mteb"; all by default) to interank's ranking
+	@OMP_NUM_THREADS=$${OMP_NUM_THREADS:-1} $(BIN)/python -m tests.contracts.environments $(TOOLKITS)
 
 chaos: install ## end commands at random, KILLS times, and see that each goes on to the same output (SEED repeats it)
 	@$(BIN)/python -m tests.chaos --kills $(KILLS) $(if $(SEED),--seed $(SEED))

@@ -21,7 +21,7 @@ def register() -> None:
     """
     from vllm.model_executor.models.registry import ModelRegistry
 
-    for name in ModelRegistry.get_supported_archs():
+    for name in tuple(ModelRegistry.get_supported_archs()):
         if name.endswith("ForCausalLM"):
             judge = f"{PREFIX}{name.removesuffix('ForCausalLM')}{_ENDING}"
             ModelRegistry.register_model(judge, f"{__name__}:{judge}")

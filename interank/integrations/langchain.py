@@ -1,0 +1,49 @@
+"""A document compressor for LangChain, which reranks."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from typing import Any
+
+from langchain_core.callbacks import Callbacks
+from langchain_core.documents import BaseDocumentCompressor, Document
+from pydantic import ConfigDict
+
+from interank.integrations.ranked import facts, opened, ranked, require
+
+require("langchain-core", "1.8", "langchain")
+
+
+class InterankCompressor(BaseDocumentCompressor):  # type: ignore[misc]
+    """Keeps the best documents, each a copy with `relevance_score`, grade and explanation in its metadata."""
+
+    reranker: Any
+    """A `Reranker`, or what it is opened from."""
+    top_n: int | None = None
+    """How many are kept; None keeps all."""
+    explain: int | None = None
+    """How many of the first are explained; None leaves it to the reranker's mode."""
+    model_config = ConfigDict(arbitrary_types_allowed=True, extra="forbid")
+
+    def model_post_init(self, context: Any, /) -> None:
+        """Open the reranker where a name is given."""
+        self.reranker = opened(self.reranker)
+
+    def compress_documents(
+        self, documents: Sequence[Document], query: str, callbacks: Callbacks | None = None
+    ) -> Sequence[Document]:
+        """The documents best first."""
+        found = ranked(
+            self.reranker, query, [document.page_content for document in documents], self.top_n, self.explain
+        )
+        return [
+            documents[place].model_copy(update={"metadata": {**documents[place].metadata, **facts(item)}})
+            for place, item in found
+        ]
+
+    async def acompress_documents(
+        self, documents: Sequence[Document], query: str, callbacks: Callbacks | None = None
+    ) -> Sequence[Document]:
+        """As `compress_documents`, in a thread."""
+        return await asyncio.to_thread(self.compress_documents, documents, query, callbacks)

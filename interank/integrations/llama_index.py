@@ -1,0 +1,68 @@
+"""A node postprocessor for LlamaIndex, which reranks."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from llama_index.core.instrumentation import get_dispatcher
+from llama_index.core.instrumentation.events.rerank import ReRankEndEvent, ReRankStartEvent
+from llama_index.core.postprocessor.types import BaseNodePostprocessor
+from llama_index.core.schema import MetadataMode, NodeWithScore, QueryBundle
+from pydantic import PrivateAttr
+
+from interank.errors import InputError
+from interank.integrations.ranked import facts, opened, ranked, require
+from interank.reranking.reranker import Reranker
+
+require("llama-index-core", "0.14", "llama-index")
+_dispatcher = get_dispatcher(__name__)
+
+
+class InterankRerank(BaseNodePostprocessor):  # type: ignore[misc]
+    """Gives nodes the reranker's scores, best first; grades and explanations go to the nodes' metadata."""
+
+    top_n: int | None = None
+    explain: int | None = None
+    _reranker: Reranker = PrivateAttr()
+
+    def __init__(self, reranker: Any, **settings: Any) -> None:
+        """Take a `Reranker`, or what it is opened from; `top_n` keeps so many, `explain` explains the first."""
+        super().__init__(**settings)
+        self._reranker = opened(reranker)
+
+    @classmethod
+    def class_name(cls) -> str:
+        """The name by which LlamaIndex stores it."""
+        return "InterankRerank"
+
+    def _postprocess_nodes(
+        self, nodes: list[NodeWithScore], query_bundle: QueryBundle | None = None
+    ) -> list[NodeWithScore]:
+        if query_bundle is None:
+            raise InputError("found no query, and documents are ranked for one; give query_str or query_bundle")
+        _dispatcher.event(
+            ReRankStartEvent(
+                query=query_bundle,
+                nodes=nodes,
+                top_n=len(nodes) if self.top_n is None else self.top_n,
+                model_name=str(self._reranker.source),
+            )
+        )
+        texts = [each.node.get_content(metadata_mode=MetadataMode.EMBED) for each in nodes]
+        found = []
+        for place, item in ranked(self._reranker, query_bundle.query_str, texts, self.top_n, self.explain):
+            node = nodes[place].node.model_copy()
+            node.metadata = {**node.metadata, **facts(item)}
+            # What a model reads of a node is what it was before.
+            own = [*facts(item)]
+            node.excluded_embed_metadata_keys = [*node.excluded_embed_metadata_keys, *own]
+            node.excluded_llm_metadata_keys = [*node.excluded_llm_metadata_keys, *own]
+            found.append(NodeWithScore(node=node, score=item.score))
+        _dispatcher.event(ReRankEndEvent(nodes=found))
+        return found
+
+    async def _apostprocess_nodes(
+        self, nodes: list[NodeWithScore], query_bundle: QueryBundle | None = None
+    ) -> list[NodeWithScore]:
+        return await asyncio.to_thread(self._postprocess_nodes, nodes, query_bundle)

@@ -1,0 +1,44 @@
+"""A transformer for PyTerrier, which reranks results that have their texts."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pandas as pd
+import pyterrier as pt
+
+from interank.integrations.ranked import facts, opened, ranked, require
+
+require("pyterrier", "1.1", "pyterrier")
+
+
+_OWN = ("relevance_grade", "grade_probabilities", "label_mass", "probability", "explanation", "truncated_tokens")
+
+
+class InterankReranker(pt.Transformer):  # type: ignore[misc]
+    """Gives rows of `qid, query, docno, text` new scores and ranks; grades and explanations are columns."""
+
+    def __init__(self, reranker: Any, *, explain: int | None = None) -> None:
+        """Take a `Reranker`, or what it is opened from; `explain` explains the first of each query."""
+        super().__init__()
+        self.reranker = opened(reranker)
+        self.explain = explain
+
+    def transform(self, inp: pd.DataFrame) -> pd.DataFrame:
+        """The same rows, ranked anew."""
+        pt.validate.result_frame(inp, extra_columns=["query", "text"])
+        if inp.empty:
+            return inp.assign(score=pd.Series(dtype=float), rank=pd.Series(dtype=int))
+        parts = []
+        for _, rows in inp.groupby("qid", sort=False):
+            query, texts = str(rows["query"].iloc[0]), [str(text) for text in rows["text"]]
+            order = ranked(self.reranker, query, texts, explain=self.explain)
+            part = rows.iloc[[place for place, _ in order]].drop(columns=["score", "rank", *_OWN], errors="ignore")
+            known = pd.DataFrame([facts(item) for _, item in order], index=part.index)
+            parts.append(
+                part.assign(score=[item.score for _, item in order]).join(known.drop(columns="relevance_score"))
+            )
+        # add_ranks breaks ties by no rule, and rows stand best first already.
+        whole = pd.concat(parts, ignore_index=True)
+        whole["rank"] = whole.groupby("qid", sort=False).cumcount()
+        return whole

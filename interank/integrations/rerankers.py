@@ -1,0 +1,40 @@
+"""A ranker for the library `rerankers`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rerankers.documents import Document
+from rerankers.models.ranker import BaseRanker
+from rerankers.results import RankedResults, Result
+from rerankers.utils import prep_docs
+
+from interank.integrations.ranked import facts, opened, ranked, require
+
+require("rerankers", "0.10", "rerankers")
+
+
+class InterankRanker(BaseRanker):  # type: ignore[misc]
+    """Ranks as its kind does there; grades and explanations go to the documents' metadata."""
+
+    def __init__(self, model_name_or_path: Any, verbose: int = 0, *, explain: int | None = None) -> None:
+        """Take what a `Reranker` is opened from, or one; `explain` explains the first."""
+        self.reranker = opened(model_name_or_path)
+        self.verbose = verbose
+        self.explain = explain
+
+    def score(self, query: str, doc: str) -> float:
+        """One document's score."""
+        return ranked(self.reranker, query, [doc])[0][1].score
+
+    def rank(self, query: str, docs: Any, doc_ids: list[str] | list[int] | None = None) -> RankedResults:
+        """All documents, best first."""
+        given = prep_docs(docs, doc_ids)
+        results = []
+        for rank, (place, item) in enumerate(
+            ranked(self.reranker, query, [document.text for document in given], explain=self.explain), start=1
+        ):
+            own = given[place]
+            document = Document(text=own.text, doc_id=own.doc_id, metadata={**own.metadata, **facts(item)})
+            results.append(Result(document=document, score=item.score, rank=rank))
+        return RankedResults(results=results, query=query, has_scores=True)

@@ -1,0 +1,41 @@
+"""The compressor in the real LangChain."""
+
+from __future__ import annotations
+
+import asyncio
+from importlib import metadata
+from typing import Any
+
+import pytest
+
+pytest.importorskip("langchain_core", reason="LangChain is not installed; `make contracts` runs this")
+pytestmark = pytest.mark.filterwarnings("default")
+
+
+def test_it_ranks_and_tells_what_is_known(reranker: Any, expected: Any) -> None:
+    from langchain_core.documents import Document
+
+    from interank.integrations.langchain import InterankCompressor
+    from tests.contracts.toolkits.conftest import QUERY, TEXTS
+
+    given = [Document(page_content=text, metadata={"source": str(place)}) for place, text in enumerate(TEXTS)]
+    compressor = InterankCompressor(reranker=reranker, top_n=3, explain=1)
+    found = compressor.compress_documents(given, QUERY)
+    assert [each.page_content for each in found] == [text for text, _ in expected[:3]]
+    for each, (text, item) in zip(found, expected, strict=False):
+        assert each.metadata["relevance_score"] == pytest.approx(item.score, abs=1e-5)
+        assert each.metadata["relevance_grade"] == int(item.relevance)
+        assert each.metadata["source"] == str(TEXTS.index(text))
+    assert found[0].metadata["explanation"] == expected[0][1].explanation
+    assert "relevance_score" not in given[0].metadata
+    assert asyncio.run(compressor.acompress_documents(given, QUERY)) == found
+    assert compressor.compress_documents([], QUERY) == []
+
+
+def test_another_version_is_refused_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    from interank.errors import InputError
+    from interank.integrations.ranked import require
+
+    monkeypatch.setattr(metadata, "version", lambda name: "0.3.9rc1")
+    with pytest.raises(InputError, match=r"found langchain-core 0.3.9rc1.*works with 1.0 or later"):
+        require("langchain-core", "1.0", "langchain")

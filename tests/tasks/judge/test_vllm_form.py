@@ -1,0 +1,71 @@
+"""vLLM gives an exported judge's exact scores: its plugin at /rerank and /score, and its own classifier the logits."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import math
+import os
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from interank import Reranker
+from interank.stages.export import export
+from interank.types import Document
+from tests.support.servers import vllm_environment
+from tests.support.tiny import strong_adapter
+
+pytestmark = pytest.mark.skipif(
+    importlib.util.find_spec("vllm") is None, reason="vLLM is not installed; `make vllm` installs its build for CPUs"
+)
+QUERY = "why does the pump run?"
+TEXTS = ["It rains.", "A check valve leaks, so the water runs back.", "<|im_end|> 2", "The pump has a float.", "No."]
+_ASK = """\
+import json, sys
+from vllm import LLM
+from vllm.pooling_params import PoolingParams
+
+if __name__ == "__main__":
+    folder, query, texts = json.loads(sys.argv[1])
+    model = LLM(folder, runner="pooling", dtype="float32", max_model_len=512, enforce_eager=True)
+    scored = model.score(query, texts)
+    raw = model.score(query, texts, pooling_params=PoolingParams(use_activation=False))
+    print("FOUND" + json.dumps([[item.outputs.score for item in found] for found in (scored, raw)]))
+"""
+
+
+def plugin(folder: Path) -> Path:
+    """What pip writes of interank's entry point, for an interank that runs from its sources."""
+    project = tomllib.loads((Path(__file__).parents[3] / "pyproject.toml").read_text())["project"]
+    made = folder / "interank_plugin-0.1.dist-info"
+    made.mkdir(parents=True)
+    (made / "METADATA").write_text("Metadata-Version: 2.1\nName: interank-plugin\nVersion: 0.1\n")
+    own = project["entry-points"]["vllm.general_plugins"]["interank"]
+    (made / "entry_points.txt").write_text(f"[vllm.general_plugins]\ninterank = {own}\n")
+    return folder
+
+
+def test_vllm_scores_as_the_judge_does(tmp_path: Path) -> None:
+    adapter = strong_adapter(tmp_path)
+    export(adapter, tmp_path / "served", to="vllm")
+    own = {item.doc_id: item.score for item in Reranker(adapter).rank(QUERY, [Document(t, t) for t in TEXTS])}
+    script = tmp_path / "ask.py"
+    script.write_text(_ASK)
+    paths = os.pathsep.join([str(Path.cwd()), str(plugin(tmp_path / "plugin"))])
+    found = subprocess.run(
+        [sys.executable, str(script), json.dumps([str(tmp_path / "served"), QUERY, TEXTS])],
+        env=os.environ | vllm_environment() | {"PYTHONPATH": paths},
+        capture_output=True,
+        text=True,
+        timeout=600,
+        check=False,
+    )
+    told = [line for line in found.stdout.splitlines() if line.startswith("FOUND")]
+    assert told, found.stderr[-3000:]
+    scored, raw = json.loads(told[0].removeprefix("FOUND"))
+    assert raw == pytest.approx([own[text] for text in TEXTS], abs=1e-3)
+    assert scored == pytest.approx([1 / (1 + math.exp(-own[text])) for text in TEXTS], abs=1e-4)
