@@ -1,6 +1,7 @@
 """How fast the reader of dumps is beside ElementTree, and what memory it takes.
 
-    python benchmarks/mining.py [--json FILE] [--mb 1000] [--peak-mb 1000] [--rounds 7] [--posts 120000]
+    python benchmarks/mining.py [--json FILE] [--mb 1000] [--peak-mb 1000] [--rounds 7] [--posts 200000]
+        [--reference COMMIT]
 
 Makes a Posts.xml of the shape of real ones (1.6 KB a row, bodies escaped, CRLF) in a temporary folder. Both sides read
 it in turns in one run and have to give the same; ratios are of the medians. Peaks are resident memory summed over all
@@ -10,6 +11,7 @@ processes of the run, sampled every 20 ms, which counts shared pages as often as
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import os
 import platform
@@ -30,8 +32,7 @@ from xml.etree import ElementTree
 
 import psutil
 
-from interank.mining import Row, Table, Tally, mine, read_rows
-from interank.mining.parts import work_through
+from interank.mining import Row, Table, Tally, read_rows
 from interank.settings import MiningRecipe
 
 Rows = list[tuple[str, int]]
@@ -94,6 +95,8 @@ def full_by_element_tree(path: Path) -> Rows:
 
 def full(path: Path) -> Rows:
     """Something of every row, by interank: as mining surveys a dump, where the rows are read."""
+    from interank.mining.parts import work_through
+
     return [found for part in work_through(Table(path), _told, Tally()) for found in part]
 
 
@@ -120,10 +123,68 @@ def ratio(times: dict[str, list[float]]) -> float:
     return round(theirs / ours, 2)
 
 
-def peak_of(*command: str) -> tuple[float, float, str]:
+def mined(site: Path, draw: Path, *, earlier: bool) -> dict[str, Any]:
+    """Mine a site and write what was drawn; or mine what was drawn, by earlier code."""
+    settings = MiningRecipe(questions=20_000)
+    with tempfile.TemporaryDirectory() as folder:
+        if earlier:
+            counts, pairs = mined_earlier(site, settings, json.loads(draw.read_text()))
+        else:
+            import duckdb
+
+            from interank.mining import mine_in
+
+            found = mine_in(Path(folder), [site], settings, 42)
+            counts, pairs = found.counts, found.pairs
+            with duckdb.connect(str(Path(folder) / "mining.duckdb")) as database:
+                drawn = database.execute("SELECT thread FROM drawn ORDER BY key, site, thread").fetchall()
+                pool = database.execute("SELECT post_id FROM pool ORDER BY post_id").fetchall()
+            draw.write_text(json.dumps({"drawn": [one for (one,) in drawn], "pool": [one for (one,) in pool]}))
+        digest = hashlib.sha256()
+        for pair in pairs:
+            told = (pair.query.query_id, pair.query.text, pair.document.doc_id, pair.document.text, pair.split)
+            digest.update(repr((*told, pair.origin, pair.source)).encode())
+    [own] = counts.values()
+    return {"posts": own["questions"] + own["answers"], "pairs": own["pairs"], "digest": digest.hexdigest()[:16]}
+
+
+def mined_earlier(site: Path, settings: MiningRecipe, draw: dict[str, list[int]]) -> tuple[Any, Any]:
+    """Mine what was drawn by code that held all posts in memory."""
+    from interank.mining import pairs
+
+    name = site.name
+    pairs._draw = lambda *_: [pairs.Drawn(name, post_id) for post_id in draw["drawn"]]
+    pairs._Miner._pool = lambda _: draw["pool"]
+    found = pairs.mine([site], settings, 42)
+    return found.counts, found.pairs
+
+
+def mining_side_by_side(arguments: argparse.Namespace, folder: Path) -> dict[str, Any]:
+    """Seconds and peak of mining a site, and of an earlier commit's code with the same draw."""
+    site = made_dump(folder / "mine.example.com", posts=arguments.posts).parent
+    draw = folder / "draw.json"
+    peak, seconds, said = peak_of("--mine", str(site), "--draw", str(draw))
+    figures = {**json.loads(said), "seconds": round(seconds, 1), "peak_mb": round(peak, 1)}
+    if arguments.reference:
+        code = folder / "earlier"
+        code.mkdir()
+        packed = subprocess.run(["git", "archive", arguments.reference, "interank"], capture_output=True, check=True)
+        subprocess.run(["tar", "x", "-C", str(code)], input=packed.stdout, check=True)
+        command = ("--mine", str(site), "--draw", str(draw), "--earlier")
+        peak, seconds, said = peak_of(*command, code=code)
+        earlier = json.loads(said)
+        assert {name: figures[name] for name in earlier} == earlier
+        figures |= {"earlier_seconds": round(seconds, 1), "earlier_peak_mb": round(peak, 1)}
+        figures["seconds_vs_earlier"] = round(figures["seconds"] / seconds, 3)
+    return figures
+
+
+def peak_of(*command: str, code: Path | None = None) -> tuple[float, float, str]:
     """The most megabytes that a command and its children held together, its seconds, and what it printed."""
     start = time.perf_counter()
-    done = subprocess.Popen([sys.executable, __file__, *command], stdout=subprocess.PIPE, text=True)
+    place = {"PYTHONPATH": str(code)} if code else {}
+    run = [sys.executable, __file__, *command]
+    done = subprocess.Popen(run, stdout=subprocess.PIPE, text=True, env={**os.environ, **place})
     peak = 0.0
     watched = psutil.Process(done.pid)
 
@@ -163,11 +224,7 @@ def measured(arguments: argparse.Namespace, folder: Path) -> dict[str, Any]:
     large = made_dump(folder / "peak.example.com", size=arguments.peak_mb * 1e6)
     peak, _, _ = peak_of("--read", str(large))
     large.unlink()
-    mining = {}
-    if arguments.posts:
-        site = made_dump(folder / "mine.example.com", posts=arguments.posts).parent
-        mine_peak, mine_seconds, said = peak_of("--mine", str(site))
-        mining = {**json.loads(said), "seconds": round(mine_seconds, 1), "peak_mb": round(mine_peak, 1)}
+    mining = mining_side_by_side(arguments, folder) if arguments.posts else {}
     return {
         "full_vs_elementtree": ratio(fully),
         "mb_per_s": round(size / statistics.median(fully["interank"]), 1),
@@ -190,18 +247,19 @@ def main() -> None:
     parser.add_argument("--mb", type=float, default=1_000, help="size of the file that ratios are taken on")
     parser.add_argument("--peak-mb", type=float, default=1_000, help="size of the file that the peak is taken on")
     parser.add_argument("--rounds", type=int, default=7)
-    parser.add_argument("--posts", type=int, default=120_000, help="posts of the site that is mined; 0 mines none")
+    parser.add_argument("--posts", type=int, default=200_000, help="posts of the site that is mined; 0 mines none")
     parser.add_argument("--folder", type=Path, help="for the files; a temporary one by default")
     parser.add_argument("--read", type=Path, help=argparse.SUPPRESS)
+    parser.add_argument("--reference", help="the commit whose code mines the same draw")
     parser.add_argument("--mine", type=Path, help=argparse.SUPPRESS)
+    parser.add_argument("--draw", type=Path, help=argparse.SUPPRESS)
+    parser.add_argument("--earlier", action="store_true", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.read:
         print(len(full(arguments.read)), sum(1 for _ in read_rows(Table(arguments.read))))
         return
     if arguments.mine:
-        mined = mine([arguments.mine], MiningRecipe(questions=20_000), 42)
-        [counts] = mined.counts.values()
-        print(json.dumps({"posts": counts["questions"] + counts["answers"], "pairs": counts["pairs"]}))
+        print(json.dumps(mined(arguments.mine, arguments.draw, earlier=arguments.earlier)))
         return
     with tempfile.TemporaryDirectory(dir=arguments.folder) as folder:
         figures = measured(arguments, Path(folder))

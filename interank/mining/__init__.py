@@ -1,7 +1,8 @@
 """Mining: from StackExchange dumps to question-document pairs."""
 
+from interank.mining.items import Contaminated, Item
 from interank.mining.left_out import DecontaminatedError
-from interank.mining.pairs import Contaminated, Item, Mined, mine
+from interank.mining.pairs import Mined, MinedIn, mine, mine_in
 from interank.mining.rows import Row, Tally, read_rows
 from interank.mining.sites import find_sites
 from interank.mining.stackexchange import Counts, Dump, Link, Post, PostKind, find_dumps
@@ -16,6 +17,7 @@ __all__ = [
     "Item",
     "Link",
     "Mined",
+    "MinedIn",
     "Post",
     "PostKind",
     "Row",
@@ -25,6 +27,7 @@ __all__ = [
     "find_sites",
     "html_to_text",
     "mine",
+    "mine_in",
     "plain_text",
     "read_rows",
 ]

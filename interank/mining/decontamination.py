@@ -11,7 +11,7 @@ from typing import Any
 
 from interank import plain_data
 from interank.ir.overlap import BenchmarkIndex, Checkable, Found, contaminated, joined, read_texts
-from interank.mining.pairs import Item
+from interank.mining.items import Item
 
 logger = logging.getLogger(__name__)
 

@@ -4,38 +4,45 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import re
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 
-from interank.ir.bm25 import Bm25, tokenize
-from interank.mining.stackexchange import Post
+from interank.ir.bm25 import tokenize
+from interank.mining.kept import Kept, KeptPost
 from interank.mining.text import html_to_text, plain_text
 from interank.settings import DocumentsRecipe, MiningRecipe
-from interank.types import Document, Origin, Query, Run, Source
+from interank.types import Document, Origin, Source
 
 # Documents that share more of their words than this say the same; one cannot be the other's negative.
 _NEAR_DUPLICATE = 0.8
 # Candidates beyond those needed, to lose near-duplicates from.
-_SPARE_CANDIDATES = 20
+SPARE_CANDIDATES = 20
+
+_NUMBER = re.compile("-?[0-9]{1,20}")
 
 Chosen = tuple[Origin, str]
 """A document's id and how it came to the question."""
 
 
 class Shelf:
-    """The documents at hand by id: posts as fetched, turned into text when asked for, and passages of pages."""
+    """The documents at hand by id: posts as they are kept, turned into text when asked for, and passages of pages."""
 
-    def __init__(self) -> None:
-        self._posts: dict[str, Post] = {}
+    def __init__(self, posts: Kept, sites: Sequence[str], barred: Collection[str] = ()) -> None:
+        """Begin with posts.
+
+        Args:
+            posts: What is kept of them.
+            sites: The sites' names by their numbers.
+            barred: Documents that must not be chosen.
+        """
+        self._kept = posts
+        self._numbers = {name: number for number, name in enumerate(sites)}
         self._documents: dict[str, Document] = {}
         self._sources: dict[str, Source] = {}
-        self.barred: set[str] = set()
-        """Documents that must not be chosen."""
-
-    def put_posts(self, posts: Iterable[Post]) -> None:
-        """Add answers."""
-        self._posts.update({f"{post.site}/{post.post_id}": post for post in posts})
+        self._barred = barred
+        self._last: tuple[str, KeptPost | None] = "", None
 
     def put(self, document: Document, source: Source) -> None:
         """Add a document."""
@@ -44,39 +51,46 @@ class Shelf:
 
     def holds(self, doc_id: str) -> bool:
         """Whether the document is here and may be chosen."""
-        return doc_id not in self.barred and (doc_id in self._posts or doc_id in self._documents)
+        return doc_id not in self._barred and (doc_id in self._documents or self.post(doc_id) is not None)
 
-    def post(self, doc_id: str) -> Post | None:
+    def post(self, doc_id: str) -> KeptPost | None:
         """The post behind a document, if it is one."""
-        return self._posts.get(doc_id)
+        if self._last[0] != doc_id:
+            site, _, number = doc_id.rpartition("/")
+            told = None
+            if site in self._numbers and _NUMBER.fullmatch(number):
+                told = self._kept.get(self._numbers[site], int(number))
+            self._last = doc_id, None if told is None else KeptPost(*told)
+        return self._last[1]
 
     def declined(self, doc_id: str) -> bool:
         """Whether the document is an answer that is marked as not accepted and has no votes."""
-        post = self._posts.get(doc_id)
+        post = self.post(doc_id)
         return post is not None and post.declined
 
-    def document(self, doc_id: str) -> Document:
-        """A document with its text."""
-        if doc_id not in self._documents:
-            post = self._posts[doc_id]
-            self._documents[doc_id] = Document(doc_id, html_to_text(post.html, site=post.site))
-        return self._documents[doc_id]
+    def text(self, doc_id: str) -> str:
+        """A post as it is paired."""
+        post = self._post(doc_id)
+        return html_to_text(post.html, site=post.site)
 
     def source(self, doc_id: str) -> Source:
         """Where a document is from."""
         if doc_id in self._sources:
             return self._sources[doc_id]
-        post = self._posts[doc_id]
+        post = self._post(doc_id)
         return Source(post.site, str(post.post_id), post.url, post.author, post.licence)
 
     def words(self, doc_id: str) -> frozenset[str]:
-        """The different words of a document; not kept, for they take five times the room of its text."""
-        post = self._posts.get(doc_id)
-        return frozenset(tokenize(plain_text(post.html) if post else self._documents[doc_id].full_text))
+        """The different words of a document."""
+        if doc_id in self._documents:
+            return frozenset(tokenize(self._documents[doc_id].full_text))
+        return frozenset(tokenize(plain_text(self._post(doc_id).html)))
 
-    def rough(self, doc_ids: Iterable[str]) -> list[Document]:
-        """Posts with their bare words: enough to search in, at little cost."""
-        return [Document(doc_id, plain_text(self._posts[doc_id].html)) for doc_id in doc_ids]
+    def _post(self, doc_id: str) -> KeptPost:
+        post = self.post(doc_id)
+        if post is None:
+            raise KeyError(doc_id)
+        return post
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,13 +106,6 @@ class Candidates:
     """Answers that negatives are drawn from."""
     no_negatives: frozenset[str] = field(default_factory=frozenset)
     """Answers to the question and to those linked with it."""
-
-
-def rank_pool(
-    shelf: Shelf, pool: Sequence[str], queries: Iterable[Query], excluded: Mapping[str, frozenset[str]], top_k: int
-) -> Run:
-    """The documents of the pool that share most with each question, less those that may well answer it."""
-    return Bm25(shelf.rough(pool)).rank(queries, top_k=top_k + _SPARE_CANDIDATES, excluded=excluded)
 
 
 def most_documents(settings: MiningRecipe) -> int:
@@ -155,7 +162,7 @@ def _negatives(
     hard = list(islice((doc_id for doc_id in candidates.ranked if differs(doc_id)), hard_wanted))
     taken = candidates.no_negatives | set(hard)
     size = len(candidates.pool)
-    drawn = rng.sample(range(size), min(size, rest + len(taken) + _SPARE_CANDIDATES))
+    drawn = rng.sample(range(size), min(size, rest + len(taken) + SPARE_CANDIDATES))
     others = (candidates.pool[place] for place in drawn)
     easy = islice((doc_id for doc_id in others if doc_id not in taken and differs(doc_id)), rest - len(hard))
     yield from (("hard_negative", doc_id) for doc_id in hard)

@@ -1,31 +1,26 @@
-"""A site of a run, whether from a dump or from a table of questions: surveyed once, its texts fetched when needed."""
+"""A site of a run, whether from a dump or from a table of questions: read once, and stored."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
 from interank.errors import InputError
 from interank.mining.parts import Spread, work_through
-from interank.mining.rows import BadRowError, Row, Tally, read_rows
-from interank.mining.stackexchange import (
-    Dump,
-    Post,
-    find_dumps,
-    post_from,
-    read_comment_links,
-    read_links,
-    read_users,
-)
+from interank.mining.rows import Tally
+from interank.mining.stackexchange import Dump, find_dumps
+from interank.mining.stored import Store, StoreRows
 from interank.mining.tables import find_table
-from interank.mining.threads import Outline, Outliner
 from interank.settings import MiningRecipe
 from interank.wording import listed
 
 logger = logging.getLogger(__name__)
+
+# Links count in this order.
+_IN_ORDER = ("PostLinks", "Comments", "Posts", "Users")
 
 
 class Origin(Protocol):
@@ -38,19 +33,11 @@ class Origin(Protocol):
 
     @property
     def names(self) -> Mapping[int, str]:
-        """The ids that are texts, by the numbers that stand for them; complete when the outline is."""
+        """The ids that are texts, by the numbers that stand for them; complete when all is stored."""
         ...
 
-    def outline(self, settings: MiningRecipe, sites: frozenset[str]) -> tuple[Outline, int]:
-        """Every post without its text, and how many rows had to be skipped."""
-        ...
-
-    def questions(self) -> Iterator[Post]:
-        """Every question with its text, one at a time."""
-        ...
-
-    def fetch(self, wanted: Collection[int]) -> dict[int, Post]:
-        """The posts with these ids."""
+    def store(self, store: Store) -> tuple[int, int]:
+        """Store every post and link; how many rows had to be skipped, and how many posts are of other kinds."""
         ...
 
 
@@ -100,62 +87,17 @@ class _DumpPosts:
         """None: a dump's ids are numbers."""
         return {}
 
-    def outline(self, settings: MiningRecipe, sites: frozenset[str]) -> tuple[Outline, int]:
-        """Every post without its text, and how many rows had to be skipped."""
-        outline = Outline()
-        tables = self.dump.tables
-        skipped = 0
-        for name in ("PostLinks", "Comments", "Posts"):
-            tally = Tally()
-            if name not in tables:
+    def store(self, store: Store) -> tuple[int, int]:
+        """Store every post and link; how many rows had to be skipped, and how many posts are of other kinds."""
+        skipped = others = 0
+        for number, (name, table) in enumerate((name, self.dump.tables.get(name)) for name in _IN_ORDER):
+            if table is None:
                 continue
-            if name == "PostLinks":
-                outline.links.extend(read_links(tables[name], tally))
-            elif name == "Comments":
-                outline.links.extend(read_comment_links(tables[name], tally, self.site, sites))
-            else:
-                work = Outliner(self.site, settings, sites)
-                for part in work_through(tables[name], work, tally, spread=self.spread):
-                    outline.extend(part)
-            tally.warn(tables[name])
+            tally = Tally()
+            parts = work_through(table, StoreRows(store, name), tally, spread=self.spread)
+            for place, part in enumerate(parts):
+                others += part.other_posts
+                store.take_in(part, number, place)
+            tally.warn(table)
             skipped += tally.skipped
-        return outline, skipped
-
-    def questions(self) -> Iterator[Post]:
-        """Every question with its text, one at a time."""
-        for row in read_rows(self.dump.tables["Posts"], Tally()):
-            post = _sound(row, self.site)
-            if post is not None and post.kind == "question":
-                yield post
-
-    def fetch(self, wanted: Collection[int]) -> dict[int, Post]:
-        """The posts with these ids."""
-        found: dict[int, Post] = {}
-        if not wanted:
-            return found
-        ids = frozenset(wanted)
-        rows = read_rows(self.dump.tables["Posts"], Tally())
-        for row in rows:
-            post = _sound(row, self.site)
-            # The first of those with one id counts, as in the outline.
-            if post is not None and post.post_id in ids:
-                found.setdefault(post.post_id, post)
-        return self._with_names(found)
-
-    def _with_names(self, posts: dict[int, Post]) -> dict[int, Post]:
-        nameless = {post.owner_id for post in posts.values() if not post.author and post.owner_id}
-        if not nameless or "Users" not in self.dump.tables:
-            return posts
-        names = read_users(self.dump.tables["Users"], nameless)
-        return {
-            post_id: post if post.author else replace(post, author=names.get(post.owner_id, ""))
-            for post_id, post in posts.items()
-        }
-
-
-def _sound(row: Row, site: str) -> Post | None:
-    try:
-        return post_from(row, site)
-    except BadRowError as fault:
-        logger.debug("%s: line %d: %s", site, row.line, fault)
-        return None
+        return skipped, others

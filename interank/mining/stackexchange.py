@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Literal, NamedTuple
 
 from interank.errors import InputError
-from interank.mining.rows import BadRowError, Row, Tally, read_rows
+from interank.mining.rows import Row
 from interank.mining.streams import Table, archive_members
 from interank.tables.reading import SPREADSHEETS, no_table
 from interank.wording import nearby
@@ -204,32 +204,16 @@ def _licence(created: str) -> str:
     return next((licence for before, licence in _LICENCES if created < before), _LATEST_LICENCE)
 
 
-def read_links(table: Table, tally: Tally) -> Iterator[Link]:
-    """Stream the links of a PostLinks.xml: related posts and duplicates.
+def link_from(row: Row) -> Link | None:
+    """The link in a row of a PostLinks.xml: related posts and duplicates; None where it is another kind.
 
     Raises:
-        InputError: The file declares a document type.
+        BadRowError: An id is missing, or a word stands where a number belongs.
     """
-    for row in read_rows(table, tally):
-        try:
-            type_id = row.integer("LinkTypeId")
-            if type_id in _LINK_TYPES:
-                yield Link(row.integer("PostId"), row.integer("RelatedPostId"), _LINK_TYPES[type_id])
-        except BadRowError as fault:
-            tally.skip(row.line, fault)
-
-
-def read_comment_links(table: Table, tally: Tally, site: str, sites: Collection[str]) -> Iterator[Link]:
-    """Stream the links in a site's Comments.xml to posts of its own and of these sites.
-
-    Raises:
-        InputError: The file declares a document type.
-    """
-    for row in read_rows(table, tally):
-        try:
-            yield from links_in(row.text("Text"), row.integer("PostId"), sites, site)
-        except BadRowError as fault:
-            tally.skip(row.line, fault)
+    type_id = row.integer("LinkTypeId")
+    if type_id not in _LINK_TYPES:
+        return None
+    return Link(row.integer("PostId"), row.integer("RelatedPostId"), _LINK_TYPES[type_id])
 
 
 def links_in(html: str, post_id: int, sites: Collection[str], own: str) -> Iterator[Link]:
@@ -240,13 +224,3 @@ def links_in(html: str, post_id: int, sites: Collection[str], own: str) -> Itera
         site = (match[1] or own).lower()
         if site == own or site in sites:
             yield Link(post_id, int(match[2]), False, "" if site == own else site)
-
-
-def read_users(table: Table, wanted: Collection[str]) -> dict[str, str]:
-    """The display names of the users with these ids.
-
-    Raises:
-        InputError: The file declares a document type.
-    """
-    found = ((row.attributes.get("Id", ""), row.attributes.get("DisplayName", "")) for row in read_rows(table))
-    return {user: name for user, name in found if user in wanted}

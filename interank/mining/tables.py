@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from html import escape
 from itertools import islice
@@ -15,9 +15,9 @@ from interank.artifact import MANIFEST, open_artifact
 from interank.errors import InputError
 from interank.mining.rows import BadRowError, Tally
 from interank.mining.stackexchange import Post, PostKind
+from interank.mining.stored import Store
 from interank.mining.streams import Table
-from interank.mining.threads import Outline
-from interank.settings import ColumnsRecipe, MiningRecipe
+from interank.settings import ColumnsRecipe
 from interank.tables import values
 from interank.wording import listed
 
@@ -55,16 +55,34 @@ class QuestionTable:
     """The ids that are texts, by the numbers that the posts go under here."""
     _numbers: dict[str, int] = field(default_factory=dict)
 
-    def outline(self, settings: MiningRecipe, sites: frozenset[str]) -> tuple[Outline, int]:
-        """Every post without its text, and how many rows had to be skipped."""
-        outline = Outline()
+    def store(self, store: Store) -> tuple[int, int]:
+        """Store every post and link; how many rows had to be skipped, and that no post is of another kind.
+
+        Raises:
+            InputError: No row can be used.
+        """
         tally = Tally()
-        for post in self.posts(tally):
-            outline.add(post, settings, sites)
-        if tally.skipped and not outline.ids:
-            raise InputError(self._unusable(tally))
+        store.take_in(store.posts(self._sound(tally)), 0, 0)
         tally.warn(Table(self.table.path))
-        return outline, tally.skipped
+        return tally.skipped, 0
+
+    def require_posts(self) -> None:
+        """Stop where no row can be used.
+
+        Raises:
+            InputError: Says what is wrong with the first.
+        """
+        for _ in self._sound(Tally()):
+            pass
+
+    def _sound(self, tally: Tally) -> Iterator[Post]:
+        """Every post; where rows had to be skipped there has to be one."""
+        found = False
+        for post in self.posts(tally):
+            found = True
+            yield post
+        if tally.skipped and not found:
+            raise InputError(self._unusable(tally))
 
     def _unusable(self, tally: Tally) -> str:
         """Why no row could be used: columns that are not there, or what the first row lacks."""
@@ -94,15 +112,6 @@ class QuestionTable:
     def questions(self) -> Iterator[Post]:
         """Every question with its text, one at a time."""
         return (post for post in self.posts() if post.kind == "question")
-
-    def fetch(self, wanted: Collection[int]) -> dict[int, Post]:
-        """The posts with these ids."""
-        ids = frozenset(wanted)
-        found: dict[int, Post] = {}
-        for post in self.posts() if ids else ():
-            if post.post_id in ids:
-                found.setdefault(post.post_id, post)
-        return found
 
     def posts(self, tally: Tally | None = None) -> Iterator[Post]:
         """Every post with its text; rows that cannot be used are counted."""

@@ -113,5 +113,5 @@ def _opens(recipe: GenerateRecipe, path: Path) -> None:
         find_dumps(path)
     elif path.exists() and next(table.questions(), None) is None:
         # Says which row is wrong, where there is one.
-        table.outline(recipe.mining, frozenset())
+        table.require_posts()
         raise InputError(f"{path}: found no row; expected questions with answers; name a filled table")

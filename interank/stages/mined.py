@@ -13,7 +13,7 @@ from typing import Any
 from interank.artifact import Artifact, Existing, Workplace, create, open_artifact
 from interank.errors import InputError
 from interank.judgments import read_judged_pairs
-from interank.mining import DecontaminatedError, mine
+from interank.mining import DecontaminatedError, mine_in
 from interank.mining.decontamination import FILE, Gate
 from interank.outputs import write_whole
 from interank.pairs import read_pairs, write_pairs
@@ -45,10 +45,12 @@ def mine_only(recipe: GenerateRecipe, out: Path, *, inputs: Mapping[str, Any], e
     place = create(out, "pairs", recipe=content, inputs=inputs, existing=existing)
     if isinstance(place, Artifact):
         return place
-    mined = _mined(recipe, place, place.folder)
-    write_pairs(mined.pairs, place.folder)
-    counts = {"pairs": len(mined.pairs), "questions": len({pair.query.query_id for pair in mined.pairs})}
-    notes = {"sites": mined.sites, "decontamination": mined.decontamination}
+    notes = _mined(recipe, place, place.folder)
+    sites = notes["sites"].values()
+    counts = {
+        "pairs": sum(site["pairs"] for site in sites),
+        "questions": sum(site["chosen_questions"] for site in sites),
+    }
     return place.finish(seed=recipe.seed, counts=counts, notes=notes)
 
 
@@ -69,16 +71,12 @@ def pairs_of(recipe: GenerateRecipe, place: Workplace) -> MinedPairs:
             pairs, labelled = [replace(pair, given=None) for pair in pairs], {}
         return MinedPairs(pairs, told.get("sites", {}), told.get("decontamination"), labelled)
     kept = place.work / _MINED
-    if kept.is_file():
-        _copy_report(place.work, place.folder)
-        told = json.loads(kept.read_text("utf-8"))
-        return MinedPairs(list(read_pairs(place.work)), told["sites"], told["decontamination"])
-    mined = _mined(recipe, place, place.work)
+    if not kept.is_file():
+        # Written last, since it says that the rest is there.
+        write_whole(kept, json.dumps(_mined(recipe, place, place.work)))
     _copy_report(place.work, place.folder)
-    write_pairs(mined.pairs, place.work)
-    # Last, since it says that the rest is there.
-    write_whole(kept, json.dumps({"sites": mined.sites, "decontamination": mined.decontamination}))
-    return mined
+    told = json.loads(kept.read_text("utf-8"))
+    return MinedPairs(list(read_pairs(place.work)), told["sites"], told["decontamination"])
 
 
 def _copy_report(source: Path, folder: Path) -> None:
@@ -87,8 +85,8 @@ def _copy_report(source: Path, folder: Path) -> None:
         shutil.copyfile(source / FILE, folder / FILE)
 
 
-def _mined(recipe: GenerateRecipe, place: Workplace, folder: Path) -> MinedPairs:
-    """Mine the dumps; what was compared with benchmarks is written into the folder.
+def _mined(recipe: GenerateRecipe, place: Workplace, folder: Path) -> dict[str, Any]:
+    """Mine the dumps into the folder, with what was compared with benchmarks; the counts by site and of that.
 
     Raises:
         InputError: No question is left. Where decontamination had a part in that, its report stands beside the output.
@@ -98,8 +96,13 @@ def _mined(recipe: GenerateRecipe, place: Workplace, folder: Path) -> MinedPairs
         gate = Gate(recipe.benchmarks or (), queries_alone=recipe.decontaminate == "queries")
     else:
         log.warning("decontaminate is off: the pairs are not compared with any benchmark")
+    rows = place.work / "mining"
+    # A mining that was killed left it.
+    shutil.rmtree(rows, ignore_errors=True)
+    rows.mkdir()
     try:
-        mined = mine(recipe.dumps or (), recipe.mining, recipe.seed, contaminated=gate)
+        mined = mine_in(rows, recipe.dumps or (), recipe.mining, recipe.seed, contaminated=gate)
+        write_pairs(mined.pairs, folder)
     except DecontaminatedError as error:
         if gate is None:
             raise
@@ -109,7 +112,10 @@ def _mined(recipe: GenerateRecipe, place: Workplace, folder: Path) -> MinedPairs
         if recipe.decontaminate == "queries":
             shared = ""
         raise InputError(f"{error} against {gate.against}; {report} lists them; take other dumps{shared}") from None
+    finally:
+        shutil.rmtree(rows, ignore_errors=True)
     if gate is not None:
         gate.write(folder / FILE)
-    log.info("%d pairs of %d questions", len(mined.pairs), len({pair.query.query_id for pair in mined.pairs}))
-    return MinedPairs(mined.pairs, mined.counts, gate.summary() if gate else None)
+    pairs, questions = (sum(site[what] for site in mined.counts.values()) for what in ("pairs", "chosen_questions"))
+    log.info("%d pairs of %d questions", pairs, questions)
+    return {"sites": mined.counts, "decontamination": gate.summary() if gate else None}

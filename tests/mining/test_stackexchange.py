@@ -5,15 +5,21 @@ import itertools
 import logging
 import subprocess
 import sys
+from collections.abc import Collection
+from dataclasses import dataclass
 from pathlib import Path
 from random import Random
+from tempfile import TemporaryDirectory
 
 import py7zr
 import pytest
 
 from interank.errors import InputError
-from interank.mining import Counts, Post, find_sites
-from interank.mining.threads import Relations, Threads
+from interank.mining import Counts, Post, Table, find_sites, read_rows
+from interank.mining.database import Database
+from interank.mining.kept import Kept, KeptPost
+from interank.mining.stackexchange import post_from
+from interank.mining.stored import Store, no_users
 from interank.settings import MiningRecipe
 
 SITE = "site.example.com"
@@ -48,18 +54,49 @@ def folder(tmp_path: Path) -> Path:
     return made
 
 
-def survey(folder: Path) -> tuple[Threads, Relations]:
-    [origin] = find_sites([folder], ANY_LENGTH)
-    outline, skipped = origin.outline(ANY_LENGTH, frozenset())
-    threads = Threads(outline)
-    threads.counts.skipped_rows = skipped
-    return threads, Relations(threads, outline.links, range(10**6))
+@dataclass(frozen=True, slots=True)
+class Surveyed:
+    """What is known of a site once it is stored."""
+
+    counts: Counts
+    drawn: set[int]
+    pool: list[int]
+    own: dict[int, list[int]]
+    linked: dict[int, list[int]]
+    posts: list[KeptPost]
 
 
-def read(folder: Path) -> list[Post]:
+def survey(folder: Path, removed: Collection[int] = ()) -> Surveyed:
     [origin] = find_sites([folder], ANY_LENGTH)
-    outline, _ = origin.outline(ANY_LENGTH, frozenset())
-    return list(origin.fetch(list(outline.ids)).values())
+    with TemporaryDirectory() as made:
+        place = Path(made)
+        no_users(place)
+        skipped, others = origin.store(Store(place, origin.site, {origin.site: 0}, ANY_LENGTH))
+        database = Database(place, [origin.site], ANY_LENGTH, 1)
+        database.remove(0, removed)
+        drawn, [counts], _ = database.draw()
+        counts.skipped_rows, counts.other_posts = skipped, others
+        database.link()
+        database._run("INSERT INTO wanted SELECT site, post_id FROM posts EXCEPT FROM wanted")
+        kept = Kept(place / "posts.sqlite")
+        database.keep_texts(kept)
+        ids = sorted(post_id for (post_id,) in database._connection.execute("SELECT post_id FROM posts").fetchall())
+        posts = [KeptPost(*kept.get(0, post_id)) for post_id in ids]
+        asked = database.asked(0)
+        own = {one.post_id: list(one.own) for one in asked}
+        linked = {one.post_id: [post_id for _, post_id in one.linked] for one in asked}
+        found = Surveyed(counts, {one.post_id for one in drawn}, database.pool(0), own, linked, posts)
+        database.close()
+        kept.close()
+    return found
+
+
+def read(folder: Path) -> list[KeptPost]:
+    return survey(folder).posts
+
+
+def parsed(folder: Path) -> list[Post | None]:
+    return [post_from(row, SITE) for row in read_rows(Table(folder / "Posts.xml"))]
 
 
 @pytest.mark.parametrize("newline", ["\n", "\r\n"])
@@ -73,7 +110,7 @@ def test_every_field_of_a_question_is_read(folder: Path, newline: str) -> None:
         newline=newline,
     )
     write(folder, 'Id="5" DisplayName="Zo\u00eb"', name="Users", newline=newline)
-    (post,) = read(folder)
+    (post,) = parsed(folder)
     assert post == Post(
         site=SITE,
         post_id=7,
@@ -84,25 +121,30 @@ def test_every_field_of_a_question_is_read(folder: Path, newline: str) -> None:
         title='Caf\u00e9 & "tea"',
         html="<p>a &amp; b \u20ac\n</p>",
         tags=("hot", "c++"),
-        author="Zo\u00eb",
+        author="",
         owner_id="5",
         created="2021-05-06T07:08:09.123",
         licence="CC BY-SA 4.0",
         closed=True,
     )
-    assert post.url == "https://site.example.com/questions/7"
+    url = "https://site.example.com/questions/7"
+    title, html = 'Caf\u00e9 & "tea"', "<p>a &amp; b \u20ac\n</p>"
+    assert read(folder) == [KeptPost(SITE, 7, 7, title, html, "Zo\u00eb", "CC BY-SA 4.0", url, False)]
 
 
 def test_an_answer_knows_its_question_and_address(folder: Path) -> None:
     write(folder, answer(8, 7, 'Score="2"'))
-    (post,) = read(folder)
+    (post,) = parsed(folder)
+    assert post
     assert (post.kind, post.parent_id, post.score, post.title, post.tags) == ("answer", 7, 2, "", ())
     assert post.url == "https://site.example.com/a/8"
 
 
 def test_tags_between_bars_are_read_too(folder: Path) -> None:
     write(folder, question(1, 'Tags="|hot|cold|"'))
-    assert read(folder)[0].tags == ("hot", "cold")
+    (post,) = parsed(folder)
+    assert post
+    assert post.tags == ("hot", "cold")
 
 
 def test_the_author_is_the_name_kept_with_the_post_then_the_users_then_nobody(folder: Path) -> None:
@@ -135,7 +177,7 @@ def test_a_post_without_a_licence_has_its_days_licence(folder: Path, created: st
 def test_other_post_types_are_left_out_and_not_faulted(folder: Path) -> None:
     write(folder, 'Id="1" PostTypeId="4" CreationDate="2020-01-01"', question(2), 'Id="3" PostTypeId="7"')
     assert [post.post_id for post in read(folder)] == [2]
-    assert survey(folder)[0].counts == Counts(questions=1, other_posts=2)
+    assert survey(folder).counts == Counts(questions=1, other_posts=2, few_answers_questions=1)
 
 
 def test_bad_rows_are_skipped_and_named_by_line_in_one_warning(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -150,7 +192,7 @@ def test_bad_rows_are_skipped_and_named_by_line_in_one_warning(folder: Path, cap
         question(6, 'AcceptedAnswerId="x"'),
         whole,
     )
-    assert survey(folder)[0].counts == Counts(questions=1, skipped_rows=6)
+    assert survey(folder).counts == Counts(questions=1, skipped_rows=6, few_answers_questions=1)
     (record,) = caplog.records
     assert "skipped rows: 6 (line 3: Id is missing; line 4: Body is missing;" in record.getMessage()
     assert "line 7: Score is '1_0', not an integer; ...)" in record.getMessage()
@@ -160,7 +202,7 @@ def test_bad_rows_are_skipped_and_named_by_line_in_one_warning(folder: Path, cap
 def test_an_id_that_came_before_is_skipped_and_counted(folder: Path) -> None:
     write(folder, question(1, 'Title="first"'), question(1, 'Title="second"'), answer(1, 1))
     assert [post.title for post in read(folder)] == ["first"]
-    assert survey(folder)[0].counts == Counts(questions=1, duplicate_ids=2)
+    assert survey(folder).counts == Counts(questions=1, duplicate_ids=2, few_answers_questions=1)
 
 
 def test_a_cut_file_gives_what_stood_before_and_says_where_it_stopped(
@@ -263,8 +305,8 @@ def test_memory_stays_level_while_rows_pass(tmp_path: Path) -> None:
 
 
 def test_links_bind_threads_and_other_kinds_and_bad_rows_are_left_out(folder: Path) -> None:
-    write(folder, *(question(post_id) for post_id in (10, 20, 30, 40)), answer(11, 10), answer(21, 20))
-    assert survey(folder)[1].related(10) == []
+    write(folder, *(row for post_id in (10, 20, 30, 40) for row in (question(post_id), answer(post_id + 1, post_id))))
+    assert survey(folder).linked[10] == []
     write(
         folder,
         'Id="1" PostId="11" RelatedPostId="20" LinkTypeId="1"',
@@ -273,19 +315,19 @@ def test_links_bind_threads_and_other_kinds_and_bad_rows_are_left_out(folder: Pa
         'Id="4" PostId="40" LinkTypeId="1"',
         name="PostLinks",
     )
-    threads, relations = survey(folder)
-    assert [relations.related(post_id) for post_id in (10, 20, 30, 40)] == [[30, 20], [10], [10], []]
-    assert threads.counts.skipped_rows == 1
+    found = survey(folder)
+    assert found.linked == {10: [31, 21], 20: [11], 30: [11], 40: []}
+    assert found.counts.skipped_rows == 1
 
 
 def test_links_in_comments_bind_threads(folder: Path) -> None:
-    write(folder, *(question(post_id) for post_id in (10, 20, 30)))
+    write(folder, *(row for post_id in (10, 20, 30) for row in (question(post_id), answer(post_id + 1, post_id))))
     write(
         folder,
         f'Id="1" PostId="10" Text="see https://{SITE}/q/20/5 and https://else.example.com/q/30"',
         name="Comments",
     )
-    assert survey(folder)[1].related(10) == [20]
+    assert survey(folder).linked[10] == [21]
 
 
 def test_threads_gather_answers_wherever_they_stand_and_count_orphans(folder: Path) -> None:
@@ -293,19 +335,17 @@ def test_threads_gather_answers_wherever_they_stand_and_count_orphans(folder: Pa
     accepted = question(2, 'AcceptedAnswerId="8"')
     rows = [answer(3, 2), accepted, question(1), answer(4, 2, 'Score="3"'), answer(5, 99), answer(8, 2)]
     write(folder, *rows, orphan_without_parent)
-    threads, _ = survey(folder)
-    assert (threads.answers(2), threads.answers(1)) == ([8, 4, 3], [])
-    assert [threads.owner(post_id) for post_id in (2, 4, 5, 6, 7)] == [2, 2, None, None, None]
-    assert threads.eligible(1) == [2]
-    assert threads.counts == Counts(questions=2, answers=5, orphan_answers=2, few_answers_questions=1)
+    found = survey(folder)
+    assert found.own == {2: [8, 4, 3]}
+    assert (found.drawn, found.pool) == ({2}, [3, 4, 8])
+    assert found.counts == Counts(questions=2, answers=5, orphan_answers=2, few_answers_questions=1)
 
 
 def test_a_removed_question_takes_its_thread_along(folder: Path) -> None:
     write(folder, question(1), answer(2, 1), question(3), answer(4, 3))
-    [origin] = find_sites([folder], ANY_LENGTH)
-    threads = Threads(origin.outline(ANY_LENGTH, frozenset())[0], removed={1})
-    assert (threads.eligible(1), list(threads.answer_ids), threads.owner(2)) == ([3], [4], None)
-    assert (threads.counts.questions, threads.counts.answers) == (2, 2)
+    found = survey(folder, removed={1})
+    assert (found.drawn, found.pool) == ({3}, [4])
+    assert (found.counts.questions, found.counts.answers) == (2, 2)
 
 
 def pack(path: Path, **members: Path) -> Path:
@@ -401,8 +441,7 @@ def test_an_archive_with_damaged_data_gives_what_came_before(tmp_path: Path, cap
 def test_real_dumps_hold_what_their_readme_says(
     real_data: Path, dump: str, questions: int, answers: int, caplog: pytest.LogCaptureFixture
 ) -> None:
-    threads, _ = survey(real_data / "stackexchange" / dump)
-    counts = threads.counts
+    counts = survey(real_data / "stackexchange" / dump).counts
     assert (counts.questions, counts.answers) == (questions, answers)
     assert (counts.skipped_rows, counts.duplicate_ids) == (0, 0)
     assert not caplog.records

@@ -113,7 +113,7 @@ def test_a_budget_stops_it_and_a_larger_one_goes_on_to_the_same_end(tiny_folder:
     assert "Not whole" in (stopped.path / "README.md").read_text("utf-8")
     kept = len(rows(stopped.path / "replies.jsonl"))
 
-    more = generate.run(recipe_of(tiny_folder, budget={"tokens": half + 900}), tmp_path / "out", existing="resume")
+    more = generate.run(recipe_of(tiny_folder, budget={"tokens": half + 1_800}), tmp_path / "out", existing="resume")
     assert 0 < more.manifest["unanswered"] < stopped.manifest["unanswered"]
     last = generate.run(recipe_of(tiny_folder), tmp_path / "out", existing="resume")
     assert "stopped" not in last.manifest

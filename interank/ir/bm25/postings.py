@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from array import array
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Any, Literal
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 if TYPE_CHECKING:
     import numpy as np
@@ -19,6 +21,17 @@ B = 0.4
 Weighting = Literal["counts", "saturated"]
 """What a query's term weighs: how often it stands there, or what it would weigh in a document (BM25Q)."""
 
+_ARRAYS = ("bounds", "documents", "idf", "weights")
+
+
+class Terms(NamedTuple):
+    """The terms of some documents, numbered among themselves."""
+
+    terms: list[str]
+    token_ids: Any
+    """Of all documents, one after the other."""
+    lengths: Any
+
 
 class Postings:
     """An inverted index of weights in float32, terms by documents.
@@ -29,26 +42,27 @@ class Postings:
 
     def __init__(self, documents: Iterable[Sequence[str]], weighting: Weighting) -> None:
         """Index documents, each as its terms."""
+        self._index([numbered(documents)], weighting)
+
+    @classmethod
+    def joined(cls, parts: Iterable[Terms], weighting: Weighting) -> Postings:
+        """Index documents that were numbered in parts, to the same as if they had been indexed together."""
+        made = cls.__new__(cls)
+        made._index(parts, weighting)
+        return made
+
+    def _index(self, parts: Iterable[Terms], weighting: Weighting) -> None:
         import numpy as np
         from scipy.sparse import csr_array
 
         self._weighting = weighting
         self._vocabulary: dict[str, int] = {}
-        token_ids, ends = array("i"), array("q", [0])
-        for terms in documents:
-            for term in sorted(set(terms).difference(self._vocabulary)):
-                self._vocabulary[term] = len(self._vocabulary)
-            token_ids.extend(map(self._vocabulary.__getitem__, terms))
-            ends.append(len(token_ids))
-
-        bounds = np.frombuffer(ends, np.int64)
-        lengths = np.diff(bounds)
+        token_ids, lengths = _renumbered(parts, self._vocabulary)
+        bounds = np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths)])
         self._document_count = len(lengths)
         self._mean_length = len(token_ids) / max(len(lengths), 1)
         occurrences = np.ones(len(token_ids), np.int32)
-        by_document = csr_array(
-            (occurrences, np.frombuffer(token_ids, np.int32), bounds), shape=(len(lengths), len(self._vocabulary))
-        )
+        by_document = csr_array((occurrences, token_ids, bounds), shape=(len(lengths), len(self._vocabulary)))
         by_document.sum_duplicates()
         by_term = by_document.T.tocsr()
 
@@ -60,6 +74,30 @@ class Postings:
             by_term.data, lengths[self._documents], self._mean_length
         )
         self._weights = (weights if weighting == "saturated" else weights * (K1 + 1)).astype(np.float32)
+
+    def save(self, folder: Path) -> None:
+        """Write the index for `stored`, of which processes on one machine share the memory."""
+        import numpy as np
+
+        folder.mkdir()
+        for name in _ARRAYS:
+            np.save(folder / f"{name}.npy", getattr(self, f"_{name}"))
+        told = {"weighting": self._weighting, "documents": self._document_count, "mean_length": self._mean_length}
+        (folder / "terms.json").write_text(json.dumps(told | {"terms": list(self._vocabulary)}), "utf-8")
+
+    @classmethod
+    def stored(cls, folder: Path) -> Postings:
+        """Open what `save` wrote."""
+        import numpy as np
+
+        made = cls.__new__(cls)
+        told = json.loads((folder / "terms.json").read_text("utf-8"))
+        made._vocabulary = {term: number for number, term in enumerate(told["terms"])}
+        made._weighting, made._document_count = told["weighting"], told["documents"]
+        made._mean_length = told["mean_length"]
+        for name in _ARRAYS:
+            setattr(made, f"_{name}", np.load(folder / f"{name}.npy", mmap_mode="r"))
+        return made
 
     @property
     def term_count(self) -> int:
@@ -104,6 +142,35 @@ class Postings:
                 self._document_count, 1, bounds[place], documents, weights, query_weights[place : place + 1], scores
             )
         return scores
+
+
+def numbered(documents: Iterable[Sequence[str]]) -> Terms:
+    """Number the terms of some documents."""
+    import numpy as np
+
+    vocabulary: dict[str, int] = {}
+    token_ids, lengths = array("i"), array("q")
+    for terms in documents:
+        for term in sorted(set(terms).difference(vocabulary)):
+            vocabulary[term] = len(vocabulary)
+        token_ids.extend(map(vocabulary.__getitem__, terms))
+        lengths.append(len(terms))
+    return Terms(list(vocabulary), np.array(token_ids, np.int32), np.array(lengths, np.int64))
+
+
+def _renumbered(parts: Iterable[Terms], vocabulary: dict[str, int]) -> tuple[Any, Any]:
+    """The terms of all documents by their numbers in the vocabulary, which grows; the documents' lengths.
+
+    A part's new terms get their numbers in the order that they have there, so that the parts do not matter.
+    """
+    import numpy as np
+
+    token_ids, lengths = [np.empty(0, np.int32)], [np.empty(0, np.int64)]
+    for part in parts:
+        here = np.array([vocabulary.setdefault(term, len(vocabulary)) for term in part.terms], np.int32)
+        token_ids.append(here[part.token_ids] if len(here) else part.token_ids)
+        lengths.append(part.lengths)
+    return np.concatenate(token_ids), np.concatenate(lengths)
 
 
 def without_ties(scores: Floats) -> Floats:

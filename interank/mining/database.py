@@ -1,0 +1,297 @@
+"""What is asked of the posts of all sites: threads, the draw, links and texts, by DuckDB in bounded memory."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import Any, NamedTuple
+
+import duckdb
+
+from interank.mining.kept import Kept
+from interank.mining.stackexchange import Counts
+from interank.settings import MiningRecipe
+
+# Rows with bodies that are handed over together.
+_TOGETHER = 2048
+# Bodies wait in as many buffers as there are threads.
+_THREADS = 2
+
+# Rows that hold bodies are never sorted or counted off, which would take memory without bound: ids are chosen first.
+_READ = """
+CREATE TABLE sites (site INTEGER, name VARCHAR);
+CREATE VIEW every AS SELECT * FROM read_parquet('{folder}/posts-*.parquet', filename = true, file_row_number = true);
+CREATE TABLE repeated AS
+  WITH twice AS (SELECT site, post_id FROM every GROUP BY ALL HAVING count(*) > 1)
+  SELECT site, filename, file_row_number FROM every SEMI JOIN twice USING (site, post_id)
+  QUALIFY row_number() OVER (PARTITION BY site, post_id ORDER BY filename, file_row_number) > 1;
+CREATE VIEW firsts AS SELECT * FROM every ANTI JOIN repeated USING (filename, file_row_number);
+CREATE TABLE posts AS
+  SELECT site, post_id, question, other, score, fits, declined, CASE WHEN question THEN post_id ELSE other END AS thread
+  FROM firsts;
+CREATE TABLE removed (site INTEGER, thread BIGINT);
+"""
+_THREADS_OF = """
+CREATE TABLE threads AS
+  SELECT site, thread,
+    bool_or(question) AS asked,
+    bool_or(question AND fits) AS taken,
+    max(other) FILTER (question) AS accepted,
+    count(*) FILTER (NOT question) AS answers,
+    count(*) FILTER (NOT question AND fits) AS serving,
+    bool_or(NOT question AND fits AND NOT declined) AS helped
+  FROM posts GROUP BY ALL;
+CREATE TABLE counts AS
+  SELECT site,
+    coalesce(sum(asked::INT), 0)::BIGINT AS questions,
+    sum(answers)::BIGINT AS answers,
+    coalesce(sum(answers) FILTER (NOT asked), 0)::BIGINT AS orphan_answers
+  FROM threads GROUP BY site;
+DELETE FROM threads WHERE NOT asked OR (site, thread) IN (SELECT (site, thread) FROM removed);
+CREATE TABLE fates AS
+  SELECT site,
+    count(*) FILTER (NOT taken) AS unfit_questions,
+    count(*) FILTER (taken AND answers < $least) AS few_answers_questions,
+    count(*) FILTER (taken AND answers >= $least AND serving < $least) AS short_answers_questions,
+    count(*) FILTER (taken AND serving >= $least AND NOT helped) AS declined_questions,
+    count(*) FILTER (taken AND serving >= $least AND helped) AS eligible
+  FROM threads GROUP BY site;
+"""
+# The order is that of a hash, so that it depends neither on the order of the file nor on what else is there.
+_DRAW = """
+CREATE TABLE drawn AS
+  WITH eligible AS (
+    SELECT site, thread, md5_number_lower(concat_ws('/', $seed, name, thread)) AS key
+    FROM threads JOIN sites USING (site) WHERE taken AND serving >= $least AND helped
+    QUALIFY row_number() OVER (PARTITION BY site ORDER BY key, thread) <= $each
+  ) SELECT site, thread, key FROM eligible ORDER BY key, site, thread LIMIT $questions;
+CREATE TABLE pool AS
+  SELECT site, post_id FROM posts JOIN sites USING (site)
+  SEMI JOIN threads USING (site, thread)
+  SEMI JOIN (SELECT DISTINCT site FROM drawn) USING (site)
+  WHERE NOT question AND fits
+  QUALIFY row_number() OVER (
+    PARTITION BY site ORDER BY md5_number_lower(concat_ws('/', $seed, name, 'pool', post_id)), post_id
+  ) <= $pool;
+"""
+_LINK = """
+CREATE VIEW held AS SELECT site, post_id, thread FROM posts SEMI JOIN threads USING (site, thread);
+CREATE TABLE ties AS
+  SELECT l.site, one.thread AS here, l.related_site, other.thread AS there, l.duplicate, l.filename, l.file_row_number
+  FROM read_parquet('{folder}/links-*.parquet', filename = true, file_row_number = true) l
+  JOIN held one ON one.site = l.site AND one.post_id = l.post_id
+  JOIN held other ON other.site = l.related_site AND other.post_id = l.related_id;
+CREATE TABLE related AS
+  SELECT site, here, there, bool_or(duplicate) AS duplicate FROM (
+    SELECT site, here, there, duplicate FROM ties WHERE related_site = site AND here <> there
+    UNION ALL SELECT site, there, here, duplicate FROM ties WHERE related_site = site AND here <> there
+  ) t SEMI JOIN drawn ON drawn.site = t.site AND drawn.thread = here GROUP BY ALL;
+CREATE TABLE abroad AS
+  SELECT ties.site, here, related_site, there, min((filename, file_row_number)) AS place
+  FROM ties SEMI JOIN drawn ON drawn.site = ties.site AND drawn.thread = here
+  WHERE related_site <> ties.site GROUP BY ALL;
+CREATE TABLE ranked AS
+  WITH needed AS (
+    SELECT site, thread FROM drawn UNION SELECT site, there FROM related UNION SELECT related_site, there FROM abroad
+  ) SELECT p.site, p.thread, p.post_id, p.score, p.declined, row_number() OVER (
+      PARTITION BY p.site, p.thread
+      ORDER BY coalesce(t.accepted = p.post_id, false) DESC, p.declined, p.score DESC, p.post_id
+    ) AS place
+  FROM posts p JOIN (FROM threads SEMI JOIN needed USING (site, thread)) t ON t.site = p.site AND t.thread = p.thread
+  WHERE NOT p.question AND p.fits;
+CREATE TABLE linked AS
+  SELECT r.site, r.here, b.site AS best_site, b.post_id AS best_id, 0 AS far, NOT r.duplicate AS linked_only,
+    -b.score AS votes, r.there AS there, NULL AS place
+  FROM related r JOIN ranked b ON b.site = r.site AND b.thread = r.there WHERE b.place = 1 AND NOT b.declined
+  UNION ALL
+  SELECT a.site, a.here, b.site, b.post_id, 1, NULL, NULL, NULL, a.place
+  FROM abroad a JOIN ranked b ON b.site = a.related_site AND b.thread = a.there WHERE b.place = 1 AND NOT b.declined;
+CREATE TABLE wanted AS
+  SELECT site, thread AS post_id FROM drawn UNION SELECT site, post_id FROM pool
+  UNION SELECT r.site, r.post_id FROM ranked r SEMI JOIN drawn USING (site, thread)
+  UNION SELECT best_site, best_id FROM linked;
+"""
+_ASKED = """
+WITH own AS (
+  SELECT site, thread, list(post_id ORDER BY place) AS ids FROM ranked SEMI JOIN drawn USING (site, thread) GROUP BY ALL
+), best AS (
+  SELECT site, here AS thread,
+    list({site: best_site, post_id: best_id} ORDER BY far, linked_only, votes, there, place) AS posts
+  FROM linked GROUP BY ALL
+), near AS (
+  SELECT r.site, r.here AS thread, list(a.post_id ORDER BY a.post_id) AS ids
+  FROM related r JOIN ranked a ON a.site = r.site AND a.thread = r.there GROUP BY ALL
+) SELECT thread, coalesce(own.ids, []) AS own, coalesce(best.posts, []) AS linked, coalesce(near.ids, []) AS near
+  FROM drawn LEFT JOIN own USING (site, thread) LEFT JOIN best USING (site, thread) LEFT JOIN near USING (site, thread)
+  WHERE site = $site ORDER BY thread
+"""
+_TEXTS = """
+SELECT site, post_id, CASE WHEN question THEN post_id ELSE other END AS thread, title, html,
+  CASE WHEN author = '' THEN coalesce(name, '') ELSE author END AS author, licence, url, declined
+FROM firsts SEMI JOIN wanted USING (site, post_id)
+LEFT JOIN (
+  SELECT site, owner, max(name) AS name FROM read_parquet('{folder}/users-*.parquet') GROUP BY ALL
+) USING (site, owner)
+"""
+
+
+class Drawn(NamedTuple):
+    """A question that was drawn."""
+
+    site: str
+    post_id: int
+
+    @property
+    def query_id(self) -> str:
+        """Its id in pairs."""
+        return f"{self.site}/{self.post_id}"
+
+
+class Asked(NamedTuple):
+    """A question that was drawn, and the answers that may become its documents, by id."""
+
+    post_id: int
+    own: Sequence[int]
+    linked: Sequence[tuple[int, int]]
+    """The best answers of threads that it is linked with: their sites' numbers and ids."""
+    near: Sequence[int]
+    """All answers of its own site's threads that it is linked with."""
+
+
+class Database:
+    """The posts of all sites; its steps are taken in the order of its methods."""
+
+    def __init__(self, folder: Path, sites: Sequence[str], settings: MiningRecipe, seed: int) -> None:
+        """Read what was stored.
+
+        Args:
+            folder: Where posts, links and users lie, and where what finds no room in memory goes.
+            sites: The sites' names by their numbers.
+            settings: How much memory, how many processors; what to take.
+            seed: Decides the draw.
+        """
+        self._folder = folder
+        self._sites = sites
+        self._settings = settings
+        self._seed = str(seed)
+        config: dict[str, str | bool | int | float | list[str]] = {
+            "memory_limit": f"{round(settings.memory_gb * 1000)}MB",
+            "temp_directory": str(folder),
+            "threads": str(min(_THREADS, settings.processes or _THREADS)),
+            "preserve_insertion_order": "false",
+            # Else what was read stays in memory up to the limit.
+            "enable_external_file_cache": "false",
+        }
+        self._connection = duckdb.connect(str(folder / "mining.duckdb"), config=config)
+        self._run(_READ)
+        self._connection.executemany("INSERT INTO sites VALUES (?, ?)", [[n, name] for n, name in enumerate(sites)])
+
+    def remove(self, site: int, threads: Iterable[int]) -> None:
+        """Leave out questions, with their answers."""
+        rows = [[site, thread] for thread in threads]
+        if rows:
+            self._connection.executemany("INSERT INTO removed VALUES (?, ?)", rows)
+
+    def draw(self) -> tuple[list[Drawn], list[Counts], list[int]]:
+        """Draw questions, in order; what each site holds, and how many of its questions could be drawn."""
+        settings = self._settings
+        every = 1 << 62
+        self._run(_THREADS_OF, least=settings.min_answers)
+        self._run(
+            _DRAW,
+            seed=self._seed,
+            least=settings.min_answers,
+            each=settings.questions_per_site or every,
+            questions=settings.questions or every,
+            pool=settings.negative_pool,
+        )
+        drawn = self._fetched("SELECT site, thread FROM drawn ORDER BY key, site, thread")
+        counts, eligible = self._counts()
+        return [Drawn(self._sites[site], thread) for site, thread in drawn], counts, eligible
+
+    def _counts(self) -> tuple[list[Counts], list[int]]:
+        counts = [Counts() for _ in self._sites]
+        eligible = [0 for _ in self._sites]
+        found = self._rows("SELECT site, count(*) AS duplicate_ids FROM repeated GROUP BY site")
+        for row in (*found, *self._rows("FROM counts"), *self._rows("FROM fates")):
+            site = row.pop("site")
+            eligible[site] = row.pop("eligible", eligible[site])
+            for name, value in row.items():
+                setattr(counts[site], name, value)
+        return counts, eligible
+
+    def _rows(self, query: str) -> list[dict[str, Any]]:
+        result = self._connection.execute(query)
+        names = [column[0] for column in result.description]
+        return [dict(zip(names, row, strict=True)) for row in result.fetchall()]
+
+    def _fetched(self, query: str, **values: Any) -> list[tuple[Any, ...]]:
+        with _ended_from_outside(self._connection):
+            return self._connection.execute(query, values or None).fetchall()
+
+    def link(self) -> None:
+        """Find what the drawn questions are linked with, and which texts are needed."""
+        self._run(_LINK)
+
+    def pool(self, site: int) -> list[int]:
+        """The answers of a site that negatives are taken from, ascending."""
+        found = self._fetched("SELECT post_id FROM pool WHERE site = $site ORDER BY post_id", site=site)
+        return [post_id for (post_id,) in found]
+
+    def asked(self, site: int) -> list[Asked]:
+        """A site's drawn questions, ascending."""
+        found = self._fetched(_ASKED, site=site)
+        return [
+            Asked(thread, own, [(post["site"], post["post_id"]) for post in linked], near)
+            for thread, own, linked, near in found
+        ]
+
+    def keep_texts(self, kept: Kept) -> None:
+        """Keep the texts that are needed, in one pass over all."""
+        with _ended_from_outside(self._connection):
+            result = self._connection.execute(_TEXTS.replace("{folder}", _quoted(self._folder)))
+            while rows := result.fetchmany(_TOGETHER):
+                kept.add((site, post_id, (self._sites[site], post_id, *told)) for site, post_id, *told in rows)
+
+    def close(self) -> None:
+        """Close the file."""
+        self._connection.close()
+
+    def _run(self, statements: str, **values: Any) -> None:
+        for statement in statements.replace("{folder}", _quoted(self._folder)).split(";\n"):
+            named: Mapping[str, Any] = {name: value for name, value in values.items() if f"${name}" in statement}
+            if statement.strip():
+                self._fetched(statement, **named)
+
+
+@contextmanager
+def _ended_from_outside(connection: duckdb.DuckDBPyConnection) -> Iterator[None]:
+    """Let a signal end a query, and come into force then: DuckDB would make an error of its own of what it raises."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    came: list[int] = []
+
+    def take(number: int, _: FrameType | None) -> None:
+        came.append(number)
+        connection.interrupt()
+
+    handlers = {number: signal.signal(number, take) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    except duckdb.InterruptException:
+        if not came:
+            raise
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+        if came:
+            signal.raise_signal(came[0])
+
+
+def _quoted(folder: Path) -> str:
+    return str(folder).replace("'", "''")
