@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import ClassVar, Literal
 
 from pydantic import model_validator
@@ -11,8 +12,9 @@ from interank.recipe.evaluate import EvaluateRecipe
 from interank.recipe.generate import GenerateRecipe
 from interank.settings import RewardRecipe
 from interank.settings.base import Settings
-from interank.tasks import REFINED
+from interank.tasks import REFINED, RlRecipe
 from interank.tasks.head.explained.recipe import RewardModelRecipe
+from interank.tasks.judge.recipe import WITHOUT_MODEL
 
 
 class StagesRecipe(Settings):
@@ -37,6 +39,7 @@ class StagesRecipe(Settings):
             "reward.judgments": self.reward.judgments if self.reward else None,
             "rl.judgments": self.rl.judgments,
             "rl.adapter": self.rl.adapter,
+            "rl.reward_model": getattr(self.rl, "reward_model", None) if self.reward else None,
             "evaluate.adapters": self.evaluate.adapters,
         }
         wrong = [name for name, value in given.items() if value]
@@ -58,15 +61,22 @@ class StagesRecipe(Settings):
     def _a_reward_model_is_used(self) -> StagesRecipe:
         if self.reward is None:
             return self
-        if not any(map(is_handed, self.rl.rewards)):
+        if self.rl.task != "judge" or not any(
+            is_handed(entry) or entry.use in WITHOUT_MODEL for entry in self.rl.rewards
+        ):
             raise ValueError(
-                "reward: rl.rewards has no explanation_quality without a model of its own, so nothing asks the reward "
-                "model; add {use: explanation_quality}, or leave reward out"
+                f"reward: rl.rewards has no explanation_quality, nor {', '.join(WITHOUT_MODEL)}, whose place the "
+                "reward model takes; add {use: explanation_quality} for task judge, or leave reward out"
             )
         if self.reward.student != self.distill.student:
             raise ValueError(
                 f"reward.student: {self.reward.student} was found, and the reward model stands beside the policy on "
                 f"distill.student, {self.distill.student}; make them equal"
+            )
+        if self.generate.explanations is None:
+            raise ValueError(
+                "generate.explanations: the reward model learns of marked explanations, and none are collected; add "
+                "the section, as {samples: 1, marks: made}"
             )
         return self
 
@@ -74,6 +84,17 @@ class StagesRecipe(Settings):
 def is_handed(reward: RewardRecipe) -> bool:
     """Whether a pipeline hands its reward model to this reward, which names none."""
     return reward.use == "explanation_quality" and bool(reward.weight) and not reward.params.get("model")
+
+
+def with_reward_model(rl: RlRecipe, place: Path) -> RlRecipe:
+    """The recipe with a pipeline's reward model: for the rewards that name none, else in place of those without one."""
+    if not any(map(is_handed, rl.rewards)):
+        return type(rl).model_validate({**rl.model_dump(), "reward_model": place})
+    rewards = tuple(
+        entry.model_copy(update={"params": {**entry.params, "model": str(place)}}) if is_handed(entry) else entry
+        for entry in rl.rewards
+    )
+    return rl.model_copy(update={"rewards": rewards})
 
 
 class RunRecipe(Settings):

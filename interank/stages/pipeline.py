@@ -13,8 +13,7 @@ from interank.inputs import Input
 from interank.launched import refuse_several_processes
 from interank.locks import held
 from interank.recipe import RunRecipe
-from interank.recipe.run import is_handed
-from interank.settings.rewards import Rewards
+from interank.recipe.run import is_handed, with_reward_model
 from interank.stages import distill, evaluate, generate, reward, rl
 from interank.stages.inputs import require_inputs
 
@@ -61,14 +60,14 @@ def _all_stages(recipe: RunRecipe, out: Path, existing: Existing) -> Artifact:
     _tell(stages.named, "distill", out)
     taught = stages.distill.model_copy(update={"judgments": judgments})
     distilled = distill.run(taught, out / "distill", existing=existing).path
-    rewards = stages.rl.rewards
+    rewarded = stages.rl
     if stages.reward is not None:
         _tell(stages.named, "reward", out)
         marking = stages.reward.model_copy(update={"judgments": judgments})
-        rewards = _handed(rewards, reward.run(marking, out / "reward", existing=existing).path)
+        rewarded = with_reward_model(rewarded, reward.run(marking, out / "reward", existing=existing).path)
     _tell(stages.named, "rl", out)
-    rewarded = stages.rl.model_copy(update={"judgments": judgments, "adapter": distilled, "rewards": rewards})
-    improved = rl.run(rewarded, out / "rl", existing=existing).path
+    refining = rewarded.model_copy(update={"judgments": judgments, "adapter": distilled})
+    improved = rl.run(refining, out / "rl", existing=existing).path
     _tell(stages.named, "evaluate", out)
     compared = stages.evaluate.model_copy(update={"adapters": (distilled, improved)})
     return evaluate.run(compared, out / "evaluate", existing=existing)
@@ -76,11 +75,3 @@ def _all_stages(recipe: RunRecipe, out: Path, existing: Existing) -> Artifact:
 
 def _tell(names: Sequence[str], name: str, out: Path) -> None:
     log.info("%d/%d %s: %s", names.index(name) + 1, len(names), name, out / name)
-
-
-def _handed(rewards: Rewards, model: Path) -> Rewards:
-    """The rewards, of which those that name no reward model are given the pipeline's."""
-    return tuple(
-        entry.model_copy(update={"params": {**entry.params, "model": str(model)}}) if is_handed(entry) else entry
-        for entry in rewards
-    )

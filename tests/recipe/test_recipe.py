@@ -15,6 +15,7 @@ from interank.recipe import (
     load_recipe,
     recipe_files,
 )
+from interank.recipe.run import with_reward_model
 from interank.recipe.trainer_keys import OWNED, trainer_faults, trainer_fields
 from interank.tasks.judge.recipe import DistillJudge
 
@@ -200,6 +201,51 @@ def test_a_pipelines_rl_goes_on_with_its_distills_task(tmp_path: Path) -> None:
     head = faults_of(tmp_path, stages, "distill.task=head", "distill.objective=listnet")
     assert re.search(r"distill\.task: .*head.*judge or order", head)
     assert re.search(r"rl\.task: judge.* order", faults_of(tmp_path, stages, "distill.task=order"))
+
+
+PIPELINE = (
+    "stage: run\nstages:\n  generate: {teacher: {model: x}, explanations: {samples: 1}}\n  evaluate: {}\n"
+    "  rl: {rewards: [{use: well_formed}, REWARD]}\n  distill: {student: x}\n  reward: {student: x}\n"
+)
+
+
+def test_a_pipelines_reward_model_is_handed_to_who_asks_for_one(tmp_path: Path) -> None:
+    asking = load_recipe(recipe_of(tmp_path, PIPELINE.replace("REWARD", "{use: explanation_quality, weight: 0.4}")))
+    assert isinstance(asking, RunRecipe)
+    assert asking.stages.named == ("generate", "distill", "reward", "rl", "evaluate")
+    handed = with_reward_model(asking.stages.rl, Path("runs/reward")).rewards
+    assert [(entry.use, entry.weight, entry.params.get("model")) for entry in handed] == [
+        ("well_formed", 1.0, None),
+        ("explanation_quality", 0.4, "runs/reward"),
+    ]
+
+
+def test_a_pipelines_reward_model_takes_the_place_of_rewards_without_one(tmp_path: Path) -> None:
+    stances = "{use: stance, weight: 0.4}, {use: support, weight: 0.3}"
+    without = load_recipe(recipe_of(tmp_path, PIPELINE.replace("REWARD", stances)))
+    assert isinstance(without, RunRecipe)
+    handed = with_reward_model(without.stages.rl, Path("runs/reward")).rewards
+    assert [entry.use for entry in handed] == ["well_formed", "explanation_quality"]
+    assert handed[1].params == {"model": "runs/reward"}
+    assert handed[1].weight == pytest.approx(0.7)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ("reward.student=y", r"reward\.student: y.*distill\.student, x"),
+        ("reward.judgments=runs/j", r"reward\.judgments: a pipeline hands"),
+        ("rl.reward_model=runs/r", r"rl\.reward_model: a pipeline hands"),
+        ("generate.explanations=null", r"generate\.explanations"),
+        ("rl.rewards=[{use: well_formed}]", "rl.rewards has no explanation_quality"),
+        ("reward.trainer.beta=1", "RewardConfig has no such field"),
+        ("reward.margn=1", r"stages\.reward\.margn: unknown key; did you mean 'margin'"),
+    ],
+)
+def test_a_pipelines_reward_model_that_cannot_be_is_refused(tmp_path: Path, change: str, said: str) -> None:
+    source = recipe_of(tmp_path, PIPELINE.replace("REWARD", "{use: explanation_quality}, {use: stance}"))
+    with pytest.raises(RecipeError, match=said):
+        load_recipe(source, [change])
 
 
 def test_a_stage_of_a_pipeline_that_is_no_mapping_is_told() -> None:

@@ -15,6 +15,7 @@ from interank.settings import HeadSettings
 from tests.support import rule
 from tests.support.artifacts import judgments_artifact
 from tests.support.commands import alive, command, forked, kill, partial
+from tests.support.marked import explained_artifact, judged
 from tests.support.tiny_heads import tiny_head
 
 BENCHMARK = resource_dir("data") / "benchmark"
@@ -41,6 +42,13 @@ encoding: {max_length: 64}
 lora: {rank: 4, alpha: 8, dropout: 0.1}
 trainer:
   {max_steps: 14, per_device_train_batch_size: 4, gradient_accumulation_steps: 1, save_steps: 2, logging_steps: 2}
+"""
+REWARD = """
+stage: reward
+student: MODEL
+encoding: {max_query_tokens: 16, max_explanation_tokens: 48, max_length: 112}
+lora: {rank: 4, alpha: 8, dropout: 0.1}
+trainer: {max_steps: 10, per_device_train_batch_size: 4, save_steps: 2, logging_steps: 2, disable_dropout: false}
 """
 RL = """
 stage: rl
@@ -171,6 +179,20 @@ def test_distill_of_a_head(tiny_folder: Path, tmp_path: Path, part: str) -> None
 
     reached = half_scored if part == "teacher" else saved(4)
     check_resume("distill", recipe, tmp_path, [f"judgments={judgments}"], reached)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("part", ["twin", "own"])
+def test_reward(tiny_folder: Path, tmp_path: Path, part: str) -> None:
+    judgments = explained_artifact(tmp_path / "explained", judged(queries=4, held_out=2))
+    recipe = recipe_file(tmp_path, REWARD, tiny_folder)
+
+    def reached(folder: Path) -> bool:
+        work = folder / "work"
+        trained = work / "shuffled" if part == "twin" else work
+        return any((trained / "checkpoints").glob("checkpoint-4/complete"))
+
+    check_resume("reward", recipe, tmp_path, [f"judgments={judgments}"], reached)
 
 
 @pytest.mark.slow

@@ -16,7 +16,8 @@ from interank.settings.student import LossRecipe, MixtureRecipe, ValidationRecip
 from interank.settings.unused import refuse_unused
 from interank.tasks.recipes import DistillRecipe, RlRecipe, TrainerConfig, check_trials
 
-_WITHOUT_MODEL = ("stance", "support", "faithfulness")
+WITHOUT_MODEL = ("stance", "support", "faithfulness")
+"""What is asked of explanations where there is no reward model, which takes their place."""
 _UNUSED_BY_REWARD_WEIGHT = {
     "documents_per_query": "every pair is sampled",
     "grade": "every token of an answer is learned alike",
@@ -116,10 +117,10 @@ class RlJudge(RlRecipe):
         entries = self.rewards
         if self.reward_model is None or any(entry.params.get("model") == str(self.reward_model) for entry in entries):
             return self
-        replaced = [entry for entry in entries if entry.use in _WITHOUT_MODEL]
+        replaced = [entry for entry in entries if entry.use in WITHOUT_MODEL]
         if not replaced:
             raise ValueError(
-                f"reward_model: it takes the place of {', '.join(_WITHOUT_MODEL)}, of which rewards has none; add "
+                f"reward_model: it takes the place of {', '.join(WITHOUT_MODEL)}, of which rewards has none; add "
                 "{use: explanation_quality, params: {model: DIR}} to rewards instead"
             )
         asked = RewardRecipe(
