@@ -7,6 +7,7 @@ from typing import Literal
 from pydantic import Field, model_validator
 
 from interank.settings.base import Settings
+from interank.settings.gold import GoldRecipe
 
 
 class GradeRecipe(Settings):
@@ -57,6 +58,17 @@ class TrialRecipe(Settings):
     start's. A share of a hundred documents is uncertain by some 0.05; twice that is more than chance."""
     explained: int = Field(8, ge=0)
     """How many of their pairs are answered whole, to see form and length."""
+    gold: GoldRecipe | None = None
+    """A judge of another family that marks fresh explanations now and then; null asks nobody."""
+
+    @model_validator(mode="after")
+    def _gold_goes_with_trials(self) -> TrialRecipe:
+        if self.gold is not None and (self.gold.every % self.every or not self.questions):
+            raise ValueError(
+                f"gold.every: {self.gold.every} was found, and explanations are marked at a trial of validation "
+                f"questions; make it a multiple of every, {self.every}, and questions more than 0"
+            )
+        return self
 
 
 class SeatbeltRecipe(Settings):
@@ -78,6 +90,9 @@ class SeatbeltRecipe(Settings):
     same run went from 0.047 to over 0.2 at its first trial and never came back."""
     length_factor: float = Field(3.0, gt=1)
     """Explanations so many times as long, or as short, have exploded or vanished."""
+    gold_drop: float = Field(0.1, gt=0, le=1)
+    """How far below the best of the checks before, out of 1, the marks of `validation.gold` are down. Adapters of which
+    that is so are not kept; two checks in a row while the reward has risen stop the training."""
     format_drop: float = Field(0.3, gt=0, le=1)
     """How far the share of readable answers may fall."""
 

@@ -26,6 +26,7 @@ from interank.stages.rewarded import reward_models
 from interank.stages.trained import base_weights, write_cost
 from interank.stages.training_page import training_page
 from interank.tasks.parts import refining
+from interank.tasks.protocol import Judge, Policy
 from interank.tasks.recipes import RlRecipe
 from interank.teacher.judge import open_judge
 from interank.training.adapters import save_adapter
@@ -65,7 +66,7 @@ def run(recipe: RlRecipe, out: Path, *, existing: Existing = "refuse") -> Artifa
     log.info("rl of an adapter on %s, whose weights are in %s, on %s", base.name, weights, device())
     marking = _beside(model, reward_models(rewards), policy.encoder.tokenizer)
     given = [reward.given(**marking.get(str(reward.params.get("model")), {})) for reward in rewards]
-    refined = policy.train(model, [reward.equipped(**tools) for reward in given])
+    refined = policy.train(model, [reward.equipped(**tools) for reward in given], gold=_gold(recipe, policy, place))
     if not launched.first():
         return place.of_first()
     _hand_out(place)
@@ -87,6 +88,17 @@ def run(recipe: RlRecipe, out: Path, *, existing: Existing = "refuse") -> Artifa
     (place.folder / "report.html").write_text(page, "utf-8")
     counts = {**refined.counts, "steps": int(refined.figures["steps"])}
     return place.finish(seed=recipe.seed, counts=counts, notes=notes)
+
+
+def _gold(recipe: RlRecipe, policy: Policy, place: Workplace) -> Judge | None:
+    """Who marks fresh explanations on the way; its replies are kept beside the rewards' judge's."""
+    gold = recipe.validation.gold
+    if gold is None:
+        return None
+    if not launched.first():
+        # The first process asks, and tells the others.
+        return lambda questions: [None] * len(questions)
+    return open_judge(gold.judge, policy.encoder.settings, place.work / "gold", recipe.seed)
 
 
 def _beside(model: Any, places: Mapping[str, Path], tokenizer: Any) -> dict[str, dict[str, Any]]:

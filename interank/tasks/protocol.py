@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -18,6 +18,9 @@ from interank.settings import Quantisation
 from interank.training.memory import Microbatch
 from interank.training.refining import Refined
 from interank.training.sft import Trained
+
+Judge = Callable[[Sequence[str]], list[str | None]]
+"""Answers each question, or None where it failed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,8 +104,10 @@ class Policy(Protocol):
     notes: Mapping[str, Any]
     """What the manifest says so that the adapter can be used as it was trained."""
 
-    def train(self, model: PeftModel, rewards: Sequence[Equipped]) -> Refined:
+    def train(self, model: PeftModel, rewards: Sequence[Equipped], gold: Judge | None = None) -> Refined:
         """Train the adapter in place, from the last complete checkpoint if there is one.
+
+        `gold` marks fresh explanations on the way, where the recipe asks for it.
 
         Raises:
             TrainingError: The training cannot begin or go on; the last good adapter is kept.

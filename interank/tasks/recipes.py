@@ -106,6 +106,19 @@ class RlRecipe(Settings):
         return [name for name in self.inputs if not getattr(self, name)]
 
     @model_validator(mode="after")
+    def _gold_is_nobody_that_rewards_ask(self) -> RlRecipe:
+        gold = self.validation.gold
+        asked = {str(entry.params.get("model")) for entry in self.rewards} | (
+            {self.judge.model} if self.judge else set()
+        )
+        if gold is not None and gold.judge.model in asked:
+            raise ValueError(
+                f"validation.gold.judge.model: {gold.judge.model} is asked by the rewards too, and what fools it there "
+                "would fool it here; name a model of another family"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _something_is_rewarded(self) -> RlRecipe:
         if not any(reward.weight for reward in self.rewards):
             raise ValueError("rewards: none has a weight other than 0, so there is nothing to learn; give one")

@@ -15,6 +15,10 @@ Figures = Mapping[str, float]
 
 REWARD, ENTROPY, WORDS, FORMAT = "reward", "entropy", "explanation_words", "format_rate"
 GRADE_ENTROPY, CALIBRATION = "grade_entropy", "calibration_error"
+GOLD = "gold"
+"""The mean mark, 0 to 1, that a judge whom no reward asks gave fresh explanations; of some trials."""
+# So many checks in a row have to be down: fresh samples are few, and marks are noisy.
+_GOLD_CHECKS = 2
 
 
 def sign_of_collapse(history: Sequence[Figures], limits: SeatbeltRecipe) -> str | None:
@@ -84,6 +88,22 @@ def _format_lost(history: Sequence[Figures], limits: SeatbeltRecipe) -> str | No
     return None
 
 
+def _gold_down(history: Sequence[Figures], limits: SeatbeltRecipe) -> str | None:
+    checks = [figures for figures in history if GOLD in figures]
+    last = checks[-_GOLD_CHECKS:]
+    earned = [figures[REWARD] for figures in history if REWARD in figures]
+    # Told where a check was made: between two of them nothing is known.
+    if GOLD not in history[-1] or len(checks) <= _GOLD_CHECKS or len(earned) < 2 or REWARD not in history[-1]:
+        return None
+    best = max(figures[GOLD] for figures in checks[:-_GOLD_CHECKS])
+    if earned[-1] > earned[0] and all(figures[GOLD] < best - limits.gold_drop for figures in last):
+        return (
+            f"reward up while gold falls: the reward went from {earned[0]:.3f} to {earned[-1]:.3f}, and the mark of "
+            f"fresh explanations by validation.gold's judge from {best:.2f} to {last[-1][GOLD]:.2f}"
+        )
+    return None
+
+
 def _reward_alone(history: Sequence[Figures], limits: SeatbeltRecipe) -> str | None:
     last = [figures for figures in history[-limits.patience - 1 :] if REWARD in figures]
     if len(last) <= limits.patience:
@@ -105,6 +125,7 @@ _SIGNS: tuple[Callable[[Sequence[Figures], SeatbeltRecipe], str | None], ...] = 
     _entropy_gone,
     _grades_polarised,
     _calibration_lost,
+    _gold_down,
     _reward_alone,
     _validation_down,
 )

@@ -17,7 +17,7 @@ from interank.ir.measures import DEFAULT_MEASURE
 from interank.ledger import Ledger
 from interank.settings import SeatbeltRecipe
 from interank.training.checkpoints import last_complete
-from interank.training.seatbelt import CALIBRATION, ENTROPY, REWARD, sign_of_collapse
+from interank.training.seatbelt import CALIBRATION, ENTROPY, GOLD, REWARD, sign_of_collapse
 from interank.training.trying import PolicyTrial
 
 log = logging.getLogger(__name__)
@@ -41,6 +41,8 @@ class Watch(TrainerCallback):  # type: ignore[misc]  # transformers is untyped h
         self.every = every
         self.limits = limits
         self.margin = margin
+        # Without limits too: what is kept depends on what is good, not on when to stop.
+        self.gold_drop = (limits or SeatbeltRecipe()).gold_drop
         self.sign: str | None = None
         self._metrics: dict[str, list[float]] = {}
         self._ledger = Ledger(folder / "trials.jsonl")
@@ -75,7 +77,7 @@ class Watch(TrainerCallback):  # type: ignore[misc]  # transformers is untyped h
     @property
     def best(self) -> dict[str, Any]:
         """The trial whose adapter is kept."""
-        return best_of(self.trials, self.margin)
+        return best_of(self.trials, self.margin, self.gold_drop)
 
     def on_step_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, model: Any = None, **_: Any
@@ -131,7 +133,7 @@ class Watch(TrainerCallback):  # type: ignore[misc]  # transformers is untyped h
         checkpoint = last_complete(self.folder / "checkpoints")
         at = int(checkpoint.name.rpartition("-")[2]) if checkpoint else 0
         before = [row for row in self.trials if row["step"] <= at]
-        needed = {self._weights(step), self._weights(best_of(before, self.margin)["step"])}
+        needed = {self._weights(step), self._weights(best_of(before, self.margin, self.gold_drop)["step"])}
         for path in self.folder.glob(_WEIGHTS.format(step="*")):
             if path not in needed:
                 path.unlink()
@@ -154,15 +156,23 @@ class Watch(TrainerCallback):  # type: ignore[misc]  # transformers is untyped h
         return self.folder / _WEIGHTS.format(step=step)
 
 
-def best_of(trials: Sequence[dict[str, Any]], margin: float) -> dict[str, Any]:
+def best_of(trials: Sequence[dict[str, Any]], margin: float, gold_drop: float = 1.0) -> dict[str, Any]:
     """The trial with the highest nDCG@10 of those calibrated about as well as the start; of equal ones the latest.
 
     Args:
         trials: The start's first.
         margin: So much higher than the start's may a calibration error be; trials of lists have none.
+        gold_drop: So far below the best before it may the last mark of gold be; trials without any are not held to it.
     """
     limit = calibration_limit(trials, margin)
-    kept = [row for row in trials if limit is None or row[CALIBRATION] <= limit]
+    kept, best = [], 0.0
+    last: float | None = None
+    for row in trials:
+        last = row.get(GOLD, last)
+        best = max(best, last or 0.0)
+        calibrated = limit is None or row[CALIBRATION] <= limit
+        if calibrated and (last is None or last >= best - gold_drop):
+            kept.append(row)
     return max(kept, key=lambda row: (row[DEFAULT_MEASURE], row["step"]))
 
 

@@ -294,6 +294,40 @@ def test_a_training_whose_validation_falls_is_stopped_and_the_best_adapter_kept(
     assert "The training was stopped by a sign of collapse" in (artifact.path / "report.html").read_text()
 
 
+def test_a_gold_judge_that_gives_no_marks_ends_the_training_in_a_sentence(
+    tiny_adapter: Path, judgments: Path, tmp_path: Path
+) -> None:
+    stub = Stub(lambda number, body: said("It is fine."))
+    with serving(stub):
+        server = {"urls": (stub.url,), "api": "chat", "attempts": 1}
+        judge = {"model": "gold", "engine": "openai", "server": server, "max_reasoning_tokens": 8}
+        gold = {"every": 2, "samples": 8, "judge": judge}
+        with pytest.raises(TrainingError, match=r"gold: the judge gave 0 marks for 8 explanations"):
+            refined(
+                judgments, tiny_adapter, tmp_path / "rl", {"validation": {"every": 2, "questions": 4, "gold": gold}}
+            )
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"validation": {"every": 4, "gold": {"every": 6, "judge": {"model": "g"}}}}, "multiple of every, 4"),
+        (
+            {
+                "validation": {"every": 2, "gold": {"every": 2, "judge": {"model": "g"}}},
+                "judge": {"model": "g"},
+            },
+            "another family",
+        ),
+    ],
+)
+def test_gold_that_could_notice_nothing_is_refused(
+    tiny_adapter: Path, judgments: Path, tmp_path: Path, given: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(ValidationError, match=message):
+        refined(judgments, tiny_adapter, tmp_path / "rl", given)
+
+
 def test_an_adapter_that_is_calibrated_worse_than_the_start_is_not_kept(
     tiny_adapter: Path, judgments: Path, tmp_path: Path
 ) -> None:

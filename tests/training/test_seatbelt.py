@@ -100,3 +100,30 @@ def test_the_adapter_that_is_kept_is_the_best_of_those_that_are_calibrated() -> 
     assert best_of([*RECORDED, fair], margin) == fair
     # Orders have no calibration.
     assert best_of([{"step": 0, "nDCG@10": 0.5}, {"step": 1, "nDCG@10": 0.5}], margin)["step"] == 1
+
+
+def gold_history(*rows: tuple[float | None, float | None]) -> list[dict[str, float]]:
+    """Trials with rewards and gold marks, each where there is one."""
+    named = ({"reward": reward, "gold": gold} for reward, gold in rows)
+    return [{"nDCG@10": 0.5, **{name: value for name, value in row.items() if value is not None}} for row in named]
+
+
+def test_reward_up_and_gold_down_is_a_sign() -> None:
+    limits = SeatbeltRecipe()
+    hacked = gold_history((None, 0.7), (1.0, None), (1.5, 0.5), (1.8, None), (2.0, 0.4))
+    sign = sign_of_collapse(hacked, limits)
+    assert sign is not None
+    assert "from 1.000 to 2.000" in sign
+    assert "from 0.70 to 0.40" in sign
+    # One check that is down may be chance; where the reward falls too, it is no hacking.
+    assert sign_of_collapse(hacked[:3], limits) is None
+    assert sign_of_collapse(gold_history((None, 0.7), (1.0, 0.7), (1.5, 0.5), (2.0, 0.65)), limits) is None
+    assert sign_of_collapse(gold_history((None, 0.7), (2.0, None), (1.5, 0.5), (1.2, 0.4)), limits) is None
+    assert sign_of_collapse(gold_history((None, 0.7), (1.0, 0.65), (1.5, 0.65), (2.0, 0.65)), limits) is None
+
+
+def test_an_adapter_whose_gold_has_fallen_is_not_kept() -> None:
+    rows = [(0, 0.5, 0.7), (2, 0.6, None), (4, 0.8, 0.5), (6, 0.9, None), (8, 0.55, 0.65)]
+    trials = [{"step": step, "nDCG@10": ndcg, **({} if gold is None else {"gold": gold})} for step, ndcg, gold in rows]
+    assert best_of(trials, 0.1, 0.1)["step"] == 2
+    assert best_of(trials, 0.1)["step"] == 6

@@ -13,17 +13,21 @@ from peft import PeftModel
 from interank.engines.prompts import PromptEncoder
 from interank.judging import Order
 from interank.rewards import Equipped, Reward
+from interank.tasks.judge.gold import GoldTrial
 from interank.tasks.judge.hard_examples import Hard
 from interank.tasks.judge.reader import REFERENCE, ModelReader, keep_reference
 from interank.tasks.judge.recipe import RlJudge
 from interank.tasks.judge.rollouts import Rollouts, whole_queries
 from interank.tasks.judge.trial import AnswerTrial, validation_sample
+from interank.tasks.protocol import Judge
 from interank.training.grade_gradient import GradeLoss
 from interank.training.grpo import prepare
 from interank.training.halves import reporting
 from interank.training.objective import Objective
+from interank.training.policy import PolicyTrainer
 from interank.training.refining import Refined, see_through
 from interank.training.samplers import Sampler
+from interank.training.trying import PolicyTrial
 from interank.types import Example
 
 
@@ -35,6 +39,8 @@ class Lessons:
     orders: list[Order]
     tried: list[Example]
     counts: Mapping[str, int]
+    gold: Judge | None = None
+    """Who marks fresh explanations on the way, where the recipe asks for it."""
 
 
 def lessons(
@@ -119,7 +125,7 @@ def train(
     )
     if asks:
         keep_reference(model)
-    trial = _trial(recipe, encoder, taught)
+    trial = _trial(recipe, encoder, taught, grpo)
     return see_through(grpo, trial, recipe.validation, recipe.seatbelt, work, recipe.shorter)
 
 
@@ -145,14 +151,20 @@ def _grade_loss(recipe: RlJudge, rewards: Sequence[Equipped]) -> GradeLoss:
     )
 
 
-def _trial(recipe: RlJudge, encoder: PromptEncoder, taught: Lessons) -> AnswerTrial | None:
+def _trial(recipe: RlJudge, encoder: PromptEncoder, taught: Lessons, grpo: PolicyTrainer) -> PolicyTrial | None:
     if not taught.tried:
         return None
-    return AnswerTrial(
+    order: Order = "grade_first" if "grade_first" in taught.orders else "reason_first"
+    trial = AnswerTrial(
         encoder,
         taught.tried,
-        order="grade_first" if "grade_first" in taught.orders else "reason_first",
+        order=order,
         tokens=recipe.max_completion_tokens,
         explained=recipe.validation.explained,
         reporting=reporting((item.query.query_id for item in taught.tried), recipe.seed),
     )
+    gold = recipe.validation.gold
+    if gold is None or taught.gold is None:
+        return trial
+    fresh = GoldTrial(trial, encoder, taught.tried, order, recipe.max_completion_tokens)
+    return fresh.marked_by(gold, taught.gold, lambda: int(grpo.state.global_step))

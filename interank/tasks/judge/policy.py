@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,7 @@ from interank.tasks.judge import grpo, reward_weighted
 from interank.tasks.judge.answers import Answers
 from interank.tasks.judge.hard_examples import find_hard
 from interank.tasks.judge.recipe import RlJudge
-from interank.tasks.protocol import Shown
+from interank.tasks.protocol import Judge, Shown
 from interank.training.refining import Refined
 from interank.training.samplers import sampler_of
 from interank.types import Example
@@ -113,12 +113,13 @@ class JudgePolicy:
         """In which most queries are answered."""
         return "reason_first" if self.reason_share >= 0.5 else "grade_first"
 
-    def train(self, model: PeftModel, rewards: Sequence[Equipped]) -> Refined:
+    def train(self, model: PeftModel, rewards: Sequence[Equipped], gold: Judge | None = None) -> Refined:
         """As the recipe's algorithm does."""
-        by = self._by_grpo if self.recipe.algorithm == "grpo" else self._by_reward_weight
-        return by(model, rewards)
+        if self.recipe.algorithm == "grpo":
+            return self._by_grpo(model, rewards, gold)
+        return self._by_reward_weight(model, rewards)
 
-    def _by_grpo(self, model: PeftModel, rewards: Sequence[Equipped]) -> Refined:
+    def _by_grpo(self, model: PeftModel, rewards: Sequence[Equipped], gold: Judge | None) -> Refined:
         recipe, encoder, work = self.recipe, self.encoder, self.work
         longest = encoder.settings.max_length
         with sampler_of(recipe.rollouts, self.base.folder, model, work, max_length=longest) as sampler:
@@ -128,7 +129,7 @@ class JudgePolicy:
                     hard = find_hard(engine, encoder, self.splits[0], recipe, self.order, work / "hard.jsonl")
             lessons = grpo.lessons(recipe, self.splits, self.reason_share, hard)
             log.info("rl on %d pairs of %d queries", len(lessons.examples), lessons.counts["queries"])
-            trained = grpo.train(model, encoder, lessons, rewards, recipe, sampler, work)
+            trained = grpo.train(model, encoder, replace(lessons, gold=gold), rewards, recipe, sampler, work)
         return Refined(trained.figures, trained.notes, lessons.counts)
 
     def _by_reward_weight(self, model: PeftModel, rewards: Sequence[Equipped]) -> Refined:
