@@ -1,0 +1,101 @@
+"""What of an output goes to the hub, and that nothing in it tells of this machine."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from pathlib import Path
+from typing import Literal
+
+from interank.artifact import MANIFEST, open_artifact
+from interank.errors import ArtifactError, InputError
+
+CARD = "README.md"
+_EXPORT = "export.json"
+_WORDS = (".json", ".jsonl", ".jinja", ".md", ".txt", ".yaml")
+_SECRET = re.compile(r"\b(hf_[A-Za-z0-9]{20,}|sk-[A-Za-z0-9_-]{20,}|ghp_[A-Za-z0-9]{20,})")
+
+
+def collected(source: Path, folder: Path, base: str | None) -> Literal["model", "dataset"]:
+    """Copy what belongs to the repository; of which type that is.
+
+    Args:
+        source: The output.
+        folder: Where to.
+        base: The hub's name of what an adapter stands on, where that is said.
+
+    Raises:
+        ArtifactError: It is of a kind that is not pushed.
+        InputError: An adapter's base has no name on the hub.
+    """
+    if (source / _EXPORT).is_file():
+        shutil.copytree(source, folder, dirs_exist_ok=True)
+        return "model"
+    if not (source / MANIFEST).is_file():
+        raise ArtifactError(f"{source} is no output of interank; give one of distill, rl, generate or export")
+    artifact = open_artifact(source)
+    if artifact.kind == "adapter":
+        shutil.copytree(source / "adapter", folder, dirs_exist_ok=True)
+        shutil.copy(source / CARD, folder / CARD)
+        _rename_base(folder, str(artifact.manifest["base"]), base)
+        return "model"
+    if artifact.kind == "judgments":
+        for path in sorted(source.iterdir()):
+            if path.suffix in (".parquet", ".md"):
+                shutil.copy(path, folder / path.name)
+        return "dataset"
+    raise ArtifactError(
+        f"{source} holds {artifact.kind}, and adapters, judgments and exports are pushed; give results of an "
+        "evaluation with its adapter, by --results"
+    )
+
+
+def _rename_base(folder: Path, own: str, told: str | None) -> None:
+    """Have adapter and card name the hub's base.
+
+    Raises:
+        InputError: It stands in a folder here, and nobody says what it is called on the hub.
+    """
+    config = folder / "adapter_config.json"
+    facts = json.loads(config.read_text("utf-8"))
+    named = told or own
+    if Path(named).expanduser().exists() or named.startswith(("/", ".", "~")):
+        raise InputError(
+            f"this adapter stands on {own}, a folder of this machine; say what that is on the hub with --base-name "
+            "OWNER/MODEL"
+        )
+    before = str(facts.get("base_model_name_or_path") or "")
+    config.write_text(json.dumps(facts | {"base_model_name_or_path": named}, indent=2) + "\n", "utf-8")
+    card = folder / CARD
+    text = card.read_text("utf-8")
+    for name in sorted({own, before} - {"", named}, key=len, reverse=True):
+        text = text.replace(name, named)
+    card.write_text(text, "utf-8")
+
+
+def refuse_traces(folder: Path, source: Path) -> None:
+    """Stop where a file tells where it was made, or holds a key.
+
+    Raises:
+        InputError: Names the file and what stands in it.
+    """
+    places = {str(source.resolve()), str(source.resolve().parent), str(Path.cwd()), str(Path.home())}
+    # A short path, as /root, is a word that any text may hold.
+    traces = [f"{place}/" for place in places if place.count("/") > 1] + [str(source.resolve())]
+    for path in files_of(folder):
+        if path.suffix not in _WORDS:
+            continue
+        text = path.read_text("utf-8", "replace")
+        name = path.relative_to(folder)
+        if secret := _SECRET.search(text):
+            raise InputError(
+                f"{name} holds what looks like a key ({secret[0][:6]}...); take it out before it is pushed"
+            )
+        if trace := next((place for place in traces if place in text), None):
+            raise InputError(f"{name} names a path of this machine ({trace}); take it out before it is pushed")
+
+
+def files_of(folder: Path) -> list[Path]:
+    """All files, in the order of their names."""
+    return sorted(path for path in folder.rglob("*") if path.is_file())
