@@ -220,6 +220,29 @@ def test_a_student_explains_in_its_own_words(tiny_adapter: Path, tmp_path: Path)
     assert (cost["tokens_read"], cost["tokens_written"]) == (24 * 3, 24 * 2), "nor paid for"
 
 
+def test_a_teacher_in_this_process_writes_further_explanations(tiny_folder: Path, tmp_path: Path) -> None:
+    teacher = {"model": str(tiny_folder), "grades": "given", "temperature": 1.0}
+    settings = {"samples": 3, "marks": "made", "max_tokens": 120, "pairs": 12}
+    made = generate.run(recipe_of(judged(tmp_path / "judged"), teacher, settings), tmp_path / "out")
+    own = [row for row in read_explanations(made.path) if row.kind == "honest"]
+    rejected = read_rows(made.path / "rejected_explanations.jsonl")
+    assert 12 < len(own) <= 36 - len(rejected)
+    assert {row.writer for row in own} == {"teacher"}
+    cost = json.loads((made.path / "cost.json").read_text())
+    assert cost["last_run"]["sent"] == 24, "two more of each pair, and no marks"
+
+
+def test_a_teacher_in_this_process_is_shown_whole_sets(tiny_folder: Path, tmp_path: Path) -> None:
+    """So small a model marks nothing, which is told with what it was asked for."""
+    recipe = recipe_of(
+        judged(tmp_path / "judged"), {"model": str(tiny_folder), "grades": "given"}, {"samples": 1, "pairs": 3}
+    )
+    with pytest.raises(
+        InputError, match=r"marked none of 3 sets of explanations\. The first: no mark for each of \d+ exp"
+    ):
+        generate.run(recipe, tmp_path / "out")
+
+
 def test_a_student_of_another_prompt_or_task_is_refused(tiny_adapter: Path, tmp_path: Path) -> None:
     recipe = recipe_of(judged(tmp_path / "judged"), ASKED_NOBODY, {**MADE, "student": str(tmp_path / "other")})
     for key, value, told in [
