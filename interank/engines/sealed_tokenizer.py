@@ -119,9 +119,11 @@ def _check(tokenizer: Any, frame: Frame, folder: Path) -> None:
         ModelError: One does not.
     """
     plain, opened = PlainText(tokenizer), open_sealed(folder)
+    alone = Tokenizer.from_file(str(folder / FILE))
+    alone.no_truncation()
     spelled = {token.content for token in tokenizer.added_tokens_decoder.values() if not token.special}
     for text in ["fox", " two  blanks", "ähnlich 狐", *hostile_texts(tokenizer)]:
-        for ids in (sealed_ids(folder, text, text), list(opened(text, text)["input_ids"])):
+        for ids in (list(alone.encode(text, text).ids), list(opened(text, text)["input_ids"])):
             inner = _within(ids, frame)
             forbidden = inner is None or any(index in plain.forbidden for part in inner for index in part)
             # Tokens that are added but not special are spelled by single characters here, by pieces there.

@@ -11,6 +11,7 @@ from huggingface_hub import EvalResult, EvalResultEntry, eval_result_entries_to_
 
 from interank.artifact import open_artifact
 from interank.errors import InputError
+from interank.wording import counted
 
 _BASELINES = ("first stage", "random order", "perfect order")
 
@@ -35,7 +36,7 @@ def results_of(folder: Path, repo: str, day: str) -> tuple[list[EvalResult], str
     candidates = json.loads((folder / "candidates.json").read_text("utf-8"))
     models = [name for name in metrics if name not in _BASELINES]
     if len(models) != 1:
-        raise InputError(f"{folder} evaluates {len(models)} models, and one is pushed; evaluate that one alone")
+        raise InputError(f"{folder} evaluates {counted(len(models), 'model')}; give one of the pushed model alone")
     rows: list[EvalResult] = []
     entries: list[EvalResultEntry] = []
     for task, found in metrics[models[0]]["tasks"].items():

@@ -115,6 +115,16 @@ def test_no_document_writes_a_special_token_in_rust(tmp_path: Path) -> None:
     )
 
 
+def test_prompts_that_are_shorter_than_what_spells_all_special_tokens_are_exported(tmp_path: Path) -> None:
+    from interank.engines.use import Use, save_use
+
+    folder = family_folder(tmp_path / "model", "llama 3")
+    encoder = judge_encoder(find_source(folder))
+    around = sum(len(part) for part in encoder.graded)
+    save_use(folder, Use(PromptSettings(max_length=around + 40, max_query_tokens=12), ("score",)))
+    assert export(folder, tmp_path / "st").largest < 1e-4
+
+
 def test_what_ends_a_prompt_is_never_padding(tmp_path: Path) -> None:
     export(family_folder(tmp_path / "model", "llama 3"), tmp_path / "st")
     tokenizer = open_sealed(tmp_path / "st")
