@@ -1,12 +1,13 @@
 """Whether a reward model learns what a good explanation is, and GRPO learns it from the reward model; with controls.
 
-    python benchmarks/reward_learning.py --work DIR --seeds 3 [--steps 60] [--json FILE]
+    python benchmarks/reward_learning.py --work DIR --seeds 3 [--steps 40] [--moving] [--json FILE]
 
 On the tests' tiny model and relevance rule (run it from the repository's root), in which a good explanation names what
 decides the grade, and a program marks it (`tests/support/explaining.py`). A student is distilled from explanations of
 which a quarter are good. A reward model learns the program's marks, a twin marks that were dealt out anew. GRPO refines
 the student by the reward model, by the twin, and by rewards that need no model; each is tried on 20 other questions:
-the mean of the program's marks of what it writes for the grade that it gives, and nDCG@10.
+the mean of the program's marks of what it writes for the grade that it gives, and nDCG@10. With `--moving` the reward
+model also learns marks of what a policy writes that has begun to move, and GRPO is held to its start by `beta`.
 """
 
 from __future__ import annotations
@@ -14,8 +15,9 @@ from __future__ import annotations
 import argparse
 import json
 import random
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from dataclasses import replace
 from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
@@ -33,7 +35,7 @@ from interank.settings import LoraRecipe
 from interank.stages import distill, reward, rl
 from interank.tasks.head.explained.compared import dealt_anew
 from interank.tasks.judge.recipe import DistillJudge, RlJudge
-from interank.types import Qrel, Run, ScoredDoc, grouped
+from interank.types import Example, Qrel, Run, ScoredDoc, grouped
 from tests.support import explaining, marked, rule
 from tests.support.artifacts import judgments_artifact
 from tests.support.rule_model import PROMPT, rule_base
@@ -66,7 +68,8 @@ def main() -> None:
     parser.add_argument("--work", type=Path, required=True, metavar="DIR", help="goes on with what is there")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--processes", type=int, default=2, help="a seed each")
-    parser.add_argument("--steps", type=int, default=60, help="of GRPO")
+    parser.add_argument("--steps", type=int, default=40, help="of GRPO")
+    parser.add_argument("--moving", action="store_true", help="another --work than without it")
     parser.add_argument("--json", type=Path, metavar="FILE")
     options = parser.parse_args()
     torch.set_num_threads(1)
@@ -76,7 +79,8 @@ def main() -> None:
         rule_base(options.work / "making").rename(base)
     with ProcessPoolExecutor(options.processes, mp_context=get_context("spawn")) as pool:
         waiting = [
-            pool.submit(measured, base, options.work / str(seed), seed, options.steps) for seed in range(options.seeds)
+            pool.submit(measured, base, options.work / str(seed), seed, options.steps, moved=options.moving)
+            for seed in range(options.seeds)
         ]
         found = [one.result() for one in waiting]
     if options.json:
@@ -99,12 +103,17 @@ def _spread(values: list[float]) -> str:
     return f"{fmean(values):.3f}" + (f" ± {stdev(values):.3f} ({each})" if len(values) > 1 else "")
 
 
-def measured(base: Path, folder: Path, seed: int, steps: int) -> dict[str, dict[str, float]]:
+def measured(base: Path, folder: Path, seed: int, steps: int, *, moved: bool) -> dict[str, dict[str, float]]:
     """The reward models' accuracy, and what each refinement makes of one student."""
     torch.set_num_threads(1)
     folder.mkdir(exist_ok=True)
     kept = Kept(folder / "figures.jsonl")
-    models = {name: reward_model(base, folder, seed, shuffled=name == "shuffled") for name in ("marks", "shuffled")}
+    models = {
+        name: reward_model(base, folder, seed, shuffled=name == "shuffled", moved=moved)
+        for name in ("marks", "shuffled")
+    }
+    trainer = {"learning_rate": 5.0e-4, "beta": 0.02} if moved else {"learning_rate": 1.0e-3}
+    trainer["max_steps"] = steps
     kept("reward model", partial(accuracies, models["marks"], models["shuffled"]))
     student = distilled(base, folder, seed)
     kept("distilled", partial(tried, student))
@@ -114,7 +123,9 @@ def measured(base: Path, folder: Path, seed: int, steps: int) -> dict[str, dict[
         "GRPO, rewards without a model": [*RANKING, *OLD],
     }
     for number, (name, rewards) in enumerate(ways.items()):
-        kept(name, lambda number=number, rewards=rewards: tried(refined(student, folder, number, rewards, steps, seed)))
+        kept(
+            name, lambda number=number, rewards=rewards: tried(refined(student, folder, number, rewards, trainer, seed))
+        )
     return kept.known
 
 
@@ -122,14 +133,16 @@ def _quality(model: Path) -> dict[str, Any]:
     return {"use": "explanation_quality", "params": {"model": str(model)}}
 
 
-def reward_model(base: Path, folder: Path, seed: int, *, shuffled: bool) -> Path:
+def reward_model(base: Path, folder: Path, seed: int, *, shuffled: bool, moved: bool) -> Path:
     """Of the program's marks, or of ones dealt out anew among each document's explanations."""
     place = folder / ("shuffled" if shuffled else "marks")
     if place.exists():
         return place
     examples = marked.judged(queries=160, held_out=30, seed=seed)
     rng = random.Random(seed)
-    rows: list[Explained] = [row for item in examples for row in marked.explanations_of(item, rng)]
+    rows = [row for item in examples for row in marked.explanations_of(item, rng)]
+    if moved:
+        rows += [row for item in examples for row in moving(item, rng)]
     if shuffled:
         train = dealt_anew([row for row in rows if row.split == "train"], seed)
         rows = [*train, *(row for row in rows if row.split == "validation")]
@@ -144,6 +157,28 @@ def reward_model(base: Path, folder: Path, seed: int, *, shuffled: bool) -> Path
         trainer={**TRAINER, "learning_rate": 3.0e-3, "per_device_train_batch_size": 16, "max_steps": 100},
     )
     return reward.run(recipe, place).path
+
+
+def moving(example: Example, rng: random.Random) -> list[Explained]:
+    """What a policy writes that has begun to move, with the program's marks: other names, words out of their order."""
+    query, document = example.query.text, example.document.full_text
+    good, grade = explaining.good(query, document), int(example.judgment.relevance)
+    words = good.split()
+    strange = (rng.choice(rule.COLOURS), rng.choice(rule.ANIMALS))
+    asked, told = explaining.asked_for(query), explaining.told_of(document)
+    texts = [
+        rule.spelled_out(strange, told),
+        rule.spelled_out(asked, strange),
+        " ".join(rng.sample(words, len(words))),
+        f"{' '.join(words[: rng.randrange(2, 7)])} {rng.choice(words)} {explaining.poor(query, document)}",
+        " ".join(rng.choices([*words, *rule.COLOURS, *rule.ANIMALS], k=rng.randrange(4, 24))),
+    ]
+    (first, *_) = marked.explanations_of(example, rng)
+    return [
+        replace(first, explanation=text, writer="student", mark=worth, marks=(worth, worth))
+        for text in dict.fromkeys(texts)
+        for worth in [explaining.mark(query, document, grade, text)]
+    ]
 
 
 def accuracies(own: Path, shuffled: Path) -> dict[str, float]:
@@ -186,7 +221,9 @@ def distilled(base: Path, folder: Path, seed: int) -> Path:
     return distill.run(recipe, place).path
 
 
-def refined(student: Path, folder: Path, number: int, rewards: list[dict[str, Any]], steps: int, seed: int) -> Path:
+def refined(
+    student: Path, folder: Path, number: int, rewards: list[dict[str, Any]], trainer: Mapping[str, float], seed: int
+) -> Path:
     """The student after GRPO by these rewards; the last step's adapter."""
     judgments = folder / "refined-judgments"
     if not judgments.exists():
@@ -201,8 +238,6 @@ def refined(student: Path, folder: Path, number: int, rewards: list[dict[str, An
         "rewards": rewards,
         "validation": {"questions": 0},
         "trainer": {
-            "learning_rate": 1.0e-3,
-            "max_steps": steps,
             "num_generations": 8,
             "per_device_train_batch_size": 48,
             "max_grad_norm": 0.5,
@@ -210,6 +245,7 @@ def refined(student: Path, folder: Path, number: int, rewards: list[dict[str, An
             "gradient_checkpointing": False,
             "save_strategy": "no",
             "logging_steps": 5,
+            **trainer,
         },
     }
     return rl.run(RlJudge.model_validate(recipe), folder / f"rl-{number}").path
