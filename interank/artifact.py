@@ -50,7 +50,7 @@ __all__ = [
 ]
 
 FORMAT = 1
-Kind = Literal["questions", "pairs", "judgments", "splits", "adapter", "reward", "evaluation"]
+Kind = Literal["questions", "pairs", "shard", "judgments", "splits", "adapter", "reward", "evaluation"]
 Existing = Literal["refuse", "resume", "overwrite"]
 
 RECIPE = "recipe.json"

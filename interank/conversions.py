@@ -12,6 +12,7 @@ _VERBS = {
     ("questions", "judgments"): "interank generate RECIPE dumps={path} makes them",
     ("questions", "pairs"): "interank generate RECIPE dumps={path} --mine-only makes them",
     ("pairs", "judgments"): "interank generate RECIPE pairs={path} makes them",
+    ("shard", "judgments"): "interank join {path} ... --out DIR joins it with the other shards",
     ("judgments", "adapter"): "interank distill RECIPE judgments={path} trains one",
     ("judgments", "reward"): "interank reward RECIPE judgments={path} trains one",
     ("adapter", "evaluation"): "interank evaluate RECIPE adapters={path} makes one",

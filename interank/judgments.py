@@ -71,9 +71,14 @@ def write_judgments(examples: Sequence[Example], folder: Path, marks: Sequence[M
         columns += LABEL_COLUMNS
     with JudgmentsWriter(folder, columns) as writer:
         for example, mark in zip(examples, given, strict=True):
-            row = writable_row(_row(example) | _marked(mark))
+            row = judgment_row(example, mark)
             labelled = {"score": example.score, "weight": example.weight} if columns != COLUMNS else {}
             writer.add(row | labelled)
+
+
+def judgment_row(example: Example, mark: Mark | None) -> dict[str, Any]:
+    """A judgment's columns."""
+    return writable_row(_row(example) | _marked(mark))
 
 
 class JudgmentsWriter:

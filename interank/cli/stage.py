@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from interank import launched
 from interank.cli.next_step import say_next, word
 from interank.modes import TASK_MODES
+from interank.shards import Shard
 
 if TYPE_CHECKING:
     from interank.artifact import Artifact, Existing
@@ -70,6 +71,9 @@ def register(verbs: Any, common: argparse.ArgumentParser) -> None:
             )
         if name == "generate":
             verb.add_argument("--mine-only", action="store_true", help="stop at the pairs; pairs=DIR goes on from them")
+            verb.add_argument(
+                "--shards", metavar="N/OF", help="with pairs=DIR: judge the N-th of OF shares; interank join joins them"
+            )
             verb.add_argument("--dry-run", action="store_true", help="print what it would take, and do nothing")
             verb.add_argument("--json", action="store_true", help="with --dry-run: print JSON instead of a table")
         if name in ("evaluate", "run"):
@@ -91,7 +95,9 @@ def _run(options: argparse.Namespace) -> int:
     if options.verb in launched.TRAINED_TOGETHER:
         launched.begin()
     launched.from_first(lambda: _refuse_early(recipe, options, existing))
-    more = {"only_mine": True} if getattr(options, "mine_only", False) else {}
+    more: dict[str, Any] = {"only_mine": True} if getattr(options, "mine_only", False) else {}
+    if shard := getattr(options, "shards", None):
+        more["shard"] = Shard.parse(shard)
     artifact = stage_named(options.verb).run(recipe, options.out, existing=existing, **more)
     if options.verb in ("evaluate", "run"):
         show_evaluation(artifact, as_json=options.json)
@@ -107,6 +113,8 @@ def what_comes_next(verb: str, artifact: Artifact) -> list[str]:
     from interank.artifact import open_artifact
 
     out = word(artifact.path)
+    if artifact.kind == "shard":
+        return [f"interank join {out} ... --out runs/judgments joins it with the other shards"]
     if artifact.kind == "pairs":
         return [f"interank generate RECIPE pairs={out} --out runs/judgments has a teacher judge them"]
     if verb == "generate":

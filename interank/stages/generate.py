@@ -8,14 +8,13 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from interank import judging, wording
+from interank import judging
 from interank.artifact import Artifact, Existing, Workplace, create
-from interank.cards import save_card
-from interank.errors import InputError
 from interank.judgments import JudgedList, write_judgments
 from interank.ledger import write_rows
 from interank.recipe import GenerateRecipe
 from interank.settings import ServersRecipe
+from interank.shards import Shard
 from interank.stages import explained
 from interank.stages.asked import Answers, ask
 from interank.stages.generating import check as check
@@ -23,71 +22,65 @@ from interank.stages.generating import refuse_what_is_mined
 from interank.stages.inputs import described, leaving_nothing_begun, require_inputs
 from interank.stages.listed import lists_counts, lists_notes, write_lists
 from interank.stages.mined import MinedPairs, mine_only, pairs_of
+from interank.stages.refusals import require_judgments
+from interank.stages.shards import describe, its_share, refuse_unshardable
 from interank.stages.stopped import keep_replies, reopen_stopped, take_over_replies
 from interank.tasks.order.lists import judged_lists
 from interank.teacher.annotate import Outcome
-from interank.teacher.card import PICTURE, card, picture
-from interank.teacher.outcomes import SortedOut, counted, query_rows, rejected_queries, sorted_out
+from interank.teacher.outcomes import SortedOut, query_rows, rejected_queries, sorted_out, tally_of
 from interank.types import Pair
 
 log = logging.getLogger(__name__)
 
 # The content does not depend on where the servers stand, how often they are asked, and what may be spent.
 _SERVERS = tuple(f"teacher.server.{name}" for name in ServersRecipe.model_fields)
-_FREE = ("budget", "cache", "teacher.price", "teacher.speed", *_SERVERS)
+FREE = ("budget", "cache", "teacher.price", "teacher.speed", *_SERVERS)
 
 
 @leaving_nothing_begun
-def run(recipe: GenerateRecipe, out: Path, *, existing: Existing = "refuse", only_mine: bool = False) -> Artifact:
+def run(
+    recipe: GenerateRecipe,
+    out: Path,
+    *,
+    existing: Existing = "refuse",
+    only_mine: bool = False,
+    shard: Shard | None = None,
+    beside: int = 1,
+) -> Artifact:
     """Mine the dumps, judge the pairs, write judgments and rejections.
 
     Replies are kept as they come, so a killed run goes on with what has none yet with `existing="resume"`; so does
-    one that stopped at its budget.
+    one that stopped at its budget. A shard judges its share of the questions, to be joined;
+    `beside` says how many are judged at a time.
     """
     require_inputs(recipe)
+    if shard:
+        refuse_unshardable(recipe)
     if only_mine:
         refuse_what_is_mined(recipe)
     inputs = described(check(recipe), out)
     if only_mine:
         return mine_only(recipe, out, inputs=inputs, existing=existing)
     content = recipe.model_dump(mode="json")
-    begin = partial(create, out, "judgments", recipe=content, inputs=inputs, existing=existing, free=_FREE)
+    if shard:
+        content |= {"shard": str(shard)}
+        recipe = its_share(recipe, shard, beside)
+    begin = partial(
+        create, out, "shard" if shard else "judgments", recipe=content, inputs=inputs, existing=existing, free=FREE
+    )
     place = begin()
     if isinstance(place, Artifact) and reopen_stopped(place):
         place = begin()
     if isinstance(place, Artifact):
         return place
     take_over_replies(place)
-    mined = pairs_of(recipe, place)
+    mined = pairs_of(recipe, place, shard)
     answers = ask(recipe, mined.pairs, place, partial(_listed, recipe), partial(explained.explain, recipe, place))
-    found = sorted_out(answers.pairs, answers.outcomes, recipe.max_grade_share, recipe.seed)
+    found = sorted_out(answers.pairs, answers.outcomes, None if shard else recipe.max_grade_share, recipe.seed)
     found = found._replace(rejected=[*rejected_queries(answers.queries), *found.rejected])
     if not answers.stopped:
-        _require_judgments(recipe, len(answers.pairs), found)
-    return _written(recipe, place, mined, answers, found)
-
-
-def _require_judgments(recipe: GenerateRecipe, asked: int, found: SortedOut) -> None:
-    """Stop where the teacher gave nothing of what it was asked for.
-
-    Raises:
-        InputError: Says what was wrong with the first.
-    """
-    teacher = recipe.teacher
-    if not found.examples:
-        raise InputError(
-            f"the teacher {teacher.model} gave no usable judgment for any of "
-            f"{wording.counted(asked, 'pair')}. The first was rejected because: "
-            f"{found.rejected[0]['reason']}; try another teacher, or its settings on a few questions "
-            "(mining.questions=5)"
-        )
-    if found.unexplained and not any(example.judgment.reasoning for example in found.examples):
-        instead = ", or set max_reasoning_tokens: 0 to keep the grades alone" if teacher.grades == "votes" else ""
-        raise InputError(
-            f"the teacher {teacher.model} gave no usable explanation for "
-            f"{wording.counted(len(found.unexplained), 'pair')}; the first was "
-            f"not used because: {found.unexplained[0]['reason']}; take another teacher{instead}"
-        )
+        require_judgments(recipe, len(answers.pairs), found)
+    return _written(recipe, place, mined, answers, found, shard)
 
 
 def _listed(recipe: GenerateRecipe, pairs: Sequence[Pair], outcomes: Sequence[Outcome]) -> list[JudgedList]:
@@ -108,7 +101,7 @@ def _labelled(mined: MinedPairs, found: SortedOut) -> dict[str, Any]:
 
 
 def _written(
-    recipe: GenerateRecipe, place: Workplace, mined: MinedPairs, answers: Answers, found: SortedOut
+    recipe: GenerateRecipe, place: Workplace, mined: MinedPairs, answers: Answers, found: SortedOut, shard: Shard | None
 ) -> Artifact:
     write_judgments(found.examples, place.folder, found.marks)
     write_rows(place.folder / "rejected.jsonl", found.rejected)
@@ -137,10 +130,13 @@ def _written(
         unanswered = sum(outcome is None for outcome in answers.outcomes)
         notes |= {"stopped": f"budget: {answers.stopped}", "unanswered": unanswered}
         keep_replies(place)
-    (place.folder / PICTURE).write_text(picture(found.examples), "utf-8")
-    save_card(card(found.examples, found.marks, notes, mined.decontamination), place.folder)
-    counts = counted(found, answers.outcomes)
+    tally = tally_of(found)
+    counts = tally.counts(rejected=len(found.rejected), unanswered=sum(outcome is None for outcome in answers.outcomes))
     if recipe.teacher.orderings:
         counts |= lists_counts(answers.lists)
     counts |= explained.counts(notes)
+    if shard:
+        notes |= {"shard": str(shard)}
+    else:
+        describe(place.folder, tally, notes)
     return place.finish(seed=recipe.seed, counts=counts, notes=notes)

@@ -18,6 +18,7 @@ from interank.mining.decontamination import FILE, Gate
 from interank.outputs import write_whole
 from interank.pairs import read_pairs, write_pairs
 from interank.recipe import GenerateRecipe
+from interank.shards import Shard
 from interank.types import Pair
 
 log = logging.getLogger(__name__)
@@ -54,12 +55,15 @@ def mine_only(recipe: GenerateRecipe, out: Path, *, inputs: Mapping[str, Any], e
     return place.finish(seed=recipe.seed, counts=counts, notes=notes)
 
 
-def pairs_of(recipe: GenerateRecipe, place: Workplace) -> MinedPairs:
-    """The recipe's pairs; once mined they are kept in the work folder, so that a resumed run does not mine anew."""
+def pairs_of(recipe: GenerateRecipe, place: Workplace, shard: Shard | None = None) -> MinedPairs:
+    """The recipe's pairs, or those of a shard.
+
+    Once mined they are kept in the work folder, so that a resumed run does not mine anew.
+    """
     if recipe.pairs:
         artifact = open_artifact(recipe.pairs, "pairs")
         _copy_report(artifact.path, place.folder)
-        pairs = list(read_pairs(artifact.path))
+        pairs = list(read_pairs(artifact.path, shard))
         return MinedPairs(pairs, artifact.manifest["sites"], artifact.manifest["decontamination"])
     if recipe.judgments:
         artifact = open_artifact(recipe.judgments, "judgments")

@@ -4,26 +4,39 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections import Counter
-from collections.abc import Sequence
+from array import array
+from collections.abc import Iterable
+
+import numpy
 
 from interank.errors import InputError
-from interank.types import GRADES, Example
+from interank.types import GRADES
 
 
-def surplus(examples: Sequence[Example], max_share: float, seed: int) -> set[int]:
+def surplus(judged: Iterable[tuple[str, int, str, str]], max_share: float, seed: int) -> set[int]:
     """The places of training examples to leave out so that no grade has more than `max_share` of them.
 
     Which ones depends on the seed and their ids alone. Validation stays as it is: it is to look like the data.
 
+    Args:
+        judged: Split, grade, the query's id and the document's, in their order; 17 bytes of each are held.
+        max_share: Above one third.
+        seed: Draws.
+
     Raises:
         InputError: Only nothing at all would be so balanced.
     """
-    places = [place for place, example in enumerate(examples) if example.split == "train"]
-    counts = Counter(examples[place].judgment.relevance for place in places)
+    places: dict[int, array[int]] = {int(grade): array("q") for grade in GRADES}
+    draws: dict[int, array[int]] = {int(grade): array("Q") for grade in GRADES}
+    for place, (split, grade, query_id, doc_id) in enumerate(judged):
+        if split == "train":
+            places[grade].append(place)
+            draws[grade].append(_draw(query_id, doc_id, seed))
+    counts = {grade: len(found) for grade, found in places.items()}
     kept = dict(counts)
+    total = sum(counts.values())
     # The second grade's cut lowers what the first may keep, so it takes a few rounds to come to rest.
-    for _ in range(len(places)):
+    for _ in range(total):
         over = {
             grade: allowed
             for grade, number in kept.items()
@@ -33,7 +46,7 @@ def surplus(examples: Sequence[Example], max_share: float, seed: int) -> set[int
             break
         grade = max(over, key=lambda grade: (kept[grade] - over[grade], grade))
         kept[grade] = over[grade]
-    if places and not any(kept.values()):
+    if total and not any(kept.values()):
         found = ", ".join(f"{counts[grade]} of grade {int(grade)}" for grade in GRADES)
         raise InputError(
             f"max_grade_share: no grade of the training split ({found}) can have {max_share:g} or less unless all is "
@@ -41,12 +54,11 @@ def surplus(examples: Sequence[Example], max_share: float, seed: int) -> set[int
         )
     left_out: set[int] = set()
     for grade, number in kept.items():
-        mine = [place for place in places if examples[place].judgment.relevance == grade]
-        mine.sort(key=lambda place: _draw(examples[place], seed))
-        left_out |= set(mine[number:])
+        drawn_first = numpy.argsort(numpy.array(draws[grade], dtype=numpy.uint64), kind="stable")
+        left_out |= {places[grade][drawn] for drawn in drawn_first[number:]}
     return left_out
 
 
-def _draw(example: Example, seed: int) -> str:
-    name = f"{seed}/{example.query.query_id}/{example.document.doc_id}"
-    return hashlib.sha256(name.encode("utf-8", "replace")).hexdigest()
+def _draw(query_id: str, doc_id: str, seed: int) -> int:
+    name = f"{seed}/{query_id}/{doc_id}"
+    return int.from_bytes(hashlib.sha256(name.encode("utf-8", "replace")).digest()[:8], "big")

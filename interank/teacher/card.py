@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -11,9 +10,10 @@ from huggingface_hub import DatasetCard
 
 from interank import cards
 from interank.explanations import FILE as EXPLANATIONS
-from interank.judgments import PARQUET, Mark
+from interank.judgments import PARQUET
 from interank.teacher.explanations_card import section
-from interank.types import GRADES, Example
+from interank.teacher.tally import Tally
+from interank.types import GRADES
 from interank.wording import counted
 
 PICTURE = "grades.svg"
@@ -24,9 +24,9 @@ _SHARE_ALIKE = re.compile(r"CC[ -]BY-SA[ -](2\.0|2\.5|3\.0|4\.0)( (Unported|Inte
 _GRADE_NAMES = ("0 irrelevant", "1 partial", "2 relevant")
 
 
-def picture(examples: Sequence[Example]) -> str:
+def picture(tally: Tally) -> str:
     """A bar chart of the grades by split, as SVG."""
-    counts = Counter((str(example.split), int(example.judgment.relevance)) for example in examples)
+    counts = tally.grades
     highest = max(counts.values(), default=1)
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH} {_HEIGHT + 40}" font-family="sans-serif" '
@@ -53,51 +53,49 @@ def picture(examples: Sequence[Example]) -> str:
 
 
 def card(
-    examples: Sequence[Example],
-    marks: Sequence[Mark],
+    tally: Tally,
     notes: Mapping[str, Any],
     decontamination: Mapping[str, Any] | None,
 ) -> DatasetCard:
     """Their card, by which `datasets.load_dataset` finds the splits."""
-    splits = Counter(example.split for example in examples)
-    files = [{"split": split, "path": name} for split, name in PARQUET.items() if splits[split] or split == "train"]
-    unexplained = sum(not example.judgment.reasoning for example in examples)
+    files = [
+        {"split": split, "path": name} for split, name in PARQUET.items() if tally.of_split(split) or split == "train"
+    ]
     teacher = notes.get("teacher")
     explained = f" with the reason for it, written by `{teacher}` through interank" if teacher else ""
-    lacking = f" {unexplained} of {len(examples)} have no explanation." if unexplained and explained else ""
+    lacking = (
+        f" {tally.unexplained} of {tally.judgments} have no explanation." if tally.unexplained and explained else ""
+    )
     sections = [
         f"# Relevance judgments {'with' if explained else 'without'} explanations",
         "Questions, documents, and for each pair a grade (0 irrelevant, 1 partially relevant, 2 relevant)"
         f"{explained}.{lacking}",
         f"![Judgments by grade and split]({PICTURE})",
-        _sites(examples),
-        _making(marks, notes),
+        _sites(tally),
+        _making(tally, notes),
         *([section(notes["explanations"])] if "explanations" in notes else []),
         _decontaminated(decontamination),
-        _licence(examples),
+        _licence(tally),
     ]
     configs: list[dict[str, Any]] = [{"config_name": "default", "data_files": files}]
     if "explanations" in notes:
         configs.append({"config_name": "explanations", "data_files": EXPLANATIONS})
     # Unknown licences stay unknown.
-    about = {"license": "cc-by-sa-4.0"} if all(map(_is_share_alike, examples)) else {}
+    about = {"license": "cc-by-sa-4.0"} if all(map(_is_share_alike, tally.licences)) else {}
     return cards.dataset_card(sections, configs=configs, **about)
 
 
-def _is_share_alike(example: Example) -> bool:
-    return _SHARE_ALIKE.fullmatch(example.source.licence) is not None
+def _is_share_alike(licence: str) -> bool:
+    return _SHARE_ALIKE.fullmatch(licence) is not None
 
 
-def _sites(examples: Sequence[Example]) -> str:
+def _sites(tally: Tally) -> str:
     heads = ("site", "questions", "judgments", "train", "validation", *map(int, GRADES))
     rows: list[Sequence[object]] = []
-    for site in sorted({example.source.site for example in examples}):
-        own = [example for example in examples if example.source.site == site]
-        questions = {example.query.query_id.partition("#")[0] for example in own}
-        splits = Counter(example.split for example in own)
-        grades = Counter(int(example.judgment.relevance) for example in own)
-        counts = (len(questions), len(own), splits["train"], splits["validation"], *(grades[g] for g in range(3)))
-        rows.append((site, *counts))
+    for name, site in sorted(tally.sites.items()):
+        by_split = (site.splits["train"], site.splits["validation"])
+        grades = (site.grades[grade] for grade in range(3))
+        rows.append((name, len(site.questions), site.splits.total(), *by_split, *grades))
     return (
         "## What is in it\n\n"
         + cards.table(heads, rows)
@@ -105,18 +103,17 @@ def _sites(examples: Sequence[Example]) -> str:
     )
 
 
-def _making(marks: Sequence[Mark], notes: Mapping[str, Any]) -> str:
+def _making(tally: Tally, notes: Mapping[str, Any]) -> str:
     if "teacher" not in notes:
         return f"## How it was made\n\n- Grades by {notes['grades']}; no model was asked."
-    conflicting = sum(mark.conflict for mark in marks)
     paid = notes["dollars"]
     told = "" if paid is None else f", {paid:.2f} dollars at the recipe's price"
     lines = [
         f"- Teacher: `{notes['teacher']}` ({notes['teacher_origin']}), engine {notes['engine']}; "
         f"grades by {notes['grades']}; {notes['samples']} samples a pair.",
         f"- Prompt: {notes['prompt_hash']}; interank's `judging.py` words it.",
-        f"- {conflicting} of {counted(len(marks), 'grade')} are the opposite of what votes and acceptance say (column "
-        "`conflict`).",
+        f"- {tally.conflicts} of {counted(tally.judgments, 'grade')} are the opposite of what votes and acceptance "
+        "say (column `conflict`).",
         f"- Cost: {notes['tokens_read']} tokens read and {notes['tokens_written']} written" + told + ".",
     ]
     if "orderings" in notes:
@@ -145,11 +142,11 @@ def _decontaminated(summary: Mapping[str, Any] | None) -> str:
     return f"## Overlap with benchmarks\n\n{told}"
 
 
-def _licence(examples: Sequence[Example]) -> str:
-    licences = Counter(example.source.licence or "not told" for example in examples)
+def _licence(tally: Tally) -> str:
+    licences = {name or "not told": number for name, number in tally.licences.items()}
     told = ", ".join(f"{name} ({number})" for name, number in sorted(licences.items()))
     heading = f"## Licence\n\nLicences of the documents: {told}."
-    if not any(map(_is_share_alike, examples)):
+    if not any(map(_is_share_alike, tally.licences)):
         return f"{heading} Publish this dataset, or one made of it, only where you know that you may."
     return (
         f"{heading}\n\n"

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
 
 from interank import judging
-from interank.judgments import Mark
+from interank.judgments import Mark, judgment_row
 from interank.teacher.annotate import Judged, Outcome, Rejected, conflicts
 from interank.teacher.balance import surplus
 from interank.teacher.queries import Written
+from interank.teacher.tally import Tally
 from interank.types import Example, Pair
 
 
@@ -49,8 +49,11 @@ def sorted_out(
                 unexplained.append(_row(pair, outcome.unexplained.reason, outcome.unexplained.reply))
     if max_grade_share is None:
         return SortedOut(examples, marks, rejected, unexplained)
-    left_out = surplus(examples, max_grade_share, seed)
-    reason = f"left out so that no grade has over {max_grade_share:g} of the training split"
+    columns = (
+        (each.split, int(each.judgment.relevance), each.query.query_id, each.document.doc_id) for each in examples
+    )
+    left_out = surplus(columns, max_grade_share, seed)
+    reason = surplus_reason(max_grade_share)
     surplus_examples = [examples[place] for place in sorted(left_out)]
     rejected += [_row(each, reason, judging.answer(each.judgment, "grade_first")) for each in surplus_examples]
     kept = [place for place in range(len(examples)) if place not in left_out]
@@ -58,6 +61,11 @@ def sorted_out(
     gone = {(each.query.query_id, each.document.doc_id) for each in surplus_examples}
     unexplained = [row for row in unexplained if (row["query_id"], row["doc_id"]) not in gone]
     return SortedOut(examples, marks, rejected, unexplained)
+
+
+def surplus_reason(share: float) -> str:
+    """Why a judgment over its grade's share is rejected."""
+    return f"left out so that no grade has over {share:g} of the training split"
 
 
 def _row(pair: Pair | Example, reason: str, reply: str) -> dict[str, Any]:
@@ -89,12 +97,9 @@ def query_rows(pairs: Sequence[Pair], queries: Mapping[str, Written]) -> list[di
     ]
 
 
-def counted(found: SortedOut, outcomes: Sequence[Outcome]) -> dict[str, int]:
-    """How many there are of each kind, for the manifest."""
-    grades = Counter(int(example.judgment.relevance) for example in found.examples)
-    counts = {"judgments": len(found.examples), "rejected": len(found.rejected)}
-    counts |= {"questions": len({example.query.query_id.partition("#")[0] for example in found.examples})}
-    counts |= {f"relevance_{grade}": grades[grade] for grade in (0, 1, 2)}
-    counts |= {"conflicts": sum(mark.conflict for mark in found.marks)}
-    counts |= {"unexplained": sum(not example.judgment.reasoning for example in found.examples)}
-    return counts | {"unanswered": sum(outcome is None for outcome in outcomes)}
+def tally_of(found: SortedOut) -> Tally:
+    """Counts of what is judged."""
+    tally = Tally()
+    for example, mark in zip(found.examples, found.marks, strict=True):
+        tally.add(judgment_row(example, mark))
+    return tally

@@ -18,6 +18,7 @@ from interank.resources import resource_dir
 from interank.stages import generate
 from interank.stages.plan import plan
 from interank.teacher.balance import surplus
+from interank.types import Example
 from tests.support import rule
 from tests.support.benchmark import write_jsonl
 from tests.support.dumps import checkables
@@ -146,16 +147,20 @@ def test_grades_are_balanced_where_asked(tiny_folder: Path, tmp_path: Path) -> N
     assert left_out
 
 
+def columns(examples: list[Example]) -> list[tuple[str, int, str, str]]:
+    return [(each.split, int(each.judgment.relevance), each.query.query_id, each.document.doc_id) for each in examples]
+
+
 @pytest.mark.parametrize("share", [0.34, 0.4, 0.5, 0.9])
 def test_balancing_keeps_as_much_as_the_share_allows(share: float) -> None:
     examples = rule.examples(1, queries=6)
-    left_out = surplus(examples, share, 3)
+    left_out = surplus(columns(examples), share, 3)
     kept = [example.judgment.relevance for place, example in enumerate(examples) if place not in left_out]
     most = max(kept.count(grade) for grade in set(kept))
     assert most <= share * len(kept)
     # One more of the most frequent grade would be too many.
     assert not left_out or most + 1 > share * (len(kept) + 1)
-    assert surplus(examples, share, 3) == left_out
+    assert surplus(columns(examples), share, 3) == left_out
 
 
 def test_a_share_that_cannot_be_had_is_told() -> None:
@@ -163,7 +168,7 @@ def test_a_share_that_cannot_be_had_is_told() -> None:
     with pytest.raises(
         InputError, match=r"max_grade_share: no grade of the training split \(\d+ of grade 0, 0 of grade 1"
     ):
-        surplus(alike, 0.5, 0)
+        surplus(columns(alike), 0.5, 0)
 
 
 def test_a_plan_counts_all_that_the_dumps_hold_and_what_is_asked(tiny_folder: Path) -> None:

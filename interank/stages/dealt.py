@@ -1,0 +1,103 @@
+"""The shards that are joined: each there once, finished, of one recipe and of pairs that are as they were."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from interank.artifact import MANIFEST, Artifact, open_artifact
+from interank.errors import ArtifactError, InputError
+from interank.shards import Shard
+from interank.stages.generate import FREE
+from interank.wording import listed
+
+
+def opened(folders: Sequence[Path]) -> list[Artifact]:
+    """The shards in their order.
+
+    Raises:
+        InterankError: They are not all that there are, or not of one work.
+    """
+    found: dict[Shard, Artifact] = {}
+    for path in _paths(folders):
+        artifact = open_artifact(path, "shard")
+        shard = Shard.parse(artifact.manifest["shard"])
+        if shard in found:
+            raise InputError(f"shard {shard} is there twice, in {found[shard].path} and {path}; leave one of them out")
+        found[shard] = artifact
+    shards = [found[shard] for shard in sorted(found)]
+    first = shards[0]
+    for shard, artifact in found.items():
+        _require_alike(first, artifact)
+        if "stopped" in artifact.manifest:
+            raise InputError(
+                f"{artifact.path} stopped at its {artifact.manifest['stopped']}; give its command a larger budget and "
+                f"--resume, and join then (shard {shard})"
+            )
+    of = Shard.parse(first.manifest["shard"]).of
+    missing = [str(shard) for number in range(1, of + 1) if (shard := Shard(of, number)) not in found]
+    if missing:
+        told = listed(missing[:5]) + (f" and {len(missing) - 5} more" if len(missing) > 5 else "")
+        raise InputError(
+            f"shards are missing: {told}; make each by interank generate RECIPE pairs=DIR "
+            f"--shards {missing[0]} --out DIR"
+        )
+    return shards
+
+
+def _paths(folders: Sequence[Path]) -> list[Path]:
+    """Each shard's folder; a folder of shards stands for those in it."""
+    paths: list[Path] = []
+    for folder in folders:
+        inside = sorted(path.parent for path in folder.glob(f"*/{MANIFEST}")) if folder.is_dir() else []
+        if (folder / MANIFEST).is_file() or not inside:
+            # What is no shard says so when it is opened.
+            paths.append(folder)
+        else:
+            paths += inside
+    return paths
+
+
+def _require_alike(first: Artifact, other: Artifact) -> None:
+    """Stop where two shards are not of one work.
+
+    Raises:
+        InputError: Says in what they differ.
+    """
+    mine, theirs = Shard.parse(first.manifest["shard"]), Shard.parse(other.manifest["shard"])
+    both = f"{first.path} (shard {mine}) and {other.path} (shard {theirs})"
+    if mine.of != theirs.of:
+        raise InputError(f"{both} are of different numbers of shards; join those of one number")
+    given, wanted = other.manifest["inputs"]["pairs"], first.manifest["inputs"]["pairs"]
+    if given["digest"] != wanted["digest"]:
+        raise InputError(f"{both} are of different pairs; make them anew from one artifact of pairs")
+    ours, others = _content(first), _content(other)
+    if differing := sorted(name for name in {*ours, *others} if ours.get(name) != others.get(name)):
+        raise InputError(f"{both} are of different recipes ({listed(differing)}); make one of them anew")
+
+
+def _content(artifact: Artifact) -> dict[str, Any]:
+    """A shard's recipe without what judgments do not depend on."""
+    recipe = artifact.recipe()
+    for name in (*FREE, "shard", "pairs"):
+        *above, last = name.split(".")
+        section: Any = recipe
+        for key in above:
+            section = section.get(key) or {}
+        section.pop(last, None)
+    return recipe
+
+
+def inputs_of(first: Artifact, out: Path) -> dict[str, Any]:
+    """The pairs, as a whole run names them.
+
+    Raises:
+        ArtifactError: They stand there and are others now.
+    """
+    given = first.manifest["inputs"]["pairs"]
+    path = (first.path / given["path"]).resolve()
+    if (path / MANIFEST).is_file() and Artifact(path, {}).digest != given["digest"]:
+        raise ArtifactError(f"{path}: these pairs were changed after the shards were judged; make the shards anew")
+    return {"pairs": {**given, "path": Path(os.path.relpath(path, out.resolve())).as_posix()}}

@@ -1,0 +1,92 @@
+"""join: the shards of one recipe and one artifact of pairs to the judgments that a whole run would have made."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from interank.artifact import Artifact, Existing, create
+from interank.errors import InputError
+from interank.mining.decontamination import FILE
+from interank.recipe import GenerateRecipe
+from interank.stages.dealt import inputs_of, opened
+from interank.stages.generate import FREE
+from interank.stages.inputs import leaving_nothing_begun
+from interank.stages.shards import describe
+from interank.tasks.order.orderings import FILE as ORDERINGS
+from interank.tasks.order.orderings import REJECTED_FILE
+from interank.teacher.budget import dollars
+from interank.teacher.joining import Joined, Shards, join
+
+# What a manifest says of the artifact rather than of how it was made.
+_OWN = frozenset({"kind", "format", "interank", "seed", "inputs", "counts", "files", "shard"})
+
+
+@leaving_nothing_begun
+def run(folders: Sequence[Path], out: Path, *, existing: Existing = "refuse") -> Artifact:
+    """Check that each shard is there once and of one origin, and write their judgments, card and counts.
+
+    Raises:
+        InterankError: A shard is missing, there twice, unfinished, or of another recipe or other pairs.
+    """
+    shards = opened(folders)
+    first = shards[0]
+    content = {name: value for name, value in first.recipe().items() if name != "shard"}
+    recipe = GenerateRecipe.model_validate(content)
+    place = create(out, "judgments", recipe=content, inputs=inputs_of(first, out), existing=existing, free=FREE)
+    if isinstance(place, Artifact):
+        return place
+    rows = Shards([shard.path for shard in shards], search_queries=bool(recipe.teacher.query_pairs))
+    found = join(rows, place.folder, max_grade_share=recipe.max_grade_share, seed=recipe.seed)
+    _require_judgments(recipe, found)
+    for name in (ORDERINGS, REJECTED_FILE):
+        if rows.have(name):
+            rows.write(name, place.folder)
+    if (first.path / FILE).is_file():
+        shutil.copyfile(first.path / FILE, place.folder / FILE)
+    place.write_json("cost.json", _costs(shards))
+    counts = found.tally.counts(rejected=found.rejected, unanswered=0)
+    counts |= _summed([shard.manifest["counts"] for shard in shards], first.manifest["counts"].keys() - counts.keys())
+    notes = _notes(shards, recipe)
+    describe(place.folder, found.tally, notes)
+    return place.finish(seed=recipe.seed, counts=counts, notes=notes)
+
+
+def _notes(shards: Sequence[Artifact], recipe: GenerateRecipe) -> dict[str, Any]:
+    """What a whole run says of how it was made."""
+    notes = {name: value for name, value in shards[0].manifest.items() if name not in _OWN}
+    tokens = {name: sum(shard.manifest[name] for shard in shards) for name in _TOKENS if name in notes}
+    if tokens:
+        notes |= {**tokens, "dollars": dollars(tokens["tokens_read"], tokens["tokens_written"], recipe.teacher.price)}
+    if "orderings" in notes:
+        told = [shard.manifest["orderings"] for shard in shards]
+        notes["orderings"] |= _summed(told, _LISTS)
+    return notes
+
+
+_TOKENS = ("tokens_read", "tokens_written")
+_LISTS = ("orderings", "rejected_orderings", "unanswered_orderings")
+
+
+def _summed(counts: Sequence[Mapping[str, int]], names: Any) -> dict[str, int]:
+    return {name: sum(each[name] for each in counts) for name in counts[0] if name in names}
+
+
+def _costs(shards: Sequence[Artifact]) -> dict[str, Any]:
+    """What all of them took; seconds are added up, though shards may have run side by side."""
+    costs = [json.loads((shard.path / "cost.json").read_text("utf-8")) for shard in shards]
+    total = {name: sum(cost[name] for cost in costs) for name in ("seconds", *_TOKENS)}
+    paid = [cost["dollars"] for cost in costs if cost["dollars"] is not None]
+    devices = dict.fromkeys(cost["device"] for cost in costs)
+    return {**total, "device": ", ".join(devices), "dollars": sum(paid) if paid else None, "shards": len(shards)}
+
+
+def _require_judgments(recipe: GenerateRecipe, found: Joined) -> None:
+    if not found.tally.judgments:
+        raise InputError(
+            f"the shards hold no judgment; the first pair was rejected because: {found.first_reason}; take another "
+            f"teacher than {recipe.teacher.model}"
+        )

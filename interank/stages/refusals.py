@@ -1,0 +1,31 @@
+"""What generate refuses of a teacher's answers: none that can be used."""
+
+from __future__ import annotations
+
+from interank import wording
+from interank.errors import InputError
+from interank.recipe import GenerateRecipe
+from interank.teacher.outcomes import SortedOut
+
+
+def require_judgments(recipe: GenerateRecipe, asked: int, found: SortedOut) -> None:
+    """Stop where the teacher gave nothing of what it was asked for.
+
+    Raises:
+        InputError: Says what was wrong with the first.
+    """
+    teacher = recipe.teacher
+    if not found.examples:
+        raise InputError(
+            f"the teacher {teacher.model} gave no usable judgment for any of "
+            f"{wording.counted(asked, 'pair')}. The first was rejected because: "
+            f"{found.rejected[0]['reason']}; try another teacher, or its settings on a few questions "
+            "(mining.questions=5)"
+        )
+    if found.unexplained and not any(example.judgment.reasoning for example in found.examples):
+        instead = ", or set max_reasoning_tokens: 0 to keep the grades alone" if teacher.grades == "votes" else ""
+        raise InputError(
+            f"the teacher {teacher.model} gave no usable explanation for "
+            f"{wording.counted(len(found.unexplained), 'pair')}; the first was "
+            f"not used because: {found.unexplained[0]['reason']}; take another teacher{instead}"
+        )

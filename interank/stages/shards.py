@@ -1,0 +1,57 @@
+"""What is particular to judging in shards: what a shard may be asked, its part of the budget, and the whole's card."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from interank.cards import save_card
+from interank.errors import InputError
+from interank.recipe import GenerateRecipe
+from interank.shards import Shard
+from interank.teacher.card import PICTURE, card, picture
+from interank.teacher.tally import Tally
+
+
+def refuse_unshardable(recipe: GenerateRecipe) -> None:
+    """Stop where shards are asked for what looks across all pairs, or is no pairs.
+
+    Raises:
+        InputError: Says which key stands against it.
+    """
+    if not recipe.pairs:
+        raise InputError(
+            "--shards deals out mined pairs, and the recipe names none; mine them once with --mine-only, and "
+            "give pairs=DIR"
+        )
+    if getattr(recipe, "explanations", None):
+        raise InputError(
+            "--shards judges pairs, and explanations are drawn from all judgments; leave explanations out, join the "
+            "shards, and collect them from judgments=DIR with teacher.grades=given"
+        )
+    if recipe.teacher.orderings and recipe.max_grade_share is not None:
+        raise InputError(
+            "--shards: teacher.orderings asks about the judgments that max_grade_share keeps, which all shards "
+            "together tell; leave one of the two out"
+        )
+
+
+def its_share(recipe: GenerateRecipe, shard: Shard, beside: int) -> GenerateRecipe:
+    """The recipe with the shard's part of tokens, dollars and requests in flight; seconds are those of each shard."""
+    budget = recipe.budget
+    share: dict[str, Any] = {}
+    if budget.tokens is not None:
+        share["tokens"] = max(1, budget.tokens // shard.of)
+    if budget.dollars is not None:
+        share["dollars"] = budget.dollars / shard.of
+    server = recipe.teacher.server
+    server = server.model_copy(update={"in_flight": max(1, server.in_flight // beside)})
+    teacher = recipe.teacher.model_copy(update={"server": server})
+    return recipe.model_copy(update={"budget": budget.model_copy(update=share), "teacher": teacher})
+
+
+def describe(folder: Path, tally: Tally, notes: Mapping[str, Any]) -> None:
+    """Write the card of judgments, and the picture in it."""
+    (folder / PICTURE).write_text(picture(tally), "utf-8")
+    save_card(card(tally, notes, notes["decontamination"]), folder)

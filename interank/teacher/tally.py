@@ -1,0 +1,83 @@
+"""Counts of judgments, taken row by row: what a card, a picture and a manifest tell of them."""
+
+from __future__ import annotations
+
+import hashlib
+from array import array
+from collections import Counter, defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy
+
+
+class Questions:
+    """How many different questions rows are of; eight bytes a question where its rows stand together."""
+
+    def __init__(self) -> None:
+        self._seen = array("Q")
+        self._last = ""
+
+    def add(self, query_id: str) -> None:
+        """Count a row's question; a search query is its question's."""
+        name = query_id.partition("#")[0]
+        if name != self._last:
+            self._last = name
+            digest = hashlib.blake2b(name.encode("utf-8", "replace"), digest_size=8).digest()
+            self._seen.append(int.from_bytes(digest, "big"))
+
+    def __len__(self) -> int:
+        return len(numpy.unique(numpy.frombuffer(self._seen, dtype=numpy.uint64))) if self._seen else 0
+
+
+@dataclass(eq=False)
+class Site:
+    """What there is of one site."""
+
+    questions: Questions = field(default_factory=Questions)
+    splits: Counter[str] = field(default_factory=Counter)
+    grades: Counter[int] = field(default_factory=Counter)
+
+
+@dataclass(eq=False)
+class Tally:
+    """Counts of rows of judgments."""
+
+    grades: Counter[tuple[str, int]] = field(default_factory=Counter)
+    """By split and grade."""
+    licences: Counter[str] = field(default_factory=Counter)
+    sites: dict[str, Site] = field(default_factory=lambda: defaultdict(Site))
+    questions: Questions = field(default_factory=Questions)
+    conflicts: int = 0
+    unexplained: int = 0
+
+    def add(self, row: Mapping[str, Any]) -> None:
+        """Count a row."""
+        query_id, split, grade = row["query_id"], row["split"], int(row["relevance"])
+        self.grades[split, grade] += 1
+        self.licences[row["licence"]] += 1
+        self.questions.add(query_id)
+        site = self.sites[row["site"]]
+        site.questions.add(query_id)
+        site.splits[split] += 1
+        site.grades[grade] += 1
+        self.conflicts += bool(row["conflict"])
+        self.unexplained += not row["reasoning"]
+
+    @property
+    def judgments(self) -> int:
+        """How many rows there are."""
+        return self.grades.total()
+
+    def of_split(self, split: str) -> int:
+        """How many rows a split has."""
+        return sum(number for (found, _), number in self.grades.items() if found == split)
+
+    def counts(self, *, rejected: int, unanswered: int) -> dict[str, int]:
+        """How many there are of each kind, for the manifest."""
+        counts = {"judgments": self.judgments, "rejected": rejected, "questions": len(self.questions)}
+        for grade in (0, 1, 2):
+            counts[f"relevance_{grade}"] = sum(number for (_, of), number in self.grades.items() if of == grade)
+        more = {"conflicts": self.conflicts, "unexplained": self.unexplained, "unanswered": unanswered}
+        return counts | more
