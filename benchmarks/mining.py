@@ -23,6 +23,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from datetime import date
 from html import escape
 from itertools import islice, zip_longest
@@ -163,29 +164,46 @@ def mining_side_by_side(arguments: argparse.Namespace, folder: Path) -> dict[str
     """Seconds and peak of mining a site, and of an earlier commit's code with the same draw."""
     site = made_dump(folder / "mine.example.com", posts=arguments.posts).parent
     draw = folder / "draw.json"
-    peak, seconds, said = peak_of("--mine", str(site), "--draw", str(draw))
-    figures = {**json.loads(said), "seconds": round(seconds, 1), "peak_mb": round(peak, 1)}
+    ran = peak_of("--mine", str(site), "--draw", str(draw))
+    figures = {**json.loads(ran.said), **_told_of(ran)}
     if arguments.reference:
         code = folder / "earlier"
         code.mkdir()
         packed = subprocess.run(["git", "archive", arguments.reference, "interank"], capture_output=True, check=True)
         subprocess.run(["tar", "x", "-C", str(code)], input=packed.stdout, check=True)
         command = ("--mine", str(site), "--draw", str(draw), "--earlier")
-        peak, seconds, said = peak_of(*command, code=code)
-        earlier = json.loads(said)
+        ran = peak_of(*command, code=code)
+        earlier = json.loads(ran.said)
         assert {name: figures[name] for name in earlier} == earlier
-        figures |= {"earlier_seconds": round(seconds, 1), "earlier_peak_mb": round(peak, 1)}
-        figures["seconds_vs_earlier"] = round(figures["seconds"] / seconds, 3)
+        figures |= {f"earlier_{name}": value for name, value in _told_of(ran).items()}
+        figures["seconds_vs_earlier"] = round(figures["seconds"] / ran.seconds, 3)
     return figures
 
 
-def peak_of(*command: str, code: Path | None = None) -> tuple[float, float, str]:
-    """The most megabytes that a command and its children held together, its seconds, and what it printed."""
+def _told_of(ran: Ran) -> dict[str, float]:
+    return {"seconds": ran.seconds, "cpu_seconds": ran.cpu_seconds, "peak_mb": ran.peak_mb}
+
+
+@dataclass(frozen=True, slots=True)
+class Ran:
+    """What a command took, with its children, and what it printed."""
+
+    peak_mb: float
+    """The most that they held together."""
+    seconds: float
+    cpu_seconds: float
+    """Of all of them, up to the last sample."""
+    said: str
+
+
+def peak_of(*command: str, code: Path | None = None) -> Ran:
+    """Run this file with these arguments, by other code where some is given."""
     start = time.perf_counter()
     place = {"PYTHONPATH": str(code)} if code else {}
     run = [sys.executable, __file__, *command]
     done = subprocess.Popen(run, stdout=subprocess.PIPE, text=True, env={**os.environ, **place})
     peak = 0.0
+    cpu: dict[int, float] = {}
     watched = psutil.Process(done.pid)
 
     def watch() -> None:
@@ -195,6 +213,7 @@ def peak_of(*command: str, code: Path | None = None) -> tuple[float, float, str]
             try:
                 for process in (watched, *watched.children(recursive=True)):
                     held += process.memory_info().rss
+                    cpu[process.pid] = sum(process.cpu_times()[:2])
             except psutil.Error:
                 continue
             peak = max(peak, held / 1e6)
@@ -207,7 +226,7 @@ def peak_of(*command: str, code: Path | None = None) -> tuple[float, float, str]
     watcher.join()
     if done.returncode:
         raise RuntimeError(f"{command} ended with {done.returncode}")
-    return peak, time.perf_counter() - start, said
+    return Ran(round(peak, 1), round(time.perf_counter() - start, 1), round(sum(cpu.values()), 1), said)
 
 
 def measured(arguments: argparse.Namespace, folder: Path) -> dict[str, Any]:
@@ -222,14 +241,14 @@ def measured(arguments: argparse.Namespace, folder: Path) -> dict[str, Any]:
     fully = side_by_side(path, {"ElementTree": full_by_element_tree, "interank": full}, arguments.rounds)
     path.unlink()
     large = made_dump(folder / "peak.example.com", size=arguments.peak_mb * 1e6)
-    peak, _, _ = peak_of("--read", str(large))
+    peak = peak_of("--read", str(large)).peak_mb
     large.unlink()
     mining = mining_side_by_side(arguments, folder) if arguments.posts else {}
     return {
         "full_vs_elementtree": ratio(fully),
         "mb_per_s": round(size / statistics.median(fully["interank"]), 1),
         "elementtree_mb_per_s": round(size / statistics.median(fully["ElementTree"]), 1),
-        "peak_mb_at_1gb": round(peak, 1),
+        "peak_mb_at_1gb": peak,
         "mine": mining,
         "rounds": fully,
         "file_mb": round(size, 1),

@@ -6,12 +6,14 @@ from collections.abc import Iterable
 from html import escape
 from itertools import groupby
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pydantic import ValidationError
 
 from interank.errors import InputError
-from interank.mining import Item, Mined, mine
+from interank.mining import Item, Mined, choosing, mine
+from interank.mining.processes import worked_on
 from interank.resources import resource_dir
 from interank.settings import DocumentsRecipe, MiningRecipe
 from interank.types import Pair, Source
@@ -373,6 +375,21 @@ def test_pages_that_answers_link_to_become_documents(tmp_path: Path) -> None:
     [pair] = [pair for pair in mined.pairs if pair.origin == "page"]
     assert (pair.query.query_id, pair.document.doc_id) == ("s.example.com/1", "http://leaf.org/tea#passage-2")
     assert pair.source == Source("leaf.org", "", "http://leaf.org/tea", "Bo", "")
+
+
+def test_pairs_do_not_depend_on_the_number_of_processes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = made_dump(tmp_path / "s.example.com", questions=150)
+    alone = mine([folder], short(processes=1), 1)
+    shares: list[int] = []
+
+    def counted(work: Any, things: Any, processes: int) -> Any:
+        shares.append(processes)
+        return worked_on(work, things, processes)
+
+    monkeypatch.setattr(choosing, "_WORTH", 0)
+    monkeypatch.setattr(choosing, "worked_on", counted)
+    assert mine([folder], short(processes=2), 1) == alone
+    assert shares == [2, 2, 2], "the pool, the choice and the texts"
 
 
 def test_negatives_come_from_a_pool_where_the_site_is_large(tmp_path: Path) -> None:
