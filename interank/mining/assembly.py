@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -89,9 +89,17 @@ class Assembly:
             documents |= self._taken(desk, desk.choose(again, barred))
         return documents
 
-    def _taken(self, desk: Desk, choices: Sequence[Choice]) -> dict[int, list[Chosen]]:
-        self.texts.add((desk.site, choice.post_id, choice.text) for choice in choices)
-        return {choice.post_id: choice.documents for choice in choices}
+    def _taken(self, desk: Desk, choices: Iterable[Choice]) -> dict[int, list[Chosen]]:
+        """Keep the questions' texts as they come; their documents."""
+        documents: dict[int, list[Chosen]] = {}
+
+        def texts() -> Iterator[tuple[int, int, str]]:
+            for choice in choices:
+                documents[choice.post_id] = choice.documents
+                yield desk.site, choice.post_id, choice.text
+
+        self.texts.add(texts())
+        return documents
 
     def _keep_texts(self, desk: Desk, doc_ids: Sequence[str]) -> None:
         places = map(self._place, doc_ids)

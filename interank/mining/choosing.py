@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -93,16 +93,16 @@ class Desk:
         postings.save(self.index)
         np.save(self.index / "pool.npy", np.array(pool, np.int64))
 
-    def choose(self, questions: Sequence[Question], barred: frozenset[str]) -> list[Choice]:
+    def choose(self, questions: Sequence[Question], barred: frozenset[str]) -> Iterator[Choice]:
         """Choose the documents of each question, none of which is barred."""
         work = _Choosing(self, barred)
-        found = worked_on(work, _shares(questions, _QUESTIONS), self._processes(questions, _QUESTIONS))
-        return [choice for share in found for choice in share]
+        for share in worked_on(work, _shares(questions, _QUESTIONS), self._processes(questions, _QUESTIONS)):
+            yield from share
 
-    def texts(self, doc_ids: Sequence[str]) -> list[str]:
+    def texts(self, doc_ids: Sequence[str]) -> Iterator[str]:
         """The texts of posts as they are paired."""
-        found = worked_on(_Converting(self), _shares(doc_ids, _POSTS), self._processes(doc_ids, _POSTS))
-        return [text for share in found for text in share]
+        for share in worked_on(_Converting(self), _shares(doc_ids, _POSTS), self._processes(doc_ids, _POSTS)):
+            yield from share
 
     def shelf(self, barred: frozenset[str] = frozenset()) -> Shelf:
         """The posts that were chosen."""
