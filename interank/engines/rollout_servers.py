@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,8 @@ from interank.wording import counted
 
 log = logging.getLogger(__name__)
 
+# How vLLM's metrics name the replica that a figure is of.
+_ENGINE = re.compile(r'engine="(\d+)"')
 _START = (
     "VLLM_ALLOW_RUNTIME_LORA_UPDATING=True vllm serve MODEL --enable-lora --max-lora-rank RANK "
     "--logprobs-mode processed_logprobs"
@@ -76,6 +79,9 @@ class RolloutServers:
         before, name = self._adapter, f"rollouts-{uuid4().hex[:12]}"
         body = {"lora_name": name, "lora_path": str(folder)}
         with httpx2.Client(timeout=self.settings.timeout, headers=self._endpoints.headers) as client:
+            if not before:
+                for url in self.settings.urls:
+                    _refuse_replicas(client, url)
             told = {url: _post(client, f"{url}/load_lora_adapter", body) for url in self.settings.urls}
             taken = tuple(url for url, fault in told.items() if not fault)
             faults = "; ".join(f"{url}: {fault}" for url, fault in told.items() if fault)
@@ -142,6 +148,27 @@ class RolloutServers:
                 for task in tasks:
                     task.cancel()
                 await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def _refuse_replicas(client: httpx2.Client, url: str) -> None:
+    """Stop where several engines answer at one address: only the one that is reached would take the adapter.
+
+    Raises:
+        ModelError: There are several by vLLM's own metrics; with the commands to start instead.
+    """
+    try:
+        answer = client.get(f"{url.removesuffix('/v1')}/metrics")
+    except httpx2.RequestError:
+        # What is not there is told when it is to take the adapter.
+        return
+    engines = {*_ENGINE.findall(answer.text)} if answer.status_code == httpx2.codes.OK else set()
+    if len(engines) > 1:
+        ports = range(8001, 8001 + len(engines))
+        commands = "; ".join(f"CUDA_VISIBLE_DEVICES={gpu} {_START} --port {port}" for gpu, port in enumerate(ports))
+        raise ModelError(
+            f"{len(engines)} data-parallel replicas answer at {url}, of which one alone would take the adapter and the "
+            f"others sample without it; start {len(engines)} servers and name each in rollouts.server.urls: {commands}"
+        )
 
 
 def _post(client: httpx2.Client, url: str, body: Mapping[str, str]) -> str:

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
+from interank.wording import listed
+
+# Questions of a microbatch where `trainer:` does not say.
+DISTILL_BATCH = 2
 # What a GRPO batch holds where `trainer:` does not say.
 RL_BATCH = {"per_device_train_batch_size": 32, "gradient_accumulation_steps": 1, "num_generations": 8}
 # TRL's other ways to say how many completions are sampled at a time.
@@ -58,3 +63,40 @@ def check_batches(trainer: Mapping[str, Any], documents: int, *, between: bool, 
             f"shuffle a batch of {rows} completions before it cuts it into microbatches of {size}; set shared_prefix: "
             f"true, or trainer.per_device_train_batch_size to {rows} and gradient_accumulation_steps to 1"
         )
+
+
+def in_steps_of(given: Mapping[str, Any], rows: int, size: int) -> dict[str, Any]:
+    """A recipe's keys, whose `questions_per_step` is written into `trainer` as microbatches of one process.
+
+    Several processes share these out, so that the recipe says what a step learns from, and the launch who computes it.
+
+    Args:
+        given: The keys.
+        rows: What a question takes of a batch.
+        size: What a microbatch holds where `trainer` does not say.
+
+    Raises:
+        ValueError: A step is no number of whole microbatches, or `trainer` says another; with what works.
+    """
+    questions, trainer = given.get("questions_per_step"), given.get("trainer") or {}
+    if not isinstance(questions, int) or not isinstance(trainer, Mapping):
+        return dict(given)
+    size = trainer.get("per_device_train_batch_size", size)
+    if not isinstance(size, int) or size < 1 or questions < 1:
+        return dict(given)
+    whole, rest = divmod(questions * rows, size)
+    if rest or not whole:
+        step = size // math.gcd(size, rows)
+        near = [str(each) for each in (questions // step * step, (questions // step + 1) * step) if each]
+        raise ValueError(
+            f"questions_per_step: {questions} are {questions * rows} rows, which are no whole microbatches of {size} "
+            f"(trainer.per_device_train_batch_size); make it {listed(near, last='or')}, or lower "
+            "per_device_train_batch_size"
+        )
+    said = trainer.get("gradient_accumulation_steps", whole)
+    if said != whole:
+        raise ValueError(
+            f"questions_per_step: {questions} are {whole} microbatches of {size}, and "
+            f"trainer.gradient_accumulation_steps says {said}; leave one of them out"
+        )
+    return {**given, "trainer": {**trainer, "gradient_accumulation_steps": whole}}

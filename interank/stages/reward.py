@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from interank import launched
 from interank.artifact import Artifact, Existing, Workplace, create, open_artifact
 from interank.cards import save_card
 from interank.engines.bases import base_facts
@@ -17,7 +18,7 @@ from interank.explanations import MADE_MARKS, Explained
 from interank.inputs import Input, check_inputs
 from interank.plots import training_curves
 from interank.settings import Quantisation
-from interank.stages.inputs import described, leaving_nothing_begun, require_inputs
+from interank.stages.inputs import described, require_inputs, training_stage
 from interank.stages.trained import base_weights, write_cost
 from interank.tasks.head.explained.card import reward_card
 from interank.tasks.head.explained.compared import comparisons
@@ -45,7 +46,7 @@ def check(recipe: RewardModelRecipe) -> Sequence[Input]:
     return found
 
 
-@leaving_nothing_begun
+@training_stage
 def run(recipe: RewardModelRecipe, out: Path, *, existing: Existing = "refuse") -> Artifact:
     """Teach the student's base to mark explanations; go on from the last checkpoint on resume."""
     require_inputs(recipe)
@@ -68,6 +69,8 @@ def run(recipe: RewardModelRecipe, out: Path, *, existing: Existing = "refuse") 
     pairs = len(lessons.preferences)
     log.info("learning %d pairs of explanations; %s in %s, on %s", pairs, student.name, weights, device())
     trained = lessons.train(model, folder=place.work / "checkpoints", checkpointing=planned.checkpointing)
+    if not launched.first():
+        return place.of_first()
     log.info("memory: %s at the peak; the estimate was about %s", gib(peak_bytes()), gib(planned.total))
     systems = {"trained": lessons.scores(model, held_out), **systems}
     report = _report(recipe, train, held_out, systems)
@@ -76,6 +79,7 @@ def run(recipe: RewardModelRecipe, out: Path, *, existing: Existing = "refuse") 
     write_cost(place, trained.figures, time.monotonic() - started)
     notes: dict[str, Any] = {
         **base_facts(student, place.out),
+        **launched.notes(),
         "quantisation": quantisation,
         "device": device(),
         "base_weights": weights,
@@ -114,13 +118,15 @@ def _twin(
     if not lessons.recipe.controls or not held_out:
         return {}
     file = place.work / _TWIN
-    if not file.is_file():
+    if not launched.from_first(file.is_file):
         log.info("first a twin that learns marks which were dealt out anew, to compare with")
         model, folder = lessons.model(quantisation), place.work / "shuffled" / "checkpoints"
         lessons.train(model, folder=folder, checkpointing=checkpointing, shuffled=True)
-        partly = file.with_suffix(".partial")
-        partly.write_text(json.dumps(lessons.scores(model, held_out)), "utf-8")
-        partly.replace(file)
+        if launched.first():
+            partly = file.with_suffix(".partial")
+            partly.write_text(json.dumps(lessons.scores(model, held_out)), "utf-8")
+            partly.replace(file)
+        launched.barrier()
     return {"shuffled marks": json.loads(file.read_text("utf-8"))}
 
 

@@ -8,6 +8,7 @@ from typing import Any, ClassVar, Literal
 from pydantic import Field, model_validator
 
 from interank.settings.base import FilePath, Settings
+from interank.settings.batches import DISTILL_BATCH, RL_BATCH, in_steps_of
 from interank.settings.policy import SeatbeltRecipe, TrialRecipe
 from interank.settings.prompts import Quantisation
 from interank.settings.rewards import Rewards
@@ -41,8 +42,16 @@ class DistillRecipe(Settings):
     """What is computed in: auto is bfloat16 on a GPU and float32 on a CPU."""
     lora: LoraRecipe = LoraRecipe()
     """The adapter."""
+    questions_per_step: int | None = Field(None, ge=1)
+    """How many questions with their documents a step learns from, however many processes compute it; None leaves it to
+    `trainer.per_device_train_batch_size` times `gradient_accumulation_steps`, those of one process."""
     trainer: Mapping[str, Any] = {}
     """Any field of trl.SFTConfig; of transformers.TrainingArguments for a head."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _in_steps(cls, given: Any) -> Any:
+        return in_steps_of(given, 1, DISTILL_BATCH) if isinstance(given, Mapping) else given
 
     @classmethod
     def trainer_config(cls, given: Mapping[str, Any]) -> TrainerConfig:
@@ -93,6 +102,8 @@ class RlRecipe(Settings):
     """What samples the completions."""
     rewards: Rewards
     """What is rewarded; see the rewards folder."""
+    questions_per_step: int | None = Field(None, ge=1)
+    """How many queries a step learns from, however many processes compute it; None as in distill."""
     trainer: Mapping[str, Any] = {}
     """Any field of trl.GRPOConfig; with `algorithm: reward_weighted` those that trl.SFTConfig has too."""
 
@@ -104,6 +115,21 @@ class RlRecipe(Settings):
     def missing(self) -> list[str]:
         """The inputs without which it cannot start."""
         return [name for name in self.inputs if not getattr(self, name)]
+
+    @model_validator(mode="before")
+    @classmethod
+    def _in_steps(cls, given: Any) -> Any:
+        if not isinstance(given, Mapping):
+            return given
+        trainer = given.get("trainer")
+        generations = (trainer if isinstance(trainer, Mapping) else {}).get("num_generations", 0)
+        documents = "documents_per_query" in cls.model_fields and given.get(
+            "documents_per_query", cls.model_fields["documents_per_query"].default
+        )
+        generations, documents = generations or RL_BATCH["num_generations"], documents or 1
+        if not isinstance(generations, int) or not isinstance(documents, int):
+            return given
+        return in_steps_of(given, generations * documents, RL_BATCH["per_device_train_batch_size"])
 
     @model_validator(mode="after")
     def _gold_is_nobody_that_rewards_ask(self) -> RlRecipe:

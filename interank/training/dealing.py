@@ -63,3 +63,17 @@ def shared(loader: Any) -> Any:
         num_workers=loader.num_workers,
         pin_memory=loader.pin_memory,
     )
+
+
+def with_parts(batches: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """A step's microbatches, each told by `part` how its mean is multiplied so that the step's is of all processes.
+
+    Args:
+        batches: This process's; `part` is 0 of those that are empty, else 1.
+    """
+    if launched.world() == 1:
+        return list(batches)
+    [whole] = launched.added([sum(batch["part"] for batch in batches)])
+    # Gradients are averaged over processes, and each divides by the number of its own microbatches.
+    part = launched.world() * len(batches) / whole
+    return [{**batch, "part": part * batch["part"]} for batch in batches]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import MethodType
 from typing import Any, NamedTuple
@@ -14,8 +14,10 @@ from peft import PeftModel
 from transformers.modeling_outputs import SequenceClassifierOutput
 from trl import RewardConfig, RewardTrainer
 
+from interank import launched
 from interank.engines.heads import head_logits
 from interank.engines.pairs import PairBatch, PairEncoder
+from interank.training.dealing import shared, with_parts
 from interank.training.devices import configured, on_one_device, owned
 from interank.training.sft import DEFAULTS, SftSettings, Trained, begun, go_through
 
@@ -31,6 +33,41 @@ PREFERENCES: dict[str, Any] = {
     # Only differences are learned from; scores about 0 are where a sigmoid tells most.
     "center_rewards_coefficient": 0.01,
 }
+
+
+class _Trainer(RewardTrainer):  # type: ignore[misc]  # TRL is untyped here
+    """TRL's trainer; where several processes share its pairs out, each microbatch counts as it does in one."""
+
+    def __init__(self, **given: Any) -> None:
+        super().__init__(**given)
+        collated: Callable[[Sequence[Any]], dict[str, Any]] = self.data_collator  # type: ignore[has-type]
+
+        def collate(rows: Sequence[Any]) -> dict[str, Any]:
+            # Who has nothing to learn computes a pair for company.
+            return {**collated(list(rows) or [self.train_dataset[0]]), "part": int(bool(rows))}
+
+        if launched.world() > 1:
+            self.data_collator = collate
+
+    def get_train_dataloader(self) -> Any:
+        """Each process's pairs."""
+        return shared(super().get_train_dataloader())
+
+    def get_batch_samples(self, epoch_iterator: Any, num_batches: int, device: torch.device) -> Any:
+        """A step's microbatches, each told its part of the step's mean."""
+        batches, items = super().get_batch_samples(epoch_iterator, num_batches, device)
+        return with_parts(batches), items
+
+    def compute_loss(self, model: Any, inputs: dict[str, Any], *args: Any, **kwargs: Any) -> Any:
+        """TRL's loss; of several processes without its figures, for which all would need as many pairs."""
+        if launched.world() == 1:
+            return super().compute_loss(model, inputs, *args, **kwargs)
+        found = model(input_ids=inputs["input_ids"], attention_mask=inputs["attention_mask"]).logits[:, 0]
+        chosen, rejected = torch.chunk(found, 2)
+        loss = -torch.nn.functional.logsigmoid(chosen - rejected - inputs["margin"]).mean()
+        if self.args.center_rewards_coefficient is not None:
+            loss = loss + self.args.center_rewards_coefficient * ((chosen + rejected) ** 2).mean()
+        return inputs["part"] * loss
 
 
 class Preference(NamedTuple):
@@ -64,7 +101,8 @@ def train(
     Raises:
         TrainingError: The loss is not a number, or disk or memory do not suffice; the last checkpoint is kept.
     """
-    folder.parent.mkdir(exist_ok=True)
+    if launched.first():
+        folder.parent.mkdir(exist_ok=True)
     checkpoint, given = begun(folder, settings, PREFERENCES, tried=False)
     config = configured(
         RewardConfig,
@@ -75,7 +113,7 @@ def train(
         {"chosen_ids": list(each.chosen), "rejected_ids": list(each.rejected), "margin": each.margin}
         for each in preferences
     ]
-    trainer = RewardTrainer(
+    trainer = _Trainer(
         model=model,
         args=on_one_device(config),
         train_dataset=Dataset.from_list(rows),

@@ -21,6 +21,7 @@ from interank.engines.prompts import PromptEncoder
 from interank.engines.tree.prefix_tree import sequences_size
 from interank.ir.measures import DEFAULT_MEASURE
 from interank.progress import shown
+from interank.settings.batches import DISTILL_BATCH
 from interank.settings.student import LossRecipe, ValidationRecipe
 from interank.training.checkpoints import accompany, resumed_from, run_to_end
 from interank.training.devices import configured, on_one_device, owned, shared_out
@@ -38,7 +39,7 @@ DEFAULTS: dict[str, Any] = {
     "warmup_steps": 0.05,
     "num_train_epochs": 1,
     # Questions with their documents, about five each.
-    "per_device_train_batch_size": 2,
+    "per_device_train_batch_size": DISTILL_BATCH,
     "gradient_accumulation_steps": 2,
     "max_grad_norm": 0.3,
     "logging_steps": 10,

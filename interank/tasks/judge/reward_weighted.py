@@ -17,11 +17,10 @@ from datasets import Dataset
 from peft import PeftModel
 from trl import SFTConfig, SFTTrainer
 
-from interank import launched
 from interank.progress import shown
 from interank.tasks.judge.answers import Weighted
 from interank.training.checkpoints import accompany, resumed_from, run_to_end
-from interank.training.dealing import shared
+from interank.training.dealing import shared, with_parts
 from interank.training.devices import configured, on_one_device, owned, shared_out
 
 IGNORED = -100
@@ -54,12 +53,7 @@ class _Trainer(SFTTrainer):  # type: ignore[misc]  # TRL is untyped here
     def get_batch_samples(self, epoch_iterator: Any, num_batches: int, device: torch.device) -> Any:
         """A step's microbatches; where processes share them, each told its part of the step's mean."""
         batches, items = super().get_batch_samples(epoch_iterator, num_batches, device)
-        if launched.world() == 1:
-            return batches, items
-        [whole] = launched.added([sum(batch["part"] for batch in batches)])
-        # Gradients are averaged over processes, and the loss is divided by this process's microbatches.
-        part = launched.world() * len(batches) / whole
-        return [{**batch, "part": part * batch["part"]} for batch in batches], items
+        return with_parts(batches), items
 
     def compute_loss(self, model: Any, inputs: dict[str, Any], *_: Any, **__: Any) -> torch.Tensor:
         """The batch's loss."""
@@ -67,7 +61,8 @@ class _Trainer(SFTTrainer):  # type: ignore[misc]  # TRL is untyped here
         logits = model(input_ids=inputs["input_ids"], attention_mask=inputs["attention_mask"]).logits[:, :-1].float()
         each = torch.nn.functional.cross_entropy(logits.transpose(1, 2), labels, ignore_index=IGNORED, reduction="none")
         loss: torch.Tensor = (weights * each.sum(1) / (labels != IGNORED).sum(1).clamp(min=1)).mean()
-        return loss if launched.world() == 1 else inputs["part"] * loss
+        share: torch.Tensor = loss * inputs["part"]
+        return share
 
 
 def train(

@@ -1,0 +1,204 @@
+"""Two processes train what one trains: the same adapters to rounding, killed or not, and a sentence where one ends."""
+
+from __future__ import annotations
+
+import signal
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+import torch
+import yaml
+from safetensors.torch import load_file
+
+from interank.artifact import open_artifact
+from interank.cli.app import main
+from interank.training.checkpoints import last_complete
+from tests.stages.test_list_training import judgments_with_lists
+from tests.support import rule
+from tests.support.artifacts import judgments_artifact
+from tests.support.commands import partial
+from tests.support.launched import PATIENCE, launched
+from tests.support.marked import explained_artifact, recipe_of
+from tests.support.marked import judged as judged_explained
+
+TRAINER = {
+    "num_train_epochs": 2,
+    "per_device_train_batch_size": 1,
+    "gradient_accumulation_steps": 4,
+    "save_steps": 2,
+    "logging_steps": 1,
+    "gradient_checkpointing": False,
+    "learning_rate": 1.0e-3,
+}
+PROMPT = {"max_length": 300, "max_query_tokens": 60, "max_document_tokens": 60}
+# Of seven questions in steps of four the last step has three, so that one process has nothing to learn in the end.
+RECIPES: dict[str, dict[str, Any]] = {
+    "judge": {"task": "judge", "prompt": PROMPT, "validation": {"questions": 4, "every": 2}},
+    "head": {
+        "task": "head",
+        "documents": 4,
+        "encoding": {"max_length": 64},
+        "objective": "ranknet_hard",
+        "validation": {"questions": 3, "every": 2},
+    },
+    "order": {"task": "order", "prompt": {"max_length": 900, "max_query_tokens": 40, "max_document_tokens": 30}},
+    "rl": {
+        "stage": "rl",
+        "task": "judge",
+        "max_completion_tokens": 14,
+        "documents_per_query": 2,
+        "questions_per_step": 4,
+        "reason_share": 0.5,
+        "grade": {"calibration": 0.5, "listwise": 0.5},
+        "rewards": [{"use": "grade_agreement"}, {"use": "brevity", "weight": 0.2, "params": {"soft": 3, "hard": 9}}],
+        "hard_examples": {"least": 0.0, "most": 1.0, "samples": 2, "questions": 6},
+        "validation": {"questions": 0},
+        "trainer": {
+            "max_steps": 3,
+            "num_generations": 2,
+            "per_device_train_batch_size": 4,
+            "gradient_checkpointing": False,
+            "save_steps": 2,
+            "learning_rate": 1.0e-3,
+        },
+    },
+}
+
+NAMES = (*RECIPES, "reward")
+
+
+@pytest.fixture(scope="module")
+def folder(tiny_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Recipes, and what they read."""
+    made = tmp_path_factory.mktemp("launch")
+    judged = [*rule.examples(0, queries=7, documents=5), *rule.examples(1, queries=5, documents=5, split="validation")]
+    judgments_artifact(made / "judgments", judged)
+    judgments_with_lists(made / "lists")
+    for name, keys in RECIPES.items():
+        judgments = made / ("lists" if name == "order" else "judgments")
+        common: dict[str, Any] = {"stage": "distill", "judgments": str(judgments), "quantisation": "none"}
+        if name == "rl":
+            common["adapter"] = str(made / "one" / "judge")
+        else:
+            common |= {"student": str(tiny_folder), "lora": {"rank": 4, "alpha": 8}, "trainer": TRAINER}
+        (made / f"{name}.yaml").write_text(yaml.safe_dump({**common, **keys}))
+    explained_artifact(made / "explained", judged_explained(queries=3, held_out=2))
+    # Microbatches of one pair, so that the last step has parts of unequal size.
+    taught = recipe_of(tiny_folder, made / "explained", trainer={**TRAINER, "max_steps": 3})
+    (made / "reward.yaml").write_text(yaml.safe_dump(taught.model_dump(mode="json")))
+    for name in ("one", "two"):
+        (made / name).mkdir()
+    return made
+
+
+def command(folder: Path, name: str, out: Path, *more: str) -> list[str]:
+    return [
+        name if name in ("rl", "reward") else "distill",
+        str(folder / f"{name}.yaml"),
+        "--out",
+        str(out),
+        "--quiet",
+        *more,
+    ]
+
+
+@pytest.fixture(scope="module")
+def alone(folder: Path) -> Path:
+    """What one process makes."""
+    for name in NAMES:
+        assert main(command(folder, name, folder / "one" / name)) == 0
+    return folder / "one"
+
+
+@pytest.fixture(scope="module")
+def together(folder: Path, alone: Path) -> Path:
+    """What two processes make, in one launch."""
+    commands = [command(folder, name, folder / "two" / name) for name in NAMES]
+    with launched(commands, folder) as process:
+        assert process.wait(PATIENCE) == 0, (folder / "said.txt").read_text()
+    return folder / "two"
+
+
+def weights(out: Path) -> dict[str, torch.Tensor]:
+    found: dict[str, torch.Tensor] = load_file(out / "adapter" / "adapter_model.safetensors")
+    return found
+
+
+def difference(one: Path, other: Path) -> float:
+    here, there = weights(one), weights(other)
+    assert here.keys() == there.keys()
+    return max(float((here[name] - there[name]).abs().max()) for name in here)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", NAMES)
+def test_two_processes_make_what_one_makes(alone: Path, together: Path, name: str) -> None:
+    assert difference(alone / name, together / name) < 1e-6
+    one, two = (open_artifact(each / name).manifest for each in (alone, together))
+    assert two.pop("processes") == 2
+    # Figures of trials differ by rounding, and with them the files.
+    apart = ("inputs", "files", "validation")
+    assert {key: two[key] for key in two if key not in apart} == {key: one[key] for key in one if key not in apart}
+    log = [(alone / name / "log.jsonl"), (together / name / "log.jsonl")]
+    assert len({len(file.read_text().splitlines()) for file in log}) == 1
+    assert not partial(together / name).exists()
+
+
+def test_rl_moves_the_adapter(alone: Path) -> None:
+    assert difference(alone / "rl", alone / "judge") > 1e-4
+
+
+def children(parent: int) -> dict[int, psutil.Process]:
+    """The processes that torchrun started, by their numbers."""
+    found = {}
+    for child in psutil.Process(parent).children(recursive=True):
+        number = child.environ().get("RANK")
+        if number is not None:
+            found[int(number)] = child
+    return found
+
+
+def until(folder: Path, process: Any, step: int) -> Iterator[None]:
+    """Wait for a complete checkpoint."""
+    deadline = time.monotonic() + PATIENCE
+    while time.monotonic() < deadline and process.poll() is None:
+        found = list(folder.glob("checkpoint-*/complete")) if folder.is_dir() else []
+        if any(int(each.parent.name.rpartition("-")[2]) >= step for each in found):
+            return
+        yield
+        time.sleep(0.01)
+
+
+@pytest.mark.slow
+def test_killed_of_two_and_gone_on_with_alone(folder: Path, tmp_path: Path) -> None:
+    longer = ["trainer.num_train_epochs=20", "validation.questions=0"]
+    assert main(command(folder, "judge", tmp_path / "one", *longer)) == 0
+    out = tmp_path / "two"
+    checkpoints = partial(out) / "work" / "checkpoints"
+    with launched([command(folder, "judge", out, *longer)], tmp_path) as process:
+        for _ in until(checkpoints, process, 4):
+            pass
+        children(process.pid)[1].send_signal(signal.SIGKILL)
+        began = time.monotonic()
+        assert process.wait(PATIENCE) != 0
+        assert time.monotonic() - began < 60
+    said = (tmp_path / "said.txt").read_text()
+    assert "--resume goes on" in said
+    kept = last_complete(checkpoints)
+    assert kept is not None and not out.exists()
+    assert main(command(folder, "judge", out, *longer, "--resume")) == 0
+    assert difference(tmp_path / "one", out) < 1e-6
+
+
+@pytest.mark.slow
+def test_an_error_is_told_once_and_ends_all(folder: Path, tmp_path: Path) -> None:
+    taken = command(folder, "judge", folder / "judgments")
+    with launched([taken], tmp_path) as process:
+        assert process.wait(PATIENCE) == 1
+    said = (tmp_path / "said.txt").read_text()
+    assert said.count("interank: ") == 1
+    assert str(folder / "judgments") in said
