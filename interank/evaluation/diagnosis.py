@@ -8,6 +8,7 @@ from statistics import fmean
 from typing import Any
 
 from interank.evaluation.candidates import Task
+from interank.evaluation.explained import marks_of
 from interank.evaluation.trust import abstentions, calibrations
 from interank.ir.calibration import probability_of_relevance, risk_coverage
 from interank.ir.significance import Sample
@@ -65,6 +66,8 @@ def diagnose(
     if confidences:
         found["risk_coverage"] = asdict(risk_coverage(confidences, reached))
     explained = _explanations(tasks, rankings)
+    if explained and (marks := marks_of(tasks, rankings, seed=seed)):
+        explained["marks"] = marks
     return {**found, "explanations": explained} if explained else found
 
 

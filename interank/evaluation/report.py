@@ -50,6 +50,7 @@ def sections(results: Results, costs: Mapping[str, Mapping[str, Any]], measures:
         "Measures": tables.all_measures(metrics, measures) if len(measures) > 1 else [],
         "Comparisons": tables.comparisons(results.comparisons, first),
         "Calibration and explanations": tables.diagnoses(metrics),
+        "Marks of explanations": tables.marks(metrics),
         "Fitted on other queries": tables.fitted(metrics),
         "Cost of a query": tables.costs(costs),
     }

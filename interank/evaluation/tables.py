@@ -111,6 +111,20 @@ def diagnoses(metrics: Metrics) -> Rows:
     return rows
 
 
+def marks(metrics: Metrics) -> Rows:
+    """Header and rows: what the explanations of each system are worth, by each reward that marked them."""
+    said = {name: found for name, system in metrics.items() if (found := system.get("explanations", {}).get("marks"))}
+    names = list(dict.fromkeys(name for found in said.values() for name in found))
+    return [["system", *names, "explanations"]] + [
+        [
+            system,
+            *(_with_interval(found[name]["mean"], found[name]) if name in found else "" for name in names),
+            str(max(each["count"] for each in found.values())),
+        ]
+        for system, found in said.items()
+    ]
+
+
 def fitted(metrics: Metrics) -> Rows:
     """Header and rows: what a fit did to the systems that have one, and what abstaining would leave out."""
     head = ["system", "ECE before", "ECE after", "smaller by", "answered", "measure there", "elsewhere"]

@@ -14,6 +14,7 @@ from interank.settings.base import FilePath, FilePaths, Names, Settings
 from interank.settings.heads import HeadSettings
 from interank.settings.links import Chain, LinkRecipe
 from interank.settings.listwise import ListwiseRecipe
+from interank.settings.marking import MarkingRecipe
 
 
 class EvaluateRecipe(Settings):
@@ -74,6 +75,9 @@ class EvaluateRecipe(Settings):
     """How many documents at the top of a ranking are explained, for the first `explained_queries`."""
     explained_queries: int = Field(1, ge=1)
     """For how many queries of each task; the report shows the first one's."""
+    explanations: MarkingRecipe | None = None
+    """By what the explanations that there are (`explain`, or mode `reason`) are marked, and who reads them; null marks
+    none."""
     max_reasoning_tokens: int = Field(256, ge=8)
     """An explanation's budget."""
     memory: float | None = Field(None, gt=0)

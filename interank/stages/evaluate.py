@@ -11,6 +11,7 @@ from typing import Any
 from interank.artifact import Artifact, Existing, create
 from interank.evaluation.candidates import Evaluated, Task, load_evaluated, notes_on_texts
 from interank.evaluation.evaluated import Evaluation, Rankings, Scoring, costs_of, notes_on_ranked, ran_on
+from interank.evaluation.explained import mark
 from interank.evaluation.fused import applied_rows, fits_by_adapter, notes_on_fit
 from interank.evaluation.page import Provenance
 from interank.evaluation.record import record
@@ -24,6 +25,7 @@ from interank.recipe import EvaluateRecipe, evaluate_command
 from interank.stages.evaluating import check as check
 from interank.stages.evaluating import links_of
 from interank.stages.inputs import described, leaving_nothing_begun, require_inputs
+from interank.stages.marked import marking
 from interank.stages.ranked import Ranked, adapter_ranking, chain_ranking, notes_on_bases
 from interank.types import Run
 
@@ -71,6 +73,10 @@ def run(recipe: EvaluateRecipe, out: Path, *, existing: Existing = "refuse") -> 
                 task.name: reranked_run(ranked[applied.system], task, applied.system) for task in tasks
             }
             costs[applied.system] = costs[name]
+    if recipe.explanations is not None and ranked:
+        rewards = marking(recipe.explanations, recipe.base, recipe.max_reasoning_tokens)
+        for rankings in ranked.values():
+            mark(tasks, rankings, rewards, "reason_first" if recipe.mode == "reason" else "grade_first")
     found = Evaluation(tasks, runs, ranked, stored, costs, notes)
     provenance = Provenance(evaluate_command(recipe, out), dict(trained), ran_on(ranked))
     record(place.folder, Scoring.of(recipe), found, provenance)

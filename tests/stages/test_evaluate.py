@@ -18,7 +18,9 @@ from interank.ir.measures import score_run
 from interank.ir.trec import read_qrels, read_run
 from interank.recipe import EvaluateRecipe
 from interank.stages import evaluate
+from tests.support.adapters import tiny_adapter as make_adapter
 from tests.support.benchmark import benchmark_folder
+from tests.support.tiny import strong_model
 
 QUERIES, DOCUMENTS, DEPTH = 3, 5, 6
 MEASURES = ("nDCG@10", "RR")
@@ -236,3 +238,34 @@ def test_a_wrong_input_leaves_nothing_in_the_way_of_the_right_one(folder: Path, 
         evaluate.run(EvaluateRecipe(stage="evaluate", **{**right, wrong: given}), tmp_path / "out")
     assert not (tmp_path / "out").exists()
     assert evaluate.run(EvaluateRecipe(stage="evaluate", **right), tmp_path / "out").kind == "evaluation"
+
+
+def test_explanations_are_marked_beside_the_measures(folder: Path, tmp_path: Path) -> None:
+    # A random model of larger weights writes something at least.
+    adapter = make_adapter(strong_model(tmp_path / "base"), tmp_path)
+    given = {"adapters": (adapter,), "explain": 3, "explained_queries": 3, "max_reasoning_tokens": 12}
+    marked = evaluated(folder, "marked", **given, explanations={"reader": adapter})
+    told = metrics(marked)["adapter"]["explanations"]["marks"]
+    assert set(told) == {"stance", "support"}
+    found = {
+        row["query_id"]: row["marks"] for row in rows(marked.path / "rankings" / "adapter.jsonl") if "marks" in row
+    }
+    for name, figure in told.items():
+        values = [[each[name] for each in of.values() if each[name] is not None] for of in found.values()]
+        # The mean of the queries' means.
+        assert figure["mean"] == pytest.approx(fmean(fmean(own) for own in values if own))
+        assert figure["count"] == sum(map(len, values)) > 0
+        assert figure["low"] <= figure["mean"] <= figure["high"]
+    assert "## Marks of explanations" in (marked.path / "report.md").read_text()
+
+
+def test_what_needs_a_judge_is_refused_to_mark_explanations(folder: Path, tiny_adapter: Path) -> None:
+    rewards = ({"use": "explanation_quality"},)
+    with pytest.raises(InputError, match=r"explanation_quality asks a judge.*take stance"):
+        evaluated(
+            folder,
+            "judged",
+            adapters=(tiny_adapter,),
+            explain=1,
+            explanations={"reader": tiny_adapter, "rewards": rewards},
+        )

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from itertools import chain, islice
 from typing import Any
 
 from interank.evaluation.candidates import Task
 from interank.evaluation.evaluated import Evaluation
+from interank.evaluation.explained import MARKS, told
 from interank.evaluation.page.claim import best_system
 from interank.evaluation.page.packing import Block, Texts, pack_texts, packed, packed_parts
 from interank.evaluation.scoring import FIRST_STAGE, PERFECT, Results
@@ -95,7 +96,7 @@ def _rankings(
     of_rerankers = {}
     for number, name in enumerate(found.runs):
         if row := found.rankings.get(name, {}).get((task.name, query.query_id)):
-            of_rerankers[number] = _judgments(row["ranking"], places)
+            of_rerankers[number] = _judgments(row, places)
     return {
         "docs": list(places),
         "texts": texts.numbers(task, places),
@@ -106,13 +107,18 @@ def _rankings(
     }
 
 
-def _judgments(ranking: Sequence[Mapping[str, Any]], places: Mapping[str, int]) -> dict[str, Any]:
-    """By place score and the grades' probabilities in thousandths; the explanations where there are any."""
-    items = [item for item in ranking if item["doc_id"] in places]
+def _judgments(row: Mapping[str, Any], places: Mapping[str, int]) -> dict[str, Any]:
+    """By place score and the grades' probabilities in thousandths; the explanations, with their marks."""
+    items = [item for item in row["ranking"] if item["doc_id"] in places]
+    marks = {doc_id: f" ({told(found)})" for doc_id, found in row.get(MARKS, {}).items()}
     return {
         "scores": {places[item["doc_id"]]: round(item["score"], 3) for item in items},
         "chances": {places[i["doc_id"]]: [round(1000 * p) for p in i["probabilities"] or ()] for i in items},
-        "why": {places[item["doc_id"]]: item["explanation"] for item in items if item["explanation"] is not None},
+        "why": {
+            places[item["doc_id"]]: item["explanation"] + marks.get(item["doc_id"], "")
+            for item in items
+            if item["explanation"] is not None
+        },
     }
 
 

@@ -1,0 +1,54 @@
+"""What marks the explanations of an evaluation: rewards, the frozen reader, and reward models on its base."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from interank.artifact import open_artifact
+from interank.errors import InputError
+from interank.rewards import Equipped, Reward
+from interank.settings.marking import MarkingRecipe
+
+
+def check(recipe: MarkingRecipe) -> list[Reward]:
+    """The rewards, looked at before anything is loaded.
+
+    Raises:
+        InputError: One is of lists, or asks a judge.
+    """
+    rewards = [Reward.from_recipe(entry) for entry in recipe.rewards]
+    for reward in rewards:
+        if reward.of != "judgments" or reward.needs_judge:
+            raise InputError(
+                f"explanations.rewards: {reward.use} {'asks a judge' if reward.needs_judge else 'is of lists'}, and "
+                "explanations are marked by a reader alone; take stance, support, or explanation_quality with "
+                "params.model"
+            )
+    return rewards
+
+
+def marking(recipe: MarkingRecipe, base: str | None, tokens: int) -> list[Equipped]:
+    """The rewards with what they ask, the reader's model loaded."""
+    # Scoring stored runs takes seconds; importing torch would double them.
+    from interank.engines.adapters import with_adapter
+    from interank.engines.bases import find_base
+    from interank.engines.models import load_model, load_tokenizer
+    from interank.engines.prompts import PromptEncoder
+    from interank.engines.reward_adapter import RewardAdapter
+    from interank.settings import PromptSettings
+    from interank.stages.rewarded import reward_models
+    from interank.tasks.judge.reader import ModelReader
+
+    start = open_artifact(Path(recipe.reader), "adapter")
+    files = find_base(start, base)
+    model = with_adapter(load_model(files), start.path / "adapter")
+    tokenizer = load_tokenizer(files)
+    encoder = PromptEncoder(tokenizer, PromptSettings.model_validate(start.manifest["prompt"]))
+    tools = {"reader": ModelReader(model, encoder, tokens=tokens)}
+    rewards = check(recipe)
+    own = {name: RewardAdapter(model, place, tokenizer) for name, place in reward_models(rewards).items()}
+    given = [
+        reward.given(model=own[name]) if (name := str(reward.params.get("model"))) in own else reward
+        for reward in rewards
+    ]
+    return [reward.equipped(**tools) for reward in given]
