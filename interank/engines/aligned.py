@@ -14,10 +14,10 @@ from torch.nn.functional import pad
 from torch.nn.utils.rnn import pad_sequence
 from transformers import DynamicCache
 
-from interank.engines.budget import Budget, Held, Ids, cut, held, parts
+from interank.engines.budget import Budget, Held, Ids, cut_apart, held, parts
 from interank.engines.cached import CachedBatch
 from interank.engines.last_logits import last_logits
-from interank.engines.layers import STATES
+from interank.engines.layers import STATES, is_read_otherwise
 from interank.engines.prompts import Prompt
 
 # What layers hold that take up a state, in transformers' caches.
@@ -45,7 +45,7 @@ class AlignedRunner:
 
     def cut(self, prompts: Sequence[Prompt], budget: Budget, room: int) -> Iterator[list[int]]:
         """Places of prompts that are written together, with `room` tokens more for each."""
-        return cut(prompts, budget, self._held(), room)
+        return cut_apart(self.model, prompts, budget, self._held(), room)
 
     def start(self, prompts: Sequence[Prompt], budget: Budget, room: int) -> CachedBatch:
         """Read prompts that are to be written on together: those alike in length at once, equal ones once."""
@@ -76,12 +76,16 @@ class AlignedRunner:
     ) -> Iterator[tuple[list[int], DynamicCache, torch.Tensor]]:
         """Places in `given`, their cache and the logits at their ends, batch by batch, each prefix read once.
 
-        In batches that are alike in length there is no padding at all, so that their cache can be continued.
+        In batches that are alike in length there is no padding at all, so that their cache can be continued. Texts
+        so long that positions are read otherwise are read whole, beside none of another length.
         """
-        by_prefix: dict[Ids, list[int]] = {}
-        for place, (prefix, _) in enumerate(given):
-            by_prefix.setdefault(prefix, []).append(place)
-        for prefix, places in by_prefix.items():
+        apart = [is_read_otherwise(self.model.config, len(prefix) + len(rest)) for prefix, rest in given]
+        given = [((), (*text[0], *text[1])) if long else text for text, long in zip(given, apart, strict=True)]
+        groups: dict[tuple[Ids, int | None], list[int]] = {}
+        for place, (prefix, own) in enumerate(given):
+            groups.setdefault((prefix, len(own) if apart[place] else None), []).append(place)
+        # The longest last: some of transformers' models keep to what they have read positions by.
+        for (prefix, whole), places in sorted(groups.items(), key=lambda group: group[0][1] or 0):
             before = DynamicCache(config=self.model.config)
             if prefix:
                 self._forward(before, [prefix], 0, budget.tokens)
@@ -91,7 +95,8 @@ class AlignedRunner:
                 if prefix:
                     cache.reorder_cache(torch.zeros(len(batch), dtype=torch.long, device=self.model.device))
                 rest = [given[place][1] for place in batch]
-                logits = self._forward(cache, rest, len(prefix), budget.tokens, labels, ends=True)
+                tokens = whole * len(batch) if whole else budget.tokens
+                logits = self._forward(cache, rest, len(prefix), tokens, labels, ends=True)
                 yield batch, cache, logits
                 del cache, logits
 

@@ -10,7 +10,7 @@ from typing import Any
 import psutil
 import torch
 
-from interank.engines.layers import STATES
+from interank.engines.layers import STATES, is_read_otherwise
 from interank.engines.prompts import Prompt
 
 # Tokens that go through the layers together: enough to keep the cores busy, little enough for the caches.
@@ -114,6 +114,15 @@ def cut(prompts: Sequence[Prompt], budget: Budget, each: Held, room: int) -> Ite
         prefixes, (before, after) = now, wide
     if batch:
         yield batch
+
+
+def cut_apart(model: Any, prompts: Sequence[Prompt], budget: Budget, each: Held, room: int) -> Iterator[list[int]]:
+    """As `cut`, but each prompt by itself that may get so long that positions are read otherwise."""
+    apart = {n for n, prompt in enumerate(prompts) if is_read_otherwise(model.config, len(prompt.ids) + room)}
+    together = [place for place in range(len(prompts)) if place not in apart]
+    for batch in cut([prompts[place] for place in together], budget, each, room):
+        yield [together[number] for number in batch]
+    yield from ([place] for place in sorted(apart))
 
 
 def parts(prompt: Prompt) -> tuple[Ids, Ids]:

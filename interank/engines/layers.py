@@ -9,7 +9,7 @@ from typing import Any, Literal
 from huggingface_hub.errors import StrictDataclassError
 from transformers import MODEL_FOR_CAUSAL_LM_MAPPING, MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING, AutoConfig
 
-from interank.errors import ModelError
+from interank.errors import ModelError, TrainingError
 
 # What transformers calls layers whose tokens look at keys and values, all of them or those in a window.
 _ATTENTION = frozenset({"full_attention", "sliding_attention"})
@@ -102,6 +102,34 @@ def head_options(name: str, folder: Path) -> dict[str, Any]:
             f"{name} ({config.model_type}) cannot be a head: transformers has none of its kind; use another model"
         )
     return {"attn_implementation": "eager"} if _is_capped(config.get_text_config()) else {}
+
+
+def is_read_otherwise(config: Any, tokens: int) -> bool:
+    """Whether positions are read otherwise in a text of so many tokens, and in all that is read with it.
+
+    A model tells it by its kind of rotary positions and the length that it was first trained on.
+    """
+    text = config.get_text_config()
+    rope = getattr(text, "rope_parameters", None) or {}
+    if rope.get("rope_type") not in CHANGING_ROPE:
+        return False
+    return tokens > int(rope.get("original_max_position_embeddings") or text.max_position_embeddings)
+
+
+def refuse_read_otherwise(config: Any, tokens: int) -> None:
+    """Refuse to train with a text in which positions are read otherwise, which would change those beside it.
+
+    Raises:
+        TrainingError: Says how long texts may be.
+    """
+    if is_read_otherwise(config, tokens):
+        text = config.get_text_config()
+        most = text.rope_parameters.get("original_max_position_embeddings") or text.max_position_embeddings
+        raise TrainingError(
+            f"a text to train on may have {tokens} tokens, and beyond {most} this model reads the positions of "
+            f"all texts beside it otherwise ({text.rope_parameters['rope_type']} rotary positions); lower "
+            "max_document_tokens so that they have fewer, or train another model"
+        )
 
 
 def _is_capped(text: Any) -> bool:

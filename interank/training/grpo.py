@@ -13,7 +13,7 @@ from peft import PeftModel
 from trl import GRPOConfig
 
 from interank import launched
-from interank.engines.layers import allowed
+from interank.engines.layers import allowed, refuse_read_otherwise
 from interank.errors import TrainingError
 from interank.progress import shown
 from interank.settings.batches import RL_BATCH
@@ -62,7 +62,7 @@ def prepare(
     """The trainer of a policy, its checkpoints in `folder` and its log beside.
 
     Raises:
-        TrainingError: There are fewer pairs than a batch takes.
+        TrainingError: There are fewer pairs than a batch takes, or texts may get too long for the model.
     """
     given = shared_out({**_DEFAULTS, **dict(trainer)})
     _hold_whole_queries(given, objective.documents)
@@ -85,6 +85,7 @@ def prepare(
             f"one batch takes {prompts} pairs, but only {len(rollouts.prompts)} fit for training; lower "
             "trainer.per_device_train_batch_size, or generate judgments for more questions"
         )
+    refuse_read_otherwise(model.config, max(len(prompt.ids) for prompt in rollouts.prompts) + rollouts.tokens)
     kind = SharedPrefixTrainer if shared_prefix else PolicyTrainer
     with warnings.catch_warnings():
         # TRL marks rollout_func as experimental; the constraints pin the version it was tested with.

@@ -17,6 +17,7 @@ from transformers import (
 )
 from trl import SFTConfig
 
+from interank.engines.layers import refuse_read_otherwise
 from interank.engines.prompts import PromptEncoder
 from interank.engines.tree.prefix_tree import sequences_size
 from interank.ir.measures import DEFAULT_MEASURE
@@ -89,8 +90,10 @@ def train(
     With a trial the adapter is the best one that was tried, else the last.
 
     Raises:
-        TrainingError: The loss is not a number, or disk or memory do not suffice; the last checkpoint is kept.
+        TrainingError: A row is too long for the model, the loss is not a number, or disk or memory do not suffice; the
+            last checkpoint is kept.
     """
+    refuse_read_otherwise(model.config, max(len(row.input_ids) for group in groups for row in group))
     checkpoint, given = begun(folder, settings, DEFAULTS, tried=trial is not None)
     given.setdefault("gradient_checkpointing", checkpointing)
     config = configured(

@@ -15,6 +15,7 @@ from interank.engines.prompts import Prompt, PromptEncoder
 from interank.engines.protocol import Completion, LabelLogits, Sampling
 from interank.engines.transformers import TransformersEngine
 from interank.engines.vllm import VllmOptions
+from interank.errors import TrainingError
 from interank.rewards import Equipped
 from interank.settings import (
     LoraRecipe,
@@ -94,6 +95,22 @@ def test_an_adapter_that_has_not_moved_is_not(tiny_folder: Path, tmp_path: Path,
     engine, log = trained(tiny_folder, tmp_path, **still)
     assert len(log) == 3
     assert len(engine.handed) == 1
+
+
+def test_prompts_that_may_get_so_long_that_all_positions_are_read_otherwise_are_refused(
+    tiny_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    really = load_model
+
+    def changing(files: Any) -> Any:
+        model = really(files)
+        model.config.rope_parameters = {"rope_type": "dynamic", "rope_theta": 1e4, "factor": 2.0}
+        model.config.max_position_embeddings = 40
+        return model
+
+    monkeypatch.setitem(trained.__globals__, "load_model", changing)
+    with pytest.raises(TrainingError, match=r"beyond 40 .*dynamic.*max_document_tokens"):
+        trained(tiny_folder, tmp_path)
 
 
 def test_a_change_of_one_bit_is_a_move(tiny_folder: Path, tmp_path: Path) -> None:

@@ -97,6 +97,27 @@ def test_without_trials_the_last_adapter_is_kept(tiny_folder: Path, tmp_path: Pa
     assert [path.name for path in (tmp_path / "checkpoints").glob("checkpoint-*")] == ["checkpoint-6"]
 
 
+@pytest.mark.parametrize("kind", ["longrope", "dynamic"])
+def test_rows_so_long_that_all_positions_are_read_otherwise_are_refused(
+    tiny_folder: Path, tmp_path: Path, kind: str
+) -> None:
+    encoder, model = lessons.encoder_of(tiny_folder), lessons.model_of(tiny_folder)
+    groups = lessons.groups_of(encoder, lessons.examples(), MixtureRecipe(score=1.0))
+    longest = max(len(row.input_ids) for group in groups for row in group)
+    recipe = recipe_of(ValidationRecipe(questions=0), max_steps=1)
+    for most, refused in ((longest - 1, True), (longest, False)):
+        model.get_base_model().config.rope_parameters = {
+            "rope_type": kind,
+            "rope_theta": 1e4,
+            "original_max_position_embeddings": most,
+        }
+        if refused:
+            with pytest.raises(TrainingError, match=f"{longest} tokens.*beyond {most}.*{kind}.*max_document_tokens"):
+                train(model, encoder, groups, recipe, folder=tmp_path / "work", checkpointing=False)
+        else:
+            train(model, encoder, groups, recipe, folder=tmp_path / "work", checkpointing=False)
+
+
 def test_a_trial_tells_ranking_grades_and_calibration(tiny_folder: Path) -> None:
     encoder = lessons.encoder_of(tiny_folder)
     held = validation_sample(rule.examples(5, queries=4, split="validation"), 3, seed=1)

@@ -8,10 +8,10 @@ from typing import Any
 import torch
 from transformers import DynamicCache
 
-from interank.engines.budget import Budget, cut, held
+from interank.engines.budget import Budget, cut_apart, held
 from interank.engines.cached import CachedBatch
 from interank.engines.last_logits import last_logits
-from interank.engines.layers import CHANGING_ROPE
+from interank.engines.layers import is_read_otherwise
 from interank.engines.prompts import Prompt
 from interank.engines.tree.attention import inputs, let_follow_trees
 from interank.engines.tree.pieces import Path, Piece, Planted, Store
@@ -55,10 +55,7 @@ class TreeRunner:
 
     def cut(self, prompts: Sequence[Prompt], budget: Budget, room: int) -> Iterator[list[int]]:
         """Places of prompts that are written together, with `room` tokens more for each."""
-        places = [place for place, prompt in enumerate(prompts) if not self._is_long(prompt.ids)]
-        for batch in cut([prompts[place] for place in places], budget, held(self.model), room):
-            yield [places[number] for number in batch]
-        yield from ([place] for place, prompt in enumerate(prompts) if self._is_long(prompt.ids))
+        return cut_apart(self.model, prompts, budget, held(self.model), room)
 
     def start(self, prompts: Sequence[Prompt], budget: Budget, room: int) -> CachedBatch:
         """Read prompts that are to be written on together, padded on the left to one length."""
@@ -66,7 +63,7 @@ class TreeRunner:
         planted = Planted(texts)
         rows = _Rows(self.model, texts, planted)
         found: dict[Ids, torch.Tensor] = {}
-        whole = len(texts) == 1 and self._is_long(texts[0])
+        whole = len(texts) == 1 and is_read_otherwise(self.model.config, len(texts[0]))
         for piece in planted.pieces(len(texts[0]) if whole else budget.tokens, self.model.device):
             rows.turn(piece)
             found |= zip(piece.ends, self._read(piece, rows, ()), strict=True)
@@ -77,19 +74,11 @@ class TreeRunner:
 
     def _pieces(self, texts: Collection[Ids], budget: Budget) -> Iterator[Piece]:
         """All as one tree, but each text whose length changes how positions are read by itself, and whole."""
-        long = sorted((text for text in texts if self._is_long(text)), key=len)
+        long = sorted((text for text in texts if is_read_otherwise(self.model.config, len(text))), key=len)
         if short := {*texts}.difference(long):
             yield from Planted(short).pieces(budget.tokens, self.model.device)
         for text in long:
             yield from Planted([text]).pieces(len(text), self.model.device)
-
-    def _is_long(self, text: Ids) -> bool:
-        """Whether a text's length changes the frequencies by which positions are read, also of what is read with it."""
-        config = self.model.config.get_text_config()
-        rope = getattr(config, "rope_parameters", None) or {}
-        if rope.get("rope_type") not in CHANGING_ROPE:
-            return False
-        return len(text) > int(rope.get("original_max_position_embeddings") or config.max_position_embeddings)
 
     def _read(self, piece: Piece, store: Store, labels: Sequence[int]) -> torch.Tensor:
         """The logits after the texts that end in a piece."""

@@ -19,6 +19,7 @@ from transformers import Trainer, TrainingArguments
 
 from interank import launched
 from interank.engines.heads import Head, head_logits, scores
+from interank.engines.layers import refuse_read_otherwise
 from interank.engines.pairs import Pair, PairBatch, PairEncoder
 from interank.ir.measures import DEFAULT_MEASURE, score_run
 from interank.judgments import JudgedList
@@ -218,8 +219,10 @@ def train(
     With a trial the adapter is the best one that was tried, else the last.
 
     Raises:
-        TrainingError: The loss is not a number, or disk or memory do not suffice; the last checkpoint is kept.
+        TrainingError: A pair is too long for the model, the loss is not a number, or disk or memory do not suffice; the
+            last checkpoint is kept.
     """
+    refuse_read_otherwise(model.config, max(len(pair.ids) for group in groups for pair in group.pairs))
     checkpoint, given = begun(folder, settings, _DEFAULTS, tried=trial is not None)
     given.setdefault("gradient_checkpointing_kwargs", {"use_reentrant": False})
     arguments = configured(TrainingArguments, {**given, **owned(model, folder=folder, seed=settings.seed)})

@@ -12,6 +12,7 @@ from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 from transformers import LlamaConfig, LlamaForCausalLM
 
+from interank.engines.aligned import AlignedRunner
 from interank.engines.budget import Budget
 from interank.engines.prompts import Prompt
 from interank.engines.transformers import TransformersEngine
@@ -152,7 +153,10 @@ ROPES: dict[str, dict[str, Any]] = {
 
 @pytest.mark.parametrize("kind", ROPES)
 @pytest.mark.parametrize("tokens", [40, 1000])
-def test_texts_that_change_how_positions_are_read_are_read_by_themselves(kind: str, tokens: int) -> None:
+@pytest.mark.parametrize("reader", [TreeRunner, AlignedRunner])
+def test_texts_that_change_how_positions_are_read_are_read_by_themselves(
+    reader: type[TreeRunner | AlignedRunner], kind: str, tokens: int
+) -> None:
     rope = {"rope_type": kind, "rope_theta": 10000.0, "factor": 4.0, **ROPES[kind]}
     model = family_model(
         "llama 3", VOCABULARY, rope_parameters=rope, max_position_embeddings=64 if kind == "dynamic" else 256
@@ -169,13 +173,18 @@ def test_texts_that_change_how_positions_are_read_are_read_by_themselves(kind: s
     budget = Budget(tokens, 2**28)
     with torch.no_grad():
         model(torch.tensor([[5]]))
-    found = TransformersEngine(model, budget=budget).label_logits(prompts, LABELS)
-    for logits, own in zip(plain, found, strict=True):
-        assert float((torch.tensor(own.logits) - logits[list(LABELS)]).abs().max() / logits.abs().max()) < ERROR
-    runner = TreeRunner(model)
+    runner = reader(model)
+    with torch.no_grad():
+        found = [pair for places, rows in runner.logits(prompts, budget, ()) for pair in zip(places, rows, strict=True)]
+    assert sorted(place for place, _ in found) == [*range(len(prompts))]
+    for place, own in found:
+        assert float((own - plain[place]).abs().max() / plain[place].abs().max()) < ERROR
     for places in runner.cut(prompts, budget, 1):
         with torch.no_grad():
             model(torch.tensor([[5]]))
             batch = runner.start([prompts[place] for place in places], budget, 1)
         for place, own_logits in zip(places, batch.logits, strict=True):
             assert float((own_logits - plain[place]).abs().max() / plain[place].abs().max()) < ERROR
+    # Those that may get too long while they are written are written by themselves too.
+    assert [2] in list(runner.cut(prompts, budget, 6))
+    assert [2] not in list(runner.cut(prompts, budget, 1))
