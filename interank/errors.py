@@ -35,10 +35,6 @@ class ArtifactError(InterankError):
     """An artifact is missing, unfinished, damaged, of another kind, or in the way."""
 
 
-class BeingMadeError(ArtifactError):
-    """Another process is making the output."""
-
-
 class ModelError(InterankError):
     """A model cannot be had, or cannot do what is asked of it."""
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from filelock import FileLock, SoftFileLock, Timeout
 
-from interank.errors import ArtifactError, BeingMadeError
+from interank.errors import ArtifactError
 
 # A process that has just taken a lock writes its name within this many seconds.
 _PATIENCE = 2.0
@@ -37,7 +37,7 @@ class Held:
             file.parent.mkdir(parents=True, exist_ok=True)
             lock.acquire()
         except Timeout:
-            raise BeingMadeError(
+            raise ArtifactError(
                 f"{out} is being made by {_holder(file)}; wait until it is done or stop it, or choose another --out"
             ) from None
         except OSError as error:

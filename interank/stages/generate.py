@@ -45,13 +45,11 @@ def run(
     existing: Existing = "refuse",
     only_mine: bool = False,
     shard: Shard | None = None,
-    beside: int = 1,
 ) -> Artifact:
     """Mine the dumps, judge the pairs, write judgments and rejections.
 
     Replies are kept as they come, so a killed run goes on with what has none yet with `existing="resume"`; so does
-    one that stopped at its budget. A shard judges its share of the questions, to be joined;
-    `beside` says how many are judged at a time.
+    one that stopped at its budget. A shard judges its share of the questions, to be joined.
     """
     require_inputs(recipe)
     if shard:
@@ -64,7 +62,7 @@ def run(
     content = recipe.model_dump(mode="json")
     if shard:
         content |= {"shard": str(shard)}
-        recipe = its_share(recipe, shard, beside)
+        recipe = its_share(recipe, shard)
     begin = partial(
         create, out, "shard" if shard else "judgments", recipe=content, inputs=inputs, existing=existing, free=FREE
     )

@@ -37,18 +37,15 @@ def refuse_unshardable(recipe: GenerateRecipe) -> None:
         )
 
 
-def its_share(recipe: GenerateRecipe, shard: Shard, beside: int) -> GenerateRecipe:
-    """The recipe with the shard's part of tokens, dollars and requests in flight; seconds are those of each shard."""
+def its_share(recipe: GenerateRecipe, shard: Shard) -> GenerateRecipe:
+    """The recipe with the shard's part of tokens and dollars; seconds are those of each shard."""
     budget = recipe.budget
     share: dict[str, Any] = {}
     if budget.tokens is not None:
         share["tokens"] = max(1, budget.tokens // shard.of)
     if budget.dollars is not None:
         share["dollars"] = budget.dollars / shard.of
-    server = recipe.teacher.server
-    server = server.model_copy(update={"in_flight": max(1, server.in_flight // beside)})
-    teacher = recipe.teacher.model_copy(update={"server": server})
-    return recipe.model_copy(update={"budget": budget.model_copy(update=share), "teacher": teacher})
+    return recipe.model_copy(update={"budget": budget.model_copy(update=share)})
 
 
 def describe(folder: Path, tally: Tally, notes: Mapping[str, Any]) -> None:
