@@ -10,7 +10,11 @@ _SHAPE = ("num_hidden_layers", "hidden_size", "num_attention_heads", "intermedia
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """Counts of an engine's work; a shared prefix counts once, padding does not count."""
+    """Counts of an engine's work by its prompts; a prefix counts once for those read together, padding does not count.
+
+    What follows the prefix counts for each prompt. Where prompts are read as a tree, beginnings that documents share
+    too and equal prompts are computed once and yet counted for each, so that there the counts are an upper bound.
+    """
 
     tokens_read: int = 0
     """Tokens of prompts that went through the model."""
