@@ -29,6 +29,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from interank import judging, rubric
 from interank.errors import InputError
 from interank.judging import parse
+from interank.wording import counted
 
 if TYPE_CHECKING:
     from interank.engines.reward_model import RewardModel
@@ -143,8 +144,8 @@ def _require_differences(marks: Mapping[Answered, float | None]) -> None:
     number = sum(count > 1 for count in several.values())
     if number >= _PAIRS and len(only := {*known.values()}) == 1:
         raise InputError(
-            f"reward explanation_quality: the judge gave all {len(known)} explanations of {len(several)} pairs the "
-            f"mark {only.pop() * rubric.BEST:g}, from which nothing is learned; name another judge, or a reward model"
+            f"reward explanation_quality: the judge gave all {counted(len(known), 'explanation')} of "
+            f"{counted(len(several), 'pair')} the mark {only.pop() * rubric.BEST:g}, from which nothing is learned; name another judge, or a reward model"
         )
 
 

@@ -20,6 +20,7 @@ from interank.tasks.protocol import Judge
 from interank.training.seatbelt import GOLD
 from interank.training.trying import PolicyTrial, Probabilities
 from interank.types import Example, Judgment
+from interank.wording import counted
 
 log = logging.getLogger(__name__)
 
@@ -75,8 +76,8 @@ class GoldTrial:
         known = [mark for mark in marks if mark is not None]
         if len(known) * 2 < len(answers):
             raise TrainingError(
-                f"validation.gold: the judge gave {len(known)} marks for {len(answers)} explanations, at least half is "
-                "needed; look whether it answers, and name another if it does not keep to `Mark: N`"
+                f"validation.gold: the judge gave {counted(len(known), 'mark')} for "
+                f"{counted(len(answers), 'explanation')}, at least half is needed; look whether it answers, and name another if it does not keep to `Mark: N`"
             )
         if not step and len({*known}) == 1:
             log.warning(
