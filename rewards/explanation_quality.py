@@ -145,7 +145,8 @@ def _require_differences(marks: Mapping[Answered, float | None]) -> None:
     if number >= _PAIRS and len(only := {*known.values()}) == 1:
         raise InputError(
             f"reward explanation_quality: the judge gave all {counted(len(known), 'explanation')} of "
-            f"{counted(len(several), 'pair')} the mark {only.pop() * rubric.BEST:g}, from which nothing is learned; name another judge, or a reward model"
+            f"{counted(len(several), 'pair')} the mark {only.pop() * rubric.BEST:g}, from which nothing is "
+            "learned; name another judge, or a reward model"
         )
 
 

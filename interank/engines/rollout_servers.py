@@ -166,8 +166,9 @@ def _refuse_replicas(client: httpx2.Client, url: str) -> None:
         ports = range(8001, 8001 + len(engines))
         commands = "; ".join(f"CUDA_VISIBLE_DEVICES={gpu} {_START} --port {port}" for gpu, port in enumerate(ports))
         raise ModelError(
-            f"{counted(len(engines), 'data-parallel replica')} answer at {url}, of which one alone would take the adapter "
-            f"and the others sample without it; start {counted(len(engines), 'server')} and name each in rollouts.server.urls: {commands}"
+            f"{counted(len(engines), 'data-parallel replica')} answer at {url}, of which one alone would take the "
+            f"adapter and the others sample without it; start {counted(len(engines), 'server')} and name each in "
+            f"rollouts.server.urls: {commands}"
         )
 
 

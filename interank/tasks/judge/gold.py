@@ -77,7 +77,8 @@ class GoldTrial:
         if len(known) * 2 < len(answers):
             raise TrainingError(
                 f"validation.gold: the judge gave {counted(len(known), 'mark')} for "
-                f"{counted(len(answers), 'explanation')}, at least half is needed; look whether it answers, and name another if it does not keep to `Mark: N`"
+                f"{counted(len(answers), 'explanation')}, at least half is needed; look whether it "
+                "answers, and name another if it does not keep to `Mark: N`"
             )
         if not step and len({*known}) == 1:
             log.warning(
