@@ -101,6 +101,7 @@ TRANSFORMERS = [
             "get_batch_samples": "self epoch_iterator num_batches device",
             "compute_loss": "self model inputs return_outputs num_items_in_batch",
             "evaluate": "self",
+            "get_train_dataloader": "self",
             "loss_is_scaled_for_ga": "",
         },
     ),
@@ -120,6 +121,7 @@ TRANSFORMERS = [
         {"sdpa_attention_forward": "module query key value attention_mask"},
     ),
     *_parts("transformers.masking_utils", {"sdpa_mask": ""}),
+    *_parts("transformers.modeling_outputs", {"SequenceClassifierOutput": "loss logits"}),
     *_parts(
         "transformers:DynamicCache",
         {"reorder_cache": "self beam_idx", "update": "self key_states value_states layer_idx"},
