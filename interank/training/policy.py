@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from peft import PeftModel
 from trl import GRPOTrainer
-from trl.trainer.utils import split_tensor_dict, use_adapter
+from trl.trainer.utils import split_tensor_dict
 
 from interank import launched
 from interank.engines.transformers import reading
@@ -31,6 +31,7 @@ from interank.training.importance import difference, weighed
 from interank.training.objective import Objective, grade_targets, graded_rows
 from interank.training.padded_rows import let_score_rows
 from interank.training.recorder import EARNED, Earned, Recorder
+from interank.training.reference import by_reference
 from interank.training.refill import refilled
 from interank.training.shared_prefix import let_score_trees, plants
 
@@ -195,7 +196,7 @@ class PolicyTrainer(GRPOTrainer):  # type: ignore[misc]  # TRL is untyped here
         size = len(objective.labels) * max(1, self.args.per_device_train_batch_size // self.num_generations)
         policy = self.accelerator.unwrap_model(self.model)
         # As TRL has it: the start's adapter, kept beside the trained one.
-        with torch.no_grad(), use_adapter(policy, "ref" if "ref" in policy.peft_config else None):
+        with torch.no_grad(), by_reference(policy):
             read = self._get_per_token_logps_and_entropies(self.model, ids, mask, width, batch_size=size)[0]
         for three, own in zip(read[:, len(objective.lead)].view(len(prompts), -1), prompts.values(), strict=True):
             found[own] = three

@@ -15,7 +15,7 @@ from interank.judging import Order
 from interank.rewards import Equipped, Reward
 from interank.tasks.judge.gold import GoldTrial
 from interank.tasks.judge.hard_examples import Hard
-from interank.tasks.judge.reader import REFERENCE, ModelReader, keep_reference
+from interank.tasks.judge.reader import ModelReader
 from interank.tasks.judge.recipe import RlJudge
 from interank.tasks.judge.rollouts import Rollouts, whole_queries
 from interank.tasks.judge.trial import AnswerTrial, validation_sample
@@ -25,6 +25,7 @@ from interank.training.grpo import prepare
 from interank.training.halves import reporting
 from interank.training.objective import Objective
 from interank.training.policy import PolicyTrainer
+from interank.training.reference import REFERENCE, keep_reference
 from interank.training.refining import Refined, see_through
 from interank.training.samplers import Sampler
 from interank.training.trying import PolicyTrial

@@ -8,7 +8,6 @@ from typing import Any
 
 import torch
 from peft import PeftModel
-from trl.trainer.utils import use_adapter
 
 from interank import judging
 from interank.engines.judge import grade
@@ -21,11 +20,10 @@ from interank.judging import Order
 from interank.tasks.judge.reading import HIDDEN, Probabilities, Token, Told
 from interank.training.fused_head import FusedHead
 from interank.training.padded_rows import pad
+from interank.training.reference import by_adapter
 from interank.training.shared_prefix import plants
 from interank.types import Document, Query
 
-REFERENCE = "ref"
-"""TRL's name for the adapter from which a training starts, kept beside the trained one."""
 # Tokens of prompts and explanations that are read together, at most; a tree counts a shared prompt once.
 _TOGETHER = 16_384
 
@@ -140,14 +138,4 @@ class ModelReader:
         return self._encoder.prompt(Query("", query), Document("", document), answer_tokens=self._tokens, order=order)
 
     def _as_reader(self) -> Any:
-        return nullcontext() if self._adapter is None else use_adapter(self._model, self._adapter)
-
-
-def keep_reference(model: PeftModel) -> None:
-    """Keep the present adapter beside the trained one, as TRL does where `beta` asks for it; does nothing if it is."""
-    if REFERENCE in model.peft_config:
-        return
-    model.add_adapter(REFERENCE, model.peft_config["default"])
-    for name, weight in list(model.named_parameters()):
-        if ".default." in name:
-            model.get_parameter(name.replace(".default.", f".{REFERENCE}.")).data.copy_(weight.data)
+        return nullcontext() if self._adapter is None else by_adapter(self._model, self._adapter)

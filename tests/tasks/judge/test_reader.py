@@ -15,8 +15,9 @@ from interank.engines.adapters import with_adapter
 from interank.engines.models import find_model, load_model, load_tokenizer
 from interank.engines.prompts import PromptEncoder
 from interank.settings import PromptSettings
-from interank.tasks.judge.reader import REFERENCE, ModelReader, keep_reference
+from interank.tasks.judge.reader import ModelReader
 from interank.tasks.judge.reading import HIDDEN, Told, masked
+from interank.training.reference import REFERENCE, keep_reference
 from interank.types import Document, Query
 from tests.support.tiny import strong_model
 
