@@ -7,7 +7,7 @@ import shutil
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from interank import launched
 from interank.artifact import Artifact, Existing, Workplace, create, open_artifact
@@ -19,6 +19,7 @@ from interank.engines.models import chosen_quantisation, device, load_model
 from interank.engines.reward_adapter import RewardAdapter
 from interank.rewards import Reward
 from interank.settings import RolloutServersRecipe
+from interank.settings.gold import GoldRecipe
 from interank.stages.inputs import described, require_inputs, training_stage
 from interank.stages.lineage import lineage, policy_card
 from interank.stages.rewarded import check as check
@@ -26,7 +27,7 @@ from interank.stages.rewarded import reward_models
 from interank.stages.trained import base_weights, write_cost
 from interank.stages.training_page import training_page
 from interank.tasks.parts import refining
-from interank.tasks.protocol import Judge, Policy
+from interank.tasks.protocol import ExplainingPolicy, Judge, Policy
 from interank.tasks.recipes import RlRecipe
 from interank.teacher.judge import open_judge
 from interank.training.adapters import save_adapter
@@ -66,7 +67,12 @@ def run(recipe: RlRecipe, out: Path, *, existing: Existing = "refuse") -> Artifa
     log.info("rl of an adapter on %s, whose weights are in %s, on %s", base.name, weights, device())
     marking = _beside(model, reward_models(rewards), policy.encoder.tokenizer)
     given = [reward.given(**marking.get(str(reward.params.get("model")), {})) for reward in rewards]
-    refined = policy.train(model, [reward.equipped(**tools) for reward in given], gold=_gold(recipe, policy, place))
+    equipped = [reward.equipped(**tools) for reward in given]
+    if recipe.validation.gold is None:
+        refined = policy.train(model, equipped)
+    else:
+        gold = _gold(recipe.validation.gold, policy, place, recipe.seed)
+        refined = cast(ExplainingPolicy, policy).train(model, equipped, gold)
     if not launched.first():
         return place.of_first()
     _hand_out(place)
@@ -90,15 +96,12 @@ def run(recipe: RlRecipe, out: Path, *, existing: Existing = "refuse") -> Artifa
     return place.finish(seed=recipe.seed, counts=counts, notes=notes)
 
 
-def _gold(recipe: RlRecipe, policy: Policy, place: Workplace) -> Judge | None:
+def _gold(gold: GoldRecipe, policy: Policy, place: Workplace, seed: int) -> Judge:
     """Who marks fresh explanations on the way; its replies are kept beside the rewards' judge's."""
-    gold = recipe.validation.gold
-    if gold is None:
-        return None
     if not launched.first():
         # The first process asks, and tells the others.
         return lambda questions: [None] * len(questions)
-    return open_judge(gold.judge, policy.encoder.settings, place.work / "gold", recipe.seed)
+    return open_judge(gold.judge, policy.encoder.settings, place.work / "gold", seed)
 
 
 def _beside(model: Any, places: Mapping[str, Path], tokenizer: Any) -> dict[str, dict[str, Any]]:

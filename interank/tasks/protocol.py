@@ -104,14 +104,20 @@ class Policy(Protocol):
     notes: Mapping[str, Any]
     """What the manifest says so that the adapter can be used as it was trained."""
 
-    def train(self, model: PeftModel, rewards: Sequence[Equipped], gold: Judge | None = None) -> Refined:
+    def train(self, model: PeftModel, rewards: Sequence[Equipped]) -> Refined:
         """Train the adapter in place, from the last complete checkpoint if there is one.
-
-        `gold` marks fresh explanations on the way, where the recipe asks for it.
 
         Raises:
             TrainingError: The training cannot begin or go on; the last good adapter is kept.
         """
+        ...
+
+
+class ExplainingPolicy(Policy, Protocol):
+    """One whose recipe says `explains`: a judge can mark its fresh explanations on the way."""
+
+    def train(self, model: PeftModel, rewards: Sequence[Equipped], gold: Judge | None = None) -> Refined:
+        """See `Policy`; `gold` is the judge."""
         ...
 
 

@@ -69,6 +69,8 @@ class RlRecipe(Settings):
     inputs: ClassVar[tuple[str, ...]] = ("judgments", "adapter")
     shorter: ClassVar[tuple[str, ...]] = ("max_completion_tokens",)
     """The keys by which a step gets smaller, for who has too little memory."""
+    explains: ClassVar[bool] = False
+    """Whether completions explain a document's grade, so that a judge can mark them on the way."""
     stage: Literal["rl"]
     task: str
     """What the adapter was distilled for: `judge` or `order`."""
@@ -132,8 +134,13 @@ class RlRecipe(Settings):
         return in_steps_of(given, generations * documents, RL_BATCH["per_device_train_batch_size"])
 
     @model_validator(mode="after")
-    def _gold_is_nobody_that_rewards_ask(self) -> RlRecipe:
+    def _gold_has_explanations_and_asks_nobody_that_rewards_ask(self) -> RlRecipe:
         gold = self.validation.gold
+        if gold is not None and not self.explains:
+            raise ValueError(
+                f"validation.gold: it marks explanations of single documents, and task: {self.task} has none; leave "
+                "it out"
+            )
         asked = {str(entry.params.get("model")) for entry in self.rewards} | (
             {self.judge.model} if self.judge else set()
         )

@@ -86,6 +86,7 @@ class DistillJudge(DistillRecipe):
 class RlJudge(RlRecipe):
     """Judgments of single documents are rewarded, by GRPO or by the original's reward-weighted refinement."""
 
+    explains: ClassVar[bool] = True
     task: Literal["judge"] = "judge"
     algorithm: Literal["grpo", "reward_weighted"] = "grpo"
     """`grpo` samples from the policy as it learns; `reward_weighted` samples once and learns what was rewarded, as

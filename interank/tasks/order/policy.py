@@ -22,7 +22,7 @@ from interank.tasks.order.lists import dealt_anew, judged_lists
 from interank.tasks.order.recipe import RlOrder
 from interank.tasks.order.rollouts import ListRollouts, in_orders
 from interank.tasks.order.trial import ListTrial, validation_lists
-from interank.tasks.protocol import Judge, Shown
+from interank.tasks.protocol import Shown
 from interank.training.grpo import prepare
 from interank.training.halves import reporting
 from interank.training.objective import Objective
@@ -88,8 +88,8 @@ class OrderPolicy:
         """For the card."""
         return f"grpo, on lists of at most {self.recipe.window} documents"
 
-    def train(self, model: PeftModel, rewards: Sequence[Equipped], gold: Judge | None = None) -> Refined:
-        """By GRPO; the recipe refuses `validation.gold`, so that there is no `gold`."""
+    def train(self, model: PeftModel, rewards: Sequence[Equipped]) -> Refined:
+        """By GRPO."""
         recipe, rollouts = self.recipe, self.rollouts
         log.info("rl on %d lists", len(rollouts.examples))
         longest = rollouts.max_length

@@ -74,14 +74,6 @@ class RlOrder(RlRecipe):
         return self
 
     @model_validator(mode="after")
-    def _nothing_is_explained(self) -> RlOrder:
-        if self.validation.gold is not None:
-            raise ValueError(
-                "validation.gold: it marks explanations of single documents, and orders have none; leave it out"
-            )
-        return self
-
-    @model_validator(mode="after")
     def _batches_hold_whole_groups(self) -> RlOrder:
         check_batches(self.trainer, 1, between=False, in_order=self.shared_prefix)
         return self
