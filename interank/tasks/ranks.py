@@ -282,3 +282,22 @@ class Scores(OneModel, Protocol):
     def ordered(self, query: Query, documents: Sequence[Document], first_stage: Sequence[float] | None) -> Ranking:
         """See `OneModel`."""
         return by_scores(query.query_id, list(self.graded(query, documents)))
+
+
+class Ungraded(Scores, Protocol):
+    """A reranker whose scores are its model's own and no grades, so that there is nothing to explain."""
+
+    @property
+    def can_explain(self) -> bool:
+        """See `OneModel`."""
+        return False
+
+    def explains(self, count: int | None) -> int:
+        """None.
+
+        Raises:
+            InputError: An explanation is asked for.
+        """
+        if count:
+            raise InputError(f"{self.kind} gives no grade that could be explained; set explain to 0")
+        return 0

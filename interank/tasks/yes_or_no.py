@@ -14,12 +14,12 @@ from interank.engines.yes_or_no import AnswerEncoder, answer_form
 from interank.errors import InputError
 from interank.tasks.asked import RankerSettings
 from interank.tasks.documents import naming
-from interank.tasks.ranks import Ranking, Scores
+from interank.tasks.ranks import Ranking, Ungraded
 from interank.tasks.sources import find_source
 from interank.types import Document, Query, RankedDocument
 
 
-class Answers(Scores):
+class Answers(Ungraded):
     """A reranker by the logits of its answers; its scores are its own, and no grades."""
 
     engine: TransformersEngine
@@ -45,21 +45,6 @@ class Answers(Scores):
             RankedDocument(document.doc_id, score, truncated=prompt.cut)
             for document, prompt, score in zip(documents, prompts, scores, strict=True)
         ]
-
-    @property
-    def can_explain(self) -> bool:
-        """See `OneModel`."""
-        return False
-
-    def explains(self, count: int | None) -> int:
-        """None.
-
-        Raises:
-            InputError: An explanation is asked for.
-        """
-        if count:
-            raise InputError(f"{self.encoder.form.name} gives no grade that could be explained; set explain to 0")
-        return 0
 
 
 def takes(asked: RankerSettings) -> bool:

@@ -16,11 +16,11 @@ from interank.settings import student as student_recipe
 from interank.settings.precision import Precision
 from interank.tasks.asked import RankerSettings, check_precision
 from interank.tasks.documents import naming
-from interank.tasks.ranks import Ranking, Scores
+from interank.tasks.ranks import Ranking, Ungraded
 from interank.types import Document, Query, RankedDocument
 
 
-class HeadRanker(Scores):
+class HeadRanker(Ungraded):
     """A reranker by a head's logits."""
 
     engine: HeadEngine
@@ -42,21 +42,6 @@ class HeadRanker(Scores):
             RankedDocument(document.doc_id, score, truncated=pair.cut)
             for document, pair, score in zip(documents, pairs, scores, strict=True)
         ]
-
-    @property
-    def can_explain(self) -> bool:
-        """See `OneModel`."""
-        return False
-
-    def explains(self, count: int | None) -> int:
-        """None.
-
-        Raises:
-            InputError: An explanation is asked for.
-        """
-        if count:
-            raise InputError("a pointwise head gives no grade that could be explained; set explain to 0")
-        return 0
 
 
 def takes(asked: RankerSettings) -> bool:
