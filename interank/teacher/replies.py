@@ -6,6 +6,7 @@ import hashlib
 import json
 import logging
 import sqlite3
+import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -30,6 +31,7 @@ Row = tuple[str, str, int, int, int, float]
 _COUNTED = "CASE WHEN {0} BETWEEN 0 AND 1000000000 THEN {0} ELSE 0 END"
 # Another process may be writing; its commits take milliseconds.
 _PATIENCE = 60.0
+_PAUSE = 0.01
 
 
 class ReplyStore:
@@ -45,11 +47,24 @@ class ReplyStore:
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             self._connection = sqlite3.connect(path, timeout=_PATIENCE, isolation_level=None)
-            self._connection.execute("PRAGMA journal_mode=WAL")
+            self._begin_log()
             self._connection.execute("PRAGMA synchronous=NORMAL")
             self._connection.execute(_SCHEMA)
         except (sqlite3.Error, OSError) as error:
             raise InputError(f"{path} cannot be used to keep replies ({error}); remove it or name another") from None
+
+    def _begin_log(self) -> None:
+        """Have a write-ahead log; another process may be about to make it just now, for which SQLite does not wait."""
+        deadline = time.monotonic() + _PATIENCE
+        while True:
+            try:
+                self._connection.execute("PRAGMA journal_mode=WAL")
+                return
+            except sqlite3.OperationalError as error:
+                busy = error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_BUSY
+                if not busy or time.monotonic() > deadline:
+                    raise
+            time.sleep(_PAUSE)
 
     def get(self, key: str) -> tuple[Reply, ...] | None:
         """The replies of a unit, if they are kept; none of a row that is damaged."""

@@ -8,6 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from interank import launched
 from interank.artifact import Workplace
 from interank.engines.models import ModelFiles, load_tokenizer
 from interank.engines.prompts import PromptEncoder
@@ -72,7 +73,7 @@ def list_lessons(recipe: DistillOrder, tokenizer: Any, place: Workplace) -> list
         seed=recipe.seed,
     )
     left_out = [*left_out, *made.left_out]
-    write_rows(place.folder / _LEFT_OUT, map(asdict, left_out))
+    launched.from_first(lambda: write_rows(place.folder / _LEFT_OUT, map(asdict, left_out)))
     if not made.rows:
         first = f"; the first, because {left_out[0].reason}" if left_out else ""
         raise InputError(
