@@ -68,11 +68,12 @@ def refilled(
         before = sum(wanted[: launched.rank()])
         own = others[before : before + len(idle)]
         most = max(min(each, max(0, len(others) - sum(wanted[:place]))) for place, each in enumerate(wanted))
-        company = [*own, *others[: most - len(own)]]
-        fresh = [dict(row) for query in company for row in query for _ in range(group)]
+        # Its own, with some of its neighbours', which are completed as there, so that no judge has more to mark.
+        start = min(before, len(others) - most)
+        fresh = [dict(row) for query in others[start : start + most] for row in query for _ in range(group)]
         places = [place for query in idle[: len(own)] for place in range(query * rows, (query + 1) * rows)]
-        completed = complete(fresh, before * rows, len(others) * rows)
-        batch = replace_rows(batch, completed, places)
+        completed = complete(fresh, start * rows, len(others) * rows)
+        batch = replace_rows(batch, completed, places, (before - start) * rows)
         number += len(others)
     return batch, number
 
@@ -89,9 +90,9 @@ def replacements(objective: Objective, present: set[str], number: int, rng: rand
     ]
 
 
-def replace_rows(batch: dict[str, Any], fresh: dict[str, Any], places: Sequence[int]) -> dict[str, Any]:
-    """The batch with `fresh`'s rows in these places, padded as far as the longer needs."""
-    at = torch.tensor(list(places), device=batch["completion_ids"].device)
+def replace_rows(batch: dict[str, Any], fresh: dict[str, Any], places: Sequence[int], start: int = 0) -> dict[str, Any]:
+    """The batch with `fresh`'s rows from `start` on in these places, padded as far as the longer needs."""
+    at = torch.tensor(list(places), dtype=torch.long, device=batch["completion_ids"].device)
     merged = dict(batch)
     for name, old in batch.items():
         new = fresh.get(name)
@@ -100,7 +101,7 @@ def replace_rows(batch: dict[str, Any], fresh: dict[str, Any], places: Sequence[
         if old.dim() > 1:
             width = max(old.shape[1], new.shape[1])
             old, new = (_widened(part, width, left=name in _ON_THE_LEFT) for part in (old, new))
-        merged[name] = old.index_copy(0, at, new[: len(at)])
+        merged[name] = old.index_copy(0, at, new[start : start + len(at)])
     mask = merged["completion_mask"] * merged.get("tool_mask", 1)
     merged["num_items_in_batch"] = mask.sum()
     return merged

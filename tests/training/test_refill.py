@@ -61,3 +61,12 @@ def test_rows_take_their_places_padded_on_their_own_sides() -> None:
     assert merged["prompt_ids"][2].tolist() == [0, 1, 1, 1]
     assert merged["prompt_mask"][2].tolist() == [0, 1, 1, 1]
     assert int(merged["num_items_in_batch"]) == 3 + 3 + 2 + 2
+
+
+def test_a_process_that_completes_for_company_alone_keeps_its_rows() -> None:
+    mask = torch.ones(4, 3, dtype=torch.long)
+    own = {"completion_ids": torch.arange(12).view(4, 3), "completion_mask": mask}
+    fresh = {"completion_ids": torch.zeros(4, 5, dtype=torch.long), "completion_mask": torch.ones(4, 5).long()}
+    merged = replace_rows(own, fresh, [])
+    assert torch.equal(merged["completion_ids"][:, :3], own["completion_ids"])
+    assert int(merged["num_items_in_batch"]) == 12
