@@ -30,6 +30,8 @@ _SIMPLE: dict[str, type] = {"int": int, "float": float, "bool": bool, "str": str
 
 # The log-probabilities that the loss compares are those of the whole distribution.
 _WHOLE = "completions are sampled from all tokens at `temperature`"
+# Whole base weights are in each process.
+_WHOLE_WEIGHTS = "each of several processes has the whole base weights, and DDP averages the adapter's gradients"
 # What a stage decides itself; a recipe that sets it would silently lose or break resume.
 OWNED = {
     "output_dir": "it is the stage's --out",
@@ -52,6 +54,9 @@ OWNED = {
     "greater_is_better": "it is nDCG@10 on the validation questions",
     "restore_callback_states_from_checkpoint": "it is, where `validation.patience` needs it",
     "logging_nan_inf_filter": "a loss that is not a number ends the training",
+    **dict.fromkeys(("fsdp", "fsdp_config", "deepspeed", "parallelism_config"), _WHOLE_WEIGHTS),
+    "accelerator_config": "rows are drawn by the recipe's `seed`, and interank deals them out to processes",
+    **dict.fromkeys(("ddp_backend", "ddp_timeout"), "processes meet before the trainer is made"),
     "dataset_kwargs": "the rows are interank's",
     "save_total_limit": "the last complete checkpoint and the best one are kept until the stage ends",
 }

@@ -10,6 +10,7 @@ from accelerate.data_loader import DataLoaderShard, SeedableRandomSampler
 from torch.utils.data import DataLoader
 
 from interank import launched
+from interank.errors import TrainingError
 
 
 class InTurn:
@@ -49,13 +50,21 @@ class InTurn:
 
 
 def shared(loader: Any) -> Any:
-    """A trainer's loader of training rows, as accelerate prepared it, for this process alone or one of several."""
+    """A trainer's loader of training rows, as accelerate prepared it, for this process alone or one of several.
+
+    Raises:
+        TrainingError: Rows are drawn otherwise than by a seed that all know.
+    """
     if launched.world() == 1:
         return loader
     batches = loader.batch_sampler
     while not isinstance(batches, torch.utils.data.BatchSampler) or hasattr(batches, "batch_sampler"):
         batches = batches.batch_sampler
-    assert isinstance(loader, DataLoader) and isinstance(batches.sampler, SeedableRandomSampler)
+    if not isinstance(loader, DataLoader) or not isinstance(batches.sampler, SeedableRandomSampler):
+        raise TrainingError(
+            f"{launched.world()} processes take rows in turn, in an order drawn by the recipe's seed, and "
+            f"{type(batches.sampler).__name__} draws them; leave trainer.train_sampling_strategy out"
+        )
     return DataLoaderShard(
         loader.dataset,
         batch_sampler=InTurn(batches, launched.rank(), launched.world()),

@@ -293,3 +293,10 @@ def test_trainer_values_beyond_simple_types_are_left_to_trl() -> None:
 )
 def test_a_key_of_a_section_is_told_with_its_section(tmp_path: Path, key: str, meant: str) -> None:
     assert f"did you mean '{meant}" in faults_of(tmp_path, "stage: generate\n", f"{key}=0")
+
+
+@pytest.mark.parametrize("key", ["fsdp", "fsdp_config", "deepspeed", "parallelism_config"])
+def test_sharing_a_models_weights_out_is_refused(key: str) -> None:
+    for config in ("SFTConfig", "GRPOConfig", "RewardConfig"):
+        [told] = trainer_faults(config, {key: "full_shard"}, "trainer")
+        assert told.startswith(f"trainer.{key}: not free, each of several processes has the whole base weights")
