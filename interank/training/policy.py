@@ -83,6 +83,16 @@ class PolicyTrainer(GRPOTrainer):  # type: ignore[misc]  # TRL is untyped here
         for name, figure in figures.items():
             self._metrics["train" if self.model.training else "eval"][name].append(figure)
 
+    def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
+        """TRL's line of the log, with the figures of all processes; all come here at the same steps."""
+        if launched.world() > 1:
+            figures = self._metrics["train" if self.model.training else "eval"]
+            # Not where a figure is taken: some are of microbatches that only one process has.
+            parts = launched.gathered({name: list(taken) for name, taken in figures.items()})
+            for name in dict.fromkeys(name for part in parts for name in part):
+                figures[name] = [value for part in parts for value in part.get(name, ())]
+        super().log(logs, start_time)
+
     @contextmanager
     def _kept(self) -> Iterator[None]:
         """Before anything of a step has reached the weights: what ends the training here leaves a checkpoint."""
@@ -253,8 +263,14 @@ class PolicyTrainer(GRPOTrainer):  # type: ignore[misc]  # TRL is untyped here
         if skipped is None:
             return read
         # For the log's mean: the skipped have none. It is NaN, which is left out, where all are skipped.
-        usual = found[1][computed[:, -width:].bool()].detach().mean()
+        usual = self._mean_of_all(found[1][computed[:, -width:].bool()].detach())
         return read.without_idle(skipped, usual, inputs.get("old_per_token_logps"))
+
+    def _mean_of_all(self, values: torch.Tensor) -> torch.Tensor:
+        """The mean over all processes: one that computes nothing has none of its own, and NaN spreads in TRL's sums."""
+        total = torch.stack([values.sum(), values.new_tensor(float(len(values)))])
+        total = self.accelerator.reduce(total, reduction="sum") if launched.world() > 1 else total
+        return total[0] / total[1]
 
     def _get_per_token_logps_and_entropies(self, model: Any, *args: Any, **kwargs: Any) -> Any:
         if isinstance(model, Read):

@@ -86,7 +86,11 @@ class StudentTrainer(SFTTrainer):  # type: ignore[misc]  # TRL is untyped here
         """A step's microbatches, each told what the whole step holds."""
         batches, _ = super().get_batch_samples(epoch_iterator, num_batches, device)
         totals = Totals.of(group for batch in batches for group in batch["groups"])
-        totals = Totals(*launched.added([totals.tokens, totals.grades, totals.lists]))
+        read = sum(batch["input_ids"].numel() for batch in batches if batch["groups"])
+        *summed, read = launched.added([totals.tokens, totals.grades, totals.lists, read])
+        totals = Totals(*summed)
+        self._total_train_tokens += read
+        self._metrics["train"]["num_tokens"] = [self._total_train_tokens]
         return [{**batch, "totals": totals} for batch in batches], torch.tensor(max(1, totals.tokens), device=device)
 
     def get_train_dataloader(self) -> Any:
@@ -109,8 +113,6 @@ class StudentTrainer(SFTTrainer):  # type: ignore[misc]  # TRL is untyped here
         # The processes' gradients are averaged, and each part is of all of them.
         loss = launched.world() * loss_of(groups, scored, inputs["totals"], self.weights)
         check_number(loss, self.state.global_step + 1)
-        self._total_train_tokens += inputs["input_ids"].numel()
-        self._metrics["train"]["num_tokens"] = [self._total_train_tokens]
         return loss
 
     def score(self, model: Any, groups: Sequence[Group]) -> Scored:

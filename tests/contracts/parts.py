@@ -1,4 +1,4 @@
-"""What interank takes of TRL, transformers and PEFT that these do not promise to keep, part by part."""
+"""What interank takes of the libraries it trains with that these do not promise to keep, part by part."""
 
 from __future__ import annotations
 
@@ -66,6 +66,7 @@ TRL = [
             "_compute_loss": "self model inputs",
             "compute_loss": "self model inputs return_outputs num_items_in_batch",
             "_load_from_checkpoint": "self resume_from_checkpoint model",
+            "log": "self logs start_time",
         },
     ),
     *_parts(
@@ -160,6 +161,31 @@ PEFT = [
     ),
 ]
 """PEFT's."""
+
+TOGETHER = [
+    *_parts("torch.distributed.run", {"get_args_parser": "", "run": "args"}),
+    *_parts("torch.distributed.elastic.multiprocessing.api", {"SignalException": "msg sigval"}),
+    *_parts("torch.distributed.elastic.multiprocessing.errors", {"ChildFailedError": "name failures"}),
+    *_parts(
+        "torch.distributed.elastic.multiprocessing.errors:ChildFailedError",
+        {"get_first_failure": "self"},
+    ),
+    *_parts(
+        "torch.distributed",
+        {
+            "is_initialized": "",
+            "init_process_group": "backend init_method timeout",
+            "broadcast_object_list": "object_list src group device",
+            "all_gather_object": "object_list obj",
+        },
+    ),
+    *_parts("accelerate.commands.launch", {"launch_command_parser": "", "launch_command": "args"}),
+    *_parts(
+        "accelerate.data_loader",
+        {"DataLoaderShard": "dataset", "SeedableRandomSampler": ""},
+    ),
+]
+"""torch's and accelerate's, by which several processes train."""
 
 PRIVATE = {
     *(part.name for part in (*TRL, *TRANSFORMERS, *PEFT)),

@@ -11,11 +11,14 @@ from pathlib import Path
 
 import pytest
 
-from tests.contracts.parts import PEFT, PRIVATE, TRANSFORMERS, TRL
+from tests.contracts.parts import PEFT, PRIVATE, TOGETHER, TRANSFORMERS, TRL
 
 ROOT = Path(__file__).resolve().parents[2]
 SOURCES = sorted((ROOT / "interank").rglob("*.py"))
 LIBRARIES = ("trl", "transformers", "peft")
+INNER = (*LIBRARIES, "accelerate")
+"""Of torch only what starts processes is listed; its other modules are documented."""
+_STARTING = ("torch.distributed.run", "torch.distributed.elastic")
 # Of the standard library, the last three of argparse, which tells of its verbs and options in no other way; and torch's
 # module of its compiler, which is documented by that name.
 OTHERS = {
@@ -28,7 +31,7 @@ OTHERS = {
     "_subparsers",
     "_dynamo",
 }
-DOCUMENTED = {*(part.name for part in (*TRL, *TRANSFORMERS, *PEFT)), "_n_gpu", "_attn_implementation"}
+DOCUMENTED = {*(part.name for part in (*TRL, *TRANSFORMERS, *PEFT, *TOGETHER)), "_n_gpu", "_attn_implementation"}
 
 
 @cache
@@ -40,7 +43,8 @@ def deep_imports() -> Iterator[tuple[Path, str]]:
     """What is imported from the libraries' inner modules."""
     for path in SOURCES:
         for node in ast.walk(tree(path)):
-            if isinstance(node, ast.ImportFrom) and (node.module or "").partition(".")[0] in LIBRARIES:
+            module = str(getattr(node, "module", None))
+            if isinstance(node, ast.ImportFrom) and (module.partition(".")[0] in INNER or module.startswith(_STARTING)):
                 yield from ((path, f"{node.module}.{name.name}") for name in node.names if "." in str(node.module))
 
 
@@ -88,7 +92,7 @@ def test_what_comes_from_inner_modules_is_listed_and_comes_in_at_one_place() -> 
     places = defaultdict(set)
     for path, name in deep_imports():
         places[name].add(path.name)
-    listed = {part.label for part in (*TRL, *TRANSFORMERS, *PEFT)}
+    listed = {part.label for part in (*TRL, *TRANSFORMERS, *PEFT, *TOGETHER)}
     assert {*places} <= listed
     assert not {name: found for name, found in places.items() if len(found) > 1}
 
