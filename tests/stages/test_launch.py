@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import psutil
 import pytest
 import torch
 import yaml
@@ -21,7 +20,7 @@ from tests.stages.test_list_training import judgments_with_lists
 from tests.support import rule
 from tests.support.artifacts import judgments_artifact
 from tests.support.commands import partial
-from tests.support.launched import PATIENCE, launched
+from tests.support.launched import PATIENCE, children, launched
 from tests.support.marked import explained_artifact, recipe_of
 from tests.support.marked import judged as judged_explained
 
@@ -150,16 +149,6 @@ def test_two_processes_make_what_one_makes(alone: Path, together: Path, name: st
 
 def test_rl_moves_the_adapter(alone: Path) -> None:
     assert difference(alone / "rl", alone / "judge") > 1e-4
-
-
-def children(parent: int) -> dict[int, psutil.Process]:
-    """The processes that torchrun started, by their numbers."""
-    found = {}
-    for child in psutil.Process(parent).children(recursive=True):
-        number = child.environ().get("RANK")
-        if number is not None:
-            found[int(number)] = child
-    return found
 
 
 def until(folder: Path, process: Any, step: int) -> Iterator[None]:

@@ -5,17 +5,21 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+import uuid
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from subprocess import Popen
 from typing import Any
+
+import psutil
 
 from tests.support.commands import started
 
 ENVIRONMENT = {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path(__file__).resolve().parents[2])}
 # Of a start, which takes half a minute on a busy machine, and of what is done.
 PATIENCE = 400
+_MARK = "INTERANK_TEST_LAUNCH"
 
 
 @contextmanager
@@ -24,11 +28,36 @@ def launched(commands: Sequence[Sequence[str]], folder: Path, *, processes: int 
     (folder / "commands.json").write_text(json.dumps([list(each) for each in commands]))
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", str(processes)]
     here = [*torchrun, "-m", "tests.support.launched", str(folder / "commands.json")]
-    with (
-        (folder / "said.txt").open("w") as said,
-        started(here, stdout=said, stderr=said, env={**os.environ, **ENVIRONMENT}) as process,
-    ):
+    with started_together(here, folder) as process:
         yield process
+
+
+@contextmanager
+def started_together(
+    arguments: Sequence[str], folder: Path, environment: Mapping[str, str] | None = None
+) -> Iterator[Popen[Any]]:
+    """What starts several processes, each of them in a group of its own; all are gone with the block."""
+    own = uuid.uuid4().hex
+    given = {**os.environ, **ENVIRONMENT, **(environment or {}), _MARK: own}
+    with (folder / "said.txt").open("w") as said, started(arguments, stdout=said, stderr=said, env=given) as process:
+        try:
+            yield process
+        finally:
+            # torchrun gives each a session of its own, which does not end with torchrun's.
+            for each in psutil.process_iter():
+                with suppress(psutil.NoSuchProcess, psutil.AccessDenied):
+                    if each.environ().get(_MARK) == own:
+                        each.kill()
+
+
+def children(parent: int) -> dict[int, psutil.Process]:
+    """The processes that torchrun started, by their numbers."""
+    found = {}
+    for child in psutil.Process(parent).children(recursive=True):
+        with suppress(psutil.NoSuchProcess, psutil.AccessDenied):
+            if (number := child.environ().get("RANK")) is not None:
+                found[int(number)] = child
+    return found
 
 
 def main(commands: Sequence[Sequence[str]]) -> int:
