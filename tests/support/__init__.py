@@ -26,6 +26,7 @@ Artifacts and folders:
     artifacts: judgments artifacts made of examples
     marked: explanations of the rule's texts with the program's marks, and a recipe that learns them
     reward_models: a reward model on a tiny base whose scores differ
+    adapter_server: a server that samples from a tiny model by the adapters that it is handed
     adapters: an adapter artifact on a tiny model, as `distill` makes it
     benchmark: a small benchmark folder in BEIR's layout
     evaluated: a recorded evaluation whose texts try to be more than text

@@ -77,7 +77,8 @@ class Stub:
 
 
 @contextmanager
-def serving(*stubs: Stub) -> Iterator[None]:
+def serving(*stubs: Any) -> Iterator[None]:
+    """Servers, each with its thread, that are gone with the block."""
     for stub in stubs:
         stub.thread.start()
     try:
