@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from tokenizers import Tokenizer, processors
+from tokenizers import Regex, Tokenizer, pre_tokenizers, processors
 from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
 from interank.engines.pairs import Frame
@@ -23,8 +25,9 @@ def save_sealed(tokenizer: Any, frame: Frame, folder: Path, *, length: int) -> N
     """Write a tokenizer that makes `frame` around a query and a document, at most so many tokens of them.
 
     Its list of added tokens, by which a text's `<|im_end|>` becomes the real one in any tool that does not think of it,
-    is empty. Tokens that stood in that list alone get their places in the vocabulary. Too long a document loses its
-    end, and nothing else is ever cut.
+    is empty. Tokens that stood in that list alone get their places in the vocabulary. Those that are added but not
+    special are cut into characters, as `PlainText` cuts them. Too long a document loses its end, and nothing else is
+    ever cut.
 
     Raises:
         ModelError: A text can write a special token all the same, or the vocabulary takes none.
@@ -32,6 +35,9 @@ def save_sealed(tokenizer: Any, frame: Frame, folder: Path, *, length: int) -> N
     backend = Tokenizer.from_str(tokenizer.backend_tokenizer.to_str())
     backend.no_padding()
     backend.post_processor = _template(tokenizer, frame)
+    if names := [token.content for token in tokenizer.added_tokens_decoder.values() if not token.special]:
+        own = [backend.pre_tokenizer] if backend.pre_tokenizer is not None else []
+        backend.pre_tokenizer = pre_tokenizers.Sequence([*_spelling(names), *own])
     facts = json.loads(backend.to_str())
     _seal(facts, tokenizer)
     facts["truncation"] = {"direction": "Right", "max_length": length, "strategy": "OnlySecond", "stride": 0}
@@ -61,14 +67,17 @@ def sealed_ids(folder: Path, query: str, document: str) -> list[int]:
     return list(Tokenizer.from_file(str(folder / FILE)).encode(query, document).ids)
 
 
-def hostile_texts(tokenizer: Any, *, special: bool = False) -> list[str]:
-    """Texts that spell tokens that a text must not write, all that were added or special ones, and some together."""
+def hostile_texts(tokenizer: Any, *, most: int | None = None) -> list[str]:
+    """Texts that spell tokens that a text must not write, alone, together and amid words.
+
+    At `most` so many are of the special ones, and so many of those that are added but not special.
+    """
     added = tokenizer.added_tokens_decoder.values()
-    names = [str(token.content) for token in added if token.special or not special]
-    if special:
-        # Llama 3 reserves hundreds.
-        names = names[:8]
-    return [*names, "".join(names[:50]), f"a {' '.join(names[:50])} b"]
+    special, other = ([str(token.content) for token in added if token.special is kind][:most] for kind in (True, False))
+    names = [*special, *other]
+    some = [*special[:40], *other[:40]]
+    glued = [f"so{name}that\n{name} is" for name in other]
+    return [*names, *glued, "".join(some), f"a {' '.join(some)} b"]
 
 
 def _template(tokenizer: Any, frame: Frame) -> Any:
@@ -82,6 +91,14 @@ def _template(tokenizer: Any, frame: Frame) -> Any:
             {"id": name, "ids": ids, "tokens": tokenizer.convert_ids_to_tokens(ids)} for name, ids in named.items()
         ],
     )
+
+
+def _spelling(names: Sequence[str]) -> list[Any]:
+    """What cuts these words out of a text, the longest first, and each into its characters."""
+    words = "|".join(re.escape(name) for name in sorted(names, key=len, reverse=True))
+    # A piece that is one of them is read character by character, each match going on where the last one ended.
+    characters = rf"(?:\A(?=(?:{words})\z)|\G(?!\A))[\s\S]"
+    return [pre_tokenizers.Split(Regex(pattern), "isolated") for pattern in (f"(?:{words})", characters)]
 
 
 def _seal(facts: dict[str, Any], tokenizer: Any) -> None:
@@ -121,17 +138,13 @@ def _check(tokenizer: Any, frame: Frame, folder: Path) -> None:
     plain, opened = PlainText(tokenizer), open_sealed(folder)
     alone = Tokenizer.from_file(str(folder / FILE))
     alone.no_truncation()
-    spelled = {token.content for token in tokenizer.added_tokens_decoder.values() if not token.special}
     for text in ["fox", " two  blanks", "ähnlich 狐", *hostile_texts(tokenizer)]:
         for ids in (list(alone.encode(text, text).ids), list(opened(text, text)["input_ids"])):
             inner = _within(ids, frame)
-            forbidden = inner is None or any(index in plain.forbidden for part in inner for index in part)
-            # Tokens that are added but not special are spelled by single characters here, by pieces there.
-            same = inner is not None and all(part == plain(text) for part in inner)
-            if forbidden or not (same or any(token in text for token in spelled)):
+            if inner is None or any(part != plain(text) for part in inner):
                 raise ModelError(
-                    f"in a tokenizer of its own {text[:60]!r} gives other tokens than here, so that documents could "
-                    "write special tokens; use the model here"
+                    f"in a tokenizer of its own {text[:60]!r} gives other tokens than here, so that other tools would "
+                    "read another document; use the model here"
                 )
 
 

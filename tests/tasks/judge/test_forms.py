@@ -256,3 +256,36 @@ def test_the_tokenizers_ids_are_the_prompts(tmp_path: Path) -> None:
     assert sealed_ids(tmp_path / "st", query.text, document.full_text) == expected
     tokenizer = AutoTokenizer.from_pretrained(tmp_path / "st")
     assert tokenizer(query.text, document.full_text)["input_ids"] == expected
+
+
+def with_added(folder: Path, names: list[str]) -> Path:
+    """A model whose tokenizer has tokens that are added and not special, as Qwen's `<think>`."""
+    family_folder(folder, "qwen3", vocab_size=len(tiny_tokenizer()) + 8)
+    own = PreTrainedTokenizerFast.from_pretrained(folder)
+    own.add_tokens(names)
+    own.save_pretrained(folder)
+    return folder
+
+
+def test_documents_that_spell_added_tokens_score_as_here(tmp_path: Path) -> None:
+    cross_encoder = pytest.importorskip("sentence_transformers").CrossEncoder
+    folder = with_added(tmp_path / "model", ["<think>", "</think>", "<think>more", "\n\n\n"])
+    export(folder, tmp_path / "st")
+    encoder = judge_encoder(find_source(folder))
+    texts = ["<think>the pump runs</think>", "a<think>more rain", "the\n\n\n\npump", "rain <think> < think> <th"]
+    for text in texts:
+        expected = encoder.prompt(Query("q", "why?"), Document("d", text), answer_tokens=16).ids
+        assert tuple(sealed_ids(tmp_path / "st", "why?", text))[: len(expected)] == expected, text
+    own = {item.doc_id: item.score for item in Reranker(folder).rank("why?", texts)}
+    scores = cross_encoder(str(tmp_path / "st"), device="cpu").predict(
+        [("why?", text) for text in texts], show_progress_bar=False
+    )
+    assert scores.tolist() == pytest.approx([own[str(place)] for place in range(len(texts))], abs=1e-4)
+
+
+def test_an_added_token_that_takes_blanks_with_it_is_refused(tmp_path: Path) -> None:
+    from transformers import AddedToken
+
+    folder = with_added(tmp_path / "model", [AddedToken("<tool>", rstrip=True, special=False, normalized=False)])  # type: ignore[list-item]
+    with pytest.raises(ModelError, match=r"gives other tokens than here"):
+        export(folder, tmp_path / "st")
