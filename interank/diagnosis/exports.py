@@ -93,6 +93,20 @@ def hostile(encoder: PromptEncoder) -> Asked:
     return Query("hostile", "what is it"), [Document(f"hostile-{place}", text) for place, text in enumerate(texts)]
 
 
+def overlong(encoder: PromptEncoder) -> list[Asked]:
+    """A document that no prompt has room for, to a short query and to one that is longer than the judge reads.
+
+    `encoder` cuts by length alone, as the export does.
+    """
+    short, words = "what a pump does in rain", "a pump that runs without rain "
+    document = Document("overlong", words * (encoder.settings.max_length // len(encoder.plain(words)) + 1))
+    # Half of what a query may take, which leaves the document the other half.
+    query = Query("overlong, query too", words * (encoder.longest_query // 2 // len(encoder.plain(words)) + 1))
+    while encoder.query_cut(query):
+        query = replace(query, text=_shorter(query.text))
+    return [(Query("overlong", short), [document]), (query, [document])]
+
+
 def _by_transformers(folder: Path, pairs: Pairs, batch: int, side: str) -> list[Reading]:
     """Three logits, by transformers' classifier and its own rule of which token is read."""
     config = {"num_labels": 3}

@@ -21,6 +21,8 @@ from interank.types import GRADES, Document, Judgment, Query
 # tomorrow; Qwen 3's opens a thinking part unless told not to. Templates ignore what they don't know.
 _DAY = datetime.datetime(2024, 7, 26)  # a day, the same everywhere
 _TEMPLATE_ARGUMENTS = {"date_string": "26 Jul 2024", "strftime_now": _DAY.strftime, "enable_thinking": False}
+# A label, what ends it and a token of the document.
+_LEAST = 3
 _QUERY_SLOT, _DOCUMENT_SLOT, _ANSWER_SLOT = "SLOT1QUERY1SLOT", "SLOT2DOCUMENT2SLOT", "SLOT3ANSWER3SLOT"
 
 
@@ -62,7 +64,7 @@ class PromptEncoder:
         self._last: tuple[str, tuple[int, ...]] | None = None
         self.label_lead, self.label_ids = self._labels()
         room = settings.max_length - settings.max_query_tokens - len(head) - len(between) - self._longest_tail()
-        if room < len(self.label_lead) + 3:
+        if room < len(self.label_lead) + _LEAST:
             raise InputError(
                 f"prompt: max_length {settings.max_length} less max_query_tokens {settings.max_query_tokens} leaves "
                 f"{room} tokens for document and answer after the instruction; raise the one or lower the other"
@@ -72,6 +74,12 @@ class PromptEncoder:
     def end(self) -> int:
         """The token that ends an answer."""
         return self._end
+
+    @property
+    def longest_query(self) -> int:
+        """Tokens of the longest query that leaves room for a document, whatever `max_query_tokens` says."""
+        around = len(self._head) + len(self._between) + self._longest_tail()
+        return self.settings.max_length - around - len(self.label_lead) - _LEAST
 
     @property
     def vocabulary(self) -> int:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from interank.cards import save_card
-from interank.diagnosis.exports import fitting, hostile, read_export, readers
+from interank.diagnosis.exports import fitting, hostile, overlong, read_export, readers
 from interank.diagnosis.golden import Asked, Reading, golden_set, read_golden
 from interank.diagnosis.parity import TOLERANCES, Difference, Tolerance, difference
 from interank.engines.adapters import folded
@@ -19,7 +19,7 @@ from interank.errors import ModelError
 from interank.reranking.merging import adapted
 from interank.stages.inputs import making, require_judge
 from interank.tasks.judge.export_card import Checked, export_card
-from interank.tasks.judge.forms import Export, JudgeForm, Numbers, write_form
+from interank.tasks.judge.forms import Export, JudgeForm, Numbers, by_length, write_form
 from interank.tasks.judge.ranker import judge_encoder
 from interank.tasks.sources import find_source
 
@@ -73,11 +73,19 @@ def export_judge(
         encoder = judge_encoder(found)
         model = adapted(found)
         model = folded(model) if hasattr(model, "peft_config") else model
+        alone = by_length(encoder)
         asked = [*fitting(encoder, golden_set()), *fitting(encoder, [hostile(encoder)])]
-        own = read_golden(TransformersEngine(model), encoder, asked)
+        cut = overlong(alone)
+        engine = TransformersEngine(model)
+        own = [*read_golden(engine, encoder, asked), *read_golden(engine, alone, cut)]
         told = write_form(model, encoder, folder, to, numbers=numbers)
-        del model
-        read_by = _checked(folder, told, encoder, asked, own)
+        del model, engine
+        log.info(
+            "cut at %d tokens of query, document and prompt together; the judge itself cuts queries at %d and "
+            "documents at %d, and longer ones are read further by other tools",
+            *(told.longest, told.query_tokens, told.document_tokens),
+        )
+        read_by = _checked(folder, told, alone, (asked, cut), own)
         checked = Checked(len(own), read_by, allowed_of(numbers, own).score)
         save_card(export_card(told, checked, base_name=found.files.name), folder)
     for name, seen in read_by.items():
@@ -93,16 +101,19 @@ def allowed_of(numbers: Numbers, own: Sequence[Reading]) -> Tolerance:
 
 
 def _checked(
-    folder: Path, told: Export, encoder: PromptEncoder, asked: Sequence[Asked], own: Sequence[Reading]
+    folder: Path, told: Export, encoder: PromptEncoder, asked: tuple[list[Asked], list[Asked]], own: Sequence[Reading]
 ) -> dict[str, Difference]:
-    """What each reader at hand makes of the export.
+    """What each reader at hand makes of the export: of the texts that fit in batches, of those that are cut alone.
 
     Raises:
         ModelError: One lies beyond the tolerance.
     """
     allowed, found = allowed_of(told.numbers, own), {}
     for reader in readers(told):
-        seen = difference(own, read_export(folder, encoder, asked, reader=reader))
+        read = read_export(folder, encoder, asked[0], reader=reader)
+        # Beside these, the padding of a batch would take as much memory as its longest text.
+        read += read_export(folder, encoder, asked[1], reader=reader, batch=1)
+        seen = difference(own, read)
         if faults := seen.faults(allowed):
             raise ModelError(
                 f"{reader} reads the {told.to} form of this judge otherwise than it is read here: {'; '.join(faults)}; "

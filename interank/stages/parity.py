@@ -14,9 +14,10 @@ from interank.diagnosis.certificate import Certificate, Control, Kept, Row
 from interank.diagnosis.exports import read_export
 from interank.diagnosis.faults import FAULTS, NO_ADAPTER, Broken
 from interank.diagnosis.golden import Asked, Reading, golden_set, read_golden
-from interank.diagnosis.ways import Compared, Opener, PlainForward, Way, ways_at_hand
+from interank.diagnosis.ways import Compared, Opener, PlainForward, Way, exports_at, ways_at_hand
 from interank.engines.adapters import unfoldable
 from interank.engines.prompts import PromptEncoder
+from interank.errors import ArtifactError
 from interank.launched import refuse_several_processes
 from interank.outputs import write_whole
 from interank.reranking.merging import adapted
@@ -41,11 +42,16 @@ def check_parity(
             with.
 
     Raises:
-        ArtifactError: The folder is an artifact, but no adapter for single documents.
+        ArtifactError: The folder is an artifact, but no adapter for single documents, or an export.
         ModelError: The model or an engine that was asked for cannot be had.
         InputError: The golden set cannot be used.
     """
     refuse_several_processes()
+    if exports_at(model):
+        raise ArtifactError(
+            f"{model} is an export of a judge, which is compared with that; give the judge, and the export as "
+            f"--against {model}"
+        )
     asked, source = golden_set(golden), find_source(model, base=compared.base)
     require_judge(source, "check-parity")
     encoder = judge_encoder(source)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from interank.modes import TASK_MODES
-from interank.tasks import NAMES, yes_or_no
+from interank.tasks import NAMES, exported, yes_or_no
 from interank.tasks.asked import RankerSettings
 from interank.tasks.parts import part
 from interank.tasks.ranks import OneModel
@@ -21,8 +21,10 @@ def open_by_task(asked: RankerSettings) -> OneModel:
         ModelError: The model cannot be had, or no server answers.
         InputError: The mode, the engine or the settings do not go with the model.
     """
-    if yes_or_no.takes(asked):
-        return yes_or_no.open_ranker(asked)
+    for module in (exported, yes_or_no):
+        if module.takes(asked):
+            opened: OneModel = module.open_ranker(asked)
+            return opened
     rankers: dict[str, Any] = {task: part(task, "ranker") for task in NAMES}
     by_files = (module for module in rankers.values() if hasattr(module, "takes") and module.takes(asked))
     by_mode = (

@@ -107,9 +107,9 @@ def _reading(told: Export) -> str:
         "The prompt stands in `tokenizer.json`, so that tools are given plain texts: the query, and the document with "
         f"its title on a line before it. A pair has at most {told.longest} tokens with the prompt; a longer document "
         "loses its end, and a query that leaves no room for a document is refused. A document cannot write a special "
-        "token, whatever it spells.\n\nTwo limits are interank's alone: it cuts a query after "
-        f"{told.query_tokens} tokens and a document after {told.document_tokens}. Longer ones are read further by "
-        "other tools, and score differently."
+        "token, whatever it spells.\n\nThat length alone cuts. The judge itself cuts a query after "
+        f"{told.query_tokens} tokens and a document after {told.document_tokens}, which no tool can be told, so that "
+        "longer ones are read further here and score differently."
     )
 
 

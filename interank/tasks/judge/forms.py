@@ -48,7 +48,7 @@ class Export:
     """Tokens of a query, its document and the frame; the document is cut to fit, as interank cuts it."""
     query_tokens: int
     document_tokens: int
-    """Where interank cuts a query or a document in any case, and other tools do not."""
+    """Where the judge itself cuts a query or a document in any case; the export cuts by `longest` alone."""
 
 
 def read_form(folder: Path) -> Export | None:
@@ -115,6 +115,17 @@ def told_of(encoder: PromptEncoder, to: JudgeForm, numbers: Numbers) -> Export:
     around = sum(len(part) for part in frame)
     longest = min(whole, around + settings.max_query_tokens + settings.max_document_tokens)
     return Export(to, "exact", numbers, longest, settings.max_query_tokens, settings.max_document_tokens)
+
+
+def by_length(encoder: PromptEncoder) -> PromptEncoder:
+    """What makes the prompts that an export's tokenizer makes: cut by their length alone.
+
+    Other tools count a pair together, so that `max_query_tokens` and `max_document_tokens` cannot be told them.
+    """
+    whole = told_of(encoder, "onnx", "float32").longest - len(encoder.label_lead) + LABEL_ROOM
+    settings = encoder.settings.model_copy(update={"max_length": whole, "max_document_tokens": whole})
+    room = PromptEncoder(encoder.tokenizer, settings.model_copy(update={"max_query_tokens": 1})).longest_query
+    return PromptEncoder(encoder.tokenizer, settings.model_copy(update={"max_query_tokens": room}))
 
 
 def require_form(head: GradeHead, encoder: PromptEncoder, to: JudgeForm, numbers: Numbers) -> None:

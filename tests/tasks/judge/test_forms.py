@@ -16,15 +16,17 @@ from interank.cli.app import main
 from interank.diagnosis.exports import fitting, hostile, read_export, readers
 from interank.diagnosis.golden import golden_set, read_golden
 from interank.diagnosis.parity import difference
+from interank.diagnosis.ways import Compared
 from interank.engines.grade_head import GradeScore, grade_head
 from interank.engines.models import load_model
 from interank.engines.prompts import PromptEncoder
-from interank.engines.sealed_tokenizer import open_sealed, sealed_ids
+from interank.engines.sealed_tokenizer import open_sealed, save_sealed, sealed_ids
 from interank.engines.transformers import TransformersEngine
-from interank.errors import InputError, ModelError
+from interank.errors import ArtifactError, InputError, ModelError
 from interank.settings import PromptSettings
 from interank.stages import export_judge
 from interank.stages.export import export
+from interank.stages.parity import check_parity
 from interank.tasks.judge.forms import read_form
 from interank.tasks.judge.ranker import judge_encoder
 from interank.tasks.sources import find_source
@@ -258,7 +260,7 @@ def test_the_tokenizers_ids_are_the_prompts(tmp_path: Path) -> None:
     assert tokenizer(query.text, document.full_text)["input_ids"] == expected
 
 
-def with_added(folder: Path, names: list[str]) -> Path:
+def with_added(folder: Path, names: list[Any]) -> Path:
     """A model whose tokenizer has tokens that are added and not special, as Qwen's `<think>`."""
     family_folder(folder, "qwen3", vocab_size=len(tiny_tokenizer()) + 8)
     own = PreTrainedTokenizerFast.from_pretrained(folder)
@@ -286,6 +288,57 @@ def test_documents_that_spell_added_tokens_score_as_here(tmp_path: Path) -> None
 def test_an_added_token_that_takes_blanks_with_it_is_refused(tmp_path: Path) -> None:
     from transformers import AddedToken
 
-    folder = with_added(tmp_path / "model", [AddedToken("<tool>", rstrip=True, special=False, normalized=False)])  # type: ignore[list-item]
+    folder = with_added(tmp_path / "model", [AddedToken("<tool>", rstrip=True, special=False, normalized=False)])
     with pytest.raises(ModelError, match=r"gives other tokens than here"):
         export(folder, tmp_path / "st")
+
+
+@pytest.mark.parametrize("to", ["cross-encoder", "onnx", "vllm"])
+def test_an_export_opens_as_a_reranker(tmp_path: Path, to: Any) -> None:
+    adapter = strong_adapter(tmp_path)
+    export(adapter, tmp_path / "out", to=to)
+    texts = [*(document.full_text for document in SOME[0][1]), "<|im_end|> rain", LONG.text]
+    own, found = (Reranker(source).rank("why does the pump run?", texts) for source in (adapter, tmp_path / "out"))
+    assert [item.doc_id for item in found] == [item.doc_id for item in own]
+    assert [item.score for item in found] == pytest.approx([item.score for item in own], abs=1e-4)
+    assert [item.truncated for item in found] == [item.truncated for item in own] and max(i.truncated for i in own)
+    if to == "onnx":
+        assert {item.relevance for item in found} == {None}
+    else:
+        assert [item.relevance for item in found] == [item.relevance for item in own]
+        for here, there in zip(own, found, strict=True):
+            assert here.probabilities == pytest.approx(there.probabilities, abs=1e-4)
+    assert all(item.label_mass is None for item in found)
+    with pytest.raises(InputError, match="writes nothing"):
+        Reranker(tmp_path / "out").rank("why?", texts, explain=1)
+    with pytest.raises(InputError, match="grades alone"):
+        Reranker(tmp_path / "out", mode="explain")
+    with pytest.raises(ArtifactError, match="give the judge"):
+        check_parity(str(tmp_path / "out"), Compared(vllm=False))
+    with pytest.raises(InputError, match="leaves no room"):
+        Reranker(tmp_path / "out").rank(LONG.text, texts)
+
+
+def test_an_export_is_held_to_texts_that_its_length_alone_cuts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Limits of a query and a document by themselves cannot be told to tools, so they are no part of an export."""
+    from interank.engines.use import Use, save_use
+    from interank.tasks.judge import forms
+
+    folder = family_folder(tmp_path / "model", "llama 3")
+    save_use(folder, Use(PromptSettings(max_length=700, max_query_tokens=20, max_document_tokens=50), ("score",)))
+    query, text = " ".join(["why?"] * 12), " ".join(["a pump that runs without rain"] * 30)
+    encoder = judge_encoder(find_source(folder))
+    longest = sum(map(len, encoder.graded)) + 70
+    export(folder, tmp_path / "st")
+    told = read_form(tmp_path / "st")
+    assert told is not None and (told.longest, told.query_tokens, told.document_tokens) == (longest, 20, 50)
+    alone = forms.by_length(encoder)
+    prompt = alone.prompt(Query("q", query), Document("d", text), answer_tokens=16)
+    kept = encoder.prompt(Query("q", query), Document("d", text), answer_tokens=16)
+    assert len(prompt.document) != len(kept.document) and len(prompt.prefix) > len(kept.prefix)
+    assert sealed_ids(tmp_path / "st", query, text) == [*prompt.ids, *encoder.label_lead]
+
+    # A tokenizer that cuts elsewhere is found out.
+    monkeypatch.setattr(forms, "save_sealed", lambda *given, length: save_sealed(*given, length=length - 3))
+    with pytest.raises(ModelError, match="prompt"):
+        export(folder, tmp_path / "cut")

@@ -1,0 +1,137 @@
+"""What runs an exported judge here: its own tokenizer, and transformers or onnxruntime behind it."""
+
+from __future__ import annotations
+
+import importlib.util
+import threading
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from tokenizers import Tokenizer
+from transformers import AutoConfig, AutoModelForSequenceClassification
+
+from interank.engines.models import device
+from interank.engines.sealed_tokenizer import FILE, open_sealed
+from interank.engines.weights import load_whole
+from interank.engines.work import Work, flops, positions_attended
+from interank.errors import InputError
+from interank.types import GRADES
+
+# Tokens that are computed together, padding included.
+_TOGETHER = 16384
+
+
+@dataclass(frozen=True, slots=True)
+class SealedPair:
+    """A query and a document as an export's tokenizer writes them."""
+
+    ids: tuple[int, ...]
+    cut: int
+    """Tokens at the document's end that there was no room for."""
+
+
+class ExportEngine:
+    """Reads pairs with an export: three logits of each, or from a graph one score."""
+
+    def __init__(self, folder: Path, graph: str | None = None) -> None:
+        """Load it in float32, from the file `graph` in its folder if that is given.
+
+        Raises:
+            InputError: What runs the graph is not installed.
+            ModelError: The files hold other weights than the model has.
+        """
+        self.work = Work()
+        self._lock = threading.RLock()
+        self._cutting = Tokenizer.from_file(str(folder / FILE))
+        self._longest = int((self._cutting.truncation or {})["max_length"])
+        self._whole = Tokenizer.from_file(str(folder / FILE))
+        self._whole.no_truncation()
+        self._pad = int(open_sealed(folder).pad_token_id)
+        self._config = AutoConfig.from_pretrained(folder, trust_remote_code=False)
+        self._model: Any = None
+        if graph is not None:
+            if importlib.util.find_spec("onnxruntime") is None:
+                raise InputError(
+                    f"{folder} is an ONNX graph, and onnxruntime is not installed; pip install onnxruntime"
+                )
+            import onnxruntime
+
+            self._session: Any = onnxruntime.InferenceSession(folder / graph, providers=["CPUExecutionProvider"])
+        else:
+            kind, classes = AutoModelForSequenceClassification, len(GRADES)
+            self._model = load_whole(kind, folder, dtype=torch.float32, num_labels=classes).to(device()).eval()
+
+    @property
+    def device(self) -> str:
+        """See `Working`."""
+        return "cpu" if self._model is None else str(self._model.device.type)
+
+    def flops(self, work: Work) -> float | None:
+        """See `Working`."""
+        return flops(self._config, work)
+
+    def pair(self, query: str, document: str) -> SealedPair:
+        """The pair's tokens, the document cut to fit as any tool cuts it.
+
+        Raises:
+            InputError: The query leaves no room for a document.
+        """
+        query, document = (text.encode("utf-8", "replace").decode("utf-8") for text in (query, document))
+        whole = self._whole.encode(query, document).ids
+        if len(whole) <= self._longest:
+            return SealedPair(tuple(whole), 0)
+        try:
+            kept = self._cutting.encode(query, document).ids
+        except Exception as error:
+            # The library tells all that goes wrong as an Exception of no kind.
+            raise InputError(
+                f"the query {query[:60]!r} leaves no room for a document in the {self._longest} tokens that this export "
+                "reads; shorten it"
+            ) from error
+        return SealedPair(tuple(kept), len(whole) - len(kept))
+
+    @torch.inference_mode()
+    def read(self, pairs: Sequence[SealedPair]) -> list[tuple[float, ...]]:
+        """Each pair's logits of the three grades, or its score alone, in their order."""
+        found: list[tuple[float, ...]] = [()] * len(pairs)
+        with self._lock:
+            for places in _batches(pairs):
+                rows = self._rows([pairs[place].ids for place in places])
+                for place, numbers in zip(places, self._numbers(rows), strict=True):
+                    found[place] = tuple(numbers)
+            lengths = [len(pair.ids) for pair in pairs]
+            self.work += Work(tokens_read=sum(lengths), attended=sum(positions_attended(0, count) for count in lengths))
+        return found
+
+    def _rows(self, texts: Sequence[tuple[int, ...]]) -> dict[str, torch.Tensor]:
+        ids = torch.full((len(texts), max(map(len, texts))), self._pad)
+        mask = torch.zeros_like(ids)
+        for row, text in enumerate(texts):
+            ids[row, : len(text)] = torch.tensor(text)
+            mask[row, : len(text)] = 1
+        return {"input_ids": ids, "attention_mask": mask}
+
+    def _numbers(self, rows: dict[str, torch.Tensor]) -> list[list[float]]:
+        if self._model is None:
+            numbers: list[list[float]] = self._session.run(
+                ["logits"], {name: value.numpy() for name, value in rows.items()}
+            )[0].tolist()
+            return numbers
+        given = {name: value.to(self._model.device) for name, value in rows.items()}
+        logits: list[list[float]] = self._model(**given).logits.double().tolist()
+        return logits
+
+
+def _batches(pairs: Sequence[SealedPair]) -> Iterator[list[int]]:
+    """Places of pairs that are read together, those of like length, as many as there is room for."""
+    batch: list[int] = []
+    for place in sorted(range(len(pairs)), key=lambda place: len(pairs[place].ids)):
+        if batch and len(pairs[place].ids) * (len(batch) + 1) > _TOGETHER:
+            yield batch
+            batch = []
+        batch.append(place)
+    if batch:
+        yield batch
