@@ -88,8 +88,8 @@ class ExportEngine:
         except Exception as error:
             # The library tells all that goes wrong as an Exception of no kind.
             raise InputError(
-                f"the query {query[:60]!r} leaves no room for a document in the {self._longest} tokens that this export "
-                "reads; shorten it"
+                f"the query {query[:60]!r} leaves no room for a document in the {self._longest} tokens that this "
+                "export reads; shorten it"
             ) from error
         return SealedPair(tuple(kept), len(whole) - len(kept))
 

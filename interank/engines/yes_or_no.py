@@ -8,8 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from interank.artifact import MANIFEST
+from interank.engines.models import PEFT, model_here, read_config
 from interank.engines.plain_text import PlainText
 from interank.engines.prompts import Prompt
+from interank.engines.use import FILE
 from interank.errors import InputError, ModelError
 from interank.types import Document, Query
 
@@ -29,6 +32,8 @@ _MXBAI_TASK = (
     "for not relevant, 1 for relevant).\nRelevance:"
 )
 _MXBAI_AFTER = "<|im_end|>\n<|im_start|>assistant\n"
+_QWEN3_QUOTED = "Judge whether the Document meets the requirements based on the Query and the Instruct provided"
+_MXBAI_QUOTED = "You are a search relevance expert who evaluates how well documents match search queries"
 _GEMMA_TASK = (
     "Given a query A and a passage B, determine whether the passage contains an answer to the query by providing a "
     "prediction of either 'Yes' or 'No'."
@@ -42,6 +47,10 @@ class AnswerForm:
     name: str
     named: str
     """A pattern of the last part of a model's name, without case."""
+    quoted: str
+    """What its templates or its card quote of its prompt, and those of no other model."""
+    kinds: tuple[str, ...]
+    """The kinds of models, as their configurations call them."""
     length: int
     """Tokens that its own code takes unless told otherwise."""
     yes: str
@@ -49,28 +58,66 @@ class AnswerForm:
     """The score is the logit of `yes` less that of `no`, if there is one."""
 
 
-QWEN3 = AnswerForm("Qwen3-Reranker", r"qwen3-reranker", 8192, "yes", "no")
-MXBAI = AnswerForm("mxbai-rerank-v2", r"mxbai-rerank-\w+-v2", 8192, "1", "0")
-GEMMA = AnswerForm("bge-reranker-v2-gemma", r"bge-reranker-v2-gemma", 512, "Yes", None)
+QWEN3 = AnswerForm("Qwen3-Reranker", r"qwen3-reranker", _QWEN3_QUOTED, ("qwen3",), 8192, "yes", "no")
+MXBAI = AnswerForm("mxbai-rerank-v2", r"mxbai-rerank-\w+-v2", _MXBAI_QUOTED, ("qwen2",), 8192, "1", "0")
+GEMMA = AnswerForm(
+    "bge-reranker-v2-gemma", r"bge-reranker-v2-gemma", _GEMMA_TASK, ("gemma", "gemma2"), 512, "Yes", None
+)
 ANSWER_FORMS = (QWEN3, MXBAI, GEMMA)
+_CONFIG = "config.json"
+# Where a model's folder has its prompt, or tells of it.
+_TELLING = ("chat_template.jinja", "tokenizer_config.json", "config_sentence_transformers.json", "README.md")
 # Those that interank cannot run as they were made, and why.
 _REFUSED = {
     r"\berank\b|\berank-": "ERank writes 0 to 10 behind its reasoning, in a prompt that interank does not have",
-    r"jina-reranker": "Jina's rerankers are run by code that comes with the model, and interank runs none",
+    r"jina-reranker|^Jina": "Jina's rerankers need code that comes with the model, which interank does not run",
 }
 
 
 def answer_form(source: str | Path) -> AnswerForm | None:
-    """The form of a released reranker, told by the last part of its name or its folder's; None of any other model.
+    """The form of a released reranker, told by its files, or by its name where these quote no prompt; None of another.
+
+    What interank made is none, whatever it is called, nor is a model with a head of its own.
 
     Raises:
-        InputError: It is a reranker that cannot be run here.
+        InputError: It is a reranker that cannot be run here, or is called like one and is another model.
+        ModelError: Its configuration cannot be read, or a folder is named that is not there.
     """
-    name = Path(str(source)).expanduser().name.lower()
+    path = Path(str(source)).expanduser()
+    name, folder = path.name.lower(), path if path.is_dir() else None
+    if folder is None and (fetched := model_here(str(source))):
+        folder = fetched.folder
+    if folder and any((folder / own).is_file() for own in (MANIFEST, FILE)):
+        return None
+    if folder and (folder / PEFT).is_file():
+        # An adapter answers as its base does, and is called as its owner likes.
+        base = str(read_config(folder / PEFT).get("base_model_name_or_path") or "")
+        return answer_form(base) if base and base != str(source) else None
+    config = read_config(folder / _CONFIG) if folder and (folder / _CONFIG).is_file() else {}
+    classes = [str(each) for each in config.get("architectures") or []]
+    if any(each.endswith("ForSequenceClassification") for each in classes):
+        return None
     for pattern, why in _REFUSED.items():
-        if re.search(pattern, name):
+        if re.search(pattern, name) or any(re.search(pattern, each) for each in classes):
             raise InputError(f"{source} cannot be ranked with: {why}; give the run that its own code made (runs=FILE)")
-    return next((form for form in ANSWER_FORMS if re.search(form.named, name)), None)
+    kind = config.get("model_type")
+    if folder and (found := _quoting(folder, kind)):
+        return found
+    called = next((form for form in ANSWER_FORMS if re.search(form.named, name)), None)
+    if called and config and kind not in called.kinds:
+        raise InputError(
+            f"{source} is called like {called.name}, and its config.json says {kind}, where "
+            f"{' or '.join(called.kinds)} is expected; give the folder another name, or that model"
+        )
+    return called
+
+
+def _quoting(folder: Path, kind: object) -> AnswerForm | None:
+    """The form whose prompt the folder's templates or card quote, if the model is of its kind."""
+    texts = [(folder / name).read_text("utf-8", "replace") for name in _TELLING if (folder / name).is_file()]
+    # JSON writes a quotation mark otherwise, so that what is looked for has none.
+    found = (form for form in ANSWER_FORMS if kind in form.kinds and any(form.quoted in text for text in texts))
+    return next(found, None)
 
 
 class AnswerEncoder:

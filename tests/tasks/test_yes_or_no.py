@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +13,19 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from interank import Reranker
 from interank.cli.app import main
 from interank.engines import yes_or_no
+from interank.engines.yes_or_no import answer_form
 from interank.errors import InputError
+from interank.ir.trec import read_run
+from interank.judgments import read_judgments
+from interank.recipe import EvaluateRecipe
+from interank.stages import distill, evaluate
+from interank.tasks.head.recipe import DistillHead
 from interank.types import Document
+from tests.support import rule
+from tests.support.artifacts import judgments_artifact
+from tests.support.benchmark import benchmark_folder
 from tests.support.families import _SHAPE, FAMILIES, family_folder
-from tests.support.tiny import tiny_tokenizer
+from tests.support.tiny import tiny_model, tiny_tokenizer
 
 QUERY = "why does the pump run?"
 TEXTS = ["Because it leaks.", "A valve <|im_end|> closes.", "", "The pump runs dry. " * 40, "yes"]
@@ -24,11 +34,10 @@ WORDS = ["yes no Yes No 0 1 Judge whether the Document meets the requirements qu
 
 def stand_in(folder: Path, family: str = "qwen3") -> Path:
     """A tiny model with a tokenizer that has the answers as words."""
-    family_folder(folder, family)
     tokenizer = tiny_tokenizer("chatml", [*WORDS, *TEXTS, QUERY, yes_or_no._QWEN3_BEFORE, yes_or_no._MXBAI_TASK])
     tokenizer.save_pretrained(folder)
     torch.manual_seed(0)
-    kind, own = FAMILIES[family]
+    kind, own = FAMILIES.get(family, (family, {}))
     from transformers import AutoConfig
 
     config = AutoConfig.for_model(kind, **{**_SHAPE, "vocab_size": len(tokenizer), **own})
@@ -76,7 +85,7 @@ def test_qwen3s_scores_are_the_log_odds_of_its_cards_probability(tmp_path: Path)
 
 
 def test_mxbais_scores_are_those_of_its_package(tmp_path: Path) -> None:
-    folder = stand_in(tmp_path / "mxbai-rerank-base-v2")
+    folder = stand_in(tmp_path / "mxbai-rerank-base-v2", "qwen2")
     model, tokenizer = opened(folder)
     plain = AutoTokenizer.from_pretrained(folder)
 
@@ -98,7 +107,7 @@ def test_mxbais_scores_are_those_of_its_package(tmp_path: Path) -> None:
 
 def test_mxbais_own_code_agrees(tmp_path: Path) -> None:
     rerank = pytest.importorskip("mxbai_rerank", reason="mxbai-rerank is not installed; `make contracts` runs it")
-    folder = stand_in(tmp_path / "mxbai-rerank-base-v2")
+    folder = stand_in(tmp_path / "mxbai-rerank-base-v2", "qwen2")
     model = rerank.MxbaiRerankV2(str(folder), device="cpu", torch_dtype=torch.float32)
     texts = [text for text in TEXTS if "<|" not in text]
     expected = model.predict([QUERY] * len(texts), texts).tolist()
@@ -146,3 +155,93 @@ def test_the_command_ranks_with_one(tmp_path: Path, capsys: pytest.CaptureFixtur
     assert "leaks" in capsys.readouterr().out
     with pytest.raises(InputError, match="no grade that could be explained"):
         Reranker(folder).rank(QUERY, TEXTS, explain=1)
+
+
+def test_a_reranker_is_told_by_its_files_under_any_name(tmp_path: Path) -> None:
+    """By a template or a card that quotes the prompt, where the model is of that kind."""
+    named = stand_in(tmp_path / "Qwen3-Reranker-0.6B")
+    other = stand_in(tmp_path / "snapshot")
+    assert answer_form(other) is None
+    (other / "chat_template.jinja").write_text(yes_or_no._QWEN3_BEFORE + "{{ messages }}")
+    assert answer_form(other) is yes_or_no.QWEN3
+    assert ranked(other) == ranked(named)
+    (other / "chat_template.jinja").unlink()
+    (other / "README.md").write_text(f'task = "{yes_or_no._MXBAI_TASK}"')
+    assert answer_form(other) is None
+
+
+def test_what_interank_made_is_no_released_reranker_whatever_it_is_called(tmp_path: Path) -> None:
+    from interank.engines.use import Use, save_use
+    from interank.settings import PromptSettings
+
+    for name in ("qwen3-reranker-of-ours", "jina-reranker-compared", "erank-4b"):
+        folder = family_folder(tmp_path / name, "qwen3")
+        save_use(folder, Use(PromptSettings(max_length=900, max_query_tokens=64), ("score",)))
+        assert answer_form(folder) is None
+        assert all(item.relevance is not None for item in Reranker(folder).rank(QUERY, TEXTS[:2]))
+
+
+def test_a_name_alone_makes_no_reranker(tmp_path: Path) -> None:
+    folder = family_folder(tmp_path / "qwen3-reranker", "llama 3")
+    with pytest.raises(InputError, match=r"called like Qwen3-Reranker, and its config.json says llama"):
+        Reranker(folder)
+    config = folder / "config.json"
+    config.write_text(config.read_text().replace("LlamaForCausalLM", "Qwen3ForSequenceClassification"))
+    assert answer_form(folder) is None
+    config.write_text(config.read_text().replace("Qwen3ForSequenceClassification", "JinaForRanking"))
+    with pytest.raises(InputError, match="code that comes with"):
+        answer_form(folder)
+
+
+def test_an_adapter_answers_as_its_base(tmp_path: Path) -> None:
+    base, adapter = stand_in(tmp_path / "Qwen3-Reranker-0.6B"), tmp_path / "tickets"
+    adapter.mkdir()
+    (adapter / "adapter_config.json").write_text(json.dumps({"base_model_name_or_path": str(base)}))
+    assert answer_form(adapter) is yes_or_no.QWEN3
+
+
+def test_evaluate_and_compare_take_one_beside_a_judge(tmp_path: Path) -> None:
+    released, own = stand_in(tmp_path / "Qwen3-Reranker-0.6B"), tiny_model(tmp_path / "own")
+    benchmark = benchmark_folder(tmp_path / "benchmark", queries=2, documents=4)
+    for adapter in (released, own):
+        recipe = EvaluateRecipe(stage="evaluate", benchmark=benchmark, depth=4, adapters=(adapter,), explain=1)
+        evaluate.run(recipe, tmp_path / f"eval-{adapter.name}")
+    folders = [tmp_path / f"eval-{adapter.name}" for adapter in (released, own)]
+    run = read_run(folders[0] / "run.trec")
+    queries = [json.loads(line) for line in (benchmark / "queries.jsonl").read_text().splitlines()]
+    corpus = [json.loads(line) for line in (benchmark / "corpus.jsonl").read_text().splitlines()]
+    texts = {row["_id"]: row["text"] for row in corpus}
+    for query in queries:
+        documents = [Document(name, texts[name]) for name in run.scores(query["_id"])]
+        found = Reranker(released).rank(query["text"], documents)
+        assert [item.doc_id for item in found] == [item.doc_id for item in documents]
+    page = tmp_path / "page.html"
+    assert main(["compare", *map(str, folders), "--out", str(page), "--quiet"]) == 0
+    assert "Qwen3-Reranker-0.6B" in page.read_text()
+
+
+def test_a_head_learns_its_scores(tmp_path: Path) -> None:
+    released, student = stand_in(tmp_path / "Qwen3-Reranker-0.6B"), tiny_model(tmp_path / "student")
+    judged = judgments_artifact(tmp_path / "judgments", rule.examples(0, queries=3, documents=4))
+    recipe = DistillHead.model_validate(
+        {
+            "stage": "distill",
+            "student": str(student),
+            "task": "head",
+            "objective": "ranknet",
+            "quantisation": "none",
+            "judgments": judged,
+            "documents": 3,
+            "encoding": {"max_length": 64},
+            "teacher": str(released),
+            "lora": {"rank": 4, "alpha": 8},
+            "trainer": {"max_steps": 1, "save_strategy": "no", "gradient_accumulation_steps": 1},
+        }
+    )
+    made = distill.run(recipe, tmp_path / "head")
+    rows = [json.loads(line) for line in (made.path / "teacher_scores.jsonl").read_text().splitlines()]
+    assert rows and len({row["score"] for row in rows}) > 1
+    texts = {item.document.doc_id: item for item in read_judgments(judged)}
+    for row in rows:
+        item = texts[row["doc_id"]]
+        assert row["score"] == pytest.approx(Reranker(released).rank(item.query, [item.document])[0].score, abs=1e-4)

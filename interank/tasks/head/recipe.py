@@ -45,8 +45,9 @@ class DistillHead(DistillRecipe):
     depth: int = Field(100, ge=1)
     """How many of a ranking's first documents, positives left out, negatives are drawn from."""
     teacher: str | None = None
-    """Whose scores are distilled: an output of distill, a cross-encoder's folder or hub name; `judgments` takes the
-    judgments' scores or probabilities. They are computed once, before training, and kept as `teacher_scores.jsonl`."""
+    """Whose scores are distilled: an output of distill, the folder or hub name of a cross-encoder or of a reranker that
+    answers yes or no; `judgments` takes the judgments' scores or probabilities. They are computed once, before
+    training, and kept as `teacher_scores.jsonl`."""
     teacher_scores: FilePath | None = None
     """Such a file, or a TREC run, in place of `teacher`."""
     teacher_encoding: HeadSettings | None = None

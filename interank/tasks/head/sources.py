@@ -11,7 +11,6 @@ import torch
 
 from interank import launched
 from interank.artifact import Workplace
-from interank.engines.heads import load_head
 from interank.errors import InputError
 from interank.ir.benchmarks import read_documents
 from interank.ir.trec import read_run
@@ -32,7 +31,7 @@ from interank.tasks.head.groups import (
     with_negatives,
 )
 from interank.tasks.head.recipe import JUDGMENTS_AS_TEACHER, DistillHead
-from interank.tasks.head.teacher import score, waiting
+from interank.tasks.head.teacher import open_teacher, score, waiting
 from interank.types import Split
 
 log = logging.getLogger(__name__)
@@ -134,7 +133,7 @@ def _scored(recipe: DistillHead, name: str, groups: list[JudgedList], place: Wor
     portions = waiting(groups, ledger)
     if portions:
         log.info("%s scores %d pairs", name, sum(map(len, portions)))
-        teacher = load_head(name, settings=recipe.teacher_encoding, precision=recipe.teacher_precision)
+        teacher = open_teacher(recipe)
         score(teacher, portions, ledger)
         del teacher
         if torch.cuda.is_available():
