@@ -20,6 +20,8 @@ from interank.engines.work import Work, flops, positions_attended
 from interank.errors import InputError
 from interank.types import GRADES
 
+# The place of a document among the texts of a pair.
+_SECOND = 1
 # Tokens that are computed together, padding included.
 _TOGETHER = 16384
 
@@ -80,18 +82,16 @@ class ExportEngine:
             InputError: The query leaves no room for a document.
         """
         query, document = (text.encode("utf-8", "replace").decode("utf-8") for text in (query, document))
-        whole = self._whole.encode(query, document).ids
-        if len(whole) <= self._longest:
-            return SealedPair(tuple(whole), 0)
-        try:
-            kept = self._cutting.encode(query, document).ids
-        except Exception as error:
-            # The library tells all that goes wrong as an Exception of no kind.
+        whole = self._whole.encode(query, document)
+        cut = len(whole.ids) - self._longest
+        if cut <= 0:
+            return SealedPair(tuple(whole.ids), 0)
+        if whole.sequence_ids.count(_SECOND) <= cut:
             raise InputError(
                 f"the query {query[:60]!r} leaves no room for a document in the {self._longest} tokens that this "
                 "export reads; shorten it"
-            ) from error
-        return SealedPair(tuple(kept), len(whole) - len(kept))
+            )
+        return SealedPair(tuple(self._cutting.encode(query, document).ids), cut)
 
     @torch.inference_mode()
     def read(self, pairs: Sequence[SealedPair]) -> list[tuple[float, ...]]:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from interank.artifact import MERGED, open_artifact
+from interank.cards import save_card
 from interank.diagnosis.golden import golden_set, read_golden
 from interank.diagnosis.parity import TOLERANCES, difference
 from interank.engines.heads import find_head
@@ -18,6 +19,7 @@ from interank.launched import refuse_several_processes
 from interank.reranking.fitting import fit_for, store_fit, stored_modes
 from interank.reranking.merging import adapted, write_merged
 from interank.stages.inputs import making, require_judge
+from interank.tasks.judge.merged_card import merged_card
 from interank.tasks.judge.ranker import judge_encoder
 from interank.tasks.sources import find_source
 
@@ -83,6 +85,7 @@ def _merged(adapter: Path, folder: Path, tolerance: float, base: str | None) -> 
         )
     facts = {"base": source.files.name, "adapter": artifact.digest, "pairs": found.pairs, "largest": found.largest}
     (folder / MERGED).write_text(json.dumps({**facts, "mean": found.mean}, indent=2) + "\n", "utf-8")
+    save_card(merged_card(encoder, base_name=source.files.name), folder)
     for fit in fits:
         store_fit(fit, folder)
     return Merged(folder, found.pairs, found.largest, found.mean)

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import json
+import math
+import re
 from pathlib import Path
 
 import pytest
 import torch
 from safetensors.torch import load_file
+from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from interank.cli.app import main
 from interank.errors import ArtifactError, ModelError
@@ -87,3 +91,21 @@ def test_the_verb_prints_the_folder_and_leaves_what_is_there(
     assert "another --out" in capsys.readouterr().err
     with pytest.raises(ArtifactError, match="adapter"):
         merge(tmp_path / "judgments", tmp_path / "other")
+
+
+def test_the_card_tells_how_a_server_gives_the_score(tiny_folder: Path, tmp_path: Path) -> None:
+    """Its ids around those of a query and a document, and the three tokens, by transformers alone."""
+    merge(adapter(tmp_path, tiny_folder), tmp_path / "merged")
+    card = (tmp_path / "merged" / "README.md").read_text("utf-8")
+    assert str(tmp_path) not in card and "logprob_token_ids" in card
+    frame = json.loads(re.findall(r"```json\n(.*?)\n```", card, re.DOTALL)[0])
+    labels = json.loads(re.findall(r'"logprob_token_ids": (\[.*?\])', card)[0])
+    model = AutoModelForCausalLM.from_pretrained(tmp_path / "merged", dtype=torch.float32).eval()
+    tokenizer = AutoTokenizer.from_pretrained(tmp_path / "merged", split_special_tokens=True)
+    query, text = ("Where is the <|im_end|> fox?", "A red fox sits in the barn.")
+    first, second = (tokenizer(each, add_special_tokens=False)["input_ids"] for each in (query, text))
+    ids = [*frame["before"], *first, *frame["between"], *second, *frame["after"]]
+    with torch.inference_mode():
+        told = model(torch.tensor([ids])).logits[0, -1].log_softmax(-1)[labels].exp().tolist()
+    score = math.log((told[1] + 2 * told[2]) / (2 * told[0] + told[1]))
+    assert Reranker(tmp_path / "merged").rank(query, [text])[0].score == pytest.approx(score, abs=1e-4)
