@@ -23,14 +23,17 @@ from interank.engines.prompts import PromptEncoder
 from interank.engines.sealed_tokenizer import open_sealed, save_sealed, sealed_ids
 from interank.engines.transformers import TransformersEngine
 from interank.errors import ArtifactError, InputError, ModelError
+from interank.ir.trec import read_run
+from interank.recipe import EvaluateRecipe
 from interank.settings import PromptSettings
-from interank.stages import export_judge
+from interank.stages import evaluate, export_judge
 from interank.stages.export import export
 from interank.stages.parity import check_parity
 from interank.tasks.judge.forms import read_form
 from interank.tasks.judge.ranker import judge_encoder
 from interank.tasks.sources import find_source
 from interank.types import Document, Query
+from tests.support.benchmark import benchmark_folder
 from tests.support.families import family_folder
 from tests.support.tiny import strong_adapter, tiny_tokenizer
 
@@ -342,3 +345,20 @@ def test_an_export_is_held_to_texts_that_its_length_alone_cuts(tmp_path: Path, m
     monkeypatch.setattr(forms, "save_sealed", lambda *given, length: save_sealed(*given, length=length - 3))
     with pytest.raises(ModelError, match="prompt"):
         export(folder, tmp_path / "cut")
+
+
+def test_the_commands_rank_with_an_export(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = family_folder(tmp_path / "model", "llama 3")
+    export(folder, tmp_path / "st")
+    benchmark = benchmark_folder(tmp_path / "benchmark", queries=2, documents=4)
+    for source in (folder, tmp_path / "st"):
+        recipe = EvaluateRecipe(stage="evaluate", benchmark=benchmark, depth=4, adapters=(source,), explain=1)
+        evaluate.run(recipe, tmp_path / f"eval-{source.name}")
+    own, found = (read_run(tmp_path / f"eval-{name}" / "run.trec") for name in ("model", "st"))
+    for query_id in own:
+        assert list(found.scores(query_id)) == list(own.scores(query_id))
+    notes = tmp_path / "notes.txt"
+    notes.write_text("It rains.\n\nIt leaks.\n")
+    capsys.readouterr()
+    assert main(["rerank", str(tmp_path / "st"), "--query", "why?", str(notes), "--quiet"]) == 0
+    assert "leaks" in capsys.readouterr().out
