@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from interank.diagnosis.certificate import Certificate, Control, Kept, Row
-from interank.diagnosis.exports import read_export
+from interank.diagnosis.exports import fitting, read_export
 from interank.diagnosis.faults import FAULTS, NO_ADAPTER, Broken
 from interank.diagnosis.golden import Asked, Reading, golden_set, read_golden
 from interank.diagnosis.ways import Compared, Opener, PlainForward, Way, exports_at, ways_at_hand
@@ -56,6 +56,9 @@ def check_parity(
     require_judge(source, "check-parity")
     encoder = judge_encoder(source)
     ways, skipped = ways_at_hand(source, compared)
+    if any(way.reader for way in ways):
+        # An export cuts elsewhere, and takes no query that is too long; all ways read what both read whole.
+        asked = fitting(encoder, asked)
     log.info("%s: %d ways on %d pairs", model, len(ways), sum(len(documents) for _, documents in asked))
     compare = (model, *compared.against, *([compared.base] if compared.base else []))
     models = [model_identity(name) for name in compare]
