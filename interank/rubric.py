@@ -23,7 +23,8 @@ _REASONED = (
     "Mark every explanation. Write one line for each and nothing else: its number, a colon, its mark, a dash and why "
     "in a few words, as `1: 7 - it names the cause`."
 )
-_MARK = re.compile(r"Mark:\s*(10|\d)\b")
+# A fraction, a mark out of something else than ten and a range are no whole number from 0 to 10.
+_MARK = re.compile(r"Mark:\s*(10|\d)\b(?![.,]\d)(?!\s*/\s*(?!10\b))(?!\s*(?:-|\u2013|to)\s*\d)")
 _MARK_LINE = re.compile(r"^\s*(\d+)\s*:\s*(10|\d)\s*$", re.MULTILINE)
 _REASONED_LINE = re.compile(
     r"^[ \t]*(\d+)[ \t]*:[ \t]*(10|\d)(?:[ \t]*/[ \t]*10)?"

@@ -42,5 +42,24 @@ def test_plain_marks_take_no_reasons() -> None:
     assert rubric.mark("Mark: 6 or Mark: 7") is None
 
 
+@pytest.mark.parametrize(
+    ("reply", "mark"),
+    [
+        ("Mark: 7/10", 0.7),
+        ("Mark: 10.", 1.0),
+        ("Mark: 3, since it names the cause", 0.3),
+        ("Mark: 7.5", None),
+        ("Mark: 7,5", None),
+        ("Mark: 3/5", None),
+        ("Mark: 0 to 10", None),
+        ("Mark: 6-8", None),
+        ("Mark: 11", None),
+        ("Mark: -3", None),
+    ],
+)
+def test_a_mark_that_is_no_whole_number_of_ten_is_none(reply: str, mark: float | None) -> None:
+    assert rubric.mark(reply) == mark
+
+
 def test_the_hash_is_of_the_wording() -> None:
     assert len(rubric.rubric_hash()) == 16
