@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import logging
+import random
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,12 +15,15 @@ from safetensors.torch import load_file
 
 from interank.artifact import Artifact, open_artifact
 from interank.engines.adapters import ADAPTER_WEIGHTS
+from interank.engines.models import find_model
 from interank.engines.reward_adapter import HEAD, Explanation, open_reward
 from interank.errors import ArtifactError, InputError, RecipeError
 from interank.explanations import read_explanations
 from interank.recipe import load_recipe
 from interank.stages import reward
-from tests.support.marked import artifact_of, explained_artifact, judged, recipe_of
+from interank.tasks.head.explained.figures import Told, key_of
+from interank.tasks.head.explained.lessons import RewardLessons
+from tests.support.marked import READING, artifact_of, explained_artifact, explanations_of, judged, recipe_of
 
 
 @pytest.fixture(scope="module")
@@ -95,6 +101,36 @@ def test_judgments_without_explanations_are_refused(tiny_adapter: Path, tiny_fol
         reward.run(recipe_of(tiny_folder, tiny_adapter.parent / "taught"), tmp_path / "reward")
     with pytest.raises(ArtifactError, match="holds adapter"):
         reward.run(recipe_of(tiny_folder, tiny_adapter), tmp_path / "reward")
+
+
+def test_explanations_that_are_alike_as_far_as_they_are_read_are_no_pair(
+    tiny_folder: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    rows = explanations_of(judged(queries=1, held_out=0)[0], random.Random(0))
+    padded = [row for row in rows if row.kind in ("honest", "padding")]
+    recipe = recipe_of(tiny_folder, tmp_path, encoding=READING.model_copy(update={"max_explanation_tokens": 4}))
+    student = find_model(str(tiny_folder))
+    with caplog.at_level(logging.WARNING):
+        learned = RewardLessons(recipe, student, padded).preferences
+    assert learned and all(each.chosen != each.rejected for each in learned)
+    # The good explanation stands in the padded one's first words.
+    assert re.search(r"1 of \d pairs of explanations are alike in their first 4 tokens", caplog.text)
+    good = [row for row in padded if row.kind == "padding" or row.writer == "teacher"]
+    with pytest.raises(InputError, match=r"differ in their first 4 tokens.*max_explanation_tokens"):
+        _ = RewardLessons(recipe, student, good).preferences
+
+
+def test_figures_are_told_without_dropout(tiny_folder: Path, explained: Path, tmp_path: Path) -> None:
+    given = recipe_of(tiny_folder, explained)
+    more = {"controls": False, "lora": {"rank": 4, "alpha": 64, "dropout": 0.5}}
+    trainer = {**given.trainer, "disable_dropout": False, "learning_rate": 0.05, "max_steps": 4}
+    place = reward.run(recipe_of(tiny_folder, explained, **more, trainer=trainer), tmp_path / "reward").path
+    rows = read_explanations(explained, "validation")
+    found = open_reward(place)([Explanation(row.query, row.document, row.explanation) for row in rows])
+    scores = {key_of(row): score for row, score in zip(rows, found, strict=True)}
+    told = Told(rows, least=given.least_difference, longer=True, seed=0).report({"trained": scores}, ())
+    wanted = json.loads((place / "report.json").read_text("utf-8"))["calibration"]
+    assert told["calibration"] == pytest.approx(wanted, abs=1e-4)
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -17,7 +18,9 @@ from interank.engines.heads import Head, scores
 from interank.engines.models import PEFT, ModelFiles, load_classifier, load_tokenizer
 from interank.engines.pairs import Pair, PairEncoder
 from interank.engines.reward_adapter import HEAD, WEIGHT
+from interank.engines.transformers import reading
 from interank.engines.use import save_head
+from interank.errors import InputError
 from interank.explanations import Explained
 from interank.settings import Quantisation
 from interank.tasks.head.explained.compared import comparisons, dealt_anew
@@ -28,6 +31,8 @@ from interank.training.memory import Microbatch
 from interank.training.preferences import PREFERENCES, Preference, train
 from interank.training.sft import SftSettings, Trained
 from interank.types import Document, Query
+
+log = logging.getLogger(__name__)
 
 _SCORE = ".score."
 
@@ -83,7 +88,8 @@ class RewardLessons:
 
     def scores(self, model: PeftModel, rows: Sequence[Explained]) -> dict[str, float]:
         """What the model, as it is, gives explanations, by `key_of` each."""
-        found = scores(Head(model, self.encoder), [self._pair(row) for row in rows]).tolist()
+        with reading(model):
+            found = scores(Head(model, self.encoder), [self._pair(row) for row in rows]).tolist()
         return dict(zip(map(key_of, rows), found, strict=True))
 
     def save(self, model: PeftModel, folder: Path) -> None:
@@ -102,10 +108,26 @@ class RewardLessons:
     def _preferences(self, rows: Sequence[Explained]) -> list[Preference]:
         recipe = self.recipe
         found = comparisons(rows, least=recipe.least_difference, most=recipe.pairs_per_document, seed=recipe.seed)
-        return [
+        made = [
             Preference(self._pair(each.better).ids, self._pair(each.worse).ids, recipe.margin * each.difference)
             for each in found
         ]
+        told_apart = [each for each in made if each.chosen != each.rejected]
+        most = recipe.encoding.max_explanation_tokens
+        if made and not told_apart:
+            raise InputError(
+                f"no two explanations of a document differ in their first {most} tokens, and the model reads no more; "
+                "raise encoding.max_explanation_tokens"
+            )
+        if alike := len(made) - len(told_apart):
+            log.warning(
+                "%d of %d pairs of explanations are alike in their first %d tokens (encoding.max_explanation_tokens), "
+                "behind which nothing is read; they are left out",
+                alike,
+                len(made),
+                most,
+            )
+        return told_apart
 
     def _pair(self, row: Explained) -> Pair:
         query, document = Query(row.query_id, row.query), Document(row.doc_id, row.document)
