@@ -1,7 +1,8 @@
 """How good an explanation is, by a reward model or by a language model that is given a rubric.
 
 With `model: runs/reward`, an output of `interank reward` on the policy's base, the sigmoid of its score, 0 to 1: the
-policy's own base weights are read with another adapter. It reads the explanation without the grade.
+policy's own base weights are read with another adapter. It reads the explanation without the grade; a grade without
+an explanation, of which it has learned nothing, counts as a completion that cannot be read.
 
 With another `model` (a sequence classifier with one output, such as Skywork-Reward-Llama-3.1-8B-v0.2, which the
 original InteRank used): the sigmoid of its output on question and answer, 0 to 1, or the output itself with
@@ -29,7 +30,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from interank import judging, rubric
 from interank.errors import InputError
 from interank.judging import parse
-from interank.wording import counted
+from interank.wording import counted, listed
 
 if TYPE_CHECKING:
     from interank.engines.reward_model import RewardModel
@@ -66,8 +67,14 @@ def reward(
     **given: Any,
 ) -> list[float | None]:
     """One value or None a completion."""
+    scales = ("absolute", "relative") if model is None else ("absolute", "raw")
+    if scale not in scales:
+        raise InputError(
+            f"reward explanation_quality: scale {scale!r} was found, {listed(scales, last='or')} is expected"
+        )
+    own = model is not None and not isinstance(model, str)
     rows = [
-        Answered(asked, text, completion.strip()) if parse(completion) else None
+        Answered(asked, text, completion.strip()) if _can_be_marked(completion, own=own) else None
         for completion, asked, text in zip(completions, query, document, strict=True)
     ]
     distinct = sorted({row for row in rows if row is not None})
@@ -78,15 +85,19 @@ def reward(
         raise InputError("reward explanation_quality: nobody to ask; give params.model, or a judge in the recipe")
     elif scale == "absolute":
         marks = dict(zip(distinct, map(_mark, judge([_question((row,)) for row in distinct])), strict=True))
-    elif scale == "relative":
-        marks = _side_by_side(judge, distinct, given.get("log_metric"))
     else:
-        raise InputError(f"reward explanation_quality: scale {scale!r} was found, absolute or relative is expected")
+        marks = _side_by_side(judge, distinct, given.get("log_metric"))
     if model is None:
         _require_differences(marks)
     known = [mark for mark in marks.values() if mark is not None]
     floor = min(known) - 1 if scale == "raw" and known else UNREADABLE
     return [floor if row is None else marks[row] for row in rows]
+
+
+def _can_be_marked(completion: str, *, own: bool) -> bool:
+    """Whether there is a grade, and for a reward model of one's `own`, which has read no empty one, an explanation."""
+    judgment = parse(completion)
+    return judgment is not None and (bool(judgment.reasoning) or not own)
 
 
 def _question(rows: Sequence[Answered]) -> str:

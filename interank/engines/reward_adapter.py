@@ -150,6 +150,24 @@ def require_same(reward: Artifact, policy: Artifact, base: ModelFiles) -> None:
         )
 
 
+def require_reads(reward: Artifact, tokens: int) -> None:
+    """Stop where a reward model reads less of an explanation than a policy may write.
+
+    What stands behind the last token that is read would be worth whatever stands before it.
+
+    Raises:
+        InputError: Says what it reads.
+    """
+    settings = read_head(reward.path / "adapter")
+    most = settings.max_explanation_tokens if settings else None
+    if most is not None and tokens > most:
+        raise InputError(
+            f"{reward.path} reads {most} tokens of an explanation, and max_completion_tokens lets the policy write "
+            f"{tokens}, of which the rest would earn what it likes; set max_completion_tokens to {most} or less, or "
+            f"train a reward model with encoding.max_explanation_tokens={tokens}"
+        )
+
+
 def _names() -> Iterator[str]:
     yield _NAME
     number = 2

@@ -7,13 +7,14 @@ from pathlib import Path
 
 from interank.evaluation.fused import fits_by_adapter
 from interank.evaluation.systems import CHAIN, named_systems
-from interank.inputs import Input, adapter, check_inputs, named_as_they_stand, reranker
+from interank.inputs import Input, check_inputs, named_as_they_stand, reranker
 from interank.ir.benchmarks import load_tasks
 from interank.ir.benchmarks.hub import is_repository
 from interank.ir.trec import numbered_lines, read_qrels, read_run
 from interank.recipe import EvaluateRecipe
 from interank.reranking.fitting import read_fit
 from interank.stages.marked import check as check_marking
+from interank.stages.marked import named as explaining
 
 
 def check(recipe: EvaluateRecipe) -> Sequence[Input]:
@@ -56,7 +57,7 @@ def named(recipe: EvaluateRecipe) -> list[Input]:
     ]
     if recipe.explanations is not None:
         check_marking(recipe.explanations)
-        found.append(adapter("explanations.reader", recipe.explanations.reader, recipe.base))
+        found += explaining(recipe.explanations, recipe.base)
     return named_as_they_stand(found)
 
 

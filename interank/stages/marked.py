@@ -6,6 +6,7 @@ from pathlib import Path
 
 from interank.artifact import open_artifact
 from interank.errors import InputError
+from interank.inputs import Input, adapter
 from interank.rewards import Equipped, Reward
 from interank.settings.marking import MarkingRecipe
 
@@ -27,6 +28,24 @@ def check(recipe: MarkingRecipe) -> list[Reward]:
     return rewards
 
 
+def named(recipe: MarkingRecipe, base: str | None) -> list[Input]:
+    """The reader, and the models that the rewards name, which stand on its base."""
+    # It knows tasks, which load what runs models.
+    from interank.stages.reward_models import named_models
+
+    def fits(place: Path) -> None:
+        from interank.engines.bases import base_here
+        from interank.engines.reward_adapter import require_same
+
+        reader = open_artifact(Path(recipe.reader), "adapter")
+        files = base_here(reader, base)
+        if files is not None:
+            require_same(open_artifact(place, "reward"), reader, files)
+
+    models = named_models(recipe.rewards, "explanations.rewards", fits=fits)
+    return [adapter("explanations.reader", recipe.reader, base), *models]
+
+
 def marking(recipe: MarkingRecipe, base: str | None, tokens: int) -> list[Equipped]:
     """The rewards with what they ask, the reader's model loaded."""
     # Scoring stored runs takes seconds; importing torch would double them.
@@ -36,7 +55,7 @@ def marking(recipe: MarkingRecipe, base: str | None, tokens: int) -> list[Equipp
     from interank.engines.prompts import PromptEncoder
     from interank.engines.reward_adapter import RewardAdapter
     from interank.settings import PromptSettings
-    from interank.stages.rewarded import reward_models
+    from interank.stages.reward_models import reward_models
     from interank.tasks.judge.reader import ModelReader
 
     start = open_artifact(Path(recipe.reader), "adapter")

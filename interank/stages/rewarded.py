@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from functools import partial
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
 
-from interank.artifact import MANIFEST, Artifact, open_artifact
+from interank.artifact import Artifact, open_artifact
 from interank.errors import InputError
 from interank.inputs import Input, adapter, check_inputs, judgments
 from interank.rewards import Reward, Subject
+from interank.stages.reward_models import named_models, reward_models
 from interank.tasks import REFINED, task_of_adapter
 from interank.tasks.parts import refining
 from interank.tasks.recipes import RlRecipe
@@ -40,26 +39,7 @@ def named(recipe: RlRecipe) -> list[Input]:
     found = [judgments(recipe.judgments)] if recipe.judgments else []
     if recipe.adapter:
         found.append(adapter("adapter", recipe.adapter, recipe.base))
-    for number, entry in enumerate(recipe.rewards):
-        place = reward_model(entry.params) if entry.weight else None
-        if place is not None:
-            opened = partial(open_artifact, kind="reward")
-            what = "a reward model, an output of interank reward"
-            found.append(Input(f"rewards.{number}.model", place, what, opened, "name", glance=opened))
-    return found
-
-
-def reward_models(rewards: Sequence[Reward]) -> dict[str, Path]:
-    """The reward models of one's own that rewards name, as they name them; others are whole models."""
-    found = {str(reward.params.get("model")): reward_model(reward.params) for reward in rewards}
-    return {name: place for name, place in found.items() if place is not None}
-
-
-def reward_model(params: Mapping[str, Any]) -> Path | None:
-    """The output that a reward's `model` is; None of a whole model's name or folder."""
-    given = params.get("model")
-    place = Path(given).expanduser() if isinstance(given, str) else None
-    return place if place is not None and (place / MANIFEST).is_file() else None
+    return [*found, *named_models(recipe.rewards, "rewards", getattr(recipe, "reward_model", None))]
 
 
 def _check_reward_models(recipe: RlRecipe, adapter: Artifact, places: Iterable[Path]) -> None:
@@ -73,10 +53,11 @@ def _check_reward_models(recipe: RlRecipe, adapter: Artifact, places: Iterable[P
         return
     # It loads what runs models.
     from interank.engines.bases import base_here
-    from interank.engines.reward_adapter import require_same
+    from interank.engines.reward_adapter import require_reads, require_same
 
     base = base_here(adapter, recipe.base)
     for model in models:
+        require_reads(model, recipe.max_completion_tokens)
         if base is not None:
             require_same(model, adapter, base)
 

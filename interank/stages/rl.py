@@ -22,8 +22,8 @@ from interank.settings import RolloutServersRecipe
 from interank.settings.gold import GoldRecipe
 from interank.stages.inputs import described, require_inputs, training_stage
 from interank.stages.lineage import lineage, policy_card
+from interank.stages.reward_models import reward_models
 from interank.stages.rewarded import check as check
-from interank.stages.rewarded import reward_models
 from interank.stages.trained import base_weights, write_cost
 from interank.stages.training_page import training_page
 from interank.tasks.parts import refining

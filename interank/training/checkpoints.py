@@ -44,6 +44,16 @@ def resumed_from(folder: Path) -> Path | None:
     return launched.from_first(lambda: last_complete(folder))
 
 
+def load_trained(trainer: Any, checkpoint: str) -> None:
+    """The trained adapter of a checkpoint, where others stand beside it: a reference's, a reward model's.
+
+    transformers then loads those alone.
+    """
+    policy = trainer.accelerator.unwrap_model(trainer.model)
+    if len(policy.peft_config) > 1:
+        policy.load_adapter(checkpoint, "default", is_trainable=True)
+
+
 def run_to_end(trainer: Any, checkpoint: Path | None) -> Mapping[str, float]:
     """Train to the end, from a complete checkpoint if there is one; the trainer's closing figures, and the steps done.
 

@@ -23,7 +23,7 @@ from interank.settings import RolloutsRecipe
 from interank.training.advantages import Scheme, advantages, by_token, neutral, without_grade
 from interank.training.agreement import CHECKED, Agreement
 from interank.training.asked_grades import Update, distinct_prompts, loss_of_grades
-from interank.training.checkpoints import keep
+from interank.training.checkpoints import keep, load_trained
 from interank.training.clock import Clock
 from interank.training.completions import Read, idle, prompts_and_completions, score
 from interank.training.fused_head import let_read_exactly
@@ -112,10 +112,7 @@ class PolicyTrainer(GRPOTrainer):  # type: ignore[misc]  # TRL is untyped here
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
         super()._load_from_checkpoint(resume_from_checkpoint, model)
-        policy = self.accelerator.unwrap_model(self.model)
-        if len(policy.peft_config) > 1:
-            # With another adapter beside the policy's, a reference's or a reward model's, transformers loads that only.
-            policy.load_adapter(resume_from_checkpoint, "default", is_trainable=True)
+        load_trained(self, resume_from_checkpoint)
 
     def _generate(self, prompts: list[Any]) -> Any:
         self.agreement.sampled()

@@ -17,7 +17,7 @@ from interank.recipe import (
 )
 from interank.recipe.run import with_reward_model
 from interank.recipe.trainer_keys import OWNED, trainer_faults, trainer_fields
-from interank.tasks.judge.recipe import DistillJudge
+from interank.tasks.judge.recipe import DistillJudge, RlJudge
 
 MINIMAL = "stage: distill\nstudent: some/model\n"
 
@@ -207,6 +207,27 @@ PIPELINE = (
     "stage: run\nstages:\n  generate: {teacher: {model: x}, explanations: {samples: 1}}\n  evaluate: {}\n"
     "  rl: {rewards: [{use: well_formed}, REWARD]}\n  distill: {student: x}\n  reward: {student: x}\n"
 )
+
+
+def test_a_reward_model_takes_the_place_of_what_is_asked_without_one() -> None:
+    plain, given = load_recipe("rl/smollm2"), load_recipe("rl/smollm2", ["reward_model=runs/reward"])
+    assert isinstance(plain, RlJudge)
+    assert isinstance(given, RlJudge)
+    replaced = [entry for entry in plain.rewards if entry.use in ("stance", "support", "faithfulness")]
+    kept = [entry for entry in plain.rewards if entry not in replaced]
+    assert len(replaced) == 3
+    assert list(given.rewards[:-1]) == kept
+    asked = given.rewards[-1]
+    assert (asked.use, asked.params) == ("explanation_quality", {"model": "runs/reward"})
+    assert asked.weight == pytest.approx(sum(entry.weight for entry in replaced))
+    # What is kept with an output is read as the same.
+    again = RlJudge.model_validate(given.model_dump(mode="json"))
+    assert again.rewards == given.rewards
+
+
+def test_a_reward_model_without_a_place_is_refused() -> None:
+    with pytest.raises(RecipeError, match=r"reward_model: it takes the place of stance.*explanation_quality"):
+        load_recipe("rl/smollm2", ["reward_model=runs/reward", "rewards=[{use: well_formed}]"])
 
 
 def test_a_pipelines_reward_model_is_handed_to_who_asks_for_one(tmp_path: Path) -> None:

@@ -14,12 +14,15 @@ from safetensors.torch import load_file
 
 from interank import judging
 from interank.artifact import Artifact, Existing, open_artifact
-from interank.engines.adapters import ADAPTER_WEIGHTS
+from interank.engines.adapters import ADAPTER_WEIGHTS, with_adapter
+from interank.engines.models import find_model, load_model, load_tokenizer
+from interank.engines.prompts import PromptEncoder
 from interank.engines.reward_adapter import Explanation, open_reward
-from interank.errors import ArtifactError, InputError
+from interank.errors import ArtifactError, InputError, ModelError
 from interank.rewards import Reward
 from interank.settings import LoraRecipe, PromptSettings, RewardRecipe
 from interank.stages import distill, rl
+from interank.tasks.judge.reader import ModelReader
 from interank.tasks.judge.recipe import DistillJudge, RlJudge
 from tests.support import rule
 from tests.support.artifacts import judgments_artifact
@@ -182,6 +185,87 @@ def test_a_reward_model_of_another_base_or_prompt_or_kind_is_refused(
     with pytest.raises(ArtifactError, match="reward"):
         refined(folder, policy, tmp_path / "rl", [use(policy)])
     assert not (tmp_path / ".rl.partial").exists()
+
+
+def test_a_policy_may_not_write_more_than_its_reward_model_reads(
+    folder: Path, policy: Path, model: Artifact, tmp_path: Path
+) -> None:
+    with pytest.raises(InputError, match=r"reads 48 tokens of an explanation.*write 49.*to 48 or less"):
+        refined(folder, policy, tmp_path / "rl", [use(model.path)], max_completion_tokens=49)
+    assert not (tmp_path / ".rl.partial").exists()
+
+
+def test_a_reward_model_that_is_not_there_is_told_before_anything_is_loaded(
+    folder: Path, policy: Path, model: Artifact, tmp_path: Path
+) -> None:
+    instead = [{"use": "well_formed"}, {"use": "support"}]
+    with pytest.raises(ArtifactError, match="no-such-reward"):
+        refined(folder, policy, tmp_path / "rl", instead, reward_model=tmp_path / "no-such-reward")
+    misspelt = model.path.with_name("rewrd")
+    with pytest.raises(ModelError, match=rf"rewards\.0\.model.*rewrd does not exist; did you mean {model.path}"):
+        refined(folder, policy, tmp_path / "rl", [use(misspelt)])
+    assert not (tmp_path / ".rl.partial").exists()
+
+
+def test_a_grade_without_an_explanation_earns_what_cannot_be_read_does(model: Artifact) -> None:
+    reward = Reward.from_recipe(RewardRecipe(use="explanation_quality", params={"model": str(model.path)}))
+    marks = open_reward(model.path)
+    answers = [f"{judging.LABEL_LEAD}2", f"{judging.LABEL_LEAD}2\n\nsame colour, same animal.", "no label"]
+    columns = {"query": ["Where is the red fox?"] * 3, "document": ["A red fox sits in the barn."] * 3}
+    empty, explained, unreadable = reward.given(model=marks)(completions=answers, **columns)
+    assert empty == unreadable == -1
+    assert explained is not None and explained > 0
+    raw = reward.given(model=marks, scale="raw")(completions=answers, **columns)
+    assert raw[1] is not None and raw[0] == raw[2] == pytest.approx(raw[1] - 1)
+    with pytest.raises(InputError, match=r"scale 'relative'.*absolute or raw"):
+        reward.given(model=marks, scale="relative")(completions=answers, **columns)
+
+
+def weighted(**trainer: Any) -> dict[str, Any]:
+    """Reward-weighted refinement, in short."""
+    given = {"max_steps": 3, "per_device_train_batch_size": 4, "gradient_accumulation_steps": 1, "save_steps": 1}
+    more = {"gradient_checkpointing": False, "learning_rate": 1.0e-2}
+    algorithm = {"algorithm": "reward_weighted", "reward_weighted": {"samples": 2}}
+    return {**algorithm, "documents_per_query": 4, "validation": {}, "trainer": {**given, **more, **trainer}}
+
+
+def test_reward_weighted_goes_on_with_what_it_trained_beside_a_reward_model(
+    folder: Path, policy: Path, model: Artifact, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = refined(folder, policy, tmp_path / "whole", [use(model.path)], **weighted())
+
+    def ended(_: object) -> None:
+        raise InputError("ended behind the last step")
+
+    with monkeypatch.context() as patched, pytest.raises(InputError, match="behind the last step"):
+        patched.setattr(rl, "_hand_out", ended)
+        refined(folder, policy, tmp_path / "rl", [use(model.path)], **weighted())
+    resumed = refined(folder, policy, tmp_path / "rl", [use(model.path)], existing="resume", **weighted())
+    found, wanted, start = (
+        load_file(each / "adapter" / ADAPTER_WEIGHTS) for each in (resumed.path, whole.path, policy)
+    )
+    assert any(not torch.equal(wanted[name], start[name]) for name in wanted)
+    assert all(torch.equal(found[name], wanted[name]) for name in wanted)
+
+
+def test_reward_weighted_asks_the_adapter_from_which_it_starts(folder: Path, policy: Path, tmp_path: Path) -> None:
+    (tmp_path / "telling.py").write_text(
+        "import json\n\n"
+        "def reward(*, completions, query, document, file, reader=None, **_):\n"
+        "    with open(file, 'a') as stream:\n"
+        "        told = reader.grades([(query[0], document[0])])\n"
+        "        stream.write(json.dumps([query[0], document[0], told[0]]) + '\\n')\n"
+        "    return [float(len(completion)) for completion in completions]\n"
+    )
+    rewards = [{"use": str(tmp_path / "telling.py"), "params": {"file": str(tmp_path / "told")}}, {"use": "support"}]
+    refined(folder, policy, tmp_path / "rl", rewards, **weighted(max_steps=1))
+    told = [json.loads(line) for line in (tmp_path / "told").read_text().splitlines()]
+    base, start = find_model(str(_base_of(policy))), open_artifact(policy, "adapter")
+    encoder = PromptEncoder(load_tokenizer(base), PromptSettings.model_validate(start.manifest["prompt"]))
+    reader = ModelReader(with_adapter(load_model(base), policy / "adapter"), encoder, tokens=14)
+    for query, document, three in told:
+        assert three == pytest.approx(reader.grades([(query, document)])[0], abs=1e-5)
+    assert told
 
 
 def use(place: Path) -> dict[str, Any]:

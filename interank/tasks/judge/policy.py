@@ -22,6 +22,7 @@ from interank.settings import PromptSettings
 from interank.tasks.judge import grpo, reward_weighted
 from interank.tasks.judge.answers import Answers
 from interank.tasks.judge.hard_examples import find_hard
+from interank.tasks.judge.reader import ModelReader
 from interank.tasks.judge.recipe import RlJudge
 from interank.tasks.protocol import Judge, Shown
 from interank.training.refining import Refined
@@ -42,7 +43,7 @@ def check(recipe: RlJudge, adapter: Artifact, rewards: Sequence[Reward]) -> None
         InputError: Says which.
     """
     _check_orders(recipe, rewards, _reason_share(recipe, adapter))
-    given = (*COLUMNS, *(("regrade", "reader", *TRL_COLUMNS) if recipe.algorithm == "grpo" else ()))
+    given = (*COLUMNS, "reader", *(("regrade", *TRL_COLUMNS) if recipe.algorithm == "grpo" else ()))
     for reward in rewards:
         reward.check_columns([*given, "judge"] if recipe.judge else given)
 
@@ -142,6 +143,10 @@ class JudgePolicy:
                 sampler.engine_of(model) as engine,
             ):
                 answers.sample(engine)
+        if any(isinstance(reward.reward, Reward) and reward.reward.asks_reader for reward in rewards):
+            # Nothing is learned yet: the policy is the adapter from which the training starts.
+            reader = ModelReader(model, encoder, tokens=recipe.max_completion_tokens)
+            rewards = [reward.with_tools(reader=reader) for reward in rewards]
         learned = list(answers.weighted(rewards))
         if not learned:
             raise TrainingError("no sampled answer reached reward_weighted.least; lower it")

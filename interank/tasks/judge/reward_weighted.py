@@ -19,7 +19,7 @@ from trl import SFTConfig, SFTTrainer
 
 from interank.progress import shown
 from interank.tasks.judge.answers import Weighted
-from interank.training.checkpoints import accompany, resumed_from, run_to_end
+from interank.training.checkpoints import accompany, load_trained, resumed_from, run_to_end
 from interank.training.dealing import shared, with_parts
 from interank.training.devices import configured, on_one_device, owned, shared_out
 
@@ -45,6 +45,10 @@ class _Trainer(SFTTrainer):  # type: ignore[misc]  # TRL is untyped here
     def __init__(self, **given: Any) -> None:
         super().__init__(**given)
         self.model_accepts_loss_kwargs = False
+
+    def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
+        super()._load_from_checkpoint(resume_from_checkpoint, model)
+        load_trained(self, resume_from_checkpoint)
 
     def get_train_dataloader(self) -> Any:
         """Each process's answers."""

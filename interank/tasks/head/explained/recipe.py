@@ -13,7 +13,7 @@ from interank.settings.heads import HeadSettings
 from interank.settings.prompts import Quantisation
 from interank.settings.student import LoraRecipe, Precision
 
-_READING = HeadSettings(max_query_tokens=160, max_explanation_tokens=192, max_length=1024)
+_READING = HeadSettings(max_query_tokens=160, max_explanation_tokens=256, max_length=1024)
 
 
 class RewardModelRecipe(Settings):

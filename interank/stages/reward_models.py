@@ -1,0 +1,77 @@
+"""The models that rewards name: outputs of `interank reward`, and whole ones, looked at before any work begins."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from interank.artifact import MANIFEST, open_artifact
+from interank.engines.folders import model_folder
+from interank.errors import ModelError
+from interank.inputs import Input, classifier
+from interank.rewards import Reward
+from interank.settings import RewardRecipe
+from interank.wording import nearest
+
+
+def reward_models(rewards: Sequence[Reward]) -> dict[str, Path]:
+    """The reward models of one's own that rewards name, as they name them; others are whole models."""
+    found = {str(reward.params.get("model")): reward_model(reward.params) for reward in rewards}
+    return {name: place for name, place in found.items() if place is not None}
+
+
+def reward_model(params: Mapping[str, Any]) -> Path | None:
+    """The output that a reward's `model` is; None of a whole model's name or folder."""
+    given = params.get("model")
+    place = Path(given).expanduser() if isinstance(given, str) else None
+    return place if place is not None and (place / MANIFEST).is_file() else None
+
+
+def named_models(
+    rewards: Sequence[RewardRecipe],
+    section: str,
+    own: Path | None = None,
+    fits: Callable[[Path], object] | None = None,
+) -> list[Input]:
+    """The models that rewards name.
+
+    Args:
+        rewards: As the recipe has them.
+        section: Where it has them.
+        own: What is no name on the hub, but an output of `interank reward`, there or not.
+        fits: Opens one of one's own, and looks whether it can be used.
+    """
+    glance = partial(open_artifact, kind="reward")
+    found = []
+    for number, entry in enumerate(rewards):
+        given, name = entry.params.get("model"), f"{section}.{number}.model"
+        if not entry.weight or not isinstance(given, str):
+            continue
+        place = Path(given).expanduser() if given == str(own) else reward_model(entry.params)
+        if place is not None:
+            what = "a reward model, an output of interank reward"
+            found.append(Input(name, place, what, fits or glance, "name", glance=glance))
+        elif entry.use == "explanation_quality":
+            found.append(_whole_model(name, given))
+    return found
+
+
+def _whole_model(name: str, source: str) -> Input:
+    """A reward model with weights of its own, a folder or a name on the hub."""
+
+    def glance(_: Path) -> None:
+        path = Path(source).expanduser()
+        if not path.exists() and (near := nearest(path, lambda each: (each / MANIFEST).is_file())):
+            raise ModelError(f"{name}: {path} does not exist; did you mean {near}?")
+        model_folder(source)
+
+    whole = classifier(name, source)
+
+    def opened(place: Path) -> None:
+        glance(place)
+        whole.opened(place)
+
+    return replace(whole, opened=opened, glance=glance)
