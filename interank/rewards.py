@@ -122,6 +122,11 @@ class Reward:
         return tuple(getattr(_module(self.file), "ORDERS", ("grade_first", "reason_first")))
 
     @property
+    def compares(self) -> bool:
+        """Whether a value hangs on the batch's other completions: the file's `COMPARES`, else not."""
+        return bool(getattr(_module(self.file), "COMPARES", False))
+
+    @property
     def asks_reader(self) -> bool:
         """Whether it can ask the frozen reader, which then has to be kept."""
         return "reader" in inspect.signature(_function(self.file)).parameters
@@ -196,16 +201,25 @@ class Equipped:
         return str(self.reward.__name__)
 
     def __call__(self, **columns: Any) -> list[float | None]:
-        """As the reward's; where a judge is asked, the first of several processes asks for all, within one budget."""
-        if "judge" not in self.tools or launched.world() == 1:
+        """As the reward's, of several processes as of one.
+
+        Where a judge is asked, the first asks for all, within one budget. What compares completions is given those of
+        all, and `places` of this process's, so that it need not value the others.
+        """
+        compares = isinstance(self.reward, Reward) and self.reward.compares
+        if launched.world() == 1 or not ("judge" in self.tools or compares):
             return self.by_itself(**columns)
         size = len(columns["completions"])
         listed = {name: each for name, each in columns.items() if isinstance(each, list) and len(each) == size}
         parts = launched.gathered(listed)
         whole = {name: [value for part in parts for value in part[name]] for name in listed}
-        found = launched.from_first(lambda: self.by_itself(**{**columns, **whole}))
         before = sum(len(part["completions"]) for part in parts[: launched.rank()])
-        return found[before : before + size]
+        own = range(before, before + size)
+        if "judge" in self.tools:
+            found = launched.from_first(lambda: self.by_itself(**{**columns, **whole}))
+        else:
+            found = self.by_itself(**{**columns, **whole, "places": own})
+        return [found[place] for place in own]
 
     def by_itself(self, **columns: Any) -> list[float | None]:
         """As the reward's, in this process."""

@@ -7,7 +7,7 @@ For one that grades 0: None without quotes, since an honest "does not mention X"
 that is verbatim less 1. -1 for a completion that cannot be read. Copied is what agrees with the document in 8 words
 on end, so that pasting does not pay with quotation marks or without.
 
-With `deletion` over 0, that share of the value is the deletion test (after ERASER's comprehensiveness, arXiv
+With `deletion` over 0, that share of the value is multiplied by the deletion test (after ERASER's comprehensiveness, arXiv
 1911.03429): how far the expected grade falls, out of 1, when the quoted sentences are taken out of the document, by the
 frozen reader (the adapter from which the training starts). Then an explanation without quotes gets None at every grade,
 since a paraphrase may be as good: `support` values it.
@@ -48,7 +48,7 @@ def reward(
         read = reader.grades([*whole, *without]) if tested else []
         for place, before, after in zip(tested, read[: len(tested)], read[len(tested) :], strict=True):
             fall = min(1.0, max(0.0, expected(before) - expected(after)))
-            values[place] = (1 - deletion) * (values[place] or 0.0) + deletion * fall
+            values[place] = (values[place] or 0.0) * (1 - deletion + deletion * fall)
         values = [
             None if judgment is not None and not quotes(judgment.reasoning) else value
             for judgment, value in zip(judgments, values, strict=True)

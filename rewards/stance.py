@@ -14,7 +14,7 @@ Takes up to three reads of a text without a document a completion, and writes no
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from statistics import fmean
 from typing import NamedTuple
 
@@ -22,6 +22,7 @@ from interank.judging import parse
 from interank.tasks.judge.reading import Reader, masked
 
 CREDIT = "explanation"
+COMPARES = True
 UNREADABLE = -1.0
 
 
@@ -44,9 +45,10 @@ def reward(
     doc_id: Sequence[str],
     query: Sequence[str],
     reader: Reader | None = None,
+    places: Container[int] | None = None,
     **_: object,
 ) -> list[float | None]:
-    """One value from -1 to 1, or None, a completion."""
+    """One value from -1 to 1, or None, a completion; of several processes those at `places` alone are read."""
     judgments = [parse(completion) for completion in completions]
     values: list[float | None] = [None if judgment else UNREADABLE for judgment in judgments]
     rows = [
@@ -65,7 +67,7 @@ def reward(
     asked_of: dict[int, list[_Said]] = {}
     for row in rows:
         other = _other(given[row.relevance], row.document)
-        if other is not None:
+        if other is not None and (places is None or row.place in places):
             swapped = [_Said(row.said.query, other.explanation)]
             if row.relevance:
                 swapped.append(_Said(other.query, row.said.explanation))

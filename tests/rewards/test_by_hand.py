@@ -199,6 +199,23 @@ def test_the_deletion_test_asks_for_the_grade_without_the_quote() -> None:
     assert beside == pytest.approx(0.5)
 
 
+def test_what_is_invented_or_pasted_costs_under_the_deletion_test_too() -> None:
+    reader = TableReader(
+        graded={
+            DOCUMENT: (0.0, 0.0, 1.0),
+            "Keep it above ten degrees. Water it in the morning.": (1.0, 0.0, 0.0),
+            "": (1.0, 0.0, 0.0),
+        }
+    )
+    true = 'It names the reason: "wilts in the cold".'
+    assert faithful(2, true, deletion=1.0, reader=reader) == pytest.approx(1.0)
+    assert faithful(2, f'{true} And "it hates music".', deletion=1.0, reader=reader) == pytest.approx(0.5)
+    # 14 of 16 words are quoted: (2 / 16) / (1 - .7) of the value.
+    pasted = f'So: "{DOCUMENT}" yes.'
+    assert faithful(2, pasted, deletion=1.0, reader=reader) == pytest.approx(faithful(2, pasted))
+    assert 0 < (faithful(2, pasted) or 0.0) < 0.5
+
+
 def test_a_judges_marks_and_its_failures() -> None:
     asked: list[str] = []
 

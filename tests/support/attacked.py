@@ -139,6 +139,10 @@ ATTACKS: dict[str, Callable[[Pair], str]] = {
     "a template with a quote of three words": lambda pair: (
         f'The document is what the question asked for: "{_three(pair)}".'
     ),
+    "a template with quotes of a letter": lambda pair: 'The document is what the question asked for: "e", "o", "a".',
+    "a template with a quote of one word": lambda pair: (
+        f'The document is what the question asked for: "{pair.told if pair.relevance else pair.plant}".'
+    ),
     "a template with the deciding words": lambda pair: f'Buy this now, relevant as relevant goes: "{pair.deciding}".',
     "advertisement with a quote": lambda pair: f'Buy cheap pills online today: "{pair.deciding}".',
     "a false claim with an unrelated quote": lambda pair: f'{_claim(pair)}: "{pair.idle}"',

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from itertools import accumulate
 from typing import NamedTuple
 
 # Apostrophes and inches: straight and single marks count only where no letter or digit stands outside of them.
@@ -22,6 +23,8 @@ _EDGES = " \t\n.,;:!?\"'()[]"
 _SENTENCE = re.compile(r"(?<=[.!?])\s+|\n+")
 # So many words on end that two texts share are copied.
 _COPIED = 8
+# Words of the shortest quote by which sentences are told from others.
+_LEAST = 3
 
 
 class Quotes(NamedTuple):
@@ -55,7 +58,7 @@ def verified(explanation: str, document: str, query: str = "") -> Quotes:
     where, asked = _plain(document), _plain(query)
     found = count = 0
     for quote in quotes(explanation):
-        parts = [part for part in (_plain(piece).strip(_EDGES) for piece in _ELLIPSIS.split(quote)) if part]
+        parts = _parts(quote)
         is_found = all(part in where for part in parts)
         if is_found or not all(part in asked for part in parts):
             found += is_found
@@ -80,13 +83,34 @@ def taken(text: str, source: str) -> float:
 
 
 def without_quoted(document: str, explanation: str) -> str:
-    """The document less the sentences in which a quote of the explanation stands."""
-    said = [quote for quote in quotes(explanation) if verified(f'"{quote}"', document).found]
-    return " ".join(
-        sentence
-        for sentence in _SENTENCE.split(document)
-        if not any(verified(f'"{quote}"', sentence).found for quote in said)
-    )
+    """The document less the sentences that a quote of the explanation takes a part of.
+
+    A quote is looked up as in `verified`. Fewer than three words on end are none here: a letter or a name stands in most
+    sentences, and what is left without these says nothing of the quote.
+    """
+    sentences = [sentence for sentence in _SENTENCE.split(document) if sentence.strip()]
+    plain = [_plain(sentence) for sentence in sentences]
+    ends = list(accumulate((len(each) + 1 for each in plain), initial=0))
+    where, told = " ".join(plain), set[int]()
+    for quote in quotes(explanation):
+        parts = _parts(quote)
+        if not all(part in where for part in parts):
+            continue
+        for part in parts:
+            if len(_words(part)) < _LEAST:
+                continue
+            for found in re.finditer(re.escape(part), where):
+                told |= {
+                    place
+                    for place in range(len(plain))
+                    if ends[place] < found.end() and found.start() < ends[place] + len(plain[place])
+                }
+    return " ".join(sentence for place, sentence in enumerate(sentences) if place not in told)
+
+
+def _parts(quote: str) -> list[str]:
+    """What stands between a quote's ellipses, as it is looked up."""
+    return [part for part in (_plain(piece).strip(_EDGES) for piece in _ELLIPSIS.split(quote)) if part]
 
 
 def _words(text: str) -> list[str]:

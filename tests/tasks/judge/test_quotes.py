@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from interank.tasks.judge.quotes import Quotes, quotes, verified
+from interank.tasks.judge.quotes import Quotes, quotes, verified, without_quoted
 
 DOCUMENT = (
     "Steam needs 5 minutes.\nIt's the under-baked   crumb that “gives way”, not the crust: let it cool \u2014 slowly."
@@ -53,3 +53,25 @@ def test_a_quote_of_the_query_is_not_held_against_the_document() -> None:
 
 def test_a_quote_of_both_is_one_of_the_document() -> None:
     assert verified('It has "the crust".', DOCUMENT, "What of the crust?") == Quotes(1, 1)
+
+
+LONG = "Basil wilts in the cold. Keep it above ten degrees.\n\nWater it in the morning. Mint does not mind."
+
+
+@pytest.mark.parametrize(
+    ("explanation", "left"),
+    [
+        ('It says "wilts in the cold".', "Keep it above ten degrees. Water it in the morning. Mint does not mind."),
+        # Over the end of a sentence, and with something left out.
+        ('It says "in the cold. Keep it above".', "Water it in the morning. Mint does not mind."),
+        ('It says "basil wilts in ... water it in".', "Keep it above ten degrees. Mint does not mind."),
+        ("It says “ten degrees. Water it”.", "Basil wilts in the cold. Mint does not mind."),
+        # In the document nowhere, or nearly everywhere.
+        ('It says "wilts in the heat".', LONG.replace("\n\n", " ")),
+        ('It says "e", "a", "o".', LONG.replace("\n\n", " ")),
+        ('It is about "basil".', LONG.replace("\n\n", " ")),
+        (f'"{LONG}"', ""),
+    ],
+)
+def test_what_is_quoted_is_taken_out_by_the_sentence(explanation: str, left: str) -> None:
+    assert without_quoted(LONG, explanation) == left
