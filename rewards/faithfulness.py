@@ -7,10 +7,10 @@ For one that grades 0: None without quotes, since an honest "does not mention X"
 that is verbatim less 1. -1 for a completion that cannot be read. Copied is what agrees with the document in 8 words
 on end, so that pasting does not pay with quotation marks or without.
 
-With `deletion` over 0, that share of the value is multiplied by the deletion test (after ERASER's comprehensiveness, arXiv
-1911.03429): how far the expected grade falls, out of 1, when the quoted sentences are taken out of the document, by the
-frozen reader (the adapter from which the training starts). Then an explanation without quotes gets None at every grade,
-since a paraphrase may be as good: `support` values it.
+With `deletion` over 0, that share of the value is multiplied by the deletion test (after ERASER's comprehensiveness,
+arXiv 1911.03429): how far the expected grade falls, out of 1, when the quoted sentences are taken out of the document,
+by the frozen reader (the adapter from which the training starts). Then an explanation without quotes gets None at every
+grade, since a paraphrase may be as good: `support` values it.
 """
 
 from __future__ import annotations

@@ -5,7 +5,8 @@ Value for a completion that grades 1 or 2: the larger of two figures,
 
 * own words: how many nats more likely the words outside quotes are with the document than without it, out of `nats`,
 * quotes: how far the reader's expected grade falls when the sentences with verbatim quotes of three words or more are
-  taken out of the document, out of half a grade (the deletion test, after ERASER's comprehensiveness, arXiv 1911.03429).
+  taken out of the document, out of half a grade (the deletion test, after ERASER's comprehensiveness, arXiv
+  1911.03429).
 
 For one that grades 0, how many nats more likely its own words are with the question than without it, out of `nats`:
 it has to name what the question needs. Each figure is held to 0 to 1 and multiplied by

@@ -20,7 +20,8 @@ from interank.recipe import EvaluateRecipe
 from interank.stages import evaluate
 from tests.support.adapters import tiny_adapter as make_adapter
 from tests.support.benchmark import benchmark_folder
-from tests.support.tiny import strong_model
+from tests.support.reward_models import tiny_reward
+from tests.support.tiny import strong_model, tiny_model
 
 QUERIES, DOCUMENTS, DEPTH = 3, 5, 6
 MEASURES = ("nDCG@10", "RR")
@@ -269,3 +270,14 @@ def test_what_needs_a_judge_is_refused_to_mark_explanations(folder: Path, tiny_a
             explain=1,
             explanations={"reader": tiny_adapter, "rewards": rewards},
         )
+
+
+def test_a_reward_model_of_another_base_than_the_readers_marks_nothing(
+    folder: Path, tiny_adapter: Path, tmp_path: Path
+) -> None:
+    other = tiny_reward(tiny_model(tmp_path / "other", seed=5), tmp_path)
+    rewards = ({"use": "explanation_quality", "params": {"model": str(other.path)}},)
+    given = {"adapters": (tiny_adapter,), "explain": 1}
+    with pytest.raises(InputError, match="which is another base"):
+        evaluated(folder, "foreign", **given, explanations={"reader": tiny_adapter, "rewards": rewards})
+    assert not (folder / "foreign").exists()

@@ -85,8 +85,8 @@ def taken(text: str, source: str) -> float:
 def without_quoted(document: str, explanation: str) -> str:
     """The document less the sentences that a quote of the explanation takes a part of.
 
-    A quote is looked up as in `verified`. Fewer than three words on end are none here: a letter or a name stands in most
-    sentences, and what is left without these says nothing of the quote.
+    A quote is looked up as in `verified`. Fewer than three words on end are none here: a letter or a name stands in
+    most sentences, and what is left without these says nothing of the quote.
     """
     sentences = [sentence for sentence in _SENTENCE.split(document) if sentence.strip()]
     plain = [_plain(sentence) for sentence in sentences]
