@@ -72,12 +72,16 @@ def write_explanations(rows: Iterable[Explained], folder: Path) -> None:
     types = {"relevance": pyarrow.int64(), "mark": number, "marks": pyarrow.list_(number)}
     types |= {"reasons": pyarrow.list_(pyarrow.string())}
     schema = pyarrow.schema([(name, types.get(name, pyarrow.string())) for name in COLUMNS])
-    written = [
-        {name: plain_data.writable(value) if isinstance(value, str) else value for name, value in asdict(row).items()}
-        for row in rows
-    ]
+    written = [{name: _writable(value) for name, value in asdict(row).items()} for row in rows]
     table = pyarrow.Table.from_pylist(written, schema=schema)
     pyarrow.parquet.write_table(table, folder / FILE, row_group_size=_GROUP_ROWS)
+
+
+def _writable(value: object) -> object:
+    """As Parquet takes it: a text, or texts, without half characters."""
+    if isinstance(value, tuple):
+        return [_writable(each) for each in value]
+    return plain_data.writable(value) if isinstance(value, str) else value
 
 
 def read_explanations(folder: Path, split: Split | None = None) -> list[Explained]:

@@ -43,6 +43,8 @@ def test_what_is_written_is_read_again(tmp_path: Path) -> None:
 def test_half_a_character_is_written_as_a_mark(tmp_path: Path) -> None:
     write_explanations([replace(HONEST, document="half \ud83d of one")], tmp_path)
     assert read_explanations(tmp_path)[0].document == "half \N{REPLACEMENT CHARACTER} of one"
+    write_explanations([replace(HONEST, reasons=("true", "half \ud83d of one"))], tmp_path)
+    assert read_explanations(tmp_path)[0].reasons == ("true", "half \N{REPLACEMENT CHARACTER} of one")
 
 
 def test_a_kind_is_honest_or_a_fault() -> None:

@@ -89,6 +89,17 @@ def test_one_explanation_a_pair_is_refused(tiny_folder: Path, explained: Path, t
     assert not list(tmp_path.glob(".reward*"))
 
 
+def test_a_question_of_both_splits_is_refused(tiny_folder: Path, explained: Path, tmp_path: Path) -> None:
+    rows = read_explanations(explained)
+    (first,) = {row.query_id for row in rows if row.query_id.endswith("train0-0")}
+    moved = [
+        replace(row, split="validation") if row.query_id == first and row.kind == "template" else row for row in rows
+    ]
+    place = artifact_of(tmp_path / "both", judged(queries=3, held_out=2), moved)
+    with pytest.raises(InputError, match=rf"1 question \({first}\) has explanations of both splits"):
+        reward.run(recipe_of(tiny_folder, place), tmp_path / "reward")
+
+
 def test_a_judge_that_always_ties_is_refused(tiny_folder: Path, explained: Path, tmp_path: Path) -> None:
     rows = [replace(row, mark=0.7, marks=(0.7, 0.7)) for row in read_explanations(explained)]
     place = artifact_of(tmp_path / "tied", judged(queries=3, held_out=2), rows)

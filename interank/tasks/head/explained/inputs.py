@@ -7,10 +7,12 @@ from functools import partial
 from pathlib import Path
 
 from interank.artifact import open_artifact
+from interank.errors import InputError
 from interank.explanations import Explained, read_explanations
 from interank.inputs import Input, classifier
 from interank.tasks.head.explained.compared import marked, require_comparable
 from interank.tasks.head.explained.recipe import RewardModelRecipe
+from interank.wording import counted
 
 
 def named(recipe: RewardModelRecipe) -> Sequence[Input]:
@@ -29,10 +31,18 @@ def compared_rows(recipe: RewardModelRecipe, place: Path) -> tuple[list[Explaine
 
     Raises:
         ArtifactError: The folder holds no judgments.
-        InputError: It has no explanations, or none of a pair is better than another.
+        InputError: It has no explanations, none of a pair is better than another, or a question is of both splits.
     """
     open_artifact(place, "judgments")
     rows = read_explanations(place)
+    splits: dict[str, set[str]] = {}
+    for row in rows:
+        splits.setdefault(row.query_id, set()).add(row.split)
+    if shared := [name for name, own in splits.items() if len(own) > 1]:
+        raise InputError(
+            f"{place}: {counted(len(shared), 'question')} ({shared[0]}) has explanations of both splits, and what is "
+            "held out has to be of other questions; give each question's rows one split"
+        )
     train = marked([row for row in rows if row.split == "train"], recipe.left_out)
     require_comparable(train, recipe.least_difference, place)
     return train, marked([row for row in rows if row.split == "validation"])
