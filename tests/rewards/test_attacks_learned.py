@@ -67,7 +67,7 @@ ATTACKS: dict[str, Say] = {
     "another document's explanation": _other_document,
     "the opposite stance": _opposite,
 }
-# What says the right words is lost on so small a reader more often: it errs in about every tenth grade.
+# Made of the words that an honest explanation has: so small a reader is taken in by it more often.
 HARD = ("goes on and on", "another document's explanation")
 
 
