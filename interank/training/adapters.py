@@ -72,6 +72,21 @@ def adapted_layers(layers: int, lora: LoraRecipe) -> int:
     return lora.layers or layers
 
 
+def adapter_weights(model: Any, lora: LoraRecipe) -> int:
+    """How many weights a fresh adapter has, told from the layers alone.
+
+    Raises:
+        TrainingError: As of `fresh_adapter`.
+    """
+    names, layers = adapted_names(model, lora), model.config.get_text_config().num_hidden_layers
+    on_all = sum(
+        lora.rank * (module.in_features + module.out_features)
+        for name, module in model.named_modules()
+        if isinstance(module, torch.nn.Linear) and name.rpartition(".")[2] in names
+    )
+    return int(on_all * adapted_layers(layers, lora) // layers)
+
+
 def save_adapter(model: PeftModel, folder: Path, *, tokenizer: Any, base: str) -> None:
     """Write adapter and tokenizer in PEFT's format, naming the base as the recipe does, not by this machine's path."""
     model.peft_config["default"].base_model_name_or_path = base

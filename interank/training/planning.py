@@ -14,7 +14,7 @@ from interank.engines.models import ModelFiles, compute_dtype, device
 from interank.errors import TrainingError
 from interank.settings import LoraRecipe, Quantisation
 from interank.settings.student import Precision
-from interank.training.adapters import adapted_layers, adapted_names
+from interank.training.adapters import adapted_layers, adapter_weights
 from interank.training.failures import lower
 from interank.training.memory import Form, Microbatch, device_bytes, form_of, kept_bytes
 
@@ -164,10 +164,9 @@ def estimated(model: Any, choice: Choice, microbatch: Microbatch, *, checkpointi
         # Each layer's input, and one layer at a time in full.
         layer += kept // adapted
         kept = config.hidden_size * layers * tokens * itemsize
-    trained = _adapter_weights(model, choice.lora) * adapted // layers
     return Plan(
         weights=_weight_bytes(model, choice),
-        adapter=trained * _ADAPTER_BYTES[form],
+        adapter=adapter_weights(model, choice.lora) * _ADAPTER_BYTES[form],
         activations=kept,
         working=max(head, layer),
         overhead=_OVERHEAD[device()],
@@ -188,16 +187,6 @@ def _weight_bytes(model: Any, choice: Choice) -> int:
         if isinstance(module, torch.nn.Linear) and module is not head
     )
     return int(quantised * _NF4_BYTES[choice.double_quantisation] + (whole - quantised) * size)
-
-
-def _adapter_weights(model: Any, lora: LoraRecipe) -> int:
-    """Those of adapters on all layers."""
-    names = adapted_names(model, lora)
-    return sum(
-        lora.rank * (module.in_features + module.out_features)
-        for name, module in model.named_modules()
-        if isinstance(module, torch.nn.Linear) and name.rpartition(".")[2] in names
-    )
 
 
 def _advice(kept: Plan, choice: Choice) -> str:
