@@ -9,20 +9,18 @@ from dataclasses import asdict
 from pathlib import Path
 
 from interank import launched
-from interank.artifact import Artifact, Existing, Workplace, create
+from interank.artifact import Artifact, Existing, create
 from interank.cards import save_card
 from interank.engines.bases import base_facts
 from interank.engines.models import device, find_model
 from interank.inputs import Input, check_inputs
-from interank.plots import training_curves
 from interank.stages.inputs import described, require_inputs, training_stage
-from interank.stages.trained import base_weights, write_cost
+from interank.stages.trained import base_weights, choice_of, draw, write_cost
 from interank.tasks.parts import part, task_named
 from interank.tasks.protocol import Made
 from interank.tasks.recipes import DistillRecipe
 from interank.training.adapters import save_adapter
-from interank.training.planning import Choice, gib, peak_bytes, plan
-from interank.training.sft import Trained
+from interank.training.planning import gib, peak_bytes, plan
 
 log = logging.getLogger(__name__)
 
@@ -76,27 +74,6 @@ def run(recipe: DistillRecipe, out: Path, *, existing: Existing = "refuse") -> A
         **lessons.notes,
     }
     counts = {**lessons.counts, "steps": int(trained.figures["steps"])}
-    pictures = _draw(trained, place)
+    pictures = draw(place, trained.history)
     save_card(lessons.card(Made(recipe.student, notes, content, counts, trained.history, pictures)), place.folder)
     return place.finish(seed=recipe.seed, counts=counts, notes=notes)
-
-
-def choice_of(recipe: DistillRecipe, *, head: bool) -> Choice:
-    """What the recipe says of the form in which its student is trained."""
-    return Choice(
-        recipe.lora,
-        recipe.quantisation,
-        recipe.double_quantisation,
-        recipe.precision,
-        recipe.trainer.get("gradient_checkpointing"),
-        head=head,
-        shorter=recipe.shorter,
-    )
-
-
-def _draw(trained: Trained, place: Workplace) -> Sequence[str]:
-    """Write the training's curves; the names of their files."""
-    plots = training_curves(trained.history)
-    for plot in plots:
-        (place.folder / f"{plot.name}.svg").write_text(plot.svg, "utf-8")
-    return [f"{plot.name}.svg" for plot in plots]

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -44,6 +46,14 @@ def speed() -> float:
         float((left @ left)[0, 0])
         taken.append(time.perf_counter() - started)
     return _ACHIEVED * 2 * _SIDE**3 / min(taken)
+
+
+def epochs_of(rows: int, trainer: Mapping[str, Any]) -> tuple[int, float]:
+    """How many steps a pass over so many rows takes, and how many passes the trainer's fields ask for."""
+    batch = trainer["per_device_train_batch_size"] * trainer["gradient_accumulation_steps"]
+    steps = max(1, -(-rows // batch))
+    limit = trainer.get("max_steps", -1)
+    return steps, limit / steps if limit > 0 else float(trainer["num_train_epochs"])
 
 
 def span(seconds: float) -> str:

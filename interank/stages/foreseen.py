@@ -15,11 +15,11 @@ from interank.inputs import Input
 from interank.ir.benchmarks.hub import is_repository
 from interank.recipe import EvaluateRecipe, GenerateRecipe, Recipe, RewardModelRecipe, RunRecipe
 from interank.settings.batches import RL_BATCH
-from interank.stages.distill import choice_of
-from interank.stages.estimates import LEARN, READ, bytes_of, rent, size_of, span, speed, time_of
+from interank.stages.estimates import LEARN, READ, bytes_of, epochs_of, rent, size_of, span, speed, time_of
 from interank.stages.marking import marking
 from interank.stages.plan import explanations_told
 from interank.stages.plan import plan as planned_pairs
+from interank.stages.trained import choice_of
 from interank.tasks.parts import task_named
 from interank.tasks.recipes import DistillRecipe, RlRecipe
 from interank.training.planning import gib, plan, weights_of
@@ -86,9 +86,7 @@ def _distilled(recipe: DistillRecipe) -> list[str]:
         lessons = task_named(recipe.task).lessons(asked, student, place)
     planned, _ = plan(student, choice_of(recipe, head=lessons.head), lessons.microbatch)
     given = {**DEFAULTS, **recipe.trainer}
-    batch = given["per_device_train_batch_size"] * given["gradient_accumulation_steps"]
-    steps = max(1, -(-len(lessons.groups) // batch))
-    epochs = given["max_steps"] / steps if given.get("max_steps", -1) > 0 else float(given["num_train_epochs"])
+    steps, epochs = epochs_of(len(lessons.groups), given)
     work = (LEARN + READ * planned.checkpointing) * weights_of(student, head=lessons.head)
     # What rows share is counted for each of them there, and once in the largest microbatch, of which no step has more.
     most = steps * epochs * given["gradient_accumulation_steps"] * planned.tokens

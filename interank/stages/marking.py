@@ -5,8 +5,8 @@ from __future__ import annotations
 from interank.engines.models import model_here
 from interank.explanations import read_explanations
 from interank.recipe import RewardModelRecipe
-from interank.stages.estimates import LEARN, READ, rent, time_of
-from interank.stages.reward import choice_of
+from interank.stages.estimates import LEARN, READ, epochs_of, rent, time_of
+from interank.stages.trained import choice_of
 from interank.tasks.head.explained.compared import marked
 from interank.tasks.head.explained.lessons import RewardLessons
 from interank.training.planning import plan, weights_of
@@ -20,12 +20,9 @@ def marking(recipe: RewardModelRecipe) -> list[str]:
         return []
     rows = marked(read_explanations(recipe.judgments, "train"), recipe.left_out)
     lessons = RewardLessons(recipe, student, rows)
-    planned, _ = plan(student, choice_of(recipe), lessons.microbatch)
-    given = {**PREFERENCES, **recipe.trainer}
+    planned, _ = plan(student, choice_of(recipe, head=True), lessons.microbatch)
     once = sum(len(each.chosen) + len(each.rejected) for each in lessons.preferences)
-    batch = given["per_device_train_batch_size"] * given["gradient_accumulation_steps"]
-    steps = max(1, -(-len(lessons.preferences) // batch))
-    epochs = given["max_steps"] / steps if given.get("max_steps", -1) > 0 else float(given["num_train_epochs"])
+    steps, epochs = epochs_of(len(lessons.preferences), {**PREFERENCES, **recipe.trainer})
     tokens = round(once * epochs * (1 + recipe.controls))
     work = (LEARN + READ * planned.checkpointing) * weights_of(student, head=True)
     twin = ", a twin's included" if recipe.controls else ""

@@ -16,10 +16,9 @@ from interank.engines.bases import base_facts
 from interank.engines.models import device, find_model
 from interank.explanations import MADE_MARKS, Explained
 from interank.inputs import Input, check_inputs
-from interank.plots import training_curves
 from interank.settings import Quantisation
 from interank.stages.inputs import described, require_inputs, training_stage
-from interank.stages.trained import base_weights, write_cost
+from interank.stages.trained import base_weights, choice_of, draw, write_cost
 from interank.tasks.head.explained.card import reward_card
 from interank.tasks.head.explained.compared import comparisons
 from interank.tasks.head.explained.figures import Told, longer_is_better
@@ -27,7 +26,7 @@ from interank.tasks.head.explained.inputs import compared_rows, named
 from interank.tasks.head.explained.lessons import RewardLessons
 from interank.tasks.head.explained.recipe import RewardModelRecipe
 from interank.tasks.protocol import Made
-from interank.training.planning import Choice, gib, peak_bytes, plan
+from interank.training.planning import gib, peak_bytes, plan
 
 log = logging.getLogger(__name__)
 
@@ -60,7 +59,7 @@ def run(recipe: RewardModelRecipe, out: Path, *, existing: Existing = "refuse") 
     train, held_out = compared_rows(recipe, judgments)
     student = find_model(recipe.student)
     lessons = RewardLessons(recipe, student, train)
-    planned, quantisation = plan(student, choice_of(recipe), lessons.microbatch)
+    planned, quantisation = plan(student, choice_of(recipe, head=True), lessons.microbatch)
     log.info("%s", planned.told())
     systems = _twin(lessons, held_out, quantisation, place, checkpointing=planned.checkpointing)
     model = lessons.model(quantisation)
@@ -91,19 +90,9 @@ def run(recipe: RewardModelRecipe, out: Path, *, existing: Existing = "refuse") 
     }
     counts = {"pairs": pairs, "explanations": len(train), "held_out": len(held_out)}
     counts |= {"questions": len({row.query_id for row in train}), "steps": int(trained.figures["steps"])}
-    plots = training_curves(trained.history)
-    for plot in plots:
-        (place.folder / f"{plot.name}.svg").write_text(plot.svg, "utf-8")
-    made = Made(recipe.student, notes, content, counts, trained.history, [f"{plot.name}.svg" for plot in plots])
+    made = Made(recipe.student, notes, content, counts, trained.history, draw(place, trained.history))
     save_card(reward_card(made, report, judgments.name), place.folder)
     return place.finish(seed=recipe.seed, counts=counts, notes=notes)
-
-
-def choice_of(recipe: RewardModelRecipe) -> Choice:
-    """What the recipe says of the form in which its student is trained."""
-    form = recipe.quantisation, recipe.double_quantisation, recipe.precision
-    checkpointing = recipe.trainer.get("gradient_checkpointing")
-    return Choice(recipe.lora, *form, checkpointing, head=True, shorter=recipe.shorter)
 
 
 def _twin(
