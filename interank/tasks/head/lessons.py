@@ -9,12 +9,11 @@ from typing import Any
 
 from huggingface_hub import ModelCard
 from peft import PeftModel
-from transformers import set_seed
 
 from interank.artifact import Workplace, open_artifact
 from interank.engines.bases import stands_on
 from interank.engines.heads import load_head
-from interank.engines.models import ModelFiles, load_classifier, load_tokenizer
+from interank.engines.models import ModelFiles, load_tokenizer
 from interank.engines.pairs import PairEncoder
 from interank.engines.use import read_head, save_head
 from interank.errors import InputError
@@ -22,9 +21,8 @@ from interank.settings import HeadSettings, Quantisation
 from interank.tasks.head.card import head_card
 from interank.tasks.head.recipe import DistillHead
 from interank.tasks.head.sources import head_lessons, teacher_scores
-from interank.tasks.head.training import HeadGroup, HeadTrial, group_tokens, head_groups, train
+from interank.tasks.head.training import HeadGroup, HeadTrial, fresh_head, group_tokens, head_groups, train
 from interank.tasks.protocol import Made
-from interank.training.adapters import fresh_adapter
 from interank.training.memory import Microbatch
 from interank.training.ranking_losses import HeadLoss
 from interank.training.sft import SftSettings, Trained
@@ -88,26 +86,15 @@ class HeadLessons:
     def model(self, quantisation: Quantisation) -> PeftModel:
         """The model with a head to be trained: a fresh one, or the one of the adapter that is trained further."""
         recipe = self.recipe
-        # A language model has no head, so that a random one is made; and PEFT draws the adapter's weights.
-        set_seed(recipe.seed)
-        if recipe.adapter is not None:
-            further = load_head(
-                recipe.adapter,
-                quantisation=quantisation,
-                precision=recipe.precision,
-                base=recipe.student,
-                trainable=True,
-            )
-            return further.model
-        base = load_classifier(
-            self.student,
+        if recipe.adapter is None:
+            return fresh_head(recipe, self.student, quantisation, pad=self.tokenizer.pad_token_id)
+        return load_head(
+            recipe.adapter,
             quantisation=quantisation,
-            double_quantisation=recipe.double_quantisation,
             precision=recipe.precision,
-            headless=True,
-        )
-        base.config.pad_token_id = self.tokenizer.pad_token_id
-        return fresh_adapter(base, recipe.lora, seed=recipe.seed, head=True)
+            base=recipe.student,
+            trainable=True,
+        ).model
 
     def train(self, model: PeftModel, *, folder: Path, checkpointing: bool) -> Trained:
         """As `training.train`."""

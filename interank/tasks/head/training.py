@@ -15,15 +15,20 @@ from typing import Any
 
 import torch
 from peft import PeftModel
-from transformers import Trainer, TrainingArguments
+from transformers import Trainer, TrainingArguments, set_seed
 
 from interank import launched
 from interank.engines.heads import Head, head_logits, scores
 from interank.engines.layers import refuse_read_otherwise
+from interank.engines.models import ModelFiles, load_classifier
 from interank.engines.pairs import Pair, PairBatch, PairEncoder
 from interank.ir.measures import DEFAULT_MEASURE, score_run
 from interank.judgments import JudgedList
+from interank.settings import Quantisation
+from interank.tasks.head.explained.recipe import RewardModelRecipe
 from interank.tasks.head.groups import TeacherScores
+from interank.tasks.head.recipe import DistillHead
+from interank.training.adapters import fresh_adapter
 from interank.training.dealing import shared
 from interank.training.devices import configured, on_one_device, owned
 from interank.training.ranking_losses import HeadLoss, Target
@@ -79,6 +84,23 @@ def head_groups(
         )
         for group in groups
     ]
+
+
+def fresh_head(
+    recipe: DistillHead | RewardModelRecipe, student: ModelFiles, quantisation: Quantisation, *, pad: int
+) -> PeftModel:
+    """The student with an untrained adapter and head, the same each time; `pad` is its tokenizer's padding."""
+    # A language model has no head, so that a random one is made; and PEFT draws the adapter's weights.
+    set_seed(recipe.seed)
+    base = load_classifier(
+        student,
+        quantisation=quantisation,
+        double_quantisation=recipe.double_quantisation,
+        precision=recipe.precision,
+        headless=True,
+    )
+    base.config.pad_token_id = pad
+    return fresh_adapter(base, recipe.lora, seed=recipe.seed, head=True)
 
 
 def let_score_pairs(model: Any, encoder: PairEncoder) -> None:

@@ -11,11 +11,10 @@ from pathlib import Path
 
 from peft import PeftModel
 from safetensors.torch import load_file, save_file
-from transformers import set_seed
 
 from interank.engines.adapters import ADAPTER_WEIGHTS
 from interank.engines.heads import Head, scores
-from interank.engines.models import PEFT, ModelFiles, load_classifier, load_tokenizer
+from interank.engines.models import PEFT, ModelFiles, load_tokenizer
 from interank.engines.pairs import Pair, PairEncoder
 from interank.engines.reward_adapter import HEAD, WEIGHT
 from interank.engines.transformers import reading
@@ -26,7 +25,8 @@ from interank.settings import Quantisation
 from interank.tasks.head.explained.compared import comparisons, dealt_anew
 from interank.tasks.head.explained.figures import key_of
 from interank.tasks.head.explained.recipe import RewardModelRecipe
-from interank.training.adapters import fresh_adapter, save_adapter
+from interank.tasks.head.training import fresh_head
+from interank.training.adapters import save_adapter
 from interank.training.memory import Microbatch
 from interank.training.preferences import PREFERENCES, Preference, train
 from interank.training.sft import SftSettings, Trained
@@ -65,18 +65,7 @@ class RewardLessons:
 
     def model(self, quantisation: Quantisation) -> PeftModel:
         """The student with an untrained adapter and head, the same each time."""
-        recipe = self.recipe
-        # A language model has no head, so that a random one is made; and PEFT draws the adapter's weights.
-        set_seed(recipe.seed)
-        base = load_classifier(
-            self.student,
-            quantisation=quantisation,
-            double_quantisation=recipe.double_quantisation,
-            precision=recipe.precision,
-            headless=True,
-        )
-        base.config.pad_token_id = self.encoder.tokenizer.pad_token_id
-        return fresh_adapter(base, recipe.lora, seed=recipe.seed, head=True)
+        return fresh_head(self.recipe, self.student, quantisation, pad=self.encoder.tokenizer.pad_token_id)
 
     def train(self, model: PeftModel, *, folder: Path, checkpointing: bool, shuffled: bool = False) -> Trained:
         """Train it in place on the marks, or on marks that are `shuffled`; see `preferences.train`."""
