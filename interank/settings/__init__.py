@@ -4,9 +4,8 @@ from interank.settings.adaptive import AdaptiveRecipe, Spending
 from interank.settings.explanations import FAULTS, ExplanationsRecipe, Fault
 from interank.settings.heads import HeadSettings
 from interank.settings.links import LinkRecipe
-from interank.settings.listwise import ListPromptSettings, ListwiseRecipe, WindowMethod
+from interank.settings.listwise import ListPromptSettings, ListwiseRecipe, OrderingsRecipe, WindowMethod
 from interank.settings.mining import ColumnsRecipe, DocumentsRecipe, MiningRecipe
-from interank.settings.orderings import OrderingsRecipe
 from interank.settings.policy import GradeRecipe, HardExamplesRecipe, RewardWeightedRecipe, SeatbeltRecipe, TrialRecipe
 from interank.settings.prompts import PromptSettings, Quantisation
 from interank.settings.rewards import RewardRecipe

@@ -1,4 +1,4 @@
-"""How windows of documents are shown to a listwise reranker, and how it goes through a ranking with them."""
+"""How windows of documents are shown and gone through, by a listwise reranker and by a teacher of orders."""
 
 from __future__ import annotations
 
@@ -57,3 +57,26 @@ class ListwiseRecipe(Settings):
     def stride(self) -> int:
         """How far `sliding` moves."""
         return self.step or self.window // 2
+
+
+class OrderingsRecipe(Settings):
+    """The teacher puts each query's judged documents in an order and says why."""
+
+    window: int = Field(20, ge=2)
+    """The most documents of a list; they are spread over the grades and shown in no order."""
+    min_ndcg: float = Field(0.8, ge=0, le=1)
+    """An order with a lower nDCG@10 by the judgments is rejected."""
+    max_reasoning_tokens: int = Field(1024, ge=8)
+    """The reasoning's budget; the ranking has its own."""
+    temperature: float = Field(0.0, ge=0)
+    """0 is greedy."""
+    prompt: ListPromptSettings = ListPromptSettings()
+    """What the teacher reads."""
+
+    @model_validator(mode="after")
+    def _reasoning_is_asked_for(self) -> OrderingsRecipe:
+        if self.prompt.form == "direct":
+            raise ValueError(
+                "prompt.form: direct asks for a ranking without reasoning, and reasoning is what is learned; set reason"
+            )
+        return self

@@ -1,4 +1,4 @@
-"""What rl can be told beside rewards: how the grade is trained, which examples count, how the policy is watched."""
+"""What rl can be told beside rewards: how the grade is trained, which examples count, and who watches the policy."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Literal
 from pydantic import Field, model_validator
 
 from interank.settings.base import Settings
-from interank.settings.gold import GoldRecipe
+from interank.settings.teacher import TeacherRecipe
 
 
 class GradeRecipe(Settings):
@@ -43,6 +43,18 @@ class HardExamplesRecipe(Settings):
     """Pairs that are right more often are left out."""
     samples: int = Field(8, ge=2)
     """Answers that are sampled of each pair in reason-first order; in grade-first order its probability is read."""
+
+
+class GoldRecipe(Settings):
+    """How often the policy's own explanations are marked by somebody whom no reward asks."""
+
+    every: int = Field(ge=1)
+    """Steps between two checks, a multiple of `validation.every`."""
+    samples: int = Field(32, ge=4)
+    """How many validation pairs are explained anew, at temperature 1, and marked at each check."""
+    judge: TeacherRecipe
+    """Who marks them, from 0 to 10 against the rubric of `explanation_quality`; a model of another family than the
+    policy's and than any that rewards ask."""
 
 
 class TrialRecipe(Settings):

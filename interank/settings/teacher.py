@@ -6,8 +6,8 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from interank.settings import OrderingsRecipe
 from interank.settings.base import Settings
+from interank.settings.listwise import OrderingsRecipe
 from interank.settings.servers import ServersRecipe
 
 MAX_QUERIES = 10

@@ -19,7 +19,7 @@ from interank.engines.models import chosen_quantisation, device, load_model
 from interank.engines.reward_adapter import RewardAdapter
 from interank.rewards import Reward
 from interank.settings import RolloutServersRecipe
-from interank.settings.gold import GoldRecipe
+from interank.settings.policy import GoldRecipe
 from interank.stages.inputs import described, require_inputs, training_stage
 from interank.stages.lineage import lineage, policy_card
 from interank.stages.reward_models import reward_models

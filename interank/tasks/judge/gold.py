@@ -15,7 +15,7 @@ from interank.engines.protocol import Sampling
 from interank.engines.transformers import TransformersEngine
 from interank.errors import TrainingError
 from interank.judging import Order
-from interank.settings.gold import GoldRecipe
+from interank.settings.policy import GoldRecipe
 from interank.tasks.protocol import Judge
 from interank.training.seatbelt import GOLD
 from interank.training.trying import PolicyTrial, Probabilities
