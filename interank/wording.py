@@ -1,9 +1,9 @@
-"""How messages count and list: 1 token and 2 tokens; a, b and c."""
+"""How messages count and list, 1 token and 2 tokens, a, b and c; and how tables stand on a screen."""
 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -17,6 +17,16 @@ def listed(names: Iterable[object], none: str = "none", last: str = "and") -> st
     """The names with commas between them and a word before the last; `none` where there is no name."""
     *others, end = [str(name) for name in names] or [none]
     return f"{', '.join(others)} {last} {end}" if others else end
+
+
+def aligned(rows: Sequence[Sequence[str]], *, figures: bool = False) -> str:
+    """Rows as columns, each as wide as its widest cell; those of `figures`, all but the first, end where it ends."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = []
+    for first, *others in ([*zip(row, widths, strict=True)] for row in rows):
+        cells = [cell.rjust(width) if figures else cell.ljust(width) for cell, width in others]
+        lines.append("  ".join([first[0].ljust(first[1]), *cells]).rstrip())
+    return "\n".join(lines)
 
 
 def nearby(path: Path) -> str:

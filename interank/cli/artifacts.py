@@ -7,6 +7,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from interank.wording import aligned
+
 if TYPE_CHECKING:
     from interank.stages.artifacts import Found
 
@@ -61,9 +63,7 @@ def _print(found: list[Found], *, removed: bool) -> None:
         state = "finished" if each.unfinished is None else "removed" if removed else f"unfinished: {each.unfinished}"
         made = each.made.strftime("%Y-%m-%d %H:%M")
         rows.append((str(each.path), each.kind, _shown(each.size), made, state, ", ".join(each.made_from) or "-"))
-    widths = [max(len(row[column]) for row in rows) for column in range(len(_HEAD))]
-    for row in rows:
-        print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+    print(aligned(rows))
 
 
 def _shown(size: int) -> str:

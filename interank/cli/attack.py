@@ -11,6 +11,7 @@ from interank.cli.base_option import add_base
 from interank.cli.next_step import say_next, word
 from interank.cli.rerank import positive
 from interank.modes import FITTED_MODES, GUARDS
+from interank.wording import aligned
 
 if TYPE_CHECKING:
     from interank.diagnosis.attacks import Gain
@@ -91,6 +92,4 @@ def _print(found: list[Gain]) -> None:
         places = gain.places
         figures = (f"{places.mean:+.2f}", f"{places.low:+.2f} to {places.high:+.2f}", f"{gain.above:.1f}")
         rows.append((gain.mode, gain.guard, gain.family, str(gain.templates), *figures, f"{gain.raised:.0%}"))
-    widths = [max(len(row[column]) for row in rows) for column in range(len(_HEAD))]
-    for row in rows:
-        print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+    print(aligned(rows))

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from interank.cli.base_option import add_base
 from interank.cli.next_step import say_next, word
+from interank.wording import aligned
 
 if TYPE_CHECKING:
     from interank.diagnosis.certificate import Certificate
@@ -95,10 +96,7 @@ def _print(certificate: Certificate) -> None:
         (f"fault: {control.fault}", *_figures(control.found), "", _caught(control.caught_by))
         for control in certificate.controls
     ]
-    widths = [max(len(line[column]) for line in lines) for column in range(len(_HEAD))]
-    print(f"{certificate.rows[0].found.pairs} pairs against {certificate.reference}\n")
-    for line in lines:
-        print("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
+    print(f"{certificate.rows[0].found.pairs} pairs against {certificate.reference}\n\n{aligned(lines)}")
     for reason in certificate.skipped:
         print(f"skipped: {reason}")
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from interank.cli.next_step import say_next, word
+from interank.wording import aligned
 
 if TYPE_CHECKING:
     from interank.imports.imported import Imported, ImportSettings
@@ -222,8 +223,6 @@ def _columns(told: Sequence[str]) -> dict[str, str]:
 
 def _show(found: Imported, *, as_json: bool) -> None:
     """What would be read: columns, a row, counts."""
-    from interank.evaluation.tables import aligned
-
     if as_json:
         columns = {table: {"columns": dict(of.of), "unused": list(of.unused)} for table, of in found.columns.items()}
         shown = {"columns": columns, "sample": found.sample, "counts": found.counts, "told": list(found.told)}
@@ -232,7 +231,7 @@ def _show(found: Imported, *, as_json: bool) -> None:
     for table, of in found.columns.items():
         rows = [["role", "column", ""]]
         rows += [[role, name, "as told" if role in of.told else "guessed"] for role, name in of.of.items()]
-        print(f"{table}\n{aligned(rows)}")
+        print(f"{table}\n{aligned(rows, figures=True)}")
         print(f"not used: {', '.join(of.unused) or 'no other column'}\n")
     print(f"The first row is read as\n{json.dumps(found.sample, indent=2, ensure_ascii=False)}\n")
     print(", ".join(f"{number} {name.replace('_', ' ')}" for name, number in found.counts.items()))

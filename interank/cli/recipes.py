@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from interank.cli.next_step import say_next, word
+from interank.wording import aligned
 
 _COLUMNS = ("name", "hardware", "time", "cost", "what")
 
@@ -42,10 +43,7 @@ def _list(options: argparse.Namespace) -> int:
     if options.json:
         print(json.dumps(found, indent=2))
         return 0
-    rows = [{"name": name, **each} for name, each in found.items()]
-    widths = {column: max(len(column), *(len(row[column]) for row in rows)) for column in _COLUMNS}
-    for row in [{column: column for column in _COLUMNS}, *rows]:
-        print("  ".join(f"{row[column]:<{widths[column]}}" for column in _COLUMNS).rstrip())
+    print(aligned([_COLUMNS, *((name, *(each[column] for column in _COLUMNS[1:])) for name, each in found.items())]))
     say_next(options, "interank recipes show NAME prints one; ~ is computed, for 100,000 judgments: docs/recipes.md")
     return 0
 

@@ -12,6 +12,7 @@ from interank import launched
 from interank.cli.next_step import say_next, word
 from interank.modes import TASK_MODES
 from interank.shards import Shard
+from interank.wording import aligned
 
 if TYPE_CHECKING:
     from interank.artifact import Artifact, Existing
@@ -151,7 +152,6 @@ def _refuse_early(recipe: Any, options: argparse.Namespace, existing: Existing) 
 
 def _plan(recipe: Any, *, as_json: bool) -> int:
     """Print what generate would take."""
-    from interank.evaluation.tables import aligned
     from interank.stages.estimates import span
 
     plans = importlib.import_module("interank.stages.plan")
@@ -161,7 +161,7 @@ def _plan(recipe: Any, *, as_json: bool) -> int:
         return 0
     rows = [["site", "questions", "answers", "pairs"]]
     rows += [[name, *(str(counts[key]) for key in rows[0][1:])] for name, counts in planned["sites"].items()]
-    print(aligned(rows))
+    print(aligned(rows, figures=True))
     tokens = planned["tokens"]
     print(f"\n{planned['pairs']} pairs to judge: about {tokens['read']} tokens read and {tokens['written']} written")
     for line in plans.explanations_told(planned):
@@ -179,7 +179,7 @@ def stage_named(verb: str) -> Any:
 
 def show_evaluation(artifact: Artifact, *, as_json: bool) -> None:
     """Print an evaluation's figures, and where its report lies."""
-    from interank.evaluation.tables import aligned, by_task, systems
+    from interank.evaluation.tables import by_task, systems
 
     metrics = json.loads((artifact.path / "metrics.json").read_text("utf-8"))
     if as_json:
@@ -187,9 +187,10 @@ def show_evaluation(artifact: Artifact, *, as_json: bool) -> None:
         return
     cost = json.loads((artifact.path / "cost.json").read_text("utf-8"))["per_query"]
     measure = artifact.recipe()["measures"][0]
-    print(aligned(systems(metrics, {name: each["seconds"] for name, each in cost.items()}, measure)))
+    costs = {name: each["seconds"] for name, each in cost.items()}
+    print(aligned(systems(metrics, costs, measure), figures=True))
     if artifact.manifest["counts"]["tasks"] > 1:
-        print(f"\n{aligned(by_task(metrics, measure))}")
+        print(f"\n{aligned(by_task(metrics, measure), figures=True)}")
     for note in artifact.manifest["notes"]:
         print(f"\n{note}")
     example = (artifact.path / "example.txt").read_text("utf-8").strip()

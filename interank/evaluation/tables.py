@@ -1,4 +1,4 @@
-"""The evaluation's tables, as rows of cells; and rows as aligned text, as Markdown and as LaTeX."""
+"""The evaluation's tables, as rows of cells; and rows as Markdown and as LaTeX."""
 
 from __future__ import annotations
 
@@ -168,16 +168,6 @@ def costs(found: Mapping[str, Mapping[str, Any]]) -> Rows:
 def chance(p: float) -> str:
     """A p-value in three digits."""
     return "<.001" if p < 0.001 else f"{p:.3f}".removeprefix("0")
-
-
-def aligned(rows: Sequence[Sequence[str]]) -> str:
-    """Rows as columns of equal width, the first column to the left and the others to the right."""
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    lines = [
-        "  ".join(cell.ljust(width) if not column else cell.rjust(width) for column, (cell, width) in enumerate(cells))
-        for cells in (list(zip(row, widths, strict=True)) for row in rows)
-    ]
-    return "\n".join(line.rstrip() for line in lines)
 
 
 def markdown(rows: Sequence[Sequence[str]]) -> str:

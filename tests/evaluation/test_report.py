@@ -9,8 +9,8 @@ import pytest
 from interank.evaluation import tables
 from interank.evaluation.report import example, markdown
 from interank.evaluation.scoring import Results
-from interank.evaluation.tables import aligned
 from interank.types import RankedDocument, Relevance
+from interank.wording import aligned
 
 METRICS: dict[str, dict[str, Any]] = {
     "first stage": {
@@ -91,7 +91,7 @@ def test_a_system_without_cost_leaves_it_open() -> None:
 
 def test_columns_stand_under_each_other() -> None:
     rows = tables.systems(METRICS, SECONDS, "nDCG@10")
-    lines = aligned(rows).splitlines()
+    lines = aligned(rows, figures=True).splitlines()
     assert len(lines) == 3
     assert [line.startswith(row[0]) for line, row in zip(lines, rows, strict=True)] == [True] * 3
     # Every other column ends in one place, and is parted from the one before by two blanks.
@@ -102,10 +102,6 @@ def test_columns_stand_under_each_other() -> None:
             assert line[ends[-2] : ends[-1]].strip() == row[column]
             assert line[: ends[-1]].endswith(row[column])
     assert {len(line) for line in lines} == {ends[-1]}
-
-
-def test_lines_do_not_end_in_blanks() -> None:
-    assert aligned([["a", "bb"], ["c", ""]]) == "a  bb\nc"
 
 
 def test_the_markdown_holds_the_table_s_cells_and_no_others() -> None:
