@@ -15,8 +15,8 @@ from peft.tuners.tuners_utils import BaseTunerLayer
 from transformers import AutoModelForCausalLM, PreTrainedModel
 
 from interank.engines.layers import model_config
-from interank.engines.models import PEFT, ModelFiles, base_of, differentiable, read_config
-from interank.engines.weights import misfit, refuse_pointers, weight_names
+from interank.engines.models import PEFT, ModelFiles, base_of, differentiable
+from interank.engines.weights import misfit, read_config, refuse_pointers, weight_names
 from interank.errors import ModelError
 
 ADAPTER_WEIGHTS = "adapter_model.safetensors"

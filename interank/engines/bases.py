@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from interank.artifact import MANIFEST, RECIPE, Artifact, open_artifact
-from interank.engines.models import ModelFiles, base_of, cache_dir, find_model, load_tokenizer, model_here, read_config
-from interank.engines.weights import model_weights
+from interank.engines.models import ModelFiles, base_of, cache_dir, find_model, load_tokenizer, model_here
+from interank.engines.weights import model_weights, read_config
 from interank.errors import InputError, ModelError
 
 log = logging.getLogger(__name__)

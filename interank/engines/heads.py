@@ -20,12 +20,11 @@ from interank.engines.models import (
     find_model,
     load_classifier,
     load_tokenizer,
-    read_config,
 )
 from interank.engines.pairs import Pair, PairBatch, PairEncoder
 from interank.engines.soundness import require_scores
 from interank.engines.use import read_head
-from interank.engines.weights import weight_names
+from interank.engines.weights import read_config, weight_names
 from interank.errors import InputError, ModelError
 from interank.settings import HeadSettings, Quantisation
 from interank.settings.student import Precision

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-import json
 import logging
 import os
 import shutil
@@ -25,7 +24,7 @@ from transformers import (
 from interank import launched
 from interank.engines.folders import model_folder
 from interank.engines.layers import allowed_of, head_options
-from interank.engines.weights import load_whole, refuse_pointers
+from interank.engines.weights import load_whole, read_config, refuse_pointers
 from interank.errors import ModelError
 from interank.settings import Quantisation
 from interank.settings.student import Precision
@@ -242,21 +241,6 @@ def base_of(adapter: Path) -> str:
             f"{adapter / PEFT} names no base_model_name_or_path; add the model that the adapter belongs to"
         )
     return base
-
-
-def read_config(file: Path) -> dict[str, Any]:
-    """A model's or an adapter's configuration.
-
-    Raises:
-        ModelError: It cannot be read.
-    """
-    try:
-        facts = json.loads(file.read_text("utf-8"))
-    except ValueError as error:
-        raise ModelError(f"{file} cannot be read ({error}); get the model or adapter anew") from None
-    if not isinstance(facts, dict):
-        raise ModelError(f"{file} holds no object; get the model or adapter anew")
-    return facts
 
 
 def device() -> str:

@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import Any
 
 from interank.engines.adapters import ADAPTER_WEIGHTS, check_fits
-from interank.engines.models import PEFT, ModelFiles, device, read_config
+from interank.engines.models import PEFT, ModelFiles, device
 from interank.engines.prompts import Prompt
 from interank.engines.protocol import Ability, Completion, LabelLogits, Sampling, content_seed
 from interank.engines.soundness import ROUNDING
-from interank.engines.weights import model_weights, weight_names
+from interank.engines.weights import model_weights, read_config, weight_names
 from interank.engines.work import Work, flops, positions_attended
 from interank.errors import InputError, ModelError
 from interank.threads import as_the_user_set_it

@@ -1,4 +1,4 @@
-"""What stands between a model's files and a model: only whole safetensors load, and every weight finds its place."""
+"""A model's files, read with care: configurations, whole safetensors alone, and a place for every weight."""
 
 from __future__ import annotations
 
@@ -20,6 +20,21 @@ _POINTER = b"version https://git-lfs"
 # The files of a model that are read: configurations, vocabularies, templates, weights.
 _READ = (".json", ".jinja", ".model", ".safetensors", ".txt")
 _SHOWN = 3
+
+
+def read_config(file: Path) -> dict[str, Any]:
+    """A model's or an adapter's configuration.
+
+    Raises:
+        ModelError: It cannot be read.
+    """
+    try:
+        facts = json.loads(file.read_text("utf-8"))
+    except ValueError as error:
+        raise ModelError(f"{file} cannot be read ({error}); get the model or adapter anew") from None
+    if not isinstance(facts, dict):
+        raise ModelError(f"{file} holds no object; get the model or adapter anew")
+    return facts
 
 
 def model_weights(folder: Path) -> list[Path]:

@@ -16,13 +16,13 @@ from interank.engines.models import (
     ModelFiles,
     find_model,
     load_model,
-    read_config,
 )
 from interank.engines.protocol import Engine
 from interank.engines.served import ServerEngine
 from interank.engines.transformers import TransformersEngine
 from interank.engines.use import read_use
 from interank.engines.vllm import VllmEngine, VllmOptions, rank_of
+from interank.engines.weights import read_config
 from interank.errors import ArtifactError
 from interank.modes import TASK_MODES, TRAINED_ON, in_words
 from interank.settings import PromptSettings, ServerRecipe
