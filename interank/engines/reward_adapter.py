@@ -66,7 +66,7 @@ class RewardAdapter:
         taken = {*model.peft_config} if isinstance(model, PeftModel) else set()
         self._name = next(name for name in _names() if name not in taken)
         # PEFT draws weights for what is then filled, sets it to be trained and the model to be used.
-        with _as_before(model), reading(model), torch.random.fork_rng():
+        with _as_before(model), torch.random.fork_rng():
             self.model: PeftModel = beside(model, place / "adapter", self._name)
         with self._reading():
             self._runner = tree_runner(self.model)
@@ -106,7 +106,7 @@ class RewardAdapter:
     @contextmanager
     def _reading(self) -> Iterator[None]:
         """With this adapter alone, without dropout."""
-        with _as_before(self.model), reading(self.model):
+        with _as_before(self.model):
             self.model.set_adapter(self._name, inference_mode=True)
             yield
 
@@ -178,14 +178,15 @@ def _names() -> Iterator[str]:
 
 @contextmanager
 def _as_before(model: Any) -> Iterator[None]:
-    """Afterwards the same adapter is active, and the same weights are trained.
+    """Without dropout; afterwards the same adapter is active, in the same mode, and the same weights are trained.
 
     PEFT sets whatever adapter it makes active to be trained.
     """
     trained = {id(weight) for weight in model.parameters() if weight.requires_grad}
     active = model.active_adapter if isinstance(model, PeftModel) else None
     try:
-        yield
+        with reading(model):
+            yield
     finally:
         if active is not None:
             model.set_adapter(active)
