@@ -53,9 +53,8 @@ def marking(recipe: MarkingRecipe, base: str | None, tokens: int) -> list[Equipp
     from interank.engines.bases import find_base
     from interank.engines.models import load_model, load_tokenizer
     from interank.engines.prompts import PromptEncoder
-    from interank.engines.reward_adapter import RewardAdapter
     from interank.settings import PromptSettings
-    from interank.stages.reward_models import reward_models
+    from interank.stages.reward_models import with_reward_models
     from interank.tasks.judge.reader import ModelReader
 
     start = open_artifact(Path(recipe.reader), "adapter")
@@ -64,10 +63,4 @@ def marking(recipe: MarkingRecipe, base: str | None, tokens: int) -> list[Equipp
     tokenizer = load_tokenizer(files)
     encoder = PromptEncoder(tokenizer, PromptSettings.model_validate(start.manifest["prompt"]))
     tools = {"reader": ModelReader(model, encoder, tokens=tokens)}
-    rewards = check(recipe)
-    own = {name: RewardAdapter(model, place, tokenizer) for name, place in reward_models(rewards).items()}
-    given = [
-        reward.given(model=own[name]) if (name := str(reward.params.get("model"))) in own else reward
-        for reward in rewards
-    ]
-    return [reward.equipped(**tools) for reward in given]
+    return [reward.equipped(**tools) for reward in with_reward_models(model, check(recipe), tokenizer)]

@@ -30,6 +30,18 @@ def reward_model(params: Mapping[str, Any]) -> Path | None:
     return place if place is not None and (place / MANIFEST).is_file() else None
 
 
+def with_reward_models(model: Any, rewards: Sequence[Reward], tokenizer: Any) -> list[Reward]:
+    """The rewards, those that name reward models of one's own given these, which stand beside the model on its base."""
+    # It loads what runs models.
+    from interank.engines.reward_adapter import RewardAdapter
+
+    found = {name: RewardAdapter(model, place, tokenizer) for name, place in reward_models(rewards).items()}
+    return [
+        reward.given(model=found[name]) if (name := str(reward.params.get("model"))) in found else reward
+        for reward in rewards
+    ]
+
+
 def named_models(
     rewards: Sequence[RewardRecipe],
     section: str,

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import shutil
 import time
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, cast
 
@@ -16,13 +15,12 @@ from interank.engines.adapters import with_adapter
 from interank.engines.bases import base_facts, find_base
 from interank.engines.layers import allowed_of
 from interank.engines.models import chosen_quantisation, device, load_model
-from interank.engines.reward_adapter import RewardAdapter
 from interank.rewards import Reward
 from interank.settings import RolloutServersRecipe
 from interank.settings.policy import GoldRecipe
 from interank.stages.inputs import described, require_inputs, training_stage
 from interank.stages.lineage import lineage, policy_card
-from interank.stages.reward_models import reward_models
+from interank.stages.reward_models import with_reward_models
 from interank.stages.rewarded import check as check
 from interank.stages.trained import base_weights, write_cost
 from interank.stages.training_page import training_page
@@ -65,9 +63,7 @@ def run(recipe: RlRecipe, out: Path, *, existing: Existing = "refuse") -> Artifa
     model = with_adapter(load_model(base, quantisation=quantisation), start.path / "adapter", trainable=True)
     weights = base_weights(model, quantisation)
     log.info("rl of an adapter on %s, whose weights are in %s, on %s", base.name, weights, device())
-    marking = _beside(model, reward_models(rewards), policy.encoder.tokenizer)
-    given = [reward.given(**marking.get(str(reward.params.get("model")), {})) for reward in rewards]
-    equipped = [reward.equipped(**tools) for reward in given]
+    equipped = [reward.equipped(**tools) for reward in with_reward_models(model, rewards, policy.encoder.tokenizer)]
     if recipe.validation.gold is None:
         refined = policy.train(model, equipped)
     else:
@@ -102,11 +98,6 @@ def _gold(gold: GoldRecipe, policy: Policy, place: Workplace, seed: int) -> Judg
         # The first process asks, and tells the others.
         return lambda questions: [None] * len(questions)
     return open_judge(gold.judge, policy.encoder.settings, place.work / "gold", seed)
-
-
-def _beside(model: Any, places: Mapping[str, Path], tokenizer: Any) -> dict[str, dict[str, Any]]:
-    """The reward models that stand beside the policy on its base, as what rewards are given for their names."""
-    return {name: {"model": RewardAdapter(model, place, tokenizer)} for name, place in places.items()}
 
 
 def _hand_out(place: Workplace) -> None:
