@@ -6,7 +6,7 @@ import logging
 import shutil
 import time
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
 from interank import launched
 from interank.artifact import Artifact, Existing, Workplace, create, open_artifact
@@ -17,7 +17,6 @@ from interank.engines.layers import allowed_of
 from interank.engines.models import chosen_quantisation, device, load_model
 from interank.rewards import Reward
 from interank.settings import RolloutServersRecipe
-from interank.settings.policy import GoldRecipe
 from interank.stages.inputs import described, require_inputs, training_stage
 from interank.stages.lineage import lineage, policy_card
 from interank.stages.reward_models import with_reward_models
@@ -25,7 +24,7 @@ from interank.stages.rewarded import check as check
 from interank.stages.trained import base_weights, write_cost
 from interank.stages.training_page import training_page
 from interank.tasks.parts import refining
-from interank.tasks.protocol import ExplainingPolicy, Judge, Policy
+from interank.tasks.protocol import ExplainingPolicy
 from interank.tasks.recipes import RlRecipe
 from interank.teacher.judge import open_judge
 from interank.training.adapters import save_adapter
@@ -56,19 +55,19 @@ def run(recipe: RlRecipe, out: Path, *, existing: Existing = "refuse") -> Artifa
     base = find_base(start, recipe.base)
     allowed_of(base.name, base.folder)
     policy = task.policy(recipe, start, base, place.work)
-    tools: dict[str, Any] = {}
-    if recipe.judge is not None:
-        tools["judge"] = launched.first() and open_judge(recipe.judge, policy.encoder.settings, place.work, recipe.seed)
+    gold, prompt = recipe.validation.gold, policy.encoder.settings
+    judge = open_judge(recipe.judge, prompt, place.work, recipe.seed) if recipe.judge else None
+    marker = open_judge(gold.judge, prompt, place.work / "gold", recipe.seed) if gold else None
     quantisation = chosen_quantisation(recipe.quantisation)
     model = with_adapter(load_model(base, quantisation=quantisation), start.path / "adapter", trainable=True)
     weights = base_weights(model, quantisation)
     log.info("rl of an adapter on %s, whose weights are in %s, on %s", base.name, weights, device())
+    tools = {"judge": judge} if judge else {}
     equipped = [reward.equipped(**tools) for reward in with_reward_models(model, rewards, policy.encoder.tokenizer)]
-    if recipe.validation.gold is None:
+    if marker is None:
         refined = policy.train(model, equipped)
     else:
-        gold = _gold(recipe.validation.gold, policy, place, recipe.seed)
-        refined = cast(ExplainingPolicy, policy).train(model, equipped, gold)
+        refined = cast(ExplainingPolicy, policy).train(model, equipped, marker)
     if not launched.first():
         return place.of_first()
     _hand_out(place)
@@ -90,14 +89,6 @@ def run(recipe: RlRecipe, out: Path, *, existing: Existing = "refuse") -> Artifa
     (place.folder / "report.html").write_text(page, "utf-8")
     counts = {**refined.counts, "steps": int(refined.figures["steps"])}
     return place.finish(seed=recipe.seed, counts=counts, notes=notes)
-
-
-def _gold(gold: GoldRecipe, policy: Policy, place: Workplace, seed: int) -> Judge:
-    """Who marks fresh explanations on the way; its replies are kept beside the rewards' judge's."""
-    if not launched.first():
-        # The first process asks, and tells the others.
-        return lambda questions: [None] * len(questions)
-    return open_judge(gold.judge, policy.encoder.settings, place.work / "gold", seed)
 
 
 def _hand_out(place: Workplace) -> None:

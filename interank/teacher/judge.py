@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from interank import launched
 from interank.engines.prompts import PromptEncoder
 from interank.engines.protocol import Reply, Request, Sampling
 from interank.settings import (
@@ -45,8 +46,15 @@ class Judge:
         return self._encoder.text(reply.ids) if self._encoder is not None and reply.ids else reply.text
 
 
-def open_judge(settings: TeacherRecipe, prompt: PromptSettings, work: Path, seed: int) -> Judge:
-    """The judge; its replies are kept in `work`, and over all outputs where $INTERANK_CACHE is set."""
+def open_judge(
+    settings: TeacherRecipe, prompt: PromptSettings, work: Path, seed: int
+) -> Callable[[Sequence[str]], list[str | None]]:
+    """The judge; its replies are kept in `work`, and over all outputs where $INTERANK_CACHE is set.
+
+    Of several processes the first asks, and tells the others, whose judge knows nothing.
+    """
+    if not launched.first():
+        return lambda questions: [None] * len(questions)
     teacher, encoder, _ = open_teacher(settings, prompt, seed)
     shared = default_cache()
     asker = Asker(
