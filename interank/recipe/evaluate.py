@@ -14,7 +14,7 @@ from interank.settings.base import FilePath, FilePaths, Names, Settings
 from interank.settings.heads import HeadSettings
 from interank.settings.links import Chain, LinkRecipe
 from interank.settings.listwise import ListwiseRecipe
-from interank.settings.marking import MarkingRecipe
+from interank.settings.rewards import MarkingRecipe
 
 
 class EvaluateRecipe(Settings):

@@ -8,7 +8,7 @@ from interank.artifact import open_artifact
 from interank.errors import InputError
 from interank.inputs import Input, adapter
 from interank.rewards import Equipped, Reward
-from interank.settings.marking import MarkingRecipe
+from interank.settings.rewards import MarkingRecipe
 
 
 def check(recipe: MarkingRecipe) -> list[Reward]:
