@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from interank.artifact import MANIFEST
-from interank.engines.models import PEFT, model_here, read_config
+from interank.engines.models import PEFT, model_here
 from interank.engines.plain_text import PlainText
 from interank.engines.prompts import Prompt
 from interank.engines.use import FILE
+from interank.engines.weights import read_config
 from interank.errors import InputError, ModelError
 from interank.types import Document, Query
 
