@@ -1,0 +1,150 @@
+"""What each dialect's clients read: a reply's JSON, and a refusal's."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from interank.serving.asked import Answered, Asked, Refusal, Result, all_warnings, best_first
+
+Json = dict[str, Any] | list[dict[str, Any]]
+"""What a body may be."""
+
+_TEI_TYPES = {
+    "empty": "Empty",
+    "invalid": "Validation",
+    "too_large": "Validation",
+    "overloaded": "Overloaded",
+    "unavailable": "Unhealthy",
+}
+
+
+def _number(asked: Asked, result: Result) -> float:
+    return result.score if asked.raw else result.relevance
+
+
+def _usage(answered: Answered) -> dict[str, int]:
+    return {"prompt_tokens": answered.tokens, "total_tokens": answered.tokens}
+
+
+def _also(asked: Asked, result: Result) -> dict[str, Any]:
+    """Keys of ours; `relevant_spans` where they are asked for."""
+    extra = {key: value for key, value in result.extra.items() if key != "relevant_spans" or asked.spans}
+    return {**extra, "truncated": result.truncated}
+
+
+def _document(asked: Asked, result: Result, *, flat: bool) -> dict[str, Any]:
+    if not asked.texts:
+        return {}
+    return {"document": result.document.text if flat else {"text": result.document.text}}
+
+
+def _results(asked: Asked, answered: Answered, *, flat: bool) -> list[dict[str, Any]]:
+    return [
+        {"index": r.index, "relevance_score": _number(asked, r)} | _document(asked, r, flat=flat) | _also(asked, r)
+        for r in best_first(answered.results, asked.top)
+    ]
+
+
+def superset(asked: Asked, answered: Answered) -> Json:
+    """What clients of Cohere, Jina, vLLM and LiteLLM each find all their keys in."""
+    return {
+        "id": answered.request,
+        "object": "rerank",
+        "created": answered.created,
+        "model": answered.model,
+        "results": _results(asked, answered, flat=False),
+        "usage": _usage(answered),
+        "meta": {
+            "api_version": {"version": "2"},
+            "billed_units": {"search_units": 1},
+            "tokens": {"input_tokens": answered.tokens, "output_tokens": 0},
+            "warnings": all_warnings(asked, answered),
+        },
+    }
+
+
+def infinity(asked: Asked, answered: Answered) -> Json:
+    """Documents are plain strings."""
+    return {
+        "object": "rerank",
+        "id": answered.request,
+        "created": answered.created,
+        "model": answered.model,
+        "results": _results(asked, answered, flat=True),
+        "usage": _usage(answered),
+        "meta": {"warnings": all_warnings(asked, answered)},
+    }
+
+
+def voyage(asked: Asked, answered: Answered) -> Json:
+    """Results stand in `data`."""
+    return {
+        "object": "list",
+        "data": _results(asked, answered, flat=True),
+        "model": answered.model,
+        "usage": _usage(answered),
+        "meta": {"warnings": all_warnings(asked, answered)},
+    }
+
+
+def tei(asked: Asked, answered: Answered) -> Json:
+    """A bare list."""
+    return [
+        {"index": r.index, "score": _number(asked, r)}
+        | ({"text": r.document.text} if asked.texts else {})
+        | _also(asked, r)
+        for r in best_first(answered.results, asked.top)
+    ]
+
+
+def sglang(asked: Asked, answered: Answered) -> Json:
+    """A bare list, each with what it took."""
+    return [
+        {"score": _number(asked, r), "index": r.index, "meta_info": {"id": answered.request}}
+        | _document(asked, r, flat=True)
+        | _also(asked, r)
+        for r in best_first(answered.results, asked.top)
+    ]
+
+
+def nim(asked: Asked, answered: Answered) -> Json:
+    """`logit` is s itself."""
+    ranked = best_first(answered.results, asked.top)
+    return {
+        "rankings": [{"index": r.index, "logit": r.score} | _also(asked, r) for r in ranked],
+        "usage": _usage(answered),
+    }
+
+
+def scores(asked: Asked, answered: Answered) -> Json:
+    """VLLM's `/score`, in request order."""
+    return {
+        "id": answered.request,
+        "object": "list",
+        "created": answered.created,
+        "model": answered.model,
+        "data": [
+            {"index": r.index, "object": "score", "score": _number(asked, r)} | _also(asked, r)
+            for r in answered.results
+        ],
+        "usage": _usage(answered),
+    }
+
+
+def any_error(refusal: Refusal, status: int) -> Json:
+    """Cohere reads `message`, Jina `detail`, vLLM, Infinity and LiteLLM `error`."""
+    return {
+        "message": refusal.message,
+        "detail": refusal.message,
+        "error": {"message": refusal.message, "type": refusal.why, "param": refusal.field, "code": status},
+    }
+
+
+def voyage_error(refusal: Refusal, status: int) -> Json:
+    """`detail` alone: an `error` that is an object crashes voyageai before 0.5."""
+    return {"detail": refusal.message}
+
+
+def tei_error(refusal: Refusal, status: int) -> Json:
+    """`error` is a string, and `error_type` one of TEI's."""
+    return {"error": refusal.message, "error_type": _TEI_TYPES.get(refusal.why, "Backend")}
