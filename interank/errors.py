@@ -4,6 +4,7 @@ InterankError
 |-- InputError       a file or argument of the user's holds something that cannot be used
 |-- RecipeError      a recipe cannot be resolved; lists every fault
 |-- ArtifactError    an artifact is missing, unfinished, damaged, of another kind, or in the way
+|   `-- BeingMadeError  another process is making it just now
 |-- ModelError       a model cannot be had, or cannot do what is asked of it
 |   `-- PromptError  what it gave for one prompt of several cannot be used
 |-- TrainingError    training cannot start or cannot go on
@@ -33,6 +34,10 @@ class RecipeError(InterankError):
 
 class ArtifactError(InterankError):
     """An artifact is missing, unfinished, damaged, of another kind, or in the way."""
+
+
+class BeingMadeError(ArtifactError):
+    """Another process is making the artifact just now."""
 
 
 class ModelError(InterankError):

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from filelock import FileLock, SoftFileLock, Timeout
 
-from interank.errors import ArtifactError
+from interank.errors import ArtifactError, BeingMadeError
 
 # A process that has just taken a lock writes its name within this many seconds.
 _PATIENCE = 2.0
@@ -28,7 +28,8 @@ class Held:
         """Take the place of an output.
 
         Raises:
-            ArtifactError: Another process has it, or its folder cannot be written to or takes no locks.
+            BeingMadeError: Another process has it.
+            ArtifactError: Its folder cannot be written to or takes no locks.
         """
         file = lock_file(out).absolute()
         # The file stands beside what is deleted and renamed, never in it.
@@ -37,7 +38,7 @@ class Held:
             file.parent.mkdir(parents=True, exist_ok=True)
             lock.acquire()
         except Timeout:
-            raise ArtifactError(
+            raise BeingMadeError(
                 f"{out} is being made by {_holder(file)}; wait until it is done or stop it, or choose another --out"
             ) from None
         except OSError as error:

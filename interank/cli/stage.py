@@ -75,6 +75,8 @@ def register(verbs: Any, common: argparse.ArgumentParser) -> None:
             verb.add_argument(
                 "--shards", metavar="N/OF", help="with pairs=DIR: judge the N-th of OF shares; interank join joins them"
             )
+            verb.add_argument("--executor", choices=["ray"], help="judge all shards on Ray's workers: --shards OF")
+            verb.add_argument("--workers", type=int, default=1, metavar="N", help="with --executor: shards at a time")
             verb.add_argument("--dry-run", action="store_true", help="print what it would take, and do nothing")
             verb.add_argument("--json", action="store_true", help="with --dry-run: print JSON instead of a table")
         if name in ("evaluate", "run"):
@@ -97,9 +99,12 @@ def _run(options: argparse.Namespace) -> int:
         launched.begin()
     launched.from_first(lambda: _refuse_early(recipe, options, existing))
     more: dict[str, Any] = {"only_mine": True} if getattr(options, "mine_only", False) else {}
-    if shard := getattr(options, "shards", None):
-        more["shard"] = Shard.parse(shard)
-    artifact = stage_named(options.verb).run(recipe, options.out, existing=existing, **more)
+    if getattr(options, "executor", None):
+        artifact = _spread(recipe, options, existing)
+    else:
+        if shard := getattr(options, "shards", None):
+            more["shard"] = Shard.parse(shard)
+        artifact = stage_named(options.verb).run(recipe, options.out, existing=existing, **more)
     if options.verb in ("evaluate", "run"):
         show_evaluation(artifact, as_json=options.json)
     elif launched.first():
@@ -107,6 +112,21 @@ def _run(options: argparse.Namespace) -> int:
     if launched.first():
         say_next(options, *what_comes_next(options.verb, artifact))
     return 0
+
+
+def _spread(recipe: Any, options: argparse.Namespace, existing: Existing) -> Artifact:
+    """Judge all shards on the workers of an executor."""
+    from interank.errors import InputError
+
+    shards = options.shards or ""
+    if not shards.isdecimal() or int(shards) < 1 or options.workers < 1:
+        raise InputError(
+            f"--executor {options.executor}: found --shards {shards or 'nothing'} and --workers {options.workers}; say "
+            "how many shards there are and how many are judged at a time, as --shards 64 --workers 8"
+        )
+    stage = importlib.import_module("interank.stages.spread")
+    made: Artifact = stage.run(recipe, options.out, shards=int(shards), workers=options.workers, existing=existing)
+    return made
 
 
 def what_comes_next(verb: str, artifact: Artifact) -> list[str]:

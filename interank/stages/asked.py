@@ -14,6 +14,7 @@ from interank.judgments import JudgedList
 from interank.progress import track
 from interank.recipe import GenerateRecipe
 from interank.stages.explained import Explanations
+from interank.stages.headway import tell
 from interank.teacher.annotate import Annotator, Outcome, known_grades
 from interank.teacher.budget import Meter, dollars
 from interank.teacher.lists import ListOutcome, order_lists
@@ -66,7 +67,7 @@ def ask(recipe: GenerateRecipe, pairs: Sequence[Pair], place: Workplace, listed:
             queries = _queries(annotator, pairs, size)
             texts = {name: written for name, written in queries.items() if isinstance(written, tuple)}
             every = [*pairs, *query_pairs(pairs, texts, recipe.teacher.query_pairs)]
-            outcomes = _outcomes(annotator, every, size)
+            outcomes = _outcomes(annotator, every, size, place)
             lists = _lists(annotator, [] if meter.stopped else listed(every, outcomes), size)
             explanations = explain(annotator, every, outcomes)
         finally:
@@ -110,11 +111,12 @@ def _queries(annotator: Annotator, pairs: Sequence[Pair], size: int) -> dict[str
     return results
 
 
-def _outcomes(annotator: Annotator, pairs: Sequence[Pair], size: int) -> list[Outcome]:
+def _outcomes(annotator: Annotator, pairs: Sequence[Pair], size: int, place: Workplace) -> list[Outcome]:
     outcomes: list[Outcome] = []
     starts = range(0, len(pairs), size)
     for start in track(starts, what="generate", unit="batches", total=len(starts)):
         outcomes += annotator.annotate(pairs[start : start + size])
+        tell(place.work, len(outcomes), len(pairs), annotator.asker.meter.spent)
     return outcomes
 
 

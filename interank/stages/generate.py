@@ -45,11 +45,13 @@ def run(
     existing: Existing = "refuse",
     only_mine: bool = False,
     shard: Shard | None = None,
+    beside: int = 1,
 ) -> Artifact:
     """Mine the dumps, judge the pairs, write judgments and rejections.
 
     Replies are kept as they come, so a killed run goes on with what has none yet with `existing="resume"`; so does
-    one that stopped at its budget. A shard judges its share of the questions, to be joined.
+    one that stopped at its budget. A shard judges its share of the questions, to be joined; of several that are judged
+    `beside` one another each has its part of the requests that may be in flight.
     """
     require_inputs(recipe)
     if shard:
@@ -62,7 +64,7 @@ def run(
     content = recipe.model_dump(mode="json")
     if shard:
         content |= {"shard": str(shard)}
-        recipe = its_share(recipe, shard)
+        recipe = its_share(recipe, shard, beside)
     begin = partial(
         create, out, "shard" if shard else "judgments", recipe=content, inputs=inputs, existing=existing, free=FREE
     )

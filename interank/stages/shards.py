@@ -37,15 +37,21 @@ def refuse_unshardable(recipe: GenerateRecipe) -> None:
         )
 
 
-def its_share(recipe: GenerateRecipe, shard: Shard) -> GenerateRecipe:
-    """The recipe with the shard's part of tokens and dollars; seconds are those of each shard."""
+def its_share(recipe: GenerateRecipe, shard: Shard, beside: int) -> GenerateRecipe:
+    """The recipe with the shard's part of tokens and dollars, and of requests in flight; seconds are each shard's."""
     budget = recipe.budget
     share: dict[str, Any] = {}
     if budget.tokens is not None:
         share["tokens"] = max(1, budget.tokens // shard.of)
     if budget.dollars is not None:
         share["dollars"] = budget.dollars / shard.of
-    return recipe.model_copy(update={"budget": budget.model_copy(update=share)})
+    update: dict[str, Any] = {"budget": budget.model_copy(update=share)}
+    if beside > 1:
+        server = recipe.teacher.server.model_copy(
+            update={"in_flight": max(1, recipe.teacher.server.in_flight // beside)}
+        )
+        update["teacher"] = recipe.teacher.model_copy(update={"server": server})
+    return recipe.model_copy(update=update)
 
 
 def describe(folder: Path, tally: Tally, notes: Mapping[str, Any]) -> None:

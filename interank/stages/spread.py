@@ -1,0 +1,141 @@
+"""Shards over the workers of Ray: each is judged as by hand, judged again where its worker died, and all are joined."""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from interank.artifact import Artifact, Existing
+from interank.errors import ArtifactError, BeingMadeError, InputError
+from interank.outputs import Partial, check_free, is_taken
+from interank.recipe import GenerateRecipe
+from interank.shards import Shard
+from interank.stages import generate, join
+from interank.stages.headway import Bar
+from interank.stages.inputs import require_inputs
+from interank.stages.shards import refuse_unshardable
+
+# A worker that dies so often at one shard does so for a reason.
+_RETRIES = 5
+# The workers of a driver that was killed take a moment to end.
+_PATIENCE = 60.0
+_GLANCE = 2.0
+
+
+def run(recipe: GenerateRecipe, out: Path, *, shards: int, workers: int, existing: Existing = "refuse") -> Artifact:
+    """Judge all shards, so many at a time, and join them; finished ones are not judged again with `resume`.
+
+    Shards stand in `OUT.shards`, on a disk that all workers see, each with a reply store of its own.
+
+    Raises:
+        InterankError: Ray is not installed or has too little for the workers, or a shard cannot be judged.
+    """
+    require_inputs(recipe)
+    refuse_unshardable(recipe)
+    folder = out.with_name(f"{out.name}.shards")
+    if existing != "resume":
+        if is_taken(folder):
+            raise ArtifactError(f"{folder} holds shards of an earlier try; --resume goes on with them, or remove them")
+        if existing == "refuse":
+            check_free(out, Partial(out.resolve()))
+    generate.check(recipe)
+    every = [Shard(shards, number) for number in range(1, shards + 1)]
+    places = {shard: folder / f"{shard.number:05d}-of-{shards:05d}" for shard in every}
+    with _started(recipe, workers) as judge:
+        folder.mkdir(parents=True, exist_ok=True)
+        _judge_all(recipe, judge, places, workers)
+    return join.run([folder], out, existing=existing)
+
+
+@contextmanager
+def _started(recipe: GenerateRecipe, workers: int) -> Iterator[Any]:
+    """Ray with room for the workers; what judges a shard on it."""
+    # Read when Ray is imported: it tells its makers of every start otherwise.
+    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+    try:
+        import ray
+    except ImportError:
+        raise InputError(
+            "--executor ray needs Ray, which is not installed; pip install 'interank[ray]', or start a command a shard "
+            "(--shards 1/64, 2/64 ...) and interank join them"
+        ) from None
+    address = os.environ.get("RAY_ADDRESS")
+    more: dict[str, Any] = {"address": address} if address else {"num_cpus": os.cpu_count()}
+    ray.init(include_dashboard=False, log_to_driver=False, logging_level="ERROR", **more)
+    try:
+        have = ray.cluster_resources()
+        gpus = 0
+        if recipe.teacher.engine != "openai" and have.get("GPU"):
+            gpus = recipe.teacher.vllm.tensor_parallel if recipe.teacher.engine == "vllm" else 1
+        require_room(have, workers, gpus)
+        yield ray.remote(num_cpus=1, num_gpus=gpus, max_retries=_RETRIES)(_judged)
+    finally:
+        ray.shutdown()
+
+
+def require_room(have: Mapping[str, float], workers: int, gpus: int) -> None:
+    """Stop where workers that take a processor and so many GPUs each could not all work at a time.
+
+    Raises:
+        InputError: Says what each takes, and what there is.
+    """
+    for name, each in (("CPU", 1), ("GPU", gpus)):
+        if workers * each > have.get(name, 0):
+            raise InputError(
+                f"--workers {workers}: each takes {each} {name}, and Ray has {have.get(name, 0):g} in all, so that "
+                "some would wait for ever; ask for fewer workers"
+            )
+
+
+def _judge_all(recipe: GenerateRecipe, judge: Any, places: dict[Shard, Path], workers: int) -> None:
+    import ray
+
+    content = recipe.model_dump(mode="json")
+    waiting = list(reversed(places))
+    running: set[Any] = set()
+    with Bar(recipe, list(places.values())) as bar:
+        while waiting or running:
+            while waiting and len(running) < workers:
+                shard = waiting.pop()
+                running.add(judge.remote(content, str(places[shard].resolve()), str(shard), workers))
+            done, rest = ray.wait(list(running), timeout=_GLANCE)
+            running = set(rest)
+            for each in done:
+                _require_whole(each)
+            bar.look()
+
+
+def _require_whole(task: Any) -> None:
+    """Pass on what ended a shard.
+
+    Raises:
+        InputError: Its worker died too often, or it says itself what is wrong.
+    """
+    import ray
+
+    try:
+        ray.get(task)
+    except ray.exceptions.RayTaskError as error:
+        raise error.as_instanceof_cause() from None
+    except ray.exceptions.RayError as error:
+        raise InputError(f"a worker died {_RETRIES + 1} times at one shard ({error}); --resume goes on") from None
+
+
+def _judged(content: dict[str, Any], out: str, shard: str, workers: int) -> None:
+    """Judge a shard, in a worker; what an earlier one kept is not asked again."""
+    logging.getLogger("interank").setLevel(logging.ERROR)
+    recipe = GenerateRecipe.model_validate(content)
+    deadline = time.monotonic() + _PATIENCE
+    while True:
+        try:
+            generate.run(recipe, Path(out), existing="resume", shard=Shard.parse(shard), beside=workers)
+            return
+        except BeingMadeError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.5)
