@@ -13,6 +13,8 @@ TOOLKITS ?=
 KILLS ?= 50
 SEED ?=
 SECONDS ?= 150
+DOCS ?= build/docs
+PORT ?= 8123
 # nproc would take a number of threads for one of cores.
 CORES := $(shell env -u OMP_NUM_THREADS nproc 2>/dev/null || getconf _NPROCESSORS_ONLN)
 WORKERS ?= $(shell echo $$(($(CORES) < 4 ? $(CORES) : 4)))
@@ -30,13 +32,14 @@ SHARE := $(shell echo $$(($(CORES) > $(WORKERS) ? $(CORES) / $(WORKERS) : 1)))
 PYTEST := OMP_NUM_THREADS=$${OMP_NUM_THREADS:-$(SHARE)} OMP_WAIT_POLICY=passive $(BIN)/python -m pytest
 PARALLEL := $(if $(filter-out 1,$(WORKERS)),-n $(WORKERS))
 
-.PHONY: help install vllm browser demo test contracts toolkits chaos fuzz ratios check format wheel clean
+.PHONY: help install vllm browser docs docs-serve demo test contracts toolkits chaos fuzz ratios check format wheel clean
 
 help: ## list what can be made
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 	@echo
 	@echo "  Variables: PYTHON=$(PYTHON) VENV=$(VENV) OUT=$(OUT) (of demo) ARGS='$(ARGS)' (pytest's, of test)"
 	@echo "             WORKERS=$(WORKERS) (of test; 1: no other processes, as --pdb needs) KILLS=$(KILLS) SEED=$(SEED) (of chaos) SECONDS=$(SECONDS) (of fuzz)"
+	@echo "             DOCS=$(DOCS) PORT=$(PORT) (of docs and docs-serve)"
 
 install: $(STAMP) ## make the environment (VENV) with the interank command, at the tested versions
 
@@ -73,6 +76,21 @@ browser: ## install Chromium, in which the report is tested (needs root and apt;
 	else \
 		echo "No Chromium, and no root or apt to install it with; the report's tests in a browser will skip"; \
 	fi
+
+DOCS_VENV ?= $(VENV)-docs
+DOCS_STAMP := $(DOCS_VENV)/.installed
+
+$(DOCS_STAMP): constraints-docs.txt
+	@echo "Making $(DOCS_VENV), in which the docs are built (70 MB)"
+	@test -x $(DOCS_VENV)/bin/pip || "$(PYTHON)" -m venv $(DOCS_VENV)
+	@$(DOCS_VENV)/bin/python -m pip --disable-pip-version-check install -q -r constraints-docs.txt
+	@touch $@
+
+docs: $(DOCS_STAMP) ## build the documentation's site into DOCS, in an environment of its own; a warning is an error
+	@$(DOCS_VENV)/bin/python -m website "$(DOCS)"
+
+docs-serve: $(DOCS_STAMP) ## build the site and show it on this machine at PORT
+	@$(DOCS_VENV)/bin/python -m website "$(DOCS)" --serve "$(PORT)"
 
 demo: install ## generate, distill, rl and evaluate on the sample data, into OUT; a second run reuses what is done
 	@$(BIN)/interank run recipes/demo.yaml --out "$(OUT)" --resume
@@ -114,4 +132,4 @@ wheel: install ## build the wheel into dist/
 
 clean: ## remove what tools left behind; environments and runs/ stay
 	rm -rf build dist .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
-	find benchmarks interank recipes rewards tests -name __pycache__ -type d -prune -exec rm -rf {} +
+	find benchmarks interank recipes rewards tests website -name __pycache__ -type d -prune -exec rm -rf {} +

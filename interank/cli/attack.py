@@ -44,7 +44,7 @@ def register(verbs: Any, common: argparse.ArgumentParser) -> None:
     verb.add_argument("--queries", type=positive, default=20, metavar="N", help="a seeded sample (default 20)")
     verb.add_argument("--depth", type=positive, default=10, metavar="N", help="candidates of a query (default 10)")
     verb.add_argument("--mode", nargs="+", choices=FITTED_MODES, default=["score"], help="default score")
-    verb.add_argument("--guard", nargs="+", choices=GUARDS, default=["none", "fence"])
+    verb.add_argument("--guard", nargs="+", choices=GUARDS, default=["none", "fence"], help="with which guards")
     verb.add_argument("--max-reasoning-tokens", type=positive, default=32, metavar="N", help="default 32")
     verb.add_argument("--precision", choices=["exact", "bfloat16", "nf4"], default="exact", help="as in rerank")
     verb.add_argument("--seed", type=int, default=42, metavar="N", help="decides the sample (default 42)")

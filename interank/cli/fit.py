@@ -45,8 +45,18 @@ def register(verbs: Any, common: argparse.ArgumentParser) -> None:
     )
     place.add_argument("--out", metavar="FILE", type=Path, help="a JSON file")
     verb.add_argument("--system", metavar="NAME", help="which reranker, where the evaluation has several")
-    verb.add_argument("--fusion", choices=["best", "zscore", "minmax", "rrf", "none"], default="best")
-    verb.add_argument("--calibrator", choices=["best", "temperature", "isotonic", "none"], default="best")
+    verb.add_argument(
+        "--fusion",
+        choices=["best", "zscore", "minmax", "rrf", "none"],
+        default="best",
+        help="how scores are mixed with the first stage's (%(default)s)",
+    )
+    verb.add_argument(
+        "--calibrator",
+        choices=["best", "temperature", "isotonic", "none"],
+        default="best",
+        help="how a score becomes a probability (%(default)s)",
+    )
     verb.add_argument(
         "--coverage", type=float, default=0.8, metavar="SHARE", help="of the queries, to be answered (default 0.8)"
     )

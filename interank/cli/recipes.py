@@ -28,10 +28,10 @@ def register(verbs: Any, common: argparse.ArgumentParser) -> None:
     listing.add_argument("--json", action="store_true", help="print a JSON object: name to what, hardware, time, cost")
     listing.set_defaults(run=_list)
     show = actions.add_parser("show", parents=[common], help="print a recipe")
-    show.add_argument("name", metavar="NAME")
+    show.add_argument("name", metavar="NAME", help="as `interank recipes ls` has it")
     show.set_defaults(run=_show)
     copy = actions.add_parser("cp", parents=[common], help="copy a recipe to edit it")
-    copy.add_argument("name", metavar="NAME")
+    copy.add_argument("name", metavar="NAME", help="as `interank recipes ls` has it")
     copy.add_argument("target", metavar="TARGET", type=Path, help="a file or a folder")
     copy.set_defaults(run=_copy)
 

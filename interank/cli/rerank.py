@@ -62,7 +62,7 @@ def register(verbs: Any, common: argparse.ArgumentParser) -> None:
     verb.add_argument("--explain", type=_count, metavar="N", help="explain the first N (--query: 3, --corpus: 0)")
     _add_modes(verb)
     add_base(verb)
-    verb.add_argument("--max-reasoning-tokens", type=positive, default=128, metavar="N")
+    verb.add_argument("--max-reasoning-tokens", type=positive, default=128, metavar="N", help="an explanation's budget")
     verb.add_argument(
         "--guard",
         choices=GUARDS,
@@ -135,7 +135,8 @@ def _add_modes(verb: argparse.ArgumentParser) -> None:
         help="fuse, calibrate, abstain: a file of interank fit, or MODEL, which stores one (and fuses only if asked)",
     )
     verb.add_argument("--then", metavar="MODEL", help="a second reranker, for the first documents of MODEL's ranking")
-    verb.add_argument("--then-mode", choices=THEN_MODES, default="listwise", metavar="MODE")
+    then_mode = "the mode of --then (%(default)s)"
+    verb.add_argument("--then-mode", choices=THEN_MODES, default="listwise", metavar="MODE", help=then_mode)
     verb.add_argument("--then-depth", type=positive, default=30, metavar="N", help="how many it sees (default 30)")
 
 

@@ -23,6 +23,7 @@ class DistillHead(DistillRecipe):
 
     shorter: ClassVar[tuple[str, ...]] = ("documents", "encoding.max_length")
     task: Literal["head"]
+    """What is learned: a number for each document."""
     objective: Objective
     """The loss."""
 

@@ -39,6 +39,7 @@ class DistillJudge(DistillRecipe):
 
     shorter: ClassVar[tuple[str, ...]] = ("documents_per_group", "prompt.max_length")
     task: Literal["judge"] = "judge"
+    """What is learned: a document's grade, and why."""
     prompt: PromptSettings = PromptSettings()
     """What the student reads, and in which order it answers where there is no `mixture`."""
     mixture: MixtureRecipe | None = None
@@ -88,6 +89,7 @@ class RlJudge(RlRecipe):
 
     explains: ClassVar[bool] = True
     task: Literal["judge"] = "judge"
+    """What is learned: a document's grade, and why."""
     algorithm: Literal["grpo", "reward_weighted"] = "grpo"
     """`grpo` samples from the policy as it learns; `reward_weighted` samples once and learns what was rewarded, as
     the original InteRank does."""

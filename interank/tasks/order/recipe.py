@@ -26,6 +26,7 @@ class DistillOrder(DistillRecipe):
 
     shorter: ClassVar[tuple[str, ...]] = ("max_reasoning_tokens", "prompt.max_length")
     task: Literal["order"]
+    """What is learned: to put a list in order, best first."""
     dear_cot: FilePaths = ()
     """Folders or files in DeAR-COT's layout; without any, the orderings of `judgments` are learned."""
     benchmarks: FilePaths = ()
@@ -63,6 +64,7 @@ class RlOrder(RlRecipe):
     """Orders of whole lists are rewarded, by GRPO; prompts are those of the adapter."""
 
     task: Literal["order"]
+    """What is learned: to put a list in order, best first."""
     window: int = Field(20, ge=2)
     """The most documents of a list: one of each query, spread over the grades."""
     shuffles: int = Field(1, ge=1)

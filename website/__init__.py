@@ -1,0 +1,1 @@
+"""The documentation's site: what makes its pages out of docs/ and out of the code."""
