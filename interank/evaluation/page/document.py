@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import base64
-import hashlib
-import re
 from collections.abc import Mapping
 from functools import cache
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -23,23 +20,15 @@ from interank.evaluation.page.provenance import Provenance, made_on, sections, t
 from interank.evaluation.page.rankings import browser_blocks
 from interank.evaluation.report import sections as report_sections
 from interank.evaluation.scoring import Results
+from interank.pages import asset, content_hash, programme, visible
 from interank.plots import Plot, comma_separated, training_curves
 from interank.wording import counted
 
+_PACKAGE = "interank.evaluation.page"
+_SHARED_STYLES = ("house.css", "rankings.css")
 _STYLES = ("page.css", "browser.css", "print.css")
-_SCRIPTS = (
-    "text.js",
-    "blocks.js",
-    "choice.js",
-    "queries.js",
-    "lines.js",
-    "rankings.js",
-    "reading.js",
-    "keys.js",
-    "start.js",
-)
-# What cannot be seen, or turns the text after it around: shown by its name instead.
-_UNSEEN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\ufff9-\ufffb]")
+_SHARED_SCRIPTS = ("text.js", "grades.js", "lines.js", "keys.js")
+_SCRIPTS = ("blocks.js", "choice.js", "queries.js", "rankings.js", "reading.js", "start.js")
 
 
 def write_page(
@@ -56,8 +45,9 @@ def write_page(
     blocks, texts = browser_blocks(found, results, measure)
     systems, lines = glance(found, results, measure)
     curves = {name: training_curves(log) for name, log in training_logs(provenance.adapters).items()}
-    style, script = _asset(*_STYLES), f'"use strict";\n(() => {{\n{_asset(*_SCRIPTS)}}})();\n'
-    page = _environment().from_string(_asset("page.html.jinja"))
+    style = asset(*_SHARED_STYLES) + asset(*_STYLES, package=_PACKAGE)
+    script = programme(asset(*_SHARED_SCRIPTS), asset(*_SCRIPTS, package=_PACKAGE))
+    page = _environment().from_string(asset("page.html.jinja", package=_PACKAGE))
     rendered = page.render(
         title=_title(found),
         measure=measure,
@@ -78,8 +68,8 @@ def write_page(
         cut=texts.cut,
         style=Markup(style),  # ours, from the package
         script=Markup(script),
-        style_hash=_hash(style),
-        script_hash=_hash(script),
+        style_hash=content_hash(style),
+        script_hash=content_hash(script),
         blocks=[*blocks, *texts.blocks],
     )
     path.write_text(rendered, "utf-8")
@@ -98,20 +88,6 @@ def _environment() -> Environment:
     return made
 
 
-def visible(text: str) -> str:
-    """The text with characters that cannot be seen, or that turn others around, written as U+ and their number."""
-    return _UNSEEN.sub(lambda found: f"[U+{ord(found[0]):04X}]", str(text))
-
-
 def _data_url(plot: Plot) -> str:
     data = base64.b64encode(comma_separated(plot.data).encode("utf-8", "replace")).decode("ascii")
     return f"data:text/csv;charset=utf-8;base64,{data}"
-
-
-def _asset(*names: str) -> str:
-    folder = files("interank.evaluation.page") / "assets"
-    return "".join((folder / name).read_text("utf-8") for name in names)
-
-
-def _hash(content: str) -> str:
-    return f"sha256-{base64.b64encode(hashlib.sha256(content.encode()).digest()).decode('ascii')}"

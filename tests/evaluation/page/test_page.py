@@ -13,8 +13,8 @@ import pytest
 from lxml import html
 
 from interank.evaluation.page.claim import claim
-from interank.evaluation.page.document import visible
 from interank.evaluation.scoring import FIRST_STAGE, score_systems
+from interank.pages import visible
 from interank.recipe import EvaluateRecipe
 from interank.types import Run
 from tests.support.evaluated import BIDI, HOSTILE_SYSTEM, MARKUP, benchmark, evaluation, recorded

@@ -12,34 +12,6 @@ function goldMark(found, place) {
   return element("span", {}, element("i", { class: `gold ${kind}`, textContent: judged, "aria-hidden": "true" }), said);
 }
 
-function chanceBar(found, system, place) {
-  const chances = found.judged[system]?.chances[place];
-  const bar = element("span", { class: "chances", "aria-hidden": "true" });
-  if (!chances?.length) return bar;
-  chances.forEach((chance, label) => {
-    const part = element("i", { class: `c${label}` });
-    part.style.flexGrow = chance;
-    bar.append(part);
-  });
-  bar.title = chances.map((chance, label) => `grade ${label}: ${(chance / 1000).toFixed(3)}`).join(", ");
-  return bar;
-}
-
-function movement(place, rank, other) {
-  const before = other.indexOf(place);
-  if (before < 0) return element("span", { class: "move new", textContent: "new" });
-  const by = before - rank;
-  const text = by > 0 ? `▲${by}` : by < 0 ? `▼${-by}` : "=";
-  const said = by > 0 ? `, up ${by}` : by < 0 ? `, down ${-by}` : ", at the same rank";
-  const kind = by > 0 ? "better" : by < 0 ? "worse" : "same";
-  return element(
-    "span",
-    { class: `move ${kind}` },
-    element("span", { textContent: text, "aria-hidden": "true" }),
-    element("span", { class: "said", textContent: said }),
-  );
-}
-
 function documentRow(found, side, place, rank, other) {
   const system = choice[side];
   const button = element(
@@ -48,7 +20,7 @@ function documentRow(found, side, place, rank, other) {
     element("span", { class: "rank", textContent: rank + 1 }),
     goldMark(found, place),
     element("span", { class: "what" }, plain(found.docs[place])),
-    ...(found.judged[system] ? [chanceBar(found, system, place)] : []),
+    ...(found.judged[system] ? [chanceBar(found.judged[system].chances[place])] : []),
     ...(side === "right" ? [movement(place, rank, other)] : []),
   );
   button.dataset.place = place;

@@ -14,20 +14,6 @@ function markChosen() {
   markLine();
 }
 
-function chanceTable(chances) {
-  const rows = chances.map((chance, label) => {
-    const bar = element("span", { class: `bar c${label}` });
-    bar.style.width = `${chance / 10}%`;
-    return element(
-      "div",
-      {},
-      element("dt", { textContent: `grade ${label}` }),
-      element("dd", {}, element("span", { class: "track" }, bar), (chance / 1000).toFixed(3)),
-    );
-  });
-  return element("dl", { class: "grades" }, ...rows);
-}
-
 function said(index, system, place) {
   const rank = shown.orders[system].indexOf(place);
   const judged = shown.judged[system];
