@@ -42,6 +42,7 @@ VERBS = (
     "check-parity",
     "attack",
     "artifacts",
+    "watch",
     "completion",
 )
 EMPTY_NAMES = {"utils", "util", "helpers", "helper", "common", "manager", "managers", "handler", "handlers", "misc"}

@@ -31,6 +31,7 @@ from interank.cli import (
     split,
     stage,
     unforeseen,
+    watch,
 )
 from interank.cli.parsing import Parser
 from interank.errors import InterankError
@@ -63,6 +64,7 @@ _VERBS = (
     recipes,
     check,
     artifacts,
+    watch,
     completion,
 )
 

@@ -20,15 +20,18 @@ _MOST = 8
 _DASHES = ("-", (0, (5, 2)), (0, (1.5, 1.5)), (0, (6, 1.5, 1.5, 1.5)))
 
 
-def read_log(path: Path) -> list[dict[str, Any]]:
-    """The rows of an artifact's `log.jsonl`.
+def read_log(path: Path, *, whole_lines: bool = False) -> list[dict[str, Any]]:
+    """The rows of an artifact's `log.jsonl`; with `whole_lines` a last line without an end is left, for it may be half.
 
     Raises:
         InputError: A line is not a JSON object.
     """
     rows = []
     # Bytes: a string of JSON may hold what ends a line of text, as U+2028.
-    for number, line in enumerate(path.read_bytes().splitlines(), start=1):
+    content = path.read_bytes()
+    if whole_lines:
+        content = content[: content.rfind(b"\n") + 1]
+    for number, line in enumerate(content.splitlines(), start=1):
         try:
             row = json.loads(line)
         except ValueError:
@@ -39,18 +42,23 @@ def read_log(path: Path) -> list[dict[str, Any]]:
     return rows
 
 
-def training_curves(log: Log) -> list[Plot]:
+def training_curves(log: Log, *, control: Log = ()) -> list[Plot]:
     """A plot for each kind of figure that the log holds over two steps or more.
 
     Args:
         log: Rows with `step`; where a training went on from a checkpoint, a step's last row counts.
+        control: The log of the same training on shuffled grades, whose reward and nDCG are drawn on the same axes.
     """
-    lines = _lines(log)
+    lines, beside = _lines(log), _lines(control)
     plots = []
     for name, title, caption, belongs in _KINDS:
         chosen = {key: points for key, points in lines.items() if belongs(key) and len(points) > 1}
         if chosen:
-            plots.append(_plot(name, title, caption, dict(list(chosen.items())[:_MOST])))
+            drawn = dict(list(chosen.items())[:_MOST])
+            shuffled = {
+                f"{key}, control": beside[key] for key in drawn if key in beside and (key == "reward" or "nDCG" in key)
+            }
+            plots.append(_plot(name, title, caption, {**drawn, **shuffled}))
     return plots
 
 
@@ -86,7 +94,11 @@ def _plot(name: str, title: str, caption: str, lines: Mapping[str, Mapping[int, 
     return Plot(name, title, caption, rendered(axes, name), data, list(enumerate(lines)))
 
 
-def _is_validation(key: str) -> bool:
+# Trials' figures that have a plot of their own.
+_APART = ("calibration_error", "grade_entropy", "grade_kl", "explanation_words")
+
+
+def _is_tried(key: str) -> bool:
     # Of the questions that report one line will do beside those that choose.
     reported = "/reported/" in key and "nDCG" not in key
     return key.startswith(("eval_", "validation")) and not key.endswith(("runtime", "_per_second")) and not reported
@@ -105,7 +117,7 @@ _KINDS: tuple[tuple[str, str, str, Callable[[str], bool]], ...] = (
         "Validation",
         "What was measured on judgments that the training did not see. Where it turns while the training's own figures "
         "go on, the model began to learn its examples by heart.",
-        _is_validation,
+        lambda key: _is_tried(key) and not key.endswith(_APART),
     ),
     (
         "training-loss",
@@ -115,10 +127,44 @@ _KINDS: tuple[tuple[str, str, str, Callable[[str], bool]], ...] = (
         lambda key: key == "loss",
     ),
     (
+        "training-calibration",
+        "Calibration error",
+        "How far the grades' probabilities are from how often they are right. Low is good; where it rises while the "
+        "reward does, grades become certain without becoming right.",
+        lambda key: _is_tried(key) and key.endswith("calibration_error"),
+    ),
+    (
+        "training-grades",
+        "How undecided grades are",
+        "The entropy of the three grades on validation pairs, in nats; 1.10 is no opinion. A fall to a tenth of the "
+        "start's is polarisation: all grades certain.",
+        lambda key: _is_tried(key) and key.endswith("grade_entropy"),
+    ),
+    (
+        "training-tokens",
+        "How undecided words are",
+        "The entropy of the tokens that are sampled, in nats. Near 0 all completions of a document are alike, and "
+        "nothing is left to choose from.",
+        lambda key: key == "entropy",
+    ),
+    (
         "training-drift",
         "Drift",
-        "How far the policy moved from where it began (KL), and how undecided its answers are (entropy, in nats). "
-        "Entropy near 0 leaves nothing to explore.",
-        lambda key: key in ("kl", "entropy"),
+        "How far the policy moved from where it began (KL, in nats). It should rise slowly and level; a steep rise "
+        "asks for a smaller learning rate or a larger beta.",
+        lambda key: key in ("kl", "kl/grade") or (_is_tried(key) and key.endswith("grade_kl")),
+    ),
+    (
+        "training-length",
+        "Length",
+        "Tokens of a completion, and words of an explanation. Where both grow with the reward, length may be what is "
+        "paid for; read the rollouts.",
+        lambda key: key == "completions/mean_length" or (_is_tried(key) and key.endswith("explanation_words")),
+    ),
+    (
+        "training-time",
+        "Where a step's time went",
+        "Seconds of sampling, rewards, update, and handing over the adapter. The largest is what to make faster.",
+        lambda key: key.startswith("seconds/"),
     ),
 )

@@ -16,6 +16,8 @@ from interank.engines.models import device, find_model
 from interank.inputs import Input, check_inputs
 from interank.stages.inputs import described, require_inputs, training_stage
 from interank.stages.trained import base_weights, choice_of, draw, write_cost
+from interank.stages.training_page import training_page
+from interank.stages.trainings_told import Training
 from interank.tasks.parts import part, task_named
 from interank.tasks.protocol import Made
 from interank.tasks.recipes import DistillRecipe
@@ -75,5 +77,7 @@ def run(recipe: DistillRecipe, out: Path, *, existing: Existing = "refuse") -> A
     }
     counts = {**lessons.counts, "steps": int(trained.figures["steps"])}
     pictures = draw(place, trained.history)
+    page = training_page(Training("distill", content, trained.history, notes, counts), place.folder)
+    (place.folder / "report.html").write_text(page, "utf-8")
     save_card(lessons.card(Made(recipe.student, notes, content, counts, trained.history, pictures)), place.folder)
     return place.finish(seed=recipe.seed, counts=counts, notes=notes)

@@ -22,7 +22,8 @@ from interank.stages.lineage import lineage, policy_card
 from interank.stages.reward_models import with_reward_models
 from interank.stages.rewarded import check as check
 from interank.stages.trained import base_weights, write_cost
-from interank.stages.training_page import training_page
+from interank.stages.training_page import read_training, training_page
+from interank.stages.trainings_told import Training
 from interank.tasks.parts import refining
 from interank.tasks.protocol import ExplainingPolicy
 from interank.tasks.recipes import RlRecipe
@@ -85,9 +86,9 @@ def run(recipe: RlRecipe, out: Path, *, existing: Existing = "refuse") -> Artifa
         **refined.notes,
     }
     save_card(policy_card(policy, recipe.rewards, notes), place.folder)
-    page = training_page(place.folder, validation=refined.notes.get("validation"), shown=task.shown)
-    (place.folder / "report.html").write_text(page, "utf-8")
     counts = {**refined.counts, "steps": int(refined.figures["steps"])}
+    told = Training("rl", content, read_training(place.folder), notes, counts)
+    (place.folder / "report.html").write_text(training_page(told, place.folder, shown=task.shown), "utf-8")
     return place.finish(seed=recipe.seed, counts=counts, notes=notes)
 
 

@@ -19,8 +19,6 @@ from interank.judgments import read_judgments
 from interank.reranking.reranker import Reranker
 from interank.settings import RewardRecipe
 from interank.stages import rl
-from interank.stages.training_page import training_page
-from interank.tasks.judge.policy import shown
 from interank.tasks.judge.recipe import RlJudge
 from interank.types import Judgment
 from tests.support import rule
@@ -211,27 +209,6 @@ def test_what_the_original_refinement_has_no_use_for_is_refused(
     told = r"reward_weighted.*refills .*validation .*seatbelt .*rollouts\.tolerance"
     with pytest.raises(ValidationError, match=told):
         refined(judgments, tiny_adapter, tmp_path / "rl", given)
-
-
-def test_the_page_shows_markup_as_text(tmp_path: Path) -> None:
-    row = {
-        "step": 1,
-        "query": "<script>alert(1)</script>",
-        "document": "</table><b>bold",
-        "doc_id": "d",
-        "relevance": 2,
-        "completion": 'Relevance Label: 2\n\n<img src=x onerror="x()">',
-        "rewards": {"<i>": None, "ranking": 0.5},
-        "advantage": [0.1, -0.2],
-    }
-    (tmp_path / "rollouts.jsonl").write_text(json.dumps(row) + "\n")
-    trial = {"step": 0, "nDCG@10": 0.5}
-    told = {"start": trial, "best": trial, "last": trial, "calibration_limit": None, "stopped": "<u>length</u>"}
-    page = training_page(tmp_path, validation={**told, "questions": {"choosing": 3, "reporting": 0}}, shown=shown)
-    assert "fewer than the 4 that are halved" in page
-    assert not any(mark in page for mark in ("<script", "<b>", "<img", "<i>", "<u>"))
-    assert "+0.10 / -0.20" in page
-    assert "—" in page
 
 
 def test_a_judge_on_a_server_marks_explanations_and_is_asked_once(

@@ -47,6 +47,13 @@ def chromium() -> Iterator[Browser]:
 
 def opened(browser: Browser, path: Path, **settings: Any) -> Opened:
     """The file in a new context, when its rankings are there."""
+    found = loaded(browser, path, **settings)
+    found.page.wait_for_selector("html.ready")
+    return found
+
+
+def loaded(browser: Browser, path: Path, **settings: Any) -> Opened:
+    """The file in a new context."""
     context = browser.new_context(**{"viewport": {"width": 1440, "height": 900}, "offline": True, **settings})
     found = Opened(context.new_page())
     found.page.set_default_timeout(10_000)
@@ -54,5 +61,4 @@ def opened(browser: Browser, path: Path, **settings: Any) -> Opened:
     found.page.on("pageerror", lambda error: found.console.append(str(error)))
     found.page.on("request", lambda request: found.asked.append(request.url))
     found.page.goto(path.resolve().as_uri())
-    found.page.wait_for_selector("html.ready")
     return found

@@ -110,6 +110,17 @@ def test_the_source_is_whole_and_its_list_has_every_page(tmp_path: Path) -> None
     assert "<!-- made:" not in "".join((tmp_path / "source" / path).read_text("utf-8") for path in pages)
 
 
+def test_every_page_of_the_docs_stands_in_a_list_of_pages() -> None:
+    """Sphinx warns of one that does not, and `make docs` fails; here whoever adds a page is told sooner."""
+    docs = ROOT / "docs"
+    named = set()
+    for page in docs.rglob("*.md"):
+        for block in re.findall(r"^:::\{toctree\}\n(.*?)^:::", page.read_text("utf-8"), re.MULTILINE | re.DOTALL):
+            entries = [re.sub(r".*<(.*)>", r"\1", line) for line in block.splitlines() if line and line[0] != ":"]
+            named |= {(page.parent / entry).resolve().with_suffix(".md") for entry in entries}
+    assert not [page.name for page in docs.rglob("*.md") if page.resolve() not in named and page.name != "index.md"]
+
+
 def test_a_link_that_leads_nowhere_ends_the_build(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from website import source
 

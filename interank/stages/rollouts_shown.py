@@ -1,0 +1,103 @@
+"""The rollouts of a training as its page shows them: by step and document, with what each part of an answer earned."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from interank import judging
+from interank.tasks.protocol import Shown
+from interank.types import grouped
+
+Row = Mapping[str, Any]
+"""A row of `rollouts.jsonl`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A stretch of a completion whose tokens have one advantage."""
+
+    name: str
+    """`grade`, `explanation` or `answer`."""
+    text: str
+    advantage: float
+
+    @property
+    def signed(self) -> str:
+        """The advantage in figures."""
+        return f"{self.advantage:+.2f}"
+
+    @property
+    def mark(self) -> str:
+        """The class of its colour."""
+        if abs(self.advantage) < 0.005:
+            return "same"
+        return "better" if self.advantage > 0 else "worse"
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A completion with what each reward gave it."""
+
+    rewards: Sequence[str]
+    parts: Sequence[Part]
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """The completions of one prompt."""
+
+    shown: Shown
+    earns: Sequence[str]
+    """What each grade would have earned; empty where grades are sampled."""
+    answers: Sequence[Answer]
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """What was recorded of a step: documents of one query after the other."""
+
+    number: int
+    queries: Sequence[tuple[str, Sequence[Asked]]]
+    rewards: Sequence[str]
+    """Their names."""
+
+
+def steps(rows: Sequence[Row], shown: Callable[[Row], Shown]) -> Iterator[Step]:
+    """The steps in their order; of one that was done again, all that was recorded.
+
+    Args:
+        rows: Those of `rollouts.jsonl`.
+        shown: What a row is of, as the task has it.
+    """
+    for number, found in sorted(grouped(rows, lambda row: int(row["step"])).items()):
+        queries = [
+            (text, [_asked(each, shown) for each in grouped(of_query, lambda row: str(row.get("doc_id", ""))).values()])
+            for text, of_query in grouped(found, lambda row: str(row["query"])).items()
+        ]
+        yield Step(number, queries, list(found[0]["rewards"]))
+
+
+def _asked(rows: Sequence[Row], shown: Callable[[Row], Shown]) -> Asked:
+    earns = rows[0].get("earns") or ()
+    answers = [Answer(["—" if v is None else f"{v:.2f}" for v in row["rewards"].values()], parts(row)) for row in rows]
+    return Asked(shown(rows[0]), [f"{value:.2f}" for value in earns], answers)
+
+
+def parts(row: Row) -> list[Part]:
+    """A completion cut where its advantage changes.
+
+    Where the grade is trained by the sum over all three, TRL's loss leaves its token out and `advantage` has 0 for it;
+    what it earned beyond what the policy's own probabilities expect is then its advantage.
+    """
+    completion, (first, last) = str(row["completion"]), row["advantage"]
+    if row.get("order") != "grade_first":
+        return [Part("answer", completion, float(last))]
+    head, between, rest = completion.partition("\n")
+    judgment, earns, likely = judging.parse(completion), row.get("earns"), row.get("probabilities")
+    if earns and likely and judgment is not None:
+        expected = sum(p * value for p, value in zip(likely, earns, strict=True))
+        first = float(earns[judgment.relevance]) - expected
+    found = [Part("grade", head, float(first))]
+    return [*found, Part("explanation", between + rest, float(last))] if rest.strip() else found

@@ -1,0 +1,126 @@
+"""What a training did, in sentences: what was trained on what, from where to where, and what was kept and why."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from interank.ir.measures import DEFAULT_MEASURE
+from interank.wording import counted
+
+Log = Sequence[Mapping[str, Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class Training:
+    """A training as far as it is through: its recipe and log, and what its manifest says once it is whole."""
+
+    stage: str
+    recipe: Mapping[str, Any]
+    log: Log
+    notes: Mapping[str, Any] = field(default_factory=dict)
+    counts: Mapping[str, int] = field(default_factory=dict)
+    running: bool = False
+    control: Log | None = None
+    """The log of the same training on grades that were dealt out anew."""
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """What the questions that choose gave at a step."""
+
+    step: int
+    value: float
+
+
+def trials(log: Log) -> list[Trial]:
+    """The nDCG of the validation questions by step; the last row of a step counts."""
+    found = {
+        int(row.get("step", 0)): float(value)
+        for row in log
+        for key, value in row.items()
+        if key.endswith(DEFAULT_MEASURE) and "reported/" not in key and isinstance(value, int | float)
+    }
+    return [Trial(step, value) for step, value in sorted(found.items())]
+
+
+def headline(training: Training) -> list[tuple[str, bool]]:
+    """The sentence at the top, in pieces, and which of them are strong."""
+    name = str(training.notes.get("base") or training.recipe.get("student") or training.recipe.get("base") or "A model")
+    verb = {"distill": "learned from", "rl": "was refined on"}[training.stage]
+    done = [(name.rsplit("/", 1)[-1], True), (f" {verb} {_data(training)}", False)]
+    found = trials(training.log)
+    if training.running:
+        step = max((int(row.get("step", 0)) for row in training.log), default=0)
+        done = [(done[0][0], True), (f" is in training, at step {step}", False)]
+    if len(found) < 2:
+        return [*done, ("; it was not tried twice on questions held back, so nothing says what that was worth.", False)]
+    start, best = found[0].value, _kept(training, found)
+    change = best.value - start
+    return [
+        *done,
+        (f": {DEFAULT_MEASURE} on questions held back from ", False),
+        (f"{start:.3f} to {best.value:.3f}", True),
+        (f" ({change:+.3f}), at step {best.step}.", False),
+    ]
+
+
+def sentences(training: Training) -> list[str]:
+    """Which step was kept and why, and whether chance could have done it."""
+    found = trials(training.log)
+    if not found:
+        return ["No questions were held back, so the last step was kept."]
+    best = _kept(training, found)
+    tried = counted(len(found), "trial")
+    why = f"Step {best.step} has the best {DEFAULT_MEASURE} of {tried}" + (" so far." if training.running else ".")
+    if best.value < max(each.value for each in found):
+        why = f"Step {best.step} was kept of {tried}: those that ranked better were too far from calibrated."
+    said = [why]
+    if len(found) > 1 and found[-1].value < best.value:
+        said.append(f"The last trial, at step {found[-1].step}, had {found[-1].value:.3f}.")
+    return [*said, _chance(training, best.value - found[0].value)]
+
+
+def _chance(training: Training, gain: float) -> str:
+    if training.control is None:
+        asked = "interank rl ... control=shuffled" if training.stage == "rl" else "shuffled judgments"
+        return f"Whether chance could have done it is not known from this training alone: {asked} is the control."
+    beside = trials(training.control)
+    if len(beside) < 2:
+        return "The control was not tried twice, so it says nothing."
+    highest = max(each.value for each in beside) - beside[0].value
+    told = f"With grades dealt out anew the best trial is {highest:+.3f} from its start, here it is {gain:+.3f}."
+    return told + (" Chance could have done it." if highest >= gain else "")
+
+
+def _kept(training: Training, found: Sequence[Trial]) -> Trial:
+    told = training.notes.get("validation")
+    if told:
+        return Trial(int(told["best"]["step"]), float(told["best"][DEFAULT_MEASURE]))
+    return max(found, key=lambda each: (each.value, -each.step))
+
+
+def _data(training: Training) -> str:
+    counts = training.counts
+    for key, noun in (("examples", "judgment"), ("pairs", "pair"), ("lists", "list"), ("groups", "group")):
+        if key in counts:
+            of = counts.get("questions") or counts.get("queries")
+            return counted(counts[key], noun) + (f" of {counted(of, 'question')}" if of else "")
+    return "its judgments"
+
+
+def lineage(training: Training) -> list[tuple[str, str]]:
+    """What it was made from, by name."""
+    told = {**training.notes, **training.counts}
+    keys = ("base", "base_weights", "quantisation", "device", "steps", "modes", "prompt_hash")
+    rows = [(key.replace("_", " "), _plain(told[key])) for key in keys if told.get(key) is not None]
+    rows += [(name, str(training.recipe[name])) for name in ("judgments", "adapter") if training.recipe.get(name)]
+    rows += [
+        ("rewards", ", ".join(f"{each['use']} x {each['weight']:g}" for each in training.recipe.get("rewards", ())))
+    ]
+    return [(name, value) for name, value in rows if value]
+
+
+def _plain(value: Any) -> str:
+    return ", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)

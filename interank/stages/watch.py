@@ -1,0 +1,112 @@
+"""watch: the page of a training while it goes on, and of one that is through."""
+
+from __future__ import annotations
+
+import http.server
+import logging
+from collections.abc import Mapping
+from dataclasses import replace
+from http import HTTPStatus
+from pathlib import Path
+from typing import Any
+
+from interank.artifact import open_artifact
+from interank.errors import ArtifactError, InputError
+from interank.outputs import MANIFEST, Partial
+from interank.stages.training_page import read_training, training_page
+from interank.stages.trainings_told import Training
+
+log = logging.getLogger(__name__)
+
+REFRESH = 10
+"""Seconds until a browser reads the page of a running training anew."""
+_TRAINED = ("distill", "rl")
+
+
+def page(out: Path, *, control: Path | None = None) -> str:
+    """The page of a training as it stands now, finished or not.
+
+    Args:
+        out: The `--out` of distill or rl.
+        control: That of the same training on shuffled grades.
+
+    Raises:
+        ArtifactError: Nothing is trained there.
+        InputError: It is no training of distill or rl.
+    """
+    training, folder = _training(out)
+    if control is not None:
+        beside, _ = _training(control)
+        training = replace(training, control=beside.log)
+    refresh = REFRESH if training.running else None
+    return training_page(training, folder, shown=_shown(training.recipe), refresh=refresh)
+
+
+def _training(out: Path) -> tuple[Training, Path]:
+    if (out / MANIFEST).is_file():
+        artifact = open_artifact(out, "adapter")
+        recipe = artifact.recipe()
+        _check(out, recipe)
+        manifest = artifact.manifest
+        told = Training(str(recipe["stage"]), recipe, read_training(out), manifest, manifest.get("counts", {}))
+        return told, out
+    partial = Partial(out)
+    begun = partial.begun
+    if begun is None:
+        raise ArtifactError(
+            f"{out}: nothing is trained there, nor was; give the --out of interank distill or rl, once it has begun"
+        )
+    recipe = begun["recipe"]
+    _check(out, recipe)
+    return Training(str(recipe["stage"]), recipe, read_training(partial.work, running=True), running=True), partial.work
+
+
+def _check(out: Path, recipe: Mapping[str, Any]) -> None:
+    if recipe.get("stage") not in _TRAINED:
+        raise InputError(
+            f"{out} is an output of {recipe.get('stage')}, which has no such page; give one of distill or rl"
+        )
+
+
+def _shown(recipe: Mapping[str, Any]) -> Any:
+    """What a rollout is of; None where distill has none."""
+    if recipe["stage"] != "rl":
+        return None
+    from interank.tasks.parts import refining
+
+    return refining(str(recipe.get("task", "judge"))).shown
+
+
+def serve(out: Path, *, port: int, control: Path | None = None) -> http.server.ThreadingHTTPServer:
+    """A server on this machine alone that makes the page anew at each request; it has yet to be run.
+
+    Raises:
+        InterankError: There is nothing to show yet.
+        InputError: The port is taken.
+    """
+    page(out, control=control)
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        """Answers every path with the page."""
+
+        def do_GET(self) -> None:
+            """Make the page and send it."""
+            if self.path not in ("/", "/index.html"):
+                self.send_error(HTTPStatus.NOT_FOUND)
+                return
+            content = page(out, control=control).encode("utf-8", "replace")
+            self.send_response(HTTPStatus.OK)
+            self.send_header("Content-Type", "text/html; charset=utf-8")
+            self.send_header("Content-Length", str(len(content)))
+            self.send_header("Cache-Control", "no-store")
+            self.end_headers()
+            self.wfile.write(content)
+
+        def log_message(self, format: str, *args: object) -> None:
+            """Say nothing of each request."""
+            log.debug(format, *args)
+
+    try:
+        return http.server.ThreadingHTTPServer(("127.0.0.1", port), Handler)
+    except OSError as error:
+        raise InputError(f"port {port} cannot be had: {error.strerror}; give another --port") from None

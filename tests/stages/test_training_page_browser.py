@@ -1,0 +1,51 @@
+"""The page of a training in a real browser: without a word, without a request, and for everybody."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Browser
+
+from interank.stages.training_page import training_page
+from tests.stages.test_training_page import ROLLOUT, TRAINING, log_of, replace, shown
+from tests.support.browser import chromium, loaded
+
+GRAVE = ("serious", "critical")
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with chromium() as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("training")
+    (folder / "rollouts.jsonl").write_text((json.dumps(ROLLOUT) + "\n") * 3)
+    training = replace(TRAINING, control=log_of(0.5, 0.52, 0.51))
+    path = folder / "report.html"
+    path.write_text(training_page(training, folder, shown=shown), "utf-8")
+    return path
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [1400, 400])
+def test_it_can_be_read_by_everybody(browser: Browser, report: Path, width: int, scheme: str) -> None:
+    shown = loaded(browser, report, viewport={"width": width, "height": 900}, color_scheme=scheme)
+    page = shown.page
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    assert page.locator(".rollouts tbody tr").count() == 3
+    assert page.locator("#training-validation .legend li").all_inner_texts() == [
+        "validation/nDCG@10",
+        "validation/nDCG@10, control",
+    ]
+    found = Axe().run(page).response["violations"]
+    assert [(each["id"], each["nodes"][0]["html"]) for each in found if each["impact"] in GRAVE] == []
+    assert shown.console == []
+    assert [url for url in shown.asked if not url.startswith(("file:", "data:"))] == []
+    page.context.close()
