@@ -21,6 +21,8 @@ from interank.tasks.protocol import Shown
 
 ROLLOUTS = "rollouts.jsonl"
 LOG = "log.jsonl"
+TRIALS = "trials.jsonl"
+PREFIX = "validation/"
 
 
 def read_training(folder: Path, *, running: bool = False) -> Log:
@@ -29,10 +31,17 @@ def read_training(folder: Path, *, running: bool = False) -> Log:
     Raises:
         InputError: A whole line is not a JSON object.
     """
-    path = folder / LOG
-    if not path.is_file():
-        return []
-    return read_log(path, whole_lines=running)
+    log, tried = (
+        read_log(folder / name, whole_lines=running) if (folder / name).is_file() else [] for name in (LOG, TRIALS)
+    )
+    # The trial before the first step is in no log of steps.
+    known = {row.get("step") for row in log if any(key.startswith(PREFIX) for key in row)}
+    begun = [
+        {key if key == "step" else f"{PREFIX}{key}": value for key, value in row.items()}
+        for row in tried
+        if row["step"] not in known
+    ]
+    return [*begun, *log]
 
 
 def training_page(

@@ -176,6 +176,13 @@ def test_a_taken_port_is_told(running: tuple[str, Path]) -> None:
         serve(out, port=int(address.rstrip("/").rpartition(":")[2]))
 
 
+def test_the_trial_before_the_first_step_is_read_of_the_trials(tmp_path: Path) -> None:
+    (tmp_path / "log.jsonl").write_text(json.dumps({"step": 3, "validation/nDCG@10": 0.7}) + "\n")
+    tried = [{"step": 0, "nDCG@10": 0.5, "start": [[0.1]]}, {"step": 3, "nDCG@10": 0.6}]
+    (tmp_path / "trials.jsonl").write_text("".join(json.dumps(row) + "\n" for row in tried))
+    assert [(trial.step, trial.value) for trial in trials(read_training(tmp_path))] == [(0, 0.5), (3, 0.7)]
+
+
 def test_half_a_line_is_left_only_where_a_training_goes_on(tmp_path: Path) -> None:
     (tmp_path / "log.jsonl").write_text('{"step": 1}\n{"st')
     assert read_training(tmp_path, running=True) == [{"step": 1}]
