@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from interank.evaluation.evaluated import Evaluation
-from interank.evaluation.scoring import FIRST_STAGE, PERFECT, Results
+from interank.evaluation.scoring import FIRST_STAGE, PERFECT, RANDOM, Results
 from interank.evaluation.tables import SIGNIFICANT, chance
 from interank.plots import ink, new_axes, rendered, series_colour
 from interank.wording import counted
@@ -105,8 +105,8 @@ def _p(value: float) -> str:
 
 
 def glance(found: Evaluation, results: Results, measure: str) -> tuple[list[str], list[Line]]:
-    """The systems from the first stage to the perfect order, and a line for the mean and for each task."""
-    systems = [*found.runs, PERFECT]
+    """The systems with the first stage, random and perfect order, and a line for the mean and for each task."""
+    systems = [*found.runs, RANDOM, PERFECT]
     metrics = results.metrics
     shown = [each[measure] for name in systems for each in (metrics[name], *metrics[name]["tasks"].values())]
     ends = (min(float(each["low"]) for each in shown), max(float(each["high"]) for each in shown))
@@ -155,7 +155,7 @@ def _strip(task: str, values: Sequence[Mapping[str, float]], ends: tuple[float, 
     axes = new_axes(220, 30, bare=True)
     margin = 0.03 * (ends[1] - ends[0]) or 1.0
     axes.set(xlim=(ends[0] - margin, ends[1] + margin), ylim=(-1, 1))
-    first, *systems, perfect = values
+    first, *systems, _, perfect = values
     axes.plot([first["mean"], perfect["mean"]], [0, 0], color=ink("rule"), linewidth=3, solid_capstyle="butt")
     axes.plot([perfect["mean"]] * 2, [-0.5, 0.5], color=ink("muted"), linewidth=1.4)
     shift = 0.9 / max(1, len(systems))

@@ -14,6 +14,7 @@ from markupsafe import Markup
 from interank import __version__
 from interank.evaluation import tables
 from interank.evaluation.evaluated import Evaluation, Scoring
+from interank.evaluation.page.advice import next_steps, untold
 from interank.evaluation.page.claim import claim, glance
 from interank.evaluation.page.plots import evaluation_plots
 from interank.evaluation.page.provenance import Provenance, made_on, sections, training_logs
@@ -54,6 +55,8 @@ def write_page(
         claim=claim(found, results, measure, run=scoring.run),
         systems=systems,
         lines=lines,
+        untold=untold(found, results, measure),
+        next_steps=next_steps(found, results, measure),
         plots=evaluation_plots(found, results, costs, measure),
         curves={name: plots for name, plots in curves.items() if plots},
         figures={"Systems": tables.systems(results.metrics, seconds, measure)}

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from lxml import html
 
+from interank.evaluation.page.advice import next_steps, untold
 from interank.evaluation.page.claim import claim
 from interank.evaluation.scoring import FIRST_STAGE, score_systems
 from interank.pages import visible
@@ -47,7 +48,7 @@ def test_its_figures_are_those_of_the_metrics(folder: Path, page: html.HtmlEleme
     metrics = json.loads((folder / "metrics.json").read_text("utf-8"))
     comparisons = json.loads((folder / "comparisons.json").read_text("utf-8"))
     head, *rows = cells(page.xpath("//table[contains(@class, 'glance')]")[0])
-    assert head[2:] == ["first stage", "plain", HOSTILE_SYSTEM, "perfect order"]
+    assert head[2:] == ["first stage", "plain", HOSTILE_SYSTEM, "random order", "perfect order"]
     for row, task in zip(rows, (None, "one", "two"), strict=True):
         for name, cell in zip(head[2:], row[2:], strict=True):
             value = (metrics[name] if task is None else metrics[name]["tasks"][task])["nDCG@10"]
@@ -118,6 +119,18 @@ def test_each_plot_says_how_to_read_it_and_brings_its_data(folder: Path, page: h
     assert sorted(gains) == pytest.approx(given, abs=1e-5)
 
 
+def test_it_says_where_nothing_differs_and_what_to_do_next(folder: Path, page: html.HtmlElement) -> None:
+    said = page.xpath("//div[@class='advice']")[0].text_content()
+    comparisons = json.loads((folder / "comparisons.json").read_text("utf-8"))
+    alike = [item for item in comparisons if item["measure"] == "nDCG@10" and item["p_corrected"] >= 0.05]
+    assert ("Not told apart" in said) is bool(alike)
+    rows = [json.loads(line) for line in (folder / "per_query.jsonl").read_text("utf-8").splitlines()]
+    names = ("first stage", "plain", HOSTILE_SYSTEM)
+    equal = sum(len({row[name]["nDCG@10"] for name in names}) == 1 for row in rows)
+    assert (f"On {equal} of {len(rows)} queries" in said) is bool(equal)
+    assert "What to do next" in said
+
+
 def test_it_tells_where_it_comes_from(folder: Path, page: html.HtmlElement) -> None:
     said = page.xpath("//section[@id='provenance']")[0].text_content()
     candidates = json.loads((folder / "candidates.json").read_text("utf-8"))
@@ -137,6 +150,18 @@ def test_the_claim_says_what_is_not_sure_and_what_is_no_reranking(tmp_path: Path
         return "".join(text for text, _ in claim(replace(found, runs=runs), results, recipe.measures[0]))
 
     assert "of the way to their perfect order" in said(found.runs["ours"]["one"])
+    chance = score_systems(
+        found.tasks,
+        {FIRST_STAGE: {task.name: task.candidates}, "ours": {task.name: task.candidates}},
+        recipe.measures,
+        seed=1,
+    )
+    same = replace(found, runs={FIRST_STAGE: {task.name: task.candidates}, "ours": {task.name: task.candidates}})
+    assert untold(same, chance, recipe.measures[0]) == [
+        "Not told apart: ours and first stage (p 1.000).",
+        f"On {len(task.queries)} of {len(task.queries)} queries all systems have the same nDCG@10.",
+    ]
+    assert next_steps(same, chance, recipe.measures[0])[0].startswith("Do not choose by these means")
     assert said(task.candidates).endswith("p = 1.000): a difference that chance could have made.")
     elsewhere = {
         name: [item._replace(doc_id=f"other-{item.doc_id}") if place % 2 else item for place, item in enumerate(rows)]
