@@ -20,11 +20,11 @@ def register(verbs: Any, common: argparse.ArgumentParser) -> None:
         "watch",
         parents=[common],
         help="show a training in the browser while it goes on",
-        description="Show a training of distill or rl in the browser: trials, curves, and what the policy writes.",
+        description="Show a training in the browser: its trials, its curves, and what the policy writes.",
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    verb.add_argument("folder", metavar="DIR", type=Path, help="the --out of distill or rl, finished or not")
+    verb.add_argument("folder", metavar="DIR", type=Path, help="the --out of distill, reward or rl, finished or not")
     verb.add_argument(
         "--control", metavar="DIR", type=Path, help="the same training on shuffled grades, to draw on the same axes"
     )

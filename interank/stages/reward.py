@@ -19,7 +19,9 @@ from interank.inputs import Input, check_inputs
 from interank.settings import Quantisation
 from interank.stages.inputs import described, require_inputs, training_stage
 from interank.stages.trained import base_weights, choice_of, draw, write_cost
-from interank.tasks.head.explained.card import reward_card
+from interank.stages.training_page import training_page
+from interank.stages.trainings_told import Training
+from interank.tasks.head.explained.card import compared, reward_card
 from interank.tasks.head.explained.compared import comparisons
 from interank.tasks.head.explained.figures import Told, longer_is_better
 from interank.tasks.head.explained.inputs import compared_rows, named
@@ -90,6 +92,9 @@ def run(recipe: RewardModelRecipe, out: Path, *, existing: Existing = "refuse") 
     }
     counts = {"pairs": pairs, "explanations": len(train), "held_out": len(held_out)}
     counts |= {"questions": len({row.query_id for row in train}), "steps": int(trained.figures["steps"])}
+    told = Training("reward", content, trained.history, {**notes, "accuracy": report["accuracy"]}, counts)
+    page = training_page(told, place.folder, compared=compared(report) if report["pairs"] else ())
+    (place.folder / "report.html").write_text(page, "utf-8")
     made = Made(recipe.student, notes, content, counts, trained.history, draw(place, trained.history))
     save_card(reward_card(made, report, judgments.name), place.folder)
     return place.finish(seed=recipe.seed, counts=counts, notes=notes)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ from markupsafe import Markup
 from interank.pages import asset, content_hash, visible
 from interank.plots import read_log, training_curves
 from interank.stages.rollouts_shown import steps
-from interank.stages.trainings_told import Log, Training, headline, lineage, sentences, trials
+from interank.stages.trainings_told import Log, Training, headline, sentences, trials
 from interank.stages.validated import HEADS, table
 from interank.stages.validated import sentences as validated
 from interank.tasks.protocol import Shown
@@ -50,6 +50,7 @@ def training_page(
     *,
     shown: Callable[[Mapping[str, Any]], Shown] | None = None,
     refresh: int | None = None,
+    compared: Sequence[Sequence[str]] = (),
 ) -> str:
     """HTML that needs nothing else; all that models and people wrote is shown as text.
 
@@ -58,6 +59,7 @@ def training_page(
         folder: Where its `rollouts.jsonl` is, if it has one.
         shown: What a rollout is of, as the task has it; without it rollouts are left out.
         refresh: After how many seconds a browser reads it anew; None never.
+        compared: The table of a reward model's held-out pairs, its head first.
     """
     rollouts = folder / ROLLOUTS
     rows = []
@@ -67,7 +69,7 @@ def training_page(
         rows = [json.loads(line) for line in lines if line]
     style = asset("house.css", "training.css")
     found = training.notes.get("validation")
-    heads, figures = (HEADS, table(found)) if found else (("step", "nDCG@10"), _tried(training))
+    heads, *figures = [HEADS, *table(found)] if found else compared or [("step", "nDCG@10"), *_tried(training)]
     page = _environment().from_string(asset("training.html.jinja"))
     return page.render(
         stage=training.stage,
@@ -81,12 +83,28 @@ def training_page(
         rows=figures,
         plots=training_curves(training.log, control=training.control or ()),
         steps=list(steps(rows, shown)) if shown is not None else [],
-        lineage=lineage(training),
+        lineage=_lineage(training),
     )
 
 
 def _tried(training: Training) -> list[tuple[str, ...]]:
     return [(str(each.step), f"{each.value:.3f}") for each in trials(training.log)]
+
+
+def _lineage(training: Training) -> list[tuple[str, str]]:
+    """What it was made from, by name."""
+    told = {**training.notes, **training.counts}
+    keys = ("base", "base_weights", "quantisation", "device", "steps", "modes", "prompt_hash")
+    rows = [(key.replace("_", " "), _plain(told[key])) for key in keys if told.get(key) is not None]
+    rows += [(name, str(training.recipe[name])) for name in ("judgments", "adapter") if training.recipe.get(name)]
+    rows += [
+        ("rewards", ", ".join(f"{each['use']} x {each['weight']:g}" for each in training.recipe.get("rewards", ())))
+    ]
+    return [(name, value) for name, value in rows if value]
+
+
+def _plain(value: Any) -> str:
+    return ", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
 
 
 @cache

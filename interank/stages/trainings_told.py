@@ -48,12 +48,16 @@ def trials(log: Log) -> list[Trial]:
 def headline(training: Training) -> list[tuple[str, bool]]:
     """The sentence at the top, in pieces, and which of them are strong."""
     name = str(training.notes.get("base") or training.recipe.get("student") or training.recipe.get("base") or "A model")
-    verb = {"distill": "learned from", "rl": "was refined on"}[training.stage]
+    verb = {"distill": "learned from", "reward": "learned to mark explanations from", "rl": "was refined on"}[
+        training.stage
+    ]
     done = [(name.rsplit("/", 1)[-1], True), (f" {verb} {_data(training)}", False)]
     found = trials(training.log)
     if training.running:
         step = max((int(row.get("step", 0)) for row in training.log), default=0)
         done = [(done[0][0], True), (f" is in training, at step {step}", False)]
+    if training.stage == "reward":
+        return [*done, *_marks(training)]
     if len(found) < 2:
         return [*done, ("; it was not tried twice on questions held back, so nothing says what that was worth.", False)]
     start, best = found[0].value, _kept(training, found)
@@ -68,6 +72,8 @@ def headline(training: Training) -> list[tuple[str, bool]]:
 
 def sentences(training: Training) -> list[str]:
     """Which step was kept and why, and whether chance could have done it."""
+    if training.stage == "reward":
+        return _beside(training)
     found = trials(training.log)
     if not found:
         return ["No questions were held back, so the last step was kept."]
@@ -80,6 +86,26 @@ def sentences(training: Training) -> list[str]:
     if len(found) > 1 and found[-1].value < best.value:
         said.append(f"The last trial, at step {found[-1].step}, had {found[-1].value:.3f}.")
     return [*said, _chance(training, best.value - found[0].value)]
+
+
+def _marks(training: Training) -> list[tuple[str, bool]]:
+    accuracy = training.notes.get("accuracy") or {}
+    if accuracy.get("trained") is None:
+        return [(".", False)]
+    return [
+        (": of two explanations of a document it prefers the one with the better mark in ", False),
+        (f"{accuracy['trained']['mean']:.3f}", True),
+        (" of the pairs held back.", False),
+    ]
+
+
+def _beside(training: Training) -> list[str]:
+    """What others give on the same pairs: a twin of marks dealt out anew says what chance could have done."""
+    accuracy = training.notes.get("accuracy") or {}
+    others = [f"{name} {each['mean']:.3f}" for name, each in accuracy.items() if name != "trained" and each]
+    if not others:
+        return ["Nothing is told of pairs held back yet." if training.running else "No pairs were held back."]
+    return [f"On the same pairs: {', '.join(others)}. Chance is 0.500.", "The last step was kept."]
 
 
 def _chance(training: Training, gain: float) -> str:
@@ -108,19 +134,3 @@ def _data(training: Training) -> str:
             of = counts.get("questions") or counts.get("queries")
             return counted(counts[key], noun) + (f" of {counted(of, 'question')}" if of else "")
     return "its judgments"
-
-
-def lineage(training: Training) -> list[tuple[str, str]]:
-    """What it was made from, by name."""
-    told = {**training.notes, **training.counts}
-    keys = ("base", "base_weights", "quantisation", "device", "steps", "modes", "prompt_hash")
-    rows = [(key.replace("_", " "), _plain(told[key])) for key in keys if told.get(key) is not None]
-    rows += [(name, str(training.recipe[name])) for name in ("judgments", "adapter") if training.recipe.get(name)]
-    rows += [
-        ("rewards", ", ".join(f"{each['use']} x {each['weight']:g}" for each in training.recipe.get("rewards", ())))
-    ]
-    return [(name, value) for name, value in rows if value]
-
-
-def _plain(value: Any) -> str:
-    return ", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)

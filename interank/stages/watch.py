@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import http.server
+import json
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from http import HTTPStatus
 from pathlib import Path
@@ -20,41 +21,57 @@ log = logging.getLogger(__name__)
 
 REFRESH = 10
 """Seconds until a browser reads the page of a running training anew."""
-_TRAINED = ("distill", "rl")
+_TRAINED = ("distill", "reward", "rl")
 
 
 def page(out: Path, *, control: Path | None = None) -> str:
     """The page of a training as it stands now, finished or not.
 
     Args:
-        out: The `--out` of distill or rl.
+        out: The `--out` of distill, reward or rl.
         control: That of the same training on shuffled grades.
 
     Raises:
         ArtifactError: Nothing is trained there.
-        InputError: It is no training of distill or rl.
+        InputError: It is no training.
     """
     training, folder = _training(out)
     if control is not None:
         beside, _ = _training(control)
         training = replace(training, control=beside.log)
     refresh = REFRESH if training.running else None
-    return training_page(training, folder, shown=_shown(training.recipe), refresh=refresh)
+    compared = _compared(out) if training.stage == "reward" and not training.running else ()
+    return training_page(training, folder, shown=_shown(training.recipe), refresh=refresh, compared=compared)
+
+
+def _report(out: Path) -> dict[str, Any]:
+    return dict(json.loads((out / "report.json").read_text("utf-8")))
+
+
+def _compared(out: Path) -> Sequence[Sequence[str]]:
+    """A reward model's table of held-out pairs, if there were any."""
+    from interank.tasks.head.explained.card import compared
+
+    report = _report(out)
+    return compared(report) if report["pairs"] else ()
 
 
 def _training(out: Path) -> tuple[Training, Path]:
     if (out / MANIFEST).is_file():
-        artifact = open_artifact(out, "adapter")
+        artifact = open_artifact(out)
         recipe = artifact.recipe()
         _check(out, recipe)
         manifest = artifact.manifest
+        if recipe["stage"] == "reward":
+            manifest = {**manifest, "accuracy": _report(out)["accuracy"]}
         told = Training(str(recipe["stage"]), recipe, read_training(out), manifest, manifest.get("counts", {}))
         return told, out
     partial = Partial(out)
     begun = partial.begun
     if begun is None:
         raise ArtifactError(
-            f"{out}: nothing is trained there, nor was; give the --out of interank distill or rl, once it has begun"
+            f"{out}: nothing is trained there, nor was; give the --out of interank distill, reward or rl, once it has "
+            "begun"
         )
     recipe = begun["recipe"]
     _check(out, recipe)
@@ -64,12 +81,12 @@ def _training(out: Path) -> tuple[Training, Path]:
 def _check(out: Path, recipe: Mapping[str, Any]) -> None:
     if recipe.get("stage") not in _TRAINED:
         raise InputError(
-            f"{out} is an output of {recipe.get('stage')}, which has no such page; give one of distill or rl"
+            f"{out} is an output of {recipe.get('stage')}, which has no such page; give one of distill, reward or rl"
         )
 
 
 def _shown(recipe: Mapping[str, Any]) -> Any:
-    """What a rollout is of; None where distill has none."""
+    """What a rollout is of; None where there are none."""
     if recipe["stage"] != "rl":
         return None
     from interank.tasks.parts import refining

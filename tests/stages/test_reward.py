@@ -21,6 +21,7 @@ from interank.errors import ArtifactError, InputError, RecipeError
 from interank.explanations import read_explanations
 from interank.recipe import load_recipe
 from interank.stages import reward
+from interank.stages.watch import page as watched_page
 from interank.tasks.head.explained.figures import Told, key_of
 from interank.tasks.head.explained.lessons import RewardLessons
 from tests.support.marked import READING, artifact_of, explained_artifact, explanations_of, judged, recipe_of
@@ -67,6 +68,16 @@ def test_report_and_card_tell_systems_kinds_and_what_was_left_out(made: Artifact
     assert {kind for kind, found in told["by_kind"].items() if found["left_out"]} == {"minimal_edit"}
     assert told["style"]["teacher_above_student"]["pairs"] == 8
     assert told["accuracy"]["trained"]["low"] <= told["accuracy"]["trained"]["mean"]
+    shown = (made.path / "report.html").read_text("utf-8")
+    assert "learned to mark explanations from" in shown
+    assert f"<strong>{told['accuracy']['trained']['mean']:.3f}</strong>" in shown
+    assert f"shuffled marks {told['accuracy']['shuffled marks']['mean']:.3f}" in shown
+    watched = watched_page(made.path)
+    assert all(
+        f">{kind}<" in watched and f">{kind}<" in shown
+        for kind in told["by_kind"]
+        if not told["by_kind"][kind]["left_out"]
+    )
     card = (made.path / "README.md").read_text("utf-8")
     assert "minimal_edit (not trained on)" in card
     assert "explanation_quality" in card

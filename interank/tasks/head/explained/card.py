@@ -56,12 +56,7 @@ def _making(made: Made) -> dict[str, Any]:
 def _figures(report: Mapping[str, Any]) -> str:
     if not report["pairs"]:
         return "## Held-out questions\n\nThere were none, so nothing is known of how well it marks."
-    names = list(report["accuracy"])
-    rows = [["all", *_cells(report["accuracy"], names)], ["of one length", *_cells(report["length_matched"], names)]]
-    rows += [
-        [f"{kind}{' (not trained on)' if found['left_out'] else ''}", *_cells(found, names)]
-        for kind, found in report["by_kind"].items()
-    ]
+    heads, *rows = compared(report)
     style, length, calibrated = report["style"], report["length_correlation"], report["calibration"]
     more = {
         "a teacher's above a student's": _told(style["teacher_above_student"]),
@@ -77,10 +72,21 @@ def _figures(report: Mapping[str, Any]) -> str:
             f"Share of {report['pairs']} pairs of {report['questions']} questions in which the better mark has the "
             "higher score, with 95% intervals over questions. A kind of fault is compared with honest explanations of "
             "the same document.",
-            cards.table(("pairs", *names), rows),
+            cards.table(heads, rows),
             cards.values(more),
         ]
     )
+
+
+def compared(report: Mapping[str, Any]) -> list[list[str]]:
+    """The table of held-out pairs: its head, then a row for all pairs and for each kind of fault."""
+    names = list(report["accuracy"])
+    rows = [["all", *_cells(report["accuracy"], names)], ["of one length", *_cells(report["length_matched"], names)]]
+    rows += [
+        [f"{kind}{' (not trained on)' if found['left_out'] else ''}", *_cells(found, names)]
+        for kind, found in report["by_kind"].items()
+    ]
+    return [["pairs", *names], *rows]
 
 
 def _cells(found: Mapping[str, Any], names: list[str]) -> list[str]:
