@@ -4,8 +4,9 @@
         [--reference COMMIT]
 
 Makes a Posts.xml of the shape of real ones (1.6 KB a row, bodies escaped, CRLF) in a temporary folder. Both sides read
-it in turns in one run and have to give the same; ratios are of the medians. Peaks are resident memory summed over all
-processes of the run, sampled every 20 ms, which counts shared pages as often as they are shared.
+it in turns in one run and have to give the same; ratios are of the medians. Peaks are the memory of all processes of
+the run together, sampled ten times a second: `peak_mb` counts a page that several have mapped once, as Linux shares it
+out among them, `resident_mb` as often as it is mapped.
 """
 
 from __future__ import annotations
@@ -181,7 +182,8 @@ def mining_side_by_side(arguments: argparse.Namespace, folder: Path) -> dict[str
 
 
 def _told_of(ran: Ran) -> dict[str, float]:
-    return {"seconds": ran.seconds, "cpu_seconds": ran.cpu_seconds, "peak_mb": ran.peak_mb}
+    figures = {"seconds": ran.seconds, "cpu_seconds": ran.cpu_seconds}
+    return {**figures, "peak_mb": ran.peak_mb, "resident_mb": ran.resident_mb}
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,7 +191,9 @@ class Ran:
     """What a command took, with its children, and what it printed."""
 
     peak_mb: float
-    """The most that they held together."""
+    """The most that they held together, pages that they share counted once."""
+    resident_mb: float
+    """The same, such pages counted for each of them."""
     seconds: float
     cpu_seconds: float
     """Of all of them, up to the last sample."""
@@ -202,22 +206,23 @@ def peak_of(*command: str, code: Path | None = None) -> Ran:
     place = {"PYTHONPATH": str(code)} if code else {}
     run = [sys.executable, __file__, *command]
     done = subprocess.Popen(run, stdout=subprocess.PIPE, text=True, env={**os.environ, **place})
-    peak = 0.0
+    peak = most_resident = 0.0
     cpu: dict[int, float] = {}
     watched = psutil.Process(done.pid)
 
     def watch() -> None:
-        nonlocal peak
+        nonlocal peak, most_resident
         while done.poll() is None:
-            held = 0
+            held = resident = 0
             try:
                 for process in (watched, *watched.children(recursive=True)):
-                    held += process.memory_info().rss
+                    told = process.memory_full_info()
+                    held, resident = held + told.pss, resident + told.rss
                     cpu[process.pid] = sum(process.cpu_times()[:2])
             except psutil.Error:
                 continue
-            peak = max(peak, held / 1e6)
-            time.sleep(0.02)
+            peak, most_resident = max(peak, held / 1e6), max(most_resident, resident / 1e6)
+            time.sleep(0.1)
 
     watcher = threading.Thread(target=watch)
     watcher.start()
@@ -226,7 +231,13 @@ def peak_of(*command: str, code: Path | None = None) -> Ran:
     watcher.join()
     if done.returncode:
         raise RuntimeError(f"{command} ended with {done.returncode}")
-    return Ran(round(peak, 1), round(time.perf_counter() - start, 1), round(sum(cpu.values()), 1), said)
+    return Ran(
+        round(peak, 1),
+        round(most_resident, 1),
+        round(time.perf_counter() - start, 1),
+        round(sum(cpu.values()), 1),
+        said,
+    )
 
 
 def measured(arguments: argparse.Namespace, folder: Path) -> dict[str, Any]:

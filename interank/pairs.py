@@ -108,7 +108,7 @@ def read_pairs(folder: Path, shard: Shard | None = None) -> Iterator[Pair]:
         return
     wanted = None
     if shard is not None:
-        wanted = shard.share(questions_of(folder), "question")
+        wanted = shard.share(questions_of(folder), "questions")
     for part in _parts(folder):
         yield from _part_pairs(part, wanted)
 
@@ -117,7 +117,7 @@ def shard_files(folder: Path, shard: Shard) -> list[str]:
     """Names of an artifact's files in which a shard's pairs lie."""
     if (folder / _OLD).is_file():
         return [_OLD]
-    wanted = shard.share(questions_of(folder), "question")
+    wanted = shard.share(questions_of(folder), "questions")
     found = []
     for part in _parts(folder):
         first, last = _span(part)
@@ -183,7 +183,7 @@ def _old_pairs(path: Path, shard: Shard | None) -> Iterator[Pair]:
     """Those of a file by lines."""
     questions = (group for _, group in groupby(_old_rows(path), key=attrgetter("query.query_id")))
     if shard is not None:
-        wanted = shard.share(questions_of(path.parent), "question")
+        wanted = shard.share(questions_of(path.parent), "questions")
         questions = (group for place, group in enumerate(questions) if place in wanted)
     yield from chain.from_iterable(questions)
 

@@ -40,5 +40,5 @@ class Shard:
             InputError: There are fewer items than shards.
         """
         if self.of > total:
-            raise InputError(f"shard {self}: there are {total} of {what}s, and each shard needs one; take fewer shards")
+            raise InputError(f"shard {self}: there are {total} {what}, and each shard needs one; take fewer shards")
         return range((self.number - 1) * total // self.of, self.number * total // self.of)

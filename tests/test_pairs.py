@@ -66,7 +66,7 @@ def test_shards_of_parts_are_all_the_pairs_and_no_question_twice(
     files = shard_files(tmp_path, Shard(5, 1))
     assert files[0] == f"{PAIRS}/{PART}"
     assert len(files) < len(parts)
-    with pytest.raises(InputError, match="there are 23 of questions, and each shard needs one"):
+    with pytest.raises(InputError, match="there are 23 questions, and each shard needs one"):
         list(read_pairs(tmp_path, Shard(24, 1)))
 
 

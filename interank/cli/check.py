@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from interank.cli.next_step import say_next, word
+from interank.shards import Shard
 
 if TYPE_CHECKING:
     from interank.inputs import Input
@@ -30,6 +31,11 @@ def register(verbs: Any, common: argparse.ArgumentParser) -> None:
     verb.add_argument("recipe", metavar="RECIPE", help="a YAML file, or a name of `interank recipes ls`")
     verb.add_argument("overrides", metavar="key=value", nargs="*", help="settings that win over the file's")
     verb.add_argument("--json", action="store_true", help="print JSON instead of YAML")
+    verb.add_argument(
+        "--shards",
+        metavar="N/OF",
+        help="of generate and evaluate: see that the work can be dealt out, and what a share is",
+    )
     verb.set_defaults(run=_run)
 
 
@@ -45,7 +51,8 @@ def _run(options: argparse.Namespace) -> int:
     glance(recipe)
     # As the stage does, so that both refuse the same in the same words.
     named = stage_named(recipe.stage).check(recipe)
-    foreseen = _foreseen(recipe, named)
+    shard = _shard(recipe, options.shards)
+    foreseen = _foreseen(recipe, named, shard)
     resolved = recipe.model_dump(mode="json")
     text = json.dumps(resolved, indent=2) if options.json else yaml.safe_dump(resolved, sort_keys=False).rstrip()
     print(text)
@@ -57,11 +64,27 @@ def _run(options: argparse.Namespace) -> int:
             print(line, file=sys.stderr)
     given = " ".join(map(word, [options.recipe, *options.overrides]))
     more = "".join(f" {key}=PATH" for key in missing)
+    more += f" --shards {shard}" if shard else ""
     say_next(options, f"interank {recipe.stage} {given}{more} --out runs/NAME")
     return 0
 
 
-def _foreseen(recipe: Recipe, named: Sequence[Input]) -> list[str]:
+def _shard(recipe: Recipe, asked: str | None) -> Shard | None:
+    """The share that is asked about.
+
+    Raises:
+        InputError: It is none, or the work cannot be dealt out.
+    """
+    if asked is None:
+        return None
+    from interank.stages.shards import refuse_shards
+
+    shard = Shard.parse(asked)
+    refuse_shards(recipe)
+    return shard
+
+
+def _foreseen(recipe: Recipe, named: Sequence[Input], shard: Shard | None) -> list[str]:
     """What the stage would read, write and take; what it says on its way is left out, warnings are not."""
     from interank.stages.foreseen import foresee
 
@@ -69,7 +92,7 @@ def _foreseen(recipe: Recipe, named: Sequence[Input]) -> list[str]:
     before = log.level
     log.setLevel(max(before, logging.WARNING))
     try:
-        return foresee(recipe, named)
+        return foresee(recipe, named, shard)
     finally:
         log.setLevel(before)
 

@@ -1,4 +1,4 @@
-"""`interank join`: the shards that several commands judged to one output."""
+"""`interank join`: the shards that several commands made to one output."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ import importlib
 from pathlib import Path
 from typing import Any
 
-from interank.cli.next_step import say_next, word
+from interank.cli.next_step import say_next
+from interank.cli.stage import show_evaluation, what_comes_next
 
 
 def register(verbs: Any, common: argparse.ArgumentParser) -> None:
@@ -15,14 +16,14 @@ def register(verbs: Any, common: argparse.ArgumentParser) -> None:
     verb = verbs.add_parser(
         "join",
         parents=[common],
-        help="shards of generate to judgments, as a whole run makes them",
-        description="Check that each shard of interank generate --shards is there once, of one recipe and the same "
-        "pairs, and join them to the judgments that one command for all of them would have made.",
+        help="shards of generate or evaluate to what a whole run makes",
+        description="Check that each shard of interank generate or evaluate --shards is there once, of one recipe and "
+        "the same inputs, and join them to what one command for all of them would have made.",
         epilog="example:\n  interank join runs/shards --out runs/judgments",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     verb.add_argument("shards", metavar="DIR", nargs="+", type=Path, help="a shard's folder, or a folder of such")
-    verb.add_argument("--out", required=True, type=Path, metavar="DIR", help="where the judgments go")
+    verb.add_argument("--out", required=True, type=Path, metavar="DIR", help="where the output goes")
     existing = verb.add_mutually_exclusive_group()
     existing.add_argument("--resume", action="store_true", help="reuse a finished output")
     existing.add_argument("--overwrite", action="store_true", help="replace an output")
@@ -32,6 +33,9 @@ def register(verbs: Any, common: argparse.ArgumentParser) -> None:
 def _run(options: argparse.Namespace) -> int:
     existing = "resume" if options.resume else "overwrite" if options.overwrite else "refuse"
     artifact = importlib.import_module("interank.stages.join").run(options.shards, options.out, existing=existing)
-    print(artifact.path)
-    say_next(options, f"interank distill distill/smollm2 judgments={word(artifact.path)} --out runs/student")
+    if artifact.kind == "evaluation":
+        show_evaluation(artifact, as_json=False)
+    else:
+        print(artifact.path)
+    say_next(options, *what_comes_next("evaluate" if artifact.kind == "evaluation" else "generate", artifact))
     return 0

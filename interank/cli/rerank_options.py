@@ -16,6 +16,7 @@ from interank.recipe import read_keys
 from interank.settings import AdaptiveRecipe, HeadSettings, ListwiseRecipe, ServerRecipe
 from interank.settings.base import Settings, checked
 from interank.settings.precision import Precision, as_precision
+from interank.shards import Shard
 
 if TYPE_CHECKING:
     from interank.tasks.asked import RankerSettings
@@ -63,6 +64,17 @@ class RerankOptions(Settings):
     trec: Path | None
     rank_llm: Path | None
     json_lines: bool
+    shards: str | None = None
+    """Which share of the queries is ranked."""
+
+    @property
+    def shard(self) -> Shard | None:
+        """The share that `shards` tells; None is all.
+
+        Raises:
+            InputError: It tells none.
+        """
+        return Shard.parse(self.shards) if self.shards else None
 
     @classmethod
     def of(cls, options: argparse.Namespace) -> RerankOptions:
@@ -104,6 +116,8 @@ class RerankOptions(Settings):
             raise ValueError(
                 f"{self.files[0]} stands beside --{sources[0]}, whose documents are ranked; leave one of them out"
             )
+        if self.query is not None and self.shards:
+            raise ValueError("--shards deals out queries, and --query is one; leave it out")
         if self.corpus is None and (self.run_file or self.split or self.task):
             raise ValueError(
                 f"--run, --task and --split belong to --corpus; with --{sources[0]} the documents are the candidates"

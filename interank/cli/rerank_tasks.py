@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Iterator
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -30,7 +31,13 @@ def tasks_of(asked: RerankOptions) -> Iterator[Request]:
         yield Request(Query("query", asked.query), documents, None)
         return
     if asked.requests is not None:
-        yield from _first(read_requests(asked.requests, dict(asked.domain)), asked.depth)
+        requests: Iterable[Request] = read_requests(asked.requests, dict(asked.domain))
+        if asked.shard:
+            # Counted first: a share is known when the whole is.
+            total = sum(1 for _ in read_requests(asked.requests, dict(asked.domain)))
+            share = asked.shard.share(total, "requests")
+            requests = islice(requests, share.start, share.stop)
+        yield from _first(requests, asked.depth)
         return
     from interank.errors import InputError
     from interank.evaluation.candidates import Evaluated, load_evaluated
@@ -41,7 +48,11 @@ def tasks_of(asked: RerankOptions) -> Iterator[Request]:
     if len(tasks) > 1:
         names = ", ".join(task.name for task in tasks)
         raise InputError(f"--corpus {asked.corpus} holds the tasks {names}; name one with --task")
-    for query in tasks[0].queries:
+    queries = tasks[0].queries
+    if asked.shard:
+        share = asked.shard.share(len(queries), "queries")
+        queries = queries[share.start : share.stop]
+    for query in queries:
         documents = tasks[0].documents(query.query_id)
         yield Request(query, documents, list(tasks[0].candidates.scores(query.query_id).values()) if documents else [])
 

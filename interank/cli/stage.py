@@ -79,6 +79,10 @@ def register(verbs: Any, common: argparse.ArgumentParser) -> None:
             verb.add_argument("--workers", type=int, default=1, metavar="N", help="with --executor: shards at a time")
             verb.add_argument("--dry-run", action="store_true", help="print what it would take, and do nothing")
             verb.add_argument("--json", action="store_true", help="with --dry-run: print JSON instead of a table")
+        if name == "evaluate":
+            verb.add_argument(
+                "--shards", metavar="N/OF", help="rank the N-th of OF shares of the queries, to be joined"
+            )
         if name in ("evaluate", "run"):
             verb.add_argument("--json", action="store_true", help="print the metrics as JSON instead of a table")
         verb.set_defaults(run=_run, verb=name)
@@ -105,7 +109,7 @@ def _run(options: argparse.Namespace) -> int:
         if shard := getattr(options, "shards", None):
             more["shard"] = Shard.parse(shard)
         artifact = stage_named(options.verb).run(recipe, options.out, existing=existing, **more)
-    if options.verb in ("evaluate", "run"):
+    if options.verb in ("evaluate", "run") and artifact.kind != "shard":
         show_evaluation(artifact, as_json=options.json)
     elif launched.first():
         print(artifact.path)
@@ -135,7 +139,8 @@ def what_comes_next(verb: str, artifact: Artifact) -> list[str]:
 
     out = word(artifact.path)
     if artifact.kind == "shard":
-        return [f"interank join {out} ... --out runs/judgments joins it with the other shards"]
+        made = "judgments" if verb == "generate" else "eval"
+        return [f"interank join {out} ... --out runs/{made} joins it with the other shards"]
     if artifact.kind == "pairs":
         return [f"interank generate RECIPE pairs={out} --out runs/judgments has a teacher judge them"]
     if verb == "generate":

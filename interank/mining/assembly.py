@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -152,7 +152,7 @@ class Assembly:
     def repeats(self, drawn: Sequence[Drawn], documents: Documents) -> frozenset[Drawn]:
         """The questions that are near-duplicates of one drawn before them, on whatever site."""
         paired = [one for one in drawn if documents.get(one)]
-        firsts = near_duplicates([self._question_text(one) for one in paired])
+        firsts = near_duplicates(_Texts(self._question_text, paired))
         return frozenset(paired[place] for place, first in enumerate(firsts) if first != place)
 
     def _question_text(self, one: Drawn) -> str:
@@ -193,6 +193,20 @@ class Assembly:
         source = replace(pair.source, post_id=self._name(post).removeprefix(f"{pair.source.site}/"))
         query, document = replace(pair.query, query_id=query_id), replace(pair.document, doc_id=doc_id)
         return replace(pair, query=query, document=document, source=source)
+
+
+class _Texts(Sequence[str]):
+    """The texts of questions, each read when it is asked for."""
+
+    def __init__(self, read: Callable[[Drawn], str], questions: Sequence[Drawn]) -> None:
+        self._read = read
+        self._questions = questions
+
+    def __len__(self) -> int:
+        return len(self._questions)
+
+    def __getitem__(self, place: int) -> str:  # type: ignore[override]
+        return self._read(self._questions[place])
 
 
 def _best_first(documents: Sequence[Document], query: Query) -> list[str]:

@@ -16,8 +16,8 @@ from interank.mining.database import Database, Drawn
 from interank.mining.items import Contaminated, Item
 from interank.mining.kept import Kept
 from interank.mining.left_out import nothing_left, reasons
-from interank.mining.sites import Origin, find_sites
-from interank.mining.stored import Store, no_users, questions_in
+from interank.mining.sites import Origin, begin, find_sites, store_once
+from interank.mining.stored import Store, questions_in
 from interank.mining.text import plain_text
 from interank.progress import track
 from interank.settings import MiningRecipe
@@ -65,7 +65,8 @@ def mine_in(
     sites of the run; how many questions a site gives depends on the others where `settings.questions` bounds their sum.
 
     Args:
-        folder: Where everything that is read goes, and has to stay while pairs are read; an empty one.
+        folder: Where everything that is read goes, and has to stay while pairs are read; an empty one, or one in which
+            a mining of the same was killed, of which the sites that it had read are not read again.
         dumps: Dumps, folders of them, or tables of questions; see `find_sites`.
         settings: What to take.
         seed: Decides the sample.
@@ -78,9 +79,9 @@ def mine_in(
     """
     origins = find_sites(dumps, settings)
     numbers = {origin.site: number for number, origin in enumerate(origins)}
-    no_users(folder)
+    begin(folder)
     stored = [
-        origin.store(Store(folder, origin.site, numbers, settings))
+        store_once(origin, Store(folder, origin.site, numbers, settings))
         for origin in track(origins, what="survey", unit="sites", total=len(origins))
     ]
     database = Database(folder, list(numbers), settings, seed)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import logging
+import re
+import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,8 +15,9 @@ from interank.errors import InputError
 from interank.mining.parts import Spread, work_through
 from interank.mining.rows import Tally
 from interank.mining.stackexchange import Dump, find_dumps
-from interank.mining.stored import Store, StoreRows
+from interank.mining.stored import Store, StoreRows, no_users
 from interank.mining.tables import find_table
+from interank.outputs import write_whole
 from interank.settings import MiningRecipe
 from interank.wording import listed
 
@@ -21,6 +25,9 @@ logger = logging.getLogger(__name__)
 
 # Links count in this order.
 _IN_ORDER = ("PostLinks", "Comments", "Posts", "Users")
+# Notes, written last, that all of a site is stored, and the files that its posts, links and users are in.
+_WHOLE = ".whole"
+_OF_SITE = re.compile(r"[a-z]+-([0-9]{5})-[0-9]+-[0-9]+\.parquet")
 
 
 class Origin(Protocol):
@@ -68,6 +75,31 @@ def find_sites(paths: Sequence[Path], settings: MiningRecipe) -> list[Origin]:
             "no site is left; give other dumps, or shorten exclude_sites"
         )
     return [origin for site, origin in sorted(found.items()) if site not in excluded]
+
+
+def begin(folder: Path) -> None:
+    """Clear a folder of all that a mining which was killed left in it, but the sites that it had read whole."""
+    whole = {int(path.stem) for path in folder.glob(f"*{_WHOLE}")}
+    for path in [*folder.iterdir()]:
+        part = _OF_SITE.fullmatch(path.name)
+        if path.suffix == _WHOLE or (part and int(part[1]) in whole):
+            continue
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
+    no_users(folder)
+
+
+def store_once(origin: Origin, store: Store) -> tuple[int, int]:
+    """Store a site's posts and links, or find that they are stored; what `Origin.store` tells."""
+    note = store.folder / f"{store.numbers[store.site]}{_WHOLE}"
+    if note.is_file():
+        logger.info("%s: read before", origin.site)
+        skipped, others = json.loads(note.read_text("utf-8"))
+        return skipped, others
+    told = origin.store(store)
+    # Ids that are texts are known by reading them.
+    if not origin.names:
+        write_whole(note, json.dumps(told))
+    return told
 
 
 @dataclass(frozen=True, slots=True)

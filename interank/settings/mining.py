@@ -129,8 +129,9 @@ class MiningRecipe(Settings):
     """How dumps that are a JSONL, a Parquet file or a hub data set name their columns."""
     processes: int | None = Field(None, ge=1)
     """How many processes mine; null takes one a core. The result does not depend on it."""
-    memory_gb: float = Field(2.0, ge=0.25)
-    """What the database of posts may hold in memory; the rest goes to disk. The result does not depend on it."""
+    memory_gb: float = Field(1.0, ge=0.25)
+    """What the database of posts may hold in memory; the rest goes to disk. The result does not depend on it. Beside
+    it an index of `negative_pool` answers and the processes take some hundred megabytes."""
 
     @model_validator(mode="after")
     def _lengths_can_be_met(self) -> MiningRecipe:

@@ -10,7 +10,8 @@ from typing import Any
 from interank.artifact import MANIFEST, Artifact, open_artifact
 from interank.errors import ArtifactError, InputError
 from interank.shards import Shard
-from interank.stages.generate import FREE
+from interank.stages.rankings import FREE as RANKED_FREE
+from interank.stages.shards import FREE
 from interank.wording import listed
 
 
@@ -41,8 +42,8 @@ def opened(folders: Sequence[Path]) -> list[Artifact]:
     if missing:
         told = listed(missing[:5]) + (f" and {len(missing) - 5} more" if len(missing) > 5 else "")
         raise InputError(
-            f"shards are missing: {told}; make each by interank generate RECIPE pairs=DIR "
-            f"--shards {missing[0]} --out DIR"
+            f"shards are missing: {told}; make each by interank {stage_of(first)} RECIPE "
+            f"{'pairs=DIR ' if stage_of(first) == 'generate' else ''}--shards {missing[0]} --out DIR"
         )
     return shards
 
@@ -70,24 +71,31 @@ def _require_alike(first: Artifact, other: Artifact) -> None:
     both = f"{first.path} (shard {mine}) and {other.path} (shard {theirs})"
     if mine.of != theirs.of:
         raise InputError(f"{both} are of different numbers of shards; join those of one number")
-    given, wanted = other.manifest["inputs"]["pairs"], first.manifest["inputs"]["pairs"]
-    if given["digest"] != wanted["digest"]:
-        raise InputError(f"{both} are of different pairs; make them anew from one artifact of pairs")
+    if stage_of(first) != stage_of(other):
+        raise InputError(f"{both} are of different stages; join those of one stage")
+    given, wanted = ({name: each["digest"] for name, each in one.manifest["inputs"].items()} for one in (other, first))
+    if differing := sorted(name for name in {*given, *wanted} if given.get(name) != wanted.get(name)):
+        raise InputError(f"{both} are of different {listed(differing)}; make one of them anew from the other's")
     ours, others = _content(first), _content(other)
     if differing := sorted(name for name in {*ours, *others} if ours.get(name) != others.get(name)):
         raise InputError(f"{both} are of different recipes ({listed(differing)}); make one of them anew")
 
 
 def _content(artifact: Artifact) -> dict[str, Any]:
-    """A shard's recipe without what judgments do not depend on."""
+    """A shard's recipe without what its rows do not depend on."""
     recipe = artifact.recipe()
-    for name in (*FREE, "shard", "pairs"):
+    for name in (*FREE, *RANKED_FREE, "shard", "pairs"):
         *above, last = name.split(".")
         section: Any = recipe
         for key in above:
             section = section.get(key) or {}
         section.pop(last, None)
     return recipe
+
+
+def stage_of(shard: Artifact) -> str:
+    """The stage whose share a shard is."""
+    return str(shard.recipe()["stage"])
 
 
 def inputs_of(first: Artifact, out: Path) -> dict[str, Any]:

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
-from functools import partial
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from interank.artifact import Artifact, Existing, create
+from interank.artifact import Artifact, Existing, Kind, create
 from interank.evaluation.candidates import Evaluated, Task, load_evaluated, notes_on_texts
 from interank.evaluation.evaluated import Evaluation, Rankings, Scoring, costs_of, notes_on_ranked, ran_on
 from interank.evaluation.explained import mark
@@ -16,34 +15,52 @@ from interank.evaluation.fused import applied_rows, fits_by_adapter, notes_on_fi
 from interank.evaluation.page import Provenance
 from interank.evaluation.record import record
 from interank.evaluation.scoring import FIRST_STAGE
-from interank.evaluation.systems import CHAIN, StoredRun, named_systems, notes_on_stored, reranked_run, stored_run
+from interank.evaluation.systems import StoredRun, named_systems, notes_on_stored, reranked_run, stored_run
 from interank.evaluation.training_data import check_training_data
-from interank.ledger import Ledger
 from interank.plots import begin_import
-from interank.progress import track
 from interank.recipe import EvaluateRecipe, evaluate_command
+from interank.shards import Shard
 from interank.stages.evaluating import check as check
 from interank.stages.evaluating import links_of
 from interank.stages.inputs import described, leaving_nothing_begun, require_inputs
 from interank.stages.marked import marking
-from interank.stages.ranked import Ranked, adapter_ranking, chain_ranking, notes_on_bases
+from interank.stages.ranked import notes_on_bases
+from interank.stages.rankings import FREE, openers, rank_shard, reranked, take_over
 from interank.types import Run
 
 
 @leaving_nothing_begun
-def run(recipe: EvaluateRecipe, out: Path, *, existing: Existing = "refuse") -> Artifact:
-    """Rerank the candidates with each adapter and score all of it; rankings are kept query by query."""
+def run(
+    recipe: EvaluateRecipe,
+    out: Path,
+    *,
+    existing: Existing = "refuse",
+    shard: Shard | None = None,
+    shards: Sequence[Artifact] = (),
+) -> Artifact:
+    """Rerank the candidates with each adapter and score all of it; rankings are kept query by query.
+
+    A shard ranks its share of the queries and does no more; with all `shards` what they ranked is taken.
+    """
     require_inputs(recipe)
     named = named_systems([*recipe.runs, *recipe.adapters])
     fits = fits_by_adapter(recipe.fits, recipe.mode, named[len(recipe.runs) :])
     inputs = described(check(recipe), out)
-    content = recipe.model_dump(mode="json")
-    place = create(out, "evaluation", recipe=content, inputs=inputs, existing=existing, free=("memory",))
+    content = recipe.model_dump(mode="json") | ({"shard": str(shard)} if shard else {})
+    kind: Kind = "shard" if shard else "evaluation"
+    place = create(out, kind, recipe=content, inputs=inputs, existing=existing, free=FREE)
     if isinstance(place, Artifact):
         return place
     started = time.monotonic()
+    adapters = named[len(recipe.runs) :]
+    rerankers = openers(recipe, adapters)
+    tasks = load_evaluated(Evaluated.of(recipe), reranking=bool(rerankers))
+    if shard:
+        queries = rank_shard(recipe, tasks, rerankers, place, shard)
+        return place.finish(seed=recipe.seed, counts={"queries": queries}, notes={"shard": str(shard)})
+    if shards:
+        take_over(shards, rerankers, place)
     begin_import()
-    tasks = load_evaluated(Evaluated.of(recipe), reranking=bool(recipe.adapters or recipe.chain))
     notes = notes_on_texts(tasks) + [note for applied in fits.values() for note in notes_on_fit(applied, tasks)]
     notes += notes_on_bases(recipe)
     costs: dict[str, dict[str, Any]] = {FIRST_STAGE: {"seconds": time.monotonic() - started}}
@@ -53,17 +70,13 @@ def run(recipe: EvaluateRecipe, out: Path, *, existing: Existing = "refuse") -> 
     if recipe.run is not None and any(task.facts["tied_candidates"] for task in tasks):
         stored = {FIRST_STAGE: _stored(recipe, tasks, recipe.run), **stored}
     notes += [note for name, by_task in stored.items() for note in notes_on_stored(name, by_task)]
-    adapters = named[len(recipe.runs) :]
     if trained := [*adapters, *links_of(recipe)]:
         overlap, said = check_training_data(trained, tasks, Path(str(recipe.benchmark)).name)
         place.write_json("training_overlap.json", overlap)
         notes += said
     ranked: dict[str, Rankings] = {}
-    rerankers = {name: partial(adapter_ranking, recipe, path) for name, path in adapters}
-    if recipe.chain:
-        rerankers[CHAIN] = partial(chain_ranking, recipe.chain)
     for name, opened in rerankers.items():
-        ranked[name] = _reranked(recipe, tasks, name, opened, Ledger(place.work / f"{name}.jsonl"))
+        ranked[name] = reranked(recipe, tasks, name, opened, place)
         runs[name] = {task.name: reranked_run(ranked[name], task, name) for task in tasks}
         costs |= costs_of(name, ranked[name])
         notes += notes_on_ranked(name, ranked[name])
@@ -86,27 +99,3 @@ def run(recipe: EvaluateRecipe, out: Path, *, existing: Existing = "refuse") -> 
 
 def _stored(recipe: EvaluateRecipe, tasks: Sequence[Task], path: Path) -> dict[str, StoredRun]:
     return {task.name: stored_run(path, task, recipe.measures, several=len(tasks) > 1) for task in tasks}
-
-
-def _reranked(
-    recipe: EvaluateRecipe, tasks: Sequence[Task], name: str, opened: Callable[[], Ranked], ledger: Ledger
-) -> Rankings:
-    """Rank every query that the ledger lacks; what ranks is opened only if there is one."""
-    done = {(row["task"], row["query_id"]) for row in ledger.rows()}
-    every = [(task, query) for task in tasks for query in task.queries if task.documents(query.query_id)]
-    waiting = [(task, query) for task, query in every if (task.name, query.query_id) not in done]
-    if waiting:
-        ranked = opened()
-        explained = _explained(recipe, tasks)
-        for task, query in track(waiting, what=f"evaluate {name}", unit="queries", total=len(every), done=len(done)):
-            count = recipe.explain if (task.name, query.query_id) in explained else 0
-            ledger.append([ranked(task, query, count)])
-    return {(row["task"], row["query_id"]): row for row in ledger.rows()}
-
-
-def _explained(recipe: EvaluateRecipe, tasks: Sequence[Task]) -> set[tuple[str, str]]:
-    """The queries whose first documents are explained, where the mode does not explain them anyhow."""
-    if recipe.mode != "score":
-        return set()
-    ranked = {task.name: [query.query_id for query in task.queries if task.documents(query.query_id)] for task in tasks}
-    return {(task, query_id) for task, ids in ranked.items() for query_id in ids[: recipe.explained_queries]}

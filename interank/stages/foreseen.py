@@ -15,6 +15,7 @@ from interank.inputs import Input
 from interank.ir.benchmarks.hub import is_repository
 from interank.recipe import EvaluateRecipe, GenerateRecipe, Recipe, RewardModelRecipe, RunRecipe
 from interank.settings.batches import RL_BATCH
+from interank.shards import Shard
 from interank.stages.estimates import LEARN, READ, bytes_of, epochs_of, rent, size_of, span, speed, time_of
 from interank.stages.marking import marking
 from interank.stages.plan import explanations_told
@@ -38,7 +39,7 @@ _WRITES = {
 }
 
 
-def foresee(recipe: Recipe, named: Sequence[Input]) -> list[str]:
+def foresee(recipe: Recipe, named: Sequence[Input], shard: Shard | None = None) -> list[str]:
     """Lines on what a stage reads, writes and takes, as far as that can be told from what is on this machine.
 
     Raises:
@@ -49,29 +50,34 @@ def foresee(recipe: Recipe, named: Sequence[Input]) -> list[str]:
     if isinstance(recipe, RunRecipe):
         return [*lines, *_generated(recipe.stages.generate), *_evaluated(recipe.stages.evaluate)]
     if isinstance(recipe, GenerateRecipe):
-        return lines + _generated(recipe)
+        return lines + _generated(recipe, shard)
     if isinstance(recipe, DistillRecipe):
         return lines + _distilled(recipe)
     if isinstance(recipe, RewardModelRecipe):
         return lines + marking(recipe)
-    return lines + (_evaluated(recipe) if isinstance(recipe, EvaluateRecipe) else _rewarded(recipe))
+    return lines + (_evaluated(recipe, shard) if isinstance(recipe, EvaluateRecipe) else _rewarded(recipe))
 
 
-def _generated(recipe: GenerateRecipe) -> list[str]:
+def _generated(recipe: GenerateRecipe, shard: Shard | None = None) -> list[str]:
     given = recipe.pairs or recipe.judgments
     paths = [given] if given else list(recipe.dumps or ())
     if not paths:
         return []
-    if not all(path.exists() for path in paths) or sum(map(bytes_of, paths)) > _MINED_BYTES:
+    if not all(path.exists() for path in paths) or (shard is None and sum(map(bytes_of, paths)) > _MINED_BYTES):
         return ["takes: interank generate --dry-run counts pairs, tokens, time and cost"]
-    found = planned_pairs(recipe)
+    found = planned_pairs(recipe, shard)
     seconds, dollars, tokens = found["seconds"], found["dollars"], found["tokens"]
     return [
-        f"takes: {found['pairs']} pairs to judge, about {tokens['read']} tokens read and {tokens['written']} written",
+        f"takes{_of(shard)}: {found['pairs']} pairs to judge, about {tokens['read']} tokens read and "
+        f"{tokens['written']} written",
         *explanations_told(found),
         "time: " + ("unknown (teacher.speed is not set)" if seconds is None else f"about {span(seconds)}"),
         "money: " + ("unknown (teacher.price is not set)" if dollars is None else f"about {dollars:.2f} dollars"),
     ]
+
+
+def _of(shard: Shard | None) -> str:
+    return f", shard {shard}" if shard else ""
 
 
 def _distilled(recipe: DistillRecipe) -> list[str]:
@@ -115,16 +121,22 @@ def _rewarded(recipe: RlRecipe) -> list[str]:
     return [*lines, time_of(said, work), rent()]
 
 
-def _evaluated(recipe: EvaluateRecipe) -> list[str]:
+def _evaluated(recipe: EvaluateRecipe, shard: Shard | None = None) -> list[str]:
     if recipe.benchmark is None or (not recipe.benchmark.exists() and is_repository(recipe.benchmark)):
         return []
     tasks = load_evaluated(Evaluated.of(recipe), reranking=bool(recipe.adapters or recipe.chain))
     for path in recipe.runs:
         for task in tasks:
             stored_run(path, task, recipe.measures, several=len(tasks) > 1)
+    queries = sum(len(task.queries) for task in tasks)
     documents = [task.documents(query.query_id) for task in tasks if task.corpus for query in task.queries]
+    if shard:
+        documents = [each for each in documents if each]
+        share = shard.share(len(documents), "queries")
+        documents = documents[share.start : share.stop]
+        queries = len(documents)
     ranked = sum(map(len, documents))
-    lines = [f"takes: {sum(len(task.queries) for task in tasks)} queries with {ranked} candidates, for each adapter"]
+    lines = [f"takes{_of(shard)}: {queries} queries with {ranked} candidates, for each adapter"]
     known = {path: base for path in recipe.adapters if (base := base_here(path, recipe.base)) is not None}
     if not known:
         return lines

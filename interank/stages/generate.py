@@ -13,7 +13,6 @@ from interank.artifact import Artifact, Existing, Workplace, create
 from interank.judgments import JudgedList, write_judgments
 from interank.ledger import write_rows
 from interank.recipe import GenerateRecipe
-from interank.settings import ServersRecipe
 from interank.shards import Shard
 from interank.stages import explained
 from interank.stages.asked import Answers, ask
@@ -22,8 +21,9 @@ from interank.stages.generating import refuse_what_is_mined
 from interank.stages.inputs import described, leaving_nothing_begun, require_inputs
 from interank.stages.listed import lists_counts, lists_notes, write_lists
 from interank.stages.mined import MinedPairs, mine_only, pairs_of
+from interank.stages.parts import in_parts, parts_of
 from interank.stages.refusals import require_judgments
-from interank.stages.shards import describe, its_share, refuse_unshardable
+from interank.stages.shards import FREE, describe, its_share, refuse_unshardable
 from interank.stages.stopped import keep_replies, reopen_stopped, take_over_replies
 from interank.tasks.order.lists import judged_lists
 from interank.teacher.annotate import Outcome
@@ -31,10 +31,6 @@ from interank.teacher.outcomes import SortedOut, query_rows, rejected_queries, s
 from interank.types import Pair
 
 log = logging.getLogger(__name__)
-
-# The content does not depend on where the servers stand, how often they are asked, and what may be spent.
-_SERVERS = tuple(f"teacher.server.{name}" for name in ServersRecipe.model_fields)
-FREE = ("budget", "cache", "teacher.price", "teacher.speed", *_SERVERS)
 
 
 @leaving_nothing_begun
@@ -74,6 +70,8 @@ def run(
     if isinstance(place, Artifact):
         return place
     take_over_replies(place)
+    if shard is None and (parts := parts_of(recipe, place.work)) > 1:
+        return in_parts(recipe, place, [partial(run, recipe, shard=Shard(parts, n + 1)) for n in range(parts)])
     mined = pairs_of(recipe, place, shard)
     answers = ask(recipe, mined.pairs, place, partial(_listed, recipe), partial(explained.explain, recipe, place))
     found = sorted_out(answers.pairs, answers.outcomes, None if shard else recipe.max_grade_share, recipe.seed)

@@ -1,4 +1,4 @@
-"""join: the shards of one recipe and one artifact of pairs to the judgments that a whole run would have made."""
+"""join: the shards of one recipe to what a whole run would have made: judgments of pairs, or an evaluation."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from interank.artifact import Artifact, Existing, create
+from interank.artifact import Artifact, Existing, Workplace, create
 from interank.errors import InputError
 from interank.mining.decontamination import FILE
-from interank.recipe import GenerateRecipe
-from interank.stages.dealt import inputs_of, opened
-from interank.stages.generate import FREE
+from interank.recipe import EvaluateRecipe, GenerateRecipe
+from interank.stages import evaluate
+from interank.stages.dealt import inputs_of, opened, stage_of
 from interank.stages.inputs import leaving_nothing_begun
-from interank.stages.shards import describe
+from interank.stages.shards import FREE, describe
 from interank.tasks.order.orderings import FILE as ORDERINGS
 from interank.tasks.order.orderings import REJECTED_FILE
 from interank.teacher.budget import dollars
@@ -27,18 +27,30 @@ _OWN = frozenset({"kind", "format", "interank", "seed", "inputs", "counts", "fil
 
 @leaving_nothing_begun
 def run(folders: Sequence[Path], out: Path, *, existing: Existing = "refuse") -> Artifact:
-    """Check that each shard is there once and of one origin, and write their judgments, card and counts.
+    """Check that each shard is there once and of one origin, and write what they make together.
 
     Raises:
         InterankError: A shard is missing, there twice, unfinished, or of another recipe or other pairs.
     """
     shards = opened(folders)
     first = shards[0]
+    if stage_of(first) == "evaluate":
+        return _evaluated(shards, out, existing)
     content = {name: value for name, value in first.recipe().items() if name != "shard"}
     recipe = GenerateRecipe.model_validate(content)
     place = create(out, "judgments", recipe=content, inputs=inputs_of(first, out), existing=existing, free=FREE)
-    if isinstance(place, Artifact):
-        return place
+    return place if isinstance(place, Artifact) else joined(recipe, place, shards)
+
+
+def _evaluated(shards: Sequence[Artifact], out: Path, existing: Existing) -> Artifact:
+    """The evaluation of what shards ranked."""
+    content = {name: value for name, value in shards[0].recipe().items() if name != "shard"}
+    return evaluate.run(EvaluateRecipe.model_validate(content), out, existing=existing, shards=shards)
+
+
+def joined(recipe: GenerateRecipe, place: Workplace, shards: Sequence[Artifact]) -> Artifact:
+    """Write and finish what all shards of a recipe make together."""
+    first = shards[0]
     rows = Shards([shard.path for shard in shards], search_queries=bool(recipe.teacher.query_pairs))
     found = join(rows, place.folder, max_grade_share=recipe.max_grade_share, seed=recipe.seed)
     _require_judgments(recipe, found)

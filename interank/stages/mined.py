@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from interank.artifact import Artifact, Existing, Workplace, create, open_artifact
-from interank.errors import InputError
+from interank.errors import InputError, InterankError
 from interank.judgments import read_judged_pairs
 from interank.mining import DecontaminatedError, mine_in
 from interank.mining.decontamination import FILE, Gate
@@ -101,14 +101,14 @@ def _mined(recipe: GenerateRecipe, place: Workplace, folder: Path) -> dict[str, 
     else:
         log.warning("decontaminate is off: the pairs are not compared with any benchmark")
     rows = place.work / "mining"
-    # A mining that was killed left it.
-    shutil.rmtree(rows, ignore_errors=True)
-    rows.mkdir()
+    # A mining that was killed left it, and goes on with what it had read.
+    rows.mkdir(exist_ok=True)
     try:
         mined = mine_in(rows, recipe.dumps or (), recipe.mining, recipe.seed, contaminated=gate)
         write_pairs(mined.pairs, folder)
-    except DecontaminatedError as error:
-        if gate is None:
+    except InterankError as error:
+        shutil.rmtree(rows, ignore_errors=True)
+        if gate is None or not isinstance(error, DecontaminatedError):
             raise
         report = place.out.with_name(f"{place.out.name}.{FILE}")
         gate.write(report)
@@ -116,8 +116,7 @@ def _mined(recipe: GenerateRecipe, place: Workplace, folder: Path) -> dict[str, 
         if recipe.decontaminate == "queries":
             shared = ""
         raise InputError(f"{error} against {gate.against}; {report} lists them; take other dumps{shared}") from None
-    finally:
-        shutil.rmtree(rows, ignore_errors=True)
+    shutil.rmtree(rows, ignore_errors=True)
     if gate is not None:
         gate.write(folder / FILE)
     pairs, questions = (sum(site[what] for site in mined.counts.values()) for what in ("pairs", "chosen_questions"))

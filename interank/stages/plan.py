@@ -13,6 +13,7 @@ from interank.mining import mine
 from interank.pairs import read_pairs
 from interank.recipe import GenerateRecipe
 from interank.settings import OrderingsRecipe
+from interank.shards import Shard
 from interank.teacher.budget import dollars
 from interank.teacher.marking import LINE_TOKENS, RUBRIC_TOKENS
 from interank.types import Pair
@@ -25,11 +26,14 @@ _SHARE_OF_BUDGET_WRITTEN = 0.5
 _ORDERS = 2
 
 
-def plan(recipe: GenerateRecipe) -> dict[str, Any]:
-    """Sites with their counts, tokens, seconds and dollars; the last two are None where the recipe has no figures."""
+def plan(recipe: GenerateRecipe, shard: Shard | None = None) -> dict[str, Any]:
+    """Sites with their counts, tokens, seconds and dollars; the last two are None where the recipe has no figures.
+
+    Of a shard, the tokens, seconds and dollars are its own.
+    """
     if recipe.pairs:
         artifact = open_artifact(recipe.pairs, "pairs")
-        pairs, found = list(read_pairs(artifact.path)), artifact.manifest["sites"]
+        pairs, found = list(read_pairs(artifact.path, shard)), artifact.manifest["sites"]
     elif recipe.judgments:
         artifact = open_artifact(recipe.judgments, "judgments")
         pairs, found = read_judged_pairs(artifact.path), {}

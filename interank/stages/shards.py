@@ -8,10 +8,32 @@ from typing import Any
 
 from interank.cards import save_card
 from interank.errors import InputError
-from interank.recipe import GenerateRecipe
+from interank.recipe import EvaluateRecipe, GenerateRecipe, Recipe
+from interank.settings import ServersRecipe
 from interank.shards import Shard
 from interank.teacher.card import PICTURE, card, picture
 from interank.teacher.tally import Tally
+
+# The content does not depend on where the servers stand, how often they are asked, and what may be spent.
+_SERVERS = tuple(f"teacher.server.{name}" for name in ServersRecipe.model_fields)
+FREE = ("budget", "cache", "teacher.price", "teacher.speed", *_SERVERS)
+
+
+def refuse_shards(recipe: Recipe) -> None:
+    """Stop where a recipe's work cannot be dealt out at all.
+
+    Raises:
+        InputError: Says why.
+    """
+    if isinstance(recipe, GenerateRecipe):
+        refuse_unshardable(recipe)
+    elif not isinstance(recipe, EvaluateRecipe):
+        raise InputError(f"--shards deals out pairs and queries, and {recipe.stage} does neither; leave it out")
+    elif not (recipe.adapters or recipe.chain):
+        raise InputError(
+            "--shards deals out queries that are reranked, and the recipe names nothing that does; give adapters or "
+            "chain, or leave --shards out"
+        )
 
 
 def refuse_unshardable(recipe: GenerateRecipe) -> None:

@@ -56,6 +56,26 @@ def test_requests_become_a_run_and_rows_with_explanations(
     assert {file.name for file in tmp_path.iterdir()} == {"asked.jsonl", "ours.trec", "ours.jsonl"}
 
 
+def test_shards_one_after_the_other_are_the_whole(
+    capsys: Capture, tiny_adapter: Path, requests: Path, tmp_path: Path
+) -> None:
+    def files(name: str) -> list[Path]:
+        return [tmp_path / f"{name}.jsonl", tmp_path / f"{name}.trec"]
+
+    def options(name: str) -> list[object]:
+        rows, run = files(name)
+        return [tiny_adapter, "--requests", requests, "--jsonl", rows, "--trec", run, "--json"]
+
+    assert called(capsys, *options("whole"))[0] == 0
+    for number in range(1, 5):
+        assert called(capsys, *options(f"{number}"), "--shards", f"{number}/4")[0] == 0
+    for place, whole in enumerate(files("whole")):
+        assert b"".join(files(f"{number}")[place].read_bytes() for number in range(1, 5)) == whole.read_bytes()
+    code, _, told = called(capsys, *options("more"), "--shards", "1/7")
+    assert code == 1
+    assert "shard 1/7: there are 6 requests, and each shard needs one" in told
+
+
 def test_the_forms_of_other_toolkits_are_read(capsys: Capture, tiny_adapter: Path, tmp_path: Path) -> None:
     rankllm = {
         "query": {"text": "Where is the red fox?", "qid": "r"},

@@ -12,8 +12,9 @@ import pytest
 from pydantic import ValidationError
 
 from interank.errors import InputError
-from interank.mining import Item, Mined, choosing, mine
+from interank.mining import Item, Mined, choosing, mine, mine_in, sites
 from interank.mining.processes import worked_on
+from interank.mining.stored import Store
 from interank.resources import resource_dir
 from interank.settings import DocumentsRecipe, MiningRecipe
 from interank.types import Pair, Source
@@ -390,6 +391,38 @@ def test_pairs_do_not_depend_on_the_number_of_processes(tmp_path: Path, monkeypa
     monkeypatch.setattr(choosing, "worked_on", counted)
     assert mine([folder], short(processes=2), 1) == alone
     assert shares == [2, 2, 2], "the pool, the choice and the texts"
+
+
+def test_a_mining_that_was_killed_goes_on_with_the_sites_that_it_had_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    paths = [made_dump(tmp_path / "a.example.com"), made_dump(tmp_path / "b.example.com", ask="how is it")]
+    whole = mine(paths, SHORT, 7)
+    folder = tmp_path / "rows"
+    folder.mkdir()
+    read: list[str] = []
+    plain = sites._DumpPosts.store
+
+    def torn(origin: Any, store: Store) -> tuple[int, int]:
+        read.append(origin.site)
+        if origin.site == "b.example.com":
+            (store.folder / "posts-00001-2-00000000.parquet").write_bytes(b"half")
+            raise KeyboardInterrupt
+        return plain(origin, store)
+
+    def told(origin: Any, store: Store) -> tuple[int, int]:
+        read.append(origin.site)
+        return plain(origin, store)
+
+    monkeypatch.setattr(sites._DumpPosts, "store", torn)
+    with pytest.raises(KeyboardInterrupt):
+        mine_in(folder, paths, SHORT, 7)
+    monkeypatch.setattr(sites._DumpPosts, "store", told)
+    for _ in range(2):
+        mined = mine_in(folder, paths, SHORT, 7)
+        assert list(mined.pairs) == whole.pairs
+        assert mined.counts == whole.counts
+    assert read == ["a.example.com", "b.example.com", "b.example.com"]
 
 
 def test_negatives_come_from_a_pool_where_the_site_is_large(tmp_path: Path) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,11 +12,12 @@ from typing import Any
 import pytest
 
 from interank.artifact import Artifact, open_artifact
+from interank.cli.app import main
 from interank.errors import InterankError
 from interank.recipe import GenerateRecipe, load_recipe
 from interank.resources import resource_dir
 from interank.shards import Shard
-from interank.stages import generate, join
+from interank.stages import generate, join, parts
 from tests.stages.test_resume import digests
 from tests.support.stub import Answer, Stub, said, serving
 
@@ -162,3 +165,57 @@ def test_what_looks_across_shards_is_refused(
     with pytest.raises(InterankError, match=told):
         generate.run(recipe_of(tmp_path, url, pairs, *more), tmp_path / "out", shard=Shard(2, 1))
     assert [path.name for path in tmp_path.iterdir()] == ["recipe.yaml"]
+
+
+def test_many_pairs_are_judged_in_parts_to_the_same_bytes_killed_or_not(
+    tmp_path: Path, pairs: Path, url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recipe = recipe_of(tmp_path, url, pairs, "max_grade_share=0.5")
+    whole = generate.run(recipe, tmp_path / "whole")
+    monkeypatch.setattr(parts, "_PART", 30)
+    in_parts = generate.run(recipe, tmp_path / "in-parts")
+    assert digests(in_parts.path) == digests(whole.path)
+    assert json.loads((in_parts.path / "cost.json").read_text())["shards"] > 2
+
+    def torn(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(parts, "joined", torn)
+        with pytest.raises(KeyboardInterrupt):
+            generate.run(recipe, tmp_path / "torn")
+    # A budget would be that of all parts, of which some are done.
+    with pytest.raises(InterankError, match="begun without one, in parts"):
+        generate.run(
+            recipe_of(tmp_path, url, pairs, "max_grade_share=0.5", "budget.tokens=9"),
+            tmp_path / "torn",
+            existing="resume",
+        )
+    told = generate.run(recipe, tmp_path / "torn", existing="resume")
+    assert digests(told.path) == digests(whole.path)
+
+
+def test_what_was_begun_whole_goes_on_whole(
+    tmp_path: Path, pairs: Path, url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stopped = generate.run(recipe_of(tmp_path, url, pairs, "budget.tokens=60"), tmp_path / "out")
+    assert "stopped" in stopped.manifest
+    monkeypatch.setattr(parts, "_PART", 30)
+    told = generate.run(recipe_of(tmp_path, url, pairs), tmp_path / "out", existing="resume")
+    assert json.loads((told.path / "cost.json").read_text())["last_run"]["replayed"] > 0
+
+
+def test_check_tells_what_a_shard_takes(
+    tmp_path: Path, pairs: Path, url: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    recipe_of(tmp_path, url, pairs)
+    line = ["check", str(tmp_path / "recipe.yaml"), f"pairs={pairs}", "teacher.query_pairs=0"]
+    told = []
+    for more in ([], ["--shards", "1/2"], ["--shards", "2/2"]):
+        assert main([*line, *more]) == 0
+        told.append(re.search(r"takes(.*): (\d+) pairs", capsys.readouterr().err))
+    whole, first, second = [found.groups() for found in told if found]
+    assert (first[0], second[0]) == (", shard 1/2", ", shard 2/2")
+    assert int(first[1]) + int(second[1]) == int(whole[1])
+    assert main([*line, "teacher.orderings={window: 3}", "max_grade_share=0.5", "--shards", "1/2"]) == 1
+    assert "--shards: teacher.orderings asks" in capsys.readouterr().err

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -22,6 +23,8 @@ _SEED = 1
 # Two values agree in one byte by chance once in 256 (b-bit minwise hashing, Li and Koenig 2010).
 _BY_CHANCE = 1 / 256
 _CHUNK = 4096
+# Texts whose words are looked at together, and texts whose runs are held to be compared.
+_TOGETHER, _HELD = 512, 256
 
 Signatures = npt.NDArray[np.uint32]
 Bytes = npt.NDArray[np.uint8]
@@ -95,24 +98,36 @@ def near_duplicates(texts: Sequence[str], threshold: float = 0.8) -> list[int]:
 
     Two texts are of a kind if the Jaccard similarity of their runs of three words is `threshold` or more. MinHash
     proposes what to compare, which misses one pair in eight at .5 and hardly any from .7 on; the similarity itself
-    is exact. A text is similar to the first that is named for it, whatever chains there are.
+    is exact. A text is similar to the first that is named for it, whatever chains there are. Texts are asked for by
+    their places, few at a time, some of them twice: they need not be in memory.
     """
-    encoded = encode(texts)
-    shingles = whole_or_grams(encoded)
-    bands, _ = sketch(shingles, len(texts))
+    bands = _all_bands(texts)
     # The first text in each band's bucket stands for all of them, or many copies would make ever so many pairs.
     _, place, bucket = np.unique(bands.keys, return_index=True, return_inverse=True)
-    starts = np.searchsorted(shingles.owners, np.arange(len(texts) + 1))
+
+    @lru_cache(_HELD)
+    def runs(text: int) -> Hashes:
+        return whole_or_grams(encode([texts[text]])).keys
+
     firsts = list(range(len(texts)))
     for text, leaders in _by_text(bands.owners, bands.owners[place][bucket]):
-        mine = shingles.keys[starts[text] : starts[text + 1]]
         for leader in sorted({firsts[leader] for leader in leaders if leader < text}):
-            theirs = shingles.keys[starts[leader] : starts[leader + 1]]
+            mine, theirs = runs(text), runs(leader)
             common = len(np.intersect1d(mine, theirs, assume_unique=True))
             if common >= threshold * (len(mine) + len(theirs) - common):
                 firsts[text] = leader
                 break
     return firsts
+
+
+def _all_bands(texts: Sequence[str]) -> Grams:
+    """The bands of all texts; the words of few are held at a time, which are many times as large."""
+    parts = [Grams(np.empty(0, np.uint64), np.empty(0, np.int64))]
+    for start in range(0, len(texts), _TOGETHER):
+        some = [texts[place] for place in range(start, min(start + _TOGETHER, len(texts)))]
+        bands, _ = sketch(whole_or_grams(encode(some)), len(some), first=start)
+        parts.append(bands)
+    return Grams(np.concatenate([part.keys for part in parts]), np.concatenate([part.owners for part in parts]))
 
 
 def _by_text(owners: Numbers, leaders: Numbers) -> Iterator[tuple[int, list[int]]]:

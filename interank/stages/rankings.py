@@ -1,0 +1,119 @@
+"""The rankings of an evaluation: made query by query, kept as they are made, or taken from shards that made them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from interank.artifact import Artifact, Workplace
+from interank.errors import ArtifactError
+from interank.evaluation.candidates import Task
+from interank.evaluation.evaluated import Rankings
+from interank.evaluation.systems import CHAIN
+from interank.ledger import Ledger, write_rows
+from interank.progress import track
+from interank.recipe import EvaluateRecipe
+from interank.shards import Shard
+from interank.stages.ranked import Ranked, adapter_ranking, chain_ranking
+from interank.stages.shards import refuse_shards
+from interank.types import Query
+from interank.wording import listed
+
+Openers = Mapping[str, Callable[[], Ranked]]
+"""What ranks, by its name; opened when it is first needed."""
+
+# Rankings do not depend on it.
+FREE = ("memory",)
+
+
+def openers(recipe: EvaluateRecipe, adapters: Sequence[tuple[str, Path]]) -> Openers:
+    """The adapters, and the chain behind them if there is one."""
+    found = {name: partial(adapter_ranking, recipe, path) for name, path in adapters}
+    return {**found, **({CHAIN: partial(chain_ranking, recipe.chain)} if recipe.chain else {})}
+
+
+def reranked(
+    recipe: EvaluateRecipe, tasks: Sequence[Task], name: str, opened: Callable[[], Ranked], place: Workplace
+) -> Rankings:
+    """Rank every query that is not ranked yet; what ranks is opened only if there is one."""
+    ledger = _ledger(place, name)
+    _Ranking(recipe, tasks, _waiting_for(tasks)).go_on(name, opened, ledger)
+    return {(row["task"], row["query_id"]): row for row in ledger.rows()}
+
+
+def rank_shard(
+    recipe: EvaluateRecipe, tasks: Sequence[Task], rerankers: Openers, place: Workplace, shard: Shard
+) -> int:
+    """Rank a shard's queries with all rerankers, and write the rows; how many queries those are.
+
+    Raises:
+        InputError: Nothing ranks, or there are fewer queries than shards.
+    """
+    refuse_shards(recipe)
+    every = _waiting_for(tasks)
+    share = shard.share(len(every), "queries")
+    for name, opened in rerankers.items():
+        ledger = _ledger(place, name)
+        _Ranking(recipe, tasks, every[share.start : share.stop]).go_on(name, opened, ledger)
+        write_rows(_rows(place.folder, name), ledger.each())
+    return len(share)
+
+
+def take_over(shards: Sequence[Artifact], names: Iterable[str], place: Workplace) -> None:
+    """Take the rankings that shards made for those that are kept.
+
+    Raises:
+        ArtifactError: What they ranked is another now.
+    """
+    here = {name: given["digest"] for name, given in place.inputs.items()}
+    there = {name: given["digest"] for name, given in shards[0].manifest["inputs"].items()}
+    if changed := sorted(name for name in {*here, *there} if here.get(name) != there.get(name)):
+        raise ArtifactError(f"{listed(changed)} changed after the shards were ranked; make the shards anew")
+    for name in names:
+        _ledger(place, name).replace(row for shard in shards for row in Ledger(_rows(shard.path, name)).each())
+
+
+def _ledger(place: Workplace, name: str) -> Ledger:
+    return Ledger(place.work / f"{name}.jsonl")
+
+
+def _rows(folder: Path, name: str) -> Path:
+    return folder / "rankings" / f"{name}.jsonl"
+
+
+def _waiting_for(tasks: Sequence[Task]) -> list[tuple[Task, Query]]:
+    """The queries that have candidates."""
+    return [(task, query) for task in tasks for query in task.queries if task.documents(query.query_id)]
+
+
+@dataclass(frozen=True, slots=True)
+class _Ranking:
+    """Ranks queries into a ledger."""
+
+    recipe: EvaluateRecipe
+    tasks: Sequence[Task]
+    every: Sequence[tuple[Task, Query]]
+
+    def go_on(self, name: str, opened: Callable[[], Ranked], ledger: Ledger) -> None:
+        """Rank those that the ledger lacks."""
+        done = {(row["task"], row["query_id"]) for row in ledger.each()}
+        waiting = [(task, query) for task, query in self.every if (task.name, query.query_id) not in done]
+        if not waiting:
+            return
+        ranked = opened()
+        explained = self._explained()
+        total = len(self.every)
+        for task, query in track(waiting, what=f"evaluate {name}", unit="queries", total=total, done=len(done)):
+            count = self.recipe.explain if (task.name, query.query_id) in explained else 0
+            ledger.append([ranked(task, query, count)])
+
+    def _explained(self) -> set[tuple[str, str]]:
+        """The queries whose first documents are explained, where the mode does not explain them anyhow."""
+        if self.recipe.mode != "score":
+            return set()
+        ranked: dict[str, list[str]] = {}
+        for task, query in _waiting_for(self.tasks):
+            ranked.setdefault(task.name, []).append(query.query_id)
+        return {(task, name) for task, ids in ranked.items() for name in ids[: self.recipe.explained_queries]}
