@@ -54,6 +54,7 @@ class Assembly:
         posts = Kept(self.folder / "posts.sqlite")
         database.keep_texts(posts)
         posts.close()
+        database.give_back()
         documents: Documents = {}
         for number, site in enumerate(self.sites):
             if asked := database.asked(number):

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import signal
 import threading
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from types import FrameType
 from typing import Any, NamedTuple
@@ -186,7 +187,10 @@ class Database:
             # Else what was read stays in memory up to the limit.
             "enable_external_file_cache": "false",
         }
-        self._connection = duckdb.connect(str(folder / "mining.duckdb"), config=config)
+        self._connect: Callable[[], duckdb.DuckDBPyConnection] = partial(
+            duckdb.connect, str(folder / "mining.duckdb"), config=config
+        )
+        self._connection = self._connect()
         self._run(_READ)
         self._connection.executemany("INSERT INTO sites VALUES (?, ?)", [[n, name] for n, name in enumerate(sites)])
 
@@ -256,6 +260,11 @@ class Database:
             result = self._connection.execute(_TEXTS.replace("{folder}", _quoted(self._folder)))
             while rows := result.fetchmany(_TOGETHER):
                 kept.add((site, post_id, (self._sites[site], post_id, *told)) for site, post_id, *told in rows)
+
+    def give_back(self) -> None:
+        """Give back the memory that steps took; those to come take their own."""
+        self._connection.close()
+        self._connection = self._connect()
 
     def close(self) -> None:
         """Close the file."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from array import array
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
@@ -21,6 +21,8 @@ B = 0.4
 Weighting = Literal["counts", "saturated"]
 """What a query's term weighs: how often it stands there, or what it would weigh in a document (BM25Q)."""
 
+# Postings that are weighed together, in float64.
+_TOGETHER = 1 << 20
 _ARRAYS = ("bounds", "documents", "idf", "weights")
 
 
@@ -61,19 +63,26 @@ class Postings:
         bounds = np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths)])
         self._document_count = len(lengths)
         self._mean_length = len(token_ids) / max(len(lengths), 1)
+        # Indices are as wide as these bounds.
+        bounds = bounds.astype(np.int32 if bounds[-1] <= np.iinfo(np.int32).max else np.int64)
         occurrences = np.ones(len(token_ids), np.int32)
         by_document = csr_array((occurrences, token_ids, bounds), shape=(len(lengths), len(self._vocabulary)))
+        # Each of these arrays is as long as all texts together; none is held longer than it is needed.
+        del token_ids, occurrences
         by_document.sum_duplicates()
         by_term = by_document.T.tocsr()
+        del by_document
 
         self._bounds = by_term.indptr
         self._documents = by_term.indices
-        document_frequencies = np.diff(self._bounds)
-        self._idf = np.log(self._document_count + 1.0) - np.log(document_frequencies + 0.5)
-        weights = np.repeat(self._idf, document_frequencies) * _saturated(
-            by_term.data, lengths[self._documents], self._mean_length
-        )
-        self._weights = (weights if weighting == "saturated" else weights * (K1 + 1)).astype(np.float32)
+        frequencies = np.diff(self._bounds)
+        self._idf = np.log(self._document_count + 1.0) - np.log(frequencies + 0.5)
+        self._weights = np.empty(len(self._documents), np.float32)
+        for start, stop in _runs(self._bounds):
+            here = slice(self._bounds[start], self._bounds[stop])
+            saturated = _saturated(by_term.data[here], lengths[self._documents[here]], self._mean_length)
+            weights = np.repeat(self._idf[start:stop], frequencies[start:stop]) * saturated
+            self._weights[here] = weights if weighting == "saturated" else weights * (K1 + 1)
 
     def save(self, folder: Path) -> None:
         """Write the index for `stored`, of which processes on one machine share the memory."""
@@ -171,6 +180,15 @@ def _renumbered(parts: Iterable[Terms], vocabulary: dict[str, int]) -> tuple[Any
         token_ids.append(here[part.token_ids] if len(here) else part.token_ids)
         lengths.append(part.lengths)
     return np.concatenate(token_ids), np.concatenate(lengths)
+
+
+def _runs(bounds: Any) -> Iterator[tuple[int, int]]:
+    """Terms that stand together and have some million postings among them: the first, and the one behind the last."""
+    start, terms = 0, len(bounds) - 1
+    while start < terms:
+        stop = max(start + 1, int(bounds.searchsorted(bounds[start] + _TOGETHER, side="right")) - 1)
+        yield start, min(stop, terms)
+        start = stop
 
 
 def without_ties(scores: Floats) -> Floats:
