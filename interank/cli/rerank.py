@@ -53,9 +53,7 @@ def register(verbs: Any, common: argparse.ArgumentParser) -> None:
     verb.add_argument("--task", help="which task of the folder, where it has several")
     verb.add_argument("--split", help="which queries of the folder")
     verb.add_argument("--run", dest="run_file", metavar="RUN", type=Path, help="candidates, a TREC run; else BM25's")
-    verb.add_argument(
-        "--shards", metavar="N/OF", help="--corpus, --requests: rank the N-th of OF shares of the queries"
-    )
+    verb.add_argument("--shards", metavar="N/OF", help="rank the N-th of OF shares of the queries")
     verb.add_argument(
         "--top-k",
         type=positive,

@@ -65,8 +65,7 @@ def mine_in(
     sites of the run; how many questions a site gives depends on the others where `settings.questions` bounds their sum.
 
     Args:
-        folder: Where everything that is read goes, and has to stay while pairs are read; an empty one, or one in which
-            a mining of the same was killed, of which the sites that it had read are not read again.
+        folder: Where all that is read goes, and stays while pairs are read. What a killed mining had read is used.
         dumps: Dumps, folders of them, or tables of questions; see `find_sites`.
         settings: What to take.
         seed: Decides the sample.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -56,10 +56,8 @@ def run(
     rerankers = openers(recipe, adapters)
     tasks = load_evaluated(Evaluated.of(recipe), reranking=bool(rerankers))
     if shard:
-        queries = rank_shard(recipe, tasks, rerankers, place, shard)
-        return place.finish(seed=recipe.seed, counts={"queries": queries}, notes={"shard": str(shard)})
-    if shards:
-        take_over(shards, rerankers, place)
+        return rank_shard(recipe, tasks, rerankers, place, shard)
+    take_over(shards, rerankers, place)
     begin_import()
     notes = notes_on_texts(tasks) + [note for applied in fits.values() for note in notes_on_fit(applied, tasks)]
     notes += notes_on_bases(recipe)
@@ -86,15 +84,20 @@ def run(
                 task.name: reranked_run(ranked[applied.system], task, applied.system) for task in tasks
             }
             costs[applied.system] = costs[name]
-    if recipe.explanations is not None and ranked:
-        rewards = marking(recipe.explanations, recipe.base, recipe.max_reasoning_tokens)
-        for rankings in ranked.values():
-            mark(tasks, rankings, rewards, "reason_first" if recipe.mode == "reason" else "grade_first")
+    _mark(recipe, tasks, ranked)
     found = Evaluation(tasks, runs, ranked, stored, costs, notes)
     provenance = Provenance(evaluate_command(recipe, out), dict(trained), ran_on(ranked))
     record(place.folder, Scoring.of(recipe), found, provenance)
     counts = {"tasks": len(tasks), "queries": sum(len(task.queries) for task in tasks), "systems": len(runs)}
     return place.finish(seed=recipe.seed, counts=counts, notes={"notes": notes})
+
+
+def _mark(recipe: EvaluateRecipe, tasks: Sequence[Task], ranked: Mapping[str, Rankings]) -> None:
+    """Have explanations marked, where that is asked for and there are rankings."""
+    if recipe.explanations is not None and ranked:
+        rewards = marking(recipe.explanations, recipe.base, recipe.max_reasoning_tokens)
+        for rankings in ranked.values():
+            mark(tasks, rankings, rewards, "reason_first" if recipe.mode == "reason" else "grade_first")
 
 
 def _stored(recipe: EvaluateRecipe, tasks: Sequence[Task], path: Path) -> dict[str, StoredRun]:

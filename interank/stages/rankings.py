@@ -45,8 +45,8 @@ def reranked(
 
 def rank_shard(
     recipe: EvaluateRecipe, tasks: Sequence[Task], rerankers: Openers, place: Workplace, shard: Shard
-) -> int:
-    """Rank a shard's queries with all rerankers, and write the rows; how many queries those are.
+) -> Artifact:
+    """Rank a shard's queries with all rerankers, and finish the shard's output with their rows.
 
     Raises:
         InputError: Nothing ranks, or there are fewer queries than shards.
@@ -58,15 +58,17 @@ def rank_shard(
         ledger = _ledger(place, name)
         _Ranking(recipe, tasks, every[share.start : share.stop]).go_on(name, opened, ledger)
         write_rows(_rows(place.folder, name), ledger.each())
-    return len(share)
+    return place.finish(seed=recipe.seed, counts={"queries": len(share)}, notes={"shard": str(shard)})
 
 
 def take_over(shards: Sequence[Artifact], names: Iterable[str], place: Workplace) -> None:
-    """Take the rankings that shards made for those that are kept.
+    """Take the rankings that shards made, if there are shards, for those that are kept.
 
     Raises:
         ArtifactError: What they ranked is another now.
     """
+    if not shards:
+        return
     here = {name: given["digest"] for name, given in place.inputs.items()}
     there = {name: given["digest"] for name, given in shards[0].manifest["inputs"].items()}
     if changed := sorted(name for name in {*here, *there} if here.get(name) != there.get(name)):
