@@ -18,7 +18,7 @@ class HeadEngine:
         """Take a head that is loaded, and where several adapters stand on its base the name of this one's."""
         self.head = head
         self.work = Work()
-        self._adapter = adapter
+        self.adapter = adapter
         self._lock = lock or threading.RLock()
 
     @property
@@ -38,8 +38,8 @@ class HeadEngine:
     def scores(self, pairs: Sequence[Pair]) -> list[float]:
         """The pairs' logits, in their order."""
         with self._lock:
-            if self._adapter is not None:
-                self.model.set_adapter(self._adapter)
+            if self.adapter is not None:
+                self.model.set_adapter(self.adapter)
             found = scores(self.head, pairs)
         lengths = [len(pair.ids) for pair in pairs]
         self.work += Work(tokens_read=sum(lengths), attended=sum(positions_attended(0, count) for count in lengths))

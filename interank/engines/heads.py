@@ -158,6 +158,21 @@ def load_heads(
     return {name: Head(model, head.encoder) for name, head in heads.items()}
 
 
+def head_beside(
+    model: Any, source: str | Path, name: str, *, settings: HeadSettings | None = None, base: str | None = None
+) -> Head:
+    """One adapter more, with its score layer, on a base that has adapters of heads.
+
+    Raises:
+        InputError: It is no adapter of a head.
+        ModelError: It cannot be had, does not go on the base, or brings no score layer of its own.
+    """
+    place = _adapter(source, base)
+    if not _brings_a_head(place):
+        raise ModelError(f"{source} brings no score layer, and those beside it have their own; open it by itself")
+    return _with_encoder(beside(model, Path(str(place.adapter)), name), place, str(source), settings)
+
+
 def head_logits(model: Any, batch: PairBatch, settings: HeadSettings) -> torch.Tensor:
     """Each row's logit in float32, with gradients where they are on.
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import wraps
 from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
@@ -26,6 +26,7 @@ from interank.errors import InputError
 from interank.settings.precision import Precision
 
 _Choose = Callable[[torch.Tensor], tuple[torch.Tensor, torch.Tensor]]
+_Ended = Callable[[Sequence[Sequence[int]]], Iterable[int]]
 P = ParamSpec("P")
 T = TypeVar("T")
 
@@ -91,6 +92,9 @@ class TransformersEngine:
         # Rerankers that share an engine have a lock each; work is counted, and a head looked into, for one call.
         self._lock = threading.RLock()
         self.budget = budget
+        self.between: Callable[[Mapping[int, Sequence[int]]], Collection[int]] | None = None
+        """Called after each token of texts that are written, with what stands so far by the place of its prompt: it may
+        score in between, and gives the places that are to end here."""
         plain = fits(model)
         if precision != "exact" and not plain:
             raise InputError(
@@ -175,7 +179,11 @@ class TransformersEngine:
         def choose(logits: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
             return draw(logits, [places[row] for row in batch.places])
 
-        completions = self._write(some, batch, sampling.max_new_tokens, end, choose)
+        def ended(ids: Sequence[Sequence[int]]) -> Iterable[int]:
+            stopped = self.between(dict(zip(places, ids, strict=True))) if self.between else ()
+            return (row for row, place in enumerate(places) if place in stopped)
+
+        completions = self._write(some, batch, sampling.max_new_tokens, end, choose, ended)
         if asked is None or not isinstance(batch, PackedBatch):
             return completions, []
         forced = [asked.continuation(completion) for completion in completions]
@@ -187,7 +195,9 @@ class TransformersEngine:
             self.work += Work(tokens_read=read, attended=attended, projected=1)
         return completions, label_logits_of(logits, asked.labels)
 
-    def _write(self, prompts: Sequence[Prompt], batch: _Batch, room: int, end: int, draw: _Choose) -> list[Completion]:
+    def _write(
+        self, prompts: Sequence[Prompt], batch: _Batch, room: int, end: int, draw: _Choose, ended: _Ended
+    ) -> list[Completion]:
         """Write until all have ended; a row that has is released, which changes no other row's tokens."""
         self._count_read(prompts)
         ids: list[list[int]] = [[] for _ in prompts]
@@ -202,6 +212,8 @@ class TransformersEngine:
                 else:
                     ids[place].append(index)
                     logprobs[place].append(value)
+            for place in ended(ids):
+                finished[place] = True
             if all(finished) or step == room - 1:
                 break
             if any(finished[place] for place in batch.places):

@@ -72,10 +72,14 @@ class Result:
     """Tokens that were cut off."""
     extra: Mapping[str, object] = field(default_factory=dict)
     """More keys of a result, as JSON takes them."""
+    placed: float | None = None
+    """What is told as relevance of a document that was ordered and not scored: it falls with the rank."""
 
     @property
     def relevance(self) -> float:
         """The score from 0 to 1, in double precision; of a judge's grades, half the grade that is expected."""
+        if self.placed is not None:
+            return self.placed
         if self.score >= 0:
             return 1 / (1 + math.exp(-self.score))
         odds = math.exp(self.score)
@@ -94,6 +98,10 @@ class Answered:
     results: tuple[Result, ...]
     tokens: int
     warnings: tuple[str, ...] = ()
+    extra: Mapping[str, object] = field(default_factory=dict)
+    """More keys of a reply that is an object."""
+    about: Mapping[str, object] = field(default_factory=dict)
+    """How it came about, for `meta.interank`."""
 
 
 def best_first(results: Sequence[Result], top: int | None) -> list[Result]:

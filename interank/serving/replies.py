@@ -45,6 +45,11 @@ def _results(asked: Asked, answered: Answered, *, flat: bool) -> list[dict[str, 
     ]
 
 
+def _meta(asked: Asked, answered: Answered) -> dict[str, Any]:
+    about = {"interank": dict(answered.about)} if answered.about else {}
+    return {"warnings": all_warnings(asked, answered), **about}
+
+
 def superset(asked: Asked, answered: Answered) -> Json:
     """What clients of Cohere, Jina, vLLM and LiteLLM each find all their keys in."""
     return {
@@ -57,9 +62,10 @@ def superset(asked: Asked, answered: Answered) -> Json:
         "meta": {
             "api_version": {"version": "2"},
             "billed_units": {"search_units": 1},
-            "tokens": {"input_tokens": answered.tokens, "output_tokens": 0},
-            "warnings": all_warnings(asked, answered),
+            "tokens": {"input_tokens": answered.tokens, "output_tokens": answered.about.get("tokens_written", 0)},
+            **_meta(asked, answered),
         },
+        **answered.extra,
     }
 
 
@@ -72,7 +78,8 @@ def infinity(asked: Asked, answered: Answered) -> Json:
         "model": answered.model,
         "results": _results(asked, answered, flat=True),
         "usage": _usage(answered),
-        "meta": {"warnings": all_warnings(asked, answered)},
+        "meta": _meta(asked, answered),
+        **answered.extra,
     }
 
 
@@ -83,7 +90,8 @@ def voyage(asked: Asked, answered: Answered) -> Json:
         "data": _results(asked, answered, flat=True),
         "model": answered.model,
         "usage": _usage(answered),
-        "meta": {"warnings": all_warnings(asked, answered)},
+        "meta": _meta(asked, answered),
+        **answered.extra,
     }
 
 
@@ -113,6 +121,8 @@ def nim(asked: Asked, answered: Answered) -> Json:
     return {
         "rankings": [{"index": r.index, "logit": r.score} | _also(asked, r) for r in ranked],
         "usage": _usage(answered),
+        "meta": _meta(asked, answered),
+        **answered.extra,
     }
 
 
@@ -128,6 +138,25 @@ def scores(asked: Asked, answered: Answered) -> Json:
             for r in answered.results
         ],
         "usage": _usage(answered),
+        "meta": _meta(asked, answered),
+        **answered.extra,
+    }
+
+
+def explanations(asked: Asked, answered: Answered) -> Json:
+    """Of `/v1/explain`, in request order."""
+    return {
+        "id": answered.request,
+        "object": "explanations",
+        "created": answered.created,
+        "model": answered.model,
+        "results": [
+            {"index": r.index, "relevance_score": _number(asked, r)} | _document(asked, r, flat=False) | _also(asked, r)
+            for r in answered.results
+        ],
+        "usage": _usage(answered),
+        "meta": _meta(asked, answered),
+        **answered.extra,
     }
 
 

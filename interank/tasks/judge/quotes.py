@@ -66,6 +66,51 @@ def verified(explanation: str, document: str, query: str = "") -> Quotes:
     return Quotes(found, count)
 
 
+class Located(NamedTuple):
+    """A quote of a text: where it stands in it, marks included, and where in a document; places are code points."""
+
+    start: int
+    end: int
+    found: bool
+    """Whether the document has it, by the rules of `verified`."""
+    of_query: bool
+    """Whether the query has it and the document has not."""
+    spans: tuple[tuple[int, int], ...]
+    """From and to where the document says each part of it for the first time."""
+
+
+def located(explanation: str, document: str, query: str = "") -> list[Located]:
+    """The explanation's quotes, in order, looked up as in `verified`."""
+    where, asked, places = _plain(document), _plain(query), _places(document)
+    told = []
+    for start, end in quoted_places(explanation):
+        parts = _parts(explanation[start + 1 : end - 1])
+        at = [where.find(part) for part in parts]
+        found = all(place >= 0 for place in at)
+        spans = [(places[n], places[n + len(part) - 1] + 1) for part, n in zip(parts, at, strict=True) if found]
+        told.append(Located(start, end, found, not found and all(part in asked for part in parts), tuple(spans)))
+    return told
+
+
+def _places(text: str) -> list[int]:
+    """From where in the text each character of its plain form is."""
+    places: list[int] = []
+    start, blank = 0, True
+    while start < len(text):
+        stop = start + 1
+        # What combines with a letter becomes one with it.
+        while stop < len(text) and unicodedata.combining(text[stop]):
+            stop += 1
+        plain = _plain(f"|{text[start:stop]}|")[1:-1]
+        if plain.strip():
+            places += [start] * len(plain)
+        elif not blank:
+            places.append(start)
+        blank = not plain.strip()
+        start = stop
+    return places
+
+
 def taken(text: str, source: str) -> float:
     """The share of the text's words that stand in quotes, or agree with the source in 8 words on end."""
     said = quotes(text)

@@ -1,0 +1,135 @@
+"""Several adapters of a language model side by side on one base, which is loaded once and never changed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from peft import PeftModel
+
+from interank.engines.adapters import beside
+from interank.engines.budget import within
+from interank.engines.models import ModelFiles, load_model
+from interank.engines.prompts import Prompt
+from interank.engines.protocol import Ability, Completion, Forced, LabelLogits, Sampling
+from interank.engines.transformers import TransformersEngine
+from interank.engines.work import Work
+from interank.settings import Quantisation
+
+Between = Callable[[Mapping[int, Sequence[int]]], Collection[int]]
+
+
+class SharedBase:
+    """A base and the adapters on it; whoever loads or lets go of one sees to it that nothing computes meanwhile."""
+
+    def __init__(self, files: ModelFiles, *, quantisation: Quantisation = "none", memory: float | None = None) -> None:
+        """Load the base.
+
+        Raises:
+            ModelError: It cannot be had.
+        """
+        self.files = files
+        self._model: Any = load_model(files, quantisation=quantisation)
+        self._memory = memory
+        self._loaded = 0
+        self.engine = TransformersEngine(self._model, budget=within(self._model, memory))
+
+    def add(self, folder: Path) -> AdapterEngine:
+        """An engine with the adapter in a folder.
+
+        Raises:
+            ModelError: It does not go on this base, or changes weights that the others stand on.
+        """
+        # A name with a dot, or that of an attribute, cannot be an adapter's, and one is never used twice.
+        name = f"adapter_{self._loaded}"
+        self._loaded += 1
+        self._model = beside(self._model, folder, name)
+        self.engine = TransformersEngine(self._model, budget=within(self._model, self._memory))
+        return AdapterEngine(self, name)
+
+    def bare(self) -> AdapterEngine:
+        """An engine with the base alone."""
+        return AdapterEngine(self, None)
+
+    def remove(self, engine: AdapterEngine) -> None:
+        """Let go of an adapter."""
+        self._model.delete_adapter(engine.adapter)
+
+    @contextmanager
+    def chosen(self, adapter: str | None) -> Iterator[TransformersEngine]:
+        """The engine with one adapter, or none; afterwards with the one before."""
+        model = self._model
+        if not isinstance(model, PeftModel):
+            yield self.engine
+            return
+        if adapter is None:
+            with model.disable_adapter():
+                yield self.engine
+            return
+        before = model.active_adapter
+        model.set_adapter(adapter)
+        try:
+            yield self.engine
+        finally:
+            if before in model.peft_config:
+                model.set_adapter(before)
+
+
+class AdapterEngine:
+    """The engine of one adapter among those of a base."""
+
+    def __init__(self, base: SharedBase, adapter: str | None) -> None:
+        self.base = base
+        self.adapter = adapter
+
+    @property
+    def work(self) -> Work:
+        """See `Working`; that of all adapters together."""
+        return self.base.engine.work
+
+    @property
+    def abilities(self) -> frozenset[Ability]:
+        """See `Engine`."""
+        return self.base.engine.abilities
+
+    @property
+    def device(self) -> str:
+        """See `Working`."""
+        return self.base.engine.device
+
+    @property
+    def rereads(self) -> bool:
+        """See `Grading`."""
+        return self.base.engine.rereads
+
+    @property
+    def between(self) -> Between | None:
+        """See `TransformersEngine`."""
+        return self.base.engine.between
+
+    @between.setter
+    def between(self, called: Between | None) -> None:
+        self.base.engine.between = called
+
+    def flops(self, work: Work) -> float | None:
+        """See `Working`."""
+        return self.base.engine.flops(work)
+
+    def label_logits(self, prompts: Sequence[Prompt], labels: Sequence[int]) -> list[LabelLogits]:
+        """See `Labelling`."""
+        with self.base.chosen(self.adapter) as engine:
+            return engine.label_logits(prompts, labels)
+
+    def generate(self, prompts: Sequence[Prompt], sampling: Sampling, *, end: int) -> list[Completion]:
+        """See `Engine`."""
+        with self.base.chosen(self.adapter) as engine:
+            return engine.generate(prompts, sampling, end=end)
+
+    def generate_graded(
+        self, prompts: Sequence[Prompt], sampling: Sampling, asked: Forced, *, end: int
+    ) -> list[tuple[Completion, LabelLogits]]:
+        """See `Grading`."""
+        with self.base.chosen(self.adapter) as engine:
+            return engine.generate_graded(prompts, sampling, asked, end=end)

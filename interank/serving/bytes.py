@@ -1,0 +1,49 @@
+"""Bodies of requests and replies as bytes: read up to a limit, written whatever texts they hold."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator, Mapping
+from typing import Any
+
+from interank import plain_data
+from interank.serving.asked import Refusal
+
+
+async def read_body(parts: AsyncIterator[bytes], length: str | None, most: int) -> dict[str, Any]:
+    """The JSON object of a request; `length` is what its header says.
+
+    Raises:
+        Refusal: It is too large, or no JSON object.
+    """
+    if length is not None and length.isdecimal() and int(length) > most:
+        raise _too_large(most)
+    body = bytearray()
+    async for part in parts:
+        body += part
+        if len(body) > most:
+            raise _too_large(most)
+    try:
+        found = plain_data.parsed(bytes(body))
+    except ValueError as error:
+        raise Refusal("invalid", f"found a body that is no JSON: {error}") from error
+    if not isinstance(found, dict):
+        raise Refusal("invalid", f"found {type(found).__name__} as body; give a JSON object")
+    return found
+
+
+def as_json(value: Any) -> bytes:
+    """A reply's bytes; half of a surrogate pair, which UTF-8 cannot write, stands as JSON spells it."""
+    try:
+        return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode("utf-8")
+    except UnicodeEncodeError:
+        return json.dumps(value, allow_nan=False, separators=(",", ":")).encode("ascii")
+
+
+def event(name: str, data: Mapping[str, Any] | list[Any]) -> bytes:
+    """A server-sent event."""
+    return b"event: " + name.encode("ascii") + b"\ndata: " + as_json(data) + b"\n\n"
+
+
+def _too_large(most: int) -> Refusal:
+    return Refusal("too_large", f"found a body of more than {most} bytes; send less at a time")

@@ -1,0 +1,266 @@
+"""Opens the models that a server was started with, and at run time adapters by their names."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from interank.engines.head_engine import HeadEngine
+from interank.engines.heads import Head, HeadFiles, find_head, head_beside
+from interank.engines.pairs import PairEncoder
+from interank.engines.prompts import PromptEncoder
+from interank.engines.shared_tokenizer import SharedTokenizer
+from interank.engines.side_by_side import AdapterEngine, SharedBase
+from interank.errors import InputError, InterankError
+from interank.modes import in_words
+from interank.serving.asked import Refusal
+from interank.serving.models import (
+    Facts,
+    Kind,
+    Served,
+    ServedHead,
+    ServedLanguageModel,
+    ServedWhole,
+    fits_of,
+    judge_facts,
+    lists_of,
+    order_facts,
+)
+from interank.serving.schedule import Scheduler
+from interank.settings import ListPromptSettings, Quantisation
+from interank.tasks import exported, task_of_adapter, yes_or_no
+from interank.tasks.asked import Loaded, RankerSettings
+from interank.tasks.head import ranker as heads
+from interank.tasks.judge.asking import LABEL_ROOM, Judge
+from interank.tasks.judge.ranker import judge_encoder
+from interank.tasks.order.ranker import list_encoder, readable_lists
+from interank.tasks.sources import Source, find_source, open_engine
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+
+
+@dataclass(frozen=True)
+class Opened:
+    """What a server is started with."""
+
+    settings: RankerSettings
+    """MODEL and how it ranks."""
+    adapters: Mapping[str, str] = field(default_factory=dict)
+    """Other models by name, mostly adapters on the same base."""
+    names: tuple[str, ...] = ()
+    """What MODEL is called; by its folder's name where none is given."""
+    root: Path | None = None
+    """Where adapters lie that may be loaded at run time."""
+
+
+class Models:
+    """All models by name."""
+
+    def __init__(self, opened: Opened, scheduler: Scheduler | None) -> None:
+        """Open them; without a scheduler servers run them.
+
+        Raises:
+            InterankError: One cannot be had, or cannot do what is asked of it.
+        """
+        self._opened = opened
+        self._scheduler = scheduler
+        self._bases: dict[Path, SharedBase] = {}
+        self._heads: dict[Path, _HeadBase] = {}
+        names = opened.names or (Path(str(opened.settings.model)).name,)
+        self.default = names[0]
+        settings = {names[0]: opened.settings}
+        for name, source in opened.adapters.items():
+            if name in names:
+                raise InputError(f"the name {name} was given twice; give each model one of its own")
+            settings[name] = self._fitting(source)
+        self._standing = Counter(_base_of(each) for each in settings.values())
+        self._served = {name: self._open(name, each) for name, each in settings.items()}
+        self._served |= dict.fromkeys(names, self._served[names[0]])
+
+    def __iter__(self) -> Iterator[tuple[str, Served]]:
+        return iter(list(self._served.items()))
+
+    def get(self, name: str | None) -> Served:
+        """The model of a name; the default where there is none.
+
+        Raises:
+            Refusal: None is called so.
+        """
+        if name is None:
+            return self._served[self.default]
+        if (found := self._served.get(name)) is None:
+            raise Refusal("unknown", f"found no model {name!r}; there are {', '.join(self._served)}", field="model")
+        return found
+
+    def load(self, name: str) -> Served:
+        """The adapter of a name under the root, loaded beside the others on its base.
+
+        Raises:
+            Refusal: There is no root, the name is none of a folder there or taken, or its base is not here.
+        """
+        if name in self._served:
+            raise Refusal("invalid", f"the name {name!r} is taken; let go of that model first", field="name")
+        source = str(self._folder(name))
+        try:
+            found = self._open(name, self._fitting(source), late=True)
+        except Refusal:
+            raise
+        except InterankError as error:
+            raise Refusal("invalid", str(error), field="name") from error
+        found.facts = replace(found.facts, removable=True)
+        self._served[name] = found
+        return found
+
+    def unload(self, name: str) -> None:
+        """Let go of a model that was loaded at run time.
+
+        Raises:
+            Refusal: None is called so, or it was there from the start.
+        """
+        found = self.get(name)
+        if not found.facts.removable:
+            raise Refusal("invalid", f"{name} was there from the start and stays", field="name")
+        del self._served[name]
+        if isinstance(found, ServedLanguageModel) and isinstance(found.engine, AdapterEngine):
+            found.engine.base.remove(found.engine)
+        elif isinstance(found, ServedHead):
+            found.engine.model.delete_adapter(found.engine.adapter)
+
+    def _folder(self, name: str) -> Path:
+        root = self._opened.root
+        if root is None:
+            raise Refusal("invalid", "no adapters can be loaded here; start the server with --adapter-root DIR")
+        folder = root / name
+        if not _NAME.fullmatch(name) or folder.resolve().parent != root.resolve() or not folder.is_dir():
+            raise Refusal("unknown", f"found no adapter {name!r} under the server's root of adapters", field="name")
+        return folder
+
+    def _fitting(self, source: str) -> RankerSettings:
+        """The server's settings, for a model that may be of another kind than MODEL."""
+        settings = replace(self._opened.settings, model=source)
+        if find_head(source, settings.base) is not None:
+            return replace(settings, mode="score", adaptive=None, lists=None, memory=None)
+        return replace(settings, head=None)
+
+    def _open(self, name: str, settings: RankerSettings, *, late: bool = False) -> Served:
+        """One model; `late` where it is loaded at run time, beside what is there."""
+        source, scheduler = str(settings.model), self._scheduler
+        for module in (exported, yes_or_no):
+            if not late and scheduler is not None and module.takes(settings):
+                facts = Facts(name, source, None, ("score",), "score", fits=fits_of(source))
+                kind: Kind = "grade" if module is exported else "head"
+                return ServedWhole(facts, module.open_ranker(settings), scheduler, kind)
+        if heads.takes(settings):
+            return self._open_head(name, settings, late=late)
+        return self._open_language_model(name, find_source(source, settings.base), settings, late=late)
+
+    def _together(self, folder: Path) -> bool:
+        """Whether models on a base share it, each adapter apart, rather than being folded into one of its own."""
+        return self._opened.root is not None or self._standing[folder] > 1
+
+    def _open_head(self, name: str, settings: RankerSettings, *, late: bool) -> Served:
+        source = str(settings.model)
+        if self._scheduler is None:
+            raise InputError(f"{source} is a pointwise head, which runs on engine transformers; leave the engine out")
+        found = find_head(source, settings.base)
+        facts = Facts(name, source, None, ("score",), "score", fits=fits_of(source))
+        if found is None or found.adapter is None or not self._together(found.files.folder):
+            if late:
+                raise InputError(f"{source} is no adapter; only adapters are loaded at run time")
+            engine = heads.open_ranker(settings).engine
+        else:
+            facts = replace(facts, parent=found.files.name)
+            engine = self._head_engine(name, settings, found, late=late)
+        head = engine.head
+        engine.head = Head(head.model, PairEncoder(SharedTokenizer(head.encoder.tokenizer), head.settings))
+        return ServedHead(facts, engine, self._scheduler)
+
+    def _head_engine(self, name: str, settings: RankerSettings, found: HeadFiles, *, late: bool) -> HeadEngine:
+        source, base = str(settings.model), self._heads.get(found.files.folder)
+        if base is not None:
+            return base.add(source, settings)
+        if late:
+            raise _no_base(source, found.files.name)
+        opened = heads.open_domains(
+            {name: source}, precision=settings.precision, settings=settings.head, base=settings.base
+        )
+        self._heads[found.files.folder] = _HeadBase(opened[name].engine.model)
+        return opened[name].engine
+
+    def _open_language_model(self, name: str, source: Source, settings: RankerSettings, *, late: bool) -> Served:
+        task = None if source.manifest is None else task_of_adapter(source.manifest)
+        lists: ListPromptSettings | None = None
+        modes: tuple[str, ...] = ()
+        if task == "order":
+            listing = list_encoder(source, None)
+            encoder, lists, length = listing.encoder, listing.settings, listing.settings.max_length
+            facts = order_facts(name, source, settings)
+        else:
+            encoder = judge_encoder(source)
+            lists = readable_lists(source) if task is None else None
+            length = encoder.settings.max_length + settings.max_reasoning_tokens + LABEL_ROOM
+            modes = source.modes()
+            facts = judge_facts(name, source, modes, settings, lists=task is None)
+        if facts.mode not in facts.modes:
+            raise InputError(f"found mode {facts.mode} for {source.name}; use mode {in_words(facts.modes)}")
+        encoder = PromptEncoder(SharedTokenizer(encoder.tokenizer), encoder.settings)
+        engine: Any = self._engine(name, source, settings, late=late)
+        if engine is None:
+            if name in self._opened.adapters and settings.server is not None:
+                # Servers know an adapter by its name, as `vllm serve --lora-modules NAME=DIR` does.
+                settings = replace(settings, server=settings.server.model_copy(update={"model": name}))
+            engine = open_engine(source, settings, vocabulary=encoder.vocabulary, length=length)
+        if task != "order":
+            # Refuses an engine that cannot grade before anybody asks.
+            Judge(engine, encoder)
+        return ServedLanguageModel(facts, Loaded(engine, encoder, modes), self._scheduler, lists_of(settings, lists))
+
+    def _engine(self, name: str, source: Source, settings: RankerSettings, *, late: bool) -> Any:
+        """What runs a model beside others on its base; None where it stands alone."""
+        folder = source.files.folder
+        if settings.engine != "transformers" or not self._together(folder):
+            return None
+        known = self._bases.get(folder)
+        if late and (known is None or source.adapter is None):
+            raise _no_base(source.name, source.files.name)
+        if settings.precision == "bfloat16":
+            raise InputError(
+                "precision bfloat16 is for a model with its adapter folded in, and several share a base here; use exact"
+            )
+        if known is None:
+            quantisation: Quantisation = "nf4" if settings.precision == "nf4" else "none"
+            known = SharedBase(source.files, quantisation=quantisation, memory=settings.memory)
+            self._bases[folder] = known
+        return known.bare() if source.adapter is None else known.add(source.adapter)
+
+
+class _HeadBase:
+    """A base with adapters of heads."""
+
+    def __init__(self, model: Any) -> None:
+        self._model = model
+        self._added = 0
+
+    def add(self, source: str, settings: RankerSettings) -> HeadEngine:
+        """One adapter more."""
+        name = f"added_{self._added}"
+        self._added += 1
+        head = head_beside(self._model, source, name, settings=settings.head, base=settings.base)
+        return HeadEngine(head, adapter=name)
+
+
+def _base_of(settings: RankerSettings) -> Path | None:
+    """The folder of what a model stands on, its own where it is whole."""
+    source = str(settings.model)
+    if settings.engine != "transformers" or exported.takes(settings) or yes_or_no.takes(settings):
+        return None
+    head = find_head(source, settings.base)
+    return head.files.folder if head else find_source(source, settings.base).files.folder
+
+
+def _no_base(source: str, base: str) -> Refusal:
+    return Refusal("invalid", f"{source} stands on {base}, which is not loaded here", field="name")

@@ -1,0 +1,48 @@
+"""What a request may say beside what its dialect has: mode, explanations, guard, fit, budgets, time."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from interank.modes import Guard, Mode
+from interank.serving.asked import Refusal
+
+_EXPLAINED = 3
+
+
+class Options(BaseModel):
+    """Keys of ours in a body, by their names; null is as good as no key."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+    mode: Mode | None = None
+    explain: bool | Annotated[int, Field(ge=0)] | None = None
+    guard: Guard | None = None
+    fit: bool | None = None
+    max_reasoning_tokens: Annotated[int, Field(ge=1)] | None = None
+    budget_tokens: Annotated[int, Field(ge=0)] | None = None
+    budget_seconds: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = None
+    timeout: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
+    stream: bool | None = None
+
+    @property
+    def explained(self) -> int | None:
+        """How many of the first are explained; None leaves it to the mode."""
+        return _EXPLAINED if self.explain is True else 0 if self.explain is False else self.explain
+
+
+def read_options(body: Mapping[str, Any]) -> Options:
+    """The options of a body.
+
+    Raises:
+        Refusal: One cannot be read.
+    """
+    try:
+        return Options.model_validate(body)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        place = str(first["loc"][0])
+        raise Refusal("invalid", f"found a body that cannot be read at {place}: {first['msg']}", field=place) from error

@@ -1,0 +1,168 @@
+"""Ranks what a request asks for, in its own thread: scores first, explanations afterwards."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from interank.errors import InputError, ModelError
+from interank.modes import Mode
+from interank.reranking.fitted import Fitted
+from interank.serving.asked import Answered, Asked, Refusal, Result
+from interank.serving.models import Kind, Served, explained_of, mode_of
+from interank.serving.options import Options
+from interank.serving.quoting import quotes_of, relevant_spans
+from interank.serving.schedule import Ticket
+from interank.types import Document, Query, RankedDocument
+
+_ORDERED: frozenset[Mode] = frozenset({"listwise", "adaptive"})
+
+
+class Heard:
+    """Hears how a request gets on; what is not overridden is not heard."""
+
+    def ranking(self, answered: Answered) -> None:
+        """All results, without explanations that are still to be written."""
+
+    def text(self, index: int, text: str) -> None:
+        """What stands so far of a document's explanation."""
+
+    def explained(self, index: int, explanation: str, quotes: list[dict[str, Any]]) -> None:
+        """A document's explanation as it is told in the end."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """One request and what answers it."""
+
+    request: str
+    asked: Asked
+    options: Options
+    served: Served
+    ticket: Ticket
+    begun: float
+    """By `time.monotonic`."""
+
+    def answer(self, heard: Heard | None = None) -> Answered:
+        """Rank, explain, and say how.
+
+        Raises:
+            Refusal: The model has not what is asked for, failed, or took longer than there was time.
+            LeftError: The client has gone.
+        """
+        try:
+            return self._answered(heard or Heard())
+        except InputError as error:
+            raise Refusal("invalid", str(error)) from error
+        except ModelError as error:
+            raise Refusal("failed", str(error)) from error
+
+    def _answered(self, heard: Heard) -> Answered:
+        mode = mode_of(self.served.facts, self.options)
+        ranks = self.served.ranks(self.options, self.ticket, self.asked.most_tokens)
+        parts = [self._ranked(ranks, mode, query, places) for query, places in self._queries()]
+        found = {index: item for part in parts for index, item in part.items()}
+        self._require_whole(found)
+        said = self._told(ranks, mode, found)
+        count = explained_of(self.served.facts, mode, self.options)
+        if count and mode in ("score", "explain") and len(parts) == 1:
+            heard.ranking(said)
+            found = self._explained(ranks, found, count, heard)
+            return self._told(ranks, mode, found)
+        heard.ranking(said)
+        return said
+
+    def _queries(self) -> list[tuple[Query, list[int]]]:
+        """Each different query with the places of its documents."""
+        count = len(self.asked.documents)
+        if len(self.asked.queries) == 1:
+            return [(Query("query", self.asked.queries[0]), list(range(count)))]
+        places: dict[str, list[int]] = {}
+        for place, text in enumerate(self.asked.queries):
+            places.setdefault(text, []).append(place)
+        return [(Query(f"query{n}", text), own) for n, (text, own) in enumerate(places.items())]
+
+    def _documents(self, places: Sequence[int]) -> list[Document]:
+        texts = self.asked.documents
+        return [Document(str(place), texts[place].text, texts[place].title) for place in places]
+
+    def _ranked(self, ranks: Fitted, mode: Mode, query: Query, places: Sequence[int]) -> dict[int, RankedDocument]:
+        """By its place each document with its score."""
+        documents = self._documents(places)
+        made = ranks.ordered(query, documents, None) if mode in _ORDERED else ranks.graded(query, documents)
+        return {int(item.doc_id): item for item in made}
+
+    def _explained(
+        self, ranks: Fitted, found: dict[int, RankedDocument], count: int, heard: Heard
+    ) -> dict[int, RankedDocument]:
+        """The best with explanations."""
+        best = sorted(found.values(), key=lambda item: (-item.score, int(item.doc_id)))[: self.asked.top]
+        wanted = [int(item.doc_id) for item in best[:count]]
+        query, encoder = Query("query", self.asked.queries[0]), getattr(self.served, "encoder", None)
+
+        def told(place: int, ids: Sequence[int]) -> None:
+            if encoder is not None:
+                heard.text(wanted[place], encoder.text(ids).lstrip())
+
+        self.ticket.told = told
+        explained = ranks.explain(query, self._documents(range(len(self.asked.documents))), best, count)
+        self.ticket.told = None
+        for item in explained[:count]:
+            if item.explanation is not None:
+                document = self.asked.documents[int(item.doc_id)]
+                heard.explained(int(item.doc_id), item.explanation, quotes_of(item.explanation, document, query.text))
+        return found | {int(item.doc_id): item for item in explained}
+
+    def _require_whole(self, found: dict[int, RankedDocument]) -> None:
+        cut = [index for index, item in found.items() if item.truncated]
+        if self.asked.whole and cut:
+            raise Refusal("too_large", f"document {min(cut)} is longer than the model reads; shorten it, or allow cuts")
+
+    def _told(self, ranks: Fitted, mode: Mode, found: dict[int, RankedDocument]) -> Answered:
+        kind = self.served.kind(mode)
+        order = {index: rank for rank, index in enumerate(found)} if mode in _ORDERED else {}
+        results = tuple(self._result(found[index], kind, order.get(index)) for index in sorted(found))
+        best = sorted(found.values(), key=lambda item: (-item.score, int(item.doc_id)))
+        abstains = ranks.fit.abstains(best) if ranks.fit else None
+        work = ranks.engine.work
+        about = {
+            "mode": mode,
+            "guard": ranks.guard,
+            "seconds": round(time.monotonic() - self.begun, 4),
+            "queued_seconds": round(self.ticket.queued_seconds, 4),
+            "tokens_read": work.tokens_read,
+            "tokens_written": work.tokens_written,
+        }
+        return Answered(
+            self.request,
+            self.served.facts.name,
+            int(time.time()),
+            results,
+            work.tokens_read,
+            extra={} if abstains is None else {"abstain": abstains},
+            about=about,
+        )
+
+    def _result(self, item: RankedDocument, kind: Kind, rank: int | None) -> Result:
+        index = int(item.doc_id)
+        document = self.asked.documents[index]
+        count = len(self.asked.documents)
+        query = self.asked.queries[index if len(self.asked.queries) > 1 else 0]
+        quotes = None if item.explanation is None else quotes_of(item.explanation, document, query)
+        graded = kind == "grade" and item.relevance is not None
+        extra: dict[str, Any] = {
+            "raw_score": item.score,
+            "score_kind": kind if rank is None else "rank",
+            "grade": int(item.relevance) if graded and item.relevance is not None else None,
+            "probabilities": None if item.probabilities is None else list(item.probabilities),
+            "label_mass": item.label_mass,
+            "explanation": item.explanation,
+        }
+        if quotes is not None:
+            extra |= {"quotes": quotes, "relevant_spans": relevant_spans(quotes)}
+        if item.probability is not None:
+            extra["probability"] = item.probability
+        placed = None if rank is None else (count - rank) / count
+        return Result(index, item.score, document, item.truncated, extra, placed)

@@ -1,0 +1,75 @@
+"""Runs the app with uvicorn: opens the port first, loads, warms up, serves, and drains when it is told to end."""
+
+from __future__ import annotations
+
+import logging
+import socket
+import sys
+from types import FrameType
+
+import uvicorn
+
+from interank.errors import InputError
+from interank.serving.app import make_app
+from interank.serving.service import Service, Setup
+
+log = logging.getLogger(__name__)
+
+# Threads that read texts must not hold the interpreter for long while the engine's thread waits for it.
+_SWITCH_SECONDS = 0.001
+# What is left of a request after its work: writing the reply.
+_AFTER = 5
+
+
+class _Server(uvicorn.Server):
+    """Uvicorn's, which tells the service at once that it is to end."""
+
+    def __init__(self, config: uvicorn.Config, service: Service) -> None:
+        super().__init__(config)
+        self._service = service
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """A signal came."""
+        self._service.desk.draining = True
+        super().handle_exit(sig, frame)
+
+
+def serve(setup: Setup, host: str, port: int) -> None:
+    """Serve until a signal comes; what was let in by then is answered first.
+
+    Raises:
+        InputError: The port is taken.
+        InterankError: A model cannot be had, or fails.
+    """
+    bound = _bound(host, port)
+    try:
+        sys.setswitchinterval(_SWITCH_SECONDS)
+        service = Service(setup)
+        service.warm_up()
+        config = uvicorn.Config(
+            make_app(service),
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            timeout_graceful_shutdown=int(setup.limits.drain_seconds) + _AFTER,
+        )
+        place = f"[{host}]" if ":" in host else host
+        log.info("serving on http://%s:%d", place, bound.getsockname()[1])
+        try:
+            _Server(config, service).run(sockets=[bound])
+        finally:
+            service.close()
+    finally:
+        bound.close()
+
+
+def _bound(host: str, port: int) -> socket.socket:
+    """The port, taken before a model is loaded for nothing."""
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        made = socket.socket(family, kind, protocol)
+        made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        made.bind(address)
+    except OSError as error:
+        raise InputError(f"port {port} of {host} cannot be had ({error.strerror or error}); give another") from None
+    return made

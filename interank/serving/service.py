@@ -1,0 +1,107 @@
+"""Everything behind the routes: the models, what computes for them, who is let in, what is counted."""
+
+from __future__ import annotations
+
+import logging
+import time
+from dataclasses import dataclass, field
+
+from interank.serving.asked import Asked, Text
+from interank.serving.desk import Desk, load_of
+from interank.serving.keys import Keys
+from interank.serving.limits import Limits
+from interank.serving.metrics import Metrics
+from interank.serving.models import Served
+from interank.serving.opening import Models, Opened
+from interank.serving.options import Options
+from interank.serving.ranking import Job
+from interank.serving.schedule import Scheduler, Ticket
+
+log = logging.getLogger(__name__)
+
+# Tokens of a step of scores: enough to keep a device busy, few enough to wait for.
+_STEP = {"cpu": 2048, "cuda": 32768}
+_WARM = "Yeast makes the dough rise, and steam sets the crumb while the loaf is in the oven. "
+
+
+@dataclass(frozen=True)
+class Setup:
+    """What a server is made of."""
+
+    opened: Opened
+    limits: Limits = field(default_factory=Limits)
+    keys: Keys = field(default_factory=lambda: Keys(()))
+    admin: Keys = field(default_factory=lambda: Keys(()))
+    step_tokens: int | None = None
+
+
+class Service:
+    """One server's models and requests."""
+
+    def __init__(self, setup: Setup) -> None:
+        """Open the models.
+
+        Raises:
+            InterankError: One cannot be had, or cannot do what is asked of it.
+        """
+        self.setup = setup
+        self.limits, self.keys, self.admin = setup.limits, setup.keys, setup.admin
+        self.metrics = Metrics()
+        self.desk = Desk(setup.limits)
+        in_process = setup.opened.settings.engine != "openai"
+        self.scheduler = Scheduler(setup.step_tokens or _STEP["cpu"], self.metrics.step) if in_process else None
+        self.models = Models(setup.opened, self.scheduler)
+        device = self.models.get(None).device
+        if self.scheduler is not None and setup.step_tokens is None:
+            self.scheduler.step_tokens = _STEP.get(device, _STEP["cpu"])
+        self.metrics.waiting.set_function(lambda: self.desk.load)
+        self.metrics.running.set_function(lambda: len(self.desk.entries))
+        self.metrics.ready.set_function(lambda: float(self.ready))
+        self._warm = False
+
+    @property
+    def ready(self) -> bool:
+        """Whether requests are answered: after the warm-up, and until the server drains."""
+        return self._warm and not self.desk.draining
+
+    def job(self, request: str, asked: Asked, options: Options, ticket: Ticket) -> Job:
+        """What answers a request.
+
+        Raises:
+            Refusal: There is no such model.
+        """
+        return Job(request, asked, options, self.models.get(asked.model), ticket, time.monotonic())
+
+    def load(self, asked: Asked, served: Served, options: Options, explained: int) -> float:
+        """About how many tokens a request takes."""
+        facts = served.facts
+        mode = options.mode or facts.mode
+        count = (
+            len(asked.documents) if mode in ("reason", "adaptive", "listwise") else min(explained, len(asked.documents))
+        )
+        written = count * min(options.max_reasoning_tokens or facts.most_tokens, facts.most_tokens)
+        return load_of(asked, served.longest, written)
+
+    def warm_up(self) -> None:
+        """Rank with each model once, which finds what does not work before anybody asks, and how fast it is.
+
+        Raises:
+            Refusal: A model fails.
+        """
+        texts = tuple(Text(_WARM * (1 + n % 4)) for n in range(16))
+        for served in {id(each): each for _, each in self.models}.values():
+            mode = "score" if "score" in served.facts.modes else served.facts.mode
+            asked = Asked(("Why does bread rise?",), texts[:4] if mode != "score" else texts, served.facts.name)
+            options = Options(mode=mode, explain=0, max_reasoning_tokens=8)
+            for _ in range(2):
+                ticket, begun = Ticket(), time.monotonic()
+                Job("warm-up", asked, options, served, ticket, begun).answer()
+            self.desk.measured(load_of(asked, served.longest, 0), max(time.monotonic() - begun, 1e-6))
+        self._warm = True
+        log.info("ready: about %.0f tokens/s are read", self.desk.pace or 0.0)
+
+    def close(self) -> None:
+        """Let go of threads."""
+        self.desk.close()
+        if self.scheduler is not None:
+            self.scheduler.close()

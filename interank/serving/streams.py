@@ -1,0 +1,94 @@
+"""A request's answer as server-sent events: the ranking, explanations as they are written, a sign of life, the end."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any
+
+from interank.errors import InterankError
+from interank.serving.asked import Answered, Refusal
+from interank.serving.bytes import event
+from interank.serving.desk import Desk
+from interank.serving.ranking import Heard, Job
+from interank.serving.replies import Json
+
+_UNFINISHED = "\N{REPLACEMENT CHARACTER}"
+
+
+class Telling(Heard):
+    """Puts what is heard in a request's thread onto a queue of the event loop."""
+
+    def __init__(self, reply: Callable[[Answered], Json]) -> None:
+        """Belongs to the running loop; `reply` words a ranking."""
+        self.events: asyncio.Queue[bytes | None] = asyncio.Queue()
+        self._loop = asyncio.get_running_loop()
+        self._reply = reply
+        self._sent: dict[int, str] = {}
+
+    def tell(self, said: bytes | None) -> None:
+        """Put an event onto the queue; None ends it."""
+        self._loop.call_soon_threadsafe(self.events.put_nowait, said)
+
+    def ranking(self, answered: Answered) -> None:
+        """See `Heard`."""
+        self.tell(event("ranking", self._reply(answered)))
+
+    def text(self, index: int, text: str) -> None:
+        """See `Heard`; what may still change at the end waits."""
+        before, now = self._sent.get(index, ""), text.rstrip(_UNFINISHED)
+        if len(now) > len(before) and now.startswith(before):
+            self._sent[index] = now
+            self.tell(event("delta", {"index": index, "text": now[len(before) :]}))
+
+    def explained(self, index: int, explanation: str, quotes: list[dict[str, Any]]) -> None:
+        """See `Heard`."""
+        self.tell(event("explanation", {"index": index, "explanation": explanation, "quotes": quotes}))
+
+
+async def events(
+    job: Job,
+    telling: Telling,
+    desk: Desk,
+    left: Callable[[], Awaitable[Any]],
+    refused: Callable[[Refusal], dict[str, Any]],
+    ended: Callable[[Answered | None], None],
+) -> AsyncIterator[bytes]:
+    """The events of a request, until it is answered, refused, or its client has gone."""
+
+    def work() -> Answered | None:
+        try:
+            answered = job.answer(telling)
+            about = answered.about
+            keys = ("seconds", "queued_seconds", "tokens_read", "tokens_written")
+            telling.tell(event("done", {"id": job.request, **{key: about[key] for key in keys}}))
+            return answered
+        except Refusal as refusal:
+            telling.tell(event("error", refused(refusal)))
+        except InterankError as error:
+            telling.tell(event("error", refused(Refusal("failed", str(error)))))
+        finally:
+            telling.tell(None)
+        return None
+
+    working = asyncio.ensure_future(desk.run(work))
+    leaving = asyncio.ensure_future(left())
+    answered = None
+    try:
+        while True:
+            getting = asyncio.ensure_future(telling.events.get())
+            await asyncio.wait({getting, leaving}, timeout=desk.limits.heartbeat, return_when=asyncio.FIRST_COMPLETED)
+            if getting.done():
+                if (said := getting.result()) is None:
+                    break
+                yield said
+                continue
+            getting.cancel()
+            if leaving.done():
+                return
+            yield b": heartbeat\n\n"
+        answered = await working
+    finally:
+        job.ticket.left = answered is None
+        leaving.cancel()
+        ended(answered)
