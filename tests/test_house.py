@@ -35,6 +35,7 @@ VERBS = (
     "compare",
     "fit",
     "rerank",
+    "serve",
     "recipes",
     "check",
     "score",

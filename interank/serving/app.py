@@ -57,8 +57,9 @@ def make_app(service: Service) -> ASGIApp:
     )
     routes = Routes(service)
     for path in schema.rank_paths():
-        methods = ["POST", "PUT"] if path.startswith("/sglang") else ["POST"]
-        app.add_api_route(path, routes.rank, methods=methods, openapi_extra=schema.of_rank(path), tags=["rank"])
+        # SGLang's clients may put.
+        for method in ["POST", "PUT"] if path.startswith("/sglang") else ["POST"]:
+            app.add_api_route(path, routes.rank, methods=[method], openapi_extra=schema.of_rank(path), tags=["rank"])
     app.add_api_route(EXPLAIN, routes.explain, methods=["POST"], openapi_extra=schema.of_explain(), tags=["rank"])
     for path in ("/v1/models", *(f"/{name}/v1/models" for name in ("nim", "vllm", "infinity", "jina", "voyage"))):
         app.add_api_route(path, routes.models, methods=["GET"], tags=["models"])

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import math
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import httpx
+import httpx2
 import pytest
 
 from interank import Reranker
@@ -22,17 +22,24 @@ from interank.serving.opening import Opened
 from interank.serving.service import Service, Setup
 from interank.tasks.asked import RankerSettings
 from tests.support import rule
+from tests.support.tiny_heads import tiny_base
 
 QUERY = "Where is the red fox?"
 TEXTS = [rule.document_text("red", animal, "barn") for animal in rule.ANIMALS]
 ASKED = {"query": QUERY, "documents": TEXTS}
+LIMITS = Limits(heartbeat=0.05, documents=50, characters=20_000, query_characters=500, body_bytes=100_000)
+
+
+def served(adapter: Path, **more: Any) -> Service:
+    opened = Opened(RankerSettings(str(adapter), max_reasoning_tokens=24), names=("judge", "rerank-v3.5"))
+    made = Service(Setup(opened, **{"limits": LIMITS, **more}))
+    made.warm_up()
+    return made
 
 
 @pytest.fixture(scope="module")
 def service(tiny_adapter: Path) -> Iterator[Service]:
-    opened = Opened(RankerSettings(str(tiny_adapter), max_reasoning_tokens=24), names=("judge", "other-name"))
-    made = Service(Setup(opened, Limits(heartbeat=0.05)))
-    made.warm_up()
+    made = served(tiny_adapter)
     yield made
     made.close()
 
@@ -43,28 +50,34 @@ def alone(tiny_adapter: Path) -> Reranker:
 
 
 @asynccontextmanager
-async def client(service: Service, **headers: str) -> AsyncIterator[httpx.AsyncClient]:
-    transport = httpx.ASGITransport(make_app(service))
-    async with httpx.AsyncClient(transport=transport, base_url="http://test", headers=headers) as made:
+async def client(service: Service) -> AsyncIterator[httpx2.AsyncClient]:
+    transport = httpx2.ASGITransport(make_app(service))
+    async with httpx2.AsyncClient(transport=transport, base_url="http://test") as made:
         yield made
 
 
-def asked(service: Service, work: Callable[[httpx.AsyncClient], Awaitable[Any]], **headers: str) -> Any:
+def asked(service: Service, work: Callable[[httpx2.AsyncClient], Awaitable[Any]]) -> Any:
     async def run() -> Any:
-        async with client(service, **headers) as made:
+        async with client(service) as made:
             return await work(made)
 
     return asyncio.run(run())
 
 
-def post(service: Service, path: str, body: Any, **headers: str) -> httpx.Response:
-    found: httpx.Response = asked(service, lambda made: made.post(path, json=body, headers=headers))
+def post(service: Service, path: str, body: Any, **headers: str) -> httpx2.Response:
+    found: httpx2.Response = asked(service, lambda made: made.post(path, json=body, headers=headers))
+    return found
+
+
+def get(service: Service, path: str, **headers: str) -> httpx2.Response:
+    found: httpx2.Response = asked(service, lambda made: made.get(path, headers=headers))
     return found
 
 
 def test_it_ranks_as_reranker_does_to_a_millionth(service: Service, alone: Reranker) -> None:
     expected = alone.rank(QUERY, TEXTS)
-    results = post(service, "/v2/rerank", ASKED).json()["results"]
+    reply = post(service, "/v2/rerank", ASKED)
+    results = reply.json()["results"]
     assert [str(item["index"]) for item in results] == [item.doc_id for item in expected]
     assert [item["raw_score"] for item in results] == pytest.approx([item.score for item in expected], abs=1e-6)
     for found, item in zip(results, expected, strict=True):
@@ -72,17 +85,210 @@ def test_it_ranks_as_reranker_does_to_a_millionth(service: Service, alone: Reran
         assert (found["grade"], found["score_kind"], found["explanation"]) == (item.relevance, "grade", None)
         assert found["probabilities"] == pytest.approx(item.probabilities, abs=1e-6)
         assert found["label_mass"] == pytest.approx(item.label_mass, abs=1e-6)
+    assert reply.json()["meta"]["interank"]["tokens_read"] == int(reply.headers["x-compute-tokens"])
 
 
 def test_requests_of_many_at_once_give_the_scores_of_one_at_a_time(service: Service) -> None:
-    bodies = [{"query": f"Where is the {colour} fox, number {n}?", "documents": TEXTS[: 1 + n % 7]}
-              for n, colour in enumerate(rule.COLOURS * 4)]
+    bodies = [
+        {"query": f"Where is the {animal}, number {n}?", "documents": TEXTS[: 1 + n % 7]}
+        for n, animal in enumerate(rule.ANIMALS)
+    ]
 
-    async def together(made: httpx.AsyncClient) -> list[httpx.Response]:
+    async def together(made: httpx2.AsyncClient) -> list[httpx2.Response]:
         return list(await asyncio.gather(*(made.post("/rerank", json=body) for body in bodies)))
 
-    many = [reply.json()["results"] for reply in asked(service, together)]
-    for body, results in zip(bodies, many, strict=True):
+    for body, reply in zip(bodies, asked(service, together), strict=True):
         single = post(service, "/rerank", body).json()["results"]
         by_index = {item["index"]: item["raw_score"] for item in single}
-        assert {item["index"]: item["raw_score"] for item in results} == pytest.approx(by_index, rel=1e-5, abs=1e-6)
+        many = {item["index"]: item["raw_score"] for item in reply.json()["results"]}
+        assert many == pytest.approx(by_index, rel=1e-5, abs=1e-6)
+
+
+@pytest.mark.parametrize("guard", ["fence", "contrast"])
+def test_a_guard_is_the_rerankers_own(service: Service, alone: Reranker, guard: Any) -> None:
+    found = post(service, "/rerank", {**ASKED, "guard": guard}).json()
+    expected = {item.doc_id: item.score for item in alone.guarded(guard).rank(QUERY, TEXTS)}
+    assert {str(item["index"]): item["raw_score"] for item in found["results"]} == pytest.approx(expected, abs=1e-5)
+    assert found["meta"]["interank"]["guard"] == guard
+
+
+def test_explanations_are_those_of_reranker_with_their_quotes_in_place(service: Service, alone: Reranker) -> None:
+    expected = [item.explanation for item in alone.rank(QUERY, TEXTS, explain=2)]
+    results = post(service, "/v2/rerank", {**ASKED, "explain": 2}).json()["results"]
+    assert [item["explanation"] for item in results] == expected
+    assert ["quotes" in item for item in results[:3]] == [True, True, False]
+    one = post(service, "/v1/explain", {"query": QUERY, "document": TEXTS[0]}).json()
+    assert one["object"] == "explanations" and one["results"][0]["explanation"] is not None
+
+
+def test_reasoning_before_the_grade_is_the_rerankers_own(tiny_adapter: Path, service: Service) -> None:
+    reasoning = Reranker(tiny_adapter, mode="reason", max_reasoning_tokens=24)
+    expected = {item.doc_id: (item.explanation, item.score) for item in reasoning.rank(QUERY, TEXTS[:3])}
+    results = post(service, "/rerank", {**ASKED, "documents": TEXTS[:3], "mode": "reason"}).json()["results"]
+    assert {str(item["index"]): item["explanation"] for item in results} == {
+        key: said for key, (said, _) in expected.items()
+    }
+    for item in results:
+        assert item["raw_score"] == pytest.approx(expected[str(item["index"])][1], abs=1e-5)
+
+
+def test_adaptive_spends_a_budget_and_says_that_its_scores_are_places(service: Service) -> None:
+    body = {**ASKED, "mode": "adaptive", "budget_tokens": 3000}
+    results = post(service, "/rerank", body).json()["results"]
+    assert [item["relevance_score"] for item in results] == sorted(
+        (item["relevance_score"] for item in results), reverse=True
+    )
+    assert {item["score_kind"] for item in results} == {"rank"} and results[0]["relevance_score"] == 1.0
+
+
+def events_of(text: str) -> list[tuple[str, Any]]:
+    found = []
+    for block in text.split("\n\n"):
+        lines = dict(line.split(": ", 1) for line in block.splitlines() if not line.startswith(":"))
+        if lines:
+            found.append((lines["event"], json.loads(lines["data"])))
+    return found
+
+
+@pytest.fixture(scope="module")
+def babbling(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    """A model that writes something, whatever it is."""
+    made = served(tiny_base(tmp_path_factory.mktemp("models") / "babbling", family="chatml"))
+    yield made
+    made.close()
+
+
+def test_a_stream_tells_the_ranking_first_then_explanations_as_they_grow(babbling: Service) -> None:
+    whole = {item["index"]: item for item in post(babbling, "/rerank", {**ASKED, "explain": 2}).json()["results"]}
+    reply = post(babbling, "/rerank", {**ASKED, "explain": 2, "stream": True})
+    assert reply.headers["content-type"].startswith("text/event-stream")
+    told = events_of(reply.text)
+    names = [name for name, _ in told]
+    assert (names[0], names[-1], names.count("explanation")) == ("ranking", "done", 2) and names.count("delta") > 2
+    assert len(told[0][1]["results"]) == len(TEXTS)
+    for _, data in (event for event in told if event[0] == "explanation"):
+        deltas = [said["text"] for name, said in told if name == "delta" and said["index"] == data["index"]]
+        assert data["explanation"] == whole[data["index"]]["explanation"] and data["explanation"]
+        assert "".join(deltas).startswith(data["explanation"][: len("".join(deltas).rstrip())])
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "status", "field"),
+    [
+        ("/v2/rerank", {"query": "q"}, 422, "documents"),
+        ("/v2/rerank", {**ASKED, "model": "nobody"}, 404, "model"),
+        ("/v2/rerank", {**ASKED, "mode": "listwise"}, 422, "mode"),
+        ("/v2/rerank", {**ASKED, "mode": "nothing"}, 422, "mode"),
+        ("/v2/rerank", {**ASKED, "timeout": -1}, 422, "timeout"),
+        ("/v2/rerank", {**ASKED, "budget_tokens": 5}, 422, "budget_tokens"),
+        ("/v2/rerank", {"query": "q", "documents": ["a"] * 51}, 413, "documents"),
+        ("/v2/rerank", {"query": "q" * 501, "documents": ["a"]}, 413, "query"),
+        ("/v2/rerank", {"query": "q", "documents": ["a" * 20_000]}, 413, "documents"),
+        ("/v2/rerank", {"query": "q", "documents": ["a" * 200_000]}, 413, None),
+        ("/v2/rerank", [1], 422, None),
+        ("/v3/rerank", ASKED, 404, None),
+    ],
+)
+def test_what_cannot_be_answered_is_refused_in_the_dialects_form(
+    service: Service, path: str, body: Any, status: int, field: str | None
+) -> None:
+    reply = post(service, path, body)
+    assert (reply.status_code, reply.json()["error"]["param"]) == (status, field)
+    assert reply.json()["message"] == reply.json()["detail"]
+
+
+def test_bodies_that_are_no_json_are_refused_and_tei_and_voyage_hear_it_in_their_form(service: Service) -> None:
+    reply = asked(service, lambda made: made.post("/rerank", content=b'{"query": nan'))
+    assert reply.status_code == 422
+    assert post(service, "/tei/rerank", {"query": "q", "texts": []}).json()["error_type"] == "Empty"
+    assert post(service, "/voyage/v1/rerank", {"query": "", "documents": ["a"]}).json().keys() == {"detail"}
+    half = {"query": "q", "documents": ["half \ud83d of a pair"], "return_documents": True}
+    reply = asked(service, lambda made: made.post("/rerank", content=json.dumps(half).encode("ascii")))
+    assert reply.json()["results"][0]["document"]["text"] == "half \ud83d of a pair"
+
+
+def test_dialects_reach_the_model_each_in_its_form(service: Service) -> None:
+    tei = post(service, "/rerank", {"query": QUERY, "texts": TEXTS, "raw_scores": True}).json()
+    nim = post(
+        service, "/v1/ranking", {"query": {"text": QUERY}, "passages": [{"text": text} for text in TEXTS]}
+    ).json()
+    score = post(service, "/score", {"text_1": QUERY, "text_2": TEXTS, "use_activation": False}).json()
+    own = {item["index"]: item["raw_score"] for item in post(service, "/rerank", ASKED).json()["results"]}
+    for told in (
+        {item["index"]: item["score"] for item in tei},
+        {item["index"]: item["logit"] for item in nim["rankings"]},
+        {item["index"]: item["score"] for item in score["data"]},
+    ):
+        assert told == pytest.approx(own, abs=1e-6)
+
+
+def test_a_deadline_is_told_as_504_and_documents_that_may_not_be_cut_are_refused(service: Service) -> None:
+    assert post(service, "/rerank", {**ASKED, "timeout": 1e-6}).status_code == 504
+    assert post(service, "/rerank", ASKED, **{"x-timeout": "0.000001"}).status_code == 504
+    assert post(service, "/rerank", ASKED, **{"x-timeout": "soon"}).status_code == 422
+    long = {"query": "q", "documents": ["word " * 400], "truncation": False}
+    assert post(service, "/voyage/v1/rerank", long).status_code == 413
+    cut = post(service, "/rerank", {"query": "q", "documents": ["word " * 400]}).json()
+    assert cut["results"][0]["truncated"] > 0 and "1 of 1 documents were cut" in cut["meta"]["warnings"][0]
+    shorter = post(service, "/rerank", {"query": "q", "documents": ["word " * 400], "max_tokens_per_doc": 8}).json()
+    assert shorter["results"][0]["truncated"] > cut["results"][0]["truncated"]
+
+
+def test_models_health_figures_and_schema_are_told(service: Service) -> None:
+    rows = {row["id"]: row for row in get(service, "/v1/models").json()["data"]}
+    assert rows.keys() == {"judge", "rerank-v3.5"} and rows["judge"]["default"]
+    assert rows["judge"]["modes"] == ["score", "explain", "reason", "adaptive"]
+    assert get(service, "/health").status_code == get(service, "/ready").status_code == 200
+    text = get(service, "/metrics").text
+    for name in ("requests_total", "request_seconds", "queue_seconds", "queue_tokens", "batch_tokens"):
+        assert f"interank_{name}" in text
+    for name in ("documents_total", "truncated_total", "label_mass"):
+        assert f"interank_{name}{'_bucket' if name == 'label_mass' else ''}" in text
+    schema = get(service, "/openapi.json").json()
+    assert {"/v2/rerank", "/score", "/v1/ranking", "/voyage/v1/rerank", "/v1/explain"} <= schema["paths"].keys()
+    assert "Rerank" in schema["components"]["schemas"]
+
+
+def test_every_route_but_health_asks_for_a_key(tiny_adapter: Path, service: Service) -> None:
+    service.keys, service.admin = Keys(["one", "two"]), Keys(["ruler"])
+    try:
+        paths = get(service, "/openapi.json", authorization="Bearer one").json()["paths"]
+        for path in ["/", "/nowhere", "/docs", "/openapi.json", "/metrics", *paths]:
+            open_ = path in ("/health", "/ready")
+            assert (get(service, path).status_code == 401) != open_, path
+            assert (post(service, path, ASKED).status_code == 401) != open_, path
+        for headers in (
+            {"authorization": "Bearer two"},
+            {"authorization": "two"},
+            {"x-api-key": "two"},
+            {"authorization": "Basic OnR3bw=="},
+            {"authorization": "Bearer ruler"},
+        ):
+            assert post(service, "/rerank", ASKED, **headers).status_code == 200, headers
+        assert post(service, "/rerank", ASKED, authorization="Bearer tw").status_code == 401
+        other_site = {"authorization": "Basic OnR3bw==", "sec-fetch-site": "cross-site"}
+        assert post(service, "/rerank", ASKED, **other_site).status_code == 401
+        assert "access-control-allow-origin" not in post(service, "/rerank", ASKED, origin="http://x").headers
+        assert post(service, "/v1/adapters", {"name": "a"}, authorization="Bearer two").status_code == 401
+    finally:
+        service.keys, service.admin = Keys(()), Keys(())
+
+
+def test_the_log_has_a_line_for_each_request_and_no_text_of_it(
+    service: Service, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.INFO, "interank.serving.guarded"):
+        post(service, "/rerank", ASKED, traceparent="00-" + "a" * 32 + "-" + "b" * 16 + "-01")
+    line = json.loads(caplog.messages[-1])
+    assert (line["status"], line["documents"], line["mode"], line["trace"]) == (200, len(TEXTS), "score", "a" * 32)
+    assert "fox" not in caplog.text
+
+
+def test_a_server_that_drains_refuses_and_says_that_it_is_not_ready(service: Service) -> None:
+    service.desk.draining = True
+    try:
+        assert get(service, "/ready").status_code == 503 and get(service, "/health").status_code == 200
+        reply = post(service, "/rerank", ASKED)
+        assert reply.status_code == 503 and reply.headers["retry-after"] == "1"
+    finally:
+        service.desk.draining = False
