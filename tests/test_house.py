@@ -49,7 +49,13 @@ VERBS = (
 EMPTY_NAMES = {"utils", "util", "helpers", "helper", "common", "manager", "managers", "handler", "handlers", "misc"}
 # The last line of the command line may catch everything: it turns what is left into one sentence and an exit status.
 # What a user's own file raises may be anything, and what reads tokenizers raises Exception itself.
-CATCHES_ALL = ("interank/cli/app.py", "interank/rewards.py", "interank/engines/models.py")
+# The engine's thread hands whatever a step raised to the requests that it was computed for.
+CATCHES_ALL = (
+    "interank/cli/app.py",
+    "interank/rewards.py",
+    "interank/engines/models.py",
+    "interank/serving/schedule.py",
+)
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 

@@ -129,8 +129,9 @@ class Desk:
             if working.done():
                 return working.result()
             ticket.left = True
-            with contextlib.suppress(Exception):
-                await working
+            await asyncio.wait({working})
+            # Whatever came of it, nobody is there to hear it.
+            working.exception()
             return None
         except asyncio.CancelledError:
             ticket.left = True

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal, Protocol, cast
+from typing import Any, Literal, NamedTuple, Protocol, cast
 
 from interank.engines.head_engine import HeadEngine
 from interank.engines.pairs import PairEncoder
@@ -229,18 +229,25 @@ class ServedHead:
         return _finished(HeadRanker(engine), self.facts, mode, options)
 
 
+class _Pair(NamedTuple):
+    """A document, and the query that it is for."""
+
+    query: Query
+    document: Document
+
+
 @dataclass(frozen=True)
 class _Documents:
     """A whole reranker's scores of documents, as a lane of the scheduler."""
 
     ranks: Scores
 
-    def size(self, item: tuple[Query, Document]) -> Size:
+    def size(self, item: _Pair) -> Size:
         """See `Lane`."""
         query, document = item
         return Size(None, 0, 1 + (len(query.text) + len(document.full_text)) // _CHARACTERS_PER_TOKEN)
 
-    def compute(self, items: Sequence[tuple[Query, Document]]) -> list[RankedDocument]:
+    def compute(self, items: Sequence[_Pair]) -> list[RankedDocument]:
         """See `Lane`."""
         found: list[RankedDocument] = []
         begin = 0
@@ -266,7 +273,7 @@ class _SharedWhole(Ungraded):
 
     def scored(self, query: Query, documents: Sequence[Document]) -> Ranking:
         """See `Scores`."""
-        return self._scheduler.ask(self._ticket, _Documents(self._ranks), [(query, each) for each in documents])
+        return self._scheduler.ask(self._ticket, _Documents(self._ranks), [_Pair(query, each) for each in documents])
 
 
 class ServedWhole:
