@@ -34,7 +34,7 @@ def page() -> str:
 
 
 def _command(words: str, found: argparse.ArgumentParser) -> str:
-    usage = " ".join(found.format_usage().removeprefix("usage: ").split())
+    usage = found.format_usage().removeprefix("usage: ").strip()
     parts = [f"## {words}", found.description or "", f"```text\n{usage}\n```"]
     rows = [
         (_named(action), _sentence(found, action))

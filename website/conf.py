@@ -15,6 +15,8 @@ exclude_patterns = ["project/readme.md"]
 myst_enable_extensions = ["colon_fence", "deflist"]
 myst_heading_anchors = 4
 highlight_language = "text"
+# Two hyphens are two hyphens: most are of an option.
+smartquotes = False
 
 autodoc_member_order = "bysource"
 autoclass_content = "both"
@@ -70,4 +72,4 @@ html_theme_options = {
     "secondary_sidebar_items": ["page-toc"],
     "search_bar_text": "Search the docs",
 }
-html_sidebars = {"index": []}
+html_sidebars = {page: [] for page in ("index", "install", "tutorial", "faq", "glossary")}

@@ -26,7 +26,7 @@ class Part:
     @property
     def signed(self) -> str:
         """The advantage in figures."""
-        return f"{self.advantage:+.2f}"
+        return f"{round(self.advantage, 2) + 0.0:+.2f}"
 
     @property
     def mark(self) -> str:
@@ -81,8 +81,13 @@ def steps(rows: Sequence[Row], shown: Callable[[Row], Shown]) -> Iterator[Step]:
 
 def _asked(rows: Sequence[Row], shown: Callable[[Row], Shown]) -> Asked:
     earns = rows[0].get("earns") or ()
-    answers = [Answer(["—" if v is None else f"{v:.2f}" for v in row["rewards"].values()], parts(row)) for row in rows]
-    return Asked(shown(rows[0]), [f"{value:.2f}" for value in earns], answers)
+    answers = [Answer(["—" if v is None else _plain(v) for v in row["rewards"].values()], parts(row)) for row in rows]
+    return Asked(shown(rows[0]), [_plain(value) for value in earns], answers)
+
+
+def _plain(value: float) -> str:
+    """Two digits; 0 has no sign."""
+    return f"{round(value, 2) + 0.0:.2f}"
 
 
 def parts(row: Row) -> list[Part]:

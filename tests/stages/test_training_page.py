@@ -93,6 +93,7 @@ def test_a_grade_that_is_trained_exactly_has_what_it_earned_over_the_expected_as
     [whole] = parts({**ROLLOUT, "order": "reason_first", "advantage": [0.3, 0.3]})
     assert (whole.name, whole.advantage) == ("answer", 0.3)
     assert "".join(part.text for part in parts(ROLLOUT)) == ROLLOUT["completion"]
+    assert [part.signed for part in parts({**sampled, "advantage": [-0.001, 0.001]})] == ["+0.00", "+0.00"]
 
 
 def test_rollouts_stand_by_step_query_and_document() -> None:
