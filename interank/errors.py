@@ -54,3 +54,7 @@ class PromptError(ModelError):
 
 class TrainingError(InterankError):
     """Training cannot start or cannot go on."""
+
+
+class Terminated(KeyboardInterrupt):
+    """SIGTERM came: everything ends as it does at the keyboard's interrupt."""

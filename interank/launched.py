@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import logging
 import os
+import signal
+import threading
+import time
 from collections.abc import Callable, Sequence
 from datetime import timedelta
 from typing import Any, TypeVar
 
 from interank.errors import InputError, InterankError, TrainingError
 from interank.wording import listed
+
+log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -26,8 +32,18 @@ _SHARDED = {
     "ACCELERATE_USE_DEEPSPEED": "DeepSpeed",
     "ACCELERATE_USE_MEGATRON_LM": "Megatron",
 }
+# What accelerate's launcher says of a training beside who computes it. Recipe and model say that.
+_NOT_ITS_OWN = ("ACCELERATE_MIXED_PRECISION", "ACCELERATE_DYNAMO_BACKEND")
 # Some wait while the first asks a teacher for hours. The death of a process is noticed by its connections.
 _PATIENCE = timedelta(days=2)
+# This process and what started it, looked up before anything takes long.
+_BORN = os.getpid(), os.getppid()
+# torchrun's own, whose processes have nobody else. Those that were started by hand may outlive their shell.
+_AGENT = "TORCHELASTIC_RUN_ID"
+STARTER = "INTERANK_LAUNCHED_BY"
+"""The variable that names the process of `--launch`."""
+# Seconds between two looks for what started this process, and those that it is given to end by itself.
+_LOOK, _TO_END = 1.0, 30.0
 
 
 class ToldByFirstError(InterankError):
@@ -59,6 +75,11 @@ def first() -> bool:
     return rank() == 0
 
 
+def tells_of_its_end() -> bool:
+    """Whether this one says that all were ended from outside: what started them does, if it can, else the first."""
+    return first() and os.environ.get(STARTER, "") != str(os.getppid())
+
+
 def notes() -> dict[str, int]:
     """For a manifest: how many processes there were; empty of one."""
     return {"processes": world()} if world() > 1 else {}
@@ -78,8 +99,11 @@ def begin() -> None:
             f"{listed(found)} was asked for, which shares a model's weights out over the processes, and interank "
             "trains an adapter beside whole base weights in each; set distributed_type: MULTI_GPU (DDP)"
         )
+    for name in _NOT_ITS_OWN:
+        os.environ.pop(name, None)
     if world() == 1:
         return
+    _end_with_parent()
     import torch
 
     if not torch.distributed.is_initialized():
@@ -92,6 +116,28 @@ def begin() -> None:
                 )
             torch.cuda.set_device(local_rank())
         torch.distributed.init_process_group("cpu:gloo,cuda:nccl" if cuda else "gloo", timeout=_PATIENCE)
+
+
+def _end_with_parent() -> None:
+    """Begin, once, to look for torchrun, and end soon after it: nobody else would end this process."""
+    if _AGENT not in os.environ or any(thread.name == _AGENT for thread in threading.enumerate()):
+        return
+    process, parent = _BORN
+    if process != os.getpid():
+        # Forked later.
+        parent = os.getppid()
+
+    def look() -> None:
+        while os.getppid() == parent:
+            time.sleep(_LOOK)
+        if first():
+            log.error("interank: what started the %d processes has ended, and they end with it", world())
+        os.kill(os.getpid(), signal.SIGTERM)
+        # A process that waits for others in native code heeds no signal that Python looks after.
+        time.sleep(_TO_END)
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    threading.Thread(target=look, name=_AGENT, daemon=True).start()
 
 
 def barrier() -> None:

@@ -67,6 +67,14 @@ def held(out: Path) -> Iterator[None]:
         place.release()
 
 
+@contextmanager
+def one_at_a_time(file: Path) -> Iterator[None]:
+    """Let one process at a time do what all who come may find done; the others wait for it."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(file):
+        yield
+
+
 def lock_file(out: Path) -> Path:
     """The file that is locked while an output is made."""
     return out.parent / f".{out.name}.lock"

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import os
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from interank.cli.app import main
 from interank.errors import InputError
-from interank.launched import begin, refuse_several_processes, share
+from interank.launched import STARTER, begin, refuse_several_processes, share, tells_of_its_end
+from interank.stages.launching import launch
 
 # What `torchrun --nproc_per_node 2` sets for its first process.
 TORCHRUN = {
@@ -141,3 +144,44 @@ def test_one_process_loads_no_torch() -> None:
         "l.from_first(int); sys.exit('torch' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_accelerates_launcher_gives_torchrun_what_its_file_says(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    given: list[tuple[SimpleNamespace, str]] = []
+    monkeypatch.setattr(
+        "torch.distributed.run.run", lambda asked: given.append((asked, os.environ["CUDA_VISIBLE_DEVICES"]))
+    )
+    file = tmp_path / "two.yaml"
+    file.write_text("distributed_type: MULTI_GPU\nnum_processes: 3\nnum_machines: 1\ngpu_ids: 4,5,6\nuse_cpu: false\n")
+    assert launch(str(file), ["rl", "r.yaml", "--out", "x", "--launch", str(file), "--resume"]) == 0
+    [(asked, gpus)] = given
+    assert (str(asked.nproc_per_node), asked.module, asked.training_script) == ("3", True, "interank")
+    assert asked.training_script_args == ["rl", "r.yaml", "--out", "x", "--resume"]
+    assert gpus == "4,5,6"
+
+
+def test_what_accelerate_says_of_numbers_and_compilers_does_not_count(monkeypatch: pytest.MonkeyPatch) -> None:
+    own = {"ACCELERATE_MIXED_PRECISION": "bf16", "ACCELERATE_DYNAMO_BACKEND": "inductor"}
+    for name, value in {**TORCHRUN, "WORLD_SIZE": "1", **own}.items():
+        monkeypatch.setenv(name, value)
+    begin()
+    assert not own.keys() & os.environ.keys()
+
+
+@pytest.mark.parametrize(
+    ("rank", "starter", "tells"),
+    [
+        ("0", "", True),
+        ("1", "", False),
+        # What started them says it itself, and where it is gone the first does.
+        ("0", str(os.getppid()), False),
+        ("0", "2", True),
+        ("1", "2", False),
+    ],
+)
+def test_one_says_that_all_were_ended(monkeypatch: pytest.MonkeyPatch, rank: str, starter: str, tells: bool) -> None:
+    for name, value in {**TORCHRUN, "RANK": rank, STARTER: starter}.items():
+        monkeypatch.setenv(name, value)
+    assert tells_of_its_end() == tells

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import importlib.util
 import logging
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 import torch
 
+from interank.engines import models
 from interank.engines.models import fetched_model, find_model, load_model, load_tokenizer
 from interank.errors import ModelError
 
@@ -76,3 +79,20 @@ def test_the_demo_model_comes_from_its_wheel_and_is_converted_once(capfd: pytest
     with torch.no_grad():
         following = model(**prompt).logits[0, -1].argmax()
     assert tokenizer.decode(following) == " Paris"
+
+
+def test_of_several_that_ask_at_once_one_converts(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    converted = []
+
+    def convert(gguf: Path, folder: Path) -> None:
+        converted.append(gguf)
+        time.sleep(0.2)
+        folder.mkdir()
+        (folder / "config.json").touch()
+
+    monkeypatch.setattr(models, "_convert", convert)
+    monkeypatch.setenv("INTERANK_CACHE", str(tmp_path / "cache"))
+    (tmp_path / "model.gguf").touch()
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(lambda _: models._unpacked("some/model", tmp_path / "model.gguf"), range(4)))
+    assert len(set(found)) == len(converted) == 1

@@ -35,7 +35,7 @@ from interank.cli import (
     watch,
 )
 from interank.cli.parsing import Parser
-from interank.errors import InterankError
+from interank.errors import InterankError, Terminated
 from interank.launched import TRAINED_TOGETHER, ToldByFirstError, refuse_several_processes
 from interank.threads import wait_briefly
 
@@ -94,11 +94,11 @@ def _run(options: argparse.Namespace, arguments: list[str]) -> int:
     except InterankError as error:
         print(f"interank: {ending.behind(error, options) or error}", file=sys.stderr)
         return 1
-    except ending.Terminated:
-        print(f"interank: terminated{ending.hint(options)}", file=sys.stderr)
+    except Terminated:
+        ending.tell("terminated", options)
         return 143
     except KeyboardInterrupt:
-        print(f"interank: interrupted{ending.hint(options)}", file=sys.stderr)
+        ending.tell("interrupted", options)
         return 130
     except ending.ReaderGoneError:
         return 0

@@ -14,14 +14,10 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from interank import machine
-from interank.errors import InterankError, TrainingError
+from interank import launched, machine
+from interank.errors import InterankError, Terminated, TrainingError
 
 log = logging.getLogger(__name__)
-
-
-class Terminated(KeyboardInterrupt):
-    """SIGTERM came: everything ends as it does at the keyboard's interrupt."""
 
 
 class ReaderGoneError(BrokenPipeError):
@@ -45,6 +41,12 @@ def behind(error: InterankError, options: Namespace) -> str | None:
     if found is None or found.kind not in ("full", "quota", "handles"):
         return None
     return f"{machine.told(found, _output(options))}{hint(options)}"
+
+
+def tell(how: str, options: Namespace) -> None:
+    """Say that the command was ended from outside, once for all the processes that did it together."""
+    if launched.tells_of_its_end():
+        print(f"interank: {how}{hint(options)}", file=sys.stderr)
 
 
 def hint(options: Namespace) -> str:

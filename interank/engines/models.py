@@ -26,6 +26,7 @@ from interank.engines.folders import model_folder
 from interank.engines.layers import allowed_of, head_options
 from interank.engines.weights import load_whole, read_config, refuse_pointers
 from interank.errors import ModelError
+from interank.locks import one_at_a_time
 from interank.settings import Quantisation
 from interank.settings.student import Precision
 
@@ -302,21 +303,29 @@ def _folder_of(name: str, gguf: Path) -> Path:
 
 
 def _unpacked(name: str, gguf: Path) -> Path:
-    """The GGUF's weights as a safetensors folder, converted once."""
+    """The GGUF's weights as a safetensors folder, converted once, whoever else asks for it meanwhile."""
     folder = _folder_of(name, gguf)
     if (folder / "config.json").is_file():
         return folder
-    log.info("converting %s to %s, once", gguf.name, folder)
+    with one_at_a_time(folder.with_name(f".{folder.name}.lock")):
+        if not (folder / "config.json").is_file():
+            log.info("converting %s to %s, once", gguf.name, folder)
+            _convert(gguf, folder)
+    return folder
+
+
+def _convert(gguf: Path, folder: Path) -> None:
     quantised = AutoModelForCausalLM.from_pretrained(gguf.parent, gguf_file=gguf.name, dtype=torch.float32)
     config = quantised.config
     # transformers refuses to save a model that was loaded from a GGUF; a plain one with the same weights it saves.
     del config.quantization_config
     plain = type(quantised)(config)
     plain.load_state_dict(quantised.state_dict())
-    partial = folder.with_name(f".{folder.name}.{os.getpid()}")
+    partial = folder.with_name(f".{folder.name}.partial")
+    # Of a process that was killed.
+    shutil.rmtree(partial, ignore_errors=True)
     plain.save_pretrained(partial)
     AutoTokenizer.from_pretrained(gguf.parent, gguf_file=gguf.name).save_pretrained(partial)
     if folder.exists():
         shutil.rmtree(folder)
     partial.rename(folder)
-    return folder

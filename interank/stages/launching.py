@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from interank.errors import InputError, TrainingError
+from interank.errors import InputError, Terminated, TrainingError
+from interank.launched import STARTER
 
 _SHARDING = ("FSDP", "DEEPSPEED", "MEGATRON_LM")
 
@@ -22,6 +24,7 @@ def launch(given: str, arguments: list[str]) -> int:
     Raises:
         InputError: The number or the file says nothing that can be started.
         TrainingError: A process has ended before its time.
+        Terminated: SIGTERM or its like came, and all of them have ended; KeyboardInterrupt of an interrupt.
     """
     number, own = _number(given), ["-m", "interank", *_without_launch(arguments)]
     if number == 1:
@@ -33,6 +36,7 @@ def launch(given: str, arguments: list[str]) -> int:
     from torch.distributed.run import get_args_parser, run
 
     start: Callable[[Any], None] = run
+    os.environ[STARTER] = str(os.getpid())
     try:
         if number is not None:
             os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // number)))
@@ -52,7 +56,7 @@ def launch(given: str, arguments: list[str]) -> int:
             "checkpoint is kept, and the same command with --resume goes on"
         ) from None
     except SignalException as error:
-        raise KeyboardInterrupt from error
+        raise (KeyboardInterrupt if error.sigval == signal.SIGINT else Terminated) from error
     return 0
 
 

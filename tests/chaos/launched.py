@@ -22,7 +22,7 @@ from interank.cli.app import main
 from interank.training.checkpoints import last_complete
 from tests.stages.test_launch import command, difference, folder
 from tests.support.commands import partial
-from tests.support.launched import PATIENCE, children, started_together
+from tests.support.launched import PATIENCE, children, started_together, wait_for
 
 __all__ = ["folder"]
 
@@ -65,15 +65,6 @@ def said(folder: Path) -> str:
     text = (folder / "said.txt").read_text()
     assert "Traceback" not in text
     return text
-
-
-def wait_for(ready: Callable[[], bool], process: subprocess.Popen[Any]) -> None:
-    """Until it is so, or fail."""
-    deadline = time.monotonic() + PATIENCE
-    while not ready():
-        assert process.poll() is None, "it ended before"
-        assert time.monotonic() < deadline
-        time.sleep(0.002)
 
 
 def end_one(process: subprocess.Popen[Any], number: int) -> None:

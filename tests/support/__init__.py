@@ -44,6 +44,7 @@ Processes, servers, failures:
     commands: stages as processes of their own, and where they leave what is unfinished
     servers: real `vllm serve` processes
     launched: commands in several processes, as torchrun starts them
+    writes: what a process makes, changes, renames or removes below some folders
     stub: a real HTTP server in the manner of OpenAI's, whose replies a function gives
     browser: a headless Chromium, where there is one
     kills: a kill at the n-th change of a disk, in this process

@@ -1,12 +1,17 @@
-"""Commands in several processes, as torchrun starts them, in a group of their own that ends with its block."""
+"""Commands in several processes, as torchrun starts them, in a group of their own that ends with its block.
+
+All but the first of them are watched: what they would write belongs to the first.
+"""
 
 from __future__ import annotations
 
 import json
 import os
+import re
 import sys
+import time
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from subprocess import Popen
@@ -14,22 +19,32 @@ from typing import Any
 
 import psutil
 
+from tests.support import writes
 from tests.support.commands import started
 
 ENVIRONMENT = {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path(__file__).resolve().parents[2])}
 # Of a start, which takes half a minute on a busy machine, and of what is done.
 PATIENCE = 400
 _MARK = "INTERANK_TEST_LAUNCH"
+_WRITTEN = "written-by-{rank}.txt"
+# transformers keeps the random state of each process in the checkpoint that the first writes.
+_EACH_ITS_OWN = re.compile(r"/checkpoints/checkpoint-\d+(/rng_state_\d+\.pth)?( by .*)?$")
 
 
 @contextmanager
 def launched(commands: Sequence[Sequence[str]], folder: Path, *, processes: int = 2) -> Iterator[Popen[Any]]:
-    """Commands of interank one after the other in the same processes; what they say is in `said.txt` of the folder."""
+    """Commands of interank one after the other in the same processes; what they say is in `said.txt` of the folder.
+
+    Afterwards none but the first has written, renamed or removed anything in the folder, or in interank's cache.
+    """
     (folder / "commands.json").write_text(json.dumps([list(each) for each in commands]))
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", str(processes)]
     here = [*torchrun, "-m", "tests.support.launched", str(folder / "commands.json")]
     with started_together(here, folder) as process:
         yield process
+    for rank in range(1, processes):
+        lines = (folder / _WRITTEN.format(rank=rank)).read_text().splitlines()
+        assert [line for line in lines if not _EACH_ITS_OWN.search(line)] == []
 
 
 @contextmanager
@@ -50,6 +65,15 @@ def started_together(
                         each.kill()
 
 
+def wait_for(ready: Callable[[], bool], process: Popen[Any]) -> None:
+    """Until it is so, or fail."""
+    deadline = time.monotonic() + PATIENCE
+    while not ready():
+        assert process.poll() is None, "it ended before"
+        assert time.monotonic() < deadline
+        time.sleep(0.002)
+
+
 def children(parent: int) -> dict[int, psutil.Process]:
     """The processes that torchrun started, by their numbers."""
     found = {}
@@ -60,12 +84,16 @@ def children(parent: int) -> dict[int, psutil.Process]:
     return found
 
 
-def main(commands: Sequence[Sequence[str]]) -> int:
+def main(commands: Sequence[Sequence[str]], folder: Path) -> int:
     """Run the commands as far as they end well; the exit code."""
     from interank.cli.app import main as interank
+    from interank.engines.models import cache_dir
 
+    if (rank := int(os.environ["RANK"])) > 0:
+        writes.record([folder, cache_dir()], folder / _WRITTEN.format(rank=rank))
     return next((code for each in commands if (code := interank(list(each)))), 0)
 
 
 if __name__ == "__main__":
-    sys.exit(main(json.loads(Path(sys.argv[1]).read_text())))
+    given = Path(sys.argv[1])
+    sys.exit(main(json.loads(given.read_text()), given.parent))
