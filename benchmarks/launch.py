@@ -1,24 +1,28 @@
 """Training in one and in two processes: seconds a step on this machine, and memory a process at real shapes.
 
-    python benchmarks/launch.py [--queries 24] [--steps 6] [--processes 1 2]
+    python benchmarks/launch.py [--queries 24] [--steps 6] [--processes 1 2] [--rounds 5]
 
-Seconds are those of the log, from the first step to the last, of one recipe whose step is shared out; on GPUs each
-process has its own. Memory is
-computed by the plan of a training on models without memory (meta tensors), as each process of DDP holds it.
+Seconds are those of the log, from the first step to the last, of one recipe whose step is shared out; each round
+trains with each number of processes once, and what they learn has to be equal. One process has all cores, several
+share them out; on GPUs each has its own. Memory is computed by the plan of a training on models without memory (meta
+tensors), as each process of DDP holds it.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
+from statistics import median
 from types import SimpleNamespace
 
 import torch
 import yaml
+from safetensors.torch import load_file
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from interank.settings import LoraRecipe
@@ -62,14 +66,38 @@ def memory() -> list[list[str]]:
     return rows
 
 
-def seconds(folder: Path, processes: int, steps: int) -> float:
-    """Of a step, as the log has the whole training."""
-    out = folder / f"of-{processes}"
+def seconds(folder: Path, processes: int, steps: int, number: int) -> tuple[float, Path]:
+    """Of a step, as the log has the whole training; and its output."""
+    out = folder / f"of-{processes}-{number}"
     launch = ["--launch", str(processes)] if processes > 1 else []
     command = [sys.executable, "-m", "interank", "distill", str(folder / "recipe.yaml"), "--out", str(out), "--quiet"]
-    subprocess.run([*command, *launch], check=True, stdout=subprocess.DEVNULL)
+    # As for a user, who leaves threads to torch and to the launch.
+    given = {name: value for name, value in os.environ.items() if name != "OMP_NUM_THREADS"}
+    subprocess.run([*command, *launch], check=True, stdout=subprocess.DEVNULL, env=given)
     log = [json.loads(line) for line in (out / "log.jsonl").read_text().splitlines()]
-    return float(next(line["train_runtime"] for line in log if "train_runtime" in line)) / steps
+    return float(next(line["train_runtime"] for line in log if "train_runtime" in line)) / steps, out
+
+
+def apart(one: Path, other: Path) -> float:
+    """The largest difference between two adapters' weights."""
+    here, there = (load_file(each / "adapter" / "adapter_model.safetensors") for each in (one, other))
+    return max(float((here[name] - there[name]).abs().max()) for name in here)
+
+
+def measure(folder: Path, asked: SimpleNamespace) -> None:
+    """Train in rounds, and print the median seconds of a step."""
+    taken: dict[int, list[float]] = {each: [] for each in asked.processes}
+    widest, first = 0.0, None
+    for number in range(asked.rounds):
+        for processes in asked.processes:
+            found, out = seconds(folder, processes, asked.steps, number)
+            taken[processes].append(found)
+            first = first or out
+            widest = max(widest, apart(first, out))
+        print(f"round {number + 1}, load {os.getloadavg()[0]:.1f}: " + ", ".join(f"{taken[n][-1]:.2f}" for n in taken))
+    for processes, every in taken.items():
+        print(f"{processes}: {median(every):.2f} s a step ({min(every):.2f} to {max(every):.2f})")
+    print(f"adapters differ by at most {widest:.1e}")
 
 
 def prepare(folder: Path, asked: SimpleNamespace) -> None:
@@ -96,6 +124,7 @@ def main() -> None:
     parser.add_argument("--queries", type=int, default=24)
     parser.add_argument("--steps", type=int, default=6)
     parser.add_argument("--processes", type=int, nargs="+", default=[1, 2])
+    parser.add_argument("--rounds", type=int, default=5)
     asked = SimpleNamespace(**vars(parser.parse_args()))
     print(f"| shape | weights in | weights | adapter | activations of {TOKENS} tokens | buckets | a process |")
     print("|---|---|---|---|---|---|---|")
@@ -104,8 +133,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         prepare(folder, asked)
-        for processes in asked.processes:
-            print(f"{processes}: {seconds(folder, processes, asked.steps):.2f} s a step")
+        measure(folder, asked)
 
 
 if __name__ == "__main__":

@@ -21,15 +21,23 @@ import yaml
 from interank.cli.app import main
 from interank.training.checkpoints import last_complete
 from tests.stages.test_launch import command, difference, folder
+from tests.support.adapter_server import AdapterServer
 from tests.support.commands import partial
 from tests.support.launched import PATIENCE, children, started_together, wait_for
+from tests.support.stub import serving
 
 __all__ = ["folder"]
 
 # The others have to end so soon after one.
 SOON = 60.0
 LONGER = ["trainer.num_train_epochs=8", "validation.questions=0"]
-MORE = {"judge": LONGER, "rl": ["trainer.max_steps=12"], "reward": ["trainer.max_steps=24"]}
+MORE = {
+    "judge": LONGER,
+    "order": LONGER,
+    "head": LONGER,
+    "rl": ["trainer.max_steps=12"],
+    "reward": ["trainer.max_steps=24"],
+}
 
 
 def _any(pattern: str) -> Callable[[Path], bool]:
@@ -107,7 +115,7 @@ def test_killed_in_distill(folder: Path, alone: Path, tmp_path: Path, moment: st
     goes_on("judge", folder, alone, out)
 
 
-@pytest.mark.parametrize("name", ["rl", "reward"])
+@pytest.mark.parametrize("name", ["order", "head", "rl", "reward"])
 def test_killed_in_another_stage(folder: Path, alone: Path, tmp_path: Path, name: str) -> None:
     out = tmp_path / "out"
     with together(command(folder, name, out, *MORE[name]), tmp_path) as process:
@@ -151,6 +159,22 @@ def test_no_server_answers(folder: Path, tmp_path: Path) -> None:
     assert "127.0.0.1:9" in text
 
 
+@pytest.mark.usefixtures("alone")
+def test_a_server_ends_while_it_samples(folder: Path, tiny_folder: Path, tmp_path: Path) -> None:
+    out, server = tmp_path / "out", AdapterServer(tiny_folder)
+    with serving(server):
+        given = {"urls": [server.url], "attempts": 1}
+        file = failing(folder, "dies", rollouts={"engine": "server", "server": given}, hard_examples=None)
+        arguments = ["rl", str(file), "--out", str(out), "--quiet", *MORE["rl"]]
+        with together(arguments, tmp_path) as process:
+            wait_for(lambda: len(server.handed) > 2, process)
+            server.server.shutdown()
+            server.server.server_close()
+            assert process.wait(PATIENCE) == 1
+    assert server.url in said(tmp_path)
+    assert last_complete(partial(out) / "work" / "checkpoints") is not None
+
+
 @pytest.mark.skipif(os.geteuid() != 0, reason="no file system can be mounted here")
 def test_a_full_disk(folder: Path, tmp_path: Path) -> None:
     disk = tmp_path / "disk"
@@ -167,7 +191,7 @@ def test_a_full_disk(folder: Path, tmp_path: Path) -> None:
     assert not (disk / "out").exists()
 
 
-def test_accelerates_configuration_starts_as_many(folder: Path, tmp_path: Path) -> None:
+def test_accelerates_configuration_starts_as_many(folder: Path, alone: Path, tmp_path: Path) -> None:
     config = {
         "compute_environment": "LOCAL_MACHINE",
         "distributed_type": "MULTI_GPU",
@@ -175,7 +199,8 @@ def test_accelerates_configuration_starts_as_many(folder: Path, tmp_path: Path) 
         "num_processes": 2,
         "main_process_port": 0,
         "use_cpu": False,
-        "mixed_precision": "no",
+        # The model's numbers are float32, which stays.
+        "mixed_precision": "bf16",
     }
     (tmp_path / "two.yaml").write_text(yaml.safe_dump(config))
     out = tmp_path / "out"
@@ -183,3 +208,16 @@ def test_accelerates_configuration_starts_as_many(folder: Path, tmp_path: Path) 
     with started_together([sys.executable, "-m", "interank", *arguments], tmp_path) as process:
         assert process.wait(PATIENCE) == 0, (tmp_path / "said.txt").read_text()
     assert '"processes": 2' in (out / "manifest.json").read_text()
+    assert difference(alone / "judge", out) < 1e-6
+
+
+def test_killed_torchrun_takes_its_processes_with_it(folder: Path, alone: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    with together(command(folder, "judge", out, *LONGER), tmp_path) as process:
+        wait_for(lambda: MOMENTS["a checkpoint complete"](partial(out)), process)
+        every = children(process.pid)
+        process.kill()
+        _, left = psutil.wait_procs(every.values(), timeout=SOON)
+        assert not left
+    assert "what started the 2 processes has ended" in said(tmp_path)
+    goes_on("judge", folder, alone, out)

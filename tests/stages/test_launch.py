@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import signal
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 import torch
 import yaml
@@ -20,7 +22,7 @@ from tests.stages.test_list_training import judgments_with_lists
 from tests.support import rule
 from tests.support.artifacts import judgments_artifact
 from tests.support.commands import partial
-from tests.support.launched import PATIENCE, children, launched
+from tests.support.launched import PATIENCE, children, launched, started_together, wait_for
 from tests.support.marked import explained_artifact, recipe_of
 from tests.support.marked import judged as judged_explained
 
@@ -191,3 +193,16 @@ def test_an_error_is_told_once_and_ends_all(folder: Path, tmp_path: Path) -> Non
     said = (tmp_path / "said.txt").read_text()
     assert said.count("interank: ") == 1
     assert str(folder / "judgments") in said
+
+
+@pytest.mark.slow
+def test_sigterm_to_what_starts_them_ends_all_and_is_told_once(folder: Path, tmp_path: Path) -> None:
+    arguments = command(folder, "judge", tmp_path / "out", "trainer.num_train_epochs=20", "--launch", "2")
+    with started_together([sys.executable, "-m", "interank", *arguments], tmp_path) as process:
+        wait_for(lambda: len(children(process.pid)) == 2, process)
+        every = children(process.pid)
+        process.terminate()
+        assert process.wait(PATIENCE) == 143
+        _, left = psutil.wait_procs(every.values(), timeout=5)
+        assert not left
+    assert (tmp_path / "said.txt").read_text() == "interank: terminated; the same command with --resume goes on\n"
