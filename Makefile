@@ -13,6 +13,7 @@ TOOLKITS ?=
 KILLS ?= 50
 SEED ?=
 SECONDS ?= 150
+SOAK ?= 1800
 DOCS ?= build/docs
 PORT ?= 8123
 # nproc would take a number of threads for one of cores.
@@ -32,13 +33,13 @@ SHARE := $(shell echo $$(($(CORES) > $(WORKERS) ? $(CORES) / $(WORKERS) : 1)))
 PYTEST := OMP_NUM_THREADS=$${OMP_NUM_THREADS:-$(SHARE)} OMP_WAIT_POLICY=passive $(BIN)/python -m pytest
 PARALLEL := $(if $(filter-out 1,$(WORKERS)),-n $(WORKERS))
 
-.PHONY: help install vllm browser docs docs-serve demo test contracts toolkits chaos fuzz ratios check format wheel clean
+.PHONY: help install vllm browser docs docs-serve demo test contracts toolkits chaos fuzz serve soak ratios check format wheel clean
 
 help: ## list what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 	@echo
 	@echo "  Variables: PYTHON=$(PYTHON) VENV=$(VENV) OUT=$(OUT) (of demo) ARGS='$(ARGS)' (pytest's, of test)"
-	@echo "             WORKERS=$(WORKERS) (of test; 1: no other processes, as --pdb needs) KILLS=$(KILLS) SEED=$(SEED) (of chaos) SECONDS=$(SECONDS) (of fuzz)"
+	@echo "             WORKERS=$(WORKERS) (of test; 1: no other processes, as --pdb needs) KILLS=$(KILLS) SEED=$(SEED) (of chaos) SECONDS=$(SECONDS) (of fuzz) SOAK=$(SOAK) (of soak)"
 	@echo "             DOCS=$(DOCS) PORT=$(PORT) (of docs and docs-serve)"
 
 install: $(STAMP) ## make the environment (VENV) with the interank command, at the tested versions
@@ -119,6 +120,13 @@ check: install ## lint, formatting, types and floors
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy --strict interank rewards
 	$(BIN)/lint-imports
+
+serve: install ## serve the demo's adapter (OUT), or the demo's base where there is none, at localhost:8080
+	@$(BIN)/interank serve "$$(test -d "$(OUT)/rl" && echo "$(OUT)/rl" || echo HuggingFaceTB/SmolLM2-135M-Instruct)" $(ARGS)
+
+soak: install ## ask a server for SOAK seconds in all sizes, with disconnects and bad bodies; then end and kill servers
+	@$(BIN)/python benchmarks/soak.py --seconds $(SOAK) $(ARGS)
+	@$(BIN)/python -m pytest -q -p no:cacheprovider tests/serving/process.py
 
 ratios: install ## measure every ratio that is asked of the speed; most of an hour on two cores, with nothing beside it
 	@$(BIN)/python benchmarks/ratios.py $(ARGS)

@@ -253,10 +253,16 @@ def test_every_route_but_health_asks_for_a_key(tiny_adapter: Path, service: Serv
     service.keys, service.admin = Keys(["one", "two"]), Keys(["ruler"])
     try:
         paths = get(service, "/openapi.json", authorization="Bearer one").json()["paths"]
-        for path in ["/", "/nowhere", "/docs", "/openapi.json", "/metrics", *paths]:
-            open_ = path in ("/health", "/ready")
-            assert (get(service, path).status_code == 401) != open_, path
-            assert (post(service, path, ASKED).status_code == 401) != open_, path
+
+        async def statuses(made: httpx2.AsyncClient) -> dict[str, set[bool]]:
+            every = ["/", "/nowhere", "/docs", "/openapi.json", "/metrics", *paths]
+            return {
+                path: {(await made.request(method, path, json=ASKED)).status_code == 401 for method in ("GET", "POST")}
+                for path in every
+            }
+
+        refused = asked(service, statuses)
+        assert {path for path, found in refused.items() if found != {True}} == {"/health", "/ready"}
         for headers in (
             {"authorization": "Bearer two"},
             {"authorization": "two"},
@@ -292,3 +298,39 @@ def test_a_server_that_drains_refuses_and_says_that_it_is_not_ready(service: Ser
         assert reply.status_code == 503 and reply.headers["retry-after"] == "1"
     finally:
         service.desk.draining = False
+
+
+def test_a_client_that_closes_its_socket_is_answered_no_more(service: Service) -> None:
+    body = json.dumps({**ASKED, "documents": [f"{TEXTS[0]} {n}" for n in range(50)]}).encode()
+    sent: list[dict[str, Any]] = []
+    messages = [{"type": "http.request", "body": body, "more_body": False}, {"type": "http.disconnect"}]
+
+    async def receive() -> dict[str, Any]:
+        return messages.pop(0) if messages else {"type": "http.disconnect"}
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    scope = {
+        "type": "http",
+        "asgi": {"version": "3.0"},
+        "http_version": "1.1",
+        "method": "POST",
+        "path": "/rerank",
+        "raw_path": b"/rerank",
+        "root_path": "",
+        "scheme": "http",
+        "query_string": b"",
+        "headers": [(b"content-type", b"application/json")],
+        "client": ("test", 1),
+        "server": ("test", 80),
+    }
+    app: Any = make_app(service)
+    before = service.scheduler.step_tokens if service.scheduler else 0
+    assert service.scheduler is not None
+    service.scheduler.step_tokens = 64
+    try:
+        asyncio.run(app(scope, receive, send))
+    finally:
+        service.scheduler.step_tokens = before
+    assert sent[0]["status"] == 499 and service.desk.load == 0 and not service.desk.entries

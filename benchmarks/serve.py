@@ -1,0 +1,191 @@
+"""What `interank serve` serves: documents a second and waits at 1, 8 and 32 clients, beside one request at a time.
+
+python benchmarks/serve.py MODEL [--clients 1,8,32] [--seconds 20] [--documents 10] [--against URL]
+
+A server is started on MODEL. Each client asks for rankings of so many documents, one request after the other, of texts
+made from a seed. "One at a time" is `Reranker` in this process, request by request, on the same texts, with the server
+stopped. With `--against` the same model on `vllm serve` (a merged judge, http://HOST:PORT/v1) is asked for the labels'
+log-probabilities through /v1/completions, by as many clients, with prompts made by interank: a request for each ranking.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import random
+import socket
+import statistics
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import httpx2
+
+_TEXT = "Bread needs yeast and steam for a crust; flour, salt and water make the dough that heat and gas let rise."
+WORDS = [word.strip(".,;") for word in _TEXT.split()]
+
+
+def asked(seed: int, documents: int) -> dict[str, Any]:
+    """A query and its documents of 60 to 180 words."""
+    drawn = random.Random(seed)
+    texts = [" ".join(drawn.choices(WORDS, k=drawn.randint(60, 180))) + "." for _ in range(documents)]
+    return {"query": f"Why does {' '.join(drawn.choices(WORDS, k=5))}?", "documents": texts}
+
+
+def measured(clients: int, seconds: float, documents: int, ask: Callable[[int], None]) -> dict[str, float]:
+    """Documents a second, and how long requests took, of so many clients."""
+    took: list[float] = []
+    end = time.monotonic() + seconds
+
+    def client(number: int) -> None:
+        turn = 0
+        while time.monotonic() < end:
+            begun = time.monotonic()
+            ask(number * 10_000 + turn)
+            took.append(time.monotonic() - begun)
+            turn += 1
+
+    begun = time.monotonic()
+    threads = [threading.Thread(target=client, args=(number,)) for number in range(clients)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    whole = time.monotonic() - begun
+    cuts = statistics.quantiles(took, n=100) if len(took) > 1 else took * 99
+    return {
+        "clients": clients,
+        "requests": len(took),
+        "documents_s": round(len(took) * documents / whole, 2),
+        "p50": round(cuts[49], 3),
+        "p95": round(cuts[94], 3),
+        "p99": round(cuts[98], 3),
+    }
+
+
+def served(options: argparse.Namespace) -> None:
+    """The server at each number of clients, and a small request beside a large one."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    command = [sys.executable, "-m", "interank", "serve", options.model, "--port", str(port), "--quiet"]
+    process = subprocess.Popen(command, env=os.environ | {"PYTHONPATH": str(Path.cwd())})
+    url = f"http://127.0.0.1:{port}"
+    try:
+        while True:
+            try:
+                if httpx2.get(f"{url}/ready").status_code == 200:
+                    break
+            except httpx2.RequestError:
+                time.sleep(0.2)
+        http = httpx2.Client(timeout=600, limits=httpx2.Limits(max_connections=64))
+
+        def ask(seed: int, documents: int = options.documents) -> None:
+            http.post(f"{url}/rerank", json=asked(seed, documents)).raise_for_status()
+
+        for clients in options.clients:
+            print(json.dumps({"what": "interank serve"} | measured(clients, options.seconds, options.documents, ask)))
+        print(json.dumps(beside(ask, f"{url}/metrics")))
+    finally:
+        process.terminate()
+        process.wait()
+
+
+def beside(ask: Callable[[int, int], None], metrics: str) -> dict[str, Any]:
+    """How long a request of one document takes alone, and beside one of 200, and what a step takes."""
+
+    def seconds() -> float:
+        begun = time.monotonic()
+        ask(1, 1)
+        return time.monotonic() - begun
+
+    def steps() -> tuple[float, float]:
+        lines = dict(line.rsplit(" ", 1) for line in httpx2.get(metrics).text.splitlines() if not line.startswith("#"))
+        names = 'interank_step_seconds_sum{kind="score"}', 'interank_step_seconds_count{kind="score"}'
+        return float(lines[names[0]]), float(lines[names[1]])
+
+    alone = min(seconds() for _ in range(3))
+    before = steps()
+    large = threading.Thread(target=ask, args=(2, 200))
+    large.start()
+    time.sleep(1)
+    found = []
+    while large.is_alive():
+        found.append(seconds())
+    after = steps()
+    step = (after[0] - before[0]) / max(1.0, after[1] - before[1])
+    row = {
+        "what": "one document beside 200",
+        "alone_s": round(alone, 3),
+        "requests": len(found),
+        "step_s": round(step, 3),
+    }
+    return row | {"beside_s": round(max(found[:-1], default=0.0), 3)}
+
+
+def one_at_a_time(options: argparse.Namespace) -> None:
+    """`Reranker`, request by request."""
+    from interank import Reranker
+
+    reranker = Reranker(options.model)
+
+    def ask(seed: int) -> None:
+        body = asked(seed, options.documents)
+        reranker.rank(body["query"], body["documents"])
+
+    ask(0)
+    print(json.dumps({"what": "one at a time"} | measured(1, options.seconds, options.documents, ask)))
+
+
+def vllm(options: argparse.Namespace) -> None:
+    """The same rankings by `vllm serve`, label log-probabilities through /v1/completions."""
+    from interank.tasks.judge.asking import LABEL_ROOM
+    from interank.tasks.judge.ranker import judge_encoder
+    from interank.tasks.sources import find_source
+    from interank.types import Document, Query
+
+    encoder = judge_encoder(find_source(options.model))
+    http = httpx2.Client(timeout=600, limits=httpx2.Limits(max_connections=64))
+    lock = threading.Lock()
+    name = http.get(f"{options.against}/models").json()["data"][0]["id"]
+
+    def ask(seed: int) -> None:
+        body = asked(seed, options.documents)
+        with lock:
+            prompts = [
+                encoder.prompt(Query("q", body["query"]), Document(str(n), text), answer_tokens=LABEL_ROOM)
+                for n, text in enumerate(body["documents"])
+            ]
+        ids = [list(prompt.then(encoder.label_lead).ids) for prompt in prompts]
+        request = {"model": name, "prompt": ids, "max_tokens": 1, "temperature": 0, "logprobs": 1}
+        request["logprob_token_ids"] = list(encoder.label_ids)
+        http.post(f"{options.against}/completions", json=request).raise_for_status()
+
+    ask(0)
+    for clients in options.clients:
+        print(json.dumps({"what": "vllm serve"} | measured(clients, options.seconds, options.documents, ask)))
+
+
+def main() -> None:
+    """Measure what is asked for."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("model")
+    parser.add_argument("--clients", type=lambda text: [int(part) for part in text.split(",")], default=[1, 8, 32])
+    parser.add_argument("--seconds", type=float, default=20)
+    parser.add_argument("--documents", type=int, default=10)
+    parser.add_argument("--against", metavar="URL", help="`vllm serve` of the same model, and nothing else is measured")
+    options = parser.parse_args()
+    if options.against:
+        vllm(options)
+        return
+    one_at_a_time(options)
+    served(options)
+
+
+if __name__ == "__main__":
+    main()

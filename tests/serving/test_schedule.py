@@ -1,0 +1,176 @@
+"""Steps of many requests: a budget of tokens, fair turns, and nothing computed for who no longer waits."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+
+from interank.serving.asked import Asked, Refusal, Text
+from interank.serving.desk import Desk, load_of
+from interank.serving.limits import Limits
+from interank.serving.schedule import LeftError, Scheduler, Size, Step, Ticket
+
+
+@dataclass(eq=False)
+class Doubling:
+    """Doubles numbers; a step waits until it may go on."""
+
+    go: threading.Semaphore = field(default_factory=lambda: threading.Semaphore(0))
+    steps: list[list[int]] = field(default_factory=list)
+    shared_tokens: int = 0
+
+    def size(self, item: int) -> Size:
+        return Size(item // 100, self.shared_tokens, 10)
+
+    def compute(self, items: Sequence[int]) -> list[int]:
+        self.steps.append(list(items))
+        assert self.go.acquire(timeout=10)
+        if -1 in items:
+            raise ValueError("cannot be doubled")
+        return [2 * item for item in items]
+
+
+@pytest.fixture
+def scheduler() -> Iterator[Scheduler]:
+    made = Scheduler(40)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def pool() -> Iterator[ThreadPoolExecutor]:
+    with ThreadPoolExecutor(8) as made:
+        yield made
+
+
+def until(lane: Doubling, steps: int) -> None:
+    begun = time.monotonic()
+    while len(lane.steps) < steps:
+        assert time.monotonic() - begun < 10
+        time.sleep(0.001)
+
+
+def asked(pool: ThreadPoolExecutor, scheduler: Scheduler, lane: Any, items: list[int], ticket: Ticket) -> Any:
+    before = scheduler.waiting_tokens
+    made = pool.submit(scheduler.ask, ticket, lane, items)
+    while not made.done() and scheduler.waiting_tokens == before:
+        time.sleep(0.001)
+    return made
+
+
+def test_a_small_request_beside_a_large_one_waits_for_one_step(scheduler: Scheduler, pool: ThreadPoolExecutor) -> None:
+    lane = Doubling()
+    large = pool.submit(scheduler.ask, Ticket(), lane, list(range(12)))
+    until(lane, 1)
+    small = asked(pool, scheduler, lane, [50], Ticket())
+    lane.go.release(10)
+    assert (small.result(10), large.result(10)) == ([100], [2 * n for n in range(12)])
+    assert lane.steps == [[0, 1, 2, 3], [50, 4, 5, 6], [7, 8, 9, 10], [11]]
+
+
+def test_what_items_share_counts_once_a_step(scheduler: Scheduler, pool: ThreadPoolExecutor) -> None:
+    lane = Doubling(shared_tokens=10)
+    lane.go.release(10)
+    assert scheduler.ask(Ticket(), lane, [1, 2, 3, 101, 102]) == [2, 4, 6, 202, 204]
+    assert lane.steps == [[1, 2, 3], [101, 102]]
+
+
+def test_nothing_more_is_computed_for_who_has_gone_or_is_late(scheduler: Scheduler, pool: ThreadPoolExecutor) -> None:
+    lane, gone, late = Doubling(), Ticket(), Ticket(deadline=time.monotonic() + 0.05)
+    first = pool.submit(scheduler.ask, gone, lane, list(range(40)))
+    until(lane, 1)
+    second = asked(pool, scheduler, lane, [60, 61], late)
+    gone.left = True
+    time.sleep(0.06)
+    lane.go.release(10)
+    with pytest.raises(LeftError):
+        first.result(10)
+    with pytest.raises(Refusal) as caught:
+        second.result(10)
+    assert caught.value.why == "late" and lane.steps == [[0, 1, 2, 3]]
+    assert scheduler.ask(Ticket(), lane, [7]) == [14]
+
+
+def test_what_fails_fails_for_its_own_request_alone(scheduler: Scheduler, pool: ThreadPoolExecutor) -> None:
+    lane = Doubling()
+    busy = pool.submit(scheduler.ask, Ticket(), lane, [5])
+    until(lane, 1)
+    good, bad = asked(pool, scheduler, lane, [1, 2], Ticket()), asked(pool, scheduler, lane, [-1], Ticket())
+    lane.go.release(20)
+    assert (busy.result(10), good.result(10)) == ([10], [2, 4])
+    with pytest.raises(ValueError, match="cannot be doubled"):
+        bad.result(10)
+
+
+@dataclass(frozen=True)
+class Writing:
+    """Writes numbers until its hook ends them."""
+
+    mixes: bool = True
+
+    def write(self, items: Sequence[int], between: Any) -> list[list[int]]:
+        texts: dict[int, list[int]] = {place: [] for place in range(len(items))}
+        ended: set[int] = set()
+        while len(ended) < len(items):
+            for place in texts.keys() - ended:
+                texts[place].append(len(texts[place]))
+            ended |= between(texts) | {place for place, text in texts.items() if len(text) >= items[place]}
+            time.sleep(0.001)
+        return [texts[place] for place in range(len(items))]
+
+
+def test_scores_are_computed_while_texts_are_written_and_a_text_nobody_waits_for_ends() -> None:
+    kinds: list[Step] = []
+    scheduler, lane = Scheduler(40, kinds.append), Doubling()
+    lane.go.release(10)
+    heard: list[int] = []
+    reader, gone = Ticket(), Ticket()
+    reader.told = lambda place, ids: heard.append(len(ids))
+    with ThreadPoolExecutor(3) as pool:
+        written = pool.submit(scheduler.write, reader, Writing(), [400])
+        left = pool.submit(scheduler.write, gone, Writing(), [10**9])
+        while not heard:
+            time.sleep(0.001)
+        begun = time.monotonic()
+        assert scheduler.ask(Ticket(), lane, [3]) == [6]
+        # The text takes most of a second.
+        assert time.monotonic() - begun < 0.2 and not written.done()
+        gone.left = True
+        assert len(written.result(20)[0]) == 400
+        with pytest.raises(LeftError):
+            left.result(20)
+    assert [step.kind for step in kinds][:1] == ["score"] and heard == sorted(heard)
+    scheduler.close()
+
+
+def test_the_desk_refuses_what_would_wait_too_long_and_says_when_to_come_back() -> None:
+    desk = Desk(Limits(wait_seconds=10, requests=4, share=0.5))
+    desk.measured(1000, 1.0)
+    first = desk.enter(Ticket(), 12_000, "a", 300)
+    with pytest.raises(Refusal) as caught:
+        desk.enter(Ticket(), 10, "b", 300)
+    assert caught.value.why == "unavailable" and caught.value.retry_after and 1 <= caught.value.retry_after <= 12
+    first.ticket.tokens = 6_000
+    with pytest.raises(Refusal) as caught:
+        desk.enter(Ticket(), 10, "a", 300)
+    assert caught.value.why == "overloaded"
+    desk.enter(Ticket(), 10, "b", 300)
+    with pytest.raises(Refusal):
+        # It would be late before its turn comes.
+        desk.enter(Ticket(), 10, "b", 2)
+    for entry in list(desk.entries):
+        desk.leave(entry, answered=False)
+    assert desk.load == 0
+    desk.close()
+
+
+def test_a_request_weighs_what_the_model_reads_of_it() -> None:
+    short, long = (Asked(("q",), (Text("a" * size),)) for size in (400, 400_000))
+    assert load_of(long, 512, 0) < 3 * load_of(short, 512, 0)
+    assert load_of(short, 512, 100) > load_of(short, 512, 0) + 1000

@@ -1,0 +1,137 @@
+"""Several adapters on one base, chosen by `model`: each scores as it does alone, and comes and goes by its name."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import pytest
+
+from interank import Reranker
+from interank.errors import InputError
+from interank.serving.app import make_app
+from interank.serving.keys import Keys
+from interank.serving.opening import Opened
+from interank.serving.service import Service, Setup
+from interank.settings import HeadSettings
+from interank.tasks.asked import RankerSettings
+from tests.support import rule
+from tests.support.tiny_heads import tiny_adapter_head, tiny_base, tiny_head
+
+QUERY = "Where is the red fox?"
+TEXTS = [rule.document_text("red", animal, "barn") for animal in rule.ANIMALS]
+DOMAINS = ("medical", "legal", "general")
+READS = HeadSettings(max_length=96)
+ADMIN = {"authorization": "Bearer ruler"}
+
+
+def asked(service: Service, method: str, path: str, body: Any = None, **headers: str) -> httpx2.Response:
+    async def run() -> httpx2.Response:
+        transport = httpx2.ASGITransport(make_app(service))
+        async with httpx2.AsyncClient(transport=transport, base_url="http://test") as made:
+            return await made.request(method, path, json=body, headers=headers)
+
+    return asyncio.run(run())
+
+
+def scores(service: Service, model: str | None, **more: Any) -> dict[str, float]:
+    reply = asked(service, "POST", "/rerank", {"query": QUERY, "documents": TEXTS, "model": model, **more}, **ADMIN)
+    assert reply.status_code == 200, reply.text
+    return {str(item["index"]): item["raw_score"] for item in reply.json()["results"]}
+
+
+def alone(source: Path) -> dict[str, float]:
+    return {item.doc_id: item.score for item in Reranker(source).rank(QUERY, TEXTS)}
+
+
+@pytest.fixture(scope="module")
+def heads(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    folder = tmp_path_factory.mktemp("domains")
+    base = tiny_base(folder / "base")
+    return {
+        name: tiny_adapter_head(folder / name, base, READS, seed=seed) for seed, name in enumerate(DOMAINS, start=1)
+    }
+
+
+def test_the_heads_of_three_domains_on_one_base_score_as_each_does_alone(heads: dict[str, Path]) -> None:
+    rest = {name: str(heads[name]) for name in DOMAINS[1:]}
+    service = Service(Setup(Opened(RankerSettings(str(heads["medical"])), rest)))
+    service.warm_up()
+    found = {name: scores(service, name) for name in DOMAINS}
+    for name in DOMAINS:
+        assert found[name] == pytest.approx(alone(heads[name]), abs=1e-4), name
+    assert found["medical"] == scores(service, None) != pytest.approx(found["legal"], abs=1e-3)
+    rows = {row["id"]: row for row in asked(service, "GET", "/v1/models").json()["data"]}
+    assert rows.keys() == set(DOMAINS) and {row["score_kind"] for row in rows.values()} == {"head"}
+    refused = asked(service, "POST", "/rerank", {"query": QUERY, "documents": TEXTS, "explain": 1})
+    assert refused.status_code == 422 and "explains nothing" in refused.json()["message"]
+    service.close()
+
+
+def test_merged_heads_are_served_side_by_side_each_with_its_own_base(heads: dict[str, Path], tmp_path: Path) -> None:
+    base = heads["medical"].parent / "base"
+    whole = {name: tiny_head(tmp_path / name, base, READS, seed=seed) for seed, name in enumerate(DOMAINS[:2])}
+    service = Service(Setup(Opened(RankerSettings(str(whole["medical"])), {"legal": str(whole["legal"])})))
+    for name, folder in whole.items():
+        assert scores(service, name) == pytest.approx(alone(folder), abs=1e-4)
+    service.close()
+
+
+@pytest.fixture(scope="module")
+def root(tiny_adapter: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    made = tmp_path_factory.mktemp("root")
+    shutil.copytree(tiny_adapter / "adapter", made / "legal")
+    shutil.copytree(tiny_adapter / "adapter", made / "pickled")
+    (made / "pickled" / "adapter_model.safetensors").rename(made / "pickled" / "adapter_model.bin")
+    (made / "elsewhere").symlink_to(tiny_adapter / "adapter")
+    return made
+
+
+@pytest.fixture(scope="module")
+def judges(tiny_folder: Path, tiny_adapter: Path, root: Path) -> Iterator[Service]:
+    opened = Opened(RankerSettings(str(tiny_folder)), {"judge": str(tiny_adapter)}, ("base",), root)
+    made = Service(Setup(opened, keys=Keys(["key"]), admin=Keys(["ruler"])))
+    made.warm_up()
+    yield made
+    made.close()
+
+
+def test_a_base_and_its_adapter_are_served_together(judges: Service, tiny_folder: Path, tiny_adapter: Path) -> None:
+    own = alone(tiny_adapter)
+    assert scores(judges, "judge") == pytest.approx(own, abs=1e-4)
+    assert scores(judges, "base") == pytest.approx(alone(tiny_folder), abs=1e-4)
+    assert scores(judges, "base", mode="listwise").keys() == own.keys()
+    assert scores(judges, "judge", explain=2) == pytest.approx(own, abs=1e-4)
+
+
+def test_adapters_come_and_go_by_name_from_one_root_with_an_admin_key(judges: Service) -> None:
+    assert asked(judges, "POST", "/v1/adapters", {"name": "legal"}, authorization="Bearer key").status_code == 401
+    expected = scores(judges, "judge")
+    loaded = asked(judges, "POST", "/v1/adapters", {"name": "legal"}, **ADMIN)
+    assert loaded.status_code == 201 and loaded.json()["removable"], loaded.text
+    assert asked(judges, "POST", "/v1/adapters", {"name": "legal"}, **ADMIN).status_code == 422
+    assert scores(judges, "legal").keys() == expected.keys()
+    assert scores(judges, "judge") == pytest.approx(expected, abs=1e-5)
+    assert asked(judges, "DELETE", "/v1/adapters/legal", **ADMIN).status_code == 200
+    gone = asked(judges, "POST", "/rerank", {"query": QUERY, "documents": TEXTS, "model": "legal"}, **ADMIN)
+    assert gone.status_code == 404
+    assert asked(judges, "DELETE", "/v1/adapters/judge", **ADMIN).status_code == 422
+    assert scores(judges, "judge") == pytest.approx(expected, abs=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("name", "status"),
+    [("pickled", 422), ("elsewhere", 404), ("../legal", 404), ("nobody", 404), ("", 404), (7, 422), (None, 422)],
+)
+def test_nothing_but_an_adapter_of_the_root_in_safetensors_is_loaded(judges: Service, name: Any, status: int) -> None:
+    reply = asked(judges, "POST", "/v1/adapters", {"name": name}, **ADMIN)
+    assert reply.status_code == status and reply.json()["message"], reply.text
+
+
+def test_a_name_that_two_would_have_is_refused(tiny_folder: Path, tiny_adapter: Path) -> None:
+    with pytest.raises(InputError, match="given twice"):
+        Service(Setup(Opened(RankerSettings(str(tiny_folder)), {"a": str(tiny_adapter)}, ("a",))))
