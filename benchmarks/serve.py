@@ -5,7 +5,7 @@ python benchmarks/serve.py MODEL [--clients 1,8,32] [--seconds 20] [--documents 
 A server is started on MODEL. Each client asks for rankings of so many documents, one request after the other, of texts
 made from a seed. "One at a time" is `Reranker` in this process, request by request, on the same texts, with the server
 stopped. With `--against` the same model on `vllm serve` (a merged judge, http://HOST:PORT/v1) is asked for the labels'
-log-probabilities through /v1/completions, by as many clients, with prompts made by interank: a request for each ranking.
+log-probabilities through /v1/completions, by as many clients, with prompts of interank: a request a ranking.
 """
 
 from __future__ import annotations
