@@ -54,6 +54,11 @@ class ExplanationsRecipe(Settings):
             raise ValueError("faults: a kind is named twice; name each once")
         if self.marks == "made" and not self.faults:
             raise ValueError("faults: marks made tells made faults from honest ones, and none is made; name some")
+        if self.marks == "made" and self.student is not None:
+            raise ValueError(
+                "student: with marks made nobody reads what the student writes, and all of it would be worth 1; leave "
+                "the student out, or have a teacher mark (marks: teacher)"
+            )
         if not self.faults and self.samples == 1 and self.student is None:
             raise ValueError(
                 "samples: with 1, no faults and no student there is one explanation a pair, and nothing to compare; "

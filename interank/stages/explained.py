@@ -11,14 +11,14 @@ from typing import Any
 from interank import wording
 from interank.artifact import Workplace
 from interank.errors import InputError
-from interank.explanations import write_explanations
+from interank.explanations import Explained, write_explanations
 from interank.ledger import write_rows
 from interank.progress import track
 from interank.recipe import GenerateRecipe
 from interank.rubric import rubric_hash
 from interank.stages.student_explanations import have_student_write
 from interank.teacher.annotate import Annotator, Outcome
-from interank.teacher.explaining import Gathered, add_faults, chosen, have_written
+from interank.teacher.explaining import Gathered, add_faults, chosen, earlier, have_written, not_anew
 from interank.teacher.explanations_card import facts
 from interank.teacher.marking import MarkedSet, made_marks, mark, marked_by
 from interank.teacher.opening import asked_together
@@ -40,6 +40,8 @@ class Explanations:
     """Pairs with fewer than two different explanations."""
     unanswered: int
     """Pairs whose explanations or marks the budget left no room for."""
+    earlier: list[Explained]
+    """Those that the judgments came with, less what is marked anew."""
 
 
 def explain(
@@ -57,7 +59,9 @@ def explain(
     settings = recipe.explanations
     if settings is None:
         return None
-    gathered = chosen(sorted_out(pairs, outcomes, recipe.max_grade_share, recipe.seed).examples, settings)
+    examples = sorted_out(pairs, outcomes, recipe.max_grade_share, recipe.seed).examples
+    before = earlier(recipe.judgments, examples)
+    gathered = chosen(examples, settings)
     size = asked_together(recipe.teacher)
     if annotator is not None and settings.samples > 1:
         starts = range(0, len(gathered), size)
@@ -80,7 +84,8 @@ def explain(
         _require_marks(marked, recipe.teacher.model)
     rejected = [row for each in gathered for row in each.rejected]
     unanswered = len(gathered) - len(answered) + len(sets) - len(marked)
-    return Explanations(marked, rejected, len(answered) - len(sets), unanswered)
+    kept = not_anew(before, [each.gathered for each in marked])
+    return Explanations(marked, rejected, len(answered) - len(sets), unanswered, kept)
 
 
 def written(found: Explanations | None, recipe: GenerateRecipe, folder: Path) -> dict[str, Any]:
@@ -89,11 +94,13 @@ def written(found: Explanations | None, recipe: GenerateRecipe, folder: Path) ->
     if found is None or settings is None:
         return {}
     by = marked_by(settings, recipe.teacher.model)
-    rows = [row for each in found.sets for row in each.rows(by)]
+    rows = [*found.earlier, *(row for each in found.sets for row in each.rows(by))]
     write_explanations(rows, folder)
     write_rows(folder / REJECTED_FILE, found.rejected)
     asked = {"rubric_hash": rubric_hash()} if settings.marks == "teacher" else {}
     more = {"rejected": len(found.rejected), "skipped": found.skipped, "unanswered": found.unanswered}
+    if found.earlier:
+        more |= {"earlier": len(found.earlier)}
     return {"explanations": {"marked_by": by, **asked, **facts(found.sets, rows), **more}}
 
 

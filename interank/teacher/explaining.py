@@ -5,9 +5,10 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any, NamedTuple
 
-from interank.explanations import HONEST, Kind, Writer
+from interank.explanations import FILE, HONEST, Explained, Kind, Writer, read_explanations
 from interank.settings import ExplanationsRecipe
 from interank.teacher.annotate import Annotator, Judged, Rejected
 from interank.teacher.faults import Faults
@@ -107,6 +108,28 @@ def add_faults(gathered: Sequence[Gathered], settings: ExplanationsRecipe) -> No
                 text = faults.made(kind, example)
                 if text is not None:
                     each.add(text, "program", kind)
+
+
+def earlier(judgments: Path | None, examples: Sequence[Example]) -> list[Explained]:
+    """The explanations that judgments came with, of the pairs that are kept.
+
+    Raises:
+        InputError: Their file cannot be read.
+    """
+    if judgments is None or not (judgments / FILE).is_file():
+        return []
+    kept = {_pair(example) for example in examples}
+    return [row for row in read_explanations(judgments) if (row.query_id, row.doc_id) in kept]
+
+
+def not_anew(before: Sequence[Explained], marked: Sequence[Gathered]) -> list[Explained]:
+    """Those of earlier passes that do not stand in a set which is marked now."""
+    anew = {(*_pair(each.example), draft.text) for each in marked for draft in each.drafts}
+    return [row for row in before if (row.query_id, row.doc_id, row.explanation) not in anew]
+
+
+def _pair(example: Example) -> tuple[str, str]:
+    return example.query.query_id, example.document.doc_id
 
 
 def _unexplained(example: Example) -> Pair:

@@ -109,6 +109,8 @@ def _lines(notes: Mapping[str, Any]) -> list[str]:
     length = notes["length_correlation"]
     correlated = "marks or lengths are all alike." if length is None else f"marks and numbers of words r {length:+.2f}."
     lines.append(f"Length: {correlated}")
+    if notes.get("earlier"):
+        lines.append(f"Earlier: {counted(notes['earlier'], 'explanation')} came with the judgments, with their marks.")
     if notes["skipped"]:
         lines.append(f"Left out: {counted(notes['skipped'], 'pair')} with fewer than two different explanations.")
     if notes["unanswered"]:

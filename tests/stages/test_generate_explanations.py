@@ -220,6 +220,39 @@ def test_a_student_explains_in_its_own_words(tiny_adapter: Path, tmp_path: Path)
     assert (cost["tokens_read"], cost["tokens_written"]) == (24 * 3, 24 * 2), "nor paid for"
 
 
+def test_a_second_pass_keeps_what_was_marked_and_adds_the_words_of_a_policy_that_moved(
+    tiny_adapter: Path, tmp_path: Path
+) -> None:
+    stub = Stub(answer)
+    with serving(stub):
+        first = recipe_of(judged(tmp_path / "judged"), served(stub), {"samples": 2, "faults": ["template"]})
+        before = read_explanations(generate.run(first, tmp_path / "first").path)
+        settings = {"samples": 1, "student": str(tiny_adapter), "max_tokens": 120, "pairs": 12, "faults": ["template"]}
+        fresh = generate.run(recipe_of(tmp_path / "judged", served(stub), settings), tmp_path / "fresh")
+        both = generate.run(recipe_of(tmp_path / "first", served(stub), settings), tmp_path / "both")
+    anew = read_explanations(fresh.path)
+    assert "student" in {row.writer for row in anew}
+    texts = {(row.query_id, row.doc_id, row.explanation) for row in anew}
+    kept = [row for row in before if (row.query_id, row.doc_id, row.explanation) not in texts]
+    assert 0 < len(kept) < len(before), "what stands in the set again has its mark beside the student's words"
+    assert read_explanations(both.path) == [*kept, *anew]
+    assert both.manifest["explanations"]["earlier"] == len(kept)
+    assert "earlier" not in fresh.manifest["explanations"]
+    assert f"Earlier: {len(kept)} explanations came with the" in DatasetCard.load(both.path / "README.md").text
+
+
+def test_explanations_of_pairs_that_were_taken_out_are_not_kept(tmp_path: Path) -> None:
+    stub = Stub(answer)
+    with serving(stub):
+        first = recipe_of(judged(tmp_path / "judged"), served(stub), {"samples": 2})
+        before = generate.run(first, tmp_path / "first")
+        less = recipe_of(before.path, served(stub), {"samples": 1, "pairs": 3}, max_grade_share=0.38)
+        after = generate.run(less, tmp_path / "second")
+    judgments = {(item.query.query_id, item.document.doc_id) for item in read_judgments(after.path)}
+    assert len(judgments) < 35
+    assert {(row.query_id, row.doc_id) for row in read_explanations(after.path)} == judgments
+
+
 def test_a_teacher_in_this_process_writes_further_explanations(tiny_folder: Path, tmp_path: Path) -> None:
     teacher = {"model": str(tiny_folder), "grades": "given", "temperature": 1.0}
     settings = {"samples": 3, "marks": "made", "max_tokens": 120, "pairs": 12}
@@ -244,7 +277,13 @@ def test_a_teacher_in_this_process_is_shown_whole_sets(tiny_folder: Path, tmp_pa
 
 
 def test_a_student_of_another_prompt_or_task_is_refused(tiny_adapter: Path, tmp_path: Path) -> None:
-    recipe = recipe_of(judged(tmp_path / "judged"), ASKED_NOBODY, {**MADE, "student": str(tmp_path / "other")})
+    teacher = {
+        "model": "a/teacher",
+        "engine": "openai",
+        "grades": "given",
+        "server": {"urls": ["http://127.0.0.1:9/v1"]},
+    }
+    recipe = recipe_of(judged(tmp_path / "judged"), teacher, {"samples": 1, "student": str(tmp_path / "other")})
     for key, value, told in [
         ("prompt_hash", "0123456789abcdef", r"another wording of the prompt \(0123456789abcdef, here"),
         ("task", "head", "was trained for task head, which explains no single document"),
@@ -331,6 +370,7 @@ def test_the_plan_counts_the_calls_that_are_made(tmp_path: Path, capsys: pytest.
         (ASKED_NOBODY, {**MADE, "faults": []}, "marks made tells made faults from honest ones, and none is made"),
         ({"model": "m", **ASKED_NOBODY}, {"samples": 1, "faults": []}, "there is one explanation a pair"),
         (ASKED_NOBODY, {"samples": 1}, "nobody is named to write or mark explanations"),
+        (ASKED_NOBODY, {**MADE, "student": "runs/student"}, "student: with marks made nobody reads what the student"),
         (ASKED_NOBODY, {"samples": 2, "marks": "made"}, "nobody is named to write or mark explanations"),
     ],
 )
