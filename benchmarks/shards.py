@@ -109,7 +109,8 @@ def judge_at_once(folder: Path, pairs: Path) -> dict[str, float]:
     """Judge pairs in this process; seconds, and the most that it held."""
     from interank.stages import asked, generate
 
-    asked.open_teacher = lambda *_, **__: (AtOnce(), None, {"teacher": "made"})
+    notes = {"teacher": "made", "teacher_origin": "servers", "engine": "openai", "api": "chat"}
+    asked.open_teacher = lambda *_, **__: (AtOnce(), None, dict(notes))
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3
     start, cpu = time.monotonic(), time.process_time()
     made = generate.run(recipe_of(folder, pairs, "http://localhost:1/v1"), folder / "out")
@@ -172,6 +173,8 @@ class CountingServer:
 
         self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self.server.daemon_threads = True
+        # Of clients that were killed.
+        self.server.handle_error = lambda *_: None  # type: ignore[method-assign]
         threading.Thread(target=self.server.serve_forever, daemon=True).start()
 
     @property

@@ -2,8 +2,12 @@
 
 import random
 import time
+import tracemalloc
+from collections.abc import Sequence
 
-from interank.ir.overlap import near_duplicates
+import pytest
+
+from interank.ir.overlap import minhash, near_duplicates
 
 WORDS = [
     f"{a}{b}" for a in ("sun", "tea", "mill", "river", "lamp") for b in ("light", "time", "stone", "bank", "house")
@@ -74,3 +78,21 @@ def test_thousands_of_copies_take_no_pairs() -> None:
     # Comparing all 12 million pairs, one at a time, would take minutes.
     assert time.process_time() - start < 20
     assert set(firsts) == {0}
+
+
+def test_few_texts_are_held_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Made(Sequence[str]):
+        def __len__(self) -> int:
+            return 600
+
+        def __getitem__(self, place: int) -> str:  # type: ignore[override]
+            return " ".join(random.Random(place).choices(WORDS, k=200))
+
+    monkeypatch.setattr(minhash, "_TOGETHER", 50)
+    near_duplicates(["of libraries, which are imported once"])
+    tracemalloc.start()
+    assert near_duplicates(Made()) == list(range(600))
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    # Words of all of them take 10 MB.
+    assert most < 6e6
