@@ -33,7 +33,7 @@ SHARE := $(shell echo $$(($(CORES) > $(WORKERS) ? $(CORES) / $(WORKERS) : 1)))
 PYTEST := OMP_NUM_THREADS=$${OMP_NUM_THREADS:-$(SHARE)} OMP_WAIT_POLICY=passive $(BIN)/python -m pytest
 PARALLEL := $(if $(filter-out 1,$(WORKERS)),-n $(WORKERS))
 
-.PHONY: help install vllm browser docs docs-serve demo test contracts toolkits chaos fuzz serve soak ratios check format wheel clean
+.PHONY: help install vllm browser docs docs-serve demo test contracts toolkits chaos fuzz serve soak ratios check format wheel clean licences hashes audit
 
 help: ## list what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -113,6 +113,7 @@ chaos: install ## end commands at random, KILLS times, and see that each goes on
 fuzz: install ## give the parsers of replies random ones for SECONDS each, and draw more and anew in the tests that draw
 	@$(BIN)/python benchmarks/fuzz_replies.py --seconds $(SECONDS) --seed $(or $(SEED),$$RANDOM)
 	@$(BIN)/python benchmarks/fuzz_orderings.py --seconds $(SECONDS) --seed $(or $(SEED),$$RANDOM)
+	@INTERANK_FUZZ_SECONDS=$(SECONDS) $(PYTEST) $(PARALLEL) -q tests/break_in/test_readers_fuzzed.py
 	@INTERANK_FUZZ_EXAMPLES=$${INTERANK_FUZZ_EXAMPLES:-2000} $(PYTEST) $(PARALLEL) -m hypothesis --hypothesis-profile=fuzz $(ARGS)
 
 check: install ## lint, formatting, types and floors
@@ -134,6 +135,18 @@ ratios: install ## measure every ratio that is asked of the speed; most of an ho
 format: install ## format the code, and fix what ruff can
 	$(BIN)/ruff check --fix-only --quiet .
 	$(BIN)/ruff format .
+
+licences: install ## list the licence of every package that interank needs
+	@$(BIN)/python benchmarks/installed.py licences
+
+hashes: install ## list those packages with the hashes by which the index gives them, for pip's --require-hashes
+	@$(BIN)/python benchmarks/installed.py hashes
+
+audit: install ## compare those packages with the known vulnerabilities (fetches pip-audit and its list)
+	@work=$$(mktemp -d); trap 'rm -rf "$$work"' EXIT; "$(PYTHON)" -m venv "$$work/venv"; \
+		"$$work/venv/bin/python" -m pip install -q --disable-pip-version-check pip-audit; \
+		$(PIP) freeze --exclude-editable > "$$work/installed.txt"; \
+		"$$work/venv/bin/pip-audit" --no-deps --disable-pip -r "$$work/installed.txt"
 
 wheel: install ## build the wheel into dist/
 	$(BIN)/python -m build --wheel --no-isolation

@@ -13,9 +13,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args
 
+from interank import manifests, plain_data
 from interank.conversions import missing, no_output, way_to
 from interank.digests import sha256
-from interank.errors import ArtifactError
+from interank.errors import ArtifactError, InputError
 from interank.launched import first, from_first, same
 from interank.locks import Held, held
 from interank.outputs import (
@@ -30,6 +31,7 @@ from interank.outputs import (
     output_folder,
     pretty,
 )
+from interank.resources import expanded
 from interank.wording import listed
 
 __all__ = [
@@ -81,7 +83,7 @@ class Artifact:
 
     def lineage(self) -> list[dict[str, Any]]:
         """This artifact's inputs and theirs, nearest first: name, kind, path, digest."""
-        return [given for given, _ in self._traced()]
+        return [given for given, _ in self._traced(set())]
 
     def ancestors(self, kind: Kind) -> tuple[list[Artifact], list[str]]:
         """The artifacts of a kind that this one was made from, each once; and the paths of those not at hand.
@@ -90,22 +92,32 @@ class Artifact:
         """
         found: dict[str, Artifact] = {}
         missing = []
-        for given, artifact in self._traced():
+        for given, artifact in self._traced(set()):
             if given["kind"] == kind:
-                if artifact is not None and artifact.digest == given["digest"]:
+                if artifact is not None and artifact.digest == given.get("digest"):
                     found.setdefault(artifact.digest, artifact)
                 else:
                     missing.append(str(given["path"]))
         return list(found.values()), list(dict.fromkeys(missing))
 
-    def _traced(self) -> Iterator[tuple[dict[str, Any], Artifact | None]]:
+    def _traced(self, above: set[Path]) -> Iterator[tuple[dict[str, Any], Artifact | None]]:
+        """The inputs and theirs; `above` are the folders that led here.
+
+        Raises:
+            ArtifactError: A manifest says that an artifact was made from itself.
+        """
+        here = self.path.resolve()
+        if here in above:
+            raise ArtifactError(
+                f"{here}: {MANIFEST} says that it was made from itself, by way of its inputs; make the artifact anew"
+            )
         for name, given in self.manifest["inputs"].items():
             path = (self.path / given["path"]).resolve()
             is_artifact = given["kind"] in get_args(Kind) and (path / MANIFEST).is_file()
             artifact = Artifact(path, _read_manifest(path)) if is_artifact else None
             yield {"name": name, **given}, artifact
             if artifact is not None:
-                yield from artifact._traced()
+                yield from artifact._traced({*above, here})
 
 
 class Workplace:
@@ -273,8 +285,8 @@ def _read(out: Path, recipe: Mapping[str, Any], inputs: Mapping[str, Any]) -> It
             leaves += found
         elif isinstance(found, str) and "/" in found:
             # What is no path does not exist, or is too long to be asked for.
-            with suppress(OSError, ValueError):
-                if (path := Path(found).expanduser()).exists():
+            with suppress(OSError, ValueError, InputError):
+                if (path := expanded(found)).exists():
                     yield path
 
 
@@ -320,7 +332,7 @@ def describe_input(path: Path, out: Path) -> dict[str, Any]:
 
 def model_digest(source: str | Path) -> str | None:
     """The digest of a model's artifact, also of one that was merged from it; None of a model that is none."""
-    folder = Path(source).expanduser()
+    folder = expanded(source)
     if (folder / MANIFEST).is_file():
         return sha256(folder / MANIFEST)
     try:
@@ -338,7 +350,7 @@ def _read_manifest(path: Path) -> dict[str, Any]:
     if path.is_file():
         raise ArtifactError(no_output(path))
     try:
-        manifest = json.loads((path / MANIFEST).read_text("utf-8"))
+        manifest = plain_data.parsed((path / MANIFEST).read_bytes())
     except FileNotFoundError:
         raise ArtifactError(
             f"{path} has no {MANIFEST}: it is unfinished, or no output of interank; give the --out folder of "
@@ -355,6 +367,8 @@ def _read_manifest(path: Path) -> dict[str, Any]:
         )
     if lacking := [key for key in ("kind", "inputs", "files") if key not in manifest]:
         raise ArtifactError(f"{path}: {MANIFEST} lacks {listed(lacking)}; make the artifact anew")
+    if fault := manifests.fault(manifest, get_args(Kind)):
+        raise ArtifactError(f"{path}: {MANIFEST} is damaged ({fault}); make the artifact anew")
     return manifest
 
 

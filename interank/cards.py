@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from huggingface_hub import CardData, DatasetCard, DatasetCardData, ModelCard, ModelCardData
 
+from interank import redaction
+
+# What begins links, pictures and code, and parts cells.
+_MARKS = re.compile(r"[\[\]`|]")
 # What the licences of well-known bases ask of whoever passes on what was made of them.
 _TERMS = {
     "llama": (
@@ -40,8 +45,19 @@ def _written(about: CardData, sections: Iterable[str]) -> str:
 
 def table(heads: Sequence[object], rows: Iterable[Sequence[object]]) -> str:
     """Rows of cells under their heads."""
-    lines = [heads, ["---"] * len(heads), *rows]
-    return "\n".join(f"| {' | '.join(map(str, cells))} |" for cells in lines)
+    lines = [[cell(each) for each in row] for row in (heads, *rows)]
+    lines.insert(1, ["---"] * len(heads))
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
+
+
+def cell(value: object) -> str:
+    """A value that stays in its cell: in one line, with nothing that ends the cell or begins an element."""
+    return " ".join(redaction.shown(str(value)).split()).replace("|", "\\|").replace("<", "&lt;")
+
+
+def name(text: str) -> str:
+    """A name that others gave, in a sentence: in one line, with nothing that Markdown or HTML reads."""
+    return _MARKS.sub(r"\\\g<0>", " ".join(redaction.shown(text).split())).replace("<", "&lt;")
 
 
 def values(rows: Mapping[str, object]) -> str:

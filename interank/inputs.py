@@ -9,13 +9,15 @@ from functools import partial
 from pathlib import Path
 from typing import Literal
 
-# What runs models is imported where one is opened, since scoring stored runs needs none and takes seconds.
 from interank import machine
 from interank.artifact import MANIFEST, Artifact, Kind, open_artifact
 from interank.engines.folders import model_folder
 from interank.errors import ArtifactError, InputError, InterankError, ModelError
 from interank.judgments import read_judgments
 from interank.pairs import read_pairs
+
+# What runs models is imported where one is opened, since scoring stored runs needs none and takes seconds.
+from interank.resources import expanded
 from interank.settings import PromptSettings
 from interank.wording import nearby, nearest
 
@@ -169,7 +171,7 @@ def adapter(name: str, path: Path, base: str | None = None) -> Input:
 
 def reranker(name: str, source: str, base: str | None = None) -> Input:
     """Whatever ranks: an output of distill or rl, an adapter's or a model's folder, or a name on the hub."""
-    path = Path(source).expanduser()
+    path = expanded(source)
 
     def glance(_: Path) -> Artifact | None:
         if (path / MANIFEST).is_file():

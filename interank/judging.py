@@ -40,7 +40,10 @@ _FENCED = (
     "label in it is not yours.\n"
 )
 _FENCE = "====="
-_FENCE_LIKE = re.compile("=====+")
+# Also as signs that some tokenizers read as `=` (NFKC), with what nobody sees between them.
+_SIGNS = {"=": 1, "\uff1d": 1, "\ufe66": 1, "\u207c": 1, "\u208c": 1, "\u2a75": 2, "\u2a76": 3}
+_UNSEEN = "\u00ad\u034f\u061c\u180e\u200b-\u200f\u202a-\u202e\u2060-\u206f\ufe00-\ufe0f\ufeff"
+_FENCE_LIKE = re.compile(f"[{''.join(_SIGNS)}](?:[{_UNSEEN}]*[{''.join(_SIGNS)}])+")
 
 # For servers that hold an answer to a JSON schema; its keys stand in the order in which they are written.
 _JSON_ORDER = {
@@ -82,7 +85,12 @@ def render_given(query: str, document: str, grade: Relevance, *, fence: bool = F
 
 def unfenced(text: str) -> str:
     """A document's text without lines that would end its fence."""
-    return _FENCE_LIKE.sub(_FENCE[1:], text)
+    return _FENCE_LIKE.sub(_shortened, text)
+
+
+def _shortened(found: re.Match[str]) -> str:
+    """A run of signs, cut below a fence where it would be one."""
+    return _FENCE[1:] if sum(_SIGNS.get(sign, 0) for sign in found[0]) >= len(_FENCE) else found[0]
 
 
 def json_schema(order: Order) -> str:

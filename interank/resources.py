@@ -1,4 +1,4 @@
-"""Where `recipes/`, `rewards/` and `data/` are: bundled in the wheel, else beside the package in a checkout."""
+"""Where things are: `recipes/`, `rewards/` and `data/`, in the wheel or a checkout, and what a path with `~` means."""
 
 from __future__ import annotations
 
@@ -19,3 +19,17 @@ def resource_dir(name: str) -> Path:
         if folder.is_dir():
             return folder
     raise InputError(f"this installation of interank has no folder {name!r}; reinstall the package")
+
+
+def expanded(path: str | Path) -> Path:
+    """The path with `~` and `~user` written out.
+
+    Raises:
+        InputError: There is no such user.
+    """
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:
+        raise InputError(
+            f"{path}: there is no user {Path(path).parts[0][1:]!r} on this machine; write the folder out"
+        ) from None

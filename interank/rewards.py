@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import inspect
+import os
 import sys
 import traceback
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -15,7 +16,7 @@ from typing import Any, Literal, cast
 
 from interank import launched, machine, plain_data
 from interank.errors import InputError, InterankError
-from interank.resources import resource_dir
+from interank.resources import expanded, resource_dir
 from interank.settings import RewardRecipe
 from interank.wording import counted
 
@@ -24,6 +25,9 @@ Subject = Literal["judgments", "lists"]
 
 Credit = Literal["grade", "explanation", "answer"]
 """Which tokens of a grade-first answer a reward is for: the grade's, those after it, or all."""
+
+ALLOWING = "INTERANK_ALLOW_CODE"
+"""The environment variable by which reward files outside of the package may run."""
 
 TRL_COLUMNS = ("prompts", "completion_ids", "trainer_state", "log_extra", "log_metric")
 """What TRL gives every reward of GRPO beside the completions and their rows' columns."""
@@ -35,11 +39,29 @@ def reward_file(use: str) -> Path:
     Raises:
         InputError: There is no such file.
     """
-    path = Path(use).expanduser() if use.endswith(".py") else resource_dir("rewards") / f"{use}.py"
+    path = expanded(use) if use.endswith(".py") else resource_dir("rewards") / f"{use}.py"
     if not path.is_file():
         known = ", ".join(sorted(file.stem for file in resource_dir("rewards").glob("*.py")))
         raise InputError(f"no reward {use!r}; known are {known}, or give the path of a Python file")
     return path.resolve()
+
+
+def allow_code() -> None:
+    """Let recipes name Python files of the user's, in this process and those that it starts."""
+    os.environ[ALLOWING] = "1"
+
+
+def _refuse_foreign(file: Path) -> None:
+    """Stop at a file that is not interank's: loading it runs it, and the recipe may be somebody else's.
+
+    Raises:
+        InputError: It is not, and nobody said that such files may run.
+    """
+    if os.environ.get(ALLOWING) != "1" and not file.is_relative_to(resource_dir("rewards").resolve()):
+        raise InputError(
+            f"the recipe names the reward {file}, a Python file that would run with all your rights; read it, and say "
+            f"--allow-code (or {ALLOWING}=1 in the environment) if it may"
+        )
 
 
 @dataclass(frozen=True)
@@ -59,6 +81,7 @@ class Reward:
             InputError: There is no such file, it has no function `reward`, or that takes no such parameter.
         """
         reward = cls(recipe.use, reward_file(recipe.use), recipe.weight, dict(recipe.params))
+        _refuse_foreign(reward.file)
         function = _function(reward.file)
         if inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function):
             raise InputError(

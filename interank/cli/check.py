@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from interank.cli.next_step import say_next, word
+from interank.cli.stage import ALLOW_CODE
 from interank.shards import Shard
 
 if TYPE_CHECKING:
@@ -36,6 +37,7 @@ def register(verbs: Any, common: argparse.ArgumentParser) -> None:
         metavar="N/OF",
         help="of generate and evaluate: see that the work can be dealt out, and what a share is",
     )
+    verb.add_argument("--allow-code", action="store_true", help=ALLOW_CODE)
     verb.set_defaults(run=_run)
 
 
@@ -46,6 +48,10 @@ def _run(options: argparse.Namespace) -> int:
     from interank.recipe import load_recipe
     from interank.stages.early import glance
 
+    if options.allow_code:
+        from interank.rewards import allow_code
+
+        allow_code()
     recipe = load_recipe(options.recipe, options.overrides)
     # What is not there is told before anything heavy is imported.
     glance(recipe)

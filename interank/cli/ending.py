@@ -16,6 +16,7 @@ from typing import Any
 
 from interank import launched, machine
 from interank.errors import InterankError, Terminated, TrainingError
+from interank.redaction import redacted, shown
 
 log = logging.getLogger(__name__)
 
@@ -108,6 +109,9 @@ def _open_closed() -> None:
             setattr(sys, name, os.fdopen(number, "w" if number else "r", closefd=False))
 
 
+_UP = frozenset("\x1b[A" * lines for lines in range(4))
+
+
 class _Stream:
     """A standard stream; whatever is not written or flushed is asked of the stream itself."""
 
@@ -120,10 +124,15 @@ class _Stream:
     def write(self, text: str) -> int:
         """Write a text; its length."""
         try:
-            self._stream.write(text)
+            # Bars below each other move up by themselves; nothing else commands the terminal.
+            self._stream.write(text if text.strip("\n") in _UP else shown(self.told(text)))
         except OSError as error:
             self.failed(error)
         return len(text)
+
+    def told(self, text: str) -> str:
+        """What of a text is written."""
+        return text
 
     def flush(self) -> None:
         """Write what is held back."""
@@ -140,7 +149,11 @@ class _Stream:
 
 
 class _Said(_Stream):
-    """Standard error: no work ends because nobody hears of it."""
+    """Standard error: no work ends because nobody hears of it, and no secret is told."""
+
+    def told(self, text: str) -> str:
+        """The text without secrets."""
+        return redacted(text)
 
 
 class _Printed(_Stream):

@@ -54,6 +54,7 @@ def register(verbs: Any, common: argparse.ArgumentParser) -> None:
     verb.add_argument("--split", help="which queries of the folder")
     verb.add_argument("--run", dest="run_file", metavar="RUN", type=Path, help="candidates, a TREC run; else BM25's")
     verb.add_argument("--shards", metavar="N/OF", help="rank the N-th of OF shares of the queries")
+    _add_minimums(verb)
     verb.add_argument(
         "--top-k",
         type=positive,
@@ -94,6 +95,17 @@ def register(verbs: Any, common: argparse.ArgumentParser) -> None:
     verb.add_argument("--rank-llm", metavar="FILE", type=Path, help="also write results as RankLLM reads them, JSONL")
     verb.add_argument("--json", action="store_true", help="print one JSON object for each query")
     verb.set_defaults(run=_run, kept=("trec", "jsonl", "rank_llm"))
+
+
+def _add_minimums(verb: argparse.ArgumentParser) -> None:
+    verb.add_argument("--min-score", type=float, metavar="X", help="leave out documents whose score is below it")
+    verb.add_argument("--min-grade", type=int, metavar="N", help="leave out documents of a grade below it: 1 or 2")
+    verb.add_argument(
+        "--min-probability",
+        type=float,
+        metavar="P",
+        help="leave out documents whose probability, by a fit, is below",
+    )
 
 
 def _add_modes(verb: argparse.ArgumentParser) -> None:
@@ -245,6 +257,7 @@ def _identity(asked: RerankOptions, explained: int | None, fit: Path | None) -> 
     found = {**asked.model_dump(mode="json", include=set(told)), "explain": explained, **model_identity(asked.model)}
     if asked.kept:
         found |= {"top_k": asked.kept}
+    found |= asked.minimums
     if asked.base:
         found |= {"base": model_identity(asked.base)}
     if asked.domain:
@@ -286,6 +299,7 @@ def _ranked(
             ranking, costs = chains[domain].ranked(query, documents, explained, scores)
             told: dict[str, Any] = {} if domain is None else {"domain": domain}
             told |= _told(ranking, costs, fit)
+            ranking = asked.reaching(query, ranking)
             if asked.mode == "adaptive":
                 told |= _spent(query, costs[0])
             row = progress.keep(key, query, ranking[: asked.kept], told)

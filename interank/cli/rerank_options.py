@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import logging
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -17,9 +18,11 @@ from interank.settings import AdaptiveRecipe, HeadSettings, ListwiseRecipe, Serv
 from interank.settings.base import Settings, checked
 from interank.settings.precision import Precision, as_precision
 from interank.shards import Shard
+from interank.tasks.query_ranking import QueryRanking, set_minimums
 
 if TYPE_CHECKING:
     from interank.tasks.asked import RankerSettings
+    from interank.types import Query, RankedDocument
 
 log = logging.getLogger(__name__)
 
@@ -41,6 +44,9 @@ class RerankOptions(Settings):
     split: str | None
     run_file: Path | None
     top_k: int | None
+    min_score: float | None = None
+    min_grade: int | None = None
+    min_probability: float | None = None
     explain: int | None
     mode: Mode
     adaptive: AdaptiveRecipe | None
@@ -102,7 +108,26 @@ class RerankOptions(Settings):
         except ValidationError as error:
             raise InputError(error.errors()[0]["msg"].removeprefix("Value error, ")) from None
         found.check_files()
+        set_minimums(found.minimums)
         return found
+
+    @property
+    def minimums(self) -> dict[str, float]:
+        """What a document needs to be told of.
+
+        Raises:
+            InputError: One cannot be reached by any.
+        """
+        names = ("min_score", "min_grade", "min_probability")
+        return set_minimums({name: getattr(self, name) for name in names})
+
+    def reaching(self, query: Query, ranking: Sequence[RankedDocument]) -> list[RankedDocument]:
+        """The documents that reach the minimums.
+
+        Raises:
+            InputError: One is of what the reranker does not tell.
+        """
+        return QueryRanking(query, ranking).at_least(self.minimums)
 
     @model_validator(mode="after")
     def _one_thing_is_ranked(self) -> RerankOptions:

@@ -25,19 +25,26 @@ def register(verbs: Any, common: argparse.ArgumentParser) -> None:
     )
     verb.add_argument("qrels", metavar="QRELS", type=Path, help="TREC's four columns or BEIR's three")
     verb.add_argument("run_file", metavar="RUN", type=Path, help="a TREC run")
-    verb.add_argument("measures", metavar="MEASURE", nargs="*", help="default: nDCG@10")
+    verb.add_argument(
+        "measures", metavar="MEASURE", nargs="*", help="as nDCG@10, the default, or as trec_eval has them: ndcg_cut_10"
+    )
+    verb.add_argument(
+        "--judged-only", action="store_true", help="leave out documents that nobody judged, as trec_eval's -J does"
+    )
     verb.add_argument("--json", action="store_true", help="print one JSON object")
     verb.set_defaults(run=_run)
 
 
 def _run(options: argparse.Namespace) -> int:
-    from interank.ir.measures import score_run, tie_bounds
+    from interank.ir.measures import notes_on_meeting, only_judged, score_run, tie_bounds
     from interank.ir.trec import read_qrels, read_run, read_scored
 
     measures = options.measures or ["nDCG@10"]
     qrels, run = read_qrels(options.qrels), read_run(options.run_file)
-    scores = score_run(qrels, run, measures)
-    if run.tied:
+    for note in notes_on_meeting(qrels, run):
+        log.warning("%s: %s", options.run_file, note)
+    scores = score_run(qrels, only_judged(qrels, run) if options.judged_only else run, measures)
+    if run.tied and not options.judged_only:
         lowest, highest = tie_bounds(qrels, read_scored(options.run_file), measures)
         ranges = ", ".join(f"{name} {lowest[name]:.4f} to {highest[name]:.4f}" for name in scores.mean)
         log.warning(

@@ -17,6 +17,7 @@ from interank.wording import aligned
 if TYPE_CHECKING:
     from interank.artifact import Artifact, Existing
 
+ALLOW_CODE = "run reward files of the recipe's that are not interank's own"
 _VERBS = {
     "generate": (
         "StackExchange dumps to judgments: a teacher explains and grades question-document pairs",
@@ -83,6 +84,8 @@ def register(verbs: Any, common: argparse.ArgumentParser) -> None:
             verb.add_argument(
                 "--shards", metavar="N/OF", help="rank the N-th of OF shares of the queries, to be joined"
             )
+        if name in ("rl", "evaluate", "run"):
+            verb.add_argument("--allow-code", action="store_true", help=ALLOW_CODE)
         if name in ("evaluate", "run"):
             verb.add_argument("--json", action="store_true", help="print the metrics as JSON instead of a table")
         verb.set_defaults(run=_run, verb=name)
@@ -91,6 +94,10 @@ def register(verbs: Any, common: argparse.ArgumentParser) -> None:
 def _run(options: argparse.Namespace) -> int:
     from interank.recipe import load_recipe
 
+    if getattr(options, "allow_code", False):
+        from interank.rewards import allow_code
+
+        allow_code()
     # All of the recipe's faults are told before anything heavy is imported.
     recipe: Any = load_recipe(options.recipe, options.overrides, stage=options.verb)
     if options.verb == "generate":

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 from interank import __version__
+from interank.redaction import redacted
 
 
 def told(error: Exception) -> str:
@@ -15,8 +16,8 @@ def told(error: Exception) -> str:
     import tempfile
     import traceback
 
-    what = f"{type(error).__name__}: {' '.join(str(error).split())[:200]}".removesuffix(": ")
-    record = "".join(traceback.format_exception(error))
+    what = redacted(f"{type(error).__name__}: {' '.join(str(error).split())[:200]}".removesuffix(": "))
+    record = redacted("".join(traceback.format_exception(error)))
     try:
         handle, name = tempfile.mkstemp(prefix="interank-error-", suffix=".txt")
         with os.fdopen(handle, "w", encoding="utf-8", errors="backslashreplace") as stream:
@@ -35,5 +36,5 @@ def _machine() -> str:
     import platform
 
     # The command stands in it, since without that nobody can see the error again.
-    asked = " ".join(sys.argv[1:])
+    asked = redacted(" ".join(sys.argv[1:]))
     return f"interank {__version__}, Python {platform.python_version()}, {platform.platform()}\ninterank {asked}\n"

@@ -12,19 +12,24 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from interank import plain_data
 from interank.artifact import MANIFEST, RECIPE, Artifact, open_artifact
 from interank.engines.models import ModelFiles, base_of, cache_dir, find_model, load_tokenizer, model_here
 from interank.engines.weights import model_weights, read_config
 from interank.errors import InputError, ModelError
+from interank.resources import expanded
 
 log = logging.getLogger(__name__)
 
+BASES = "INTERANK_BASES"
+"""The environment variable that tells where bases are: JSON of names and folders, or a file with such."""
 _LOCAL = "folder"
 # The folder of an artifact that is PEFT's.
 _ADAPTER = "adapter"
 # What configurations say of the program that wrote them.
 _WRITER = ("transformers_version", "_name_or_path")
 _SHOWN = 12
+_EXAMPLE = '{"meta-llama/Llama-3.2-3B": "/models/llama-3.2-3b"}'
 
 
 def base_facts(files: ModelFiles, out: Path) -> dict[str, str]:
@@ -49,11 +54,13 @@ def find_base(adapter: Path | Artifact, told: str | None = None) -> ModelFiles:
     artifact = adapter if isinstance(adapter, Artifact) else _artifact(adapter)
     path = adapter.path if isinstance(adapter, Artifact) else adapter
     try:
-        files = find_model(told or (_place(artifact) if artifact else base_of(path)))
+        files = find_model(told or _mapped(_place(artifact) if artifact else base_of(path), artifact))
     except ModelError as error:
         if told:
             raise
-        raise ModelError(f"the base of {path}: {error}; say where it is with --base NAME_OR_DIR") from None
+        raise ModelError(
+            f"the base of {path}: {error}; say where it is with --base NAME_OR_DIR, or in {BASES}"
+        ) from None
     unchecked = artifact is None or "base_digest" not in artifact.manifest
     if unchecked and not told and files.origin == _LOCAL and not files.folder.is_absolute():
         _warn(
@@ -70,6 +77,27 @@ def find_base(adapter: Path | Artifact, told: str | None = None) -> ModelFiles:
     return files
 
 
+def _mapped(place: str, artifact: Artifact | None) -> str:
+    """Where the environment says that a base is, by its name here or in the manifest; else its place.
+
+    Raises:
+        InputError: The variable holds no map.
+    """
+    given = os.environ.get(BASES, "").strip()
+    if not given:
+        return place
+    try:
+        found = plain_data.parsed(given if given.startswith("{") else expanded(given).read_bytes())
+    except (OSError, ValueError) as error:
+        raise InputError(
+            f"{BASES} cannot be read ({error}); give JSON, as {_EXAMPLE}, or a file that holds such"
+        ) from None
+    if not isinstance(found, dict) or not all(isinstance(each, str) for each in found.values()):
+        raise InputError(f"{BASES} is {plain_data.shown(found)}; give names and folders in JSON, as {_EXAMPLE}")
+    names = [place, *([str(artifact.manifest["base"])] if artifact else [])]
+    return next((str(found[name]) for name in names if name in found), place)
+
+
 def base_here(adapter: Path | Artifact, told: str | None = None) -> ModelFiles | None:
     """An adapter's base as `find_base` finds it; None if it would have to be fetched.
 
@@ -79,7 +107,7 @@ def base_here(adapter: Path | Artifact, told: str | None = None) -> ModelFiles |
     """
     artifact = adapter if isinstance(adapter, Artifact) else _artifact(adapter)
     path = adapter.path / _ADAPTER if isinstance(adapter, Artifact) else adapter
-    name = told or (_place(artifact) if artifact else base_of(path))
+    name = told or _mapped(_place(artifact) if artifact else base_of(path), artifact)
     try:
         here = model_here(name) is not None
     except ModelError:
@@ -157,7 +185,7 @@ def _kept_digest(file: Path) -> str:
     key = [str(path), facts.st_size, facts.st_mtime_ns, facts.st_ino]
     place = cache_dir() / "digests" / f"{hashlib.sha256(str(path).encode()).hexdigest()[:32]}.json"
     try:
-        kept = json.loads(place.read_text("utf-8"))
+        kept: Any = plain_data.parsed(place.read_bytes())
         if kept["key"] == key:
             return str(kept["sha256"])
     except (OSError, ValueError, TypeError, KeyError) as error:
@@ -180,7 +208,7 @@ def _keep(place: Path, content: Mapping[str, Any]) -> None:
 
 def _artifact(adapter: Path) -> Artifact | None:
     """The artifact that the folder is, or whose PEFT folder it is."""
-    folder = adapter.expanduser()
+    folder = expanded(adapter)
     if (folder / MANIFEST).is_file():
         return open_artifact(folder, "adapter")
     whole = folder.resolve().parent

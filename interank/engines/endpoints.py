@@ -13,6 +13,7 @@ from typing import Any
 import httpx2
 
 from interank import plain_data
+from interank.engines.answers import Answer, TooLargeError, UnansweredError, answer
 from interank.engines.protocol import Failed
 from interank.errors import ModelError
 from interank.settings import ServersRecipe
@@ -60,7 +61,7 @@ class Endpoints:
     def client(self) -> httpx2.AsyncClient:
         """The HTTP client to send with; closed by whoever opens it."""
         limits = httpx2.Limits(max_connections=self.settings.in_flight + len(self._endpoints))
-        return httpx2.AsyncClient(timeout=self.settings.timeout, headers=self.headers, limits=limits)
+        return httpx2.AsyncClient(headers=self.headers, limits=limits)
 
     @property
     def without_path(self) -> bool:
@@ -79,12 +80,11 @@ class Endpoints:
             before = endpoint.round
             endpoint.in_flight += 1
             try:
-                response = await client.post(f"{endpoint.url}/{path}", json=body)
-            except httpx2.RequestError as error:
-                told, wait = f"{type(error).__name__} {error}".strip(), None
+                response, content = await self._answered(client, f"{endpoint.url}/{path}", body)
+            except UnansweredError as error:
+                told, wait = str(error), None
             else:
-                content = _content(response)
-                if response.status_code == httpx2.codes.OK and not isinstance(content, _NoJson):
+                if response.is_good and not isinstance(content, _NoJson):
                     endpoint.failures, self._forgiven = 0, False
                     if isinstance(content, dict):
                         return content
@@ -93,10 +93,10 @@ class Endpoints:
                     if unusable >= self.settings.attempts:
                         return Failed(f"the server's reply is {content.reason}, though asked for {unusable} times")
                     continue
-                told, wait = f"{response.status_code} {_message(response)}", _asked_to_wait(response)
-                if response.status_code in _NEVER:
-                    endpoint.gone, endpoint.no_path = told, response.status_code in _NO_PATH
-                elif response.is_client_error and response.status_code not in (_TOO_MANY, _TIMED_OUT):
+                told, wait = f"{response.status} {_message(response)}", _asked_to_wait(response)
+                if response.status in _NEVER:
+                    endpoint.gone, endpoint.no_path = told, response.status in _NO_PATH
+                elif 400 <= response.status < 500 and response.status not in (_TOO_MANY, _TIMED_OUT):
                     return Failed(f"the server refused the request: {told}")
             finally:
                 endpoint.in_flight -= 1
@@ -106,6 +106,15 @@ class Endpoints:
                 if await self._is_at_fault(client):
                     return Failed(f"no reply after {failures} attempts, though the server is there: {told}")
                 raise ModelError(self._how_all_failed())
+
+    async def _answered(
+        self, client: httpx2.AsyncClient, url: str, body: Mapping[str, Any]
+    ) -> tuple[Answer, dict[str, Any] | _Unusable | _NoJson]:
+        try:
+            response = await answer(client, url, seconds=self.settings.timeout, body=body)
+        except TooLargeError as error:
+            return Answer(httpx2.codes.OK, {}, b""), _Unusable(str(error))
+        return response, _content(response)
 
     async def _free(self) -> _Endpoint:
         while True:
@@ -145,11 +154,12 @@ class Endpoints:
             if not endpoint.failures:
                 continue
             try:
-                response = await client.get(f"{endpoint.url}/models", timeout=_CHECK_SECONDS)
-            except httpx2.RequestError as error:
+                seconds = min(_CHECK_SECONDS, self.settings.timeout)
+                response = await answer(client, f"{endpoint.url}/models", seconds=seconds)
+            except (UnansweredError, TooLargeError) as error:
                 log.debug("%s: %s", endpoint.url, error)
                 continue
-            if response.status_code == httpx2.codes.OK:
+            if response.is_good:
                 endpoint.gone, endpoint.failures, endpoint.resting_until = "", 0, 0.0
                 self._forgiven = True
         return self._forgiven
@@ -173,7 +183,7 @@ class _NoJson:
     """A body that was not meant as JSON: it is not the model's server that answers, or it is broken."""
 
 
-def _content(response: httpx2.Response) -> dict[str, Any] | _Unusable | _NoJson:
+def _content(response: Answer) -> dict[str, Any] | _Unusable | _NoJson:
     if not response.content.lstrip().startswith((b"{", b"[")):
         return _NoJson()
     try:
@@ -183,7 +193,7 @@ def _content(response: httpx2.Response) -> dict[str, Any] | _Unusable | _NoJson:
     return content if isinstance(content, dict) else _Unusable("no JSON object")
 
 
-def _message(response: httpx2.Response) -> str:
+def _message(response: Answer) -> str:
     """What the server says of an error, in a line that can be printed; of an answer that is no JSON, its beginning."""
     found = _content(response)
     content: Any = found if isinstance(found, dict) else {}
@@ -195,9 +205,9 @@ def _message(response: httpx2.Response) -> str:
     return "".join(character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in line)
 
 
-def _asked_to_wait(response: httpx2.Response) -> float | None:
+def _asked_to_wait(response: Answer) -> float | None:
     """The seconds of a Retry-After, if there is one in seconds."""
     try:
-        return max(0.0, float(response.headers.get("Retry-After", "")))
+        return max(0.0, float(response.headers.get("retry-after", "")))
     except ValueError:
         return None

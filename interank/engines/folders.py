@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from interank.errors import ModelError
+from interank.resources import expanded
 
 
 def model_folder(name: str) -> Path | None:
@@ -13,7 +14,7 @@ def model_folder(name: str) -> Path | None:
     Raises:
         ModelError: It is a path, and no model stands there.
     """
-    path = Path(name).expanduser()
+    path = expanded(name)
     if path.is_dir():
         if not (path / "config.json").is_file():
             raise ModelError(f"{path} has no config.json, so it is no model folder; give one, or a hub name")

@@ -26,6 +26,7 @@ from interank.engines.soundness import require_scores
 from interank.engines.use import read_head
 from interank.engines.weights import read_config, weight_names
 from interank.errors import InputError, ModelError
+from interank.resources import expanded
 from interank.settings import HeadSettings, Quantisation
 from interank.settings.student import Precision
 from interank.wording import counted
@@ -71,7 +72,7 @@ def find_head(source: str | Path, base: str | None = None) -> HeadFiles | None:
         InputError: A `base` is given for a whole head.
         ArtifactError: The folder is an artifact, but no trained model.
     """
-    path = Path(source).expanduser()
+    path = expanded(source)
     artifact = open_artifact(path, "adapter") if (path / MANIFEST).is_file() else None
     if artifact is not None:
         path = path / "adapter"

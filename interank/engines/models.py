@@ -27,6 +27,7 @@ from interank.engines.layers import allowed_of, head_options
 from interank.engines.weights import load_whole, read_config, refuse_pointers
 from interank.errors import ModelError
 from interank.locks import one_at_a_time
+from interank.resources import expanded
 from interank.settings import Quantisation
 from interank.settings.student import Precision
 
@@ -294,7 +295,7 @@ def cache_dir() -> Path:
     """Where converted models are kept: $INTERANK_CACHE, else the user's cache folder."""
     if given := os.environ.get("INTERANK_CACHE"):
         return Path(given)
-    return Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")).expanduser() / "interank"
+    return expanded(os.environ.get("XDG_CACHE_HOME", "~/.cache")) / "interank"
 
 
 def _folder_of(name: str, gguf: Path) -> Path:

@@ -12,6 +12,7 @@ import httpx2
 
 from interank import plain_data
 from interank.engines.endpoints import Endpoints
+from interank.engines.plain_text import without_turns
 from interank.engines.prompts import Prompt
 from interank.engines.protocol import (
     CHARACTERS_PER_TOKEN,
@@ -23,7 +24,7 @@ from interank.engines.protocol import (
     Unit,
     content_seed,
 )
-from interank.engines.soundness import MOST_IDS, checked, log_probability
+from interank.engines.soundness import MOST_IDS, checked, log_probability, usage
 from interank.engines.vllm import labels_of
 from interank.errors import ModelError
 from interank.settings import ServerRecipe
@@ -110,7 +111,8 @@ class OpenAiTeacher:
         """The path and the JSON of a request."""
         if isinstance(request.prompt, Prompt):
             return "completions", token_body(self.model, request, self._seed(request))
-        messages = [{"role": role, "content": content} for role, content in request.prompt]
+        # Servers read what spells a turn's end as one; here it stays text.
+        messages = [{"role": role, "content": without_turns(content)} for role, content in request.prompt]
         body = {**_common(self.model, request, self._seed(request)), "messages": messages}
         if request.schema:
             shape = {"name": "answer", "strict": True, "schema": json.loads(request.schema)}
@@ -241,15 +243,13 @@ def _reply(request: Request, content: Mapping[str, Any], vocabulary: int | None)
 
 
 def _usage(request: Request, content: Mapping[str, Any], written: int) -> tuple[int, int]:
-    """Tokens read and written, as the server counts them; guessed where it does not, or no budget would end."""
-    if isinstance(request.prompt, Prompt):
-        read = len(request.prompt.ids)
-    else:
-        read = -(-sum(len(text) for _, text in request.prompt) // CHARACTERS_PER_TOKEN)
-    usage = content.get("usage")
-    if usage is None:
-        return read, written
-    if not isinstance(usage, Mapping):
-        raise ValueError(f"usage is {plain_data.shown(usage)}, where counts of tokens are needed")
-    counted = usage.get("prompt_tokens"), usage.get("completion_tokens")
-    return read if counted[0] is None else counted[0], written if counted[1] is None else counted[1]
+    """Tokens read and written, as the server counts them where that can be, or no budget would end.
+
+    Args:
+        request: What was asked.
+        content: The answer's JSON.
+        written: The tokens written, counted here: exactly where they came as ids, else from the text.
+    """
+    found = content.get("usage")
+    told = found if isinstance(found, Mapping) else {}
+    return usage(request, told.get("prompt_tokens"), told.get("completion_tokens"), written)

@@ -2,7 +2,21 @@
 
 from __future__ import annotations
 
+import copy
+import re
 from typing import Any
+
+# By what models mark turns and texts: <|im_end|>, <start_of_turn>, </s>, [INST], <<SYS>>, DeepSeek's wide bars.
+_TURN = re.compile(
+    r"<(?=[|\uff5c][^<>\s]{1,40}[|\uff5c]>|/?(?:start_of_turn|end_of_turn|bos|eos|pad|unk|s|think)>|</?SYS>>)"
+    r"|\[(?=/?INST\])",
+    re.IGNORECASE,
+)
+
+
+def without_turns(text: str) -> str:
+    """The text with a blank in what spells a turn of a chat, for servers that would read it as one."""
+    return _TURN.sub(r"\g<0> ", text)
 
 
 class PlainText:
@@ -10,6 +24,9 @@ class PlainText:
 
     def __init__(self, tokenizer: Any, *, unknown: bool = False) -> None:
         """Take a tokenizer; with `unknown` its token for unknown words may stand, as WordPiece models know it."""
+        # Whether special tokens are split is a state of the tokenizer, and frames are written with it off: two threads,
+        # or a frame made while another encodes, would have each other's. This one's stays on.
+        tokenizer = copy.deepcopy(tokenizer)
         added = {index for index, token in tokenizer.added_tokens_decoder.items() if token.special}
         self.tokenizer = tokenizer
         self.forbidden = frozenset({*tokenizer.all_special_ids, *added, *tokenizer.added_tokens_decoder})

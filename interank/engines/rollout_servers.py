@@ -11,9 +11,8 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-import httpx2
-
 from interank import launched
+from interank.engines.answers import Answer, TooLargeError, UnansweredError, answered
 from interank.engines.endpoints import Endpoints
 from interank.engines.openai import first_choice, has_ended, ids_in, labels_in, part, token_body, told
 from interank.engines.prompts import Prompt
@@ -78,23 +77,22 @@ class RolloutServers:
         """The adapter's name, and the servers that have it."""
         before, name = self._adapter, f"rollouts-{uuid4().hex[:12]}"
         body = {"lora_name": name, "lora_path": str(folder)}
-        with httpx2.Client(timeout=self.settings.timeout, headers=self._endpoints.headers) as client:
-            if not before:
-                for url in self.settings.urls:
-                    _refuse_replicas(client, url)
-            told = {url: _post(client, f"{url}/load_lora_adapter", body) for url in self.settings.urls}
-            taken = tuple(url for url, fault in told.items() if not fault)
-            faults = "; ".join(f"{url}: {fault}" for url, fault in told.items() if fault)
-            if not taken:
-                raise ModelError(
-                    f"no server of the rollouts took the adapter ({faults}); each has to see {folder} under this path, "
-                    f"and to have been started as: {_START}"
-                )
-            if faults:
-                log.warning("left out until the next adapter: %s", faults)
-            for url in taken if before else ():
-                if fault := _post(client, f"{url}/unload_lora_adapter", {"lora_name": before}):
-                    log.info("%s had not kept the adapter before: %s", url, fault)
+        if not before:
+            for url in self.settings.urls:
+                self._refuse_replicas(url)
+        told = {url: self._post(f"{url}/load_lora_adapter", body) for url in self.settings.urls}
+        taken = tuple(url for url, fault in told.items() if not fault)
+        faults = "; ".join(f"{url}: {fault}" for url, fault in told.items() if fault)
+        if not taken:
+            raise ModelError(
+                f"no server of the rollouts took the adapter ({faults}); each has to see {folder} under this path, "
+                f"and to have been started as: {_START}"
+            )
+        if faults:
+            log.warning("left out until the next adapter: %s", faults)
+        for url in taken if before else ():
+            if fault := self._post(f"{url}/unload_lora_adapter", {"lora_name": before}):
+                log.info("%s had not kept the adapter before: %s", url, fault)
         return name, taken
 
     def label_logits(self, prompts: Sequence[Prompt], labels: Sequence[int]) -> list[LabelLogits]:
@@ -117,6 +115,38 @@ class RolloutServers:
         read = sum(len(prompt.ids) for prompt in prompts)
         self.work += Work(tokens_read=read, tokens_written=written, projected=written)
         return completions
+
+    def _refuse_replicas(self, url: str) -> None:
+        """Stop where several engines answer at one address: only the one that is reached would take the adapter.
+
+        Raises:
+            ModelError: There are several by vLLM's own metrics; with the commands to start instead.
+        """
+        try:
+            answer = self._answered(f"{url.removesuffix('/v1')}/metrics")
+        except (UnansweredError, TooLargeError):
+            # What is not there is told when it is to take the adapter.
+            return
+        engines = {*_ENGINE.findall(answer.text)} if answer.is_good else set()
+        if len(engines) > 1:
+            ports = range(8001, 8001 + len(engines))
+            commands = "; ".join(f"CUDA_VISIBLE_DEVICES={gpu} {_START} --port {port}" for gpu, port in enumerate(ports))
+            raise ModelError(
+                f"{counted(len(engines), 'data-parallel replica')} answer at {url}, of which one alone would take the "
+                f"adapter and the others sample without it; start {counted(len(engines), 'server')} and name each in "
+                f"rollouts.server.urls: {commands}"
+            )
+
+    def _post(self, url: str, body: Mapping[str, str]) -> str:
+        """Why the server did not do it; empty if it did."""
+        try:
+            answer = self._answered(url, body)
+        except (UnansweredError, TooLargeError) as error:
+            return str(error)
+        return "" if answer.is_good else f"{answer.status} {answer.text[:200]}"
+
+    def _answered(self, url: str, body: Mapping[str, str] | None = None) -> Answer:
+        return answered(url, seconds=self.settings.timeout, headers=self._endpoints.headers, body=body)
 
     def _serving(self, urls: tuple[str, ...]) -> Endpoints:
         key = os.environ.get(self.settings.key)
@@ -148,37 +178,6 @@ class RolloutServers:
                 for task in tasks:
                     task.cancel()
                 await asyncio.gather(*tasks, return_exceptions=True)
-
-
-def _refuse_replicas(client: httpx2.Client, url: str) -> None:
-    """Stop where several engines answer at one address: only the one that is reached would take the adapter.
-
-    Raises:
-        ModelError: There are several by vLLM's own metrics; with the commands to start instead.
-    """
-    try:
-        answer = client.get(f"{url.removesuffix('/v1')}/metrics")
-    except httpx2.RequestError:
-        # What is not there is told when it is to take the adapter.
-        return
-    engines = {*_ENGINE.findall(answer.text)} if answer.status_code == httpx2.codes.OK else set()
-    if len(engines) > 1:
-        ports = range(8001, 8001 + len(engines))
-        commands = "; ".join(f"CUDA_VISIBLE_DEVICES={gpu} {_START} --port {port}" for gpu, port in enumerate(ports))
-        raise ModelError(
-            f"{counted(len(engines), 'data-parallel replica')} answer at {url}, of which one alone would take the "
-            f"adapter and the others sample without it; start {counted(len(engines), 'server')} and name each in "
-            f"rollouts.server.urls: {commands}"
-        )
-
-
-def _post(client: httpx2.Client, url: str, body: Mapping[str, str]) -> str:
-    """Why the server did not do it; empty if it did."""
-    try:
-        response = client.post(url, json=body)
-    except httpx2.RequestError as error:
-        return f"{type(error).__name__} {error}".strip()
-    return "" if response.status_code == httpx2.codes.OK else f"{response.status_code} {response.text[:200]}"
 
 
 def _labels(content: Mapping[str, Any], labels: Sequence[int]) -> LabelLogits:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from interank import plain_data
 from interank.engines.prompts import Prompt
-from interank.engines.protocol import Completion, Failed, LabelLogits, Reply, Request
+from interank.engines.protocol import CHARACTERS_PER_TOKEN, Completion, Failed, LabelLogits, Reply, Request
 from interank.errors import PromptError
 from interank.wording import counted
 
@@ -20,6 +20,8 @@ _ROOM = 1024
 _TIMES = 2
 # Characters; the longest of known vocabularies are runs of blanks or of one mark.
 _LONGEST_TOKEN = 256
+# Of what a text holds by the count of four characters a token: no vocabulary's tokens are so long on the average.
+_LEAST_SHARE = 1 / 8
 # Where nobody told how many ids there are.
 MOST_IDS = 2**31
 
@@ -47,6 +49,35 @@ def completion_fault(completion: Completion) -> str:
     told = [*completion.logprobs, *([] if completion.end_logprob is None else [completion.end_logprob])]
     odd = next((value for value in told if not math.isfinite(value)), None)
     return "" if odd is None else f"a token was written with the log-probability {odd}, and a finite number is expected"
+
+
+def usage(request: Request, read: object, written: object, own: int) -> tuple[int, int]:
+    """Tokens read and written: as whoever is paid for them tells, and by our own count where that cannot be.
+
+    Args:
+        request: What was asked.
+        read: What is told of the prompt's tokens; None where nothing is.
+        written: What is told of the answer's.
+        own: The answer's tokens, counted here: exactly where it came as ids, else from its characters.
+    """
+    if isinstance(request.prompt, Prompt):
+        return (
+            _credible(read, len(request.prompt.ids), len(request.prompt.ids), _most_read(request)),
+            _credible(written, own, own, _most_written(request)),
+        )
+    asked = -(-sum(len(text) for _, text in request.prompt) // CHARACTERS_PER_TOKEN)
+    return (
+        _credible(read, asked, int(asked * _LEAST_SHARE), _most_read(request)),
+        _credible(written, own, int(own * _LEAST_SHARE), _most_written(request)),
+    )
+
+
+def _credible(told: object, own: int, least: int, most: int) -> int:
+    # What is wrong in it costs nobody a reply: it is not the reply, and the budget holds by our own count.
+    try:
+        return plain_data.whole(told, least=least, most=most)
+    except ValueError:
+        return own
 
 
 def checked(request: Request, reply: Reply, vocabulary: int | None) -> Reply | Failed:
@@ -122,12 +153,12 @@ def _check(request: Request, reply: Reply, vocabulary: int) -> None:
         plain_data.text(reply.text)
     except ValueError as error:
         raise ValueError(f"the reply's text: {error}") from None
-    written = _TIMES * request.sampling.max_new_tokens + _ROOM
+    written = _most_written(request)
     if len(reply.text) > _LONGEST_TOKEN * written:
         raise ValueError(
             f"its {counted(len(reply.text), 'character')} are far more than {written} tokens have room for"
         )
-    _named("the tokens read", reply.read, least=0, most=_TIMES * _tokens(request) + _ROOM)
+    _named("the tokens read", reply.read, least=0, most=_most_read(request))
     _named("the tokens written", reply.written, least=0, most=written)
 
 
@@ -136,6 +167,14 @@ def _named(name: str, value: object, *, least: int, most: int) -> None:
         plain_data.whole(value, least=least, most=most)
     except ValueError as error:
         raise ValueError(f"{name}: {error}") from None
+
+
+def _most_read(request: Request) -> int:
+    return _TIMES * _tokens(request) + _ROOM
+
+
+def _most_written(request: Request) -> int:
+    return _TIMES * request.sampling.max_new_tokens + _ROOM
 
 
 def _tokens(request: Request) -> int:

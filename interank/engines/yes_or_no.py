@@ -15,6 +15,7 @@ from interank.engines.prompts import Prompt
 from interank.engines.use import FILE
 from interank.engines.weights import read_config
 from interank.errors import InputError, ModelError
+from interank.resources import expanded
 from interank.types import Document, Query
 
 _QWEN3_BEFORE = (
@@ -84,7 +85,7 @@ def answer_form(source: str | Path) -> AnswerForm | None:
         InputError: It is a reranker that cannot be run here, or is called like one and is another model.
         ModelError: Its configuration cannot be read, or a folder is named that is not there.
     """
-    path = Path(str(source)).expanduser()
+    path = expanded(str(source))
     name, folder = path.name.lower(), path if path.is_dir() else None
     if folder is None and (fetched := model_here(str(source))):
         folder = fetched.folder

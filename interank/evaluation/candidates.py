@@ -123,6 +123,21 @@ def notes_on_texts(tasks: Sequence[Task]) -> list[str]:
     return list(dict.fromkeys(task.without_text for task in tasks if task.without_text is not None))
 
 
+def notes_on_candidates(tasks: Sequence[Task]) -> list[str]:
+    """Which queries have no candidates, so that nothing can rank for them and they score 0 whatever ranks."""
+    notes = []
+    for task in tasks:
+        empty = [query.query_id for query in task.queries if not task.candidates.get(query.query_id)]
+        if empty:
+            asked = counted(len(task.queries), "query", "queries")
+            notes.append(
+                f"{task.name}: {len(empty)} of {asked} have no candidates, the first {empty[0]!r}, and score 0 in "
+                f"every line, perfect order too: {task.facts['first_stage']} found nothing for them; see whether they "
+                "are in the documents' language, or bring candidates as run=FILE"
+            )
+    return notes
+
+
 def _with_texts(benchmark: Path, wanted: Wanted, *, shown: bool) -> tuple[list[Benchmark], str | None]:
     """The tasks with their documents; where those are for the report alone, without, and the reason in a sentence."""
     if wanted.need_text or not shown or not benchmark.exists():

@@ -33,14 +33,14 @@ def card(
     told = {name for name in found if name}
     rows = [(table, role, name) for table, of in columns.items() for role, name in of.of.items()]
     sections = [
-        f"# {title}",
+        f"# {cards.name(title)}",
         *about,
         "## Counts",
         cards.table(("", ""), counts.items()),
         *(("## Columns", cards.table(("table", "role", "column"), rows)) if rows else ()),
         "## Licence",
         "Licences of the texts: "
-        + ", ".join(f"{name or 'not told'} ({number})" for name, number in sorted(found.items()))
+        + ", ".join(f"{cards.name(name or 'not told')} ({number})" for name, number in sorted(found.items()))
         + "."
         + ("" if told else " interank adds none: what may be done with them is for their owner to say."),
     ]

@@ -46,6 +46,27 @@ _SPELLINGS = {"map": "AP", "mrr": "RR", "recall": "R", "precision": "P", "numret
     for name in ("nDCG", "AP", "RR", "P", "R", "Success", "Rprec", "Bpref", "infAP", "SetP", "SetR", "SetF", "SetAP")
 }
 _BASE = re.compile(r"[A-Za-z]+")
+# As trec_eval prints them: a name, and behind the last underscore a cutoff.
+_TREC_EVAL = {
+    "ndcg": "nDCG",
+    "ndcg_cut": "nDCG@",
+    "map": "AP",
+    "map_cut": "AP@",
+    "recip_rank": "RR",
+    "P": "P@",
+    "recall": "R@",
+    "success": "Success@",
+    "Rprec": "Rprec",
+    "bpref": "Bpref",
+    "infAP": "infAP",
+    "set_P": "SetP",
+    "set_recall": "SetR",
+    "set_F": "SetF",
+    "set_map": "SetAP",
+    "num_ret": "NumRet",
+    "num_rel": "NumRel",
+}
+_TREC_EVAL_NAME = re.compile(r"([A-Za-z_]+?)(?:_([1-9][0-9]{0,5}))?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +115,38 @@ def score_run(qrels: Iterable[Qrel], run: Run, measures: Sequence[str] = (DEFAUL
     }
     mean = {name: fmean(scores.values()) for name, scores in per_query.items()}
     return Scores(mean, per_query, len(judged))
+
+
+def only_judged(qrels: Iterable[Qrel], run: Run) -> Run:
+    """The run without documents that nobody judged, as trec_eval's -J scores it."""
+    judged = judged_by_query(qrels)
+    return Run.from_orders(
+        {
+            query_id: [doc_id for doc_id in run.doc_ids(query_id) if doc_id in judged[query_id]]
+            for query_id in run
+            if query_id in judged
+        },
+        tag=run.tag,
+    )
+
+
+def notes_on_meeting(qrels: Iterable[Qrel], run: Run) -> list[str]:
+    """What of a run and qrels never meets, so that it scores 0 or counts for nothing, whatever the ranking is worth."""
+    judged = judged_by_query(qrels)
+    shared = [query_id for query_id in run if query_id in judged]
+    if not shared:
+        return [
+            f"the run and the qrels share no query (the run has {next(iter(run), 'none')!r}, the qrels "
+            f"{next(iter(judged), 'none')!r}), so everything is 0; see whether they are of one collection"
+        ]
+    notes = []
+    if lacking := len(judged) - len(shared):
+        notes.append(f"{lacking} of the {len(judged)} judged queries are not in the run and count as 0")
+    if not any(doc_id in judged[query_id] for query_id in shared for doc_id in run.scores(query_id)):
+        notes.append(
+            "the run ranks no document that was judged, so everything is 0; see whether both name documents alike"
+        )
+    return notes
 
 
 def _values(judged: Mapping[str, Mapping[str, int]], run: Run, measures: Sequence[str]) -> dict[str, dict[str, float]]:
@@ -213,11 +266,14 @@ def random_run(candidates: Run, seed: int, *, depth: int | None = None) -> Run:
 
 
 def canonical_measure(name: str) -> str:
-    """A measure's name as ir_measures spells it: `RR@10` of `MRR@10`, `AP` of `map`.
+    """A measure's name as ir_measures spells it: `RR@10` of `MRR@10`, `AP` of `map`, `nDCG@10` of `ndcg_cut_10`.
 
     Raises:
         InputError: It is none of trec_eval's measures.
     """
+    printed = _TREC_EVAL_NAME.fullmatch(name)
+    if printed and (measure := _TREC_EVAL.get(printed[1])) and measure.endswith("@") == bool(printed[2]):
+        return measure + (printed[2] or "")
     base = _BASE.match(name)
     found = _SPELLINGS.get(base[0].lower(), "") + name[base.end() :] if base else ""
     if not _MEASURE.fullmatch(found):

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from interank.errors import InputError
+from interank.ir.limits import MOST_AT_ONCE, bounded
 from interank.types import Qrel, Run, RunFile
 
 GZIP_MAGIC = b"\x1f\x8b"  # RFC 1952, section 2.3.1
@@ -27,6 +28,10 @@ _HEADER_STARTS = frozenset({"query-id", "query_id", "qid"})
 _INTEGER = re.compile(r"[+-]?[0-9]{1,9}")
 # Blanks that part no columns: those before another one and at the end of a line.
 _PADDING = re.compile(rb" +(?=[ \n])")
+# A row of qrels or of a run whose query id begins as a comment does.
+_NAMED_LIKE_A_COMMENT = re.compile(
+    r"#\S+[\t ]+(?:(?:\S+[\t ]+)?\S+[\t ]+[+-]?[0-9]+|Q0[\t ]+\S+[\t ]+\S+[\t ]+\S+[\t ]+\S+)\s*$"
+)
 _UNWRITABLE = re.compile(r"[\t\r\n]|^$")
 
 
@@ -37,10 +42,11 @@ def numbered_lines(path: Path) -> Iterator[tuple[int, str]]:
     off.
 
     Raises:
-        InputError: The file cannot be opened, is not UTF-8, or its gzip stream is cut or damaged.
+        InputError: The file cannot be opened, is not UTF-8, has a line too long to be held, or its gzip stream is cut
+            or damaged.
     """
     try:
-        with _bytes(path) as stream, io.TextIOWrapper(stream, encoding="utf-8-sig") as text:
+        with _bytes(path) as stream, io.TextIOWrapper(bounded(stream, path), encoding="utf-8-sig") as text:
             for number, line in enumerate(text, start=1):
                 yield number, line.rstrip("\n")
     except UnicodeDecodeError as error:
@@ -75,7 +81,7 @@ def _bytes(path: Path) -> Iterator[io.BufferedReader[Any]]:
 def _first_undecodable_line(path: Path) -> int:
     """The text was decoded in blocks, which do not tell."""
     with _bytes(path) as stream:
-        lines = enumerate(stream, start=1)
+        lines = enumerate(bounded(stream, path), start=1)
         return next(number for number, line in lines if line.decode("utf-8", "replace").encode() != line)
 
 
@@ -142,7 +148,9 @@ def _plain_run_file(path: Path) -> RunFile | None:
     from interank.ir.columns import read_columns  # slow to import, and `interank --help` comes by here
 
     with _bytes(path) as stream:
-        data = stream.read().removeprefix(codecs.BOM_UTF8)
+        data = stream.read(MOST_AT_ONCE + 1).removeprefix(codecs.BOM_UTF8)
+    if len(data) > MOST_AT_ONCE:
+        return None
     data = data.replace(b"\r\n", b"\n") if b"\r" in data else data
     separator = "\t" if b"\t" in io.BytesIO(data).readline() else " "
     if separator == " " and b"\t" in data:
@@ -208,7 +216,7 @@ def copy_run(run: Run, source: Path, path: Path) -> bool:
     if run.reordered:
         return False
     with _bytes(source) as stream:
-        data = stream.read()
+        data = stream.read(MOST_AT_ONCE + 1)
     lines = sum(len(run.scores(query_id)) for query_id in run)
     if data.count(b"\n") != lines or data.startswith(codecs.BOM_UTF8) or b"\r" in data or not data.endswith(b"\n"):
         return False
@@ -238,6 +246,11 @@ def tag_of(path: Path) -> str | None:
 def _rows(path: Path) -> Iterator[tuple[str, list[str]]]:
     """Where each line with data stands, and its columns."""
     for number, line in numbered_lines(path):
+        if line.startswith("#") and _NAMED_LIKE_A_COMMENT.match(line):
+            raise InputError(
+                f"{path}:{number}: the query id {line.split()[0][:60]!r} begins with #, as comments do in TREC's "
+                "files; rename the query in all files, or put a blank behind the # of a comment"
+            )
         if line.strip() and not line.startswith("#"):
             # Not str.split(): it also parts at no-break spaces, which ids may hold.
             columns = line.split("\t") if "\t" in line else [part for part in line.split(" ") if part]

@@ -87,7 +87,7 @@ class Desk:
         postings = Postings.joined(parts, "counts")
         if not postings.term_count:
             raise InputError(
-                f"the answers of {self.sites[self.site]} ({len(pool)}) hold no letter a-z or digit that negatives "
+                f"the answers of {self.sites[self.site]} ({len(pool)}) hold no letter or digit that negatives "
                 "could be searched by; give other dumps, or leave this one out by mining.exclude_sites"
             )
         postings.save(self.index)

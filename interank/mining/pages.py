@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 
 from interank import plain_data, tables
 from interank.errors import InputError
+from interank.ir.bm25.scripts import count_words, cut_words
 from interank.mining.rows import Tally
 from interank.mining.streams import Table
 from interank.mining.tables import kept_rows
@@ -123,18 +124,17 @@ def _cut(text: str, words: int) -> Iterator[str]:
     held: list[str] = []
     size = 0
     for paragraph in _PARAGRAPHS.split(text):
-        tokens = paragraph.split()
-        if not tokens:
+        count = count_words(paragraph)
+        if not count:
             continue
-        if held and size + len(tokens) > words:
+        if held and size + count > words:
             yield "\n\n".join(held)
             held, size = [], 0
-        if len(tokens) <= words:
+        if count <= words:
             held.append(paragraph.strip())
-            size += len(tokens)
+            size += count
             continue
         # A paragraph that is too long loses its line breaks.
-        for start in range(0, len(tokens), words):
-            yield " ".join(tokens[start : start + words])
+        yield from cut_words(paragraph, words)
     if held:
         yield "\n\n".join(held)

@@ -163,10 +163,15 @@ def _loose_tables(folder: Path) -> dict[str, Table]:
 
 
 def _archived_tables(path: Path) -> dict[str, Table]:
-    found = {}
+    found: dict[str, Table] = {}
     for member in archive_members(path):
         name = member.rpartition("/")[2].removesuffix(".xml")
         if name in TABLES and member.endswith(".xml"):
+            if name in found:
+                raise InputError(
+                    f"{path} holds {name}.xml twice, as {found[name].member} and as {member}; unpack it, and give the "
+                    "folder of the one that you mean"
+                )
             found[name] = Table(path, member)
     return found
 

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from interank.ir.bm25.scripts import count_words
 from interank.mining.rows import BadRowError, Row, Tally
 from interank.mining.stackexchange import Link, Post, link_from, links_in, post_from
 from interank.mining.text import plain_text
@@ -198,10 +199,10 @@ def _may_be_taken(question: Post, settings: MiningRecipe) -> bool:
     if (settings.tags and not tags & {*settings.tags}) or tags & {*settings.exclude_tags}:
         return False
     if settings.min_question_words or settings.max_question_words is not None:
-        words = len(plain_text(question.html).split())
+        words = count_words(plain_text(question.html))
         return settings.min_question_words <= words and words <= (settings.max_question_words or words)
     return True
 
 
 def _is_long_enough(answer: Post, settings: MiningRecipe) -> bool:
-    return len(plain_text(answer.html).split(None, settings.min_document_words)) >= settings.min_document_words
+    return count_words(plain_text(answer.html)) >= settings.min_document_words

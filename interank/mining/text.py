@@ -10,7 +10,9 @@ from urllib.parse import urlsplit
 from bs4 import BeautifulSoup
 from markdownify import ATX, MarkdownConverter
 
-_TRAILING_BLANKS = re.compile(r"[ \t]+$", re.MULTILINE)
+# Longer ones, which markdownify's expressions look through anew from each blank, are nobody's layout.
+_MOST_BLANKS = 200
+_LONG_BLANKS = re.compile(rf"(?<![ \t])[ \t]{{{_MOST_BLANKS + 1},}}")
 # The editor's own words, of writers who gave none.
 _DEFAULT_IMAGE_TEXT = "enter image description here"
 
@@ -23,12 +25,14 @@ def html_to_text(html: str, *, site: str = "") -> str:
     """
     # Within an element, as Beautiful Soup warns of markup that looks like a file name or an address.
     soup = BeautifulSoup(f"<div>{html}</div>", "lxml")
+    for long in soup.find_all(string=_LONG_BLANKS):
+        long.replace_with(_LONG_BLANKS.sub(" " * _MOST_BLANKS, long))
     try:
         text: str = _Converter(site).convert_soup(soup)
     except RecursionError:
         # Elements nested hundreds deep are nobody's layout.
         text = soup.get_text(" ")
-    return _TRAILING_BLANKS.sub("", text).strip()
+    return "\n".join(line.rstrip(" \t") for line in text.split("\n")).strip()
 
 
 # Elements within a word; others end one.

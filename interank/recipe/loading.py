@@ -9,16 +9,17 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import yaml
 from pydantic import BaseModel, ValidationError
 
 from interank.errors import RecipeError
 from interank.recipe.by_task import task_of
 from interank.recipe.evaluate import EvaluateRecipe
+from interank.recipe.foreign import foreign_keys, shown
 from interank.recipe.generate import GenerateRecipe
 from interank.recipe.run import RunRecipe
 from interank.recipe.trainer_keys import trainer_faults
-from interank.resources import resource_dir
+from interank.recipe.words import read_yaml
+from interank.resources import expanded, resource_dir
 from interank.tasks import DISTILLED, REFINED
 from interank.tasks.head.explained.recipe import RewardModelRecipe
 from interank.tasks.recipes import DistillRecipe, RlRecipe
@@ -58,7 +59,7 @@ def find_recipe(name: str) -> Path:
     Raises:
         RecipeError: There is no such file and no such name.
     """
-    path = Path(name).expanduser()
+    path = expanded(name)
     if path.is_file():
         return path
     known = dict(recipe_files())
@@ -95,7 +96,10 @@ def load_recipe(name: str, overrides: Sequence[str] = (), *, stage: str | None =
     path = find_recipe(name)
     source = str(path)
     data = _read(path)
-    faults = [fault for override in overrides for fault in _apply(data, override)]
+    faults = [
+        *foreign_keys(data, [override.partition("=")[0] for override in overrides]),
+        *(fault for override in overrides for fault in _apply(data, override)),
+    ]
     found = data.get("stage")
     if not isinstance(found, str) or found not in STAGES:
         raise RecipeError(source, [*faults, f"stage is {found!r}, where one of {', '.join(STAGES)} is needed"])
@@ -176,9 +180,11 @@ def read_keys(source: str, overrides: Sequence[str]) -> dict[str, Any]:
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        data = yaml.safe_load(path.read_text("utf-8-sig"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        data = read_yaml(path.read_text("utf-8-sig"))
+    except UnicodeDecodeError as error:
         raise RecipeError(str(path), [f"not readable as YAML: {' '.join(str(error).split())}"]) from None
+    except ValueError as error:
+        raise RecipeError(str(path), [str(error)]) from None
     if not isinstance(data, dict):
         raise RecipeError(str(path), [f"a mapping of keys is expected, {type(data).__name__} was found"])
     return data
@@ -193,9 +199,12 @@ def _apply(data: dict[str, Any], override: str) -> list[str]:
     if data.get("stage") == "run" and parts[0] in STAGES:
         parts = ["stages", *parts]
     try:
-        value = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        return [f"{key}: the value {text!r} is not readable as YAML ({' '.join(str(error).split())})"]
+        value = read_yaml(text)
+    except ValueError as error:
+        return [f"{key}: {shown(key, text)} was given: {error}"]
+    if "#" in text and (value is None or isinstance(value, str)) and text.strip()[:1] not in ("'", '"'):
+        # A command line has no comments.
+        value = text.strip()
     section = data
     for part in parts[:-1]:
         below = section.setdefault(part, {})
@@ -236,7 +245,7 @@ def _fault(model: type[BaseModel], item: Mapping[str, Any]) -> str:
         # Of pydantic's unions recipes have those of tasks alone.
         if isinstance(item["input"], Mapping):
             return f"{where}.{_unknown_task(location[-1], item['input'])}"
-        return f"{where}: {item['input']!r} was found: a mapping of keys is expected"
+        return f"{where}: {shown(where, item['input'])} was found: a mapping of keys is expected"
     if item["type"] == "extra_forbidden":
         if len(location) == 1 and (others := _tasks_with(model, location[0])):
             verb = "has" if len(others) == 1 else "have"
@@ -248,11 +257,7 @@ def _fault(model: type[BaseModel], item: Mapping[str, Any]) -> str:
         return f"{where}: missing, and it has no default"
     if item["type"] == "value_error":
         return f"{where}: {item['ctx']['error']}".removeprefix(": ")
-    value = item["input"]
-    hint = ""
-    if isinstance(value, str) and _is_number(value):
-        hint = f"; YAML reads {value} as text, write {float(value)!r}" if "e" in value.lower() else ""
-    return f"{where}: {value!r} was found: {item['msg'][0].lower()}{item['msg'][1:]}{hint}"
+    return f"{where}: {shown(where, item['input'])} was found: {item['msg'][0].lower()}{item['msg'][1:]}"
 
 
 def _below(model: type[BaseModel], location: Sequence[str]) -> list[str]:
@@ -270,14 +275,6 @@ def _tasks_with(model: type[BaseModel], key: str) -> list[str]:
 
 def _task_named(model: type[BaseModel]) -> str:
     return next(name for models in _BY_TASK.values() for name, other in models.items() if other is model)
-
-
-def _is_number(text: str) -> bool:
-    try:
-        float(text)
-    except ValueError:
-        return False
-    return True
 
 
 def _keys_at(model: type[BaseModel], location: Sequence[str]) -> list[str]:

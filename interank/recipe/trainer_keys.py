@@ -32,6 +32,15 @@ _SIMPLE: dict[str, type] = {"int": int, "float": float, "bool": bool, "str": str
 _WHOLE = "completions are sampled from all tokens at `temperature`"
 # Whole base weights are in each process.
 _WHOLE_WEIGHTS = "each of several processes has the whole base weights, and DDP averages the adapter's gradients"
+_HUB = (
+    "push_to_hub",
+    "hub_model_id",
+    "hub_strategy",
+    "hub_token",
+    "hub_private_repo",
+    "hub_always_push",
+    "hub_revision",
+)
 # What a stage decides itself; a recipe that sets it would silently lose or break resume.
 OWNED = {
     "output_dir": "it is the stage's --out",
@@ -58,6 +67,9 @@ OWNED = {
     "accelerator_config": "rows are drawn by the recipe's `seed`, and interank deals them out to processes",
     **dict.fromkeys(("ddp_backend", "ddp_timeout"), "processes meet before the trainer is made"),
     "dataset_kwargs": "the rows are interank's",
+    **dict.fromkeys(
+        ("push_to_hub", *_HUB), "nothing is sent while a model trains; `interank push` sends what is finished"
+    ),
     "save_total_limit": "the last complete checkpoint and the best one are kept until the stage ends",
 }
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from interank.errors import InputError
-from interank.tasks.documents import AnyDocument, as_documents, as_query
+from interank.tasks.documents import AnyDocument, as_documents, as_query, checked_count
 from interank.tasks.query_ranking import QueryRanking
 from interank.tasks.ranks import Cost, Ranking, Ranks
 from interank.types import Query, RankedDocument
@@ -51,7 +51,8 @@ class Chain(Ranks):
             InputError: As the rerankers'.
         """
         asked, given = as_query(query), as_documents(documents)
-        return QueryRanking.of(asked, given, self.ranked(asked, given, explain, first_stage)[0][:top_k])
+        kept = checked_count("top_k", top_k)
+        return QueryRanking.of(asked, given, self.ranked(asked, given, explain, first_stage)[0][:kept])
 
     def ranked(
         self,

@@ -19,8 +19,8 @@ from interank.settings import AdaptiveRecipe, HeadSettings, ListwiseRecipe, Serv
 from interank.settings.base import checked
 from interank.settings.precision import Precision
 from interank.tasks.asked import AnyServer, Loaded, RankerSettings
-from interank.tasks.documents import AnyDocument, as_documents, as_query
-from interank.tasks.query_ranking import QueryRanking
+from interank.tasks.documents import AnyDocument, as_documents, as_query, checked_count
+from interank.tasks.query_ranking import Least, QueryRanking, set_minimums
 from interank.tasks.ranks import OneModel, Ranking
 from interank.types import Document, Query, Run
 
@@ -177,6 +177,7 @@ class Reranker(Fitted):
         top_k: int | None = None,
         explain: int | None = None,
         first_stage: Sequence[float] | None = None,
+        **least: Unpack[Least],
     ) -> QueryRanking:
         """The documents best first, each with its `document`; equal scores keep the order given.
 
@@ -187,12 +188,20 @@ class Reranker(Fitted):
             top_k: How many to return; None returns all.
             explain: How many of the first get an explanation; None leaves it to the mode.
             first_stage: The documents' first-stage scores, which a fit mixes in; without a fit they do not matter.
+            **least: What a document needs to be returned: `min_score`, `min_grade` or `min_probability`; see `Least`.
 
         Raises:
-            InputError: There are several queries or an empty one, a document has no text, or two have the same id.
+            InputError: There are several queries or an empty one, a document has no text, two have the same id, or a
+                minimum is of what this reranker does not tell.
         """
         asked, given = as_query(query), as_documents(documents)
-        return QueryRanking.of(asked, given, super().rank(asked, given, top_k, explain, first_stage))
+        wanted = set_minimums(least)
+        if not wanted:
+            return QueryRanking.of(asked, given, super().rank(asked, given, top_k, explain, first_stage))
+        # Nothing is explained that is not returned.
+        ranking = super().rank(asked, given, None, 0, first_stage)
+        kept = QueryRanking.of(asked, given, ranking).at_least(wanted)[: checked_count("top_k", top_k)]
+        return QueryRanking.of(asked, given, self.explain(asked, given, kept, explain))
 
     def with_fit(self, fit: str | Path) -> Reranker:
         """The same reranker with what `interank fit` found: `rank` fuses, its documents have a `probability`.

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from interank import modes
 from interank.artifact import MANIFEST, open_artifact
 from interank.engines.use import read_head, read_use
+from interank.resources import expanded
 from interank.tasks import task_of_adapter
 
 
@@ -20,7 +19,7 @@ def explains(source: str, base: str | None = None) -> bool:
     Raises:
         ArtifactError, ModelError, InputError: As of whoever opens the model.
     """
-    folder = Path(source).expanduser()
+    folder = expanded(source)
     if (folder / MANIFEST).is_file():
         manifest = open_artifact(folder, "adapter").manifest
         return task_of_adapter(manifest) != "head" and modes.explains(tuple(manifest.get("modes") or ()))

@@ -8,14 +8,24 @@ from typing import Annotated, Any, TypeVar
 from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
 
 from interank.errors import InputError
-from interank.resources import resource_dir
+from interank.resources import expanded, resource_dir
 
 
 def as_path(value: Any) -> Any:
     """A path; `data/...`, where there is no such thing here, is the sample data that comes with interank."""
+    if isinstance(value, bool):
+        raise ValueError(
+            f"{str(value).lower()} was found, as YAML reads a bare no, off, yes or on too; for a path of that name "
+            "write ./no"
+        )
+    if isinstance(value, int):
+        value = str(value)
     if not isinstance(value, str):
         return value
-    path = Path(value).expanduser()
+    try:
+        path = expanded(value)
+    except InputError as error:
+        raise ValueError(str(error)) from None
     if path.parts[:1] == ("data",) and not path.exists():
         bundled = resource_dir("data").joinpath(*path.parts[1:])
         return bundled if bundled.exists() else path

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from interank.artifact import Artifact, Existing, Kind, create
-from interank.evaluation.candidates import Evaluated, Task, load_evaluated, notes_on_texts
+from interank.evaluation.candidates import Evaluated, Task, load_evaluated, notes_on_candidates, notes_on_texts
 from interank.evaluation.evaluated import Evaluation, Rankings, Scoring, costs_of, notes_on_ranked, ran_on
 from interank.evaluation.explained import mark
 from interank.evaluation.fused import applied_rows, fits_by_adapter, notes_on_fit
@@ -59,8 +59,8 @@ def run(
         return rank_shard(recipe, tasks, rerankers, place, shard)
     take_over(shards, rerankers, place)
     begin_import()
-    notes = notes_on_texts(tasks) + [note for applied in fits.values() for note in notes_on_fit(applied, tasks)]
-    notes += notes_on_bases(recipe)
+    notes = [note for applied in fits.values() for note in notes_on_fit(applied, tasks)]
+    notes = [*notes_on_texts(tasks), *notes_on_candidates(tasks), *notes, *notes_on_bases(recipe)]
     costs: dict[str, dict[str, Any]] = {FIRST_STAGE: {"seconds": time.monotonic() - started}}
     runs: dict[str, dict[str, Run]] = {FIRST_STAGE: {task.name: task.candidates for task in tasks}}
     stored = {name: _stored(recipe, tasks, path) for name, path in named[: len(recipe.runs)]}

@@ -10,6 +10,7 @@ from typing import Any
 
 from interank.errors import InputError, Terminated, TrainingError
 from interank.launched import STARTER
+from interank.recipe.words import read_yaml
 
 _SHARDING = ("FSDP", "DEEPSPEED", "MEGATRON_LM")
 
@@ -75,11 +76,9 @@ def _settings(file: Path) -> dict[str, Any]:
     Raises:
         InputError: It is none, or starts others.
     """
-    import yaml
-
     try:
-        found = yaml.safe_load(file.read_text("utf-8"))
-    except (OSError, ValueError, yaml.YAMLError) as error:
+        found = read_yaml(file.read_text("utf-8"))
+    except (OSError, ValueError) as error:
         raise InputError(
             f"--launch {file} cannot be read ({' '.join(str(error).split())[:200]}); give a number of processes, or "
             "the file that `accelerate config` writes"

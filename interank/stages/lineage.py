@@ -39,13 +39,14 @@ def policy_card(policy: Policy, rewarded: Iterable[RewardRecipe], notes: Mapping
     """The adapter's card: what made it, what it was rewarded for, and what that did to its validation."""
     past = notes["lineage"]
     judged = past["judgments"]
-    sites = ", ".join(f"{site} ({number})" for site, number in judged["sites"].items())
+    teacher = cards.name(judged.get("teacher", "an unnamed teacher"))
+    sites = ", ".join(f"{cards.name(site)} ({number})" for site, number in judged["sites"].items())
     rewards = ((entry.use, f"{entry.weight:g}", dict(entry.params) or "") for entry in rewarded)
     sections = [
         f"# An adapter that {policy.does}, refined by rl",
-        f"* Base model: {past['base']}",
+        f"* Base model: {cards.name(past['base'])}",
         f"* Continued from the adapter whose manifest has the sha256 `{past['distilled_adapter']['digest']}`",
-        f"* Judgments: {judged['number']} by {judged.get('teacher', 'an unnamed teacher')}, of {sites or 'no site'}",
+        f"* Judgments: {judged['number']} by {teacher}, of {sites or 'no site'}",
         f"* Algorithm: {policy.algorithm}",
         "## Rewards",
         cards.table(("reward", "weight", "parameters"), rewards),

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import json
-import re
 import shutil
 from pathlib import Path
 from typing import Literal
 
 from interank.artifact import MANIFEST, open_artifact
 from interank.errors import ArtifactError, InputError
+from interank.redaction import TOKEN
+from interank.resources import expanded
 
 CARD = "README.md"
 _EXPORT = "export.json"
 _WORDS = (".json", ".jsonl", ".jinja", ".md", ".txt", ".yaml")
-_SECRET = re.compile(r"\b(hf_[A-Za-z0-9]{20,}|sk-[A-Za-z0-9_-]{20,}|ghp_[A-Za-z0-9]{20,})")
 
 
 def collected(source: Path, folder: Path, base: str | None) -> Literal["model", "dataset"]:
@@ -60,7 +60,7 @@ def _rename_base(folder: Path, own: str, told: str | None) -> None:
     config = folder / "adapter_config.json"
     facts = json.loads(config.read_text("utf-8"))
     named = told or own
-    if Path(named).expanduser().exists() or named.startswith(("/", ".", "~")):
+    if expanded(named).exists() or named.startswith(("/", ".", "~")):
         raise InputError(
             f"this adapter stands on {own}, a folder of this machine; say what that is on the hub with --base-name "
             "OWNER/MODEL"
@@ -88,7 +88,7 @@ def refuse_traces(folder: Path, source: Path) -> None:
             continue
         text = path.read_text("utf-8", "replace")
         name = path.relative_to(folder)
-        if secret := _SECRET.search(text):
+        if secret := TOKEN.search(text):
             raise InputError(
                 f"{name} holds what looks like a key ({secret[0][:6]}...); take it out before it is pushed"
             )

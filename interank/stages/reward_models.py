@@ -12,6 +12,7 @@ from interank.artifact import MANIFEST, open_artifact
 from interank.engines.folders import model_folder
 from interank.errors import ModelError
 from interank.inputs import Input, classifier
+from interank.resources import expanded
 from interank.rewards import Reward
 from interank.settings import RewardRecipe
 from interank.wording import nearest
@@ -26,7 +27,7 @@ def reward_models(rewards: Sequence[Reward]) -> dict[str, Path]:
 def reward_model(params: Mapping[str, Any]) -> Path | None:
     """The output that a reward's `model` is; None of a whole model's name or folder."""
     given = params.get("model")
-    place = Path(given).expanduser() if isinstance(given, str) else None
+    place = expanded(given) if isinstance(given, str) else None
     return place if place is not None and (place / MANIFEST).is_file() else None
 
 
@@ -62,7 +63,7 @@ def named_models(
         given, name = entry.params.get("model"), f"{section}.{number}.model"
         if not entry.weight or not isinstance(given, str):
             continue
-        place = Path(given).expanduser() if given == str(own) else reward_model(entry.params)
+        place = expanded(given) if given == str(own) else reward_model(entry.params)
         if place is not None:
             what = "a reward model, an output of interank reward"
             found.append(Input(name, place, what, fits or glance, "name", glance=glance))
@@ -75,7 +76,7 @@ def _whole_model(name: str, source: str) -> Input:
     """A reward model with weights of its own, a folder or a name on the hub."""
 
     def glance(_: Path) -> None:
-        path = Path(source).expanduser()
+        path = expanded(source)
         if not path.exists() and (near := nearest(path, lambda each: (each / MANIFEST).is_file())):
             raise ModelError(f"{name}: {path} does not exist; did you mean {near}?")
         model_folder(source)

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 from interank import plain_data
 from interank.errors import InputError
 from interank.ir.benchmarks.rows import ROWS_AT_ONCE, rows_of
+from interank.ir.limits import bounded, parquet_batches, whole
 from interank.ir.trec import numbered_lines
 from interank.wording import counted, nearby
 
@@ -108,7 +109,7 @@ def is_hub_name(path: Path) -> bool:
 def _json_line_rows(path: Path) -> Iterator[Row]:
     with gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb") as file:
         try:
-            for number, line in enumerate(file, start=1):
+            for number, line in enumerate(bounded(file, path), start=1):
                 if line.strip():
                     yield Row(number, _object(line))
         except (EOFError, gzip.BadGzipFile, zlib.error) as error:
@@ -129,7 +130,7 @@ def _checked(found: object) -> Mapping[str, Any]:
 
 
 def _json_rows(path: Path) -> Iterator[Row]:
-    text = "\n".join(line for _, line in numbered_lines(path))
+    text = whole(path, numbered_lines(path))
     try:
         found = plain_data.parsed(text)
     except ValueError as error:
@@ -193,11 +194,11 @@ def _parquet_rows(path: Path) -> Iterator[Row]:
     number = 0
     try:
         with pyarrow.parquet.ParquetFile(path) as table:
-            for batch in table.iter_batches(ROWS_AT_ONCE):
+            for batch in parquet_batches(table, path, ROWS_AT_ONCE):
                 for row in rows_of(batch):
                     number += 1
                     yield Row(number, row)
-    except pyarrow.ArrowException as error:
+    except (pyarrow.ArrowException, OSError, UnicodeDecodeError) as error:
         raise InputError(f"{path}: cannot be read as Parquet ({error}); fetch or write it again") from None
 
 

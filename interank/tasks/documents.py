@@ -34,6 +34,8 @@ def as_query(query: str | Query) -> Query:
             f"found {reprlib.repr(query)} where one query is expected, a text or a Query; many queries are ranked by "
             "rerank(queries, candidates, corpus) into a run, or by stream(queries, candidates, corpus) one by one"
         )
+    if not isinstance(made.text, str):
+        raise InputError(f"the query {made.query_id!r} has the text {reprlib.repr(made.text)}, where a text is needed")
     if not made.text.strip():
         raise InputError(f"the query {made.query_id!r} is empty; say what is asked")
     return made
@@ -74,6 +76,8 @@ def _rows(documents: Any) -> Iterable[Any]:
 
 def _as_document(document: AnyDocument, place: int) -> Document:
     if isinstance(document, Document):
+        if not all(isinstance(part, str) for part in (document.doc_id, document.title, document.text)):
+            raise InputError(f"document {place} is {reprlib.repr(document)}, whose id, title and text have to be texts")
         return document
     if isinstance(document, str):
         return Document(str(place), document)
@@ -107,6 +111,19 @@ def as_id(name: object) -> str:
         return plain_data.text(str(name))
     except ValueError as error:
         raise InputError(f"an id: {error}") from None
+
+
+def checked_count(name: str, count: int | None) -> int | None:
+    """How many are asked for; None asks for all.
+
+    Raises:
+        InputError: It is no whole number from 0.
+    """
+    if count is not None and (isinstance(count, bool) or not isinstance(count, Integral) or count < 0):
+        raise InputError(
+            f"{name} is {plain_data.shown(count)}, where a whole number from 0, or None for all, is needed"
+        )
+    return None if count is None else int(count)
 
 
 @contextmanager

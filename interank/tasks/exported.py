@@ -12,6 +12,7 @@ from interank.engines.models import PEFT, find_model
 from interank.engines.soundness import require_scores
 from interank.errors import InputError
 from interank.modes import Guard
+from interank.resources import expanded
 from interank.tasks.asked import RankerSettings
 from interank.tasks.documents import naming
 from interank.tasks.judge.forms import ONNX, read_form
@@ -83,7 +84,7 @@ def exported_folder(source: str) -> Path | None:
         ArtifactError: What it says of itself cannot be read.
         ModelError: The model cannot be had.
     """
-    path = Path(source).expanduser()
+    path = expanded(source)
     if (path / MANIFEST).is_file() or (path / PEFT).is_file():
         return None
     folder = find_model(source).folder

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from html import escape
+from typing import Any, TypedDict
 
+from interank import plain_data
+from interank.errors import InputError
 from interank.types import Document, Query, RankedDocument
 from interank.wording import counted
 
@@ -14,6 +18,40 @@ _SHOWN = 20
 _CHARACTERS = 80
 # Grades 0, 1 and 2, told apart without colours too, since each has its number in the title.
 _COLOURS = ("#b8b8b8", "#7fb3d5", "#1f618d")
+
+
+class Least(TypedDict, total=False):
+    """What a document needs to be returned; None, as what is left out, asks for nothing."""
+
+    min_score: float | None
+    """The least score; those of judges are logarithms, of which 0 is as near to relevant as to irrelevant."""
+    min_grade: int | None
+    """The least grade, 0 to 2, of rerankers that grade."""
+    min_probability: float | None
+    """The least probability of being relevant, 0 to 1, which a fit tells."""
+
+
+_TOLD = {"min_score": "scores", "min_grade": "grades", "min_probability": "probabilities"}
+_OF: dict[str, str] = {"min_score": "score", "min_grade": "relevance", "min_probability": "probability"}
+_MOST: dict[str, float] = {"min_score": math.inf, "min_grade": 2, "min_probability": 1}
+
+
+def set_minimums(least: Mapping[str, Any]) -> dict[str, float]:
+    """Those that are set.
+
+    Raises:
+        InputError: One is unknown, or no number that can be reached.
+    """
+    found: dict[str, float] = {}
+    for name, value in least.items():
+        if name not in _OF:
+            raise InputError(f"rank takes no {name}; minimums are {', '.join(_OF)}")
+        if value is not None:
+            try:
+                found[name] = plain_data.finite(value, least=-math.inf if name == "min_score" else 0, most=_MOST[name])
+            except ValueError as error:
+                raise InputError(f"{name}: {error}; give one, or leave it out") from None
+    return found
 
 
 class QueryRanking(list[RankedDocument]):
@@ -28,6 +66,19 @@ class QueryRanking(list[RankedDocument]):
         """The ranking of these documents, each carrying its own."""
         by_id = {document.doc_id: document for document in documents}
         return cls(query, [replace(item, document=by_id[item.doc_id]) for item in ranking])
+
+    def at_least(self, minimums: Mapping[str, float]) -> QueryRanking:
+        """The documents that reach all of these minimums, in their order.
+
+        Raises:
+            InputError: One is of what this ranking does not tell.
+        """
+        for name in minimums:
+            if any(getattr(item, _OF[name]) is None for item in self):
+                hint = "interank fit gives them" if name == "min_probability" else "modes that grade do"
+                raise InputError(f"{name}: this reranker tells no {_TOLD[name]}; {hint}")
+        kept = (item for item in self if all(getattr(item, _OF[name]) >= least for name, least in minimums.items()))
+        return QueryRanking(self.query, kept)
 
     def __repr__(self) -> str:
         lines = [f"{counted(len(self), 'document')} for {_short(self.query.text)!r}"]

@@ -12,7 +12,7 @@ from interank.engines.protocol import Working
 from interank.errors import InputError
 from interank.modes import Guard
 from interank.progress import tell_cut
-from interank.tasks.documents import AnyDocument, as_documents, as_query, by_scores
+from interank.tasks.documents import AnyDocument, as_documents, as_query, by_scores, checked_count
 from interank.tasks.order.ordering import Repairs
 from interank.types import Document, Query, RankedDocument, Run, ScoredDoc
 
@@ -215,8 +215,8 @@ class OneModel(Ranks, Protocol):
     ) -> Ranking:
         """See `Ranks`."""
         asked, given = as_query(query), as_documents(documents)
-        wanted = self.explains(explain)
-        ranking = self.ordered(asked, given, first_stage)[:top_k]
+        kept, wanted = checked_count("top_k", top_k), self.explains(checked_count("explain", explain))
+        ranking = self.ordered(asked, given, first_stage)[:kept]
         return self.explained(asked, given, ranking, wanted) if wanted else ranking
 
     def explain(

@@ -25,6 +25,7 @@ from interank.engines.vllm import VllmEngine, VllmOptions, rank_of
 from interank.engines.weights import read_config
 from interank.errors import ArtifactError
 from interank.modes import TASK_MODES, TRAINED_ON, in_words
+from interank.resources import expanded
 from interank.settings import PromptSettings, ServerRecipe
 from interank.tasks import task_of_adapter
 from interank.tasks.asked import RankerSettings
@@ -111,7 +112,7 @@ def find_source(source: str | Path, base: str | None = None) -> Source:
         ModelError: The model cannot be had, or an adapter's base, or that is another and `base` does not say so.
         InputError: A `base` is given for a whole model.
     """
-    path = Path(source).expanduser()
+    path = expanded(source)
     if (path / MANIFEST).is_file():
         artifact = open_artifact(path, "adapter")
         files = find_base(artifact, base)

@@ -144,7 +144,7 @@ def _decontaminated(summary: Mapping[str, Any] | None) -> str:
 
 def _licence(tally: Tally) -> str:
     licences = {name or "not told": number for name, number in tally.licences.items()}
-    told = ", ".join(f"{name} ({number})" for name, number in sorted(licences.items()))
+    told = ", ".join(f"{cards.name(name)} ({number})" for name, number in sorted(licences.items()))
     heading = f"## Licence\n\nLicences of the documents: {told}."
     if not any(map(_is_share_alike, tally.licences)):
         return f"{heading} Publish this dataset, or one made of it, only where you know that you may."

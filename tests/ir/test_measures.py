@@ -144,7 +144,7 @@ def test_a_query_with_negative_relevances_only_scores_zero() -> None:
         "nDCG@",
         "nDCG@10.5",
         "nDCG@ten",
-        "ndcg_cut_10",
+        "ndcg_cut",
         "R",
         "P",
         "MRR@0",

@@ -50,19 +50,21 @@ BODIES: dict[str, tuple[Content, str]] = {
     "choices that are none": ({"choices": [7]}, "where an object is needed"),
     "empty choices": ({"choices": []}, "there is no 'item 0'"),
 }
-USAGES: dict[str, tuple[Any, str]] = {
-    "usage of 10^30": (usage(10**30, 1), "the tokens read: 10"),
-    "usage below 0": (usage(5, -1_000_000), "the tokens written: -1000000"),
-    "usage far beyond what was asked": (usage(5, 100_000), "the tokens written: 100000"),
-    "usage in words": (usage("NaN", 5), "the tokens read: 'NaN'"),
-    "usage without bound": (usage(5, -math.inf), "the tokens written: -inf"),
-    "usage of a half": (usage(5.5, 5), "the tokens read: 5.5"),
-    "usage that is true": (usage(True, 5), "the tokens read: True"),
-    "a list as usage": ([1], r"usage is [1]"),
+USAGES: dict[str, Any] = {
+    "of 10^30": usage(10**30, 10**30),
+    "below 0": usage(-1_000_000, -1_000_000),
+    "far beyond what was asked": usage(100_000, 100_000),
+    "in words": usage("NaN", "9"),
+    "without bound": usage(-math.inf, math.inf),
+    "of a half": usage(5.5, 5.5),
+    "that is true": usage(True, True),
+    "of nothing": usage(0, 0),
+    "that is none": usage(None, None),
+    "that is a list": [1],
+    "that is not there": None,
 }
 CHATS: dict[str, tuple[Content, str]] = {
     **BODIES,
-    **{name: (chat(usage=told), fault) for name, (told, fault) in USAGES.items()},
     "half a character": (chat("Relevance Label: 1\n\nBecause \ud800 half."), "half a character"),
     "a number as text": (chat(5), "5 is no text"),
     "an object as text": (chat({"a": 1}), "is no text"),
@@ -75,7 +77,6 @@ CHATS: dict[str, tuple[Content, str]] = {
 }
 WRITTEN: dict[str, tuple[Content, str]] = {
     **BODIES,
-    **{name: (tokens([5, 6, 7], usage=told), fault) for name, (told, fault) in USAGES.items()},
     "an id beyond the vocabulary": (tokens([10**9, 3]), "1000000000 is no integer from 0"),
     "an id of 10^30": (tokens([10**30]), "is no integer from 0"),
     "an id below 0": (tokens([5, -5]), "-5"),
@@ -100,10 +101,6 @@ LABELLED: dict[str, tuple[Made, str]] = {
     **{
         name: (lambda body, told=told: graded(body, *told), fault)  # type: ignore[misc]
         for name, (told, fault) in GRADES.items()
-    },
-    **{
-        name: (lambda body, told=told: graded(body, -0.1, -3.0, -4.0, usage=told), fault)  # type: ignore[misc]
-        for name, (told, fault) in USAGES.items()
     },
     "a label is lacking": (
         lambda body: tokens([1], choice={"logprobs": {"top_logprobs": [{"token_id:0": -0.1}]}}),

@@ -8,6 +8,7 @@ from typing import Any
 
 from interank import plain_data
 from interank.errors import InputError
+from interank.ir.limits import parquet_batches
 from interank.ir.trec import numbered_lines
 from interank.wording import counted, listed
 
@@ -48,13 +49,13 @@ def parquet_rows(path: Path) -> Iterator[Row]:
     number = 0
     try:
         with pq.ParquetFile(path) as table:
-            for batch in table.iter_batches(batch_size=ROWS_AT_ONCE):
+            for batch in parquet_batches(table, path, ROWS_AT_ONCE):
                 for row in rows_of(batch):
                     number += 1
                     if isinstance(row, Exception):
                         raise InputError(f"{path}: row {number}: {row}; mend or remove it")
                     yield f"{path}: row {number}", row
-    except (pa.ArrowException, OSError) as error:
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         reason = str(error).partition("\n")[0]
         raise InputError(
             f"{path}: row {number + 1} cannot be read as Parquet ({reason}); fetch the whole file again"

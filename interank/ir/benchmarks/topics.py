@@ -59,6 +59,11 @@ def _by_id(files: list[Path], topics: Iterable[Topic], expected: str) -> dict[st
         query_id = topic.query.query_id
         if not query_id:
             raise InputError(f"{topic.where}: the id is empty; fill it in, or remove the line")
+        if query_id.startswith("#") or any(sign in query_id for sign in "\t\r\n"):
+            raise InputError(
+                f"{topic.where}: the id {query_id[:60]!r} begins with # or holds a tab or the end of a line, which "
+                "TREC's files cannot hold; rename the query, in the qrels too"
+            )
         if query_id in found:
             raise InputError(f"{topic.where}: the id {query_id!r} stood before; remove one of the two")
         found[query_id] = topic

@@ -10,17 +10,20 @@ from typing import Literal
 from interank.errors import InputError
 from interank.ir.bm25.lucene import analyze_english
 from interank.ir.bm25.postings import Postings, Weighting, without_ties
+from interank.ir.bm25.scripts import words
 from interank.types import Document, Query, Run
 
 FirstStage = Literal["bm25", "bm25-english", "bm25q"]
-"""`bm25`: plain tokens; `bm25-english`: Lucene's English terms; `bm25q`: these, the query weighted like a document."""
+"""`bm25`: plain words of any script; `bm25-english`: Lucene's English terms; `bm25q`: these, the query weighted
+like a document."""
 
 _TOKEN = re.compile("[a-z0-9]+")
 
 
 def tokenize(text: str) -> list[str]:
-    """The text's runs of ASCII letters and digits, in lower case; no stop words, no stemming."""
-    return _TOKEN.findall(text.lower())
+    """The text's words in lower case, of any script; no stop words, no stemming."""
+    text = text.lower()
+    return _TOKEN.findall(text) if text.isascii() else words(text)
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +34,7 @@ class _Form:
 
 
 _FORMS: dict[FirstStage, _Form] = {
-    "bm25": _Form(tokenize, "counts", "letter a-z or digit"),
+    "bm25": _Form(tokenize, "counts", "letter or digit"),
     "bm25-english": _Form(analyze_english, "counts", "word that is not a stop word"),
     "bm25q": _Form(analyze_english, "saturated", "word that is not a stop word"),
 }

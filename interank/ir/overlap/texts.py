@@ -14,7 +14,8 @@ from typing import Any
 
 from interank.errors import InputError
 from interank.ir.benchmarks import task_name
-from interank.ir.benchmarks.rows import parse_json, rows_of
+from interank.ir.benchmarks.rows import ROWS_AT_ONCE, parse_json, rows_of
+from interank.ir.limits import parquet_batches, whole
 from interank.ir.overlap.posts import page_name, post_named
 from interank.ir.trec import numbered_lines
 
@@ -239,7 +240,7 @@ def _first(row: _Row, columns: tuple[str, ...]) -> str:
 
 
 def _of_rankgpt(path: Path, folder: str) -> list[BenchmarkTexts]:
-    items = parse_json(str(path), "\n".join(line for _, line in numbered_lines(path)))
+    items = parse_json(str(path), whole(path, numbered_lines(path)))
     if not (isinstance(items, list) and items and all(isinstance(item, dict) and "hits" in item for item in items)):
         return []
     queries = []
@@ -294,11 +295,11 @@ def _parquet_rows(path: Path) -> Iterator[tuple[str, _Row]]:
 
     try:
         number = 0
-        for batch in pyarrow.parquet.ParquetFile(path).iter_batches():
+        for batch in parquet_batches(pyarrow.parquet.ParquetFile(path), path, ROWS_AT_ONCE):
             for row in rows_of(batch):
                 number += 1
                 if isinstance(row, Exception):
                     raise InputError(f"{path}: row {number}: {row}; mend or remove it")
                 yield f"{path}: row {number}", row
-    except (pyarrow.ArrowException, OSError) as error:
+    except (pyarrow.ArrowException, OSError, UnicodeDecodeError) as error:
         raise InputError(f"{path} cannot be read as Parquet ({error}); fetch the file again") from error

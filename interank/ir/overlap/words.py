@@ -26,7 +26,8 @@ _ELEMENT = re.compile(
 # Elements within a line part no words: H<sub>2</sub>O.
 _INLINE = re.compile(r"</?(?:b|em|font|i|s|small|span|strong|sub|sup|tt|u)\b")
 _ADDRESS = re.compile(r"(?:\b(?:https?|ftp):|(?<![\w:]))//[^\s<>()\[\]{}\"']+|\bwww\.[^\s<>()\[\]{}\"']+")
-_IMAGE = re.compile(r"enter image description here|\[image(?::[^\]]*)?\]")
+_EDITORS = "enter image description here"
+_IMAGE = re.compile(rf"{_EDITORS}|\[image(?::[^\]]*)?\]")
 _APOSTROPHE = re.compile(r"['\u2019\u02bc\uff07](?<=\w.)(?=\w)")
 _NOT_ASCII = re.compile(r"[^\x00-\x7f]")
 _WORD = re.compile(r"[^\W_]+")
@@ -78,7 +79,9 @@ def words(text: str) -> list[str]:
     if "//" in text or "www." in text:
         text = _ADDRESS.sub(" ", text)
     if "image" in text:
-        text = _IMAGE.sub(" ", text)
+        # What opens after the last bracket that closes is searched for one in vain, each time to the end of the text.
+        ends = text.rfind("]") + 1
+        text = _IMAGE.sub(" ", text[:ends]) + text[ends:].replace(_EDITORS, " ")
     text = _APOSTROPHE.sub("", text)
     if not text.isascii():
         # Folded again after: compatibility forms hold capitals, too.

@@ -8,6 +8,7 @@ from interank.artifact import FITS, model_digest
 from interank.errors import ArtifactError, InputError
 from interank.modes import FITTED_MODES, FittedMode, graded_mode
 from interank.reranking.fitting.fit import Fit, read_fit, write_fit
+from interank.resources import expanded
 
 
 def stored_modes(folder: str | Path) -> list[FittedMode]:
@@ -27,7 +28,7 @@ def fit_file(given: str | Path, mode: str) -> Path:
     Raises:
         InputError: The folder stores none.
     """
-    path = Path(given).expanduser()
+    path = expanded(given)
     if not path.is_dir():
         return path
     if (file := stored_place(path, mode)) is not None:
@@ -92,4 +93,4 @@ def store_fit(fit: Fit, folder: Path) -> Path:
 
 
 def _place(folder: str | Path, mode: str) -> Path:
-    return Path(folder).expanduser() / FITS / f"{mode}.json"
+    return expanded(folder) / FITS / f"{mode}.json"

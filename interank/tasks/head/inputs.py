@@ -9,6 +9,7 @@ from interank.errors import InputError, ModelError
 from interank.inputs import Input, artifact, classifier, judgments
 from interank.ir.benchmarks import first_document
 from interank.ir.trec import read_run
+from interank.resources import expanded
 from interank.tasks.head.groups import first_group, read_teacher_scores
 from interank.tasks.head.recipe import JUDGMENTS_AS_TEACHER, DistillHead
 
@@ -30,7 +31,7 @@ def inputs(recipe: DistillHead) -> Sequence[Input]:
     if recipe.adapter:
         named.append(artifact("adapter", recipe.adapter, "adapter"))
     if recipe.teacher and recipe.teacher != JUDGMENTS_AS_TEACHER:
-        path = Path(recipe.teacher).expanduser()
+        path = expanded(recipe.teacher)
         named.append(Input("teacher", path, "a head", lambda _: _is_head(recipe), "name", described=path.exists()))
     return named
 
@@ -52,6 +53,6 @@ def _is_head(recipe: DistillHead) -> None:
     from interank.engines.yes_or_no import answer_form
 
     teacher = str(recipe.teacher)
-    known = Path(teacher).expanduser().exists() or model_here(teacher) is not None
+    known = expanded(teacher).exists() or model_here(teacher) is not None
     if known and answer_form(teacher) is None and find_head(teacher) is None:
         raise ModelError(f"{teacher} is a language model without a head; train one with interank distill")

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from statistics import fmean
+from weakref import WeakSet
 
 from interank.engines.judge import Verdict, explain, grade, reason, whole_sentences
 from interank.engines.prompts import Prompt, PromptEncoder
@@ -13,12 +16,17 @@ from interank.errors import InputError
 from interank.modes import GradedMode, Guard
 from interank.types import Document, Query, Relevance
 
+log = logging.getLogger(__name__)
+
 LABEL_ROOM = 16
+# A trained judge has nearly all of it; a chat model that was never trained to grade some tenths.
+_LITTLE = 0.1
+_TOLD: WeakSet[Judge] = WeakSet()
 # A grade is read at a position that is forced, which takes token ids in and the labels' own logits out.
 _NEEDED: frozenset[Ability] = frozenset({"token_ids", "label_logits"})
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Judge:
     """A model that grades documents, in one mode."""
 
@@ -64,7 +72,21 @@ class Judge:
             found = reason(self.engine, self.encoder, prompts, Sampling(self.max_reasoning_tokens))
         else:
             found = [Verdict(labels, "", True) for labels in grade(self.engine, self.encoder, prompts)]
+        self._tell_of_mass(found)
         return list(zip(prompts, found, strict=True))
+
+    def _tell_of_mass(self, found: Sequence[Verdict]) -> None:
+        """Warn once of a model that would write something else than a grade, so that its scores are of little worth."""
+        if not found or self in _TOLD:
+            return
+        mass = fmean(item.labels.mass for item in found)
+        if mass < _LITTLE:
+            _TOLD.add(self)
+            log.warning(
+                "the three grades hold %.1f%% of the probability where one belongs: this model was not trained to "
+                "grade, or the prompt is not its own; its ranking may be chance",
+                100 * mass,
+            )
 
     def explanations(self, query: Query, graded: Sequence[tuple[Document, Relevance]]) -> list[str]:
         """Why each document has the grade that it was given, in whole sentences.

@@ -7,14 +7,15 @@ import unicodedata
 from itertools import accumulate
 from typing import NamedTuple
 
-# Apostrophes and inches: straight and single marks count only where no letter or digit stands outside of them.
+# Apostrophes and inches: straight and single marks count only where no letter or digit stands outside of them. Between
+# straight single marks so many apostrophes stand at most: without a bound each mark is followed to the line's end.
 _QUOTE = re.compile(
     r"“(?P<curly>[^“”]+)”"
     r"|«(?P<angle>[^«»]+)»"
     r'|(?<!\w)"(?P<straight>[^"]+)"(?!\w)'
     r"|`(?P<code>[^`]+)`"
     "|(?<!\\w)\u2018(?P<single_curly>[^\u2018]+?)\u2019(?!\\w)"
-    r"|(?<!\w)'(?P<single>[^'\n]+(?:'\w[^'\n]*)*)'(?!\w)"
+    r"|(?<!\w)'(?P<single>[^'\n]+(?:'\w[^'\n]*){0,30})'(?!\w)"
 )
 _ELLIPSIS = re.compile(r"\[?(?:\.\.\.+|…)\]?")
 # Quotation marks, apostrophes and dashes of other shapes.

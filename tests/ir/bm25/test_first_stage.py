@@ -44,14 +44,14 @@ def made_corpus(seed: int) -> list[Document]:
     ]
 
 
-def test_tokens_are_ascii_words_in_lower_case() -> None:
+def test_tokens_are_words_in_lower_case() -> None:
     assert tokenize("Don't PANIC: 42-fold, caf\u00e9_bar!") == [
         "don",
         "t",
         "panic",
         "42",
         "fold",
-        "caf",
+        "caf\u00e9",
         "bar",
     ]
     assert tokenize(" \n") == []
@@ -102,8 +102,8 @@ def test_repeated_query_words_count() -> None:
 def test_nothing_to_index_or_to_keep_is_an_error() -> None:
     with pytest.raises(InputError, match="BM25"):
         Bm25([])
-    with pytest.raises(InputError, match=r"\(2\) hold no letter a-z or digit"):
-        Bm25([Document("a", ""), Document("b", "\u4f60\u597d")])
+    with pytest.raises(InputError, match=r"\(2\) hold no letter or digit"):
+        Bm25([Document("a", ""), Document("b", " \u2026 ")])
     with pytest.raises(InputError, match="top_k is 0"):
         Bm25([Document("a", "x")]).rank([], top_k=0)
 

@@ -1,0 +1,29 @@
+"""What a manifest has to be like before anything in it is used: others may have written or damaged it."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from pathlib import Path
+from typing import Any
+
+from interank import plain_data
+
+
+def fault(manifest: Mapping[str, Any], kinds: Collection[str]) -> str:
+    """What in a manifest's own parts is of another form than they have; empty if nothing is.
+
+    Args:
+        manifest: Holds kind, files and inputs.
+        kinds: The kinds that there are.
+    """
+    kind, files, inputs = (manifest[name] for name in ("kind", "files", "inputs"))
+    if kind not in kinds:
+        return f"its kind is {plain_data.shown(kind)}"
+    if not isinstance(files, dict) or not all(isinstance(digest, str) for digest in files.values()):
+        return f"files is {plain_data.shown(files)}, where digests by name are needed"
+    if outside := next((name for name in files if Path(name).is_absolute() or ".." in Path(name).parts), None):
+        return f"it names the file {plain_data.shown(outside)}, which is not in its folder"
+    for each in inputs.values() if isinstance(inputs, dict) else [inputs]:
+        if not isinstance(each, dict) or not all(isinstance(each.get(key), str) for key in ("kind", "path")):
+            return f"an input is {plain_data.shown(each)}, where its kind and path are needed"
+    return ""

@@ -1,0 +1,82 @@
+"""Manifests that others wrote or damaged: without keys, of other types, made from themselves, nested without end."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from interank.artifact import FORMAT, MANIFEST, Artifact, open_artifact
+from interank.errors import ArtifactError
+
+SOUND: dict[str, Any] = {"format": FORMAT, "kind": "pairs", "inputs": {}, "files": {}}
+DAMAGED = {
+    "no kind": {key: value for key, value in SOUND.items() if key != "kind"},
+    "no files": {key: value for key, value in SOUND.items() if key != "files"},
+    "a number as kind": SOUND | {"kind": 7},
+    "a list as kind": SOUND | {"kind": [1]},
+    "another kind": SOUND | {"kind": "rootkit"},
+    "a list as files": SOUND | {"files": ["a"]},
+    "numbers as digests": SOUND | {"files": {"a": 1}},
+    "a file elsewhere": SOUND | {"files": {"../../etc/passwd": "0"}},
+    "a whole path": SOUND | {"files": {"/etc/passwd": "0"}},
+    "a list as inputs": SOUND | {"inputs": [1]},
+    "a text as input": SOUND | {"inputs": {"a": "b"}},
+    "an input without path": SOUND | {"inputs": {"a": {"kind": "pairs", "digest": "0"}}},
+    "a list": [1],
+    "nothing": None,
+}
+
+
+def made(folder: Path, manifest: object) -> Path:
+    folder.mkdir(exist_ok=True)
+    (folder / MANIFEST).write_text(manifest if isinstance(manifest, str) else json.dumps(manifest))
+    return folder
+
+
+@pytest.mark.parametrize("name", DAMAGED)
+def test_a_damaged_manifest_is_told_in_a_sentence(tmp_path: Path, name: str) -> None:
+    with pytest.raises(ArtifactError, match=r"manifest\.json") as told:
+        open_artifact(made(tmp_path / "x", DAMAGED[name]))
+    assert "make the artifact anew" in str(told.value) or "another program's" in str(told.value)
+
+
+@pytest.mark.parametrize("text", ["[" * 100_000, '{"format": ' + "9" * 5000 + "}", "{", "\ufeff", '{"a": 1e999999'])
+def test_what_is_no_manifest_is_told(tmp_path: Path, text: str) -> None:
+    with pytest.raises(ArtifactError, match=r"manifest\.json"):
+        open_artifact(made(tmp_path / "x", text))
+
+
+def test_bytes_that_are_no_text_are_told(tmp_path: Path) -> None:
+    folder = made(tmp_path / "x", "{}")
+    (folder / MANIFEST).write_bytes(b"\xff\xfe{")
+    with pytest.raises(ArtifactError, match="cannot be read"):
+        open_artifact(folder)
+
+
+def test_an_artifact_made_from_itself_has_no_lineage(tmp_path: Path) -> None:
+    itself = {"kind": "pairs", "path": ".", "digest": "0"}
+    folder = made(tmp_path / "x", SOUND | {"inputs": {"pairs": itself}})
+    with pytest.raises(ArtifactError, match="made from itself"):
+        open_artifact(folder).lineage()
+
+
+def test_two_artifacts_made_from_each_other_have_no_lineage(tmp_path: Path) -> None:
+    for one, other in (("x", "y"), ("y", "x")):
+        given = {"kind": "pairs", "path": f"../{other}", "digest": "0"}
+        made(tmp_path / one, SOUND | {"inputs": {"pairs": given}})
+    with pytest.raises(ArtifactError, match="made from itself"):
+        open_artifact(tmp_path / "x").ancestors("pairs")
+
+
+def test_an_input_that_is_used_twice_is_no_loop(tmp_path: Path) -> None:
+    made(tmp_path / "z", SOUND)
+    shared = {"kind": "pairs", "path": "../z", "digest": "0"}
+    for name in ("x", "y"):
+        made(tmp_path / name, SOUND | {"inputs": {"pairs": shared}})
+    both = {name: {"kind": "pairs", "path": f"../{name}", "digest": "0"} for name in ("x", "y")}
+    top = open_artifact(made(tmp_path / "top", SOUND | {"inputs": both}))
+    assert isinstance(top, Artifact)
+    assert len(top.lineage()) == 4
