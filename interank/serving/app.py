@@ -11,7 +11,7 @@ from functools import partial
 from typing import Any
 
 from fastapi import FastAPI, Request, Response
-from fastapi.responses import PlainTextResponse, StreamingResponse
+from fastapi.responses import HTMLResponse, PlainTextResponse, StreamingResponse
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp
 
@@ -23,6 +23,7 @@ from interank.serving.desk import Entry
 from interank.serving.dialects import Dialect, dialect_of, read, refused
 from interank.serving.explaining import Explain
 from interank.serving.guarded import Guarded, notes, refusal_parts, spoken
+from interank.serving.listing import HEADERS, listing
 from interank.serving.models import Facts, Served, explained_of, mode_of
 from interank.serving.options import Options, read_options
 from interank.serving.replies import Json, explanations
@@ -71,6 +72,11 @@ def make_app(service: Service) -> ASGIApp:
     app.add_exception_handler(Refusal, _refused)
     app.add_exception_handler(HTTPException, _refused_by_path)
     schema.describe(app)
+
+    async def listed() -> Response:
+        return HTMLResponse(listing(app.openapi()), headers=HEADERS)
+
+    app.add_api_route("/docs", listed, methods=["GET"], include_in_schema=False)
     return Guarded(app, service)
 
 

@@ -235,6 +235,7 @@ def test_a_deadline_is_told_as_504_and_documents_that_may_not_be_cut_are_refused
 
 
 def test_models_health_figures_and_schema_are_told(service: Service) -> None:
+    assert post(service, "/rerank", ASKED).status_code == 200
     rows = {row["id"]: row for row in get(service, "/v1/models").json()["data"]}
     assert rows.keys() == {"judge", "rerank-v3.5"} and rows["judge"]["default"]
     assert rows["judge"]["modes"] == ["score", "explain", "reason", "adaptive"]
@@ -247,6 +248,8 @@ def test_models_health_figures_and_schema_are_told(service: Service) -> None:
     schema = get(service, "/openapi.json").json()
     assert {"/v2/rerank", "/score", "/v1/ranking", "/voyage/v1/rerank", "/v1/explain"} <= schema["paths"].keys()
     assert "Rerank" in schema["components"]["schemas"]
+    page = get(service, "/docs")
+    assert "POST /v2/rerank" in page.text and "<script" not in page.text and "default-src 'none'" in str(page.headers)
 
 
 def test_every_route_but_health_asks_for_a_key(tiny_adapter: Path, service: Service) -> None:
