@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import logging
 import os
 import subprocess
 import sys
@@ -185,3 +186,11 @@ def test_one_says_that_all_were_ended(monkeypatch: pytest.MonkeyPatch, rank: str
     for name, value in {**TORCHRUN, "RANK": rank, STARTER: starter}.items():
         monkeypatch.setenv(name, value)
     assert tells_of_its_end() == tells
+
+
+@pytest.mark.parametrize(("rank", "level"), [("0", logging.INFO), ("1", logging.WARNING)])
+def test_the_first_tells_how_it_goes(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, rank: str, level: int) -> None:
+    for name, value in {**TORCHRUN, "RANK": rank, "WORLD_SIZE": "1"}.items():
+        monkeypatch.setenv(name, value)
+    assert main(["distill", "distill/smollm2", f"judgments={tmp_path}", "--out", str(tmp_path / "out")]) == 1
+    assert logging.getLogger("interank").level == level

@@ -36,7 +36,7 @@ from interank.cli import (
 )
 from interank.cli.parsing import Parser
 from interank.errors import InterankError, Terminated
-from interank.launched import TRAINED_TOGETHER, ToldByFirstError, refuse_several_processes
+from interank.launched import TRAINED_TOGETHER, ToldByFirstError, first, refuse_several_processes
 from interank.threads import wait_briefly
 
 _DESCRIPTION = "Train, evaluate and use small language models that reason about relevance."
@@ -150,7 +150,9 @@ def parser() -> Parser:
 
 def _set_up_log(options: argparse.Namespace) -> None:
     logging.basicConfig(stream=sys.stderr, format="%(message)s", level=logging.WARNING, force=True)
-    level = logging.ERROR if options.quiet else logging.DEBUG if options.verbose else logging.INFO
+    # Of several processes the first tells how it goes, and all what went wrong.
+    usual = logging.INFO if first() else logging.WARNING
+    level = logging.ERROR if options.quiet else logging.DEBUG if options.verbose else usual
     logging.getLogger("interank").setLevel(level)
     if not options.verbose:
         # The libraries underneath speak to their developers; --verbose lets them.

@@ -39,6 +39,8 @@ PROMPT = {"max_length": 300, "max_query_tokens": 60, "max_document_tokens": 60}
 # Of seven questions in steps of four the last step has three, so that one process has nothing to learn in the end.
 RECIPES: dict[str, dict[str, Any]] = {
     "judge": {"task": "judge", "prompt": PROMPT, "validation": {"questions": 4, "every": 2}},
+    "bf16": {"task": "judge", "prompt": PROMPT, "precision": "bfloat16", "trainer": {**TRAINER, "num_train_epochs": 1}},
+    "nf4": {"task": "judge", "prompt": PROMPT, "quantisation": "nf4", "trainer": {**TRAINER, "num_train_epochs": 1}},
     "head": {
         "task": "head",
         "documents": 4,

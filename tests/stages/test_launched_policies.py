@@ -249,7 +249,8 @@ def test_judges_are_asked_as_often_as_by_one(done: Done) -> None:
 def test_one_hands_each_adapter_over_and_each_asks_for_its_own(done: Done) -> None:
     assert done.handed["two"] == done.handed["one"] > 1
     assert done.sampled["one"]
-    assert done.sampled["two"] == done.sampled["one"]
+    # One process that needs no other query completes its neighbour's for company: the very same.
+    assert {*done.sampled["two"]} == {*done.sampled["one"]}
     assert not done.stale
 
 

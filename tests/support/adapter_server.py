@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from interank.engines.models import find_model, load_model
 from interank.engines.prompts import Prompt
 from interank.engines.protocol import Sampling
 from interank.engines.transformers import TransformersEngine
+from tests.support.stub import Server
 
 
 class AdapterServer:
@@ -50,7 +51,7 @@ class AdapterServer:
             def log_message(self, format: str, *args: object) -> None:
                 """Nothing."""
 
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.server = Server(("127.0.0.1", 0), Handler)
         self.thread = threading.Thread(target=self.server.serve_forever, daemon=True)
 
     @property

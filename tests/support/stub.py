@@ -22,6 +22,12 @@ def refused(status: int, message: str = "no", **headers: str) -> Answer:
     return status, {"error": {"message": message}}, headers
 
 
+class Server(ThreadingHTTPServer):
+    """Lets as many wait as ask at once: of more than five in its queue others would be sent away, on a busy machine."""
+
+    request_queue_size = 128
+
+
 class Stub:
     """A real HTTP server whose replies a function gives: of the how manieth request, and its body."""
 
@@ -68,7 +74,7 @@ class Stub:
             def log_message(self, format: str, *args: object) -> None:
                 """Nothing."""
 
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.server = Server(("127.0.0.1", 0), Handler)
         self.thread = threading.Thread(target=self.server.serve_forever, daemon=True)
 
     @property
