@@ -33,7 +33,7 @@ SOON = 60.0
 LONGER = ["trainer.num_train_epochs=8", "validation.questions=0"]
 MORE = {
     "judge": LONGER,
-    "order": LONGER,
+    "order": LONGER[:1],
     "head": LONGER,
     "rl": ["trainer.max_steps=12"],
     "reward": ["trainer.max_steps=24"],

@@ -140,7 +140,8 @@ def difference(one: Path, other: Path) -> float:
 @pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
 def test_two_processes_make_what_one_makes(alone: Path, together: Path, name: str) -> None:
-    assert difference(alone / name, together / name) < 1e-6
+    # Beside NF4 gradients are bfloat16, whose rounding shows in another order of summing.
+    assert difference(alone / name, together / name) < (2e-5 if name == "nf4" else 1e-6)
     one, two = (open_artifact(each / name).manifest for each in (alone, together))
     assert two.pop("processes") == 2
     # Figures of trials differ by rounding, and with them the files.
@@ -207,4 +208,6 @@ def test_sigterm_to_what_starts_them_ends_all_and_is_told_once(folder: Path, tmp
         assert process.wait(PATIENCE) == 143
         _, left = psutil.wait_procs(every.values(), timeout=5)
         assert not left
-    assert (tmp_path / "said.txt").read_text() == "interank: terminated; the same command with --resume goes on\n"
+    # torch warns that it was ended, in lines of its own.
+    said = [line for line in (tmp_path / "said.txt").read_text().splitlines() if "torch/distributed" not in line]
+    assert said == ["interank: terminated; the same command with --resume goes on"]
