@@ -77,9 +77,9 @@ def test_it_holds_what_it_needs_and_nothing_else(wheel: Path) -> None:
     }
     assert {"interank/py.typed", "interank/_bundled/recipes/demo.yaml", f"{info}/licenses/LICENSE"} <= names
     assert bundled <= names
-    pages = ("interank/pages", "interank/evaluation/page")
+    pages = ("interank/pages", "interank/evaluation/page", "interank/serving/page")
     assets = {path.relative_to(ROOT).as_posix() for page in pages for path in (ROOT / page / "assets").iterdir()}
-    assert len(assets) > 15 and assets <= names
+    assert len(assets) > 25 and assets <= names
     assert {name.split("/")[0] for name in names} == {"interank", info}
     assert not [name for name in names if name.endswith(".pyc")]
 

@@ -47,6 +47,7 @@ Processes, servers, failures:
     writes: what a process makes, changes, renames or removes below some folders
     stub: a real HTTP server in the manner of OpenAI's, whose replies a function gives
     browser: a headless Chromium, where there is one
+    answering: a server for the page of `interank serve`, which answers what a test gives it
     kills: a kill at the n-th change of a disk, in this process
     workers: which tests keep together where several processes share them
 """

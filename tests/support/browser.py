@@ -45,20 +45,21 @@ def chromium() -> Iterator[Browser]:
         browser.close()
 
 
-def opened(browser: Browser, path: Path, **settings: Any) -> Opened:
-    """The file in a new context, when its rankings are there."""
-    found = loaded(browser, path, **settings)
+def opened(browser: Browser, place: Path | str, **settings: Any) -> Opened:
+    """The file, or what a server has at a URL, in a new context, when it is ready."""
+    found = loaded(browser, place, **settings)
     found.page.wait_for_selector("html.ready")
     return found
 
 
-def loaded(browser: Browser, path: Path, **settings: Any) -> Opened:
-    """The file in a new context."""
-    context = browser.new_context(**{"viewport": {"width": 1440, "height": 900}, "offline": True, **settings})
+def loaded(browser: Browser, place: Path | str, **settings: Any) -> Opened:
+    """The file, or what a server has at a URL, in a new context."""
+    is_file = isinstance(place, Path)
+    context = browser.new_context(**{"viewport": {"width": 1440, "height": 900}, "offline": is_file, **settings})
     found = Opened(context.new_page())
     found.page.set_default_timeout(10_000)
     found.page.on("console", lambda message: found.console.append(message.text))
     found.page.on("pageerror", lambda error: found.console.append(str(error)))
     found.page.on("request", lambda request: found.asked.append(request.url))
-    found.page.goto(path.resolve().as_uri())
+    found.page.goto(place.resolve().as_uri() if isinstance(place, Path) else place)
     return found

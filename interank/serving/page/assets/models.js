@@ -1,0 +1,69 @@
+// What may be chosen for each side: a model, its modes and guards; and the request that asks so.
+
+const SIDES = ["left", "right"];
+let models = [];
+
+async function fetchModels() {
+  const response = await fetch("v1/models", { cache: "no-store" });
+  if (!response.ok) throw new Error(await refusal(response));
+  models = (await response.json()).data;
+}
+
+async function refusal(response) {
+  const body = await response.json().catch(() => ({}));
+  const said = body.message ?? body.detail ?? body.error?.message ?? body.error ?? response.statusText;
+  const wait = response.headers.get("Retry-After");
+  return `The server refused (${response.status}): ${said}${wait ? `; try again in ${wait} s` : ""}`;
+}
+
+const options = (names, chosen) =>
+  names.map((value) => element("option", { value, textContent: visible(value), selected: value === chosen }));
+
+const visible = (text) => plain(text).textContent;
+
+function offerModels() {
+  const first = models.find((model) => model.default) ?? models[0];
+  byId("served").replaceChildren(first ? plain(first.id) : "");
+  for (const side of SIDES) {
+    byId(`${side}-model`).replaceChildren(...options(models.map(({ id }) => id), first?.id));
+    offerModes(side);
+  }
+  // Two sides are of use where they can differ.
+  const ways = models.reduce((sum, { modes = [], guards = [] }) => sum + Math.max(1, modes.length) * Math.max(1, guards.length), 0);
+  byId("compare").closest("label").hidden = ways < 2;
+}
+
+function offerModes(side) {
+  const model = models.find(({ id }) => id === byId(`${side}-model`).value);
+  for (const [name, given, usual] of [
+    ["mode", model?.modes ?? [], model?.default_mode],
+    ["guard", model?.guards ?? [], "none"],
+  ]) {
+    const field = byId(`${side}-${name}`);
+    const before = field.value;
+    field.replaceChildren(...options(given, given.includes(before) ? before : usual));
+    field.closest("label").hidden = given.length < 2;
+  }
+}
+
+const settingsOf = (side) =>
+  Object.fromEntries(["model", "mode", "guard"].map((name) => [name, byId(`${side}-${name}`).value]));
+
+function restore(side, settings = {}) {
+  const set = (name) => {
+    const field = byId(`${side}-${name}`);
+    if ([...field.options].some(({ value }) => value === settings[name])) field.value = settings[name];
+  };
+  set("model");
+  offerModes(side);
+  set("mode");
+  set("guard");
+}
+
+function requestOf({ query, documents }, { model, mode, guard }, explain) {
+  const asked = { model, query, documents: documents.map((each) => (each.title ? each : each.text)) };
+  if (mode) asked.mode = mode;
+  if (guard && guard !== "none") asked.guard = guard;
+  if (explain > 0) asked.explain = explain;
+  return asked;
+}

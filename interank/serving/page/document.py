@@ -1,0 +1,68 @@
+"""The page with its style, programme and policy, as one answer."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+
+from jinja2 import Environment, StrictUndefined
+from markupsafe import Markup
+
+from interank import __version__
+from interank.pages import asset, content_hash, programme
+
+_PACKAGE = "interank.serving.page"
+_STYLES = ("page.css",)
+_SCRIPTS = (
+    "example.js",
+    "input.js",
+    "models.js",
+    "events.js",
+    "ranked.js",
+    "rows.js",
+    "reading.js",
+    "code.js",
+    "link.js",
+    "start.js",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """What is sent."""
+
+    body: bytes
+    headers: Mapping[str, str]
+
+
+@cache
+def page() -> Page:
+    """The page, which asks nothing of anybody but its own server and runs nothing but its own programme."""
+    style = asset("house.css", "rankings.css") + asset(*_STYLES, package=_PACKAGE)
+    script = programme(asset("text.js", "grades.js", "lines.js", "keys.js"), asset(*_SCRIPTS, package=_PACKAGE))
+    made = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    template = made.from_string(asset("page.html.jinja", package=_PACKAGE))
+    body = template.render(version=__version__, style=Markup(style), script=Markup(script))  # ours, from the package
+    policy = {
+        "default-src": "'none'",
+        "script-src": f"'{content_hash(script)}'",
+        "style-src": f"'{content_hash(style)}'",
+        "img-src": "data:",
+        "connect-src": "'self'",
+        "base-uri": "'none'",
+        "form-action": "'none'",
+        "frame-ancestors": "'none'",
+        # No text ever becomes markup: the browser refuses to parse any.
+        "require-trusted-types-for": "'script'",
+        "trusted-types": "'none'",
+    }
+    headers = {
+        "Content-Type": "text/html; charset=utf-8",
+        "Content-Security-Policy": "; ".join(f"{name} {value}" for name, value in policy.items()),
+        "X-Content-Type-Options": "nosniff",
+        "Referrer-Policy": "no-referrer",
+        "Cross-Origin-Opener-Policy": "same-origin",
+        "Cache-Control": "no-cache",
+    }
+    return Page(body.encode("utf-8"), headers)
