@@ -63,7 +63,14 @@ def _check_url(url: str) -> None:
             f"urls: the address of {host} holds a name, a password or a query, which outputs and logs would tell; take "
             "it out, and put the key into the environment variable that `key` names"
         )
-    if parts is None or parts.scheme not in ("http", "https") or not host or parts.fragment or not url.isprintable():
+    if (
+        parts is None
+        or parts.scheme not in ("http", "https")
+        or not host
+        or parts.fragment
+        or not url.isprintable()
+        or " " in url
+    ):
         raise ValueError(
             f"urls: {url!r} is no address of a server; write it like http://HOST:PORT/v1 or https://HOST/v1"
         )

@@ -72,7 +72,7 @@ def test_an_address_with_a_password_is_refused_without_repeating_it(url: str) ->
 
 
 @pytest.mark.parametrize(
-    "url", ["http://", "http:///v1", "http://[::1/v1", "http://a:b/v1", "http://a/v1#x", "ftp://a"]
+    "url", ["http://", "http:///v1", "http://[::1/v1", "http://a:b/v1", "http://a/v1#x", "http://a b/v1", "ftp://a"]
 )
 def test_an_address_that_is_none_is_refused(url: str) -> None:
     with pytest.raises(ValidationError, match="is no address of a server"):
