@@ -1,13 +1,16 @@
 """Whether a reward model learns what a good explanation is, and GRPO learns it from the reward model; with controls.
 
-    python benchmarks/reward_learning.py --work DIR --seeds 3 [--steps 40] [--moving] [--json FILE]
+    python benchmarks/reward_learning.py --work DIR --seeds 3 [--rounds 2] [--steps 30] [--shuffles 4] [--json FILE]
 
 On the tests' tiny model and relevance rule (run it from the repository's root), in which a good explanation names what
-decides the grade, and a program marks it (`tests/support/explaining.py`). A student is distilled from explanations of
-which a quarter are good. A reward model learns the program's marks, a twin marks that were dealt out anew. GRPO refines
-the student by the reward model, by the twin, and by rewards that need no model; each is tried on 20 other questions:
-the mean of the program's marks of what it writes for the grade that it gives, and nDCG@10. With `--moving` the reward
-model also learns marks of what a policy writes that has begun to move, and GRPO is held to its start by `beta`.
+decides the grade, and a program plays the teacher who marks (`tests/support/explaining.py`). A student is distilled
+from explanations of which a quarter are good. `generate` has what it writes marked beside made faults, `reward` learns
+the marks, and `rl` refines the student by them. In each further round what the refined policy writes is marked as
+well, the reward model learns earlier and fresh marks, and `rl` begins with the student anew. Controls: the last
+round's marks dealt out anew among each document's explanations, and rewards that need no model. Each adapter is tried
+on 40 other questions: the mean of the program's marks of what it writes for the grade that it gives, and nDCG@10, both
+with the difference to the student and its 95% interval over questions. `--shuffles` reward models of other deals tell
+how far the accuracy of one that learned nothing lies from a half.
 """
 
 from __future__ import annotations
@@ -15,37 +18,43 @@ from __future__ import annotations
 import argparse
 import json
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import replace
 from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
 from statistics import fmean, stdev
 from typing import Any
 
+import numpy
 import torch
 
 from benchmarks.algorithms import Kept
 from interank.artifact import open_artifact
-from interank.explanations import Explained
+from interank.explanations import read_explanations
 from interank.ir.measures import score_run
+from interank.ir.significance import Sample
+from interank.judgments import read_judgments
+from interank.recipe import GenerateRecipe
 from interank.reranking.reranker import Reranker
 from interank.settings import LoraRecipe
-from interank.stages import distill, reward, rl
+from interank.stages import distill, generate, reward, rl
 from interank.tasks.head.explained.compared import dealt_anew
 from interank.tasks.judge.recipe import DistillJudge, RlJudge
-from interank.types import Example, Qrel, Run, ScoredDoc, grouped
+from interank.types import Qrel, Run, ScoredDoc, grouped
 from tests.support import explaining, marked, rule
 from tests.support.artifacts import judgments_artifact
 from tests.support.rule_model import PROMPT, rule_base
+from tests.support.stub import Stub, serving
 
-HELD_OUT = rule.examples(999, queries=20, documents=5, split="validation")
+HELD_OUT = rule.examples(999, queries=40, documents=5, split="validation")
 GOOD = 0.25
-LEARNED, LEFT_OUT = ("other_document", "template"), ("minimal_edit", "padding")
+LEFT_OUT = ("padding", "opposite_stance", "invented_quote", "pasted", "idle_quote", "to_the_judge")
 TOKENS = 40
+# What a teacher reads, in characters a token.
+ASKED = {"order": "grade_first", "max_length": 600, "max_query_tokens": 64, "max_document_tokens": 64}
 RANKING: list[dict[str, Any]] = [{"use": "ranking", "weight": 0.5}]
-# As recipes without a reward model have it, in this rule's lengths.
+# As recipes without a reward model had it, in this rule's lengths.
 OLD: list[dict[str, Any]] = [
     {"use": "faithfulness"},
     {"use": "well_formed"},
@@ -53,13 +62,15 @@ OLD: list[dict[str, Any]] = [
     {"use": "language", "weight": 0.2},
 ]
 TRAINER = {
-    "learning_rate": 5.0e-3,
     "per_device_train_batch_size": 8,
     "gradient_accumulation_steps": 1,
     "gradient_checkpointing": False,
     "save_strategy": "no",
     "logging_steps": 50,
 }
+LORA = LoraRecipe(rank=16, alpha=32)
+# Above half a mark an explanation names all that decides, claims nothing false, and is no longer than it need be.
+FAIR = 0.5
 
 
 def main() -> None:
@@ -67,9 +78,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--work", type=Path, required=True, metavar="DIR", help="goes on with what is there")
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--processes", type=int, default=2, help="a seed each")
-    parser.add_argument("--steps", type=int, default=40, help="of GRPO")
-    parser.add_argument("--moving", action="store_true", help="another --work than without it")
+    parser.add_argument("--processes", type=int, default=1, help="a seed each")
+    parser.add_argument("--rounds", type=int, default=2, help="how often a policy's words are marked")
+    parser.add_argument("--steps", type=int, default=30, help="of GRPO")
+    parser.add_argument("--shuffles", type=int, default=0, help="further reward models of marks dealt out anew, a seed")
     parser.add_argument("--json", type=Path, metavar="FILE")
     options = parser.parse_args()
     torch.set_num_threads(1)
@@ -78,10 +90,8 @@ def main() -> None:
     if not base.exists():
         rule_base(options.work / "making").rename(base)
     with ProcessPoolExecutor(options.processes, mp_context=get_context("spawn")) as pool:
-        waiting = [
-            pool.submit(measured, base, options.work / str(seed), seed, options.steps, moved=options.moving)
-            for seed in range(options.seeds)
-        ]
+        more = {"rounds": options.rounds, "steps": options.steps, "shuffles": options.shuffles}
+        waiting = [pool.submit(measured, base, options.work / str(seed), seed, **more) for seed in range(options.seeds)]
         found = [one.result() for one in waiting]
     if options.json:
         options.json.write_text(json.dumps(found, indent=2) + "\n", "utf-8")
@@ -92,40 +102,45 @@ def told(found: Sequence[dict[str, dict[str, float]]]) -> str:
     """The figures of all seeds as tables."""
     lines = []
     for name in found[0]:
-        rows = [one[name] for one in found]
-        cells = [f"{key} {_spread([row[key] for row in rows])}" for key in rows[0]]
-        lines.append(f"| {name} | {' | '.join(cells)} |")
+        lines.append(f"{name}:")
+        for key in found[0][name]:
+            values = [one[name][key] for one in found]
+            spread = f" ± {stdev(values):.3f}" if len(values) > 1 else ""
+            lines.append(f"    {key}: {fmean(values):.3f}{spread} ({', '.join(f'{value:.3f}' for value in values)})")
     return "\n".join(lines)
 
 
-def _spread(values: list[float]) -> str:
-    each = ", ".join(f"{value:.3f}" for value in values)
-    return f"{fmean(values):.3f}" + (f" ± {stdev(values):.3f} ({each})" if len(values) > 1 else "")
-
-
-def measured(base: Path, folder: Path, seed: int, steps: int, *, moved: bool) -> dict[str, dict[str, float]]:
+def measured(
+    base: Path, folder: Path, seed: int, *, rounds: int, steps: int, shuffles: int
+) -> dict[str, dict[str, float]]:
     """The reward models' accuracy, and what each refinement makes of one student."""
     torch.set_num_threads(1)
     folder.mkdir(exist_ok=True)
     kept = Kept(folder / "figures.jsonl")
-    models = {
-        name: reward_model(base, folder, seed, shuffled=name == "shuffled", moved=moved)
-        for name in ("marks", "shuffled")
-    }
-    trainer = {"learning_rate": 5.0e-4, "beta": 0.02} if moved else {"learning_rate": 1.0e-3}
-    trainer["max_steps"] = steps
-    kept("reward model", partial(accuracies, models["marks"], models["shuffled"]))
     student = distilled(base, folder, seed)
-    kept("distilled", partial(tried, student))
-    ways = {
-        "GRPO, reward model": [*RANKING, _quality(models["marks"])],
-        "GRPO, reward model of shuffled marks": [*RANKING, _quality(models["shuffled"])],
+    start = tried(student)
+    kept("distilled", partial(figures, start, start, seed))
+    place, policy = folder / "judged", student
+    if not place.exists():
+        examples = marked.judged(queries=70, held_out=20, seed=seed)
+        judgments_artifact(place, [explaining.explained(item) for item in examples])
+    for number in range(1, rounds + 1):
+        place = explained(place, policy, folder / f"explained-{number}", seed)
+        model = reward_model(base, place, folder / f"reward-{number}", seed)
+        kept(f"reward model, round {number}", partial(accuracies, model))
+        policy = refined(student, folder, f"rl-{number}", [*RANKING, _quality(model)], steps, seed)
+        kept(f"GRPO, round {number}", lambda policy=policy: figures(tried(policy), start, seed))
+    twin = reward_model(base, dealt(place, folder, seed), folder / "reward-dealt", seed)
+    controls = {
+        "GRPO, marks dealt out anew": [*RANKING, _quality(twin)],
         "GRPO, rewards without a model": [*RANKING, *OLD],
     }
-    for number, (name, rewards) in enumerate(ways.items()):
-        kept(
-            name, lambda number=number, rewards=rewards: tried(refined(student, folder, number, rewards, trainer, seed))
-        )
+    for number, (name, rewards) in enumerate(controls.items()):
+        of = partial(refined, student, folder, f"control-{number}", rewards, steps, seed)
+        kept(name, lambda of=of: figures(tried(of()), start, seed))
+    for number in range(shuffles):
+        of = partial(shuffled, base, place, folder, seed, 100 * (number + 1) + seed)
+        kept(f"marks dealt out anew, {number}", of)
     return kept.known
 
 
@@ -133,65 +148,65 @@ def _quality(model: Path) -> dict[str, Any]:
     return {"use": "explanation_quality", "params": {"model": str(model)}}
 
 
-def reward_model(base: Path, folder: Path, seed: int, *, shuffled: bool, moved: bool) -> Path:
-    """Of the program's marks, or of ones dealt out anew among each document's explanations."""
-    place = folder / ("shuffled" if shuffled else "marks")
-    if place.exists():
-        return place
-    examples = marked.judged(queries=160, held_out=30, seed=seed)
-    rng = random.Random(seed)
-    rows = [row for item in examples for row in marked.explanations_of(item, rng)]
-    if moved:
-        rows += [row for item in examples for row in moving(item, rng)]
-    if shuffled:
+def explained(judgments: Path, policy: Path, out: Path, seed: int) -> Path:
+    """The judgments' explanations, two of the policy's own, and faults, as the program marks them over HTTP."""
+    if out.exists():
+        return out
+    stub = Stub(explaining.answer)
+    with serving(stub):
+        server = {"urls": [stub.url], "api": "chat", "in_flight": 2}
+        recipe = {
+            "stage": "generate",
+            "prompt": ASKED,
+            "judgments": str(judgments),
+            "teacher": {"model": "program", "engine": "openai", "grades": "given", "server": server},
+            "explanations": {"samples": 1, "student": str(policy), "temperature": 1.0, "max_tokens": TOKENS}
+            | {"seed": seed},
+        }
+        return generate.run(GenerateRecipe.model_validate(recipe), out).path
+
+
+def dealt(explanations: Path, folder: Path, seed: int) -> Path:
+    """The same explanations with each document's marks on others of it; those that are held out keep theirs."""
+    place = folder / f"dealt-{seed}"
+    if not place.exists():
+        rows = read_explanations(explanations)
         train = dealt_anew([row for row in rows if row.split == "train"], seed)
-        rows = [*train, *(row for row in rows if row.split == "validation")]
-    judgments = marked.artifact_of(folder / f"{place.name}-explained", examples, rows)
+        own = [*train, *(row for row in rows if row.split == "validation")]
+        marked.artifact_of(place, read_judgments(explanations), own)
+    return place
+
+
+def reward_model(base: Path, explanations: Path, out: Path, seed: int) -> Path:
+    """Of the marks that the explanations have."""
+    if out.exists():
+        return out
     recipe = marked.recipe_of(
         base,
-        judgments,
+        explanations,
         seed=seed,
         controls=False,
-        lora={"rank": 16, "alpha": 32},
+        lora=LORA,
         left_out=LEFT_OUT,
         trainer={**TRAINER, "learning_rate": 3.0e-3, "per_device_train_batch_size": 16, "max_steps": 100},
     )
-    return reward.run(recipe, place).path
+    return reward.run(recipe, out).path
 
 
-def moving(example: Example, rng: random.Random) -> list[Explained]:
-    """What a policy writes that has begun to move, with the program's marks: other names, words out of their order."""
-    query, document = example.query.text, example.document.full_text
-    good, grade = explaining.good(query, document), int(example.judgment.relevance)
-    words = good.split()
-    strange = (rng.choice(rule.COLOURS), rng.choice(rule.ANIMALS))
-    asked, told = explaining.asked_for(query), explaining.told_of(document)
-    texts = [
-        rule.spelled_out(strange, told),
-        rule.spelled_out(asked, strange),
-        " ".join(rng.sample(words, len(words))),
-        f"{' '.join(words[: rng.randrange(2, 7)])} {rng.choice(words)} {explaining.poor(query, document)}",
-        " ".join(rng.choices([*words, *rule.COLOURS, *rule.ANIMALS], k=rng.randrange(4, 24))),
-    ]
-    (first, *_) = marked.explanations_of(example, rng)
-    return [
-        replace(first, explanation=text, writer="student", mark=worth, marks=(worth, worth))
-        for text in dict.fromkeys(texts)
-        for worth in [explaining.mark(query, document, grade, text)]
-    ]
+def shuffled(base: Path, explanations: Path, folder: Path, seed: int, deal: int) -> dict[str, float]:
+    """The accuracy of one more that learned another deal."""
+    place = reward_model(base, dealt(explanations, folder, deal), folder / f"reward-dealt-{deal}", seed)
+    return {"accuracy": accuracies(place)["accuracy"]}
 
 
-def accuracies(own: Path, shuffled: Path) -> dict[str, float]:
-    """Held-out accuracy: a good explanation above one that names nothing and above faults, learned ones and others."""
-    marks, twin = (json.loads((place / "report.json").read_text("utf-8")) for place in (own, shuffled))
-    found = {"accuracy": _learned(marks, "trained"), "shuffled marks": _learned(twin, "trained")}
-    found |= {name: _learned(marks, name) for name in ("untrained", "length alone")}
-    return found | {f"{kind}, left out": marks["by_kind"][kind]["trained"]["mean"] for kind in LEFT_OUT}
-
-
-def _learned(report: dict[str, Any], system: str) -> float:
-    """On the kinds of fault that were learned."""
-    return fmean(report["by_kind"][kind][system]["mean"] for kind in LEARNED)
+def accuracies(model: Path) -> dict[str, float]:
+    """On held-out questions: of all pairs, by kind of fault, and what needs no training."""
+    report = json.loads((model / "report.json").read_text("utf-8"))
+    own = report["accuracy"]["trained"]
+    found = {"accuracy": own["mean"], "accuracy, low": own["low"], "accuracy, high": own["high"]}
+    found |= {name: report["accuracy"][name]["mean"] for name in ("untrained", "length alone")}
+    found["of one length"] = report["length_matched"]["trained"]["mean"]
+    return found | {kind: told["trained"]["mean"] for kind, told in report["by_kind"].items()}
 
 
 def distilled(base: Path, folder: Path, seed: int) -> Path:
@@ -204,27 +219,25 @@ def distilled(base: Path, folder: Path, seed: int) -> Path:
         explaining.explained(item, explaining.good if rng.random() < GOOD else explaining.poor)
         for item in rule.examples(seed, queries=240, documents=6)
     ]
-    recipe = DistillJudge.model_validate(
-        {
-            "stage": "distill",
-            "judgments": judgments_artifact(folder / "taught", examples),
-            "student": str(base),
-            "seed": seed,
-            "prompt": PROMPT,
-            "mixture": {"explain": 1.0},
-            "loss": {"tokens": 1.0, "grade": 0.5},
-            "lora": LoraRecipe(rank=16, alpha=32),
-            "documents_per_group": 6,
-            "trainer": {**TRAINER, "per_device_train_batch_size": 3, "max_steps": 180},
-        }
-    )
-    return distill.run(recipe, place).path
+    recipe = {
+        "stage": "distill",
+        "judgments": judgments_artifact(folder / "taught", examples),
+        "student": str(base),
+        "seed": seed,
+        "prompt": PROMPT,
+        "mixture": {"explain": 1.0},
+        "loss": {"tokens": 1.0, "grade": 0.5},
+        "lora": LORA,
+        "documents_per_group": 6,
+        "trainer": {**TRAINER, "learning_rate": 5.0e-3, "per_device_train_batch_size": 3, "max_steps": 180},
+    }
+    return distill.run(DistillJudge.model_validate(recipe), place).path
 
 
-def refined(
-    student: Path, folder: Path, number: int, rewards: list[dict[str, Any]], trainer: Mapping[str, float], seed: int
-) -> Path:
+def refined(student: Path, folder: Path, name: str, rewards: Sequence[dict[str, Any]], steps: int, seed: int) -> Path:
     """The student after GRPO by these rewards; the last step's adapter."""
+    if (folder / name).exists():
+        return folder / name
     judgments = folder / "refined-judgments"
     if not judgments.exists():
         judgments_artifact(judgments, rule.examples(100 + seed, queries=120, documents=4))
@@ -241,32 +254,48 @@ def refined(
             "num_generations": 8,
             "per_device_train_batch_size": 48,
             "max_grad_norm": 0.5,
-            "scale_rewards": "batch",
+            # As they are: where the marks of what is written hardly differ, as a twin's, `beta` holds the policy.
+            "scale_rewards": "none",
+            "learning_rate": 1.0e-3,
+            "beta": 0.04,
+            "max_steps": steps,
             "gradient_checkpointing": False,
             "save_strategy": "no",
             "logging_steps": 5,
-            **trainer,
         },
     }
-    return rl.run(RlJudge.model_validate(recipe), folder / f"rl-{number}").path
+    return rl.run(RlJudge.model_validate(recipe), folder / name).path
 
 
-def tried(adapter: Path) -> dict[str, float]:
-    """The program's mean mark of what an adapter writes on the held-out questions, and how well it ranks."""
+def tried(adapter: Path) -> dict[str, tuple[float, float, float]]:
+    """Of each held-out question the program's mean mark of what is written, the share over a half, and nDCG@10."""
     open_artifact(adapter, "adapter")
     reranker = Reranker(adapter)
-    marks, scored, good = [], [], []
-    for items in grouped(HELD_OUT, lambda item: item.query.query_id).values():
+    marks: dict[str, list[float]] = {}
+    scored = []
+    for name, items in grouped(HELD_OUT, lambda item: item.query.query_id).items():
         query, documents = items[0].query, [item.document for item in items]
+        own = marks.setdefault(name, [])
         for item in reranker.rank(query, documents, explain=len(documents)):
-            grade, text = item.relevance, item.explanation
-            worth = 0.0 if text is None else explaining.mark(query.text, item.document.full_text, int(grade), text)
-            marks.append(worth)
-            good.append(worth > 0.5)
-            scored.append(ScoredDoc(query.query_id, item.document.doc_id, item.score))
+            grade, text = int(item.relevance), item.explanation
+            own.append(0.0 if text is None else explaining.mark(query.text, item.document.full_text, grade, text))
+            scored.append(ScoredDoc(name, item.document.doc_id, item.score))
     qrels = [Qrel(i.query.query_id, i.document.doc_id, int(i.judgment.relevance)) for i in HELD_OUT]
-    ndcg = score_run(qrels, Run.from_scores(scored, tag="t")).mean["nDCG@10"]
-    return {"mark": fmean(marks), "good": fmean(good), "nDCG@10": ndcg}
+    ndcg = score_run(qrels, Run.from_scores(scored, tag="t")).per_query["nDCG@10"]
+    return {name: (fmean(own), fmean(each > FAIR for each in own), ndcg[name]) for name, own in marks.items()}
+
+
+def figures(
+    own: dict[str, tuple[float, float, float]], start: dict[str, tuple[float, float, float]], seed: int
+) -> dict[str, float]:
+    """The means, and mark and nDCG less the student's with their intervals."""
+    values = numpy.array([own[name] for name in own])
+    before = numpy.array([start[name] for name in own])
+    found = {name: float(mean) for name, mean in zip(("mark", "good", "nDCG@10"), values.mean(0), strict=True)}
+    gains = Sample([len(own)], seed=seed).intervals(values - before)
+    for name, gain in (("mark", gains[0]), ("nDCG@10", gains[2])):
+        found |= {f"{name} gained": gain.mean, f"{name} gained, low": gain.low, f"{name} gained, high": gain.high}
+    return found
 
 
 if __name__ == "__main__":
