@@ -44,7 +44,8 @@ def launched(commands: Sequence[Sequence[str]], folder: Path, *, processes: int 
         yield process
     for rank in range(1, processes):
         lines = (folder / _WRITTEN.format(rank=rank)).read_text().splitlines()
-        assert [line for line in lines if not _EACH_ITS_OWN.search(line)] == []
+        others = [line for line in lines if not _EACH_ITS_OWN.search(line)]
+        assert not others, others
 
 
 @contextmanager
