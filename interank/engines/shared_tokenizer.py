@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import threading
 from typing import Any
 
@@ -26,6 +27,11 @@ class SharedTokenizer:
         """The text of ids."""
         with self._lock:
             return self._tokenizer.decode(*ids, **how)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> SharedTokenizer:
+        """A copy of the tokenizer, with a lock of its own."""
+        with self._lock:
+            return SharedTokenizer(copy.deepcopy(self._tokenizer, memo))
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._tokenizer, name)

@@ -26,6 +26,7 @@ from interank.serving.guarded import Guarded, notes, refusal_parts, spoken
 from interank.serving.listing import HEADERS, listing
 from interank.serving.models import Facts, Served, explained_of, mode_of
 from interank.serving.options import Options, read_options
+from interank.serving.page import page
 from interank.serving.replies import Json, explanations
 from interank.serving.schedule import LeftError, Ticket
 from interank.serving.service import Service
@@ -76,7 +77,11 @@ def make_app(service: Service) -> ASGIApp:
     async def listed() -> Response:
         return HTMLResponse(listing(app.openapi()), headers=HEADERS)
 
+    async def tried() -> Response:
+        return Response(page().body, headers=dict(page().headers))
+
     app.add_api_route("/docs", listed, methods=["GET"], include_in_schema=False)
+    app.add_api_route("/", tried, methods=["GET"], include_in_schema=False)
     return Guarded(app, service)
 
 
