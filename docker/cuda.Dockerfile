@@ -11,10 +11,10 @@ COPY interank ./interank
 COPY recipes ./recipes
 COPY rewards ./rewards
 COPY data ./data
-RUN pip install -c constraints.txt '.[vllm]'
+RUN pip install -c constraints.txt '.[vllm]' && \
+    useradd --create-home --uid 1000 interank && mkdir /work && chown 1000 /work
 
-RUN useradd --create-home --uid 1000 interank
-USER interank
+USER 1000
 WORKDIR /work
 ENV INTERANK_CACHE=/home/interank/.cache/interank NVIDIA_VISIBLE_DEVICES=all NVIDIA_DRIVER_CAPABILITIES=compute,utility
 ENTRYPOINT ["interank"]
