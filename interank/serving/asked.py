@@ -112,5 +112,5 @@ def best_first(results: Sequence[Result], top: int | None) -> list[Result]:
 def all_warnings(asked: Asked, answered: Answered) -> list[str]:
     """What was not heeded, and how many documents were cut: nothing is cut in silence."""
     cut = sum(1 for result in answered.results if result.truncated)
-    told = [f"{cut} of {len(answered.results)} documents were cut to the model's length"] if cut else []
+    told = [f"documents cut to the model's length: {cut} of {len(answered.results)}"] if cut else []
     return [*asked.warnings, *answered.warnings, *told]

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field
 
 from interank.serving.asked import Asked, Refusal, Text
+from interank.wording import counted
 
 AnyText = str | dict[str, Any]
 """A text, or an object with `text` and perhaps `title`."""
@@ -137,12 +138,13 @@ class Score(Body):
         first = next((v for v in (self.text_1, self.data_1, self.queries) if v is not None), None)
         second = next((v for v in (self.text_2, self.data_2, self.documents, self.items) if v is not None), None)
         if first is None or second is None:
-            raise Refusal("invalid", "found no pairs; give text_1 and text_2, or queries and documents")
+            raise Refusal("invalid", "this has no pairs to score; give text_1 and text_2, or queries and documents")
         left, right = _listed(first, "text_1"), _listed(second, "text_2")
         if len(left) not in (1, len(right)):
             raise Refusal(
                 "invalid",
-                f"found {len(left)} and {len(right)} texts; give one and any number, or as many of both",
+                f"found {counted(len(left), 'text')} and {counted(len(right), 'text')}; give one and any number, or as "
+                "many of both",
                 field="text_1",
             )
         return Asked(

@@ -90,6 +90,8 @@ def _lines(notes: Mapping[str, Any]) -> list[str]:
             "Nobody marked them: an honest explanation has 1 and a made fault 0. What learns from such marks learns "
             "what these faults look like, and nothing of which of two honest explanations is the better."
         ]
+    elif "preferences" not in notes:
+        lines = [f"No set was marked by `{notes['marked_by']}` (rubric {notes['rubric_hash']})."]
     else:
         dropped = sum(notes["dropped"].values())
         told = ", ".join(f"{number} {name}" for name, number in notes["dropped"].items())

@@ -139,7 +139,7 @@ def test_refusing_to_be_cut_is_heard_in_each_dialect_and_cuts_are_told() -> None
     assert reply["results"][0]["truncated"] == 5
     assert reply["meta"]["warnings"] == [
         "instruction is not heeded by this model",
-        "1 of 1 documents were cut to the model's length",
+        "documents cut to the model's length: 1 of 1",
     ]
 
 

@@ -32,6 +32,7 @@ from tests.support.stub import Answer, Stub, said, serving
 PROMPT = {"order": "grade_first", "max_length": 600, "max_query_tokens": 64, "max_document_tokens": 64}
 ASKED_NOBODY = {"grades": "given", "max_reasoning_tokens": 0}
 MADE = {"samples": 1, "marks": "made"}
+READ, WRITTEN = 500, 60
 Said = Callable[[int, dict[str, Any]], Answer]
 
 
@@ -61,6 +62,13 @@ def taught(tmp_path: Path, explanations: dict[str, Any], say: Said = answer, **m
     with serving(stub):
         recipe = recipe_of(judged(tmp_path / "judged"), served(stub), explanations, **more)
         return generate.run(recipe, tmp_path / "out"), stub
+
+
+def priced(number: int, body: dict[str, Any]) -> Answer:
+    """The answer, of as many tokens as a prompt and marks of this length may have."""
+    status, content, headers = answer(number, body)
+    assert isinstance(content, dict)
+    return status, {**content, "usage": {"prompt_tokens": READ, "completion_tokens": WRITTEN}}, headers
 
 
 def mean(rows: Sequence[Explained], kind: str) -> float:
@@ -202,7 +210,7 @@ def test_a_part_of_the_pairs_and_of_the_kinds(tmp_path: Path) -> None:
 
 
 def test_a_student_explains_in_its_own_words(tiny_adapter: Path, tmp_path: Path) -> None:
-    stub = Stub(answer)
+    stub = Stub(priced)
     with serving(stub):
         settings = {"samples": 1, "student": str(tiny_adapter), "student_samples": 3, "max_tokens": 120, "pairs": 12}
         recipe = recipe_of(judged(tmp_path / "judged"), served(stub), settings)
@@ -217,7 +225,7 @@ def test_a_student_explains_in_its_own_words(tiny_adapter: Path, tmp_path: Path)
     assert "honest (student)" in made.manifest["explanations"]["kinds"]
     assert len(stub.bodies) == 24, "a student's words are not asked of the teacher"
     cost = json.loads((made.path / "cost.json").read_text())
-    assert (cost["tokens_read"], cost["tokens_written"]) == (24 * 3, 24 * 2), "nor paid for"
+    assert (cost["tokens_read"], cost["tokens_written"]) == (24 * READ, 24 * WRITTEN), "nor paid for"
 
 
 def test_a_second_pass_keeps_what_was_marked_and_adds_the_words_of_a_policy_that_moved(
@@ -297,10 +305,10 @@ def test_a_student_of_another_prompt_or_task_is_refused(tiny_adapter: Path, tmp_
 
 
 def test_a_budget_ends_marking_and_a_larger_one_goes_on(tmp_path: Path) -> None:
-    stub = Stub(answer)
+    stub = Stub(priced)
     with serving(stub):
         judgments = judged(tmp_path / "judged")
-        small = recipe_of(judgments, served(stub), {"samples": 2}, budget={"tokens": 5 * 60})
+        small = recipe_of(judgments, served(stub), {"samples": 2}, budget={"tokens": 60 * (READ + WRITTEN)})
         made = generate.run(small, tmp_path / "out")
         told = made.manifest["explanations"]
         assert made.manifest["stopped"].startswith("budget:")
@@ -314,6 +322,15 @@ def test_a_budget_ends_marking_and_a_larger_one_goes_on(tmp_path: Path) -> None:
         assert whole.manifest["explanations"]["unanswered"] == 0
         alone = generate.run(large, tmp_path / "alone")
     assert (alone.path / "explanations.parquet").read_bytes() == (whole.path / "explanations.parquet").read_bytes()
+
+
+def test_a_budget_that_leaves_no_set_marked_is_told(tmp_path: Path) -> None:
+    stub = Stub(priced)
+    with serving(stub):
+        recipe = recipe_of(judged(tmp_path / "judged"), served(stub), {"samples": 2}, budget={"tokens": 1})
+        made = generate.run(recipe, tmp_path / "out")
+    assert made.manifest["explanations"]["sets"] == 0
+    assert "No set was marked" in DatasetCard.load(made.path / "README.md").text
 
 
 def test_judgments_without_explanations_get_some_from_samples(tmp_path: Path) -> None:

@@ -160,12 +160,12 @@ def test_spans_count_code_points(shown: Opened, server: Answering) -> None:
 
 def test_what_was_cut_is_marked(shown: Opened, server: Answering) -> None:
     page = shown.page
-    server.whole = {"meta": {"warnings": ["1 of 5 documents were cut to the model's length"]}}
+    server.whole = {"meta": {"warnings": ["documents cut to the model's length: 1 of 5"]}}
     give(page)
     rank(page)
     row = page.locator('#right-list .doc[data-place="2"]')
     assert "cut by 41 tokens" in (row.text_content() or "")
-    assert page.locator("#warnings li").all_text_contents() == ["1 of 5 documents were cut to the model's length"]
+    assert page.locator("#warnings li").all_text_contents() == ["documents cut to the model's length: 1 of 5"]
     row.click()
     assert page.locator("#reading .unread").inner_text() == DOCUMENTS[2][10:]
     assert "did not read the last 41 tokens" in page.locator("#reading .cut").inner_text()
