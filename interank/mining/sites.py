@@ -88,6 +88,13 @@ def begin(folder: Path) -> None:
     no_users(folder)
 
 
+def remove(folder: Path) -> None:
+    """Remove a folder with all that was read; the notes first, so that a kill leaves none of what is gone."""
+    for note in folder.glob(f"*{_WHOLE}"):
+        note.unlink()
+    shutil.rmtree(folder, ignore_errors=True)
+
+
 def store_once(origin: Origin, store: Store) -> tuple[int, int]:
     """Store a site's posts and links, or find that they are stored; what `Origin.store` tells."""
     note = store.folder / f"{store.numbers[store.site]}{_WHOLE}"

@@ -15,6 +15,7 @@ from interank.errors import InputError, InterankError
 from interank.judgments import read_judged_pairs
 from interank.mining import DecontaminatedError, mine_in
 from interank.mining.decontamination import FILE, Gate
+from interank.mining.sites import remove
 from interank.outputs import write_whole
 from interank.pairs import read_pairs, write_pairs
 from interank.recipe import GenerateRecipe
@@ -107,7 +108,7 @@ def _mined(recipe: GenerateRecipe, place: Workplace, folder: Path) -> dict[str, 
         mined = mine_in(rows, recipe.dumps or (), recipe.mining, recipe.seed, contaminated=gate)
         write_pairs(mined.pairs, folder)
     except InterankError as error:
-        shutil.rmtree(rows, ignore_errors=True)
+        remove(rows)
         if gate is None or not isinstance(error, DecontaminatedError):
             raise
         report = place.out.with_name(f"{place.out.name}.{FILE}")
@@ -116,7 +117,7 @@ def _mined(recipe: GenerateRecipe, place: Workplace, folder: Path) -> dict[str, 
         if recipe.decontaminate == "queries":
             shared = ""
         raise InputError(f"{error} against {gate.against}; {report} lists them; take other dumps{shared}") from None
-    shutil.rmtree(rows, ignore_errors=True)
+    remove(rows)
     if gate is not None:
         gate.write(folder / FILE)
     pairs, questions = (sum(site[what] for site in mined.counts.values()) for what in ("pairs", "chosen_questions"))
