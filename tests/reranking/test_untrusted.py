@@ -108,6 +108,6 @@ def test_cut_queries_are_counted_at_the_end_of_a_progress_bar(
     queries = [Query("long", "red fox " * 300), Query("short", "fox?"), Query("short2", "owl?")]
     for query in track(queries, what="evaluate", unit="queries", total=3):
         reranker.rank(query, [PLAIN])
-        assert not caplog.records
-    [told] = [record.getMessage() for record in caplog.records]
+        assert "without their ends" not in caplog.text
+    [told] = [record.getMessage() for record in caplog.records if record.name == "interank.progress"]
     assert told.startswith("evaluate: 1 of 3 queries (33%) were read without their ends")

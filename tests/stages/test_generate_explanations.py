@@ -27,12 +27,11 @@ from interank.types import Example, Split
 from tests.support import rule
 from tests.support.artifacts import judgments_artifact
 from tests.support.explaining import answer, explained, good, mark, marks
-from tests.support.stub import Answer, Stub, said, serving
+from tests.support.stub import READ, WRITTEN, Answer, Stub, priced, said, serving
 
 PROMPT = {"order": "grade_first", "max_length": 600, "max_query_tokens": 64, "max_document_tokens": 64}
 ASKED_NOBODY = {"grades": "given", "max_reasoning_tokens": 0}
 MADE = {"samples": 1, "marks": "made"}
-READ, WRITTEN = 500, 60
 Said = Callable[[int, dict[str, Any]], Answer]
 
 
@@ -62,13 +61,6 @@ def taught(tmp_path: Path, explanations: dict[str, Any], say: Said = answer, **m
     with serving(stub):
         recipe = recipe_of(judged(tmp_path / "judged"), served(stub), explanations, **more)
         return generate.run(recipe, tmp_path / "out"), stub
-
-
-def priced(number: int, body: dict[str, Any]) -> Answer:
-    """The answer, of as many tokens as a prompt and marks of this length may have."""
-    status, content, headers = answer(number, body)
-    assert isinstance(content, dict)
-    return status, {**content, "usage": {"prompt_tokens": READ, "completion_tokens": WRITTEN}}, headers
 
 
 def mean(rows: Sequence[Explained], kind: str) -> float:
@@ -210,7 +202,7 @@ def test_a_part_of_the_pairs_and_of_the_kinds(tmp_path: Path) -> None:
 
 
 def test_a_student_explains_in_its_own_words(tiny_adapter: Path, tmp_path: Path) -> None:
-    stub = Stub(priced)
+    stub = Stub(priced(answer))
     with serving(stub):
         settings = {"samples": 1, "student": str(tiny_adapter), "student_samples": 3, "max_tokens": 120, "pairs": 12}
         recipe = recipe_of(judged(tmp_path / "judged"), served(stub), settings)
@@ -305,7 +297,7 @@ def test_a_student_of_another_prompt_or_task_is_refused(tiny_adapter: Path, tmp_
 
 
 def test_a_budget_ends_marking_and_a_larger_one_goes_on(tmp_path: Path) -> None:
-    stub = Stub(priced)
+    stub = Stub(priced(answer))
     with serving(stub):
         judgments = judged(tmp_path / "judged")
         small = recipe_of(judgments, served(stub), {"samples": 2}, budget={"tokens": 60 * (READ + WRITTEN)})
@@ -325,7 +317,7 @@ def test_a_budget_ends_marking_and_a_larger_one_goes_on(tmp_path: Path) -> None:
 
 
 def test_a_budget_that_leaves_no_set_marked_is_told(tmp_path: Path) -> None:
-    stub = Stub(priced)
+    stub = Stub(priced(answer))
     with serving(stub):
         recipe = recipe_of(judged(tmp_path / "judged"), served(stub), {"samples": 2}, budget={"tokens": 1})
         made = generate.run(recipe, tmp_path / "out")

@@ -21,7 +21,7 @@ from interank.stages.plan import plan
 from interank.tasks.order import ordering
 from interank.tasks.order.orderings import read_orderings
 from interank.types import Qrel, Run
-from tests.support.stub import Answer, Stub, said, serving
+from tests.support.stub import READ, WRITTEN, Answer, Stub, priced, said, serving
 
 DUMPS = resource_dir("data") / "stackexchange"
 _SHOWN = re.compile(r"^\[\d+\] (.*)$", re.M)
@@ -49,7 +49,7 @@ def teacher(reorder: Reorder = well) -> Stub:
         texts = _SHOWN.findall(content.partition("\n\nDocuments:\n\n")[2])
         return said(reorder(sorted(range(len(texts)), key=lambda place: -grade(texts[place]))))
 
-    return Stub(answer)
+    return Stub(priced(answer))
 
 
 def recipe_of(url: str, **more: Any) -> GenerateRecipe:
@@ -159,10 +159,8 @@ def test_a_budget_that_ends_among_the_lists_goes_on_to_the_same_end(pairs: str, 
     with serving(first, second):
         whole = generate.run(recipe_of(first.url, pairs=pairs), tmp_path / "whole")
         judged = sum("\n\nDocuments:\n\n" not in body["messages"][0]["content"] for body in first.bodies)
-        # The stub counts five tokens a reply.
-        stopped = generate.run(
-            recipe_of(second.url, pairs=pairs, budget={"tokens": 5 * (judged + 3)}), tmp_path / "out"
-        )
+        budget = {"tokens": (READ + WRITTEN) * (judged + 3)}
+        stopped = generate.run(recipe_of(second.url, pairs=pairs, budget=budget), tmp_path / "out")
         counts = stopped.manifest["counts"]
         assert "stopped" in stopped.manifest
         assert counts["unanswered"] == 0

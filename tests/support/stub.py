@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
+READ, WRITTEN = 500, 60
 Content = dict[str, Any] | str | bytes
 Answer = tuple[int, Content, dict[str, str]]
 
@@ -16,6 +17,17 @@ Answer = tuple[int, Content, dict[str, str]]
 def said(text: str, finish: str = "stop") -> Answer:
     choice = {"message": {"role": "assistant", "content": text}, "finish_reason": finish}
     return 200, {"choices": [choice], "usage": {"prompt_tokens": 3, "completion_tokens": 2}}, {}
+
+
+def priced(answer: Callable[[int, dict[str, Any]], Answer]) -> Callable[[int, dict[str, Any]], Answer]:
+    """The same answers, of as many tokens as prompts and replies of some length may have: READ and WRITTEN."""
+
+    def say(number: int, body: dict[str, Any]) -> Answer:
+        status, content, headers = answer(number, body)
+        assert isinstance(content, dict)
+        return status, {**content, "usage": {"prompt_tokens": READ, "completion_tokens": WRITTEN}}, headers
+
+    return say
 
 
 def refused(status: int, message: str = "no", **headers: str) -> Answer:
