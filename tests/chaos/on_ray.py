@@ -13,10 +13,8 @@ from typing import Any
 import psutil
 import pytest
 
-from interank.errors import InputError
 from interank.recipe import GenerateRecipe, load_recipe
 from interank.stages import generate
-from interank.stages.spread import require_room
 from tests.stages.test_generate_shards import DUMPS, RECIPE, steady
 from tests.stages.test_resume import digests
 from tests.support.commands import command, started
@@ -105,11 +103,3 @@ def load(recipe: Path, pairs: Path) -> GenerateRecipe:
     loaded = load_recipe(recipe, [f"pairs={pairs}"])
     assert isinstance(loaded, GenerateRecipe)
     return loaded
-
-
-def test_more_workers_than_there_is_room_for_are_refused() -> None:
-    require_room({"CPU": 4.0, "GPU": 2.0}, 2, 1)
-    with pytest.raises(InputError, match="--workers 5: each takes 1 CPU, and Ray has 4 in all"):
-        require_room({"CPU": 4.0}, 5, 0)
-    with pytest.raises(InputError, match="--workers 2: each takes 4 GPU, and Ray has 4 in all"):
-        require_room({"CPU": 4.0, "GPU": 4.0}, 2, 4)
