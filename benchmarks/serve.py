@@ -14,18 +14,19 @@ import argparse
 import json
 import os
 import random
-import socket
 import statistics
-import subprocess
-import sys
+import tempfile
 import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import httpx2
 import psutil
+
+from tests.support.served import Running
 
 _TEXT = "Bread needs yeast and steam for a crust; flour, salt and water make the dough that heat and gas let rise."
 WORDS = [word.strip(".,;") for word in _TEXT.split()]
@@ -60,11 +61,9 @@ def measured(
             turn += 1
 
     begun = time.monotonic()
-    threads = [threading.Thread(target=client, args=(number,)) for number in range(clients)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    with ThreadPoolExecutor(clients) as pool:
+        for done in [pool.submit(client, number) for number in range(clients)]:
+            done.result()
     whole = time.monotonic() - begun
     cuts = statistics.quantiles(took, n=100) if len(took) > 1 else took * 99
     return {
@@ -80,36 +79,21 @@ def measured(
 
 def served(options: argparse.Namespace) -> None:
     """The server at each number of clients, and a small request beside a large one."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    command = [sys.executable, "-m", "interank", "serve", options.model, "--port", str(port), "--quiet"]
-    command += ["--limits", "wait_seconds=100000,timeout=100000"]
-    process = subprocess.Popen(command, env=os.environ | {"PYTHONPATH": str(Path.cwd())})
-    url = f"http://127.0.0.1:{port}"
-    try:
-        while True:
-            try:
-                if httpx2.get(f"{url}/ready").status_code == 200:
-                    break
-            except httpx2.RequestError:
-                time.sleep(0.2)
+    with tempfile.TemporaryDirectory() as folder:
+        running = Running(options.model, Path(folder), "--quiet", "--limits", "wait_seconds=100000,timeout=100000")
         http = httpx2.Client(timeout=None, limits=httpx2.Limits(max_connections=64))
 
         def ask(seed: int, documents: int = options.documents) -> None:
-            http.post(f"{url}/rerank", json=asked(seed, documents)).raise_for_status()
+            http.post(f"{running.url}/rerank", json=asked(seed, documents)).raise_for_status()
 
-        used = processor(process.pid)
-        for clients in options.clients:
-            print(
-                json.dumps(
-                    {"what": "interank serve"} | measured(clients, options.seconds, options.documents, ask, used)
-                )
-            )
-        print(json.dumps(beside(ask, f"{url}/metrics")))
-    finally:
-        process.terminate()
-        process.wait()
+        try:
+            used = processor(running.process.pid)
+            for clients in options.clients:
+                row = measured(clients, options.seconds, options.documents, ask, used)
+                print(json.dumps({"what": "interank serve"} | row))
+            print(json.dumps(beside(ask, f"{running.url}/metrics")))
+        finally:
+            running.end()
 
 
 def beside(ask: Callable[[int, int], None], metrics: str) -> dict[str, Any]:

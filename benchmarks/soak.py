@@ -13,11 +13,9 @@ from __future__ import annotations
 import argparse
 import json
 import math
-import os
 import random
 import socket
 import statistics
-import subprocess
 import sys
 import tempfile
 import threading
@@ -27,6 +25,9 @@ from typing import Any
 
 import httpx2
 import psutil
+
+from tests.support.served import Running
+from tests.support.tiny_heads import tiny_base
 
 _TEXT = "Bread needs yeast and steam for a crust; flour, salt and water make the dough that heat and gas let rise."
 WORDS = [word.strip(".,;") for word in _TEXT.split()]
@@ -83,7 +84,7 @@ class Soak:
                     self._streamed(place)
                 else:
                     self._ranked(place)
-            except (httpx2.RequestError, OSError, ValueError, KeyError) as error:
+            except (httpx2.HTTPError, OSError, ValueError, KeyError, IndexError) as error:
                 self.count("failed", repr(error))
 
     def _ranked(self, place: int) -> None:
@@ -160,32 +161,13 @@ def main() -> int:
     parser.add_argument("--seconds", type=float, default=1800)
     parser.add_argument("--clients", type=int, default=6)
     options = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder, socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-        probe.close()
-        model = options.model
-        if model is None:
-            sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-            from tests.support.tiny_heads import tiny_base
-
-            model = str(tiny_base(Path(folder) / "tiny", family="chatml"))
-        command = [sys.executable, "-m", "interank", "serve", model, "--port", str(port), "--quiet"]
-        process = subprocess.Popen(command, env=os.environ)
-        url = f"http://127.0.0.1:{port}"
+    with tempfile.TemporaryDirectory() as folder:
+        model = options.model or str(tiny_base(Path(folder) / "tiny", family="chatml"))
+        running = Running(model, Path(folder), "--quiet")
         try:
-            while True:
-                try:
-                    if httpx2.get(f"{url}/ready").status_code == 200:
-                        break
-                except httpx2.RequestError:
-                    if process.poll() is not None:
-                        return 1
-                    time.sleep(0.2)
-            return run(url, process.pid, options.seconds, options.clients)
+            return run(running.url, running.process.pid, options.seconds, options.clients)
         finally:
-            process.terminate()
-            process.wait()
+            running.end()
 
 
 if __name__ == "__main__":

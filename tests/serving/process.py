@@ -3,67 +3,22 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import socket
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
 
 import httpx2
 import pytest
 
 from tests.support import rule
+from tests.support.served import Running
 
-ROOT = Path(__file__).resolve().parents[2]
 SENTENCE = rule.document_text("red", "fox", "barn")
 ASKED = {"query": "Where is the red fox?", "documents": [f"{SENTENCE} {n}" for n in range(24)]}
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-class Running:
-    """`interank serve` as a process."""
-
-    def __init__(self, model: Path, folder: Path, *more: str, port: int | None = None) -> None:
-        self.port = port or free_port()
-        self.log = folder / f"serve-{self.port}.log"
-        command = [sys.executable, "-m", "interank", "serve", str(model), "--port", str(self.port), *more]
-        environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
-        self.started = time.monotonic()
-        with self.log.open("w") as log:
-            self.process = subprocess.Popen(command, stderr=log, env=environment)
-        self.url = f"http://127.0.0.1:{self.port}"
-        while not self._ready():
-            assert self.process.poll() is None, self.log.read_text()
-            time.sleep(0.1)
-        self.seconds = time.monotonic() - self.started
-
-    def _ready(self) -> bool:
-        try:
-            return httpx2.get(f"{self.url}/ready", timeout=5).status_code == 200
-        except httpx2.RequestError:
-            return False
-
-    def post(self, body: Any) -> httpx2.Response:
-        return httpx2.post(f"{self.url}/rerank", json=body, timeout=120)
-
-    def end(self) -> None:
-        if self.process.poll() is None:
-            self.process.kill()
-        self.process.wait()
-
-    def lines(self) -> list[dict[str, Any]]:
-        return [json.loads(line) for line in self.log.read_text().splitlines() if line.startswith("{")]
 
 
 @pytest.fixture(scope="module")

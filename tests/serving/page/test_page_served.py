@@ -8,9 +8,9 @@ from pathlib import Path
 from playwright.sync_api import expect
 
 from interank import Reranker
-from tests.serving.process import Running
 from tests.support import rule
 from tests.support.browser import chromium, opened
+from tests.support.served import Running
 
 QUERY = "Where is the red fox?"
 TEXTS = [rule.document_text("red", animal, "barn") for animal in rule.ANIMALS[:4]]
