@@ -13,6 +13,7 @@ import pytest
 from tests.support import workers
 
 if TYPE_CHECKING:
+    from playwright.sync_api import Browser
     from xdist.remote import Producer
 
 # No test reaches the hub; some libraries would ask it even for what is here.
@@ -103,3 +104,12 @@ def tiny_adapter(tiny_folder: Path, tmp_path_factory: pytest.TempPathFactory) ->
     from tests.support.adapters import tiny_adapter as make
 
     return make(tiny_folder, tmp_path_factory.mktemp("artifacts"))
+
+
+@pytest.fixture(scope="module")
+def browser() -> "Iterator[Browser]":
+    """A headless Chromium; the test skips where there is none."""
+    from tests.support.browser import chromium
+
+    with chromium() as found:
+        yield found

@@ -7,6 +7,10 @@ import hashlib
 import re
 from importlib.resources import files
 
+RANKING_STYLES = ("house.css", "rankings.css")
+RANKING_SCRIPTS = ("text.js", "grades.js", "lines.js", "keys.js", "chosen.js")
+"""What pages that show rankings side by side have in common."""
+
 _SHARED = "interank.pages"
 # What cannot be seen, or turns the text after it around: shown by its name instead.
 _UNSEEN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\ufff9-\ufffb]")

@@ -3,24 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser
 
 from interank.stages.training_page import training_page
 from tests.stages.test_training_page import ROLLOUT, TRAINING, log_of, replace, shown
-from tests.support.browser import chromium, loaded
-
-GRAVE = ("serious", "critical")
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium() as found:
-        yield found
+from tests.support.browser import grave_faults, loaded
 
 
 @pytest.fixture(scope="module")
@@ -44,8 +34,7 @@ def test_it_can_be_read_by_everybody(browser: Browser, report: Path, width: int,
         "validation/nDCG@10",
         "validation/nDCG@10, control",
     ]
-    found = Axe().run(page).response["violations"]
-    assert [(each["id"], each["nodes"][0]["html"]) for each in found if each["impact"] in GRAVE] == []
+    assert grave_faults(page) == []
     assert shown.console == []
     assert [url for url in shown.asked if not url.startswith(("file:", "data:"))] == []
     page.context.close()

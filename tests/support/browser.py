@@ -10,8 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, sync_playwright
 
+# axe-core calls its graver findings so.
+_GRAVE = ("serious", "critical")
 _NAMES = ("chromium", "chromium-browser", "google-chrome")
 _FLAGS = (
     "--no-sandbox",
@@ -63,3 +66,9 @@ def loaded(browser: Browser, place: Path | str, **settings: Any) -> Opened:
     found.page.on("request", lambda request: found.asked.append(request.url))
     found.page.goto(place.resolve().as_uri() if isinstance(place, Path) else place)
     return found
+
+
+def grave_faults(page: Page) -> list[Any]:
+    """What keeps people from using the page, as axe-core finds it: the rules that are broken, and where."""
+    faults = [fault for fault in Axe().run(page).response["violations"] if fault["impact"] in _GRAVE]
+    return [(fault["id"], [node["html"] for node in fault["nodes"]][:3]) for fault in faults]

@@ -21,14 +21,12 @@ from interank.evaluation.page.provenance import Provenance, made_on, sections, t
 from interank.evaluation.page.rankings import browser_blocks
 from interank.evaluation.report import sections as report_sections
 from interank.evaluation.scoring import Results
-from interank.pages import asset, content_hash, programme, visible
+from interank.pages import RANKING_SCRIPTS, RANKING_STYLES, asset, content_hash, programme, visible
 from interank.plots import Plot, comma_separated, training_curves
 from interank.wording import counted
 
 _PACKAGE = "interank.evaluation.page"
-_SHARED_STYLES = ("house.css", "rankings.css")
 _STYLES = ("page.css", "browser.css", "print.css")
-_SHARED_SCRIPTS = ("text.js", "grades.js", "lines.js", "keys.js")
 _SCRIPTS = ("blocks.js", "choice.js", "queries.js", "rankings.js", "reading.js", "start.js")
 
 
@@ -46,8 +44,8 @@ def write_page(
     blocks, texts = browser_blocks(found, results, measure)
     systems, lines = glance(found, results, measure)
     curves = {name: training_curves(log) for name, log in training_logs(provenance.adapters).items()}
-    style = asset(*_SHARED_STYLES) + asset(*_STYLES, package=_PACKAGE)
-    script = programme(asset(*_SHARED_SCRIPTS), asset(*_SCRIPTS, package=_PACKAGE))
+    style = asset(*RANKING_STYLES) + asset(*_STYLES, package=_PACKAGE)
+    script = programme(asset(*RANKING_SCRIPTS), asset(*_SCRIPTS, package=_PACKAGE))
     page = _environment().from_string(asset("page.html.jinja", package=_PACKAGE))
     rendered = page.render(
         title=_title(found),

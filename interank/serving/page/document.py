@@ -10,7 +10,7 @@ from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
 from interank import __version__
-from interank.pages import asset, content_hash, programme
+from interank.pages import RANKING_SCRIPTS, RANKING_STYLES, asset, content_hash, programme
 
 _PACKAGE = "interank.serving.page"
 _STYLES = ("page.css",)
@@ -39,8 +39,8 @@ class Page:
 @cache
 def page() -> Page:
     """The page, which asks nothing of anybody but its own server and runs nothing but its own programme."""
-    style = asset("house.css", "rankings.css") + asset(*_STYLES, package=_PACKAGE)
-    script = programme(asset("text.js", "grades.js", "lines.js", "keys.js"), asset(*_SCRIPTS, package=_PACKAGE))
+    style = asset(*RANKING_STYLES) + asset(*_STYLES, package=_PACKAGE)
+    script = programme(asset(*RANKING_SCRIPTS), asset(*_SCRIPTS, package=_PACKAGE))
     made = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     template = made.from_string(asset("page.html.jinja", package=_PACKAGE))
     body = template.render(version=__version__, style=Markup(style), script=Markup(script))  # ours, from the package

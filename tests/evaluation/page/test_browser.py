@@ -9,20 +9,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, expect
 
-from tests.support.browser import Opened, chromium, opened
+from tests.support.browser import Opened, grave_faults, opened
 from tests.support.evaluated import HOSTILE_SYSTEM, MARKUP, QUOTES, recorded
-
-# axe-core calls its graver findings so.
-GRAVE = ("serious", "critical")
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium() as found:
-        yield found
 
 
 @pytest.fixture(scope="module")
@@ -223,8 +213,7 @@ def test_nothing_keeps_people_from_it(browser: Browser, report: Path, width: int
     found = opened(browser, report, viewport={"width": width, "height": 844}, color_scheme=scheme)
     found.page.locator("#right-list .doc").first.click()
     found.page.wait_for_selector("#close")
-    faults = [fault for fault in Axe().run(found.page).response["violations"] if fault["impact"] in GRAVE]
-    assert not [(fault["id"], [node["html"] for node in fault["nodes"]][:3]) for fault in faults]
+    assert grave_faults(found.page) == []
     # Nothing has to be scrolled sideways but the wide tables in their frames.
     assert found.page.evaluate("document.documentElement.scrollWidth") <= width
     assert found.console == []

@@ -13,16 +13,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, expect
 
 from interank.serving.page import page as the_page
 from tests.support.answering import Answering, answering
-from tests.support.browser import Opened, chromium, opened
+from tests.support.browser import Opened, grave_faults, opened
 
 MARKUP = '<img src=x onerror="window.broken = 1"><script>window.broken = 1</script> & \''
 DOCUMENTS = ["Rain falls.", "The check valve leaks, so water runs back.", "A pump has a float.", "No.", "Five 🐟."]
-GRAVE = ("serious", "critical")
 
 
 def result(index: int, *chances: float, **more: Any) -> dict[str, Any]:
@@ -53,12 +51,6 @@ EXPLAINED = {
         {"text": "the pump is broken", "start": 33, "end": 53, "found": False, "spans": []},
     ],
 }
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium() as found:
-        yield found
 
 
 @pytest.fixture
@@ -482,8 +474,7 @@ def test_nothing_keeps_people_from_it(browser: Browser, server: Answering, width
         page.select_option("#left-model", "legal") if compare else None
         rank(page)
         page.locator("#right-list .doc").first.click()
-        faults = [fault for fault in Axe().run(page).response["violations"] if fault["impact"] in GRAVE]
-        assert not [(fault["id"], [node["html"] for node in fault["nodes"]][:3]) for fault in faults]
+        assert grave_faults(page) == []
         assert page.evaluate("document.documentElement.scrollWidth") <= width
     assert found.console == []
     page.context.close()

@@ -2,18 +2,6 @@
 
 const HINT = "Choose a document to read it, with what each system said of it.";
 
-function clearReading() {
-  byId("reading").replaceChildren(element("p", { class: "hint", textContent: HINT }));
-  markChosen();
-}
-
-function markChosen() {
-  for (const button of document.querySelectorAll(".doc")) {
-    button.classList.toggle("chosen", Number(button.dataset.place) === choice.document);
-  }
-  markLine();
-}
-
 function said(index, system, place) {
   const rank = shown.orders[system].indexOf(place);
   const judged = shown.judged[system];

@@ -2,18 +2,6 @@
 
 const HINT = "Choose a document to read it, with what was said of it.";
 
-function clearReading() {
-  byId("reading").replaceChildren(element("p", { class: "hint", textContent: HINT }));
-  markChosen();
-}
-
-function markChosen() {
-  for (const button of document.querySelectorAll(".doc")) {
-    button.classList.toggle("chosen", Number(button.dataset.place) === choice.document);
-  }
-  markLine();
-}
-
 // The text with spans of it in elements of their own; spans count code points, end exclusive. Of two that overlap the
 // first is kept whole.
 function marked(text, spans) {
