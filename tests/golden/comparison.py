@@ -1,9 +1,13 @@
-"""Two readings of a case held against each other: numbers to a tolerance, everything else as it stands."""
+"""Two readings of a case held against each other: numbers to a tolerance, everything else as it stands.
+
+Processors add up in different orders: documents whose scores are equal but for the tolerance may change places.
+"""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from itertools import pairwise
 from typing import Any
 
 TOLERANCE = 1e-5
@@ -16,7 +20,7 @@ def differences(golden: Any, found: Any, place: str = "") -> Iterator[str]:
         for name in sorted({*golden, *found}):
             if name not in golden or name not in found:
                 yield f"{place}/{name}: only in {'the golden file' if name in golden else 'what was computed'}"
-            else:
+            elif not (name == "order" and _as_good(found[name], golden)):
                 yield from differences(golden[name], found[name], f"{place}/{name}")
     elif isinstance(golden, list) and isinstance(found, list):
         if len(golden) != len(found):
@@ -28,6 +32,17 @@ def differences(golden: Any, found: Any, place: str = "") -> Iterator[str]:
             yield f"{place}: {golden} expected, {found} computed"
     elif golden != found:
         yield f"{place}: {golden!r} expected, {found!r} computed"
+
+
+def _as_good(order: list[str], golden: dict[str, Any]) -> bool:
+    """Whether a golden ranking's scores fall along another order of the same documents too."""
+    if sorted(order) != sorted(golden["order"]):
+        return False
+    scores = [golden["documents"][name]["score"] for name in order]
+    return None not in scores and all(
+        one >= other or math.isclose(one, other, rel_tol=TOLERANCE, abs_tol=TOLERANCE)
+        for one, other in pairwise(scores)
+    )
 
 
 def _number(value: object) -> bool:

@@ -36,3 +36,14 @@ def test_differences_are_told() -> None:
         "/d: only in what was computed",
     ]
     assert [*differences([1, 2], [1])] == [": 2 items expected, 1 computed"]
+
+
+def test_only_documents_whose_scores_are_equal_may_change_places() -> None:
+    scores = {"a": {"score": 0.5}, "b": {"score": 0.500001}, "c": {"score": 0.4}}
+    golden = {"order": ["b", "a", "c"], "documents": scores}
+    assert [*differences(golden, {**golden, "order": ["a", "b", "c"]})] == []
+    assert [*differences(golden, {**golden, "order": ["b", "c", "a"]})] == [
+        "/order/1: 'a' expected, 'c' computed",
+        "/order/2: 'c' expected, 'a' computed",
+    ]
+    assert [*differences(golden, {**golden, "order": ["b", "a", "a"]})] == ["/order/2: 'c' expected, 'a' computed"]

@@ -229,7 +229,7 @@ def test_a_deadline_is_told_as_504_and_documents_that_may_not_be_cut_are_refused
     long = {"query": "q", "documents": ["word " * 400], "truncation": False}
     assert post(service, "/voyage/v1/rerank", long).status_code == 413
     cut = post(service, "/rerank", {"query": "q", "documents": ["word " * 400]}).json()
-    assert cut["results"][0]["truncated"] > 0 and "1 of 1 documents were cut" in cut["meta"]["warnings"][0]
+    assert cut["results"][0]["truncated"] > 0 and "cut to the model's length: 1 of 1" in cut["meta"]["warnings"][0]
     shorter = post(service, "/rerank", {"query": "q", "documents": ["word " * 400], "max_tokens_per_doc": 8}).json()
     assert shorter["results"][0]["truncated"] > cut["results"][0]["truncated"]
 

@@ -42,6 +42,7 @@ Training:
 
 Processes, servers, failures:
     commands: stages as processes of their own, and where they leave what is unfinished
+    served: `interank serve` as a process of its own
     servers: real `vllm serve` processes
     launched: commands in several processes, as torchrun starts them
     writes: what a process makes, changes, renames or removes below some folders
