@@ -98,18 +98,26 @@ def _places(text: str) -> list[int]:
     places: list[int] = []
     start, blank = 0, True
     while start < len(text):
-        stop = start + 1
-        # What combines with a letter becomes one with it.
-        while stop < len(text) and unicodedata.combining(text[stop]):
-            stop += 1
-        plain = _plain(f"|{text[start:stop]}|")[1:-1]
-        if plain.strip():
-            places += [start] * len(plain)
-        elif not blank:
-            places.append(start)
-        blank = not plain.strip()
+        stop = _end_of_composed(text, start)
+        for letter in _alike(text[start:stop]):
+            # Blanks on end are one, and none begins the plain form.
+            if not (blank and letter.isspace()):
+                places.append(start)
+            blank = letter.isspace()
         start = stop
-    return places
+    return places[:-1] if blank and places else places
+
+
+def _end_of_composed(text: str, start: int) -> int:
+    """Where what becomes one with the character at `start` ends: marks, and the parts of a syllable."""
+    stop, whole = start + 1, unicodedata.normalize("NFKC", text[start])
+    while stop < len(text):
+        following = unicodedata.normalize("NFKC", text[stop])
+        longer = unicodedata.normalize("NFKC", text[start : stop + 1])
+        if not unicodedata.combining(text[stop]) and longer == whole + following:
+            break
+        stop, whole = stop + 1, longer
+    return stop
 
 
 def taken(text: str, source: str) -> float:
@@ -164,4 +172,8 @@ def _words(text: str) -> list[str]:
 
 
 def _plain(text: str) -> str:
-    return " ".join(unicodedata.normalize("NFKC", text).translate(_SAME_MARKS).casefold().split())
+    return " ".join(_alike(text).split())
+
+
+def _alike(text: str) -> str:
+    return unicodedata.normalize("NFKC", text).translate(_SAME_MARKS).casefold()

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
-import pytest
+import unicodedata
+from typing import Literal
 
-from interank.tasks.judge.quotes import Quotes, quotes, verified, without_quoted
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from interank.tasks.judge.quotes import Quotes, located, quotes, verified, without_quoted
 
 DOCUMENT = (
     "Steam needs 5 minutes.\nIt's the under-baked   crumb that “gives way”, not the crust: let it cool \u2014 slowly."
@@ -75,3 +80,15 @@ LONG = "Basil wilts in the cold. Keep it above ten degrees.\n\nWater it in the m
 )
 def test_what_is_quoted_is_taken_out_by_the_sentence(explanation: str, left: str) -> None:
     assert without_quoted(LONG, explanation) == left
+
+
+# Letters that become one with others, become several, or hold a blank once they are composed.
+_ODD = " \t\u00a8\u00b4\u0e33\u0301\u0323\u1100\u1161\u11a8\uac01\ufb01\u1e9e\u0130\u0345"
+_COMPOSED = st.text(alphabet=st.one_of(st.characters(exclude_categories=["Cs"]), st.sampled_from(_ODD)))
+
+
+@given(_COMPOSED, st.sampled_from(["NFC", "NFD"]))
+def test_a_quote_is_found_in_its_place_behind_any_letters(text: str, form: Literal["NFC", "NFD"]) -> None:
+    before = unicodedata.normalize(form, text) + " | "
+    [told] = located('It says "all of it is said here".', f"{before}all of it is said here")
+    assert told.spans == ((len(before), len(before) + len("all of it is said here")),)
