@@ -7,12 +7,13 @@ import json
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from html import escape
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
 from interank.artifact import open_artifact
-from interank.errors import ArtifactError, InputError
+from interank.errors import ArtifactError, InputError, InterankError
 from interank.outputs import MANIFEST, Partial
 from interank.stages.training_page import read_training, training_page
 from interank.stages.trainings_told import Training
@@ -111,8 +112,14 @@ def serve(out: Path, *, port: int, control: Path | None = None) -> http.server.T
             if self.path not in ("/", "/index.html"):
                 self.send_error(HTTPStatus.NOT_FOUND)
                 return
-            content = page(out, control=control).encode("utf-8", "replace")
-            self.send_response(HTTPStatus.OK)
+            try:
+                content, status = page(out, control=control).encode("utf-8", "replace"), HTTPStatus.OK
+            except (InterankError, OSError) as error:
+                # The training may be just about to end, or to be begun anew.
+                content, status = escape(str(error)).encode("utf-8", "replace"), HTTPStatus.SERVICE_UNAVAILABLE
+            self.send_response(status)
+            if status != HTTPStatus.OK:
+                self.send_header("Refresh", str(REFRESH))
             self.send_header("Content-Type", "text/html; charset=utf-8")
             self.send_header("Content-Length", str(len(content)))
             self.send_header("Cache-Control", "no-store")

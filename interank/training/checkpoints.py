@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import shutil
 from collections.abc import Mapping
@@ -21,6 +20,7 @@ from transformers import (
 
 from interank import launched
 from interank.errors import TrainingError
+from interank.ledger import Ledger
 from interank.training.clock import seconds_of, shares
 
 _COMPLETE = "complete"
@@ -103,6 +103,11 @@ class Keeper(TrainerCallback):  # type: ignore[misc]  # transformers is untyped 
     def __init__(self, log_file: Path) -> None:
         self.log_file = log_file
 
+    def on_train_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
+        """Drop what a kill left of a row at the log's end."""
+        if launched.first():
+            Ledger(self.log_file).rows()
+
     def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **others: Any) -> None:
         """Called by the trainer after every file of the checkpoint was written.
 
@@ -141,8 +146,7 @@ class Keeper(TrainerCallback):  # type: ignore[misc]  # transformers is untyped 
         """Append the trainer's figures to the log; a loss that is not a number ends the training."""
         logs = logs or {}
         if launched.first():
-            with self.log_file.open("a", encoding="utf-8") as stream:
-                stream.write(json.dumps({"step": state.global_step, **logs}) + "\n")
+            Ledger(self.log_file).append([{"step": state.global_step, **logs}])
         for name in ("loss", "grad_norm"):
             if name in logs and not math.isfinite(logs[name]):
                 raise TrainingError(

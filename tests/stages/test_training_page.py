@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import threading
 import urllib.error
 import urllib.request
@@ -160,6 +161,15 @@ def test_a_running_training_is_shown_and_read_anew(running: tuple[str, Path]) ->
         assert "is in training, at step 31" in reply.read().decode()
     with pytest.raises(urllib.error.HTTPError, match="404"):
         urllib.request.urlopen(f"{address}etc/passwd")
+
+
+def test_a_page_that_cannot_be_made_just_now_is_asked_for_again(running: tuple[str, Path]) -> None:
+    address, out = running
+    shutil.rmtree(Partial(out).folder)
+    with pytest.raises(urllib.error.HTTPError, match="503") as caught:
+        urllib.request.urlopen(address)
+    assert caught.value.headers["Refresh"] == str(REFRESH)
+    assert "nothing is trained there" in caught.value.read().decode()
 
 
 def test_what_is_no_training_is_refused(tmp_path: Path) -> None:

@@ -90,6 +90,13 @@ def test_the_last_step_is_tried_although_it_is_no_multiple(tiny_folder: Path, tm
     assert torch.equal(weights(model), trial.seen[2])
 
 
+def test_a_row_of_the_log_that_a_kill_cut_in_two_is_dropped(tiny_folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "log.jsonl").write_text('{"step": 0}\n{"step": 1, "lo')
+    trained(tiny_folder, tmp_path / "checkpoints", recipe_of(ValidationRecipe(questions=0), max_steps=2), None)
+    steps = [json.loads(line)["step"] for line in (tmp_path / "log.jsonl").read_text().splitlines()]
+    assert steps[:3] == [0, 1, 2]
+
+
 def test_without_trials_the_last_adapter_is_kept(tiny_folder: Path, tmp_path: Path) -> None:
     found, _ = trained(tiny_folder, tmp_path / "checkpoints", recipe_of(ValidationRecipe()), None)
     assert found.figures["steps"] == 6
