@@ -26,7 +26,8 @@ def html_to_text(html: str, *, site: str = "") -> str:
     # Within an element, as Beautiful Soup warns of markup that looks like a file name or an address.
     soup = BeautifulSoup(f"<div>{html}</div>", "lxml")
     for long in soup.find_all(string=_LONG_BLANKS):
-        long.replace_with(_LONG_BLANKS.sub(" " * _MOST_BLANKS, long))
+        # Comments stay comments.
+        long.replace_with(type(long)(_LONG_BLANKS.sub(" " * _MOST_BLANKS, long)))
     try:
         text: str = _Converter(site).convert_soup(soup)
     except RecursionError:

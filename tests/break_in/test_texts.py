@@ -84,6 +84,7 @@ def test_a_long_run_of_blanks_is_a_blank_and_in_code_as_wide_as_any_layout() -> 
     assert html_to_text("a" + " " * 5000 + "b") == "a b"
     assert html_to_text("<pre>a" + " " * 150 + "b</pre>").count(" ") == 150
     assert html_to_text("<pre>a" + " " * 5000 + "b  \n c</pre>").count(" ") == 201
+    assert html_to_text("<p>a</p><!-- " + " " * 5000 + "hidden --><p>b</p>") == "a\n\nb"
 
 
 def test_what_is_linear_now_says_what_it_said() -> None:
