@@ -90,11 +90,22 @@ def read_explanations(folder: Path, split: Split | None = None) -> list[Explaine
     Raises:
         InputError: There are none, the file cannot be read, or a row is no explanation; says which and why.
     """
-    path = folder / FILE
-    found = [_explained(row, f"{path}: row {number}") for number, row in enumerate(_rows(path), start=1)]
+    found = explanations_in(folder)
     if not found:
-        raise InputError(f"{path} holds no explanation; make them with interank generate and its section explanations")
+        raise InputError(
+            f"{folder / FILE} holds no explanation; make them with interank generate and its section explanations"
+        )
     return [item for item in found if split is None or item.split == split]
+
+
+def explanations_in(folder: Path) -> list[Explained]:
+    """All explanations, in the order in which they were written; none where a budget left none.
+
+    Raises:
+        InputError: The file is not there or cannot be read, or a row is no explanation; says which and why.
+    """
+    path = folder / FILE
+    return [_explained(row, f"{path}: row {number}") for number, row in enumerate(_rows(path), start=1)]
 
 
 def _rows(path: Path) -> list[dict[str, Any]]:

@@ -10,7 +10,7 @@ from typing import Any
 
 from interank import plain_data
 from interank.errors import InputError
-from interank.outputs import write_whole, writing
+from interank.outputs import writing
 
 
 class Ledger:
@@ -56,7 +56,8 @@ class Ledger:
 
     def replace(self, rows: Iterable[dict[str, Any]]) -> None:
         """Have these rows and no others; after a kill the file is as it was, or as it is meant to be."""
-        write_whole(self.path, b"".join(map(_line, rows)))
+        with writing(self.path) as stream:
+            stream.writelines(map(_line, rows))
 
 
 def write_rows(path: Path, rows: Iterable[Any]) -> None:

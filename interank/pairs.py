@@ -113,19 +113,6 @@ def read_pairs(folder: Path, shard: Shard | None = None) -> Iterator[Pair]:
         yield from _part_pairs(part, wanted)
 
 
-def shard_files(folder: Path, shard: Shard) -> list[str]:
-    """Names of an artifact's files in which a shard's pairs lie."""
-    if (folder / _OLD).is_file():
-        return [_OLD]
-    wanted = shard.share(questions_of(folder), "questions")
-    found = []
-    for part in _parts(folder):
-        first, last = _span(part)
-        if first < wanted.stop and last >= wanted.start:
-            found.append(part.relative_to(folder).as_posix())
-    return found
-
-
 def questions_of(folder: Path) -> int:
     """How many questions the pairs in a folder are of."""
     if (folder / _OLD).is_file():

@@ -12,7 +12,7 @@ import pytest
 
 from interank import pairs as pairs_module
 from interank.errors import InputError
-from interank.pairs import PAIRS, questions_of, read_pairs, shard_files, write_pairs
+from interank.pairs import PAIRS, questions_of, read_pairs, write_pairs
 from interank.shards import Shard
 from interank.types import Document, Pair, Query, Source
 from tests.test_judgments import ODD, SOURCE
@@ -63,9 +63,6 @@ def test_shards_of_parts_are_all_the_pairs_and_no_question_twice(
         assert [pair for shard in shards for pair in shard] == every
         questions = [{pair.query.query_id for pair in shard} for shard in shards]
         assert max(map(len, questions)) - min(map(len, questions)) <= 1
-    files = shard_files(tmp_path, Shard(5, 1))
-    assert files[0] == f"{PAIRS}/{PART}"
-    assert len(files) < len(parts)
     with pytest.raises(InputError, match="there are 23 questions, and each shard needs one"):
         list(read_pairs(tmp_path, Shard(24, 1)))
 

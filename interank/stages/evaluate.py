@@ -26,6 +26,7 @@ from interank.stages.inputs import described, leaving_nothing_begun, require_inp
 from interank.stages.marked import marking
 from interank.stages.ranked import notes_on_bases
 from interank.stages.rankings import FREE, openers, rank_shard, reranked, take_over
+from interank.stages.shards import refuse_shards
 from interank.types import Run
 
 
@@ -43,6 +44,8 @@ def run(
     A shard ranks its share of the queries and does no more; with all `shards` what they ranked is taken.
     """
     require_inputs(recipe)
+    if shard:
+        refuse_shards(recipe)
     named = named_systems([*recipe.runs, *recipe.adapters])
     fits = fits_by_adapter(recipe.fits, recipe.mode, named[len(recipe.runs) :])
     inputs = described(check(recipe), out)
@@ -75,14 +78,12 @@ def run(
     ranked: dict[str, Rankings] = {}
     for name, opened in rerankers.items():
         ranked[name] = reranked(recipe, tasks, name, opened, place)
-        runs[name] = {task.name: reranked_run(ranked[name], task, name) for task in tasks}
+        runs[name] = _runs(tasks, ranked[name], name)
         costs |= costs_of(name, ranked[name])
         notes += notes_on_ranked(name, ranked[name])
         if applied := fits.get(name):
             ranked[applied.system] = applied_rows(applied.fit, ranked[name], tasks)
-            runs[applied.system] = {
-                task.name: reranked_run(ranked[applied.system], task, applied.system) for task in tasks
-            }
+            runs[applied.system] = _runs(tasks, ranked[applied.system], applied.system)
             costs[applied.system] = costs[name]
     _mark(recipe, tasks, ranked)
     found = Evaluation(tasks, runs, ranked, stored, costs, notes)
@@ -90,6 +91,11 @@ def run(
     record(place.folder, Scoring.of(recipe), found, provenance)
     counts = {"tasks": len(tasks), "queries": sum(len(task.queries) for task in tasks), "systems": len(runs)}
     return place.finish(seed=recipe.seed, counts=counts, notes={"notes": notes})
+
+
+def _runs(tasks: Sequence[Task], rows: Rankings, system: str) -> dict[str, Run]:
+    """A system's run on every task."""
+    return {task.name: reranked_run(rows, task, system) for task in tasks}
 
 
 def _mark(recipe: EvaluateRecipe, tasks: Sequence[Task], ranked: Mapping[str, Rankings]) -> None:

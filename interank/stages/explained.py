@@ -94,14 +94,14 @@ def written(found: Explanations | None, recipe: GenerateRecipe, folder: Path) ->
     if found is None or settings is None:
         return {}
     by = marked_by(settings, recipe.teacher.model)
-    rows = [*found.earlier, *(row for each in found.sets for row in each.rows(by))]
-    write_explanations(rows, folder)
+    made = [row for each in found.sets for row in each.rows(by)]
+    write_explanations([*found.earlier, *made], folder)
     write_rows(folder / REJECTED_FILE, found.rejected)
     asked = {"rubric_hash": rubric_hash()} if settings.marks == "teacher" else {}
     more = {"rejected": len(found.rejected), "skipped": found.skipped, "unanswered": found.unanswered}
     if found.earlier:
         more |= {"earlier": len(found.earlier)}
-    return {"explanations": {"marked_by": by, **asked, **facts(found.sets, rows), **more}}
+    return {"explanations": {"marked_by": by, **asked, **facts(found.sets, made, found.earlier), **more}}
 
 
 def counts(notes: Mapping[str, Any]) -> dict[str, int]:

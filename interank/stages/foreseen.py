@@ -20,6 +20,7 @@ from interank.stages.estimates import LEARN, READ, bytes_of, epochs_of, rent, si
 from interank.stages.marking import marking
 from interank.stages.plan import explanations_told
 from interank.stages.plan import plan as planned_pairs
+from interank.stages.rankings import waiting_for
 from interank.stages.trained import choice_of
 from interank.tasks.parts import task_named
 from interank.tasks.recipes import DistillRecipe, RlRecipe
@@ -129,12 +130,12 @@ def _evaluated(recipe: EvaluateRecipe, shard: Shard | None = None) -> list[str]:
         for task in tasks:
             stored_run(path, task, recipe.measures, several=len(tasks) > 1)
     queries = sum(len(task.queries) for task in tasks)
-    documents = [task.documents(query.query_id) for task in tasks if task.corpus for query in task.queries]
+    waiting = waiting_for([task for task in tasks if task.corpus])
     if shard:
-        documents = [each for each in documents if each]
-        share = shard.share(len(documents), "queries")
-        documents = documents[share.start : share.stop]
-        queries = len(documents)
+        share = shard.share(len(waiting), "queries")
+        waiting = waiting[share.start : share.stop]
+        queries = len(waiting)
+    documents = [task.documents(query.query_id) for task, query in waiting]
     ranked = sum(map(len, documents))
     lines = [f"takes{_of(shard)}: {queries} queries with {ranked} candidates, for each adapter"]
     known = {path: base for path in recipe.adapters if (base := base_here(path, recipe.base)) is not None}

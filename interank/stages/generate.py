@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from interank import judging
-from interank.artifact import Artifact, Existing, Workplace, create
+from interank.artifact import Artifact, Existing, Kind, Workplace, create, open_artifact
 from interank.judgments import JudgedList, write_judgments
 from interank.ledger import write_rows
 from interank.recipe import GenerateRecipe
@@ -19,6 +19,7 @@ from interank.stages.asked import Answers, ask
 from interank.stages.generating import check as check
 from interank.stages.generating import refuse_what_is_mined
 from interank.stages.inputs import described, leaving_nothing_begun, require_inputs
+from interank.stages.join import joined
 from interank.stages.listed import lists_counts, lists_notes, write_lists
 from interank.stages.mined import MinedPairs, mine_only, pairs_of
 from interank.stages.parts import in_parts, parts_of
@@ -57,26 +58,31 @@ def run(
     inputs = described(check(recipe), out)
     if only_mine:
         return mine_only(recipe, out, inputs=inputs, existing=existing)
-    content = recipe.model_dump(mode="json")
-    if shard:
-        content |= {"shard": str(shard)}
-        recipe = its_share(recipe, shard, beside)
-    begin = partial(
-        create, out, "shard" if shard else "judgments", recipe=content, inputs=inputs, existing=existing, free=FREE
-    )
+    content = recipe.model_dump(mode="json") | ({"shard": str(shard)} if shard else {})
+    kind: Kind = "shard" if shard else "judgments"
+    begin = partial(create, out, kind, recipe=content, inputs=inputs, existing=existing, free=FREE)
     place = begin()
     if isinstance(place, Artifact) and reopen_stopped(place):
         place = begin()
     if isinstance(place, Artifact):
         return place
     take_over_replies(place)
-    if shard is None and (parts := parts_of(recipe, place.work)) > 1:
-        return in_parts(recipe, place, [partial(run, recipe, shard=Shard(parts, n + 1)) for n in range(parts)])
-    mined = pairs_of(recipe, place, shard)
+    pairs = open_artifact(recipe.pairs, "pairs") if recipe.pairs else None
+    if shard:
+        return _judged(its_share(recipe, shard, beside), place, pairs, shard)
+    if pairs and (parts := parts_of(recipe, pairs, place.work)) > 1:
+        return joined(recipe, place, in_parts(place, parts, lambda part, own: _judged(recipe, own, pairs, part)))
+    return _judged(recipe, place, pairs)
+
+
+def _judged(recipe: GenerateRecipe, place: Workplace, pairs: Artifact | None, shard: Shard | None = None) -> Artifact:
+    """Judge what is mined, or a share of pairs that were, and finish the output with it."""
+    mined = pairs_of(recipe, place, pairs, shard)
     answers = ask(recipe, mined.pairs, place, partial(_listed, recipe), partial(explained.explain, recipe, place))
     found = sorted_out(answers.pairs, answers.outcomes, None if shard else recipe.max_grade_share, recipe.seed)
     found = found._replace(rejected=[*rejected_queries(answers.queries), *found.rejected])
-    if not answers.stopped:
+    if not answers.stopped and not shard:
+        # What all shards give together is looked at where they are joined.
         require_judgments(recipe, len(answers.pairs), found)
     return _written(recipe, place, mined, answers, found, shard)
 

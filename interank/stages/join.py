@@ -19,7 +19,8 @@ from interank.stages.shards import FREE, describe
 from interank.tasks.order.orderings import FILE as ORDERINGS
 from interank.tasks.order.orderings import REJECTED_FILE
 from interank.teacher.budget import dollars
-from interank.teacher.joining import Joined, Shards, join
+from interank.teacher.joining import UNEXPLAINED, Joined, Shards, join
+from interank.wording import counted
 
 # What a manifest says of the artifact rather than of how it was made.
 _OWN = frozenset({"kind", "format", "interank", "seed", "inputs", "counts", "files", "shard"})
@@ -53,7 +54,7 @@ def joined(recipe: GenerateRecipe, place: Workplace, shards: Sequence[Artifact])
     first = shards[0]
     rows = Shards([shard.path for shard in shards], search_queries=bool(recipe.teacher.query_pairs))
     found = join(rows, place.folder, max_grade_share=recipe.max_grade_share, seed=recipe.seed)
-    _require_judgments(recipe, found)
+    _require_judgments(recipe, found, next(rows.rows(UNEXPLAINED), None))
     for name in (ORDERINGS, REJECTED_FILE):
         if rows.have(name):
             rows.write(name, place.folder)
@@ -96,9 +97,14 @@ def _costs(shards: Sequence[Artifact]) -> dict[str, Any]:
     return {**total, "device": ", ".join(devices), "dollars": sum(paid) if paid else None, "shards": len(shards)}
 
 
-def _require_judgments(recipe: GenerateRecipe, found: Joined) -> None:
+def _require_judgments(recipe: GenerateRecipe, found: Joined, unexplained: Mapping[str, Any] | None) -> None:
     if not found.tally.judgments:
         raise InputError(
             f"the shards hold no judgment; the first pair was rejected because: {found.first_reason}; take another "
             f"teacher than {recipe.teacher.model}"
+        )
+    if unexplained and found.tally.unexplained == found.tally.judgments:
+        raise InputError(
+            f"the teacher {recipe.teacher.model} explained none of {counted(found.tally.judgments, 'pair')}; the "
+            f"first explanation was not used because: {unexplained['reason']}; take another teacher"
         )

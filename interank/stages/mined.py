@@ -56,16 +56,17 @@ def mine_only(recipe: GenerateRecipe, out: Path, *, inputs: Mapping[str, Any], e
     return place.finish(seed=recipe.seed, counts=counts, notes=notes)
 
 
-def pairs_of(recipe: GenerateRecipe, place: Workplace, shard: Shard | None = None) -> MinedPairs:
-    """The recipe's pairs, or those of a shard.
+def pairs_of(
+    recipe: GenerateRecipe, place: Workplace, mined: Artifact | None = None, shard: Shard | None = None
+) -> MinedPairs:
+    """The recipe's pairs, or those of a shard of what was `mined` before.
 
     Once mined they are kept in the work folder, so that a resumed run does not mine anew.
     """
-    if recipe.pairs:
-        artifact = open_artifact(recipe.pairs, "pairs")
-        _copy_report(artifact.path, place.folder)
-        pairs = list(read_pairs(artifact.path, shard))
-        return MinedPairs(pairs, artifact.manifest["sites"], artifact.manifest["decontamination"])
+    if mined is not None:
+        _copy_report(mined.path, place.folder)
+        pairs = list(read_pairs(mined.path, shard))
+        return MinedPairs(pairs, mined.manifest["sites"], mined.manifest["decontamination"])
     if recipe.judgments:
         artifact = open_artifact(recipe.judgments, "judgments")
         _copy_report(artifact.path, place.folder)

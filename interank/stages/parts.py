@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
-from interank.artifact import Artifact, Workplace, open_artifact
+from interank.artifact import Artifact, Workplace, create
 from interank.errors import InputError
 from interank.pairs import questions_of
 from interank.recipe import GenerateRecipe
-from interank.stages.dealt import opened
-from interank.stages.join import joined
+from interank.shards import Shard
+from interank.stages.shards import FREE
 from interank.teacher.opening import REPLIES
 
 log = logging.getLogger(__name__)
@@ -22,13 +21,14 @@ _PART = 10_000
 _FOLDER = "parts"
 
 
-def parts_of(recipe: GenerateRecipe, work: Path) -> int:
+def parts_of(recipe: GenerateRecipe, pairs: Artifact, work: Path) -> int:
     """How many parts the recipe's pairs are judged in: one, where all of them are looked at together.
 
     A model in this process would be loaded for each part, and a budget is that of all.
 
     Args:
         recipe: What is made.
+        pairs: What is judged.
         work: Its work folder; replies in it are those of an output that was begun whole.
 
     Raises:
@@ -42,24 +42,25 @@ def parts_of(recipe: GenerateRecipe, work: Path) -> int:
             "budget: this output was begun without one, in parts of which each would need its own; go on without "
             "it, or begin anew with --overwrite"
         )
-    if not recipe.pairs or looks_across or loads or limited or (work / REPLIES).is_file():
+    if looks_across or loads or limited or (work / REPLIES).is_file():
         return 1
-    pairs = open_artifact(recipe.pairs, "pairs")
     return min(-(-int(pairs.manifest["counts"]["pairs"]) // _PART), questions_of(pairs.path))
 
 
-def in_parts(recipe: GenerateRecipe, place: Workplace, judge: Sequence[Callable[..., Artifact]]) -> Artifact:
-    """Judge one part after another in the work folder and join them; a part that is finished stays so.
+def in_parts(place: Workplace, parts: int, judge: Callable[[Shard, Workplace], Artifact]) -> list[Artifact]:
+    """Judge one part after another in the work folder; a part that is finished stays so.
 
     Args:
-        recipe: What is made.
-        place: Where.
-        judge: What judges each part, given where its shard goes.
+        place: Where all of them are to be joined.
+        parts: How many there are.
+        judge: Judges a part, given where it goes.
     """
-    folders: list[Path] = []
-    for number, part in enumerate(judge, start=1):
-        folders.append(place.work / _FOLDER / f"{number:05d}")
-        log.info("part %d of %d", number, len(judge))
-        more: dict[str, Any] = {"existing": "resume"}
-        part(folders[-1], **more)
-    return joined(recipe, place, opened(folders))
+    made = []
+    for number in range(1, parts + 1):
+        log.info("part %d of %d", number, parts)
+        shard = Shard(parts, number)
+        out = place.work / _FOLDER / f"{number:05d}"
+        recipe = place.recipe | {"shard": str(shard)}
+        own = create(out, "shard", recipe=recipe, inputs=place.inputs, existing="resume", free=FREE)
+        made.append(own if isinstance(own, Artifact) else judge(shard, own))
+    return made

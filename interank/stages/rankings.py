@@ -17,7 +17,6 @@ from interank.progress import track
 from interank.recipe import EvaluateRecipe
 from interank.shards import Shard
 from interank.stages.ranked import Ranked, adapter_ranking, chain_ranking
-from interank.stages.shards import refuse_shards
 from interank.types import Query
 from interank.wording import listed
 
@@ -39,7 +38,7 @@ def reranked(
 ) -> Rankings:
     """Rank every query that is not ranked yet; what ranks is opened only if there is one."""
     ledger = _ledger(place, name)
-    _Ranking(recipe, tasks, _waiting_for(tasks)).go_on(name, opened, ledger)
+    _Ranking(recipe, tasks, waiting_for(tasks)).go_on(name, opened, ledger)
     return {(row["task"], row["query_id"]): row for row in ledger.rows()}
 
 
@@ -49,10 +48,9 @@ def rank_shard(
     """Rank a shard's queries with all rerankers, and finish the shard's output with their rows.
 
     Raises:
-        InputError: Nothing ranks, or there are fewer queries than shards.
+        InputError: There are fewer queries than shards.
     """
-    refuse_shards(recipe)
-    every = _waiting_for(tasks)
+    every = waiting_for(tasks)
     share = shard.share(len(every), "queries")
     for name, opened in rerankers.items():
         ledger = _ledger(place, name)
@@ -85,7 +83,7 @@ def _rows(folder: Path, name: str) -> Path:
     return folder / "rankings" / f"{name}.jsonl"
 
 
-def _waiting_for(tasks: Sequence[Task]) -> list[tuple[Task, Query]]:
+def waiting_for(tasks: Sequence[Task]) -> list[tuple[Task, Query]]:
     """The queries that have candidates."""
     return [(task, query) for task in tasks for query in task.queries if task.documents(query.query_id)]
 
@@ -116,6 +114,6 @@ class _Ranking:
         if self.recipe.mode != "score":
             return set()
         ranked: dict[str, list[str]] = {}
-        for task, query in _waiting_for(self.tasks):
+        for task, query in waiting_for(self.tasks):
             ranked.setdefault(task.name, []).append(query.query_id)
         return {(task, name) for task, ids in ranked.items() for name in ids[: self.recipe.explained_queries]}

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from interank.explanations import FILE, HONEST, Explained, Kind, Writer, read_explanations
+from interank.explanations import FILE, HONEST, Explained, Kind, Writer, explanations_in
 from interank.settings import ExplanationsRecipe
 from interank.teacher.annotate import Annotator, Judged, Rejected
 from interank.teacher.faults import Faults
@@ -119,7 +119,7 @@ def earlier(judgments: Path | None, examples: Sequence[Example]) -> list[Explain
     if judgments is None or not (judgments / FILE).is_file():
         return []
     kept = {_pair(example) for example in examples}
-    return [row for row in read_explanations(judgments) if (row.query_id, row.doc_id) in kept]
+    return [row for row in explanations_in(judgments) if (row.query_id, row.doc_id) in kept]
 
 
 def not_anew(before: Sequence[Explained], marked: Sequence[Gathered]) -> list[Explained]:

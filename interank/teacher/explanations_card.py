@@ -13,20 +13,28 @@ from interank.teacher.marking import MarkedSet, contradicted, preferred
 from interank.wording import counted
 
 
-def facts(sets: Sequence[MarkedSet], rows: Sequence[Explained]) -> dict[str, Any]:
-    """Counts by writer and kind, mean marks, position bias, contradictions, and how marks go with length."""
+def facts(sets: Sequence[MarkedSet], made: Sequence[Explained], earlier: Sequence[Explained] = ()) -> dict[str, Any]:
+    """Counts by writer and kind, mean marks, position bias, contradictions, and how marks go with length.
+
+    Args:
+        sets: What was marked in this pass.
+        made: Its explanations.
+        earlier: Those that the judgments came with; what was dropped is told of this pass alone.
+    """
+    rows = [*earlier, *made]
     kinds: dict[str, dict[str, Any]] = {}
     for name in _named(rows):
         own = [row for row in rows if _name(row) == name]
         known = [row.mark for row in own if row.mark is not None]
         kinds[name] = {"explanations": len(own), "mean_mark": round(fmean(known), 4) if known else None}
-    dropped = Counter(row.dropped for row in rows if row.dropped)
+    dropped = Counter(row.dropped for row in made if row.dropped)
     whole = [each for each in sets if len(each.whole) == 2]
     told = sum(preferred(each.whole) for each in whole)
     turned = sum(len(contradicted(each.whole)) for each in whole)
     found: dict[str, Any] = {
         "sets": len(sets),
         "explanations": len(rows),
+        "pairs": len({(row.query_id, row.doc_id) for row in rows}),
         "kinds": kinds,
         "dropped": {name: dropped[name] for name in sorted(dropped)},
         "tied_sets": sum(each.is_tied for each in sets),
@@ -76,7 +84,7 @@ def section(notes: Mapping[str, Any]) -> str:
         ],
     )
     lines = [
-        f"`{FILE}` has {counted(notes['explanations'], 'explanation')} of {counted(notes['sets'], 'pair')}: "
+        f"`{FILE}` has {counted(notes['explanations'], 'explanation')} of {counted(notes['pairs'], 'pair')}: "
         "what the teacher and a student wrote (`honest`), and faults that were made. The column `mark` is from 0 to 1.",
         table,
         "\n".join(f"- {line}" for line in _lines(notes)),
@@ -86,9 +94,10 @@ def section(notes: Mapping[str, Any]) -> str:
 
 def _lines(notes: Mapping[str, Any]) -> list[str]:
     if notes["marked_by"] == MADE_MARKS:
+        which = "those of this pass" if notes.get("earlier") else "them"
         lines = [
-            "Nobody marked them: an honest explanation has 1 and a made fault 0. What learns from such marks learns "
-            "what these faults look like, and nothing of which of two honest explanations is the better."
+            f"Nobody marked {which}: an honest explanation has 1 and a made fault 0. What learns from such marks "
+            "learns what these faults look like, and nothing of which of two honest explanations is the better."
         ]
     elif "preferences" not in notes:
         lines = [f"No set was marked by `{notes['marked_by']}` (rubric {notes['rubric_hash']})."]

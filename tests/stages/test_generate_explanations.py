@@ -321,7 +321,9 @@ def test_a_budget_that_leaves_no_set_marked_is_told(tmp_path: Path) -> None:
     with serving(stub):
         recipe = recipe_of(judged(tmp_path / "judged"), served(stub), {"samples": 2}, budget={"tokens": 1})
         made = generate.run(recipe, tmp_path / "out")
+        more = generate.run(recipe_of(made.path, served(stub), {"samples": 2}), tmp_path / "more")
     assert made.manifest["explanations"]["sets"] == 0
+    assert more.manifest["explanations"]["sets"] == 35
     assert "No set was marked" in DatasetCard.load(made.path / "README.md").text
 
 

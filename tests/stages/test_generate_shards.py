@@ -14,6 +14,7 @@ import pytest
 from interank.artifact import Artifact, open_artifact
 from interank.cli.app import main
 from interank.errors import InterankError
+from interank.pairs import read_pairs
 from interank.recipe import GenerateRecipe, load_recipe
 from interank.resources import resource_dir
 from interank.shards import Shard
@@ -181,7 +182,7 @@ def test_many_pairs_are_judged_in_parts_to_the_same_bytes_killed_or_not(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(parts, "joined", torn)
+        patch.setattr(generate, "joined", torn)
         with pytest.raises(KeyboardInterrupt):
             generate.run(recipe, tmp_path / "torn")
     # A budget would be that of all parts, of which some are done.
@@ -219,3 +220,28 @@ def test_check_tells_what_a_shard_takes(
     assert int(first[1]) + int(second[1]) == int(whole[1])
     assert main([*line, "teacher.orderings={window: 3}", "max_grade_share=0.5", "--shards", "1/2"]) == 1
     assert "--shards: teacher.orderings asks" in capsys.readouterr().err
+
+
+def test_a_part_of_which_nothing_can_be_used_is_no_end(
+    tmp_path: Path, pairs: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = next(read_pairs(pairs)).query.text
+
+    def answer(number: int, body: dict[str, Any]) -> Answer:
+        return said("I would rather not say.") if first in body["messages"][0]["content"] else steady(number, body)
+
+    stub = Stub(answer)
+    with serving(stub):
+        recipe = recipe_of(tmp_path, stub.url, pairs, "teacher.queries=0", "teacher.query_pairs=0")
+        whole = generate.run(recipe, tmp_path / "whole")
+        monkeypatch.setattr(parts, "_PART", 1)
+        in_parts = generate.run(recipe, tmp_path / "in-parts")
+    assert digests(in_parts.path) == digests(whole.path)
+
+
+def test_shards_of_which_none_is_explained_are_refused(tmp_path: Path, pairs: Path) -> None:
+    stub = Stub(lambda *_: said("Relevance Label: 1"))
+    with serving(stub):
+        more = ("teacher.queries=0", "teacher.query_pairs=0", "teacher.grades=votes")
+        shards_of(recipe_of(tmp_path, stub.url, pairs, *more), tmp_path / "shards", 2)
+    assert "explained none of" in refusal(tmp_path / "shards", out=tmp_path / "out")

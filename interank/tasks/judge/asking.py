@@ -7,7 +7,6 @@ import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from statistics import fmean
-from weakref import WeakSet
 
 from interank.engines.judge import Verdict, explain, grade, reason, whole_sentences
 from interank.engines.prompts import Prompt, PromptEncoder
@@ -21,12 +20,11 @@ log = logging.getLogger(__name__)
 LABEL_ROOM = 16
 # A trained judge has nearly all of it; a chat model that was never trained to grade some tenths.
 _LITTLE = 0.1
-_TOLD: WeakSet[Judge] = WeakSet()
 # A grade is read at a position that is forced, which takes token ids in and the labels' own logits out.
 _NEEDED: frozenset[Ability] = frozenset({"token_ids", "label_logits"})
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True)
 class Judge:
     """A model that grades documents, in one mode."""
 
@@ -40,6 +38,8 @@ class Judge:
     guard: Guard = "none"
     explains: bool = True
     """Whether it may have learned to explain; one that is known to have learned grades alone has not."""
+    told: set[str] = field(default_factory=set, repr=False, compare=False)
+    """What users were warned of once, in whatever mode the model is asked."""
 
     def __post_init__(self) -> None:
         """Refuse an engine that lacks what the mode needs.
@@ -77,11 +77,11 @@ class Judge:
 
     def _tell_of_mass(self, found: Sequence[Verdict]) -> None:
         """Warn once of a model that would write something else than a grade, so that its scores are of little worth."""
-        if not found or self in _TOLD:
+        if not found or self.told:
             return
         mass = fmean(item.labels.mass for item in found)
         if mass < _LITTLE:
-            _TOLD.add(self)
+            self.told.add("mass")
             log.warning(
                 "the three grades hold %.1f%% of the probability where one belongs: this model was not trained to "
                 "grade, or the prompt is not its own; its ranking may be chance",
