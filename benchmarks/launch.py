@@ -3,9 +3,9 @@
     python benchmarks/launch.py [--queries 24] [--steps 6] [--processes 1 2] [--rounds 5]
 
 Seconds are those of the log, from the first step to the last, of one recipe whose step is shared out; each round
-trains with each number of processes once, and what they learn has to be equal. One process has all cores, several
-share them out; on GPUs each has its own. Memory is computed by the plan of a training on models without memory (meta
-tensors), as each process of DDP holds it.
+trains with each number of processes once, and what they learn has to be equal; `--rounds 0` trains none. One process
+has all cores, several share them out; on GPUs each has its own. Memory is computed by the plan of a training on models
+without memory (meta tensors), as each process of DDP holds it.
 """
 
 from __future__ import annotations
@@ -59,8 +59,8 @@ def memory() -> list[list[str]]:
                 for path, each in model.named_modules()
                 if isinstance(each, torch.nn.Linear) and path != "lm_head"
             )
-            # DDP's buckets: a copy of the gradients.
-            buckets = 4 * trained
+            # DDP's buckets: a copy of the gradients, which are bfloat16 beside NF4.
+            buckets = (2 if form == "nf4" else 4) * trained
             parts = (made.weights, made.adapter, made.activations + made.working, buckets, made.step + buckets)
             rows.append([name, form, *map(gib, parts)])
     return rows
@@ -130,6 +130,8 @@ def main() -> None:
     print("|---|---|---|---|---|---|---|")
     for row in memory():
         print(f"| {' | '.join(row)} |")
+    if not asked.rounds:
+        return
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         prepare(folder, asked)

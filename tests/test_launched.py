@@ -6,17 +6,26 @@ import importlib
 import inspect
 import logging
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from torch.distributed.run import get_args_parser
 
 from interank.cli.app import main
 from interank.errors import InputError
 from interank.launched import STARTER, begin, refuse_several_processes, share, tells_of_its_end
+from interank.recipe import load_recipe
+from interank.settings.batches import DISTILL_BATCH
 from interank.stages.launching import launch
+from interank.training.devices import shared_out
+from tests.test_readme import ROOT
+from tests.test_readme import commands as document_commands
+
+LAUNCH = ROOT / "docs" / "launch.md"
 
 # What `torchrun --nproc_per_node 2` sets for its first process.
 TORCHRUN = {
@@ -147,20 +156,77 @@ def test_one_process_loads_no_torch() -> None:
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
-def test_accelerates_launcher_gives_torchrun_what_its_file_says(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+@pytest.fixture
+def started(monkeypatch: pytest.MonkeyPatch) -> list[tuple[SimpleNamespace, str]]:
+    """What torchrun would have been asked to start, and on which GPUs; nothing is."""
     given: list[tuple[SimpleNamespace, str]] = []
     monkeypatch.setattr(
-        "torch.distributed.run.run", lambda asked: given.append((asked, os.environ["CUDA_VISIBLE_DEVICES"]))
+        "torch.distributed.run.run", lambda asked: given.append((asked, os.getenv("CUDA_VISIBLE_DEVICES", "")))
     )
+    return given
+
+
+def test_accelerates_launcher_gives_torchrun_what_its_file_says(
+    started: list[tuple[SimpleNamespace, str]], tmp_path: Path
+) -> None:
     file = tmp_path / "two.yaml"
     file.write_text("distributed_type: MULTI_GPU\nnum_processes: 3\nnum_machines: 1\ngpu_ids: 4,5,6\nuse_cpu: false\n")
     assert launch(str(file), ["rl", "r.yaml", "--out", "x", "--launch", str(file), "--resume"]) == 0
-    [(asked, gpus)] = given
+    [(asked, gpus)] = started
     assert (str(asked.nproc_per_node), asked.module, asked.training_script) == ("3", True, "interank")
     assert asked.training_script_args == ["rl", "r.yaml", "--out", "x", "--resume"]
     assert gpus == "4,5,6"
+
+
+def test_the_documents_configuration_starts_a_process_for_each_gpu(
+    started: list[tuple[SimpleNamespace, str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(ROOT)
+    commands = [words for _, words in document_commands(LAUNCH, "interank")]
+    assert [words[words.index("--launch") + 1] for words in commands] == ["8", "docs/launch/ddp.yaml"]
+    for words in commands:
+        assert launch(words[words.index("--launch") + 1], words) == 0
+        asked, _ = started.pop()
+        assert (int(asked.nproc_per_node), asked.module, asked.training_script) == (8, True, "interank")
+        assert asked.training_script_args == [each for each in words if each not in ("--launch", *words[-1:])]
+        can_be_shared_out(words, 8, monkeypatch)
+
+
+def can_be_shared_out(words: list[str], world: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Hold a command's recipe to have equal parts of a step for so many processes."""
+    recipe = load_recipe(words[1], [word for word in words[2:] if re.match(r"[a-z][\w.]*=", word)])
+    with monkeypatch.context() as patch:
+        for name, value in {**TORCHRUN, "WORLD_SIZE": str(world)}.items():
+            patch.setenv(name, value)
+        trainer = {"per_device_train_batch_size": DISTILL_BATCH, **recipe.trainer}  # type: ignore[attr-defined]
+        assert shared_out(trainer)["gradient_accumulation_steps"] * world == trainer["gradient_accumulation_steps"]
+
+
+def test_slurm_starts_as_the_document_says_on_each_machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    [by_hand] = [words for _, words in document_commands(LAUNCH, "torchrun")]
+    programs = {
+        "scontrol": 'printf "%s\\n" gpu-07 gpu-08',
+        # What srun starts on each machine, torchrun with its arguments.
+        "srun": f'printf "%s\\n" "$@" > {tmp_path}/started',
+    }
+    for name, line in programs.items():
+        (tmp_path / name).write_text(f"#!/bin/sh\n{line}\n")
+        (tmp_path / name).chmod(0o755)
+    told = {"SLURM_JOB_NODELIST": "gpu-[07-10]", "SLURM_NNODES": "4", "SLURM_JOB_ID": "17"}
+    path = os.pathsep.join([str(tmp_path), os.environ["PATH"]])
+    subprocess.run(
+        ["bash", LAUNCH.parent / "launch" / "slurm.sh"], env={**os.environ, **told, "PATH": path}, check=True
+    )
+    torchrun, *by_slurm = (tmp_path / "started").read_text().splitlines()
+    assert torchrun == "torchrun"
+    for words, address in ((by_slurm, "gpu-07:29500"), (by_hand, "HOST:29500")):
+        asked = get_args_parser().parse_args(words)
+        assert (asked.nnodes, asked.nproc_per_node, asked.rdzv_backend) == ("4", "8", "c10d")
+        assert (asked.rdzv_endpoint, asked.module, asked.training_script) == (address, True, "interank")
+        stage = asked.training_script_args
+        assert (stage[0], stage[-1]) == ("distill", "--resume")
+        can_be_shared_out(stage, 32, monkeypatch)
+    assert get_args_parser().parse_args(by_slurm).rdzv_id == "17"
 
 
 def test_what_accelerate_says_of_numbers_and_compilers_does_not_count(monkeypatch: pytest.MonkeyPatch) -> None:

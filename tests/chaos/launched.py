@@ -6,11 +6,12 @@
 from __future__ import annotations
 
 import os
+import socket
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ from tests.support.adapter_server import AdapterServer
 from tests.support.commands import partial
 from tests.support.launched import PATIENCE, children, started_together, wait_for
 from tests.support.stub import serving
+from tests.test_readme import ROOT
 
 __all__ = ["folder"]
 
@@ -115,12 +117,13 @@ def test_killed_in_distill(folder: Path, alone: Path, tmp_path: Path, moment: st
     goes_on("judge", folder, alone, out)
 
 
+@pytest.mark.parametrize("number", [1, 0])
 @pytest.mark.parametrize("name", ["order", "head", "rl", "reward"])
-def test_killed_in_another_stage(folder: Path, alone: Path, tmp_path: Path, name: str) -> None:
+def test_killed_in_another_stage(folder: Path, alone: Path, tmp_path: Path, name: str, number: int) -> None:
     out = tmp_path / "out"
     with together(command(folder, name, out, *MORE[name]), tmp_path) as process:
         wait_for(lambda: MOMENTS["a checkpoint complete"](partial(out)), process)
-        end_one(process, 1)
+        end_one(process, number)
     assert "--resume goes on" in said(tmp_path)
     goes_on(name, folder, alone, out)
 
@@ -192,16 +195,9 @@ def test_a_full_disk(folder: Path, tmp_path: Path) -> None:
 
 
 def test_accelerates_configuration_starts_as_many(folder: Path, alone: Path, tmp_path: Path) -> None:
-    config = {
-        "compute_environment": "LOCAL_MACHINE",
-        "distributed_type": "MULTI_GPU",
-        "num_machines": 1,
-        "num_processes": 2,
-        "main_process_port": 0,
-        "use_cpu": False,
-        # The model's numbers are float32, which stays.
-        "mixed_precision": "bf16",
-    }
+    # bf16 is said there; the model's numbers are float32, which stays.
+    config = yaml.safe_load((ROOT / "docs" / "launch" / "ddp.yaml").read_text())
+    config |= {"num_processes": 2, "main_process_port": 0}
     (tmp_path / "two.yaml").write_text(yaml.safe_dump(config))
     out = tmp_path / "out"
     arguments = command(folder, "judge", out, "--launch", str(tmp_path / "two.yaml"))
@@ -221,3 +217,23 @@ def test_killed_torchrun_takes_its_processes_with_it(folder: Path, alone: Path, 
         assert not left
     assert "what started the 2 processes has ended" in said(tmp_path)
     goes_on("judge", folder, alone, out)
+
+
+def test_two_machines_make_what_one_process_makes(folder: Path, alone: Path, tmp_path: Path) -> None:
+    """torchrun is started on each, here by two that meet on this one; on each a process is number 0 of its machine."""
+    out = tmp_path / "out"
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        meeting = f"127.0.0.1:{free.getsockname()[1]}"
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--nnodes", "2", "--nproc_per_node", "1"]
+    torchrun += ["--rdzv_id", "chaos", "--rdzv_backend", "c10d", "--rdzv_endpoint", meeting, "-m", "interank"]
+    places = [tmp_path / "first", tmp_path / "second"]
+    with ExitStack() as both:
+        machines = []
+        for place in places:
+            place.mkdir()
+            here = [*torchrun, *command(folder, "judge", out, "--resume")]
+            machines.append(both.enter_context(started_together(here, place)))
+        assert [each.wait(PATIENCE) for each in machines] == [0, 0], [said(place) for place in places]
+    assert '"processes": 2' in (out / "manifest.json").read_text()
+    assert difference(alone / "judge", out) < 1e-6

@@ -81,6 +81,30 @@ def test_what_trainers_can_work_with_is_taken(setting: str) -> None:
     load_recipe("distill/smollm2", [f"trainer.{setting}"])
 
 
+@pytest.mark.parametrize(
+    ("settings", "told"),
+    [
+        (["questions_per_step=3"], "3 are 3 rows, .* of 2 .*; make it 2 or 4, or lower"),
+        (["questions_per_step=1"], "1 are 1 rows, .*; make it 2, or lower"),
+        (["questions_per_step=8", "trainer.gradient_accumulation_steps=2"], "are 4 microbatches of 2, and .* says 2"),
+    ],
+)
+def test_a_step_of_no_whole_microbatches_is_refused_with_the_nearest(settings: list[str], told: str) -> None:
+    with pytest.raises(RecipeError, match=told):
+        load_recipe("distill/llama-3.2-3b", ["trainer.per_device_train_batch_size=2", *settings])
+
+
+@pytest.mark.parametrize(
+    ("name", "microbatches"),
+    # A question is a row of two; a query four completions of each of five documents, which are one microbatch.
+    [("distill/llama-3.2-3b", 3), ("rl/smollm2-stackexchange", 6)],
+)
+def test_a_step_of_questions_is_so_many_microbatches(name: str, microbatches: int) -> None:
+    size = ["trainer.per_device_train_batch_size=2"] if name.startswith("distill") else []
+    recipe = load_recipe(name, ["questions_per_step=6", *size])
+    assert getattr(recipe, "trainer")["gradient_accumulation_steps"] == microbatches  # noqa: B009
+
+
 def test_every_bound_is_of_a_field_that_a_trainer_has() -> None:
     known = {*trainer_fields("SFTConfig"), *trainer_fields("GRPOConfig"), *trainer_fields("TrainingArguments")}
     assert BOUNDS.keys() - known == set()
