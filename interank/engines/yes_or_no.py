@@ -15,7 +15,7 @@ from interank.engines.prompts import Prompt
 from interank.engines.use import FILE
 from interank.engines.weights import read_config
 from interank.errors import InputError, ModelError
-from interank.resources import expanded
+from interank.resources import expanded, hub_name
 from interank.types import Document, Query
 
 _QWEN3_BEFORE = (
@@ -86,7 +86,8 @@ def answer_form(source: str | Path) -> AnswerForm | None:
         ModelError: Its configuration cannot be read, or a folder is named that is not there.
     """
     path = expanded(str(source))
-    name, folder = path.name.lower(), path if path.is_dir() else None
+    folder = path if path.is_dir() else None
+    name = Path(hub_name(str(source))[0]).name.lower()
     if folder is None and (fetched := model_here(str(source))):
         folder = fetched.folder
     if folder and any((folder / own).is_file() for own in (MANIFEST, FILE)):

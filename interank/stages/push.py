@@ -1,4 +1,4 @@
-"""push: an adapter, an export or judgments to the hub, with a card that is found, and nothing in it of this machine."""
+"""push: a model, judgments or an evaluation to the hub, with a card that is found, and nothing of this machine."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from huggingface_hub.errors import HfHubHTTPError, HFValidationError
 from huggingface_hub.utils._validators import validate_repo_id
 
 from interank.errors import InputError, ModelError
+from interank.resources import hub_name
 from interank.stages.pushed_files import CARD, collected, files_of, refuse_traces
 from interank.stages.pushed_results import results_of
 
@@ -76,7 +77,7 @@ def _describe(folder: Path, asked: Pushing, kind: str) -> None:
     if kind == "model":
         card.data.pipeline_tag = "text-ranking"
         if asked.base:
-            card.data.base_model = asked.base
+            card.data.base_model = hub_name(asked.base)[0]
         if (folder / "adapter_config.json").is_file():
             card.data.base_model_relation = "adapter"
         if asked.datasets:

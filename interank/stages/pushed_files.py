@@ -8,13 +8,17 @@ from pathlib import Path
 from typing import Literal
 
 from interank.artifact import MANIFEST, open_artifact
+from interank.cards import save_card
 from interank.errors import ArtifactError, InputError
 from interank.redaction import TOKEN
-from interank.resources import expanded
+from interank.resources import expanded, hub_name
+from interank.stages.pushed_results import results_card
 
 CARD = "README.md"
 _EXPORT = "export.json"
-_WORDS = (".json", ".jsonl", ".jinja", ".md", ".txt", ".yaml")
+# What of an evaluation is the same wherever it was made; the page and the tables name inputs by path.
+_RANKINGS = ("runs", "rankings", "metrics.json", "comparisons.json", "candidates.json", "per_query.jsonl")
+_WORDS = (".json", ".jsonl", ".jinja", ".md", ".trec", ".txt", ".yaml")
 
 
 def collected(source: Path, folder: Path, base: str | None) -> Literal["model", "dataset"]:
@@ -33,7 +37,7 @@ def collected(source: Path, folder: Path, base: str | None) -> Literal["model", 
         shutil.copytree(source, folder, dirs_exist_ok=True)
         return "model"
     if not (source / MANIFEST).is_file():
-        raise ArtifactError(f"{source} is no output of interank; give one of distill, rl, generate or export")
+        raise ArtifactError(f"{source} is no output of interank; give one of distill, rl, generate, evaluate or export")
     artifact = open_artifact(source)
     if artifact.kind == "adapter":
         shutil.copytree(source / "adapter", folder, dirs_exist_ok=True)
@@ -45,9 +49,16 @@ def collected(source: Path, folder: Path, base: str | None) -> Literal["model", 
             if path.suffix in (".parquet", ".md"):
                 shutil.copy(path, folder / path.name)
         return "dataset"
+    if artifact.kind == "evaluation":
+        for name in _RANKINGS:
+            if (source / name).is_dir():
+                shutil.copytree(source / name, folder / name)
+            elif (source / name).is_file():
+                shutil.copy(source / name, folder / name)
+        save_card(results_card(source), folder)
+        return "dataset"
     raise ArtifactError(
-        f"{source} holds {artifact.kind}, and adapters, judgments and exports are pushed; give results of an "
-        "evaluation with its adapter, by --results"
+        f"{source} holds {artifact.kind}, and adapters, exports, judgments and evaluations are pushed; give one of them"
     )
 
 
@@ -66,10 +77,12 @@ def _rename_base(folder: Path, own: str, told: str | None) -> None:
             "OWNER/MODEL"
         )
     before = str(facts.get("base_model_name_or_path") or "")
-    config.write_text(json.dumps(facts | {"base_model_name_or_path": named}, indent=2) + "\n", "utf-8")
+    repo, revision = hub_name(named)
+    facts |= {"base_model_name_or_path": repo, "revision": revision}
+    config.write_text(json.dumps(facts, indent=2) + "\n", "utf-8")
     card = folder / CARD
     text = card.read_text("utf-8")
-    for name in sorted({own, before} - {"", named}, key=len, reverse=True):
+    for name in sorted({own, before} - {"", named, repo}, key=len, reverse=True):
         text = text.replace(name, named)
     card.write_text(text, "utf-8")
 

@@ -1,4 +1,4 @@
-"""An evaluation's measures in the forms in which the hub reads them: `model-index` and `.eval_results`."""
+"""An evaluation in the forms that the hub reads: a model's `model-index` and `.eval_results`, a data set's card."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from huggingface_hub import EvalResult, EvalResultEntry, eval_result_entries_to_yaml
+from huggingface_hub import DatasetCard, EvalResult, EvalResultEntry, eval_result_entries_to_yaml
 
+from interank import cards
 from interank.artifact import open_artifact
 from interank.errors import InputError
 from interank.wording import counted
@@ -31,20 +32,14 @@ def results_of(folder: Path, repo: str, day: str) -> tuple[list[EvalResult], str
         ArtifactError: The folder is no evaluation.
         InputError: It is of no model, or of several.
     """
-    open_artifact(folder, "evaluation")
-    metrics = json.loads((folder / "metrics.json").read_text("utf-8"))
-    candidates = json.loads((folder / "candidates.json").read_text("utf-8"))
+    metrics, candidates = _read(folder)
     models = [name for name in metrics if name not in _BASELINES]
     if len(models) != 1:
         raise InputError(f"{folder} evaluates {counted(len(models), 'model')}; give one of the pushed model alone")
     rows: list[EvalResult] = []
     entries: list[EvalResultEntry] = []
     for task, found in metrics[models[0]]["tasks"].items():
-        facts = candidates.get(task, {})
-        notes = (
-            f"first stage {facts.get('first_stage')}, depth {facts.get('depth')}, queries "
-            f"{facts.get('first_stage_queries')}, {found['queries']} queries"
-        )
+        notes = f"{_candidates(candidates.get(task, {}))}, {found['queries']} queries"
         for measure, value in found.items():
             if not isinstance(value, dict):
                 continue
@@ -72,3 +67,47 @@ def results_of(folder: Path, repo: str, day: str) -> tuple[list[EvalResult], str
             )
     listed: Any = eval_result_entries_to_yaml(entries)
     return rows, yaml.safe_dump(listed, sort_keys=False, allow_unicode=True)
+
+
+def results_card(folder: Path) -> DatasetCard:
+    """The card of an evaluation's rankings, with every system's measures and what they are of.
+
+    Raises:
+        ArtifactError: The folder is no evaluation.
+    """
+    metrics, candidates = _read(folder)
+    tasks = {task: found for found in metrics.values() for task, found in found["tasks"].items()}
+    measures = list(dict.fromkeys(name for found in tasks.values() for name in found if isinstance(found[name], dict)))
+    rows = [
+        (cards.name(system), task, *(f"{told[measure]['mean']:.4f}" if measure in told else "" for measure in measures))
+        for system, found in metrics.items()
+        for task, told in found["tasks"].items()
+    ]
+    ranked = sorted(path.stem for path in (folder / "rankings").glob("*.jsonl"))
+    sections = [
+        "# Rankings, and what they measure",
+        "What rerankers made of the candidates of a first stage, evaluated by interank. `runs/` has the rankings in "
+        "TREC's form, `rankings/` what each reranker said of each document, `per_query.jsonl` each query's measures.",
+        "\n".join(
+            f"- {task}: {_candidates(facts)}, {tasks[task]['queries']} queries"
+            for task, facts in candidates.items()
+            if task in tasks
+        ),
+        cards.table(("system", "task", *measures), rows),
+    ]
+    about: dict[str, Any] = {"task_categories": ["text-ranking"], "tags": ["interank", "reranking", "trec-run"]}
+    if ranked:
+        about["configs"] = [{"config_name": name, "data_files": f"rankings/{name}.jsonl"} for name in ranked]
+    return cards.dataset_card(sections, **about)
+
+
+def _read(folder: Path) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The measures of each system, and what the candidates of each task are."""
+    open_artifact(folder, "evaluation")
+    read = {name: json.loads((folder / f"{name}.json").read_text("utf-8")) for name in ("metrics", "candidates")}
+    return read["metrics"], read["candidates"]
+
+
+def _candidates(facts: dict[str, Any]) -> str:
+    stage, depth, queries = (facts.get(name) for name in ("first_stage", "depth", "first_stage_queries"))
+    return f"first stage {stage}, depth {depth}, queries {queries}"

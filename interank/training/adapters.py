@@ -12,6 +12,7 @@ from transformers import set_seed
 
 from interank.engines.models import HEAD_MODULES, differentiable
 from interank.errors import TrainingError
+from interank.resources import hub_name
 from interank.settings import LoraRecipe
 from interank.wording import listed
 
@@ -89,7 +90,8 @@ def adapter_weights(model: Any, lora: LoraRecipe) -> int:
 
 def save_adapter(model: PeftModel, folder: Path, *, tokenizer: Any, base: str) -> None:
     """Write adapter and tokenizer in PEFT's format, naming the base as the recipe does, not by this machine's path."""
-    model.peft_config["default"].base_model_name_or_path = base
+    config_of = model.peft_config["default"]
+    config_of.base_model_name_or_path, config_of.revision = hub_name(base)
     model.save_pretrained(folder, selected_adapters=["default"], safe_serialization=True)
     tokenizer.save_pretrained(folder)
     # PEFT writes its sets in whatever order they have in memory.

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import base64
 import json
 import os
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
 
 import pytest
 import yaml
@@ -22,73 +18,14 @@ from interank.stages.export import export
 from interank.stages.push import Pushing, push
 from tests.support.adapters import tiny_adapter
 from tests.support.families import family_folder
+from tests.support.hub import TOKEN, Hub, hub_here
 from tests.support.tiny import tiny_model
-
-TOKEN = "hf_" + "a" * 34
-
-
-class Hub:
-    """The hub's API as far as a push needs it; keeps what is committed."""
-
-    def __init__(self) -> None:
-        self.asked: list[tuple[str, Any]] = []
-        self.files: dict[str, bytes] = {}
-        self.token = TOKEN
-        hub = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_POST(self) -> None:
-                body = self.rfile.read(int(self.headers["Content-Length"] or 0))
-                hub.asked.append((self.path, body))
-                if self.headers["Authorization"] != f"Bearer {hub.token}":
-                    self._send(401, {"error": "no"})
-                elif self.path == "/api/repos/create":
-                    self._send(200, {"url": f"{hub.url}/you/reranker"})
-                elif "/preupload/" in self.path:
-                    given = json.loads(body)["files"]
-                    kept = [{"path": f["path"], "uploadMode": "regular", "shouldIgnore": False} for f in given]
-                    self._send(200, {"files": kept})
-                elif "/commit/" in self.path:
-                    hub.take(body)
-                    told = {"success": True, "commitOid": "1" * 40, "commitUrl": f"{hub.url}/you/reranker/commit/1"}
-                    pull = (
-                        {"pullRequestUrl": f"{hub.url}/you/reranker/discussions/1"} if "create_pr" in self.path else {}
-                    )
-                    self._send(200, told | pull)
-                else:
-                    self._send(200, {})
-
-            def do_GET(self) -> None:
-                self._send(404, {"error": "not found"})
-
-            def _send(self, status: int, content: dict[str, Any]) -> None:
-                data = json.dumps(content).encode()
-                self.send_response(status)
-                self.send_header("Content-Type", "application/json")
-                self.send_header("Content-Length", str(len(data)))
-                self.end_headers()
-                self.wfile.write(data)
-
-            def log_message(self, *_: object) -> None:
-                pass
-
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self.server.server_port}"
-
-    def take(self, body: bytes) -> None:
-        for line in body.decode().splitlines():
-            row = json.loads(line)
-            if row["key"] == "file":
-                self.files[row["value"]["path"]] = base64.b64decode(row["value"]["content"])
 
 
 @pytest.fixture
 def hub() -> Iterator[Hub]:
-    found = Hub()
-    threading.Thread(target=found.server.serve_forever, daemon=True).start()
-    yield found
-    found.server.shutdown()
-    found.server.server_close()
+    with hub_here() as found:
+        yield found
 
 
 @pytest.fixture(scope="module")
@@ -184,3 +121,16 @@ def test_measures_go_along_in_both_forms(adapter: Path, tmp_path: Path) -> None:
     assert "first stage bm25" in row.metric_name and "depth 3" in row.metric_name
     assert ".eval_results/interank.yaml" in found.files
     assert yaml.safe_load(found.card.split("---")[1])["model-index"]
+    # The rankings themselves, as a data set.
+    with hub_here() as here:
+        sent = command(here, str(out), "you/rankings", "--license", "mit")
+        assert sent.returncode == 0, sent.stderr
+        assert json.loads(here.asked[0][1])["type"] == "dataset"
+        runs = [name for name in here.files if name.startswith("runs/")]
+        assert runs and f"rankings/{adapter.name}.jsonl" in here.files
+        assert "report.html" not in here.files and "manifest.json" not in here.files
+        card = here.files["README.md"].decode()
+        about = yaml.safe_load(card.split("---")[1])
+        assert about["license"] == "mit" and about["task_categories"] == ["text-ranking"]
+        assert f"{measured:.4f}" in card and "first stage bm25, depth 3" in card
+        assert not any(str(tmp_path).encode() in content for content in here.files.values())

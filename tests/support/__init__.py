@@ -44,6 +44,7 @@ Processes, servers, failures:
     commands: stages as processes of their own, and where they leave what is unfinished
     served: `interank serve` as a process of its own
     servers: real `vllm serve` processes
+    hub: a hub on this machine, to push to and to open models of
     launched: commands in several processes, as torchrun starts them
     writes: what a process makes, changes, renames or removes below some folders
     stub: a real HTTP server in the manner of OpenAI's, whose replies a function gives
