@@ -369,7 +369,7 @@ def _read_manifest(path: Path) -> dict[str, Any]:
         raise ArtifactError(f"{path}: {MANIFEST} lacks {listed(lacking)}; make the artifact anew")
     if fault := manifests.fault(manifest, get_args(Kind)):
         raise ArtifactError(f"{path}: {MANIFEST} is damaged ({fault}); make the artifact anew")
-    return manifest
+    return manifests.Manifest(manifest, path / MANIFEST)
 
 
 def reopen(artifact: Artifact, work: Mapping[str, Path]) -> None:

@@ -12,8 +12,8 @@ from huggingface_hub import CardData, DatasetCard, DatasetCardData, ModelCard, M
 from interank import redaction
 from interank.resources import hub_name
 
-# What begins links, pictures and code, and parts cells.
-_MARKS = re.compile(r"[\[\]`|]")
+# What begins links, pictures and code, parts cells, and takes a mark's meaning away, that of the one before these too.
+_MARKS = re.compile(r"[\[\]`|\\]")
 # What the licences of well-known bases ask of whoever passes on what was made of them.
 _TERMS = {
     "llama": (
@@ -53,12 +53,12 @@ def table(heads: Sequence[object], rows: Iterable[Sequence[object]]) -> str:
 
 
 def cell(value: object) -> str:
-    """A value that stays in its cell: in one line, with nothing that ends the cell or begins an element."""
-    return " ".join(redaction.shown(str(value)).split()).replace("|", "\\|").replace("<", "&lt;")
+    """A value that stays in its cell and is read as it is."""
+    return name(str(value))
 
 
 def name(text: str) -> str:
-    """A name that others gave, in a sentence: in one line, with nothing that Markdown or HTML reads."""
+    """A name that others gave, in a sentence or a cell: in one line, with nothing that Markdown or HTML reads."""
     return _MARKS.sub(r"\\\g<0>", " ".join(redaction.shown(text).split())).replace("<", "&lt;")
 
 

@@ -11,6 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+# Where Linux says how much memory a container may take.
+_LIMIT = Path("/sys/fs/cgroup/memory.max")
+
 Kind = Literal["full", "quota", "forbidden", "broken", "handles", "memory"]
 
 _BY_NUMBER: dict[int, Kind] = {
@@ -44,6 +47,16 @@ _BY_WORDS: dict[str, Kind] = {
     "cannot allocate memory": "memory",
     "out of memory": "memory",
 }
+
+
+def free_memory() -> int:
+    """The bytes that this process could still take, of the machine and of what a container's limit leaves it."""
+    import psutil  # Takes a while, and each command imports this module.
+
+    free = int(psutil.virtual_memory().available)
+    if not _LIMIT.is_file() or (most := _LIMIT.read_text("ascii").strip()) == "max":
+        return free
+    return min(free, max(0, int(most) - int(psutil.Process().memory_info().rss)))
 
 
 @dataclass(frozen=True, slots=True)

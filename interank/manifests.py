@@ -7,6 +7,18 @@ from pathlib import Path
 from typing import Any
 
 from interank import plain_data
+from interank.errors import ArtifactError
+
+
+class Manifest(dict[str, Any]):
+    """What a manifest says; a key that it lacks is told in a sentence wherever it is asked for."""
+
+    def __init__(self, content: Mapping[str, Any], file: Path) -> None:
+        super().__init__(content)
+        self.file = file
+
+    def __missing__(self, key: str) -> Any:
+        raise ArtifactError(f"{self.file} lacks {key}; make the artifact anew")
 
 
 def fault(manifest: Mapping[str, Any], kinds: Collection[str]) -> str:

@@ -125,14 +125,14 @@ class _Stream:
         """Write a text; its length."""
         try:
             # Bars below each other move up by themselves; nothing else commands the terminal.
-            self._stream.write(text if text.strip("\n") in _UP else shown(self.told(text)))
+            self._stream.write(self.told(text))
         except OSError as error:
             self.failed(error)
         return len(text)
 
     def told(self, text: str) -> str:
         """What of a text is written."""
-        return text
+        raise NotImplementedError
 
     def flush(self) -> None:
         """Write what is held back."""
@@ -152,8 +152,9 @@ class _Said(_Stream):
     """Standard error: no work ends because nobody hears of it, and no secret is told."""
 
     def told(self, text: str) -> str:
-        """The text without secrets."""
-        return redacted(text)
+        """The text without secrets, nor commands to a terminal: logs are read in one, too."""
+        # Bars below each other move up by themselves; nothing else commands the terminal.
+        return text if text.strip("\n") in _UP else shown(redacted(text))
 
 
 class _Printed(_Stream):
@@ -162,6 +163,11 @@ class _Printed(_Stream):
     def __init__(self, stream: Any, *, needed: bool) -> None:
         super().__init__(stream)
         self._needed = needed
+        self._is_terminal = stream.isatty()
+
+    def told(self, text: str) -> str:
+        """The text as it is for a file or a pipe, whose reader wants each byte; a terminal is not commanded."""
+        return shown(text) if self._is_terminal else text
 
     def failed(self, error: OSError) -> None:
         """Tell that from other broken pipes.

@@ -296,10 +296,13 @@ def _ranked(
         row = progress.found(key)
         if row is None:
             chains = chains or _chains(asked, max(asked.depth, len(documents)))
-            ranking, costs = chains[domain].ranked(query, documents, explained, scores)
+            # Nothing is explained that is not told.
+            ranking, costs = chains[domain].ranked(query, documents, 0 if asked.minimums else explained, scores)
             told: dict[str, Any] = {} if domain is None else {"domain": domain}
             told |= _told(ranking, costs, fit)
-            ranking = asked.reaching(query, ranking)
+            if asked.minimums:
+                ranking = asked.reaching(query, ranking)[: asked.kept]
+                ranking = chains[domain].explain(query, documents, ranking, explained)
             if asked.mode == "adaptive":
                 told |= _spent(query, costs[0])
             row = progress.keep(key, query, ranking[: asked.kept], told)

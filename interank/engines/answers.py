@@ -9,6 +9,8 @@ from typing import Any
 
 import httpx2
 
+from interank import redaction
+
 # Replies are some thousands of tokens; the longest with their log-probabilities take a few megabytes.
 MOST_BYTES = 32 * 2**20
 # One coding, which gives at most a thousand bytes for one; of codings within codings each multiplies that.
@@ -23,6 +25,11 @@ class UnansweredError(Exception):
 
 class TooLargeError(Exception):
     """The answer is larger than any that is asked for; what follows was not read."""
+
+    def __init__(self, status: int) -> None:
+        self.status = status
+        """Under which it came."""
+        super().__init__(f"larger than {MOST_BYTES >> 20} MB")
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +80,7 @@ async def answer(
             async for part in response.aiter_bytes():
                 read += part
                 if len(read) > MOST_BYTES:
-                    raise TooLargeError(f"larger than {MOST_BYTES >> 20} MB")
+                    raise TooLargeError(response.status_code)
             return Answer(response.status_code, dict(response.headers), _without_key(bytes(read), client))
     except TimeoutError:
         raise UnansweredError(f"no whole answer within {seconds:g} seconds") from None
@@ -83,8 +90,11 @@ async def answer(
 
 def _without_key(content: bytes, client: httpx2.AsyncClient) -> bytes:
     """What a server says, less the key that it was sent: some repeat it, and replies and refusals are written down."""
-    key = client.headers.get("Authorization", "").removeprefix("Bearer ").encode()
-    return content.replace(key, b"[hidden]") if len(key) >= _LEAST_KEY else content
+    key = client.headers.get("Authorization", "").removeprefix("Bearer ")
+    if len(key) < _LEAST_KEY:
+        return content
+    # Bytes as characters, and back: whatever else is in there stays as it is.
+    return redaction.without(content.decode("latin-1"), key).encode("latin-1")
 
 
 def answered(url: str, *, seconds: float, headers: Mapping[str, str], body: Mapping[str, Any] | None = None) -> Answer:

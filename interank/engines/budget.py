@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-import psutil
 import torch
 
+from interank import machine
 from interank.engines.layers import STATES, is_read_otherwise
 from interank.engines.prompts import Prompt
 
@@ -21,8 +20,6 @@ _LEAST_TOKENS = 64
 _MOST_KEYS = {"cpu": 4 * 2**30}
 # Shares of what is free; the rest is for logits, what a layer lays out anew, and an allocator's holes.
 _KEYS, _LAYER = 1 / 2, 1 / 4
-# Where Linux says how much memory a container may take.
-_LIMIT = Path("/sys/fs/cgroup/memory.max")
 
 Ids = tuple[int, ...]
 
@@ -68,7 +65,7 @@ def free_bytes(device: torch.device) -> int:
         free, total = torch.cuda.mem_get_info(device)
         lent = int(total * torch.cuda.get_per_process_memory_fraction(device)) - torch.cuda.memory_reserved(device)
         return max(0, min(free, lent)) + kept
-    return min([int(psutil.virtual_memory().available), *_left_in_container()])
+    return machine.free_memory()
 
 
 def held(model: Any) -> Held:
@@ -141,10 +138,3 @@ def _layer_bytes(model: Any) -> int:
 def _power_of_two(number: float) -> int:
     """The largest that is not above it, 1 at the least."""
     return 1 << (max(1, int(number)).bit_length() - 1)
-
-
-def _left_in_container() -> list[int]:
-    """What a container's limit leaves this process; nothing where there is none."""
-    if not _LIMIT.is_file() or (most := _LIMIT.read_text("ascii").strip()) == "max":
-        return []
-    return [max(0, int(most) - int(psutil.Process().memory_info().rss))]

@@ -113,7 +113,7 @@ class Endpoints:
         try:
             response = await answer(client, url, seconds=self.settings.timeout, body=body)
         except TooLargeError as error:
-            return Answer(httpx2.codes.OK, {}, b""), _Unusable(str(error))
+            return Answer(error.status, {}, str(error).encode()), _Unusable(str(error))
         return response, _content(response)
 
     async def _free(self) -> _Endpoint:

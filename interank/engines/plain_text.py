@@ -6,10 +6,14 @@ import copy
 import re
 from typing import Any
 
-# By what models mark turns and texts: <|im_end|>, <start_of_turn>, </s>, [INST], <<SYS>>, DeepSeek's wide bars.
+# By what models mark turns and texts: <|im_end|>, <start_of_turn>, </s>, [INST], <<SYS>>, DeepSeek's wide bars, Gemma's
+# bar on one side (<|turn>, <turn|>), Mistral's and ChatGLM's words in brackets, tools, Nemotron's numbered ones.
+_WORDS = "bos|eos|pad|unk|mask|cls|sep|sop|eop|s|think|tool_calls?|tool_responses?|tools"
 _TURN = re.compile(
-    r"<(?=[|\uff5c][^<>\s]{1,40}[|\uff5c]>|/?(?:start_of_turn|end_of_turn|bos|eos|pad|unk|s|think)>|</?SYS>>)"
-    r"|\[(?=/?INST\])",
+    r"<(?=[|\uff5c](?=[^<>\s]{0,30}\w)[^<>\s]{1,60}>|\w[^<>\s]{0,60}[|\uff5c]>|</?SYS>>"
+    rf"|/?(?:(?:start|begin|end)_of_[a-z]{{1,20}}|(?:extra_id|reserved|unused)_?[0-9]{{1,6}}|{_WORDS})>)"
+    r"|\[(?=/?(?:INST|(?-i:[gs]?MASK|CLS|SEP|PAD|UNK|BOS|EOS|UNUSED_TOKEN_[0-9]{1,6}"
+    r"|SYSTEM_PROMPT|AVAILABLE_TOOLS|TOOL_CALLS|TOOL_RESULTS|TOOL_CONTENT|MODEL_SETTINGS|THINK|ARGS|CALL_ID))\])",
     re.IGNORECASE,
 )
 

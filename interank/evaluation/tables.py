@@ -172,7 +172,7 @@ def chance(p: float) -> str:
 
 def markdown(rows: Sequence[Sequence[str]]) -> str:
     """Rows as a Markdown table; no cell can end it."""
-    head, *body = ([one_line(cell).replace("|", "\\|") for cell in row] for row in rows)
+    head, *body = ([one_line(cell).replace("\\", "\\\\").replace("|", "\\|") for cell in row] for row in rows)
     lines = [head, ["---"] * len(head), *body]
     return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
 

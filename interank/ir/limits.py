@@ -7,15 +7,25 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from interank import machine
 from interank.errors import InputError
 
-MOST_IN_LINE = 1 << 26
-"""Bytes; the longest documents of known collections have a few megabytes."""
-MOST_AT_ONCE = 1 << 30
-"""Bytes of what can only be read as a whole."""
+_LEAST_IN_LINE = 1 << 26
+# The free memory over these: a text is held as bytes, as characters and as what it says.
+_OF_LINE, _OF_WHOLE = 64, 8
 _READ_AT_ONCE = 1 << 17
-# Columns that are packed to so small a share are read row by row; text is packed to a third or a tenth.
-_SUSPICIOUS = 50
+# Values that stand once in a column's bytes however many rows have them.
+_REPEATING = frozenset({"PLAIN_DICTIONARY", "RLE_DICTIONARY", "DELTA_BYTE_ARRAY"})
+
+
+def most_in_line() -> int:
+    """Bytes of a row's line: 64 MB, which no known collection comes near, and more where there is memory for it."""
+    return max(_LEAST_IN_LINE, machine.free_memory() // _OF_LINE)
+
+
+def most_at_once() -> int:
+    """Bytes of what can only be read as a whole."""
+    return machine.free_memory() // _OF_WHOLE
 
 
 class BoundedLines(io.RawIOBase):
@@ -25,6 +35,7 @@ class BoundedLines(io.RawIOBase):
         self._stream = stream
         self._path = path
         self._lines, self._length = 1, 0
+        self._most = most_in_line()
 
     def readable(self) -> bool:
         """It is."""
@@ -34,7 +45,7 @@ class BoundedLines(io.RawIOBase):
         """Read what is there.
 
         Raises:
-            InputError: A line is longer than MOST_IN_LINE.
+            InputError: A line is longer than `most_in_line`.
         """
         read = self._stream.read1(len(buffer))
         buffer[: len(read)] = read
@@ -43,9 +54,9 @@ class BoundedLines(io.RawIOBase):
             self._lines += read.count(b"\n")
             self._length = 0
         self._length += len(read) - end - 1
-        if self._length > MOST_IN_LINE:
+        if self._length > self._most:
             raise InputError(
-                f"{self._path}:{self._lines}: the line is longer than {MOST_IN_LINE >> 20} MB, unpacked; no row is, so "
+                f"{self._path}:{self._lines}: the line is longer than {self._most >> 20} MB, unpacked; no row is, so "
                 "see whether the file is what it should be, or part the line"
             )
         return len(read)
@@ -56,26 +67,24 @@ def bounded(stream: Any, path: Path) -> io.BufferedReader:
     return io.BufferedReader(BoundedLines(stream, path), _READ_AT_ONCE)
 
 
-def whole(path: Path, lines: Iterator[tuple[int, str]]) -> str:
-    """The lines as one text, of a file that can only be read as a whole.
+def read_whole(stream: Any, path: Path) -> bytes:
+    """All that is left in a stream of bytes, of a file that can only be read as a whole.
 
     Raises:
-        InputError: They are too many to be held.
+        InputError: It is more than `most_at_once`.
     """
-    held, size = [], 0
-    for _, line in lines:
-        held.append(line)
-        size += len(line) + 1
-        if size > MOST_AT_ONCE:
-            raise InputError(
-                f"{path} holds more than {MOST_AT_ONCE >> 30} GB, unpacked, and is read as a whole; give its rows as "
-                "JSONL, one a line"
-            )
-    return "\n".join(held)
+    most = most_at_once()
+    data: bytes = stream.read(most + 1)
+    if len(data) > most:
+        raise InputError(
+            f"{path} holds more than {most >> 20} MB, unpacked, and is read as a whole, for which an eighth of the "
+            "free memory may be taken; part the file, or read it where there is more memory"
+        )
+    return data
 
 
 def parquet_batches(table: Any, path: Path, rows: int) -> Iterator[Any]:
-    """The batches of an open Parquet file, of so many rows, and of single ones where a value may be huge.
+    """The batches of an open Parquet file, of so many rows, and of fewer where values may be huge.
 
     Args:
         table: A `pyarrow.parquet.ParquetFile`.
@@ -85,19 +94,19 @@ def parquet_batches(table: Any, path: Path, rows: int) -> Iterator[Any]:
     Raises:
         InputError: A column of a row group unpacks to more than can be held.
     """
-    facts = table.metadata
+    facts, most = table.metadata, most_at_once()
     for number in range(facts.num_row_groups):
         group = facts.row_group(number)
-        columns = [group.column(place) for place in range(group.num_columns)]
-        for column in columns:
-            if column.total_uncompressed_size > MOST_AT_ONCE:
+        repeating = 1
+        for column in map(group.column, range(group.num_columns)):
+            size = column.total_uncompressed_size
+            if size > most:
                 raise InputError(
-                    f"{path}: the column {column.path_in_schema} of row group {number + 1} takes "
-                    f"{column.total_uncompressed_size >> 20} MB unpacked, and {MOST_AT_ONCE >> 20} can be read; write "
-                    "it anew with smaller row groups"
+                    f"{path}: the column {column.path_in_schema} of row group {number + 1} takes {size >> 20} MB "
+                    f"unpacked, and {most >> 20} MB can be read with the memory that is free; write it anew with "
+                    "smaller row groups"
                 )
-        packed = any(
-            column.total_uncompressed_size > max(MOST_IN_LINE >> 6, _SUSPICIOUS * column.total_compressed_size)
-            for column in columns
-        )
-        yield from table.iter_batches(1 if packed else rows, row_groups=[number])
+            if not _REPEATING.isdisjoint(column.encodings):
+                repeating = max(repeating, size)
+        # Each row of a batch may have all that such a column holds.
+        yield from table.iter_batches(max(1, min(rows, most // repeating)), row_groups=[number])

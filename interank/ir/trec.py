@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from interank.errors import InputError
-from interank.ir.limits import MOST_AT_ONCE, bounded
+from interank.ir.limits import bounded, most_at_once, read_whole
 from interank.types import Qrel, Run, RunFile
 
 GZIP_MAGIC = b"\x1f\x8b"  # RFC 1952, section 2.3.1
@@ -28,9 +28,10 @@ _HEADER_STARTS = frozenset({"query-id", "query_id", "qid"})
 _INTEGER = re.compile(r"[+-]?[0-9]{1,9}")
 # Blanks that part no columns: those before another one and at the end of a line.
 _PADDING = re.compile(rb" +(?=[ \n])")
-# A row of qrels or of a run whose query id begins as a comment does.
+# What reads as a row of qrels (TREC's, then BEIR's) or of a run but for the # that its query id begins with.
 _NAMED_LIKE_A_COMMENT = re.compile(
-    r"#\S+[\t ]+(?:(?:\S+[\t ]+)?\S+[\t ]+[+-]?[0-9]+|Q0[\t ]+\S+[\t ]+\S+[\t ]+\S+[\t ]+\S+)\s*$"
+    r"#(\S+)(?:[\t ]+Q?[0-9]+[\t ]+\S+[\t ]+[+-]?[0-9]+|\t[^\t]+\t[+-]?[0-9]+"
+    r"|[\t ]+Q?[0-9]+[\t ]+\S+[\t ]+[0-9]+[\t ]+[+-]?[0-9.]+(?:[eE][+-]?[0-9]+)?[\t ]+\S+)\s*"
 )
 _UNWRITABLE = re.compile(r"[\t\r\n]|^$")
 
@@ -50,10 +51,27 @@ def numbered_lines(path: Path) -> Iterator[tuple[int, str]]:
             for number, line in enumerate(text, start=1):
                 yield number, line.rstrip("\n")
     except UnicodeDecodeError as error:
-        where = f"{path}:{_first_undecodable_line(path)}"
-        raise InputError(
-            f"{where}: the line has bytes that are not UTF-8 ({error.reason}); save the file as UTF-8"
-        ) from error
+        raise _undecodable(f"{path}:{_first_undecodable_line(path)}", error) from error
+
+
+def whole_text(path: Path) -> str:
+    """All of a UTF-8 text file that can only be read as a whole, plain or gzip.
+
+    Raises:
+        InputError: The file cannot be opened, is too large to be held, is not UTF-8, or its gzip stream is cut or
+            damaged.
+    """
+    with _bytes(path) as stream:
+        data = read_whole(stream, path)
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        raise _undecodable(f"{path}:{line}", error) from error
+
+
+def _undecodable(where: str, error: UnicodeDecodeError) -> InputError:
+    return InputError(f"{where}: the line has bytes that are not UTF-8 ({error.reason}); save the file as UTF-8")
 
 
 @contextmanager
@@ -89,10 +107,11 @@ def read_qrels(path: Path) -> list[Qrel]:
     """Read human judgments, in file order: TREC's four columns or BEIR's three under an optional header.
 
     Columns are parted by tabs where the line has any, so that ids may hold blanks, otherwise by blanks. Lines
-    that start with `#` are comments, as in trec_eval.
+    that start with `#` are comments, a row put out of use among them: one of a query that other lines name.
 
     Raises:
-        InputError: Wrong columns, a relevance that is no integer, a pair that stands twice, or no judgment.
+        InputError: Wrong columns, a relevance that is no integer, a pair that stands twice, a query id that begins with
+            `#`, or no judgment.
     """
     qrels: dict[tuple[str, str], Qrel] = {}
     for place, (where, columns) in enumerate(_rows(path)):
@@ -119,7 +138,8 @@ def read_run(path: Path) -> Run:
     and `interank.ir.measures.tie_bounds` tell what their order is worth.
 
     Raises:
-        InputError: Wrong columns, a score that is no number, a document ranked twice, or no ranking.
+        InputError: Wrong columns, a score that is no number, a document ranked twice, a query id that begins with `#`,
+            or no ranking.
     """
     found = read_run_file(path)
     return Run.from_trec_eval(found.scored, tag=found.tag, falling=found.falling)
@@ -147,9 +167,10 @@ def _plain_run_file(path: Path) -> RunFile | None:
     """What a run says if it is as almost all runs are; None if anything in it needs a closer look."""
     from interank.ir.columns import read_columns  # slow to import, and `interank --help` comes by here
 
+    most = most_at_once()
     with _bytes(path) as stream:
-        data = stream.read(MOST_AT_ONCE + 1).removeprefix(codecs.BOM_UTF8)
-    if len(data) > MOST_AT_ONCE:
+        data = stream.read(most + 1).removeprefix(codecs.BOM_UTF8)
+    if len(data) > most:
         return None
     data = data.replace(b"\r\n", b"\n") if b"\r" in data else data
     separator = "\t" if b"\t" in io.BytesIO(data).readline() else " "
@@ -216,7 +237,7 @@ def copy_run(run: Run, source: Path, path: Path) -> bool:
     if run.reordered:
         return False
     with _bytes(source) as stream:
-        data = stream.read(MOST_AT_ONCE + 1)
+        data = stream.read(most_at_once() + 1)
     lines = sum(len(run.scores(query_id)) for query_id in run)
     if data.count(b"\n") != lines or data.startswith(codecs.BOM_UTF8) or b"\r" in data or not data.endswith(b"\n"):
         return False
@@ -245,16 +266,23 @@ def tag_of(path: Path) -> str | None:
 
 def _rows(path: Path) -> Iterator[tuple[str, list[str]]]:
     """Where each line with data stands, and its columns."""
+    queries: set[str] = set()
+    doubtful: dict[str, int] = {}
     for number, line in numbered_lines(path):
-        if line.startswith("#") and _NAMED_LIKE_A_COMMENT.match(line):
-            raise InputError(
-                f"{path}:{number}: the query id {line.split()[0][:60]!r} begins with #, as comments do in TREC's "
-                "files; rename the query in all files, or put a blank behind the # of a comment"
-            )
-        if line.strip() and not line.startswith("#"):
+        if line.startswith("#"):
+            if match := _NAMED_LIKE_A_COMMENT.fullmatch(line):
+                doubtful.setdefault(match[1], number)
+        elif line.strip():
             # Not str.split(): it also parts at no-break spaces, which ids may hold.
             columns = line.split("\t") if "\t" in line else [part for part in line.split(" ") if part]
+            queries.add(columns[0])
             yield f"{path}:{number}", columns
+    for query_id, number in doubtful.items():
+        if query_id not in queries:
+            raise InputError(
+                f"{path}:{number}: the query id {'#' + query_id[:60]!r} begins with #, as comments do in TREC's files; "
+                "rename the query in all files, or put a blank behind the # of a comment"
+            )
 
 
 def _counted(columns: list[str]) -> str:

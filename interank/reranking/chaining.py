@@ -89,6 +89,16 @@ class Chain(Ranks):
         # Scores of different rerankers do not compare; places do.
         return [replace(item, score=float(len(ranking) - rank)) for rank, item in enumerate(ranking)], costs
 
+    def explain(
+        self,
+        query: str | Query,
+        documents: Sequence[AnyDocument],
+        ranking: Sequence[RankedDocument],
+        count: int | None = None,
+    ) -> Ranking:
+        """See `Ranks`; the last link explains."""
+        return self.links[-1].reranker.explain(query, documents, ranking, count)
+
 
 def _joined(before: RankedDocument, now: RankedDocument) -> RankedDocument:
     """What both know: the last grade and explanation given, and the longest cut."""

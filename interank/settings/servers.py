@@ -44,33 +44,37 @@ class ServersRecipe(Settings):
 
     @model_validator(mode="after")
     def _urls_are_urls(self) -> ServersRecipe:
-        for url in self.urls:
-            _check_url(url)
+        for number, url in enumerate(self.urls, start=1):
+            _check_url(url, number)
         if len(set(self.urls)) < len(self.urls):
             raise ValueError("urls: one stands there twice; give each server once")
         return self
 
 
-def _check_url(url: str) -> None:
+def _check_url(url: str, number: int) -> None:
+    """Raise of what is no address, or has a secret in it; where that may stand in any part, none is repeated."""
     try:
         parts = urlsplit(url)
         host, _ = parts.hostname, parts.port
     except ValueError:
         parts, host = None, None
-    if parts is not None and (parts.username is not None or parts.password is not None or parts.query):
-        # Neither is shown: outputs, logs and cards name servers.
+    if "@" in url or "?" in url:
+        # With a sign missing, or one too many, what is read as the host may be a part of the password.
+        is_sure = parts is not None and host and "@" not in url.replace(parts.netloc, "")
+        named = f"the address of {host}" if is_sure else "an address"
         raise ValueError(
-            f"urls: the address of {host} holds a name, a password or a query, which outputs and logs would tell; take "
-            "it out, and put the key into the environment variable that `key` names"
+            f"urls: {named} holds a name, a password or a query, which outputs and logs would tell; take it out, and "
+            "put the key into the environment variable that `key` names"
         )
     if (
         parts is None
         or parts.scheme not in ("http", "https")
         or not host
-        or parts.fragment
+        or "#" in url
         or not url.isprintable()
         or " " in url
     ):
         raise ValueError(
-            f"urls: {url!r} is no address of a server; write it like http://HOST:PORT/v1 or https://HOST/v1"
+            f"urls: number {number} is no address of a server (not repeated, as it may hold a password); write it "
+            "like http://HOST:PORT/v1 or https://HOST/v1"
         )

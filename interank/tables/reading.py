@@ -14,8 +14,8 @@ from typing import Any, NamedTuple
 from interank import plain_data
 from interank.errors import InputError
 from interank.ir.benchmarks.rows import ROWS_AT_ONCE, rows_of
-from interank.ir.limits import bounded, parquet_batches, whole
-from interank.ir.trec import numbered_lines
+from interank.ir.limits import bounded, parquet_batches
+from interank.ir.trec import numbered_lines, whole_text
 from interank.wording import counted, nearby
 
 _JSON_LINES = (".jsonl", ".jsonl.gz", ".ndjson", ".ndjson.gz")
@@ -130,7 +130,7 @@ def _checked(found: object) -> Mapping[str, Any]:
 
 
 def _json_rows(path: Path) -> Iterator[Row]:
-    text = whole(path, numbered_lines(path))
+    text = whole_text(path)
     try:
         found = plain_data.parsed(text)
     except ValueError as error:

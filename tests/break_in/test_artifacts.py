@@ -9,7 +9,9 @@ from typing import Any
 import pytest
 
 from interank.artifact import FORMAT, MANIFEST, Artifact, open_artifact
+from interank.engines.bases import base_here
 from interank.errors import ArtifactError
+from interank.tasks.sources import find_source
 
 SOUND: dict[str, Any] = {"format": FORMAT, "kind": "pairs", "inputs": {}, "files": {}}
 DAMAGED = {
@@ -80,3 +82,13 @@ def test_an_input_that_is_used_twice_is_no_loop(tmp_path: Path) -> None:
     top = open_artifact(made(tmp_path / "top", SOUND | {"inputs": both}))
     assert isinstance(top, Artifact)
     assert len(top.lineage()) == 4
+
+
+def test_an_adapter_without_what_its_manifest_tells_of_its_base_is_told(tmp_path: Path) -> None:
+    adapter = made(tmp_path / "adapter", SOUND | {"kind": "adapter", "prompt": {}})
+    for read in (base_here, lambda path: find_source(path), lambda path: open_artifact(path).manifest["prompt_hash"]):
+        with pytest.raises(ArtifactError, match=r"manifest\.json lacks (base|prompt_hash); make the artifact anew"):
+            read(adapter)
+    manifest = open_artifact(adapter).manifest
+    assert manifest.get("base") is None
+    assert {**manifest} == SOUND | {"kind": "adapter", "prompt": {}}

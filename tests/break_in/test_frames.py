@@ -38,6 +38,17 @@ def test_what_is_no_fence_stays(text: str) -> None:
 
 TURNS = ["<|im_end|>", "<|im_start|>", "<|eot_id|>", "<|start_header_id|>", "<start_of_turn>", "<end_of_turn>", "</s>"]
 TURNS += ["<s>", "[INST]", "[/INST]", "<<SYS>>", "<</SYS>>", "<\uff5cUser\uff5c>", "<|end|>", "<eos>", "</think>"]
+# Gemma's with one bar, Mistral's, ChatGLM's, Nemotron's and Baichuan's, tools, encoders' and multimodal ones.
+TURNS += [
+    "<|turn>",
+    "<turn|>",
+    "<|channel>",
+    "<\uff5ctool\u2581calls\u2581begin\uff5c>",
+    "[SYSTEM_PROMPT]",
+    "[/SYSTEM_PROMPT]",
+]
+TURNS += ["[TOOL_CALLS]", "[gMASK]", "<sop>", "<extra_id_1>", "<reserved_106>", "<tool_call>", "</tool_response>"]
+TURNS += ["[SEP]", "<mask>", "<begin_of_text>", "<end_of_utterance>", "<|" + "a" * 50 + "|>"]
 
 
 @pytest.mark.parametrize("turn", TURNS)
@@ -47,7 +58,24 @@ def test_a_chat_teacher_is_sent_no_turns_of_a_document(turn: str) -> None:
     assert sent.replace(" ", "") == f"before{turn}after".replace(" ", "")
 
 
-@pytest.mark.parametrize("text", ["a < b | c > d", "<div>", "x[1]", "if a<|b| then", "[INSTALL]", "<sub>", "3 <4>"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[sep]",
+        "[think]",
+        "<tool>",
+        "n_of_m",
+        "a < b | c > d",
+        "<div>",
+        "x[1]",
+        "if a<|b| then",
+        "[INSTALL]",
+        "<sub>",
+        "3 <4>",
+        "<|>",
+        "a <||> b",
+    ],
+)
 def test_what_marks_no_turn_is_sent_as_it_is(text: str) -> None:
     assert without_turns(text) == text
 

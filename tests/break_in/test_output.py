@@ -1,13 +1,25 @@
-"""Twenty payloads as sites, licences, names and texts: cards, reports and terminals show them and do not obey them."""
+"""Payloads as sites, licences, names and texts: cards, reports and terminals show them and do not obey them."""
 
 from __future__ import annotations
+
+import io
+import re
+from collections.abc import Callable, Sequence
 
 import pytest
 import yaml
 
 from interank import cards
 from interank.cards import cell, name, table
+from interank.cli.ending import _Printed, _Said
+from interank.evaluation import tables
 from interank.redaction import shown
+
+
+def markdown(heads: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
+    """A table of the report."""
+    return tables.markdown([heads, *([str(each) for each in row] for row in rows)])
+
 
 PAYLOADS = [
     "a\n---\nlicense: mit\n---\n",
@@ -31,6 +43,10 @@ PAYLOADS = [
     "'; DROP TABLE posts; --",
     "\ufeff\u200bzero width",
     "~~~\nfence\n~~~",
+    "\\|",
+    "ends in \\",
+    "\\[click\\](javascript:alert(1))",
+    "\\`code\\`",
 ]
 
 
@@ -40,16 +56,30 @@ def test_a_name_stays_within_its_sentence(payload: str) -> None:
     assert "\n" not in told
     assert "<" not in told
     assert not {sign for sign in "\x1b\x9b\x07\x08\r\u202e\u2066" if sign in told}
-    unescaped = told.replace("\\[", "").replace("\\]", "").replace("\\`", "").replace("\\|", "")
-    assert not {sign for sign in "[]`|" if sign in unescaped}
+    assert not {sign for sign in "[]`|" if sign in unescaped(told)}
+
+
+def unescaped(text: str) -> str:
+    """What is left of Markdown when each backslash has taken the sign behind it, as its readers do."""
+    return re.sub(r"\\(.)", "", text)
 
 
 @pytest.mark.parametrize("payload", PAYLOADS)
-def test_a_cell_stays_within_its_table(payload: str) -> None:
-    lines = table(("name", "number"), [(payload, 1), ("b", 2)]).split("\n")
+@pytest.mark.parametrize("written", [table, markdown], ids=["card", "report"])
+def test_a_cell_stays_within_its_table(payload: str, written: Callable[..., str]) -> None:
+    lines = written(("name", "number"), [(payload, 1), ("b", 2)]).split("\n")
     assert len(lines) == 4
-    assert [line.replace("\\|", "").count("|") for line in lines] == [3, 3, 3, 3]
-    assert "<" not in cell(payload)
+    assert [unescaped(line).count("|") for line in lines] == [3, 3, 3, 3]
+
+
+@pytest.mark.parametrize("payload", PAYLOADS)
+def test_a_cell_holds_text_alone(payload: str) -> None:
+    told = cell(payload)
+    assert "<" not in told
+    assert not {sign for sign in "[]`" if sign in unescaped(told)}
+    # A reader takes the backslashes off, and has the text again.
+    read = re.sub(r"\\(.)", r"\1", told).replace("&lt;", "<")
+    assert read == " ".join(shown(payload).split())
 
 
 @pytest.mark.parametrize("payload", PAYLOADS)
@@ -66,3 +96,17 @@ def test_a_cards_metadata_is_what_it_was(payload: str) -> None:
 @pytest.mark.parametrize("payload", PAYLOADS)
 def test_a_terminal_is_not_commanded(payload: str) -> None:
     assert not {sign for sign in shown(payload) if (ord(sign) < 32 and sign not in "\t\n\r") or 127 <= ord(sign) < 160}
+
+
+@pytest.mark.parametrize("payload", PAYLOADS)
+@pytest.mark.parametrize("is_terminal", [True, False])
+def test_standard_output_is_exact_but_on_a_terminal(payload: str, is_terminal: bool) -> None:
+    stream = io.StringIO()
+    stream.isatty = lambda: is_terminal  # type: ignore[method-assign]
+    printed = _Printed(stream, needed=True)
+    print(payload, file=printed)
+    assert stream.getvalue() == (shown(payload) if is_terminal else payload) + "\n"
+    # Logs are read in terminals later.
+    said = io.StringIO()
+    print(payload, file=_Said(said))
+    assert said.getvalue() == f"{shown(payload)}\n"

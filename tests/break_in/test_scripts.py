@@ -68,6 +68,15 @@ def test_english_has_the_words_that_it_had() -> None:
 
 def test_letters_that_are_signs_part_no_words_of_other_scripts() -> None:
     assert tokenize("TGF\u03b2 and IFN-\u03b3 at 5\u00b5m") == ["tgf", "and", "ifn", "at", "5", "m"]
+    # Letters with marks are letters, whether they compose with them or not.
+    assert tokenize("Mu\u0308ller\u03b1 x\u0304\u03b2\u0302y Nga\u0304\u02bbi") == [
+        "m\u00fcller",
+        "x\u0304",
+        "y",
+        "ng\u0101",
+        "i",
+    ]
+    assert tokenize("\u043f\u02bc\u044f\u0442\u044c") == ["\u043f\u02bc\u044f\u0442\u044c"]
     assert tokenize("\u03c4\u03bf \u03c8\u03c9\u03bc\u03af") == ["\u03c4\u03bf", "\u03c8\u03c9\u03bc\u03af"]
 
 
@@ -142,5 +151,15 @@ def test_a_query_id_that_reads_as_a_comment_is_refused_and_a_comment_is_none(tmp
     run.write_text("#1 Q0 d1 1 2.0 t\nq1 Q0 d1 1 2.0 t\n")
     with pytest.raises(InputError, match=r"run:1: the query id '#1' begins with #"):
         read_run(run)
-    qrels.write_text("# a b c 1x\n#comment about q1\nq1 0 d1 1\n")
-    assert len(read_qrels(qrels)) == 1
+    run.write_text("q1 Q0 d1 1 2.0 t\n#1 Q0 d1 1 -2.5e-3 t\n")
+    with pytest.raises(InputError, match=r"run:2: the query id '#1' begins with #"):
+        read_run(run)
+    # As people head and count their files, and put single rows out of use.
+    qrels.write_text(
+        "# a b c 1x\n#comment about q1\n#topics in total 50\n#queries: judged 50\n#q1 0 d2 1\n#q1\td3\t1\nq1 0 d1 1\n"
+    )
+    assert [row.doc_id for row in read_qrels(qrels)] == ["d1"]
+    run.write_text("#qid Q0 docid rank score tag\n#q1 Q0 d2 1 3.0 t\nq1 Q0 d1 1 2.0 t\n")
+    assert read_run(run).doc_ids("q1") == ["d1"]
+    run.write_text("q1 Q0 d1 1 2.0 t\n#q1 Q0 d2 2 nan t\n#q2 Q0 d2 2 ? t\n")
+    assert read_run(run).doc_ids("q1") == ["d1"]

@@ -14,7 +14,7 @@ from pydantic import ValidationError
 from interank.cli.app import main
 from interank.errors import RecipeError
 from interank.recipe import load_recipe
-from interank.redaction import redacted, shown
+from interank.redaction import redacted, shown, without
 from interank.resources import resource_dir
 from interank.settings import ServerRecipe
 from tests.support.stub import Answer, Stub, refused, serving
@@ -65,9 +65,31 @@ def test_a_key_in_place_of_its_variables_name_is_not_repeated(key: str) -> None:
         f"https://host/v1?api_key={PASSWORD}",
     ],
 )
-def test_an_address_with_a_password_is_refused_without_repeating_it(url: str) -> None:
+def test_an_address_with_a_password_is_refused_and_its_host_named(url: str) -> None:
     with pytest.raises(ValidationError, match="the address of host holds a name, a password or a query") as told:
         ServerRecipe(urls=(url,))
+    assert PASSWORD not in told.value.errors()[0]["msg"]
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        f"http://user:{PASSWORD}@host:port/v1",
+        f"http:/user:{PASSWORD}@host/v1",
+        f"user:{PASSWORD}@host/v1",
+        f"http://user:{PASSWORD}/v1",
+        f"http://user:{PASSWORD}/x@host/v1",
+        f"http://user:x#{PASSWORD}@host/v1",
+        f"http://{PASSWORD}#x@host/v1",
+        f"http://{PASSWORD}/x@host/v1",
+        f"http://host/v1#{PASSWORD}",
+        f"http://[{PASSWORD}@host/v1",
+        f"ftp://host/{PASSWORD}",
+    ],
+)
+def test_no_malformed_address_is_repeated(url: str) -> None:
+    with pytest.raises(ValidationError, match=r"an address holds a name|number 2 is no address of a server") as told:
+        ServerRecipe(urls=("http://a/v1", url))
     assert PASSWORD not in told.value.errors()[0]["msg"]
 
 
@@ -92,6 +114,28 @@ def test_what_is_told_is_told_without_secrets(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setenv("SHORT_KEY", "abc")
     text = f"{OTHER} {KEY} {TOKEN} http://u:{PASSWORD}@host/v1 abc"
     assert redacted(text) == "[hidden] [hidden] [hidden] http://[hidden]@host/v1 abc"
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        'planted/value-of+a"key',
+        r"planted\/value-of+a\"key",
+        r"planted/value\u002dof\u002Ba\u0022key",
+        r"\u0070lanted\u002fvalue-of+a\\\"key",
+        r"planted\\\/value\\u002dof+a\\\"key",
+    ],
+)
+def test_secrets_that_json_escapes_are_hidden(monkeypatch: pytest.MonkeyPatch, written: str) -> None:
+    monkeypatch.setenv("INTERANK_KEYS", 'first-of-these, planted/value-of+a"key,short')
+    assert redacted(f"the server says {written}, first-of-these and short") == (
+        "the server says [hidden], [hidden] and short"
+    )
+    assert without(f"{written}\\u00e9", 'planted/value-of+a"key') == "[hidden]\\u00e9"
+
+
+def test_passwords_of_addresses_in_json_are_hidden() -> None:
+    assert redacted(r'{"at": "http:\/\/u:p@ss@host\/v1"}') == r'{"at": "http:\/\/[hidden]@host\/v1"}'
 
 
 def test_no_text_commands_the_terminal() -> None:

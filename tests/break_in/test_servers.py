@@ -93,8 +93,8 @@ def test_a_server_of_rollouts_that_drips_is_given_up_in_time(tmp_path: Path) -> 
     assert time.monotonic() - began < 6 * SECONDS
 
 
-def flood(stream: Any) -> None:
-    stream.write(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\n{\r\n")
+def flood(stream: Any, status: bytes = b"200 OK") -> None:
+    stream.write(b"HTTP/1.1 " + status + b"\r\nTransfer-Encoding: chunked\r\n\r\n1\r\n{\r\n")
     while True:
         stream.write(b"100000\r\n" + b"a" * (1 << 20) + b"\r\n")
 
@@ -105,6 +105,15 @@ def test_a_body_without_end_is_left_at_the_limit(monkeypatch: pytest.MonkeyPatch
         reply = asked(url)
     assert isinstance(reply, Failed)
     assert "larger than 4 MB" in reply.reason
+
+
+def test_an_error_without_end_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(answers, "MOST_BYTES", 1 << 20)
+    with (
+        writing(lambda stream: flood(stream, b"401 Unauthorized")) as url,
+        pytest.raises(ModelError, match=r"every server failed .*: 401 larger than 1 MB"),
+    ):
+        asked(url)
 
 
 @pytest.mark.parametrize("coding", ["gzip", "deflate"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,10 @@ from interank.cli.app import main
 from interank.settings import LoraRecipe, PromptSettings
 from interank.settings.student import MixtureRecipe
 from interank.stages import distill
+from interank.tasks.judge.ranker import Graded
 from interank.tasks.judge.recipe import DistillJudge
+from interank.tasks.ranks import Ranking
+from interank.types import Document, Query
 from tests.support import rule
 from tests.support.artifacts import judgments_artifact
 from tests.support.benchmark import write_jsonl
@@ -143,3 +147,30 @@ def test_who_was_taught_to_explain_is_said_to_reason(capsys: Capture, tiny_adapt
     options = ["--query", QUESTION, document, "--max-reasoning-tokens", "3"]
     assert "--mode reason" in ranked(capsys, tiny_adapter, *options)[2]
     assert "--mode reason" not in ranked(capsys, tiny_adapter, *options, "--mode", "reason")[2]
+
+
+@pytest.mark.parametrize("explain", [[], ["--explain", "1"]])
+def test_what_is_left_out_is_not_explained(
+    capsys: Capture, tiny_adapter: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, explain: list[str]
+) -> None:
+    texts = [rule.document_text(colour, "fox", place) for colour in ("red", "blue") for place in rule.PLACES[:2]]
+    rows = [{"_id": f"d{number}", "text": text} for number, text in enumerate(texts)]
+    asked = [tiny_adapter, "--query", QUESTION, write_jsonl(tmp_path / "d.jsonl", rows), "--max-reasoning-tokens", "3"]
+    asked += ["--json", *explain]
+    every = json.loads(ranked(capsys, *asked)[1])["ranking"]
+    seen: list[list[str]] = []
+    explained = Graded.explained
+
+    def watched(self: Graded, query: Query, documents: Sequence[Document], ranking: Ranking, count: int) -> Ranking:
+        seen.append([item.doc_id for item in ranking])
+        return explained(self, query, documents, ranking, count)
+
+    monkeypatch.setattr(Graded, "explained", watched)
+    least = ["--min-score", str((every[1]["score"] + every[2]["score"]) / 2)]
+    kept = json.loads(ranked(capsys, *asked, *least)[1])["ranking"]
+    assert kept == every[:2]
+    assert sum(item["explanation"] is not None for item in kept) == (1 if explain else 2)
+    assert seen == [[item["doc_id"] for item in kept]]
+    seen.clear()
+    assert json.loads(ranked(capsys, *asked, "--min-score", "99")[1])["ranking"] == []
+    assert seen in ([], [[]])

@@ -15,6 +15,7 @@ from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 from transformers import cache_utils
 
+from interank import machine
 from interank.engines import budget as budgets
 from interank.engines.aligned import AlignedRunner, state_bytes
 from interank.engines.budget import Budget, budget_of, held, parts
@@ -239,7 +240,7 @@ def test_what_is_free_bounds_a_batch(monkeypatch: pytest.MonkeyPatch, free: int,
 
 
 def test_free_memory_is_that_of_the_container(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> None:
-    monkeypatch.setattr(budgets, "_LIMIT", tmp_path / "memory.max")
+    monkeypatch.setattr(machine, "_LIMIT", tmp_path / "memory.max")
     free = budgets.free_bytes(torch.device("cpu"))
     assert 10**8 < free < 2**50
     (tmp_path / "memory.max").write_text("max\n")

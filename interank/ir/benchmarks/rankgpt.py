@@ -7,8 +7,7 @@ from pathlib import Path
 from interank import plain_data
 from interank.errors import InputError
 from interank.ir.benchmarks.rows import filled, parse_json, string, value
-from interank.ir.limits import whole
-from interank.ir.trec import numbered_lines
+from interank.ir.trec import whole_text
 from interank.types import Document, Query, Run, ScoredDoc
 
 
@@ -20,7 +19,7 @@ def read_rankgpt(path: Path) -> tuple[list[Query], dict[str, Document], Run]:
     Raises:
         InputError: The file is not of this form, or tells two things of one query or document.
     """
-    items = parse_json(str(path), whole(path, numbered_lines(path)))
+    items = parse_json(str(path), whole_text(path))
     if not (isinstance(items, list) and items):
         raise InputError(
             f"{path} holds {plain_data.shown(items)}, and RankGPT's form is a list of queries with hits; give "

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import unicodedata
 from functools import cache
 from itertools import pairwise
@@ -10,9 +9,6 @@ from typing import Any
 
 # Chinese and Japanese, and those of South East Asia, whose words only a dictionary tells apart.
 _UNSPACED = r"\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}"
-
-
-_ASCII = re.compile("[A-Za-z0-9]+")
 
 
 @cache
@@ -25,7 +21,8 @@ def _pattern(name: str) -> Any:
             rf"[\p{{L}}\p{{M}}\p{{Nd}}--[{_UNSPACED}]]*",
             "cluster": r"\P{M}\p{M}*",
             # Letters that stand for quantities in texts of other scripts.
-            "sign": r"[\p{Greek}\p{Common}&&\p{L}]",
+            "signs": r"(?:[\p{Greek}\p{Common}&&\p{L}]\p{M}*)+",
+            "latin": r"[\p{Latin}0-9]",
             "unspaced": rf"[{_UNSPACED}]\p{{M}}*",
         }[name],
         regex.VERSION1,
@@ -48,10 +45,12 @@ def words(text: str) -> list[str]:
 
 
 def _without_signs(word: str) -> list[str]:
-    """The word without letters that are signs: of `TGF` with a beta behind it the ASCII, of a beta nothing."""
-    if word.isascii() or not _pattern("sign").search(word):
+    """The word without letters that are signs: of `TGF` with a beta behind it the Latin ones, of a beta nothing."""
+    if word.isascii() or not _pattern("signs").search(word):
         return [word]
-    return _ASCII.findall(word) or ([word] if len(word) > 1 else [])
+    if _pattern("latin").search(word):
+        return [part for part in _pattern("signs").split(word) if part]
+    return [word] if len(word) > 1 else []
 
 
 def count_words(text: str) -> int:

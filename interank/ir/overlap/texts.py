@@ -15,9 +15,9 @@ from typing import Any
 from interank.errors import InputError
 from interank.ir.benchmarks import task_name
 from interank.ir.benchmarks.rows import ROWS_AT_ONCE, parse_json, rows_of
-from interank.ir.limits import parquet_batches, whole
+from interank.ir.limits import parquet_batches
 from interank.ir.overlap.posts import page_name, post_named
-from interank.ir.trec import numbered_lines
+from interank.ir.trec import numbered_lines, whole_text
 
 _ID = ("_id", "id", "query_id", "qid", "doc_id", "docid", "pid")
 _QUESTION = ("query", "text", "question")
@@ -240,7 +240,7 @@ def _first(row: _Row, columns: tuple[str, ...]) -> str:
 
 
 def _of_rankgpt(path: Path, folder: str) -> list[BenchmarkTexts]:
-    items = parse_json(str(path), whole(path, numbered_lines(path)))
+    items = parse_json(str(path), whole_text(path))
     if not (isinstance(items, list) and items and all(isinstance(item, dict) and "hits" in item for item in items)):
         return []
     queries = []
