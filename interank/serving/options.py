@@ -25,6 +25,9 @@ class Options(BaseModel):
     max_reasoning_tokens: Annotated[int, Field(ge=1)] | None = None
     budget_tokens: Annotated[int, Field(ge=0)] | None = None
     budget_seconds: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = None
+    min_score: Annotated[float, Field(allow_inf_nan=False)] | None = None
+    min_grade: Annotated[int, Field(ge=0, le=2)] | None = None
+    min_probability: Annotated[float, Field(ge=0, le=1)] | None = None
     timeout: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
     stream: bool | None = None
 
@@ -32,6 +35,11 @@ class Options(BaseModel):
     def explained(self) -> int | None:
         """How many of the first are explained; None leaves it to the mode."""
         return _EXPLAINED if self.explain is True else 0 if self.explain is False else self.explain
+
+    @property
+    def minimums(self) -> dict[str, float]:
+        """What a document needs to be told of, as `Reranker.rank` takes it."""
+        return self.model_dump(include={"min_score", "min_grade", "min_probability"}, exclude_none=True)
 
 
 def read_options(body: Mapping[str, Any]) -> Options:

@@ -15,6 +15,7 @@ from interank.serving.models import Kind, Served, explained_of, mode_of
 from interank.serving.options import Options
 from interank.serving.quoting import quotes_of, relevant_spans
 from interank.serving.schedule import Ticket
+from interank.tasks.query_ranking import QueryRanking
 from interank.types import Document, Query, RankedDocument
 
 _ORDERED: frozenset[Mode] = frozenset({"listwise", "adaptive"})
@@ -65,12 +66,12 @@ class Job:
         parts = [self._ranked(ranks, mode, query, places) for query, places in self._queries()]
         found = {index: item for part in parts for index, item in part.items()}
         self._require_whole(found)
-        said = self._told(ranks, mode, found)
+        kept = self._reaching(found)
+        said = self._told(ranks, mode, found, kept)
         count = explained_of(self.served.facts, mode, self.options)
         if count and mode in ("score", "explain") and len(parts) == 1:
             heard.ranking(said)
-            found = self._explained(ranks, found, count, heard)
-            return self._told(ranks, mode, found)
+            return self._told(ranks, mode, found, self._explained(ranks, kept, count, heard))
         heard.ranking(said)
         return said
 
@@ -93,6 +94,20 @@ class Job:
         documents = self._documents(places)
         made = ranks.ordered(query, documents, None) if mode in _ORDERED else ranks.graded(query, documents)
         return {int(item.doc_id): item for item in made}
+
+    def _reaching(self, found: dict[int, RankedDocument]) -> dict[int, RankedDocument]:
+        """The documents that reach the minimums.
+
+        Raises:
+            Refusal: One is of what the model does not tell.
+        """
+        ranking = QueryRanking(Query("query", self.asked.queries[0]), found.values())
+        for name, least in self.options.minimums.items():
+            try:
+                ranking = ranking.at_least({name: least})
+            except InputError as error:
+                raise Refusal("invalid", str(error), field=name) from error
+        return {int(item.doc_id): item for item in ranking}
 
     def _explained(
         self, ranks: Fitted, found: dict[int, RankedDocument], count: int, heard: Heard
@@ -120,10 +135,13 @@ class Job:
         if self.asked.whole and cut:
             raise Refusal("too_large", f"document {min(cut)} is longer than the model reads; shorten it, or allow cuts")
 
-    def _told(self, ranks: Fitted, mode: Mode, found: dict[int, RankedDocument]) -> Answered:
+    def _told(
+        self, ranks: Fitted, mode: Mode, found: dict[int, RankedDocument], kept: dict[int, RankedDocument]
+    ) -> Answered:
+        """What is told of those that were `kept`; places are those among all that were found."""
         kind = self.served.kind(mode)
         order = {index: rank for rank, index in enumerate(found)} if mode in _ORDERED else {}
-        results = tuple(self._result(found[index], kind, order.get(index)) for index in sorted(found))
+        results = tuple(self._result(kept[index], kind, order.get(index)) for index in sorted(kept))
         best = sorted(found.values(), key=lambda item: (-item.score, int(item.doc_id)))
         abstains = ranks.fit.abstains(best) if ranks.fit else None
         work = ranks.engine.work
@@ -135,6 +153,8 @@ class Job:
             "tokens_read": work.tokens_read,
             "tokens_written": work.tokens_written,
         }
+        if self.options.minimums:
+            about["left_out"] = len(found) - len(kept)
         return Answered(
             self.request,
             self.served.facts.name,

@@ -121,6 +121,27 @@ def test_explanations_are_those_of_reranker_with_their_quotes_in_place(service: 
     assert one["object"] == "explanations" and one["results"][0]["explanation"] is not None
 
 
+def test_what_does_not_reach_a_minimum_is_left_out_before_anything_is_explained(
+    service: Service, alone: Reranker
+) -> None:
+    every = post(service, "/v2/rerank", ASKED).json()["results"]
+    least = (every[1]["raw_score"] + every[2]["raw_score"]) / 2
+    reply = post(service, "/v2/rerank", {**ASKED, "min_score": least, "explain": 3}).json()
+    expected = alone.rank(QUERY, TEXTS, explain=3, min_score=least)
+    told = [(item["index"], item["grade"], item["explanation"]) for item in reply["results"]]
+    assert told == [(int(item.doc_id), item.relevance, item.explanation) for item in expected]
+    assert [item["relevance_score"] for item in reply["results"]] == pytest.approx(
+        [item["relevance_score"] for item in every[:2]], rel=1e-5
+    )
+    assert reply["meta"]["interank"]["left_out"] == len(TEXTS) - 2
+    graded = post(service, "/v2/rerank", {**ASKED, "min_grade": 1}).json()["results"]
+    assert [item["index"] for item in graded] == [item["index"] for item in every if item["grade"] >= 1]
+    assert post(service, "/rerank", {"query": QUERY, "texts": TEXTS, "min_score": 99}).json() == []
+    places = post(service, "/rerank", {**ASKED, "mode": "adaptive", "min_grade": 0}).json()["results"]
+    assert len(places) == len(TEXTS)
+    assert max(item["relevance_score"] for item in places) == 1.0
+
+
 def test_reasoning_before_the_grade_is_the_rerankers_own(tiny_adapter: Path, service: Service) -> None:
     reasoning = Reranker(tiny_adapter, mode="reason", max_reasoning_tokens=24)
     expected = {item.doc_id: (item.explanation, item.score) for item in reasoning.rank(QUERY, TEXTS[:3])}
@@ -179,6 +200,9 @@ def test_a_stream_tells_the_ranking_first_then_explanations_as_they_grow(babblin
         ("/v2/rerank", {**ASKED, "model": "nobody"}, 404, "model"),
         ("/v2/rerank", {**ASKED, "mode": "listwise"}, 422, "mode"),
         ("/v2/rerank", {**ASKED, "mode": "nothing"}, 422, "mode"),
+        ("/v2/rerank", {**ASKED, "min_grade": 3}, 422, "min_grade"),
+        ("/v2/rerank", {**ASKED, "min_score": "high"}, 422, "min_score"),
+        ("/v2/rerank", {**ASKED, "min_probability": 0.5}, 422, "min_probability"),
         ("/v2/rerank", {**ASKED, "timeout": -1}, 422, "timeout"),
         ("/v2/rerank", {**ASKED, "budget_tokens": 5}, 422, "budget_tokens"),
         ("/v2/rerank", {"query": "q", "documents": ["a"] * 51}, 413, "documents"),
