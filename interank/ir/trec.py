@@ -24,8 +24,8 @@ QRELS_COLUMNS = "4 columns (query, iteration, document, relevance) or 3 (query, 
 RUN_COLUMNS = "6 columns (query, Q0, document, rank, score, tag)"
 
 _HEADER_STARTS = frozenset({"query-id", "query_id", "qid"})
-# No collection has grades of more digits, and Python reads no number of thousands.
-_INTEGER = re.compile(r"[+-]?[0-9]{1,9}")
+# No collection has grades of more digits, and Python reads no number of thousands. Tables of floats write 1.0.
+_INTEGER = re.compile(r"([+-]?[0-9]{1,9})(?:\.0*)?")
 # Blanks that part no columns: those before another one and at the end of a line.
 _PADDING = re.compile(rb" +(?=[ \n])")
 # What reads as a row of qrels (TREC's, then BEIR's) or of a run but for the # that its query id begins with.
@@ -115,14 +115,14 @@ def read_qrels(path: Path) -> list[Qrel]:
     """
     qrels: dict[tuple[str, str], Qrel] = {}
     for place, (where, columns) in enumerate(_rows(path)):
-        is_graded = _INTEGER.fullmatch(columns[-1].strip()) is not None
-        if place == 0 and not is_graded and columns[0].lower() in _HEADER_STARTS:
+        grade = _INTEGER.fullmatch(columns[-1].strip())
+        if place == 0 and grade is None and columns[0].lower() in _HEADER_STARTS:
             continue
         if len(columns) not in (3, 4):
             raise InputError(f"{where}: the line has {_counted(columns)}, and needs {QRELS_COLUMNS}; mend it")
-        if not is_graded:
+        if grade is None:
             raise InputError(f"{where}: the relevance is {columns[-1]!r}, where an integer is needed; mend the line")
-        qrel = Qrel(columns[0], columns[-2], int(columns[-1]))
+        qrel = Qrel(columns[0], columns[-2], int(grade[1]))
         _check_new(where, qrel.query_id, qrel.doc_id, known=(qrel.query_id, qrel.doc_id) in qrels)
         qrels[qrel.query_id, qrel.doc_id] = qrel
     if not qrels:

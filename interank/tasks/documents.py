@@ -16,7 +16,7 @@ from interank.types import Document, Query, RankedDocument, Run, ScoredDoc
 
 # BEIR's column, then BRIGHT's, then those of RankLLM's and LangChain's documents.
 _ID = ("_id", "id", "doc_id", "docid")
-_TEXT = ("text", "content", "contents", "page_content", "body")
+_TEXT = ("text", "segment", "content", "contents", "page_content", "body", "passage")
 
 AnyDocument = str | Document | Mapping[str, Any]
 _EXPECTED = "a text, a Document, or a mapping with the text under one of " + ", ".join(_TEXT)

@@ -44,7 +44,7 @@ def assemble(parts: Parts) -> Benchmark:
     """
     qrels = _judgments(parts)
     queries = _judged_queries(parts.topics, {qrel.query_id for qrel in qrels})
-    excluded = _exclusions(parts, queries)
+    excluded = _exclusions(parts, queries, qrels)
     _check_not_excluded(parts, qrels, excluded)
     counts = parts.counts
     counts["unjudged_queries"] = len(parts.topics) - len(queries)
@@ -127,8 +127,14 @@ def _judged_queries(topics: Mapping[str, Topic], judged: Collection[str]) -> dic
     return queries
 
 
-def _exclusions(parts: Parts, queries: Collection[str]) -> dict[str, frozenset[str]]:
+def _exclusions(parts: Parts, queries: Mapping[str, Query], qrels: Iterable[Qrel]) -> dict[str, frozenset[str]]:
     excluded = {query_id: frozenset(parts.topics[query_id].excluded) for query_id in queries}
+    # Of ArguAna and Quora, whose queries are documents too: none is an answer to itself.
+    answers = {(qrel.query_id, qrel.doc_id) for qrel in qrels if qrel.relevance > 0}
+    for query in queries.values():
+        itself = parts.corpus.get(query.query_id) if parts.corpus else None
+        if itself and query.text in (itself.text, itself.full_text) and (query.query_id,) * 2 not in answers:
+            excluded[query.query_id] |= {query.query_id}
     for line in read_qrels(parts.exclusions_file) if parts.exclusions_file else ():
         if line.query_id in excluded:
             excluded[line.query_id] |= {line.doc_id}
