@@ -145,8 +145,8 @@ hashes: install ## list those packages with the hashes by which the index gives 
 audit: install ## compare those packages with the known vulnerabilities (fetches pip-audit and its list)
 	@work=$$(mktemp -d); trap 'rm -rf "$$work"' EXIT; "$(PYTHON)" -m venv "$$work/venv"; \
 		"$$work/venv/bin/python" -m pip install -q --disable-pip-version-check pip-audit; \
-		$(PIP) freeze --exclude-editable > "$$work/installed.txt"; \
-		"$$work/venv/bin/pip-audit" --no-deps --disable-pip -r "$$work/installed.txt"
+		$(PIP) freeze --exclude-editable | sed 's/+[^ ]*$$//' > "$$work/installed.txt"; \
+		"$$work/venv/bin/pip-audit" --strict --no-deps --disable-pip -r "$$work/installed.txt"
 
 wheel: install ## build the wheel into dist/
 	$(BIN)/python -m build --wheel --no-isolation

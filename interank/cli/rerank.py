@@ -296,7 +296,6 @@ def _ranked(
         row = progress.found(key)
         if row is None:
             chains = chains or _chains(asked, max(asked.depth, len(documents)))
-            # Nothing is explained that is not told.
             ranking, costs = chains[domain].ranked(query, documents, 0 if asked.minimums else explained, scores)
             told: dict[str, Any] = {} if domain is None else {"domain": domain}
             told |= _told(ranking, costs, fit)

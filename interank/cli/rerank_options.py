@@ -122,7 +122,7 @@ class RerankOptions(Settings):
         return set_minimums({name: getattr(self, name) for name in names})
 
     def reaching(self, query: Query, ranking: Sequence[RankedDocument]) -> list[RankedDocument]:
-        """The documents that reach the minimums.
+        """The documents that reach the minimums; nothing else is told, nor explained.
 
         Raises:
             InputError: One is of what the reranker does not tell.

@@ -56,7 +56,7 @@ def test_gzip_is_told_by_content_not_by_name(tmp_path: Path) -> None:
         ("q 0 d 1\nq 0 d\t1\n", r":2: .*2 columns"),
         ("q 0 d 1 x\n", ":1: .*5 columns .*4 columns"),
         ("q 0 d 1\nq 0 e high\n", ":2.*'high'"),
-        ("q 0 d 1.0\n", ":1.*'1.0'"),
+        ("q 0 d 1.5\n", ":1.*'1.5'"),
         ("q 0 d nan\n", ":1.*'nan'"),
         ("q 0 d x\nq 0 e 1\n", ":1.*'x'"),
         ("q 0 d 1\nq 0 e 1\nq 0 d 0\n", ":3.*'q'.*'d'"),
