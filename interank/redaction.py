@@ -13,7 +13,7 @@ _LEAST = 8
 TOKEN = re.compile(r"\b(?:hf_[A-Za-z0-9]{20,}|sk-[A-Za-z0-9_-]{20,}|gh[pousr]_[A-Za-z0-9]{20,}|AKIA[0-9A-Z]{16})")
 """What looks like a service's key."""
 # JSON may write the slashes with a backslash before each, and JSON within JSON with several.
-_IN_ADDRESS = re.compile(r"(:(?:\\*/){2})[^/\s'\"]{1,200}@")
+_IN_ADDRESS = re.compile(r"(:(?:\\{0,15}/){2})[^/\s'\"]{1,200}@")
 _HIDDEN = "[hidden]"
 # All that moves a cursor, names a window or turns a line round; ends of lines, tabs and a progress bar's return stay.
 _COMMANDS = dict.fromkeys(
@@ -46,14 +46,14 @@ def _secrets() -> Iterator[str]:
 
 @lru_cache(maxsize=256)
 def _escaped(secret: str) -> re.Pattern[str]:
-    """The secret, any of whose characters may be escaped, once or, in JSON within JSON, again."""
-    return re.compile("".join(rf"(?:\\*{re.escape(each)}|{_numbered(each)})" for each in secret))
+    """The secret, any of whose characters may be escaped, once or, in JSON within JSON, again, up to four deep."""
+    return re.compile("".join(rf"(?:\\{{0,15}}{re.escape(each)}|{_numbered(each)})" for each in secret))
 
 
 def _numbered(character: str) -> str:
     """A character by its number, in either case; beyond the first 65,536 by two."""
     units = character.encode("utf-16-be", "surrogatepass").hex()
-    return "".join(rf"\\+u(?i:{units[place : place + 4]})" for place in range(0, len(units), 4))
+    return "".join(rf"\\{{1,15}}u(?i:{units[place : place + 4]})" for place in range(0, len(units), 4))
 
 
 def shown(text: str) -> str:

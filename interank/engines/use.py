@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 
-from interank import judging
+from interank import judging, plain_data
 from interank.errors import ArtifactError
 from interank.settings import HeadSettings, PromptSettings
 
@@ -49,8 +48,10 @@ def read_use(folder: Path) -> Use | None:
     if _HEAD in facts:
         raise ArtifactError(f"{folder} is a pointwise head, which reads pairs and no prompts; use it in mode score")
     try:
-        modes: Sequence[str] = facts["modes"]
-        use, wording = Use(PromptSettings.model_validate(facts["prompt"]), tuple(modes)), facts["prompt_hash"]
+        modes, wording = facts["modes"], facts["prompt_hash"]
+        if not (isinstance(modes, list) and all(isinstance(each, str) for each in (*modes, wording))):
+            raise TypeError
+        use = Use(PromptSettings.model_validate(facts["prompt"]), tuple(modes))
     except (KeyError, TypeError, ValidationError) as error:
         raise _unreadable(folder, error) from None
     here = judging.prompt_hash(fence=use.prompt.fence)
@@ -88,7 +89,7 @@ def _facts(folder: Path) -> dict[str, Any] | None:
     if not file.is_file():
         return None
     try:
-        facts = json.loads(file.read_text("utf-8"))
+        facts = plain_data.parsed(file.read_bytes())
     except ValueError as error:
         raise _unreadable(folder, error) from None
     if not isinstance(facts, dict):

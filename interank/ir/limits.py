@@ -13,6 +13,8 @@ from interank.errors import InputError
 _LEAST_IN_LINE = 1 << 26
 # The free memory over these: a text is held as bytes, as characters and as what it says.
 _OF_LINE, _OF_WHOLE = 64, 8
+# Of a column little is held at once, unless its values repeat.
+_OF_COLUMN = 4
 _READ_AT_ONCE = 1 << 17
 # Values that stand once in a column's bytes however many rows have them.
 _REPEATING = frozenset({"PLAIN_DICTIONARY", "RLE_DICTIONARY", "DELTA_BYTE_ARRAY"})
@@ -94,16 +96,16 @@ def parquet_batches(table: Any, path: Path, rows: int) -> Iterator[Any]:
     Raises:
         InputError: A column of a row group unpacks to more than can be held.
     """
-    facts, most = table.metadata, most_at_once()
+    facts, most, largest = table.metadata, most_at_once(), machine.free_memory() // _OF_COLUMN
     for number in range(facts.num_row_groups):
         group = facts.row_group(number)
         repeating = 1
         for column in map(group.column, range(group.num_columns)):
             size = column.total_uncompressed_size
-            if size > most:
+            if size > largest:
                 raise InputError(
                     f"{path}: the column {column.path_in_schema} of row group {number + 1} takes {size >> 20} MB "
-                    f"unpacked, and {most >> 20} MB can be read with the memory that is free; write it anew with "
+                    f"unpacked, and {largest >> 20} MB can be read with the memory that is free; write it anew with "
                     "smaller row groups"
                 )
             if not _REPEATING.isdisjoint(column.encodings):

@@ -10,6 +10,7 @@ import pytest
 
 from interank.artifact import FORMAT, MANIFEST, Artifact, open_artifact
 from interank.engines.bases import base_here
+from interank.engines.use import FILE, read_use
 from interank.errors import ArtifactError
 from interank.tasks.sources import find_source
 
@@ -49,6 +50,25 @@ def test_a_damaged_manifest_is_told_in_a_sentence(tmp_path: Path, name: str) -> 
 def test_what_is_no_manifest_is_told(tmp_path: Path, text: str) -> None:
     with pytest.raises(ArtifactError, match=r"manifest\.json"):
         open_artifact(made(tmp_path / "x", text))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[" * 100_000,
+        "{" + '"a":{' * 100_000,
+        '{"modes": "score", "prompt": {}, "prompt_hash": "0"}',
+        '{"modes": [[1]], "prompt": {}, "prompt_hash": "0"}',
+        '{"modes": [], "prompt": {}, "prompt_hash": 7}',
+        '{"modes": [], "prompt": {"max_length": "long"}, "prompt_hash": "0"}',
+        "[1]",
+        "\x00",
+    ],
+)
+def test_what_stands_beside_weights_is_read_or_told(tmp_path: Path, text: str) -> None:
+    (tmp_path / FILE).write_text(text)
+    with pytest.raises(ArtifactError, match=r"interank\.json cannot be read .*; make the adapter or model anew"):
+        read_use(tmp_path)
 
 
 def test_bytes_that_are_no_text_are_told(tmp_path: Path) -> None:

@@ -157,7 +157,7 @@ def test_a_column_that_unpacks_to_more_than_can_be_held_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = repeated(tmp_path / "rows.parquet", "dictionary", "a" * SIZE)
-    monkeypatch.setattr(machine, "free_memory", free(8 * 4))
+    monkeypatch.setattr(machine, "free_memory", free(4 * 4))
     with pytest.raises(InputError, match="the column text of row group 1 takes 8 MB unpacked, and 4 MB can be read"):
         list(read_rows([path]))
 

@@ -19,9 +19,9 @@ import pyarrow.parquet
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
-from pydantic import ValidationError
 
 from interank.artifact import MANIFEST, open_artifact
+from interank.engines.use import FILE, read_head, read_use
 from interank.errors import InterankError
 from interank.ir.benchmarks.rows import read_rows
 from interank.ir.trec import read_qrels, read_run
@@ -33,7 +33,8 @@ from interank.mining.stackexchange import post_from
 from interank.mining.streams import Table as DumpTable
 from interank.pairs import read_pairs
 from interank.recipe import load_recipe
-from interank.serving.bodies import NimRanking, Rerank, Score, TeiRerank
+from interank.serving.dialects import DIALECTS, read
+from interank.serving.options import read_options
 from interank.tables.reading import Table
 
 SECONDS = float(os.environ.get("INTERANK_FUZZ_SECONDS", "0"))
@@ -89,8 +90,16 @@ _ASKED = (
     "model",
     "return_documents",
     "queries",
+    "mode",
+    "explain",
+    "min_score",
+    "min_grade",
+    "timeout",
 )
 body = st.dictionaries(st.sampled_from(_ASKED), values, max_size=6).map(json.dumps).map(str.encode)
+use = (
+    st.dictionaries(st.sampled_from(("modes", "prompt", "prompt_hash", "head")), values).map(json.dumps).map(str.encode)
+)
 
 
 def parquet(folder: Path, data: bytes) -> Path:
@@ -119,11 +128,21 @@ def whole(read: Callable[[Path], Any]) -> Callable[[Path], object]:
 
 
 def bodies(path: Path) -> object:
-    """As each dialect has it; what pydantic refuses, the service tells."""
-    for form in (Rerank, TeiRerank, NimRanking, Score):
-        with suppress(ValidationError):
-            form.model_validate_json(path.read_bytes()).asked()
+    """As each dialect has it; one that is no object never comes so far."""
+    body = json.loads(path.read_bytes())
+    if isinstance(body, dict):
+        read_options(body)
+        for dialect in DIALECTS:
+            with suppress(InterankError):
+                read(dialect, body)
     return None
+
+
+def used(path: Path) -> object:
+    """What stands beside weights, as each that may ask for it does."""
+    with suppress(InterankError):
+        read_use(path.parent)
+    return read_head(path.parent)
 
 
 def posts(path: Path) -> object:
@@ -154,7 +173,8 @@ READERS: dict[str, tuple[st.SearchStrategy[bytes], Callable[[Path, bytes], Path]
     "manifest": (manifest | noise, named(f"x/{MANIFEST}"), lambda path: open_artifact(path.parent).lineage()),
     "reply": (rows, named("reply"), lambda path: parse(path.read_bytes().decode("utf-8", "replace"))),
     "reply in JSON": (rows, named("reply"), lambda path: parse_json(path.read_bytes().decode("utf-8", "replace"))),
-    "body": (body | noise, named("body"), bodies),
+    "interank.json": (use | noise, named(FILE), used),
+    "body": (body, named("body"), bodies),
 }
 
 

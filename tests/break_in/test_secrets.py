@@ -17,6 +17,7 @@ from interank.recipe import load_recipe
 from interank.redaction import redacted, shown, without
 from interank.resources import resource_dir
 from interank.settings import ServerRecipe
+from tests.break_in.growth import is_linear
 from tests.support.stub import Answer, Stub, refused, serving
 
 KEY = "sk-planted-0123456789abcdefghijklmnop"
@@ -132,6 +133,10 @@ def test_secrets_that_json_escapes_are_hidden(monkeypatch: pytest.MonkeyPatch, w
         "the server says [hidden], [hidden] and short"
     )
     assert without(f"{written}\\u00e9", 'planted/value-of+a"key') == "[hidden]\\u00e9"
+
+
+def test_secrets_are_looked_for_in_time_that_grows_with_the_text() -> None:
+    assert is_linear(lambda text: without(text, OTHER), lambda size: "\\" * size, 50_000)
 
 
 def test_passwords_of_addresses_in_json_are_hidden() -> None:
