@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -353,6 +354,13 @@ class JudgedList:
 def by_question(items: Iterable[Asked]) -> list[list[Asked]]:
     """The pairs or examples of each question, questions and what they have in their order."""
     return list(grouped(items, lambda item: item.query.query_id).values())
+
+
+def validation_sample(examples: Sequence[Example], questions: int, seed: int) -> list[Example]:
+    """Whole questions, so many at most, that have something to rank: documents of at least two grades."""
+    rankable = [items for items in by_question(examples) if len({item.judgment.relevance for item in items}) > 1]
+    chosen = sorted(random.Random(seed).sample(range(len(rankable)), min(questions, len(rankable))))
+    return [item for place in chosen for item in rankable[place]]
 
 
 def evenly_weighted(examples: Sequence[Example]) -> list[Example]:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
-
-import torch
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from interank.engines.plain_text import PlainText, beginning
 from interank.errors import ModelError
 from interank.settings import HeadSettings
 from interank.types import Document, Query
+
+if TYPE_CHECKING:
+    # Prompts, of which recipes of tasks know, take the frame from here.
+    import torch
 
 # What stands between the parts where the tokenizer begins neither of them with a token of its own.
 _SEPARATOR = "\n"
@@ -96,6 +98,8 @@ class PairEncoder:
 
     def batch(self, pairs: Sequence[Pair], device: Any = "cpu") -> PairBatch:
         """The pairs padded on the right to the longest, in the legacy form to `max_length`."""
+        import torch
+
         legacy = self.settings.legacy == "dear"
         width = self.settings.max_length if legacy else max(len(pair.ids) for pair in pairs)
         ids = torch.full((len(pairs), width), self.tokenizer.pad_token_id)

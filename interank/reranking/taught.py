@@ -22,7 +22,9 @@ def explains(source: str, base: str | None = None) -> bool:
     folder = expanded(source)
     if (folder / MANIFEST).is_file():
         manifest = open_artifact(folder, "adapter").manifest
-        return task_of_adapter(manifest) != "head" and modes.explains(tuple(manifest.get("modes") or ()))
+        can = modes.TASK_MODES.get(task_of_adapter(manifest), ())
+        # Of a task that has no words for grades it needs no saying.
+        return bool(can) and modes.explains(can) and modes.explains(tuple(manifest.get("modes") or ()))
     if read_head(folder) is not None:
         return False
     if (use := read_use(folder)) is not None:

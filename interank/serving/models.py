@@ -260,7 +260,7 @@ class _Documents:
         return found
 
 
-class _SharedWhole(Ungraded):
+class _SharedWhole(Ungraded, Scores):
     """One request's way to a reranker that computes by itself."""
 
     def __init__(self, ranks: Scores, scheduler: Scheduler, ticket: Ticket) -> None:

@@ -16,7 +16,7 @@ from interank.engines.prompts import PromptEncoder
 from interank.engines.shared_tokenizer import SharedTokenizer
 from interank.engines.side_by_side import AdapterEngine, SharedBase
 from interank.errors import InputError, InterankError
-from interank.modes import in_words
+from interank.modes import TRAINED_ON, in_words
 from interank.serving.asked import Refusal
 from interank.serving.models import (
     Facts,
@@ -193,6 +193,12 @@ class Models:
 
     def _open_language_model(self, name: str, source: Source, settings: RankerSettings, *, late: bool) -> Served:
         task = None if source.manifest is None else task_of_adapter(source.manifest)
+        if task not in (None, "judge", "order"):
+            what = TRAINED_ON.get(task, f"task {task}")
+            raise InputError(
+                f"{source.name} was trained on {what}, and a server asks models of single documents, lists and pairs; "
+                "rank with it by interank rerank"
+            )
         lists: ListPromptSettings | None = None
         modes: tuple[str, ...] = ()
         if task == "order":

@@ -284,8 +284,8 @@ class Scores(OneModel, Protocol):
         return by_scores(query.query_id, list(self.graded(query, documents)))
 
 
-class Ungraded(Scores, Protocol):
-    """A reranker whose scores are its model's own and no grades, so that there is nothing to explain."""
+class Ungraded(OneModel, Protocol):
+    """A reranker that gives no grades, so that there is nothing to explain; it may be one of `Scores` besides."""
 
     @property
     def can_explain(self) -> bool:

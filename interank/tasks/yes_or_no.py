@@ -14,12 +14,12 @@ from interank.engines.yes_or_no import AnswerEncoder, answer_form
 from interank.errors import InputError
 from interank.tasks.asked import RankerSettings
 from interank.tasks.documents import naming
-from interank.tasks.ranks import Ranking, Ungraded
+from interank.tasks.ranks import Ranking, Scores, Ungraded
 from interank.tasks.sources import find_source
 from interank.types import Document, Query, RankedDocument
 
 
-class Answers(Ungraded):
+class Answers(Ungraded, Scores):
     """A reranker by the logits of its answers; its scores are its own, and no grades."""
 
     engine: TransformersEngine

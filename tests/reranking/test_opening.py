@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 from pathlib import Path
 from typing import Any, get_args
 
@@ -14,6 +16,7 @@ from interank.modes import MODES, TASK_MODES, Mode, RankingMode
 from interank.reranking.fitted import Fitted
 from interank.reranking.fitting import Fit, Fusion, Origin, Temperature
 from interank.reranking.opening import open_reranker
+from interank.reranking.taught import explains
 from interank.settings import LinkRecipe, ListwiseRecipe
 from interank.tasks.asked import RankerSettings
 from interank.tasks.ranks import OneModel
@@ -130,3 +133,22 @@ def test_prompts_are_not_taken_from_another_task(tiny_folder: Path, manifest: di
 def test_adaptive_takes_no_guard(tiny_adapter: Path) -> None:
     with pytest.raises(InputError, match=r"guard fence .*mode adaptive"):
         Reranker(tiny_adapter, mode="adaptive").guarded("fence")
+
+
+@pytest.mark.parametrize(
+    ("told", "taught"),
+    [
+        ({"task": "judge", "modes": ["score", "explain"]}, True),
+        ({"task": "judge", "modes": ["score"]}, False),
+        ({"task": "judge", "modes": []}, True),
+        ({"task": "head", "modes": ["score"]}, False),
+        ({"task": "duel", "modes": []}, False),
+    ],
+)
+def test_a_task_without_a_mode_that_explains_has_no_words(
+    tiny_adapter: Path, tmp_path: Path, told: dict[str, Any], taught: bool
+) -> None:
+    adapter = shutil.copytree(tiny_adapter, tmp_path / "adapter")
+    manifest = json.loads((adapter / "manifest.json").read_text("utf-8"))
+    (adapter / "manifest.json").write_text(json.dumps(manifest | told), "utf-8")
+    assert explains(str(adapter)) is taught

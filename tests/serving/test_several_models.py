@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -130,6 +131,14 @@ def test_adapters_come_and_go_by_name_from_one_root_with_an_admin_key(judges: Se
 def test_nothing_but_an_adapter_of_the_root_in_safetensors_is_loaded(judges: Service, name: Any, status: int) -> None:
     reply = asked(judges, "POST", "/v1/adapters", {"name": name}, **ADMIN)
     assert reply.status_code == status and reply.json()["message"], reply.text
+
+
+def test_an_adapter_of_a_task_that_no_server_asks_is_told_who_asks_it(tiny_adapter: Path, tmp_path: Path) -> None:
+    adapter = shutil.copytree(tiny_adapter, tmp_path / "adapter")
+    manifest = json.loads((adapter / "manifest.json").read_text("utf-8"))
+    (adapter / "manifest.json").write_text(json.dumps(manifest | {"task": "duel"}), "utf-8")
+    with pytest.raises(InputError, match=r"trained on task duel.* interank rerank"):
+        Service(Setup(Opened(RankerSettings(str(adapter)))))
 
 
 def test_a_name_that_two_would_have_is_refused(tiny_folder: Path, tiny_adapter: Path) -> None:

@@ -13,9 +13,10 @@ import pytest
 import torch
 
 from interank.errors import TrainingError
+from interank.judgments import validation_sample
 from interank.settings.student import LossRecipe, MixtureRecipe, ValidationRecipe
 from interank.tasks.judge.recipe import DistillJudge
-from interank.tasks.judge.trial import GradeTrial, validation_sample
+from interank.tasks.judge.trial import GradeTrial
 from interank.training.checkpoints import last_complete
 from interank.training.failures import explained
 from interank.training.sft import Trained, train

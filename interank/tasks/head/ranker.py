@@ -16,11 +16,11 @@ from interank.settings import student as student_recipe
 from interank.settings.precision import Precision
 from interank.tasks.asked import RankerSettings, check_precision
 from interank.tasks.documents import naming
-from interank.tasks.ranks import Ranking, Ungraded
+from interank.tasks.ranks import Ranking, Scores, Ungraded
 from interank.types import Document, Query, RankedDocument
 
 
-class HeadRanker(Ungraded):
+class HeadRanker(Ungraded, Scores):
     """A reranker by a head's logits."""
 
     engine: HeadEngine

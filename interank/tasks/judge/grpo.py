@@ -12,13 +12,14 @@ from peft import PeftModel
 
 from interank.engines.prompts import PromptEncoder
 from interank.judging import Order
+from interank.judgments import validation_sample
 from interank.rewards import Equipped, Reward
 from interank.tasks.judge.gold import GoldTrial
 from interank.tasks.judge.hard_examples import Hard
 from interank.tasks.judge.reader import ModelReader
 from interank.tasks.judge.recipe import RlJudge
 from interank.tasks.judge.rollouts import Rollouts, whole_queries
-from interank.tasks.judge.trial import AnswerTrial, validation_sample
+from interank.tasks.judge.trial import AnswerTrial
 from interank.tasks.protocol import Judge
 from interank.training.grade_gradient import GradeLoss
 from interank.training.grpo import prepare

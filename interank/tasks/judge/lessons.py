@@ -12,7 +12,7 @@ from interank.engines.models import ModelFiles, load_tokenizer
 from interank.engines.prompts import PromptEncoder
 from interank.engines.use import Use
 from interank.errors import InputError
-from interank.judgments import by_question, evenly_weighted, read_judgments
+from interank.judgments import by_question, evenly_weighted, read_judgments, validation_sample
 from interank.ledger import read_rows
 from interank.settings.student import TASKS, MixtureRecipe, Task
 from interank.tasks.judge.attacks import with_attacked
@@ -20,7 +20,7 @@ from interank.tasks.judge.card import card
 from interank.tasks.judge.inputs import QUERIES
 from interank.tasks.judge.recipe import DistillJudge
 from interank.tasks.judge.rows import training_groups
-from interank.tasks.judge.trial import GradeTrial, validation_sample
+from interank.tasks.judge.trial import GradeTrial
 from interank.tasks.written import WrittenLessons
 from interank.training.sft import SftSettings
 from interank.types import Example

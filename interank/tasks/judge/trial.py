@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import random
 from collections.abc import Collection, Mapping, Sequence
 from statistics import fmean
 from typing import Any
@@ -17,7 +16,6 @@ from interank.engines.transformers import TransformersEngine
 from interank.ir.calibration import calibration
 from interank.ir.measures import DEFAULT_MEASURE, score_run
 from interank.judging import Order
-from interank.judgments import by_question
 from interank.training.halves import counted, places
 from interank.training.trying import Probabilities
 from interank.types import Example, Qrel, Run, ScoredDoc
@@ -160,10 +158,3 @@ def _form(texts: Sequence[str]) -> dict[str, float]:
         "format_rate": fmean(found is not None for found in read),
         "explanation_words": fmean(len(found.reasoning.split()) if found else 0 for found in read),
     }
-
-
-def validation_sample(examples: Sequence[Example], questions: int, seed: int) -> list[Example]:
-    """Whole questions, so many at most, that have something to rank: documents of at least two grades."""
-    rankable = [items for items in by_question(examples) if len({item.judgment.relevance for item in items}) > 1]
-    chosen = sorted(random.Random(seed).sample(range(len(rankable)), min(questions, len(rankable))))
-    return [item for place in chosen for item in rankable[place]]
