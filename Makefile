@@ -129,7 +129,7 @@ soak: install ## ask a server for SOAK seconds in all sizes, with disconnects an
 	@$(BIN)/python benchmarks/soak.py --seconds $(SOAK) $(ARGS)
 	@$(BIN)/python -m pytest -q -p no:cacheprovider tests/serving/process.py
 
-ratios: install ## measure every ratio that is asked of the speed; most of an hour on two cores, with nothing beside it
+ratios: install ## measure every target of speed; most of an hour on two cores, with nothing beside it
 	@$(BIN)/python benchmarks/ratios.py $(ARGS)
 
 format: install ## format the code, and fix what ruff can

@@ -78,7 +78,7 @@ SHAPES = {
         "rope_theta": 500000.0,
     },
 }
-# What performance is asked for, on a CPU and on an H200: at least so much, or at most.
+# Targets, on a CPU and on an H200: at least so much, or at most.
 AT_LEAST = {"update_vs_trl_equal_settings": 2.5, "update_vs_trl_defaults": 4.0}
 AT_MOST = {"peak_memory_vs_trl": 0.5}
 SIDES = ("ours", "trl", "trl_defaults")

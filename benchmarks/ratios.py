@@ -1,4 +1,4 @@
-"""Every ratio asked of the speed, measured anew: runs `rerank.py`, `sft.py` and `grpo.py`, and ends with a table.
+"""Every target of speed, measured anew: runs `rerank.py`, `sft.py` and `grpo.py`, and ends with a table.
 
     make ratios
     python benchmarks/ratios.py --only distill rl --json ratios.json
@@ -36,7 +36,7 @@ class Part:
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class Target:
     """How many times as fast as another program a part of interank has to be at least."""
 
     part: str
@@ -64,18 +64,18 @@ PARTS = {
     "distill": Part("sft.py", ("--sides", "ours", "trl"), ("--shape", "tiny", "--repeats", "1", "--questions", "2")),
     "rl": Part("grpo.py", ("--only", "time"), ("--shape", "tiny", "--repeats", "1", "--prompt", "64")),
 }
-ASKED = (
-    Asked("score", "score_vs_generate", "score", "generate, a document at a time", 12.0),
-    Asked("score", "score_vs_batched", "score", "padded batches with whole logits", 2.3),
-    Asked("vllm", "score_vs_vllm", "score", "vLLM's build for CPUs", 1.0),
-    Asked("reason", "reason_vs_generate", "reason", "generate, a document at a time", 4.0),
-    Asked("distill", "tokens_vs_trl", "distill's update", "TRL's SFTTrainer", 1.6),
-    Asked("rl", "update_vs_trl_equal_settings", "rl's update", "TRL's GRPOTrainer", 2.5),
+TARGETS = (
+    Target("score", "score_vs_generate", "score", "generate, a document at a time", 12.0),
+    Target("score", "score_vs_batched", "score", "padded batches with whole logits", 2.3),
+    Target("vllm", "score_vs_vllm", "score", "vLLM's build for CPUs", 1.0),
+    Target("reason", "reason_vs_generate", "reason", "generate, a document at a time", 4.0),
+    Target("distill", "tokens_vs_trl", "distill's update", "TRL's SFTTrainer", 1.6),
+    Target("rl", "update_vs_trl_equal_settings", "rl's update", "TRL's GRPOTrainer", 2.5),
 )
 
 
 def main() -> int:
-    """Run what was asked for; 0 if every ratio was reached."""
+    """Run the parts that are named; 0 if every target was reached."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all figures here")
     parser.add_argument("--only", nargs="+", choices=PARTS, default=list(PARTS), metavar="PART", help=", ".join(PARTS))
@@ -93,7 +93,7 @@ def main() -> int:
         found[name] = figures(PARTS[name], options)
         if options.json:
             options.json.write_text(json.dumps(found, indent=2) + "\n", "utf-8")
-    rows = [row(asked, found[asked.part]) for asked in ASKED if asked.part in found]
+    rows = [row(target, found[target.part]) for target in TARGETS if target.part in found]
     print(table(rows))
     if options.small:
         print("tried with --small: the figures mean nothing")
@@ -120,19 +120,19 @@ def figures(part: Part, options: argparse.Namespace) -> dict[str, Any]:
         return read
 
 
-def row(asked: Asked, found: Mapping[str, Any]) -> tuple[str, str, str, str]:
-    """What is compared, what is asked, what was found, and whether that is enough."""
-    what = f"{asked.ours} / {asked.theirs}"
-    ratio = found.get(asked.figure)
+def row(target: Target, found: Mapping[str, Any]) -> tuple[str, str, str, str]:
+    """What is compared, its target, what was found, and whether that is enough."""
+    what = f"{target.ours} / {target.theirs}"
+    ratio = found.get(target.figure)
     if ratio is None:
-        told = found.get("error") or found.get(f"{asked.figure}_remark") or "not measured"
-        return what, f"{asked.at_least:.1f}", str(told), "no"
-    return what, f"{asked.at_least:.1f}", f"{ratio:.2f}", "yes" if ratio >= asked.at_least else "no"
+        told = found.get("error") or found.get(f"{target.figure}_remark") or "not measured"
+        return what, f"{target.at_least:.1f}", str(told), "no"
+    return what, f"{target.at_least:.1f}", f"{ratio:.2f}", "yes" if ratio >= target.at_least else "no"
 
 
 def table(rows: Sequence[tuple[str, str, str, str]]) -> str:
     """The rows under their headings."""
-    lines = [("times as fast as", "asked", "got", "reached"), *rows]
+    lines = [("times as fast as", "target", "got", "reached"), *rows]
     widths = [max(len(line[place]) for line in lines) for place in range(4)]
     return "\n".join("  ".join(text.ljust(width) for text, width in zip(line, widths, strict=True)) for line in lines)
 

@@ -1,4 +1,4 @@
-"""The one command for the asked ratios runs through on a tiny model, and tells what was not reached or not measured."""
+"""The one command for the targets of speed runs through on a tiny model, and tells what was not reached or not measured."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ def run(*arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.mark.slow
-def test_a_ratio_is_held_against_what_is_asked(tmp_path: Path) -> None:
+def test_a_ratio_is_held_against_its_target(tmp_path: Path) -> None:
     model, file = strong_model(tmp_path / "model", hidden=128), tmp_path / "found.json"
     parts = ["reason", "rl"]
     done = run("--model", str(model), "--json", str(file), "--only", *parts)
     found = json.loads(file.read_text("utf-8"))
     assert {name: found[name].get("error") for name in parts} == dict.fromkeys(parts), done.stderr
     heading, *rows, remark = done.stdout.splitlines()
-    assert heading.split() == ["times", "as", "fast", "as", "asked", "got", "reached"]
+    assert heading.split() == ["times", "as", "fast", "as", "target", "got", "reached"]
     told = [row.split()[-3:] for row in rows]
-    assert [asked for asked, *_ in told] == ["4.0", "2.5"]
-    assert all((float(got) >= float(asked)) == (reached == "yes") for asked, got, reached in told)
+    assert [target for target, *_ in told] == ["4.0", "2.5"]
+    assert all((float(got) >= float(target)) == (reached == "yes") for target, got, reached in told)
     assert done.returncode == (0 if all(reached == "yes" for *_, reached in told) else 1)
     assert "mean nothing" in remark
 
