@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
 # No test reaches the hub; some libraries would ask it even for what is here.
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
-# Tests write rewards of their own; that such files are refused unasked is tested where it is.
-os.environ.setdefault("INTERANK_ALLOW_CODE", "1")
+# Only tests that are marked `own_rewards` may run reward files of their own, whatever the shell allows.
+os.environ.pop("INTERANK_ALLOW_CODE", None)
 
 # A verdict hangs neither on chance nor on how busy the machine is; `make fuzz` draws anew, and more.
 _SLOW = (hypothesis.HealthCheck.too_slow,)
@@ -56,6 +56,16 @@ def as_before() -> Iterator[None]:
         for name in os.environ.keys() - environment.keys():
             del os.environ[name]
         os.environ.update(environment)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
+    """What is marked so may run rewards of its own; its fixtures may, too."""
+    if item.get_closest_marker("own_rewards") is None:
+        return (yield)
+    with as_before():
+        os.environ["INTERANK_ALLOW_CODE"] = "1"
+        return (yield)
 
 
 @pytest.fixture(autouse=True)

@@ -28,6 +28,8 @@ from tests.support.launched import PATIENCE, children, started_together, wait_fo
 from tests.support.stub import serving
 from tests.test_readme import ROOT
 
+pytestmark = pytest.mark.own_rewards
+
 __all__ = ["folder"]
 
 # The others have to end so soon after one.

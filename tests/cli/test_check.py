@@ -14,6 +14,8 @@ from tests.support import rule
 from tests.support.artifacts import judgments_artifact
 from tests.support.benchmark import benchmark_folder, write_jsonl
 
+pytestmark = pytest.mark.own_rewards
+
 Capture = pytest.CaptureFixture[str]
 Place = Callable[[Path], Path]
 
@@ -232,6 +234,20 @@ def test_check_loads_reward_files(
     assert code == 1
     assert fact in told
     assert str(file) in told
+
+
+def test_a_foreign_reward_file_needs_to_be_allowed(
+    capsys: Capture, tmp_path: Path, right: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("INTERANK_ALLOW_CODE")
+    file = tmp_path / "mine.py"
+    file.write_text("raise ValueError('it ran')\n")
+    words = ["check", "rl/smollm2", f"judgments={right['judgments']}", f"adapter={right['adapter']}"]
+    words.append(f"rewards=[{{use: {file}}}]")
+    code, told = said(capsys, *words)
+    assert (code, "--allow-code" in told, "it ran" in told) == (1, True, False)
+    code, told = said(capsys, *words, "--allow-code")
+    assert (code, "--allow-code" in told, "it ran" in told) == (1, False, True)
 
 
 def pointer(folder: Path, name: str) -> None:

@@ -16,11 +16,13 @@ import pytest
 from interank import judging
 from interank.errors import InputError
 from interank.resources import resource_dir
-from interank.rewards import Reward
+from interank.rewards import Reward, allow_code
 from interank.settings import RewardRecipe
 from interank.tasks.judge.policy import COLUMNS
 from interank.tasks.judge.reading import Probabilities, Token, Told
 from interank.types import GRADES, Judgment
+
+pytestmark = pytest.mark.own_rewards
 
 ALL = sorted(path.stem for path in resource_dir("rewards").glob("*.py"))
 # Those of lists have a contract of their own (test_list_contract).
@@ -190,6 +192,22 @@ def test_what_can_never_be_called_is_refused_when_it_is_named(tmp_path: Path, bo
         Reward.from_recipe(RewardRecipe(use=str(file)))
     assert str(file) in str(refused.value)
     assert [fact for fact in facts if fact not in str(refused.value)] == []
+
+
+def test_a_foreign_file_is_refused_unless_it_is_allowed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("INTERANK_ALLOW_CODE")
+    file = tmp_path / "mine.py"
+    ran = tmp_path / "ran"
+    file.write_text(
+        f"open({str(ran)!r}, 'w').close()\ndef reward(*, completions, **_):\n    return [1.0] * len(completions)\n"
+    )
+    with pytest.raises(InputError, match=rf"{re.escape(str(file))}.*read it, and say --allow-code"):
+        Reward.from_recipe(RewardRecipe(use=str(file)))
+    assert not ran.exists()
+    Reward.from_recipe(RewardRecipe(use="ranking"))
+    allow_code()
+    assert Reward.from_recipe(RewardRecipe(use=str(file)))(completions=["a"]) == [1.0]
+    assert ran.exists()
 
 
 @pytest.mark.parametrize("given", ["'yes'", "None", "0.5", "['0.5', '1']", "iter([1.0, 1.0])"])

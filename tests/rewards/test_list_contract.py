@@ -20,6 +20,8 @@ from interank.settings import RewardRecipe
 from interank.tasks.order import ordering
 from interank.types import Qrel, Run
 
+pytestmark = pytest.mark.own_rewards
+
 NAMES = sorted(path.stem for path in resource_dir("rewards").glob("*.py"))
 FILES = [name for name in NAMES if Reward.from_recipe(RewardRecipe(use=name)).of == "lists"]
 GRADES = (0, 2, 1, 0)

@@ -17,6 +17,8 @@ from tests.support.artifacts import judgments_artifact
 from tests.support.rule_model import PROMPT
 from tests.support.stub import Answer, Stub, said, serving
 
+pytestmark = pytest.mark.own_rewards
+
 TRAINER = {"gradient_checkpointing": False, "save_strategy": "no"}
 
 

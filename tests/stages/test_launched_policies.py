@@ -21,6 +21,8 @@ from tests.support.artifacts import judgments_artifact
 from tests.support.launched import PATIENCE, launched
 from tests.support.stub import Answer, Stub, said, serving
 
+pytestmark = pytest.mark.own_rewards
+
 TRAINER = {
     "max_steps": 3,
     "num_generations": 2,

@@ -36,6 +36,8 @@ from interank.tasks.protocol import Made
 from tests.support import list_rule
 from tests.support.rule import ANIMALS
 
+pytestmark = pytest.mark.own_rewards
+
 PROMPT = {"max_length": 900, "max_query_tokens": 40, "max_document_tokens": 30}
 TRAINER = {"max_steps": 2, "per_device_train_batch_size": 2, "gradient_checkpointing": False, "save_strategy": "no"}
 DEAR = "Search Query: {query}.\nRank the {number} passages above. Output format strictly: [2] > [1] > [3] ..."

@@ -18,6 +18,8 @@ from tests.support.commands import alive, command, forked, kill, partial
 from tests.support.marked import explained_artifact, judged
 from tests.support.tiny_heads import tiny_head
 
+pytestmark = pytest.mark.own_rewards
+
 BENCHMARK = resource_dir("data") / "benchmark"
 PATIENCE = 120.0
 PROMPT = "prompt: {order: grade_first, max_length: 300, max_query_tokens: 64, max_document_tokens: 64}\n"

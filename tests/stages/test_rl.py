@@ -25,6 +25,8 @@ from tests.support import rule
 from tests.support.artifacts import judgments_artifact
 from tests.support.stub import Answer, Stub, refused, said, serving
 
+pytestmark = pytest.mark.own_rewards
+
 REWARDS = (
     RewardRecipe(use="grade_agreement"),
     RewardRecipe(use="ranking", params={"measure": "reciprocal_rank"}),

@@ -29,6 +29,8 @@ from tests.support.artifacts import judgments_artifact
 from tests.support.reward_models import tiny_reward
 from tests.support.tiny import tiny_model
 
+pytestmark = pytest.mark.own_rewards
+
 # Asks the reward model, and rewards nothing by it; without a model it asks nobody.
 ASKING = """
 CREDIT = "explanation"

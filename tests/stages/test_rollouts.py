@@ -22,6 +22,8 @@ from tests.support.commands import command, partial, started
 from tests.support.servers import VllmServer
 from tests.support.tiny import strong_model
 
+pytestmark = pytest.mark.own_rewards
+
 PATIENCE = 300.0
 STEPS = 8
 RECIPE = f"""

@@ -11,11 +11,14 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 import yaml
 
 from tests.support import rule
 from tests.support.artifacts import judgments_artifact
 from tests.support.commands import command
+
+pytestmark = pytest.mark.own_rewards
 
 ROOT = Path(__file__).resolve().parents[2]
 TASK = '''"""helps: whether a document helps at all, in one word."""
