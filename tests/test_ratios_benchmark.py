@@ -1,4 +1,4 @@
-"""The one command for the targets of speed runs through on a tiny model, and tells what was not reached or not measured."""
+"""The one command for the targets of speed runs through on a tiny model, and tells what was not reached or measured."""
 
 from __future__ import annotations
 
