@@ -72,6 +72,13 @@ def test_measures_rewards_and_recipes_are_all_told() -> None:
     assert "`rl/llama-3.2-3b`" not in listed.recipes_of("24 GB GPU")
 
 
+def test_the_memory_of_every_recipe_is_told_once() -> None:
+    section = (ROOT / "docs" / "recipes.md").read_text("utf-8").partition("\n## Memory\n")[2].partition("\n## ")[0]
+    rows = re.findall(r"^\| (`.*?`) \|", section, re.MULTILINE)
+    told = [name for row in rows for name in re.findall(r"`([^`]+)`", row)]
+    assert sorted(told) == sorted(name for name, _ in recipe_files())
+
+
 def _rows(heading: str) -> list[dict[str, object]]:
     section = FORMATS.read_text("utf-8").partition(f"### {heading}\n")[2].partition("\n### ")[0].partition("\n## ")[0]
     return [json.loads(block) for block in re.findall(r"```json\n(.*?)```", section, re.DOTALL)]
