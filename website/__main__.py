@@ -9,6 +9,7 @@ from pathlib import Path
 
 from sphinx.cmd.build import main as sphinx
 
+from website.links import external, malformed
 from website.llms import index
 from website.source import ROOT, assemble
 
@@ -26,6 +27,12 @@ def main() -> int:
     if code:
         return code
     (options.out / "llms.txt").write_text(index(source), "utf-8")
+    links = external(options.out)
+    listed = [f"{address}\t{', '.join(pages)}\n" for address, pages in links.items()]
+    (options.out / "links.txt").write_text("".join(listed), "utf-8")
+    if wrong := [line for line, address in zip(listed, links, strict=True) if malformed(address)]:
+        print("No browser could follow these links:\n" + "".join(wrong), end="")
+        return 1
     print(f"The site is in {options.out / 'index.html'}")
     if options.serve:
         show = functools.partial(http.server.SimpleHTTPRequestHandler, directory=options.out)

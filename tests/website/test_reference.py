@@ -117,11 +117,11 @@ def test_the_source_is_whole_and_its_list_has_every_page(tmp_path: Path) -> None
     assert "<!-- made:" not in "".join((tmp_path / "source" / path).read_text("utf-8") for path in pages)
 
 
-def test_the_figures_open_with_one_table_of_what_was_asked_and_got() -> None:
+def test_the_figures_open_with_one_table_of_targets_and_what_was_got() -> None:
     text = (ROOT / "benchmarks" / "RESULTS.md").read_text("utf-8")
     first = text.partition("\n## ")[2].partition("\n## ")[0]
     head, _, *rows = [line for line in first.splitlines() if line.startswith("|")]
-    assert head == "| figure | asked | got | date | machine | command |"
+    assert head == "| figure | target | got | date | machine | command |"
     assert len(rows) > 15
     assert all(row.replace("\\|", "").count("|") == 7 for row in rows)
 
