@@ -97,7 +97,8 @@ def score_run(qrels: Iterable[Qrel], run: Run, measures: Sequence[str] = (DEFAUL
     Args:
         qrels: Human judgments, each pair of query and document once.
         run: The ranking to score.
-        measures: ir_measures' names, such as those in `MEASURE_EXAMPLES`, or the field's: MAP, MRR@10, Recall@100.
+        measures: ir_measures' names, such as those in `MEASURE_EXAMPLES`, or the field's: `MAP`, `MRR@10`,
+            `Recall@100`.
 
     Raises:
         InputError: There are no qrels, no measures, or a measure that trec_eval does not have.
