@@ -89,6 +89,15 @@ def beside(model: PreTrainedModel | PeftModel, folder: Path, name: str) -> PeftM
     return model.eval()
 
 
+def remove(model: PeftModel, name: str) -> None:
+    """Let go of one adapter of several."""
+    others = [other for other in model.peft_config if other != name]
+    if others:
+        # PEFT warns where the one that it lets go of is chosen.
+        model.set_adapter(others[0])
+    model.delete_adapter(name)
+
+
 def merged(model: PeftModel) -> Any:
     """The adapted model to be used: in float32 with the adapter folded into its base, which is about a third faster.
 

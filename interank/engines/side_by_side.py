@@ -9,7 +9,7 @@ from typing import Any
 
 from peft import PeftModel
 
-from interank.engines.adapters import beside
+from interank.engines.adapters import beside, remove
 from interank.engines.budget import within
 from interank.engines.models import ModelFiles, load_model
 from interank.engines.prompts import Prompt
@@ -34,6 +34,7 @@ class SharedBase:
         self._model: Any = load_model(files, quantisation=quantisation)
         self._memory = memory
         self._loaded = 0
+        self._chosen: str | None = None
         self.engine = TransformersEngine(self._model, budget=within(self._model, memory))
 
     def add(self, folder: Path) -> AdapterEngine:
@@ -55,26 +56,28 @@ class SharedBase:
 
     def remove(self, engine: AdapterEngine) -> None:
         """Let go of an adapter."""
-        self._model.delete_adapter(engine.adapter)
+        remove(self._model, str(engine.adapter))
 
     @contextmanager
     def chosen(self, adapter: str | None) -> Iterator[TransformersEngine]:
-        """The engine with one adapter, or none; afterwards with the one before."""
-        model = self._model
-        if not isinstance(model, PeftModel):
-            yield self.engine
-            return
-        if adapter is None:
-            with model.disable_adapter():
-                yield self.engine
-            return
-        before = model.active_adapter
-        model.set_adapter(adapter)
+        """The engine with one adapter, or none; afterwards with what was chosen before, as while a text is written."""
+        before = self._chosen
+        self._choose(adapter)
         try:
             yield self.engine
         finally:
-            if before in model.peft_config:
-                model.set_adapter(before)
+            self._choose(before)
+
+    def _choose(self, adapter: str | None) -> None:
+        self._chosen = adapter
+        if not isinstance(self._model, PeftModel):
+            return
+        if adapter is None:
+            self._model.base_model.disable_adapter_layers()
+        else:
+            # Choosing one leaves layers off that were.
+            self._model.base_model.enable_adapter_layers()
+            self._model.set_adapter(adapter)
 
 
 class AdapterEngine:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from interank.engines.adapters import remove
 from interank.engines.head_engine import HeadEngine
 from interank.engines.heads import Head, HeadFiles, find_head, head_beside
 from interank.engines.pairs import PairEncoder
@@ -128,7 +129,7 @@ class Models:
         if isinstance(found, ServedLanguageModel) and isinstance(found.engine, AdapterEngine):
             found.engine.base.remove(found.engine)
         elif isinstance(found, ServedHead):
-            found.engine.model.delete_adapter(found.engine.adapter)
+            remove(found.engine.model, str(found.engine.adapter))
 
     def _folder(self, name: str) -> Path:
         root = self._opened.root

@@ -16,8 +16,6 @@ from interank.serving.asked import Refusal
 _ROWS = 16
 # Of the time that scores take, what writing gets between two steps of them while both wait.
 _WRITING_SHARE = 0.25
-# How much a new measure of the pace counts.
-_NEW = 0.2
 
 
 class LeftError(InterankError):
@@ -34,7 +32,7 @@ class Ticket:
         self.left = False
         """Whether its client has gone."""
         self.served: float | None = None
-        """Tokens that were computed for it, counted from what others had when it came; decides whose turn is next."""
+        """Tokens read and written for it, counted from what others had when it came; decides whose turn is next."""
         self.tokens = 0
         """Tokens of its prompts that were taken into steps."""
         self.queued_seconds = 0.0
@@ -49,6 +47,10 @@ class Ticket:
         if self.deadline is not None and time.monotonic() > self.deadline:
             return Refusal("late", "the answer was not ready within the request's timeout; give it more, or ask less")
         return None
+
+    def charge(self, tokens: int) -> None:
+        """Count tokens that were computed for it."""
+        self.served = (self.served or 0.0) + tokens
 
     def check(self) -> None:
         """Go on only where somebody waits.
@@ -127,6 +129,10 @@ class _Call:
             self.done.set()
 
 
+_Parts = list[tuple[_Call, int]]
+"""Calls with how many of their items are computed together."""
+
+
 class Step(NamedTuple):
     """What a step was like, for whoever measures."""
 
@@ -144,8 +150,6 @@ class Scheduler:
     def __init__(self, step_tokens: int, watch: Callable[[Step], None] = lambda step: None) -> None:
         """Begin; a step takes so many tokens, or one item that has more. `watch` hears of every step."""
         self.step_tokens = step_tokens
-        self.pace: float | None = None
-        """Tokens that were scored in a second of late, once that is known."""
         self._watch = watch
         self._changed = threading.Condition()
         self._scores: list[_Call] = []
@@ -163,30 +167,29 @@ class Scheduler:
         """The items' results, computed with those of others in as many steps as they take.
 
         Raises:
-            LeftError, Refusal: Nobody waits for them any more.
+            LeftError, Refusal: Nobody waits for them any more, or the scheduler was closed.
             Exception: What computing them raised.
         """
-        return self._waited(self._scores, ticket, lane, items, [lane.size(item) for item in items])
+        return self._asked(self._scores, ticket, lane, items, [lane.size(item) for item in items])
 
     def write(self, ticket: Ticket, lane: WritingLane, items: Sequence[Any]) -> list[Any]:
         """Texts, written while no scores wait, or between their steps.
 
         Raises:
-            LeftError, Refusal: Nobody waits for them any more.
+            LeftError, Refusal: Nobody waits for them any more, or the scheduler was closed.
             Exception: What writing them raised.
         """
-        return self._waited(self._texts, ticket, lane, items, [])
+        return self._asked(self._texts, ticket, lane, items, [])
 
     def alone(self, work: Callable[[], Any]) -> Any:
-        """What `work` gives, done between two steps while nothing else computes."""
+        """What `work` gives, done between two steps while nothing else computes.
+
+        Raises:
+            Refusal: The scheduler was closed.
+            Exception: What it raised.
+        """
         call = _Call(next(self._numbers), Ticket(), None, [None], [])
-        with self._changed:
-            self._alone.append((work, call))
-            self._changed.notify()
-        call.done.wait()
-        if call.error is not None:
-            raise call.error
-        return call.results[0]
+        return self._waited(call, lambda: self._alone.append((work, call)))[0]
 
     @property
     def waiting_tokens(self) -> int:
@@ -195,23 +198,28 @@ class Scheduler:
             return sum(size.own_tokens for call in self._scores for size in call.sizes[call.begun :])
 
     def close(self) -> None:
-        """End the thread after the step that it is at."""
+        """End the thread after the step that it is at; what waits then, and what comes later, is refused."""
         with self._changed:
             self._closed = True
             self._changed.notify()
         self._thread.join()
 
-    def _waited(
+    def _asked(
         self, queue: list[_Call], ticket: Ticket, lane: Any, items: Sequence[Any], sizes: Sequence[Size]
     ) -> list[Any]:
         ticket.check()
         if not items:
             return []
         call = _Call(next(self._numbers), ticket, lane, items, sizes)
+        return self._waited(call, lambda: queue.append(call))
+
+    def _waited(self, call: _Call, enqueue: Callable[[], None]) -> list[Any]:
         with self._changed:
-            if ticket.served is None:
-                ticket.served = self._now
-            queue.append(call)
+            if self._closed:
+                raise _closed()
+            if call.ticket.served is None:
+                call.ticket.served = self._now
+            enqueue()
             self._changed.notify()
         call.done.wait()
         if call.error is not None:
@@ -224,11 +232,13 @@ class Scheduler:
                 while not (self._scores or self._texts or self._alone or self._closed):
                     self._changed.wait()
                 if self._closed:
+                    for waiting in (*self._scores, *self._texts, *(call for _, call in self._alone)):
+                        waiting.fail(_closed())
                     return
                 alone = self._alone.pop(0) if self._alone else None
             if alone is not None:
                 work, call = alone
-                self._computed([(call, 1)], lambda _, work=work: [work()], [None])  # type: ignore[misc]
+                self._computed([(call, 1)], lambda _, work=work: [work()])  # type: ignore[misc]
             elif not self._score_step():
                 self._write_step()
 
@@ -243,22 +253,24 @@ class Scheduler:
         for call, _ in parts:
             if not call.results:
                 call.ticket.queued_seconds = max(call.ticket.queued_seconds, begun - call.since)
-        items = [item for call, count in parts for item in call.items[call.begun - count : call.begun]]
-        self._computed(parts, parts[0][0].lane.compute, items)
+        self._computed(parts, lambda some: some[0][0].lane.compute([item for _, _, item in _items(some)]))
         self._rested = time.monotonic()
         self._took = self._rested - begun
-        pace = tokens / max(self._took, 1e-6)
-        self.pace = pace if self.pace is None else self.pace + _NEW * (pace - self.pace)
-        self._watch(Step("score", len(parts), len(items), tokens, self._took))
+        self._watch(Step("score", len(parts), sum(count for _, count in parts), tokens, self._took))
         return True
 
-    def _chosen(self) -> tuple[list[tuple[_Call, int]], int]:
-        """Calls with how many of their items are next, all of one lane, and the tokens that this takes."""
-        waiting = sorted(self._scores, key=lambda call: call.turn)
-        parts: list[tuple[_Call, int]] = []
-        total, met = 0, set[Hashable]()
+    def _turns(self, queue: list[_Call]) -> list[_Call]:
+        """The calls in the order of their turns, of which the first says what who comes now counts from."""
+        waiting = sorted(queue, key=lambda call: call.turn)
         if waiting:
             self._now = max(self._now, waiting[0].ticket.served or 0.0)
+        return waiting
+
+    def _chosen(self) -> tuple[_Parts, int]:
+        """Calls with how many of their items are next, all of one lane, and the tokens that this takes."""
+        waiting = self._turns(self._scores)
+        parts: _Parts = []
+        total, met = 0, set[Hashable]()
         for call in waiting:
             if call.lane != waiting[0].lane:
                 continue
@@ -271,7 +283,7 @@ class Scheduler:
                 count, used, total = count + 1, used + more, total + more
             if count:
                 call.begun += count
-                call.ticket.served = (call.ticket.served or 0.0) + used
+                call.ticket.charge(used)
                 call.ticket.tokens += used
                 parts.append((call, count))
             if total >= self.step_tokens:
@@ -286,26 +298,40 @@ class Scheduler:
             parts = self._chosen_texts()
         if not parts:
             return
-        places = [(call, place) for call, count in parts for place in range(call.begun - count, call.begun)]
-        written, begun = [0], time.monotonic()
+        begun = time.monotonic()
+        written = [0]
+
+        def write(some: _Parts) -> list[Any]:
+            rows = _items(some)
+            between = self._between(rows, written)
+            return some[0][0].lane.write([item for _, _, item in rows], between)  # type: ignore[no-any-return]
+
+        self._computed(parts, write)
+        seconds = time.monotonic() - begun
+        self._watch(Step("write", len(parts), sum(count for _, count in parts), written[0], seconds))
+
+    def _between(self, rows: Sequence[tuple[_Call, int, Any]], written: list[int]) -> Between:
+        """What is done after each token of these rows; counts the tokens in `written`."""
+        lengths = [0] * len(rows)
 
         def between(texts: Mapping[int, Sequence[int]]) -> frozenset[int]:
             for row, ids in texts.items():
-                call, place = places[row]
-                if call.ticket.told is not None:
+                call, place, _ = rows[row]
+                more = len(ids) - lengths[row]
+                lengths[row] += more
+                written[0] += more
+                call.ticket.charge(more)
+                if more and call.ticket.told is not None:
                     call.ticket.told(place, ids)
-            written[0] = max(written[0], sum(map(len, texts.values())))
             if time.monotonic() - self._rested >= _WRITING_SHARE * self._took:
                 self._score_step()
-            return frozenset(row for row, (call, _) in enumerate(places) if call.ticket.refusal())
+            return frozenset(row for row, (call, _, _) in enumerate(rows) if self._refusal(call))
 
-        items = [call.items[place] for call, place in places]
-        self._computed(parts, lambda some: parts[0][0].lane.write(some, between), items)
-        self._watch(Step("write", len(parts), len(items), written[0], time.monotonic() - begun))
+        return between
 
-    def _chosen_texts(self) -> list[tuple[_Call, int]]:
-        waiting = sorted(self._texts, key=lambda call: call.turn)
-        parts: list[tuple[_Call, int]] = []
+    def _chosen_texts(self) -> _Parts:
+        waiting = self._turns(self._texts)
+        parts: _Parts = []
         room = _ROWS
         for call in waiting:
             if parts and not (call.lane.mixes and call.lane == waiting[0].lane):
@@ -318,26 +344,27 @@ class Scheduler:
         self._texts[:] = [call for call in self._texts if call.begun < len(call.items)]
         return parts
 
-    def _computed(
-        self, parts: list[tuple[_Call, int]], compute: Callable[[list[Any]], list[Any]], items: list[Any]
-    ) -> None:
+    def _computed(self, parts: _Parts, compute: Callable[[_Parts], list[Any]]) -> None:
         """Give each call its part of the results; where one fails, the others are computed without it."""
         try:
-            results = compute(items)
+            results = compute(parts)
         except Exception as error:  # noqa: BLE001  # Whatever it is, it is told to those who asked, in their threads.
             if len(parts) == 1:
-                self._ended(parts[0][0], parts[0][0].ticket.refusal() or error)
+                self._ended(parts[0][0], self._refusal(parts[0][0]) or error)
                 return
-            for call, count in parts:
-                own, items = items[:count], items[count:]
-                self._computed([(call, count)], compute, own)
+            for part in parts:
+                self._computed([part], compute)
             return
         for call, count in parts:
             own, results = results[:count], results[count:]
-            if refusal := call.ticket.refusal():
+            if refusal := self._refusal(call):
                 self._ended(call, refusal)
             else:
                 call.take(own)
+
+    def _refusal(self, call: _Call) -> InterankError | None:
+        """Why nothing more is to be computed for a call, if that is so."""
+        return _closed() if self._closed else call.ticket.refusal()
 
     def _ended(self, call: _Call, error: BaseException) -> None:
         with self._changed:
@@ -345,6 +372,17 @@ class Scheduler:
                 if call in queue:
                     queue.remove(call)
         call.fail(error)
+
+
+def _items(parts: _Parts) -> list[tuple[_Call, int, Any]]:
+    """Each item that is computed, with its call and its place there."""
+    return [
+        (call, place, call.items[place]) for call, count in parts for place in range(call.begun - count, call.begun)
+    ]
+
+
+def _closed() -> Refusal:
+    return Refusal("unavailable", "the server has ended; ask another, or this one once it is back")
 
 
 def _drop(queue: list[_Call]) -> None:

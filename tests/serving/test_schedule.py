@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -45,7 +45,7 @@ def scheduler() -> Iterator[Scheduler]:
 
 @pytest.fixture
 def pool() -> Iterator[ThreadPoolExecutor]:
-    with ThreadPoolExecutor(8) as made:
+    with ThreadPoolExecutor(16) as made:
         yield made
 
 
@@ -108,21 +108,90 @@ def test_what_fails_fails_for_its_own_request_alone(scheduler: Scheduler, pool: 
         bad.result(10)
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False)
 class Writing:
-    """Writes numbers until its hook ends them."""
+    """Writes each number as often as it says, until its hook ends it."""
 
     mixes: bool = True
+    batches: list[list[int]] = field(default_factory=list)
 
     def write(self, items: Sequence[int], between: Any) -> list[list[int]]:
+        self.batches.append(list(items))
         texts: dict[int, list[int]] = {place: [] for place in range(len(items))}
         ended: set[int] = set()
         while len(ended) < len(items):
             for place in texts.keys() - ended:
-                texts[place].append(len(texts[place]))
+                texts[place].append(items[place])
             ended |= between(texts) | {place for place, text in texts.items() if len(text) >= items[place]}
+            if -1 in items:
+                raise ValueError("cannot be written")
             time.sleep(0.001)
         return [texts[place] for place in range(len(items))]
+
+
+def queued(pool: ThreadPoolExecutor, ask: Callable[..., Any], ticket: Ticket, lane: Any, items: list[int]) -> Any:
+    """A call that waits for its turn."""
+    made = pool.submit(ask, ticket, lane, items)
+    while ticket.served is None:
+        time.sleep(0.001)
+    return made
+
+
+def test_each_hears_its_own_text_although_one_beside_it_fails(scheduler: Scheduler, pool: ThreadPoolExecutor) -> None:
+    lane, busy = Writing(), Doubling()
+    busy.go.release()
+    heard: dict[int, set[int]] = {number: set() for number in (2, 3, -1)}
+
+    def reader(number: int) -> Ticket:
+        made = Ticket()
+        made.told = lambda place, ids: heard[number].update(ids)
+        return made
+
+    def together() -> list[Any]:
+        return [queued(pool, scheduler.write, reader(number), lane, [number]) for number in heard]
+
+    first, second, third = scheduler.alone(together)
+    assert (first.result(10), second.result(10)) == ([[2, 2]], [[3, 3, 3]])
+    with pytest.raises(ValueError, match="cannot be written"):
+        third.result(10)
+    assert lane.batches == [[2, 3, -1], [2], [3], [-1]] and heard == {2: {2}, 3: {3}, -1: {-1}}
+
+
+def test_who_wrote_much_comes_after_who_wrote_less(scheduler: Scheduler, pool: ThreadPoolExecutor) -> None:
+    lane, large, small = Writing(), Ticket(), Ticket()
+    asked: list[Any] = []
+
+    def told(place: int, ids: Sequence[int]) -> None:
+        if not asked:
+            asked.append(queued(pool, scheduler.write, small, lane, [1]))
+
+    large.told = told
+    assert scheduler.write(large, lane, [2] * 40) == [[2, 2]] * 40 and asked[0].result(10) == [[1]]
+    assert lane.batches == [[2] * 16, [1] + [2] * 15, [2] * 9] and (large.served, small.served) == (80, 1)
+
+
+def test_what_waits_when_it_closes_is_refused_and_so_is_what_comes_later(pool: ThreadPoolExecutor) -> None:
+    scheduler, lane, writing = Scheduler(40), Doubling(), Writing()
+    running = pool.submit(scheduler.ask, Ticket(), lane, [1, 2, 3, 4, 5])
+    until(lane, 1)
+    waiting = [
+        queued(pool, scheduler.ask, Ticket(), lane, [6]),
+        queued(pool, scheduler.write, Ticket(), writing, [7]),
+        pool.submit(scheduler.alone, lambda: 8),
+    ]
+    closing = pool.submit(scheduler.close)
+    refused = False
+    while not refused:
+        waiting.append(pool.submit(scheduler.ask, Ticket(), lane, [9]))
+        # Told at once where it comes later, and after the step where it came before.
+        refused = waiting[-1] in wait([waiting[-1]], 0.05).done
+    lane.go.release(10)
+    closing.result(10)
+    for call in (running, *waiting):
+        with pytest.raises(Refusal, match="the server has ended; ask another") as caught:
+            call.result(10)
+        assert caught.value.why == "unavailable"
+    assert lane.steps == [[1, 2, 3, 4]] and writing.batches == []
 
 
 def test_scores_are_computed_while_texts_are_written_and_a_text_nobody_waits_for_ends() -> None:

@@ -13,13 +13,16 @@ import httpx2
 import pytest
 
 from interank import Reranker
+from interank.engines.protocol import Sampling
 from interank.errors import InputError
 from interank.serving.app import make_app
 from interank.serving.keys import Keys
+from interank.serving.models import ServedLanguageModel
 from interank.serving.opening import Opened
 from interank.serving.service import Service, Setup
 from interank.settings import HeadSettings
 from interank.tasks.asked import RankerSettings
+from interank.types import Document, Query
 from tests.support import rule
 from tests.support.tiny_heads import tiny_adapter_head, tiny_base, tiny_head
 
@@ -107,6 +110,28 @@ def test_a_base_and_its_adapter_are_served_together(judges: Service, tiny_folder
     assert scores(judges, "base") == pytest.approx(alone(tiny_folder), abs=1e-4)
     assert scores(judges, "base", mode="listwise").keys() == own.keys()
     assert scores(judges, "judge", explain=2) == pytest.approx(own, abs=1e-4)
+
+
+def test_a_base_that_writes_and_its_adapter_each_score_in_between_as_they_do_alone(judges: Service) -> None:
+    base, judge = (judges.models.get(name) for name in ("base", "judge"))
+    assert isinstance(base, ServedLanguageModel) and isinstance(judge, ServedLanguageModel)
+    encoder, query = base.encoder, Query("q", QUERY)
+    prompts = [encoder.prompt(query, Document("d", text), answer_tokens=16) for text in TEXTS[:2]]
+    engines: list[Any] = [base.engine, judge.engine]
+    scored = [engine.label_logits(prompts, encoder.label_ids) for engine in engines]
+    assert scored[0] != scored[1]
+    for engine in engines:
+        alone = engine.generate(prompts, Sampling(8, 0), end=encoder.end)
+        between: list[Any] = []
+
+        def score(_: Any, found: list[Any] = between) -> frozenset[int]:
+            found.append([each.label_logits(prompts, encoder.label_ids) for each in engines])
+            return frozenset()
+
+        engine.between = score
+        assert engine.generate(prompts, Sampling(8, 0), end=encoder.end) == alone
+        engine.between = None
+        assert between and all(found == scored for found in between)
 
 
 def test_adapters_come_and_go_by_name_from_one_root_with_an_admin_key(judges: Service) -> None:
