@@ -32,7 +32,7 @@ import torch
 from interank.engines.prompts import Prompt
 from interank.engines.protocol import Completion, Forced, LabelLogits, Sampling
 from interank.engines.transformers import TransformersEngine
-from interank.engines.work import Work, positions_attended
+from interank.engines.work import Work, positions_attended, work_of_reading, work_of_writing
 from interank.evaluation.candidates import Evaluated, Task, load_evaluated
 from interank.evaluation.fitted import FitSettings
 from interank.evaluation.fused import applied_rows
@@ -82,7 +82,7 @@ class Remembering:
             return [asdict(item) for item in self._engine.label_logits(some, labels)]
 
         rows = self._rows(prompts, ["logits", *labels], ask)
-        self._count_read(prompts)
+        self.work += work_of_reading(prompts)
         self.work += Work(projected=len(prompts))
         return [_labels(row) for row in rows]
 
@@ -133,17 +133,10 @@ class Remembering:
             self._known |= {row["key"]: row for row in rows}
         return [self._known[key] for key in keys]
 
-    def _count_read(self, prompts: Sequence[Prompt]) -> None:
-        parts = [(0, len(prefix)) for prefix in {prompt.prefix for prompt in prompts}]
-        parts += [(len(p.prefix), len(p.document) + len(p.suffix)) for p in prompts]
-        attended = sum(positions_attended(start, count) for start, count in parts)
-        self.work += Work(tokens_read=sum(count for _, count in parts), attended=attended)
-
     def _count_written(self, prompts: Sequence[Prompt], rows: Sequence[Mapping[str, Any]]) -> None:
-        self._count_read(prompts)
+        self.work += work_of_reading(prompts)
         lengths = [len(row["ids"]) + row["finished"] for row in rows]
-        attended = sum(positions_attended(len(p.ids), n) for p, n in zip(prompts, lengths, strict=True))
-        self.work += Work(tokens_written=sum(lengths), attended=attended, projected=sum(lengths))
+        self.work += work_of_writing(prompts, lengths)
 
 
 def _kept(item: Completion) -> dict[str, Any]:

@@ -15,7 +15,6 @@ import json
 import math
 import random
 import socket
-import statistics
 import sys
 import tempfile
 import threading
@@ -26,11 +25,10 @@ from typing import Any
 import httpx2
 import psutil
 
+from benchmarks.serve import WORDS, waits
 from tests.support.served import Running
 from tests.support.tiny_heads import tiny_base
 
-_TEXT = "Bread needs yeast and steam for a crust; flour, salt and water make the dough that heat and gas let rise."
-WORDS = [word.strip(".,;") for word in _TEXT.split()]
 BAD: tuple[bytes, ...] = (b"{", b"[]", b'{"query": 1}', b'{"query": "q", "documents": []}', b"\xff\xfe", b'{"a": NaN}')
 
 
@@ -140,13 +138,11 @@ def run(url: str, pid: int, seconds: float, clients: int) -> int:
         soak._hold(place, soak.http.post(f"{url}/rerank", json=body).raise_for_status().json()["results"], "ranked")
     settled = memory[min(2, len(memory) - 1)]
     grown = memory[-1] > 1.1 * settled
-    cuts = statistics.quantiles(soak.took, n=100)
     row = {
         "seconds": seconds,
         "clients": clients,
         "counts": soak.counts,
-        "p50": round(cuts[49], 3),
-        "p99": round(cuts[98], 3),
+        **waits(soak.took),
         "memory_mb": [round(value) for value in memory],
         "wrong": soak.wrong[:5],
     }

@@ -31,11 +31,14 @@ class SharedBase:
             ModelError: It cannot be had.
         """
         self.files = files
-        self._model: Any = load_model(files, quantisation=quantisation)
         self._memory = memory
         self._loaded = 0
         self._chosen: str | None = None
-        self.engine = TransformersEngine(self._model, budget=within(self._model, memory))
+        self._take(load_model(files, quantisation=quantisation))
+
+    def _take(self, model: Any) -> None:
+        self._model = model
+        self.engine = TransformersEngine(model, budget=within(model, self._memory))
 
     def add(self, folder: Path) -> AdapterEngine:
         """An engine with the adapter in a folder.
@@ -46,8 +49,7 @@ class SharedBase:
         # A name with a dot, or that of an attribute, cannot be an adapter's, and one is never used twice.
         name = f"adapter_{self._loaded}"
         self._loaded += 1
-        self._model = beside(self._model, folder, name)
-        self.engine = TransformersEngine(self._model, budget=within(self._model, self._memory))
+        self._take(beside(self._model, folder, name))
         return AdapterEngine(self, name)
 
     def bare(self) -> AdapterEngine:
@@ -56,7 +58,11 @@ class SharedBase:
 
     def remove(self, engine: AdapterEngine) -> None:
         """Let go of an adapter."""
-        remove(self._model, str(engine.adapter))
+        if len(self._model.peft_config) > 1:
+            remove(self._model, str(engine.adapter))
+        else:
+            # What PEFT leaves around a base without adapters cannot be run.
+            self._take(self._model.unload())
 
     @contextmanager
     def chosen(self, adapter: str | None) -> Iterator[TransformersEngine]:

@@ -21,7 +21,7 @@ from interank.engines.protocol import Ability, Completion, Forced, LabelLogits, 
 from interank.engines.rounded import rounded
 from interank.engines.tree.probe import tree_runner
 from interank.engines.tree.runner import TreeRunner
-from interank.engines.work import Work, flops, positions_attended
+from interank.engines.work import Work, flops, positions_attended, work_of_reading, work_of_writing
 from interank.errors import InputError
 from interank.settings.precision import Precision
 
@@ -136,7 +136,7 @@ class TransformersEngine:
         results: dict[int, LabelLogits] = {}
         for places, logits in self._reader.logits(prompts, self._budget(), labels):
             results |= zip(places, label_logits_of(logits, labels), strict=True)
-        self._count_read(prompts)
+        self.work += work_of_reading(prompts)
         self.work += Work(projected=len(prompts))
         return [results[place] for place in range(len(prompts))]
 
@@ -199,7 +199,7 @@ class TransformersEngine:
         self, prompts: Sequence[Prompt], batch: _Batch, room: int, end: int, draw: _Choose, ended: _Ended
     ) -> list[Completion]:
         """Write until all have ended; a row that has is released, which changes no other row's tokens."""
-        self._count_read(prompts)
+        self.work += work_of_reading(prompts)
         ids: list[list[int]] = [[] for _ in prompts]
         logprobs: list[list[float]] = [[] for _ in prompts]
         ends: list[float | None] = [None] * len(prompts)
@@ -222,20 +222,12 @@ class TransformersEngine:
                 tokens = torch.tensor([chosen[place] for place in batch.places])
             batch.step(tokens)
         lengths = [len(row) + done for row, done in zip(ids, finished, strict=True)]
-        attended = sum(positions_attended(len(p.ids), n) for p, n in zip(prompts, lengths, strict=True))
-        self.work += Work(tokens_written=sum(lengths), attended=attended, projected=sum(lengths))
+        self.work += work_of_writing(prompts, lengths)
         written = zip(ids, logprobs, finished, ends, strict=True)
         return [Completion(tuple(i), tuple(p), done, end_logprob) for i, p, done, end_logprob in written]
 
     def _budget(self) -> Budget:
         return self.budget or budget_of(self.model)
-
-    def _count_read(self, prompts: Sequence[Prompt]) -> None:
-        """Add what reading the prompts takes: each prefix once, and what follows it."""
-        parts = [(0, len(prefix)) for prefix in dict.fromkeys(prompt.prefix for prompt in prompts)]
-        parts += [(len(prompt.prefix), len(prompt.document) + len(prompt.suffix)) for prompt in prompts]
-        attended = sum(positions_attended(start, count) for start, count in parts)
-        self.work += Work(tokens_read=sum(count for _, count in parts), attended=attended)
 
 
 def label_logits_of(logits: torch.Tensor, labels: Sequence[int]) -> list[LabelLogits]:

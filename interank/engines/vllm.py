@@ -16,7 +16,7 @@ from interank.engines.prompts import Prompt
 from interank.engines.protocol import Ability, Completion, LabelLogits, Sampling, content_seed
 from interank.engines.soundness import ROUNDING
 from interank.engines.weights import model_weights, read_config, weight_names
-from interank.engines.work import Work, flops, positions_attended
+from interank.engines.work import Work, flops, positions_attended, work_of_writing
 from interank.errors import InputError, ModelError
 from interank.threads import as_the_user_set_it
 
@@ -132,8 +132,7 @@ class VllmEngine:
             told = output.logprobs[len(ids)].get(end) if finished and len(output.logprobs) > len(ids) else None
             completions.append(Completion(ids, logprobs, finished, float(told.logprob) if told else None))
         lengths = [len(item.ids) + item.finished for item in completions]
-        attended = sum(positions_attended(len(p.ids), n) for p, n in zip(prompts, lengths, strict=True))
-        self.work += Work(tokens_written=sum(lengths), attended=attended, projected=sum(lengths))
+        self.work += work_of_writing(prompts, lengths)
         return completions
 
     def _outputs(self, prompts: Sequence[Prompt], settings: Sequence[dict[str, Any]]) -> list[Any]:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
+
+from interank.engines.prompts import Prompt
 
 _SHAPE = ("num_hidden_layers", "hidden_size", "num_attention_heads", "intermediate_size", "vocab_size")
 
@@ -45,6 +48,20 @@ class Work:
 def positions_attended(start: int, count: int) -> int:
     """Positions that `count` tokens attend to together, the first of them standing at `start`, in a causal model."""
     return count * start + count * (count + 1) // 2
+
+
+def work_of_reading(prompts: Sequence[Prompt]) -> Work:
+    """What reading the prompts takes: each prefix once, and what follows it."""
+    parts = [(0, len(prefix)) for prefix in dict.fromkeys(prompt.prefix for prompt in prompts)]
+    parts += [(len(prompt.prefix), len(prompt.document) + len(prompt.suffix)) for prompt in prompts]
+    attended = sum(positions_attended(start, count) for start, count in parts)
+    return Work(tokens_read=sum(count for _, count in parts), attended=attended)
+
+
+def work_of_writing(prompts: Sequence[Prompt], lengths: Sequence[int]) -> Work:
+    """What writing so many tokens behind each prompt takes."""
+    attended = sum(positions_attended(len(p.ids), n) for p, n in zip(prompts, lengths, strict=True))
+    return Work(tokens_written=sum(lengths), attended=attended, projected=sum(lengths))
 
 
 def flops(config: Any, work: Work) -> float | None:

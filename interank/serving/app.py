@@ -17,7 +17,7 @@ from starlette.types import ASGIApp
 
 from interank import __version__
 from interank.serving import schema
-from interank.serving.asked import Answered, Asked, Refusal
+from interank.serving.asked import Answered, Asked, Refusal, failure
 from interank.serving.bytes import as_json, read_body
 from interank.serving.desk import Entry
 from interank.serving.dialects import Dialect, dialect_of, read, refused
@@ -27,6 +27,7 @@ from interank.serving.listing import HEADERS, listing
 from interank.serving.models import Facts, Served, explained_of, mode_of
 from interank.serving.options import Options, read_options
 from interank.serving.page import page
+from interank.serving.ranking import Job
 from interank.serving.replies import Json, explanations
 from interank.serving.schedule import LeftError, Ticket
 from interank.serving.service import Service
@@ -72,6 +73,7 @@ def make_app(service: Service) -> ASGIApp:
     app.add_api_route("/metrics", routes.metrics, methods=["GET"], tags=["server"])
     app.add_exception_handler(Refusal, _refused)
     app.add_exception_handler(HTTPException, _refused_by_path)
+    app.add_exception_handler(Exception, _failed)
     schema.describe(app)
 
     async def listed() -> Response:
@@ -131,9 +133,11 @@ class Routes:
         return _json(_fact_row(name, served, default=False), status=201)
 
     async def unload(self, request: Request, name: str) -> Response:
-        """An adapter that was loaded at run time is let go of; needs an admin key."""
+        """An adapter that was loaded at run time is let go of, once its requests are answered; needs an admin key."""
         self._require_admin(request)
-        await self._alone(partial(self._service.models.unload, name))
+        withdrawn = self._service.models.withdraw(name)
+        await self._service.desk.done_with(withdrawn)
+        await self._alone(partial(self._service.models.let_go, withdrawn))
         return _json({"name": name, "object": "model.deleted", "deleted": True})
 
     async def health(self) -> Response:
@@ -166,18 +170,19 @@ class Routes:
         service, noted = self._service, notes(request.scope)
         served = service.models.get(asked.model)
         mode = mode_of(served.facts, options)
-        explained = explained_of(served.facts, mode, options)
+        explained = explained_of(served.facts, mode, options, len(asked.documents))
         service.limits.check(asked, explained)
         noted |= {"model": served.facts.name, "mode": mode, "documents": len(asked.documents)}
         seconds = service.limits.seconds(options, request.headers.get("x-timeout"))
         ticket = Ticket(deadline=time.monotonic() + seconds, priority=asked.priority)
-        job = service.job(noted["id"], asked, options, ticket)
+        job = Job(noted["id"], asked, options, served, ticket, time.monotonic())
         load = service.load(asked, served, options, explained)
-        entry = service.desk.enter(ticket, load, noted.get("key"), seconds)
+        entry = service.desk.enter(ticket, load, noted.get("key"), seconds, served)
         ended = partial(self._ended, entry, noted)
         left = partial(_left, request)
         if options.stream or _EVENTS in request.headers.get("accept", ""):
-            made = events(job, Telling(reply), service.desk, left, partial(_refused_event, dialect), ended)
+            refused = partial(_refused_event, dialect, noted)
+            made = events(job, Telling(reply), service.desk, left, refused, partial(_stream_ended, ended, noted))
             return StreamingResponse(made, media_type=_EVENTS, headers={"cache-control": "no-store"})
         answered = None
         try:
@@ -257,6 +262,10 @@ async def _refused(request: Request, error: Exception) -> Response:
     return made
 
 
+async def _failed(request: Request, _: Exception) -> Response:
+    return await _refused(request, failure(notes(request.scope)["id"]))
+
+
 async def _refused_by_path(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     message = f"found nothing for {request.method} {request.url.path}; /openapi.json has what there is"
@@ -266,6 +275,13 @@ async def _refused_by_path(request: Request, error: Exception) -> Response:
     return made
 
 
-def _refused_event(dialect: Dialect, refusal: Refusal) -> dict[str, Any]:
+def _refused_event(dialect: Dialect, noted: dict[str, Any], refusal: Refusal) -> dict[str, Any]:
     status, _, reply = refused(dialect, refusal)
+    noted |= {"status": status, "refused": refusal.why}
     return {"status": status, **(reply if isinstance(reply, dict) else {"message": refusal.message})}
+
+
+def _stream_ended(ended: Callable[[Answered | None], None], noted: dict[str, Any], answered: Answered | None) -> None:
+    if answered is None:
+        noted.setdefault("status", _GONE)
+    ended(answered)

@@ -12,6 +12,8 @@ from interank.errors import InterankError
 Why = Literal["empty", "invalid", "too_large", "key", "unknown", "overloaded", "unavailable", "late", "failed"]
 """Why a request is refused: nothing to rank, malformed, beyond a limit, a wrong key, no such model or path, this
 client's share is used up, the queue is full or the server drains, past its deadline, or the model failed."""
+CHARACTERS_PER_TOKEN = 4
+"""About, where nobody has counted."""
 
 
 class Refusal(InterankError):
@@ -25,6 +27,11 @@ class Refusal(InterankError):
         self.retry_after = retry_after
         """Seconds after which it may be tried again, where that is known."""
         super().__init__(message)
+
+
+def failure(request: str) -> Refusal:
+    """What is told of a fault that has no words for the client."""
+    return Refusal("failed", f"the server failed; its log says of request {request} how")
 
 
 @dataclass(frozen=True, slots=True)

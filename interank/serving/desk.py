@@ -10,12 +10,11 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
-from interank.serving.asked import Asked, Refusal
+from interank.serving.asked import CHARACTERS_PER_TOKEN, Asked, Refusal
 from interank.serving.limits import Limits
 from interank.serving.schedule import Ticket
 
 T = TypeVar("T")
-_CHARACTERS_PER_TOKEN = 4
 # What stands around each document, and around the query.
 _FRAME, _QUERY = 32, 256
 # How much longer a token takes to be written than to be read.
@@ -27,10 +26,10 @@ _HALF = 20.0
 def load_of(asked: Asked, most_tokens: int, written: int) -> float:
     """About how many tokens a request takes; of each document no more than the model reads."""
     documents = sum(
-        _FRAME + min(most_tokens, (len(text.text) + len(text.title)) // _CHARACTERS_PER_TOKEN)
+        _FRAME + min(most_tokens, (len(text.text) + len(text.title)) // CHARACTERS_PER_TOKEN)
         for text in asked.documents
     )
-    queries = sum(_QUERY + len(query) // _CHARACTERS_PER_TOKEN for query in asked.queries)
+    queries = sum(_QUERY + len(query) // CHARACTERS_PER_TOKEN for query in asked.queries)
     return documents + queries + _WRITTEN * written
 
 
@@ -41,6 +40,8 @@ class Entry:
     ticket: Ticket
     load: float
     key: str | None
+    model: object
+    """What answers it."""
     done: asyncio.Event = field(default_factory=asyncio.Event)
 
 
@@ -70,8 +71,8 @@ class Desk:
         kept = 0.5 ** (seconds / _HALF)
         self._answered, self._busy = self._answered * kept + load, self._busy * kept + seconds
 
-    def enter(self, ticket: Ticket, load: float, key: str | None, timeout: float) -> Entry:
-        """Let a request in.
+    def enter(self, ticket: Ticket, load: float, key: str | None, timeout: float, model: object = None) -> Entry:
+        """Let a request in, which `model` answers.
 
         Raises:
             Refusal: The server drains, too much waits already, or this key's own share does.
@@ -88,7 +89,7 @@ class Desk:
                 retry_after=max(1.0, wait - most / 2),
             )
         self._check_share(key)
-        entry = Entry(ticket, load, key)
+        entry = Entry(ticket, load, key, model)
         if not self.entries:
             self._since = time.monotonic()
         self.entries.add(entry)
@@ -138,6 +139,10 @@ class Desk:
             raise
         finally:
             leaving.cancel()
+
+    async def done_with(self, model: object) -> None:
+        """Wait for the requests under way that a model answers."""
+        await asyncio.gather(*(entry.done.wait() for entry in self.entries if entry.model is model))
 
     async def drain(self) -> None:
         """Take nothing more, and wait for what is under way, as long as there is time for it."""

@@ -13,7 +13,7 @@ from interank.engines.pairs import Pair, PairEncoder
 from interank.engines.prompts import Prompt
 from interank.engines.protocol import Ability, Completion, Engine, Forced, Grading, LabelLogits, Sampling
 from interank.engines.transformers import TransformersEngine
-from interank.engines.work import Work, positions_attended
+from interank.engines.work import Work, work_of_reading, work_of_writing
 from interank.serving.schedule import Between, Scheduler, Size, Ticket
 
 # Tokens that are written at a time where an engine cannot be interrupted, and prompts that are sent at a time.
@@ -152,13 +152,13 @@ class SharedEngine:
     def label_logits(self, prompts: Sequence[Prompt], labels: Sequence[int]) -> list[LabelLogits]:
         """See `Engine`."""
         found = self._scheduler.ask(self._ticket, Labels(self.engine, tuple(labels)), prompts)
-        self.work += read(prompts) + Work(projected=len(prompts))
+        self.work += work_of_reading(prompts) + Work(projected=len(prompts))
         return found
 
     def generate(self, prompts: Sequence[Prompt], sampling: Sampling, *, end: int) -> list[Completion]:
         """See `Engine`."""
         found: list[Completion] = self._scheduler.write(self._ticket, Texts(self.engine, sampling, end), prompts)
-        self.work += read(prompts) + written(prompts, found)
+        self.work += _written(prompts, found)
         return found
 
 
@@ -178,7 +178,7 @@ class SharedGradingEngine(SharedEngine):
         """See `Grading`."""
         lane = GradedTexts(self.engine, sampling, asked, end)
         found: list[tuple[Completion, LabelLogits]] = self._scheduler.write(self._ticket, lane, prompts)
-        self.work += read(prompts) + written(prompts, [item for item, _ in found])
+        self.work += _written(prompts, [item for item, _ in found])
         return found
 
 
@@ -193,7 +193,7 @@ class ServedEngine(SharedEngine):
             some = prompts[begin : begin + _SENT]
             found += self.engine.label_logits(some, labels)
             self._ticket.tokens += sum(len(prompt.ids) for prompt in some)
-        self.work += read(prompts) + Work(projected=len(prompts))
+        self.work += work_of_reading(prompts) + Work(projected=len(prompts))
         return found
 
     def generate(self, prompts: Sequence[Prompt], sampling: Sampling, *, end: int) -> list[Completion]:
@@ -208,7 +208,7 @@ class ServedEngine(SharedEngine):
             return frozenset()
 
         found = Texts(self.engine, sampling, end).write(prompts, between)
-        self.work += read(prompts) + written(prompts, found)
+        self.work += _written(prompts, found)
         return found
 
 
@@ -247,19 +247,9 @@ def shared(engine: Engine, scheduler: Scheduler | None, ticket: Ticket) -> Share
     return kind(engine, scheduler, ticket)
 
 
-def read(prompts: Sequence[Prompt]) -> Work:
-    """What reading the prompts takes: each prefix once, and what follows it."""
-    parts = [(0, len(prefix)) for prefix in dict.fromkeys(prompt.prefix for prompt in prompts)]
-    parts += [(len(prompt.prefix), len(prompt.document) + len(prompt.suffix)) for prompt in prompts]
-    attended = sum(positions_attended(start, count) for start, count in parts)
-    return Work(tokens_read=sum(count for _, count in parts), attended=attended)
-
-
-def written(prompts: Sequence[Prompt], found: Sequence[Completion]) -> Work:
-    """What writing texts behind the prompts takes."""
-    lengths = [len(item.ids) + item.finished for item in found]
-    attended = sum(positions_attended(len(p.ids), n) for p, n in zip(prompts, lengths, strict=True))
-    return Work(tokens_written=sum(lengths), attended=attended, projected=sum(lengths))
+def _written(prompts: Sequence[Prompt], found: Sequence[Completion]) -> Work:
+    """What writing texts behind the prompts took."""
+    return work_of_reading(prompts) + work_of_writing(prompts, [len(item.ids) + item.finished for item in found])
 
 
 _NO_SCHEDULER: Any = None

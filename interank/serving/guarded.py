@@ -23,7 +23,10 @@ _BOUND = "interank"
 
 
 def notes(scope: Scope) -> dict[str, Any]:
-    """What is noted of a request for its line in the log: `id`, `key`, `mode`, `documents` and the like, no texts."""
+    """What is noted of a request for its line in the log: `id`, `key`, `mode`, `documents` and the like, no texts.
+
+    `status` is there where it is another than that of the reply's first line.
+    """
     found: dict[str, Any] = scope.setdefault(_BOUND, {})
     return found
 
@@ -76,6 +79,9 @@ class Guarded:
                 await self._app(scope, receive, sent)
             else:
                 await _tell(refusal, scope["path"], sent)
+        except Exception:
+            # The client was told already, in its dialect's form.
+            log.exception("request %s failed", noted["id"])
         finally:
             self._note(scope, noted, status[0], time.monotonic() - begun, headers)
 
@@ -94,6 +100,8 @@ class Guarded:
 
     def _note(self, scope: Scope, noted: dict[str, Any], status: int, seconds: float, headers: Headers) -> None:
         route = getattr(scope.get("route"), "path", None) or "none"
+        # A stream begins with 200, and says later what came of it.
+        status = noted.get("status", status)
         self._service.metrics.request(route, noted.get("mode", ""), status, seconds)
         trace = headers.get("traceparent", "").split("-")
         line = {

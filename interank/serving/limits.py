@@ -33,7 +33,7 @@ class Limits:
     """Seconds between signs of life in a stream."""
 
     def check(self, asked: Asked, explained: int) -> None:
-        """Refuse what is too large.
+        """Refuse what is too large; `explained` is how many documents are explained.
 
         Raises:
             Refusal: Says what, and how much is taken.
@@ -47,8 +47,8 @@ class Limits:
         characters = sum(map(len, asked.queries)) + sum(len(each.text) + len(each.title) for each in asked.documents)
         if characters > self.characters:
             raise _too_large(f"{characters} characters", f"{self.characters}", "documents")
-        if min(explained, count) > self.explanations:
-            raise _too_large(f"{min(explained, count)} explanations", f"{self.explanations}", "explain")
+        if explained > self.explanations:
+            raise _too_large(f"{explained} explanations", f"{self.explanations}", "explain")
 
     def seconds(self, options: Options, header: str | None) -> float:
         """How long a request may take.

@@ -16,7 +16,7 @@ from interank.modes import GUARDS, TASK_MODES, Guard, Mode, explained_by_default
 from interank.reranking.fitted import Fitted
 from interank.reranking.fitting import Fit, stored_fit, stored_modes
 from interank.reranking.opening import open_unfitted
-from interank.serving.asked import Refusal
+from interank.serving.asked import CHARACTERS_PER_TOKEN, Refusal
 from interank.serving.engines import SharedHead, shared
 from interank.serving.options import Options
 from interank.serving.schedule import Scheduler, Size, Ticket
@@ -28,7 +28,6 @@ from interank.types import Document, Query, RankedDocument
 
 Kind = Literal["grade", "head", "rank"]
 """What a score is: of grades, a head's or another reranker's own, or a place in an order."""
-_CHARACTERS_PER_TOKEN = 4
 # Of a document, where a reranker does not tell what it reads.
 _UNKNOWN_LENGTH = 4096
 
@@ -48,6 +47,8 @@ class Facts:
     guards: tuple[Guard, ...] = ("none",)
     most_tokens: int = 256
     """Of an explanation."""
+    taken_up: int | None = None
+    """How many documents mode `adaptive` explains at the most; None is all."""
     fits: Mapping[str, Fit] = field(default_factory=dict)
     """By the mode that they are of."""
     removable: bool = False
@@ -106,9 +107,13 @@ def mode_of(facts: Facts, options: Options) -> Mode:
     return mode
 
 
-def explained_of(facts: Facts, mode: Mode, options: Options) -> int:
-    """How many documents are explained after they were ranked."""
-    return explained_by_default(mode) if options.explained is None else options.explained
+def explained_of(facts: Facts, mode: Mode, options: Options, documents: int) -> int:
+    """How many of so many documents are explained, at the most: while they are ranked, or afterwards."""
+    if mode == "reason":
+        return documents
+    if mode == "adaptive":
+        return documents if facts.taken_up is None else min(facts.taken_up, documents)
+    return min(documents, explained_by_default(mode) if options.explained is None else options.explained)
 
 
 def fits_of(source: str) -> dict[str, Fit]:
@@ -245,7 +250,7 @@ class _Documents:
     def size(self, item: _Pair) -> Size:
         """See `Lane`."""
         query, document = item
-        return Size(None, 0, 1 + (len(query.text) + len(document.full_text)) // _CHARACTERS_PER_TOKEN)
+        return Size(None, 0, 1 + (len(query.text) + len(document.full_text)) // CHARACTERS_PER_TOKEN)
 
     def compute(self, items: Sequence[_Pair]) -> list[RankedDocument]:
         """See `Lane`."""
@@ -317,6 +322,7 @@ def judge_facts(name: str, source: Any, modes: tuple[str, ...], settings: Ranker
         taught,
         GUARDS,
         settings.max_reasoning_tokens,
+        (settings.adaptive or AdaptiveRecipe()).band,
         fits_of(source.name),
     )
 

@@ -67,6 +67,11 @@ class Models:
         Raises:
             InterankError: One cannot be had, or cannot do what is asked of it.
         """
+        if opened.root is not None and opened.settings.engine != "transformers":
+            raise InputError(
+                f"found a root of adapters with engine {opened.settings.engine}, and only engine transformers loads "
+                "adapters at run time; leave one of them out"
+            )
         self._opened = opened
         self._scheduler = scheduler
         self._bases: dict[Path, SharedBase] = {}
@@ -116,8 +121,8 @@ class Models:
         self._served[name] = found
         return found
 
-    def unload(self, name: str) -> None:
-        """Let go of a model that was loaded at run time.
+    def withdraw(self, name: str) -> Served:
+        """Answer no more requests by a model that was loaded at run time; what runs it stays until it is let go of.
 
         Raises:
             Refusal: None is called so, or it was there from the start.
@@ -125,16 +130,19 @@ class Models:
         found = self.get(name)
         if not found.facts.removable:
             raise Refusal("invalid", f"{name} was there from the start and stays", field="name")
-        del self._served[name]
-        if isinstance(found, ServedLanguageModel) and isinstance(found.engine, AdapterEngine):
-            found.engine.base.remove(found.engine)
-        elif isinstance(found, ServedHead):
-            remove(found.engine.model, str(found.engine.adapter))
+        return self._served.pop(name)
+
+    def let_go(self, withdrawn: Served) -> None:
+        """Let go of a model that answers nothing any more."""
+        if isinstance(withdrawn, ServedLanguageModel) and isinstance(withdrawn.engine, AdapterEngine):
+            withdrawn.engine.base.remove(withdrawn.engine)
+        elif isinstance(withdrawn, ServedHead):
+            remove(withdrawn.engine.model, str(withdrawn.engine.adapter))
 
     def _folder(self, name: str) -> Path:
         root = self._opened.root
         if root is None:
-            raise Refusal("invalid", "no adapters can be loaded here; start the server with --adapter-root DIR")
+            raise Refusal("invalid", "no adapters can be loaded; start with --adapter-root DIR and engine transformers")
         folder = root / name
         if not _NAME.fullmatch(name) or folder.resolve().parent != root.resolve() or not folder.is_dir():
             raise Refusal("unknown", f"found no adapter {name!r} under the server's root of adapters", field="name")

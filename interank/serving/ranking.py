@@ -2,36 +2,42 @@
 
 from __future__ import annotations
 
+import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
-from interank.errors import InputError, ModelError
+from interank.errors import InputError, InterankError
 from interank.modes import Mode
 from interank.reranking.fitted import Fitted
-from interank.serving.asked import Answered, Asked, Refusal, Result
+from interank.serving.asked import Answered, Asked, Refusal, Result, failure
 from interank.serving.models import Kind, Served, explained_of, mode_of
 from interank.serving.options import Options
 from interank.serving.quoting import quotes_of, relevant_spans
-from interank.serving.schedule import Ticket
+from interank.serving.schedule import LeftError, Ticket
 from interank.tasks.query_ranking import QueryRanking
 from interank.types import Document, Query, RankedDocument
+
+log = logging.getLogger(__name__)
 
 _ORDERED: frozenset[Mode] = frozenset({"listwise", "adaptive"})
 
 
-class Heard:
-    """Hears how a request gets on; what is not overridden is not heard."""
+class Hears(Protocol):
+    """Hears how a request gets on."""
 
     def ranking(self, answered: Answered) -> None:
         """All results, without explanations that are still to be written."""
+        ...
 
     def text(self, index: int, text: str) -> None:
         """What stands so far of a document's explanation."""
+        ...
 
     def explained(self, index: int, explanation: str, quotes: list[dict[str, Any]]) -> None:
         """A document's explanation as it is told in the end."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -46,21 +52,27 @@ class Job:
     begun: float
     """By `time.monotonic`."""
 
-    def answer(self, heard: Heard | None = None) -> Answered:
-        """Rank, explain, and say how.
+    def answer(self, hears: Hears | None = None) -> Answered:
+        """Rank, explain, and say how; a failure is told in the log.
 
         Raises:
             Refusal: The model has not what is asked for, failed, or took longer than there was time.
             LeftError: The client has gone.
         """
         try:
-            return self._answered(heard or Heard())
+            return self._answered(hears)
+        except (Refusal, LeftError):
+            raise
         except InputError as error:
             raise Refusal("invalid", str(error)) from error
-        except ModelError as error:
+        except InterankError as error:
+            log.error("request %s failed: %s", self.request, error)
             raise Refusal("failed", str(error)) from error
+        except Exception as error:
+            log.exception("request %s failed", self.request)
+            raise failure(self.request) from error
 
-    def _answered(self, heard: Heard) -> Answered:
+    def _answered(self, hears: Hears | None) -> Answered:
         mode = mode_of(self.served.facts, self.options)
         ranks = self.served.ranks(self.options, self.ticket, self.asked.most_tokens)
         parts = [self._ranked(ranks, mode, query, places) for query, places in self._queries()]
@@ -68,11 +80,11 @@ class Job:
         self._require_whole(found)
         kept = self._reaching(found)
         said = self._told(ranks, mode, found, kept)
-        count = explained_of(self.served.facts, mode, self.options)
+        if hears is not None:
+            hears.ranking(said)
+        count = explained_of(self.served.facts, mode, self.options, len(kept))
         if count and mode in ("score", "explain") and len(parts) == 1:
-            heard.ranking(said)
-            return self._told(ranks, mode, found, self._explained(ranks, kept, count, heard))
-        heard.ranking(said)
+            return self._told(ranks, mode, found, self._explained(ranks, kept, count, hears))
         return said
 
     def _queries(self) -> list[tuple[Query, list[int]]]:
@@ -110,25 +122,27 @@ class Job:
         return {int(item.doc_id): item for item in ranking}
 
     def _explained(
-        self, ranks: Fitted, found: dict[int, RankedDocument], count: int, heard: Heard
+        self, ranks: Fitted, found: dict[int, RankedDocument], count: int, hears: Hears | None
     ) -> dict[int, RankedDocument]:
         """The best with explanations."""
         best = sorted(found.values(), key=lambda item: (-item.score, int(item.doc_id)))[: self.asked.top]
         wanted = [int(item.doc_id) for item in best[:count]]
-        query, encoder = Query("query", self.asked.queries[0]), getattr(self.served, "encoder", None)
-
-        def told(place: int, ids: Sequence[int]) -> None:
-            if encoder is not None:
-                heard.text(wanted[place], encoder.text(ids).lstrip())
-
-        self.ticket.told = told
+        query = Query("query", self.asked.queries[0])
+        if hears is not None:
+            self.ticket.told = self._telling(hears, wanted)
         explained = ranks.explain(query, self._documents(range(len(self.asked.documents))), best, count)
-        self.ticket.told = None
         for item in explained[:count]:
-            if item.explanation is not None:
+            if hears is not None and item.explanation is not None:
                 document = self.asked.documents[int(item.doc_id)]
-                heard.explained(int(item.doc_id), item.explanation, quotes_of(item.explanation, document, query.text))
+                hears.explained(int(item.doc_id), item.explanation, quotes_of(item.explanation, document, query.text))
         return found | {int(item.doc_id): item for item in explained}
+
+    def _telling(self, hears: Hears, wanted: Sequence[int]) -> Callable[[int, Sequence[int]], None] | None:
+        """Tells of each text that is written, by its document."""
+        encoder = getattr(self.served, "encoder", None)
+        if encoder is None:
+            return None
+        return lambda place, ids: hears.text(wanted[place], encoder.text(ids).lstrip())
 
     def _require_whole(self, found: dict[int, RankedDocument]) -> None:
         cut = [index for index, item in found.items() if item.truncated]

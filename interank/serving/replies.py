@@ -22,10 +22,6 @@ def _number(asked: Asked, result: Result) -> float:
     return result.score if asked.raw else result.relevance
 
 
-def _usage(answered: Answered) -> dict[str, int]:
-    return {"prompt_tokens": answered.tokens, "total_tokens": answered.tokens}
-
-
 def _also(asked: Asked, result: Result) -> dict[str, Any]:
     """Keys of ours; `relevant_spans` where they are asked for."""
     extra = {key: value for key, value in result.extra.items() if key != "relevant_spans" or asked.spans}
@@ -38,61 +34,53 @@ def _document(asked: Asked, result: Result, *, flat: bool) -> dict[str, Any]:
     return {"document": result.document.text if flat else {"text": result.document.text}}
 
 
+def _result(asked: Asked, result: Result, *, flat: bool) -> dict[str, Any]:
+    score = {"index": result.index, "relevance_score": _number(asked, result)}
+    return score | _document(asked, result, flat=flat) | _also(asked, result)
+
+
 def _results(asked: Asked, answered: Answered, *, flat: bool) -> list[dict[str, Any]]:
-    return [
-        {"index": r.index, "relevance_score": _number(asked, r)} | _document(asked, r, flat=flat) | _also(asked, r)
-        for r in best_first(answered.results, asked.top)
-    ]
+    return [_result(asked, result, flat=flat) for result in best_first(answered.results, asked.top)]
 
 
-def _meta(asked: Asked, answered: Answered) -> dict[str, Any]:
+def _begun(kind: str, answered: Answered) -> dict[str, Any]:
+    return {"id": answered.request, "object": kind, "created": answered.created, "model": answered.model}
+
+
+def _ended(asked: Asked, answered: Answered, **meta: Any) -> dict[str, Any]:
     about = {"interank": dict(answered.about)} if answered.about else {}
-    return {"warnings": all_warnings(asked, answered), **about}
+    return {
+        "usage": {"prompt_tokens": answered.tokens, "total_tokens": answered.tokens},
+        "meta": {**meta, "warnings": all_warnings(asked, answered), **about},
+        **answered.extra,
+    }
 
 
 def superset(asked: Asked, answered: Answered) -> Json:
     """What clients of Cohere, Jina, vLLM and LiteLLM each find all their keys in."""
     return {
-        "id": answered.request,
-        "object": "rerank",
-        "created": answered.created,
-        "model": answered.model,
+        **_begun("rerank", answered),
         "results": _results(asked, answered, flat=False),
-        "usage": _usage(answered),
-        "meta": {
-            "api_version": {"version": "2"},
-            "billed_units": {"search_units": 1},
-            "tokens": {"input_tokens": answered.tokens, "output_tokens": answered.about.get("tokens_written", 0)},
-            **_meta(asked, answered),
-        },
-        **answered.extra,
+        **_ended(
+            asked,
+            answered,
+            api_version={"version": "2"},
+            billed_units={"search_units": 1},
+            tokens={"input_tokens": answered.tokens, "output_tokens": answered.about.get("tokens_written", 0)},
+        ),
     }
 
 
 def infinity(asked: Asked, answered: Answered) -> Json:
     """Documents are plain strings."""
-    return {
-        "object": "rerank",
-        "id": answered.request,
-        "created": answered.created,
-        "model": answered.model,
-        "results": _results(asked, answered, flat=True),
-        "usage": _usage(answered),
-        "meta": _meta(asked, answered),
-        **answered.extra,
-    }
+    results = _results(asked, answered, flat=True)
+    return {**_begun("rerank", answered), "results": results, **_ended(asked, answered)}
 
 
 def voyage(asked: Asked, answered: Answered) -> Json:
     """Results stand in `data`."""
-    return {
-        "object": "list",
-        "data": _results(asked, answered, flat=True),
-        "model": answered.model,
-        "usage": _usage(answered),
-        "meta": _meta(asked, answered),
-        **answered.extra,
-    }
+    data = _results(asked, answered, flat=True)
+    return {"object": "list", "data": data, "model": answered.model, **_ended(asked, answered)}
 
 
 def tei(asked: Asked, answered: Answered) -> Json:
@@ -118,46 +106,22 @@ def sglang(asked: Asked, answered: Answered) -> Json:
 def nim(asked: Asked, answered: Answered) -> Json:
     """`logit` is s itself."""
     ranked = best_first(answered.results, asked.top)
-    return {
-        "rankings": [{"index": r.index, "logit": r.score} | _also(asked, r) for r in ranked],
-        "usage": _usage(answered),
-        "meta": _meta(asked, answered),
-        **answered.extra,
-    }
+    rankings = [{"index": r.index, "logit": r.score} | _also(asked, r) for r in ranked]
+    return {"rankings": rankings, **_ended(asked, answered)}
 
 
 def scores(asked: Asked, answered: Answered) -> Json:
     """VLLM's `/score`, in request order."""
-    return {
-        "id": answered.request,
-        "object": "list",
-        "created": answered.created,
-        "model": answered.model,
-        "data": [
-            {"index": r.index, "object": "score", "score": _number(asked, r)} | _also(asked, r)
-            for r in answered.results
-        ],
-        "usage": _usage(answered),
-        "meta": _meta(asked, answered),
-        **answered.extra,
-    }
+    data = [
+        {"index": r.index, "object": "score", "score": _number(asked, r)} | _also(asked, r) for r in answered.results
+    ]
+    return {**_begun("list", answered), "data": data, **_ended(asked, answered)}
 
 
 def explanations(asked: Asked, answered: Answered) -> Json:
     """Of `/v1/explain`, in request order."""
-    return {
-        "id": answered.request,
-        "object": "explanations",
-        "created": answered.created,
-        "model": answered.model,
-        "results": [
-            {"index": r.index, "relevance_score": _number(asked, r)} | _document(asked, r, flat=False) | _also(asked, r)
-            for r in answered.results
-        ],
-        "usage": _usage(answered),
-        "meta": _meta(asked, answered),
-        **answered.extra,
-    }
+    results = [_result(asked, r, flat=False) for r in answered.results]
+    return {**_begun("explanations", answered), "results": results, **_ended(asked, answered)}
 
 
 def any_error(refusal: Refusal, status: int) -> Json:

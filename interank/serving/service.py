@@ -64,21 +64,10 @@ class Service:
         """Whether requests are answered: after the warm-up, and until the server drains."""
         return self._warm and not self.desk.draining
 
-    def job(self, request: str, asked: Asked, options: Options, ticket: Ticket) -> Job:
-        """What answers a request.
-
-        Raises:
-            Refusal: There is no such model.
-        """
-        return Job(request, asked, options, self.models.get(asked.model), ticket, time.monotonic())
-
     def load(self, asked: Asked, served: Served, options: Options, explained: int) -> float:
-        """About how many tokens a request takes."""
+        """About how many tokens a request takes; windows of lists have about a text for each document."""
         facts = served.facts
-        mode = options.mode or facts.mode
-        count = (
-            len(asked.documents) if mode in ("reason", "adaptive", "listwise") else min(explained, len(asked.documents))
-        )
+        count = len(asked.documents) if (options.mode or facts.mode) == "listwise" else explained
         written = count * min(options.max_reasoning_tokens or facts.most_tokens, facts.most_tokens)
         return load_of(asked, served.longest, written)
 

@@ -6,17 +6,17 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
-from interank.errors import InterankError
 from interank.serving.asked import Answered, Refusal
 from interank.serving.bytes import event
 from interank.serving.desk import Desk
-from interank.serving.ranking import Heard, Job
+from interank.serving.ranking import Hears, Job
 from interank.serving.replies import Json
+from interank.serving.schedule import LeftError
 
 _UNFINISHED = "\N{REPLACEMENT CHARACTER}"
 
 
-class Telling(Heard):
+class Telling(Hears):
     """Puts what is heard in a request's thread onto a queue of the event loop."""
 
     def __init__(self, reply: Callable[[Answered], Json]) -> None:
@@ -31,18 +31,18 @@ class Telling(Heard):
         self._loop.call_soon_threadsafe(self.events.put_nowait, said)
 
     def ranking(self, answered: Answered) -> None:
-        """See `Heard`."""
+        """See `Hears`."""
         self.tell(event("ranking", self._reply(answered)))
 
     def text(self, index: int, text: str) -> None:
-        """See `Heard`; what may still change at the end waits."""
+        """See `Hears`; what may still change at the end waits."""
         before, now = self._sent.get(index, ""), text.rstrip(_UNFINISHED)
         if len(now) > len(before) and now.startswith(before):
             self._sent[index] = now
             self.tell(event("delta", {"index": index, "text": now[len(before) :]}))
 
     def explained(self, index: int, explanation: str, quotes: list[dict[str, Any]]) -> None:
-        """See `Heard`."""
+        """See `Hears`."""
         self.tell(event("explanation", {"index": index, "explanation": explanation, "quotes": quotes}))
 
 
@@ -65,8 +65,8 @@ async def events(
             return answered
         except Refusal as refusal:
             telling.tell(event("error", refused(refusal)))
-        except InterankError as error:
-            telling.tell(event("error", refused(Refusal("failed", str(error)))))
+        except LeftError:
+            return None
         finally:
             telling.tell(None)
         return None

@@ -27,7 +27,9 @@ from tests.support.tiny_heads import tiny_base
 QUERY = "Where is the red fox?"
 TEXTS = [rule.document_text("red", animal, "barn") for animal in rule.ANIMALS]
 ASKED = {"query": QUERY, "documents": TEXTS}
-LIMITS = Limits(heartbeat=0.05, documents=50, characters=20_000, query_characters=500, body_bytes=100_000)
+LIMITS = Limits(
+    heartbeat=0.05, documents=50, characters=20_000, query_characters=500, body_bytes=100_000, explanations=20
+)
 
 
 def served(adapter: Path, **more: Any) -> Service:
@@ -206,6 +208,8 @@ def test_a_stream_tells_the_ranking_first_then_explanations_as_they_grow(babblin
         ("/v2/rerank", {**ASKED, "timeout": -1}, 422, "timeout"),
         ("/v2/rerank", {**ASKED, "budget_tokens": 5}, 422, "budget_tokens"),
         ("/v2/rerank", {"query": "q", "documents": ["a"] * 51}, 413, "documents"),
+        ("/v2/rerank", {"query": "q", "documents": ["a"] * 21, "explain": 21}, 413, "explain"),
+        ("/v2/rerank", {"query": "q", "documents": ["a"] * 21, "mode": "reason"}, 413, "explain"),
         ("/v2/rerank", {"query": "q" * 501, "documents": ["a"]}, 413, "query"),
         ("/v2/rerank", {"query": "q", "documents": ["a" * 20_000]}, 413, "documents"),
         ("/v2/rerank", {"query": "q", "documents": ["a" * 200_000]}, 413, None),
@@ -317,6 +321,66 @@ def test_the_log_has_a_line_for_each_request_and_no_text_of_it(
     assert "fox" not in caplog.text
 
 
+@pytest.fixture
+def failing(service: Service, monkeypatch: pytest.MonkeyPatch) -> Service:
+    def fail(*_: Any) -> None:
+        raise RuntimeError("out of memory")
+
+    model: Any = service.models.get(None)
+    monkeypatch.setattr(model.engine, "label_logits", fail)
+    return service
+
+
+def lines(caplog: pytest.LogCaptureFixture) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in caplog.messages if line.startswith("{")]
+
+
+def test_a_failure_is_told_in_the_dialects_form_and_with_its_cause_in_the_log(
+    failing: Service, caplog: pytest.LogCaptureFixture
+) -> None:
+    reply = post(failing, "/rerank", ASKED, **{"x-request-id": "r1"})
+    assert reply.status_code == 500 and reply.json()["message"] == "the server failed; its log says of request r1 how"
+    assert reply.json()["error"]["code"] == 500 and reply.headers["x-request-id"] == "r1"
+    assert "request r1 failed" in caplog.messages and "RuntimeError: out of memory" in caplog.text
+    tei = post(failing, "/tei/rerank", {"query": QUERY, "texts": TEXTS})
+    assert (tei.status_code, tei.json()["error_type"]) == (424, "Backend")
+
+
+def test_a_reply_that_cannot_be_written_is_a_failure_too(
+    service: Service, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(_: Any) -> bytes:
+        raise ValueError("nan is no JSON")
+
+    monkeypatch.setattr("interank.serving.app.as_json", fail)
+    reply = post(service, "/voyage/v1/rerank", ASKED, **{"x-request-id": "r2"})
+    assert (reply.status_code, reply.json()) == (500, {"detail": "the server failed; its log says of request r2 how"})
+    assert "request r2 failed" in caplog.messages and "ValueError: nan is no JSON" in caplog.text
+
+
+@pytest.mark.parametrize(("more", "status"), [({"timeout": 1e-6}, 504), ({"documents": ["a long text " * 900]}, 413)])
+def test_what_came_of_a_stream_is_noted_and_not_how_it_began(
+    service: Service, caplog: pytest.LogCaptureFixture, more: dict[str, Any], status: int
+) -> None:
+    def counted() -> float:
+        text = get(service, "/metrics").text
+        sample = f'interank_requests_total{{mode="score",route="/rerank",status="{status}"}} '
+        return sum(float(line.removeprefix(sample)) for line in text.splitlines() if line.startswith(sample))
+
+    before = counted()
+    with caplog.at_level(logging.INFO, "interank.serving.guarded"):
+        told = post(service, "/rerank", {**ASKED, "truncation": False, "stream": True, **more})
+    assert told.status_code == 200 and events_of(told.text)[-1][1]["status"] == status
+    assert lines(caplog)[0]["status"] == status and counted() == before + 1
+
+
+def test_a_failed_stream_ends_with_an_error(failing: Service, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.INFO, "interank.serving"):
+        told = events_of(post(failing, "/rerank", {**ASKED, "stream": True}).text)
+    assert [name for name, _ in told] == ["error"] and told[0][1]["status"] == 500
+    assert lines(caplog)[-1]["status"] == 500 and "RuntimeError: out of memory" in caplog.text
+
+
 def test_a_server_that_drains_refuses_and_says_that_it_is_not_ready(service: Service) -> None:
     service.desk.draining = True
     try:
@@ -327,8 +391,11 @@ def test_a_server_that_drains_refuses_and_says_that_it_is_not_ready(service: Ser
         service.desk.draining = False
 
 
-def test_a_client_that_closes_its_socket_is_answered_no_more(service: Service) -> None:
-    body = json.dumps({**ASKED, "documents": [f"{TEXTS[0]} {n}" for n in range(50)]}).encode()
+@pytest.mark.parametrize(("stream", "begun"), [(False, 499), (True, 200)])
+def test_a_client_that_closes_its_socket_is_answered_no_more(
+    service: Service, caplog: pytest.LogCaptureFixture, stream: bool, begun: int
+) -> None:
+    body = json.dumps({**ASKED, "documents": [f"{TEXTS[0]} {n}" for n in range(50)], "stream": stream}).encode()
     sent: list[dict[str, Any]] = []
     messages = [{"type": "http.request", "body": body, "more_body": False}, {"type": "http.disconnect"}]
 
@@ -357,7 +424,9 @@ def test_a_client_that_closes_its_socket_is_answered_no_more(service: Service) -
     assert service.scheduler is not None
     service.scheduler.step_tokens = 64
     try:
-        asyncio.run(app(scope, receive, send))
+        with caplog.at_level(logging.INFO, "interank.serving.guarded"):
+            asyncio.run(app(scope, receive, send))
     finally:
         service.scheduler.step_tokens = before
-    assert sent[0]["status"] == 499 and service.desk.load == 0 and not service.desk.entries
+    assert (sent[0]["status"], lines(caplog)[-1]["status"]) == (begun, 499)
+    assert service.desk.load == 0 and not service.desk.entries

@@ -13,12 +13,15 @@ import httpx2
 import pytest
 
 from interank import Reranker
+from interank.engines.models import find_model
+from interank.engines.prompts import Prompt
 from interank.engines.protocol import Sampling
+from interank.engines.side_by_side import SharedBase
 from interank.errors import InputError
 from interank.serving.app import make_app
 from interank.serving.keys import Keys
 from interank.serving.models import ServedLanguageModel
-from interank.serving.opening import Opened
+from interank.serving.opening import Models, Opened
 from interank.serving.service import Service, Setup
 from interank.settings import HeadSettings
 from interank.tasks.asked import RankerSettings
@@ -43,7 +46,8 @@ def asked(service: Service, method: str, path: str, body: Any = None, **headers:
 
 
 def scores(service: Service, model: str | None, **more: Any) -> dict[str, float]:
-    reply = asked(service, "POST", "/rerank", {"query": QUERY, "documents": TEXTS, "model": model, **more}, **ADMIN)
+    body = {"query": QUERY, "documents": TEXTS, "model": model, **more}
+    reply = asked(service, "POST", "/rerank", body, **ADMIN)
     assert reply.status_code == 200, reply.text
     return {str(item["index"]): item["raw_score"] for item in reply.json()["results"]}
 
@@ -147,6 +151,50 @@ def test_adapters_come_and_go_by_name_from_one_root_with_an_admin_key(judges: Se
     assert gone.status_code == 404
     assert asked(judges, "DELETE", "/v1/adapters/judge", **ADMIN).status_code == 422
     assert scores(judges, "judge") == pytest.approx(expected, abs=1e-5)
+
+
+def test_an_adapter_that_is_let_go_of_first_answers_what_is_under_way(judges: Service) -> None:
+    assert asked(judges, "POST", "/v1/adapters", {"name": "legal"}, **ADMIN).status_code == 201
+    body = {"query": QUERY, "documents": [f"{text} {n}" for n in range(6) for text in TEXTS], "model": "legal"}
+    assert judges.scheduler is not None
+    steps, judges.scheduler.step_tokens = judges.scheduler.step_tokens, 64
+
+    async def run() -> tuple[httpx2.Response, httpx2.Response, httpx2.Response]:
+        transport = httpx2.ASGITransport(make_app(judges))
+        async with httpx2.AsyncClient(transport=transport, base_url="http://test", headers=ADMIN) as made:
+            ranking = asyncio.create_task(made.post("/rerank", json=body))
+            while not judges.desk.entries:
+                await asyncio.sleep(0)
+            removing = asyncio.create_task(made.delete("/v1/adapters/legal"))
+            while "legal" in dict(judges.models):
+                await asyncio.sleep(0)
+            return await made.post("/rerank", json=body), await removing, await ranking
+
+    try:
+        late, removed, ranked = asyncio.run(run())
+    finally:
+        judges.scheduler.step_tokens = steps
+    assert (late.status_code, removed.status_code, ranked.status_code) == (404, 200, 200), ranked.text
+    expected = scores(judges, "judge", documents=body["documents"])
+    assert {str(item["index"]): item["raw_score"] for item in ranked.json()["results"]} == pytest.approx(
+        expected, abs=1e-5
+    )
+
+
+def test_a_base_is_itself_again_when_its_only_adapter_has_gone(tiny_folder: Path, tiny_adapter: Path) -> None:
+    base, prompts = SharedBase(find_model(str(tiny_folder))), [Prompt((5, 6, 7), (8, 9), (10,))]
+    alone = base.bare().label_logits(prompts, [1, 2, 3])
+    for _ in range(2):
+        adapter = base.add(tiny_adapter / "adapter")
+        assert adapter.label_logits(prompts, [1, 2, 3]) != alone
+        base.remove(adapter)
+        assert base.bare().label_logits(prompts, [1, 2, 3]) == alone
+
+
+@pytest.mark.parametrize("engine", ["openai", "vllm"])
+def test_adapters_are_loaded_at_run_time_in_this_process_alone(tiny_folder: Path, tmp_path: Path, engine: Any) -> None:
+    with pytest.raises(InputError, match=f"engine {engine}, and only engine transformers loads adapters at run time"):
+        Models(Opened(RankerSettings(str(tiny_folder), engine=engine), root=tmp_path), None)
 
 
 @pytest.mark.parametrize(

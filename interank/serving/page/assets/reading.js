@@ -25,7 +25,6 @@ function marked(text, spans) {
 
 const FOUND = { tag: "mark", class: "found", title: "a quote that the document has" };
 const MISSING = { tag: "mark", class: "missing", title: "not in the document", said: " (not in the document)" };
-const UNREAD = { tag: "span", class: "unread", title: "the model did not read this" };
 
 function explanation(result) {
   if (result.writing) return element("blockquote", { class: "caret" }, plain(result.writing));
@@ -66,21 +65,11 @@ function said(name, place) {
   return made;
 }
 
-// The places in the text that verified quotes are from, on any side, and what was not read of it.
+// The places in the text that verified quotes are from, on any side.
 function textSpans(place) {
-  const length = Array.from(shown.documents[place].text).length;
   const results = SIDES.map((side) => shown[side].by.get(place)).filter(Boolean);
-  // Places count in what the model read, where the title stands before the text.
-  const { title } = shown.documents[place];
-  const before = title ? Array.from(title).length + 1 : 0;
   const quoted = results.flatMap(({ quotes }) => (quotes ?? []).flatMap(({ spans }) => spans ?? []));
-  const spans = quoted
-    .map(({ start, end }) => ({ start: start - before, end: end - before, wrap: FOUND }))
-    .filter(({ end }) => end > 0);
-  const read = results.map((result) => result.read).filter((each) => typeof each === "number");
-  const from = read.length ? Math.max(0, Math.min(...read) - before) : length;
-  if (from < length) spans.push({ start: from, end: length, wrap: UNREAD });
-  return spans;
+  return quoted.map(({ start, end }) => ({ start, end, wrap: FOUND }));
 }
 
 function cutMark(place) {
