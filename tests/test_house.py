@@ -49,11 +49,14 @@ VERBS = (
 EMPTY_NAMES = {"utils", "util", "helpers", "helper", "common", "manager", "managers", "handler", "handlers", "misc"}
 # The last line of the command line may catch everything: it turns what is left into one sentence and an exit status.
 # What a user's own file raises may be anything, and what reads tokenizers raises Exception itself.
-# The engine's thread hands whatever a step raised to the requests that it was computed for.
+# The engine's thread hands whatever a step raised to the requests that it was computed for. Whatever one raised,
+# a server tells its client of it in a sentence, and answers the others.
 CATCHES_ALL = (
     "interank/cli/app.py",
     "interank/rewards.py",
     "interank/engines/models.py",
+    "interank/serving/guarded.py",
+    "interank/serving/ranking.py",
     "interank/serving/schedule.py",
 )
 
