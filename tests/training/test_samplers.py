@@ -30,7 +30,7 @@ from interank.training.checkpoints import last_complete
 from interank.training.samplers import HandedOver, sampler_of
 from tests.support import rule
 from tests.support.grpo_training import train
-from tests.support.servers import VllmServer, vllm_environment
+from tests.support.servers import VllmServer, small_vllm
 from tests.support.tiny import strong_model
 
 pytestmark = [
@@ -85,11 +85,8 @@ def adapted(base: Path) -> Any:
 def rollouts_of(recipe: RolloutsRecipe, base: Path, model: Any, work: Path) -> Iterator[Rollouts]:
     encoder = PromptEncoder(load_tokenizer(find_model(str(base))), PROMPT)
     examples = whole_queries(rule.examples(0, queries=4), documents=4, seed=1)
-    with pytest.MonkeyPatch.context() as patch:
-        for name, value in vllm_environment().items():
-            patch.setenv(name, value)
-        with sampler_of(recipe, base, model, work, max_length=encoder.settings.max_length) as sampler:
-            yield Rollouts(encoder, examples, tokens=12, seed=3, sampler=sampler, settings=recipe)
+    with small_vllm(), sampler_of(recipe, base, model, work, max_length=encoder.settings.max_length) as sampler:
+        yield Rollouts(encoder, examples, tokens=12, seed=3, sampler=sampler, settings=recipe)
 
 
 def lengths(*, completion_ids: Sequence[Sequence[int]], **_: Any) -> list[float | None]:
