@@ -1,6 +1,7 @@
 """Fixtures that several test files share."""
 
 import contextlib
+import gc
 import logging
 import os
 from collections.abc import Generator, Iterator
@@ -33,6 +34,12 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     """Several processes begin with what takes long, so that none is left with it at the end."""
     if hasattr(config, "workerinput"):
         workers.longest_first(items)
+
+
+def pytest_collection_finish() -> None:
+    """Let no collection of garbage go through what is imported by now, as each start of a trainer does: it stays."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -105,7 +112,7 @@ def rule_base(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A tiny base that reads the rule's texts; its training takes most of a minute."""
     from tests.support.rule_model import rule_base as train
 
-    return train(tmp_path_factory.mktemp("models") / "rule")
+    return workers.made_once(tmp_path_factory, "rule", train)
 
 
 @pytest.fixture(scope="session")

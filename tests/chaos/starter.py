@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import importlib
 import json
 import os
@@ -17,7 +18,7 @@ from tests.chaos.hook import install
 
 ROOT = Path(__file__).resolve().parents[2]
 # What the commands import; most of a minute for fifty of them.
-_HEAVY = (
+HEAVY = (
     *(f"interank.stages.{name}" for name in ("generate", "distill", "rl", "evaluate")),
     "interank.reranking.reranker",
     "interank.tasks.judge.grpo",
@@ -37,6 +38,8 @@ class Order:
     """Files, read from or appended to; None is a closed handle."""
     cold: bool = False
     """Whether it imports all it needs itself."""
+    together: int = 1
+    """How many processes are to do it: of more than one the commands are a file's, see `tests.support.launched`."""
 
 
 class Started:
@@ -97,8 +100,10 @@ class Starter:
 
 def _serve() -> int:
     """Start what is ordered on standard input; in a fork, the command's exit code."""
-    for name in _HEAVY:
+    for name in HEAVY:
         importlib.import_module(name)
+    # What a fork's collection of garbage visits, at its end too, is copied for it, page by page.
+    gc.freeze()
     # Orders and answers have handles of their own; the commands' standard streams are others.
     orders, answers = os.fdopen(os.dup(0)), os.fdopen(os.dup(1), "w")
     print("ready", file=answers, flush=True)
@@ -130,14 +135,19 @@ def _run(order: Order) -> int:
         except OSError:
             setattr(sys, name, None)
         else:
-            setattr(sys, name, _stream(number))
+            setattr(sys, name, stream(number))
+    if order.together > 1:
+        from tests.support.launched import in_forks
+
+        return in_forks(order.arguments[0], order.together)
     from interank.cli.app import main
 
     install()
     return main(order.arguments)
 
 
-def _stream(number: int) -> TextIO:
+def stream(number: int) -> TextIO:
+    """A standard stream on its handle, as Python makes it."""
     return open(number, "w" if number else "r", 1 if number == 2 else -1, closefd=False)
 
 

@@ -71,7 +71,24 @@ ATTACKS: dict[str, Say] = {
 HARD = ("goes on and on", "another document's explanation")
 
 
-def totals(recipe: RlJudge, reader: ModelReader, say: Say, examples: Sequence[Example]) -> list[tuple[float, float]]:
+class Remembering:
+    """Reads nothing twice: with every attack the honest explanations come again."""
+
+    def __init__(self, reader: ModelReader) -> None:
+        self._reader = reader
+        self._read: dict[tuple[str, Any], Any] = {}
+
+    def __getattr__(self, name: str) -> Callable[[Sequence[Any]], list[Any]]:
+        def read(asked: Sequence[Any]) -> list[Any]:
+            new = [each for each in dict.fromkeys(asked) if (name, each) not in self._read]
+            found = getattr(self._reader, name)(new)
+            self._read.update(((name, each), value) for each, value in zip(new, found, strict=True))
+            return [self._read[name, each] for each in asked]
+
+        return read
+
+
+def totals(recipe: RlJudge, reader: Remembering, say: Say, examples: Sequence[Example]) -> list[tuple[float, float]]:
     """What an honest explanation of each pair earns in all, and what the attack on it does; both with its grade."""
     rows = [
         (item, f"Relevance Label: {int(item.judgment.relevance)}\n\n{text}")
@@ -134,7 +151,7 @@ def test_attacks_lose_to_a_reader_that_has_learned_the_rule(rule_base: Path, tmp
     start = open_artifact(distill.run(student, tmp_path / "student").path, "adapter")
     base = find_base(start)
     encoder = PromptEncoder(load_tokenizer(base), PROMPT)
-    reader = ModelReader(with_adapter(load_model(base), start.path / "adapter"), encoder, tokens=96)
+    reader = Remembering(ModelReader(with_adapter(load_model(base), start.path / "adapter"), encoder, tokens=96))
     recipe = load_recipe("rl/smollm2")
     assert isinstance(recipe, RlJudge)
     lost, means = {}, {}

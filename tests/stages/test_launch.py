@@ -22,7 +22,7 @@ from tests.stages.test_list_training import judgments_with_lists
 from tests.support import rule
 from tests.support.artifacts import judgments_artifact
 from tests.support.commands import partial
-from tests.support.launched import PATIENCE, children, launched, started_together, wait_for
+from tests.support.launched import PATIENCE, children, done_together, launched, started_together, wait_for
 from tests.support.marked import explained_artifact, recipe_of
 from tests.support.marked import judged as judged_explained
 
@@ -142,8 +142,7 @@ def sum_as_two(patch: pytest.MonkeyPatch) -> None:
 def together(folder: Path, alone: Path) -> Path:
     """What two processes make, in one launch."""
     commands = [command(folder, name, folder / "two" / name) for name in NAMES]
-    with launched(commands, folder) as process:
-        assert process.wait(PATIENCE) == 0, (folder / "said.txt").read_text()
+    assert done_together(commands, folder) == 0, (folder / "said.txt").read_text()
     return folder / "two"
 
 
@@ -203,8 +202,7 @@ def test_killed_of_two_and_gone_on_with_alone(folder: Path, tmp_path: Path) -> N
 @pytest.mark.slow
 def test_an_error_is_told_once_and_ends_all(folder: Path, tmp_path: Path) -> None:
     taken = command(folder, "judge", folder / "judgments")
-    with launched([taken], tmp_path) as process:
-        assert process.wait(PATIENCE) == 1
+    assert done_together([taken], tmp_path) == 1
     said = (tmp_path / "said.txt").read_text()
     assert said.count("interank: ") == 1
     assert str(folder / "judgments") in said

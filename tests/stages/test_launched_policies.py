@@ -18,7 +18,7 @@ from tests.stages.test_list_training import judgments_with_lists
 from tests.support import rule
 from tests.support.adapter_server import AdapterServer
 from tests.support.artifacts import judgments_artifact
-from tests.support.launched import PATIENCE, launched
+from tests.support.launched import done_together
 from tests.support.stub import Answer, Stub, said, serving
 
 pytestmark = pytest.mark.own_rewards
@@ -199,8 +199,7 @@ def done(tiny_folder: Path, tiny_adapter: Path, tmp_path_factory: pytest.TempPat
                 for each in commands:
                     assert main(each) == 0
             else:
-                with launched(commands, folder) as process:
-                    assert process.wait(PATIENCE) == 0, (folder / "said.txt").read_text()
+                assert done_together(commands, folder) == 0, (folder / "said.txt").read_text()
             asked[who] = sorted(json.dumps(body, sort_keys=True) for body in stub.bodies[before:])
             handed[who] = len(server.handed) - adapters
             sampled[who] = sorted(

@@ -37,12 +37,19 @@ def forked(arguments: Sequence[str]) -> Iterator[tuple[Started, Path]]:
     with tempfile.TemporaryDirectory() as folder:
         said = Path(folder) / "said"
         said.touch()
-        process = _starter().start(Order(arguments[3:], stderr=str(said)))
-        try:
+        with ordered(Order(arguments[3:], stderr=str(said))) as process:
             yield process, said
-        finally:
-            kill(process)
-            process.wait()
+
+
+@contextmanager
+def ordered(order: Order) -> Iterator[Started]:
+    """What is ordered, in a fork as above; afterwards it is gone with all that it started, failed or not."""
+    process = _starter().start(order)
+    try:
+        yield process
+    finally:
+        kill(process)
+        process.wait()
 
 
 def kill(process: Started) -> None:

@@ -9,6 +9,7 @@ import json
 import os
 import re
 import sys
+import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -19,8 +20,9 @@ from typing import Any
 
 import psutil
 
+from tests.chaos.starter import Order
 from tests.support import writes
-from tests.support.commands import started
+from tests.support.commands import kill, ordered, started
 
 ENVIRONMENT = {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path(__file__).resolve().parents[2])}
 # Of a start, which takes half a minute on a busy machine, and of what is done.
@@ -37,11 +39,33 @@ def launched(commands: Sequence[Sequence[str]], folder: Path, *, processes: int 
 
     Afterwards none but the first has written, renamed or removed anything in the folder, or in interank's cache.
     """
-    (folder / "commands.json").write_text(json.dumps([list(each) for each in commands]))
+    written = _written(commands, folder)
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", str(processes)]
-    here = [*torchrun, "-m", "tests.support.launched", str(folder / "commands.json")]
-    with started_together(here, folder) as process:
+    with started_together([*torchrun, "-m", "tests.support.launched", written], folder) as process:
         yield process
+    _check_watched(folder, processes)
+
+
+def done_together(commands: Sequence[Sequence[str]], folder: Path, *, processes: int = 2) -> int:
+    """The same until they have ended, in forks that torchrun's agent starts and that need no half minute; its code."""
+    said = str(folder / "said.txt")
+    order = Order([_written(commands, folder)], ENVIRONMENT, stdout=said, stderr=said, together=processes)
+    with ordered(order) as process:
+        limit = threading.Timer(PATIENCE, kill, [process])
+        limit.start()
+        code = process.wait()
+        limit.cancel()
+    _check_watched(folder, processes)
+    return code
+
+
+def _written(commands: Sequence[Sequence[str]], folder: Path) -> str:
+    file = folder / "commands.json"
+    file.write_text(json.dumps([list(each) for each in commands]))
+    return str(file)
+
+
+def _check_watched(folder: Path, processes: int) -> None:
     for rank in range(1, processes):
         lines = (folder / _WRITTEN.format(rank=rank)).read_text().splitlines()
         others = [line for line in lines if not _EACH_ITS_OWN.search(line)]
@@ -85,6 +109,33 @@ def children(parent: int) -> dict[int, psutil.Process]:
     return found
 
 
+def in_forks(commands: str, processes: int) -> int:
+    """What torchrun does, with forks of this process; the exit code."""
+    from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
+    from torch.distributed.launcher.api import LaunchConfig, elastic_launch
+
+    config = LaunchConfig(
+        min_nodes=1,
+        max_nodes=1,
+        nproc_per_node=processes,
+        run_id=uuid.uuid4().hex,
+        rdzv_backend="c10d",
+        rdzv_endpoint="localhost:0",
+        max_restarts=0,
+        start_method="fork",
+    )
+    try:
+        elastic_launch(config, _do)(commands)
+    except ChildFailedError as error:
+        print(error, file=sys.stderr)
+        return 1
+    return 0
+
+
+def _do(file: str) -> None:
+    sys.exit(main(json.loads(Path(file).read_text()), Path(file).parent))
+
+
 def main(commands: Sequence[Sequence[str]], folder: Path) -> int:
     """Run the commands as far as they end well; the exit code."""
     from interank.cli.app import main as interank
@@ -96,5 +147,4 @@ def main(commands: Sequence[Sequence[str]], folder: Path) -> int:
 
 
 if __name__ == "__main__":
-    given = Path(sys.argv[1])
-    sys.exit(main(json.loads(given.read_text()), given.parent))
+    _do(sys.argv[1])

@@ -1,12 +1,18 @@
-"""Which tests keep together where several processes share them, by pytest-xdist: a file's, and all that start vLLM."""
+"""Which tests keep together where several processes share them, by pytest-xdist: a file's, and all that start vLLM.
+
+And what one of the processes makes for all.
+"""
 
 from __future__ import annotations
 
+import os
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import pytest
+from filelock import FileLock
 
 ROOT = Path(__file__).parents[2]
 # Where vLLM is started there is `vllm_environment`, which keeps it small.
@@ -17,6 +23,18 @@ _STARTS_VLLM = "tests.support.servers"
 def group(file: str) -> str:
     """The file itself, whose fixtures are then made once, or "vllm": of its processes one at a time has the memory."""
     return "vllm" if _STARTS_VLLM in (ROOT / file).read_text("utf-8") else file
+
+
+def made_once(folders: pytest.TempPathFactory, name: str, make: Callable[[Path], object]) -> Path:
+    """A folder of the whole run, which the first process that needs it makes; others wait until it is whole."""
+    own = folders.getbasetemp()
+    run = own.parent if "PYTEST_XDIST_WORKER" in os.environ else own
+    whole, begun = run / name, run / f"{name}-begun"
+    with FileLock(run / f"{name}.lock"):
+        if not whole.exists():
+            make(begun)
+            begun.rename(whole)
+    return whole
 
 
 def longest_first(items: list[pytest.Item]) -> None:
