@@ -197,10 +197,19 @@ def open_ranker(asked: Any) -> Any:
 '''
 
 
-RANK = """
-import dataclasses, json, sys
+# All in one process, which reads the copy.
+COMMANDS = """
+import contextlib, dataclasses, io, json, sys
 from interank import Reranker
-print(json.dumps([dataclasses.asdict(item) for item in Reranker(sys.argv[1]).rank("Where?", ["A fox.", "A hen."])]))
+from interank.cli.app import main
+ended = []
+for line in json.loads(sys.argv[1]):
+    said = io.StringIO()
+    with contextlib.redirect_stderr(said):
+        code = main(line)
+    ended.append([code, said.getvalue()])
+ranked = [dataclasses.asdict(item) for item in Reranker(sys.argv[2]).rank("Where?", ["A fox.", "A hen."])]
+print(json.dumps([ended, ranked]))
 """
 
 
@@ -235,22 +244,8 @@ def test_a_task_of_one_file_is_taught_improved_and_ranks(tiny_folder: Path, tmp_
     }
     recipe.write_text(yaml.safe_dump(content), "utf-8")
 
-    def run(*words: str) -> subprocess.CompletedProcess[str]:
-        environment = os.environ | {"PYTHONPATH": str(tmp_path)}
-        return subprocess.run(words, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
-
-    refused = run(*command("distill", recipe, tmp_path / "out", "thresold=2"))
-    assert refused.returncode != 0
-    assert "did you mean 'threshold'?" in refused.stderr
-    done = run(*command("distill", recipe, tmp_path / "out", "threshold=2"))
-    assert done.returncode == 0, done.stderr
-    manifest = json.loads((tmp_path / "out" / "manifest.json").read_text("utf-8"))
-    assert (manifest["task"], manifest["threshold"]) == ("helps", 2)
-    assert (manifest["counts"]["rows"], manifest["counts"]["steps"]) == (4, 1)
-    assert "# Helps or not" in (tmp_path / "out" / "README.md").read_text("utf-8")
-
     (tmp_path / "right.py").write_text(REWARD, "utf-8")
-    recipe = tmp_path / "helps-rl.yaml"
+    improved = tmp_path / "helps-rl.yaml"
     content = {
         "stage": "rl",
         "task": "helps",
@@ -260,11 +255,29 @@ def test_a_task_of_one_file_is_taught_improved_and_ranks(tiny_folder: Path, tmp_
         "rewards": [{"use": str(tmp_path / "right.py")}],
         "trainer": {"max_steps": 1, "num_generations": 2, "per_device_train_batch_size": 4},
     }
-    recipe.write_text(yaml.safe_dump(content), "utf-8")
-    refused = run(*command("rl", recipe, tmp_path / "rl"))
-    assert "taught another threshold" in refused.stderr
-    done = run(*command("rl", recipe, tmp_path / "rl", "threshold=2"))
+    improved.write_text(yaml.safe_dump(content), "utf-8")
+    commands = [
+        command("distill", recipe, tmp_path / "out", "thresold=2"),
+        command("distill", recipe, tmp_path / "out", "threshold=2"),
+        command("rl", improved, tmp_path / "rl"),
+        command("rl", improved, tmp_path / "rl", "threshold=2"),
+        command("merge", tmp_path / "out", tmp_path / "merged"),
+    ]
+    asked = [sys.executable, "-c", COMMANDS, json.dumps([each[3:] for each in commands]), str(tmp_path / "rl")]
+    environment = os.environ | {"PYTHONPATH": str(tmp_path)}
+    done = subprocess.run(asked, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+    ended, ranked = json.loads(done.stdout.splitlines()[-1])
+    assert [code for code, _ in ended] == [1, 0, 1, 0, 1], ended
+    misspelt, _, untaught, _, merged = (said for _, said in ended)
+
+    assert "did you mean 'threshold'?" in misspelt
+    manifest = json.loads((tmp_path / "out" / "manifest.json").read_text("utf-8"))
+    assert (manifest["task"], manifest["threshold"]) == ("helps", 2)
+    assert (manifest["counts"]["rows"], manifest["counts"]["steps"]) == (4, 1)
+    assert "# Helps or not" in (tmp_path / "out" / "README.md").read_text("utf-8")
+
+    assert "taught another threshold" in untaught
     manifest = json.loads((tmp_path / "rl" / "manifest.json").read_text("utf-8"))
     assert (manifest["task"], manifest["threshold"]) == ("helps", 2)
     assert (manifest["counts"]["pairs"], manifest["counts"]["steps"]) == (4, 1)
@@ -273,16 +286,10 @@ def test_a_task_of_one_file_is_taught_improved_and_ranks(tiny_folder: Path, tmp_
     assert all(json.loads(line)["document"] for line in rollouts)
     assert "<summary>Document</summary>" in (tmp_path / "rl" / "report.html").read_text("utf-8")
 
-    ranked = run(sys.executable, "-c", RANK, str(tmp_path / "rl"))
-    assert ranked.returncode == 0, ranked.stderr
-    found = json.loads(ranked.stdout)
-    assert {item["doc_id"] for item in found} == {"0", "1"}
+    assert {item["doc_id"] for item in ranked} == {"0", "1"}
     # A judge would have given grades.
-    assert all(math.isfinite(item["score"]) and item["relevance"] is None for item in found)
-
-    refused = run(*command("merge", tmp_path / "out", tmp_path / "merged"))
-    assert refused.returncode == 1
-    assert re.search("task helps.*merge.*task judge", refused.stderr)
+    assert all(math.isfinite(item["score"]) and item["relevance"] is None for item in ranked)
+    assert re.search("task helps.*merge.*task judge", merged)
 
 
 LIGHT = """
