@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import subprocess
 import sys
 import time
 from pathlib import Path
@@ -16,7 +15,7 @@ from interank.cli.app import main
 from interank.ir.trec import read_run
 from tests.support import rule
 from tests.support.benchmark import write_jsonl
-from tests.support.commands import started
+from tests.support.commands import forked
 
 Capture = pytest.CaptureFixture[str]
 
@@ -148,7 +147,7 @@ def test_a_killed_command_goes_on_where_it_was(
     assert called(capsys, tiny_adapter, "--requests", requests, *options, "--jsonl", whole)[0] == 0
     out, ledger = tmp_path / "out.jsonl", tmp_path / ".out.jsonl.partial.jsonl"
     line = [sys.executable, "-m", "interank.cli.app", "rerank", str(tiny_adapter), "--requests", str(requests)]
-    with started([*line, *options, "--jsonl", str(out)], stdout=subprocess.DEVNULL):
+    with forked([*line, *options, "--jsonl", str(out)]):
         until = time.monotonic() + 240
         while not (ledger.exists() and ledger.read_bytes().count(b"\n") >= 2) and time.monotonic() < until:
             time.sleep(0.01)
