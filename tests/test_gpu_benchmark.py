@@ -4,20 +4,24 @@ from __future__ import annotations
 
 import json
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
+
+import pytest
+
+from tests.support.preloaded import programs
 
 SCRIPT = Path(__file__).resolve().parents[1] / "benchmarks" / "gpu.py"
 
 
 def run(file: Path, *more: str) -> dict[str, Any]:
-    command = [sys.executable, str(SCRIPT), "--shape", "tiny", "--device", "cpu", "--json", str(file), *more]
+    command = [programs() / "python", str(SCRIPT), "--shape", "tiny", "--device", "cpu", "--json", str(file), *more]
     subprocess.run(command, check=True, capture_output=True, timeout=1800)
     found: dict[str, Any] = json.loads(file.read_text("utf-8"))
     return found
 
 
+@pytest.mark.slow
 def test_every_part_runs_on_a_tiny_model(tmp_path: Path) -> None:
     # A busy machine takes its time; a free core needs two minutes.
     found = run(tmp_path / "found.json", "--minutes", "25")

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import json
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
+from tests.support.preloaded import programs
 from tests.support.tiny import strong_model
 
 SCRIPT = Path(__file__).resolve().parents[1] / "benchmarks" / "ratios.py"
 
 
 def run(*arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, str(SCRIPT), "--small", "--threads", "1", *arguments]
+    command = [programs() / "python", str(SCRIPT), "--small", "--threads", "1", *arguments]
     return subprocess.run(command, capture_output=True, text=True, timeout=1800, check=False)
 
 

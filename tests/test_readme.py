@@ -10,6 +10,8 @@ executed, for they would start these tests again; their make targets have to exi
 
 from __future__ import annotations
 
+import contextlib
+import io
 import os
 import re
 import shlex
@@ -23,8 +25,10 @@ from typing import Any, NamedTuple
 
 import pytest
 
+from interank.cli.app import main
 from interank.errors import RecipeError
 from interank.recipe import load_recipe
+from tests.support.preloaded import programs
 
 ROOT = Path(__file__).resolve().parents[1]
 DOCUMENTS = [path for path in (ROOT / "README.md", ROOT / "CONTRIBUTING.md") if path.is_file()]
@@ -119,18 +123,13 @@ def commands(document: Path, program: str) -> Iterator[tuple[str, list[str]]]:
                         yield f"{document.name}:{number}", words[1:]
 
 
-def interank(*arguments: str, cwd: Path = ROOT) -> subprocess.CompletedProcess[str]:
-    script = Path(sys.executable).with_name("interank")
-    return subprocess.run(
-        [script, *arguments], cwd=cwd, capture_output=True, text=True, stdin=subprocess.DEVNULL, check=False
-    )
-
-
 @cache
 def help_of(*words: str) -> str:
     """What `--help` prints after these words; nothing if there is no such verb."""
-    done = interank(*words, "--help")
-    return done.stdout if done.returncode == 0 else ""
+    said = io.StringIO()
+    with contextlib.redirect_stdout(said), contextlib.redirect_stderr(said), pytest.raises(SystemExit) as ended:
+        main([*words, "--help"])
+    return "" if ended.value.code else said.getvalue()
 
 
 @pytest.fixture
@@ -143,7 +142,7 @@ def workplace(tmp_path: Path) -> Path:
 
 def run_bash(snippet: Snippet, folder: Path) -> None:
     lines = [line for _, line in shell_lines(snippet) if line.split()[0] not in SETS_UP]
-    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)])
+    path = os.pathsep.join([str(programs()), str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)])
     done = subprocess.run(
         ["bash", "-euo", "pipefail", "-c", "\n".join(lines)],
         cwd=folder,

@@ -20,6 +20,7 @@ from interank.artifact import open_artifact
 from interank.resources import resource_dir
 from tests.stages.test_resume import command, digests, killed_when, partial, run
 from tests.support.commands import started
+from tests.support.preloaded import programs
 from tests.support.stub import Answer, Stub, said, serving
 
 DUMPS = resource_dir("data") / "stackexchange"
@@ -164,7 +165,7 @@ def test_two_commands_at_once_share_a_cache(tmp_path: Path) -> None:
         for out in outs:
             out.parent.mkdir()
         with ExitStack() as both:
-            commands = [command("generate", recipe, out, *arguments) for out in outs]
+            commands = [[programs() / "interank", *command("generate", recipe, out, *arguments)[3:]] for out in outs]
             for process in [both.enter_context(started(one, stderr=subprocess.PIPE)) for one in commands]:
                 _, error = process.communicate(timeout=300)
                 assert process.returncode == 0, error.decode()

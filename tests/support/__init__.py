@@ -42,8 +42,10 @@ Training:
 
 Processes, servers, failures:
     commands: stages as processes of their own, and where they leave what is unfinished
+    preloaded: `interank` and `python` on a shell's path, whose commands are forks that have what they import
     served: `interank serve` as a process of its own
-    servers: real `vllm serve` processes
+    servers: real `vllm serve` processes, and vLLM in this process
+    forked_vllm: a process that has imported vLLM, whose forks they are
     hub: a hub on this machine, to push to and to open models of
     launched: commands in several processes, as torchrun starts them
     writes: what a process makes, changes, renames or removes below some folders
@@ -51,5 +53,5 @@ Processes, servers, failures:
     browser: a headless Chromium, where there is one
     answering: a server for the page of `interank serve`, which answers what a test gives it
     kills: a kill at the n-th change of a disk, in this process
-    workers: which tests keep together where several processes share them
+    workers: which tests keep together where several processes share them, and what one makes for all
 """
