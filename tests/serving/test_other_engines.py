@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import importlib.util
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,7 +18,7 @@ from interank.serving.service import Service, Setup
 from interank.settings import ServerRecipe
 from interank.tasks.asked import RankerSettings
 from tests.support import rule
-from tests.support.servers import VllmServer, vllm_environment
+from tests.support.servers import VllmServer, small_vllm
 from tests.support.tiny import strong_adapter
 
 # vLLM and what it imports warn of their own and of torch's old ways.
@@ -41,11 +40,7 @@ def adapter(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module", params=["vllm", "openai"])
 def service(request: pytest.FixtureRequest, adapter: Path) -> Iterator[Service]:
-    if importlib.util.find_spec("vllm") is None:
-        pytest.skip("vLLM is not installed; `make vllm` installs its build for CPUs")
-    with pytest.MonkeyPatch.context() as patch:
-        for name, value in vllm_environment().items():
-            patch.setenv(name, value)
+    with small_vllm():
         if request.param == "vllm":
             yield from opened(RankerSettings(str(adapter), "score", TOKENS, "vllm"))
             return

@@ -11,6 +11,7 @@ import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -43,8 +44,8 @@ def forked(arguments: Sequence[str]) -> Iterator[tuple[Started, Path]]:
 
 @contextmanager
 def ordered(order: Order) -> Iterator[Started]:
-    """What is ordered, in a fork as above; afterwards it is gone with all that it started, failed or not."""
-    process = _starter().start(order)
+    """What is ordered, in a fork as above in this environment; afterwards it is gone with all that it started."""
+    process = _starter().start(replace(order, environment={**os.environ, **order.environment}))
     try:
         yield process
     finally:
