@@ -24,6 +24,8 @@ _TASK = (
     "1 - partially relevant: it is about the matter but does not settle the question.\n"
     "2 - relevant: it holds what is needed to answer the question.\n"
 )
+# Before the question: a judge reads the rest in its light, and the questions of one instruction share its tokens.
+_INSTRUCTED = "\nInstruction for the judgment:\n{instruction}\n"
 # The order stands after the document, so that one computed prefix and document can serve both orders.
 _ORDER = {
     "grade_first": (
@@ -65,22 +67,29 @@ _LABEL_LINE = re.compile(r"Relevance Label: ([012])")
 _LABEL_MENTION = re.compile(r"relevance\s+label\s*:", re.IGNORECASE)
 
 
-def render(query: str, document: str, order: Order, *, fence: bool = False) -> list[dict[str, str]]:
+def render(
+    query: str, document: str, order: Order, *, fence: bool = False, instruction: str = ""
+) -> list[dict[str, str]]:
     """The chat messages that ask for a judgment: one user turn, query before document, order last.
 
-    With a fence the document stands between two lines, and behind it that nothing in it is meant for the judge.
+    With a fence the document stands between two lines, and behind it that nothing in it is meant for the judge. What is
+    to be judged by, if anything is, stands before the query.
     """
-    return _asked(query, document, _ORDER[order], fence=fence)
+    return _asked(query, document, _ORDER[order], fence=fence, instruction=instruction)
 
 
-def render_json(query: str, document: str, order: Order, *, fence: bool = False) -> list[dict[str, str]]:
+def render_json(
+    query: str, document: str, order: Order, *, fence: bool = False, instruction: str = ""
+) -> list[dict[str, str]]:
     """As `render`, for an answer that `parse_json` reads."""
-    return _asked(query, document, _JSON_ORDER[order], fence=fence)
+    return _asked(query, document, _JSON_ORDER[order], fence=fence, instruction=instruction)
 
 
-def render_given(query: str, document: str, grade: Relevance, *, fence: bool = False) -> list[dict[str, str]]:
+def render_given(
+    query: str, document: str, grade: Relevance, *, fence: bool = False, instruction: str = ""
+) -> list[dict[str, str]]:
     """The chat messages that ask why a document has the grade that it was given; an explanation alone is the answer."""
-    return _asked(query, document, _GIVEN.format(grade=int(grade)), fence=fence)
+    return _asked(query, document, _GIVEN.format(grade=int(grade)), fence=fence, instruction=instruction)
 
 
 def unfenced(text: str) -> str:
@@ -206,9 +215,9 @@ def probabilities(logits: Sequence[float]) -> tuple[float, float, float]:
     return weights[0] / total, weights[1] / total, weights[2] / total
 
 
-def prompt_hash(*, fence: bool = False) -> str:
+def prompt_hash(*, fence: bool = False, instruction: str = "") -> str:
     """Identifies the wording of prompt and answer, 16 hexadecimal digits; artifacts record it."""
-    rendered = str(render("{query}", "{document}", "grade_first", fence=fence))
+    rendered = str(render("{query}", "{document}", "grade_first", fence=fence, instruction=instruction))
     wording = "\0".join([_TASK, *_ORDER.values(), LABEL_LEAD, _GAP, rendered])
     return hashlib.sha256(wording.encode()).hexdigest()[:16]
 
@@ -218,9 +227,10 @@ def queries_hash() -> str:
     return hashlib.sha256(str(render_queries("{question}", 10)).encode()).hexdigest()[:16]
 
 
-def _asked(query: str, document: str, answer: str, *, fence: bool) -> list[dict[str, str]]:
+def _asked(query: str, document: str, answer: str, *, fence: bool, instruction: str) -> list[dict[str, str]]:
+    told = _INSTRUCTED.format(instruction=instruction) if instruction else ""
     shown = f"{_FENCE}\n{unfenced(document)}\n{_FENCE}\n\n{_FENCED}" if fence else f"{document}\n\n"
-    return [{"role": "user", "content": f"{_TASK}\nQuestion:\n{query}\n\nDocument:\n{shown}{answer}"}]
+    return [{"role": "user", "content": f"{_TASK}{told}\nQuestion:\n{query}\n\nDocument:\n{shown}{answer}"}]
 
 
 def _require_numbers(logits: Sequence[float]) -> None:

@@ -38,6 +38,8 @@ COLUMNS = (
 )
 # What labels that were imported may have besides.
 LABEL_COLUMNS = ("score", "weight")
+INSTRUCTION = "instruction"
+"""The column of queries' own instructions, which is there where some bring one."""
 # Rows of a group in Parquet files, so many in memory at a time.
 _GROUP_ROWS = 10_000
 # Probabilities that were written with two places add up to so much more or less than 1.
@@ -64,17 +66,20 @@ class Mark:
 def write_judgments(examples: Sequence[Example], folder: Path, marks: Sequence[Mark | None] | None = None) -> None:
     """Write the rows as JSONL, and the same as Parquet, a file a split; `marks` stand in the order of the examples.
 
-    The columns `score` and `weight` are written where a row has a score or a weight other than 1.
+    The columns `score` and `weight` are written where a row has a score or a weight other than 1, `instruction` where a
+    query has one.
     """
     given: Sequence[Mark | None] = marks if marks is not None else [None] * len(examples)
     columns: tuple[str, ...] = COLUMNS
     if any(example.score is not None or example.weight != 1 for example in examples):
         columns += LABEL_COLUMNS
+    if any(example.query.instruction is not None for example in examples):
+        columns += (INSTRUCTION,)
     with JudgmentsWriter(folder, columns) as writer:
         for example, mark in zip(examples, given, strict=True):
-            row = judgment_row(example, mark)
-            labelled = {"score": example.score, "weight": example.weight} if columns != COLUMNS else {}
-            writer.add(row | labelled)
+            own = {"score": example.score, "weight": example.weight, INSTRUCTION: example.query.instruction}
+            more = writable_row({name: own[name] for name in columns[len(COLUMNS) :]})
+            writer.add(judgment_row(example, mark) | more)
 
 
 def judgment_row(example: Example, mark: Mark | None) -> dict[str, Any]:
@@ -237,6 +242,15 @@ def document_of(row: dict[str, Any]) -> Document:
     return Document(text_of(row, "doc_id"), text_of(row, "document"))
 
 
+def instruction_of(row: dict[str, Any]) -> str | None:
+    """A row's own instruction; None where it has none.
+
+    Raises:
+        ValueError: It is no text.
+    """
+    return None if row.get(INSTRUCTION) is None else text_of(row, INSTRUCTION)
+
+
 def text_of(row: dict[str, Any], name: str) -> str:
     """The text in a column.
 
@@ -275,7 +289,7 @@ def split_of(row: dict[str, Any]) -> Split:
 
 def _example(row: dict[str, Any]) -> Example:
     return Example(
-        Query(text_of(row, "query_id"), text_of(row, "query")),
+        Query(text_of(row, "query_id"), text_of(row, "query"), instruction_of(row)),
         document_of(row),
         Judgment(text_of(row, "reasoning"), _relevance(row)),
         _probabilities(row),

@@ -46,6 +46,8 @@ class Query:
 
     query_id: str
     text: str
+    instruction: str | None = None
+    """What its documents are to be judged by; "" is nothing, and None leaves it to whoever ranks or trains."""
 
 
 @dataclass(frozen=True, slots=True)

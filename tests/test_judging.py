@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from interank import judging
 from interank.judging import Order
+from interank.settings import PromptSettings
 from interank.types import GRADES, Judgment, Relevance
 
 ORDERS: tuple[Order, ...] = ("grade_first", "reason_first")
@@ -101,6 +102,22 @@ def test_a_fence_holds_the_document_and_changes_the_wording_s_hash() -> None:
     assert fenced.index("never obeyed") > fenced.index("b\n=====")
     assert fenced.splitlines()[-1] == plain.splitlines()[-1]
     assert judging.prompt_hash(fence=True) != judging.prompt_hash() == "5eecbd520215c6fe"
+
+
+def test_an_instruction_stands_before_the_question_and_in_the_wording_s_hash() -> None:
+    plain, told = (judging.render("Q", "D", "grade_first", instruction=text)[0]["content"] for text in ("", "I"))
+    assert told.replace("\nInstruction for the judgment:\nI\n", "") == plain
+    assert told.index("\nI\n") < told.index("\nQ\n")
+    settings = [
+        PromptSettings(),
+        PromptSettings(instruction="I"),
+        PromptSettings(instruction="J"),
+        PromptSettings(instructed=True),
+    ]
+    assert len({each.wording for each in settings}) == 4
+    assert settings[0].wording == judging.prompt_hash() == "5eecbd520215c6fe"
+    assert {"instruction", "instructed"}.isdisjoint(settings[0].model_dump(mode="json"))
+    assert settings[1].model_dump(mode="json")["instruction"] == "I"
 
 
 def test_score_takes_extreme_logits() -> None:

@@ -24,6 +24,7 @@ _TEMPLATE_ARGUMENTS = {"date_string": "26 Jul 2024", "strftime_now": _DAY.strfti
 # A label, what ends it and a token of the document.
 _LEAST = 3
 _QUERY_SLOT, _DOCUMENT_SLOT, _ANSWER_SLOT = "SLOT1QUERY1SLOT", "SLOT2DOCUMENT2SLOT", "SLOT3ANSWER3SLOT"
+_INSTRUCTION_SLOT = "SLOT4INSTRUCTION4SLOT"
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,14 +55,15 @@ class PromptEncoder:
 
         Raises:
             ModelError: The tokenizer cannot write the three grades as one token each.
-            InputError: The settings leave no room for a document.
+            InputError: The settings leave no room for a document, or the instruction none for a query.
         """
         self.tokenizer = tokenizer
         self.settings = settings
         self._plain = PlainText(tokenizer)
         head, between, self._tails, self._end = self._frame()
         self._head, self._between = head, between
-        self._last: tuple[str, tuple[int, ...]] | None = None
+        self._instructed: tuple[str, tuple[int, ...]] = ("", head)
+        self._last: tuple[tuple[str, str], tuple[int, ...]] | None = None
         self.label_lead, self.label_ids = self._labels()
         room = settings.max_length - settings.max_query_tokens - len(head) - len(between) - self._longest_tail()
         if room < len(self.label_lead) + _LEAST:
@@ -69,6 +71,7 @@ class PromptEncoder:
                 f"prompt: max_length {settings.max_length} less max_query_tokens {settings.max_query_tokens} leaves "
                 f"{room} tokens for document and answer after the instruction; raise the one or lower the other"
             )
+        self._led(settings.instruction)
 
     @property
     def end(self) -> int:
@@ -90,9 +93,12 @@ class PromptEncoder:
         """The prompt for a pair, its document cut so that `answer_tokens` more fit in `max_length`.
 
         Neither the instruction nor the answer's room is ever cut.
+
+        Raises:
+            InputError: The query's instruction leaves no room for it.
         """
         settings = self.settings
-        prefix = self._prefix(query.text)
+        prefix = self._prefix(query)
         suffix = self._tails[order or settings.order]
         room = max(0, settings.max_length - len(prefix) - len(suffix) - answer_tokens)
         text = self.plain(judging.unfenced(document.full_text) if settings.fence else document.full_text)
@@ -109,7 +115,11 @@ class PromptEncoder:
 
     def query_cut(self, query: Query) -> int:
         """How many tokens at the query's end there is no room for."""
-        return max(0, len(self.plain(query.text)) - self.settings.max_query_tokens)
+        return max(0, len(self.plain(query.text)) - self.query_room(self.settings.instruction_of(query)))
+
+    def query_room(self, instruction: str) -> int:
+        """How many tokens of a query are read with an instruction."""
+        return self.settings.max_query_tokens - len(self._led(instruction)) + len(self._head)
 
     def queries_prompt(self, query: Query, limit: int) -> Prompt:
         """The prompt that asks for search queries; the question is cut as in a judgment's prompt."""
@@ -146,7 +156,7 @@ class PromptEncoder:
     @property
     def graded(self) -> Frame:
         """What stands around a query and a document up to where the grade is read, which comes first."""
-        return Frame(self._head, self._between, self._tails["grade_first"] + self.label_lead)
+        return Frame(self._led(self.settings.instruction), self._between, self._tails["grade_first"] + self.label_lead)
 
     @property
     def gap(self) -> tuple[int, ...]:
@@ -164,11 +174,29 @@ class PromptEncoder:
         """The text of generated ids, special tokens left out."""
         return str(self.tokenizer.decode(list(ids), skip_special_tokens=True, clean_up_tokenization_spaces=False))
 
-    def _prefix(self, text: str) -> tuple[int, ...]:
+    def _prefix(self, query: Query) -> tuple[int, ...]:
         """What all documents of a query share; the last one is kept, as they come one after the other."""
-        if self._last is None or self._last[0] != text:
-            self._last = (text, self._head + self.plain(text)[: self.settings.max_query_tokens] + self._between)
+        instruction = self.settings.instruction_of(query)
+        if self._last is None or self._last[0] != (instruction, query.text):
+            text = self.plain(query.text)[: self.query_room(instruction)]
+            self._last = (instruction, query.text), self._led(instruction) + text + self._between
         return self._last[1]
+
+    def _led(self, instruction: str) -> tuple[int, ...]:
+        """What stands before a query; that of the last instruction is kept.
+
+        Raises:
+            InputError: It leaves the query less than half of its tokens.
+        """
+        kept, led = self._instructed
+        if not instruction or kept == instruction:
+            return led if instruction else self._head
+        messages = judging.render(_QUERY_SLOT, _DOCUMENT_SLOT, self.settings.order, instruction=_INSTRUCTION_SLOT)
+        before, after, *_ = self.frame(self.around(messages, [_INSTRUCTION_SLOT, _QUERY_SLOT]))
+        led = before + self.plain(instruction) + after
+        check_instruction(len(led) - len(self._head), self.settings.max_query_tokens)
+        self._instructed = (instruction, led)
+        return led
 
     def _framed(self, text: str) -> tuple[int, ...]:
         """The ids of our own frame, in which special tokens are meant."""
@@ -218,6 +246,19 @@ class PromptEncoder:
 
     def _longest_tail(self) -> int:
         return max(len(tail) for tail in self._tails.values())
+
+
+def check_instruction(tokens: int, query_tokens: int) -> None:
+    """Refuse an instruction that takes more than half of a query's tokens, since none is ever cut.
+
+    Raises:
+        InputError: Says how long it may be.
+    """
+    if 2 * tokens > query_tokens:
+        raise InputError(
+            f"an instruction takes {tokens} tokens with its frame, of the {query_tokens} that prompt.max_query_tokens "
+            f"gives query and instruction, and {query_tokens // 2} are the most; shorten it"
+        )
 
 
 def rendered(tokenizer: Any, messages: list[dict[str, str]], **arguments: Any) -> str:

@@ -11,7 +11,6 @@ import torch
 from peft import PeftModel
 from safetensors.torch import load_file
 
-from interank import judging
 from interank.artifact import Artifact, open_artifact
 from interank.engines.adapters import beside
 from interank.engines.bases import find_base, stands_on
@@ -24,7 +23,7 @@ from interank.engines.transformers import reading
 from interank.engines.tree.probe import tree_runner
 from interank.engines.use import read_head
 from interank.errors import ArtifactError, InputError
-from interank.settings import Quantisation
+from interank.settings import PromptSettings, Quantisation
 from interank.types import Document, Query
 
 HEAD = "head.safetensors"
@@ -142,7 +141,7 @@ def require_same(reward: Artifact, policy: Artifact, base: ModelFiles) -> None:
         )
     theirs, ours = (str(each.manifest.get("prompt_hash")) for each in (reward, policy))
     # Whether documents stand in a fence changes no explanation.
-    here = {judging.prompt_hash(fence=fence) for fence in (False, True)}
+    here = {PromptSettings(fence=fence).wording for fence in (False, True)}
     if theirs != ours and not {theirs, ours} <= here:
         raise InputError(
             f"{reward.path} was trained on explanations that answer another wording of the prompt ({theirs}, the "

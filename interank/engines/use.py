@@ -9,7 +9,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from interank import judging, plain_data
+from interank import plain_data
 from interank.errors import ArtifactError
 from interank.settings import HeadSettings, PromptSettings
 
@@ -29,7 +29,7 @@ class Use:
 def save_use(folder: Path, use: Use) -> None:
     """Write it beside the weights."""
     facts = {
-        "prompt_hash": judging.prompt_hash(fence=use.prompt.fence),
+        "prompt_hash": use.prompt.wording,
         "modes": list(use.modes),
         "prompt": use.prompt.model_dump(mode="json"),
     }
@@ -54,7 +54,7 @@ def read_use(folder: Path) -> Use | None:
         use = Use(PromptSettings.model_validate(facts["prompt"]), tuple(modes))
     except (KeyError, TypeError, ValidationError) as error:
         raise _unreadable(folder, error) from None
-    here = judging.prompt_hash(fence=use.prompt.fence)
+    here = use.prompt.wording
     if wording != here:
         raise ArtifactError(
             f"{folder} was trained on another wording of the prompt ({wording}, here {here}); train "

@@ -58,9 +58,11 @@ class AnswerForm:
     yes: str
     no: str | None
     """The score is the logit of `yes` less that of `no`, if there is one."""
+    instructed: bool = False
+    """Whether its prompt has a place for a query's instruction, in place of the usual one."""
 
 
-QWEN3 = AnswerForm("Qwen3-Reranker", r"qwen3-reranker", _QWEN3_QUOTED, ("qwen3",), 8192, "yes", "no")
+QWEN3 = AnswerForm("Qwen3-Reranker", r"qwen3-reranker", _QWEN3_QUOTED, ("qwen3",), 8192, "yes", "no", instructed=True)
 MXBAI = AnswerForm("mxbai-rerank-v2", r"mxbai-rerank-\w+-v2", _MXBAI_QUOTED, ("qwen2",), 8192, "1", "0")
 GEMMA = AnswerForm(
     "bge-reranker-v2-gemma", r"bge-reranker-v2-gemma", _GEMMA_TASK, ("gemma", "gemma2"), 512, "Yes", None
@@ -144,7 +146,7 @@ class AnswerEncoder:
                 "give that model whole"
             )
         self.labels = tuple(ids[0] for ids in found)
-        writers: dict[str, Callable[[str, str], Prompt]] = {
+        writers: dict[str, Callable[[Query, str], Prompt]] = {
             QWEN3.name: self._qwen3,
             MXBAI.name: self._mxbai,
             GEMMA.name: self._gemma,
@@ -153,29 +155,30 @@ class AnswerEncoder:
 
     def prompt(self, query: Query, document: Document) -> Prompt:
         """The prompt for a pair."""
-        return self._write(query.text, document.full_text)
+        return self._write(query, document.full_text)
 
     def _framed(self, text: str) -> tuple[int, ...]:
         return tuple(self._tokenizer(text, add_special_tokens=False)["input_ids"])
 
-    def _qwen3(self, query: str, document: str) -> Prompt:
+    def _qwen3(self, query: Query, document: str) -> Prompt:
+        task = (query.instruction or "").strip() or _QWEN3_TASK
         before, after = self._framed(_QWEN3_BEFORE), self._framed(_QWEN3_AFTER)
-        text = self._plain(f"<Instruct>: {_QWEN3_TASK}\n<Query>: {query}\n<Document>: {document}")
+        text = self._plain(f"<Instruct>: {task}\n<Query>: {query.text}\n<Document>: {document}")
         kept = text[: self._length - len(before) - len(after)]
         return Prompt(before, kept, after, len(text) - len(kept))
 
-    def _mxbai(self, query: str, document: str) -> Prompt:
+    def _mxbai(self, query: Query, document: str) -> Prompt:
         before, line, task, after = map(self._framed, (_MXBAI_BEFORE, "\n", _MXBAI_TASK, _MXBAI_AFTER))
         room = self._length - len(before) - len(line) - len(task) - len(after)
-        asked = self._plain(f"query: {query}")[: room * 3 // 4]
+        asked = self._plain(f"query: {query.text}")[: room * 3 // 4]
         text = self._plain(f"document: {document}")
         kept = text[: max(0, room - len(asked) - len(line))]
         return Prompt(before + asked + line, kept, line + task + after, len(text) - len(kept))
 
-    def _gemma(self, query: str, document: str) -> Prompt:
+    def _gemma(self, query: Query, document: str) -> Prompt:
         line, task = self._framed("\n"), self._framed(_GEMMA_TASK)
         begin, padding = self._tokenizer.bos_token_id, self._tokenizer.pad_token_id
-        asked = self._plain(f"A: {query}")[: self._length * 3 // 4]
+        asked = self._plain(f"A: {query.text}")[: self._length * 3 // 4]
         prefix = ((begin,) if begin is not None and begin != padding else ()) + asked + line
         text = self._plain(f"B: {document}")
         kept = text[: min(self._length, self._length + len(line) + len(task) - len(prefix))]

@@ -7,12 +7,14 @@ from typing import Literal
 from pydantic import Field, model_validator
 
 from interank.settings.base import Settings
+from interank.settings.prompts import InstructedSettings
+from interank.types import Query
 
 ListForm = Literal["reason", "direct", "dear"]
 WindowMethod = Literal["sliding", "tournament", "top_down"]
 
 
-class ListPromptSettings(Settings):
+class ListPromptSettings(InstructedSettings):
     """How a query and a window of documents become tokens; training and use have to agree on it."""
 
     form: ListForm = "reason"
@@ -23,6 +25,19 @@ class ListPromptSettings(Settings):
     """A longer query loses its end."""
     max_document_tokens: int = Field(512, ge=8)
     """A longer document loses its end."""
+
+    def instruction_of(self, query: Query) -> str:
+        """See `InstructedSettings`; DeAR's form has no place for one."""
+        return "" if self.form == "dear" else super().instruction_of(query)
+
+    @model_validator(mode="after")
+    def _the_form_has_room_for_an_instruction(self) -> ListPromptSettings:
+        if self.form == "dear" and self.instruction:
+            raise ValueError(
+                "instruction: form dear is worded as DeAR's adapter knows it, without one; leave it out, or take "
+                "another form"
+            )
+        return self
 
 
 class ListwiseRecipe(Settings):

@@ -123,7 +123,7 @@ def _written(
         "grades": recipe.teacher.grades,
         **_labelled(mined, found),
         "samples": recipe.teacher.samples,
-        "prompt_hash": judging.prompt_hash(fence=recipe.prompt.fence),
+        "prompt_hash": recipe.prompt.learned_from(pair.query for pair in answers.pairs).wording,
         **({"queries_hash": judging.queries_hash()} if recipe.teacher.queries else {}),
         **explained.written(answers.explanations, recipe, place.folder),
         **({"orderings": lists_notes(recipe.teacher.orderings, answers.lists)} if recipe.teacher.orderings else {}),

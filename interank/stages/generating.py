@@ -7,7 +7,6 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from interank import judging
 from interank.artifact import open_artifact
 from interank.errors import InputError
 from interank.inputs import Input, adapter, artifact, check_inputs, language_model, mined_pairs, named_as_they_stand
@@ -15,6 +14,7 @@ from interank.ir.overlap import read_texts
 from interank.mining import find_dumps
 from interank.mining.tables import find_table
 from interank.recipe import GET_BENCHMARKS, GenerateRecipe
+from interank.settings import PromptSettings
 from interank.tasks import task_of_adapter
 
 
@@ -75,7 +75,7 @@ def _student(path: Path) -> Input:
                 f"explanations.student: {place} was trained for task {task}, which explains no single document; give "
                 "an adapter of task judge"
             )
-        here = judging.prompt_hash(fence=bool(found.manifest["prompt"].get("fence")))
+        here = PromptSettings.model_validate(found.manifest["prompt"]).wording
         if found.manifest["prompt_hash"] != here:
             raise InputError(
                 f"explanations.student: {place} was trained on another wording of the prompt "

@@ -48,7 +48,7 @@ def lists_counts(lists: Lists) -> dict[str, int]:
 def lists_notes(settings: OrderingsRecipe, lists: Lists) -> dict[str, Any]:
     """What a manifest and a card say of how lists were ordered and kept."""
     return {
-        "prompt_hash": ordering.prompt_hash(settings.prompt.form),
+        "prompt_hash": ordering.prompt_hash(settings.prompt.form, settings.prompt.shown_instruction),
         "form": settings.prompt.form,
         "min_ndcg": settings.min_ndcg,
         **lists_counts(lists),

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import reprlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import cache
 from numbers import Integral
 from typing import Any
 
 from interank import plain_data
 from interank.errors import InputError, ModelError, PromptError
 from interank.types import Document, Query, RankedDocument, Run, ScoredDoc
+
+log = logging.getLogger(__name__)
 
 # BEIR's column, then BRIGHT's, then those of RankLLM's and LangChain's documents.
 _ID = ("_id", "id", "doc_id", "docid")
@@ -111,6 +115,26 @@ def as_id(name: object) -> str:
         return plain_data.text(str(name))
     except ValueError as error:
         raise InputError(f"an id: {error}") from None
+
+
+def tell_unlearned(query: Query, *, follows: bool) -> None:
+    """Warn once where a query brings an instruction and the model has learned from none."""
+    if query.instruction and not follows:
+        _warn(
+            "a query brings an instruction, and this model has learned from none, so that its ranking may not follow "
+            "it; distill with prompt.instruction, or judgments whose questions bring instructions"
+        )
+
+
+def tell_unread(query: Query, kind: str) -> None:
+    """Warn once where a query brings an instruction and the reranker has no place for one."""
+    if query.instruction:
+        _warn(f"a query brings an instruction, and {kind} reads none; say what matters in the query's text")
+
+
+@cache
+def _warn(message: str) -> None:
+    log.warning(message)
 
 
 def checked_count(name: str, count: int | None) -> int | None:

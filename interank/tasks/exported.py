@@ -14,7 +14,7 @@ from interank.errors import InputError
 from interank.modes import Guard
 from interank.resources import expanded
 from interank.tasks.asked import RankerSettings
-from interank.tasks.documents import naming
+from interank.tasks.documents import naming, tell_unread
 from interank.tasks.judge.forms import ONNX, read_form
 from interank.tasks.ranks import OneModel, Ranking, Scores
 from interank.types import Document, Query, RankedDocument
@@ -35,6 +35,7 @@ class ExportedJudge(Scores):
 
     def scored(self, query: Query, documents: Sequence[Document]) -> Ranking:
         """See `Scores`."""
+        tell_unread(query, self.kind)
         with naming(query, documents):
             pairs = [self.engine.pair(query.text, document.full_text) for document in documents]
             read = self.engine.read(pairs)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from operator import not_
 from typing import Any, ClassVar, Literal
 
 from pydantic import Field, model_validator
@@ -61,6 +62,14 @@ class DistillRecipe(Settings):
     def missing(self) -> list[str]:
         """The inputs without which it cannot start."""
         return [] if self.judgments else ["judgments"]
+
+
+class InstructedRecipe(DistillRecipe):
+    """`interank distill` of what reads prompts, which have a place for an instruction."""
+
+    without_instruction: float = Field(0.0, ge=0, le=1, exclude_if=not_)
+    """The share of the questions, drawn by `seed`, that are shown without their instruction, so that the student also
+    learns to do without."""
 
 
 class RlRecipe(Settings):

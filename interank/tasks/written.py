@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+import random
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from interank.engines.models import ModelFiles, load_model
 from interank.engines.prompts import PromptEncoder
 from interank.engines.use import Use, save_use
 from interank.settings import Quantisation
+from interank.settings.prompts import InstructedSettings
 from interank.tasks.protocol import Made
 from interank.tasks.recipes import DistillRecipe
 from interank.training.adapters import fresh_adapter
@@ -22,6 +24,8 @@ from interank.training.memory import Microbatch
 from interank.training.rows import Group
 from interank.training.sft import SftSettings, Trained, largest_microbatch, train
 from interank.training.trying import Trial
+from interank.types import Query
+from interank.wording import counted
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,3 +89,25 @@ class WrittenLessons:
         """Write the prompts' settings and the modes beside the weights."""
         if self.use is not None:
             save_use(folder, self.use)
+
+
+def perhaps_without(query: Query, share: float, seed: int) -> Query:
+    """The query as it is shown: with its instruction, or without for so large a share of all queries."""
+    drawn = share > 0 and random.Random(f"{seed} instruction {query.query_id}").random() < share
+    return replace(query, instruction="") if drawn else query
+
+
+def instructed_counts(prompt: InstructedSettings, queries: Iterable[Query]) -> dict[str, int]:
+    """How many of the questions are shown with an instruction; nothing where the student learns of none."""
+    shown = {query.query_id for query in queries if prompt.instruction_of(query)}
+    return {"instructed": len(shown)} if prompt.follows else {}
+
+
+def told_of_instructions(counts: Mapping[str, int]) -> str:
+    """What a card says of instructions; empty where none was learned."""
+    if "instructed" not in counts:
+        return ""
+    return (
+        f"It learned to follow instructions: {counts['instructed']} of {counted(counts['questions'], 'question')} had "
+        "one, before the query; `rank(..., instruction=...)` gives one."
+    )

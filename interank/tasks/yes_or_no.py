@@ -13,7 +13,7 @@ from interank.engines.transformers import TransformersEngine
 from interank.engines.yes_or_no import AnswerEncoder, answer_form
 from interank.errors import InputError
 from interank.tasks.asked import RankerSettings
-from interank.tasks.documents import naming
+from interank.tasks.documents import naming, tell_unread
 from interank.tasks.ranks import Ranking, Scores, Ungraded
 from interank.tasks.sources import find_source
 from interank.types import Document, Query, RankedDocument
@@ -36,6 +36,8 @@ class Answers(Ungraded, Scores):
 
     def scored(self, query: Query, documents: Sequence[Document]) -> Ranking:
         """See `Scores`."""
+        if not self.encoder.form.instructed:
+            tell_unread(query, f"a {self.encoder.form.name}")
         prompts = [self.encoder.prompt(query, document) for document in documents]
         with self._lock, naming(query, documents):
             labels = self.engine.label_logits(prompts, self.encoder.labels)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import TypedDict
 
 from interank import judging
 from interank.engines.judge import before_label, whole_sentences
-from interank.engines.prompts import Prompt, PromptEncoder
+from interank.engines.prompts import Prompt, PromptEncoder, check_instruction
 from interank.engines.protocol import CHARACTERS_PER_TOKEN, Completion, Failed, LabelLogits, Reply, Request, Sampling
 from interank.settings import PromptSettings, TeacherRecipe
 from interank.teacher.leaks import leak
@@ -187,9 +188,7 @@ class Annotator:
         render = judging.render_json if schema else judging.render
         whole = replace(sampling, max_new_tokens=sampling.max_new_tokens + _ROOM_FOR_FORM)
         requests = [
-            Request(
-                _turns(render(*self._texts(pair), self.prompt.order, fence=self.prompt.fence)), whole, schema=schema
-            )
+            Request(_turns(render(*self._texts(pair), self.prompt.order, **self._told(pair))), whole, schema=schema)
             for pair in pairs
         ]
         outcomes: list[Outcome] = []
@@ -212,7 +211,7 @@ class Annotator:
     ) -> list[Outcome]:
         """Ask in messages why each pair has its grade."""
         requests = [
-            Request(_turns(judging.render_given(*self._texts(pair), grade, fence=self.prompt.fence)), sampling)
+            Request(_turns(judging.render_given(*self._texts(pair), grade, **self._told(pair))), sampling)
             for pair, grade in zip(pairs, grades, strict=True)
         ]
         replies = zip(pairs, grades, self.asker.replies(requests), strict=True)
@@ -227,6 +226,19 @@ class Annotator:
         """Query and document as servers are shown them."""
         query, document = self.prompt.max_query_tokens, self.prompt.max_document_tokens
         return cut(pair.query.text, query), cut(pair.document.full_text, document)
+
+    def _told(self, pair: Pair) -> _Told:
+        """What else their prompt holds."""
+        instruction = self.prompt.instruction_of(pair.query)
+        check_instruction(len(instruction) // CHARACTERS_PER_TOKEN, self.prompt.max_query_tokens)
+        return {"fence": self.prompt.fence, "instruction": instruction}
+
+
+class _Told(TypedDict):
+    """What a prompt holds beside query and document."""
+
+    fence: bool
+    instruction: str
 
 
 _Grade = tuple[Relevance, LabelLogits | None]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from interank.engines.prompts import check_instruction
 from interank.engines.protocol import CHARACTERS_PER_TOKEN, Message, Reply, Request, Sampling
 from interank.ir.measures import DEFAULT_MEASURE
 from interank.judgments import JudgedList
@@ -61,13 +62,15 @@ def _request(encoder: ListEncoder | None, item: JudgedList, settings: OrderingsR
 def _messages(item: JudgedList, settings: OrderingsRecipe, answer_tokens: int) -> tuple[Message, ...]:
     """The messages for servers that take nothing else; their tokens are guessed from characters."""
     prompt = settings.prompt
-    query = cut(item.query.text, prompt.max_query_tokens)
-    frame = ordering.render(query, [""] * len(item.documents), prompt.form)
+    query, instruction = cut(item.query.text, prompt.max_query_tokens), prompt.instruction_of(item.query)
+    check_instruction(len(instruction) // CHARACTERS_PER_TOKEN, prompt.max_query_tokens)
+    frame = ordering.render(query, [""] * len(item.documents), prompt.form, instruction)
     taken = sum(len(message["content"]) for message in frame) + answer_tokens * CHARACTERS_PER_TOKEN
     texts = [cut(document.full_text, prompt.max_document_tokens) for document in item.documents]
     shares = even_shares([len(text) for text in texts], max(0, prompt.max_length * CHARACTERS_PER_TOKEN - taken))
     shown = [text[:share] for text, share in zip(texts, shares, strict=True)]
-    return tuple((message["role"], message["content"]) for message in ordering.render(query, shown, prompt.form))
+    messages = ordering.render(query, shown, prompt.form, instruction)
+    return tuple((message["role"], message["content"]) for message in messages)
 
 
 def _checked(item: JudgedList, text: str, settings: OrderingsRecipe) -> Ordered | Rejected:

@@ -166,3 +166,50 @@ def test_a_tokenizer_without_single_label_tokens_is_refused() -> None:
 
 def _pair() -> tuple[Query, Document]:
     return Query("q", "fox"), Document("d", "fox")
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("order", ORDERS)
+def test_an_instruction_stands_before_the_query_and_is_shared(family: Family, order: judging.Order) -> None:
+    plain = encoder_of(family, order)
+    encoder = PromptEncoder(_TOKENIZERS[family], plain.settings.model_copy(update={"instruction": "Cite statutes."}))
+    query, other = Query("q", "Where is the red fox?"), Query("p", "Where is the owl?")
+    documents = [Document("a", "A red fox."), Document("b", "An owl sits in the barn.")]
+    one, two = (encoder.prompt(query, document, answer_tokens=9) for document in documents)
+    assert one.prefix == two.prefix
+    assert one.suffix == plain.prompt(query, documents[0], answer_tokens=9).suffix
+    # The head is shared by all queries of the instruction.
+    head = len(encoder.graded.before)
+    assert encoder.prompt(other, documents[0], answer_tokens=9).prefix[:head] == one.prefix[:head]
+    written = _TOKENIZERS[family].decode(one.ids, clean_up_tokenization_spaces=False)
+    content = judging.render(query.text, "A red fox.", order, instruction="Cite statutes.")[0]["content"]
+    assert content in written
+    assert content.index("Cite statutes.") < content.index(query.text)
+    # A query's own comes before that of the settings, and "" asks for none.
+    own = encoder.prompt(Query("q", query.text, "Cite cases."), documents[0], answer_tokens=9)
+    assert own == plain.prompt(Query("q", query.text, "Cite cases."), documents[0], answer_tokens=9)
+    assert "Cite cases." in _TOKENIZERS[family].decode(own.ids)
+    assert encoder.prompt(Query("q", query.text, ""), documents[0], answer_tokens=9) == plain.prompt(
+        query, documents[0], answer_tokens=9
+    )
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_hostile_instructions_stay_text_and_take_no_room_from_documents(family: Family) -> None:
+    encoder = encoder_of(family, max_query_tokens=90)
+    special = [str(token) for token in _TOKENIZERS[family].added_tokens_decoder.values()]
+    query, document = Query("q", "fox " * 200), Document("d", "owl " * 60)
+    plain = encoder.prompt(query, document, answer_tokens=8)
+    attacked = encoder.prompt(Query("q", query.text, special[-1]), document, answer_tokens=8)
+    ids = set(_TOKENIZERS[family].added_tokens_decoder)
+    assert [index for index in attacked.ids if index in ids] == [index for index in plain.ids if index in ids]
+    # Its tokens are the query's, which loses as many at its end.
+    assert (len(attacked.prefix), attacked.document) == (len(plain.prefix), plain.document)
+    taken = len(encoder.prompt(Query("q", "", special[-1]), document, answer_tokens=8).prefix) - len(
+        encoder.prompt(Query("q", ""), document, answer_tokens=8).prefix
+    )
+    assert encoder.query_cut(Query("q", query.text, special[-1])) == encoder.query_cut(query) + taken
+    with pytest.raises(InputError, match=r"an instruction takes \d+ tokens .* of the 90 .* 45 are the most; shorten"):
+        encoder.prompt(Query("q", "fox", "owl " * 60), document, answer_tokens=8)
+    with pytest.raises(InputError, match="shorten"):
+        PromptEncoder(_TOKENIZERS[family], SETTINGS.model_copy(update={"instruction": "owl " * 60}))

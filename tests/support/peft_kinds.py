@@ -28,7 +28,6 @@ from peft import (
 )
 from transformers import AutoModelForCausalLM
 
-from interank import judging
 from interank.artifact import Workplace, create
 from interank.engines.bases import base_facts
 from interank.engines.models import ModelFiles, device, find_model
@@ -148,5 +147,5 @@ def adapter_notes(base: ModelFiles, prompt: PromptSettings, quantisation: Quanti
         "quantisation": quantisation,
         "device": device(),
         "prompt": prompt.model_dump(mode="json"),
-        "prompt_hash": judging.prompt_hash(fence=prompt.fence),
+        "prompt_hash": prompt.wording,
     }

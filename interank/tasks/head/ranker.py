@@ -15,7 +15,7 @@ from interank.settings import HeadSettings, Quantisation
 from interank.settings import student as student_recipe
 from interank.settings.precision import Precision
 from interank.tasks.asked import RankerSettings, check_precision
-from interank.tasks.documents import naming
+from interank.tasks.documents import naming, tell_unread
 from interank.tasks.ranks import Ranking, Scores, Ungraded
 from interank.types import Document, Query, RankedDocument
 
@@ -35,6 +35,7 @@ class HeadRanker(Ungraded, Scores):
 
     def scored(self, query: Query, documents: Sequence[Document]) -> Ranking:
         """See `Scores`."""
+        tell_unread(query, self.kind)
         pairs = [self.engine.head.encoder.pair(query, document) for document in documents]
         with naming(query, documents):
             scores = self.engine.scores(pairs)

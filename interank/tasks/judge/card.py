@@ -10,6 +10,7 @@ from huggingface_hub import ModelCard
 
 from interank import cards
 from interank.tasks.protocol import Made
+from interank.tasks.written import told_of_instructions
 from interank.types import Example
 from interank.wording import counted
 
@@ -66,8 +67,9 @@ def _use(made: Made) -> str:
         + "\n".join(lines)
         + "\n\n```python\nfrom interank import Reranker\n\n"
         + f'reranker = Reranker("THIS FOLDER", mode="{modes[0] if modes[0] != "queries" else "score"}")\n```\n\n'
-        + f"Prompt {made.notes['prompt_hash']}; another wording gives other scores."
-    )
+        + f"Prompt {made.notes['prompt_hash']}; another wording gives other scores. "
+        + told_of_instructions(made.counts)
+    ).strip()
 
 
 def _data(judgments: Mapping[str, Any], examples: Sequence[Example]) -> str:

@@ -113,8 +113,8 @@ def told_of(encoder: PromptEncoder, to: JudgeForm, numbers: Numbers) -> Export:
     # The answer's room is counted behind the prompt, and the label's lead stands in it.
     whole = settings.max_length - LABEL_ROOM + len(encoder.label_lead)
     around = sum(len(part) for part in frame)
-    longest = min(whole, around + settings.max_query_tokens + settings.max_document_tokens)
-    return Export(to, "exact", numbers, longest, settings.max_query_tokens, settings.max_document_tokens)
+    longest = min(whole, around + encoder.query_room(settings.instruction) + settings.max_document_tokens)
+    return Export(to, "exact", numbers, longest, encoder.query_room(settings.instruction), settings.max_document_tokens)
 
 
 def by_length(encoder: PromptEncoder) -> PromptEncoder:
@@ -124,7 +124,9 @@ def by_length(encoder: PromptEncoder) -> PromptEncoder:
     """
     whole = told_of(encoder, "onnx", "float32").longest - len(encoder.label_lead) + LABEL_ROOM
     settings = encoder.settings.model_copy(update={"max_length": whole, "max_document_tokens": whole})
-    room = PromptEncoder(encoder.tokenizer, settings.model_copy(update={"max_query_tokens": 1})).longest_query
+    # An instruction's tokens are the query's.
+    alone = settings.model_copy(update={"max_query_tokens": 1, "instruction": ""})
+    room = PromptEncoder(encoder.tokenizer, alone).longest_query
     return PromptEncoder(encoder.tokenizer, settings.model_copy(update={"max_query_tokens": room}))
 
 

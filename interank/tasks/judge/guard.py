@@ -24,7 +24,8 @@ class Contrasting(Judge):
     def verdicts(self, query: Query, documents: Sequence[Document]) -> list[tuple[Prompt, Verdict]]:
         """See `Judge`."""
         asked = super().verdicts(query, documents)
-        *unasked, (_, nothing) = super().verdicts(NO_QUESTION, [*documents, NO_DOCUMENT])
+        no_question = replace(NO_QUESTION, instruction=query.instruction)
+        *unasked, (_, nothing) = super().verdicts(no_question, [*documents, NO_DOCUMENT])
         return [
             (prompt, contrasted(found, alone, nothing))
             for (prompt, found), (_, alone) in zip(asked, unasked, strict=True)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Collection, Sequence
+from dataclasses import replace
 from pathlib import Path
 
-from interank import judging
 from interank.artifact import Workplace, open_artifact
 from interank.engines.models import ModelFiles, load_tokenizer
 from interank.engines.prompts import PromptEncoder
@@ -21,7 +21,7 @@ from interank.tasks.judge.inputs import QUERIES
 from interank.tasks.judge.recipe import DistillJudge
 from interank.tasks.judge.rows import training_groups
 from interank.tasks.judge.trial import GradeTrial
-from interank.tasks.written import WrittenLessons
+from interank.tasks.written import WrittenLessons, instructed_counts, perhaps_without
 from interank.training.sft import SftSettings
 from interank.types import Example
 
@@ -35,11 +35,15 @@ def lessons(recipe: DistillJudge, student: ModelFiles, place: Workplace) -> Writ
         InputError: The mixture draws none.
     """
     folder = Path(str(recipe.judgments))
-    encoder = PromptEncoder(load_tokenizer(student), recipe.prompt)
     examples = read_judgments(folder, "train")
+    prompt = recipe.prompt.learned_from(item.query for item in examples)
+    encoder = PromptEncoder(load_tokenizer(student), prompt)
     mixture = recipe.practised
     _tell_of_unexplained(mixture, examples)
-    shown = with_attacked(evenly_weighted(examples), recipe.attacked_negatives, recipe.seed)
+    asked = [
+        replace(item, query=perhaps_without(item.query, recipe.without_instruction, recipe.seed)) for item in examples
+    ]
+    shown = with_attacked(evenly_weighted(asked), recipe.attacked_negatives, recipe.seed)
     groups = training_groups(
         encoder,
         shown,
@@ -50,12 +54,7 @@ def lessons(recipe: DistillJudge, student: ModelFiles, place: Workplace) -> Writ
     )
     if not groups:
         raise InputError("mixture: its shares are so small that no question was drawn; raise them")
-    tried = validation_sample(read_judgments(folder, "validation"), recipe.validation.questions, recipe.seed)
-    if recipe.validation.questions and not tried:
-        log.warning(
-            "no validation question has documents of two grades, so nothing is tried and the last step is kept; "
-            "interank split holds questions back for validation"
-        )
+    tried = _tried(recipe, folder)
     _warn_of_cut_lists(recipe, examples)
     rows = [row for group in groups for row in group]
     tasks = dict.fromkeys(task for task in TASKS if any(row.task == task for row in rows))
@@ -75,17 +74,29 @@ def lessons(recipe: DistillJudge, student: ModelFiles, place: Workplace) -> Writ
             "tokens": sum(len(row.input_ids) for row in rows),
             "attacked": len(shown) - len(examples),
             "validation_pairs": len(tried),
+            **instructed_counts(prompt, (item.query for item in asked)),
         },
         notes={
-            "prompt": recipe.prompt.model_dump(mode="json"),
-            "prompt_hash": judging.prompt_hash(fence=recipe.prompt.fence),
+            "prompt": prompt.model_dump(mode="json"),
+            "prompt_hash": prompt.wording,
             "modes": modes,
             "mixture": dict(mixture.shares),
         },
         card=lambda made: card(made, source, examples),
         trial=GradeTrial(encoder, tried) if tried else None,
-        use=Use(recipe.prompt, tuple(modes)),
+        use=Use(prompt, tuple(modes)),
     )
+
+
+def _tried(recipe: DistillJudge, folder: Path) -> list[Example]:
+    """What the student is tried on while it trains."""
+    tried = validation_sample(read_judgments(folder, "validation"), recipe.validation.questions, recipe.seed)
+    if recipe.validation.questions and not tried:
+        log.warning(
+            "no validation question has documents of two grades, so nothing is tried and the last step is kept; "
+            "interank split holds questions back for validation"
+        )
+    return tried
 
 
 def modes_of(tasks: Collection[Task]) -> list[str]:

@@ -62,7 +62,7 @@ def _ids_told(encoder: PromptEncoder) -> str:
     settings, frame = encoder.settings, encoder.graded
     parts = {"before": frame.before, "between": frame.between, "after": frame.after}
     return _SERVED.format(
-        query=settings.max_query_tokens,
+        query=encoder.query_room(settings.instruction),
         document=settings.max_document_tokens,
         whole=settings.max_length - LABEL_ROOM + len(encoder.label_lead),
         ids=json.dumps({name: list(ids) for name, ids in parts.items()}),

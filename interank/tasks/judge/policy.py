@@ -10,7 +10,6 @@ from typing import Any
 
 from peft import PeftModel
 
-from interank import judging
 from interank.artifact import Artifact
 from interank.engines.models import ModelFiles, load_tokenizer
 from interank.engines.prompts import PromptEncoder
@@ -63,7 +62,7 @@ def policy(recipe: RlJudge, adapter: Artifact, base: ModelFiles, work: Path) -> 
     share = _reason_share(recipe, adapter)
     notes = {
         "prompt": settings.model_dump(mode="json"),
-        "prompt_hash": judging.prompt_hash(fence=settings.fence),
+        "prompt_hash": settings.wording,
         "modes": adapter.manifest.get("modes"),
         "reason_share": share,
     }

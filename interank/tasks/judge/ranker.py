@@ -108,7 +108,7 @@ def judge_encoder(source: Source) -> PromptEncoder:
     """
     trained = source.trained_on("judge")
     settings = source.prompt() if trained is None else PromptSettings.model_validate(trained)
-    source.check_wording(judging.prompt_hash(fence=settings.fence))
+    source.check_wording(settings.wording)
     return PromptEncoder(load_tokenizer(source.tokenizer), settings)
 
 

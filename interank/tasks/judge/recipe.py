@@ -14,7 +14,7 @@ from interank.settings.policy import GradeRecipe, HardExamplesRecipe, RewardWeig
 from interank.settings.prompts import PromptSettings
 from interank.settings.student import LossRecipe, MixtureRecipe, ValidationRecipe
 from interank.settings.unused import refuse_unused
-from interank.tasks.recipes import DistillRecipe, RlRecipe, TrainerConfig, check_trials
+from interank.tasks.recipes import InstructedRecipe, RlRecipe, TrainerConfig, check_trials
 
 WITHOUT_MODEL = ("stance", "support", "faithfulness")
 """What is asked of explanations where there is no reward model, which takes their place."""
@@ -34,7 +34,7 @@ _UNUSED_BY_REWARD_WEIGHT = {
 }
 
 
-class DistillJudge(DistillRecipe):
+class DistillJudge(InstructedRecipe):
     """Judgments of single documents are learned."""
 
     shorter: ClassVar[tuple[str, ...]] = ("documents_per_group", "prompt.max_length")

@@ -55,6 +55,7 @@ class Rollouts(PolicyRollouts):
         """
         self.orders = list(orders) or [encoder.settings.order] * len(examples)
         self.examples = examples
+        self._queries = {item.query.text: item.query for item in examples}
         asked = [
             (encoder.prompt(item.query, item.document, answer_tokens=tokens, order=order), _columns(item, order))
             for item, order in zip(examples, self.orders, strict=True)
@@ -97,7 +98,10 @@ class Rollouts(PolicyRollouts):
             raise TrainingError("rewards were asked before anything was sampled; regrade is for use in training")
         prompts = [
             self.encoder.prompt(
-                Query("", query), Document("", document), answer_tokens=self.tokens, order="grade_first"
+                self._queries.get(query) or Query("", query),
+                Document("", document),
+                answer_tokens=self.tokens,
+                order="grade_first",
             )
             for query, document in pairs
         ]

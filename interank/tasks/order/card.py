@@ -6,6 +6,7 @@ from huggingface_hub import ModelCard
 
 from interank import cards
 from interank.tasks.protocol import Made
+from interank.tasks.written import told_of_instructions
 
 
 def card(made: Made) -> ModelCard:
@@ -18,7 +19,8 @@ def card(made: Made) -> ModelCard:
         f"{thinks} and names them, the most helpful first.",
         "## Use\n\n```python\nfrom interank import Reranker\n\n"
         'reranker = Reranker("THIS FOLDER", mode="listwise")\n```\n\n'
-        f"Prompt {made.notes['prompt_hash']}; another wording gives other orders.",
+        f"Prompt {made.notes['prompt_hash']}; another wording gives other orders. "
+        f"{told_of_instructions(made.counts)}".strip(),
         f"## Data\n\n{made.counts['rows']} lists.",
         cards.training_values(made.recipe, made.notes, prompt=cards.listed(settings)),
         *([f"## Training\n\n{pictures}"] if (pictures := cards.shown(made.pictures)) else []),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from interank.engines.prompts import Prompt, PromptEncoder
+from interank.engines.prompts import Prompt, PromptEncoder, check_instruction
 from interank.errors import InputError
 from interank.settings import ListPromptSettings
 from interank.tasks.order import ordering
@@ -13,6 +13,7 @@ from interank.types import Document, Query
 from interank.wording import counted
 
 _QUERY_SLOT = "SLOT1QUERY1SLOT"
+_INSTRUCTION_SLOT = "SLOT4INSTRUCTION4SLOT"
 # Fewer tokens of a document are not worth ranking.
 _LEAST_SHARE = 8
 # Beside the numbers: the lead, the gap, and how an order may be tokenized otherwise than another.
@@ -44,22 +45,24 @@ class ListEncoder:
         """The prompt that asks for an order of the documents, cut evenly so that all of them and the answer fit.
 
         Raises:
-            InputError: So many documents do not fit, however short they are made.
+            InputError: So many documents do not fit, however short they are made, or the instruction is too long.
         """
         frame, apart = self._frame(len(documents))
-        asked = self._query(query)
+        instruction = self.settings.instruction_of(query)
+        led = self._led(instruction, len(documents))
+        asked = self._query(query, self.query_room(instruction))
         asides = [asked[space] for space in (apart[0], apart[-1])]
         texts = [
             self.encoder.plain(" " * space + ordering.as_shown(document.full_text, self.settings.form))
             for document, space in zip(documents, apart[1:-1], strict=True)
         ]
-        taken = sum(map(len, (*frame, *asides))) + self.answer_tokens(len(documents), reasoning_tokens)
+        taken = sum(map(len, (led, *frame[1:], *asides))) + self.answer_tokens(len(documents), reasoning_tokens)
         shares = self._shares([len(text) for text in texts], self.settings.max_length - taken)
         kept = [text[:share] for text, share in zip(texts, shares, strict=True)]
         listed = [part for text, after in zip(kept[:-1], frame[2:-2], strict=True) for part in (text, after)]
         middle = tuple(index for part in (*listed, kept[-1]) for index in part)
         cuts = tuple(len(text) - share for text, share in zip(texts, shares, strict=True))
-        prompt = Prompt(frame[0] + asides[0] + frame[1], middle, frame[-2] + asides[1] + frame[-1], sum(cuts))
+        prompt = Prompt(led + asides[0] + frame[1], middle, frame[-2] + asides[1] + frame[-1], sum(cuts))
         return WindowPrompt(prompt, cuts)
 
     def messages(self, query: Query, documents: Sequence[Document], *, reasoning_tokens: int) -> list[dict[str, str]]:
@@ -70,9 +73,10 @@ class ListEncoder:
             shown = ordering.as_shown(document.full_text, self.settings.form)
             texts.append(self.encoder.text(self.encoder.plain(shown)[:-cut]) if cut else shown)
         asked = self.encoder.plain(query.text)
-        whole = len(asked) <= self.settings.max_query_tokens
-        text = query.text if whole else self.encoder.text(asked[: self.settings.max_query_tokens])
-        return ordering.render(text, texts, self.settings.form)
+        instruction = self.settings.instruction_of(query)
+        room = self.query_room(instruction)
+        text = query.text if len(asked) <= room else self.encoder.text(asked[:room])
+        return ordering.render(text, texts, self.settings.form, instruction)
 
     def answer(self, positions: Sequence[int], reasoning: str, *, reasoning_tokens: int) -> tuple[int, ...]:
         """The answer's ids with its end-of-turn; the reasoning is cut at `reasoning_tokens`, the ranking never."""
@@ -88,11 +92,30 @@ class ListEncoder:
 
     def query_cut(self, query: Query) -> int:
         """How many tokens at the query's end there is no room for."""
-        return max(0, len(self.encoder.plain(query.text)) - self.settings.max_query_tokens)
+        return max(0, len(self.encoder.plain(query.text)) - self.query_room(self.settings.instruction_of(query)))
 
-    def _query(self, query: Query) -> dict[bool, tuple[int, ...]]:
+    def query_room(self, instruction: str) -> int:
+        """How many tokens of a query are read with an instruction."""
+        return self.settings.max_query_tokens - len(self._led(instruction, 2)) + len(self._led("", 2))
+
+    def _led(self, instruction: str, size: int) -> tuple[int, ...]:
+        """The ids before a query: those of the frame, with the instruction if there is one.
+
+        Raises:
+            InputError: It leaves the query less than half of its tokens.
+        """
+        frame, apart = self._frame(size)
+        if not instruction:
+            return frame[0]
+        messages = ordering.render(_QUERY_SLOT, [""] * size, self.settings.form, _INSTRUCTION_SLOT)
+        before, after, *_ = self.encoder.around(messages, [_INSTRUCTION_SLOT, _QUERY_SLOT])
+        first, second = self.encoder.frame([before, after[:-1] if apart[0] else after])
+        led = first + self.encoder.plain(instruction) + second
+        check_instruction(len(led) - len(frame[0]), self.settings.max_query_tokens)
+        return led
+
+    def _query(self, query: Query, limit: int) -> dict[bool, tuple[int, ...]]:
         """The query's ids, with a blank before it and without."""
-        limit = self.settings.max_query_tokens
         return {space: self.encoder.plain(" " * space + query.text)[:limit] for space in (False, True)}
 
     def _frame(self, size: int) -> tuple[list[tuple[int, ...]], list[bool]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,7 @@ from interank.tasks.order.lists import ListExample
 from interank.tasks.order.orderings import read_orderings
 from interank.tasks.order.recipe import DistillOrder
 from interank.tasks.order.rows import LeftOut, list_rows
-from interank.tasks.written import WrittenLessons
+from interank.tasks.written import WrittenLessons, instructed_counts, perhaps_without
 from interank.training.rows import Group
 from interank.training.sft import SftSettings
 from interank.wording import counted
@@ -41,29 +41,44 @@ def lessons(recipe: DistillOrder, student: ModelFiles, place: Workplace) -> Writ
     Raises:
         InputError: There are no lists, or none of them can be learned.
     """
-    encoder = PromptEncoder(load_tokenizer(student), PromptSettings())
-    groups = list_lessons(recipe, encoder.tokenizer, place)
+    examples, left_out = _examples(recipe)
+    prompt = recipe.prompt.learned_from(item.query for item in examples)
+    asked = [
+        replace(item, query=perhaps_without(item.query, recipe.without_instruction, recipe.seed)) for item in examples
+    ]
+    encoder = ListEncoder(PromptEncoder(load_tokenizer(student), PromptSettings()), prompt)
+    groups = _list_groups(recipe, encoder, asked, left_out, place)
     tokens = sum(len(row.input_ids) for group in groups for row in group)
     return WrittenLessons(
         recipe,
         student,
-        encoder,
+        encoder.encoder,
         groups,
         SftSettings(recipe.trainer, recipe.seed, shared_prefix=recipe.shared_prefix, shorter=recipe.shorter),
-        counts={"examples": len(groups), "questions": len(groups), "rows": len(groups), "tokens": tokens},
-        notes=list_notes(recipe.prompt),
+        counts={
+            "examples": len(groups),
+            "questions": len(groups),
+            "rows": len(groups),
+            "tokens": tokens,
+            **instructed_counts(prompt, (item.query for item in asked)),
+        },
+        notes=list_notes(prompt),
         card=card,
     )
 
 
-def list_lessons(recipe: DistillOrder, tokenizer: Any, place: Workplace) -> list[Group]:
-    """The rows of the lists that a recipe names, each for itself; what is left out goes on file with its reason.
+def _list_groups(
+    recipe: DistillOrder,
+    encoder: ListEncoder,
+    examples: Sequence[ListExample],
+    left_out: Sequence[LeftOut],
+    place: Workplace,
+) -> list[Group]:
+    """The rows of lists, each for itself; what is left out goes on file with its reason.
 
     Raises:
-        InputError: There are no lists, or none of them can be learned.
+        InputError: None of them can be learned.
     """
-    examples, left_out = _examples(recipe)
-    encoder = ListEncoder(PromptEncoder(tokenizer, PromptSettings()), recipe.prompt)
     made = list_rows(
         encoder,
         examples,
@@ -117,4 +132,5 @@ def _tested(examples: Iterable[ListExample], benchmarks: Sequence[Path]) -> set[
 
 def list_notes(settings: ListPromptSettings) -> dict[str, Any]:
     """What an adapter's manifest says of the lists that it was trained on."""
-    return {"prompt": settings.model_dump(mode="json"), "prompt_hash": ordering.prompt_hash(settings.form)}
+    wording = ordering.prompt_hash(settings.form, settings.shown_instruction)
+    return {"prompt": settings.model_dump(mode="json"), "prompt_hash": wording}

@@ -19,6 +19,8 @@ _TASK = (
     "question.\n"
 )
 
+# Where a judgment's prompt has it: before the question.
+_INSTRUCTED = "\nInstruction for the ranking:\n{instruction}\n"
 _ASK: dict[ListForm, str] = {
     "reason": (
         "First write, in a few sentences, what the question needs and which documents hold it. Then, after a blank "
@@ -102,20 +104,24 @@ class Ordering:
     repairs: Repairs = Repairs()
 
 
-def render(query: str, documents: Sequence[str], form: ListForm = "reason") -> list[dict[str, str]]:
+def render(
+    query: str, documents: Sequence[str], form: ListForm = "reason", instruction: str = ""
+) -> list[dict[str, str]]:
     """The chat messages that ask for a ranking: documents numbered from 1 in the order given, and never their ids.
 
-    Each document is one line, so that none can open another by a line like `[7] ...`.
+    Each document is one line, so that none can open another by a line like `[7] ...`. DeAR's form has no place for an
+    instruction.
     """
     shown = [as_shown(text, form) for text in documents]
     if form == "dear":
         return _render_dear(query, shown)
     listed = _GAP.join(f"[{number}] {text}" for number, text in enumerate(shown, start=1))
     size = len(documents)
+    told = _INSTRUCTED.format(instruction=instruction) if instruction else ""
     # The question stands on both sides: before, so that the documents are read for it; after, since they are long.
     content = (
-        f"{_TASK.format(size=size)}\nQuestion:\n{query}\n\nDocuments:\n\n{listed}\n\nThe question again:\n{query}\n\n"
-        f"{_ASK[form].format(size=size)}"
+        f"{_TASK.format(size=size)}{told}\nQuestion:\n{query}\n\nDocuments:\n\n{listed}\n\n"
+        f"The question again:\n{query}\n\n{_ASK[form].format(size=size)}"
     )
     return [{"role": "user", "content": content}]
 
@@ -156,9 +162,10 @@ def parse(text: str, size: int) -> Ordering | None:
     return Ordering(_completed(positions, size), reasoning.strip(), repairs + Repairs(unfinished=unfinished))
 
 
-def prompt_hash(form: ListForm = "reason") -> str:
+def prompt_hash(form: ListForm = "reason", instruction: str = "") -> str:
     """Identifies the wording of a form's prompt and answer, 16 hexadecimal digits; artifacts record it."""
-    wording = "\0".join([str(render("{query}", ["{first}", "{second}"], form)), answer((1, 0), "{reasoning}", form)])
+    rendered = str(render("{query}", ["{first}", "{second}"], form, instruction))
+    wording = "\0".join([rendered, answer((1, 0), "{reasoning}", form)])
     return hashlib.sha256(wording.encode()).hexdigest()[:16]
 
 

@@ -16,7 +16,7 @@ from interank.errors import ArtifactError
 from interank.progress import tell_cut
 from interank.settings import ListPromptSettings, ListwiseRecipe, PromptSettings
 from interank.tasks.asked import RankerSettings
-from interank.tasks.documents import naming
+from interank.tasks.documents import naming, tell_unlearned, tell_unread
 from interank.tasks.order import ordering
 from interank.tasks.order.encoder import ListEncoder
 from interank.tasks.order.ordering import Ordering
@@ -83,6 +83,11 @@ class Windows(OneModel):
             InputError: A window does not fit into a prompt.
         """
         tell_cut(query.query_id, self.encoder.query_cut(query))
+        settings = self.encoder.settings
+        if settings.form == "dear":
+            tell_unread(query, "DeAR's form of prompts")
+        else:
+            tell_unlearned(query, follows=settings.follows)
         with self._lock, naming(query, []):
             found = self.order(query, documents)
             self._counts += found.counts
@@ -175,7 +180,7 @@ def list_encoder(source: Source, asked: ListPromptSettings | None) -> ListEncode
         encoder = PromptEncoder(load_tokenizer(source.tokenizer), source.prompt())
         return ListEncoder(encoder, readable_lists(source, asked))
     own = ListPromptSettings.model_validate(trained)
-    source.check_wording(ordering.prompt_hash(own.form))
+    source.check_wording(ordering.prompt_hash(own.form, own.shown_instruction))
     if asked and asked.form != own.form:
         raise ArtifactError(f"{source.name} was trained on the form {own.form}, not {asked.form}; leave form out")
     return ListEncoder(PromptEncoder(load_tokenizer(source.tokenizer), PromptSettings()), asked or own)

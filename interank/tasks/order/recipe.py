@@ -10,7 +10,7 @@ from interank.settings.base import FilePaths
 from interank.settings.batches import check_batches
 from interank.settings.listwise import ListPromptSettings
 from interank.settings.unused import refuse_unused
-from interank.tasks.recipes import DistillRecipe, RlRecipe
+from interank.tasks.recipes import InstructedRecipe, RlRecipe
 
 _UNUSED_BY_RL = {
     "judge": "no reward of lists asks one",
@@ -21,7 +21,7 @@ _UNUSED_BY_RL = {
 }
 
 
-class DistillOrder(DistillRecipe):
+class DistillOrder(InstructedRecipe):
     """Orders of whole lists are learned, for `mode: listwise`."""
 
     shorter: ClassVar[tuple[str, ...]] = ("max_reasoning_tokens", "prompt.max_length")

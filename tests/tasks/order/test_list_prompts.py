@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
 from interank.engines.prompts import PromptEncoder
 from interank.errors import InputError
@@ -143,3 +144,28 @@ def test_shares_fill_the_room_evenly(lengths: list[int], room: int) -> None:
     assert max(cut, default=0) - min(cut, default=0) <= 1
     # The token that is left over may make one whole.
     assert not cut or max(whole, default=0) <= min(cut) + 1
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_an_instruction_stands_in_the_windows_shared_beginning(family: Family) -> None:
+    plain = encoder(family=family)
+    query = Query("q", QUERY.text, "Cite statutes.")
+    windows = [DOCUMENTS[:3], DOCUMENTS[3:6]]
+    one, two = (plain.prompt(query, part, reasoning_tokens=8).prompt for part in windows)
+    assert one.prefix == two.prefix
+    text = plain.encoder.tokenizer.decode(list(one.ids), clean_up_tokenization_spaces=False)
+    messages = ordering.render(query.text, [item.full_text for item in windows[0]], "reason", "Cite statutes.")
+    assert messages[0]["content"] in text
+    assert plain.messages(query, windows[0], reasoning_tokens=8) == messages
+    settings = plain.settings.model_copy(update={"instruction": "Cite statutes."})
+    assert ListEncoder(plain.encoder, settings).prompt(QUERY, windows[0], reasoning_tokens=8).prompt == one
+    with pytest.raises(InputError, match="an instruction takes"):
+        plain.prompt(Query("q", "fox", "owl " * 300), windows[0], reasoning_tokens=8)
+
+
+def test_dear_s_form_has_no_place_for_an_instruction() -> None:
+    lists, told = encoder("dear"), Query("q", QUERY.text, "Cite statutes.")
+    assert lists.prompt(told, DOCUMENTS, reasoning_tokens=8) == lists.prompt(QUERY, DOCUMENTS, reasoning_tokens=8)
+    assert not lists.settings.learned_from([told]).follows
+    with pytest.raises(ValidationError, match="form dear is worded as DeAR's adapter knows it"):
+        ListPromptSettings(form="dear", instruction="Cite statutes.")

@@ -145,7 +145,8 @@ def test_repairs_add_up() -> None:
 
 
 def test_each_wording_has_its_hash() -> None:
-    assert len({ordering.prompt_hash(form) for form in FORMS}) == 3
+    assert len({ordering.prompt_hash(form, told) for form in FORMS for told in ("", "I", "J")}) == 7
+    assert ordering.prompt_hash("dear", "I") == ordering.prompt_hash("dear")
 
 
 @pytest.mark.real_data
