@@ -7,7 +7,7 @@ import operator
 from array import array
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from enum import IntEnum
 from itertools import accumulate, islice, repeat
 from typing import Any, Literal, NamedTuple, TypeAlias, TypeVar
@@ -48,6 +48,10 @@ class Query:
     text: str
     instruction: str | None = None
     """What its documents are to be judged by; "" is nothing, and None leaves it to whoever ranks or trains."""
+
+    def judged_by(self, instruction: str | None) -> Query:
+        """The query with this instruction, unless it brings its own or there is none."""
+        return self if self.instruction is not None or not instruction else replace(self, instruction=instruction)
 
 
 @dataclass(frozen=True, slots=True)

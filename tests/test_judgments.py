@@ -99,6 +99,25 @@ def test_scores_and_weights_of_labels_are_kept(tmp_path: Path) -> None:
     assert table.to_pylist() == [row for row in rows if row["split"] == "train"]
 
 
+def test_the_instructions_of_queries_are_kept(tmp_path: Path) -> None:
+    first, second, *rest = written()
+    told = [
+        replace(first, query=replace(first.query, instruction="Cite statutes.")),
+        replace(second, query=replace(second.query, instruction="")),
+        *rest,
+    ]
+    write_judgments(told, tmp_path)
+    assert read_judgments(tmp_path) == told
+    rows = [json.loads(line) for line in (tmp_path / FILE).read_bytes().splitlines()]
+    assert {tuple(row) for row in rows} == {(*COLUMNS, "instruction")}
+    assert pyarrow.parquet.read_table(tmp_path / PARQUET["train"]).to_pylist() == [
+        row for row in rows if row["split"] == "train"
+    ]
+    (tmp_path / FILE).write_text(json.dumps({**rows[0], "instruction": 3}))
+    with pytest.raises(InputError, match="instruction: 3 is no text"):
+        read_judgments(tmp_path)
+
+
 def test_equal_judgments_give_equal_bytes(tmp_path: Path) -> None:
     for name in ("a", "b"):
         (tmp_path / name).mkdir()

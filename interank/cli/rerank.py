@@ -110,6 +110,7 @@ def _add_minimums(verb: argparse.ArgumentParser) -> None:
 
 def _add_modes(verb: argparse.ArgumentParser) -> None:
     """How it ranks, and what comes after it."""
+    verb.add_argument("--instruction", metavar="TEXT", help="what to judge by; a query's own comes first")
     verb.add_argument(
         "--mode",
         choices=MODES,
@@ -148,8 +149,7 @@ def _add_modes(verb: argparse.ArgumentParser) -> None:
         help="fuse, calibrate, abstain: a file of interank fit, or MODEL, which stores one (and fuses only if asked)",
     )
     verb.add_argument("--then", metavar="MODEL", help="a second reranker, for the first documents of MODEL's ranking")
-    then_mode = "the mode of --then (%(default)s)"
-    verb.add_argument("--then-mode", choices=THEN_MODES, default="listwise", metavar="MODE", help=then_mode)
+    verb.add_argument("--then-mode", choices=THEN_MODES, default="listwise", metavar="MODE", help="mode (%(default)s)")
     verb.add_argument("--then-depth", type=positive, default=30, metavar="N", help="how many it sees (default 30)")
 
 

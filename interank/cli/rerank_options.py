@@ -38,6 +38,7 @@ class RerankOptions(Settings):
     model: str
     files: tuple[Path, ...]
     query: str | None
+    instruction: str | None = None
     corpus: Path | None
     requests: Path | None
     task: str | None
@@ -149,6 +150,8 @@ class RerankOptions(Settings):
             )
         if self.query is not None and not self.query.strip():
             raise ValueError("--query is empty; say what is asked")
+        if self.instruction is not None and not self.instruction.strip():
+            raise ValueError("--instruction is empty; say what to judge by, or leave it out")
         if self.query is not None and not self.files:
             raise ValueError("--query needs documents: name text or JSONL files after the model")
         return self

@@ -28,7 +28,7 @@ def tasks_of(asked: RerankOptions) -> Iterator[Request]:
 
     if asked.query is not None:
         documents = [document for file in asked.files for document in _documents(file)]
-        yield Request(Query("query", asked.query), documents, None)
+        yield Request(Query("query", asked.query, asked.instruction), documents, None)
         return
     if asked.requests is not None:
         requests: Iterable[Request] = read_requests(asked.requests, dict(asked.domain))
@@ -37,7 +37,8 @@ def tasks_of(asked: RerankOptions) -> Iterator[Request]:
             total = sum(1 for _ in read_requests(asked.requests, dict(asked.domain)))
             share = asked.shard.share(total, "requests")
             requests = islice(requests, share.start, share.stop)
-        yield from _first(requests, asked.depth)
+        for request in _first(requests, asked.depth):
+            yield request._replace(query=request.query.judged_by(asked.instruction))
         return
     from interank.errors import InputError
     from interank.evaluation.candidates import Evaluated, load_evaluated
@@ -54,6 +55,7 @@ def tasks_of(asked: RerankOptions) -> Iterator[Request]:
         queries = queries[share.start : share.stop]
     for query in queries:
         documents = tasks[0].documents(query.query_id)
+        query = query.judged_by(asked.instruction)
         yield Request(query, documents, list(tasks[0].candidates.scores(query.query_id).values()) if documents else [])
 
 

@@ -38,6 +38,8 @@ class Evaluated:
     queries: int | None = None
     """A seeded sample of so many; None takes all."""
     seed: int = 42
+    instruction: str = ""
+    """What documents are judged by for queries that bring no instruction of their own."""
     texts: bool = True
     """Whether a report shows the documents, also where nothing reads them."""
 
@@ -177,7 +179,9 @@ def _spellings(task: str) -> list[str]:
 
 def _task(evaluated: Evaluated, benchmark: Benchmark, own_queries: Mapping[str, str], *, several: bool) -> Task:
     judged = {qrel.query_id for qrel in benchmark.qrels}
-    queries = [query for query in benchmark.queries.values() if query.query_id in judged]
+    queries = [
+        query.judged_by(evaluated.instruction) for query in benchmark.queries.values() if query.query_id in judged
+    ]
     if not queries:
         raise InputError(f"{benchmark.name}: none of its queries is in the qrels; give queries and qrels of one split")
     queries = _sampled(queries, evaluated)
@@ -187,6 +191,7 @@ def _task(evaluated: Evaluated, benchmark: Benchmark, own_queries: Mapping[str, 
     allowed = found.without(benchmark.excluded)
     removed = sum(len(found.scores(query_id)) - len(allowed.scores(query_id)) for query_id in found)
     candidates = allowed.top(evaluated.depth)
+    instructed = sum(bool(query.instruction) for query in queries)
     facts = {
         "first_stage": source,
         "tag": candidates.tag,
@@ -195,6 +200,7 @@ def _task(evaluated: Evaluated, benchmark: Benchmark, own_queries: Mapping[str, 
         "ties": TIES,
         "digest": ranking_digest(candidates),
         "queries": len(queries),
+        **({"instructed": instructed} if instructed else {}),
         "qrels": evaluated.qrels_form if evaluated.qrels is None else str(evaluated.qrels),
         "excluded_candidates_removed": removed,
         "tied_candidates": found.tied,

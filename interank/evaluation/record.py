@@ -122,11 +122,15 @@ def _facts(scoring: Scoring, tasks: Sequence[Task]) -> dict[str, Any]:
     for task in tasks:
         about = task.facts
         facts[task.name] = (
-            f"{about['queries']} queries; candidates: {about['first_stage']} (tag {about['tag']}), asked "
-            f"{about['first_stage_queries']} queries, depth {about['depth']}, ties {about['ties']}, "
-            f"sha256 {about['digest'][:16]}; qrels: {about['qrels']}"
+            f"{about['queries']} queries{_told_instructed(about)}; candidates: {about['first_stage']} "
+            f"(tag {about['tag']}), asked {about['first_stage_queries']} queries, depth {about['depth']}, "
+            f"ties {about['ties']}, sha256 {about['digest'][:16]}; qrels: {about['qrels']}"
         )
     return {**facts, "mode": scoring.mode}
+
+
+def _told_instructed(about: Mapping[str, Any]) -> str:
+    return f", {about['instructed']} of them with an instruction" if "instructed" in about else ""
 
 
 def _example(task: Task, found: Rankings, shown: int) -> str:

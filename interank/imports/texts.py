@@ -27,6 +27,7 @@ QUERY_ROLES = (
         ("query", "query_text", "question", "anchor", "search", "text_a", "sentence1"),
         joins=True,
     ),
+    Role("instruction", "what the query's documents are judged by", ("instruction", "task_instruction")),
 )
 DOCUMENT_ROLES = (
     Role("doc_id", "the document's id", ("doc_id", "docid", "document_id", "corpus_id", "pid", "passage_id", "did")),
@@ -58,6 +59,7 @@ _PARTS = {
     "queries": (
         Role("id", "the query's id", ("_id", "id", *QUERY_ROLES[0].names), required=True),
         Role("text", "the query's text", ("text", *QUERY_ROLES[1].names, "title", "content"), required=True),
+        QUERY_ROLES[2],
     ),
 }
 _PART_EXAMPLE = {"_id": "D-1", "text": "Steam softens the crumb."}
@@ -99,7 +101,9 @@ class Texts:
             return self._kept(cells, self.queries, self.listed[given or text], "query")
         if not text:
             raise cells.fault(_without("query", given, self.listed is not None))
-        return self._kept(cells, self.queries, Query(given or named(text), text), "query")
+        instruction = cells.text("instruction") or None
+        name = given or named(text if instruction is None else f"{instruction}\n{text}")
+        return self._kept(cells, self.queries, Query(name, text, instruction), "query")
 
     def document(self, cells: Cells) -> Document:
         """The document of a row.
@@ -154,7 +158,8 @@ class Texts:
     def _kept(self, cells: Cells, known: dict[str, Text], item: Text, what: str) -> Text:
         name = item.query_id if isinstance(item, Query) else item.doc_id
         if known.setdefault(name, item) != item:
-            raise cells.fault(f"the {what} {name!r} came before with another text, and an id has one text")
+            more = " or instruction" if what == "query" else ""
+            raise cells.fault(f"the {what} {name!r} came before with another text{more}, and an id has one text")
         return item
 
 
@@ -174,12 +179,12 @@ def read_texts(settings: ImportSettings) -> Texts:
     if path := settings.parts.get("corpus"):
         texts.corpus = {row[0]: Document(*row) for row in _part(texts, path, "corpus")}
     if path := settings.parts.get("queries"):
-        texts.listed = {row[0]: Query(row[0], row[1]) for row in _part(texts, path, "queries")}
+        texts.listed = {row[0]: Query(row[0], row[1], row[2] or None) for row in _part(texts, path, "queries")}
     return texts
 
 
 def _part(texts: Texts, path: Path, name: str) -> Iterator[tuple[str, str, str]]:
-    """Id, text and title of each row."""
+    """Id, text, and title or instruction of each row."""
     if not path.is_file():
         standing = "is a folder" if path.is_dir() else f"does not exist{nearby(path)}"
         raise InputError(f"{name}={path} {standing}; name a table of ids and texts")
@@ -196,7 +201,7 @@ def _part(texts: Texts, path: Path, name: str) -> Iterator[tuple[str, str, str]]
             raise cells.fault("the id is missing; fill it in")
         if seen.setdefault(identifier, text) != text:
             raise cells.fault(f"the id {identifier!r} came before with another text, and an id has one text")
-        yield identifier, text, cells.text("title")
+        yield identifier, text, cells.text("title" if name == "corpus" else "instruction")
 
 
 def _has_names(table: Table, name: str) -> bool:

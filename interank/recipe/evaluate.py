@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from operator import not_
 from typing import ClassVar, Literal
 
 from pydantic import Field, model_validator
@@ -57,6 +58,9 @@ class EvaluateRecipe(Settings):
     """How many candidates of each query are reranked and scored."""
     queries: int | None = Field(None, ge=1)
     """Evaluate a seeded sample of so many queries of each task; null takes all."""
+    instruction: str = Field("", exclude_if=not_)
+    """What documents are to be judged by, for queries whose rows bring no `instruction` of their own; the first stage
+    does not see it."""
     seed: int = 42
     """Decides the sample, the bootstrap and the randomisation test."""
     mode: RankingMode = "score"

@@ -88,7 +88,7 @@ def _request(where: str, line: str, number: int) -> Request:
         )
     name = next((named[name] for name in _QUERY_ID if named.get(name) is not None), number)
     try:
-        query = Query(as_id(name), text)
+        query = Query(as_id(name), text, _instruction(named))
         found = as_documents([_flat(document) for document in documents])
         scores = _scores(documents)
     except (InputError, ValueError) as error:
@@ -99,6 +99,19 @@ def _request(where: str, line: str, number: int) -> Request:
             f"{where}: the domain is {plain_data.shown(domain)}, where a name is needed; mend or remove it"
         )
     return Request(query, found, scores, domain)
+
+
+def _instruction(named: Mapping[str, Any]) -> str | None:
+    """What the query is to be judged by, where the row says.
+
+    Raises:
+        ValueError: It is no text.
+    """
+    given = named.get("instruction")
+    try:
+        return None if given is None else plain_data.text(given)
+    except ValueError as error:
+        raise ValueError(f"instruction: {error}") from None
 
 
 def _scores(documents: list[Any]) -> list[float] | None:

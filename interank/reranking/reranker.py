@@ -20,7 +20,7 @@ from interank.settings.base import checked
 from interank.settings.precision import Precision
 from interank.tasks.asked import AnyServer, Loaded, RankerSettings
 from interank.tasks.documents import AnyDocument, as_documents, as_query, checked_count
-from interank.tasks.query_ranking import Least, QueryRanking, set_minimums
+from interank.tasks.query_ranking import Asked, QueryRanking, set_minimums
 from interank.tasks.ranks import OneModel, Ranking
 from interank.types import Document, Query, Run
 
@@ -177,7 +177,7 @@ class Reranker(Fitted):
         top_k: int | None = None,
         explain: int | None = None,
         first_stage: Sequence[float] | None = None,
-        **least: Unpack[Least],
+        **more: Unpack[Asked],
     ) -> QueryRanking:
         """The documents best first, each with its `document`; equal scores keep the order given.
 
@@ -188,14 +188,15 @@ class Reranker(Fitted):
             top_k: How many to return; None returns all.
             explain: How many of the first get an explanation; None leaves it to the mode.
             first_stage: The documents' first-stage scores, which a fit mixes in; without a fit they do not matter.
-            **least: What a document needs to be returned: `min_score`, `min_grade` or `min_probability`; see `Least`.
+            **more: The `instruction` to judge by; what a document needs to be returned: `min_score`, `min_grade` or
+                `min_probability`; see `Asked` and `Least`.
 
         Raises:
             InputError: There are several queries or an empty one, a document has no text, two have the same id, or a
                 minimum is of what this reranker does not tell.
         """
-        asked, given = as_query(query), as_documents(documents)
-        wanted = set_minimums(least)
+        asked, given = as_query(query).judged_by(more.pop("instruction", None)), as_documents(documents)
+        wanted = set_minimums(more)
         if not wanted:
             return QueryRanking.of(asked, given, super().rank(asked, given, top_k, explain, first_stage))
         # Nothing is explained that is not returned.

@@ -40,6 +40,7 @@ class Progress:
     ) -> str:
         """Identifies a ranking by all that it depends on; `scores` are the first stage's, where they count."""
         content: list[Any] = [self._settings, query.query_id, query.text, [[d.doc_id, d.full_text] for d in documents]]
+        content += [] if query.instruction is None else [query.instruction]
         content += [list(scores)] if scores is not None else []
         content += [domain] if domain is not None else []
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()

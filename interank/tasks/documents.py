@@ -40,6 +40,10 @@ def as_query(query: str | Query) -> Query:
         )
     if not isinstance(made.text, str):
         raise InputError(f"the query {made.query_id!r} has the text {reprlib.repr(made.text)}, where a text is needed")
+    if not isinstance(made.instruction, str | None):
+        raise InputError(
+            f"the query {made.query_id!r} has the instruction {reprlib.repr(made.instruction)}, where a text is needed"
+        )
     if not made.text.strip():
         raise InputError(f"the query {made.query_id!r} is empty; say what is asked")
     return made

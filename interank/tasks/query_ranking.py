@@ -31,6 +31,13 @@ class Least(TypedDict, total=False):
     """The least probability of being relevant, 0 to 1, which a fit tells."""
 
 
+class Asked(Least, total=False):
+    """What else may be said of one query."""
+
+    instruction: str | None
+    """What its documents are to be judged by, where the query brings no instruction of its own."""
+
+
 _TOLD = {"min_score": "scores", "min_grade": "grades", "min_probability": "probabilities"}
 _OF: dict[str, str] = {"min_score": "score", "min_grade": "relevance", "min_probability": "probability"}
 _MOST: dict[str, float] = {"min_score": math.inf, "min_grade": 2, "min_probability": 1}

@@ -138,6 +138,29 @@ def test_a_query_that_stands_twice_is_refused(capsys: Capture, tiny_folder: Path
     assert re.search(f"{asked}:2: .*'q1'", capsys.readouterr().err)
 
 
+def test_instructions_come_with_requests_or_for_all(
+    capsys: Capture, tiny_adapter: Path, requests: Path, tmp_path: Path
+) -> None:
+    texts = ["Cite statutes.", None, ""]
+    rows = [{**request(f"q{number}"), "instruction": text} for number, text in enumerate(texts)]
+    write_jsonl(requests, rows)
+
+    def scores(*more: object) -> list[list[float]]:
+        code, printed, _ = called(capsys, tiny_adapter, "--requests", requests, "--json", *more)
+        assert code == 0
+        return [[item["score"] for item in row["ranking"]] for row in printed]
+
+    own, other, again = scores(), scores("--instruction", "Cite cases."), scores("--instruction", "Cite statutes.")
+    assert [one == two for one, two in zip(own, other, strict=True)] == [True, False, True]
+    assert other[1] != again[1]
+    write_jsonl(requests, [{**row, "instruction": None} for row in rows])
+    assert scores("--instruction", "Cite statutes.")[:2] == again[:2]
+    write_jsonl(requests, [{**request("q0"), "instruction": 3}])
+    assert "instruction: 3 is no text" in called(capsys, tiny_adapter, "--requests", requests)[2]
+    code, _, err = called(capsys, tiny_adapter, "--requests", requests, "--instruction", " ")
+    assert (code, "--instruction is empty" in err) == (2, True)
+
+
 def test_a_killed_command_goes_on_where_it_was(
     capsys: Capture, tiny_adapter: Path, requests: Path, tmp_path: Path
 ) -> None:

@@ -63,6 +63,21 @@ def test_bm25_ranks_where_there_is_no_run(tmp_path: Path) -> None:
         assert {colour, animal} & set(documents[0].text.split())
 
 
+def test_queries_are_judged_by_their_own_instruction_or_the_evaluation_s(tmp_path: Path) -> None:
+    folder = benchmark_folder(tmp_path / "b")
+    file = folder / "queries.jsonl"
+    rows = [json.loads(line) for line in file.read_text().splitlines()]
+    plain = load(folder)
+    write_jsonl(file, [{**rows[0], "instruction": "Cite statutes."}, *rows[1:]])
+    own, all_of_them = load(folder), load(folder, instruction="Cite cases.")
+    assert [query.instruction for query in own.queries] == ["Cite statutes.", None, None]
+    assert [query.instruction for query in all_of_them.queries] == ["Cite statutes.", "Cite cases.", "Cite cases."]
+    assert (own.facts["instructed"], all_of_them.facts["instructed"]) == (1, 3)
+    assert "instructed" not in plain.facts
+    # The first stage reads queries alone.
+    assert plain.facts["digest"] == own.facts["digest"] == all_of_them.facts["digest"]
+
+
 @pytest.mark.parametrize("given", [False, True])
 def test_an_excluded_document_is_never_a_candidate_and_leaves_no_gap(tmp_path: Path, given: bool) -> None:
     folder = bright_folder(tmp_path / "b", {"q1": ["d1", "d2"], "q2": []})

@@ -68,6 +68,27 @@ def test_pairs_of_texts(tmp_path: Path) -> None:
     assert examples[0].document.doc_id == examples[2].document.doc_id, "one text, two ids"
 
 
+def test_instructions_of_queries(tmp_path: Path) -> None:
+    path = written(
+        tmp_path / "t.csv",
+        "query,instruction,document,label\nq,Cite statutes.,one,1\nq,Cite statutes.,two,0\nq,,one,0\nr,,two,1\n",
+    )
+    found = judged(imported("pairs", path), tmp_path / "out")
+    told = [(item.query.text, item.query.instruction, item.document.text) for item in found]
+    assert told == [
+        ("q", "Cite statutes.", "one"),
+        ("q", "Cite statutes.", "two"),
+        ("q", None, "one"),
+        ("r", None, "two"),
+    ]
+    assert len({item.query.query_id for item in found}) == 3
+    own = parts(tmp_path)
+    written(own["queries"], [{"_id": "Q1", "text": QUERIES["Q1"], "instruction": "Cite statutes."}])
+    run = written(tmp_path / "run.tsv", "query-id\tcorpus-id\tscore\nQ1\tD1\t1\nQ1\tD2\t0\n")
+    (first, *_) = judged(imported("qrels", None, parts={**own, "qrels": run}), tmp_path / "other")
+    assert first.query.instruction == "Cite statutes."
+
+
 @pytest.mark.parametrize(
     ("labels", "expected"),
     [

@@ -79,6 +79,18 @@ def test_what_cannot_be_ranked_is_refused(reranker: Reranker, query: str, docume
         reranker.rank(query, documents)
 
 
+def test_an_instruction_is_given_beside_a_query_which_may_bring_its_own(reranker: Reranker) -> None:
+    plain, told = reranker.rank(QUERY, TEXTS), reranker.rank(QUERY, TEXTS, instruction="Cite statutes.")
+    assert scores(told) != scores(plain)
+    assert scores(reranker.rank(QUERY, TEXTS, instruction="Cite cases.")) != scores(told)
+    own = Query("q", QUERY.text, "Cite statutes.")
+    assert scores(reranker.rank(own, TEXTS)) == scores(told)
+    assert scores(reranker.rank(own, TEXTS, instruction="Cite cases.")) == scores(told)
+    assert scores(reranker.rank(Query("q", QUERY.text, ""), TEXTS, instruction="Cite cases.")) == scores(plain)
+    with pytest.raises(InputError, match="has the instruction 3, where a text is needed"):
+        reranker.rank(QUERY, TEXTS, instruction=3)  # type: ignore[arg-type]
+
+
 def test_a_ranking_carries_documents_and_shows_itself(tiny_adapter: Path) -> None:
     explainer = Reranker(tiny_adapter, mode="explain", max_reasoning_tokens=4)
     told = explainer.rank("Where is <b>the fox</b>?", [*TEXTS, "<script>alert(1)</script>"], explain=2)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -56,6 +57,8 @@ def test_an_adapter_says_all_that_is_needed_to_use_it(
     manifest = artifact.manifest
     assert ((artifact.path / manifest["base"]).resolve(), manifest["quantisation"]) == (tiny_folder, quantisation)
     assert (manifest["task"], manifest["prompt_hash"]) == ("judge", judging.prompt_hash())
+    told = json.dumps([manifest["prompt"], manifest["counts"], artifact.recipe()])
+    assert "instruct" not in told
     assert manifest["inputs"]["judgments"]["digest"] == open_artifact(judgments).digest
     assert manifest["counts"]["examples"] == 12
     config = json.loads((artifact.path / "adapter" / "adapter_config.json").read_text())
@@ -103,6 +106,43 @@ def test_one_adapter_learns_three_modes_and_search_queries(
     for mode in ("score", "explain", "reason"):
         reranker = Reranker(artifact.path, mode=mode, max_reasoning_tokens=8)
         assert len(reranker.rank(Query("q", "Where?"), [Document("d", "A fox.")])) == 1
+
+
+def test_instructions_are_learned_with_and_without_and_told(
+    tiny_folder: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    plain = rule.examples(0, queries=6, documents=2)
+    told = [replace(item, query=replace(item.query, instruction="Cite statutes.")) for item in plain]
+    recipe = recipe_for(judgments_artifact(tmp_path / "told", told), tiny_folder)
+    recipe = recipe.model_copy(update={"without_instruction": 0.5})
+    artifact = distill.run(recipe, tmp_path / "adapter")
+    manifest = artifact.manifest
+    assert manifest["prompt"]["instructed"] is True
+    assert manifest["prompt_hash"] == judging.prompt_hash(instruction="{instruction}")
+    assert manifest["counts"]["questions"] == 6
+    assert 0 < (shown := manifest["counts"]["instructed"]) < 6
+    assert f"{shown} of 6 questions had one" in ModelCard.load(artifact.path / "README.md").text
+    documents = [Document("d", "A fox."), Document("e", "A hen.")]
+
+    def scores(instruction: str | None) -> dict[str, float]:
+        ranking = Reranker(artifact.path).rank(Query("q", "Where?", instruction), documents)
+        return {item.doc_id: item.score for item in ranking}
+
+    found = [scores(None), scores(""), scores("Cite statutes."), scores("Cite cases.")]
+    assert found[0] == found[1]
+    assert found[0] != found[2] != found[3]
+    assert "has learned from none" not in caplog.text
+    # One for all is a part of the recipe, the wording and what stands beside the weights.
+    prompt = recipe.prompt.model_copy(update={"instruction": "Cite statutes."})
+    whole = recipe.model_copy(
+        update={"prompt": prompt, "without_instruction": 0.0, "judgments": judgments_artifact(tmp_path / "p", plain)}
+    )
+    one = distill.run(whole, tmp_path / "one")
+    assert one.manifest["counts"]["instructed"] == 6
+    assert one.recipe()["prompt"]["instruction"] == "Cite statutes."
+    beside = json.loads((one.path / "adapter" / "interank.json").read_text())
+    assert beside["prompt_hash"] == one.manifest["prompt_hash"] == judging.prompt_hash(instruction="Cite statutes.")
+    assert beside["prompt"]["instruction"] == "Cite statutes."
 
 
 def with_queries(out: Path, examples: Sequence[Example], queries: Sequence[dict[str, object]]) -> Path:

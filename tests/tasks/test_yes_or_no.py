@@ -19,6 +19,7 @@ from interank.ir.trec import read_run
 from interank.judgments import read_judgments
 from interank.recipe import EvaluateRecipe
 from interank.stages import distill, evaluate
+from interank.tasks import documents
 from interank.tasks.head.recipe import DistillHead
 from interank.types import Document
 from tests.support import rule
@@ -245,3 +246,15 @@ def test_a_head_learns_its_scores(tmp_path: Path) -> None:
     for row in rows:
         item = texts[row["doc_id"]]
         assert row["score"] == pytest.approx(Reranker(released).rank(item.query, [item.document])[0].score, abs=1e-4)
+
+
+def test_a_form_with_a_place_for_an_instruction_reads_it(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    documents._warn.cache_clear()
+    found = Reranker(stand_in(tmp_path / "Qwen3-Reranker-0.6B"))
+    usual = found.rank(QUERY, TEXTS)
+    assert found.rank(QUERY, TEXTS, instruction=yes_or_no._QWEN3_TASK) == usual
+    assert found.rank(QUERY, TEXTS, instruction="Cite statutes.") != usual
+    assert not caplog.records
+    other = Reranker(stand_in(tmp_path / "mxbai-rerank-base-v2", "qwen2"))
+    assert other.rank(QUERY, TEXTS, instruction="Cite statutes.") == other.rank(QUERY, TEXTS)
+    assert "a mxbai-rerank-v2 reads none" in caplog.text

@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from interank.errors import InputError
-from interank.ir.benchmarks.rows import filled, ids, read_rows, string, tab_rows
+from interank.ir.benchmarks.rows import columns, filled, ids, read_rows, string, tab_rows
 from interank.types import Query
 
 _ID = ("_id", "id")  # BEIR's column, then BRIGHT's
 _QUESTION = ("text", "query")
+_INSTRUCTION = "instruction"
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,13 +35,18 @@ def read_topics(paths: Iterable[Path], gold: str = "gold_ids") -> dict[str, Topi
     topics = (
         Topic(
             where,
-            Query(filled(where, row, _ID), string(where, row, _QUESTION)),
+            Query(filled(where, row, _ID), string(where, row, _QUESTION), _instruction(where, row)),
             ids(where, row, "excluded_ids"),
             ids(where, row, gold),
         )
         for where, row in read_rows(files)
     )
     return _by_id(files, topics, "one JSON object a line")
+
+
+def _instruction(where: str, row: object) -> str | None:
+    """What the row's query is to be judged by, where it says."""
+    return None if columns(where, row).get(_INSTRUCTION) is None else string(where, row, (_INSTRUCTION,))
 
 
 def read_tab_topics(path: Path) -> dict[str, Topic]:

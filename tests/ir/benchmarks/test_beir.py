@@ -39,6 +39,15 @@ def test_beir_folder(tmp_path: Path) -> None:
     assert list(benchmark.run) == ["q1", "q2"]  # q9, which nobody asks, needs no document
 
 
+def test_queries_bring_instructions(tmp_path: Path) -> None:
+    texts = {"q1": "Cite statutes.", "q2": None}
+    queries = [{"_id": name, "text": "why", "instruction": text} for name, text in texts.items()]
+    benchmark = load_benchmark(beir(tmp_path / "task", queries__jsonl=rows(queries)))
+    assert {name: query.instruction for name, query in benchmark.queries.items()} == texts
+    with pytest.raises(InputError, match=r"queries\.jsonl:1: instruction is \[1\], where a text is needed"):
+        load_benchmark(beir(tmp_path / "bad", queries__jsonl=rows([{**queries[0], "instruction": [1]}])))
+
+
 def test_bright_folder_without_qrels_takes_gold_ids(tmp_path: Path) -> None:
     folder = beir(tmp_path, corpus__jsonl=rows(BRIGHT_CORPUS), queries__jsonl=rows(BRIGHT_QUERIES), qrels__tsv=None)
     benchmark = load_benchmark(folder)

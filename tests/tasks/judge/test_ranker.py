@@ -9,6 +9,7 @@ import pytest
 from interank import judging
 from interank.errors import ArtifactError
 from interank.reranking.reranker import Reranker
+from interank.tasks import documents
 from interank.types import Document, Query
 from tests.support import rule
 from tests.support.artifacts import judgments_artifact
@@ -38,6 +39,18 @@ def test_the_score_is_that_of_the_logits(tiny_adapter: Path) -> None:
     (labels,) = judge.engine.label_logits([prompt.then(judge.encoder.label_lead)], judge.encoder.label_ids)
     (ranked,) = reranker.rank(QUERY, DOCUMENTS[:1])
     assert ranked.score == pytest.approx(judging.score(labels.logits), rel=1e-6)
+
+
+def test_an_instruction_that_nothing_was_learned_of_is_warned_of_once(
+    tiny_adapter: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    documents._warn.cache_clear()
+    reranker, told = Reranker(tiny_adapter), Query("q", QUERY.text, "Cite statutes.")
+    plain = reranker.rank(QUERY, DOCUMENTS)
+    assert "instruction" not in caplog.text
+    assert reranker.rank(told, DOCUMENTS) != plain
+    reranker.rank(told, DOCUMENTS)
+    assert caplog.text.count("this model has learned from none") == 1
 
 
 def test_equal_documents_keep_the_order_given(tiny_adapter: Path) -> None:
