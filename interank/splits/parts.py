@@ -13,7 +13,7 @@ from typing import Any
 from interank.artifact import MANIFEST, RECIPE, Artifact, manifest_of
 from interank.cards import dataset_card, save_card, values
 from interank.imports.labels import CORPUS_FILE
-from interank.judgments import PARQUET, read_judgments, rewrite_judgments
+from interank.judgments import INSTRUCTION, PARQUET, read_judgments, rewrite_judgments
 from interank.ledger import read_rows, write_rows
 from interank.mining.tables import QUESTIONS_FILE
 from interank.splits.content import Content
@@ -116,7 +116,7 @@ def write_benchmarks(folder: Path, content: Content, parts: Mapping[str, str]) -
             if number_of(parts, part):
                 log.warning("no question of %s has a document of grade 1 or 2, so there is no benchmark of it", part)
             continue
-        write_rows(folder / f"queries.{part}.jsonl", [{"_id": q.query_id, "text": q.text} for q in asked])
+        write_rows(folder / f"queries.{part}.jsonl", map(_query_row, asked))
         lines = ["query-id\tcorpus-id\tscore\n"]
         lines += [
             f"{query.query_id}\t{doc_id}\t{grade}\n"
@@ -125,6 +125,11 @@ def write_benchmarks(folder: Path, content: Content, parts: Mapping[str, str]) -
         ]
         (folder / f"qrels.{part}.tsv").write_text("".join(lines), "utf-8")
     return counts
+
+
+def _query_row(query: Query) -> dict[str, str]:
+    row = {"_id": query.query_id, "text": query.text}
+    return row if query.instruction is None else {**row, INSTRUCTION: query.instruction}
 
 
 def _helped(content: Content, query: Query) -> bool:

@@ -22,6 +22,7 @@ from interank.engines.models import load_model
 from interank.engines.prompts import PromptEncoder
 from interank.engines.sealed_tokenizer import open_sealed, save_sealed, sealed_ids
 from interank.engines.transformers import TransformersEngine
+from interank.engines.use import Use, save_use
 from interank.errors import ArtifactError, InputError, ModelError
 from interank.ir.trec import read_run
 from interank.recipe import EvaluateRecipe
@@ -251,12 +252,15 @@ def _special(folder: Path, kind: str, own: dict[str, Any]) -> Path:
     return folder
 
 
-def test_the_tokenizers_ids_are_the_prompts(tmp_path: Path) -> None:
+@pytest.mark.parametrize("instruction", ["", "Cite statutes."])
+def test_the_tokenizers_ids_are_the_prompts(tmp_path: Path, instruction: str) -> None:
     folder = family_folder(tmp_path / "model", "llama 3")
+    save_use(folder, Use(PromptSettings(instruction=instruction), ("score",)))
     encoder = judge_encoder(find_source(folder))
     export(folder, tmp_path / "st")
     query, document = Query("q", "why?"), Document("d", "Because.", "A title")
     prompt = encoder.prompt(query, document, answer_tokens=16, order="grade_first")
+    assert instruction in encoder.tokenizer.decode(prompt.prefix)
     expected = [*prompt.ids, *encoder.label_lead]
     assert sealed_ids(tmp_path / "st", query.text, document.full_text) == expected
     tokenizer = AutoTokenizer.from_pretrained(tmp_path / "st")
