@@ -16,6 +16,24 @@ from interank.errors import InputError
 
 Split = Literal["train", "validation"]
 Origin = Literal["accepted_answer", "answer", "low_answer", "linked_answer", "page", "hard_negative", "random_negative"]
+Language = Literal[
+    "arabic",
+    "danish",
+    "dutch",
+    "english",
+    "finnish",
+    "french",
+    "german",
+    "hungarian",
+    "italian",
+    "norwegian",
+    "portuguese",
+    "romanian",
+    "russian",
+    "spanish",
+    "swedish",
+]
+"""Those in which words can be compared by their stems."""
 
 Item = TypeVar("Item")
 Key = TypeVar("Key")

@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 from interank.errors import InputError
 from interank.ir.benchmarks import Benchmark, Wanted, load_tasks, read_candidates, read_search_queries
-from interank.ir.bm25 import Bm25
+from interank.ir.bm25 import Bm25, FirstStage
 from interank.types import Document, Qrel, Query, Run
 from interank.wording import counted
 
@@ -31,7 +31,7 @@ class Evaluated:
     qrels: Path | None = None
     qrels_form: Literal["original", "fixed"] = "original"
     documents: Literal["short", "long"] = "short"
-    first_stage: Literal["bm25", "bm25-english", "bm25q"] | None = None
+    first_stage: FirstStage | None = None
     first_stage_queries: str | None = None
     run: Path | None = None
     depth: int = 100

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from interank.errors import InputError
-from interank.ir.bm25 import Bm25
+from interank.ir.bm25 import Bm25, first_stage_of
 from interank.ir.overlap import near_duplicates
 from interank.mining.choosing import Choice, Desk, Question
 from interank.mining.database import Asked, Database, Drawn
@@ -18,7 +18,7 @@ from interank.mining.kept import Kept
 from interank.mining.pages import links_to_pages, passages, read_pages
 from interank.mining.sites import Origin
 from interank.settings import MiningRecipe
-from interank.types import Document, Pair, Query, Source, Split
+from interank.types import Document, Language, Pair, Query, Source, Split
 
 _NUMBER = re.compile("-?[0-9]{1,20}")
 
@@ -132,7 +132,9 @@ class Assembly:
             self.pages.update(cut)
             if cut:
                 [choice] = desk.choose([Question(one)], frozenset())
-                best = _best_first([document for document, _ in cut.values()], Query("", choice.text))
+                best = _best_first(
+                    [document for document, _ in cut.values()], Query("", choice.text), self.settings.language
+                )
                 questions.append(Question(one, [cut[doc_id] for doc_id in best]))
             else:
                 questions.append(Question(one))
@@ -210,10 +212,10 @@ class _Texts(Sequence[str]):
         return self._read(self._questions[place])
 
 
-def _best_first(documents: Sequence[Document], query: Query) -> list[str]:
+def _best_first(documents: Sequence[Document], query: Query, language: Language | None) -> list[str]:
     in_order = [document.doc_id for document in documents]
     try:
-        ranked = Bm25(documents).rank([query], top_k=len(documents)).doc_ids(query.query_id)
+        ranked = Bm25(documents, first_stage_of(language)).rank([query], top_k=len(documents)).doc_ids(query.query_id)
     except InputError:
         # Passages in a script without a letter a-z keep their order.
         ranked = []

@@ -12,7 +12,7 @@ from typing import NamedTuple, TypeVar
 import numpy as np
 
 from interank.errors import InputError
-from interank.ir.bm25 import tokenize
+from interank.ir.bm25 import analyser
 from interank.ir.bm25.postings import Postings, Terms, numbered
 from interank.mining.database import Asked
 from interank.mining.documents import (
@@ -139,7 +139,8 @@ class _Indexing:
     def __call__(self, post_ids: Sequence[int]) -> Terms:
         kept = _kept(self.desk.posts)
         posts = (KeptPost(*kept.get(self.desk.site, post_id)) for post_id in post_ids)
-        return numbered(tokenize(plain_text(post.html)) for post in posts)
+        terms_of = analyser(self.desk.settings.language)
+        return numbered(terms_of(plain_text(post.html)) for post in posts)
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,7 +172,7 @@ class _Choosing:
         places = np.searchsorted(pool, answers)
         there = places[pool[np.minimum(places, len(pool) - 1)] == answers]
         wanted = most_documents(desk.settings) + SPARE_CANDIDATES
-        best, _ = postings.search(tokenize(text), wanted, barred=there.tolist())
+        best, _ = postings.search(analyser(desk.settings.language)(text), wanted, barred=there.tolist())
         candidates = Candidates(
             own=[desk.doc_id(answer) for answer in asked.own],
             linked=[desk.doc_id(answer, site) for site, answer in asked.linked],

@@ -8,6 +8,7 @@ from typing import ClassVar, Literal
 from pydantic import Field, model_validator
 
 from interank.errors import InputError
+from interank.ir.bm25 import FirstStage
 from interank.ir.measures import check_measures
 from interank.modes import SECTIONS, RankingMode
 from interank.settings.adaptive import AdaptiveRecipe
@@ -36,9 +37,10 @@ class EvaluateRecipe(Settings):
     """Which of BRIGHT's qrels; published numbers use the original ones."""
     documents: Literal["short", "long"] = "short"
     """BRIGHT's passages, or whole pages with their own gold ids (report R@1 there)."""
-    first_stage: Literal["bm25", "bm25-english", "bm25q"] | None = None
-    """What ranks the candidates: BM25 of plain words, BM25 with Lucene's English analysis, or the same with the query
-    weighted too, which is BRIGHT's published BM25. Null takes the `run`, else the benchmark's own, else bm25."""
+    first_stage: FirstStage | None = None
+    """What ranks the candidates: BM25 of plain words (`bm25`), of a language's stems (`bm25-german`; `bm25-english` has
+    Lucene's analysis), or `bm25q`, English with the query weighted too, which is BRIGHT's published BM25. Null takes
+    the `run`, else the benchmark's own, else bm25."""
     first_stage_queries: str | None = None
     """What the first stage is asked in place of the query, which the reranker reads: BRIGHT's rewriting by name, as
     gpt4_reason, or a JSONL file with `_id` and `text` or `queries`, or a folder with TASK.jsonl for each task."""

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from operator import not_
 from typing import Literal
 
 from pydantic import Field, model_validator
 
 from interank.settings.base import FilePath, Names, Settings
+from interank.types import Language
 
 # The sites that BRIGHT's seven StackExchange tasks are taken from (arXiv 2407.12883), psychology under both its names.
 BRIGHT_SITES = (
@@ -119,6 +121,9 @@ class MiningRecipe(Settings):
     """Whether closed questions are taken, such as duplicates and those that were migrated to another site."""
     min_document_words: int = Field(10, ge=1)
     """Shorter answers are left out."""
+    language: Language | None = Field(None, exclude_if=not_)
+    """In which words are compared by their stems where hard negatives and passages are looked for; null compares words
+    as they stand."""
     negative_pool: int = Field(100_000, ge=1)
     """Answers of a site, a seeded sample, among which negatives are looked for; it bounds memory."""
     pages: FilePath | None = None

@@ -158,7 +158,7 @@ def test_instructions_come_with_requests_or_for_all(
     write_jsonl(requests, [{**request("q0"), "instruction": 3}])
     assert "instruction: 3 is no text" in called(capsys, tiny_adapter, "--requests", requests)[2]
     code, _, err = called(capsys, tiny_adapter, "--requests", requests, "--instruction", " ")
-    assert (code, "--instruction is empty" in err) == (2, True)
+    assert (code, "--instruction is empty" in err) == (1, True)
 
 
 def test_a_killed_command_goes_on_where_it_was(

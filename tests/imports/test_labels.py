@@ -71,7 +71,7 @@ def test_pairs_of_texts(tmp_path: Path) -> None:
 def test_instructions_of_queries(tmp_path: Path) -> None:
     path = written(
         tmp_path / "t.csv",
-        "query,instruction,document,label\nq,Cite statutes.,one,1\nq,Cite statutes.,two,0\nq,,one,0\nr,,two,1\n",
+        "query,instruction,document,label\nq,Cite statutes.,one,1\nq,Cite statutes.,two,0\nq,,one,0\nr,,two,0\n",
     )
     found = judged(imported("pairs", path), tmp_path / "out")
     told = [(item.query.text, item.query.instruction, item.document.text) for item in found]

@@ -175,6 +175,14 @@ def test_a_repeated_answer_is_no_negative(tmp_path: Path) -> None:
     ]
 
 
+def test_hard_negatives_are_found_by_the_stems_of_a_language(tmp_path: Path) -> None:
+    rows = [question(1, "Haus"), answer(2, 1, "leer"), question(3, "x"), answer(4, 3, "Alte H\u00e4user")]
+    folder = dump(tmp_path / "s.example.com", *rows, question(5, "y"), answer(6, 5, "Eule"))
+    for language, origin in (("german", "hard_negative"), (None, "random_negative")):
+        mined = mine([folder], short(documents_per_question=9, language=language), 1)
+        assert (origin, "4") in origins_of(mined, "s.example.com/1")
+
+
 def test_settings_leave_questions_and_answers_out(tmp_path: Path) -> None:
     rows = [
         question(1, "closed", 'ClosedDate="2020-01-01"'),

@@ -2,28 +2,44 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 from interank.errors import InputError
+from interank.ir.bm25.languages import analyser
 from interank.ir.bm25.lucene import analyze_english
 from interank.ir.bm25.postings import Postings, Weighting, without_ties
-from interank.ir.bm25.scripts import words
-from interank.types import Document, Query, Run
+from interank.ir.bm25.scripts import tokenize
+from interank.types import Document, Language, Query, Run
 
-FirstStage = Literal["bm25", "bm25-english", "bm25q"]
+FirstStage = Literal[
+    "bm25",
+    "bm25q",
+    "bm25-arabic",
+    "bm25-danish",
+    "bm25-dutch",
+    "bm25-english",
+    "bm25-finnish",
+    "bm25-french",
+    "bm25-german",
+    "bm25-hungarian",
+    "bm25-italian",
+    "bm25-norwegian",
+    "bm25-portuguese",
+    "bm25-romanian",
+    "bm25-russian",
+    "bm25-spanish",
+    "bm25-swedish",
+]
 """`bm25`: plain words of any script; `bm25-english`: Lucene's English terms; `bm25q`: these, the query weighted
-like a document."""
-
-_TOKEN = re.compile("[a-z0-9]+")
+like a document; `bm25-` and another language: stems of words by Snowball's rules."""
 
 
-def tokenize(text: str) -> list[str]:
-    """The text's words in lower case, of any script; no stop words, no stemming."""
-    text = text.lower()
-    return _TOKEN.findall(text) if text.isascii() else words(text)
+def first_stage_of(language: Language | None) -> FirstStage:
+    """BM25 of a language's terms, or of plain words."""
+    names: dict[Language, FirstStage] = {own: name for name, own in _LANGUAGES.items()}
+    return "bm25" if language is None else names[language]
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,10 +49,31 @@ class _Form:
     sought: str
 
 
+_LANGUAGES: dict[FirstStage, Language] = {
+    "bm25-arabic": "arabic",
+    "bm25-danish": "danish",
+    "bm25-dutch": "dutch",
+    "bm25-english": "english",
+    "bm25-finnish": "finnish",
+    "bm25-french": "french",
+    "bm25-german": "german",
+    "bm25-hungarian": "hungarian",
+    "bm25-italian": "italian",
+    "bm25-norwegian": "norwegian",
+    "bm25-portuguese": "portuguese",
+    "bm25-romanian": "romanian",
+    "bm25-russian": "russian",
+    "bm25-spanish": "spanish",
+    "bm25-swedish": "swedish",
+}
+_WORDS, _TERMS = "letter or digit", "word that is not a stop word"
 _FORMS: dict[FirstStage, _Form] = {
-    "bm25": _Form(tokenize, "counts", "letter or digit"),
-    "bm25-english": _Form(analyze_english, "counts", "word that is not a stop word"),
-    "bm25q": _Form(analyze_english, "saturated", "word that is not a stop word"),
+    "bm25": _Form(tokenize, "counts", _WORDS),
+    "bm25q": _Form(analyze_english, "saturated", _TERMS),
+    **{
+        name: _Form(analyser(language), "counts", _TERMS if language == "english" else _WORDS)
+        for name, language in _LANGUAGES.items()
+    },
 }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from functools import cache
 from itertools import pairwise
@@ -9,6 +10,8 @@ from typing import Any
 
 # Chinese and Japanese, and those of South East Asia, whose words only a dictionary tells apart.
 _UNSPACED = r"\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}"
+
+_LOWER_ASCII = re.compile("[a-z0-9]+")
 
 
 @cache
@@ -51,6 +54,12 @@ def _without_signs(word: str) -> list[str]:
     if _pattern("latin").search(word):
         return [part for part in _pattern("signs").split(word) if part]
     return [word] if len(word) > 1 else []
+
+
+def tokenize(text: str) -> list[str]:
+    """The text's words in lower case, of any script; no stop words, no stemming."""
+    text = text.lower()
+    return _LOWER_ASCII.findall(text) if text.isascii() else words(text)
 
 
 def count_words(text: str) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from operator import not_
 from typing import Any, ClassVar, Literal
 
 from pydantic import Field, model_validator
@@ -11,6 +12,7 @@ from interank.settings.base import FilePath
 from interank.settings.heads import HeadSettings, Objective
 from interank.settings.student import ValidationRecipe
 from interank.tasks.recipes import DistillRecipe, TrainerConfig, check_trials
+from interank.types import Language
 
 Negatives = Literal["given", "bm25", "run"]
 
@@ -39,6 +41,8 @@ class DistillHead(DistillRecipe):
     """How many groups are drawn of a query; each takes other documents as far as there are any."""
     negatives: Negatives = "given"
     """`given` draws them from what `groups` or the judgments have, `bm25` from what BM25 finds, `run` from `run`."""
+    language: Language | None = Field(None, exclude_if=not_)
+    """In which `bm25` compares words by their stems; null compares words as they stand."""
     run: FilePath | None = None
     """A TREC run to take negatives from."""
     corpus: FilePath | None = None
@@ -85,6 +89,8 @@ class DistillHead(DistillRecipe):
             raise ValueError(
                 "negatives, run: `negatives: run` takes a run file, and only it does; give both or neither"
             )
+        if self.negatives != "bm25" and self.language is not None:
+            raise ValueError("language: only `negatives: bm25` compares words; set it, or leave language out")
         if self.negatives == "given" and self.corpus is not None:
             raise ValueError(
                 "corpus: nothing is taken from it with `negatives: given`; set bm25 or run, or leave it out"

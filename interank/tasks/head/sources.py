@@ -16,6 +16,7 @@ from interank.ir.benchmarks import read_documents
 from interank.ir.trec import read_run
 from interank.judgments import JudgedList, evenly_weighted, read_judgments
 from interank.ledger import Ledger, write_rows
+from interank.tasks.documents import tell_unread
 from interank.tasks.head.groups import (
     FILE,
     TeacherScores,
@@ -56,6 +57,8 @@ def head_lessons(recipe: DistillHead) -> HeadLessons:
         InputError: No query has documents of two grades.
     """
     queries = _with_negatives(recipe, sampled(_lists(recipe, "train"), recipe.queries, recipe.seed))
+    for item in queries:
+        tell_unread(item.query, "a head")
     groups = [
         group for item in queries for group in drawn(item, recipe.documents, recipe.groups_per_query, recipe.seed)
     ]
@@ -97,7 +100,8 @@ def _with_negatives(recipe: DistillHead, lists: list[JudgedList]) -> list[Judged
     if recipe.negatives == "given" or not lists:
         return lists
     documents = read_documents(recipe.corpus) if recipe.corpus else documents_of(lists)
-    return with_negatives(lists, documents, run=read_run(recipe.run) if recipe.run else None, depth=recipe.depth)
+    run = read_run(recipe.run) if recipe.run else None
+    return with_negatives(lists, documents, run=run, depth=recipe.depth, language=recipe.language)
 
 
 def _tried(recipe: DistillHead) -> list[JudgedList]:

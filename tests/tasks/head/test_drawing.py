@@ -132,6 +132,14 @@ def test_bm25_finds_negatives_that_are_not_relevant() -> None:
     assert names(first) == ["a", "d"]
 
 
+def test_bm25_finds_negatives_by_the_stems_of_a_language() -> None:
+    item = JudgedList(Query("q", "Haus"), (Document("a", "Ein Haus."), Document("x", "given negative")), (2, 0))
+    texts = {"b": "Alte H\u00e4user stehen leer.", "c": "Eine Eule."}
+    documents = {"a": item.documents[0], **{name: Document(name, text) for name, text in texts.items()}}
+    assert names(with_negatives([item], documents, run=None, depth=9)[0]) == ["a"]
+    assert names(with_negatives([item], documents, run=None, depth=9, language="german")[0]) == ["a", "b"]
+
+
 def test_without_a_corpus_the_lists_own_documents_are_searched() -> None:
     other = JudgedList(Query("r", "owl"), (Document("c", CORPUS["c"]), Document("d", CORPUS["d"])), (2, 0))
     lists = [fox(), other]

@@ -5,14 +5,19 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from interank.errors import InputError
-from interank.ir.bm25 import Bm25
+from interank.ir.bm25 import Bm25, first_stage_of
 from interank.judgments import JudgedList
-from interank.types import Document, Relevance, Run
+from interank.types import Document, Language, Relevance, Run
 from interank.wording import counted
 
 
 def with_negatives(
-    lists: Sequence[JudgedList], documents: Mapping[str, Document], *, run: Run | None, depth: int
+    lists: Sequence[JudgedList],
+    documents: Mapping[str, Document],
+    *,
+    run: Run | None,
+    depth: int,
+    language: Language | None = None,
 ) -> list[JudgedList]:
     """The lists with other negatives: the first `depth` of a ranking that are not among the query's relevant documents.
 
@@ -23,6 +28,7 @@ def with_negatives(
         lists: Queries with their judged documents.
         documents: What is ranked, by id.
         run: The ranking; None takes BM25's.
+        language: In which BM25 compares stems; None compares words.
         depth: How far down the ranking negatives may stand.
 
     Raises:
@@ -32,7 +38,8 @@ def with_negatives(
     ranking = run
     if ranking is None:
         barred = {query_id: frozenset(found) for query_id, found in relevant.items()}
-        ranking = Bm25(list(documents.values())).rank([item.query for item in lists], top_k=depth, excluded=barred)
+        index = Bm25(list(documents.values()), first_stage_of(language))
+        ranking = index.rank([item.query for item in lists], top_k=depth, excluded=barred)
     return [_renewed(item, relevant[item.query.query_id], ranking, documents, depth) for item in lists]
 
 
