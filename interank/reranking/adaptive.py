@@ -54,6 +54,11 @@ class Adaptive(OneModel):
         self._lock = threading.RLock()
 
     @property
+    def follows(self) -> bool:
+        """See `OneModel`."""
+        return self._scorer.follows
+
+    @property
     def counts(self) -> ListCounts:
         """See `Ranks`."""
         return self._counts

@@ -36,6 +36,11 @@ class Fitted(OneModel):
         self.guard = ranks.guard
 
     @property
+    def follows(self) -> bool:
+        """See `OneModel`."""
+        return self.ranks.follows
+
+    @property
     def counts(self) -> ListCounts:
         """See `OneModel`."""
         return self.ranks.counts

@@ -60,6 +60,8 @@ class Asked:
     """Tokens that a document is cut to, where that is less than the model's own limit."""
     whole: bool = False
     """Whether to refuse rather than cut."""
+    instruction: str | None = None
+    """What documents are judged by."""
     priority: int = 0
     """Least first."""
     spans: bool = False

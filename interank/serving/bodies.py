@@ -53,10 +53,6 @@ class Rerank(Body):
     def asked(self) -> Asked:
         """See `Body`; 0 of `top_n` tells all, as none does."""
         given = [self.documents] if isinstance(self.documents, str) else self.documents
-        unheeded = {
-            "instruction": self.instruction or self.instruct,
-            "max_chunks_per_doc": self.max_chunks_per_doc,
-        }
         return Asked(
             queries=(some(self.query, "query"),),
             documents=texts(given, "documents", self.rank_fields or ()),
@@ -66,9 +62,10 @@ class Rerank(Body):
             raw=bool(self.raw_scores) or self.use_activation is False,
             most_tokens=self.max_tokens_per_doc,
             whole=self.truncation is False,
+            instruction=self.instruction or self.instruct,
             priority=self.priority or 0,
             spans=(self.relevant_spans or {}).get("mode") == "enabled",
-            warnings=tuple(f"{key} is not heeded by this model" for key, value in unheeded.items() if value),
+            warnings=("max_chunks_per_doc is not heeded by this model",) if self.max_chunks_per_doc else (),
         )
 
 

@@ -272,6 +272,11 @@ class _SharedWhole(Ungraded, Scores):
         self.engine = ranks.engine
         self._ranks, self._scheduler, self._ticket = ranks, scheduler, ticket
 
+    @property
+    def follows(self) -> bool:
+        """See `OneModel`."""
+        return self._ranks.follows
+
     def query_cut(self, query: Query) -> int:
         """See `Scores`."""
         return self._ranks.query_cut(query)

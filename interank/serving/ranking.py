@@ -22,6 +22,7 @@ from interank.types import Document, Query, RankedDocument
 log = logging.getLogger(__name__)
 
 _ORDERED: frozenset[Mode] = frozenset({"listwise", "adaptive"})
+_UNLEARNED = ("this model has not learned to follow an instruction",)
 
 
 class Hears(Protocol):
@@ -91,11 +92,12 @@ class Job:
         """Each different query with the places of its documents."""
         count = len(self.asked.documents)
         if len(self.asked.queries) == 1:
-            return [(Query("query", self.asked.queries[0]), list(range(count)))]
+            return [(Query("query", self.asked.queries[0], self.asked.instruction), list(range(count)))]
         places: dict[str, list[int]] = {}
         for place, text in enumerate(self.asked.queries):
             places.setdefault(text, []).append(place)
-        return [(Query(f"query{n}", text), own) for n, (text, own) in enumerate(places.items())]
+        instruction = self.asked.instruction
+        return [(Query(f"query{n}", text, instruction), own) for n, (text, own) in enumerate(places.items())]
 
     def _documents(self, places: Sequence[int]) -> list[Document]:
         texts = self.asked.documents
@@ -127,7 +129,7 @@ class Job:
         """The best with explanations."""
         best = sorted(found.values(), key=lambda item: (-item.score, int(item.doc_id)))[: self.asked.top]
         wanted = [int(item.doc_id) for item in best[:count]]
-        query = Query("query", self.asked.queries[0])
+        query = Query("query", self.asked.queries[0], self.asked.instruction)
         if hears is not None:
             self.ticket.told = self._telling(hears, wanted)
         explained = ranks.explain(query, self._documents(range(len(self.asked.documents))), best, count)
@@ -175,6 +177,7 @@ class Job:
             int(time.time()),
             results,
             work.tokens_read,
+            _UNLEARNED if self.asked.instruction and not ranks.follows else (),
             extra={} if abstains is None else {"abstain": abstains},
             about=about,
         )

@@ -178,6 +178,11 @@ class OneModel(Ranks, Protocol):
     guard: Guard = "none"
 
     @property
+    def follows(self) -> bool:
+        """Whether it has learned to follow queries' instructions."""
+        return False
+
+    @property
     def counts(self) -> ListCounts:
         """What the answers about windows were like so far."""
         return ListCounts()

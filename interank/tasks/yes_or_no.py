@@ -30,13 +30,18 @@ class Answers(Ungraded, Scores):
         self.encoder = encoder
         self._lock = threading.RLock()
 
+    @property
+    def follows(self) -> bool:
+        """See `OneModel`."""
+        return self.encoder.form.instructed
+
     def query_cut(self, query: Query) -> int:
         """See `Scores`; its own code does not tell."""
         return 0
 
     def scored(self, query: Query, documents: Sequence[Document]) -> Ranking:
         """See `Scores`."""
-        if not self.encoder.form.instructed:
+        if not self.follows:
             tell_unread(query, f"a {self.encoder.form.name}")
         prompts = [self.encoder.prompt(query, document) for document in documents]
         with self._lock, naming(query, documents):

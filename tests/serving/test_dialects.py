@@ -135,12 +135,18 @@ def test_refusing_to_be_cut_is_heard_in_each_dialect_and_cuts_are_told() -> None
     assert at({"query": {"text": "q"}, "passages": [{"text": "a"}], "truncate": "NONE"}, "/v1/ranking").whole
     dialect = dialect_of("/v2/rerank", COHERE)
     cut = Answered("r1", "m", 7, (Result(0, 1.0, Text("a"), truncated=5),), 30)
-    reply: Any = dialect.reply(read(dialect, COHERE | {"instruction": "be kind"}), cut)
+    reply: Any = dialect.reply(read(dialect, COHERE | {"max_chunks_per_doc": 3}), cut)
     assert reply["results"][0]["truncated"] == 5
     assert reply["meta"]["warnings"] == [
-        "instruction is not heeded by this model",
+        "max_chunks_per_doc is not heeded by this model",
         "documents cut to the model's length: 1 of 1",
     ]
+
+
+def test_an_instruction_is_read_under_either_name() -> None:
+    assert at(COHERE | {"instruction": "Cite statutes."}).instruction == "Cite statutes."
+    assert at(COHERE | {"instruct": "Cite statutes."}).instruction == "Cite statutes."
+    assert at(COHERE).instruction is None
 
 
 def test_spans_are_told_to_those_who_ask_for_them() -> None:

@@ -114,6 +114,15 @@ def test_a_guard_is_the_rerankers_own(service: Service, alone: Reranker, guard: 
     assert found["meta"]["interank"]["guard"] == guard
 
 
+def test_an_instruction_is_followed_and_what_has_learned_from_none_says_so(service: Service, alone: Reranker) -> None:
+    found = post(service, "/rerank", {**ASKED, "instruction": "Cite statutes."}).json()
+    told, plain = alone.rank(QUERY, TEXTS, instruction="Cite statutes."), alone.rank(QUERY, TEXTS)
+    scores = {str(item["index"]): item["raw_score"] for item in found["results"]}
+    assert scores == pytest.approx({item.doc_id: item.score for item in told}, abs=1e-5)
+    assert scores != pytest.approx({item.doc_id: item.score for item in plain}, abs=1e-5)
+    assert found["meta"]["warnings"] == ["this model has not learned to follow an instruction"]
+
+
 def test_explanations_are_those_of_reranker_with_their_quotes_in_place(service: Service, alone: Reranker) -> None:
     expected = [item.explanation for item in alone.rank(QUERY, TEXTS, explain=2)]
     results = post(service, "/v2/rerank", {**ASKED, "explain": 2}).json()["results"]

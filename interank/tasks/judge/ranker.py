@@ -54,6 +54,11 @@ class Graded(Scores):
         return [ranked_document(document, *judged) for document, judged in zip(documents, found, strict=True)]
 
     @property
+    def follows(self) -> bool:
+        """See `OneModel`."""
+        return self.judge.encoder.settings.follows
+
+    @property
     def can_explain(self) -> bool:
         """See `OneModel`."""
         return self.judge.explains

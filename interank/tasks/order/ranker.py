@@ -72,6 +72,11 @@ class Windows(OneModel):
         self._lock = threading.RLock()
 
     @property
+    def follows(self) -> bool:
+        """See `OneModel`."""
+        return self.encoder.settings.follows
+
+    @property
     def counts(self) -> ListCounts:
         """See `Ranks`."""
         return self._counts
