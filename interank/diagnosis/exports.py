@@ -16,8 +16,9 @@ from interank.engines.onnx_graph import graph_logits
 from interank.engines.prompts import PromptEncoder
 from interank.engines.sealed_tokenizer import hostile_texts, open_sealed, sealed_ids
 from interank.errors import ArtifactError
-from interank.tasks.judge.forms import ONNX, Export, read_form
+from interank.tasks.judge.forms import ONNX, SENTENCE_TRANSFORMERS, Export, read_form
 from interank.types import Document, Query
+from interank.versions import require
 
 Pairs = Sequence[tuple[str, str]]
 Reads = Callable[[Path, Pairs, int, str], list[Reading]]
@@ -25,11 +26,16 @@ _BATCH = 32
 
 
 def readers(told: Export) -> Mapping[str, Reads]:
-    """By name, what can read the export here, each given texts, how many at a time and where padding stands."""
+    """By name, what can read the export here, each given texts, how many at a time and where padding stands.
+
+    Raises:
+        InputError: One of them is too old for it.
+    """
     if told.to == "onnx":
         return {"onnxruntime": _by_onnxruntime}
     found: dict[str, Reads] = {"transformers": _by_transformers}
     if told.to == "cross-encoder" and importlib.util.find_spec("sentence_transformers"):
+        require("sentence-transformers", SENTENCE_TRANSFORMERS[told.numbers], "mteb")
         found["sentence-transformers"] = _by_sentence_transformers
     return found
 

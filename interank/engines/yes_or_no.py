@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from interank.artifact import MANIFEST
+from interank.engines.late_lists import ARCHITECTURE
 from interank.engines.models import PEFT, model_here
 from interank.engines.plain_text import PlainText
 from interank.engines.prompts import Prompt
@@ -74,7 +75,8 @@ _TELLING = ("chat_template.jinja", "tokenizer_config.json", "config_sentence_tra
 # Those that interank cannot run as they were made, and why.
 _REFUSED = {
     r"\berank\b|\berank-": "ERank writes 0 to 10 behind its reasoning, in a prompt that interank does not have",
-    r"jina-reranker|^Jina": "Jina's rerankers need code that comes with the model, which interank does not run",
+    r"jina-reranker|^Jina": "Jina's rerankers, but for jina-reranker-v3, need code that comes with the model, which "
+    "interank does not run",
 }
 
 
@@ -101,6 +103,8 @@ def answer_form(source: str | Path) -> AnswerForm | None:
     config = read_config(folder / _CONFIG) if folder and (folder / _CONFIG).is_file() else {}
     classes = [str(each) for each in config.get("architectures") or []]
     if any(each.endswith("ForSequenceClassification") for each in classes):
+        return None
+    if ARCHITECTURE in classes or (not config and "jina-reranker-v3" in name):
         return None
     for pattern, why in _REFUSED.items():
         if re.search(pattern, name) or any(re.search(pattern, each) for each in classes):

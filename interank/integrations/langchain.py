@@ -10,7 +10,8 @@ from langchain_core.callbacks import Callbacks
 from langchain_core.documents import BaseDocumentCompressor, Document
 from pydantic import ConfigDict
 
-from interank.integrations.ranked import facts, opened, ranked, require
+from interank.integrations.ranked import facts, opened, ranked
+from interank.versions import require
 
 require("langchain-core", "1.8", "langchain")
 

@@ -12,8 +12,9 @@ from llama_index.core.schema import MetadataMode, NodeWithScore, QueryBundle
 from pydantic import PrivateAttr
 
 from interank.errors import InputError
-from interank.integrations.ranked import facts, opened, ranked, require
+from interank.integrations.ranked import facts, opened, ranked
 from interank.reranking.reranker import Reranker
+from interank.versions import require
 
 require("llama-index-core", "0.14", "llama-index")
 _dispatcher = get_dispatcher(__name__)

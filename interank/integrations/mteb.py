@@ -8,8 +8,9 @@ from typing import Any
 from mteb.models import ModelMeta
 
 from interank.errors import InputError
-from interank.integrations.ranked import opened, require
+from interank.integrations.ranked import opened
 from interank.types import Document, Query
+from interank.versions import require
 
 require("mteb", "2.26", "mteb")
 

@@ -7,7 +7,8 @@ from typing import Any
 import pandas as pd
 import pyterrier as pt
 
-from interank.integrations.ranked import facts, opened, ranked, require
+from interank.integrations.ranked import facts, opened, ranked
+from interank.versions import require
 
 require("pyterrier", "1.1", "pyterrier")
 

@@ -1,37 +1,12 @@
-"""What every adapter does: check the toolkit's version, open the reranker, rank texts, tell what is known of each."""
+"""What every adapter does: open the reranker, rank texts, tell what is known of each."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from importlib import metadata
 from typing import Any
 
-from packaging.version import Version
-
-from interank.errors import InputError
 from interank.reranking.reranker import Reranker
 from interank.types import Document, RankedDocument
-
-
-def require(package: str, works: str, extra: str) -> None:
-    """Stop where a toolkit is older than the oldest version that its tests pass with.
-
-    Args:
-        package: Its name on the package index.
-        works: That version.
-        extra: The extra of interank that installs it.
-
-    Raises:
-        InputError: Names the version that was found and the one that works.
-    """
-    try:
-        found = metadata.version(package)
-    except metadata.PackageNotFoundError:
-        raise InputError(f"{package} is not installed; pip install 'interank[{extra}]'") from None
-    if Version(found) < Version(works):
-        raise InputError(
-            f"found {package} {found}, and interank works with {works} or later; pip install '{package}>={works}'"
-        )
 
 
 def opened(reranker: Reranker | str | Any) -> Reranker:

@@ -9,7 +9,8 @@ from rerankers.models.ranker import BaseRanker
 from rerankers.results import RankedResults, Result
 from rerankers.utils import prep_docs
 
-from interank.integrations.ranked import facts, opened, ranked, require
+from interank.integrations.ranked import facts, opened, ranked
+from interank.versions import require
 
 require("rerankers", "0.10", "rerankers")
 

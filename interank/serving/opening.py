@@ -33,7 +33,7 @@ from interank.serving.models import (
 )
 from interank.serving.schedule import Scheduler
 from interank.settings import ListPromptSettings, Quantisation
-from interank.tasks import exported, task_of_adapter, yes_or_no
+from interank.tasks import exported, late_lists, task_of_adapter, yes_or_no
 from interank.tasks.asked import Loaded, RankerSettings
 from interank.tasks.head import ranker as heads
 from interank.tasks.judge.asking import LABEL_ROOM, Judge
@@ -158,6 +158,8 @@ class Models:
     def _open(self, name: str, settings: RankerSettings, *, late: bool = False) -> Served:
         """One model; `late` where it is loaded at run time, beside what is there."""
         source, scheduler = str(settings.model), self._scheduler
+        if late_lists.takes(settings):
+            raise InputError(f"{source} reads all documents of a request together, which is not served; rank with it")
         for module in (exported, yes_or_no):
             if not late and scheduler is not None and module.takes(settings):
                 facts = Facts(name, source, None, ("score",), "score", fits=fits_of(source))

@@ -20,6 +20,8 @@ TOOLKITS: dict[str, tuple[str, str]] = {
     "haystack": ("haystack-ai>=3.4", "test_haystack.py"),
     "pyterrier": ("pyterrier>=1.1", "test_pyterrier.py"),
     "mteb": ("mteb>=2.26", "test_mteb.py"),
+    # Without vLLM, faiss and the rest: its data's forms need nothing of them.
+    "rank-llm": ("--no-deps rank-llm>=0.25 dacite>=1.8", "test_rank_llm.py"),
 }
 _TESTS = Path(__file__).parent / "toolkits"
 
@@ -40,7 +42,7 @@ def environment(name: str, package: str) -> Path:
     ).stdout.strip()
     (Path(own) / "interank-tests.pth").write_text(sysconfig.get_path("purelib") + "\n")
     pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--python", str(python), "install", "--quiet"]
-    subprocess.run([*pip, package], check=True)
+    subprocess.run([*pip, *package.split()], check=True)
     done.write_text(package)
     return python
 
@@ -54,7 +56,8 @@ def main() -> int:
         package, test = TOOLKITS[name]
         print(f"== {name}: {package}", flush=True)
         python = environment(name, package)
-        command = [str(python), "-m", "pytest", "-q", "-rs", "-p", "no:cacheprovider", str(_TESTS / test)]
+        command = [str(python), "-m", "pytest", "-q", "-rs", "-p", "no:cacheprovider"]
+        command += [str(_TESTS / test), str(_TESTS / "test_howto.py")]
         if subprocess.run(command, env=os.environ | {"PYTHONPATH": str(Path.cwd())}, check=False).returncode:
             failed.append(name)
     print(f"failed: {', '.join(failed)}" if failed else "all toolkits agree with interank")

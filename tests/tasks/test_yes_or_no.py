@@ -141,7 +141,7 @@ def test_a_long_document_is_cut_and_the_frame_is_whole(tmp_path: Path) -> None:
     assert prompt.ids[-len(prompt.suffix) :] == prompt.suffix
 
 
-@pytest.mark.parametrize(("name", "why"), [("jina-reranker-v3", "code that comes with"), ("ERank-4B", "0 to 10")])
+@pytest.mark.parametrize(("name", "why"), [("jina-reranker-m0", "code that comes with"), ("ERank-4B", "0 to 10")])
 def test_what_cannot_be_run_as_it_was_made_is_refused(tmp_path: Path, name: str, why: str) -> None:
     folder = stand_in(tmp_path / name)
     with pytest.raises(InputError, match=why):
@@ -189,7 +189,7 @@ def test_a_name_alone_makes_no_reranker(tmp_path: Path) -> None:
     config = folder / "config.json"
     config.write_text(config.read_text().replace("LlamaForCausalLM", "Qwen3ForSequenceClassification"))
     assert answer_form(folder) is None
-    config.write_text(config.read_text().replace("Qwen3ForSequenceClassification", "JinaForRanking"))
+    config.write_text(config.read_text().replace("Qwen3ForSequenceClassification", "JinaVLForRanking"))
     with pytest.raises(InputError, match="code that comes with"):
         answer_form(folder)
 

@@ -26,14 +26,13 @@ Numbers = Literal["float32", "bfloat16"]
 FILE = "export.json"
 """What an export says of itself."""
 ONNX = "model.onnx"
+SENTENCE_TRANSFORMERS: dict[Numbers, str] = {"float32": "5.5", "bfloat16": "6.2"}
+"""The oldest that opens an export; layers that compute in float32 behind weights in bfloat16 came later."""
 GRADES = {0: "irrelevant", 1: "partially relevant", 2: "relevant"}
 VLLM_PREFIX = "Interank"
 """Before the name of an architecture, as the plugin for vLLM registers it."""
 _IDENTITY, _SIGMOID = "torch.nn.modules.linear.Identity", "torch.nn.modules.activation.Sigmoid"
 _SOFTPLUS = "torch.nn.modules.activation.Softplus"
-_ST = ">=5.5"
-# Where a layer computes in float32 behind weights in bfloat16.
-_ST_MIXED = ">=6.2"
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,7 +202,7 @@ def _write_modules(head: GradeHead, folder: Path, told: Export) -> None:
     whole = {
         "model_type": "CrossEncoder",
         "activation_fn": _IDENTITY,
-        "requirements": {"sentence-transformers": _ST_MIXED if mixed else _ST},
+        "requirements": {"sentence-transformers": f">={SENTENCE_TRANSFORMERS[told.numbers]}"},
         **({"keep_in_fp32_modules": ["2.linear", "3.linear"]} if mixed else {}),
     }
     _write_json(folder / "config_sentence_transformers.json", whole)

@@ -34,7 +34,7 @@ def test_it_ranks_and_tells_what_is_known(reranker: Any, expected: Any) -> None:
 
 def test_another_version_is_refused_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
     from interank.errors import InputError
-    from interank.integrations.ranked import require
+    from interank.versions import require
 
     monkeypatch.setattr(metadata, "version", lambda name: "0.3.9rc1")
     with pytest.raises(InputError, match=r"found langchain-core 0.3.9rc1.*works with 1.0 or later"):

@@ -14,52 +14,21 @@ DEPTH = 5
 QUERIES = 6
 
 
-def task_of(folder: Path) -> Any:
+def sample_task(folder: Path) -> Any:
     """mteb's task of a benchmark's folder, with interank's candidates."""
-    from datasets import Dataset
-    from mteb.abstasks import AbsTaskRetrieval
-    from mteb.abstasks.task_metadata import TaskMetadata
-
     from interank.ir.benchmarks import load_benchmark
     from interank.ir.bm25 import Bm25
     from interank.ir.measures import judged_by_query
+    from tests.contracts.mteb_task import task_of
 
     benchmark = load_benchmark(folder)
     documents = benchmark.documents()
     candidates = Bm25(list(documents.values())).rank(
         benchmark.queries.values(), top_k=DEPTH, excluded=benchmark.excluded
     )
-    gold = judged_by_query(benchmark.qrels)
-
-    class BrightShapedRetrieval(AbsTaskRetrieval):
-        metadata = TaskMetadata(
-            name="BrightShapedRetrieval",
-            description="The sample benchmark.",
-            dataset={"path": "interank/sample", "revision": "local"},
-            type="Retrieval",
-            category="t2t",
-            eval_splits=["standard"],
-            eval_langs=["eng-Latn"],
-            main_score="ndcg_at_10",
-        )
-
-        def load_data(self, *_: Any, **__: Any) -> None:
-            if self.data_loaded:
-                return
-            part = {
-                "corpus": Dataset.from_list(
-                    [{"id": d.doc_id, "text": d.text, "title": d.title} for d in documents.values()]
-                ),
-                "queries": Dataset.from_list(
-                    [{"id": query.query_id, "text": query.text} for query in benchmark.queries.values()]
-                ),
-                "relevant_docs": {name: {k: int(v) for k, v in found.items()} for name, found in gold.items()},
-                "top_ranked": {name: [*candidates.scores(name)] for name in benchmark.queries},
-            }
-            self.dataset = {"default": {"standard": part}}
-            self.data_loaded = True
-
-    return BrightShapedRetrieval()
+    gold = {name: {k: int(v) for k, v in found.items()} for name, found in judged_by_query(benchmark.qrels).items()}
+    shown = {name: [*candidates.scores(name)] for name in benchmark.queries}
+    return task_of(list(documents.values()), list(benchmark.queries.values()), gold, shown)
 
 
 @pytest.fixture(scope="module")
@@ -101,6 +70,8 @@ def test_mteb_and_interank_evaluate_alike(
     assert own != pytest.approx(measured["first stage"]["nDCG@10"]["mean"], abs=1e-3)
     export(adapter, tmp_path / "st")
     for model in (cross_encoder(tmp_path / "st"), InterankSearch(reranker)):
-        found = mteb.evaluate(model, task_of(folder), cache=None, overwrite_strategy="always", show_progress_bar=False)
+        found = mteb.evaluate(
+            model, sample_task(folder), cache=None, overwrite_strategy="always", show_progress_bar=False
+        )
         score = found.task_results[0].scores["standard"][0]["ndcg_at_10"]
         assert score == pytest.approx(own, abs=5e-5), type(model)

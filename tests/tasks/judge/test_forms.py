@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +31,7 @@ from interank.settings import PromptSettings
 from interank.stages import evaluate, export_judge
 from interank.stages.export import export
 from interank.stages.parity import check_parity
-from interank.tasks.judge.forms import read_form
+from interank.tasks.judge.forms import Export, read_form
 from interank.tasks.judge.ranker import judge_encoder
 from interank.tasks.sources import find_source
 from interank.types import Document, Query
@@ -366,3 +367,15 @@ def test_the_commands_rank_with_an_export(tmp_path: Path, capsys: pytest.Capture
     capsys.readouterr()
     assert main(["rerank", str(tmp_path / "st"), "--query", "why?", str(notes), "--quiet"]) == 0
     assert "leaks" in capsys.readouterr().out
+
+
+def test_a_reader_that_is_too_old_is_refused_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("sentence_transformers")
+    monkeypatch.setattr(metadata, "version", lambda name: "6.1")
+    for numbers, message in (("float32", ""), ("bfloat16", "found sentence-transformers 6.1.*works with 6.2 or later")):
+        told = Export("cross-encoder", "exact", numbers, 100, 10, 50)  # type: ignore[arg-type]
+        if message:
+            with pytest.raises(InputError, match=message):
+                readers(told)
+        else:
+            assert set(readers(told)) == {"transformers", "sentence-transformers"}

@@ -1,0 +1,63 @@
+"""Ranks with Jina's rerankers of lists, which read all documents of a query together; see `engines/late_lists`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from interank.engines.late_lists import LateLists, reads_lists
+from interank.engines.models import find_model
+from interank.engines.soundness import require_scores
+from interank.errors import InputError
+from interank.progress import tell_cut
+from interank.tasks.asked import RankerSettings
+from interank.tasks.documents import by_scores, naming
+from interank.tasks.ranks import Ranking, Ungraded
+from interank.types import Document, Query, RankedDocument
+
+
+class Together(Ungraded):
+    """A reranker whose score of a document depends on those that are read with it; it gives no grades."""
+
+    engine: LateLists
+    kind = "a reranker that compares lists"
+
+    def __init__(self, engine: LateLists) -> None:
+        self.engine = engine
+
+    def ordered(self, query: Query, documents: Sequence[Document], first_stage: Sequence[float] | None) -> Ranking:
+        """See `OneModel`.
+
+        Raises:
+            InputError: They are more than the model reads.
+        """
+        if not documents:
+            return []
+        tell_cut(query.query_id, self.engine.query_cut(query.text))
+        with naming(query, documents):
+            scores, cuts = self.engine.scores(query.text, [document.full_text for document in documents])
+            require_scores(scores)
+        given = [
+            RankedDocument(document.doc_id, score, truncated=cut)
+            for document, score, cut in zip(documents, scores, cuts, strict=True)
+        ]
+        return by_scores(query.query_id, given)
+
+
+def takes(asked: RankerSettings) -> bool:
+    """Whether the model is one of those by its files."""
+    return asked.loaded is None and asked.mode == "score" and reads_lists(str(asked.model))
+
+
+def open_ranker(asked: RankerSettings) -> Together:
+    """The reranker.
+
+    Raises:
+        InputError: Another engine or precision is asked for.
+        ModelError: The model cannot be had.
+    """
+    name = str(asked.model)
+    if asked.engine != "transformers" or asked.precision != "exact":
+        raise InputError(
+            f"{name} is run here as it is; leave engine {asked.engine} and precision {asked.precision} out"
+        )
+    return Together(LateLists(find_model(name)))
