@@ -13,7 +13,7 @@ from typing import Any
 from fastapi import FastAPI, Request, Response
 from fastapi.responses import HTMLResponse, PlainTextResponse, StreamingResponse
 from starlette.exceptions import HTTPException
-from starlette.types import ASGIApp
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from interank import __version__
 from interank.serving import schema
@@ -181,9 +181,9 @@ class Routes:
         ended = partial(self._ended, entry, noted)
         left = partial(_left, request)
         if options.stream or _EVENTS in request.headers.get("accept", ""):
-            refused = partial(_refused_event, dialect, noted)
-            made = events(job, Telling(reply), service.desk, left, refused, partial(_stream_ended, ended, noted))
-            return StreamingResponse(made, media_type=_EVENTS, headers={"cache-control": "no-store"})
+            refused, ended = partial(_refused_event, dialect, noted), partial(_stream_ended, ended, noted)
+            made = events(job, Telling(reply), service.desk, left, refused, ended)
+            return _Stream(made, entry, ended)
         answered = None
         try:
             answered = await service.desk.unless_left(service.desk.run(job.answer), ticket, left)
@@ -213,6 +213,22 @@ class Routes:
         self._service.metrics.answered(answered, entry.ticket.queued_seconds)
         noted["tokens_read"], noted["tokens_written"] = answered.tokens, answered.about["tokens_written"]
         noted["truncated"] = sum(1 for result in answered.results if result.truncated)
+
+
+class _Stream(StreamingResponse):
+    """Events of a request, which has ended with them also where its client left before the first."""
+
+    def __init__(self, made: AsyncIterator[bytes], entry: Entry, ended: Callable[[None], None]) -> None:
+        super().__init__(made, media_type=_EVENTS, headers={"cache-control": "no-store"})
+        self._entry, self._ended = entry, ended
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer."""
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            if not self._entry.done.is_set():
+                self._ended(None)
 
 
 _EXPLAINING = Dialect("explain", Explain, explanations, (EXPLAIN,), own=True)

@@ -400,9 +400,9 @@ def test_a_server_that_drains_refuses_and_says_that_it_is_not_ready(service: Ser
         service.desk.draining = False
 
 
-@pytest.mark.parametrize(("stream", "begun"), [(False, 499), (True, 200)])
+@pytest.mark.parametrize(("stream", "begun", "pauses"), [(False, 499, 0), (True, 200, 0), (True, 200, 5)])
 def test_a_client_that_closes_its_socket_is_answered_no_more(
-    service: Service, caplog: pytest.LogCaptureFixture, stream: bool, begun: int
+    service: Service, caplog: pytest.LogCaptureFixture, stream: bool, begun: int, pauses: int
 ) -> None:
     body = json.dumps({**ASKED, "documents": [f"{TEXTS[0]} {n}" for n in range(50)], "stream": stream}).encode()
     sent: list[dict[str, Any]] = []
@@ -413,6 +413,8 @@ def test_a_client_that_closes_its_socket_is_answered_no_more(
 
     async def send(message: Any) -> None:
         sent.append(message)
+        for _ in range(pauses):
+            await asyncio.sleep(0)
 
     scope = {
         "type": "http",
