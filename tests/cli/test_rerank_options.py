@@ -16,7 +16,7 @@ REFUSED = {
     "--requests R a.txt": "a.txt .*--requests",
     "--requests R --server http://h/v1": "--engine openai.*engine is transformers",
     "--requests R --engine openai": "engine openai .*server",
-    "--requests R --engine openai --server host": "--server: urls: 'host'.*http://HOST:PORT/v1",
+    "--requests R --engine openai --server host": "--server: urls: number 1 .*http://HOST:PORT/v1",
     "--requests R --memory 0": "greater than 0",
     "--requests R --memory 2 --engine vllm": "--memory .*--engine transformers",
     "--requests R --memory 2 --head legacy=dear": "--memory .*--head",
