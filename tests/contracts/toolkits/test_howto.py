@@ -15,7 +15,7 @@ from tests.test_readme import ROOT, read_snippets
 
 pytestmark = pytest.mark.filterwarnings("default")
 HOWTO = ROOT / "docs" / "howto" / "toolkits.md"
-LEAD = "# pip install 'interank["
+LEAD = "# pip install '.["
 MODULES = {
     "langchain": "langchain_core",
     "llama-index": "llama_index",
