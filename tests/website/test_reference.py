@@ -104,7 +104,7 @@ def test_the_files_that_are_shown_can_be_read(tmp_path: Path) -> None:
 
     [run] = re.findall(r"```text\n(\S+ Q0 .*?)```", text, re.DOTALL)
     (tmp_path / "run.trec").write_text(run)
-    assert read_run(tmp_path / "run.trec").doc_ids(str(query["id"])) == ["d089"]
+    assert read_run(tmp_path / "run.trec").doc_ids(str(query["id"])) == ["d166"]
 
 
 def test_the_source_is_whole_and_its_list_has_every_page(tmp_path: Path) -> None:
