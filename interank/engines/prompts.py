@@ -9,7 +9,7 @@ from typing import Any
 
 from jinja2 import TemplateError
 
-from interank import judging
+from interank import judging, plain_data
 from interank.engines.pairs import Frame
 from interank.engines.plain_text import PlainText, beginning
 from interank.errors import InputError, ModelError
@@ -194,7 +194,7 @@ class PromptEncoder:
         messages = judging.render(_QUERY_SLOT, _DOCUMENT_SLOT, self.settings.order, instruction=_INSTRUCTION_SLOT)
         before, after, *_ = self.frame(self.around(messages, [_INSTRUCTION_SLOT, _QUERY_SLOT]))
         led = before + self.plain(instruction) + after
-        check_instruction(len(led) - len(self._head), self.settings.max_query_tokens)
+        check_instruction(instruction, len(led) - len(self._head), self.settings.max_query_tokens)
         self._instructed = (instruction, led)
         return led
 
@@ -248,7 +248,7 @@ class PromptEncoder:
         return max(len(tail) for tail in self._tails.values())
 
 
-def check_instruction(tokens: int, query_tokens: int) -> None:
+def check_instruction(instruction: str, tokens: int, query_tokens: int) -> None:
     """Refuse an instruction that takes more than half of a query's tokens, since none is ever cut.
 
     Raises:
@@ -256,8 +256,9 @@ def check_instruction(tokens: int, query_tokens: int) -> None:
     """
     if 2 * tokens > query_tokens:
         raise InputError(
-            f"an instruction takes {tokens} tokens with its frame, of the {query_tokens} that prompt.max_query_tokens "
-            f"gives query and instruction, and {query_tokens // 2} are the most; shorten it"
+            f"the instruction {plain_data.shown(instruction)} takes {tokens} tokens with its frame; "
+            f"prompt.max_query_tokens gives it and the query {query_tokens}, of which it may have {query_tokens // 2}; "
+            "shorten it"
         )
 
 

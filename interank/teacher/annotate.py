@@ -230,7 +230,7 @@ class Annotator:
     def _told(self, pair: Pair) -> _Told:
         """What else their prompt holds."""
         instruction = self.prompt.instruction_of(pair.query)
-        check_instruction(len(instruction) // CHARACTERS_PER_TOKEN, self.prompt.max_query_tokens)
+        check_instruction(instruction, len(instruction) // CHARACTERS_PER_TOKEN, self.prompt.max_query_tokens)
         return {"fence": self.prompt.fence, "instruction": instruction}
 
 

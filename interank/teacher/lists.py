@@ -63,7 +63,7 @@ def _messages(item: JudgedList, settings: OrderingsRecipe, answer_tokens: int) -
     """The messages for servers that take nothing else; their tokens are guessed from characters."""
     prompt = settings.prompt
     query, instruction = cut(item.query.text, prompt.max_query_tokens), prompt.instruction_of(item.query)
-    check_instruction(len(instruction) // CHARACTERS_PER_TOKEN, prompt.max_query_tokens)
+    check_instruction(instruction, len(instruction) // CHARACTERS_PER_TOKEN, prompt.max_query_tokens)
     frame = ordering.render(query, [""] * len(item.documents), prompt.form, instruction)
     taken = sum(len(message["content"]) for message in frame) + answer_tokens * CHARACTERS_PER_TOKEN
     texts = [cut(document.full_text, prompt.max_document_tokens) for document in item.documents]

@@ -209,7 +209,7 @@ def test_hostile_instructions_stay_text_and_take_no_room_from_documents(family: 
         encoder.prompt(Query("q", ""), document, answer_tokens=8).prefix
     )
     assert encoder.query_cut(Query("q", query.text, special[-1])) == encoder.query_cut(query) + taken
-    with pytest.raises(InputError, match=r"an instruction takes \d+ tokens .* of the 90 .* 45 are the most; shorten"):
+    with pytest.raises(InputError, match=r"the instruction 'owl owl .* takes \d+ tokens .* 90, .* have 45; shorten"):
         encoder.prompt(Query("q", "fox", "owl " * 60), document, answer_tokens=8)
     with pytest.raises(InputError, match="shorten"):
         PromptEncoder(_TOKENIZERS[family], SETTINGS.model_copy(update={"instruction": "owl " * 60}))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,10 +22,12 @@ from interank.judgments import write_judgments
 from interank.recipe import (
     load_recipe,
 )
+from interank.reranking.reranker import Reranker
 from interank.settings import LoraRecipe
 from interank.stages import distill, rl
 from interank.stages.merge import merge
 from interank.stages.parity import check_parity
+from interank.tasks import documents
 from interank.tasks.judge.recipe import RlJudge
 from interank.tasks.order import ordering
 from interank.tasks.order.card import card as list_card
@@ -65,12 +68,13 @@ def dear_folder(folder: Path) -> Path:
     return folder
 
 
-def judgments_with_lists(out: Path, *, queries: int = 4) -> Path:
+def judgments_with_lists(out: Path, *, queries: int = 4, instruction: str | None = None) -> Path:
     place = create(out, "judgments", recipe={}, inputs={})
     assert isinstance(place, Workplace)
     judged, lists = list_rule.examples(1, queries=queries)
     tried, _ = list_rule.examples(2, queries=3, split="validation")
-    write_judgments([*judged, *tried], place.folder)
+    told = [replace(item, query=replace(item.query, instruction=instruction)) for item in (*judged, *tried)]
+    write_judgments(told, place.folder)
     write_orderings(((item, 1.0) for item in lists), place.folder)
     return place.finish(seed=0, counts={"judgments": len(judged)}).path
 
@@ -126,6 +130,23 @@ def test_an_adapter_of_lists_says_so(adapter: Artifact) -> None:
     with_curves = list_card(Made("base", manifest, recipe, manifest["counts"], [], ["loss.svg"]))
     assert "![loss.svg](loss.svg)" in with_curves.text
     assert ".svg" not in card.text
+
+
+def test_an_adapter_of_lists_learns_instructions(
+    tiny_folder: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    told = judgments_with_lists(tmp_path / "told", instruction="Cite statutes.")
+    prompt = {**PROMPT, "max_query_tokens": 80}
+    recipe = distill_recipe(tiny_folder, {"shuffles": 1}, judgments=told, prompt=prompt, without_instruction=0.5)
+    made = distill.run(recipe, tmp_path / "adapter")
+    assert made.manifest["prompt"] == {"instructed": True, "form": "reason", **prompt}
+    assert made.manifest["prompt_hash"] == ordering.prompt_hash("reason", "{instruction}")
+    assert made.manifest["counts"]["instructed"] in range(1, 4)
+    assert "It learned to follow instructions" in ModelCard.load(made.path / "README.md").text
+    documents._warn.cache_clear()
+    reranker = Reranker(made.path, mode="listwise", max_reasoning_tokens=8)
+    assert len(reranker.rank("Where?", ["A fox.", "A hen."], instruction="Cite statutes.")) == 2
+    assert "learned from none" not in caplog.text
 
 
 def test_what_comes_next_is_in_the_mode_that_it_has(adapter: Artifact) -> None:

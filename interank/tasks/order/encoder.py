@@ -111,7 +111,7 @@ class ListEncoder:
         before, after, *_ = self.encoder.around(messages, [_INSTRUCTION_SLOT, _QUERY_SLOT])
         first, second = self.encoder.frame([before, after[:-1] if apart[0] else after])
         led = first + self.encoder.plain(instruction) + second
-        check_instruction(len(led) - len(frame[0]), self.settings.max_query_tokens)
+        check_instruction(instruction, len(led) - len(frame[0]), self.settings.max_query_tokens)
         return led
 
     def _query(self, query: Query, limit: int) -> dict[bool, tuple[int, ...]]:
