@@ -17,7 +17,7 @@ from interank.serving.asked import Answered, Asked, Refusal, Result, Text, all_w
 from interank.serving.dialects import dialect_of, read
 from interank.tables.reading import Table
 from interank.tasks.order.ordering import parse
-from interank.tasks.ranks import Ranking, Ungraded
+from interank.tasks.ranks import Ranking, Scores, Ungraded
 from interank.types import Document, Query, RankedDocument
 
 
@@ -27,7 +27,7 @@ def put(path: Path, text: str) -> Path:
     return path
 
 
-class ByLength(Ungraded):
+class ByLength(Ungraded, Scores):
     """Scores a document by its length."""
 
     def query_cut(self, query: Query) -> int:
