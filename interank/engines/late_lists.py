@@ -18,6 +18,7 @@ from interank.engines.weights import load_whole, model_weights, read_config
 from interank.engines.work import Work, flops, positions_attended
 from interank.errors import InputError, ModelError
 from interank.resources import expanded
+from interank.wording import counted
 
 ARCHITECTURE = "JinaForRanking"
 _SYSTEM = (
@@ -114,8 +115,8 @@ class LateLists:
         room = self._model.config.max_position_embeddings
         if len(ids) > room:
             raise InputError(
-                f"{len(texts)} documents and the query are {len(ids)} tokens together, and this model reads them in "
-                f"one text of {room} at most; rank fewer documents (depth), or shorter ones"
+                f"the query and {counted(len(texts), 'document')} are {counted(len(ids), 'token')} together, and this "
+                f"model reads them in one text of {room} at most; rank fewer documents (depth), or shorter ones"
             )
         document, asked = self._marks
         with self._lock, torch.inference_mode():
@@ -130,8 +131,10 @@ class LateLists:
     def _prompt(self, query: str, texts: Sequence[str]) -> list[int]:
         """The ids of the one prompt; texts are encoded with what stands around them, from mark to mark."""
         document, asked = self._marks
+        # Whatever their number, as it was learned.
+        count = len(texts)
         begun = (
-            f"user\nI will provide you with {len(texts)} passages, each indicated by a numerical identifier. Rank the "
+            f"user\nI will provide you with {count} passages, each indicated by a numerical identifier. Rank the "
             f"passages based on their relevance to query: {query}\n"
         )
         ids = [*self._framed(_BEFORE)]

@@ -6,6 +6,7 @@ import gc
 import importlib
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -121,6 +122,8 @@ def _serve() -> int:
 
 def _run(order: Order) -> int:
     os.setsid()
+    # A shell hands interrupts on as ignored to what it runs in the background, and so do its children.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     os.environ.update(order.environment)
     _take(0, order.stdin, os.O_RDONLY)
     _take(1, order.stdout, os.O_WRONLY | os.O_CREAT | os.O_APPEND)

@@ -21,7 +21,7 @@ from transformers import (
 from interank.engines.aligned import AlignedRunner
 from interank.engines.budget import Budget
 from interank.engines.heads import Head, scores
-from interank.engines.layers import Allowed, allowed
+from interank.engines.layers import STATES, Allowed, allowed
 from interank.engines.models import find_model, load_classifier, load_model
 from interank.engines.packed import PackedRunner
 from interank.engines.pairs import PairEncoder
@@ -40,8 +40,10 @@ from tests.support.artifacts import judgments_artifact
 from tests.support.families import FAMILIES, WINDOW, family_folder, family_model
 
 VOCABULARY, LABELS = 300, (40, 41, 42)
-# Of the largest logit: both sides compute in float32 and add in another order.
+# Of the largest logit: both sides compute in float32 and add in another order. A state that goes on token by token,
+# where a plain pass takes all at once, differs by 1.2e-5 on one processor.
 ERROR = 1e-5
+STATE_ERROR = 2e-5
 # How each family is read, as it is trained, and how it is written with.
 READ: dict[str, tuple[type, type]] = {
     "llama 3": (TreeRunner, PackedRunner),
@@ -127,7 +129,8 @@ def test_a_grade_after_reasoning_is_that_of_a_plain_forward_pass(model: Any) -> 
     assert len({len(completion.ids) for completion, _ in graded}) > 1
     for prompt, one, (completion, labels) in zip(prompts, whole, graded, strict=True):
         assert completion.ids == one.ids[: one.ids.index(end) if end in one.ids else None]
-        assert apart(labels.logits, plain(model, prompt.ids + continuation(completion))) <= ERROR
+        most = STATE_ERROR if STATES & {*(getattr(model.config, "layer_types", None) or ())} else ERROR
+        assert apart(labels.logits, plain(model, prompt.ids + continuation(completion))) <= most
 
 
 def test_a_shared_beginning_is_read_once(model: Any) -> None:

@@ -132,7 +132,7 @@ SERVED = GENERATE + ", engine: openai, server: {urls: [http://a/v1]"
     [
         (GENERATE + ", engine: openai}", "server.urls: .*engine openai"),
         (GENERATE + ", server: {urls: [http://a/v1]}}", "server.urls: .*engine transformers"),
-        (GENERATE + ", engine: openai, server: {urls: [localhost:8000]}}", "'localhost:8000'.*http://HOST"),
+        (GENERATE + ", engine: openai, server: {urls: [localhost:8000]}}", "number 1 is no address.*http://HOST"),
         (GENERATE + ", engine: openai, server: {urls: [http://a, http://a]}}", "teacher.server: urls: "),
         (GENERATE + ", engine: vlm}", "teacher.engine: 'vlm'"),
         (SERVED + ", in_flight: 0}}", "teacher.server.in_flight: 0"),

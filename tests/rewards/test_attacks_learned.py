@@ -26,6 +26,7 @@ from tests.support.artifacts import judgments_artifact
 from tests.support.rule_model import PROMPT
 
 MARGIN = 0.2
+UNDERSTOOD = 0.95
 HELD_OUT = rule.examples(999, queries=70, documents=3, split="validation")
 Say = Callable[[Example], str]
 
@@ -124,13 +125,12 @@ def wilson(won: int, of: int) -> tuple[float, float]:
     return (middle - half) / (1 + z * z / of), (middle + half) / (1 + z * z / of)
 
 
-@pytest.mark.slow
-def test_attacks_lose_to_a_reader_that_has_learned_the_rule(rule_base: Path, tmp_path: Path) -> None:
-    taught = [explaining.explained(item) for item in rule.examples(0, queries=160, documents=6)]
+def _reader(rule_base: Path, judgments: Path, out: Path, steps: int) -> Remembering:
+    """The reader that a student is after so many steps."""
     student = DistillJudge.model_validate(
         {
             "stage": "distill",
-            "judgments": judgments_artifact(tmp_path / "taught", taught),
+            "judgments": judgments,
             "student": str(rule_base),
             "prompt": PROMPT,
             "mixture": {"explain": 1.0, "reason": 1.0},
@@ -138,8 +138,8 @@ def test_attacks_lose_to_a_reader_that_has_learned_the_rule(rule_base: Path, tmp
             "lora": LoraRecipe(rank=16, alpha=32),
             "documents_per_group": 6,
             "trainer": {
-                "max_steps": 120,
-                "learning_rate": 5.0e-3,
+                "max_steps": steps,
+                "learning_rate": 3.0e-3,
                 "per_device_train_batch_size": 3,
                 "gradient_accumulation_steps": 1,
                 "gradient_checkpointing": False,
@@ -148,10 +148,35 @@ def test_attacks_lose_to_a_reader_that_has_learned_the_rule(rule_base: Path, tmp
             },
         }
     )
-    start = open_artifact(distill.run(student, tmp_path / "student").path, "adapter")
+    start = open_artifact(distill.run(student, out).path, "adapter")
     base = find_base(start)
     encoder = PromptEncoder(load_tokenizer(base), PROMPT)
-    reader = Remembering(ModelReader(with_adapter(load_model(base), start.path / "adapter"), encoder, tokens=96))
+    return Remembering(ModelReader(with_adapter(load_model(base), start.path / "adapter"), encoder, tokens=96))
+
+
+def _understood(reader: Remembering, examples: Sequence[Example]) -> float:
+    """The share of honest explanations from which it comes to the grade."""
+    read = reader.led_to([(item.query.text, honest(item)) for item in examples])
+    return fmean(three.index(max(three)) == item.judgment.relevance for item, three in zip(examples, read, strict=True))
+
+
+def learned_reader(rule_base: Path, folder: Path) -> Remembering:
+    """A reader that has learned the rule: how fast a tiny model does so depends on the machine's last digits."""
+    taught = [explaining.explained(item) for item in rule.examples(0, queries=240, documents=6)]
+    judgments = judgments_artifact(folder / "taught", taught)
+    tried = rule.examples(998, queries=40, documents=3)
+    for steps in (400, 600):
+        reader = _reader(rule_base, judgments, folder / f"student-{steps}", steps)
+        share = _understood(reader, tried)
+        print(f"{steps} steps: comes to the grade of {share:.2f} of the honest explanations")
+        if share > UNDERSTOOD:
+            break
+    return reader
+
+
+@pytest.mark.slow
+def test_attacks_lose_to_a_reader_that_has_learned_the_rule(rule_base: Path, tmp_path: Path) -> None:
+    reader = learned_reader(rule_base, tmp_path)
     recipe = load_recipe("rl/smollm2")
     assert isinstance(recipe, RlJudge)
     lost, means = {}, {}

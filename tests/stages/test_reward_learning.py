@@ -22,7 +22,7 @@ def test_a_reward_model_learns_what_a_good_explanation_names(rule_base: Path, tm
     examples = judged(queries=160, held_out=30, seed=SEED)
     judgments = explained_artifact(tmp_path / "explained", examples, seed=SEED)
     trainer = {
-        "max_steps": 100,
+        "max_steps": 250,
         "learning_rate": 3.0e-3,
         "per_device_train_batch_size": 16,
         "gradient_checkpointing": False,

@@ -60,7 +60,7 @@ def loaded(browser: Browser, place: Path | str, **settings: Any) -> Opened:
     is_file = isinstance(place, Path)
     context = browser.new_context(**{"viewport": {"width": 1440, "height": 900}, "offline": is_file, **settings})
     found = Opened(context.new_page())
-    found.page.set_default_timeout(10_000)
+    found.page.set_default_timeout(60_000)
     found.page.on("console", lambda message: found.console.append(message.text))
     found.page.on("pageerror", lambda error: found.console.append(str(error)))
     found.page.on("request", lambda request: found.asked.append(request.url))
