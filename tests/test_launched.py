@@ -7,16 +7,18 @@ import inspect
 import logging
 import os
 import re
+import signal
 import subprocess
 import sys
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from torch.distributed.elastic.multiprocessing.api import SignalException
 from torch.distributed.run import get_args_parser
 
 from interank.cli.app import main
-from interank.errors import InputError
+from interank.errors import InputError, Terminated
 from interank.launched import STARTER, begin, refuse_several_processes, share, tells_of_its_end
 from interank.recipe import load_recipe
 from interank.settings.batches import DISTILL_BATCH
@@ -176,6 +178,22 @@ def test_accelerates_launcher_gives_torchrun_what_its_file_says(
     assert (str(asked.nproc_per_node), asked.module, asked.training_script) == ("3", True, "interank")
     assert asked.training_script_args == ["rl", "r.yaml", "--out", "x", "--resume"]
     assert gpus == "4,5,6"
+
+
+def test_processes_that_the_agent_forgets_end_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    """SIGTERM between their start and the agent's note of it reaches the agent alone."""
+    forgotten: list[subprocess.Popen[bytes]] = []
+
+    def run(asked: object) -> None:
+        forgotten.append(subprocess.Popen(["sleep", "100"]))
+        raise SignalException("received", signal.SIGTERM)
+
+    monkeypatch.setattr("torch.distributed.run.run", run)
+    monkeypatch.setenv(STARTER, "set anew")
+    with pytest.raises(Terminated):
+        launch("2", ["rl", "r.yaml"])
+    # Its code is known to the one who waited first.
+    forgotten[0].wait(5)
 
 
 def test_the_documents_configuration_starts_a_process_for_each_gpu(

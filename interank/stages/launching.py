@@ -5,12 +5,16 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from interank.errors import InputError, Terminated, TrainingError
 from interank.launched import STARTER
 from interank.recipe.words import read_yaml
+
+# Seconds that processes are given to end by themselves.
+_TO_END = 30.0
 
 _SHARDING = ("FSDP", "DEEPSPEED", "MEGATRON_LM")
 
@@ -58,7 +62,24 @@ def launch(given: str, arguments: list[str]) -> int:
         ) from None
     except SignalException as error:
         raise (KeyboardInterrupt if error.sigval == signal.SIGINT else Terminated) from error
+    finally:
+        _end_left()
     return 0
+
+
+def _end_left() -> None:
+    """End the processes that torchrun's agent leaves: a signal while it starts them makes it forget them."""
+    import psutil
+
+    left = []
+    for child in psutil.Process().children():
+        with suppress(psutil.NoSuchProcess, psutil.AccessDenied):
+            if child.environ().get(STARTER) == str(os.getpid()):
+                child.terminate()
+                left.append(child)
+    for child in psutil.wait_procs(left, timeout=_TO_END)[1]:
+        with suppress(psutil.NoSuchProcess):
+            child.kill()
 
 
 def _number(given: str) -> int | None:
