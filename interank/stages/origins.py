@@ -1,0 +1,100 @@
+"""What a model was made of, and under which licences, as far as that is known here: told in its card."""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from huggingface_hub import ModelCard
+
+from interank import cards
+from interank.artifact import MANIFEST, Artifact, open_artifact
+from interank.engines.bases import base_name, stands_on
+from interank.engines.licences import licence_of
+from interank.engines.models import PEFT, ModelFiles, model_here
+from interank.errors import ArtifactError, InputError, ModelError
+from interank.judgments import read_judgments
+from interank.resources import expanded, hub_name
+from interank.wording import counted
+
+log = logging.getLogger(__name__)
+
+CARD = "README.md"
+_UNKNOWN = "not known"
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """One of the things that a model was made of."""
+
+    what: str
+    licence: str
+    """Empty where nothing here tells it."""
+
+
+def tell_origins(folder: Path, source: str | Path, *, base: str | None = None, named: str | None = None) -> None:
+    """Complete the card of what was made of a model: the base and its licence as metadata, and a table of all.
+
+    Args:
+        folder: Where the card is.
+        source: The model: an output of distill or rl, an adapter's or a model's folder, or a name on the hub.
+        base: What an adapter stands on; see `find_base`.
+        named: The hub's name of the base, where that is said.
+    """
+    card: Any = ModelCard.load(folder / CARD)
+    files = _base(source, base)
+    licence = licence_of(files) if files else {}
+    known = named or (files.name if files and files.origin != "folder" else card.data.base_model)
+    if known:
+        card.data.base_model = hub_name(known)[0]
+    for key, value in licence.items():
+        setattr(card.data, key, value)
+    about = f"the base model{f' {hub_name(known)[0]}' if known else ''}"
+    told = " ".join([licence.get(key, "") for key in ("license", "license_name", "license_link")]).strip()
+    rows = [Origin(about, told), *_data(source)]
+    table = cards.table(("made of", "licence"), ((row.what, row.licence or _UNKNOWN) for row in rows))
+    card.text = f"{card.text.rstrip()}\n\n## Origins\n\n{table}\n"
+    card.save(folder / CARD)
+
+
+def _base(source: str | Path, base: str | None) -> ModelFiles | None:
+    """The files of the base, or of a whole model; None where they are not here, or are another's."""
+    path = expanded(str(source))
+    try:
+        artifact = open_artifact(path, "adapter") if (path / MANIFEST).is_file() else None
+        adapter = artifact or (path if (path / PEFT).is_file() else None)
+        files = model_here(base_name(adapter, base) if adapter else str(source))
+        # A name stays that model's; in a folder another one may stand by now.
+        moved = artifact and files and files.origin == "folder" and not base and not stands_on(artifact, files)
+    except (ArtifactError, InputError, ModelError) as error:
+        log.debug("the base of %s: %s", source, error)
+        return None
+    return None if moved else files
+
+
+def _data(source: str | Path) -> list[Origin]:
+    """What an adapter learned from; nothing of a model that interank did not train."""
+    path = expanded(str(source))
+    if not (path / MANIFEST).is_file():
+        return []
+    found, missing = open_artifact(path).ancestors("judgments")
+    rows = [_judgments(artifact) for artifact in found]
+    if missing:
+        rows.append(Origin(f"{counted(len(missing), 'set')} of judgments that stand here no more", ""))
+    return rows or [Origin("training data other than judgments", "")]
+
+
+def _judgments(artifact: Artifact) -> Origin:
+    try:
+        examples = read_judgments(artifact.path)
+    except (InputError, OSError) as error:
+        log.debug("%s: %s", artifact.path, error)
+        return Origin("judgments that cannot be read", "")
+    sites = sorted({each.source.site for each in examples} - {""})
+    licences = Counter(each.source.licence for each in examples)
+    told = ", ".join(f"{name or _UNKNOWN} ({number})" for name, number in sorted(licences.items()))
+    of = f" of texts of {', '.join(sites)}" if sites else ""
+    return Origin(f"{counted(len(examples), 'judgment')}{of}", told if any(licences) else "")
