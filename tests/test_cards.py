@@ -36,7 +36,7 @@ def test_a_data_sets_metadata_is_read_back(tmp_path: Path) -> None:
 def test_trials_stand_in_the_order_of_their_steps_and_only_whole_ones() -> None:
     history = [{"step": 4, "x": 0.5}, {"step": 0, "x": 0.25}, {"step": 2, "loss": 1.0}]
     text = validation(history, ["x.svg"], {"x": "nDCG"}, "On questions.")
-    assert "| step | nDCG |\n| --- | --- |\n| 0 | 0.2500 |\n| 4 | 0.5000 |\n\nOn questions. The best" in text
+    assert "| step | nDCG |\n| --- | --- |\n| 0 | 0.2500 |\n| 4 | 0.5000 |\n\nOn questions. Of the later" in text
     assert text.endswith("![x.svg](x.svg)")
     assert "Nothing was tried" in validation(history[2:], [], {"x": "nDCG"}, "On questions.")
 

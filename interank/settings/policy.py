@@ -69,7 +69,8 @@ class TrialRecipe(Settings):
     """The adapter that is kept has the best nDCG@10 of those whose calibration error is at most so much above the
     start's. A share of a hundred documents is uncertain by some 0.05; twice that is more than chance."""
     explained: int = Field(8, ge=0)
-    """How many of their pairs are answered whole, to see form and length."""
+    """How many of their pairs are answered whole, to see form, length, and what becomes of an answer; of lists, which
+    are all answered whole, how many answers are shown."""
     gold: GoldRecipe | None = None
     """A judge of another family that marks fresh explanations now and then; null asks nobody."""
 

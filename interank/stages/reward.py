@@ -113,7 +113,7 @@ def _twin(
         return {}
     file = place.work / _TWIN
     if not launched.from_first(file.is_file):
-        log.info("first a twin that learns marks which were dealt out anew, to compare with")
+        log.info("first a twin that learns shuffled marks, to compare with")
         model, folder = lessons.model(quantisation), place.work / "shuffled" / "checkpoints"
         lessons.train(model, folder=folder, checkpointing=checkpointing, shuffled=True)
         if launched.first():

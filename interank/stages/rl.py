@@ -94,7 +94,7 @@ def run(recipe: RlRecipe, out: Path, *, existing: Existing = "refuse") -> Artifa
 
 def _hand_out(place: Workplace) -> None:
     """What was seen on the way becomes part of the artifact."""
-    for name in ("rollouts.jsonl", "trials.jsonl"):
+    for name in ("rollouts.jsonl", "trials.jsonl", "answers.jsonl"):
         if (place.work / name).exists():
             # A copy: a killed run goes on from what is in the work folder.
             shutil.copyfile(place.work / name, place.folder / name)

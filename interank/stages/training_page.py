@@ -13,6 +13,7 @@ from markupsafe import Markup
 
 from interank.pages import asset, content_hash, visible
 from interank.plots import read_log, training_curves
+from interank.stages.answers_shown import followed
 from interank.stages.rollouts_shown import steps
 from interank.stages.trainings_told import Log, Training, headline, sentences, trials
 from interank.stages.validated import HEADS, table
@@ -22,6 +23,7 @@ from interank.tasks.protocol import Shown
 ROLLOUTS = "rollouts.jsonl"
 LOG = "log.jsonl"
 TRIALS = "trials.jsonl"
+ANSWERS = "answers.jsonl"
 PREFIX = "validation/"
 
 
@@ -56,17 +58,11 @@ def training_page(
 
     Args:
         training: What is told of it.
-        folder: Where its `rollouts.jsonl` is, if it has one.
-        shown: What a rollout is of, as the task has it; without it rollouts are left out.
+        folder: Where its `rollouts.jsonl` and `answers.jsonl` are, if it has them.
+        shown: What a completion is of, as the task has it; without it completions are left out.
         refresh: After how many seconds a browser reads it anew; None never.
         compared: The table of a reward model's held-out pairs, its head first.
     """
-    rollouts = folder / ROLLOUTS
-    rows = []
-    if shown is not None and rollouts.is_file():
-        # A training that goes on may be writing the last line.
-        lines = rollouts.read_bytes().split(b"\n")[:-1]
-        rows = [json.loads(line) for line in lines if line]
     style = asset("house.css", "training.css")
     found = training.notes.get("validation")
     heads, *figures = [HEADS, *table(found)] if found else compared or [("step", "nDCG@10"), *_tried(training)]
@@ -82,9 +78,16 @@ def training_page(
         heads=heads,
         rows=figures,
         plots=training_curves(training.log, control=training.control or ()),
-        steps=list(steps(rows, shown)) if shown is not None else [],
+        steps=list(steps(_rows(folder / ROLLOUTS), shown)) if shown is not None else [],
+        followed=list(followed(_rows(folder / ANSWERS), shown)) if shown is not None else [],
         lineage=_lineage(training),
     )
+
+
+def _rows(path: Path) -> list[dict[str, Any]]:
+    """Completions that a training wrote down; one that goes on may be writing the last line."""
+    lines = path.read_bytes().split(b"\n")[:-1] if path.is_file() else ()
+    return [json.loads(line) for line in lines if line]
 
 
 def _tried(training: Training) -> list[tuple[str, ...]]:

@@ -23,7 +23,7 @@ class Training:
     counts: Mapping[str, int] = field(default_factory=dict)
     running: bool = False
     control: Log | None = None
-    """The log of the same training on grades that were dealt out anew."""
+    """The log of the same training on shuffled grades."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,14 +78,24 @@ def sentences(training: Training) -> list[str]:
     if not found:
         return ["No questions were held back, so the last step was kept."]
     best = _kept(training, found)
-    tried = counted(len(found), "trial")
-    why = f"Step {best.step} has the best {DEFAULT_MEASURE} of {tried}" + (" so far." if training.running else ".")
-    if best.value < max(each.value for each in found):
-        why = f"Step {best.step} was kept of {tried}: those that ranked better were too far from calibrated."
-    said = [why]
+    said = [_why(training, found, best)]
     if len(found) > 1 and found[-1].value < best.value:
         said.append(f"The last trial, at step {found[-1].step}, had {found[-1].value:.3f}.")
     return [*said, _chance(training, best.value - found[0].value)]
+
+
+def _why(training: Training, found: Sequence[Trial], best: Trial) -> str:
+    tried = counted(len(found), "trial")
+    if best.value >= max(each.value for each in found):
+        return f"Step {best.step} has the best {DEFAULT_MEASURE} of {tried}" + (" so far." if training.running else ".")
+    if training.stage != "distill":
+        return f"Step {best.step} was kept of {tried}: those that ranked better were too far from calibrated."
+    why = "the last" if _keeps_last(training) else "the best after the start, where the untrained student stands"
+    return f"Step {best.step} was kept of {tried}, {why}."
+
+
+def _keeps_last(training: Training) -> bool:
+    return bool(training.recipe.get("trainer", {}).get("save_strategy") == "no")
 
 
 def _marks(training: Training) -> list[tuple[str, bool]]:
@@ -100,7 +110,7 @@ def _marks(training: Training) -> list[tuple[str, bool]]:
 
 
 def _beside(training: Training) -> list[str]:
-    """What others give on the same pairs: a twin of marks dealt out anew says what chance could have done."""
+    """What others give on the same pairs: a twin of shuffled marks says what chance could have done."""
     accuracy = training.notes.get("accuracy") or {}
     others = [f"{name} {each['mean']:.3f}" for name, each in accuracy.items() if name != "trained" and each]
     if not others:
@@ -116,7 +126,7 @@ def _chance(training: Training, gain: float) -> str:
     if len(beside) < 2:
         return "The control was not tried twice, so it says nothing."
     highest = max(each.value for each in beside) - beside[0].value
-    told = f"With grades dealt out anew the best trial is {highest:+.3f} from its start, here it is {gain:+.3f}."
+    told = f"With shuffled grades the best trial is {highest:+.3f} from its start, here it is {gain:+.3f}."
     return told + (" Chance could have done it." if highest >= gain else "")
 
 
@@ -124,7 +134,11 @@ def _kept(training: Training, found: Sequence[Trial]) -> Trial:
     told = training.notes.get("validation")
     if told:
         return Trial(int(told["best"]["step"]), float(told["best"][DEFAULT_MEASURE]))
-    return max(found, key=lambda each: (each.value, -each.step))
+    if training.stage == "distill":
+        # The untrained student is tried to compare with, and never kept; of equal steps the first is.
+        after = [each for each in found if each.step] or found
+        return after[-1] if _keeps_last(training) else max(after, key=lambda each: (each.value, -each.step))
+    return max(found, key=lambda each: (each.value, each.step))
 
 
 def _data(training: Training) -> str:

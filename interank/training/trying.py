@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 import torch
@@ -29,6 +29,14 @@ class PolicyTrial(Trial, Protocol):
     """The grades' at the start, in the order of what is tried; empty where no grades are asked for."""
     questions: Mapping[str, int]
     """How many questions choose and how many report."""
+
+    @property
+    def answers(self) -> Sequence[Mapping[str, Any]]:
+        """Answers that it had written whole when it was last called: rows as of `rollouts.jsonl`, with `completion`.
+
+        Each call asks the same, so that one sees what becomes of an answer.
+        """
+        ...
 
 
 def tried(trainer: Any, trial: Trial | None) -> dict[str, float]:

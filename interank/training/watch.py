@@ -27,7 +27,10 @@ _WEIGHTS = "adapter-{step}.safetensors"
 
 
 class Watch(TrainerCallback):  # type: ignore[misc]  # transformers is untyped here
-    """Tries, keeps and stops; what it has seen is in `trials.jsonl`, so that a resumed training goes on with it."""
+    """Tries, keeps and stops; what it has seen is in `trials.jsonl`, so that a resumed training goes on with it.
+
+    What the policy answered each time stands in `answers.jsonl`.
+    """
 
     def __init__(
         self, trial: PolicyTrial, folder: Path, *, every: int, limits: SeatbeltRecipe | None, margin: float
@@ -46,6 +49,7 @@ class Watch(TrainerCallback):  # type: ignore[misc]  # transformers is untyped h
         self.sign: str | None = None
         self._metrics: dict[str, list[float]] = {}
         self._ledger = Ledger(folder / "trials.jsonl")
+        self._answers = Ledger(folder / "answers.jsonl")
 
     def watch(self, trainer: Any, *, resumed_at: int) -> None:
         """Begin: with the trials before the checkpoint if there is one, else with the start's."""
@@ -58,7 +62,7 @@ class Watch(TrainerCallback):  # type: ignore[misc]  # transformers is untyped h
         else:
             figures = self.trial(trainer.accelerator.unwrap_model(trainer.model))
             if launched.first():
-                self._ledger.append([{"step": 0, **figures, "start": self.trial.start}])
+                self._take(0, {**figures, "start": self.trial.start})
                 self._keep(trainer.model, 0)
         trainer.add_callback(self)
 
@@ -66,6 +70,9 @@ class Watch(TrainerCallback):  # type: ignore[misc]  # transformers is untyped h
         """The trials up to a step, and no others."""
         known = [row for row in self._ledger.rows() if row["step"] <= resumed_at]
         self._ledger.replace(known)
+        tried = {row["step"] for row in known}
+        if answers := self._answers.rows():
+            self._answers.replace([row for row in answers if row["step"] in tried])
         self.sign = sign_of_collapse(self.trials, self.limits) if known and self.limits else None
         return known
 
@@ -109,7 +116,7 @@ class Watch(TrainerCallback):  # type: ignore[misc]  # transformers is untyped h
 
     def _judged(self, state: TrainerState, model: Any, figures: Mapping[str, float]) -> str | None:
         """Take a trial's figures; the sign of collapse that they show, or None."""
-        self._ledger.append([{"step": state.global_step, **figures}])
+        self._take(state.global_step, figures)
         if self.best["step"] == state.global_step:
             self._keep(model, state.global_step)
         sign = sign_of_collapse(self.trials, self.limits) if self.limits else None
@@ -121,6 +128,12 @@ class Watch(TrainerCallback):  # type: ignore[misc]  # transformers is untyped h
                 self.best["step"],
             )
         return sign
+
+    def _take(self, step: int, row: Mapping[str, Any]) -> None:
+        """Put down a trial, its answers first: those of a trial that is not known are dropped."""
+        if self.trial.answers:
+            self._answers.append({"step": step, **answer} for answer in self.trial.answers)
+        self._ledger.append([{"step": step, **row}])
 
     def _keep(self, model: Any, step: int) -> None:
         """Write the adapter's weights, whole or not at all, and drop those that are not needed any more.

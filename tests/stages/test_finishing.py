@@ -24,6 +24,7 @@ from interank.settings import HeadSettings
 from interank.stages import distill, evaluate, generate, merge, rl
 from interank.tasks import DISTILLED
 from interank.tasks.judge.recipe import RlJudge
+from interank.types import grouped
 from tests.stages.test_list_training import distill_recipe, judgments_with_lists, rl_recipe
 from tests.stages.test_resume import digests
 from tests.support import rule
@@ -121,6 +122,7 @@ def test_rl_that_did_its_last_step(tiny_adapter: Path, judgments: Path, tmp_path
     assert manifest["counts"]["steps"] == 3
     # The trials of the training, not one of the adapter that it began with.
     assert [row["step"] for row in read_rows(made / "trials.jsonl")] == [0, 1, 2, 3]
+    assert [*grouped(read_rows(made / "answers.jsonl"), lambda row: row["step"])] == [0, 1, 2, 3]
     assert manifest["validation"]["last"]["step"] == 3
 
 

@@ -279,7 +279,9 @@ def test_rl_tries_the_policy_on_validation_lists_and_shows_what_it_wrote(
     assert tried["best"]["nDCG@10"] >= tried["start"]["nDCG@10"]
     rows = lines(artifact.path / "rollouts.jsonl")
     assert {row["step"] for row in rows} == {1, 2}
-    assert all(len(row["grades"]) == len(row["documents"]) == list_rule.SIZE for row in rows)
+    answers = lines(artifact.path / "answers.jsonl")
+    assert [row["step"] for row in answers] == [0, 0, 1, 1, 2, 2]
+    assert all(len(row["grades"]) == len(row["documents"]) == list_rule.SIZE for row in [*rows, *answers])
     page = (artifact.path / "report.html").read_text()
     assert f"[1] judged {rows[0]['grades'][0]}: {rows[0]['documents'][0]}" in page
     card = ModelCard.load(artifact.path / "README.md").text
@@ -350,7 +352,7 @@ def test_lists_go_on_where_a_reward_failed_to_the_same_adapter(
         rl.run(recipe, tmp_path / "resumed")
     broken.unlink()
     resumed = rl.run(recipe, tmp_path / "resumed", existing="resume")
-    for name in ("adapter/adapter_model.safetensors", "trials.jsonl", "rollouts.jsonl"):
+    for name in ("adapter/adapter_model.safetensors", "trials.jsonl", "rollouts.jsonl", "answers.jsonl"):
         assert (resumed.path / name).read_bytes() == (whole.path / name).read_bytes()
 
 

@@ -20,7 +20,7 @@ from interank.reranking.reranker import Reranker
 from interank.settings import RewardRecipe
 from interank.stages import rl
 from interank.tasks.judge.recipe import RlJudge
-from interank.types import Judgment
+from interank.types import Judgment, grouped
 from tests.support import rule
 from tests.support.artifacts import judgments_artifact
 from tests.support.stub import Answer, Stub, refused, said, serving
@@ -119,6 +119,9 @@ def test_rl_leaves_what_one_wants_to_see(
     rows = lines(artifact.path / "rollouts.jsonl")
     assert {row["step"] for row in rows} == {1, 2, 4}
     assert {"query", "document", "completion", "rewards", "relevance"} <= set(rows[0])
+    answers = grouped(lines(artifact.path / "answers.jsonl"), lambda row: (row["query_id"], row["doc_id"]))
+    assert [[row["step"] for row in each] for each in answers.values()] == [[0, 2, 4]] * len(answers)
+    assert len(answers) == 3
     page = (artifact.path / "report.html").read_text()
     assert page.count("<svg") >= 2
     assert "2 others, by which nothing was chosen" in page

@@ -13,9 +13,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from interank.errors import ArtifactError, InputError
 from interank.outputs import Partial
+from interank.stages.answers_shown import changes, followed
 from interank.stages.rollouts_shown import parts, steps
 from interank.stages.training_page import read_training, training_page
 from interank.stages.trainings_told import Training, headline, sentences, trials
@@ -78,6 +81,20 @@ def test_it_says_which_step_was_kept_and_that_chance_is_not_known() -> None:
     assert sentences(kept)[0] == "Step 20 was kept of 3 trials: those that ranked better were too far from calibrated."
 
 
+@pytest.mark.parametrize(
+    ("trainer", "kept", "why"),
+    [
+        ({}, 0.6, "Step 10 was kept of 3 trials, the best after the start, where"),
+        ({"save_strategy": "no"}, 0.5, "Step 20 was kept of 3 trials, the last."),
+    ],
+)
+def test_the_untrained_student_is_never_said_to_be_kept(trainer: dict[str, Any], kept: float, why: str) -> None:
+    recipe = {"stage": "distill", "trainer": trainer}
+    taught = replace(TRAINING, stage="distill", recipe=recipe, log=log_of(0.9, 0.6, kept if trainer else 0.6))
+    assert f"from 0.900 to {kept:.3f} ({kept - 0.9:+.3f})" in "".join(text for text, _ in headline(taught))
+    assert why in sentences(taught)[0]
+
+
 @pytest.mark.parametrize(("best", "chance"), [(0.62, True), (0.52, False)])
 def test_the_control_says_whether_chance_could_have_done_it(best: float, chance: bool) -> None:
     beside = replace(TRAINING, control=log_of(0.5, best))
@@ -107,6 +124,38 @@ def test_rollouts_stand_by_step_query_and_document() -> None:
     assert documents[0].answers[0].rewards == ["0.67", "—"]
 
 
+def test_an_answer_is_followed_over_the_steps_in_which_it_changed() -> None:
+    texts = {
+        "a": ["Relevance Label: 1\n\nOf tyres."] * 2 + ["Relevance Label: 2\n\nOf tyres and air."],
+        "b": ["", "1", "1"],
+    }
+    rows = [
+        {**ROLLOUT, "step": 10 * place, "doc_id": doc, "completion": text}
+        for doc, answers in texts.items()
+        for place, text in enumerate(answers)
+    ]
+    one, other = followed(rows[::-1], shown)
+    assert (other.query, other.shown.judged, other.told) == ("Fingers go numb", "2", "changed 1 time")
+    first, second = other.versions
+    assert (first.told, second.told) == ("Steps 0 to 10", "Step 20")
+    assert [(part.change, part.text) for part in second.stretches] == [
+        ("same", "Relevance Label:"),
+        ("gone", " 1"),
+        ("new", " 2"),
+        ("same", "\n\nOf"),
+        ("gone", " tyres."),
+        ("new", " tyres and air."),
+    ]
+    assert [[part.text for part in version.stretches] for version in one.versions] == [[], ["1"]]
+
+
+@given(st.text(" \nab.", max_size=12), st.text(" \nab.", max_size=12))
+def test_what_stayed_and_what_came_is_the_later_answer(before: str, after: str) -> None:
+    found = changes(before, after)
+    assert "".join(part.text for part in found if part.change != "gone") == after
+    assert [part.change for part in found] != ["new", "gone"]
+
+
 def test_markup_is_shown_as_text(tmp_path: Path) -> None:
     hostile = {
         **ROLLOUT,
@@ -114,7 +163,8 @@ def test_markup_is_shown_as_text(tmp_path: Path) -> None:
         "document": "</table><b>bold",
         "completion": 'Relevance Label: 2\n\n<img src=x onerror="x()">\u202e',
     }
-    (tmp_path / "rollouts.jsonl").write_text(json.dumps(hostile) + "\n")
+    for name in ("rollouts.jsonl", "answers.jsonl"):
+        (tmp_path / name).write_text(json.dumps(hostile) + "\n")
     trial = {"step": 0, "nDCG@10": 0.5}
     found = {"start": trial, "best": trial, "last": trial, "calibration_limit": None, "stopped": "<u>length</u>"}
     notes = {"base": "<s>", "validation": {**found, "questions": {"choosing": 3, "reporting": 0}}}
@@ -132,7 +182,8 @@ def begun(folder: Path, log: list[dict[str, Any]]) -> Path:
     (work / "begun.json").write_text(json.dumps({"recipe": RECIPE, "inputs": {}}))
     lines = "".join(json.dumps(row) + "\n" for row in log)
     (work / "log.jsonl").write_text(lines + '{"step": 31, "rew')
-    (work / "rollouts.jsonl").write_text(json.dumps(ROLLOUT) + '\n{"step"')
+    for name in ("rollouts.jsonl", "answers.jsonl"):
+        (work / name).write_text(json.dumps(ROLLOUT) + '\n{"step"')
     return out
 
 

@@ -52,6 +52,11 @@ class GoldTrial:
     def start(self, given: list[Probabilities]) -> None:
         self._trial.start = given
 
+    @property
+    def answers(self) -> Sequence[Mapping[str, Any]]:
+        """See `PolicyTrial`."""
+        return self._trial.answers
+
     def __call__(self, model: Any) -> dict[str, float]:
         """The trial's figures, and `gold` where a check is due.
 

@@ -19,6 +19,7 @@ from interank.errors import PromptError, TrainingError
 from interank.judging import Order
 from interank.judgments import by_question
 from interank.settings import RolloutsRecipe
+from interank.tasks.judge.rows import columns
 from interank.training.rollouts import PolicyRollouts
 from interank.training.samplers import Sampler, sampled_rows
 from interank.types import Document, Example, Query, grouped
@@ -57,7 +58,7 @@ class Rollouts(PolicyRollouts):
         self.examples = examples
         self._queries = {item.query.text: item.query for item in examples}
         asked = [
-            (encoder.prompt(item.query, item.document, answer_tokens=tokens, order=order), _columns(item, order))
+            (encoder.prompt(item.query, item.document, answer_tokens=tokens, order=order), columns(item, order))
             for item, order in zip(examples, self.orders, strict=True)
         ]
         super().__init__(encoder, asked, tokens=tokens, seed=seed, settings=settings, sampler=sampler)
@@ -126,17 +127,6 @@ class Rollouts(PolicyRollouts):
                 "trainer.max_grad_norm and start again"
             ) from None
         return [judging.probabilities(read[prompt].logits) for prompt in prompts]
-
-
-def _columns(item: Example, order: Order) -> dict[str, Any]:
-    return {
-        "query_id": item.query.query_id,
-        "doc_id": item.document.doc_id,
-        "query": item.query.text,
-        "document": item.document.full_text,
-        "relevance": int(item.judgment.relevance),
-        "order": order,
-    }
 
 
 def whole_queries(

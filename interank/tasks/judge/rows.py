@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from interank import judging
 from interank.engines.prompts import PromptEncoder
@@ -106,3 +107,15 @@ def _grades(example: Example) -> tuple[float, float, float]:
         return example.probabilities
     sure = [float(grade == example.judgment.relevance) for grade in GRADES]
     return sure[0], sure[1], sure[2]
+
+
+def columns(item: Example, order: Order) -> dict[str, Any]:
+    """What a completion comes with: the pair, its judged grade, and in which order it is answered."""
+    return {
+        "query_id": item.query.query_id,
+        "doc_id": item.document.doc_id,
+        "query": item.query.text,
+        "document": item.document.full_text,
+        "relevance": int(item.judgment.relevance),
+        "order": order,
+    }

@@ -9,13 +9,14 @@ from typing import Any
 
 from interank import judging, launched
 from interank.engines.judge import Verdict, grade, reason
-from interank.engines.prompts import Prompt, PromptEncoder
+from interank.engines.prompts import PromptEncoder
 from interank.engines.protocol import Sampling
 from interank.engines.soundness import require_completions
 from interank.engines.transformers import TransformersEngine
 from interank.ir.calibration import calibration
 from interank.ir.measures import DEFAULT_MEASURE, score_run
 from interank.judging import Order
+from interank.tasks.judge.rows import columns
 from interank.training.halves import counted, places
 from interank.training.trying import Probabilities
 from interank.types import Example, Qrel, Run, ScoredDoc
@@ -63,13 +64,14 @@ class AnswerTrial:
             examples: Whole questions.
             order: How grades are read: at once, or after reasoning.
             tokens: An answer's budget.
-            explained: How many answers are written whole, greedily, to see their form.
+            explained: How many answers are written whole, greedily, to see their form and what becomes of them.
             start: The probabilities of the policy at the start, where this training is resumed.
             reporting: The ids of the questions by which nothing is chosen.
         """
         self.encoder, self.examples, self.order = encoder, list(examples), order
         self.tokens, self.explained = tokens, explained
         self.start = list(start)
+        self.answers: Sequence[Mapping[str, Any]] = ()
         asked = [item.query.query_id for item in self.examples]
         self.questions: Mapping[str, int] = counted(asked, reporting)
         self._halves = places(asked, reporting)
@@ -87,17 +89,21 @@ class AnswerTrial:
         if self.order == "grade_first":
             read = launched.dealt(self.prompts, lambda prompts: grade(engine, self.encoder, prompts))
             logits = [found.logits for found in read]
-            shown = self._spread()
-            begun = [prompt.then(self.encoder.label_lead) for prompt in shown]
+            begun = [self.prompts[place].then(self.encoder.label_lead) for place in self._spread()]
             written = launched.dealt(begun, lambda prompts: engine.generate(prompts, sampling, end=self.encoder.end))
             require_completions(written)
-            texts = [judging.LABEL_LEAD + self.encoder.text(item.ids) for item in written]
+            shown = texts = [judging.LABEL_LEAD + self.encoder.text(item.ids) for item in written]
         else:
             verdicts = launched.dealt(self.prompts, lambda own: reason(engine, self.encoder, own, sampling))
             logits = [found.labels.logits for found in verdicts]
             texts = [_whole(found) for found in verdicts]
+            shown = [texts[place] for place in self._spread()]
         probabilities = [judging.probabilities(found) for found in logits]
         self.start = self.start or probabilities
+        self.answers = [
+            {**columns(self.examples[place], self.order), "completion": text}
+            for place, text in zip(self._spread(), shown, strict=True)
+        ]
         figures = {
             f"{prefix}{name}": value
             for prefix, own in self._halves.items()
@@ -108,10 +114,10 @@ class AnswerTrial:
         }
         return {**figures, **_form(texts)}
 
-    def _spread(self) -> list[Prompt]:
-        """So many prompts, spread evenly."""
+    def _spread(self) -> list[int]:
+        """Where so many prompts stand, spread evenly."""
         number = min(self.explained, len(self.prompts))
-        return [self.prompts[place * len(self.prompts) // number] for place in range(number)]
+        return [place * len(self.prompts) // number for place in range(number)]
 
     def _moved(self, places: Sequence[int], probabilities: Sequence[Probabilities]) -> dict[str, float]:
         """How sure the grades are, and how far from those of the start."""

@@ -127,7 +127,8 @@ def train_on_lists(
         model, rollouts, objective, trainer=recipe.trainer, folder=folder, shared_prefix=recipe.shared_prefix
     )
     reported = reporting((item.query.query_id for item in tried), recipe.seed)
-    trial = ListTrial(rollouts.lists_encoder, tried, tokens=rollouts.tokens, reporting=reported) if tried else None
+    told, tokens = recipe.validation.explained, rollouts.tokens
+    trial = ListTrial(rollouts.lists_encoder, tried, tokens=tokens, shown=told, reporting=reported) if tried else None
     return see_through(grpo, trial, recipe.validation, recipe.seatbelt, work, recipe.shorter)
 
 

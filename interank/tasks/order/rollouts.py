@@ -47,11 +47,12 @@ class ListRollouts(PolicyRollouts):
                 f"max_completion_tokens: {tokens} do not hold a ranking of {longest} documents, which takes {needed} "
                 "with the shortest reasoning; raise it, or lower window"
             )
-        asked = list(zip(list_prompts(lists_encoder, lists, tokens), map(_columns, lists), strict=True))
+        asked = list(zip(list_prompts(lists_encoder, lists, tokens), map(columns, lists), strict=True))
         super().__init__(lists_encoder.encoder, asked, tokens=tokens, seed=seed, settings=settings, sampler=sampler)
 
 
-def _columns(item: JudgedList) -> dict[str, Any]:
+def columns(item: JudgedList) -> dict[str, Any]:
+    """What a completion comes with: the list, and its judged grades."""
     return {
         "query_id": item.query.query_id,
         "query": item.query.text,

@@ -15,7 +15,7 @@ from interank.ir.measures import DEFAULT_MEASURE
 from interank.judgments import JudgedList
 from interank.tasks.order import ordering
 from interank.tasks.order.encoder import ListEncoder
-from interank.tasks.order.rollouts import list_prompts
+from interank.tasks.order.rollouts import columns, list_prompts
 from interank.tasks.order.values import is_whole, order_values
 from interank.training.halves import counted, places
 from interank.training.trying import Probabilities
@@ -25,9 +25,18 @@ class ListTrial:
     """Tries a model on the same judged lists each time."""
 
     def __init__(
-        self, encoder: ListEncoder, lists: Sequence[JudgedList], *, tokens: int, reporting: Collection[str] = ()
+        self,
+        encoder: ListEncoder,
+        lists: Sequence[JudgedList],
+        *,
+        tokens: int,
+        shown: int = 0,
+        reporting: Collection[str] = (),
     ) -> None:
-        """Prepare the prompts; `tokens` is an answer's budget, by the questions of `reporting` nothing is chosen."""
+        """Prepare the prompts; `tokens` is an answer's budget, by the questions of `reporting` nothing is chosen.
+
+        The answers to the first `shown` lists are told.
+        """
         asked = [item.query.query_id for item in lists]
         self.questions: Mapping[str, int] = counted(asked, reporting)
         self._halves = places(asked, reporting)
@@ -37,6 +46,8 @@ class ListTrial:
         self.prompts = list_prompts(encoder, self.lists, tokens)
         # Grades have probabilities at the start to be compared with, orders have none.
         self.start: list[Probabilities] = []
+        self.answers: Sequence[Mapping[str, Any]] = ()
+        self._shown = shown
 
     def __call__(self, model: Any) -> dict[str, float]:
         """nDCG@10 by the judgments, and the answers' form; a list without a readable answer keeps its order.
@@ -47,6 +58,8 @@ class ListTrial:
         written = launched.dealt(self.prompts, lambda own: engine.generate(own, sampling, end=self.encoder.end))
         require_completions(written)
         texts = [self.encoder.text(item.ids) for item in written]
+        told = zip(self.lists[: self._shown], texts, strict=False)
+        self.answers = [{**columns(item), "completion": text} for item, text in told]
         read = [ordering.parse(text, len(item.documents)) for text, item in zip(texts, self.lists, strict=True)]
         orders = [
             found.positions if found else tuple(range(len(item.documents)))

@@ -48,7 +48,7 @@ class RewardModelRecipe(Settings):
     left_out: Annotated[tuple[Fault, ...], BeforeValidator(as_tuple)] = ()
     """Kinds of fault that are not trained on, and still measured: what was learned of others is told on them."""
     controls: bool = True
-    """Whether a twin is trained on marks that were dealt out anew, which doubles the time."""
+    """Whether a twin is trained on shuffled marks, which doubles the time."""
     trainer: Mapping[str, Any] = {}
     """Any field of trl.RewardConfig."""
 
