@@ -11,6 +11,7 @@ from interank.recipe import recipe_files, summary
 from interank.recipe.summaries import Summary
 from interank.resources import resource_dir
 
+_TRAINING = ("distill/", "reward/", "rl/")
 _MEASURES = {
     "nDCG@10": "Discounted gain of the first ten, out of that of the best order. Grades count, and so do places.",
     "nDCG": "The same over the whole ranking.",
@@ -84,12 +85,12 @@ def recipes() -> str:
 
 
 def recipes_of(hardware: str) -> str:
-    """The same of the recipes that take this hardware."""
+    """The same of the recipes that train something on this hardware."""
     rows = ["| recipe | what it is for | time | cost |", "|---|---|---|---|"]
     rows += [
         f"| `{name}` | {found.what} | {found.time} | {found.cost} |"
         for name, found in _summaries()
-        if found.hardware == hardware
+        if found.hardware == hardware and name.startswith(_TRAINING)
     ]
     return "\n".join(rows) + "\n"
 
