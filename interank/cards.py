@@ -96,7 +96,7 @@ def validation(
         return "## Validation\n\nNothing was tried while it trained: the last step's adapter was kept."
     rows = ([step, *(f"{row[name]:.4f}" for name in figures)] for step, row in sorted(trials.items()))
     found = table(("step", *figures.values()), rows)
-    told = f"{on} Of the later steps the one with the best nDCG@10 was kept; step 0 is the untrained student."
+    told = f"{on} Of the later steps the one with the best nDCG@10 was kept; step 0 is the student as it was before."
     return "\n\n".join(["## Validation", found, told, *filter(None, [shown(pictures)])])
 
 

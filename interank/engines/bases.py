@@ -77,6 +77,37 @@ def find_base(adapter: Path | Artifact, told: str | None = None) -> ModelFiles:
     return files
 
 
+def begun_from(student: str) -> Artifact | None:
+    """The adapter of distill or rl that a student's name stands for, which is trained further; None of a model.
+
+    Raises:
+        ArtifactError: The artifact is damaged, or holds no adapter.
+    """
+    return _artifact(Path(student))
+
+
+def find_student(name: str) -> ModelFiles:
+    """The model that a recipe's student is, or the base of the adapter that it is.
+
+    Raises:
+        ModelError: It cannot be had, or is not the one that the adapter was trained on.
+        ArtifactError: As of `begun_from`.
+    """
+    start = begun_from(name)
+    return find_base(start) if start else find_model(name)
+
+
+def student_here(name: str) -> ModelFiles | None:
+    """The same, if nothing has to be fetched for it; None if so.
+
+    Raises:
+        ModelError: As of `find_student`.
+        ArtifactError: As of `begun_from`.
+    """
+    start = begun_from(name)
+    return base_here(start) if start else model_here(name)
+
+
 def _mapped(place: str, artifact: Artifact | None) -> str:
     """Where the environment says that a base is, by its name here or in the manifest; else its place.
 

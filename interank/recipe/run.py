@@ -7,9 +7,11 @@ from typing import ClassVar, Literal
 
 from pydantic import model_validator
 
+from interank.artifact import MANIFEST
 from interank.recipe.by_task import Distill, Rl
 from interank.recipe.evaluate import EvaluateRecipe
 from interank.recipe.generate import GenerateRecipe
+from interank.resources import expanded
 from interank.settings import RewardRecipe
 from interank.settings.base import Settings
 from interank.tasks import REFINED, RlRecipe
@@ -68,7 +70,9 @@ class StagesRecipe(Settings):
                 f"reward: rl.rewards has no explanation_quality, nor {', '.join(WITHOUT_MODEL)}, whose place the "
                 "reward model takes; add {use: explanation_quality} for task judge, or leave reward out"
             )
-        if self.reward.student != self.distill.student:
+        # An adapter's base is known when it is opened, and rl refuses a reward model of another one.
+        continues = (expanded(self.distill.student) / MANIFEST).is_file()
+        if self.reward.student != self.distill.student and not continues:
             raise ValueError(
                 f"reward.student: {self.reward.student} was found, and the reward model stands beside the policy on "
                 f"distill.student, {self.distill.student}; make them equal"

@@ -11,11 +11,11 @@ from pathlib import Path
 from interank import launched
 from interank.artifact import Artifact, Existing, create
 from interank.cards import save_card
-from interank.engines.bases import base_facts
-from interank.engines.models import device, find_model
+from interank.engines.bases import base_facts, begun_from, find_student
+from interank.engines.models import device
 from interank.inputs import Input, check_inputs
 from interank.stages.inputs import described, require_inputs, training_stage
-from interank.stages.trained import base_weights, choice_of, draw, write_cost
+from interank.stages.trained import base_weights, choice_of, draw, in_its_shape, write_cost
 from interank.stages.training_page import training_page
 from interank.stages.trainings_told import Training
 from interank.tasks.parts import part, task_named
@@ -43,13 +43,14 @@ def run(recipe: DistillRecipe, out: Path, *, existing: Existing = "refuse") -> A
     """Teach the student what the recipe's task has of the data; go on from the last checkpoint on resume."""
     require_inputs(recipe)
     read = check(recipe)
+    recipe = in_its_shape(recipe)
     task, content = task_named(recipe.task), recipe.model_dump(mode="json")
     inputs = described(read, out)
     place = create(out, "adapter", recipe=content, inputs=inputs, existing=existing)
     if isinstance(place, Artifact):
         return place
     started = time.monotonic()
-    student = find_model(recipe.student)
+    student, start = find_student(recipe.student), begun_from(recipe.student)
     lessons = task.lessons(recipe, student, place)
     planned, quantisation = plan(student, choice_of(recipe, head=lessons.head), lessons.microbatch)
     log.info("%s", planned.told())
@@ -73,11 +74,12 @@ def run(recipe: DistillRecipe, out: Path, *, existing: Existing = "refuse") -> A
         "device": device(),
         "base_weights": weights,
         "checkpointing": planned.checkpointing,
+        **({"continued_from": {"digest": start.digest, "made_of": start.lineage()}} if start else {}),
         **lessons.notes,
     }
     counts = {**lessons.counts, "steps": int(trained.figures["steps"])}
     pictures = draw(place, trained.history)
     page = training_page(Training("distill", content, trained.history, notes, counts), place.folder)
     (place.folder / "report.html").write_text(page, "utf-8")
-    save_card(lessons.card(Made(recipe.student, notes, content, counts, trained.history, pictures)), place.folder)
+    save_card(lessons.card(Made(student.name, notes, content, counts, trained.history, pictures)), place.folder)
     return place.finish(seed=recipe.seed, counts=counts, notes=notes)

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from interank.artifact import Workplace, create, open_artifact
-from interank.engines.bases import base_here
-from interank.engines.models import compute_dtype, model_here
+from interank.engines.bases import base_here, student_here
+from interank.engines.models import compute_dtype
 from interank.evaluation.candidates import Evaluated, load_evaluated
 from interank.evaluation.systems import stored_run
 from interank.inputs import Input
@@ -21,7 +21,7 @@ from interank.stages.marking import marking
 from interank.stages.plan import explanations_told
 from interank.stages.plan import plan as planned_pairs
 from interank.stages.rankings import waiting_for
-from interank.stages.trained import choice_of
+from interank.stages.trained import choice_of, in_its_shape
 from interank.tasks.parts import task_named
 from interank.tasks.recipes import DistillRecipe, RlRecipe
 from interank.training.planning import gib, plan, weights_of
@@ -82,10 +82,11 @@ def _of(shard: Shard | None) -> str:
 
 
 def _distilled(recipe: DistillRecipe) -> list[str]:
-    student = model_here(recipe.student)
+    student = student_here(recipe.student)
     if recipe.missing() or student is None:
         return []
     # A teacher's scores take its whole work; what is learned has the same size without them.
+    recipe = in_its_shape(recipe)
     asked = recipe.model_copy(update={"teacher": None}) if getattr(recipe, "teacher", None) else recipe
     with tempfile.TemporaryDirectory() as folder:
         place = create(Path(folder, "out"), "adapter", recipe={}, inputs={})

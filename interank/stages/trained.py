@@ -7,12 +7,31 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from interank.artifact import Workplace
-from interank.engines.models import device
+from interank.engines.bases import begun_from
+from interank.engines.models import PEFT, device
+from interank.engines.weights import read_config
 from interank.plots import training_curves
 from interank.recipe import RewardModelRecipe
-from interank.settings import Quantisation
+from interank.settings import LoraRecipe, Quantisation
 from interank.tasks.recipes import DistillRecipe
 from interank.training.planning import Choice
+
+
+def in_its_shape(recipe: DistillRecipe) -> DistillRecipe:
+    """The recipe, of which `lora` says the shape of the adapter that its student is, where it is one."""
+    start = begun_from(recipe.student)
+    if start is None:
+        return recipe
+    config = read_config(start.path / "adapter" / PEFT)
+    layers = config.get("layers_to_transform")
+    lora = LoraRecipe(
+        rank=config["r"],
+        alpha=config["lora_alpha"],
+        dropout=config["lora_dropout"],
+        targets=tuple(sorted(config["target_modules"])),
+        layers=len(layers) if layers else None,
+    )
+    return recipe.model_copy(update={"lora": lora})
 
 
 def choice_of(recipe: DistillRecipe | RewardModelRecipe, *, head: bool) -> Choice:

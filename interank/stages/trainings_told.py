@@ -90,7 +90,7 @@ def _why(training: Training, found: Sequence[Trial], best: Trial) -> str:
         return f"Step {best.step} has the best {DEFAULT_MEASURE} of {tried}" + (" so far." if training.running else ".")
     if training.stage != "distill":
         return f"Step {best.step} was kept of {tried}: those that ranked better were too far from calibrated."
-    why = "the last" if _keeps_last(training) else "the best after the start, where the untrained student stands"
+    why = "the last" if _keeps_last(training) else "the best after the start, where the student stands as it was"
     return f"Step {best.step} was kept of {tried}, {why}."
 
 
@@ -135,7 +135,7 @@ def _kept(training: Training, found: Sequence[Trial]) -> Trial:
     if told:
         return Trial(int(told["best"]["step"]), float(told["best"][DEFAULT_MEASURE]))
     if training.stage == "distill":
-        # The untrained student is tried to compare with, and never kept; of equal steps the first is.
+        # The student as it was is tried to compare with, and never kept; of equal steps the first is.
         after = [each for each in found if each.step] or found
         return after[-1] if _keeps_last(training) else max(after, key=lambda each: (each.value, -each.step))
     return max(found, key=lambda each: (each.value, each.step))

@@ -32,7 +32,8 @@ class DistillRecipe(Settings):
     judgments: FilePath | None = None
     """The output of `interank generate`."""
     student: str
-    """A hub name or a folder."""
+    """A hub name or a folder; or an adapter of the same task, an output of distill or rl, which is trained further in
+    its own shape, whatever `lora` says."""
     seed: int = 42
     """Decides initial weights and the order of examples."""
     quantisation: Quantisation = "auto"

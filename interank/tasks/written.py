@@ -11,6 +11,8 @@ from typing import Any
 from huggingface_hub import ModelCard
 from peft import PeftModel
 
+from interank.engines.adapters import with_adapter
+from interank.engines.bases import begun_from
 from interank.engines.layers import allowed_of
 from interank.engines.models import ModelFiles, load_model
 from interank.engines.prompts import PromptEncoder
@@ -63,7 +65,7 @@ class WrittenLessons:
         return largest_microbatch(self.groups, self.settings.trainer, shared_prefix=planted)
 
     def model(self, quantisation: Quantisation) -> PeftModel:
-        """The student with a fresh adapter."""
+        """The student with a fresh adapter, or with the one that it begins with."""
         recipe = self.recipe
         model = load_model(
             self.student,
@@ -71,6 +73,9 @@ class WrittenLessons:
             double_quantisation=recipe.double_quantisation,
             precision=recipe.precision,
         )
+        start = begun_from(recipe.student)
+        if start is not None:
+            return with_adapter(model, start.path / "adapter", trainable=True)
         return fresh_adapter(model, recipe.lora, seed=recipe.seed)
 
     def train(self, model: PeftModel, *, folder: Path, checkpointing: bool) -> Trained:

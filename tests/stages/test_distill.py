@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 from huggingface_hub import ModelCard
+from safetensors.torch import load_file
 
 from interank import judging
 from interank.artifact import Workplace, create, open_artifact
@@ -29,7 +30,9 @@ from interank.settings import (
 )
 from interank.settings.student import LossRecipe, MixtureRecipe, ValidationRecipe
 from interank.stages import distill
+from interank.stages.foreseen import foresee
 from interank.tasks.judge.recipe import DistillJudge
+from interank.tasks.order.recipe import DistillOrder
 from interank.types import Document, Example, Query
 from tests.support import rule
 from tests.support.artifacts import judgments_artifact
@@ -64,6 +67,34 @@ def test_an_adapter_says_all_that_is_needed_to_use_it(
     config = json.loads((artifact.path / "adapter" / "adapter_config.json").read_text())
     assert (config["r"], config["base_model_name_or_path"]) == (4, str(tiny_folder))
     assert len(Reranker(artifact.path).rank(Query("q", "Where?"), [Document("d", "A fox.")])) == 1
+
+
+def test_an_adapter_is_trained_further_in_its_own_shape(tiny_folder: Path, tmp_path: Path) -> None:
+    first = judgments_artifact(tmp_path / "first-judgments", rule.examples(0, queries=1))
+    distill.run(recipe_for(first, tiny_folder), tmp_path / "first")
+    judgments = judgments_artifact(tmp_path / "judgments", rule.examples(1, queries=1))
+    recipe = recipe_for(judgments, tmp_path / "first").model_copy(update={"lora": LoraRecipe(rank=16)})
+    still = recipe.model_copy(update={"trainer": {**recipe.trainer, "learning_rate": 0.0}})
+    start, same, moved = (tmp_path / name / "adapter/adapter_model.safetensors" for name in ("first", "same", "moved"))
+    distill.run(still, tmp_path / "same")
+    distill.run(recipe, tmp_path / "moved")
+    weights = load_file(start)
+    assert all(torch.equal(weight, weights[name]) for name, weight in load_file(same).items())
+    assert any(not torch.equal(weight, weights[name]) for name, weight in load_file(moved).items())
+    artifact, begun = open_artifact(tmp_path / "moved", "adapter"), open_artifact(tmp_path / "first")
+    assert artifact.recipe()["lora"]["rank"] == 4
+    assert artifact.manifest["base_digest"] == begun.manifest["base_digest"]
+    assert artifact.manifest["continued_from"] == {"digest": begun.digest, "made_of": begun.lineage()}
+    assert {found.path for found in artifact.ancestors("judgments")[0]} == {first.resolve(), judgments.resolve()}
+    assert any("memory" in line for line in foresee(recipe, distill.check(recipe)))
+
+
+def test_an_adapter_of_another_task_is_not_trained_further(tiny_folder: Path, tmp_path: Path) -> None:
+    judgments = judgments_artifact(tmp_path / "judgments", rule.examples(0, queries=1))
+    distill.run(recipe_for(judgments, tiny_folder), tmp_path / "judge")
+    recipe = DistillOrder(stage="distill", task="order", judgments=judgments, student=str(tmp_path / "judge"))
+    with pytest.raises(InputError, match="trained for task judge, and task order is to be learned"):
+        distill.check(recipe)
 
 
 def test_one_adapter_learns_three_modes_and_search_queries(

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from interank.inputs import Input, judgments, language_model
+from interank.inputs import Input, judgments
 from interank.tasks.judge.recipe import DistillJudge
+from interank.tasks.students import student
 
 QUERIES = "queries.jsonl"
 WITHOUT_QUERIES = (
@@ -15,7 +16,7 @@ WITHOUT_QUERIES = (
 
 def inputs(recipe: DistillJudge) -> Sequence[Input]:
     """The judgments, with search queries where they are practised, and the student."""
-    named = [language_model("student", recipe.student, recipe.prompt)]
+    named = [student(recipe.student, recipe.prompt, recipe.task)]
     if recipe.judgments:
         queries = QUERIES if recipe.practised.queries else None
         named.append(judgments(recipe.judgments, file=queries, reason=WITHOUT_QUERIES))

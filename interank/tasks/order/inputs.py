@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from interank.inputs import Input, judgments, language_model
+from interank.inputs import Input, judgments
 from interank.ir.overlap import read_texts
 from interank.settings import PromptSettings
 from interank.tasks.order.dear_cot import read_dear_cot
 from interank.tasks.order.orderings import FILE, WITHOUT
 from interank.tasks.order.recipe import DistillOrder
+from interank.tasks.students import student
 
 
 def inputs(recipe: DistillOrder) -> Sequence[Input]:
     """The judgments, lists from elsewhere, the benchmarks that those are held against, and the student."""
-    named = [language_model("student", recipe.student, PromptSettings())]
+    named = [student(recipe.student, PromptSettings(), recipe.task)]
     if recipe.judgments:
         named.append(judgments(recipe.judgments, file=None if recipe.dear_cot else FILE, reason=WITHOUT))
     for number, path in enumerate(recipe.dear_cot):
