@@ -6,6 +6,8 @@ A server is started on MODEL. Each client asks for rankings of so many documents
 made from a seed. "One at a time" is `Reranker` in this process, request by request, on the same texts, with the server
 stopped. With `--against` the same model on `vllm serve` (a merged judge, http://HOST:PORT/v1) is asked for the labels'
 log-probabilities through /v1/completions, by as many clients, with prompts of interank: a request a ranking.
+Before anything is timed, the first rankings' scores are held to those of `Reranker`, relative or absolute: the server's
+to 1e-5, vLLM's, which computes by other kernels, to 1e-3.
 """
 
 from __future__ import annotations
@@ -29,6 +31,8 @@ import psutil
 from tests.support.served import Running
 
 _TEXT = "Bread needs yeast and steam for a crust; flour, salt and water make the dough that heat and gas let rise."
+# Rankings whose scores are held.
+_HELD = 3
 WORDS = [word.strip(".,;") for word in _TEXT.split()]
 
 
@@ -39,6 +43,31 @@ def asked(seed: int, documents: int) -> dict[str, Any]:
     return {"query": f"Why does {' '.join(drawn.choices(WORDS, k=5))}?", "documents": texts}
 
 
+class Expected:
+    """What `Reranker` says of the first rankings."""
+
+    def __init__(self, model: str, documents: int) -> None:
+        from interank import Reranker
+
+        self.reranker, self._documents = Reranker(model), documents
+        self._scores = {seed: self._said(seed) for seed in range(_HELD)}
+
+    def _said(self, seed: int) -> list[float]:
+        body = asked(seed, self._documents)
+        said = {int(item.doc_id): item.score for item in self.reranker.rank(body["query"], body["documents"])}
+        return [said[place] for place in range(self._documents)]
+
+    def hold(self, what: str, scores: Callable[[int], list[float]], most: float) -> None:
+        """End where the scores of a ranking are others."""
+        pairs = [pair for seed, own in self._scores.items() for pair in zip(scores(seed), own, strict=True)]
+        worst = max(abs(found - own) / max(1.0, abs(own)) for found, own in pairs)
+        print(json.dumps({"what": f"{what} beside Reranker", "scores": len(pairs), "difference": worst}))
+        if not worst <= most:
+            raise SystemExit(
+                f"{what} says other scores than Reranker: they differ by {worst:.2g}, more than {most:.0e}"
+            )
+
+
 def processor(pid: int) -> Callable[[], float]:
     """Tells the seconds of a processor that a process has used, which others on the machine do not change much."""
     times = psutil.Process(pid).cpu_times
@@ -46,7 +75,7 @@ def processor(pid: int) -> Callable[[], float]:
 
 
 def measured(
-    clients: int, seconds: float, documents: int, ask: Callable[[int], None], used: Callable[[], float] = lambda: 0.0
+    clients: int, seconds: float, documents: int, ask: Callable[[int], object], used: Callable[[], float] = lambda: 0.0
 ) -> dict[str, float]:
     """Documents a second, and how long requests took, of so many clients; `used` tells the processor's seconds."""
     took: list[float] = []
@@ -82,7 +111,7 @@ def waits(took: Sequence[float]) -> dict[str, float]:
     return {f"p{p}": round(cuts[p - 1], 3) for p in (50, 95, 99) if p == 50 or len(took) * (100 - p) >= 100}
 
 
-def served(options: argparse.Namespace) -> None:
+def served(options: argparse.Namespace, expected: Expected) -> None:
     """The server at each number of clients, and a small request beside a large one."""
     with tempfile.TemporaryDirectory() as folder:
         running = Running(options.model, Path(folder), "--quiet", "--limits", "wait_seconds=100000,timeout=100000")
@@ -91,7 +120,13 @@ def served(options: argparse.Namespace) -> None:
         def ask(seed: int, documents: int = options.documents) -> None:
             http.post(f"{running.url}/rerank", json=asked(seed, documents)).raise_for_status()
 
+        def scores(seed: int) -> list[float]:
+            reply = http.post(f"{running.url}/rerank", json=asked(seed, options.documents)).raise_for_status().json()
+            said = {item["index"]: item["raw_score"] for item in reply["results"]}
+            return [said[place] for place in range(options.documents)]
+
         try:
+            expected.hold("interank serve", scores, 1e-5)
             used = processor(running.process.pid)
             for clients in options.clients:
                 row = measured(clients, options.seconds, options.documents, ask, used)
@@ -135,23 +170,22 @@ def beside(ask: Callable[[int, int], None], metrics: str) -> dict[str, Any]:
     return row | ({"beside_s": round(max(beside), 3)} if beside else {})
 
 
-def one_at_a_time(options: argparse.Namespace) -> None:
+def one_at_a_time(options: argparse.Namespace, expected: Expected) -> None:
     """`Reranker`, request by request."""
-    from interank import Reranker
-
-    reranker = Reranker(options.model)
 
     def ask(seed: int) -> None:
         body = asked(seed, options.documents)
-        reranker.rank(body["query"], body["documents"])
+        expected.reranker.rank(body["query"], body["documents"])
 
     ask(0)
     own = processor(os.getpid())
     print(json.dumps({"what": "one at a time"} | measured(1, options.seconds, options.documents, ask, own)))
 
 
-def vllm(options: argparse.Namespace) -> None:
+def vllm(options: argparse.Namespace, expected: Expected) -> None:
     """The same rankings by `vllm serve`, label log-probabilities through /v1/completions."""
+    from interank.engines.openai import labels_in
+    from interank.judging import score
     from interank.tasks.judge.asking import LABEL_ROOM
     from interank.tasks.judge.ranker import judge_encoder
     from interank.tasks.sources import find_source
@@ -161,8 +195,9 @@ def vllm(options: argparse.Namespace) -> None:
     http = httpx2.Client(timeout=None, limits=httpx2.Limits(max_connections=64))
     lock = threading.Lock()
     name = http.get(f"{options.against}/models").json()["data"][0]["id"]
+    labels = list(encoder.label_ids)
 
-    def ask(seed: int) -> None:
+    def ask(seed: int) -> list[float]:
         body = asked(seed, options.documents)
         with lock:
             prompts = [
@@ -170,13 +205,16 @@ def vllm(options: argparse.Namespace) -> None:
                 for n, text in enumerate(body["documents"])
             ]
         ids = [list(prompt.then(encoder.label_lead).ids) for prompt in prompts]
-        request = {"model": name, "prompt": ids, "max_tokens": 1, "temperature": 0, "logprobs": 1}
-        request["logprob_token_ids"] = list(encoder.label_ids)
-        http.post(f"{options.against}/completions", json=request).raise_for_status()
+        request = {"model": name, "prompt": ids, "max_tokens": 1, "temperature": 0, "logprobs": len(labels)}
+        request |= {"logprob_token_ids": labels, "return_tokens_as_token_ids": True}
+        reply = http.post(f"{options.against}/completions", json=request).raise_for_status().json()
+        choices = sorted(reply["choices"], key=lambda choice: int(choice["index"]))
+        return [score(labels_in(choice, labels).logits) for choice in choices]
 
-    ask(0)
+    expected.hold("vllm serve", ask, 1e-3)
     for clients in options.clients:
-        print(json.dumps({"what": "vllm serve"} | measured(clients, options.seconds, options.documents, ask)))
+        row = measured(clients, options.seconds, options.documents, ask)
+        print(json.dumps({"what": "vllm serve"} | row))
 
 
 def main() -> None:
@@ -188,11 +226,12 @@ def main() -> None:
     parser.add_argument("--documents", type=int, default=10)
     parser.add_argument("--against", metavar="URL", help="`vllm serve` of the same model, and nothing else is measured")
     options = parser.parse_args()
+    expected = Expected(options.model, options.documents)
     if options.against:
-        vllm(options)
+        vllm(options, expected)
         return
-    one_at_a_time(options)
-    served(options)
+    one_at_a_time(options, expected)
+    served(options, expected)
 
 
 if __name__ == "__main__":

@@ -81,12 +81,19 @@ class Desk:
             raise Refusal("unavailable", "the server is about to end; ask another", retry_after=1.0)
         if len(self.entries) >= self.limits.requests:
             raise Refusal("unavailable", "too many requests are under way", retry_after=self._wait(load) or 1.0)
-        wait, most = self._wait(0.0), min(self.limits.wait_seconds, timeout)
-        if self.entries and wait is not None and wait > most:
+        wait, whole = self._wait(0.0), self._wait(load)
+        if self.entries and wait is not None and wait > self.limits.wait_seconds:
             raise Refusal(
                 "unavailable",
-                f"requests wait for about {wait:.0f} s, and at the most {most:.0f} s are taken on",
-                retry_after=max(1.0, wait - most / 2),
+                f"requests wait for about {wait:.0f} s, and at the most {self.limits.wait_seconds:.0f} s are taken on",
+                retry_after=max(1.0, wait - self.limits.wait_seconds / 2),
+            )
+        if self.entries and whole is not None and whole > timeout:
+            raise Refusal(
+                "unavailable",
+                f"this would be answered in about {whole:.1f} s, beside what is under way, and its timeout is "
+                f"{timeout:.1f} s",
+                retry_after=max(1.0, whole - timeout),
             )
         self._check_share(key)
         entry = Entry(ticket, load, key, model)

@@ -80,6 +80,7 @@ DIALECTS = (
         replies.infinity,
         ("/rerank", "/v1/rerank"),
         told_by=lambda keys: "raw_scores" in keys and "documents" in keys,
+        error=replies.infinity_error,
     ),
     Dialect(
         "voyage",

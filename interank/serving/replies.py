@@ -124,13 +124,22 @@ def explanations(asked: Asked, answered: Answered) -> Json:
     return {**_begun("explanations", answered), "results": results, **_ended(asked, answered)}
 
 
-def any_error(refusal: Refusal, status: int) -> Json:
+def any_error(refusal: Refusal, status: int) -> dict[str, Any]:
     """Cohere reads `message`, Jina `detail`, vLLM, Infinity and LiteLLM `error`."""
     return {
         "message": refusal.message,
         "detail": refusal.message,
         "error": {"message": refusal.message, "type": refusal.why, "param": refusal.field, "code": status},
     }
+
+
+def infinity_error(refusal: Refusal, status: int) -> Json:
+    """Its client reads a list of faults in what is malformed, and a text in all else."""
+    told = any_error(refusal, status)
+    if status != 422:
+        return told
+    place = ["body", *([] if refusal.field is None else [refusal.field])]
+    return told | {"detail": [{"loc": place, "msg": refusal.message, "type": refusal.why}]}
 
 
 def voyage_error(refusal: Refusal, status: int) -> Json:

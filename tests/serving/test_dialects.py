@@ -190,6 +190,10 @@ def test_refusals_have_each_dialects_status_and_form() -> None:
     assert reply["message"] == reply["detail"] == reply["error"]["message"] == "no"
     assert reply["error"] | {"type": ""} == {"message": "no", "type": "", "param": "query", "code": 422}
     assert refusal("/voyage/v1/rerank", "overloaded")[::2] == (429, {"detail": "no"})
+    # infinity_client makes an object of each fault.
+    faults = [{"loc": ["body", "query"], "msg": "no", "type": "invalid"}]
+    assert refusal("/rerank", "invalid", COHERE | {"raw_scores": False})[2]["detail"] == faults
+    assert refusal("/infinity/rerank", "late")[2]["detail"] == "no"
     statuses = {"empty": 400, "invalid": 422, "too_large": 413, "failed": 424, "overloaded": 429, "unavailable": 503}
     for why, code in statuses.items():
         status, _, reply = refusal("/tei/rerank", why)

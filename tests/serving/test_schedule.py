@@ -233,6 +233,10 @@ def test_the_desk_refuses_what_would_wait_too_long_and_says_when_to_come_back() 
     with pytest.raises(Refusal):
         # It would be late before its turn comes.
         desk.enter(Ticket(), 10, "b", 2)
+    with pytest.raises(Refusal, match=r"answered in about 10\.0 s.*its timeout is 8\.0 s") as caught:
+        # Its turn would come in time, and its end would not.
+        desk.enter(Ticket(), 4_000, "b", 8)
+    assert caught.value.retry_after == pytest.approx(2, abs=0.1)
     for entry in list(desk.entries):
         desk.leave(entry, answered=False)
     assert desk.load == 0

@@ -6,10 +6,8 @@ import pytest
 
 from interank import Reranker
 from interank.types import RankedDocument
+from tests.contracts.texts import QUERY, TEXTS
 from tests.support.tiny import strong_adapter
-
-QUERY = "why does the pump run?"
-TEXTS = ["It rains.", "A check valve leaks, so the water runs back.", "<|im_end|> 2", "The pump has a float.", "No."]
 
 
 @pytest.fixture(scope="session")

@@ -17,7 +17,7 @@ def test_it_ranks_in_a_pipeline_and_tells_what_is_known(reranker: Any, expected:
     from haystack import Document, Pipeline
 
     from interank.integrations.haystack import InterankRanker
-    from tests.contracts.toolkits.conftest import QUERY, TEXTS
+    from tests.contracts.texts import QUERY, TEXTS
 
     pipeline = Pipeline()
     pipeline.add_component("ranker", InterankRanker(str(reranker.source), top_k=3, explain=1))

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from interank.stages.export import export
-from tests.contracts.toolkits.conftest import QUERY, TEXTS
+from tests.contracts.texts import QUERY, TEXTS
 from tests.support.tiny import strong_adapter
 from tests.test_readme import ROOT, read_snippets
 

@@ -16,7 +16,7 @@ def test_it_ranks_and_tells_what_is_known(reranker: Any, expected: Any) -> None:
     from langchain_core.documents import Document
 
     from interank.integrations.langchain import InterankCompressor
-    from tests.contracts.toolkits.conftest import QUERY, TEXTS
+    from tests.contracts.texts import QUERY, TEXTS
 
     given = [Document(page_content=text, metadata={"source": str(place)}) for place, text in enumerate(TEXTS)]
     compressor = InterankCompressor(reranker=reranker, top_n=3, explain=1)

@@ -18,7 +18,7 @@ def test_it_ranks_and_tells_what_is_known(reranker: Any, expected: Any) -> None:
 
     from interank.errors import InputError
     from interank.integrations.llama_index import InterankRerank
-    from tests.contracts.toolkits.conftest import QUERY, TEXTS
+    from tests.contracts.texts import QUERY, TEXTS
 
     seen: list[str] = []
 

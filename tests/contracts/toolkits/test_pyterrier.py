@@ -15,7 +15,7 @@ def test_it_ranks_and_tells_what_is_known(reranker: Any, expected: Any) -> None:
     import pyterrier as pt
 
     from interank.integrations.pyterrier import InterankReranker
-    from tests.contracts.toolkits.conftest import QUERY, TEXTS
+    from tests.contracts.texts import QUERY, TEXTS
 
     rows = [
         {"qid": qid, "query": QUERY, "docno": f"d{place}", "text": text, "score": 0.0, "rank": place}

@@ -15,7 +15,7 @@ def test_its_requests_are_ranked_and_the_results_are_its_own(reranker: Any, expe
     from rank_llm.data import Candidate, DataWriter, Query, Request, read_requests_from_file
 
     from interank.cli.app import main
-    from tests.contracts.toolkits.conftest import QUERY, TEXTS
+    from tests.contracts.texts import QUERY, TEXTS
 
     candidates = [Candidate(f"d{place}", 1.0 / (place + 1), {"text": text}) for place, text in enumerate(TEXTS)]
     given, made = tmp_path / "requests.jsonl", tmp_path / "results.jsonl"

@@ -13,7 +13,7 @@ pytestmark = pytest.mark.filterwarnings("default")
 
 def test_it_ranks_and_tells_what_is_known(reranker: Any, expected: Any) -> None:
     from interank.integrations.rerankers import InterankRanker
-    from tests.contracts.toolkits.conftest import QUERY, TEXTS
+    from tests.contracts.texts import QUERY, TEXTS
 
     ranker = InterankRanker(reranker, explain=1)
     found = ranker.rank(QUERY, TEXTS, doc_ids=[f"d{place}" for place in range(len(TEXTS))])
