@@ -99,11 +99,11 @@ demo: install ## generate, distill, rl and evaluate on the sample data, into OUT
 test: install ## run the tests in WORKERS processes, e.g. make test ARGS='-k trec'
 	@$(PYTEST) $(PARALLEL) $(ARGS)
 
-contracts: install ## hold TRL, transformers and PEFT to what is taken of them, and each toolkit (TOOLKITS) to interank's ranking
+contracts: install ## hold TRL, transformers and PEFT to what is taken of them, and toolkits and clients (TOOLKITS) to interank's ranking
 	@$(BIN)/python -m pytest tests/contracts $(ARGS)
 	@OMP_NUM_THREADS=$${OMP_NUM_THREADS:-1} $(BIN)/python -m tests.contracts.environments $(TOOLKITS)
 
-toolkits: install ## hold each toolkit (TOOLKITS, e.g. "langchain mteb"; all by default) to interank's ranking
+toolkits: install ## hold each toolkit and client (TOOLKITS, e.g. "langchain cohere"; all by default) to interank's ranking
 	@OMP_NUM_THREADS=$${OMP_NUM_THREADS:-1} $(BIN)/python -m tests.contracts.environments $(TOOLKITS)
 
 chaos: install ## end commands at random, KILLS times, and see that each goes on to the same output (SEED repeats it)

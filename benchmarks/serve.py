@@ -132,6 +132,9 @@ def served(options: argparse.Namespace, expected: Expected) -> None:
                 row = measured(clients, options.seconds, options.documents, ask, used)
                 print(json.dumps({"what": "interank serve"} | row))
             print(json.dumps(beside(ask, f"{running.url}/metrics")))
+            running.end()
+            running = Running(options.model, Path(folder), "--quiet", port=running.port)
+            print(json.dumps({"what": "killed with -9 and started again", "ready_s": round(running.seconds, 1)}))
         finally:
             running.end()
 

@@ -65,6 +65,8 @@ def test_sigterm_under_load_loses_no_request_that_was_taken_on_and_a_killed_serv
         back = Running(tiny_folder, folder, port=again.port)
         try:
             assert back.post(ASKED).status_code == 200
+            # As docs/serve.md says.
+            assert back.seconds < 60
         finally:
             back.end()
     finally:
