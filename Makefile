@@ -143,6 +143,7 @@ hashes: install ## list those packages with the hashes by which the index gives 
 	@$(BIN)/python benchmarks/installed.py hashes
 
 audit: install ## compare those packages with the known vulnerabilities (fetches pip-audit and its list)
+	@$(BIN)/python benchmarks/installed.py advisories
 	@work=$$(mktemp -d); trap 'rm -rf "$$work"' EXIT; "$(PYTHON)" -m venv "$$work/venv"; \
 		"$$work/venv/bin/python" -m pip install -q --disable-pip-version-check pip-audit; \
 		$(PIP) freeze --exclude-editable | sed 's/+[^ ]*$$//' > "$$work/installed.txt"; \

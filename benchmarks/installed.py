@@ -1,4 +1,4 @@
-"""What interank stands on: the licence of every package that is installed for it, and hashes to install the same by."""
+"""What interank stands on: each package's licence, hashes to install the same by, and whether an audit can be made."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import json
 import subprocess
 import sys
 import tempfile
+import urllib.request
 from collections.abc import Iterator
 from importlib.metadata import Distribution, PackageNotFoundError, distribution
 from pathlib import Path
@@ -16,13 +17,18 @@ from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).resolve().parent.parent
 _LONGEST = 60
+_VERSION = "https://pypi.org/pypi/pip/24.0/json"
+_SECONDS = 15.0
 
 
 def main() -> int:
-    """Print one of the two."""
+    """Print one of the two, or stop where known vulnerabilities are not told."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("what", choices=["licences", "hashes"])
+    parser.add_argument("what", choices=["licences", "hashes", "advisories"])
     what = parser.parse_args().what
+    if what == "advisories":
+        require_advisories()
+        return 0
     for line in licences() if what == "licences" else hashes():
         print(line)
     return 0
@@ -83,6 +89,28 @@ def hashes() -> Iterator[str]:
             digest = source.get("archive_info", {}).get("hashes", {}).get("sha256")
             known = f" --hash=sha256:{digest}" if digest else "  # the index tells no hash"
             yield f"{canonicalize_name(about['name'])}=={about['version']}{known}"
+
+
+def require_advisories(page: str = _VERSION) -> None:
+    """Stop where the pages from which pip-audit takes known vulnerabilities are not given, as on a mirror.
+
+    Args:
+        page: That of a version of a package.
+
+    Raises:
+        SystemExit: Says that nothing was compared, and why.
+    """
+    try:
+        with urllib.request.urlopen(page, timeout=_SECONDS) as answer:
+            told = json.load(answer)
+        why = "" if isinstance(told, dict) and "vulnerabilities" in told else "it tells none"
+    except (OSError, ValueError) as error:
+        why = str(error)
+    if why:
+        raise SystemExit(
+            f"make audit: nothing was compared with the known vulnerabilities, which pip-audit takes from pages as "
+            f"{page} ({why}); run it where pypi.org itself answers, a mirror of its files is not enough"
+        )
 
 
 if __name__ == "__main__":

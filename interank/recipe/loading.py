@@ -249,7 +249,7 @@ def _fault(model: type[BaseModel], item: Mapping[str, Any]) -> str:
     if item["type"] == "extra_forbidden":
         if len(location) == 1 and (others := _tasks_with(model, location[0])):
             verb = "has" if len(others) == 1 else "have"
-            return f"{where}: task {_task_named(model)} has no such key; {' and '.join(others)} {verb} it"
+            return f"{where}: task {_task_named(model)} has no such key, {' and '.join(others)} {verb} it; leave it out"
         near = [*_below(model, location), *difflib.get_close_matches(location[-1], _keys_at(model, location[:-1]), n=1)]
         hint = f"; did you mean {near[0]!r}?" if near else f"; known here: {', '.join(_keys_at(model, location[:-1]))}"
         return f"{where}: unknown key{hint}"

@@ -269,6 +269,11 @@ def test_a_pipelines_reward_model_that_cannot_be_is_refused(tmp_path: Path, chan
         load_recipe(source, [change])
 
 
+def test_a_head_takes_no_instruction() -> None:
+    with pytest.raises(RecipeError, match=r"prompt: task head has no such key, judge and order have it; leave it out"):
+        load_recipe("distill/dear-3b-ranknet", ["prompt.instruction=judge for a lawyer"])
+
+
 def test_a_stage_of_a_pipeline_that_is_no_mapping_is_told() -> None:
     with pytest.raises(RecipeError, match=r"stages\.distill: 5.*mapping"):
         load_recipe("demo", ["distill=5"])
