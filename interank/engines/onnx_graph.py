@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import logging
 import warnings
 from collections.abc import Mapping
@@ -14,10 +13,11 @@ from torch.export import Dim
 
 from interank.engines.grade_head import GradeHead, GradeScore
 from interank.engines.heads import Head
-from interank.errors import InputError, ModelError
-from interank.wording import listed
+from interank.errors import ModelError
+from interank.versions import require
 
-_PACKAGES = ("onnx", "onnxscript", "onnxruntime")
+# Those of the extra in pyproject.toml.
+_PACKAGES = {"onnx": "1.20", "onnxscript": "0.7", "onnxruntime": "1.23"}
 # A file of protobuf's holds 2 GiB at most; the weights of larger models stand beside it.
 _ONE_FILE_BYTES = 1.5 * 2**30
 # Rows and tokens of the pairs by which the graph is found; it holds for any number of either.
@@ -28,14 +28,10 @@ def require_onnx() -> None:
     """Find what the graph is written and checked with.
 
     Raises:
-        InputError: It is not installed.
+        InputError: It is not installed, or too old.
     """
-    missing = [name for name in _PACKAGES if importlib.util.find_spec(name) is None]
-    if missing:
-        raise InputError(
-            f"--to onnx needs {', '.join(_PACKAGES)}, of which {listed(missing)} is not installed; pip "
-            "install 'interank[onnx]'"
-        )
+    for package, works in _PACKAGES.items():
+        require(package, works, "onnx")
 
 
 class LastState(torch.nn.Module):

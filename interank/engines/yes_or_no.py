@@ -74,7 +74,9 @@ _CONFIG = "config.json"
 _TELLING = ("chat_template.jinja", "tokenizer_config.json", "config_sentence_transformers.json", "README.md")
 # Those that interank cannot run as they were made, and why.
 _REFUSED = {
-    r"\berank\b|\berank-": "ERank writes 0 to 10 behind its reasoning, in a prompt that interank does not have",
+    r"\berank\b|\berank-": "ERank reasons first, and scores by the number from 0 to 10 that it then writes and that "
+    "number's probability; its paper has the prompt's words, and neither its lines nor how a 10, which is two tokens, "
+    "is counted",
     r"jina-reranker|^Jina": "Jina's rerankers, but for jina-reranker-v3, need code that comes with the model, which "
     "interank does not run",
 }

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from interank.tasks.judge.forms import read_form
 from tests.support.adapters import tiny_adapter
-from tests.support.tiny import tiny_model
+from tests.support.tiny import strong_adapter, tiny_model
 from tests.tasks.test_yes_or_no import stand_in
-from tests.test_readme import ROOT, Snippet, read_snippets, run_bash, workplace
+from tests.test_readme import ROOT, Snippet, read_snippets, run_bash, run_python, workplace
 
 __all__ = ["workplace"]
 
@@ -44,6 +46,24 @@ def test_the_exports_are_made_and_compared(workplace: Path, monkeypatch: pytest.
         run_bash(snippet, workplace)
     told = [read_form(workplace / "runs" / name) for name in ("rl-st", "rl-onnx", "rl-vllm")]
     assert [form.to for form in told if form] == ["cross-encoder", "onnx", "vllm"]
+    for name, snippets in (("rl-st", 2), ("rl-onnx", 1)):
+        card = workplace / "runs" / name / "README.md"
+        opened = read_snippets(card, card.read_text("utf-8").replace("THIS FOLDER", str(card.parent)))
+        assert len(opened) == snippets
+        for snippet in opened:
+            run_python(snippet, {})
+
+
+def test_a_service_ranks(workplace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(workplace)
+    made = strong_adapter(workplace)
+    (workplace / "runs" / "demo").mkdir(parents=True)
+    made.rename(workplace / DEMO)
+    document, names = ROOT / "docs" / "howto" / "serve.md", dict[str, Any]()
+    (service,) = [each for each in read_snippets(document, document.read_text("utf-8")) if each.language == "python"]
+    run_python(service, names)
+    texts = ["It rains.", "The pump runs dry."]
+    assert sorted(asyncio.run(names["rerank"]("why does the pump run?", texts))) == texts
 
 
 def test_a_released_reranker_is_compared_with_ones_own(workplace: Path, monkeypatch: pytest.MonkeyPatch) -> None:

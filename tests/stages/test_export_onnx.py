@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tomllib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -114,7 +115,17 @@ def test_what_cannot_be_written_is_refused_and_leaves_nothing(tmp_path: Path, mo
     released = released_adapter(tmp_path / "released", base)
     with pytest.raises(InputError, match="padding"):
         export(released, tmp_path / "out", to="onnx", settings=HeadSettings(legacy="dear"))
-    monkeypatch.setattr(onnx_graph, "_PACKAGES", ("onnx_that_is_not_there", "json"))
-    with pytest.raises(InputError, match=r"onnx_that_is_not_there.*pip install 'interank\[onnx\]'"):
-        export(released, tmp_path / "out", to="onnx")
+    for package, works, said in (
+        ("onnx_that_is_not_there", "1", r"onnx_that_is_not_there is not installed; pip install 'interank\[onnx\]'"),
+        ("torch", "99", r"found torch .*, and interank works with 99 or later; pip install 'torch>=99'"),
+    ):
+        monkeypatch.setattr(onnx_graph, "_PACKAGES", {package: works})
+        with pytest.raises(InputError, match=said):
+            export(released, tmp_path / "out", to="onnx")
     assert not list(tmp_path.glob("*out*"))
+
+
+def test_the_versions_asked_for_are_those_of_the_extra() -> None:
+    project = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())["project"]
+    asked = {f"{name}>={works}" for name, works in onnx_graph._PACKAGES.items()}
+    assert asked == set(project["optional-dependencies"]["onnx"])

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import sys
 from importlib import metadata
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -18,6 +20,7 @@ from interank.diagnosis.exports import fitting, hostile, read_export, readers
 from interank.diagnosis.golden import golden_set, read_golden
 from interank.diagnosis.parity import difference
 from interank.diagnosis.ways import Compared
+from interank.engines import vllm_plugin
 from interank.engines.grade_head import GradeScore, grade_head
 from interank.engines.models import load_model
 from interank.engines.prompts import PromptEncoder
@@ -379,3 +382,13 @@ def test_a_reader_that_is_too_old_is_refused_by_name(monkeypatch: pytest.MonkeyP
                 readers(told)
         else:
             assert set(readers(told)) == {"transformers", "sentence-transformers"}
+
+
+def test_a_vllm_that_is_built_otherwise_is_refused_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    old = ModuleType("vllm")
+    old.__version__ = "0.9.1"  # type: ignore[attr-defined]
+    for name in [name for name in sys.modules if name.partition(".")[0] == "vllm"]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "vllm", old)
+    with pytest.raises(ImportError, match=r"do not run in vLLM 0\.9\.1 \(.*\); they do in 0\.32"):
+        vllm_plugin.InterankLlamaForSequenceClassification  # noqa: B018

@@ -12,6 +12,7 @@ import tomllib
 from pathlib import Path
 
 import pytest
+import torch
 
 from interank import Reranker
 from interank.stages.export import export
@@ -27,14 +28,20 @@ TEXTS = ["It rains.", "A check valve leaks, so the water runs back.", "<|im_end|
 _ASK = """\
 import json, sys
 from vllm import LLM
+from vllm.distributed import cleanup_dist_env_and_memory
 from vllm.pooling_params import PoolingParams
 
 if __name__ == "__main__":
-    folder, query, texts = json.loads(sys.argv[1])
-    model = LLM(folder, runner="pooling", dtype="float32", max_model_len=512, enforce_eager=True)
-    scored = model.score(query, texts)
-    raw = model.score(query, texts, pooling_params=PoolingParams(use_activation=False))
-    print("FOUND" + json.dumps([[item.outputs.score for item in found] for found in (scored, raw)]))
+    folders, query, texts = json.loads(sys.argv[1])
+    found = []
+    for folder, numbers in folders:
+        model = LLM(folder, runner="pooling", dtype=numbers, max_model_len=512, enforce_eager=True)
+        scored = model.score(query, texts)
+        raw = model.score(query, texts, pooling_params=PoolingParams(use_activation=False))
+        found += [[item.outputs.score for item in each] for each in (scored, raw)]
+        del model
+        cleanup_dist_env_and_memory()
+    print("FOUND" + json.dumps(found))
 """
 
 
@@ -51,14 +58,17 @@ def plugin(folder: Path) -> Path:
 
 def test_vllm_scores_as_the_judge_does(tmp_path: Path) -> None:
     adapter = strong_adapter(tmp_path)
-    export(adapter, tmp_path / "served", to="vllm")
+    folders = [(str(tmp_path / numbers), numbers) for numbers in ("float32", "bfloat16")]
+    for folder, numbers in folders:
+        export(adapter, Path(folder), to="vllm", numbers=numbers)  # type: ignore[arg-type]
     own = {item.doc_id: item.score for item in Reranker(adapter).rank(QUERY, [Document(t, t) for t in TEXTS])}
     script = tmp_path / "ask.py"
     script.write_text(_ASK)
     paths = os.pathsep.join([str(Path.cwd()), str(plugin(tmp_path / "plugin"))])
     found = subprocess.run(
-        [sys.executable, str(script), json.dumps([str(tmp_path / "served"), QUERY, TEXTS])],
-        env=os.environ | vllm_environment() | {"PYTHONPATH": paths},
+        [sys.executable, str(script), json.dumps([folders, QUERY, TEXTS])],
+        # In one process vLLM is loaded once for both.
+        env=os.environ | vllm_environment() | {"PYTHONPATH": paths, "VLLM_ENABLE_V1_MULTIPROCESSING": "0"},
         capture_output=True,
         text=True,
         timeout=600,
@@ -66,6 +76,9 @@ def test_vllm_scores_as_the_judge_does(tmp_path: Path) -> None:
     )
     told = [line for line in found.stdout.splitlines() if line.startswith("FOUND")]
     assert told, found.stderr[-3000:]
-    scored, raw = json.loads(told[0].removeprefix("FOUND"))
+    scored, raw, _, rounded = json.loads(told[0].removeprefix("FOUND"))
     assert raw == pytest.approx([own[text] for text in TEXTS], abs=1e-3)
     assert scored == pytest.approx([1 / (1 + math.exp(-own[text])) for text in TEXTS], abs=1e-4)
+    # Behind weights in bfloat16 the head computes in float32: no score is one that bfloat16 could hold.
+    assert rounded == pytest.approx([own[text] for text in TEXTS], abs=0.5) and rounded != pytest.approx(raw, abs=1e-4)
+    assert not set(torch.tensor(rounded).bfloat16().tolist()) & set(torch.tensor(rounded).tolist())
