@@ -34,4 +34,5 @@ def _opening(text: str) -> tuple[str, str]:
     paragraphs = [each for each in re.split(r"\n\s*\n", body) if re.match(r"\s*(?!```)[A-Z`*\[]", each)]
     words = " ".join(paragraphs[0].split()) if paragraphs else ""
     plain = re.sub(r"\[([^]]*)\]\([^)]*\)", r"\1", words)
-    return title, re.split(r"(?<=[\w)`*][.:?])\s", plain)[0] if plain else ""
+    # What a list or a block follows ends with a colon, which announces nothing here.
+    return title, re.sub(r":$", ".", re.split(r"(?<=[\w)`*][.?])\s", plain)[0]) if plain else ""

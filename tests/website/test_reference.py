@@ -114,6 +114,7 @@ def test_the_source_is_whole_and_its_list_has_every_page(tmp_path: Path) -> None
     assert Path("project/results.md") in pages
     index = llms.index(tmp_path / "source")
     assert all(f"({path.with_suffix('.html').as_posix()}):" in index for path in pages)
+    assert not [line for line in index.splitlines() if line.endswith((":", ".."))]
     assert "<!-- made:" not in "".join((tmp_path / "source" / path).read_text("utf-8") for path in pages)
 
 
