@@ -40,8 +40,8 @@ COLUMNS = (
 LABEL_COLUMNS = ("score", "weight")
 INSTRUCTION = "instruction"
 """The column of queries' own instructions, which is there where some bring one."""
-# Rows of a group in Parquet files, so many in memory at a time.
-_GROUP_ROWS = 10_000
+GROUP_ROWS = 2_000
+"""Rows of a group in Parquet files: so many of each split are held, once as they are, once in Arrow, once packed."""
 # Probabilities that were written with two places add up to so much more or less than 1.
 _ROUNDED = 0.02
 # What judgments made elsewhere may lack.
@@ -122,7 +122,7 @@ class JudgmentsWriter:
         self._lines.write(json.dumps(row, ensure_ascii=False) + "\n")
         split: Split = row["split"]
         self._waiting[split].append(row)
-        if len(self._waiting[split]) == _GROUP_ROWS:
+        if len(self._waiting[split]) == GROUP_ROWS:
             self._write(split)
 
     def _write(self, split: Split) -> None:

@@ -13,6 +13,7 @@ from typing import Any
 from interank.errors import InputError
 from interank.ir.trec import numbered_lines
 from interank.judgments import (
+    GROUP_ROWS,
     document_of,
     json_object,
     origin_of,
@@ -29,7 +30,6 @@ PAIRS = "pairs"
 # What versions before parts wrote.
 _OLD = "pairs.jsonl"
 _PART_PAIRS = 20_000
-_GROUP_PAIRS = 2_000
 _TEXTS = (
     "query_id",
     "doc_id",
@@ -83,7 +83,7 @@ def write_pairs(pairs: Iterable[Pair], folder: Path) -> Written:
             writer = pyarrow.parquet.ParquetWriter(parts / f"part-{number:05d}.parquet", schema, compression="zstd")
         waiting += rows
         in_part, found, questions = in_part + len(rows), found + len(rows), place + 1
-        if len(waiting) >= _GROUP_PAIRS:
+        if len(waiting) >= GROUP_ROWS:
             writer.write_table(pyarrow.Table.from_pylist(waiting, schema=schema))
             waiting = []
     if writer is not None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import tracemalloc
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,8 +19,10 @@ from interank.judgments import (
     LABEL_COLUMNS,
     PARQUET,
     JudgedList,
+    JudgmentsWriter,
     Mark,
     by_question,
+    judgment_row,
     read_judgments,
     write_judgments,
 )
@@ -124,6 +127,18 @@ def test_equal_judgments_give_equal_bytes(tmp_path: Path) -> None:
         write_judgments(written(), tmp_path / name)
     for file in (FILE, *PARQUET.values()):
         assert (tmp_path / "a" / file).read_bytes() == (tmp_path / "b" / file).read_bytes()
+
+
+def test_a_writer_holds_few_rows_of_each_split(tmp_path: Path) -> None:
+    row, rows, size = judgment_row(written()[0], None), 12_000, 2_000
+    tracemalloc.start()
+    with JudgmentsWriter(tmp_path, COLUMNS) as writer:
+        for number in range(rows):
+            writer.add(row | {"split": ("train", "validation")[number % 2], "document": f"{number:{size}}"})
+        _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert most < rows * size / 2
+    assert [pyarrow.parquet.read_metadata(tmp_path / name).num_rows for name in PARQUET.values()] == [rows // 2] * 2
 
 
 @pytest.mark.parametrize(

@@ -50,7 +50,7 @@ def test_shards_of_parts_are_all_the_pairs_and_no_question_twice(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(pairs_module, "_PART_PAIRS", 9)
-    monkeypatch.setattr(pairs_module, "_GROUP_PAIRS", 4)
+    monkeypatch.setattr(pairs_module, "GROUP_ROWS", 4)
     every = several(23)
     written = write_pairs(every, tmp_path)
     assert (written.pairs, written.questions, questions_of(tmp_path)) == (len(every), 23, 23)
