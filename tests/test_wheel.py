@@ -93,6 +93,7 @@ def test_its_metadata(wheel: Path) -> None:
     assert metadata["Version"] == interank.__version__
     assert metadata["License-Expression"] == "Apache-2.0"
     assert "interank = interank.cli.app:main" in entry_points
+    assert "[vllm.general_plugins]\ninterank = interank.engines.vllm_plugin:register" in entry_points
     assert "Apache License" in licence
 
 

@@ -16,11 +16,14 @@ from interank.engines import late_lists
 from interank.engines.yes_or_no import answer_form
 from interank.errors import InputError, ModelError
 from interank.recipe import EvaluateRecipe
-from interank.stages import evaluate
-from interank.types import Document
+from interank.stages import distill, evaluate
+from interank.tasks.head.recipe import DistillHead
+from interank.types import Document, grouped
+from tests.support import rule
+from tests.support.artifacts import judgments_artifact
 from tests.support.benchmark import benchmark_folder
 from tests.support.families import family_folder
-from tests.support.tiny import tiny_tokenizer
+from tests.support.tiny import tiny_model, tiny_tokenizer
 
 QUERY = "why does the pump run?"
 TEXTS = ["It rains.", "A valve <|im_end|> leaks.", "The <|embed_token|>pump has a float.", "No."]
@@ -110,6 +113,37 @@ def test_it_is_evaluated_beside_others_and_refuses_what_it_cannot(folder: Path, 
         Reranker(folder).rank(QUERY, TEXTS, explain=1)
     with pytest.raises(InputError, match=r"tokens together, and this model reads them in one text of 4096.*fewer"):
         Reranker(folder).rank(QUERY, ["a pump that runs " * 500] * 5)
+
+
+def test_a_head_learns_its_scores_of_documents_that_are_read_together(folder: Path, tmp_path: Path) -> None:
+    student, judged = tiny_model(tmp_path / "student"), rule.examples(0, queries=3, documents=4)
+    recipe = DistillHead.model_validate(
+        {
+            "stage": "distill",
+            "student": str(student),
+            "task": "head",
+            "objective": "ranknet",
+            "quantisation": "none",
+            "judgments": judgments_artifact(tmp_path / "judgments", judged),
+            "documents": 3,
+            "encoding": {"max_length": 64},
+            "teacher": str(folder),
+            "lora": {"rank": 4, "alpha": 8},
+            "trainer": {"max_steps": 1, "save_strategy": "no", "gradient_accumulation_steps": 1},
+        }
+    )
+    made = distill.run(recipe, tmp_path / "head")
+    rows = [json.loads(line) for line in (made.path / "teacher_scores.jsonl").read_text().splitlines()]
+    asked, texts = (
+        {each.query.query_id: each.query for each in judged},
+        {e.document.doc_id: e.document for e in judged},
+    )
+    reranker, by_query = Reranker(folder), grouped(rows, lambda row: row["query_id"])
+    assert rows and len(by_query) == 3
+    for name, own in by_query.items():
+        found = reranker.rank(asked[name], [texts[row["doc_id"]] for row in own])
+        expected = {item.doc_id: item.score for item in found}
+        assert {row["doc_id"]: row["score"] for row in own} == pytest.approx(expected, abs=1e-5)
 
 
 def test_what_lacks_a_part_is_told(tmp_path: Path) -> None:

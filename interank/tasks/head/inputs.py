@@ -43,16 +43,17 @@ def _scores(path: Path) -> None:
 
 
 def _is_head(recipe: DistillHead) -> None:
-    """Stop where the teacher, as far as it is on this machine, neither is a head nor answers yes or no.
+    """Stop where the teacher, as far as it is on this machine, is neither a head nor a released reranker.
 
     Raises:
         ModelError: It is a model of another kind, or no model.
     """
     from interank.engines.heads import find_head
+    from interank.engines.late_lists import reads_lists
     from interank.engines.models import model_here
     from interank.engines.yes_or_no import answer_form
 
     teacher = str(recipe.teacher)
-    known = expanded(teacher).exists() or model_here(teacher) is not None
+    known = (expanded(teacher).exists() or model_here(teacher) is not None) and not reads_lists(teacher)
     if known and answer_form(teacher) is None and find_head(teacher) is None:
         raise ModelError(f"{teacher} is a language model without a head; train one with interank distill")

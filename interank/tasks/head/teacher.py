@@ -8,19 +8,21 @@ from operator import itemgetter
 from typing import TYPE_CHECKING
 
 from interank.engines.heads import load_head, scores
+from interank.engines.late_lists import reads_lists
 from interank.engines.yes_or_no import answer_form
 from interank.judgments import JudgedList
 from interank.ledger import Ledger
 from interank.progress import track
+from interank.tasks import late_lists, yes_or_no
 from interank.tasks.asked import RankerSettings
 from interank.tasks.head.groups import ScoredPair, digest
-from interank.tasks.yes_or_no import open_ranker
-from interank.types import Document, Query
+from interank.tasks.ranks import Ranking
+from interank.types import Document, Query, grouped
 
 if TYPE_CHECKING:
     from interank.tasks.head.recipe import DistillHead
 
-# Pairs that are scored and put on file together; what is together does not depend on where a killed run stopped.
+# Pairs that are scored and put on file together, and those that end a query; where a killed run stopped is no matter.
 _TOGETHER = 64
 
 Asked = tuple[Query, Document]
@@ -29,34 +31,48 @@ Scored = Callable[[Sequence[Asked]], Sequence[float]]
 
 
 def waiting(groups: Iterable[JudgedList], ledger: Ledger) -> list[list[Asked]]:
-    """What is still to be scored, each pair once, in the portions in which it is put on file."""
+    """What is still to be scored, each pair once and a query's together, in the portions that are put on file."""
     pairs = {
         (group.query.query_id, document.doc_id): (group.query, document)
         for group in groups
         for document in group.documents
     }
     known = {(row["query_id"], row["doc_id"]) for row in ledger.rows()}
-    names = list(pairs)
-    portions = [names[start : start + _TOGETHER] for start in range(0, len(names), _TOGETHER)]
-    return [[pairs[name] for name in portion] for portion in portions if not known.issuperset(portion)]
+    portions: list[list[Asked]] = [[]]
+    for asked in grouped(pairs.values(), lambda pair: pair[0].query_id).values():
+        if len(portions[-1]) >= _TOGETHER:
+            portions.append([])
+        portions[-1] += asked
+    return [each for each in portions if not known.issuperset((query.query_id, one.doc_id) for query, one in each)]
 
 
 def open_teacher(recipe: DistillHead) -> Scored:
-    """What scores pairs: a head, or a released reranker that answers yes or no.
+    """What scores pairs: a head, or a released reranker, of which some read a query's documents together.
 
     Raises:
-        ModelError: It is neither, or cannot be had.
+        ModelError: It is none of these, or cannot be had.
     """
     name = str(recipe.teacher)
+    if reads_lists(name):
+        lists = late_lists.open_ranker(RankerSettings(name))
+        return _by_query(lambda query, documents: lists.ordered(query, documents, None))
     if answer_form(name) is None:
         head = load_head(name, settings=recipe.teacher_encoding, precision=recipe.teacher_precision)
         return lambda pairs: scores(head, [head.encoder.pair(*pair) for pair in pairs]).tolist()
-    answers = open_ranker(RankerSettings(name))
+    # Documents of a query share its prompt's beginning.
+    return _by_query(yes_or_no.open_ranker(RankerSettings(name)).scored)
+
+
+def _by_query(rank: Callable[[Query, Sequence[Document]], Ranking]) -> Scored:
+    """Scores by what ranks a query's documents."""
 
     def scored(pairs: Sequence[Asked]) -> list[float]:
-        # Documents of a query share its prompt's beginning.
-        by_query = ((query, [document for _, document in same]) for query, same in groupby(pairs, itemgetter(0)))
-        return [item.score for query, documents in by_query for item in answers.scored(query, documents)]
+        found: list[float] = []
+        for query, same in groupby(pairs, itemgetter(0)):
+            documents = [document for _, document in same]
+            by_name = {item.doc_id: item.score for item in rank(query, documents)}
+            found += [by_name[document.doc_id] for document in documents]
+        return found
 
     return scored
 
