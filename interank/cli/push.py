@@ -34,7 +34,7 @@ def register(verbs: Any, common: argparse.ArgumentParser) -> None:
     verb.add_argument("--dry-run", action="store_true", help="show files and card, and send nothing")
     verb.add_argument("--results", metavar="DIR", type=Path, help="an evaluation of this model, told with it")
     verb.add_argument("--base-name", metavar="OWNER/MODEL", help="the hub's name of what an adapter stands on")
-    verb.add_argument("--license", metavar="NAME", help="the licence, as apache-2.0")
+    verb.add_argument("--license", metavar="NAME", help="the licence, as apache-2.0; else the base's, where known")
     verb.add_argument("--dataset", metavar="NAME", nargs="+", default=[], help="the hub's names of its training data")
     verb.set_defaults(run=_run)
 

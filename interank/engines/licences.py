@@ -36,8 +36,11 @@ def _told(facts: Mapping[str, object]) -> dict[str, str]:
 def _metadata(card: Path) -> Mapping[str, object]:
     try:
         return metadata_load(card) or {}
-    except (OSError, ValueError, yaml.YAMLError) as error:
-        log.warning("%s tells no licence: its metadata cannot be read (%s)", card, type(error).__name__)
+    except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
+        log.warning(
+            "%s tells no licence: its metadata cannot be read (%s); mend what stands between its two lines of ---",
+            *(card, type(error).__name__),
+        )
         return {}
 
 

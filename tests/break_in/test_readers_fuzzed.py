@@ -21,6 +21,8 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from interank.artifact import MANIFEST, open_artifact
+from interank.engines.licences import licence_of
+from interank.engines.models import ModelFiles
 from interank.engines.use import FILE, read_head, read_use
 from interank.errors import InterankError
 from interank.ir.benchmarks.rows import read_rows
@@ -74,6 +76,9 @@ _PARTS = ("stage: evaluate\n", "depth: ", "10\n", "- ", "&a ", "*a ", "{", "}", 
 _MORE = ("measures: ", "nDCG@10\n", "'", '"', "\t", "| \n", "...\n", "---\n", "trainer: {", "1e5", "benchmark: x\n")
 parts = st.sampled_from((*_PARTS, *_MORE))
 yaml = st.lists(parts, max_size=12).map("".join).map(str.encode) | noise
+card = st.tuples(yaml, st.binary(max_size=20)).map(
+    lambda parts: b"---\nlicense: x\n" + parts[0] + b"\n---\n" + parts[1]
+)
 manifest = values.map(json.dumps).map(str.encode) | st.fixed_dictionaries(
     {"format": st.just(1) | leaves, "kind": st.sampled_from(["pairs", "adapter"]), "inputs": values, "files": values}
 ).map(json.dumps).map(str.encode)
@@ -175,6 +180,7 @@ READERS: dict[str, tuple[st.SearchStrategy[bytes], Callable[[Path, bytes], Path]
     "reply in JSON": (rows, named("reply"), lambda path: parse_json(path.read_bytes().decode("utf-8", "replace"))),
     "interank.json": (use | noise, named(FILE), used),
     "body": (body, named("body"), bodies),
+    "card": (card | noise, named("README.md"), lambda path: licence_of(ModelFiles("x", path.parent, "folder"))),
 }
 
 

@@ -88,7 +88,13 @@ def test_an_export_is_proposed_with_its_bases_licence(tmp_path: Path, hub: Hub) 
 
 @pytest.mark.parametrize(
     ("card", "licence"),
-    [("---\nlicense: llama3.2\n---\n", "llama3.2"), ("---\nlicense: [a\n---\n", None), ("# No metadata\n", None)],
+    [
+        ("---\nlicense: llama3.2\n---\n", "llama3.2"),
+        ("---\nlicense: [a\n---\n", None),
+        (f"---\nlicense: {'[' * 2000}\n---\n", None),
+        ("# No metadata\n", None),
+    ],
+    ids=["named", "broken", "nested", "without"],
 )
 def test_licences_come_from_what_is_known_here(
     adapter: Path, card: str, licence: str | None, caplog: pytest.LogCaptureFixture

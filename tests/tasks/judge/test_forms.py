@@ -76,6 +76,20 @@ def test_every_reader_gives_the_judges_scores(tmp_path: Path, family: str) -> No
             for batch, side in ((1, "right"), (32, "right"), (32, "left")):
                 seen = difference(own, read_export(out, encoder, asked, reader=reader, batch=batch, side=side))
                 assert seen.largest < 1e-4 and seen.tau > 0.999 and not seen.prompts, (reader, batch, side)
+    graph_is_a_classifier_of_one_label(tmp_path / "onnx")
+
+
+def graph_is_a_classifier_of_one_label(folder: Path) -> None:
+    """What servers of ONNX ask: one output in float32 of any number of pairs, and a configuration that says so."""
+    graph = pytest.importorskip("onnxruntime").InferenceSession(folder / "model.onnx")
+    (output,) = graph.get_outputs()
+    assert (output.name, output.type, output.shape) == ("logits", "tensor(float)", ["pairs", 1])
+    given = {each.name: (each.type, each.shape) for each in graph.get_inputs()}
+    rows = ("tensor(int64)", ["pairs", "tokens"])
+    assert given == {"input_ids": rows, "attention_mask": rows}
+    config = json.loads((folder / "config.json").read_text())
+    assert config["architectures"][0].endswith("ForSequenceClassification") and config["id2label"] == {"0": "score"}
+    assert not json.loads((folder / "tokenizer.json").read_text())["added_tokens"]
 
 
 def test_an_adapter_ranks_in_sentence_transformers_as_here_and_is_cut_in_the_same_place(tmp_path: Path) -> None:
