@@ -12,6 +12,7 @@ import torch
 from huggingface_hub import ModelCard
 from pydantic import ValidationError
 from safetensors.torch import load_file
+from transformers import PreTrainedTokenizerFast
 
 from interank.artifact import Artifact, open_artifact
 from interank.engines.heads import load_head, scores
@@ -27,6 +28,7 @@ from interank.types import Document, Example, Qrel, Query, Run, ScoredDoc
 from tests.support import rule
 from tests.support.artifacts import judgments_artifact
 from tests.support.tiny import tiny_model
+from tests.support.tiny_heads import tiny_encoder
 
 TRAINER = {
     "max_steps": 2,
@@ -121,6 +123,23 @@ def test_a_head_says_all_that_is_needed_to_use_it(teacher: Artifact, tiny_folder
     )
     assert torch.isfinite(found).all()
     assert found[0] != found[1]
+
+
+def test_an_encoder_learns_though_no_token_of_its_own_ends_a_text(judgments: Path, tmp_path: Path) -> None:
+    encoder = tiny_encoder(tmp_path / "encoder")
+    tokenizer = PreTrainedTokenizerFast.from_pretrained(encoder)
+    tokenizer.eos_token = None
+    tokenizer.save_pretrained(encoder)
+    head = {"documents": 4, "encoding": {"template": True, "pooling": "first", "max_length": 64}}
+    made = distill.run(recipe_of(encoder, judgments=judgments, head=head), tmp_path / "head")
+    opened = load_head(made.path)
+    assert opened.encoder.tokenizer.eos_token is None
+    query = Query("q", "Where?")
+    found = scores(opened, [opened.encoder.pair(query, Document("d", text)) for text in ("A fox.", "A hen.")])
+    before = load_head(encoder, settings=opened.settings)
+    assert torch.isfinite(found).all()
+    untrained = scores(before, [before.encoder.pair(query, Document("d", "A fox."))])
+    assert len({*found.tolist(), *untrained.tolist()}) == 3
 
 
 def test_a_teachers_scores_are_of_the_students_own_documents_and_are_kept(

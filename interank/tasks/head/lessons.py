@@ -35,7 +35,8 @@ def lessons(recipe: DistillHead, student: ModelFiles, place: Workplace) -> HeadL
         InputError: There are none, the teacher's scores are of others, or what is trained further is no head.
     """
     settings = _settings(recipe, student)
-    encoder = PairEncoder(load_tokenizer(student), settings)
+    # As `engines/heads` opens it: an encoder's has no token that ends a text.
+    encoder = PairEncoder(load_tokenizer(student, writes=settings.pooling == "last"), settings)
     drawn = head_lessons(recipe)
     groups = head_groups(encoder, drawn.groups, teacher_scores(recipe, drawn.groups, place))
     counts = {**drawn.counts, "tokens": sum(group.tokens for group in groups)}
