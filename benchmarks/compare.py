@@ -23,7 +23,8 @@ is scored is kept, as long as model and candidates are the same. Released rerank
         --also DeAR-3B=abdoelsayed/dear-3b-reranker-ce-lora-v1 --dear DeAR-3B
 
 A query none of whose candidates is relevant scores 0 in any order; it counts, and is not read. `report` leaves out what
-was not ranked to its end. Seconds are the processor's, of one thread; memory is the process's at its highest.
+was not ranked to its end. Seconds are the processor's, of one thread; memory is the process's at its highest. MiniLM reads a
+document once, however many queries have it among their candidates.
 """
 
 from __future__ import annotations
@@ -181,15 +182,18 @@ def opened(options: argparse.Namespace, source: str) -> Scorer:
 
 
 def cosines(model: str) -> Scorer:
-    """How near the documents' vectors are to the query's."""
+    """How near the documents' vectors are to the query's; those of documents are kept, as an index keeps them."""
     from sentence_transformers import SentenceTransformer
 
     encoder = SentenceTransformer(model, device="cpu")
+    known: dict[str, Any] = {}
 
     def score(query: Query, documents: Sequence[Document]) -> Rows:
-        texts = [query.text, *(document.full_text for document in documents)]
-        asked, *found = encoder.encode(texts, normalize_embeddings=True, show_progress_bar=False)
-        return [{"score": float(asked @ vector)} for vector in found]
+        texts = [document.full_text for document in documents]
+        new = [text for text in dict.fromkeys(texts) if text not in known]
+        asked, *found = encoder.encode([query.text, *new], normalize_embeddings=True, show_progress_bar=False)
+        known.update(zip(new, found, strict=True))
+        return [{"score": float(asked @ known[text])} for text in texts]
 
     return score
 
