@@ -23,8 +23,8 @@ is scored is kept, as long as model and candidates are the same. Released rerank
         --also DeAR-3B=abdoelsayed/dear-3b-reranker-ce-lora-v1 --dear DeAR-3B
 
 A query none of whose candidates is relevant scores 0 in any order; it counts, and is not read. `report` leaves out what
-was not ranked to its end. Seconds are the processor's, of one thread; memory is the process's at its highest. MiniLM reads a
-document once, however many queries have it among their candidates.
+was not ranked to its end. Seconds are the processor's, of one thread; memory is the process's at its highest. MiniLM
+reads a document once, however many queries have it among their candidates.
 """
 
 from __future__ import annotations
