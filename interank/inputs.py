@@ -13,7 +13,7 @@ from interank import machine
 from interank.artifact import MANIFEST, Artifact, Kind, open_artifact
 from interank.engines.folders import model_folder
 from interank.errors import ArtifactError, InputError, InterankError, ModelError
-from interank.judgments import read_judgments
+from interank.judgments import each_judgment
 from interank.pairs import read_pairs
 
 # What runs models is imported where one is opened, since scoring stored runs needs none and takes seconds.
@@ -109,7 +109,8 @@ def judgments(path: Path, *, file: str | None = None, reason: str = "") -> Input
         open_artifact(place, "judgments")
         if file is not None and not (place / file).is_file():
             raise InputError(f"{place} holds no {file}; {reason}")
-        if not read_judgments(place, "train"):
+        # All of them, since each may be one that cannot be read.
+        if not sum(1 for _ in each_judgment(place, "train")):
             raise InputError(f"{place} holds no judgments of the training split; lower mining.validation_share")
 
     kind = partial(open_artifact, kind="judgments")

@@ -141,7 +141,12 @@ def read_judgments(folder: Path, split: Split | None = None) -> list[Example]:
     Raises:
         InputError: A line is no judgment; says which and what it lacks.
     """
-    return [item for item in _read(folder, _example) if split is None or item.split == split]
+    return list(each_judgment(folder, split))
+
+
+def each_judgment(folder: Path, split: Split | None = None) -> Iterator[Example]:
+    """As `read_judgments`, one at a time."""
+    return (item for item in _read(folder, _example) if split is None or item.split == split)
 
 
 def _read(folder: Path, read: Callable[[dict[str, Any]], Line]) -> Iterator[Line]:
@@ -370,17 +375,33 @@ def by_question(items: Iterable[Asked]) -> list[list[Asked]]:
     return list(grouped(items, lambda item: item.query.query_id).values())
 
 
-def validation_sample(examples: Sequence[Example], questions: int, seed: int) -> list[Example]:
-    """Whole questions, so many at most, that have something to rank: documents of at least two grades."""
-    rankable = [items for items in by_question(examples) if len({item.judgment.relevance for item in items}) > 1]
-    chosen = sorted(random.Random(seed).sample(range(len(rankable)), min(questions, len(rankable))))
-    return [item for place in chosen for item in rankable[place]]
+def validation_sample(questions: Iterable[Sequence[Example]], number: int, seed: int) -> list[Example]:
+    """Whole questions, so many at most, that have something to rank: documents of at least two grades.
+
+    Args:
+        questions: What each has; gone through twice.
+        number: How many.
+        seed: Decides which.
+    """
+    rankable = sum(map(_is_rankable, questions))
+    chosen = frozenset(random.Random(seed).sample(range(rankable), min(number, rankable)))
+    found = enumerate(filter(_is_rankable, questions))
+    return [item for place, items in found if place in chosen for item in items]
+
+
+def _is_rankable(items: Sequence[Example]) -> bool:
+    return len({item.judgment.relevance for item in items}) > 1
 
 
 def evenly_weighted(examples: Sequence[Example]) -> list[Example]:
     """The same weights among themselves, with a mean of 1: how fast is learned does not depend on their size."""
-    weights = {example.weight for example in examples}
-    if len(weights) < 2:
-        return [replace(example, weight=1.0) for example in examples]
-    mean = fmean(example.weight for example in examples)
-    return [replace(example, weight=example.weight / mean) for example in examples]
+    weight = even_weights([example.weight for example in examples])
+    return [replace(example, weight=weight(example.weight)) for example in examples]
+
+
+def even_weights(weights: Sequence[float]) -> Callable[[float], float]:
+    """What makes each of these weights one of their even weights."""
+    if len(set(weights)) < 2:
+        return lambda _: 1.0
+    mean = fmean(weights)
+    return lambda weight: weight / mean

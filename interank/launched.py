@@ -197,6 +197,30 @@ def from_first(make: Callable[[], T]) -> T:
     return value
 
 
+def each_of(make: Callable[[], T]) -> list[T]:
+    """What every process makes, in all of them; or the end of all, where one cannot make it.
+
+    Raises:
+        InputError: In the first, with what another one raised.
+        ToldByFirstError: In the others, where one raises.
+    """
+    if world() == 1:
+        return [make()]
+    own: tuple[T | None, str | None]
+    error: Exception | None = None
+    try:
+        own = make(), None
+    except (InterankError, OSError, RuntimeError, ValueError) as raised:
+        own, error = (None, str(raised)), raised
+    found = gathered(own)
+    fault = next((fault for _, fault in found if fault is not None), None)
+    if fault is None:
+        return [made for made, _ in found]  # type: ignore[misc]
+    if not first():
+        raise ToldByFirstError(fault)
+    raise error if error is not None else InputError(fault)
+
+
 def dealt(items: Sequence[T], do: Callable[[Sequence[T]], Sequence[R]]) -> list[R]:
     """What `do` gives for each item, in order: each process does a share of them on end, and all get the whole."""
     if world() == 1:

@@ -17,8 +17,9 @@ import pytest
 from torch.distributed.elastic.multiprocessing.api import SignalException
 from torch.distributed.run import get_args_parser
 
+from interank import launched
 from interank.cli.app import main
-from interank.errors import InputError, Terminated
+from interank.errors import InputError, ModelError, Terminated
 from interank.launched import STARTER, begin, refuse_several_processes, share, tells_of_its_end
 from interank.recipe import load_recipe
 from interank.settings.batches import DISTILL_BATCH
@@ -156,6 +157,27 @@ def test_one_process_loads_no_torch() -> None:
         "l.from_first(int); sys.exit('torch' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+@pytest.mark.parametrize("number", [0, 1])
+def test_what_one_of_several_cannot_make_ends_all_and_is_told_by_the_first(
+    monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    others: list[tuple[int | None, str | None]] = [(10, None), (11, None)]
+    monkeypatch.setattr(launched, "world", lambda: 2)
+    monkeypatch.setattr(launched, "rank", lambda: number)
+    monkeypatch.setattr(launched, "gathered", lambda own: [own if n == number else others[n] for n in range(2)])
+    assert launched.each_of(lambda: 10 + number) == [10, 11]
+
+    def unable() -> int:
+        raise ModelError("too long")
+
+    # The first keeps the kind of its own error; of another one's it knows the words.
+    with pytest.raises(launched.ToldByFirstError if number else ModelError, match="too long"):
+        launched.each_of(unable)
+    others[1 - number] = None, "too short"
+    with pytest.raises(launched.ToldByFirstError if number else InputError, match="too short"):
+        launched.each_of(lambda: 10 + number)
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ from interank.ir.overlap import (
     TrainingOverlap,
     training_overlap,
 )
-from interank.judgments import read_judgments
+from interank.judgments import each_judgment
 from interank.types import Document
 
 
@@ -42,7 +42,7 @@ def check_training_data(
         for artifact in judgments:
             if artifact.digest not in overlaps:
                 index = index or BenchmarkIndex(_texts(tasks, benchmark))
-                overlaps[artifact.digest] = training_overlap(read_judgments(artifact.path), index)
+                overlaps[artifact.digest] = training_overlap(each_judgment(artifact.path), index)
             summary = overlaps[artifact.digest].summary()
             notes += [f"{name}, training data {artifact.path.name}: {line}" for line in summary.splitlines()]
         if missing:

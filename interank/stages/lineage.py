@@ -11,7 +11,7 @@ from huggingface_hub import ModelCard
 
 from interank import cards
 from interank.artifact import MANIFEST, Artifact, open_artifact
-from interank.judgments import read_judgments
+from interank.judgments import each_judgment
 from interank.settings import RewardRecipe
 from interank.stages.validated import HEADS, sentences, table
 from interank.tasks.protocol import Policy
@@ -22,15 +22,15 @@ _TEACHERS = ("teacher", "teacher_origin", "engine", "grades")
 
 def lineage(start: Artifact, judgments: Path, base: str) -> dict[str, Any]:
     """The base, the adapter that was continued, and the judgments with their teacher and sites."""
-    examples = read_judgments(judgments)
+    sites = Counter(item.source.site for item in each_judgment(judgments))
     manifest = open_artifact(judgments).manifest if (judgments / MANIFEST).is_file() else {}
     return {
         "base": base,
         "distilled_adapter": {"digest": start.digest, "made_of": start.lineage()},
         "judgments": {
             **{name: manifest[name] for name in _TEACHERS if name in manifest},
-            "number": len(examples),
-            "sites": dict(sorted(Counter(item.source.site for item in examples).items())),
+            "number": sites.total(),
+            "sites": dict(sorted(sites.items())),
         },
     }
 

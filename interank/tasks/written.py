@@ -104,8 +104,9 @@ def perhaps_without(query: Query, share: float, seed: int) -> Query:
 
 def instructed_counts(prompt: InstructedSettings, queries: Iterable[Query]) -> dict[str, int]:
     """How many of the questions are shown with an instruction; nothing where the student learns of none."""
-    shown = {query.query_id for query in queries if prompt.instruction_of(query)}
-    return {"instructed": len(shown)} if prompt.follows else {}
+    if not prompt.follows:
+        return {}
+    return {"instructed": len({query.query_id for query in queries if prompt.instruction_of(query)})}
 
 
 def told_of_instructions(counts: Mapping[str, int]) -> str:

@@ -155,13 +155,13 @@ def largest_microbatch(groups: Sequence[Group], trainer: Mapping[str, Any], *, s
         longest = sorted(max(len(row.input_ids) for row in group) for group in groups)[-number:]
         rows = sum(sorted(map(len, groups))[-number:])
         return Microbatch(rows * longest[-1], rows * longest[-1], sum(scored[-number:]))
-    whole = sorted(groups, key=lambda group: -sum(len(row.input_ids) for row in group))
+    apart = [sum(len(row.input_ids) for row in group) for group in groups]
     sizes: list[tuple[int, int]] = []
-    for group in whole:
+    for place in sorted(range(len(apart)), key=lambda place: -apart[place]):
         # A tree is never larger than its rows apart, and those get smaller from here on.
-        if len(sizes) >= number and sizes[number - 1][0] >= sum(len(row.input_ids) for row in group):
+        if len(sizes) >= number and sizes[number - 1][0] >= apart[place]:
             break
-        sizes.append(sequences_size((row.prompt, row.answer) for row in group))
+        sizes.append(sequences_size((row.prompt, row.answer) for row in groups[place]))
         sizes.sort(reverse=True)
     tokens, keys = (sum(size[place] for size in sizes[:number]) for place in range(2))
     return Microbatch(tokens, keys, sum(scored[-number:]))

@@ -29,8 +29,11 @@ ENVIRONMENT = {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path(__file__).resolve(
 PATIENCE = 400
 _MARK = "INTERANK_TEST_LAUNCH"
 _WRITTEN = "written-by-{rank}.txt"
-# transformers keeps the random state of each process in the checkpoint that the first writes.
-_EACH_ITS_OWN = re.compile(r"/checkpoints/checkpoint-\d+(/rng_state_\d+\.pth)?( by .*)?$")
+# transformers keeps the random state of each process in the checkpoint that the first writes; each writes the ids of a
+# share of the rows.
+_EACH_ITS_OWN = re.compile(
+    r"/(checkpoints/checkpoint-\d+(/rng_state_\d+\.pth)?|work/rows(/\d{5}\.(ids|rows))?)( by .*)?$"
+)
 
 
 @contextmanager

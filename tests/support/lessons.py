@@ -14,6 +14,7 @@ from trl import SFTConfig
 
 from interank.engines.models import find_model, load_model, load_tokenizer
 from interank.engines.prompts import PromptEncoder
+from interank.judgments import by_question
 from interank.settings import LoraRecipe, PromptSettings
 from interank.settings.student import LossRecipe, MixtureRecipe
 from interank.tasks.judge.rows import training_groups
@@ -48,7 +49,7 @@ def examples(queries: int = 3, *, seed: int = 0) -> list[Example]:
 
 def groups_of(encoder: PromptEncoder, given: Sequence[Example], mixture: MixtureRecipe = ALL) -> list[Group]:
     written = {item.query.query_id: ["red fox", "where foxes sit"] for item in given}
-    return training_groups(encoder, given, mixture, documents=8, seed=1, queries=written)
+    return list(training_groups(encoder, by_question(given), mixture, documents=8, seed=1, queries=written))
 
 
 def model_of(folder: Path, *, seed: int = 0) -> PeftModel:

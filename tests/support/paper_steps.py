@@ -15,6 +15,7 @@ from peft import PeftModel
 from interank.engines.prompts import Prompt, PromptEncoder
 from interank.engines.protocol import Ability, Completion, LabelLogits, Sampling
 from interank.engines.work import Work
+from interank.judgments import by_question
 from interank.rewards import Reward
 from interank.tasks.judge import grpo
 from interank.tasks.judge.recipe import DistillJudge, RlJudge
@@ -99,7 +100,8 @@ def judged(lengths: Mapping[str, int], *, queries: int, documents: int) -> list[
 
 def groups_of(recipe: DistillJudge, encoder: PromptEncoder, examples: Sequence[Example]) -> list[Group]:
     """As `distill` makes them."""
-    return training_groups(encoder, examples, recipe.practised, documents=recipe.documents_per_group, seed=recipe.seed)
+    questions, documents = by_question(examples), recipe.documents_per_group
+    return list(training_groups(encoder, questions, recipe.practised, documents=documents, seed=recipe.seed))
 
 
 def distilled(

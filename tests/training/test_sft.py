@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from interank.errors import TrainingError
-from interank.judgments import validation_sample
+from interank.judgments import by_question, validation_sample
 from interank.settings.student import LossRecipe, MixtureRecipe, ValidationRecipe
 from interank.tasks.judge.recipe import DistillJudge
 from interank.tasks.judge.trial import GradeTrial
@@ -128,7 +128,7 @@ def test_rows_so_long_that_all_positions_are_read_otherwise_are_refused(
 
 def test_a_trial_tells_ranking_grades_and_calibration(tiny_folder: Path) -> None:
     encoder = lessons.encoder_of(tiny_folder)
-    held = validation_sample(rule.examples(5, queries=4, split="validation"), 3, seed=1)
+    held = validation_sample(by_question(rule.examples(5, queries=4, split="validation")), 3, seed=1)
     assert len({item.query.query_id for item in held}) == 3
     figures = GradeTrial(encoder, held)(lessons.model_of(tiny_folder))
     assert set(figures) == {"nDCG@10", "grade_accuracy", "mean_absolute_error", "calibration_error"}
@@ -140,7 +140,7 @@ def test_a_trial_tells_ranking_grades_and_calibration(tiny_folder: Path) -> None
 def test_questions_that_cannot_be_ranked_are_not_tried() -> None:
     examples = rule.examples(0, queries=2, split="validation")
     alike = [item for item in examples if item.judgment.relevance == 0]
-    assert validation_sample(alike, 5, seed=0) == []
+    assert validation_sample(by_question(alike), 5, seed=0) == []
 
 
 def test_a_loss_that_turns_into_no_number_leaves_the_checkpoint_before(tiny_folder: Path, tmp_path: Path) -> None:

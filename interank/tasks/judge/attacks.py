@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import random
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from functools import cache
 from typing import Literal, get_args
@@ -68,7 +68,7 @@ def planted(template: Template, query: Query, document: Document) -> Document:
     return replace(document, doc_id=f"{document.doc_id}#{template.name}", text=text)
 
 
-def with_attacked(examples: Sequence[Example], share: float, seed: int) -> list[Example]:
+def with_attacked(examples: Iterable[Example], share: float, seed: int) -> list[Example]:
     """The examples, and behind a share of the irrelevant ones the same document once more, with an attack in it.
 
     It stays irrelevant, with the explanation and the probabilities that the teacher gave. Attacks are drawn from those

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from huggingface_hub import ModelCard
 
 from interank import cards
+from interank.judged import Summary
 from interank.tasks.protocol import Made
 from interank.tasks.written import told_of_instructions
-from interank.types import Example
 from interank.wording import counted
 
 _FIGURES = {
@@ -22,13 +21,13 @@ _FIGURES = {
 }
 
 
-def card(made: Made, judgments: Mapping[str, Any], examples: Sequence[Example]) -> ModelCard:
+def card(made: Made, judgments: Mapping[str, Any], learned: Summary) -> ModelCard:
     """The card of an adapter.
 
     Args:
         made: What the training made.
         judgments: The manifest of the judgments that were learned.
-        examples: They.
+        learned: What there is of them.
     """
     told = {name: cards.listed(made.recipe[name]) for name in ("loss", "prompt")}
     explains = not {"explain", "reason"}.isdisjoint(made.notes["modes"])
@@ -40,10 +39,10 @@ def card(made: Made, judgments: Mapping[str, Any], examples: Sequence[Example]) 
         "document helps with a question: 0 irrelevant, 1 partially relevant, 2 relevant."
         + ("" if explains else " It is score-only: taught grades without explanations, it refuses to explain."),
         _use(made),
-        _data(judgments, examples),
+        _data(judgments, learned),
         cards.training_values(made.recipe, made.notes, mixture=cards.listed(made.notes["mixture"]), **told),
         cards.validation(made.history, made.pictures, _FIGURES, on),
-        cards.licence(made.base, _posts(examples)),
+        cards.licence(made.base, _posts(learned)),
     ]
     return cards.model_card(sections, library="peft", tags=["reranker", "lora"], base=made.base)
 
@@ -72,13 +71,13 @@ def _use(made: Made) -> str:
     ).strip()
 
 
-def _data(judgments: Mapping[str, Any], examples: Sequence[Example]) -> str:
-    grades = Counter(int(item.judgment.relevance) for item in examples)
-    sites = sorted({item.source.site for item in examples})
+def _data(judgments: Mapping[str, Any], learned: Summary) -> str:
     teacher = judgments.get("teacher")
     by = f"by `{teacher}`, grades" if teacher else "without a teacher, grades"
-    unexplained = sum(not item.judgment.reasoning for item in examples)
+    unexplained = learned.unexplained
     lacking = f"; {unexplained} have no explanation and taught the grade alone" if unexplained else ""
+    by += f" by {judgments.get('grades', 'not told')}"
+    grades = ", ".join(f"{learned.grades[grade]} of grade {grade}" for grade in range(3))
     decontamination = judgments.get("decontamination")
     compared = (
         cards.listed(decontamination)
@@ -87,15 +86,14 @@ def _data(judgments: Mapping[str, Any], examples: Sequence[Example]) -> str:
     )
     return (
         "## Data\n\n"
-        f"- {counted(len(examples), 'judgment')} ({', '.join(f'{grades[g]} of grade {g}' for g in range(3))}) {by} by "
-        f"{judgments.get('grades', 'not told')}{lacking}.\n"
-        f"- From: {', '.join(sites)}.\n"
+        f"- {counted(learned.examples, 'judgment')} ({grades}) {by}{lacking}.\n"
+        f"- From: {', '.join(sorted(learned.sites))}.\n"
         f"- Overlap with benchmarks: {compared}."
     )
 
 
-def _posts(examples: Sequence[Example]) -> str:
-    licences = sorted({item.source.licence for item in examples if item.source.licence})
+def _posts(learned: Summary) -> str:
+    licences = sorted(filter(None, learned.licences))
     if not licences:
         return "The judgments do not tell their texts' licences."
     told = f"The texts that it learned from are under {', '.join(licences)}."

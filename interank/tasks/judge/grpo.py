@@ -12,7 +12,7 @@ from peft import PeftModel
 
 from interank.engines.prompts import PromptEncoder
 from interank.judging import Order
-from interank.judgments import validation_sample
+from interank.judgments import by_question, validation_sample
 from interank.rewards import Equipped, Reward
 from interank.tasks.judge.gold import GoldTrial
 from interank.tasks.judge.hard_examples import Hard
@@ -73,7 +73,7 @@ def lessons(
     for _ in range(len(examples) // recipe.documents_per_query):
         orders += ["reason_first" if rng.random() < reason_share else "grade_first"] * recipe.documents_per_query
     counts |= {"pairs": len(examples), "queries": len(examples) // recipe.documents_per_query}
-    tried = validation_sample(validation, recipe.validation.questions, recipe.seed)
+    tried = validation_sample(by_question(validation), recipe.validation.questions, recipe.seed)
     return Lessons(examples, orders, tried, counts)
 
 

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator
 from dataclasses import replace
+from itertools import chain, islice
 from pathlib import Path
 
+from interank import launched
 from interank.artifact import Workplace, open_artifact
 from interank.engines.models import ModelFiles, load_tokenizer
 from interank.engines.prompts import PromptEncoder
 from interank.engines.use import Use
 from interank.errors import InputError
-from interank.judgments import by_question, evenly_weighted, read_judgments, validation_sample
+from interank.judged import JudgedQuestions, Summary
+from interank.judgments import validation_sample
 from interank.ledger import read_rows
 from interank.settings.student import TASKS, MixtureRecipe, Task
 from interank.tasks.judge.attacks import with_attacked
@@ -22,10 +25,14 @@ from interank.tasks.judge.recipe import DistillJudge
 from interank.tasks.judge.rows import training_groups
 from interank.tasks.judge.trial import GradeTrial
 from interank.tasks.written import WrittenLessons, instructed_counts, perhaps_without
+from interank.training.rows import StoredGroups, store
 from interank.training.sft import SftSettings
 from interank.types import Example
 
 log = logging.getLogger(__name__)
+
+# In the work folder: what is learned, in ids.
+_ROWS = "rows"
 
 
 def lessons(recipe: DistillJudge, student: ModelFiles, place: Workplace) -> WrittenLessons:
@@ -35,29 +42,19 @@ def lessons(recipe: DistillJudge, student: ModelFiles, place: Workplace) -> Writ
         InputError: The mixture draws none.
     """
     folder = Path(str(recipe.judgments))
-    examples = read_judgments(folder, "train")
-    prompt = recipe.prompt.learned_from(item.query for item in examples)
+    questions = JudgedQuestions(folder, "train")
+    summary = questions.summary
+    prompt = recipe.prompt.learned_from(item.query for item in chain.from_iterable(questions))
     encoder = PromptEncoder(load_tokenizer(student), prompt)
     mixture = recipe.practised
-    _tell_of_unexplained(mixture, examples)
-    asked = [
-        replace(item, query=perhaps_without(item.query, recipe.without_instruction, recipe.seed)) for item in examples
-    ]
-    shown = with_attacked(evenly_weighted(asked), recipe.attacked_negatives, recipe.seed)
-    groups = training_groups(
-        encoder,
-        shown,
-        mixture,
-        documents=recipe.documents_per_group,
-        seed=recipe.seed,
-        queries=_written_queries(folder) if mixture.queries else None,
-    )
+    _tell_of_unexplained(mixture, summary)
+    groups, attacked = _stored(recipe, encoder, questions, place.work / _ROWS)
     if not groups:
         raise InputError("mixture: its shares are so small that no question was drawn; raise them")
     tried = _tried(recipe, folder)
-    _warn_of_cut_lists(recipe, examples)
-    rows = [row for group in groups for row in group]
-    tasks = dict.fromkeys(task for task in TASKS if any(row.task == task for row in rows))
+    _warn_of_cut_lists(recipe, summary)
+    rows = groups.tasks
+    tasks = dict.fromkeys(task for task in TASKS if rows[task])
     modes = modes_of(tasks)
     source = open_artifact(folder, "judgments").manifest
     return WrittenLessons(
@@ -67,14 +64,14 @@ def lessons(recipe: DistillJudge, student: ModelFiles, place: Workplace) -> Writ
         groups,
         SftSettings(recipe.trainer, recipe.seed, recipe.validation, recipe.loss, recipe.shared_prefix, recipe.shorter),
         counts={
-            "examples": len(examples),
-            "questions": len(by_question(examples)),
-            "rows": len(rows),
-            **{f"rows_{task}": sum(row.task == task for row in rows) for task in {**mixture.shares, **tasks}},
-            "tokens": sum(len(row.input_ids) for row in rows),
-            "attacked": len(shown) - len(examples),
+            "examples": summary.examples,
+            "questions": summary.questions.total(),
+            "rows": rows.total(),
+            **{f"rows_{task}": rows[task] for task in {**mixture.shares, **tasks}},
+            "tokens": groups.tokens,
+            "attacked": attacked,
             "validation_pairs": len(tried),
-            **instructed_counts(prompt, (item.query for item in asked)),
+            **instructed_counts(prompt, (_asked(recipe, item).query for item in chain.from_iterable(questions))),
         },
         notes={
             "prompt": prompt.model_dump(mode="json"),
@@ -82,15 +79,48 @@ def lessons(recipe: DistillJudge, student: ModelFiles, place: Workplace) -> Writ
             "modes": modes,
             "mixture": dict(mixture.shares),
         },
-        card=lambda made: card(made, source, examples),
+        card=lambda made: card(made, source, summary),
         trial=GradeTrial(encoder, tried) if tried else None,
         use=Use(prompt, tuple(modes)),
     )
 
 
+def _stored(
+    recipe: DistillJudge, encoder: PromptEncoder, questions: JudgedQuestions, folder: Path
+) -> tuple[StoredGroups, int]:
+    """The groups of all questions, and how many documents were attacked; each process stores those of its share."""
+    summary, mixture = questions.summary, recipe.practised
+    written = _written_queries(Path(str(recipe.judgments))) if mixture.queries else None
+    attacked = 0
+
+    def shown() -> Iterator[list[Example]]:
+        nonlocal attacked
+        for items in islice(questions, *launched.share(summary.questions.total())):
+            asked = [replace(_asked(recipe, item), weight=summary.weight(item.weight)) for item in items]
+            found = list(with_attacked(asked, recipe.attacked_negatives, recipe.seed))
+            attacked += len(found) - len(items)
+            yield found
+
+    def part() -> int:
+        made = training_groups(
+            encoder, shown(), mixture, documents=recipe.documents_per_group, seed=recipe.seed, queries=written
+        )
+        store(made, folder, launched.rank())
+        return attacked
+
+    parts = launched.each_of(part)
+    return StoredGroups(folder, len(parts)), sum(parts)
+
+
+def _asked(recipe: DistillJudge, example: Example) -> Example:
+    """The example as it is shown, perhaps without its instruction."""
+    return replace(example, query=perhaps_without(example.query, recipe.without_instruction, recipe.seed))
+
+
 def _tried(recipe: DistillJudge, folder: Path) -> list[Example]:
     """What the student is tried on while it trains."""
-    tried = validation_sample(read_judgments(folder, "validation"), recipe.validation.questions, recipe.seed)
+    number = recipe.validation.questions
+    tried = validation_sample(JudgedQuestions(folder, "validation"), number, recipe.seed) if number else []
     if recipe.validation.questions and not tried:
         log.warning(
             "no validation question has documents of two grades, so nothing is tried and the last step is kept; "
@@ -104,15 +134,15 @@ def modes_of(tasks: Collection[Task]) -> list[str]:
     return [task for task in TASKS if task in tasks or (task == "score" and "explain" in tasks)]
 
 
-def _tell_of_unexplained(mixture: MixtureRecipe, examples: Sequence[Example]) -> None:
-    unexplained = sum(not example.judgment.reasoning for example in examples)
-    if unexplained and mixture.explain + mixture.reason:
-        log.warning("%d of %d judgments have no explanation and teach the grade alone", unexplained, len(examples))
+def _tell_of_unexplained(mixture: MixtureRecipe, summary: Summary) -> None:
+    if summary.unexplained and mixture.explain + mixture.reason:
+        told = summary.unexplained, summary.examples
+        log.warning("%d of %d judgments have no explanation and teach the grade alone", *told)
 
 
-def _warn_of_cut_lists(recipe: DistillJudge, examples: Sequence[Example]) -> None:
+def _warn_of_cut_lists(recipe: DistillJudge, summary: Summary) -> None:
     most = recipe.documents_per_group
-    cut = sum(len(items) > most for items in by_question(examples))
+    cut = sum(number for size, number in summary.questions.items() if size > most)
     if cut and recipe.loss.listwise:
         log.warning(
             "loss.listwise compares documents within a group, and %d questions have more than documents_per_group, %d; "

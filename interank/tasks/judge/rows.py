@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from interank import judging
 from interank.engines.prompts import PromptEncoder
 from interank.judging import Order
-from interank.judgments import by_question
 from interank.settings.student import MixtureRecipe, Task
 from interank.training.rows import Group, Row
 from interank.types import GRADES, Example, Query
@@ -53,28 +52,27 @@ def queries_row(encoder: PromptEncoder, question: Query, queries: Sequence[str])
 
 def training_groups(
     encoder: PromptEncoder,
-    examples: Sequence[Example],
+    questions: Iterable[Sequence[Example]],
     mixture: MixtureRecipe,
     *,
     documents: int,
     seed: int,
     queries: Mapping[str, Sequence[str]] | None = None,
-) -> list[Group]:
-    """The rows of all examples, a question's together, at most `documents` of its documents in a group.
+) -> Iterator[Group]:
+    """The rows of all questions, each by itself, at most `documents` of its documents in a group.
 
     Which questions are practised in which way is drawn by `seed`; one that no way is drawn for is left out.
 
     Args:
         encoder: Makes the ids.
-        examples: What the teacher judged.
+        questions: What the teacher judged of each.
         mixture: The share of the questions for each task.
         documents: The most documents of a group.
         seed: Decides the draw.
         queries: What the teacher wrote for a question, by its id.
     """
-    groups: list[Group] = []
     written = queries or {}
-    for items in by_question(examples):
+    for items in questions:
         question = items[0].query
         tasks = [task for task, share in mixture.shares.items() if _drawn(seed, task, question.query_id, share)]
         judged = [task for task in tasks if task != "queries"]
@@ -84,8 +82,7 @@ def training_groups(
             rows = [row for item in items[start : start + documents] for row in _rows(encoder, item, judged)]
             rows += extra if start == 0 else ()
             if rows:
-                groups.append(tuple(rows))
-    return groups
+                yield tuple(rows)
 
 
 def _rows(encoder: PromptEncoder, example: Example, tasks: Sequence[Task]) -> list[Row]:

@@ -11,7 +11,7 @@ from huggingface_hub import ModelCard
 
 from interank.artifact import Artifact, open_artifact
 from interank.errors import InputError
-from interank.judgments import evenly_weighted
+from interank.judgments import by_question, evenly_weighted
 from interank.recipe import EvaluateRecipe
 from interank.reranking.reranker import Reranker
 from interank.settings import LoraRecipe, PromptSettings
@@ -58,7 +58,8 @@ def test_rows_without_explanation_are_the_grade_once(tiny_folder: Path) -> None:
     given = lessons.examples(1)
     mixed = [*unexplained(given[:2]), *given[2:]]
     practised = MixtureRecipe(explain=1.0, reason=1.0, score=1.0)
-    rows = [row for group in training_groups(encoder, mixed, practised, documents=8, seed=1) for row in group]
+    groups = training_groups(encoder, by_question(mixed), practised, documents=8, seed=1)
+    rows = [row for group in groups for row in group]
     assert [row.task for row in rows] == ["score"] * 2 + ["score", "explain", "reason"] * (len(given) - 2)
     for row, item in zip(rows, given[:2], strict=False):
         # After the words that are forced, the grade's token and nothing else is learned.
