@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import random
 from array import array
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from hashlib import blake2b
@@ -92,3 +93,21 @@ class JudgedQuestions:
                 return True, summary
             summary.add(items)
         return False, summary
+
+
+def validation_sample(questions: Iterable[Sequence[Example]], number: int, seed: int) -> list[Example]:
+    """Whole questions, so many at most, that have something to rank: documents of at least two grades.
+
+    Args:
+        questions: What each has; gone through twice.
+        number: How many.
+        seed: Decides which.
+    """
+    rankable = sum(map(_is_rankable, questions))
+    chosen = frozenset(random.Random(seed).sample(range(rankable), min(number, rankable)))
+    found = enumerate(filter(_is_rankable, questions))
+    return [item for place, items in found if place in chosen for item in items]
+
+
+def _is_rankable(items: Sequence[Example]) -> bool:
+    return len({item.judgment.relevance for item in items}) > 1

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import random
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -373,24 +372,6 @@ class JudgedList:
 def by_question(items: Iterable[Asked]) -> list[list[Asked]]:
     """The pairs or examples of each question, questions and what they have in their order."""
     return list(grouped(items, lambda item: item.query.query_id).values())
-
-
-def validation_sample(questions: Iterable[Sequence[Example]], number: int, seed: int) -> list[Example]:
-    """Whole questions, so many at most, that have something to rank: documents of at least two grades.
-
-    Args:
-        questions: What each has; gone through twice.
-        number: How many.
-        seed: Decides which.
-    """
-    rankable = sum(map(_is_rankable, questions))
-    chosen = frozenset(random.Random(seed).sample(range(rankable), min(number, rankable)))
-    found = enumerate(filter(_is_rankable, questions))
-    return [item for place, items in found if place in chosen for item in items]
-
-
-def _is_rankable(items: Sequence[Example]) -> bool:
-    return len({item.judgment.relevance for item in items}) > 1
 
 
 def evenly_weighted(examples: Sequence[Example]) -> list[Example]:

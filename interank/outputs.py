@@ -127,10 +127,13 @@ class Partial:
 
     @property
     def is_unfinished(self) -> bool:
-        """Whether there is something to go on with; a stage that failed at its first step left nothing."""
+        """Whether there is something to go on with; a stage that failed at its first step left nothing.
+
+        What begins with a dot each try makes anew.
+        """
         if self.begun is None:
             return False
-        return self.is_whole or any(_BEGUN not in path.name for path in self.work.iterdir())
+        return self.is_whole or any(_BEGUN not in path.name and path.name[0] != "." for path in self.work.iterdir())
 
     @property
     def foreign(self) -> list[str]:

@@ -266,3 +266,12 @@ def test_rows_of_a_ledger_are_still_rows_after_it_was_replaced(tmp_path: Path) -
             assert ledger.rows() == [{"a": 1}, {"a": 2}]
     assert ledger.rows() == [{"a": 1}]
     assert json.loads(ledger.path.read_text()) == {"a": 1}
+
+
+def test_what_each_try_makes_anew_is_nothing_to_go_on_with(tmp_path: Path) -> None:
+    partial = Partial(tmp_path / "out")
+    partial.begin({})
+    (partial.work / ".rows").mkdir()
+    assert not partial.is_unfinished
+    (partial.work / "log.jsonl").touch()
+    assert partial.is_unfinished

@@ -32,7 +32,7 @@ _WRITTEN = "written-by-{rank}.txt"
 # transformers keeps the random state of each process in the checkpoint that the first writes; each writes the ids of a
 # share of the rows.
 _EACH_ITS_OWN = re.compile(
-    r"/(checkpoints/checkpoint-\d+(/rng_state_\d+\.pth)?|work/rows(/\d{5}\.(ids|rows))?)( by .*)?$"
+    r"/(checkpoints/checkpoint-\d+(/rng_state_\d+\.pth)?|work/\.rows(/\d{5}\.(ids|rows))?)( by .*)?$"
 )
 
 

@@ -13,7 +13,8 @@ import pytest
 import torch
 
 from interank.errors import TrainingError
-from interank.judgments import by_question, validation_sample
+from interank.judged import validation_sample
+from interank.judgments import by_question
 from interank.settings.student import LossRecipe, MixtureRecipe, ValidationRecipe
 from interank.tasks.judge.recipe import DistillJudge
 from interank.tasks.judge.trial import GradeTrial

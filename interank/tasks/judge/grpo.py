@@ -11,8 +11,9 @@ from typing import Any
 from peft import PeftModel
 
 from interank.engines.prompts import PromptEncoder
+from interank.judged import validation_sample
 from interank.judging import Order
-from interank.judgments import by_question, validation_sample
+from interank.judgments import by_question
 from interank.rewards import Equipped, Reward
 from interank.tasks.judge.gold import GoldTrial
 from interank.tasks.judge.hard_examples import Hard

@@ -14,8 +14,7 @@ from interank.engines.models import ModelFiles, load_tokenizer
 from interank.engines.prompts import PromptEncoder
 from interank.engines.use import Use
 from interank.errors import InputError
-from interank.judged import JudgedQuestions, Summary
-from interank.judgments import validation_sample
+from interank.judged import JudgedQuestions, Summary, validation_sample
 from interank.ledger import read_rows
 from interank.settings.student import TASKS, MixtureRecipe, Task
 from interank.tasks.judge.attacks import with_attacked
@@ -31,8 +30,8 @@ from interank.types import Example
 
 log = logging.getLogger(__name__)
 
-# In the work folder: what is learned, in ids.
-_ROWS = "rows"
+# In the work folder: what is learned, in ids; made anew by each try, as its dot says.
+_ROWS = ".rows"
 
 
 def lessons(recipe: DistillJudge, student: ModelFiles, place: Workplace) -> WrittenLessons:
