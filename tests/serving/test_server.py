@@ -6,10 +6,12 @@ import asyncio
 import json
 import logging
 import math
+import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import httpx2
 import pytest
@@ -388,6 +390,34 @@ def test_a_failed_stream_ends_with_an_error(failing: Service, caplog: pytest.Log
         told = events_of(post(failing, "/rerank", {**ASKED, "stream": True}).text)
     assert [name for name, _ in told] == ["error"] and told[0][1]["status"] == 500
     assert lines(caplog)[-1]["status"] == 500 and "RuntimeError: out of memory" in caplog.text
+
+
+def test_what_is_beyond_its_capacity_is_refused_while_the_rest_is_computed(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Four times as many as are taken on; `benchmarks/overload.py` measures how soon."""
+    go, model = threading.Event(), cast(Any, service.models.get(None))
+    compute = model.engine.label_logits
+
+    def waiting(*given: Any) -> Any:
+        assert go.wait(60)
+        return compute(*given)
+
+    async def work(made: httpx2.AsyncClient) -> list[httpx2.Response]:
+        asked = [asyncio.ensure_future(made.post("/rerank", json=ASKED)) for _ in range(8)]
+        try:
+            async with asyncio.timeout(60):
+                while sum(each.done() for each in asked) < 6:
+                    await asyncio.sleep(0.001)
+        finally:
+            go.set()
+        return list(await asyncio.gather(*asked))
+
+    monkeypatch.setattr(model.engine, "label_logits", waiting)
+    monkeypatch.setattr(service.desk, "limits", replace(LIMITS, requests=2))
+    replies = asked(service, work)
+    assert sorted(reply.status_code for reply in replies) == [200] * 2 + [503] * 6
+    assert all(int(reply.headers["retry-after"]) >= 1 for reply in replies if reply.status_code == 503)
 
 
 def test_a_server_that_drains_refuses_and_says_that_it_is_not_ready(service: Service) -> None:

@@ -1,0 +1,23 @@
+"""Requests drawn from the server's own schema are answered, or refused as it says, and never fail in it."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+pytest.importorskip("schemathesis", reason="schemathesis is not installed; `make contracts` runs this")
+GIVEN = os.environ.get("INTERANK_SERVED")
+
+
+@pytest.mark.skipif(GIVEN is None, reason="asks servers that `make contracts` starts")
+def test_what_the_schema_allows_finds_no_failure_of_the_server() -> None:
+    served = json.loads(GIVEN or "")
+    command = [sys.executable, "-m", "schemathesis.cli", "run", f"{served['url']}/openapi.json"]
+    command += ["--checks", "not_a_server_error", "--max-examples", "20", "--header", f"X-Api-Key: {served['keys'][0]}"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-1000:]
+    print(done.stdout[-1000:])
