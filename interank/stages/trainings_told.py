@@ -120,7 +120,7 @@ def _beside(training: Training) -> list[str]:
 
 def _chance(training: Training, gain: float) -> str:
     if training.control is None:
-        asked = "interank rl ... control=shuffled" if training.stage == "rl" else "shuffled judgments"
+        asked = "interank rl ... control=shuffled" if training.stage == "rl" else "one on shuffled judgments"
         return f"Whether chance could have done it is not known from this training alone: {asked} is the control."
     beside = trials(training.control)
     if len(beside) < 2:

@@ -45,6 +45,8 @@ def test_it_can_be_read_by_everybody(browser: Browser, report: Path, width: int,
         " saddle's height.",
     )
     assert grave_faults(page) == []
+    page.evaluate("document.querySelectorAll('.plots figure ~ figure').forEach(each => each.remove())")
+    assert page.locator(".drawing").evaluate("each => each.clientWidth") < 700  # one alone is no larger than one of two
     assert shown.console == []
     assert [url for url in shown.asked if not url.startswith(("file:", "data:"))] == []
     page.context.close()
