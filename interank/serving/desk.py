@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
@@ -21,6 +22,10 @@ _FRAME, _QUERY = 32, 256
 _WRITTEN = 16
 # Half of what is known of the pace was measured in the last so many busy seconds.
 _HALF = 20.0
+# How much longer than by the pace so far an answer is taken to need.
+_SPARE = 1.25
+# Others are refused for the sake of what needs less than this part of its timeout by itself.
+_HELD = 0.5
 
 
 def load_of(asked: Asked, most_tokens: int, written: int) -> float:
@@ -33,6 +38,15 @@ def load_of(asked: Asked, most_tokens: int, written: int) -> float:
     return documents + queries + _WRITTEN * written
 
 
+def ends(seconds: Sequence[float]) -> list[float]:
+    """When each is done that takes so long alone, where all of them go on evenly."""
+    found, passed = [0.0] * len(seconds), 0.0
+    for count, place in enumerate(sorted(range(len(seconds)), key=seconds.__getitem__)):
+        found[place] = passed + seconds[place] * (len(seconds) - count)
+        passed += seconds[place]
+    return found
+
+
 @dataclass(eq=False)
 class Entry:
     """A request that was let in."""
@@ -42,6 +56,8 @@ class Entry:
     key: str | None
     model: object
     """What answers it."""
+    timeout: float = math.inf
+    """Seconds that it may take."""
     done: asyncio.Event = field(default_factory=asyncio.Event)
 
 
@@ -81,26 +97,40 @@ class Desk:
             raise Refusal("unavailable", "the server is about to end; ask another", retry_after=1.0)
         if len(self.entries) >= self.limits.requests:
             raise Refusal("unavailable", "too many requests are under way", retry_after=self._wait(load) or 1.0)
-        wait, whole = self._wait(0.0), self._wait(load)
+        wait = self._wait(0.0)
         if self.entries and wait is not None and wait > self.limits.wait_seconds:
             raise Refusal(
                 "unavailable",
                 f"requests wait for about {wait:.0f} s, and at the most {self.limits.wait_seconds:.0f} s are taken on",
                 retry_after=max(1.0, wait - self.limits.wait_seconds / 2),
             )
-        if self.entries and whole is not None and whole > timeout:
-            raise Refusal(
-                "unavailable",
-                f"this would be answered in about {whole:.1f} s, beside what is under way, and its timeout is "
-                f"{timeout:.1f} s",
-                retry_after=max(1.0, whole - timeout),
-            )
+        self._check_time(load, timeout)
         self._check_share(key)
-        entry = Entry(ticket, load, key, model)
+        entry = Entry(ticket, load, key, model, timeout)
         if not self.entries:
             self._since = time.monotonic()
         self.entries.add(entry)
         return entry
+
+    def _check_time(self, load: float, timeout: float) -> None:
+        """Refuse what would come late, or make late what was taken on; requests share the pace evenly."""
+        pace, entries = self.pace, list(self.entries)
+        if pace is None or not entries:
+            return
+        left = [max(0.0, entry.load - entry.ticket.tokens) / pace for entry in entries]
+        *others, own = ends([*left, load / pace])
+        if own * _SPARE > timeout:
+            raise Refusal(
+                "unavailable",
+                f"this would be answered in about {own:.1f} s, beside what is under way, and its timeout is "
+                f"{timeout:.1f} s",
+                retry_after=max(1.0, own - timeout),
+            )
+        now = time.monotonic()
+        for entry, before, after in zip(entries, ends(left), others, strict=True):
+            room = (entry.ticket.deadline or math.inf) - now
+            if before <= room < after * _SPARE and entry.load / pace < _HELD * entry.timeout:
+                raise Refusal("unavailable", "what is under way would be late beside one more", retry_after=1.0)
 
     def _check_share(self, key: str | None) -> None:
         if key is None or self.pace is None:

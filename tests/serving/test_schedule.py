@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from interank.serving.asked import Asked, Refusal, Text
-from interank.serving.desk import Desk, load_of
+from interank.serving.desk import Desk, ends, load_of
 from interank.serving.limits import Limits
 from interank.serving.schedule import LeftError, Scheduler, Size, Step, Ticket
 
@@ -230,16 +230,29 @@ def test_the_desk_refuses_what_would_wait_too_long_and_says_when_to_come_back() 
         desk.enter(Ticket(), 10, "a", 300)
     assert caught.value.why == "overloaded"
     desk.enter(Ticket(), 10, "b", 300)
-    with pytest.raises(Refusal):
-        # It would be late before its turn comes.
-        desk.enter(Ticket(), 10, "b", 2)
-    with pytest.raises(Refusal, match=r"answered in about 10\.0 s.*its timeout is 8\.0 s") as caught:
+    with pytest.raises(Refusal, match=r"answered in about 8\.0 s.*its timeout is 7\.0 s") as caught:
         # Its turn would come in time, and its end would not.
-        desk.enter(Ticket(), 4_000, "b", 8)
-    assert caught.value.retry_after == pytest.approx(2, abs=0.1)
+        desk.enter(Ticket(), 4_000, "b", 7)
+    assert caught.value.retry_after == pytest.approx(1, abs=0.1)
     for entry in list(desk.entries):
         desk.leave(entry, answered=False)
     assert desk.load == 0
+    desk.close()
+
+
+def test_the_desk_refuses_what_would_make_another_late() -> None:
+    assert ends([6, 1, 2]) == [9, 3, 5] and ends([]) == []
+    desk = Desk(Limits(wait_seconds=60, requests=9))
+    desk.measured(1000, 1.0)
+    large = desk.enter(Ticket(deadline=time.monotonic() + 10), 4_000, None, 10)
+    desk.enter(Ticket(deadline=time.monotonic() + 10), 3_000, None, 10)
+    with pytest.raises(Refusal, match="what is under way would be late beside one more") as caught:
+        # It would be answered in 3 s itself.
+        desk.enter(Ticket(), 1_000, None, 10)
+    assert caught.value.why == "unavailable" and caught.value.retry_after == 1
+    # What had hardly been in time alone keeps nobody out.
+    large.timeout = 7.0
+    desk.enter(Ticket(), 1_000, None, 10)
     desk.close()
 
 
