@@ -69,22 +69,28 @@ class Desk:
         self.draining = False
         self.entries: set[Entry] = set()
         self._pool = ThreadPoolExecutor(limits.requests, thread_name_prefix="interank-request")
-        self._answered, self._busy = 0.0, 0.0
+        self._answered, self._read, self._busy = 0.0, 0.0, 0.0
         self._since: float | None = None
 
     @property
     def load(self) -> float:
         """Tokens that are still to be computed, about."""
-        return sum(max(0.0, entry.load - entry.ticket.tokens) for entry in self.entries)
+        return sum(self._left(entry) for entry in self.entries)
+
+    def _left(self, entry: Entry) -> float:
+        # Where texts have more tokens than they were taken to have, what was read is so much less of it.
+        more = max(1.0, self._read / self._answered) if self._answered > 0 else 1.0
+        return max(0.0, entry.load - entry.ticket.tokens / more)
 
     @property
     def pace(self) -> float | None:
         """Tokens in a second of those that were answered of late; None where nothing was."""
         return self._answered / self._busy if self._busy > 0 and self._answered > 0 else None
 
-    def measured(self, load: float, seconds: float) -> None:
-        """Take into the pace what so many tokens took."""
+    def measured(self, load: float, seconds: float, read: int = 0) -> None:
+        """Take into the pace what so many tokens took, and how many there were in truth."""
         kept = 0.5 ** (seconds / _HALF)
+        self._read = self._read * kept + read
         self._answered, self._busy = self._answered * kept + load, self._busy * kept + seconds
 
     def enter(self, ticket: Ticket, load: float, key: str | None, timeout: float, model: object = None) -> Entry:
@@ -117,7 +123,7 @@ class Desk:
         pace, entries = self.pace, list(self.entries)
         if pace is None or not entries:
             return
-        left = [max(0.0, entry.load - entry.ticket.tokens) / pace for entry in entries]
+        left = [self._left(entry) / pace for entry in entries]
         *others, own = ends([*left, load / pace])
         if own * _SPARE > timeout:
             raise Refusal(
@@ -135,7 +141,7 @@ class Desk:
     def _check_share(self, key: str | None) -> None:
         if key is None or self.pace is None:
             return
-        own = sum(max(0.0, each.load - each.ticket.tokens) for each in self.entries if each.key == key) / self.pace
+        own = sum(self._left(each) for each in self.entries if each.key == key) / self.pace
         if own > self.limits.share * self.limits.wait_seconds:
             raise Refusal(
                 "overloaded",
@@ -152,7 +158,8 @@ class Desk:
         self.entries.discard(entry)
         entry.done.set()
         if self._since is not None:
-            self.measured(entry.load if answered else float(entry.ticket.tokens), now - self._since)
+            read = entry.ticket.tokens
+            self.measured(entry.load if answered else float(read), now - self._since, read)
             self._since = now if self.entries else None
 
     async def run(self, work: Callable[[], T]) -> T:
