@@ -43,7 +43,10 @@ def of_rank(path: str) -> dict[str, Any]:
     else:
         own = own or next(each for each in DIALECTS if each.own and path.replace(":path", "") in each.paths)
         bodies = [own.body]
-    return _said([{"allOf": [_ref(body), _ref(Options)]} for body in bodies])
+    said = _said([{"allOf": [_ref(body), _ref(Options)]} for body in bodies])
+    if "{model" in path:
+        said["parameters"] = [{"name": "model", "in": "path", "required": True, "schema": {"type": "string"}}]
+    return said
 
 
 def of_explain() -> dict[str, Any]:

@@ -6,6 +6,7 @@ import asyncio
 import json
 import logging
 import math
+import re
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
@@ -287,6 +288,9 @@ def test_models_health_figures_and_schema_are_told(service: Service) -> None:
     schema = get(service, "/openapi.json").json()
     assert {"/v2/rerank", "/score", "/v1/ranking", "/voyage/v1/rerank", "/v1/explain"} <= schema["paths"].keys()
     assert "Rerank" in schema["components"]["schemas"]
+    for path, methods in schema["paths"].items():
+        for said in methods.values():
+            assert {each["name"] for each in said.get("parameters", [])} == set(re.findall(r"{(\w+)}", path)), path
     page = get(service, "/docs")
     assert "POST /v2/rerank" in page.text and "<script" not in page.text and "default-src 'none'" in str(page.headers)
 
