@@ -108,10 +108,10 @@ def filled(options: argparse.Namespace) -> Table:
         shuffles = [values_of(site, random_run(site.candidates, seed)) for seed in range(RANDOM_ORDERS)]
         runs = {"BM25": site.candidates}
         for system in systems:
-            if alone := mixture(options.work, name, site, system, "BM25"):
+            if (alone := mixture(options.work, name, site, system, "BM25")) is not None:
                 runs[system] = fused_run(alone, ALONE)
         for (system, other), fusion in fitted.items():
-            if fusion and (both := mixture(options.work, name, site, system, other)):
+            if fusion and (both := mixture(options.work, name, site, system, other)) is not None:
                 runs[f"{system} + {other}"] = fused_run(both, fusion)
         runs["perfect order"] = ideal_run(site.qrels, site.candidates)
         table.values[name] = {"random order": numpy.mean(shuffles, axis=0)}
@@ -265,7 +265,7 @@ def written(figures: Mapping[str, Any]) -> str:
     for system, of in figures["means"].items():
         cells = [f"{of[n][0]:.3f} [{of[n][1]:.3f}, {of[n][2]:.3f}]" if n in of else "" for n in sets]
         cost = figures["costs"].get(system, {})
-        cells += [f"{cost['processor_seconds']:.2f}", f"{cost['megabytes']}"] if cost else ["", ""]
+        cells += [f"{cost['processor_seconds']:.3f}", f"{cost['megabytes']}"] if cost else ["", ""]
         lines.append(f"| {system} | " + " | ".join(cells) + " |")
     told = [f"{name} {of['all']} ({of['with a relevant candidate']})" for name, of in figures["queries"].items()]
     lines += ["", f"Queries (with a relevant candidate): {', '.join(told)}.", ""]

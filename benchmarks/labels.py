@@ -21,7 +21,6 @@ import argparse
 import json
 import math
 import random
-import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -31,7 +30,6 @@ import numpy
 from compare import cosines
 from compare_report import ALONE, mixture, rows_of, values_of
 from distill_quality import SEED, Site
-from sklearn.metrics import cohen_kappa_score
 
 from interank.ir.measures import judged_by_query
 from interank.ir.significance import Sample
@@ -43,7 +41,12 @@ VOTES_SHARE = 0.5
 """Of a label's probabilities; see `starter.py`."""
 READ_BACK = 10
 """Questions whose judgments the curves are read back from."""
-RESAMPLES = 1000
+_GRADE = numpy.arange(3)
+DISAGREEMENT: Mapping[str, Any] = {
+    "kappa, relevant or not": ((_GRADE[:, None] == 2) != (_GRADE == 2)).astype(float),
+    "kappa, three grades": (_GRADE[:, None] - _GRADE) ** 2.0,
+}
+"""How far two grades are apart, as each kappa counts it."""
 HUMAN = ("dl19", "scifact", "cranfield")
 TO_GRADES: Mapping[str, Mapping[int, int]] = {
     # NIST: 2 and 3 are relevant. Cranfield: 4 is a complete answer, 1 of minimum interest.
@@ -52,6 +55,8 @@ TO_GRADES: Mapping[str, Mapping[int, int]] = {
     "cranfield": {0: 0, 1: 1, 2: 1, 3: 2, 4: 2},
 }
 _LINE = 1e-3
+_CROSSED = 1e-9
+"""Where the curves cross, at the smallest cosines, grade 1 has no probability, and the lower one is not to be seen."""
 
 
 def main() -> None:
@@ -90,8 +95,9 @@ def read_back(options: argparse.Namespace) -> list[tuple[float, float]]:
                 (p - VOTES_SHARE * (grade == item.judgment.relevance)) / (1 - VOTES_SHARE)
                 for grade, p in enumerate(item.probabilities or ())
             ]
-            near.append((row["score"], 1.0))
-            above.append([math.log(p / (1 - p)) for p in (curve[1] + curve[2], curve[2])])
+            if curve[1] > _CROSSED:
+                near.append((row["score"], 1.0))
+                above.append([math.log(p / (1 - p)) for p in (curve[1] + curve[2], curve[2])])
     lines, *_ = numpy.linalg.lstsq(numpy.array(near), numpy.array(above), rcond=None)
     if (worst := float(abs(numpy.array(near) @ lines - numpy.array(above)).max())) > _LINE:
         raise SystemExit(
@@ -113,39 +119,38 @@ def agreement(work: Path, name: str, site: Site, system: str, curves: Sequence[t
     """A grader's grades beside the truth of a set, and nDCG@10 of its order."""
     rows, judged = rows_of(work, system, name, site) or {}, judged_by_query(site.qrels)
     grades = TO_GRADES.get(name, {})
-    pairs = []
-    for query_id, row in rows.items():
+    tables = numpy.zeros((len(rows), 3, 3))
+    for table, (query_id, row) in zip(tables, rows.items(), strict=True):
         known = judged[query_id]
-        doc_ids = [doc_id for doc_id in row["scores"] if doc_id in known or name != "dl19"]
-        truth = [grades.get(grade, grade) for grade in (known.get(doc_id, 0) for doc_id in doc_ids)]
-        pairs.append(numpy.array([[t, grade_of(row, d, curves)] for t, d in zip(truth, doc_ids, strict=True)]))
+        for doc_id in row["scores"]:
+            if doc_id in known or name != "dl19":
+                truth = known.get(doc_id, 0)
+                table[grades.get(truth, truth), grade_of(row, doc_id, curves)] += 1
     ndcg = values_of(site, fused_run(mixture(work, name, site, system, "BM25") or [], ALONE))
     [mean] = Sample([len(site.queries)], seed=SEED).intervals(ndcg[:, None])
-    given = numpy.concatenate(pairs)
+    together, flat = tables.sum(0), tables.reshape(-1, 9)
+    ends = Sample([len(rows)], seed=SEED).bounds(flat, kappas)
+    found = {
+        name: [round(float(value), 4) for value in (kappa, *end)]
+        for name, kappa, end in zip(DISAGREEMENT, kappas(flat.sum(0, keepdims=True))[0], ends, strict=True)
+    }
     return {
-        "pairs": len(given),
-        "grades given": numpy.bincount(given[:, 1], minlength=3).tolist(),
-        "grades true": numpy.bincount(given[:, 0], minlength=3).tolist(),
-        "kappa, relevant or not": interval(pairs, lambda both: cohen_kappa_score(both[:, 0] == 2, both[:, 1] == 2)),
-        "kappa, three grades": interval(
-            pairs, lambda both: cohen_kappa_score(both[:, 0], both[:, 1], labels=[0, 1, 2], weights="quadratic")
-        ),
+        "pairs": int(together.sum()),
+        "grades true": together.sum(1).astype(int).tolist(),
+        "grades given": together.sum(0).astype(int).tolist(),
+        **found,
         "nDCG@10": [round(mean.mean, 4), round(mean.low, 4), round(mean.high, 4)],
     }
 
 
-def interval(pairs: Sequence[Any], statistic: Any) -> list[float]:
-    """What all pairs give, and how far it moves when queries are resampled."""
-    rng = numpy.random.default_rng(SEED)
-    found = []
-    with warnings.catch_warnings():
-        # A resample in which both sides have one grade has no kappa, and is left out.
-        warnings.simplefilter("ignore")
-        for _ in range(RESAMPLES):
-            drawn = rng.integers(0, len(pairs), len(pairs))
-            found.append(statistic(numpy.concatenate([pairs[place] for place in drawn])))
-        low, high = numpy.nanquantile(found, [0.025, 0.975])
-        return [round(float(v), 4) for v in (statistic(numpy.concatenate(pairs)), low, high)]
+def kappas(sums: Any) -> Any:
+    """The kappas of tables of true and given grades, one a row; where all grades are one there is none."""
+    tables = sums.reshape(-1, 3, 3)
+    true, given, all_pairs = tables.sum(2), tables.sum(1), tables.sum((1, 2))
+    by_chance = true[:, :, None] * given[:, None, :] / all_pairs[:, None, None]
+    with numpy.errstate(invalid="ignore", divide="ignore"):
+        found = [1 - (tables * of).sum((1, 2)) / (by_chance * of).sum((1, 2)) for of in DISAGREEMENT.values()]
+    return numpy.stack(found, axis=1)
 
 
 def votes_agree() -> dict[str, Any]:
