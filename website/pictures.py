@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
+from PIL import Image
 from playwright.sync_api import Browser, sync_playwright
 
 SIZES = {1400: 1200, 400: 900}
@@ -37,6 +38,10 @@ def taken(browser: Browser, page: str, out: Path, name: str, *, whole: bool = Fa
             else:
                 shown.screenshot(path=path, full_page=whole)
             context.close()
+            with Image.open(path) as image:
+                # 256 colours are enough for text and lines, and take a third of the space.
+                fewer = image.convert("RGB").quantize(256)
+            fewer.save(path, optimize=True)
             yield path
 
 
