@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ from markupsafe import Markup
 
 from interank.pages import asset, content_hash, visible
 from interank.plots import read_log, training_curves
-from interank.stages.answers_shown import followed
+from interank.stages.answers_shown import Followed, followed
 from interank.stages.rollouts_shown import steps
 from interank.stages.trainings_told import Log, Training, headline, sentences, trials
 from interank.stages.validated import HEADS, table
@@ -79,7 +79,7 @@ def training_page(
         rows=figures,
         plots=training_curves(training.log, control=training.control or ()),
         steps=list(steps(_rows(folder / ROLLOUTS), shown)) if shown is not None else [],
-        followed=list(followed(_rows(folder / ANSWERS), shown)) if shown is not None else [],
+        followed=_most_changed(followed(_rows(folder / ANSWERS), shown)) if shown is not None else [],
         lineage=_lineage(training),
     )
 
@@ -88,6 +88,11 @@ def _rows(path: Path) -> list[dict[str, Any]]:
     """Completions that a training wrote down; one that goes on may be writing the last line."""
     lines = path.read_bytes().split(b"\n")[:-1] if path.is_file() else ()
     return [json.loads(line) for line in lines if line]
+
+
+def _most_changed(found: Iterable[Followed]) -> list[Followed]:
+    """Those of which there is most to see first."""
+    return sorted(found, key=lambda each: -len(each.versions))
 
 
 def _tried(training: Training) -> list[tuple[str, ...]]:

@@ -18,7 +18,8 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("training")
     (folder / "rollouts.jsonl").write_text((json.dumps(ROLLOUT) + "\n") * 3)
     later = {**ROLLOUT, "step": 10, "completion": "Relevance Label: 2\n\nIt is about the saddle's height."}
-    (folder / "answers.jsonl").write_text("".join(json.dumps(row) + "\n" for row in (ROLLOUT, later)))
+    still = {**ROLLOUT, "doc_id": "still"}
+    (folder / "answers.jsonl").write_text("".join(json.dumps(row) + "\n" for row in (still, ROLLOUT, later)))
     training = replace(TRAINING, control=log_of(0.5, 0.52, 0.51))
     path = folder / "report.html"
     path.write_text(training_page(training, folder, shown=shown), "utf-8")
@@ -39,7 +40,7 @@ def test_it_can_be_read_by_everybody(browser: Browser, report: Path, width: int,
     assert page.locator("#training-reward .legend li").all_inner_texts() == ["reward", "reward, control"]
     shown_advantages = page.locator(".rollouts .advantages b").all_inner_texts()
     assert shown_advantages == ["+0.91", "-0.25"] * 3
-    assert page.locator(".versions dt").all_inner_texts() == ["Step 1", "Step 10"]
+    assert page.locator("details[open] .versions dt").all_inner_texts() == ["Step 1", "Step 10"]
     assert (page.locator(".versions del").inner_text(), page.locator(".versions ins").inner_text()) == (
         " saddle.",
         " saddle's height.",
