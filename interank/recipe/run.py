@@ -7,7 +7,6 @@ from typing import ClassVar, Literal
 
 from pydantic import model_validator
 
-from interank.artifact import MANIFEST
 from interank.recipe.by_task import Distill, Rl
 from interank.recipe.evaluate import EvaluateRecipe
 from interank.recipe.generate import GenerateRecipe
@@ -71,7 +70,8 @@ class StagesRecipe(Settings):
                 "reward model takes; add {use: explanation_quality} for task judge, or leave reward out"
             )
         # An adapter's base is known when it is opened, and rl refuses a reward model of another one.
-        continues = (expanded(self.distill.student) / MANIFEST).is_file()
+        student = expanded(self.distill.student)
+        continues = student.is_dir() and not (student / "config.json").is_file()
         if self.reward.student != self.distill.student and not continues:
             raise ValueError(
                 f"reward.student: {self.reward.student} was found, and the reward model stands beside the policy on "

@@ -269,6 +269,15 @@ def test_a_pipelines_reward_model_that_cannot_be_is_refused(tmp_path: Path, chan
         load_recipe(source, [change])
 
 
+def test_a_pipelines_reward_model_is_of_a_base_where_distill_trains_an_adapter_of_it_further(tmp_path: Path) -> None:
+    source = recipe_of(tmp_path, PIPELINE.replace("REWARD", "{use: explanation_quality}"))
+    (tmp_path / "adapter").mkdir()
+    recipe = load_recipe(source, [f"distill.student={tmp_path / 'adapter'}", "reward.student=y"])
+    assert isinstance(recipe, RunRecipe)
+    assert recipe.stages.reward
+    assert recipe.stages.reward.student == "y"
+
+
 def test_a_head_takes_no_instruction() -> None:
     with pytest.raises(RecipeError, match=r"prompt: task head has no such key, judge and order have it; leave it out"):
         load_recipe("distill/dear-3b-ranknet", ["prompt.instruction=judge for a lawyer"])
