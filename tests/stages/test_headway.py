@@ -1,0 +1,46 @@
+"""What a command that waits for shards shows of them: pairs, time left, and money of what it will be."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+import pytest
+
+from interank.artifact import Workplace, create
+from interank.outputs import Partial
+from interank.recipe import GenerateRecipe, load_recipe
+from interank.stages.headway import Bar, tell
+from interank.teacher.budget import Spent
+
+
+def artifact(out: Path, kind: str, counts: dict[str, int], cost: dict[str, int] | None = None) -> Path:
+    place = create(out, kind, recipe={}, inputs={})  # type: ignore[arg-type]
+    assert isinstance(place, Workplace)
+    if cost:
+        place.write_json("cost.json", cost)
+    return place.finish(seed=0, counts=counts, notes={}).path
+
+
+def test_the_bar_counts_finished_running_and_waiting_shards_with_time_and_money(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "interank")
+    pairs = artifact(tmp_path / "pairs", "pairs", {"pairs": 90})
+    finished = {"judgments": 26, "rejected": 3, "unanswered": 1}
+    done = artifact(tmp_path / "1", "judgments", finished, {"tokens_read": 30_000, "tokens_written": 3_000})
+    running = tmp_path / "2"
+    Partial(running).work.mkdir(parents=True)
+    tell(Partial(running).work, 15, 30, Spent(15_000, 1_500, 1.0))
+    recipe = load_recipe("generate/hosted", [f"pairs={pairs}", "teacher.price={read: 1.0, written: 10.0}"])
+    assert isinstance(recipe, GenerateRecipe)
+    with Bar(recipe, [done, running, tmp_path / "3"]) as bar:
+        # 45,000 tokens read and 4,500 written of half the pairs.
+        assert (bar._bar.n, bar._bar.total) == (45, 90)
+        assert "0.09 of about 0.18 dollars, 49500 tokens" in bar._bar.postfix
+        tell(Partial(running).work, 30, 30, Spent(30_000, 3_000, 2.0))
+        bar.look()
+        assert bar._bar.n == 60
+    shown = capsys.readouterr().err
+    assert "60/90" in shown
+    assert "0.12 of about 0.18 dollars" in shown
