@@ -26,6 +26,7 @@ def test_it_ranks_in_a_pipeline_and_tells_what_is_known(reranker: Any, expected:
     found = pipeline.run({"ranker": {"query": QUERY, "documents": given}})["ranker"]["documents"]
     assert [each.content for each in found] == [text for text, _ in expected[:3]]
     assert [each.score for each in found] == pytest.approx([item.score for _, item in expected[:3]], abs=1e-5)
+    assert [each.meta["relevance_grade"] for each in found] == [int(item.relevance) for _, item in expected[:3]]
     assert found[0].meta["explanation"] == expected[0][1].explanation
     assert found[0].meta["place"] == TEXTS.index(expected[0][0])
     ranker = InterankRanker(str(reranker.source))

@@ -32,6 +32,8 @@ def test_it_ranks_and_tells_what_is_known(reranker: Any, expected: Any) -> None:
     found = processor.postprocess_nodes(nodes, query_str=QUERY)
     assert [each.node.get_content() for each in found] == [text for text, _ in expected[:3]]
     assert [each.score for each in found] == pytest.approx([item.score for _, item in expected[:3]], abs=1e-5)
+    grades = [each.node.metadata["relevance_grade"] for each in found]
+    assert grades == [int(item.relevance) for _, item in expected[:3]]
     assert found[0].node.metadata["explanation"] == expected[0][1].explanation
     # What is known of a node is not read by the next model.
     assert found[0].node.get_content(metadata_mode=MetadataMode.LLM) == expected[0][0]

@@ -28,6 +28,7 @@ def test_it_ranks_and_tells_what_is_known(reranker: Any, expected: Any) -> None:
         assert list(part["text"]) == [text for text, _ in expected]
         assert list(part["score"]) == pytest.approx([item.score for _, item in expected], abs=1e-5)
         assert list(part["rank"]) == [0, 1, 2, 3, 4]
+        assert list(part["relevance_grade"]) == [int(item.relevance) for _, item in expected]
         assert part["explanation"].iloc[0] == expected[0][1].explanation
     # What it gave can be ranked again.
     assert list(transformer(found)["score"]) == pytest.approx(list(found["score"]), abs=1e-5)

@@ -19,6 +19,8 @@ def test_it_ranks_and_tells_what_is_known(reranker: Any, expected: Any) -> None:
     found = ranker.rank(QUERY, TEXTS, doc_ids=[f"d{place}" for place in range(len(TEXTS))])
     assert [each.document.text for each in found] == [text for text, _ in expected]
     assert [each.score for each in found] == pytest.approx([item.score for _, item in expected], abs=1e-5)
+    grades = [each.document.metadata["relevance_grade"] for each in found]
+    assert grades == [int(item.relevance) for _, item in expected]
     best = found.top_k(1)[0]
     assert best.document.doc_id == f"d{TEXTS.index(expected[0][0])}"
     assert best.document.metadata["explanation"] == expected[0][1].explanation
