@@ -62,7 +62,10 @@ def _run(options: argparse.Namespace) -> int:
 
 def _opened(to: str, folder: str) -> str:
     if to == "vllm":
-        return f"vllm serve {folder} opens it where interank is installed beside vLLM; {folder}/README.md has the rest"
+        return (
+            f"vllm serve {folder} --dtype float32 opens it where interank is installed beside vLLM; {folder}/README.md "
+            "has the rest"
+        )
     if to == "onnx":
         return f"in Python, onnxruntime.InferenceSession({f'{folder}/model.onnx'!r}) opens it"
     return f"in Python, sentence_transformers.CrossEncoder({folder!r}) opens it"

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import torch
+
+log = logging.getLogger(__name__)
 
 PREFIX = "Interank"
 _ENDING = "ForSequenceClassification"
@@ -39,6 +42,17 @@ def __getattr__(name: str) -> Any:
     return made
 
 
+def warn_of_rounding(computed: Any, exported: Any) -> None:
+    """Say that vLLM computes in 16 bits what was exported in float32, as it does by itself."""
+    told = str(computed).removeprefix("torch.")
+    if str(exported) == "torch.float32" and told != "float32":
+        log.warning(
+            "interank: vLLM computes in %s what was exported in float32, and scores move by hundredths; start it with "
+            "--dtype float32 for the exact ones",
+            told,
+        )
+
+
 def _judge(name: str) -> Any:
     """A language model with the grades' rows as its head and the score behind it.
 
@@ -67,6 +81,7 @@ def _judge(name: str) -> Any:
     class Judge(classifier):  # type: ignore[misc]
         def _init_pooler(self, vllm_config: Any, prefix: str = "") -> Any:
             configured = vllm_config.model_config
+            warn_of_rounding(configured.dtype, configured.hf_config.dtype)
             self.score = ReplicatedLinear(
                 configured.get_hidden_size(),
                 3,

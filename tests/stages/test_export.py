@@ -15,6 +15,7 @@ from interank import Reranker
 from interank.cli.app import main
 from interank.engines.heads import load_head, scores
 from interank.engines.use import read_head
+from interank.engines.vllm_plugin import warn_of_rounding
 from interank.errors import ArtifactError, InputError, ModelError
 from interank.settings import HeadSettings
 from interank.stages.export import export
@@ -78,6 +79,17 @@ def test_one_that_sentence_transformers_saved_is_a_head_here(tmp_path: Path) -> 
     found = Reranker(tmp_path / "saved").rank(QUERY, [Document(str(n), text) for n, text in enumerate(texts)])
     scored = {int(item.doc_id): item.score for item in found}
     assert [scored[place] for place in range(len(texts))] == pytest.approx(expected.tolist(), abs=1e-4)
+
+
+def test_the_plugin_warns_where_vllm_rounds(caplog: pytest.LogCaptureFixture) -> None:
+    """What vLLM does by itself with float32: scores of a tiny judge moved by .013, ranks by luck did not."""
+    warn_of_rounding(torch.bfloat16, torch.float32)
+    assert "computes in bfloat16" in caplog.text and "--dtype float32" in caplog.text
+    caplog.clear()
+    for exact in (torch.float32, torch.bfloat16):
+        warn_of_rounding(exact, exact)
+    warn_of_rounding(torch.float32, torch.bfloat16)
+    assert not caplog.text
 
 
 def test_what_cannot_be_exported_is_refused_and_leaves_nothing(tmp_path: Path) -> None:

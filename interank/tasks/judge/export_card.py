@@ -59,7 +59,7 @@ rows = tokenizer(["a query"], ["a document"], padding=True, truncation="only_sec
 model(**rows).logits  # of grade 0, 1 and 2
 ```
 
-vLLM's `LLM("THIS FOLDER", runner="pooling").classify(...)` gives these logits too."""
+vLLM's `LLM("THIS FOLDER", runner="pooling", dtype="float32").classify(...)` gives these logits too."""
 _USES["onnx"] = """\
 ```python
 import onnxruntime
@@ -76,7 +76,7 @@ of pairs and tokens will do, and padding may stand on either side."""
 _USES["vllm"] = """\
 ```bash
 pip install interank  # in vLLM's environment: it registers the model
-vllm serve "THIS FOLDER"
+vllm serve "THIS FOLDER" --dtype float32  # by itself vLLM would compute in 16 bits
 curl localhost:8000/rerank -H 'Content-Type: application/json' \\
   -d '{"model": "THIS FOLDER", "query": "a query", "documents": ["a document", "another"]}'
 ```
