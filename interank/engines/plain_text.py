@@ -61,3 +61,8 @@ def beginning(tokenizer: Any) -> tuple[int, ...]:
     """The beginning-of-sequence token, if the tokenizer puts it before what it is given."""
     bos = tokenizer.bos_token_id
     return (bos,) if bos is not None and tokenizer("a")["input_ids"][:1] == [bos] else ()
+
+
+def framed(tokenizer: Any, text: str) -> tuple[int, ...]:
+    """The ids of a prompt's own words, in which special tokens are meant."""
+    return tuple(tokenizer(text, add_special_tokens=False)["input_ids"])

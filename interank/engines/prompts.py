@@ -11,7 +11,7 @@ from jinja2 import TemplateError
 
 from interank import judging, plain_data
 from interank.engines.pairs import Frame
-from interank.engines.plain_text import PlainText, beginning
+from interank.engines.plain_text import PlainText, beginning, framed
 from interank.errors import InputError, ModelError
 from interank.judging import Order
 from interank.settings import PromptSettings
@@ -133,7 +133,7 @@ class PromptEncoder:
         Raises:
             ModelError: The model's chat template drops or changes what a slot stands for.
         """
-        return _split(self._rendered(messages, answered=False), *slots)
+        return parts_around(self._rendered(messages, answered=False), *slots)
 
     def frame(self, texts: Sequence[str]) -> list[tuple[int, ...]]:
         """The ids of a prompt's own texts, in which special tokens are meant; the first begins the sequence."""
@@ -141,7 +141,7 @@ class PromptEncoder:
 
     def question_prompt(self, text: str) -> Prompt:
         """The prompt that asks something else, in one user turn, all of it untrusted text."""
-        head, tail = _split(self._rendered([{"role": "user", "content": _QUERY_SLOT}], answered=False), _QUERY_SLOT)
+        head, tail = self.around([{"role": "user", "content": _QUERY_SLOT}], [_QUERY_SLOT])
         return Prompt(self._begun(self._framed(head)), self.plain(text), self._framed(tail))
 
     def answer(self, judgment: Judgment, *, reasoning_tokens: int, order: Order | None = None) -> tuple[int, ...]:
@@ -199,8 +199,7 @@ class PromptEncoder:
         return led
 
     def _framed(self, text: str) -> tuple[int, ...]:
-        """The ids of our own frame, in which special tokens are meant."""
-        return tuple(self.tokenizer(text, add_special_tokens=False)["input_ids"])
+        return framed(self.tokenizer, text)
 
     def _frame(self) -> tuple[tuple[int, ...], tuple[int, ...], dict[Order, tuple[int, ...]], int]:
         tails: dict[Order, tuple[int, ...]] = {}
@@ -208,14 +207,14 @@ class PromptEncoder:
         head_text = between_text = ""
         for order in orders:
             whole = self._rendered(self._asked(order), answered=False)
-            head_text, between_text, tail_text = _split(whole, _QUERY_SLOT, _DOCUMENT_SLOT)
+            head_text, between_text, tail_text = parts_around(whole, _QUERY_SLOT, _DOCUMENT_SLOT)
             tails[order] = self._framed(tail_text)
         head = self._begun(self._framed(head_text))
         answered = self._rendered(
             [*judging.render("q", "d", "grade_first"), {"role": "assistant", "content": _ANSWER_SLOT}],
             answered=True,
         )
-        after = self._framed(_split(answered, _ANSWER_SLOT)[1])
+        after = self._framed(parts_around(answered, _ANSWER_SLOT)[1])
         end = next((index for index in after if index in self._plain.forbidden), self.tokenizer.eos_token_id)
         return head, self._framed(between_text), tails, end
 
@@ -278,7 +277,12 @@ def rendered(tokenizer: Any, messages: list[dict[str, str]], **arguments: Any) -
         ) from None
 
 
-def _split(text: str, *slots: str) -> list[str]:
+def parts_around(text: str, *slots: str) -> list[str]:
+    """The texts before, between and behind the slots.
+
+    Raises:
+        ModelError: One is not there, or not in its place.
+    """
     parts = []
     for slot in slots:
         before, found, text = text.partition(slot)

@@ -30,9 +30,9 @@ def explains(source: str, base: str | None = None) -> bool:
     if (use := read_use(folder)) is not None:
         return modes.explains(use.modes)
     from interank.engines.late_lists import reads_lists
-    from interank.engines.yes_or_no import answer_form
+    from interank.engines.released import released_form
 
-    if answer_form(source) is not None or reads_lists(source):
+    if released_form(source) is not None or reads_lists(source):
         return False
     # What says nothing itself may be a head by its layers, or stand on the hub.
     from interank.engines.heads import find_head

@@ -33,7 +33,7 @@ from interank.serving.models import (
 )
 from interank.serving.schedule import Scheduler
 from interank.settings import ListPromptSettings, Quantisation
-from interank.tasks import exported, late_lists, task_of_adapter, yes_or_no
+from interank.tasks import exported, late_lists, released, task_of_adapter
 from interank.tasks.asked import Loaded, RankerSettings
 from interank.tasks.head import ranker as heads
 from interank.tasks.judge.asking import LABEL_ROOM, Judge
@@ -160,7 +160,9 @@ class Models:
         source, scheduler = str(settings.model), self._scheduler
         if late_lists.takes(settings):
             raise InputError(f"{source} reads all documents of a request together, which is not served; rank with it")
-        for module in (exported, yes_or_no):
+        if released.reasons(settings):
+            raise InputError(f"{source} reasons about each document at length, which is not served; rank with it")
+        for module in (exported, released):
             if not late and scheduler is not None and module.takes(settings):
                 facts = Facts(name, source, None, ("score",), "score", fits=fits_of(source))
                 kind: Kind = "grade" if module is exported else "head"
@@ -273,7 +275,7 @@ class _HeadBase:
 def _base_of(settings: RankerSettings) -> Path | None:
     """The folder of what a model stands on, its own where it is whole."""
     source = str(settings.model)
-    if settings.engine != "transformers" or exported.takes(settings) or yes_or_no.takes(settings):
+    if settings.engine != "transformers" or exported.takes(settings) or released.takes(settings):
         return None
     head = find_head(source, settings.base)
     return head.files.folder if head else find_source(source, settings.base).files.folder

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from interank.modes import TASK_MODES
-from interank.tasks import NAMES, exported, late_lists, yes_or_no
+from interank.tasks import NAMES, exported, late_lists, released
 from interank.tasks.asked import RankerSettings
 from interank.tasks.parts import part
 from interank.tasks.ranks import OneModel
@@ -21,7 +21,7 @@ def open_by_task(asked: RankerSettings) -> OneModel:
         ModelError: The model cannot be had, or no server answers.
         InputError: The mode, the engine or the settings do not go with the model.
     """
-    for module in (exported, late_lists, yes_or_no):
+    for module in (exported, late_lists, released):
         if module.takes(asked):
             opened: OneModel = module.open_ranker(asked)
             return opened

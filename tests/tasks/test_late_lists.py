@@ -13,7 +13,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from interank import Reranker
 from interank.engines import late_lists
-from interank.engines.yes_or_no import answer_form
+from interank.engines.released import released_form
 from interank.errors import InputError, ModelError
 from interank.recipe import EvaluateRecipe
 from interank.stages import distill, evaluate
@@ -148,7 +148,7 @@ def test_a_head_learns_its_scores_of_documents_that_are_read_together(folder: Pa
 
 def test_what_lacks_a_part_is_told(tmp_path: Path) -> None:
     folder = stand_in(tmp_path / "model")
-    assert answer_form(folder) is None
+    assert released_form(folder) is None
     weights = load_file(folder / "model.safetensors")
     del weights["projector.2.weight"]
     save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})

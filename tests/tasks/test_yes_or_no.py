@@ -12,8 +12,8 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from interank import Reranker
 from interank.cli.app import main
-from interank.engines import yes_or_no
-from interank.engines.yes_or_no import answer_form
+from interank.engines import released, yes_or_no
+from interank.engines.released import released_form
 from interank.errors import InputError
 from interank.ir.trec import read_run
 from interank.judgments import read_judgments
@@ -77,7 +77,7 @@ def test_qwen3s_scores_are_the_log_odds_of_its_cards_probability(tmp_path: Path)
     yes, no = plain.convert_tokens_to_ids("yes"), plain.convert_tokens_to_ids("no")
     expected = []
     for text in TEXTS:
-        body = f"<Instruct>: {yes_or_no._QWEN3_TASK}\n<Query>: {QUERY}\n<Document>: {text}"
+        body = f"<Instruct>: {released.USUAL_TASK}\n<Query>: {QUERY}\n<Document>: {text}"
         logits = last(model, before + tokenizer(body, add_special_tokens=False)["input_ids"] + after)
         odds = torch.log_softmax(logits[[no, yes]], 0)
         expected.append(torch.logit(odds[1].exp().double()).item())
@@ -121,7 +121,7 @@ def test_gemmas_score_is_the_logit_of_yes(tmp_path: Path) -> None:
     model, tokenizer = opened(folder)
     yes = tokenizer("Yes", add_special_tokens=False)["input_ids"][0]
     line = tokenizer("\n", add_special_tokens=False)["input_ids"]
-    task = tokenizer(yes_or_no._GEMMA_TASK, add_special_tokens=False)["input_ids"]
+    task = tokenizer(released.GEMMA_TASK, add_special_tokens=False)["input_ids"]
     expected = []
     for text in TEXTS:
         asked = tokenizer(f"A: {QUERY}", add_special_tokens=False)["input_ids"]
@@ -133,7 +133,7 @@ def test_gemmas_score_is_the_logit_of_yes(tmp_path: Path) -> None:
 
 def test_a_long_document_is_cut_and_the_frame_is_whole(tmp_path: Path) -> None:
     tokenizer = AutoTokenizer.from_pretrained(stand_in(tmp_path / "Qwen3-Reranker-0.6B"))
-    encoder = yes_or_no.AnswerEncoder(tokenizer, yes_or_no.QWEN3, 400)
+    encoder = yes_or_no.AnswerEncoder(tokenizer, released.QWEN3, 400)
     from interank.types import Query
 
     prompt = encoder.prompt(Query("q", QUERY), Document("d", "word " * 3000))
@@ -141,11 +141,11 @@ def test_a_long_document_is_cut_and_the_frame_is_whole(tmp_path: Path) -> None:
     assert prompt.ids[-len(prompt.suffix) :] == prompt.suffix
 
 
-@pytest.mark.parametrize(("name", "why"), [("jina-reranker-m0", "code that comes with"), ("ERank-4B", "0 to 10")])
-def test_what_cannot_be_run_as_it_was_made_is_refused(tmp_path: Path, name: str, why: str) -> None:
-    folder = stand_in(tmp_path / name)
-    with pytest.raises(InputError, match=why):
-        Reranker(folder)
+def test_what_cannot_be_run_as_it_was_made_is_refused(tmp_path: Path) -> None:
+    folder = stand_in(tmp_path / "jina-reranker-m0")
+    for mode in ("score", "reason"):
+        with pytest.raises(InputError, match="code that comes with"):
+            Reranker(folder, mode=mode)
 
 
 def test_the_command_ranks_with_one(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -162,13 +162,13 @@ def test_a_reranker_is_told_by_its_files_under_any_name(tmp_path: Path) -> None:
     """By a template or a card that quotes the prompt, where the model is of that kind."""
     named = stand_in(tmp_path / "Qwen3-Reranker-0.6B")
     other = stand_in(tmp_path / "snapshot")
-    assert answer_form(other) is None
+    assert released_form(other) is None
     (other / "chat_template.jinja").write_text(yes_or_no._QWEN3_BEFORE + "{{ messages }}")
-    assert answer_form(other) is yes_or_no.QWEN3
+    assert released_form(other) is released.QWEN3
     assert ranked(other) == ranked(named)
     (other / "chat_template.jinja").unlink()
     (other / "README.md").write_text(f'task = "{yes_or_no._MXBAI_TASK}"')
-    assert answer_form(other) is None
+    assert released_form(other) is None
 
 
 def test_what_interank_made_is_no_released_reranker_whatever_it_is_called(tmp_path: Path) -> None:
@@ -178,7 +178,7 @@ def test_what_interank_made_is_no_released_reranker_whatever_it_is_called(tmp_pa
     for name in ("qwen3-reranker-of-ours", "jina-reranker-compared", "erank-4b"):
         folder = family_folder(tmp_path / name, "qwen3")
         save_use(folder, Use(PromptSettings(max_length=900, max_query_tokens=64), ("score",)))
-        assert answer_form(folder) is None
+        assert released_form(folder) is None
         assert all(item.relevance is not None for item in Reranker(folder).rank(QUERY, TEXTS[:2]))
 
 
@@ -188,33 +188,33 @@ def test_a_name_alone_makes_no_reranker(tmp_path: Path) -> None:
         Reranker(folder)
     config = folder / "config.json"
     config.write_text(config.read_text().replace("LlamaForCausalLM", "Qwen3ForSequenceClassification"))
-    assert answer_form(folder) is None
+    assert released_form(folder) is None
     config.write_text(config.read_text().replace("Qwen3ForSequenceClassification", "JinaVLForRanking"))
     with pytest.raises(InputError, match="code that comes with"):
-        answer_form(folder)
+        released_form(folder)
 
 
 def test_an_adapter_answers_as_its_base(tmp_path: Path) -> None:
     base, adapter = stand_in(tmp_path / "Qwen3-Reranker-0.6B"), tmp_path / "tickets"
     adapter.mkdir()
     (adapter / "adapter_config.json").write_text(json.dumps({"base_model_name_or_path": str(base)}))
-    assert answer_form(adapter) is yes_or_no.QWEN3
+    assert released_form(adapter) is released.QWEN3
 
 
 def test_evaluate_and_compare_take_one_beside_a_judge(tmp_path: Path) -> None:
-    released, own = stand_in(tmp_path / "Qwen3-Reranker-0.6B"), tiny_model(tmp_path / "own")
+    theirs, own = stand_in(tmp_path / "Qwen3-Reranker-0.6B"), tiny_model(tmp_path / "own")
     benchmark = benchmark_folder(tmp_path / "benchmark", queries=2, documents=4)
-    for adapter in (released, own):
+    for adapter in (theirs, own):
         recipe = EvaluateRecipe(stage="evaluate", benchmark=benchmark, depth=4, adapters=(adapter,), explain=1)
         evaluate.run(recipe, tmp_path / f"eval-{adapter.name}")
-    folders = [tmp_path / f"eval-{adapter.name}" for adapter in (released, own)]
+    folders = [tmp_path / f"eval-{adapter.name}" for adapter in (theirs, own)]
     run = read_run(folders[0] / "run.trec")
     queries = [json.loads(line) for line in (benchmark / "queries.jsonl").read_text().splitlines()]
     corpus = [json.loads(line) for line in (benchmark / "corpus.jsonl").read_text().splitlines()]
     texts = {row["_id"]: row["text"] for row in corpus}
     for query in queries:
         documents = [Document(name, texts[name]) for name in run.scores(query["_id"])]
-        found = Reranker(released).rank(query["text"], documents)
+        found = Reranker(theirs).rank(query["text"], documents)
         assert [item.doc_id for item in found] == [item.doc_id for item in documents]
     page = tmp_path / "page.html"
     assert main(["compare", *map(str, folders), "--out", str(page), "--quiet"]) == 0
@@ -222,7 +222,7 @@ def test_evaluate_and_compare_take_one_beside_a_judge(tmp_path: Path) -> None:
 
 
 def test_a_head_learns_its_scores(tmp_path: Path) -> None:
-    released, student = stand_in(tmp_path / "Qwen3-Reranker-0.6B"), tiny_model(tmp_path / "student")
+    theirs, student = stand_in(tmp_path / "Qwen3-Reranker-0.6B"), tiny_model(tmp_path / "student")
     judged = judgments_artifact(tmp_path / "judgments", rule.examples(0, queries=3, documents=4))
     recipe = DistillHead.model_validate(
         {
@@ -234,7 +234,7 @@ def test_a_head_learns_its_scores(tmp_path: Path) -> None:
             "judgments": judged,
             "documents": 3,
             "encoding": {"max_length": 64},
-            "teacher": str(released),
+            "teacher": str(theirs),
             "lora": {"rank": 4, "alpha": 8},
             "trainer": {"max_steps": 1, "save_strategy": "no", "gradient_accumulation_steps": 1},
         }
@@ -245,14 +245,14 @@ def test_a_head_learns_its_scores(tmp_path: Path) -> None:
     texts = {item.document.doc_id: item for item in read_judgments(judged)}
     for row in rows:
         item = texts[row["doc_id"]]
-        assert row["score"] == pytest.approx(Reranker(released).rank(item.query, [item.document])[0].score, abs=1e-4)
+        assert row["score"] == pytest.approx(Reranker(theirs).rank(item.query, [item.document])[0].score, abs=1e-4)
 
 
 def test_a_form_with_a_place_for_an_instruction_reads_it(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     documents._warn.cache_clear()
     found = Reranker(stand_in(tmp_path / "Qwen3-Reranker-0.6B"))
     usual = found.rank(QUERY, TEXTS)
-    assert found.rank(QUERY, TEXTS, instruction=yes_or_no._QWEN3_TASK) == usual
+    assert found.rank(QUERY, TEXTS, instruction=released.USUAL_TASK) == usual
     assert found.rank(QUERY, TEXTS, instruction="Cite statutes.") != usual
     assert not caplog.records
     other = Reranker(stand_in(tmp_path / "mxbai-rerank-base-v2", "qwen2"))

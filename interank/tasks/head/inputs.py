@@ -51,9 +51,9 @@ def _is_head(recipe: DistillHead) -> None:
     from interank.engines.heads import find_head
     from interank.engines.late_lists import reads_lists
     from interank.engines.models import model_here
-    from interank.engines.yes_or_no import answer_form
+    from interank.engines.released import released_form
 
     teacher = str(recipe.teacher)
     known = (expanded(teacher).exists() or model_here(teacher) is not None) and not reads_lists(teacher)
-    if known and answer_form(teacher) is None and find_head(teacher) is None:
+    if known and released_form(teacher) is None and find_head(teacher) is None:
         raise ModelError(f"{teacher} is a language model without a head; train one with interank distill")

@@ -50,8 +50,8 @@ class DistillHead(DistillRecipe):
     depth: int = Field(100, ge=1)
     """How many of a ranking's first documents, positives left out, negatives are drawn from."""
     teacher: str | None = None
-    """Whose scores are distilled: an output of distill, the folder or hub name of a cross-encoder or of a reranker that
-    answers yes or no; `judgments` takes the judgments' scores or probabilities. They are computed once, before
+    """Whose scores are distilled: an output of distill, the folder or hub name of a cross-encoder or of a released
+    reranker; `judgments` takes the judgments' scores or probabilities. They are computed once, before
     training, and kept as `teacher_scores.jsonl`."""
     teacher_scores: FilePath | None = None
     """Such a file, or a TREC run, in place of `teacher`."""

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 
 from interank.engines.heads import load_head, scores
 from interank.engines.late_lists import reads_lists
-from interank.engines.yes_or_no import answer_form
+from interank.engines.released import released_form
 from interank.judgments import JudgedList
 from interank.ledger import Ledger
 from interank.progress import track
-from interank.tasks import late_lists, yes_or_no
+from interank.tasks import late_lists, released
 from interank.tasks.asked import RankerSettings
 from interank.tasks.head.groups import ScoredPair, digest
 from interank.tasks.ranks import Ranking
@@ -56,11 +56,11 @@ def open_teacher(recipe: DistillHead) -> Scored:
     if reads_lists(name):
         lists = late_lists.open_ranker(RankerSettings(name))
         return _by_query(lambda query, documents: lists.ordered(query, documents, None))
-    if answer_form(name) is None:
+    if released_form(name) is None:
         head = load_head(name, settings=recipe.teacher_encoding, precision=recipe.teacher_precision)
         return lambda pairs: scores(head, [head.encoder.pair(*pair) for pair in pairs]).tolist()
     # Documents of a query share its prompt's beginning.
-    return _by_query(yes_or_no.open_ranker(RankerSettings(name)).scored)
+    return _by_query(released.open_ranker(RankerSettings(name)).scored)
 
 
 def _by_query(rank: Callable[[Query, Sequence[Document]], Ranking]) -> Scored:
