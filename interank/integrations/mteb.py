@@ -9,6 +9,7 @@ from mteb.models import ModelMeta
 
 from interank.errors import InputError
 from interank.integrations.ranked import opened
+from interank.ir.trec import read_run
 from interank.types import Document, Query
 from interank.versions import require
 
@@ -64,3 +65,39 @@ def cross_encoder(folder: str | Path) -> Any:
     from sentence_transformers import CrossEncoder
 
     return CrossEncoder(str(folder))
+
+
+def with_candidates(task: Any, run: str | Path, top_k: int = 100) -> Any:
+    """A task whose candidates are the first documents of a run, as the first stage of `interank evaluate` is kept.
+
+    mteb's own candidates of BRIGHT's tasks are the whole corpus less what a query excludes.
+
+    Args:
+        task: Of mteb, as `mteb.get_task` gives it.
+        run: A TREC run.
+        top_k: How many documents of each query; one of which the run has none has no candidates.
+
+    Raises:
+        InputError: The run is of other queries or documents.
+    """
+    found = read_run(Path(run))
+    task.load_data()
+    # BRIGHT's tasks hold their parts in mteb's older form until they are converted.
+    task.convert_v1_dataset_format_to_v2(num_proc=None)
+    shared = 0
+    for part in (part for parts in task.dataset.values() for part in parts.values()):
+        chosen = {
+            str(name): [*found.scores(str(name))][:top_k] if str(name) in found else []
+            for name in part["queries"]["id"]
+        }
+        documents = {str(name) for name in part["corpus"]["id"]}
+        missing = next((each for names in chosen.values() for each in names if each not in documents), None)
+        if missing is not None:
+            raise InputError(
+                f"{run}: its document {missing!r} is not in the corpus of {task.metadata.name}; take that task's run"
+            )
+        part["top_ranked"] = chosen
+        shared += sum(map(bool, chosen.values()))
+    if not shared:
+        raise InputError(f"{run}: found no query of {task.metadata.name}; take that task's run")
+    return task
