@@ -6,13 +6,14 @@ import asyncio
 from dataclasses import replace
 from typing import Any
 
-from haystack import Document, component, default_from_dict, default_to_dict
-
 from interank.integrations.ranked import facts, opened, ranked
 from interank.reranking.reranker import Reranker
 from interank.versions import require
 
-require("haystack-ai", "3.4", "haystack")
+try:
+    from haystack import Document, component, default_from_dict, default_to_dict
+finally:
+    require("haystack-ai", "3.4", "haystack")
 
 
 @component

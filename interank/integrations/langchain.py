@@ -6,14 +6,16 @@ import asyncio
 from collections.abc import Sequence
 from typing import Any
 
-from langchain_core.callbacks import Callbacks
-from langchain_core.documents import BaseDocumentCompressor, Document
 from pydantic import ConfigDict
 
 from interank.integrations.ranked import facts, opened, ranked
 from interank.versions import require
 
-require("langchain-core", "1.8", "langchain")
+try:
+    from langchain_core.callbacks import Callbacks
+    from langchain_core.documents import BaseDocumentCompressor, Document
+finally:
+    require("langchain-core", "1.8", "langchain")
 
 
 class InterankCompressor(BaseDocumentCompressor):  # type: ignore[misc]

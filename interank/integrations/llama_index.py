@@ -5,10 +5,6 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-from llama_index.core.instrumentation import get_dispatcher
-from llama_index.core.instrumentation.events.rerank import ReRankEndEvent, ReRankStartEvent
-from llama_index.core.postprocessor.types import BaseNodePostprocessor
-from llama_index.core.schema import MetadataMode, NodeWithScore, QueryBundle
 from pydantic import PrivateAttr
 
 from interank.errors import InputError
@@ -16,7 +12,13 @@ from interank.integrations.ranked import facts, opened, ranked
 from interank.reranking.reranker import Reranker
 from interank.versions import require
 
-require("llama-index-core", "0.14", "llama-index")
+try:
+    from llama_index.core.instrumentation import get_dispatcher
+    from llama_index.core.instrumentation.events.rerank import ReRankEndEvent, ReRankStartEvent
+    from llama_index.core.postprocessor.types import BaseNodePostprocessor
+    from llama_index.core.schema import MetadataMode, NodeWithScore, QueryBundle
+finally:
+    require("llama-index-core", "0.14", "llama-index")
 _dispatcher = get_dispatcher(__name__)
 
 

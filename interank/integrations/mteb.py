@@ -5,15 +5,16 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from mteb.models import ModelMeta
-
 from interank.errors import InputError
 from interank.integrations.ranked import opened
 from interank.ir.trec import read_run
 from interank.types import Document, Query
 from interank.versions import require
 
-require("mteb", "2.26", "mteb")
+try:
+    from mteb.models import ModelMeta
+finally:
+    require("mteb", "2.26", "mteb")
 
 
 class InterankSearch:

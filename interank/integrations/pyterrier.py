@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-import pandas as pd
-import pyterrier as pt
-
 from interank.integrations.ranked import facts, opened, ranked
 from interank.versions import require
 
-require("pyterrier", "1.1", "pyterrier")
+try:
+    import pandas as pd
+    import pyterrier as pt
+finally:
+    require("pyterrier", "1.1", "pyterrier")
 
 
 _OWN = ("relevance_grade", "grade_probabilities", "label_mass", "probability", "explanation", "truncated_tokens")

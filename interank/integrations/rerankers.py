@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
-from rerankers.documents import Document
-from rerankers.models.ranker import BaseRanker
-from rerankers.results import RankedResults, Result
-from rerankers.utils import prep_docs
-
 from interank.integrations.ranked import facts, opened, ranked
 from interank.versions import require
 
-require("rerankers", "0.10", "rerankers")
+try:
+    from rerankers.documents import Document
+    from rerankers.models.ranker import BaseRanker
+    from rerankers.results import RankedResults, Result
+    from rerankers.utils import prep_docs
+finally:
+    require("rerankers", "0.10", "rerankers")
 
 
 class InterankRanker(BaseRanker):  # type: ignore[misc]

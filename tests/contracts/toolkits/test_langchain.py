@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from importlib import metadata
 from typing import Any
 
 import pytest
@@ -30,12 +29,3 @@ def test_it_ranks_and_tells_what_is_known(reranker: Any, expected: Any) -> None:
     assert "relevance_score" not in given[0].metadata
     assert asyncio.run(compressor.acompress_documents(given, QUERY)) == found
     assert compressor.compress_documents([], QUERY) == []
-
-
-def test_another_version_is_refused_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
-    from interank.errors import InputError
-    from interank.versions import require
-
-    monkeypatch.setattr(metadata, "version", lambda name: "0.3.9rc1")
-    with pytest.raises(InputError, match=r"found langchain-core 0.3.9rc1.*works with 1.0 or later"):
-        require("langchain-core", "1.0", "langchain")
