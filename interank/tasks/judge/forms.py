@@ -91,7 +91,7 @@ def write_form(
     index = encoder.tokenizer.convert_tokens_to_ids(pad)
     if to == "onnx":
         write_judge_graph(model, head, folder / ONNX)
-        _write_json(folder / "config.json", _onnx_config(model, index))
+        _write_json(folder / "config.json", _onnx_config(model, index, told.longest))
     else:
         classifier = _classifier(model, head, index)
         if numbers == "bfloat16":
@@ -243,15 +243,19 @@ def _as_vllm(folder: Path) -> None:
     (folder / "modules.json").unlink()
 
 
-def _onnx_config(model: Any, pad: int) -> dict[str, Any]:
-    """What servers of ONNX ask: a classifier with one label."""
+def _onnx_config(model: Any, pad: int, longest: int) -> dict[str, Any]:
+    """What servers of ONNX ask: a classifier with one label, whose texts have at most so many tokens.
+
+    TEI does not start without the numbers of layers and positions, and cuts or refuses by the latter.
+    """
     return {
         "architectures": [f"{type(model).__name__.removesuffix('ForCausalLM')}ForSequenceClassification"],
         "model_type": model.config.model_type,
         "id2label": {"0": "score"},
         "label2id": {"score": 0},
-        "max_position_embeddings": getattr(model.config, "max_position_embeddings", None),
-        "hidden_size": getattr(model.config, "hidden_size", None),
+        "max_position_embeddings": longest,
+        "hidden_size": model.config.hidden_size,
+        "num_hidden_layers": model.config.num_hidden_layers,
         "pad_token_id": pad,
         "vocab_size": model.config.vocab_size,
     }

@@ -139,6 +139,23 @@ def test_no_document_writes_a_special_token_in_rust(tmp_path: Path) -> None:
     )
 
 
+def test_a_graphs_folder_has_what_tei_asks_and_is_cut_there_as_here(tmp_path: Path) -> None:
+    """By TEI's source: what its configuration has to hold, and the cut that it asks its tokenizer for."""
+    pytest.importorskip("onnxscript", reason="interank[onnx] is not installed")
+    folder = family_folder(tmp_path / "model", "llama 3")
+    save_use(folder, Use(PromptSettings(max_length=400, max_query_tokens=40), ("score",)))
+    export(folder, tmp_path / "graph", to="onnx")
+    config = json.loads((tmp_path / "graph" / "config.json").read_text())
+    assert config["architectures"][0].endswith("Classification") and len(config["id2label"]) == 1
+    assert {type(config[name]) for name in ("hidden_size", "num_hidden_layers", "pad_token_id")} == {int}
+    told = read_form(tmp_path / "graph")
+    assert told is not None and config["max_position_embeddings"] == told.longest < 400
+    tokenizer = Tokenizer.from_file(str(tmp_path / "graph" / "tokenizer.json"))
+    tokenizer.enable_truncation(config["max_position_embeddings"], strategy="longest_first")
+    found = tokenizer.encode("why does the pump run?", LONG.text).ids
+    assert len(found) == told.longest and found == sealed_ids(tmp_path / "graph", "why does the pump run?", LONG.text)
+
+
 def test_prompts_that_are_shorter_than_what_spells_all_special_tokens_are_exported(tmp_path: Path) -> None:
     from interank.engines.use import Use, save_use
 
