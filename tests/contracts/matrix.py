@@ -3,12 +3,14 @@
 Judges of three families are exported and read by every tool: alone and in batches, padded on either side, each toolkit
 in an environment of its own. Documents that spell special tokens are among the pairs. `--write docs/export.md` puts the
 table there and its figures into `matrix.json` beside this file. `--tools` reads some anew, and leaves the rows of
-others as they are; `--pairs` and `--families` are for trying it.
+others as they are; `--pairs` and `--families` are for trying it. `--judge DIR --numbers bfloat16` reads a trained judge
+instead, on the golden set, and writes nothing.
 """
 
 from __future__ import annotations
 
 import argparse
+import copy
 import json
 import os
 import re
@@ -20,24 +22,26 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import torch
 from transformers import AutoConfig, AutoModelForCausalLM
 
 from interank import Reranker
 from interank.diagnosis.exports import fitting, hostile, read_export, readers
-from interank.diagnosis.golden import Asked, Reading, golden_prompts, read_golden
-from interank.diagnosis.parity import difference
-from interank.engines.models import find_model, load_model, load_tokenizer
+from interank.diagnosis.golden import Asked, Reading, golden_prompts, golden_set, read_golden
+from interank.diagnosis.parity import Tolerance, difference
+from interank.engines.adapters import folded
+from interank.engines.models import find_model, load_tokenizer
 from interank.engines.prompts import PromptEncoder
 from interank.engines.transformers import TransformersEngine
 from interank.ir.benchmarks import load_benchmark
+from interank.reranking.merging import adapted
 from interank.resources import resource_dir
 from interank.stages.export_judge import allowed_of
-from interank.tasks.judge.forms import JUDGE_FORMS, JudgeForm, read_form, write_form
+from interank.tasks.judge.forms import JUDGE_FORMS, JudgeForm, Numbers, read_form, write_form
 from interank.tasks.judge.ranker import judge_encoder
-from interank.tasks.sources import find_source
+from interank.tasks.sources import Source, find_source
 from interank.types import Document, Query, grouped
 from tests.contracts.environments import TOOLKITS, environment
 from tests.contracts.reading import TOOLS, Judge
@@ -53,6 +57,7 @@ _HEADS = {"num_attention_heads": 4, "num_key_value_heads": 2, "head_dim": 32}
 _DOCUMENTS, _CHARACTERS = 20, 300
 _BATCHES = ((1, "right"), (32, "right"), (32, "left"))
 _HOSTILE = "hostile"
+_EXPORTS = ("vLLM, classify", "vLLM, the plugin")
 HERE = "here"
 """What reads exports in this process: transformers, sentence-transformers, onnxruntime and interank."""
 _BEGIN, _END = "<!-- matrix: made by python -m tests.contracts.matrix --write -->", "<!-- end of matrix -->"
@@ -80,6 +85,12 @@ class Family:
     asked: list[Asked]
     encoder: PromptEncoder
     judge: Judge
+
+    @property
+    def allowed(self) -> Tolerance:
+        """How far others may lie from it."""
+        numbers: Numbers = "bfloat16" if self.judge.numbers == "bfloat16" else "float32"
+        return allowed_of(numbers, self.own)
 
 
 def model_folder(family: str, folder: Path) -> Path:
@@ -110,15 +121,29 @@ def asked_of(encoder: PromptEncoder, pairs: int) -> list[Asked]:
 
 
 def made(family: str, folder: Path, pairs: int, forms: Sequence[JudgeForm]) -> Family:
-    """The judge, its exports, and its own scores."""
+    """A judge of the family, its exports, and its own scores."""
+    folder.mkdir()
     source = find_source(model_folder(family, folder / "model"))
+    return exported(source, folder, asked_of(judge_encoder(source), pairs), forms, "float32")
+
+
+def trained(judge: Path, folder: Path, forms: Sequence[JudgeForm], numbers: Numbers) -> Family:
+    """A trained judge, asked about the golden set and what spells special tokens."""
+    source = find_source(judge)
     encoder = judge_encoder(source)
-    asked = asked_of(encoder, pairs)
-    model = load_model(source.files, precision="float32")
+    return exported(source, folder, fitting(encoder, [*golden_set(), hostile(encoder)]), forms, numbers)
+
+
+def exported(source: Source, folder: Path, asked: list[Asked], forms: Sequence[JudgeForm], numbers: Numbers) -> Family:
+    """A judge's exports in these numbers, and its own scores in float32."""
+    encoder = judge_encoder(source)
+    model = adapted(source)
+    model = folded(model) if hasattr(model, "peft_config") else model
     own = read_golden(TransformersEngine(model), encoder, asked)
     for to in forms:
         (folder / to).mkdir()
-        write_form(model, encoder, folder / to, to)
+        # A form in bfloat16 rounds the model that it is given.
+        write_form(copy.deepcopy(model), encoder, folder / to, to, numbers=numbers)
     lead = list(encoder.label_lead)
     judge = Judge(
         source.name,
@@ -126,6 +151,7 @@ def made(family: str, folder: Path, pairs: int, forms: Sequence[JudgeForm]) -> F
         [(query.text, [document.full_text for document in documents]) for query, documents in asked],
         [[*prompt.ids, *lead] for _, prompt in golden_prompts(encoder, asked)],
         list(encoder.label_ids),
+        numbers,
     )
     return Family(own, asked, encoder, judge)
 
@@ -133,14 +159,16 @@ def made(family: str, folder: Path, pairs: int, forms: Sequence[JudgeForm]) -> F
 def read_here(family: Family) -> Iterator[tuple[str, str, Cell]]:
     """What reads exports in this process: its name, its batches, and what it makes of them."""
     for to in ("cross-encoder", "onnx"):
+        if to not in family.judge.exports:
+            continue
         folder = Path(family.judge.exports[to])
         told = read_form(folder)
         assert told is not None
         for reader in readers(told):
             for batch, side in _BATCHES:
                 read = read_export(folder, family.encoder, family.asked, reader=reader, batch=batch, side=side)
-                yield f"{reader} {version(reader)}", f"{batch}, {side}", _cell(family.own, read)
-        yield f"a Reranker on {to}", "its own", _cell(family.own, _told(family.own, _ranked(folder, family.asked)))
+                yield f"{reader} {version(reader)}", f"{batch}, {side}", _cell(family, read)
+        yield f"a Reranker on {to}", "its own", _cell(family, _told(family.own, _ranked(folder, family.asked)))
 
 
 def read_elsewhere(tools: Sequence[str], families: Sequence[Family]) -> Iterator[tuple[str, str, list[Cell]]]:
@@ -160,7 +188,7 @@ def read_elsewhere(tools: Sequence[str], families: Sequence[Family]) -> Iterator
     for tool, told in said.items():
         for number, size in enumerate(TOOLS[tool].sizes):
             cells = [
-                _cell(family.own, _told(family.own, scores[number]))
+                _cell(family, _told(family.own, scores[number]))
                 for family, scores in zip(families, told["scores"], strict=True)
             ]
             yield " ".join([tool, *told["versions"]]), "its own" if size is None else str(size), cells
@@ -180,11 +208,11 @@ def _told(own: Sequence[Reading], scores: Sequence[float]) -> list[Reading]:
     return [Reading(one.query_id, one.ids, (), score) for one, score in zip(own, scores, strict=True)]
 
 
-def _cell(own: Sequence[Reading], read: Sequence[Reading]) -> Cell:
-    allowed = allowed_of("float32", own).score
-    couples = [(one, two) for one, two in zip(own, read, strict=True) if one.query_id == _HOSTILE]
+def _cell(family: Family, read: Sequence[Reading]) -> Cell:
+    allowed = family.allowed.score
+    couples = [(one, two) for one, two in zip(family.own, read, strict=True) if one.query_id == _HOSTILE]
     inert = all(one.ids == two.ids and abs(one.score - two.score) <= allowed for one, two in couples)
-    found = difference(own, read)
+    found = difference(family.own, read)
     return Cell(found.pairs, found.largest, found.tau, found.prompts, inert)
 
 
@@ -198,7 +226,7 @@ def figures(families: Mapping[str, Family], tools: Sequence[str]) -> dict[str, A
         for name, how, cells in read_elsewhere(together, list(families.values())):
             rows[name, how] = dict(zip(families, cells, strict=True))
             print(f"{name}, {how}: {', '.join(f'{cell.largest:.1e}' for cell in cells)}", file=sys.stderr, flush=True)
-    allowed = {name: allowed_of("float32", family.own) for name, family in families.items()}
+    allowed = {name: family.allowed for name, family in families.items()}
     return {
         "date": datetime.now(UTC).date().isoformat(),
         "allowed": {name: {"score": found.score, "tau": found.tau} for name, found in allowed.items()},
@@ -268,12 +296,25 @@ def main() -> int:
     parser.add_argument("--pairs", type=int, default=100)
     parser.add_argument("--families", nargs="+", default=list(FAMILIES), choices=FAMILIES)
     parser.add_argument("--tools", nargs="+", default=[HERE, *TOOLS], choices=[HERE, *TOOLS])
+    parser.add_argument("--judge", type=Path, metavar="DIR", help="an output of distill or rl to read in their place")
+    parser.add_argument("--numbers", default="float32", choices=get_args(Numbers), help="of that judge's exports")
     parser.add_argument("--write", type=Path, metavar="FILE", help="the document that holds the table")
     options = parser.parse_args()
-    with tempfile.TemporaryDirectory(prefix="interank-") as folder:
-        forms = JUDGE_FORMS if HERE in options.tools else ("cross-encoder", "vllm")
-        families = {name: made(name, Path(folder) / name, options.pairs, forms) for name in options.families}
+    if options.judge and (options.write or not {HERE, *_EXPORTS}.issuperset(options.tools)):
+        parser.error(
+            f"a judge's figures are printed, of --tools {HERE} {' '.join(map(repr, _EXPORTS))}; leave others out"
+        )
+    with tempfile.TemporaryDirectory(prefix="interank-") as name:
+        folder = Path(name)
+        forms = JUDGE_FORMS if HERE in options.tools and options.numbers == "float32" else ("cross-encoder", "vllm")
+        if options.judge:
+            families = {options.judge.name: trained(options.judge, folder, forms, options.numbers)}
+        else:
+            families = {each: made(each, folder / each, options.pairs, forms) for each in options.families}
         told = figures(families, options.tools)
+    if options.judge:
+        print(table(told))
+        return int(bool(faults(told)))
     if len(options.tools) <= len(TOOLS) and FIGURES.is_file():
         told = merged(told, json.loads(FIGURES.read_text("utf-8")))
     print(table(told))

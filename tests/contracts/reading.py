@@ -35,6 +35,8 @@ class Judge:
     """Each pair's token ids, for what takes no texts."""
     labels: list[int]
     """The three grades' tokens."""
+    numbers: str = "float32"
+    """What the exports' weights are in, and what vLLM computes in."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,13 +160,13 @@ def _rank_llm(judge: Judge, _: Sequence[int | None]) -> list[list[float]]:
 
 
 @contextmanager
-def _vllm(folder: str) -> Iterator[Any]:
+def _vllm(folder: str, numbers: str) -> Iterator[Any]:
     """vLLM with a model in this process, so that its libraries are loaded once for all."""
     os.environ.update(vllm_environment() | {"VLLM_ENABLE_V1_MULTIPROCESSING": "0"})
     from vllm import LLM
     from vllm.distributed import cleanup_dist_env_and_memory
 
-    model = LLM(folder, dtype="float32", max_model_len=_LENGTH, enforce_eager=True)
+    model = LLM(folder, dtype=numbers, max_model_len=_LENGTH, enforce_eager=True)
     try:
         yield model
     finally:
@@ -184,7 +186,7 @@ def _vllm_classify(judge: Judge, sizes: Sequence[int | None]) -> list[list[float
 
     folder = Path(judge.exports["cross-encoder"])
     given = [{"prompt_token_ids": sealed_ids(folder, query, text)} for query, texts in judge.asked for text in texts]
-    with _vllm(str(folder)) as model:
+    with _vllm(str(folder), judge.numbers) as model:
         return [
             [
                 judging.score(each.outputs.probs)
@@ -197,7 +199,7 @@ def _vllm_classify(judge: Judge, sizes: Sequence[int | None]) -> list[list[float
 
 def _vllm_plugin(judge: Judge, sizes: Sequence[int | None]) -> list[list[float]]:
     """Scores by interank's plugin, as `/score` and `/rerank` give them, without the sigmoid behind them."""
-    with _vllm(judge.exports["vllm"]) as model:
+    with _vllm(judge.exports["vllm"], judge.numbers) as model:
         from vllm.pooling_params import PoolingParams
 
         raw = PoolingParams(use_activation=False)
@@ -217,7 +219,7 @@ def _vllm_completions(judge: Judge, sizes: Sequence[int | None]) -> list[list[fl
     from interank import judging
 
     given = [{"prompt_token_ids": ids} for ids in judge.prompts]
-    with _vllm(judge.model) as model:
+    with _vllm(judge.model, judge.numbers) as model:
         from vllm import SamplingParams
 
         asked = SamplingParams(max_tokens=1, temperature=0.0, logprob_token_ids=judge.labels)
