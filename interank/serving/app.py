@@ -18,6 +18,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from interank import __version__
 from interank.serving import schema
 from interank.serving.asked import Answered, Asked, Refusal, failure
+from interank.serving.backlog import LeftError, Ticket
 from interank.serving.bytes import as_json, read_body
 from interank.serving.desk import Entry
 from interank.serving.dialects import Dialect, dialect_of, read, refused
@@ -29,7 +30,6 @@ from interank.serving.options import Options, read_options
 from interank.serving.page import page
 from interank.serving.ranking import Job
 from interank.serving.replies import Json, explanations
-from interank.serving.schedule import LeftError, Ticket
 from interank.serving.service import Service
 from interank.serving.streams import Telling, events
 
@@ -174,10 +174,9 @@ class Routes:
         service.limits.check(asked, explained)
         noted |= {"model": served.facts.name, "mode": mode, "documents": len(asked.documents)}
         seconds = service.limits.seconds(options, request.headers.get("x-timeout"))
-        ticket = Ticket(deadline=time.monotonic() + seconds, priority=asked.priority)
+        ticket = Ticket(seconds=seconds, priority=asked.priority)
         job = Job(noted["id"], asked, options, served, ticket, time.monotonic())
-        load = service.load(asked, served, options, explained)
-        entry = service.desk.enter(ticket, load, noted.get("key"), seconds, served)
+        entry = service.enter(job, explained, noted.get("key"))
         ended = partial(self._ended, entry, noted)
         left = partial(_left, request)
         if options.stream or _EVENTS in request.headers.get("accept", ""):

@@ -5,46 +5,28 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import math
-import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from time import monotonic
 from typing import Any, TypeVar
 
 from interank.serving.asked import CHARACTERS_PER_TOKEN, Asked, Refusal
+from interank.serving.backlog import Backlog, Ticket
 from interank.serving.limits import Limits
-from interank.serving.schedule import Ticket
 
 T = TypeVar("T")
 # What stands around each document, and around the query.
 _FRAME, _QUERY = 32, 256
-# How much longer a token takes to be written than to be read.
-_WRITTEN = 16
-# Half of what is known of the pace was measured in the last so many busy seconds.
-_HALF = 20.0
-# How much longer than by the pace so far an answer is taken to need.
-_SPARE = 1.25
-# Others are refused for the sake of what needs less than this part of its timeout by itself.
-_HELD = 0.5
 
 
-def load_of(asked: Asked, most_tokens: int, written: int) -> float:
-    """About how many tokens a request takes; of each document no more than the model reads."""
+def tokens_of(asked: Asked, most_tokens: int) -> float:
+    """About how many tokens of a request are read; of each document no more than the model reads."""
     documents = sum(
         _FRAME + min(most_tokens, (len(text.text) + len(text.title)) // CHARACTERS_PER_TOKEN)
         for text in asked.documents
     )
-    queries = sum(_QUERY + len(query) // CHARACTERS_PER_TOKEN for query in asked.queries)
-    return documents + queries + _WRITTEN * written
-
-
-def ends(seconds: Sequence[float]) -> list[float]:
-    """When each is done that takes so long alone, where all of them go on evenly."""
-    found, passed = [0.0] * len(seconds), 0.0
-    for count, place in enumerate(sorted(range(len(seconds)), key=seconds.__getitem__)):
-        found[place] = passed + seconds[place] * (len(seconds) - count)
-        passed += seconds[place]
-    return found
+    return documents + sum(_QUERY + len(query) // CHARACTERS_PER_TOKEN for query in asked.queries)
 
 
 @dataclass(eq=False)
@@ -52,115 +34,77 @@ class Entry:
     """A request that was let in."""
 
     ticket: Ticket
-    load: float
     key: str | None
     model: object
     """What answers it."""
-    timeout: float = math.inf
-    """Seconds that it may take."""
     done: asyncio.Event = field(default_factory=asyncio.Event)
 
 
 class Desk:
-    """All requests under way, how fast they are answered, and whether one more can be."""
+    """Lets requests in while they can be answered in time, and has each answered in a thread."""
 
-    def __init__(self, limits: Limits) -> None:
+    def __init__(self, limits: Limits, backlog: Backlog, *, measures: bool = False) -> None:
+        """Begin; it measures the pace itself, by what was answered, where nobody tells the backlog of steps."""
         self.limits = limits
+        self.backlog = backlog
         self.draining = False
         self.entries: set[Entry] = set()
+        self._measures = measures
         self._pool = ThreadPoolExecutor(limits.requests, thread_name_prefix="interank-request")
-        self._answered, self._read, self._busy = 0.0, 0.0, 0.0
-        self._since: float | None = None
 
-    @property
-    def load(self) -> float:
-        """Tokens that are still to be computed, about."""
-        return sum(self._left(entry) for entry in self.entries)
-
-    def _left(self, entry: Entry) -> float:
-        # Where texts have more tokens than they were taken to have, what was read is so much less of it.
-        more = max(1.0, self._read / self._answered) if self._answered > 0 else 1.0
-        return max(0.0, entry.load - entry.ticket.tokens / more)
-
-    @property
-    def pace(self) -> float | None:
-        """Tokens in a second of those that were answered of late; None where nothing was."""
-        return self._answered / self._busy if self._busy > 0 and self._answered > 0 else None
-
-    def measured(self, load: float, seconds: float, read: int = 0) -> None:
-        """Take into the pace what so many tokens took, and how many there were in truth."""
-        kept = 0.5 ** (seconds / _HALF)
-        self._read = self._read * kept + read
-        self._answered, self._busy = self._answered * kept + load, self._busy * kept + seconds
-
-    def enter(self, ticket: Ticket, load: float, key: str | None, timeout: float, model: object = None) -> Entry:
-        """Let a request in, which `model` answers.
+    def enter(
+        self, ticket: Ticket, reading: float, writing: float = 0.0, *, key: str | None = None, model: object = None
+    ) -> Entry:
+        """Let a request in for which about so many tokens are read and written, and which `model` answers.
 
         Raises:
-            Refusal: The server drains, too much waits already, or this key's own share does.
+            Refusal: The server drains, too much waits already, this key's own share does, or it would be late.
         """
         if self.draining:
             raise Refusal("unavailable", "the server is about to end; ask another", retry_after=1.0)
+        wait = self.backlog.seconds(self.backlog.tickets)
         if len(self.entries) >= self.limits.requests:
-            raise Refusal("unavailable", "too many requests are under way", retry_after=self._wait(load) or 1.0)
-        wait = self._wait(0.0)
-        if self.entries and wait is not None and wait > self.limits.wait_seconds:
+            raise Refusal("unavailable", "too many requests are under way", retry_after=max(1.0, wait))
+        if wait > self.limits.wait_seconds:
             raise Refusal(
                 "unavailable",
                 f"requests wait for about {wait:.0f} s, and at the most {self.limits.wait_seconds:.0f} s are taken on",
                 retry_after=max(1.0, wait - self.limits.wait_seconds / 2),
             )
-        self._check_time(load, timeout)
-        self._check_share(key)
-        entry = Entry(ticket, load, key, model, timeout)
-        if not self.entries:
-            self._since = time.monotonic()
+        self._check_share(key, ticket)
+        self.backlog.expect(ticket, reading, writing)
+        if late := self.backlog.late_by(ticket):
+            if self.entries:
+                raise Refusal(
+                    "unavailable",
+                    f"what is under way leaves about {late:.1f} s too little; come later, or give it more time",
+                    retry_after=max(1.0, late),
+                )
+            # The pace may have been another than it is now, which is only found out by trying.
+            ticket.due = math.inf
+        entry = Entry(ticket, key, model)
         self.entries.add(entry)
+        self.backlog.enter(ticket)
         return entry
 
-    def _check_time(self, load: float, timeout: float) -> None:
-        """Refuse what would come late, or make late what was taken on; requests share the pace evenly."""
-        pace, entries = self.pace, list(self.entries)
-        if pace is None or not entries:
+    def _check_share(self, key: str | None, ticket: Ticket) -> None:
+        if key is None:
             return
-        left = [self._left(entry) / pace for entry in entries]
-        *others, own = ends([*left, load / pace])
-        if own * _SPARE > timeout:
-            raise Refusal(
-                "unavailable",
-                f"this would be answered in about {own:.1f} s, beside what is under way, and its timeout is "
-                f"{timeout:.1f} s",
-                retry_after=max(1.0, own - timeout),
-            )
-        now = time.monotonic()
-        for entry, before, after in zip(entries, ends(left), others, strict=True):
-            room = (entry.ticket.deadline or math.inf) - now
-            if before <= room < after * _SPARE and entry.load / pace < _HELD * entry.timeout:
-                raise Refusal("unavailable", "what is under way would be late beside one more", retry_after=1.0)
-
-    def _check_share(self, key: str | None) -> None:
-        if key is None or self.pace is None:
-            return
-        own = sum(self._left(each) for each in self.entries if each.key == key) / self.pace
-        if own > self.limits.share * self.limits.wait_seconds:
+        own = self.backlog.seconds(entry.ticket for entry in self.entries if entry.key == key)
+        if own > self.limits.share * min(self.limits.wait_seconds, ticket.due - monotonic()):
             raise Refusal(
                 "overloaded",
                 f"requests of this key wait for about {own:.0f} s already; send fewer at a time",
                 retry_after=max(1.0, own / 2),
             )
 
-    def _wait(self, load: float) -> float | None:
-        return None if self.pace is None else (self.load + load) / self.pace
-
     def leave(self, entry: Entry, *, answered: bool) -> None:
         """A request is done with."""
-        now = time.monotonic()
+        if self._measures:
+            self.backlog.measured(read=entry.ticket.read, written=entry.ticket.written)
         self.entries.discard(entry)
+        self.backlog.leave(entry.ticket, answered=answered)
         entry.done.set()
-        if self._since is not None:
-            read = entry.ticket.tokens
-            self.measured(entry.load if answered else float(read), now - self._since, read)
-            self._since = now if self.entries else None
 
     async def run(self, work: Callable[[], T]) -> T:
         """Do it in a thread of a request's own."""

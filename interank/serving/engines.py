@@ -14,7 +14,8 @@ from interank.engines.prompts import Prompt
 from interank.engines.protocol import Ability, Completion, Engine, Forced, Grading, LabelLogits, Sampling
 from interank.engines.transformers import TransformersEngine
 from interank.engines.work import Work, work_of_reading, work_of_writing
-from interank.serving.schedule import Between, Scheduler, Size, Ticket
+from interank.serving.backlog import Ticket
+from interank.serving.schedule import Between, Scheduler, Size
 
 # Tokens that are written at a time where an engine cannot be interrupted, and prompts that are sent at a time.
 _PIECE = 16
@@ -192,16 +193,18 @@ class ServedEngine(SharedEngine):
             self._ticket.check()
             some = prompts[begin : begin + _SENT]
             found += self.engine.label_logits(some, labels)
-            self._ticket.tokens += sum(len(prompt.ids) for prompt in some)
+            self._ticket.charge(read=sum(len(prompt.ids) for prompt in some))
         self.work += work_of_reading(prompts) + Work(projected=len(prompts))
         return found
 
     def generate(self, prompts: Sequence[Prompt], sampling: Sampling, *, end: int) -> list[Completion]:
         """See `Engine`."""
         self._ticket.check()
+        before = self._ticket.written
 
         def between(texts: Any) -> frozenset[int]:
             self._ticket.check()
+            self._ticket.charge(written=before + sum(map(len, texts.values())) - self._ticket.written)
             for place, ids in texts.items():
                 if self._ticket.told is not None:
                     self._ticket.told(place, ids)

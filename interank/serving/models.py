@@ -17,9 +17,10 @@ from interank.reranking.fitted import Fitted
 from interank.reranking.fitting import Fit, stored_fit, stored_modes
 from interank.reranking.opening import open_unfitted
 from interank.serving.asked import CHARACTERS_PER_TOKEN, Refusal
+from interank.serving.backlog import Ticket
 from interank.serving.engines import SharedHead, shared
 from interank.serving.options import Options
-from interank.serving.schedule import Scheduler, Size, Ticket
+from interank.serving.schedule import Scheduler, Size
 from interank.settings import AdaptiveRecipe, ListPromptSettings, ListwiseRecipe
 from interank.tasks.asked import Loaded, RankerSettings
 from interank.tasks.head.ranker import HeadRanker

@@ -4,63 +4,20 @@ from __future__ import annotations
 
 import itertools
 import threading
-import time
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from bisect import bisect_left
+from collections.abc import Callable, Hashable, Mapping, Sequence, Set
 from dataclasses import dataclass, field
+from time import monotonic
 from typing import Any, NamedTuple, Protocol
 
 from interank.errors import InterankError
 from interank.serving.asked import Refusal
+from interank.serving.backlog import Backlog, Ticket
 
 # Texts that are written together, whoever asked for them.
 _ROWS = 16
 # Of the time that scores take, what writing gets between two steps of them while both wait.
 _WRITING_SHARE = 0.25
-
-
-class LeftError(InterankError):
-    """The client of a request has gone, so that nobody reads its answer."""
-
-
-class Ticket:
-    """A request under way: how far it got, and whether anybody still waits for it."""
-
-    def __init__(self, *, deadline: float | None = None, priority: int = 0) -> None:
-        """`deadline` is of `time.monotonic`; of priorities the least comes first."""
-        self.deadline = deadline
-        self.priority = priority
-        self.left = False
-        """Whether its client has gone."""
-        self.served: float | None = None
-        """Tokens read and written for it, counted from what others had when it came; decides whose turn is next."""
-        self.tokens = 0
-        """Tokens of its prompts that were taken into steps."""
-        self.queued_seconds = 0.0
-        """How long its first prompts waited."""
-        self.told: Callable[[int, Sequence[int]], None] | None = None
-        """Hears of each text that is written for it, by its place in the call, what stands so far."""
-
-    def refusal(self) -> InterankError | None:
-        """Why nothing more is to be computed for it, if that is so."""
-        if self.left:
-            return LeftError("the client has gone")
-        if self.deadline is not None and time.monotonic() > self.deadline:
-            return Refusal("late", "the answer was not ready within the request's timeout; give it more, or ask less")
-        return None
-
-    def charge(self, tokens: int) -> None:
-        """Count tokens that were computed for it."""
-        self.served = (self.served or 0.0) + tokens
-
-    def check(self) -> None:
-        """Go on only where somebody waits.
-
-        Raises:
-            LeftError: The client has gone.
-            Refusal: It is past its deadline.
-        """
-        if error := self.refusal():
-            raise error
 
 
 class Size(NamedTuple):
@@ -110,18 +67,28 @@ class _Call:
     items: Sequence[Any]
     sizes: Sequence[Size]
     begun: int = 0
+    shared: set[Hashable] = field(default_factory=set)
+    """What was read of that which its items share."""
     results: list[Any] = field(default_factory=list)
     error: BaseException | None = None
     done: threading.Event = field(default_factory=threading.Event)
-    since: float = field(default_factory=time.monotonic)
+    since: float = field(default_factory=monotonic)
 
-    @property
-    def turn(self) -> tuple[int, float, int]:
-        return self.ticket.priority, self.ticket.served or 0.0, self.number
+    def turn(self, pressing: Sequence[float]) -> tuple[int, int, float, int]:
+        return bisect_left(pressing, self.ticket.due), self.ticket.priority, self.ticket.served or 0.0, self.number
 
     def fail(self, error: BaseException) -> None:
         self.error = error
         self.done.set()
+
+    def begin(self, count: int) -> int:
+        """Its next items are computed; gives their tokens, those that are read once more for a later step left out."""
+        tokens = 0
+        for size in self.sizes[self.begun : self.begun + count]:
+            tokens += size.own_tokens + (0 if size.shared in self.shared else size.shared_tokens)
+            self.shared.add(size.shared)
+        self.begun += count
+        return tokens
 
     def take(self, results: Sequence[Any]) -> None:
         self.results += results
@@ -147,9 +114,13 @@ class Step(NamedTuple):
 class Scheduler:
     """Owns what computes: requests wait in threads of their own while its thread computes their items."""
 
-    def __init__(self, step_tokens: int, watch: Callable[[Step], None] = lambda step: None) -> None:
+    def __init__(
+        self, step_tokens: int, watch: Callable[[Step], None] = lambda step: None, backlog: Backlog | None = None
+    ) -> None:
         """Begin; a step takes so many tokens, or one item that has more. `watch` hears of every step."""
         self.step_tokens = step_tokens
+        self.backlog = backlog or Backlog()
+        """Says what must come first; is told how fast steps are."""
         self._watch = watch
         self._changed = threading.Condition()
         self._scores: list[_Call] = []
@@ -170,7 +141,10 @@ class Scheduler:
             LeftError, Refusal: Nobody waits for them any more, or the scheduler was closed.
             Exception: What computing them raised.
         """
-        return self._asked(self._scores, ticket, lane, items, [lane.size(item) for item in items])
+        sizes = [lane.size(item) for item in items]
+        shared = {size.shared: size.shared_tokens for size in sizes}
+        ticket.to_read = max(ticket.to_read, sum(shared.values()) + sum(size.own_tokens for size in sizes))
+        return self._asked(self._scores, ticket, lane, items, sizes)
 
     def write(self, ticket: Ticket, lane: WritingLane, items: Sequence[Any]) -> list[Any]:
         """Texts, written while no scores wait, or between their steps.
@@ -239,66 +213,71 @@ class Scheduler:
             if alone is not None:
                 work, call = alone
                 self._computed([(call, 1)], lambda _, work=work: [work()])  # type: ignore[misc]
+                self.backlog.measured()
             elif not self._score_step():
                 self._write_step()
 
     def _score_step(self) -> bool:
         """Compute one step of scores; False if none wait."""
+        pressing, lost = self.backlog.pressing()
         with self._changed:
-            _drop(self._scores)
-            parts, tokens = self._chosen()
+            _drop(self._scores, lost)
+            parts, tokens, new = self._chosen(pressing)
         if not parts:
             return False
-        begun = time.monotonic()
+        begun = monotonic()
+        self.backlog.begin(new)
         for call, _ in parts:
             if not call.results:
                 call.ticket.queued_seconds = max(call.ticket.queued_seconds, begun - call.since)
         self._computed(parts, lambda some: some[0][0].lane.compute([item for _, _, item in _items(some)]))
-        self._rested = time.monotonic()
+        self.backlog.measured(read=new)
+        self._rested = monotonic()
         self._took = self._rested - begun
         self._watch(Step("score", len(parts), sum(count for _, count in parts), tokens, self._took))
         return True
 
-    def _turns(self, queue: list[_Call]) -> list[_Call]:
-        """The calls in the order of their turns, of which the first says what who comes now counts from."""
-        waiting = sorted(queue, key=lambda call: call.turn)
-        if waiting:
-            self._now = max(self._now, waiting[0].ticket.served or 0.0)
-        return waiting
+    def _turns(self, queue: list[_Call], pressing: Sequence[float]) -> list[_Call]:
+        """The calls in the order of their turns: what is due by each time that presses, and then the least served."""
+        if queue:
+            # Who comes now counts from what the least served has.
+            self._now = max(self._now, min(call.ticket.served or 0.0 for call in queue))
+        return sorted(queue, key=lambda call: call.turn(pressing))
 
-    def _chosen(self) -> tuple[_Parts, int]:
-        """Calls with how many of their items are next, all of one lane, and the tokens that this takes."""
-        waiting = self._turns(self._scores)
+    def _chosen(self, pressing: Sequence[float]) -> tuple[_Parts, int, int]:
+        """Calls with how many of their items are next, all of one lane; the tokens that this takes, and those new."""
+        waiting = self._turns(self._scores, pressing)
         parts: _Parts = []
-        total, met = 0, set[Hashable]()
+        total, read, met = 0, 0, set[Hashable]()
         for call in waiting:
             if call.lane != waiting[0].lane:
                 continue
-            count = used = 0
+            count = 0
             for size in call.sizes[call.begun :]:
                 more = size.own_tokens + (0 if size.shared in met else size.shared_tokens)
                 if (parts or count) and total + more > self.step_tokens:
                     break
                 met.add(size.shared)
-                count, used, total = count + 1, used + more, total + more
+                count, total = count + 1, total + more
             if count:
-                call.begun += count
-                call.ticket.charge(used)
-                call.ticket.tokens += used
+                new = call.begin(count)
+                call.ticket.charge(read=new)
+                read += new
                 parts.append((call, count))
             if total >= self.step_tokens:
                 break
         self._scores[:] = [call for call in self._scores if call.begun < len(call.items)]
-        return parts, total
+        return parts, total, read
 
     def _write_step(self) -> None:
         """Write some texts to their ends, with steps of scores in between."""
+        pressing, _ = self.backlog.pressing()
         with self._changed:
             _drop(self._texts)
-            parts = self._chosen_texts()
+            parts = self._chosen_texts(pressing)
         if not parts:
             return
-        begun = time.monotonic()
+        begun = monotonic()
         written = [0]
 
         def write(some: _Parts) -> list[Any]:
@@ -307,7 +286,7 @@ class Scheduler:
             return some[0][0].lane.write([item for _, _, item in rows], between)  # type: ignore[no-any-return]
 
         self._computed(parts, write)
-        seconds = time.monotonic() - begun
+        seconds = monotonic() - begun
         self._watch(Step("write", len(parts), sum(count for _, count in parts), written[0], seconds))
 
     def _between(self, rows: Sequence[tuple[_Call, int, Any]], written: list[int]) -> Between:
@@ -315,22 +294,25 @@ class Scheduler:
         lengths = [0] * len(rows)
 
         def between(texts: Mapping[int, Sequence[int]]) -> frozenset[int]:
+            before = written[0]
             for row, ids in texts.items():
                 call, place, _ = rows[row]
                 more = len(ids) - lengths[row]
                 lengths[row] += more
                 written[0] += more
-                call.ticket.charge(more)
+                call.ticket.charge(written=more)
                 if more and call.ticket.told is not None:
                     call.ticket.told(place, ids)
-            if time.monotonic() - self._rested >= _WRITING_SHARE * self._took:
+            if written[0] > before:
+                self.backlog.measured(written=written[0] - before)
+            if monotonic() - self._rested >= _WRITING_SHARE * self._took:
                 self._score_step()
             return frozenset(row for row, (call, _, _) in enumerate(rows) if self._refusal(call))
 
         return between
 
-    def _chosen_texts(self) -> _Parts:
-        waiting = self._turns(self._texts)
+    def _chosen_texts(self, pressing: Sequence[float]) -> _Parts:
+        waiting = self._turns(self._texts, pressing)
         parts: _Parts = []
         room = _ROWS
         for call in waiting:
@@ -385,9 +367,13 @@ def _closed() -> Refusal:
     return Refusal("unavailable", "the server has ended; ask another, or this one once it is back")
 
 
-def _drop(queue: list[_Call]) -> None:
-    """Let go of calls that nobody waits for."""
+def _drop(queue: list[_Call], lost: Set[Ticket] = frozenset()) -> None:
+    """Let go of calls that nobody waits for, and of those that would not be done in time."""
     for call in list(queue):
-        if error := call.ticket.refusal():
+        if error := call.ticket.refusal() or (_too_late() if call.ticket in lost else None):
             queue.remove(call)
             call.fail(error)
+
+
+def _too_late() -> Refusal:
+    return Refusal("late", "an answer would come after the request's timeout by now; come later, or give it more")

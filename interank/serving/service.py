@@ -7,15 +7,15 @@ import time
 from dataclasses import dataclass, field
 
 from interank.serving.asked import Asked, Text
-from interank.serving.desk import Desk, load_of
+from interank.serving.backlog import Backlog, Ticket
+from interank.serving.desk import Desk, Entry, tokens_of
 from interank.serving.keys import Keys
 from interank.serving.limits import Limits
 from interank.serving.metrics import Metrics
-from interank.serving.models import Served
 from interank.serving.opening import Models, Opened
 from interank.serving.options import Options
 from interank.serving.ranking import Job
-from interank.serving.schedule import Scheduler, Ticket
+from interank.serving.schedule import Scheduler
 
 log = logging.getLogger(__name__)
 
@@ -47,14 +47,16 @@ class Service:
         self.setup = setup
         self.limits, self.keys, self.admin = setup.limits, setup.keys, setup.admin
         self.metrics = Metrics()
-        self.desk = Desk(setup.limits)
+        self.backlog = Backlog()
         in_process = setup.opened.settings.engine != "openai"
-        self.scheduler = Scheduler(setup.step_tokens or _STEP["cpu"], self.metrics.step) if in_process else None
+        step_tokens = setup.step_tokens or _STEP["cpu"]
+        self.scheduler = Scheduler(step_tokens, self.metrics.step, self.backlog) if in_process else None
+        self.desk = Desk(setup.limits, self.backlog, measures=not in_process)
         self.models = Models(setup.opened, self.scheduler)
         device = self.models.get(None).device
         if self.scheduler is not None and setup.step_tokens is None:
             self.scheduler.step_tokens = _STEP.get(device, _STEP["cpu"])
-        self.metrics.waiting.set_function(lambda: self.desk.load)
+        self.metrics.waiting.set_function(lambda: self.backlog.tokens)
         self.metrics.running.set_function(lambda: len(self.desk.entries))
         self.metrics.ready.set_function(lambda: float(self.ready))
         self._warm = False
@@ -64,12 +66,17 @@ class Service:
         """Whether requests are answered: after the warm-up, and until the server drains."""
         return self._warm and not self.desk.draining
 
-    def load(self, asked: Asked, served: Served, options: Options, explained: int) -> float:
-        """About how many tokens a request takes; windows of lists have about a text for each document."""
+    def enter(self, job: Job, explained: int, key: str | None = None) -> Entry:
+        """Let a request in of which so many documents are explained; windows of lists have about a text for each.
+
+        Raises:
+            Refusal: It would not be answered in time.
+        """
+        asked, options, served = job.asked, job.options, job.served
         facts = served.facts
         count = len(asked.documents) if (options.mode or facts.mode) == "listwise" else explained
         written = count * min(options.max_reasoning_tokens or facts.most_tokens, facts.most_tokens)
-        return load_of(asked, served.longest, written)
+        return self.desk.enter(job.ticket, tokens_of(asked, served.longest), written, key=key, model=served)
 
     def warm_up(self) -> None:
         """Rank with each model once, which finds what does not work before anybody asks, and how fast it is.
@@ -82,12 +89,14 @@ class Service:
             mode = "score" if "score" in served.facts.modes else served.facts.mode
             asked = Asked(("Why does bread rise?",), texts[:4] if mode != "score" else texts, served.facts.name)
             options = Options(mode=mode, explain=0, max_reasoning_tokens=8)
-            for _ in range(2):
-                ticket, begun = Ticket(), time.monotonic()
-                Job("warm-up", asked, options, served, ticket, begun).answer()
-            self.desk.measured(load_of(asked, served.longest, 0), max(time.monotonic() - begun, 1e-6))
+            first, second = (Job("warm-up", asked, options, served, Ticket(), time.monotonic()) for _ in range(2))
+            first.answer()
+            # What comes first is slower than what follows, and not measured.
+            entry = self.enter(second, 0)
+            second.answer()
+            self.desk.leave(entry, answered=True)
         self._warm = True
-        log.info("ready: about %.0f tokens/s are read", self.desk.pace or 0.0)
+        log.info("ready: about %.0f tokens/s are read", self.backlog.pace or 0.0)
 
     def close(self) -> None:
         """Let go of threads."""

@@ -11,10 +11,9 @@ from typing import Any
 
 import pytest
 
-from interank.serving.asked import Asked, Refusal, Text
-from interank.serving.desk import Desk, ends, load_of
-from interank.serving.limits import Limits
-from interank.serving.schedule import LeftError, Scheduler, Size, Step, Ticket
+from interank.serving.asked import Refusal
+from interank.serving.backlog import LeftError, Ticket
+from interank.serving.schedule import Scheduler, Size, Step
 
 
 @dataclass(eq=False)
@@ -82,7 +81,7 @@ def test_what_items_share_counts_once_a_step(scheduler: Scheduler, pool: ThreadP
 
 
 def test_nothing_more_is_computed_for_who_has_gone_or_is_late(scheduler: Scheduler, pool: ThreadPoolExecutor) -> None:
-    lane, gone, late = Doubling(), Ticket(), Ticket(deadline=time.monotonic() + 0.05)
+    lane, gone, late = Doubling(), Ticket(), Ticket(seconds=0.05)
     first = pool.submit(scheduler.ask, gone, lane, list(range(40)))
     until(lane, 1)
     second = asked(pool, scheduler, lane, [60, 61], late)
@@ -216,47 +215,3 @@ def test_scores_are_computed_while_texts_are_written_and_a_text_nobody_waits_for
             left.result(20)
     assert [step.kind for step in kinds][:1] == ["score"] and heard == sorted(heard)
     scheduler.close()
-
-
-def test_the_desk_refuses_what_would_wait_too_long_and_says_when_to_come_back() -> None:
-    desk = Desk(Limits(wait_seconds=10, requests=4, share=0.5))
-    desk.measured(1000, 1.0)
-    first = desk.enter(Ticket(), 12_000, "a", 300)
-    with pytest.raises(Refusal) as caught:
-        desk.enter(Ticket(), 10, "b", 300)
-    assert caught.value.why == "unavailable" and caught.value.retry_after and 1 <= caught.value.retry_after <= 12
-    first.ticket.tokens = 6_000
-    with pytest.raises(Refusal) as caught:
-        desk.enter(Ticket(), 10, "a", 300)
-    assert caught.value.why == "overloaded"
-    desk.enter(Ticket(), 10, "b", 300)
-    with pytest.raises(Refusal, match=r"answered in about 8\.0 s.*its timeout is 7\.0 s") as caught:
-        # Its turn would come in time, and its end would not.
-        desk.enter(Ticket(), 4_000, "b", 7)
-    assert caught.value.retry_after == pytest.approx(1, abs=0.1)
-    for entry in list(desk.entries):
-        desk.leave(entry, answered=False)
-    assert desk.load == 0
-    desk.close()
-
-
-def test_the_desk_refuses_what_would_make_another_late() -> None:
-    assert ends([6, 1, 2]) == [9, 3, 5] and ends([]) == []
-    desk = Desk(Limits(wait_seconds=60, requests=9))
-    desk.measured(1000, 1.0)
-    large = desk.enter(Ticket(deadline=time.monotonic() + 10), 4_000, None, 10)
-    desk.enter(Ticket(deadline=time.monotonic() + 10), 3_000, None, 10)
-    with pytest.raises(Refusal, match="what is under way would be late beside one more") as caught:
-        # It would be answered in 3 s itself.
-        desk.enter(Ticket(), 1_000, None, 10)
-    assert caught.value.why == "unavailable" and caught.value.retry_after == 1
-    # What had hardly been in time alone keeps nobody out.
-    large.timeout = 7.0
-    desk.enter(Ticket(), 1_000, None, 10)
-    desk.close()
-
-
-def test_a_request_weighs_what_the_model_reads_of_it() -> None:
-    short, long = (Asked(("q",), (Text("a" * size),)) for size in (400, 400_000))
-    assert load_of(long, 512, 0) < 3 * load_of(short, 512, 0)
-    assert load_of(short, 512, 100) > load_of(short, 512, 0) + 1000

@@ -474,4 +474,4 @@ def test_a_client_that_closes_its_socket_is_answered_no_more(
     finally:
         service.scheduler.step_tokens = before
     assert (sent[0]["status"], lines(caplog)[-1]["status"]) == (begun, 499)
-    assert service.desk.load == 0 and not service.desk.entries
+    assert service.backlog.tokens == 0 and not service.desk.entries
