@@ -186,13 +186,14 @@ def reranker(name: str, source: str, base: str | None = None) -> Input:
     def opened(place: Path) -> None:
         from interank.engines.bases import check_base
         from interank.engines.models import model_here
-        from interank.engines.weights import model_weights
+        from interank.engines.weights import ONNX, model_weights
 
         if artifact := glance(place):
             check_base(artifact, base)
         elif (path / _PEFT).is_file():
             check_base(path, base)
-        elif files := model_here(source):
+        # A graph holds its weights in itself.
+        elif (files := model_here(source)) and not (files.folder / ONNX).is_file():
             model_weights(files.folder)
 
     described = Path(source).exists()

@@ -15,8 +15,9 @@ from interank.diagnosis.golden import Asked, Reading
 from interank.engines.onnx_graph import graph_logits
 from interank.engines.prompts import PromptEncoder
 from interank.engines.sealed_tokenizer import hostile_texts, open_sealed, sealed_ids
+from interank.engines.weights import ONNX
 from interank.errors import ArtifactError
-from interank.tasks.judge.forms import ONNX, SENTENCE_TRANSFORMERS, Export, read_form
+from interank.tasks.judge.forms import SENTENCE_TRANSFORMERS, Export, read_form
 from interank.types import Document, Query
 from interank.versions import require
 

@@ -14,8 +14,8 @@ from typing import Any
 
 from interank import plain_data
 from interank.artifact import MANIFEST, RECIPE, Artifact, open_artifact
-from interank.engines.models import ModelFiles, base_of, cache_dir, find_model, load_tokenizer, model_here
-from interank.engines.weights import model_weights, read_config
+from interank.engines.models import PEFT, ModelFiles, base_of, cache_dir, find_model, load_tokenizer, model_here
+from interank.engines.weights import ONNX, model_weights, read_config
 from interank.errors import InputError, ModelError
 from interank.resources import expanded
 
@@ -142,6 +142,21 @@ def base_here(adapter: Path | Artifact, told: str | None = None) -> ModelFiles |
         # Told by whoever looks for it in earnest, with what can be done.
         here = True
     return find_base(adapter, told) if here else None
+
+
+def ranker_here(source: Path, told: str | None = None) -> ModelFiles | None:
+    """The model that ranks, an adapter's base or a whole one, if nothing has to be fetched for it.
+
+    None if so, and of an ONNX graph, which holds its weights in itself.
+
+    Raises:
+        ModelError: As of `find_base`, or a folder is named that holds no model.
+        ArtifactError: As of `find_base`.
+    """
+    if (source / ONNX).is_file():
+        return None
+    apart = (source / PEFT).is_file() or _artifact(source) is not None
+    return base_here(source, told) if apart else model_here(str(source))
 
 
 def base_name(adapter: Path | Artifact, told: str | None = None) -> str:

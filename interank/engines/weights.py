@@ -14,6 +14,8 @@ from interank.errors import ModelError
 
 _WEIGHTS = "model.safetensors"
 _INDEX = "model.safetensors.index.json"
+ONNX = "model.onnx"
+"""The graph of an export."""
 # What other forms of weights are called; those of torch run whatever is written in them.
 _OTHER_FORMS = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.h5", "*.msgpack", "*.gguf", "*.pkl")
 _POINTER = b"version https://git-lfs"

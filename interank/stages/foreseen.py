@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from interank.artifact import Workplace, create, open_artifact
-from interank.engines.bases import base_here, student_here
+from interank.engines.bases import base_here, ranker_here, student_here
 from interank.engines.models import compute_dtype
 from interank.evaluation.candidates import Evaluated, load_evaluated
 from interank.evaluation.systems import stored_run
@@ -139,7 +139,7 @@ def _evaluated(recipe: EvaluateRecipe, shard: Shard | None = None) -> list[str]:
     documents = [task.documents(query.query_id) for task, query in waiting]
     ranked = sum(map(len, documents))
     lines = [f"takes{_of(shard)}: {queries} queries with {ranked} candidates, for each adapter"]
-    known = {path: base for path in recipe.adapters if (base := base_here(path, recipe.base)) is not None}
+    known = {path: base for path in recipe.adapters if (base := ranker_here(path, recipe.base)) is not None}
     if not known:
         return lines
     weights = [weights_of(base) for base in known.values()]

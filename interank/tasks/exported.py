@@ -10,12 +10,13 @@ from interank.artifact import MANIFEST
 from interank.engines.exported import ExportEngine
 from interank.engines.models import PEFT, find_model
 from interank.engines.soundness import require_scores
+from interank.engines.weights import ONNX
 from interank.errors import InputError
 from interank.modes import Guard
 from interank.resources import expanded
 from interank.tasks.asked import RankerSettings
 from interank.tasks.documents import naming, tell_unread
-from interank.tasks.judge.forms import ONNX, read_form
+from interank.tasks.judge.forms import read_form
 from interank.tasks.ranks import OneModel, Ranking, Scores
 from interank.types import Document, Query, RankedDocument
 

@@ -12,6 +12,7 @@ from interank.engines.released import ReleasedForm, released_form
 from interank.engines.soundness import require_scores
 from interank.engines.yes_or_no import AnswerEncoder
 from interank.errors import InputError
+from interank.modes import TASK_MODES
 from interank.tasks.asked import RankerSettings
 from interank.tasks.documents import naming, tell_unread
 from interank.tasks.ranks import Ranking, Scores, Ungraded
@@ -106,7 +107,7 @@ class Ratings(Ungraded, Scores):
 
 
 def takes(asked: RankerSettings) -> bool:
-    """Whether the model is one of those by its name or files, and the mode one that it has.
+    """Whether the model is one of those by its name or files, and the mode that of a model that scores or grades.
 
     Raises:
         InputError: It is a released reranker that cannot be run here.
@@ -125,23 +126,26 @@ def reasons(asked: RankerSettings) -> bool:
 
 
 def _form(asked: RankerSettings) -> ReleasedForm | None:
-    if asked.loaded is not None or asked.mode not in ("score", "reason"):
-        return None
-    form = released_form(str(asked.model))
-    return form if form and (asked.mode == "score" or not form.answers) else None
+    graded = asked.loaded is None and asked.mode in TASK_MODES["judge"]
+    return released_form(str(asked.model)) if graded else None
 
 
 def open_ranker(asked: RankerSettings) -> Answers | Ratings:
     """The reranker.
 
     Raises:
-        InputError: An engine is asked for that does not tell what the scores are made of.
+        InputError: An engine is asked for that does not tell what the scores are made of, or a mode that it has not.
         ModelError: The model cannot be had.
     """
     name = str(asked.model)
     form = released_form(name)
     assert form is not None
     rates = not form.answers
+    modes = ("score", "reason") if rates else ("score",)
+    if asked.mode not in modes:
+        raise InputError(
+            f"found mode {asked.mode} for {name}; {form.name} gives scores and no grades; use mode {' or '.join(modes)}"
+        )
     able = ("transformers", "vllm") if rates else ("transformers",)
     if asked.engine not in able:
         raise InputError(f"{name} is run by engine {' or '.join(able)}, and the engine is {asked.engine}; leave it out")

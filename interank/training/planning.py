@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import torch
-from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification
+from transformers import MODEL_FOR_CAUSAL_LM_MAPPING, AutoModelForCausalLM, AutoModelForSequenceClassification
 
 from interank.engines.layers import model_config
 from interank.engines.models import ModelFiles, compute_dtype, device
@@ -129,9 +129,12 @@ def weights_of(files: ModelFiles, *, head: bool = False) -> int:
 
 def _shape(files: ModelFiles, precision: Precision = "auto", *, head: bool) -> Any:
     """The model on no device."""
-    kind = AutoModelForSequenceClassification if head else AutoModelForCausalLM
+    config = model_config(files.folder)
+    # Encoders that rank write no text.
+    writes = not head and type(config) in MODEL_FOR_CAUSAL_LM_MAPPING
     with torch.device("meta"):
-        return kind.from_config(model_config(files.folder), dtype=compute_dtype(precision))
+        kind = AutoModelForCausalLM if writes else AutoModelForSequenceClassification
+        return kind.from_config(config, dtype=compute_dtype(precision))
 
 
 def peak_bytes() -> int:

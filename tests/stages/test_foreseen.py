@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from pathlib import Path
 
 import pytest
+from transformers import AutoModelForSequenceClassification, DistilBertConfig
 
 from interank.artifact import open_artifact
 from interank.cli.app import main
@@ -91,6 +93,25 @@ def test_an_evaluation_counts_its_candidates_and_prices_its_time(
     assert "GFLOP/s" in told["time"]
     assert re.search(r"\d", told["money"])
     assert not re.search(r"\d", foreseen(capsys, *words)["money"])
+
+
+@pytest.mark.parametrize("kind", ["model", "encoder", "graph", "hub"])
+def test_an_evaluation_of_whole_models_is_foreseen(
+    capsys: Capture, kind: str, tiny_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    benchmark, folder = benchmark_folder(tmp_path / "benchmark", queries=3, documents=5), tmp_path / "model"
+    shutil.copytree(tiny_folder, folder)
+    if kind == "encoder":
+        config = DistilBertConfig(dim=32, n_layers=1, n_heads=2, hidden_dim=32)
+        AutoModelForSequenceClassification.from_config(config).save_pretrained(folder)
+    elif kind == "graph":
+        (folder / "model.safetensors").unlink()
+        (folder / "model.onnx").touch()
+    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "nothing"))
+    name = "owner/reranker" if kind == "hub" else str(folder)
+    told = foreseen(capsys, "evaluate/benchmark", f"benchmark={benchmark}", f"adapters={name}", "depth=4")
+    assert re.findall(r"\d+", told["takes"])[:2] == ["3", "12"]
+    assert ("time" in told) == (kind in ("model", "encoder"))
 
 
 def test_a_run_of_another_benchmark_is_refused_as_the_stage_refuses_it(capsys: Capture, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import itertools
 import json
 import re
@@ -29,6 +30,7 @@ from interank.tasks.head.recipe import DistillHead
 from interank.tasks.head.teacher import open_teacher
 from interank.types import Document, Query
 from tests.support.benchmark import benchmark_folder
+from tests.support.servers import small_vllm
 from tests.support.tiny import CHATML
 
 # As the model's examples have it; no text of the product's is in here.
@@ -99,8 +101,9 @@ def stand_in(folder: Path) -> Path:
         "hidden_size": 64,
         "intermediate_size": 8,
         "num_hidden_layers": 1,
-        "num_attention_heads": 4,
-        "head_dim": 16,
+        "num_attention_heads": 2,
+        # vLLM's kernels take no smaller ones.
+        "head_dim": 32,
     }
     model = Qwen3ForCausalLM(
         Qwen3Config(
@@ -177,6 +180,17 @@ def test_the_score_is_the_number_times_its_probability(tmp_path: Path) -> None:
         assert 0.01 < probability < 0.99
         assert found[text].score == pytest.approx(number * probability, abs=1e-4)
         assert found[text].relevance is None and found[text].explanation is None
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning", "ignore::UserWarning")
+@pytest.mark.skipif(importlib.util.find_spec("vllm") is None, reason="vLLM is not installed; `make vllm` installs it")
+def test_vllm_gives_the_same(tmp_path: Path) -> None:
+    folder = stand_in(tmp_path / "ERank-4B")
+    own = ranked(folder, TEXTS)
+    with small_vllm():
+        found = ranked(folder, TEXTS, engine="vllm")
+    assert {text: found[text].score for text in TEXTS} == pytest.approx({t: own[t].score for t in TEXTS}, abs=2e-3)
 
 
 def test_the_prompt_has_the_ids_of_its_own_code(tmp_path: Path) -> None:
@@ -291,6 +305,8 @@ def test_it_is_told_by_its_name_or_its_examples(tmp_path: Path) -> None:
     (other / "examples").mkdir()
     (other / "examples" / "utils.py").write_text(f'prompt_template = """{TEMPLATE}"""')
     assert released_form(other) is ERANK is not QWEN3
+    with pytest.raises(InputError, match=r"found mode explain .*; use mode score or reason"):
+        Reranker(folder, mode="explain")
     with pytest.raises(InputError, match="run by engine transformers or vllm, and the engine is openai"):
         Reranker(folder, engine="openai", server="http://127.0.0.1:9/v1")
     with pytest.raises(InputError, match="reasons about each document at length, which is not served"):

@@ -156,6 +156,9 @@ def test_the_command_ranks_with_one(tmp_path: Path, capsys: pytest.CaptureFixtur
     assert "leaks" in capsys.readouterr().out
     with pytest.raises(InputError, match="no grade that could be explained"):
         Reranker(folder).rank(QUERY, TEXTS, explain=1)
+    # As a judge that was never trained it would rank otherwise.
+    with pytest.raises(InputError, match=r"found mode reason for .*; Qwen3-Reranker gives scores and no grades; use"):
+        Reranker(folder, mode="reason")
 
 
 def test_a_reranker_is_told_by_its_files_under_any_name(tmp_path: Path) -> None:

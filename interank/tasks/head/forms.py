@@ -15,6 +15,7 @@ from interank.engines.heads import Head, scores
 from interank.engines.onnx_graph import graph_logits, write_graph
 from interank.engines.pair_tokenizer import save_pair_tokenizer
 from interank.engines.use import save_head
+from interank.engines.weights import ONNX
 from interank.errors import ModelError
 from interank.ir.benchmarks import load_benchmark
 from interank.resources import resource_dir
@@ -27,7 +28,6 @@ TOLERANCE = 1e-4
 _QUERIES, _DOCUMENTS = 6, 4
 # sentence-transformers puts a sigmoid behind one logit unless the configuration says otherwise.
 _RAW = {"activation_fn": "torch.nn.modules.linear.Identity"}
-_ONNX = "model.onnx"
 _LIBRARIES: dict[Form, str] = {"cross-encoder": "sentence-transformers", "onnx": "onnx"}
 _TAGS: dict[Form, list[str]] = {
     "cross-encoder": ["cross-encoder", "reranking"],
@@ -74,7 +74,7 @@ def write_form(head: Head, folder: Path, form: Form) -> list[float]:
     save_head(folder, told)
     tokenizer: Any = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
     if form == "onnx":
-        write_graph(head, folder / _ONNX)
+        write_graph(head, folder / ONNX)
     else:
         head.model.config.pad_token_id = tokenizer.pad_token_id
         head.model.config.sentence_transformers = _RAW
@@ -92,7 +92,7 @@ def write_form(head: Head, folder: Path, form: Form) -> list[float]:
         truncation=True,
         return_tensors="np" if form == "onnx" else "pt",
     )
-    logits = graph_logits(folder / _ONNX, rows) if form == "onnx" else _logits(folder, rows)
+    logits = graph_logits(folder / ONNX, rows) if form == "onnx" else _logits(folder, rows)
     apart = [abs(one - other) for one, other in zip(own, logits, strict=True)]
     # Whether max() passes NaN over depends on where it stands.
     largest = max(apart) if all(map(math.isfinite, apart)) else math.inf

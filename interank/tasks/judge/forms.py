@@ -16,6 +16,7 @@ from interank.engines.grade_head import GradeHead, grade_head
 from interank.engines.onnx_graph import write_judge_graph
 from interank.engines.prompts import PromptEncoder
 from interank.engines.sealed_tokenizer import save_sealed
+from interank.engines.weights import ONNX
 from interank.errors import ArtifactError, InputError, ModelError
 from interank.tasks.judge.asking import LABEL_ROOM
 
@@ -25,7 +26,6 @@ Numbers = Literal["float32", "bfloat16"]
 
 FILE = "export.json"
 """What an export says of itself."""
-ONNX = "model.onnx"
 SENTENCE_TRANSFORMERS: dict[Numbers, str] = {"float32": "5.5", "bfloat16": "6.2"}
 """The oldest that opens an export; layers that compute in float32 behind weights in bfloat16 came later."""
 GRADES = {0: "irrelevant", 1: "partially relevant", 2: "relevant"}

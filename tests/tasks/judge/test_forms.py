@@ -29,9 +29,8 @@ from interank.engines.transformers import TransformersEngine
 from interank.engines.use import Use, save_use
 from interank.errors import ArtifactError, InputError, ModelError
 from interank.ir.trec import read_run
-from interank.recipe import EvaluateRecipe
 from interank.settings import PromptSettings
-from interank.stages import evaluate, export_judge
+from interank.stages import export_judge
 from interank.stages.export import export
 from interank.stages.parity import check_parity
 from interank.tasks.judge.forms import Export, read_form
@@ -387,15 +386,19 @@ def test_an_export_is_held_to_texts_that_its_length_alone_cuts(tmp_path: Path, m
 
 
 def test_the_commands_rank_with_an_export(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("onnxscript", reason="interank[onnx] is not installed")
     folder = family_folder(tmp_path / "model", "llama 3")
-    export(folder, tmp_path / "st")
+    forms: dict[str, Any] = {"st": "cross-encoder", "graph": "onnx"}
+    for name, to in forms.items():
+        export(folder, tmp_path / name, to=to)
     benchmark = benchmark_folder(tmp_path / "benchmark", queries=2, documents=4)
-    for source in (folder, tmp_path / "st"):
-        recipe = EvaluateRecipe(stage="evaluate", benchmark=benchmark, depth=4, adapters=(source,), explain=1)
-        evaluate.run(recipe, tmp_path / f"eval-{source.name}")
-    own, found = (read_run(tmp_path / f"eval-{name}" / "run.trec") for name in ("model", "st"))
-    for query_id in own:
-        assert list(found.scores(query_id)) == list(own.scores(query_id))
+    adapters = ",".join(str(tmp_path / name) for name in ("model", *forms))
+    words = ["evaluate", "evaluate/benchmark", f"benchmark={benchmark}", "depth=4", f"adapters={adapters}", "explain=1"]
+    assert main([*words, "--out", str(tmp_path / "eval"), "--quiet"]) == 0
+    own, *exports = (read_run(tmp_path / "eval" / "runs" / f"{name}.trec") for name in ("model", *forms))
+    for found in exports:
+        for query_id in own:
+            assert list(found.scores(query_id)) == list(own.scores(query_id))
     notes = tmp_path / "notes.txt"
     notes.write_text("It rains.\n\nIt leaks.\n")
     capsys.readouterr()
