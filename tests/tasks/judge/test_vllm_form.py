@@ -9,15 +9,18 @@ import os
 import subprocess
 import sys
 import tomllib
+from importlib.metadata import entry_points
 from pathlib import Path
+from typing import Any
 
+import httpx2
 import pytest
 import torch
 
 from interank import Reranker
 from interank.stages.export import export
 from interank.types import Document
-from tests.support.servers import vllm_environment
+from tests.support.servers import VllmServer, vllm_environment
 from tests.support.tiny import strong_adapter
 
 pytestmark = pytest.mark.skipif(
@@ -82,3 +85,30 @@ def test_vllm_scores_as_the_judge_does(tmp_path: Path) -> None:
     # Behind weights in bfloat16 the head computes in float32: no score is one that bfloat16 could hold.
     assert rounded == pytest.approx([own[text] for text in TEXTS], abs=0.5) and rounded != pytest.approx(raw, abs=1e-4)
     assert not set(torch.tensor(rounded).bfloat16().tolist()) & set(torch.tensor(rounded).tolist())
+
+
+@pytest.mark.slow
+def test_vllm_serve_answers_as_the_card_shows(tmp_path: Path) -> None:
+    """Asked over HTTP, with the plugin that comes with interank's installation."""
+    if "interank" not in [each.name for each in entry_points(group="vllm.general_plugins")]:
+        pytest.skip("interank is not installed with its entry points; `make install` installs it")
+    adapter = strong_adapter(tmp_path)
+    export(adapter, tmp_path / "vllm", to="vllm")
+    own = {item.doc_id: item.score for item in Reranker(adapter).rank(QUERY, [Document(t, t) for t in TEXTS])}
+    with VllmServer(tmp_path / "vllm", tmp_path / "log", name="judge") as server:
+        server.wait()
+
+        def asked(path: str, **body: Any) -> Any:
+            reply = httpx2.post(server.url.removesuffix("/v1") + path, json={"model": "judge", **body}, timeout=120)
+            assert reply.status_code == 200, reply.text
+            return reply.json()
+
+        for raw in (False, True):
+            expected = [own[text] if raw else 1 / (1 + math.exp(-own[text])) for text in TEXTS]
+            more = {"use_activation": False} if raw else {}
+            ranked = asked("/rerank", query=QUERY, documents=TEXTS, **more)["results"]
+            assert [item["index"] for item in ranked] == sorted(range(len(TEXTS)), key=lambda place: -expected[place])
+            found = {item["index"]: item["relevance_score"] for item in ranked}
+            assert [found[place] for place in range(len(TEXTS))] == pytest.approx(expected, abs=1e-3)
+            scored = asked("/score", text_1=QUERY, text_2=TEXTS, **more)["data"]
+            assert [item["score"] for item in scored] == pytest.approx(expected, abs=1e-3)
