@@ -395,6 +395,6 @@ def _print(query: Query, row: dict[str, Any], documents: list[Document], as_json
 
         ranking = [RankedDocument.of_row(item) for item in row["ranking"]]
         texts = {document.doc_id: document.full_text for document in documents}
-        print(example(query.text, ranking, texts, {}), flush=True)
+        print(example(query.text, ranking, texts), flush=True)
         if row.get("abstain"):
             print("The evidence is thin: better not to answer with this ranking.", flush=True)

@@ -79,10 +79,6 @@ class Task:
             )
         return [self.corpus[item.doc_id] for item in self.candidates.get(query_id, ())]
 
-    def first_ranked(self) -> Query:
-        """The first query that has candidates, which makes the report's example."""
-        return next((query for query in self.queries if self.candidates.get(query.query_id)), self.queries[0])
-
 
 def load_evaluated(evaluated: Evaluated, *, reranking: bool) -> list[Task]:
     """Read what is evaluated, task by task; `reranking` needs the documents' text.

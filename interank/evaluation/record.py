@@ -51,9 +51,7 @@ def record(folder: Path, scoring: Scoring, found: Evaluation, provenance: Proven
     costs = _costs(scoring, found.costs, sum(len(task.queries) for task in found.tasks))
     _write_json(folder / "cost.json", {**_machine(found), "per_query": costs})
     write_rows(folder / "cost.jsonl", _costs_by_query(found))
-    shown = ""
-    if found.rankings:
-        shown = _example(found.tasks[0], list(found.rankings.values())[-1], max(scoring.explain, 3))
+    shown = _example(found, results.per_query, scoring) if found.rankings else ""
     (folder / "example.txt").write_text(shown + "\n", "utf-8")
     report = markdown(results, costs, scoring.measures, _facts(scoring, found.tasks), found.notes, shown)
     (folder / "report.md").write_text(report, "utf-8")
@@ -133,9 +131,21 @@ def _told_instructed(about: Mapping[str, Any]) -> str:
     return f", {about['instructed']} of them with an instruction" if "instructed" in about else ""
 
 
-def _example(task: Task, found: Rankings, shown: int) -> str:
-    query = task.first_ranked()
-    row = found.get((task.name, query.query_id), {"ranking": []})
-    ranking = [RankedDocument.of_row(item) for item in row["ranking"][:shown]]
+def _example(found: Evaluation, per_query: Sequence[Mapping[str, Any]], scoring: Scoring) -> str:
+    """The last system's ranking in the middle of the first task's, by what the queries score; explained where any is."""
+    task, first = found.tasks[0], scoring.measures[0]
+    name, rankings = list(found.rankings.items())[-1]
+    values = {row["query_id"]: row[name][first] for row in per_query if row["task"] == task.name}
+    rows = {query.query_id: rankings.get((task.name, query.query_id), {"ranking": []}) for query in task.queries}
+    ranked = [query for query in task.queries if rows[query.query_id]["ranking"]] or task.queries[:1]
+    explained = [query for query in ranked if any(item["explanation"] for item in rows[query.query_id]["ranking"])]
+    among = explained or ranked
+    query = sorted(among, key=lambda each: values[each.query_id])[(len(among) - 1) // 2]
+    ranking = [RankedDocument.of_row(item) for item in rows[query.query_id]["ranking"][: max(scoring.explain, 3)]]
     texts = {document.doc_id: document.full_text for document in task.documents(query.query_id)}
-    return example(query.text, ranking, texts, judged_by_query(task.qrels).get(query.query_id, {}))
+    whose = "the explained rankings" if explained else "all rankings"
+    gold = judged_by_query(task.qrels).get(query.query_id, {})
+    told = f"{first} {values[query.query_id]:.4f}, the median of {whose} ({len(among)}) by {name}"
+    if ranking and gold.get(ranking[0].doc_id, 0) < scoring.relevant_from:
+        told += "; its first document is not judged relevant"
+    return example(query.text, ranking, texts, gold, told)

@@ -57,11 +57,25 @@ def sections(results: Results, costs: Mapping[str, Mapping[str, Any]], measures:
     return {title: rows for title, rows in found.items() if len(rows) > 1}
 
 
-def example(query: str, ranking: Sequence[RankedDocument], texts: Mapping[str, str], gold: Mapping[str, int]) -> str:
-    """One ranking with its explanations, in plain text."""
-    lines = [f"Query: {one_line(query)}"]
+def example(
+    query: str,
+    ranking: Sequence[RankedDocument],
+    texts: Mapping[str, str],
+    gold: Mapping[str, int] | None = None,
+    told: str = "",
+) -> str:
+    """One ranking with its explanations, in plain text.
+
+    Args:
+        query: The query's text.
+        ranking: The first documents, best first.
+        texts: By document id its text.
+        gold: What people say of documents, by document id; None where nobody was asked.
+        told: Which ranking this is.
+    """
+    lines = [f"Query: {one_line(query)}", *([f"({told})"] if told else [])]
     for place, item in enumerate(ranking, start=1):
-        judged = f", judged {gold[item.doc_id]}" if item.doc_id in gold else ""
+        judged = "" if gold is None else f", judged {gold[item.doc_id]}" if item.doc_id in gold else ", not judged"
         graded = f", relevance {int(item.relevance)}" if item.relevance is not None else ""
         graded += f", probability {item.probability:.2f}" if item.probability is not None else ""
         lines.append(

@@ -121,13 +121,15 @@ def test_an_example_tells_rank_score_grades_and_why() -> None:
         [ranked("d7", "It  says so.", 1.25), ranked("d8", None, -0.5), ranked("d9", " ")],
         {"d7": "In the barn.", "d8": "No fox.", "d9": "x"},
         {"d7": 2, "other": 1},
+        "nDCG@10 0.5000",
     )
     assert shown.splitlines() == [
         "Query: Where is the fox?",
+        "(nDCG@10 0.5000)",
         "  1. d7  score +1.250, relevance 1, judged 2: In the barn.",
         "     why: It says so.",
-        "  2. d8  score -0.500, relevance 1: No fox.",
-        "  3. d9  score +0.500, relevance 1: x",
+        "  2. d8  score -0.500, relevance 1, not judged: No fox.",
+        "  3. d9  score +0.500, relevance 1, not judged: x",
         "     why: (the model gave no explanation)",
     ]
 

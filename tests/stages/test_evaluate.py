@@ -258,6 +258,17 @@ def test_explanations_are_marked_beside_the_measures(folder: Path, tmp_path: Pat
         assert figure["count"] == sum(map(len, values)) > 0
         assert figure["low"] <= figure["mean"] <= figure["high"]
     assert "## Marks of explanations" in (marked.path / "report.md").read_text()
+    # Of what is explained the example is the one in the middle.
+    values = {row["query_id"]: row["adapter"]["nDCG@10"] for row in rows(marked.path / "per_query.jsonl")}
+    explained = {
+        row["query_id"]: row["ranking"][0]["doc_id"]
+        for row in rows(marked.path / "rankings" / "adapter.jsonl")
+        if any(item["explanation"] for item in row["ranking"])
+    }
+    median = sorted(values[name] for name in explained)[(len(explained) - 1) // 2]
+    query, told, first, *_ = (marked.path / "example.txt").read_text("utf-8").splitlines()
+    assert told.startswith(f"(nDCG@10 {median:.4f}, the median of the explained rankings (3) by adapter")
+    assert ("; its first document is not judged relevant" in told) == ("judged 1" not in first)
 
 
 def test_what_needs_a_judge_is_refused_to_mark_explanations(folder: Path, tiny_adapter: Path) -> None:
