@@ -7,13 +7,14 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from interank.artifact import Artifact, Existing
+from interank.artifact import MANIFEST, Artifact, Existing
 from interank.errors import ArtifactError
 from interank.inputs import Input
 from interank.launched import refuse_several_processes
 from interank.locks import held
 from interank.recipe import RunRecipe
-from interank.recipe.run import is_handed, with_reward_model
+from interank.recipe.run import StagesRecipe, is_handed, with_reward_model
+from interank.resources import expanded
 from interank.stages import distill, evaluate, generate, reward, rl
 from interank.stages.inputs import require_inputs
 
@@ -35,7 +36,7 @@ def check(recipe: RunRecipe) -> Sequence[Input]:
         "distill": distill.check(stages.distill),
         "reward": reward.check(stages.reward) if stages.reward is not None else [],
         "rl": rl.check(stages.rl.model_copy(update={"rewards": rewards})),
-        "evaluate": evaluate.check(stages.evaluate),
+        "evaluate": evaluate.check(stages.evaluate.model_copy(update={"adapters": trained_further(stages)})),
     }
     return [replace(each, name=f"{stage}.{each.name}") for stage, named in checked.items() for each in named]
 
@@ -69,8 +70,14 @@ def _all_stages(recipe: RunRecipe, out: Path, existing: Existing) -> Artifact:
     refining = rewarded.model_copy(update={"judgments": judgments, "adapter": distilled})
     improved = rl.run(refining, out / "rl", existing=existing).path
     _tell(stages.named, "evaluate", out)
-    compared = stages.evaluate.model_copy(update={"adapters": (distilled, improved)})
+    compared = stages.evaluate.model_copy(update={"adapters": (*trained_further(stages), distilled, improved)})
     return evaluate.run(compared, out / "evaluate", existing=existing)
+
+
+def trained_further(stages: StagesRecipe) -> tuple[Path, ...]:
+    """The adapter that distill begins from, if it is one: what stands beside what becomes of it."""
+    student = expanded(stages.distill.student)
+    return (student,) if (student / MANIFEST).is_file() else ()
 
 
 def _tell(names: Sequence[str], name: str, out: Path) -> None:

@@ -73,7 +73,8 @@ def test_an_adapter_is_trained_further_in_its_own_shape(tiny_folder: Path, tmp_p
     first = judgments_artifact(tmp_path / "first-judgments", rule.examples(0, queries=1))
     distill.run(recipe_for(first, tiny_folder), tmp_path / "first")
     judgments = judgments_artifact(tmp_path / "judgments", rule.examples(1, queries=1))
-    recipe = recipe_for(judgments, tmp_path / "first").model_copy(update={"lora": LoraRecipe(rank=16)})
+    other = {"lora": LoraRecipe(rank=16), "mixture": MixtureRecipe(score=1.0)}
+    recipe = recipe_for(judgments, tmp_path / "first").model_copy(update=other)
     still = recipe.model_copy(update={"trainer": {**recipe.trainer, "learning_rate": 0.0}})
     start, same, moved = (tmp_path / name / "adapter/adapter_model.safetensors" for name in ("first", "same", "moved"))
     distill.run(still, tmp_path / "same")
@@ -83,6 +84,8 @@ def test_an_adapter_is_trained_further_in_its_own_shape(tiny_folder: Path, tmp_p
     assert any(not torch.equal(weight, weights[name]) for name, weight in load_file(moved).items())
     artifact, begun = open_artifact(tmp_path / "moved", "adapter"), open_artifact(tmp_path / "first")
     assert artifact.recipe()["lora"]["rank"] == 4
+    assert artifact.manifest["modes"] == begun.manifest["modes"] == ["score", "explain"]
+    assert artifact.manifest["mixture"] == {"score": 1.0}
     assert artifact.manifest["base_digest"] == begun.manifest["base_digest"]
     assert artifact.manifest["continued_from"] == {"digest": begun.digest, "made_of": begun.lineage()}
     assert {found.path for found in artifact.ancestors("judgments")[0]} == {first.resolve(), judgments.resolve()}

@@ -12,7 +12,9 @@ import pytest
 from interank.artifact import Artifact, open_artifact
 from interank.cli.app import main
 from interank.explanations import MADE_MARKS, read_explanations
+from interank.recipe import RunRecipe, load_recipe
 from interank.resources import resource_dir
+from interank.stages import pipeline
 from tests.support.stub import Answer, Stub, said, serving
 
 STAGES = ("generate", "distill", "reward", "rl", "evaluate")
@@ -131,3 +133,13 @@ def test_it_takes_the_place_of_rewards_without_a_model(made: dict[str, Artifact]
 def test_what_was_refined_is_evaluated(made: dict[str, Artifact]) -> None:
     told = json.loads((made["evaluate"].path / "metrics.json").read_text("utf-8"))
     assert {"distill", "rl"} <= told.keys()
+
+
+def test_an_adapter_that_is_trained_further_stands_beside_what_becomes_of_it(
+    tiny_adapter: Path, tiny_folder: Path
+) -> None:
+    for student, beside in ((tiny_adapter, (tiny_adapter,)), (tiny_folder, ())):
+        recipe = load_recipe("demo", [f"distill.student={student}", "evaluate.fits=[]"])
+        assert isinstance(recipe, RunRecipe)
+        assert pipeline.trained_further(recipe.stages) == beside
+        assert {f"evaluate.adapter.{path.name}" for path in beside} <= {each.name for each in pipeline.check(recipe)}

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from interank import launched
 from interank.artifact import Workplace, open_artifact
+from interank.engines.bases import begun_from
 from interank.engines.models import ModelFiles, load_tokenizer
 from interank.engines.prompts import PromptEncoder
 from interank.engines.use import Use
@@ -54,7 +55,9 @@ def lessons(recipe: DistillJudge, student: ModelFiles, place: Workplace) -> Writ
     _warn_of_cut_lists(recipe, summary)
     rows = groups.tasks
     tasks = dict.fromkeys(task for task in TASKS if rows[task])
-    modes = modes_of(tasks)
+    start = begun_from(recipe.student)
+    known = (start.manifest.get("modes") or []) if start else []
+    modes = [task for task in TASKS if task in {*modes_of(tasks), *known}]
     source = open_artifact(folder, "judgments").manifest
     return WrittenLessons(
         recipe,
