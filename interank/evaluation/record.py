@@ -12,7 +12,7 @@ from typing import Any
 from interank.evaluation import tables
 from interank.evaluation.candidates import Task
 from interank.evaluation.diagnosis import diagnose
-from interank.evaluation.evaluated import COST_KEYS, MACHINE_KEYS, Evaluation, Rankings, Scoring
+from interank.evaluation.evaluated import COST_KEYS, MACHINE_KEYS, Evaluation, Scoring
 from interank.evaluation.page import Provenance, write_page
 from interank.evaluation.report import example, markdown
 from interank.evaluation.scoring import FIRST_STAGE, score_systems
@@ -132,7 +132,7 @@ def _told_instructed(about: Mapping[str, Any]) -> str:
 
 
 def _example(found: Evaluation, per_query: Sequence[Mapping[str, Any]], scoring: Scoring) -> str:
-    """The last system's ranking in the middle of the first task's, by what the queries score; explained where any is."""
+    """The last system's median ranking of the first task by what the queries score, of those explained if any is."""
     task, first = found.tasks[0], scoring.measures[0]
     name, rankings = list(found.rankings.items())[-1]
     values = {row["query_id"]: row[name][first] for row in per_query if row["task"] == task.name}

@@ -266,7 +266,7 @@ def test_explanations_are_marked_beside_the_measures(folder: Path, tmp_path: Pat
         if any(item["explanation"] for item in row["ranking"])
     }
     median = sorted(values[name] for name in explained)[(len(explained) - 1) // 2]
-    query, told, first, *_ = (marked.path / "example.txt").read_text("utf-8").splitlines()
+    _, told, first, *_ = (marked.path / "example.txt").read_text("utf-8").splitlines()
     assert told.startswith(f"(nDCG@10 {median:.4f}, the median of the explained rankings (3) by adapter")
     assert ("; its first document is not judged relevant" in told) == ("judged 1" not in first)
 
