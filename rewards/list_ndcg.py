@@ -10,7 +10,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from interank.tasks.order.values import order_values, reward_values
+from interank.tasks.judged_lists import order_values
+from interank.tasks.order.values import reward_values
 
 OF = "lists"
 

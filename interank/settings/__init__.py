@@ -4,7 +4,13 @@ from interank.settings.adaptive import AdaptiveRecipe, Spending
 from interank.settings.explanations import FAULTS, ExplanationsRecipe, Fault
 from interank.settings.heads import HeadSettings
 from interank.settings.links import LinkRecipe
-from interank.settings.listwise import ListPromptSettings, ListwiseRecipe, OrderingsRecipe, WindowMethod
+from interank.settings.listwise import (
+    ListPromptSettings,
+    ListwiseRecipe,
+    OrderingsRecipe,
+    WindowMethod,
+    WindowPromptSettings,
+)
 from interank.settings.mining import ColumnsRecipe, DocumentsRecipe, MiningRecipe
 from interank.settings.policy import GradeRecipe, HardExamplesRecipe, RewardWeightedRecipe, SeatbeltRecipe, TrialRecipe
 from interank.settings.prompts import PromptSettings, Quantisation
@@ -48,4 +54,5 @@ __all__ = [
     "TrialRecipe",
     "VllmRecipe",
     "WindowMethod",
+    "WindowPromptSettings",
 ]

@@ -14,17 +14,22 @@ ListForm = Literal["reason", "direct", "dear"]
 WindowMethod = Literal["sliding", "tournament", "top_down"]
 
 
-class ListPromptSettings(InstructedSettings):
+class WindowPromptSettings(InstructedSettings):
     """How a query and a window of documents become tokens; training and use have to agree on it."""
 
-    form: ListForm = "reason"
-    """`reason` thinks before it ranks, `direct` ranks at once, `dear` is the form of DeAR's released adapter."""
     max_length: int = Field(8192, ge=128)
     """Tokens of prompt and answer together; the documents are cut evenly to fit."""
     max_query_tokens: int = Field(512, ge=8)
     """A longer query loses its end."""
     max_document_tokens: int = Field(512, ge=8)
     """A longer document loses its end."""
+
+
+class ListPromptSettings(WindowPromptSettings):
+    """The same where an order of the window is asked for."""
+
+    form: ListForm = "reason"
+    """`reason` thinks before it ranks, `direct` ranks at once, `dear` is the form of DeAR's released adapter."""
 
     def instruction_of(self, query: Query) -> str:
         """See `InstructedSettings`; DeAR's form has no place for one."""

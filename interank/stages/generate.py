@@ -26,7 +26,7 @@ from interank.stages.parts import in_parts, parts_of
 from interank.stages.refusals import require_judgments
 from interank.stages.shards import FREE, describe, its_share, refuse_unshardable
 from interank.stages.stopped import keep_replies, reopen_stopped, take_over_replies
-from interank.tasks.order.lists import judged_lists
+from interank.tasks.judged_lists import judged_lists
 from interank.teacher.annotate import Outcome
 from interank.teacher.outcomes import SortedOut, query_rows, rejected_queries, sorted_out, tally_of
 from interank.types import Pair

@@ -9,15 +9,24 @@ from typing import Any, ClassVar, Literal
 from pydantic import Field, model_validator
 
 from interank.settings.base import FilePath, Settings
-from interank.settings.batches import DISTILL_BATCH, RL_BATCH, in_steps_of
+from interank.settings.batches import DISTILL_BATCH, RL_BATCH, check_batches, in_steps_of
 from interank.settings.policy import SeatbeltRecipe, TrialRecipe
 from interank.settings.prompts import Quantisation
 from interank.settings.rewards import Rewards
 from interank.settings.rollouts import RolloutsRecipe
 from interank.settings.student import LoraRecipe, Precision, ValidationRecipe
 from interank.settings.teacher import TeacherRecipe
+from interank.settings.unused import refuse_unused
 
 TrainerConfig = Literal["SFTConfig", "GRPOConfig", "RewardConfig", "TrainingArguments"]
+
+_UNUSED_BY_LISTS = {
+    "judge": "no reward of lists asks one",
+    "validation.explained": "every list that is tried is answered whole",
+    "validation.calibration_margin": "an answer about a list is not held to be calibrated",
+    "seatbelt.grade_entropy_share": "an answer about a list has no grade of its own",
+    "seatbelt.calibration_rise": "an answer about a list is not held to be calibrated",
+}
 
 
 class DistillRecipe(Settings):
@@ -165,6 +174,25 @@ class RlRecipe(Settings):
     def _something_is_rewarded(self) -> RlRecipe:
         if not any(reward.weight for reward in self.rewards):
             raise ValueError("rewards: none has a weight other than 0, so there is nothing to learn; give one")
+        return self
+
+
+class RlLists(RlRecipe):
+    """`interank rl` of what answers about whole lists, by GRPO; prompts are those of the adapter."""
+
+    window: int = Field(20, ge=2)
+    """The most documents of a list: one of each query, spread over the grades."""
+    shuffles: int = Field(1, ge=1)
+    """In how many orders each list is shown, drawn by `seed`."""
+
+    @model_validator(mode="after")
+    def _nothing_is_set_in_vain(self) -> RlLists:
+        refuse_unused(self, _UNUSED_BY_LISTS, beside=f"beside `task: {self.task}`", who="lists have")
+        return self
+
+    @model_validator(mode="after")
+    def _batches_hold_whole_groups(self) -> RlLists:
+        check_batches(self.trainer, 1, between=False, in_order=self.shared_prefix)
         return self
 
 

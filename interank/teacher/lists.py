@@ -10,11 +10,13 @@ from interank.engines.protocol import CHARACTERS_PER_TOKEN, Message, Reply, Requ
 from interank.ir.measures import DEFAULT_MEASURE
 from interank.judgments import JudgedList
 from interank.settings import OrderingsRecipe
+from interank.tasks.judged_lists import order_values
 from interank.tasks.order import ordering
-from interank.tasks.order.encoder import ListEncoder, even_shares
+from interank.tasks.order.encoder import ListEncoder
 from interank.tasks.order.lists import ListExample
 from interank.tasks.order.ordering import Ordering
-from interank.tasks.order.values import is_whole, order_values
+from interank.tasks.order.values import is_whole
+from interank.tasks.window_prompts import even_shares
 from interank.teacher.annotate import Annotator, Rejected, cut
 from interank.teacher.leaks import leak
 from interank.wording import counted

@@ -29,10 +29,11 @@ from interank.stages.merge import merge
 from interank.stages.parity import check_parity
 from interank.tasks import documents
 from interank.tasks.judge.recipe import RlJudge
+from interank.tasks.list_policy import list_rollouts
 from interank.tasks.order import ordering
 from interank.tasks.order.card import card as list_card
 from interank.tasks.order.orderings import write_orderings
-from interank.tasks.order.policy import list_rollouts
+from interank.tasks.order.policy import prompts
 from interank.tasks.order.recipe import DistillOrder, RlOrder
 from interank.tasks.order.trial import ListTrial
 from interank.tasks.protocol import Made
@@ -218,7 +219,7 @@ def test_the_control_rewards_by_grades_that_were_dealt_anew(adapter: Artifact, j
 
     def columns(**given: str) -> list[dict[str, Any]]:
         recipe = rl_recipe(**given)
-        return list_rollouts(recipe, judgments, adapter, tokenizer).columns()
+        return list_rollouts(recipe, judgments, prompts(adapter, tokenizer)).columns()
 
     rewarded, dealt = columns(), columns(control="shuffled")
     assert [{**row, "grades": 0} for row in rewarded] == [{**row, "grades": 0} for row in dealt]
@@ -324,7 +325,7 @@ def test_lists_from_which_nothing_is_learned_are_replaced(adapter: Artifact, jud
 def test_the_sampler_is_held_to_what_the_recipe_says(adapter: Artifact, judgments: Path) -> None:
     recipe = rl_recipe(rollouts={"importance_clip": 1.5, "tolerance": 0.25})
     tokenizer = load_tokenizer(find_base(adapter))
-    assert list_rollouts(recipe, judgments, adapter, tokenizer).settings == recipe.rollouts
+    assert list_rollouts(recipe, judgments, prompts(adapter, tokenizer)).settings == recipe.rollouts
 
 
 def test_lists_go_on_where_a_reward_failed_to_the_same_adapter(

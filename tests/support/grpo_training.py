@@ -11,7 +11,7 @@ from peft import PeftModel
 
 from interank.rewards import Equipped
 from interank.tasks.judge.rollouts import Rollouts
-from interank.tasks.order.rollouts import ListRollouts
+from interank.tasks.list_rollouts import ListRollouts
 from interank.training.checkpoints import last_complete
 from interank.training.grpo import prepare, run
 from interank.training.objective import Objective

@@ -5,25 +5,18 @@ from __future__ import annotations
 from huggingface_hub import ModelCard
 
 from interank import cards
+from interank.tasks.list_cards import card_of_windows
 from interank.tasks.protocol import Made
-from interank.tasks.written import told_of_instructions
 
 
 def card(made: Made) -> ModelCard:
     """The card of an adapter."""
-    settings = made.notes["prompt"]
-    thinks = "thinks before it ranks" if settings["form"] == "reason" else "ranks at once"
-    sections = [
-        "# A reranker that orders lists",
-        f"A LoRA adapter for `{made.base}`, distilled by interank. It reads a query and a window of documents, "
-        f"{thinks} and names them, the most helpful first.",
-        "## Use\n\n```python\nfrom interank import Reranker\n\n"
-        'reranker = Reranker("THIS FOLDER", mode="listwise")\n```\n\n'
-        f"Prompt {made.notes['prompt_hash']}; another wording gives other orders. "
-        f"{told_of_instructions(made.counts)}".strip(),
-        f"## Data\n\n{made.counts['rows']} lists.",
-        cards.training_values(made.recipe, made.notes, prompt=cards.listed(settings)),
-        *([f"## Training\n\n{pictures}"] if (pictures := cards.shown(made.pictures)) else []),
-        cards.licence(made.base),
-    ]
-    return cards.model_card(sections, library="peft", tags=["reranker", "lora"], base=made.base)
+    thinks = "thinks before it ranks" if made.notes["prompt"]["form"] == "reason" else "ranks at once"
+    return card_of_windows(
+        made,
+        title="A reranker that orders lists",
+        does=f", {thinks} and names them, the most helpful first.",
+        wrong="orders",
+        data=f"{made.counts['rows']} lists.",
+        trained=[f"## Training\n\n{pictures}"] if (pictures := cards.shown(made.pictures)) else [],
+    )

@@ -11,11 +11,10 @@ from typing import Any
 from interank import launched
 from interank.artifact import Workplace
 from interank.engines.models import ModelFiles, load_tokenizer
-from interank.engines.prompts import PromptEncoder
 from interank.errors import InputError
 from interank.ir.overlap import BenchmarkIndex, Checkable, contaminated, read_texts
 from interank.ledger import write_rows
-from interank.settings import ListPromptSettings, PromptSettings
+from interank.settings import ListPromptSettings
 from interank.tasks.order import ordering
 from interank.tasks.order.card import card
 from interank.tasks.order.dear_cot import read_dear_cot
@@ -46,7 +45,7 @@ def lessons(recipe: DistillOrder, student: ModelFiles, place: Workplace) -> Writ
     asked = [
         replace(item, query=perhaps_without(item.query, recipe.without_instruction, recipe.seed)) for item in examples
     ]
-    encoder = ListEncoder(PromptEncoder(load_tokenizer(student), PromptSettings()), prompt)
+    encoder = ListEncoder.of(load_tokenizer(student), prompt)
     groups = _list_groups(recipe, encoder, asked, left_out, place)
     tokens = sum(len(row.input_ids) for group in groups for row in group)
     return WrittenLessons(

@@ -1,16 +1,13 @@
-"""A query's documents as a list to be ordered: an ordered example, judged lists, and either in another order."""
+"""A query's documents as a teacher ordered them, and the same in another order."""
 
 from __future__ import annotations
 
 import random
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from itertools import zip_longest
 
-from interank.judgments import JudgedList, by_question
 from interank.tasks.order.ordering import Ordering
-from interank.types import Document, Example, Query, Split, grouped
+from interank.types import Document, Query, Split
 
 # How an explanation names a document of the list: `[3]`, `[1, 4]`, `passage 3`, `Documents 2, 5 and 7`.
 _BRACKETED = re.compile(r"\[\s*\d{1,3}(?:\s*,\s*\d{1,3})*\s*\]")
@@ -38,32 +35,6 @@ class ListExample:
     ordering: Ordering
     """Its reasoning names documents as they are shown, counted from 1: `[1]` is `documents[0]`."""
     split: Split = "train"
-
-
-def judged_lists(examples: Sequence[Example], *, documents: int, seed: int) -> list[JudgedList]:
-    """A list of each query that has documents of two grades: at most so many, in an order that the seed decides.
-
-    The documents are spread over the grades as evenly as the query allows. The order does not depend on the other
-    queries, so that what was asked of one is still its own when another is added.
-    """
-    chosen = (
-        _spread(items, documents, random.Random(f"{seed} {items[0].query.query_id}")) for items in by_question(examples)
-    )
-    return [judged for judged in map(JudgedList.of, chosen) if len(set(judged.grades)) > 1]
-
-
-def dealt_anew(lists: Sequence[JudgedList], seed: int) -> list[JudgedList]:
-    """The same lists, each with its grades on other documents of it: a control, of which only chance can be learned."""
-    rng = random.Random(seed)
-    return [replace(item, grades=tuple(rng.sample(item.grades, len(item.grades)))) for item in lists]
-
-
-def _spread(items: Sequence[Example], number: int, rng: random.Random) -> list[Example]:
-    """So many of a query's examples, drawn from its grades in turn, in random order."""
-    by_grade = grouped(rng.sample(items, len(items)), lambda item: int(item.judgment.relevance))
-    turns = zip_longest(*(by_grade[grade] for grade in sorted(by_grade, reverse=True)))
-    drawn = [item for turn in turns for item in turn if item is not None][:number]
-    return rng.sample(drawn, len(drawn))
 
 
 def shuffled(example: ListExample, rng: random.Random) -> ListExample | None:

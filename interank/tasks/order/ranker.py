@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import re
-import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -14,15 +13,16 @@ from interank.engines.protocol import Conversing, Engine, Sampling
 from interank.engines.soundness import require_completions
 from interank.errors import ArtifactError
 from interank.progress import tell_cut
-from interank.settings import ListPromptSettings, ListwiseRecipe, PromptSettings
+from interank.settings import ListPromptSettings, ListwiseRecipe
 from interank.tasks.asked import RankerSettings
-from interank.tasks.documents import naming, tell_unlearned, tell_unread
+from interank.tasks.documents import tell_unread
+from interank.tasks.list_rankers import AsksWindows
 from interank.tasks.order import ordering
 from interank.tasks.order.encoder import ListEncoder
 from interank.tasks.order.ordering import Ordering
-from interank.tasks.order.windows import Showing, Window, aggregated, follow, plan, showings
-from interank.tasks.ranks import ListCounts, OneModel, Ranking
+from interank.tasks.ranks import ListCounts, Ranking
 from interank.tasks.sources import Source, find_source, open_engine
+from interank.tasks.windows import Showing, Window, aggregated, follow, plan, showings
 from interank.types import Document, Query, RankedDocument
 
 log = logging.getLogger(__name__)
@@ -55,31 +55,23 @@ class Listed:
         ]
 
 
-class Windows(OneModel):
-    """A reranker that asks one model about windows of documents, in one way of going through them."""
+class Windows(AsksWindows[ListEncoder]):
+    """A reranker by the orders of windows."""
 
-    engine: Engine
     kind = "mode listwise"
 
     def __init__(
         self, engine: Engine, encoder: ListEncoder, settings: ListwiseRecipe, *, max_reasoning_tokens: int
     ) -> None:
-        self.engine = engine
-        self.encoder = encoder
-        self.settings = settings
+        super().__init__(engine, encoder, settings)
         self.max_reasoning_tokens = max_reasoning_tokens
-        self._counts = ListCounts()
-        self._lock = threading.RLock()
 
-    @property
-    def follows(self) -> bool:
-        """See `OneModel`."""
-        return self.encoder.settings.follows
-
-    @property
-    def counts(self) -> ListCounts:
-        """See `Ranks`."""
-        return self._counts
+    def tell(self, query: Query) -> None:
+        """See `AsksWindows`."""
+        if self.encoder.settings.form != "dear":
+            return super().tell(query)
+        tell_cut(query.query_id, self.encoder.query_cut(query))
+        tell_unread(query, "DeAR's form of prompts")
 
     def ordered(self, query: Query, documents: Sequence[Document], first_stage: Sequence[float] | None) -> Ranking:
         """An order without grades; the first document has what was thought in the last window.
@@ -87,13 +79,7 @@ class Windows(OneModel):
         Raises:
             InputError: A window does not fit into a prompt.
         """
-        tell_cut(query.query_id, self.encoder.query_cut(query))
-        settings = self.encoder.settings
-        if settings.form == "dear":
-            tell_unread(query, "DeAR's form of prompts")
-        else:
-            tell_unlearned(query, follows=settings.follows)
-        with self._lock, naming(query, []):
+        with self.asking(query):
             found = self.order(query, documents)
             self._counts += found.counts
         return found.ranking(documents)
@@ -188,7 +174,7 @@ def list_encoder(source: Source, asked: ListPromptSettings | None) -> ListEncode
     source.check_wording(ordering.prompt_hash(own.form, own.shown_instruction))
     if asked and asked.form != own.form:
         raise ArtifactError(f"{source.name} was trained on the form {own.form}, not {asked.form}; leave form out")
-    return ListEncoder(PromptEncoder(load_tokenizer(source.tokenizer), PromptSettings()), asked or own)
+    return ListEncoder.of(load_tokenizer(source.tokenizer), asked or own)
 
 
 def readable_lists(source: Source, asked: ListPromptSettings | None = None) -> ListPromptSettings:

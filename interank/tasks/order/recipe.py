@@ -7,18 +7,8 @@ from typing import ClassVar, Literal
 from pydantic import Field, model_validator
 
 from interank.settings.base import FilePaths
-from interank.settings.batches import check_batches
 from interank.settings.listwise import ListPromptSettings
-from interank.settings.unused import refuse_unused
-from interank.tasks.recipes import InstructedRecipe, RlRecipe
-
-_UNUSED_BY_RL = {
-    "judge": "no reward of lists asks one",
-    "validation.explained": "every list that is tried is answered whole",
-    "validation.calibration_margin": "an order has no grades to be calibrated",
-    "seatbelt.grade_entropy_share": "an order has no grades",
-    "seatbelt.calibration_rise": "an order has no grades to be calibrated",
-}
+from interank.tasks.recipes import InstructedRecipe, RlLists
 
 
 class DistillOrder(InstructedRecipe):
@@ -60,22 +50,8 @@ class DistillOrder(InstructedRecipe):
         return [] if self.judgments or self.dear_cot else ["judgments"]
 
 
-class RlOrder(RlRecipe):
+class RlOrder(RlLists):
     """Orders of whole lists are rewarded, by GRPO; prompts are those of the adapter."""
 
     task: Literal["order"]
     """What is learned: to put a list in order, best first."""
-    window: int = Field(20, ge=2)
-    """The most documents of a list: one of each query, spread over the grades."""
-    shuffles: int = Field(1, ge=1)
-    """In how many orders each list is shown, drawn by `seed`."""
-
-    @model_validator(mode="after")
-    def _nothing_is_set_in_vain(self) -> RlOrder:
-        refuse_unused(self, _UNUSED_BY_RL, beside="beside `task: order`", who="lists have")
-        return self
-
-    @model_validator(mode="after")
-    def _batches_hold_whole_groups(self) -> RlOrder:
-        check_batches(self.trainer, 1, between=False, in_order=self.shared_prefix)
-        return self

@@ -1,33 +1,13 @@
-"""What an order of a list is worth by its documents' grades, and what a reward gives for the answer that holds it."""
+"""What a reward gives for an answer that orders a list."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from interank.ir.measures import score_run
 from interank.tasks.order import ordering
-from interank.types import Qrel, Run
 
 UNREADABLE = -1.0
 MENDED = 0.0
-
-
-def order_values(orders: Sequence[Sequence[int]], grades: Sequence[Sequence[int]], measure: str) -> list[float]:
-    """What each order scores, as trec_eval computes it.
-
-    Args:
-        orders: Places of a list's documents, counted from 0, best first.
-        grades: The grades of each list's documents, as they stand in it.
-        measure: One of trec_eval's, as `nDCG@10`.
-    """
-    if not orders:
-        return []
-    qrels = [
-        Qrel(str(number), str(place), grade) for number, row in enumerate(grades) for place, grade in enumerate(row)
-    ]
-    ranked = {str(number): [str(place) for place in order] for number, order in enumerate(orders)}
-    values = score_run(qrels, Run.from_orders(ranked, tag="orders"), (measure,)).per_query[measure]
-    return [values[str(number)] for number in range(len(orders))]
 
 
 def reward_values(

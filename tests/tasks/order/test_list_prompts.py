@@ -12,7 +12,8 @@ from interank.errors import InputError
 from interank.settings import ListPromptSettings, PromptSettings
 from interank.settings.listwise import ListForm
 from interank.tasks.order import ordering
-from interank.tasks.order.encoder import ListEncoder, even_shares
+from interank.tasks.order.encoder import ListEncoder
+from interank.tasks.window_prompts import even_shares
 from interank.types import Document, Query
 from tests.support import rule
 from tests.support.tiny import FAMILIES, Family, tiny_tokenizer

@@ -8,9 +8,9 @@ from pathlib import Path
 from interank.engines.models import find_model, load_model, load_tokenizer
 from interank.engines.prompts import PromptEncoder
 from interank.settings import ListPromptSettings, PromptSettings
+from interank.tasks.judged_lists import in_orders, judged_lists
+from interank.tasks.list_rollouts import ListRollouts
 from interank.tasks.order.encoder import ListEncoder
-from interank.tasks.order.lists import judged_lists
-from interank.tasks.order.rollouts import ListRollouts, in_orders
 from tests.support import rule
 from tests.support.grpo_training import trainer_at
 

@@ -143,7 +143,7 @@ def test_what_cannot_be_learned_whole_is_left_out_with_its_reason(
 def test_a_budget_of_fifty_tokens_holds_no_ranking_of_twenty(tiny_folder: Path) -> None:
     from interank.errors import InputError
     from interank.judgments import JudgedList
-    from interank.tasks.order.rollouts import ListRollouts
+    from interank.tasks.list_rollouts import ListRollouts
 
     tokenizer = load_tokenizer(find_model(str(tiny_folder)))
     encoder = ListEncoder(PromptEncoder(tokenizer, PromptSettings()), ListPromptSettings())

@@ -10,13 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from interank.tasks.order.lists import (
-    ListExample,
-    dealt_anew,
-    judged_lists,
-    moved,
-    shuffled,
-)
+from interank.tasks.judged_lists import dealt_anew, judged_lists
+from interank.tasks.order.lists import ListExample, moved, shuffled
 from interank.tasks.order.ordering import Ordering
 from interank.types import Document, Query
 from tests.support import rule

@@ -9,7 +9,8 @@ import pytest
 
 from interank.errors import InputError
 from interank.judgments import write_judgments
-from interank.tasks.order.lists import ListExample, judged_lists
+from interank.tasks.judged_lists import judged_lists
+from interank.tasks.order.lists import ListExample
 from interank.tasks.order.ordering import Ordering
 from interank.tasks.order.orderings import (
     FILE,

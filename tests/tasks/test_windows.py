@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from interank.errors import InterankError
 from interank.recipe import read_keys
 from interank.settings import ListwiseRecipe, WindowMethod
-from interank.tasks.order.windows import Showing, Window, aggregated, calls, follow, plan, showings
+from interank.tasks.windows import Showing, Window, aggregated, calls, follow, plan, showings
 
 METHODS: tuple[WindowMethod, ...] = get_args(WindowMethod)
 

@@ -1,0 +1,87 @@
+"""The judged documents of queries as lists: drawn, in seeded orders or windows, those that are tried; orders' worth."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from dataclasses import replace
+from itertools import zip_longest
+from pathlib import Path
+
+from interank.ir.measures import score_run
+from interank.judgments import JudgedList, by_question, read_judgments
+from interank.types import Example, Qrel, Run, grouped
+
+
+def judged_lists(examples: Sequence[Example], *, documents: int, seed: int) -> list[JudgedList]:
+    """A list of each query that has documents of two grades: at most so many, in an order that the seed decides.
+
+    The documents are spread over the grades as evenly as the query allows. The order does not depend on the other
+    queries, so that what was asked of one is still its own when another is added.
+    """
+    chosen = (
+        _spread(items, documents, random.Random(f"{seed} {items[0].query.query_id}")) for items in by_question(examples)
+    )
+    return [judged for judged in map(JudgedList.of, chosen) if len(set(judged.grades)) > 1]
+
+
+def dealt_anew(lists: Sequence[JudgedList], seed: int) -> list[JudgedList]:
+    """The same lists, each with its grades on other documents of it: a control, of which only chance can be learned."""
+    rng = random.Random(seed)
+    return [replace(item, grades=tuple(rng.sample(item.grades, len(item.grades)))) for item in lists]
+
+
+def _spread(items: Sequence[Example], number: int, rng: random.Random) -> list[Example]:
+    """So many of a query's examples, drawn from its grades in turn, in random order."""
+    by_grade = grouped(rng.sample(items, len(items)), lambda item: int(item.judgment.relevance))
+    turns = zip_longest(*(by_grade[grade] for grade in sorted(by_grade, reverse=True)))
+    drawn = [item for turn in turns for item in turn if item is not None][:number]
+    return rng.sample(drawn, len(drawn))
+
+
+def in_orders(lists: Sequence[JudgedList], shuffles: int, seed: int) -> list[JudgedList]:
+    """Each list in so many orders of its documents, lists of all kinds mixed."""
+    shown = []
+    for time in range(shuffles):
+        rng = random.Random(f"{seed} {time}")
+        for item in rng.sample(lists, len(lists)):
+            places = rng.sample(range(len(item.documents)), len(item.documents))
+            documents = tuple(item.documents[place] for place in places)
+            shown.append(replace(item, documents=documents, grades=tuple(item.grades[place] for place in places)))
+    return shown
+
+
+def dealt(examples: Sequence[Example], *, window: int, times: int, seed: int) -> list[list[JudgedList]]:
+    """For each query all its documents, so many times: dealt anew into windows of at most `window`."""
+    dealt_out = []
+    for items in by_question(examples):
+        rng = random.Random(f"{seed} {items[0].query.query_id}")
+        orders = [rng.sample(items, len(items)) for _ in range(times)]
+        begins = range(0, len(items), window)
+        dealt_out.append([JudgedList.of(order[begin : begin + window]) for order in orders for begin in begins])
+    return dealt_out
+
+
+def tried_lists(judgments: Path, *, documents: int, questions: int, seed: int) -> list[JudgedList]:
+    """The lists of so many validation questions at most, a seeded sample, with their own grades."""
+    found = judged_lists(read_judgments(judgments, "validation"), documents=documents, seed=seed)
+    chosen = sorted(random.Random(seed).sample(range(len(found)), min(questions, len(found))))
+    return [found[place] for place in chosen]
+
+
+def order_values(orders: Sequence[Sequence[int]], grades: Sequence[Sequence[int]], measure: str) -> list[float]:
+    """What each order scores, as trec_eval computes it.
+
+    Args:
+        orders: Places of a list's documents, counted from 0, best first.
+        grades: The grades of each list's documents, as they stand in it.
+        measure: One of trec_eval's, as `nDCG@10`.
+    """
+    if not orders:
+        return []
+    qrels = [
+        Qrel(str(number), str(place), grade) for number, row in enumerate(grades) for place, grade in enumerate(row)
+    ]
+    ranked = {str(number): [str(place) for place in order] for number, order in enumerate(orders)}
+    values = score_run(qrels, Run.from_orders(ranked, tag="orders"), (measure,)).per_query[measure]
+    return [values[str(number)] for number in range(len(orders))]

@@ -1,0 +1,46 @@
+"""What an answer about a judged list comes with: for rewards, for the record, and for the training's page."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from interank.judgments import JudgedList
+from interank.rewards import TRL_COLUMNS, Reward
+
+if TYPE_CHECKING:
+    from interank.artifact import Artifact
+    from interank.tasks.protocol import Shown
+    from interank.tasks.recipes import RlLists
+
+_COLUMNS = ("query_id", "query", "doc_ids", "documents", "grades")
+
+
+def columns(item: JudgedList) -> dict[str, Any]:
+    """What a completion comes with: the list, and its judged grades."""
+    return {
+        "query_id": item.query.query_id,
+        "query": item.query.text,
+        "doc_ids": [document.doc_id for document in item.documents],
+        "documents": [document.full_text for document in item.documents],
+        "grades": list(item.grades),
+    }
+
+
+def check(recipe: RlLists, adapter: Artifact, rewards: Sequence[Reward]) -> None:
+    """Stop where a reward asks for a column that there is not; what it values was compared before.
+
+    Raises:
+        InputError: Says which.
+    """
+    for reward in rewards:
+        reward.check_columns((*_COLUMNS, *TRL_COLUMNS))
+
+
+def shown(row: Mapping[str, Any]) -> Shown:
+    """The list's documents with their numbers and judged grades."""
+    # It knows what is trained, which a recipe's check does without.
+    from interank.tasks.protocol import Shown
+
+    listed = enumerate(zip(row["grades"], row["documents"], strict=True), start=1)
+    return Shown("Documents", [f"[{number}] judged {grade}: {text}" for number, (grade, text) in listed])

@@ -1,0 +1,54 @@
+"""What rerankers have in common that ask one model about windows of documents."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, Generic, TypeVar
+
+from interank.engines.protocol import Engine
+from interank.progress import tell_cut
+from interank.settings import ListwiseRecipe
+from interank.tasks.documents import naming, tell_unlearned
+from interank.tasks.ranks import ListCounts, OneModel
+from interank.tasks.window_prompts import WindowEncoder
+from interank.types import Query
+
+_Encoder = TypeVar("_Encoder", bound=WindowEncoder[Any])
+
+
+class AsksWindows(OneModel, Generic[_Encoder]):
+    """A reranker that asks one model about windows of documents, in one way of going through them."""
+
+    engine: Engine
+
+    def __init__(self, engine: Engine, encoder: _Encoder, settings: ListwiseRecipe) -> None:
+        self.engine = engine
+        self.encoder = encoder
+        self.settings = settings
+        self._counts = ListCounts()
+        self._lock = threading.RLock()
+
+    @property
+    def follows(self) -> bool:
+        """See `OneModel`."""
+        follows: bool = self.encoder.settings.follows
+        return follows
+
+    @property
+    def counts(self) -> ListCounts:
+        """See `OneModel`."""
+        return self._counts
+
+    def tell(self, query: Query) -> None:
+        """Say what of a query is not read, or was not learned."""
+        tell_cut(query.query_id, self.encoder.query_cut(query))
+        tell_unlearned(query, follows=self.follows)
+
+    @contextmanager
+    def asking(self, query: Query) -> Iterator[None]:
+        """Keep other threads out while a query's windows are asked, and name the query in errors."""
+        self.tell(query)
+        with self._lock, naming(query, []):
+            yield

@@ -1,0 +1,61 @@
+"""What trials of answers about lists have in common: the prompts, the halves of the questions, and what is told."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from statistics import fmean
+from typing import Any, Generic, TypeVar
+
+from interank.engines.prompts import Prompt
+from interank.judgments import JudgedList
+from interank.tasks.list_columns import columns
+from interank.tasks.window_prompts import WindowEncoder
+from interank.training.halves import counted, places
+
+_Encoder = TypeVar("_Encoder", bound=WindowEncoder[Any])
+
+
+class ListsTried(Generic[_Encoder]):
+    """The same judged lists each time."""
+
+    def __init__(
+        self,
+        encoder: _Encoder,
+        lists: Sequence[JudgedList],
+        *,
+        tokens: int,
+        shown: int = 0,
+        reporting: Collection[str] = (),
+    ) -> None:
+        """Prepare the prompts; `tokens` is an answer's budget, by the questions of `reporting` nothing is chosen.
+
+        The answers to the first `shown` lists are told.
+        """
+        asked = [item.query.query_id for item in lists]
+        self.questions: Mapping[str, int] = counted(asked, reporting)
+        self._halves = places(asked, reporting)
+        self.encoder, self.lists, self.tokens = encoder, list(lists), tokens
+        self.prompts = list_prompts(encoder, self.lists, tokens)
+        # Grades of single documents have probabilities at the start to be compared with, answers about lists have none.
+        self.start: list[tuple[float, float, float]] = []
+        self.answers: Sequence[Mapping[str, Any]] = ()
+        self._shown = shown
+
+    def tell(self, texts: Sequence[str]) -> None:
+        """Keep the first answers."""
+        told = zip(self.lists[: self._shown], texts, strict=False)
+        self.answers = [{**columns(item), "completion": text} for item, text in told]
+
+    def by_half(self, name: str, values: Sequence[float]) -> dict[str, float]:
+        """The mean of the lists' values, for each half of the questions under its name."""
+        return {f"{prefix}{name}": fmean(values[place] for place in own) for prefix, own in self._halves.items()}
+
+
+def list_prompts(encoder: WindowEncoder[Any], lists: Sequence[JudgedList], tokens: int) -> list[Prompt]:
+    """The prompt of each list, with room for an answer of so many tokens."""
+    return [
+        encoder.prompt(
+            item.query, item.documents, reasoning_tokens=max(0, tokens - encoder.answer_tokens(len(item.documents), 0))
+        ).prompt
+        for item in lists
+    ]
