@@ -80,6 +80,32 @@ class InstructedRecipe(DistillRecipe):
     without_instruction: float = Field(0.0, ge=0, le=1, exclude_if=not_)
     """The share of the questions, drawn by `seed`, that are shown without their instruction, so that the student also
     learns to do without."""
+    shared_prefix: bool = True
+    """What a group's rows share (the question, a document in several modes) is computed once: the same gradients,
+    cheaper. False pads every row, for models whose attention is not plain."""
+
+
+class TriedRecipe(DistillRecipe):
+    """`interank distill` of a student that is tried while it trains."""
+
+    validation: ValidationRecipe = ValidationRecipe()
+    """How the student is tried while it trains."""
+
+    @model_validator(mode="after")
+    def _the_best_adapter_is_one_that_was_saved(self) -> TriedRecipe:
+        strategy = self.trainer.get("save_strategy", "steps")
+        if self.validation.questions and strategy not in ("steps", "no"):
+            raise ValueError(
+                f"trainer.save_strategy is {strategy!r}, and the student is tried every so many steps; take steps "
+                "or no, or set validation.questions: 0"
+            )
+        steps, every = self.trainer.get("save_steps"), self.validation.every
+        if every and isinstance(steps, int) and steps % every:
+            raise ValueError(
+                f"validation.every: the best adapter is one that was saved, so trainer.save_steps, {steps}, has to be "
+                f"a multiple of it, and {every} was found; make them equal"
+            )
+        return self
 
 
 class RlRecipe(Settings):
@@ -194,23 +220,3 @@ class RlLists(RlRecipe):
     def _batches_hold_whole_groups(self) -> RlLists:
         check_batches(self.trainer, 1, between=False, in_order=self.shared_prefix)
         return self
-
-
-def check_trials(validation: ValidationRecipe, trainer: Mapping[str, Any]) -> None:
-    """Hold a recipe's checkpoints to its trials.
-
-    Raises:
-        ValueError: The best adapter would not be one that was saved.
-    """
-    strategy = trainer.get("save_strategy", "steps")
-    if validation.questions and strategy not in ("steps", "no"):
-        raise ValueError(
-            f"trainer.save_strategy is {strategy!r}, and the student is tried every so many steps; take steps "
-            "or no, or set validation.questions: 0"
-        )
-    steps, every = trainer.get("save_steps"), validation.every
-    if every and isinstance(steps, int) and steps % every:
-        raise ValueError(
-            f"validation.every: the best adapter is one that was saved, so trainer.save_steps, {steps}, has to be "
-            f"a multiple of it, and {every} was found; make them equal"
-        )

@@ -10,8 +10,7 @@ from pydantic import Field, model_validator
 
 from interank.settings.base import FilePath
 from interank.settings.heads import HeadSettings, Objective
-from interank.settings.student import ValidationRecipe
-from interank.tasks.recipes import DistillRecipe, TrainerConfig, check_trials
+from interank.tasks.recipes import TrainerConfig, TriedRecipe
 from interank.types import Language
 
 Negatives = Literal["given", "bm25", "run"]
@@ -20,7 +19,7 @@ Negatives = Literal["given", "bm25", "run"]
 JUDGMENTS_AS_TEACHER = "judgments"
 
 
-class DistillHead(DistillRecipe):
+class DistillHead(TriedRecipe):
     """A head of one number for a query and a document is learned; it writes nothing."""
 
     shorter: ClassVar[tuple[str, ...]] = ("documents", "encoding.max_length")
@@ -69,8 +68,6 @@ class DistillHead(DistillRecipe):
     """The share of the queries of `groups` that is tried on and not trained on; judgments have their own split."""
     encoding: HeadSettings | None = None
     """How a pair becomes tokens; null takes the adapter's, else the defaults."""
-    validation: ValidationRecipe = ValidationRecipe()
-    """How the student is tried while it trains."""
 
     @model_validator(mode="after")
     def _one_teacher(self) -> DistillHead:
@@ -110,11 +107,6 @@ class DistillHead(DistillRecipe):
                 "objective: ranknet learns a teacher's differences; give teacher or teacher_scores, or take "
                 "ranknet_hard, which learns the grades'"
             )
-        return self
-
-    @model_validator(mode="after")
-    def _checkpoints_are_tried(self) -> DistillHead:
-        check_trials(self.validation, self.trainer)
         return self
 
     @classmethod

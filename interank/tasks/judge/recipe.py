@@ -12,9 +12,9 @@ from interank.settings.base import FilePath
 from interank.settings.batches import check_batches
 from interank.settings.policy import GradeRecipe, HardExamplesRecipe, RewardWeightedRecipe
 from interank.settings.prompts import PromptSettings
-from interank.settings.student import LossRecipe, MixtureRecipe, ValidationRecipe
+from interank.settings.student import LossRecipe, MixtureRecipe
 from interank.settings.unused import refuse_unused
-from interank.tasks.recipes import InstructedRecipe, RlRecipe, TrainerConfig, check_trials
+from interank.tasks.recipes import InstructedRecipe, RlRecipe, TrainerConfig, TriedRecipe
 
 WITHOUT_MODEL = ("stance", "support", "faithfulness")
 """What is asked of explanations where there is no reward model, which takes their place."""
@@ -34,7 +34,7 @@ _UNUSED_BY_REWARD_WEIGHT = {
 }
 
 
-class DistillJudge(InstructedRecipe):
+class DistillJudge(InstructedRecipe, TriedRecipe):
     """Judgments of single documents are learned."""
 
     shorter: ClassVar[tuple[str, ...]] = ("documents_per_group", "prompt.max_length")
@@ -51,16 +51,6 @@ class DistillJudge(InstructedRecipe):
     still irrelevant; see docs/injection.md."""
     documents_per_group: int = Field(8, ge=1)
     """A question with more documents is cut into groups; `per_device_train_batch_size` counts groups."""
-    shared_prefix: bool = True
-    """What a group's rows share (the question, a document in several modes) is computed once: the same gradients,
-    cheaper. False pads every row, for models whose attention is not plain."""
-    validation: ValidationRecipe = ValidationRecipe()
-    """How the student is tried while it trains."""
-
-    @model_validator(mode="after")
-    def _checkpoints_are_tried(self) -> DistillJudge:
-        check_trials(self.validation, self.trainer)
-        return self
 
     @model_validator(mode="after")
     def _documents_can_be_compared(self) -> DistillJudge:

@@ -32,9 +32,6 @@ class DistillOrder(InstructedRecipe):
     """Lists with a longer reasoning are left out: cut short it would lead to no ranking."""
     prompt: ListPromptSettings = ListPromptSettings()
     """What the student reads, and whether it reasons before it ranks."""
-    shared_prefix: bool = True
-    """What a group's rows share (the question, a document in several modes) is computed once: the same gradients,
-    cheaper. False pads every row, for models whose attention is not plain."""
 
     @model_validator(mode="after")
     def _benchmarks_are_given(self) -> DistillOrder:
