@@ -1,4 +1,7 @@
-"""The modes of a reranker, listed once: what each is called, which task reads it, and what can stand beside it."""
+"""The modes of a reranker, listed once: what each is called, and what can stand beside it.
+
+A task's recipe says in which its ranker reads a model (`interank.tasks.TASK_MODES`).
+"""
 
 from __future__ import annotations
 
@@ -31,16 +34,6 @@ MODES: tuple[Mode, ...] = get_args(Mode)
 FITTED_MODES: tuple[FittedMode, ...] = get_args(FittedMode)
 THEN_MODES: tuple[ThenMode, ...] = get_args(ThenMode)
 GUARDS: tuple[Guard, ...] = get_args(Guard)
-
-TASK_MODES: dict[str, tuple[Mode, ...]] = {
-    "head": ("score",),
-    "judge": (*get_args(GradedMode), "adaptive"),
-    "order": get_args(ListMode),
-}
-"""The modes by the task whose ranker reads a model in them, in the order in which those are asked for one."""
-
-TRAINED_ON = {"judge": "single documents", "order": "lists", "head": "pairs"}
-"""What an adapter of a task was trained on, in words."""
 
 SECTIONS: dict[Mode, str] = {"listwise": "lists", "adaptive": "adaptive"}
 """The section of settings that a mode alone takes."""

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 from interank import launched
 from interank.cli.next_step import say_next, word
-from interank.modes import TASK_MODES
 from interank.shards import Shard
 from interank.wording import aligned
 
@@ -167,7 +166,7 @@ def what_comes_next(verb: str, artifact: Artifact) -> list[str]:
 
 def _in_mode(adapter: Artifact, key: str) -> str:
     """The setting of the mode that an adapter ranks in, behind its key; empty where it is the usual one."""
-    from interank.tasks import task_of_adapter
+    from interank.tasks import TASK_MODES, task_of_adapter
 
     # A task that is told by its files names no modes.
     mode, *_ = TASK_MODES.get(task_of_adapter(adapter.manifest), ("score",))

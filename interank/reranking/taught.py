@@ -6,7 +6,7 @@ from interank import modes
 from interank.artifact import MANIFEST, open_artifact
 from interank.engines.use import read_head, read_use
 from interank.resources import expanded
-from interank.tasks import task_of_adapter
+from interank.tasks import TASK_MODES, task_of_adapter
 
 
 def explains(source: str, base: str | None = None) -> bool:
@@ -22,7 +22,7 @@ def explains(source: str, base: str | None = None) -> bool:
     folder = expanded(source)
     if (folder / MANIFEST).is_file():
         manifest = open_artifact(folder, "adapter").manifest
-        can = modes.TASK_MODES.get(task_of_adapter(manifest), ())
+        can = TASK_MODES.get(task_of_adapter(manifest), ())
         # Of a task that has no words for grades it needs no saying.
         return bool(can) and modes.explains(can) and modes.explains(tuple(manifest.get("modes") or ()))
     if read_head(folder) is not None:

@@ -12,7 +12,7 @@ from interank.engines.pairs import PairEncoder
 from interank.engines.prompts import PromptEncoder
 from interank.engines.protocol import Engine
 from interank.errors import InputError
-from interank.modes import GUARDS, TASK_MODES, Guard, Mode, explained_by_default, explains
+from interank.modes import GUARDS, Guard, Mode, explained_by_default, explains
 from interank.reranking.fitted import Fitted
 from interank.reranking.fitting import Fit, stored_fit, stored_modes
 from interank.reranking.opening import open_unfitted
@@ -22,6 +22,7 @@ from interank.serving.engines import SharedHead, shared
 from interank.serving.options import Options
 from interank.serving.schedule import Scheduler, Size
 from interank.settings import AdaptiveRecipe, ListPromptSettings, ListwiseRecipe
+from interank.tasks import TASK_MODES
 from interank.tasks.asked import Loaded, RankerSettings
 from interank.tasks.head.ranker import HeadRanker
 from interank.tasks.ranks import OneModel, Ranking, Scores, Ungraded

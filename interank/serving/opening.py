@@ -17,7 +17,7 @@ from interank.engines.prompts import PromptEncoder
 from interank.engines.shared_tokenizer import SharedTokenizer
 from interank.engines.side_by_side import AdapterEngine, SharedBase
 from interank.errors import InputError, InterankError
-from interank.modes import TRAINED_ON, in_words
+from interank.modes import in_words
 from interank.serving.asked import Refusal
 from interank.serving.models import (
     Facts,
@@ -33,7 +33,7 @@ from interank.serving.models import (
 )
 from interank.serving.schedule import Scheduler
 from interank.settings import ListPromptSettings, Quantisation
-from interank.tasks import exported, late_lists, released, task_of_adapter
+from interank.tasks import TRAINED_ON, exported, late_lists, released, task_of_adapter
 from interank.tasks.asked import Loaded, RankerSettings
 from interank.tasks.head import ranker as heads
 from interank.tasks.judge.asking import LABEL_ROOM, Judge

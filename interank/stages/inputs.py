@@ -14,10 +14,9 @@ from interank.errors import ArtifactError, InputError, InterankError
 from interank.inputs import Input
 from interank.launched import refuse_several_processes
 from interank.locks import held
-from interank.modes import TRAINED_ON
 from interank.outputs import Partial, is_taken, output_folder
 from interank.recipe import GET_BENCHMARKS, Recipe
-from interank.tasks import task_of_adapter
+from interank.tasks import TRAINED_ON, task_of_adapter
 
 if TYPE_CHECKING:
     # It loads torch, which a check of inputs does without.

@@ -10,7 +10,17 @@ from typing import Any, TypeVar
 from interank.tasks.parts import part
 from interank.tasks.recipes import DistillRecipe, RlRecipe
 
-__all__ = ["DISTILLED", "NAMES", "REFINED", "DistillRecipe", "RlRecipe", "part", "task_of_adapter"]
+__all__ = [
+    "DISTILLED",
+    "NAMES",
+    "REFINED",
+    "TASK_MODES",
+    "TRAINED_ON",
+    "DistillRecipe",
+    "RlRecipe",
+    "part",
+    "task_of_adapter",
+]
 
 NAMES = ("judge", "order", "head")
 """The tasks: what is not named here is none."""
@@ -34,6 +44,10 @@ DISTILLED: Mapping[str, type[DistillRecipe]] = _recipes(DistillRecipe)
 """The recipes of what distill can teach, by task."""
 REFINED: Mapping[str, type[RlRecipe]] = _recipes(RlRecipe)
 """The recipes of what rl can improve, by task."""
+TASK_MODES = {name: made.ranks_in for name, made in DISTILLED.items() if made.ranks_in}
+"""The modes by the task whose ranker reads a model in them."""
+TRAINED_ON = {name: made.trained_on for name, made in DISTILLED.items() if made.trained_on}
+"""What an adapter of a task was trained on, in words."""
 
 
 def task_of_adapter(manifest: Mapping[str, Any]) -> str:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from interank.modes import TASK_MODES
-from interank.tasks import NAMES, exported, late_lists, released
+from interank.tasks import NAMES, TASK_MODES, exported, late_lists, released
 from interank.tasks.asked import RankerSettings
 from interank.tasks.parts import part
 from interank.tasks.ranks import OneModel

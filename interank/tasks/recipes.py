@@ -8,6 +8,7 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
+from interank.modes import Mode
 from interank.settings.base import FilePath, Settings
 from interank.settings.batches import DISTILL_BATCH, RL_BATCH, check_batches, in_steps_of
 from interank.settings.policy import SeatbeltRecipe, TrialRecipe
@@ -35,6 +36,10 @@ class DistillRecipe(Settings):
     inputs: ClassVar[tuple[str, ...]] = ("judgments",)
     shorter: ClassVar[tuple[str, ...]] = ()
     """The keys by which a step gets smaller, for who has too little memory."""
+    ranks_in: ClassVar[tuple[Mode, ...]] = ()
+    """The modes in which the task's ranker reads a model; empty where files alone tell its models, in mode `score`."""
+    trained_on: ClassVar[str] = ""
+    """What such an adapter was trained on, in words."""
     stage: Literal["distill"]
     task: str
     """What is learned: `judge` grades and explains a document, `order` puts a list in order, `head` gives a number."""

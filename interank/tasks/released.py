@@ -12,7 +12,7 @@ from interank.engines.released import ReleasedForm, released_form
 from interank.engines.soundness import require_scores
 from interank.engines.yes_or_no import AnswerEncoder
 from interank.errors import InputError
-from interank.modes import TASK_MODES
+from interank.tasks import TASK_MODES
 from interank.tasks.asked import RankerSettings
 from interank.tasks.documents import naming, tell_unread
 from interank.tasks.ranks import Ranking, Scores, Ungraded

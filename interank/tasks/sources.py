@@ -24,10 +24,10 @@ from interank.engines.use import read_use
 from interank.engines.vllm import VllmEngine, VllmOptions, rank_of
 from interank.engines.weights import read_config
 from interank.errors import ArtifactError
-from interank.modes import TASK_MODES, TRAINED_ON, in_words
+from interank.modes import in_words
 from interank.resources import expanded
 from interank.settings import PromptSettings, ServerRecipe
-from interank.tasks import task_of_adapter
+from interank.tasks import TASK_MODES, TRAINED_ON, task_of_adapter
 from interank.tasks.asked import RankerSettings
 
 _TOKENIZER = "tokenizer_config.json"
@@ -102,6 +102,15 @@ class Source:
                 f"{self.name} was trained on another wording of the prompt ({trained}, here {here}); train it "
                 f"anew or use the interank version in its {RECIPE}"
             )
+
+
+def is_adapter_of(asked: RankerSettings, task: str) -> bool:
+    """Whether the model is an adapter that says it was trained for the task, for a task that tells its own so."""
+    folder = expanded(str(asked.model))
+    if asked.loaded is not None or not (folder / MANIFEST).is_file():
+        return False
+    artifact = open_artifact(folder)
+    return artifact.kind == "adapter" and task_of_adapter(artifact.manifest) == task
 
 
 def find_source(source: str | Path, base: str | None = None) -> Source:

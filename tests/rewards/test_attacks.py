@@ -16,7 +16,9 @@ from tests.support.attacked import ATTACKS, ExactReader, Pair, honest_paraphrase
 # Of judgments: orders of lists are valued by other rewards, see test_list_contract.py. What the original rewards is a
 # reward model's output and nothing else.
 RECIPES = [
-    name for name, _ in recipe_files() if name.startswith("rl/") and "listwise" not in name and name != "rl/original"
+    name
+    for name, _ in recipe_files()
+    if name.startswith("rl/") and name != "rl/original" and isinstance(load_recipe(name), RlJudge)
 ]
 PAIRS = pairs(70)
 # The share of an honest total by which an attack has to lose.

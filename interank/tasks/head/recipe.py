@@ -8,6 +8,7 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
+from interank.modes import Mode
 from interank.settings.base import FilePath
 from interank.settings.heads import HeadSettings, Objective
 from interank.tasks.recipes import TrainerConfig, TriedRecipe
@@ -23,6 +24,8 @@ class DistillHead(TriedRecipe):
     """A head of one number for a query and a document is learned; it writes nothing."""
 
     shorter: ClassVar[tuple[str, ...]] = ("documents", "encoding.max_length")
+    ranks_in: ClassVar[tuple[Mode, ...]] = ("score",)
+    trained_on: ClassVar[str] = "pairs"
     task: Literal["head"]
     """What is learned: a number for each document."""
     objective: Objective

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, get_args
 
 from pydantic import Field, model_validator
 
+from interank.modes import GradedMode, Mode
 from interank.settings import RewardRecipe
 from interank.settings.base import FilePath
 from interank.settings.batches import check_batches
@@ -38,6 +39,8 @@ class DistillJudge(InstructedRecipe, TriedRecipe):
     """Judgments of single documents are learned."""
 
     shorter: ClassVar[tuple[str, ...]] = ("documents_per_group", "prompt.max_length")
+    ranks_in: ClassVar[tuple[Mode, ...]] = (*get_args(GradedMode), "adaptive")
+    trained_on: ClassVar[str] = "single documents"
     task: Literal["judge"] = "judge"
     """What is learned: a document's grade, and why."""
     prompt: PromptSettings = PromptSettings()

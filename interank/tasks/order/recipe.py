@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, get_args
 
 from pydantic import Field, model_validator
 
+from interank.modes import ListMode, Mode
 from interank.settings.base import FilePaths
 from interank.settings.listwise import ListPromptSettings
 from interank.tasks.recipes import InstructedRecipe, RlLists
@@ -15,6 +16,8 @@ class DistillOrder(InstructedRecipe):
     """Orders of whole lists are learned, for `mode: listwise`."""
 
     shorter: ClassVar[tuple[str, ...]] = ("max_reasoning_tokens", "prompt.max_length")
+    ranks_in: ClassVar[tuple[Mode, ...]] = get_args(ListMode)
+    trained_on: ClassVar[str] = "lists"
     task: Literal["order"]
     """What is learned: to put a list in order, best first."""
     dear_cot: FilePaths = ()
