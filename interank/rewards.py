@@ -20,8 +20,8 @@ from interank.resources import expanded, resource_dir
 from interank.settings import RewardRecipe
 from interank.wording import counted
 
-Subject = Literal["judgments", "lists"]
-"""What completions are: judgments of a document, or orders of a list of them."""
+Subject = str
+"""What completions are, as a task calls them: `judgments` of a document, `lists` in an order."""
 
 Credit = Literal["grade", "explanation", "answer"]
 """Which tokens of a grade-first answer a reward is for: the grade's, those after it, or all."""
@@ -120,12 +120,14 @@ class Reward:
         """What it values: the file's `OF`; a reward that does not say is of judgments.
 
         Raises:
-            InputError: It says something else than judgments or lists.
+            InputError: It says something else than what completions are.
         """
         said = getattr(_module(self.file), "OF", "judgments")
-        if said not in ("judgments", "lists"):
-            raise InputError(f"reward {self.use}: OF is {said!r}, where judgments or lists is needed")
-        return cast(Subject, said)
+        if not isinstance(said, str) or not said:
+            raise InputError(
+                f'reward {self.use}: OF is {said!r}, where what it values is needed, as "judgments" or "lists"'
+            )
+        return said
 
     @property
     def credit(self) -> Credit:

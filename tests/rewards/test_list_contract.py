@@ -159,6 +159,6 @@ def test_overlap_by_hand() -> None:
 
 def test_a_file_that_says_it_values_something_else_is_told(tmp_path: Path) -> None:
     file = tmp_path / "mine.py"
-    file.write_text("OF = 'pairs'\ndef reward(*, completions, **_):\n    return [0.0] * len(completions)\n")
-    with pytest.raises(InputError, match=r"OF is 'pairs'.*judgments or lists"):
+    file.write_text("OF = 2\ndef reward(*, completions, **_):\n    return [0.0] * len(completions)\n")
+    with pytest.raises(InputError, match=r"OF is 2.*judgments.*lists"):
         _ = reward_of(str(file)).of
