@@ -314,6 +314,30 @@ def test_help_answers_at_once(verb: str) -> None:
     assert after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime < MAX_HELP_SECONDS
 
 
+def test_no_task_leans_on_another() -> None:
+    folder = ROOT / "interank" / "tasks"
+    registry = next(
+        node
+        for node in ast.parse((folder / "__init__.py").read_text("utf-8")).body
+        if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name) and node.targets[0].id == "NAMES"
+    )
+    names = ast.literal_eval(registry.value)
+    assert {"judge", "order", "head"} <= {*names}
+    # What any reranker counts of its answers has the repairs of lists; exports, which no task imports, are judges'.
+    allowed = {("ranks", "interank.tasks.order.ordering"), ("exported", "interank.tasks.judge.forms")}
+    leaning = []
+    for path in folder.rglob("*.py"):
+        own = path.relative_to(folder).with_suffix("").parts[0]
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            if not isinstance(node, ast.ImportFrom) or not (node.module or "").startswith("interank.tasks."):
+                continue
+            task = str(node.module).split(".")[2]
+            if task in names and task != own and (own, node.module) not in allowed:
+                leaning.append((own, node.module))
+    # What tasks share knows none of them either, so that no way from one to another leads through it.
+    assert leaning == []
+
+
 def test_the_floors_hold() -> None:
     linter = Path(sys.executable).with_name("lint-imports")
     # import-linter draws with box characters, which a C locale cannot encode.
