@@ -18,12 +18,13 @@ Order = Literal["grade_first", "reason_first"]
 LABEL_LEAD = "Relevance Label: "
 _GAP = "\n\n"
 
-_TASK = (
-    "Judge how much a document helps to answer a question. The relevance labels are:\n"
+SCALE = (
     "0 - irrelevant: it does not help.\n"
     "1 - partially relevant: it is about the matter but does not settle the question.\n"
     "2 - relevant: it holds what is needed to answer the question.\n"
 )
+"""What the labels mean, a line each."""
+_TASK = f"Judge how much a document helps to answer a question. The relevance labels are:\n{SCALE}"
 # Before the question: a judge reads the rest in its light, and the questions of one instruction share its tokens.
 _INSTRUCTED = "\nInstruction for the judgment:\n{instruction}\n"
 # The order stands after the document, so that one computed prefix and document can serve both orders.

@@ -257,7 +257,9 @@ class OneModel(Ranks, Protocol):
         """
         if guard == "none":
             return self
-        raise InputError(f"guard {guard} corrects grades, and {self.kind} has none; leave one of them out")
+        raise InputError(
+            f"guard {guard} corrects grades of single documents, and {self.kind} has none; leave one of them out"
+        )
 
 
 class Scores(OneModel, Protocol):
@@ -290,7 +292,7 @@ class Scores(OneModel, Protocol):
 
 
 class Ungraded(OneModel, Protocol):
-    """A reranker that gives no grades, so that there is nothing to explain; it may be one of `Scores` besides."""
+    """A reranker that gives no grades with words, so that none is explained; it may be one of `Scores` besides."""
 
     @property
     def can_explain(self) -> bool:
