@@ -23,6 +23,7 @@ from interank.resources import expanded, resource_dir
 from interank.tasks import DISTILLED, REFINED
 from interank.tasks.head.explained.recipe import RewardModelRecipe
 from interank.tasks.recipes import DistillRecipe, RlRecipe
+from interank.wording import listed
 
 Recipe = GenerateRecipe | DistillRecipe | RewardModelRecipe | RlRecipe | EvaluateRecipe | RunRecipe
 
@@ -162,7 +163,7 @@ def _former(stage: str, data: Mapping[str, Any]) -> list[str]:
 
 
 def _unknown_task(stage: str, data: Mapping[str, Any]) -> str:
-    return f"task: {task_of(data)!r} was found, {' or '.join(_BY_TASK[stage])} is expected"
+    return f"task: {task_of(data)!r} was found, {listed(_BY_TASK[stage], last='or')} is expected"
 
 
 def read_keys(source: str, overrides: Sequence[str]) -> dict[str, Any]:
@@ -249,7 +250,7 @@ def _fault(model: type[BaseModel], item: Mapping[str, Any]) -> str:
     if item["type"] == "extra_forbidden":
         if len(location) == 1 and (others := _tasks_with(model, location[0])):
             verb = "has" if len(others) == 1 else "have"
-            return f"{where}: task {_task_named(model)} has no such key, {' and '.join(others)} {verb} it; leave it out"
+            return f"{where}: task {_task_named(model)} has no such key, {listed(others)} {verb} it; leave it out"
         near = [*_below(model, location), *difflib.get_close_matches(location[-1], _keys_at(model, location[:-1]), n=1)]
         hint = f"; did you mean {near[0]!r}?" if near else f"; known here: {', '.join(_keys_at(model, location[:-1]))}"
         return f"{where}: unknown key{hint}"

@@ -16,6 +16,7 @@ from interank.settings.base import Settings
 from interank.tasks import REFINED, RlRecipe
 from interank.tasks.head.explained.recipe import RewardModelRecipe
 from interank.tasks.judge.recipe import WITHOUT_MODEL
+from interank.wording import listed
 
 
 class StagesRecipe(Settings):
@@ -48,8 +49,8 @@ class StagesRecipe(Settings):
             raise ValueError(f"{', '.join(wrong)}: a pipeline hands these over itself; leave them out")
         if self.distill.task not in REFINED:
             raise ValueError(
-                f"distill.task: rl improves no {self.distill.task}; set {' or '.join(REFINED)}, or run distill by "
-                "itself"
+                f"distill.task: rl improves no {self.distill.task}; set {listed(REFINED, last='or')}, or run distill "
+                "by itself"
             )
         if self.distill.task != self.rl.task:
             raise ValueError(

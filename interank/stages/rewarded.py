@@ -13,6 +13,7 @@ from interank.stages.reward_models import named_models, reward_models
 from interank.tasks import REFINED, task_of_adapter
 from interank.tasks.parts import refining
 from interank.tasks.recipes import RlRecipe
+from interank.wording import listed
 
 
 def check(recipe: RlRecipe) -> Sequence[Input]:
@@ -72,7 +73,7 @@ def _check_task(recipe: RlRecipe, adapter: Artifact) -> None:
     if task not in REFINED:
         raise InputError(
             f"{adapter.path} was trained for task {task}, which rl does not reward; give an adapter of task "
-            f"{' or '.join(REFINED)} (distill trains heads further, by its key `adapter`)"
+            f"{listed(REFINED, last='or')} (distill trains heads further, by its key `adapter`)"
         )
     if task != recipe.task:
         raise InputError(
