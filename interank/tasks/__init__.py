@@ -22,7 +22,7 @@ __all__ = [
     "task_of_adapter",
 ]
 
-NAMES = ("judge", "order", "head")
+NAMES = ("judge", "order", "head", "group")
 """The tasks: what is not named here is none."""
 
 _Recipe = TypeVar("_Recipe", DistillRecipe, RlRecipe)

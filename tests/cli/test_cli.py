@@ -131,8 +131,8 @@ def test_it_runs_as_a_module() -> None:
     ("words", "completed"),
     [
         (["dis"], ["distill"]),
-        (["distill", "distill/smol"], ["distill/smollm2", "distill/smollm3-3b"]),
-        (["recipes", "show", "rl/smollm2-"], ["rl/smollm2-stackexchange"]),
+        (["distill", "distill/smol"], ["distill/smollm2", "distill/smollm2-group", "distill/smollm3-3b"]),
+        (["recipes", "show", "rl/smollm2-"], ["rl/smollm2-group", "rl/smollm2-stackexchange"]),
         (["rerank", "m", "--mode", "li"], ["listwise"]),
         (["rerank", "m", "--top"], ["--top-k"]),
     ],

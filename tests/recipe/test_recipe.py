@@ -188,7 +188,7 @@ def test_a_task_that_is_none_is_told_with_those_there_are(task: str, tmp_path: P
     assert found.count("\n") == 0
     assert "r.yaml: task: " in found
     assert re.search("judge.*order.*head", found)
-    with pytest.raises(RecipeError, match=r"stages\.rl\.task: .{1,20} found.*judge or order\b(?!.*head)"):
+    with pytest.raises(RecipeError, match=r"stages\.rl\.task: .{1,20} found.*judge, order or group\b(?!.*head)"):
         load_recipe("demo", [f"rl.task={task}"])
 
 
@@ -199,7 +199,7 @@ def test_a_pipelines_rl_goes_on_with_its_distills_task(tmp_path: Path) -> None:
     )
     assert load_recipe(recipe_of(tmp_path, stages)).stage == "run"
     head = faults_of(tmp_path, stages, "distill.task=head", "distill.objective=listnet")
-    assert re.search(r"distill\.task: .*head.*judge or order", head)
+    assert re.search(r"distill\.task: .*head.*judge, order or group", head)
     assert re.search(r"rl\.task: judge.* order", faults_of(tmp_path, stages, "distill.task=order"))
 
 
@@ -279,7 +279,7 @@ def test_a_pipelines_reward_model_is_of_a_base_where_distill_trains_an_adapter_o
 
 
 def test_a_head_takes_no_instruction() -> None:
-    with pytest.raises(RecipeError, match=r"prompt: task head has no such key, judge and order have it; leave it out"):
+    with pytest.raises(RecipeError, match=r"prompt: task head has no such key, judge, order and group have it; leave"):
         load_recipe("distill/dear-3b-ranknet", ["prompt.instruction=judge for a lawyer"])
 
 

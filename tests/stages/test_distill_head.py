@@ -225,7 +225,7 @@ def test_an_adapter_of_answers_is_no_head_and_a_head_is_no_policy(
     policy = RlJudge.model_validate(
         {"stage": "rl", "judgments": judgments, "adapter": teacher.path, "rewards": ({"use": "grade_agreement"},)}
     )
-    with pytest.raises(InputError, match=r"task head.*task judge or order"):
+    with pytest.raises(InputError, match=r"task head.*task judge, order or group"):
         rl.run(policy, tmp_path / "rl")
 
 

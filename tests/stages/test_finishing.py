@@ -22,7 +22,7 @@ from interank.recipe import (
 from interank.resources import resource_dir
 from interank.settings import HeadSettings
 from interank.stages import distill, evaluate, generate, merge, rl
-from interank.tasks import DISTILLED
+from interank.tasks import DISTILLED, REFINED
 from interank.tasks.judge.recipe import RlJudge
 from interank.types import grouped
 from tests.stages.test_list_training import distill_recipe, judgments_with_lists, rl_recipe
@@ -201,6 +201,32 @@ def test_distill_and_rl_on_lists(tiny_folder: Path, tmp_path: Path) -> None:
 
     def trained(out: Path, existing: Existing) -> Artifact:
         return rl.run(refined, out, existing=existing)
+
+    assert killed_all_along(trained, tmp_path / "rl", computed=checkpoint(2), stride=3) > 4
+
+
+@pytest.mark.slow
+def test_distill_and_rl_on_windows(tiny_folder: Path, judgments: Path, tmp_path: Path) -> None:
+    for name in ("distill", "rl"):
+        (tmp_path / name).mkdir()
+    prompt = {"max_length": 700, "max_query_tokens": 40, "max_document_tokens": 30}
+    taught = distill_stage(tiny_folder, judgments, task="group", window=3, prompt=prompt)
+    assert killed_all_along(taught, tmp_path / "distill", computed=checkpoint(3), stride=3) > 4
+    content = {
+        "stage": "rl",
+        "task": "group",
+        "judgments": judgments,
+        "adapter": tmp_path / "distill" / "whole" / "out",
+        "window": 3,
+        "max_completion_tokens": 40,
+        "rewards": [{"use": "group_ranking"}],
+        "validation": {"every": 1, "questions": 2},
+        "trainer": {**TRAINER, "max_steps": 2, "num_generations": 2, "per_device_train_batch_size": 4},
+    }
+    recipe = REFINED["group"].model_validate(content)
+
+    def trained(out: Path, existing: Existing) -> Artifact:
+        return rl.run(recipe, out, existing=existing)
 
     assert killed_all_along(trained, tmp_path / "rl", computed=checkpoint(2), stride=3) > 4
 

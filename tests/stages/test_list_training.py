@@ -242,7 +242,7 @@ def test_keys_of_another_task_are_told(tmp_path: Path) -> None:
     file.write_text("stage: distill\ntask: order\nstudent: x\nvalidation: {questions: 3}\nobjective: ranknet\n")
     with pytest.raises(RecipeError) as raised:
         load_recipe(str(file))
-    assert re.search("validation: task order .*judge and head", str(raised.value))
+    assert re.search("validation: task order .*judge, head and group have it", str(raised.value))
     assert re.search("objective: task order .*head", str(raised.value))
 
 

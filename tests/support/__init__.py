@@ -18,6 +18,7 @@ Models:
     peft_kinds: PEFT's kinds and variants of adapters, with random weights
     rule_model: a tiny base model that has read the rule's texts, but grades at random
     list_model: a tiny base model that finds an animal in a list, but ranks at random
+    group_model: a tiny base model that names each document's animal, but grades windows at random
     stand_ins: tiny models under the names of released ones, for documents
     oracle: an engine that answers prompts of lists as an exact or a clumsy model would
     rankers: what stands behind a reranker, for tests that ask it more than a ranking

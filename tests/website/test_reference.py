@@ -41,7 +41,7 @@ def test_keys_are_told_with_type_bounds_and_default() -> None:
     assert rl["max_completion_tokens"].default == "`128`"
     assert rl["quantisation"].type == "`auto` or `nf4` or `none`"
     assert rl["grade.gradient"].tasks == ("judge",)
-    assert rl["seed"].tasks == ("judge", "order")
+    assert rl["seed"].tasks == ("judge", "order", "group")
     assert rl["validation.gold.judge.server.urls"].type.startswith("list of")
     assert rl["rewards"].default == "**needed**"
     assert rl["rewards[].weight"].default == "`1.0`"

@@ -1,0 +1,367 @@
+"""group: a window of documents in one prompt, and a grade for each of them, after GroupRank (arXiv 2511.11653)."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from statistics import fmean
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+from pydantic import Field
+
+from interank import cards, judging, launched
+from interank.engines.prompts import Prompt
+from interank.engines.protocol import Engine, LabelLogits, Sampling
+from interank.engines.soundness import require_completions, require_labels
+from interank.errors import ArtifactError, InputError, ModelError
+from interank.inputs import Input, judgments
+from interank.ir.measures import DEFAULT_MEASURE
+from interank.judgments import evenly_weighted, read_judgments
+from interank.modes import Mode
+from interank.settings import ListwiseRecipe, PromptSettings, WindowPromptSettings
+from interank.tasks.asked import RankerSettings
+from interank.tasks.documents import AnyDocument, as_documents, as_query, by_scores
+from interank.tasks.judged_lists import dealt, order_values, tried_lists
+from interank.tasks.list_columns import check as check
+from interank.tasks.list_columns import shown as shown
+from interank.tasks.list_rankers import AsksWindows
+from interank.tasks.list_trials import ListsTried
+from interank.tasks.ranks import ListCounts, Ranking, Ungraded
+from interank.tasks.recipes import InstructedRecipe, RlLists, TriedRecipe
+from interank.tasks.window_prompts import WindowEncoder
+from interank.tasks.windows import Window, follow, plan, showings
+from interank.types import GRADES, Document, Query, RankedDocument
+from interank.wording import counted
+
+if TYPE_CHECKING:
+    from interank.artifact import Artifact, Workplace
+    from interank.engines.models import ModelFiles
+    from interank.tasks.list_policy import ListPolicy
+    from interank.tasks.protocol import Made
+    from interank.tasks.written import WrittenLessons
+
+SUBJECT = "groups"
+_LINE = re.compile(r"\[(\d{1,4})\] ([012])")
+
+
+class DistillGroup(InstructedRecipe, TriedRecipe):
+    """Grades of windows of documents are learned, for `mode: listwise`."""
+
+    shorter: ClassVar[tuple[str, ...]] = ("window", "prompt.max_length")
+    ranks_in: ClassVar[tuple[Mode, ...]] = ("listwise",)
+    trained_on: ClassVar[str] = "windows of documents with a grade for each"
+    task: Literal["group"]
+    """What is learned: a grade for each document of a window."""
+    window: int = Field(20, ge=1)
+    """The most documents of a prompt; a question with more gives several."""
+    shuffles: int = Field(1, ge=1)
+    """How often a question's documents are dealt into windows and orders, drawn by `seed`."""
+    prompt: WindowPromptSettings = WindowPromptSettings()
+    """What the student reads."""
+
+
+class RlGroup(RlLists):
+    """Grades of windows are rewarded, by GRPO; prompts are those of the adapter."""
+
+    task: Literal["group"]
+    """What is learned: a grade for each document of a window."""
+
+
+def question(query: str, documents: Sequence[str], instruction: str = "") -> str:
+    """What is asked about a window of documents."""
+    listed = "\n\n".join(f"[{number}] {text}" for number, text in enumerate(documents, start=1))
+    told = f"\nInstruction for the judgment:\n{instruction}\n" if instruction else ""
+    return (
+        f"Judge how much each of {counted(len(documents), 'document')}, led by its number in brackets, helps to answer "
+        f"a question. The grades are:\n{judging.SCALE}{told}\nQuestion:\n{query}\n\nDocuments:\n\n{listed}\n\n"
+        f"The question again:\n{query}\n\n"
+        "Write a line for each document, in their order: its number in brackets and its grade, like `[1] 2`."
+    )
+
+
+class GroupEncoder(WindowEncoder[WindowPromptSettings]):
+    """Prompts that ask for the grades of a window, and the answers: a line `[1] 2` for each document, in order."""
+
+    def asked(self, query: str, documents: Sequence[str], instruction: str = "") -> list[dict[str, str]]:
+        """See `WindowEncoder`."""
+        return [{"role": "user", "content": question(query, documents, instruction)}]
+
+    def shown(self, document: Document) -> str:
+        """See `WindowEncoder`; on one line, so that none can open another."""
+        return " ".join(document.full_text.split())
+
+    def answer_tokens(self, size: int, reasoning_tokens: int) -> int:
+        """See `WindowEncoder`."""
+        return len(self.answer([0] * size)) + reasoning_tokens
+
+    def answer(self, grades: Sequence[int]) -> tuple[int, ...]:
+        """The answer's ids with its end-of-turn."""
+        return (*self._lines(grades), self.end)
+
+    def begun(self, grades: Sequence[int]) -> tuple[int, ...]:
+        """The ids of an answer up to where the grade behind these is read."""
+        return (*self._lines(grades), *self._lead(len(grades)))
+
+    def _lines(self, grades: Sequence[int]) -> tuple[int, ...]:
+        lines = [(*self._lead(place), self.encoder.label_ids[grade]) for place, grade in enumerate(grades)]
+        return tuple(index for line in lines for index in line)
+
+    def _lead(self, place: int) -> tuple[int, ...]:
+        """What stands before a place's grade.
+
+        Raises:
+            ModelError: A grade there is another token than where a judge writes one.
+        """
+        begin = ("\n" if place else "") + f"[{place + 1}] "
+        written = [self.encoder.plain(f"{begin}{int(grade)}") for grade in GRADES]
+        lead, labels = written[0][:-1], tuple(ids[-1] for ids in written)
+        if {ids[:-1] for ids in written} != {lead} or labels != self.encoder.label_ids:
+            raise ModelError(f"this tokenizer does not write a grade behind {begin!r} as one token; use another model")
+        return lead
+
+
+def parse(text: str, size: int) -> tuple[int, ...] | None:
+    """Read an answer about `size` documents; None unless it grades each of them once, in order, and says no more."""
+    lines = [_LINE.fullmatch(line.strip()) for line in text.strip().splitlines()]
+    found = [(int(line[1]), int(line[2])) for line in lines if line is not None]
+    whole = len(found) == len(lines) and [number for number, _ in found] == list(range(1, size + 1))
+    return tuple(grade for _, grade in found) if whole else None
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """What a model says of a window: its answer, whether that can be read, and the labels' logits of each document."""
+
+    text: str
+    readable: bool
+    labels: Sequence[LabelLogits]
+
+
+def read(
+    engine: Engine, encoder: GroupEncoder, asked: Sequence[tuple[Prompt, int]], temperature: float = 0.0, seed: int = 0
+) -> list[Said]:
+    """The answers about prompts of so many documents, and each grade's logits behind the grades before it.
+
+    All places are read in one call; an answer that cannot be read is written anew, held to its form, a call a place.
+    """
+    most = max((size for _, size in asked), default=0)
+    sampling = Sampling(encoder.answer_tokens(most, 0), temperature, seed)
+    written = engine.generate([prompt for prompt, _ in asked], sampling, end=encoder.end)
+    require_completions(written)
+    texts = [encoder.encoder.text(item.ids) for item in written]
+    found = [parse(text, size) for text, (_, size) in zip(texts, asked, strict=True)]
+    grades: list[list[int]] = [list(each or ()) for each in found]
+
+    def logits(places: Sequence[tuple[int, int]]) -> list[LabelLogits]:
+        # A window's places share all of its prompt, which is then read once.
+        behind = [Prompt(asked[number][0].ids, encoder.begun(grades[number][:place]), ()) for number, place in places]
+        labels = engine.label_logits(behind, encoder.encoder.label_ids) if behind else []
+        require_labels(labels)
+        return labels
+
+    for place in range(most):
+        left = [(number, place) for number, (_, size) in enumerate(asked) if found[number] is None and place < size]
+        for (number, _), label in zip(left, logits(left), strict=True):
+            grades[number].append(int(judging.most_probable(label.logits)))
+    labels = iter(logits([(number, place) for number, (_, size) in enumerate(asked) for place in range(size)]))
+    return [
+        Said(text, known is not None, [next(labels) for _ in range(size)])
+        for text, known, (_, size) in zip(texts, found, asked, strict=True)
+    ]
+
+
+class GroupTrial(ListsTried[GroupEncoder]):
+    """Tries a student or a policy on the same judged lists each time, as the reranker would rank them."""
+
+    def __call__(self, model: Any) -> dict[str, float]:
+        """nDCG@10 by the judged grades, the share of grades that are theirs, and of answers that can be read."""
+        from interank.engines.transformers import TransformersEngine
+
+        engine = TransformersEngine(model)
+        asked = [(prompt, len(item.documents)) for prompt, item in zip(self.prompts, self.lists, strict=True)]
+        said = launched.dealt(asked, lambda own: read(engine, self.encoder, own))
+        self.tell([one.text for one in said])
+        judged = [item.grades for item in self.lists]
+        scores = [[judging.score(each.logits) for each in one.labels] for one in said]
+        orders = [sorted(range(len(row)), key=[-score for score in row].__getitem__) for row in scores]
+        right = [
+            fmean(judging.most_probable(each.logits) == grade for each, grade in zip(one.labels, own, strict=True))
+            for one, own in zip(said, judged, strict=True)
+        ]
+        return {
+            **self.by_half(DEFAULT_MEASURE, order_values(orders, judged, DEFAULT_MEASURE)),
+            **self.by_half("grade_accuracy", right),
+            "format_rate": fmean(one.readable for one in said),
+        }
+
+
+def inputs(recipe: DistillGroup) -> Sequence[Input]:
+    """The judgments and the student."""
+    from interank.tasks.students import student
+
+    named = [student(recipe.student, PromptSettings(), recipe.task)]
+    return [*named, judgments(recipe.judgments)] if recipe.judgments else named
+
+
+def lessons(recipe: DistillGroup, student: ModelFiles, place: Workplace) -> WrittenLessons:
+    """Each question's documents, dealt into windows.
+
+    Raises:
+        InputError: A window does not fit into a prompt.
+    """
+    from interank.engines.models import load_tokenizer
+    from interank.tasks.written import WrittenLessons, instructed_counts, perhaps_without
+    from interank.training.rows import Row
+    from interank.training.sft import SftSettings
+
+    folder, seed, tries = Path(str(recipe.judgments)), recipe.seed, recipe.validation
+    examples = read_judgments(folder, "train")
+    prompt = recipe.prompt.learned_from(item.query for item in examples)
+    asked = [replace(e, query=perhaps_without(e.query, recipe.without_instruction, seed)) for e in examples]
+    encoder = GroupEncoder.of(load_tokenizer(student), prompt)
+    groups = [
+        tuple(
+            Row(
+                "group",
+                encoder.prompt(item.query, item.documents, reasoning_tokens=0).prompt.ids,
+                encoder.answer(item.grades),
+                weight=fmean(item.weights or (1.0,)),
+            )
+            for item in windows
+        )
+        for windows in dealt(evenly_weighted(asked), window=recipe.window, times=recipe.shuffles, seed=seed)
+    ]
+    rows = [row for group in groups for row in group]
+    tried = tried_lists(folder, documents=recipe.window, questions=tries.questions, seed=seed)
+    return WrittenLessons(
+        recipe,
+        student,
+        encoder.encoder,
+        groups,
+        SftSettings(recipe.trainer, seed, tries, shared_prefix=recipe.shared_prefix, shorter=recipe.shorter),
+        counts={
+            "examples": len(examples),
+            "questions": len(groups),
+            "rows": len(rows),
+            "tokens": sum(len(row.input_ids) for row in rows),
+            "validation_lists": len(tried),
+            **instructed_counts(prompt, (item.query for item in asked)),
+        },
+        notes={"prompt": prompt.model_dump(mode="json"), "prompt_hash": wording(prompt)},
+        card=card,
+        trial=GroupTrial(encoder, tried, tokens=0) if tried else None,
+    )
+
+
+def wording(settings: WindowPromptSettings) -> str:
+    """Identifies the wording of prompt and answer, 16 hexadecimal digits."""
+    asked = question("{query}", ["{first}", "{second}"], settings.shown_instruction)
+    return hashlib.sha256(f"{asked}\0{_LINE.pattern}".encode()).hexdigest()[:16]
+
+
+def card(made: Made) -> Any:
+    """The card of an adapter."""
+    from interank.tasks.list_cards import card_of_windows
+
+    counts = made.counts
+    figures = {f"eval_{DEFAULT_MEASURE}": DEFAULT_MEASURE, "eval_grade_accuracy": "grade accuracy"}
+    on = "On lists of held-back questions, by their grades."
+    return card_of_windows(
+        made,
+        title="A reranker that grades windows",
+        does=" and gives each document a grade: 0 irrelevant, 1 partially relevant, 2 relevant. A document's score "
+        "depends on what is read with it.",
+        wrong="grades",
+        data=f"{counts['examples']} judgments of {counts['questions']} questions, in {counts['rows']} windows.",
+        trained=[cards.validation(made.history, made.pictures, figures, on)],
+    )
+
+
+def policy(recipe: RlGroup, adapter: Artifact, base: ModelFiles, work: Path) -> ListPolicy:
+    """The windows to train on and to try, as the adapter's prompts have them.
+
+    Raises:
+        InputError: No query has documents of two grades, or a completion has no room for its grades.
+    """
+    from interank.engines.models import load_tokenizer
+    from interank.tasks.list_policy import list_policy
+
+    settings = WindowPromptSettings.model_validate(adapter.manifest["prompt"])
+    encoder = GroupEncoder.of(load_tokenizer(base), settings)
+    does = "grades the documents of a window together"
+    return list_policy(recipe, adapter, work, base=base, encoder=encoder, trial=GroupTrial, does=does)
+
+
+class Grouped(AsksWindows[GroupEncoder], Ungraded):
+    """A reranker by the grades of windows; what a document's windows say of it is the mean of their logits."""
+
+    kind = "a reranker that grades windows"
+
+    def ordered(self, query: Query, documents: Sequence[Document], first_stage: Sequence[float] | None) -> Ranking:
+        """See `OneModel`."""
+        return by_scores(query.query_id, list(self.graded(query, documents)))
+
+    def graded(self, query: str | Query, documents: Sequence[AnyDocument]) -> Iterator[RankedDocument]:
+        """See `Ranks`."""
+        asked, given = as_query(query), as_documents(documents)
+        found: list[list[LabelLogits]] = [[] for _ in given]
+        cuts = [0] * len(given)
+
+        def logits(place: int) -> tuple[float, ...]:
+            return tuple(map(fmean, zip(*(labels.logits for labels in found[place]), strict=True)))
+
+        def answer(windows: list[Window]) -> list[Window]:
+            views = showings(windows, self.settings, asked.query_id)
+            made = [self.encoder.prompt(asked, [given[p] for p in v.shown], reasoning_tokens=0) for v in views]
+            prompts = [(one.prompt, len(one.cuts)) for one in made]
+            said = read(self.engine, self.encoder, prompts, self.settings.temperature, self.settings.seed)
+            self._counts += ListCounts(len(said), sum(not one.readable for one in said))
+            for view, one, prompt in zip(views, said, made, strict=True):
+                for place, labels, cut in zip(view.shown, one.labels, prompt.cuts, strict=True):
+                    found[place].append(labels)
+                    cuts[place] = max(cuts[place], cut)
+            return [tuple(sorted(window, key=lambda place: -judging.score(logits(place)))) for window in windows]
+
+        with self.asking(asked):
+            follow(plan(len(given), self.settings), answer)
+            # A single document needs no order, but has a grade.
+            if alone := [(place,) for place, labels in enumerate(found) if not labels]:
+                answer([*alone])
+        for place, (document, labels, cut) in enumerate(zip(given, found, cuts, strict=True)):
+            own, mass = logits(place), fmean(each.mass for each in labels)
+            likely, grade = judging.probabilities(own), judging.most_probable(own)
+            yield RankedDocument(document.doc_id, judging.score(own), grade, likely, mass, truncated=cut)
+
+
+def takes(asked: RankerSettings) -> bool:
+    """Whether an adapter says that it was trained for this."""
+    from interank.tasks.sources import is_adapter_of
+
+    return is_adapter_of(asked, "group")
+
+
+def open_ranker(asked: RankerSettings) -> Grouped:
+    """A model that grades windows.
+
+    Raises:
+        InterankError: The wording, mode, engine or prompt is another, or there is no such model.
+    """
+    from interank.engines.models import load_tokenizer
+    from interank.tasks.sources import find_source, open_engine
+
+    if asked.mode != "listwise":
+        raise ArtifactError(f"{asked.model} was trained on {DistillGroup.trained_on}; use it in mode listwise")
+    lists = asked.lists or ListwiseRecipe()
+    if lists.prompt is not None:
+        raise InputError(f"lists: {asked.model} reads the prompts that it was trained on; leave prompt out")
+    source = find_source(str(asked.model), asked.base)
+    settings = WindowPromptSettings.model_validate(source.trained_on("group"))
+    source.check_wording(wording(settings))
+    encoder = GroupEncoder.of(load_tokenizer(source.tokenizer), settings)
+    engine = open_engine(source, asked, vocabulary=encoder.encoder.vocabulary, length=settings.max_length)
+    if lacking := " and ".join(sorted({"token_ids", "label_logits"} - engine.abilities)):
+        raise InputError(f"engine {asked.engine} lacks {lacking}, of which grades are read; use transformers or vllm")
+    return Grouped(engine, encoder, lists)
