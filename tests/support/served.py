@@ -22,6 +22,14 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
+def answers(url: str) -> bool:
+    """Whether it says 200."""
+    try:
+        return httpx2.get(url, timeout=5).status_code == 200
+    except httpx2.RequestError:
+        return False
+
+
 class Running:
     """A server that is ready, and what it writes to its log."""
 
@@ -34,16 +42,10 @@ class Running:
         with self.log.open("w") as log:
             self.process = subprocess.Popen(command, stderr=log, env=environment)
         self.url = f"http://127.0.0.1:{self.port}"
-        while not self._ready():
+        while not answers(f"{self.url}/ready"):
             assert self.process.poll() is None, self.log.read_text()
             time.sleep(0.1)
         self.seconds = time.monotonic() - self.started
-
-    def _ready(self) -> bool:
-        try:
-            return httpx2.get(f"{self.url}/ready", timeout=5).status_code == 200
-        except httpx2.RequestError:
-            return False
 
     def post(self, body: Any) -> httpx2.Response:
         return httpx2.post(f"{self.url}/rerank", json=body, timeout=120)
