@@ -47,6 +47,7 @@ Processes, servers, failures:
     served: `interank serve` as a process of its own
     servers: real `vllm serve` processes, and vLLM in this process
     forked_vllm: a process that has imported vLLM, whose forks they are
+    vllm_command: vLLM's command, also where its build for CPUs is installed
     hub: a hub on this machine, to push to and to open models of
     launched: commands in several processes, as torchrun starts them
     writes: what a process makes, changes, renames or removes below some folders
