@@ -8,6 +8,7 @@ import logging
 import math
 import re
 import threading
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -205,6 +206,21 @@ def test_a_stream_tells_the_ranking_first_then_explanations_as_they_grow(babblin
         deltas = [said["text"] for name, said in told if name == "delta" and said["index"] == data["index"]]
         assert data["explanation"] == whole[data["index"]]["explanation"] and data["explanation"]
         assert "".join(deltas).startswith(data["explanation"][: len("".join(deltas).rstrip())])
+
+
+def test_a_stream_gives_signs_of_life_while_there_is_nothing_to_tell(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = cast(Any, service.models.get(None)).engine
+    compute = engine.label_logits
+
+    def slowly(*given: Any) -> Any:
+        time.sleep(8 * LIMITS.heartbeat)
+        return compute(*given)
+
+    monkeypatch.setattr(engine, "label_logits", slowly)
+    before, told, _ = post(service, "/rerank", {**ASKED, "stream": True}).text.partition("event: ranking")
+    assert told and before.count(": heartbeat\n\n") >= 3
 
 
 @pytest.mark.parametrize(
