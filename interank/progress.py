@@ -7,8 +7,6 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import TypeVar
 
-from tqdm import tqdm
-
 from interank.wording import counted
 
 log = logging.getLogger(__name__)
@@ -34,6 +32,8 @@ def shown() -> bool:
 
 def track(items: Iterable[T], *, what: str, unit: str, total: int, done: int = 0) -> Iterator[T]:
     """Pass the items through, showing how many of `total` are done; `done` were done before."""
+    from tqdm import tqdm
+
     bar = _Bar()
     _BARS.append(bar)
     try:

@@ -12,12 +12,11 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import Field
 
-from interank import cards, judging, launched
+from interank import judging, launched
 from interank.engines.prompts import Prompt
 from interank.engines.protocol import Engine, LabelLogits, Sampling
 from interank.engines.soundness import require_completions, require_labels
 from interank.errors import ArtifactError, InputError, ModelError
-from interank.inputs import Input, judgments
 from interank.ir.measures import DEFAULT_MEASURE
 from interank.judgments import evenly_weighted, read_judgments
 from interank.modes import Mode
@@ -39,6 +38,7 @@ from interank.wording import counted
 if TYPE_CHECKING:
     from interank.artifact import Artifact, Workplace
     from interank.engines.models import ModelFiles
+    from interank.inputs import Input
     from interank.tasks.list_policy import ListPolicy
     from interank.tasks.protocol import Made
     from interank.tasks.written import WrittenLessons
@@ -200,6 +200,7 @@ class GroupTrial(ListsTried[GroupEncoder]):
 
 def inputs(recipe: DistillGroup) -> Sequence[Input]:
     """The judgments and the student."""
+    from interank.inputs import judgments
     from interank.tasks.students import student
 
     named = [student(recipe.student, PromptSettings(), recipe.task)]
@@ -264,6 +265,7 @@ def wording(settings: WindowPromptSettings) -> str:
 
 def card(made: Made) -> Any:
     """The card of an adapter."""
+    from interank import cards
     from interank.tasks.list_cards import card_of_windows
 
     counts = made.counts

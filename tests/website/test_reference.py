@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 import json
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -116,6 +118,27 @@ def test_the_source_is_whole_and_its_list_has_every_page(tmp_path: Path) -> None
     assert all(f"({path.with_suffix('.html').as_posix()}):" in index for path in pages)
     assert not [line for line in index.splitlines() if line.endswith((":", ".."))]
     assert "<!-- made:" not in "".join((tmp_path / "source" / path).read_text("utf-8") for path in pages)
+
+
+ALONE = """
+import importlib.metadata, pathlib, sys
+built_with = set({built_with!r})
+for module, packages in importlib.metadata.packages_distributions().items():
+    if module not in ("interank", "rewards", "website") and built_with.isdisjoint(name.lower() for name in packages):
+        sys.modules[module] = None
+import website.source
+website.source.assemble(pathlib.Path(sys.argv[1]))
+"""
+
+
+def test_the_source_is_made_by_what_the_site_is_built_with_alone(tmp_path: Path) -> None:
+    constraints = (ROOT / "constraints-docs.txt").read_text("utf-8")
+    built_with = [name.lower() for name in re.findall(r"^([\w-]+)==", constraints, re.MULTILINE)]
+    assert {"pydantic", "pyyaml"} <= set(built_with)
+    script = ALONE.format(built_with=built_with)
+    command = [sys.executable, "-c", script, str(tmp_path / "source")]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
 
 
 def test_the_figures_open_with_one_table_of_targets_and_what_was_got() -> None:
