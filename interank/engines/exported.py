@@ -17,13 +17,16 @@ from interank.engines.models import device
 from interank.engines.sealed_tokenizer import FILE, open_sealed
 from interank.engines.weights import load_whole
 from interank.engines.work import Work, flops, positions_attended
-from interank.errors import InputError
+from interank.errors import InputError, ModelError
 from interank.types import GRADES
 
 # The place of a document among the texts of a pair.
 _SECOND = 1
 # Tokens that are computed together, padding included.
 _TOGETHER = 16384
+# What a graph of ours takes and gives, as onnxruntime calls it.
+_TAKEN = {"input_ids": "tensor(int64)", "attention_mask": "tensor(int64)"}
+_GIVEN = {"logits": "tensor(float)"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,28 +46,34 @@ class ExportEngine:
 
         Raises:
             InputError: What runs the graph is not installed.
-            ModelError: The files hold other weights than the model has.
+            ModelError: A file cannot be read, or holds something else than an export does.
         """
+        if graph is not None and importlib.util.find_spec("onnxruntime") is None:
+            raise InputError(f"{folder} is an ONNX graph, and onnxruntime is not installed; pip install onnxruntime")
         self.work = Work()
         self._lock = threading.RLock()
-        self._cutting = Tokenizer.from_file(str(folder / FILE))
-        self._longest = int((self._cutting.truncation or {})["max_length"])
-        self._whole = Tokenizer.from_file(str(folder / FILE))
-        self._whole.no_truncation()
-        self._pad = int(open_sealed(folder).pad_token_id)
-        self._config = AutoConfig.from_pretrained(folder, trust_remote_code=False)
+        self._folder = folder
         self._model: Any = None
-        if graph is not None:
-            if importlib.util.find_spec("onnxruntime") is None:
-                raise InputError(
-                    f"{folder} is an ONNX graph, and onnxruntime is not installed; pip install onnxruntime"
-                )
-            import onnxruntime
-
-            self._session: Any = onnxruntime.InferenceSession(folder / graph, providers=["CPUExecutionProvider"])
-        else:
-            kind, classes = AutoModelForSequenceClassification, len(GRADES)
-            self._model = load_whole(kind, folder, dtype=torch.float32, num_labels=classes).to(device()).eval()
+        try:
+            self._cutting = Tokenizer.from_file(str(folder / FILE))
+            self._whole = Tokenizer.from_file(str(folder / FILE))
+            padding = open_sealed(folder).pad_token_id
+            self._config = AutoConfig.from_pretrained(folder, trust_remote_code=False)
+            if graph is not None:
+                self._session: Any = _session(folder / graph)
+            else:
+                kind, classes = AutoModelForSequenceClassification, len(GRADES)
+                self._model = load_whole(kind, folder, dtype=torch.float32, num_labels=classes).to(device()).eval()
+        except ModelError:
+            raise
+        except Exception as error:
+            # What is wrong with a file, the libraries behind it tell as an Exception of no kind.
+            raise self._unlike(" ".join(str(error).split())[:300]) from error
+        length = (self._cutting.truncation or {}).get("max_length")
+        if length is None or padding is None:
+            raise self._unlike(f"its tokenizer names no {'length' if length is None else 'token for padding'}")
+        self._longest, self._pad = int(length), int(padding)
+        self._whole.no_truncation()
 
     @property
     def device(self) -> str:
@@ -116,13 +125,38 @@ class ExportEngine:
 
     def _numbers(self, rows: dict[str, torch.Tensor]) -> list[list[float]]:
         if self._model is None:
-            numbers: list[list[float]] = self._session.run(
-                ["logits"], {name: value.numpy() for name, value in rows.items()}
-            )[0].tolist()
+            try:
+                found = self._session.run(list(_GIVEN), {name: value.numpy() for name, value in rows.items()})[0]
+            except Exception as error:
+                # onnxruntime's own, of no kind.
+                raise self._unlike(" ".join(str(error).split())[:300]) from error
+            if found.shape != (len(rows["input_ids"]), 1):
+                raise self._unlike(f"its graph gives {found.shape} numbers, where one for each text is expected")
+            numbers: list[list[float]] = found.tolist()
             return numbers
         given = {name: value.to(self._model.device) for name, value in rows.items()}
         logits: list[list[float]] = self._model(**given).logits.double().tolist()
         return logits
+
+    def _unlike(self, reason: str) -> ModelError:
+        return ModelError(
+            f"{self._folder} cannot be read as an export: {reason}; export the judge anew with interank export"
+        )
+
+
+def _session(graph: Path) -> Any:
+    """What runs a graph.
+
+    Raises:
+        ValueError: It takes or gives something else than a judge's.
+    """
+    import onnxruntime
+
+    session = onnxruntime.InferenceSession(graph, providers=["CPUExecutionProvider"])
+    taken, given = ({each.name: each.type for each in ends} for ends in (session.get_inputs(), session.get_outputs()))
+    if taken != _TAKEN or given != _GIVEN:
+        raise ValueError(f"its graph takes {taken} and gives {given}, where {_TAKEN} and {_GIVEN} are expected")
+    return session
 
 
 def _batches(pairs: Sequence[SealedPair]) -> Iterator[list[int]]:
