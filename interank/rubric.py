@@ -8,6 +8,8 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 BEST = 10
+# Digits of an answer's number; Python reads no integer of thousands of them.
+_LONGEST_NUMBER = 9
 _RUBRIC = (
     "An assistant graded how much a document helps to answer a question (0 irrelevant, 1 partially relevant, "
     "2 relevant) and explained the grade. Mark the explanation from 0 to 10:\n"
@@ -75,5 +77,7 @@ def rubric_hash() -> str:
 
 def _lines(lines: Sequence[tuple[str, ...]], count: int) -> list[tuple[str, ...]] | None:
     """The lines by their number; a reply that lacks an answer, or marks one twice, is not to be trusted with others."""
+    if any(len(line[0]) > _LONGEST_NUMBER for line in lines):
+        return None
     found = sorted(lines, key=lambda line: int(line[0]))
     return found if [int(line[0]) for line in found] == list(range(1, count + 1)) else None

@@ -25,6 +25,7 @@ def test_a_question_shows_each_answer_under_its_number() -> None:
         ("1: 7", None),
         ("1: 7\n2: 3\n2: 4", None),
         ("1: 7\n3: 3", None),
+        (f"1: 7\n{'9' * 5000}: 3", None),
         ("1: 7\n2: 11", None),
         ("1: 7\n2: good", None),
         ("1: 7.5 - half\n2: 3", None),
@@ -38,6 +39,7 @@ def test_reasoned_marks_are_read_whole_or_not_at_all(reply: str, marks: list[tup
 def test_plain_marks_take_no_reasons() -> None:
     assert rubric.marks("1: 7\n2: 0", 2) == [0.7, 0.0]
     assert rubric.marks("1: 7 - names the cause\n2: 0", 2) is None
+    assert rubric.marks(f"1: 7\n{'9' * 5000}: 3", 2) is None
     assert rubric.mark("Mark: 6") == 0.6
     assert rubric.mark("Mark: 6 or Mark: 7") is None
 
