@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import random
 import time
 from collections.abc import Mapping
@@ -15,7 +16,7 @@ import httpx2
 from interank import plain_data
 from interank.engines.answers import Answer, TooLargeError, UnansweredError, answer
 from interank.engines.protocol import Failed
-from interank.errors import ModelError
+from interank.errors import InputError, ModelError
 from interank.settings import ServersRecipe
 
 log = logging.getLogger(__name__)
@@ -52,10 +53,15 @@ class _Endpoint:
 class Endpoints:
     """Sends requests to the server with the fewest under way, again elsewhere if that fails."""
 
-    def __init__(self, settings: ServersRecipe, key: str | None) -> None:
+    def __init__(self, settings: ServersRecipe) -> None:
+        """Take servers, and the key that they are sent from the environment.
+
+        Raises:
+            InputError: What is in the key's variable can be none.
+        """
         self.settings = settings
         self._endpoints = [_Endpoint(url.rstrip("/")) for url in settings.urls]
-        self.headers = {"Authorization": f"Bearer {key}"} if key else {}
+        self.headers = _headers(settings.key)
         self._forgiven = False
 
     def client(self) -> httpx2.AsyncClient:
@@ -172,6 +178,18 @@ class Endpoints:
         )
 
 
+def _headers(variable: str) -> dict[str, str]:
+    """What tells servers who asks; files of secrets end in a line's end, which is not of the key."""
+    key = os.environ.get(variable, "").strip()
+    if not ((key.isascii() and key.isprintable()) or not key):
+        # Not shown, and no library gets it, whose errors would show it.
+        raise InputError(
+            f"the environment variable {variable} holds a sign that is no ASCII, or a line's end amid it, which a key "
+            "cannot; put the key alone into it"
+        )
+    return {"Authorization": f"Bearer {key}"} if key else {}
+
+
 @dataclass(frozen=True, slots=True)
 class _Unusable:
     """A body that was meant as JSON, and what is wrong with it."""
@@ -208,6 +226,6 @@ def _message(response: Answer) -> str:
 def _asked_to_wait(response: Answer) -> float | None:
     """The seconds of a Retry-After, if there is one in seconds."""
     try:
-        return max(0.0, float(response.headers.get("retry-after", "")))
+        return max(0.0, plain_data.spelled(response.headers.get("retry-after", "")))
     except ValueError:
         return None

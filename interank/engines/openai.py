@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -55,13 +54,14 @@ class OpenAiTeacher:
             vocabulary: How many token ids the model has; None where its tokenizer is not here.
 
         Raises:
+            InputError: What is in the key's variable can be none.
             ModelError: No server answers.
         """
         self.model = model
         self.settings = settings
         self.vocabulary = vocabulary
         self.identity = f"openai {model}"
-        self._endpoints = Endpoints(settings, os.environ.get(settings.key))
+        self._endpoints = Endpoints(settings)
         if token_ids is None:
             token_ids = self._takes_ids()
         schema: frozenset[Ability] = frozenset({"schema"})
@@ -140,7 +140,7 @@ class OpenAiTeacher:
             if not self._endpoints.without_path:
                 raise
             # No such path; or no such model, which the first message will tell.
-            self._endpoints = Endpoints(self.settings, os.environ.get(self.settings.key))
+            self._endpoints = Endpoints(self.settings)
             return False
         return isinstance(reply, Reply) and reply.labels is not None
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -149,8 +148,7 @@ class RolloutServers:
         return answered(url, seconds=self.settings.timeout, headers=self._endpoints.headers, body=body)
 
     def _serving(self, urls: tuple[str, ...]) -> Endpoints:
-        key = os.environ.get(self.settings.key)
-        return Endpoints(self.settings.model_copy(update={"urls": urls}), key)
+        return Endpoints(self.settings.model_copy(update={"urls": urls}))
 
     def _contents(self, bodies: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
         """What the servers answer to each, in order.

@@ -12,11 +12,14 @@ import pytest
 from pydantic import ValidationError
 
 from interank.cli.app import main
-from interank.errors import RecipeError
+from interank.engines.endpoints import Endpoints
+from interank.engines.rollout_servers import RolloutServers
+from interank.engines.served import ServerEngine
+from interank.errors import InputError, RecipeError
 from interank.recipe import load_recipe
 from interank.redaction import redacted, shown, without
 from interank.resources import resource_dir
-from interank.settings import ServerRecipe
+from interank.settings import RolloutServersRecipe, ServerRecipe
 from tests.break_in.growth import is_linear
 from tests.support.stub import Answer, Stub, refused, serving
 
@@ -100,6 +103,22 @@ def test_no_malformed_address_is_repeated(url: str) -> None:
 def test_an_address_that_is_none_is_refused(url: str) -> None:
     with pytest.raises(ValidationError, match="is no address of a server"):
         ServerRecipe(urls=(url,))
+
+
+@pytest.mark.parametrize("end", ["", "\n", "\r\n", " "])
+def test_a_key_is_sent_without_the_lines_end_of_its_file(monkeypatch: pytest.MonkeyPatch, end: str) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", OTHER + end)
+    assert Endpoints(ServerRecipe(urls=("http://a/v1",))).headers == {"Authorization": f"Bearer {OTHER}"}
+
+
+@pytest.mark.parametrize("amid", ["\nX-Evil: 1", "\r", "\x01", "\u00e4", "\u2028x"])
+def test_what_is_no_key_is_not_sent_nor_repeated(monkeypatch: pytest.MonkeyPatch, amid: str) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", f"{OTHER}{amid}z")
+    settings = ServerRecipe(urls=("http://127.0.0.1:9/v1",), api="chat", attempts=1, longest_wait=0.01)
+    for ask in (lambda: ServerEngine("m", settings), lambda: RolloutServers(RolloutServersRecipe(urls=settings.urls))):
+        with pytest.raises(InputError, match=r"OPENAI_API_KEY holds a sign .*; put the key alone into it") as told:
+            ask()
+        assert OTHER not in str(told.value)
 
 
 @pytest.mark.parametrize("setting", ["push_to_hub=true", f"hub_token={TOKEN}", "hub_model_id=a/b"])
