@@ -25,6 +25,17 @@ def parsed(text: str | bytes) -> object:
     return found
 
 
+def spelled(text: str) -> float:
+    """The number that a text spells as other programs do; Python itself takes `1_0` and any script's digits too.
+
+    Raises:
+        ValueError: It spells none.
+    """
+    if not text.isascii() or "_" in text:
+        raise ValueError(f"{shown(text)} is no number")
+    return float(text)
+
+
 def finite(value: object, *, least: float = -math.inf, most: float = math.inf) -> float:
     """A finite number within the bounds, as a float.
 

@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from interank import plain_data
 from interank.errors import InputError
 from interank.ir.limits import bounded, most_at_once, read_whole
 from interank.types import Qrel, Run, RunFile
@@ -298,7 +299,7 @@ def _check_new(where: str, query_id: str, doc_id: str, *, known: bool) -> None:
 
 def _score(where: str, text: str) -> float:
     try:
-        score = float(text)
+        score = plain_data.spelled(text)
     except ValueError as error:
         raise InputError(f"{where}: the score is {text!r}, where a number is needed; mend the line") from error
     if not math.isfinite(score):

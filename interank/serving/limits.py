@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from interank import plain_data
 from interank.serving.asked import Asked, Refusal
 from interank.serving.options import Options
 
@@ -59,7 +60,7 @@ class Limits:
         given = options.timeout
         if given is None and header is not None:
             try:
-                given = float(header)
+                given = plain_data.spelled(header)
             except ValueError:
                 given = -1.0
             if not 0 < given < float("inf"):

@@ -72,7 +72,7 @@ def number(value: object) -> float:
     found: object = value
     if isinstance(value, str):
         try:
-            found = float(value)
+            found = plain_data.spelled(value)
         except ValueError:
             raise ValueError(f"{plain_data.shown(value)} is no number") from None
     elif isinstance(value, bool):

@@ -141,6 +141,15 @@ def test_ids_that_trec_cannot_hold_are_refused_with_their_line(tmp_path: Path) -
         load_evaluated(Evaluated(benchmark(tmp_path / "c", "a\\tb")), reranking=False)
 
 
+@pytest.mark.parametrize("score", ["1_000.5", "\uff11\uff12.5", "\u0661", "0x1p3", "1d3"])
+def test_a_score_that_other_programs_read_otherwise_is_refused_with_its_line(tmp_path: Path, score: str) -> None:
+    """C, and so trec_eval, reads 1 of the first and 0 of digits of other scripts."""
+    run = tmp_path / "run"
+    run.write_text(f"q1 Q0 d1 1 {score} t\nq1 Q0 d2 2 0.5 t\n")
+    with pytest.raises(InputError, match=r"run:1: the score is '.*', where a number is needed; mend the line"):
+        read_run(run)
+
+
 def test_a_query_id_that_reads_as_a_comment_is_refused_and_a_comment_is_none(tmp_path: Path) -> None:
     qrels = tmp_path / "qrels"
     for row in ("#1\td1\t1", "#1 0 d1 1"):

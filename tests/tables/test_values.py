@@ -65,7 +65,7 @@ def test_numbers(value: object, read: float) -> None:
     assert values.number(value) == read
 
 
-@pytest.mark.parametrize("value", ["high", "nan", math.inf, None, [1]])
+@pytest.mark.parametrize("value", ["high", "nan", math.inf, None, [1], "1_000", "\uff11"])
 def test_what_is_no_number(value: object) -> None:
     with pytest.raises(ValueError, match="is no"):
         values.number(value)
