@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from interank import plain_data
 from interank.serving.asked import Asked, Refusal, Text
 from interank.wording import counted
 
@@ -176,16 +177,23 @@ def texts(given: Sequence[AnyText], name: str, rank_fields: Sequence[str] = ()) 
     """
     if not given:
         raise Refusal("empty", f"found no {name}; give at least one", field=name)
-    return tuple(_text(document, f"{name}[{place}]", rank_fields) for place, document in enumerate(given))
+    # Each once, or a few megabytes of their names would make terabytes of a document's text.
+    fields = {key: order for order, key in enumerate(dict.fromkeys(rank_fields))}
+    return tuple(_text(document, f"{name}[{place}]", fields) for place, document in enumerate(given))
 
 
-def _text(document: AnyText, name: str, rank_fields: Sequence[str]) -> Text:
+def _text(document: AnyText, name: str, fields: Mapping[str, int]) -> Text:
+    """What a model sees of a document; `fields` are those to show, with their order."""
     if isinstance(document, str):
         return Text(document)
-    if rank_fields:
-        there = [key for key in rank_fields if document.get(key) is not None]
+    if fields:
+        # By the document's own keys: there may be as many fields as there are documents.
+        there = sorted(
+            (key for key, value in document.items() if key in fields and value is not None), key=fields.__getitem__
+        )
         if not there:
-            raise Refusal("invalid", f"found none of the rank_fields {', '.join(rank_fields)} in {name}", field=name)
+            told = plain_data.shown(list(fields))
+            raise Refusal("invalid", f"found none of the rank_fields {told} in {name}", field=name)
         return Text("\n".join(f"{key}: {_written(document[key])}" for key in there))
     text, title = document.get("text"), document.get("title")
     if not isinstance(text, str):

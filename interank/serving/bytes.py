@@ -9,6 +9,9 @@ from typing import Any
 from interank import plain_data
 from interank.serving.asked import Refusal
 
+# Digits; Python reads no integer of thousands of them.
+_LONGEST_NUMBER = 18
+
 
 async def read_body(parts: AsyncIterator[bytes], length: str | None, most: int) -> dict[str, Any]:
     """The JSON object of a request; `length` is what its header says.
@@ -16,7 +19,7 @@ async def read_body(parts: AsyncIterator[bytes], length: str | None, most: int) 
     Raises:
         Refusal: It is too large, or no JSON object.
     """
-    if length is not None and length.isdecimal() and int(length) > most:
+    if length is not None and length.isdecimal() and (len(length) > _LONGEST_NUMBER or int(length) > most):
         raise _too_large(most)
     body = bytearray()
     async for part in parts:

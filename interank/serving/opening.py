@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from interank import plain_data
 from interank.engines.adapters import remove
 from interank.engines.head_engine import HeadEngine
 from interank.engines.heads import Head, HeadFiles, find_head, head_beside
@@ -99,7 +100,11 @@ class Models:
         if name is None:
             return self._served[self.default]
         if (found := self._served.get(name)) is None:
-            raise Refusal("unknown", f"found no model {name!r}; there are {', '.join(self._served)}", field="model")
+            raise Refusal(
+                "unknown",
+                f"found no model {plain_data.shown(name)}; there are {', '.join(self._served)}",
+                field="model",
+            )
         return found
 
     def load(self, name: str) -> Served:
@@ -109,7 +114,9 @@ class Models:
             Refusal: There is no root, the name is none of a folder there or taken, or its base is not here.
         """
         if name in self._served:
-            raise Refusal("invalid", f"the name {name!r} is taken; let go of that model first", field="name")
+            raise Refusal(
+                "invalid", f"the name {plain_data.shown(name)} is taken; let go of that model first", field="name"
+            )
         source = str(self._folder(name))
         try:
             found = self._open(name, self._fitting(source), late=True)
@@ -145,7 +152,11 @@ class Models:
             raise Refusal("invalid", "no adapters can be loaded; start with --adapter-root DIR and engine transformers")
         folder = root / name
         if not _NAME.fullmatch(name) or folder.resolve().parent != root.resolve() or not folder.is_dir():
-            raise Refusal("unknown", f"found no adapter {name!r} under the server's root of adapters", field="name")
+            raise Refusal(
+                "unknown",
+                f"found no adapter {plain_data.shown(name)} under the server's root of adapters",
+                field="name",
+            )
         return folder
 
     def _fitting(self, source: str) -> RankerSettings:

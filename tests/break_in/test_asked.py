@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
 
 from interank.errors import InputError
 from interank.ir.measures import canonical_measure, notes_on_meeting, only_judged, score_run
+from interank.serving.asked import Refusal
+from interank.serving.bytes import read_body
+from interank.serving.dialects import dialect_of, read
 from interank.tasks.documents import as_documents, as_query, checked_count
 from interank.tasks.query_ranking import QueryRanking, set_minimums
 from interank.types import Document, Qrel, Query, RankedDocument, Relevance, Run
+from tests.break_in.growth import is_linear
 
 RANKING = QueryRanking(
     Query("q", "x"),
@@ -35,6 +41,27 @@ def test_what_does_not_reach_a_minimum_is_left_out() -> None:
 def test_a_minimum_that_nothing_reaches_is_refused(least: dict[str, Any]) -> None:
     with pytest.raises(InputError):
         set_minimums(least)
+
+
+def test_fields_of_documents_are_shown_once_and_found_in_time_that_grows_with_the_body() -> None:
+    def body(size: int) -> dict[str, Any]:
+        fields, documents = [f"k{number}" for number in range(size)], [{"k7": "x"}] * size
+        return {"query": "q", "documents": documents, "rank_fields": [*fields, "k7"]}
+
+    dialect = dialect_of("/rerank", ())
+    assert read(dialect, body(20)).documents[0].text == "k7: x"
+    assert is_linear(lambda given: read(dialect, given), body, 2000)
+    with pytest.raises(Refusal, match=r"found none of the rank_fields \['k0'.*\.\.\.\] in documents\[0\]") as told:
+        read(dialect, {**body(2000), "documents": [{"other": "x"}]})
+    assert len(told.value.message) < 300
+
+
+def test_a_length_of_thousands_of_digits_is_too_large() -> None:
+    async def nothing() -> AsyncIterator[bytes]:
+        yield b"{}"
+
+    with pytest.raises(Refusal, match="a body of more than 9 bytes"):
+        asyncio.run(read_body(nothing(), "9" * 5000, 9))
 
 
 @pytest.mark.parametrize("count", [-1, 2.0, 1.5, True, "3"])
