@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from interank import cards
 from interank.evaluation import tables
 from interank.evaluation.scoring import Results
 from interank.evaluation.tables import Rows, one_line
@@ -31,15 +32,20 @@ def markdown(
     """
     first, metrics = measures[0], results.metrics
     seconds = {name: cost["seconds"] for name, cost in costs.items()}
-    lines = ["# Evaluation", "", *(f"- {name}: {one_line(str(value), 500)}" for name, value in facts.items())]
+    lines = ["# Evaluation", "", *(_item(f"{name}: {one_line(str(value), 500)}") for name, value in facts.items())]
     lines += ["", tables.markdown(tables.systems(metrics, seconds, first)), "", tables.METHOD]
-    lines += ["", *(f"- {one_line(note, 1000)}" for note in notes)] if notes else []
+    lines += ["", *(_item(one_line(note, 1000)) for note in notes)] if notes else []
     for title, rows in sections(results, costs, measures).items():
         lines += ["", f"## {title}", "", tables.markdown(rows)]
     if shown:
         # Indented, not fenced: nothing that a document says can end the block.
         lines += ["", "## One ranking", "", *(f"    {line}" for line in shown.splitlines())]
     return "\n".join(lines) + "\n"
+
+
+def _item(told: str) -> str:
+    """A line of a list; names of tasks and tags of runs in it are others', and stay text."""
+    return f"- {cards.name(told)}"
 
 
 def sections(results: Results, costs: Mapping[str, Mapping[str, Any]], measures: Sequence[str]) -> dict[str, Rows]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from interank import cards
 from interank.evaluation.scoring import FIRST_STAGE
 
 Rows = list[list[str]]
@@ -171,8 +172,8 @@ def chance(p: float) -> str:
 
 
 def markdown(rows: Sequence[Sequence[str]]) -> str:
-    """Rows as a Markdown table; no cell can end it."""
-    head, *body = ([one_line(cell).replace("\\", "\\\\").replace("|", "\\|") for cell in row] for row in rows)
+    """Rows as a Markdown table, of whose cells none can end it or be more than text."""
+    head, *body = ([cards.cell(one_line(cell)) for cell in row] for row in rows)
     lines = [head, ["---"] * len(head), *body]
     return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
 

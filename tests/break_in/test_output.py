@@ -12,7 +12,8 @@ import yaml
 from interank import cards
 from interank.cards import cell, name, table
 from interank.cli.ending import _Printed, _Said
-from interank.evaluation import tables
+from interank.evaluation import report, tables
+from interank.evaluation.scoring import Results
 from interank.redaction import shown
 
 
@@ -80,6 +81,17 @@ def test_a_cell_holds_text_alone(payload: str) -> None:
     # A reader takes the backslashes off, and has the text again.
     read = re.sub(r"\\(.)", r"\1", told).replace("&lt;", "<")
     assert read == " ".join(shown(payload).split())
+
+
+@pytest.mark.parametrize("payload", PAYLOADS)
+def test_a_report_holds_text_alone(payload: str) -> None:
+    """Names of tasks, tags of runs and what is noted of them, as tables have names of systems."""
+    metrics = {"first stage": {"nDCG@10": {"mean": 0.5, "low": 0.4, "high": 0.6}, "queries": 1, "tasks": {payload: {}}}}
+    results = Results(metrics, {}, [])
+    told = report.markdown(results, {}, ["nDCG@10"], {payload: f"run (tag {payload})"}, [payload], "")
+    for line in told.splitlines():
+        assert "<" not in line
+        assert not {sign for sign in "[]`" if sign in unescaped(line)}, line
 
 
 @pytest.mark.parametrize("payload", PAYLOADS)
