@@ -8,6 +8,7 @@ from typing import Any
 
 from interank import plain_data
 from interank.errors import ArtifactError
+from interank.resources import is_impossible
 
 
 class Manifest(dict[str, Any]):
@@ -33,9 +34,15 @@ def fault(manifest: Mapping[str, Any], kinds: Collection[str]) -> str:
         return f"its kind is {plain_data.shown(kind)}"
     if not isinstance(files, dict) or not all(isinstance(digest, str) for digest in files.values()):
         return f"files is {plain_data.shown(files)}, where digests by name are needed"
-    if outside := next((name for name in files if Path(name).is_absolute() or ".." in Path(name).parts), None):
-        return f"it names the file {plain_data.shown(outside)}, which is not in its folder"
+    if (outside := next((name for name in files if _is_outside(name)), None)) is not None:
+        return f"it names the file {plain_data.shown(outside)}, which cannot be in its folder"
     for each in inputs.values() if isinstance(inputs, dict) else [inputs]:
         if not isinstance(each, dict) or not all(isinstance(each.get(key), str) for key in ("kind", "path")):
             return f"an input is {plain_data.shown(each)}, where its kind and path are needed"
+        if is_impossible(each["path"]):
+            return f"an input is at {plain_data.shown(each['path'])}, which no file system takes"
     return ""
+
+
+def _is_outside(name: str) -> bool:
+    return not name or is_impossible(name) or Path(name).is_absolute() or ".." in Path(name).parts

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import time
 from pathlib import Path
 
 import pytest
 
-from interank.errors import RecipeError
+from interank import Reranker
+from interank.errors import InputError, RecipeError
 from interank.recipe import load_recipe
 from interank.recipe.words import read_yaml
 
@@ -92,6 +94,17 @@ def test_a_path_that_cannot_be_one_is_told(value: str, told: str) -> None:
     with pytest.raises(RecipeError, match="benchmark: ") as refused:
         load_recipe("evaluate/benchmark", [f"benchmark={value}"])
     assert told in str(refused.value)
+
+
+@pytest.mark.parametrize("name", ["a\0b", "a" * 5000, "a/" + "\u00e9" * 128 + "/b", "~x\0/y"])
+def test_a_name_that_no_file_system_takes_is_told(tmp_path: Path, name: str) -> None:
+    path = tmp_path / "recipe.yaml"
+    for key in ("benchmark", "run", "runs"):
+        path.write_text(json.dumps({"stage": "evaluate", "benchmark": "b", key: [name] if key == "runs" else name}))
+        with pytest.raises(RecipeError, match=rf"{key}.*: the path '.*' holds a NUL, or a part of more than 255 bytes"):
+            load_recipe(str(path))
+    with pytest.raises(InputError, match="which no file system takes; give another"):
+        Reranker(name)
 
 
 def test_a_number_in_powers_of_ten_is_one() -> None:
