@@ -14,6 +14,8 @@ from interank.resources import hub_name
 
 # What begins links, pictures and code, parts cells, and takes a mark's meaning away, that of the one before these too.
 _MARKS = re.compile(r"[\[\]`|\\]")
+# What begins a sign by its name or number, as `&lt;` does.
+_ENTITY = re.compile(r"&(?=#?\w{1,32};)")
 # What the licences of well-known bases ask of whoever passes on what was made of them.
 _TERMS = {
     "llama": (
@@ -59,7 +61,8 @@ def cell(value: object) -> str:
 
 def name(text: str) -> str:
     """A name that others gave, in a sentence or a cell: in one line, with nothing that Markdown or HTML reads."""
-    return _MARKS.sub(r"\\\g<0>", " ".join(redaction.shown(text).split())).replace("<", "&lt;")
+    line = _ENTITY.sub("&amp;", " ".join(redaction.shown(text).split()))
+    return _MARKS.sub(r"\\\g<0>", line).replace("<", "&lt;")
 
 
 def values(rows: Mapping[str, object]) -> str:

@@ -7,6 +7,7 @@ import hashlib
 import json
 import re
 from dataclasses import replace
+from html import unescape
 from pathlib import Path
 
 import pytest
@@ -35,13 +36,18 @@ def cells(table: html.HtmlElement) -> list[list[str]]:
     return [[" ".join(cell.text_content().split()) for cell in row.xpath("./th|./td")] for row in table.xpath(".//tr")]
 
 
+def read(cell: str) -> str:
+    """What a reader of Markdown shows of a cell."""
+    return unescape(re.sub(r"\\(.)", r"\1", cell))
+
+
 def test_its_tables_are_those_of_the_markdown(folder: Path, page: html.HtmlElement) -> None:
     lines = (folder / "report.md").read_text("utf-8").splitlines()
     said = [[cell.strip() for cell in re.split(r"(?<!\\)\|", line)[1:-1]] for line in lines if line.startswith("|")]
     said = [row for row in said if set(row) != {"---"}]
     shown = [row for table in page.xpath("//table[@data-figures]") for row in cells(table)]
     assert len(shown) > 20
-    assert shown == [[" ".join(cell.replace("\\|", "|").split()) for cell in row] for row in said]
+    assert shown == [[" ".join(read(cell).split()) for cell in row] for row in said]
 
 
 def test_its_figures_are_those_of_the_metrics(folder: Path, page: html.HtmlElement) -> None:
