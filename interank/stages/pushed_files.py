@@ -31,8 +31,9 @@ def collected(source: Path, folder: Path, base: str | None) -> Literal["model", 
 
     Raises:
         ArtifactError: It is of a kind that is not pushed.
-        InputError: An adapter's base has no name on the hub.
+        InputError: An adapter's base has no name on the hub, or a file of the output stands elsewhere.
     """
+    _refuse_elsewhere(source)
     if (source / _EXPORT).is_file():
         shutil.copytree(source, folder, dirs_exist_ok=True)
         return "model"
@@ -60,6 +61,21 @@ def collected(source: Path, folder: Path, base: str | None) -> Literal["model", 
     raise ArtifactError(
         f"{source} holds {artifact.kind}, and adapters, exports, judgments and evaluations are pushed; give one of them"
     )
+
+
+def _refuse_elsewhere(source: Path) -> None:
+    """Stop at a link that leads out of the output: who made it may have meant a file of whoever pushes it.
+
+    Raises:
+        InputError: Names it.
+    """
+    home = source.resolve()
+    for path in sorted(source.rglob("*")):
+        if not (path.is_file() or path.is_dir()) or not path.resolve().is_relative_to(home):
+            raise InputError(
+                f"{path.relative_to(source)} of {source} is a link that leads out of it, or no file; put the file "
+                "itself in its place before it is pushed"
+            )
 
 
 def _rename_base(folder: Path, own: str, told: str | None) -> None:

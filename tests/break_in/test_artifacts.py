@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,8 @@ import pytest
 from interank.artifact import FORMAT, MANIFEST, Artifact, open_artifact
 from interank.engines.bases import base_here
 from interank.engines.use import FILE, read_use
-from interank.errors import ArtifactError
+from interank.errors import ArtifactError, InputError
+from interank.stages.pushed_files import collected
 from interank.tasks.sources import find_source
 
 SOUND: dict[str, Any] = {"format": FORMAT, "kind": "pairs", "inputs": {}, "files": {}}
@@ -24,6 +26,11 @@ DAMAGED = {
     "a list as files": SOUND | {"files": ["a"]},
     "numbers as digests": SOUND | {"files": {"a": 1}},
     "a file elsewhere": SOUND | {"files": {"../../etc/passwd": "0"}},
+    "a file without a name": SOUND | {"files": {"": "0"}},
+    "a file whose name is too long": SOUND | {"files": {"a" * 5000: "0"}},
+    "a file with a NUL": SOUND | {"files": {"a\0b": "0"}},
+    "an input with a NUL": SOUND | {"inputs": {"a": {"kind": "pairs", "path": "a\0b", "digest": "0"}}},
+    "an input whose name is too long": SOUND | {"inputs": {"a": {"kind": "pairs", "path": "a" * 5000, "digest": "0"}}},
     "a whole path": SOUND | {"files": {"/etc/passwd": "0"}},
     "a list as inputs": SOUND | {"inputs": [1]},
     "a text as input": SOUND | {"inputs": {"a": "b"}},
@@ -69,6 +76,35 @@ def test_what_stands_beside_weights_is_read_or_told(tmp_path: Path, text: str) -
     (tmp_path / FILE).write_text(text)
     with pytest.raises(ArtifactError, match=r"interank\.json cannot be read .*; make the adapter or model anew"):
         read_use(tmp_path)
+
+
+@pytest.mark.parametrize("kind", ["adapter", "export", "judgments", "evaluation"])
+@pytest.mark.parametrize("place", ["a file elsewhere", "a folder elsewhere", "itself", "a pipe"])
+def test_what_is_pushed_stands_in_the_output(tmp_path: Path, kind: str, place: str) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere" / "key.bin").write_text("a secret")
+    folder = made(tmp_path / "x", SOUND | {"kind": kind})
+    inside = folder / ("adapter" if kind == "adapter" else "runs")
+    inside.mkdir()
+    if kind == "export":
+        (folder / "export.json").write_text("{}")
+    if place == "a pipe":
+        os.mkfifo(inside / "odd")
+    else:
+        (inside / "odd").symlink_to(
+            {"itself": "odd", "a file elsewhere": "../../elsewhere/key.bin"}.get(place, "../..")
+        )
+    with pytest.raises(InputError, match=rf"{inside.name}/odd of .* is a link that leads out of it, or no file"):
+        collected(folder, tmp_path / "pushed", "owner/base")
+    assert not (tmp_path / "pushed").exists()
+
+
+def test_a_link_within_an_output_is_a_file_of_it(tmp_path: Path) -> None:
+    folder = made(tmp_path / "x", SOUND)
+    (folder / "export.json").write_text("{}")
+    (folder / "again.json").symlink_to("export.json")
+    assert collected(folder, tmp_path / "pushed", None) == "model"
+    assert (tmp_path / "pushed" / "again.json").read_text() == "{}"
 
 
 def test_bytes_that_are_no_text_are_told(tmp_path: Path) -> None:
