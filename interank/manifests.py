@@ -4,11 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from pathlib import Path
+from types import UnionType
 from typing import Any
 
 from interank import plain_data
 from interank.errors import ArtifactError
 from interank.resources import is_impossible
+
+# What has a form in every manifest that has it.
+_FORMS: Mapping[str, type | UnionType] = {
+    "modes": list | None,
+    "prompt": dict | None,
+    "task": str | None,
+    "prompt_hash": str | None,
+    "counts": dict | None,
+    "notes": list | None,
+}
 
 
 class Manifest(dict[str, Any]):
@@ -36,6 +47,10 @@ def fault(manifest: Mapping[str, Any], kinds: Collection[str]) -> str:
         return f"files is {plain_data.shown(files)}, where digests by name are needed"
     if (outside := next((name for name in files if _is_outside(name)), None)) is not None:
         return f"it names the file {plain_data.shown(outside)}, which cannot be in its folder"
+    if odd := next((key for key, kind in _FORMS.items() if not isinstance(manifest.get(key), kind)), None):
+        return f"{odd} is {plain_data.shown(manifest[odd])}, which no stage writes"
+    if not all(isinstance(mode, str) for mode in manifest.get("modes") or ()):
+        return f"modes is {plain_data.shown(manifest['modes'])}, where names are needed"
     for each in inputs.values() if isinstance(inputs, dict) else [inputs]:
         if not isinstance(each, dict) or not all(isinstance(each.get(key), str) for key in ("kind", "path")):
             return f"an input is {plain_data.shown(each)}, where its kind and path are needed"
