@@ -54,6 +54,7 @@ EMPTY_NAMES = {"utils", "util", "helpers", "helper", "common", "manager", "manag
 CATCHES_ALL = (
     "interank/cli/app.py",
     "interank/rewards.py",
+    "interank/engines/exported.py",
     "interank/engines/models.py",
     "interank/serving/guarded.py",
     "interank/serving/ranking.py",

@@ -61,11 +61,6 @@ class ExportEngine:
             self._config = AutoConfig.from_pretrained(folder, trust_remote_code=False)
             if graph is not None:
                 self._session: Any = _session(folder / graph)
-            else:
-                kind, classes = AutoModelForSequenceClassification, len(GRADES)
-                self._model = load_whole(kind, folder, dtype=torch.float32, num_labels=classes).to(device()).eval()
-        except ModelError:
-            raise
         except Exception as error:
             # What is wrong with a file, the libraries behind it tell as an Exception of no kind.
             raise self._unlike(" ".join(str(error).split())[:300]) from error
@@ -74,6 +69,9 @@ class ExportEngine:
             raise self._unlike(f"its tokenizer names no {'length' if length is None else 'token for padding'}")
         self._longest, self._pad = int(length), int(padding)
         self._whole.no_truncation()
+        if graph is None:
+            kind, classes = AutoModelForSequenceClassification, len(GRADES)
+            self._model = load_whole(kind, folder, dtype=torch.float32, num_labels=classes).to(device()).eval()
 
     @property
     def device(self) -> str:
