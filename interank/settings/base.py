@@ -54,13 +54,22 @@ Section = TypeVar("Section", bound=Settings)
 
 
 def checked(section: type[Section], given: Any, name: str) -> Section | None:
-    """A section from itself or its keys, None from None; `name` is what it is called where it was given.
+    """As `validated`, and None from None.
+
+    Raises:
+        InputError: As of it.
+    """
+    return None if given is None else validated(section, given, name)
+
+
+def validated(section: type[Section], given: Any, name: str) -> Section:
+    """A section from itself or its keys; `name` is what it is called where it was given.
 
     Raises:
         InputError: A key is unknown, or its value cannot be used.
     """
     try:
-        return None if given is None else section.model_validate(given)
+        return section.model_validate(given)
     except ValidationError as error:
         fault = error.errors()[0]
         where = ".".join(map(str, fault["loc"]))

@@ -15,6 +15,7 @@ from interank.mining import find_dumps
 from interank.mining.tables import find_table
 from interank.recipe import GET_BENCHMARKS, GenerateRecipe
 from interank.settings import PromptSettings
+from interank.settings.base import validated
 from interank.tasks import task_of_adapter
 
 
@@ -75,7 +76,7 @@ def _student(path: Path) -> Input:
                 f"explanations.student: {place} was trained for task {task}, which explains no single document; give "
                 "an adapter of task judge"
             )
-        here = PromptSettings.model_validate(found.manifest["prompt"]).wording
+        here = validated(PromptSettings, found.manifest["prompt"], f"{place}: prompt").wording
         if found.manifest["prompt_hash"] != here:
             raise InputError(
                 f"explanations.student: {place} was trained on another wording of the prompt "

@@ -8,6 +8,7 @@ from interank.artifact import open_artifact
 from interank.errors import InputError
 from interank.inputs import Input, adapter
 from interank.rewards import Equipped, Reward
+from interank.settings.base import validated
 from interank.settings.rewards import MarkingRecipe
 
 
@@ -61,6 +62,6 @@ def marking(recipe: MarkingRecipe, base: str | None, tokens: int) -> list[Equipp
     files = find_base(start, base)
     model = with_adapter(load_model(files), start.path / "adapter")
     tokenizer = load_tokenizer(files)
-    encoder = PromptEncoder(tokenizer, PromptSettings.model_validate(start.manifest["prompt"]))
+    encoder = PromptEncoder(tokenizer, validated(PromptSettings, start.manifest["prompt"], f"{start.path}: prompt"))
     tools = {"reader": ModelReader(model, encoder, tokens=tokens)}
     return [reward.equipped(**tools) for reward in with_reward_models(model, check(recipe), tokenizer)]

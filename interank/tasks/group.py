@@ -21,6 +21,7 @@ from interank.ir.measures import DEFAULT_MEASURE
 from interank.judgments import evenly_weighted, read_judgments
 from interank.modes import Mode
 from interank.settings import ListwiseRecipe, PromptSettings, WindowPromptSettings
+from interank.settings.base import validated
 from interank.tasks.asked import RankerSettings
 from interank.tasks.documents import AnyDocument, as_documents, as_query, by_scores
 from interank.tasks.judged_lists import dealt, order_values, tried_lists
@@ -291,7 +292,7 @@ def policy(recipe: RlGroup, adapter: Artifact, base: ModelFiles, work: Path) -> 
     from interank.engines.models import load_tokenizer
     from interank.tasks.list_policy import list_policy
 
-    settings = WindowPromptSettings.model_validate(adapter.manifest["prompt"])
+    settings = validated(WindowPromptSettings, adapter.manifest["prompt"], f"{adapter.path}: prompt")
     encoder = GroupEncoder.of(load_tokenizer(base), settings)
     does = "grades the documents of a window together"
     return list_policy(recipe, adapter, work, base=base, encoder=encoder, trial=GroupTrial, does=does)
@@ -360,7 +361,7 @@ def open_ranker(asked: RankerSettings) -> Grouped:
     if lists.prompt is not None:
         raise InputError(f"lists: {asked.model} reads the prompts that it was trained on; leave prompt out")
     source = find_source(str(asked.model), asked.base)
-    settings = WindowPromptSettings.model_validate(source.trained_on("group"))
+    settings = validated(WindowPromptSettings, source.trained_on("group"), f"{source.name}: prompt")
     source.check_wording(wording(settings))
     encoder = GroupEncoder.of(load_tokenizer(source.tokenizer), settings)
     engine = open_engine(source, asked, vocabulary=encoder.encoder.vocabulary, length=settings.max_length)

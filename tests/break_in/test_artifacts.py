@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,11 @@ from interank.artifact import FORMAT, MANIFEST, Artifact, open_artifact
 from interank.engines.bases import base_here
 from interank.engines.use import FILE, read_use
 from interank.errors import ArtifactError, InputError
+from interank.settings import ListPromptSettings, PromptSettings, WindowPromptSettings
 from interank.stages.pushed_files import collected
+from interank.tasks import group
+from interank.tasks.judge.ranker import judge_encoder
+from interank.tasks.order.policy import prompts as order_prompts
 from interank.tasks.sources import find_source
 
 SOUND: dict[str, Any] = {"format": FORMAT, "kind": "pairs", "inputs": {}, "files": {}}
@@ -134,6 +139,24 @@ def test_two_artifacts_made_from_each_other_have_no_lineage(tmp_path: Path) -> N
         made(tmp_path / one, SOUND | {"inputs": {"pairs": given}})
     with pytest.raises(ArtifactError, match="made from itself"):
         open_artifact(tmp_path / "x").ancestors("pairs")
+
+
+@pytest.mark.parametrize("prompt", [{"max_length": "x"}, {"max_length": -1}, {"nope": 1}])
+@pytest.mark.parametrize("kind", [PromptSettings, WindowPromptSettings, ListPromptSettings])
+def test_a_prompt_that_no_training_wrote_is_told(prompt: dict[str, Any], kind: Any) -> None:
+    class Files:
+        path, name, manifest = Path("x"), "x", {"prompt": prompt, "task": "judge"}
+
+        def trained_on(self, task: str) -> Any:
+            return prompt
+
+    reads: dict[Any, Callable[[Any], object]] = {
+        PromptSettings: judge_encoder,
+        WindowPromptSettings: lambda files: group.policy(files, files, files, Path()),
+        ListPromptSettings: lambda files: order_prompts(files, None),
+    }
+    with pytest.raises(InputError, match=r"x: prompt: (max_length|nope): "):
+        reads[kind](Files())
 
 
 def test_an_input_that_is_used_twice_is_no_loop(tmp_path: Path) -> None:

@@ -18,6 +18,7 @@ from interank.judging import Order
 from interank.judgments import read_judgments
 from interank.rewards import TRL_COLUMNS, Equipped, Reward, Subject
 from interank.settings import PromptSettings
+from interank.settings.base import validated
 from interank.tasks.judge import grpo, reward_weighted
 from interank.tasks.judge.answers import Answers
 from interank.tasks.judge.hard_examples import find_hard
@@ -55,7 +56,7 @@ def shown(row: Mapping[str, Any]) -> Shown:
 def policy(recipe: RlJudge, adapter: Artifact, base: ModelFiles, work: Path) -> JudgePolicy:
     """The judgments to train on, and how their prompts are made: as for the adapter before."""
     judgments = Path(str(recipe.judgments))
-    settings = PromptSettings.model_validate(adapter.manifest["prompt"])
+    settings = validated(PromptSettings, adapter.manifest["prompt"], f"{adapter.path}: prompt")
     splits = read_judgments(judgments, "train"), read_judgments(judgments, "validation")
     if recipe.algorithm == "reward_weighted":
         _require_explanations(judgments, splits[0])

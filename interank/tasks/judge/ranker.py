@@ -13,6 +13,7 @@ from interank.engines.prompts import Prompt, PromptEncoder
 from interank.errors import InputError
 from interank.modes import GradedMode, Guard, explained_by_default, explains
 from interank.settings import AdaptiveRecipe, PromptSettings
+from interank.settings.base import validated
 from interank.tasks.asked import Loaded, RankerSettings
 from interank.tasks.documents import naming
 from interank.tasks.judge.asking import LABEL_ROOM, Judge
@@ -112,7 +113,7 @@ def judge_encoder(source: Source) -> PromptEncoder:
         ArtifactError: It was trained on other prompts, or on another wording.
     """
     trained = source.trained_on("judge")
-    settings = source.prompt() if trained is None else PromptSettings.model_validate(trained)
+    settings = source.prompt() if trained is None else validated(PromptSettings, trained, f"{source.name}: prompt")
     source.check_wording(settings.wording)
     return PromptEncoder(load_tokenizer(source.tokenizer), settings)
 

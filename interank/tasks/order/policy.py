@@ -9,6 +9,7 @@ from interank.artifact import Artifact
 from interank.engines.models import ModelFiles, load_tokenizer
 from interank.rewards import Subject
 from interank.settings import ListPromptSettings
+from interank.settings.base import validated
 from interank.tasks.list_columns import check as check
 from interank.tasks.list_columns import shown as shown
 from interank.tasks.list_policy import ListPolicy, list_policy
@@ -32,5 +33,5 @@ def policy(recipe: RlOrder, adapter: Artifact, base: ModelFiles, work: Path) -> 
 
 def prompts(adapter: Artifact, tokenizer: Any) -> ListEncoder:
     """What makes the prompts that an adapter was asked."""
-    settings = ListPromptSettings.model_validate(adapter.manifest["prompt"])
+    settings = validated(ListPromptSettings, adapter.manifest["prompt"], f"{adapter.path}: prompt")
     return ListEncoder.of(tokenizer, settings)

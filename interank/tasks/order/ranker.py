@@ -14,6 +14,7 @@ from interank.engines.soundness import require_completions
 from interank.errors import ArtifactError
 from interank.progress import tell_cut
 from interank.settings import ListPromptSettings, ListwiseRecipe
+from interank.settings.base import validated
 from interank.tasks.asked import RankerSettings
 from interank.tasks.documents import tell_unread
 from interank.tasks.list_rankers import AsksWindows
@@ -170,7 +171,7 @@ def list_encoder(source: Source, asked: ListPromptSettings | None) -> ListEncode
     if trained is None:
         encoder = PromptEncoder(load_tokenizer(source.tokenizer), source.prompt())
         return ListEncoder(encoder, readable_lists(source, asked))
-    own = ListPromptSettings.model_validate(trained)
+    own = validated(ListPromptSettings, trained, f"{source.name}: prompt")
     source.check_wording(ordering.prompt_hash(own.form, own.shown_instruction))
     if asked and asked.form != own.form:
         raise ArtifactError(f"{source.name} was trained on the form {own.form}, not {asked.form}; leave form out")
