@@ -32,7 +32,9 @@ def evaluation_plots(found: Evaluation, results: Results, costs: Costs, measure:
         name for name in ranking if any(row[name][measure] != row[FIRST_STAGE][measure] for row in results.per_query)
     ]
     plots = [_gains(results, name, measure, number) for number, name in enumerate(moved)]
-    plots += [_distribution(found, name, number) for number, name in enumerate(ranking)]
+    # Where the first stage finds nothing for any query, nothing has a score.
+    scored = [name for name in ranking if any(run.scores(query) for run in found.runs[name].values() for query in run)]
+    plots += [_distribution(found, name, number) for number, name in enumerate(scored)]
     measured = {name: each for name, each in results.metrics.items() if "calibration" in each}
     if measured:
         plots.append(_reliability(measured))

@@ -13,8 +13,11 @@ from pathlib import Path
 import pytest
 from lxml import html
 
+from interank.evaluation.evaluated import Scoring
+from interank.evaluation.page import Provenance
 from interank.evaluation.page.advice import next_steps, untold
 from interank.evaluation.page.claim import claim
+from interank.evaluation.record import record
 from interank.evaluation.scoring import FIRST_STAGE, score_systems
 from interank.pages import visible
 from interank.recipe import EvaluateRecipe
@@ -34,6 +37,19 @@ def page(folder: Path) -> html.HtmlElement:
 
 def cells(table: html.HtmlElement) -> list[list[str]]:
     return [[" ".join(cell.text_content().split()) for cell in row.xpath("./th|./td")] for row in table.xpath(".//tr")]
+
+
+def test_an_evaluation_without_a_candidate_has_a_page(tmp_path: Path) -> None:
+    benchmark(tmp_path, "one", queries=2, documents=3)
+    recipe = EvaluateRecipe(stage="evaluate", benchmark=tmp_path, measures=("nDCG@10",))
+    found = evaluation(recipe, ["ours"])
+    task = replace(found.tasks[0], candidates=Run({}, tag="nothing"))
+    rows = {key: {**row, "ranking": []} for key, row in found.rankings["ours"].items()}
+    runs = {name: {task.name: Run({}, tag=name)} for name in found.runs}
+    empty = replace(found, tasks=[task], runs=runs, rankings={"ours": rows})
+    record(tmp_path, Scoring.of(recipe), empty, Provenance("command", {}, {}))
+    assert "distribution" not in (tmp_path / "report.html").read_text("utf-8")
+    assert "Query: " in (tmp_path / "example.txt").read_text("utf-8")
 
 
 def read(cell: str) -> str:
