@@ -16,6 +16,8 @@ from interank.resources import hub_name
 _MARKS = re.compile(r"[\[\]`|\\]")
 # What begins a sign by its name or number, as `&lt;` does.
 _ENTITY = re.compile(r"&(?=#?\w{1,32};)")
+# What begins a tag or an address; one before anything else, as in `<.001`, is read as it is.
+_TAG = re.compile(r"<(?=[a-zA-Z/!?])")
 # What the licences of well-known bases ask of whoever passes on what was made of them.
 _TERMS = {
     "llama": (
@@ -62,7 +64,7 @@ def cell(value: object) -> str:
 def name(text: str) -> str:
     """A name that others gave, in a sentence or a cell: in one line, with nothing that Markdown or HTML reads."""
     line = _ENTITY.sub("&amp;", " ".join(redaction.shown(text).split()))
-    return _MARKS.sub(r"\\\g<0>", line).replace("<", "&lt;")
+    return _TAG.sub("&lt;", _MARKS.sub(r"\\\g<0>", line))
 
 
 def values(rows: Mapping[str, object]) -> str:
