@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import importlib.util
 import json
 import logging
@@ -168,3 +169,14 @@ def test_a_base_is_kept_with_its_revision(tmp_path: Path) -> None:
     ):
         (tmp_path / PEFT).write_text(json.dumps(facts))
         assert base_of(tmp_path) == named
+
+
+def test_a_fault_of_the_machine_is_not_told_as_the_tokenizer_s(
+    tiny_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def opened(*_: object, **__: object) -> None:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    monkeypatch.setattr("interank.engines.models.AutoTokenizer.from_pretrained", opened)
+    with pytest.raises(OSError, match="Too many open files"):
+        load_tokenizer(find_model(str(tiny_folder)))

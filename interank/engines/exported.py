@@ -13,6 +13,7 @@ import torch
 from tokenizers import Tokenizer
 from transformers import AutoConfig, AutoModelForSequenceClassification
 
+from interank import machine
 from interank.engines.models import device
 from interank.engines.sealed_tokenizer import FILE, open_sealed
 from interank.engines.weights import load_whole
@@ -62,6 +63,8 @@ class ExportEngine:
             if graph is not None:
                 self._session: Any = _session(folder / graph)
         except Exception as error:
+            if machine.fault(error):
+                raise
             # What is wrong with a file, the libraries behind it tell as an Exception of no kind.
             raise self._unlike(" ".join(str(error).split())[:300]) from error
         length = (self._cutting.truncation or {}).get("max_length")
@@ -126,6 +129,8 @@ class ExportEngine:
             try:
                 found = self._session.run(list(_GIVEN), {name: value.numpy() for name, value in rows.items()})[0]
             except Exception as error:
+                if machine.fault(error):
+                    raise
                 # onnxruntime's own, of no kind.
                 raise self._unlike(" ".join(str(error).split())[:300]) from error
             if found.shape != (len(rows["input_ids"]), 1):

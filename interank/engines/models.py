@@ -21,7 +21,7 @@ from transformers import (
     PreTrainedTokenizerBase,
 )
 
-from interank import launched
+from interank import launched, machine
 from interank.engines.folders import model_folder
 from interank.engines.layers import allowed_of, head_options
 from interank.engines.weights import load_whole, read_config, refuse_pointers
@@ -128,6 +128,8 @@ def load_tokenizer(files: ModelFiles, *, writes: bool = True) -> PreTrainedToken
     try:
         tokenizer = AutoTokenizer.from_pretrained(files.folder, trust_remote_code=False)
     except Exception as error:
+        if machine.fault(error):
+            raise
         # What is wrong with its file, the library behind it tells as an Exception of no kind.
         raise ModelError(
             f"the tokenizer of {files.name} in {files.folder} cannot be read: {' '.join(str(error).split())[:300]}; "

@@ -1,4 +1,4 @@
-"""What differs by task: judge grades one document, order puts a list in order, head gives one number.
+"""What differs by task: judge grades one document, group those of a window; order orders a list, head gives a number.
 
 A task is a package here with a module for each part, `recipe`, `inputs`, `lessons` and `ranker`, or one file that has
 them all. Importing its recipe or inputs loads nothing heavy: a task in one file imports what is heavy inside functions.
