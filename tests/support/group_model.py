@@ -10,16 +10,15 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from interank.engines.models import find_model, load_model, load_tokenizer
 from interank.engines.prompts import PromptEncoder
 from interank.settings import PromptSettings, WindowPromptSettings
 from interank.tasks.group import GroupEncoder, question
 from interank.types import GRADES, Document, Example, Judgment, Query, Relevance, Source, Split
 from tests.support import tiny
+from tests.support.list_model import spread
 from tests.support.rule import ANIMALS
-from tests.support.rule_model import batch
+from tests.support.rule_model import Row, train_whole
 
 SIZE = 4
 PROMPT = WindowPromptSettings(max_length=384, max_query_tokens=16, max_document_tokens=8)
@@ -27,8 +26,6 @@ _SHORT_STEPS, _SHORT_ROWS, _SHORT_RATE = 60, 48, 3e-3
 _FRAMED_STEPS, _FRAMED_ROWS, _FRAMED_RATE = 50, 16, 1e-3
 _WARMUP = 20
 _LABELLED = 0.5
-# As of `list_model`: so small a model hardly begins to copy from the usual weights.
-_SPREAD = 0.08
 _QUESTION = "Which animal barks?"
 _SOURCE = Source("rule", "0", "", "", "")
 
@@ -57,28 +54,23 @@ def group_base(folder: Path) -> Path:
     files = find_model(str(folder))
     encoder = GroupEncoder(PromptEncoder(load_tokenizer(files), PromptSettings()), PROMPT)
     model: Any = load_model(files).to("cpu").float().train()
-    torch.manual_seed(0)
-    for parameter in model.parameters():
-        if parameter.dim() > 1:
-            torch.nn.init.normal_(parameter, std=_SPREAD)
+    spread(model)
     rng = random.Random(0)
-    optimizer = torch.optim.AdamW(model.parameters(), betas=(0.9, 0.98))
-    for step in range(_SHORT_STEPS + _FRAMED_STEPS):
-        # First without the long instruction, which a model that cannot copy yet only drowns in.
+
+    def rows(step: int) -> list[Row]:
+        # First without the long instruction, as of `rule_model`.
         short = step < _SHORT_STEPS
-        rows = [_row(encoder, rng, short=short) for _ in range(_SHORT_ROWS if short else _FRAMED_ROWS)]
-        for group in optimizer.param_groups:
-            group["lr"] = (_SHORT_RATE if short else _FRAMED_RATE) * min(1.0, (step + 1) / _WARMUP)
-        loss = model(**batch(rows)).loss
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        optimizer.step()
-        optimizer.zero_grad()
-    model.eval().save_pretrained(folder)
+        return [_row(encoder, rng, short=short) for _ in range(_SHORT_ROWS if short else _FRAMED_ROWS)]
+
+    def rate(step: int) -> float:
+        return (_SHORT_RATE if step < _SHORT_STEPS else _FRAMED_RATE) * min(1.0, (step + 1) / _WARMUP)
+
+    train_whole(model, rows, rate, steps=_SHORT_STEPS + _FRAMED_STEPS)
+    model.save_pretrained(folder)
     return folder
 
 
-def _row(encoder: GroupEncoder, rng: random.Random, *, short: bool) -> tuple[list[int], list[int]]:
+def _row(encoder: GroupEncoder, rng: random.Random, *, short: bool) -> Row:
     found = rng.sample(ANIMALS, SIZE)
     plain = encoder.encoder.plain
     said = [index for number, animal in enumerate(found, 1) for index in plain(_said(number, animal))]

@@ -18,7 +18,7 @@ from interank.settings import ListPromptSettings, PromptSettings
 from interank.tasks.order.encoder import ListEncoder
 from interank.types import Document, Query
 from tests.support import list_rule, tiny
-from tests.support.rule_model import batch
+from tests.support.rule_model import Row, train_whole
 
 PROMPT = ListPromptSettings(max_length=512, max_query_tokens=16, max_document_tokens=8)
 REASONING_TOKENS = 8
@@ -35,31 +35,31 @@ def list_base(folder: Path) -> Path:
     files = find_model(str(folder))
     encoder = ListEncoder(PromptEncoder(load_tokenizer(files), PromptSettings()), PROMPT)
     model: Any = load_model(files).to("cpu").float().train()
-    _spread(model)
+    spread(model)
     rng = random.Random(0)
-    optimizer = torch.optim.AdamW(model.parameters(), betas=(0.9, 0.98))
-    for step in range(_SHORT_STEPS + _FRAMED_STEPS):
-        # First without the long instruction, which a model that cannot copy yet only drowns in.
+
+    def rows(step: int) -> list[Row]:
+        # First without the long instruction, as of `rule_model`.
         short = step < _SHORT_STEPS
-        rows = [_row(encoder, rng, short=short) for _ in range(_SHORT_ROWS if short else _FRAMED_ROWS)]
-        for group in optimizer.param_groups:
-            group["lr"] = (_SHORT_RATE if short else _FRAMED_RATE) * min(1.0, (step + 1) / _WARMUP)
-        model(**batch(rows)).loss.backward()
-        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        optimizer.step()
-        optimizer.zero_grad()
-    model.eval().save_pretrained(folder)
+        return [_row(encoder, rng, short=short) for _ in range(_SHORT_ROWS if short else _FRAMED_ROWS)]
+
+    def rate(step: int) -> float:
+        return (_SHORT_RATE if step < _SHORT_STEPS else _FRAMED_RATE) * min(1.0, (step + 1) / _WARMUP)
+
+    train_whole(model, rows, rate, steps=_SHORT_STEPS + _FRAMED_STEPS)
+    model.save_pretrained(folder)
     return folder
 
 
-def _spread(model: LlamaForCausalLM) -> None:
+def spread(model: LlamaForCausalLM) -> None:
+    """Draw a model's first weights anew, so large that it begins to copy."""
     torch.manual_seed(0)
     for parameter in model.parameters():
         if parameter.dim() > 1:
             torch.nn.init.normal_(parameter, std=_SPREAD)
 
 
-def _row(encoder: ListEncoder, rng: random.Random, *, short: bool) -> tuple[list[int], list[int]]:
+def _row(encoder: ListEncoder, rng: random.Random, *, short: bool) -> Row:
     asked, found = list_rule.animals(rng)
     said = list_rule.reasoning(asked, found)
     if short:

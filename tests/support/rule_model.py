@@ -6,6 +6,7 @@ LoRA on a random frozen base learns next to nothing, so the base is first traine
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,8 @@ _RATE = 2e-3
 _WARMUP = 30
 _LEAST = 0.05
 _LABELLED = 0.3
+Row = tuple[list[int], list[int]]
+"""The ids of a prompt and of its answer."""
 
 
 def rule_base(folder: Path) -> Path:
@@ -33,25 +36,37 @@ def rule_base(folder: Path) -> Path:
     encoder = PromptEncoder(load_tokenizer(files), PROMPT)
     model: Any = load_model(files).to("cpu").float().train()
     rng = random.Random(0)
-    optimizer = torch.optim.AdamW(model.parameters(), lr=_RATE, betas=(0.9, 0.98))
-    for step in range(_SHORT_STEPS + _FRAMED_STEPS):
+
+    def rows(step: int) -> list[Row]:
         # First without the long instruction, which a model that cannot copy yet only drowns in.
         short = step < _SHORT_STEPS
-        rows = [_row(encoder, rng, short=short) for _ in range(_SHORT_ROWS if short else _FRAMED_ROWS)]
+        return [_row(encoder, rng, short=short) for _ in range(_SHORT_ROWS if short else _FRAMED_ROWS)]
+
+    def rate(step: int) -> float:
         # Without falling to nothing at the end, how well it reads depends on the machine's last digits.
-        left = 1.0 if short else 1.0 - (step - _SHORT_STEPS) / _FRAMED_STEPS
-        for group in optimizer.param_groups:
-            group["lr"] = _RATE * min(1.0, (step + 1) / _WARMUP, max(_LEAST, left))
-        loss = model(**batch(rows)).loss
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        optimizer.step()
-        optimizer.zero_grad()
-    model.eval().save_pretrained(folder)
+        left = 1.0 if step < _SHORT_STEPS else 1.0 - (step - _SHORT_STEPS) / _FRAMED_STEPS
+        return _RATE * min(1.0, (step + 1) / _WARMUP, max(_LEAST, left))
+
+    train_whole(model, rows, rate, steps=_SHORT_STEPS + _FRAMED_STEPS)
+    model.save_pretrained(folder)
     return folder
 
 
-def _row(encoder: PromptEncoder, rng: random.Random, *, short: bool) -> tuple[list[int], list[int]]:
+def train_whole(model: Any, rows: Callable[[int], list[Row]], rate: Callable[[int], float], *, steps: int) -> None:
+    """Train all weights of a model, with the rows and the learning rate of each step; it is left in evaluation."""
+    optimizer = torch.optim.AdamW(model.parameters(), betas=(0.9, 0.98))
+    for step in range(steps):
+        drawn = rows(step)
+        for group in optimizer.param_groups:
+            group["lr"] = rate(step)
+        model(**batch(drawn)).loss.backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
+        optimizer.zero_grad()
+    model.eval()
+
+
+def _row(encoder: PromptEncoder, rng: random.Random, *, short: bool) -> Row:
     query = (rng.choice(rule.COLOURS), rng.choice(rule.ANIMALS))
     document = (
         query[0] if rng.random() < 0.5 else rng.choice(rule.COLOURS),
