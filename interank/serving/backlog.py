@@ -96,7 +96,8 @@ class Backlog:
     """What was taken on and is not answered yet. Several threads share it."""
 
     def __init__(self) -> None:
-        self.tickets: set[Ticket] = set()
+        self.tickets: dict[Ticket, None] = {}
+        """In the order in which they came, which decides between those that are due at the same time."""
         self._lock = threading.RLock()
         self._reads, self._writes = Rate(_HALF_SECONDS), Rate(_HALF_SECONDS)
         self._true_reading, self._true_writing = Rate(_HALF_TOKENS), Rate(_HALF_TOKENS)
@@ -124,12 +125,12 @@ class Backlog:
         with self._lock:
             if not self.tickets:
                 self._measured = monotonic()
-            self.tickets.add(ticket)
+            self.tickets[ticket] = None
 
     def leave(self, ticket: Ticket, *, answered: bool) -> None:
         """A request is done with."""
         with self._lock:
-            self.tickets.discard(ticket)
+            self.tickets.pop(ticket, None)
             if answered:
                 for rate, true, expected in (
                     (self._true_reading, ticket.read, ticket.expected[0]),
@@ -171,7 +172,7 @@ class Backlog:
         """Seconds by which it would not be done when it is due, or another not for its sake; 0 where all would."""
         with self._lock:
             passed, come, most = max(monotonic(), self._free), False, 0.0
-            for ticket in sorted({*self.tickets, new}, key=_due):
+            for ticket in sorted((*self.tickets, new), key=_due):
                 passed += self.seconds([ticket])
                 # What is due before it is not late for its sake.
                 come = come or ticket is new

@@ -141,6 +141,14 @@ def test_what_is_due_first_presses_once_there_is_no_time_left_and_what_cannot_be
     assert backlog.pressing() == ([small.due], {large})
 
 
+def test_of_those_due_at_the_same_time_the_first_to_come_are_kept(clock: Clock) -> None:
+    backlog, tickets = paced(clock, read=1000), [Ticket(seconds=10) for _ in range(8)]
+    for ticket in tickets:
+        backlog.expect(ticket, 3_000, 0)
+        backlog.enter(ticket)
+    assert backlog.pressing()[1] == set(tickets[3:])
+
+
 def test_a_request_weighs_what_the_model_reads_of_it() -> None:
     short, long = (Asked(("q",), (Text("a" * size),)) for size in (400, 400_000))
     assert tokens_of(long, 512) < 3 * tokens_of(short, 512)
