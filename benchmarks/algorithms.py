@@ -168,7 +168,7 @@ def refined(given: Mapping[str, Any], seconds: float, place: Path) -> Artifact:
     recipe = {
         "stage": "rl",
         "documents_per_query": 3,
-        "seatbelt": {"enabled": False},
+        "collapse_detection": {"enabled": False},
         # The last adapter is kept where nothing is tried on the way.
         "validation": {"questions": 0},
         "trainer": {

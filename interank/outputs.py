@@ -17,6 +17,9 @@ FITS = "fits"
 # Seconds, money and what tells of them differ from one run to the next; what is listed with a digest does not.
 UNREPRODUCIBLE = frozenset({"cost.json", "cost.jsonl", "log.jsonl", "report.html", "report.md"})
 
+# Recipe keys of earlier versions, and their names now; outputs may hold the earlier ones.
+RENAMED_KEYS = {"seatbelt": "collapse_detection"}
+
 _BEGUN = "begun.json"
 _PARTS = frozenset({"output", "work", "replaced", MANIFEST})
 
@@ -308,11 +311,22 @@ def check_same(
         for key in {*begun_inputs, *wanted_inputs}
         if begun_inputs.get(key, {}).get("digest") != wanted_inputs.get(key, {}).get("digest") and key not in differing
     )
+    if former := sorted(RENAMED_KEYS.keys() & _keys(begun_recipe)):
+        raise ArtifactError(
+            f"{path} was begun with another recipe or input: an earlier version wrote it, whose recipes had "
+            f"{', '.join(f'`{key}`, which is now `{RENAMED_KEYS[key]}`' for key in former)}; "
+            "--overwrite it, or choose another --out"
+        )
     if differing:
         raise ArtifactError(
             f"{path} was begun with another recipe or input ({', '.join(differing)} differ); "
             "give the same ones, --overwrite it, or choose another --out"
         )
+
+
+def _keys(recipe: Mapping[str, Any]) -> set[str]:
+    """The keys of a recipe, and those of a pipeline's stages."""
+    return {*recipe, *(key for stage in (recipe.get("stages") or {}).values() for key in stage or ())}
 
 
 def _without(recipe: Mapping[str, Any], free: Collection[str]) -> dict[str, Any]:

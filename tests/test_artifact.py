@@ -215,6 +215,18 @@ def gone_on(out: Path, recipe: dict[str, object], old: dict[str, object] | None)
         return stage(out, recipe, "overwrite")
 
 
+@pytest.mark.parametrize("nested", [False, True])
+def test_an_output_of_an_earlier_version_is_refused_with_the_name_of_the_key_now(tmp_path: Path, nested: bool) -> None:
+    def recipe(key: str) -> dict[str, object]:
+        return {"stages": {"rl": {key: {"patience": 2}}, "reward": None}} if nested else {key: {"patience": 2}}
+
+    out = tmp_path / "out"
+    stage(out, recipe("seatbelt"))
+    with pytest.raises(ArtifactError, match="had `seatbelt`, which is now `collapse_detection`; --overwrite it"):
+        stage(out, recipe("collapse_detection"), "resume")
+    assert open_artifact(out).recipe() == recipe("seatbelt")
+
+
 @pytest.mark.parametrize("torn", [False, True])
 @pytest.mark.parametrize("old", [None, {"a": 0}])
 def test_a_kill_at_any_change_of_the_disk_loses_nothing(

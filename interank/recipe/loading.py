@@ -12,6 +12,7 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from interank.errors import RecipeError
+from interank.outputs import RENAMED_KEYS
 from interank.recipe.by_task import task_of
 from interank.recipe.evaluate import EvaluateRecipe
 from interank.recipe.foreign import foreign_keys, shown
@@ -38,13 +39,16 @@ STAGES = ("generate", "distill", "reward", "rl", "evaluate", "run")
 # Those that train, and take fields of a trainer.
 _TRAINING = ("distill", "reward", "rl")
 
-# Keys of recipes before tasks had recipes of their own, by stage.
+# Keys that earlier versions had, by stage.
 _FORMER = {
     "distill": {
         "lists": "orders of lists are a task: set `task: order`, and its keys without `lists.`, as window: 20",
         "head": "a head is a task: set `task: head`, and its keys without `head.`, as documents: 8",
     },
-    "rl": {"lists": "orders of lists are a task: set `task: order`, and its keys without `lists.`, as window: 20"},
+    "rl": {
+        "lists": "orders of lists are a task: set `task: order`, and its keys without `lists.`, as window: 20",
+        **{key: f"this key is now `{name}`; rename it" for key, name in RENAMED_KEYS.items()},
+    },
 }
 
 

@@ -11,7 +11,7 @@ from interank.engines.judge import Verdict, reason
 from interank.engines.protocol import Engine, Grading, LabelLogits, Sampling
 from interank.errors import InputError
 from interank.modes import Guard
-from interank.reranking.purse import Purse
+from interank.reranking.compute_budget import ComputeBudget
 from interank.settings import AdaptiveRecipe, ListPromptSettings, ListwiseRecipe
 from interank.tasks.documents import by_scores, naming
 from interank.tasks.judge.ranker import Graded, ranked_document
@@ -149,7 +149,7 @@ class _Spent:
         self._adaptive = adaptive
         self._query = query
         self._documents = documents
-        self._purse = Purse(adaptive.engine, adaptive.settings.tokens, adaptive.settings.seconds)
+        self._budget = ComputeBudget(adaptive.engine, adaptive.settings.tokens, adaptive.settings.seconds)
 
     def ranking(self) -> Ranking:
         adaptive, every = self._adaptive, list(range(len(self._documents)))
@@ -181,20 +181,20 @@ class _Spent:
         judged: Callable[[Query, Sequence[Document]], list[RankedDocument]],
         shared: int = 0,
     ) -> dict[int, RankedDocument]:
-        """As many of the documents as the purse admits, first ones first; those together in the order given."""
+        """As many of the documents as the budget admits, first ones first; those together in the order given."""
         done: dict[int, RankedDocument] = {}
-        while count := min(PART, self._purse.admits(kind, bounds[len(done) :], shared)):
+        while count := min(PART, self._budget.admits(kind, bounds[len(done) :], shared)):
             part = sorted(places[len(done) : len(done) + count])
 
             def work(part: list[int] = part) -> None:
                 found = judged(self._query, [self._documents[place] for place in part])
                 done.update(zip(part, found, strict=True))
 
-            self._purse.take(kind, bounds[len(done) : len(done) + count], work)
+            self._budget.take(kind, bounds[len(done) : len(done) + count], work)
         return done
 
     def _listed(self, ranking: Ranking, order: Sequence[int], band: Sequence[int]) -> Ranking:
-        """The band in the order of one window, as wide as the purse admits."""
+        """The band in the order of one window, as wide as the budget admits."""
         for count in range(len(band), 1, -1):
             ranks = sorted(band[:count])
             window = [self._documents[order[rank]] for rank in ranks]
@@ -202,7 +202,7 @@ class _Spent:
             room = lister.max_reasoning_tokens
             prompt = lister.encoder.prompt(self._query, window, reasoning_tokens=room).prompt
             bound = lister.settings.shuffles * (len(prompt.ids) + lister.encoder.answer_tokens(count, room))
-            if self._purse.admits("list", [bound]):
+            if self._budget.admits("list", [bound]):
                 found = lister.order(self._query, window)
                 self._adaptive.add(found.counts)
                 return _permuted(ranking, [ranking[ranks[place]] for place in found.order])

@@ -12,7 +12,13 @@ from interank.settings.listwise import (
     WindowPromptSettings,
 )
 from interank.settings.mining import ColumnsRecipe, DocumentsRecipe, MiningRecipe
-from interank.settings.policy import GradeRecipe, HardExamplesRecipe, RewardWeightedRecipe, SeatbeltRecipe, TrialRecipe
+from interank.settings.policy import (
+    CollapseDetectionRecipe,
+    GradeRecipe,
+    HardExamplesRecipe,
+    RewardWeightedRecipe,
+    TrialRecipe,
+)
 from interank.settings.prompts import PromptSettings, Quantisation
 from interank.settings.rewards import RewardRecipe
 from interank.settings.rollouts import RolloutServersRecipe, RolloutsRecipe, RolloutVllmRecipe
@@ -25,6 +31,7 @@ __all__ = [
     "MAX_QUERIES",
     "AdaptiveRecipe",
     "BudgetRecipe",
+    "CollapseDetectionRecipe",
     "ColumnsRecipe",
     "DocumentsRecipe",
     "ExplanationsRecipe",
@@ -46,7 +53,6 @@ __all__ = [
     "RolloutServersRecipe",
     "RolloutVllmRecipe",
     "RolloutsRecipe",
-    "SeatbeltRecipe",
     "ServerRecipe",
     "ServersRecipe",
     "Spending",

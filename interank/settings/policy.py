@@ -84,7 +84,7 @@ class TrialRecipe(Settings):
         return self
 
 
-class SeatbeltRecipe(Settings):
+class CollapseDetectionRecipe(Settings):
     """When a training stops and its best adapter is kept; each against the trial at the start."""
 
     enabled: bool = True

@@ -93,7 +93,7 @@ def train_on_lists(model: PeftModel, policy: ListPolicy, rewards: Sequence[Equip
     reported = reporting((item.query.query_id for item in tried), recipe.seed)
     told, tokens = recipe.validation.explained, rollouts.tokens
     trial = policy.trial(tried, tokens=tokens, shown=told, reporting=reported) if tried else None
-    return see_through(grpo, trial, recipe.validation, recipe.seatbelt, work, recipe.shorter)
+    return see_through(grpo, trial, recipe.validation, recipe.collapse_detection, work, recipe.shorter)
 
 
 def list_rollouts(recipe: RlLists, judgments: Path, encoder: WindowEncoder[Any]) -> ListRollouts:

@@ -11,7 +11,7 @@ from pydantic import Field, model_validator
 from interank.modes import Mode
 from interank.settings.base import FilePath, Settings
 from interank.settings.batches import DISTILL_BATCH, RL_BATCH, check_batches, in_steps_of
-from interank.settings.policy import SeatbeltRecipe, TrialRecipe
+from interank.settings.policy import CollapseDetectionRecipe, TrialRecipe
 from interank.settings.prompts import Quantisation
 from interank.settings.rewards import Rewards
 from interank.settings.rollouts import RolloutsRecipe
@@ -25,8 +25,8 @@ _UNUSED_BY_LISTS = {
     "judge": "no reward of lists asks one",
     "validation.explained": "every list that is tried is answered whole",
     "validation.calibration_margin": "an answer about a list is not held to be calibrated",
-    "seatbelt.grade_entropy_share": "an answer about a list has no grade of its own",
-    "seatbelt.calibration_rise": "an answer about a list is not held to be calibrated",
+    "collapse_detection.grade_entropy_share": "an answer about a list has no grade of its own",
+    "collapse_detection.calibration_rise": "an answer about a list is not held to be calibrated",
 }
 
 
@@ -140,7 +140,7 @@ class RlRecipe(Settings):
     """How often a step's queries from whose completions nothing is to be learned are replaced by others."""
     validation: TrialRecipe = TrialRecipe()
     """How the policy is tried while it trains."""
-    seatbelt: SeatbeltRecipe = SeatbeltRecipe()
+    collapse_detection: CollapseDetectionRecipe = CollapseDetectionRecipe()
     """When it stops."""
     control: Literal["none", "shuffled"] = "none"
     """`shuffled` deals each query's judged grades out anew before rewards see them, validation's aside: what improves

@@ -91,13 +91,13 @@ def keep(trainer: Any) -> int:
     if launched.first() and step and sound and not (folder / f"checkpoint-{step}" / _COMPLETE).is_file():
         trainer._save_checkpoint(trainer.model, trial=None)
         for callback in trainer.callback_handler.callbacks:
-            if isinstance(callback, Keeper):
+            if isinstance(callback, CheckpointCallback):
                 callback.mark(folder, trainer.state)
     checkpoint = last_complete(folder)
     return int(checkpoint.name.rpartition("-")[2]) if checkpoint else 0
 
 
-class Keeper(TrainerCallback):  # type: ignore[misc]  # transformers is untyped here
+class CheckpointCallback(TrainerCallback):  # type: ignore[misc]  # transformers is untyped here
     """Marks a checkpoint complete once it is on disk, drops the older ones but the best, logs, and stops on NaN."""
 
     def __init__(self, log_file: Path) -> None:
@@ -186,6 +186,6 @@ def accompany(trainer: Any, log_file: Path, *, bar: bool) -> None:
     """Give a trainer our callbacks in place of those that print."""
     trainer.remove_callback(PrinterCallback)
     trainer.remove_callback(ProgressCallback)
-    trainer.add_callback(Keeper(log_file))
+    trainer.add_callback(CheckpointCallback(log_file))
     if bar and launched.first():
         trainer.add_callback(Bar())

@@ -1,4 +1,4 @@
-"""A policy's training from its first step to its last: watched, recorded, and the best adapter kept."""
+"""A policy's training from its first step to its last: validated, recorded, and the best adapter kept."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from pathlib import Path
 from typing import Any
 
 from interank import launched
-from interank.settings import SeatbeltRecipe, TrialRecipe
+from interank.settings import CollapseDetectionRecipe, TrialRecipe
 from interank.training.checkpoints import resumed_from
 from interank.training.failures import explained
 from interank.training.grpo import run
 from interank.training.policy import PolicyTrainer
 from interank.training.recorder import Recorder
 from interank.training.trying import PolicyTrial
-from interank.training.watch import Watch, describe
+from interank.training.validation import ValidationCallback, describe
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +31,7 @@ def see_through(
     grpo: PolicyTrainer,
     trial: PolicyTrial | None,
     validation: TrialRecipe,
-    seatbelt: SeatbeltRecipe,
+    collapse_detection: CollapseDetectionRecipe,
     work: Path,
     shorter: Sequence[str] = (),
 ) -> Refined:
@@ -41,7 +41,7 @@ def see_through(
         grpo: The trainer.
         trial: Tries the policy on the way, and the best adapter is kept; without it the last one is.
         validation: How often it is tried, and rollouts of one query are recorded; what the best one may be like.
-        seatbelt: When it stops.
+        collapse_detection: When it stops.
         work: Where checkpoints, trials and rollouts go.
         shorter: The recipe's keys by which a step gets smaller, for who has too little memory.
 
@@ -49,9 +49,9 @@ def see_through(
         TrainingError: The training cannot begin or go on; the last good adapter is kept.
     """
     folder = work / "checkpoints"
-    limits = seatbelt if seatbelt.enabled else None
+    limits = collapse_detection if collapse_detection.enabled else None
     every, margin = validation.every, validation.calibration_margin
-    watch = Watch(trial, work, every=every, limits=limits, margin=margin) if trial is not None else None
+    callback = ValidationCallback(trial, work, every=every, limits=limits, margin=margin) if trial is not None else None
     checkpoint = resumed_from(folder)
     resumed_at = int(checkpoint.name.rpartition("-")[2]) if checkpoint else 0
     each_query = grpo.objective.documents * grpo.num_generations
@@ -59,12 +59,12 @@ def see_through(
     if launched.first():
         grpo.recorder.rewind(resumed_at)
     with explained(folder, shorter):
-        if watch is not None:
-            watch.watch(grpo, resumed_at=resumed_at)
+        if callback is not None:
+            callback.begin(grpo, resumed_at=resumed_at)
         figures = run(grpo, checkpoint)
-    if watch is None:
+    if callback is None:
         return Refined(figures, {"validation": None})
     if not launched.first():
         return Refined(figures, {})
-    watch.restore(grpo.accelerator.unwrap_model(grpo.model))
-    return Refined(figures, {"validation": describe(watch)})
+    callback.restore(grpo.accelerator.unwrap_model(grpo.model))
+    return Refined(figures, {"validation": describe(callback)})

@@ -124,7 +124,7 @@ def test_figures_are_lists_whose_means_a_line_of_the_log_gets(followed: Followed
     followed.log({"loss": 0.0})
     assert followed.state.log_history[-1]["figure"] == 2
     assert not figures, "figures that were logged are still there"
-    assert followed._metrics["train"] is figures, "the figures that the clock and the watch hold are others now"
+    assert followed._metrics["train"] is figures, "clock and validation callback hold other figures now"
 
 
 def test_a_generation_batch_is_kept_for_its_steps(followed: Followed) -> None:

@@ -163,7 +163,7 @@ def _rl(**more: Any) -> dict[str, Any]:
             {"use": "brevity", "weight": 0.5, "params": {"soft": 2, "hard": 6}},
         ],
         "validation": {"questions": 4, "every": 2, "explained": 1},
-        "seatbelt": {"enabled": False},
+        "collapse_detection": {"enabled": False},
         "trainer": {**TRAINER, "num_generations": 2, "per_device_train_batch_size": 16, "beta": 0.05},
         **more,
     }
@@ -311,7 +311,7 @@ CASES: dict[str, Callable[[World, Path], Any]] = {
             "max_completion_tokens": 120,
             "task": "order",
             "rewards": [{"use": "list_ndcg"}],
-            "seatbelt": {"enabled": False},
+            "collapse_detection": {"enabled": False},
             "trainer": {**TRAINER, "num_generations": 2, "per_device_train_batch_size": 4},
         },
     ),

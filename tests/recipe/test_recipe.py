@@ -203,6 +203,14 @@ def test_a_pipelines_rl_goes_on_with_its_distills_task(tmp_path: Path) -> None:
     assert re.search(r"rl\.task: judge.* order", faults_of(tmp_path, stages, "distill.task=order"))
 
 
+def test_a_key_of_an_earlier_version_is_refused_with_its_name_now(tmp_path: Path) -> None:
+    renamed = "seatbelt: this key is now `collapse_detection`; rename it"
+    assert renamed in faults_of(tmp_path, RL + "seatbelt: {patience: 2}\n")
+    assert renamed in faults_of(tmp_path, RL, "seatbelt.enabled=false")
+    assert f"stages.rl.{renamed}" in faults_of(tmp_path, PIPELINE, "rl.seatbelt.patience=2")
+    assert "collapse_detection" not in faults_of(tmp_path, MINIMAL + "seatbelt: {}\n")
+
+
 PIPELINE = (
     "stage: run\nstages:\n  generate: {teacher: {model: x}, explanations: {samples: 1}}\n  evaluate: {}\n"
     "  rl: {rewards: [{use: well_formed}, REWARD]}\n  distill: {student: x}\n  reward: {student: x}\n"

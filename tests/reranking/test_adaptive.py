@@ -22,7 +22,7 @@ from interank.engines.work import Work
 from interank.errors import InputError
 from interank.recipe import EvaluateRecipe
 from interank.reranking.adaptive import Adaptive, averaged, nearest_to_cut
-from interank.reranking.purse import Purse
+from interank.reranking.compute_budget import ComputeBudget
 from interank.settings import (
     AdaptiveRecipe,
     LinkRecipe,
@@ -232,16 +232,16 @@ def test_seconds_are_kept_by_the_pace_so_far() -> None:
     clock = Clock()
     engine: Any = OracleEngine.__new__(OracleEngine)
     engine.work = Work()
-    purse = Purse(engine, None, 100.0, clock)
+    budget = ComputeBudget(engine, None, 100.0, clock)
     bounds, done, rounds = [10] * 50, 0, []
-    while count := purse.admits("write", bounds[done:]):
-        purse.take("write", bounds[done : done + count], _passing(clock, 8.0 * count))
+    while count := budget.admits("write", bounds[done:]):
+        budget.take("write", bounds[done : done + count], _passing(clock, 8.0 * count))
         done += count
         rounds.append(count)
     # One tells the pace; then twice as many each time, as far as they fit.
     assert rounds == [1, 2, 4, 5]
     assert clock.now <= 100
-    assert Purse(engine, None, 0.0, clock).admits("write", bounds) == 0
+    assert ComputeBudget(engine, None, 0.0, clock).admits("write", bounds) == 0
 
 
 def _passing(clock: Clock, seconds: float) -> Callable[[], None]:

@@ -91,7 +91,7 @@ RL = {
     "documents_per_query": 4,
     "rewards": [{"use": "grade_agreement"}, {"use": "well_formed"}],
     "validation": {"every": 1, "questions": 2, "explained": 1},
-    "seatbelt": {"enabled": False},
+    "collapse_detection": {"enabled": False},
     "trainer": {
         **TRAINER,
         "max_steps": 3,
@@ -108,7 +108,7 @@ def rl_stage(adapter: Path, judgments: Path, **more: Any) -> Stage:
     content = {**RL, "judgments": judgments, "adapter": adapter, **more}
     if content.get("algorithm") == "reward_weighted":
         # It tries nothing.
-        content = {key: value for key, value in content.items() if key not in ("validation", "seatbelt")}
+        content = {key: value for key, value in content.items() if key not in ("validation", "collapse_detection")}
     recipe = RlJudge.model_validate(content)
     return lambda out, existing: rl.run(recipe, out, existing=existing)
 
@@ -128,7 +128,7 @@ def test_rl_that_did_its_last_step(tiny_adapter: Path, judgments: Path, tmp_path
 
 @pytest.mark.slow
 def test_rl_that_a_sign_of_collapse_stopped(tiny_adapter: Path, judgments: Path, tmp_path: Path) -> None:
-    stage = rl_stage(tiny_adapter, judgments, seatbelt=SENSITIVE, trainer={**RL["trainer"], "max_steps": 9})
+    stage = rl_stage(tiny_adapter, judgments, collapse_detection=SENSITIVE, trainer={**RL["trainer"], "max_steps": 9})
     stopped = stage(tmp_path / "first", "refuse").manifest
     steps = stopped["counts"]["steps"]
     assert stopped["validation"]["stopped"]

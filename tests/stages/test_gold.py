@@ -65,7 +65,7 @@ def test_a_reward_that_is_easy_to_hack_is_noticed_by_gold(rule_base: Path, tmp_p
             "documents_per_query": 3,
             "rewards": (RewardRecipe(use=str(file)),),
             "grade": {"gradient": "none", "calibration": 0.01},
-            "seatbelt": {"patience": 9, "ndcg_drop": 1.0, "length_factor": 100.0, "format_drop": 1.0}
+            "collapse_detection": {"patience": 9, "ndcg_drop": 1.0, "length_factor": 100.0, "format_drop": 1.0}
             | {"entropy_share": 0.0, "grade_entropy_share": 0.0, "calibration_rise": 1.0},
             "validation": {"every": 5, "questions": 8, "explained": 0, "calibration_margin": 1.0}
             | {"gold": {"every": 5, "samples": 24, "judge": judge}},

@@ -66,7 +66,7 @@ def recipes(folder: Path, url: str, rollouts: str) -> dict[str, dict[str, Any]]:
             "rewards": [{"use": "grade_agreement"}, *half],
             "grade": {"gradient": "exact"},
             "validation": {"every": 1, "questions": 4, "explained": 2, "calibration_margin": 1.0},
-            "seatbelt": SENSITIVE,
+            "collapse_detection": SENSITIVE,
             "trainer": {**TRAINER, "max_steps": 9, "learning_rate": 2.0e-2},
         },
         "judged": {
@@ -85,7 +85,7 @@ def recipes(folder: Path, url: str, rollouts: str) -> dict[str, dict[str, Any]]:
                 "explained": 2,
                 "gold": {"every": 2, "samples": 4, "judge": gold},
             },
-            "seatbelt": {"enabled": False},
+            "collapse_detection": {"enabled": False},
         },
         "weighted": {
             **{name: RL[name] for name in ("stage", "task", "max_completion_tokens", "quantisation")},

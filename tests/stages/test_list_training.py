@@ -270,7 +270,7 @@ def test_rl_tries_the_policy_on_validation_lists_and_shows_what_it_wrote(
         judgments=judgments,
         adapter=adapter.path,
         validation={"every": 1, "questions": 2},
-        seatbelt={"enabled": False},
+        collapse_detection={"enabled": False},
     )
     artifact = rl.run(recipe, tmp_path / "rl")
     tried = artifact.manifest["validation"]
@@ -300,7 +300,7 @@ def test_a_sign_of_collapse_stops_lists_too(
         judgments=judgments,
         adapter=adapter.path,
         validation={"every": 1},
-        seatbelt={"patience": 1},
+        collapse_detection={"patience": 1},
         trainer={**TRAINER, "num_generations": 2, "max_steps": 3},
     )
     artifact = rl.run(recipe, tmp_path / "rl")

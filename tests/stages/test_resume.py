@@ -59,7 +59,7 @@ documents_per_query: 4
 reason_share: 0.5
 rewards: [{use: grade_agreement}, {use: ranking}, {use: well_formed}, {use: REWARD, params: {folder: FOLDER}}]
 validation: {every: 3, questions: 2, explained: 2}
-seatbelt: {enabled: false}
+collapse_detection: {enabled: false}
 trainer:
   {max_steps: 10, num_generations: 2, per_device_train_batch_size: 16, gradient_checkpointing: false, save_steps: 2,
    learning_rate: 1.0e-3, beta: 0.05}

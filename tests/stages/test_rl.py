@@ -70,7 +70,7 @@ def refined(judgments: Path, adapter: Path, out: Path, given: Mapping[str, Any] 
         "validation": {"every": 2, "questions": 5, "explained": 3, "calibration_margin": 1.0},
         "rewards": REWARDS,
         "trainer": TRAINER,
-        "seatbelt": {"enabled": False},
+        "collapse_detection": {"enabled": False},
     }
     return rl.run(RlJudge.model_validate({**recipe, **(given or {})}), out)
 
@@ -184,7 +184,7 @@ def test_the_original_refinement_samples_rewards_and_learns_by_weight(
         "algorithm": "reward_weighted",
         "reward_weighted": {"samples": 2},
         "validation": {},
-        "seatbelt": {},
+        "collapse_detection": {},
         "trainer": {"max_steps": 3, "per_device_train_batch_size": 4, "gradient_accumulation_steps": 1},
     }
     artifact = refined(judgments, tiny_adapter, tmp_path / "rl", given)
@@ -202,7 +202,7 @@ def test_the_original_refinement_needs_explanations_to_learn(
     given = read_judgments(judgments)
     given[0] = replace(given[0], judgment=Judgment("", given[0].judgment.relevance))
     labels = judgments_artifact(tmp_path / "labels", given)
-    more = {"algorithm": "reward_weighted", "validation": {}, "seatbelt": {}, "trainer": {"max_steps": 1}}
+    more = {"algorithm": "reward_weighted", "validation": {}, "collapse_detection": {}, "trainer": {"max_steps": 1}}
     with pytest.raises(InputError, match=r"no explanation for 1 of 32 judgments .*teacher\.grades=given"):
         refined(labels, tiny_adapter, tmp_path / "rl", more)
 
@@ -211,7 +211,7 @@ def test_what_the_original_refinement_has_no_use_for_is_refused(
     tiny_adapter: Path, judgments: Path, tmp_path: Path
 ) -> None:
     given = {"algorithm": "reward_weighted", "refills": 0, "rollouts": {"tolerance": 0.1}}
-    told = r"reward_weighted.*refills .*validation .*seatbelt .*rollouts\.tolerance"
+    told = r"reward_weighted.*refills .*validation .*collapse_detection .*rollouts\.tolerance"
     with pytest.raises(ValidationError, match=told):
         refined(judgments, tiny_adapter, tmp_path / "rl", given)
 
@@ -258,7 +258,7 @@ def test_a_training_whose_validation_falls_is_stopped_and_the_best_adapter_kept(
         "rewards": (RewardRecipe(use=str(file)),),
         "grade": {"gradient": "sampled"},
         # A random model learns nothing from this; its validation goes up and down, and the first fall is enough.
-        "seatbelt": {
+        "collapse_detection": {
             "patience": 1,
             "ndcg_drop": 0.01,
             "entropy_share": 0.0,

@@ -255,7 +255,7 @@ def test_what_is_trained_further_has_none(stored: Path, tmp_path: Path) -> None:
         "validation": {"every": 1, "questions": 1, "explained": 1},
         "rewards": [{"use": "grade_agreement"}],
         "trainer": {"max_steps": 1, "num_generations": 2, "per_device_train_batch_size": 8},
-        "seatbelt": {"enabled": False},
+        "collapse_detection": {"enabled": False},
     }
     trained = rl.run(RlJudge.model_validate(recipe), tmp_path / "rl")
     assert trained.manifest["inputs"]["adapter"]["digest"] == open_artifact(stored).digest

@@ -152,7 +152,7 @@ class Helping:
         objective = Objective(rewards, token_credit=False)
         folder = self.work / "checkpoints"
         grpo = prepare(model, rollouts, objective, trainer=recipe.trainer, folder=folder)
-        refined = see_through(grpo, None, recipe.validation, recipe.seatbelt, self.work)
+        refined = see_through(grpo, None, recipe.validation, recipe.collapse_detection, self.work)
         return replace(refined, counts={"pairs": len(asked)})
 
 

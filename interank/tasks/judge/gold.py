@@ -17,7 +17,7 @@ from interank.errors import TrainingError
 from interank.judging import Order
 from interank.settings.policy import GoldRecipe
 from interank.tasks.protocol import Judge
-from interank.training.seatbelt import GOLD
+from interank.training.collapse import GOLD
 from interank.training.trying import PolicyTrial, Probabilities
 from interank.types import Example, Judgment
 from interank.wording import counted

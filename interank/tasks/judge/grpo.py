@@ -129,7 +129,7 @@ def train(
     if asks:
         keep_reference(model)
     trial = _trial(recipe, encoder, taught, grpo)
-    return see_through(grpo, trial, recipe.validation, recipe.seatbelt, work, recipe.shorter)
+    return see_through(grpo, trial, recipe.validation, recipe.collapse_detection, work, recipe.shorter)
 
 
 def _dealt_anew(examples: Sequence[Example], documents: int, rng: random.Random) -> list[Example]:

@@ -26,7 +26,7 @@ _UNUSED_BY_REWARD_WEIGHT = {
     "hard_examples": "every pair is sampled",
     "refills": "answers are sampled once",
     "validation": "nothing is tried; interank evaluate compares the adapter with the one before",
-    "seatbelt": "nothing is tried, so nothing is stopped",
+    "collapse_detection": "nothing is tried, so nothing is stopped",
     "control": "the judged grades are not what is learned",
     "shared_prefix": "answers are learned one by one",
     "rollouts.importance_clip": "every answer has the weight of its reward",

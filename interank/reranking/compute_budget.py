@@ -1,4 +1,4 @@
-"""What a query may still take: tokens by what the engine counts, seconds by the pace so far."""
+"""The tokens and seconds that one query may take: tokens as the engine counts them, seconds by the pace so far."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from interank.engines.protocol import Engine
 _GROWTH = 2
 
 
-class Purse:
+class ComputeBudget:
     """Admits work as long as its upper bound fits in what is left, and sees what it really took."""
 
     def __init__(

@@ -6,12 +6,12 @@ from typing import Any
 
 import pytest
 
-from interank.settings import SeatbeltRecipe
+from interank.settings import CollapseDetectionRecipe
 from interank.settings.policy import TrialRecipe
-from interank.training.seatbelt import sign_of_collapse
-from interank.training.watch import best_of
+from interank.training.collapse import sign_of_collapse
+from interank.training.validation import best_of
 
-LIMITS = SeatbeltRecipe(patience=2)
+LIMITS = CollapseDetectionRecipe(patience=2)
 
 
 def trials(**series: list[float]) -> list[dict[str, Any]]:
@@ -71,7 +71,7 @@ RECORDED = [
 ]
 
 
-def first_sign(limits: SeatbeltRecipe) -> tuple[int, str]:
+def first_sign(limits: CollapseDetectionRecipe) -> tuple[int, str]:
     for number in range(1, len(RECORDED) + 1):
         if sign := sign_of_collapse(RECORDED[:number], limits):
             return int(RECORDED[number - 1]["step"]), sign
@@ -79,17 +79,17 @@ def first_sign(limits: SeatbeltRecipe) -> tuple[int, str]:
 
 
 def test_the_defaults_stop_the_recorded_run_at_its_third_trial() -> None:
-    step, sign = first_sign(SeatbeltRecipe())
+    step, sign = first_sign(CollapseDetectionRecipe())
     assert (step, sign.partition(":")[0]) == (18, "calibration lost")
-    step, sign = first_sign(SeatbeltRecipe(calibration_rise=1.0))
+    step, sign = first_sign(CollapseDetectionRecipe(calibration_rise=1.0))
     assert (step, sign.partition(":")[0]) == (24, "grades polarised")
 
 
 def test_a_run_that_stays_calibrated_and_undecided_goes_on() -> None:
     healthy = [{**row, "calibration_error": 0.15, "grade_entropy": 0.3} for row in RECORDED[:4]]
-    assert sign_of_collapse([RECORDED[0], *healthy], SeatbeltRecipe()) is None
+    assert sign_of_collapse([RECORDED[0], *healthy], CollapseDetectionRecipe()) is None
     # One trial above is not enough.
-    assert sign_of_collapse([RECORDED[0], *healthy[:3], RECORDED[3]], SeatbeltRecipe()) is None
+    assert sign_of_collapse([RECORDED[0], *healthy[:3], RECORDED[3]], CollapseDetectionRecipe()) is None
 
 
 def test_the_adapter_that_is_kept_is_the_best_of_those_that_are_calibrated() -> None:
@@ -109,7 +109,7 @@ def gold_history(*rows: tuple[float | None, float | None]) -> list[dict[str, flo
 
 
 def test_reward_up_and_gold_down_is_a_sign() -> None:
-    limits = SeatbeltRecipe()
+    limits = CollapseDetectionRecipe()
     hacked = gold_history((None, 0.7), (1.0, None), (1.5, 0.5), (1.8, None), (2.0, 0.4))
     sign = sign_of_collapse(hacked, limits)
     assert sign is not None

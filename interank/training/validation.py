@@ -1,4 +1,4 @@
-"""Watches a policy in training: tries it now and then, keeps the best adapter, stops at a sign of collapse."""
+"""Validates a policy while it trains: tries it at intervals, keeps the best adapter, stops at a sign of collapse."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from interank import launched
 from interank.errors import TrainingError
 from interank.ir.measures import DEFAULT_MEASURE
 from interank.ledger import Ledger
-from interank.settings import SeatbeltRecipe
+from interank.settings import CollapseDetectionRecipe
 from interank.training.checkpoints import last_complete
-from interank.training.seatbelt import CALIBRATION, ENTROPY, GOLD, REWARD, sign_of_collapse
+from interank.training.collapse import CALIBRATION, ENTROPY, GOLD, REWARD, sign_of_collapse
 from interank.training.trying import PolicyTrial
 
 log = logging.getLogger(__name__)
@@ -26,14 +26,14 @@ PREFIX = "validation/"
 _WEIGHTS = "adapter-{step}.safetensors"
 
 
-class Watch(TrainerCallback):  # type: ignore[misc]  # transformers is untyped here
-    """Tries, keeps and stops; what it has seen is in `trials.jsonl`, so that a resumed training goes on with it.
+class ValidationCallback(TrainerCallback):  # type: ignore[misc]  # transformers is untyped here
+    """Runs the trials, keeps the best adapter and stops the training; a resumed training reads `trials.jsonl`.
 
-    What the policy answered each time stands in `answers.jsonl`.
+    The policy's answers at each trial stand in `answers.jsonl`.
     """
 
     def __init__(
-        self, trial: PolicyTrial, folder: Path, *, every: int, limits: SeatbeltRecipe | None, margin: float
+        self, trial: PolicyTrial, folder: Path, *, every: int, limits: CollapseDetectionRecipe | None, margin: float
     ) -> None:
         """Take what is tried and where the best adapter's weights are kept; without limits nothing stops.
 
@@ -45,13 +45,13 @@ class Watch(TrainerCallback):  # type: ignore[misc]  # transformers is untyped h
         self.limits = limits
         self.margin = margin
         # Without limits too: what is kept depends on what is good, not on when to stop.
-        self.gold_drop = (limits or SeatbeltRecipe()).gold_drop
+        self.gold_drop = (limits or CollapseDetectionRecipe()).gold_drop
         self.sign: str | None = None
         self._metrics: dict[str, list[float]] = {}
         self._ledger = Ledger(folder / "trials.jsonl")
         self._answers = Ledger(folder / "answers.jsonl")
 
-    def watch(self, trainer: Any, *, resumed_at: int) -> None:
+    def begin(self, trainer: Any, *, resumed_at: int) -> None:
         """Begin: with the trials before the checkpoint if there is one, else with the start's."""
         if launched.first():
             self.folder.mkdir(exist_ok=True)
@@ -204,14 +204,14 @@ def _adapter(model: Any) -> dict[str, torch.Tensor]:
     }
 
 
-def describe(watch: Watch) -> dict[str, Any]:
+def describe(callback: ValidationCallback) -> dict[str, Any]:
     """For the manifest: the start's, the best and the last trial, and what stopped the training."""
-    trials = watch.trials
+    trials = callback.trials
     return {
         "start": trials[0],
-        "best": watch.best,
+        "best": callback.best,
         "last": trials[-1],
-        "stopped": watch.sign,
-        "questions": dict(watch.trial.questions),
-        "calibration_limit": calibration_limit(trials, watch.margin),
+        "stopped": callback.sign,
+        "questions": dict(callback.trial.questions),
+        "calibration_limit": calibration_limit(trials, callback.margin),
     }

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from itertools import pairwise
 
 from interank.ir.measures import DEFAULT_MEASURE
-from interank.settings import SeatbeltRecipe
+from interank.settings import CollapseDetectionRecipe
 
 Figures = Mapping[str, float]
 
@@ -21,7 +21,7 @@ GOLD = "gold"
 _GOLD_CHECKS = 2
 
 
-def sign_of_collapse(history: Sequence[Figures], limits: SeatbeltRecipe) -> str | None:
+def sign_of_collapse(history: Sequence[Figures], limits: CollapseDetectionRecipe) -> str | None:
     """The first sign that the last trial shows, in words, or None.
 
     Args:
@@ -33,7 +33,7 @@ def sign_of_collapse(history: Sequence[Figures], limits: SeatbeltRecipe) -> str 
     return next((found for sign in _SIGNS if (found := sign(history, limits))), None)
 
 
-def _validation_down(history: Sequence[Figures], limits: SeatbeltRecipe) -> str | None:
+def _validation_down(history: Sequence[Figures], limits: CollapseDetectionRecipe) -> str | None:
     best = max(figures[DEFAULT_MEASURE] for figures in history)
     last = [figures[DEFAULT_MEASURE] for figures in history[-limits.patience :]]
     if len(last) == limits.patience and all(value < best - limits.ndcg_drop for value in last):
@@ -44,7 +44,7 @@ def _validation_down(history: Sequence[Figures], limits: SeatbeltRecipe) -> str 
     return None
 
 
-def _entropy_gone(history: Sequence[Figures], limits: SeatbeltRecipe) -> str | None:
+def _entropy_gone(history: Sequence[Figures], limits: CollapseDetectionRecipe) -> str | None:
     # The start is tried before anything is sampled; the first step's entropy stands for it.
     known = [figures[ENTROPY] for figures in history if ENTROPY in figures]
     if len(known) > 1 and known[0] > 0 and known[-1] < limits.entropy_share * known[0]:
@@ -52,7 +52,7 @@ def _entropy_gone(history: Sequence[Figures], limits: SeatbeltRecipe) -> str | N
     return None
 
 
-def _grades_polarised(history: Sequence[Figures], limits: SeatbeltRecipe) -> str | None:
+def _grades_polarised(history: Sequence[Figures], limits: CollapseDetectionRecipe) -> str | None:
     # The token entropy leaves the grade out where it is not sampled.
     start, now = history[0].get(GRADE_ENTROPY, 0.0), history[-1].get(GRADE_ENTROPY, 0.0)
     if start > 0 and now < limits.grade_entropy_share * start:
@@ -60,7 +60,7 @@ def _grades_polarised(history: Sequence[Figures], limits: SeatbeltRecipe) -> str
     return None
 
 
-def _calibration_lost(history: Sequence[Figures], limits: SeatbeltRecipe) -> str | None:
+def _calibration_lost(history: Sequence[Figures], limits: CollapseDetectionRecipe) -> str | None:
     if CALIBRATION not in history[0]:
         return None
     start, last = history[0][CALIBRATION], [figures[CALIBRATION] for figures in history[1:][-limits.patience :]]
@@ -72,7 +72,7 @@ def _calibration_lost(history: Sequence[Figures], limits: SeatbeltRecipe) -> str
     return None
 
 
-def _length_off(history: Sequence[Figures], limits: SeatbeltRecipe) -> str | None:
+def _length_off(history: Sequence[Figures], limits: CollapseDetectionRecipe) -> str | None:
     start, now = history[0].get(WORDS, 0.0), history[-1].get(WORDS, 0.0)
     if start > 0 and now > limits.length_factor * start:
         return f"length exploding: explanations have {now:.0f} words, {start:.0f} at the start"
@@ -81,14 +81,14 @@ def _length_off(history: Sequence[Figures], limits: SeatbeltRecipe) -> str | Non
     return None
 
 
-def _format_lost(history: Sequence[Figures], limits: SeatbeltRecipe) -> str | None:
+def _format_lost(history: Sequence[Figures], limits: CollapseDetectionRecipe) -> str | None:
     start, now = history[0].get(FORMAT, 0.0), history[-1].get(FORMAT, 1.0)
     if now < start - limits.format_drop:
         return f"format lost: {now:.0%} of the answers can be read, {start:.0%} at the start"
     return None
 
 
-def _gold_down(history: Sequence[Figures], limits: SeatbeltRecipe) -> str | None:
+def _gold_down(history: Sequence[Figures], limits: CollapseDetectionRecipe) -> str | None:
     checks = [figures for figures in history if GOLD in figures]
     last = checks[-_GOLD_CHECKS:]
     earned = [figures[REWARD] for figures in history if REWARD in figures]
@@ -104,7 +104,7 @@ def _gold_down(history: Sequence[Figures], limits: SeatbeltRecipe) -> str | None
     return None
 
 
-def _reward_alone(history: Sequence[Figures], limits: SeatbeltRecipe) -> str | None:
+def _reward_alone(history: Sequence[Figures], limits: CollapseDetectionRecipe) -> str | None:
     last = [figures for figures in history[-limits.patience - 1 :] if REWARD in figures]
     if len(last) <= limits.patience:
         return None
@@ -119,7 +119,7 @@ def _reward_alone(history: Sequence[Figures], limits: SeatbeltRecipe) -> str | N
     return None
 
 
-_SIGNS: tuple[Callable[[Sequence[Figures], SeatbeltRecipe], str | None], ...] = (
+_SIGNS: tuple[Callable[[Sequence[Figures], CollapseDetectionRecipe], str | None], ...] = (
     _format_lost,
     _length_off,
     _entropy_gone,
