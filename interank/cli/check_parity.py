@@ -20,11 +20,11 @@ examples:
   interank check-parity runs/student --against runs/student-merged --golden asked.jsonl --json parity.json
   interank check-parity runs/student --engines transformers --server http://localhost:8000/v1 --served-name judge
 
-Each way of running the model is compared with the plainest one (transformers' own forward pass in float32, the adapter
+Each variant of the model is compared with the plainest one (transformers' own forward pass in float32, the adapter
 apart, one text at a time). A golden set is JSONL with `query_id, query, documents` in each row. Three faults are made
 on purpose, to see that the set shows them. With --json a killed command, given again, goes on where it was. Exit code
 1 where something lies beyond its tolerance."""
-_HEAD = ("way", "largest", "mean", "tau", "moved", "grades", "allowed", "verdict")
+_HEAD = ("variant", "largest", "mean", "tau", "moved", "grades", "allowed", "verdict")
 
 
 def register(verbs: Any, common: argparse.ArgumentParser) -> None:
@@ -33,7 +33,7 @@ def register(verbs: Any, common: argparse.ArgumentParser) -> None:
         "check-parity",
         parents=[common],
         help="compare engines, number formats, batches and merged weights",
-        description="Compare all ways of running a model on a golden set: scores, ranks and grades.",
+        description="Compare all variants of a model on a golden set: scores, ranks and grades.",
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -66,7 +66,7 @@ def _run(options: argparse.Namespace) -> int:
     if options.golden:
         named.append(Input("--golden", options.golden, "requests as JSONL", lambda _: None, "file"))
     check_inputs(named, glance=True)
-    from interank.diagnosis.ways import Compared
+    from interank.diagnosis.variants import ParityTargets
     from interank.settings import ServerRecipe
     from interank.settings.base import checked
     from interank.stages.parity import check_parity
@@ -74,15 +74,15 @@ def _run(options: argparse.Namespace) -> int:
     given = options.server and {"urls": options.server, "model": options.served_name}
     server = checked(ServerRecipe, given, "--server")
     vllm = None if options.engines is None else "vllm" in options.engines
-    compared = Compared(vllm, server or None, options.server_numbers, tuple(options.against), options.base)
-    certificate = check_parity(options.model, compared, options.golden, output=options.json)
+    targets = ParityTargets(vllm, server or None, options.server_numbers, tuple(options.against), options.base)
+    certificate = check_parity(options.model, targets, options.golden, output=options.json)
     _print(certificate)
     if certificate.faults:
         raise ModelError(
             f"{len(certificate.faults)} of what was compared is not the same, as the table tells; run the model as the "
             "reference is run, or mend what differs"
         )
-    say_next(options, f'interank rerank {word(options.model)} --query "..." FILE; any of these ways gives this ranking')
+    say_next(options, f'interank rerank {word(options.model)} --query "..." FILE; any of these gives this ranking')
     return 0
 
 
@@ -91,7 +91,7 @@ def _print(certificate: Certificate) -> None:
     lines = [_HEAD]
     for row in certificate.rows:
         allowed = f"{row.allowed.score:g}, {row.allowed.tau:g}, {row.allowed.grades:.0%}"
-        lines.append((str(row.way), *_figures(row.found), allowed, "; ".join(row.faults) or "same"))
+        lines.append((str(row.variant), *_figures(row.found), allowed, "; ".join(row.faults) or "same"))
     lines += [
         (f"fault: {control.fault}", *_figures(control.found), "", _caught(control.caught_by))
         for control in certificate.controls

@@ -1,1 +1,1 @@
-"""What questions a model, apart from what makes one: whether all ways of running it agree, what attacks gain."""
+"""What questions a model, apart from what makes one: whether all variants of it agree, what attacks gain."""

@@ -1,4 +1,4 @@
-"""What a comparison of the ways of running a model found, and the readings that it keeps until it is whole."""
+"""What a comparison of the variants of a model found, and the readings that it keeps until it is whole."""
 
 from __future__ import annotations
 
@@ -11,23 +11,23 @@ from typing import Any
 
 from interank.diagnosis.golden import Reading
 from interank.diagnosis.parity import TOLERANCES, Difference, Kind, Tolerance, difference
-from interank.diagnosis.ways import Way
+from interank.diagnosis.variants import Variant
 from interank.ledger import Ledger
 from interank.locks import Held
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """How far a way lies from the reference."""
+    """How far a variant lies from the reference."""
 
-    way: Way
+    variant: Variant
     found: Difference
     allowed: Tolerance
 
     @classmethod
-    def of(cls, way: Way, reference: Sequence[Reading], readings: Sequence[Reading]) -> Row:
-        """The way, held to the tolerance of its kind."""
-        return cls(way, difference(reference, readings), TOLERANCES[way.kind])
+    def of(cls, variant: Variant, reference: Sequence[Reading], readings: Sequence[Reading]) -> Row:
+        """The variant, held to the tolerance of its kind."""
+        return cls(variant, difference(reference, readings), TOLERANCES[variant.kind])
 
     @property
     def faults(self) -> list[str]:
@@ -55,15 +55,15 @@ class Control:
 class Certificate:
     """What was compared with the reference, what could not be, and whether the golden set would have shown a fault."""
 
-    reference: Way
+    reference: Variant
     rows: tuple[Row, ...]
     skipped: tuple[str, ...]
     controls: tuple[Control, ...]
 
     @property
     def faults(self) -> list[str]:
-        """All that is wrong, a line each; empty if the ways are the same."""
-        beyond = [f"{row.way}: {', '.join(row.faults)}" for row in self.rows if row.faults]
+        """All that is wrong, a line each; empty if the variants are the same."""
+        beyond = [f"{row.variant}: {', '.join(row.faults)}" for row in self.rows if row.faults]
         blind = [
             f"{control.fault} moves scores by {control.found.largest:.3g} only, so the golden set shows no such fault"
             for control in self.controls
@@ -73,7 +73,16 @@ class Certificate:
 
     def as_row(self) -> dict[str, Any]:
         """It as plain data."""
-        rows = [{**asdict(row), "kind": row.way.kind, "faults": row.faults} for row in self.rows]
+        rows = [
+            {
+                "way": asdict(row.variant),
+                "found": asdict(row.found),
+                "allowed": asdict(row.allowed),
+                "kind": row.variant.kind,
+                "faults": row.faults,
+            }
+            for row in self.rows
+        ]
         return {**asdict(self), "rows": rows, "faults": self.faults}
 
 
@@ -81,7 +90,7 @@ class Kept:
     """What was read so far, on disk until the certificate is whole."""
 
     def __init__(self, output: Path | None, depends: object) -> None:
-        """Take the output, without which nothing is kept, and all that readings depend on beside their way."""
+        """Take the output, without which nothing is kept, and all that readings depend on beside their variant."""
         self._held = Held(output.resolve()) if output else None
         self._ledger = Ledger(output.with_name(f".{output.name}.partial.jsonl")) if output else None
         self._depends = hashlib.sha256(json.dumps(depends).encode()).hexdigest()

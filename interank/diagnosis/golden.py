@@ -1,4 +1,4 @@
-"""The golden set: pairs on which ways of running a model have to give the same scores, and what one of them gives."""
+"""The golden set: pairs on which variants of a model have to give the same scores, and what one of them gives."""
 
 from __future__ import annotations
 

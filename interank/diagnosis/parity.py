@@ -1,4 +1,4 @@
-"""Whether two ways of running a model are the same: how far scores, ranks and grades lie apart, and may."""
+"""Whether two variants of a model are the same: how far scores, ranks and grades lie apart, and may."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from interank.types import grouped
 from interank.wording import counted
 
 Kind = Literal["exact", "rounded", "bfloat16"]
-"""How two ways differ: in the order in which float32 adds, in weights rounded to bfloat16, in computing in it."""
+"""How two variants differ: in the order in which float32 adds, in weights rounded to bfloat16, in computing in it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Tolerance:
-    """How far two ways may lie apart."""
+    """How far two variants may lie apart."""
 
     score: float
     """The largest difference of a score."""
@@ -43,7 +43,7 @@ TOLERANCES: Mapping[Kind, Tolerance] = {
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """How far one way lies from another, over all pairs."""
+    """How far one variant lies from another, over all pairs."""
 
     pairs: int
     largest: float

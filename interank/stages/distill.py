@@ -51,19 +51,19 @@ def run(recipe: DistillRecipe, out: Path, *, existing: Existing = "refuse") -> A
         return place
     started = time.monotonic()
     student, start = find_student(recipe.student), begun_from(recipe.student)
-    lessons = task.lessons(recipe, student, place)
-    planned, quantisation = plan(student, choice_of(recipe, head=lessons.head), lessons.microbatch)
+    data = task.training_data(recipe, student, place)
+    planned, quantisation = plan(student, choice_of(recipe, head=data.head), data.microbatch)
     log.info("%s", planned.told())
-    model = lessons.model(quantisation)
+    model = data.model(quantisation)
     weights = base_weights(model, quantisation)
-    log.info("distilling %s into %s, whose weights are in %s, on %s", lessons.told, student.name, weights, device())
+    log.info("distilling %s into %s, whose weights are in %s, on %s", data.told, student.name, weights, device())
     folder = place.work / "checkpoints"
-    trained = lessons.train(model, folder=folder, checkpointing=planned.checkpointing)
+    trained = data.train(model, folder=folder, checkpointing=planned.checkpointing)
     if not launched.first():
         return place.of_first()
     log.info("memory: %s at the peak; the estimate was about %s", gib(peak_bytes()), gib(planned.total))
-    save_adapter(model, place.folder / "adapter", tokenizer=lessons.tokenizer, base=student.name)
-    lessons.describe(place.folder / "adapter")
+    save_adapter(model, place.folder / "adapter", tokenizer=data.tokenizer, base=student.name)
+    data.describe(place.folder / "adapter")
     memory = {"estimated_bytes": planned.total, "peak_bytes": peak_bytes(), "plan": asdict(planned)}
     write_cost(place, {**trained.figures, "memory": memory}, time.monotonic() - started)
     notes = {
@@ -75,11 +75,11 @@ def run(recipe: DistillRecipe, out: Path, *, existing: Existing = "refuse") -> A
         "base_weights": weights,
         "checkpointing": planned.checkpointing,
         **({"continued_from": {"digest": start.digest, "made_of": start.lineage()}} if start else {}),
-        **lessons.notes,
+        **data.notes,
     }
-    counts = {**lessons.counts, "steps": int(trained.figures["steps"])}
+    counts = {**data.counts, "steps": int(trained.figures["steps"])}
     pictures = draw(place, trained.history)
     page = training_page(Training("distill", content, trained.history, notes, counts), place.folder)
     (place.folder / "report.html").write_text(page, "utf-8")
-    save_card(lessons.card(Made(student.name, notes, content, counts, trained.history, pictures)), place.folder)
+    save_card(data.card(Made(student.name, notes, content, counts, trained.history, pictures)), place.folder)
     return place.finish(seed=recipe.seed, counts=counts, notes=notes)

@@ -91,14 +91,14 @@ def _distilled(recipe: DistillRecipe) -> list[str]:
     with tempfile.TemporaryDirectory() as folder:
         place = create(Path(folder, "out"), "adapter", recipe={}, inputs={})
         assert isinstance(place, Workplace)
-        lessons = task_named(recipe.task).lessons(asked, student, place)
-    planned, _ = plan(student, choice_of(recipe, head=lessons.head), lessons.microbatch)
+        data = task_named(recipe.task).training_data(asked, student, place)
+    planned, _ = plan(student, choice_of(recipe, head=data.head), data.microbatch)
     given = {**DEFAULTS, **recipe.trainer}
-    steps, epochs = epochs_of(len(lessons.groups), given)
-    work = (LEARN + READ * planned.checkpointing) * weights_of(student, head=lessons.head)
+    steps, epochs = epochs_of(len(data.groups), given)
+    work = (LEARN + READ * planned.checkpointing) * weights_of(student, head=data.head)
     # What rows share is counted for each of them there, and once in the largest microbatch, of which no step has more.
     most = steps * epochs * given["gradient_accumulation_steps"] * planned.tokens
-    tokens = round(min(lessons.counts["tokens"] * epochs, most))
+    tokens = round(min(data.counts["tokens"] * epochs, most))
     return [planned.told(), time_of(f"at most {tokens} tokens in {round(steps * epochs)} steps", work * tokens), rent()]
 
 

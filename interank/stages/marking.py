@@ -8,7 +8,7 @@ from interank.recipe import RewardModelRecipe
 from interank.stages.estimates import LEARN, READ, epochs_of, rent, time_of
 from interank.stages.trained import choice_of
 from interank.tasks.head.explained.compared import marked
-from interank.tasks.head.explained.lessons import RewardLessons
+from interank.tasks.head.explained.training_data import RewardTrainingData
 from interank.training.planning import plan, weights_of
 from interank.training.preferences import PREFERENCES
 
@@ -19,10 +19,10 @@ def marking(recipe: RewardModelRecipe) -> list[str]:
     if recipe.judgments is None or student is None:
         return []
     rows = marked(read_explanations(recipe.judgments, "train"), recipe.left_out)
-    lessons = RewardLessons(recipe, student, rows)
-    planned, _ = plan(student, choice_of(recipe, head=True), lessons.microbatch)
-    once = sum(len(each.chosen) + len(each.rejected) for each in lessons.preferences)
-    steps, epochs = epochs_of(len(lessons.preferences), {**PREFERENCES, **recipe.trainer})
+    data = RewardTrainingData(recipe, student, rows)
+    planned, _ = plan(student, choice_of(recipe, head=True), data.microbatch)
+    once = sum(len(each.chosen) + len(each.rejected) for each in data.preferences)
+    steps, epochs = epochs_of(len(data.preferences), {**PREFERENCES, **recipe.trainer})
     tokens = round(once * epochs * (1 + recipe.controls))
     work = (LEARN + READ * planned.checkpointing) * weights_of(student, head=True)
     twin = ", a twin's included" if recipe.controls else ""

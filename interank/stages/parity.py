@@ -1,4 +1,4 @@
-"""check-parity: one model run in every way that is at hand, each compared with the plainest on the golden set."""
+"""check-parity: one model run in every available variant, each compared with the plainest on the golden set."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from interank.diagnosis.certificate import Certificate, Control, Kept, Row
 from interank.diagnosis.exports import fitting, read_export
 from interank.diagnosis.faults import FAULTS, NO_ADAPTER, Broken
 from interank.diagnosis.golden import Asked, Reading, golden_set, read_golden
-from interank.diagnosis.ways import Compared, Opener, PlainForward, Way, exports_at, ways_at_hand
+from interank.diagnosis.variants import Opener, ParityTargets, PlainForward, Variant, available_variants, exports_at
 from interank.engines.adapters import unfoldable
 from interank.engines.prompts import PromptEncoder
 from interank.errors import ArtifactError
@@ -30,13 +30,13 @@ log = logging.getLogger(__name__)
 
 
 def check_parity(
-    model: str, compared: Compared, golden: Path | None = None, *, output: Path | None = None
+    model: str, targets: ParityTargets, golden: Path | None = None, *, output: Path | None = None
 ) -> Certificate:
-    """Run the model in every way that is at hand.
+    """Run the model in every available variant.
 
     Args:
         model: An output of distill or rl, or a model's folder or hub name.
-        compared: What is run beside transformers.
+        targets: What is run beside transformers.
         golden: Queries with documents; None takes those that come with interank.
         output: The file that the certificate is written to; beside it is kept what was read, for a killed call to go on
             with.
@@ -52,20 +52,20 @@ def check_parity(
             f"{model} is an export of a judge, which is compared with that; give the judge, and the export as "
             f"--against {model}"
         )
-    asked, source = golden_set(golden), find_source(model, base=compared.base)
+    asked, source = golden_set(golden), find_source(model, base=targets.base)
     require_judge(source, "check-parity")
     encoder = judge_encoder(source)
-    ways, skipped = ways_at_hand(source, compared)
-    if any(way.reader for way in ways):
-        # An export cuts elsewhere, and takes no query that is too long; all ways read what both read whole.
+    variants, skipped = available_variants(source, targets)
+    if any(variant.reader for variant in variants):
+        # An export cuts elsewhere, and takes no query that is too long; all variants read what both read whole.
         asked = fitting(encoder, asked)
-    log.info("%s: %d ways on %d pairs", model, len(ways), sum(len(documents) for _, documents in asked))
-    compare = (model, *compared.against, *([compared.base] if compared.base else []))
+    log.info("%s: %d variants on %d pairs", model, len(variants), sum(len(documents) for _, documents in asked))
+    compare = (model, *targets.against, *([targets.base] if targets.base else []))
     models = [model_identity(name) for name in compare]
     kept = Kept(output, [models, [[query.text, [d.full_text for d in documents]] for query, documents in asked]])
     load = cache(lambda: adapted(source))
     if source.adapter and (reason := unfoldable(load())):
-        ways = [way for way in ways if way.adapter not in ("folded", "merged")]
+        variants = [variant for variant in variants if variant.adapter not in ("folded", "merged")]
         skipped.append(f"folded and merged: {reason}")
     reference = kept.readings("reference", lambda: read_golden(PlainForward(load()), encoder, asked))
     controls = []
@@ -75,12 +75,12 @@ def check_parity(
             controls.append(Control.of(fault, reference, broken))
     load.cache_clear()
     with tempfile.TemporaryDirectory(prefix="interank-") as folder:
-        opener = Opener(source, encoder, Path(folder) / "merged", compared.server)
+        opener = Opener(source, encoder, Path(folder) / "merged", targets.server)
         rows = []
-        for way in ways:
-            rows.append(Row.of(way, reference, kept.readings(str(way), partial(_read, way, opener, asked))))
-            log.info("%s: scores differ by %.3g at most", way, rows[-1].found.largest)
-    plainest = Way(adapter="apart" if source.adapter else "none")
+        for variant in variants:
+            rows.append(Row.of(variant, reference, kept.readings(str(variant), partial(_read, variant, opener, asked))))
+            log.info("%s: scores differ by %.3g at most", variant, rows[-1].found.largest)
+    plainest = Variant(adapter="apart" if source.adapter else "none")
     certificate = Certificate(plainest, tuple(rows), tuple(skipped), tuple(controls))
     if output:
         write_whole(output, json.dumps(certificate.as_row(), indent=2) + "\n")
@@ -88,11 +88,11 @@ def check_parity(
     return certificate
 
 
-def _read(way: Way, opener: Opener, asked: Sequence[Asked]) -> list[Reading]:
-    if way.reader:
-        return read_export(Path(way.model), opener.encoder, asked, reader=way.reader, batch=way.batch)
-    with opener.opened(way) as (engine, encoder):
-        return read_golden(engine, encoder, asked, batch=way.batch)
+def _read(variant: Variant, opener: Opener, asked: Sequence[Asked]) -> list[Reading]:
+    if variant.reader:
+        return read_export(Path(variant.model), opener.encoder, asked, reader=variant.reader, batch=variant.batch)
+    with opener.opened(variant) as (engine, encoder):
+        return read_golden(engine, encoder, asked, batch=variant.batch)
 
 
 def _broken(read: Broken, load: Callable[[], Any], encoder: PromptEncoder, asked: Sequence[Asked]) -> list[Reading]:

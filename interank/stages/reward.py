@@ -25,8 +25,8 @@ from interank.tasks.head.explained.card import compared, reward_card
 from interank.tasks.head.explained.compared import comparisons
 from interank.tasks.head.explained.figures import Told, longer_is_better
 from interank.tasks.head.explained.inputs import compared_rows, named
-from interank.tasks.head.explained.lessons import RewardLessons
 from interank.tasks.head.explained.recipe import RewardModelRecipe
+from interank.tasks.head.explained.training_data import RewardTrainingData
 from interank.tasks.protocol import Made
 from interank.training.planning import gib, peak_bytes, plan
 
@@ -60,23 +60,23 @@ def run(recipe: RewardModelRecipe, out: Path, *, existing: Existing = "refuse") 
     started = time.monotonic()
     train, held_out = compared_rows(recipe, judgments)
     student = find_model(recipe.student)
-    lessons = RewardLessons(recipe, student, train)
-    planned, quantisation = plan(student, choice_of(recipe, head=True), lessons.microbatch)
+    data = RewardTrainingData(recipe, student, train)
+    planned, quantisation = plan(student, choice_of(recipe, head=True), data.microbatch)
     log.info("%s", planned.told())
-    systems = _twin(lessons, held_out, quantisation, place, checkpointing=planned.checkpointing)
-    model = lessons.model(quantisation)
+    systems = _twin(data, held_out, quantisation, place, checkpointing=planned.checkpointing)
+    model = data.model(quantisation)
     weights = base_weights(model, quantisation)
-    systems["untrained"] = lessons.scores(model, held_out)
-    pairs = len(lessons.preferences)
+    systems["untrained"] = data.scores(model, held_out)
+    pairs = len(data.preferences)
     log.info("learning %d pairs of explanations; %s in %s, on %s", pairs, student.name, weights, device())
-    trained = lessons.train(model, folder=place.work / "checkpoints", checkpointing=planned.checkpointing)
+    trained = data.train(model, folder=place.work / "checkpoints", checkpointing=planned.checkpointing)
     if not launched.first():
         return place.of_first()
     log.info("memory: %s at the peak; the estimate was about %s", gib(peak_bytes()), gib(planned.total))
-    systems = {"trained": lessons.scores(model, held_out), **systems}
+    systems = {"trained": data.scores(model, held_out), **systems}
     report = _report(recipe, train, held_out, systems)
     place.write_json("report.json", report)
-    lessons.save(model, place.folder)
+    data.save(model, place.folder)
     write_cost(place, trained.figures, time.monotonic() - started)
     notes: dict[str, Any] = {
         **base_facts(student, place.out),
@@ -101,7 +101,7 @@ def run(recipe: RewardModelRecipe, out: Path, *, existing: Existing = "refuse") 
 
 
 def _twin(
-    lessons: RewardLessons,
+    data: RewardTrainingData,
     held_out: Sequence[Explained],
     quantisation: Quantisation,
     place: Workplace,
@@ -109,16 +109,16 @@ def _twin(
     checkpointing: bool,
 ) -> dict[str, Scores]:
     """What a twin that learned shuffled marks gives the held-out explanations; nothing where none is asked for."""
-    if not lessons.recipe.controls or not held_out:
+    if not data.recipe.controls or not held_out:
         return {}
     file = place.work / _TWIN
     if not launched.from_first(file.is_file):
         log.info("first a twin that learns shuffled marks, to compare with")
-        model, folder = lessons.model(quantisation), place.work / "shuffled" / "checkpoints"
-        lessons.train(model, folder=folder, checkpointing=checkpointing, shuffled=True)
+        model, folder = data.model(quantisation), place.work / "shuffled" / "checkpoints"
+        data.train(model, folder=folder, checkpointing=checkpointing, shuffled=True)
         if launched.first():
             partly = file.with_suffix(".partial")
-            partly.write_text(json.dumps(lessons.scores(model, held_out)), "utf-8")
+            partly.write_text(json.dumps(data.scores(model, held_out)), "utf-8")
             partly.replace(file)
         launched.barrier()
     return {"shuffled marks": json.loads(file.read_text("utf-8"))}

@@ -1,7 +1,7 @@
 """What differs by task: judge grades one document, group those of a window; order orders a list, head gives a number.
 
-A task is a package here with a module for each part, `recipe`, `inputs`, `lessons` and `ranker`, or one file that has
-them all. Importing its recipe or inputs loads nothing heavy: a task in one file imports what is heavy inside functions.
+A task is a package here with a module for each part, `recipe`, `inputs`, `training_data` and `ranker`, or one file that
+has them all. Importing its recipe or inputs loads nothing heavy: a file with all parts imports torch inside functions.
 """
 
 from collections.abc import Mapping

@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from interank.inputs import Input
     from interank.tasks.list_policy import ListPolicy
     from interank.tasks.protocol import Made
-    from interank.tasks.written import WrittenLessons
+    from interank.tasks.sft_data import SftTrainingData
 
 SUBJECT = "groups"
 _LINE = re.compile(r"\[(\d{1,4})\] ([012])")
@@ -208,14 +208,14 @@ def inputs(recipe: DistillGroup) -> Sequence[Input]:
     return [*named, judgments(recipe.judgments)] if recipe.judgments else named
 
 
-def lessons(recipe: DistillGroup, student: ModelFiles, place: Workplace) -> WrittenLessons:
+def training_data(recipe: DistillGroup, student: ModelFiles, place: Workplace) -> SftTrainingData:
     """Each question's documents, dealt into windows.
 
     Raises:
         InputError: A window does not fit into a prompt.
     """
     from interank.engines.models import load_tokenizer
-    from interank.tasks.written import WrittenLessons, instructed_counts, perhaps_without
+    from interank.tasks.sft_data import SftTrainingData, instructed_counts, perhaps_without
     from interank.training.rows import Row
     from interank.training.sft import SftSettings
 
@@ -238,7 +238,7 @@ def lessons(recipe: DistillGroup, student: ModelFiles, place: Workplace) -> Writ
     ]
     rows = [row for group in groups for row in group]
     tried = tried_lists(folder, documents=recipe.window, questions=tries.questions, seed=seed)
-    return WrittenLessons(
+    return SftTrainingData(
         recipe,
         student,
         encoder.encoder,

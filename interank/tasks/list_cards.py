@@ -8,7 +8,7 @@ from huggingface_hub import ModelCard
 
 from interank import cards
 from interank.tasks.protocol import Made
-from interank.tasks.written import told_of_instructions
+from interank.tasks.sft_data import told_of_instructions
 
 
 def card_of_windows(

@@ -11,14 +11,14 @@ if TYPE_CHECKING:
 
 
 def part(task: str, name: str) -> Any:
-    """A task's module with this part: `recipe`, `inputs` and `lessons` for distill, `policy` for rl, `ranker`."""
+    """A task's module with this part: `recipe`, `inputs` and `training_data` for distill, `policy` for rl, `ranker`."""
     module = import_module(f"interank.tasks.{task}")
     return import_module(f"{module.__name__}.{name}") if hasattr(module, "__path__") else module
 
 
 def task_named(name: str) -> Task:
     """What distill asks of a task."""
-    return cast("Task", part(name, "lessons"))
+    return cast("Task", part(name, "training_data"))
 
 
 def refining(name: str) -> Refining:

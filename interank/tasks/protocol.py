@@ -36,8 +36,8 @@ class Made:
     pictures: Sequence[str]
 
 
-class Lessons(Protocol):
-    """What a student is taught of a task from one recipe, ready to be trained."""
+class TrainingData(Protocol):
+    """The data that teaches a student a task, made from one recipe, and how it is trained on."""
 
     counts: Mapping[str, int]
     """For the manifest."""
@@ -73,8 +73,8 @@ class Lessons(Protocol):
 class Task(Protocol):
     """What differs by what is learned; `recipe` is the task's own."""
 
-    def lessons(self, recipe: Any, student: ModelFiles, place: Workplace) -> Lessons:
-        """What the student is taught; files that belong to the output are written to `place`.
+    def training_data(self, recipe: Any, student: ModelFiles, place: Workplace) -> TrainingData:
+        """The data that the student is trained on; files that belong to the output are written to `place`.
 
         Raises:
             InputError: There is nothing to be learned, or it cannot be.

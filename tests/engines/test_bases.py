@@ -14,7 +14,7 @@ from peft import AutoPeftModelForCausalLM
 from interank import Reranker
 from interank.artifact import MANIFEST, Workplace, create, open_artifact
 from interank.cli.app import main
-from interank.diagnosis.ways import Compared
+from interank.diagnosis.variants import ParityTargets
 from interank.engines import bases
 from interank.engines.bases import base_digest, base_facts, base_note, stands_on
 from interank.engines.heads import load_head
@@ -175,7 +175,7 @@ def test_every_verb_goes_through_the_same_door(place: Path, capsys: pytest.Captu
     improved = RlJudge(stage="rl", judgments=judged, adapter=Path("made"), rewards=[{"use": "grade_agreement"}])
     doors: dict[str, Callable[[], object]] = {
         "merge": lambda: merge(Path("made"), Path("out")),
-        "check-parity": lambda: check_parity("made", Compared(vllm=False)),
+        "check-parity": lambda: check_parity("made", ParityTargets(vllm=False)),
         "attack": lambda: attack("made", Planned(Path("benchmark"))),
         "evaluate": lambda: evaluate.run(evaluated(None), Path("out")),
         "rl": lambda: rl.run(improved, Path("out")),

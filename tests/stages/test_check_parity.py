@@ -1,4 +1,4 @@
-"""All ways of running a model are compared; an engine with another template, two beginnings or no adapter is caught."""
+"""All variants of a model are compared; an engine with another template, two beginnings or no adapter is caught."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ import pytest
 from safetensors.torch import load_file, save_file
 
 from interank.cli.app import main
-from interank.diagnosis import ways
+from interank.diagnosis import variants
 from interank.diagnosis.certificate import Certificate
-from interank.diagnosis.ways import Compared
+from interank.diagnosis.variants import ParityTargets
 from interank.engines.prompts import Prompt
 from interank.engines.protocol import LabelLogits
 from interank.engines.transformers import TransformersEngine
@@ -27,7 +27,7 @@ from tests.support.tiny import strong_adapter, tiny_tokenizer
 
 # vLLM and what it imports warn of their own and of torch's old ways.
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning", "ignore::UserWarning")
-ALONE = Compared(vllm=False)
+ALONE = ParityTargets(vllm=False)
 
 
 @pytest.fixture(scope="module")
@@ -51,22 +51,28 @@ def golden(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def beyond(certificate: Certificate) -> list[str]:
-    return [str(row.way) for row in certificate.rows if row.faults]
+    return [str(row.variant) for row in certificate.rows if row.faults]
 
 
 def exact(certificate: Certificate) -> list[str]:
-    return [str(row.way) for row in certificate.rows if row.way.kind == "exact"]
+    return [str(row.variant) for row in certificate.rows if row.variant.kind == "exact"]
 
 
 def test_what_is_the_same_is_certified_and_the_faults_made_on_purpose_are_caught(adapter: Path, golden: Path) -> None:
     certificate = check_parity(str(adapter), replace(ALONE, against=(str(adapter.parent / "merged"),)), golden)
-    in_float32 = [row for row in certificate.rows if row.way.kind == "exact"]
-    assert [(row.way.adapter, row.way.batch) for row in in_float32] == [("apart", 1), ("apart", 64), ("folded", 64)]
+    in_float32 = [row for row in certificate.rows if row.variant.kind == "exact"]
+    assert [(row.variant.adapter, row.variant.batch) for row in in_float32] == [
+        ("apart", 1),
+        ("apart", 64),
+        ("folded", 64),
+    ]
     assert not [row.faults for row in in_float32 if row.faults]
-    assert {row.way.numbers for row in certificate.rows} == {"float32", "bfloat16", "bfloat16 layers"}
-    rounded = next(row for row in certificate.rows if row.way.adapter == "merged" and row.way.numbers == "float32")
+    assert {row.variant.numbers for row in certificate.rows} == {"float32", "bfloat16", "bfloat16 layers"}
+    rounded = next(
+        row for row in certificate.rows if row.variant.adapter == "merged" and row.variant.numbers == "float32"
+    )
     assert rounded.found.largest > 1e-4, "weights rounded to bfloat16 cannot score as those in float32"
-    [other] = [row for row in certificate.rows if row.way.model]
+    [other] = [row for row in certificate.rows if row.variant.model]
     assert other.found.largest < 1e-3
     assert [control.fault for control in certificate.controls] == [
         "first token twice",
@@ -79,7 +85,7 @@ def test_what_is_the_same_is_certified_and_the_faults_made_on_purpose_are_caught
 
 def test_a_model_without_an_adapter_has_less_to_compare(adapter: Path, golden: Path) -> None:
     certificate = check_parity(str(adapter.parent / "merged"), ALONE, golden)
-    assert {row.way.adapter for row in certificate.rows} == {"none"}
+    assert {row.variant.adapter for row in certificate.rows} == {"none"}
     assert "merged: the model has no adapter" in certificate.skipped
     assert len(certificate.controls) == 2
 
@@ -116,11 +122,11 @@ class NoAdapter(TransformersEngine):
 def test_a_broken_engine_is_caught(
     adapter: Path, golden: Path, broken: type[TransformersEngine], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(ways, "TransformersEngine", broken)
+    monkeypatch.setattr(variants, "TransformersEngine", broken)
     certificate = check_parity(str(adapter), ALONE, golden)
     folded = "transformers, float32, adapter folded, batch 64"
     # In a model with its adapter folded in there is none to leave out.
-    expected = [way for way in exact(certificate) if broken is not NoAdapter or way != folded]
+    expected = [variant for variant in exact(certificate) if broken is not NoAdapter or variant != folded]
     assert set(expected) <= set(beyond(certificate))
     assert (folded in beyond(certificate)) == (broken is not NoAdapter)
 
@@ -141,7 +147,7 @@ def test_a_folder_that_is_not_the_same_is_caught(adapter: Path, golden: Path, fa
         "adapter": lambda: models / "base",
     }[fault]()
     certificate = check_parity(str(adapter), replace(ALONE, against=(str(other),)), golden)
-    [row] = [row for row in certificate.rows if row.way.model]
+    [row] = [row for row in certificate.rows if row.variant.model]
     assert row.faults
     assert ("16 of 16 prompts differ" in row.faults) == (fault != "adapter")
 
@@ -159,6 +165,7 @@ def test_the_verb_prints_a_table_and_fails_where_something_differs(
     assert "fault: no adapter" in printed.out
     assert "skipped: vllm: left out" in printed.out
     told = json.loads(file.read_text())
+    assert told["rows"][0]["way"]["engine"] == "transformers"
     assert len(told["faults"]) == 1 + sum(bool(row["faults"]) for row in told["rows"][:-1])
     assert main([*arguments, "--json", str(tmp_path / "no" / "such.json")]) == 1
     assert str(tmp_path / "no") in capsys.readouterr().err
@@ -167,10 +174,10 @@ def test_the_verb_prints_a_table_and_fails_where_something_differs(
 @pytest.mark.slow
 def test_vllm_is_the_same(adapter: Path, golden: Path) -> None:
     with small_vllm():
-        certificate = check_parity(str(adapter), Compared(vllm=True), golden)
-    found = {str(row.way): row for row in certificate.rows if row.way.engine == "vllm"}
+        certificate = check_parity(str(adapter), ParityTargets(vllm=True), golden)
+    found = {str(row.variant): row for row in certificate.rows if row.variant.engine == "vllm"}
     assert len(found) == 4
-    assert not [row.faults for row in found.values() if row.way.kind == "exact" and row.faults]
+    assert not [row.faults for row in found.values() if row.variant.kind == "exact" and row.faults]
     assert "tensor parallel 2: found 0 GPUs" in certificate.skipped
 
 
@@ -178,16 +185,16 @@ def test_a_killed_certificate_goes_on_where_it_was(
     adapter: Path, golden: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole = check_parity(str(adapter), ALONE, golden)
-    opened = ways.Opener.opened
+    opened = variants.Opener.opened
     asked: list[str] = []
 
-    def killed(opener: ways.Opener, way: ways.Way) -> Any:
-        asked.append(str(way))
+    def killed(opener: variants.Opener, variant: variants.Variant) -> Any:
+        asked.append(str(variant))
         if len(asked) == 3:
             raise KeyboardInterrupt
-        return opened(opener, way)
+        return opened(opener, variant)
 
-    monkeypatch.setattr(ways.Opener, "opened", killed)
+    monkeypatch.setattr(variants.Opener, "opened", killed)
     output = tmp_path / "parity.json"
     with pytest.raises(KeyboardInterrupt):
         check_parity(str(adapter), ALONE, golden, output=output)
@@ -207,14 +214,14 @@ def test_an_export_is_one_more_way(tmp_path: Path) -> None:
     golden.write_text(
         json.dumps({"query_id": "q", "query": "why?", "documents": ["Because.", "No.", "It rains <|im_end|>."]}) + "\n"
     )
-    certificate = check_parity(str(adapter), Compared(vllm=False, against=(str(out),)), golden)
-    rows = {str(row.way): row for row in certificate.rows if row.way.reader}
-    assert {row.way.reader for row in rows.values()} >= {"transformers"}
+    certificate = check_parity(str(adapter), ParityTargets(vllm=False, against=(str(out),)), golden)
+    rows = {str(row.variant): row for row in certificate.rows if row.variant.reader}
+    assert {row.variant.reader for row in rows.values()} >= {"transformers"}
     assert all(not row.faults and row.found.largest < 1e-4 for row in rows.values())
     # One whose rows are in another order is found.
     file = out / "model.safetensors"
     weights = load_file(file)
     weights["score.weight"] = weights["score.weight"][[0, 2, 1]].contiguous()
     save_file(weights, file, metadata={"format": "pt"})
-    broken = check_parity(str(adapter), Compared(vllm=False, against=(str(out),)), golden)
-    assert any(row.faults for row in broken.rows if row.way.reader == "transformers")
+    broken = check_parity(str(adapter), ParityTargets(vllm=False, against=(str(out),)), golden)
+    assert any(row.faults for row in broken.rows if row.variant.reader == "transformers")

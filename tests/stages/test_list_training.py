@@ -14,7 +14,7 @@ from pydantic import ValidationError
 
 from interank.artifact import Artifact, Workplace, create, open_artifact
 from interank.cli.stage import what_comes_next
-from interank.diagnosis.ways import Compared
+from interank.diagnosis.variants import ParityTargets
 from interank.engines.bases import find_base
 from interank.engines.models import load_tokenizer
 from interank.errors import ArtifactError, InputError, RecipeError
@@ -161,7 +161,7 @@ def test_what_compares_scores_takes_no_adapter_of_lists(adapter: Artifact, tmp_p
     with pytest.raises(ArtifactError, match=r"lists.* merge .*task judge"):
         merge(adapter.path, tmp_path / "merged")
     with pytest.raises(ArtifactError, match=r"lists.* check-parity .*task judge"):
-        check_parity(str(adapter.path), Compared(vllm=False))
+        check_parity(str(adapter.path), ParityTargets(vllm=False))
 
 
 def test_dears_layout_is_learned_and_what_is_left_out_is_on_file(tiny_folder: Path, tmp_path: Path) -> None:

@@ -23,7 +23,7 @@ from interank.recipe import load_recipe
 from interank.stages import reward
 from interank.stages.watch import page as watched_page
 from interank.tasks.head.explained.figures import Told, key_of
-from interank.tasks.head.explained.lessons import RewardLessons
+from interank.tasks.head.explained.training_data import RewardTrainingData
 from tests.support.marked import READING, artifact_of, explained_artifact, explanations_of, judged, recipe_of
 
 
@@ -133,13 +133,13 @@ def test_explanations_that_are_alike_as_far_as_they_are_read_are_no_pair(
     recipe = recipe_of(tiny_folder, tmp_path, encoding=READING.model_copy(update={"max_explanation_tokens": 4}))
     student = find_model(str(tiny_folder))
     with caplog.at_level(logging.WARNING):
-        learned = RewardLessons(recipe, student, padded).preferences
+        learned = RewardTrainingData(recipe, student, padded).preferences
     assert learned and all(each.chosen != each.rejected for each in learned)
     # The good explanation stands in the padded one's first words.
     assert re.search(r"1 of \d pairs of explanations are alike in their first 4 tokens", caplog.text)
     good = [row for row in padded if row.kind == "padding" or row.writer == "teacher"]
     with pytest.raises(InputError, match=r"differ in their first 4 tokens.*max_explanation_tokens"):
-        _ = RewardLessons(recipe, student, good).preferences
+        _ = RewardTrainingData(recipe, student, good).preferences
 
 
 def test_figures_are_told_without_dropout(tiny_folder: Path, explained: Path, tmp_path: Path) -> None:

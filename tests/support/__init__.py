@@ -33,9 +33,9 @@ Artifacts and folders:
     evaluated: a recorded evaluation whose texts try to be more than text
 
 Training:
-    lessons: groups of rows for a student, and trainers on the tiny model
-    head_lessons: groups of documents for heads, in ids, and heads to train on them
-    grpo_training: GRPO on rewards alone: no validation, collapse_detection, credit; and what rollouts ask of a trainer
+    training_data: groups of rows for a student, and trainers on the tiny model
+    head_training_data: groups of documents for heads, in ids, and heads to train on them
+    grpo_training: GRPO on rewards alone: no validation, collapse detection, credit; and what rollouts ask of a trainer
     stored: GRPO trainers with stored completions: the same rows for each
     paper: training and scoring on tensors without memory: bytes and operations counted
     paper_engine: scoring, writing and trials on paper, by what a device of some size has left

@@ -157,7 +157,7 @@ def updated(model: PeftModel, encoder: PromptEncoder, recipe: RlJudge, folder: P
     once = {**recipe.trainer, **_ONE_STEP, "gradient_accumulation_steps": 1}
     short = recipe.model_copy(update={"trainer": once})
     examples = judged(LONGEST, queries=questions, documents=recipe.documents_per_query)
-    taught = grpo.lessons(short, (examples, []), 0.0)
+    taught = grpo.training_queries(short, (examples, []), 0.0)
     rewards = [Reward.from_recipe(entry).equipped() for entry in recipe.rewards]
     folder.mkdir()
     with no_masks(), Paper(model) as paper:

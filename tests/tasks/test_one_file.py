@@ -53,14 +53,14 @@ def inputs(recipe: DistillHelps) -> Any:
     return [judgments(Path(str(recipe.judgments)))]
 
 
-def lessons(recipe: DistillHelps, student: Any, place: Any) -> Any:
+def training_data(recipe: DistillHelps, student: Any, place: Any) -> Any:
     """A row for each judgment."""
     from interank import cards
     from interank.engines.models import load_tokenizer
     from interank.engines.prompts import PromptEncoder
     from interank.judgments import read_judgments
     from interank.settings import PromptSettings
-    from interank.tasks.written import WrittenLessons
+    from interank.tasks.sft_data import SftTrainingData
     from interank.training.rows import Row
     from interank.training.sft import SftSettings
 
@@ -74,7 +74,7 @@ def lessons(recipe: DistillHelps, student: Any, place: Any) -> Any:
         )
         for item in examples
     ]
-    return WrittenLessons(
+    return SftTrainingData(
         recipe,
         student,
         encoder,

@@ -16,7 +16,7 @@ from interank.training import shared_prefix
 from interank.training.fused_head import FusedHead
 from interank.training.grpo import prepare
 from interank.training.objective import Objective
-from tests.support import lessons
+from tests.support import training_data
 from tests.support.families import family_model
 
 VOCABULARY, LABELS, TEMPERATURE = 300, (40, 41, 42), 0.7
@@ -68,10 +68,10 @@ def test_entropies_stay_with_their_tokens() -> None:
 def test_a_student_s_grades_are_float32_products(
     tiny_folder: Path, tmp_path: Path, shared: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    encoder = lessons.encoder_of(tiny_folder)
-    groups = lessons.groups_of(encoder, lessons.examples())
-    model = lessons.model_of(tiny_folder).to(torch.bfloat16)
-    student = lessons.student_of(
+    encoder = training_data.encoder_of(tiny_folder)
+    groups = training_data.groups_of(encoder, training_data.examples())
+    model = training_data.model_of(tiny_folder).to(torch.bfloat16)
+    student = training_data.student_of(
         tmp_path,
         model,
         encoder,
@@ -101,9 +101,9 @@ def test_a_student_s_grades_are_float32_products(
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float32])
 def test_trl_s_own_update_reads_grades_exactly(tiny_folder: Path, tmp_path: Path, dtype: torch.dtype) -> None:
-    encoder = lessons.encoder_of(tiny_folder)
-    model = lessons.model_of(tiny_folder).to(dtype)
-    examples = lessons.examples()[:4]
+    encoder = training_data.encoder_of(tiny_folder)
+    model = training_data.model_of(tiny_folder).to(dtype)
+    examples = training_data.examples()[:4]
     rollouts = Rollouts(encoder, examples, tokens=12, seed=0)
     settings = {"num_generations": 2, "per_device_train_batch_size": 4, "bf16": False, "temperature": TEMPERATURE}
     objective = Objective([Equipped(nothing)], lead=encoder.label_lead, labels=encoder.label_ids)

@@ -20,7 +20,7 @@ from interank.training.losses import Scored, Totals, loss_of
 from interank.training.policy import SharedPrefixTrainer
 from interank.training.rows import Group
 from interank.training.shared_prefix import let_score_trees
-from tests.support import lessons, stored
+from tests.support import stored, training_data
 from tests.support.families import FAMILIES, WINDOW, family_folder, family_model
 
 # Both sides compute in float32 and add in another order.
@@ -72,7 +72,7 @@ def plain_loss(model: Any, groups: Sequence[Group], labels: Sequence[int]) -> to
         answers[number, : len(row.answer)] = found[torch.arange(len(row.answer)), list(row.answer)]
         if row.grade_at is not None:
             grades[number] = found[row.grade_at, list(labels)]
-    return loss_of(groups, Scored(answers, grades), Totals.of(groups), lessons.EVERY_PART)
+    return loss_of(groups, Scored(answers, grades), Totals.of(groups), training_data.EVERY_PART)
 
 
 def test_distillation_is_that_of_each_row_on_its_own(family: str, tmp_path: Path) -> None:
@@ -87,15 +87,15 @@ def test_so_it_is_where_activations_are_computed_again(family_computed_again: st
 def distilled_as_plain(family: str, tmp_path: Path, *, checkpointing: bool) -> None:
     """One step's loss and gradients are those of plain passes."""
     folder = family_folder(tmp_path / "model", family)
-    encoder = lessons.encoder_of(folder)
-    groups = lessons.groups_of(encoder, lessons.examples(2))
+    encoder = training_data.encoder_of(folder)
+    groups = training_data.groups_of(encoder, training_data.examples(2))
     rows = [row for group in groups for row in group]
     assert min(len(row.prompt) for row in rows) > 2 * WINDOW
     reference = adapted(family_model(family, len(encoder.tokenizer))).train()
     expected = plain_loss(reference, groups, encoder.label_ids)
     expected.backward()
     model = adapted(family_model(family, len(encoder.tokenizer)))
-    student = lessons.student_of(tmp_path / "ours", model, encoder, groups, gradient_checkpointing=checkpointing)
+    student = training_data.student_of(tmp_path / "ours", model, encoder, groups, gradient_checkpointing=checkpointing)
     assert student.shared_prefix is (family not in WHOLE)
     seen = tokens_run(model)
     batches, number = student.get_batch_samples(iter(student.get_train_dataloader()), 1, torch.device("cpu"))
@@ -103,7 +103,7 @@ def distilled_as_plain(family: str, tmp_path: Path, *, checkpointing: bool) -> N
     student.model.train()
     loss = student.training_step(student.model, batches[0], num_items_in_batch=number)
     assert float(loss) == pytest.approx(float(expected.detach()), rel=ERROR)
-    assert relative(lessons.gradients(model), lessons.gradients(reference)) <= ERROR
+    assert relative(training_data.gradients(model), training_data.gradients(reference)) <= ERROR
     assert (sum(seen) < 0.6 * sum(len(row.input_ids) for row in rows)) is (family not in WHOLE)
 
 
@@ -137,7 +137,7 @@ def one_update(kind: type[GRPOTrainer], family: str, folder: Path, **settings: A
         part.backward()
         trainer._step += 1
         loss += part.item()
-    return loss, lessons.gradients(model), sum(seen)
+    return loss, training_data.gradients(model), sum(seen)
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,7 @@ from interank.training.adapters import fresh_adapter
 from interank.training.memory import Form, Microbatch
 from interank.training.planning import Choice, estimated, plan
 from interank.training.sft import largest_microbatch
-from tests.support import lessons
+from tests.support import training_data
 from tests.support.paper import base_on_paper, student_on_paper
 from tests.support.paper_steps import SHAPES, distilled, encoder_of, groups_of, judged
 
@@ -114,7 +114,7 @@ def test_a_gpu_that_is_too_small_for_plain_weights_gets_nf4(tiny_folder: Path, m
 
 @pytest.mark.parametrize("together", [1, 2])
 def test_the_largest_microbatch_is_counted_as_it_is_planted(tiny_folder: Path, together: int) -> None:
-    groups = lessons.groups_of(lessons.encoder_of(tiny_folder), lessons.examples(6))
+    groups = training_data.groups_of(training_data.encoder_of(tiny_folder), training_data.examples(6))
     planted = []
     for group in groups:
         tree = plant_sequences([(row.prompt, row.answer) for row in group], 1000, torch.device("cpu"))

@@ -22,7 +22,7 @@ from interank.training.checkpoints import last_complete
 from interank.training.failures import explained
 from interank.training.sft import Trained, train
 from interank.training.trying import Trial
-from tests.support import lessons, rule
+from tests.support import rule, training_data
 
 
 def recipe_of(validation: ValidationRecipe, **trainer: Any) -> DistillJudge:
@@ -45,9 +45,9 @@ def recipe_of(validation: ValidationRecipe, **trainer: Any) -> DistillJudge:
 
 
 def trained(tiny_folder: Path, folder: Path, recipe: DistillJudge, trial: Trial | None) -> tuple[Trained, Any]:
-    encoder = lessons.encoder_of(tiny_folder)
-    groups = lessons.groups_of(encoder, lessons.examples(), MixtureRecipe(score=1.0))
-    model = lessons.model_of(tiny_folder)
+    encoder = training_data.encoder_of(tiny_folder)
+    groups = training_data.groups_of(encoder, training_data.examples(), MixtureRecipe(score=1.0))
+    model = training_data.model_of(tiny_folder)
     found = train(model, encoder, groups, recipe, folder=folder, checkpointing=False, trial=trial)
     return found, model
 
@@ -110,8 +110,8 @@ def test_without_trials_the_last_adapter_is_kept(tiny_folder: Path, tmp_path: Pa
 def test_rows_so_long_that_all_positions_are_read_otherwise_are_refused(
     tiny_folder: Path, tmp_path: Path, kind: str
 ) -> None:
-    encoder, model = lessons.encoder_of(tiny_folder), lessons.model_of(tiny_folder)
-    groups = lessons.groups_of(encoder, lessons.examples(), MixtureRecipe(score=1.0))
+    encoder, model = training_data.encoder_of(tiny_folder), training_data.model_of(tiny_folder)
+    groups = training_data.groups_of(encoder, training_data.examples(), MixtureRecipe(score=1.0))
     longest = max(len(row.input_ids) for group in groups for row in group)
     recipe = recipe_of(ValidationRecipe(questions=0), max_steps=1)
     for most, refused in ((longest - 1, True), (longest, False)):
@@ -128,10 +128,10 @@ def test_rows_so_long_that_all_positions_are_read_otherwise_are_refused(
 
 
 def test_a_trial_tells_ranking_grades_and_calibration(tiny_folder: Path) -> None:
-    encoder = lessons.encoder_of(tiny_folder)
+    encoder = training_data.encoder_of(tiny_folder)
     held = validation_sample(by_question(rule.examples(5, queries=4, split="validation")), 3, seed=1)
     assert len({item.query.query_id for item in held}) == 3
-    figures = GradeTrial(encoder, held)(lessons.model_of(tiny_folder))
+    figures = GradeTrial(encoder, held)(training_data.model_of(tiny_folder))
     assert set(figures) == {"nDCG@10", "grade_accuracy", "mean_absolute_error", "calibration_error"}
     assert 0 < figures["nDCG@10"] <= 1
     assert 0 < figures["mean_absolute_error"] < 2

@@ -18,7 +18,7 @@ from interank.settings.student import LossRecipe, MixtureRecipe
 from interank.training.losses import Totals, scores
 from interank.training.rows import Group, Row
 from interank.training.student import StudentTrainer
-from tests.support import lessons
+from tests.support import training_data
 
 # Both sides compute in float32 and add in another order.
 GRADIENT_ERROR = 1e-5
@@ -41,29 +41,29 @@ def one_update(student: StudentTrainer) -> tuple[float, torch.Tensor, int]:
     )
     loss = sum(float(student.training_step(student.model, batch, num_items_in_batch=number)) for batch in batches)
     hook.remove()
-    return loss, lessons.gradients(model), sum(tokens)
+    return loss, training_data.gradients(model), sum(tokens)
 
 
 def trl_update(
     folder: Path, tiny_folder: Path, rows: Sequence[Row], batch: int, **settings: Any
 ) -> tuple[float, torch.Tensor]:
     """The same by stock TRL on padded rows that share nothing."""
-    model = lessons.model_of(tiny_folder)
+    model = training_data.model_of(tiny_folder)
     data = Dataset.from_list([{"input_ids": row.input_ids, "labels": row.labels} for row in rows])
     trainer = SFTTrainer(
         model=model,
-        args=lessons.config(
+        args=training_data.config(
             folder, per_device_train_batch_size=batch, gradient_accumulation_steps=-(-len(rows) // batch), **settings
         ),
         train_dataset=data,
-        processing_class=lessons.encoder_of(tiny_folder).tokenizer,
+        processing_class=training_data.encoder_of(tiny_folder).tokenizer,
     )
     trainer.model.train()
     steps = trainer.args.gradient_accumulation_steps
     trainer.current_gradient_accumulation_steps = steps
     batches, number = trainer.get_batch_samples(iter(trainer.get_train_dataloader()), steps, torch.device("cpu"))
     loss = sum(float(trainer.training_step(trainer.model, each, num_items_in_batch=number)) for each in batches)
-    return loss, lessons.gradients(model)
+    return loss, training_data.gradients(model)
 
 
 @pytest.mark.parametrize("checkpointing", [False, True])
@@ -71,13 +71,13 @@ def trl_update(
 def test_loss_and_gradients_are_trls_on_rows_that_share_nothing(
     tiny_folder: Path, tmp_path: Path, together: int, checkpointing: bool
 ) -> None:
-    encoder = lessons.encoder_of(tiny_folder)
-    groups = lessons.groups_of(encoder, lessons.examples())
+    encoder = training_data.encoder_of(tiny_folder)
+    groups = training_data.groups_of(encoder, training_data.examples())
     rows = [row for group in groups for row in group]
     assert {row.task for row in rows} == {"score", "explain", "reason", "queries"}
-    student = lessons.student_of(
+    student = training_data.student_of(
         tmp_path / "ours",
-        lessons.model_of(tiny_folder),
+        training_data.model_of(tiny_folder),
         encoder,
         groups,
         weights=PLAIN,
@@ -92,16 +92,16 @@ def test_loss_and_gradients_are_trls_on_rows_that_share_nothing(
     assert found[2] < 0.6 * sum(len(row.input_ids) for row in rows)
 
 
-@pytest.mark.parametrize("weights", [lessons.EVERY_PART, LossRecipe(tokens=0.0, grade=1.0), PLAIN], ids=str)
+@pytest.mark.parametrize("weights", [training_data.EVERY_PART, LossRecipe(tokens=0.0, grade=1.0), PLAIN], ids=str)
 def test_padded_rows_give_the_same_whatever_the_loss_is_made_of(
     tiny_folder: Path, tmp_path: Path, weights: LossRecipe
 ) -> None:
-    encoder = lessons.encoder_of(tiny_folder)
-    groups = lessons.groups_of(encoder, lessons.examples())
+    encoder = training_data.encoder_of(tiny_folder)
+    groups = training_data.groups_of(encoder, training_data.examples())
     found = []
     for shared in (True, False):
-        model = lessons.model_of(tiny_folder)
-        student = lessons.student_of(
+        model = training_data.model_of(tiny_folder)
+        student = training_data.student_of(
             tmp_path / str(shared),
             model,
             encoder,
@@ -121,13 +121,13 @@ def test_padded_rows_give_the_same_whatever_the_loss_is_made_of(
 @pytest.mark.parametrize("weighed", [False, True])
 def test_the_parts_of_the_loss_are_what_they_are_said_to_be(tiny_folder: Path, tmp_path: Path, weighed: bool) -> None:
     """Each part computed anew, row by row, from a plain forward pass."""
-    encoder = lessons.encoder_of(tiny_folder)
-    given = lessons.examples(2)
+    encoder = training_data.encoder_of(tiny_folder)
+    given = training_data.examples(2)
     if weighed:
         given = [replace(item, weight=0.25 + number / 4) for number, item in enumerate(given)]
-    groups = lessons.groups_of(encoder, given, MixtureRecipe(score=1.0, reason=1.0))
-    model = lessons.model_of(tiny_folder)
-    student = lessons.student_of(tmp_path, model, encoder, groups, gradient_accumulation_steps=1)
+    groups = training_data.groups_of(encoder, given, MixtureRecipe(score=1.0, reason=1.0))
+    model = training_data.model_of(tiny_folder)
+    student = training_data.student_of(tmp_path, model, encoder, groups, gradient_accumulation_steps=1)
     loss, _, _ = one_update(student)
     tokens, grades, lists = [], [], []
     for group in groups:
@@ -153,22 +153,22 @@ def test_the_parts_of_the_loss_are_what_they_are_said_to_be(tiny_folder: Path, t
 
 def test_no_row_sees_another(tiny_folder: Path, tmp_path: Path) -> None:
     """One document is changed; what the other rows lose, those of its own question included, stays as it was."""
-    encoder = lessons.encoder_of(tiny_folder)
-    given = lessons.examples()
+    encoder = training_data.encoder_of(tiny_folder)
+    given = training_data.examples()
     changed = list(given)
     changed[1] = replace(given[1], document=replace(given[1].document, text="Another pink pig sits in the house."))
     losses = []
     for items in (given, changed):
-        groups, model = lessons.groups_of(encoder, items), lessons.model_of(tiny_folder)
-        student = lessons.student_of(tmp_path, model, encoder, groups)
+        groups, model = training_data.groups_of(encoder, items), training_data.model_of(tiny_folder)
+        student = training_data.student_of(tmp_path, model, encoder, groups)
         with torch.no_grad():
             losses.append(-student.score(model, groups).answers.sum(1))
         rows = [row for group in groups for row in group]
     before, after = losses
     touched = [
         row.prompt
-        in {r.prompt for g in lessons.groups_of(encoder, changed) for r in g}
-        - {r.prompt for g in lessons.groups_of(encoder, given) for r in g}
+        in {r.prompt for g in training_data.groups_of(encoder, changed) for r in g}
+        - {r.prompt for g in training_data.groups_of(encoder, given) for r in g}
         for row in rows
     ]
     assert sum(touched) == 3
@@ -178,13 +178,13 @@ def test_no_row_sees_another(tiny_folder: Path, tmp_path: Path) -> None:
 
 
 def test_a_step_does_not_depend_on_how_it_is_cut_into_microbatches(tiny_folder: Path, tmp_path: Path) -> None:
-    encoder = lessons.encoder_of(tiny_folder)
-    groups = lessons.groups_of(encoder, lessons.examples(4))
+    encoder = training_data.encoder_of(tiny_folder)
+    groups = training_data.groups_of(encoder, training_data.examples(4))
     found = [
         one_update(
-            lessons.student_of(
+            training_data.student_of(
                 tmp_path / str(together),
-                lessons.model_of(tiny_folder),
+                training_data.model_of(tiny_folder),
                 encoder,
                 groups,
                 per_device_train_batch_size=together,
@@ -198,10 +198,10 @@ def test_a_step_does_not_depend_on_how_it_is_cut_into_microbatches(tiny_folder: 
 
 
 def test_a_loss_that_is_no_number_ends_the_training_before_the_step(tiny_folder: Path, tmp_path: Path) -> None:
-    encoder = lessons.encoder_of(tiny_folder)
-    groups = lessons.groups_of(encoder, lessons.examples())
-    model = lessons.model_of(tiny_folder)
-    student = lessons.student_of(tmp_path, model, encoder, groups)
+    encoder = training_data.encoder_of(tiny_folder)
+    groups = training_data.groups_of(encoder, training_data.examples())
+    model = training_data.model_of(tiny_folder)
+    student = training_data.student_of(tmp_path, model, encoder, groups)
     broken = next(weight for name, weight in model.named_parameters() if "lora_A" in name)
     broken.data.view(-1)[0] = math.nan
     before = [weight.detach().clone() for weight in model.parameters() if weight.requires_grad][1:]
@@ -212,8 +212,10 @@ def test_a_loss_that_is_no_number_ends_the_training_before_the_step(tiny_folder:
 
 
 def test_totals_count_what_the_parts_are_means_over(tiny_folder: Path) -> None:
-    encoder = lessons.encoder_of(tiny_folder)
-    groups: list[Group] = lessons.groups_of(encoder, lessons.examples(), MixtureRecipe(score=1.0, explain=1.0))
+    encoder = training_data.encoder_of(tiny_folder)
+    groups: list[Group] = training_data.groups_of(
+        encoder, training_data.examples(), MixtureRecipe(score=1.0, explain=1.0)
+    )
     rows = [row for group in groups for row in group]
     totals = Totals.of(groups)
     assert totals.tokens == sum(label != -100 for row in rows for label in row.labels)

@@ -1,4 +1,4 @@
-"""Where a head's lessons come from: groups of queries' documents, and the teacher's scores of them."""
+"""Where a head's training data comes from: groups of queries' documents, and the teacher's scores of them."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ _TRIED_DOCUMENTS = 20
 
 
 @dataclass(frozen=True, slots=True)
-class HeadLessons:
+class HeadLists:
     """Groups to train on, and lists to try the head on."""
 
     groups: list[JudgedList]
@@ -50,7 +50,7 @@ class HeadLessons:
     counts: dict[str, int]
 
 
-def head_lessons(recipe: DistillHead) -> HeadLessons:
+def head_lists(recipe: DistillHead) -> HeadLists:
     """Read the queries and draw their groups; the recipe's seed decides which.
 
     Raises:
@@ -82,7 +82,7 @@ def head_lessons(recipe: DistillHead) -> HeadLessons:
         "examples": sum(len(group.documents) for group in groups),
         "validation_pairs": sum(len(item.documents) for item in tried),
     }
-    return HeadLessons(groups, tried, counts)
+    return HeadLists(groups, tried, counts)
 
 
 def _lists(recipe: DistillHead, split: Split) -> Iterator[JudgedList]:

@@ -10,7 +10,7 @@ from huggingface_hub import ModelCard
 from interank import cards
 from interank.judged import Summary
 from interank.tasks.protocol import Made
-from interank.tasks.written import told_of_instructions
+from interank.tasks.sft_data import told_of_instructions
 from interank.wording import counted
 
 _FIGURES = {

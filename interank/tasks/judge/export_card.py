@@ -14,7 +14,7 @@ from interank.tasks.judge.forms import Export, JudgeForm
 
 
 class Apart(Protocol):
-    """How far two ways of reading lie apart."""
+    """How far two variants' readings lie apart."""
 
     @property
     def largest(self) -> float:

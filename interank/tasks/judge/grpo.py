@@ -35,7 +35,7 @@ from interank.types import Example
 
 
 @dataclass(frozen=True, slots=True)
-class Lessons:
+class TrainingQueries:
     """The pairs of whole queries, a query's on end, each with its answer's order; and what the policy is tried on."""
 
     examples: list[Example]
@@ -46,12 +46,12 @@ class Lessons:
     """Who marks fresh explanations on the way, where the recipe asks for it."""
 
 
-def lessons(
+def training_queries(
     recipe: RlJudge,
     splits: tuple[Sequence[Example], Sequence[Example]],
     reason_share: float,
     hard: Hard | None = None,
-) -> Lessons:
+) -> TrainingQueries:
     """What is trained on: queries of enough documents, where the recipe asks for it with pairs that are hard.
 
     Args:
@@ -75,13 +75,13 @@ def lessons(
         orders += ["reason_first" if rng.random() < reason_share else "grade_first"] * recipe.documents_per_query
     counts |= {"pairs": len(examples), "queries": len(examples) // recipe.documents_per_query}
     tried = validation_sample(by_question(validation), recipe.validation.questions, recipe.seed)
-    return Lessons(examples, orders, tried, counts)
+    return TrainingQueries(examples, orders, tried, counts)
 
 
 def train(
     model: PeftModel,
     encoder: PromptEncoder,
-    taught: Lessons,
+    queries: TrainingQueries,
     rewards: Sequence[Equipped],
     recipe: RlJudge,
     sampler: Sampler,
@@ -96,18 +96,20 @@ def train(
     """
     folder = work / "checkpoints"
     grade = _grade_loss(recipe, rewards)
-    first = "grade_first" in taught.orders
+    first = "grade_first" in queries.orders
     # With the grade summed over and nothing else rewarded, there is no use in writing on.
-    alone = grade.instead and {reward.credit for reward in rewards} == {"grade"} and {*taught.orders} == {"grade_first"}
+    alone = (
+        grade.instead and {reward.credit for reward in rewards} == {"grade"} and {*queries.orders} == {"grade_first"}
+    )
     tokens = len(encoder.label_lead) + 1 if alone else recipe.max_completion_tokens
     rollouts = Rollouts(
         encoder,
-        taught.examples,
+        queries.examples,
         tokens=tokens,
         seed=recipe.seed,
         sampler=sampler,
         settings=recipe.rollouts,
-        orders=taught.orders,
+        orders=queries.orders,
     )
     asks = any(isinstance(reward.reward, Reward) and reward.reward.asks_reader for reward in rewards)
     tools: dict[str, Any] = {"regrade": rollouts.regrade}
@@ -128,7 +130,7 @@ def train(
     )
     if asks:
         keep_reference(model)
-    trial = _trial(recipe, encoder, taught, grpo)
+    trial = _trial(recipe, encoder, queries, grpo)
     return see_through(grpo, trial, recipe.validation, recipe.collapse_detection, work, recipe.shorter)
 
 
@@ -154,20 +156,22 @@ def _grade_loss(recipe: RlJudge, rewards: Sequence[Equipped]) -> GradeLoss:
     )
 
 
-def _trial(recipe: RlJudge, encoder: PromptEncoder, taught: Lessons, grpo: PolicyTrainer) -> PolicyTrial | None:
-    if not taught.tried:
+def _trial(
+    recipe: RlJudge, encoder: PromptEncoder, queries: TrainingQueries, grpo: PolicyTrainer
+) -> PolicyTrial | None:
+    if not queries.tried:
         return None
-    order: Order = "grade_first" if "grade_first" in taught.orders else "reason_first"
+    order: Order = "grade_first" if "grade_first" in queries.orders else "reason_first"
     trial = AnswerTrial(
         encoder,
-        taught.tried,
+        queries.tried,
         order=order,
         tokens=recipe.max_completion_tokens,
         explained=recipe.validation.explained,
-        reporting=reporting((item.query.query_id for item in taught.tried), recipe.seed),
+        reporting=reporting((item.query.query_id for item in queries.tried), recipe.seed),
     )
     gold = recipe.validation.gold
-    if gold is None or taught.gold is None:
+    if gold is None or queries.gold is None:
         return trial
-    fresh = GoldTrial(trial, encoder, taught.tried, order, recipe.max_completion_tokens)
-    return fresh.marked_by(gold, taught.gold, lambda: int(grpo.state.global_step))
+    fresh = GoldTrial(trial, encoder, queries.tried, order, recipe.max_completion_tokens)
+    return fresh.marked_by(gold, queries.gold, lambda: int(grpo.state.global_step))

@@ -128,10 +128,10 @@ class JudgePolicy:
             if recipe.hard_examples:
                 with sampler.engine_of(model) as engine:
                     hard = find_hard(engine, encoder, self.splits[0], recipe, self.order, work / "hard.jsonl")
-            lessons = grpo.lessons(recipe, self.splits, self.reason_share, hard)
-            log.info("rl on %d pairs of %d queries", len(lessons.examples), lessons.counts["queries"])
-            trained = grpo.train(model, encoder, replace(lessons, gold=gold), rewards, recipe, sampler, work)
-        return Refined(trained.figures, trained.notes, lessons.counts)
+            queries = grpo.training_queries(recipe, self.splits, self.reason_share, hard)
+            log.info("rl on %d pairs of %d queries", len(queries.examples), queries.counts["queries"])
+            trained = grpo.train(model, encoder, replace(queries, gold=gold), rewards, recipe, sampler, work)
+        return Refined(trained.figures, trained.notes, queries.counts)
 
     def _by_reward_weight(self, model: PeftModel, rewards: Sequence[Equipped]) -> Refined:
         recipe, encoder, work, train = self.recipe, self.encoder, self.work, self.splits[0]

@@ -19,7 +19,7 @@ from interank.tasks.head.groups import ScoredPair, TeacherScores, digest
 from interank.tasks.head.training import HeadGroup, HeadTrainer, HeadTrial, group_tokens
 from interank.training.ranking_losses import HeadLoss, Target
 from interank.types import Document
-from tests.support import head_lessons
+from tests.support import head_training_data
 
 
 def loss_by_hand(model: PeftModel, encoder: PairEncoder, group: HeadGroup, loss: HeadLoss) -> float:
@@ -46,10 +46,10 @@ def test_groups_stay_whole_in_a_short_last_batch(tiny_folder: Path, tmp_path: Pa
     Of a last batch of 1 query with 2 documents and a batch size of 2, that makes two groups of one document, whose
     loss is 0; of groups of two sizes it would be an error, or a mixture of queries.
     """
-    encoder = head_lessons.encoder_of(tiny_folder)
-    groups = head_lessons.groups_in_ids(encoder, head_lessons.lists_of(queries=5))
-    model = head_lessons.head_of(tiny_folder)
-    trainer = head_lessons.trainer_of(
+    encoder = head_training_data.encoder_of(tiny_folder)
+    groups = head_training_data.groups_in_ids(encoder, head_training_data.lists_of(queries=5))
+    model = head_training_data.head_of(tiny_folder)
+    trainer = head_training_data.trainer_of(
         tmp_path, model, encoder, groups, num_train_epochs=2, learning_rate=0.0, gradient_accumulation_steps=1
     )
     trainer.__class__ = Watched
@@ -98,14 +98,14 @@ class Keeping(HeadTrainer):
 def test_a_step_is_the_mean_of_its_groups_however_it_is_cut(
     tiny_folder: Path, tmp_path: Path, checkpointing: bool
 ) -> None:
-    encoder = head_lessons.encoder_of(tiny_folder)
-    groups = head_lessons.groups_in_ids(encoder, head_lessons.lists_of(queries=3))
+    encoder = head_training_data.encoder_of(tiny_folder)
+    groups = head_training_data.groups_in_ids(encoder, head_training_data.lists_of(queries=3))
     found = []
     # Three groups at once, or a microbatch of two and one of one.
     for together, accumulated, again in ((3, 1, False), (2, 2, checkpointing)):
-        trainer = head_lessons.trainer_of(
+        trainer = head_training_data.trainer_of(
             tmp_path,
-            head_lessons.head_of(tiny_folder),
+            head_training_data.head_of(tiny_folder),
             encoder,
             groups,
             per_device_train_batch_size=together,
@@ -118,7 +118,8 @@ def test_a_step_is_the_mean_of_its_groups_however_it_is_cut(
         trainer.__class__ = Keeping
         found.append(one_update(trainer))
     wanted = [
-        loss_by_hand(head_lessons.head_of(tiny_folder), encoder, group, HeadLoss("cross_entropy")) for group in groups
+        loss_by_hand(head_training_data.head_of(tiny_folder), encoder, group, HeadLoss("cross_entropy"))
+        for group in groups
     ]
     assert found[0][0] == pytest.approx(sum(wanted) / 3, rel=1e-4)
     assert found[1][0] == pytest.approx(found[0][0], abs=1e-4)
@@ -148,17 +149,17 @@ def teacher_of(lists: list[JudgedList]) -> TeacherScores:
 
 
 def test_each_document_is_held_to_its_own_score(tiny_folder: Path, tmp_path: Path) -> None:
-    encoder = head_lessons.encoder_of(tiny_folder)
-    lists = head_lessons.lists_of(queries=4)
+    encoder = head_training_data.encoder_of(tiny_folder)
+    lists = head_training_data.lists_of(queries=4)
     teacher = teacher_of(lists)
-    groups = head_lessons.groups_in_ids(encoder, lists, teacher)
+    groups = head_training_data.groups_in_ids(encoder, lists, teacher)
     for item, group in zip(lists, groups, strict=True):
         own = (taught_score(document, grade) for document, grade in zip(item.documents, item.grades, strict=True))
         assert group.teacher == tuple(own)
         texts = [encoder.tokenizer.decode(pair.ids[pair.second :]) for pair in group.pairs]
         assert all(document.text in text for document, text in zip(item.documents, texts, strict=True))
-    model = head_lessons.head_of(tiny_folder)
-    trainer = head_lessons.trainer_of(
+    model = head_training_data.head_of(tiny_folder)
+    trainer = head_training_data.trainer_of(
         tmp_path, model, encoder, groups, objective="ranknet", learning_rate=0.0, max_steps=1, logging_steps=1
     )
     trainer.train()
@@ -178,13 +179,13 @@ def test_each_document_is_held_to_its_own_score(tiny_folder: Path, tmp_path: Pat
 
 @pytest.mark.parametrize("objective", ["cross_entropy", "binary_cross_entropy", "ranknet", "ranknet_hard", "lambda"])
 def test_every_loss_teaches_the_rule(tiny_folder: Path, tmp_path: Path, objective: Objective) -> None:
-    encoder = head_lessons.encoder_of(tiny_folder)
-    lists = head_lessons.lists_of(queries=8)
-    groups = head_lessons.groups_in_ids(encoder, lists, teacher_of(lists) if objective == "ranknet" else None)
-    model = head_lessons.head_of(tiny_folder)
+    encoder = head_training_data.encoder_of(tiny_folder)
+    lists = head_training_data.lists_of(queries=8)
+    groups = head_training_data.groups_in_ids(encoder, lists, teacher_of(lists) if objective == "ranknet" else None)
+    model = head_training_data.head_of(tiny_folder)
     trial = HeadTrial(encoder, lists)
     before = trial(model.eval())["nDCG@10"]
-    trainer = head_lessons.trainer_of(
+    trainer = head_training_data.trainer_of(
         tmp_path,
         model,
         encoder,
@@ -201,11 +202,11 @@ def test_every_loss_teaches_the_rule(tiny_folder: Path, tmp_path: Path, objectiv
 
 
 def test_only_the_adapter_and_the_head_are_trained(tiny_folder: Path, tmp_path: Path) -> None:
-    encoder = head_lessons.encoder_of(tiny_folder)
-    groups = head_lessons.groups_in_ids(encoder, head_lessons.lists_of(queries=2))
-    model = head_lessons.head_of(tiny_folder)
+    encoder = head_training_data.encoder_of(tiny_folder)
+    groups = head_training_data.groups_in_ids(encoder, head_training_data.lists_of(queries=2))
+    model = head_training_data.head_of(tiny_folder)
     before = {name: weight.detach().clone() for name, weight in model.named_parameters()}
-    head_lessons.trainer_of(tmp_path, model, encoder, groups, max_steps=2, learning_rate=1.0e-2).train()
+    head_training_data.trainer_of(tmp_path, model, encoder, groups, max_steps=2, learning_rate=1.0e-2).train()
     moved = {name for name, weight in model.named_parameters() if not torch.equal(weight, before[name])}
     assert any("score.modules_to_save" in name for name in moved)
     assert all("lora_" in name or "score.modules_to_save" in name for name in moved)
@@ -213,32 +214,32 @@ def test_only_the_adapter_and_the_head_are_trained(tiny_folder: Path, tmp_path: 
 
 
 def test_no_backward_pass_goes_below_the_adapters(tiny_folder: Path, tmp_path: Path) -> None:
-    encoder = head_lessons.encoder_of(tiny_folder)
-    groups = head_lessons.groups_in_ids(encoder, head_lessons.lists_of(queries=2))
-    model = head_lessons.head_of(tiny_folder, layers=1)
+    encoder = head_training_data.encoder_of(tiny_folder)
+    groups = head_training_data.groups_in_ids(encoder, head_training_data.lists_of(queries=2))
+    model = head_training_data.head_of(tiny_folder, layers=1)
     states: list[torch.Tensor] = []
     for layer in model.get_base_model().model.layers:
         layer.register_forward_hook(lambda _module, _given, found: states.append(found))
-    head_lessons.trainer_of(tmp_path, model, encoder, groups, max_steps=1).train()
+    head_training_data.trainer_of(tmp_path, model, encoder, groups, max_steps=1).train()
     assert [state.requires_grad for state in states[:2]] == [False, True]
     assert len([name for name, _ in model.named_parameters() if "lora_" in name]) == 7 * 2
 
 
 def test_a_loss_that_is_no_number_ends_the_training(tiny_folder: Path, tmp_path: Path) -> None:
-    encoder = head_lessons.encoder_of(tiny_folder)
-    groups = head_lessons.groups_in_ids(encoder, head_lessons.lists_of(queries=2))
-    model = head_lessons.head_of(tiny_folder)
+    encoder = head_training_data.encoder_of(tiny_folder)
+    groups = head_training_data.groups_in_ids(encoder, head_training_data.lists_of(queries=2))
+    model = head_training_data.head_of(tiny_folder)
     next(weight for name, weight in model.named_parameters() if "lora_A" in name).data.view(-1)[0] = math.nan
     with pytest.raises(TrainingError, match=r"step 1: .*nan"):
-        head_lessons.trainer_of(tmp_path, model, encoder, groups).train()
+        head_training_data.trainer_of(tmp_path, model, encoder, groups).train()
 
 
 def test_scores_keep_all_their_bits_under_autocast(tiny_folder: Path, tmp_path: Path) -> None:
     """The last layer is not rounded to bfloat16 with the others: 8 bits would tie what the model tells apart."""
-    encoder = head_lessons.encoder_of(tiny_folder)
-    groups = head_lessons.groups_in_ids(encoder, head_lessons.lists_of(queries=2))
-    model = head_lessons.head_of(tiny_folder)
-    trainer = head_lessons.trainer_of(tmp_path, model, encoder, groups, bf16=True)
+    encoder = head_training_data.encoder_of(tiny_folder)
+    groups = head_training_data.groups_in_ids(encoder, head_training_data.lists_of(queries=2))
+    model = head_training_data.head_of(tiny_folder)
+    trainer = head_training_data.trainer_of(tmp_path, model, encoder, groups, bf16=True)
     batch = encoder.batch(groups[0].pairs)
     with trainer.accelerator.autocast():
         found = model(pairs=batch)
@@ -247,8 +248,8 @@ def test_scores_keep_all_their_bits_under_autocast(tiny_folder: Path, tmp_path: 
 
 
 def test_a_microbatch_is_estimated_with_its_padding(tiny_folder: Path) -> None:
-    encoder = head_lessons.encoder_of(tiny_folder)
-    groups = head_lessons.groups_in_ids(encoder, head_lessons.lists_of(queries=4))
+    encoder = head_training_data.encoder_of(tiny_folder)
+    groups = head_training_data.groups_in_ids(encoder, head_training_data.lists_of(queries=4))
     widest = max(len(pair.ids) for group in groups for pair in group.pairs)
     assert group_tokens(groups, {"per_device_train_batch_size": 2}) == 2 * 6 * widest
     assert group_tokens(groups, {"per_device_train_batch_size": 99}) == 4 * 6 * widest

@@ -19,7 +19,7 @@ from interank.cli.app import main
 from interank.diagnosis.exports import fitting, hostile, read_export, readers
 from interank.diagnosis.golden import golden_set, read_golden
 from interank.diagnosis.parity import difference
-from interank.diagnosis.ways import Compared
+from interank.diagnosis.variants import ParityTargets
 from interank.engines import vllm_plugin
 from interank.engines.grade_head import GradeScore, grade_head
 from interank.engines.models import load_model
@@ -355,7 +355,7 @@ def test_an_export_opens_as_a_reranker(tmp_path: Path, to: Any) -> None:
     with pytest.raises(InputError, match="grades alone"):
         Reranker(tmp_path / "out", mode="explain")
     with pytest.raises(ArtifactError, match="give the judge"):
-        check_parity(str(tmp_path / "out"), Compared(vllm=False))
+        check_parity(str(tmp_path / "out"), ParityTargets(vllm=False))
     with pytest.raises(InputError, match="leaves no room"):
         Reranker(tmp_path / "out").rank(LONG.text, texts)
 

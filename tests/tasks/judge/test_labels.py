@@ -20,7 +20,7 @@ from interank.stages import distill, evaluate, merge
 from interank.tasks.judge.recipe import DistillJudge
 from interank.tasks.judge.rows import training_groups
 from interank.types import Example, Judgment
-from tests.support import lessons, rule
+from tests.support import rule, training_data
 from tests.support.artifacts import judgments_artifact
 from tests.support.benchmark import benchmark_folder
 
@@ -54,8 +54,8 @@ def scorer(labels: Path, tiny_folder: Path, tmp_path_factory: pytest.TempPathFac
 
 
 def test_rows_without_explanation_are_the_grade_once(tiny_folder: Path) -> None:
-    encoder = lessons.encoder_of(tiny_folder)
-    given = lessons.examples(1)
+    encoder = training_data.encoder_of(tiny_folder)
+    given = training_data.examples(1)
     mixed = [*unexplained(given[:2]), *given[2:]]
     practised = MixtureRecipe(explain=1.0, reason=1.0, score=1.0)
     groups = training_groups(encoder, by_question(mixed), practised, documents=8, seed=1)

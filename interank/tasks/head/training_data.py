@@ -20,7 +20,7 @@ from interank.errors import InputError
 from interank.settings import HeadSettings, Quantisation
 from interank.tasks.head.card import head_card
 from interank.tasks.head.recipe import DistillHead
-from interank.tasks.head.sources import head_lessons, teacher_scores
+from interank.tasks.head.sources import head_lists, teacher_scores
 from interank.tasks.head.training import HeadGroup, HeadTrial, fresh_head, group_tokens, head_groups, train
 from interank.tasks.protocol import Made
 from interank.training.memory import Microbatch
@@ -28,7 +28,7 @@ from interank.training.ranking_losses import HeadLoss
 from interank.training.sft import SftSettings, Trained
 
 
-def lessons(recipe: DistillHead, student: ModelFiles, place: Workplace) -> HeadLessons:
+def training_data(recipe: DistillHead, student: ModelFiles, place: Workplace) -> HeadTrainingData:
     """The groups, drawn, scored by the teacher and in ids.
 
     Raises:
@@ -37,15 +37,15 @@ def lessons(recipe: DistillHead, student: ModelFiles, place: Workplace) -> HeadL
     settings = _settings(recipe, student)
     # As `engines/heads` opens it: an encoder's has no token that ends a text.
     encoder = PairEncoder(load_tokenizer(student, writes=settings.pooling == "last"), settings)
-    drawn = head_lessons(recipe)
+    drawn = head_lists(recipe)
     groups = head_groups(encoder, drawn.groups, teacher_scores(recipe, drawn.groups, place))
     counts = {**drawn.counts, "tokens": sum(group.tokens for group in groups)}
     trial = HeadTrial(encoder, drawn.tried) if drawn.tried else None
-    return HeadLessons(recipe, student, encoder, groups, counts, trial)
+    return HeadTrainingData(recipe, student, encoder, groups, counts, trial)
 
 
 @dataclass(frozen=True, slots=True)
-class HeadLessons:
+class HeadTrainingData:
     """Groups for a head, how they are learned, and what is said of the adapter."""
 
     recipe: DistillHead

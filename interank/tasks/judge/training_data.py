@@ -24,7 +24,7 @@ from interank.tasks.judge.inputs import QUERIES
 from interank.tasks.judge.recipe import DistillJudge
 from interank.tasks.judge.rows import training_groups
 from interank.tasks.judge.trial import GradeTrial
-from interank.tasks.written import WrittenLessons, instructed_counts, perhaps_without
+from interank.tasks.sft_data import SftTrainingData, instructed_counts, perhaps_without
 from interank.training.rows import StoredGroups, store
 from interank.training.sft import SftSettings
 from interank.types import Example
@@ -35,7 +35,7 @@ log = logging.getLogger(__name__)
 _ROWS = ".rows"
 
 
-def lessons(recipe: DistillJudge, student: ModelFiles, place: Workplace) -> WrittenLessons:
+def training_data(recipe: DistillJudge, student: ModelFiles, place: Workplace) -> SftTrainingData:
     """The training split of the judgments.
 
     Raises:
@@ -59,7 +59,7 @@ def lessons(recipe: DistillJudge, student: ModelFiles, place: Workplace) -> Writ
     known = (start.manifest.get("modes") or []) if start else []
     modes = [task for task in TASKS if task in {*modes_of(tasks), *known}]
     source = open_artifact(folder, "judgments").manifest
-    return WrittenLessons(
+    return SftTrainingData(
         recipe,
         student,
         encoder,

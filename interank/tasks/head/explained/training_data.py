@@ -38,7 +38,7 @@ _SCORE = ".score."
 
 
 @dataclass(frozen=True)
-class RewardLessons:
+class RewardTrainingData:
     """Marked explanations to learn from, and how they are learned."""
 
     recipe: RewardModelRecipe

@@ -1,4 +1,4 @@
-"""Lessons of a student that writes: rows of a prompt and an answer, learned by TRL's SFTTrainer."""
+"""Training data of a student that generates text: rows of a prompt and an answer, learned by TRL's SFTTrainer."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from interank.wording import counted
 
 
 @dataclass(frozen=True, slots=True)
-class WrittenLessons:
+class SftTrainingData:
     """Groups of rows for a student, how they are learned, and what is said of the adapter."""
 
     recipe: DistillRecipe

@@ -18,10 +18,10 @@ from interank.judgments import by_question, evenly_weighted
 from interank.settings import PromptSettings
 from interank.settings.student import MixtureRecipe
 from interank.tasks.judge.attacks import with_attacked
-from interank.tasks.judge.lessons import _stored, lessons
 from interank.tasks.judge.recipe import DistillJudge
 from interank.tasks.judge.rows import training_groups
-from interank.tasks.written import perhaps_without
+from interank.tasks.judge.training_data import _stored, training_data
+from interank.tasks.sft_data import perhaps_without
 from interank.training.rows import Group
 from interank.types import Example, Judgment
 from tests.support import rule
@@ -77,7 +77,7 @@ def test_what_is_stored_is_what_all_examples_in_memory_give(
         documents_per_group=3,
     )
     place: Any = Place(tmp_path / "one")
-    found = lessons(recipe, find_model(str(tiny_folder)), place)
+    found = training_data(recipe, find_model(str(tiny_folder)), place)
     groups = in_memory(recipe, found.encoder, given)
     rows = [row for group in groups for row in group]
     assert list(found.groups) == groups

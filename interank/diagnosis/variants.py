@@ -1,4 +1,4 @@
-"""The ways in which one model can be run, and how each is opened."""
+"""The variants of one model (engine, number format, adapter, batch size), and how each is opened."""
 
 from __future__ import annotations
 
@@ -38,8 +38,8 @@ Adapter = Literal["none", "apart", "folded", "merged"]
 
 
 @dataclass(frozen=True, slots=True)
-class Way:
-    """One way of running the model."""
+class Variant:
+    """One variant of the model: its engine, number format, adapter, batch size and tensor parallelism."""
 
     engine: EngineName = "transformers"
     numbers: Numbers = "float32"
@@ -83,7 +83,7 @@ class PlainForward:
 
 
 @dataclass(frozen=True, slots=True)
-class Compared:
+class ParityTargets:
     """What is run beside transformers."""
 
     vllm: bool | None = None
@@ -98,47 +98,50 @@ class Compared:
     """What the model stands on, if it is an adapter and that is said."""
 
 
-def ways_at_hand(source: Source, compared: Compared) -> tuple[list[Way], list[str]]:
-    """What can be run here, and why the rest cannot."""
+def available_variants(source: Source, targets: ParityTargets) -> tuple[list[Variant], list[str]]:
+    """The variants that can be run on this machine, and why the others cannot."""
     skipped: list[str] = []
     apart: Adapter = "apart" if source.adapter else "none"
-    plain = Way(adapter=apart, batch=BATCH)
-    ways = [replace(plain, batch=1), plain, replace(plain, numbers="bfloat16")]
+    plain = Variant(adapter=apart, batch=BATCH)
+    variants = [replace(plain, batch=1), plain, replace(plain, numbers="bfloat16")]
     if source.adapter:
-        ways += [replace(plain, adapter="folded"), replace(plain, adapter="merged")]
-        ways += [replace(plain, numbers="bfloat16", adapter="merged")]
+        variants += [replace(plain, adapter="folded"), replace(plain, adapter="merged")]
+        variants += [replace(plain, numbers="bfloat16", adapter="merged")]
     else:
         skipped.append("merged: the model has no adapter")
     if device() == "cpu":
-        ways.append(replace(plain, numbers="bfloat16 layers", adapter="folded" if source.adapter else "none"))
-    if compared.vllm or (compared.vllm is None and importlib.util.find_spec("vllm")):
+        variants.append(replace(plain, numbers="bfloat16 layers", adapter="folded" if source.adapter else "none"))
+    if targets.vllm or (targets.vllm is None and importlib.util.find_spec("vllm")):
         on_vllm = replace(plain, engine="vllm")
-        ways += [replace(on_vllm, batch=1), on_vllm, replace(on_vllm, numbers="bfloat16")]
-        ways += [replace(on_vllm, adapter="merged")] if source.adapter else []
+        variants += [replace(on_vllm, batch=1), on_vllm, replace(on_vllm, numbers="bfloat16")]
+        variants += [replace(on_vllm, adapter="merged")] if source.adapter else []
         if torch.cuda.device_count() > 1:
-            ways.append(replace(on_vllm, tensor_parallel=2))
+            variants.append(replace(on_vllm, tensor_parallel=2))
         else:
             skipped.append(f"tensor parallel 2: found {torch.cuda.device_count()} GPUs")
     else:
-        skipped.append("vllm: left out" if compared.vllm is False else "vllm: it is not installed")
-    if compared.server:
-        ways.append(replace(plain, engine="openai", numbers=compared.server_numbers, adapter="none"))
-    for name in compared.against:
-        ways += exports_at(name) or [Way(batch=BATCH, model=name)]
-    return ways, skipped
+        skipped.append("vllm: left out" if targets.vllm is False else "vllm: it is not installed")
+    if targets.server:
+        variants.append(replace(plain, engine="openai", numbers=targets.server_numbers, adapter="none"))
+    for name in targets.against:
+        variants += exports_at(name) or [Variant(batch=BATCH, model=name)]
+    return variants, skipped
 
 
-def exports_at(name: str) -> list[Way]:
+def exports_at(name: str) -> list[Variant]:
     """How an export of a judge can be read here, alone and in batches; none where the folder is no export."""
     told = read_form(Path(name))
     known = readers(told) if told else ()
     return [
-        Way(numbers=told.numbers, batch=size, model=name, reader=each) for each in known for size in (1, BATCH) if told
+        Variant(numbers=told.numbers, batch=size, model=name, reader=each)
+        for each in known
+        for size in (1, BATCH)
+        if told
     ]
 
 
 class Opener:
-    """Opens the model in a way; it is merged once, when that is first asked for."""
+    """Opens the model in a variant; it is merged once, when that is first asked for."""
 
     def __init__(self, source: Source, encoder: PromptEncoder, folder: Path, server: ServerRecipe | None) -> None:
         """Take the model, what makes its prompts, where to merge it, and the servers that have it."""
@@ -148,21 +151,21 @@ class Opener:
         self._server = server
 
     @contextmanager
-    def opened(self, way: Way) -> Iterator[tuple[Labelling, PromptEncoder]]:
+    def opened(self, variant: Variant) -> Iterator[tuple[Labelling, PromptEncoder]]:
         """The engine, which is closed again, and what makes its prompts."""
-        if way.model:
-            other = find_source(way.model)
+        if variant.model:
+            other = find_source(variant.model)
             yield TransformersEngine(merged(adapted(other)) if other.adapter else adapted(other)), judge_encoder(other)
-        elif way.engine == "openai":
+        elif variant.engine == "openai":
             yield self._served(self._server or ServerRecipe()), self.encoder
-        elif way.engine == "vllm":
-            engine = self._vllm(way)
+        elif variant.engine == "vllm":
+            engine = self._vllm(variant)
             try:
                 yield engine, self.encoder
             finally:
                 engine.close()
         else:
-            yield self._transformers(way), self.encoder
+            yield self._transformers(variant), self.encoder
 
     def _served(self, server: ServerRecipe) -> ServerEngine:
         engine = ServerEngine(server.model or self._source.files.name, server, vocabulary=self.encoder.vocabulary)
@@ -173,28 +176,28 @@ class Opener:
             )
         return engine
 
-    def _transformers(self, way: Way) -> TransformersEngine:
-        files, adapter = self._merged(way)
-        model: Any = load_model(files, precision="bfloat16" if way.numbers == "bfloat16" else "float32")
+    def _transformers(self, variant: Variant) -> TransformersEngine:
+        files, adapter = self._merged(variant)
+        model: Any = load_model(files, precision="bfloat16" if variant.numbers == "bfloat16" else "float32")
         if adapter:
             model = with_adapter(model, adapter)
-        if way.adapter == "folded":
+        if variant.adapter == "folded":
             model = merged(model)
-        return TransformersEngine(model, precision="bfloat16" if way.numbers == "bfloat16 layers" else "exact")
+        return TransformersEngine(model, precision="bfloat16" if variant.numbers == "bfloat16 layers" else "exact")
 
-    def _vllm(self, way: Way) -> VllmEngine:
-        files, adapter = self._merged(way)
+    def _vllm(self, variant: Variant) -> VllmEngine:
+        files, adapter = self._merged(variant)
         length = self._source.readable(self.encoder.settings.max_length + ANSWER_TOKENS + SPARE)
         rank = rank_of(adapter, files) if adapter else 0
-        options = VllmOptions(length, way.tensor_parallel, dtype=way.numbers, lora_rank=rank)
+        options = VllmOptions(length, variant.tensor_parallel, dtype=variant.numbers, lora_rank=rank)
         engine = VllmEngine(files.folder, options)
         if adapter:
             engine.take_adapter(adapter)
         return engine
 
-    def _merged(self, way: Way) -> tuple[ModelFiles, Path | None]:
+    def _merged(self, variant: Variant) -> tuple[ModelFiles, Path | None]:
         """The files to load, and the adapter to put on them."""
-        if way.adapter != "merged":
+        if variant.adapter != "merged":
             return self._source.files, self._source.adapter
         if not self._folder.exists():
             write_merged(adapted(self._source), self.encoder, self._folder)

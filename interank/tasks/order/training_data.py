@@ -23,7 +23,7 @@ from interank.tasks.order.lists import ListExample
 from interank.tasks.order.orderings import read_orderings
 from interank.tasks.order.recipe import DistillOrder
 from interank.tasks.order.rows import LeftOut, list_rows
-from interank.tasks.written import WrittenLessons, instructed_counts, perhaps_without
+from interank.tasks.sft_data import SftTrainingData, instructed_counts, perhaps_without
 from interank.training.rows import Group
 from interank.training.sft import SftSettings
 from interank.wording import counted
@@ -34,7 +34,7 @@ _SITE = "lists"
 _LEFT_OUT = "left_out.jsonl"
 
 
-def lessons(recipe: DistillOrder, student: ModelFiles, place: Workplace) -> WrittenLessons:
+def training_data(recipe: DistillOrder, student: ModelFiles, place: Workplace) -> SftTrainingData:
     """The lists that the recipe names, each a row by itself.
 
     Raises:
@@ -48,7 +48,7 @@ def lessons(recipe: DistillOrder, student: ModelFiles, place: Workplace) -> Writ
     encoder = ListEncoder.of(load_tokenizer(student), prompt)
     groups = _list_groups(recipe, encoder, asked, left_out, place)
     tokens = sum(len(row.input_ids) for group in groups for row in group)
-    return WrittenLessons(
+    return SftTrainingData(
         recipe,
         student,
         encoder.encoder,
