@@ -1,1 +1,1 @@
-"""Pairs in, judgments and rejections out, by a language model."""
+"""Teachers: language models that judge pairs. Pairs go in, judgments and rejections come out."""

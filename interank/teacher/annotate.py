@@ -1,4 +1,4 @@
-"""The teacher's work: each pair gets its judgment, or the reason why there is none."""
+"""The teacher's annotation of pairs: each gets a judgment, or the reason why there is none."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from interank.teacher.leaks import leak
 from interank.teacher.replies import Asker
 from interank.types import Judgment, Origin, Pair, Relevance
 
-# What votes and acceptance say of a document, for teachers too small to grade.
+# The grade that a document's votes and acceptance imply, for teachers too small to grade.
 GRADE_BY_ORIGIN: dict[Origin, Relevance] = {
     "accepted_answer": Relevance.RELEVANT,
     "answer": Relevance.PARTIAL,
@@ -25,30 +25,30 @@ GRADE_BY_ORIGIN: dict[Origin, Relevance] = {
     "hard_negative": Relevance.IRRELEVANT,
     "random_negative": Relevance.IRRELEVANT,
 }
-# Below this a model was not about to write a label at all, and its three logits say nothing.
+# Where the three labels together have less probability, the model was not about to write a label.
 _LEAST_MASS = 0.5
-# A small model begins every explanation alike when it is not begun for it.
+# The first words of an explanation, put before a small model's, which would otherwise begin all of them alike.
 _OPENING = "The document"
-# Samples of a pair are asked with seeds so far apart.
+# The distance between the seeds of a pair's samples.
 _SAMPLE_STRIDE = 7_919
-# What stands around an answer in JSON, label included.
+# Tokens for the JSON around an answer, label included.
 _ROOM_FOR_FORM = 40
 
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """A pair with the teacher's judgment, its grade probabilities where it graded, and how far samples agreed."""
+    """The teacher's judgment of a pair, its grade probabilities where it graded, and the agreement of its samples."""
 
     judgment: Judgment
     probabilities: tuple[float, float, float] | None
     agreement: float | None = None
     unexplained: Rejected | None = None
-    """Why a grade that was known has no explanation, where one was asked for."""
+    """Why a grade known beforehand has no explanation, where one was requested."""
 
 
 @dataclass(frozen=True, slots=True)
 class Rejected:
-    """A pair that got no judgment: why, and what the teacher wrote."""
+    """The reason why a pair got no judgment, and the teacher's reply."""
 
     reason: str
     reply: str
@@ -60,7 +60,7 @@ Outcome = Judged | Rejected | None
 
 @dataclass(frozen=True, slots=True)
 class Annotator:
-    """Who is asked, and how."""
+    """Asks a teacher for judgments, with the recipe's settings and prompt."""
 
     asker: Asker
     settings: TeacherRecipe
@@ -69,10 +69,10 @@ class Annotator:
     """None where the teacher takes messages only."""
     seed: int
     begun: bool = True
-    """Whether explanations of grades that are known are begun for the model."""
+    """Whether explanations of grades known beforehand start with `_OPENING`, which the model continues."""
 
     def annotate(self, pairs: Sequence[Pair]) -> list[Outcome]:
-        """Ask about each pair, as often as there are samples; the outcomes in the order of the pairs."""
+        """Ask about each pair `samples` times; the outcomes in the order of the pairs."""
         rounds = []
         for sample in range(self.settings.samples):
             seed = self.seed + sample * _SAMPLE_STRIDE
@@ -101,7 +101,7 @@ class Annotator:
         return [encoder.prompt(pair.query, pair.document, answer_tokens=room) for pair in pairs]
 
     def _known_grades(self, pairs: Sequence[Pair], sampling: Sampling) -> list[Outcome]:
-        """Have the grades of votes, or given ones, explained; those that are explained already stay as they are."""
+        """Have grades by votes, or given ones, explained; explained ones stay as they are."""
         known_of = _already if self.settings.grades == "given" else _vote_of
         outcomes: list[Outcome] = [known_of(pair) for pair in pairs]
         if not self.settings.max_reasoning_tokens:
@@ -111,19 +111,18 @@ class Annotator:
             for place, outcome in enumerate(outcomes)
             if isinstance(outcome, Judged) and not outcome.judgment.reasoning
         }
-        asked, grades = [pairs[place] for place in waiting], [item.judgment.relevance for item in waiting.values()]
+        own, grades = [pairs[place] for place in waiting], [item.judgment.relevance for item in waiting.values()]
         if self.encoder is None:
-            explained = self._explained_in_messages(asked, grades, sampling)
+            explained = self._explained_in_messages(own, grades, sampling)
         else:
-            prompts = self._prompts(self.encoder, asked, sampling)
-            explained = self._explained(self.encoder, asked, prompts, [(grade, None) for grade in grades], sampling)
-        found = zip(waiting.items(), explained, strict=True)
-        for (place, known), outcome in found:
-            outcomes[place] = _kept(known, outcome)
+            prompts = self._prompts(self.encoder, own, sampling)
+            explained = self._explained(self.encoder, own, prompts, [(grade, None) for grade in grades], sampling)
+        for (place, known), outcome in zip(waiting.items(), explained, strict=True):
+            outcomes[place] = _with_explanation(known, outcome)
         return outcomes
 
     def _grades(self, encoder: PromptEncoder, prompts: Sequence[Prompt]) -> list[LabelLogits | Rejected | None]:
-        """The labels' logits where a label stands next; whoever was not about to write one has not graded."""
+        """The labels' logits at the label's position; rejected where the labels have too little probability."""
         requests = [Request(prompt.then(encoder.label_lead), labels=encoder.label_ids) for prompt in prompts]
         return [_labels(reply) for reply in self.asker.replies(requests)]
 
@@ -135,10 +134,10 @@ class Annotator:
         grades: Sequence[_Grade | Rejected | None],
         sampling: Sampling,
     ) -> list[Outcome]:
-        """Have given grades explained; what has none stays as it is."""
+        """Have the grades explained; rejections and missing grades stay as they are."""
         opening = _OPENING if self.begun and not self.settings.grades_itself else ""
         outcomes: list[Outcome] = [item if isinstance(item, Rejected) else None for item in grades]
-        given = [(place, item) for place, item in enumerate(grades) if isinstance(item, tuple)]
+        graded = [(place, item) for place, item in enumerate(grades) if isinstance(item, tuple)]
         requests = [
             Request(
                 prompts[place].then(
@@ -147,9 +146,9 @@ class Annotator:
                 sampling,
                 encoder.end,
             )
-            for place, (grade, _) in given
+            for place, (grade, _) in graded
         ]
-        for (place, (grade, labels)), reply in zip(given, self.asker.replies(requests), strict=True):
+        for (place, (grade, labels)), reply in zip(graded, self.asker.replies(requests), strict=True):
             if isinstance(reply, Reply):
                 text = f"{opening}{encoder.text(reply.ids)}".strip()
                 probabilities = judging.probabilities(labels.logits) if labels else None
@@ -183,12 +182,12 @@ class Annotator:
         return outcomes
 
     def _in_messages(self, pairs: Sequence[Pair], sampling: Sampling) -> list[Outcome]:
-        """Ask in messages and parse the answer: no grade where there is not exactly one in its place."""
+        """Ask in messages and parse the answer: rejected where it has not exactly one label in its place."""
         schema = judging.json_schema(self.prompt.order) if self.settings.server.schema_output else ""
         render = judging.render_json if schema else judging.render
         whole = replace(sampling, max_new_tokens=sampling.max_new_tokens + _ROOM_FOR_FORM)
         requests = [
-            Request(_turns(render(*self._texts(pair), self.prompt.order, **self._told(pair))), whole, schema=schema)
+            Request(_turns(render(*self._texts(pair), self.prompt.order, **self._extras(pair))), whole, schema=schema)
             for pair in pairs
         ]
         outcomes: list[Outcome] = []
@@ -211,7 +210,7 @@ class Annotator:
     ) -> list[Outcome]:
         """Ask in messages why each pair has its grade."""
         requests = [
-            Request(_turns(judging.render_given(*self._texts(pair), grade, **self._told(pair))), sampling)
+            Request(_turns(judging.render_given(*self._texts(pair), grade, **self._extras(pair))), sampling)
             for pair, grade in zip(pairs, grades, strict=True)
         ]
         replies = zip(pairs, grades, self.asker.replies(requests), strict=True)
@@ -223,19 +222,19 @@ class Annotator:
         ]
 
     def _texts(self, pair: Pair) -> tuple[str, str]:
-        """Query and document as servers are shown them."""
+        """Query and document, cut as servers are sent them."""
         query, document = self.prompt.max_query_tokens, self.prompt.max_document_tokens
         return cut(pair.query.text, query), cut(pair.document.full_text, document)
 
-    def _told(self, pair: Pair) -> _Told:
-        """What else their prompt holds."""
+    def _extras(self, pair: Pair) -> _Extras:
+        """The fence and the instruction of the pair's prompt."""
         instruction = self.prompt.instruction_of(pair.query)
         check_instruction(instruction, len(instruction) // CHARACTERS_PER_TOKEN, self.prompt.max_query_tokens)
         return {"fence": self.prompt.fence, "instruction": instruction}
 
 
-class _Told(TypedDict):
-    """What a prompt holds beside query and document."""
+class _Extras(TypedDict):
+    """The arguments of a prompt beside query and document."""
 
     fence: bool
     instruction: str
@@ -245,12 +244,12 @@ _Grade = tuple[Relevance, LabelLogits | None]
 
 
 def known_grades(pairs: Sequence[Pair]) -> list[Outcome]:
-    """The grades that were given, or what votes say of the pairs, without a model."""
+    """The pairs' given grades, or else those by votes, without a model."""
     return [_already(pair) if pair.given else _vote_of(pair) for pair in pairs]
 
 
 def cut(text: str, tokens: int) -> str:
-    """The text's beginning, for servers whose tokens cannot be counted here."""
+    """The text's beginning of about so many tokens, for servers whose tokenizer is not here."""
     return text[: tokens * CHARACTERS_PER_TOKEN]
 
 
@@ -261,22 +260,22 @@ def _turns(messages: Sequence[Mapping[str, str]]) -> tuple[tuple[str, str], ...]
 def _vote_of(pair: Pair) -> Judged | Rejected:
     grade = _voted(pair)
     if grade is None:
-        return Rejected(f"votes say nothing of a document found as {pair.origin}", "")
+        return Rejected(f"votes give no grade to a document of origin {pair.origin}", "")
     return _alone((grade, None))
 
 
 def _already(pair: Pair) -> Judged | Rejected:
-    """The judgment that was given."""
+    """The given judgment."""
     if pair.given is None:
         return Rejected("no grade was given", "")
     return Judged(pair.given.judgment, pair.given.probabilities)
 
 
-def _kept(known: Judged, found: Outcome) -> Outcome:
-    """A grade that was known with its explanation; without one it stays, and says why."""
-    if isinstance(found, Judged):
-        return replace(found, probabilities=known.probabilities)
-    return replace(known, unexplained=found) if found else None
+def _with_explanation(known: Judged, outcome: Outcome) -> Outcome:
+    """A grade known beforehand with its explanation, or with the reason why there is none."""
+    if isinstance(outcome, Judged):
+        return replace(outcome, probabilities=known.probabilities)
+    return replace(known, unexplained=outcome) if outcome else None
 
 
 def _alone(grade: _Grade) -> Judged:
@@ -290,7 +289,7 @@ def _voted(pair: Pair) -> Relevance | None:
 
 
 def conflicts(pair: Pair, judgment: Judgment) -> bool:
-    """Whether the teacher says the opposite of what votes and acceptance say: relevant and irrelevant."""
+    """Whether the teacher's grade is the opposite of that by votes and acceptance: relevant against irrelevant."""
     voted = _voted(pair)
     return voted is not None and abs(voted - judgment.relevance) == Relevance.RELEVANT
 
@@ -299,7 +298,7 @@ def _labels(reply: Reply | Failed | None) -> LabelLogits | Rejected | None:
     if not isinstance(reply, Reply):
         return _failed(reply)
     if reply.labels is None:
-        return Rejected("the reply tells nothing of the labels", reply.text)
+        return Rejected("the reply has no logits of the labels", reply.text)
     if reply.labels.mass < _LEAST_MASS:
         return Rejected(f"the three labels hold {reply.labels.mass:.2f} of the probability", "")
     return reply.labels
@@ -312,7 +311,10 @@ def _failed(reply: Failed | None) -> Rejected | None:
 def _checked(
     pair: Pair, judgment: Judgment, probabilities: tuple[float, float, float] | None, finished: bool
 ) -> Judged | Rejected:
-    """The judgment, unless its explanation is empty, cut short, not to be read back, or tells what nobody can see."""
+    """The judgment; rejected where its explanation is empty, holds a label, or tells the document's origin.
+
+    An explanation that was cut short keeps its whole sentences.
+    """
     text = judgment.reasoning if finished else whole_sentences(judgment.reasoning)
     if not text:
         return Rejected("no whole sentence of explanation", judgment.reasoning)
@@ -320,16 +322,16 @@ def _checked(
     for order in ("grade_first", "reason_first"):
         if judging.parse(judging.answer(whole, order)) != whole:
             return Rejected("the explanation holds a label of its own", text)
-    told = leak(text, f"{pair.query.text}\n{pair.document.full_text}")
-    if told:
-        return Rejected(f"the explanation tells where the document came from ({told!r})", text)
+    leaked = leak(text, f"{pair.query.text}\n{pair.document.full_text}")
+    if leaked:
+        return Rejected(f"the explanation tells where the document came from ({leaked!r})", text)
     return Judged(whole, probabilities)
 
 
 def _vote(outcomes: Sequence[Outcome], settings: TeacherRecipe) -> Outcome:
-    """The samples' vote with the explanation of its first sample; of one sample, that one.
+    """The grade that most samples gave, with the first explanation of it; a single sample's outcome unchanged.
 
-    The probabilities are averaged over the samples that have a grade; where none tells its own, they are the votes.
+    Probabilities are averaged over the samples that have a grade; one without probabilities counts as one-hot.
     """
     if settings.samples == 1:
         return outcomes[0]
@@ -338,15 +340,16 @@ def _vote(outcomes: Sequence[Outcome], settings: TeacherRecipe) -> Outcome:
     judged = [outcome for outcome in outcomes if isinstance(outcome, Judged)]
     if not judged:
         return next(outcome for outcome in outcomes if isinstance(outcome, Rejected))
-    told = [item.probabilities or _one_hot(item.judgment.relevance) for item in judged]
-    mean = [sum(values) / len(told) for values in zip(*told, strict=True)]
+    probabilities = [item.probabilities or _one_hot(item.judgment.relevance) for item in judged]
+    mean = [sum(values) / len(judged) for values in zip(*probabilities, strict=True)]
     votes = [sum(item.judgment.relevance == grade for item in judged) for grade in Relevance]
     grade = max(Relevance, key=lambda grade: (votes[grade], mean[grade], -grade))
     chosen = next(item for item in judged if item.judgment.relevance == grade)
-    # A sample without a grade agrees with nobody.
+    # A sample without a grade counts as one that disagrees.
     share = votes[grade] / settings.samples
     if share < settings.min_agreement:
-        reason = f"{votes[grade]} of {settings.samples} samples agree on a grade, {settings.min_agreement:g} was asked"
+        agreed = f"{votes[grade]} of {settings.samples} samples agree on a grade"
+        reason = f"{agreed}, fewer than min_agreement: {settings.min_agreement:g}"
         return Rejected(reason, chosen.judgment.reasoning)
     return Judged(chosen.judgment, (mean[0], mean[1], mean[2]), share)
 

@@ -1,4 +1,4 @@
-"""The balance of grades in the training split, adjusted by leaving judgments out."""
+"""The balance of grades in the training split: judgments of a too frequent grade are left out."""
 
 from __future__ import annotations
 
@@ -16,15 +16,16 @@ from interank.types import GRADES
 def surplus(judged: Iterable[tuple[str, int, str, str]], max_share: float, seed: int) -> set[int]:
     """The places of training examples to leave out so that no grade has more than `max_share` of them.
 
-    Which ones depends on the seed and their ids alone. Validation stays as it is: it is to look like the data.
+    The choice depends on the seed and the examples' ids alone. The validation split is not changed: it stays
+    distributed like the data.
 
     Args:
-        judged: Split, grade, the query's id and the document's, in their order; 17 bytes of each are held.
+        judged: Each example's split, grade, query id and document id, in order; 17 bytes an example are held.
         max_share: Above one third.
-        seed: Draws.
+        seed: Seeds the choice.
 
     Raises:
-        InputError: Only nothing at all would be so balanced.
+        InputError: No grade can have such a share unless every example is left out.
     """
     places: dict[int, array[int]] = {int(grade): array("q") for grade in GRADES}
     draws: dict[int, array[int]] = {int(grade): array("Q") for grade in GRADES}
@@ -32,10 +33,10 @@ def surplus(judged: Iterable[tuple[str, int, str, str]], max_share: float, seed:
         if split == "train":
             places[grade].append(place)
             draws[grade].append(_draw(query_id, doc_id, seed))
-    counts = {grade: len(found) for grade, found in places.items()}
+    counts = {grade: len(own) for grade, own in places.items()}
     kept = dict(counts)
     total = sum(counts.values())
-    # The second grade's cut lowers what the first may keep, so it takes a few rounds to come to rest.
+    # Cutting one grade lowers what another may keep, so several rounds are needed.
     for _ in range(total):
         over = {
             grade: allowed
@@ -47,10 +48,10 @@ def surplus(judged: Iterable[tuple[str, int, str, str]], max_share: float, seed:
         grade = max(over, key=lambda grade: (kept[grade] - over[grade], grade))
         kept[grade] = over[grade]
     if total and not any(kept.values()):
-        found = ", ".join(f"{counts[grade]} of grade {int(grade)}" for grade in GRADES)
+        by_grade = ", ".join(f"{counts[grade]} of grade {int(grade)}" for grade in GRADES)
         raise InputError(
-            f"max_grade_share: no grade of the training split ({found}) can have {max_share:g} or less unless all is "
-            "left out; raise it, or set it to null"
+            f"max_grade_share: no grade of the training split ({by_grade}) can have a share of {max_share:g} or less "
+            "unless all judgments are left out; raise max_grade_share, or set it to null"
         )
     left_out: set[int] = set()
     for grade, number in kept.items():

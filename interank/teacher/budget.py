@@ -1,4 +1,4 @@
-"""What asking has cost, and when the budget says stop."""
+"""The teacher's cost in tokens, seconds and dollars, and the budget that ends the asking."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ class Spent:
 
 
 def dollars(read: int, written: int, price: RateRecipe | None) -> float | None:
-    """What so many tokens cost, if there is a price."""
+    """The price of the tokens read and written; None where the recipe has no price."""
     return (read * price.read + written * price.written) / _MILLION if price else None
 
 
 class Meter:
-    """Counts what is spent, what earlier runs of this output spent included."""
+    """Counts the cost of an output, earlier runs of it included."""
 
     def __init__(self, budget: BudgetRecipe, price: RateRecipe | None, before: Spent = Spent()) -> None:
         self.budget = budget
@@ -33,7 +33,7 @@ class Meter:
         self._read, self._written = before.read, before.written
         self._began = time.monotonic() - before.seconds
         self.stopped = ""
-        """Which limit was reached, in words; empty if none was."""
+        """The limit that was reached, in words; empty if none was."""
 
     def add(self, read: int, written: int) -> None:
         """Count a reply."""
@@ -42,11 +42,11 @@ class Meter:
 
     @property
     def spent(self) -> Spent:
-        """All of it."""
+        """The cost so far."""
         return Spent(self._read, self._written, time.monotonic() - self._began)
 
     def reached(self) -> bool:
-        """Whether a limit is reached; from then on it stays reached."""
+        """Whether a limit has been reached; once true, it stays true."""
         spent, budget = self.spent, self.budget
         paid = dollars(spent.read, spent.written, self.price)
         tokens = spent.read + spent.written

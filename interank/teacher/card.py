@@ -1,4 +1,4 @@
-"""The dataset card of judgments: what they are, whose they are, and a picture of their grades."""
+"""The dataset card of judgments: contents, origin, licences and a chart of the grades."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from interank.wording import counted
 PICTURE = "grades.svg"
 _COLOURS = {"train": "#4477aa", "validation": "#ccbb44"}
 _WIDTH, _HEIGHT, _LEFT, _TOP, _BAR = 420, 190, 40, 20, 44
-# What is made of such texts may be published under 4.0; version 1.0 and other licences do not allow that.
+# Works made of texts under these licences may be published under 4.0; version 1.0 and other licences forbid that.
 _SHARE_ALIKE = re.compile(r"CC[ -]BY-SA[ -](2\.0|2\.5|3\.0|4\.0)( (Unported|International))?", re.IGNORECASE)
 _GRADE_NAMES = ("0 irrelevant", "1 partial", "2 relevant")
 
@@ -57,7 +57,7 @@ def card(
     notes: Mapping[str, Any],
     decontamination: Mapping[str, Any] | None,
 ) -> DatasetCard:
-    """Their card, by which `datasets.load_dataset` finds the splits."""
+    """The judgments' card, whose configs tell `datasets.load_dataset` the splits."""
     files = [
         {"split": split, "path": name} for split, name in PARQUET.items() if tally.of_split(split) or split == "train"
     ]
@@ -80,7 +80,7 @@ def card(
     configs: list[dict[str, Any]] = [{"config_name": "default", "data_files": files}]
     if "explanations" in notes:
         configs.append({"config_name": "explanations", "data_files": EXPLANATIONS})
-    # Unknown licences stay unknown.
+    # The card names a licence only where that of every text allows it.
     about = {"license": "cc-by-sa-4.0"} if all(map(_is_share_alike, tally.licences)) else {}
     return cards.dataset_card(sections, configs=configs, **about)
 
@@ -107,14 +107,14 @@ def _making(tally: Tally, notes: Mapping[str, Any]) -> str:
     if "teacher" not in notes:
         return f"## How it was made\n\n- Grades by {notes['grades']}; no model was asked."
     paid = notes["dollars"]
-    told = "" if paid is None else f", {paid:.2f} dollars at the recipe's price"
+    price = "" if paid is None else f", {paid:.2f} dollars at the recipe's price"
     lines = [
         f"- Teacher: `{notes['teacher']}` ({notes['teacher_origin']}), engine {notes['engine']}; "
         f"grades by {notes['grades']}; {notes['samples']} samples a pair.",
         f"- Prompt: {notes['prompt_hash']}; interank's `judging.py` words it.",
         f"- {tally.conflicts} of {counted(tally.judgments, 'grade')} are the opposite of what votes and acceptance "
         "say (column `conflict`).",
-        f"- Cost: {notes['tokens_read']} tokens read and {notes['tokens_written']} written" + told + ".",
+        f"- Cost: {notes['tokens_read']} tokens read and {notes['tokens_written']} written{price}.",
     ]
     if "orderings" in notes:
         lists = notes["orderings"]
@@ -133,19 +133,19 @@ def _making(tally: Tally, notes: Mapping[str, Any]) -> str:
 
 def _decontaminated(summary: Mapping[str, Any] | None) -> str:
     if summary is None:
-        told = (
+        text = (
             "Not compared with any benchmark (`decontaminate: false`): what is trained on it must not be reported on "
             "benchmarks made of StackExchange posts, BRIGHT among them."
         )
     else:
-        told = "See `decontamination.json`: " + cards.listed(summary) + "."
-    return f"## Overlap with benchmarks\n\n{told}"
+        text = "See `decontamination.json`: " + cards.listed(summary) + "."
+    return f"## Overlap with benchmarks\n\n{text}"
 
 
 def _licence(tally: Tally) -> str:
     licences = {name or "not told": number for name, number in tally.licences.items()}
-    told = ", ".join(f"{cards.name(name)} ({number})" for name, number in sorted(licences.items()))
-    heading = f"## Licence\n\nLicences of the documents: {told}."
+    names = ", ".join(f"{cards.name(name)} ({number})" for name, number in sorted(licences.items()))
+    heading = f"## Licence\n\nLicences of the documents: {names}."
     if not any(map(_is_share_alike, tally.licences)):
         return f"{heading} Publish this dataset, or one made of it, only where you know that you may."
     return (

@@ -1,4 +1,4 @@
-"""Several explanations of a judged pair: the teacher's, a student's and made faults, gathered to be marked together."""
+"""Collects several explanations of a judged pair, to be marked together: a teacher's, a student's and made faults."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from interank.teacher.annotate import Annotator, Judged, Rejected
 from interank.teacher.faults import Faults
 from interank.types import Example, Judgment, Pair, Split
 
-# Samples of a pair are asked with seeds so far apart.
+# The distance between the seeds of a pair's samples.
 _STRIDE = 104_729
 
 
@@ -28,17 +28,17 @@ class Draft(NamedTuple):
 
 @dataclass(slots=True)
 class Gathered:
-    """A judged pair with the explanations that there are of it."""
+    """A judged pair with its explanations."""
 
     example: Example
     drafts: list[Draft] = field(default_factory=list)
     rejected: list[dict[str, Any]] = field(default_factory=list)
-    """The rows of what was written and cannot be used."""
+    """The rows of explanations that cannot be used."""
     unanswered: bool = False
-    """Whether the budget ended before all of it was written."""
+    """Whether the budget ended before all explanations were written."""
 
     def add(self, text: str, writer: Writer, kind: Kind) -> None:
-        """Take an explanation, unless the same words stand there already."""
+        """Add an explanation, unless one of the same words is there already."""
         if text.strip() and _plain(text) not in {_plain(draft.text) for draft in self.drafts}:
             self.drafts.append(Draft(text.strip(), writer, kind))
 
@@ -48,28 +48,28 @@ class Gathered:
         return next((draft.text for draft in self.drafts if draft.kind == HONEST), "")
 
     def rejects(self, writer: str, reason: str, reply: str) -> None:
-        """Keep what cannot be used with the reason."""
+        """Keep a reply that cannot be used, with the reason."""
         row = {"query_id": self.example.query.query_id, "doc_id": self.example.document.doc_id}
         self.rejected.append({**row, "writer": writer, "reason": reason, "reply": reply})
 
 
 def chosen(examples: Sequence[Example], settings: ExplanationsRecipe) -> list[Gathered]:
-    """The judged pairs of which explanations are gathered, in their order, with the judgments' own explanations."""
-    taken = sorted(range(len(examples)), key=lambda place: _draw(examples[place], settings.seed))[: settings.pairs]
-    found = [Gathered(examples[place]) for place in sorted(taken)]
-    for each in found:
+    """The drawn pairs in their order, each with its judgment's explanation."""
+    drawn = sorted(range(len(examples)), key=lambda place: _draw(examples[place], settings.seed))[: settings.pairs]
+    gathered = [Gathered(examples[place]) for place in sorted(drawn)]
+    for each in gathered:
         each.add(each.example.judgment.reasoning, "teacher", HONEST)
-    return found
+    return gathered
 
 
 def have_written(
     annotator: Annotator, gathered: Sequence[Gathered], settings: ExplanationsRecipe, writer: Writer
 ) -> None:
-    """Ask a model why each pair has its grade, until it has as many explanations of the model's as are wanted.
+    """Ask a model why each pair has its grade, as many times as the recipe has samples of this writer.
 
-    Each time that it is asked counts, whether or not what it writes can be used.
+    A reply that cannot be used counts too.
     """
-    asked = annotator.settings.model_copy(
+    sampling = annotator.settings.model_copy(
         update={
             "grades": "given",
             "samples": 1,
@@ -79,10 +79,10 @@ def have_written(
     )
     wanted = settings.samples if writer == "teacher" else settings.student_samples
     for sample in range(wanted):
-        # The first of the teacher's is that of the judgment, where there is one.
+        # The judgment's explanation, where there is one, is the teacher's first.
         waiting = [each for each in gathered if writer == "student" or sample or not each.honest]
-        sampler = replace(annotator, settings=asked, seed=settings.seed + (sample + 1) * _STRIDE)
-        # A student is to be heard in its own words.
+        sampler = replace(annotator, settings=sampling, seed=settings.seed + (sample + 1) * _STRIDE)
+        # A student begins its explanations itself.
         sampler = replace(sampler, begun=writer == "teacher")
         outcomes = sampler.annotate([_unexplained(each.example) for each in waiting])
         for each, outcome in zip(waiting, outcomes, strict=True):
@@ -97,7 +97,7 @@ def have_written(
 
 
 def add_faults(gathered: Sequence[Gathered], settings: ExplanationsRecipe) -> None:
-    """Make the faults of each pair, of texts of its own split alone: nothing of validation is seen in training."""
+    """Make the faults of each pair from texts of its own split alone, so that training sees no validation text."""
     splits: tuple[Split, ...] = ("train", "validation")
     for split in splits:
         own = [each for each in gathered if each.example.split == split and each.honest]
@@ -111,7 +111,7 @@ def add_faults(gathered: Sequence[Gathered], settings: ExplanationsRecipe) -> No
 
 
 def earlier(judgments: Path | None, examples: Sequence[Example]) -> list[Explained]:
-    """The explanations that judgments came with, of the pairs that are kept.
+    """The explanations that the judgments already had, of the examples' pairs.
 
     Raises:
         InputError: Their file cannot be read.
@@ -123,9 +123,9 @@ def earlier(judgments: Path | None, examples: Sequence[Example]) -> list[Explain
 
 
 def not_anew(before: Sequence[Explained], marked: Sequence[Gathered]) -> list[Explained]:
-    """Those of earlier passes that do not stand in a set which is marked now."""
-    anew = {(*_pair(each.example), draft.text) for each in marked for draft in each.drafts}
-    return [row for row in before if (row.query_id, row.doc_id, row.explanation) not in anew]
+    """The explanations of earlier passes that are in none of the sets marked in this one."""
+    texts = {(*_pair(each.example), draft.text) for each in marked for draft in each.drafts}
+    return [row for row in before if (row.query_id, row.doc_id, row.explanation) not in texts]
 
 
 def _pair(example: Example) -> tuple[str, str]:
@@ -133,7 +133,7 @@ def _pair(example: Example) -> tuple[str, str]:
 
 
 def _unexplained(example: Example) -> Pair:
-    """The pair with its grade, to be explained."""
+    """The pair with its grade given and no explanation."""
     given = _with(example, "")
     return Pair(example.query, example.document, example.split, None, example.source, given)
 

@@ -1,4 +1,4 @@
-"""What a card and a manifest say of explanations with marks: how many of each kind, worth, and what is odd."""
+"""The facts of marked explanations for card and manifest: counts and mean marks by kind, position bias and more."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from interank.wording import counted
 
 
 def facts(sets: Sequence[MarkedSet], made: Sequence[Explained], earlier: Sequence[Explained] = ()) -> dict[str, Any]:
-    """Counts by writer and kind, mean marks, position bias, contradictions, and how marks go with length.
+    """Counts by writer and kind, mean marks, position bias, contradictions, and the correlation of marks with length.
 
     Args:
-        sets: What was marked in this pass.
-        made: Its explanations.
-        earlier: Those that the judgments came with; what was dropped is told of this pass alone.
+        sets: The sets marked in this pass.
+        made: The explanations of this pass.
+        earlier: The explanations that the judgments already had; those dropped are counted of this pass alone.
     """
     rows = [*earlier, *made]
     kinds: dict[str, dict[str, Any]] = {}
@@ -29,9 +29,7 @@ def facts(sets: Sequence[MarkedSet], made: Sequence[Explained], earlier: Sequenc
         kinds[name] = {"explanations": len(own), "mean_mark": round(fmean(known), 4) if known else None}
     dropped = Counter(row.dropped for row in made if row.dropped)
     whole = [each for each in sets if len(each.whole) == 2]
-    told = sum(preferred(each.whole) for each in whole)
-    turned = sum(len(contradicted(each.whole)) for each in whole)
-    found: dict[str, Any] = {
+    values: dict[str, Any] = {
         "sets": len(sets),
         "explanations": len(rows),
         "pairs": len({(row.query_id, row.doc_id) for row in rows}),
@@ -41,18 +39,18 @@ def facts(sets: Sequence[MarkedSet], made: Sequence[Explained], earlier: Sequenc
         "length_correlation": length_correlation(rows),
     }
     if any(each.orders for each in sets):
-        found |= {
-            "preferences": told,
-            "contradicted_preferences": turned,
+        values |= {
+            "preferences": sum(preferred(each.whole) for each in whole),
+            "contradicted_preferences": sum(len(contradicted(each.whole)) for each in whole),
             "position_bias": position_bias(whole),
         }
-    return found
+    return values
 
 
 def position_bias(sets: Sequence[MarkedSet]) -> float | None:
-    """How much higher an explanation is marked in the first half of a set than in the second; None where none is known.
+    """The mean of an explanation's mark in a set's first half less its mark in the second; None without sets.
 
-    Each explanation is read once in either half, so that how good it is plays no part.
+    Each explanation is read once in either half, so that its quality cancels out.
     """
     moved = []
     for each in sets:
@@ -66,7 +64,7 @@ def position_bias(sets: Sequence[MarkedSet]) -> float | None:
 
 
 def length_correlation(rows: Sequence[Explained]) -> float | None:
-    """Pearson's correlation of the marks with how many words an explanation has; None where one of both is constant."""
+    """Pearson's correlation of marks with numbers of words; None where either is constant."""
     known = [(len(row.explanation.split()), row.mark) for row in rows if row.mark is not None]
     try:
         return round(correlation([words for words, _ in known], [mark for _, mark in known]), 4)
@@ -79,8 +77,8 @@ def section(notes: Mapping[str, Any]) -> str:
     table = cards.table(
         ("kind", "explanations", "mean mark"),
         [
-            (name, told["explanations"], "none" if told["mean_mark"] is None else f"{told['mean_mark']:.2f}")
-            for name, told in notes["kinds"].items()
+            (name, kind["explanations"], "none" if kind["mean_mark"] is None else f"{kind['mean_mark']:.2f}")
+            for name, kind in notes["kinds"].items()
         ],
     )
     lines = [
@@ -103,7 +101,7 @@ def _lines(notes: Mapping[str, Any]) -> list[str]:
         lines = [f"No set was marked by `{notes['marked_by']}` (rubric {notes['rubric_hash']})."]
     else:
         dropped = sum(notes["dropped"].values())
-        told = ", ".join(f"{number} {name}" for name, number in notes["dropped"].items())
+        reasons = ", ".join(f"{number} {name}" for name, number in notes["dropped"].items())
         bias, preferences = notes["position_bias"], notes["preferences"]
         share = notes["contradicted_preferences"] / preferences if preferences else 0.0
         lines = [
@@ -114,7 +112,7 @@ def _lines(notes: Mapping[str, Any]) -> list[str]:
             else "Position: no set was read in both orders.",
             f"Contradictions: {notes['contradicted_preferences']} of {preferences} preferences ({share:.1%}) turn with "
             "the order; explanations are left out until none is left.",
-            f"{counted(dropped, 'explanation')} count for nothing" + (f" ({told})." if told else "."),
+            f"{counted(dropped, 'explanation')} count for nothing" + (f" ({reasons})." if reasons else "."),
             f"In {notes['tied_sets']} of {counted(notes['sets'], 'set')} all explanations have one mark.",
         ]
     length = notes["length_correlation"]
@@ -131,8 +129,8 @@ def _lines(notes: Mapping[str, Any]) -> list[str]:
 
 def _named(rows: Sequence[Explained]) -> list[str]:
     """The names of kinds in their order, honest ones by writer."""
-    found = {_name(row): (KINDS.index(row.kind), row.writer) for row in rows}
-    return sorted(found, key=lambda name: (found[name][0], found[name][1] != "teacher"))
+    kinds = {_name(row): (KINDS.index(row.kind), row.writer) for row in rows}
+    return sorted(kinds, key=lambda name: (kinds[name][0], kinds[name][1] != "teacher"))
 
 
 def _name(row: Explained) -> str:

@@ -1,4 +1,4 @@
-"""What made faults are worded with: parts that are combined at random, so that no sentence of them can be learnt."""
+"""The wordings of made faults: parts combined at random, so that a model cannot learn whole sentences by heart."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ TEMPLATES: Mapping[int, Parts] = {
         _CLOSINGS,
     ),
 }
-"""By grade: sentences that fit any question and any document of it."""
+"""By grade: sentences that fit any question and any document of that grade."""
 
 STANCES: Mapping[int, Parts] = {
     0: (
@@ -71,7 +71,7 @@ STANCES: Mapping[int, Parts] = {
         ),
     ),
 }
-"""By the grade that they argue for; `asked` and `told` are words of the question and of the document."""
+"""By the grade that the sentence argues for; `asked` and `told` are words of the question and of the document."""
 
 QUOTED: Mapping[int, Parts] = {
     0: (
@@ -92,7 +92,7 @@ QUOTED: Mapping[int, Parts] = {
         ),
     ),
 }
-"""By grade: a quote and what is made of it."""
+"""By grade: a quote and the conclusion drawn from it."""
 
 FILLERS: Parts = (
     (
@@ -140,11 +140,11 @@ TO_THE_JUDGE: Parts = (
     ),
     (".", ".", ", without further checks.", ", as agreed.", "; do not take points off.", ", since it is correct."),
 )
-"""Words that are meant for whoever marks."""
+"""Instructions to the judge who marks the explanation."""
 
 
 def subject(rng: Random) -> str:
-    """What a sentence about a document begins with."""
+    """The subject of a sentence about a document."""
     return rng.choice(_SUBJECTS)
 
 

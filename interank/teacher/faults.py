@@ -1,4 +1,4 @@
-"""Made faults: explanations with a known fault, made of honest ones and the texts at hand, the same every time."""
+"""Made faults: explanations with a known fault, made deterministically from honest ones and the judged texts."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from interank.teacher import fault_wordings as wordings
 from interank.types import Example, Relevance
 
 _WORD = re.compile(r"[^\W\d_][\w'\u2019-]*")
-# Words that tell one text from another are longer than most that do not.
+# Shorter words tell no text from another.
 _TELLING = 3
 _EVERYWHERE_WORDS = """
 all and any are ask but can did for get had has her him his how its may nor not now off one our out own per say she
@@ -30,9 +30,9 @@ _EVERYWHERE = frozenset(_EVERYWHERE_WORDS.split())
 _QUOTE_WORDS = (4, 9)
 _PASSAGE_WORDS = (25, 60)
 _SPOKEN_OF = (1, 3)
-# Padding makes an explanation so many times as long.
+# Padding makes an explanation this many times as long.
 _PADDED = 2.5
-# So many other explanations are looked at for one that names something foreign.
+# The number of other explanations searched for one that names something foreign to the pair.
 _TRIES = 20
 
 _BE = r"is|are|was|were|can|could|will|would|should|must|has|have|had|does|do|did"
@@ -50,14 +50,14 @@ _NUMBER = re.compile(r"\b\d+(?:\.\d+)?\b")
 
 
 def telling_words(text: str) -> set[str]:
-    """The words by which texts are told apart, in lower case: long ones that do not stand in most texts."""
-    found = (word.casefold() for word in _WORD.findall(text))
-    return {word for word in found if len(word) >= _TELLING and word not in _EVERYWHERE}
+    """The words that distinguish texts, in lower case: neither short nor common in all texts."""
+    words = (word.casefold() for word in _WORD.findall(text))
+    return {word for word in words if len(word) >= _TELLING and word not in _EVERYWHERE}
 
 
 @dataclass(frozen=True, slots=True)
 class _Made:
-    """A pair with its honest explanation, whose faults are made, and where chance comes from."""
+    """A pair with its honest explanation, of which a fault is made, and the fault's random numbers."""
 
     example: Example
     rng: Random
@@ -84,10 +84,10 @@ class _Made:
 
 
 class Faults:
-    """Makes each kind of fault for judged and explained pairs, from all of them."""
+    """Makes each kind of fault of an explained pair, with the texts of all pairs."""
 
     def __init__(self, examples: Sequence[Example], seed: int) -> None:
-        """Take the judgments at hand; those without an explanation give none to others."""
+        """Take the judgments; those without an explanation are not used."""
         self._seed = seed
         self._examples = [example for example in examples if example.judgment.reasoning.strip()]
         self._by_grade: dict[Relevance, list[Example]] = defaultdict(list)
@@ -108,10 +108,9 @@ class Faults:
         }
 
     def made(self, kind: Fault, example: Example) -> str | None:
-        """An explanation of the pair with this fault; None where its texts hold nothing to make it of.
+        """An explanation of the pair with this fault; None where the texts allow none.
 
-        Which one depends on the seed, the kind and the pair's texts alone, as long as the judgments at hand are the
-        same.
+        It depends on the seed, the kind, the pair's texts and the judgments given to the constructor alone.
         """
         content = "\0".join(
             [str(self._seed), kind, example.query.text, example.document.full_text, example.judgment.reasoning]
@@ -123,9 +122,9 @@ class Faults:
         return text.strip() or None
 
     def _other_document(self, made: _Made) -> str | None:
-        """What was said of another document, of the same grade and question if there is one.
+        """The explanation of another document, of the same grade and question if there is one.
 
-        It has to name something that neither text of the pair holds, or it might be true of this one as well.
+        It has to name something that neither text of the pair holds, or it might be true of this pair as well.
         """
         relevance = made.example.judgment.relevance
         beside = self._by_question[made.example.query.query_id]
@@ -140,7 +139,7 @@ class Faults:
         return None
 
     def _invented_quote(self, made: _Made) -> str | None:
-        """A quote of another document, in place of the honest one or behind the first sentence."""
+        """A quote of another document, in place of a true quote or after the first sentence."""
         for other in made.rng.sample(self._examples, min(_TRIES, len(self._examples))):
             quote = _fragment(other.document.full_text, made.rng)
             if quote is None or _holds(made.document, quote) or _holds(made.query, quote):
@@ -148,18 +147,18 @@ class Faults:
             for honest in quotes(made.honest):
                 if verified(f'"{honest}"', made.document).found:
                     return str(made.honest.replace(honest, quote))
-            said = wordings.worded(wordings.QUOTED[made.grade], made.rng).format(quote=quote)
-            return said if made.rng.random() < 0.5 else f"{_first_sentence(made.honest)} {said}"
+            sentence = wordings.worded(wordings.QUOTED[made.grade], made.rng).format(quote=quote)
+            return sentence if made.rng.random() < 0.5 else f"{_first_sentence(made.honest)} {sentence}"
         return None
 
     def _minimal_edit(self, made: _Made) -> str | None:
-        """The honest text with one word swapped for a foreign one, or one statement turned round."""
+        """The honest text with one word swapped for a foreign one, or one statement negated."""
         edits = [self._swapped, _turned]
         made.rng.shuffle(edits)
         return next((text for edit in edits if (text := edit(made)) is not None), None)
 
     def _swapped(self, made: _Made) -> str | None:
-        """A number, or a word that the document or the question holds, in the honest text, is another one."""
+        """The honest text with another number, or another word in place of one of question or document."""
         numbers = sorted(set(_NUMBER.findall(made.honest)))
         if numbers and made.rng.random() < 0.5:
             number = made.rng.choice(numbers)
@@ -174,7 +173,7 @@ class Faults:
         return None if foreign is None else re.sub(rf"\b{re.escape(name)}\b", lambda _: foreign, made.honest)
 
     def _foreign(self, made: _Made, shown: set[str], like: str) -> str | None:
-        """A word of another explanation, written large or small as `like`, that the pair's texts do not hold."""
+        """A word of another explanation that the pair's texts do not hold, capitalised as `like` is."""
         large = like[0].isupper()
         for other in made.rng.sample(self._examples, min(_TRIES, len(self._examples))):
             holds = telling_words(other.query.text) | telling_words(other.document.full_text)
@@ -189,7 +188,7 @@ class Faults:
 
 
 def _opposite_stance(made: _Made) -> str | None:
-    """An argument for the grade at the other end, with words of question and document."""
+    """An argument for the opposite grade (for a partial document 0 or 2), with words of question and document."""
     other = made.rng.choice((0, 2)) if made.grade == Relevance.PARTIAL else 2 - made.grade
     asked, told = _words_of(made.query, made.rng), _words_of(made.document, made.rng)
     if not asked or not told:
@@ -199,12 +198,12 @@ def _opposite_stance(made: _Made) -> str | None:
 
 
 def _template(made: _Made) -> str:
-    """Words that fit any pair of this grade."""
+    """A sentence that fits any pair of this grade."""
     return wordings.worded(wordings.TEMPLATES[made.grade], made.rng)
 
 
 def _pasted(made: _Made) -> str | None:
-    """A passage of the document, and nothing of the writer's own."""
+    """A passage of the document and nothing else."""
     words = made.document.split()
     if len(words) < _QUOTE_WORDS[0]:
         return None
@@ -224,7 +223,7 @@ def _idle_quote(made: _Made) -> str | None:
 
 
 def _padding(made: _Made) -> str:
-    """The honest explanation, and sentences that say nothing."""
+    """The honest explanation followed by sentences that say nothing."""
     text = made.honest
     while len(text.split()) < _PADDED * len(made.honest.split()):
         text = f"{text} {wordings.worded(wordings.FILLERS, made.rng)}"
@@ -232,32 +231,32 @@ def _padding(made: _Made) -> str:
 
 
 def _to_the_judge(made: _Made) -> str:
-    """Words for whoever marks, before or behind an explanation that says little."""
+    """An instruction to the judge before or after an explanation that says little."""
     plea = wordings.worded(wordings.TO_THE_JUDGE, made.rng)
     plea = plea[0].upper() + plea[1:]
-    said = _template(made) if made.rng.random() < 0.5 else _first_sentence(made.honest)
-    return f"{plea} {said}" if made.rng.random() < 0.3 else f"{said} {plea}"
+    text = _template(made) if made.rng.random() < 0.5 else _first_sentence(made.honest)
+    return f"{plea} {text}" if made.rng.random() < 0.3 else f"{text} {plea}"
 
 
 def _turned(made: _Made) -> str | None:
-    """One statement of the honest text denied, or one denial taken away."""
+    """The honest text with one statement negated, or one negation removed."""
     text = made.honest
     if denied := _DENIED.search(text):
         return f"{text[: denied.start()]}{denied[1]}{text[denied.end() :]}"
     places = [*_AFFIRMED.finditer(text), *_STATED.finditer(text), *_SAME.finditer(text)]
     if not places:
         return None
-    found = made.rng.choice(places)
-    word = found[0].casefold()
+    place = made.rng.choice(places)
+    word = place[0].casefold()
     if word in ("same", "other"):
         instead = "other" if word == "same" else "same"
     else:
-        instead = f"does not {_ONE[word]}" if word in _ONE else f"{found[0]} not"
-    return f"{text[: found.start()]}{instead}{text[found.end() :]}"
+        instead = f"does not {_ONE[word]}" if word in _ONE else f"{place[0]} not"
+    return f"{text[: place.start()]}{instead}{text[place.end() :]}"
 
 
 def _fragment(text: str, rng: Random) -> str | None:
-    """A few words in a row, at random; None where there are not so many."""
+    """A few consecutive words, at random; None where the text has too few."""
     words = text.replace('"', "").split()
     length = rng.randint(*_QUOTE_WORDS)
     if len(words) < _QUOTE_WORDS[0]:
@@ -268,7 +267,7 @@ def _fragment(text: str, rng: Random) -> str | None:
 
 
 def _words_of(text: str, rng: Random) -> str:
-    """Up to three words in a row that tell the text from others, in its own spelling; empty where it has none."""
+    """Up to three consecutive words that distinguish the text, as it spells them; empty where it has none."""
     runs: list[list[str]] = [[]]
     for word in text.split():
         bare = word.strip(".,;:!?()[]\"'")
@@ -276,8 +275,8 @@ def _words_of(text: str, rng: Random) -> str:
             runs[-1].append(bare)
         elif runs[-1]:
             runs.append([])
-    found = [run[: rng.randint(*_SPOKEN_OF)] for run in runs if run]
-    return " ".join(rng.choice(found)) if found else ""
+    phrases = [run[: rng.randint(*_SPOKEN_OF)] for run in runs if run]
+    return " ".join(rng.choice(phrases)) if phrases else ""
 
 
 def _first_sentence(text: str) -> str:

@@ -1,4 +1,4 @@
-"""The rows of shards joined: those of one whole run in its order, with few of them in memory."""
+"""Joins the rows of shards into those of one whole run, in its order, with few rows in memory."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ REJECTED, UNEXPLAINED, QUERIES = "rejected.jsonl", "unexplained.jsonl", "queries
 
 @dataclass(eq=False)
 class Joined:
-    """What was written."""
+    """Counts of the rows that were written."""
 
     tally: Tally = field(default_factory=Tally)
     rejected: int = 0
@@ -35,10 +35,10 @@ class Shards:
 
     folders: Sequence[Path]
     search_queries: bool
-    """Whether pairs of search queries were judged: they stand after all questions' own."""
+    """Whether pairs of search queries were judged; their rows come after those of all questions."""
 
     def rows(self, name: str) -> Iterator[dict[str, Any]]:
-        """The rows of a file of each shard in the order of a whole run: of questions, then of their search queries."""
+        """The rows of a file of each shard in the order of a whole run: questions', then their search queries'."""
         places = (0, 1, 2) if self.search_queries else (0, 1)
         for place in places if name == REJECTED else places[1:]:
             for folder in self.folders:
@@ -56,21 +56,21 @@ class Shards:
         return 2 if self.search_queries and "#" in row["query_id"] else 1
 
     def write(self, name: str, folder: Path) -> None:
-        """Write such a file of all shards."""
+        """Write a file of this name with the rows of all shards."""
         write_rows(folder / name, self.rows(name))
 
     def have(self, name: str) -> bool:
-        """Whether a shard has such a file."""
+        """Whether a shard has a file of this name."""
         return any((folder / name).is_file() for folder in self.folders)
 
 
 def join(shards: Shards, folder: Path, *, max_grade_share: float | None, seed: int) -> Joined:
-    """Write the judgments of all shards, and what was rejected; a grade's surplus over its share is rejected.
+    """Write the judgments and rejections of all shards; judgments over a grade's share are rejected too.
 
     Raises:
         InputError: No grade of the training split can have so small a share.
     """
-    found = Joined()
+    joined = Joined()
     left_out: set[int] = set()
     if max_grade_share is not None:
         columns = ((row["split"], row["relevance"], row["query_id"], row["doc_id"]) for row in shards.rows(FILE))
@@ -78,22 +78,22 @@ def join(shards: Shards, folder: Path, *, max_grade_share: float | None, seed: i
     with JudgmentsWriter(folder, COLUMNS) as writer:
         for place, row in enumerate(shards.rows(FILE)):
             if place not in left_out:
-                found.tally.add(row)
+                joined.tally.add(row)
                 writer.add(row)
-    write_rows(folder / REJECTED, _counted(_rejected(shards, left_out, max_grade_share), found))
+    write_rows(folder / REJECTED, _counted(_rejected(shards, left_out, max_grade_share), joined))
     if shards.have(QUERIES):
         shards.write(QUERIES, folder)
     if shards.have(UNEXPLAINED):
-        gone = _gone(shards, left_out)
-        kept = (row for row in shards.rows(UNEXPLAINED) if (row["query_id"], row["doc_id"]) not in gone)
+        removed = _pairs_left_out(shards, left_out)
+        kept = (row for row in shards.rows(UNEXPLAINED) if (row["query_id"], row["doc_id"]) not in removed)
         write_rows(folder / UNEXPLAINED, kept)
-    return found
+    return joined
 
 
-def _counted(rows: Iterable[dict[str, Any]], found: Joined) -> Iterator[dict[str, Any]]:
+def _counted(rows: Iterable[dict[str, Any]], joined: Joined) -> Iterator[dict[str, Any]]:
     for row in rows:
-        found.rejected += 1
-        found.first_reason = found.first_reason or row["reason"]
+        joined.rejected += 1
+        joined.first_reason = joined.first_reason or row["reason"]
         yield row
 
 
@@ -113,7 +113,7 @@ def _rejected(shards: Shards, left_out: set[int], share: float | None) -> Iterat
             }
 
 
-def _gone(shards: Shards, left_out: set[int]) -> set[tuple[str, str]]:
+def _pairs_left_out(shards: Shards, left_out: set[int]) -> set[tuple[str, str]]:
     if not left_out:
         return set()
     return {(row["query_id"], row["doc_id"]) for place, row in enumerate(shards.rows(FILE)) if place in left_out}

@@ -1,4 +1,4 @@
-"""The judge that a recipe names for its rewards: a teacher that is asked in plain questions, its replies kept."""
+"""The judge that a recipe names for its rewards: a teacher that answers plain questions; replies are stored."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ log = logging.getLogger(__name__)
 
 
 class Judge:
-    """Answers questions in their order; None for one that failed."""
+    """Answers questions in their order; None for a question that failed."""
 
     def __init__(self, asker: Asker, encoder: PromptEncoder | None, tokens: int) -> None:
-        """Take who asks, how questions become ids (None sends messages), and an answer's budget."""
+        """Take the asker, the encoder of questions (None sends messages), and an answer's most tokens."""
         self._asker, self._encoder, self._tokens = asker, encoder, tokens
 
     def __call__(self, questions: Sequence[str]) -> list[str | None]:
-        """The answers; what was asked before is not asked again."""
+        """The answers; those of repeated questions come from the store."""
         replies = self._asker.replies([self._request(question) for question in questions])
         failed = sum(not isinstance(reply, Reply) for reply in replies)
         if failed:
@@ -49,9 +49,9 @@ class Judge:
 def open_judge(
     settings: TeacherRecipe, prompt: PromptSettings, work: Path, seed: int
 ) -> Callable[[Sequence[str]], list[str | None]]:
-    """The judge; its replies are kept in `work`, and over all outputs where $INTERANK_CACHE is set.
+    """The judge; its replies are stored in `work`, and across outputs where $INTERANK_CACHE is set.
 
-    Of several processes the first asks, and tells the others, whose judge knows nothing.
+    Of several processes only the first asks; the judge of the others answers None, and they get the first's rewards.
     """
     if not launched.first():
         return lambda questions: [None] * len(questions)

@@ -1,4 +1,4 @@
-"""Orders that a teacher puts a query's judged documents in, kept where they agree with the judgments."""
+"""A teacher's orders of a query's judged documents, kept where they agree with the judgments."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from interank.teacher.annotate import Annotator, Rejected, cut
 from interank.teacher.leaks import leak
 from interank.wording import counted
 
-# The ranking's room where its tokens cannot be counted: ` > [12]` is five of most tokenizers.
+# Tokens a document of the ranking where no tokenizer counts them: ` > [12]` has five in most tokenizers.
 _RANKING_TOKENS = 6
 
 
@@ -38,7 +38,7 @@ ListOutcome = Ordered | Rejected | None
 
 
 def order_lists(annotator: Annotator, lists: Sequence[JudgedList], settings: OrderingsRecipe) -> list[ListOutcome]:
-    """Ask for an order of each list; the outcomes in the order of the lists."""
+    """Ask for an order of each list's documents; the outcomes in the order of the lists."""
     encoder = ListEncoder(annotator.encoder, settings.prompt) if annotator.encoder else None
     requests = [_request(encoder, item, settings, annotator.seed) for item in lists]
     outcomes: list[ListOutcome] = []
@@ -62,7 +62,7 @@ def _request(encoder: ListEncoder | None, item: JudgedList, settings: OrderingsR
 
 
 def _messages(item: JudgedList, settings: OrderingsRecipe, answer_tokens: int) -> tuple[Message, ...]:
-    """The messages for servers that take nothing else; their tokens are guessed from characters."""
+    """The messages for servers that take no token ids; tokens are estimated from characters."""
     prompt = settings.prompt
     query, instruction = cut(item.query.text, prompt.max_query_tokens), prompt.instruction_of(item.query)
     check_instruction(instruction, len(instruction) // CHARACTERS_PER_TOKEN, prompt.max_query_tokens)
@@ -76,7 +76,7 @@ def _messages(item: JudgedList, settings: OrderingsRecipe, answer_tokens: int) -
 
 
 def _checked(item: JudgedList, text: str, settings: OrderingsRecipe) -> Ordered | Rejected:
-    """The order, unless it cannot be read, is not whole, says nothing of its reasons, or contradicts the judgments."""
+    """The order; rejected where it cannot be read, lacks documents or reasoning, or contradicts the judgments."""
     answer = ordering.parse(text, len(item.documents))
     if answer is None:
         return Rejected("no ranking could be read from the reply", text)
@@ -85,12 +85,12 @@ def _checked(item: JudgedList, text: str, settings: OrderingsRecipe) -> Ordered 
     if not answer.reasoning:
         return Rejected("no reasoning stands before the ranking", text)
     seen = "\n".join([item.query.text, *(document.full_text for document in item.documents)])
-    told = leak(answer.reasoning, seen)
-    if told:
-        return Rejected(f"the reasoning tells where a document came from ({told!r})", text)
+    leaked = leak(answer.reasoning, seen)
+    if leaked:
+        return Rejected(f"the reasoning tells where a document came from ({leaked!r})", text)
     (ndcg,) = order_values([answer.positions], [item.grades], DEFAULT_MEASURE)
     if ndcg < settings.min_ndcg:
-        reason = f"its {DEFAULT_MEASURE} by the judgments is {ndcg:.2f}, at least {settings.min_ndcg:g} was asked"
+        reason = f"its {DEFAULT_MEASURE} by the judgments is {ndcg:.2f}, less than min_ndcg: {settings.min_ndcg:g}"
         return Rejected(reason, text)
     kept = Ordering(answer.positions, answer.reasoning)
     return Ordered(ListExample(item.query, item.documents, kept, item.split), ndcg)

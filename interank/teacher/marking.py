@@ -1,4 +1,4 @@
-"""Marks for the explanations of a pair, read side by side in two orders, so that what hangs on the order is seen."""
+"""Marks for a pair's explanations, read side by side in two orders, so that marks that depend on the order show."""
 
 from __future__ import annotations
 
@@ -19,25 +19,25 @@ from interank.teacher.explaining import Draft, Gathered
 from interank.types import Judgment
 from interank.wording import counted
 
-# A line with number, mark and a few words of reason.
+# Tokens of a line with number, mark and a few words of reason.
 LINE_TOKENS = 24
-# The rubric, its headings and the frame around the prompt.
+# Tokens of the rubric, its headings and the frame around the prompt.
 RUBRIC_TOKENS = 320
-# Two orders that turn a preference round by no more than this both ways together say the same of both explanations.
+# A preference is contradicted where two orders differ by more than this in the difference of the two marks.
 _SAME = 0.2
 
 
 @dataclass(frozen=True, slots=True)
 class MarkedSet:
-    """The explanations of a pair with their marks, in the orders in which they were read."""
+    """The explanations of a pair with their marks in each order of reading."""
 
     gathered: Gathered
     orders: tuple[tuple[int, ...], ...]
-    """The places of the drafts, as each order shows them; empty where nobody was asked."""
+    """The indices of the drafts in each order; empty where no judge was asked."""
     readings: tuple[tuple[Marked, ...] | None, ...]
-    """The marks of the drafts by each order, in the drafts' places; None where a reply gave none."""
+    """For each order the marks of the drafts, in the drafts' own sequence; None where a reply gave none."""
     dropped: tuple[Dropped | None, ...]
-    """Why a draft counts for nothing."""
+    """For each draft the reason why it gets no mark, or None."""
 
     @property
     def whole(self) -> list[tuple[Marked, ...]]:
@@ -46,11 +46,11 @@ class MarkedSet:
 
     @property
     def is_tied(self) -> bool:
-        """Whether every reading gave all explanations one mark."""
+        """Whether each reading gave all explanations the same mark."""
         return bool(self.whole) and all(len({marked.mark for marked in reading}) == 1 for reading in self.whole)
 
     def rows(self, marked_by: str) -> list[Explained]:
-        """Its explanations as they are written."""
+        """The explanations as rows of the output."""
         example = self.gathered.example
         return [
             Explained(
@@ -75,7 +75,7 @@ class MarkedSet:
 
 
 def made_marks(gathered: Gathered) -> MarkedSet:
-    """An honest explanation is worth 1, a made fault 0."""
+    """Marks without a judge: 1 for an honest explanation, 0 for a made fault."""
     reading = tuple(Marked(float(draft.kind == HONEST), "") for draft in gathered.drafts)
     return MarkedSet(gathered, (), (reading,), (None,) * len(reading))
 
@@ -87,16 +87,16 @@ def mark(annotator: Annotator, sets: Sequence[Gathered], settings: ExplanationsR
         _request(annotator, each, order, settings) for each, both in zip(sets, orders, strict=True) for order in both
     ]
     replies = annotator.asker.replies(requests)
-    found: list[MarkedSet | None] = []
+    marked: list[MarkedSet | None] = []
     for place, (each, both) in enumerate(zip(sets, orders, strict=True)):
         answers = replies[2 * place : 2 * place + 2]
-        read = [reply for reply in answers if reply is not None]
-        found.append(_marked(annotator, each, both, read) if len(read) == len(answers) else None)
-    return found
+        answered = [reply for reply in answers if reply is not None]
+        marked.append(_marked(annotator, each, both, answered) if len(answered) == len(answers) else None)
+    return marked
 
 
 def contradicted(readings: Sequence[Sequence[Marked]]) -> list[tuple[int, int]]:
-    """The pairs of explanations of which two orders prefer different ones, by more than a step each way."""
+    """The pairs of explanations of which the two orders prefer different ones, by more than `_SAME` together."""
     if len(readings) < 2:
         return []
     first, second = ([marked.mark for marked in reading] for reading in readings)
@@ -109,7 +109,7 @@ def contradicted(readings: Sequence[Sequence[Marked]]) -> list[tuple[int, int]]:
 
 
 def preferred(readings: Sequence[Sequence[Marked]]) -> int:
-    """How many pairs of explanations either order tells apart."""
+    """The number of pairs of explanations with different marks in at least one order."""
     count = len(readings[0])
     return sum(
         any(reading[one].mark != reading[other].mark for reading in readings)
@@ -118,7 +118,7 @@ def preferred(readings: Sequence[Sequence[Marked]]) -> int:
 
 
 def _orders(gathered: Gathered, seed: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    """An order drawn from what is in the set, and the same backwards: what stood first stands last."""
+    """An order drawn by a hash of the set's texts, and its reverse."""
     content = "\0".join([str(seed), gathered.example.query.text, *(draft.text for draft in gathered.drafts)])
     places = list(range(len(gathered.drafts)))
     Random(hashlib.sha256(content.encode("utf-8", "replace")).hexdigest()).shuffle(places)
@@ -140,7 +140,7 @@ def _request(annotator: Annotator, gathered: Gathered, order: Sequence[int], set
 
 
 def _answer(judgment: Judgment, draft: Draft) -> str:
-    """As the rubric shows it: the grade that was judged, and the explanation."""
+    """An explanation as the rubric shows it: with the judgment's grade before it."""
     return judging.answer(Judgment(draft.text, judgment.relevance), "grade_first")
 
 
@@ -159,13 +159,13 @@ def _marked(
             why = why or "failed"
             continue
         text = reply.text if annotator.encoder is None else annotator.encoder.text(reply.ids)
-        told = rubric.reasoned_marks(text, len(order))
-        if told is None:
+        marks = rubric.reasoned_marks(text, len(order))
+        if marks is None:
             gathered.rejects("judge", f"no mark for each of {counted(len(order), 'explanation')} could be read", text)
             readings.append(None)
             why = why or "unreadable"
             continue
-        places = sorted(zip(order, told, strict=True), key=lambda each: each[0])
+        places = sorted(zip(order, marks, strict=True), key=lambda each: each[0])
         readings.append(tuple(marked for _, marked in places))
     count = len(gathered.drafts)
     if why is not None:
@@ -176,16 +176,19 @@ def _marked(
 
 
 def _fewest(turned: Sequence[tuple[int, int]]) -> set[int]:
-    """Explanations without which no contradiction is left: that in the most of them first, of equal ones the last."""
-    left, gone = list(turned), set[int]()
+    """Explanations to drop so that no contradiction is left, chosen greedily.
+
+    The one in most contradictions goes first; of several with as many, the last.
+    """
+    left, dropped = list(turned), set[int]()
     while left:
         counts = {place: sum(place in pair for pair in left) for pair in left for place in pair}
         worst = max(counts, key=lambda place: (counts[place], place))
-        gone.add(worst)
+        dropped.add(worst)
         left = [pair for pair in left if worst not in pair]
-    return gone
+    return dropped
 
 
 def marked_by(settings: ExplanationsRecipe, teacher: str) -> str:
-    """Who marks, as the rows have it."""
+    """The rows' value of `marked_by`: the teacher's name, or the word for marks without a judge."""
     return MADE_MARKS if settings.marks == "made" else teacher

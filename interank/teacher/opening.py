@@ -1,4 +1,4 @@
-"""The teacher that a recipe names: an engine in this process, vLLM or servers, and where its replies are kept."""
+"""Opens the teacher that a recipe names: transformers or vLLM in this process, or servers."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ log = logging.getLogger(__name__)
 
 REPLIES = "replies.sqlite"
 STUDENT_REPLIES = "student.sqlite"
-"""Those of an adapter that explains beside the teacher, which cost nothing."""
-# Waves of requests to servers between two looks at the clock; within a wave, room is filled as it comes free.
+"""The replies of a student's adapter that explains too; they cost nothing."""
+# A call has so many times the requests that servers take at once; a request that ends makes room for the next.
 _WAVES = 8
 
 
 def default_cache() -> Path | None:
-    """Replies are kept over all outputs where somebody said where."""
+    """The folder of the replies shared across outputs; None where $INTERANK_CACHE is not set."""
     folder = os.environ.get("INTERANK_CACHE")
     return Path(folder) / "replies" if folder else None
 
@@ -35,9 +35,9 @@ def default_cache() -> Path | None:
 def open_teacher(
     settings: TeacherRecipe, prompt: PromptSettings, seed: int, *, longest: int = 0
 ) -> tuple[Teacher, PromptEncoder | None, dict[str, Any]]:
-    """Who is asked, how texts become token ids (None for messages), and what the manifest says of it.
+    """The teacher, its encoder (None where it takes messages), and its notes for the manifest.
 
-    `longest` is what a prompt of another kind takes with its answer, in tokens.
+    `longest` is the length in tokens of a prompt of another kind with its answer, for which vLLM has to have room.
     """
     if settings.engine == "openai":
         return _on_servers(settings, prompt)
@@ -50,7 +50,7 @@ def open_teacher(
         return LocalTeacher(engine, identity, unit_size=settings.batch_size), encoder, notes
     options = settings.vllm
     longest = max(longest, prompt.max_length, settings.orderings.prompt.max_length if settings.orderings else 0)
-    given = VllmOptions(
+    vllm = VllmOptions(
         max_length=longest + SPARE,
         tensor_parallel=options.tensor_parallel,
         quantisation=options.quantisation,
@@ -59,7 +59,7 @@ def open_teacher(
         seed=seed,
     )
     identity = f"vllm {files.name} {options.quantisation} {options.dtype}"
-    return LocalTeacher(VllmEngine(files.folder, given), identity, together=options.together), encoder, notes
+    return LocalTeacher(VllmEngine(files.folder, vllm), identity, together=options.together), encoder, notes
 
 
 def _on_servers(
@@ -71,15 +71,15 @@ def _on_servers(
     except ModelError as error:
         if settings.server.api == "tokens":
             raise ModelError(
-                f"server.api: tokens needs the teacher's tokenizer here: {error}; or set api: chat"
+                f"server.api: tokens needs the teacher's tokenizer on this machine: {error}; or set server.api: chat"
             ) from None
-        log.info("the teacher's tokenizer is not here, so its servers are asked in messages (%s)", error)
+        log.info("the teacher's tokenizer is not on this machine, so its servers are sent messages (%s)", error)
     known = {"tokens": True, "chat": False}.get(settings.server.api, None if files else False)
     teacher = OpenAiTeacher(settings.server.model or settings.model, settings.server, token_ids=known)
     takes_ids = "token_ids" in teacher.abilities
     notes = {"teacher": settings.model, "teacher_origin": "servers", "engine": "openai"}
     notes["api"] = "tokens" if takes_ids else "chat"
-    log.info("%d servers are asked in %s", len(settings.server.urls), "token ids" if takes_ids else "messages")
+    log.info("%d servers are sent %s", len(settings.server.urls), "token ids" if takes_ids else "messages")
     if takes_ids and files is not None:
         encoder = PromptEncoder(load_tokenizer(files), prompt)
         teacher.vocabulary = encoder.vocabulary
@@ -88,7 +88,7 @@ def _on_servers(
 
 
 def asked_together(teacher: TeacherRecipe) -> int:
-    """How many pairs go through the teacher's steps together."""
+    """The number of pairs in one call of the teacher."""
     if teacher.engine == "transformers":
         return teacher.batch_size
     return teacher.vllm.together if teacher.engine == "vllm" else teacher.server.in_flight * _WAVES

@@ -1,4 +1,4 @@
-"""A teacher's outcomes sorted out: judgments with their marks, and what was rejected with the reason."""
+"""Sorts a teacher's outcomes into judgments with their marks and rejections with their reasons."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ from interank.types import Example, Pair
 
 
 class SortedOut(NamedTuple):
-    """Judged pairs with their marks, and the rows of what was rejected; the unanswered are in neither."""
+    """Judged pairs with their marks, and the rows of rejected pairs; unanswered pairs are in neither."""
 
     examples: list[Example]
     marks: list[Mark]
     rejected: list[dict[str, Any]]
     unexplained: list[dict[str, Any]]
-    """The rows of grades that were known and that the teacher did not explain; they are among the judged."""
+    """The rows of grades known beforehand that the teacher did not explain; their pairs are in `examples` too."""
 
 
 def sorted_out(
     pairs: Sequence[Pair], outcomes: Sequence[Outcome], max_grade_share: float | None, seed: int
 ) -> SortedOut:
-    """Each pair's outcome in its place; a grade's surplus over its share is rejected too.
+    """Sort the pairs' outcomes; judgments over a grade's share are rejected too.
 
     Raises:
         InputError: No grade of the training split can have so small a share.
@@ -58,8 +58,8 @@ def sorted_out(
     rejected += [_row(each, reason, judging.answer(each.judgment, "grade_first")) for each in surplus_examples]
     kept = [place for place in range(len(examples)) if place not in left_out]
     examples, marks = [examples[place] for place in kept], [marks[place] for place in kept]
-    gone = {(each.query.query_id, each.document.doc_id) for each in surplus_examples}
-    unexplained = [row for row in unexplained if (row["query_id"], row["doc_id"]) not in gone]
+    removed = {(each.query.query_id, each.document.doc_id) for each in surplus_examples}
+    unexplained = [row for row in unexplained if (row["query_id"], row["doc_id"]) not in removed]
     return SortedOut(examples, marks, rejected, unexplained)
 
 
@@ -82,7 +82,7 @@ def rejected_queries(queries: Mapping[str, Written]) -> list[dict[str, Any]]:
 
 
 def query_rows(pairs: Sequence[Pair], queries: Mapping[str, Written]) -> list[dict[str, Any]]:
-    """The rows of the search queries that the teacher wrote, beside their questions."""
+    """The rows of the search queries that the teacher wrote, with their questions."""
     questions = {pair.query.query_id: pair for pair in pairs}
     return [
         {
@@ -97,9 +97,9 @@ def query_rows(pairs: Sequence[Pair], queries: Mapping[str, Written]) -> list[di
     ]
 
 
-def tally_of(found: SortedOut) -> Tally:
-    """Counts of what is judged."""
+def tally_of(outcomes: SortedOut) -> Tally:
+    """Counts of the judgments."""
     tally = Tally()
-    for example, mark in zip(found.examples, found.marks, strict=True):
+    for example, mark in zip(outcomes.examples, outcomes.marks, strict=True):
         tally.add(judgment_row(example, mark))
     return tally

@@ -1,4 +1,4 @@
-"""Search queries that a teacher writes for a question, and the pairs they make with its documents."""
+"""Search queries that a teacher writes for a question, and their pairs with the question's documents."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Written = tuple[str, ...] | Rejected | None
 
 
 def write_queries(annotator: Annotator, questions: Sequence[Query]) -> list[Written]:
-    """Ask for search queries; in the order of the questions."""
+    """Ask for search queries; the results in the order of the questions."""
     settings = annotator.settings
     sampling = Sampling(settings.max_query_tokens, settings.temperature, annotator.seed)
     replies = annotator.asker.replies([_request(annotator, question, sampling) for question in questions])
@@ -25,7 +25,7 @@ def write_queries(annotator: Annotator, questions: Sequence[Query]) -> list[Writ
             results.append(Rejected(reply.reason, "") if reply else None)
             continue
         text = reply.text if annotator.encoder is None else annotator.encoder.text(reply.ids)
-        # The last query of an answer that was cut may have lost its end.
+        # Where the token limit cut the answer, its last query may be incomplete.
         whole = text if reply.finished else text.rpartition("\n")[0]
         queries = judging.parse_queries(whole, settings.queries)
         results.append(queries or Rejected("no numbered search queries, or something beside them", text))
@@ -35,7 +35,7 @@ def write_queries(annotator: Annotator, questions: Sequence[Query]) -> list[Writ
 def query_pairs(pairs: Sequence[Pair], queries: Mapping[str, Sequence[str]], limit: int) -> list[Pair]:
     """The first `limit` search queries of each question with the question's documents, after the question's own pairs.
 
-    They stay in the question's split: a query says much of what its question says.
+    They stay in the question's split, since a query shares much of its question's content.
     """
     return [
         replace(pair, query=Query(f"{pair.query.query_id}#{number}", text))

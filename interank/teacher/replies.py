@@ -1,4 +1,4 @@
-"""Replies that are kept: nothing that a store holds is asked again, over kills, runs and outputs."""
+"""Stores of a teacher's replies: no stored request is sent again, after a kill, in other runs or for other outputs."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ from interank.teacher.budget import Meter, Spent
 
 log = logging.getLogger(__name__)
 
-# `paid` is 0 where the replies were taken from another store; seconds are those of the run so far.
+# `paid` is 0 where the replies were copied from another store; `seconds` is the run's time until then.
 _SCHEMA = (
     "CREATE TABLE IF NOT EXISTS replies (key TEXT PRIMARY KEY, replies TEXT NOT NULL, read INTEGER NOT NULL, "
     "written INTEGER NOT NULL, paid INTEGER NOT NULL, seconds REAL NOT NULL) WITHOUT ROWID"
 )
 _INSERT = "INSERT OR IGNORE INTO replies VALUES (?, ?, ?, ?, ?, ?)"
 Row = tuple[str, str, int, int, int, float]
-# Stores of before replies were checked hold whatever number a server told.
+# Older stores may hold any number that a server sent, since replies were not checked then.
 _COUNTED = "CASE WHEN {0} BETWEEN 0 AND 1000000000 THEN {0} ELSE 0 END"
 # Another process may be writing; its commits take milliseconds.
 _PATIENCE = 60.0
@@ -38,10 +38,10 @@ class ReplyStore:
     """Replies by key in one SQLite file: whole or absent after a kill, safe for several processes at a time."""
 
     def __init__(self, path: Path) -> None:
-        """Open or make it.
+        """Open the store, or make it.
 
         Raises:
-            InputError: The file is no such store, or cannot be written.
+            InputError: The file is no store of replies, or cannot be written.
         """
         self.path = path
         try:
@@ -54,7 +54,7 @@ class ReplyStore:
             raise InputError(f"{path} cannot be used to keep replies ({error}); remove it or name another") from None
 
     def _begin_log(self) -> None:
-        """Have a write-ahead log; another process may be about to make it just now, for which SQLite does not wait."""
+        """Switch to a write-ahead log; SQLite does not wait where another process does so at the same moment."""
         deadline = time.monotonic() + _PATIENCE
         while True:
             try:
@@ -67,26 +67,26 @@ class ReplyStore:
             time.sleep(_PAUSE)
 
     def get(self, key: str) -> tuple[Reply, ...] | None:
-        """The replies of a unit, if they are kept; none of a row that is damaged."""
+        """The stored replies of a unit, or None; an empty tuple where the row is damaged."""
         row = self._connection.execute("SELECT replies FROM replies WHERE key = ?", (key,)).fetchone()
         return _replies(row[0]) if row else None
 
     def put(self, key: str, replies: Sequence[Reply], *, paid: bool, seconds: float = 0.0) -> None:
-        """Keep the replies of a unit; on disk when this returns."""
+        """Store the replies of a unit; they are on disk when this returns."""
         text = json.dumps([asdict(reply) for reply in replies], separators=(",", ":"), allow_nan=False)
         read, written = (sum(reply.read for reply in replies), sum(reply.written for reply in replies))
         self._connection.execute(_INSERT, (key, text, read, written, int(paid), seconds))
 
     def discard(self, key: str) -> None:
-        """Forget the replies of a unit, which cannot be used."""
+        """Delete the replies of a unit."""
         self._connection.execute("DELETE FROM replies WHERE key = ?", (key,))
 
     def spent(self) -> Spent:
-        """What the replies in here have cost this output."""
+        """The cost of the stored replies that this output paid for."""
         return self._sums("WHERE paid")
 
     def held(self) -> Spent:
-        """What the replies in here cost whoever paid for them."""
+        """The cost of all stored replies, whoever paid for them."""
         return self._sums("")
 
     def _sums(self, which: str) -> Spent:
@@ -95,23 +95,23 @@ class ReplyStore:
         return Spent(*(value or 0 for value in self._connection.execute(query).fetchone()))
 
     def rows(self) -> Iterator[Row]:
-        """All of it, by key."""
+        """All rows, sorted by key."""
         yield from self._connection.execute("SELECT * FROM replies ORDER BY key")
 
     def add_rows(self, rows: Iterable[Row]) -> None:
-        """Take over rows of another store."""
+        """Add rows of another store."""
         self._connection.execute("BEGIN")
         self._connection.executemany(_INSERT, rows)
         self._connection.execute("COMMIT")
 
     def close(self) -> None:
-        """Close the file; what was put stays."""
+        """Close the file."""
         self._connection.close()
 
 
 @dataclass(slots=True)
 class Asked:
-    """What was sent to the teacher, and what was found instead of being sent."""
+    """Counts of the requests sent to the teacher and of those answered from a store, with the tokens of the sent."""
 
     sent: int = 0
     replayed: int = 0
@@ -121,16 +121,16 @@ class Asked:
 
 
 class Asker:
-    """Asks a teacher what the stores do not hold."""
+    """Answers requests from the stores, and sends the others to a teacher."""
 
     def __init__(self, teacher: Teacher, own: ReplyStore, shared: ReplyStore | None, meter: Meter) -> None:
         """Take a teacher and the stores.
 
         Args:
-            teacher: Who is asked.
+            teacher: Gets the requests that no store answers.
             own: The replies of this output.
-            shared: Those of all outputs; also gets what comes in.
-            meter: Counts what is sent, and says when to stop.
+            shared: The replies of all outputs; new ones are added.
+            meter: Counts the cost, and tells when the budget is reached.
         """
         self.teacher = teacher
         self.meter = meter
@@ -140,28 +140,29 @@ class Asker:
 
     @property
     def abilities(self) -> frozenset[Ability]:
-        """The teacher's."""
+        """The teacher's abilities."""
         return self.teacher.abilities
 
     def replies(self, requests: Sequence[Request]) -> list[Reply | Failed | None]:
-        """A reply to each request, in their order; None where the budget ended first."""
+        """A reply to each request, in order; None where the budget ended first."""
         size = self.teacher.unit_size
         units = [tuple(requests[start : start + size]) for start in range(0, len(requests), size)]
-        found: dict[str, tuple[Reply | Failed, ...]] = {}
+        replies_of: dict[str, tuple[Reply | Failed, ...]] = {}
         keys = [self._key(unit) for unit in units]
         missing: dict[str, Unit] = {}
         for key, unit in zip(keys, units, strict=True):
-            kept = self._kept(key, unit)
-            if kept is None:
+            stored = self._stored(key, unit)
+            if stored is None:
                 missing[key] = unit
             else:
-                found[key] = kept
+                replies_of[key] = stored
                 self.asked.replayed += len(unit)
         for unit, replies in self.teacher.ask(self._within_budget(missing.values())):
             key = self._key(unit)
-            found[key] = replies
-            self._came_in(key, replies)
-        return [reply for key, unit in zip(keys, units, strict=True) for reply in found.get(key, (None,) * len(unit))]
+            replies_of[key] = replies
+            self._store(key, replies)
+        both = zip(keys, units, strict=True)
+        return [reply for key, unit in both for reply in replies_of.get(key, (None,) * len(unit))]
 
     def _within_budget(self, units: Iterable[Unit]) -> Iterator[Unit]:
         for unit in units:
@@ -170,33 +171,34 @@ class Asker:
             self.asked.sent += len(unit)
             yield unit
 
-    def _kept(self, key: str, unit: Unit) -> tuple[Reply, ...] | None:
-        kept = self._sound(self._own, key, unit)
+    def _stored(self, key: str, unit: Unit) -> tuple[Reply, ...] | None:
+        own = self._sound(self._own, key, unit)
         if self._shared is None:
-            return kept
+            return own
         shared = self._sound(self._shared, key, unit)
-        if kept is None and shared is not None:
+        if own is None and shared is not None:
             self._own.put(key, shared, paid=False)
-        elif kept is not None and shared is None:
-            # The output was killed after it had kept the reply and before the cache had.
-            self._shared.put(key, kept, paid=True)
-        return kept or shared
+        elif own is not None and shared is None:
+            # A kill came between the two stores.
+            self._shared.put(key, own, paid=True)
+        return own or shared
 
     def _sound(self, store: ReplyStore, key: str, unit: Unit) -> tuple[Reply, ...] | None:
-        """What a store holds for the unit; what cannot be used goes out of it, and is asked anew."""
-        kept = store.get(key)
-        if kept is None:
+        """The unit's replies in a store, or None; replies that fail their check are deleted from it."""
+        stored = store.get(key)
+        if stored is None:
             return None
-        pairs = zip(unit, kept, strict=False)
-        faults = [found for pair in pairs if isinstance(found := checked(*pair, self.teacher.vocabulary), Failed)]
-        if len(kept) == len(unit) and not faults:
-            return kept
-        log.warning("a kept reply is asked for anew: %s", faults[0].reason if faults else "it cannot be read")
+        results = [checked(*pair, self.teacher.vocabulary) for pair in zip(unit, stored, strict=False)]
+        faults = [result.reason for result in results if isinstance(result, Failed)]
+        if len(stored) == len(unit) and not faults:
+            return stored
+        reason = faults[0] if faults else "it cannot be read"
+        log.warning("%s holds a reply that cannot be used (%s); its request is sent again", store.path, reason)
         store.discard(key)
         return None
 
-    def _came_in(self, key: str, replies: Sequence[Reply | Failed]) -> None:
-        """Keep what came; a unit with a failure is asked again another time."""
+    def _store(self, key: str, replies: Sequence[Reply | Failed]) -> None:
+        """Count and store a unit's replies; a unit with a failure is not stored, so that a later run sends it again."""
         whole = [reply for reply in replies if isinstance(reply, Reply)]
         self.asked.failed += len(replies) - len(whole)
         for reply in whole:
@@ -214,7 +216,7 @@ class Asker:
 
 
 def _content(request: Request) -> list[Any]:
-    """What a reply depends on; a greedy one does not depend on the seed."""
+    """The parts of a request on which its reply depends; the seed is none of them where decoding is greedy."""
     sampling = request.sampling
     seed = sampling.seed if sampling.temperature else 0
     prompt = request.prompt.ids if isinstance(request.prompt, Prompt) else request.prompt
@@ -223,7 +225,7 @@ def _content(request: Request) -> list[Any]:
 
 
 def _replies(text: str) -> tuple[Reply, ...]:
-    """The replies of a row; none where it is damaged."""
+    """The replies of a row; empty where it is damaged."""
     try:
         return tuple(_reply(item) for item in json.loads(text))
     except (ValueError, KeyError, TypeError, RecursionError):

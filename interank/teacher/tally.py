@@ -1,4 +1,4 @@
-"""Counts of judgments, taken row by row: what a card, a picture and a manifest tell of them."""
+"""Counts of judgments, row by row, for card, chart and manifest."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ import numpy
 
 
 class Questions:
-    """How many different questions rows are of; eight bytes a question where its rows stand together."""
+    """Counts different questions; it holds eight bytes a question where the question's rows follow each other."""
 
     def __init__(self) -> None:
         self._seen = array("Q")
         self._last = ""
 
     def add(self, query_id: str) -> None:
-        """Count a row's question; a search query is its question's."""
+        """Count a row's question; a search query counts as its question."""
         name = query_id.partition("#")[0]
         if name != self._last:
             self._last = name
@@ -33,7 +33,7 @@ class Questions:
 
 @dataclass(eq=False)
 class Site:
-    """What there is of one site."""
+    """Counts of one site's judgments."""
 
     questions: Questions = field(default_factory=Questions)
     splits: Counter[str] = field(default_factory=Counter)
@@ -67,15 +67,15 @@ class Tally:
 
     @property
     def judgments(self) -> int:
-        """How many rows there are."""
+        """The number of rows."""
         return self.grades.total()
 
     def of_split(self, split: str) -> int:
-        """How many rows a split has."""
-        return sum(number for (found, _), number in self.grades.items() if found == split)
+        """The number of rows of a split."""
+        return sum(number for (name, _), number in self.grades.items() if name == split)
 
     def counts(self, *, rejected: int, unanswered: int) -> dict[str, int]:
-        """How many there are of each kind, for the manifest."""
+        """The manifest's counts."""
         counts = {"judgments": self.judgments, "rejected": rejected, "questions": len(self.questions)}
         for grade in (0, 1, 2):
             counts[f"relevance_{grade}"] = sum(number for (_, of), number in self.grades.items() if of == grade)

@@ -259,7 +259,7 @@ def test_samples_that_disagree_are_rejected_if_asked(reasoning: PromptEncoder, t
     result, _ = scripted(tmp_path, reasoning, texts, logits, samples=3, temperature=1.0, min_agreement=0.5)
     # The sample without an explanation is no vote for anything.
     assert isinstance(result, Rejected)
-    assert result.reason == "1 of 3 samples agree on a grade, 0.5 was asked"
+    assert result.reason == "1 of 3 samples agree on a grade, fewer than min_agreement: 0.5"
 
 
 @pytest.mark.parametrize(
