@@ -1,4 +1,4 @@
-"""What is evaluated: the benchmark's judged queries, and the candidates that every system ranks."""
+"""Loads the benchmark's judged queries and the first-stage candidates that every system reranks."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from interank.ir.bm25 import Bm25, FirstStage
 from interank.types import Document, Qrel, Query, Run
 from interank.wording import counted
 
-# What a run's name may end in, in a folder with a run for each task.
+# File extensions of runs, in a folder with one run per task.
 RUN_ENDS = ("trec", "run", "txt")
 TIES = "broken by candidate order; runs from elsewhere as trec_eval reads them"
 
 
 @dataclass(frozen=True, slots=True)
 class Evaluated:
-    """Which queries of a benchmark are evaluated, and where their candidates come from; keys as in a evaluated."""
+    """The evaluated queries of a benchmark and the source of their candidates; keys as in an evaluate recipe."""
 
     benchmark: Path | None
     tasks: tuple[str, ...] = ()
@@ -36,16 +36,16 @@ class Evaluated:
     run: Path | None = None
     depth: int = 100
     queries: int | None = None
-    """A seeded sample of so many; None takes all."""
+    """Size of a seeded sample of the queries; None takes all."""
     seed: int = 42
     instruction: str = ""
-    """What documents are judged by for queries that bring no instruction of their own."""
+    """The instruction of queries that have none of their own."""
     texts: bool = True
-    """Whether a report shows the documents, also where nothing reads them."""
+    """True if the report shows the documents, even where no model reads them."""
 
     @classmethod
     def of(cls, recipe: Any) -> Evaluated:
-        """What a recipe of evaluate says of it."""
+        """The settings of an evaluate recipe."""
         return cls(**{item.name: getattr(recipe, item.name) for item in fields(cls)})
 
 
@@ -58,32 +58,33 @@ class Task:
     qrels: list[Qrel]
     candidates: Run
     corpus: Mapping[str, Document] | None
-    """None where the benchmark holds no text; stored runs can be scored without."""
+    """None if the benchmark has no document texts; stored runs can be scored without them."""
     excluded: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    """By query id, the documents that must not be ranked."""
     facts: Mapping[str, Any] = field(default_factory=dict)
-    """Where the candidates come from and what was met on the way, for the record."""
+    """Where the candidates come from, and counts from loading the benchmark; written to candidates.json."""
     file: Path | None = None
-    """The run file that the candidates were read from; None if they were not."""
+    """The run file that the candidates were read from; None if they come from elsewhere."""
     without_text: str | None = None
-    """Why the report cannot show the documents, where it cannot."""
+    """Why the report cannot show the documents; None if it can."""
 
     def documents(self, query_id: str) -> list[Document]:
         """A query's candidates in first-stage order.
 
         Raises:
-            InputError: The benchmark holds no text.
+            InputError: The benchmark has no document texts.
         """
         if self.corpus is None:
             raise InputError(
-                f"the benchmark {self.name} has no documents' text, so nothing can be reranked; add its corpus"
+                f"the benchmark {self.name} has no document texts, so nothing can be reranked; add its corpus"
             )
         return [self.corpus[item.doc_id] for item in self.candidates.get(query_id, ())]
 
 
 def load_evaluated(evaluated: Evaluated, *, reranking: bool) -> list[Task]:
-    """Read what is evaluated, task by task; `reranking` needs the documents' text.
+    """Read the tasks of a benchmark with their candidates; `reranking` requires the documents' texts.
 
-    Candidates are the run or the first stage that is asked for, else those that the benchmark holds, else BM25's.
+    Candidates come from the given run or first stage, else from the benchmark's own run, else from BM25.
 
     Raises:
         InputError: A file cannot be used, or queries, qrels and candidates do not belong together.
@@ -93,17 +94,17 @@ def load_evaluated(evaluated: Evaluated, *, reranking: bool) -> list[Task]:
     if evaluated.run is not None and evaluated.first_stage is not None:
         raise InputError(
             f"run={evaluated.run} and first_stage={evaluated.first_stage} both give the candidates; leave one "
-            "of them out (first_stage=null does)"
+            "of them out (first_stage=null leaves that one out)"
         )
-    asked = evaluated.first_stage_queries
-    own_file = Path(asked) if asked and (Path(asked).exists() or ".jsonl" in Path(asked).suffixes) else None
+    form = evaluated.first_stage_queries
+    own_file = Path(form) if form and (Path(form).exists() or ".jsonl" in Path(form).suffixes) else None
     wanted = Wanted(
         tasks=evaluated.tasks,
         split=evaluated.split,
         qrels=evaluated.qrels,
         qrels_form=evaluated.qrels_form,
         documents=evaluated.documents,
-        rewritten=None if own_file else asked,
+        rewritten=None if own_file else form,
         with_run=evaluated.run is None and evaluated.first_stage is None,
         need_text=reranking or evaluated.run is None,
     )
@@ -117,27 +118,27 @@ def load_evaluated(evaluated: Evaluated, *, reranking: bool) -> list[Task]:
 
 
 def notes_on_texts(tasks: Sequence[Task]) -> list[str]:
-    """Why documents cannot be read in the report, where that is so."""
+    """The reasons why the report cannot show the documents of some tasks."""
     return list(dict.fromkeys(task.without_text for task in tasks if task.without_text is not None))
 
 
 def notes_on_candidates(tasks: Sequence[Task]) -> list[str]:
-    """Which queries have no candidates, so that nothing can rank for them and they score 0 whatever ranks."""
+    """Warnings about queries without candidates, which score 0 for every system."""
     notes = []
     for task in tasks:
         empty = [query.query_id for query in task.queries if not task.candidates.get(query.query_id)]
         if empty:
-            asked = counted(len(task.queries), "query", "queries")
+            queries = counted(len(task.queries), "query", "queries")
             notes.append(
-                f"{task.name}: {len(empty)} of {asked} have no candidates, the first {empty[0]!r}, and score 0 in "
-                f"every line, perfect order too: {task.facts['first_stage']} found nothing for them; see whether they "
-                "are in the documents' language, or bring candidates as run=FILE"
+                f"{task.name}: {len(empty)} of {queries} have no candidates, the first {empty[0]!r}, and score 0 in "
+                f"every line, perfect order too: {task.facts['first_stage']} found nothing for them; check that they "
+                "are in the documents' language, or give candidates as run=FILE"
             )
     return notes
 
 
 def _with_texts(benchmark: Path, wanted: Wanted, *, shown: bool) -> tuple[list[Benchmark], str | None]:
-    """The tasks with their documents; where those are for the report alone, without, and the reason in a sentence."""
+    """Load the tasks with document texts, and the reason if texts that only the report needs are missing."""
     if wanted.need_text or not shown or not benchmark.exists():
         return load_tasks(benchmark, wanted), None
     try:
@@ -147,10 +148,10 @@ def _with_texts(benchmark: Path, wanted: Wanted, *, shown: bool) -> tuple[list[B
 
 
 def file_of_task(path: Path, task: str, ends: Sequence[str], *, several: bool) -> Path:
-    """The file of one task: the path itself, or in a folder the file of the task's name with one of these endings.
+    """The file of one task: the path itself, or in a folder the file named after the task with one of the extensions.
 
     Raises:
-        InputError: The folder has no such file, or one file is to serve several tasks.
+        InputError: The folder has no such file, or one file was given for several tasks.
     """
     if not path.is_dir():
         if several:
@@ -159,10 +160,10 @@ def file_of_task(path: Path, task: str, ends: Sequence[str], *, several: bool) -
             )
         return path
     names = [f"{name}.{end}{packed}" for name in _spellings(task) for end in ends for packed in ("", ".gz")]
-    found = next((path / name for name in names if (path / name).is_file()), None)
-    if found is None:
+    file = next((path / name for name in names if (path / name).is_file()), None)
+    if file is None:
         raise InputError(f"{path} has no file for the task {task}; add {task}.{ends[0]}, plain or gzipped")
-    return found
+    return file
 
 
 def _own_queries(path: Path | None, benchmark: Benchmark, *, several: bool) -> Mapping[str, str]:
@@ -183,9 +184,9 @@ def _task(evaluated: Evaluated, benchmark: Benchmark, own_queries: Mapping[str, 
     queries = _sampled(queries, evaluated)
     chosen = {query.query_id for query in queries}
     rewritten = own_queries or benchmark.first_stage_queries or {}
-    found, source = _candidates(evaluated, benchmark, queries, rewritten, several=several)
-    allowed = found.without(benchmark.excluded)
-    removed = sum(len(found.scores(query_id)) - len(allowed.scores(query_id)) for query_id in found)
+    ranked, source = _candidates(evaluated, benchmark, queries, rewritten, several=several)
+    allowed = ranked.without(benchmark.excluded)
+    removed = sum(len(ranked.scores(query_id)) - len(allowed.scores(query_id)) for query_id in ranked)
     candidates = allowed.top(evaluated.depth)
     instructed = sum(bool(query.instruction) for query in queries)
     facts = {
@@ -199,7 +200,7 @@ def _task(evaluated: Evaluated, benchmark: Benchmark, own_queries: Mapping[str, 
         **({"instructed": instructed} if instructed else {}),
         "qrels": evaluated.qrels_form if evaluated.qrels is None else str(evaluated.qrels),
         "excluded_candidates_removed": removed,
-        "tied_candidates": found.tied,
+        "tied_candidates": ranked.tied,
         "met": {name: count for name, count in benchmark.counts.items() if count},
         "sources": {role: [path.name for path in paths] for role, paths in benchmark.sources.items()},
     }
@@ -216,7 +217,7 @@ def _task(evaluated: Evaluated, benchmark: Benchmark, own_queries: Mapping[str, 
 
 
 def ranking_digest(run: Run) -> str:
-    """The sha256 of which documents stand in which order for each query; scores and tag do not matter to it."""
+    """The sha256 of each query's document order; scores and tag do not enter it."""
     total = hashlib.sha256()
     for query_id in run:
         total.update(json.dumps([query_id, run.doc_ids(query_id)]).encode() + b"\n")
@@ -238,7 +239,7 @@ def _candidates(
     *,
     several: bool,
 ) -> tuple[Run, str]:
-    """The first stage's ranking and what made it."""
+    """The first stage's ranking, and a description of its source."""
     wanted = [query.query_id for query in queries]
     if evaluated.run is not None:
         path = file_of_task(evaluated.run, benchmark.name, RUN_ENDS, several=several)
@@ -247,14 +248,14 @@ def _candidates(
         return benchmark.run.only(wanted), "run of the benchmark"
     name = evaluated.first_stage or "bm25"
     if benchmark.corpus is None:
-        raise InputError(f"{benchmark.name} has no text that {name} could search; give the candidates as run=FILE")
+        raise InputError(f"{benchmark.name} has no texts for {name} to search; give the candidates as run=FILE")
     missing = [query_id for query_id in wanted if rewritten and query_id not in rewritten]
     if missing:
         raise InputError(
             f"{evaluated.first_stage_queries} has no search query for {len(missing)} of the "
             f"{counted(len(wanted), 'query', 'queries')} of {benchmark.name}, the first {missing[0]!r}; "
-            "complete it"
+            "add the missing ones"
         )
-    asked = [Query(query.query_id, rewritten.get(query.query_id, query.text)) for query in queries]
+    search_queries = [Query(query.query_id, rewritten.get(query.query_id, query.text)) for query in queries]
     index = Bm25(list(benchmark.corpus.values()), name)
-    return index.rank(asked, top_k=evaluated.depth, excluded=benchmark.excluded), name
+    return index.rank(search_queries, top_k=evaluated.depth, excluded=benchmark.excluded), name

@@ -1,4 +1,4 @@
-"""Finished evaluations read back: the same tasks once, and what each evaluation ranked on them."""
+"""Reads finished evaluations back for comparison: their shared tasks, and the runs of each one's systems."""
 
 from __future__ import annotations
 
@@ -26,23 +26,23 @@ class System:
 
     runs: dict[str, Run]
     rankings: Rankings | None = None
-    """A reranker's rows; None of a stored run."""
+    """A reranker's rows; None for a stored run."""
     stored: dict[str, StoredRun] | None = None
     costs: Mapping[str, Any] = field(default_factory=dict)
     path: Path | None = None
-    """Its model, or the file of a stored run."""
+    """The reranker's model, or the file of a stored run."""
 
     @property
     def digests(self) -> list[str]:
-        """Two systems that rank alike are one."""
+        """Digests of the rankings by task; systems with equal digests count as one."""
         return [ranking_digest(run) for run in self.runs.values()]
 
 
 def input_path(artifact: Artifact, name: str) -> Path:
-    """Where an input of the evaluation lies.
+    """The path of one of the evaluation's inputs.
 
     Raises:
-        InputError: It is no longer there.
+        InputError: The input is no longer at that path.
     """
     path = Path(artifact.path, artifact.manifest["inputs"][name]["path"]).resolve()
     if not path.exists():
@@ -55,22 +55,22 @@ def check_same_candidates(artifacts: Sequence[Artifact]) -> None:
     """Raise unless all evaluations ranked the same candidates of the same queries.
 
     Raises:
-        InputError: Names the first two that did not, and the task.
+        InputError: Two evaluations differ; the message names them and the task.
     """
     first, *others = artifacts
     expected = _digests(first)
     for other in others:
-        found = _digests(other)
-        if sorted(found) != sorted(expected):
+        digests = _digests(other)
+        if sorted(digests) != sorted(expected):
             raise InputError(
-                f"{other.path} is of the tasks {listed(sorted(found))}, and {first.path} of "
+                f"{other.path} evaluates the tasks {listed(sorted(digests))}, and {first.path} the tasks "
                 f"{listed(sorted(expected))}; compare evaluations of the same tasks"
             )
         for task, digest in expected.items():
-            if found[task] != digest:
+            if digests[task] != digest:
                 raise InputError(
-                    f"{other.path} ranks other candidates of {task} than {first.path} (digests {found[task][:12]} and "
-                    f"{digest[:12]}); evaluate both with the same first stage, depth and queries"
+                    f"{other.path} ranks other candidates of {task} than {first.path} (digests {digests[task][:12]} "
+                    f"and {digest[:12]}); evaluate both with the same first stage, depth and queries"
                 )
 
 
@@ -82,20 +82,20 @@ def _digests(artifact: Artifact) -> dict[str, str]:
 def gather(
     artifacts: Sequence[Artifact], files: Sequence[Path], evaluated: Evaluated, measures: Sequence[str]
 ) -> tuple[Evaluation, dict[str, System]]:
-    """The tasks, and every system of the evaluations and of stored runs beside them.
+    """Load the tasks and every system to compare, from the evaluations and from the stored runs in `files`.
 
     Raises:
-        InputError: The benchmark gives other candidates now, or a run cannot be read.
+        InputError: The benchmark now gives other candidates, or a run cannot be read.
     """
     tasks = load_evaluated(evaluated, reranking=False)
     expected = _digests(artifacts[0])
     if len(tasks) == len(expected) == 1:
-        # A single task has its folder's name, which may be another where it was moved to.
+        # A single task is named after its folder, which may have been renamed since.
         tasks = [replace(tasks[0], name=next(iter(expected)))]
     if {task.name: task.facts["digest"] for task in tasks} != expected:
         raise InputError(
-            f"{artifacts[0].path}: its benchmark gives other candidates now than when it was evaluated; "
-            "give the benchmark that it was, with --benchmark DIR"
+            f"{artifacts[0].path}: its benchmark now gives other candidates than when it was evaluated; "
+            "give the benchmark as it was then, with --benchmark DIR"
         )
     systems = _distinct([*_of_artifacts(artifacts, tasks, measures), *_of_files(files, tasks, measures)])
     stored = {name: system.stored for name, system in systems.items() if system.stored is not None}
@@ -115,16 +115,16 @@ def gather(
 def _notes(
     artifacts: Sequence[Artifact], tasks: Sequence[Task], stored: Mapping[str, Mapping[str, StoredRun]]
 ) -> list[str]:
-    """What the evaluations said, and what is to be said of the stored runs now."""
-    said = [note for artifact in artifacts for note in artifact.manifest.get("notes", [])]
-    said += [note for name, by_task in stored.items() for note in notes_on_stored(name, by_task)]
-    return list(dict.fromkeys([*notes_on_texts(tasks), *said]))
+    """The notes of the evaluations, with new ones on the stored runs."""
+    notes = [note for artifact in artifacts for note in artifact.manifest.get("notes", [])]
+    notes += [note for name, by_task in stored.items() for note in notes_on_stored(name, by_task)]
+    return list(dict.fromkeys([*notes_on_texts(tasks), *notes]))
 
 
 def _of_artifacts(
     artifacts: Sequence[Artifact], tasks: Sequence[Task], measures: Sequence[str]
 ) -> Iterator[tuple[str, str, System]]:
-    """Each system with its name and its evaluation's."""
+    """Each system's name, its evaluation's name, and the system."""
     for artifact in artifacts:
         metrics = json.loads((artifact.path / "metrics.json").read_text("utf-8"))
         for name in metrics:
@@ -139,15 +139,15 @@ def _of_files(
         yield name, "run", _stored(path, tasks, measures)
 
 
-def _distinct(found: Sequence[tuple[str, str, System]]) -> dict[str, System]:
-    """Systems by name: those that rank alike under one name once, others of one name with their evaluation's."""
+def _distinct(named: Sequence[tuple[str, str, System]]) -> dict[str, System]:
+    """Systems by name: duplicates once, and different systems of one name prefixed with their evaluation's name."""
     systems: dict[str, System] = {}
-    shared = {name for name, _, one in found for other, _, two in found if name == other and one.digests != two.digests}
-    for name, whose, system in found:
-        label = f"{whose} {name}" if name in shared else name
+    shared = {name for name, _, one in named for other, _, two in named if name == other and one.digests != two.digests}
+    for name, source, system in named:
+        label = f"{source} {name}" if name in shared else name
         number = 2
         while label in systems and systems[label].digests != system.digests:
-            label, number = f"{whose} {name} {number}", number + 1
+            label, number = f"{source} {name} {number}", number + 1
         systems.setdefault(label, system)
     return systems
 
@@ -157,7 +157,7 @@ def _system(artifact: Artifact, name: str, tasks: Sequence[Task], measures: Sequ
     if not ranked.is_file():
         return _stored(input_path(artifact, f"run.{name}"), tasks, measures)
     inputs = artifact.manifest["inputs"]
-    given = inputs.get(f"adapter.{name}")
+    adapter = inputs.get(f"adapter.{name}")
     folder = artifact.path / "runs"
     several = len(tasks) > 1
     path = folder / file_name(name) if several else folder / f"{file_name(name)}.trec"
@@ -165,17 +165,17 @@ def _system(artifact: Artifact, name: str, tasks: Sequence[Task], measures: Sequ
         runs={task.name: read_run(file_of_task(path, task.name, ["trec"], several=several)) for task in tasks},
         rankings=_rankings(artifact, name, ranked),
         costs=_costs(artifact, name),
-        path=Path(artifact.path, given["path"]).resolve() if given else None,
+        path=Path(artifact.path, adapter["path"]).resolve() if adapter else None,
     )
 
 
 def _stored(path: Path, tasks: Sequence[Task], measures: Sequence[str]) -> System:
-    found = {task.name: stored_run(path, task, measures, several=len(tasks) > 1) for task in tasks}
-    return System({task: each.run for task, each in found.items()}, stored=found, path=path)
+    stored = {task.name: stored_run(path, task, measures, several=len(tasks) > 1) for task in tasks}
+    return System({task: each.run for task, each in stored.items()}, stored=stored, path=path)
 
 
 def _rankings(artifact: Artifact, name: str, path: Path) -> Rankings:
-    """A reranker's rows with what each query cost and what it ran on, as far as that was written down."""
+    """A reranker's rows, with each query's cost and machine where they were recorded."""
     machine = {key: value for key, value in _cost_file(artifact).items() if key in MACHINE_KEYS and value}
     spent = artifact.path / "cost.jsonl"
     costs = {
@@ -188,7 +188,7 @@ def _rankings(artifact: Artifact, name: str, path: Path) -> Rankings:
 
 
 def _costs(artifact: Artifact, name: str) -> dict[str, Any]:
-    """What all queries cost together."""
+    """The total cost of all queries, from the recorded mean of a query."""
     by_query = _cost_file(artifact)["per_query"].get(name, {})
     queries = artifact.manifest["counts"]["queries"]
     return {key: value * queries if value is not None else None for key, value in by_query.items() if key in COST_KEYS}

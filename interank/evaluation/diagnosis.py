@@ -1,4 +1,4 @@
-"""What a reranker's own output says of it: calibration, risk and coverage, explanations and their quotes."""
+"""Diagnoses of a reranker from its own output: calibration, risk and coverage, explanations and their quotes."""
 
 from __future__ import annotations
 
@@ -30,15 +30,15 @@ def diagnose(
     """Compare a reranker's probabilities with the qrels, its confidence with its `values`, its quotes with the text.
 
     Args:
-        tasks: What was ranked.
-        rankings: What the reranker gave; documents without qrels count as irrelevant, as in every measure.
+        tasks: The evaluated tasks.
+        rankings: The reranker's rows; documents without qrels count as irrelevant, as in every measure.
         values: The first measure by task and query.
-        relevant_from: The least grade of the qrels that counts as relevant.
-        seed: Decides the resamples of intervals.
+        relevant_from: The lowest qrels grade that counts as relevant.
+        seed: Seeds the bootstrap of intervals.
 
     Returns:
-        `calibration` and `risk_coverage` where something was graded, `calibrated` and `abstention` where a fit was
-        applied, `explanations` where something was explained.
+        `calibration` and `risk_coverage` if any document has a grade, `calibrated` and `abstention` if a fit was
+        applied, `explanations` if any document has an explanation.
     """
     relevant = {
         (task.name, qrel.query_id, qrel.doc_id)
@@ -56,30 +56,30 @@ def diagnose(
         for query in task.queries
     ]
     sample = Sample([len(task.queries) for task in tasks], seed=seed)
-    found = calibrations(graded, sample) | abstentions(tasks, rankings, values, sample)
-    confidences, reached = [], []
+    figures = calibrations(graded, sample) | abstentions(tasks, rankings, values, sample)
+    confidences, measured = [], []
     for (task, query), documents in zip(((t, q) for t in tasks for q in t.queries), graded, strict=True):
         first = rankings.get((task.name, query.query_id), {}).get("ranking", [])[:1]
         if documents and documents[0][0] is first[0]:
             confidences.append(probability_of_relevance(first[0]["probabilities"]))
-            reached.append(values[task.name, query.query_id])
+            measured.append(values[task.name, query.query_id])
     if confidences:
-        found["risk_coverage"] = asdict(risk_coverage(confidences, reached))
+        figures["risk_coverage"] = asdict(risk_coverage(confidences, measured))
     explained = _explanations(tasks, rankings)
     if explained and (marks := marks_of(tasks, rankings, seed=seed)):
         explained["marks"] = marks
-    return {**found, "explanations": explained} if explained else found
+    return {**figures, "explanations": explained} if explained else figures
 
 
 def _explanations(tasks: Sequence[Task], rankings: Rankings) -> dict[str, Any]:
-    """How long explanations are and how much of what they quote is in the documents."""
+    """The length of explanations, and the share of their quotes that the documents contain."""
     words: list[int] = []
     quoted: list[Quotes] = []
     for task in tasks:
         documents: Mapping[str, Document] = task.corpus or {}
         for query in task.queries:
             row = rankings.get((task.name, query.query_id), {"ranking": []})
-            # A listwise reranker's reasoning is of a window, whose other documents it quotes as well.
+            # A listwise reranker's reasoning covers a window and may quote any document in it.
             for item in row["ranking"] if "listwise" not in row else []:
                 if item["explanation"]:
                     words.append(len(item["explanation"].split()))
@@ -92,6 +92,6 @@ def _explanations(tasks: Sequence[Task], rankings: Rankings) -> dict[str, Any]:
         "mean_words": fmean(words),
         "with_quotes": sum(item.total > 0 for item in quoted),
         "quotes": count,
-        # Null, not 0 or 1, where nothing was quoted: there is nothing to be true or false to.
+        # Null if nothing was quoted: a share of no quotes is undefined.
         "quotes_found_share": sum(item.found for item in quoted) / count if count else None,
     }

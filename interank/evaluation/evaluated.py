@@ -1,4 +1,4 @@
-"""What an evaluation ranked, what that cost and what is to be said of it, before anything is scored."""
+"""An evaluation's rankings, costs and notes, before scoring."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from interank.types import Run
 from interank.wording import counted
 
 Rankings = dict[tuple[str, str], dict[str, Any]]
-"""A reranker's rows by task and query id: the ranking as plain data, and what it cost."""
+"""A reranker's rows by task and query id: the ranking as plain data, and its cost."""
 
 COST_KEYS = ("seconds", "tokens_read", "tokens_written", "flops")
 MACHINE_KEYS = ("device", "engine", "dtype")
@@ -22,10 +22,10 @@ MACHINE_KEYS = ("device", "engine", "dtype")
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:
-    """What was ranked, by system and task, and what it cost.
+    """The rankings by system and task, and their costs.
 
-    `runs` holds every system's, `rankings` the rerankers' rows, `stored` what is to be said of stored runs, `costs` the
-    totals, `notes` what belongs beside the figures.
+    `runs` holds every system's runs, `rankings` the rerankers' rows, `stored` the stored runs with the bounds of their
+    ties, `costs` the totals, `notes` the warnings to show beside the figures.
     """
 
     tasks: Sequence[Task]
@@ -38,50 +38,50 @@ class Evaluation:
 
 @dataclass(frozen=True, slots=True)
 class Scoring:
-    """How rankings are scored, and what is told of where they come from; keys as in a recipe of evaluate."""
+    """How rankings are scored, and what the report says of their origin; keys as in an evaluate recipe."""
 
     benchmark: Path | None
     run: Path | None
-    """The first stage's run, where one was given."""
+    """The first stage's run, if one was given."""
     mode: Mode
     measures: tuple[str, ...]
-    """The first is the one that is told."""
+    """The first is the headline measure."""
     relevant_from: int
-    """The least grade of the qrels that counts as relevant."""
+    """The lowest qrels grade that counts as relevant."""
     explain: int
-    """Documents of a query that are explained."""
+    """How many documents of a query are explained."""
     price_per_hour: float | None
     seed: int
 
     @classmethod
     def of(cls, recipe: Any) -> Scoring:
-        """What a recipe of evaluate says of it."""
+        """The settings of an evaluate recipe."""
         return cls(**{item.name: getattr(recipe, item.name) for item in fields(cls)})
 
 
 def ran_on(rankings: Mapping[str, Rankings]) -> dict[str, str]:
-    """By system what its rows say of engine, device and precision."""
-    found = {}
+    """By system, the engines, devices and precisions in its rows."""
+    machines = {}
     for name, rows in rankings.items():
-        said = {str(row[key]) for row in rows.values() for key in MACHINE_KEYS if row.get(key)}
-        if said:
-            found[name] = ", ".join(sorted(said))
-    return found
+        values = {str(row[key]) for row in rows.values() for key in MACHINE_KEYS if row.get(key)}
+        if values:
+            machines[name] = ", ".join(sorted(values))
+    return machines
 
 
 def costs_of(name: str, rankings: Rankings) -> dict[str, dict[str, float | None]]:
-    """What a reranker took in all, and each link of a chain."""
+    """The total cost of a reranker, and of each link of a chain."""
     costs = {name: {key: _total(rankings.values(), key) for key in COST_KEYS}}
     return costs | _costs_of_links(name, rankings)
 
 
 def notes_on_ranked(name: str, rankings: Rankings) -> list[str]:
-    """What has to be said beside a reranker's scores: texts that were cut, and answers that were mended."""
+    """Warnings beside a reranker's scores: truncated texts and repaired listwise answers."""
     return _notes_on_cuts(name, rankings) + _notes_on_lists(name, rankings)
 
 
 def _costs_of_links(name: str, rankings: Rankings) -> dict[str, dict[str, float | None]]:
-    """What each link of a chain took in all."""
+    """The total cost of each link of a chain."""
     rows = [row["stages"] for row in rankings.values() if "stages" in row]
     return {
         f"{name}, {number + 1}. {links[0]['mode']} to {links[0]['depth']}": {
@@ -97,24 +97,24 @@ def _total(rows: Collection[Mapping[str, Any]], key: str) -> float | None:
 
 
 def _notes_on_cuts(name: str, rankings: Rankings) -> list[str]:
-    """That documents did not fit into the adapter's prompt, where some did not."""
+    """A warning if documents were truncated to fit the prompt."""
     lost = [item["truncated"] for row in rankings.values() for item in row["ranking"]]
     cut = sum(tokens > 0 for tokens in lost)
     if not cut:
         return []
-    told = f"{cut} of {counted(len(lost), 'document')} ({cut / len(lost):.0%})"
-    return [f"{name} read {told} without their ends, for which its prompt has no room"]
+    documents = f"{cut} of {counted(len(lost), 'document')} ({cut / len(lost):.0%})"
+    return [f"{name} read {documents} without their ends, for which its prompt has no room"]
 
 
 def _notes_on_lists(name: str, rankings: Rankings) -> list[str]:
-    """How a listwise reranker's answers were read, where there was one."""
-    told = [lists for row in rankings.values() for lists in row.get("listwise", ())]
-    if not told:
+    """Counts of a listwise reranker's unreadable and repaired answers; empty for other rerankers."""
+    listwise = [lists for row in rankings.values() for lists in row.get("listwise", ())]
+    if not listwise:
         return []
-    count = {key: sum(lists[key] for lists in told) for key in ("answers", "unreadable", "repaired", "unranked")}
-    kinds = {kind: sum(lists["repairs"][kind] for lists in told) for kind in told[0]["repairs"]}
-    mended = ", ".join(f"{kind} {number}" for kind, number in kinds.items() if number) or "nothing"
+    count = {key: sum(lists[key] for lists in listwise) for key in ("answers", "unreadable", "repaired", "unranked")}
+    kinds = {kind: sum(lists["repairs"][kind] for lists in listwise) for kind in listwise[0]["repairs"]}
+    repairs = ", ".join(f"{kind} {number}" for kind, number in kinds.items() if number) or "nothing"
     return [
         f"{name}: of {count['answers']} answers about windows {count['unreadable']} held no ranking and "
-        f"{count['repaired']} were mended ({mended}); {count['unranked']} windows kept their order"
+        f"{count['repaired']} were repaired ({repairs}); {count['unranked']} windows kept their order"
     ]

@@ -16,13 +16,13 @@ from interank.rewards import Equipped
 from interank.types import Judgment, Relevance
 
 MARKS = "marks"
-"""Of a query's row: by document id, what each reward gave its explanation."""
+"""Key of a query's row: by document id, each reward's mark of the explanation."""
 
 
 def mark(tasks: Sequence[Task], rankings: Rankings, rewards: Sequence[Equipped], order: judging.Order) -> None:
-    """Put into each query's row what its explanations are worth; those without a grade, and of lists, have no marks.
+    """Add the rewards' marks of explanations to each query's row; ungraded and listwise explanations get none.
 
-    All explanations of a system are marked together: a stance is told against another document's.
+    All explanations of a system are marked in one call, since a reward may compare an explanation with another's.
     """
     rows: list[tuple[dict[str, Any], str]] = []
     columns: dict[str, list[Any]] = {name: [] for name in _COLUMNS}
@@ -60,7 +60,7 @@ _COLUMNS = ("completions", "query_id", "doc_id", "query", "document", "probabili
 def marks_of(
     tasks: Sequence[Task], rankings: Mapping[tuple[str, str], Mapping[str, Any]], *, seed: int
 ) -> dict[str, dict[str, float]]:
-    """By reward the mean of the queries' mean marks, with its 95% interval, and how many explanations have a mark."""
+    """By reward, the mean over queries of their mean mark, its 95% interval, and the number of marked explanations."""
     by_task = [
         [
             list(row[MARKS].values())
@@ -70,18 +70,18 @@ def marks_of(
         for task in tasks
     ]
     names = dict.fromkeys(name for own in by_task for marks in own for of_one in marks for name in of_one)
-    found = {}
+    figures = {}
     for name in names:
         values = [[[mark[name] for mark in marks if mark.get(name) is not None] for marks in own] for own in by_task]
-        kept = [[fmean(of_query) for of_query in own if of_query] for own in values]
-        sizes = [len(own) for own in kept if own]
+        means = [[fmean(of_query) for of_query in own if of_query] for own in values]
+        sizes = [len(own) for own in means if own]
         if sizes:
-            (interval,) = Sample(sizes, seed=seed).intervals(numpy.array([[v] for own in kept for v in own]))
+            (interval,) = Sample(sizes, seed=seed).intervals(numpy.array([[v] for own in means for v in own]))
             count = sum(len(of_query) for own in values for of_query in own)
-            found[name] = {"mean": interval.mean, "low": interval.low, "high": interval.high, "count": count}
-    return found
+            figures[name] = {"mean": interval.mean, "low": interval.low, "high": interval.high, "count": count}
+    return figures
 
 
 def told(marks: Mapping[str, Any]) -> str:
-    """A document's marks in words, for who reads its explanation."""
+    """A document's marks in words."""
     return ", ".join(f"{name} {'not marked' if value is None else f'{value:+.2f}'}" for name, value in marks.items())

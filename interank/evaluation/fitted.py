@@ -1,4 +1,4 @@
-"""What is fitted on an evaluation's queries: how first stage and model are fused, calibrated, and when to abstain."""
+"""Fits fusion with the first stage, calibration and abstention on an evaluation's queries."""
 
 from __future__ import annotations
 
@@ -34,20 +34,20 @@ _CALIBRATORS: tuple[Literal["temperature", "isotonic"], ...] = ("temperature", "
 
 @dataclass(frozen=True, slots=True)
 class FitSettings:
-    """What is fitted; `best` takes what does best on the evaluation's queries."""
+    """Which methods to fit; `best` takes the one that does best on the evaluation's queries."""
 
     system: str | None = None
-    """Which of the evaluation's rerankers; None where it has one."""
+    """The reranker to fit; None if the evaluation has only one."""
     fusion: FusionChoice = "best"
     calibrator: CalibratorChoice = "best"
     coverage: float = 0.8
-    """The share of the queries that is to be answered."""
+    """The share of queries to answer."""
     label_mass: float = 0.5
-    """What the first document's label mass has to be at least."""
+    """The lowest label mass of the first document with which a query is answered."""
 
 
 def own_grades(rows: Rankings) -> bool:
-    """Whether its scores are a model's own: a chain's are places, a fused system's are mixed already."""
+    """True if the scores are a model's own: a chain's are positions, and a fitted system's are fused already."""
     return not any(
         "stages" in row or "fit" in row or any(item["probabilities"] is None for item in row["ranking"])
         for row in rows.values()
@@ -55,10 +55,10 @@ def own_grades(rows: Rankings) -> bool:
 
 
 def fitted(origin: Origin, tasks: Sequence[Task], rankings: Rankings, settings: FitSettings) -> Fit:
-    """Fusion, calibrator and abstention by a reranker's rows on the tasks.
+    """Fit fusion, calibrator and abstention to a reranker's rows on the tasks.
 
     Raises:
-        InputError: Nothing can be fitted on them.
+        InputError: The rows do not suffice for a fit.
     """
     tried: dict[str, Any] = {}
     fusion: Fusion | None = None
@@ -70,30 +70,30 @@ def fitted(origin: Origin, tasks: Sequence[Task], rankings: Rankings, settings: 
     if settings.calibrator != "none":
         chosen = _CALIBRATORS if settings.calibrator == "best" else (settings.calibrator,)
         calibrator, tried["calibrator"] = fit_calibrator(_judged(tasks, rankings, origin.relevant_from), chosen)
-    made = Fit(fusion, calibrator, None, origin, tried)
+    fit = Fit(fusion, calibrator, None, origin, tried)
     if calibrator is None:
-        return made
-    abstention, tried["abstention"] = _abstention(made, tasks, rankings, settings)
+        return fit
+    abstention, tried["abstention"] = _abstention(fit, tasks, rankings, settings)
     if fusion is None:
-        return replace(made, abstention=abstention)
-    unfused, tried["unfused"] = _abstention(made.without_fusion(), tasks, rankings, settings)
-    return replace(made, abstention=abstention, unfused=unfused)
+        return replace(fit, abstention=abstention)
+    unfused, tried["unfused"] = _abstention(fit.without_fusion(), tasks, rankings, settings)
+    return replace(fit, abstention=abstention, unfused=unfused)
 
 
 def _abstention(
-    made: Fit, tasks: Sequence[Task], rankings: Rankings, settings: FitSettings
+    fit: Fit, tasks: Sequence[Task], rankings: Rankings, settings: FitSettings
 ) -> tuple[Abstention, list[dict[str, Any]]]:
-    """When to abstain with the rankings that a fit makes, and what it was chosen from."""
-    rows = applied_rows(made, rankings, tasks)
+    """The abstention rule for the rankings after the fit, and the thresholds that it was chosen from."""
+    rows = applied_rows(fit, rankings, tasks)
     runs = {task.name: reranked_run(rows, task, "fitted") for task in tasks}
-    values = {(task.name, q): v for task in tasks for q, v in _of_task(task, runs[task.name], made.origin).items()}
-    sure = {key: row["ranking"][0]["probability"] for key, row in rows.items() if row["ranking"]}
-    return fit_abstention(list(sure.values()), [values[key] for key in sure], settings.coverage, settings.label_mass)
+    values = {(task.name, q): v for task in tasks for q, v in _of_task(task, runs[task.name], fit.origin).items()}
+    tops = {key: row["ranking"][0]["probability"] for key, row in rows.items() if row["ranking"]}
+    return fit_abstention(list(tops.values()), [values[key] for key in tops], settings.coverage, settings.label_mass)
 
 
 def _candidates(tasks: Sequence[Task], rankings: Rankings) -> list[Candidates]:
-    """Each query's candidates with both scores; with several tasks the ids are led by their task."""
-    found = []
+    """Each query's candidates with the model's and the first stage's scores; ids are prefixed with their task."""
+    candidates = []
     for task in tasks:
         for query in task.queries:
             row = rankings.get((task.name, query.query_id))
@@ -101,14 +101,14 @@ def _candidates(tasks: Sequence[Task], rankings: Rankings) -> list[Candidates]:
                 ours = {item["doc_id"]: item["score"] for item in row["ranking"]}
                 first = task.candidates.scores(query.query_id)
                 name = f"{task.name}\0{query.query_id}"
-                found.append(
+                candidates.append(
                     Candidates(name, tuple(first), tuple(ours[doc_id] for doc_id in first), tuple(first.values()))
                 )
-    return found
+    return candidates
 
 
 def _values(tasks: Sequence[Task], run: Run, origin: Origin) -> dict[str, float]:
-    """The measure's mean of each task, of a run of `_candidates`."""
+    """By task, the mean measure of a run whose query ids are those of `_candidates`."""
     means = {}
     for task in tasks:
         lead = f"{task.name}\0"
@@ -122,18 +122,18 @@ def _of_task(task: Task, run: Run, origin: Origin) -> dict[str, float]:
 
 
 def _judged(tasks: Sequence[Task], rankings: Rankings, relevant_from: int) -> list[list[tuple[float, bool]]]:
-    """Each query's scores with the truth; unjudged documents count as irrelevant."""
-    found = []
+    """By query, each document's score and whether it is relevant; unjudged documents count as irrelevant."""
+    queries = []
     for task in tasks:
         relevant = {(qrel.query_id, qrel.doc_id) for qrel in task.qrels if qrel.relevance >= relevant_from}
         for query in task.queries:
             row = rankings.get((task.name, query.query_id), {"ranking": []})
-            found.append([(item["score"], (query.query_id, item["doc_id"]) in relevant) for item in row["ranking"]])
-    return [pairs for pairs in found if pairs]
+            queries.append([(item["score"], (query.query_id, item["doc_id"]) in relevant) for item in row["ranking"]])
+    return [pairs for pairs in queries if pairs]
 
 
 def which_to_name(rankings: Mapping[str, Rankings], graded: Sequence[str], wanted: str | None) -> str:
-    """Why an evaluation does not tell which reranker to fit, and what to do."""
+    """The rest of an error message: why it is unclear which reranker to fit, and what to do."""
     if not graded:
         return (
             f"has no reranker with grades to fit to (its rankings: {listed(rankings)}); evaluate an adapter in mode "

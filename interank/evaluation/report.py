@@ -1,4 +1,4 @@
-"""The evaluation as a text to read: what was measured on what, the tables, one example ranking."""
+"""The evaluation's report in Markdown: the setup, the tables, one example ranking."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ def markdown(
 
     Args:
         results: The scores.
-        costs: What a query costs each system.
-        measures: What was measured; the first is the one that the tables lead with.
-        facts: What was evaluated, for the head.
-        notes: Warnings that belong beside the figures.
-        shown: An example ranking, or nothing.
+        costs: By system, the mean cost of a query.
+        measures: The measures; the first is the headline measure.
+        facts: The benchmark, its tasks and the mode, listed at the top.
+        notes: Warnings to show beside the figures.
+        shown: An example ranking, or an empty string.
     """
     first, metrics = measures[0], results.metrics
     seconds = {name: cost["seconds"] for name, cost in costs.items()}
@@ -38,20 +38,20 @@ def markdown(
     for title, rows in sections(results, costs, measures).items():
         lines += ["", f"## {title}", "", tables.markdown(rows)]
     if shown:
-        # Indented, not fenced: nothing that a document says can end the block.
+        # Indented, not fenced: no document's text can end an indented block.
         lines += ["", "## One ranking", "", *(f"    {line}" for line in shown.splitlines())]
     return "\n".join(lines) + "\n"
 
 
-def _item(told: str) -> str:
-    """A line of a list; names of tasks and tags of runs in it are others', and stay text."""
-    return f"- {cards.name(told)}"
+def _item(text: str) -> str:
+    """A list item; markup in its task names and run tags is escaped."""
+    return f"- {cards.name(text)}"
 
 
 def sections(results: Results, costs: Mapping[str, Mapping[str, Any]], measures: Sequence[str]) -> dict[str, Rows]:
-    """The tables below the first one, by title: those that have something to tell."""
+    """The tables below the first one, by title; empty tables are left out."""
     first, metrics = measures[0], results.metrics
-    found = {
+    titled = {
         "By task": tables.by_task(metrics, first) if len(next(iter(metrics.values()))["tasks"]) > 1 else [],
         "Measures": tables.all_measures(metrics, measures) if len(measures) > 1 else [],
         "Comparisons": tables.comparisons(results.comparisons, first),
@@ -60,7 +60,7 @@ def sections(results: Results, costs: Mapping[str, Mapping[str, Any]], measures:
         "Fitted on other queries": tables.fitted(metrics),
         "Cost of a query": tables.costs(costs),
     }
-    return {title: rows for title, rows in found.items() if len(rows) > 1}
+    return {title: rows for title, rows in titled.items() if len(rows) > 1}
 
 
 def example(
@@ -74,10 +74,10 @@ def example(
 
     Args:
         query: The query's text.
-        ranking: The first documents, best first.
-        texts: By document id its text.
-        gold: What people say of documents, by document id; None where nobody was asked.
-        told: Which ranking this is.
+        ranking: The top documents, best first.
+        texts: The texts by document id.
+        gold: The qrels grades by document id; None without qrels.
+        told: A description of the ranking.
     """
     lines = [f"Query: {one_line(query)}", *([f"({told})"] if told else [])]
     for place, item in enumerate(ranking, start=1):

@@ -16,10 +16,10 @@ from interank.ir.significance import Interval, Sample, Values, holm
 from interank.types import Run
 
 FIRST_STAGE = "first stage"
-# The floor and the ceiling that the candidates set for any reranking of them.
+# Lower and upper bound of any reranking of the candidates.
 RANDOM, PERFECT = "random order", "perfect order"
 
-# Means of equal values in another order differ in their last digits.
+# Means of the same values in another order differ in their last digits.
 _EQUAL = 1e-9
 
 Runs = Mapping[str, Run]
@@ -28,11 +28,12 @@ Runs = Mapping[str, Run]
 
 @dataclass(frozen=True, slots=True)
 class Results:
-    """What all systems score.
+    """The scores of all systems.
 
-    `metrics` holds by system `queries`, `tasks` (the same by task) and by measure `mean, low, high` and, but for the
-    first stage, `gain` over it. `comparisons` holds every pair of systems that rank, under each measure, with
-    `p_corrected` for the number of pairs. `per_query` holds a row a query with every system's values.
+    `metrics` holds by system `queries`, `tasks` (the same by task), and by measure `mean`, `low`, `high` and, except
+    for the first stage, the `gain` over the first stage. `comparisons` holds every pair of systems under each measure,
+    without the random and the perfect order; `p_corrected` is corrected for the number of pairs. `per_query` holds
+    one row per query with every system's values.
     """
 
     metrics: dict[str, dict[str, Any]]
@@ -43,7 +44,7 @@ class Results:
 def score_systems(tasks: Sequence[Task], systems: Mapping[str, Runs], measures: Sequence[str], *, seed: int) -> Results:
     """Score each system, and the random and the perfect order of the first stage's candidates.
 
-    A mean is the mean of task means. Intervals resample queries within their tasks; p-values are those of paired
+    A mean is the mean of task means. Intervals resample queries within their tasks; p-values are from paired
     randomisation tests, corrected by Holm's method over the pairs of systems of a measure.
     """
     for name, runs in systems.items():
@@ -54,7 +55,7 @@ def score_systems(tasks: Sequence[Task], systems: Mapping[str, Runs], measures: 
         PERFECT: {task.name: ideal_run(task.qrels, task.candidates, depth=depth) for task in tasks},
     }
     values = {name: _values(tasks, runs, measures) for name, runs in {**systems, **bounds}.items()}
-    # All that is resampled goes through the resamples at once, for drawing them is what takes the time.
+    # All columns are resampled in one call, since drawing the resamples takes most of the time.
     pairs = list(combinations(systems, 2))
     gains = [*pairs, *((FIRST_STAGE, name) for name in bounds)]
     columns = [*values.values(), *(values[ours] - values[against] for against, ours in gains)]
@@ -73,7 +74,7 @@ def score_systems(tasks: Sequence[Task], systems: Mapping[str, Runs], measures: 
 
 
 def _check_exclusions(name: str, tasks: Sequence[Task], runs: Runs) -> None:
-    """No system may be scored on what a query excludes, as BRIGHT's own evaluation asserts."""
+    """Raise if a system ranks a document that its query excludes, as BRIGHT's own evaluation does."""
     for task in tasks:
         for query_id, excluded in task.excluded.items():
             ranked = excluded.intersection(runs[task.name].scores(query_id)) if query_id in runs[task.name] else ()
@@ -84,7 +85,7 @@ def _check_exclusions(name: str, tasks: Sequence[Task], runs: Runs) -> None:
 
 
 def _values(tasks: Sequence[Task], runs: Runs, measures: Sequence[str]) -> Values:
-    """Shape (queries of all tasks, measures)."""
+    """The values of a system, of shape (queries of all tasks, measures)."""
     blocks = []
     for task in tasks:
         by_measure = score_run(task.qrels, runs[task.name], measures).per_query
@@ -100,18 +101,18 @@ def _by_task(
     measures: Sequence[str],
     seed: int,
 ) -> dict[str, dict[str, Any]]:
-    """By system and task the number of queries and each measure's mean with its interval."""
+    """By system and task, the number of queries and each measure's mean with its interval."""
     if len(tasks) == 1:
-        # The same resamples of the same queries.
+        # One task has the same queries and resamples as the whole.
         return {name: {tasks[0].name: deepcopy(dict(metrics[name]))} for name in values}
-    found: dict[str, dict[str, Any]] = {name: {} for name in values}
+    by_system: dict[str, dict[str, Any]] = {name: {} for name in values}
     for task, rows in zip(tasks, _rows(tasks), strict=True):
         sample = Sample([len(task.queries)], seed=seed)
         intervals = iter(sample.intervals(numpy.column_stack([table[rows] for table in values.values()])))
         for name in values:
             of_task = {measure: asdict(next(intervals)) for measure in measures}
-            found[name][task.name] = {"queries": len(task.queries)} | of_task
-    return found
+            by_system[name][task.name] = {"queries": len(task.queries)} | of_task
+    return by_system
 
 
 def _comparisons(
@@ -121,8 +122,8 @@ def _comparisons(
     intervals: Mapping[tuple[str, str], Mapping[str, Interval]],
     measures: Sequence[str],
 ) -> list[dict[str, Any]]:
-    """Every pair under each measure; the pairs of a measure are one family of tests."""
-    found: list[dict[str, Any]] = []
+    """Every pair of systems under each measure; the pairs of a measure form one family of tests."""
+    comparisons: list[dict[str, Any]] = []
     rows_of = {task.name: rows for task, rows in zip(tasks, _rows(tasks), strict=True)}
     for place, measure in enumerate(measures):
         differences = {pair: (values[pair[1]] - values[pair[0]])[:, place] for pair in intervals}
@@ -130,7 +131,7 @@ def _comparisons(
         corrected = holm(p_values)
         by_task = _chances_by_task(differences, rows_of, p_values, sample.seed)
         for column, ((against, ours), difference) in enumerate(differences.items()):
-            found.append(
+            comparisons.append(
                 {
                     "measure": measure,
                     "system": ours,
@@ -149,7 +150,7 @@ def _comparisons(
                     },
                 }
             )
-    return found
+    return comparisons
 
 
 def _chances_by_task(
@@ -158,9 +159,12 @@ def _chances_by_task(
     of_all: Sequence[float],
     seed: int,
 ) -> dict[tuple[str, tuple[str, str]], dict[str, float]]:
-    """By task and pair p and, as one family of all tasks and pairs, its correction; `of_all` are all queries' p."""
+    """By task and pair, p and its correction, with all tasks and pairs as one family.
+
+    `of_all` has the p-values over all queries, one per pair.
+    """
     places = [(task, pair) for task in rows_of for pair in differences]
-    # A single task has the same exchanges of the same queries.
+    # One task has the same queries and random exchanges as the whole.
     p_values = list(of_all) if len(rows_of) == 1 else []
     for rows in rows_of.values() if len(rows_of) > 1 and differences else ():
         table = numpy.column_stack([difference[rows] for difference in differences.values()])
@@ -177,11 +181,11 @@ def _add_gains(
     comparisons: Sequence[Mapping[str, Any]],
     of_bounds: Mapping[str, Mapping[str, Interval]],
 ) -> None:
-    """What each system gains over the first stage; the bounds, which are no rankers, without a test."""
-    kept = ("mean", "low", "high", "p", "p_corrected", "wins", "ties", "losses")
+    """Add each system's gain over the first stage to `metrics`; random and perfect order get no test."""
+    keys = ("mean", "low", "high", "p", "p_corrected", "wins", "ties", "losses")
     for comparison in comparisons:
         if comparison["against"] == FIRST_STAGE:
-            gain = {key: comparison[key] for key in kept}
+            gain = {key: comparison[key] for key in keys}
             metrics[comparison["system"]][comparison["measure"]]["gain"] = gain
     for name, gains in of_bounds.items():
         for measure, interval in gains.items():
@@ -203,6 +207,6 @@ def _per_query(tasks: Sequence[Task], values: Mapping[str, Values], measures: Se
 
 
 def _rows(tasks: Sequence[Task]) -> list[slice]:
-    """Where each task's queries stand among all."""
+    """The slice of each task's queries in the rows of all tasks."""
     ends = numpy.cumsum([len(task.queries) for task in tasks]).tolist()
     return [slice(end - len(task.queries), end) for end, task in zip(ends, tasks, strict=True)]

@@ -1,4 +1,4 @@
-"""The evaluation's tables, as rows of cells; and rows as Markdown and as LaTeX."""
+"""The evaluation's tables as rows of cells, and their rendering as Markdown and LaTeX."""
 
 from __future__ import annotations
 
@@ -60,20 +60,19 @@ def by_task(metrics: Metrics, measure: str) -> Rows:
     """Header and rows: system, the measure on each task, the mean of the tasks."""
     names = list(next(iter(metrics.values()))["tasks"])
     rows = [["system", *names, "mean"]]
-    for system, found in metrics.items():
-        rows.append(
-            [system, *(f"{found['tasks'][n][measure]['mean']:.4f}" for n in names), f"{found[measure]['mean']:.4f}"]
-        )
+    for system, own in metrics.items():
+        tasks = own["tasks"]
+        rows.append([system, *(f"{tasks[n][measure]['mean']:.4f}" for n in names), f"{own[measure]['mean']:.4f}"])
     return rows
 
 
 def all_measures(metrics: Metrics, measures: Sequence[str]) -> Rows:
     """Header and rows: system and its mean under every measure."""
     rows = [["system", *measures]]
-    return rows + [[name, *(f"{found[m]['mean']:.4f}" for m in measures)] for name, found in metrics.items()]
+    return rows + [[name, *(f"{own[m]['mean']:.4f}" for m in measures)] for name, own in metrics.items()]
 
 
-def comparisons(found: Sequence[Mapping[str, Any]], measure: str) -> Rows:
+def comparisons(pairs: Sequence[Mapping[str, Any]], measure: str) -> Rows:
     """Header and rows: two systems, their difference with interval, p, and how many queries each wins."""
     head = ["system", "against", measure, "95% interval", "p", "p corrected", "wins/ties/losses"]
     return [head] + [
@@ -86,18 +85,18 @@ def comparisons(found: Sequence[Mapping[str, Any]], measure: str) -> Rows:
             chance(item["p_corrected"]),
             f"{item['wins']}/{item['ties']}/{item['losses']}",
         ]
-        for item in found
+        for item in pairs
         if item["measure"] == measure
     ]
 
 
 def diagnoses(metrics: Metrics) -> Rows:
-    """Header and rows: calibration, risk and explanations of the systems that gave probabilities."""
+    """Header and rows: calibration, risk and explanations of the systems with probabilities."""
     rows = [["system", "ECE", "Brier", "base rate", "risk-coverage area (random, best)", "words", "quotes found"]]
     for name, system in metrics.items():
         if "calibration" in system and "risk_coverage" in system:
             fit, risk = system["calibration"], system["risk_coverage"]
-            said = system.get("explanations")
+            explanations = system.get("explanations")
             rows.append(
                 [
                     name,
@@ -105,29 +104,29 @@ def diagnoses(metrics: Metrics) -> Rows:
                     f"{fit['brier']:.3f}",
                     f"{fit['base_rate']:.3f}",
                     f"{risk['area']:.3f} ({risk['area_at_random']:.3f}, {risk['area_at_best']:.3f})",
-                    f"{said['mean_words']:.0f} in {said['count']}" if said else "",
-                    _share(said["quotes_found_share"], said["quotes"]) if said else "",
+                    f"{explanations['mean_words']:.0f} in {explanations['count']}" if explanations else "",
+                    _share(explanations["quotes_found_share"], explanations["quotes"]) if explanations else "",
                 ]
             )
     return rows
 
 
 def marks(metrics: Metrics) -> Rows:
-    """Header and rows: what the explanations of each system are worth, by each reward that marked them."""
-    said = {name: found for name, system in metrics.items() if (found := system.get("explanations", {}).get("marks"))}
-    names = list(dict.fromkeys(name for found in said.values() for name in found))
+    """Header and rows: the mean mark of each system's explanations, by reward."""
+    marked = {name: own for name, system in metrics.items() if (own := system.get("explanations", {}).get("marks"))}
+    names = list(dict.fromkeys(name for own in marked.values() for name in own))
     return [["system", *names, "explanations"]] + [
         [
             system,
-            *(_with_interval(found[name]["mean"], found[name]) if name in found else "" for name in names),
-            str(max(each["count"] for each in found.values())),
+            *(_with_interval(own[name]["mean"], own[name]) if name in own else "" for name in names),
+            str(max(each["count"] for each in own.values())),
         ]
-        for system, found in said.items()
+        for system, own in marked.items()
     ]
 
 
 def fitted(metrics: Metrics) -> Rows:
-    """Header and rows: what a fit did to the systems that have one, and what abstaining would leave out."""
+    """Header and rows: calibration before and after a fit, and the measure on answered and refused queries."""
     head = ["system", "ECE before", "ECE after", "smaller by", "answered", "measure there", "elsewhere"]
     rows = [head]
     for name, system in metrics.items():
@@ -135,23 +134,23 @@ def fitted(metrics: Metrics) -> Rows:
             continue
         before, after, abstention = system["calibration"], system["calibrated"], system.get("abstention", {})
         gain = after["improvement"]
-        told = [abstention.get(key) for key in ("coverage", "answered", "refused")]
+        figures = [abstention.get(key) for key in ("coverage", "answered", "refused")]
         rows.append(
             [
                 name,
                 _with_interval(before["expected_error"], before),
                 _with_interval(after["expected_error"], after),
                 _with_interval(gain["mean"], gain),
-                *("" if value is None else _with_interval(value["mean"], value) for value in told),
+                *("" if value is None else _with_interval(value["mean"], value) for value in figures),
             ]
         )
     return rows
 
 
-def costs(found: Mapping[str, Mapping[str, Any]]) -> Rows:
-    """Header and rows: what a query costs each system."""
+def costs(by_system: Mapping[str, Mapping[str, Any]]) -> Rows:
+    """Header and rows: each system's mean cost of a query."""
     rows = [["system", "tokens read", "tokens written", "GFLOP", "seconds", "price"]]
-    for name, cost in found.items():
+    for name, cost in by_system.items():
         work, price = cost.get("flops"), cost.get("price")
         rows.append(
             [
@@ -172,7 +171,7 @@ def chance(p: float) -> str:
 
 
 def markdown(rows: Sequence[Sequence[str]]) -> str:
-    """Rows as a Markdown table, of whose cells none can end it or be more than text."""
+    """Rows as a Markdown table; cells are escaped, so none can end the table or add markup."""
     head, *body = ([cards.cell(one_line(cell)) for cell in row] for row in rows)
     lines = [head, ["---"] * len(head), *body]
     return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
@@ -211,7 +210,7 @@ def _latex_row(cells: Sequence[str], mark: str = "") -> str:
 
 
 def _with_interval(value: float, interval: Mapping[str, Any]) -> str:
-    """A figure in three digits with its interval, where that is known."""
+    """A figure in three digits, with its interval if there is one."""
     if "low" not in interval:
         return f"{value:.3f}"
     return f"{value:.3f} ({interval['low']:.3f} to {interval['high']:.3f})"

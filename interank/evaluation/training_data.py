@@ -1,4 +1,4 @@
-"""What the evaluated adapters were trained on of the benchmark, as far as their lineage can be followed."""
+"""Overlap between the benchmark and the evaluated adapters' training data, as far as their lineage reaches."""
 
 from __future__ import annotations
 
@@ -27,16 +27,16 @@ def check_training_data(
     """Compare the judgments that adapters were trained on with the benchmark's queries and documents.
 
     Returns:
-        By adapter what was compared and found; and a sentence or two about each, to stand beside its score.
+        The comparisons by adapter, and notes on each to show beside its score.
     """
-    found: dict[str, Any] = {}
+    by_adapter: dict[str, Any] = {}
     notes = []
     index: BenchmarkIndex | None = None
     overlaps: dict[str, TrainingOverlap] = {}
     for name, path in adapters:
         if not (path / MANIFEST).is_file():
-            found[name] = {"checked": [], "not_at_hand": []}
-            notes.append(f"{name}: names no training data, so what it was trained on of {benchmark} is not known")
+            by_adapter[name] = {"checked": [], "not_at_hand": []}
+            notes.append(f"{name}: names no training data, so its overlap with {benchmark} is unknown")
             continue
         judgments, missing = open_artifact(path).ancestors("judgments")
         for artifact in judgments:
@@ -47,12 +47,12 @@ def check_training_data(
             notes += [f"{name}, training data {artifact.path.name}: {line}" for line in summary.splitlines()]
         if missing:
             notes.append(
-                f"{name}: its training data ({', '.join(missing)}) is not where it was, so it was not compared with "
+                f"{name}: its training data is no longer at {', '.join(missing)}, so it was not compared with "
                 f"{benchmark}; put it back and evaluate again"
             )
         checked = [{"digest": a.digest, **overlaps[a.digest].to_json()} for a in judgments]
-        found[name] = {"checked": checked, "not_at_hand": missing}
-    return found, notes
+        by_adapter[name] = {"checked": checked, "not_at_hand": missing}
+    return by_adapter, notes
 
 
 def _texts(tasks: Sequence[Task], benchmark: str) -> Iterator[BenchmarkTexts]:

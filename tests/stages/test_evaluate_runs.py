@@ -85,7 +85,7 @@ def test_excluded_documents_leave_stored_runs_and_it_is_told(benchmark: Path, tm
     artifact = evaluated(benchmark, tmp_path / "out", run=first, runs=(cheating,), measures=("RR",))
     rows = [json.loads(line) for line in (artifact.path / "per_query.jsonl").read_text().splitlines()]
     assert [row["cheating"]["RR"] for row in rows] == [1.0, 0.5, 0.0, 0.0, 0.0]
-    assert artifact.manifest["notes"] == ["cheating on task: 1 documents that their query excludes were taken out"]
+    assert artifact.manifest["notes"] == ["cheating on task: 1 documents that their query excludes were removed"]
     assert found(artifact, "candidates.json")["task"]["excluded_candidates_removed"] == 1
 
 

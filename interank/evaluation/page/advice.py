@@ -1,4 +1,4 @@
-"""What an evaluation leaves open, and what to do next: where nothing differs by more than chance."""
+"""The page's advice: which systems and queries do not differ significantly, and what to do next."""
 
 from __future__ import annotations
 
@@ -11,32 +11,32 @@ from interank.evaluation.scoring import Results
 from interank.evaluation.tables import SIGNIFICANT, chance
 from interank.wording import counted
 
-# More would be no sentence.
+# Pairs named in the sentence; the rest are counted.
 _MOST = 4
 
 
-def untold(found: Evaluation, results: Results, measure: str) -> list[str]:
-    """Where nothing differs: pairs that chance could have parted, and queries on which all systems are equal."""
+def untold(evaluation: Evaluation, results: Results, measure: str) -> list[str]:
+    """Sentences on pairs of systems without a significant difference, and on queries where all systems are equal."""
     alike = [
         f"{item['system']} and {item['against']} (p {chance(item['p_corrected'])})"
         for item in results.comparisons
         if item["measure"] == measure and item["p_corrected"] >= SIGNIFICANT
     ]
-    told = []
+    sentences = []
     if alike:
         more = f" and {counted(len(alike) - _MOST, 'other pair')}" if len(alike) > _MOST else ""
-        told.append(f"Not told apart: {', '.join(islice(alike, _MOST))}{more}.")
-    elif len(found.runs) > 1:
-        told.append("All pairs of systems differ by more than chance.")
-    equal, queries = _equal(results, list(found.runs), measure)
-    if equal and len(found.runs) > 1:
-        told.append(f"On {equal} of {counted(queries, 'query', 'queries')} all systems have the same {measure}.")
-    return told
+        sentences.append(f"Not told apart: {', '.join(islice(alike, _MOST))}{more}.")
+    elif len(evaluation.runs) > 1:
+        sentences.append("All pairs of systems differ by more than chance.")
+    equal, queries = _equal(results, list(evaluation.runs), measure)
+    if equal and len(evaluation.runs) > 1:
+        sentences.append(f"On {equal} of {counted(queries, 'query', 'queries')} all systems have the same {measure}.")
+    return sentences
 
 
-def next_steps(found: Evaluation, results: Results, measure: str) -> list[str]:
-    """What to do next, by how the best system stands to the first stage."""
-    name = best_system(results, list(found.runs), measure)
+def next_steps(evaluation: Evaluation, results: Results, measure: str) -> list[str]:
+    """What to do next, depending on the best system's gain over the first stage."""
+    name = best_system(results, list(evaluation.runs), measure)
     if name is None:
         return ["Rank with a model to compare: adapters=DIR, or runs=FILE for stored runs."]
     gain = results.metrics[name][measure]["gain"]
@@ -59,6 +59,6 @@ def next_steps(found: Evaluation, results: Results, measure: str) -> list[str]:
 
 
 def _equal(results: Results, systems: Sequence[str], measure: str) -> tuple[int, int]:
-    """On how many queries all systems have one value, and of how many."""
+    """The number of queries on which all systems have the same value, and the number of all queries."""
     equal = sum(len({round(row[name][measure], 6) for name in systems}) == 1 for row in results.per_query)
     return equal, len(results.per_query)

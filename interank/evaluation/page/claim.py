@@ -1,4 +1,4 @@
-"""What the evaluation comes to in one sentence, and the tables that say it task by task."""
+"""The evaluation's result in one sentence, and the table of results by task."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ MEAN = "mean of the tasks"
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """A system's value on a task: with its interval, and how sure it is that it differs from the first stage's."""
+    """A system's value on a task, with its interval and the significance of its difference from the first stage."""
 
     value: str
     interval: str
     mark: str
-    """`better` or `worse` where p < .05 after correction, else nothing."""
+    """`better` or `worse` than the first stage if p < .05 after correction, else empty."""
     p: str
 
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """A task's row: its cells by system, and all of them as a strip from the first stage to the perfect order."""
+    """A task's row: a cell per system, and a strip plot of all systems from first stage to perfect order."""
 
     task: str
     queries: int
@@ -38,25 +38,25 @@ class Line:
 
 
 def best_system(results: Results, systems: Sequence[str], measure: str) -> str | None:
-    """The ranking system with the highest mean; None where only the first stage ranks."""
+    """The system with the highest mean, first stage excluded; None if there is no other."""
     ranking = [name for name in systems if name != FIRST_STAGE]
     return max(ranking, key=lambda name: float(results.metrics[name][measure]["mean"]), default=None)
 
 
-def claim(found: Evaluation, results: Results, measure: str, *, run: Path | None = None) -> list[tuple[str, bool]]:
-    """The sentence in parts, each with whether it is to be set off; `run` has the candidates, where they were given."""
-    name = best_system(results, list(found.runs), measure)
+def claim(evaluation: Evaluation, results: Results, measure: str, *, run: Path | None = None) -> list[tuple[str, bool]]:
+    """The sentence in parts, each with True if it is emphasised; `run` is the candidates' file, if one was given."""
+    name = best_system(results, list(evaluation.runs), measure)
     first = results.metrics[FIRST_STAGE][measure]
     if name is None:
         return [("The first stage alone reaches ", False), (f"{measure} {first['mean']:.4f}", True), (".", False)]
     value = results.metrics[name][measure]
     gain = value["gain"]
-    where = _candidates(run, found)
+    where = _candidates(run, evaluation)
     chances = f" (95% interval {gain['low']:+.4f} to {gain['high']:+.4f}, p {_p(gain['p_corrected'])})"
     above = f"{gain['mean']:+.4f} over" if gain["mean"] >= 0 else f"{-gain['mean']:.4f} below"
-    own = _own_documents(found, name)
+    own = _own_documents(evaluation, name)
     if own:
-        # It retrieved, too, so it did not rerank, and the candidates' perfect order is no bound for it.
+        # This system also retrieves, so the candidates' perfect order does not bound it.
         parts = [(name, True), (f" reaches {measure} ", False), (f"{value['mean']:.4f}", True), (", ", False)]
         parts += [(f"{above} the first stage", True), (f", {where}{chances}", False)]
     else:
@@ -72,11 +72,11 @@ def claim(found: Evaluation, results: Results, measure: str, *, run: Path | None
     return [*parts, (".", False)]
 
 
-def _own_documents(found: Evaluation, name: str) -> float:
+def _own_documents(evaluation: Evaluation, name: str) -> float:
     """The share of a system's documents that are not among the candidates."""
     ranked = own = 0
-    for task in found.tasks:
-        run = found.runs[name][task.name]
+    for task in evaluation.tasks:
+        run = evaluation.runs[name][task.name]
         for query in task.queries:
             documents = run.scores(query.query_id) if query.query_id in run else {}
             candidates = task.candidates.scores(query.query_id) if query.query_id in task.candidates else {}
@@ -85,18 +85,18 @@ def _own_documents(found: Evaluation, name: str) -> float:
     return own / ranked if ranked else 0.0
 
 
-def _candidates(run: Path | None, found: Evaluation) -> str:
-    """Where the candidates come from, how many queries and tasks there are."""
-    source = str(found.tasks[0].facts["first_stage"])
+def _candidates(run: Path | None, evaluation: Evaluation) -> str:
+    """The source of the candidates, with the numbers of queries and tasks and the depth."""
+    source = str(evaluation.tasks[0].facts["first_stage"])
     if run is not None:
-        whose = f"the candidates of {run.name}"
+        origin = f"the candidates of {run.name}"
     elif source.startswith("run "):
-        whose = "the candidates that come with the benchmark"
+        origin = "the candidates that come with the benchmark"
     else:
-        whose = f"the candidates of {source}"
-    queries = sum(len(task.queries) for task in found.tasks)
-    where = f"{counted(len(found.tasks), 'task')}" if len(found.tasks) > 1 else found.tasks[0].name
-    return f"{whose} ({queries:,} queries of {where}, top {found.tasks[0].facts['depth']})"
+        origin = f"the candidates of {source}"
+    queries = sum(len(task.queries) for task in evaluation.tasks)
+    where = f"{counted(len(evaluation.tasks), 'task')}" if len(evaluation.tasks) > 1 else evaluation.tasks[0].name
+    return f"{origin} ({queries:,} queries of {where}, top {evaluation.tasks[0].facts['depth']})"
 
 
 def _p(value: float) -> str:
@@ -104,18 +104,18 @@ def _p(value: float) -> str:
     return shown.replace("<", "< ") if shown.startswith("<") else f"= {shown}"
 
 
-def glance(found: Evaluation, results: Results, measure: str) -> tuple[list[str], list[Line]]:
+def glance(evaluation: Evaluation, results: Results, measure: str) -> tuple[list[str], list[Line]]:
     """The systems with the first stage, random and perfect order, and a line for the mean and for each task."""
-    systems = [*found.runs, RANDOM, PERFECT]
+    systems = [*evaluation.runs, RANDOM, PERFECT]
     metrics = results.metrics
     shown = [each[measure] for name in systems for each in (metrics[name], *metrics[name]["tasks"].values())]
     ends = (min(float(each["low"]) for each in shown), max(float(each["high"]) for each in shown))
     lines = []
-    if len(found.tasks) > 1:
+    if len(evaluation.tasks) > 1:
         values = [metrics[name][measure] for name in systems]
-        chances = {name: metrics[name][measure].get("gain", {}) for name in found.runs}
+        chances = {name: metrics[name][measure].get("gain", {}) for name in evaluation.runs}
         lines.append(_line(MEAN, metrics[FIRST_STAGE]["queries"], systems, values, chances, ends))
-    for task in found.tasks:
+    for task in evaluation.tasks:
         values = [metrics[name]["tasks"][task.name][measure] for name in systems]
         against = _against_first(results, task.name, measure)
         lines.append(_line(task.name, len(task.queries), systems, values, against, ends))

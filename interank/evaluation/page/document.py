@@ -1,4 +1,4 @@
-"""The page as one HTML file: markup from a template, style and programme by their hashes, everything else as text."""
+"""The page as one HTML file: template, style and script allowed by their hashes, all data escaped as text."""
 
 from __future__ import annotations
 
@@ -33,35 +33,35 @@ _SCRIPTS = ("blocks.js", "choice.js", "queries.js", "rankings.js", "reading.js",
 def write_page(
     path: Path,
     scoring: Scoring,
-    found: Evaluation,
+    evaluation: Evaluation,
     results: Results,
     costs: Mapping[str, Mapping[str, Any]],
     provenance: Provenance,
 ) -> None:
-    """Write the report of an evaluation as one file that needs nothing else."""
+    """Write the report of an evaluation as one self-contained file."""
     measure = scoring.measures[0]
     seconds = {name: cost["seconds"] for name, cost in costs.items()}
-    blocks, texts = browser_blocks(found, results, measure)
-    systems, lines = glance(found, results, measure)
+    blocks, texts = browser_blocks(evaluation, results, measure)
+    systems, lines = glance(evaluation, results, measure)
     curves = {name: training_curves(log) for name, log in training_logs(provenance.adapters).items()}
     style = asset(*RANKING_STYLES) + asset(*_STYLES, package=_PACKAGE)
     script = programme(asset(*RANKING_SCRIPTS), asset(*_SCRIPTS, package=_PACKAGE))
     page = _environment().from_string(asset("page.html.jinja", package=_PACKAGE))
     rendered = page.render(
-        title=_title(found),
+        title=_title(evaluation),
         measure=measure,
-        claim=claim(found, results, measure, run=scoring.run),
+        claim=claim(evaluation, results, measure, run=scoring.run),
         systems=systems,
         lines=lines,
-        untold=untold(found, results, measure),
-        next_steps=next_steps(found, results, measure),
-        plots=evaluation_plots(found, results, costs, measure),
+        untold=untold(evaluation, results, measure),
+        next_steps=next_steps(evaluation, results, measure),
+        plots=evaluation_plots(evaluation, results, costs, measure),
         curves={name: plots for name, plots in curves.items() if plots},
         figures={"Systems": tables.systems(results.metrics, seconds, measure)}
         | report_sections(results, costs, scoring.measures),
         method=tables.METHOD,
-        notes=found.notes,
-        provenance=sections(provenance, scoring, found.tasks),
+        notes=evaluation.notes,
+        provenance=sections(provenance, scoring, evaluation.tasks),
         command=provenance.command,
         made=made_on(),
         version=__version__,
@@ -76,17 +76,17 @@ def write_page(
     path.write_text(rendered, "utf-8")
 
 
-def _title(found: Evaluation) -> str:
-    names = [task.name for task in found.tasks]
+def _title(evaluation: Evaluation) -> str:
+    names = [task.name for task in evaluation.tasks]
     return ", ".join(names) if len(names) <= 3 else f"{counted(len(names), 'task')}"
 
 
 @cache
 def _environment() -> Environment:
-    made = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    made.filters["visible"] = visible
-    made.filters["data_url"] = _data_url
-    return made
+    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    environment.filters["visible"] = visible
+    environment.filters["data_url"] = _data_url
+    return environment
 
 
 def _data_url(plot: Plot) -> str:

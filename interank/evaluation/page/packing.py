@@ -1,4 +1,4 @@
-"""Data that a page carries: JSON, compressed, in letters that no markup is made of, for the browser to unpack."""
+"""Packs the page's data as gzipped JSON in base64, which the browser unpacks."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import Any
 
 # Characters of text in a block: large enough to compress well, small enough to be unpacked within a few milliseconds.
 _BLOCK = 400_000
-# Documents are cut to the longest of these that lets the page stay below its size.
+# Documents are cut to the longest of these lengths with which the page stays within its budget.
 _CUTS = (100_000, 16_000, 8_000, 4_000, 2_000, 1_000, 500, 250)
 _SAMPLED = 2_000_000
 _LEVEL = 6
@@ -21,7 +21,7 @@ _LEVEL = 6
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """One piece of the page's data under its name."""
+    """One named piece of the page's data."""
 
     name: str
     content: str
@@ -29,7 +29,11 @@ class Block:
 
 @dataclass(frozen=True, slots=True)
 class Texts:
-    """Documents in blocks; `starts` holds the number of each block's first, `cut` the length that texts were cut to."""
+    """Documents in blocks.
+
+    `starts` holds the number of each block's first document, `cut` the length that texts were cut to; None if no text
+    was cut.
+    """
 
     blocks: list[Block]
     starts: list[int]
@@ -37,21 +41,21 @@ class Texts:
 
 
 def packed(name: str, content: Any) -> Block:
-    """The content as a block; the same content makes the same block."""
+    """Pack the content as a block, deterministically."""
     raw = json.dumps(content, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace")
     return Block(name, base64.b64encode(gzip.compress(raw, _LEVEL, mtime=0)).decode("ascii"))
 
 
 def packed_parts(name: str, parts: Sequence[slice], content: Callable[[slice], Any]) -> list[Block]:
-    """A block of each part's content, its number behind the name."""
-    # Compression, which is most of the work, leaves the interpreter's lock to others.
+    """Pack each part's content as a block named `NAME-NUMBER`."""
+    # Compression is most of the work and releases the interpreter's lock.
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         names = (f"{name}-{number}" for number in range(len(parts)))
         return list(pool.map(lambda name, part: packed(name, content(part)), names, parts))
 
 
 def pack_texts(texts: Sequence[str], budget: int) -> Texts:
-    """Every text once, cut at the same length where together they would exceed the budget in bytes."""
+    """Pack all texts, cut to one length if they would exceed the budget in bytes."""
     longest = max(map(len, texts), default=0)
     for cut in _CUTS:
         if _estimated(texts, cut) > budget and cut != _CUTS[-1]:
@@ -63,10 +67,10 @@ def pack_texts(texts: Sequence[str], budget: int) -> Texts:
 
 
 def _estimated(texts: Sequence[str], cut: int) -> float:
-    """About how many bytes the texts take, from how well some of them compress."""
+    """The estimated packed size of the texts in bytes, from a sample's compression ratio."""
     total = sum(min(len(text), cut) for text in texts)
     step = max(1, total // _SAMPLED)
-    # Runs of neighbours, as the blocks hold them: single texts from everywhere would share less.
+    # Neighbouring texts, as in blocks: scattered ones would have less in common and compress worse.
     sample = [text[:cut] for place, text in enumerate(texts) if place // 50 % step == 0]
     size = sum(map(len, sample))
     return total * len(packed("", sample).content) / size if size else 0.0
@@ -79,7 +83,7 @@ def _blocks(texts: Sequence[str], cut: int) -> tuple[list[Block], list[int]]:
 
 
 def _parts(texts: Sequence[str], cut: int) -> Iterator[slice]:
-    """Which texts, once cut, are of about a block's size together."""
+    """Slices of the texts that, once cut, make about a block each."""
     start, size = 0, 0
     for place, text in enumerate(texts):
         size += min(len(text), cut)

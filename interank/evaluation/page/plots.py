@@ -14,10 +14,10 @@ from interank.evaluation.scoring import FIRST_STAGE, Results
 from interank.ir.measures import judged_by_query
 from interank.plots import Plot, ink, new_axes, rendered, series_colour
 
-# With more systems than this, the first ones of each kind are drawn.
+# At most this many systems are drawn.
 _MOST = 6
 _BINS = 60
-# Neighbouring bins are averaged, for the eye to see the shape and not the bins.
+# Weights that smooth histograms over neighbouring bins.
 _SMOOTH = numpy.hanning(11)[1:-1] / numpy.hanning(11).sum()
 # Space between tasks, as a share of all queries.
 _GAP = 0.02
@@ -25,30 +25,32 @@ _GAP = 0.02
 Costs = Mapping[str, Mapping[str, Any]]
 
 
-def evaluation_plots(found: Evaluation, results: Results, costs: Costs, measure: str) -> list[Plot]:
+def evaluation_plots(evaluation: Evaluation, results: Results, costs: Costs, measure: str) -> list[Plot]:
     """Every plot for which there is data."""
-    ranking = [name for name in found.runs if name != FIRST_STAGE][:_MOST]
+    ranking = [name for name in evaluation.runs if name != FIRST_STAGE][:_MOST]
     moved = [
         name for name in ranking if any(row[name][measure] != row[FIRST_STAGE][measure] for row in results.per_query)
     ]
     plots = [_gains(results, name, measure, number) for number, name in enumerate(moved)]
-    # Where the first stage finds nothing for any query, nothing has a score.
-    scored = [name for name in ranking if any(run.scores(query) for run in found.runs[name].values() for query in run)]
-    plots += [_distribution(found, name, number) for number, name in enumerate(scored)]
+    # A system without any ranked document has no scores to plot.
+    scored = [
+        name for name in ranking if any(run.scores(query) for run in evaluation.runs[name].values() for query in run)
+    ]
+    plots += [_distribution(evaluation, name, number) for number, name in enumerate(scored)]
     measured = {name: each for name, each in results.metrics.items() if "calibration" in each}
     if measured:
         plots.append(_reliability(measured))
     sure = {name: each for name, each in results.metrics.items() if "risk_coverage" in each}
     if sure:
         plots.append(_risk(sure, measure))
-    timed = {name: costs[name]["seconds"] for name in found.runs if costs.get(name, {}).get("seconds")}
+    timed = {name: costs[name]["seconds"] for name in evaluation.runs if costs.get(name, {}).get("seconds")}
     if len(timed) > 1:
         plots.append(_cost(results, timed, measure))
     return plots
 
 
 def _gains(results: Results, name: str, measure: str, number: int) -> Plot:
-    """What each query gains over the first stage, from the largest gain to the largest loss, task by task."""
+    """Each query's gain over the first stage, from the largest gain to the largest loss, task by task."""
     by_task: dict[str, list[tuple[float, str]]] = {}
     for row in results.per_query:
         by_task.setdefault(row["task"], []).append(
@@ -84,9 +86,9 @@ def _gains(results: Results, name: str, measure: str, number: int) -> Plot:
     return Plot(f"gains-{number}", title, caption, rendered(axes, f"gains-{number}"), data)
 
 
-def _distribution(found: Evaluation, name: str, number: int) -> Plot:
-    """How scores are distributed among documents of each grade."""
-    groups, every = _by_grade(found, name)
+def _distribution(evaluation: Evaluation, name: str, number: int) -> Plot:
+    """The distribution of scores for documents of each grade."""
+    groups, every = _by_grade(evaluation, name)
     sizes = {group: len(scores) for group, scores in groups.items()}
     ends = (float(every.min()), float(every.max()))
     counts = {group: numpy.histogram(scores, _BINS, ends)[0] for group, scores in groups.items()}
@@ -115,10 +117,10 @@ def _distribution(found: Evaluation, name: str, number: int) -> Plot:
 _DASHES: tuple[Any, ...] = ("-", (0, (5, 2)), (0, (1.5, 1.5)), (0, (6, 1.5, 1.5, 1.5)))
 
 
-def _by_grade(found: Evaluation, name: str) -> tuple[dict[str, list[float]], NDArray[numpy.float64]]:
+def _by_grade(evaluation: Evaluation, name: str) -> tuple[dict[str, list[float]], NDArray[numpy.float64]]:
     """The scores of a system's judged documents by grade, and those of all its documents."""
     groups: dict[str, list[float]] = {}
-    every = [(judged, scores) for judged, scores in _scores(found, name) if scores]
+    every = [(judged, scores) for judged, scores in _scores(evaluation, name) if scores]
     for judged, scores in every:
         for doc_id in judged.keys() & scores.keys():
             groups.setdefault(f"grade {judged[doc_id]}", []).append(scores[doc_id])
@@ -126,13 +128,13 @@ def _by_grade(found: Evaluation, name: str) -> tuple[dict[str, list[float]], NDA
     return dict(sorted(groups.items())), numpy.fromiter(values, numpy.float64)
 
 
-def _scores(found: Evaluation, name: str) -> Iterator[tuple[Mapping[str, int], Mapping[str, float]]]:
-    """For every query that a system ranked the grades of the judged documents, and the scores of those it ranked."""
-    for task in found.tasks:
-        gold, run = judged_by_query(task.qrels), found.runs[name][task.name]
+def _scores(evaluation: Evaluation, name: str) -> Iterator[tuple[Mapping[str, int], Mapping[str, float]]]:
+    """For each ranked query, the qrels grades of judged documents, and the scores of ranked documents."""
+    for task in evaluation.tasks:
+        gold, run = judged_by_query(task.qrels), evaluation.runs[name][task.name]
         for query in task.queries:
             judged = gold.get(query.query_id, {})
-            row = found.rankings.get(name, {}).get((task.name, query.query_id))
+            row = evaluation.rankings.get(name, {}).get((task.name, query.query_id))
             if row is not None:
                 yield judged, {item["doc_id"]: item["score"] for item in row["ranking"]}
             elif query.query_id in run:
@@ -140,7 +142,7 @@ def _scores(found: Evaluation, name: str) -> Iterator[tuple[Mapping[str, int], M
 
 
 def _reliability(measured: Mapping[str, Mapping[str, Any]]) -> Plot:
-    """Predicted against observed share of relevant documents, in ten bins."""
+    """The observed share of relevant documents over the predicted one, in ten bins."""
     axes = new_axes()
     axes.plot([0, 1], [0, 1], color=ink("muted"), linewidth=0.8, linestyle=(0, (3, 3)))
     data: list[list[Any]] = [["system", "from", "to", "documents", "predicted", "observed"]]
@@ -161,7 +163,7 @@ def _reliability(measured: Mapping[str, Mapping[str, Any]]) -> Plot:
 
 
 def _risk(measured: Mapping[str, Mapping[str, Any]], measure: str) -> Plot:
-    """The risk on the most confident share of the queries."""
+    """The risk over the share of queries answered, most confident first."""
     axes = new_axes()
     data: list[list[Any]] = [["system", "queries answered", "coverage", "risk"]]
     for number, (name, system) in enumerate(measured.items()):
@@ -178,7 +180,7 @@ def _risk(measured: Mapping[str, Mapping[str, Any]], measure: str) -> Plot:
 
 
 def _cost(results: Results, timed: Mapping[str, float], measure: str) -> Plot:
-    """The measure with its interval over the seconds that a query takes."""
+    """The measure with its interval over the seconds per query."""
     axes = new_axes()
     data: list[list[Any]] = [["system", "seconds per query", measure, "low", "high"]]
     for number, (name, seconds) in enumerate(timed.items()):
@@ -192,7 +194,7 @@ def _cost(results: Results, timed: Mapping[str, float], measure: str) -> Plot:
     axes.set(xlabel="seconds a query (each mark ten times the one before)", ylabel=measure)
     axes.margins(x=0.1)
     caption = (
-        "Up is better, left is cheaper; the bars are 95% intervals. What lies right of and below another system is not "
-        "worth its time. Stored runs, of which nobody knows what they took, are not in it."
+        "Up is better, left is cheaper; the bars are 95% intervals. A system to the right of and below another is not "
+        "worth its time. Stored runs are left out, since their cost is unknown."
     )
     return Plot("cost", "Quality against cost", caption, rendered(axes, "cost"), data, list(enumerate(timed)))

@@ -1,4 +1,4 @@
-"""Where a report comes from: inputs with digests, models and what they were trained on, versions, machine, command."""
+"""A report's provenance: inputs with digests, models and their training data, versions, machine, command."""
 
 from __future__ import annotations
 
@@ -24,29 +24,29 @@ Rows = list[tuple[str, str]]
 
 @dataclass(frozen=True, slots=True)
 class Provenance:
-    """What a page says of where it comes from."""
+    """The facts from which the page's provenance sections are made."""
 
     command: str
-    """Makes the page anew."""
+    """The command that makes the page again."""
     adapters: Mapping[str, Path] = field(default_factory=dict)
-    """Where the rerankers' models are, by system."""
+    """By system, the path of the reranker's model."""
     ran_on: Mapping[str, str] = field(default_factory=dict)
-    """Engine, device and precision by system, as far as they are known."""
+    """By system, engine, device and precision, where they are known."""
 
 
 def sections(provenance: Provenance, scoring: Scoring, tasks: Sequence[Task]) -> list[tuple[str, Rows]]:
-    """Titles, each with what stands under it."""
-    found = [(f"Candidates of {task.name}", _of_task(task)) for task in tasks]
+    """The page's provenance sections: titles with their rows."""
+    titled = [(f"Candidates of {task.name}", _of_task(task)) for task in tasks]
     for name, path in provenance.adapters.items():
         rows = [("ran on", provenance.ran_on[name])] if name in provenance.ran_on else []
-        found.append((f"Model of {name}", [*rows, *_of_model(path)]))
+        titled.append((f"Model of {name}", [*rows, *_of_model(path)]))
     settings = [("benchmark", str(scoring.benchmark)), ("mode", scoring.mode), ("seed", str(scoring.seed))]
     settings += [("measures", ", ".join(scoring.measures)), ("relevant from grade", str(scoring.relevant_from))]
-    return [*found, ("Settings", settings), ("Software and machine", _machine())]
+    return [*titled, ("Settings", settings), ("Software and machine", _machine())]
 
 
 def made_on() -> str:
-    """Today."""
+    """Today's date in UTC."""
     return datetime.now(UTC).date().isoformat()
 
 
@@ -67,14 +67,14 @@ def _of_task(task: Task) -> Rows:
 
 
 def _of_model(path: Path) -> Rows:
-    """What an adapter's manifest and those behind it tell; a plain model tells its name alone."""
+    """Rows from an adapter's manifest and those of its ancestors; a plain model has only its path."""
     if not (path / MANIFEST).is_file():
         return [("model", str(path))]
     artifact = open_artifact(path)
     manifest = artifact.manifest
     rows = [("adapter", f"{path.name}, sha256 {artifact.digest}")]
-    told = ("base", "base_origin", "quantisation", "objective", "prompt_hash")
-    rows += [(key.replace("_", " "), str(manifest[key])) for key in told if key in manifest]
+    keys = ("base", "base_origin", "quantisation", "objective", "prompt_hash")
+    rows += [(key.replace("_", " "), str(manifest[key])) for key in keys if key in manifest]
     # A language model has a prompt; a head says how it reads a pair.
     rows += [
         (key, ", ".join(f"{name} {value}" for name, value in manifest[key].items()))
@@ -84,29 +84,32 @@ def _of_model(path: Path) -> Rows:
     if rewards := manifest.get("rewards"):
         rows.append(("rewards", ", ".join(f"{each['weight']} {each['use']}" for each in rewards)))
     rows += [
-        ("trained from", f"{given['name']}: {given['kind']} {Path(given['path']).name}, sha256 {given['digest']}")
-        for given in artifact.lineage()
+        (
+            "trained from",
+            f"{ancestor['name']}: {ancestor['kind']} {Path(ancestor['path']).name}, sha256 {ancestor['digest']}",
+        )
+        for ancestor in artifact.lineage()
     ]
     # Two inputs may come from the same place.
     return list(dict.fromkeys([*rows, *_of_judgments(artifact)]))
 
 
 def _of_judgments(artifact: Artifact) -> Iterator[tuple[str, str]]:
-    """Who judged the training data, and what was taken out of it."""
+    """Rows on the training data's teacher and decontamination."""
     judgments, missing = artifact.ancestors("judgments")
     for each in judgments:
         teacher, removed = each.manifest.get("teacher"), each.manifest.get("decontamination")
         if teacher:
             yield "teacher", f"{teacher}, grades by {each.manifest.get('grades')}"
-        said = ", ".join(f"{key.replace('_', ' ')} {value}" for key, value in (removed or {}).items())
-        yield "decontamination", said or "none recorded"
+        removals = ", ".join(f"{key.replace('_', ' ')} {value}" for key, value in (removed or {}).items())
+        yield "decontamination", removals or "none recorded"
     for path in missing:
         yield "training data not at hand", path
 
 
 def training_logs(adapters: Mapping[str, Path]) -> dict[str, Log]:
-    """The logs of the trainings behind the systems: each model's own, and those of the adapters it went on from."""
-    found: dict[str, Log] = {}
+    """The training logs of the systems' models and of the adapters that they were trained from."""
+    logs: dict[str, Log] = {}
     for name, path in adapters.items():
         if not (path / MANIFEST).is_file():
             continue
@@ -115,12 +118,12 @@ def training_logs(adapters: Mapping[str, Path]) -> dict[str, Log]:
             log = each.path / _LOG
             if log.is_file():
                 label = name if each is artifact else each.path.name
-                found.setdefault(f"{label} ({each.recipe()['stage']})", read_log(log))
-    return found
+                logs.setdefault(f"{label} ({each.recipe()['stage']})", read_log(log))
+    return logs
 
 
 def _machine() -> Rows:
-    versions = [f"{name} {found}" for name in _PACKAGES if (found := _version(name))]
+    versions = [f"{name} {number}" for name in _PACKAGES if (number := _version(name))]
     processor = platform.processor() or platform.machine()
     return [
         ("versions", ", ".join(versions)),

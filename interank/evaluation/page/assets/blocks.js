@@ -1,4 +1,4 @@
-// The page's data: blocks of compressed JSON, unpacked when they are wanted and kept for a while.
+// The page's data: blocks of compressed JSON, unpacked on first use; the last 48 stay in a cache.
 
 const KEPT = 48;
 const unpacked = new Map();
@@ -6,9 +6,9 @@ const unpacked = new Map();
 function bytes(letters) {
   if (Uint8Array.fromBase64) return Uint8Array.fromBase64(letters);
   const raw = atob(letters);
-  const found = new Uint8Array(raw.length);
-  for (let place = 0; place < raw.length; place += 1) found[place] = raw.charCodeAt(place);
-  return found;
+  const data = new Uint8Array(raw.length);
+  for (let place = 0; place < raw.length; place += 1) data[place] = raw.charCodeAt(place);
+  return data;
 }
 
 async function unpack(name) {
@@ -17,12 +17,12 @@ async function unpack(name) {
 }
 
 function block(name) {
-  const found = unpacked.get(name) ?? unpack(name);
-  // What was wanted last is forgotten last.
+  const content = unpacked.get(name) ?? unpack(name);
+  // Setting it anew makes it the most recent; the least recently used block is dropped.
   unpacked.delete(name);
-  unpacked.set(name, found);
+  unpacked.set(name, content);
   if (unpacked.size > KEPT) unpacked.delete(unpacked.keys().next().value);
-  return found;
+  return content;
 }
 
 async function rankingsOf(index, place) {
@@ -30,7 +30,7 @@ async function rankingsOf(index, place) {
   return rows[place % index.together];
 }
 
-// A document's text as far as the page holds it, and its whole length; nothing where there is no text.
+// A document's text, possibly cut, and the length of the whole text; null for a document without text.
 async function textOf(index, number) {
   if (number === null) return null;
   let low = 0;

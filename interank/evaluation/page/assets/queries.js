@@ -1,4 +1,4 @@
-// The list of queries: searched, put in order, and stepped through.
+// The list of queries, with search, sorting and stepping.
 
 let listed = [];
 
@@ -68,7 +68,7 @@ function markQuery() {
   return chosen;
 }
 
-// The query that stands `step` further in the list.
+// The query `step` places further in the list, within its ends.
 function neighbour(step) {
   const place = listed.indexOf(choice.query);
   return place < 0 ? listed[0] : listed[Math.max(0, Math.min(listed.length - 1, place + step))];

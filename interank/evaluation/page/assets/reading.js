@@ -1,4 +1,4 @@
-// One document: where each system put it, how likely it thought each grade, what it said, and the text.
+// One document: by system its rank, grade probabilities and explanation; then the text.
 
 const HINT = "Choose a document to read it, with what each system said of it.";
 
@@ -26,11 +26,11 @@ function judgedAs(place) {
 }
 
 async function readDocument(index, place) {
-  const found = shown;
+  const ranked = shown;
   choice.document = place;
   markChosen();
-  const text = await textOf(index, found.texts[place]);
-  if (shown !== found || choice.document !== place) return;
+  const text = await textOf(index, ranked.texts[place]);
+  if (shown !== ranked || choice.document !== place) return;
   const close = element("button", { type: "button", class: "close", id: "close", textContent: "Back to the list" });
   const body = element("div", { class: "text", tabIndex: 0, role: "region", "aria-label": "The document’s text" });
   body.append(text ? plain(text.text) : "This page does not hold its text.");
@@ -39,8 +39,8 @@ async function readDocument(index, place) {
     body.append(element("p", { class: "aside", textContent: `Cut here; ${rest} characters more in the collection.` }));
   }
   byId("reading").replaceChildren(
-    element("h3", {}, plain(found.docs[place])),
-    element("p", { class: found.gold[place] > 0 ? "verdict better" : "verdict", textContent: judgedAs(place) }),
+    element("h3", {}, plain(ranked.docs[place])),
+    element("p", { class: ranked.gold[place] > 0 ? "verdict better" : "verdict", textContent: judgedAs(place) }),
     ...[...new Set([choice.left, choice.right])].map((system) => said(index, system, place)),
     element("h4", { textContent: "Text" }),
     body,

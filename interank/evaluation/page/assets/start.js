@@ -1,4 +1,4 @@
-// Puts it together: what the fields offer, and what happens when they change.
+// Sets the page up: fills the fields and listens to the reader's input.
 
 function offer(index) {
   const names = index.systems.map((system) => system.name);
