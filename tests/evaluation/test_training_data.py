@@ -81,7 +81,7 @@ def test_data_that_is_gone_is_told_and_not_called_clean(tmp_path: Path) -> None:
     (tmp_path / "judgments").rename(tmp_path / "moved")
     found, (note,) = check_training_data([("ours", adapter)], [task()], "bakery")
     assert found["ours"] == {"checked": [], "not_at_hand": ["../judgments"]}
-    assert "is not where it was" in note
+    assert "training data is no longer at" in note
 
 
 def test_a_model_from_elsewhere_names_no_data(tmp_path: Path) -> None:
