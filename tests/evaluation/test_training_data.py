@@ -87,7 +87,7 @@ def test_data_that_is_gone_is_told_and_not_called_clean(tmp_path: Path) -> None:
 def test_a_model_from_elsewhere_names_no_data(tmp_path: Path) -> None:
     found, (note,) = check_training_data([("theirs", tmp_path)], [task()], "bakery")
     assert found["theirs"]["checked"] == []
-    assert "is not known" in note
+    assert "is unknown" in note
 
 
 def test_two_adapters_of_the_same_data_are_both_told(tmp_path: Path) -> None:
