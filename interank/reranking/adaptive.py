@@ -1,4 +1,4 @@
-"""Scores every document, then spends what is left of a budget on those around the cut, which alone change places."""
+"""Scores every document, then spends the rest of a budget on reordering the documents around the cut."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from interank.types import Document, Query, RankedDocument
 
 
 class Adaptive(OneModel):
-    """Ranks with one model, more carefully where it matters, within what a query may take."""
+    """Ranks with one model within a budget per query: scores for all documents, reasoning or lists around the cut."""
 
     engine: Engine
     kind = "mode adaptive"
@@ -30,20 +30,25 @@ class Adaptive(OneModel):
     def __init__(
         self, graded: OneModel, settings: AdaptiveRecipe, list_prompts: ListPromptSettings | None = None
     ) -> None:
-        """Take a model's grades in mode `score`, and the prompts of windows that it reads where settings say nothing.
+        """Wrap a model that grades in mode `score`.
+
+        Args:
+            graded: The grading model.
+            settings: The budget, and the work to spend it on.
+            list_prompts: The windows' prompts, if `settings` have none.
 
         Raises:
-            InputError: They are something else, as a whole `Reranker`, grades of another mode, or guarded ones.
+            InputError: `graded` is of another kind, in another mode, or guarded.
         """
         if not isinstance(graded, Graded):
             raise InputError(
-                f"{type(graded).__name__} was given, and adaptive begins with a model's own grades; write "
+                f"found {type(graded).__name__}, and adaptive needs a model that grades documents; write "
                 'Reranker(SOURCE, mode="adaptive", adaptive={...})'
             )
         if graded.judge.mode != "score" or graded.guard != "none":
             raise InputError(
-                f"mode {graded.judge.mode} with guard {graded.guard} was given, and adaptive begins with "
-                "plain scores; open the model in mode score and without a guard"
+                f"found mode {graded.judge.mode} with guard {graded.guard}, and adaptive needs mode score without a "
+                "guard; open the model so"
             )
         self.engine = graded.judge.engine
         self.settings = settings
@@ -67,53 +72,56 @@ class Adaptive(OneModel):
         """See `Ranks`.
 
         Raises:
-            InputError: A guard is asked for.
+            InputError: The guard is not `none`.
         """
         if guard == "none":
             return self
-        raise InputError(f"guard {guard} moves scores, which mode adaptive takes as they are; leave one of them out")
+        raise InputError(f"guard {guard} changes scores, and mode adaptive needs them unchanged; leave one of them out")
 
     def explains(self, count: int | None) -> int:
-        """None: an explanation afterwards has no part in the budget.
+        """Always 0: the budget has no part for explanations after the ranking.
 
         Raises:
-            InputError: One is asked for.
+            InputError: An explanation is requested.
         """
         if count:
-            raise InputError(f"explain is {count}; mode adaptive explains what it takes up again; leave it out")
+            raise InputError(
+                f"explain is {count}, but mode adaptive explains only the documents that it reasons about; leave "
+                "explain out"
+            )
         return 0
 
     def ordered(self, query: Query, documents: Sequence[Document], first_stage: Sequence[float] | None) -> Ranking:
-        """The documents best first; a place's score where some were taken up again and others not.
+        """The documents, best first; scores are positions where only some documents were reordered.
 
-        What the budget has no room to score stays below, in the order given, without a grade. Where all documents
-        were taken up, ranking and scores are those of mode `reason`.
+        Documents that the budget leaves unscored come last, in first-stage order, without a grade. If all documents
+        were reasoned about, ranking and scores are those of mode `reason`.
         """
         with self._lock:
-            return _Spent(self, query, documents).ranking()
+            return _BudgetedQuery(self, query, documents).ranking()
 
     def again(self, query: Query, documents: Sequence[Document]) -> list[RankedDocument]:
-        """The documents reasoned about, once or in several samples, in the order given."""
+        """The documents in the order given, graded after reasoning, by one sample or the mean of several."""
         if self.settings.spend != "samples":
             return list(self._reasoner.graded(query, documents))
         times, one = self.settings.samples, self._reasoner.judge
         prompts = one.prompts(query, documents)
         sampling = Sampling(one.max_reasoning_tokens, self.settings.temperature, self.settings.seed)
-        asked = [prompt for prompt in prompts for _ in range(times)]
+        repeated = [prompt for prompt in prompts for _ in range(times)]
         with naming(query, [document for document in documents for _ in range(times)]):
-            verdicts = reason(self.engine, one.encoder, asked, sampling)
-        drawn = [verdicts[begin : begin + times] for begin in range(0, len(verdicts), times)]
+            verdicts = reason(self.engine, one.encoder, repeated, sampling)
+        samples = [verdicts[begin : begin + times] for begin in range(0, len(verdicts), times)]
         return [
-            ranked_document(document, prompt, averaged(some))
-            for document, prompt, some in zip(documents, prompts, drawn, strict=True)
+            ranked_document(document, prompt, averaged(own))
+            for document, prompt, own in zip(documents, prompts, samples, strict=True)
         ]
 
     def add(self, counts: ListCounts) -> None:
-        """Count what answers about a window were like."""
+        """Add the counts of a window's answers."""
         self._counts += counts
 
     def lister(self, count: int) -> Windows:
-        """What orders one window of so many documents."""
+        """A listwise reranker with one window of `count` documents."""
         lists = self.settings.lists or ListwiseRecipe()
         lists = lists.model_copy(update={"method": "sliding", "window": max(2, count), "step": None})
         judge = self._scorer.judge
@@ -121,15 +129,15 @@ class Adaptive(OneModel):
         return Windows(self.engine, encoder, lists, max_reasoning_tokens=judge.max_reasoning_tokens)
 
     def score_bounds(self, query: Query, documents: Sequence[Document]) -> tuple[int, list[int]]:
-        """The tokens that scoring takes once, and for each document at most."""
+        """Upper bounds of the tokens that scoring takes: once for the query, and for each document."""
         prompts = self._scorer.judge.prompts(query, documents)
         lead = len(self._scorer.judge.encoder.label_lead)
-        # In this process the query is read once; how far vLLM spares it is not known beforehand.
+        # An engine in this process reads the query once; vLLM's prefix cache hits are unknown beforehand.
         shared = len(prompts[0].prefix) if prompts and isinstance(self.engine, Grading) else 0
         return shared, [len(prompt.ids) - shared + lead for prompt in prompts]
 
     def reason_bounds(self, query: Query, documents: Sequence[Document]) -> list[int]:
-        """The tokens that reasoning about each document takes at most: what is read, written, and read to grade it."""
+        """Upper bounds of the tokens for reasoning about each document: prompt, reasoning, and grading after it."""
         one = self._reasoner.judge
         written = one.max_reasoning_tokens
         forced = written + len(one.encoder.gap) + len(one.encoder.label_lead)
@@ -138,12 +146,12 @@ class Adaptive(OneModel):
         return [times * (readings * len(p.ids) + written + forced) for p in one.prompts(query, documents)]
 
     def scored(self, query: Query, documents: Sequence[Document]) -> list[RankedDocument]:
-        """The documents scored, in the order given."""
+        """The documents in the order given, with their scores."""
         return list(self._scorer.graded(query, documents))
 
 
-class _Spent:
-    """One query's way through its budget."""
+class _BudgetedQuery:
+    """The ranking of one query within its budget."""
 
     def __init__(self, adaptive: Adaptive, query: Query, documents: Sequence[Document]) -> None:
         self._adaptive = adaptive
@@ -154,7 +162,7 @@ class _Spent:
     def ranking(self) -> Ranking:
         adaptive, every = self._adaptive, list(range(len(self._documents)))
         shared, bounds = adaptive.score_bounds(self._query, self._documents)
-        scored = self._taken("score", every, bounds, adaptive.scored, shared)
+        scored = self._judged("score", every, bounds, adaptive.scored, shared)
         rest = [RankedDocument(self._documents[place].doc_id, 0.0) for place in every if place not in scored]
         ranking = by_scores(self._query.query_id, *_columns(scored))
         if rest:
@@ -168,33 +176,36 @@ class _Spent:
             return ranking
         wanted = [order[rank] for rank in band]
         bounds = adaptive.reason_bounds(self._query, [self._documents[place] for place in wanted])
-        again = self._taken("write", wanted, bounds, adaptive.again)
+        again = self._judged("write", wanted, bounds, adaptive.again)
         if len(again) == len(order):
             return by_scores(self._query.query_id, *_columns(again))
         return _permuted(ranking, by_scores(self._query.query_id, *_columns(again)))
 
-    def _taken(
+    def _judged(
         self,
         kind: str,
         places: Sequence[int],
         bounds: Sequence[int],
-        judged: Callable[[Query, Sequence[Document]], list[RankedDocument]],
+        judge: Callable[[Query, Sequence[Document]], list[RankedDocument]],
         shared: int = 0,
     ) -> dict[int, RankedDocument]:
-        """As many of the documents as the budget admits, first ones first; those together in the order given."""
+        """Judge as many documents as the budget admits, from the first of `places` on; by place in first-stage order.
+
+        Each call of `judge` gets its documents in first-stage order.
+        """
         done: dict[int, RankedDocument] = {}
         while count := min(PART, self._budget.admits(kind, bounds[len(done) :], shared)):
             part = sorted(places[len(done) : len(done) + count])
 
             def work(part: list[int] = part) -> None:
-                found = judged(self._query, [self._documents[place] for place in part])
-                done.update(zip(part, found, strict=True))
+                items = judge(self._query, [self._documents[place] for place in part])
+                done.update(zip(part, items, strict=True))
 
             self._budget.take(kind, bounds[len(done) : len(done) + count], work)
         return done
 
     def _listed(self, ranking: Ranking, order: Sequence[int], band: Sequence[int]) -> Ranking:
-        """The band in the order of one window, as wide as the budget admits."""
+        """The ranking with the band reordered by one listwise window, as wide as the budget admits."""
         for count in range(len(band), 1, -1):
             ranks = sorted(band[:count])
             window = [self._documents[order[rank]] for rank in ranks]
@@ -203,14 +214,17 @@ class _Spent:
             prompt = lister.encoder.prompt(self._query, window, reasoning_tokens=room).prompt
             bound = lister.settings.shuffles * (len(prompt.ids) + lister.encoder.answer_tokens(count, room))
             if self._budget.admits("list", [bound]):
-                found = lister.order(self._query, window)
-                self._adaptive.add(found.counts)
-                return _permuted(ranking, [ranking[ranks[place]] for place in found.order])
+                ordered = lister.order(self._query, window)
+                self._adaptive.add(ordered.counts)
+                return _permuted(ranking, [ranking[ranks[place]] for place in ordered.order])
         return ranking
 
 
 def nearest_to_cut(scores: Sequence[float], settings: AdaptiveRecipe) -> list[int]:
-    """The ranks of the band, of falling scores: those nearest to the cut first, by score, then the better ones."""
+    """The ranks in the band around the cut, nearest in score first; of equally near ones the better rank first.
+
+    `scores` are in descending order.
+    """
     if not scores:
         return []
     last = min(settings.cut, len(scores)) - 1
@@ -221,7 +235,7 @@ def nearest_to_cut(scores: Sequence[float], settings: AdaptiveRecipe) -> list[in
 
 
 def averaged(verdicts: Sequence[Verdict]) -> Verdict:
-    """One verdict with the mean of the grades' probabilities, taken as logarithms so that none saturates."""
+    """One verdict with the mean of the grades' probabilities, computed in logarithms so that none saturates."""
     logs = [[logit - _log_sum(v.labels.logits) for logit in v.labels.logits] for v in verdicts]
     first, second, third = (_log_sum(column) - math.log(len(verdicts)) for column in zip(*logs, strict=True))
     mass = sum(verdict.labels.mass for verdict in verdicts) / len(verdicts)
@@ -233,14 +247,14 @@ def _log_sum(values: Sequence[float]) -> float:
     return ceiling + math.log(sum(math.exp(value - ceiling) for value in values))
 
 
-def _columns(found: dict[int, RankedDocument]) -> tuple[list[RankedDocument], list[float]]:
-    """In first-stage order, which ties keep."""
-    items = [found[place] for place in sorted(found)]
+def _columns(by_place: dict[int, RankedDocument]) -> tuple[list[RankedDocument], list[float]]:
+    """The documents and their scores in first-stage order, which ties keep."""
+    items = [by_place[place] for place in sorted(by_place)]
     return items, [item.score for item in items]
 
 
 def _permuted(ranking: Ranking, again: Sequence[RankedDocument]) -> Ranking:
-    """The ranking with the documents of `again`, in that order, on the places that they have together."""
+    """The ranking with the documents of `again` permuted into that order, within the positions they hold."""
     if not again:
         return ranking
     changed = {item.doc_id for item in again}
@@ -249,5 +263,5 @@ def _permuted(ranking: Ranking, again: Sequence[RankedDocument]) -> Ranking:
 
 
 def _by_places(ranking: Ranking) -> Ranking:
-    """Scores of different passes do not compare; places do: the first of n documents scores n, the last 1."""
+    """The ranking with positions as scores, n to 1, since scores of different passes do not compare."""
     return [replace(item, score=float(len(ranking) - rank)) for rank, item in enumerate(ranking)]

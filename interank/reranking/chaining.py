@@ -1,4 +1,4 @@
-"""Rerankers one after the other, each on the first documents of the one before: one total order, and what each cost."""
+"""Chains rerankers: each reorders the top documents of the one before; one total order, and the cost of each."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from interank.types import Query, RankedDocument
 
 @dataclass(frozen=True, slots=True)
 class Link:
-    """A reranker in a chain, and how many of the first documents it sees."""
+    """A reranker in a chain, and the number of top documents that it reorders."""
 
     reranker: Ranks
     depth: int
@@ -22,19 +22,19 @@ class Link:
 
 
 class Chain(Ranks):
-    """Ranks with several rerankers; below what one saw, the order of the one before stays."""
+    """Ranks with several rerankers; below a link's depth, the order of the previous link stays."""
 
     kind = "a chain"
     tag = "interank-chain"
 
     def __init__(self, links: Sequence[Link]) -> None:
-        """Take the links in their order.
+        """Chain the links in their order.
 
         Raises:
-            InputError: There is none, or one sees no document.
+            InputError: There are no links, or a depth is below 1.
         """
         if not links or any(link.depth < 1 for link in links):
-            raise InputError("a chain needs rerankers, each with a depth of 1 or more; give at least one such link")
+            raise InputError("a chain needs at least one reranker, each with a depth of 1 or more; add or correct one")
         self.links = tuple(links)
 
     def rank(
@@ -45,14 +45,14 @@ class Chain(Ranks):
         explain: int | None = None,
         first_stage: Sequence[float] | None = None,
     ) -> QueryRanking:
-        """All documents best first; behind several links the first of n documents scores n, the last 1.
+        """All documents, best first; with several links, scores are positions, n to 1.
 
         Raises:
-            InputError: As the rerankers'.
+            InputError: A reranker raises it.
         """
-        asked, given = as_query(query), as_documents(documents)
+        query, candidates = as_query(query), as_documents(documents)
         kept = checked_count("top_k", top_k)
-        return QueryRanking.of(asked, given, self.ranked(asked, given, explain, first_stage)[0][:kept])
+        return QueryRanking.of(query, candidates, self.ranked(query, candidates, explain, first_stage)[0][:kept])
 
     def ranked(
         self,
@@ -61,32 +61,32 @@ class Chain(Ranks):
         explain: int | None = None,
         first_stage: Sequence[float] | None = None,
     ) -> tuple[Ranking, list[Cost]]:
-        """The documents best first, and what each link cost.
+        """The documents, best first, and the cost of each link.
 
         Args:
-            query: What is asked.
+            query: The query.
             documents: The candidates, in first-stage order.
-            explain: How many the last link explains.
-            first_stage: The documents' scores, for a link that has a fit.
+            explain: The number of documents that the last link explains.
+            first_stage: The documents' first-stage scores, for a link that has a fit.
 
         Raises:
-            InputError: As the rerankers'.
+            InputError: A reranker raises it.
         """
-        asked, given = as_query(query), as_documents(documents)
-        by_id = {document.doc_id: document for document in given}
-        ranking = [RankedDocument(document.doc_id, 0.0) for document in given]
+        query, candidates = as_query(query), as_documents(documents)
+        by_id = {document.doc_id: document for document in candidates}
+        ranking = [RankedDocument(document.doc_id, 0.0) for document in candidates]
         scores = dict(zip(by_id, first_stage, strict=True)) if first_stage is not None else None
         costs: list[Cost] = []
         for number, link in enumerate(self.links, start=1):
             head = [by_id[item.doc_id] for item in ranking[: link.depth]]
             first = [scores[document.doc_id] for document in head] if scores is not None else None
-            found, taken = link.reranker.ranked(asked, head, explain if number == len(self.links) else 0, first)
+            top, own_costs = link.reranker.ranked(query, head, explain if number == len(self.links) else 0, first)
             before = {item.doc_id: item for item in ranking}
-            ranking = [_joined(before[item.doc_id], item) for item in found] + ranking[link.depth :]
-            costs += taken
-        if len(self.links) == 1 and len(given) <= self.links[0].depth:
+            ranking = [_joined(before[item.doc_id], item) for item in top] + ranking[link.depth :]
+            costs += own_costs
+        if len(self.links) == 1 and len(candidates) <= self.links[0].depth:
             return ranking, costs
-        # Scores of different rerankers do not compare; places do.
+        # Scores of different rerankers do not compare; positions do.
         return [replace(item, score=float(len(ranking) - rank)) for rank, item in enumerate(ranking)], costs
 
     def explain(
@@ -101,7 +101,7 @@ class Chain(Ranks):
 
 
 def _joined(before: RankedDocument, now: RankedDocument) -> RankedDocument:
-    """What both know: the last grade and explanation given, and the longest cut."""
+    """One document's results of two links merged: the latest grade, explanation and probability, the longest cut."""
     truncated = max(before.truncated, now.truncated)
     explanation = before.explanation if now.explanation is None else now.explanation
     graded = before if now.relevance is None else now

@@ -7,12 +7,12 @@ from collections.abc import Callable, Sequence
 
 from interank.engines.protocol import Engine
 
-# One document tells the pace; each round after it may take twice as many, so that a wrong guess costs little.
+# The first round has one document to measure the pace; each next round may have twice as many.
 _GROWTH = 2
 
 
 class ComputeBudget:
-    """Admits work as long as its upper bound fits in what is left, and sees what it really took."""
+    """Admits work whose upper bound fits into what is left of the budget, and measures its actual cost."""
 
     def __init__(
         self, engine: Engine, tokens: int | None, seconds: float | None, clock: Callable[[], float] = time.monotonic
@@ -23,20 +23,20 @@ class ComputeBudget:
         self._seconds = seconds
         self._clock = clock
         self._started = clock()
-        # By kind of work the slowest round's seconds for a token of its bound, and how many the next one may hold.
+        # By kind of work: the slowest round's seconds per token of its bound, and the size of the next round.
         self._pace: dict[str, float] = {}
         self._round: dict[str, int] = {}
 
     @property
     def spent(self) -> int:
-        """Tokens read and written since it was opened."""
+        """Tokens read and written since the budget was opened."""
         done = self._engine.work - self._work
         return done.tokens_read + done.tokens_written
 
     def admits(self, kind: str, bounds: Sequence[int], shared: int = 0) -> int:
-        """How many of the next pieces of work, each of at most so many tokens, can be had together.
+        """The number of next pieces of work that fit into the budget together.
 
-        `shared` is what they take once, however many they are.
+        `bounds` are the pieces' upper bounds in tokens; `shared` is the bound of what they take once, together.
         """
         count = len(bounds) if self._tokens is None else _fitting(bounds, self._tokens - self.spent - shared)
         if self._seconds is None:
@@ -49,7 +49,7 @@ class ComputeBudget:
         return count if not pace else min(count, _fitting(bounds, left / pace - shared))
 
     def take(self, kind: str, bounds: Sequence[int], work: Callable[[], None]) -> None:
-        """Do admitted work and keep its pace."""
+        """Do admitted work and record its pace."""
         started = self._clock()
         work()
         pace = (self._clock() - started) / max(1, sum(bounds))
@@ -58,7 +58,7 @@ class ComputeBudget:
 
 
 def _fitting(bounds: Sequence[int], room: float) -> int:
-    """How many of the first bounds the room holds together."""
+    """The number of leading bounds whose sum fits into the room."""
     for count, bound in enumerate(bounds):
         room -= bound
         if room < 0:

@@ -1,4 +1,4 @@
-"""Several domains on one base: a reranker for each head's adapter, whose base is loaded once and never changed."""
+"""Rerankers of several domains on one base: a head's adapter for each, with the base loaded once."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ def open_domains(
     head: AnyHead | None = None,
     base: str | None = None,
 ) -> dict[str, Reranker]:
-    """Rerankers by the names of their domains.
+    """Open the rerankers of all domains, by domain.
 
     Args:
-        sources: A head's adapter for each domain, as `Reranker` takes it.
-        precision: As that of `Reranker`.
-        head: How those adapters read a pair whose folders do not say so.
-        base: What all of them stand on, where that is said, as that of `Reranker`.
+        sources: A head's adapter for each domain, in the forms that `Reranker` accepts.
+        precision: As for `Reranker`.
+        head: How a pair is read by adapters whose folders do not say so.
+        base: The base model of all adapters; None takes the one that they were trained on.
 
     Raises:
-        InputError: They do not stand on the same base, or one is no adapter of a pointwise head.
-        ModelError: One cannot be had, or does not say how it reads a pair.
+        InputError: The adapters have different base models, or one is no adapter of a pointwise head.
+        ModelError: A model cannot be loaded, or does not say how it reads a pair.
     """
     settings = checked(HeadSettings, head, "head")
     heads = ranker.open_domains(sources, precision=precision, settings=settings, base=base)

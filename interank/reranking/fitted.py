@@ -1,4 +1,4 @@
-"""A reranker whose rankings are finished with a fit: fused with the first stage, calibrated, or both."""
+"""Applies a fit to a reranker's rankings: fusion with the first stage, calibration, or both."""
 
 from __future__ import annotations
 
@@ -16,21 +16,22 @@ from interank.types import Document, Query, RankedDocument
 
 
 class Fitted(OneModel):
-    """Another reranker with what was fitted to its scores, or as it is where nothing was."""
+    """A reranker with an optional fit of its scores; without a fit it ranks as the wrapped reranker does."""
 
     def __init__(self, ranks: OneModel, fit: Fit | None, *, stored: bool = False) -> None:
-        """Take a reranker and its fit; one that was `stored` gives way where the scores have a guard.
+        """Wrap a reranker; a `stored` fit is ignored for guarded scores, a requested one refused.
 
         Raises:
-            InputError: The scores have a guard, and the fit was asked for.
+            InputError: The scores are guarded, and the fit was requested.
         """
         if fit and ranks.guard != "none" and not stored:
             raise InputError(
-                f"guard {ranks.guard} moves scores, and the fit is of scores without one; leave one of them out"
+                f"guard {ranks.guard} changes scores, and the fit was made for scores without a guard; leave one of "
+                "them out"
             )
         self.ranks = ranks
         self.fit = fit if ranks.guard == "none" else None
-        """What its rankings are finished with."""
+        """The fit that is applied to rankings, if any."""
         self.stored = stored
         self.engine = ranks.engine
         self.guard = ranks.guard
@@ -48,44 +49,45 @@ class Fitted(OneModel):
     def guarded(self, guard: Guard) -> Self:
         """The same reranker, on the same engine, with this guard against documents that attack it.
 
+        A stored fit is dropped.
+
         Raises:
-            InputError: The mode grades no documents, there is no room for a fence, or scores were fitted without one
-                and that fit was asked for; a stored one is left out.
+            InputError: The mode grades no documents, the prompt has no room for the guard, or a requested fit was made
+                for scores without a guard.
         """
         return self.finished(self.ranks.guarded(guard), self.fit, stored=self.stored)
 
     def finished(self, ranks: OneModel, fit: Fit | None, *, stored: bool = False) -> Self:
-        """The same with another reranker behind it, or another fit.
+        """A copy that wraps another reranker or applies another fit.
 
         Raises:
-            InputError: The scores have a guard, and the fit was asked for.
+            InputError: The scores are guarded, and the fit was requested.
         """
         made = copy.copy(self)
         Fitted.__init__(made, ranks, fit, stored=stored)
         return made
 
     def graded(self, query: str | Query, documents: Sequence[AnyDocument]) -> Iterator[RankedDocument]:
-        """The documents in the order given, part by part as they are graded; unexplained but in mode `reason`.
+        """The documents in the order given, yielded as they are graded; only mode `reason` explains them.
 
         Raises:
-            InputError: The mode is `listwise`, which orders documents and grades none.
+            InputError: The mode orders documents without grading them, as `listwise` does.
         """
         for item in self.ranks.graded(query, documents):
             yield self.fit.calibrated(item, item.score) if self.fit else item
 
     def ordered(self, query: Query, documents: Sequence[Document], first_stage: Sequence[float] | None) -> Ranking:
-        """See `OneModel`; the fit's order where it has one, else the model's own."""
+        """See `OneModel`; in the fused order if the fit has a fusion, else in the model's own."""
         if self.fit is None:
             return self.ranks.ordered(query, documents, first_stage)
-        found = list(self.graded(query, documents))
-        ranking = by_scores(query.query_id, found)
+        ranking = by_scores(query.query_id, list(self.graded(query, documents)))
         if self.fit.fusion is None:
             return ranking
-        # The scores as an evaluation keeps them, so that what it fused is fused so here.
-        apart = {item.doc_id: item for item in ranking}
-        found = [apart[document.doc_id] for document in documents]
-        scores = self.fit.fusion.fused([item.score for item in found], first_stage)
-        return by_scores(query.query_id, found, scores)
+        # Fuse the ranking's scores, with ties broken, as an evaluation stores and fuses them.
+        by_id = {item.doc_id: item for item in ranking}
+        candidates = [by_id[document.doc_id] for document in documents]
+        scores = self.fit.fusion.fused([item.score for item in candidates], first_stage)
+        return by_scores(query.query_id, candidates, scores)
 
     @property
     def can_explain(self) -> bool:
@@ -104,10 +106,10 @@ class Fitted(OneModel):
 
 
 def fit_of(asked: RankerSettings) -> tuple[Fit | None, bool]:
-    """The fit that is asked for, else the one that lies beside the model, and whether it is that one.
+    """The requested fit, else the one stored with the model; the flag is False for a requested fit.
 
     Raises:
-        InputError: It is of another model or mode, or cannot be read.
+        InputError: The fit belongs to another model or mode, or cannot be read.
     """
     if asked.fit is not None:
         return fit_for(asked.fit, asked.mode, asked.model), False

@@ -1,4 +1,4 @@
-"""An adapter with its base: the two apart in float32, and written as one model in bfloat16."""
+"""Loads an adapter on its base in float32, and writes the two merged in bfloat16."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from interank.tasks.sources import Source
 
 
 def adapted(source: Source) -> Any:
-    """The base in float32 with its adapter apart; the base alone where there is none."""
+    """The base model in float32 with its adapter attached, unmerged; without an adapter, the base model alone."""
     model = load_model(source.files, precision="float32")
     return with_adapter(model, source.adapter) if source.adapter else model
 
 
 def write_merged(model: Any, encoder: PromptEncoder, folder: Path, *, modes: tuple[str, ...] = ()) -> None:
-    """Fold the adapter into the model, which is changed by it, and write it in bfloat16 with what tells of its use."""
+    """Merge the adapter into the model, in place, and write it in bfloat16 with tokenizer and prompt settings."""
     whole = folded(model, safe=True)
     whole.to(torch.bfloat16).save_pretrained(folder)
     encoder.tokenizer.save_pretrained(folder)

@@ -1,4 +1,4 @@
-"""The one way to a reranker: from what is said of it to something that ranks."""
+"""Opens a reranker from its settings; every caller opens rerankers here."""
 
 from __future__ import annotations
 
@@ -13,13 +13,14 @@ from interank.tasks.sources import find_source
 
 
 def open_reranker(asked: RankerSettings) -> Fitted:
-    """The reranker, guarded and finished with its fit as asked.
+    """Open a reranker with its guard and its fit.
 
     Raises:
         ArtifactError: The folder is an artifact, but not an adapter, or was trained on other prompts.
-        ModelError: The model cannot be had, or an adapter's base, or it is another than the adapter was trained on.
-        InputError: The mode, the engine or the settings are unknown, do not go together or cannot be had here, or a
-            fit is damaged or another model's.
+        ModelError: The model or an adapter's base cannot be loaded, or the base is not the one that the adapter was
+            trained on.
+        InputError: The mode, the engine or the settings are unknown, conflict or are not available here, or a fit is
+            damaged or belongs to another model.
     """
     asked.check()
     fit, stored = fit_of(asked)
@@ -27,10 +28,10 @@ def open_reranker(asked: RankerSettings) -> Fitted:
 
 
 def open_unfitted(asked: RankerSettings) -> OneModel:
-    """The reranker with its guard and without a fit.
+    """Open a reranker with its guard, without a fit.
 
     Raises:
-        ArtifactError, ModelError, InputError: As `open_reranker`.
+        ArtifactError, ModelError, InputError: As for `open_reranker`.
     """
     ranks = open_by_task(asked)
     if asked.mode == "adaptive":
@@ -39,7 +40,7 @@ def open_unfitted(asked: RankerSettings) -> OneModel:
 
 
 def _adaptive(ranks: OneModel, asked: RankerSettings) -> Adaptive:
-    """What spends a budget with a model that scores."""
+    """Wrap a scoring model for mode `adaptive`."""
     settings = asked.adaptive or AdaptiveRecipe()
     lists = None
     if settings.spend == "listwise" and asked.loaded is None:

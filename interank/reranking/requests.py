@@ -1,4 +1,4 @@
-"""Queries that each bring their own candidates, one JSON object a line, read as they are ranked."""
+"""Reads queries with their candidates, one JSON object per line, while they are ranked."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from interank.types import Document, Query
 from interank.wording import listed
 
 FORM = '{"query_id": "q1", "query": "...", "documents": [{"id": "d1", "title": "...", "text": "..."}]}'
-# RankLLM's name after ours.
+# Our key, then RankLLM's.
 _DOCUMENTS = ("documents", "candidates")
 _QUERY_ID = ("query_id", "qid", "_id", "id")
 
@@ -25,17 +25,16 @@ class Request(NamedTuple):
     query: Query
     documents: list[Document]
     scores: list[float] | None
-    """The first stage's, where every document brings its own."""
+    """First-stage scores; None unless every document has one."""
     domain: str | None = None
-    """Which of several adapters is to rank it."""
+    """The domain whose adapter ranks this query."""
 
 
 def read_requests(path: Path, domains: Collection[str] = ()) -> Iterator[Request]:
-    """Each line's query with its candidates; RankLLM's requests and results are read too.
+    """Yield each line's query with its candidates; also reads RankLLM's requests and results.
 
     Raises:
-        InputError: A line is of another form, it asks for a domain that is not there, or a query's id stands there
-            twice.
+        InputError: A line has another form, names an unknown domain, or repeats a query's id.
     """
     seen: set[str] = set()
     for number, line in numbered_lines(path):
@@ -50,7 +49,7 @@ def read_requests(path: Path, domains: Collection[str] = ()) -> Iterator[Request
             )
         name = request.query.query_id
         if name in seen:
-            raise InputError(f"{where}: the query id {name!r} stood before; rename one of the two")
+            raise InputError(f"{where}: the query id {name!r} is in an earlier line too; rename one of the two")
         seen.add(name)
         yield request
     if not seen:
@@ -58,7 +57,7 @@ def read_requests(path: Path, domains: Collection[str] = ()) -> Iterator[Request
 
 
 def result_row(query: Query, ranking: Sequence[Mapping[str, Any]], documents: Sequence[Document]) -> dict[str, Any]:
-    """A ranking's rows in the layout of RankLLM's results, which is that of its requests: texts beside scores."""
+    """A ranking in the layout of RankLLM's results and requests, with texts and scores."""
     by_id = {document.doc_id: document for document in documents}
     candidates = []
     for item in ranking:
@@ -72,61 +71,61 @@ def _request(where: str, line: str, number: int) -> Request:
     try:
         row = plain_data.parsed(line)
     except ValueError as error:
-        raise InputError(f"{where} is not JSON ({error}); mend or remove it, or write it like {FORM}") from None
+        raise InputError(f"{where} is not JSON ({error}); correct or remove it, or write it like {FORM}") from None
     if not isinstance(row, dict):
         raise InputError(
-            f"{where} is {plain_data.shown(row)}, where an object like {FORM} is needed; mend or remove it"
+            f"{where} is {plain_data.shown(row)}, where an object like {FORM} is needed; correct or remove it"
         )
-    asked = row.get("query")
-    named = {**row, **asked} if isinstance(asked, dict) else row
-    text = asked.get("text") if isinstance(asked, dict) else asked
+    content = row.get("query")
+    named = {**row, **content} if isinstance(content, dict) else row
+    text = content.get("text") if isinstance(content, dict) else content
     documents = next((row[name] for name in _DOCUMENTS if name in row), None)
     if not isinstance(text, str) or not text.strip() or not isinstance(documents, list):
         raise InputError(
-            f"{where} is {plain_data.shown(row)}, where a query and its documents are needed, like {FORM}; mend "
+            f"{where} is {plain_data.shown(row)}, where a query and its documents are needed, like {FORM}; correct "
             "or remove it"
         )
     name = next((named[name] for name in _QUERY_ID if named.get(name) is not None), number)
     try:
         query = Query(as_id(name), text, _instruction(named))
-        found = as_documents([_flat(document) for document in documents])
+        candidates = as_documents([_flat(document) for document in documents])
         scores = _scores(documents)
     except (InputError, ValueError) as error:
-        raise InputError(f"{where}: {error}; mend it") from None
+        raise InputError(f"{where}: {error}; correct it") from None
     domain = row.get("domain")
     if domain is not None and not isinstance(domain, str):
         raise InputError(
-            f"{where}: the domain is {plain_data.shown(domain)}, where a name is needed; mend or remove it"
+            f"{where}: the domain is {plain_data.shown(domain)}, where a name is needed; correct or remove it"
         )
-    return Request(query, found, scores, domain)
+    return Request(query, candidates, scores, domain)
 
 
 def _instruction(named: Mapping[str, Any]) -> str | None:
-    """What the query is to be judged by, where the row says.
+    """The query's instruction, if the row has one.
 
     Raises:
-        ValueError: It is no text.
+        ValueError: The instruction is no text.
     """
-    given = named.get("instruction")
+    instruction = named.get("instruction")
     try:
-        return None if given is None else plain_data.text(given)
+        return None if instruction is None else plain_data.text(instruction)
     except ValueError as error:
         raise ValueError(f"instruction: {error}") from None
 
 
 def _scores(documents: list[Any]) -> list[float] | None:
-    """The documents' own scores, if all have one.
+    """The documents' first-stage scores; None unless every document has one.
 
     Raises:
-        ValueError: One is no finite number.
+        ValueError: A score is no finite number.
     """
-    given = [document.get("score") if isinstance(document, Mapping) else None for document in documents]
-    known = [plain_data.finite(score) for score in given if score is not None]
-    return known if len(known) == len(documents) else None
+    values = [document.get("score") if isinstance(document, Mapping) else None for document in documents]
+    scores = [plain_data.finite(score) for score in values if score is not None]
+    return scores if len(scores) == len(documents) else None
 
 
 def _flat(document: Any) -> Any:
-    """RankLLM's candidate, whose text stands a level below its id."""
+    """A candidate with RankLLM's nested `doc` flattened."""
     if isinstance(document, Mapping) and "doc" in document:
         inner = document["doc"]
         return {**(inner if isinstance(inner, Mapping) else {"text": inner}), "docid": document.get("docid")}

@@ -1,4 +1,4 @@
-"""`from interank import Reranker`: one model's reranker for Python, with threads, streams and fits at hand."""
+"""`from interank import Reranker`: the Python interface to one model's reranker, with async calls and fits."""
 
 from __future__ import annotations
 
@@ -25,30 +25,30 @@ from interank.tasks.ranks import OneModel, Ranking
 from interank.types import Document, Query, Run
 
 AnyLists = ListwiseRecipe | Mapping[str, Any]
-"""How a listwise reranker goes through documents, or the keys of that."""
+"""The windows of a listwise reranker, as settings or as a mapping of their keys."""
 AnyHead = HeadSettings | Mapping[str, Any]
-"""How a head reads a pair, or the keys of that."""
+"""How a head reads a pair, as settings or as a mapping of their keys."""
 AnyAdaptive = AdaptiveRecipe | Mapping[str, Any]
-"""What may be spent, and on what, or the keys of that."""
+"""An adaptive reranker's budget and use of it, as settings or as a mapping of their keys."""
 
 
 class Runs(TypedDict, total=False):
-    """What a caller may say of what runs a model."""
+    """Optional arguments about the engine that runs a model."""
 
     engine: EngineName
-    """`transformers`, in this process, unless it is said. `vllm` starts processes that import the program's main
-    module, so a script needs its `if __name__ == "__main__":`. With `openai` servers run it, as `vllm serve` does."""
+    """`transformers` (default) runs the model in this process. `vllm` starts processes that import the program's main
+    module, so a script needs `if __name__ == "__main__":`. `openai` calls servers that run it, such as `vllm serve`."""
     precision: Precision
-    """`exact` unless it is said; on a CPU layers in `bfloat16`, with scores a little off, which is faster where the
-    processor multiplies it (Intel's AMX); or base weights in 4 bits (`nf4`), which takes less memory."""
+    """`exact` (default); `bfloat16` for layers on a CPU, faster where the processor multiplies it (Intel's AMX), with
+    slightly different scores; or `nf4`, base weights in 4 bits, which takes less memory."""
     server: AnyServer | None
-    """For `openai`, a base URL, or keys of a recipe's `teacher.server`; the model then tells the prompts' form, and its
-    name on the servers where `server` has no `model`."""
+    """For `openai`, a base URL or keys of a recipe's `teacher.server`. The model's folder then gives the prompts' form,
+    and also the model's name on the servers if `server` has no `model`."""
     memory: float | None
-    """Gigabytes that a batch's keys and values may take; half of what the device has free unless it is said."""
+    """Gigabytes that a batch's keys and values may take; half of the device's free memory by default."""
     base: str | None
-    """The name or folder of what an adapter stands on, where it is not where it was when the adapter was trained.
-    Another one than that is taken, with a warning; unsaid, it is refused."""
+    """The name or folder of an adapter's base model, if it has moved since the training. A base model other than the
+    one of the training is used with a warning if it is named here, and refused otherwise."""
 
 
 class Reranker(Fitted):
@@ -69,21 +69,22 @@ class Reranker(Fitted):
 
         Args:
             source: The output of `distill` or `rl`, a PEFT adapter's folder, a model's folder, or its name on the hub.
-                A pointwise head is told from a language model by its files, and takes mode `score` alone.
+                A pointwise head is recognised by its files, and has only mode `score`.
             mode: `score` grades by one forward pass; `explain` also explains the first documents' grades; `reason`
                 explains every document before it grades it; `listwise` has the model order windows of documents;
                 `adaptive` scores all documents and reasons about those around the cut, within a budget.
-            max_reasoning_tokens: What an explanation may take, or what is thought about a window.
-            lists: For `listwise`, how it goes through the documents: `ListwiseRecipe` or its keys.
-            adaptive: For `adaptive`, what may be spent, and on what: `AdaptiveRecipe` or its keys.
-            head: How a pointwise head reads a pair, where its folder does not say so: `HeadSettings` or its keys.
-            **runs: What runs it: `engine`, `server`, `precision`, `memory`; and the `base` of an adapter; see `Runs`.
+            max_reasoning_tokens: The most tokens of an explanation, or of the reasoning about a window.
+            lists: For `listwise`, the windows: `ListwiseRecipe` or its keys.
+            adaptive: For `adaptive`, the budget and its use: `AdaptiveRecipe` or its keys.
+            head: How a pointwise head reads a pair, if its folder does not say so: `HeadSettings` or its keys.
+            **runs: The engine: `engine`, `server`, `precision`, `memory`; and the `base` of an adapter; see `Runs`.
 
         Raises:
             ArtifactError: The folder is an artifact, but not an adapter, or was trained on other prompts.
-            ModelError: The model cannot be had, or an adapter's base, or it is another than the adapter was trained on.
-            InputError: The mode, the engine or the precision is unknown or cannot be had here, the settings are of
-                another mode, or a stored fit is damaged or another model's.
+            ModelError: The model or an adapter's base cannot be loaded, or the base is not the one that the adapter
+                was trained on.
+            InputError: The mode, the engine or the precision is unknown or not available here, settings belong to
+                another mode, or a stored fit is damaged or belongs to another model.
         """
         server = runs.get("server")
         self._open(
@@ -113,7 +114,7 @@ class Reranker(Fitted):
         lists: AnyLists | None = None,
         adaptive: AnyAdaptive | None = None,
     ) -> Reranker:
-        """A reranker on an engine that is there already.
+        """A reranker on an engine that is already loaded.
 
         Raises:
             InputError: The engine lacks what the mode needs.
@@ -133,7 +134,7 @@ class Reranker(Fitted):
 
     @classmethod
     def of(cls, ranks: OneModel, *, mode: Mode = "score", source: str | None = None) -> Reranker:
-        """A reranker for Python on one that is open already."""
+        """A `Reranker` around one that is already open."""
         made = cls.__new__(cls)
         made.source, made.mode = source, mode
         Fitted.__init__(made, ranks, None)
@@ -141,17 +142,17 @@ class Reranker(Fitted):
 
     @classmethod
     def open_head(cls, source: str | Path, head: AnyHead, **_: object) -> Reranker:
-        """Gone.
+        """Removed; `Reranker(source, head=...)` replaces it.
 
         Raises:
-            InputError: Says what to write in its place.
+            InputError: Always; the message has the call to write instead.
         """
-        raise InputError(f"Reranker.open_head is gone; write Reranker({str(source)!r}, head={head!r})")
+        raise InputError(f"Reranker.open_head was removed; write Reranker({str(source)!r}, head={head!r})")
 
     def _open(self, asked: RankerSettings) -> None:
         asked.check()
         self.source: str | None = asked.model
-        """Where its model came from; None where an engine was there already."""
+        """The model's source; None if the engine was already loaded."""
         self.mode: Mode = asked.mode
         fit, stored = fit_of(asked)
         super().__init__(open_unfitted(asked), fit, stored=stored)
@@ -167,8 +168,8 @@ class Reranker(Fitted):
         return f"<table><caption>Reranker</caption>{rows}</table>"
 
     def _facts(self) -> dict[str, Any]:
-        found = {"source": self.source, "mode": self.mode, "guard": self.guard, "device": str(self.engine.device)}
-        return found | ({"fit": "stored with the model" if self.stored else "given"} if self.fit else {})
+        facts = {"source": self.source, "mode": self.mode, "guard": self.guard, "device": str(self.engine.device)}
+        return facts | ({"fit": "stored with the model" if self.stored else "given"} if self.fit else {})
 
     def rank(
         self,
@@ -179,44 +180,44 @@ class Reranker(Fitted):
         first_stage: Sequence[float] | None = None,
         **more: Unpack[Asked],
     ) -> QueryRanking:
-        """The documents best first, each with its `document`; equal scores keep the order given.
+        """The documents, best first, each with its `document`; equal scores keep the order given.
 
         Args:
-            query: What is asked; many queries are for `rerank` and `stream`.
+            query: The query; for many queries, use `rerank` or `stream`.
             documents: The candidates, in first-stage order: texts, `Document`s or mappings with `id, text, title`, in a
                 list, a pandas or pyarrow table, a column of one, or a dataset.
             top_k: How many to return; None returns all.
-            explain: How many of the first get an explanation; None leaves it to the mode.
-            first_stage: The documents' first-stage scores, which a fit mixes in; without a fit they do not matter.
-            **more: The `instruction` to judge by; what a document needs to be returned: `min_score`, `min_grade` or
-                `min_probability`; see `Asked` and `Least`.
+            explain: How many of the top documents get an explanation; None leaves it to the mode.
+            first_stage: The documents' first-stage scores, for a fit's fusion; unused without a fit.
+            **more: The query's `instruction`, and the minimums that a document must reach to be returned: `min_score`,
+                `min_grade` or `min_probability`; see `Asked` and `Least`.
 
         Raises:
             InputError: There are several queries or an empty one, a document has no text, two have the same id, or a
-                minimum is of what this reranker does not tell.
+                minimum is on a value that this reranker does not give.
         """
-        asked, given = as_query(query).judged_by(more.pop("instruction", None)), as_documents(documents)
-        wanted = set_minimums(more)
-        if not wanted:
-            return QueryRanking.of(asked, given, super().rank(asked, given, top_k, explain, first_stage))
-        # Nothing is explained that is not returned.
-        ranking = super().rank(asked, given, None, 0, first_stage)
-        kept = QueryRanking.of(asked, given, ranking).at_least(wanted)[: checked_count("top_k", top_k)]
-        return QueryRanking.of(asked, given, self.explain(asked, given, kept, explain))
+        query, candidates = as_query(query).judged_by(more.pop("instruction", None)), as_documents(documents)
+        minimums = set_minimums(more)
+        if not minimums:
+            return QueryRanking.of(query, candidates, super().rank(query, candidates, top_k, explain, first_stage))
+        # Explain only the documents that are returned.
+        ranking = super().rank(query, candidates, None, 0, first_stage)
+        kept = QueryRanking.of(query, candidates, ranking).at_least(minimums)[: checked_count("top_k", top_k)]
+        return QueryRanking.of(query, candidates, self.explain(query, candidates, kept, explain))
 
     def with_fit(self, fit: str | Path) -> Reranker:
-        """The same reranker with what `interank fit` found: `rank` fuses, its documents have a `probability`.
+        """The same reranker with an output of `interank fit`: `rank` fuses, and documents have a `probability`.
 
         Args:
             fit: A fit's file, or the model's folder that stores it.
 
         Raises:
-            InputError: It is of another model or mode, or cannot be read, or scores have a guard.
+            InputError: The fit belongs to another model or mode, or cannot be read, or the scores have a guard.
         """
         return self.finished(self.ranks, fit_for(fit, self.mode, self.source))
 
     def without_fit(self) -> Reranker:
-        """The same reranker without what its rankings are finished with, stored or given."""
+        """The same reranker without its fit, stored or given."""
         return self.finished(self.ranks, None)
 
     async def arank(
@@ -227,7 +228,7 @@ class Reranker(Fitted):
         explain: int | None = None,
         first_stage: Sequence[float] | None = None,
     ) -> QueryRanking:
-        """As `rank`, in a thread: the model computes one call at a time, and the event loop goes on."""
+        """As `rank`, in a thread, so that the event loop keeps running; the model computes one call at a time."""
         return await asyncio.to_thread(self.rank, query, documents, top_k, explain, first_stage)
 
     async def astream(

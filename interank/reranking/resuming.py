@@ -1,4 +1,4 @@
-"""What has been ranked so far, beside the output that it will become: a killed command goes on from there."""
+"""Keeps finished rankings on disk beside the output, so that a killed command resumes from them."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from interank.ledger import Ledger
 from interank.locks import Held
 from interank.types import Document, Query, RankedDocument
 
-# Of a model's folder, the files that tell one model from another of the same name.
+# Files of a model's folder that distinguish it from another model of the same name.
 _TELLING = ("manifest.json", "adapter_config.json", "config.json", "interank.json")
 
 
 class Progress:
-    """Rankings by query, kept on disk until the output is whole."""
+    """Rankings by query, kept on disk until the output is complete."""
 
     def __init__(self, output: Path | None, settings: Mapping[str, Any]) -> None:
-        """Read what an earlier try left; without an output nothing is kept.
+        """Read the rankings of an interrupted run; without an output nothing is kept.
 
         Raises:
             ArtifactError: Another process is making the output.
@@ -38,7 +38,7 @@ class Progress:
         scores: Sequence[float] | None = None,
         domain: str | None = None,
     ) -> str:
-        """Identifies a ranking by all that it depends on; `scores` are the first stage's, where they count."""
+        """A digest of everything that a ranking depends on; `scores` are first-stage scores, if a fit uses them."""
         content: list[Any] = [self._settings, query.query_id, query.text, [[d.doc_id, d.full_text] for d in documents]]
         content += [] if query.instruction is None else [query.instruction]
         content += [list(scores)] if scores is not None else []
@@ -46,13 +46,13 @@ class Progress:
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
     def found(self, key: str) -> dict[str, Any] | None:
-        """The ranking of an earlier try."""
+        """The row of a ranking from the interrupted run; None if there is none."""
         return self._done.get(key)
 
     def keep(
         self, key: str, query: Query, ranking: Sequence[RankedDocument], told: Mapping[str, Any]
     ) -> dict[str, Any]:
-        """Put a ranking on disk, and what else is told of it; its row."""
+        """Write a ranking to disk as a row with the further keys of `told`; return the row."""
         row: dict[str, Any] = {"key": key, "query_id": query.query_id}
         row |= {"ranking": [item.as_row() for item in ranking], **told}
         if self._ledger:
@@ -60,14 +60,14 @@ class Progress:
         return row
 
     def finish(self) -> None:
-        """The output is whole: what was kept for it goes."""
+        """Remove the kept rankings, now that the output is complete."""
         if self._path and self._held:
             self._path.unlink(missing_ok=True)
             self._held.release()
 
 
 def model_identity(source: str) -> dict[str, str]:
-    """The model's name, with the digests of the files that tell it from another."""
+    """The model's name, with digests of the files that identify it."""
     files = [Path(source) / name for name in _TELLING]
     digests = {file.name: hashlib.sha256(file.read_bytes()).hexdigest() for file in files if file.is_file()}
     return {"source": source, **digests}

@@ -1,4 +1,4 @@
-"""Search queries for the first stage, written by the model that reranks what they find."""
+"""Has the reranker's model write search queries for the first stage."""
 
 from __future__ import annotations
 
@@ -14,9 +14,10 @@ from interank.types import Query
 def search_queries(
     engine: Engine, encoder: PromptEncoder, queries: Sequence[Query], *, limit: int, max_new_tokens: int
 ) -> list[tuple[str, ...] | None]:
-    """Ask, greedily and all in one call, for up to `limit` search queries for each query, in the order given.
+    """Generate up to `limit` search queries for each query, greedily and in one call.
 
-    None where the answer is no numbered list of queries. One that the budget cuts keeps its whole lines.
+    An entry is None if the answer is no numbered list of queries. Of an answer cut at `max_new_tokens`, only complete
+    lines count.
     """
     prompts = [encoder.queries_prompt(query, limit) for query in queries]
     completions = engine.generate(prompts, Sampling(max_new_tokens), end=encoder.end)

@@ -1,4 +1,4 @@
-"""Whether a model has words for its rankings, told by its files before it is loaded."""
+"""Tells from a model's files, before it is loaded, whether it can explain its grades."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ from interank.tasks import TASK_MODES, task_of_adapter
 
 
 def explains(source: str, base: str | None = None) -> bool:
-    """Whether a model can say why it grades as it does; one of which nothing is known is taken to.
+    """True if a model can explain its grades; assumed where its files do not tell.
 
     Args:
         source: An output of distill or rl, a model's or an adapter's folder, or a name on the hub.
-        base: What an adapter stands on, where that is said.
+        base: An adapter's base model; None takes the one that it was trained on.
 
     Raises:
-        ArtifactError, ModelError, InputError: As of whoever opens the model.
+        ArtifactError, ModelError, InputError: As for opening the model.
     """
     folder = expanded(source)
     if (folder / MANIFEST).is_file():
         manifest = open_artifact(folder, "adapter").manifest
         can = TASK_MODES.get(task_of_adapter(manifest), ())
-        # Of a task that has no words for grades it needs no saying.
+        # The task has to allow explanations, and so has the training.
         return bool(can) and modes.explains(can) and modes.explains(tuple(manifest.get("modes") or ()))
     if read_head(folder) is not None:
         return False
@@ -34,7 +34,7 @@ def explains(source: str, base: str | None = None) -> bool:
 
     if released_form(source) is not None or reads_lists(source):
         return False
-    # What says nothing itself may be a head by its layers, or stand on the hub.
+    # Without such files, only the model's layers or its entry on the hub tell.
     from interank.engines.heads import find_head
     from interank.tasks.sources import find_source
 

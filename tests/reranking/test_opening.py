@@ -57,7 +57,7 @@ def test_guard_and_a_stored_fit_give_the_same_in_either_order(plain: OneModel, f
 
 @pytest.mark.parametrize("guard", ["fence", "contrast"])
 def test_a_fit_that_was_asked_for_refuses_a_guard_in_either_order(plain: OneModel, fit: Fit, guard: Any) -> None:
-    said = f"guard {guard} moves scores, and the fit is of scores without one; leave one of them out"
+    said = f"guard {guard} changes scores, and the fit was made for scores without a guard; leave one of them out"
     with pytest.raises(InputError, match=said):
         Fitted(plain, fit).guarded(guard)
     with pytest.raises(InputError, match=said):

@@ -1,4 +1,4 @@
-"""What is fitted on one split to be used on another: the weight of fusion, a calibrator, when to abstain."""
+"""Fits of a reranker's scores, made on one split for use on others: fusion weight, calibrator, abstention rule."""
 
 from interank.reranking.fitting.abstention import Abstention, fit_abstention
 from interank.reranking.fitting.calibrator import Calibrator, Isotonic, Temperature, fit_calibrator

@@ -1,4 +1,4 @@
-"""When a ranking is better not answered with: too thin is the evidence that its first document is relevant."""
+"""Abstention: a query is not answered if the evidence that its first document is relevant is too weak."""
 
 from __future__ import annotations
 
@@ -11,21 +11,22 @@ from typing import Any
 from interank.types import RankedDocument
 from interank.wording import counted
 
-# Below it the model was more likely to write something else than a grade.
+# Below this mass the model was more likely to write something other than a grade.
 LABEL_MASS = 0.5
 _SHARES = 10
 
 
 @dataclass(frozen=True, slots=True)
 class Abstention:
-    """The least that the first document must have for its ranking to be answered with."""
+    """The thresholds that the first document must reach for a query to be answered."""
 
     probability: float
-    """Calibrated."""
+    """The lowest calibrated probability of relevance."""
     label_mass: float = LABEL_MASS
+    """The lowest label mass."""
 
     def abstains(self, ranking: Sequence[RankedDocument]) -> bool:
-        """Whether the evidence is too thin; without documents, or without a probability, there is none."""
+        """True if the first document misses a threshold, has no probability, or does not exist."""
         if not ranking or ranking[0].probability is None:
             return True
         mass = ranking[0].label_mass
@@ -35,29 +36,30 @@ class Abstention:
 def fit_abstention(
     confidences: Sequence[float], values: Sequence[float], coverage: float, label_mass: float = LABEL_MASS
 ) -> tuple[Abstention, list[dict[str, Any]]]:
-    """The threshold with which so large a share of the queries is answered, those that share it included.
+    """The highest threshold that answers at least a share `coverage` of the queries.
 
     Args:
         confidences: The first document's calibrated probability, by query.
         values: The measure, by query.
-        coverage: The share to answer, above 0.
-        label_mass: As of `Abstention`.
+        coverage: The share of queries to answer, above 0.
+        label_mass: As in `Abstention`.
 
     Returns:
-        The abstention; and for shares in tenths the threshold, the share it answers and the measure on those.
+        The abstention; and for each tenth of coverage the threshold, the share of queries it answers, and the mean
+        measure on them.
 
     Raises:
-        ValueError: There are no queries, or not as many values.
+        ValueError: There are no queries, or the numbers of confidences and values differ.
     """
     if not confidences or len(confidences) != len(values):
         raise ValueError(
             f"{counted(len(confidences), 'confidence')} and {counted(len(values), 'value')} give no threshold"
         )
     falling = sorted(confidences, reverse=True)
-    tried = []
+    curve = []
     for tenths in range(_SHARES, 0, -1):
         threshold = falling[math.ceil(tenths / _SHARES * len(falling)) - 1]
-        answered = [value for sure, value in zip(confidences, values, strict=True) if sure >= threshold]
-        tried.append({"probability": threshold, "coverage": len(answered) / len(values), "value": fmean(answered)})
+        answered = [value for confidence, value in zip(confidences, values, strict=True) if confidence >= threshold]
+        curve.append({"probability": threshold, "coverage": len(answered) / len(values), "value": fmean(answered)})
     chosen = falling[max(0, math.ceil(coverage * len(falling) - 1e-9) - 1)]
-    return Abstention(chosen, label_mass), tried
+    return Abstention(chosen, label_mass), curve

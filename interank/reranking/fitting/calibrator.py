@@ -1,7 +1,7 @@
-"""From a reranker's score to the probability that the judges of one benchmark would call the document relevant.
+"""Calibrators: from a reranker's score to the probability that a benchmark's judges would call the document relevant.
 
-Fitted on first-stage candidates as they are met, so that their share of relevant documents is in it. It never ranks:
-isotonic steps make ties.
+A calibrator is fitted on all first-stage candidates, so it depends on their share of relevant documents. It never
+ranks: isotonic steps make ties.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ from interank.wording import counted
 CalibratorMethod = Literal["temperature", "isotonic"]
 METHODS: tuple[CalibratorMethod, ...] = ("temperature", "isotonic")
 _FOLDS = 5
-# A score that tells nothing, or the wrong way round, ends at the one; data that it parts without error at the other.
+# Bounds: useless or inverted scores end at the highest temperature, perfectly separating ones at the lowest.
 _TEMPERATURES = (0.02, 200.0)
 _LARGEST_BIAS = 50.0
 
 
 @dataclass(frozen=True, slots=True)
 class Temperature:
-    """The logistic function of score / temperature + bias: the bias takes in how rare relevant candidates are."""
+    """The logistic function of score / temperature + bias; the bias adapts to how rare relevant candidates are."""
 
     temperature: float
     bias: float
@@ -38,7 +38,7 @@ class Temperature:
 
 @dataclass(frozen=True, slots=True)
 class Isotonic:
-    """The best fit that rises with the score: its corners, and straight lines between them."""
+    """Isotonic regression: its corner points, with linear interpolation between them."""
 
     scores: tuple[float, ...]
     probabilities: tuple[float, ...]
@@ -62,10 +62,10 @@ Judged: TypeAlias = Sequence[tuple[float, bool]]
 def fit_calibrator(
     queries: Sequence[Judged], methods: Sequence[CalibratorMethod] = METHODS
 ) -> tuple[Calibrator, dict[str, float]]:
-    """The calibrator whose probabilities lie closest to the truth on queries that it was not fitted on.
+    """The calibrator with the lowest Brier score in cross-validation over queries.
 
     Returns:
-        It, fitted on all queries; and by method the Brier score over the held-out fifths, where there was a choice.
+        The calibrator, fitted on all queries; and each method's Brier score over five folds, empty without a choice.
 
     Raises:
         InputError: All candidates are relevant, or none is.
@@ -74,20 +74,20 @@ def fit_calibrator(
     relevant = sum(truth for _, truth in pairs)
     if relevant in (0, len(pairs)):
         raise InputError(
-            f"{relevant} of the {counted(len(pairs), 'candidate')} are relevant, and both kinds are needed to "
-            "calibrate on; take more queries or a deeper first stage, or fit without calibration"
+            f"{relevant} of the {counted(len(pairs), 'candidate')} are relevant, and calibration needs both relevant "
+            "and irrelevant ones; take more queries or a deeper first stage, or fit without calibration"
         )
     folds = [[pair for query in queries[number::_FOLDS] for pair in query] for number in range(_FOLDS)]
     usable = len(methods) > 1 and all(0 < sum(t for _, t in fold) < len(fold) for fold in folds)
     held_out: dict[str, float] = {method: _held_out(method, folds) for method in methods} if usable else {}
-    # Two numbers are harder to get wrong than a staircase: it has to be better.
+    # On a tie the first method wins, which is temperature: its two parameters overfit less than isotonic steps.
     chosen: str = min(held_out, key=held_out.__getitem__) if held_out else methods[0]
     fitted: Calibrator = _FITTERS[chosen](pairs)
     return fitted, held_out
 
 
 def calibrator_row(calibrator: Calibrator) -> dict[str, Any]:
-    """It as plain data, which `calibrator_of` reads."""
+    """The calibrator as plain data, which `calibrator_of` reads."""
     if isinstance(calibrator, Temperature):
         return {"method": "temperature", "temperature": calibrator.temperature, "bias": calibrator.bias}
     return {
@@ -114,7 +114,7 @@ def _held_out(method: CalibratorMethod, folds: Sequence[Sequence[tuple[float, bo
 
 
 def _temperature(pairs: Sequence[tuple[float, bool]]) -> Temperature:
-    """By maximum likelihood with Platt's targets (1999), which keep a perfect split from certainty."""
+    """Fit by maximum likelihood with Platt's targets (1999), which keep perfectly separated data from certainty."""
     import numpy
     from scipy.optimize import minimize
 
@@ -123,8 +123,8 @@ def _temperature(pairs: Sequence[tuple[float, bool]]) -> Temperature:
     relevant = int(truth.sum())
     targets = numpy.where(truth, (relevant + 1) / (relevant + 2), 1 / (len(pairs) - relevant + 2))
 
-    def loss(given: Any) -> tuple[float, Any]:
-        logits = scores * given[0] + given[1]
+    def loss(parameters: Any) -> tuple[float, Any]:
+        logits = scores * parameters[0] + parameters[1]
         chances = 0.5 * (1 + numpy.tanh(logits / 2))
         error = (chances - targets) / len(pairs)
         return float((numpy.logaddexp(0, logits) - targets * logits).mean()), numpy.array([error @ scores, error.sum()])
@@ -136,7 +136,7 @@ def _temperature(pairs: Sequence[tuple[float, bool]]) -> Temperature:
 
 
 def _isotonic(pairs: Sequence[tuple[float, bool]]) -> Isotonic:
-    """Isotonic regression (scipy's), never quite certain: so many pairs do not rule out the next one."""
+    """Fit scipy's isotonic regression, clipped away from 0 and 1 by an amount that shrinks with the number of pairs."""
     import numpy
     from scipy.optimize import isotonic_regression
 
@@ -146,7 +146,7 @@ def _isotonic(pairs: Sequence[tuple[float, bool]]) -> Isotonic:
     shares = numpy.bincount(places.ravel(), weights=[float(truth) for _, truth in pairs]) / counts
     doubt = 1 / (len(pairs) + 2)
     fitted = isotonic_regression(shares, weights=counts).x.clip(doubt, 1 - doubt)
-    # Of a step its two ends tell all.
+    # Keep only the two ends of each step.
     edge = numpy.diff(fitted) != 0
     corner = numpy.append(True, edge) | numpy.append(edge, True)
     return Isotonic(tuple(map(float, scores[corner])), tuple(map(float, fitted[corner])))

@@ -1,4 +1,4 @@
-"""A fit on disk: what was fitted, of which model, and on which queries, so that none of them is measured with it."""
+"""A fit and its file: the fitted parts, the model, and the queries it was fitted on, which must not be measured."""
 
 from __future__ import annotations
 
@@ -24,22 +24,23 @@ _DIGITS = 16
 
 @dataclass(frozen=True, slots=True)
 class FittedOn:
-    """Candidates of a task: what ranked them, how deep, the digest of their order."""
+    """The candidates of a task that a fit was made on."""
 
     first_stage: str
     depth: int
     candidates: str
+    """The digest of their order."""
 
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """Where a fit comes from."""
+    """The evaluation, the model and the queries that a fit was made from."""
 
     evaluation: str
     """The digest of the evaluation's manifest."""
     system: str
     model: str | None
-    """The digest of the adapter's manifest; None where the model is no artifact."""
+    """The digest of the adapter's manifest; None if the model is no artifact."""
     mode: FittedMode
     benchmark: str
     """The folder's name and split."""
@@ -48,11 +49,11 @@ class Origin:
     relevant_from: int
     tasks: Mapping[str, FittedOn]
     queries: Mapping[str, str]
-    """By the digest of their texts the queries' ids."""
+    """The queries' ids by the digests of their texts."""
 
     @property
     def predicts(self) -> str:
-        """Whose grade the probability is about."""
+        """The event that the fitted probability predicts, in words."""
         return (
             f"that {self.benchmark}'s qrels grade the document {self.relevant_from} or higher, among candidates of "
             f"{', '.join(sorted({task.first_stage for task in self.tasks.values()}))}; unjudged documents count as not"
@@ -61,51 +62,51 @@ class Origin:
 
 @dataclass(frozen=True, slots=True)
 class Fit:
-    """What a reranker's ranking is finished with; each part may be missing."""
+    """Fitted fusion, calibrator and abstention rule of a reranker; each of them may be missing."""
 
     fusion: Fusion | None
     calibrator: Calibrator | None
     abstention: Abstention | None
     origin: Origin
     tried: Mapping[str, Any]
-    """What the choices were made from."""
+    """By part, the alternatives that were tried and their values."""
     unfused: Abstention | None = None
-    """When to abstain with the model's own order, where there is a fusion: its first documents are others."""
+    """With a fusion, the abstention rule for the model's own order, whose first documents differ."""
 
     def without_fusion(self) -> Fit:
-        """What leaves the model's own order as it is."""
+        """The fit without its fusion, which keeps the model's own order."""
         return replace(self, fusion=None, abstention=self.unfused, unfused=None) if self.fusion else self
 
     def calibrated(self, item: RankedDocument, score: float) -> RankedDocument:
-        """The document with the probability of its model's score."""
+        """The document with the calibrated probability of its model's score."""
         return replace(item, probability=self.calibrator.probability(score)) if self.calibrator else item
 
     def abstains(self, ranking: Sequence[RankedDocument]) -> bool | None:
-        """Whether the ranking is better not answered with; None where that was not fitted."""
+        """True if the query should not be answered; None without an abstention rule."""
         return self.abstention.abstains(ranking) if self.abstention else None
 
     def known(self, queries: Iterable[Query]) -> list[str]:
-        """Those of the queries, by id, that it was fitted on: what is measured on them says nothing."""
+        """The ids of those queries that the fit was made on."""
         return [query.query_id for query in queries if query_digest(query) in self.origin.queries]
 
     def check_unseen(self, source: Path, queries: Sequence[Query]) -> None:
-        """Raise if it is to be measured on what it was fitted on.
+        """Raise if any of the queries is one that the fit was made on.
 
         Raises:
-            InputError: Tells how many of the queries these are, and one of them.
+            InputError: The message gives their number and one of their ids.
         """
         if known := self.known(queries):
             raise InputError(
-                f"{source} was fitted on {len(known)} of the {counted(len(queries), 'query', 'queries')} that "
-                f"are to be measured, {known[0]!r} for one, and a fit looks good on its own; measure another "
-                "split, or fit on one"
+                f"{source} was fitted on {len(known)} of the {counted(len(queries), 'query', 'queries')} to be "
+                f"measured, {known[0]!r} for one, and a fit looks too good on its own queries; measure another split, "
+                "or fit on another"
             )
 
     def check_model(self, source: Path, digest: str | None, name: str) -> None:
-        """Raise if it belongs to another model.
+        """Raise if the fit belongs to another model.
 
         Raises:
-            InputError: Names both.
+            InputError: The message names both models.
         """
         if self.origin.model != digest:
             raise InputError(
@@ -114,10 +115,10 @@ class Fit:
             )
 
     def check_mode(self, source: Path, mode: str) -> None:
-        """Raise if it belongs to another mode; `explain` scores as `score` does.
+        """Raise if the fit belongs to another mode; a fit of `score` is also one of `explain`.
 
         Raises:
-            InputError: Names both.
+            InputError: The message names both modes.
         """
         if self.origin.mode != graded_mode(mode):
             raise InputError(
@@ -127,12 +128,12 @@ class Fit:
 
 
 def query_digest(query: Query) -> str:
-    """Identifies a question whatever its id and the benchmark's folder."""
+    """A digest of a query's text, independent of id, case and whitespace."""
     return hashlib.sha256(" ".join(query.text.split()).casefold().encode()).hexdigest()[:_DIGITS]
 
 
 def write_fit(fit: Fit, path: Path) -> None:
-    """Write a fit as JSON with the digest of its own content."""
+    """Write a fit as JSON with a digest of its content."""
     from interank import __version__
 
     content = {
@@ -157,16 +158,16 @@ def read_fit(path: Path) -> Fit:
     """Read a fit.
 
     Raises:
-        InputError: There is none, it is of another format, or it was changed.
+        InputError: The file is missing, has another format, or was changed.
     """
     try:
         content = json.loads(path.read_text("utf-8"))
     except (OSError, ValueError) as error:
         raise InputError(f"{path} cannot be read ({error}); give an output of interank fit") from None
     if not isinstance(content, dict) or (content.get("kind"), content.get("format")) != (FITTED, FORMAT):
-        raise InputError(f"{path} is no fit of format {FORMAT}; give an output of interank fit, or fit anew")
+        raise InputError(f"{path} is no fit of format {FORMAT}; give an output of interank fit, or fit again")
     if content.pop("digest", None) != _digest(content):
-        raise InputError(f"{path} was changed after it was made; fit anew")
+        raise InputError(f"{path} was changed after it was made; fit again")
     origin = content["origin"]
     tasks = {name: FittedOn(**task) for name, task in origin["tasks"].items()}
     return Fit(

@@ -1,4 +1,4 @@
-"""A reranker's scores mixed with the first stage's, within a query; the weight is fitted where the truth is known."""
+"""Fusion of a reranker's scores with the first stage's, query by query; the weight is fitted on judged queries."""
 
 from __future__ import annotations
 
@@ -15,35 +15,35 @@ from interank.wording import counted
 FusionMethod = Literal["zscore", "minmax", "rrf"]
 
 METHODS: tuple[FusionMethod, ...] = ("zscore", "minmax", "rrf")
-# Cormack et al., SIGIR 2009: the constant that reciprocal ranks are damped with.
+# The damping constant of reciprocal rank fusion (Cormack et al., SIGIR 2009).
 RRF_CONSTANT = 60
 _STEPS = 20
-# Means of equal values in another order differ in their last digits.
+# Means of the same values in another order differ in their last digits.
 _EQUAL = 1e-9
 
 
 @dataclass(frozen=True, slots=True)
 class Fusion:
-    """How scores are made comparable, and the reranker's share; the rest is the first stage's."""
+    """The normalisation of scores, and the reranker's weight; the first stage has 1 - weight."""
 
     method: FusionMethod
     weight: float
 
     @property
     def needs_scores(self) -> bool:
-        """Whether the first stage's order alone does not tell enough."""
+        """True if fusion needs the first stage's scores; reciprocal ranks need only its order."""
         return self.method != "rrf"
 
     def fused(self, ours: Sequence[float], first: Sequence[float] | None) -> list[float]:
-        """The mixed scores of a query's documents, which come in first-stage order.
+        """The fused scores of a query's documents, which are in first-stage order.
 
         Raises:
-            InputError: The first stage's scores are missing, not as many as documents, or not finite.
+            InputError: The first stage's scores are missing, differ in number from the documents, or are not finite.
         """
         if first is None and self.needs_scores:
             raise InputError(
-                f"fusion by {self.method} mixes the first stage's scores, and none were given; give one for each "
-                "document, or fit with method rrf, which needs their order alone"
+                f"fusion by {self.method} needs the first stage's scores, and none were given; give one for each "
+                "document, or fit with method rrf, which needs only their order"
             )
         if first is not None and len(first) != len(ours):
             raise InputError(
@@ -51,7 +51,7 @@ class Fusion:
                 "one for each"
             )
         if first is not None and not all(map(math.isfinite, first)):
-            raise InputError("a first-stage score is not a finite number; mend the first stage's run")
+            raise InputError("a first-stage score is not a finite number; correct the first stage's run")
         return mixed(comparable(self.method, ours), _first(self.method, first, len(ours)), self.weight)
 
 
@@ -66,7 +66,10 @@ class Candidates:
 
 
 def comparable(method: FusionMethod, scores: Sequence[float]) -> list[float]:
-    """Scores of one query on a scale that those of another system share; equal ones tell nothing and become equal."""
+    """One query's scores, normalised so that those of two systems compare.
+
+    Equal scores all become 0, except that reciprocal ranks break ties by the order given.
+    """
     if not scores:
         return []
     if method == "rrf":
@@ -86,17 +89,17 @@ def mixed(ours: Sequence[float], first: Sequence[float], weight: float) -> list[
 
 
 def fused_run(queries: Sequence[Candidates], fusion: Fusion, tag: str = "fused") -> Run:
-    """The queries' documents in the order of their mixed scores; ties keep first-stage order."""
+    """The run of the queries' fused scores; ties keep first-stage order."""
     return _run(queries, [fusion.fused(query.ours, query.first) for query in queries], tag)
 
 
 def fit_fusion(
     queries: Sequence[Candidates], measured: Callable[[Run], float], methods: Sequence[FusionMethod] = METHODS
 ) -> tuple[Fusion, Mapping[str, list[float]]]:
-    """The method and the weight under which `measured` is best; of equal weights the most even.
+    """The method and weight with the highest value of `measured`; on a tie the weight nearest to 0.5.
 
     Returns:
-        The fusion; and by method what every weight from 0 to 1 gave, in steps of 0.05.
+        The fusion; and by method the values for all weights from 0 to 1 in steps of 0.05.
     """
     tried: dict[str, list[float]] = {}
     best: tuple[float, float, Fusion] | None = None
@@ -116,9 +119,9 @@ def fit_fusion(
 
 
 def _first(method: FusionMethod, scores: Sequence[float] | None, count: int) -> list[float]:
-    """The first stage's part; reciprocal ranks go by the order in which the documents come."""
-    given = [-float(place) for place in range(count)] if method == "rrf" or scores is None else scores
-    return comparable(method, given)
+    """The first stage's normalised scores; reciprocal ranks follow the documents' order."""
+    values = [-float(place) for place in range(count)] if method == "rrf" or scores is None else scores
+    return comparable(method, values)
 
 
 def _run(queries: Sequence[Candidates], scores: Sequence[Sequence[float]], tag: str) -> Run:

@@ -1,4 +1,4 @@
-"""Fits that lie beside a model's own files, one for each mode, so that whoever opens the model finds them."""
+"""Fits stored in a model's folder, one per mode, which apply whenever the model is opened."""
 
 from __future__ import annotations
 
@@ -17,67 +17,67 @@ def stored_modes(folder: str | Path) -> list[FittedMode]:
 
 
 def stored_place(folder: str | Path, mode: str) -> Path | None:
-    """Where a model's folder stores the fit of a mode, if it does."""
+    """The file of a mode's fit in a model's folder; None if it stores none."""
     file = _place(folder, graded_mode(mode))
     return file if file.exists() else None
 
 
 def fit_file(given: str | Path, mode: str) -> Path:
-    """The file that a fit is in: the one given, or that of the mode in the folder given.
+    """A fit's file: the given one, or the mode's fit in the given folder.
 
     Raises:
-        InputError: The folder stores none.
+        InputError: The folder stores no fit of the mode.
     """
     path = expanded(given)
     if not path.is_dir():
         return path
     if (file := stored_place(path, mode)) is not None:
         return file
-    there = " and ".join(f"one of mode {found}" for found in stored_modes(path)) or "no fit"
+    others = " and ".join(f"a fit of mode {other}" for other in stored_modes(path))
     raise InputError(
-        f"{path} stores {there}, and none of mode {mode}; store it with interank fit EVALUATION --into "
-        f"{path}, or give a fit's file"
+        f"{path} stores {f'{others}, but ' if others else ''}no fit of mode {mode}; store one with interank fit "
+        f"EVALUATION --into {path}, or give a fit's file"
     )
 
 
 def fit_for(given: str | Path, mode: str, source: str | Path | None) -> Fit:
-    """A fit from a file or a folder, for a model that ranks in a mode; a model without a source takes any.
+    """Read a fit from a file or folder, and check its mode and, if there is a `source`, its model.
 
     Raises:
-        InputError: It is of another model or mode, or cannot be read.
+        InputError: The fit belongs to another model or mode, or cannot be read.
     """
     return _checked(fit_file(given, mode), mode, source)
 
 
 def _checked(file: Path, mode: str, source: str | Path | None) -> Fit:
-    found = read_fit(file)
+    fit = read_fit(file)
     if source is not None:
-        found.check_model(file, model_digest(source), str(source))
-    found.check_mode(file, mode)
-    return found
+        fit.check_model(file, model_digest(source), str(source))
+    fit.check_mode(file, mode)
+    return fit
 
 
 def stored_fit(source: str | Path, mode: str) -> Fit | None:
-    """What a model's folder stores of a mode and leaves the model's own order as it is; None where there is nothing.
+    """The fit of a mode in a model's folder, without its fusion; None if there is no calibrator.
 
     Raises:
-        InputError: It is of another model or mode, or cannot be read.
+        InputError: The fit belongs to another model or mode, or cannot be read.
     """
     file = stored_place(source, mode)
     if file is None:
         return None
     try:
-        found = _checked(file, mode, source).without_fusion()
+        fit = _checked(file, mode, source).without_fusion()
     except InputError as error:
-        raise InputError(f"{error}; or remove the file, which goes with {source} unasked") from None
-    return found if found.calibrator else None
+        raise InputError(f"{error}; or remove the file, which applies whenever {source} is opened") from None
+    return fit if fit.calibrator else None
 
 
 def store_fit(fit: Fit, folder: Path) -> Path:
-    """Put a fit beside the model that it is of, in place of one that is there; its file.
+    """Store a fit in its model's folder, replacing an earlier one of its mode; return its file.
 
     Raises:
-        InputError: It is of another model.
+        InputError: The fit belongs to another model.
         ArtifactError: The folder cannot be written to.
     """
     file = _place(folder, fit.origin.mode)

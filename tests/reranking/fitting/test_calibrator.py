@@ -88,7 +88,7 @@ def test_steps_by_hand() -> None:
 
 @pytest.mark.parametrize("truth", [True, False])
 def test_one_kind_alone_is_refused(truth: bool) -> None:
-    with pytest.raises(InputError, match="both kinds"):
+    with pytest.raises(InputError, match="both relevant and irrelevant"):
         fit_calibrator([[(1.0, truth), (2.0, truth)]])
 
 
