@@ -1,4 +1,4 @@
-"""Answers for the reward-weighted refinement: sampled and rewarded in parts of whole queries that are kept on disk."""
+"""Answers for reward-weighted refinement, sampled and rewarded in parts of whole queries that are stored on disk."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ from interank.types import Example
 _Sampled = list[list[list[int]]]
 """The ids of each pair's answers."""
 _Part = tuple[Sequence[Example], _Sampled]
-# Answers that are sampled and rewarded in one call: enough to fill a server, few enough to lose.
+# Answers sampled and rewarded per call: enough to fill a server, few enough that a crash loses little.
 _TOGETHER = 512
 _SEED_STRIDE = 1_000_003
 
 
 @dataclass(frozen=True, slots=True)
 class Weighted:
-    """An answer to learn, in ids (int32), and how much it counts; answers of a pair have one prompt."""
+    """An answer to learn, as int32 token ids, and its weight in the loss; answers of a pair share one prompt."""
 
     prompt: np.ndarray[Any, np.dtype[np.int32]]
     answer: np.ndarray[Any, np.dtype[np.int32]]
@@ -41,12 +41,12 @@ class Weighted:
 
 
 class Answers:
-    """What the policy answers to each pair, and what that earns; rewards see whole queries."""
+    """The policy's sampled answers to each pair and their rewards; rewards see whole queries."""
 
     def __init__(
         self, encoder: PromptEncoder, examples: Sequence[Example], recipe: RlJudge, order: Order, work: Path
     ) -> None:
-        """Cut the pairs into parts; `work` keeps what each gave."""
+        """Cut the pairs into parts, whose samples and rewards are stored in `work`."""
         self.encoder, self.order, self.recipe = encoder, order, recipe.reward_weighted
         self.tokens, self.seed = recipe.max_completion_tokens, recipe.seed
         samples = self.recipe.samples
@@ -56,13 +56,13 @@ class Answers:
 
     @property
     def sampled(self) -> bool:
-        """Whether nothing is left to be sampled."""
+        """True once every part has been sampled."""
         return launched.from_first(lambda: is_whole(self._samples, self.parts))
 
     def sample(self, engine: Engine) -> None:
-        """Sample what is not on disk yet."""
+        """Sample the parts that are not on disk yet."""
 
-        def answered(number: int, items: Sequence[Example]) -> _Sampled:
+        def sample_part(number: int, items: Sequence[Example]) -> _Sampled:
             before, seed = launched.share(len(items))[0], self.seed * _SEED_STRIDE + number
             sampling = Sampling(
                 self.tokens - len(self.encoder.label_lead),
@@ -73,49 +73,51 @@ class Answers:
             )
             return launched.dealt(items, lambda own: self._answers(engine, own, sampling))
 
-        for _ in kept(self._samples, self.parts, answered, what="sample", total=len(self.parts)):
+        for _ in kept(self._samples, self.parts, sample_part, what="sample", total=len(self.parts)):
             pass
 
     def _answers(self, engine: Engine, items: Sequence[Example], sampling: Sampling) -> _Sampled:
-        """For each pair, its answers' ids."""
+        """The token ids of each pair's answers."""
         encoder, samples = self.encoder, self.recipe.samples
         lead = encoder.label_lead if self.order == "grade_first" else ()
         begun = [self._prompt(item).then(lead) for item in items for _ in range(samples)]
-        found = engine.generate(begun, sampling, end=encoder.end)
-        require_completions(found)
-        answers = [[*lead, *one.ids, *((encoder.end,) if one.finished else ())] for one in found]
+        completions = engine.generate(begun, sampling, end=encoder.end)
+        require_completions(completions)
+        answers = [[*lead, *one.ids, *((encoder.end,) if one.finished else ())] for one in completions]
         return [answers[place * samples : (place + 1) * samples] for place in range(len(items))]
 
     def weighted(self, rewards: Sequence[Equipped]) -> Iterator[Weighted]:
-        """The answers that are worth learning, the teacher's beside the sampled ones.
+        """The answers worth learning, sampled ones and the teacher's.
 
         Args:
-            rewards: They are asked for what is not on disk yet.
+            rewards: Called for the parts whose rewards are not on disk yet.
         """
 
-        def valued(number: int, part: _Part) -> list[list[float | None]]:
+        def reward_part(number: int, part: _Part) -> list[list[float | None]]:
             columns = self._columns(part)
-            # The first asks, as one alone would: whole queries, and whoever marks them.
+            # Only the first process calls the rewards, so that they see whole queries and a judge is asked once.
             return launched.from_first(lambda: [reward.by_itself(**columns) for reward in rewards])
 
         weights = torch.tensor([reward.weight for reward in rewards])
         total = len(self.parts)
-        for (items, answers), values in kept(self._rewards, self._given(), valued, what="reward", total=total):
+        for (items, answers), values in kept(
+            self._rewards, self._with_teachers(), reward_part, what="reward", total=total
+        ):
             yield from self._weighed(items, answers, values, weights)
 
-    def _given(self) -> Iterator[_Part]:
+    def _with_teachers(self) -> Iterator[_Part]:
         """Each part's pairs with their answers, the teacher's last."""
         for items, own in zip(self.parts, results(self._samples), strict=True):
             yield (
                 items,
                 [
-                    [*found, list(self.encoder.answer(item.judgment, reasoning_tokens=self.tokens, order=self.order))]
-                    for item, found in zip(items, own, strict=True)
+                    [*sampled, list(self.encoder.answer(item.judgment, reasoning_tokens=self.tokens, order=self.order))]
+                    for item, sampled in zip(items, own, strict=True)
                 ],
             )
 
     def _columns(self, part: _Part) -> dict[str, list[Any]]:
-        """What rewards are given."""
+        """The columns that rewards get."""
         flat = [(item, self.encoder.text(ids)) for item, answers in zip(*part, strict=True) for ids in answers]
         return {
             "completions": [text for _, text in flat],
@@ -132,7 +134,7 @@ class Answers:
         self, items: Sequence[Example], answers: _Sampled, values: Sequence[Sequence[float | None]], weights: Any
     ) -> Iterator[Weighted]:
         group = self.recipe.samples + 1
-        known = torch.tensor([[torch.nan if v is None else v for v in of_one] for of_one in values]).T
+        known = torch.tensor([[torch.nan if v is None else v for v in by_reward] for by_reward in values]).T
         totals = (neutral(known, group).nan_to_num(nan=0.0) * weights).sum(1).view(-1, group)
         for item, own, shares in zip(items, answers, scaled_within(totals).tolist(), strict=True):
             prompt = np.array(self._prompt(item).ids, np.int32)
@@ -151,6 +153,6 @@ def scaled_within(totals: torch.Tensor) -> torch.Tensor:
 
 
 def _certain(text: str) -> list[float]:
-    """Probabilities for rewards that ask for them: an answer was written, so its grade is certain."""
+    """Grade probabilities for rewards: certain of the grade that was written, uniform where none can be read."""
     judgment = judging.parse(text)
     return [1 / 3] * 3 if judgment is None else [float(grade == judgment.relevance) for grade in range(3)]

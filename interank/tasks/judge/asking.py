@@ -1,4 +1,4 @@
-"""What one model is asked about a query's documents, and what it answers: verdicts, with a guard or without."""
+"""A judge: a model with its engine and prompts, which grades and explains a query's documents in one mode."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ from interank.types import Document, Query, Relevance
 log = logging.getLogger(__name__)
 
 LABEL_ROOM = 16
-# A trained judge has nearly all of it; a chat model that was never trained to grade some tenths.
+# Label mass below which scores are doubtful: a trained judge has nearly 1, an untrained chat model some tenths.
 _LITTLE = 0.1
-# A grade is read at a position that is forced, which takes token ids in and the labels' own logits out.
+# A grade is read at a forced position, so the engine has to take token ids and return the label tokens' logits.
 _NEEDED: frozenset[Ability] = frozenset({"token_ids", "label_logits"})
 
 
@@ -33,20 +33,20 @@ class Judge:
     encoder: PromptEncoder
     mode: GradedMode = "score"
     max_reasoning_tokens: int = 256
-    """What an explanation may take."""
+    """The token budget of an explanation."""
     lock: threading.RLock = field(default_factory=threading.RLock)
-    """Of the engine, which computes one call at a time."""
+    """Guards the engine, which computes one call at a time."""
     guard: Guard = "none"
     explains: bool = True
-    """Whether it may have learned to explain; one that is known to have learned grades alone has not."""
-    told: set[str] = field(default_factory=set, repr=False, compare=False)
-    """What users were warned of once, in whatever mode the model is asked."""
+    """False where the model is known to have learned grades alone."""
+    warned: set[str] = field(default_factory=set, repr=False, compare=False)
+    """The warnings that were logged already; a judge shares them with its copies in other modes."""
 
     def __post_init__(self) -> None:
         """Refuse an engine that lacks what the mode needs.
 
         Raises:
-            InputError: It lacks something.
+            InputError: The engine cannot take token ids or return label logits.
         """
         if lacking := _NEEDED - self.engine.abilities:
             raise InputError(
@@ -56,7 +56,7 @@ class Judge:
             )
 
     def prompts(self, query: Query, documents: Sequence[Document]) -> list[Prompt]:
-        """What the model reads of each document in this mode."""
+        """The prompt of each document in this mode."""
         tell_unlearned(query, follows=self.encoder.settings.follows)
         if self.mode == "reason":
             room = self.max_reasoning_tokens + LABEL_ROOM
@@ -64,37 +64,37 @@ class Judge:
         return [self.encoder.prompt(query, d, answer_tokens=LABEL_ROOM, order="grade_first") for d in documents]
 
     def verdicts(self, query: Query, documents: Sequence[Document]) -> list[tuple[Prompt, Verdict]]:
-        """What the model reads of each document, in the order given, and what it says of it.
+        """The prompt and the verdict of each document, in the order given.
 
         Raises:
-            PromptError: No grade can be read off some.
+            PromptError: The model computes no finite logits for some document.
         """
         prompts = self.prompts(query, documents)
         if self.mode == "reason":
-            found = reason(self.engine, self.encoder, prompts, Sampling(self.max_reasoning_tokens))
+            verdicts = reason(self.engine, self.encoder, prompts, Sampling(self.max_reasoning_tokens))
         else:
-            found = [Verdict(labels, "", True) for labels in grade(self.engine, self.encoder, prompts)]
-        self._tell_of_mass(found)
-        return list(zip(prompts, found, strict=True))
+            verdicts = [Verdict(labels, "", True) for labels in grade(self.engine, self.encoder, prompts)]
+        self._warn_of_low_mass(verdicts)
+        return list(zip(prompts, verdicts, strict=True))
 
-    def _tell_of_mass(self, found: Sequence[Verdict]) -> None:
-        """Warn once of a model that would write something else than a grade, so that its scores are of little worth."""
-        if not found or self.told:
+    def _warn_of_low_mass(self, verdicts: Sequence[Verdict]) -> None:
+        """Warn once of a model that gives the grades little probability: its scores are worth little."""
+        if not verdicts or self.warned:
             return
-        mass = fmean(item.labels.mass for item in found)
+        mass = fmean(item.labels.mass for item in verdicts)
         if mass < _LITTLE:
-            self.told.add("mass")
+            self.warned.add("mass")
             log.warning(
-                "the three grades hold %.1f%% of the probability where one belongs: this model was not trained to "
-                "grade, or the prompt is not its own; its ranking may be chance",
+                "the three grades hold %.1f%% of the probability at the grade's position: this model was not trained "
+                "to grade, or the prompt is not its own; its ranking may be chance",
                 100 * mass,
             )
 
     def explanations(self, query: Query, graded: Sequence[tuple[Document, Relevance]]) -> list[str]:
-        """Why each document has the grade that it was given, in whole sentences.
+        """An explanation of each document's given grade, in whole sentences.
 
         Raises:
-            PromptError: The model computes no numbers for some.
+            PromptError: The model computes no finite logits for some document.
         """
         room = self.max_reasoning_tokens + LABEL_ROOM
         prompts = [self.encoder.prompt(query, d, answer_tokens=room, order="grade_first") for d, _ in graded]

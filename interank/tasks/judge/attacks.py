@@ -1,4 +1,4 @@
-"""Texts that try to talk a judge into a better grade: the templates written by hand, and documents that carry them."""
+"""Attacks that try to talk a judge into a better grade: hand-written templates, and documents that carry them."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from interank.types import Document, Example, Query, Relevance
 from interank.wording import listed
 
 Part = Literal["practice", "held_out", "control"]
-"""What training may see; what it may not, to be measured on; and what is no attack but as long as one."""
+"""Training may see `practice` alone; `held_out` is for measuring; `control` is harmless text as long as an attack."""
 
 _SLOT = re.compile(r"\{(document|opening|rest|query)\}")
 _KEYS = ("name", "family", "language", "part", "text")
-# An attack that stands inside a document stands behind so many words of it, where no length limit reaches it.
+# An attack inside a document stands behind this many of its words, so early that no length limit cuts it off.
 _OPENING_WORDS = 20
 
 
@@ -43,19 +43,19 @@ def attack_templates() -> tuple[Template, ...]:
         InputError: A line of the file is no template.
     """
     file = resource_dir("data") / "attacks" / "templates.jsonl"
-    found = []
+    templates = []
     for number, line in enumerate(file.read_text("utf-8").splitlines(), start=1):
         row = json.loads(line)
         if set(row) != set(_KEYS) or row["part"] not in get_args(Part):
             raise InputError(
                 f"{file}:{number} has the keys {listed(sorted(row))}, where {listed(_KEYS)} are needed; mend the line"
             )
-        found.append(Template(**row))
-    return tuple(found)
+        templates.append(Template(**row))
+    return tuple(templates)
 
 
 def planted(template: Template, query: Query, document: Document) -> Document:
-    """The document with the attack in its text, under an id that tells of it."""
+    """A copy of the document with the attack in its text and the template's name in its id."""
     words = document.text.split(" ")
     parts = {
         "document": document.text,
@@ -63,23 +63,23 @@ def planted(template: Template, query: Query, document: Document) -> Document:
         "rest": " ".join(words[_OPENING_WORDS:]),
         "query": query.text,
     }
-    # In one pass, so that a slot's name in what fills another one stays as it is.
+    # In one pass, so that a slot's name in a query or a document is not filled.
     text = _SLOT.sub(lambda slot: parts[slot[1]], template.text)
     return replace(document, doc_id=f"{document.doc_id}#{template.name}", text=text)
 
 
 def with_attacked(examples: Iterable[Example], share: float, seed: int) -> list[Example]:
-    """The examples, and behind a share of the irrelevant ones the same document once more, with an attack in it.
+    """The examples; a share of the irrelevant ones is followed by a copy whose document carries an attack.
 
-    It stays irrelevant, with the explanation and the probabilities that the teacher gave. Attacks are drawn from those
-    for practice, so that what was learned can be tried on the others.
+    The copy stays irrelevant and keeps the teacher's explanation and probabilities. Attacks are drawn from those for
+    practice, so that the others can measure what was learned.
     """
     practice = [template for template in attack_templates() if template.part == "practice"]
-    found: list[Example] = []
+    shown: list[Example] = []
     for example in examples:
-        found.append(example)
+        shown.append(example)
         rng = random.Random(f"{seed} {example.query.query_id} {example.document.doc_id}")
         if example.judgment.relevance == Relevance.IRRELEVANT and rng.random() < share:
             document = planted(rng.choice(practice), example.query, example.document)
-            found.append(replace(example, document=document))
-    return found
+            shown.append(replace(example, document=document))
+    return shown

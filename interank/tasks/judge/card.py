@@ -1,4 +1,4 @@
-"""The model card of an adapter: what it is made of, how it did, and under which terms it may be passed on."""
+"""The model card of a judge's adapter: its training data, its validation figures and its licence."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ def card(made: Made, judgments: Mapping[str, Any], learned: Summary) -> ModelCar
     Args:
         made: What the training made.
         judgments: The manifest of the judgments that were learned.
-        learned: What there is of them.
+        learned: Their counts, sites and licences.
     """
-    told = {name: cards.listed(made.recipe[name]) for name in ("loss", "prompt")}
+    values = {name: cards.listed(made.recipe[name]) for name in ("loss", "prompt")}
     explains = not {"explain", "reason"}.isdisjoint(made.notes["modes"])
     taught = "a teacher's judgments" if judgments.get("teacher") else "labels"
     on = f"On the judgments of held-back questions, against {_truth(judgments)}."
@@ -40,7 +40,7 @@ def card(made: Made, judgments: Mapping[str, Any], learned: Summary) -> ModelCar
         + ("" if explains else " It is score-only: taught grades without explanations, it refuses to explain."),
         _use(made),
         _data(judgments, learned),
-        cards.training_values(made.recipe, made.notes, mixture=cards.listed(made.notes["mixture"]), **told),
+        cards.training_values(made.recipe, made.notes, mixture=cards.listed(made.notes["mixture"]), **values),
         cards.validation(made.history, made.pictures, _FIGURES, on),
         cards.licence(made.base, _posts(learned)),
     ]
@@ -53,14 +53,14 @@ def _truth(judgments: Mapping[str, Any]) -> str:
 
 def _use(made: Made) -> str:
     modes = made.notes["modes"]
-    told = {
+    uses = {
         "score": "`score`: the grade at once, read from the three labels' logits in one forward pass.",
         "explain": "`explain`: the same score, with a justification after it; what is written after a grade is not "
         "its cause.",
         "reason": "`reason`: an explanation first, and the grade that follows from it.",
         "queries": "`interank queries`: search queries for a first stage.",
     }
-    lines = [f"- {told[mode]}" for mode in modes]
+    lines = [f"- {uses[mode]}" for mode in modes]
     return (
         "## Use\n\n"
         + "\n".join(lines)
@@ -96,10 +96,10 @@ def _posts(learned: Summary) -> str:
     licences = sorted(filter(None, learned.licences))
     if not licences:
         return "The judgments do not tell their texts' licences."
-    told = f"The texts that it learned from are under {', '.join(licences)}."
+    text = f"The texts that it learned from are under {', '.join(licences)}."
     if any(licence.upper().startswith("CC BY-SA") for licence in licences):
-        told += (
+        text += (
             " StackExchange asks whoever passes on texts made of its posts to name their authors and to use the same "
             "licence."
         )
-    return f"{told} The judgments' own card lists the sources."
+    return f"{text} The judgments' own card lists the sources."

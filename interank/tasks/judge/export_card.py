@@ -1,4 +1,4 @@
-"""The card of an exported judge: how each tool opens it, what its scores are, and how far they were checked."""
+"""The card of an exported judge: how a tool opens it, what its scores mean, and how they were checked."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from interank import cards
 from interank.tasks.judge.forms import Export, JudgeForm
 
 
-class Apart(Protocol):
-    """How far two variants' readings lie apart."""
+class Difference(Protocol):
+    """The difference between a tool's scores and the judge's."""
 
     @property
     def largest(self) -> float:
@@ -29,10 +29,10 @@ class Apart(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Checked:
-    """What was read of an export when it was made."""
+    """The check of an export when it was made: pairs scored, difference by tool, and the largest one allowed."""
 
     pairs: int
-    read_by: Mapping[str, Apart]
+    read_by: Mapping[str, Difference]
     allowed: float
 
 
@@ -86,37 +86,37 @@ is log((p1 + 2 p2) / (2 p0 + p1)) of the grades' probabilities. Without interank
 so."""
 
 
-def export_card(told: Export, checked: Checked, *, base_name: str) -> ModelCard:
-    """The card; `base_name` is the hub's name of what the judge was trained on, or a path, which is left out."""
+def export_card(export: Export, checked: Checked, *, base_name: str) -> ModelCard:
+    """The card; `base_name` is the hub's name of the judge's base model, or a path, which is left out."""
     sections = [
         "# A reranker that grades",
         "A judge of relevance, exported by interank: it reads a query and a document and gives the grades 0 "
         "(irrelevant), 1 (partially relevant) and 2 (relevant) their logits. Documents are ranked by one score of the "
         "three.",
-        f"## Use\n\n{_USES[told.to]}",
-        f"## What is read\n\n{_reading(told)}",
-        f"## Checked\n\n{_table(told, checked)}",
+        f"## Use\n\n{_USES[export.to]}",
+        f"## What is read\n\n{_reading(export)}",
+        f"## Checked\n\n{_table(export, checked)}",
     ]
-    tags = ["reranker", "cross-encoder", *(["onnx"] if told.to == "onnx" else [])]
+    tags = ["reranker", "cross-encoder", *(["onnx"] if export.to == "onnx" else [])]
     base = None if Path(base_name).exists() else base_name
-    return cards.model_card(sections, library=_LIBRARIES[told.to], tags=tags, base=base)
+    return cards.model_card(sections, library=_LIBRARIES[export.to], tags=tags, base=base)
 
 
-def _reading(told: Export) -> str:
+def _reading(export: Export) -> str:
     return (
-        "The prompt stands in `tokenizer.json`, so that tools are given plain texts: the query, and the document with "
-        f"its title on a line before it. A pair has at most {told.longest} tokens with the prompt; a longer document "
+        "`tokenizer.json` adds the prompt, so that tools are given plain texts: the query, and the document with "
+        f"its title on a line before it. A pair has at most {export.longest} tokens with the prompt; a longer document "
         "loses its end, and a query that leaves no room for a document is refused. A document cannot write a special "
-        "token, whatever it spells.\n\nThat length alone cuts. The judge itself cuts a query after "
-        f"{told.query_tokens} tokens and a document after {told.document_tokens}, which no tool can be told, so that "
-        "longer ones are read further here and score differently."
+        "token, whatever it spells.\n\nTools cut by this length alone. The judge itself cuts a query after "
+        f"{export.query_tokens} tokens and a document after {export.document_tokens}, limits that no tool has, so that "
+        "more of a longer text is read here and it scores differently."
     )
 
 
-def _table(told: Export, checked: Checked) -> str:
-    rows = [(name, f"{found.largest:.2g}", f"{found.tau:.4f}") for name, found in checked.read_by.items()]
-    found = cards.table(("read by", "largest difference of a score", "Kendall's tau"), rows)
+def _table(export: Export, checked: Checked) -> str:
+    rows = [(name, f"{apart.largest:.2g}", f"{apart.tau:.4f}") for name, apart in checked.read_by.items()]
+    table = cards.table(("read by", "largest difference of a score", "Kendall's tau"), rows)
     return (
         f"When this folder was made, {checked.pairs} pairs were read from it and compared with the judge in float32; "
-        f"{checked.allowed:.2g} was allowed. Weights are in {told.numbers}.\n\n{found}"
+        f"{checked.allowed:.2g} was allowed. Weights are in {export.numbers}.\n\n{table}"
     )

@@ -25,33 +25,33 @@ JUDGE_FORMS: tuple[JudgeForm, ...] = get_args(JudgeForm)
 Numbers = Literal["float32", "bfloat16"]
 
 FILE = "export.json"
-"""What an export says of itself."""
+"""Describes an exported folder."""
 SENTENCE_TRANSFORMERS: dict[Numbers, str] = {"float32": "5.5", "bfloat16": "6.2"}
-"""The oldest that opens an export; layers that compute in float32 behind weights in bfloat16 came later."""
+"""The oldest version that opens an export; float32 layers behind bfloat16 weights came later."""
 GRADES = {0: "irrelevant", 1: "partially relevant", 2: "relevant"}
 VLLM_PREFIX = "Interank"
-"""Before the name of an architecture, as the plugin for vLLM registers it."""
+"""Begins the names of the architectures that the vLLM plugin registers."""
 _IDENTITY, _SIGMOID = "torch.nn.modules.linear.Identity", "torch.nn.modules.activation.Sigmoid"
 _SOFTPLUS = "torch.nn.modules.activation.Softplus"
 
 
 @dataclass(frozen=True, slots=True)
 class Export:
-    """What an exported folder says of itself."""
+    """The description of an exported folder."""
 
     to: JudgeForm
     form: Literal["exact"]
-    """The score is interank's own, and no approximation of it."""
+    """The score is interank's own, not an approximation."""
     numbers: Numbers
     longest: int
-    """Tokens of a query, its document and the frame; the document is cut to fit, as interank cuts it."""
+    """The most tokens of query, document and frame together; the document is cut to fit, as interank cuts it."""
     query_tokens: int
     document_tokens: int
-    """Where the judge itself cuts a query or a document in any case; the export cuts by `longest` alone."""
+    """The judge itself also cuts a query and a document at these lengths; the export cuts by `longest` alone."""
 
 
 def read_form(folder: Path) -> Export | None:
-    """What an exported folder says of itself; None where it says nothing.
+    """The description of an exported folder; None where there is none.
 
     Raises:
         ArtifactError: The file cannot be read.
@@ -70,46 +70,46 @@ def read_form(folder: Path) -> Export | None:
 def write_form(
     model: Any, encoder: PromptEncoder, folder: Path, to: JudgeForm, *, numbers: Numbers = "float32"
 ) -> Export:
-    """Write a judge, in float32 and without an adapter apart, in another tool's form.
+    """Write a judge, in float32 and with its adapter merged, in another tool's form.
 
     Args:
-        model: The causal language model, which is changed where `numbers` are bfloat16.
-        encoder: What makes its prompts.
-        folder: Where to; it is there.
-        to: Whose form.
-        numbers: What the weights before the head are kept in.
+        model: The causal language model; changed in place where `numbers` is bfloat16.
+        encoder: Makes its prompts.
+        folder: An existing folder to write to.
+        to: The form.
+        numbers: The dtype of the weights before the head.
 
     Raises:
-        InputError: Its prompts or its head cannot be told to that tool.
-        ModelError: Its architecture or its tokenizer cannot be.
+        InputError: The form cannot hold its prompts or its head.
+        ModelError: The form cannot hold its architecture or its tokenizer.
     """
     head = grade_head(model, encoder.label_ids)
     require_form(head, encoder, to, numbers)
-    told = told_of(encoder, to, numbers)
-    save_sealed(encoder.tokenizer, encoder.graded, folder, length=told.longest)
+    export = describe(encoder, to, numbers)
+    save_sealed(encoder.tokenizer, encoder.graded, folder, length=export.longest)
     pad = json.loads((folder / "tokenizer_config.json").read_text("utf-8"))["pad_token"]
     index = encoder.tokenizer.convert_tokens_to_ids(pad)
     if to == "onnx":
         write_judge_graph(model, head, folder / ONNX)
-        _write_json(folder / "config.json", _onnx_config(model, index, told.longest))
+        _write_json(folder / "config.json", _onnx_config(model, index, export.longest))
     else:
         classifier = _classifier(model, head, index)
         if numbers == "bfloat16":
             classifier.to(torch.bfloat16)
-            # What tells grades apart is written as it is.
+            # The grades' head stays in float32.
             classifier.score.weight = torch.nn.Parameter(head.weight)
         classifier.save_pretrained(folder)
-        _write_modules(head, folder, told)
+        _write_modules(head, folder, export)
     if to == "vllm":
         _as_vllm(folder)
-    _write_json(folder / FILE, asdict(told))
-    return told
+    _write_json(folder / FILE, asdict(export))
+    return export
 
 
-def told_of(encoder: PromptEncoder, to: JudgeForm, numbers: Numbers) -> Export:
-    """What the export will say of itself."""
+def describe(encoder: PromptEncoder, to: JudgeForm, numbers: Numbers) -> Export:
+    """The description of an export."""
     settings, frame = encoder.settings, encoder.graded
-    # The answer's room is counted behind the prompt, and the label's lead stands in it.
+    # `max_length` has room for an answer; an export reads the label's lead alone of it.
     whole = settings.max_length - LABEL_ROOM + len(encoder.label_lead)
     around = sum(len(part) for part in frame)
     longest = min(whole, around + encoder.query_room(settings.instruction) + settings.max_document_tokens)
@@ -117,23 +117,23 @@ def told_of(encoder: PromptEncoder, to: JudgeForm, numbers: Numbers) -> Export:
 
 
 def by_length(encoder: PromptEncoder) -> PromptEncoder:
-    """What makes the prompts that an export's tokenizer makes: cut by their length alone.
+    """An encoder whose prompts are those of an export's tokenizer: cut by their whole length alone.
 
-    Other tools count a pair together, so that `max_query_tokens` and `max_document_tokens` cannot be told them.
+    Other tools limit a pair as a whole and have no `max_query_tokens` or `max_document_tokens`.
     """
-    whole = told_of(encoder, "onnx", "float32").longest - len(encoder.label_lead) + LABEL_ROOM
+    whole = describe(encoder, "onnx", "float32").longest - len(encoder.label_lead) + LABEL_ROOM
     settings = encoder.settings.model_copy(update={"max_length": whole, "max_document_tokens": whole})
-    # An instruction's tokens are the query's.
+    # An instruction's tokens count as the query's.
     alone = settings.model_copy(update={"max_query_tokens": 1, "instruction": ""})
     room = PromptEncoder(encoder.tokenizer, alone).longest_query
     return PromptEncoder(encoder.tokenizer, settings.model_copy(update={"max_query_tokens": room}))
 
 
 def require_form(head: GradeHead, encoder: PromptEncoder, to: JudgeForm, numbers: Numbers) -> None:
-    """Stop where a form cannot hold the judge exactly.
+    """Refuse a form that cannot hold the judge exactly.
 
     Raises:
-        InputError: Says what to do.
+        InputError: The form has no place for the prompts, the head or the dtype.
     """
     if encoder.settings.fence:
         raise InputError(
@@ -143,12 +143,12 @@ def require_form(head: GradeHead, encoder: PromptEncoder, to: JudgeForm, numbers
     if to == "onnx" and numbers != "float32":
         raise InputError("an ONNX graph is written in float32, and bfloat16 was asked for; leave --numbers out")
     if to != "onnx" and not head.linear:
-        found = f"caps its logits at {head.cap:g}" if head.cap is not None else "has a bias"
-        raise InputError(f"the head of this model {found}, which {to} has no place for; use --to onnx, which has one")
+        trait = f"caps its logits at {head.cap:g}" if head.cap is not None else "has a bias"
+        raise InputError(f"the head of this model {trait}, which {to} has no place for; use --to onnx, which has one")
 
 
 def _classifier(model: Any, head: GradeHead, pad: int) -> Any:
-    """The model with the grades' rows in place of the vocabulary's head."""
+    """The model as a sequence classifier: a head of the three grades' rows in place of the vocabulary's."""
     config = copy.deepcopy(model.config)
     kind = MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING.get(type(config), None)
     prefix = model.base_model_prefix
@@ -178,8 +178,8 @@ def _classifier(model: Any, head: GradeHead, pad: int) -> Any:
     return classifier
 
 
-def _write_modules(head: GradeHead, folder: Path, told: Export) -> None:
-    """Write what sentence-transformers puts behind the backbone: the last token, two margins, and their difference."""
+def _write_modules(head: GradeHead, folder: Path, export: Export) -> None:
+    """Write sentence-transformers' modules behind the backbone: last-token pooling, two margins, their difference."""
     width = head.weight.shape[1]
     base = "sentence_transformers.base.modules"
     types = {
@@ -195,19 +195,19 @@ def _write_modules(head: GradeHead, folder: Path, told: Export) -> None:
     _write_json(folder / "modules.json", modules)
     reading = {
         "transformer_task": "feature-extraction",
-        "processing_kwargs": {"text": {"truncation": "only_second", "max_length": told.longest}},
+        "processing_kwargs": {"text": {"truncation": "only_second", "max_length": export.longest}},
     }
     _write_json(folder / "sentence_bert_config.json", reading)
-    mixed = told.numbers == "bfloat16"
+    mixed = export.numbers == "bfloat16"
     whole = {
         "model_type": "CrossEncoder",
         "activation_fn": _IDENTITY,
-        "requirements": {"sentence-transformers": f">={SENTENCE_TRANSFORMERS[told.numbers]}"},
+        "requirements": {"sentence-transformers": f">={SENTENCE_TRANSFORMERS[export.numbers]}"},
         **({"keep_in_fp32_modules": ["2.linear", "3.linear"]} if mixed else {}),
     }
     _write_json(folder / "config_sentence_transformers.json", whole)
     pooling = {"embedding_dimension": width, "pooling_mode": "lasttoken", "include_prompt": True}
-    _write_json(_made(folder / "1_Pooling") / "config.json", pooling)
+    _write_json(_new_folder(folder / "1_Pooling") / "config.json", pooling)
     ln2 = torch.full((2,), 2.0).log()
     _write_dense(folder / "2_Dense", head.margins, ln2, _SOFTPLUS, "sentence_embedding", "margins")
     last = torch.tensor([[1.0, -1.0]])
@@ -215,23 +215,23 @@ def _write_modules(head: GradeHead, folder: Path, told: Export) -> None:
 
 
 def _write_dense(
-    folder: Path, weight: torch.Tensor, bias: torch.Tensor | None, activation: str, given: str, gives: str
+    folder: Path, weight: torch.Tensor, bias: torch.Tensor | None, activation: str, input_name: str, output_name: str
 ) -> None:
     facts = {
         "in_features": weight.shape[1],
         "out_features": weight.shape[0],
         "bias": bias is not None,
         "activation_function": activation,
-        "module_input_name": given,
-        "module_output_name": gives,
+        "module_input_name": input_name,
+        "module_output_name": output_name,
     }
-    _write_json(_made(folder) / "config.json", facts)
+    _write_json(_new_folder(folder) / "config.json", facts)
     weights = {"linear.weight": weight.contiguous()} | ({} if bias is None else {"linear.bias": bias})
     save_file(weights, folder / "model.safetensors")
 
 
 def _as_vllm(folder: Path) -> None:
-    """Have vLLM take the plugin's model for it, whose score is one number between 0 and 1."""
+    """Change the configuration so that vLLM loads the plugin's model, whose score is a number between 0 and 1."""
     config = json.loads((folder / "config.json").read_text("utf-8"))
     config["architectures"] = [VLLM_PREFIX + name for name in config["architectures"]]
     config |= {"num_labels": 1, "id2label": {"0": "score"}, "label2id": {"score": 0}}
@@ -239,14 +239,14 @@ def _as_vllm(folder: Path) -> None:
     _write_json(folder / "config.json", config)
     file = folder / "config_sentence_transformers.json"
     _write_json(file, json.loads(file.read_text("utf-8")) | {"activation_fn": _SIGMOID})
-    # sentence-transformers would read the same scores otherwise than vLLM, and has a form of its own.
+    # sentence-transformers would compute other scores than vLLM from this folder, and has a form of its own.
     (folder / "modules.json").unlink()
 
 
 def _onnx_config(model: Any, pad: int, longest: int) -> dict[str, Any]:
-    """What servers of ONNX ask: a classifier with one label, whose texts have at most so many tokens.
+    """The configuration that ONNX servers read: a classifier with one label and a maximal length in tokens.
 
-    TEI does not start without the numbers of layers and positions, and cuts or refuses by the latter.
+    TEI does not start without the numbers of layers and positions, and cuts or refuses texts by the latter.
     """
     return {
         "architectures": [f"{type(model).__name__.removesuffix('ForCausalLM')}ForSequenceClassification"],
@@ -261,7 +261,7 @@ def _onnx_config(model: Any, pad: int, longest: int) -> dict[str, Any]:
     }
 
 
-def _made(folder: Path) -> Path:
+def _new_folder(folder: Path) -> Path:
     folder.mkdir()
     return folder
 

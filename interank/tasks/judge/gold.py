@@ -1,4 +1,4 @@
-"""The gold check: fresh explanations of the policy, marked while it trains by a judge whom no reward asks."""
+"""The gold check: a judge that no reward uses marks fresh explanations of the policy during training."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ log = logging.getLogger(__name__)
 
 
 class GoldTrial:
-    """A policy's trial, with the mean mark of its fresh explanations beside the figures where a check is due."""
+    """A policy's trial that adds the mean mark of fresh explanations to the figures where a check is due."""
 
     def __init__(
         self, trial: PolicyTrial, encoder: PromptEncoder, examples: Sequence[Example], order: Order, tokens: int
     ) -> None:
-        """Take the trial, and of what pairs in which order answers of so many tokens are sampled."""
+        """Take the trial, and the pairs, the order and the token budget of the answers that are sampled."""
         self._trial, self._encoder, self._examples = trial, encoder, list(examples)
         self._order, self._tokens = order, tokens
         self.questions: Mapping[str, int] = trial.questions
@@ -39,7 +39,7 @@ class GoldTrial:
         self._step: Callable[[], int] = int
 
     def marked_by(self, recipe: GoldRecipe, judge: Judge, step: Callable[[], int]) -> GoldTrial:
-        """The same, with who marks, and what tells the present step."""
+        """The same trial with its judge, and a function that returns the current step."""
         self._check, self._step = (recipe, judge), step
         return self
 
@@ -49,8 +49,8 @@ class GoldTrial:
         return self._trial.start
 
     @start.setter
-    def start(self, given: list[Probabilities]) -> None:
-        self._trial.start = given
+    def start(self, probabilities: list[Probabilities]) -> None:
+        self._trial.start = probabilities
 
     @property
     def answers(self) -> Sequence[Mapping[str, Any]]:
@@ -61,7 +61,7 @@ class GoldTrial:
         """The trial's figures, and `gold` where a check is due.
 
         Raises:
-            TrainingError: The judge marked next to nothing.
+            TrainingError: The judge marked fewer than half of the explanations.
         """
         figures = dict(self._trial(model))
         if self._check is not None and self._step() % self._check[0].every == 0:
@@ -82,8 +82,8 @@ class GoldTrial:
         if len(known) * 2 < len(answers):
             raise TrainingError(
                 f"validation.gold: the judge gave {counted(len(known), 'mark')} for "
-                f"{counted(len(answers), 'explanation')}, at least half is needed; look whether it "
-                "answers, and name another if it does not keep to `Mark: N`"
+                f"{counted(len(answers), 'explanation')}, at least half need one; check that it "
+                "answers, and name another if its replies lack `Mark: N`"
             )
         if not step and len({*known}) == 1:
             log.warning(
@@ -102,9 +102,11 @@ class GoldTrial:
         ]
         sampling = Sampling(self._tokens - len(encoder.label_lead), 1.0, step)
         if self._order == "reason_first":
-            return [found.judgment for found in reason(engine, encoder, prompts, sampling)]
-        grades = [judging.most_probable(found.logits) for found in grade(engine, encoder, prompts)]
-        # Label and gap are not sampled, and take their part of the answer's room.
+            return [verdict.judgment for verdict in reason(engine, encoder, prompts, sampling)]
+        grades = [judging.most_probable(labels.logits) for labels in grade(engine, encoder, prompts)]
+        # Label and gap are not sampled but count towards the answer's budget.
         room = max(1, sampling.max_new_tokens - 1 - len(encoder.gap))
         written = explain(engine, encoder, prompts, grades, Sampling(room, 1.0, step))
-        return [Judgment(encoder.text(item.ids).strip(), given) for item, given in zip(written, grades, strict=True)]
+        return [
+            Judgment(encoder.text(item.ids).strip(), relevance) for item, relevance in zip(written, grades, strict=True)
+        ]

@@ -1,4 +1,4 @@
-"""GRPO as a recipe describes it: which pairs, in which order of answers, for which objective, watched by what."""
+"""GRPO of a judge: its pairs, the order of their answers, the objective, and the trials on the way."""
 
 from __future__ import annotations
 
@@ -36,14 +36,14 @@ from interank.types import Example
 
 @dataclass(frozen=True, slots=True)
 class TrainingQueries:
-    """The pairs of whole queries, a query's on end, each with its answer's order; and what the policy is tried on."""
+    """The pairs to train on, grouped by query, the order of each pair's answer, and the pairs to validate with."""
 
     examples: list[Example]
     orders: list[Order]
     tried: list[Example]
     counts: Mapping[str, int]
     gold: Judge | None = None
-    """Who marks fresh explanations on the way, where the recipe asks for it."""
+    """Marks fresh explanations during training, where the recipe has a gold check."""
 
 
 def training_queries(
@@ -52,13 +52,13 @@ def training_queries(
     reason_share: float,
     hard: Hard | None = None,
 ) -> TrainingQueries:
-    """What is trained on: queries of enough documents, where the recipe asks for it with pairs that are hard.
+    """The queries to train on: with enough documents and, where the recipe wants hard examples, with hard pairs.
 
     Args:
-        recipe: Says how many, and which.
+        recipe: Sets the numbers of documents and questions, and the seed.
         splits: The judgments to train on, and those to validate with.
-        reason_share: Of the queries, so many are answered explanation first.
-        hard: What is hard for the start policy; where it is given, what is not is left out.
+        reason_share: The share of the queries that are answered explanation first.
+        hard: The pairs that are hard for the start policy; queries without one are left out.
 
     Raises:
         TrainingError: No query is left.
@@ -69,7 +69,7 @@ def training_queries(
     examples = whole_queries(train, documents=recipe.documents_per_query, seed=recipe.seed, hard=pairs)
     rng = random.Random(recipe.seed)
     if recipe.control == "shuffled":
-        examples = _dealt_anew(examples, recipe.documents_per_query, rng)
+        examples = _shuffled(examples, recipe.documents_per_query, rng)
     orders: list[Order] = []
     for _ in range(len(examples) // recipe.documents_per_query):
         orders += ["reason_first" if rng.random() < reason_share else "grade_first"] * recipe.documents_per_query
@@ -89,19 +89,19 @@ def train(
 ) -> Refined:
     """Train the model's adapter in place, from the last complete checkpoint in `work` if there is one.
 
-    Where there are validation questions the adapter is the best one that was tried, else the last.
+    With validation questions the best tried adapter is kept, else the last one.
 
     Raises:
-        TrainingError: The training cannot begin or go on; the last good adapter is kept.
+        TrainingError: The training cannot start or continue; the last good adapter is kept.
     """
     folder = work / "checkpoints"
     grade = _grade_loss(recipe, rewards)
-    first = "grade_first" in queries.orders
-    # With the grade summed over and nothing else rewarded, there is no use in writing on.
-    alone = (
+    grade_first = "grade_first" in queries.orders
+    # Where grades are not sampled and nothing after them is rewarded, an answer ends with its grade.
+    grade_alone = (
         grade.instead and {reward.credit for reward in rewards} == {"grade"} and {*queries.orders} == {"grade_first"}
     )
-    tokens = len(encoder.label_lead) + 1 if alone else recipe.max_completion_tokens
+    tokens = len(encoder.label_lead) + 1 if grade_alone else recipe.max_completion_tokens
     rollouts = Rollouts(
         encoder,
         queries.examples,
@@ -111,16 +111,16 @@ def train(
         settings=recipe.rollouts,
         orders=queries.orders,
     )
-    asks = any(isinstance(reward.reward, Reward) and reward.reward.asks_reader for reward in rewards)
+    has_reader = any(isinstance(reward.reward, Reward) and reward.reward.asks_reader for reward in rewards)
     tools: dict[str, Any] = {"regrade": rollouts.regrade}
-    if asks:
+    if has_reader:
         tools["reader"] = ModelReader(model, encoder, tokens=recipe.max_completion_tokens, adapter=REFERENCE)
     objective = Objective(
         [reward.with_tools(**tools) for reward in rewards],
         lead=encoder.label_lead,
         labels=encoder.label_ids,
-        grade=grade if first else GradeLoss(),
-        token_credit=recipe.token_credit and first,
+        grade=grade if grade_first else GradeLoss(),
+        token_credit=recipe.token_credit and grade_first,
         documents=recipe.documents_per_query,
         refills=recipe.refills,
         reserve=rollouts.columns() if recipe.refills else (),
@@ -128,21 +128,21 @@ def train(
     grpo = prepare(
         model, rollouts, objective, trainer=recipe.trainer, folder=folder, shared_prefix=recipe.shared_prefix
     )
-    if asks:
+    if has_reader:
         keep_reference(model)
     trial = _trial(recipe, encoder, queries, grpo)
     return see_through(grpo, trial, recipe.validation, recipe.collapse_detection, work, recipe.shorter)
 
 
-def _dealt_anew(examples: Sequence[Example], documents: int, rng: random.Random) -> list[Example]:
-    """Each query's judgments, `documents` on end, on other documents of it."""
-    dealt = []
+def _shuffled(examples: Sequence[Example], documents: int, rng: random.Random) -> list[Example]:
+    """The examples with the judgments of each query, `documents` in a row, shuffled among its documents."""
+    shuffled = []
     for start in range(0, len(examples), documents):
         items = examples[start : start + documents]
         judgments = [item.judgment for item in items]
         rng.shuffle(judgments)
-        dealt += [replace(item, judgment=judgment) for item, judgment in zip(items, judgments, strict=True)]
-    return dealt
+        shuffled += [replace(item, judgment=judgment) for item, judgment in zip(items, judgments, strict=True)]
+    return shuffled
 
 
 def _grade_loss(recipe: RlJudge, rewards: Sequence[Equipped]) -> GradeLoss:

@@ -1,4 +1,4 @@
-"""A guard against documents that please the judge whatever is asked: what they gain without a question is taken off."""
+"""A guard against documents that score high for any query: the score they get without a query is subtracted."""
 
 from __future__ import annotations
 
@@ -13,22 +13,22 @@ from interank.modes import Guard
 from interank.tasks.judge.asking import Judge
 from interank.types import Document, Query
 
-# A question that every text answers alike.
+# Stands for no question: every text answers it equally well.
 NO_QUESTION = Query("", "N/A")
 NO_DOCUMENT = Document("", "")
 
 
 class Contrasting(Judge):
-    """A judge whose verdicts are less what the same document gets where nothing is asked."""
+    """A judge that subtracts from a document's logits those that it gets for no question."""
 
     def verdicts(self, query: Query, documents: Sequence[Document]) -> list[tuple[Prompt, Verdict]]:
         """See `Judge`."""
-        asked = super().verdicts(query, documents)
+        with_question = super().verdicts(query, documents)
         no_question = replace(NO_QUESTION, instruction=query.instruction)
-        *unasked, (_, nothing) = super().verdicts(no_question, [*documents, NO_DOCUMENT])
+        *without_question, (_, nothing) = super().verdicts(no_question, [*documents, NO_DOCUMENT])
         return [
-            (prompt, contrasted(found, alone, nothing))
-            for (prompt, found), (_, alone) in zip(asked, unasked, strict=True)
+            (prompt, contrasted(verdict, unasked, nothing))
+            for (prompt, verdict), (_, unasked) in zip(with_question, without_question, strict=True)
         ]
 
 
@@ -36,7 +36,7 @@ def guarded(judge: Judge, guard: Guard) -> Judge:
     """The judge, on the same engine, with a guard.
 
     Raises:
-        InputError: There is no room for a fence.
+        InputError: The prompt has no room for a fence.
     """
     kind = Contrasting if guard == "contrast" else Judge
     encoder = judge.encoder.fenced() if guard == "fence" else judge.encoder
@@ -45,22 +45,22 @@ def guarded(judge: Judge, guard: Guard) -> Judge:
 
 
 def contrasted(verdict: Verdict, unasked: Verdict, nothing: Verdict) -> Verdict:
-    """The verdict less what the document gains by itself.
+    """The verdict without the logits that the document gains whatever the query.
 
     Args:
-        verdict: Of the document, for the query.
-        unasked: Of the document, for no question.
-        nothing: Of no document, for no question: what `unasked` is measured from.
+        verdict: Of the document for the query.
+        unasked: Of the document for no question.
+        nothing: Of an empty document for no question: the baseline of `unasked`.
     """
-    gained, base = (_among_themselves(item.labels) for item in (unasked, nothing))
+    gained, base = (_log_softmax(item.labels) for item in (unasked, nothing))
     first, second, third = (
         logit - (own - usual) for logit, own, usual in zip(verdict.labels.logits, gained, base, strict=True)
     )
     return replace(verdict, labels=replace(verdict.labels, logits=(first, second, third)))
 
 
-def _among_themselves(labels: LabelLogits) -> list[float]:
-    """The logarithms of the labels' probabilities among themselves, so that no common constant counts."""
+def _log_softmax(labels: LabelLogits) -> list[float]:
+    """The labels' log-probabilities, normalized over the three, so that a common constant does not count."""
     ceiling = max(labels.logits)
     total = ceiling + math.log(sum(math.exp(logit - ceiling) for logit in labels.logits))
     return [logit - total for logit in labels.logits]

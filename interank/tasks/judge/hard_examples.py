@@ -1,4 +1,4 @@
-"""How often the start policy grades each pair rightly, and which pairs are worth training on."""
+"""How often the start policy gives each pair its judged grade, and which pairs are hard for it."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ from interank.types import Example
 Pairs = frozenset[tuple[str, str]]
 """Query and document ids."""
 
-# Answers that are asked for in one call: enough to fill a server, few enough to lose.
+# Answers sampled per call: enough to fill a server, few enough that a crash loses little.
 _TOGETHER = 512
 _SEED_STRIDE = 1_000_003
 
 
 @dataclass(frozen=True, slots=True)
 class Hard:
-    """The pairs that are hard, and what the manifest counts."""
+    """The hard pairs, and counts for the manifest."""
 
     pairs: Pairs
     counts: Mapping[str, int]
@@ -44,9 +44,9 @@ def find_hard(
         engine: Answers as the start policy.
         encoder: Makes the ids.
         examples: The judgments to train on.
-        recipe: Says how many questions, and what is hard.
-        order: In which the policy answers.
-        file: Keeps each part's shares, so that a resumed training asks for the others only.
+        recipe: Sets how many questions are rated, and which shares are hard.
+        order: The order in which the policy answers.
+        file: Stores each part's shares, so that a resumed training computes the missing ones only.
     """
     settings = recipe.hard_examples or HardExamplesRecipe()
     chosen = sampled_questions(examples, recipe.documents_per_query, settings.questions, recipe.seed)
@@ -61,42 +61,42 @@ def find_hard(
         own = replace(sampling, seed=sampling.seed + number, before=before * samples, among=len(pairs) * samples)
         return launched.dealt(pairs, lambda some: shares_right(engine, encoder, some, order, own, samples))
 
-    every = [own for _, own in kept(Ledger(file), parts, shares, what="rate", total=len(parts))]
-    found = [share for own in every for share in own]
+    by_part = [own for _, own in kept(Ledger(file), parts, shares, what="rate", total=len(parts))]
+    rates = [share for own in by_part for share in own]
     rated = [item for items in chosen for item in items]
-    hard = hard_pairs(rated, found, settings)
+    hard = hard_pairs(rated, rates, settings)
     return Hard(hard, {"rated_questions": len(chosen), "rated_pairs": len(rated), "hard_pairs": len(hard)})
 
 
 def sampled_questions(
     examples: Sequence[Example], documents: int, questions: int | None, seed: int
 ) -> list[list[Example]]:
-    """Of the questions with so many documents, of two grades at least, a seeded sample in their own order."""
-    able = [
+    """A seeded sample, in input order, of the questions with at least `documents` documents and two grades."""
+    eligible = [
         items
         for items in by_question(examples)
         if len(items) >= documents and len({item.judgment.relevance for item in items}) > 1
     ]
-    if questions is None or questions >= len(able):
-        return able
-    return [able[place] for place in sorted(random.Random(seed).sample(range(len(able)), questions))]
+    if questions is None or questions >= len(eligible):
+        return eligible
+    return [eligible[place] for place in sorted(random.Random(seed).sample(range(len(eligible)), questions))]
 
 
 def shares_right(
     engine: Engine, encoder: PromptEncoder, examples: Sequence[Example], order: Order, sampling: Sampling, samples: int
 ) -> list[float]:
-    """How likely the policy is to give each pair its judged grade.
+    """The probability that the policy gives each pair its judged grade.
 
-    In grade-first order that is read from the logits; in reason-first order it is the share of sampled answers that
-    end in it.
+    It is read from the logits: at once in grade-first order, as the mean over `samples` sampled explanations in
+    reason-first order.
     """
     prompts = [
         encoder.prompt(item.query, item.document, answer_tokens=sampling.max_new_tokens, order=order)
         for item in examples
     ]
     if order == "grade_first":
-        found = [judging.probabilities(item.logits) for item in grade(engine, encoder, prompts)]
-        return [three[item.judgment.relevance] for three, item in zip(found, examples, strict=True)]
+        probabilities = [judging.probabilities(item.logits) for item in grade(engine, encoder, prompts)]
+        return [three[item.judgment.relevance] for three, item in zip(probabilities, examples, strict=True)]
     repeated = [prompt for prompt in prompts for _ in range(samples)]
     right = [judging.probabilities(item.labels.logits) for item in reason(engine, encoder, repeated, sampling)]
     return [
@@ -106,7 +106,7 @@ def shares_right(
 
 
 def hard_pairs(examples: Sequence[Example], shares: Sequence[float], recipe: HardExamplesRecipe) -> Pairs:
-    """The pairs that are neither always right nor always wrong."""
+    """The pairs whose share of right grades lies between the recipe's `least` and `most`."""
     return frozenset(
         (item.query.query_id, item.document.doc_id)
         for item, share in zip(examples, shares, strict=True)

@@ -1,4 +1,4 @@
-"""What distill reads to teach a judge, told without loading what runs models."""
+"""The inputs from which distill teaches a judge, listed without importing torch."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ WITHOUT_QUERIES = (
 
 def inputs(recipe: DistillJudge) -> Sequence[Input]:
     """The judgments, with search queries where they are practised, and the student."""
-    named = [student(recipe.student, recipe.prompt, recipe.task)]
+    entries = [student(recipe.student, recipe.prompt, recipe.task)]
     if recipe.judgments:
         queries = QUERIES if recipe.practised.queries else None
-        named.append(judgments(recipe.judgments, file=queries, reason=WITHOUT_QUERIES))
-    return named
+        entries.append(judgments(recipe.judgments, file=queries, reason=WITHOUT_QUERIES))
+    return entries

@@ -1,4 +1,4 @@
-"""The card of a merged judge: how it is opened, and how a server that knows nothing of interank tells its grades."""
+"""The card of a merged judge: how to open it, and how to read its grades from vLLM without interank."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ It is a causal language model, which vLLM and its like serve as it is."""
 _SERVED = """\
 ## From vLLM as it is
 
-`/v1/completions` tells the logarithms of the grades' probabilities where the answer begins. A prompt is sent as token
+`/v1/completions` returns the grades' log-probabilities at the answer's first token. A prompt is sent as token
 ids: `before`, those of the query, `between`, those of the document, `after`. The query's and the document's are made
 without special tokens (`add_special_tokens=False, split_special_tokens=True`); a query is cut at {query} of them, a
 document at {document}, and all together at {whole}.
@@ -47,8 +47,8 @@ prompts: `interank rerank THIS_FOLDER --engine openai --server URL ...`."""
 
 
 def merged_card(encoder: PromptEncoder, *, base_name: str) -> ModelCard:
-    """The card; `base_name` is the hub's name of what the judge was trained on, or a path, which is left out."""
-    served = _FENCED if encoder.settings.fence else _ids_told(encoder)
+    """The card; `base_name` is the hub's name of the judge's base model, or a path, which is left out."""
+    served = _FENCED if encoder.settings.fence else _served_by_ids(encoder)
     about = (
         "A judge of relevance by interank, its adapter folded into its base in bfloat16: it reads a query and a "
         "document and grades the document 0, 1 or 2."
@@ -58,7 +58,7 @@ def merged_card(encoder: PromptEncoder, *, base_name: str) -> ModelCard:
     return cards.model_card(sections, library="transformers", tags=["reranker"], base=base)
 
 
-def _ids_told(encoder: PromptEncoder) -> str:
+def _served_by_ids(encoder: PromptEncoder) -> str:
     settings, frame = encoder.settings, encoder.graded
     parts = {"before": frame.before, "between": frame.between, "after": frame.after}
     return _SERVED.format(

@@ -1,4 +1,4 @@
-"""What rl trains of judgments: by GRPO, or by the original's reward-weighted refinement."""
+"""The judge as a policy that rl trains: by GRPO, or by the original InteRank's reward-weighted refinement."""
 
 from __future__ import annotations
 
@@ -33,19 +33,19 @@ log = logging.getLogger(__name__)
 
 SUBJECT: Subject = "judgments"
 COLUMNS = ("query_id", "doc_id", "query", "document", "relevance", "order", "probabilities")
-"""What each completion comes with, for rewards."""
+"""The columns that rewards get with each completion."""
 
 
 def check(recipe: RlJudge, adapter: Artifact, rewards: Sequence[Reward]) -> None:
-    """Stop where a reward or a loss needs an order of answers, or a column, that there is not.
+    """Refuse a reward or a loss that needs an order of answers or a column that this training lacks.
 
     Raises:
-        InputError: Says which.
+        InputError: A reward or a loss needs one.
     """
     _check_orders(recipe, rewards, _reason_share(recipe, adapter))
-    given = (*COLUMNS, "reader", *(("regrade", *TRL_COLUMNS) if recipe.algorithm == "grpo" else ()))
+    columns = (*COLUMNS, "reader", *(("regrade", *TRL_COLUMNS) if recipe.algorithm == "grpo" else ()))
     for reward in rewards:
-        reward.check_columns([*given, "judge"] if recipe.judge else given)
+        reward.check_columns([*columns, "judge"] if recipe.judge else columns)
 
 
 def shown(row: Mapping[str, Any]) -> Shown:
@@ -54,7 +54,7 @@ def shown(row: Mapping[str, Any]) -> Shown:
 
 
 def policy(recipe: RlJudge, adapter: Artifact, base: ModelFiles, work: Path) -> JudgePolicy:
-    """The judgments to train on, and how their prompts are made: as for the adapter before."""
+    """The policy: the recipe's judgments, with the prompt settings of the adapter that it starts from."""
     judgments = Path(str(recipe.judgments))
     settings = validated(PromptSettings, adapter.manifest["prompt"], f"{adapter.path}: prompt")
     splits = read_judgments(judgments, "train"), read_judgments(judgments, "validation")
@@ -71,7 +71,7 @@ def policy(recipe: RlJudge, adapter: Artifact, base: ModelFiles, work: Path) -> 
 
 
 def _require_explanations(judgments: Path, train: Sequence[Example]) -> None:
-    """Refuse judgments whose own answers cannot be learned beside the sampled ones.
+    """Refuse judgments without explanations, which cannot be learned beside sampled answers.
 
     Raises:
         InputError: Some have no explanation.
@@ -87,7 +87,7 @@ def _require_explanations(judgments: Path, train: Sequence[Example]) -> None:
 
 @dataclass(frozen=True, slots=True)
 class JudgePolicy:
-    """Judgments, in which order they are answered, and by which algorithm they are learned."""
+    """A judge to train: its judgments, the order of its answers, and the algorithm."""
 
     recipe: RlJudge
     encoder: PromptEncoder
@@ -102,7 +102,7 @@ class JudgePolicy:
 
     @property
     def algorithm(self) -> str:
-        """For the card."""
+        """The algorithm in words, for the card."""
         recipe = self.recipe
         return (
             f"{recipe.algorithm}, grade gradient {recipe.grade.gradient}, {self.reason_share:.0%} of the queries "
@@ -111,11 +111,11 @@ class JudgePolicy:
 
     @property
     def order(self) -> Order:
-        """In which most queries are answered."""
+        """The order in which most queries are answered."""
         return "reason_first" if self.reason_share >= 0.5 else "grade_first"
 
     def train(self, model: PeftModel, rewards: Sequence[Equipped], gold: Judge | None = None) -> Refined:
-        """As the recipe's algorithm does."""
+        """Train by the recipe's algorithm."""
         if self.recipe.algorithm == "grpo":
             return self._by_grpo(model, rewards, gold)
         return self._by_reward_weight(model, rewards)
@@ -174,10 +174,10 @@ def _reason_share(recipe: RlJudge, start: Artifact) -> float:
 
 
 def _check_orders(recipe: RlJudge, rewards: Sequence[Reward], reason_share: float) -> None:
-    """Stop where a reward or a loss needs an order of answers that there is not.
+    """Refuse a reward or a loss that needs an order of answers that is not trained.
 
     Raises:
-        InputError: Says which.
+        InputError: A reward or a loss needs one.
     """
     trained = {order for order, share in (("reason_first", reason_share), ("grade_first", 1 - reason_share)) if share}
     if "grade_first" not in trained and recipe.grade.listwise + recipe.grade.calibration:
@@ -188,6 +188,6 @@ def _check_orders(recipe: RlJudge, rewards: Sequence[Reward], reason_share: floa
     for reward in rewards:
         if not trained & {*reward.orders}:
             raise InputError(
-                f"reward {reward.use} says nothing of answers in {' and '.join(sorted(trained))} order; set "
-                "reason_share above 0, or leave it out (grade.calibration is the loss for grade-first answers)"
+                f"reward {reward.use} does not rate answers in {' and '.join(sorted(trained))} order; set "
+                "reason_share above 0, or leave the reward out (grade.calibration is the loss for grade-first answers)"
             )

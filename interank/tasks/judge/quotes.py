@@ -1,4 +1,4 @@
-"""Quotes in an explanation: what it puts between quotation marks, and whether the document says so."""
+"""Quotes in an explanation: the text between quotation marks, and whether the document contains it."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ import unicodedata
 from itertools import accumulate
 from typing import NamedTuple
 
-# Apostrophes and inches: straight and single marks count only where no letter or digit stands outside of them. Between
-# straight single marks so many apostrophes stand at most: without a bound each mark is followed to the line's end.
+# Straight and single marks count only where no letter or digit stands outside of them: others are apostrophes and
+# inches. Straight single marks hold 30 apostrophes at most: without a bound every mark is followed to the line's end.
 _QUOTE = re.compile(
     r"“(?P<curly>[^“”]+)”"
     r"|«(?P<angle>[^«»]+)»"
@@ -22,9 +22,9 @@ _ELLIPSIS = re.compile(r"\[?(?:\.\.\.+|…)\]?")
 _SAME_MARKS = str.maketrans("“”«»\u2018\u2019`\u2013\u2014", '""""\'\'\'--')
 _EDGES = " \t\n.,;:!?\"'()[]"
 _SENTENCE = re.compile(r"(?<=[.!?])\s+|\n+")
-# So many words on end that two texts share are copied.
+# The consecutive words that two texts have to share to count as copied.
 _COPIED = 8
-# Words of the shortest quote by which sentences are told from others.
+# Words of the shortest quote whose sentences `without_quoted` removes.
 _LEAST = 3
 
 
@@ -36,7 +36,7 @@ class Quotes(NamedTuple):
 
 
 def quotes(text: str) -> list[str]:
-    """What stands between quotation marks, in order, without the marks; one without a letter or digit is none."""
+    """The texts between quotation marks, in order, without the marks; those without a letter or digit are left out."""
     matches = (next(part for part in match.groups() if part is not None) for match in _QUOTE.finditer(text))
     return [quote for quote in matches if _says_something(quote)]
 
@@ -51,56 +51,58 @@ def _says_something(quote: str) -> bool:
 
 
 def verified(explanation: str, document: str, query: str = "") -> Quotes:
-    """Look the explanation's quotes up in the document.
+    """Count the explanation's quotes, and those that the document contains.
 
     Case, white space, the kind of marks and punctuation at the edges do not matter; around an ellipsis each part is
-    looked up. A quote that stands in the query and not in the document is one of the query and does not count.
+    looked up. A quote that stands in the query and not in the document does not count.
     """
-    where, asked = _plain(document), _plain(query)
+    plain_document, plain_query = _plain(document), _plain(query)
     found = count = 0
     for quote in quotes(explanation):
         parts = _parts(quote)
-        is_found = all(part in where for part in parts)
-        if is_found or not all(part in asked for part in parts):
+        is_found = all(part in plain_document for part in parts)
+        if is_found or not all(part in plain_query for part in parts):
             found += is_found
             count += 1
     return Quotes(found, count)
 
 
 class Located(NamedTuple):
-    """A quote of a text: where it stands in it, marks included, and where in a document; places are code points."""
+    """A quote: its place in the explanation, marks included, and its places in the document, in code points."""
 
     start: int
     end: int
     found: bool
-    """Whether the document has it, by the rules of `verified`."""
+    """True where the document contains the quote, by the rules of `verified`."""
     of_query: bool
-    """Whether the query has it and the document has not."""
+    """True where the query contains the quote and the document does not."""
     spans: tuple[tuple[int, int], ...]
-    """From and to where the document says each part of it for the first time."""
+    """Start and end of each part's first occurrence in the document."""
 
 
 def located(explanation: str, document: str, query: str = "") -> list[Located]:
     """The explanation's quotes, in order, looked up as in `verified`."""
-    where, asked, places = _plain(document), _plain(query), _places(document)
-    told = []
+    plain_document, plain_query, places = _plain(document), _plain(query), _places(document)
+    results = []
     for start, end in quoted_places(explanation):
         parts = _parts(explanation[start + 1 : end - 1])
-        at = [where.find(part) for part in parts]
+        at = [plain_document.find(part) for part in parts]
         found = all(place >= 0 for place in at)
         spans = [(places[n], places[n + len(part) - 1] + 1) for part, n in zip(parts, at, strict=True) if found]
-        told.append(Located(start, end, found, not found and all(part in asked for part in parts), tuple(spans)))
-    return told
+        results.append(
+            Located(start, end, found, not found and all(part in plain_query for part in parts), tuple(spans))
+        )
+    return results
 
 
 def _places(text: str) -> list[int]:
-    """From where in the text each character of its plain form is."""
+    """The position in the text of each character of its plain form."""
     places: list[int] = []
     start, blank = 0, True
     while start < len(text):
         stop = _end_of_composed(text, start)
         for letter in _alike(text[start:stop]):
-            # Blanks on end are one, and none begins the plain form.
+            # The plain form has single blanks, and none at its beginning.
             if not (blank and letter.isspace()):
                 places.append(start)
             blank = letter.isspace()
@@ -109,7 +111,7 @@ def _places(text: str) -> list[int]:
 
 
 def _end_of_composed(text: str, start: int) -> int:
-    """Where what becomes one with the character at `start` ends: marks, and the parts of a syllable."""
+    """The end of what NFKC composes with the character at `start`: combining marks, the parts of a syllable."""
     stop, whole = start + 1, unicodedata.normalize("NFKC", text[start])
     while stop < len(text):
         following = unicodedata.normalize("NFKC", text[stop])
@@ -121,31 +123,31 @@ def _end_of_composed(text: str, start: int) -> int:
 
 
 def taken(text: str, source: str) -> float:
-    """The share of the text's words that stand in quotes, or agree with the source in 8 words on end."""
-    said = quotes(text)
+    """The share of the text's words that are quoted, or copied from the source, 8 consecutive words or more."""
+    quoted_texts = quotes(text)
     rest = text
-    for quote in said:
+    for quote in quoted_texts:
         rest = rest.replace(quote, "|", 1)
-    # No word, so that nothing is copied across a quote's place.
+    # `|` stands for a quote, so that no copy reaches across one.
     words, there = re.findall(r"\w+|\|", rest.casefold()), " ".join(_words(source))
     copied = [False] * len(words)
     for start in range(len(words) - _COPIED + 1):
         if f" {' '.join(words[start : start + _COPIED])} " in f" {there} ":
             copied[start : start + _COPIED] = [True] * _COPIED
-    quoted = sum(len(_words(quote)) for quote in said)
+    quoted = sum(len(_words(quote)) for quote in quoted_texts)
     return (quoted + sum(copied)) / max(1, len(_words(text)))
 
 
 def without_quoted(document: str, explanation: str) -> str:
-    """The document less the sentences that a quote of the explanation takes a part of.
+    """The document without the sentences that the explanation quotes from.
 
-    A quote is looked up as in `verified`. Fewer than three words on end are none here: a letter or a name stands in
-    most sentences, and what is left without these says nothing of the quote.
+    A quote is looked up as in `verified`. Parts of fewer than three words do not count: a letter or a name stands in
+    most sentences, and a document without those would say nothing about the quote.
     """
     sentences = [sentence for sentence in _SENTENCE.split(document) if sentence.strip()]
     plain = [_plain(sentence) for sentence in sentences]
     ends = list(accumulate((len(each) + 1 for each in plain), initial=0))
-    where, told = " ".join(plain), set[int]()
+    where, removed = " ".join(plain), set[int]()
     for quote in quotes(explanation):
         parts = _parts(quote)
         if not all(part in where for part in parts):
@@ -153,17 +155,17 @@ def without_quoted(document: str, explanation: str) -> str:
         for part in parts:
             if len(_words(part)) < _LEAST:
                 continue
-            for found in re.finditer(re.escape(part), where):
-                told |= {
+            for match in re.finditer(re.escape(part), where):
+                removed |= {
                     place
                     for place in range(len(plain))
-                    if ends[place] < found.end() and found.start() < ends[place] + len(plain[place])
+                    if ends[place] < match.end() and match.start() < ends[place] + len(plain[place])
                 }
-    return " ".join(sentence for place, sentence in enumerate(sentences) if place not in told)
+    return " ".join(sentence for place, sentence in enumerate(sentences) if place not in removed)
 
 
 def _parts(quote: str) -> list[str]:
-    """What stands between a quote's ellipses, as it is looked up."""
+    """The parts of a quote between its ellipses, in the plain form that is looked up."""
     return [part for part in (_plain(piece).strip(_EDGES) for piece in _ELLIPSIS.split(quote)) if part]
 
 

@@ -1,4 +1,4 @@
-"""Grades each document of a query and sorts by the grades' logits."""
+"""The judge as a ranker: it grades each document of a query, and its logits give the score to sort by."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _EXPLAINED_JUDGMENTS = (
 
 
 class Graded(Scores):
-    """A reranker by a judge's grades."""
+    """A reranker that sorts by a judge's grades."""
 
     def __init__(self, judge: Judge) -> None:
         self.judge = judge
@@ -51,8 +51,8 @@ class Graded(Scores):
     def scored(self, query: Query, documents: Sequence[Document]) -> Ranking:
         """See `Scores`; explained in mode `reason` alone."""
         with self.judge.lock, naming(query, documents):
-            found = self.judge.verdicts(query, documents)
-        return [ranked_document(document, *judged) for document, judged in zip(documents, found, strict=True)]
+            verdicts = self.judge.verdicts(query, documents)
+        return [ranked_document(document, *judged) for document, judged in zip(documents, verdicts, strict=True)]
 
     @property
     def follows(self) -> bool:
@@ -65,7 +65,7 @@ class Graded(Scores):
         return self.judge.explains
 
     def explains(self, count: int | None) -> int:
-        """By default 3 in mode `explain` and none in `score`; in `reason` all are explained already.
+        """How many documents to explain: by default 3 in mode `explain`, none in `score`; `reason` has explained all.
 
         Raises:
             InputError: The count is negative.
@@ -88,12 +88,12 @@ class Graded(Scores):
         graded = [(by_id[item.doc_id], relevance) for item, relevance in first]
         with self.judge.lock, naming(query, [document for document, _ in graded]):
             texts = self.judge.explanations(query, graded)
-        said = dict(zip((item.doc_id for item, _ in first), texts, strict=True))
-        return [replace(i, explanation=said[i.doc_id]) if i.doc_id in said else i for i in ranking]
+        texts_by_id = dict(zip((item.doc_id for item, _ in first), texts, strict=True))
+        return [replace(i, explanation=texts_by_id[i.doc_id]) if i.doc_id in texts_by_id else i for i in ranking]
 
 
 def ranked_document(document: Document, prompt: Prompt, verdict: Verdict) -> RankedDocument:
-    """A document with what the model said of it."""
+    """The document with its score, grade, probabilities and explanation."""
     logits = verdict.labels.logits
     return RankedDocument(
         document.doc_id,
@@ -107,10 +107,10 @@ def ranked_document(document: Document, prompt: Prompt, verdict: Verdict) -> Ran
 
 
 def judge_encoder(source: Source) -> PromptEncoder:
-    """What makes the prompts that a model reads: those it was trained on, its own, or the usual ones.
+    """The encoder of a model's prompts: those it was trained on, its own, or the default ones.
 
     Raises:
-        ArtifactError: It was trained on other prompts, or on another wording.
+        ArtifactError: The model was trained on another task's prompts, or on another wording.
     """
     trained = source.trained_on("judge")
     settings = source.prompt() if trained is None else validated(PromptSettings, trained, f"{source.name}: prompt")
@@ -119,11 +119,11 @@ def judge_encoder(source: Source) -> PromptEncoder:
 
 
 def load_judge(asked: RankerSettings) -> Loaded:
-    """The engine with a model, and what makes its prompts.
+    """The engine with a model, the encoder of its prompts, and its modes.
 
     Raises:
         ArtifactError: The folder is an artifact, but not an adapter, or was trained on other prompts.
-        ModelError: The model cannot be had, or no server answers.
+        ModelError: The model cannot be loaded, or no server answers.
     """
     source = find_source(str(asked.model), asked.base)
     encoder = judge_encoder(source)
@@ -134,10 +134,10 @@ def load_judge(asked: RankerSettings) -> Loaded:
 
 
 def _require_explanations(name: str, modes: Sequence[str], asked: RankerSettings) -> None:
-    """Refuse the modes that explain where grades alone were learned.
+    """Refuse modes that explain for a model that learned grades alone.
 
     Raises:
-        InputError: Says what to do.
+        InputError: The mode explains and the model cannot.
     """
     spends = (asked.adaptive or AdaptiveRecipe()).spend if asked.mode == "adaptive" else None
     if explains(modes) or not (asked.mode in ("explain", "reason") or spends in ("reason", "samples")):
@@ -150,10 +150,10 @@ def open_ranker(asked: RankerSettings) -> Graded:
 
     Raises:
         ArtifactError: The folder is an artifact, but not an adapter, or was trained on other prompts.
-        ModelError: The model cannot be had, or no server answers.
+        ModelError: The model cannot be loaded, or no server answers.
         InputError: The engine lacks what the mode needs.
     """
     loaded = asked.loaded or load_judge(asked)
     mode = "score" if asked.mode == "adaptive" else cast(GradedMode, asked.mode)
-    taught = explains(loaded.modes)
-    return Graded(Judge(loaded.engine, loaded.encoder, mode, asked.max_reasoning_tokens, explains=taught))
+    can_explain = explains(loaded.modes)
+    return Graded(Judge(loaded.engine, loaded.encoder, mode, asked.max_reasoning_tokens, explains=can_explain))

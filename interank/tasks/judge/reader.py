@@ -1,4 +1,4 @@
-"""The frozen reader that rewards and evaluation ask: an adapter that no training moves, on a loaded base."""
+"""The frozen reader for rewards and evaluation: an adapter that training does not change, on a loaded base."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from interank.training.reference import by_adapter
 from interank.training.shared_prefix import plants
 from interank.types import Document, Query
 
-# Tokens of prompts and explanations that are read together, at most; a tree counts a shared prompt once.
+# The most tokens of prompts and explanations per forward pass; a tree computes a shared prompt once.
 _TOGETHER = 16_384
 
 
@@ -32,36 +32,36 @@ class ModelReader:
     """See `Reader`: reads with an adapter of a loaded model, whatever else is trained on its base."""
 
     def __init__(self, model: Any, encoder: PromptEncoder, *, tokens: int, adapter: str | None = None) -> None:
-        """Take what reads.
+        """Take the model and the adapter that reads.
 
         Args:
             model: A causal language model, with or without adapters.
             encoder: Makes the ids.
-            tokens: An explanation's budget; what is longer is cut.
-            adapter: Which of the model's adapters reads; None is what is active.
+            tokens: The token budget of an explanation; longer ones are cut.
+            adapter: The model's adapter that reads; None is the active one.
         """
         self._model, self._encoder, self._tokens, self._adapter = model, encoder, tokens, adapter
         self._base = model.get_base_model() if isinstance(model, PeftModel) else model
         self._planted = plants(self._base, asked=True)
         if self._planted:
             let_follow_trees(self._base)
-        # Rewards of one batch ask for the same documents, one after the other.
+        # The rewards of a batch read the same pairs, one reward after the other.
         self._graded: dict[tuple[str, str], Probabilities] = {}
         self._head = FusedHead(self._base, temperature=1.0, cast_lm_head_to_fp32=False)
 
     def grades(self, pairs: Sequence[tuple[str, str]]) -> list[Probabilities]:
-        """See `Reader`; a pair is read once, and remembered while the same ones are asked for."""
-        asked = [pair for pair in dict.fromkeys(pairs) if pair not in self._graded]
-        prompts = [self._prompt(query, document, "grade_first") for query, document in asked]
+        """See `Reader`; the pairs of the last call are cached."""
+        unread = [pair for pair in dict.fromkeys(pairs) if pair not in self._graded]
+        prompts = [self._prompt(query, document, "grade_first") for query, document in unread]
         with self._as_reader():
-            found = grade(TransformersEngine(self._model), self._encoder, prompts) if prompts else []
+            labels = grade(TransformersEngine(self._model), self._encoder, prompts) if prompts else []
         known = {pair: self._graded[pair] for pair in pairs if pair in self._graded}
-        known |= {pair: judging.probabilities(read.logits) for pair, read in zip(asked, found, strict=True)}
+        known |= {pair: judging.probabilities(read.logits) for pair, read in zip(unread, labels, strict=True)}
         self._graded = known
         return [known[pair] for pair in pairs]
 
     def led_to(self, explained: Sequence[tuple[str, str]]) -> list[Probabilities]:
-        """See `Reader`; the explanation stands where an answer begins that ends with its grade."""
+        """See `Reader`; the explanation begins a reason-first answer, whose grade is read."""
         encoder = self._encoder
         prompts = []
         for query, explanation in explained:
@@ -71,9 +71,9 @@ class ModelReader:
         if not prompts:
             return []
         with self._as_reader():
-            found = TransformersEngine(self._model).label_logits(prompts, encoder.label_ids)
-        require_labels(found)
-        return [judging.probabilities(read.logits) for read in found]
+            labels = TransformersEngine(self._model).label_logits(prompts, encoder.label_ids)
+        require_labels(labels)
+        return [judging.probabilities(read.logits) for read in labels]
 
     def tokens(self, told: Sequence[Told]) -> list[list[Token]]:
         """See `Reader`; explanations of one prompt are read together, since they share its computation."""
@@ -93,11 +93,11 @@ class ModelReader:
         return [read[place] for place in range(len(told))]
 
     def _read(self, part: Sequence[tuple[int, Prompt, tuple[int, ...]]]) -> dict[int, list[Token]]:
-        """The tokens of these explanations, by their places."""
-        found: dict[int, list[Token]] = {place: [] for place, _, own in part if not own}
+        """The tokens of these explanations, by place."""
+        tokens: dict[int, list[Token]] = {place: [] for place, _, own in part if not own}
         rows = [(place, prompt.ids, own) for place, prompt, own in part if own]
         if not rows:
-            return found
+            return tokens
         width, device = max(len(own) for *_, own in rows), self._model.device
         pairs = [(prompt, own) for _, prompt, own in rows]
         with self._as_reader(), reading(self._model), torch.no_grad():
@@ -112,22 +112,22 @@ class ModelReader:
                     padded.labels,
                     padded.predictions,
                 )
-            given = self._head(hidden, labels[None]).log_probs[0]
+            log_probs = self._head(hidden, labels[None]).log_probs[0]
         for (place, _, own), at in zip(rows, predictions.tolist(), strict=True):
             ends = [len(self._encoder.text(own[:number])) for number in range(len(own) + 1)]
-            values = given[torch.tensor(at[: len(own)], device=given.device)].tolist()
-            found[place] = [
+            values = log_probs[torch.tensor(at[: len(own)], device=log_probs.device)].tolist()
+            tokens[place] = [
                 Token(start, end, value) for start, end, value in zip(ends[:-1], ends[1:], values, strict=True)
             ]
-        return found
+        return tokens
 
     def _hidden(self, tree: PrefixTree) -> torch.Tensor:
         """The states that predict the tree's labels, (1, labels, width)."""
-        found: torch.Tensor = hidden_states(self._base, tree)[:, tree.scored]
-        return found
+        states: torch.Tensor = hidden_states(self._base, tree)[:, tree.scored]
+        return states
 
     def _begun(self, told: Told) -> Prompt:
-        """What the explanation follows."""
+        """The prompt with the forced words before the explanation."""
         encoder = self._encoder
         prompt = self._prompt(told.query, told.document, told.order)
         if told.order == "reason_first":

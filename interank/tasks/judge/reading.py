@@ -1,4 +1,4 @@
-"""What a frozen reader tells of explanations: which grade a text leads to, and how likely its words are."""
+"""The interface of a frozen reader of explanations: the grades they lead to, and their tokens' probabilities."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ _MASK = "_"
 
 
 def masked(explanation: str) -> str:
-    """The explanation with `_` for English words that say the grade itself, and for the numbers 0, 1 and 2."""
+    """The explanation with `_` for English words that state the grade, and for the numbers 0, 1 and 2."""
     return _VERDICTS.sub(_MASK, explanation)
 
 
 class Told(NamedTuple):
-    """An explanation as the reader is given it: what it is of, the grade before it, and in which order it answers."""
+    """An explanation to read: its query, document and grade, and the order of the answer that it stands in."""
 
     query: str
     document: str
@@ -35,7 +35,7 @@ class Told(NamedTuple):
 
 
 class Token(NamedTuple):
-    """A token of an explanation: where it stands in its characters, and its natural log-probability."""
+    """A token of an explanation: its span in characters, and its natural log-probability."""
 
     start: int
     end: int
@@ -47,14 +47,14 @@ Probabilities = tuple[float, float, float]
 
 
 class Reader(Protocol):
-    """Reads as the adapter did from which a training starts; nothing that the training does changes it."""
+    """Reads with the adapter that a training starts from, which the training does not change."""
 
     def grades(self, pairs: Sequence[tuple[str, str]]) -> list[Probabilities]:
-        """The probabilities of the three grades, read at once, of pairs of query and document."""
+        """The grade probabilities of pairs of query and document, read without an explanation."""
         ...
 
     def led_to(self, explained: Sequence[tuple[str, str]]) -> list[Probabilities]:
-        """The probabilities of the three grades after an explanation, of pairs of query and explanation.
+        """The grade probabilities of pairs of query and explanation, read after the explanation.
 
         The document is not shown.
         """

@@ -1,4 +1,4 @@
-"""What distill and rl can be told of judgments."""
+"""The recipe keys of task `judge`, for distill and rl."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from interank.settings.unused import refuse_unused
 from interank.tasks.recipes import InstructedRecipe, RlRecipe, TrainerConfig, TriedRecipe
 
 WITHOUT_MODEL = ("stance", "support", "faithfulness")
-"""What is asked of explanations where there is no reward model, which takes their place."""
+"""The rewards of explanations that a reward model replaces."""
 _UNUSED_BY_REWARD_WEIGHT = {
     "documents_per_query": "every pair is sampled",
     "grade": "every token of an answer is learned alike",
@@ -36,7 +36,7 @@ _UNUSED_BY_REWARD_WEIGHT = {
 
 
 class DistillJudge(InstructedRecipe, TriedRecipe):
-    """Judgments of single documents are learned."""
+    """Learn judgments of single documents."""
 
     shorter: ClassVar[tuple[str, ...]] = ("documents_per_group", "prompt.max_length")
     ranks_in: ClassVar[tuple[Mode, ...]] = (*get_args(GradedMode), "adaptive")
@@ -44,16 +44,16 @@ class DistillJudge(InstructedRecipe, TriedRecipe):
     task: Literal["judge"] = "judge"
     """What is learned: a document's grade, and why."""
     prompt: PromptSettings = PromptSettings()
-    """What the student reads, and in which order it answers where there is no `mixture`."""
+    """The student's prompt, and the order of its answers where there is no `mixture`."""
     mixture: MixtureRecipe | None = None
-    """What is practised, so that one adapter serves several modes; null is `explain` or `reason`, as `prompt.order`."""
+    """The share of each task, for an adapter of several modes; null is `explain` or `reason`, by `prompt.order`."""
     loss: LossRecipe = LossRecipe()
-    """What the loss is made of."""
+    """The terms of the loss."""
     attacked_negatives: float = Field(0.0, ge=0, le=1)
-    """The share of the irrelevant documents that are shown a second time with an attack on the judge in their text,
-    still irrelevant; see docs/injection.md."""
+    """The share of the irrelevant documents that are shown a second time, still irrelevant, with an attack on the judge
+    in their text; see docs/injection.md."""
     documents_per_group: int = Field(8, ge=1)
-    """A question with more documents is cut into groups; `per_device_train_batch_size` counts groups."""
+    """The most documents of a group; a question with more is split. `per_device_train_batch_size` counts groups."""
 
     @model_validator(mode="after")
     def _documents_can_be_compared(self) -> DistillJudge:
@@ -78,7 +78,7 @@ class DistillJudge(InstructedRecipe, TriedRecipe):
 
 
 class RlJudge(RlRecipe):
-    """Judgments of single documents are rewarded, by GRPO or by the original's reward-weighted refinement."""
+    """Reward judgments of single documents, by GRPO or by the original InteRank's reward-weighted refinement."""
 
     explains: ClassVar[bool] = True
     task: Literal["judge"] = "judge"
@@ -87,21 +87,21 @@ class RlJudge(RlRecipe):
     """`grpo` samples from the policy as it learns; `reward_weighted` samples once and learns what was rewarded, as
     the original InteRank does."""
     documents_per_query: int = Field(4, ge=2)
-    """How many of a query's documents stand in a batch together, a seeded sample; a query with fewer is left out."""
+    """The documents of each query in a batch, a seeded sample; queries with fewer are left out."""
     reason_share: float | None = Field(None, ge=0, le=1)
-    """The share of the queries that are answered explanation first, the others grade first; null takes half where
-    the adapter has learned both, else the order it has learned."""
+    """The share of the queries that are answered explanation first, the others grade first; null is half where the
+    adapter has learned both orders, else the one it has learned."""
     grade: GradeRecipe = GradeRecipe()
     """How the grade of a grade-first answer is trained."""
     token_credit: bool = True
     """In grade-first order the tokens after the grade get the explanation's rewards only."""
     hard_examples: HardExamplesRecipe | None = None
-    """Which pairs are trained, by the start policy's own grades; null trains all."""
+    """Train only pairs that are hard for the start policy; null trains all."""
     reward_weighted: RewardWeightedRecipe = RewardWeightedRecipe()
     """For `algorithm: reward_weighted`."""
     reward_model: FilePath | None = None
-    """The output of `interank reward`; given one, `explanation_quality` by it takes the place of the rewards `stance`,
-    `support` and `faithfulness`, with their weights together."""
+    """The output of `interank reward`; with it the reward `explanation_quality` replaces `stance`, `support` and
+    `faithfulness`, with the sum of their weights."""
 
     @classmethod
     def trainer_config(cls, given: Mapping[str, Any]) -> TrainerConfig:
@@ -119,13 +119,13 @@ class RlJudge(RlRecipe):
                 f"reward_model: it takes the place of {', '.join(WITHOUT_MODEL)}, of which rewards has none; add "
                 "{use: explanation_quality, params: {model: DIR}} to rewards instead"
             )
-        asked = RewardRecipe(
+        quality = RewardRecipe(
             use="explanation_quality",
             weight=sum(entry.weight for entry in replaced),
             params={"model": str(self.reward_model)},
         )
-        # As what it was checked as: the recipe that is kept says what was rewarded.
-        object.__setattr__(self, "rewards", (*(entry for entry in entries if entry not in replaced), asked))
+        # Set on the checked recipe, so that the stored one lists the rewards in use.
+        object.__setattr__(self, "rewards", (*(entry for entry in entries if entry not in replaced), quality))
         return self
 
     @model_validator(mode="after")

@@ -1,4 +1,4 @@
-"""The original InteRank's refinement, the training: answers that were sampled and rewarded are learned by weight.
+"""Training by the original InteRank's refinement: rewarded answers are learned, each with a weight.
 
 Its released code samples 8 answers, sets the teacher's beside them, takes a reward model's output, scales it to 0 to 1
 within the pair, keeps what reaches 0.85 and minimises r^3 times the answer's mean cross-entropy. Its own faults (the
@@ -55,7 +55,7 @@ class _Trainer(SFTTrainer):  # type: ignore[misc]  # TRL is untyped here
         return shared(super().get_train_dataloader())
 
     def get_batch_samples(self, epoch_iterator: Any, num_batches: int, device: torch.device) -> Any:
-        """A step's microbatches; where processes share them, each told its part of the step's mean."""
+        """A step's microbatches; where processes share them, each with its part of the step's mean."""
         batches, items = super().get_batch_samples(epoch_iterator, num_batches, device)
         return with_parts(batches), items
 
@@ -92,7 +92,7 @@ def train(
     sft = _Trainer(
         model=model,
         args=on_one_device(config),
-        # The numbers alone; the collator looks the answers up.
+        # Indices alone; the collator looks the answers up.
         train_dataset=Dataset.from_dict({"number": list(range(len(answers)))}),
         processing_class=tokenizer,
         data_collator=lambda rows: _collated([answers[row["number"]] for row in rows] or [_NOTHING], bool(rows)),
@@ -101,12 +101,12 @@ def train(
     return run_to_end(sft, checkpoint)
 
 
-# What a process computes that has nothing to learn in a microbatch.
+# The row of a process that has no answers in a microbatch; it does not count.
 _NOTHING = Weighted(np.zeros(1, np.int32), np.zeros(1, np.int32), 0.0)
 
 
 def _collated(rows: Sequence[Weighted], counts: bool) -> dict[str, Any]:
-    """Rows padded on the right, with loss on the answers; whether they count, where several processes share them."""
+    """Rows padded on the right, with loss on the answers alone; `counts` is false for a placeholder."""
     width = max(len(row.prompt) + len(row.answer) for row in rows)
     ids = torch.zeros((len(rows), width), dtype=torch.long)
     labels, mask = torch.full_like(ids, IGNORED), torch.zeros_like(ids)

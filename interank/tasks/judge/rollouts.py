@@ -1,4 +1,4 @@
-"""What a policy is asked of judgments in GRPO: one prompt a pair, whole queries in a batch."""
+"""A judge's rollouts in GRPO: one prompt a pair, whole queries in a batch."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Rollouts(PolicyRollouts):
     """Generates judgments, with the probabilities of their grades.
 
     Grade-first answers begin with the forced words before the grade, which are masked out of the loss: the policy
-    never chooses them when it is used either.
+    does not choose them at inference either.
     """
 
     def __init__(
@@ -47,21 +47,21 @@ class Rollouts(PolicyRollouts):
 
         Args:
             encoder: Makes the ids.
-            examples: What the rows are of.
-            tokens: An answer's budget.
-            seed: What is sampled depends on it and on the step.
-            sampler: Samples in place of the trained weights.
-            settings: The recipe's, for the trainer.
-            orders: In which order each example is answered; all as the encoder's settings say where it is empty.
+            examples: The judged pairs, one a row.
+            tokens: The token budget of an answer.
+            seed: Sampling depends on it and on the step.
+            sampler: Samples in place of the model in training.
+            settings: The recipe's rollout settings, for the trainer.
+            orders: The order of each example's answer; empty takes that of the encoder's settings for all.
         """
         self.orders = list(orders) or [encoder.settings.order] * len(examples)
         self.examples = examples
         self._queries = {item.query.text: item.query for item in examples}
-        asked = [
+        rows = [
             (encoder.prompt(item.query, item.document, answer_tokens=tokens, order=order), columns(item, order))
             for item, order in zip(examples, self.orders, strict=True)
         ]
-        super().__init__(encoder, asked, tokens=tokens, seed=seed, settings=settings, sampler=sampler)
+        super().__init__(encoder, rows, tokens=tokens, seed=seed, settings=settings, sampler=sampler)
         self._trainer: Any = None
 
     @property
@@ -70,7 +70,7 @@ class Rollouts(PolicyRollouts):
         return (*super().recorded, "probabilities")
 
     def sampling(self, trainer: GRPOTrainer) -> Sampling:
-        """The forced words before a grade count as an answer's, wherever it stands."""
+        """The sampling settings; the forced words before a grade count towards an answer's budget in both orders."""
         whole = super().sampling(trainer)
         return replace(whole, max_new_tokens=self.tokens - len(self.encoder.label_lead))
 
@@ -90,10 +90,10 @@ class Rollouts(PolicyRollouts):
         return {**rows, "probabilities": [list(three) for three in probabilities]}
 
     def regrade(self, pairs: Sequence[tuple[str, str]]) -> list[tuple[float, float, float]]:
-        """The present policy's grade probabilities, at once, of other texts: what a grade rests on, rewards may ask.
+        """The current policy's grade probabilities of other texts, read at once: a tool for rewards.
 
         Raises:
-            TrainingError: There is no policy yet, since nothing was sampled.
+            TrainingError: Nothing was sampled yet, so there is no policy.
         """
         if self._trainer is None:
             raise TrainingError("rewards were asked before anything was sampled; regrade is for use in training")
@@ -110,7 +110,7 @@ class Rollouts(PolicyRollouts):
             return self._graded(engine, prompts)
 
     def _before_grade(self, prompt: Prompt, order: Order, completion: Completion) -> Prompt:
-        """What the grade's label line follows."""
+        """The prompt and answer up to the grade's label line."""
         if order == "grade_first":
             return prompt
         own = before_label(self.encoder, completion)
@@ -132,17 +132,17 @@ class Rollouts(PolicyRollouts):
 def whole_queries(
     examples: Sequence[Example], *, documents: int, seed: int, hard: Collection[tuple[str, str]] | None = None
 ) -> list[Example]:
-    """Queries in seeded order, each with exactly `documents` of its documents and at least two of their grades.
+    """Queries in seeded order, each with exactly `documents` of its documents, of at least two grades.
 
     A batch that is cut at multiples of `documents` then holds whole queries; a query with one grade only has
     nothing to be ranked. The documents are spread over the grades as evenly as the query allows: where most are
     irrelevant, grading everything 0 would be rewarded.
 
-    With `hard` pairs (query and document ids) queries that have none are left out, and hard documents are taken
-    before others of their grade, which stand in where there are too few for a ranking.
+    With `hard` pairs (query and document ids) queries without one are left out, and hard documents are taken before
+    others of their grade, which fill up the query.
 
     Raises:
-        TrainingError: No query has so many documents of different grades.
+        TrainingError: No query has `documents` documents of at least two grades.
     """
     rng = random.Random(seed)
     groups = []
@@ -168,7 +168,7 @@ def _pair(item: Example) -> tuple[str, str]:
 def _spread(
     items: Sequence[Example], number: int, rng: random.Random, hard: Collection[tuple[str, str]]
 ) -> list[Example]:
-    """So many of a query's examples, drawn from its grades in turn, in their own order."""
+    """`number` of a query's examples, drawn from its grades in turn, in input order."""
     drawn = sorted(rng.sample(range(len(items)), len(items)), key=lambda place: _pair(items[place]) not in hard)
     by_grade = grouped(drawn, lambda place: int(items[place].judgment.relevance))
     turns = zip_longest(*(by_grade[grade] for grade in sorted(by_grade, reverse=True)))

@@ -13,7 +13,7 @@ from interank.settings.student import MixtureRecipe, Task
 from interank.training.rows import Group, Row
 from interank.types import GRADES, Example, Query
 
-# The room an answer needs besides its explanation: label line, gap, end-of-turn.
+# Tokens of an answer besides its explanation: label line, gap, end-of-turn.
 _LABEL_ROOM = 16
 
 
@@ -21,10 +21,10 @@ _ORDERS: dict[Task, Order] = {"score": "grade_first", "explain": "grade_first", 
 
 
 def training_row(encoder: PromptEncoder, example: Example, task: Task | None = None, *, listed: bool = False) -> Row:
-    """The example as one task has it; by default in the order that the encoder's settings choose.
+    """The example's row for one task; by default the task with the order of the encoder's settings.
 
-    The answer is kept whole and the document cut to make room for it; the explanation is cut only where it alone
-    would fill what the recipe leaves for document and answer. All tasks of an example cut its document alike.
+    The answer is kept whole and the document cut to make room for it; the explanation is cut only where it is
+    longer than half of `max_length`. All tasks of an example cut its document alike.
     """
     task = task or ("explain" if encoder.settings.order == "grade_first" else "reason")
     order = _ORDERS[task]
@@ -41,13 +41,13 @@ def training_row(encoder: PromptEncoder, example: Example, task: Task | None = N
 
 
 def queries_row(encoder: PromptEncoder, question: Query, queries: Sequence[str]) -> Row:
-    """The search queries that a teacher wrote for a question; as many as fit, each whole."""
+    """The row of the search queries that a teacher wrote for a question; as many as fit, each whole."""
     room = encoder.settings.max_length // 2
-    kept = list(queries)
-    while len(kept) > 1 and len(encoder.plain(judging.queries_answer(kept))) > room:
-        kept.pop()
+    fitting = list(queries)
+    while len(fitting) > 1 and len(encoder.plain(judging.queries_answer(fitting))) > room:
+        fitting.pop()
     prompt = encoder.queries_prompt(question, len(queries))
-    return Row("queries", prompt.ids, (*encoder.plain(judging.queries_answer(kept))[:room], encoder.end))
+    return Row("queries", prompt.ids, (*encoder.plain(judging.queries_answer(fitting))[:room], encoder.end))
 
 
 def training_groups(
@@ -59,27 +59,27 @@ def training_groups(
     seed: int,
     queries: Mapping[str, Sequence[str]] | None = None,
 ) -> Iterator[Group]:
-    """The rows of all questions, each by itself, at most `documents` of its documents in a group.
+    """The rows of all questions; a group has at most `documents` documents of one question.
 
-    Which questions are practised in which way is drawn by `seed`; one that no way is drawn for is left out.
+    The tasks of each question are drawn by `seed`; a question without a task is left out.
 
     Args:
         encoder: Makes the ids.
-        questions: What the teacher judged of each.
+        questions: The judged examples of each question.
         mixture: The share of the questions for each task.
         documents: The most documents of a group.
         seed: Decides the draw.
-        queries: What the teacher wrote for a question, by its id.
+        queries: The teacher's search queries, by question id.
     """
     written = queries or {}
     for items in questions:
         question = items[0].query
         tasks = [task for task, share in mixture.shares.items() if _drawn(seed, task, question.query_id, share)]
-        judged = [task for task in tasks if task != "queries"]
-        asked = "queries" in tasks and question.query_id in written
-        extra = (queries_row(encoder, question, written[question.query_id]),) if asked else ()
+        graded = [task for task in tasks if task != "queries"]
+        has_queries = "queries" in tasks and question.query_id in written
+        extra = (queries_row(encoder, question, written[question.query_id]),) if has_queries else ()
         for start in range(0, len(items), documents):
-            rows = [row for item in items[start : start + documents] for row in _rows(encoder, item, judged)]
+            rows = [row for item in items[start : start + documents] for row in _rows(encoder, item, graded)]
             rows += extra if start == 0 else ()
             if rows:
                 yield tuple(rows)
@@ -87,9 +87,9 @@ def training_groups(
 
 def _rows(encoder: PromptEncoder, example: Example, tasks: Sequence[Task]) -> list[Row]:
     if not example.judgment.reasoning:
-        # Without an explanation there is the grade alone to be learned, once.
+        # Without an explanation only the grade can be learned, once.
         tasks = ["score"] if tasks else []
-    # The score of a document stands in the first of its rows that grades at once.
+    # The listwise loss takes a document's score from the first of its rows that is grade-first.
     listed = next((task for task in tasks if _ORDERS[task] == "grade_first"), None)
     return [training_row(encoder, example, task, listed=task == listed) for task in tasks]
 
@@ -107,7 +107,7 @@ def _grades(example: Example) -> tuple[float, float, float]:
 
 
 def columns(item: Example, order: Order) -> dict[str, Any]:
-    """What a completion comes with: the pair, its judged grade, and in which order it is answered."""
+    """The columns that rewards get of an example: the pair, its judged grade, and the order of the answer."""
     return {
         "query_id": item.query.query_id,
         "doc_id": item.document.doc_id,

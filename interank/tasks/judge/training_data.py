@@ -1,4 +1,4 @@
-"""What distill teaches of judgments: rows of whole questions in the mixture's ways, and what is tried."""
+"""What distill teaches a judge: rows of whole questions for the mixture's tasks, and the validation trial."""
 
 from __future__ import annotations
 
@@ -31,15 +31,15 @@ from interank.types import Example
 
 log = logging.getLogger(__name__)
 
-# In the work folder: what is learned, in ids; made anew by each try, as its dot says.
+# In the work folder: the training rows as token ids, which each attempt writes anew, as the dot says.
 _ROWS = ".rows"
 
 
 def training_data(recipe: DistillJudge, student: ModelFiles, place: Workplace) -> SftTrainingData:
-    """The training split of the judgments.
+    """The training data from the judgments' training split.
 
     Raises:
-        InputError: The mixture draws none.
+        InputError: The mixture draws no question.
     """
     folder = Path(str(recipe.judgments))
     questions = JudgedQuestions(folder, "train")
@@ -47,17 +47,17 @@ def training_data(recipe: DistillJudge, student: ModelFiles, place: Workplace) -
     prompt = recipe.prompt.learned_from(item.query for item in chain.from_iterable(questions))
     encoder = PromptEncoder(load_tokenizer(student), prompt)
     mixture = recipe.practised
-    _tell_of_unexplained(mixture, summary)
+    _warn_of_unexplained(mixture, summary)
     groups, attacked = _stored(recipe, encoder, questions, place.work / _ROWS)
     if not groups:
         raise InputError("mixture: its shares are so small that no question was drawn; raise them")
-    tried = _tried(recipe, folder)
+    validation = _validation_examples(recipe, folder)
     _warn_of_cut_lists(recipe, summary)
     rows = groups.tasks
     tasks = dict.fromkeys(task for task in TASKS if rows[task])
     start = begun_from(recipe.student)
-    known = (start.manifest.get("modes") or []) if start else []
-    modes = [task for task in TASKS if task in {*modes_of(tasks), *known}]
+    modes_before = (start.manifest.get("modes") or []) if start else []
+    modes = [task for task in TASKS if task in {*modes_of(tasks), *modes_before}]
     source = open_artifact(folder, "judgments").manifest
     return SftTrainingData(
         recipe,
@@ -72,8 +72,8 @@ def training_data(recipe: DistillJudge, student: ModelFiles, place: Workplace) -
             **{f"rows_{task}": rows[task] for task in {**mixture.shares, **tasks}},
             "tokens": groups.tokens,
             "attacked": attacked,
-            "validation_pairs": len(tried),
-            **instructed_counts(prompt, (_asked(recipe, item).query for item in chain.from_iterable(questions))),
+            "validation_pairs": len(validation),
+            **instructed_counts(prompt, (_as_shown(recipe, item).query for item in chain.from_iterable(questions))),
         },
         notes={
             "prompt": prompt.model_dump(mode="json"),
@@ -82,7 +82,7 @@ def training_data(recipe: DistillJudge, student: ModelFiles, place: Workplace) -
             "mixture": dict(mixture.shares),
         },
         card=lambda made: card(made, source, summary),
-        trial=GradeTrial(encoder, tried) if tried else None,
+        trial=GradeTrial(encoder, validation) if validation else None,
         use=Use(prompt, tuple(modes)),
     )
 
@@ -90,56 +90,56 @@ def training_data(recipe: DistillJudge, student: ModelFiles, place: Workplace) -
 def _stored(
     recipe: DistillJudge, encoder: PromptEncoder, questions: JudgedQuestions, folder: Path
 ) -> tuple[StoredGroups, int]:
-    """The groups of all questions, and how many documents were attacked; each process stores those of its share."""
+    """The stored groups of all questions, and the number of attacked documents; each process stores its share."""
     summary, mixture = questions.summary, recipe.practised
-    written = _written_queries(Path(str(recipe.judgments))) if mixture.queries else None
+    search_queries = _written_queries(Path(str(recipe.judgments))) if mixture.queries else None
     attacked = 0
 
     def shown() -> Iterator[list[Example]]:
         nonlocal attacked
         for items in islice(questions, *launched.share(summary.questions.total())):
-            asked = [replace(_asked(recipe, item), weight=summary.weight(item.weight)) for item in items]
-            found = list(with_attacked(asked, recipe.attacked_negatives, recipe.seed))
-            attacked += len(found) - len(items)
-            yield found
+            own = [replace(_as_shown(recipe, item), weight=summary.weight(item.weight)) for item in items]
+            examples = list(with_attacked(own, recipe.attacked_negatives, recipe.seed))
+            attacked += len(examples) - len(items)
+            yield examples
 
     def part() -> int:
-        made = training_groups(
-            encoder, shown(), mixture, documents=recipe.documents_per_group, seed=recipe.seed, queries=written
+        groups = training_groups(
+            encoder, shown(), mixture, documents=recipe.documents_per_group, seed=recipe.seed, queries=search_queries
         )
-        store(made, folder, launched.rank())
+        store(groups, folder, launched.rank())
         return attacked
 
     parts = launched.each_of(part)
     return StoredGroups(folder, len(parts)), sum(parts)
 
 
-def _asked(recipe: DistillJudge, example: Example) -> Example:
-    """The example as it is shown, perhaps without its instruction."""
+def _as_shown(recipe: DistillJudge, example: Example) -> Example:
+    """The example as the student sees it, perhaps without its instruction."""
     return replace(example, query=perhaps_without(example.query, recipe.without_instruction, recipe.seed))
 
 
-def _tried(recipe: DistillJudge, folder: Path) -> list[Example]:
-    """What the student is tried on while it trains."""
+def _validation_examples(recipe: DistillJudge, folder: Path) -> list[Example]:
+    """The validation examples that the student is examples on during training."""
     number = recipe.validation.questions
-    tried = validation_sample(JudgedQuestions(folder, "validation"), number, recipe.seed) if number else []
-    if recipe.validation.questions and not tried:
+    examples = validation_sample(JudgedQuestions(folder, "validation"), number, recipe.seed) if number else []
+    if recipe.validation.questions and not examples:
         log.warning(
             "no validation question has documents of two grades, so nothing is tried and the last step is kept; "
             "interank split holds questions back for validation"
         )
-    return tried
+    return examples
 
 
 def modes_of(tasks: Collection[Task]) -> list[str]:
-    """What an adapter that practised these tasks can be used for: who explains a grade has learned to give it."""
+    """The modes of an adapter that practised these tasks; task `explain` also teaches mode `score`."""
     return [task for task in TASKS if task in tasks or (task == "score" and "explain" in tasks)]
 
 
-def _tell_of_unexplained(mixture: MixtureRecipe, summary: Summary) -> None:
+def _warn_of_unexplained(mixture: MixtureRecipe, summary: Summary) -> None:
     if summary.unexplained and mixture.explain + mixture.reason:
-        told = summary.unexplained, summary.examples
-        log.warning("%d of %d judgments have no explanation and teach the grade alone", *told)
+        counts = summary.unexplained, summary.examples
+        log.warning("%d of %d judgments have no explanation and teach the grade alone", *counts)
 
 
 def _warn_of_cut_lists(recipe: DistillJudge, summary: Summary) -> None:

@@ -1,4 +1,4 @@
-"""Trials of a model while it trains: it ranks, grades and explains validation pairs as a reranker would."""
+"""Trials of a model during training: it ranks, grades and explains validation pairs as a reranker would."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ from interank.training.halves import counted, places
 from interank.training.trying import Probabilities
 from interank.types import Example, Qrel, Run, ScoredDoc
 
-# The grade at once, read as rankings are: label line, gap, end-of-turn.
+# Tokens of an answer that is graded at once, as in ranking: label line, gap, end-of-turn.
 _LABEL_ROOM = 16
 
 
 class GradeTrial:
-    """Tries by the grades that a model gives at once, for students."""
+    """A student's trial, by the grades that it gives at once."""
 
     def __init__(self, encoder: PromptEncoder, examples: Sequence[Example]) -> None:
         self.encoder = encoder
@@ -39,12 +39,12 @@ class GradeTrial:
     def __call__(self, model: Any) -> Mapping[str, float]:
         """nDCG@10 against the teacher's grades; the grades' accuracy, mean absolute error and calibration error."""
         engine = TransformersEngine(model)
-        found = launched.dealt(self.prompts, lambda prompts: grade(engine, self.encoder, prompts))
-        return _figures(self.examples, [item.logits for item in found])
+        labels = launched.dealt(self.prompts, lambda prompts: grade(engine, self.encoder, prompts))
+        return _figures(self.examples, [item.logits for item in labels])
 
 
 class AnswerTrial:
-    """Tries by grades and whole answers, for policies; the first trial is what later ones are compared with."""
+    """A policy's trial, by its grades and whole answers; later trials are compared with the first."""
 
     def __init__(
         self,
@@ -63,18 +63,18 @@ class AnswerTrial:
             encoder: Makes the ids.
             examples: Whole questions.
             order: How grades are read: at once, or after reasoning.
-            tokens: An answer's budget.
-            explained: How many answers are written whole, greedily, to see their form and what becomes of them.
-            start: The probabilities of the policy at the start, where this training is resumed.
-            reporting: The ids of the questions by which nothing is chosen.
+            tokens: The token budget of an answer.
+            explained: How many answers are written whole, greedily, to show them and measure their form.
+            start: The start policy's probabilities, where this training is resumed.
+            reporting: The ids of the questions that are reported alone and do not choose the adapter.
         """
         self.encoder, self.examples, self.order = encoder, list(examples), order
         self.tokens, self.explained = tokens, explained
         self.start = list(start)
         self.answers: Sequence[Mapping[str, Any]] = ()
-        asked = [item.query.query_id for item in self.examples]
-        self.questions: Mapping[str, int] = counted(asked, reporting)
-        self._halves = places(asked, reporting)
+        query_ids = [item.query.query_id for item in self.examples]
+        self.questions: Mapping[str, int] = counted(query_ids, reporting)
+        self._halves = places(query_ids, reporting)
         self.prompts = [
             encoder.prompt(item.query, item.document, answer_tokens=tokens, order=order) for item in self.examples
         ]
@@ -82,23 +82,23 @@ class AnswerTrial:
     def __call__(self, model: Any) -> dict[str, float]:
         """nDCG@10 against the judgments, the grades' fit, how far they moved, and the form of whole answers.
 
-        The figures of the questions that report are named `reported/...`; the form is that of all.
+        The figures of the questions that are reported alone are named `reported/...`; the form is measured on all.
         """
         engine = TransformersEngine(model)
         sampling = Sampling(self.tokens - len(self.encoder.label_lead))
         if self.order == "grade_first":
             read = launched.dealt(self.prompts, lambda prompts: grade(engine, self.encoder, prompts))
-            logits = [found.logits for found in read]
+            logits = [labels.logits for labels in read]
             begun = [self.prompts[place].then(self.encoder.label_lead) for place in self._spread()]
             written = launched.dealt(begun, lambda prompts: engine.generate(prompts, sampling, end=self.encoder.end))
             require_completions(written)
             shown = texts = [judging.LABEL_LEAD + self.encoder.text(item.ids) for item in written]
         else:
             verdicts = launched.dealt(self.prompts, lambda own: reason(engine, self.encoder, own, sampling))
-            logits = [found.labels.logits for found in verdicts]
-            texts = [_whole(found) for found in verdicts]
+            logits = [verdict.labels.logits for verdict in verdicts]
+            texts = [_whole(verdict) for verdict in verdicts]
             shown = [texts[place] for place in self._spread()]
-        probabilities = [judging.probabilities(found) for found in logits]
+        probabilities = [judging.probabilities(three) for three in logits]
         self.start = self.start or probabilities
         self.answers = [
             {**columns(self.examples[place], self.order), "completion": text}
@@ -115,12 +115,12 @@ class AnswerTrial:
         return {**figures, **_form(texts)}
 
     def _spread(self) -> list[int]:
-        """Where so many prompts stand, spread evenly."""
+        """The places of `explained` prompts, evenly spread."""
         number = min(self.explained, len(self.prompts))
         return [place * len(self.prompts) // number for place in range(number)]
 
     def _moved(self, places: Sequence[int], probabilities: Sequence[Probabilities]) -> dict[str, float]:
-        """How sure the grades are, and how far from those of the start."""
+        """The mean entropy of the grades, and their mean KL divergence from those of the start."""
         now = [probabilities[place] for place in places]
         pairs = [(probabilities[place], self.start[place]) for place in places]
         return {
@@ -133,15 +133,15 @@ class AnswerTrial:
 
 
 def _figures(examples: Sequence[Example], logits: Sequence[Sequence[float]]) -> dict[str, float]:
-    """The ranking that the grades' logits make, and how far the grades are the judged ones."""
+    """The quality of the ranking by the grades' logits, and the agreement of the grades with the judged ones."""
     qrels = [Qrel(i.query.query_id, i.document.doc_id, int(i.judgment.relevance)) for i in examples]
     scored = [
-        ScoredDoc(item.query.query_id, item.document.doc_id, judging.score(found))
-        for item, found in zip(examples, logits, strict=True)
+        ScoredDoc(item.query.query_id, item.document.doc_id, judging.score(three))
+        for item, three in zip(examples, logits, strict=True)
     ]
-    probabilities = [judging.probabilities(found) for found in logits]
+    probabilities = [judging.probabilities(three) for three in logits]
     truths = [int(item.judgment.relevance) for item in examples]
-    right = [judging.most_probable(found) == truth for found, truth in zip(logits, truths, strict=True)]
+    right = [judging.most_probable(three) == truth for three, truth in zip(logits, truths, strict=True)]
     return {
         DEFAULT_MEASURE: score_run(qrels, Run.from_scores(scored, tag="trial")).mean[DEFAULT_MEASURE],
         "grade_accuracy": fmean(right),
@@ -151,16 +151,16 @@ def _figures(examples: Sequence[Example], logits: Sequence[Sequence[float]]) -> 
 
 
 def _whole(verdict: Verdict) -> str:
-    """The answer as it would be read; one that never came to its label is none."""
+    """The answer's text; empty where it never reached its label."""
     return judging.answer(verdict.judgment, "reason_first") if verdict.finished else ""
 
 
 def _form(texts: Sequence[str]) -> dict[str, float]:
-    """How many answers can be read, and how long their explanations are."""
+    """The share of answers that can be read, and the mean length of their explanations."""
     if not texts:
         return {}
     read = [judging.parse(text) for text in texts]
     return {
-        "format_rate": fmean(found is not None for found in read),
-        "explanation_words": fmean(len(found.reasoning.split()) if found else 0 for found in read),
+        "format_rate": fmean(judgment is not None for judgment in read),
+        "explanation_words": fmean(len(judgment.reasoning.split()) if judgment else 0 for judgment in read),
     }
