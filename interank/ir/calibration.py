@@ -1,4 +1,4 @@
-"""Whether a model's probabilities mean what they say: expected calibration error, reliability, risk and coverage."""
+"""Calibration of predicted probabilities (expected error, Brier score, reliability bins), and risk by coverage."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ BINS = 10
 
 @dataclass(frozen=True, slots=True)
 class ReliabilityBin:
-    """The predictions from `low` up to `high`: how many, their mean, and the share that came true."""
+    """The predictions from `low` up to `high`: their number, their mean, and the share whose document is relevant."""
 
     low: float
     high: float
@@ -22,29 +22,29 @@ class ReliabilityBin:
 
 @dataclass(frozen=True, slots=True)
 class Calibration:
-    """How far predicted and observed shares lie apart, over `count` documents."""
+    """How far predicted probabilities are from observed relevance, over `count` documents."""
 
     expected_error: float
-    """Guo et al., ICML 2017: the bins' distance of predicted and observed share, weighted by their counts."""
+    """Expected calibration error (Guo et al., ICML 2017): each bin's |predicted - observed|, weighted by its count."""
     brier: float
-    """The mean squared distance of prediction and truth."""
+    """The mean squared difference of prediction and truth."""
     base_rate: float
-    """The share that is relevant; who always predicted it would have an expected error of 0."""
+    """The share of relevant documents; predicting it for every document gives an expected error of 0."""
     count: int
     bins: tuple[ReliabilityBin, ...]
-    """Those of the ten equally wide bins that hold a prediction."""
+    """The bins that hold a prediction, of ten equally wide ones."""
 
 
 @dataclass(frozen=True, slots=True)
 class RiskCoverage:
-    """What abstaining on the least confident queries would save: risk is 1 minus the mean of the measure."""
+    """The risk (1 minus the mean of the measure) when a system answers only its most confident queries."""
 
     area: float
     """The mean risk over all coverages (El-Yaniv and Wiener, JMLR 2010); lower is better."""
     area_at_random: float
-    """What confidence that tells nothing would give."""
+    """The expected area when confidence is unrelated to the measure."""
     area_at_best: float
-    """What knowing the scores would give."""
+    """The area when queries are sorted by the measure itself."""
     risks: tuple[float, ...]
     """The risk on the first 1, 2, ... n queries, most confident first."""
 
@@ -55,10 +55,10 @@ def probability_of_relevance(probabilities: Sequence[float]) -> float:
 
 
 def calibration(predicted: Sequence[float], is_relevant: Sequence[bool]) -> Calibration:
-    """Compare predicted probabilities with what the qrels say of the same documents.
+    """Compare predicted probabilities with the relevance of the same documents in the qrels.
 
     Raises:
-        ValueError: There are no predictions, or not as many truths.
+        ValueError: There are no predictions, or the two differ in length.
     """
     pairs = list(zip(predicted, is_relevant, strict=True))
     if not pairs:
@@ -68,10 +68,10 @@ def calibration(predicted: Sequence[float], is_relevant: Sequence[bool]) -> Cali
         bins[min(int(probability * BINS), BINS - 1)].append((probability, truth))
     filled = tuple(
         ReliabilityBin(
-            place / BINS, (place + 1) / BINS, len(held), fmean(p for p, _ in held), fmean(truth for _, truth in held)
+            place / BINS, (place + 1) / BINS, len(rows), fmean(p for p, _ in rows), fmean(truth for _, truth in rows)
         )
-        for place, held in enumerate(bins)
-        if held
+        for place, rows in enumerate(bins)
+        if rows
     )
     error = sum(item.count * abs(item.predicted - item.observed) for item in filled) / len(pairs)
     brier = fmean((probability - truth) ** 2 for probability, truth in pairs)
@@ -79,10 +79,10 @@ def calibration(predicted: Sequence[float], is_relevant: Sequence[bool]) -> Cali
 
 
 def risk_coverage(confidences: Sequence[float], values: Sequence[float]) -> RiskCoverage:
-    """Order queries by confidence, ties in the order given, and see what the measure is on the first of them.
+    """Compute the risk on the most confident queries, at every coverage; ties in confidence keep the order given.
 
     Raises:
-        ValueError: There are no queries, or not as many values.
+        ValueError: There are no queries, or the two differ in length.
     """
     pairs = list(zip(confidences, values, strict=True))
     if not pairs:

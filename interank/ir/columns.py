@@ -1,4 +1,4 @@
-"""The columns of a run file read at once, by pyarrow: several times as fast as line by line, and only what is plain."""
+"""A fast reader of plain run files, by pyarrow: it reads whole columns, and leaves unusual files to `trec`."""
 
 from __future__ import annotations
 
@@ -15,23 +15,23 @@ from interank.types import RunFile
 _COLUMNS = ("query", "iteration", "document", "rank", "score", "tag")
 _TEXT = pyarrow.dictionary(pyarrow.int32(), pyarrow.string())
 _KINDS = dict.fromkeys(_COLUMNS, pyarrow.binary()) | {"query": _TEXT, "document": _TEXT, "score": pyarrow.float64()}
-# They say nothing that is wanted, but that there are six.
+# Their values are not used; they are read to check that each line has six columns.
 _UNREAD = ("iteration", "rank", "tag")
-# Bytes that are parsed at once: few enough for every core to have some.
+# Bytes in a parsing block: small enough that every core gets one.
 _BLOCK = 4_000_000
-# Beyond this, rounding to float32 is left to the careful.
+# Beyond this score, float32 rounding near overflow is left to `Run`.
 _ROOMY = 1e30
 
 _Coded = tuple[list[str], NDArray[numpy.int32]]
-"""A column's distinct values, and which of them each line has."""
+"""A column's distinct values, and each line's index into them."""
 
 
 def read_columns(data: bytes, separator: str) -> RunFile | None:
-    """What a run's lines say.
+    """Read a run from the bytes of its file.
 
     Returns:
-        None unless each line has six columns, none of them empty, a finite number as its score, and a pair of ids that
-        no other line has, and none is a comment. What is wrong, or only unusual, is for a more careful reader to say.
+        None unless every line has six columns without an empty one, a finite score and its own pair of ids, and none
+        is a comment. `trec`'s reader by lines then reads the file, or names its error.
     """
     table = _parsed(data, separator) if _is_plain_text(data) else None
     if table is None:
@@ -42,14 +42,14 @@ def read_columns(data: bytes, separator: str) -> RunFile | None:
     is_plain = "" not in documents and not any(query_id == "" or query_id.startswith("#") for query_id in queries)
     if not (is_plain and numpy.isfinite(scores).all()):
         return None
-    # An id is one object on all its lines, which spares the time and the memory of a new one on each.
+    # All lines of an id share one string, which saves time and memory.
     ids, values = numpy.array(documents, dtype=object)[document_of].tolist(), scores.tolist()
     changes = numpy.flatnonzero(numpy.diff(query_of)) + 1
     scored: dict[str, dict[str, float]] = {}
     for start, end in pairwise([0, *changes.tolist(), len(values)]):
         rows = zip(ids[start:end], values[start:end], strict=True)
         scored.setdefault(queries[query_of[start]], {}).update(rows)
-    # A pair that stands twice leaves fewer entries.
+    # A repeated pair leaves fewer entries.
     if sum(map(len, scored.values())) < len(values):
         return None
     together = len(scored) == len(changes) + 1
@@ -58,7 +58,7 @@ def read_columns(data: bytes, separator: str) -> RunFile | None:
 
 
 def _not_falling(queries: list[str], scores: NDArray[numpy.float64], changes: NDArray[numpy.int64]) -> frozenset[str]:
-    """Which queries have a score that is not below the one before; their lines begin at 0 and at the changes."""
+    """The queries that have a score not below the one before it; their lines begin at 0 and at `changes`."""
     if numpy.abs(scores).max() > _ROOMY:
         return frozenset(queries)
     single = scores.astype(numpy.float32)
@@ -67,7 +67,7 @@ def _not_falling(queries: list[str], scores: NDArray[numpy.float64], changes: ND
 
 
 def _is_plain_text(data: bytes) -> bool:
-    """Whether it is UTF-8, without what pyarrow takes for the end of a line or off the text's beginning."""
+    """Whether the bytes are UTF-8 without a byte order mark or carriage return, which pyarrow would not keep."""
     if b"\r" in data or data.startswith(codecs.BOM_UTF8):
         return False
     try:
@@ -79,7 +79,7 @@ def _is_plain_text(data: bytes) -> bool:
 
 
 def _parsed(data: bytes, separator: str) -> pyarrow.Table | None:
-    """The lines as a table; None where pyarrow reads no such columns, or an unread one has nothing in it."""
+    """The lines as a table; None if pyarrow cannot parse them or an unused column has an empty value."""
     try:
         table = pyarrow.csv.read_csv(
             pyarrow.py_buffer(data),
@@ -91,14 +91,14 @@ def _parsed(data: bytes, separator: str) -> pyarrow.Table | None:
         )
     except pyarrow.ArrowInvalid:
         return None
-    # Else a blank too many could stand for a column too few.
-    return None if any(map(_holds_nothing, (table[name] for name in _UNREAD))) else table.unify_dictionaries()
+    # An empty value would hide a line that has one blank too many and one column too few.
+    return None if any(map(_has_empty, (table[name] for name in _UNREAD))) else table.unify_dictionaries()
 
 
-def _holds_nothing(column: pyarrow.ChunkedArray) -> bool:
-    """Whether some value is empty, by where each one begins: pyarrow's own functions take a while to import."""
-    starts = (numpy.frombuffer(chunk.buffers()[1], numpy.int32, len(chunk) + 1) for chunk in column.chunks)
-    return any((numpy.diff(each) == 0).any() for each in starts)
+def _has_empty(column: pyarrow.ChunkedArray) -> bool:
+    """Whether a value is empty, told by the offsets in the buffer: pyarrow.compute is slow to import."""
+    offsets = (numpy.frombuffer(chunk.buffers()[1], numpy.int32, len(chunk) + 1) for chunk in column.chunks)
+    return any((numpy.diff(each) == 0).any() for each in offsets)
 
 
 def _coded(column: pyarrow.ChunkedArray) -> _Coded:

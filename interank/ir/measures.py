@@ -31,8 +31,8 @@ MEASURE_EXAMPLES = (
 
 _CUTOFF = r"@[1-9][0-9]{0,5}"
 _LEAST_GRADE = r"(\(rel=[1-9][0-9]?\))?"
-# Names are checked here and not only by ir_measures: trec_eval ends the whole process at a cutoff of 0. IPrec
-# is left out, for trec_eval's versions disagree on it (from 9.0.8 on, recall levels are rounded otherwise).
+# Names are checked here and not only by ir_measures, because a cutoff of 0 makes trec_eval end the whole process.
+# IPrec is left out: trec_eval's versions disagree on it (since 9.0.8 recall levels are rounded differently).
 _MEASURE = re.compile(
     rf"nDCG({_CUTOFF})?"
     rf"|(AP|RR){_LEAST_GRADE}({_CUTOFF})?"
@@ -40,13 +40,13 @@ _MEASURE = re.compile(
     rf"|(Rprec|Bpref|infAP|SetP|SetR|SetF|SetAP|NumRet){_LEAST_GRADE}"
     r"|NumRel"
 )
-# As papers write them, in whatever case, and as ir_measures does.
+# Spellings of papers and of ir_measures, in lower case.
 _SPELLINGS = {"map": "AP", "mrr": "RR", "recall": "R", "precision": "P", "numret": "NumRet", "numrel": "NumRel"} | {
     name.lower(): name
     for name in ("nDCG", "AP", "RR", "P", "R", "Success", "Rprec", "Bpref", "infAP", "SetP", "SetR", "SetF", "SetAP")
 }
 _BASE = re.compile(r"[A-Za-z]+")
-# As trec_eval prints them: a name, and behind the last underscore a cutoff.
+# Names as trec_eval prints them; a cutoff follows the last underscore.
 _TREC_EVAL = {
     "ndcg": "nDCG",
     "ndcg_cut": "nDCG@",
@@ -71,7 +71,7 @@ _TREC_EVAL_NAME = re.compile(r"([A-Za-z_]+?)(?:_([1-9][0-9]{0,5}))?")
 
 @dataclass(frozen=True, slots=True)
 class Scores:
-    """What a run scores: `mean` by measure, `per_query` by measure and query, over `query_count` queries."""
+    """A run's scores: `mean` by measure, `per_query` by measure and query, over `query_count` queries."""
 
     mean: dict[str, float]
     per_query: dict[str, dict[str, float]]
@@ -90,14 +90,14 @@ def score_run(qrels: Iterable[Qrel], run: Run, measures: Sequence[str] = (DEFAUL
     """Score a run with trec_eval, through ir_measures, over every query of the qrels.
 
     A judged query that the run lacks scores 0 (`trec_eval -c`); a query of the run without qrels is ignored.
-    A query none of whose judged documents is relevant scores 0 and counts in the mean, as in trec_eval. A
-    relevance below 0 gains nothing, as 0 does. Gains are linear: nDCG takes the relevance itself, not 2 to
-    its power. `NumRet` and `NumRel` are means over queries too, where trec_eval prints totals.
+    A query without a relevant document scores 0 and counts in the mean, as in trec_eval. A negative relevance
+    has a gain of 0. Gains are linear: nDCG takes the relevance itself, not 2 to its power. `NumRet` and
+    `NumRel` are means over queries too, where trec_eval prints totals.
 
     Args:
         qrels: Human judgments, each pair of query and document once.
         run: The ranking to score.
-        measures: ir_measures' names, such as those in `MEASURE_EXAMPLES`, or the field's: `MAP`, `MRR@10`,
+        measures: Names as ir_measures spells them (`MEASURE_EXAMPLES`), or as papers do: `MAP`, `MRR@10`,
             `Recall@100`.
 
     Raises:
@@ -108,7 +108,7 @@ def score_run(qrels: Iterable[Qrel], run: Run, measures: Sequence[str] = (DEFAUL
         raise InputError("there are no qrels to score the run against; give judged documents")
     check_measures(measures)
     names = {name: canonical_measure(name) for name in measures}
-    # trec_eval loops for ever, or reads memory that is not its own, at a query with negative relevances only.
+    # A query with only negative relevances makes trec_eval loop for ever or read foreign memory.
     scorable = {query_id: grades for query_id, grades in judged.items() if max(grades.values()) >= 0}
     values = _values(scorable, run, list(dict.fromkeys(names.values())))
     per_query = {
@@ -119,7 +119,7 @@ def score_run(qrels: Iterable[Qrel], run: Run, measures: Sequence[str] = (DEFAUL
 
 
 def only_judged(qrels: Iterable[Qrel], run: Run) -> Run:
-    """The run without documents that nobody judged, as trec_eval's -J scores it."""
+    """The run without unjudged documents, as trec_eval's -J scores it."""
     judged = judged_by_query(qrels)
     return Run.from_orders(
         {
@@ -132,38 +132,36 @@ def only_judged(qrels: Iterable[Qrel], run: Run) -> Run:
 
 
 def notes_on_meeting(qrels: Iterable[Qrel], run: Run) -> list[str]:
-    """What of a run and qrels never meets, so that it scores 0 or counts for nothing, whatever the ranking is worth."""
+    """Notes on a mismatch of run and qrels, which makes scores 0 however good the ranking is."""
     judged = judged_by_query(qrels)
     shared = [query_id for query_id in run if query_id in judged]
     if not shared:
         return [
             f"the run and the qrels share no query (the run has {next(iter(run), 'none')!r}, the qrels "
-            f"{next(iter(judged), 'none')!r}), so everything is 0; see whether they are of one collection"
+            f"{next(iter(judged), 'none')!r}), so everything is 0; check that both belong to one collection"
         ]
     notes = []
     if lacking := len(judged) - len(shared):
         notes.append(f"{lacking} of the {len(judged)} judged queries are not in the run and count as 0")
     if not any(doc_id in judged[query_id] for query_id in shared for doc_id in run.scores(query_id)):
-        notes.append(
-            "the run ranks no document that was judged, so everything is 0; see whether both name documents alike"
-        )
+        notes.append("the run ranks no judged document, so everything is 0; check that both use the same document ids")
     return notes
 
 
 def _values(judged: Mapping[str, Mapping[str, int]], run: Run, measures: Sequence[str]) -> dict[str, dict[str, float]]:
-    """What each query scores, by measure."""
-    from ir_measures import parse_measure, pytrec_eval  # slow to import, and `interank --help` comes by here
+    """Each query's score, by measure."""
+    from ir_measures import parse_measure, pytrec_eval  # slow to import, and `interank --help` imports this module
 
-    # trec_eval's reciprocal rank has no cutoff: beyond one it is 0.
+    # trec_eval's reciprocal rank has no cutoff, so it is set to 0 below the cutoff here.
     depths = {name: int(name.partition("@")[2]) for name in measures if name.startswith("RR") and "@" in name}
     parsed = {name: parse_measure(name.partition("@")[0] if name in depths else name) for name in measures}
     values: dict[Any, dict[str, float]] = {measure: {} for measure in parsed.values()}
-    # What stands below every cutoff moves nothing and takes trec_eval's time.
+    # Documents below every cutoff change no value and take trec_eval's time.
     depth = deepest(measures)
-    seen = run if depth is None else run.top(depth)
-    scores = {query_id: seen.scores(query_id) for query_id in seen if query_id in judged}
-    for found in pytrec_eval.iter_calc(list(values), judged, scores):
-        values[found.measure][found.query_id] = float(found.value)
+    cut = run if depth is None else run.top(depth)
+    scores = {query_id: cut.scores(query_id) for query_id in cut if query_id in judged}
+    for metric in pytrec_eval.iter_calc(list(values), judged, scores):
+        values[metric.measure][metric.query_id] = float(metric.value)
     return {
         name: {
             i: value if name not in depths or value >= 1 / depths[name] else 0.0 for i, value in values[measure].items()
@@ -173,7 +171,7 @@ def _values(judged: Mapping[str, Mapping[str, int]], run: Run, measures: Sequenc
 
 
 def deepest(measures: Iterable[str]) -> int | None:
-    """The rank below which none of the measures looks; None if one of them looks at all ranks."""
+    """The largest cutoff of the measures; None if one has no cutoff."""
     cutoffs = [int(cutoff) if cutoff else None for _, _, cutoff in (name.partition("@") for name in measures)]
     return None if None in cutoffs else max(cutoff for cutoff in cutoffs if cutoff)
 
@@ -181,14 +179,14 @@ def deepest(measures: Iterable[str]) -> int | None:
 def tie_bounds(
     qrels: Iterable[Qrel], scored: Mapping[str, Mapping[str, float]], measures: Sequence[str] = (DEFAULT_MEASURE,)
 ) -> tuple[dict[str, float], dict[str, float]]:
-    """What a run with ties could score: the lowest and the highest means over all orders of tied documents.
+    """The lowest and the highest means that a run can score over all orders of its tied documents.
 
-    A relevant document that moves up lowers none of these measures, so the extremes have the tied documents in
-    order of relevance, up or down.
+    None of these measures falls when a relevant document moves up, so the extremes sort the tied documents by
+    relevance, ascending or descending.
 
     Args:
         qrels: Human judgments.
-        scored: Scores by query and document, as `trec.read_scored` reads them; they tie if equal in float32.
+        scored: Scores by query and document, as `trec.read_scored` reads them; scores equal in float32 tie.
         measures: As of `score_run`.
 
     Raises:
@@ -197,7 +195,7 @@ def tie_bounds(
     judged = list(qrels)
     for name in measures:
         if canonical_measure(name).startswith("infAP"):
-            raise InputError(f"how {name!r} ranges over the orders of ties is not known; leave it out")
+            raise InputError(f"the bounds of {name!r} over the orders of ties are not known; leave the measure out")
     relevance = {(qrel.query_id, qrel.doc_id): max(qrel.relevance, 0) for qrel in judged}
 
     def ordered(sign: int) -> Run:
@@ -215,10 +213,10 @@ def tie_bounds(
 
 
 def check_measures(names: Sequence[str]) -> None:
-    """Find a wrong measure before anything is computed that would be scored by it.
+    """Refuse an empty list or an unknown measure.
 
     Raises:
-        InputError: There is none, or a name is none of trec_eval's measures.
+        InputError: No measure is named, or trec_eval does not have one of them.
     """
     if not names:
         raise InputError(f"no measure was named; name one or more, for example {', '.join(MEASURE_EXAMPLES)}")
@@ -229,57 +227,57 @@ def check_measures(names: Sequence[str]) -> None:
 def ideal_run(qrels: Iterable[Qrel], candidates: Run, *, depth: int | None = None) -> Run:
     """The best possible reranking of the candidates: by relevance, ties in candidate order.
 
-    What it scores is the ceiling of any reranker of these candidates. Unjudged documents count as irrelevant.
+    Its score is the ceiling for any reranker of these candidates. Unjudged documents count as irrelevant.
 
     Args:
         qrels: Human judgments.
-        candidates: What is reranked.
+        candidates: The first-stage run.
         depth: How many documents of each query are kept; all if None.
     """
     relevance = judged_by_query(qrel for qrel in qrels if qrel.relevance > 0)
     orders = {}
     for query_id in candidates:
         scores = candidates.scores(query_id)
-        found = {doc_id: grade for doc_id, grade in relevance.get(query_id, {}).items() if doc_id in scores}
-        # A run's scores fall strictly: they tell candidate order.
-        best = sorted(found, key=lambda doc_id: (-found[doc_id], -scores[doc_id]))
-        others = (doc_id for doc_id in scores if doc_id not in found)
+        grades = {doc_id: grade for doc_id, grade in relevance.get(query_id, {}).items() if doc_id in scores}
+        # A run's scores fall strictly, so sorting by them keeps candidate order.
+        best = sorted(grades, key=lambda doc_id: (-grades[doc_id], -scores[doc_id]))
+        others = (doc_id for doc_id in scores if doc_id not in grades)
         orders[query_id] = list(islice(chain(best, others), depth))
     return Run.from_orders(orders, tag="ideal")
 
 
 def random_run(candidates: Run, seed: int, *, depth: int | None = None) -> Run:
-    """The candidates in random order: what it scores is the floor of a reranker of these candidates.
+    """The candidates in random order, whose score is the floor for a reranker of these candidates.
 
     A query's order depends on the seed, its id and its candidates, not on the other queries.
 
     Args:
-        candidates: What is put in another order.
-        seed: Another seed, another order.
+        candidates: The first-stage run.
+        seed: The seed of the order.
         depth: How many documents of each query are kept; all if None.
     """
     orders = {}
     for query_id in candidates:
         doc_ids = candidates.doc_ids(query_id)
-        kept = len(doc_ids) if depth is None else min(depth, len(doc_ids))
-        orders[query_id] = random.Random(f"{seed} {query_id}").sample(doc_ids, kept)
+        count = len(doc_ids) if depth is None else min(depth, len(doc_ids))
+        orders[query_id] = random.Random(f"{seed} {query_id}").sample(doc_ids, count)
     return Run.from_orders(orders, tag="random")
 
 
 def canonical_measure(name: str) -> str:
-    """A measure's name as ir_measures spells it: `RR@10` of `MRR@10`, `AP` of `map`, `nDCG@10` of `ndcg_cut_10`.
+    """A measure's name as ir_measures spells it: `RR@10` for `MRR@10`, `AP` for `map`, `nDCG@10` for `ndcg_cut_10`.
 
     Raises:
-        InputError: It is none of trec_eval's measures.
+        InputError: trec_eval does not have this measure.
     """
     printed = _TREC_EVAL_NAME.fullmatch(name)
     if printed and (measure := _TREC_EVAL.get(printed[1])) and measure.endswith("@") == bool(printed[2]):
         return measure + (printed[2] or "")
     base = _BASE.match(name)
-    found = _SPELLINGS.get(base[0].lower(), "") + name[base.end() :] if base else ""
-    if not _MEASURE.fullmatch(found):
+    canonical = _SPELLINGS.get(base[0].lower(), "") + name[base.end() :] if base else ""
+    if not _MEASURE.fullmatch(canonical):
         raise InputError(
-            f"trec_eval has no measure {name!r}, spelled as ir_measures does; take, for example, "
+            f"trec_eval has no measure {name!r}; spell it as ir_measures does, for example "
             f"{', '.join(MEASURE_EXAMPLES)}"
         )
-    return found
+    return canonical

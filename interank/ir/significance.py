@@ -1,4 +1,4 @@
-"""What chance could have done: bootstrap intervals and paired randomisation tests of means over tasks and queries."""
+"""Bootstrap intervals and paired randomisation tests of means over tasks and queries."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Values = NDArray[numpy.float64]
 RESAMPLES = 10_000
 _BLOCK = 500
 _LEVEL = 0.95
-# Sums of equal terms in another order differ in their last digits; that makes no difference larger.
+# Tolerance for sums of the same terms in another order, which differ in their last digits.
 _ROUNDING = 1e-12
 
 
@@ -33,15 +33,15 @@ class Interval:
 class Sample:
     """The evaluated queries, by task. Every mean is the mean of the tasks' means, as BRIGHT reports it.
 
-    Values come as arrays of shape (queries, columns), the tasks' queries one after the other; all columns are
-    judged by the same resamples.
+    Values are arrays of shape (queries, columns), with the tasks' queries one after the other. All columns share
+    the same resamples.
     """
 
     def __init__(self, sizes: Sequence[int], *, seed: int) -> None:
         """Take the number of queries of each task.
 
         Raises:
-            ValueError: There is no task, or one without queries.
+            ValueError: There is no task, or a task has no queries.
         """
         if not sizes or min(sizes) < 1:
             raise ValueError("no queries, so there is no mean")
@@ -54,7 +54,7 @@ class Sample:
         return self._weights @ self._checked(values)
 
     def intervals(self, values: Values) -> list[Interval]:
-        """Each column's mean and how far it moves when queries are resampled within their tasks."""
+        """Each column's mean with its bootstrap interval; queries are resampled within their tasks."""
         weighted = self._weights[:, None] * self._checked(values)
         resampled = numpy.concatenate([counts @ weighted for counts in self._resamples()])
         bounds = numpy.quantile(resampled, [(1 - _LEVEL) / 2, (1 + _LEVEL) / 2], axis=0)
@@ -62,41 +62,41 @@ class Sample:
         return [Interval(float(m), float(low), float(high)) for m, low, high in zip(means, *bounds, strict=True)]
 
     def bounds(self, values: Values, statistic: Callable[[Values], Values]) -> list[tuple[float, float]]:
-        """How far what is computed of the columns' sums moves when queries are resampled within their tasks.
+        """Bootstrap intervals of statistics of the columns' sums; queries are resampled within their tasks.
 
         Args:
             values: Shape (queries, columns).
-            statistic: Takes sums of shape (resamples, columns), gives shape (resamples, statistics).
+            statistic: Takes sums of shape (resamples, columns), returns shape (resamples, statistics).
 
         Returns:
-            The ends of each statistic's 95% percentile interval; resamples in which it is not a number are left out.
+            The ends of each statistic's 95% percentile interval; resamples in which it is NaN are left out.
         """
         checked = self._checked(values)
-        found = statistic(numpy.concatenate([counts @ checked for counts in self._resamples()]))
-        return [_ends(column[~numpy.isnan(column)]) for column in found.T]
+        statistics = statistic(numpy.concatenate([counts @ checked for counts in self._resamples()]))
+        return [_ends(column[~numpy.isnan(column)]) for column in statistics.T]
 
     def p_values(self, differences: Values) -> list[float]:
-        """Two-sided p of each column of paired differences having a mean of 0, by Fisher's randomisation test.
+        """Two-sided p-value of each column of paired differences, by Fisher's randomisation test of a mean of 0.
 
-        Each query's two systems are exchanged or not (Smucker et al., CIKM 2007): exactly over all exchanges
-        where these are fewer than the resamples, else over 10,000 random ones, where the observed one counts too.
+        The test exchanges each query's two systems or not (Smucker et al., CIKM 2007): in all ways where these are
+        no more than the resamples, else in 10,000 random ways plus the observed one.
         """
         weighted = self._weights[:, None] * self._checked(differences)
         with ThreadPoolExecutor(os.cpu_count()) as pool:
             return list(pool.map(self._p_value, weighted.T))
 
     def _p_value(self, weighted: Values) -> float:
-        # A query on which both are equal is the same either way.
-        moved = weighted[weighted != 0]
-        if not len(moved):
+        # Exchanging two equal systems changes nothing.
+        unequal = weighted[weighted != 0]
+        if not len(unequal):
             return 1.0
-        if 2 ** len(moved) <= RESAMPLES:
-            exchanges = (numpy.arange(2 ** len(moved))[:, None] >> numpy.arange(len(moved))) & 1
-            return _as_extreme(moved, exchanges) / len(exchanges)
+        if 2 ** len(unequal) <= RESAMPLES:
+            exchanges = (numpy.arange(2 ** len(unequal))[:, None] >> numpy.arange(len(unequal))) & 1
+            return _as_extreme(unequal, exchanges) / len(exchanges)
         generator = numpy.random.default_rng(self.seed)
         extreme = 0
         for _ in range(RESAMPLES // _BLOCK):
-            extreme += _as_extreme(moved, generator.integers(0, 2, (_BLOCK, len(moved)), dtype=numpy.int8))
+            extreme += _as_extreme(unequal, generator.integers(0, 2, (_BLOCK, len(unequal)), dtype=numpy.int8))
         return (extreme + 1) / (RESAMPLES + 1)
 
     def _resamples(self) -> Iterator[Values]:
@@ -111,15 +111,15 @@ class Sample:
     def _checked(self, values: Values) -> Values:
         if values.ndim != 2 or len(values) != len(self._weights):
             raise ValueError(
-                f"values of shape {values.shape} are not one for each query, of which there are {len(self._weights)}"
+                f"values of shape {values.shape} do not have a row for each of the {len(self._weights)} queries"
             )
         return values
 
 
 def _as_extreme(differences: Values, exchanges: NDArray[numpy.integer[Any]]) -> int:
-    """How many of these exchanges (0 or 1, a row each) leave a sum at least as far from 0 as none does."""
+    """The number of exchanges (rows of 0 and 1) whose sum is at least as far from 0 as the observed sum."""
     total = differences.sum()
-    # Not by @: the threads that BLAS starts for it get into the way of ours, each of which has a column.
+    # Not @: the threads of BLAS would compete with ours, of which each has a column.
     sums = total - 2.0 * numpy.einsum("ij,j->i", exchanges.astype(numpy.float64), differences)
     return int(numpy.count_nonzero(numpy.abs(sums) >= abs(total) - _ROUNDING))
 
@@ -132,10 +132,10 @@ def _ends(values: Values) -> tuple[float, float]:
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
-    """The p-values corrected for their number: Holm's step-down method, which holds for dependent tests too."""
+    """P-values corrected for multiple tests by Holm's step-down method, which allows dependent tests."""
     corrected = [0.0] * len(p_values)
-    least = 0.0
+    floor = 0.0
     for rank, place in enumerate(sorted(range(len(p_values)), key=lambda i: (p_values[i], i))):
-        least = max(least, min(1.0, (len(p_values) - rank) * p_values[place]))
-        corrected[place] = least
+        floor = max(floor, min(1.0, (len(p_values) - rank) * p_values[place]))
+        corrected[place] = floor
     return corrected

@@ -1,4 +1,4 @@
-"""Readers and a writer of TREC's qrels and run files, plain or gzip."""
+"""Readers and writers of TREC's qrels and run files, plain or gzip."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ QRELS_COLUMNS = "4 columns (query, iteration, document, relevance) or 3 (query, 
 RUN_COLUMNS = "6 columns (query, Q0, document, rank, score, tag)"
 
 _HEADER_STARTS = frozenset({"query-id", "query_id", "qid"})
-# No collection has grades of more digits, and Python reads no number of thousands. Tables of floats write 1.0.
+# No collection has longer grades, and Python refuses a number of thousands of digits. Tables of floats write 1.0.
 _INTEGER = re.compile(r"([+-]?[0-9]{1,9})(?:\.0*)?")
-# Blanks that part no columns: those before another one and at the end of a line.
+# Blanks that separate no columns: all but the last of several, and those at the end of a line.
 _PADDING = re.compile(rb" +(?=[ \n])")
-# What reads as a row of qrels (TREC's, then BEIR's) or of a run but for the # that its query id begins with.
+# A row of qrels (TREC's, then BEIR's) or of a run whose query id begins with #.
 _NAMED_LIKE_A_COMMENT = re.compile(
     r"#(\S+)(?:[\t ]+Q?[0-9]+[\t ]+\S+[\t ]+[+-]?[0-9]+|\t[^\t]+\t[+-]?[0-9]+"
     r"|[\t ]+Q?[0-9]+[\t ]+\S+[\t ]+[0-9]+[\t ]+[+-]?[0-9.]+(?:[eE][+-]?[0-9]+)?[\t ]+\S+)\s*"
@@ -38,13 +38,12 @@ _UNWRITABLE = re.compile(r"[\t\r\n]|^$")
 
 
 def numbered_lines(path: Path) -> Iterator[tuple[int, str]]:
-    """Each line of a UTF-8 text file, without its end, after its number from 1.
+    """Each line of a UTF-8 text file with its number from 1, without its line end.
 
-    Whether the file is gzip is told by its first bytes, not by its name. A byte order mark and CRLF are taken
-    off.
+    Gzip is recognised by the first bytes, not by the name. A byte order mark is removed, and CRLF read as a line end.
 
     Raises:
-        InputError: The file cannot be opened, is not UTF-8, has a line too long to be held, or its gzip stream is cut
+        InputError: The file cannot be opened, is not UTF-8, has a line too long for memory, or its gzip stream is cut
             or damaged.
     """
     try:
@@ -56,10 +55,10 @@ def numbered_lines(path: Path) -> Iterator[tuple[int, str]]:
 
 
 def whole_text(path: Path) -> str:
-    """All of a UTF-8 text file that can only be read as a whole, plain or gzip.
+    """The text of a UTF-8 file that has to be read as a whole, plain or gzip.
 
     Raises:
-        InputError: The file cannot be opened, is too large to be held, is not UTF-8, or its gzip stream is cut or
+        InputError: The file cannot be opened, is too large for memory, is not UTF-8, or its gzip stream is cut or
             damaged.
     """
     with _bytes(path) as stream:
@@ -77,13 +76,13 @@ def _undecodable(where: str, error: UnicodeDecodeError) -> InputError:
 
 @contextmanager
 def _bytes(path: Path) -> Iterator[io.BufferedReader[Any]]:
-    """The file's bytes, unpacked; what goes wrong with them is told in a sentence."""
+    """The file's bytes, unpacked; a fault in reading becomes an InputError."""
     try:
         with path.open("rb", buffering=0) as raw:
             buffered = io.BufferedReader(raw)
             packed = buffered.peek(len(GZIP_MAGIC)).startswith(GZIP_MAGIC)
             if raw.seekable():
-                # Begun anew, for what a buffer holds is copied once more when all is read at once; a pipe cannot be.
+                # A fresh buffer: `read` would copy the peeked bytes once more. A pipe cannot seek back.
                 buffered.detach().seek(0)
                 buffered = io.BufferedReader(raw)
             yield io.BufferedReader(gzip.GzipFile(fileobj=buffered)) if packed else buffered
@@ -98,7 +97,7 @@ def _bytes(path: Path) -> Iterator[io.BufferedReader[Any]]:
 
 
 def _first_undecodable_line(path: Path) -> int:
-    """The text was decoded in blocks, which do not tell."""
+    """The number of the first line that is not UTF-8; the decoder reads blocks, and does not tell the line."""
     with _bytes(path) as stream:
         lines = enumerate(bounded(stream, path), start=1)
         return next(number for number, line in lines if line.decode("utf-8", "replace").encode() != line)
@@ -107,12 +106,12 @@ def _first_undecodable_line(path: Path) -> int:
 def read_qrels(path: Path) -> list[Qrel]:
     """Read human judgments, in file order: TREC's four columns or BEIR's three under an optional header.
 
-    Columns are parted by tabs where the line has any, so that ids may hold blanks, otherwise by blanks. Lines
-    that start with `#` are comments, a row put out of use among them: one of a query that other lines name.
+    Columns are separated by tabs if the line has a tab, so that ids may hold blanks, otherwise by blanks. Lines
+    that start with `#` are comments. A commented row is one too, if other lines have its query id without the `#`.
 
     Raises:
-        InputError: Wrong columns, a relevance that is no integer, a pair that stands twice, a query id that begins with
-            `#`, or no judgment.
+        InputError: Wrong columns, a relevance that is no integer, a repeated pair, a query id that begins with `#`, or
+            no judgment.
     """
     qrels: dict[tuple[str, str], Qrel] = {}
     for place, (where, columns) in enumerate(_rows(path)):
@@ -134,39 +133,39 @@ def read_qrels(path: Path) -> list[Qrel]:
 def read_run(path: Path) -> Run:
     """Read a ranking as trec_eval does: by float32 score, then by descending document id; ranks are ignored.
 
-    The columns are parted and comments skipped as in `read_qrels`; the run's tag is that of its first line.
-    `tied` of the run tells how many documents share their score with another of their query; `read_scored`
-    and `interank.ir.measures.tie_bounds` tell what their order is worth.
+    Columns and comments are read as in `read_qrels`; the run's tag is that of its first line. The run's `tied`
+    counts the documents that share their score with another of their query; `interank.ir.measures.tie_bounds`
+    computes, from the scores of `read_scored`, how much their order matters.
 
     Raises:
         InputError: Wrong columns, a score that is no number, a document ranked twice, a query id that begins with `#`,
             or no ranking.
     """
-    found = read_run_file(path)
-    return Run.from_trec_eval(found.scored, tag=found.tag, falling=found.falling)
+    file = read_run_file(path)
+    return Run.from_trec_eval(file.scored, tag=file.tag, falling=file.falling)
 
 
 def read_scored(path: Path) -> dict[str, dict[str, float]]:
-    """The scores in a run file, by query and document, as they stand there: ties stay ties.
+    """The scores in a run file as written, by query and document: ties stay ties.
 
     Raises:
-        InputError: As of `read_run`.
+        InputError: As in `read_run`.
     """
     return read_run_file(path).scored
 
 
 def read_run_file(path: Path) -> RunFile:
-    """All that a run file says.
+    """The scores and the tag of a run file.
 
     Raises:
-        InputError: As of `read_run`.
+        InputError: As in `read_run`.
     """
     return _plain_run_file(path) or _any_run_file(path)
 
 
 def _plain_run_file(path: Path) -> RunFile | None:
-    """What a run says if it is as almost all runs are; None if anything in it needs a closer look."""
-    from interank.ir.columns import read_columns  # slow to import, and `interank --help` comes by here
+    """The run file read by columns, which almost every file allows; None if it has to be read by lines."""
+    from interank.ir.columns import read_columns  # slow to import, and `interank --help` imports this module
 
     most = most_at_once()
     with _bytes(path) as stream:
@@ -177,10 +176,10 @@ def _plain_run_file(path: Path) -> RunFile | None:
     separator = "\t" if b"\t" in io.BytesIO(data).readline() else " "
     if separator == " " and b"\t" in data:
         return None
-    found = read_columns(data, separator)
-    if found is None and separator == " " and (unpadded := _PADDING.sub(b"", data)) != data:
-        found = read_columns(unpadded, separator)
-    return found
+    file = read_columns(data, separator)
+    if file is None and separator == " " and (unpadded := _PADDING.sub(b"", data)) != data:
+        file = read_columns(unpadded, separator)
+    return file
 
 
 def _any_run_file(path: Path) -> RunFile:
@@ -202,18 +201,18 @@ def _any_run_file(path: Path) -> RunFile:
 def write_run(run: Run, path: Path) -> None:
     """Write a run, whole or not at all; as gzip when the name ends in `.gz`.
 
-    Columns are parted by blanks, or by tabs if an id holds a blank. Equal runs give equal bytes. A query
-    without documents leaves no line.
+    Columns are separated by blanks, or by tabs if an id holds a blank. Equal runs give equal bytes. A query
+    without documents gets no line.
 
     Raises:
-        InputError: An id cannot stand in a run file, or the file cannot be written.
+        InputError: A run file cannot hold one of the ids, or the file cannot be written.
     """
     names = {run.tag, *run}.union(*(run.scores(query_id) for query_id in run))
     for name in sorted(names):
         if _UNWRITABLE.search(name):
             raise InputError(
                 f"{path} cannot be written: the id or tag {name!r} is empty or has a tab or a line break, "
-                "which part columns and lines; rename it"
+                "which separate columns and lines; rename it"
             )
     for query_id in run:
         if query_id.startswith("#"):
@@ -226,14 +225,14 @@ def write_run(run: Run, path: Path) -> None:
 
 
 def copy_run(run: Run, source: Path, path: Path) -> bool:
-    """Copy the file that a run was read from, if it says the run and nothing else: formatting takes longer by far.
+    """Copy the file that a run was read from, if both are equal: far faster than formatting the run.
 
     Returns:
-        Whether it was copied; it is not where documents tie or do not stand in falling order, and where the run
-        lacks some of the file's lines.
+        True if the file was copied. False if some documents tie or are out of order, or if the run has only a
+        part of the file's lines.
 
     Raises:
-        InputError: The file cannot be read or the copy not be written.
+        InputError: The file cannot be read, or the copy cannot be written.
     """
     if run.reordered:
         return False
@@ -247,7 +246,7 @@ def copy_run(run: Run, source: Path, path: Path) -> bool:
 
 
 def _lines(run: Run, query_id: str, separator: str) -> bytes:
-    """A query's ranking as it stands in a run file."""
+    """A query's ranking as lines of a run file."""
     head, tail = f"{query_id}{separator}Q0{separator}", f"{separator}{run.tag}\n"
     lines = [
         f"{head}{doc_id}{separator}{rank}{separator}{score!r}{tail}"
@@ -257,7 +256,7 @@ def _lines(run: Run, query_id: str, separator: str) -> bytes:
 
 
 def tag_of(path: Path) -> str | None:
-    """The tag of a run file's first line; None where that is no line of a run."""
+    """The tag in a run file's first line; None if that line is not one of a run."""
     try:
         columns = next((columns for _, columns in _rows(path)), [])
     except InputError:
@@ -266,7 +265,7 @@ def tag_of(path: Path) -> str | None:
 
 
 def _rows(path: Path) -> Iterator[tuple[str, list[str]]]:
-    """Where each line with data stands, and its columns."""
+    """The place (`file:line`) and the columns of each line with data."""
     queries: set[str] = set()
     doubtful: dict[str, int] = {}
     for number, line in numbered_lines(path):
@@ -274,7 +273,7 @@ def _rows(path: Path) -> Iterator[tuple[str, list[str]]]:
             if match := _NAMED_LIKE_A_COMMENT.fullmatch(line):
                 doubtful.setdefault(match[1], number)
         elif line.strip():
-            # Not str.split(): it also parts at no-break spaces, which ids may hold.
+            # Not str.split(): it also splits at no-break spaces, which ids may hold.
             columns = line.split("\t") if "\t" in line else [part for part in line.split(" ") if part]
             queries.add(columns[0])
             yield f"{path}:{number}", columns
@@ -282,7 +281,7 @@ def _rows(path: Path) -> Iterator[tuple[str, list[str]]]:
         if query_id not in queries:
             raise InputError(
                 f"{path}:{number}: the query id {'#' + query_id[:60]!r} begins with #, as comments do in TREC's files; "
-                "rename the query in all files, or put a blank behind the # of a comment"
+                "rename the query in all files, or put a blank after the # of a comment"
             )
 
 
@@ -294,7 +293,9 @@ def _check_new(where: str, query_id: str, doc_id: str, *, known: bool) -> None:
     if not (query_id and doc_id):
         raise InputError(f"{where}: the query id or the document id is empty; mend the line")
     if known:
-        raise InputError(f"{where}: query {query_id!r} with document {doc_id!r} stood before; remove one of the two")
+        raise InputError(
+            f"{where}: query {query_id!r} with document {doc_id!r} is on an earlier line too; remove one of the two"
+        )
 
 
 def _score(where: str, text: str) -> float:
@@ -312,7 +313,7 @@ def _write_whole(path: Path, parts: Iterable[bytes]) -> None:
     try:
         with unfinished.open("wb") as raw:
             if path.name.endswith(".gz"):
-                # Neither name nor time in the header: equal content gives equal bytes.
+                # A header without name and time, so that equal content gives equal bytes.
                 with gzip.GzipFile(filename="", mode="wb", fileobj=raw, mtime=0) as packed:
                     packed.writelines(parts)
             else:
@@ -326,7 +327,7 @@ def _write_whole(path: Path, parts: Iterable[bytes]) -> None:
 
 
 def line_of(path: Path, query_id: str, doc_id: str | None = None) -> str:
-    """Where a qrels or run file first has this query, with this document if one is given, as `file:line`."""
+    """The first line (`file:line`) of a qrels or run file with this query and, if given, this document."""
     for where, columns in _rows(path):
         if columns[0] == query_id and (doc_id is None or columns[1 if len(columns) == 3 else 2] == doc_id):
             return where

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from interank import plain_data
-from interank.ir.overlap import BenchmarkIndex, Checkable, Found, contaminated, joined, read_texts
+from interank.ir.overlap import BenchmarkIndex, Checkable, Contamination, contaminated, joined, read_texts
 from interank.mining.items import Item
 
 logger = logging.getLogger(__name__)
@@ -42,7 +42,7 @@ class Gate:
         read = (texts for path in benchmarks for texts in read_texts(path))
         self.index = BenchmarkIndex(texts.queries_alone() if queries_alone else texts for texts in read)
         self._queries_alone = queries_alone
-        self._found = Found.nothing()
+        self._found = Contamination.none()
         for checked in self.index.checked.values():
             logger.info(
                 "%s: %d queries, %d documents; training data is checked on its %s",

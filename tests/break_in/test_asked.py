@@ -96,4 +96,4 @@ def test_what_nobody_judged_can_be_left_out_and_what_never_meets_is_told() -> No
     assert score_run(qrels, only_judged(qrels, run), ["RR"]).per_query["RR"]["q1"] == 1.0
     assert "1 of the 2 judged queries are not in the run" in notes_on_meeting(qrels, run)[0]
     assert "share no query" in notes_on_meeting([Qrel("z", "a", 1)], run)[0]
-    assert "ranks no document that was judged" in notes_on_meeting([Qrel("q1", "z", 1)], run)[0]
+    assert "ranks no judged document" in notes_on_meeting([Qrel("q1", "z", 1)], run)[0]

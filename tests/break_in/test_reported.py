@@ -75,7 +75,7 @@ def test_a_negative_relevance_is_a_judgment(tmp_path: Path) -> None:
 def test_a_document_that_is_ranked_twice_is_refused_with_its_line(tmp_path: Path) -> None:
     """cvangysel/pytrec_eval#50, castorini/anserini#476"""
     run = put(tmp_path / "run", "301 Q0 FBIS4 1 12.893000 Anserini\n301 Q0 FBIS4 2 12.892999 Anserini\n")
-    with pytest.raises(InputError, match=r"run:2: query '301' with document 'FBIS4' stood before"):
+    with pytest.raises(InputError, match=r"run:2: query '301' with document 'FBIS4' is on an earlier line"):
         read_run(run)
 
 

@@ -269,7 +269,7 @@ def test_a_row_of_parquet_that_cannot_be_read_is_skipped_with_its_place(
     pyarrow.parquet.write_table(table.set_column(place, "title", titles), tmp_path / "tea.parquet")
     mined = mine([tmp_path / "tea.parquet"], SETTINGS, 1)
     assert {pair.query.query_id for pair in mined.pairs} == {f"tea/{10 * n}" for n in (1, 3, 4, 5, 6)}
-    assert "skipped rows: 1 (line 2: found what cannot be read ('utf-8' codec" in caplog.text
+    assert "skipped rows: 1 (line 2: the row cannot be read ('utf-8' codec" in caplog.text
     with pytest.raises(InputError, match=r"tea\.parquet: row 2: "):
         list(parquet_rows(tmp_path / "tea.parquet"))
 

@@ -1,4 +1,4 @@
-"""Readers of benchmarks: BRIGHT, BEIR's layout, TREC DL, NovelEval, RankGPT's candidate files, and one's own folder."""
+"""Readers of benchmarks: BRIGHT, BEIR's layout (also for your own), TREC DL, NovelEval, RankGPT's candidate files."""
 
 from interank.ir.benchmarks.beir import EXCLUSIONS_FILE, load_benchmark
 from interank.ir.benchmarks.benchmark import EVERYTHING, Benchmark, Wanted

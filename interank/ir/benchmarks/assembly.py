@@ -1,4 +1,4 @@
-"""Parts of a task put together: whether queries, qrels, corpus and exclusions belong together is seen here."""
+"""Assembly of a task from its parts, with the checks that queries, qrels, corpus and exclusions fit together."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass(slots=True)
 class Parts:
-    """What a layout's reader found; `qrels_file` is None where the queries' rows tell what is relevant."""
+    """The parts that a layout's reader found; `qrels_file` is None if the queries' rows name the relevant documents."""
 
     name: str
     folder: Path
@@ -37,10 +37,10 @@ class Parts:
 
 
 def assemble(parts: Parts) -> Benchmark:
-    """The task that the parts make.
+    """Build a task from its parts.
 
     Raises:
-        InputError: They do not belong together.
+        InputError: The parts do not fit together.
     """
     qrels = _judgments(parts)
     queries = _judged_queries(parts.topics, {qrel.query_id for qrel in qrels})
@@ -70,7 +70,7 @@ def assemble(parts: Parts) -> Benchmark:
 
 
 def missing_from_corpus(path: Path, run: Run, corpus: Collection[str]) -> None:
-    """Refuse a run of documents that the corpus lacks, with the line of the first."""
+    """Refuse a run with documents that the corpus lacks; the error names the first one's line."""
     damaged = [query_id for query_id in run if not all(map(corpus.__contains__, run.scores(query_id)))]
     missing = [(query_id, doc_id) for query_id in damaged for doc_id in run.scores(query_id) if doc_id not in corpus]
     if missing:
@@ -94,15 +94,15 @@ def _judgments(parts: Parts) -> list[Qrel]:
         if not qrels:
             raise InputError(f"{parts.folder} holds no human judgments, neither qrels nor gold_ids; add a qrels.tsv")
         return qrels
-    found = read_qrels(path)
-    known = [qrel for qrel in found if qrel.query_id in topics]
-    unknown = list(dict.fromkeys(qrel.query_id for qrel in found if qrel.query_id not in topics))
+    qrels = read_qrels(path)
+    known = [qrel for qrel in qrels if qrel.query_id in topics]
+    unknown = list(dict.fromkeys(qrel.query_id for qrel in qrels if qrel.query_id not in topics))
     if not known:
         raise InputError(
-            f"{line_of(path, unknown[0])}: none of its query ids, {unknown[0]!r} the first, is among the "
-            "queries; check that both files are of one split"
+            f"{line_of(path, unknown[0])}: no query id of the qrels (the first is {unknown[0]!r}) is among the "
+            "queries; check that both files are of the same split"
         )
-    parts.counts["qrels_of_unknown_queries"] = len(found) - len(known)
+    parts.counts["qrels_of_unknown_queries"] = len(qrels) - len(known)
     if unknown:
         logger.warning(
             "%s: %d query ids, the first %r, are not among the queries and are left out",
@@ -117,7 +117,7 @@ def _judged_queries(topics: Mapping[str, Topic], judged: Collection[str]) -> dic
     queries = {}
     for query_id, topic in topics.items():
         if query_id in judged:
-            # CACM, for one, has numbers of queries without text or qrels: only a judged query needs its text.
+            # Only a judged query needs a text: CACM lists query ids that have neither text nor qrels.
             if not topic.query.text.strip():
                 raise InputError(
                     f"{topic.where}: the query {query_id!r} has qrels but no text; fill it in, or remove the "
@@ -129,7 +129,7 @@ def _judged_queries(topics: Mapping[str, Topic], judged: Collection[str]) -> dic
 
 def _exclusions(parts: Parts, queries: Mapping[str, Query], qrels: Iterable[Qrel]) -> dict[str, frozenset[str]]:
     excluded = {query_id: frozenset(parts.topics[query_id].excluded) for query_id in queries}
-    # Of ArguAna and Quora, whose queries are documents too: none is an answer to itself.
+    # In ArguAna and Quora queries are documents too, and no query answers itself.
     answers = {(qrel.query_id, qrel.doc_id) for qrel in qrels if qrel.relevance > 0}
     for query in queries.values():
         itself = parts.corpus.get(query.query_id) if parts.corpus else None
@@ -154,7 +154,7 @@ def _check_not_excluded(parts: Parts, qrels: Iterable[Qrel], excluded: Mapping[s
 
 
 def _place(parts: Parts, qrel: Qrel) -> str:
-    """Where a judgment stands."""
+    """The place of a judgment, for messages."""
     if parts.qrels_file is None:
         return parts.topics[qrel.query_id].where
     return line_of(parts.qrels_file, qrel.query_id, qrel.doc_id)
@@ -166,7 +166,7 @@ def _candidates(parts: Parts, queries: Collection[str]) -> Run | None:
     [path] = parts.sources["run"]
     run = parts.run.only(queries)
     if not run:
-        logger.warning("%s: ranks none of the queries that are evaluated and is left out", path)
+        logger.warning("%s: the run ranks none of the evaluated queries, and is left out", path)
         return None
     if parts.corpus is not None:
         missing_from_corpus(path, run, parts.corpus)

@@ -1,4 +1,4 @@
-"""BEIR's layout, which is also that of one's own folder: corpus, queries and qrels, split or not."""
+"""BEIR's layout, also for a benchmark of your own: corpus, queries and qrels, with or without splits."""
 
 from __future__ import annotations
 
@@ -31,15 +31,15 @@ def load_benchmark(
     """Read a benchmark folder.
 
     It holds `corpus.jsonl`, `queries.jsonl` or `queries.SPLIT.jsonl`, and `qrels.tsv`, `qrels.SPLIT.tsv` or
-    `qrels/SPLIT.tsv`, each plain or `.gz`; perhaps one run (`*.trec`, `*.run`, `run.*`) and
-    `excluded_source_docs.tsv`. Rows have BEIR's columns (`_id, title, text`) or BRIGHT's (`id, content` and
+    `qrels/SPLIT.tsv`, each plain or `.gz`. One run (`*.trec`, `*.run`, `run.*`) and `excluded_source_docs.tsv` are
+    optional. Rows have BEIR's columns (`_id, title, text`) or BRIGHT's (`id, content` and
     `id, query, excluded_ids, gold_ids`). Without a qrels file each of BRIGHT's `gold_ids` has relevance 1.
 
     Args:
-        folder: Where the files are.
-        split: Which split to read; needed when there are several.
-        qrels: Human judgments to take in place of the folder's.
-        with_run: Whether to look for a run; not needed where candidates come from elsewhere.
+        folder: The folder with the files.
+        split: The split to read; needed if there are several.
+        qrels: A file of human judgments to use in place of the folder's.
+        with_run: Whether to look for a run; not needed if candidates come from elsewhere.
 
     Raises:
         InputError: A file is missing, damaged or ambiguous, or the files do not fit together.
@@ -51,7 +51,7 @@ def load_benchmark(
 
 
 def load_beir(folder: Path, name: str, wanted: Wanted) -> Benchmark:
-    """Read a folder as of `load_benchmark`, under this name."""
+    """Read a folder as `load_benchmark` does; `name` becomes the task's name."""
     queries_file, own_qrels = _choose_split(folder, wanted.split)
     qrels_file = wanted.qrels or own_qrels
     counts: Counter[str] = Counter()
@@ -92,33 +92,33 @@ def load_beir(folder: Path, name: str, wanted: Wanted) -> Benchmark:
 
 
 def is_beir(folder: Path) -> bool:
-    """Whether the folder has queries in this layout."""
+    """Whether the folder has queries or a corpus in this layout."""
     return bool(files_named(folder, QUERIES_NAME) or files_named(folder, _CORPUS_NAME))
 
 
 def files_named(folder: Path, pattern: re.Pattern[str]) -> list[Path]:
-    """The folder's files whose whole name fits, in order."""
+    """The folder's files whose whole name matches, sorted."""
     if not folder.is_dir():
         return []
     return [path for path in sorted(folder.iterdir()) if path.is_file() and pattern.fullmatch(path.name)]
 
 
 def only_file(folder: Path, paths: list[Path], what: str) -> Path | None:
-    """The one file among these, if there is one.
+    """The only file among these; None if there is none.
 
     Raises:
         InputError: There are several.
     """
     if len(paths) > 1:
         raise InputError(
-            f"{folder} has several {what}: {listed(path.name for path in paths)}; leave one there, and keep "
-            "the others outside the folder"
+            f"{folder} has several {what}: {listed(path.name for path in paths)}; keep one there, and move the others "
+            "out of the folder"
         )
     return paths[0] if paths else None
 
 
 def _choose_split(folder: Path, split: str | None) -> tuple[Path, Path | None]:
-    """The queries file and the qrels file, if there is one, of the split."""
+    """The split's queries file and, if there is one, its qrels file."""
     queries = _by_split(folder, QUERIES_NAME)
     qrels = _by_split(folder, _QRELS_NAME)
     for name, path in _by_split(folder / "qrels", _QRELS_IN_FOLDER_NAME).items():
@@ -143,14 +143,14 @@ def _choose_split(folder: Path, split: str | None) -> tuple[Path, Path | None]:
 
 
 def _instead(splits: list[str]) -> str:
-    """What to write where a split is not there."""
+    """The end of the message on an unknown split: which ones there are."""
     if not splits:
-        return "it has none at all, so leave split= out"
-    return f"it has {listed(splits)}: name one of these" if len(splits) > 1 else f"it has {splits[0]} alone: name that"
+        return "it has no splits, so leave split= out"
+    return f"it has {listed(splits)}: name one of these" if len(splits) > 1 else f"it has only {splits[0]}: name that"
 
 
 def _by_split(folder: Path, pattern: re.Pattern[str]) -> dict[str | None, Path]:
-    """The folder's files whose name fits, by the split that the name tells."""
+    """The folder's files whose name matches, by the split in the name."""
     files: dict[str | None, Path] = {}
     for path in files_named(folder, pattern):
         match = pattern.fullmatch(path.name)

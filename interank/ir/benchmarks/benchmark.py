@@ -1,4 +1,4 @@
-"""What a benchmark's task is, once read, and what to read of it."""
+"""A benchmark's task once read, and the options for reading it."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ Length = Literal["short", "long"]
 
 @dataclass(frozen=True, slots=True)
 class Benchmark:
-    """One task: queries with qrels, the corpus they are asked of, and what else its files held.
+    """One task: queries with qrels, the corpus, and the rest of its files.
 
-    `corpus` is None where no text was asked for. `excluded` holds, by query, documents that must not be ranked
-    for it, whether or not the corpus has them: take them off candidates with `Run.without`. `run` holds the
-    folder's candidates for these queries, if it has some. `unjudged_query_count` tells how many queries were left
-    out because they have no qrels.
+    `corpus` is None if the task was read without text. `excluded` holds, by query, documents that must not be
+    ranked for it, whether or not the corpus has them: remove them from candidates with `Run.without`. `run` holds
+    the folder's candidates for these queries, if it has some. `unjudged_query_count` counts the queries left out
+    because they have no qrels.
 
-    `first_stage_queries` holds rewritten queries, by id, for the first stage only: the reranker is asked the
-    original ones, as in BRIGHT. `counts` tells what was met and handled, `sources` which files were read as what
-    (queries, corpus, qrels, run, exclusions, first_stage_queries).
+    `first_stage_queries` holds rewritten queries, by id, for the first stage only: the reranker gets the original
+    ones, as in BRIGHT. `counts` has the irregularities met (repeated ids, missing documents), `sources` the files
+    read, by their role (queries, corpus, qrels, run, exclusions, first_stage_queries).
     """
 
     name: str
@@ -52,28 +52,28 @@ class Benchmark:
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """What to read of a benchmark; what a benchmark does not have is refused when it is asked for."""
+    """Options for reading a benchmark; an option for something that the benchmark lacks is an error."""
 
     tasks: tuple[str, ...] = ()
-    """Which tasks, in this order; all that there are if none is named."""
+    """The tasks to read, in this order; empty for all."""
     split: str | None = None
-    """Which split, where a folder has several."""
+    """The split to read, if a folder has several."""
     qrels: Path | None = None
-    """Human judgments to take in place of the benchmark's; of one task only."""
+    """A file of human judgments to use in place of the benchmark's; for one task only."""
     qrels_form: QrelsForm = "original"
-    """BRIGHT's judgments as published, or as mended since."""
+    """BRIGHT's judgments as first published, or as corrected since."""
     documents: Length = "short"
     """BRIGHT's passages, or the whole pages they were cut from."""
     rewritten: str | None = None
-    """Which of BRIGHT's rewritten queries the first stage gets: `gpt4_reason`, for one."""
+    """The set of BRIGHT's rewritten queries for the first stage, such as `gpt4_reason`."""
     with_run: bool = True
-    """Whether to look for candidates; not needed where they come from elsewhere."""
+    """Whether to look for candidates; not needed if they come from elsewhere."""
     need_text: bool = True
-    """Whether to read the documents; stored runs can be scored without."""
+    """Whether to read the documents; stored runs can be scored without them."""
     partial_corpus: bool = False
     """Whether judged documents may be absent from the corpus; they are counted, and score as trec_eval scores them."""
     revision: str | None = None
-    """Which commit, tag or branch of a data set on the hub."""
+    """The commit, tag or branch of a data set on the hub."""
 
 
 # The whole benchmark, short documents, original queries.

@@ -1,4 +1,4 @@
-"""BRIGHT, as the hub lays it out (a folder a config, a file a task) or as topics and qrels by task."""
+"""BRIGHT, in the hub's layout (a folder for each config, a file for each task) or as topics and qrels by task."""
 
 from __future__ import annotations
 
@@ -31,10 +31,10 @@ BRIGHT_TASKS = (
     "theoremqa_questions",
     "theoremqa_theorems",
 )
-# Configs of the hub's data set with the rows of `examples` and other queries.
+# Configs of the hub's data set that have the rows of `examples` with rewritten queries.
 REWRITTEN = ("gpt4_reason", "claude-3-opus_reason", "Gemini-1.0_reason", "llama3-70b_reason", "grit_reason")
 
-# Where the queries are: on the hub, and beside TREC qrels.
+# Folders of queries: on the hub, and next to TREC qrels.
 QUERY_FOLDERS = ("examples", "topics")
 CORPUS_FOLDERS = {"short": "documents", "long": "long_documents"}
 _GOLD = {"short": "gold_ids", "long": "gold_ids_long"}
@@ -46,28 +46,28 @@ _TASK_FILE = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class BrightFolder:
-    """A folder with BRIGHT's queries, and perhaps documents, rewritten queries and qrels."""
+    """A folder with BRIGHT's queries; documents, rewritten queries and qrels are optional."""
 
     folder: Path
     queries: dict[str, tuple[Path, ...]]
 
     @classmethod
     def open(cls, folder: Path) -> BrightFolder | None:
-        """The folder, if it has BRIGHT's layout."""
+        """Open a folder that has BRIGHT's layout; None if it has not."""
         for name in QUERY_FOLDERS:
             if files := files_by_task(folder / name):
-                every = [
+                tasks = [
                     *(task for task in BRIGHT_TASKS if task in files),
                     *(t for t in files if t not in BRIGHT_TASKS),
                 ]
-                return cls(folder, {task: files[task] for task in every})
+                return cls(folder, {task: files[task] for task in tasks})
         return None
 
     def load(self, task: str, wanted: Wanted) -> Benchmark:
-        """One of its tasks.
+        """Read one of its tasks.
 
         Raises:
-            InputError: Something that is wanted is missing or damaged.
+            InputError: A file that is needed is missing or damaged.
         """
         if wanted.split is not None:
             raise InputError(f"{self.folder}: BRIGHT has tasks and no splits; leave split={wanted.split} out")
@@ -103,13 +103,13 @@ class BrightFolder:
         return assemble(parts)
 
     def tasks(self, wanted: Wanted) -> list[str]:
-        """Every task that can be had; only some have long documents."""
+        """All tasks, or those with long documents if these are wanted."""
         if wanted.documents == "short":
             return list(self.queries)
         return [task for task, files in self.queries.items() if _has_long(read_topics(files, _GOLD["long"]))]
 
     def _qrels(self, task: str, wanted: Wanted, topics: dict[str, Topic]) -> Path | None:
-        """The qrels file of the wanted form; None where the rows tell what is relevant."""
+        """The qrels file of the wanted form; None if the queries' rows name the relevant documents."""
         if wanted.qrels_form == "original" and any(topic.gold_ids for topic in topics.values()):
             return None
         if wanted.documents == "long":
@@ -127,44 +127,44 @@ class BrightFolder:
 
     def _corpus(self, task: str, wanted: Wanted) -> tuple[Path, ...]:
         name = CORPUS_FOLDERS[wanted.documents]
-        found = files_by_task(self.folder / name).get(task)
-        if found is None:
+        files = files_by_task(self.folder / name).get(task)
+        if files is None:
             raise InputError(
                 f"{self.folder} lacks BRIGHT's {wanted.documents} documents of {task} "
                 f"({name}/{task}-00000-of-00001.parquet, or as .jsonl); fetch them (hf download "
                 f"xlangai/BRIGHT --repo-type dataset --include '{name}/*' --local-dir {self.folder}), or "
                 "score stored runs, which needs no text"
             )
-        return found
+        return files
 
     def _rewritten(self, task: str, name: str) -> tuple[Path, ...]:
-        found = files_by_task(self.folder / name) if name in REWRITTEN or (self.folder / name).is_dir() else {}
-        if task not in found:
-            there = [other for other in REWRITTEN if (self.folder / other).is_dir()]
+        files = files_by_task(self.folder / name) if name in REWRITTEN or (self.folder / name).is_dir() else {}
+        if task not in files:
+            local = [other for other in REWRITTEN if (self.folder / other).is_dir()]
             near = get_close_matches(name, REWRITTEN, n=1)
             if near and near[0] != name:
                 hint = f"did you mean {near[0]}?"
             else:
-                hint = f"fetch them, or name others ({f'there: {listed(there)}' if there else 'none are there'})"
+                hint = f"fetch them, or name others ({f'there: {listed(local)}' if local else 'none are there'})"
             raise InputError(
                 f"{self.folder} has no rewritten queries {name} of {task} ({name}/{task}-00000-of-00001.parquet, or as "
                 f".jsonl); {hint}"
             )
-        return found[task]
+        return files[task]
 
 
 def files_by_task(folder: Path) -> dict[str, tuple[Path, ...]]:
-    """A config's files, by task, each task's parts in order.
+    """A config's files by task, each task's parts in order.
 
     Raises:
-        InputError: A part is missing, or a task has files of two kinds.
+        InputError: A part is missing, or a task has both JSONL and Parquet files.
     """
     files: dict[str, dict[str, list[Path]]] = {}
     for path in files_named(folder, _TASK_FILE):
         if match := _TASK_FILE.fullmatch(path.name):
             kind = f"{match['kind']} of {match['parts'] or 1} parts"
             files.setdefault(task_name(match["task"]), {}).setdefault(kind, []).append(path)
-    found = {}
+    complete = {}
     for task, by_kind in files.items():
         paths = [path for each in by_kind.values() for path in each]
         if len(by_kind) > 1:
@@ -174,8 +174,8 @@ def files_by_task(folder: Path) -> dict[str, tuple[Path, ...]]:
             raise InputError(
                 f"{folder} has {len(paths)} of the {parts} files of {task}, the last {paths[-1].name}; fetch the rest"
             )
-        found[task] = tuple(paths)
-    return found
+        complete[task] = tuple(paths)
+    return complete
 
 
 def _has_long(topics: dict[str, Topic]) -> bool:
@@ -186,8 +186,8 @@ def _rewritten_queries(files: tuple[Path, ...], topics: dict[str, Topic]) -> dic
     rewritten = read_topics(files)
     for missing in topics.keys() - rewritten.keys():
         raise InputError(
-            f"{files[0]} lacks the query {missing!r}, which stands at {topics[missing].where}; fetch both "
-            "files of one version"
+            f"{files[0]} lacks the query {missing!r}, which is at {topics[missing].where}; fetch both files of one "
+            "version"
         )
     for query_id, topic in rewritten.items():
         if query_id not in topics:

@@ -1,4 +1,4 @@
-"""Candidates from a run file, for a task: whether they belong to it is seen before anything is computed."""
+"""Candidates for a task from a run file, checked against its queries and corpus before anything is computed."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from interank.types import Run
 
 
 def read_candidates(path: Path, benchmark: Benchmark) -> Run:
-    """The run's rankings of the task's queries, in the task's order; excluded documents are still in it.
+    """Read the run's rankings of the task's queries, in the task's order; excluded documents are kept.
 
     Raises:
         InputError: The run is damaged, ranks none of the queries, or ranks documents that the corpus lacks.
@@ -22,10 +22,10 @@ def read_candidates(path: Path, benchmark: Benchmark) -> Run:
     if not candidates:
         first = next(iter(run))
         raise InputError(
-            f"{line_of(path, first)}: none of its query ids, {first!r} the first, is of the task "
+            f"{line_of(path, first)}: no query id of the run (the first is {first!r}) belongs to the task "
             f"{benchmark.name}; name the run of this task and split"
         )
     if benchmark.corpus is not None:
-        # What a query excludes is not ranked, so nobody has to have its text.
+        # An excluded document is not reranked, so the corpus need not have it.
         missing_from_corpus(path, candidates.without(benchmark.excluded), benchmark.corpus)
     return candidates

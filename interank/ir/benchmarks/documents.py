@@ -20,39 +20,39 @@ _Placed = tuple[str, Document]
 
 
 def read_documents(path: Path) -> dict[str, Document]:
-    """A corpus file's documents by id: JSONL, plain or gzipped, or Parquet, with BEIR's or BRIGHT's columns.
+    """Read a corpus file's documents by id: JSONL, plain or gzipped, or Parquet, with BEIR's or BRIGHT's columns.
 
     Raises:
-        InputError: A row is no document, or two of different text have the same id.
+        InputError: A row is no document, or two documents with different texts have the same id.
     """
     return read_corpus([path], Counter())
 
 
 def first_document(path: Path) -> Document:
-    """A corpus file's first document, which tells whether the file is one.
+    """Read a corpus file's first document, to check that the file is a corpus.
 
     Raises:
-        InputError: It holds none, or the first row is no document.
+        InputError: The file has no row, or its first row is no document.
     """
     first = next(iter(_rows([path])), None)
     if first is None:
-        raise InputError(f"{path}: found no row; expected one JSON object a line; name a filled file")
+        raise InputError(f"{path}: found no row, expected one JSON object a line; name a file with documents")
     return first[1]
 
 
 def read_corpus(paths: Iterable[Path], counts: Counter[str]) -> dict[str, Document]:
-    """The documents of all these files, as of `read_documents`; what stands twice is counted and kept once."""
+    """Read the documents of all these files as `read_documents` does; repeats are counted and kept once."""
     files = list(paths)
     return _by_id(files, _rows(files), counts, "one JSON object a line")
 
 
 def read_tab_corpus(path: Path, counts: Counter[str], *, quoted: bool) -> dict[str, Document]:
-    """The documents of a file with two columns, id and text, parted by a tab.
+    """Read the documents of a file with two columns, id and text, separated by a tab.
 
     Args:
         path: The file, plain or gzip.
-        counts: Where what stands twice is counted.
-        quoted: Whether texts may stand in quotes, as spreadsheets write them; MS MARCO's never do.
+        counts: Takes the number of repeated and of empty documents.
+        quoted: Whether texts may be in quotes, as spreadsheets write them; MS MARCO's never are.
     """
     rows = _quoted_rows(path) if quoted else tab_rows(path)
     placed = ((where, Document(doc_id, text)) for where, doc_id, text in rows)
@@ -60,23 +60,23 @@ def read_tab_corpus(path: Path, counts: Counter[str], *, quoted: bool) -> dict[s
 
 
 def _by_id(files: list[Path], placed: Iterable[_Placed], counts: Counter[str], expected: str) -> dict[str, Document]:
-    found: dict[str, Document] = {}
+    documents: dict[str, Document] = {}
     for where, document in placed:
         if not document.doc_id:
             raise InputError(f"{where}: the id is empty; fill it in, or remove the line")
-        known = found.setdefault(document.doc_id, document)
+        known = documents.setdefault(document.doc_id, document)
         if known is not document:
             if known != document:
                 raise InputError(
-                    f"{where}: the id {document.doc_id!r} stood before with another text; rename or remove "
-                    "one of the two"
+                    f"{where}: an earlier row has the id {document.doc_id!r} with another text; rename or remove one "
+                    "of the two"
                 )
             counts["repeated_documents"] += 1
         elif not (document.title or document.text):
             counts["empty_documents"] += 1
-    if not found:
+    if not documents:
         raise InputError(f"{files[0]} is empty; name a file that holds {expected}")
-    return found
+    return documents
 
 
 def _rows(files: Iterable[Path]) -> Iterator[_Placed]:
@@ -93,11 +93,11 @@ def _quoted_rows(path: Path) -> Iterator[tuple[str, str, str]]:
                 where = f"{path}:{reader.line_num}"
                 if len(row) != 2:
                     raise InputError(
-                        f"{where}: the line has {counted(len(row), 'column')} parted by tabs, and needs 2, id "
-                        "and text; mend it"
+                        f"{where}: the line has {counted(len(row), 'column')} separated by tabs, and needs 2, id and "
+                        "text; mend it"
                     )
                 yield where, row[0].strip(), row[1].removesuffix("\n")
     except csv.Error as error:
         raise InputError(
-            f"{path}:{reader.line_num}: the quotes do not fit ({error}); put each text in whole quotes"
+            f"{path}:{reader.line_num}: the quotes do not match ({error}); put the whole text in quotes"
         ) from error

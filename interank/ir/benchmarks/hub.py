@@ -1,4 +1,4 @@
-"""BRIGHT from the Hugging Face hub, or from what of it is cached here."""
+"""BRIGHT from the Hugging Face hub or its local cache."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ _REPOSITORY = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*", re.ASCII)
 
 
 def is_repository(path: Path | str) -> bool:
-    """Whether this reads as the name of a data set on the hub: `xlangai/BRIGHT`."""
+    """Whether this has the form of a data set's name on the hub, such as `xlangai/BRIGHT`, and no such path exists."""
     return _REPOSITORY.fullmatch(str(path)) is not None and not Path(path).exists()
 
 
 def fetch(repository: str, wanted: Wanted) -> Path:
-    """The folder with the wanted files, after fetching what is not cached.
+    """Fetch the wanted files that are not cached, and return their folder.
 
     Raises:
-        InputError: A task is unknown, or the data set cannot be had.
+        InputError: A task is unknown, or the data set cannot be fetched.
     """
     tasks = chosen_names(repository, wanted.tasks, BRIGHT_TASKS)
     configs = [QUERY_FOLDERS[0]]

@@ -1,4 +1,4 @@
-"""Names of tasks: how they are spelled, and which was meant."""
+"""Names of tasks: their spelling, and suggestions for a wrong one."""
 
 from __future__ import annotations
 
@@ -14,29 +14,29 @@ def task_name(name: str) -> str:
     return name.replace("-", "_")
 
 
-def chosen_names(where: object, wanted: Iterable[str], there: Collection[str]) -> list[str]:
-    """The wanted names, each once and spelled as `there`; all of `there` if none is wanted.
+def chosen_names(where: object, wanted: Iterable[str], available: Collection[str]) -> list[str]:
+    """The wanted names, each once and spelled as in `available`; all that are available if none is wanted.
 
     Raises:
-        InputError: A name is not there.
+        InputError: A name is not available.
     """
-    spelled = {task_name(name).casefold(): name for name in there}
+    spellings = {task_name(name).casefold(): name for name in available}
     chosen = []
     for name in wanted:
-        found = spelled.get(task_name(name).casefold())
-        if found is None:
-            raise InputError(f"{where} has no task {name!r}; {_alternatives(name, there)}")
-        chosen.append(found)
-    return list(dict.fromkeys(chosen)) or list(there)
+        spelling = spellings.get(task_name(name).casefold())
+        if spelling is None:
+            raise InputError(f"{where} has no task {name!r}; {_alternatives(name, available)}")
+        chosen.append(spelling)
+    return list(dict.fromkeys(chosen)) or list(available)
 
 
-def _alternatives(name: str, there: Collection[str]) -> str:
-    near = get_close_matches(task_name(name), there, n=3)
-    every = listed(there) if there else "no task at all"
+def _alternatives(name: str, available: Collection[str]) -> str:
+    near = get_close_matches(task_name(name), available, n=3)
+    every = listed(available) if available else "no task at all"
     return f"did you mean {listed(near, last='or')}? It has {every}" if near else f"name one that it has: {every}"
 
 
-# The zip files that BEIR's authors give, by the names that people type.
+# The zip files that BEIR's authors publish, in lower case.
 _BEIR = (
     "arguana", "climate-fever", "cqadupstack", "dbpedia-entity", "fever", "fiqa", "hotpotqa", "msmarco", "nfcorpus",
     "nq", "quora", "scidocs", "scifact", "trec-covid", "webis-touche2020",
@@ -44,9 +44,9 @@ _BEIR = (
 
 
 def where_to_get(name: str) -> str:
-    """Where a benchmark of this name is to be had, if that is known; it ends with a blank then."""
+    """A clause on where to download a benchmark of this name, with a final blank; empty if that is not known."""
     known = name.lower()
     if known not in _BEIR:
         return ""
     address = f"https://public.ukp.informatik.tu-darmstadt.de/thakur/BEIR/datasets/{known}.zip"
-    return f"BEIR gives it as {address}, which unpacks to this folder; get it, or "
+    return f"BEIR publishes it as {address}, which unpacks to this folder; fetch it, or "

@@ -1,4 +1,4 @@
-"""NovelEval, as RankGPT's repository has it: corpus.tsv, queries.tsv, qrels.txt, and data.json with the candidates."""
+"""NovelEval in the layout of RankGPT's repository: corpus.tsv, queries.tsv, qrels.txt, and candidates in data.json."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def load_noveleval(folder: Path, name: str, wanted: Wanted) -> Benchmark:
     run = None
     if wanted.with_run and (folder / CANDIDATES).is_file():
         sources["run"] = (folder / CANDIDATES,)
-        # What it says of queries and passages, the other files say too.
+        # Its queries and passages are those of the other files.
         run = read_rankgpt(folder / CANDIDATES)[2]
     parts = Parts(
         name=name,

@@ -17,13 +17,13 @@ def read_rankgpt(path: Path) -> tuple[list[Query], dict[str, Document], Run]:
     Candidates are ranked by score, ties in the order given; `rank` is ignored.
 
     Raises:
-        InputError: The file is not of this form, or tells two things of one query or document.
+        InputError: The file has another form, a query is repeated, or a document has two contents.
     """
     items = parse_json(str(path), whole_text(path))
     if not (isinstance(items, list) and items):
         raise InputError(
-            f"{path} holds {plain_data.shown(items)}, and RankGPT's form is a list of queries with hits; give "
-            "such a file"
+            f"{path} holds {plain_data.shown(items)}, and RankGPT's form is a list of queries with hits; name such a "
+            "file"
         )
     queries: dict[str, Query] = {}
     documents: dict[str, Document] = {}
@@ -38,13 +38,13 @@ def read_rankgpt(path: Path) -> tuple[list[Query], dict[str, Document], Run]:
             )
         query_id = filled(f"{where}, hit 1", hits[0], ("qid",))
         if query_id in queries:
-            raise InputError(f"{where}: the qid {query_id!r} stood before; merge the two")
+            raise InputError(f"{where}: an earlier query has the qid {query_id!r} too; merge the two")
         queries[query_id] = Query(query_id, text)
         for place, hit in enumerate(hits, start=1):
             document, candidate = _hit(f"{where}, hit {place}", hit, query_id)
             if documents.setdefault(document.doc_id, document) != document:
                 raise InputError(
-                    f"{where}, hit {place}: the docid {document.doc_id!r} stood before with another content; "
+                    f"{where}, hit {place}: an earlier hit has the docid {document.doc_id!r} with another content; "
                     "mend the file"
                 )
             scored.append(candidate)
@@ -52,11 +52,11 @@ def read_rankgpt(path: Path) -> tuple[list[Query], dict[str, Document], Run]:
 
 
 def _hit(where: str, hit: object, query_id: str) -> tuple[Document, ScoredDoc]:
-    found = filled(where, hit, ("qid",))
-    if found != query_id:
+    qid = filled(where, hit, ("qid",))
+    if qid != query_id:
         raise InputError(
-            f"{where}: the qid is {found!r}, and that of the first hit is {query_id!r}; give all hits of a query "
-            "one qid"
+            f"{where}: the qid is {qid!r}, and that of the first hit is {query_id!r}; give all hits of a query the "
+            "same qid"
         )
     try:
         score = plain_data.finite(value(where, hit, ("score",)))

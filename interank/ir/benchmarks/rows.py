@@ -1,4 +1,4 @@
-"""Rows of JSONL and Parquet files, and the columns of a row: every fault is told with its file and line or row."""
+"""Rows of JSONL and Parquet files, and the columns of a row; every error names the file and the line or row."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from interank.ir.limits import parquet_batches
 from interank.ir.trec import numbered_lines
 from interank.wording import counted, listed
 
-# BRIGHT writes this in place of an empty list.
+# BRIGHT's entry for an empty list.
 NOTHING = "N/A"
 
-# A file or several of them, and what a row stands at in there.
+# A row's place, for messages, and its value.
 Row = tuple[str, object]
 
 ROWS_AT_ONCE = 1024
-# Ids that are numbers have fewer digits than Python refuses to print.
+# Numeric ids are smaller; Python refuses to print numbers of thousands of digits.
 _LARGEST_ID = 10**30
 
 
 def read_rows(paths: Iterable[Path]) -> Iterator[Row]:
-    """Each row of JSONL (plain or gzip) and Parquet files, after the place where it stands.
+    """Each row of JSONL (plain or gzip) and Parquet files, with its place.
 
     Raises:
         InputError: A file cannot be read, or a line is not JSON.
@@ -63,7 +63,7 @@ def parquet_rows(path: Path) -> Iterator[Row]:
 
 
 def rows_of(batch: Any) -> Iterator[dict[str, Any] | ValueError]:
-    """The rows of a batch of Parquet; in place of one that Python has no value for, as text in no UTF-8, the fault."""
+    """The rows of a Parquet batch; a row that Python cannot hold, such as text that is not UTF-8, is a ValueError."""
     try:
         rows = batch.to_pylist()
     except (ValueError, OverflowError):
@@ -74,11 +74,11 @@ def rows_of(batch: Any) -> Iterator[dict[str, Any] | ValueError]:
             try:
                 yield batch.slice(place, 1).to_pylist()[0]
             except (ValueError, OverflowError) as error:
-                yield ValueError(f"found what cannot be read ({error})")
+                yield ValueError(f"the row cannot be read ({error})")
 
 
 def parse_json(where: str, text: str) -> object:
-    """What the text says as JSON."""
+    """The text parsed as JSON."""
     try:
         return plain_data.parsed(text)
     except ValueError as error:
@@ -87,66 +87,66 @@ def parse_json(where: str, text: str) -> object:
 
 def value(where: str, row: object, names: tuple[str, ...]) -> object:
     """The value of the first of these columns that the row has."""
-    found = columns(where, row)
+    cells = columns(where, row)
     for name in names:
-        if name in found:
-            return found[name]
-    raise InputError(f"{where} has no column {' or '.join(names)}, only {listed(found, 'an empty row')}; add it")
+        if name in cells:
+            return cells[name]
+    raise InputError(f"{where} has no column {' or '.join(names)}, only {listed(cells, 'an empty row')}; add it")
 
 
 def columns(where: str, row: object) -> Mapping[str, object]:
-    """The row as columns."""
+    """The row as a mapping of its columns."""
     if not isinstance(row, dict):
         raise InputError(f"{where} is {plain_data.shown(row)}, where a JSON object is needed; mend or remove it")
     return row
 
 
 def string(where: str, row: object, names: tuple[str, ...]) -> str:
-    """A column's text."""
-    found = value(where, row, names)
+    """The text of the first of these columns that the row has."""
+    cell = value(where, row, names)
     # RankGPT writes query ids as numbers.
-    if isinstance(found, int) and not isinstance(found, bool) and abs(found) < _LARGEST_ID:
-        return str(found)
-    if not isinstance(found, str):
-        raise InputError(f"{where}: {' or '.join(names)} is {plain_data.shown(found)}, where a text is needed; mend it")
-    check_writable(where, found, names[0])
-    return found
+    if isinstance(cell, int) and not isinstance(cell, bool) and abs(cell) < _LARGEST_ID:
+        return str(cell)
+    if not isinstance(cell, str):
+        raise InputError(f"{where}: {' or '.join(names)} is {plain_data.shown(cell)}, where a text is needed; mend it")
+    check_writable(where, cell, names[0])
+    return cell
 
 
 def filled(where: str, row: object, names: tuple[str, ...]) -> str:
-    """A column's text, which must not be blank."""
-    found = string(where, row, names)
-    if not found.strip():
+    """The text of the first of these columns that the row has, which must not be blank."""
+    text = string(where, row, names)
+    if not text.strip():
         raise InputError(f"{where}: {' or '.join(names)} is empty; fill it in, or remove the row")
-    return found
+    return text
 
 
 def check_writable(where: str, text: str, name: str) -> None:
-    """JSON can spell half of a surrogate pair, which no file and no tokenizer takes."""
+    """Refuse half of a surrogate pair, which JSON can spell but no file or tokenizer can hold."""
     if half := plain_data.half_character(text):
         raise InputError(f"{where}: the {name} holds {half!r}, half a character that UTF-8 cannot write; mend it")
 
 
 def ids(where: str, row: object, name: str) -> tuple[str, ...]:
-    """The ids listed in a column of BRIGHT's, as they stand there; none where the row has no such column."""
-    found = columns(where, row).get(name, [])
-    if not (isinstance(found, list) and all(isinstance(doc_id, str) for doc_id in found)):
-        raise InputError(f"{where}: {name} is {plain_data.shown(found)}, where a list of ids is needed; mend it")
-    for doc_id in found:
+    """The ids in one of BRIGHT's list columns, repeats included; empty if the row has no such column."""
+    cell = columns(where, row).get(name, [])
+    if not (isinstance(cell, list) and all(isinstance(doc_id, str) for doc_id in cell)):
+        raise InputError(f"{where}: {name} is {plain_data.shown(cell)}, where a list of ids is needed; mend it")
+    for doc_id in cell:
         check_writable(where, doc_id, name)
-    return tuple(doc_id for doc_id in found if doc_id != NOTHING)
+    return tuple(doc_id for doc_id in cell if doc_id != NOTHING)
 
 
 def tab_rows(path: Path) -> Iterator[tuple[str, str, str]]:
-    """Id and text of each line of MS MARCO's two columns, after its place."""
+    """The place, id and text of each line of a file with MS MARCO's two columns."""
     for number, line in numbered_lines(path):
         if line.strip():
             where = f"{path}:{number}"
             row_id, tab, text = line.partition("\t")
             if not tab or "\t" in text:
-                found = len(line.split("\t"))
+                number_of_columns = len(line.split("\t"))
                 raise InputError(
-                    f"{where}: the line has {counted(found, 'column')} parted by tabs, and needs 2, id and text; "
-                    "mend it"
+                    f"{where}: the line has {counted(number_of_columns, 'column')} separated by tabs, and needs 2, id "
+                    "and text; mend it"
                 )
             yield where, row_id.strip(), text

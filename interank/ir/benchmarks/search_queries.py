@@ -1,4 +1,4 @@
-"""Queries for the first stage from a file of one's own, one text or several for each query of the benchmark."""
+"""Your own queries for the first stage from a file: one text or several for each query of the benchmark."""
 
 from __future__ import annotations
 
@@ -10,24 +10,24 @@ from interank.ir.benchmarks.rows import columns, filled, read_rows
 
 
 def read_search_queries(path: Path) -> dict[str, str]:
-    """What the first stage is asked, by query id: JSONL rows with `_id` or `id`, and `text` or a list `queries`.
+    """Read the first stage's query by query id: JSONL rows with `_id` or `id`, and `text` or a list `queries`.
 
-    Several queries for one are asked together, as one text a line.
+    A list of queries becomes one query, a line each.
 
     Raises:
-        InputError: A row lacks its id or its text, or an id stands twice.
+        InputError: A row lacks its id or its text, or an id is repeated.
     """
     if not path.is_file():
         raise InputError(f"{path} does not exist; name a JSONL file with queries for the first stage")
-    found: dict[str, str] = {}
+    queries: dict[str, str] = {}
     for where, row in read_rows([path]):
         query_id = filled(where, row, ("_id", "id"))
-        if query_id in found:
-            raise InputError(f"{where}: the id {query_id!r} stood before; remove one of the two")
-        found[query_id] = _joined(where, row) if "queries" in columns(where, row) else filled(where, row, ("text",))
-    if not found:
+        if query_id in queries:
+            raise InputError(f"{where}: an earlier row has the id {query_id!r} too; remove one of the two")
+        queries[query_id] = _joined(where, row) if "queries" in columns(where, row) else filled(where, row, ("text",))
+    if not queries:
         raise InputError(f"{path} is empty; name a file with one JSON object a line")
-    return found
+    return queries
 
 
 def _joined(where: str, row: object) -> str:

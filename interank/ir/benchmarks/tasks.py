@@ -1,4 +1,4 @@
-"""The tasks of a benchmark, whatever its layout."""
+"""The tasks of a benchmark, in any layout."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from interank.wording import listed
 
 _Loader = Callable[[Wanted], Benchmark]
 
-# A folder of folders of folders: BEIR's root holds CQADupStack's, which holds one a forum.
+# Levels of folders to look through: BEIR's root holds CQADupStack's folder, which holds one for each forum.
 _DEEPEST = 2
 
 
@@ -31,18 +31,17 @@ def load_tasks(path: Path | str, wanted: Wanted = EVERYTHING) -> list[Benchmark]
 
     `path` names one of these:
 
-    * BRIGHT: a data set on the hub (`xlangai/BRIGHT`), or a folder with `examples/` or `topics/`, a file a task
-      (Parquet or JSONL), beside `documents/`, `long_documents/`, rewritten queries (`gpt4_reason/`) and
-      `qrels/TASK.txt`, `qrels/TASK.fixed.txt`;
-    * a folder in BEIR's layout, which is also that of one's own benchmark (see `load_benchmark`), or a folder of
-      such folders;
-    * a folder with TREC topics and qrels (`topics.dl19-passage.txt`, `qrels.dl19-passage.txt`), beside candidates
-      with text as RankGPT publishes them, or a collection;
+    * BRIGHT: a data set on the hub (`xlangai/BRIGHT`), or a folder with `examples/` or `topics/`, a file for each
+      task (Parquet or JSONL), and `documents/`, `long_documents/`, rewritten queries (`gpt4_reason/`),
+      `qrels/TASK.txt` or `qrels/TASK.fixed.txt`;
+    * a folder in BEIR's layout, also for a benchmark of your own (see `load_benchmark`), or a folder of such folders;
+    * a folder with TREC topics and qrels (`topics.dl19-passage.txt`, `qrels.dl19-passage.txt`), and candidates with
+      text as RankGPT publishes them, or a collection;
     * NovelEval's folder in RankGPT's repository;
-    * one of RankGPT's files of candidates, with `qrels` of their own.
+    * one of RankGPT's candidate files, together with the option `qrels`.
 
     Raises:
-        InputError: There is no benchmark, or something that is wanted is missing, damaged or does not fit.
+        InputError: There is no benchmark, or a wanted part is missing, damaged or does not fit the others.
     """
     where = Path(path)
     if is_repository(path):
@@ -50,7 +49,7 @@ def load_tasks(path: Path | str, wanted: Wanted = EVERYTHING) -> list[Benchmark]
     if not where.exists():
         raise InputError(
             f"{where} does not exist; {where_to_get(where.name)}name a benchmark's folder, a RankGPT file, or "
-            "a data set on the hub, as xlangai/BRIGHT"
+            "a data set on the hub such as xlangai/BRIGHT"
         )
     bright = BrightFolder.open(where)
     if bright is not None:
@@ -61,9 +60,9 @@ def load_tasks(path: Path | str, wanted: Wanted = EVERYTHING) -> list[Benchmark]
         return [bright.load(name, wanted) for name in names]
     for option, value in (("qrels_form=fixed", wanted.qrels_form == "fixed"), ("rewritten", wanted.rewritten)):
         if value:
-            raise InputError(f"{where} is not BRIGHT, which alone has {option}; leave it out")
+            raise InputError(f"{where} is not BRIGHT, and only BRIGHT has {option}; leave it out")
     if wanted.documents == "long":
-        raise InputError(f"{where} is not BRIGHT, which alone has long documents; leave documents=long out")
+        raise InputError(f"{where} is not BRIGHT, and only BRIGHT has long documents; leave documents=long out")
     loaders = _loaders(where)
     names = chosen_names(where, wanted.tasks, loaders)
     _check_one(where, names, wanted)
@@ -73,23 +72,23 @@ def load_tasks(path: Path | str, wanted: Wanted = EVERYTHING) -> list[Benchmark]
 def _check_one(where: Path, names: list[str], wanted: Wanted) -> None:
     if wanted.qrels is not None and len(names) > 1:
         raise InputError(
-            f"{where} has the tasks {listed(names)}, and the qrels {wanted.qrels} are of one, since ids mean "
-            "other documents in each; name one with tasks=NAME"
+            f"{where} has the tasks {listed(names)}, and the qrels {wanted.qrels} can belong to one only, since each "
+            "task has its own ids; name one with tasks=NAME"
         )
 
 
 def _loaders(where: Path) -> dict[str, _Loader]:
-    """What reads each task, by its name."""
+    """The loader of each task, by the task's name."""
     if where.is_file():
         return {task_name(where.name.partition(".")[0]): partial(_load_rankgpt, where)}
-    found = _loaders_below(where, task_name(where.resolve().name), 0)
-    if not found:
+    loaders = _loaders_below(where, task_name(where.resolve().name), 0)
+    if not loaders:
         raise InputError(
             f"{where} holds no benchmark of a known form: queries.jsonl with corpus.jsonl and qrels, BRIGHT's "
             "examples/ or topics/, topics.*.txt with qrels.*.txt, or NovelEval's corpus.tsv with "
             "queries.tsv; name such a folder"
         )
-    return found
+    return loaders
 
 
 def _loaders_below(folder: Path, name: str, depth: int) -> dict[str, _Loader]:
@@ -125,7 +124,7 @@ def _load_rankgpt(path: Path, wanted: Wanted) -> Benchmark:
         sources=sources,
         counts=Counter(),
         run=run if wanted.with_run else None,
-        # Candidates are not the collection: most judged passages are not among them.
+        # The candidates are a small part of the collection, and most judged passages are not among them.
         is_partial=True,
     )
     return assemble(parts)

@@ -1,4 +1,4 @@
-"""Queries with what their rows say of documents: which are relevant, which must not be ranked."""
+"""Queries with the relevant and the excluded documents that their rows name."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _INSTRUCTION = "instruction"
 
 @dataclass(frozen=True, slots=True)
 class Topic:
-    """A row of a queries file; ids as often as they stand there."""
+    """A row of a queries file; repeated ids are kept."""
 
     where: str
     query: Query
@@ -26,10 +26,10 @@ class Topic:
 
 
 def read_topics(paths: Iterable[Path], gold: str = "gold_ids") -> dict[str, Topic]:
-    """Queries by id, from JSONL or Parquet, in file order; relevant documents from the column `gold`.
+    """Read queries by id, from JSONL or Parquet, in file order; relevant documents from the column `gold`.
 
     Raises:
-        InputError: A row is no query, an id stands twice, or there is none.
+        InputError: A row is no query, an id is repeated, or there is no query.
     """
     files = list(paths)
     topics = (
@@ -45,22 +45,22 @@ def read_topics(paths: Iterable[Path], gold: str = "gold_ids") -> dict[str, Topi
 
 
 def _instruction(where: str, row: object) -> str | None:
-    """What the row's query is to be judged by, where it says."""
+    """The instruction by which to judge the row's query; None if the row has none."""
     return None if columns(where, row).get(_INSTRUCTION) is None else string(where, row, (_INSTRUCTION,))
 
 
 def read_tab_topics(path: Path) -> dict[str, Topic]:
-    """Queries by id, from lines of id, tab, text.
+    """Read queries by id, from lines of id, tab, text.
 
     Raises:
-        InputError: As of `read_topics`.
+        InputError: As in `read_topics`.
     """
     topics = (Topic(where, Query(query_id, text)) for where, query_id, text in tab_rows(path))
     return _by_id([path], topics, "lines of id, tab, text")
 
 
 def _by_id(files: list[Path], topics: Iterable[Topic], expected: str) -> dict[str, Topic]:
-    found: dict[str, Topic] = {}
+    by_id: dict[str, Topic] = {}
     for topic in topics:
         query_id = topic.query.query_id
         if not query_id:
@@ -70,9 +70,9 @@ def _by_id(files: list[Path], topics: Iterable[Topic], expected: str) -> dict[st
                 f"{topic.where}: the id {query_id[:60]!r} begins with # or holds a tab or the end of a line, which "
                 "TREC's files cannot hold; rename the query, in the qrels too"
             )
-        if query_id in found:
-            raise InputError(f"{topic.where}: the id {query_id!r} stood before; remove one of the two")
-        found[query_id] = topic
-    if not found:
+        if query_id in by_id:
+            raise InputError(f"{topic.where}: an earlier row has the id {query_id!r} too; remove one of the two")
+        by_id[query_id] = topic
+    if not by_id:
         raise InputError(f"{files[0]} is empty; name a file that holds {expected}")
-    return found
+    return by_id

@@ -41,8 +41,8 @@ def trec_tasks(folder: Path) -> dict[str, Path]:
 def load_trec(folder: Path, name: str, wanted: Wanted) -> Benchmark:
     """Read one of the folder's tasks.
 
-    Candidates with text, as RankGPT publishes them (`*_dl19.json`), serve as run and as documents; where there are
-    none, documents come from `collection.tsv` or `corpus.jsonl`, and the run from `*.dl19.trec` or the like.
+    Candidates with text, as RankGPT publishes them (`*_dl19.json`), are the run, and the documents too if there is no
+    `collection.tsv` or `corpus.jsonl`. Without such candidates the run is a file like `*.dl19.trec`.
 
     Raises:
         InputError: A file is missing, damaged, or does not fit the others.
@@ -59,8 +59,8 @@ def load_trec(folder: Path, name: str, wanted: Wanted) -> Benchmark:
     counts: Counter[str] = Counter()
     collection = only_file(folder, files_named(folder, _COLLECTION), "collections")
     of_task = re.compile(rf"(?:^|.*[._-]){re.escape(name)}(?:[._-].*|$)")
-    found = [path for path in files_named(folder, _RANKGPT) if of_task.match(path.name)]
-    packed = only_file(folder, found, f"candidates of {name}")
+    packed_files = [path for path in files_named(folder, _RANKGPT) if of_task.match(path.name)]
+    packed = only_file(folder, packed_files, f"candidates of {name}")
     run = corpus = None
     if packed and (wanted.with_run or (wanted.need_text and not collection)):
         _, passages, run = read_rankgpt(packed)
@@ -83,7 +83,7 @@ def load_trec(folder: Path, name: str, wanted: Wanted) -> Benchmark:
         sources=sources,
         counts=counts,
         run=run if wanted.with_run else None,
-        # Candidates are not the collection: most judged passages are not among them.
+        # The candidates are a small part of the collection, and most judged passages are not among them.
         is_partial=wanted.partial_corpus or collection is None,
     )
     return assemble(parts)
@@ -102,15 +102,15 @@ def _collection(folder: Path, name: str, collection: Path | None, counts: Counte
 
 
 def _by_task(folder: Path, patterns: tuple[re.Pattern[str], ...]) -> dict[str, Path]:
-    found: dict[str, Path] = {}
+    files: dict[str, Path] = {}
     for pattern in patterns:
         for path in files_named(folder, pattern):
             if match := pattern.fullmatch(path.name):
                 named = match.groupdict()
                 task = named.get("task") or f"dl{named.get('year')}"
-                if task in found:
+                if task in files:
                     raise InputError(
-                        f"{folder} has both {found[task].name} and {path.name} for {task}; keep one of the two"
+                        f"{folder} has both {files[task].name} and {path.name} for {task}; keep one of the two"
                     )
-                found[task] = path
-    return dict(sorted(found.items()))
+                files[task] = path
+    return dict(sorted(files.items()))

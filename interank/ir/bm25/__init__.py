@@ -1,4 +1,4 @@
-"""BM25, the first stage: a ranking by the words that query and documents share."""
+"""BM25, the first stage: ranking by the words that query and document share."""
 
 from interank.ir.bm25.first_stage import Bm25, FirstStage, first_stage_of
 from interank.ir.bm25.languages import analyser

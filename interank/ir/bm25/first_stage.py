@@ -1,4 +1,4 @@
-"""The first stages: the analysis and the weighting that each name stands for, and the rankings they give."""
+"""The first stages: the text analysis and the weighting behind each name, and the index that ranks by them."""
 
 from __future__ import annotations
 
@@ -32,12 +32,12 @@ FirstStage = Literal[
     "bm25-spanish",
     "bm25-swedish",
 ]
-"""`bm25`: plain words of any script; `bm25-english`: Lucene's English terms; `bm25q`: these, the query weighted
-like a document; `bm25-` and another language: stems of words by Snowball's rules."""
+"""`bm25`: plain words of any script. `bm25-english`: Lucene's English terms. `bm25q`: the same terms, with the query
+weighted like a document. `bm25-` and another language: words stemmed by Snowball's rules."""
 
 
 def first_stage_of(language: Language | None) -> FirstStage:
-    """BM25 of a language's terms, or of plain words."""
+    """The name of BM25 on a language's terms; on plain words for None."""
     names: dict[Language, FirstStage] = {own: name for name, own in _LANGUAGES.items()}
     return "bm25" if language is None else names[language]
 
@@ -46,7 +46,7 @@ def first_stage_of(language: Language | None) -> FirstStage:
 class _Form:
     analyze: Callable[[str], list[str]]
     weighting: Weighting
-    sought: str
+    token_kind: str
 
 
 _LANGUAGES: dict[FirstStage, Language] = {
@@ -80,21 +80,21 @@ _FORMS: dict[FirstStage, _Form] = {
 class Bm25:
     """An index of documents that ranks them by BM25.
 
-    A document scores, summed over the query's tokens (a repeated token counts each time),
+    A document's score is the sum over the query's tokens (a repeated token counts each time) of
     `idf * tf * (k1 + 1) / (tf + k1 * (1 - b + b * length / mean length))` with
     `idf = ln(1 + (N - df + 0.5) / (df + 0.5))`: ATIRE's term frequency, Lucene's idf.
 
-    BM25Q gives the query's terms the weights that they would have in a document. Over the query's distinct terms it
-    sums `idf^2 * s(tf in query, length of query) * s(tf, length)`, where `s(tf, length)` is the term frequency part
-    above without `k1 + 1`, and the query's length counts the tokens that the corpus knows. This is what BRIGHT's
-    script computes with gensim's LuceneBM25Model, under the name of BM25.
+    BM25Q weights the query's terms as if the query were a document. It sums over the query's distinct terms
+    `idf^2 * s(tf in query, length of query) * s(tf, length)`, where `s(tf, length)` is the term frequency part above
+    without `k1 + 1`, and the query's length counts the tokens that occur in the corpus. BRIGHT's script computes this
+    with gensim's LuceneBM25Model, and calls it BM25.
     """
 
     def __init__(self, documents: Sequence[Document], first_stage: FirstStage = "bm25") -> None:
         """Index the documents' full texts.
 
         Raises:
-            InputError: There is no document, none holds a token, or two have the same id.
+            InputError: There is no document, no document has a token, or two have the same id.
         """
         self.first_stage = first_stage
         self._form = _FORMS[first_stage]
@@ -102,23 +102,23 @@ class Bm25:
         self._positions = {doc_id: position for position, doc_id in enumerate(self._doc_ids)}
         if len(self._positions) < len(self._doc_ids):
             twice = next(doc_id for place, doc_id in enumerate(self._doc_ids) if self._positions[doc_id] != place)
-            raise InputError(f"the document id {twice!r} stands twice in the corpus; keep one of the two")
+            raise InputError(f"the document id {twice!r} occurs twice in the corpus; keep one of the two")
         self._postings = Postings(
             (self._form.analyze(document.full_text) for document in documents), self._form.weighting
         )
         if not self._postings.term_count:
             raise InputError(
-                f"the documents ({len(self._doc_ids)}) hold no {self._form.sought} that BM25 could search; "
-                "give another corpus, or bring candidates from elsewhere as a run"
+                f"the documents ({len(self._doc_ids)}) hold no {self._form.token_kind} that BM25 could search; "
+                "give another corpus, or candidates from elsewhere as a run"
             )
 
     def rank(self, queries: Iterable[Query], *, top_k: int, excluded: Mapping[str, frozenset[str]] = {}) -> Run:
         """Rank the documents for each query; a query that shares no word with any has an empty ranking.
 
         Args:
-            queries: What to rank for.
-            top_k: How many documents to keep for each query; those that score 0 are left out, ties keep corpus order.
-            excluded: Documents, by query id, that must not be ranked; they take no place among the `top_k`.
+            queries: The queries.
+            top_k: The most documents to keep for each query. Those that score 0 are left out; ties keep corpus order.
+            excluded: By query id, documents that must not be ranked; they do not count towards `top_k`.
 
         Raises:
             InputError: `top_k` is under 1.

@@ -1,4 +1,4 @@
-"""Words of one language as terms: Snowball's stems, so that a query finds what is inflected otherwise."""
+"""Terms of a language: Snowball's stems, so that a query finds other inflections of its words."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from interank.types import Language
 
 
 def analyser(language: Language | None) -> Callable[[str], list[str]]:
-    """What makes a text's terms: English as Lucene does, of other languages stems of all words, of none the words.
+    """A function from a text to its terms: Lucene's for English, stems for another language, plain words for None.
 
-    Pairs of characters, which stand for words where a script writes no blanks, are terms in every language.
+    In scripts without blanks, pairs of characters stand for words; they are terms in every language.
     """
     if language is None:
         return tokenize
@@ -25,7 +25,7 @@ def _stems(language: Language, text: str) -> list[str]:
     return [_stem(language, word) for word in tokenize(text)]
 
 
-# The cache holds a language's common words; what it drops costs a stemming again.
+# The cache holds a language's common words; a dropped word is stemmed again.
 @lru_cache(maxsize=1 << 18)
 def _stem(language: Language, word: str) -> str:
     return str(_stemmer(language).stem(word)) or word

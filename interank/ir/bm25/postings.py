@@ -1,4 +1,4 @@
-"""Which documents hold which terms, with BM25's weights: analyzed documents in, the best positions for a query out."""
+"""An inverted index with BM25's weights: it indexes analyzed documents, and returns a query's best positions."""
 
 from __future__ import annotations
 
@@ -19,27 +19,28 @@ K1 = 0.9
 B = 0.4
 
 Weighting = Literal["counts", "saturated"]
-"""What a query's term weighs: how often it stands there, or what it would weigh in a document (BM25Q)."""
+"""The weight of a query's term: its count in the query, or its weight as if the query were a document (BM25Q)."""
 
-# Postings that are weighed together, in float64.
+# Postings weighted at once, in float64.
 _TOGETHER = 1 << 20
 _ARRAYS = ("bounds", "documents", "idf", "weights")
 
 
 class Terms(NamedTuple):
-    """The terms of some documents, numbered among themselves."""
+    """The terms of some documents, numbered within these documents."""
 
     terms: list[str]
     token_ids: Any
-    """Of all documents, one after the other."""
+    """The token ids of all documents, one document after the other."""
     lengths: Any
+    """The number of tokens of each document."""
 
 
 class Postings:
     """An inverted index of weights in float32, terms by documents.
 
-    Terms are numbered as gensim's Dictionary does it, document by document and alphabetically within each: a score in
-    float32 depends on the order in which it is summed, so this order makes equal scores equal to the last bit.
+    Terms are numbered as by gensim's Dictionary: document by document, and alphabetically within each. A float32 sum
+    depends on its order, so this order makes scores equal to gensim's to the last bit.
     """
 
     def __init__(self, documents: Iterable[Sequence[str]], weighting: Weighting) -> None:
@@ -48,10 +49,10 @@ class Postings:
 
     @classmethod
     def joined(cls, parts: Iterable[Terms], weighting: Weighting) -> Postings:
-        """Index documents that were numbered in parts, to the same as if they had been indexed together."""
-        made = cls.__new__(cls)
-        made._index(parts, weighting)
-        return made
+        """Index documents that were numbered in parts; the index equals that of all documents at once."""
+        index = cls.__new__(cls)
+        index._index(parts, weighting)
+        return index
 
     def _index(self, parts: Iterable[Terms], weighting: Weighting) -> None:
         import numpy as np
@@ -63,11 +64,11 @@ class Postings:
         bounds = np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths)])
         self._document_count = len(lengths)
         self._mean_length = len(token_ids) / max(len(lengths), 1)
-        # Indices are as wide as these bounds.
+        # The sparse matrix takes its index type from these bounds.
         bounds = bounds.astype(np.int32 if bounds[-1] <= np.iinfo(np.int32).max else np.int64)
         occurrences = np.ones(len(token_ids), np.int32)
         by_document = csr_array((occurrences, token_ids, bounds), shape=(len(lengths), len(self._vocabulary)))
-        # Each of these arrays is as long as all texts together; none is held longer than it is needed.
+        # Each of these arrays is as long as all texts together, so it is freed as early as possible.
         del token_ids, occurrences
         by_document.sum_duplicates()
         by_term = by_document.T.tocsr()
@@ -79,42 +80,42 @@ class Postings:
         self._idf = np.log(self._document_count + 1.0) - np.log(frequencies + 0.5)
         self._weights = np.empty(len(self._documents), np.float32)
         for start, stop in _runs(self._bounds):
-            here = slice(self._bounds[start], self._bounds[stop])
-            saturated = _saturated(by_term.data[here], lengths[self._documents[here]], self._mean_length)
+            entries = slice(self._bounds[start], self._bounds[stop])
+            saturated = _saturated(by_term.data[entries], lengths[self._documents[entries]], self._mean_length)
             weights = np.repeat(self._idf[start:stop], frequencies[start:stop]) * saturated
-            self._weights[here] = weights if weighting == "saturated" else weights * (K1 + 1)
+            self._weights[entries] = weights if weighting == "saturated" else weights * (K1 + 1)
 
     def save(self, folder: Path) -> None:
-        """Write the index for `stored`, of which processes on one machine share the memory."""
+        """Write the index to files that `stored` maps into memory, which the processes of a machine share."""
         import numpy as np
 
         folder.mkdir()
         for name in _ARRAYS:
             np.save(folder / f"{name}.npy", getattr(self, f"_{name}"))
-        told = {"weighting": self._weighting, "documents": self._document_count, "mean_length": self._mean_length}
-        (folder / "terms.json").write_text(json.dumps(told | {"terms": list(self._vocabulary)}), "utf-8")
+        facts = {"weighting": self._weighting, "documents": self._document_count, "mean_length": self._mean_length}
+        (folder / "terms.json").write_text(json.dumps(facts | {"terms": list(self._vocabulary)}), "utf-8")
 
     @classmethod
     def stored(cls, folder: Path) -> Postings:
-        """Open what `save` wrote."""
+        """Open an index that `save` wrote."""
         import numpy as np
 
-        made = cls.__new__(cls)
-        told = json.loads((folder / "terms.json").read_text("utf-8"))
-        made._vocabulary = {term: number for number, term in enumerate(told["terms"])}
-        made._weighting, made._document_count = told["weighting"], told["documents"]
-        made._mean_length = told["mean_length"]
+        index = cls.__new__(cls)
+        facts = json.loads((folder / "terms.json").read_text("utf-8"))
+        index._vocabulary = {term: number for number, term in enumerate(facts["terms"])}
+        index._weighting, index._document_count = facts["weighting"], facts["documents"]
+        index._mean_length = facts["mean_length"]
         for name in _ARRAYS:
-            setattr(made, f"_{name}", np.load(folder / f"{name}.npy", mmap_mode="r"))
-        return made
+            setattr(index, f"_{name}", np.load(folder / f"{name}.npy", mmap_mode="r"))
+        return index
 
     @property
     def term_count(self) -> int:
-        """How many different terms the documents hold."""
+        """The number of different terms in the documents."""
         return len(self._vocabulary)
 
     def search(self, terms: Iterable[str], top_k: int, *, barred: Sequence[int] = ()) -> tuple[Positions, Floats]:
-        """The positions of the `top_k` documents that score highest above 0, best first, ties in order, and the scores.
+        """The positions and scores of the `top_k` best documents that score above 0, best first, ties by position.
 
         The documents at the `barred` positions are left out.
         """
@@ -129,11 +130,11 @@ class Postings:
         return best, scores[best]
 
     def _scores(self, token_ids: list[int]) -> Floats:
-        """Every document's score, summed term after term."""
+        """Every document's score, summed term by term."""
         import numpy as np
 
-        # A sum of columns into a vector that is there already is what scipy's products are made of, but none of its
-        # public functions; with those, the postings would be copied for each query, which takes twice as long.
+        # scipy has no public function that adds columns to a given vector. Its public products would copy the postings
+        # for each query, which takes twice as long.
         from scipy.sparse._sparsetools import csc_matvec
 
         term_ids, counts = np.unique(np.asarray(token_ids, np.int32), return_counts=True)
@@ -154,7 +155,7 @@ class Postings:
 
 
 def numbered(documents: Iterable[Sequence[str]]) -> Terms:
-    """Number the terms of some documents."""
+    """Number the terms of some documents, in the order of `Postings`."""
     import numpy as np
 
     vocabulary: dict[str, int] = {}
@@ -168,22 +169,22 @@ def numbered(documents: Iterable[Sequence[str]]) -> Terms:
 
 
 def _renumbered(parts: Iterable[Terms], vocabulary: dict[str, int]) -> tuple[Any, Any]:
-    """The terms of all documents by their numbers in the vocabulary, which grows; the documents' lengths.
+    """The token ids of all documents in a common vocabulary, which is extended, and the documents' lengths.
 
-    A part's new terms get their numbers in the order that they have there, so that the parts do not matter.
+    New terms are numbered in their part's order, so that the division into parts does not matter.
     """
     import numpy as np
 
     token_ids, lengths = [np.empty(0, np.int32)], [np.empty(0, np.int64)]
     for part in parts:
-        here = np.array([vocabulary.setdefault(term, len(vocabulary)) for term in part.terms], np.int32)
-        token_ids.append(here[part.token_ids] if len(here) else part.token_ids)
+        numbers = np.array([vocabulary.setdefault(term, len(vocabulary)) for term in part.terms], np.int32)
+        token_ids.append(numbers[part.token_ids] if len(numbers) else part.token_ids)
         lengths.append(part.lengths)
     return np.concatenate(token_ids), np.concatenate(lengths)
 
 
 def _runs(bounds: Any) -> Iterator[tuple[int, int]]:
-    """Terms that stand together and have some million postings among them: the first, and the one behind the last."""
+    """Ranges (first, end) of consecutive terms that have about a million postings together."""
     start, terms = 0, len(bounds) - 1
     while start < terms:
         stop = max(start + 1, int(bounds.searchsorted(bounds[start] + _TOGETHER, side="right")) - 1)
@@ -192,10 +193,10 @@ def _runs(bounds: Any) -> Iterator[tuple[int, int]]:
 
 
 def without_ties(scores: Floats) -> Floats:
-    """Scores above 0, best first, each that is not below the one before at the next float32 below it.
+    """Positive scores, best first, with ties broken: each tied score is lowered to the next float32 below.
 
-    `Run` would do the same number by number, which takes longer than the search. As integers, the bits of positive
-    floats count up with them.
+    `Run` would do the same number by number, which takes longer than the search. The bits of positive floats, read as
+    integers, have the same order as the floats.
     """
     import numpy as np
 
@@ -205,18 +206,18 @@ def without_ties(scores: Floats) -> Floats:
 
 
 def _saturated(counts: Any, lengths: Any, mean_length: float) -> Any:
-    """BM25's term frequency: what counts in texts of these lengths come to, in float64."""
+    """BM25's saturated term frequency of counts in texts of these lengths, in float64."""
     return counts / (counts + K1 * (1 - B + B * lengths / mean_length))
 
 
 def _best(scores: Floats, top_k: int) -> Positions:
-    """Positions of the `top_k` highest scores above 0, best first, ties in order."""
+    """Positions of the `top_k` highest scores above 0, best first, ties by position."""
     import numpy as np
 
     if top_k < len(scores):
         # All that tie with the last kept one must reach the stable sort; a partition alone picks any of them.
         least = np.partition(scores, len(scores) - top_k)[len(scores) - top_k]
-        found = np.flatnonzero(scores >= least) if least > 0 else np.flatnonzero(scores > 0)
+        positions = np.flatnonzero(scores >= least) if least > 0 else np.flatnonzero(scores > 0)
     else:
-        found = np.flatnonzero(scores > 0)
-    return found[np.argsort(-scores[found], kind="stable")[:top_k]]
+        positions = np.flatnonzero(scores > 0)
+    return positions[np.argsort(-scores[positions], kind="stable")[:top_k]]

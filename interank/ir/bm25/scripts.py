@@ -1,4 +1,4 @@
-"""Words of any script: runs of letters with their marks, and pairs of characters where a script writes no blanks."""
+"""Words of any script: runs of letters with their marks, or pairs of characters in scripts without blanks."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from functools import cache
 from itertools import pairwise
 from typing import Any
 
-# Chinese and Japanese, and those of South East Asia, whose words only a dictionary tells apart.
+# The scripts of Chinese, Japanese and South East Asia, in which only a dictionary could separate words.
 _UNSPACED = r"\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}"
 
 _LOWER_ASCII = re.compile("[a-z0-9]+")
@@ -16,7 +16,7 @@ _LOWER_ASCII = re.compile("[a-z0-9]+")
 
 @cache
 def _pattern(name: str) -> Any:
-    import regex  # Python's own expressions know neither scripts nor marks; most texts are ASCII and need neither
+    import regex  # Python's `re` has no classes of scripts and marks; imported here since ASCII texts do not need it
 
     return regex.compile(
         {
@@ -33,22 +33,22 @@ def _pattern(name: str) -> Any:
 
 
 def words(text: str) -> list[str]:
-    """The words of a text, as they stand there; of scripts without blanks each two characters that are neighbours.
+    """The words of a text in their own case; in scripts without blanks, every pair of neighbouring characters.
 
-    Texts in ASCII have the same words by `[A-Za-z0-9]+`, which is many times faster.
+    For ASCII texts `[A-Za-z0-9]+` gives the same words many times faster.
     """
-    found: list[str] = []
+    parts: list[str] = []
     for match in _pattern("word").finditer(unicodedata.normalize("NFC", text)):
         if match["unspaced"] is None:
-            found += _without_signs(match[0])
+            parts += _without_signs(match[0])
             continue
         clusters = _pattern("cluster").findall(match[0])
-        found += map("".join, pairwise(clusters)) if len(clusters) > 1 else clusters
-    return found
+        parts += map("".join, pairwise(clusters)) if len(clusters) > 1 else clusters
+    return parts
 
 
 def _without_signs(word: str) -> list[str]:
-    """The word without letters that are signs: of `TGF` with a beta behind it the Latin ones, of a beta nothing."""
+    """The word without letters used as signs: `TGF` followed by a Greek beta becomes `TGF`, a beta alone nothing."""
     if word.isascii() or not _pattern("signs").search(word):
         return [word]
     if _pattern("latin").search(word):
@@ -63,7 +63,7 @@ def tokenize(text: str) -> list[str]:
 
 
 def count_words(text: str) -> int:
-    """How many words a text has; where a script writes no blanks, two characters count as one."""
+    """The number of words in a text; in scripts without blanks two characters count as one word."""
     if text.isascii():
         return len(text.split())
     characters = len(_pattern("unspaced").findall(text))
@@ -71,23 +71,23 @@ def count_words(text: str) -> int:
 
 
 def cut_words(text: str, most: int) -> list[str]:
-    """The text in parts of at most so many words, each joined by single blanks; blanks at its ends are lost."""
+    """Split a text into parts of at most `most` words; single blanks replace all white space."""
     parts: list[str] = []
-    held: list[str] = []
+    part: list[str] = []
     size = 0
     for token in text.split():
         for piece in _pieces(token, most):
             count = count_words(piece)
-            if held and size + count > most:
-                parts.append(" ".join(held))
-                held, size = [], 0
-            held.append(piece)
+            if part and size + count > most:
+                parts.append(" ".join(part))
+                part, size = [], 0
+            part.append(piece)
             size += count
-    return [*parts, " ".join(held)] if held else parts
+    return [*parts, " ".join(part)] if part else parts
 
 
 def _pieces(token: str, most: int) -> list[str]:
-    """A run without blanks in pieces of at most so many words."""
+    """Split a token without blanks into pieces of at most `most` words."""
     if token.isascii() or count_words(token) <= most:
         return [token]
     clusters = _pattern("cluster").findall(token)

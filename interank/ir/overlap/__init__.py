@@ -1,7 +1,7 @@
-"""Text overlap: what of a benchmark stands in training data, and which texts repeat one another."""
+"""Text overlap: contamination of training data with benchmarks, and near-duplicates among texts."""
 
 from interank.ir.overlap.benchmark import BenchmarkIndex, Checked, Target
-from interank.ir.overlap.matching import Checkable, Found, Overlap, contaminated, joined
+from interank.ir.overlap.matching import Checkable, Contamination, Overlap, contaminated, joined
 from interank.ir.overlap.minhash import near_duplicates
 from interank.ir.overlap.posts import PostName, page_name, post_named, posts_in, site_name
 from interank.ir.overlap.texts import BenchmarkDocument, BenchmarkQuery, BenchmarkTexts, read_texts
@@ -14,7 +14,7 @@ __all__ = [
     "BenchmarkTexts",
     "Checkable",
     "Checked",
-    "Found",
+    "Contamination",
     "Overlap",
     "PostName",
     "Target",

@@ -1,4 +1,4 @@
-"""The index of the benchmarks that training data is held against: their queries, answers, documents and names."""
+"""The index of the benchmarks that training data is checked against: their queries, answers, documents and names."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from interank.ir.overlap.texts import BenchmarkDocument, BenchmarkQuery, Benchma
 
 Part = Literal["query", "answer", "document", "mention"]
 
-# Shorter documents ("See also") equal others by chance.
+# Shorter documents ("See also") equal other texts by chance.
 _LEAST_DOCUMENT_WORDS = 5
 
 
 class Target(NamedTuple):
-    """What of a benchmark a text can overlap with; `item_id` is a query's id, or a document's."""
+    """A part of a benchmark that a text can overlap with; `item_id` is the id of a query or a document."""
 
     benchmark: str
     task: str
@@ -26,7 +26,7 @@ class Target(NamedTuple):
 
 
 class Reference(NamedTuple):
-    """A benchmark's naming of a post or a page."""
+    """A benchmark's reference to a post or a page by its id or address."""
 
     target: Target
     how: Literal["post id", "url"]
@@ -34,7 +34,7 @@ class Reference(NamedTuple):
 
 @dataclass(slots=True)
 class Checked:
-    """What of a benchmark is indexed."""
+    """Counts of a benchmark's indexed texts, for reports."""
 
     name: str
     tasks: list[str] = field(default_factory=list)
@@ -44,7 +44,7 @@ class Checked:
     """The tasks whose documents are indexed."""
 
     def to_json(self) -> dict[str, Any]:
-        """The entry for a report."""
+        """The report's entry on the benchmark."""
         entry: dict[str, Any] = {
             "name": self.name,
             "tasks": self.tasks,
@@ -59,16 +59,16 @@ class Checked:
 
 
 class DocumentIndex(NamedTuple):
-    """Documents of a task: all, or a chunk of many."""
+    """The index of a task's documents, or of a chunk of them."""
 
     texts: TextIndex
     targets: Sequence[Target]
 
 
 class BenchmarkIndex:
-    """The texts and names of benchmarks, to be asked by `contaminated`.
+    """The texts and names of benchmarks, searched by `contaminated`.
 
-    Takes 1.7 kB a document of 100 or 200 words (2.3 kB at most, ids included) and some 5 kB a query of 100 words.
+    It takes 1.7 kB for a document of 100 or 200 words (2.3 kB at most, ids included), and 5 kB for a query of 100.
     """
 
     def __init__(self, benchmarks: Iterable[BenchmarkTexts]) -> None:
@@ -102,15 +102,15 @@ class BenchmarkIndex:
 
     @property
     def nbytes(self) -> int:
-        """What the larger arrays take in memory."""
+        """The size of the larger arrays in memory."""
         return self.queries.nbytes + self.answers.nbytes + sum(each.texts.nbytes for each in self.documents)
 
     def report(self) -> list[dict[str, Any]]:
-        """What was indexed, a benchmark an entry."""
+        """Counts of the indexed texts, one entry for each benchmark."""
         return [checked.to_json() for checked in self.checked.values()]
 
     def _add_documents(self, texts: BenchmarkTexts, documents: Iterable[BenchmarkDocument]) -> int:
-        """Index the documents, a chunk at a time; tells how many there are."""
+        """Index the documents, chunk by chunk, and return their number."""
         count = 0
         for chunk in batches(documents, CHUNK):
             targets = [Target(texts.name, texts.task, "document", document.doc_id) for document in chunk]
@@ -129,18 +129,18 @@ class BenchmarkIndex:
             self._add(post, Reference(target, "url"))
         for doc_id in query.doc_ids:
             self._refer(target._replace(part="document", item_id=doc_id), doc_id, (), "")
-        # What an answer links to is related, which is less than part of the benchmark.
+        # A post that an answer links to is related to the query, but not part of the benchmark.
         for post in posts_in(query.answer):
             self._add(post, Reference(target._replace(part="mention"), "url"))
 
     def _refer(self, target: Target, identifier: str, names: Sequence[str], site: str) -> None:
-        """Register what an id and addresses name."""
+        """Register the posts and pages that an id and addresses name."""
         if site and identifier.isascii() and identifier.isdigit():
             self._add(PostName(site_name(site), str(int(identifier))), Reference(target, "post id"))
         for name in (identifier, *names):
             is_address = "//" in name or "/q" in name or "/a/" in name
             posts = post_named(name)
-            # The last is the most exact: an answer's address names its question, too.
+            # The last post is the most exact: an answer's address also names its question.
             for post in posts[-1:] if target.part == "document" else posts:
                 self._add(post, Reference(target, "url" if is_address else "post id"))
             page = None if posts else page_name(name)

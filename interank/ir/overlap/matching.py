@@ -1,4 +1,4 @@
-"""Which of some posts and pages are, or contain, what a benchmark tests."""
+"""The check of posts and pages for contamination: which ones are, or contain, a benchmark's queries and documents."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from interank.ir.overlap.benchmark import BenchmarkIndex, Reference, Target
 from interank.ir.overlap.index import NEAR, SHARE, How, Match, batches, sketched
 from interank.ir.overlap.posts import PostName, page_name, site_name
 
-# What tells most comes first: it names a match that several ways found.
+# The ways to find a match, the surest first; it names a match that several ways find.
 _HOWS: tuple[How, ...] = ("post id", "url", "exact", "13-grams", "minhash", "shingles", "words", "title")
 _RANK = {how: rank for rank, how in enumerate(_HOWS)}
-# Where a benchmark's queries are alike, a text that is one of them is found by these in all. A few are reported.
+# If a benchmark's queries resemble each other, these ways find a text in all of them, and only a few are reported.
 _WEAK = frozenset({"minhash", "shingles", "words", "title"})
 _MOST_WEAK = 5
 _LEAST = {"13-grams": SHARE, "minhash": NEAR}
@@ -27,26 +27,27 @@ class Checkable(NamedTuple):
     post_id: str
     kind: Literal["question", "document"]
     text: str
-    """A question's title stands in its first line."""
+    """The text; a question's first line is its title."""
     thread_id: str = ""
-    """The id of the question that the post belongs to; empty where there is none, or it is not known."""
+    """The id of the question that the post belongs to; empty if there is none or it is not known."""
     url: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Overlap:
-    """What a text has in common with a benchmark's query or document."""
+    """An overlap of a text with a benchmark's query or document."""
 
     site: str
     post_id: str
     target: Target
     how: How
     overlap: float
-    """The share of the benchmark text's 13-grams (or of the question's own, if that is the larger half), the Jaccard
-    similarity (minhash), the share of the shorter text's runs of three words (shingles), the cosine (words), or 1."""
+    """The share of the benchmark text's 13-grams (or of the question's own, if that is larger and at least a half), the
+    Jaccard similarity (minhash), the share of the shorter text's runs of three words (shingles), the cosine (words,
+    title), or 1."""
 
     def to_json(self) -> dict[str, Any]:
-        """The entry for a report."""
+        """The report's entry on the overlap."""
         target = self.target
         named = "doc_id" if target.part == "document" else "query_id"
         entry: dict[str, Any] = {
@@ -58,25 +59,25 @@ class Overlap:
             "how": self.how,
             "overlap": round(self.overlap, 4),
         }
-        # A query's own answer betrays its thread; a link in that answer only leads near.
+        # The query's known answer identifies its thread; a link in that answer leads to a related post.
         if target.part in ("answer", "mention"):
             entry["through"] = "its answer" if target.part == "answer" else "a link in its answer"
         return entry
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
-    """What is contaminated: whole threads by (site, question's id), and single posts by (site, id)."""
+class Contamination:
+    """The contaminated texts: whole threads by (site, question's id), and single posts by (site, id)."""
 
     removed: tuple[Overlap, ...]
     remaining: tuple[Overlap, ...]
-    """The largest overlap too small to remove, for each text and task."""
+    """The largest overlap of each text that stays, for each task."""
     threads: frozenset[tuple[str, str]]
     posts: frozenset[tuple[str, str]]
 
     @classmethod
-    def nothing(cls) -> Found:
-        """What is found where nothing was looked at."""
+    def none(cls) -> Contamination:
+        """No contamination."""
         return cls((), (), frozenset(), frozenset())
 
     def is_removed(self, site: str, post_id: str, thread_id: str = "") -> bool:
@@ -85,26 +86,26 @@ class Found:
         return (site, post_id) in self.posts or not names.isdisjoint(self.threads)
 
     def to_json(self) -> dict[str, Any]:
-        """`removed` and `remaining` for a report."""
+        """The report's entries `removed` and `remaining`."""
         return {
             "removed": [overlap.to_json() for overlap in self.removed],
             "remaining": [overlap.to_json() for overlap in self.remaining],
         }
 
 
-def contaminated(items: Iterable[Checkable], index: BenchmarkIndex) -> Found:
-    """Hold posts and pages against benchmarks.
+def contaminated(items: Iterable[Checkable], index: BenchmarkIndex) -> Contamination:
+    """Check posts and pages against benchmarks.
 
-    A question that is a benchmark's query or contains 30% of its 13-grams, or has its id or address, is removed with
-    its thread, as is the thread of a query's known answer. A question is held against documents, too. Any other text is
-    removed alone if it contains 30% of a query's or a document's 13-grams, is a near-duplicate, or has its address.
+    A question that is a benchmark's query, contains 30% of its 13-grams, or has its id or address, is removed with its
+    thread, and so is the thread of a query's known answer. Questions are checked against documents too. Any other text
+    is removed alone if it contains 30% of a query's or a document's 13-grams, is a near-duplicate, or has its address.
 
     Args:
         items: The texts, in any order and number; they are streamed.
         index: The benchmarks.
 
     Returns:
-        What to remove, and what overlaps less; sorted by site, post id and benchmark.
+        The overlaps to remove and the smaller ones, sorted by site, post id and benchmark.
     """
     removed: set[Overlap] = set()
     smaller: set[Overlap] = set()
@@ -124,15 +125,15 @@ def contaminated(items: Iterable[Checkable], index: BenchmarkIndex) -> Found:
                 threads.add((item.site, item.thread_id or item.post_id))
             else:
                 posts.add((item.site, item.post_id))
-    found = Found(tuple(_surest(removed)), (), frozenset(threads), frozenset(posts))
-    left = (one for one in smaller if not found.is_removed(one.site, one.post_id, owners[one.site, one.post_id]))
-    return Found(found.removed, tuple(_largest(left)), found.threads, found.posts)
+    result = Contamination(tuple(_surest(removed)), (), frozenset(threads), frozenset(posts))
+    left = (one for one in smaller if not result.is_removed(one.site, one.post_id, owners[one.site, one.post_id]))
+    return Contamination(result.removed, tuple(_largest(left)), result.threads, result.posts)
 
 
-def joined(found: Iterable[Found]) -> Found:
-    """What was found in several parts of the same data."""
-    parts = list(found)
-    return Found(
+def joined(contaminations: Iterable[Contamination]) -> Contamination:
+    """Join the contamination of several parts of the same data."""
+    parts = list(contaminations)
+    return Contamination(
         tuple(sorted({overlap for part in parts for overlap in part.removed}, key=_order)),
         tuple(sorted({overlap for part in parts for overlap in part.remaining}, key=_order)),
         frozenset().union(*(part.threads for part in parts)),
@@ -149,7 +150,7 @@ def _names_query(match: Match, target: Target) -> bool:
 
 
 def _matches(batch: Sequence[Checkable], index: BenchmarkIndex) -> Iterator[tuple[Checkable, Target, Match]]:
-    """Every item with each target that it has something of, by what tells most."""
+    """Every item with each target that it overlaps with, and the strongest match of the two."""
     best: dict[tuple[int, Target], Match] = {}
     for target, match in _all_matches(batch, index):
         key = match.asking, target
@@ -174,12 +175,12 @@ def _all_matches(batch: Sequence[Checkable], index: BenchmarkIndex) -> Iterator[
         texts = [batch[number].text for number in numbers]
         forms = sketched(texts)
         if is_question:
-            found = index.queries.matches(forms, [text.strip().partition("\n")[0] for text in texts])
+            query_matches = index.queries.matches(forms, [text.strip().partition("\n")[0] for text in texts])
         else:
-            found = index.queries.texts.matches(forms)
+            query_matches = index.queries.texts.matches(forms)
             for match in index.answers.matches(forms):
                 yield index.answer_targets[match.indexed], match._replace(asking=numbers[match.asking])
-        for match in found:
+        for match in query_matches:
             yield index.query_targets[match.indexed], match._replace(asking=numbers[match.asking])
         for documents in index.documents:
             for match in documents.texts.matches(forms):
@@ -196,13 +197,13 @@ def _references(item: Checkable, index: BenchmarkIndex) -> Iterator[Reference]:
     for name in names:
         yield from index.references.get(name, ())
     if item.site and item.thread_id not in ("", item.post_id):
-        # The page of a question shows its answers, too; a link to it says nothing of them.
+        # A question's page shows its answers, so a reference to it names them too; a mention in an answer does not.
         of_question = index.references.get(PostName(site_name(item.site), item.thread_id), ())
         yield from (reference for reference in of_question if reference.target.part != "mention")
 
 
 def _surest(overlaps: Collection[Overlap]) -> list[Overlap]:
-    """All sure matches, and of each text and task the best few of the others."""
+    """All sure matches, and for each text and task the best few of the weak ones."""
     weak: dict[tuple[str, str, str, str, str], list[Overlap]] = {}
     for overlap in overlaps:
         if overlap.how in _WEAK:
@@ -219,7 +220,7 @@ def _place(overlap: Overlap) -> tuple[str, str, str, str, str]:
 
 
 def _largest(overlaps: Iterable[Overlap]) -> list[Overlap]:
-    """Of each text the largest overlap with each task's queries and with its documents."""
+    """The largest overlap of each text with each task's queries and with its documents."""
     largest: dict[tuple[str, str, str, str, str], Overlap] = {}
     for overlap in sorted(overlaps, key=_order):
         known = largest.get(_place(overlap))

@@ -1,4 +1,4 @@
-"""Near-duplicates by MinHash over runs of three words, found through bands of the signature."""
+"""Near-duplicates by MinHash over runs of three words, found by bands of the signature."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ import numpy.typing as npt
 from interank.ir.overlap.postings import Postings
 from interank.ir.overlap.words import Grams, Hashes, Numbers, Words, encode, grams, mixed
 
-# Runs of three survive scattered edits that leave hardly a run of thirteen whole.
+# Runs of three words survive scattered edits that leave hardly a 13-gram whole.
 SHINGLE = 3
-# A pair with Jaccard similarity .5 becomes a candidate with probability 1 - (1 - .5^4)^32 = .87, one with .7 always
-# (.9998); a pair with .1 one time in 300.
+# A pair with Jaccard similarity .5 becomes a candidate with probability 1 - (1 - .5^4)^32 = .87, one of .7 with .9998,
+# one of .1 with 1 / 300.
 _BANDS, _ROWS = 32, 4
 _PERMUTATIONS = _BANDS * _ROWS
 _SEED = 1
-# Two values agree in one byte by chance once in 256 (b-bit minwise hashing, Li and Koenig 2010).
+# The probability that two different values agree in their one stored byte (b-bit minwise hashing, Li and Koenig 2010).
 _BY_CHANCE = 1 / 256
 _CHUNK = 4096
-# Texts whose words are looked at together, and texts whose runs are held to be compared.
+# Texts whose words are hashed together, and texts whose runs are cached for comparison.
 _TOGETHER, _HELD = 512, 256
 
 Signatures = npt.NDArray[np.uint32]
@@ -32,7 +32,7 @@ Bytes = npt.NDArray[np.uint8]
 
 @dataclass(frozen=True, slots=True)
 class Candidates:
-    """Pairs of texts whose signatures agree in a band, with the estimate of their similarity."""
+    """Pairs of texts whose signatures agree in a band, with their estimated similarity."""
 
     asking: Numbers
     indexed: Numbers
@@ -40,10 +40,10 @@ class Candidates:
 
 
 class MinHashes:
-    """Indexed texts by the bands of their signatures; 512 bytes a text."""
+    """An index of texts by the bands of their signatures, of 512 bytes for each text."""
 
     def __init__(self, parts: Sequence[tuple[Grams, Bytes]]) -> None:
-        """Take what `sketch` gave, with owners numbered through over all parts."""
+        """Take the results of `sketch`, with owners numbered consecutively over all parts."""
         self._bands = Postings(bands for bands, _ in parts)
         self._signatures: Bytes = (
             np.concatenate([rows for _, rows in parts]) if parts else np.empty((0, _PERMUTATIONS), np.uint8)
@@ -51,11 +51,11 @@ class MinHashes:
 
     @property
     def nbytes(self) -> int:
-        """What the arrays take in memory."""
+        """The size of the arrays in memory."""
         return self._bands.nbytes + self._signatures.nbytes
 
     def candidates(self, bands: Grams, signatures: Bytes) -> Candidates:
-        """The pairs that may be similar, ascending by the asking, then by the indexed text."""
+        """The pairs that may be similar, sorted by the asking, then by the indexed text."""
         shared = self._bands.shared(bands)
         agreeing = np.empty(len(shared.asking), np.float64)
         for start in range(0, len(agreeing), _CHUNK):
@@ -67,12 +67,12 @@ class MinHashes:
 
 
 def sketch(shingles: Grams, texts: int, *, first: int = 0) -> tuple[Grams, Bytes]:
-    """The signatures of texts 0 to `texts` - 1, one byte a permutation, and their bands as hashes.
+    """The bands of the texts' signatures as hashes, and the signatures, one byte for each permutation.
 
     Args:
         shingles: The texts' runs of words. A text without any is in no band.
-        texts: How many texts there are.
-        first: Is added to their numbers in the bands.
+        texts: The number of texts.
+        first: The number of the first text in the bands.
     """
     import rensa
 
@@ -94,15 +94,15 @@ def _band_keys(rows: Signatures) -> Hashes:
 
 
 def near_duplicates(texts: Sequence[str], threshold: float = 0.8) -> list[int]:
-    """For each text the number of the first of its kind: its own, or that of an earlier text that it repeats.
+    """For each text the number of an earlier text that it nearly repeats, or its own number.
 
-    Two texts are of a kind if the Jaccard similarity of their runs of three words is `threshold` or more. MinHash
-    proposes what to compare, which misses one pair in eight at .5 and hardly any from .7 on; the similarity itself
-    is exact. A text is similar to the first that is named for it, whatever chains there are. Texts are asked for by
-    their places, few at a time, some of them twice: they need not be in memory.
+    Two texts are near-duplicates if the Jaccard similarity of their runs of three words is `threshold` or more. MinHash
+    proposes the pairs to compare, and misses one in eight at .5 and hardly any from .7 on; the compared similarity is
+    exact. Each text is directly similar to the one that is returned for it, not through a chain. `texts` is indexed by
+    number, some texts twice, so they need not be in memory.
     """
     bands = _all_bands(texts)
-    # The first text in each band's bucket stands for all of them, or many copies would make ever so many pairs.
+    # Only the first text in a band's bucket is compared, or many copies would make far too many pairs.
     _, place, bucket = np.unique(bands.keys, return_index=True, return_inverse=True)
 
     @lru_cache(_HELD)
@@ -121,7 +121,7 @@ def near_duplicates(texts: Sequence[str], threshold: float = 0.8) -> list[int]:
 
 
 def _all_bands(texts: Sequence[str]) -> Grams:
-    """The bands of all texts; the words of few are held at a time, which are many times as large."""
+    """The bands of all texts; the much larger words of only a few texts are in memory at a time."""
     parts = [Grams(np.empty(0, np.uint64), np.empty(0, np.int64))]
     for start in range(0, len(texts), _TOGETHER):
         some = [texts[place] for place in range(start, min(start + _TOGETHER, len(texts)))]
@@ -131,12 +131,12 @@ def _all_bands(texts: Sequence[str]) -> Grams:
 
 
 def _by_text(owners: Numbers, leaders: Numbers) -> Iterator[tuple[int, list[int]]]:
-    """Each text with the leaders of its buckets; every text in bands is in all of them."""
+    """Each text with the first text of each of its buckets; a text is in all bands or in none."""
     yield from zip(owners[::_BANDS].tolist(), leaders.reshape(-1, _BANDS).tolist(), strict=True)
 
 
 def whole_or_grams(encoded: Words) -> Grams:
-    """The texts' runs of three words; of a text with one or two words, its words."""
+    """The texts' runs of three words; a text of one or two words is one run."""
     shingles = grams(encoded, SHINGLE)
     short = np.flatnonzero((encoded.counts > 0) & (encoded.counts < SHINGLE))
     if not len(short):

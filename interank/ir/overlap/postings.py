@@ -1,4 +1,4 @@
-"""Which texts hold which hashes: sorted arrays in place of a dictionary, at 12 bytes an entry."""
+"""An inverted index of hashes: sorted arrays instead of a dictionary, at 12 bytes an entry."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Owners = npt.NDArray[np.uint32]
 
 @dataclass(frozen=True, slots=True)
 class Shared:
-    """How many hashes an asking text and an indexed text have in common; pairs with none are left out."""
+    """The number of hashes that an asking text and an indexed text share; pairs without any are left out."""
 
     asking: Numbers
     indexed: Numbers
@@ -23,7 +23,7 @@ class Shared:
 
 
 class Postings:
-    """Indexed texts by the hashes they hold."""
+    """An index from hashes to the texts that hold them."""
 
     def __init__(self, parts: Iterable[Grams]) -> None:
         """Take grams whose owners are the numbers of the indexed texts; parts are kept at 12 bytes a gram."""
@@ -40,16 +40,16 @@ class Postings:
 
     @property
     def nbytes(self) -> int:
-        """What the arrays take in memory."""
+        """The size of the arrays in memory."""
         return self._keys.nbytes + self._owners.nbytes
 
     def find(self, keys: Hashes) -> tuple[Numbers, Owners]:
-        """Every (place in `keys`, text that holds the key there)."""
+        """Every pair of a position in `keys` and a text that holds that key."""
         places, entries = locate(self._keys, keys)
         return places, self._owners[entries]
 
     def shared(self, asking: Grams) -> Shared:
-        """What each asking text shares with each indexed one, ascending by both."""
+        """The number of hashes that each asking text shares with each indexed one, sorted by both."""
         places, indexed = self.find(asking.keys)
         span = int(indexed.max()) + 1 if len(indexed) else 1
         pairs, count = np.unique(asking.owners[places] * span + indexed, return_counts=True)
@@ -57,7 +57,7 @@ class Postings:
 
 
 def locate(ascending: Hashes, keys: Hashes) -> tuple[Numbers, Numbers]:
-    """Every (place in `keys`, place in `ascending`) where the same key stands."""
+    """Every pair of a position in `keys` and a position in `ascending` that hold the same key."""
     starts = np.searchsorted(ascending, keys, "left")
     lengths = np.searchsorted(ascending, keys, "right") - starts
     hit = np.flatnonzero(lengths)

@@ -1,4 +1,4 @@
-"""Names of StackExchange posts and pages, out of addresses and ids in all the forms people write them in."""
+"""Names of StackExchange posts and pages, parsed from addresses and ids in the forms that people write."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _OWN_DOMAINS = {
     "mathoverflow": "mathoverflow.net",
     "stackapps": "stackapps.com",
 }
-# Names that lead to a site of another name: former ones and marketing domains.
+# Former names of sites and marketing domains.
 _ALIASES = {
     "arqade.com": "gaming.stackexchange.com",
     "askdifferent.com": "apple.stackexchange.com",
@@ -48,7 +48,7 @@ _PATH = (
     r"(?:/[^\s/?#\"'<>)\]]*/(?P<answer>[0-9]{1,18})(?![0-9a-z_-]))?(?P<rest>[^\s\"'<>)\]]*)"
 )
 _POST_ADDRESS = re.compile(rf"(?<![a-z0-9.-]){_HOST}(?::[0-9]+)?{_PATH}", re.IGNORECASE)
-# An id of our own making or of a dump's: `coffee.stackexchange.com/123`.
+# An id as mining or a dump writes it: `coffee.stackexchange.com/123`.
 _POST_ID = re.compile(rf"\s*{_HOST}[/:#_]([0-9]{{1,18}})(?:\.[a-z]+)?\s*", re.IGNORECASE)
 _ANSWER_ANCHOR = re.compile(r"#(?:answer-)?([0-9]{1,18})\b")
 _ADDRESS = re.compile(
@@ -64,13 +64,13 @@ class PostName(NamedTuple):
 
 
 def site_name(site: str) -> str:
-    """A site's one name: `math.stackexchange.com` for `www.Math.StackExchange.com`, `math`, an alias."""
+    """A site's canonical name: `math.stackexchange.com` for `www.Math.StackExchange.com`, `math` or an alias."""
     host = site.strip().lower().rstrip(".")
     while host.startswith(("www.", "m.")):
         host = host.partition(".")[2]
     if host and "." not in host:
         host = _OWN_DOMAINS.get(host, host + _NETWORK)
-    # Once meta.math.stackexchange.com, now math.meta.stackexchange.com.
+    # The former meta.math.stackexchange.com is now math.meta.stackexchange.com.
     is_meta = ".meta." in host or (host.startswith("meta.") and host.count(".") > 2)
     if is_meta:
         host = host.removeprefix("meta.").replace(".meta.", ".", 1)
@@ -79,7 +79,7 @@ def site_name(site: str) -> str:
 
 
 def posts_in(text: str) -> Iterator[PostName]:
-    """The posts whose addresses stand in the text, with or without a scheme; of an answer's also its question."""
+    """The posts whose addresses are in the text, with or without a scheme; an answer's address gives its question too."""
     for match in _POST_ADDRESS.finditer(unquote(text) if "%2F" in text or "%2f" in text else text):
         site = site_name(match["host"])
         yield PostName(site, _number(match["id"]))
@@ -92,7 +92,7 @@ def posts_in(text: str) -> Iterator[PostName]:
 
 
 def post_named(identifier: str) -> list[PostName]:
-    """The posts that an id is the address or the name of, if it is either; a question before its answer."""
+    """The posts that an id names or is the address of, a question before its answer; empty for other ids."""
     match = _POST_ID.fullmatch(identifier)
     if match:
         return [PostName(site_name(match["host"]), _number(match.group(2)))]
@@ -100,7 +100,7 @@ def post_named(identifier: str) -> list[PostName]:
 
 
 def page_name(address: str) -> str | None:
-    """An address less what does not tell pages apart (scheme, `www.`, final slash, anchor); None if it is none."""
+    """An address without scheme, `www.`, final slash and anchor, which do not identify a page; None if it is none."""
     match = _ADDRESS.fullmatch(address.partition("#")[0])
     if match is None or "." not in match["host"]:
         return None

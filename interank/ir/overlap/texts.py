@@ -1,7 +1,7 @@
-"""Readers of the texts of benchmarks, of any layout, with or without documents or qrels, all splits at once.
+"""Readers of benchmarks' texts, in any layout, with or without documents or qrels, all splits at once.
 
-`interank.ir.benchmarks` reads a benchmark to evaluate on it and is strict; here its words are wanted, to keep them out
-of training data, and what cannot be of use for that is passed over.
+`interank.ir.benchmarks` reads a benchmark for evaluation, and is strict. These readers want its texts only, to keep
+them out of training data, and skip everything else.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _TEXT = ("text", "content", "contents", "passage", "document")
 _ADDRESSES = ("url", "link", "source_url", "source")
 _ANSWER = "gold_answer"
 _DOC_IDS = ("gold_ids", "gold_ids_long", "excluded_ids")
-# BRIGHT marks what a row lacks with these.
+# BRIGHT's entries for a missing answer.
 _NOTHING = frozenset({"", "N/A", "empty"})
 
 _ROWS = r"(?:-[0-9]{5}-of-[0-9]{5})?\.(?:jsonl|ndjson|parquet)(?:\.gz)?"
@@ -35,7 +35,7 @@ _CORPUS_NAME = re.compile(rf"corpus(?:[._-][^.]+?)?{_ROWS}")
 _RANKGPT_NAME = re.compile(r".+\.json(?:\.gz)?")
 _TOPICS_NAME = re.compile(r".*(?:topics|queries).*\.(?:tsv|txt|trec|xml)(?:\.gz)?|topics\..*[^z]", re.IGNORECASE)
 _TOPIC = re.compile(r"<num>(?:\s*Number:)?\s*([^\s<]+).*?<title>(?:\s*Topic:)?\s*([^<]+)", re.IGNORECASE | re.DOTALL)
-# How far down a folder of benchmarks is looked through.
+# Levels of folders to search for benchmarks.
 _DEPTH = 3
 
 _Row = Mapping[str, Any]
@@ -43,7 +43,7 @@ _Row = Mapping[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class BenchmarkQuery:
-    """A query with what else its row tells: the answer it took, and ids and addresses of it and its documents."""
+    """A query with its known answer, and the addresses and ids of itself and its documents."""
 
     query_id: str
     text: str
@@ -51,12 +51,12 @@ class BenchmarkQuery:
     names: tuple[str, ...] = ()
     """Addresses of the query itself."""
     doc_ids: tuple[str, ...] = ()
-    """Ids of its documents that are addresses or name a post."""
+    """Those ids of its documents that are addresses or name a post."""
 
 
 @dataclass(frozen=True, slots=True)
 class BenchmarkDocument:
-    """A document with the addresses its row gives for it."""
+    """A document with the addresses in its row."""
 
     doc_id: str
     text: str
@@ -65,41 +65,41 @@ class BenchmarkDocument:
 
 @dataclass(frozen=True, slots=True)
 class BenchmarkTexts:
-    """A task's queries, and its documents where they are at hand, streamed anew at each call."""
+    """A task's queries, and its documents if there are any; each call of `documents` streams them anew."""
 
     name: str
     task: str
     queries: tuple[BenchmarkQuery, ...]
     documents: Callable[[], Iterator[BenchmarkDocument]] | None = None
     site: str = ""
-    """The StackExchange site whose post ids the benchmark's ids are (CQADupStack); mostly none."""
+    """The StackExchange site if the benchmark's ids are its post ids (CQADupStack); else empty."""
 
     def queries_alone(self) -> BenchmarkTexts:
-        """The task without its documents and without what its rows tell of answers: what is asked, and nothing else."""
-        asked = tuple(replace(query, answer="", doc_ids=()) for query in self.queries)
-        return replace(self, queries=asked, documents=None)
+        """The task without documents, answers and ids of documents."""
+        queries = tuple(replace(query, answer="", doc_ids=()) for query in self.queries)
+        return replace(self, queries=queries, documents=None)
 
 
 def read_texts(path: Path) -> list[BenchmarkTexts]:
-    """The texts of a benchmark, or of a folder of benchmarks.
+    """Read the texts of a benchmark, or of a folder of benchmarks.
 
-    Known are BEIR's layout (`queries*.jsonl`, `corpus.jsonl`, or folders `queries/` and `corpus/`), BRIGHT's rows (one
-    `TASK.jsonl` a task) and its hub layout (`examples/TASK-*`, `documents/TASK-*`), RankGPT's JSON, and TREC topics;
-    rows as JSONL or Parquet, files plain or gzipped.
+    It reads BEIR's layout (`queries*.jsonl`, `corpus.jsonl`, or folders `queries/` and `corpus/`), BRIGHT's rows (a
+    `TASK.jsonl` for each task) and its hub layout (`examples/TASK-*`, `documents/TASK-*`), RankGPT's JSON, and TREC
+    topics. Rows are JSONL or Parquet, files plain or gzipped.
 
     Raises:
-        InputError: There is no such path, no benchmark in it, or a damaged file.
+        InputError: The path does not exist, holds no benchmark, or a file is damaged.
     """
     if not path.exists():
         raise InputError(f"{path} does not exist; name the file or folder of a benchmark")
-    found = _of_file(path) if path.is_file() else _of_folder(path, _DEPTH)
-    if not found:
+    texts = _of_file(path) if path.is_file() else _of_folder(path, _DEPTH)
+    if not texts:
         raise InputError(
             f"{path} holds no benchmark's texts of a known form: BEIR's queries.jsonl and corpus.jsonl, "
             "BRIGHT's rows (TASK.jsonl, or examples/ and documents/), RankGPT's JSON or TREC topics; name "
             "the folder that holds them"
         )
-    return found
+    return texts
 
 
 def _of_folder(folder: Path, depth: int) -> list[BenchmarkTexts]:
@@ -112,14 +112,14 @@ def _of_folder(folder: Path, depth: int) -> list[BenchmarkTexts]:
         name = task_name(folder.resolve().name)
         site = name if "cqadupstack" in (part.lower() for part in folder.resolve().parts) else ""
         return [BenchmarkTexts(name, name, _queries(queries), _documents(corpus) if corpus else None, site)]
-    found = [texts for path in files if path.is_file() and _is_text(path) for texts in _of_file(path)]
+    texts = [each for path in files if path.is_file() and _is_text(path) for each in _of_file(path)]
     if depth:
-        found += [texts for inner in named.values() for texts in _of_folder(inner, depth - 1)]
-    return found
+        texts += [each for inner in named.values() for each in _of_folder(inner, depth - 1)]
+    return texts
 
 
 def _of_file(path: Path) -> list[BenchmarkTexts]:
-    """A file's queries, or its documents if that is what its rows are; nothing if they are neither."""
+    """A file's queries or documents; empty if its rows are neither."""
     match = _ROWS_NAME.fullmatch(path.name)
     folder = task_name(path.resolve().parent.name)
     if match:
@@ -150,7 +150,7 @@ def _is_bright(row: _Row) -> bool:
 
 
 def _of_hub(folder: Path) -> list[BenchmarkTexts]:
-    """A task for each name among the files of BRIGHT's subsets; long documents where there are no short ones."""
+    """A task for each name among the files of BRIGHT's subsets; long documents if there are no short ones."""
     queries = _by_task(folder / "examples")
     documents = _by_task(folder / "documents") or _by_task(folder / "long_documents")
     return [
@@ -178,7 +178,7 @@ def _beir_files(folder: Path, pattern: re.Pattern[str], inner: str) -> list[Path
 
 
 def _queries(paths: Iterable[Path]) -> tuple[BenchmarkQuery, ...]:
-    """The queries that have a text, each once, although splits may repeat it."""
+    """The queries that have a text, without the repeats of several splits."""
     queries: dict[tuple[str, str], BenchmarkQuery] = {}
     for path in paths:
         for where, row in _rows(path):
@@ -219,7 +219,7 @@ def _naming_ids(row: _Row) -> Iterator[str]:
     for column in _DOC_IDS:
         value = row.get(column)
         for doc_id in value if isinstance(value, list) else ():
-            # Lists of thousands of ids are common, addresses among them rare.
+            # A cheap test first: lists of thousands of ids are common, and addresses among them rare.
             if isinstance(doc_id, str) and "." in doc_id and _names_a_page(doc_id):
                 yield doc_id
 
@@ -262,7 +262,7 @@ def _of_rankgpt(path: Path, folder: str) -> list[BenchmarkTexts]:
 
 
 def _topics(path: Path) -> Iterator[BenchmarkQuery]:
-    """TREC's topics: a line an id, a tab, a text; or `<top>` with `<num>` and `<title>`."""
+    """TREC's topics: lines of id, tab, text; or `<top>` with `<num>` and `<title>`."""
     lines = [line for _, line in numbered_lines(path)]
     text = "\n".join(lines)
     if "<top" in text.lower():
@@ -276,7 +276,7 @@ def _topics(path: Path) -> Iterator[BenchmarkQuery]:
 
 
 def _rows(path: Path) -> Iterator[tuple[str, _Row]]:
-    """The file's rows with their place, streamed."""
+    """The file's rows, each with its place, streamed."""
     if ".parquet" in path.suffixes:
         yield from _parquet_rows(path)
         return
@@ -285,7 +285,7 @@ def _rows(path: Path) -> Iterator[tuple[str, _Row]]:
             where = f"{path}:{number}"
             row = parse_json(where, line)
             if not isinstance(row, dict):
-                raise InputError(f"{where} is JSON but no object; mend or remove it")
+                raise InputError(f"{where} is JSON, but not an object; mend or remove it")
             yield where, row
 
 

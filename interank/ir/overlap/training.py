@@ -1,4 +1,4 @@
-"""What a model was trained on of the benchmark it is evaluated on."""
+"""The overlap between a model's training data and the benchmark that it is evaluated on."""
 
 from __future__ import annotations
 
@@ -7,27 +7,27 @@ from dataclasses import dataclass
 from typing import Any
 
 from interank.ir.overlap.benchmark import BenchmarkIndex, Checked
-from interank.ir.overlap.matching import Checkable, Found, Overlap, contaminated
+from interank.ir.overlap.matching import Checkable, Contamination, Overlap, contaminated
 from interank.types import Example
 
 
 @dataclass(frozen=True, slots=True)
 class TrainingOverlap:
-    """Training queries and documents held against benchmarks."""
+    """The result of checking training queries and documents against benchmarks."""
 
     benchmarks: tuple[Checked, ...]
     training_queries: int
     training_documents: int
-    by_queries: Found
-    by_documents: Found
+    by_queries: Contamination
+    by_documents: Contamination
 
     @property
     def is_clean(self) -> bool:
-        """Whether nothing was found that mining would have removed."""
+        """Whether the training data has nothing that mining would have removed."""
         return not self.by_queries.removed and not self.by_documents.removed
 
     def summary(self) -> str:
-        """A sentence for each benchmark, to stand beside a score."""
+        """A sentence for each benchmark, to be shown next to a score."""
         return "\n".join(self._sentence(checked) for checked in self.benchmarks)
 
     def to_json(self) -> dict[str, Any]:
@@ -41,7 +41,7 @@ class TrainingOverlap:
         }
 
     def _counts(self, name: str) -> dict[str, int]:
-        """How many of a benchmark's queries and documents the training data contains, or shares less of."""
+        """The numbers of a benchmark's queries and documents that the training data contains, or overlaps with less."""
         removed = [*self.by_queries.removed, *self.by_documents.removed]
         remaining = [*self.by_queries.remaining, *self.by_documents.remaining]
         contained = {part: _items(removed, name, part) for part in ("query", "document")}
@@ -69,10 +69,10 @@ class TrainingOverlap:
 
 
 def training_overlap(examples: Iterable[Example], index: BenchmarkIndex) -> TrainingOverlap:
-    """Hold each query and each document of a judgments artifact against benchmarks, once.
+    """Check each query and each document of a judgments artifact against benchmarks, once.
 
-    A post's thread is not known here, so each text stands for itself. Query and document ids are read as
-    `site/post id` where they are such.
+    A post's thread is not known here, so each text is checked by itself. A query's id is read as `site/post id`; a
+    document's site and post id are those of its source.
     """
     queries: dict[str, Checkable] = {}
     documents: dict[str, Checkable] = {}
@@ -94,7 +94,7 @@ def training_overlap(examples: Iterable[Example], index: BenchmarkIndex) -> Trai
 
 
 def _items(overlaps: Iterable[Overlap], name: str, part: str) -> set[tuple[str, str]]:
-    """The ids of a benchmark's queries or documents among the overlaps; an answer stands for its query."""
+    """The ids of a benchmark's queries or documents among the overlaps; an answer counts as its query."""
     return {
         (overlap.target.task, overlap.target.item_id)
         for overlap in overlaps

@@ -1,4 +1,4 @@
-"""Cosine similarity of texts by their weighted words, whatever their order: finds what no run of words survives."""
+"""Cosine similarity of texts by their weighted words, in any order: it finds copies without a common run of words."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from interank.ir.overlap.words import Hashes, Numbers, Words, encode
 
 Floats = npt.NDArray[np.float64]
 
-# Words that every text has; letters and digits on their own, of which mathematics is made, tell as little.
+# Words that every text has. Single letters and digits, as in mathematics, are added below.
 _STOP_WORDS = """
 a about after again all also although always am an and another any anyone anything are arent around as ask asked
 asking at away back be because been before being below best better between both but by can cannot cant case come
@@ -34,14 +34,14 @@ yes yet you your youre
 
 
 class Weighted(NamedTuple):
-    """A text's words by hash, ascending, with weights whose squares add up to 1."""
+    """A text's words as sorted hashes, with weights whose squares add up to 1."""
 
     words: Hashes
     weights: Floats
 
 
 class WordWeights:
-    """How much each word tells: its inverse document frequency among some texts, nothing for a stop word."""
+    """The weight of each word: its inverse document frequency in some texts, 0 for a stop word."""
 
     def __init__(self, encoded: Words) -> None:
         owners = np.repeat(np.arange(len(encoded.counts)), encoded.counts)
@@ -58,10 +58,10 @@ class WordWeights:
         )
 
     def weigh(self, hashes: Hashes) -> Weighted:
-        """The words of a text but for stop words, by frequency (damped) and inverse document frequency."""
+        """Weight a text's words, without stop words, by damped frequency and inverse document frequency."""
         words, counts = np.unique(hashes, return_counts=True)
-        telling = ~np.isin(words, self._stop, assume_unique=True)
-        words, counts = words[telling], counts[telling]
+        content = ~np.isin(words, self._stop, assume_unique=True)
+        words, counts = words[content], counts[content]
         idf = np.full(len(words), self._unseen)
         places, entries = locate(self._words, words)
         idf[places] = self._idf[entries]
@@ -71,7 +71,7 @@ class WordWeights:
 
 
 class WordIndex:
-    """Indexed texts by their weighted words."""
+    """An index of texts by their weighted words."""
 
     def __init__(self, texts: Sequence[Weighted]) -> None:
         words = np.concatenate([text.words for text in texts]) if texts else np.empty(0, np.uint64)
@@ -84,7 +84,7 @@ class WordIndex:
         self._texts = len(texts)
 
     def similar(self, text: Weighted, threshold: float, least_shared: int) -> list[tuple[int, float]]:
-        """The indexed texts with this cosine or more that share so many words at least, with the cosine."""
+        """The indexed texts with a cosine of `threshold` or more and at least `least_shared` common words."""
         places, entries = locate(self._words, text.words)
         owners = self._owners[entries]
         cosines = np.bincount(owners, weights=text.weights[places] * self._weights[entries], minlength=self._texts)

@@ -1,4 +1,4 @@
-"""Texts as sequences of hashed words: the same words give the same numbers, however they are set or marked up."""
+"""Texts as sequences of hashed words: the same words give the same numbers, in any spelling and markup."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ import numpy.typing as npt
 Hashes = npt.NDArray[np.uint64]
 Numbers = npt.NDArray[np.int64]
 
-# What is markup in one copy of a text and gone from another. Only these names, since `i<n and n>0` is no element.
+# HTML elements, which one copy of a text has and another not. Only these names: `i<n and n>0` is no element.
 _ELEMENT = re.compile(
     r"</?(?:a|abbr|b|blockquote|br|center|cite|code|dd|del|details|div|dl|dt|em|font|h[1-6]|hr|i|img|ins|kbd|li|ol|p|"
     r"pre|q|s|samp|small|span|strike|strong|sub|summary|sup|table|tbody|td|tfoot|th|thead|tr|tt|u|ul|var)"
     r"(?:\s[^<>]*)?/?>"
 )
-# Elements within a line part no words: H<sub>2</sub>O.
+# Inline elements, which do not separate words: H<sub>2</sub>O.
 _INLINE = re.compile(r"</?(?:b|em|font|i|s|small|span|strong|sub|sup|tt|u)\b")
 _ADDRESS = re.compile(r"(?:\b(?:https?|ftp):|(?<![\w:]))//[^\s<>()\[\]{}\"']+|\bwww\.[^\s<>()\[\]{}\"']+")
 _EDITORS = "enter image description here"
@@ -31,7 +31,7 @@ _IMAGE = re.compile(rf"{_EDITORS}|\[image(?::[^\]]*)?\]")
 _APOSTROPHE = re.compile(r"['\u2019\u02bc\uff07](?<=\w.)(?=\w)")
 _NOT_ASCII = re.compile(r"[^\x00-\x7f]")
 _WORD = re.compile(r"[^\W_]+")
-# Marks that combine (accents) and signs without a shape (soft hyphens, joiners, directions).
+# Unicode categories of combining marks (accents) and invisible signs (soft hyphens, joiners, directions).
 _UNSEEN = frozenset({"Mn", "Me", "Cf"})
 
 _CACHED_WORDS = 1 << 20
@@ -42,30 +42,30 @@ _ONE = np.uint64(1)
 
 
 class Words(NamedTuple):
-    """The words of several texts one after the other; text i has those from `offsets[i]` to `offsets[i + 1]`."""
+    """The words of several texts, one text after the other; text i is `hashes[offsets[i] : offsets[i + 1]]`."""
 
     hashes: Hashes
     offsets: Numbers
 
     @property
     def counts(self) -> Numbers:
-        """How many words each text has."""
+        """The number of words in each text."""
         return np.diff(self.offsets)
 
 
 class Grams(NamedTuple):
-    """Which texts (by number) hold which runs of words (by hash), each once a text, ascending by both."""
+    """Pairs of a text (by number) and a run of words in it (by hash), each once, sorted by text, then by run."""
 
     keys: Hashes
     owners: Numbers
 
     def of(self, text: int) -> Hashes:
-        """The runs of one text, ascending."""
+        """The runs of one text, sorted."""
         start, end = np.searchsorted(self.owners, (text, text + 1))
         return self.keys[start:end]
 
     def counts(self, texts: int) -> Numbers:
-        """How many different runs each of so many texts holds."""
+        """The number of different runs in each of the texts 0 to `texts` - 1."""
         return np.bincount(self.owners, minlength=texts).astype(np.int64)
 
 
@@ -79,12 +79,12 @@ def words(text: str) -> list[str]:
     if "//" in text or "www." in text:
         text = _ADDRESS.sub(" ", text)
     if "image" in text:
-        # What opens after the last bracket that closes is searched for one in vain, each time to the end of the text.
+        # Only up to the last closing bracket: beyond it each `[image` would be searched to the text's end in vain.
         ends = text.rfind("]") + 1
         text = _IMAGE.sub(" ", text[:ends]) + text[ends:].replace(_EDITORS, " ")
     text = _APOSTROPHE.sub("", text)
     if not text.isascii():
-        # Folded again after: compatibility forms hold capitals, too.
+        # Folded once more after NFKD, since compatibility forms hold capitals too.
         text = _NOT_ASCII.sub(_seen, unicodedata.normalize("NFKD", text).casefold())
         text = _APOSTROPHE.sub("", text)
     return _WORD.findall(text)
@@ -98,7 +98,7 @@ def encode(texts: Sequence[str]) -> Words:
     """The texts' words as 64-bit hashes, the same on every machine and in every run."""
     split = [words(text) for text in texts]
     offsets = np.zeros(len(split) + 1, np.int64)
-    np.cumsum([len(found) for found in split], out=offsets[1:])
+    np.cumsum([len(text_words) for text_words in split], out=offsets[1:])
     return Words(np.fromiter(map(_word_hash, chain.from_iterable(split)), np.uint64, int(offsets[-1])), offsets)
 
 
@@ -114,8 +114,8 @@ def grams(encoded: Words, size: int, *, least_alphabetic: int = 0) -> Grams:
 
     Args:
         encoded: The texts.
-        size: How many words make a run; a shorter text has none.
-        least_alphabetic: How many different alphabetic words a run must hold to count.
+        size: The number of words in a run; a shorter text has none.
+        least_alphabetic: The least number of different alphabetic words in a run that counts.
     """
     hashes = encoded.hashes
     windows = len(hashes) - size + 1
@@ -132,13 +132,13 @@ def grams(encoded: Words, size: int, *, least_alphabetic: int = 0) -> Grams:
 
 
 def mixed(keys: Hashes) -> Hashes:
-    """The keys with every bit of each spread over all its bits."""
+    """Mix the bits of each key, so that every bit depends on all."""
     keys = (keys ^ (keys >> _SHIFT)) * _MIX
     return keys ^ (keys >> _SHIFT)
 
 
 def distinct(keys: Hashes, owners: Numbers) -> Grams:
-    """Each pair of key and owner once, ordered by owner, then by key."""
+    """Each pair of key and owner once, sorted by owner, then by key."""
     order = np.lexsort((keys, owners))
     keys, owners = keys[order], owners[order]
     if len(keys):
@@ -149,7 +149,7 @@ def distinct(keys: Hashes, owners: Numbers) -> Grams:
 
 
 def _alphabetic(hashes: Hashes, size: int) -> Numbers:
-    """How many different alphabetic words each window of `size` words holds."""
+    """The number of different alphabetic words in each window of `size` words."""
     windows = len(hashes) - size + 1
     order = np.argsort(hashes, kind="stable")
     repeats = hashes[order[1:]] == hashes[order[:-1]]
@@ -160,6 +160,6 @@ def _alphabetic(hashes: Hashes, size: int) -> Numbers:
     count = np.zeros(windows, np.int64)
     for place in range(size):
         here = slice(place, place + windows)
-        # New to the window, if it last stood before the window.
+        # A word counts once: only if its previous occurrence is before the window.
         count += is_alphabetic[here] & (previous[here] < starts)
     return count

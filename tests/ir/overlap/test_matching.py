@@ -11,7 +11,7 @@ from interank.ir.overlap import (
     BenchmarkQuery,
     BenchmarkTexts,
     Checkable,
-    Found,
+    Contamination,
     contaminated,
 )
 
@@ -47,7 +47,7 @@ def answer(content: str, post_id: str = "2", thread_id: str = "1") -> Checkable:
     return Checkable(SITE, post_id, "document", content, thread_id)
 
 
-def ways(found: Found) -> list[tuple[str, str, str]]:
+def ways(found: Contamination) -> list[tuple[str, str, str]]:
     return [(overlap.post_id, overlap.target.item_id, overlap.how) for overlap in found.removed]
 
 
@@ -238,4 +238,4 @@ def test_the_order_of_posts_and_batches_changes_nothing() -> None:
 
 
 def test_an_empty_benchmark_finds_nothing() -> None:
-    assert contaminated([question(text(60))], BenchmarkIndex([])) == Found((), (), frozenset(), frozenset())
+    assert contaminated([question(text(60))], BenchmarkIndex([])) == Contamination((), (), frozenset(), frozenset())
