@@ -85,7 +85,7 @@ def test_json_that_is_read_as_a_whole_has_a_limit(tmp_path: Path, monkeypatch: p
     path.write_text("[\n" + "{},\n" * 1000 + "{}]")
     assert len(list(Table(path).rows())) == 1001
     monkeypatch.setattr(limits, "most_at_once", lambda: 1000)
-    with pytest.raises(InputError, match=r"rows\.json holds more than 0 MB, unpacked, and is read as a whole"):
+    with pytest.raises(InputError, match=r"rows\.json holds more than 0 MB, unpacked; it has to be read as a whole"):
         list(Table(path).rows())
 
 
@@ -158,7 +158,7 @@ def test_a_column_that_unpacks_to_more_than_can_be_held_is_refused(
 ) -> None:
     path = repeated(tmp_path / "rows.parquet", "dictionary", "a" * SIZE)
     monkeypatch.setattr(machine, "free_memory", free(4 * 4))
-    with pytest.raises(InputError, match="the column text of row group 1 takes 8 MB unpacked, and 4 MB can be read"):
+    with pytest.raises(InputError, match="row group 1 takes 8 MB unpacked, and the free memory allows 4 MB"):
         list(read_rows([path]))
 
 

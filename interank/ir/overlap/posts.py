@@ -79,7 +79,7 @@ def site_name(site: str) -> str:
 
 
 def posts_in(text: str) -> Iterator[PostName]:
-    """The posts whose addresses are in the text, with or without a scheme; an answer's address gives its question too."""
+    """The posts whose addresses are in the text, with or without a scheme; an answer's gives its question too."""
     for match in _POST_ADDRESS.finditer(unquote(text) if "%2F" in text or "%2f" in text else text):
         site = site_name(match["host"])
         yield PostName(site, _number(match["id"]))

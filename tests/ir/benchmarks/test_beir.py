@@ -238,7 +238,7 @@ def test_the_run_of_the_split_is_taken(tmp_path: Path, caplog: pytest.LogCapture
     assert taken is not None
     assert taken.doc_ids("q1") == ["d2"]
     assert load_benchmark(folder, "train").run is None
-    assert "ranks none of the queries" in caplog.text
+    assert "ranks none of the evaluated queries" in caplog.text
     (folder / "run.train.trec").write_text("q2 Q0 d3 1 1 x")
     taken = load_benchmark(folder, "train").run
     assert taken is not None
