@@ -108,7 +108,7 @@ toolkits: install ## hold each toolkit and client (TOOLKITS, e.g. "langchain coh
 
 chaos: install ## end commands at random, KILLS times, and see that each goes on to the same output (SEED repeats it)
 	@$(BIN)/python -m tests.chaos --kills $(KILLS) $(if $(SEED),--seed $(SEED))
-	@$(BIN)/python -m pytest -q -p no:cacheprovider tests/chaos/launched.py tests/chaos/on_ray.py
+	@$(BIN)/python -m pytest -q -p no:cacheprovider tests/chaos/distributed.py tests/chaos/on_ray.py
 
 fuzz: install ## give the parsers of replies random ones for SECONDS each, and draw more and anew in the tests that draw
 	@$(BIN)/python benchmarks/fuzz_replies.py --seconds $(SECONDS) --seed $(or $(SEED),$$RANDOM)

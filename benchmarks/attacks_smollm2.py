@@ -22,7 +22,7 @@ from interank.settings import PromptSettings
 from interank.tasks.judge.reader import ModelReader
 from interank.tasks.judge.reading import Reader
 from interank.tasks.judge.recipe import RlJudge
-from tests.support.attacked import ATTACKS, LATER, ExactReader, Pair, honest_paraphrase, honest_quote, pairs
+from tests.support.attack_world import ATTACKS, LATER, ExactReader, Pair, honest_paraphrase, honest_quote, pairs
 
 MODEL = "HuggingFaceTB/SmolLM2-135M-Instruct"
 HONEST: dict[str, Callable[[Pair], str]] = {"honest quote": honest_quote, "honest paraphrase": honest_paraphrase}

@@ -34,8 +34,8 @@ from interank.engines.protocol import Completion, Forced, LabelLogits, Sampling
 from interank.engines.transformers import TransformersEngine
 from interank.engines.work import Work, positions_attended, work_of_reading, work_of_writing
 from interank.evaluation.candidates import Evaluated, Task, load_evaluated
-from interank.evaluation.fitted import FitSettings
-from interank.evaluation.fused import applied_rows
+from interank.evaluation.fitting import FitSettings
+from interank.evaluation.fusion import applied_rows
 from interank.ir.calibration import calibration
 from interank.ir.measures import ideal_run, score_run
 from interank.ir.significance import Sample
@@ -47,9 +47,9 @@ from interank.reranking.fitting import Candidates, Fit, Fusion, fit_calibrator, 
 from interank.settings import AdaptiveRecipe
 from interank.stages import evaluate
 from interank.stages.fit import fit
-from interank.tasks.asked import RankerSettings
 from interank.tasks.judge.asking import Judge
 from interank.tasks.judge.ranker import Graded, load_judge
+from interank.tasks.ranker_settings import RankerSettings
 from interank.tasks.ranks import Ranks
 from interank.types import Qrel, Query, Run, ScoredDoc
 

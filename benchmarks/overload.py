@@ -24,7 +24,7 @@ from typing import Any
 import httpx2
 
 from benchmarks.serve import asked, waits
-from tests.support.served import Running
+from tests.support.serve_process import Running
 from tests.support.tiny_heads import tiny_base
 
 MOST_TO_REFUSE = 0.1

@@ -21,8 +21,8 @@ from typing import Any
 from playwright.sync_api import Browser, expect, sync_playwright
 
 from interank.evaluation.candidates import Task
-from interank.evaluation.evaluated import Evaluation, Rankings, Scoring
 from interank.evaluation.page import Provenance, write_page
+from interank.evaluation.rankings import Evaluation, Rankings, Scoring
 from interank.evaluation.scoring import FIRST_STAGE, score_systems
 from interank.evaluation.systems import reranked_run
 from interank.recipe import EvaluateRecipe

@@ -32,8 +32,8 @@ from interank.ir.measures import score_run
 from interank.resources import resource_dir
 from interank.settings import PromptSettings
 from interank.settings.precision import Precision
-from interank.tasks.asked import RankerSettings
 from interank.tasks.judge.ranker import load_judge
+from interank.tasks.ranker_settings import RankerSettings
 from interank.types import Document, Query, Run, ScoredDoc
 
 MODEL = "HuggingFaceTB/SmolLM2-135M-Instruct"

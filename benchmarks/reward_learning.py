@@ -39,10 +39,10 @@ from interank.recipe import GenerateRecipe
 from interank.reranking.reranker import Reranker
 from interank.settings import LoraRecipe
 from interank.stages import distill, generate, reward, rl
-from interank.tasks.head.explained.compared import dealt_anew
+from interank.tasks.head.reward_model.comparisons import dealt_anew
 from interank.tasks.judge.recipe import DistillJudge, RlJudge
 from interank.types import Qrel, Run, ScoredDoc, grouped
-from tests.support import explaining, marked, rule
+from tests.support import explaining, marked_explanations, rule
 from tests.support.artifacts import judgments_artifact
 from tests.support.rule_model import PROMPT, rule_base
 from tests.support.stub import Stub, serving
@@ -122,7 +122,7 @@ def measured(
     kept("distilled", partial(figures, start, start, seed))
     place, policy = folder / "judged", student
     if not place.exists():
-        examples = marked.judged(queries=70, held_out=20, seed=seed)
+        examples = marked_explanations.judged(queries=70, held_out=20, seed=seed)
         judgments_artifact(place, [explaining.explained(item) for item in examples])
     for number in range(1, rounds + 1):
         place = explained(place, policy, folder / f"explained-{number}", seed)
@@ -173,7 +173,7 @@ def dealt(explanations: Path, folder: Path, seed: int) -> Path:
         rows = read_explanations(explanations)
         train = dealt_anew([row for row in rows if row.split == "train"], seed)
         own = [*train, *(row for row in rows if row.split == "validation")]
-        marked.artifact_of(place, read_judgments(explanations), own)
+        marked_explanations.artifact_of(place, read_judgments(explanations), own)
     return place
 
 
@@ -181,7 +181,7 @@ def reward_model(base: Path, explanations: Path, out: Path, seed: int) -> Path:
     """Of the marks that the explanations have."""
     if out.exists():
         return out
-    recipe = marked.recipe_of(
+    recipe = marked_explanations.recipe_of(
         base,
         explanations,
         seed=seed,

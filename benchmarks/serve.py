@@ -33,7 +33,7 @@ from typing import Any
 import httpx2
 import psutil
 
-from tests.support.served import ROOT, Running, answers, free_port
+from tests.support.serve_process import ROOT, Running, answers, free_port
 
 _TEXT = "Bread needs yeast and steam for a crust; flour, salt and water make the dough that heat and gas let rise."
 # Rankings whose scores are held.

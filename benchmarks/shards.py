@@ -107,10 +107,10 @@ class AtOnce:
 
 def judge_at_once(folder: Path, pairs: Path) -> dict[str, float]:
     """Judge pairs in this process; seconds, and the most that it held."""
-    from interank.stages import asked, generate
+    from interank.stages import annotation, generate
 
     notes = {"teacher": "made", "teacher_origin": "servers", "engine": "openai", "api": "chat"}
-    asked.open_teacher = lambda *_, **__: (AtOnce(), None, dict(notes))
+    annotation.open_teacher = lambda *_, **__: (AtOnce(), None, dict(notes))
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3
     start, cpu = time.monotonic(), time.process_time()
     made = generate.run(recipe_of(folder, pairs, "http://localhost:1/v1"), folder / "out")

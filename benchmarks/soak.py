@@ -26,7 +26,7 @@ import httpx2
 import psutil
 
 from benchmarks.serve import WORDS, waits
-from tests.support.served import Running
+from tests.support.serve_process import Running
 from tests.support.tiny_heads import tiny_base
 
 BAD: tuple[bytes, ...] = (b"{", b"[]", b'{"query": 1}', b'{"query": "q", "documents": []}', b"\xff\xfe", b'{"a": NaN}')

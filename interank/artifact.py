@@ -16,8 +16,8 @@ from typing import Any, Literal, get_args
 from interank import manifests, plain_data
 from interank.conversions import missing, no_output, way_to
 from interank.digests import sha256
+from interank.distributed import first, from_first, same
 from interank.errors import ArtifactError, InputError
-from interank.launched import first, from_first, same
 from interank.locks import Held, held
 from interank.outputs import (
     FITS,

@@ -14,7 +14,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, Literal, cast
 
-from interank import launched, machine, plain_data
+from interank import distributed, machine, plain_data
 from interank.errors import InputError, InterankError
 from interank.resources import expanded, resource_dir
 from interank.settings import RewardRecipe
@@ -232,16 +232,16 @@ class Equipped:
         all, and `places` of this process's, so that it need not value the others.
         """
         compares = isinstance(self.reward, Reward) and self.reward.compares
-        if launched.world() == 1 or not ("judge" in self.tools or compares):
+        if distributed.world() == 1 or not ("judge" in self.tools or compares):
             return self.by_itself(**columns)
         size = len(columns["completions"])
         listed = {name: each for name, each in columns.items() if isinstance(each, list) and len(each) == size}
-        parts = launched.gathered(listed)
+        parts = distributed.gathered(listed)
         whole = {name: [value for part in parts for value in part[name]] for name in listed}
-        before = sum(len(part["completions"]) for part in parts[: launched.rank()])
+        before = sum(len(part["completions"]) for part in parts[: distributed.rank()])
         own = range(before, before + size)
         if "judge" in self.tools:
-            found = launched.from_first(lambda: self.by_itself(**{**columns, **whole}))
+            found = distributed.from_first(lambda: self.by_itself(**{**columns, **whole}))
         else:
             found = self.by_itself(**{**columns, **whole, "places": own})
         return [found[place] for place in own]

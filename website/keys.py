@@ -15,7 +15,7 @@ from pydantic.fields import FieldInfo
 from interank.recipe.evaluate import EvaluateRecipe
 from interank.recipe.generate import GenerateRecipe
 from interank.tasks import DISTILLED, REFINED
-from interank.tasks.head.explained.recipe import RewardModelRecipe
+from interank.tasks.head.reward_model.recipe import RewardModelRecipe
 
 RECIPES: dict[str, Mapping[str, type[BaseModel]]] = {
     "generate": {"": GenerateRecipe},

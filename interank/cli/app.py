@@ -18,6 +18,7 @@ from interank.cli import (
     compare,
     completion,
     ending,
+    error_report,
     export,
     fit,
     imports,
@@ -31,12 +32,11 @@ from interank.cli import (
     serve,
     split,
     stage,
-    unforeseen,
     watch,
 )
 from interank.cli.parsing import Parser
+from interank.distributed import TRAINED_TOGETHER, ToldByFirstError, first, refuse_several_processes
 from interank.errors import InterankError, Terminated
-from interank.launched import TRAINED_TOGETHER, ToldByFirstError, first, refuse_several_processes
 from interank.threads import wait_briefly
 
 _DESCRIPTION = "Train, evaluate and use small language models that reason about relevance."
@@ -103,7 +103,7 @@ def _run(options: argparse.Namespace, arguments: list[str]) -> int:
     except ending.ReaderGoneError:
         return 0
     except Exception as error:  # noqa: BLE001  # No traceback for what a user can type.
-        print(f"interank: {ending.told(error, options) or unforeseen.told(error)}", file=sys.stderr)
+        print(f"interank: {ending.told(error, options) or error_report.told(error)}", file=sys.stderr)
         return 1
 
 

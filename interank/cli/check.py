@@ -92,7 +92,7 @@ def _shard(recipe: Recipe, asked: str | None) -> Shard | None:
 
 def _foreseen(recipe: Recipe, named: Sequence[Input], shard: Shard | None) -> list[str]:
     """What the stage would read, write and take; what it says on its way is left out, warnings are not."""
-    from interank.stages.foreseen import foresee
+    from interank.stages.forecast import foresee
 
     log = logging.getLogger("interank")
     before = log.level

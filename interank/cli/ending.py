@@ -14,7 +14,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from interank import launched, machine
+from interank import distributed, machine
 from interank.errors import InterankError, Terminated, TrainingError
 from interank.redaction import redacted, shown
 
@@ -46,7 +46,7 @@ def behind(error: InterankError, options: Namespace) -> str | None:
 
 def tell(how: str, options: Namespace) -> None:
     """Say that the command was ended from outside, once for all the processes that did it together."""
-    if launched.tells_of_its_end():
+    if distributed.tells_of_its_end():
         print(f"interank: {how}{hint(options)}", file=sys.stderr)
 
 

@@ -69,7 +69,7 @@ def register(verbs: Any, common: argparse.ArgumentParser) -> None:
 
 
 def _run(options: argparse.Namespace) -> int:
-    from interank.evaluation.fitted import FitSettings
+    from interank.evaluation.fitting import FitSettings
     from interank.outputs import check_file, holds_json
     from interank.stages.fit import fit, fit_into
 

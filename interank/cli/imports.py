@@ -13,7 +13,7 @@ from interank.cli.next_step import say_next, word
 from interank.wording import aligned
 
 if TYPE_CHECKING:
-    from interank.imports.imported import Imported, ImportSettings
+    from interank.imports.results import Imported, ImportSettings
 
 KINDS = {
     "questions": "questions with answers, accepted, voted or neither; a row a question, or a row an answer",
@@ -187,7 +187,7 @@ def _run(options: argparse.Namespace) -> int:
 
 
 def _settings(options: argparse.Namespace) -> ImportSettings:
-    from interank.imports.imported import ImportSettings
+    from interank.imports.results import ImportSettings
 
     paths, parts = _given(options.tables)
     return ImportSettings(

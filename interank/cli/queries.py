@@ -69,8 +69,8 @@ def _written(options: argparse.Namespace) -> int:
 
         check_inputs([reranker("MODEL", options.model)], glance=True)
         from interank.reranking.search_queries import search_queries
-        from interank.tasks.asked import RankerSettings
         from interank.tasks.judge.ranker import load_judge
+        from interank.tasks.ranker_settings import RankerSettings
 
         model = load_judge(RankerSettings(options.model))
         for start in track(starts, what="queries", unit="batches", total=len(starts)):

@@ -232,7 +232,7 @@ def _is_taught(asked: RerankOptions) -> bool:
     """Whether the model can explain grades, as far as its files say; looked at only where that matters."""
     if asked.mode != "score" or asked.then or not (asked.query or asked.asks_for_words):
         return True
-    from interank.reranking.taught import explains
+    from interank.reranking.explanation_check import explains
 
     return explains(asked.model, asked.base)
 

@@ -21,7 +21,7 @@ from interank.shards import Shard
 from interank.tasks.query_ranking import QueryRanking, set_minimums
 
 if TYPE_CHECKING:
-    from interank.tasks.asked import RankerSettings
+    from interank.tasks.ranker_settings import RankerSettings
     from interank.types import Query, RankedDocument
 
 log = logging.getLogger(__name__)
@@ -327,7 +327,7 @@ class RerankOptions(Settings):
         )
 
     def _ranker(self, model: str, mode: Mode, **more: Any) -> RankerSettings:
-        from interank.tasks.asked import RankerSettings
+        from interank.tasks.ranker_settings import RankerSettings
 
         # In a chain a listwise reranker stands beside one that grades, and only that one can be guarded.
         lists = self.lists if mode == "listwise" else None

@@ -80,7 +80,7 @@ def _run(options: argparse.Namespace) -> int:
     from interank.serving.service import Setup
     from interank.settings import ServerRecipe
     from interank.settings.base import checked
-    from interank.tasks.asked import RankerSettings
+    from interank.tasks.ranker_settings import RankerSettings
 
     servers = {"urls": options.server, "model": options.served_name} if options.server else None
     settings = RankerSettings(

@@ -8,7 +8,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from interank import launched
+from interank import distributed
 from interank.cli.next_step import say_next, word
 from interank.shards import Shard
 from interank.wording import aligned
@@ -64,7 +64,7 @@ def register(verbs: Any, common: argparse.ArgumentParser) -> None:
         existing = verb.add_mutually_exclusive_group()
         existing.add_argument("--resume", action="store_true", help="go on with an output; reuse a finished one")
         existing.add_argument("--overwrite", action="store_true", help="replace an output")
-        if name in launched.TRAINED_TOGETHER:
+        if name in distributed.TRAINED_TOGETHER:
             verb.add_argument(
                 "--launch",
                 metavar="N|FILE",
@@ -105,9 +105,9 @@ def _run(options: argparse.Namespace) -> int:
         if options.out is None:
             options.parser.error("the following arguments are required: --out")
     existing: Existing = "resume" if options.resume else "overwrite" if options.overwrite else "refuse"
-    if options.verb in launched.TRAINED_TOGETHER:
-        launched.begin()
-    launched.from_first(lambda: _refuse_early(recipe, options, existing))
+    if options.verb in distributed.TRAINED_TOGETHER:
+        distributed.begin()
+    distributed.from_first(lambda: _refuse_early(recipe, options, existing))
     more: dict[str, Any] = {"only_mine": True} if getattr(options, "mine_only", False) else {}
     if getattr(options, "executor", None):
         artifact = _spread(recipe, options, existing)
@@ -117,9 +117,9 @@ def _run(options: argparse.Namespace) -> int:
         artifact = stage_named(options.verb).run(recipe, options.out, existing=existing, **more)
     if options.verb in ("evaluate", "run") and artifact.kind != "shard":
         show_evaluation(artifact, as_json=options.json)
-    elif launched.first():
+    elif distributed.first():
         print(artifact.path)
-    if launched.first():
+    if distributed.first():
         say_next(options, *what_comes_next(options.verb, artifact))
     return 0
 

@@ -19,7 +19,7 @@ from interank.engines.last_logits import last_logits
 from interank.engines.models import ModelFiles, device, load_model
 from interank.engines.prompts import Prompt, PromptEncoder
 from interank.engines.protocol import EngineName, Labelling, LabelLogits
-from interank.engines.served import ServerEngine
+from interank.engines.server_engine import ServerEngine
 from interank.engines.transformers import TransformersEngine, label_logits_of
 from interank.engines.vllm import SPARE, VllmEngine, VllmOptions, rank_of
 from interank.errors import ModelError

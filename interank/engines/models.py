@@ -21,7 +21,7 @@ from transformers import (
     PreTrainedTokenizerBase,
 )
 
-from interank import launched, machine
+from interank import distributed, machine
 from interank.engines.folders import model_folder
 from interank.engines.layers import allowed_of, head_options
 from interank.engines.weights import load_whole, read_config, refuse_pointers
@@ -262,7 +262,7 @@ def device() -> str:
 
 def own_device() -> str:
     """The device of this process, of several that each have a GPU its own."""
-    return f"cuda:{launched.local_rank()}" if device() == "cuda" and launched.world() > 1 else device()
+    return f"cuda:{distributed.local_rank()}" if device() == "cuda" and distributed.world() > 1 else device()
 
 
 def compute_dtype(precision: Precision = "auto") -> torch.dtype:
@@ -278,7 +278,9 @@ def chosen_quantisation(asked: Quantisation) -> Quantisation:
         return asked
     if not torch.cuda.is_available():
         return "none"
-    return "nf4" if torch.cuda.get_device_properties(launched.local_rank()).total_memory < _NF4_BELOW_BYTES else "none"
+    return (
+        "nf4" if torch.cuda.get_device_properties(distributed.local_rank()).total_memory < _NF4_BELOW_BYTES else "none"
+    )
 
 
 def _in_wheel(name: str) -> Path | None:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-from interank import launched
+from interank import distributed
 from interank.engines.answers import Answer, TooLargeError, UnansweredError, answered
 from interank.engines.endpoints import Endpoints
 from interank.engines.openai import first_choice, has_ended, ids_in, labels_in, part, token_body, told
@@ -69,7 +69,7 @@ class RolloutServers:
         No two adapters of any training share a name, since a server keeps what it has computed under names.
         """
         # Of several processes the first hands it over; each asks for its own completions.
-        self._adapter, taken = launched.from_first(lambda: self._taken(folder))
+        self._adapter, taken = distributed.from_first(lambda: self._taken(folder))
         self._endpoints = self._serving(taken)
 
     def _taken(self, folder: Path) -> tuple[str, tuple[str, ...]]:

@@ -10,15 +10,15 @@ from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
 
 import torch
 
-from interank.engines.aligned import AlignedRunner
+from interank.engines.alignment import AlignedRunner
 from interank.engines.budget import Budget, budget_of
 from interank.engines.dense import DenseDecoder, fits
 from interank.engines.drawing import Draw
 from interank.engines.layers import allowed
-from interank.engines.packed import PackedBatch, PackedRunner
+from interank.engines.packing import PackedBatch, PackedRunner
 from interank.engines.prompts import Prompt
 from interank.engines.protocol import Ability, Completion, Forced, LabelLogits, Sampling
-from interank.engines.rounded import rounded
+from interank.engines.rounding import rounded
 from interank.engines.tree.probe import tree_runner
 from interank.engines.tree.runner import TreeRunner
 from interank.engines.work import Work, flops, positions_attended, work_of_reading, work_of_writing

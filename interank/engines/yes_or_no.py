@@ -7,7 +7,7 @@ from typing import Any
 
 from interank.engines.plain_text import PlainText, framed
 from interank.engines.prompts import Prompt
-from interank.engines.released import GEMMA, GEMMA_TASK, MXBAI, QWEN3, USUAL_TASK, ReleasedForm
+from interank.engines.released_forms import GEMMA, GEMMA_TASK, MXBAI, QWEN3, USUAL_TASK, ReleasedForm
 from interank.errors import ModelError
 from interank.types import Document, Query
 

@@ -8,7 +8,7 @@ from statistics import fmean
 from typing import Any
 
 from interank.evaluation.candidates import Task
-from interank.evaluation.explained import marks_of
+from interank.evaluation.explanation_marks import marks_of
 from interank.evaluation.trust import abstentions, calibrations
 from interank.ir.calibration import probability_of_relevance, risk_coverage
 from interank.ir.significance import Sample

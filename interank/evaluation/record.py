@@ -12,8 +12,8 @@ from typing import Any
 from interank.evaluation import tables
 from interank.evaluation.candidates import Task
 from interank.evaluation.diagnosis import diagnose
-from interank.evaluation.evaluated import COST_KEYS, MACHINE_KEYS, Evaluation, Scoring
 from interank.evaluation.page import Provenance, write_page
+from interank.evaluation.rankings import COST_KEYS, MACHINE_KEYS, Evaluation, Scoring
 from interank.evaluation.report import example, markdown
 from interank.evaluation.scoring import FIRST_STAGE, score_systems
 from interank.evaluation.systems import file_name, joined

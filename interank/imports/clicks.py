@@ -14,11 +14,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from interank.errors import InputError
-from interank.imports.asked import tables_of
 from interank.imports.grades import Scale
-from interank.imports.imported import ImportSettings
 from interank.imports.labels import Label, Labels, shown
 from interank.imports.pairs import required_roles
+from interank.imports.question_import import tables_of
+from interank.imports.results import ImportSettings
 from interank.imports.rows import Cells, Rows
 from interank.imports.texts import Texts, read_texts
 from interank.tables import values

@@ -13,8 +13,8 @@ from interank.cards import save_card
 from interank.errors import InputError
 from interank.imports.card import card
 from interank.imports.grades import Scale, agreed, scale_of
-from interank.imports.imported import Imported, ImportSettings
 from interank.imports.negatives import draw_negatives
+from interank.imports.results import Imported, ImportSettings
 from interank.imports.texts import Texts
 from interank.judgments import PARQUET, Mark, write_judgments
 from interank.ledger import write_rows

@@ -7,10 +7,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from interank.errors import InputError
-from interank.imports.asked import tables_of
 from interank.imports.grades import Scale, is_partial, label
-from interank.imports.imported import ImportSettings
 from interank.imports.labels import Label, Labels, shown
+from interank.imports.question_import import tables_of
+from interank.imports.results import ImportSettings
 from interank.imports.rows import Rows
 from interank.imports.texts import DOCUMENT_ROLES, QUERY_ROLES, Texts, read_texts
 from interank.ir.benchmarks import Wanted, load_tasks

@@ -9,7 +9,7 @@ from typing import TypeVar
 
 from interank import plain_data
 from interank.errors import InputError
-from interank.imports.imported import ImportSettings
+from interank.imports.results import ImportSettings
 from interank.imports.rows import Cells, Rows
 from interank.ir.trec import numbered_lines
 from interank.tables import Table, find_table

@@ -9,10 +9,10 @@ from typing import Any
 
 from interank import plain_data
 from interank.errors import InputError
-from interank.imports.asked import tables_of
 from interank.imports.grades import Scale
-from interank.imports.imported import ImportSettings
 from interank.imports.labels import Label, Labels, shown
+from interank.imports.question_import import tables_of
+from interank.imports.results import ImportSettings
 from interank.imports.rows import Cells, Rows
 from interank.imports.texts import QUERY_ROLES, Texts, read_texts
 from interank.ir.trec import numbered_lines

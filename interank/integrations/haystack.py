@@ -6,7 +6,7 @@ import asyncio
 from dataclasses import replace
 from typing import Any
 
-from interank.integrations.ranked import facts, opened, ranked
+from interank.integrations.reranking import facts, opened, ranked
 from interank.reranking.reranker import Reranker
 from interank.versions import require
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from pydantic import ConfigDict
 
-from interank.integrations.ranked import facts, opened, ranked
+from interank.integrations.reranking import facts, opened, ranked
 from interank.versions import require
 
 try:

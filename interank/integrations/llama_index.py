@@ -8,7 +8,7 @@ from typing import Any
 from pydantic import PrivateAttr
 
 from interank.errors import InputError
-from interank.integrations.ranked import facts, opened, ranked
+from interank.integrations.reranking import facts, opened, ranked
 from interank.reranking.reranker import Reranker
 from interank.versions import require
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from interank.errors import InputError
-from interank.integrations.ranked import opened
+from interank.integrations.reranking import opened
 from interank.ir.trec import read_run
 from interank.types import Document, Query
 from interank.versions import require

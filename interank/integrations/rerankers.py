@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from interank.integrations.ranked import facts, opened, ranked
+from interank.integrations.reranking import facts, opened, ranked
 from interank.versions import require
 
 try:

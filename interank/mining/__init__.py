@@ -1,7 +1,7 @@
 """Mining: from StackExchange dumps to question-document pairs."""
 
+from interank.mining.exclusions import DecontaminatedError
 from interank.mining.items import Contaminated, Item
-from interank.mining.left_out import DecontaminatedError
 from interank.mining.pairs import Mined, MinedIn, mine, mine_in
 from interank.mining.rows import Row, Tally, read_rows
 from interank.mining.sites import find_sites

@@ -14,8 +14,8 @@ from interank.mining.choosing import Choice, Desk, Question
 from interank.mining.database import Asked, Database, Drawn
 from interank.mining.documents import Chosen, Shelf
 from interank.mining.items import Contaminated, Item
-from interank.mining.kept import Kept
 from interank.mining.pages import links_to_pages, passages, read_pages
+from interank.mining.post_values import Kept
 from interank.mining.sites import Origin
 from interank.settings import MiningRecipe
 from interank.types import Document, Language, Pair, Query, Source, Split

@@ -23,7 +23,7 @@ from interank.mining.documents import (
     choose_documents,
     most_documents,
 )
-from interank.mining.kept import Kept, KeptPost
+from interank.mining.post_values import Kept, KeptPost
 from interank.mining.processes import processes_of, worked_on
 from interank.mining.text import html_to_text, plain_text
 from interank.settings import MiningRecipe

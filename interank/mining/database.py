@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 import duckdb
 
-from interank.mining.kept import Kept
+from interank.mining.post_values import Kept
 from interank.mining.stackexchange import Counts
 from interank.settings import MiningRecipe
 

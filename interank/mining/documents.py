@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from itertools import islice
 
 from interank.ir.bm25 import tokenize
-from interank.mining.kept import Kept, KeptPost
+from interank.mining.post_values import Kept, KeptPost
 from interank.mining.text import html_to_text, plain_text
 from interank.settings import DocumentsRecipe, MiningRecipe
 from interank.types import Document, Origin, Source

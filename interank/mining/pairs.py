@@ -13,11 +13,11 @@ from tempfile import TemporaryDirectory
 from interank.mining.assembly import Assembly, Documents
 from interank.mining.choosing import forget, joined
 from interank.mining.database import Database, Drawn
+from interank.mining.exclusions import nothing_left, reasons
 from interank.mining.items import Contaminated, Item
-from interank.mining.kept import Kept
-from interank.mining.left_out import nothing_left, reasons
+from interank.mining.post_values import Kept
 from interank.mining.sites import Origin, begin, find_sites, store_once
-from interank.mining.stored import Store, questions_in
+from interank.mining.store import Store, questions_in
 from interank.mining.text import plain_text
 from interank.progress import track
 from interank.settings import MiningRecipe

@@ -15,7 +15,7 @@ from interank.errors import InputError
 from interank.mining.parts import Spread, work_through
 from interank.mining.rows import Tally
 from interank.mining.stackexchange import Dump, find_dumps
-from interank.mining.stored import Store, StoreRows, no_users
+from interank.mining.store import Store, StoreRows, no_users
 from interank.mining.tables import find_table
 from interank.outputs import write_whole
 from interank.settings import MiningRecipe

@@ -15,7 +15,7 @@ from interank.artifact import MANIFEST, open_artifact
 from interank.errors import InputError
 from interank.mining.rows import BadRowError, Tally
 from interank.mining.stackexchange import Post, PostKind
-from interank.mining.stored import Store
+from interank.mining.store import Store
 from interank.mining.streams import Table
 from interank.settings import ColumnsRecipe
 from interank.tables import values

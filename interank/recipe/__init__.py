@@ -6,7 +6,7 @@ from interank.recipe.generate import GET_BENCHMARKS, GenerateRecipe
 from interank.recipe.loading import Recipe, find_recipe, load_recipe, model_of, read_keys, recipe_files
 from interank.recipe.run import RunRecipe, StagesRecipe
 from interank.recipe.summaries import Summary, summary
-from interank.tasks.head.explained.recipe import RewardModelRecipe
+from interank.tasks.head.reward_model.recipe import RewardModelRecipe
 
 __all__ = [
     "GET_BENCHMARKS",

@@ -22,7 +22,7 @@ from interank.recipe.trainer_keys import trainer_faults
 from interank.recipe.words import read_yaml
 from interank.resources import expanded, resource_dir
 from interank.tasks import DISTILLED, REFINED
-from interank.tasks.head.explained.recipe import RewardModelRecipe
+from interank.tasks.head.reward_model.recipe import RewardModelRecipe
 from interank.tasks.recipes import DistillRecipe, RlRecipe
 from interank.wording import listed
 

@@ -14,7 +14,7 @@ from interank.resources import expanded
 from interank.settings import RewardRecipe
 from interank.settings.base import Settings
 from interank.tasks import REFINED, RlRecipe
-from interank.tasks.head.explained.recipe import RewardModelRecipe
+from interank.tasks.head.reward_model.recipe import RewardModelRecipe
 from interank.tasks.judge.recipe import WITHOUT_MODEL
 from interank.wording import listed
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from interank.reranking.adaptive import Adaptive
-from interank.reranking.fitted import Fitted, fit_of
+from interank.reranking.fitted_reranker import Fitted, fit_of
 from interank.settings import AdaptiveRecipe
-from interank.tasks.asked import RankerSettings
 from interank.tasks.order.ranker import readable_lists
+from interank.tasks.ranker_settings import RankerSettings
 from interank.tasks.rankers import open_by_task
 from interank.tasks.ranks import OneModel
 from interank.tasks.sources import find_source

@@ -12,15 +12,15 @@ from interank.engines.prompts import PromptEncoder
 from interank.engines.protocol import Engine, EngineName
 from interank.errors import InputError
 from interank.modes import Mode
-from interank.reranking.fitted import Fitted, fit_of
+from interank.reranking.fitted_reranker import Fitted, fit_of
 from interank.reranking.fitting import fit_for
 from interank.reranking.opening import open_unfitted
 from interank.settings import AdaptiveRecipe, HeadSettings, ListwiseRecipe, ServerRecipe
 from interank.settings.base import checked
 from interank.settings.precision import Precision
-from interank.tasks.asked import AnyServer, Loaded, RankerSettings
 from interank.tasks.documents import AnyDocument, as_documents, as_query, checked_count
 from interank.tasks.query_ranking import Asked, QueryRanking, set_minimums
+from interank.tasks.ranker_settings import AnyServer, Loaded, RankerSettings
 from interank.tasks.ranks import OneModel, Ranking
 from interank.types import Document, Query, Run
 

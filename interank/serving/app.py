@@ -17,19 +17,19 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from interank import __version__
 from interank.serving import schema
-from interank.serving.asked import Answered, Asked, Refusal, failure
 from interank.serving.backlog import LeftError, Ticket
 from interank.serving.bytes import as_json, read_body
 from interank.serving.desk import Entry
 from interank.serving.dialects import Dialect, dialect_of, read, refused
 from interank.serving.explaining import Explain
-from interank.serving.guarded import Guarded, notes, refusal_parts, spoken
 from interank.serving.listing import HEADERS, listing
+from interank.serving.middleware import Guarded, notes, refusal_parts, spoken
 from interank.serving.models import Facts, Served, explained_of, mode_of
 from interank.serving.options import Options, read_options
 from interank.serving.page import page
 from interank.serving.ranking import Job
 from interank.serving.replies import Json, explanations
+from interank.serving.requests import Answered, Asked, Refusal, failure
 from interank.serving.service import Service
 from interank.serving.streams import Telling, events
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Sequence
 from time import monotonic
 
 from interank.errors import InterankError
-from interank.serving.asked import Refusal
+from interank.serving.requests import Refusal
 
 # Of a request's time, what is kept for what goes slower than it did when the request was taken on.
 _SPARE = 0.5

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field
 
 from interank import plain_data
-from interank.serving.asked import Asked, Refusal, Text
+from interank.serving.requests import Asked, Refusal, Text
 from interank.wording import counted
 
 AnyText = str | dict[str, Any]

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
 from interank import plain_data
-from interank.serving.asked import Refusal
+from interank.serving.requests import Refusal
 
 # Digits; Python reads no integer of thousands of them.
 _LONGEST_NUMBER = 18

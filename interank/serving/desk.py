@@ -11,9 +11,9 @@ from dataclasses import dataclass, field
 from time import monotonic
 from typing import Any, TypeVar
 
-from interank.serving.asked import CHARACTERS_PER_TOKEN, Asked, Refusal
 from interank.serving.backlog import Backlog, Ticket
 from interank.serving.limits import Limits
+from interank.serving.requests import CHARACTERS_PER_TOKEN, Asked, Refusal
 
 T = TypeVar("T")
 # What stands around each document, and around the query.

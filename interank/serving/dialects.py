@@ -9,9 +9,9 @@ from typing import Any
 from pydantic import ValidationError
 
 from interank.serving import replies
-from interank.serving.asked import Answered, Asked, Refusal, Why
 from interank.serving.bodies import Body, NimRanking, Rerank, Score, TeiRerank
 from interank.serving.replies import Json
+from interank.serving.requests import Answered, Asked, Refusal, Why
 
 _STATUSES: Mapping[Why, int] = {
     "empty": 422,

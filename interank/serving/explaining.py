@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from interank.serving.asked import Asked, Refusal
 from interank.serving.bodies import AnyText, Body, some, texts
+from interank.serving.requests import Asked, Refusal
 
 
 class Explain(Body):

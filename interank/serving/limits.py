@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from interank import plain_data
-from interank.serving.asked import Asked, Refusal
 from interank.serving.options import Options
+from interank.serving.requests import Asked, Refusal
 
 
 @dataclass(frozen=True, slots=True)

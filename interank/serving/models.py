@@ -13,18 +13,18 @@ from interank.engines.prompts import PromptEncoder
 from interank.engines.protocol import Engine
 from interank.errors import InputError
 from interank.modes import GUARDS, Guard, Mode, explained_by_default, explains
-from interank.reranking.fitted import Fitted
+from interank.reranking.fitted_reranker import Fitted
 from interank.reranking.fitting import Fit, stored_fit, stored_modes
 from interank.reranking.opening import open_unfitted
-from interank.serving.asked import CHARACTERS_PER_TOKEN, Refusal
 from interank.serving.backlog import Ticket
 from interank.serving.engines import SharedHead, shared
 from interank.serving.options import Options
+from interank.serving.requests import CHARACTERS_PER_TOKEN, Refusal
 from interank.serving.schedule import Scheduler, Size
 from interank.settings import AdaptiveRecipe, ListPromptSettings, ListwiseRecipe
 from interank.tasks import TASK_MODES
-from interank.tasks.asked import Loaded, RankerSettings
 from interank.tasks.head.ranker import HeadRanker
+from interank.tasks.ranker_settings import Loaded, RankerSettings
 from interank.tasks.ranks import OneModel, Ranking, Scores, Ungraded
 from interank.types import Document, Query, RankedDocument
 

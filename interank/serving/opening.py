@@ -19,7 +19,6 @@ from interank.engines.shared_tokenizer import SharedTokenizer
 from interank.engines.side_by_side import AdapterEngine, SharedBase
 from interank.errors import InputError, InterankError
 from interank.modes import in_words
-from interank.serving.asked import Refusal
 from interank.serving.models import (
     Facts,
     Kind,
@@ -32,14 +31,15 @@ from interank.serving.models import (
     lists_of,
     order_facts,
 )
+from interank.serving.requests import Refusal
 from interank.serving.schedule import Scheduler
 from interank.settings import ListPromptSettings, Quantisation
-from interank.tasks import TRAINED_ON, exported, late_lists, released, task_of_adapter
-from interank.tasks.asked import Loaded, RankerSettings
+from interank.tasks import TRAINED_ON, exported_judge, late_lists, released_rerankers, task_of_adapter
 from interank.tasks.head import ranker as heads
 from interank.tasks.judge.asking import LABEL_ROOM, Judge
 from interank.tasks.judge.ranker import judge_encoder
 from interank.tasks.order.ranker import list_encoder, readable_lists
+from interank.tasks.ranker_settings import Loaded, RankerSettings
 from interank.tasks.sources import Source, find_source, open_engine
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
@@ -171,12 +171,12 @@ class Models:
         source, scheduler = str(settings.model), self._scheduler
         if late_lists.takes(settings):
             raise InputError(f"{source} reads all documents of a request together, which is not served; rank with it")
-        if released.reasons(settings):
+        if released_rerankers.reasons(settings):
             raise InputError(f"{source} reasons about each document at length, which is not served; rank with it")
-        for module in (exported, released):
+        for module in (exported_judge, released_rerankers):
             if not late and scheduler is not None and module.takes(settings):
                 facts = Facts(name, source, None, ("score",), "score", fits=fits_of(source))
-                kind: Kind = "grade" if module is exported else "head"
+                kind: Kind = "grade" if module is exported_judge else "head"
                 return ServedWhole(facts, module.open_ranker(settings), scheduler, kind)
         if heads.takes(settings):
             return self._open_head(name, settings, late=late)
@@ -286,7 +286,7 @@ class _HeadBase:
 def _base_of(settings: RankerSettings) -> Path | None:
     """The folder of what a model stands on, its own where it is whole."""
     source = str(settings.model)
-    if settings.engine != "transformers" or exported.takes(settings) or released.takes(settings):
+    if settings.engine != "transformers" or exported_judge.takes(settings) or released_rerankers.takes(settings):
         return None
     head = find_head(source, settings.base)
     return head.files.folder if head else find_source(source, settings.base).files.folder

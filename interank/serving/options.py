@@ -8,7 +8,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from interank.modes import Guard, Mode
-from interank.serving.asked import Refusal
+from interank.serving.requests import Refusal
 
 _EXPLAINED = 3
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from interank.serving.asked import Text
+from interank.serving.requests import Text
 from interank.tasks.judge.quotes import located
 
 

@@ -10,12 +10,12 @@ from typing import Any, Protocol
 
 from interank.errors import InputError, InterankError
 from interank.modes import Mode
-from interank.reranking.fitted import Fitted
-from interank.serving.asked import Answered, Asked, Refusal, Result, failure
+from interank.reranking.fitted_reranker import Fitted
 from interank.serving.backlog import LeftError, Ticket
 from interank.serving.models import Kind, Served, explained_of, mode_of
 from interank.serving.options import Options
 from interank.serving.quoting import quotes_of, relevant_spans
+from interank.serving.requests import Answered, Asked, Refusal, Result, failure
 from interank.tasks.query_ranking import QueryRanking
 from interank.types import Document, Query, RankedDocument
 

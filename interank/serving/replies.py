@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from interank.serving.asked import Answered, Asked, Refusal, Result, all_warnings, best_first
+from interank.serving.requests import Answered, Asked, Refusal, Result, all_warnings, best_first
 
 Json = dict[str, Any] | list[dict[str, Any]]
 """What a body may be."""

@@ -11,8 +11,8 @@ from time import monotonic
 from typing import Any, NamedTuple, Protocol
 
 from interank.errors import InterankError
-from interank.serving.asked import Refusal
 from interank.serving.backlog import Backlog, Ticket
+from interank.serving.requests import Refusal
 
 # Texts that are written together, whoever asked for them.
 _ROWS = 16

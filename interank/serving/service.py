@@ -6,7 +6,6 @@ import logging
 import time
 from dataclasses import dataclass, field
 
-from interank.serving.asked import Asked, Text
 from interank.serving.backlog import Backlog, Ticket
 from interank.serving.desk import Desk, Entry, tokens_of
 from interank.serving.keys import Keys
@@ -15,6 +14,7 @@ from interank.serving.metrics import Metrics
 from interank.serving.opening import Models, Opened
 from interank.serving.options import Options
 from interank.serving.ranking import Job
+from interank.serving.requests import Asked, Text
 from interank.serving.schedule import Scheduler
 
 log = logging.getLogger(__name__)

@@ -6,12 +6,12 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
-from interank.serving.asked import Answered, Refusal
 from interank.serving.backlog import LeftError
 from interank.serving.bytes import event
 from interank.serving.desk import Desk
 from interank.serving.ranking import Hears, Job
 from interank.serving.replies import Json
+from interank.serving.requests import Answered, Refusal
 
 _UNFINISHED = "\N{REPLACEMENT CHARACTER}"
 

@@ -9,15 +9,15 @@ from pathlib import Path
 from typing import Any
 
 from interank.diagnosis.attacks import Tried, drawn_victims, gains, tried_on
+from interank.distributed import refuse_several_processes
 from interank.errors import InputError
 from interank.evaluation.candidates import Evaluated, Task, load_evaluated
-from interank.launched import refuse_several_processes
 from interank.modes import Guard, Mode
 from interank.progress import track
 from interank.reranking.opening import open_reranker
 from interank.settings.precision import Precision
-from interank.tasks.asked import RankerSettings
 from interank.tasks.judge.attacks import Part, attack_templates
+from interank.tasks.ranker_settings import RankerSettings
 
 log = logging.getLogger(__name__)
 

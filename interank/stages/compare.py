@@ -10,16 +10,16 @@ from pathlib import Path
 from typing import Any
 
 from interank.artifact import Artifact, Existing, create, describe_input, open_artifact
+from interank.distributed import refuse_several_processes
 from interank.errors import ArtifactError, InputError
 from interank.evaluation.candidates import Evaluated
-from interank.evaluation.compared import System, check_same_candidates, gather
-from interank.evaluation.evaluated import Evaluation, Scoring, ran_on
+from interank.evaluation.comparison import System, check_same_candidates, gather
 from interank.evaluation.page import Provenance
+from interank.evaluation.rankings import Evaluation, Scoring, ran_on
 from interank.evaluation.record import record
-from interank.launched import refuse_several_processes
 from interank.outputs import check_file, write_whole
 from interank.recipe import EvaluateRecipe
-from interank.stages.evaluated import evaluation_recipe
+from interank.stages.evaluation_recipe import evaluation_recipe
 from interank.wording import listed, nearby
 
 _PAGE = ".html"

@@ -8,16 +8,16 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from interank import launched
+from interank import distributed
 from interank.artifact import Artifact, Existing, create
 from interank.cards import save_card
 from interank.engines.bases import base_facts, begun_from, find_student
 from interank.engines.models import device
 from interank.inputs import Input, check_inputs
 from interank.stages.inputs import described, require_inputs, training_stage
-from interank.stages.trained import base_weights, choice_of, draw, in_its_shape, write_cost
+from interank.stages.training import base_weights, choice_of, draw, in_its_shape, write_cost
 from interank.stages.training_page import training_page
-from interank.stages.trainings_told import Training
+from interank.stages.training_summary import Training
 from interank.tasks.parts import part, task_named
 from interank.tasks.protocol import Made
 from interank.tasks.recipes import DistillRecipe
@@ -59,7 +59,7 @@ def run(recipe: DistillRecipe, out: Path, *, existing: Existing = "refuse") -> A
     log.info("distilling %s into %s, whose weights are in %s, on %s", data.told, student.name, weights, device())
     folder = place.work / "checkpoints"
     trained = data.train(model, folder=folder, checkpointing=planned.checkpointing)
-    if not launched.first():
+    if not distributed.first():
         return place.of_first()
     log.info("memory: %s at the peak; the estimate was about %s", gib(peak_bytes()), gib(planned.total))
     save_adapter(model, place.folder / "adapter", tokenizer=data.tokenizer, base=student.name)
@@ -69,7 +69,7 @@ def run(recipe: DistillRecipe, out: Path, *, existing: Existing = "refuse") -> A
     notes = {
         **base_facts(student, place.out),
         "task": recipe.task,
-        **launched.notes(),
+        **distributed.notes(),
         "quantisation": quantisation,
         "device": device(),
         "base_weights": weights,

@@ -10,8 +10,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from interank.artifact import Existing
+from interank.distributed import TRAINED_TOGETHER, refuse_several_processes
 from interank.inputs import Input, check_inputs
-from interank.launched import TRAINED_TOGETHER, refuse_several_processes
 from interank.outputs import Partial, check_free, check_replaceable, output_folder
 from interank.recipe import EvaluateRecipe, GenerateRecipe, Recipe, RewardModelRecipe, RunRecipe
 from interank.stages.inputs import require_inputs
@@ -75,9 +75,9 @@ def _named(recipe: Recipe) -> Sequence[Input]:
         inputs: Sequence[Input] = part(recipe.task, "inputs").inputs(recipe)
         return inputs
     if isinstance(recipe, RewardModelRecipe):
-        from interank.tasks.head.explained import inputs as explained
+        from interank.tasks.head.reward_model import inputs as explained
 
         return explained.named(recipe)
-    from interank.stages import rewarded
+    from interank.stages import rl_inputs
 
-    return rewarded.named(recipe)
+    return rl_inputs.named(recipe)

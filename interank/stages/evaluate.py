@@ -9,23 +9,23 @@ from typing import Any
 
 from interank.artifact import Artifact, Existing, Kind, create
 from interank.evaluation.candidates import Evaluated, Task, load_evaluated, notes_on_candidates, notes_on_texts
-from interank.evaluation.evaluated import Evaluation, Rankings, Scoring, costs_of, notes_on_ranked, ran_on
-from interank.evaluation.explained import mark
-from interank.evaluation.fused import applied_rows, fits_by_adapter, notes_on_fit
+from interank.evaluation.explanation_marks import mark
+from interank.evaluation.fusion import applied_rows, fits_by_adapter, notes_on_fit
 from interank.evaluation.page import Provenance
+from interank.evaluation.rankings import Evaluation, Rankings, Scoring, costs_of, notes_on_ranked, ran_on
 from interank.evaluation.record import record
 from interank.evaluation.scoring import FIRST_STAGE
 from interank.evaluation.systems import StoredRun, named_systems, notes_on_stored, reranked_run, stored_run
-from interank.evaluation.training_data import check_training_data
+from interank.evaluation.training_overlap import check_training_data
 from interank.plots import begin_import
 from interank.recipe import EvaluateRecipe, evaluate_command
 from interank.shards import Shard
 from interank.stages.evaluating import check as check
 from interank.stages.evaluating import links_of
+from interank.stages.explanation_rewards import marking
 from interank.stages.inputs import described, leaving_nothing_begun, require_inputs
-from interank.stages.marked import marking
-from interank.stages.ranked import notes_on_bases
 from interank.stages.rankings import FREE, openers, rank_shard, reranked, take_over
+from interank.stages.rerankers import notes_on_bases
 from interank.stages.shards import refuse_shards
 from interank.types import Run
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from interank.evaluation.fused import fits_by_adapter
+from interank.evaluation.fusion import fits_by_adapter
 from interank.evaluation.systems import CHAIN, named_systems
 from interank.inputs import Input, check_inputs, named_as_they_stand, reranker
 from interank.ir.benchmarks import load_tasks
@@ -13,8 +13,8 @@ from interank.ir.benchmarks.hub import is_repository
 from interank.ir.trec import numbered_lines, read_qrels, read_run
 from interank.recipe import EvaluateRecipe
 from interank.reranking.fitting import read_fit
-from interank.stages.marked import check as check_marking
-from interank.stages.marked import named as explaining
+from interank.stages.explanation_rewards import check as check_marking
+from interank.stages.explanation_rewards import named as explaining
 
 
 def check(recipe: EvaluateRecipe) -> Sequence[Input]:

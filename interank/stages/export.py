@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+from interank.distributed import refuse_several_processes
 from interank.engines.adapters import folded
 from interank.engines.heads import Head, find_head, load_head
 from interank.engines.onnx_graph import require_onnx
 from interank.errors import InputError
-from interank.launched import refuse_several_processes
 from interank.settings import HeadSettings
 from interank.stages.export_judge import export_judge
 from interank.stages.inputs import making

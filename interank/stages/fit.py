@@ -8,16 +8,16 @@ from pathlib import Path
 from typing import Any
 
 from interank.artifact import MANIFEST, Artifact, model_digest, open_artifact
+from interank.distributed import refuse_several_processes
 from interank.errors import ArtifactError, InputError
 from interank.evaluation.candidates import Evaluated, Task
-from interank.evaluation.compared import gather
-from interank.evaluation.evaluated import Rankings
-from interank.evaluation.fitted import FitSettings, fitted, own_grades, which_to_name
-from interank.launched import refuse_several_processes
+from interank.evaluation.comparison import gather
+from interank.evaluation.fitting import FitSettings, fitted, own_grades, which_to_name
+from interank.evaluation.rankings import Rankings
 from interank.modes import FITTED_MODES
 from interank.recipe import EvaluateRecipe
 from interank.reranking.fitting import Fit, FittedOn, Origin, query_digest, store_fit, stored_place, write_fit
-from interank.stages.evaluated import evaluation_recipe
+from interank.stages.evaluation_recipe import evaluation_recipe
 from interank.wording import listed
 
 

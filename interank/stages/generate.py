@@ -14,18 +14,18 @@ from interank.judgments import JudgedList, write_judgments
 from interank.ledger import write_rows
 from interank.recipe import GenerateRecipe
 from interank.shards import Shard
-from interank.stages import explained
-from interank.stages.asked import Answers, ask
+from interank.stages import explanations
+from interank.stages.annotation import Answers, ask
 from interank.stages.generating import check as check
 from interank.stages.generating import refuse_what_is_mined
 from interank.stages.inputs import described, leaving_nothing_begun, require_inputs
 from interank.stages.join import joined
-from interank.stages.listed import lists_counts, lists_notes, write_lists
-from interank.stages.mined import MinedPairs, mine_only, pairs_of
+from interank.stages.mining import MinedPairs, mine_only, pairs_of
+from interank.stages.orderings import lists_counts, lists_notes, write_lists
 from interank.stages.parts import in_parts, parts_of
 from interank.stages.refusals import require_judgments
+from interank.stages.replies import keep_replies, reopen_stopped, take_over_replies
 from interank.stages.shards import FREE, describe, its_share, refuse_unshardable
-from interank.stages.stopped import keep_replies, reopen_stopped, take_over_replies
 from interank.tasks.judged_lists import judged_lists
 from interank.teacher.annotate import Outcome
 from interank.teacher.outcomes import SortedOut, query_rows, rejected_queries, sorted_out, tally_of
@@ -78,7 +78,7 @@ def run(
 def _judged(recipe: GenerateRecipe, place: Workplace, pairs: Artifact | None, shard: Shard | None = None) -> Artifact:
     """Judge what is mined, or a share of pairs that were, and finish the output with it."""
     mined = pairs_of(recipe, place, pairs, shard)
-    answers = ask(recipe, mined.pairs, place, partial(_listed, recipe), partial(explained.explain, recipe, place))
+    answers = ask(recipe, mined.pairs, place, partial(_listed, recipe), partial(explanations.explain, recipe, place))
     found = sorted_out(answers.pairs, answers.outcomes, None if shard else recipe.max_grade_share, recipe.seed)
     found = found._replace(rejected=[*rejected_queries(answers.queries), *found.rejected])
     if not answers.stopped and not shard:
@@ -125,7 +125,7 @@ def _written(
         "samples": recipe.teacher.samples,
         "prompt_hash": recipe.prompt.learned_from(pair.query for pair in answers.pairs).wording,
         **({"queries_hash": judging.queries_hash()} if recipe.teacher.queries else {}),
-        **explained.written(answers.explanations, recipe, place.folder),
+        **explanations.written(answers.explanations, recipe, place.folder),
         **({"orderings": lists_notes(recipe.teacher.orderings, answers.lists)} if recipe.teacher.orderings else {}),
         "sites": mined.sites,
         "decontamination": mined.decontamination,
@@ -138,7 +138,7 @@ def _written(
     counts = tally.counts(rejected=len(found.rejected), unanswered=sum(outcome is None for outcome in answers.outcomes))
     if recipe.teacher.orderings:
         counts |= lists_counts(answers.lists)
-    counts |= explained.counts(notes)
+    counts |= explanations.counts(notes)
     if shard:
         notes |= {"shard": str(shard)}
     else:

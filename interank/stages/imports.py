@@ -6,11 +6,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 from interank.artifact import Artifact, Existing, create
-from interank.imports.asked import import_questions, tables_of
 from interank.imports.clicks import read_clicks
-from interank.imports.imported import Imported, ImportKind, ImportSettings
 from interank.imports.labels import Labels, imported_labels
 from interank.imports.pairs import read_pairs, read_qrels_of, read_scores
+from interank.imports.question_import import import_questions, tables_of
+from interank.imports.results import Imported, ImportKind, ImportSettings
 from interank.imports.triples import read_triples
 from interank.inputs import Form, Input, check_inputs, named_as_they_stand
 from interank.stages.inputs import described

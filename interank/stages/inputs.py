@@ -8,11 +8,11 @@ from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
-from interank import launched
+from interank import distributed
 from interank.artifact import describe_input
+from interank.distributed import refuse_several_processes
 from interank.errors import ArtifactError, InputError, InterankError
 from interank.inputs import Input
-from interank.launched import refuse_several_processes
 from interank.locks import held
 from interank.outputs import Partial, is_taken, output_folder
 from interank.recipe import GET_BENCHMARKS, Recipe
@@ -41,7 +41,7 @@ def require_inputs(recipe: Recipe) -> None:
 def described(named: Iterable[Input], out: Path) -> dict[str, dict[str, Any]]:
     """What the manifest of an output at `out` says of its inputs."""
     kept = [each for each in named if each.described]
-    return launched.from_first(lambda: {each.name: describe_input(each.path, out) for each in kept})
+    return distributed.from_first(lambda: {each.name: describe_input(each.path, out) for each in kept})
 
 
 def leaving_nothing_begun(stage: Stage) -> Stage:
@@ -62,11 +62,11 @@ def training_stage(stage: Stage) -> Stage:
 
     @functools.wraps(stage)
     def together(recipe: Any, out: Path, **more: Any) -> Any:
-        launched.begin()
+        distributed.begin()
         try:
-            return (tidied if launched.first() else stage)(recipe, out, **more)
+            return (tidied if distributed.first() else stage)(recipe, out, **more)
         except (RuntimeError, InterankError) as error:
-            found = launched.lost(error)
+            found = distributed.lost(error)
             if found is None:
                 raise
             raise found from error

@@ -13,8 +13,8 @@ from interank.errors import InputError
 from interank.mining.decontamination import FILE
 from interank.recipe import EvaluateRecipe, GenerateRecipe
 from interank.stages import evaluate
-from interank.stages.dealt import inputs_of, opened, stage_of
 from interank.stages.inputs import leaving_nothing_begun
+from interank.stages.shard_inputs import inputs_of, opened, stage_of
 from interank.stages.shards import FREE, describe
 from interank.tasks.order.orderings import FILE as ORDERINGS
 from interank.tasks.order.orderings import REJECTED_FILE

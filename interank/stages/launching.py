@@ -9,8 +9,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from interank.distributed import STARTER
 from interank.errors import InputError, Terminated, TrainingError
-from interank.launched import STARTER
 from interank.recipe.words import read_yaml
 
 # Seconds that processes are given to end by themselves.

@@ -13,7 +13,7 @@ from interank import cards
 from interank.artifact import MANIFEST, Artifact, open_artifact
 from interank.judgments import each_judgment
 from interank.settings import RewardRecipe
-from interank.stages.validated import HEADS, sentences, table
+from interank.stages.trials import HEADS, sentences, table
 from interank.tasks.protocol import Policy
 
 # What judgments' manifests tell of who made them.

@@ -11,11 +11,11 @@ from interank.artifact import MERGED, open_artifact
 from interank.cards import save_card
 from interank.diagnosis.golden import golden_set, read_golden
 from interank.diagnosis.parity import TOLERANCES, difference
+from interank.distributed import refuse_several_processes
 from interank.engines.heads import find_head
 from interank.engines.models import load_model
 from interank.engines.transformers import TransformersEngine
 from interank.errors import ArtifactError, ModelError
-from interank.launched import refuse_several_processes
 from interank.reranking.fitting import fit_for, store_fit, stored_modes
 from interank.reranking.merging import adapted, write_merged
 from interank.stages.inputs import making, require_judge

@@ -15,10 +15,10 @@ from interank.diagnosis.exports import fitting, read_export
 from interank.diagnosis.faults import FAULTS, NO_ADAPTER, Broken
 from interank.diagnosis.golden import Asked, Reading, golden_set, read_golden
 from interank.diagnosis.variants import Opener, ParityTargets, PlainForward, Variant, available_variants, exports_at
+from interank.distributed import refuse_several_processes
 from interank.engines.adapters import unfoldable
 from interank.engines.prompts import PromptEncoder
 from interank.errors import ArtifactError
-from interank.launched import refuse_several_processes
 from interank.outputs import write_whole
 from interank.reranking.merging import adapted
 from interank.reranking.resuming import model_identity

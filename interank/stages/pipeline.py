@@ -8,9 +8,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from interank.artifact import MANIFEST, Artifact, Existing
+from interank.distributed import refuse_several_processes
 from interank.errors import ArtifactError
 from interank.inputs import Input
-from interank.launched import refuse_several_processes
 from interank.locks import held
 from interank.recipe import RunRecipe
 from interank.recipe.run import StagesRecipe, is_handed, with_reward_model

@@ -10,13 +10,13 @@ from pathlib import Path
 from interank.artifact import Artifact, Workplace
 from interank.errors import ArtifactError
 from interank.evaluation.candidates import Task
-from interank.evaluation.evaluated import Rankings
+from interank.evaluation.rankings import Rankings
 from interank.evaluation.systems import CHAIN
 from interank.ledger import Ledger, write_rows
 from interank.progress import track
 from interank.recipe import EvaluateRecipe
 from interank.shards import Shard
-from interank.stages.ranked import Ranked, adapter_ranking, chain_ranking
+from interank.stages.rerankers import Ranked, adapter_ranking, chain_ranking
 from interank.types import Query
 from interank.wording import listed
 

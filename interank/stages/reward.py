@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from interank import launched
+from interank import distributed
 from interank.artifact import Artifact, Existing, Workplace, create, open_artifact
 from interank.cards import save_card
 from interank.engines.bases import base_facts
@@ -18,15 +18,15 @@ from interank.explanations import MADE_MARKS, Explained
 from interank.inputs import Input, check_inputs
 from interank.settings import Quantisation
 from interank.stages.inputs import described, require_inputs, training_stage
-from interank.stages.trained import base_weights, choice_of, draw, write_cost
+from interank.stages.training import base_weights, choice_of, draw, write_cost
 from interank.stages.training_page import training_page
-from interank.stages.trainings_told import Training
-from interank.tasks.head.explained.card import compared, reward_card
-from interank.tasks.head.explained.compared import comparisons
-from interank.tasks.head.explained.figures import Told, longer_is_better
-from interank.tasks.head.explained.inputs import compared_rows, named
-from interank.tasks.head.explained.recipe import RewardModelRecipe
-from interank.tasks.head.explained.training_data import RewardTrainingData
+from interank.stages.training_summary import Training
+from interank.tasks.head.reward_model.card import compared, reward_card
+from interank.tasks.head.reward_model.comparisons import comparisons
+from interank.tasks.head.reward_model.figures import Told, longer_is_better
+from interank.tasks.head.reward_model.inputs import compared_rows, named
+from interank.tasks.head.reward_model.recipe import RewardModelRecipe
+from interank.tasks.head.reward_model.training_data import RewardTrainingData
 from interank.tasks.protocol import Made
 from interank.training.planning import gib, peak_bytes, plan
 
@@ -70,7 +70,7 @@ def run(recipe: RewardModelRecipe, out: Path, *, existing: Existing = "refuse") 
     pairs = len(data.preferences)
     log.info("learning %d pairs of explanations; %s in %s, on %s", pairs, student.name, weights, device())
     trained = data.train(model, folder=place.work / "checkpoints", checkpointing=planned.checkpointing)
-    if not launched.first():
+    if not distributed.first():
         return place.of_first()
     log.info("memory: %s at the peak; the estimate was about %s", gib(peak_bytes()), gib(planned.total))
     systems = {"trained": data.scores(model, held_out), **systems}
@@ -80,7 +80,7 @@ def run(recipe: RewardModelRecipe, out: Path, *, existing: Existing = "refuse") 
     write_cost(place, trained.figures, time.monotonic() - started)
     notes: dict[str, Any] = {
         **base_facts(student, place.out),
-        **launched.notes(),
+        **distributed.notes(),
         "quantisation": quantisation,
         "device": device(),
         "base_weights": weights,
@@ -112,15 +112,15 @@ def _twin(
     if not data.recipe.controls or not held_out:
         return {}
     file = place.work / _TWIN
-    if not launched.from_first(file.is_file):
+    if not distributed.from_first(file.is_file):
         log.info("first a twin that learns shuffled marks, to compare with")
         model, folder = data.model(quantisation), place.work / "shuffled" / "checkpoints"
         data.train(model, folder=folder, checkpointing=checkpointing, shuffled=True)
-        if launched.first():
+        if distributed.first():
             partly = file.with_suffix(".partial")
             partly.write_text(json.dumps(data.scores(model, held_out)), "utf-8")
             partly.replace(file)
-        launched.barrier()
+        distributed.barrier()
     return {"shuffled marks": json.loads(file.read_text("utf-8"))}
 
 

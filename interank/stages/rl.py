@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 from typing import cast
 
-from interank import launched
+from interank import distributed
 from interank.artifact import Artifact, Existing, Workplace, create, open_artifact
 from interank.cards import save_card
 from interank.engines.adapters import with_adapter
@@ -20,10 +20,10 @@ from interank.settings import RolloutServersRecipe
 from interank.stages.inputs import described, require_inputs, training_stage
 from interank.stages.lineage import lineage, policy_card
 from interank.stages.reward_models import with_reward_models
-from interank.stages.rewarded import check as check
-from interank.stages.trained import base_weights, write_cost
+from interank.stages.rl_inputs import check as check
+from interank.stages.training import base_weights, write_cost
 from interank.stages.training_page import read_training, training_page
-from interank.stages.trainings_told import Training
+from interank.stages.training_summary import Training
 from interank.tasks.parts import refining
 from interank.tasks.protocol import ExplainingPolicy
 from interank.tasks.recipes import RlRecipe
@@ -69,7 +69,7 @@ def run(recipe: RlRecipe, out: Path, *, existing: Existing = "refuse") -> Artifa
         refined = policy.train(model, equipped)
     else:
         refined = cast(ExplainingPolicy, policy).train(model, equipped, marker)
-    if not launched.first():
+    if not distributed.first():
         return place.of_first()
     _hand_out(place)
     save_adapter(model, place.folder / "adapter", tokenizer=policy.encoder.tokenizer, base=base.name)
@@ -77,7 +77,7 @@ def run(recipe: RlRecipe, out: Path, *, existing: Existing = "refuse") -> Artifa
     notes = {
         **base_facts(base, place.out),
         "task": recipe.task,
-        **launched.notes(),
+        **distributed.notes(),
         "quantisation": quantisation,
         "device": device(),
         **policy.notes,

@@ -16,8 +16,8 @@ from interank.outputs import Partial, check_free, is_taken
 from interank.recipe import GenerateRecipe
 from interank.shards import Shard
 from interank.stages import generate, join
-from interank.stages.headway import Bar
 from interank.stages.inputs import require_inputs
+from interank.stages.judging_progress import Bar
 from interank.stages.shards import refuse_unshardable
 
 # A worker that dies so often at one shard does so for a reason.

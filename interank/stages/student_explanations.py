@@ -13,8 +13,8 @@ from interank.engines.prompts import PromptEncoder
 from interank.progress import track
 from interank.recipe import GenerateRecipe
 from interank.settings import BudgetRecipe, ExplanationsRecipe
-from interank.tasks.asked import RankerSettings
 from interank.tasks.judge.ranker import load_judge
+from interank.tasks.ranker_settings import RankerSettings
 from interank.teacher.annotate import Annotator
 from interank.teacher.budget import Meter
 from interank.teacher.explaining import Gathered, have_written

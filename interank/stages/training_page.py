@@ -13,11 +13,11 @@ from markupsafe import Markup
 
 from interank.pages import asset, content_hash, visible
 from interank.plots import read_log, training_curves
-from interank.stages.answers_shown import Followed, followed
-from interank.stages.rollouts_shown import steps
-from interank.stages.trainings_told import Log, Training, headline, sentences, trials
-from interank.stages.validated import HEADS, table
-from interank.stages.validated import sentences as validated
+from interank.stages.answer_history import Followed, followed
+from interank.stages.rollout_view import steps
+from interank.stages.training_summary import Log, Training, headline, sentences, trials
+from interank.stages.trials import HEADS, table
+from interank.stages.trials import sentences as validated
 from interank.tasks.protocol import Shown
 
 ROLLOUTS = "rollouts.jsonl"

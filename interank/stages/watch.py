@@ -16,7 +16,7 @@ from interank.artifact import open_artifact
 from interank.errors import ArtifactError, InputError, InterankError
 from interank.outputs import MANIFEST, Partial
 from interank.stages.training_page import read_training, training_page
-from interank.stages.trainings_told import Training
+from interank.stages.training_summary import Training
 
 log = logging.getLogger(__name__)
 
@@ -51,7 +51,7 @@ def _report(out: Path) -> dict[str, Any]:
 
 def _compared(out: Path) -> Sequence[Sequence[str]]:
     """A reward model's table of held-out pairs, if there were any."""
-    from interank.tasks.head.explained.card import compared
+    from interank.tasks.head.reward_model.card import compared
 
     report = _report(out)
     return compared(report) if report["pairs"] else ()

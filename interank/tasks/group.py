@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import Field
 
-from interank import judging, launched
+from interank import distributed, judging
 from interank.engines.prompts import Prompt
 from interank.engines.protocol import Engine, LabelLogits, Sampling
 from interank.engines.soundness import require_completions, require_labels
@@ -22,13 +22,13 @@ from interank.judgments import evenly_weighted, read_judgments
 from interank.modes import Mode
 from interank.settings import ListwiseRecipe, PromptSettings, WindowPromptSettings
 from interank.settings.base import validated
-from interank.tasks.asked import RankerSettings
 from interank.tasks.documents import AnyDocument, as_documents, as_query, by_scores
 from interank.tasks.judged_lists import dealt, order_values, tried_lists
 from interank.tasks.list_columns import check as check
 from interank.tasks.list_columns import shown as shown
 from interank.tasks.list_rankers import AsksWindows
 from interank.tasks.list_trials import ListsTried
+from interank.tasks.ranker_settings import RankerSettings
 from interank.tasks.ranks import ListCounts, Ranking, Ungraded
 from interank.tasks.recipes import InstructedRecipe, RlLists, TriedRecipe
 from interank.tasks.window_prompts import WindowEncoder
@@ -183,7 +183,7 @@ class GroupTrial(ListsTried[GroupEncoder]):
 
         engine = TransformersEngine(model)
         asked = [(prompt, len(item.documents)) for prompt, item in zip(self.prompts, self.lists, strict=True)]
-        said = launched.dealt(asked, lambda own: read(engine, self.encoder, own))
+        said = distributed.dealt(asked, lambda own: read(engine, self.encoder, own))
         self.tell([one.text for one in said])
         judged = [item.grades for item in self.lists]
         scores = [[judging.score(each.logits) for each in one.labels] for one in said]

@@ -9,8 +9,8 @@ from interank.engines.models import find_model
 from interank.engines.soundness import require_scores
 from interank.errors import InputError
 from interank.progress import tell_cut
-from interank.tasks.asked import RankerSettings
 from interank.tasks.documents import by_scores, naming
+from interank.tasks.ranker_settings import RankerSettings
 from interank.tasks.ranks import Ranking, Ungraded
 from interank.types import Document, Query, RankedDocument
 

@@ -26,7 +26,7 @@ from interank.training.halves import reporting
 from interank.training.objective import Objective
 from interank.training.refining import Refined, see_through
 from interank.training.samplers import sampler_of
-from interank.training.trying import PolicyTrial
+from interank.training.trials import PolicyTrial
 
 log = logging.getLogger(__name__)
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from interank.tasks import NAMES, TASK_MODES, exported, late_lists, released
-from interank.tasks.asked import RankerSettings
+from interank.tasks import NAMES, TASK_MODES, exported_judge, late_lists, released_rerankers
 from interank.tasks.parts import part
+from interank.tasks.ranker_settings import RankerSettings
 from interank.tasks.ranks import OneModel
 
 
@@ -20,7 +20,7 @@ def open_by_task(asked: RankerSettings) -> OneModel:
         ModelError: The model cannot be had, or no server answers.
         InputError: The mode, the engine or the settings do not go with the model.
     """
-    for module in (exported, late_lists, released):
+    for module in (exported_judge, late_lists, released_rerankers):
         if module.takes(asked):
             opened: OneModel = module.open_ranker(asked)
             return opened

@@ -17,7 +17,7 @@ from interank.settings.rewards import Rewards
 from interank.settings.rollouts import RolloutsRecipe
 from interank.settings.student import LoraRecipe, Precision, ValidationRecipe
 from interank.settings.teacher import TeacherRecipe
-from interank.settings.unused import refuse_unused
+from interank.settings.unused_keys import refuse_unused
 
 TrainerConfig = Literal["SFTConfig", "GRPOConfig", "RewardConfig", "TrainingArguments"]
 

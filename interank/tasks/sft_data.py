@@ -25,7 +25,7 @@ from interank.training.adapters import fresh_adapter
 from interank.training.memory import Microbatch
 from interank.training.rows import Group
 from interank.training.sft import SftSettings, Trained, largest_microbatch, train
-from interank.training.trying import Trial
+from interank.training.trials import Trial
 from interank.types import Query
 from interank.wording import counted
 

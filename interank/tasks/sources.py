@@ -18,7 +18,7 @@ from interank.engines.models import (
     load_model,
 )
 from interank.engines.protocol import Engine
-from interank.engines.served import ServerEngine
+from interank.engines.server_engine import ServerEngine
 from interank.engines.transformers import TransformersEngine
 from interank.engines.use import read_use
 from interank.engines.vllm import VllmEngine, VllmOptions, rank_of
@@ -28,7 +28,7 @@ from interank.modes import in_words
 from interank.resources import expanded
 from interank.settings import PromptSettings, ServerRecipe
 from interank.tasks import TASK_MODES, TRAINED_ON, task_of_adapter
-from interank.tasks.asked import RankerSettings
+from interank.tasks.ranker_settings import RankerSettings
 
 _TOKENIZER = "tokenizer_config.json"
 # Of a model that reads little, the query takes this part at the most.

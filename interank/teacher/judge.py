@@ -6,7 +6,7 @@ import logging
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from interank import launched
+from interank import distributed
 from interank.engines.prompts import PromptEncoder
 from interank.engines.protocol import Reply, Request, Sampling
 from interank.settings import (
@@ -53,7 +53,7 @@ def open_judge(
 
     Of several processes only the first asks; the judge of the others answers None, and they get the first's rewards.
     """
-    if not launched.first():
+    if not distributed.first():
         return lambda questions: [None] * len(questions)
     teacher, encoder, _ = open_teacher(settings, prompt, seed)
     shared = default_cache()

@@ -18,7 +18,7 @@ from transformers import (
     TrainingArguments,
 )
 
-from interank import launched
+from interank import distributed
 from interank.errors import TrainingError
 from interank.ledger import Ledger
 from interank.training.clock import seconds_of, shares
@@ -32,16 +32,16 @@ def last_complete(folder: Path) -> Path | None:
     for checkpoint in folder.glob("checkpoint-*"):
         if (checkpoint / _COMPLETE).is_file():
             complete.append(checkpoint)
-        elif launched.first():
+        elif distributed.first():
             shutil.rmtree(checkpoint)
     return max(complete, key=lambda path: int(path.name.rpartition("-")[2]), default=None)
 
 
 def resumed_from(folder: Path) -> Path | None:
     """The checkpoint from which all processes go on; None where they begin."""
-    if launched.first():
+    if distributed.first():
         folder.mkdir(exist_ok=True)
-    return launched.from_first(lambda: last_complete(folder))
+    return distributed.from_first(lambda: last_complete(folder))
 
 
 def load_trained(trainer: Any, checkpoint: str) -> None:
@@ -88,7 +88,7 @@ def keep(trainer: Any) -> int:
     step, folder = trainer.state.global_step, Path(str(trainer.args.output_dir))
     sound = all(bool(weight.isfinite().all()) for weight in trainer.model.parameters() if weight.requires_grad)
     # What ends the training may have ended other processes: none is waited for.
-    if launched.first() and step and sound and not (folder / f"checkpoint-{step}" / _COMPLETE).is_file():
+    if distributed.first() and step and sound and not (folder / f"checkpoint-{step}" / _COMPLETE).is_file():
         trainer._save_checkpoint(trainer.model, trial=None)
         for callback in trainer.callback_handler.callbacks:
             if isinstance(callback, CheckpointCallback):
@@ -105,7 +105,7 @@ class CheckpointCallback(TrainerCallback):  # type: ignore[misc]  # transformers
 
     def on_train_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
         """Drop what a kill left of a row at the log's end."""
-        if launched.first():
+        if distributed.first():
             Ledger(self.log_file).rows()
 
     def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **others: Any) -> None:
@@ -121,10 +121,10 @@ class CheckpointCallback(TrainerCallback):  # type: ignore[misc]  # transformers
                 "before it is kept. Lower trainer.learning_rate or trainer.max_grad_norm and start again"
             )
         # Each process has written its random state by now.
-        launched.barrier()
-        if launched.first():
+        distributed.barrier()
+        if distributed.first():
             self.mark(folder, state)
-        launched.barrier()
+        distributed.barrier()
 
     def mark(self, folder: Path, state: TrainerState) -> None:
         """Say that the newest checkpoint is complete, and drop the others but the best."""
@@ -145,7 +145,7 @@ class CheckpointCallback(TrainerCallback):  # type: ignore[misc]  # transformers
     ) -> None:
         """Append the trainer's figures to the log; a loss that is not a number ends the training."""
         logs = logs or {}
-        if launched.first():
+        if distributed.first():
             Ledger(self.log_file).append([{"step": state.global_step, **logs}])
         for name in ("loss", "grad_norm"):
             if name in logs and not math.isfinite(logs[name]):
@@ -187,5 +187,5 @@ def accompany(trainer: Any, log_file: Path, *, bar: bool) -> None:
     trainer.remove_callback(PrinterCallback)
     trainer.remove_callback(ProgressCallback)
     trainer.add_callback(CheckpointCallback(log_file))
-    if bar and launched.first():
+    if bar and distributed.first():
         trainer.add_callback(Bar())

@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from interank import launched
+from interank import distributed
 from interank.engines.tree.prefix_tree import plant
 from interank.training.padded_rows import pad
 
@@ -73,7 +73,7 @@ def score(
             tuple(compress(ids[part], real[part])) for part in (slice(None, -width), slice(-width, None))
         )
         rows.append((prompt, completion))
-    if not any(completion for _, completion in rows) and launched.world() > 1:
+    if not any(completion for _, completion in rows) and distributed.world() > 1:
         # The other processes wait for this one's gradients, which pass through what wraps the model.
         stub = (plant if planted else pad)([((0,), (0,))], 1, input_ids.device)
         scored = model(**{"prefix_tree" if planted else "padded_rows": stub})

@@ -9,7 +9,7 @@ import torch
 from accelerate.data_loader import DataLoaderShard, SeedableRandomSampler
 from torch.utils.data import DataLoader
 
-from interank import launched
+from interank import distributed
 from interank.errors import TrainingError
 
 
@@ -55,19 +55,19 @@ def shared(loader: Any) -> Any:
     Raises:
         TrainingError: Rows are drawn otherwise than by a seed that all know.
     """
-    if launched.world() == 1:
+    if distributed.world() == 1:
         return loader
     batches = loader.batch_sampler
     while not isinstance(batches, torch.utils.data.BatchSampler) or hasattr(batches, "batch_sampler"):
         batches = batches.batch_sampler
     if not isinstance(loader, DataLoader) or not isinstance(batches.sampler, SeedableRandomSampler):
         raise TrainingError(
-            f"{launched.world()} processes take rows in turn, in an order drawn by the recipe's seed, and "
+            f"{distributed.world()} processes take rows in turn, in an order drawn by the recipe's seed, and "
             f"{type(batches.sampler).__name__} draws them; leave trainer.train_sampling_strategy out"
         )
     return DataLoaderShard(
         loader.dataset,
-        batch_sampler=InTurn(batches, launched.rank(), launched.world()),
+        batch_sampler=InTurn(batches, distributed.rank(), distributed.world()),
         collate_fn=loader.collate_fn,
         num_workers=loader.num_workers,
         pin_memory=loader.pin_memory,
@@ -80,9 +80,9 @@ def with_parts(batches: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     Args:
         batches: This process's; `part` is 0 of those that are empty, else 1.
     """
-    if launched.world() == 1:
+    if distributed.world() == 1:
         return list(batches)
-    [whole] = launched.added([sum(batch["part"] for batch in batches)])
+    [whole] = distributed.added([sum(batch["part"] for batch in batches)])
     # Gradients are averaged over processes, and each divides by the number of its own microbatches.
-    part = launched.world() * len(batches) / whole
+    part = distributed.world() * len(batches) / whole
     return [{**batch, "part": part * batch["part"]} for batch in batches]

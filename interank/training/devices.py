@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 import torch
 from transformers import TrainingArguments
 
-from interank import launched
+from interank import distributed
 from interank.errors import TrainingError
 from interank.wording import listed
 
@@ -56,7 +56,7 @@ def shared_out(given: Mapping[str, Any]) -> dict[str, Any]:
     Raises:
         TrainingError: A step has no equal part for each process.
     """
-    world, accumulated = launched.world(), int(given["gradient_accumulation_steps"])
+    world, accumulated = distributed.world(), int(given["gradient_accumulation_steps"])
     if world == 1:
         return dict(given)
     if accumulated % world:

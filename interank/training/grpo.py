@@ -12,7 +12,7 @@ from datasets import Dataset
 from peft import PeftModel
 from trl import GRPOConfig
 
-from interank import launched
+from interank import distributed
 from interank.engines.layers import allowed, refuse_read_otherwise
 from interank.errors import TrainingError
 from interank.progress import shown
@@ -112,7 +112,7 @@ def _hold_whole_queries(given: Mapping[str, Any], documents: int) -> None:
         TrainingError: It has parts of them, or is sampled in other steps than it is learned in.
     """
     world, size, steps = (
-        launched.world(),
+        distributed.world(),
         int(given["per_device_train_batch_size"]),
         int(given["gradient_accumulation_steps"]),
     )

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 import torch
 
-from interank import launched
+from interank import distributed
 
 Form = Literal["float32", "bfloat16", "nf4"]
 """A training's number format: plain float32; bfloat16 weights with float32 adapters under autocast; NF4 weights, whose
@@ -80,4 +80,4 @@ def device_bytes(device: torch.device) -> int:
     if device.type == "cuda":
         share = torch.cuda.get_per_process_memory_fraction(device)
         return int(share * torch.cuda.get_device_properties(device).total_memory)
-    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // launched.local_world()
+    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // distributed.local_world()

@@ -15,18 +15,18 @@ from peft import PeftModel
 from trl import GRPOTrainer
 from trl.trainer.utils import split_tensor_dict
 
-from interank import launched
+from interank import distributed
 from interank.engines.transformers import reading
 from interank.errors import InputError, ModelError, PromptError, TrainingError
 from interank.rewards import Equipped
 from interank.settings import RolloutsRecipe
 from interank.training.advantages import Scheme, advantages, by_token, neutral, without_grade
 from interank.training.agreement import CHECKED, Agreement
-from interank.training.asked_grades import Update, distinct_prompts, loss_of_grades
 from interank.training.checkpoints import keep, load_trained
 from interank.training.clock import Clock
 from interank.training.completions import Read, idle, prompts_and_completions, score
 from interank.training.fused_head import let_read_exactly
+from interank.training.grade_probabilities import Update, distinct_prompts, loss_of_grades
 from interank.training.importance import difference, weighed
 from interank.training.objective import Objective, grade_targets, graded_rows
 from interank.training.padded_rows import let_score_rows
@@ -85,10 +85,10 @@ class PolicyTrainer(GRPOTrainer):  # type: ignore[misc]  # TRL is untyped here
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
         """TRL's line of the log, with the figures of all processes; all come here at the same steps."""
-        if launched.world() > 1:
+        if distributed.world() > 1:
             figures = self._metrics["train" if self.model.training else "eval"]
             # Not where a figure is taken: some are of microbatches that only one process has.
-            parts = launched.gathered({name: list(taken) for name, taken in figures.items()})
+            parts = distributed.gathered({name: list(taken) for name, taken in figures.items()})
             for name in dict.fromkeys(name for part in parts for name in part):
                 figures[name] = [value for part in parts for value in part.get(name, ())]
         super().log(logs, start_time)
@@ -124,7 +124,7 @@ class PolicyTrainer(GRPOTrainer):  # type: ignore[misc]  # TRL is untyped here
             found = super()._calculate_rewards(inputs, prompts, completions, ids)
         rewards = neutral(found, self.num_generations if self.model.training else self.num_generations_eval)
         # TRL tells every process what all of them earned.
-        before = launched.rank() * len(inputs)
+        before = distributed.rank() * len(inputs)
         own = rewards[before : before + len(inputs)]
         for row, completion, earned in zip(inputs, completions, own.tolist(), strict=True):
             row[EARNED] = Earned(completion, earned)
@@ -137,13 +137,13 @@ class PolicyTrainer(GRPOTrainer):  # type: ignore[misc]  # TRL is untyped here
             return whole
         objective, step = self.objective, self.state.global_step
         size = len(inputs)
-        self.shared_rows = (launched.rank() * size, launched.world() * size) if launched.world() > 1 else None
+        self.shared_rows = (distributed.rank() * size, distributed.world() * size) if distributed.world() > 1 else None
         batch = self._credited(inputs)
-        if self.recorder is not None and launched.first():
+        if self.recorder is not None and distributed.first():
             self.recorder(step + 1, inputs, batch, self.reward_func_names)
         if objective.refills:
             rng = random.Random(f"{self.args.seed} {step}")
-            present = {name for own in launched.gathered({str(row["query_id"]) for row in inputs}) for name in own}
+            present = {name for own in distributed.gathered({str(row["query_id"]) for row in inputs}) for name in own}
             batch, number = refilled(batch, present, objective, self.num_generations, rng, self._fresh)
             batch["num_items_in_batch"] = (
                 self._of_all(batch["num_items_in_batch"]) if number else batch["num_items_in_batch"]
@@ -156,15 +156,15 @@ class PolicyTrainer(GRPOTrainer):  # type: ignore[misc]  # TRL is untyped here
 
     def _fresh(self, rows: list[dict[str, Any]], before: int, among: int) -> Batch:
         """`_credited` of rows that replace others: `before` are other processes', and `among` those of all."""
-        self.shared_rows = (before, among) if launched.world() > 1 else None
+        self.shared_rows = (before, among) if distributed.world() > 1 else None
         return self._credited(rows)
 
     @staticmethod
     def _of_all(number: torch.Tensor) -> torch.Tensor:
         """The sum over the processes."""
-        if launched.world() == 1:
+        if distributed.world() == 1:
             return number
-        return torch.tensor(launched.added([int(number)])[0], device=number.device)
+        return torch.tensor(distributed.added([int(number)])[0], device=number.device)
 
     def _credited(self, inputs: list[dict[str, Any]]) -> Batch:
         """Completions of these rows with the advantages of their tokens, and what each grade would earn."""
@@ -239,7 +239,7 @@ class PolicyTrainer(GRPOTrainer):  # type: ignore[misc]  # TRL is untyped here
             self.max_completion_length,
             self.current_gradient_accumulation_steps if self.model.training else 1,
             self.args.steps_per_generation,
-            launched.world(),
+            distributed.world(),
         )
 
     def _read(self, model: Any, inputs: Batch, asked: Sequence[int]) -> Read:
@@ -266,7 +266,7 @@ class PolicyTrainer(GRPOTrainer):  # type: ignore[misc]  # TRL is untyped here
     def _mean_of_all(self, values: torch.Tensor) -> torch.Tensor:
         """The mean over all processes: one that computes nothing has none of its own, and NaN spreads in TRL's sums."""
         total = torch.stack([values.sum(), values.new_tensor(float(len(values)))])
-        total = self.accelerator.reduce(total, reduction="sum") if launched.world() > 1 else total
+        total = self.accelerator.reduce(total, reduction="sum") if distributed.world() > 1 else total
         return total[0] / total[1]
 
     def _get_per_token_logps_and_entropies(self, model: Any, *args: Any, **kwargs: Any) -> Any:

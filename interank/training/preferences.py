@@ -14,7 +14,7 @@ from peft import PeftModel
 from transformers.modeling_outputs import SequenceClassifierOutput
 from trl import RewardConfig, RewardTrainer
 
-from interank import launched
+from interank import distributed
 from interank.engines.heads import head_logits
 from interank.engines.pairs import PairBatch, PairEncoder
 from interank.training.dealing import shared, with_parts
@@ -46,7 +46,7 @@ class _Trainer(RewardTrainer):  # type: ignore[misc]  # TRL is untyped here
             # Who has nothing to learn computes a pair for company.
             return {**collated(list(rows) or [self.train_dataset[0]]), "part": int(bool(rows))}
 
-        if launched.world() > 1:
+        if distributed.world() > 1:
             self.data_collator = collate
 
     def get_train_dataloader(self) -> Any:
@@ -60,7 +60,7 @@ class _Trainer(RewardTrainer):  # type: ignore[misc]  # TRL is untyped here
 
     def compute_loss(self, model: Any, inputs: dict[str, Any], *args: Any, **kwargs: Any) -> Any:
         """TRL's loss; of several processes without its figures, for which all would need as many pairs."""
-        if launched.world() == 1:
+        if distributed.world() == 1:
             return super().compute_loss(model, inputs, *args, **kwargs)
         found = model(input_ids=inputs["input_ids"], attention_mask=inputs["attention_mask"]).logits[:, 0]
         chosen, rejected = torch.chunk(found, 2)
@@ -101,7 +101,7 @@ def train(
     Raises:
         TrainingError: The loss is not a number, or disk or memory do not suffice; the last checkpoint is kept.
     """
-    if launched.first():
+    if distributed.first():
         folder.parent.mkdir(exist_ok=True)
     checkpoint, given = begun(folder, settings, PREFERENCES, tried=False)
     config = configured(

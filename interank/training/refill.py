@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from interank import launched
+from interank import distributed
 from interank.training.objective import Objective, Row
 
 # What TRL pads on the left; the rest of what has tokens is padded on the right.
@@ -60,12 +60,12 @@ def refilled(
     rows, number = objective.documents * group, 0
     for _ in range(objective.refills):
         idle = without_signal(batch, rows, supervised=objective.grade.supervises)
-        wanted = launched.gathered(len(idle))
+        wanted = distributed.gathered(len(idle))
         others = replacements(objective, present, sum(wanted), rng)
         if not others:
             break
         present = present | {str(query[0]["query_id"]) for query in others}
-        before = sum(wanted[: launched.rank()])
+        before = sum(wanted[: distributed.rank()])
         own = others[before : before + len(idle)]
         most = max(min(each, max(0, len(others) - sum(wanted[:place]))) for place, each in enumerate(wanted))
         # Its own, with some of its neighbours', which are completed as there, so that no judge has more to mark.

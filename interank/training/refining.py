@@ -7,14 +7,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from interank import launched
+from interank import distributed
 from interank.settings import CollapseDetectionRecipe, TrialRecipe
 from interank.training.checkpoints import resumed_from
 from interank.training.failures import explained
 from interank.training.grpo import run
 from interank.training.policy import PolicyTrainer
 from interank.training.recorder import Recorder
-from interank.training.trying import PolicyTrial
+from interank.training.trials import PolicyTrial
 from interank.training.validation import ValidationCallback, describe
 
 
@@ -56,7 +56,7 @@ def see_through(
     resumed_at = int(checkpoint.name.rpartition("-")[2]) if checkpoint else 0
     each_query = grpo.objective.documents * grpo.num_generations
     grpo.recorder = Recorder(work / "rollouts.jsonl", every, each_query, grpo.recorded)
-    if launched.first():
+    if distributed.first():
         grpo.recorder.rewind(resumed_at)
     with explained(folder, shorter):
         if callback is not None:
@@ -64,7 +64,7 @@ def see_through(
         figures = run(grpo, checkpoint)
     if callback is None:
         return Refined(figures, {"validation": None})
-    if not launched.first():
+    if not distributed.first():
         return Refined(figures, {})
     callback.restore(grpo.accelerator.unwrap_model(grpo.model))
     return Refined(figures, {"validation": describe(callback)})

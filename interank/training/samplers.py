@@ -11,7 +11,7 @@ from typing import Any, Protocol
 import torch
 from peft import PeftModel, get_peft_model_state_dict
 
-from interank import launched
+from interank import distributed
 from interank.engines.budget import within
 from interank.engines.prompts import Prompt
 from interank.engines.protocol import Adapting, Completion, Engine, content_seed
@@ -90,7 +90,7 @@ class HandedOver:
         self._handed = {}
         self._number += 1
         adapter = self.folder / f"adapter-{self._number}"
-        if launched.first():
+        if distributed.first():
             shutil.rmtree(self.folder, ignore_errors=True)
             model.save_pretrained(adapter, selected_adapters=["default"], save_embedding_layers=False)
         self.sampler.take_adapter(adapter)
@@ -117,10 +117,10 @@ def sampler_of(
             "the trained model's base weights are in NF4, those that vLLM would sample from are not; set "
             "quantisation: none, rollouts.vllm.quantisation: bitsandbytes, or rollouts.engine: transformers"
         )
-    if recipe.engine == "vllm" and launched.world() > 1:
+    if recipe.engine == "vllm" and distributed.world() > 1:
         raise ModelError(
-            f"rollouts.engine: vllm runs beside one training process, and there are {launched.world()}; start servers "
-            "on GPUs of their own, and set rollouts.engine: server"
+            f"rollouts.engine: vllm runs beside one training process, and there are {distributed.world()}; start "
+            "servers on GPUs of their own, and set rollouts.engine: server"
         )
     check_applied((name for name, _ in model.named_parameters()), "the adapter that is trained")
     # Of its own, whoever else hands over there.
@@ -144,7 +144,7 @@ def sampler_of(
     try:
         yield HandedOver(engine, folder)
     finally:
-        if launched.first():
+        if distributed.first():
             shutil.rmtree(folder, ignore_errors=True)
         if isinstance(engine, VllmEngine):
             # What comes next needs its memory.

@@ -30,7 +30,7 @@ from interank.training.failures import explained
 from interank.training.memory import Microbatch
 from interank.training.rows import Group
 from interank.training.student import StudentTrainer
-from interank.training.trying import Trial
+from interank.training.trials import Trial
 
 # Where a recipe says nothing. Rates for LoRA are about ten times those for full training; the schedule's
 # shape and clipping are those of the QLoRA paper (arXiv 2305.14314, appendix B).

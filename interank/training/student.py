@@ -11,7 +11,7 @@ from datasets import Dataset
 from peft import PeftModel
 from trl import SFTTrainer
 
-from interank import launched
+from interank import distributed
 from interank.engines.tree.prefix_tree import PrefixTree, plant_sequences
 from interank.errors import TrainingError
 from interank.settings.student import LossRecipe
@@ -20,7 +20,7 @@ from interank.training.losses import Scored, Totals, loss_of
 from interank.training.padded_rows import PaddedRows, let_score_rows, pad
 from interank.training.rows import Group, Row
 from interank.training.shared_prefix import let_score_trees, plants
-from interank.training.trying import Trial, check_number, tried
+from interank.training.trials import Trial, check_number, tried
 
 # What a process computes that has nothing to learn in a microbatch.
 _NOTHING = Row("nothing", (0,), (0,))
@@ -87,7 +87,7 @@ class StudentTrainer(SFTTrainer):  # type: ignore[misc]  # TRL is untyped here
         batches, _ = super().get_batch_samples(epoch_iterator, num_batches, device)
         totals = Totals.of(group for batch in batches for group in batch["groups"])
         read = sum(batch["input_ids"].numel() for batch in batches if batch["groups"])
-        *summed, read = launched.added([totals.tokens, totals.grades, totals.lists, read])
+        *summed, read = distributed.added([totals.tokens, totals.grades, totals.lists, read])
         totals = Totals(*summed)
         self._total_train_tokens += read
         self._metrics["train"]["num_tokens"] = [self._total_train_tokens]
@@ -111,7 +111,7 @@ class StudentTrainer(SFTTrainer):  # type: ignore[misc]  # TRL is untyped here
             return 0.0 * self.score(model, [(_NOTHING,)]).answers.sum()
         scored = self.score(model, groups)
         # The processes' gradients are averaged, and each part is of all of them.
-        loss = launched.world() * loss_of(groups, scored, inputs["totals"], self.weights)
+        loss = distributed.world() * loss_of(groups, scored, inputs["totals"], self.weights)
         check_number(loss, self.state.global_step + 1)
         return loss
 

@@ -11,14 +11,14 @@ import torch
 from safetensors.torch import load_file, save_file
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
-from interank import launched
+from interank import distributed
 from interank.errors import TrainingError
 from interank.ir.measures import DEFAULT_MEASURE
 from interank.ledger import Ledger
 from interank.settings import CollapseDetectionRecipe
 from interank.training.checkpoints import last_complete
 from interank.training.collapse import CALIBRATION, ENTROPY, GOLD, REWARD, sign_of_collapse
-from interank.training.trying import PolicyTrial
+from interank.training.trials import PolicyTrial
 
 log = logging.getLogger(__name__)
 
@@ -53,15 +53,15 @@ class ValidationCallback(TrainerCallback):  # type: ignore[misc]  # transformers
 
     def begin(self, trainer: Any, *, resumed_at: int) -> None:
         """Begin: with the trials before the checkpoint if there is one, else with the start's."""
-        if launched.first():
+        if distributed.first():
             self.folder.mkdir(exist_ok=True)
         self._metrics = trainer.step_figures
-        known = launched.from_first(lambda: self._known(resumed_at))
+        known = distributed.from_first(lambda: self._known(resumed_at))
         if known:
             self.trial.start = [(low, some, high) for low, some, high in known[0]["start"]]
         else:
             figures = self.trial(trainer.accelerator.unwrap_model(trainer.model))
-            if launched.first():
+            if distributed.first():
                 self._take(0, {**figures, "start": self.trial.start})
                 self._keep(trainer.model, 0)
         trainer.add_callback(self)
@@ -91,7 +91,7 @@ class ValidationCallback(TrainerCallback):  # type: ignore[misc]  # transformers
     ) -> None:
         """Try the adapter where it is due; its figures go into the step's line of the log."""
         if state.global_step % self.every == 0 or state.global_step >= state.max_steps:
-            for name, value in launched.same(self.trial(model)).items():
+            for name, value in distributed.same(self.trial(model)).items():
                 self._metrics.setdefault(PREFIX + name, []).append(value)
             control.should_log = True
 
@@ -111,7 +111,7 @@ class ValidationCallback(TrainerCallback):  # type: ignore[misc]  # transformers
         figures = {name.removeprefix(PREFIX): value for name, value in logs.items() if name.startswith(PREFIX)}
         figures |= {name: logs[name] for name in (REWARD, ENTROPY) if logs.get(name) is not None}
         # The first decides for all.
-        self.sign = launched.from_first(lambda: self._judged(state, model, figures))
+        self.sign = distributed.from_first(lambda: self._judged(state, model, figures))
         control.should_training_stop = control.should_training_stop or bool(self.sign)
 
     def _judged(self, state: TrainerState, model: Any, figures: Mapping[str, float]) -> str | None:

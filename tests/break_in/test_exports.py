@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from interank.engines.exported import ExportEngine
+from interank.engines.export_engine import ExportEngine
 from interank.engines.pairs import Frame
 from interank.engines.sealed_tokenizer import save_sealed
 from interank.engines.weights import ONNX

@@ -14,7 +14,7 @@ from pydantic import ValidationError
 from interank.cli.app import main
 from interank.engines.endpoints import Endpoints
 from interank.engines.rollout_servers import RolloutServers
-from interank.engines.served import ServerEngine
+from interank.engines.server_engine import ServerEngine
 from interank.errors import InputError, RecipeError
 from interank.recipe import load_recipe
 from interank.redaction import redacted, shown, without

@@ -40,7 +40,7 @@ class Order:
     cold: bool = False
     """Whether it imports all it needs itself."""
     together: int = 1
-    """How many processes are to do it: of more than one the commands are a file's, see `tests.support.launched`."""
+    """How many processes are to do it: of more than one the commands are a file's, as in `distributed_commands`."""
 
 
 class Started:
@@ -140,7 +140,7 @@ def _run(order: Order) -> int:
         else:
             setattr(sys, name, stream(number))
     if order.together > 1:
-        from tests.support.launched import in_forks
+        from tests.support.distributed_commands import in_forks
 
         return in_forks(order.arguments[0], order.together)
     from interank.cli.app import main

@@ -14,7 +14,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from interank.engines.models import cache_dir
-from tests.contracts.clients.served import Served, serving
+from tests.contracts.clients.expectations import Served, serving
 
 # A toolkit's packages, and the tests that need them; what interank itself needs is taken from this environment.
 TOOLKITS: dict[str, tuple[str, str]] = {

@@ -235,7 +235,7 @@ def _vllm_completions(judge: Judge, sizes: Sequence[int | None]) -> list[list[fl
 
 def _server(judge: Judge, _: Sequence[int | None]) -> list[list[float]]:
     """Scores of `interank serve`."""
-    from tests.support.served import Running
+    from tests.support.serve_process import Running
 
     with tempfile.TemporaryDirectory() as folder:
         running = Running(judge.model, Path(folder))

@@ -19,11 +19,11 @@ from peft.tuners.tuners_utils import BaseTunerLayer
 from peft.utils import ModulesToSaveWrapper
 from transformers import LlamaConfig, LlamaForCausalLM
 
-from tests.support import stored
+from tests.support import stored_completions
 
 
 def test_an_adapted_layer_has_its_base_layer() -> None:
-    model = stored.model()
+    model = stored_completions.model()
     adapted = [module for module in model.modules() if isinstance(module, BaseTunerLayer)]
     assert len(adapted) == 7 * model.config.num_hidden_layers
     assert all(type(layer.get_base_layer()) is torch.nn.Linear for layer in adapted)
@@ -37,7 +37,7 @@ def test_an_adapted_layer_has_its_base_layer() -> None:
 
 
 def test_a_lora_layer_is_its_base_and_two_matrices_scaled() -> None:
-    layer = next(module for module in stored.model().modules() if isinstance(module, LoraLinear))
+    layer = next(module for module in stored_completions.model().modules() if isinstance(module, LoraLinear))
     assert layer.active_adapters == ["default"]
     assert not layer.disable_adapters
     assert not layer.merged
@@ -66,7 +66,7 @@ def test_a_layer_that_was_trained_whole_is_wrapped() -> None:
 
 
 def test_weights_that_find_no_place_and_places_that_get_none_are_told(tmp_path: Path) -> None:
-    model = stored.model()
+    model = stored_completions.model()
     model.save_pretrained(tmp_path, selected_adapters=["default"], save_embedding_layers=False)
     weights = load_peft_weights(str(tmp_path), device="cpu")
     held = get_peft_model_state_dict(model, adapter_name="default", save_embedding_layers=False)
@@ -82,7 +82,7 @@ def test_weights_that_find_no_place_and_places_that_get_none_are_told(tmp_path: 
 
 
 def test_an_adapter_is_put_on_by_the_class_of_its_task_and_loaded_beside_another(tmp_path: Path) -> None:
-    model = stored.model()
+    model = stored_completions.model()
     model.save_pretrained(tmp_path, save_embedding_layers=False)
     assert issubclass(MODEL_TYPE_TO_PEFT_MODEL_MAPPING["CAUSAL_LM"], PeftModel)
     config = model.peft_config["default"]
@@ -100,7 +100,7 @@ def test_an_adapter_is_put_on_by_the_class_of_its_task_and_loaded_beside_another
 
 
 def test_an_adapter_is_folded_into_its_base() -> None:
-    model, ids = stored.model(), torch.tensor([[1, 2, 3]])
+    model, ids = stored_completions.model(), torch.tensor([[1, 2, 3]])
     apart = model(input_ids=ids).logits
     folded = model.merge_and_unload(safe_merge=True)
     assert not isinstance(folded, PeftModel)

@@ -10,24 +10,24 @@ from typing import Any
 import psutil
 import pytest
 
-from tests.support.launched import children, started_together, wait_for
+from tests.support.distributed_commands import children, started_together, wait_for
 
 # Each tells who started it. One is killed while the other waits for it, and tells how it noticed.
 WORKER = """
 import json, os, signal, sys
-from interank import launched
+from interank import distributed
 signal.signal(signal.SIGTERM, signal.SIG_IGN)
 names = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT", "TORCHELASTIC_RUN_ID")
 told = {"parent": os.getppid(), "names": [name for name in names if os.environ.get(name)]}
-launched.begin()
-launched.barrier()
-if launched.rank() == 1:
+distributed.begin()
+distributed.barrier()
+if distributed.rank() == 1:
     os.kill(os.getpid(), signal.SIGKILL)
 try:
     while True:
-        launched.barrier()
+        distributed.barrier()
 except RuntimeError as error:
-    told["lost"] = str(launched.lost(error))
+    told["lost"] = str(distributed.lost(error))
 open(sys.argv[1], "w").write(json.dumps(told))
 """
 AGENT = """
@@ -75,15 +75,15 @@ def test_a_process_that_waits_notices_the_death_of_another(told: dict[str, Any])
 
 WAITING = """
 import pathlib, signal, sys, time
-from interank import launched
+from interank import distributed
 signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-launched.begin()
-launched.barrier()
-pathlib.Path(sys.argv[1], str(launched.rank())).touch()
-if launched.first():
+distributed.begin()
+distributed.barrier()
+pathlib.Path(sys.argv[1], str(distributed.rank())).touch()
+if distributed.first():
     time.sleep(600)
 # Of native code, in which no signal is looked after.
-launched.barrier()
+distributed.barrier()
 """
 
 

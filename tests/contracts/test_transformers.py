@@ -12,11 +12,11 @@ from transformers import AttentionInterface, AttentionMaskInterface, DynamicCach
 from transformers.masking_utils import sdpa_mask
 
 from tests.contracts.parts import TRAINER_ATTRIBUTES
-from tests.support import stored
+from tests.support import stored_completions
 
 
 def base() -> LlamaForCausalLM:
-    return stored.model().get_base_model()
+    return stored_completions.model().get_base_model()
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from trl.trainer.utils import split_tensor_dict, use_adapter
 
 from interank.training.fused_head import FusedHead
 from tests.contracts.parts import GRPO_ATTRIBUTES, SFT_ATTRIBUTES
-from tests.support import stored, tiny
+from tests.support import stored_completions, tiny
 
 
 class Followed(GRPOTrainer):  # type: ignore[misc]  # TRL is untyped here
@@ -47,7 +47,7 @@ for seam in SEAMS:
     _follow(seam)
 
 
-class Telling(stored.Stored):
+class Telling(stored_completions.Stored):
     """Tells a log-probability of every second token, and a column for the rewards."""
 
     def __call__(self, numbers: list[str], trainer: Any) -> dict[str, Any]:
@@ -58,8 +58,12 @@ class Telling(stored.Stored):
 
 @pytest.fixture(scope="module")
 def followed(tmp_path_factory: pytest.TempPathFactory) -> Followed:
-    trainer = stored.trainer(
-        Followed, stored.model(), tmp_path_factory.mktemp("grpo"), gradient_accumulation_steps=1, max_steps=1
+    trainer = stored_completions.trainer(
+        Followed,
+        stored_completions.model(),
+        tmp_path_factory.mktemp("grpo"),
+        gradient_accumulation_steps=1,
+        max_steps=1,
     )
     assert isinstance(trainer, Followed)
     trainer.rollout_func = Telling()
@@ -141,7 +145,7 @@ def test_a_batch_is_cut_in_order() -> None:
 
 def test_the_reference_is_an_adapter_called_ref(tmp_path: Path) -> None:
     """A copy of the adapter that is trained, made where `beta` asks for it."""
-    model = stored.trainer(GRPOTrainer, stored.model(), tmp_path, beta=0.1).model
+    model = stored_completions.trainer(GRPOTrainer, stored_completions.model(), tmp_path, beta=0.1).model
     weights = dict(model.named_parameters())
     copies = [name for name in weights if ".ref." in name]
     assert copies
@@ -153,7 +157,7 @@ def test_the_reference_is_an_adapter_called_ref(tmp_path: Path) -> None:
 
 
 def test_the_fused_head_gives_log_probabilities_and_entropies() -> None:
-    model = stored.model().get_base_model()
+    model = stored_completions.model().get_base_model()
     hidden, labels = torch.randn(1, 5, model.config.hidden_size), torch.tensor([[3, 4, 5, 6, 7]])
     head = FusedHead(model, temperature=0.7, cast_lm_head_to_fp32=False)
     found = head(hidden, labels)
@@ -174,7 +178,7 @@ def supervised(tmp_path_factory: pytest.TempPathFactory) -> SFTTrainer:
         dataset_kwargs={"skip_prepare_dataset": True},
     )
     return SFTTrainer(
-        model=stored.model(),
+        model=stored_completions.model(),
         args=config,
         train_dataset=Dataset.from_dict({"group": [0]}),
         processing_class=tiny.tiny_tokenizer(),

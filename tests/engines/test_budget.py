@@ -17,10 +17,10 @@ from transformers import cache_utils
 
 from interank import machine
 from interank.engines import budget as budgets
-from interank.engines.aligned import AlignedRunner, state_bytes
+from interank.engines.alignment import AlignedRunner, state_bytes
 from interank.engines.budget import Budget, budget_of, held, parts
 from interank.engines.dense import DenseDecoder
-from interank.engines.packed import PackedBatch, PackedRunner
+from interank.engines.packing import PackedBatch, PackedRunner
 from interank.engines.prompts import Prompt
 from interank.engines.protocol import Forced, Sampling
 from interank.engines.transformers import TransformersEngine

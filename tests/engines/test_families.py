@@ -18,12 +18,12 @@ from transformers import (
     RwkvConfig,
 )
 
-from interank.engines.aligned import AlignedRunner
+from interank.engines.alignment import AlignedRunner
 from interank.engines.budget import Budget
 from interank.engines.heads import Head, scores
 from interank.engines.layers import STATES, Allowed, allowed
 from interank.engines.models import find_model, load_classifier, load_model
-from interank.engines.packed import PackedRunner
+from interank.engines.packing import PackedRunner
 from interank.engines.pairs import PairEncoder
 from interank.engines.prompts import Prompt
 from interank.engines.protocol import Completion, Forced, Sampling

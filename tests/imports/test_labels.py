@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from interank.errors import InputError
-from interank.imports.imported import Imported, ImportKind, ImportSettings
+from interank.imports.results import Imported, ImportKind, ImportSettings
 from interank.judgments import FILE, read_judgments
 from interank.stages.imports import look
 from interank.types import Example

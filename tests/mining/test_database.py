@@ -9,7 +9,7 @@ import duckdb
 import pytest
 
 from interank.mining.database import Database
-from interank.mining.stored import Store, no_users
+from interank.mining.store import Store, no_users
 from interank.settings import MiningRecipe
 from tests.mining.test_stackexchange import SITE
 

@@ -14,7 +14,7 @@ from pydantic import ValidationError
 from interank.errors import InputError
 from interank.mining import Item, Mined, choosing, mine, mine_in, sites
 from interank.mining.processes import worked_on
-from interank.mining.stored import Store
+from interank.mining.store import Store
 from interank.resources import resource_dir
 from interank.settings import DocumentsRecipe, MiningRecipe
 from interank.types import Pair, Source

@@ -17,9 +17,9 @@ import pytest
 from interank.errors import InputError
 from interank.mining import Counts, Post, Table, find_sites, read_rows
 from interank.mining.database import Database
-from interank.mining.kept import Kept, KeptPost
+from interank.mining.post_values import Kept, KeptPost
 from interank.mining.stackexchange import post_from
-from interank.mining.stored import Store, no_users
+from interank.mining.store import Store, no_users
 from interank.settings import MiningRecipe
 
 SITE = "site.example.com"

@@ -14,7 +14,7 @@ import pytest
 from interank.errors import InputError
 from interank.ir.benchmarks.rows import parquet_rows
 from interank.mining import Item, Mined, find_sites, mine
-from interank.mining.stored import Store
+from interank.mining.store import Store
 from interank.pairs import read_pairs, write_pairs
 from interank.settings import ColumnsRecipe, DocumentsRecipe, MiningRecipe
 

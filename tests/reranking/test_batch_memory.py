@@ -15,7 +15,7 @@ from interank.engines.budget import Budget, budget_of, within
 from interank.errors import InputError, RecipeError
 from interank.recipe import load_recipe
 from interank.settings import HeadSettings, LinkRecipe, RolloutsRecipe
-from interank.tasks.asked import RankerSettings
+from interank.tasks.ranker_settings import RankerSettings
 from interank.training.samplers import sampler_of
 from tests.support.families import family_model
 from tests.support.tiny_heads import tiny_base, tiny_head

@@ -13,13 +13,13 @@ from interank import Reranker
 from interank.engines.models import find_model
 from interank.errors import ArtifactError, InputError
 from interank.modes import MODES, Mode, RankingMode
-from interank.reranking.fitted import Fitted
+from interank.reranking.explanation_check import explains
+from interank.reranking.fitted_reranker import Fitted
 from interank.reranking.fitting import Fit, Fusion, Origin, Temperature
 from interank.reranking.opening import open_reranker
-from interank.reranking.taught import explains
 from interank.settings import LinkRecipe, ListwiseRecipe
 from interank.tasks import TASK_MODES
-from interank.tasks.asked import RankerSettings
+from interank.tasks.ranker_settings import RankerSettings
 from interank.tasks.ranks import OneModel
 from interank.tasks.sources import Source
 from tests.support import rule

@@ -11,7 +11,7 @@ import pytest
 from interank.recipe.loading import load_recipe, recipe_files
 from interank.rewards import Reward
 from interank.tasks.judge.recipe import RlJudge
-from tests.support.attacked import ATTACKS, ExactReader, Pair, honest_paraphrase, honest_quote, pairs
+from tests.support.attack_world import ATTACKS, ExactReader, Pair, honest_paraphrase, honest_quote, pairs
 
 # Of judgments: orders of lists are valued by other rewards, see test_list_contract.py. What the original rewards is a
 # reward model's output and nothing else.

@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
-from interank import launched
+from interank import distributed
 from interank.rewards import Reward
 from interank.settings import RewardRecipe
-from tests.support.attacked import ExactReader, honest_paraphrase, honest_quote, pairs
+from tests.support.attack_world import ExactReader, honest_paraphrase, honest_quote, pairs
 
 WORLD = 2
 
@@ -48,10 +48,10 @@ def work(rank: int, port: int, found: Queue[Any]) -> None:
     """One of several processes, as torchrun starts them."""
     told = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": WORLD, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
     os.environ.update({name: str(value) for name, value in told.items()})
-    launched.begin()
+    distributed.begin()
     size = len(columns(slice(None))["completions"]) // WORLD
     found.put((rank, *valued(slice(rank * size, (rank + 1) * size))))
-    launched.barrier()
+    distributed.barrier()
 
 
 def test_stance_compares_with_the_documents_of_other_processes() -> None:

@@ -16,7 +16,7 @@ import pytest
 
 from benchmarks.serve import processor
 from tests.support import rule
-from tests.support.served import Running
+from tests.support.serve_process import Running
 
 SENTENCE = rule.document_text("red", "fox", "barn")
 ASKED = {"query": "Where is the red fox?", "documents": [f"{SENTENCE} {n}" for n in range(24)]}

@@ -12,10 +12,10 @@ from dataclasses import dataclass
 
 import pytest
 
-from interank.serving.asked import Asked, Refusal, Text
 from interank.serving.backlog import Backlog, Ticket
 from interank.serving.desk import Desk, Entry, tokens_of
 from interank.serving.limits import Limits
+from interank.serving.requests import Asked, Refusal, Text
 from interank.serving.schedule import Scheduler, Size
 
 

@@ -9,9 +9,9 @@ import pytest
 import yaml
 
 from interank.cli.app import parser
-from interank.serving.guarded import OPEN
 from interank.serving.limits import Limits
-from tests.support.served import ROOT
+from interank.serving.middleware import OPEN
+from tests.support.serve_process import ROOT
 
 
 def read(name: str) -> dict[str, Any]:

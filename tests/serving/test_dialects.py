@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from interank.serving.asked import Answered, Asked, Refusal, Result, Text
 from interank.serving.dialects import DIALECTS, Dialect, dialect_of, read, refused
+from interank.serving.requests import Answered, Asked, Refusal, Result, Text
 
 COHERE = {"model": "m", "query": "q", "documents": ["a", "b", "c"], "top_n": 2}
 

@@ -16,7 +16,7 @@ from interank.serving.app import make_app
 from interank.serving.opening import Opened
 from interank.serving.service import Service, Setup
 from interank.settings import ServerRecipe
-from interank.tasks.asked import RankerSettings
+from interank.tasks.ranker_settings import RankerSettings
 from tests.support import rule
 from tests.support.servers import VllmServer, small_vllm
 from tests.support.tiny import strong_adapter

@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from interank.serving.asked import Refusal
 from interank.serving.backlog import LeftError, Ticket
+from interank.serving.requests import Refusal
 from interank.serving.schedule import Scheduler, Size, Step
 
 

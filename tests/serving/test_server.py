@@ -24,7 +24,7 @@ from interank.serving.keys import Keys
 from interank.serving.limits import Limits
 from interank.serving.opening import Opened
 from interank.serving.service import Service, Setup
-from interank.tasks.asked import RankerSettings
+from interank.tasks.ranker_settings import RankerSettings
 from tests.support import rule
 from tests.support.tiny_heads import tiny_base
 
@@ -346,7 +346,7 @@ def test_every_route_but_health_asks_for_a_key(tiny_adapter: Path, service: Serv
 def test_the_log_has_a_line_for_each_request_and_no_text_of_it(
     service: Service, caplog: pytest.LogCaptureFixture
 ) -> None:
-    with caplog.at_level(logging.INFO, "interank.serving.guarded"):
+    with caplog.at_level(logging.INFO, "interank.serving.middleware"):
         post(service, "/rerank", ASKED, traceparent="00-" + "a" * 32 + "-" + "b" * 16 + "-01")
     line = json.loads(caplog.messages[-1])
     assert (line["status"], line["documents"], line["mode"], line["trace"]) == (200, len(TEXTS), "score", "a" * 32)
@@ -400,7 +400,7 @@ def test_what_came_of_a_stream_is_noted_and_not_how_it_began(
         return sum(float(line.removeprefix(sample)) for line in text.splitlines() if line.startswith(sample))
 
     before = counted()
-    with caplog.at_level(logging.INFO, "interank.serving.guarded"):
+    with caplog.at_level(logging.INFO, "interank.serving.middleware"):
         told = post(service, "/rerank", {**ASKED, "truncation": False, "stream": True, **more})
     assert told.status_code == 200 and events_of(told.text)[-1][1]["status"] == status
     assert lines(caplog)[0]["status"] == status and counted() == before + 1
@@ -486,7 +486,7 @@ def test_a_client_that_closes_its_socket_is_answered_no_more(
     assert service.scheduler is not None
     service.scheduler.step_tokens = 64
     try:
-        with caplog.at_level(logging.INFO, "interank.serving.guarded"):
+        with caplog.at_level(logging.INFO, "interank.serving.middleware"):
             asyncio.run(app(scope, receive, send))
     finally:
         service.scheduler.step_tokens = before

@@ -24,7 +24,7 @@ from interank.serving.models import ServedLanguageModel
 from interank.serving.opening import Models, Opened
 from interank.serving.service import Service, Setup
 from interank.settings import HeadSettings
-from interank.tasks.asked import RankerSettings
+from interank.tasks.ranker_settings import RankerSettings
 from interank.types import Document, Query
 from tests.support import rule
 from tests.support.tiny_heads import tiny_adapter_head, tiny_base, tiny_head

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from interank.imports.imported import ImportSettings
+from interank.imports.results import ImportSettings
 from interank.splits.content import content_of
 from interank.stages import imports
 

@@ -30,7 +30,7 @@ from interank.settings import (
 )
 from interank.settings.student import LossRecipe, MixtureRecipe, ValidationRecipe
 from interank.stages import distill
-from interank.stages.foreseen import foresee
+from interank.stages.forecast import foresee
 from interank.tasks.judge.recipe import DistillJudge
 from interank.tasks.order.recipe import DistillOrder
 from interank.types import Document, Example, Query

@@ -12,7 +12,7 @@ import pytest
 from interank.artifact import open_artifact
 from interank.cli.app import main
 from interank.errors import ArtifactError, InputError
-from interank.evaluation.fitted import FitSettings
+from interank.evaluation.fitting import FitSettings
 from interank.ir.calibration import calibration
 from interank.ir.measures import score_run
 from interank.ir.trec import read_qrels, read_run

@@ -10,7 +10,7 @@ import pytest
 from interank.artifact import Workplace, create
 from interank.outputs import Partial
 from interank.recipe import GenerateRecipe, load_recipe
-from interank.stages.headway import Bar, tell
+from interank.stages.judging_progress import Bar, tell
 from interank.teacher.budget import Spent
 
 

@@ -22,9 +22,9 @@ from tests.stages.test_list_training import judgments_with_lists
 from tests.support import rule
 from tests.support.artifacts import judgments_artifact
 from tests.support.commands import partial
-from tests.support.launched import PATIENCE, children, done_together, launched, started_together, wait_for
-from tests.support.marked import explained_artifact, recipe_of
-from tests.support.marked import judged as judged_explained
+from tests.support.distributed_commands import PATIENCE, children, done_together, launched, started_together, wait_for
+from tests.support.marked_explanations import explained_artifact, recipe_of
+from tests.support.marked_explanations import judged as judged_explained
 
 TRAINER = {
     "num_train_epochs": 2,

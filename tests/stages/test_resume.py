@@ -15,7 +15,7 @@ from interank.settings import HeadSettings
 from tests.support import rule
 from tests.support.artifacts import judgments_artifact
 from tests.support.commands import alive, command, forked, kill, partial
-from tests.support.marked import explained_artifact, judged
+from tests.support.marked_explanations import explained_artifact, judged
 from tests.support.tiny_heads import tiny_head
 
 pytestmark = pytest.mark.own_rewards

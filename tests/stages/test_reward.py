@@ -22,9 +22,16 @@ from interank.explanations import read_explanations
 from interank.recipe import load_recipe
 from interank.stages import reward
 from interank.stages.watch import page as watched_page
-from interank.tasks.head.explained.figures import Told, key_of
-from interank.tasks.head.explained.training_data import RewardTrainingData
-from tests.support.marked import READING, artifact_of, explained_artifact, explanations_of, judged, recipe_of
+from interank.tasks.head.reward_model.figures import Told, key_of
+from interank.tasks.head.reward_model.training_data import RewardTrainingData
+from tests.support.marked_explanations import (
+    READING,
+    artifact_of,
+    explained_artifact,
+    explanations_of,
+    judged,
+    recipe_of,
+)
 
 
 @pytest.fixture(scope="module")

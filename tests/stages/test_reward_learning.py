@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from interank.stages import reward
-from tests.support.marked import explained_artifact, judged, recipe_of
+from tests.support.marked_explanations import explained_artifact, judged, recipe_of
 
 LEARNED, LEFT_OUT = ("other_document", "template"), ("minimal_edit", "padding")
 SEED = 1

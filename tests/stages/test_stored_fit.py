@@ -12,9 +12,9 @@ import pytest
 from interank.artifact import open_artifact
 from interank.cli.app import main
 from interank.errors import ArtifactError, InputError
-from interank.evaluation.fitted import FitSettings
+from interank.evaluation.fitting import FitSettings
 from interank.reranking.adaptive import Adaptive
-from interank.reranking.fitted import Fitted
+from interank.reranking.fitted_reranker import Fitted
 from interank.reranking.fitting import Fit, read_fit
 from interank.reranking.reranker import Reranker
 from interank.settings import AdaptiveRecipe

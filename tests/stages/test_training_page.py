@@ -18,10 +18,10 @@ from hypothesis import strategies as st
 
 from interank.errors import ArtifactError, InputError
 from interank.outputs import Partial
-from interank.stages.answers_shown import changes, followed
-from interank.stages.rollouts_shown import parts, steps
+from interank.stages.answer_history import changes, followed
+from interank.stages.rollout_view import parts, steps
 from interank.stages.training_page import read_training, training_page
-from interank.stages.trainings_told import Training, headline, sentences, trials
+from interank.stages.training_summary import Training, headline, sentences, trials
 from interank.stages.watch import REFRESH, page, serve
 from interank.tasks.judge.policy import shown
 

@@ -2,7 +2,7 @@
 
 Texts and rules:
     rule: a relevance rule over tiny texts that needs both query and document
-    attacked: a small world of plants with honest explanations, attacks on rewards, and its exact reader
+    attack_world: a small world of plants with honest explanations, attacks on rewards, and its exact reader
     list_rule: a rule over lists: of several documents, the one that names the fox helps
     splits: a benchmark folder of two splits with one corpus, and rankings on it
     dumps: a dump's posts, read by a plain XML parser to be held against ours
@@ -25,18 +25,18 @@ Models:
 
 Artifacts and folders:
     artifacts: judgments artifacts made of examples
-    marked: explanations of the rule's texts with the program's marks, and a recipe that learns them
+    marked_explanations: explanations of the rule's texts with the program's marks, and a recipe that learns them
     reward_models: a reward model on a tiny base whose scores differ
     adapter_server: a server that samples from a tiny model by the adapters that it is handed
     adapters: an adapter artifact on a tiny model, as `distill` makes it
     benchmark: a small benchmark folder in BEIR's layout
-    evaluated: a recorded evaluation whose texts try to be more than text
+    recorded_evaluation: a recorded evaluation whose texts try to be more than text
 
 Training:
     training_data: groups of rows for a student, and trainers on the tiny model
     head_training_data: groups of documents for heads, in ids, and heads to train on them
     grpo_training: GRPO on rewards alone: no validation, collapse detection, credit; and what rollouts ask of a trainer
-    stored: GRPO trainers with stored completions: the same rows for each
+    stored_completions: GRPO trainers with stored completions: the same rows for each
     paper: training and scoring on tensors without memory: bytes and operations counted
     paper_engine: scoring, writing and trials on paper, by what a device of some size has left
     paper_steps: one step of a recipe's training on paper, through the stages' functions
@@ -44,12 +44,12 @@ Training:
 Processes, servers, failures:
     commands: stages as processes of their own, and where they leave what is unfinished
     preloaded: `interank` and `python` on a shell's path, whose commands are forks that have what they import
-    served: `interank serve` as a process of its own
+    serve_process: `interank serve` as a process of its own
     servers: real `vllm serve` processes, and vLLM in this process
     forked_vllm: a process that has imported vLLM, whose forks they are
     vllm_command: vLLM's command, also where its build for CPUs is installed
     hub: a hub on this machine, to push to and to open models of
-    launched: commands in several processes, as torchrun starts them
+    distributed_commands: commands in several processes, as torchrun starts them
     writes: what a process makes, changes, renames or removes below some folders
     stub: a real HTTP server in the manner of OpenAI's, whose replies a function gives
     browser: a headless Chromium, where there is one

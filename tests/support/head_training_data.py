@@ -19,7 +19,7 @@ from interank.tasks.head.groups import TeacherScores, drawn, groups_of
 from interank.tasks.head.training import HeadGroup, HeadTrainer, head_groups
 from interank.training.adapters import fresh_adapter
 from interank.training.ranking_losses import HeadLoss
-from interank.training.trying import Trial
+from interank.training.trials import Trial
 from tests.support import rule
 
 

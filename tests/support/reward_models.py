@@ -11,7 +11,7 @@ from interank.artifact import RECIPE, Artifact, Workplace, create
 from interank.engines.adapters import ADAPTER_WEIGHTS
 from interank.engines.reward_adapter import HEAD, WEIGHT
 from interank.stages import reward
-from tests.support.marked import explained_artifact, judged, recipe_of
+from tests.support.marked_explanations import explained_artifact, judged, recipe_of
 
 
 def tiny_reward(base: Path, folder: Path, name: str = "reward", **notes: object) -> Artifact:

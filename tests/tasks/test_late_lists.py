@@ -13,7 +13,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from interank import Reranker
 from interank.engines import late_lists
-from interank.engines.released import released_form
+from interank.engines.released_forms import released_form
 from interank.errors import InputError, ModelError
 from interank.recipe import EvaluateRecipe
 from interank.stages import distill, evaluate

@@ -16,18 +16,18 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedTokenize
 
 from interank import Reranker
 from interank.cli.app import main
-from interank.engines import rated
+from interank.engines import ratings
 from interank.engines.plain_text import PlainText
 from interank.engines.protocol import Completion
-from interank.engines.rated import RatingEncoder
-from interank.engines.released import ERANK, QWEN3, USUAL_TASK, released_form
+from interank.engines.ratings import RatingEncoder
+from interank.engines.released_forms import ERANK, QWEN3, USUAL_TASK, released_form
 from interank.errors import InputError, ModelError
 from interank.recipe import EvaluateRecipe
 from interank.serving.opening import Models, Opened
 from interank.stages import evaluate
-from interank.tasks.asked import RankerSettings
 from interank.tasks.head.recipe import DistillHead
 from interank.tasks.head.teacher import open_teacher
+from interank.tasks.ranker_settings import RankerSettings
 from interank.types import Document, Query
 from tests.support.benchmark import benchmark_folder
 from tests.support.servers import small_vllm
@@ -214,7 +214,7 @@ def test_long_texts_are_cut_and_the_lines_around_them_are_whole() -> None:
     short = encoder.prompt(Query("q", QUERY), Document("d", "one"))
     query = Query("q", "why " * 3000)
     prompt = encoder.prompt(query, Document("d", "one " * 9000))
-    assert len(prompt.ids) + rated.LIMIT <= 6000 and prompt.cut > 0
+    assert len(prompt.ids) + ratings.LIMIT <= 6000 and prompt.cut > 0
     assert prompt.suffix == short.suffix and prompt.document[-1] == short.document[-1]
     assert encoder.query_cut(query) > 0 == encoder.query_cut(Query("q", QUERY))
     with pytest.raises(InputError, match=r"the instruction .* shorten it"):
@@ -252,7 +252,7 @@ def test_the_answer_is_the_one_behind_the_reasoning() -> None:
 def test_reasoning_without_end_is_ended_and_an_answer_that_is_no_number_is_told(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(rated, "LIMIT", 40)
+    monkeypatch.setattr(ratings, "LIMIT", 40)
     folder = stand_in(tmp_path / "ERank-4B")
     text = "A loop of seven days."
     found = ranked(folder, [text, TEXTS[0]], mode="reason")

@@ -12,8 +12,8 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from interank import Reranker
 from interank.cli.app import main
-from interank.engines import released, yes_or_no
-from interank.engines.released import released_form
+from interank.engines import released_forms, yes_or_no
+from interank.engines.released_forms import released_form
 from interank.errors import InputError
 from interank.ir.trec import read_run
 from interank.judgments import read_judgments
@@ -77,7 +77,7 @@ def test_qwen3s_scores_are_the_log_odds_of_its_cards_probability(tmp_path: Path)
     yes, no = plain.convert_tokens_to_ids("yes"), plain.convert_tokens_to_ids("no")
     expected = []
     for text in TEXTS:
-        body = f"<Instruct>: {released.USUAL_TASK}\n<Query>: {QUERY}\n<Document>: {text}"
+        body = f"<Instruct>: {released_forms.USUAL_TASK}\n<Query>: {QUERY}\n<Document>: {text}"
         logits = last(model, before + tokenizer(body, add_special_tokens=False)["input_ids"] + after)
         odds = torch.log_softmax(logits[[no, yes]], 0)
         expected.append(torch.logit(odds[1].exp().double()).item())
@@ -121,7 +121,7 @@ def test_gemmas_score_is_the_logit_of_yes(tmp_path: Path) -> None:
     model, tokenizer = opened(folder)
     yes = tokenizer("Yes", add_special_tokens=False)["input_ids"][0]
     line = tokenizer("\n", add_special_tokens=False)["input_ids"]
-    task = tokenizer(released.GEMMA_TASK, add_special_tokens=False)["input_ids"]
+    task = tokenizer(released_forms.GEMMA_TASK, add_special_tokens=False)["input_ids"]
     expected = []
     for text in TEXTS:
         asked = tokenizer(f"A: {QUERY}", add_special_tokens=False)["input_ids"]
@@ -133,7 +133,7 @@ def test_gemmas_score_is_the_logit_of_yes(tmp_path: Path) -> None:
 
 def test_a_long_document_is_cut_and_the_frame_is_whole(tmp_path: Path) -> None:
     tokenizer = AutoTokenizer.from_pretrained(stand_in(tmp_path / "Qwen3-Reranker-0.6B"))
-    encoder = yes_or_no.AnswerEncoder(tokenizer, released.QWEN3, 400)
+    encoder = yes_or_no.AnswerEncoder(tokenizer, released_forms.QWEN3, 400)
     from interank.types import Query
 
     prompt = encoder.prompt(Query("q", QUERY), Document("d", "word " * 3000))
@@ -167,7 +167,7 @@ def test_a_reranker_is_told_by_its_files_under_any_name(tmp_path: Path) -> None:
     other = stand_in(tmp_path / "snapshot")
     assert released_form(other) is None
     (other / "chat_template.jinja").write_text(yes_or_no._QWEN3_BEFORE + "{{ messages }}")
-    assert released_form(other) is released.QWEN3
+    assert released_form(other) is released_forms.QWEN3
     assert ranked(other) == ranked(named)
     (other / "chat_template.jinja").unlink()
     (other / "README.md").write_text(f'task = "{yes_or_no._MXBAI_TASK}"')
@@ -201,7 +201,7 @@ def test_an_adapter_answers_as_its_base(tmp_path: Path) -> None:
     base, adapter = stand_in(tmp_path / "Qwen3-Reranker-0.6B"), tmp_path / "tickets"
     adapter.mkdir()
     (adapter / "adapter_config.json").write_text(json.dumps({"base_model_name_or_path": str(base)}))
-    assert released_form(adapter) is released.QWEN3
+    assert released_form(adapter) is released_forms.QWEN3
 
 
 def test_evaluate_and_compare_take_one_beside_a_judge(tmp_path: Path) -> None:
@@ -255,7 +255,7 @@ def test_a_form_with_a_place_for_an_instruction_reads_it(tmp_path: Path, caplog:
     documents._warn.cache_clear()
     found = Reranker(stand_in(tmp_path / "Qwen3-Reranker-0.6B"))
     usual = found.rank(QUERY, TEXTS)
-    assert found.rank(QUERY, TEXTS, instruction=released.USUAL_TASK) == usual
+    assert found.rank(QUERY, TEXTS, instruction=released_forms.USUAL_TASK) == usual
     assert found.rank(QUERY, TEXTS, instruction="Cite statutes.") != usual
     assert not caplog.records
     other = Reranker(stand_in(tmp_path / "mxbai-rerank-base-v2", "qwen2"))

@@ -20,7 +20,7 @@ from interank.training.losses import Scored, Totals, loss_of
 from interank.training.policy import SharedPrefixTrainer
 from interank.training.rows import Group
 from interank.training.shared_prefix import let_score_trees
-from tests.support import stored, training_data
+from tests.support import stored_completions, training_data
 from tests.support.families import FAMILIES, WINDOW, family_folder, family_model
 
 # Both sides compute in float32 and add in another order.
@@ -126,8 +126,8 @@ class PlainTrainer(GRPOTrainer):  # type: ignore[misc]  # TRL is untyped here
 
 def one_update(kind: type[GRPOTrainer], family: str, folder: Path, **settings: Any) -> tuple[float, torch.Tensor, int]:
     """The loss, the gradients and the tokens run of a step's microbatches, after generation."""
-    model = adapted(family_model(family, stored.VOCABULARY))
-    trainer = stored.trainer(kind, model, folder, **settings)
+    model = adapted(family_model(family, stored_completions.VOCABULARY))
+    trainer = stored_completions.trainer(kind, model, folder, **settings)
     trainer.current_gradient_accumulation_steps = trainer.args.gradient_accumulation_steps
     trainer.model.train()
     seen = tokens_run(model)
@@ -146,7 +146,7 @@ def one_update(kind: type[GRPOTrainer], family: str, folder: Path, **settings: A
 def test_a_policy_s_update_is_that_of_each_row_on_its_own(
     family: str, tmp_path: Path, settings: dict[str, Any]
 ) -> None:
-    assert min(map(len, stored.prompts())) > WINDOW
+    assert min(map(len, stored_completions.prompts())) > WINDOW
     expected = one_update(PlainTrainer, family, tmp_path / "plain", **settings)
     found = one_update(SharedPrefixTrainer, family, tmp_path / "ours", **settings)
     assert found[0] == pytest.approx(expected[0], abs=ERROR)

@@ -12,7 +12,7 @@ from trl import GRPOTrainer
 from interank.settings import RolloutsRecipe
 from interank.training.agreement import Agreement
 from interank.training.policy import PolicyTrainer, SharedPrefixTrainer
-from tests.support import stored
+from tests.support import stored_completions
 
 CLIP = 1.3
 # As far from the trainer as makes some weights reach the bound, and some not.
@@ -58,9 +58,9 @@ def gradients(trainer: GRPOTrainer, inputs: dict[str, Any]) -> tuple[float, torc
 
 def trl_corrected(folder: Path, **settings: Any) -> tuple[float, torch.Tensor]:
     """TRL's loss as after its own vLLM, whose weights it had from a pass before."""
-    trainer = stored.trainer(
+    trainer = stored_completions.trainer(
         GRPOTrainer,
-        stored.model(),
+        stored_completions.model(),
         folder,
         vllm_importance_sampling_mode="token_truncate",
         gradient_accumulation_steps=1,
@@ -83,8 +83,8 @@ def sampled_by(trainer: PolicyTrainer, recipe: RolloutsRecipe) -> None:
 def ours_corrected(
     kind: type[PolicyTrainer], folder: Path, clip: float | None, **settings: Any
 ) -> tuple[float, torch.Tensor, dict[str, Any]]:
-    trainer = stored.trainer(
-        kind, stored.model(), folder, gradient_accumulation_steps=1, steps_per_generation=1, **settings
+    trainer = stored_completions.trainer(
+        kind, stored_completions.model(), folder, gradient_accumulation_steps=1, steps_per_generation=1, **settings
     )
     sampled_by(trainer, RolloutsRecipe(importance_clip=clip, tolerance=10.0))
     inputs = batch_of(trainer)
@@ -97,7 +97,10 @@ def ours_corrected(
 @pytest.mark.parametrize("kind", [PolicyTrainer, SharedPrefixTrainer])
 @pytest.mark.parametrize("loss_type", ["dapo", "grpo", "dr_grpo", "cispo", "sapo", "vespo"])
 def test_weights_are_those_of_trl(tmp_path: Path, kind: type[PolicyTrainer], loss_type: str) -> None:
-    settings = {"loss_type": loss_type, "per_device_train_batch_size": stored.DOCUMENTS * stored.GROUP}
+    settings = {
+        "loss_type": loss_type,
+        "per_device_train_batch_size": stored_completions.DOCUMENTS * stored_completions.GROUP,
+    }
     expected_loss, expected = trl_corrected(tmp_path / "trl", **settings)
     loss, found, metrics = ours_corrected(kind, tmp_path / "ours", CLIP, **settings)
     assert loss == pytest.approx(expected_loss, abs=1e-5)
@@ -111,7 +114,7 @@ def test_weights_are_those_of_trl(tmp_path: Path, kind: type[PolicyTrainer], los
 def test_where_weights_have_moved_those_that_sampled_count(tmp_path: Path) -> None:
     """In the second pass over a batch the ratio to the sampler is that of the first."""
     settings: dict[str, Any] = {"gradient_accumulation_steps": 1, "steps_per_generation": 1, "num_iterations": 2}
-    trainer = stored.trainer(PolicyTrainer, stored.model(), tmp_path, **settings)
+    trainer = stored_completions.trainer(PolicyTrainer, stored_completions.model(), tmp_path, **settings)
     sampled_by(trainer, RolloutsRecipe(importance_clip=CLIP, tolerance=10.0))
     inputs = batch_of(trainer)
     assert inputs["old_per_token_logps"] is not None

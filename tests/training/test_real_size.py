@@ -16,7 +16,7 @@ from interank.engines.reward_adapter import Explanation, RewardAdapter
 from interank.engines.transformers import TransformersEngine
 from interank.engines.tree.probe import tree_runner
 from interank.recipe.loading import load_recipe
-from interank.tasks.head.explained.recipe import RewardModelRecipe
+from interank.tasks.head.reward_model.recipe import RewardModelRecipe
 from interank.tasks.judge.recipe import DistillJudge, RlJudge
 from interank.tasks.judge.trial import AnswerTrial
 from interank.training import memory, planning

@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from interank.errors import TrainingError
-from interank.judged import validation_sample
+from interank.judged_questions import validation_sample
 from interank.judgments import by_question
 from interank.settings.student import LossRecipe, MixtureRecipe, ValidationRecipe
 from interank.tasks.judge.recipe import DistillJudge
@@ -21,7 +21,7 @@ from interank.tasks.judge.trial import GradeTrial
 from interank.training.checkpoints import last_complete
 from interank.training.failures import explained
 from interank.training.sft import Trained, train
-from interank.training.trying import Trial
+from interank.training.trials import Trial
 from tests.support import rule, training_data
 
 

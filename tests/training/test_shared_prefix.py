@@ -24,7 +24,7 @@ from interank.engines.tree.prefix_tree import Ids, plant
 from interank.errors import TrainingError
 from interank.training.policy import SharedPrefixTrainer
 from interank.training.shared_prefix import let_score_trees
-from tests.support import stored
+from tests.support import stored_completions
 
 # Both sides compute in float32 and add in another order; on the models here 7e-7 was seen.
 GRADIENT_ERROR = 1e-5
@@ -41,11 +41,11 @@ def trained(adapted: PeftModel) -> list[torch.nn.Parameter]:
 
 
 def one_update(
-    kind: type[GRPOTrainer], folder: Path, reward: Callable[..., Any] = stored.reward, **settings: Any
+    kind: type[GRPOTrainer], folder: Path, reward: Callable[..., Any] = stored_completions.reward, **settings: Any
 ) -> tuple[float, torch.Tensor, dict[str, list[float]], int]:
     """Loss, gradients, metrics and tokens run of one optimizer step's microbatches, after generation."""
-    adapted = stored.model()
-    trainer = stored.trainer(kind, adapted, folder, reward, **settings)
+    adapted = stored_completions.model()
+    trainer = stored_completions.trainer(kind, adapted, folder, reward, **settings)
     trainer.current_gradient_accumulation_steps = trainer.args.gradient_accumulation_steps
     trainer.model.train()
     batches = iter(trainer.get_train_dataloader())
@@ -69,8 +69,8 @@ def one_update(
     [
         {"temperature": 0.7},
         # Microbatches of one group, of half a group, and all in one.
-        {"temperature": 1.3, "per_device_train_batch_size": stored.GROUP, "gradient_accumulation_steps": 6},
-        {"per_device_train_batch_size": stored.GROUP // 2, "gradient_accumulation_steps": 4},
+        {"temperature": 1.3, "per_device_train_batch_size": stored_completions.GROUP, "gradient_accumulation_steps": 6},
+        {"per_device_train_batch_size": stored_completions.GROUP // 2, "gradient_accumulation_steps": 4},
         {"per_device_train_batch_size": 24, "gradient_accumulation_steps": 1, "loss_type": "dr_grpo"},
         # These need log-probabilities from before the update, of the distilled adapter, and the entropy.
         {"num_iterations": 2, "epsilon": 1e-3, "loss_type": "grpo"},
@@ -107,7 +107,9 @@ def test_losses_and_weights_are_trls_over_twenty_steps(tmp_path: Path) -> None:
 
     runs = {}
     for kind in (GRPOTrainer, SharedPrefixTrainer):
-        trainer = stored.trainer(kind, stored.model(), tmp_path / kind.__name__, max_steps=20, max_grad_norm=0.3)
+        trainer = stored_completions.trainer(
+            kind, stored_completions.model(), tmp_path / kind.__name__, max_steps=20, max_grad_norm=0.3
+        )
         weights = Weights()
         trainer.add_callback(weights)
         trainer.train()
@@ -124,7 +126,9 @@ def test_losses_and_weights_are_trls_over_twenty_steps(tmp_path: Path) -> None:
 
 def test_microbatches_hold_whole_groups_and_whole_queries(tmp_path: Path) -> None:
     def rows_of(kind: type[GRPOTrainer]) -> list[list[tuple[int, ...]]]:
-        trainer = stored.trainer(kind, stored.model(), tmp_path / kind.__name__, gradient_accumulation_steps=3)
+        trainer = stored_completions.trainer(
+            kind, stored_completions.model(), tmp_path / kind.__name__, gradient_accumulation_steps=3
+        )
         trainer.model.train()
         batches = iter(trainer.get_train_dataloader())
         found = []
@@ -135,12 +139,15 @@ def test_microbatches_hold_whole_groups_and_whole_queries(tmp_path: Path) -> Non
             found.append([tuple(ids[mask.bool()].tolist()) for ids, mask in pairs])
         return found
 
-    prompts = [tuple(ids) for ids in stored.prompts()]
-    queries = [prompts[start : start + stored.DOCUMENTS] for start in range(0, len(prompts), stored.DOCUMENTS)]
-    whole = [[prompt for prompt in query for _ in range(stored.GROUP)] for query in queries]
+    prompts = [tuple(ids) for ids in stored_completions.prompts()]
+    queries = [
+        prompts[start : start + stored_completions.DOCUMENTS]
+        for start in range(0, len(prompts), stored_completions.DOCUMENTS)
+    ]
+    whole = [[prompt for prompt in query for _ in range(stored_completions.GROUP)] for query in queries]
     assert rows_of(SharedPrefixTrainer) == whole
     # Else there is nothing here to be kept.
-    assert any(len(set(rows)) > stored.DOCUMENTS for rows in rows_of(GRPOTrainer))
+    assert any(len(set(rows)) > stored_completions.DOCUMENTS for rows in rows_of(GRPOTrainer))
 
 
 def partly_equal(*, prompts: list[str], completion_ids: list[list[int]], **_: Any) -> list[float | None]:
@@ -184,8 +191,8 @@ def test_with_beta_groups_of_equal_rewards_are_pulled_towards_the_reference(tmp_
                 weight.data.add_(0.01 * weight.sign())
             return [0.5] * len(columns["completion_ids"])
 
-        adapted = stored.model()
-        trainer = stored.trainer(
+        adapted = stored_completions.model()
+        trainer = stored_completions.trainer(
             kind, adapted, tmp_path / f"{kind.__name__}{beta}", moved, beta=beta, gradient_accumulation_steps=1
         )
         trainer.current_gradient_accumulation_steps = 1
@@ -211,8 +218,8 @@ def test_a_step_without_any_gradient_moves_as_trls(tmp_path: Path) -> None:
             calls.append(1)
             return [0.5 if len(calls) % 2 == 0 else sum(ids) % 7 / 7 for ids in completion_ids]
 
-        adapted = stored.model()
-        trainer = stored.trainer(kind, adapted, tmp_path / kind.__name__, reward, max_steps=4)
+        adapted = stored_completions.model()
+        trainer = stored_completions.trainer(kind, adapted, tmp_path / kind.__name__, reward, max_steps=4)
         trainer.train()
         runs.append(torch.cat([weight.detach().flatten() for weight in trained(adapted)]))
     assert relative(runs[1], runs[0]) <= WEIGHT_ERROR
@@ -231,7 +238,7 @@ def base(family: str) -> Any:
     torch.manual_seed(1)
     model = kind._from_config(
         config(
-            vocab_size=stored.VOCABULARY,
+            vocab_size=stored_completions.VOCABULARY,
             hidden_size=64,
             intermediate_size=96,
             num_hidden_layers=2,
@@ -271,7 +278,7 @@ def test_every_row_of_a_tree_has_its_own_log_probabilities(family: str) -> None:
     found = scored[tree.predictions.clamp(min=0)].masked_fill(tree.predictions < 0, 0.0)
     assert torch.allclose(found, expected, atol=2e-5)
     assert expected[0, 0] != expected[1, 0]
-    assert again.shape == (1, 3, stored.VOCABULARY)
+    assert again.shape == (1, 3, stored_completions.VOCABULARY)
 
 
 def test_a_tree_runs_each_shared_token_once() -> None:
@@ -304,7 +311,7 @@ def test_other_kinds_of_attention_are_refused(change: Callable[[Any], None], sai
 
 
 def test_other_implementations_of_attention_are_refused(tmp_path: Path) -> None:
-    eager = stored.model()
+    eager = stored_completions.model()
     eager.get_base_model().set_attn_implementation("eager")
     with pytest.raises(TrainingError, match=r"eager attention.*shared_prefix: false"):
-        stored.trainer(SharedPrefixTrainer, eager, tmp_path)
+        stored_completions.trainer(SharedPrefixTrainer, eager, tmp_path)

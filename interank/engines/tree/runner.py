@@ -9,7 +9,7 @@ import torch
 from transformers import DynamicCache
 
 from interank.engines.budget import Budget, cut_apart, held
-from interank.engines.cached import CachedBatch
+from interank.engines.cached_batch import CachedBatch
 from interank.engines.last_logits import last_logits
 from interank.engines.layers import is_read_otherwise
 from interank.engines.prompts import Prompt

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import islice
 
-from interank.evaluation.evaluated import Evaluation
 from interank.evaluation.page.claim import best_system
+from interank.evaluation.rankings import Evaluation
 from interank.evaluation.scoring import Results
 from interank.evaluation.tables import SIGNIFICANT, chance
 from interank.wording import counted

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from interank.evaluation.evaluated import Evaluation
+from interank.evaluation.rankings import Evaluation
 from interank.evaluation.scoring import FIRST_STAGE, PERFECT, RANDOM, Results
 from interank.evaluation.tables import SIGNIFICANT, chance
 from interank.plots import ink, new_axes, rendered, series_colour

@@ -13,12 +13,12 @@ from markupsafe import Markup
 
 from interank import __version__
 from interank.evaluation import tables
-from interank.evaluation.evaluated import Evaluation, Scoring
 from interank.evaluation.page.advice import next_steps, untold
 from interank.evaluation.page.claim import claim, glance
 from interank.evaluation.page.plots import evaluation_plots
 from interank.evaluation.page.provenance import Provenance, made_on, sections, training_logs
 from interank.evaluation.page.rankings import browser_blocks
+from interank.evaluation.rankings import Evaluation, Scoring
 from interank.evaluation.report import sections as report_sections
 from interank.evaluation.scoring import Results
 from interank.pages import RANKING_SCRIPTS, RANKING_STYLES, asset, content_hash, programme, visible

@@ -9,7 +9,7 @@ from typing import Any
 import numpy
 from numpy.typing import NDArray
 
-from interank.evaluation.evaluated import Evaluation
+from interank.evaluation.rankings import Evaluation
 from interank.evaluation.scoring import FIRST_STAGE, Results
 from interank.ir.measures import judged_by_query
 from interank.plots import Plot, ink, new_axes, rendered, series_colour

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from interank.artifact import MANIFEST, Artifact, open_artifact
 from interank.evaluation.candidates import Task
-from interank.evaluation.evaluated import Scoring
+from interank.evaluation.rankings import Scoring
 from interank.plots import read_log
 from interank.plots.curves import Log
 

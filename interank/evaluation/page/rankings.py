@@ -7,10 +7,10 @@ from itertools import chain, islice
 from typing import Any
 
 from interank.evaluation.candidates import Task
-from interank.evaluation.evaluated import Evaluation
-from interank.evaluation.explained import MARKS, told
+from interank.evaluation.explanation_marks import MARKS, told
 from interank.evaluation.page.claim import best_system
 from interank.evaluation.page.packing import Block, Texts, pack_texts, packed, packed_parts
+from interank.evaluation.rankings import Evaluation
 from interank.evaluation.scoring import FIRST_STAGE, PERFECT, Results
 from interank.ir.measures import judged_by_query
 from interank.types import Query, Run

@@ -4,7 +4,7 @@ from interank.reranking.fitting.abstention import Abstention, fit_abstention
 from interank.reranking.fitting.calibrator import Calibrator, Isotonic, Temperature, fit_calibrator
 from interank.reranking.fitting.fit import FITTED, Fit, FittedOn, Origin, query_digest, read_fit, write_fit
 from interank.reranking.fitting.fusion import Candidates, Fusion, FusionMethod, fit_fusion, fused_run
-from interank.reranking.fitting.stored import (
+from interank.reranking.fitting.storage import (
     fit_file,
     fit_for,
     store_fit,

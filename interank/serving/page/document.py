@@ -19,7 +19,7 @@ _SCRIPTS = (
     "input.js",
     "models.js",
     "events.js",
-    "ranked.js",
+    "ranking.js",
     "rows.js",
     "reading.js",
     "code.js",

@@ -51,7 +51,7 @@ def _is_head(recipe: DistillHead) -> None:
     from interank.engines.heads import find_head
     from interank.engines.late_lists import reads_lists
     from interank.engines.models import model_here
-    from interank.engines.released import released_form
+    from interank.engines.released_forms import released_form
 
     teacher = str(recipe.teacher)
     known = (expanded(teacher).exists() or model_here(teacher) is not None) and not reads_lists(teacher)

@@ -14,8 +14,8 @@ from interank.errors import InputError
 from interank.settings import HeadSettings, Quantisation
 from interank.settings import student as student_recipe
 from interank.settings.precision import Precision
-from interank.tasks.asked import RankerSettings, check_precision
 from interank.tasks.documents import naming, tell_unread
+from interank.tasks.ranker_settings import RankerSettings, check_precision
 from interank.tasks.ranks import Ranking, Scores, Ungraded
 from interank.types import Document, Query, RankedDocument
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import torch
 
-from interank import launched
+from interank import distributed
 from interank.artifact import Workplace
 from interank.errors import InputError
 from interank.ir.benchmarks import read_documents
@@ -128,7 +128,7 @@ def teacher_scores(recipe: DistillHead, groups: list[JudgedList], place: Workpla
     if recipe.teacher == JUDGMENTS_AS_TEACHER:
         return judgments_scores(read_judgments(Path(str(recipe.judgments)), "train"), str(recipe.judgments))
     # Of several processes the first asks the teacher.
-    return launched.from_first(lambda: _scored(recipe, str(recipe.teacher), groups, place))
+    return distributed.from_first(lambda: _scored(recipe, str(recipe.teacher), groups, place))
 
 
 def _scored(recipe: DistillHead, name: str, groups: list[JudgedList], place: Workplace) -> TeacherScores:

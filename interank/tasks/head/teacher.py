@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING
 
 from interank.engines.heads import load_head, scores
 from interank.engines.late_lists import reads_lists
-from interank.engines.released import released_form
+from interank.engines.released_forms import released_form
 from interank.judgments import JudgedList
 from interank.ledger import Ledger
 from interank.progress import track
-from interank.tasks import late_lists, released
-from interank.tasks.asked import RankerSettings
+from interank.tasks import late_lists, released_rerankers
 from interank.tasks.head.groups import ScoredPair, digest
+from interank.tasks.ranker_settings import RankerSettings
 from interank.tasks.ranks import Ranking
 from interank.types import Document, Query, grouped
 
@@ -60,7 +60,7 @@ def open_teacher(recipe: DistillHead) -> Scored:
         head = load_head(name, settings=recipe.teacher_encoding, precision=recipe.teacher_precision)
         return lambda pairs: scores(head, [head.encoder.pair(*pair) for pair in pairs]).tolist()
     # Documents of a query share its prompt's beginning.
-    return _by_query(released.open_ranker(RankerSettings(name)).scored)
+    return _by_query(released_rerankers.open_ranker(RankerSettings(name)).scored)
 
 
 def _by_query(rank: Callable[[Query, Sequence[Document]], Ranking]) -> Scored:

@@ -17,7 +17,7 @@ import torch
 from peft import PeftModel
 from transformers import Trainer, TrainingArguments, set_seed
 
-from interank import launched
+from interank import distributed
 from interank.engines.heads import Head, head_logits, scores
 from interank.engines.layers import refuse_read_otherwise
 from interank.engines.models import ModelFiles, load_classifier
@@ -25,16 +25,16 @@ from interank.engines.pairs import Pair, PairBatch, PairEncoder
 from interank.ir.measures import DEFAULT_MEASURE, score_run
 from interank.judgments import JudgedList
 from interank.settings import Quantisation
-from interank.tasks.head.explained.recipe import RewardModelRecipe
 from interank.tasks.head.groups import TeacherScores
 from interank.tasks.head.recipe import DistillHead
+from interank.tasks.head.reward_model.recipe import RewardModelRecipe
 from interank.training.adapters import fresh_adapter
 from interank.training.dealing import shared
 from interank.training.devices import configured, on_one_device, owned
 from interank.training.ranking_losses import HeadLoss, Target
 from interank.training.sft import DEFAULTS, SftSettings, Trained, begun, go_through
 from interank.training.student import dataset_of
-from interank.training.trying import Trial, check_number, tried
+from interank.training.trials import Trial, check_number, tried
 from interank.types import Qrel, Run, ScoredDoc
 
 # DeAR's and RankLLaMA's: rate, decay and clipping.
@@ -166,7 +166,7 @@ class HeadTrainer(Trainer):  # type: ignore[misc]  # transformers is untyped her
     ) -> tuple[list[dict[str, Any]], torch.Tensor]:
         """A step's microbatches, each told how many groups the whole step holds."""
         batches, _ = super().get_batch_samples(epoch_iterator, num_batches, device)
-        [total] = launched.added([sum(len(batch["groups"]) for batch in batches)])
+        [total] = distributed.added([sum(len(batch["groups"]) for batch in batches)])
         return [{**batch, "total": total} for batch in batches], torch.tensor(max(1, total), device=device)
 
     def get_train_dataloader(self) -> Any:
@@ -192,7 +192,7 @@ class HeadTrainer(Trainer):  # type: ignore[misc]  # transformers is untyped her
             return nothing
         losses = [self.loss(own, _target(group, own)) for group, own in zip(groups, each, strict=True)]
         # The processes' gradients are averaged, and the total is of all of them.
-        loss: torch.Tensor = launched.world() * torch.stack(losses).sum() / inputs["total"]
+        loss: torch.Tensor = distributed.world() * torch.stack(losses).sum() / inputs["total"]
         check_number(loss, self.state.global_step + 1)
         return loss
 
@@ -221,7 +221,7 @@ class HeadTrial:
 
     def __call__(self, model: Any) -> Mapping[str, float]:
         """nDCG@10 against the grades."""
-        found = launched.dealt(self.pairs, lambda pairs: scores(Head(model, self.encoder), pairs).tolist())
+        found = distributed.dealt(self.pairs, lambda pairs: scores(Head(model, self.encoder), pairs).tolist())
         scored = (ScoredDoc(qrel.query_id, qrel.doc_id, score) for qrel, score in zip(self.qrels, found, strict=True))
         return {DEFAULT_MEASURE: score_run(self.qrels, Run.from_scores(scored, tag="validation")).mean[DEFAULT_MEASURE]}
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from interank import judging, launched
+from interank import distributed, judging
 from interank.engines.prompts import Prompt, PromptEncoder
 from interank.engines.protocol import Engine, Sampling
 from interank.engines.soundness import require_completions
@@ -20,7 +20,7 @@ from interank.ledger import Ledger
 from interank.rewards import Equipped
 from interank.tasks.judge.recipe import RlJudge
 from interank.training.advantages import neutral
-from interank.training.kept import is_whole, kept, results, together
+from interank.training.stored_parts import is_whole, kept, results, together
 from interank.types import Example
 
 _Sampled = list[list[list[int]]]
@@ -57,13 +57,13 @@ class Answers:
     @property
     def sampled(self) -> bool:
         """True once every part has been sampled."""
-        return launched.from_first(lambda: is_whole(self._samples, self.parts))
+        return distributed.from_first(lambda: is_whole(self._samples, self.parts))
 
     def sample(self, engine: Engine) -> None:
         """Sample the parts that are not on disk yet."""
 
         def sample_part(number: int, items: Sequence[Example]) -> _Sampled:
-            before, seed = launched.share(len(items))[0], self.seed * _SEED_STRIDE + number
+            before, seed = distributed.share(len(items))[0], self.seed * _SEED_STRIDE + number
             sampling = Sampling(
                 self.tokens - len(self.encoder.label_lead),
                 self.recipe.temperature,
@@ -71,7 +71,7 @@ class Answers:
                 before * self.recipe.samples,
                 len(items) * self.recipe.samples,
             )
-            return launched.dealt(items, lambda own: self._answers(engine, own, sampling))
+            return distributed.dealt(items, lambda own: self._answers(engine, own, sampling))
 
         for _ in kept(self._samples, self.parts, sample_part, what="sample", total=len(self.parts)):
             pass
@@ -96,7 +96,7 @@ class Answers:
         def reward_part(number: int, part: _Part) -> list[list[float | None]]:
             columns = self._columns(part)
             # Only the first process calls the rewards, so that they see whole queries and a judge is asked once.
-            return launched.from_first(lambda: [reward.by_itself(**columns) for reward in rewards])
+            return distributed.from_first(lambda: [reward.by_itself(**columns) for reward in rewards])
 
         weights = torch.tensor([reward.weight for reward in rewards])
         total = len(self.parts)

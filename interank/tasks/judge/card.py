@@ -8,7 +8,7 @@ from typing import Any
 from huggingface_hub import ModelCard
 
 from interank import cards
-from interank.judged import Summary
+from interank.judged_questions import Summary
 from interank.tasks.protocol import Made
 from interank.tasks.sft_data import told_of_instructions
 from interank.wording import counted

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from statistics import fmean
 from typing import Any
 
-from interank import judging, launched, rubric
+from interank import distributed, judging, rubric
 from interank.engines.judge import explain, grade, reason
 from interank.engines.prompts import PromptEncoder
 from interank.engines.protocol import Sampling
@@ -18,7 +18,7 @@ from interank.judging import Order
 from interank.settings.policy import GoldRecipe
 from interank.tasks.protocol import Judge
 from interank.training.collapse import GOLD
-from interank.training.trying import PolicyTrial, Probabilities
+from interank.training.trials import PolicyTrial, Probabilities
 from interank.types import Example, Judgment
 from interank.wording import counted
 
@@ -66,7 +66,7 @@ class GoldTrial:
         figures = dict(self._trial(model))
         if self._check is not None and self._step() % self._check[0].every == 0:
             recipe, judge = self._check
-            figures[GOLD] = launched.from_first(lambda: self._marked(model, recipe, judge))
+            figures[GOLD] = distributed.from_first(lambda: self._marked(model, recipe, judge))
         return figures
 
     def _marked(self, model: Any, recipe: GoldRecipe, judge: Judge) -> float:

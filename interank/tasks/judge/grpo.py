@@ -11,7 +11,7 @@ from typing import Any
 from peft import PeftModel
 
 from interank.engines.prompts import PromptEncoder
-from interank.judged import validation_sample
+from interank.judged_questions import validation_sample
 from interank.judging import Order
 from interank.judgments import by_question
 from interank.rewards import Equipped, Reward
@@ -30,7 +30,7 @@ from interank.training.policy import PolicyTrainer
 from interank.training.reference import REFERENCE, keep_reference
 from interank.training.refining import Refined, see_through
 from interank.training.samplers import Sampler
-from interank.training.trying import PolicyTrial
+from interank.training.trials import PolicyTrial
 from interank.types import Example
 
 

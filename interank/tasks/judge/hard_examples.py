@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from interank import judging, launched
+from interank import distributed, judging
 from interank.engines.judge import grade, reason
 from interank.engines.prompts import PromptEncoder
 from interank.engines.protocol import Engine, Sampling
@@ -16,7 +16,7 @@ from interank.judgments import by_question
 from interank.ledger import Ledger
 from interank.settings import HardExamplesRecipe
 from interank.tasks.judge.recipe import RlJudge
-from interank.training.kept import kept, together
+from interank.training.stored_parts import kept, together
 from interank.types import Example
 
 Pairs = frozenset[tuple[str, str]]
@@ -57,9 +57,9 @@ def find_hard(
 
     def shares(number: int, part: list[list[Example]]) -> list[float]:
         pairs = [item for items in part for item in items]
-        before, _ = launched.share(len(pairs))
+        before, _ = distributed.share(len(pairs))
         own = replace(sampling, seed=sampling.seed + number, before=before * samples, among=len(pairs) * samples)
-        return launched.dealt(pairs, lambda some: shares_right(engine, encoder, some, order, own, samples))
+        return distributed.dealt(pairs, lambda some: shares_right(engine, encoder, some, order, own, samples))
 
     by_part = [own for _, own in kept(Ledger(file), parts, shares, what="rate", total=len(parts))]
     rates = [share for own in by_part for share in own]

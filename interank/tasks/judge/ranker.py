@@ -14,10 +14,10 @@ from interank.errors import InputError
 from interank.modes import GradedMode, Guard, explained_by_default, explains
 from interank.settings import AdaptiveRecipe, PromptSettings
 from interank.settings.base import validated
-from interank.tasks.asked import Loaded, RankerSettings
 from interank.tasks.documents import naming
 from interank.tasks.judge.asking import LABEL_ROOM, Judge
 from interank.tasks.judge.guard import guarded
+from interank.tasks.ranker_settings import Loaded, RankerSettings
 from interank.tasks.ranks import Ranking, Scores
 from interank.tasks.sources import Source, find_source, open_engine
 from interank.types import Document, Query, RankedDocument

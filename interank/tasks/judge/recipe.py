@@ -14,7 +14,7 @@ from interank.settings.batches import check_batches
 from interank.settings.policy import GradeRecipe, HardExamplesRecipe, RewardWeightedRecipe
 from interank.settings.prompts import PromptSettings
 from interank.settings.student import LossRecipe, MixtureRecipe
-from interank.settings.unused import refuse_unused
+from interank.settings.unused_keys import refuse_unused
 from interank.tasks.recipes import InstructedRecipe, RlRecipe, TrainerConfig, TriedRecipe
 
 WITHOUT_MODEL = ("stance", "support", "faithfulness")

@@ -8,14 +8,14 @@ from dataclasses import replace
 from itertools import chain, islice
 from pathlib import Path
 
-from interank import launched
+from interank import distributed
 from interank.artifact import Workplace, open_artifact
 from interank.engines.bases import begun_from
 from interank.engines.models import ModelFiles, load_tokenizer
 from interank.engines.prompts import PromptEncoder
 from interank.engines.use import Use
 from interank.errors import InputError
-from interank.judged import JudgedQuestions, Summary, validation_sample
+from interank.judged_questions import JudgedQuestions, Summary, validation_sample
 from interank.ledger import read_rows
 from interank.settings.student import TASKS, MixtureRecipe, Task
 from interank.tasks.judge.attacks import with_attacked
@@ -97,7 +97,7 @@ def _stored(
 
     def shown() -> Iterator[list[Example]]:
         nonlocal attacked
-        for items in islice(questions, *launched.share(summary.questions.total())):
+        for items in islice(questions, *distributed.share(summary.questions.total())):
             own = [replace(_as_shown(recipe, item), weight=summary.weight(item.weight)) for item in items]
             examples = list(with_attacked(own, recipe.attacked_negatives, recipe.seed))
             attacked += len(examples) - len(items)
@@ -107,10 +107,10 @@ def _stored(
         groups = training_groups(
             encoder, shown(), mixture, documents=recipe.documents_per_group, seed=recipe.seed, queries=search_queries
         )
-        store(groups, folder, launched.rank())
+        store(groups, folder, distributed.rank())
         return attacked
 
-    parts = launched.each_of(part)
+    parts = distributed.each_of(part)
     return StoredGroups(folder, len(parts)), sum(parts)
 
 

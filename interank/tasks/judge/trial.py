@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping, Sequence
 from statistics import fmean
 from typing import Any
 
-from interank import judging, launched
+from interank import distributed, judging
 from interank.engines.judge import Verdict, grade, reason
 from interank.engines.prompts import PromptEncoder
 from interank.engines.protocol import Sampling
@@ -18,7 +18,7 @@ from interank.ir.measures import DEFAULT_MEASURE, score_run
 from interank.judging import Order
 from interank.tasks.judge.rows import columns
 from interank.training.halves import counted, places
-from interank.training.trying import Probabilities
+from interank.training.trials import Probabilities
 from interank.types import Example, Qrel, Run, ScoredDoc
 
 # Tokens of an answer that is graded at once, as in ranking: label line, gap, end-of-turn.
@@ -39,7 +39,7 @@ class GradeTrial:
     def __call__(self, model: Any) -> Mapping[str, float]:
         """nDCG@10 against the teacher's grades; the grades' accuracy, mean absolute error and calibration error."""
         engine = TransformersEngine(model)
-        labels = launched.dealt(self.prompts, lambda prompts: grade(engine, self.encoder, prompts))
+        labels = distributed.dealt(self.prompts, lambda prompts: grade(engine, self.encoder, prompts))
         return _figures(self.examples, [item.logits for item in labels])
 
 
@@ -87,14 +87,14 @@ class AnswerTrial:
         engine = TransformersEngine(model)
         sampling = Sampling(self.tokens - len(self.encoder.label_lead))
         if self.order == "grade_first":
-            read = launched.dealt(self.prompts, lambda prompts: grade(engine, self.encoder, prompts))
+            read = distributed.dealt(self.prompts, lambda prompts: grade(engine, self.encoder, prompts))
             logits = [labels.logits for labels in read]
             begun = [self.prompts[place].then(self.encoder.label_lead) for place in self._spread()]
-            written = launched.dealt(begun, lambda prompts: engine.generate(prompts, sampling, end=self.encoder.end))
+            written = distributed.dealt(begun, lambda prompts: engine.generate(prompts, sampling, end=self.encoder.end))
             require_completions(written)
             shown = texts = [judging.LABEL_LEAD + self.encoder.text(item.ids) for item in written]
         else:
-            verdicts = launched.dealt(self.prompts, lambda own: reason(engine, self.encoder, own, sampling))
+            verdicts = distributed.dealt(self.prompts, lambda own: reason(engine, self.encoder, own, sampling))
             logits = [verdict.labels.logits for verdict in verdicts]
             texts = [_whole(verdict) for verdict in verdicts]
             shown = [texts[place] for place in self._spread()]

@@ -15,12 +15,12 @@ from interank.errors import ArtifactError
 from interank.progress import tell_cut
 from interank.settings import ListPromptSettings, ListwiseRecipe
 from interank.settings.base import validated
-from interank.tasks.asked import RankerSettings
 from interank.tasks.documents import tell_unread
 from interank.tasks.list_rankers import AsksWindows
 from interank.tasks.order import ordering
 from interank.tasks.order.encoder import ListEncoder
 from interank.tasks.order.ordering import Ordering
+from interank.tasks.ranker_settings import RankerSettings
 from interank.tasks.ranks import ListCounts, Ranking
 from interank.tasks.sources import Source, find_source, open_engine
 from interank.tasks.windows import Showing, Window, aggregated, follow, plan, showings

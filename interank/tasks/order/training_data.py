@@ -8,7 +8,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from interank import launched
+from interank import distributed
 from interank.artifact import Workplace
 from interank.engines.models import ModelFiles, load_tokenizer
 from interank.errors import InputError
@@ -87,7 +87,7 @@ def _list_groups(
         seed=recipe.seed,
     )
     left_out = [*left_out, *made.left_out]
-    launched.from_first(lambda: write_rows(place.folder / _LEFT_OUT, map(asdict, left_out)))
+    distributed.from_first(lambda: write_rows(place.folder / _LEFT_OUT, map(asdict, left_out)))
     if not made.rows:
         first = f"; the first, because {left_out[0].reason}" if left_out else ""
         raise InputError(

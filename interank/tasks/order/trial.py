@@ -5,7 +5,7 @@ from __future__ import annotations
 from statistics import fmean
 from typing import Any
 
-from interank import launched
+from interank import distributed
 from interank.engines.protocol import Sampling
 from interank.engines.soundness import require_completions
 from interank.engines.transformers import TransformersEngine
@@ -26,7 +26,7 @@ class ListTrial(ListsTried[ListEncoder]):
         `format_rate` is the share of answers that can be read, `whole_rate` of those that name each document once.
         """
         engine, sampling = TransformersEngine(model), Sampling(self.tokens)
-        written = launched.dealt(self.prompts, lambda own: engine.generate(own, sampling, end=self.encoder.end))
+        written = distributed.dealt(self.prompts, lambda own: engine.generate(own, sampling, end=self.encoder.end))
         require_completions(written)
         texts = [self.encoder.encoder.text(item.ids) for item in written]
         self.tell(texts)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 from urllib.request import Request, urlopen
 
-from tests.contracts.clients.served import MODEL
+from tests.contracts.clients.expectations import MODEL
 
 Ranked = list[tuple[int, float]]
 """Places of the texts, best first, with what the client says of each."""

@@ -12,7 +12,7 @@ from typing import get_args
 import pytest
 
 from tests.contracts.clients.asking import CLIENTS, Client
-from tests.contracts.clients.served import Served, Why
+from tests.contracts.clients.expectations import Served, Why
 from tests.contracts.texts import QUERY, TEXTS
 
 GIVEN = os.environ.get("INTERANK_SERVED")

@@ -12,7 +12,7 @@ from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 from transformers import LlamaConfig, LlamaForCausalLM
 
-from interank.engines.aligned import AlignedRunner
+from interank.engines.alignment import AlignedRunner
 from interank.engines.budget import Budget
 from interank.engines.prompts import Prompt
 from interank.engines.transformers import TransformersEngine

@@ -10,7 +10,7 @@ import torch
 from peft import LoraConfig, get_peft_model
 from transformers import AutoConfig, AutoModelForCausalLM
 
-from interank.engines.aligned import AlignedRunner
+from interank.engines.alignment import AlignedRunner
 from interank.engines.budget import Budget
 from interank.engines.prompts import Prompt
 from interank.engines.protocol import Sampling

@@ -12,7 +12,7 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from tests.support.browser import Opened, grave_faults, opened
-from tests.support.evaluated import HOSTILE_SYSTEM, MARKUP, QUOTES, recorded
+from tests.support.recorded_evaluation import HOSTILE_SYSTEM, MARKUP, QUOTES, recorded
 
 
 @pytest.fixture(scope="module")

@@ -13,16 +13,16 @@ from pathlib import Path
 import pytest
 from lxml import html
 
-from interank.evaluation.evaluated import Scoring
 from interank.evaluation.page import Provenance
 from interank.evaluation.page.advice import next_steps, untold
 from interank.evaluation.page.claim import claim
+from interank.evaluation.rankings import Scoring
 from interank.evaluation.record import record
 from interank.evaluation.scoring import FIRST_STAGE, score_systems
 from interank.pages import visible
 from interank.recipe import EvaluateRecipe
 from interank.types import Run
-from tests.support.evaluated import BIDI, HOSTILE_SYSTEM, MARKUP, benchmark, evaluation, recorded
+from tests.support.recorded_evaluation import BIDI, HOSTILE_SYSTEM, MARKUP, benchmark, evaluation, recorded
 
 
 @pytest.fixture(scope="module")

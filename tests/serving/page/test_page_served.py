@@ -10,7 +10,7 @@ from playwright.sync_api import Browser, expect
 from interank import Reranker
 from tests.support import rule
 from tests.support.browser import opened
-from tests.support.served import Running
+from tests.support.serve_process import Running
 
 QUERY = "Where is the red fox?"
 TEXTS = [rule.document_text("red", animal, "barn") for animal in rule.ANIMALS[:4]]

@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
-from interank import launched
+from interank import distributed
 from interank.engines.models import find_model
 from interank.engines.prompts import PromptEncoder
-from interank.judged import JudgedQuestions
+from interank.judged_questions import JudgedQuestions
 from interank.judgments import by_question, evenly_weighted
 from interank.settings import PromptSettings
 from interank.settings.student import MixtureRecipe
@@ -93,11 +93,11 @@ def test_what_is_stored_is_what_all_examples_in_memory_give(
         attacked.append(make())
         return attacked
 
-    monkeypatch.setattr(launched, "world", lambda: 3)
-    monkeypatch.setattr(launched, "each_of", each_of)
+    monkeypatch.setattr(distributed, "world", lambda: 3)
+    monkeypatch.setattr(distributed, "each_of", each_of)
     questions = JudgedQuestions(tmp_path / "judgments", "train")
     for number in range(3):
-        monkeypatch.setattr(launched, "rank", lambda number=number: number)
+        monkeypatch.setattr(distributed, "rank", lambda number=number: number)
         stored = _stored(recipe, found.encoder, questions, tmp_path / "three")
     assert (list(stored[0]), stored[1]) == (groups, found.counts["attacked"])
     assert len({path.stat().st_size for path in (tmp_path / "three").glob("*.ids")}) > 1

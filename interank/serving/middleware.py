@@ -1,0 +1,122 @@
+"""What stands before every route: keys, a line in the log and figures of each request, and refusals in words."""
+
+from __future__ import annotations
+
+import json
+import logging
+import secrets
+import time
+from typing import Any
+
+from starlette.datastructures import Headers
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from interank.serving.bytes import as_json
+from interank.serving.dialects import SUPERSET, Dialect, dialect_of, refused
+from interank.serving.requests import Refusal
+from interank.serving.service import Service
+
+log = logging.getLogger(__name__)
+
+OPEN = frozenset({"/health", "/ready"})
+_BOUND = "interank"
+
+
+def notes(scope: Scope) -> dict[str, Any]:
+    """What is noted of a request for its line in the log: `id`, `key`, `mode`, `documents` and the like, no texts.
+
+    `status` is there where it is another than that of the reply's first line.
+    """
+    found: dict[str, Any] = scope.setdefault(_BOUND, {})
+    return found
+
+
+def spoken(path: str) -> Dialect:
+    """The dialect of a path whose body was not read."""
+    try:
+        return dialect_of(path, ())
+    except Refusal:
+        return SUPERSET
+
+
+def refusal_parts(dialect: Dialect, refusal: Refusal) -> tuple[int, list[tuple[bytes, bytes]], bytes]:
+    """Status, headers and body that tell of a refusal."""
+    status, headers, reply = refused(dialect, refusal)
+    if refusal.why == "key":
+        headers["WWW-Authenticate"] = 'Basic realm="interank", Bearer'
+    body = b"" if reply is None else as_json(reply)
+    headers |= {"content-type": "application/json", "content-length": str(len(body))}
+    return status, [(name.lower().encode(), value.encode()) for name, value in headers.items()], body
+
+
+class Guarded:
+    """An ASGI app that lets requests with a key through, and notes what came of each."""
+
+    def __init__(self, app: ASGIApp, service: Service) -> None:
+        self._app, self._service = app, service
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        headers, noted, begun = Headers(scope=scope), notes(scope), time.monotonic()
+        noted["id"] = headers.get("x-request-id", "")[:100] or secrets.token_hex(8)
+        status = [500]
+
+        async def sent(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                status[0] = message["status"]
+                message["headers"] = [
+                    *message.get("headers", ()),
+                    (b"x-request-id", noted["id"].encode("latin-1", "replace")),
+                ]
+            await send(message)
+
+        try:
+            refusal = self._key_refusal(scope, headers)
+            if refusal is None:
+                await self._app(scope, receive, sent)
+            else:
+                await _tell(refusal, scope["path"], sent)
+        except Exception:
+            # The client was told already, in its dialect's form.
+            log.exception("request %s failed", noted["id"])
+        finally:
+            self._note(scope, noted, status[0], time.monotonic() - begun, headers)
+
+    def _key_refusal(self, scope: Scope, headers: Headers) -> Refusal | None:
+        keys, admin = self._service.keys, self._service.admin
+        if scope["path"] in OPEN or not (keys or admin):
+            return None
+        who, ruler = keys.who(headers), admin.who(headers)
+        notes(scope)["key"], notes(scope)["admin"] = who or ruler, ruler is not None
+        if not keys or who or ruler:
+            # A browser sends a password unasked, also for a page of somebody else's.
+            if headers.get("sec-fetch-site") == "cross-site":
+                return Refusal("key", "requests of other sites' pages are not answered")
+            return None
+        return Refusal("key", "give one of this server's keys, as Authorization: Bearer KEY")
+
+    def _note(self, scope: Scope, noted: dict[str, Any], status: int, seconds: float, headers: Headers) -> None:
+        route = getattr(scope.get("route"), "path", None) or "none"
+        # A stream begins with 200, and says later what came of it.
+        status = noted.get("status", status)
+        self._service.metrics.request(route, noted.get("mode", ""), status, seconds)
+        trace = headers.get("traceparent", "").split("-")
+        line = {
+            "time": round(time.time(), 3),
+            "route": route,
+            "method": scope["method"],
+            "status": status,
+            "seconds": round(seconds, 4),
+            **({"trace": trace[1]} if len(trace) == 4 else {}),
+            **noted,
+        }
+        log.info("%s", json.dumps(line))
+
+
+async def _tell(refusal: Refusal, path: str, send: Send) -> None:
+    status, headers, body = refusal_parts(spoken(path), refusal)
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})

@@ -1,0 +1,48 @@
+"""What `interank reward` reads, told without loading what runs models."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+
+from interank.artifact import open_artifact
+from interank.errors import InputError
+from interank.explanations import Explained, read_explanations
+from interank.inputs import Input, classifier
+from interank.tasks.head.reward_model.comparisons import marked, require_comparable
+from interank.tasks.head.reward_model.recipe import RewardModelRecipe
+from interank.wording import counted
+
+
+def named(recipe: RewardModelRecipe) -> Sequence[Input]:
+    """The student, and explanations that can be compared."""
+    found = [classifier("student", recipe.student)]
+    if recipe.judgments:
+        kind = partial(open_artifact, kind="judgments")
+        what = "judgments with explanations, an output of interank generate"
+        opened = partial(compared_rows, recipe)
+        found.append(Input("judgments", recipe.judgments, what, opened, "name", glance=kind))
+    return found
+
+
+def compared_rows(recipe: RewardModelRecipe, place: Path) -> tuple[list[Explained], list[Explained]]:
+    """What is learned, and the held-out questions' explanations, those of kinds that are left out too.
+
+    Raises:
+        ArtifactError: The folder holds no judgments.
+        InputError: It has no explanations, none of a pair is better than another, or a question is of both splits.
+    """
+    open_artifact(place, "judgments")
+    rows = read_explanations(place)
+    splits: dict[str, set[str]] = {}
+    for row in rows:
+        splits.setdefault(row.query_id, set()).add(row.split)
+    if shared := [name for name, own in splits.items() if len(own) > 1]:
+        raise InputError(
+            f"{place}: {counted(len(shared), 'question')} ({shared[0]}) has explanations of both splits, and what is "
+            "held out has to be of other questions; give each question's rows one split"
+        )
+    train = marked([row for row in rows if row.split == "train"], recipe.left_out)
+    require_comparable(train, recipe.least_difference, place)
+    return train, marked([row for row in rows if row.split == "validation"])

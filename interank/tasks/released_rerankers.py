@@ -1,0 +1,158 @@
+"""Ranks with released rerankers that are plain language models, each in its own form; see `engines/released_forms`."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+
+from interank.engines.models import load_tokenizer
+from interank.engines.protocol import Engine
+from interank.engines.ratings import RatingEncoder
+from interank.engines.released_forms import ReleasedForm, released_form
+from interank.engines.soundness import require_scores
+from interank.engines.yes_or_no import AnswerEncoder
+from interank.errors import InputError
+from interank.tasks import TASK_MODES
+from interank.tasks.documents import naming, tell_unread
+from interank.tasks.ranker_settings import RankerSettings
+from interank.tasks.ranks import Ranking, Scores, Ungraded
+from interank.tasks.sources import find_source, open_engine
+from interank.types import Document, Query, RankedDocument
+
+
+class Answers(Ungraded, Scores):
+    """A reranker by the logits of its answers; its scores are its own, and no grades."""
+
+    kind = "a reranker that answers yes or no"
+
+    def __init__(self, engine: Engine, encoder: AnswerEncoder) -> None:
+        self.engine = engine
+        self.encoder = encoder
+        self._lock = threading.RLock()
+
+    @property
+    def follows(self) -> bool:
+        """See `OneModel`."""
+        return self.encoder.form.instructed
+
+    def query_cut(self, query: Query) -> int:
+        """See `Scores`; its own code does not tell."""
+        return 0
+
+    def scored(self, query: Query, documents: Sequence[Document]) -> Ranking:
+        """See `Scores`."""
+        if not self.follows:
+            tell_unread(query, f"a {self.encoder.form.name}")
+        prompts = [self.encoder.prompt(query, document) for document in documents]
+        with self._lock, naming(query, documents):
+            labels = self.engine.label_logits(prompts, self.encoder.labels)
+            scores = [found.logits[0] - sum(found.logits[1:]) for found in labels]
+            require_scores(scores)
+        return [
+            RankedDocument(document.doc_id, score, truncated=prompt.cut)
+            for document, prompt, score in zip(documents, prompts, scores, strict=True)
+        ]
+
+
+class Ratings(Ungraded, Scores):
+    """A reranker by the number that it writes after its reasoning, which mode `reason` keeps."""
+
+    kind = "a reranker that reasons and writes a number"
+
+    def __init__(self, engine: Engine, encoder: RatingEncoder, *, tells: bool) -> None:
+        """Take a model; with `tells` a document's ranking has the reasoning for its explanation."""
+        self.engine = engine
+        self.encoder = encoder
+        self._tells = tells
+        self._lock = threading.RLock()
+
+    @property
+    def follows(self) -> bool:
+        """See `OneModel`."""
+        return True
+
+    @property
+    def can_explain(self) -> bool:
+        """See `OneModel`."""
+        return self._tells
+
+    def explains(self, count: int | None) -> int:
+        """None after the documents were ordered: in mode `reason` all are explained already.
+
+        Raises:
+            InputError: An explanation is asked for in mode `score`.
+        """
+        if count and not self._tells:
+            raise InputError(f"found explain {count}; {self.kind} keeps its reasoning in mode reason; take that mode")
+        return 0
+
+    def query_cut(self, query: Query) -> int:
+        """See `Scores`."""
+        return self.encoder.query_cut(query)
+
+    def scored(self, query: Query, documents: Sequence[Document]) -> Ranking:
+        """See `Scores`."""
+        prompts = [self.encoder.prompt(query, document) for document in documents]
+        with self._lock, naming(query, documents):
+            found = self.encoder.ratings(self.engine, prompts)
+        return [
+            RankedDocument(
+                document.doc_id,
+                rating.score,
+                explanation=rating.reasoning or None if self._tells else None,
+                truncated=prompt.cut,
+            )
+            for document, prompt, rating in zip(documents, prompts, found, strict=True)
+        ]
+
+
+def takes(asked: RankerSettings) -> bool:
+    """Whether the model is one of those by its name or files, and the mode that of a model that scores or grades.
+
+    Raises:
+        InputError: It is a released reranker that cannot be run here.
+    """
+    return _form(asked) is not None
+
+
+def reasons(asked: RankerSettings) -> bool:
+    """Whether it is one of those that write their reasoning about each document, in mode `score` too.
+
+    Raises:
+        InputError: It is a released reranker that cannot be run here.
+    """
+    form = _form(asked)
+    return form is not None and not form.answers
+
+
+def _form(asked: RankerSettings) -> ReleasedForm | None:
+    graded = asked.loaded is None and asked.mode in TASK_MODES["judge"]
+    return released_form(str(asked.model)) if graded else None
+
+
+def open_ranker(asked: RankerSettings) -> Answers | Ratings:
+    """The reranker.
+
+    Raises:
+        InputError: An engine is asked for that does not tell what the scores are made of, or a mode that it has not.
+        ModelError: The model cannot be had.
+    """
+    name = str(asked.model)
+    form = released_form(name)
+    assert form is not None
+    rates = not form.answers
+    modes = ("score", "reason") if rates else ("score",)
+    if asked.mode not in modes:
+        raise InputError(
+            f"found mode {asked.mode} for {name}; {form.name} gives scores and no grades; use mode {' or '.join(modes)}"
+        )
+    able = ("transformers", "vllm") if rates else ("transformers",)
+    if asked.engine not in able:
+        raise InputError(f"{name} is run by engine {' or '.join(able)}, and the engine is {asked.engine}; leave it out")
+    source = find_source(name, asked.base)
+    tokenizer, length = load_tokenizer(source.tokenizer), source.readable(form.length)
+    encoder = RatingEncoder(tokenizer, form, length) if rates else AnswerEncoder(tokenizer, form, length)
+    engine = open_engine(source, asked, vocabulary=len(tokenizer), length=length)
+    if isinstance(encoder, RatingEncoder):
+        return Ratings(engine, encoder, tells=asked.mode == "reason")
+    return Answers(engine, encoder)
