@@ -1,1 +1,1 @@
-"""What runs a language model, for teacher, student, policy and reranker alike."""
+"""Engines that run language models, for teacher, student, policy and reranker alike."""

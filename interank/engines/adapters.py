@@ -1,4 +1,4 @@
-"""PEFT adapters: put on their base and held against it weight by weight, and folded into it."""
+"""PEFT adapters: loaded onto their base, checked against it weight by weight, and merged into it."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ from interank.errors import ModelError
 ADAPTER_WEIGHTS = "adapter_model.safetensors"
 """The only file of an adapter's weights that is read."""
 _ONLY = "default"
-# Kinds whose scores, apart from the base and folded into it, tests hold to PEFT's own forward pass.
+# Kinds whose scores, unmerged and merged into the base, tests compare with PEFT's own forward pass.
 _KINDS = ("LORA", "IA3", "LOHA", "LOKR", "OFT", "BOFT", "HRA", "VERA", "FOURIERFT", "LN_TUNING", "TRAINABLE_TOKENS")
-# What LoRA's configuration may ask for that no test holds.
+# Options of LoRA's configuration that no test covers.
 _UNTRIED = (
     *("alora_invocation_tokens", "arrow_config", "kasa_config", "megatron_config"),
     *("monteclora_config", "use_bdlora", "use_qalora", "velora_config"),
@@ -35,8 +35,8 @@ def with_adapter(model: PreTrainedModel, folder: Path, *, trainable: bool = Fals
     """The model with the adapter saved in `folder`, to use it or to train it further.
 
     Raises:
-        ModelError: The adapter is of a kind that is not known to rank right, its weights are no safetensors, one of
-            them finds no place on this base, or a place gets none.
+        ModelError: The adapter's kind is not known to rank correctly, its weights are no safetensors, a weight has no
+            parameter in this base, or a parameter no weight.
     """
     config = _config(folder)
     config.inference_mode = not trainable
@@ -51,10 +51,10 @@ def with_adapter(model: PreTrainedModel, folder: Path, *, trainable: bool = Fals
 
 
 def check_fits(files: ModelFiles, folder: Path) -> None:
-    """Hold an adapter against its base for an engine that loads both itself; no weight of the base is read.
+    """Check an adapter against its base for an engine that loads both itself; no weight of the base is read.
 
     Raises:
-        ModelError: As `with_adapter` has it.
+        ModelError: As for `with_adapter`.
     """
     config = model_config(files.folder)
     with torch.device("meta"):
@@ -64,10 +64,10 @@ def check_fits(files: ModelFiles, folder: Path) -> None:
 
 
 def beside(model: PreTrainedModel | PeftModel, folder: Path, name: str) -> PeftModel:
-    """The model with one adapter more, under a name by which `set_adapter` chooses it.
+    """The model with one more adapter, which `set_adapter` activates by its name.
 
     Raises:
-        ModelError: As `with_adapter` has it, or the adapter changes weights of the base, which the others stand on.
+        ModelError: As for `with_adapter`, or the adapter changes weights of the base, which other adapters share.
     """
     config = _config(folder)
     config.inference_mode = True
@@ -82,27 +82,27 @@ def beside(model: PreTrainedModel | PeftModel, folder: Path, name: str) -> PeftM
     shared = {*model.state_dict()} & {*weight_names(folder / ADAPTER_WEIGHTS)}
     if shared:
         raise ModelError(
-            f"the adapter {folder} holds weights of the base ({sorted(shared)[0]}), so no other can stand beside it; "
-            "open it alone"
+            f"the adapter {folder} holds weights of the base ({sorted(shared)[0]}), so no other adapter can share "
+            "that base; open it alone"
         )
     _fill(model, folder, name)
     return model.eval()
 
 
 def remove(model: PeftModel, name: str) -> None:
-    """Let go of one adapter of several."""
+    """Unload one adapter."""
     others = [other for other in model.peft_config if other != name]
     if others:
-        # PEFT warns where the one that it lets go of is chosen.
+        # PEFT warns when it deletes the active adapter.
         model.set_adapter(others[0])
     model.delete_adapter(name)
 
 
 def merged(model: PeftModel) -> Any:
-    """The adapted model to be used: in float32 with the adapter folded into its base, which is about a third faster.
+    """The adapted model for inference: in float32 with the adapter merged into its base, which is about a third faster.
 
-    Only in float32 is the sum of both as exact as computing them apart; in other types they stay apart, and so does
-    what cannot be folded.
+    Only in float32 are merged weights as exact as separate ones. In other types, and where the adapter cannot be
+    merged, the model stays as it is.
     """
     if all(weight.dtype == torch.float32 for weight in model.parameters()) and not unfoldable(model):
         return folded(model)
@@ -110,43 +110,43 @@ def merged(model: PeftModel) -> Any:
 
 
 def folded(model: PeftModel, *, safe: bool = False) -> Any:
-    """The base with the adapter in it, which changes the model that is given.
+    """Merge the adapter into its base; this changes `model`.
 
-    Where the adapter changes weights that others share, as the embeddings of a model whose head is tied to them, each
-    gets its own first.
+    Modules that share a weight which the adapter changes, such as embeddings and a tied head, get their own copies
+    first.
 
     Args:
         model: The base with its adapter, in floating point.
-        safe: Whether to refuse sums that are not finite.
+        safe: Whether to refuse merged weights that are not finite.
 
     Raises:
-        ModelError: The adapter cannot be folded.
+        ModelError: The adapter cannot be merged.
     """
     if reason := unfoldable(model):
-        raise ModelError(f"the adapter cannot be folded into its base: {reason}; use it apart from it")
+        raise ModelError(f"the adapter cannot be merged into its base: {reason}; use it unmerged")
     _untie(model)
     try:
         with _quiet():
             return model.merge_and_unload(safe_merge=safe)
     except ValueError as error:
-        raise ModelError(f"the adapter cannot be folded into its base: {error}; use it apart from it") from None
+        raise ModelError(f"the adapter cannot be merged into its base: {error}; use it unmerged") from None
 
 
 def unfoldable(model: PeftModel) -> str:
-    """Why the adapter has to stay apart from its base; empty if it need not."""
+    """Why the adapter cannot be merged into its base; empty if it can."""
     for layer in _adapted(model):
         biased = any(getattr(layer, "lora_bias", {}).values())
         if biased and getattr(layer.get_base_layer(), "bias", None) is None:
             return "its bias (lora_bias) has no place in layers that have none"
     config = model.peft_config[model.active_adapter]
     if config.peft_type == "LN_TUNING" and getattr(config, "modules_to_save", None):
-        return "PEFT folds no whole layers (modules_to_save) of the kind LN_TUNING"
+        return "PEFT merges no whole layers (modules_to_save) of the kind LN_TUNING"
     return ""
 
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Without PEFT's warnings of layers that are tied or have no bias, which are seen to here."""
+    """Silence PEFT's warnings about tied layers and layers without a bias, both of which this module handles."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", category=UserWarning, module="peft")
         yield
@@ -157,30 +157,30 @@ def _adapted(model: PeftModel) -> list[BaseTunerLayer]:
 
 
 def _untie(model: PeftModel) -> None:
-    """Give each module its own copy of a weight that an adapted one shares."""
+    """Give each module its own copy of a weight that it shares with an adapted module."""
     adapted = {id(layer.get_base_layer()) for layer in _adapted(model)}
     users: dict[int, list[tuple[torch.nn.Module, str]]] = defaultdict(list)
     for module in model.modules():
         for name, weight in module.named_parameters(recurse=False):
             users[id(weight)].append((module, name))
-    shared = [found for found in users.values() if len(found) > 1]
-    touched = [found for found in shared if adapted & {id(module) for module, _ in found}]
+    shared = [group for group in users.values() if len(group) > 1]
+    touched = [group for group in shared if adapted & {id(module) for module, _ in group}]
     if not touched:
         return
     whole = model.get_base_model()
     ends = {id(whole.get_input_embeddings()), id(whole.get_output_embeddings())}
-    for found in shared:
-        if found not in touched and {id(module) for module, _ in found} <= ends:
+    for group in shared:
+        if group not in touched and {id(module) for module, _ in group} <= ends:
             continue
-        for module, name in found[1:]:
+        for module, name in group[1:]:
             weight = getattr(module, name)
             setattr(module, name, torch.nn.Parameter(weight.detach().clone(), requires_grad=weight.requires_grad))
-        if {id(module) for module, _ in found} & ends:
+        if {id(module) for module, _ in group} & ends:
             whole.config.tie_word_embeddings = False
 
 
 def _config(folder: Path) -> PeftConfig:
-    """The adapter's configuration, of a kind that is known to rank right."""
+    """The adapter's configuration, if its kind is known to rank correctly."""
     refuse_pointers(folder)
     facts = read_config(folder / PEFT)
     kind = str(facts.get("peft_type"))
@@ -201,10 +201,10 @@ def _config(folder: Path) -> PeftConfig:
 
 
 def _fill(model: PeftModel, folder: Path, name: str) -> None:
-    """Put the adapter's weights in their places.
+    """Load the adapter's weights into the model.
 
     Raises:
-        ModelError: One finds no place, or a place gets none.
+        ModelError: A weight has no parameter in the model, or a parameter no weight.
     """
     weight_names(folder / ADAPTER_WEIGHTS)
     base = str(getattr(model.config, "name_or_path", "")) or base_of(folder)
@@ -213,23 +213,23 @@ def _fill(model: PeftModel, folder: Path, name: str) -> None:
     if only_a_shape:
         weights = {key: weight.to("meta") for key, weight in weights.items()}
     try:
-        told = set_peft_model_state_dict(model, weights, adapter_name=name)
+        report = set_peft_model_state_dict(model, weights, adapter_name=name)
     except KeyError as error:
-        # A layer that was trained whole is not in the file.
+        # The file lacks a layer that was trained whole.
         raise misfit(folder, base, [], [str(error.args[0])]) from None
     except RuntimeError as error:
         raise _unfit(folder, model, error) from None
     places = dict(model.named_parameters(remove_duplicate=False)) | dict(model.named_buffers(remove_duplicate=False))
-    lacking = {*told.missing_keys}
-    # What several modules share is named once in the file.
+    lacking = {*report.missing_keys}
+    # The file names a weight that several modules share only once.
     filled = {id(place) for key, place in places.items() if key not in lacking}
     missing = [
         key
-        for key in told.missing_keys
+        for key in report.missing_keys
         if (name in key.split(".") or _is_trained_bias(model, name, key)) and id(places[key]) not in filled
     ]
-    if told.unexpected_keys or missing:
-        raise misfit(folder, base, told.unexpected_keys, missing)
+    if report.unexpected_keys or missing:
+        raise misfit(folder, base, report.unexpected_keys, missing)
 
 
 def _is_trained_bias(model: PeftModel, name: str, key: str) -> bool:
@@ -239,6 +239,6 @@ def _is_trained_bias(model: PeftModel, name: str, key: str) -> bool:
 
 
 def _unfit(folder: Path, model: Any, error: Exception) -> ModelError:
-    told = " ".join(str(error).split())[:300]
+    reason = " ".join(str(error).split())[:300]
     base = getattr(model.config, "name_or_path", "") or type(model).__name__
-    return ModelError(f"the adapter {folder} does not go on {base}: {told}; give the base that it was trained on")
+    return ModelError(f"the adapter {folder} does not fit {base}: {reason}; give the base that it was trained on")

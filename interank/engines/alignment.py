@@ -1,6 +1,6 @@
-"""Prompts on models whose layers keep a state or see a window: no padding before a token, shared prefixes read once.
+"""Runs prompts on models with recurrent states or sliding windows: no padding on the left, shared prefixes read once.
 
-A state would take padding up, and a window count it as if it were text.
+Padding before a token would enter the state, and a window would count it as text.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ from interank.engines.last_logits import last_logits
 from interank.engines.layers import STATES, is_read_otherwise
 from interank.engines.prompts import Prompt
 
-# What layers hold that take up a state, in transformers' caches.
+# Attributes of recurrent layers' states in transformers' caches.
 _STATES = ("conv_states", "recurrent_states")
 
 
 class AlignedRunner:
-    """Reads prompts to their ends, or goes on writing them."""
+    """Computes the logits after prompts, or generates text after them."""
 
     def __init__(self, model: Any) -> None:
         self.model = model
@@ -34,21 +34,21 @@ class AlignedRunner:
     def logits(
         self, prompts: Sequence[Prompt], budget: Budget, labels: Sequence[int]
     ) -> Iterator[tuple[list[int], torch.Tensor]]:
-        """The vocabulary's logits after each prompt: places in `prompts`, and a row for each; see `last_logits`.
+        """Batches of places in `prompts` with the vocabulary's logits after each prompt, a row each; see `last_logits`.
 
-        Rows are padded on the right, where nothing is read any more.
+        Rows are padded on the right, after the last token that is read.
         """
         for places, cache, logits in self._read([parts(prompt) for prompt in prompts], budget, labels):
-            # Else it would be held while the next is made.
+            # Frees the cache before the next one is built.
             del cache
             yield places, logits
 
     def cut(self, prompts: Sequence[Prompt], budget: Budget, room: int) -> Iterator[list[int]]:
-        """Places of prompts that are written together, with `room` tokens more for each."""
+        """Batches for generation, as places in `prompts`, with room for `room` new tokens each."""
         return cut_apart(self.model, prompts, budget, self._held(), room)
 
     def start(self, prompts: Sequence[Prompt], budget: Budget, room: int) -> CachedBatch:
-        """Read prompts that are to be written on together: those alike in length at once, equal ones once."""
+        """Read prompts for generation in one batch: prompts of one length at once, equal ones once."""
         different = list(dict.fromkeys(map(parts, prompts)))
         read = list(self._read(different, budget, alike=True))
         order = [place for places, _, _ in read for place in places]
@@ -62,7 +62,7 @@ class AlignedRunner:
         return CachedBatch(self.model, cache, mask, lengths - 1, torch.cat([logits for _, _, logits in read])[chosen])
 
     def _held(self, read: DynamicCache | None = None) -> Held:
-        """What a row takes; of states a cache of one row tells, which is read if none is there."""
+        """The bytes of a cache; those of recurrent states are measured on a cache of one row, read here if needed."""
         if self._states is None:
             kinds = getattr(self.model.config.get_text_config(), "layer_types", None) or ()
             if read is None and STATES & {*kinds}:
@@ -72,29 +72,29 @@ class AlignedRunner:
         return Held(held(self.model).token, self._states)
 
     def _read(
-        self, given: Sequence[tuple[Ids, Ids]], budget: Budget, labels: Sequence[int] = (), *, alike: bool = False
+        self, texts: Sequence[tuple[Ids, Ids]], budget: Budget, labels: Sequence[int] = (), *, alike: bool = False
     ) -> Iterator[tuple[list[int], DynamicCache, torch.Tensor]]:
-        """Places in `given`, their cache and the logits at their ends, batch by batch, each prefix read once.
+        """Batches of places in `texts`, with their cache and the logits at their ends; each prefix is read once.
 
-        In batches that are alike in length there is no padding at all, so that their cache can be continued. Texts
-        so long that positions are read otherwise are read whole, beside none of another length.
+        With `alike` a batch has texts of one length and no padding, so that its cache can be continued. Texts so long
+        that rotary frequencies change are read whole, in batches of one length.
         """
-        apart = [is_read_otherwise(self.model.config, len(prefix) + len(rest)) for prefix, rest in given]
-        given = [((), (*text[0], *text[1])) if long else text for text, long in zip(given, apart, strict=True)]
+        apart = [is_read_otherwise(self.model.config, len(prefix) + len(rest)) for prefix, rest in texts]
+        texts = [((), (*text[0], *text[1])) if long else text for text, long in zip(texts, apart, strict=True)]
         groups: dict[tuple[Ids, int | None], list[int]] = {}
-        for place, (prefix, own) in enumerate(given):
+        for place, (prefix, own) in enumerate(texts):
             groups.setdefault((prefix, len(own) if apart[place] else None), []).append(place)
-        # The longest last: some of transformers' models keep to what they have read positions by.
+        # The longest last: some of transformers' models keep a long text's rotary frequencies for later texts.
         for (prefix, whole), places in sorted(groups.items(), key=lambda group: group[0][1] or 0):
             before = DynamicCache(config=self.model.config)
             if prefix:
                 self._forward(before, [prefix], 0, budget.tokens)
             each = self._held(before if prefix else None)
-            for batch in _batches(given, places, budget, each, alike=alike):
+            for batch in _batches(texts, places, budget, each, alike=alike):
                 cache = copy.deepcopy(before)
                 if prefix:
                     cache.reorder_cache(torch.zeros(len(batch), dtype=torch.long, device=self.model.device))
-                rest = [given[place][1] for place in batch]
+                rest = [texts[place][1] for place in batch]
                 tokens = whole * len(batch) if whole else budget.tokens
                 logits = self._forward(cache, rest, len(prefix), tokens, labels, ends=True)
                 yield batch, cache, logits
@@ -110,13 +110,13 @@ class AlignedRunner:
         *,
         ends: bool = False,
     ) -> torch.Tensor:
-        """Read rows into a cache from position `start` on, so many tokens at once; the logits at the `ends` if asked.
+        """Read rows into a cache from position `start` on, `tokens` tokens at a time.
 
-        They have the shape (rows, vocabulary); there are none where they are not asked for.
+        Returns the logits at the rows' ends, of shape (rows, vocabulary); without `ends` they have no rows.
         """
         device = self.model.device
         ids = pad_sequence([torch.tensor(row) for row in rows], batch_first=True).to(device)
-        found: list[tuple[list[int], torch.Tensor]] = []
+        results: list[tuple[list[int], torch.Tensor]] = []
         piece = max(1, tokens // len(rows))
         for begin in range(0, ids.shape[1], piece):
             here = [row for row, own in enumerate(rows) if ends and begin < len(own) <= begin + piece]
@@ -133,21 +133,21 @@ class AlignedRunner:
                 use_cache=True,
                 logits_to_keep=kept,
             )
-            found.append((here, logits))
-        order = torch.tensor([row for here, _ in found for row in here], dtype=torch.long, device=device)
-        return torch.cat([logits for _, logits in found])[order.argsort()]
+            results.append((here, logits))
+        order = torch.tensor([row for here, _ in results for row in here], dtype=torch.long, device=device)
+        return torch.cat([logits for _, logits in results])[order.argsort()]
 
 
 def _batches(
-    given: Sequence[tuple[Ids, Ids]], places: Sequence[int], budget: Budget, each: Held, *, alike: bool
+    texts: Sequence[tuple[Ids, Ids]], places: Sequence[int], budget: Budget, each: Held, *, alike: bool
 ) -> Iterator[list[int]]:
-    """Places of one prefix that run together: near in length or alike, within the budget, prefix included."""
+    """Batches of one prefix's texts within the budget: of similar length, with `alike` of the same length."""
     batch: list[int] = []
-    for place in sorted(places, key=lambda i: (-len(given[i][1]), i)):
-        longest = sum(map(len, given[batch[0]])) if batch else 0
+    for place in sorted(places, key=lambda i: (-len(texts[i][1]), i)):
+        longest = sum(map(len, texts[batch[0]])) if batch else 0
         rows = len(batch) + 1
-        keys = each.token * (len(given[place][0]) + rows * longest) + each.row * (rows + 1)
-        other = alike and longest != sum(map(len, given[place]))
+        keys = each.token * (len(texts[place][0]) + rows * longest) + each.row * (rows + 1)
+        other = alike and longest != sum(map(len, texts[place]))
         if batch and (other or rows * longest > budget.tokens or keys > budget.keys):
             yield batch
             batch = []
@@ -157,7 +157,7 @@ def _batches(
 
 
 def state_bytes(cache: DynamicCache) -> int:
-    """What a cache holds beside keys and values."""
+    """The bytes of a cache's recurrent states."""
     return sum(
         state.nbytes
         for layer in cache.layers
@@ -170,7 +170,7 @@ def state_bytes(cache: DynamicCache) -> int:
 def _joined(caches: Sequence[DynamicCache]) -> DynamicCache:
     """One cache of all rows, keys and values padded on the left to the longest; states have no length.
 
-    Keys and values of the others are let go on the way.
+    It frees the other caches' keys and values on the way.
     """
     joined = caches[0]
     if len(caches) == 1:

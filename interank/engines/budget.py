@@ -1,4 +1,4 @@
-"""What a batch may hold: tokens that go through the layers at once, and bytes of keys and values; cuts by that."""
+"""The limits of a batch (tokens of a forward pass, bytes of keys and values), and batches cut by them."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from interank import machine
 from interank.engines.layers import STATES, is_read_otherwise
 from interank.engines.prompts import Prompt
 
-# Tokens that go through the layers together: enough to keep the cores busy, little enough for the caches.
+# Tokens of one forward pass: enough to keep the cores busy, few enough for the processor's caches.
 _MOST_TOKENS = {"cpu": 1024, "cuda": 65536}
-# With fewer a text is read nearly token by token, each time with all weights; they take little wherever a model fits.
+# With fewer, a text is read nearly token by token, loading all weights each time; so few fit wherever the model does.
 _LEAST_TOKENS = 64
 # On a CPU other programs live in the same memory, and larger batches are hardly faster.
 _MOST_KEYS = {"cpu": 4 * 2**30}
-# Shares of what is free; the rest is for logits, what a layer lays out anew, and an allocator's holes.
+# Shares of the free memory; the rest is for logits, a layer's temporaries and the allocator's fragmentation.
 _KEYS, _LAYER = 1 / 2, 1 / 4
 
 Ids = tuple[int, ...]
@@ -26,17 +26,17 @@ Ids = tuple[int, ...]
 
 @dataclass(frozen=True, slots=True)
 class Budget:
-    """What a batch may take; a prompt that takes more by itself runs all the same, alone."""
+    """The limits of a batch; a prompt that exceeds them by itself still runs, alone."""
 
     tokens: int
-    """That go through the layers at once; longer texts are read in pieces."""
+    """Tokens of one forward pass; longer texts are read in pieces."""
     keys: int
     """Bytes of keys and values that are held together, those of shared prefixes included."""
 
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """What a cache takes, in bytes."""
+    """The size of a cache in bytes."""
 
     token: int
     """For each token of a row."""
@@ -45,7 +45,7 @@ class Held:
 
 
 def budget_of(model: Any) -> Budget:
-    """From what the model's device has free now; in powers of two, so that a resumed run mostly cuts as before."""
+    """A budget from the device's free memory, in powers of two, so that a resumed run mostly cuts the same batches."""
     kind, free = model.device.type, free_bytes(model.device)
     most = _MOST_KEYS.get(kind)
     keys, tokens = _power_of_two(free * _KEYS), _power_of_two(free * _LAYER / _layer_bytes(model))
@@ -54,22 +54,22 @@ def budget_of(model: Any) -> Budget:
 
 
 def within(model: Any, gigabytes: float | None) -> Budget | None:
-    """A budget of so many gigabytes of keys and values, for the model on its device; None leaves it to what is free."""
+    """A budget of `gigabytes` of keys and values for the model; None, the free memory's, where they are None."""
     return None if gigabytes is None else Budget(budget_of(model).tokens, int(gigabytes * 1e9))
 
 
 def free_bytes(device: torch.device) -> int:
     """The memory that this process could still take on a device."""
     if device.type == "cuda":
-        kept = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+        unused = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
         free, total = torch.cuda.mem_get_info(device)
-        lent = int(total * torch.cuda.get_per_process_memory_fraction(device)) - torch.cuda.memory_reserved(device)
-        return max(0, min(free, lent)) + kept
+        allowed = int(total * torch.cuda.get_per_process_memory_fraction(device)) - torch.cuda.memory_reserved(device)
+        return max(0, min(free, allowed)) + unused
     return machine.free_memory()
 
 
 def held(model: Any) -> Held:
-    """What keys and values of the model take in a cache, by its configuration; layers' states are not counted."""
+    """The size of the model's keys and values in a cache, by its configuration; recurrent states are not counted."""
     config = model.config.get_text_config()
     layers = getattr(config, "layer_types", None) or ["full_attention"] * config.num_hidden_layers
     attending = sum(kind not in STATES for kind in layers)
@@ -79,16 +79,16 @@ def held(model: Any) -> Held:
 
 
 def cut(prompts: Sequence[Prompt], budget: Budget, each: Held, room: int) -> Iterator[list[int]]:
-    """Places of prompts that are written together, those of a prefix one after the other, the longest first.
+    """Batches of prompts for generation, as places in `prompts`: those of a prefix in a row, the longest first.
 
-    Counted are each prefix once and every row at the longest prefix and the longest rest of its batch, as padded rows
-    are held; a batch of one prompt is not held to the budget.
+    Each prefix counts once, and every row counts with the longest prefix and the longest rest of its batch, as padded
+    rows do in memory. A batch of one prompt may exceed the budget.
 
     Args:
-        prompts: What is cut.
-        budget: What a batch may take.
-        each: What a row takes.
-        room: How many tokens may be written after each.
+        prompts: The prompts.
+        budget: The limits of a batch.
+        each: The size of a cache.
+        room: The most new tokens after each prompt.
     """
     numbers: dict[Ids, int] = {}
     cuts = [(numbers.setdefault(prefix, len(numbers)), len(prefix), len(rest)) for prefix, rest in map(parts, prompts)]
@@ -114,7 +114,7 @@ def cut(prompts: Sequence[Prompt], budget: Budget, each: Held, room: int) -> Ite
 
 
 def cut_apart(model: Any, prompts: Sequence[Prompt], budget: Budget, each: Held, room: int) -> Iterator[list[int]]:
-    """As `cut`, but each prompt by itself that may get so long that positions are read otherwise."""
+    """As `cut`, but a prompt that may get so long that rotary frequencies change is a batch by itself."""
     apart = {n for n, prompt in enumerate(prompts) if is_read_otherwise(model.config, len(prompt.ids) + room)}
     together = [place for place in range(len(prompts)) if place not in apart]
     for batch in cut([prompts[place] for place in together], budget, each, room):
@@ -123,18 +123,18 @@ def cut_apart(model: Any, prompts: Sequence[Prompt], budget: Budget, each: Held,
 
 
 def parts(prompt: Prompt) -> tuple[Ids, Ids]:
-    """What is read once for several prompts, and what follows it, which is at least a token."""
+    """A prompt's prefix, which is read once for several prompts, and the rest, which has at least one token."""
     rest = prompt.document + prompt.suffix
     return (prompt.prefix, rest) if rest else (prompt.prefix[:-1], prompt.prefix[-1:])
 
 
 def _layer_bytes(model: Any) -> int:
-    """About what a token takes on its way through a layer, whose inputs norms lay out in float32."""
+    """About the bytes of a token's activations in a layer; norms copy its inputs to float32."""
     config = model.config.get_text_config()
     wide = getattr(config, "intermediate_size", None) or 4 * config.hidden_size
     return int(model.dtype.itemsize * (6 * config.hidden_size + 4 * wide) + 8 * config.hidden_size)
 
 
 def _power_of_two(number: float) -> int:
-    """The largest that is not above it, 1 at the least."""
+    """The largest power of two up to `number`, at least 1."""
     return 1 << (max(1, int(number)).bit_length() - 1)

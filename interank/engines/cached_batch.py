@@ -1,4 +1,4 @@
-"""Texts that are written together, a row of transformers' own cache for each."""
+"""Generation of several texts at once, each in a row of transformers' own cache."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from interank.engines.last_logits import last_logits
 
 
 class CachedBatch:
-    """Texts that are written together: a cache, which of its places hold tokens, the last positions."""
+    """Texts in generation: their cache, which of its places hold tokens, and their last positions."""
 
     def __init__(
         self, model: Any, cache: DynamicCache, mask: torch.Tensor, position: torch.Tensor, logits: torch.Tensor
@@ -20,11 +20,11 @@ class CachedBatch:
         """Take texts that were read.
 
         Args:
-            model: What read them.
-            cache: What it keeps of them.
+            model: The model that read them.
+            cache: Its cache of them.
             mask: 1 where a place of the cache holds a token, of shape (texts, places).
-            position: Of each text's last token, of shape (texts, 1).
-            logits: After it, of shape (texts, vocabulary).
+            position: The position of each text's last token, of shape (texts, 1).
+            logits: The logits after that token, of shape (texts, vocabulary).
         """
         self._model = model
         self._cache = cache
@@ -49,7 +49,7 @@ class CachedBatch:
         )
 
     def release(self, finished: Iterable[int]) -> None:
-        """Write no more of the prompts at these places."""
+        """Drop the rows of the finished prompts at these places."""
         done = set(finished)
         rows = [row for row, place in enumerate(self.places) if place not in done]
         self.places = [self.places[row] for row in rows]

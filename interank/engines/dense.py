@@ -1,6 +1,6 @@
-"""A dense decoder's forward pass on a CPU over texts laid end to end: no padding, shared prefixes, only what is asked.
+"""A dense decoder's forward pass on a CPU over texts packed end to end, without padding, shared prefixes read once.
 
-It runs the modules' own weights, for the families whose layers it knows (`fits`); others write in rows of a cache.
+It uses the model's own modules, of the families that it supports (`fits`); others generate in transformers' cache.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ Sink = Callable[[int, int, torch.Tensor, torch.Tensor], None]
 
 
 class Past(Protocol):
-    """What stands before a text: its keys and values."""
+    """The keys and values of the tokens before a text."""
 
     @property
     def length(self) -> int:
-        """In tokens."""
+        """The number of these tokens."""
         ...
 
     def layer(self, index: int) -> tuple[torch.Tensor, torch.Tensor]:
@@ -52,7 +52,7 @@ class Kept:
 
 @dataclass(frozen=True, slots=True)
 class Segment:
-    """Token ids to read, and what stands before them."""
+    """Token ids to read, and the past that they follow."""
 
     ids: tuple[int, ...]
     past: Past | None = None
@@ -69,7 +69,7 @@ def fits(model: Any) -> bool:
         return False
     config = model.config
     rope = (getattr(config, "rope_parameters", None) or {}).get("rope_type", "default")
-    # They would be those of the whole pack.
+    # Frequencies and window would follow the length of the whole pack.
     if rope in CHANGING_ROPE or getattr(config, "sliding_window", None) is not None:
         return False
     plain = all(
@@ -85,7 +85,7 @@ class DenseDecoder:
     """Runs the weights of a model that `fits`."""
 
     def __init__(self, model: Any) -> None:
-        """Take the model's weights as they are; gated layers may be `rounded`."""
+        """Take the model's weights as they are; its gated layers may be `rounded`."""
         self.model = model
         self._layers = [_Layer(layer) for layer in model.model.layers]
         attention = model.model.layers[0].self_attn
@@ -105,12 +105,12 @@ class DenseDecoder:
         return logits
 
     def keep(self, ids: Sequence[int], tokens: int) -> Kept:
-        """The keys and values of a text, of which so many tokens are read at once."""
+        """The keys and values of a text, read `tokens` tokens at a time."""
         kept = Kept([], 0)
         for begin in range(0, len(ids), tokens):
             piece = tuple(ids[begin : begin + tokens])
             layers: list[tuple[torch.Tensor, torch.Tensor]] = []
-            # Cloned, because views would hold every projection that they are part of.
+            # Cloned, because views would keep whole projections in memory.
             self._read(
                 [Segment(piece, kept if begin else None)],
                 lambda _, __, k, v, layers=layers: layers.append((k.clone(), v.clone())),  # type: ignore[misc]
@@ -122,11 +122,11 @@ class DenseDecoder:
         return kept
 
     def read(self, segments: Sequence[Segment], sink: Sink | None = None) -> torch.Tensor:
-        """The last hidden state of each segment; `sink` gets each one's own keys and values of each layer."""
+        """The last hidden state of each segment; `sink` gets each segment's keys and values, layer by layer."""
         return self._read(segments, sink, hidden=True)
 
     def step(self, tokens: torch.Tensor, positions: torch.Tensor, attend: Attend) -> torch.Tensor:
-        """One token for each row, whose past `attend` knows; the hidden states."""
+        """The hidden states of one more token for each row; `attend` attends to the row's past."""
         return self._run(tokens, positions, attend, torch.arange(len(tokens)))
 
     def _read(self, segments: Sequence[Segment], sink: Sink | None, *, hidden: bool) -> torch.Tensor:
@@ -162,7 +162,7 @@ class DenseDecoder:
         return self._run(ids, positions, attend, last)
 
     def _causal(self, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, mask: torch.Tensor, out: torch.Tensor) -> None:
-        """Attention of the last positions of `k`, in blocks that leave out what no query of theirs may see."""
+        """Attention of the last positions of `k`, in blocks of queries that leave out keys after the block."""
         count, total = len(q), k.shape[1]
         for begin in range(0, count, _QUERY_BLOCK):
             end = min(begin + _QUERY_BLOCK, count)
@@ -175,7 +175,7 @@ class DenseDecoder:
         )[0].transpose(0, 1)
 
     def _run(self, ids: torch.Tensor, positions: torch.Tensor, attend: Attend, last: torch.Tensor) -> torch.Tensor:
-        """The hidden states of the rows `last`, to which the last layer is cut down but for its keys and values."""
+        """The hidden states of the rows `last`; for other rows the last layer computes keys and values only."""
         x = self.model.model.embed_tokens(ids)
         cos, sin = self.model.model.rotary_emb(x, positions[None])
         cos, sin = cos[0, :, None], sin[0, :, None]
@@ -200,7 +200,7 @@ class DenseDecoder:
 
 
 class _Layer:
-    """What a decoder layer computes with."""
+    """The modules of a decoder layer."""
 
     def __init__(self, layer: Any) -> None:
         attention, mlp = layer.self_attn, layer.mlp
@@ -227,6 +227,6 @@ def _rotated(x: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor) -> torch.Ten
 
 
 def _mask(count: int, start: int) -> torch.Tensor:
-    """What keeps `count` queries after `start` positions from what follows them; its upper left part serves fewer."""
+    """The causal mask of `count` queries after `start` positions; its upper left part serves fewer queries."""
     future = torch.ones(count, start + count, dtype=torch.bool).triu(start + 1)
     return torch.zeros(count, start + count).masked_fill_(future, float("-inf"))
