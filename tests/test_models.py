@@ -151,9 +151,9 @@ def test_a_revision_of_the_hub_is_opened_in_python_and_by_the_command(
 
 def test_a_revision_that_is_not_there_is_told(hub: Hub, tiny_folder: Path) -> None:
     hub.give("you/base", "main", tiny_folder)
-    with pytest.raises(ModelError, match=r"'you/base@v7' cannot be had.*[Rr]evision"):
+    with pytest.raises(ModelError, match=r"'you/base@v7' is not available.*[Rr]evision"):
         find_model("you/base@v7")
-    with pytest.raises(ModelError, match="no revision stands behind its @; write OWNER/NAME@REVISION"):
+    with pytest.raises(ModelError, match="no revision follows its @; write OWNER/NAME@REVISION"):
         find_model("you/base@")
     assert find_model("you/base").origin == "hub"
 

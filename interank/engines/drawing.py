@@ -1,4 +1,4 @@
-"""Chooses the next token of every text that is written together: the best one, or one drawn by a seed."""
+"""Chooses the next token of each text in a batch: the most probable one, or one drawn by a seed."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ import torch
 
 
 class Draw:
-    """Chooses tokens for the texts of a call; each has its own part of chance, whoever is written beside it.
+    """Chooses tokens for the texts of a call; each text has random numbers of its own, whatever batch it is in.
 
-    On a CPU a race is run, as in torch's own multinomial: an exponential variate for each token of the vocabulary. On
-    other devices that many numbers would have to get there: they are given one uniform number a text and invert the
-    distribution. So a seed means the same on every CPU, and the same on every other device.
+    On a CPU an exponential variate is drawn for each token of the vocabulary, as in torch's own multinomial. To other
+    devices that many numbers would have to be copied, so they get one uniform number a text and invert the
+    distribution. A seed therefore means the same on every CPU, and the same on every other device.
     """
 
     def __init__(self, texts: int, temperature: float, seed: int, before: int = 0) -> None:
         """Take the number of all texts of the call, those of other batches included; temperature 0 is greedy.
 
-        Of a call that several processes share out, `texts` are those of all, `before` those of the processes before.
+        If several processes share a call, `texts` counts the texts of all, `before` those of the processes before.
         """
         self._texts = texts
         self._before = before
@@ -32,7 +32,7 @@ class Draw:
             logits: Of shape (texts still written, vocabulary).
             places: Which texts of the call these are.
         """
-        # What is written to keep another process company has the part of a text that counts.
+        # Texts beyond the call's, generated only to keep processes in step, reuse the numbers of real ones.
         places = [(self._before + place) % self._texts for place in places]
         if self._temperature:
             logits = logits / self._temperature
@@ -43,7 +43,7 @@ class Draw:
         return tokens, logits.gather(-1, tokens[:, None])[:, 0] - logits.logsumexp(-1)
 
     def _raced(self, shares: torch.Tensor, places: Sequence[int]) -> torch.Tensor:
-        """The probability over an exponential variate is largest with that probability."""
+        """The token with the largest ratio of probability to exponential variate, which samples by probability."""
         chance = torch.empty(self._texts, shares.shape[-1]).exponential_(generator=self._generator)
         return (shares / chance[list(places)]).argmax(-1)
 
@@ -53,17 +53,17 @@ class Draw:
 
 
 def inverse(shares: torch.Tensor, numbers: torch.Tensor) -> torch.Tensor:
-    """The token at which each row's distribution passes a number, so that uniform numbers draw by it.
+    """The token at which each row's cumulative distribution passes a uniform number (inverse transform sampling).
 
     Args:
         shares: Probabilities, of shape (rows, vocabulary).
-        numbers: Of each row, from 0 up to but not 1.
+        numbers: One for each row, at least 0 and less than 1.
     """
     # In float32 the sum over a vocabulary would be off by more than the least likely tokens weigh.
     sums = shares.double().cumsum(-1)
     whole = sums[:, -1]
-    # A product that is rounded up to the whole would be passed by no token.
+    # If rounding took the product up to the whole, no token would pass it.
     below = torch.minimum(numbers * whole, torch.nextafter(whole, torch.zeros_like(whole)))
     tokens = torch.searchsorted(sums, below[:, None], right=True)[:, 0]
-    # Where probabilities are no numbers none is passed either; who called is told by the log-probability.
+    # NaN probabilities pass no number either; the caller sees NaN in the log-probability.
     return tokens.clamp(max=shares.shape[-1] - 1)

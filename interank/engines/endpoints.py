@@ -1,4 +1,4 @@
-"""Servers that answer the same requests: which gets the next, how long one that fails is left alone, when to stop."""
+"""Distributes requests over servers of one model: which gets the next, how long to back off, when to give up."""
 
 from __future__ import annotations
 
@@ -32,32 +32,32 @@ _NEVER = frozenset({401, 403}) | _NO_PATH
 
 @dataclass(slots=True)
 class _Endpoint:
-    """A server and how it has been doing."""
+    """A server and its recent record."""
 
     url: str
     in_flight: int = 0
     failures: int = 0
-    """In a row; requests that were under way together count once."""
+    """Consecutive failures; requests that were in flight together count once."""
     round: int = 0
     resting_until: float = 0.0
     gone: str = ""
-    """Why it is not asked any more."""
+    """Why it gets no more requests; empty while it does."""
     no_path: bool = False
-    """Whether that is because it does not know the path, or the model."""
+    """Whether the reason is that it has no such path, or no such model."""
 
     def free(self, now: float) -> bool:
-        """Whether it may be asked; after a failure one request at a time tries it."""
+        """Whether it may get a request; after a failure it gets one at a time."""
         return not self.gone and now >= self.resting_until and (not self.failures or not self.in_flight)
 
 
 class Endpoints:
-    """Sends requests to the server with the fewest under way, again elsewhere if that fails."""
+    """Sends each request to the server with the fewest in flight, and again to the next one if that fails."""
 
     def __init__(self, settings: ServersRecipe) -> None:
-        """Take servers, and the key that they are sent from the environment.
+        """Take the servers, and their API key from the environment.
 
         Raises:
-            InputError: What is in the key's variable can be none.
+            InputError: The key's variable holds no valid key.
         """
         self.settings = settings
         self._endpoints = [_Endpoint(url.rstrip("/")) for url in settings.urls]
@@ -65,13 +65,13 @@ class Endpoints:
         self._forgiven = False
 
     def client(self) -> httpx2.AsyncClient:
-        """The HTTP client to send with; closed by whoever opens it."""
+        """An HTTP client for `send`, which the caller closes."""
         limits = httpx2.Limits(max_connections=self.settings.in_flight + len(self._endpoints))
         return httpx2.AsyncClient(headers=self.headers, limits=limits)
 
     @property
     def without_path(self) -> bool:
-        """Whether every server said that there is no such path, or no such model."""
+        """Whether every server answered that it has no such path, or no such model."""
         return all(endpoint.no_path for endpoint in self._endpoints)
 
     async def send(self, client: httpx2.AsyncClient, path: str, body: Mapping[str, Any]) -> dict[str, Any] | Failed:
@@ -88,29 +88,29 @@ class Endpoints:
             try:
                 response, content = await self._answered(client, f"{endpoint.url}/{path}", body)
             except UnansweredError as error:
-                told, wait = str(error), None
+                failure, wait = str(error), None
             else:
                 if response.is_good and not isinstance(content, _NoJson):
                     endpoint.failures, self._forgiven = 0, False
                     if isinstance(content, dict):
                         return content
-                    # The server is there and answers; that its answer is of no use is for this request to bear.
+                    # The server is up; an unusable answer counts against this request, not against the server.
                     unusable += 1
                     if unusable >= self.settings.attempts:
-                        return Failed(f"the server's reply is {content.reason}, though asked for {unusable} times")
+                        return Failed(f"the server's reply is {content.reason}, at each of {unusable} attempts")
                     continue
-                told, wait = f"{response.status} {_message(response)}", _asked_to_wait(response)
+                failure, wait = f"{response.status} {_message(response)}", _asked_to_wait(response)
                 if response.status in _NEVER:
-                    endpoint.gone, endpoint.no_path = told, response.status in _NO_PATH
+                    endpoint.gone, endpoint.no_path = failure, response.status in _NO_PATH
                 elif 400 <= response.status < 500 and response.status not in (_TOO_MANY, _TIMED_OUT):
-                    return Failed(f"the server refused the request: {told}")
+                    return Failed(f"the server refused the request: {failure}")
             finally:
                 endpoint.in_flight -= 1
             failures += 1
-            self._rest(endpoint, before, told, wait)
+            self._rest(endpoint, before, failure, wait)
             if all(one.gone for one in self._endpoints):
                 if await self._is_at_fault(client):
-                    return Failed(f"no reply after {failures} attempts, though the server is there: {told}")
+                    return Failed(f"no reply after {failures} attempts, though the server is up: {failure}")
                 raise ModelError(self._how_all_failed())
 
     async def _answered(
@@ -132,11 +132,11 @@ class Endpoints:
                 raise ModelError(self._how_all_failed())
             await asyncio.sleep(_LOOK_AGAIN)
 
-    def _rest(self, endpoint: _Endpoint, before: int, told: str, wait: float | None) -> None:
-        """Leave a server alone that failed a request of the present round; older ones only tell the same again."""
+    def _rest(self, endpoint: _Endpoint, before: int, failure: str, wait: float | None) -> None:
+        """Back off from a server that failed a request of the current round; failures of older rounds are no news."""
         if endpoint.round != before or endpoint.gone:
             if endpoint.gone:
-                log.warning("%s is left: %s", endpoint.url, endpoint.gone)
+                log.warning("%s gets no more requests: %s", endpoint.url, endpoint.gone)
             return
         endpoint.round += 1
         endpoint.failures += 1
@@ -144,15 +144,15 @@ class Endpoints:
         seconds = min(backoff if wait is None else wait, self.settings.longest_wait)
         endpoint.resting_until = time.monotonic() + seconds
         if endpoint.failures >= self.settings.attempts:
-            endpoint.gone = f"{endpoint.failures} failures in a row, at last: {told}"
-            log.warning("%s is left after %s", endpoint.url, endpoint.gone)
+            endpoint.gone = f"{endpoint.failures} failures in a row, the last: {failure}"
+            log.warning("%s gets no more requests after %s", endpoint.url, endpoint.gone)
         else:
-            log.info("%s: %s; left alone for %.1f s", endpoint.url, told, seconds)
+            log.info("%s: %s; no requests to it for %.1f s", endpoint.url, failure, seconds)
 
     async def _is_at_fault(self, client: httpx2.AsyncClient) -> bool:
-        """Whether the request, and not the servers, was at fault; if so, those that are there are asked again.
+        """Whether the request was at fault and not the servers; if so, servers that are up get requests again.
 
-        Granted once between two replies: servers that list their models but answer nothing are no use.
+        This is granted once between two replies: servers that list their models but answer no request are no use.
         """
         if self._forgiven:
             return False
@@ -171,34 +171,34 @@ class Endpoints:
         return self._forgiven
 
     def _how_all_failed(self) -> str:
-        told = "; ".join(f"{endpoint.url}: {endpoint.gone}" for endpoint in self._endpoints)
+        failures = "; ".join(f"{endpoint.url}: {endpoint.gone}" for endpoint in self._endpoints)
         return (
-            f"every server failed ({told}); see to them, or give others by their URLs; what a stage was told so far is "
-            "kept, and it goes on with --resume"
+            f"every server failed ({failures}); check them, or give the URLs of others; a stage keeps the replies it "
+            "has, and continues with --resume"
         )
 
 
 def _headers(variable: str) -> dict[str, str]:
-    """What tells servers who asks; files of secrets end in a line's end, which is not of the key."""
+    """The authorization header; the key is stripped, since files of secrets end with a line break."""
     key = os.environ.get(variable, "").strip()
     if not ((key.isascii() and key.isprintable()) or not key):
-        # Not shown, and no library gets it, whose errors would show it.
+        # The key is not shown, and not passed to a library, whose errors would show it.
         raise InputError(
-            f"the environment variable {variable} holds a sign that is no ASCII, or a line's end amid it, which a key "
-            "cannot; put the key alone into it"
+            f"the environment variable {variable} holds a character that is not ASCII, or a line break within it, "
+            "which no key contains; put the key alone into it"
         )
     return {"Authorization": f"Bearer {key}"} if key else {}
 
 
 @dataclass(frozen=True, slots=True)
 class _Unusable:
-    """A body that was meant as JSON, and what is wrong with it."""
+    """A body that begins like JSON, and why it cannot be used."""
 
     reason: str
 
 
 class _NoJson:
-    """A body that was not meant as JSON: it is not the model's server that answers, or it is broken."""
+    """A body that does not begin like JSON: something else than the model's server answered, or it is broken."""
 
 
 def _content(response: Answer) -> dict[str, Any] | _Unusable | _NoJson:
@@ -212,9 +212,9 @@ def _content(response: Answer) -> dict[str, Any] | _Unusable | _NoJson:
 
 
 def _message(response: Answer) -> str:
-    """What the server says of an error, in a line that can be printed; of an answer that is no JSON, its beginning."""
-    found = _content(response)
-    content: Any = found if isinstance(found, dict) else {}
+    """The server's error message as one printable line; if the answer is no JSON, its beginning."""
+    body = _content(response)
+    content: Any = body if isinstance(body, dict) else {}
     for step in ("error", "message"):
         if isinstance(content, Mapping) and step in content:
             content = content[step]
@@ -224,7 +224,7 @@ def _message(response: Answer) -> str:
 
 
 def _asked_to_wait(response: Answer) -> float | None:
-    """The seconds of a Retry-After, if there is one in seconds."""
+    """The seconds of a Retry-After header; None without one, or if it is a date."""
     try:
         return max(0.0, plain_data.spelled(response.headers.get("retry-after", "")))
     except ValueError:

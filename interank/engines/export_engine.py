@@ -1,4 +1,4 @@
-"""What runs an exported judge here: its own tokenizer, and transformers or onnxruntime behind it."""
+"""The engine of an exported judge: its own tokenizer, then transformers or onnxruntime."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ from interank.engines.work import Work, flops, positions_attended
 from interank.errors import InputError, ModelError
 from interank.types import GRADES
 
-# The place of a document among the texts of a pair.
-_SECOND = 1
-# Tokens that are computed together, padding included.
-_TOGETHER = 16384
-# What a graph of ours takes and gives, as onnxruntime calls it.
-_TAKEN = {"input_ids": "tensor(int64)", "attention_mask": "tensor(int64)"}
-_GIVEN = {"logits": "tensor(float)"}
+# The tokenizer's number of the document among the texts of a pair.
+_DOCUMENT = 1
+# Tokens of a batch, padding included.
+_BATCH_TOKENS = 16384
+# Inputs and outputs of an exported graph, with onnxruntime's names of their types.
+_INPUTS = {"input_ids": "tensor(int64)", "attention_mask": "tensor(int64)"}
+_OUTPUTS = {"logits": "tensor(float)"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,13 +40,13 @@ class SealedPair:
 
 
 class ExportEngine:
-    """Reads pairs with an export: three logits of each, or from a graph one score."""
+    """Computes pairs with an export: three logits for each, or one score if it is a graph."""
 
     def __init__(self, folder: Path, graph: str | None = None) -> None:
-        """Load it in float32, from the file `graph` in its folder if that is given.
+        """Load the export in float32: from the ONNX file `graph` in its folder if given, else from safetensors.
 
         Raises:
-            InputError: What runs the graph is not installed.
+            InputError: onnxruntime is not installed, which runs the graph.
             ModelError: A file cannot be read, or holds something else than an export does.
         """
         if graph is not None and importlib.util.find_spec("onnxruntime") is None:
@@ -65,7 +65,7 @@ class ExportEngine:
         except Exception as error:
             if machine.fault(error):
                 raise
-            # What is wrong with a file, the libraries behind it tell as an Exception of no kind.
+            # The libraries report a broken file by a plain Exception.
             raise self._unlike(" ".join(str(error).split())[:300]) from error
         length = (self._cutting.truncation or {}).get("max_length")
         if length is None or padding is None:
@@ -86,7 +86,7 @@ class ExportEngine:
         return flops(self._config, work)
 
     def pair(self, query: str, document: str) -> SealedPair:
-        """The pair's tokens, the document cut to fit as any tool cuts it.
+        """The pair's tokens, the document cut to fit as other tools cut it.
 
         Raises:
             InputError: The query leaves no room for a document.
@@ -96,7 +96,7 @@ class ExportEngine:
         cut = len(whole.ids) - self._longest
         if cut <= 0:
             return SealedPair(tuple(whole.ids), 0)
-        if whole.sequence_ids.count(_SECOND) <= cut:
+        if whole.sequence_ids.count(_DOCUMENT) <= cut:
             raise InputError(
                 f"the query {query[:60]!r} leaves no room for a document in the {self._longest} tokens that this "
                 "export reads; shorten it"
@@ -105,16 +105,16 @@ class ExportEngine:
 
     @torch.inference_mode()
     def read(self, pairs: Sequence[SealedPair]) -> list[tuple[float, ...]]:
-        """Each pair's logits of the three grades, or its score alone, in their order."""
-        found: list[tuple[float, ...]] = [()] * len(pairs)
+        """Each pair's logits of the three grades, or its score alone, in the order of the pairs."""
+        outputs: list[tuple[float, ...]] = [()] * len(pairs)
         with self._lock:
             for places in _batches(pairs):
                 rows = self._rows([pairs[place].ids for place in places])
                 for place, numbers in zip(places, self._numbers(rows), strict=True):
-                    found[place] = tuple(numbers)
+                    outputs[place] = tuple(numbers)
             lengths = [len(pair.ids) for pair in pairs]
             self.work += Work(tokens_read=sum(lengths), attended=sum(positions_attended(0, count) for count in lengths))
-        return found
+        return outputs
 
     def _rows(self, texts: Sequence[tuple[int, ...]]) -> dict[str, torch.Tensor]:
         ids = torch.full((len(texts), max(map(len, texts))), self._pad)
@@ -127,18 +127,18 @@ class ExportEngine:
     def _numbers(self, rows: dict[str, torch.Tensor]) -> list[list[float]]:
         if self._model is None:
             try:
-                found = self._session.run(list(_GIVEN), {name: value.numpy() for name, value in rows.items()})[0]
+                scores = self._session.run(list(_OUTPUTS), {name: value.numpy() for name, value in rows.items()})[0]
             except Exception as error:
                 if machine.fault(error):
                     raise
-                # onnxruntime's own, of no kind.
+                # onnxruntime's exceptions have no other class in common.
                 raise self._unlike(" ".join(str(error).split())[:300]) from error
-            if found.shape != (len(rows["input_ids"]), 1):
-                raise self._unlike(f"its graph gives {found.shape} numbers, where one for each text is expected")
-            numbers: list[list[float]] = found.tolist()
+            if scores.shape != (len(rows["input_ids"]), 1):
+                raise self._unlike(f"its graph gives {scores.shape} numbers, where one for each text is expected")
+            numbers: list[list[float]] = scores.tolist()
             return numbers
-        given = {name: value.to(self._model.device) for name, value in rows.items()}
-        logits: list[list[float]] = self._model(**given).logits.double().tolist()
+        inputs = {name: value.to(self._model.device) for name, value in rows.items()}
+        logits: list[list[float]] = self._model(**inputs).logits.double().tolist()
         return logits
 
     def _unlike(self, reason: str) -> ModelError:
@@ -148,25 +148,27 @@ class ExportEngine:
 
 
 def _session(graph: Path) -> Any:
-    """What runs a graph.
+    """Open a graph in onnxruntime.
 
     Raises:
-        ValueError: It takes or gives something else than a judge's.
+        ValueError: Its inputs or outputs are not those of a judge's graph.
     """
     import onnxruntime
 
     session = onnxruntime.InferenceSession(graph, providers=["CPUExecutionProvider"])
-    taken, given = ({each.name: each.type for each in ends} for ends in (session.get_inputs(), session.get_outputs()))
-    if taken != _TAKEN or given != _GIVEN:
-        raise ValueError(f"its graph takes {taken} and gives {given}, where {_TAKEN} and {_GIVEN} are expected")
+    inputs, outputs = (
+        {each.name: each.type for each in ends} for ends in (session.get_inputs(), session.get_outputs())
+    )
+    if inputs != _INPUTS or outputs != _OUTPUTS:
+        raise ValueError(f"its graph takes {inputs} and gives {outputs}, where {_INPUTS} and {_OUTPUTS} are expected")
     return session
 
 
 def _batches(pairs: Sequence[SealedPair]) -> Iterator[list[int]]:
-    """Places of pairs that are read together, those of like length, as many as there is room for."""
+    """Batches of pairs of similar length, as places in `pairs`."""
     batch: list[int] = []
     for place in sorted(range(len(pairs)), key=lambda place: len(pairs[place].ids)):
-        if batch and len(pairs[place].ids) * (len(batch) + 1) > _TOGETHER:
+        if batch and len(pairs[place].ids) * (len(batch) + 1) > _BATCH_TOKENS:
             yield batch
             batch = []
         batch.append(place)

@@ -1,4 +1,4 @@
-"""What a model's name stands for on this disk: its folder, or a name that the hub is asked for."""
+"""Decides whether a model's name is a folder on this disk or a name on the hub."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from interank.resources import expanded
 
 
 def model_folder(name: str) -> Path | None:
-    """The folder that a name is; None where it may be one of the hub.
+    """The model folder that a name is; None if it may be a name on the hub.
 
     Raises:
-        ModelError: It is a path, and no model stands there.
+        ModelError: It is a path without a model.
     """
     path = expanded(name)
     if path.is_dir():

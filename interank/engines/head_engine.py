@@ -1,4 +1,4 @@
-"""What runs a pointwise head: counts its work, and chooses among adapters that stand side by side on one base."""
+"""The engine of a pointwise head: counts its work, and activates its adapter where several share a base."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class HeadEngine:
     """Scores pairs with one head; engines whose heads share a base share its lock as well."""
 
     def __init__(self, head: Head, *, adapter: str | None = None, lock: threading.RLock | None = None) -> None:
-        """Take a head that is loaded, and where several adapters stand on its base the name of this one's."""
+        """Take a loaded head, and the name of its adapter where several share its base."""
         self.head = head
         self.work = Work()
         self.adapter = adapter
@@ -40,7 +40,7 @@ class HeadEngine:
         with self._lock:
             if self.adapter is not None:
                 self.model.set_adapter(self.adapter)
-            found = scores(self.head, pairs)
+            logits = scores(self.head, pairs)
         lengths = [len(pair.ids) for pair in pairs]
         self.work += Work(tokens_read=sum(lengths), attended=sum(positions_attended(0, count) for count in lengths))
-        return [float(score) for score in found]
+        return [float(score) for score in logits]

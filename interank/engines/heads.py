@@ -1,4 +1,4 @@
-"""Pointwise heads: a transformer that reads query and document as one row and gives one logit, whatever the padding."""
+"""Pointwise heads: transformers that read query and document as one row and give one logit, whatever the padding."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ _BATCH = {"cpu": 4096, "cuda": 32768}
 
 @dataclass(frozen=True, slots=True)
 class Head:
-    """A head that is loaded: its model, and what makes pairs for it."""
+    """A loaded head: its model, and the encoder of its pairs."""
 
     model: Any
     encoder: PairEncoder
@@ -63,12 +63,12 @@ class HeadFiles:
 
 
 def find_head(source: str | Path, base: str | None = None) -> HeadFiles | None:
-    """A head's files by its output of `distill`, its folder, its adapter's folder or its name; None of another model.
+    """Find a head by an output of `distill`, its folder, its adapter's folder or its name; None for other models.
 
-    `base` says what its adapter stands on; see `find_base`.
+    `base` overrides the adapter's base; see `find_base`.
 
     Raises:
-        ModelError: The model cannot be had, or its configuration not be read, or its adapter's base is another.
+        ModelError: The model is not available, its configuration cannot be read, or its adapter's base is another.
         InputError: A `base` is given for a whole head.
         ArtifactError: The folder is an artifact, but no trained model.
     """
@@ -102,30 +102,30 @@ def load_head(
     base: str | None = None,
     trainable: bool = False,
 ) -> Head:
-    """A head that was trained: a whole model, or an adapter on its base, which stays apart from it.
+    """Load a trained head: a whole model, or an unmerged adapter on its base.
 
     Args:
         source: The output of `distill`, a model's or a PEFT adapter's folder, or a name on the hub.
         settings: How it reads a pair, for a head that does not say so itself.
-        quantisation: What the base's weights are in.
-        precision: What is computed in.
-        base: What an adapter stands on, where that is said; see `find_base`.
+        quantisation: The format of the base's weights.
+        precision: The type to compute in.
+        base: Overrides the adapter's base; see `find_base`.
         trainable: Whether the adapter is to be trained further.
 
     Raises:
-        ModelError: It is no head, or it does not say how it reads a pair and nor does the caller.
+        ModelError: It is no head, or neither it nor the caller says how it reads a pair.
         ArtifactError: The folder is an artifact, but no trained model.
     """
-    found = find_head(source, base)
-    if found is None:
+    head_files = find_head(source, base)
+    if head_files is None:
         raise ModelError(f"{source} is a language model without a head; train one with interank distill")
-    if found.adapter is None:
-        check_whole(found.files)
-    brought = _brings_a_head(found)
-    model: Any = load_classifier(found.files, quantisation=quantisation, precision=precision, headless=brought)
-    if found.adapter is not None:
-        model = with_adapter(model, found.adapter, trainable=trainable)
-    return _with_encoder(model, found, str(source), settings)
+    if head_files.adapter is None:
+        check_whole(head_files.files)
+    headless = _brings_a_head(head_files)
+    model: Any = load_classifier(head_files.files, quantisation=quantisation, precision=precision, headless=headless)
+    if head_files.adapter is not None:
+        model = with_adapter(model, head_files.adapter, trainable=trainable)
+    return _with_encoder(model, head_files, str(source), settings)
 
 
 def load_heads(
@@ -136,24 +136,24 @@ def load_heads(
     precision: Precision = "auto",
     base: str | None = None,
 ) -> dict[str, Head]:
-    """Several adapters with their score layers on one base, by the names that `set_adapter` chooses them by.
+    """Load several adapters with their score layers onto one base, keyed by their names for `set_adapter`.
 
     Raises:
-        InputError: There is none, one is no adapter of a head, or they stand on different bases.
-        ModelError: One cannot be had, or does not say how it reads a pair.
+        InputError: There is none, one is no adapter of a head, or they have different bases.
+        ModelError: One is not available, or does not say how it reads a pair.
     """
-    found = {name: _adapter(source, base) for name, source in sources.items()}
-    bases = {str(place.files.folder): place.files for place in found.values()}
+    adapters = {name: _adapter(source, base) for name, source in sources.items()}
+    bases = {str(place.files.folder): place.files for place in adapters.values()}
     if len(bases) != 1:
         raise InputError(
-            f"the adapters stand on {counted(len(bases), 'base')} ({', '.join(bases)}), and one base holds all of "
-            "them; open each apart"
+            f"the adapters have {counted(len(bases), 'base')} ({', '.join(bases)}), and only adapters of one base can "
+            "be opened together; open each by itself"
         )
-    brought = all(_brings_a_head(place) for place in found.values())
+    headless = all(_brings_a_head(place) for place in adapters.values())
     (files,) = bases.values()
-    model: Any = load_classifier(files, quantisation=quantisation, precision=precision, headless=brought)
+    model: Any = load_classifier(files, quantisation=quantisation, precision=precision, headless=headless)
     heads = {}
-    for name, place in found.items():
+    for name, place in adapters.items():
         model = beside(model, Path(str(place.adapter)), name)
         heads[name] = _with_encoder(model, place, str(sources[name]), settings)
     return {name: Head(model, head.encoder) for name, head in heads.items()}
@@ -162,23 +162,23 @@ def load_heads(
 def head_beside(
     model: Any, source: str | Path, name: str, *, settings: HeadSettings | None = None, base: str | None = None
 ) -> Head:
-    """One adapter more, with its score layer, on a base that has adapters of heads.
+    """Load one more adapter, with its score layer, onto a base that has adapters of heads.
 
     Raises:
         InputError: It is no adapter of a head.
-        ModelError: It cannot be had, does not go on the base, or brings no score layer of its own.
+        ModelError: It is not available, does not fit the base, or holds no score layer of its own.
     """
     place = _adapter(source, base)
     if not _brings_a_head(place):
-        raise ModelError(f"{source} brings no score layer, and those beside it have their own; open it by itself")
+        raise ModelError(f"{source} holds no score layer, and other adapters on its base do; open it by itself")
     return _with_encoder(beside(model, Path(str(place.adapter)), name), place, str(source), settings)
 
 
 def head_logits(model: Any, batch: PairBatch, settings: HeadSettings) -> torch.Tensor:
     """Each row's logit in float32, with gradients where they are on.
 
-    The place that is read is the batch's. transformers would take the rightmost id that is not the configuration's
-    `pad_token_id`, which is padding where tokenizer and configuration do not agree on it.
+    The logit is read at the batch's places. transformers would read at the rightmost id that is not the configuration's
+    `pad_token_id`, which is padding where tokenizer and configuration disagree.
     """
     if settings.pooling == "first":
         known = getattr(model.config, "type_vocab_size", 0) > 1
@@ -188,39 +188,39 @@ def head_logits(model: Any, batch: PairBatch, settings: HeadSettings) -> torch.T
         return logits
     whole = model.get_base_model() if isinstance(model, PeftModel) else model
     chosen = states_at(getattr(whole, whole.base_model_prefix), batch)
-    # Under autocast, as in training, the layer would give 8 bits of a score.
+    # Under autocast, as in training, a score would have the 8 bits of bfloat16.
     with torch.autocast(chosen.device.type, enabled=False):
         return whole.score(chosen.to(next(whole.score.parameters()).dtype))[:, 0].float()  # type: ignore[no-any-return]
 
 
 def states_at(backbone: Any, batch: PairBatch) -> torch.Tensor:
-    """What the last layer gives at each row's place, of shape (rows, width)."""
+    """The last layer's hidden state at each row's place, of shape (rows, width)."""
     states = backbone(input_ids=batch.input_ids, attention_mask=batch.attention_mask, use_cache=False).last_hidden_state
-    found: torch.Tensor = states[torch.arange(len(states), device=states.device), batch.places.to(states.device)]
-    return found
+    chosen: torch.Tensor = states[torch.arange(len(states), device=states.device), batch.places.to(states.device)]
+    return chosen
 
 
 @torch.inference_mode()
 def scores(head: Head, pairs: Sequence[Pair], *, batch_tokens: int | None = None) -> torch.Tensor:
     """The pairs' logits in their order, float32 on the CPU.
 
-    Rows of like length are computed together. What stands beside a row, and in which order, moves its score by less
-    than 1e-5 of it.
+    Rows of similar length are computed together. The other rows of a batch, and their order, move a score by less than
+    1e-5 of it.
 
     Raises:
         PromptError: A logit is no finite number.
     """
     device = head.model.device
-    found = torch.empty(len(pairs))
+    logits = torch.empty(len(pairs))
     for places in batches(pairs, head.settings, batch_tokens or _BATCH.get(device.type, _BATCH["cpu"])):
         batch = head.encoder.batch([pairs[place] for place in places], device)
-        found[places] = head_logits(head.model, batch, head.settings).cpu()
-    require_scores(found.tolist())
-    return found
+        logits[places] = head_logits(head.model, batch, head.settings).cpu()
+    require_scores(logits.tolist())
+    return logits
 
 
 def batches(pairs: Sequence[Pair], settings: HeadSettings, tokens: int) -> Iterator[list[int]]:
-    """Places of pairs that make a batch of at most so many tokens with its padding, the longest first."""
+    """Batches of at most `tokens` tokens with padding, as places in `pairs`, the longest first."""
     least = settings.max_length if settings.legacy == "dear" else 0
     lengths = [max(least, len(pair.ids)) for pair in pairs]
     order = sorted(range(len(pairs)), key=lambda place: (-lengths[place], place))
@@ -231,20 +231,20 @@ def batches(pairs: Sequence[Pair], settings: HeadSettings, tokens: int) -> Itera
         begin += rows
 
 
-def _with_encoder(model: Any, found: HeadFiles, source: str, settings: HeadSettings | None) -> Head:
-    """The head, reading as its folder says; where that says nothing, as the caller does."""
-    settings = found.settings or settings or _usual(model, source)
-    tokenizer = load_tokenizer(found.tokenizer, writes=settings.pooling == "last")
-    # For who saves the model and reads it with transformers, whose own rule needs the two to agree.
+def _with_encoder(model: Any, head_files: HeadFiles, source: str, settings: HeadSettings | None) -> Head:
+    """The head with an encoder by its folder's settings, or by the caller's if the folder has none."""
+    settings = head_files.settings or settings or _usual(model, source)
+    tokenizer = load_tokenizer(head_files.tokenizer, writes=settings.pooling == "last")
+    # For a saved model in transformers, whose own rule needs tokenizer and configuration to agree.
     model.config.pad_token_id = tokenizer.pad_token_id
     return Head(model, PairEncoder(tokenizer, settings))
 
 
 def _adapter(source: str | Path, base: str | None) -> HeadFiles:
-    found = find_head(source, base)
-    if found is None or found.adapter is None:
+    head_files = find_head(source, base)
+    if head_files is None or head_files.adapter is None:
         raise InputError(f"{source} is no adapter of a pointwise head; give adapters on one base")
-    return found
+    return head_files
 
 
 def _is_classifier(files: ModelFiles) -> bool:
@@ -253,30 +253,30 @@ def _is_classifier(files: ModelFiles) -> bool:
 
 
 def check_whole(files: ModelFiles) -> None:
-    """A head of several classes gives no score, and one that is not there would be made up."""
+    """Refuse a head of several classes, which gives no score, and a missing one, which would be random."""
     if not _is_classifier(files):
         raise ModelError(f"{files.folder} says that it is a head, but its config.json names no {_CLASSIFIER} model")
     classes = len(read_config(files.folder / "config.json").get("id2label") or {0: "", 1: ""})
     if classes != 1:
-        raise ModelError(f"{files.name} tells {classes} classes apart, and a head has one logit; use another model")
+        raise ModelError(f"{files.name} has {classes} classes, and a head has one logit; use another model")
 
 
-def _brings_a_head(found: HeadFiles) -> bool:
+def _brings_a_head(head_files: HeadFiles) -> bool:
     """Whether an adapter holds a trained head.
 
     Raises:
         ModelError: Neither the adapter nor its base holds one.
     """
-    if found.adapter is None:
+    if head_files.adapter is None:
         return False
-    parts = {part for name in weight_names(found.adapter / ADAPTER_WEIGHTS) for part in name.split(".")}
-    if parts.isdisjoint(HEAD_MODULES) and not _is_classifier(found.files):
-        raise ModelError(f"{found.adapter} holds no score layer and nor does its base; get the adapter anew")
+    parts = {part for name in weight_names(head_files.adapter / ADAPTER_WEIGHTS) for part in name.split(".")}
+    if parts.isdisjoint(HEAD_MODULES) and not _is_classifier(head_files.files):
+        raise ModelError(f"neither {head_files.adapter} nor its base holds a score layer; get the adapter anew")
     return not parts.isdisjoint(HEAD_MODULES)
 
 
 def _usual(model: Any, source: str) -> HeadSettings:
-    """An encoder's head reads as its tokenizer writes; nothing tells how another's was trained."""
+    """The settings of an encoder's head, whose pairs are its tokenizer's; another head's form cannot be guessed."""
     if hasattr(model.get_base_model() if isinstance(model, PeftModel) else model, "score"):
         raise ModelError(
             f"{source} does not say how it reads a pair; say it in its settings: legacy: dear for the models that DeAR "

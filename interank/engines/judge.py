@@ -14,7 +14,7 @@ from interank.types import Judgment, Relevance
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What a model says of one pair: the labels' logits, and its explanation as far as it got."""
+    """A model's answer on one pair: the labels' logits, and its explanation, which may be cut off."""
 
     labels: LabelLogits
     reasoning: str
@@ -30,11 +30,11 @@ def grade(engine: Labelling, encoder: PromptEncoder, prompts: Sequence[Prompt]) 
     """Read the grade's logits at once, before any explanation (grade-first prompts).
 
     Raises:
-        PromptError: No grade can be read off some.
+        PromptError: The logits of a prompt give no grade.
     """
-    found = engine.label_logits([prompt.then(encoder.label_lead) for prompt in prompts], encoder.label_ids)
-    require_labels(found)
-    return found
+    logits = engine.label_logits([prompt.then(encoder.label_lead) for prompt in prompts], encoder.label_ids)
+    require_labels(logits)
+    return logits
 
 
 def explain(
@@ -46,16 +46,16 @@ def explain(
     *,
     opening: str = "",
 ) -> list[Completion]:
-    """Let the model explain given grades (grade-first prompts); `opening` are words put into its mouth.
+    """Let the model explain given grades (grade-first prompts); every explanation begins with `opening`.
 
     Raises:
-        PromptError: The model computes no numbers for some.
+        PromptError: A completion has log-probabilities that are not finite.
     """
-    given = [
+    openings = [
         prompt.then((*encoder.label_lead, encoder.label_ids[relevance], *encoder.gap, *encoder.plain(opening)))
         for prompt, relevance in zip(prompts, grades, strict=True)
     ]
-    written = engine.generate(given, sampling, end=encoder.end)
+    written = engine.generate(openings, sampling, end=encoder.end)
     require_completions(written)
     return written
 
@@ -63,10 +63,10 @@ def explain(
 def reason(engine: Engine, encoder: PromptEncoder, prompts: Sequence[Prompt], sampling: Sampling) -> list[Verdict]:
     """Let the model explain first, then read the grade at its forced position (reason-first prompts).
 
-    Whatever the model wrote from its own label on is dropped: the grade is read, not parsed.
+    Whatever the model wrote from its own label on is dropped: the grade is read from logits, not parsed.
 
     Raises:
-        PromptError: The model computes no numbers for some.
+        PromptError: A completion has log-probabilities, or labels have logits, that are not finite.
     """
 
     def continuation(completion: Completion) -> tuple[int, ...]:
@@ -74,8 +74,8 @@ def reason(engine: Engine, encoder: PromptEncoder, prompts: Sequence[Prompt], sa
         return (*own, *(encoder.gap if own else ()), *encoder.label_lead)
 
     if isinstance(engine, Grading):
-        asked = Forced(continuation, encoder.label_ids)
-        graded = engine.generate_graded(prompts, sampling, asked, end=encoder.end)
+        position = Forced(continuation, encoder.label_ids)
+        graded = engine.generate_graded(prompts, sampling, position, end=encoder.end)
     else:
         completions = engine.generate(prompts, sampling, end=encoder.end)
         require_completions(completions)
@@ -103,5 +103,5 @@ def before_label(encoder: PromptEncoder, completion: Completion) -> tuple[int, .
     cut = text.find(judging.LABEL_LEAD.strip())
     if cut < 0:
         return completion.ids
-    # Never longer than what was written, as budgets count on it: an added token can be many when it is spelled out.
+    # Never longer than the completion, as budgets assume: an added token can become many when it is spelled out.
     return encoder.plain(text[:cut].rstrip())[: len(completion.ids)]

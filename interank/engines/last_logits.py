@@ -1,4 +1,4 @@
-"""A model's logits where they are asked, those of the labels as float32 products: in bfloat16 many grades would tie."""
+"""A model's logits at chosen positions, the labels' computed in float32: in bfloat16 many grades would tie."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from peft.tuners.lora import Linear as LoraLinear
 from peft.utils import ModulesToSaveWrapper
 from torch.nn.functional import linear
 
-# By what Gemma's configurations say how the head's logits are capped.
+# The key of Gemma's configurations for the cap of the head's logits.
 CAP = "final_logit_softcapping"
 
 
@@ -19,18 +19,18 @@ def last_logits(model: Any, index: Any, labels: Sequence[int] = (), **inputs: An
 
     Args:
         model: With or without an adapter.
-        index: Which of the logits are wanted, an index into (rows, positions kept).
+        index: Selects logits by an index into (rows, positions kept).
         labels: Tokens whose logits are the product of the final hidden state and their rows of the head in float32.
-            Of a head that is no linear layer, or whose logits the model changes in a way that is not known, they are as
-            the model computes them.
-        inputs: What the model is given.
+            If the head is no linear layer, or the model transforms its logits in an unknown way, they are as the model
+            computes them.
+        inputs: The model's inputs.
 
     Returns:
-        The vocabulary's logits in float32, of shape (wanted, vocabulary).
+        The vocabulary's logits in float32, of shape (selected, vocabulary).
     """
     if not labels or model.dtype == torch.float32:
-        found: torch.Tensor = model(**inputs).logits[index].float()
-        return found
+        selected: torch.Tensor = model(**inputs).logits[index].float()
+        return selected
     seen: list[tuple[torch.Tensor, torch.Tensor]] = []
     head = model.get_output_embeddings()
     hook = head.register_forward_hook(lambda _, given, gives: seen.append((given[0], gives)))
@@ -38,23 +38,23 @@ def last_logits(model: Any, index: Any, labels: Sequence[int] = (), **inputs: An
         logits = model(**inputs).logits[index]
     finally:
         hook.remove()
-    found, columns = logits.float(), list(labels)
+    selected, columns = logits.float(), list(labels)
     hidden, raw = (states[index] for states in seen[-1])
     exact, cap = head_rows(head, hidden, columns), getattr(model.config.get_text_config(), CAP, None)
     if exact is not None and cap is not None:
-        found[:, columns] = cap * torch.tanh(exact / cap)
-    elif exact is not None and torch.equal(raw[:, columns].float(), found[:, columns]):
-        found[:, columns] = exact
-    return found
+        selected[:, columns] = cap * torch.tanh(exact / cap)
+    elif exact is not None and torch.equal(raw[:, columns].float(), selected[:, columns]):
+        selected[:, columns] = exact
+    return selected
 
 
 def head_rows(head: Any, hidden: torch.Tensor, columns: Sequence[int]) -> torch.Tensor | None:
-    """Some outputs of a model's head in float32, with its adapter as it is set; None of a head of another make.
+    """Chosen outputs of a model's head in float32, with its active adapters; None if the head is of another kind.
 
     Args:
         head: The module that gives the vocabulary's logits.
         hidden: Final hidden states, of shape (rows, width).
-        columns: Which outputs.
+        columns: The indices of the outputs.
     """
     if isinstance(head, ModulesToSaveWrapper):
         names = [] if head.disable_adapters else head.active_adapters
@@ -64,16 +64,16 @@ def head_rows(head: Any, hidden: torch.Tensor, columns: Sequence[int]) -> torch.
         return None
     with torch.autocast(hidden.device.type, enabled=False):
         states, chosen = hidden.float(), list(columns)
-        found = _rows(plain, states, chosen)
+        outputs = _rows(plain, states, chosen)
         if plain is head or head.disable_adapters or head.merged:
-            return found
+            return outputs
         for name in head.active_adapters:
             if name in head.lora_variant:
                 return None
             if name in head.lora_A:
                 inner = linear(states, head.lora_A[name].weight.float())
-                found = found + head.scaling[name] * _rows(head.lora_B[name], inner, chosen)
-    return found
+                outputs = outputs + head.scaling[name] * _rows(head.lora_B[name], inner, chosen)
+    return outputs
 
 
 def _rows(layer: torch.nn.Linear, states: torch.Tensor, chosen: list[int]) -> torch.Tensor:

@@ -1,4 +1,4 @@
-"""Jina's rerankers of lists (jina-reranker-v3): all documents in one prompt, each compared where it ends."""
+"""Jina's listwise reranker (jina-reranker-v3): all documents in one prompt, each with an embedding at its end."""
 
 from __future__ import annotations
 
@@ -36,21 +36,21 @@ _PROJECTOR = ("projector.0.weight", "projector.2.weight")
 
 
 def reads_lists(source: str | Path) -> bool:
-    """Whether a model that is on this disk is such a reranker, by its configuration.
+    """Whether a model on this disk is such a reranker, by its configuration.
 
     Raises:
-        ModelError: A folder is named that is not there, or its configuration cannot be read.
+        ModelError: The named folder does not exist, or its configuration cannot be read.
     """
     path = expanded(str(source))
-    found = None if path.is_dir() else model_here(str(source))
-    file = (found.folder if found else path) / "config.json"
+    files = None if path.is_dir() else model_here(str(source))
+    file = (files.folder if files else path) / "config.json"
     return file.is_file() and ARCHITECTURE in (read_config(file).get("architectures") or [])
 
 
 class _Projected(Qwen3PreTrainedModel):  # type: ignore[misc]
-    """The language model without its head, and what makes vectors of its states; named as the files name them."""
+    """The language model without its head, and the projector from states to embeddings, named as in the files."""
 
-    # The files may bring the vocabulary's head, which is of no use here.
+    # The files may hold the vocabulary's head, which is not needed.
     _keys_to_ignore_on_load_unexpected = (r"^lm_head\.",)
 
     def __init__(self, config: Qwen3Config) -> None:
@@ -66,13 +66,13 @@ class _Projected(Qwen3PreTrainedModel):  # type: ignore[misc]
 
 
 class LateLists:
-    """Compares a query with documents that are read together, each with those before it in sight."""
+    """Compares a query with documents in one prompt, in which each document attends to those before it."""
 
     def __init__(self, files: ModelFiles) -> None:
-        """Load it.
+        """Load the model.
 
         Raises:
-            ModelError: Its files are not whole, or its tokenizer lacks the tokens at which it compares.
+            ModelError: Its files are not whole, or its tokenizer lacks the tokens that mark embeddings.
         """
         self.work = Work()
         self._lock = threading.RLock()
@@ -81,8 +81,8 @@ class LateLists:
         known = self._tokenizer.get_vocab()
         if missing := [token for token in (_DOCUMENT, _QUERY) if token not in known]:
             raise ModelError(
-                f"the tokenizer of {files.name} lacks {' and '.join(missing)}, where {ARCHITECTURE} compares; get the "
-                "model anew"
+                f"the tokenizer of {files.name} lacks {' and '.join(missing)}, at which {ARCHITECTURE} takes "
+                "embeddings; get the model anew"
             )
         self._marks = known[_DOCUMENT], known[_QUERY]
         config = Qwen3Config.from_pretrained(files.folder)
@@ -101,14 +101,14 @@ class LateLists:
         return flops(self._model.config, work)
 
     def query_cut(self, query: str) -> int:
-        """How many tokens at the query's end are left out."""
+        """How many tokens at the query's end are cut."""
         return max(0, len(self._plain(query)) - _LONGEST_QUERY)
 
     def scores(self, query: str, texts: Sequence[str]) -> tuple[list[float], list[int]]:
-        """The cosine between the query and each document, and how many tokens each document lost.
+        """The cosine between the query and each document, and how many tokens of each document were cut.
 
         Raises:
-            InputError: The documents together are more than the model reads.
+            InputError: The documents together exceed the model's context.
         """
         shown, cuts = zip(*(self._shortened(text, _LONGEST) for text in texts), strict=True)
         ids = self._prompt(self._shortened(query, _LONGEST_QUERY)[0], shown)
@@ -118,33 +118,33 @@ class LateLists:
                 f"the query and {counted(len(texts), 'document')} are {counted(len(ids), 'token')} together, and this "
                 f"model reads them in one text of {room} at most; rank fewer documents (depth), or shorter ones"
             )
-        document, asked = self._marks
+        document_mark, query_mark = self._marks
         with self._lock, torch.inference_mode():
             row = torch.tensor([ids], device=self._model.device)
             states = self._model.model(input_ids=row).last_hidden_state[0]
-            ends = [place for place, index in enumerate(ids) if index == document]
-            vectors = self._model.projector(states[[*ends, ids.index(asked)]]).float()
-            found = torch.nn.functional.cosine_similarity(vectors[-1:], vectors[:-1])
+            ends = [place for place, index in enumerate(ids) if index == document_mark]
+            vectors = self._model.projector(states[[*ends, ids.index(query_mark)]]).float()
+            cosines = torch.nn.functional.cosine_similarity(vectors[-1:], vectors[:-1])
             self.work += Work(len(ids), 0, positions_attended(0, len(ids)), 0)
-        return found.tolist(), list(cuts)
+        return cosines.tolist(), list(cuts)
 
     def _prompt(self, query: str, texts: Sequence[str]) -> list[int]:
-        """The ids of the one prompt; texts are encoded with what stands around them, from mark to mark."""
-        document, asked = self._marks
-        # Whatever their number, as it was learned.
+        """The ids of the prompt; each text is encoded together with the words around it, from mark to mark."""
+        document_mark, query_mark = self._marks
+        # The prompt says "1 passages" too, as in the model's training.
         count = len(texts)
-        begun = (
+        lead = (
             f"user\nI will provide you with {count} passages, each indicated by a numerical identifier. Rank the "
             f"passages based on their relevance to query: {query}\n"
         )
         ids = [*self._framed(_BEFORE)]
         for place, text in enumerate(texts):
-            ids += [*self._plain(f'{begun}<passage id="{place}">\n{text}'), document]
-            begun = "\n</passage>\n"
+            ids += [*self._plain(f'{lead}<passage id="{place}">\n{text}'), document_mark]
+            lead = "\n</passage>\n"
         return [
             *ids,
-            *self._plain(f"{begun}<query>\n{query}"),
-            asked,
+            *self._plain(f"{lead}<query>\n{query}"),
+            query_mark,
             *self._plain("\n</query>"),
             *self._framed(_AFTER),
         ]
@@ -153,7 +153,7 @@ class LateLists:
         return list(self._tokenizer(text, add_special_tokens=False)["input_ids"])
 
     def _shortened(self, text: str, longest: int) -> tuple[str, int]:
-        """The text without the marks that its own code takes out, and so much of it as is read; what is cut."""
+        """The text without mark tokens, as in the model's own code, cut to `longest` tokens; how many are cut."""
         for mark in (_DOCUMENT, _QUERY):
             text = text.replace(mark, "")
         ids = self._plain(text)
@@ -166,13 +166,13 @@ def _sizes(folder: Path) -> list[int]:
     """The widths of the projector's two layers.
 
     Raises:
-        ModelError: The files have no such layers.
+        ModelError: The files lack one of them.
     """
-    found: dict[str, int] = {}
+    widths: dict[str, int] = {}
     for file in model_weights(folder):
         with safe_open(file, "pt") as weights:
             names = set(weights.keys())
-            found |= {name: weights.get_slice(name).get_shape()[0] for name in _PROJECTOR if name in names}
-    if len(found) != len(_PROJECTOR):
+            widths |= {name: weights.get_slice(name).get_shape()[0] for name in _PROJECTOR if name in names}
+    if len(widths) != len(_PROJECTOR):
         raise ModelError(f"{folder} lacks {' or '.join(_PROJECTOR)}, which {ARCHITECTURE} has; get the model anew")
-    return [found[name] for name in _PROJECTOR]
+    return [widths[name] for name in _PROJECTOR]

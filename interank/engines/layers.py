@@ -1,4 +1,4 @@
-"""What a model's layers allow, told from its configuration before anything is loaded; training and ranking ask here."""
+"""How a model's layers may be computed, by its configuration, before loading; for training and ranking alike."""
 
 from __future__ import annotations
 
@@ -11,37 +11,37 @@ from transformers import MODEL_FOR_CAUSAL_LM_MAPPING, MODEL_FOR_SEQUENCE_CLASSIF
 
 from interank.errors import ModelError, TrainingError
 
-# What transformers calls layers whose tokens look at keys and values, all of them or those in a window.
+# transformers' names for layers of attention, full or in a window.
 _ATTENTION = frozenset({"full_attention", "sliding_attention"})
 STATES = frozenset({"linear_attention", "conv"})
-"""Layers whose tokens take up a state from the token before, as transformers calls them."""
+"""transformers' names for layers that pass a recurrent state from token to token."""
 CHANGING_ROPE = frozenset({"dynamic", "longrope"})
-"""Kinds of rotary positions whose frequencies change where a text is longer than the model was first trained on."""
+"""Kinds of rotary positions whose frequencies change in texts longer than those of the model's first training."""
 
 
 @dataclass(frozen=True, slots=True)
 class Allowed:
-    """How texts that begin alike may be computed together."""
+    """How texts with a common prefix may be computed together."""
 
     tree: bool
-    """Read, in training too, as one row in which a token's attention finds its own path. Else beside each other."""
+    """Whether they may be read (in training too) as one row, where each token attends to its path in a tree."""
     padding: bool
-    """Written in rows of a cache that are padded on the left to one length. Else without padding before a token."""
+    """Whether generation may pad the rows of its cache on the left to one length."""
     attention: Literal["sdpa", "eager"]
-    """The one of transformers' forms of attention that computes it all."""
+    """transformers' implementation of attention that computes all of the model's."""
     why: str
-    """What stands in the way of a tree, in words; empty where there may be one."""
+    """Why there may be no tree; empty where there may be one."""
 
 
 def allowed_of(name: str, folder: Path) -> Allowed:
-    """What a language model allows, before it is loaded.
+    """How a language model may be computed, before it is loaded.
 
     Args:
-        name: What the recipe calls it.
-        folder: Its files.
+        name: The model's name in the recipe.
+        folder: The folder of its files.
 
     Raises:
-        ModelError: It would be computed wrongly in every way; names what it has.
+        ModelError: Every way would compute it wrongly; the message names the layers at fault.
     """
     return allowed(model_config(folder), name)
 
@@ -50,7 +50,7 @@ def model_config(folder: Path) -> Any:
     """A model's configuration, as transformers reads it.
 
     Raises:
-        ModelError: It cannot be read, or is that of a kind that the installed transformers does not have.
+        ModelError: It cannot be read, or the installed transformers lacks the type of model.
     """
     try:
         return AutoConfig.from_pretrained(folder, trust_remote_code=False)
@@ -62,10 +62,10 @@ def model_config(folder: Path) -> Any:
 
 
 def allowed(config: Any, name: str = "this model") -> Allowed:
-    """What a language model of this configuration allows.
+    """How a language model of this configuration may be computed.
 
     Raises:
-        ModelError: As of `allowed_of`.
+        ModelError: As for `allowed_of`.
     """
     text = config.get_text_config()
     kinds = {*(getattr(text, "layer_types", None) or ())}
@@ -75,39 +75,40 @@ def allowed(config: Any, name: str = "this model") -> Allowed:
     capped = _is_capped(text)
     why = ""
     if states:
-        why = f"layers of the kind {', '.join(states)} take up a state from the token before"
+        why = f"layers of the kind {', '.join(states)} pass a state from token to token"
     elif capped:
         why = "its attention's logits are capped"
     return Allowed(
         tree=not why,
-        # A window counts padding as if it were text, and a state takes it up.
+        # A window counts padding as if it were text, and a state absorbs it.
         padding=not states and not windows,
-        # Scaled dot product attention knows no cap, and transformers leaves it out there without a word.
+        # Scaled dot product attention has no cap, and transformers silently omits it there.
         attention="eager" if capped else "sdpa",
         why=why,
     )
 
 
 def head_options(name: str, folder: Path) -> dict[str, Any]:
-    """With what a model with a head in place of the vocabulary is loaded, so that its attention is computed whole.
+    """Options to load a model with a classifier's head, so that its attention is computed whole.
 
-    Pairs are read whole, padded on the right, which any layers allow.
+    Pairs are read whole and padded on the right, which all layers allow.
 
     Raises:
-        ModelError: transformers has no such model of this kind.
+        ModelError: transformers has no classifier of this type of model.
     """
     config = model_config(folder)
     if MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING.get(type(config), None) is None:
         raise ModelError(
-            f"{name} ({config.model_type}) cannot be a head: transformers has none of its kind; use another model"
+            f"{name} ({config.model_type}) cannot be a head: transformers has no classifier of this type; use "
+            "another model"
         )
     return {"attn_implementation": "eager"} if _is_capped(config.get_text_config()) else {}
 
 
 def is_read_otherwise(config: Any, tokens: int) -> bool:
-    """Whether positions are read otherwise in a text of so many tokens, and in all that is read with it.
+    """Whether a text of `tokens` tokens changes the rotary frequencies, its own and those of all texts read with it.
 
-    A model tells it by its kind of rotary positions and the length that it was first trained on.
+    This depends on the kind of rotary positions and on the length of texts in the model's first training.
     """
     text = config.get_text_config()
     rope = getattr(text, "rope_parameters", None) or {}
@@ -117,18 +118,18 @@ def is_read_otherwise(config: Any, tokens: int) -> bool:
 
 
 def refuse_read_otherwise(config: Any, tokens: int) -> None:
-    """Refuse to train with a text in which positions are read otherwise, which would change those beside it.
+    """Refuse to train on a text so long that it changes the rotary frequencies of all texts in its batch.
 
     Raises:
-        TrainingError: Says how long texts may be.
+        TrainingError: The text is too long; the message says how long texts may be.
     """
     if is_read_otherwise(config, tokens):
         text = config.get_text_config()
         most = text.rope_parameters.get("original_max_position_embeddings") or text.max_position_embeddings
         raise TrainingError(
-            f"a text to train on may have {tokens} tokens, and beyond {most} this model reads the positions of "
-            f"all texts beside it otherwise ({text.rope_parameters['rope_type']} rotary positions); lower "
-            "max_document_tokens so that they have fewer, or train another model"
+            f"a text to train on may have {tokens} tokens, and beyond {most} this model changes the positions of all "
+            f"texts in its batch ({text.rope_parameters['rope_type']} rotary positions); lower max_document_tokens so "
+            "that texts have fewer, or train another model"
         )
 
 
@@ -144,17 +145,17 @@ def _refuse_others(config: Any, text: Any, kinds: set[str], name: str) -> None:
         )
     if kinds and not kinds & _ATTENTION:
         raise ModelError(
-            f"{name} has no layer of attention ({', '.join(sorted(kinds))} alone), which interank does not know how "
-            "to write with; use another model"
+            f"{name} has no layer of attention ({', '.join(sorted(kinds))} alone), and interank cannot generate text "
+            "without one; use another model"
         )
-    made = MODEL_FOR_CAUSAL_LM_MAPPING.get(type(config), None)
-    if not kinds and getattr(made, "_is_stateful", False):
+    model_class = MODEL_FOR_CAUSAL_LM_MAPPING.get(type(config), None)
+    if not kinds and getattr(model_class, "_is_stateful", False):
         raise ModelError(
-            f"{name} ({config.model_type}) hands a state from token to token, and its configuration does not say in "
-            "which layers; use a model whose config.layer_types tell"
+            f"{name} ({config.model_type}) passes a state from token to token, and its configuration does not say in "
+            "which layers; use a model whose config.layer_types lists them"
         )
     if getattr(text, "use_bidirectional_attention", None) in (True, "all"):
         raise ModelError(
-            f"{name} looks at tokens that come later (use_bidirectional_attention), so it can write nothing; use a "
+            f"{name} attends to later tokens (use_bidirectional_attention), so it cannot generate text; use a causal "
             "language model"
         )

@@ -1,4 +1,4 @@
-"""Under which licence a model is, as far as its own files say."""
+"""A model's licence, as far as its own files name it."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ log = logging.getLogger(__name__)
 
 _CARD = "README.md"
 _KEYS = ("license", "license_name", "license_link")
-# A name as the hub writes it, or a link; nothing that a card could take for more than that.
+# A name as the hub writes it, or a link; nothing that a card could render as markup.
 _VALUE = re.compile(r"[\w.+:/@~-]{1,200}")
 
 
 def licence_of(files: ModelFiles) -> dict[str, str]:
-    """What the model's card says in the hub's keys, or the GGUF that it was converted from; empty if neither does."""
-    found = _told(_metadata(files.folder / _CARD)) if (files.folder / _CARD).is_file() else {}
-    gguf = None if found else gguf_of(files)
-    return _told({"license": _in_gguf(gguf)}) if gguf else found
+    """The licence in the model's card, by the hub's keys, or in its GGUF if converted from one; empty without any."""
+    licence = _named(_metadata(files.folder / _CARD)) if (files.folder / _CARD).is_file() else {}
+    gguf = None if licence else gguf_of(files)
+    return _named({"license": _in_gguf(gguf)}) if gguf else licence
 
 
-def _told(facts: Mapping[str, object]) -> dict[str, str]:
-    """Its name, and where that is `other` the name and the link that stand for it."""
+def _named(facts: Mapping[str, object]) -> dict[str, str]:
+    """The licence and, as for `other`, its name and link, where they are valid; empty without a licence."""
     values = {key: str(facts[key]) for key in _KEYS if _VALUE.fullmatch(str(facts.get(key) or ""))}
     return values if "license" in values else {}
 
@@ -38,7 +38,7 @@ def _metadata(card: Path) -> Mapping[str, object]:
         return metadata_load(card) or {}
     except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
         log.warning(
-            "%s tells no licence: its metadata cannot be read (%s); mend what stands between its two lines of ---",
+            "%s names no licence: its metadata cannot be read (%s); correct the YAML between its two lines of ---",
             *(card, type(error).__name__),
         )
         return {}

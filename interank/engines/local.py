@@ -1,4 +1,4 @@
-"""A teacher in this process: an engine that is asked in batches."""
+"""A teacher in this process: an engine that gets requests in batches."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from interank.engines.soundness import checked, completion_fault
 
 
 class LocalTeacher:
-    """Asks an engine: units of `unit_size` requests, `together` of them in one call."""
+    """Answers with an engine: units of `unit_size` requests, `together` units in one call."""
 
     def __init__(
         self, engine: Engine, identity: str, *, vocabulary: int | None = None, unit_size: int = 1, together: int = 1
@@ -25,14 +25,14 @@ class LocalTeacher:
         self.abilities: frozenset[Ability] = frozenset({"token_ids", "label_logits"})
 
     def ask(self, units: Iterator[Unit]) -> Iterator[tuple[Unit, tuple[Reply | Failed, ...]]]:
-        """See `Teacher`; an engine that fails raises, and what it computes may still be no numbers."""
+        """See `Teacher`; an engine's errors are raised, and results that are not finite become `Failed`."""
         while batch := list(islice(units, self.together)):
             replies = iter(self._replies([request for unit in batch for request in unit]))
             for unit in batch:
                 yield unit, tuple(islice(replies, len(unit)))
 
     def _replies(self, requests: Sequence[Request]) -> list[Reply | Failed]:
-        """In the order of the requests; those of a kind go to the engine in one call."""
+        """Replies in the order of the requests; requests of a kind go to the engine in one call."""
         replies: dict[int, Reply | Failed] = {}
         for key in dict.fromkeys(_kind(request) for request in requests):
             places = [place for place, request in enumerate(requests) if _kind(request) == key]
@@ -66,5 +66,5 @@ def _kind(request: Request) -> tuple[tuple[int, ...], Sampling, int]:
 
 def _ids(request: Request) -> Prompt:
     if not isinstance(request.prompt, Prompt):
-        raise TypeError("an engine in this process takes token ids, and was asked in messages; ask it in token ids")
+        raise TypeError("an engine in this process takes token ids, and got messages; give it token ids")
     return request.prompt

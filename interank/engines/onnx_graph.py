@@ -1,4 +1,4 @@
-"""A pointwise head as an ONNX graph: written by PyTorch's exporter, run by onnxruntime."""
+"""Pointwise heads and judges as ONNX graphs: written by PyTorch's exporter, run by onnxruntime."""
 
 from __future__ import annotations
 
@@ -16,26 +16,26 @@ from interank.engines.heads import Head
 from interank.errors import ModelError
 from interank.versions import require
 
-# Those of the extra in pyproject.toml.
+# The versions of the extra `onnx` in pyproject.toml.
 _PACKAGES = {"onnx": "1.20", "onnxscript": "0.7", "onnxruntime": "1.23"}
-# A file of protobuf's holds 2 GiB at most; the weights of larger models stand beside it.
+# A protobuf file holds 2 GiB at most; the weights of larger models go into a file of their own.
 _ONE_FILE_BYTES = 1.5 * 2**30
-# Rows and tokens of the pairs by which the graph is found; it holds for any number of either.
+# Rows and tokens of the example that the exporter traces; the graph takes any number of either.
 _ROWS, _TOKENS = 2, 12
 
 
 def require_onnx() -> None:
-    """Find what the graph is written and checked with.
+    """Check that the packages that write and run graphs are installed.
 
     Raises:
-        InputError: It is not installed, or too old.
+        InputError: One is not installed, or too old.
     """
     for package, works in _PACKAGES.items():
         require(package, works, "onnx")
 
 
 class LastState(torch.nn.Module):
-    """Ids and mask to the final hidden state of each row's last real token; padding may stand on either side."""
+    """Maps ids and mask to the final hidden state of each row's last real token; padding may be on either side."""
 
     def __init__(self, model: Any) -> None:
         super().__init__()
@@ -43,7 +43,7 @@ class LastState(torch.nn.Module):
 
     def forward(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> torch.Tensor:
         """States of shape (rows, width)."""
-        # Where padding stands on the left, the first real token is still the first.
+        # With padding on the left, the first real token still has position 0.
         positions = (attention_mask.cumsum(1) - 1).clamp(min=0)
         states = self.backbone(
             input_ids=input_ids, attention_mask=attention_mask, position_ids=positions, use_cache=False
@@ -55,7 +55,7 @@ class LastState(torch.nn.Module):
 
 
 class LastToken(torch.nn.Module):
-    """Ids and mask to a head's logits."""
+    """Maps ids and mask to a head's logits."""
 
     def __init__(self, model: Any) -> None:
         super().__init__()
@@ -68,7 +68,7 @@ class LastToken(torch.nn.Module):
 
 
 class Grades(torch.nn.Module):
-    """Ids and mask to a judge's scores, bias and cap of its head included."""
+    """Maps ids and mask to a judge's scores, bias and cap of its head included."""
 
     def __init__(self, model: Any, head: GradeHead) -> None:
         super().__init__()
@@ -86,7 +86,7 @@ class Grades(torch.nn.Module):
 
 
 class OwnPooling(torch.nn.Module):
-    """An encoder's inputs to its own head's logits."""
+    """Maps an encoder's inputs to its own head's logits."""
 
     def __init__(self, model: Any) -> None:
         super().__init__()
@@ -121,21 +121,21 @@ def write_judge_graph(model: Any, head: GradeHead, file: Path) -> None:
     _write(Grades(model, head).eval(), _example(types=False), file)
 
 
-def _write(graph: torch.nn.Module, given: dict[str, torch.Tensor], file: Path) -> None:
+def _write(graph: torch.nn.Module, example: dict[str, torch.Tensor], file: Path) -> None:
     rows, tokens = Dim("pairs"), Dim("tokens")
     size = sum(weight.nbytes for weight in graph.parameters())
-    # It tells of its own code's future, of inputs that share their axes, and of packages that are not there.
+    # The exporter warns of its own deprecated code, of inputs that share axes, and of missing packages.
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)
     try:
         with torch.no_grad(), warnings.catch_warnings():
             warnings.simplefilter("ignore")
             torch.onnx.export(
                 graph,
-                kwargs=given,
+                kwargs=example,
                 f=file,
-                input_names=list(given),
+                input_names=list(example),
                 output_names=["logits"],
-                dynamic_shapes={name: {0: rows, 1: tokens} for name in given},
+                dynamic_shapes={name: {0: rows, 1: tokens} for name in example},
                 external_data=size > _ONE_FILE_BYTES,
                 dynamo=True,
                 verbose=False,
@@ -146,19 +146,19 @@ def _write(graph: torch.nn.Module, given: dict[str, torch.Tensor], file: Path) -
 
 
 def graph_logits(file: Path, rows: Mapping[str, Any]) -> list[float]:
-    """What onnxruntime computes on the CPU of arrays that a tokenizer made."""
+    """The logits that onnxruntime computes on the CPU from a tokenizer's arrays."""
     import onnxruntime
 
     session = onnxruntime.InferenceSession(file, providers=["CPUExecutionProvider"])
-    asked = {item.name: rows[item.name] for item in session.get_inputs()}
-    found: list[float] = session.run(["logits"], asked)[0].tolist()
-    return found
+    inputs = {item.name: rows[item.name] for item in session.get_inputs()}
+    logits: list[float] = session.run(["logits"], inputs)[0].tolist()
+    return logits
 
 
 def _example(*, types: bool) -> dict[str, torch.Tensor]:
-    """Rows by which the graph is found: one padded, and no two inputs alike, which would become one."""
+    """The rows that the exporter traces: one is padded, and no two inputs are equal, which it would merge into one."""
     ids = torch.arange(_ROWS * _TOKENS).reshape(_ROWS, _TOKENS) % 7 + 1
     mask = torch.ones_like(ids)
     mask[0, _TOKENS // 2 :] = 0
-    given = {"input_ids": ids, "attention_mask": mask}
-    return given | {"token_type_ids": (torch.arange(_TOKENS) % 2).expand_as(ids).clone()} if types else given
+    example = {"input_ids": ids, "attention_mask": mask}
+    return example | {"token_type_ids": (torch.arange(_TOKENS) % 2).expand_as(ids).clone()} if types else example

@@ -29,32 +29,32 @@ from interank.errors import ModelError
 from interank.settings import ServerRecipe
 
 _SEEDS = 2**31
-# Whatever a server's generation_config.json says, tokens are chosen as asked.
+# These override a server's generation_config.json, so that tokens are sampled as requested.
 _PLAIN = {"top_p": 1.0, "top_k": -1, "min_p": 0.0, "repetition_penalty": 1.0}
-# Any ids will do to see whether a server takes ids and tells labels; they exist in every vocabulary.
+# It shows whether a server takes token ids and returns labels' log-probabilities; every vocabulary has these ids.
 _PROBE = Request(Prompt((), (), (1, 2, 3)), labels=(1, 2, 3))
-# How messages call what JSON has.
+# Names of JSON's types in messages.
 _KINDS: dict[type, str] = {list: "a list", Mapping: "an object"}
 
 
 class OpenAiTeacher:
-    """Keeps up to `in_flight` requests under way over all servers."""
+    """Keeps up to `in_flight` requests in flight over all servers."""
 
     unit_size = 1
 
     def __init__(
         self, model: str, settings: ServerRecipe, *, token_ids: bool | None = None, vocabulary: int | None = None
     ) -> None:
-        """Take a model by the name that the servers know.
+        """Take the servers of a model.
 
         Args:
-            model: The name.
+            model: The model's name on the servers.
             settings: The servers.
-            token_ids: Whether they take token ids and tell the labels' probabilities; None asks them.
-            vocabulary: How many token ids the model has; None where its tokenizer is not here.
+            token_ids: Whether they take token ids and return the labels' probabilities; None probes them.
+            vocabulary: How many token ids the model has; None if its tokenizer is not on this machine.
 
         Raises:
-            InputError: What is in the key's variable can be none.
+            InputError: The key's variable holds no valid key.
             ModelError: No server answers.
         """
         self.model = model
@@ -69,10 +69,10 @@ class OpenAiTeacher:
         self.abilities: frozenset[Ability] = both if token_ids else schema
 
     def ask(self, units: Iterator[Unit]) -> Iterator[tuple[Unit, tuple[Reply | Failed, ...]]]:
-        """See `Teacher`; replies come as the servers give them.
+        """See `Teacher`; replies come in the order in which servers give them.
 
         Raises:
-            ModelError: Every server has failed; what came before has been given out.
+            ModelError: Every server has failed; earlier replies have been yielded.
         """
         with asyncio.Runner() as runner:
             loop = runner.get_loop()
@@ -86,7 +86,7 @@ class OpenAiTeacher:
                         return
                     first = asyncio.wait(under_way, return_when=asyncio.FIRST_COMPLETED)
                     done, _ = loop.run_until_complete(first)
-                    # Whole replies first: a server that failed must not take what others gave with it.
+                    # Replies before errors: one server's failure must not lose the replies of others.
                     for task in sorted(done, key=lambda task: task.exception() is not None):
                         yield under_way.pop(task), (task.result(),)
             finally:
@@ -103,7 +103,7 @@ class OpenAiTeacher:
         try:
             reply = _reply(request, content, self.vocabulary)
         except (KeyError, ValueError) as error:
-            return Failed(f"the server's reply lacks what was asked for ({told(error)})")
+            return Failed(f"the server's reply lacks what was asked for ({fault_of(error)})")
         sound = checked(request, reply, self.vocabulary)
         return Failed(f"the server's reply cannot be used: {sound.reason}") if isinstance(sound, Failed) else sound
 
@@ -111,7 +111,7 @@ class OpenAiTeacher:
         """The path and the JSON of a request."""
         if isinstance(request.prompt, Prompt):
             return "completions", token_body(self.model, request, self._seed(request))
-        # Servers read what spells a turn's end as one; here it stays text.
+        # Servers would read a spelled end of turn as a real one; here it stays text.
         messages = [{"role": role, "content": without_turns(content)} for role, content in request.prompt]
         body = {**_common(self.model, request, self._seed(request)), "messages": messages}
         if request.schema:
@@ -127,7 +127,7 @@ class OpenAiTeacher:
         return (request.sampling.seed + content_seed(list(text.encode("utf-8", "replace")))) % _SEEDS
 
     def _takes_ids(self) -> bool:
-        """Whether a completion of token ids tells the ids it wrote and the labels asked for."""
+        """Whether the servers take token ids and return the labels' log-probabilities."""
 
         async def probe() -> Reply | Failed:
             async with self._endpoints.client() as client:
@@ -136,10 +136,10 @@ class OpenAiTeacher:
         try:
             reply = asyncio.run(probe())
         except ModelError:
-            # Servers that are down say nothing of what they take, and the two ways' replies must not be mixed.
+            # Servers that are down do not show what they take, and replies of both kinds must not be mixed.
             if not self._endpoints.without_path:
                 raise
-            # No such path; or no such model, which the first message will tell.
+            # There is no such path; or no such model, which the first conversation will report.
             self._endpoints = Endpoints(self.settings)
             return False
         return isinstance(reply, Reply) and reply.labels is not None
@@ -162,22 +162,22 @@ def token_body(model: str, request: Request, seed: int) -> dict[str, Any]:
 
 
 def labels_in(choice: Mapping[str, Any], labels: Sequence[int]) -> LabelLogits:
-    """The labels' logits that a choice tells, as `token_body` asked for them.
+    """The labels' logits in a choice, as `token_body` requests them.
 
     Raises:
-        KeyError: It does not tell one.
-        ValueError: It tells something else than log-probabilities that can stand together.
+        KeyError: One is missing.
+        ValueError: One is no log-probability.
     """
     found = part(part(part(choice, "logprobs", Mapping), "top_logprobs", list), 0, Mapping)
     return labels_of({label: log_probability(found[f"token_id:{label}"]) for label in labels}, labels)
 
 
 def ids_in(choice: Mapping[str, Any], vocabulary: int | None) -> tuple[int, ...]:
-    """The token ids that a choice tells.
+    """The token ids in a choice.
 
     Raises:
-        KeyError: It tells none.
-        ValueError: One is no integer, or none of the vocabulary's, whose size may not be known.
+        KeyError: They are missing.
+        ValueError: One is no integer, or is outside the vocabulary (of any size, if that is not known).
     """
     most = (vocabulary or MOST_IDS) - 1
     return tuple(plain_data.whole(index, least=0, most=most) for index in part(choice, "token_ids", list))
@@ -187,42 +187,42 @@ def has_ended(choice: Mapping[str, Any]) -> bool:
     """Whether the model ended its turn.
 
     Raises:
-        KeyError: The choice does not tell why it ends.
-        ValueError: It tells it in something else than text.
+        KeyError: The choice has no finish reason.
+        ValueError: The finish reason is no text.
     """
     reason = choice["finish_reason"]
     return reason is not None and plain_data.text(reason) == "stop"
 
 
 def first_choice(content: Mapping[str, Any]) -> Mapping[str, Any]:
-    """What a server answers, of which one was asked for.
+    """The only choice of a server's answer.
 
     Raises:
         KeyError: There is none.
         ValueError: It is of another form.
     """
-    found: Mapping[str, Any] = part(part(content, "choices", list), 0, Mapping)
-    return found
+    choice: Mapping[str, Any] = part(part(content, "choices", list), 0, Mapping)
+    return choice
 
 
 def part(whole: Any, name: str | int, kind: type) -> Any:
-    """A part of a reply by its name or place, of the kind that it has to be.
+    """A part of a reply by its name or place, checked to be of the expected type.
 
     Raises:
-        KeyError: It is not there.
-        ValueError: It is of another kind.
+        KeyError: It is missing.
+        ValueError: It is of another type.
     """
     if isinstance(name, int) and name >= len(whole):
         raise KeyError(f"item {name}")
-    found = whole[name]
-    if not isinstance(found, kind):
+    value = whole[name]
+    if not isinstance(value, kind):
         place = f"item {name}" if isinstance(name, int) else name
-        raise ValueError(f"{place} is {plain_data.shown(found)}, where {_KINDS[kind]} is needed")
-    return found
+        raise ValueError(f"{place} is {plain_data.shown(value)}, where {_KINDS[kind]} is needed")
+    return value
 
 
-def told(error: Exception) -> str:
-    """What a reply lacks, in words."""
+def fault_of(error: Exception) -> str:
+    """The fault of a reply in words, for an error of `part`."""
     return f"there is no {error.args[0]!r}" if isinstance(error, KeyError) else str(error)
 
 
@@ -243,13 +243,13 @@ def _reply(request: Request, content: Mapping[str, Any], vocabulary: int | None)
 
 
 def _usage(request: Request, content: Mapping[str, Any], written: int) -> tuple[int, int]:
-    """Tokens read and written, as the server counts them where that can be, or no budget would end.
+    """Tokens read and written: the server's counts if they are credible, so that no count can evade a budget.
 
     Args:
-        request: What was asked.
+        request: The request.
         content: The answer's JSON.
-        written: The tokens written, counted here: exactly where they came as ids, else from the text.
+        written: Our own count of the tokens written: exact if they came as ids, else from the text.
     """
-    found = content.get("usage")
-    told = found if isinstance(found, Mapping) else {}
-    return usage(request, told.get("prompt_tokens"), told.get("completion_tokens"), written)
+    value = content.get("usage")
+    counts = value if isinstance(value, Mapping) else {}
+    return usage(request, counts.get("prompt_tokens"), counts.get("completion_tokens"), written)

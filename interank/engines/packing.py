@@ -1,4 +1,4 @@
-"""Prompts that are written on by a dense decoder: each shared prefix is held and met once, finished rows released."""
+"""Generation by a dense decoder: each shared prefix is stored and attended to once, finished rows are released."""
 
 from __future__ import annotations
 
@@ -12,32 +12,32 @@ from interank.engines.budget import Budget, cut, held
 from interank.engines.dense import DenseDecoder, Past, Segment
 from interank.engines.prompts import Prompt
 
-# Rows alike in length whose own keys are met in one product.
+# Rows of similar length that attend to their own keys in one product.
 _ROW_BLOCK = 8
-# Which row, from which of its own tokens on, and these.
+# A row's slot, the place of the part's first token among its own, and the part's tokens.
 _Part = tuple[int, int, tuple[int, ...]]
 
 
 class PackedRunner:
-    """Goes on writing prompts."""
+    """Generates text after prompts."""
 
     def __init__(self, decoder: DenseDecoder) -> None:
         self.decoder = decoder
 
     def cut(self, prompts: Sequence[Prompt], budget: Budget, room: int) -> Iterator[list[int]]:
-        """Places of prompts that are written together, with `room` tokens more for each."""
+        """Batches for generation, as places in `prompts`, with room for `room` new tokens each."""
         return cut(prompts, budget, held(self.decoder.model), room)
 
     def start(self, prompts: Sequence[Prompt], budget: Budget, room: int) -> PackedBatch:
-        """Read prompts that are to be written on together."""
+        """Read prompts for generation in one batch."""
         return PackedBatch(self.decoder, prompts, room, budget.tokens)
 
 
 class PackedBatch:
-    """Texts that are written together; whatever its place in the batch, a row's values are its own."""
+    """Texts in generation; a row's values do not depend on its place in the batch."""
 
     def __init__(self, decoder: DenseDecoder, prompts: Sequence[Prompt], room: int, tokens: int) -> None:
-        """Read the prompts, so many tokens at once; `room` is how many may follow each."""
+        """Read the prompts, `tokens` tokens at a time, with room for `room` new tokens each."""
         self._decoder, self._tokens = decoder, tokens
         shared = _shared(prompts)
         pasts = {prefix: decoder.keep(prefix, tokens) for prefix in shared}
@@ -47,7 +47,7 @@ class PackedBatch:
             else Segment(p.ids)
             for p in prompts
         ]
-        # The longest first, so that neighbours, whose keys are met in one product, are alike in length.
+        # The longest first, so that neighbours, which attend in one product, are similar in length.
         order = sorted(range(len(prompts)), key=lambda i: -len(segments[i].ids))
         lengths = {place: len(segments[place].ids) for place in order}
         self._rows = [_Row(place, segments[place].past, lengths[place], lengths[place]) for place in order]
@@ -86,10 +86,10 @@ class PackedBatch:
         return [row.place for row in self._rows[: self._active]]
 
     def release(self, finished: Iterable[int]) -> None:
-        """Write no more of the prompts at these places; what they hold stays readable."""
+        """Drop the rows of the finished prompts at these places; their keys and values stay readable."""
         done = set(finished)
         remaining = self._active - len(done)
-        # Only what stands in the way of a remaining row is moved.
+        # Only rows in the place of a remaining row are moved.
         free = [slot for slot in range(remaining) if self._rows[slot].place in done]
         moved = [slot for slot in range(remaining, self._active) if self._rows[slot].place not in done]
         for one, other in zip(free, moved, strict=True):
@@ -100,7 +100,7 @@ class PackedBatch:
         self._groups = self._group()
 
     def own(self, layer: int, slot: int, count: int) -> tuple[torch.Tensor, torch.Tensor]:
-        """Keys and values of the first of a row's own tokens."""
+        """Keys and values of the first `count` of a row's own tokens."""
         return self._keys[layer][slot, :, :count], self._values[layer][slot, :, :count]
 
     def step(self, tokens: torch.Tensor) -> None:
@@ -113,16 +113,19 @@ class PackedBatch:
         self.logits = self._decoder.head(hidden)
 
     def after(self, forced: Sequence[tuple[Sequence[int], int]]) -> tuple[torch.Tensor, list[int]]:
-        """The logits of each prompt when other tokens follow it, of which the first so many were written after it.
+        """The logits after each prompt with other tokens behind it.
+
+        Args:
+            forced: These tokens for each prompt, and how many of them its completion begins with.
 
         Returns:
-            The logits, a row for each prompt, and how many of the tokens need not be read again.
+            The logits, a row for each prompt, and how many of its tokens were not read again.
         """
         slots = {row.place: (slot, row) for slot, row in enumerate(self._rows)}
         parts, kept = [], []
         for place, (ids, own) in enumerate(forced):
             slot, row = slots[place]
-            # The last token that was chosen may not have been read; one token has to be.
+            # The last token chosen may not have been read yet, and at least one token has to be read.
             count = min(own, row.length - row.prompt, len(ids) - 1)
             kept.append(count)
             parts.append((slot, row.prompt + count, tuple(ids[count:])))
@@ -147,19 +150,19 @@ class PackedBatch:
             block = slice(begin, min(begin + _ROW_BLOCK, count))
             longest = int(ends[block].max()) + 1
             beyond = torch.arange(longest) > ends[block, None]
-            out[block], mass[block] = _met(
+            out[block], mass[block] = _partial_attention(
                 q[block], keys[block, :, :longest], values[block, :, :longest], beyond[:, None, None]
             )
         for past, slots in self._groups:
-            # All rows of a prefix meet its keys in one product.
-            asked = q[slots].transpose(0, 1).reshape(heads, -1, size)
-            seen, weight = _met(asked, *past.layer(layer))
+            # All rows of a prefix attend to it in one product.
+            queries = q[slots].transpose(0, 1).reshape(heads, -1, size)
+            seen, weight = _partial_attention(queries, *past.layer(layer))
             seen, weight = (x.view(heads, len(slots), -1, x.shape[-1]).transpose(0, 1) for x in (seen, weight))
             out[slots] = torch.lerp(out[slots], seen, torch.sigmoid(weight - mass[slots]))
         return out.view(count, -1)
 
     def _group(self) -> list[tuple[Past, torch.Tensor]]:
-        """The prefixes of the active rows, and which rows have each."""
+        """The prefixes of the active rows, each with the slots of its rows."""
         groups: dict[int, tuple[Past, list[int]]] = {}
         for slot, row in enumerate(self._rows[: self._active]):
             if row.past is not None:
@@ -169,7 +172,7 @@ class PackedBatch:
 
 @dataclass(slots=True)
 class _Row:
-    """A text that is written: which prompt it is, what stands before its own tokens, and how many these are."""
+    """A text in generation: its prompt's place, the past before its own tokens, how many the prompt and it have."""
 
     place: int
     past: Past | None
@@ -204,25 +207,25 @@ class _Written:
         return torch.cat([before[0], keys], 1), torch.cat([before[1], values], 1)
 
 
-def _met(
-    q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, beyond: torch.Tensor | None = None
+def _partial_attention(
+    q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, hidden: torch.Tensor | None = None
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Attention to a part of what is seen, and the logarithm of that part's weight."""
+    """Attention to a part of the keys, and the logarithm of that part's weight."""
     scores = q @ k.transpose(-1, -2)
-    if beyond is not None:
-        scores.masked_fill_(beyond, float("-inf"))
+    if hidden is not None:
+        scores.masked_fill_(hidden, float("-inf"))
     weight = scores.logsumexp(-1, keepdim=True)
     return (scores - weight).exp_() @ v, weight
 
 
 def _shared(prompts: Sequence[Prompt]) -> dict[tuple[int, ...], int]:
-    """The prefixes that several prompts have, numbered; one that stands alone is read with what follows it."""
+    """The prefixes that several prompts share, numbered; a prefix of one prompt is read with the rest of it."""
     counts = Counter(prompt.prefix for prompt in prompts if prompt.prefix)
     return {prefix: number for number, prefix in enumerate(p for p, count in counts.items() if count > 1)}
 
 
 def _packed(parts: Iterable[_Part], tokens: int) -> Iterator[list[_Part]]:
-    """Parts in their order, as many together as have so many tokens."""
+    """Packs of consecutive parts with at most `tokens` tokens, or of one longer part."""
     pack: list[_Part] = []
     for part in parts:
         if pack and sum(len(ids) for _, _, ids in pack) + len(part[2]) > tokens:

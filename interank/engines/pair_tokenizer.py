@@ -1,4 +1,4 @@
-"""A head's way of writing pairs put into a tokenizer of its own, for tools that call `tokenizer(query, document)`."""
+"""Saves a tokenizer that encodes pairs as a head does, for tools that call `tokenizer(query, document)`."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from interank.errors import ModelError
 from interank.settings import HeadSettings
 from interank.types import Document, Query
 
-# Texts on which a prefix and what follows it are joined in different ways.
+# Texts that tokenizers join to a prefix in different ways.
 _TEXTS = (
     "fox",
     " fox",
@@ -33,13 +33,13 @@ _NAMED = ("bos_token", "eos_token", "unk_token", "sep_token", "cls_token", "mask
 
 
 def save_pair_tokenizer(encoder: PairEncoder, folder: Path) -> HeadSettings:
-    """Write a tokenizer whose pairs are the encoder's, prefixes included; the settings by which interank reads it.
+    """Save a tokenizer whose pairs are the encoder's, prefixes included; the settings with which interank uses it.
 
-    Texts' special tokens stay text in it too. What a pair is padded with never ends one, so that transformers' own
-    rule, which takes the last token that is not padding, reads what interank reads.
+    Special tokens in texts stay text. The padding token never ends a pair, so that transformers' own rule, to read at
+    the last token that is not padding, agrees with interank.
 
     Raises:
-        ModelError: The tokenizer joins prefix and text in a way that cannot be written down in it.
+        ModelError: The tokenizer joins prefix and text in a way that a saved tokenizer cannot.
     """
     settings = encoder.settings
     if settings.template:
@@ -65,26 +65,26 @@ def save_pair_tokenizer(encoder: PairEncoder, folder: Path) -> HeadSettings:
                 }
             )
     raise ModelError(
-        "this tokenizer joins prefixes and texts in a way that no other tool can be told; train a head with "
+        "this tokenizer joins prefixes and texts in a way that cannot be saved for other tools; train a head with "
         "query_prefix and document_prefix empty to export it"
     )
 
 
 def longest_pair(encoder: PairEncoder) -> int:
-    """The most tokens that a pair has here."""
+    """The most tokens of a pair."""
     settings = encoder.settings
     around = sum(len(part) for part in encoder.frame)
     return min(settings.max_length, around + settings.max_query_tokens + settings.document_tokens)
 
 
 def _prefixes(encoder: PairEncoder, lead: str) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    """The prefixes' ids, without the blank that becomes part of the text's first word."""
+    """The prefixes' ids without `lead`, which becomes part of the text's first token."""
     query, document = encoder.settings.query_prefix, encoder.settings.document_prefix
     return encoder.plain(query.removesuffix(lead)), encoder.plain(document.removesuffix(lead))
 
 
 def _backend(encoder: PairEncoder, lead: str) -> Tokenizer | None:
-    """The tokenizer with the prefixes in its template, and `lead` before each text; None where these are no such."""
+    """The tokenizer with the prefixes in its template, and `lead` before each text; None if they do not end with it."""
     if lead and not all(
         prefix.endswith(lead) for prefix in (encoder.settings.query_prefix, encoder.settings.document_prefix)
     ):
@@ -110,7 +110,7 @@ def _backend(encoder: PairEncoder, lead: str) -> Tokenizer | None:
 
 
 def _save(encoder: PairEncoder, backend: Tokenizer, folder: Path) -> None:
-    """Write it as a plain fast tokenizer: classes of families make the backend anew when they are loaded."""
+    """Save it as a plain fast tokenizer: model families' own classes would rebuild the backend when loaded."""
     own = encoder.tokenizer
     backend.no_padding()
     backend.no_truncation()
@@ -129,7 +129,7 @@ def _save(encoder: PairEncoder, backend: Tokenizer, folder: Path) -> None:
 
 
 def _padding(encoder: PairEncoder) -> str:
-    """The tokenizer's own token for padding, or another special one if that ends a pair."""
+    """The tokenizer's padding token, or another special token if that one ends a pair."""
     tokenizer, after = encoder.tokenizer, encoder.frame.after
     for index in (tokenizer.pad_token_id, *tokenizer.all_special_ids, *tokenizer.added_tokens_decoder):
         if index is not None and index not in after[-1:]:
@@ -138,7 +138,7 @@ def _padding(encoder: PairEncoder) -> str:
 
 
 def _agree(encoder: PairEncoder, folder: Path) -> bool:
-    """Whether the saved tokenizer writes pairs as the encoder does."""
+    """Whether the saved tokenizer encodes pairs as the encoder does."""
     tokenizer: Any = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
     pairs = list(zip(_TEXTS, _TEXTS[3:] + _TEXTS[:3], strict=True))
     for query, document in ((Query("", query), Document("", text)) for query, text in pairs):
@@ -149,5 +149,5 @@ def _agree(encoder: PairEncoder, folder: Path) -> bool:
 
 
 def written(tokenizer: Any, query: Query, document: Document) -> Sequence[int]:
-    """A pair as other tools have it written."""
+    """A pair's ids as other tools encode it."""
     return list(tokenizer(query.text, document.full_text, truncation=True)["input_ids"])

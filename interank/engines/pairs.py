@@ -11,10 +11,10 @@ from interank.settings import HeadSettings
 from interank.types import Document, Query
 
 if TYPE_CHECKING:
-    # Prompts, of which recipes of tasks know, take the frame from here.
+    # Recipes must not load torch, and they import `prompts`, which imports this module.
     import torch
 
-# What stands between the parts where the tokenizer begins neither of them with a token of its own.
+# The separator of the parts, for tokenizers that put no beginning-of-sequence token before them.
 _SEPARATOR = "\n"
 
 
@@ -42,16 +42,16 @@ class PairBatch(NamedTuple):
     input_ids: torch.Tensor
     attention_mask: torch.Tensor
     token_type_ids: torch.Tensor
-    """1 of the document's part where the tokenizer tells parts apart, else 0; for encoders."""
+    """1 for the document's part if the tokenizer has token types, else 0; for encoders."""
     places: torch.Tensor
-    """Of each row the place at which the score is read, where the pooling is `last`."""
+    """The place of each row at which the score is read, if the pooling is `last`."""
 
 
 class PairEncoder:
     """Turns queries and documents into pairs for one tokenizer and one head's settings."""
 
     def __init__(self, tokenizer: Any, settings: HeadSettings) -> None:
-        """Read off the tokenizer what stands around a pair's parts.
+        """Take the ids around a pair's parts from the tokenizer.
 
         Raises:
             ModelError: The tokenizer lacks what the settings ask for.
@@ -60,7 +60,7 @@ class PairEncoder:
         self.settings = settings
         self.plain = PlainText(tokenizer, unknown=settings.pooling == "first")
         self.typed = "token_type_ids" in tokenizer.model_input_names
-        """Whether this tokenizer's models are told which part a token is of."""
+        """Whether this tokenizer's models take token types."""
         self.frame = self._frame()
         self._last: tuple[str, tuple[int, ...]] | None = None
 
@@ -71,8 +71,8 @@ class PairEncoder:
     def pair(self, query: Query, document: Document, explanation: str | None = None) -> Pair:
         """The pair, with query and document cut to their limits, and the document to what fits.
 
-        A head that reads explanations is given one. How far the document is cut does not depend on it, so that the
-        explanations of a pair stand behind the same tokens.
+        A head that reads explanations needs one. The document's cut does not depend on it, so that all explanations of
+        a pair follow the same tokens.
 
         Raises:
             ValueError: There is an explanation and the head reads none, or the other way round.
@@ -80,7 +80,7 @@ class PairEncoder:
         before, between, after = self.frame
         most = self.settings.max_explanation_tokens
         if (explanation is None) != (most is None):
-            raise ValueError("a head reads an explanation where its settings say so, and else none")
+            raise ValueError("an explanation is needed if max_explanation_tokens is set, and not allowed otherwise")
         head = before + self._query(query.text) + between
         room = self.settings.max_length - len(head) - len(after)
         if most is not None:
@@ -112,7 +112,7 @@ class PairEncoder:
         return PairBatch(ids.to(device), mask.to(device), types.to(device), places.to(device))
 
     def _query(self, text: str) -> tuple[int, ...]:
-        """The query's part, kept from the document before, as those of a query come one after the other."""
+        """The query's part, cached for the next document, since the documents of a query come in a row."""
         if self._last is None or self._last[0] != text:
             self._last = (text, self.plain(self.settings.query_prefix + text)[: self.settings.max_query_tokens])
         return self._last[1]
@@ -130,15 +130,15 @@ class PairEncoder:
         return Frame(begin, begin or self.plain(_SEPARATOR), (end,) if self.settings.end_token else ())
 
     def _template(self) -> Frame:
-        """The tokenizer's own, as `[CLS] query [SEP] document [SEP]`."""
+        """The tokenizer's own frame, as `[CLS] query [SEP] document [SEP]`."""
         ids = tuple(self.tokenizer("a", "b")["input_ids"])
         first, second = self.plain("a"), self.plain("b")
-        start = _found(first, ids, 0)
-        stop = _found(second, ids, start + len(first))
+        start = _index_of(first, ids, 0)
+        stop = _index_of(second, ids, start + len(first))
         return Frame(ids[:start], ids[start + len(first) : stop], ids[stop + len(second) :])
 
 
-def _found(part: tuple[int, ...], ids: tuple[int, ...], start: int) -> int:
+def _index_of(part: tuple[int, ...], ids: tuple[int, ...], start: int) -> int:
     for place in range(start, len(ids) - len(part) + 1):
         if ids[place : place + len(part)] == part:
             return place

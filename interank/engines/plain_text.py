@@ -6,7 +6,7 @@ import copy
 import re
 from typing import Any
 
-# By what models mark turns and texts: <|im_end|>, <start_of_turn>, </s>, [INST], <<SYS>>, DeepSeek's wide bars, Gemma's
+# Models' markers of turns and texts: <|im_end|>, <start_of_turn>, </s>, [INST], <<SYS>>, DeepSeek's wide bars, Gemma's
 # bar on one side (<|turn>, <turn|>), Mistral's and ChatGLM's words in brackets, tools, Nemotron's numbered ones.
 _WORDS = "bos|eos|pad|unk|mask|cls|sep|sop|eop|s|think|tool_calls?|tool_responses?|tools"
 _TURN = re.compile(
@@ -19,7 +19,7 @@ _TURN = re.compile(
 
 
 def without_turns(text: str) -> str:
-    """The text with a blank in what spells a turn of a chat, for servers that would read it as one."""
+    """The text with a blank in each spelled marker of a chat, which servers would read as a real one."""
     return _TURN.sub(r"\g<0> ", text)
 
 
@@ -27,9 +27,9 @@ class PlainText:
     """Encodes text of unknown origin with one tokenizer."""
 
     def __init__(self, tokenizer: Any, *, unknown: bool = False) -> None:
-        """Take a tokenizer; with `unknown` its token for unknown words may stand, as WordPiece models know it."""
-        # Whether special tokens are split is a state of the tokenizer, and frames are written with it off: two threads,
-        # or a frame made while another encodes, would have each other's. This one's stays on.
+        """Copy a tokenizer; with `unknown` its token for unknown words is allowed, as WordPiece models need it."""
+        # Splitting special tokens is a state of the tokenizer, and frames are encoded without it: threads, or a frame
+        # and a text, could change it for each other. On this copy it stays on.
         tokenizer = copy.deepcopy(tokenizer)
         added = {index for index, token in tokenizer.added_tokens_decoder.items() if token.special}
         self.tokenizer = tokenizer
@@ -58,7 +58,7 @@ class PlainText:
 
 
 def beginning(tokenizer: Any) -> tuple[int, ...]:
-    """The beginning-of-sequence token, if the tokenizer puts it before what it is given."""
+    """The beginning-of-sequence token, if the tokenizer puts it before a text."""
     bos = tokenizer.bos_token_id
     return (bos,) if bos is not None and tokenizer("a")["input_ids"][:1] == [bos] else ()
 

@@ -21,7 +21,7 @@ from interank.types import GRADES, Document, Judgment, Query
 # tomorrow; Qwen 3's opens a thinking part unless told not to. Templates ignore what they don't know.
 _DAY = datetime.datetime(2024, 7, 26)  # a day, the same everywhere
 _TEMPLATE_ARGUMENTS = {"date_string": "26 Jul 2024", "strftime_now": _DAY.strftime, "enable_thinking": False}
-# A label, what ends it and a token of the document.
+# The tokens of a label, of its end and one of the document.
 _LEAST = 3
 _QUERY_SLOT, _DOCUMENT_SLOT, _ANSWER_SLOT = "SLOT1QUERY1SLOT", "SLOT2DOCUMENT2SLOT", "SLOT3ANSWER3SLOT"
 _INSTRUCTION_SLOT = "SLOT4INSTRUCTION4SLOT"
@@ -86,7 +86,7 @@ class PromptEncoder:
 
     @property
     def vocabulary(self) -> int:
-        """How many token ids there are; a model may have rows for some more, which no token stands for."""
+        """How many token ids there are; a model may have rows for more, which are no tokens."""
         return 1 + int(max(self.tokenizer.get_vocab().values()))
 
     def prompt(self, query: Query, document: Document, *, answer_tokens: int, order: Order | None = None) -> Prompt:
@@ -106,7 +106,7 @@ class PromptEncoder:
         return Prompt(prefix, kept, suffix, len(text) - len(kept))
 
     def fenced(self) -> PromptEncoder:
-        """The same with the documents fenced, whatever the settings say.
+        """This encoder with the documents fenced, whatever its settings say.
 
         Raises:
             InputError: There is no room for the fence.
@@ -118,7 +118,7 @@ class PromptEncoder:
         return max(0, len(self.plain(query.text)) - self.query_room(self.settings.instruction_of(query)))
 
     def query_room(self, instruction: str) -> int:
-        """How many tokens of a query are read with an instruction."""
+        """How many tokens of a query are read beside an instruction."""
         return self.settings.max_query_tokens - len(self._led(instruction)) + len(self._head)
 
     def queries_prompt(self, query: Query, limit: int) -> Prompt:
@@ -128,10 +128,10 @@ class PromptEncoder:
         return Prompt(head, text, tail)
 
     def around(self, messages: list[dict[str, str]], slots: Sequence[str]) -> list[str]:
-        """The texts around the slots in messages that ask for an answer, in the model's frame.
+        """The texts around the slots in messages, which the chat template renders up to the answer.
 
         Raises:
-            ModelError: The model's chat template drops or changes what a slot stands for.
+            ModelError: The model's chat template drops or changes a slot's text.
         """
         return parts_around(self._rendered(messages, answered=False), *slots)
 
@@ -140,7 +140,7 @@ class PromptEncoder:
         return [self._begun(self._framed(texts[0])), *map(self._framed, texts[1:])]
 
     def question_prompt(self, text: str) -> Prompt:
-        """The prompt that asks something else, in one user turn, all of it untrusted text."""
+        """The prompt of any other question, in one user turn, all of it untrusted text."""
         head, tail = self.around([{"role": "user", "content": _QUERY_SLOT}], [_QUERY_SLOT])
         return Prompt(self._begun(self._framed(head)), self.plain(text), self._framed(tail))
 
@@ -155,12 +155,12 @@ class PromptEncoder:
 
     @property
     def graded(self) -> Frame:
-        """What stands around a query and a document up to where the grade is read, which comes first."""
+        """The ids around a query and a document up to the position of the grade, in grade-first prompts."""
         return Frame(self._led(self.settings.instruction), self._between, self._tails["grade_first"] + self.label_lead)
 
     @property
     def gap(self) -> tuple[int, ...]:
-        """What stands between label and explanation."""
+        """The ids between label and explanation."""
         return self.plain("\n\n")
 
     def plain(self, text: str) -> tuple[int, ...]:
@@ -175,7 +175,7 @@ class PromptEncoder:
         return str(self.tokenizer.decode(list(ids), skip_special_tokens=True, clean_up_tokenization_spaces=False))
 
     def _prefix(self, query: Query) -> tuple[int, ...]:
-        """What all documents of a query share; the last one is kept, as they come one after the other."""
+        """The prefix of all documents of a query; the last one is cached, as a query's documents come in a row."""
         instruction = self.settings.instruction_of(query)
         if self._last is None or self._last[0] != (instruction, query.text):
             text = self.plain(query.text)[: self.query_room(instruction)]
@@ -183,10 +183,10 @@ class PromptEncoder:
         return self._last[1]
 
     def _led(self, instruction: str) -> tuple[int, ...]:
-        """What stands before a query; that of the last instruction is kept.
+        """The ids before a query; those with the last instruction are cached.
 
         Raises:
-            InputError: It leaves the query less than half of its tokens.
+            InputError: The instruction leaves the query less than half of its tokens.
         """
         kept, led = self._instructed
         if not instruction or kept == instruction:
@@ -218,7 +218,7 @@ class PromptEncoder:
         end = next((index for index in after if index in self._plain.forbidden), self.tokenizer.eos_token_id)
         return head, self._framed(between_text), tails, end
 
-    def _asked(self, order: Order) -> list[dict[str, str]]:
+    def _messages(self, order: Order) -> list[dict[str, str]]:
         return judging.render(_QUERY_SLOT, _DOCUMENT_SLOT, order, fence=self.settings.fence)
 
     def _begun(self, head: tuple[int, ...]) -> tuple[int, ...]:
@@ -235,7 +235,7 @@ class PromptEncoder:
         return rendered(self.tokenizer, messages, add_generation_prompt=not answered, **_TEMPLATE_ARGUMENTS)
 
     def _labels(self) -> tuple[tuple[int, ...], tuple[int, int, int]]:
-        """What stands before the grade, and the one token of each grade."""
+        """The ids before the grade, and the one token of each grade."""
         written = [self.plain(f"{judging.LABEL_LEAD}{int(grade)}") for grade in GRADES]
         lead = written[0][:-1]
         labels = tuple(ids[-1] for ids in written)
@@ -248,10 +248,10 @@ class PromptEncoder:
 
 
 def check_instruction(instruction: str, tokens: int, query_tokens: int) -> None:
-    """Refuse an instruction that takes more than half of a query's tokens, since none is ever cut.
+    """Refuse an instruction that takes more than half of a query's tokens, since instructions are never cut.
 
     Raises:
-        InputError: Says how long it may be.
+        InputError: It is too long; the message says how long it may be.
     """
     if 2 * tokens > query_tokens:
         raise InputError(
@@ -271,22 +271,22 @@ def rendered(tokenizer: Any, messages: list[dict[str, str]], **arguments: Any) -
         return str(tokenizer.apply_chat_template(messages, tokenize=False, **arguments))
     except (TemplateError, ValueError, TypeError, KeyError, IndexError, AttributeError) as error:
         raise ModelError(
-            f"the chat template of {tokenizer.name_or_path} cannot write a question to its model: "
-            f"{' '.join(str(error).split())[:200] or type(error).__name__}; mend chat_template in that folder (in "
+            f"the chat template of {tokenizer.name_or_path} cannot render a prompt: "
+            f"{' '.join(str(error).split())[:200] or type(error).__name__}; correct chat_template in that folder (in "
             "chat_template.jinja, or tokenizer_config.json), or use another model"
         ) from None
 
 
 def parts_around(text: str, *slots: str) -> list[str]:
-    """The texts before, between and behind the slots.
+    """The texts before, between and after the slots.
 
     Raises:
-        ModelError: One is not there, or not in its place.
+        ModelError: A slot is missing or out of order.
     """
     parts = []
     for slot in slots:
-        before, found, text = text.partition(slot)
-        if not found:
+        before, slot_text, text = text.partition(slot)
+        if not slot_text:
             raise ModelError("this model's chat template drops or changes the user's text; use another model")
         parts.append(before)
     return [*parts, text]

@@ -1,4 +1,4 @@
-"""What every engine can do, and how a teacher is asked through one: in requests whose replies can be kept."""
+"""What every engine and every teacher can do; a teacher answers requests with replies that can be stored."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from interank.engines.prompts import Prompt
 from interank.engines.work import Work
 
 Ability = Literal["token_ids", "label_logits", "schema"]
-"""Takes prompts as token ids; tells the labels' logits; writes JSON by a schema."""
+"""Takes prompts as token ids; returns the labels' logits; writes JSON by a schema."""
 
 EngineName = Literal["transformers", "vllm", "openai"]
 """What runs a model: in this process transformers or vLLM, elsewhere any OpenAI-compatible server."""
 
-# Where tokens cannot be counted one is taken to be so many characters, as in English prose.
+# The assumed length of a token where tokens cannot be counted, as in English prose.
 CHARACTERS_PER_TOKEN = 4
 
 
 @dataclass(frozen=True, slots=True)
 class LabelLogits:
-    """The logits of the labels after a prompt up to a constant, and the probability that they hold together."""
+    """The logits of the labels after a prompt, up to a constant, and the labels' total probability."""
 
     logits: tuple[float, ...]
     mass: float
@@ -35,11 +35,11 @@ class Completion:
 
     ids: tuple[int, ...]
     logprobs: tuple[float, ...]
-    """Empty where they are not told."""
+    """Empty if the engine does not return them."""
     finished: bool
-    """Whether the model ended its turn; otherwise the budget did."""
+    """Whether the model ended its turn; otherwise the token limit did."""
     end_logprob: float | None = None
-    """The log-probability of ending there, where it was told."""
+    """The log-probability of ending there; None if the engine does not return it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,21 +50,21 @@ class Sampling:
     temperature: float = 0.0
     seed: int = 0
     before: int = 0
-    """Of texts that several processes write together, how many others write before these."""
+    """If several processes share the texts of a call: how many texts belong to the processes before this one."""
     among: int = 0
-    """How many they all write; 0 where this call has all."""
+    """How many texts all processes have; 0 if this call has them all."""
 
 
 @dataclass(frozen=True, slots=True)
 class Forced:
-    """What is asked after a completion: the labels' logits behind these ids in its place."""
+    """A request for the labels' logits after other ids in place of a completion."""
 
     continuation: Callable[[Completion], tuple[int, ...]]
     labels: tuple[int, int, int]
 
 
 class Labelling(Protocol):
-    """Whatever reads labels off a language model."""
+    """Reads labels' logits from a language model."""
 
     def label_logits(self, prompts: Sequence[Prompt], labels: Sequence[int]) -> list[LabelLogits]:
         """The labels' logits as next token of each prompt, in prompt order."""
@@ -72,10 +72,10 @@ class Labelling(Protocol):
 
 
 class Working(Protocol):
-    """Runs a model and counts what that takes."""
+    """Runs a model and counts its work."""
 
     work: Work
-    """What it has done so far."""
+    """The work so far."""
 
     @property
     def device(self) -> str:
@@ -88,7 +88,7 @@ class Working(Protocol):
 
 
 class Engine(Labelling, Working, Protocol):
-    """Runs a language model; prompts of one call may share their prefix's work."""
+    """Runs a language model; prompts of one call may share the work of their prefix."""
 
     @property
     def abilities(self) -> frozenset[Ability]:
@@ -101,24 +101,24 @@ class Engine(Labelling, Working, Protocol):
 
 
 class Adapting(Engine, Protocol):
-    """An engine beside a training, which answers with the adapter that it was given last."""
+    """An engine for a training's rollouts, which uses the adapter that it loaded last."""
 
     def take_adapter(self, folder: Path) -> None:
-        """Read the LoRA adapter in `folder`, under a name that was never used, and drop the one before.
+        """Load the LoRA adapter in `folder` under a new name, and drop the one before.
 
         Raises:
-            ModelError: It cannot be read there.
+            ModelError: The engine cannot load it.
         """
         ...
 
 
 Message = tuple[str, str]
-"""A role and what it says."""
+"""A role and its text."""
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One thing asked of a teacher: to go on writing, or (with `labels`) which of them it would write next."""
+    """A request to a teacher: generate text or, with `labels`, return their logits as the next token."""
 
     prompt: Prompt | tuple[Message, ...]
     """Token ids, or messages for servers that take nothing else."""
@@ -132,26 +132,26 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """What came back: ids from engines that speak in them, text from the others, the labels' logits if asked for."""
+    """A teacher's reply: ids from engines that return them, text from others, the labels' logits if requested."""
 
     ids: tuple[int, ...] = ()
     text: str = ""
     finished: bool = True
     labels: LabelLogits | None = None
     read: int = 0
-    """Tokens of the prompt, as counted by whoever is paid for them."""
+    """Tokens of the prompt, as the provider counts them if it does."""
     written: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Failed:
-    """There is no reply, and why."""
+    """The lack of a reply, and its reason."""
 
     reason: str
 
 
 Unit = tuple[Request, ...]
-"""Requests whose replies stand or fall together, because what stands together in a batch moves the last digits."""
+"""Requests that are answered and stored together, because the other requests of a batch move a reply's last digits."""
 
 
 class Teacher(Protocol):
@@ -159,7 +159,7 @@ class Teacher(Protocol):
 
     @property
     def identity(self) -> str:
-        """What a reply depends on beside its request: the model and what runs it."""
+        """The model and its engine, on which a reply depends beside its request."""
         ...
 
     @property
@@ -174,41 +174,41 @@ class Teacher(Protocol):
 
     @property
     def vocabulary(self) -> int | None:
-        """How many token ids there are; None where that is not known."""
+        """How many token ids there are; None if that is not known."""
         ...
 
     def ask(self, units: Iterator[Unit]) -> Iterator[tuple[Unit, tuple[Reply | Failed, ...]]]:
-        """Take units as there is room for them; give each back with its replies, in the order in which they come.
+        """Take units as there is room for them; yield each with its replies, in the order of completion.
 
-        A reply is checked whole before it is given; what cannot be used is `Failed`.
+        Every reply is checked first; one that cannot be used is `Failed`.
         """
         ...
 
 
 def content_seed(ids: Sequence[int]) -> int:
-    """A number made of token ids: part of a seed that is the same wherever the ids stand."""
+    """A checksum of token ids, for a seed that does not depend on their place in a batch."""
     return crc32(" ".join(map(str, ids)).encode())
 
 
 @runtime_checkable
 class Grading(Protocol):
-    """An engine that grades what it has just written without reading it again."""
+    """An engine that grades a text right after generating it, without reading it again."""
 
     @property
     def rereads(self) -> bool:
-        """Whether, as the model is, it reads the prompt a second time after all."""
+        """Whether with this model it reads the prompt a second time after all."""
         ...
 
     def generate_graded(
         self, prompts: Sequence[Prompt], sampling: Sampling, asked: Forced, *, end: int
     ) -> list[tuple[Completion, LabelLogits]]:
-        """Completions as `generate` gives them, and the labels' logits behind what `asked` puts in their place."""
+        """Completions as from `generate`, and the labels' logits after the ids that `asked` puts in their place."""
         ...
 
 
 @runtime_checkable
 class Conversing(Protocol):
-    """An engine that can be asked in messages, for servers that take nothing else."""
+    """An engine that takes messages, for servers that take nothing else."""
 
     def converse(self, conversations: Sequence[Sequence[Message]], sampling: Sampling) -> list[str]:
         """The answer to each conversation, in their order."""

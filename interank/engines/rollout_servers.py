@@ -1,4 +1,4 @@
-"""Rollouts from `vllm serve` processes, which read the trained adapter anew while they run."""
+"""Rollouts from `vllm serve` processes, which reload the trained adapter while they run."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from uuid import uuid4
 from interank import distributed
 from interank.engines.answers import Answer, TooLargeError, UnansweredError, answered
 from interank.engines.endpoints import Endpoints
-from interank.engines.openai import first_choice, has_ended, ids_in, labels_in, part, token_body, told
+from interank.engines.openai import fault_of, first_choice, has_ended, ids_in, labels_in, part, token_body
 from interank.engines.prompts import Prompt
 from interank.engines.protocol import Ability, Completion, Failed, LabelLogits, Request, Sampling
 from interank.engines.soundness import labels_fault, log_probability
@@ -25,7 +25,7 @@ from interank.wording import counted
 
 log = logging.getLogger(__name__)
 
-# How vLLM's metrics name the replica that a figure is of.
+# The label of a replica in vLLM's metrics.
 _ENGINE = re.compile(r'engine="(\d+)"')
 _START = (
     "VLLM_ALLOW_RUNTIME_LORA_UPDATING=True vllm serve MODEL --enable-lora --max-lora-rank RANK "
@@ -34,10 +34,10 @@ _START = (
 
 
 class RolloutServers:
-    """Asks servers that hold the base weights for the adapter that they were given last."""
+    """Generates on servers of the base model, with the adapter that they loaded last."""
 
     def __init__(self, settings: RolloutServersRecipe, *, vocabulary: int | None = None) -> None:
-        """Take servers; they are first asked when there is an adapter for them.
+        """Take the servers; they get their first request with the first adapter.
 
         Args:
             settings: The servers.
@@ -64,40 +64,40 @@ class RolloutServers:
         return None
 
     def take_adapter(self, folder: Path) -> None:
-        """See `Adapting`; a server that does not take it is asked nothing until the next one.
+        """See `Adapting`; a server that cannot load it gets no requests until the next adapter.
 
-        No two adapters of any training share a name, since a server keeps what it has computed under names.
+        No two adapters of any training share a name, since a server caches what it computes by name.
         """
-        # Of several processes the first hands it over; each asks for its own completions.
+        # Of several processes the first has it loaded; each requests its own completions.
         self._adapter, taken = distributed.from_first(lambda: self._taken(folder))
         self._endpoints = self._serving(taken)
 
     def _taken(self, folder: Path) -> tuple[str, tuple[str, ...]]:
-        """The adapter's name, and the servers that have it."""
+        """Load the adapter on all servers; its name, and the servers that have it."""
         before, name = self._adapter, f"rollouts-{uuid4().hex[:12]}"
         body = {"lora_name": name, "lora_path": str(folder)}
         if not before:
             for url in self.settings.urls:
                 self._refuse_replicas(url)
-        told = {url: self._post(f"{url}/load_lora_adapter", body) for url in self.settings.urls}
-        taken = tuple(url for url, fault in told.items() if not fault)
-        faults = "; ".join(f"{url}: {fault}" for url, fault in told.items() if fault)
+        outcomes = {url: self._post(f"{url}/load_lora_adapter", body) for url in self.settings.urls}
+        taken = tuple(url for url, fault in outcomes.items() if not fault)
+        faults = "; ".join(f"{url}: {fault}" for url, fault in outcomes.items() if fault)
         if not taken:
             raise ModelError(
-                f"no server of the rollouts took the adapter ({faults}); each has to see {folder} under this path, "
-                f"and to have been started as: {_START}"
+                f"no rollout server loaded the adapter ({faults}); each has to see {folder} under this path, and to "
+                f"have been started as: {_START}"
             )
         if faults:
             log.warning("left out until the next adapter: %s", faults)
         for url in taken if before else ():
             if fault := self._post(f"{url}/unload_lora_adapter", {"lora_name": before}):
-                log.info("%s had not kept the adapter before: %s", url, fault)
+                log.info("%s no longer had the previous adapter: %s", url, fault)
         return name, taken
 
     def label_logits(self, prompts: Sequence[Prompt], labels: Sequence[int]) -> list[LabelLogits]:
         """See `Engine`."""
-        asked = [Request(prompt, labels=tuple(labels)) for prompt in prompts]
-        contents = self._contents([token_body(self._adapter, request, 0) for request in asked])
+        requests = [Request(prompt, labels=tuple(labels)) for prompt in prompts]
+        contents = self._contents([token_body(self._adapter, request, 0) for request in requests])
         self.work += Work(tokens_read=sum(len(prompt.ids) for prompt in prompts), projected=len(prompts))
         return [_labels(content, labels) for content in contents]
 
@@ -116,28 +116,28 @@ class RolloutServers:
         return completions
 
     def _refuse_replicas(self, url: str) -> None:
-        """Stop where several engines answer at one address: only the one that is reached would take the adapter.
+        """Refuse an address with several engines: only the one that gets the request would load the adapter.
 
         Raises:
-            ModelError: There are several by vLLM's own metrics; with the commands to start instead.
+            ModelError: vLLM's metrics list several; the message has the commands to start instead.
         """
         try:
             answer = self._answered(f"{url.removesuffix('/v1')}/metrics")
         except (UnansweredError, TooLargeError):
-            # What is not there is told when it is to take the adapter.
+            # A server that is down is reported when it is to load the adapter.
             return
         engines = {*_ENGINE.findall(answer.text)} if answer.is_good else set()
         if len(engines) > 1:
             ports = range(8001, 8001 + len(engines))
             commands = "; ".join(f"CUDA_VISIBLE_DEVICES={gpu} {_START} --port {port}" for gpu, port in enumerate(ports))
             raise ModelError(
-                f"{counted(len(engines), 'data-parallel replica')} answer at {url}, of which one alone would take the "
+                f"{counted(len(engines), 'data-parallel replica')} answer at {url}, of which only one would load the "
                 f"adapter and the others sample without it; start {counted(len(engines), 'server')} and name each in "
                 f"rollouts.server.urls: {commands}"
             )
 
     def _post(self, url: str, body: Mapping[str, str]) -> str:
-        """Why the server did not do it; empty if it did."""
+        """Post a body to a server; why that failed, empty if it did not."""
         try:
             answer = self._answered(url, body)
         except (UnansweredError, TooLargeError) as error:
@@ -151,10 +151,10 @@ class RolloutServers:
         return Endpoints(self.settings.model_copy(update={"urls": urls}))
 
     def _contents(self, bodies: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-        """What the servers answer to each, in order.
+        """The servers' answers to the bodies, in order.
 
         Raises:
-            ModelError: Every server has failed, or one refuses what it is asked.
+            ModelError: Every server has failed, or one refuses a request.
         """
         return asyncio.run(self._ask(bodies))
 
@@ -166,7 +166,7 @@ class RolloutServers:
                 async with room:
                     content = await self._endpoints.send(client, "completions", body)
                 if isinstance(content, Failed):
-                    raise ModelError(f"a server of the rollouts gave no completion: {content.reason}")
+                    raise ModelError(f"a rollout server gave no completion: {content.reason}")
                 return content
 
             tasks = [asyncio.ensure_future(one(body)) for body in bodies]
@@ -182,22 +182,22 @@ def _labels(content: Mapping[str, Any], labels: Sequence[int]) -> LabelLogits:
     """The labels' logits in an answer.
 
     Raises:
-        ModelError: The server is not vLLM's, or an older one, or tells what cannot be.
+        ModelError: The server is not vLLM's, is an older one, or returns impossible values.
     """
     try:
-        found = labels_in(first_choice(content), labels)
+        logits = labels_in(first_choice(content), labels)
     except (KeyError, ValueError) as error:
         raise _unsound(error) from None
-    if fault := labels_fault(found):
+    if fault := labels_fault(logits):
         raise _unsound(ValueError(fault))
-    return found
+    return logits
 
 
 def _completion(content: Mapping[str, Any], end: int, vocabulary: int | None, most: int) -> Completion:
     """The ids, `most` at most, and log-probabilities in an answer.
 
     Raises:
-        ModelError: The server is not vLLM's, or an older one, or tells what cannot be.
+        ModelError: The server is not vLLM's, is an older one, or returns impossible values.
     """
     try:
         choice = first_choice(content)
@@ -220,6 +220,6 @@ def _completion(content: Mapping[str, Any], end: int, vocabulary: int | None, mo
 
 def _unsound(error: Exception) -> ModelError:
     return ModelError(
-        f"a server of the rollouts tells no token ids and log-probabilities ({told(error)}); vLLM's does, started as: "
-        f"{_START}"
+        f"a rollout server returned no usable token ids and log-probabilities ({fault_of(error)}); use vLLM's server, "
+        f"started as: {_START}"
     )

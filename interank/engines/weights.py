@@ -133,8 +133,8 @@ def _loaded(kind: Any, folder: Path, lacks: Collection[str], options: Mapping[st
     sizes = [f"{name} {tuple(found)} for {tuple(place)}" for name, found, place in told["mismatched_keys"]]
     if faults := _misfits(unexpected, missing, sizes):
         raise ModelError(
-            f"{folder} is not a whole {type(model).__name__}: {faults}; it is damaged, or a model of another kind, as "
-            "those for embeddings are; give the whole model"
+            f"{folder} is not a whole {type(model).__name__}: {faults}; it is damaged, or a model of another kind, "
+            "such as an embedding model; give the whole model"
         )
     return model
 

@@ -116,7 +116,7 @@ def test_what_is_no_key_is_not_sent_nor_repeated(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setenv("OPENAI_API_KEY", f"{OTHER}{amid}z")
     settings = ServerRecipe(urls=("http://127.0.0.1:9/v1",), api="chat", attempts=1, longest_wait=0.01)
     for ask in (lambda: ServerEngine("m", settings), lambda: RolloutServers(RolloutServersRecipe(urls=settings.urls))):
-        with pytest.raises(InputError, match=r"OPENAI_API_KEY holds a sign .*; put the key alone into it") as told:
+        with pytest.raises(InputError, match=r"OPENAI_API_KEY holds a character .*; put the key alone into it") as told:
             ask()
         assert OTHER not in str(told.value)
 

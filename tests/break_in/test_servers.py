@@ -137,7 +137,7 @@ def test_codings_within_codings_and_unasked_ones_are_refused(coding: str) -> Non
     with serving(stub):
         reply = asked(stub.url)
     assert isinstance(reply, Failed)
-    assert "which it was not asked for" in reply.reason
+    assert "which was not requested" in reply.reason
     assert len(reply.reason) < 500
 
 

@@ -104,7 +104,7 @@ def test_another_base_is_refused_and_taken_where_it_is_told(place: Path, caplog:
         assert scores("made", base="copy") == pytest.approx(own, abs=1e-6)
         assert "is another" not in caplog.text
         assert scores("made", base="m/base") != pytest.approx(own, abs=1e-3)
-    assert caplog.text.count("is another; it is used as --base says") == 1
+    assert caplog.text.count("is another; it is used because --base names it") == 1
     assert base_note("made", "copy") == "" and "is another" in base_note("made", "m/base")
     shutil.rmtree("m/base")
     with pytest.raises(ModelError, match=r"made: .*m/base.*--base NAME_OR_DIR"):
@@ -155,7 +155,7 @@ def test_an_old_artifact_and_a_plain_adapter_open_as_before(place: Path, caplog:
     Path("made", MANIFEST).write_text(json.dumps(manifest))
     for source in ("made", "plain"):
         assert scores(source) == pytest.approx(expected, abs=1e-6)
-        assert f"{source} names its base m/base from where the command runs, and {place}/m/base is taken" in caplog.text
+        assert f"{source} names its base by the relative path m/base, which is {place}/m/base from" in caplog.text
     assert stands_on(open_artifact(Path("made")), find_model("m/base"))
 
 

@@ -143,7 +143,7 @@ def test_a_request_that_breaks_every_server_is_given_up_and_the_others_go_on() -
         replies = ask(settings(one.url, two.url, in_flight=1), requests(5))
     failed = replies.pop("question 1")
     assert isinstance(failed, Failed)
-    assert "though the server is there: 500 oops" in failed.reason
+    assert "though the server is up: 500 oops" in failed.reason
     assert len(replies) == 4
     assert all(isinstance(reply, Reply) for reply in replies.values())
 
@@ -160,8 +160,8 @@ def test_it_stops_when_every_server_fails_and_what_came_before_is_there() -> Non
     assert len(got) == 6
     told = str(caught.value)
     assert told.startswith("every server failed (")
-    assert f"{url}: 3 failures in a row, at last: 503 out" in told
-    assert "http://127.0.0.1:9/v1: 3 failures in a row, at last: Connect" in told
+    assert f"{url}: 3 failures in a row, the last: 503 out" in told
+    assert "http://127.0.0.1:9/v1: 3 failures in a row, the last: Connect" in told
     assert "--resume" in told
 
 

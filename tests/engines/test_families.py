@@ -149,7 +149,7 @@ def test_a_shared_beginning_is_read_once(model: Any) -> None:
         ("llama4_text", {}, r"layers of the kind chunked_attention .*use another model"),
         ("falcon_h1", {}, r"layers of the kind hybrid .*use another model"),
         ("mamba2", {}, r"has no layer of attention"),
-        ("gemma3_text", {"use_bidirectional_attention": True}, r"tokens that come later"),
+        ("gemma3_text", {"use_bidirectional_attention": True}, r"attends to later tokens"),
     ],
 )
 def test_what_cannot_be_is_refused_by_name(kind: str, special: dict[str, Any], said: str) -> None:
@@ -161,7 +161,7 @@ def test_what_is_refused_is_refused_before_anything_is_loaded(tmp_path: Path) ->
     # There are no weights that could be loaded.
     RwkvConfig(num_hidden_layers=2).save_pretrained(tmp_path / "model")
     tiny.tiny_tokenizer().save_pretrained(tmp_path / "model")
-    said = r"model .rwkv. hands a state from token to token"
+    said = r"model .rwkv. passes a state from token to token"
     with pytest.raises(ModelError, match=said):
         load_model(find_model(str(tmp_path / "model")))
     with pytest.raises(ModelError, match=said):

@@ -179,7 +179,7 @@ def test_bad_rollouts_stop_the_training(server: Scripted, name: str) -> None:
         content["choices"][0]["logprobs"] = {
             "token_logprobs": [-0.1, -0.2][: len(content["choices"][0]["token_ids"] or ())]
         }
-    with pytest.raises(ModelError, match="server of the rollouts"):
+    with pytest.raises(ModelError, match="rollout server"):
         server.rollouts(content).generate([Prompt((1,), (2,), (3,))], Sampling(32), end=2)
 
 
@@ -189,13 +189,13 @@ def test_bad_log_probabilities_of_rollouts_stop_the_training(server: Scripted, o
     (sound,) = engine.generate([Prompt((1,), (2,), (3,))], Sampling(32), end=2)
     assert sound.logprobs == (-0.5, -0.25)
     server.content = tokens([5, 6], choice={"logprobs": {"token_logprobs": [-0.5, odd]}})
-    with pytest.raises(ModelError, match="server of the rollouts tells no"):
+    with pytest.raises(ModelError, match="rollout server returned no usable"):
         engine.generate([Prompt((1,), (2,), (3,))], Sampling(32), end=2)
 
 
 @pytest.mark.parametrize(("made", "fault"), [LABELLED[name] for name in GRADES], ids=GRADES)
 def test_bad_grades_of_rollouts_stop_the_training(server: Scripted, made: Made, fault: str) -> None:
-    with pytest.raises(ModelError, match="server of the rollouts tells no") as caught:
+    with pytest.raises(ModelError, match="rollout server returned no usable") as caught:
         server.rollouts(made).label_logits([Prompt((1,), (2,), (3,))], LABELS)
     assert fault in str(caught.value)
 

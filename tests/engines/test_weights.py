@@ -78,7 +78,7 @@ def with_one_more(weights: Weights) -> Weights:
         (without_one, r"does not fit .*base: 2 places get no weight \(.*layers\.1\.self_attn\.q_proj\.lora_A"),
         (with_one_more, r"does not fit .*base: 1 of its weights find no place \(.*layers\.5\.self_attn\.q_proj"),
         (lambda weights: {}, r"does not fit .*base: 28 places get no weight"),
-        (lambda weights: {name: w[..., :3].clone() for name, w in weights.items()}, r"does not go on .*base: .*size"),
+        (lambda weights: {name: w[..., :3].clone() for name, w in weights.items()}, r"does not fit .*base: .*size"),
     ],
     ids=["renamed", "half", "one lacking", "one more", "empty", "width"],
 )

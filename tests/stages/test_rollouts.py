@@ -96,7 +96,7 @@ def test_a_killed_server_costs_no_step(tmp_path: Path) -> None:
             assert process.wait() == 1
             [sentence] = said.read_text().strip().splitlines()
         assert "step 4: " in sentence
-        assert "every server failed" in sentence or "no server of the rollouts took the adapter" in sentence
+        assert "every server failed" in sentence or "no rollout server loaded the adapter" in sentence
         assert sentence.endswith("the adapter after step 3 is kept")
         assert len(logged(partial(out) / "work")) == 3
         kept = partial(out) / "work" / "checkpoints" / "checkpoint-3"

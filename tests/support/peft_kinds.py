@@ -89,7 +89,7 @@ RIGHT: Mapping[str, Callable[[], Any]] = {
 }
 """What has to rank as PEFT's own forward pass does, by what it is."""
 UNFOLDABLE = {"lora_bias"}
-"""Those that cannot be folded into their base."""
+"""Those that cannot be merged into their base."""
 
 REFUSED: Mapping[str, tuple[Callable[[], Any], str]] = {
     "prompt": (lambda: PromptTuningConfig(task_type="CAUSAL_LM", num_virtual_tokens=4), "kind PROMPT_TUNING"),

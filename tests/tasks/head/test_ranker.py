@@ -107,11 +107,11 @@ def test_domains_stay_apart(medical: Path, legal: Path) -> None:
 
 def test_domains_have_to_share_a_base(medical: Path, base: Path, tmp_path: Path) -> None:
     other = tiny_adapter_head(tmp_path / "other", tiny_base(tmp_path / "base", seed=7), READS)
-    with pytest.raises(InputError, match="adapters stand on 2 bases"):
+    with pytest.raises(InputError, match="adapters have 2 bases"):
         open_domains({"a": medical, "b": other})
     with pytest.raises(InputError, match="no adapter of a pointwise head"):
         open_domains({"a": medical, "b": tiny_head(tmp_path / "whole", base, READS)})
-    with pytest.raises(InputError, match="adapters stand on 0 bases"):
+    with pytest.raises(InputError, match="adapters have 0 bases"):
         open_domains({})
 
 
