@@ -206,7 +206,7 @@ class PromptEncoder:
         orders: tuple[Order, ...] = ("grade_first", "reason_first")
         head_text = between_text = ""
         for order in orders:
-            whole = self._rendered(self._asked(order), answered=False)
+            whole = self._rendered(self._messages(order), answered=False)
             head_text, between_text, tail_text = parts_around(whole, _QUERY_SLOT, _DOCUMENT_SLOT)
             tails[order] = self._framed(tail_text)
         head = self._begun(self._framed(head_text))

@@ -204,12 +204,12 @@ def test_a_head_is_made_up_only_where_it_is_to_be_trained(tmp_path: Path) -> Non
 def test_a_model_for_embeddings_is_no_reranker(base: Path, tmp_path: Path) -> None:
     model = AutoModelForCausalLM.from_pretrained(base, dtype=torch.float32)
     (base / "modules.json").write_text('[{"type": "sentence_transformers.models.Pooling"}]')
-    with pytest.raises(ModelError, match=r"embeddings \(modules\.json\)"):
+    with pytest.raises(ModelError, match=r"embedding model \(modules\.json\)"):
         Reranker(base)
     (base / "modules.json").unlink()
     # Its head is tied, so that none of its weights is missing.
     model.model.save_pretrained(base)
-    with pytest.raises(ModelError, match=r"embeddings \(LlamaModel\)"):
+    with pytest.raises(ModelError, match=r"embedding model \(LlamaModel\)"):
         Reranker(base)
     config = json.loads((base / "config.json").read_text())
     (base / "config.json").write_text(json.dumps({**config, "architectures": None, "tie_word_embeddings": False}))
