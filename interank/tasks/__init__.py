@@ -1,4 +1,4 @@
-"""What differs by task: judge grades one document, group those of a window; order orders a list, head gives a number.
+"""The tasks a model can learn: judge grades a document, group those of a window, order orders a list, head scores.
 
 A task is a package here with a module for each part, `recipe`, `inputs`, `training_data` and `ranker`, or one file that
 has them all. Importing its recipe or inputs loads nothing heavy: a file with all parts imports torch inside functions.
@@ -23,35 +23,35 @@ __all__ = [
 ]
 
 NAMES = ("judge", "order", "head", "group")
-"""The tasks: what is not named here is none."""
+"""The names of all tasks."""
 
 _Recipe = TypeVar("_Recipe", DistillRecipe, RlRecipe)
 
 
 def _recipes(stage: type[_Recipe]) -> dict[str, type[_Recipe]]:
-    """The stage's recipes by task, of those tasks that have one."""
+    """The recipes of a stage, by task; a task without one is left out."""
     modules = {name: part(name, "recipe") for name in NAMES}
     return {
-        name: found
+        name: recipe
         for name, module in modules.items()
-        for found in vars(module).values()
+        for recipe in vars(module).values()
         # What a task takes from another one's recipe is not its own.
-        if isinstance(found, type) and issubclass(found, stage) and found.__module__ == module.__name__
+        if isinstance(recipe, type) and issubclass(recipe, stage) and recipe.__module__ == module.__name__
     }
 
 
 DISTILLED: Mapping[str, type[DistillRecipe]] = _recipes(DistillRecipe)
-"""The recipes of what distill can teach, by task."""
+"""The recipes of distill, by task."""
 REFINED: Mapping[str, type[RlRecipe]] = _recipes(RlRecipe)
-"""The recipes of what rl can improve, by task."""
-TASK_MODES = {name: made.ranks_in for name, made in DISTILLED.items() if made.ranks_in}
-"""The modes by the task whose ranker reads a model in them."""
-TRAINED_ON = {name: made.trained_on for name, made in DISTILLED.items() if made.trained_on}
+"""The recipes of rl, by task."""
+TASK_MODES = {name: recipe.ranks_in for name, recipe in DISTILLED.items() if recipe.ranks_in}
+"""The modes of each task's ranker."""
+TRAINED_ON = {name: recipe.trained_on for name, recipe in DISTILLED.items() if recipe.trained_on}
 """What an adapter of a task was trained on, in words."""
 
 
 def task_of_adapter(manifest: Mapping[str, Any]) -> str:
-    """What an adapter was trained for, by its manifest: one that does not say so tells it by its prompt."""
+    """The task of an adapter, by its manifest; where `task` is missing, by the keys of the prompt."""
     if "task" in manifest:
         return str(manifest["task"])
     if "prompt" not in manifest:

@@ -1,4 +1,4 @@
-"""What a caller may give as query and documents, made into the nouns of `types`; what it is given back."""
+"""Queries and documents in any form that callers give, as `Query` and `Document`; and documents sorted by scores."""
 
 from __future__ import annotations
 
@@ -30,23 +30,26 @@ def as_query(query: str | Query) -> Query:
     """The query; a text without an id gets the id `query`.
 
     Raises:
-        InputError: There is nothing in it.
+        InputError: The query is empty, or of another type.
     """
-    made = Query("query", query) if isinstance(query, str) else query
-    if not isinstance(made, Query):
+    result = Query("query", query) if isinstance(query, str) else query
+    if not isinstance(result, Query):
         raise InputError(
             f"found {reprlib.repr(query)} where one query is expected, a text or a Query; many queries are ranked by "
             "rerank(queries, candidates, corpus) into a run, or by stream(queries, candidates, corpus) one by one"
         )
-    if not isinstance(made.text, str):
-        raise InputError(f"the query {made.query_id!r} has the text {reprlib.repr(made.text)}, where a text is needed")
-    if not isinstance(made.instruction, str | None):
+    if not isinstance(result.text, str):
         raise InputError(
-            f"the query {made.query_id!r} has the instruction {reprlib.repr(made.instruction)}, where a text is needed"
+            f"the query {result.query_id!r} has the text {reprlib.repr(result.text)}, where a text is needed"
         )
-    if not made.text.strip():
-        raise InputError(f"the query {made.query_id!r} is empty; say what is asked")
-    return made
+    if not isinstance(result.instruction, str | None):
+        raise InputError(
+            f"the query {result.query_id!r} has the instruction {reprlib.repr(result.instruction)}, where a text is "
+            "needed"
+        )
+    if not result.text.strip():
+        raise InputError(f"the query {result.query_id!r} is empty; say what is asked")
+    return result
 
 
 def as_documents(documents: Sequence[AnyDocument]) -> list[Document]:
@@ -62,21 +65,21 @@ def as_documents(documents: Sequence[AnyDocument]) -> list[Document]:
             f"found a mapping with the keys {reprlib.repr(list(documents))} where a list of documents is expected; "
             "give the part that holds them, as documents['train'] of a dataset with splits"
         )
-    made = [_as_document(document, place) for place, document in enumerate(_rows(documents))]
+    converted = [_as_document(document, place) for place, document in enumerate(_rows(documents))]
     seen: set[str] = set()
-    for document in made:
+    for document in converted:
         if document.doc_id in seen:
             raise InputError(f"the document id {document.doc_id!r} stands twice; keep one of the two, or rename one")
         seen.add(document.doc_id)
-    return made
+    return converted
 
 
 def _rows(documents: Any) -> Iterable[Any]:
-    """A table's rows, each a mapping; whatever else holds documents is gone through as it is."""
+    """The rows of a table as mappings; any other container of documents as it is."""
     if hasattr(documents, "columns") and hasattr(documents, "itertuples"):
-        # pandas goes through the names of columns.
-        found: Iterable[Any] = documents.to_dict("records")
-        return found
+        # Iterating over pandas' tables yields the names of columns.
+        records: Iterable[Any] = documents.to_dict("records")
+        return records
     to_rows = getattr(documents, "to_pylist", None) or getattr(documents, "to_dicts", None)
     rows: Iterable[Any] = to_rows() if to_rows else documents
     return rows
@@ -92,17 +95,17 @@ def _as_document(document: AnyDocument, place: int) -> Document:
     if not isinstance(document, Mapping):
         raise InputError(f"document {place} is {reprlib.repr(document)}, where {_EXPECTED} is expected")
     text = next((document[name] for name in _TEXT if name in document), None)
-    title = _given(document, "title") or ""
+    title = _value(document, "title") or ""
     if not isinstance(text, str):
         raise InputError(f"document {place} is {reprlib.repr(dict(document))}, where {_EXPECTED} is expected")
     if not isinstance(title, str):
         raise InputError(f"document {place} has the title {reprlib.repr(title)}; give a text, or leave it out")
-    name = next((found for name in _ID if (found := _given(document, name)) is not None), place)
+    name = next((value for name in _ID if (value := _value(document, name)) is not None), place)
     return Document(as_id(name), text, title)
 
 
-def _given(document: Mapping[str, Any], name: str) -> Any:
-    """What stands there; None also for NaN, which is how pandas writes that nothing does."""
+def _value(document: Mapping[str, Any], name: str) -> Any:
+    """The value of a key; None also for NaN, which pandas writes where a value is missing."""
     value = document.get(name)
     return None if isinstance(value, float) and math.isnan(value) else value
 
@@ -142,7 +145,7 @@ def _warn(message: str) -> None:
 
 
 def checked_count(name: str, count: int | None) -> int | None:
-    """How many are asked for; None asks for all.
+    """A number of documents, checked; None stands for all.
 
     Raises:
         InputError: It is no whole number from 0.
@@ -156,10 +159,10 @@ def checked_count(name: str, count: int | None) -> int | None:
 
 @contextmanager
 def naming(query: Query, documents: Sequence[Document]) -> Iterator[None]:
-    """Has whoever asks a model about documents say of which one it gave nothing that can be used.
+    """Name the query and the document where a model gives no usable answer about one.
 
     Raises:
-        ModelError: It gave such for one.
+        ModelError: In place of a `PromptError` from inside.
     """
     try:
         yield
@@ -171,7 +174,7 @@ def naming(query: Query, documents: Sequence[Document]) -> Iterator[None]:
 def by_scores(
     query_id: str, documents: Sequence[RankedDocument], scores: Sequence[float] | None = None
 ) -> list[RankedDocument]:
-    """Documents, given in first-stage order, by their scores, their own or those given; ties keep that order."""
+    """Documents in first-stage order, sorted by `scores` or by their own; ties keep first-stage order."""
     by_id = {document.doc_id: document for document in documents}
     values = [document.score for document in documents] if scores is None else scores
     scored = [ScoredDoc(query_id, doc_id, score) for doc_id, score in zip(by_id, values, strict=True)]

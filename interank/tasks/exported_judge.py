@@ -1,4 +1,4 @@
-"""Ranks with judges that `interank export` wrote, so that an export is tried and compared where its judge is."""
+"""Rankers of what `interank export` wrote, so that an export can be compared with its judge."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from interank.types import Document, Query, RankedDocument
 
 
 class ExportedJudge(Scores):
-    """A reranker by an export's grades, or by its score where it tells that alone."""
+    """A reranker by an export's grades, or by its score where it has no grades."""
 
     engine: ExportEngine
     kind = "an exported judge"
@@ -58,7 +58,7 @@ class ExportedJudge(Scores):
             InputError: An explanation is asked for.
         """
         if count:
-            raise InputError(f"{self.kind} grades and writes nothing; set explain to 0, or take the judge itself")
+            raise InputError(f"{self.kind} grades without explaining; set explain to 0, or take the judge itself")
         return 0
 
     def guarded(self, guard: Guard) -> OneModel:
@@ -70,21 +70,21 @@ class ExportedJudge(Scores):
         if guard == "none":
             return self
         raise InputError(
-            f"guard {guard} asks the model for more than a grade, and {self.kind} has no more; take the judge itself"
+            f"guard {guard} needs more of a model than its grades, and {self.kind} has no more; take the judge itself"
         )
 
 
 def takes(asked: RankerSettings) -> bool:
-    """Whether the model is an export of a judge by its files."""
+    """True where the model is, by its files, the export of a judge."""
     return asked.loaded is None and exported_folder(str(asked.model)) is not None
 
 
 def exported_folder(source: str) -> Path | None:
-    """The folder of an export, on this disk or of the hub; None of any other model.
+    """The folder of an export, on this disk or from the hub; None for any other model.
 
     Raises:
-        ArtifactError: What it says of itself cannot be read.
-        ModelError: The model cannot be had.
+        ArtifactError: The description of the export cannot be read.
+        ModelError: The model is not available.
     """
     path = expanded(source)
     if (path / MANIFEST).is_file() or (path / PEFT).is_file():
@@ -101,20 +101,20 @@ def open_ranker(asked: RankerSettings) -> ExportedJudge:
     """
     name = str(asked.model)
     if asked.mode != "score":
-        raise InputError(f"{name} is an export, which grades alone; use mode score, or the judge itself")
+        raise InputError(f"{name} is an export, which can only grade; use mode score, or the judge itself")
     if asked.engine != "transformers" or asked.precision != "exact":
         raise InputError(
-            f"{name} is an export, which is run here as it is; leave engine {asked.engine} and precision "
+            f"{name} is an export, which runs as it is stored; leave engine {asked.engine} and precision "
             f"{asked.precision} out"
         )
     folder = exported_folder(name)
     assert folder is not None
-    told = read_form(folder)
-    return ExportedJudge(ExportEngine(folder, ONNX if told is not None and told.to == "onnx" else None))
+    export = read_form(folder)
+    return ExportedJudge(ExportEngine(folder, ONNX if export is not None and export.to == "onnx" else None))
 
 
 def _ranked(doc_id: str, numbers: tuple[float, ...], cut: int) -> RankedDocument:
-    """A document with what the export said of it; how probable all three labels were is not in it."""
+    """A document with the export's score and grades; an export does not give the labels' mass."""
     if len(numbers) == 1:
         return RankedDocument(doc_id, numbers[0], truncated=cut)
     first, second, third = numbers

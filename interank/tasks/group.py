@@ -23,12 +23,11 @@ from interank.modes import Mode
 from interank.settings import ListwiseRecipe, PromptSettings, WindowPromptSettings
 from interank.settings.base import validated
 from interank.tasks.documents import AnyDocument, as_documents, as_query, by_scores
-from interank.tasks.judged_lists import dealt, order_values, tried_lists
+from interank.tasks.judged_lists import in_windows, order_values, validation_lists
 from interank.tasks.list_columns import check as check
 from interank.tasks.list_columns import shown as shown
-from interank.tasks.list_rankers import AsksWindows
-from interank.tasks.list_trials import ListsTried
-from interank.tasks.ranker_settings import RankerSettings
+from interank.tasks.list_rankers import WindowRanker
+from interank.tasks.list_trials import JudgedListsTrial
 from interank.tasks.ranks import ListCounts, Ranking, Ungraded
 from interank.tasks.recipes import InstructedRecipe, RlLists, TriedRecipe
 from interank.tasks.window_prompts import WindowEncoder
@@ -49,7 +48,7 @@ _LINE = re.compile(r"\[(\d{1,4})\] ([012])")
 
 
 class DistillGroup(InstructedRecipe, TriedRecipe):
-    """Grades of windows of documents are learned, for `mode: listwise`."""
+    """Learn to grade windows of documents, for `mode: listwise`."""
 
     shorter: ClassVar[tuple[str, ...]] = ("window", "prompt.max_length")
     ranks_in: ClassVar[tuple[Mode, ...]] = ("listwise",)
@@ -57,27 +56,27 @@ class DistillGroup(InstructedRecipe, TriedRecipe):
     task: Literal["group"]
     """What is learned: a grade for each document of a window."""
     window: int = Field(20, ge=1)
-    """The most documents of a prompt; a question with more gives several."""
+    """The most documents of a prompt; a question with more gives several prompts."""
     shuffles: int = Field(1, ge=1)
-    """How often a question's documents are dealt into windows and orders, drawn by `seed`."""
+    """How often a question's documents are shuffled and cut into windows, drawn by `seed`."""
     prompt: WindowPromptSettings = WindowPromptSettings()
-    """What the student reads."""
+    """The student's prompt."""
 
 
 class RlGroup(RlLists):
-    """Grades of windows are rewarded, by GRPO; prompts are those of the adapter."""
+    """Reward grades of windows, by GRPO; prompts are those of the adapter."""
 
     task: Literal["group"]
     """What is learned: a grade for each document of a window."""
 
 
 def question(query: str, documents: Sequence[str], instruction: str = "") -> str:
-    """What is asked about a window of documents."""
+    """The text of the prompt about a window of documents."""
     listed = "\n\n".join(f"[{number}] {text}" for number, text in enumerate(documents, start=1))
-    told = f"\nInstruction for the judgment:\n{instruction}\n" if instruction else ""
+    instructed = f"\nInstruction for the judgment:\n{instruction}\n" if instruction else ""
     return (
         f"Judge how much each of {counted(len(documents), 'document')}, led by its number in brackets, helps to answer "
-        f"a question. The grades are:\n{judging.SCALE}{told}\nQuestion:\n{query}\n\nDocuments:\n\n{listed}\n\n"
+        f"a question. The grades are:\n{judging.SCALE}{instructed}\nQuestion:\n{query}\n\nDocuments:\n\n{listed}\n\n"
         f"The question again:\n{query}\n\n"
         "Write a line for each document, in their order: its number in brackets and its grade, like `[1] 2`."
     )
@@ -86,12 +85,12 @@ def question(query: str, documents: Sequence[str], instruction: str = "") -> str
 class GroupEncoder(WindowEncoder[WindowPromptSettings]):
     """Prompts that ask for the grades of a window, and the answers: a line `[1] 2` for each document, in order."""
 
-    def asked(self, query: str, documents: Sequence[str], instruction: str = "") -> list[dict[str, str]]:
+    def chat(self, query: str, documents: Sequence[str], instruction: str = "") -> list[dict[str, str]]:
         """See `WindowEncoder`."""
         return [{"role": "user", "content": question(query, documents, instruction)}]
 
     def shown(self, document: Document) -> str:
-        """See `WindowEncoder`; on one line, so that none can open another."""
+        """See `WindowEncoder`; on one line, so that a document cannot begin another one."""
         return " ".join(document.full_text.split())
 
     def answer_tokens(self, size: int, reasoning_tokens: int) -> int:
@@ -103,7 +102,7 @@ class GroupEncoder(WindowEncoder[WindowPromptSettings]):
         return (*self._lines(grades), self.end)
 
     def begun(self, grades: Sequence[int]) -> tuple[int, ...]:
-        """The ids of an answer up to where the grade behind these is read."""
+        """The ids of an answer that has these grades, up to where the next grade is read."""
         return (*self._lines(grades), *self._lead(len(grades)))
 
     def _lines(self, grades: Sequence[int]) -> tuple[int, ...]:
@@ -111,10 +110,10 @@ class GroupEncoder(WindowEncoder[WindowPromptSettings]):
         return tuple(index for line in lines for index in line)
 
     def _lead(self, place: int) -> tuple[int, ...]:
-        """What stands before a place's grade.
+        """The ids before a place's grade.
 
         Raises:
-            ModelError: A grade there is another token than where a judge writes one.
+            ModelError: A grade is another token there than in a judge's answer.
         """
         begin = ("\n" if place else "") + f"[{place + 1}] "
         written = [self.encoder.plain(f"{begin}{int(grade)}") for grade in GRADES]
@@ -125,16 +124,16 @@ class GroupEncoder(WindowEncoder[WindowPromptSettings]):
 
 
 def parse(text: str, size: int) -> tuple[int, ...] | None:
-    """Read an answer about `size` documents; None unless it grades each of them once, in order, and says no more."""
+    """Read an answer about `size` documents; None unless it grades each of them once, in order, and nothing else."""
     lines = [_LINE.fullmatch(line.strip()) for line in text.strip().splitlines()]
-    found = [(int(line[1]), int(line[2])) for line in lines if line is not None]
-    whole = len(found) == len(lines) and [number for number, _ in found] == list(range(1, size + 1))
-    return tuple(grade for _, grade in found) if whole else None
+    graded = [(int(line[1]), int(line[2])) for line in lines if line is not None]
+    whole = len(graded) == len(lines) and [number for number, _ in graded] == list(range(1, size + 1))
+    return tuple(grade for _, grade in graded) if whole else None
 
 
 @dataclass(frozen=True, slots=True)
-class Said:
-    """What a model says of a window: its answer, whether that can be read, and the labels' logits of each document."""
+class WindowAnswer:
+    """A model's answer about a window: its text, whether that can be read, and each document's label logits."""
 
     text: str
     readable: bool
@@ -142,60 +141,66 @@ class Said:
 
 
 def read(
-    engine: Engine, encoder: GroupEncoder, asked: Sequence[tuple[Prompt, int]], temperature: float = 0.0, seed: int = 0
-) -> list[Said]:
-    """The answers about prompts of so many documents, and each grade's logits behind the grades before it.
+    engine: Engine,
+    encoder: GroupEncoder,
+    prompts: Sequence[tuple[Prompt, int]],
+    temperature: float = 0.0,
+    seed: int = 0,
+) -> list[WindowAnswer]:
+    """The answers to prompts, each with its number of documents, and each grade's logits after the grades before it.
 
-    All places are read in one call; an answer that cannot be read is written anew, held to its form, a call a place.
+    All places are read in one call; an answer that cannot be read is written anew in its form, one call for each place.
     """
-    most = max((size for _, size in asked), default=0)
+    most = max((size for _, size in prompts), default=0)
     sampling = Sampling(encoder.answer_tokens(most, 0), temperature, seed)
-    written = engine.generate([prompt for prompt, _ in asked], sampling, end=encoder.end)
+    written = engine.generate([prompt for prompt, _ in prompts], sampling, end=encoder.end)
     require_completions(written)
     texts = [encoder.encoder.text(item.ids) for item in written]
-    found = [parse(text, size) for text, (_, size) in zip(texts, asked, strict=True)]
-    grades: list[list[int]] = [list(each or ()) for each in found]
+    parsed = [parse(text, size) for text, (_, size) in zip(texts, prompts, strict=True)]
+    grades: list[list[int]] = [list(each or ()) for each in parsed]
 
     def logits(places: Sequence[tuple[int, int]]) -> list[LabelLogits]:
         # A window's places share all of its prompt, which is then read once.
-        behind = [Prompt(asked[number][0].ids, encoder.begun(grades[number][:place]), ()) for number, place in places]
+        behind = [Prompt(prompts[number][0].ids, encoder.begun(grades[number][:place]), ()) for number, place in places]
         labels = engine.label_logits(behind, encoder.encoder.label_ids) if behind else []
         require_labels(labels)
         return labels
 
     for place in range(most):
-        left = [(number, place) for number, (_, size) in enumerate(asked) if found[number] is None and place < size]
-        for (number, _), label in zip(left, logits(left), strict=True):
+        unwritten = [
+            (number, place) for number, (_, size) in enumerate(prompts) if parsed[number] is None and place < size
+        ]
+        for (number, _), label in zip(unwritten, logits(unwritten), strict=True):
             grades[number].append(int(judging.most_probable(label.logits)))
-    labels = iter(logits([(number, place) for number, (_, size) in enumerate(asked) for place in range(size)]))
+    labels = iter(logits([(number, place) for number, (_, size) in enumerate(prompts) for place in range(size)]))
     return [
-        Said(text, known is not None, [next(labels) for _ in range(size)])
-        for text, known, (_, size) in zip(texts, found, asked, strict=True)
+        WindowAnswer(text, known is not None, [next(labels) for _ in range(size)])
+        for text, known, (_, size) in zip(texts, parsed, prompts, strict=True)
     ]
 
 
-class GroupTrial(ListsTried[GroupEncoder]):
-    """Tries a student or a policy on the same judged lists each time, as the reranker would rank them."""
+class GroupTrial(JudgedListsTrial[GroupEncoder]):
+    """A trial of a student or a policy on the same judged lists each time, ranked as the reranker would."""
 
     def __call__(self, model: Any) -> dict[str, float]:
-        """nDCG@10 by the judged grades, the share of grades that are theirs, and of answers that can be read."""
+        """nDCG@10 by the judged grades, the share of grades equal to them, and the share of readable answers."""
         from interank.engines.transformers import TransformersEngine
 
         engine = TransformersEngine(model)
-        asked = [(prompt, len(item.documents)) for prompt, item in zip(self.prompts, self.lists, strict=True)]
-        said = distributed.dealt(asked, lambda own: read(engine, self.encoder, own))
-        self.tell([one.text for one in said])
+        prompts = [(prompt, len(item.documents)) for prompt, item in zip(self.prompts, self.lists, strict=True)]
+        answers = distributed.dealt(prompts, lambda own: read(engine, self.encoder, own))
+        self.keep_answers([one.text for one in answers])
         judged = [item.grades for item in self.lists]
-        scores = [[judging.score(each.logits) for each in one.labels] for one in said]
+        scores = [[judging.score(each.logits) for each in one.labels] for one in answers]
         orders = [sorted(range(len(row)), key=[-score for score in row].__getitem__) for row in scores]
         right = [
             fmean(judging.most_probable(each.logits) == grade for each, grade in zip(one.labels, own, strict=True))
-            for one, own in zip(said, judged, strict=True)
+            for one, own in zip(answers, judged, strict=True)
         ]
         return {
             **self.by_half(DEFAULT_MEASURE, order_values(orders, judged, DEFAULT_MEASURE)),
             **self.by_half("grade_accuracy", right),
-            "format_rate": fmean(one.readable for one in said),
+            "format_rate": fmean(one.readable for one in answers),
         }
 
 
@@ -204,12 +209,12 @@ def inputs(recipe: DistillGroup) -> Sequence[Input]:
     from interank.inputs import judgments
     from interank.tasks.students import student
 
-    named = [student(recipe.student, PromptSettings(), recipe.task)]
-    return [*named, judgments(recipe.judgments)] if recipe.judgments else named
+    entries = [student(recipe.student, PromptSettings(), recipe.task)]
+    return [*entries, judgments(recipe.judgments)] if recipe.judgments else entries
 
 
 def training_data(recipe: DistillGroup, student: ModelFiles, place: Workplace) -> SftTrainingData:
-    """Each question's documents, dealt into windows.
+    """Each question's documents, cut into windows.
 
     Raises:
         InputError: A window does not fit into a prompt.
@@ -222,7 +227,7 @@ def training_data(recipe: DistillGroup, student: ModelFiles, place: Workplace) -
     folder, seed, tries = Path(str(recipe.judgments)), recipe.seed, recipe.validation
     examples = read_judgments(folder, "train")
     prompt = recipe.prompt.learned_from(item.query for item in examples)
-    asked = [replace(e, query=perhaps_without(e.query, recipe.without_instruction, seed)) for e in examples]
+    shown_examples = [replace(e, query=perhaps_without(e.query, recipe.without_instruction, seed)) for e in examples]
     encoder = GroupEncoder.of(load_tokenizer(student), prompt)
     groups = [
         tuple(
@@ -234,10 +239,12 @@ def training_data(recipe: DistillGroup, student: ModelFiles, place: Workplace) -
             )
             for item in windows
         )
-        for windows in dealt(evenly_weighted(asked), window=recipe.window, times=recipe.shuffles, seed=seed)
+        for windows in in_windows(
+            evenly_weighted(shown_examples), window=recipe.window, times=recipe.shuffles, seed=seed
+        )
     ]
     rows = [row for group in groups for row in group]
-    tried = tried_lists(folder, documents=recipe.window, questions=tries.questions, seed=seed)
+    validation = validation_lists(folder, documents=recipe.window, questions=tries.questions, seed=seed)
     return SftTrainingData(
         recipe,
         student,
@@ -249,19 +256,19 @@ def training_data(recipe: DistillGroup, student: ModelFiles, place: Workplace) -
             "questions": len(groups),
             "rows": len(rows),
             "tokens": sum(len(row.input_ids) for row in rows),
-            "validation_lists": len(tried),
-            **instructed_counts(prompt, (item.query for item in asked)),
+            "validation_lists": len(validation),
+            **instructed_counts(prompt, (item.query for item in shown_examples)),
         },
         notes={"prompt": prompt.model_dump(mode="json"), "prompt_hash": wording(prompt)},
         card=card,
-        trial=GroupTrial(encoder, tried, tokens=0) if tried else None,
+        trial=GroupTrial(encoder, validation, tokens=0) if validation else None,
     )
 
 
 def wording(settings: WindowPromptSettings) -> str:
     """Identifies the wording of prompt and answer, 16 hexadecimal digits."""
-    asked = question("{query}", ["{first}", "{second}"], settings.shown_instruction)
-    return hashlib.sha256(f"{asked}\0{_LINE.pattern}".encode()).hexdigest()[:16]
+    text = question("{query}", ["{first}", "{second}"], settings.shown_instruction)
+    return hashlib.sha256(f"{text}\0{_LINE.pattern}".encode()).hexdigest()[:16]
 
 
 def card(made: Made) -> Any:
@@ -277,14 +284,14 @@ def card(made: Made) -> Any:
         title="A reranker that grades windows",
         does=" and gives each document a grade: 0 irrelevant, 1 partially relevant, 2 relevant. A document's score "
         "depends on what is read with it.",
-        wrong="grades",
+        results="grades",
         data=f"{counts['examples']} judgments of {counts['questions']} questions, in {counts['rows']} windows.",
         trained=[cards.validation(made.history, made.pictures, figures, on)],
     )
 
 
 def policy(recipe: RlGroup, adapter: Artifact, base: ModelFiles, work: Path) -> ListPolicy:
-    """The windows to train on and to try, as the adapter's prompts have them.
+    """The policy: windows to train on and to validate with, in the adapter's prompts.
 
     Raises:
         InputError: No query has documents of two grades, or a completion has no room for its grades.
@@ -298,8 +305,8 @@ def policy(recipe: RlGroup, adapter: Artifact, base: ModelFiles, work: Path) -> 
     return list_policy(recipe, adapter, work, base=base, encoder=encoder, trial=GroupTrial, does=does)
 
 
-class Grouped(AsksWindows[GroupEncoder], Ungraded):
-    """A reranker by the grades of windows; what a document's windows say of it is the mean of their logits."""
+class Grouped(WindowRanker[GroupEncoder], Ungraded):
+    """A reranker by grades given in windows; a document's logits are the mean of those in its windows."""
 
     kind = "a reranker that grades windows"
 
@@ -309,38 +316,40 @@ class Grouped(AsksWindows[GroupEncoder], Ungraded):
 
     def graded(self, query: str | Query, documents: Sequence[AnyDocument]) -> Iterator[RankedDocument]:
         """See `Ranks`."""
-        asked, given = as_query(query), as_documents(documents)
-        found: list[list[LabelLogits]] = [[] for _ in given]
-        cuts = [0] * len(given)
+        one_query, candidates = as_query(query), as_documents(documents)
+        labels_of: list[list[LabelLogits]] = [[] for _ in candidates]
+        cuts = [0] * len(candidates)
 
         def logits(place: int) -> tuple[float, ...]:
-            return tuple(map(fmean, zip(*(labels.logits for labels in found[place]), strict=True)))
+            return tuple(map(fmean, zip(*(labels.logits for labels in labels_of[place]), strict=True)))
 
         def answer(windows: list[Window]) -> list[Window]:
-            views = showings(windows, self.settings, asked.query_id)
-            made = [self.encoder.prompt(asked, [given[p] for p in v.shown], reasoning_tokens=0) for v in views]
-            prompts = [(one.prompt, len(one.cuts)) for one in made]
-            said = read(self.engine, self.encoder, prompts, self.settings.temperature, self.settings.seed)
-            self._counts += ListCounts(len(said), sum(not one.readable for one in said))
-            for view, one, prompt in zip(views, said, made, strict=True):
+            views = showings(windows, self.settings, one_query.query_id)
+            shown_windows = [
+                self.encoder.prompt(one_query, [candidates[p] for p in v.shown], reasoning_tokens=0) for v in views
+            ]
+            prompts = [(one.prompt, len(one.cuts)) for one in shown_windows]
+            answers = read(self.engine, self.encoder, prompts, self.settings.temperature, self.settings.seed)
+            self._counts += ListCounts(len(answers), sum(not one.readable for one in answers))
+            for view, one, prompt in zip(views, answers, shown_windows, strict=True):
                 for place, labels, cut in zip(view.shown, one.labels, prompt.cuts, strict=True):
-                    found[place].append(labels)
+                    labels_of[place].append(labels)
                     cuts[place] = max(cuts[place], cut)
             return [tuple(sorted(window, key=lambda place: -judging.score(logits(place)))) for window in windows]
 
-        with self.asking(asked):
-            follow(plan(len(given), self.settings), answer)
+        with self.asking(one_query):
+            follow(plan(len(candidates), self.settings), answer)
             # A single document needs no order, but has a grade.
-            if alone := [(place,) for place, labels in enumerate(found) if not labels]:
+            if alone := [(place,) for place, labels in enumerate(labels_of) if not labels]:
                 answer([*alone])
-        for place, (document, labels, cut) in enumerate(zip(given, found, cuts, strict=True)):
+        for place, (document, labels, cut) in enumerate(zip(candidates, labels_of, cuts, strict=True)):
             own, mass = logits(place), fmean(each.mass for each in labels)
             likely, grade = judging.probabilities(own), judging.most_probable(own)
             yield RankedDocument(document.doc_id, judging.score(own), grade, likely, mass, truncated=cut)
 
 
 def takes(asked: RankerSettings) -> bool:
-    """Whether an adapter says that it was trained for this."""
+    """True where the model is an adapter that was trained for this task."""
     from interank.tasks.sources import is_adapter_of
 
     return is_adapter_of(asked, "group")
@@ -350,7 +359,7 @@ def open_ranker(asked: RankerSettings) -> Grouped:
     """A model that grades windows.
 
     Raises:
-        InterankError: The wording, mode, engine or prompt is another, or there is no such model.
+        InterankError: The wording, the mode, the engine or the prompt does not fit the model, or it is not available.
     """
     from interank.engines.models import load_tokenizer
     from interank.tasks.sources import find_source, open_engine
@@ -366,5 +375,5 @@ def open_ranker(asked: RankerSettings) -> Grouped:
     encoder = GroupEncoder.of(load_tokenizer(source.tokenizer), settings)
     engine = open_engine(source, asked, vocabulary=encoder.encoder.vocabulary, length=settings.max_length)
     if lacking := " and ".join(sorted({"token_ids", "label_logits"} - engine.abilities)):
-        raise InputError(f"engine {asked.engine} lacks {lacking}, of which grades are read; use transformers or vllm")
+        raise InputError(f"engine {asked.engine} lacks {lacking}, from which grades are read; use transformers or vllm")
     return Grouped(engine, encoder, lists)

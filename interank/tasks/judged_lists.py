@@ -1,4 +1,4 @@
-"""The judged documents of queries as lists: drawn, in seeded orders or windows, those that are tried; orders' worth."""
+"""Judged documents as lists: drawn, shuffled, cut into windows and sampled by seed; and the measures of orders."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from interank.types import Example, Qrel, Run, grouped
 
 
 def judged_lists(examples: Sequence[Example], *, documents: int, seed: int) -> list[JudgedList]:
-    """A list of each query that has documents of two grades: at most so many, in an order that the seed decides.
+    """A list of each query that has documents of two grades: at most `documents` of them, in a seeded order.
 
     The documents are spread over the grades as evenly as the query allows. The order does not depend on the other
-    queries, so that what was asked of one is still its own when another is added.
+    queries, so that a query keeps its list when another is added.
     """
     chosen = (
         _spread(items, documents, random.Random(f"{seed} {items[0].query.query_id}")) for items in by_question(examples)
@@ -25,14 +25,14 @@ def judged_lists(examples: Sequence[Example], *, documents: int, seed: int) -> l
     return [judged for judged in map(JudgedList.of, chosen) if len(set(judged.grades)) > 1]
 
 
-def dealt_anew(lists: Sequence[JudgedList], seed: int) -> list[JudgedList]:
-    """The same lists, each with its grades on other documents of it: a control, of which only chance can be learned."""
+def with_shuffled_grades(lists: Sequence[JudgedList], seed: int) -> list[JudgedList]:
+    """The lists with each one's grades shuffled among its documents: a control, from which only chance is learned."""
     rng = random.Random(seed)
     return [replace(item, grades=tuple(rng.sample(item.grades, len(item.grades)))) for item in lists]
 
 
 def _spread(items: Sequence[Example], number: int, rng: random.Random) -> list[Example]:
-    """So many of a query's examples, drawn from its grades in turn, in random order."""
+    """`number` of a query's examples, drawn from its grades in turn, in random order."""
     by_grade = grouped(rng.sample(items, len(items)), lambda item: int(item.judgment.relevance))
     turns = zip_longest(*(by_grade[grade] for grade in sorted(by_grade, reverse=True)))
     drawn = [item for turn in turns for item in turn if item is not None][:number]
@@ -40,7 +40,7 @@ def _spread(items: Sequence[Example], number: int, rng: random.Random) -> list[E
 
 
 def in_orders(lists: Sequence[JudgedList], shuffles: int, seed: int) -> list[JudgedList]:
-    """Each list in so many orders of its documents, lists of all kinds mixed."""
+    """Each list in `shuffles` orders of its documents, the lists in random order too."""
     shown = []
     for time in range(shuffles):
         rng = random.Random(f"{seed} {time}")
@@ -51,26 +51,26 @@ def in_orders(lists: Sequence[JudgedList], shuffles: int, seed: int) -> list[Jud
     return shown
 
 
-def dealt(examples: Sequence[Example], *, window: int, times: int, seed: int) -> list[list[JudgedList]]:
-    """For each query all its documents, so many times: dealt anew into windows of at most `window`."""
-    dealt_out = []
+def in_windows(examples: Sequence[Example], *, window: int, times: int, seed: int) -> list[list[JudgedList]]:
+    """For each query its documents, shuffled `times` times and cut into windows of at most `window`."""
+    windows = []
     for items in by_question(examples):
         rng = random.Random(f"{seed} {items[0].query.query_id}")
         orders = [rng.sample(items, len(items)) for _ in range(times)]
         begins = range(0, len(items), window)
-        dealt_out.append([JudgedList.of(order[begin : begin + window]) for order in orders for begin in begins])
-    return dealt_out
+        windows.append([JudgedList.of(order[begin : begin + window]) for order in orders for begin in begins])
+    return windows
 
 
-def tried_lists(judgments: Path, *, documents: int, questions: int, seed: int) -> list[JudgedList]:
-    """The lists of so many validation questions at most, a seeded sample, with their own grades."""
-    found = judged_lists(read_judgments(judgments, "validation"), documents=documents, seed=seed)
-    chosen = sorted(random.Random(seed).sample(range(len(found)), min(questions, len(found))))
-    return [found[place] for place in chosen]
+def validation_lists(judgments: Path, *, documents: int, questions: int, seed: int) -> list[JudgedList]:
+    """The lists of at most `questions` validation questions, a seeded sample, with their judged grades."""
+    lists = judged_lists(read_judgments(judgments, "validation"), documents=documents, seed=seed)
+    chosen = sorted(random.Random(seed).sample(range(len(lists)), min(questions, len(lists))))
+    return [lists[place] for place in chosen]
 
 
 def order_values(orders: Sequence[Sequence[int]], grades: Sequence[Sequence[int]], measure: str) -> list[float]:
-    """What each order scores, as trec_eval computes it.
+    """The measure of each order, as trec_eval computes it.
 
     Args:
         orders: Places of a list's documents, counted from 0, best first.

@@ -1,4 +1,4 @@
-"""Ranks with Jina's rerankers of lists, which read all documents of a query together; see `engines/late_lists`."""
+"""Ranker of Jina's listwise models, which read all documents of a query together; see `engines/late_lists`."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from interank.tasks.ranks import Ranking, Ungraded
 from interank.types import Document, Query, RankedDocument
 
 
-class Together(Ungraded):
+class LateListRanker(Ungraded):
     """A reranker whose score of a document depends on those that are read with it; it gives no grades."""
 
     engine: LateLists
@@ -28,7 +28,7 @@ class Together(Ungraded):
         """See `OneModel`.
 
         Raises:
-            InputError: They are more than the model reads.
+            InputError: The documents are more than the model reads.
         """
         if not documents:
             return []
@@ -36,28 +36,28 @@ class Together(Ungraded):
         with naming(query, documents):
             scores, cuts = self.engine.scores(query.text, [document.full_text for document in documents])
             require_scores(scores)
-        given = [
+        ranked = [
             RankedDocument(document.doc_id, score, truncated=cut)
             for document, score, cut in zip(documents, scores, cuts, strict=True)
         ]
-        return by_scores(query.query_id, given)
+        return by_scores(query.query_id, ranked)
 
 
 def takes(asked: RankerSettings) -> bool:
-    """Whether the model is one of those by its files."""
+    """True where the model is, by its files, such a reranker."""
     return asked.loaded is None and asked.mode == "score" and reads_lists(str(asked.model))
 
 
-def open_ranker(asked: RankerSettings) -> Together:
+def open_ranker(asked: RankerSettings) -> LateListRanker:
     """The reranker.
 
     Raises:
         InputError: Another engine or precision is asked for.
-        ModelError: The model cannot be had.
+        ModelError: The model is not available.
     """
     name = str(asked.model)
     if asked.engine != "transformers" or asked.precision != "exact":
         raise InputError(
             f"{name} is run here as it is; leave engine {asked.engine} and precision {asked.precision} out"
         )
-    return Together(LateLists(find_model(name)))
+    return LateListRanker(LateLists(find_model(name)))

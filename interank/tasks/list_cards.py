@@ -8,29 +8,29 @@ from huggingface_hub import ModelCard
 
 from interank import cards
 from interank.tasks.protocol import Made
-from interank.tasks.sft_data import told_of_instructions
+from interank.tasks.sft_data import instructions_note
 
 
 def card_of_windows(
-    made: Made, *, title: str, does: str, wrong: str, data: str, trained: Sequence[str] = ()
+    made: Made, *, title: str, does: str, results: str, data: str, trained: Sequence[str] = ()
 ) -> ModelCard:
     """The card of an adapter.
 
     Args:
         made: The adapter.
-        title: What it is.
-        does: What it does with a query and a window of documents.
-        wrong: What another wording of the prompt gives others of.
-        data: What it learned from.
-        trained: The sections on how that went.
+        title: The title.
+        does: What the adapter does with a query and a window of documents.
+        results: What another wording of the prompt changes, as `grades`.
+        data: A sentence about its data.
+        trained: The sections about its training.
     """
     sections = [
         f"# {title}",
         f"A LoRA adapter for `{made.base}`, distilled by interank. It reads a query and a window of documents{does}",
         "## Use\n\n```python\nfrom interank import Reranker\n\n"
         'reranker = Reranker("THIS FOLDER", mode="listwise")\n```\n\n'
-        f"Prompt {made.notes['prompt_hash']}; another wording gives other {wrong}. "
-        f"{told_of_instructions(made.counts)}".strip(),
+        f"Prompt {made.notes['prompt_hash']}; another wording gives other {results}. "
+        f"{instructions_note(made.counts)}".strip(),
         f"## Data\n\n{data}",
         cards.training_values(made.recipe, made.notes, prompt=cards.listed(made.notes["prompt"])),
         *trained,

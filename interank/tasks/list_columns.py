@@ -1,4 +1,4 @@
-"""What an answer about a judged list comes with: for rewards, for the record, and for the training's page."""
+"""The columns of an answer about a judged list, for rewards, for the record and for the training's page."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _COLUMNS = ("query_id", "query", "doc_ids", "documents", "grades")
 
 
 def columns(item: JudgedList) -> dict[str, Any]:
-    """What a completion comes with: the list, and its judged grades."""
+    """The columns that rewards get of a list: its documents and their judged grades."""
     return {
         "query_id": item.query.query_id,
         "query": item.query.text,
@@ -28,10 +28,10 @@ def columns(item: JudgedList) -> dict[str, Any]:
 
 
 def check(recipe: RlLists, adapter: Artifact, rewards: Sequence[Reward]) -> None:
-    """Stop where a reward asks for a column that there is not; what it values was compared before.
+    """Refuse a reward that needs another column; its subject was checked before.
 
     Raises:
-        InputError: Says which.
+        InputError: A reward needs another column.
     """
     for reward in rewards:
         reward.check_columns((*_COLUMNS, *TRL_COLUMNS))
@@ -39,7 +39,7 @@ def check(recipe: RlLists, adapter: Artifact, rewards: Sequence[Reward]) -> None
 
 def shown(row: Mapping[str, Any]) -> Shown:
     """The list's documents with their numbers and judged grades."""
-    # It knows what is trained, which a recipe's check does without.
+    # Imported here, since it loads torch, which checking a recipe does without.
     from interank.tasks.protocol import Shown
 
     listed = enumerate(zip(row["grades"], row["documents"], strict=True), start=1)

@@ -1,4 +1,4 @@
-"""What rl trains of answers about lists: one completion a list, by GRPO."""
+"""Policies that answer about lists, trained by GRPO with one prompt a list."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from interank.engines.prompts import PromptEncoder
 from interank.errors import InputError
 from interank.judgments import JudgedList, read_judgments
 from interank.rewards import Equipped
-from interank.tasks.judged_lists import dealt_anew, in_orders, judged_lists, tried_lists
+from interank.tasks.judged_lists import in_orders, judged_lists, validation_lists, with_shuffled_grades
 from interank.tasks.list_rollouts import ListRollouts
 from interank.tasks.recipes import RlLists
 from interank.tasks.window_prompts import WindowEncoder
@@ -30,58 +30,58 @@ from interank.training.trials import PolicyTrial
 
 log = logging.getLogger(__name__)
 
-Tried = Callable[..., PolicyTrial]
-"""Makes a trial of judged lists; takes `tokens`, an answer's budget, how many answers are `shown`, and `reporting`."""
+TrialMaker = Callable[..., PolicyTrial]
+"""Makes a trial of judged lists from `tokens` (an answer's budget), `shown` (the number of answers) and `reporting`."""
 
 
 @dataclass(frozen=True, slots=True)
 class ListPolicy:
-    """Lists in seeded orders, and those that the policy is tried on."""
+    """A policy about lists: lists to train on, in seeded orders, and lists to validate with."""
 
     recipe: RlLists
     base: ModelFiles
     work: Path
     rollouts: ListRollouts
-    tried: Sequence[JudgedList]
-    trial: Tried
+    validation: Sequence[JudgedList]
+    trial: TrialMaker
     notes: Mapping[str, Any]
     does: str
-    """For the card: what such an adapter does."""
+    """What such an adapter does, for the card."""
 
     @property
     def encoder(self) -> PromptEncoder:
-        """The prompts'."""
+        """The encoder of the prompts."""
         return self.rollouts.encoder
 
     @property
     def algorithm(self) -> str:
-        """For the card."""
+        """The algorithm in words, for the card."""
         return f"grpo, on lists of at most {self.recipe.window} documents"
 
     def train(self, model: PeftModel, rewards: Sequence[Equipped]) -> Refined:
-        """By GRPO."""
+        """Train by GRPO."""
         recipe, rollouts = self.recipe, self.rollouts
         log.info("rl on %d lists", len(rollouts.examples))
         longest = rollouts.max_length
         with sampler_of(recipe.rollouts, self.base.folder, model, self.work, max_length=longest) as sampler:
             rollouts.sampler = sampler
             trained = train_on_lists(model, self, rewards)
-        counts = {"lists": len(rollouts.examples), "validation_lists": len(self.tried)}
+        counts = {"lists": len(rollouts.examples), "validation_lists": len(self.validation)}
         return Refined(trained.figures, trained.notes, counts)
 
 
 def train_on_lists(model: PeftModel, policy: ListPolicy, rewards: Sequence[Equipped]) -> Refined:
     """Train the model's adapter in place, from the last complete checkpoint in its folder if there is one.
 
-    Where there are lists to be tried the adapter is the best one that was, else the last.
+    With lists to validate with the best tried adapter is kept, else the last one.
 
     Raises:
-        TrainingError: The training cannot begin or go on; the last good adapter is kept.
+        TrainingError: The training cannot start or continue; the last good adapter is kept.
     """
-    recipe, rollouts, tried, work = policy.recipe, policy.rollouts, policy.tried, policy.work
+    recipe, rollouts, validation, work = policy.recipe, policy.rollouts, policy.validation, policy.work
     objective = Objective(
         rewards,
-        # Everything that is written leads to the answer.
+        # Every token of a completion leads to its answer.
         token_credit=False,
         refills=recipe.refills,
         reserve=rollouts.columns() if recipe.refills else (),
@@ -90,14 +90,14 @@ def train_on_lists(model: PeftModel, policy: ListPolicy, rewards: Sequence[Equip
     grpo = prepare(
         model, rollouts, objective, trainer=recipe.trainer, folder=folder, shared_prefix=recipe.shared_prefix
     )
-    reported = reporting((item.query.query_id for item in tried), recipe.seed)
-    told, tokens = recipe.validation.explained, rollouts.tokens
-    trial = policy.trial(tried, tokens=tokens, shown=told, reporting=reported) if tried else None
+    reported = reporting((item.query.query_id for item in validation), recipe.seed)
+    shown, tokens = recipe.validation.explained, rollouts.tokens
+    trial = policy.trial(validation, tokens=tokens, shown=shown, reporting=reported) if validation else None
     return see_through(grpo, trial, recipe.validation, recipe.collapse_detection, work, recipe.shorter)
 
 
 def list_rollouts(recipe: RlLists, judgments: Path, encoder: WindowEncoder[Any]) -> ListRollouts:
-    """The lists of a judgments artifact, as the adapter's prompts have them.
+    """The rollouts about the lists of a judgments artifact, in the adapter's prompts.
 
     Raises:
         InputError: No query has documents of two grades, or a completion has no room for an answer.
@@ -109,7 +109,7 @@ def list_rollouts(recipe: RlLists, judgments: Path, encoder: WindowEncoder[Any])
             "generate judgments with more documents for each question"
         )
     if recipe.control == "shuffled":
-        lists = dealt_anew(lists, recipe.seed)
+        lists = with_shuffled_grades(lists, recipe.seed)
     shown = in_orders(lists, recipe.shuffles, recipe.seed)
     return ListRollouts(encoder, shown, tokens=recipe.max_completion_tokens, seed=recipe.seed, settings=recipe.rollouts)
 
@@ -124,15 +124,15 @@ def list_policy(
     trial: Callable[..., PolicyTrial],
     does: str,
 ) -> ListPolicy:
-    """The lists to train on and to try, as the adapter's prompts have them; `trial` takes the encoder and the lists.
+    """The policy: lists to train on and to validate with, in the adapter's prompts; `trial` takes encoder and lists.
 
     Raises:
         InputError: No query has documents of two grades, or a completion has no room for an answer.
     """
     judgments = Path(str(recipe.judgments))
-    # What it is asked is what the adapter before was asked.
-    kept = {name: adapter.manifest[name] for name in ("prompt", "prompt_hash")}
+    # The prompts are those of the adapter that the training starts from.
+    notes = {name: adapter.manifest[name] for name in ("prompt", "prompt_hash")}
     rollouts = list_rollouts(recipe, judgments, encoder)
     questions = recipe.validation.questions
-    tried = tried_lists(judgments, documents=recipe.window, questions=questions, seed=recipe.seed)
-    return ListPolicy(recipe, base, work, rollouts, tried, partial(trial, encoder), kept, does)
+    validation = validation_lists(judgments, documents=recipe.window, questions=questions, seed=recipe.seed)
+    return ListPolicy(recipe, base, work, rollouts, validation, partial(trial, encoder), notes, does)

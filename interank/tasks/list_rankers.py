@@ -1,4 +1,4 @@
-"""What rerankers have in common that ask one model about windows of documents."""
+"""The base of rerankers that ask one model about windows of documents."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from interank.types import Query
 _Encoder = TypeVar("_Encoder", bound=WindowEncoder[Any])
 
 
-class AsksWindows(OneModel, Generic[_Encoder]):
-    """A reranker that asks one model about windows of documents, in one way of going through them."""
+class WindowRanker(OneModel, Generic[_Encoder]):
+    """A reranker that asks one model about windows of documents, by one plan of the windows."""
 
     engine: Engine
 
@@ -41,14 +41,14 @@ class AsksWindows(OneModel, Generic[_Encoder]):
         """See `OneModel`."""
         return self._counts
 
-    def tell(self, query: Query) -> None:
-        """Say what of a query is not read, or was not learned."""
+    def warn_of(self, query: Query) -> None:
+        """Log that a query is cut, or brings an instruction that the model has not learned to follow."""
         tell_cut(query.query_id, self.encoder.query_cut(query))
         tell_unlearned(query, follows=self.follows)
 
     @contextmanager
     def asking(self, query: Query) -> Iterator[None]:
-        """Keep other threads out while a query's windows are asked, and name the query in errors."""
-        self.tell(query)
+        """Lock the engine while a query's windows are ranked, and name the query in errors."""
+        self.warn_of(query)
         with self._lock, naming(query, []):
             yield

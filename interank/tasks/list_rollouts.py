@@ -1,4 +1,4 @@
-"""What a policy is asked of lists in GRPO: one prompt a list, documents in seeded order, and the grades for rewards."""
+"""Rollouts about lists in GRPO: one prompt a list, documents in seeded order, and the grades for rewards."""
 
 from __future__ import annotations
 
@@ -40,8 +40,8 @@ class ListRollouts(PolicyRollouts):
         needed = lists_encoder.answer_tokens(longest, lists_encoder.least_reasoning)
         if tokens < needed:
             raise InputError(
-                f"max_completion_tokens: {tokens} do not hold an answer about {longest} documents, which takes "
-                f"{needed} at the least; raise it, or lower window"
+                f"max_completion_tokens: {tokens} is too little for an answer about {longest} documents, which takes "
+                f"{needed} at least; raise it, or lower window"
             )
-        asked = list(zip(list_prompts(lists_encoder, lists, tokens), map(columns, lists), strict=True))
-        super().__init__(lists_encoder.encoder, asked, tokens=tokens, seed=seed, settings=settings, sampler=sampler)
+        rows = list(zip(list_prompts(lists_encoder, lists, tokens), map(columns, lists), strict=True))
+        super().__init__(lists_encoder.encoder, rows, tokens=tokens, seed=seed, settings=settings, sampler=sampler)

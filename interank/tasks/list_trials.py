@@ -1,4 +1,4 @@
-"""What trials of answers about lists have in common: the prompts, the halves of the questions, and what is told."""
+"""The base of trials on lists: the prompts, the halves of the questions, and the answers that are shown."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from interank.training.halves import counted, places
 _Encoder = TypeVar("_Encoder", bound=WindowEncoder[Any])
 
 
-class ListsTried(Generic[_Encoder]):
-    """The same judged lists each time."""
+class JudgedListsTrial(Generic[_Encoder]):
+    """A trial on the same judged lists each time."""
 
     def __init__(
         self,
@@ -27,24 +27,29 @@ class ListsTried(Generic[_Encoder]):
         shown: int = 0,
         reporting: Collection[str] = (),
     ) -> None:
-        """Prepare the prompts; `tokens` is an answer's budget, by the questions of `reporting` nothing is chosen.
+        """Prepare the prompts.
 
-        The answers to the first `shown` lists are told.
+        Args:
+            encoder: Makes the prompts.
+            lists: The judged lists.
+            tokens: The token budget of an answer.
+            shown: The number of lists whose answers are kept.
+            reporting: The ids of the questions that are reported alone and do not choose the adapter.
         """
-        asked = [item.query.query_id for item in lists]
-        self.questions: Mapping[str, int] = counted(asked, reporting)
-        self._halves = places(asked, reporting)
+        query_ids = [item.query.query_id for item in lists]
+        self.questions: Mapping[str, int] = counted(query_ids, reporting)
+        self._halves = places(query_ids, reporting)
         self.encoder, self.lists, self.tokens = encoder, list(lists), tokens
         self.prompts = list_prompts(encoder, self.lists, tokens)
-        # Grades of single documents have probabilities at the start to be compared with, answers about lists have none.
+        # Stays empty: answers about lists have no grade probabilities that later ones could be compared with.
         self.start: list[tuple[float, float, float]] = []
         self.answers: Sequence[Mapping[str, Any]] = ()
         self._shown = shown
 
-    def tell(self, texts: Sequence[str]) -> None:
-        """Keep the first answers."""
-        told = zip(self.lists[: self._shown], texts, strict=False)
-        self.answers = [{**columns(item), "completion": text} for item, text in told]
+    def keep_answers(self, texts: Sequence[str]) -> None:
+        """Keep the answers to the first `shown` lists."""
+        answered = zip(self.lists[: self._shown], texts, strict=False)
+        self.answers = [{**columns(item), "completion": text} for item, text in answered]
 
     def by_half(self, name: str, values: Sequence[float]) -> dict[str, float]:
         """The mean of the lists' values, for each half of the questions under its name."""
@@ -52,7 +57,7 @@ class ListsTried(Generic[_Encoder]):
 
 
 def list_prompts(encoder: WindowEncoder[Any], lists: Sequence[JudgedList], tokens: int) -> list[Prompt]:
-    """The prompt of each list, with room for an answer of so many tokens."""
+    """The prompt of each list, with room for an answer of `tokens` tokens."""
     return [
         encoder.prompt(
             item.query, item.documents, reasoning_tokens=max(0, tokens - encoder.answer_tokens(len(item.documents), 0))

@@ -1,4 +1,4 @@
-"""The parts of a task: of a package its modules, of a task in one file that file."""
+"""The parts of a task: the modules of its package, or its one file."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any, cast
 
 if TYPE_CHECKING:
-    # It knows what is trained, which a recipe's check does without.
+    # For types alone, since it loads torch, which checking a recipe does without.
     from interank.tasks.protocol import Refining, Task
 
 
@@ -17,10 +17,10 @@ def part(task: str, name: str) -> Any:
 
 
 def task_named(name: str) -> Task:
-    """What distill asks of a task."""
+    """The part of a task that distill uses."""
     return cast("Task", part(name, "training_data"))
 
 
 def refining(name: str) -> Refining:
-    """What rl asks of a task."""
+    """The part of a task that rl uses."""
     return cast("Refining", part(name, "policy"))

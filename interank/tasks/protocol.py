@@ -1,4 +1,4 @@
-"""What a task says of itself to the stages that train: what a model learns of it, how, and what is kept of that."""
+"""The interfaces of a task for the stages that train: its training data, its policy, and what their card needs."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Made:
 
     base: str
     notes: Mapping[str, Any]
-    """Those of the manifest."""
+    """The manifest's notes."""
     recipe: Mapping[str, Any]
     counts: Mapping[str, int]
     history: Sequence[Mapping[str, float]]
@@ -40,18 +40,18 @@ class TrainingData(Protocol):
     """The data that teaches a student a task, made from one recipe, and how it is trained on."""
 
     counts: Mapping[str, int]
-    """For the manifest."""
+    """Counts for the manifest."""
     groups: Sequence[Any]
-    """What batches are made of: `per_device_train_batch_size` counts them."""
+    """The units of a batch: `per_device_train_batch_size` counts them."""
     told: str
-    """How much there is to learn, and of what."""
+    """The amount and kind of the data, in words for the log."""
     microbatch: Microbatch
-    """The largest that a step computes."""
+    """The largest microbatch of a step."""
     notes: Mapping[str, Any]
-    """What the manifest says so that the adapter can be used as it was trained."""
+    """Notes for the manifest, by which the adapter is used as it was trained."""
     tokenizer: Any
     head: bool
-    """Whether the student gets a head of one number."""
+    """True where the student gets a head with one logit."""
 
     def model(self, quantisation: Quantisation) -> PeftModel:
         """The student with an adapter to be trained."""
@@ -62,7 +62,7 @@ class TrainingData(Protocol):
         ...
 
     def describe(self, folder: Path) -> None:
-        """Write beside the adapter's weights how it is used."""
+        """Write next to the adapter's weights the settings for its use."""
         ...
 
     def card(self, made: Made) -> ModelCard:
@@ -71,20 +71,20 @@ class TrainingData(Protocol):
 
 
 class Task(Protocol):
-    """What differs by what is learned; `recipe` is the task's own."""
+    """The part of a task that distill uses; `recipe` is of the task's own class."""
 
     def training_data(self, recipe: Any, student: ModelFiles, place: Workplace) -> TrainingData:
         """The data that the student is trained on; files that belong to the output are written to `place`.
 
         Raises:
-            InputError: There is nothing to be learned, or it cannot be.
+            InputError: There is nothing to learn, or the student cannot learn it.
         """
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """What a recorded completion answers, for the training's page."""
+    """The documents that a recorded completion is about, for the training's page."""
 
     title: str
     texts: Sequence[str]
@@ -98,23 +98,23 @@ class Policy(Protocol):
 
     encoder: PromptEncoder
     algorithm: str
-    """For the card: by what, and on what, it learns."""
+    """The algorithm and its data in words, for the card."""
     does: str
-    """For the card: what such an adapter does."""
+    """What such an adapter does, for the card."""
     notes: Mapping[str, Any]
-    """What the manifest says so that the adapter can be used as it was trained."""
+    """Notes for the manifest, by which the adapter is used as it was trained."""
 
     def train(self, model: PeftModel, rewards: Sequence[Equipped]) -> Refined:
         """Train the adapter in place, from the last complete checkpoint if there is one.
 
         Raises:
-            TrainingError: The training cannot begin or go on; the last good adapter is kept.
+            TrainingError: The training cannot start or continue; the last good adapter is kept.
         """
         ...
 
 
 class ExplainingPolicy(Policy, Protocol):
-    """One whose recipe says `explains`: a judge can mark its fresh explanations on the way."""
+    """A policy whose recipe has `explains`: a judge can mark its fresh explanations during training."""
 
     def train(self, model: PeftModel, rewards: Sequence[Equipped], gold: Judge | None = None) -> Refined:
         """See `Policy`; `gold` is the judge."""
@@ -122,25 +122,25 @@ class ExplainingPolicy(Policy, Protocol):
 
 
 class Refining(Protocol):
-    """What rl asks of a task; `recipe` is the task's own."""
+    """The part of a task that rl uses; `recipe` is of the task's own class."""
 
     SUBJECT: Subject
-    """What its rewards look at."""
+    """The subject that its rewards rate."""
 
     def check(self, recipe: Any, adapter: Artifact, rewards: Sequence[Reward]) -> None:
-        """Stop where recipe, adapter and rewards do not go together, before anything is made.
+        """Refuse a recipe, an adapter or rewards that do not go together, before anything is written.
 
         Raises:
-            InputError: Says what does not.
+            InputError: They do not go together.
         """
         ...
 
     def shown(self, row: Mapping[str, Any]) -> Shown:
-        """What a row of `rollouts.jsonl` is of."""
+        """The documents of a row of `rollouts.jsonl`."""
         ...
 
     def policy(self, recipe: Any, adapter: Artifact, base: ModelFiles, work: Path) -> Policy:
-        """What is trained on, ready; checkpoints, trials and rollouts go to `work`.
+        """The policy, ready to train; checkpoints, trials and rollouts go to `work`.
 
         Raises:
             InputError: There is nothing to train on, or a completion has no room for an answer.

@@ -1,4 +1,4 @@
-"""A query's ranking as Python shows it: a list of its documents, with a text and, in notebooks, a table."""
+"""The ranking of a query in Python: a list of its documents that prints as text or, in notebooks, as a table."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from interank.errors import InputError
 from interank.types import Document, Query, RankedDocument
 from interank.wording import counted
 
-# As far as a text or a table goes; the list itself holds all.
+# The most documents of a text or a table; the list itself holds all.
 _SHOWN = 20
 _CHARACTERS = 80
 # Grades 0, 1 and 2, told apart without colours too, since each has its number in the title.
@@ -21,44 +21,46 @@ _COLOURS = ("#b8b8b8", "#7fb3d5", "#1f618d")
 
 
 class Least(TypedDict, total=False):
-    """What a document needs to be returned; None, as what is left out, asks for nothing."""
+    """The minimums for a document to be returned; None, like a missing key, sets none."""
 
     min_score: float | None
-    """The least score; those of judges are logarithms, of which 0 is as near to relevant as to irrelevant."""
+    """The least score; a judge's score is a logarithm, 0 half-way between irrelevant and relevant."""
     min_grade: int | None
     """The least grade, 0 to 2, of rerankers that grade."""
     min_probability: float | None
-    """The least probability of being relevant, 0 to 1, which a fit tells."""
+    """The least probability of being relevant, 0 to 1; a fit gives it."""
 
 
 class Asked(Least, total=False):
-    """What else may be said of one query."""
+    """The keywords for the ranking of one query."""
 
     instruction: str | None
-    """What its documents are to be judged by, where the query brings no instruction of its own."""
+    """How to judge its documents, where the query brings no instruction of its own."""
 
 
-_TOLD = {"min_score": "scores", "min_grade": "grades", "min_probability": "probabilities"}
+_PLURALS = {"min_score": "scores", "min_grade": "grades", "min_probability": "probabilities"}
 _OF: dict[str, str] = {"min_score": "score", "min_grade": "relevance", "min_probability": "probability"}
 _MOST: dict[str, float] = {"min_score": math.inf, "min_grade": 2, "min_probability": 1}
 
 
 def set_minimums(least: Mapping[str, Any]) -> dict[str, float]:
-    """Those that are set.
+    """The minimums that are set.
 
     Raises:
         InputError: One is unknown, or no number that can be reached.
     """
-    found: dict[str, float] = {}
+    minimums: dict[str, float] = {}
     for name, value in least.items():
         if name not in _OF:
             raise InputError(f"rank takes no {name}; minimums are {', '.join(_OF)}")
         if value is not None:
             try:
-                found[name] = plain_data.finite(value, least=-math.inf if name == "min_score" else 0, most=_MOST[name])
+                minimums[name] = plain_data.finite(
+                    value, least=-math.inf if name == "min_score" else 0, most=_MOST[name]
+                )
             except ValueError as error:
                 raise InputError(f"{name}: {error}; give one, or leave it out") from None
-    return found
+    return minimums
 
 
 class QueryRanking(list[RankedDocument]):
@@ -78,14 +80,14 @@ class QueryRanking(list[RankedDocument]):
         """The documents that reach all of these minimums, in their order.
 
         Raises:
-            InputError: One is of what this ranking does not tell.
+            InputError: The ranking lacks the value of one.
         """
         for name in minimums:
             if any(getattr(item, _OF[name]) is None for item in self):
                 hint = "interank fit gives them" if name == "min_probability" else "modes that grade do"
-                raise InputError(f"{name}: this reranker tells no {_TOLD[name]}; {hint}")
-        kept = (item for item in self if all(getattr(item, _OF[name]) >= least for name, least in minimums.items()))
-        return QueryRanking(self.query, kept)
+                raise InputError(f"{name}: this reranker gives no {_PLURALS[name]}; {hint}")
+        passing = (item for item in self if all(getattr(item, _OF[name]) >= least for name, least in minimums.items()))
+        return QueryRanking(self.query, passing)
 
     def __repr__(self) -> str:
         lines = [f"{counted(len(self), 'document')} for {_short(self.query.text)!r}"]
@@ -119,27 +121,27 @@ class QueryRanking(list[RankedDocument]):
 
 
 def _facts(item: RankedDocument) -> Mapping[str, str]:
-    """What is known of a document beside its text."""
-    found = {"id": item.doc_id, "score": f"{item.score:+.3f}"}
+    """The id, the score and the other values of a document, in words."""
+    facts = {"id": item.doc_id, "score": f"{item.score:+.3f}"}
     if item.relevance is not None:
-        found["grade"] = str(int(item.relevance))
+        facts["grade"] = str(int(item.relevance))
     if item.probability is not None:
-        found["probability"] = f"{item.probability:.2f}"
+        facts["probability"] = f"{item.probability:.2f}"
     if item.truncated:
-        found["cut"] = f"{item.truncated} tokens"
-    return found
+        facts["cut"] = f"{item.truncated} tokens"
+    return facts
 
 
 def _bar(item: RankedDocument) -> str:
     """The three grades' probabilities as parts of one bar."""
     if item.probabilities is None:
         return ""
-    told = ", ".join(f"grade {grade}: {share:.0%}" for grade, share in enumerate(item.probabilities))
+    title = ", ".join(f"grade {grade}: {share:.0%}" for grade, share in enumerate(item.probabilities))
     parts = "".join(
         f'<span style="display:inline-block;height:0.8em;width:{share * 100:.1f}px;background:{colour}"></span>'
         for share, colour in zip(item.probabilities, _COLOURS, strict=True)
     )
-    return f'<span title="{told}" role="img" aria-label="{told}" style="white-space:nowrap">{parts}</span>'
+    return f'<span title="{title}" role="img" aria-label="{title}" style="white-space:nowrap">{parts}</span>'
 
 
 def _cells(tag: str, cells: Iterable[str]) -> str:

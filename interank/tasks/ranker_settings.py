@@ -1,4 +1,4 @@
-"""What a caller says of the reranker that is to be opened: one value for the command, the stages and Python."""
+"""The settings of a reranker to open: one value for the command line, the stages and Python."""
 
 from __future__ import annotations
 
@@ -18,49 +18,49 @@ _ENGINES: tuple[EngineName, ...] = ("transformers", "vllm", "openai")
 
 
 class Loaded(NamedTuple):
-    """A language model in an engine, and what makes its prompts."""
+    """A language model in an engine, with the encoder of its prompts."""
 
     engine: Engine
     encoder: PromptEncoder
     modes: tuple[str, ...] = ()
-    """What it was trained for, where that is known."""
+    """The modes it was trained for, where that is known."""
 
 
 @dataclass(frozen=True, slots=True)
 class RankerSettings:
-    """Which model ranks, in which mode, what runs it, and what its rankings are finished with."""
+    """Which model ranks, in which mode, on which engine, and with which fit of its scores."""
 
     model: str | None
     """An output of distill or rl, a PEFT adapter's folder, a model's folder or its name on the hub; None where `loaded`
     has it."""
     mode: Mode = "score"
     max_reasoning_tokens: int = 256
-    """What an explanation may take, or what is thought about a window."""
+    """The token budget of an explanation, or of the reasoning about a window."""
     engine: EngineName = "transformers"
     server: ServerRecipe | None = None
     """For `openai`: the servers."""
     precision: Precision = "exact"
     base: str | None = None
-    """What an adapter stands on, where that is said; see `find_base`."""
+    """An adapter's base model, where it is not the recorded one; see `find_base`."""
     lists: ListwiseRecipe | None = None
-    """For `listwise`: how it goes through the documents."""
+    """For `listwise`: the windows over the documents."""
     adaptive: AdaptiveRecipe | None = None
-    """For `adaptive`: what may be spent, and on what."""
+    """For `adaptive`: the budget, and what it is spent on."""
     head: HeadSettings | None = None
     """How a pointwise head reads a pair, where its folder does not say so."""
     guard: Guard = "none"
     fit: Path | None = None
-    """A fit's file, or the folder that stores it, to finish rankings with."""
+    """A fit to apply to the scores: its file, or the folder that stores it."""
     stored_fit: bool = True
-    """Whether the fit that lies beside the model is applied where none is given."""
+    """Whether the fit stored with the model is applied where `fit` is None."""
     memory: float | None = None
-    """Gigabytes that a batch's keys and values may take; None takes half of what the device has free."""
+    """Gigabytes for a batch's keys and values; None takes half of the device's free memory."""
     loaded: Loaded | None = None
     """A model that is in an engine already, in place of `model`."""
 
     @classmethod
     def of_link(cls, link: LinkRecipe) -> RankerSettings:
-        """As a recipe has it, where what a model stores is applied if it is asked for, and not before."""
+        """The settings of a recipe's link; a fit stored with the model is not applied."""
         return cls(
             link.model,
             link.mode,
@@ -75,10 +75,10 @@ class RankerSettings:
         )
 
     def check(self) -> None:
-        """Refuse what does not go together, before anything is opened.
+        """Refuse settings that contradict each other, before anything is opened.
 
         Raises:
-            InputError: Tells what was found and what to do.
+            InputError: Settings contradict each other, or one has no such value.
         """
         if self.mode not in MODES:
             raise InputError(f"there is no mode {self.mode!r}; use one of {', '.join(MODES)}")
@@ -110,10 +110,10 @@ class RankerSettings:
 
 
 def check_precision(precision: object) -> None:
-    """Stop where there is no such precision.
+    """Refuse an unknown precision.
 
     Raises:
-        InputError: Says what to use.
+        InputError: There is no such precision.
     """
     try:
         as_precision(precision)
@@ -122,4 +122,4 @@ def check_precision(precision: object) -> None:
 
 
 AnyServer = str | Mapping[str, Any] | ServerRecipe
-"""Servers by the base URL of one, or by `ServerRecipe` or its keys."""
+"""Servers: the base URL of one, or a `ServerRecipe` or its keys."""

@@ -1,4 +1,4 @@
-"""Which task's ranker reads a model: one that knows it by its files, else the one that has the mode."""
+"""Chooses the ranker of a model: that of the task that recognises its files, else that of the mode."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from interank.tasks.ranks import OneModel
 
 
 def open_by_task(asked: RankerSettings) -> OneModel:
-    """The reranker of the task that the model or the mode is of.
+    """The reranker of the task that the model's files or the mode belong to.
 
-    A task's `ranker` module has `open_ranker`, and `takes` where files tell its models from those of other tasks.
+    A task's `ranker` module has `open_ranker`, and `takes` where its models are recognised by their files.
 
     Raises:
         ArtifactError: The folder is an artifact, but not an adapter, or was trained on other prompts.
-        ModelError: The model cannot be had, or no server answers.
+        ModelError: The model is not available, or no server answers.
         InputError: The mode, the engine or the settings do not go with the model.
     """
     for module in (exported_judge, late_lists, released_rerankers):

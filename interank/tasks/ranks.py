@@ -1,4 +1,4 @@
-"""What every reranker is, and what those share that rank by one model, or score each document by itself."""
+"""The interface of all rerankers, and the bases of those with one model and of those that score single documents."""
 
 from __future__ import annotations
 
@@ -25,18 +25,18 @@ PART = 512
 
 @dataclass(frozen=True, slots=True)
 class ListCounts:
-    """What the answers about windows were like."""
+    """Counts of the answers about windows."""
 
     answers: int = 0
     """Answers asked for: windows times shuffles."""
     unreadable: int = 0
     """Answers without a ranking."""
     repaired: int = 0
-    """Answers that had to be mended."""
+    """Answers that had to be repaired."""
     unranked: int = 0
     """Windows that kept their order, as none of their answers could be read."""
     repairs: Repairs = field(default_factory=Repairs)
-    """What was mended, by kind."""
+    """The repairs, by kind."""
 
     def __add__(self, other: ListCounts) -> ListCounts:
         return ListCounts(
@@ -59,7 +59,7 @@ class ListCounts:
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """What ranking a query's documents took."""
+    """The cost of ranking a query's documents."""
 
     documents: int
     seconds: float
@@ -68,22 +68,22 @@ class Cost:
     flops: float | None
     device: str
     lists: ListCounts
-    """What a listwise reranker's answers were like."""
+    """The answers of a listwise reranker."""
 
     def as_row(self) -> dict[str, Any]:
-        """It as plain data, with `listwise` where windows were asked."""
+        """The cost as plain data, with `listwise` where windows were ranked."""
         row = {**asdict(self), "seconds": round(self.seconds, 4)}
         lists = row.pop("lists")
         return {**row, "listwise": lists} if self.lists.answers else row
 
 
 class Ranks(Protocol):
-    """A reranker: whatever its mode, it takes documents in an order and gives them in another."""
+    """A reranker of any mode: it takes documents in first-stage order and returns them in its own."""
 
     kind: ClassVar[str] = "a reranker of this kind"
-    """What it is called in an error."""
+    """Its name in errors."""
     tag: ClassVar[str] = "interank"
-    """Of the runs that it makes."""
+    """The tag of its runs."""
 
     def rank(
         self,
@@ -96,11 +96,11 @@ class Ranks(Protocol):
         """The documents best first; equal scores keep the order given.
 
         Args:
-            query: What is asked.
+            query: The query.
             documents: The candidates, in first-stage order: texts, `Document`s, or mappings with `id, text, title`.
             top_k: How many to return; None returns all.
             explain: How many of the first get an explanation; None leaves it to the mode.
-            first_stage: The documents' first-stage scores, which a fit mixes in; without a fit they do not matter.
+            first_stage: The documents' first-stage scores, which a fit mixes in; unused without a fit.
 
         Raises:
             InputError: The query is empty, a document has no text, or two have the same id.
@@ -114,7 +114,7 @@ class Ranks(Protocol):
         explain: int | None = None,
         first_stage: Sequence[float] | None = None,
     ) -> tuple[Ranking, list[Cost]]:
-        """The documents as `rank` gives them, and what each model that had a part in it took."""
+        """The documents as `rank` returns them, and the cost of each model that took part."""
         ...
 
     def rerank(
@@ -143,20 +143,20 @@ class Ranks(Protocol):
             InputError: A candidate is not in the corpus.
         """
         for query in queries:
-            found = candidates.scores(query.query_id) if query.query_id in candidates else {}
-            missing = next((doc_id for doc_id in found if doc_id not in corpus), None)
+            first_stage = candidates.scores(query.query_id) if query.query_id in candidates else {}
+            missing = next((doc_id for doc_id in first_stage if doc_id not in corpus), None)
             if missing is not None:
                 raise InputError(
                     f"the candidate {missing!r} of query {query.query_id!r} is not in the corpus; complete it"
                 )
-            documents, scores = [corpus[doc_id] for doc_id in found], list(found.values())
+            documents, scores = [corpus[doc_id] for doc_id in first_stage], list(first_stage.values())
             yield query, self.rank(query, documents, top_k, explain, scores or None)
 
     def graded(self, query: str | Query, documents: Sequence[AnyDocument]) -> Iterator[RankedDocument]:
         """The documents with their scores in the order given, part by part as they are read.
 
         Raises:
-            InputError: It orders documents and scores none by itself.
+            InputError: The reranker orders documents without scoring each.
         """
         raise InputError(f"{self.kind} orders documents and grades none; take another mode for grades")
 
@@ -172,35 +172,35 @@ class Ranks(Protocol):
 
 
 class OneModel(Ranks, Protocol):
-    """A reranker by one model, whose engine counts what a ranking takes."""
+    """A reranker with one model, whose engine measures the cost of a ranking."""
 
     engine: Working
     guard: Guard = "none"
 
     @property
     def follows(self) -> bool:
-        """Whether it has learned to follow queries' instructions."""
+        """True where the model learned to follow queries' instructions."""
         return False
 
     @property
     def counts(self) -> ListCounts:
-        """What the answers about windows were like so far."""
+        """Counts of the answers about windows so far."""
         return ListCounts()
 
     def ordered(self, query: Query, documents: Sequence[Document], first_stage: Sequence[float] | None) -> Ranking:
-        """All documents, best first, with what explanations come of ordering them."""
+        """All documents, best first, with the explanations that were written to order them."""
         ...
 
     @property
     def can_explain(self) -> bool:
-        """Whether it has words for its rankings at all."""
+        """True where it can explain rankings."""
         return True
 
     def explains(self, count: int | None) -> int:
-        """How many documents are explained after they were ordered, where `count` are asked for.
+        """The number of documents to explain after ordering, where `count` are asked for.
 
         Raises:
-            InputError: So many, or any, cannot be had.
+            InputError: It cannot explain that many, or any.
         """
         return 0
 
@@ -219,10 +219,10 @@ class OneModel(Ranks, Protocol):
         first_stage: Sequence[float] | None = None,
     ) -> Ranking:
         """See `Ranks`."""
-        asked, given = as_query(query), as_documents(documents)
-        kept, wanted = checked_count("top_k", top_k), self.explains(checked_count("explain", explain))
-        ranking = self.ordered(asked, given, first_stage)[:kept]
-        return self.explained(asked, given, ranking, wanted) if wanted else ranking
+        one_query, candidates = as_query(query), as_documents(documents)
+        most, wanted = checked_count("top_k", top_k), self.explains(checked_count("explain", explain))
+        ranking = self.ordered(one_query, candidates, first_stage)[:most]
+        return self.explained(one_query, candidates, ranking, wanted) if wanted else ranking
 
     def explain(
         self,
@@ -253,7 +253,7 @@ class OneModel(Ranks, Protocol):
         """The same reranker, on the same engine, with this guard against documents that attack it.
 
         Raises:
-            InputError: It gives no grades, or there is no room for the guard.
+            InputError: The reranker gives no grades, or the prompt has no room for the guard.
         """
         if guard == "none":
             return self
@@ -263,10 +263,10 @@ class OneModel(Ranks, Protocol):
 
 
 class Scores(OneModel, Protocol):
-    """A reranker that scores each document by itself, so that a ranking is those scores, sorted."""
+    """A pointwise reranker, which scores each document by itself and sorts by the scores."""
 
     def query_cut(self, query: Query) -> int:
-        """How many tokens at the query's end there is no room for."""
+        """The number of tokens that are cut off the query's end."""
         ...
 
     def scored(self, query: Query, documents: Sequence[Document]) -> Ranking:
@@ -274,17 +274,19 @@ class Scores(OneModel, Protocol):
         ...
 
     def graded(self, query: str | Query, documents: Sequence[AnyDocument]) -> Iterator[RankedDocument]:
-        """See `Ranks`; what does not fit is told in the log."""
-        asked, given = as_query(query), as_documents(documents)
-        tell_cut(asked.query_id, self.query_cut(asked))
+        """See `Ranks`; what is cut is logged."""
+        one_query, candidates = as_query(query), as_documents(documents)
+        tell_cut(one_query.query_id, self.query_cut(one_query))
         cut = 0
-        for begin in range(0, len(given), PART):
-            for item in self.scored(asked, given[begin : begin + PART]):
+        for begin in range(0, len(candidates), PART):
+            for item in self.scored(one_query, candidates[begin : begin + PART]):
                 cut += item.truncated > 0
                 yield item
         if cut:
             # Each document says so itself; a line a query would bury the progress of a benchmark.
-            log.debug("query %r: %d of %d documents were read without their ends", asked.query_id, cut, len(given))
+            log.debug(
+                "query %r: %d of %d documents were read without their ends", one_query.query_id, cut, len(candidates)
+            )
 
     def ordered(self, query: Query, documents: Sequence[Document], first_stage: Sequence[float] | None) -> Ranking:
         """See `OneModel`."""
@@ -292,7 +294,7 @@ class Scores(OneModel, Protocol):
 
 
 class Ungraded(OneModel, Protocol):
-    """A reranker that gives no grades with words, so that none is explained; it may be one of `Scores` besides."""
+    """A reranker whose results are not explained; it may be one of `Scores` too."""
 
     @property
     def can_explain(self) -> bool:

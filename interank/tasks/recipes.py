@@ -1,4 +1,4 @@
-"""What the recipes of all tasks have in common, for the stages that train."""
+"""The recipe keys that all tasks share, for the stages that train."""
 
 from __future__ import annotations
 
@@ -31,36 +31,37 @@ _UNUSED_BY_LISTS = {
 
 
 class DistillRecipe(Settings):
-    """`interank distill`: data to an adapter that has learned it."""
+    """`interank distill`: train an adapter on data."""
 
     inputs: ClassVar[tuple[str, ...]] = ("judgments",)
     shorter: ClassVar[tuple[str, ...]] = ()
-    """The keys by which a step gets smaller, for who has too little memory."""
+    """The keys to lower where memory is short."""
     ranks_in: ClassVar[tuple[Mode, ...]] = ()
-    """The modes in which the task's ranker reads a model; empty where files alone tell its models, in mode `score`."""
+    """The modes of the task's ranker; empty where its models are recognised by their files and rank in mode `score`."""
     trained_on: ClassVar[str] = ""
     """What such an adapter was trained on, in words."""
     stage: Literal["distill"]
     task: str
-    """What is learned: `judge` grades and explains a document, `order` puts a list in order, `head` gives a number."""
+    """What is learned: `judge` grades and explains a document, `order` puts a list in order, `head` gives a number,
+    `group` grades the documents of a window."""
     judgments: FilePath | None = None
     """The output of `interank generate`."""
     student: str
-    """A hub name or a folder; or an adapter of the same task, an output of distill or rl, which is trained further in
-    its own shape, whatever `lora` says."""
+    """The model to train, a hub name or a folder; or an adapter of the same task, an output of distill or rl, which is
+    trained further with its own LoRA settings, whatever `lora` says."""
     seed: int = 42
     """Decides initial weights and the order of examples."""
     quantisation: Quantisation = "auto"
-    """NF4 base weights: auto means on a GPU with less than 40 GB, and never on a CPU."""
+    """NF4 base weights: auto uses them on a GPU with less than 40 GB, and never on a CPU."""
     double_quantisation: bool = False
     """Whether NF4's scales are quantised too, which saves 0.4 bits a weight."""
     precision: Precision = "auto"
-    """What is computed in: auto is bfloat16 on a GPU and float32 on a CPU."""
+    """The dtype of the computation: auto is bfloat16 on a GPU and float32 on a CPU."""
     lora: LoraRecipe = LoraRecipe()
     """The adapter."""
     questions_per_step: int | None = Field(None, ge=1)
-    """How many questions with their documents a step learns from, however many processes compute it; None leaves it to
-    `trainer.per_device_train_batch_size` times `gradient_accumulation_steps`, those of one process."""
+    """The questions, with their documents, of an optimizer step over all processes; None takes
+    `trainer.per_device_train_batch_size` times `gradient_accumulation_steps` for each process."""
     trainer: Mapping[str, Any] = {}
     """Any field of trl.SFTConfig; of transformers.TrainingArguments for a head."""
 
@@ -71,101 +72,101 @@ class DistillRecipe(Settings):
 
     @classmethod
     def trainer_config(cls, given: Mapping[str, Any]) -> TrainerConfig:
-        """The class whose fields `trainer` has in a recipe of these keys."""
+        """The name of the class whose fields `trainer` takes in a recipe of these keys."""
         return "SFTConfig"
 
     def missing(self) -> list[str]:
-        """The inputs without which it cannot start."""
+        """The inputs that are missing and without which it cannot start."""
         return [] if self.judgments else ["judgments"]
 
 
 class InstructedRecipe(DistillRecipe):
-    """`interank distill` of what reads prompts, which have a place for an instruction."""
+    """`interank distill` of students that read prompts, which have a place for an instruction."""
 
     without_instruction: float = Field(0.0, ge=0, le=1, exclude_if=not_)
     """The share of the questions, drawn by `seed`, that are shown without their instruction, so that the student also
     learns to do without."""
     shared_prefix: bool = True
-    """What a group's rows share (the question, a document in several modes) is computed once: the same gradients,
+    """Compute once what the rows of a group share (the question, a document in several modes): the same gradients,
     cheaper. False pads every row, for models whose attention is not plain."""
 
 
 class TriedRecipe(DistillRecipe):
-    """`interank distill` of a student that is tried while it trains."""
+    """`interank distill` with validation during training."""
 
     validation: ValidationRecipe = ValidationRecipe()
-    """How the student is tried while it trains."""
+    """The validation of the student during training."""
 
     @model_validator(mode="after")
     def _the_best_adapter_is_one_that_was_saved(self) -> TriedRecipe:
         strategy = self.trainer.get("save_strategy", "steps")
         if self.validation.questions and strategy not in ("steps", "no"):
             raise ValueError(
-                f"trainer.save_strategy is {strategy!r}, and the student is tried every so many steps; take steps "
-                "or no, or set validation.questions: 0"
+                f"trainer.save_strategy is {strategy!r}, and validation runs every so many steps; take steps or no, "
+                "or set validation.questions: 0"
             )
         steps, every = self.trainer.get("save_steps"), self.validation.every
         if every and isinstance(steps, int) and steps % every:
             raise ValueError(
-                f"validation.every: the best adapter is one that was saved, so trainer.save_steps, {steps}, has to be "
-                f"a multiple of it, and {every} was found; make them equal"
+                f"validation.every is {every}, and trainer.save_steps, {steps}, is no multiple of it, so that the best "
+                "adapter may not be saved; make them equal"
             )
         return self
 
 
 class RlRecipe(Settings):
-    """`interank rl`: an adapter to a better one."""
+    """`interank rl`: improve an adapter by rewards."""
 
     inputs: ClassVar[tuple[str, ...]] = ("judgments", "adapter")
     shorter: ClassVar[tuple[str, ...]] = ("max_completion_tokens",)
-    """The keys by which a step gets smaller, for who has too little memory."""
+    """The keys to lower where memory is short."""
     explains: ClassVar[bool] = False
-    """Whether completions explain a document's grade, so that a judge can mark them on the way."""
+    """True where completions explain a document's grade, so that a judge can mark them during training."""
     stage: Literal["rl"]
     task: str
-    """What the adapter was distilled for: `judge` or `order`."""
+    """What the adapter was distilled for: `judge`, `order` or `group`."""
     judgments: FilePath | None = None
     """The output of `interank generate`."""
     adapter: FilePath | None = None
     """The output of `interank distill`; training continues it."""
     base: str | None = None
-    """What the adapter stands on, where that was moved; a name or folder. Another one than its own is warned of."""
+    """The adapter's base model, a name or folder, where it was moved. Another one than its own is warned of."""
     seed: int = 42
     """Decides the order of queries and what the policy samples."""
     quantisation: Quantisation = "auto"
     """As in distill."""
     max_completion_tokens: int = Field(128, ge=8)
-    """The answer's budget."""
+    """The token budget of an answer."""
     refills: int = Field(2, ge=0)
-    """How often a step's queries from whose completions nothing is to be learned are replaced by others."""
+    """How often a step replaces queries whose completions all earn the same, from which nothing is learned."""
     validation: TrialRecipe = TrialRecipe()
-    """How the policy is tried while it trains."""
+    """The validation of the policy during training."""
     collapse_detection: CollapseDetectionRecipe = CollapseDetectionRecipe()
-    """When it stops."""
+    """When training stops because the policy collapses."""
     control: Literal["none", "shuffled"] = "none"
-    """`shuffled` deals each query's judged grades out anew before rewards see them, validation's aside: what improves
-    then improves by chance."""
+    """`shuffled` shuffles each query's judged grades before rewards see them, except in validation: what improves then
+    improves by chance."""
     shared_prefix: bool = True
-    """What completions share (their prompt, and their query's beginning) is computed once for all of them: the same
-    gradients, several times cheaper. False computes every completion by itself, as TRL does."""
+    """Compute once what completions share (their prompt, and their query's beginning): the same gradients, several
+    times cheaper. False computes every completion by itself, as TRL does."""
     judge: TeacherRecipe | None = None
-    """Who marks explanations, for rewards that ask."""
+    """The model that marks explanations, for rewards that need marks."""
     rollouts: RolloutsRecipe = RolloutsRecipe()
-    """What samples the completions."""
+    """How completions are sampled."""
     rewards: Rewards
-    """What is rewarded; see the rewards folder."""
+    """The rewards, by the names of their files; see the rewards folder."""
     questions_per_step: int | None = Field(None, ge=1)
-    """How many queries a step learns from, however many processes compute it; None as in distill."""
+    """The queries of an optimizer step over all processes; None as in distill."""
     trainer: Mapping[str, Any] = {}
     """Any field of trl.GRPOConfig; with `algorithm: reward_weighted` those that trl.SFTConfig has too."""
 
     @classmethod
     def trainer_config(cls, given: Mapping[str, Any]) -> TrainerConfig:
-        """The class whose fields `trainer` has in a recipe of these keys."""
+        """The name of the class whose fields `trainer` takes in a recipe of these keys."""
         return "GRPOConfig"
 
     def missing(self) -> list[str]:
-        """The inputs without which it cannot start."""
+        """The inputs that are missing and without which it cannot start."""
         return [name for name in self.inputs if not getattr(self, name)]
 
     @model_validator(mode="before")
@@ -191,10 +192,10 @@ class RlRecipe(Settings):
                 f"validation.gold: it marks explanations of single documents, and task: {self.task} has none; leave "
                 "it out"
             )
-        asked = {str(entry.params.get("model")) for entry in self.rewards} | (
+        models_of_rewards = {str(entry.params.get("model")) for entry in self.rewards} | (
             {self.judge.model} if self.judge else set()
         )
-        if gold is not None and gold.judge.model in asked:
+        if gold is not None and gold.judge.model in models_of_rewards:
             raise ValueError(
                 f"validation.gold.judge.model: {gold.judge.model} is asked by the rewards too, and what fools it there "
                 "would fool it here; name a model of another family"
@@ -209,12 +210,12 @@ class RlRecipe(Settings):
 
 
 class RlLists(RlRecipe):
-    """`interank rl` of what answers about whole lists, by GRPO; prompts are those of the adapter."""
+    """`interank rl` of tasks that answer about whole lists, by GRPO; prompts are those of the adapter."""
 
     window: int = Field(20, ge=2)
-    """The most documents of a list: one of each query, spread over the grades."""
+    """The most documents of a list; each query gives one list, spread over the grades."""
     shuffles: int = Field(1, ge=1)
-    """In how many orders each list is shown, drawn by `seed`."""
+    """The number of orders in which each list is shown, drawn by `seed`."""
 
     @model_validator(mode="after")
     def _nothing_is_set_in_vain(self) -> RlLists:

@@ -1,4 +1,4 @@
-"""Ranks with released rerankers that are plain language models, each in its own form; see `engines/released_forms`."""
+"""Rankers of language models that others released as rerankers, each with its own prompt; see `engines/released_forms`."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from interank.types import Document, Query, RankedDocument
 
 
 class Answers(Ungraded, Scores):
-    """A reranker by the logits of its answers; its scores are its own, and no grades."""
+    """A reranker by the logits of its answers, such as yes and no; its scores are no grades."""
 
     kind = "a reranker that answers yes or no"
 
@@ -36,7 +36,7 @@ class Answers(Ungraded, Scores):
         return self.encoder.form.instructed
 
     def query_cut(self, query: Query) -> int:
-        """See `Scores`; its own code does not tell."""
+        """See `Scores`; 0, since the released code does not count it."""
         return 0
 
     def scored(self, query: Query, documents: Sequence[Document]) -> Ranking:
@@ -46,7 +46,7 @@ class Answers(Ungraded, Scores):
         prompts = [self.encoder.prompt(query, document) for document in documents]
         with self._lock, naming(query, documents):
             labels = self.engine.label_logits(prompts, self.encoder.labels)
-            scores = [found.logits[0] - sum(found.logits[1:]) for found in labels]
+            scores = [label.logits[0] - sum(label.logits[1:]) for label in labels]
             require_scores(scores)
         return [
             RankedDocument(document.doc_id, score, truncated=prompt.cut)
@@ -59,11 +59,11 @@ class Ratings(Ungraded, Scores):
 
     kind = "a reranker that reasons and writes a number"
 
-    def __init__(self, engine: Engine, encoder: RatingEncoder, *, tells: bool) -> None:
-        """Take a model; with `tells` a document's ranking has the reasoning for its explanation."""
+    def __init__(self, engine: Engine, encoder: RatingEncoder, *, explaining: bool) -> None:
+        """Take a model; where `explaining`, its reasoning about a document becomes the explanation."""
         self.engine = engine
         self.encoder = encoder
-        self._tells = tells
+        self._explaining = explaining
         self._lock = threading.RLock()
 
     @property
@@ -74,7 +74,7 @@ class Ratings(Ungraded, Scores):
     @property
     def can_explain(self) -> bool:
         """See `OneModel`."""
-        return self._tells
+        return self._explaining
 
     def explains(self, count: int | None) -> int:
         """None after the documents were ordered: in mode `reason` all are explained already.
@@ -82,7 +82,7 @@ class Ratings(Ungraded, Scores):
         Raises:
             InputError: An explanation is asked for in mode `score`.
         """
-        if count and not self._tells:
+        if count and not self._explaining:
             raise InputError(f"found explain {count}; {self.kind} keeps its reasoning in mode reason; take that mode")
         return 0
 
@@ -94,20 +94,20 @@ class Ratings(Ungraded, Scores):
         """See `Scores`."""
         prompts = [self.encoder.prompt(query, document) for document in documents]
         with self._lock, naming(query, documents):
-            found = self.encoder.ratings(self.engine, prompts)
+            ratings = self.encoder.ratings(self.engine, prompts)
         return [
             RankedDocument(
                 document.doc_id,
                 rating.score,
-                explanation=rating.reasoning or None if self._tells else None,
+                explanation=rating.reasoning or None if self._explaining else None,
                 truncated=prompt.cut,
             )
-            for document, prompt, rating in zip(documents, prompts, found, strict=True)
+            for document, prompt, rating in zip(documents, prompts, ratings, strict=True)
         ]
 
 
 def takes(asked: RankerSettings) -> bool:
-    """Whether the model is one of those by its name or files, and the mode that of a model that scores or grades.
+    """True where the model is, by name or files, a released reranker, and the mode is one that scores.
 
     Raises:
         InputError: It is a released reranker that cannot be run here.
@@ -116,7 +116,7 @@ def takes(asked: RankerSettings) -> bool:
 
 
 def reasons(asked: RankerSettings) -> bool:
-    """Whether it is one of those that write their reasoning about each document, in mode `score` too.
+    """True where the model is a released reranker that reasons about each document, even in mode `score`.
 
     Raises:
         InputError: It is a released reranker that cannot be run here.
@@ -134,8 +134,8 @@ def open_ranker(asked: RankerSettings) -> Answers | Ratings:
     """The reranker.
 
     Raises:
-        InputError: An engine is asked for that does not tell what the scores are made of, or a mode that it has not.
-        ModelError: The model cannot be had.
+        InputError: The model has no such mode, or the engine cannot give what the scores are made of.
+        ModelError: The model is not available.
     """
     name = str(asked.model)
     form = released_form(name)
@@ -146,13 +146,15 @@ def open_ranker(asked: RankerSettings) -> Answers | Ratings:
         raise InputError(
             f"found mode {asked.mode} for {name}; {form.name} gives scores and no grades; use mode {' or '.join(modes)}"
         )
-    able = ("transformers", "vllm") if rates else ("transformers",)
-    if asked.engine not in able:
-        raise InputError(f"{name} is run by engine {' or '.join(able)}, and the engine is {asked.engine}; leave it out")
+    engines = ("transformers", "vllm") if rates else ("transformers",)
+    if asked.engine not in engines:
+        raise InputError(
+            f"{name} is run by engine {' or '.join(engines)}, and the engine is {asked.engine}; leave it out"
+        )
     source = find_source(name, asked.base)
     tokenizer, length = load_tokenizer(source.tokenizer), source.readable(form.length)
     encoder = RatingEncoder(tokenizer, form, length) if rates else AnswerEncoder(tokenizer, form, length)
     engine = open_engine(source, asked, vocabulary=len(tokenizer), length=length)
     if isinstance(encoder, RatingEncoder):
-        return Ratings(engine, encoder, tells=asked.mode == "reason")
+        return Ratings(engine, encoder, explaining=asked.mode == "reason")
     return Answers(engine, encoder)

@@ -32,7 +32,7 @@ from interank.wording import counted
 
 @dataclass(frozen=True, slots=True)
 class SftTrainingData:
-    """Groups of rows for a student, how they are learned, and what is said of the adapter."""
+    """Groups of rows for a student, the settings of their training, and the adapter's notes and card."""
 
     recipe: DistillRecipe
     student: ModelFiles
@@ -44,28 +44,28 @@ class SftTrainingData:
     card: Callable[[Made], ModelCard]
     trial: Trial | None = None
     use: Use | None = None
-    """What stands beside the adapter for those who have no manifest of it."""
+    """Stored next to the weights, for use of the adapter without its manifest."""
 
     head = False
 
     @property
     def told(self) -> str:
-        """How much there is to learn."""
+        """The numbers of rows and questions, in words."""
         return f"{self.counts['rows']} rows of {self.counts['questions']} questions"
 
     @property
     def tokenizer(self) -> Any:
-        """The student's."""
+        """The student's tokenizer."""
         return self.encoder.tokenizer
 
     @property
     def microbatch(self) -> Microbatch:
-        """The largest that a step computes."""
+        """The largest microbatch of a step."""
         planted = self.settings.shared_prefix and allowed_of(self.student.name, self.student.folder).tree
         return largest_microbatch(self.groups, self.settings.trainer, shared_prefix=planted)
 
     def model(self, quantisation: Quantisation) -> PeftModel:
-        """The student with a fresh adapter, or with the one that it begins with."""
+        """The student with a fresh adapter, or with the one that is trained further."""
         recipe = self.recipe
         model = load_model(
             self.student,
@@ -79,7 +79,7 @@ class SftTrainingData:
         return fresh_adapter(model, recipe.lora, seed=recipe.seed)
 
     def train(self, model: PeftModel, *, folder: Path, checkpointing: bool) -> Trained:
-        """As `training.sft.train`."""
+        """Train by `training.sft.train`."""
         return train(
             model,
             self.encoder,
@@ -91,26 +91,26 @@ class SftTrainingData:
         )
 
     def describe(self, folder: Path) -> None:
-        """Write the prompts' settings and the modes beside the weights."""
+        """Write the prompts' settings and the modes next to the weights."""
         if self.use is not None:
             save_use(folder, self.use)
 
 
 def perhaps_without(query: Query, share: float, seed: int) -> Query:
-    """The query as it is shown: with its instruction, or without for so large a share of all queries."""
+    """The query as it is shown: without its instruction for a `share` of all queries, drawn by the seed."""
     drawn = share > 0 and random.Random(f"{seed} instruction {query.query_id}").random() < share
     return replace(query, instruction="") if drawn else query
 
 
 def instructed_counts(prompt: InstructedSettings, queries: Iterable[Query]) -> dict[str, int]:
-    """How many of the questions are shown with an instruction; nothing where the student learns of none."""
+    """The number of questions shown with an instruction; empty where the student learns without any."""
     if not prompt.follows:
         return {}
     return {"instructed": len({query.query_id for query in queries if prompt.instruction_of(query)})}
 
 
-def told_of_instructions(counts: Mapping[str, int]) -> str:
-    """What a card says of instructions; empty where none was learned."""
+def instructions_note(counts: Mapping[str, int]) -> str:
+    """A card's sentence on instructions; empty where none was learned."""
     if "instructed" not in counts:
         return ""
     return (

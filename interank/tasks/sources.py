@@ -31,36 +31,36 @@ from interank.tasks import TASK_MODES, TRAINED_ON, task_of_adapter
 from interank.tasks.ranker_settings import RankerSettings
 
 _TOKENIZER = "tokenizer_config.json"
-# Of a model that reads little, the query takes this part at the most.
+# With a short context the query takes at most one part in this many.
 _QUERY_PART = 4
 
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """A model's files, its adapter if that is apart, and what an artifact says of its prompts."""
+    """A model's files, its adapter where that is not merged, and an artifact's manifest."""
 
     name: str
     files: ModelFiles
     adapter: Path | None
     tokenizer: ModelFiles
     manifest: Mapping[str, Any] | None = None
-    """None where it is no artifact of ours."""
+    """None where the folder is no artifact."""
 
     def readable(self, length: int) -> int:
-        """So many tokens, or as many as the model has positions for."""
+        """`length`, or the model's number of positions where that is less."""
         positions = read_config(self.files.folder / "config.json").get("max_position_embeddings")
         return min(length, positions) if isinstance(positions, int) else length
 
     def lengths(self, max_length: int, max_query_tokens: int) -> dict[str, int]:
-        """The usual lengths of a prompt and of a query in it, or less where the model reads less."""
+        """The lengths of a prompt and of the query in it, lowered to what the model can read."""
         room = self.readable(max_length)
         return {"max_length": room, "max_query_tokens": min(max_query_tokens, room // _QUERY_PART)}
 
     def prompt(self) -> PromptSettings:
-        """What a model that is no artifact says of its prompts, else the usual ones, as far as it has room for them.
+        """The prompt settings stored with a model that is no artifact, else the defaults, shortened to its context.
 
         Raises:
-            ArtifactError: It was trained on another wording.
+            ArtifactError: The model was trained on another wording.
         """
         if use := read_use(self.adapter or self.files.folder):
             return use.prompt
@@ -68,33 +68,37 @@ class Source:
         return usual.model_copy(update=self.lengths(usual.max_length, usual.max_query_tokens))
 
     def trained_on(self, task: str) -> Mapping[str, Any] | None:
-        """The prompt that an artifact was trained on; None where it is none.
+        """The prompt that an artifact was trained on; None for other models.
 
         Raises:
-            ArtifactError: It was trained on another task's.
+            ArtifactError: The artifact was trained for another task.
         """
         if self.manifest is None:
             return None
-        found = task_of_adapter(self.manifest)
-        if found != task:
-            what = TRAINED_ON.get(found, f"task {found}")
-            how = f"use it in mode {in_words(TASK_MODES[found])}" if found in TASK_MODES else f"{task} is expected"
+        trained_task = task_of_adapter(self.manifest)
+        if trained_task != task:
+            what = TRAINED_ON.get(trained_task, f"task {trained_task}")
+            how = (
+                f"use it in mode {in_words(TASK_MODES[trained_task])}"
+                if trained_task in TASK_MODES
+                else f"{task} is expected"
+            )
             raise ArtifactError(f"{self.name} was trained on {what}; {how}")
         prompt: Mapping[str, Any] = self.manifest["prompt"]
         return prompt
 
     def modes(self) -> tuple[str, ...]:
-        """What the model was trained for; empty where nothing says so."""
+        """The modes that the model was trained for; empty where they are not recorded."""
         if self.manifest is not None:
             return tuple(self.manifest.get("modes") or ())
         use = read_use(self.adapter or self.files.folder)
         return use.modes if use else ()
 
     def check_wording(self, here: str) -> None:
-        """Hold an artifact's wording of its prompt to the one that is `here`.
+        """Check that an artifact was trained on this version's wording of the prompt, `here`.
 
         Raises:
-            ArtifactError: It is another one.
+            ArtifactError: It was trained on another one.
         """
         trained = self.manifest["prompt_hash"] if self.manifest else here
         if trained != here:
@@ -105,7 +109,7 @@ class Source:
 
 
 def is_adapter_of(asked: RankerSettings, task: str) -> bool:
-    """Whether the model is an adapter that says it was trained for the task, for a task that tells its own so."""
+    """True where the model is an adapter whose manifest names the task."""
     folder = expanded(str(asked.model))
     if asked.loaded is not None or not (folder / MANIFEST).is_file():
         return False
@@ -114,11 +118,11 @@ def is_adapter_of(asked: RankerSettings, task: str) -> bool:
 
 
 def find_source(source: str | Path, base: str | None = None) -> Source:
-    """The files behind a name.
+    """The model behind a name or a path.
 
     Raises:
         ArtifactError: The folder is an artifact, but not an adapter.
-        ModelError: The model cannot be had, or an adapter's base, or that is another and `base` does not say so.
+        ModelError: The model or an adapter's base is not available, or the base is another and `base` does not name it.
         InputError: A `base` is given for a whole model.
     """
     path = expanded(source)
@@ -135,7 +139,7 @@ def find_source(source: str | Path, base: str | None = None) -> Source:
         files = find_base(adapter, base)
     else:
         refuse_base(source, base)
-    # Who trains on a base without a chat template ships the template with the adapter.
+    # An adapter of a base without a chat template comes with a tokenizer that has one.
     own = adapter is not None and (adapter / _TOKENIZER).is_file()
     return Source(str(source), files, adapter, ModelFiles(str(source), adapter, "folder") if own and adapter else files)
 
@@ -145,12 +149,12 @@ def open_engine(source: Source, asked: RankerSettings, *, vocabulary: int, lengt
 
     Args:
         source: The model.
-        asked: What runs it.
-        vocabulary: How many token ids there are.
+        asked: The engine and its settings.
+        vocabulary: The number of token ids.
         length: The tokens of the longest prompt and its answer together.
 
     Raises:
-        ModelError: The model cannot be had, or no server answers.
+        ModelError: The model is not available, or no server answers.
     """
     if asked.engine == "vllm":
         return _vllm(source, length)

@@ -1,4 +1,4 @@
-"""The student of a recipe as an input: what is taught a task."""
+"""The student of a recipe as an input."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from interank.tasks import task_of_adapter
 
 
 def student(source: str, prompt: PromptSettings, task: str) -> Input:
-    """What is taught a task: a language model, or an adapter of that task."""
+    """The student to be taught a task: a language model, or an adapter of that task."""
     path = expanded(source)
     if not (path / MANIFEST).is_file():
         return language_model("student", source, prompt)
-    given = adapter("student", path)
+    adapter_input = adapter("student", path)
 
-    def of_the_task(place: Path) -> None:
+    def check_task(place: Path) -> None:
         trained = task_of_adapter(open_artifact(place, "adapter").manifest)
         if trained != task:
             raise InputError(
@@ -29,7 +29,7 @@ def student(source: str, prompt: PromptSettings, task: str) -> Input:
             )
 
     def opened(place: Path) -> None:
-        of_the_task(place)
-        given.opened(place)
+        check_task(place)
+        adapter_input.opened(place)
 
-    return replace(given, opened=opened, glance=of_the_task)
+    return replace(adapter_input, opened=opened, glance=check_task)

@@ -1,7 +1,7 @@
-"""Which documents a listwise reranker sees together, and the total order that the windows' orders make: no model here.
+"""Plans of listwise ranking: which documents share a window, and how the windows' orders make one; no model here.
 
-A plan is a generator: it yields the windows that can be asked side by side, as places in the ranking that came in, is
-sent each of them in its new order, and returns all places, best first.
+A plan is a generator: it yields windows that can be ranked in parallel, as places in the first-stage ranking, is sent
+each of them in its new order, and returns all places, best first.
 """
 
 from __future__ import annotations
@@ -18,17 +18,17 @@ Plan: TypeAlias = Generator[list[Window], list[Window], list[int]]
 
 
 def plan(depth: int, settings: ListwiseRecipe) -> Plan:
-    """The windows over `depth` documents by the method that is asked for."""
+    """The plan over `depth` documents by the method of the settings."""
     if settings.method == "sliding":
         return sliding(depth, settings.window, settings.stride)
     return (tournament if settings.method == "tournament" else top_down)(depth, settings.window)
 
 
 def calls(depth: int, settings: ListwiseRecipe) -> int:
-    """How many windows a plan asks, whatever the answers are; each is asked `shuffles` times."""
+    """The number of windows of a plan, which does not depend on the answers; each is ranked `shuffles` times."""
     window = settings.window
     if settings.method == "sliding" or depth <= window:
-        return _stands(depth, window, settings.stride)
+        return _positions(depth, window, settings.stride)
     if settings.method == "top_down":
         return 2 + -(-(depth - window) // (window - 1))
     groups = _dealt(list(range(depth)), window)
@@ -37,12 +37,12 @@ def calls(depth: int, settings: ListwiseRecipe) -> int:
 
 
 def sliding(depth: int, window: int, step: int) -> Plan:
-    """A window that moves from the end to the front; its last stand is full, too (RankGPT, arXiv 2304.09542).
+    """A window that slides from the end to the front; its last position is full, too (RankGPT, arXiv 2304.09542).
 
-    A depth that the window covers takes one call. Documents rise through what a window shares with the next.
+    A depth that the window covers takes one call. Documents rise through the overlap of a window with the next.
     """
     order = list(range(depth))
-    for number in range(_stands(depth, window, step)):
+    for number in range(_positions(depth, window, step)):
         start = max(0, depth - window - number * step)
         part = slice(start, min(depth, start + window))
         (order[part],) = yield [tuple(order[part])]
@@ -50,19 +50,19 @@ def sliding(depth: int, window: int, step: int) -> Plan:
 
 
 def tournament(depth: int, window: int) -> Plan:
-    """Groups side by side, then their winners, until one window holds them.
+    """Groups in parallel, then their winners, until one window holds them.
 
-    Neighbours of the first stage come into different groups, since in one group they would shut each other out. Of G
-    groups window / G documents each go on, at least one. Those that don't follow: who came further first, then by
-    their ranks in their groups, then as they came in.
+    Neighbours of the first stage come into different groups, since in one group they would eliminate each other. Each
+    of G groups promotes window / G documents, at least one. Eliminated documents follow the winners: those of later
+    rounds first, then by rank in their group, then in first-stage order.
     """
     alive = list(range(depth))
     places: dict[int, tuple[int, int, int]] = {}
     rounds = 0
     while len(alive) > window:
         groups = _dealt(alive, window)
-        asked = [group for group in groups if len(group) > 1]
-        answers = iter((yield asked))
+        to_rank = [group for group in groups if len(group) > 1]
+        answers = iter((yield to_rank))
         ranked = [next(answers) if len(group) > 1 else group for group in groups]
         promoted = _promoted(len(groups), window)
         for group in ranked:
@@ -76,11 +76,11 @@ def tournament(depth: int, window: int) -> Plan:
 
 
 def top_down(depth: int, window: int) -> Plan:
-    """The first window; all others side by side, each with that window's middle document; then the best once more.
+    """The first window; all others in parallel, each with that window's middle document; then the best once more.
 
-    The middle document is the pivot. Who stands above it in its own window comes before it, by the rank there, and who
-    stands below comes behind it, by the distance from it; the first window of that order is ranked again. (After
-    TDPart, arXiv 2405.14589, with the number of calls fixed.)
+    The middle document is the pivot. A document above it in its window comes before it, by its rank there, and one
+    below comes after it, by its distance from it; the first window of the merged order is ranked again. (After TDPart,
+    arXiv 2405.14589, with the number of calls fixed.)
     """
     head = tuple(range(min(depth, window)))
     if depth > 1:
@@ -106,7 +106,7 @@ def top_down(depth: int, window: int) -> Plan:
 
 @dataclass(frozen=True, slots=True)
 class Showing:
-    """A window as it is shown once: its places in the order of the prompt."""
+    """One presentation of a window: its places in the order of the prompt."""
 
     window: Window
     shown: Window
@@ -122,19 +122,19 @@ class Showing:
 
 
 def showings(windows: Sequence[Window], settings: ListwiseRecipe, salt: str) -> list[Showing]:
-    """Each window as often as it is asked: first as it is, then shuffled by seed, salt and its documents."""
-    found = []
+    """The `shuffles` presentations of each window: first as it is, then shuffled by seed, salt and its documents."""
+    views = []
     for window in windows:
-        found.append(Showing(window, window))
+        views.append(Showing(window, window))
         for number in range(1, settings.shuffles):
             shuffled = list(window)
             random.Random(f"{settings.seed}/{salt}/{number}/{window}").shuffle(shuffled)
-            found.append(Showing(window, tuple(shuffled)))
-    return found
+            views.append(Showing(window, tuple(shuffled)))
+    return views
 
 
 def aggregated(window: Window, orders: Sequence[Window]) -> Window:
-    """One order out of several: by the sum of ranks (Borda), ties and a window without orders as the window is."""
+    """One order out of several, by the sum of ranks (Borda); ties, and all places without orders, keep their order."""
     ranks = {place: sum(order.index(place) for order in orders) for place in window}
     return tuple(sorted(window, key=ranks.__getitem__))
 
@@ -150,8 +150,8 @@ def follow(steps: Plan, answer: Callable[[list[Window]], list[Window]]) -> list[
         return order
 
 
-def _stands(depth: int, window: int, step: int) -> int:
-    """How often a sliding window stands still; one document needs no order."""
+def _positions(depth: int, window: int, step: int) -> int:
+    """The number of positions of a sliding window; one document needs none."""
     return 0 if depth < 2 else 1 + max(0, -(-(depth - window) // step))
 
 

@@ -31,7 +31,7 @@ def test_what_does_not_reach_a_minimum_is_left_out() -> None:
     expected: list[tuple[dict[str, Any], str]] = [({"min_score": 0.5}, "ab"), ({"min_grade": 2}, "a"), ({}, "abc")]
     for least, kept in expected:
         assert "".join(item.doc_id for item in RANKING.at_least(set_minimums(least))) == kept
-    with pytest.raises(InputError, match="tells no probabilities; interank fit"):
+    with pytest.raises(InputError, match="gives no probabilities; interank fit"):
         RANKING.at_least(set_minimums({"min_probability": 0.5}))
 
 

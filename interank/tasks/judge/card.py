@@ -10,7 +10,7 @@ from huggingface_hub import ModelCard
 from interank import cards
 from interank.judged_questions import Summary
 from interank.tasks.protocol import Made
-from interank.tasks.sft_data import told_of_instructions
+from interank.tasks.sft_data import instructions_note
 from interank.wording import counted
 
 _FIGURES = {
@@ -67,7 +67,7 @@ def _use(made: Made) -> str:
         + "\n\n```python\nfrom interank import Reranker\n\n"
         + f'reranker = Reranker("THIS FOLDER", mode="{modes[0] if modes[0] != "queries" else "score"}")\n```\n\n'
         + f"Prompt {made.notes['prompt_hash']}; another wording gives other scores. "
-        + told_of_instructions(made.counts)
+        + instructions_note(made.counts)
     ).strip()
 
 

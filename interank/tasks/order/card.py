@@ -16,7 +16,7 @@ def card(made: Made) -> ModelCard:
         made,
         title="A reranker that orders lists",
         does=f", {thinks} and names them, the most helpful first.",
-        wrong="orders",
+        results="orders",
         data=f"{made.counts['rows']} lists.",
         trained=[f"## Training\n\n{pictures}"] if (pictures := cards.shown(made.pictures)) else [],
     )

@@ -1,4 +1,4 @@
-"""Reads DeAR-COT's layout: instruction rows whose passages stand in the prompt and whose ranking ends the output.
+"""Reads DeAR-COT's layout: instruction rows with passages in the prompt and a ranking at the end of the output.
 
 The columns are those of LLaMA-Factory's alpaca form (system, instruction, input, output, history) and `think`
 (abdoelsayed/DeAR-COT on the Hugging Face hub). Rankings there are a teacher's, not human truth.
@@ -23,10 +23,10 @@ from interank.types import Document, Query
 from interank.wording import counted
 
 _SUFFIXES = (".jsonl", ".jsonl.gz", ".json", ".parquet")
-# The query, where RankGPT's prompts name it: behind the passages, or before them.
+# The query in RankGPT's prompts: after the passages, or before them.
 _QUERY_AFTER = re.compile(r"^\s*(?:Search )?Query:[ \t]*(\S.*?)[ \t]*$", re.I | re.M)
 _QUERY_BEFORE = re.compile(r"(?:search query|to (?:the )?query)\s*:[ \t]*(\S.*?)[ \t]*$", re.I | re.M)
-# What follows the last passage: on a line of its own where passages are, else anywhere.
+# The words after the last passage: on a line of their own where passages are, else anywhere.
 _AFTER = r"(?:(?:Search )?Query:|Rank the\b|Please rank\b|Output format\b|The passages should\b)"
 _AFTER_LINES, _AFTER_INLINE = re.compile(rf"\n\s*{_AFTER}", re.I), re.compile(rf"\s{_AFTER}", re.I)
 _THOUGHT = re.compile(r"</?think>")
@@ -34,14 +34,14 @@ _THOUGHT = re.compile(r"</?think>")
 
 @dataclass(frozen=True, slots=True)
 class Unusable:
-    """A row that gives no list, and why."""
+    """A row without a usable list, and the reason."""
 
     where: str
     reason: str
 
 
 def read_dear_cot(folder: Path) -> tuple[list[ListExample], list[Unusable]]:
-    """The lists of a folder of JSON, JSONL or Parquet files, or of one such file; and the rows that give none.
+    """The lists of a JSON, JSONL or Parquet file or of a folder of them; and the rows without a usable list.
 
     A row is used only if its ranking names every passage once: an order that had to be completed would teach that
     leaving passages out is right.
@@ -60,11 +60,11 @@ def read_dear_cot(folder: Path) -> tuple[list[ListExample], list[Unusable]]:
     unusable: list[Unusable] = []
     for path in paths:
         for where, row in _rows(path):
-            made = _example(where, row)
-            if isinstance(made, ListExample):
-                examples.append(made)
+            example = _example(where, row)
+            if isinstance(example, ListExample):
+                examples.append(example)
             else:
-                unusable.append(made)
+                unusable.append(example)
     if not examples:
         first = f" ({unusable[0].where}: {unusable[0].reason})" if unusable else ""
         raise InputError(
@@ -75,7 +75,7 @@ def read_dear_cot(folder: Path) -> tuple[list[ListExample], list[Unusable]]:
 
 
 def _rows(path: Path) -> list[Row]:
-    """A JSON file holds one array, as LLaMA-Factory takes it, or is JSONL by another name."""
+    """The rows of a file; a JSON file holds one array, as LLaMA-Factory takes it, or is JSONL by another name."""
     if path.suffix == ".json" and path.read_text(encoding="utf-8", errors="replace").lstrip()[:1] == "[":
         parsed = parse_json(str(path), path.read_text(encoding="utf-8"))
         rows = parsed if isinstance(parsed, list) else [parsed]
@@ -90,23 +90,23 @@ def _example(where: str, row: object) -> ListExample | Unusable:
     if not instruction or not output:
         return Unusable(where, "instruction or output is empty")
     prompt = "\n".join(part for part in (instruction, _text(row, "input")) if part)
-    found = _prompt_parts(prompt)
-    if isinstance(found, str):
-        return Unusable(where, found)
-    query, passages = found
+    parts = _prompt_parts(prompt)
+    if isinstance(parts, str):
+        return Unusable(where, parts)
+    query, passages = parts
     answer = ordering.parse(output, len(passages))
     if answer is None:
         return Unusable(where, "output ends in no ranking")
     if not is_whole(answer):
         return Unusable(where, f"the ranking does not name each of {counted(len(passages), 'passage')} once")
     think = _text(row, "think")
-    # The thought may end in a ranking of its own, which is not the answer.
-    thought = ordering.parse(think, len(passages))
-    reasoning = _reasoning(answer.reasoning, thought.reasoning if thought else think)
+    # The `think` column may end in a ranking of its own, which is not the answer.
+    thinking = ordering.parse(think, len(passages))
+    reasoning = _reasoning(answer.reasoning, thinking.reasoning if thinking else think)
     name = _name(query)
     documents = tuple(Document(f"{name}/{_name(passage)}", passage) for passage in passages)
     if len({document.doc_id for document in documents}) < len(documents):
-        return Unusable(where, "a passage stands there twice")
+        return Unusable(where, "a passage is repeated")
     return ListExample(Query(name, query), documents, Ordering(answer.positions, reasoning))
 
 
@@ -126,35 +126,35 @@ def _prompt_parts(prompt: str) -> tuple[str, list[str]] | str:
 
 
 def _passages(prompt: str, begin: str, after: re.Pattern[str]) -> tuple[str, list[str], str]:
-    """What stands before the passages, the passages, and what stands behind them."""
+    """The text before the passages, the passages, and the text after them."""
     first = re.compile(rf"{begin}\[1\]:?\s", re.M).search(prompt)
     if first is None:
         return prompt, [], ""
     cut = after.search(prompt, first.end())
     end = cut.start() if cut else len(prompt)
     starts = [first]
-    while found := re.compile(rf"{begin}\[{len(starts) + 1}\]:?\s", re.M).search(prompt, starts[-1].end(), end):
-        starts.append(found)
+    while match := re.compile(rf"{begin}\[{len(starts) + 1}\]:?\s", re.M).search(prompt, starts[-1].end(), end):
+        starts.append(match)
     ends = [*(start.start() for start in starts[1:]), end]
     passages = [prompt[start.end() : stop].strip() for start, stop in zip(starts, ends, strict=True)]
     return prompt[: first.start()], passages, prompt[end:]
 
 
-def _reasoning(said: str, think: str) -> str:
-    """What stands before the ranking, and the thought column where that does not say it already."""
-    said, think = said.strip(), _THOUGHT.sub("", think).strip()
-    if not think or " ".join(think.split()) in " ".join(said.split()):
-        return said
-    if " ".join(said.split()) in " ".join(think.split()):
+def _reasoning(written: str, think: str) -> str:
+    """The text before the ranking, led by the `think` column where one does not contain the other."""
+    written, think = written.strip(), _THOUGHT.sub("", think).strip()
+    if not think or " ".join(think.split()) in " ".join(written.split()):
+        return written
+    if " ".join(written.split()) in " ".join(think.split()):
         return think
-    return f"{think}\n\n{said}"
+    return f"{think}\n\n{written}"
 
 
 def _text(row: Mapping[str, Any], name: str) -> str:
-    found = row.get(name)
-    return found if isinstance(found, str) else ""
+    value = row.get(name)
+    return value if isinstance(value, str) else ""
 
 
 def _name(text: str) -> str:
-    """An id for what has none, the same wherever it stands."""
+    """An id for a text that has none, the same wherever the text occurs."""
     return hashlib.sha256(" ".join(text.split()).encode("utf-8", "replace")).hexdigest()[:16]

@@ -1,4 +1,4 @@
-"""Listwise prompts and answers as token ids, the same for training and use: a query and a window of its documents."""
+"""Listwise prompts and answers as token ids, the same in training and ranking: a query and a window of documents."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from interank.tasks.order import ordering
 from interank.tasks.window_prompts import WindowEncoder
 from interank.types import Document, Query
 
-# Beside the numbers: the lead, the gap, and how an order may be tokenized otherwise than another.
+# Tokens besides the ranking's: the lead, the gap, and what another order may take more.
 _ANSWER_ROOM = 16
 
 
@@ -18,7 +18,7 @@ class ListEncoder(WindowEncoder[ListPromptSettings]):
 
     least_reasoning = 8
 
-    def asked(self, query: str, documents: Sequence[str], instruction: str = "") -> list[dict[str, str]]:
+    def chat(self, query: str, documents: Sequence[str], instruction: str = "") -> list[dict[str, str]]:
         """See `WindowEncoder`."""
         return ordering.render(query, documents, self.settings.form, instruction)
 
@@ -27,26 +27,26 @@ class ListEncoder(WindowEncoder[ListPromptSettings]):
         return ordering.as_shown(document.full_text, self.settings.form)
 
     def messages(self, query: Query, documents: Sequence[Document], *, reasoning_tokens: int) -> list[dict[str, str]]:
-        """As `prompt`, for servers that take messages; what is cut is cut by this encoder's tokens."""
+        """The prompt as chat messages, for servers that take no ids; texts are cut by this encoder's tokens."""
         cuts = self.prompt(query, documents, reasoning_tokens=reasoning_tokens).cuts
         texts = []
         for document, cut in zip(documents, cuts, strict=True):
             shown = self.shown(document)
             texts.append(self.encoder.text(self.encoder.plain(shown)[:-cut]) if cut else shown)
-        asked = self.encoder.plain(query.text)
+        ids = self.encoder.plain(query.text)
         instruction = self.settings.instruction_of(query)
         room = self.query_room(instruction)
-        text = query.text if len(asked) <= room else self.encoder.text(asked[:room])
-        return self.asked(text, texts, instruction)
+        text = query.text if len(ids) <= room else self.encoder.text(ids[:room])
+        return self.chat(text, texts, instruction)
 
     def answer(self, positions: Sequence[int], reasoning: str, *, reasoning_tokens: int) -> tuple[int, ...]:
         """The answer's ids with its end-of-turn; the reasoning is cut at `reasoning_tokens`, the ranking never."""
-        kept = self.encoder.plain(reasoning)[:reasoning_tokens]
+        thought = self.encoder.plain(reasoning)[:reasoning_tokens]
         ranking = self.encoder.plain(ordering.answer(positions, form=self.settings.form))
-        return (*kept, *(self.encoder.gap if kept else ()), *ranking, self.end)
+        return (*thought, *(self.encoder.gap if thought else ()), *ranking, self.end)
 
     def answer_tokens(self, size: int, reasoning_tokens: int) -> int:
-        """The room that an answer about `size` documents takes with its reasoning."""
+        """The tokens of an answer about `size` documents, with its reasoning."""
         ranking = self.encoder.plain(ordering.answer(range(size), form=self.settings.form))
         thought = 0 if self.settings.form == "direct" else reasoning_tokens
         return len(ranking) + thought + _ANSWER_ROOM

@@ -1,4 +1,4 @@
-"""What distill reads to teach orders, told without loading what runs models."""
+"""The inputs from which distill teaches orders, listed without importing torch."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from interank.tasks.students import student
 
 
 def inputs(recipe: DistillOrder) -> Sequence[Input]:
-    """The judgments, lists from elsewhere, the benchmarks that those are held against, and the student."""
-    named = [student(recipe.student, PromptSettings(), recipe.task)]
+    """The judgments, lists from elsewhere, the benchmarks that these are compared with, and the student."""
+    entries = [student(recipe.student, PromptSettings(), recipe.task)]
     if recipe.judgments:
-        named.append(judgments(recipe.judgments, file=None if recipe.dear_cot else FILE, reason=WITHOUT))
+        entries.append(judgments(recipe.judgments, file=None if recipe.dear_cot else FILE, reason=WITHOUT))
     for number, path in enumerate(recipe.dear_cot):
-        named.append(Input(f"dear_cot.{number}", path, "lists in DeAR-COT's layout, a file or folder", read_dear_cot))
+        entries.append(Input(f"dear_cot.{number}", path, "lists in DeAR-COT's layout, a file or folder", read_dear_cot))
     for number, path in enumerate(recipe.benchmarks):
-        named.append(Input(f"benchmarks.{number}", path, "a benchmark, a file or folder", read_texts))
-    return named
+        entries.append(Input(f"benchmarks.{number}", path, "a benchmark, a file or folder", read_texts))
+    return entries

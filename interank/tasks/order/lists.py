@@ -9,13 +9,13 @@ from dataclasses import dataclass, replace
 from interank.tasks.order.ordering import Ordering
 from interank.types import Document, Query, Split
 
-# How an explanation names a document of the list: `[3]`, `[1, 4]`, `passage 3`, `Documents 2, 5 and 7`.
+# The ways in which an explanation names a document of the list: `[3]`, `[1, 4]`, `passage 3`, `Documents 2, 5 and 7`.
 _BRACKETED = re.compile(r"\[\s*\d{1,3}(?:\s*,\s*\d{1,3})*\s*\]")
 _NOUN = r"(?:passage|document|doc|text|candidate|result)s?"
 _NAMED = re.compile(
     rf"\b{_NOUN}\s+#?\d{{1,3}}\b(?:(?:\s*,\s*(?:and\s+|or\s+)?|\s+(?:and|or|&)\s+)#?\d{{1,3}}\b)*", re.I
 )
-# What names documents by where they stand, so that it is wrong of any other order: ranges and ordinals.
+# Ranges and ordinals name documents by position, and are wrong for any other order.
 _TO = r"\s*(?:[-\u2013\u2014]|to|through)\s*"
 _RANGE = re.compile(rf"\[\s*\d+\s*\]?{_TO}\[?\s*\d+\s*\]|\b{_NOUN}\s+\d+{_TO}\d", re.I)
 _ORDINAL = re.compile(
@@ -38,43 +38,43 @@ class ListExample:
 
 
 def shuffled(example: ListExample, rng: random.Random) -> ListExample | None:
-    """The same documents in another order, and what the explanation calls them changed with it.
+    """The same documents in another order, and the explanation with the numbers changed along.
 
     Returns:
-        None where the explanation tells documents by where they stand ("the first passage", "[2]-[5]").
+        None where the explanation names documents by position ("the first passage", "[2]-[5]").
     """
     places = rng.sample(range(len(example.documents)), len(example.documents))
-    now = {old: new for new, old in enumerate(places)}
-    reasoning = moved(example.ordering.reasoning, now)
+    new_places = {old: new for new, old in enumerate(places)}
+    reasoning = moved(example.ordering.reasoning, new_places)
     if reasoning is None:
         return None
-    positions = tuple(now[old] for old in example.ordering.positions)
+    positions = tuple(new_places[old] for old in example.ordering.positions)
     documents = tuple(example.documents[old] for old in places)
     return replace(example, documents=documents, ordering=Ordering(positions, reasoning))
 
 
-def moved(reasoning: str, now: dict[int, int]) -> str | None:
+def moved(reasoning: str, new_places: dict[int, int]) -> str | None:
     """The explanation with each document's number changed from its old place to its new one.
 
     Args:
-        reasoning: Counts documents from 1.
-        now: The new place of each old one, both counted from 0.
+        reasoning: The explanation, which counts documents from 1.
+        new_places: The new place of each old one, both counted from 0.
 
     Returns:
-        None where it names documents in a way that cannot be followed, or one that is not in the list.
+        None where it names documents by position, or one that is not in the list.
     """
     if _RANGE.search(reasoning) or _ORDINAL.search(reasoning):
         return None
     unknown = False
 
-    def renumbered(found: re.Match[str]) -> str:
+    def renumbered(match: re.Match[str]) -> str:
         nonlocal unknown
-        old = int(found[0]) - 1
-        unknown = unknown or old not in now
-        return str(now.get(old, old) + 1)
+        old = int(match[0]) - 1
+        unknown = unknown or old not in new_places
+        return str(new_places.get(old, old) + 1)
 
-    def renamed(found: re.Match[str]) -> str:
-        return _NUMBER.sub(renumbered, found[0])
+    def renamed(match: re.Match[str]) -> str:
+        return _NUMBER.sub(renumbered, match[0])
 
     # In one pass, so that `passage [3]` is not moved twice.
     text = re.sub(f"{_BRACKETED.pattern}|{_NAMED.pattern}", renamed, reasoning, flags=re.I)

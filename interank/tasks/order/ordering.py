@@ -1,4 +1,4 @@
-"""The prompts, the answers and the parser of a listwise ranking: the only place that words them."""
+"""The prompts, the answers and the parser of a listwise ranking: their wording is defined here alone."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _TASK = (
     "question.\n"
 )
 
-# Where a judgment's prompt has it: before the question.
+# It stands before the question, as in a judgment's prompt.
 _INSTRUCTED = "\nInstruction for the ranking:\n{instruction}\n"
 _ASK: dict[ListForm, str] = {
     "reason": (
@@ -52,14 +52,14 @@ _DEAR_ASK = (
 )
 DEAR_WORDS = 300
 
-# A number with its brackets, either of which may be lacking, bold or quoted as code, with a grade as in `[3](4)`.
+# A number with its brackets, either of which may be missing, bold or quoted as code, with a grade as in `[3](4)`.
 _NUMBER = r"[*`]{0,3}(?:\[\s?)?(?<!\d)\d+(?:\s?\])?(?:\s?\(\d+\))?[*`]{0,3}"
 _CHAIN = re.compile(rf"{_NUMBER}(?:\s{{0,8}}[>=]\s{{0,8}}{_NUMBER})*")
 _LED_CHAIN = re.compile(rf"[\s*`:]{{0,8}}(?:\[\s?(?=\[))?({_NUMBER}(?:\s{{0,8}}[>=,]\s{{0,8}}{_NUMBER})*)")
 _BRACKETED = re.compile(r"\[\s?\d+\s?\]")
 _PARTS = re.compile(r"([>=,]?)\s*[*`]*(\[\s?)?(\d+)(\s?\])?(?:\s?\(\d+\))?")
 _LEAD = re.compile(r"^[\s#*_`>-]{0,16}(?:(?:final\s+)?(?:re-?)?ranking[*_`]{0,3}\s{0,4}:|<answer>)", re.I | re.M)
-# What may stand behind a ranking that ends its text: closing marks, or the beginning of a number that was cut off.
+# What may follow a ranking at the end of a text: closing marks, or the beginning of a number that was cut off.
 _END = re.compile(r"(?:\s{0,8}>\s{0,8}\[?)?[\s.*`'\"]*+(?:</answer>)?\s*+")
 _REST_OF_LINE = re.compile(r"[^\S\n]*+[.*`'\"\]]*+[^\S\n]*+(?:</answer>|\n|\Z)")
 # More digits than any window has documents; Python refuses to read numbers of thousands.
@@ -68,16 +68,16 @@ _LONGEST_NUMBER = 6
 
 @dataclass(frozen=True, slots=True)
 class Repairs:
-    """What had to be mended in an answer before it was a total order, counted by kind."""
+    """The repairs that made an answer a total order, counted by kind."""
 
     unbracketed: int = 0
     """Numbers that lack a bracket."""
     tied: int = 0
     """Numbers joined by `=`; they keep the order in which they were written."""
     repeated: int = 0
-    """Numbers that stood before; the first time counts."""
+    """Numbers that occur again; the first occurrence counts."""
     outside: int = 0
-    """Numbers that no document has; they are left out."""
+    """Numbers of no document; they are left out."""
     missing: int = 0
     """Documents that were not named; they follow the others in the window's order."""
     unfinished: int = 0
@@ -91,7 +91,7 @@ class Repairs:
 
     @property
     def total(self) -> int:
-        """How many there were of all kinds."""
+        """The number of repairs of all kinds."""
         return sum(getattr(self, item.name) for item in fields(self))
 
 
@@ -109,25 +109,25 @@ def render(
 ) -> list[dict[str, str]]:
     """The chat messages that ask for a ranking: documents numbered from 1 in the order given, and never their ids.
 
-    Each document is one line, so that none can open another by a line like `[7] ...`. DeAR's form has no place for an
-    instruction.
+    Each document is one line, so that it cannot begin another one by a line like `[7] ...`. DeAR's form has no place
+    for an instruction.
     """
     shown = [as_shown(text, form) for text in documents]
     if form == "dear":
         return _render_dear(query, shown)
     listed = _GAP.join(f"[{number}] {text}" for number, text in enumerate(shown, start=1))
     size = len(documents)
-    told = _INSTRUCTED.format(instruction=instruction) if instruction else ""
+    instructed = _INSTRUCTED.format(instruction=instruction) if instruction else ""
     # The question stands on both sides: before, so that the documents are read for it; after, since they are long.
     content = (
-        f"{_TASK.format(size=size)}{told}\nQuestion:\n{query}\n\nDocuments:\n\n{listed}\n\n"
+        f"{_TASK.format(size=size)}{instructed}\nQuestion:\n{query}\n\nDocuments:\n\n{listed}\n\n"
         f"The question again:\n{query}\n\n{_ASK[form].format(size=size)}"
     )
     return [{"role": "user", "content": content}]
 
 
 def as_shown(text: str, form: ListForm = "reason") -> str:
-    """A document as a prompt holds it: on one line, and in DeAR's form its first 300 words."""
+    """A document as a prompt shows it: on one line, and in DeAR's form its first 300 words."""
     return " ".join(text.split()[: DEAR_WORDS if form == "dear" else None])
 
 
@@ -141,24 +141,24 @@ def answer(positions: Sequence[int], reasoning: str = "", form: ListForm = "reas
 def parse(text: str, size: int) -> Ordering | None:
     """Read the final answer of a reply about `size` documents; None if it holds no ranking.
 
-    The answer stands behind the last `</think>`, and there behind the last line that begins with `Ranking:` (or
-    `### Final Reranking:`, or `<answer>`); without one it is the chain `[2] > [1]` that ends the text. Numbers
-    anywhere else are part of the reasoning: what a budget cut off before its end has no ranking.
+    The answer follows the last `</think>`, and there the last line that begins with `Ranking:` (or
+    `### Final Reranking:`, or `<answer>`); without such a line it is the chain `[2] > [1]` that ends the text. Numbers
+    anywhere else are part of the reasoning, so that an answer cut off by its budget has no ranking.
     """
-    thought, closed, said = text.rpartition("</think>")
-    if "<think>" in said:
+    thought, closed, rest = text.rpartition("</think>")
+    if "<think>" in rest:
         return None
-    found = _final(said)
-    if found is None:
+    final = _final(rest)
+    if final is None:
         return None
-    chain, begin, unfinished = found
+    chain, begin, unfinished = final
     parts = _PARTS.findall(chain)
     if unfinished:
         parts = parts[:-1]
-    positions, repairs = _mended(parts, size)
+    positions, repairs = _repaired(parts, size)
     if not positions:
         return None
-    reasoning = (thought.replace("<think>", "").strip() + _GAP if closed else "") + said[:begin]
+    reasoning = (thought.replace("<think>", "").strip() + _GAP if closed else "") + rest[:begin]
     return Ordering(_completed(positions, size), reasoning.strip(), repairs + Repairs(unfinished=unfinished))
 
 
@@ -217,8 +217,8 @@ def _is_cut(chain: str, text: str, end: int) -> bool:
     return bool(opened and not closed and not text[end:].strip())
 
 
-def _mended(parts: Sequence[tuple[str, str, str, str]], size: int) -> tuple[list[int], Repairs]:
-    """The positions that are there, each once, and what was wrong with the others."""
+def _repaired(parts: Sequence[tuple[str, str, str, str]], size: int) -> tuple[list[int], Repairs]:
+    """The positions that are named, each once, and the repairs that this took."""
     positions: dict[int, None] = {}
     repeated = outside = 0
     for _, _, digits, _ in parts:

@@ -24,9 +24,9 @@ REJECTED_FILE = "rejected_orderings.jsonl"
 _COLUMNS = ("query_id", "split", "doc_ids", "ranking", "reasoning", "ndcg")
 
 
-def write_orderings(kept: Iterable[tuple[ListExample, float]], folder: Path) -> None:
-    """Write each list with its nDCG by the judgments; the texts stand in `judgments.jsonl`, under the same ids."""
-    write_rows(folder / FILE, (_row(example, ndcg) for example, ndcg in kept))
+def write_orderings(orderings: Iterable[tuple[ListExample, float]], folder: Path) -> None:
+    """Write each list with its nDCG by the judgments; `judgments.jsonl` has the texts, under the same ids."""
+    write_rows(folder / FILE, (_row(example, ndcg) for example, ndcg in orderings))
 
 
 def _row(example: ListExample, ndcg: float) -> dict[str, Any]:
@@ -42,10 +42,10 @@ def _row(example: ListExample, ndcg: float) -> dict[str, Any]:
 
 
 def read_orderings(folder: Path, split: Split | None = None) -> list[ListExample]:
-    """The lists of one split of a judgments artifact, or of all.
+    """The lists of one split of a judgments artifact, or of all splits.
 
     Raises:
-        InputError: The artifact has none, or a line is no list of its documents; says which and what is wrong.
+        InputError: The artifact has none, or a line is no list of its documents.
     """
     path = folder / FILE
     if not path.is_file():
@@ -81,7 +81,7 @@ def _example(row: Mapping[str, Any], judged: Mapping[tuple[str, str], Example]) 
 
 
 def _ids(row: Mapping[str, Any], name: str) -> list[str]:
-    given = row[name]
-    if not isinstance(given, list) or not given:
-        raise ValueError(f"{name} is {plain_data.shown(given)}, where a list of ids is needed")
-    return [plain_data.text(value) for value in given]
+    ids = row[name]
+    if not isinstance(ids, list) or not ids:
+        raise ValueError(f"{name} is {plain_data.shown(ids)}, where a list of ids is needed")
+    return [plain_data.text(value) for value in ids]

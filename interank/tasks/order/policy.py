@@ -1,4 +1,4 @@
-"""What rl trains of orders: one completion a list, by GRPO."""
+"""The policy that orders lists, trained by GRPO."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ SUBJECT: Subject = "lists"
 
 
 def policy(recipe: RlOrder, adapter: Artifact, base: ModelFiles, work: Path) -> ListPolicy:
-    """The lists to train on and to try, as the adapter's prompts have them.
+    """The policy: lists to train on and to validate with, in the adapter's prompts.
 
     Raises:
         InputError: No query has documents of two grades, or a completion has no room for a ranking.
@@ -32,6 +32,6 @@ def policy(recipe: RlOrder, adapter: Artifact, base: ModelFiles, work: Path) -> 
 
 
 def prompts(adapter: Artifact, tokenizer: Any) -> ListEncoder:
-    """What makes the prompts that an adapter was asked."""
+    """The encoder of the prompts that an adapter was trained on."""
     settings = validated(ListPromptSettings, adapter.manifest["prompt"], f"{adapter.path}: prompt")
     return ListEncoder.of(tokenizer, settings)

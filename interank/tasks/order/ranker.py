@@ -1,4 +1,4 @@
-"""Orders a query's documents by asking a model about windows of them; what could not be read keeps its order."""
+"""Orders a query's documents by asking a model about windows; a window without a readable answer keeps its order."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from interank.progress import tell_cut
 from interank.settings import ListPromptSettings, ListwiseRecipe
 from interank.settings.base import validated
 from interank.tasks.documents import tell_unread
-from interank.tasks.list_rankers import AsksWindows
+from interank.tasks.list_rankers import WindowRanker
 from interank.tasks.order import ordering
 from interank.tasks.order.encoder import ListEncoder
 from interank.tasks.order.ordering import Ordering
@@ -33,31 +33,31 @@ _NUMBER = re.compile(r"\[(\d{1,4})\]")
 
 @dataclass(frozen=True, slots=True)
 class Listed:
-    """A query's documents in their order, as places in what was given."""
+    """The order of a query's documents, as places in the candidates."""
 
     order: tuple[int, ...]
     cuts: tuple[int, ...]
-    """For each place the tokens at its document's end that some window had no room for."""
+    """For each place the most tokens that a window cut off its document's end."""
     reasoning: str
-    """What was thought in the last window, which holds the first documents; they are named by their ids."""
+    """The reasoning about the last window, which holds the first documents; it names them by their ids."""
     counts: ListCounts
 
     def ranking(self, documents: Sequence[Document]) -> list[RankedDocument]:
         """An order without grades: the first of n documents scores n, the last 1."""
-        said = [self.reasoning or None, *[None] * len(documents)]
+        explanations = [self.reasoning or None, *[None] * len(documents)]
         return [
             RankedDocument(
                 documents[place].doc_id,
                 float(len(documents) - rank),
-                explanation=said[rank],
+                explanation=explanations[rank],
                 truncated=self.cuts[place],
             )
             for rank, place in enumerate(self.order)
         ]
 
 
-class Windows(AsksWindows[ListEncoder]):
-    """A reranker by the orders of windows."""
+class Windows(WindowRanker[ListEncoder]):
+    """A reranker by orders of windows."""
 
     kind = "mode listwise"
 
@@ -67,52 +67,52 @@ class Windows(AsksWindows[ListEncoder]):
         super().__init__(engine, encoder, settings)
         self.max_reasoning_tokens = max_reasoning_tokens
 
-    def tell(self, query: Query) -> None:
-        """See `AsksWindows`."""
+    def warn_of(self, query: Query) -> None:
+        """See `WindowRanker`."""
         if self.encoder.settings.form != "dear":
-            return super().tell(query)
+            return super().warn_of(query)
         tell_cut(query.query_id, self.encoder.query_cut(query))
         tell_unread(query, "DeAR's form of prompts")
 
     def ordered(self, query: Query, documents: Sequence[Document], first_stage: Sequence[float] | None) -> Ranking:
-        """An order without grades; the first document has what was thought in the last window.
+        """An order without grades; the first document has the reasoning about the last window.
 
         Raises:
             InputError: A window does not fit into a prompt.
         """
         with self.asking(query):
-            found = self.order(query, documents)
-            self._counts += found.counts
-        return found.ranking(documents)
+            listed = self.order(query, documents)
+            self._counts += listed.counts
+        return listed.ranking(documents)
 
     def order(self, query: Query, documents: Sequence[Document]) -> Listed:
-        """Go through the documents, which come in first-stage order.
+        """Order the documents, which come in first-stage order.
 
         Raises:
             InputError: A window does not fit into a prompt.
         """
-        asking = _Asking(self, query, documents)
-        order = follow(plan(len(documents), self.settings), asking.answer)
-        return Listed(tuple(order), tuple(asking.cuts), asking.reasoning, asking.counts)
+        run = _QueryRun(self, query, documents)
+        order = follow(plan(len(documents), self.settings), run.answer)
+        return Listed(tuple(order), tuple(run.cuts), run.reasoning, run.counts)
 
     def texts(self, query: Query, windows: Sequence[Sequence[Document]]) -> tuple[list[str], list[tuple[int, ...]]]:
-        """The model's answer about each window, and how many tokens each of its documents lost."""
+        """The model's answer about each window, and the tokens cut off each of its documents."""
         room = self.max_reasoning_tokens
-        made = [self.encoder.prompt(query, window, reasoning_tokens=room) for window in windows]
+        prompts = [self.encoder.prompt(query, window, reasoning_tokens=room) for window in windows]
         longest = max(self.encoder.answer_tokens(len(window), room) for window in windows)
         sampling = Sampling(longest, self.settings.temperature, self.settings.seed)
-        cuts = [item.cuts for item in made]
+        cuts = [item.cuts for item in prompts]
         if "token_ids" not in self.engine.abilities and isinstance(self.engine, Conversing):
-            asked = [self.encoder.messages(query, window, reasoning_tokens=room) for window in windows]
-            conversations = [[(message["role"], message["content"]) for message in one] for one in asked]
+            messages = [self.encoder.messages(query, window, reasoning_tokens=room) for window in windows]
+            conversations = [[(message["role"], message["content"]) for message in one] for one in messages]
             return self.engine.converse(conversations, sampling), cuts
-        completions = self.engine.generate([item.prompt for item in made], sampling, end=self.encoder.end)
+        completions = self.engine.generate([item.prompt for item in prompts], sampling, end=self.encoder.end)
         require_completions(completions)
         return [self.encoder.encoder.text(item.ids) for item in completions], cuts
 
 
-class _Asking:
-    """What is learned while one query's windows are asked."""
+class _QueryRun:
+    """The state of one query while its windows are ranked."""
 
     def __init__(self, ranker: Windows, query: Query, documents: Sequence[Document]) -> None:
         self._ranker = ranker
@@ -123,7 +123,7 @@ class _Asking:
         self.reasoning = ""
 
     def answer(self, windows: list[Window]) -> list[Window]:
-        """The windows in the orders that the model gives them."""
+        """The windows in the orders that the model gives."""
         ranker = self._ranker
         shown = showings(windows, ranker.settings, self._query.query_id)
         texts, cuts = ranker.texts(self._query, [[self._documents[p] for p in item.shown] for item in shown])
@@ -131,41 +131,41 @@ class _Asking:
         for item, lost in zip(shown, cuts, strict=True):
             for place, tokens in zip(item.shown, lost, strict=True):
                 self.cuts[place] = max(self.cuts[place], tokens)
-        orders = [self._ordered(item, found) for item, found in zip(shown, read, strict=True)]
+        orders = [self._ordered(item, answer) for item, answer in zip(shown, read, strict=True)]
         times = ranker.settings.shuffles
         results = []
         for number, window in enumerate(windows):
             usable = [order for order in orders[number * times : (number + 1) * times] if order is not None]
             self.counts += ListCounts(unranked=not usable)
             results.append(aggregated(window, usable))
-        self.reasoning = self._said(shown[-times:], read[-times:])
+        self.reasoning = self._reasoning(shown[-times:], read[-times:])
         return results
 
-    def _ordered(self, item: Showing, found: Ordering | None) -> Window | None:
-        if found is None:
+    def _ordered(self, item: Showing, answer: Ordering | None) -> Window | None:
+        if answer is None:
             self.counts += ListCounts(answers=1, unreadable=1)
             return None
-        self.counts += ListCounts(answers=1, repaired=found.repairs.total > 0, repairs=found.repairs)
-        return item.back(found.positions, len(item.shown) - found.repairs.missing)
+        self.counts += ListCounts(answers=1, repaired=answer.repairs.total > 0, repairs=answer.repairs)
+        return item.back(answer.positions, len(item.shown) - answer.repairs.missing)
 
-    def _said(self, shown: Sequence[Showing], read: Sequence[Ordering | None]) -> str:
-        """The first readable answer's reasoning; its numbers mean nothing outside its window, ids do."""
-        item, found = next(((i, f) for i, f in zip(shown, read, strict=True) if f is not None), (None, None))
-        if item is None or found is None:
+    def _reasoning(self, shown: Sequence[Showing], read: Sequence[Ordering | None]) -> str:
+        """The first readable answer's reasoning, with ids for numbers, which mean nothing outside the window."""
+        item, answer = next(((i, a) for i, a in zip(shown, read, strict=True) if a is not None), (None, None))
+        if item is None or answer is None:
             return ""
 
         def named(match: re.Match[str]) -> str:
             position = int(match[1]) - 1
             return f"[{self._documents[item.shown[position]].doc_id}]" if 0 <= position < len(item.shown) else match[0]
 
-        return _NUMBER.sub(named, found.reasoning)
+        return _NUMBER.sub(named, answer.reasoning)
 
 
 def list_encoder(source: Source, asked: ListPromptSettings | None) -> ListEncoder:
-    """What makes prompts of windows: as an artifact was trained, as asked, or the usual ones that the model reads.
+    """The encoder of a model's prompts: those an artifact was trained on, those asked for, or the default ones.
 
     Raises:
-        ArtifactError: It was trained on single documents, on another wording, or on another form than is asked for.
+        ArtifactError: The artifact was trained on single documents, on another wording, or on another form.
     """
     trained = source.trained_on("order")
     if trained is None:
@@ -179,9 +179,9 @@ def list_encoder(source: Source, asked: ListPromptSettings | None) -> ListEncode
 
 
 def readable_lists(source: Source, asked: ListPromptSettings | None = None) -> ListPromptSettings:
-    """Prompts of windows as asked or as usual, or shorter where the model reads less."""
-    usual = asked or ListPromptSettings()
-    return usual.model_copy(update=source.lengths(usual.max_length, usual.max_query_tokens))
+    """The prompt settings asked for, or the default ones, shortened to the model's context."""
+    settings = asked or ListPromptSettings()
+    return settings.model_copy(update=source.lengths(settings.max_length, settings.max_query_tokens))
 
 
 def open_ranker(asked: RankerSettings) -> Windows:
@@ -189,7 +189,7 @@ def open_ranker(asked: RankerSettings) -> Windows:
 
     Raises:
         ArtifactError: The folder is an artifact, but not an adapter, or was trained on other prompts.
-        ModelError: The model cannot be had, or no server answers.
+        ModelError: The model is not available, or no server answers.
     """
     settings = asked.lists or ListwiseRecipe()
     if asked.loaded:

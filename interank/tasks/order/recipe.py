@@ -1,4 +1,4 @@
-"""What distill and rl can be told of orders."""
+"""The recipe keys of task `order`, for distill and rl."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from interank.tasks.recipes import InstructedRecipe, RlLists
 
 
 class DistillOrder(InstructedRecipe):
-    """Orders of whole lists are learned, for `mode: listwise`."""
+    """Learn to order whole lists, for `mode: listwise`."""
 
     shorter: ClassVar[tuple[str, ...]] = ("max_reasoning_tokens", "prompt.max_length")
     ranks_in: ClassVar[tuple[Mode, ...]] = get_args(ListMode)
@@ -29,12 +29,12 @@ class DistillOrder(InstructedRecipe):
     window: int = Field(20, ge=2)
     """Lists with more documents are left out."""
     shuffles: int = Field(1, ge=0)
-    """In how many orders each list is shown, drawn by `seed`, with the reasoning's numbers changed alike; 0 shows it
-    as it stands."""
+    """The number of orders in which each list is shown, drawn by `seed`, with the reasoning's numbers changed along; 0
+    shows the list in its own order."""
     max_reasoning_tokens: int = Field(2048, ge=8)
-    """Lists with a longer reasoning are left out: cut short it would lead to no ranking."""
+    """Lists with a longer reasoning are left out: a reasoning that is cut leads to no ranking."""
     prompt: ListPromptSettings = ListPromptSettings()
-    """What the student reads, and whether it reasons before it ranks."""
+    """The student's prompt, and whether it reasons before it ranks."""
 
     @model_validator(mode="after")
     def _benchmarks_are_given(self) -> DistillOrder:
@@ -46,12 +46,12 @@ class DistillOrder(InstructedRecipe):
         return self
 
     def missing(self) -> list[str]:
-        """The inputs without which it cannot start."""
+        """The inputs that are missing and without which it cannot start."""
         return [] if self.judgments or self.dear_cot else ["judgments"]
 
 
 class RlOrder(RlLists):
-    """Orders of whole lists are rewarded, by GRPO; prompts are those of the adapter."""
+    """Reward orders of whole lists, by GRPO; prompts are those of the adapter."""
 
     task: Literal["order"]
     """What is learned: to put a list in order, best first."""

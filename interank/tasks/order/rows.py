@@ -23,12 +23,12 @@ class LeftOut:
 
 @dataclass(slots=True)
 class ListRows:
-    """The rows of lists, and what became of those that gave none."""
+    """The rows of lists, and the lists that gave none."""
 
     rows: list[Row] = field(default_factory=list)
     left_out: list[LeftOut] = field(default_factory=list)
     unshuffled: int = 0
-    """Lists that keep their order, as their reasoning tells documents by where they stand."""
+    """Lists that keep their order, because their reasoning names documents by position."""
 
 
 def list_rows(
@@ -46,34 +46,34 @@ def list_rows(
         encoder: Makes the ids.
         examples: The lists, as a teacher ordered them.
         window: Lists with more documents are left out.
-        shuffles: In how many orders each list is shown; 0 shows it as it stands.
+        shuffles: The number of orders in which each list is shown; 0 shows its own.
         max_reasoning_tokens: Lists with a longer reasoning are left out.
         seed: Draws the orders.
     """
-    made = ListRows()
+    result = ListRows()
     for number, example in enumerate(examples):
         size = len(example.documents)
         if size > window:
             reason = f"it has {size} documents, and the window is {window}"
-            made.left_out.append(LeftOut(example.query.query_id, reason))
+            result.left_out.append(LeftOut(example.query.query_id, reason))
             continue
         orders = [shuffled(example, random.Random(f"{seed} {number} {time}")) for time in range(shuffles)]
         shown = [order for order in orders if order is not None]
-        made.unshuffled += not shown
+        result.unshuffled += not shown
         for item in shown or [example]:
             row = list_row(encoder, item, max_reasoning_tokens)
             if isinstance(row, str):
-                made.left_out.append(LeftOut(example.query.query_id, row))
+                result.left_out.append(LeftOut(example.query.query_id, row))
                 break
-            made.rows.append(row)
-    return made
+            result.rows.append(row)
+    return result
 
 
 def list_row(encoder: ListEncoder, example: ListExample, max_reasoning_tokens: int) -> Row | str:
-    """The list as prompt and answer; or why it gives no row.
+    """The list as prompt and answer; or the reason why it gives no row.
 
-    Nothing of the answer is ever cut: a reasoning without its end would teach to stop before the ranking. What has to
-    make room are the documents, evenly.
+    The answer is never cut: a reasoning without its end would teach to stop before the ranking. The documents make
+    room, evenly.
     """
     size, answer = len(example.documents), example.ordering
     reasoning = "" if encoder.settings.form == "direct" else answer.reasoning
@@ -82,7 +82,7 @@ def list_row(encoder: ListEncoder, example: ListExample, max_reasoning_tokens: i
         return f"its reasoning has {tokens} tokens, and at most {max_reasoning_tokens} are learned"
     read = ordering.parse(ordering.answer(answer.positions, reasoning, encoder.settings.form), size)
     if read is None or read.positions != answer.positions or read.repairs.total:
-        return "its reasoning says something that would be read as another ranking"
+        return "its reasoning contains something that would be read as another ranking"
     try:
         prompt = encoder.prompt(example.query, example.documents, reasoning_tokens=tokens).prompt
     except InputError as error:

@@ -1,4 +1,4 @@
-"""The lists that distill teaches and rl rewards: where they come from, what is left out, and what a manifest says."""
+"""The lists that distill teaches: where they come from, which are left out, and the manifest's notes on them."""
 
 from __future__ import annotations
 
@@ -35,18 +35,18 @@ _LEFT_OUT = "left_out.jsonl"
 
 
 def training_data(recipe: DistillOrder, student: ModelFiles, place: Workplace) -> SftTrainingData:
-    """The lists that the recipe names, each a row by itself.
+    """The lists that the recipe names, one row each.
 
     Raises:
         InputError: There are no lists, or none of them can be learned.
     """
     examples, left_out = _examples(recipe)
     prompt = recipe.prompt.learned_from(item.query for item in examples)
-    asked = [
+    shown = [
         replace(item, query=perhaps_without(item.query, recipe.without_instruction, recipe.seed)) for item in examples
     ]
     encoder = ListEncoder.of(load_tokenizer(student), prompt)
-    groups = _list_groups(recipe, encoder, asked, left_out, place)
+    groups = _list_groups(recipe, encoder, shown, left_out, place)
     tokens = sum(len(row.input_ids) for group in groups for row in group)
     return SftTrainingData(
         recipe,
@@ -59,7 +59,7 @@ def training_data(recipe: DistillOrder, student: ModelFiles, place: Workplace) -
             "questions": len(groups),
             "rows": len(groups),
             "tokens": tokens,
-            **instructed_counts(prompt, (item.query for item in asked)),
+            **instructed_counts(prompt, (item.query for item in shown)),
         },
         notes=list_notes(prompt),
         card=card,
@@ -73,12 +73,12 @@ def _list_groups(
     left_out: Sequence[LeftOut],
     place: Workplace,
 ) -> list[Group]:
-    """The rows of lists, each for itself; what is left out goes on file with its reason.
+    """The rows of lists, one a group; lists that are left out are written to a file with the reason.
 
     Raises:
         InputError: None of them can be learned.
     """
-    made = list_rows(
+    result = list_rows(
         encoder,
         examples,
         window=recipe.window,
@@ -86,19 +86,19 @@ def _list_groups(
         max_reasoning_tokens=recipe.max_reasoning_tokens,
         seed=recipe.seed,
     )
-    left_out = [*left_out, *made.left_out]
+    left_out = [*left_out, *result.left_out]
     distributed.from_first(lambda: write_rows(place.folder / _LEFT_OUT, map(asdict, left_out)))
-    if not made.rows:
+    if not result.rows:
         first = f"; the first, because {left_out[0].reason}" if left_out else ""
         raise InputError(
             f"none of {counted(len(examples), 'list')} can be learned{first}; see window, max_reasoning_tokens "
             "and prompt"
         )
     log.info(
-        "%d rows of %d lists, %d left out (%s), %d in the order they came in",
-        *(len(made.rows), len(examples), len(left_out), _LEFT_OUT, made.unshuffled),
+        "%d rows of %d lists, %d left out (%s), %d in their own order",
+        *(len(result.rows), len(examples), len(left_out), _LEFT_OUT, result.unshuffled),
     )
-    return [(row,) for row in made.rows]
+    return [(row,) for row in result.rows]
 
 
 def _examples(recipe: DistillOrder) -> tuple[list[ListExample], list[LeftOut]]:
@@ -107,29 +107,29 @@ def _examples(recipe: DistillOrder) -> tuple[list[ListExample], list[LeftOut]]:
     examples: list[ListExample] = []
     left_out: list[LeftOut] = []
     for path in recipe.dear_cot:
-        found, unusable = read_dear_cot(path)
-        examples += found
+        lists, unusable = read_dear_cot(path)
+        examples += lists
         left_out += [LeftOut(item.where, item.reason) for item in unusable]
     if not recipe.decontaminate:
         log.warning("decontaminate is off: the lists are not compared with any benchmark")
         return examples, left_out
-    tested = _tested(examples, recipe.benchmarks)
-    left_out += [LeftOut(name, "a benchmark holds its query") for name in sorted(tested)]
-    return [item for item in examples if item.query.query_id not in tested], left_out
+    known = _in_benchmarks(examples, recipe.benchmarks)
+    left_out += [LeftOut(name, "a benchmark holds its query") for name in sorted(known)]
+    return [item for item in examples if item.query.query_id not in known], left_out
 
 
-def _tested(examples: Iterable[ListExample], benchmarks: Sequence[Path]) -> set[str]:
-    """The ids of queries that a benchmark has.
+def _in_benchmarks(examples: Iterable[ListExample], benchmarks: Sequence[Path]) -> set[str]:
+    """The ids of the queries that a benchmark contains.
 
     Documents are not compared: training and test queries of MS MARCO share a collection, as BEIR's do with theirs.
     """
     index = BenchmarkIndex(texts.queries_alone() for path in benchmarks for texts in read_texts(path))
     queries = {item.query.query_id: item.query.text for item in examples}
-    found = contaminated((Checkable(_SITE, name, "question", text, name) for name, text in queries.items()), index)
-    return {name for name in queries if found.is_removed(_SITE, name, name)}
+    overlap = contaminated((Checkable(_SITE, name, "question", text, name) for name, text in queries.items()), index)
+    return {name for name in queries if overlap.is_removed(_SITE, name, name)}
 
 
 def list_notes(settings: ListPromptSettings) -> dict[str, Any]:
-    """What an adapter's manifest says of the lists that it was trained on."""
+    """The manifest's notes on the lists that an adapter was trained on."""
     wording = ordering.prompt_hash(settings.form, settings.shown_instruction)
     return {"prompt": settings.model_dump(mode="json"), "prompt_hash": wording}

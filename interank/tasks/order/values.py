@@ -1,4 +1,4 @@
-"""What a reward gives for an answer that orders a list."""
+"""The values that rewards give to answers that order a list."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from interank.tasks.order import ordering
 
 UNREADABLE = -1.0
-MENDED = 0.0
+REPAIRED = 0.0
 
 
 def reward_values(
@@ -20,11 +20,11 @@ def reward_values(
     Args:
         completions: The policy's answers.
         grades: The grades of each answer's documents, as they were shown.
-        value: Takes orders and their lists' grades; gives values of 0 at least.
+        value: Computes values, 0 or more, of orders and their lists' grades.
 
     Returns:
-        -1 where no order can be read; 0 where it had to be completed or cleared of numbers, since an answer that is
-        mended for nothing would learn to leave documents out; None where all documents have the same grade.
+        -1 where no order can be read; 0 where it had to be completed or numbers removed, since free repairs would teach
+        to leave documents out; None where all documents have the same grade.
     """
     values: list[float | None] = [None] * len(completions)
     whole: list[tuple[int, Sequence[int]]] = []
@@ -37,14 +37,14 @@ def reward_values(
         elif is_whole(answer):
             whole.append((place, answer.positions))
         else:
-            values[place] = MENDED
-    found = value([positions for _, positions in whole], [grades[place] for place, _ in whole])
-    for (place, _), number in zip(whole, found, strict=True):
+            values[place] = REPAIRED
+    computed = value([positions for _, positions in whole], [grades[place] for place, _ in whole])
+    for (place, _), number in zip(whole, computed, strict=True):
         values[place] = number
     return values
 
 
 def is_whole(answer: ordering.Ordering) -> bool:
-    """Whether the answer named every document once and nothing else; how it wrote the numbers does not matter."""
+    """True where the answer names every document once and nothing else, however it writes the numbers."""
     repairs = answer.repairs
     return not (repairs.repeated or repairs.outside or repairs.missing or repairs.unfinished)

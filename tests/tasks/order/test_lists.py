@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from interank.tasks.judged_lists import dealt_anew, judged_lists
+from interank.tasks.judged_lists import judged_lists, with_shuffled_grades
 from interank.tasks.order.lists import ListExample, moved, shuffled
 from interank.tasks.order.ordering import Ordering
 from interank.types import Document, Query
@@ -105,10 +105,10 @@ def test_a_list_does_not_depend_on_other_queries_but_on_the_seed() -> None:
     assert judged_lists(examples, documents=6, seed=1) != judged_lists(examples, documents=6, seed=2)
 
 
-def test_grades_dealt_anew_are_the_same_ones_on_other_documents() -> None:
+def test_grades_with_shuffled_grades_are_the_same_ones_on_other_documents() -> None:
     lists = judged_lists(rule.examples(0, queries=60), documents=4, seed=1)
-    dealt = dealt_anew(lists, seed=3)
-    assert dealt == dealt_anew(lists, seed=3)
+    dealt = with_shuffled_grades(lists, seed=3)
+    assert dealt == with_shuffled_grades(lists, seed=3)
     assert [replace(new, grades=old.grades) for old, new in zip(lists, dealt, strict=True)] == lists
     assert [sorted(item.grades) for item in dealt] == [sorted(item.grades) for item in lists]
     # One document in four keeps the highest grade by chance.
