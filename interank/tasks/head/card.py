@@ -1,4 +1,4 @@
-"""The model card of a head: what it was taught by which loss, how it reads a pair, and how it did."""
+"""The model card of a head: its loss and data, how it reads a pair, and its validation figures."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _LOSSES = {
 
 
 def head_card(made: Made, source: str) -> ModelCard:
-    """The card of a head; `source` is the name of what its groups were drawn from."""
+    """The card of a head; `source` names the data from which its groups were drawn."""
     sections = [
         "# A reranker that scores pairs",
         f"A LoRA adapter with a head of one logit for `{made.base}`, trained by interank. A higher score is a more "
@@ -29,7 +29,7 @@ def head_card(made: Made, source: str) -> ModelCard:
         "## Use\n\n```python\nfrom interank import Reranker\n\n"
         'reranker = Reranker("THIS FOLDER", mode="score")\n```\n\n' + cards.values(made.notes["head"]),
         "## Data\n\n" + _data(made, source),
-        cards.training_values(made.recipe, made.notes, **_making(made)),
+        cards.training_values(made.recipe, made.notes, **_settings(made)),
         cards.validation(made.history, made.pictures, _VALIDATED, "On held-out queries' documents."),
         cards.licence(made.base),
     ]
@@ -44,7 +44,7 @@ def _data(made: Made, source: str) -> str:
     )
 
 
-def _making(made: Made) -> dict[str, Any]:
+def _settings(made: Made) -> dict[str, Any]:
     recipe, notes = made.recipe, made.notes
     rows = {"loss": _LOSSES[notes["objective"]]}
     if notes["teacher"]:

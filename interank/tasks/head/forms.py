@@ -1,4 +1,4 @@
-"""A head in the forms that other tools read, sentence-transformers' CrossEncoder and ONNX, held to its own scores."""
+"""A head in the forms of other tools, sentence-transformers' CrossEncoder and ONNX, checked against its own scores."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ Form = Literal["cross-encoder", "onnx"]
 
 TOLERANCE = 1e-4
 _QUERIES, _DOCUMENTS = 6, 4
-# sentence-transformers puts a sigmoid behind one logit unless the configuration says otherwise.
+# sentence-transformers applies a sigmoid to one logit unless the configuration names another function.
 _RAW = {"activation_fn": "torch.nn.modules.linear.Identity"}
 _LIBRARIES: dict[Form, str] = {"cross-encoder": "sentence-transformers", "onnx": "onnx"}
 _TAGS: dict[Form, list[str]] = {
@@ -65,13 +65,13 @@ _POOLING = {
 
 
 def write_form(head: Head, folder: Path, form: Form) -> list[float]:
-    """Write the folder; how far the scores of what it holds lie from the head's own, on pairs that fit.
+    """Write the folder, and return the differences of its scores from the head's own, on pairs that fit.
 
     Raises:
-        ModelError: The form cannot be written, or does not score as the head does.
+        ModelError: The form cannot be written, or its scores are not the head's.
     """
-    told = save_pair_tokenizer(head.encoder, folder)
-    save_head(folder, told)
+    settings = save_pair_tokenizer(head.encoder, folder)
+    save_head(folder, settings)
     tokenizer: Any = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
     if form == "onnx":
         write_graph(head, folder / ONNX)
@@ -93,27 +93,27 @@ def write_form(head: Head, folder: Path, form: Form) -> list[float]:
         return_tensors="np" if form == "onnx" else "pt",
     )
     logits = graph_logits(folder / ONNX, rows) if form == "onnx" else _logits(folder, rows)
-    apart = [abs(one - other) for one, other in zip(own, logits, strict=True)]
-    # Whether max() passes NaN over depends on where it stands.
-    largest = max(apart) if all(map(math.isfinite, apart)) else math.inf
+    differences = [abs(one - other) for one, other in zip(own, logits, strict=True)]
+    # max() may skip NaN, depending on its place.
+    largest = max(differences) if all(map(math.isfinite, differences)) else math.inf
     if not largest <= TOLERANCE * max(1.0, *map(abs, own)):
         raise ModelError(
             f"in its new form a score moves by {largest:.3g}, where at most {TOLERANCE:g} is expected; this "
             "architecture cannot be exported so, use it here"
         )
-    return apart
+    return differences
 
 
 def _logits(folder: Path, rows: Any) -> list[float]:
-    """What transformers makes of the folder by itself, its own rule of the pad token included."""
+    """The folder's logits by transformers alone, with its own rule of the pad token."""
     model = AutoModelForSequenceClassification.from_pretrained(folder, dtype=torch.float32, trust_remote_code=False)
     with torch.inference_mode():
-        found: list[float] = model.eval()(**rows).logits[:, 0].tolist()
-    return found
+        logits: list[float] = model.eval()(**rows).logits[:, 0].tolist()
+    return logits
 
 
 def _pairs(head: Head) -> list[tuple[Query, Document]]:
-    """The sample benchmark's pairs with so many of their first words as the head has room for."""
+    """Pairs of the sample benchmark, shortened until the head reads them whole."""
     pairs = []
     benchmark = load_benchmark(resource_dir("data") / "benchmark")
     documents = list(benchmark.documents().values())[:_DOCUMENTS]
@@ -132,7 +132,7 @@ def _shorter(text: str) -> str:
 
 
 def _limits(settings: HeadSettings) -> str:
-    """Where other tools cut in another place."""
+    """A card's sentence on texts that other tools cut in another place."""
     limits = [f"a query at {settings.max_query_tokens} tokens"]
     if settings.max_document_tokens:
         limits.append(f"a document at {settings.max_document_tokens}")

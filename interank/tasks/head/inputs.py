@@ -1,4 +1,4 @@
-"""What distill reads to teach a head, told without loading what runs models."""
+"""The inputs from which distill teaches a head, listed without importing torch."""
 
 from __future__ import annotations
 
@@ -15,38 +15,38 @@ from interank.tasks.head.recipe import JUDGMENTS_AS_TEACHER, DistillHead
 
 
 def inputs(recipe: DistillHead) -> Sequence[Input]:
-    """Judgments, groups from elsewhere, what negatives are taken from, and who is distilled or trained further."""
-    named = [classifier("student", recipe.student)]
+    """The student, judgments or groups, the sources of negatives, and the teacher or the adapter to train further."""
+    entries = [classifier("student", recipe.student)]
     if recipe.judgments:
-        named.append(judgments(recipe.judgments))
+        entries.append(judgments(recipe.judgments))
     if recipe.groups:
         what = "queries with positives and negatives, a file or folder"
-        named.append(Input("groups", recipe.groups, what, first_group))
+        entries.append(Input("groups", recipe.groups, what, first_group))
     if recipe.run:
-        named.append(Input("run", recipe.run, "a TREC run", read_run, "file"))
+        entries.append(Input("run", recipe.run, "a TREC run", read_run, "file"))
     if recipe.corpus:
-        named.append(Input("corpus", recipe.corpus, "documents as JSONL or Parquet", first_document, "file"))
+        entries.append(Input("corpus", recipe.corpus, "documents as JSONL or Parquet", first_document, "file"))
     if recipe.teacher_scores:
-        named.append(Input("teacher_scores", recipe.teacher_scores, "a teacher's scores", _scores, "file"))
+        entries.append(Input("teacher_scores", recipe.teacher_scores, "a teacher's scores", _scores, "file"))
     if recipe.adapter:
-        named.append(artifact("adapter", recipe.adapter, "adapter"))
+        entries.append(artifact("adapter", recipe.adapter, "adapter"))
     if recipe.teacher and recipe.teacher != JUDGMENTS_AS_TEACHER:
         path = expanded(recipe.teacher)
-        named.append(Input("teacher", path, "a head", lambda _: _is_head(recipe), "name", described=path.exists()))
-    return named
+        entries.append(Input("teacher", path, "a head", lambda _: _is_head(recipe), "name", described=path.exists()))
+    return entries
 
 
 def _scores(path: Path) -> None:
-    """Stop at a file of scores that holds none."""
+    """Refuse a file without scores."""
     if not len(read_teacher_scores(path)):
         raise InputError(f"{path}: found no score; expected one for each pair that is learned; name a filled file")
 
 
 def _is_head(recipe: DistillHead) -> None:
-    """Stop where the teacher, as far as it is on this machine, is neither a head nor a released reranker.
+    """Refuse a teacher on this machine that is neither a head nor a released reranker.
 
     Raises:
-        ModelError: It is a model of another kind, or no model.
+        ModelError: The teacher is a model of another kind, or no model.
     """
     from interank.engines.heads import find_head
     from interank.engines.late_lists import reads_lists

@@ -1,4 +1,4 @@
-"""Ranks with pointwise heads: a pair's logit is the document's score; several domains' adapters stand on one base."""
+"""Rankers of pointwise heads: a pair's logit is the document's score; adapters of several domains share one base."""
 
 from __future__ import annotations
 
@@ -46,18 +46,18 @@ class HeadRanker(Ungraded, Scores):
 
 
 def takes(asked: RankerSettings) -> bool:
-    """Whether the model is a head by its files, or is said to be one."""
+    """True where the model is a head by its files, or settings of a head are given."""
     if asked.loaded is not None:
         return False
     return asked.head is not None or find_head(str(asked.model), asked.base) is not None
 
 
 def open_ranker(asked: RankerSettings) -> HeadRanker:
-    """The head, with its adapter folded into its base.
+    """The head, with its adapter merged into its base.
 
     Raises:
-        InputError: It cannot do what is asked of it, or is no head.
-        ModelError: The model cannot be had, or does not say how it reads a pair.
+        InputError: The settings are not for heads, or the model is no head.
+        ModelError: The model is not available, or its folder has no settings of how it reads a pair.
     """
     source = str(asked.model)
     if asked.head is not None and find_head(source, asked.base) is None:
@@ -66,7 +66,7 @@ def open_ranker(asked: RankerSettings) -> HeadRanker:
         )
     if asked.memory is not None:
         raise InputError(f"memory is for language models; {source} is a head, which keeps no keys; leave memory out")
-    quantisation, precision = _numbers(source, asked.mode, asked.engine, asked.precision)
+    quantisation, precision = _dtypes(source, asked.mode, asked.engine, asked.precision)
     head = load_head(source, settings=asked.head, quantisation=quantisation, precision=precision, base=asked.base)
     model = merged(head.model) if hasattr(head.model, "peft_config") else head.model
     return HeadRanker(HeadEngine(Head(model, head.encoder)))
@@ -75,25 +75,25 @@ def open_ranker(asked: RankerSettings) -> HeadRanker:
 def open_domains(
     sources: Mapping[str, str | Path], *, precision: Precision, settings: HeadSettings | None, base: str | None = None
 ) -> dict[str, HeadRanker]:
-    """Rerankers by several adapters on one base, which is loaded once; none is ever folded into it.
+    """Rerankers by several adapters on one base, which is loaded once; no adapter is merged into it.
 
     Raises:
-        InputError: There is none, or they do not stand on the same base.
-        ModelError: One cannot be had, or does not say how it reads a pair.
+        InputError: There are none, or their bases differ.
+        ModelError: One is not available, or its folder has no settings of how it reads a pair.
     """
-    quantisation, weights = _numbers(", ".join(sources), "score", "transformers", precision)
-    # A name with a dot, or that of an attribute, cannot be an adapter's.
+    quantisation, weights = _dtypes(", ".join(sources), "score", "transformers", precision)
+    # A name with a dot, or that of an attribute, cannot name an adapter.
     adapters = {name: f"domain_{place}" for place, name in enumerate(sources)}
-    numbered = {adapters[name]: source for name, source in sources.items()}
-    heads = load_heads(numbered, settings=settings, quantisation=quantisation, precision=weights, base=base)
+    by_adapter = {adapters[name]: source for name, source in sources.items()}
+    heads = load_heads(by_adapter, settings=settings, quantisation=quantisation, precision=weights, base=base)
     lock = threading.RLock()
     return {name: HeadRanker(HeadEngine(heads[own], adapter=own, lock=lock)) for name, own in adapters.items()}
 
 
-def _numbers(
+def _dtypes(
     source: str | Path, mode: str, engine: EngineName, precision: Precision
 ) -> tuple[Quantisation, student_recipe.Precision]:
-    """What the weights are in and what is computed in."""
+    """The quantisation of the weights and the dtype of the computation; refuses other modes and engines."""
     if mode != "score":
         raise InputError(f"{source} is a pointwise head, which gives scores and writes nothing; use mode score")
     check_precision(precision)

@@ -1,4 +1,4 @@
-"""What distill can be told of a head: what it learns from, what the loss is, and which teacher is distilled."""
+"""The recipe keys of task `head`: its data, its loss and its teacher."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ JUDGMENTS_AS_TEACHER = "judgments"
 
 
 class DistillHead(TriedRecipe):
-    """A head of one number for a query and a document is learned; it writes nothing."""
+    """Learn a head that gives a query and a document one number; it writes nothing."""
 
     shorter: ClassVar[tuple[str, ...]] = ("documents", "encoding.max_length")
     ranks_in: ClassVar[tuple[Mode, ...]] = ("score",)
@@ -35,40 +35,40 @@ class DistillHead(TriedRecipe):
     """Queries with positives and negatives, a file or a folder: JSONL in Tevatron's layout of MS MARCO, or triples as
     JSONL or TSV, each plain or gzip; null takes the judgments."""
     queries: int | None = Field(None, ge=1)
-    """How many of the queries are trained on, a seeded sample; null takes all."""
+    """The number of queries to train on, a seeded sample; null takes all."""
     documents: int = Field(8, ge=2)
-    """Documents of a group: one of the query's most relevant, and less relevant ones; a query that has fewer makes a
+    """The documents of a group: one of the query's most relevant, and less relevant ones; a query with fewer makes a
     smaller group. `per_device_train_batch_size` counts groups."""
     groups_per_query: int = Field(1, ge=1)
-    """How many groups are drawn of a query; each takes other documents as far as there are any."""
+    """The groups drawn from each query; each takes other documents as far as there are any."""
     negatives: Negatives = "given"
-    """`given` draws them from what `groups` or the judgments have, `bm25` from what BM25 finds, `run` from `run`."""
+    """Their source: `given` is `groups` or the judgments, `bm25` is BM25's ranking, `run` is the ranking in `run`."""
     language: Language | None = Field(None, exclude_if=not_)
-    """In which `bm25` compares words by their stems; null compares words as they stand."""
+    """The language of the stems that `bm25` compares; null compares whole words."""
     run: FilePath | None = None
     """A TREC run to take negatives from."""
     corpus: FilePath | None = None
-    """JSONL of the documents that `bm25` searches or `run` names; null takes those of `groups` or the judgments."""
+    """The documents that `bm25` searches or `run` names, as JSONL; null takes those of `groups` or the judgments."""
     depth: int = Field(100, ge=1)
-    """How many of a ranking's first documents, positives left out, negatives are drawn from."""
+    """Negatives are drawn from this many first documents of a ranking, positives left out."""
     teacher: str | None = None
-    """Whose scores are distilled: an output of distill, the folder or hub name of a cross-encoder or of a released
-    reranker; `judgments` takes the judgments' scores or probabilities. They are computed once, before
-    training, and kept as `teacher_scores.jsonl`."""
+    """The model whose scores are distilled: an output of distill, or the folder or hub name of a cross-encoder or of a
+    released reranker; `judgments` takes the judgments' scores or probabilities. Scores are computed once, before
+    training, and stored as `teacher_scores.jsonl`."""
     teacher_scores: FilePath | None = None
-    """Such a file, or a TREC run, in place of `teacher`."""
+    """A `teacher_scores.jsonl` or a TREC run, in place of `teacher`."""
     teacher_encoding: HeadSettings | None = None
-    """How the teacher reads a pair, for one whose folder does not say so."""
+    """How the teacher reads a pair, where its folder has no settings of that."""
     teacher_precision: Literal["auto", "float32", "bfloat16"] = "auto"
-    """What the teacher is computed in."""
+    """The dtype of the teacher's computation."""
     alpha: float = Field(0.1, ge=0, le=1)
     """The share of distillation in the loss, where there is a teacher."""
     temperature: float = Field(2.0, gt=0)
     """Softens both sides of the distillation."""
     adapter: FilePath | None = None
-    """A head that distill trained, to train further: `encoding` and `lora` are its own then."""
+    """A head from distill to train further, with its own `encoding` and `lora`."""
     validation_share: float = Field(0.05, ge=0, lt=1)
-    """The share of the queries of `groups` that is tried on and not trained on; judgments have their own split."""
+    """The share of the queries of `groups` held out for validation; judgments have their own split."""
     encoding: HeadSettings | None = None
     """How a pair becomes tokens; null takes the adapter's, else the defaults."""
 
@@ -118,5 +118,5 @@ class DistillHead(TriedRecipe):
         return "TrainingArguments"
 
     def missing(self) -> list[str]:
-        """The inputs without which it cannot start."""
+        """The inputs that are missing and without which it cannot start."""
         return [] if self.judgments or self.groups else ["judgments"]

@@ -37,16 +37,16 @@ from interank.types import Split
 
 log = logging.getLogger(__name__)
 
-# As many of a query's documents as a reranker usually sees of the first stage's best.
+# The documents that a reranker usually gets from a first stage.
 _TRIED_DOCUMENTS = 20
 
 
 @dataclass(frozen=True, slots=True)
 class HeadLists:
-    """Groups to train on, and lists to try the head on."""
+    """Groups to train on, and lists to validate with."""
 
     groups: list[JudgedList]
-    tried: list[JudgedList]
+    validation: list[JudgedList]
     counts: dict[str, int]
 
 
@@ -65,24 +65,24 @@ def head_lists(recipe: DistillHead) -> HeadLists:
     source = recipe.groups or recipe.judgments
     if not groups:
         raise InputError(f"{source} has no training query with documents of two grades, so there is nothing to learn")
-    asked = {group.query.query_id for group in groups}
-    if len(asked) < len(queries):
-        left_out = len(queries) - len(asked)
+    learned = {group.query.query_id for group in groups}
+    if len(learned) < len(queries):
+        left_out = len(queries) - len(learned)
         log.info("%d of %d queries have documents of one grade only and are left out", left_out, len(queries))
-    tried = _tried(recipe)
-    if recipe.validation.questions and not tried:
+    validation = _validation_lists(recipe)
+    if recipe.validation.questions and not validation:
         log.warning(
             "no held-out query has documents of two grades, so nothing is tried and the last step is kept; "
             "interank split holds queries of judgments back for validation"
         )
     counts = {
-        "questions": len(asked),
-        "left_out": len(queries) - len(asked),
+        "questions": len(learned),
+        "left_out": len(queries) - len(learned),
         "groups": len(groups),
         "examples": sum(len(group.documents) for group in groups),
-        "validation_pairs": sum(len(item.documents) for item in tried),
+        "validation_pairs": sum(len(item.documents) for item in validation),
     }
-    return HeadLists(groups, tried, counts)
+    return HeadLists(groups, validation, counts)
 
 
 def _lists(recipe: DistillHead, split: Split) -> Iterator[JudgedList]:
@@ -104,7 +104,7 @@ def _with_negatives(recipe: DistillHead, lists: list[JudgedList]) -> list[Judged
     return with_negatives(lists, documents, run=run, depth=recipe.depth, language=recipe.language)
 
 
-def _tried(recipe: DistillHead) -> list[JudgedList]:
+def _validation_lists(recipe: DistillHead) -> list[JudgedList]:
     questions = recipe.validation.questions
     if not questions:
         return []
@@ -114,12 +114,12 @@ def _tried(recipe: DistillHead) -> list[JudgedList]:
 
 
 def teacher_scores(recipe: DistillHead, groups: list[JudgedList], place: Workplace) -> TeacherScores | None:
-    """The teacher's scores of the very documents that the groups hold; None where none is named.
+    """The teacher's scores of the groups' documents; None without a teacher.
 
-    A model's are computed here, go on where a killed run stopped, and are part of the output.
+    The scores of a model are computed here, resumed where a killed run stopped, and stored with the output.
 
     Raises:
-        InputError: The scores that are given are not of these documents, or there are none.
+        InputError: A file's scores are of other documents, or it has none.
     """
     if recipe.teacher_scores:
         return read_teacher_scores(recipe.teacher_scores)
@@ -127,7 +127,7 @@ def teacher_scores(recipe: DistillHead, groups: list[JudgedList], place: Workpla
         return None
     if recipe.teacher == JUDGMENTS_AS_TEACHER:
         return judgments_scores(read_judgments(Path(str(recipe.judgments)), "train"), str(recipe.judgments))
-    # Of several processes the first asks the teacher.
+    # Only the first of several processes runs the teacher.
     return distributed.from_first(lambda: _scored(recipe, str(recipe.teacher), groups, place))
 
 
@@ -141,7 +141,7 @@ def _scored(recipe: DistillHead, name: str, groups: list[JudgedList], place: Wor
         score(teacher, portions, ledger)
         del teacher
         if torch.cuda.is_available():
-            # The student takes its place.
+            # The student needs the memory.
             torch.cuda.empty_cache()
     # A pair that was scored again after a kill has the same score.
     rows = {(row["query_id"], row["doc_id"]): row for row in ledger.rows()}

@@ -1,4 +1,4 @@
-"""A teacher's scores of the groups that a student will learn from: computed once, in their order, and kept."""
+"""A teacher's scores of the groups that a student will learn from: computed once, in order, and stored."""
 
 from __future__ import annotations
 
@@ -22,35 +22,35 @@ from interank.types import Document, Query, grouped
 if TYPE_CHECKING:
     from interank.tasks.head.recipe import DistillHead
 
-# Pairs that are scored and put on file together, and those that end a query; where a killed run stopped is no matter.
+# Scores are stored in portions of at least this many pairs, each up to the end of a query.
 _TOGETHER = 64
 
-Asked = tuple[Query, Document]
-Scored = Callable[[Sequence[Asked]], Sequence[float]]
+Pair = tuple[Query, Document]
+Scorer = Callable[[Sequence[Pair]], Sequence[float]]
 """Gives pairs their scores, in their order."""
 
 
-def waiting(groups: Iterable[JudgedList], ledger: Ledger) -> list[list[Asked]]:
-    """What is still to be scored, each pair once and a query's together, in the portions that are put on file."""
+def waiting(groups: Iterable[JudgedList], ledger: Ledger) -> list[list[Pair]]:
+    """The pairs that are not scored yet, each once and a query's together, in the portions that are stored."""
     pairs = {
         (group.query.query_id, document.doc_id): (group.query, document)
         for group in groups
         for document in group.documents
     }
     known = {(row["query_id"], row["doc_id"]) for row in ledger.rows()}
-    portions: list[list[Asked]] = [[]]
-    for asked in grouped(pairs.values(), lambda pair: pair[0].query_id).values():
+    portions: list[list[Pair]] = [[]]
+    for of_query in grouped(pairs.values(), lambda pair: pair[0].query_id).values():
         if len(portions[-1]) >= _TOGETHER:
             portions.append([])
-        portions[-1] += asked
+        portions[-1] += of_query
     return [each for each in portions if not known.issuperset((query.query_id, one.doc_id) for query, one in each)]
 
 
-def open_teacher(recipe: DistillHead) -> Scored:
-    """What scores pairs: a head, or a released reranker, of which some read a query's documents together.
+def open_teacher(recipe: DistillHead) -> Scorer:
+    """The teacher as a scorer: a head, or a released reranker, of which some read a query's documents together.
 
     Raises:
-        ModelError: It is none of these, or cannot be had.
+        ModelError: The teacher is neither, or is not available.
     """
     name = str(recipe.teacher)
     if reads_lists(name):
@@ -63,25 +63,25 @@ def open_teacher(recipe: DistillHead) -> Scored:
     return _by_query(released_rerankers.open_ranker(RankerSettings(name)).scored)
 
 
-def _by_query(rank: Callable[[Query, Sequence[Document]], Ranking]) -> Scored:
-    """Scores by what ranks a query's documents."""
+def _by_query(rank: Callable[[Query, Sequence[Document]], Ranking]) -> Scorer:
+    """A scorer from a function that ranks a query's documents."""
 
-    def scored(pairs: Sequence[Asked]) -> list[float]:
-        found: list[float] = []
+    def scored(pairs: Sequence[Pair]) -> list[float]:
+        values: list[float] = []
         for query, same in groupby(pairs, itemgetter(0)):
             documents = [document for _, document in same]
             by_name = {item.doc_id: item.score for item in rank(query, documents)}
-            found += [by_name[document.doc_id] for document in documents]
-        return found
+            values += [by_name[document.doc_id] for document in documents]
+        return values
 
     return scored
 
 
-def score(scored: Scored, portions: Sequence[Sequence[Asked]], ledger: Ledger) -> None:
-    """Have the teacher score the pairs, and put them on file as they come."""
+def score(teacher: Scorer, portions: Sequence[Sequence[Pair]], ledger: Ledger) -> None:
+    """Have the teacher score the pairs, and store the scores as they come."""
     for portion in track(portions, what="teacher", unit="portions", total=len(portions)):
-        found = [
+        scored = [
             ScoredPair(query.query_id, document.doc_id, value, digest(query, document))
-            for (query, document), value in zip(portion, scored(portion), strict=True)
+            for (query, document), value in zip(portion, teacher(portion), strict=True)
         ]
-        ledger.append(item.as_row() for item in found)
+        ledger.append(item.as_row() for item in scored)

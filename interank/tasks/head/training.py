@@ -55,22 +55,22 @@ class HeadGroup:
     grades: tuple[int, ...]
     teacher: tuple[float, ...] | None = None
     weights: tuple[float, ...] = ()
-    """How much each document counts; empty where each counts 1."""
+    """The weight of each document in the loss; empty where each has 1."""
 
     @property
     def tokens(self) -> int:
-        """Of all its pairs."""
+        """The number of tokens of all its pairs."""
         return sum(len(pair.ids) for pair in self.pairs)
 
 
-# What a process computes that has nothing to learn in a microbatch.
+# The group of a process that has none in a microbatch; it does not count.
 _NOTHING = HeadGroup((Pair((0, 0), 1),), (0,))
 
 
 def head_groups(
     encoder: PairEncoder, groups: Iterable[JudgedList], teacher: TeacherScores | None = None
 ) -> list[HeadGroup]:
-    """The groups in ids, each document with its own score of the teacher's.
+    """The groups as token ids, each document with the teacher's score of it.
 
     Raises:
         InputError: The teacher has not scored a document of a group.
@@ -90,7 +90,7 @@ def fresh_head(
     recipe: DistillHead | RewardModelRecipe, student: ModelFiles, quantisation: Quantisation, *, pad: int
 ) -> PeftModel:
     """The student with an untrained adapter and head, the same each time; `pad` is its tokenizer's padding."""
-    # A language model has no head, so that a random one is made; and PEFT draws the adapter's weights.
+    # Transformers draws a head's weights for a language model, and PEFT draws the adapter's.
     set_seed(recipe.seed)
     base = load_classifier(
         student,
@@ -104,9 +104,9 @@ def fresh_head(
 
 
 def let_score_pairs(model: Any, encoder: PairEncoder) -> None:
-    """Give a classifier `model(pairs=batch)`, its logits; calls without pairs go on as before.
+    """Let a classifier compute logits by `model(pairs=batch)`; calls without pairs stay as they are.
 
-    Training goes through `forward`, since what wraps a model (autocast, several devices) acts there.
+    Training calls `forward`, where the wrappers of a model (autocast, several devices) act.
     """
     original = model.forward
 
@@ -124,14 +124,14 @@ class GroupCollator:
         self.groups = groups
 
     def __call__(self, items: Sequence[Mapping[str, int]]) -> dict[str, Any]:
-        """The batch: its groups, and all their ids for whoever counts tokens."""
+        """The batch: its groups, and all their ids, by which the trainer counts tokens."""
         groups = [self.groups[item["group"]] for item in items]
         ids = [index for group in groups for pair in group.pairs for index in pair.ids]
         return {"input_ids": torch.tensor([ids], dtype=torch.long), "groups": groups}
 
 
 class HeadTrainer(Trainer):  # type: ignore[misc]  # transformers is untyped here
-    """Minimises the mean of its groups' losses over a whole optimizer step, however that is cut into microbatches.
+    """Minimises the mean of the groups' losses over a whole optimizer step, however that is cut into microbatches.
 
     DeAR's code takes a batch's scores and cuts them into groups by the batch size of the recipe, so that of a short
     last batch documents of different queries are compared, or none at all. Here a batch is of groups.
@@ -164,7 +164,7 @@ class HeadTrainer(Trainer):  # type: ignore[misc]  # transformers is untyped her
     def get_batch_samples(
         self, epoch_iterator: Iterator[dict[str, Any]], num_batches: int, device: torch.device
     ) -> tuple[list[dict[str, Any]], torch.Tensor]:
-        """A step's microbatches, each told how many groups the whole step holds."""
+        """A step's microbatches, each with the number of groups in the whole step."""
         batches, _ = super().get_batch_samples(epoch_iterator, num_batches, device)
         [total] = distributed.added([sum(len(batch["groups"]) for batch in batches)])
         return [{**batch, "total": total} for batch in batches], torch.tensor(max(1, total), device=device)
@@ -176,28 +176,28 @@ class HeadTrainer(Trainer):  # type: ignore[misc]  # transformers is untyped her
     def compute_loss(
         self, model: Any, inputs: dict[str, Any], return_outputs: bool = False, num_items_in_batch: Any = None
     ) -> torch.Tensor:
-        """What the microbatch adds to the step's loss.
+        """The microbatch's part of the step's loss.
 
         Raises:
-            TrainingError: It is not a number; the weights are still those of the step before.
+            TrainingError: The loss is not a number; the weights are still those of the step before.
         """
         groups: Sequence[HeadGroup] = inputs["groups"] or [_NOTHING]
         batch = self.encoder.batch([pair for group in groups for pair in group.pairs], self.accelerator.device)
         with self.accelerator.autocast():
-            found = model(pairs=batch)
-        each = found.float().split([len(group.pairs) for group in groups])
+            logits = model(pairs=batch)
+        each = logits.float().split([len(group.pairs) for group in groups])
         if not inputs["groups"]:
-            # Every process's gradients are waited for.
-            nothing: torch.Tensor = 0.0 * found.sum()
+            # All processes have to compute gradients, for which the others wait.
+            nothing: torch.Tensor = 0.0 * logits.sum()
             return nothing
         losses = [self.loss(own, _target(group, own)) for group, own in zip(groups, each, strict=True)]
-        # The processes' gradients are averaged, and the total is of all of them.
+        # The processes' gradients are averaged, while the total counts the groups of all.
         loss: torch.Tensor = distributed.world() * torch.stack(losses).sum() / inputs["total"]
         check_number(loss, self.state.global_step + 1)
         return loss
 
     def evaluate(self, *_: Any, **__: Any) -> dict[str, float]:
-        """Try the model on the held-out queries; the figures go where the trainer's go."""
+        """Try the model on the held-out queries; the figures are logged as the trainer's own."""
         return tried(self, self.trial)
 
 
@@ -208,7 +208,7 @@ def _target(group: HeadGroup, scored: torch.Tensor) -> Target:
 
 
 class HeadTrial:
-    """Ranks the same queries' documents each time, as a reranker would."""
+    """A head's trial: ranks the same queries' documents each time, as a reranker would."""
 
     def __init__(self, encoder: PairEncoder, lists: Sequence[JudgedList]) -> None:
         self.encoder = encoder
@@ -221,8 +221,8 @@ class HeadTrial:
 
     def __call__(self, model: Any) -> Mapping[str, float]:
         """nDCG@10 against the grades."""
-        found = distributed.dealt(self.pairs, lambda pairs: scores(Head(model, self.encoder), pairs).tolist())
-        scored = (ScoredDoc(qrel.query_id, qrel.doc_id, score) for qrel, score in zip(self.qrels, found, strict=True))
+        values = distributed.dealt(self.pairs, lambda pairs: scores(Head(model, self.encoder), pairs).tolist())
+        scored = (ScoredDoc(qrel.query_id, qrel.doc_id, score) for qrel, score in zip(self.qrels, values, strict=True))
         return {DEFAULT_MEASURE: score_run(self.qrels, Run.from_scores(scored, tag="validation")).mean[DEFAULT_MEASURE]}
 
 
@@ -238,19 +238,19 @@ def train(
 ) -> Trained:
     """Train the adapter and its head in place, from the last complete checkpoint in `folder` if there is one.
 
-    With a trial the adapter is the best one that was tried, else the last.
+    With a trial the best tried adapter is kept, else the last one.
 
     Raises:
         TrainingError: A pair is too long for the model, the loss is not a number, or disk or memory do not suffice; the
             last checkpoint is kept.
     """
     refuse_read_otherwise(model.config, max(len(pair.ids) for group in groups for pair in group.pairs))
-    checkpoint, given = begun(folder, settings, _DEFAULTS, tried=trial is not None)
-    given.setdefault("gradient_checkpointing_kwargs", {"use_reentrant": False})
-    arguments = configured(TrainingArguments, {**given, **owned(model, folder=folder, seed=settings.seed)})
+    checkpoint, arguments = begun(folder, settings, _DEFAULTS, tried=trial is not None)
+    arguments.setdefault("gradient_checkpointing_kwargs", {"use_reentrant": False})
+    config = configured(TrainingArguments, {**arguments, **owned(model, folder=folder, seed=settings.seed)})
     trainer = HeadTrainer(
         model=model,
-        args=on_one_device(arguments),
+        args=on_one_device(config),
         encoder=encoder,
         groups=groups,
         loss=loss,
@@ -260,7 +260,7 @@ def train(
 
 
 def group_tokens(groups: Sequence[HeadGroup], trainer: Mapping[str, Any]) -> int:
-    """At most so many tokens are computed in one microbatch, its padding included."""
+    """The most tokens of a microbatch, its padding included."""
     together = min(len(groups), trainer.get("per_device_train_batch_size", _DEFAULTS["per_device_train_batch_size"]))
     longest = max(len(pair.ids) for group in groups for pair in group.pairs)
     return int(together * max(len(group.pairs) for group in groups) * longest)

@@ -1,4 +1,4 @@
-"""What distill teaches a head: groups of a query's documents in ids, perhaps with a teacher's scores of them."""
+"""The training data of a head: groups of a query's documents as token ids, perhaps with a teacher's scores."""
 
 from __future__ import annotations
 
@@ -29,24 +29,24 @@ from interank.training.sft import SftSettings, Trained
 
 
 def training_data(recipe: DistillHead, student: ModelFiles, place: Workplace) -> HeadTrainingData:
-    """The groups, drawn, scored by the teacher and in ids.
+    """The groups, drawn, scored by the teacher and encoded.
 
     Raises:
-        InputError: There are none, the teacher's scores are of others, or what is trained further is no head.
+        InputError: There are no groups, the teacher scored other ones, or the adapter to train further is no head.
     """
     settings = _settings(recipe, student)
-    # As `engines/heads` opens it: an encoder's has no token that ends a text.
+    # As `engines/heads` loads it: the tokenizer of an encoder has no token that ends a text.
     encoder = PairEncoder(load_tokenizer(student, writes=settings.pooling == "last"), settings)
     drawn = head_lists(recipe)
     groups = head_groups(encoder, drawn.groups, teacher_scores(recipe, drawn.groups, place))
     counts = {**drawn.counts, "tokens": sum(group.tokens for group in groups)}
-    trial = HeadTrial(encoder, drawn.tried) if drawn.tried else None
+    trial = HeadTrial(encoder, drawn.validation) if drawn.validation else None
     return HeadTrainingData(recipe, student, encoder, groups, counts, trial)
 
 
 @dataclass(frozen=True, slots=True)
 class HeadTrainingData:
-    """Groups for a head, how they are learned, and what is said of the adapter."""
+    """Groups for a head, their training, and the adapter's notes and card."""
 
     recipe: DistillHead
     student: ModelFiles
@@ -59,23 +59,23 @@ class HeadTrainingData:
 
     @property
     def told(self) -> str:
-        """How much there is to learn."""
+        """The numbers of groups and queries, in words."""
         return f"{len(self.groups)} groups of {self.counts['questions']} queries ({self.recipe.objective})"
 
     @property
     def tokenizer(self) -> Any:
-        """The student's."""
+        """The student's tokenizer."""
         return self.encoder.tokenizer
 
     @property
     def microbatch(self) -> Microbatch:
-        """The largest that a step computes."""
+        """The largest microbatch of a step."""
         tokens = group_tokens(self.groups, self.recipe.trainer)
         return Microbatch(tokens, keys=tokens)
 
     @property
     def notes(self) -> Mapping[str, Any]:
-        """What the manifest says of the head."""
+        """The manifest's notes on the head."""
         recipe = self.recipe
         return {
             "objective": recipe.objective,
@@ -85,7 +85,7 @@ class HeadTrainingData:
         }
 
     def model(self, quantisation: Quantisation) -> PeftModel:
-        """The model with a head to be trained: a fresh one, or the one of the adapter that is trained further."""
+        """The model with a head to train: a fresh one, or that of the adapter to train further."""
         recipe = self.recipe
         if recipe.adapter is None:
             return fresh_head(recipe, self.student, quantisation, pad=self.tokenizer.pad_token_id)
@@ -98,7 +98,7 @@ class HeadTrainingData:
         ).model
 
     def train(self, model: PeftModel, *, folder: Path, checkpointing: bool) -> Trained:
-        """As `training.train`."""
+        """Train by `training.train`."""
         recipe = self.recipe
         return train(
             model,
@@ -116,7 +116,7 @@ class HeadTrainingData:
         )
 
     def describe(self, folder: Path) -> None:
-        """Write beside the weights that they are a head's, and how it reads a pair."""
+        """Write next to the weights that they are a head's, and how it reads a pair."""
         save_head(folder, self.encoder.settings)
 
     def card(self, made: Made) -> ModelCard:
@@ -125,20 +125,20 @@ class HeadTrainingData:
 
 
 def _settings(recipe: DistillHead, student: ModelFiles) -> HeadSettings:
-    """How pairs are read: as a head that is trained further reads them, else as the recipe says.
+    """The encoding of pairs: that of a head to train further, else the recipe's.
 
     Raises:
-        InputError: What is to be trained further is no head, or one on another base.
+        InputError: The adapter to train further is no head, or has another base.
     """
     if recipe.adapter is None:
         return recipe.encoding or read_head(student.folder) or HeadSettings()
     adapter = open_artifact(recipe.adapter, "adapter")
-    found = read_head(adapter.path / "adapter")
-    if found is None:
+    settings = read_head(adapter.path / "adapter")
+    if settings is None:
         raise InputError(f"{adapter.path} was taught to write answers and has no head; give a head's output, or none")
     if not stands_on(adapter, student):
         raise InputError(
             f"{adapter.path} stands on {adapter.manifest['base']}, and the recipe's student is {recipe.student}; give "
             "the same model as student"
         )
-    return found
+    return settings

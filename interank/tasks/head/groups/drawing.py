@@ -1,4 +1,4 @@
-"""Groups drawn of a query's documents: one of the most relevant, and less relevant ones, decided by a seed."""
+"""Groups drawn from a query's documents by a seed: one of the most relevant documents, and less relevant ones."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ def groups_of(examples: Iterable[Example]) -> list[JudgedList]:
 
 
 def sampled(lists: Iterable[JudgedList], number: int | None, seed: int) -> list[JudgedList]:
-    """So many of the lists, in their order, without holding more of them than that; all where the number is None."""
+    """A sample of `number` lists, in input order, which holds no more than that in memory; None takes all."""
     if number is None:
         return list(lists)
     rng = random.Random(seed)
-    kept: dict[int, JudgedList] = {}
+    chosen: dict[int, JudgedList] = {}
     places: list[int] = []
     # Vitter's algorithm R.
     for place, item in enumerate(lists):
@@ -27,25 +27,25 @@ def sampled(lists: Iterable[JudgedList], number: int | None, seed: int) -> list[
         if slot >= number:
             continue
         if slot < len(places):
-            del kept[places[slot]]
+            del chosen[places[slot]]
             places[slot] = place
         else:
             places.append(place)
-        kept[place] = item
-    return [kept[place] for place in sorted(kept)]
+        chosen[place] = item
+    return [chosen[place] for place in sorted(chosen)]
 
 
 def is_held_out(judged: JudgedList, share: float, seed: int) -> bool:
-    """Whether a query is tried on and not trained on; this does not depend on the other queries."""
+    """True where a query is held out for validation, which does not depend on the other queries."""
     return random.Random(f"{seed} held out {judged.query.query_id}").random() < share
 
 
 def drawn(judged: JudgedList, documents: int, number: int, seed: int) -> list[JudgedList]:
-    """So many groups of a query, each of at most so many documents; none where all have the same grade.
+    """`number` groups of a query with at most `documents` documents each; none where all have the same grade.
 
-    A group's first document is one of those with the query's highest grade, the others have lower ones and stand in it
-    once each: a query with few of them makes smaller groups. Groups take turns with positives and negatives, so that
-    further ones show what the first did not.
+    A group's first document has the query's highest grade; the others have lower grades and occur once each, so that a
+    query with few of them makes smaller groups. Later groups take other positives and negatives, as far as there are
+    any.
     """
     best = max(judged.grades, default=0)
     positives = [place for place, grade in enumerate(judged.grades) if grade == best]
@@ -63,7 +63,7 @@ def drawn(judged: JudgedList, documents: int, number: int, seed: int) -> list[Ju
 
 
 def to_try(judged: JudgedList, documents: int, seed: int) -> JudgedList:
-    """At most so many of a query's documents, its most relevant ones among them, in an order that tells nothing."""
+    """At most `documents` of a query's documents, the most relevant ones first chosen, in random order."""
     rng = random.Random(f"{seed} {judged.query.query_id}")
     best = sorted(range(len(judged.grades)), key=lambda place: -judged.grades[place])[:documents]
     return _chosen(judged, rng.sample(best, len(best)))

@@ -1,4 +1,4 @@
-"""Hard negatives: documents that BM25 or a run ranks high for a query and that nobody marked as relevant."""
+"""Hard negatives: documents that BM25 or a run ranks high for a query and that are not judged relevant."""
 
 from __future__ import annotations
 
@@ -21,29 +21,29 @@ def with_negatives(
 ) -> list[JudgedList]:
     """The lists with other negatives: the first `depth` of a ranking that are not among the query's relevant documents.
 
-    Documents that were marked as irrelevant and are not ranked there are dropped. A query that the ranking lacks keeps
-    its relevant documents alone.
+    Documents that were judged irrelevant and are not ranked there are dropped. A query without a ranking keeps its
+    relevant documents alone.
 
     Args:
         lists: Queries with their judged documents.
-        documents: What is ranked, by id.
+        documents: The documents that are ranked, by id.
         run: The ranking; None takes BM25's.
-        language: In which BM25 compares stems; None compares words.
-        depth: How far down the ranking negatives may stand.
+        language: The language of BM25's stems; None compares words.
+        depth: The number of a ranking's first documents that may be negatives.
 
     Raises:
-        InputError: The run names a document that is not at hand.
+        InputError: The run names a document that is not in `documents`.
     """
     relevant = {item.query.query_id: _relevant(item) for item in lists}
     ranking = run
     if ranking is None:
-        barred = {query_id: frozenset(found) for query_id, found in relevant.items()}
+        barred = {query_id: frozenset(doc_ids) for query_id, doc_ids in relevant.items()}
         index = Bm25(list(documents.values()), first_stage_of(language))
         ranking = index.rank([item.query for item in lists], top_k=depth, excluded=barred)
-    return [_renewed(item, relevant[item.query.query_id], ranking, documents, depth) for item in lists]
+    return [_with_ranked(item, relevant[item.query.query_id], ranking, documents, depth) for item in lists]
 
 
-def _renewed(
+def _with_ranked(
     item: JudgedList,
     relevant: Mapping[str, tuple[Document, int, float]],
     ranking: Run,
@@ -80,9 +80,9 @@ def documents_of(lists: Sequence[JudgedList]) -> dict[str, Document]:
     Raises:
         InputError: Two of them share an id.
     """
-    found: dict[str, Document] = {}
+    documents: dict[str, Document] = {}
     for item in lists:
         for document in item.documents:
-            if found.setdefault(document.doc_id, document) != document:
+            if documents.setdefault(document.doc_id, document) != document:
                 raise InputError(f"the document {document.doc_id!r} has two texts; set corpus to a file that has one")
-    return found
+    return documents

@@ -27,11 +27,11 @@ def read_groups(path: Path) -> Iterator[JudgedList]:
 
     A row with `positive_passages` and `negative_passages`, lists of objects with `docid`, `title` and `text`, is
     Tevatron's. Triples are rows of `query` (or `anchor`), `positive` and `negative`, each a text, the last a list of
-    texts too, or lines of three texts parted by tabs; triples of one query that follow each other are taken together,
-    and named by what their texts say.
+    texts too, or lines of three texts separated by tabs; consecutive triples of one query are joined, and their ids
+    are hashes of the texts.
 
     Raises:
-        InputError: There is no such file, or a row is none of these.
+        InputError: There is no such file, or a row has another form.
     """
     for file in _files(path):
         if file.name.removesuffix(".gz").endswith(".tsv"):
@@ -41,10 +41,10 @@ def read_groups(path: Path) -> Iterator[JudgedList]:
 
 
 def first_group(path: Path) -> JudgedList:
-    """The first query of a file or a folder, which tells whether they can be learned from.
+    """The first query of a file or a folder, as a check that it can be read.
 
     Raises:
-        InputError: There is none, or a row is none that `read_groups` knows.
+        InputError: There is none, or a row has a form that `read_groups` does not read.
     """
     first = next(read_groups(path), None)
     if first is None:
@@ -53,17 +53,17 @@ def first_group(path: Path) -> JudgedList:
 
 
 def named(text: str) -> str:
-    """An id for a text that has none, the same wherever it stands."""
+    """An id for a text that has none, the same wherever the text occurs."""
     return hashlib.sha256(text.encode("utf-8", "replace")).hexdigest()[:16]
 
 
 def _files(path: Path) -> list[Path]:
     if path.is_file():
         return [path]
-    found = sorted(file for file in path.glob("*") if file.name.endswith(_SUFFIXES)) if path.is_dir() else []
-    if not found:
+    files = sorted(file for file in path.glob("*") if file.name.endswith(_SUFFIXES)) if path.is_dir() else []
+    if not files:
         raise InputError(f"{path} holds no {', '.join(_SUFFIXES)}; give a file or folder of training queries")
-    return found
+    return files
 
 
 def _of_rows(file: Path) -> Iterator[JudgedList]:
@@ -87,8 +87,8 @@ def _of_rows(file: Path) -> Iterator[JudgedList]:
                 where, Query(named(text), text), [_of_text(positive)], [_of_text(str(each)) for each in texts]
             )
         else:
-            found = ", ".join(columns(where, row)) or "none"
-            raise InputError(f"{where} has the columns {found}; {_ROWS}; mend the file, or give another")
+            names = ", ".join(columns(where, row)) or "none"
+            raise InputError(f"{where} has the columns {names}; {_ROWS}; mend the file, or give another")
 
 
 def _tab_triples(file: Path) -> Iterator[JudgedList]:
@@ -97,7 +97,7 @@ def _tab_triples(file: Path) -> Iterator[JudgedList]:
         where = f"{file}:{number}"
         if len(parts) != 3 or not all(part.strip() for part in parts):
             raise InputError(
-                f"{where}: the line has {counted(len(parts), 'column')} parted by tabs, and needs 3: query, "
+                f"{where}: the line has {counted(len(parts), 'column')} separated by tabs, and needs 3: query, "
                 "positive and negative; mend it"
             )
         text, positive, negative = parts
@@ -149,7 +149,7 @@ def _judged(where: str, query: Query, positives: list[Document], negatives: list
 
 
 def _together(lists: Iterator[JudgedList]) -> Iterator[JudgedList]:
-    """Lists of one query that follow each other as one."""
+    """The lists, consecutive ones of one query joined."""
     current: JudgedList | None = None
     for item in lists:
         if current is not None and item.query == current.query:

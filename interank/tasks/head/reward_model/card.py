@@ -1,4 +1,4 @@
-"""The card of a reward model: whose marks it learned, how it did on held-out questions, and what that does not tell."""
+"""The card of a reward model: its marks, its figures on held-out questions, and their limits."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _NONE = "-"
 
 
 def reward_card(made: Made, report: Mapping[str, Any], source: str) -> ModelCard:
-    """The card of what was made of the judgments called `source`; `report` has the figures."""
+    """The card of a reward model trained on the judgments `source`, with the figures of `report`."""
     sections = [
         "# A reward model of explanations",
         f"A LoRA adapter and a head of one logit for `{made.base}`, trained by interank. It reads a question, a "
@@ -24,7 +24,7 @@ def reward_card(made: Made, report: Mapping[str, Any], source: str) -> ModelCard
         "```yaml\nrewards:\n  - {use: explanation_quality, params: {model: THIS FOLDER}}\n```\n\n"
         + cards.values(made.notes["head"]),
         "## Data\n\n" + _data(made, source),
-        cards.training_values(made.recipe, made.notes, **_making(made)),
+        cards.training_values(made.recipe, made.notes, **_settings(made)),
         _figures(report),
         *filter(None, [cards.shown(made.pictures)]),
         cards.licence(made.base),
@@ -34,21 +34,21 @@ def reward_card(made: Made, report: Mapping[str, Any], source: str) -> ModelCard
 
 def _data(made: Made, source: str) -> str:
     counts, notes = made.counts, made.notes
-    told = (
+    text = (
         f"{counts['pairs']} pairs of {counts['explanations']} explanations of {counts['questions']} questions of "
         f"`{source}`, marked by {', '.join(notes['marked_by'])}."
     )
     if notes["made_marks_alone"]:
-        told += (
-            " Nobody read them: a mark says whether the explanation is a fault that was made, so what is learned is "
-            "to tell those faults from what stands there unspoilt, and no more."
+        text += (
+            " Nobody read them: a mark says whether a fault was put into the explanation, so the model learns to "
+            "tell those faults from unspoilt explanations, and no more."
         )
     if notes["left_out"]:
-        told += f" Not trained on: {', '.join(notes['left_out'])}."
-    return told
+        text += f" Not trained on: {', '.join(notes['left_out'])}."
+    return text
 
 
-def _making(made: Made) -> dict[str, Any]:
+def _settings(made: Made) -> dict[str, Any]:
     recipe = made.recipe
     return {"loss": "TRL's RewardTrainer", "margin": f"{recipe['margin']} logits for a mark's whole range"}
 
@@ -59,10 +59,10 @@ def _figures(report: Mapping[str, Any]) -> str:
     heads, *rows = compared(report)
     style, length, calibrated = report["style"], report["length_correlation"], report["calibration"]
     more = {
-        "a teacher's above a student's": _told(style["teacher_above_student"]),
-        "the same, of equal marks": _told(style["of_equal_marks"]),
-        "rho of scores and lengths": _told(length["trained"]),
-        "rho of marks and lengths": _told(length["marks"]),
+        "a teacher's above a student's": _in_words(style["teacher_above_student"]),
+        "the same, of equal marks": _in_words(style["of_equal_marks"]),
+        "rho of scores and lengths": _in_words(length["trained"]),
+        "rho of marks and lengths": _in_words(length["marks"]),
         "calibration error": f"{calibrated['expected_error']:.3f}",
         "mean confidence": f"{calibrated['confidence']:.3f}",
     }
@@ -83,19 +83,19 @@ def compared(report: Mapping[str, Any]) -> list[list[str]]:
     names = list(report["accuracy"])
     rows = [["all", *_cells(report["accuracy"], names)], ["of one length", *_cells(report["length_matched"], names)]]
     rows += [
-        [f"{kind}{' (not trained on)' if found['left_out'] else ''}", *_cells(found, names)]
-        for kind, found in report["by_kind"].items()
+        [f"{kind}{' (not trained on)' if shares['left_out'] else ''}", *_cells(shares, names)]
+        for kind, shares in report["by_kind"].items()
     ]
     return [["pairs", *names], *rows]
 
 
-def _cells(found: Mapping[str, Any], names: list[str]) -> list[str]:
-    return [_told(found.get(name)) for name in names]
+def _cells(shares: Mapping[str, Any], names: list[str]) -> list[str]:
+    return [_in_words(shares.get(name)) for name in names]
 
 
-def _told(found: Mapping[str, Any] | None) -> str:
-    if found is None:
+def _in_words(share: Mapping[str, Any] | None) -> str:
+    if share is None:
         return _NONE
-    if found["low"] is None:
-        return f"{found['mean']:.3f}"
-    return f"{found['mean']:.3f} ({found['low']:.3f} to {found['high']:.3f})"
+    if share["low"] is None:
+        return f"{share['mean']:.3f}"
+    return f"{share['mean']:.3f} ({share['low']:.3f} to {share['high']:.3f})"

@@ -1,4 +1,4 @@
-"""Explanations of one document, two at a time: which has the better mark, and what there is to learn of that."""
+"""Pairs of explanations of one document, by their marks, for a reward model to learn from."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ class Comparison:
 
     @property
     def difference(self) -> float:
-        """By how much."""
+        """The difference of the marks."""
         assert self.better.mark is not None and self.worse.mark is not None
         return self.better.mark - self.worse.mark
 
 
 def marked(rows: Sequence[Explained], left_out: Collection[Fault] = ()) -> list[Explained]:
-    """The explanations that count, less those of some kinds."""
+    """The explanations that were not dropped, without those of the kinds `left_out`."""
     return [row for row in rows if row.dropped is None and row.kind not in left_out]
 
 
@@ -41,34 +41,34 @@ def by_document(rows: Sequence[Explained]) -> list[list[Explained]]:
 def comparisons(
     rows: Sequence[Explained], *, least: float, most: int | None = None, seed: int = 0
 ) -> Iterator[Comparison]:
-    """Of each document the explanations whose marks lie `least` apart, at most `most` pairs of them."""
+    """The pairs of explanations of each document whose marks differ by `least`, a sample of at most `most` of them."""
     rng = random.Random(seed)
     for items in by_document(rows):
-        found = []
+        pairs = []
         for one, other in combinations(items, 2):
             assert one.mark is not None and other.mark is not None
             # Marks are decimal fractions, whose difference rounding moves.
             if abs(one.mark - other.mark) >= least - 1e-9:
-                found.append(Comparison(one, other) if one.mark > other.mark else Comparison(other, one))
-        yield from found if most is None or len(found) <= most else rng.sample(found, most)
+                pairs.append(Comparison(one, other) if one.mark > other.mark else Comparison(other, one))
+        yield from pairs if most is None or len(pairs) <= most else rng.sample(pairs, most)
 
 
 def dealt_anew(rows: Sequence[Explained], seed: int) -> list[Explained]:
-    """Each document's marks on other explanations of it: what is learned of them, is learned of nothing."""
+    """The explanations with marks shuffled within each document: a control, from which nothing can be learned."""
     rng = random.Random(seed)
-    dealt = []
+    shuffled = []
     for items in by_document(rows):
         marks = [row.mark for row in items]
         rng.shuffle(marks)
-        dealt += [replace(row, mark=mark) for row, mark in zip(items, marks, strict=True)]
-    return dealt
+        shuffled += [replace(row, mark=mark) for row, mark in zip(items, marks, strict=True)]
+    return shuffled
 
 
 def require_comparable(rows: Sequence[Explained], least: float, place: Path) -> None:
-    """Stop where no two explanations of a document can be told apart by their marks.
+    """Refuse explanations without a pair whose marks differ enough.
 
     Raises:
-        InputError: Says why not.
+        InputError: There is no such pair.
     """
     if next(comparisons(rows, least=least), None) is not None:
         return

@@ -1,4 +1,4 @@
-"""What `interank reward` reads, told without loading what runs models."""
+"""The inputs of `interank reward`, listed without importing torch."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ from interank.wording import counted
 
 def named(recipe: RewardModelRecipe) -> Sequence[Input]:
     """The student, and explanations that can be compared."""
-    found = [classifier("student", recipe.student)]
+    entries = [classifier("student", recipe.student)]
     if recipe.judgments:
         kind = partial(open_artifact, kind="judgments")
         what = "judgments with explanations, an output of interank generate"
         opened = partial(compared_rows, recipe)
-        found.append(Input("judgments", recipe.judgments, what, opened, "name", glance=kind))
-    return found
+        entries.append(Input("judgments", recipe.judgments, what, opened, "name", glance=kind))
+    return entries
 
 
 def compared_rows(recipe: RewardModelRecipe, place: Path) -> tuple[list[Explained], list[Explained]]:
-    """What is learned, and the held-out questions' explanations, those of kinds that are left out too.
+    """The explanations to learn from, and those of held-out questions, which include the kinds that are left out.
 
     Raises:
         ArtifactError: The folder holds no judgments.
-        InputError: It has no explanations, none of a pair is better than another, or a question is of both splits.
+        InputError: There are no explanations, none is better than another of its pair, or a question is in both splits.
     """
     open_artifact(place, "judgments")
     rows = read_explanations(place)

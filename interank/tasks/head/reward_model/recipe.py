@@ -1,4 +1,4 @@
-"""What `interank reward` can be told: whose explanations are compared, how they are read, what is held against it."""
+"""The recipe keys of `interank reward`: its explanations, their encoding, the training and its control."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ _READING = HeadSettings(max_query_tokens=160, max_explanation_tokens=256, max_le
 
 
 class RewardModelRecipe(Settings):
-    """`interank reward`: explanations with marks to an adapter that marks explanations."""
+    """`interank reward`: train an adapter that marks explanations, on marked ones."""
 
     inputs: ClassVar[tuple[str, ...]] = ("judgments",)
     shorter: ClassVar[tuple[str, ...]] = ("encoding.max_length", "trainer.per_device_train_batch_size")
-    """The keys by which a step gets smaller, for who has too little memory."""
+    """The keys to lower where memory is short."""
     stage: Literal["reward"]
     judgments: FilePath | None = None
     """An output of `interank generate` with explanations."""
     student: str
-    """The policy's base, a hub name or a folder: the reward model stands beside the policy on it."""
+    """The policy's base model, a hub name or a folder, which the reward model shares with the policy."""
     seed: int = 42
     """Decides initial weights, which pairs are drawn, and their order."""
     quantisation: Quantisation = "auto"
@@ -40,15 +40,15 @@ class RewardModelRecipe(Settings):
     encoding: HeadSettings = _READING
     """How query, document and explanation become one row."""
     margin: float = Field(2.0, ge=0)
-    """By how many logits an explanation with mark 1 is to lead one with mark 0; in between in proportion."""
+    """The logits by which an explanation with mark 1 is to lead one with mark 0; in proportion between other marks."""
     least_difference: float = Field(0.1, gt=0, le=1)
     """Explanations whose marks are closer are not compared."""
     pairs_per_document: int = Field(16, ge=1)
-    """At most so many pairs of explanations of one document are learned, a seeded sample."""
+    """The most pairs of explanations of one document that are learned, a seeded sample."""
     left_out: Annotated[tuple[Fault, ...], BeforeValidator(as_tuple)] = ()
-    """Kinds of fault that are not trained on, and still measured: what was learned of others is told on them."""
+    """Kinds of fault that are not trained on but measured, which shows how training on others generalises."""
     controls: bool = True
-    """Whether a twin is trained on shuffled marks, which doubles the time."""
+    """Train a twin on shuffled marks too, which doubles the time."""
     trainer: Mapping[str, Any] = {}
     """Any field of trl.RewardConfig."""
 
@@ -60,9 +60,9 @@ class RewardModelRecipe(Settings):
 
     @classmethod
     def trainer_config(cls, given: Any) -> Literal["RewardConfig"]:
-        """The class whose fields `trainer` has."""
+        """The name of the class whose fields `trainer` takes."""
         return "RewardConfig"
 
     def missing(self) -> list[str]:
-        """The inputs without which it cannot start."""
+        """The inputs that are missing and without which it cannot start."""
         return [] if self.judgments else ["judgments"]

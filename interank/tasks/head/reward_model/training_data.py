@@ -1,4 +1,4 @@
-"""The reward model as it is trained: pairs of explanations in ids, the student with a head, and what is kept."""
+"""The training data of a reward model: pairs of explanations as token ids, its training, and the files it writes."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ _SCORE = ".score."
 
 @dataclass(frozen=True)
 class RewardTrainingData:
-    """Marked explanations to learn from, and how they are learned."""
+    """Marked explanations to learn from, and their training."""
 
     recipe: RewardModelRecipe
     student: ModelFiles
@@ -47,17 +47,17 @@ class RewardTrainingData:
 
     @cached_property
     def encoder(self) -> PairEncoder:
-        """How explanations are read."""
+        """The encoder of query, document and explanation."""
         return PairEncoder(load_tokenizer(self.student), self.recipe.encoding)
 
     @cached_property
     def preferences(self) -> list[Preference]:
-        """By the marks."""
+        """The preferences by the marks."""
         return self._preferences(self.rows)
 
     @cached_property
     def microbatch(self) -> Microbatch:
-        """The largest that a step computes, its padding included."""
+        """The largest microbatch of a step, its padding included."""
         rows = self.recipe.trainer.get("per_device_train_batch_size", PREFERENCES["per_device_train_batch_size"])
         longest = max(len(ids) for each in self.preferences for ids in (each.chosen, each.rejected))
         tokens = int(2 * min(rows, len(self.preferences)) * longest)
@@ -68,21 +68,21 @@ class RewardTrainingData:
         return fresh_head(self.recipe, self.student, quantisation, pad=self.encoder.tokenizer.pad_token_id)
 
     def train(self, model: PeftModel, *, folder: Path, checkpointing: bool, shuffled: bool = False) -> Trained:
-        """Train it in place on the marks, or on marks that are `shuffled`; see `preferences.train`."""
+        """Train the model in place on the marks, or on `shuffled` ones; see `preferences.train`."""
         recipe = self.recipe
         learned = self._preferences(dealt_anew(self.rows, recipe.seed)) if shuffled else self.preferences
-        given = {"gradient_checkpointing": checkpointing, **recipe.trainer}
-        settings = SftSettings(given, recipe.seed, shorter=recipe.shorter)
+        trainer = {"gradient_checkpointing": checkpointing, **recipe.trainer}
+        settings = SftSettings(trainer, recipe.seed, shorter=recipe.shorter)
         return train(model, self.encoder, learned, settings, folder=folder)
 
     def scores(self, model: PeftModel, rows: Sequence[Explained]) -> dict[str, float]:
-        """What the model, as it is, gives explanations, by `key_of` each."""
+        """The current model's scores of explanations, by `key_of` each."""
         with reading(model):
-            found = scores(Head(model, self.encoder), [self._pair(row) for row in rows]).tolist()
-        return dict(zip(map(key_of, rows), found, strict=True))
+            values = scores(Head(model, self.encoder), [self._pair(row) for row in rows]).tolist()
+        return dict(zip(map(key_of, rows), values, strict=True))
 
     def save(self, model: PeftModel, folder: Path) -> None:
-        """Write adapter, head and how they read, so that they stand beside a policy on a causal model."""
+        """Write adapter, head and encoding, for use beside the adapter of a policy on the same causal model."""
         place = folder / "adapter"
         save_adapter(model, place, tokenizer=self.encoder.tokenizer, base=self.student.name)
         weights = load_file(place / ADAPTER_WEIGHTS)
@@ -96,27 +96,27 @@ class RewardTrainingData:
 
     def _preferences(self, rows: Sequence[Explained]) -> list[Preference]:
         recipe = self.recipe
-        found = comparisons(rows, least=recipe.least_difference, most=recipe.pairs_per_document, seed=recipe.seed)
-        made = [
+        pairs = comparisons(rows, least=recipe.least_difference, most=recipe.pairs_per_document, seed=recipe.seed)
+        preferences = [
             Preference(self._pair(each.better).ids, self._pair(each.worse).ids, recipe.margin * each.difference)
-            for each in found
+            for each in pairs
         ]
-        told_apart = [each for each in made if each.chosen != each.rejected]
+        distinct = [each for each in preferences if each.chosen != each.rejected]
         most = recipe.encoding.max_explanation_tokens
-        if made and not told_apart:
+        if preferences and not distinct:
             raise InputError(
                 f"no two explanations of a document differ in their first {most} tokens, and the model reads no more; "
                 "raise encoding.max_explanation_tokens"
             )
-        if alike := len(made) - len(told_apart):
+        if alike := len(preferences) - len(distinct):
             log.warning(
                 "%d of %d pairs of explanations are alike in their first %d tokens (encoding.max_explanation_tokens), "
-                "behind which nothing is read; they are left out",
+                "after which nothing is read; they are left out",
                 alike,
-                len(made),
+                len(preferences),
                 most,
             )
-        return told_apart
+        return distinct
 
     def _pair(self, row: Explained) -> Pair:
         query, document = Query(row.query_id, row.query), Document(row.doc_id, row.document)
