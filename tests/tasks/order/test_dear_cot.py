@@ -117,7 +117,7 @@ def test_the_thought_is_part_of_the_reasoning_once(tmp_path: Path, output: str, 
         ({"output": ""}, "output is empty"),
         ({"instruction": "Search Query: why?\nNo passages."}, "fewer than two passages"),
         ({"instruction": "Some list.\n[1] One.\n[2] Two.\n[3] Three."}, "names no query"),
-        ({"instruction": instruction(("One.", "One.", "Two."))}, "stands there twice"),
+        ({"instruction": instruction(("One.", "One.", "Two."))}, "passage is repeated"),
         ({"instruction": instruction(("One.", "", "Two."))}, "a passage is empty"),
     ],
 )
