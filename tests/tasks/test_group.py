@@ -26,7 +26,7 @@ from interank.settings import ListwiseRecipe, RewardRecipe
 from interank.stages import distill, evaluate, rl
 from interank.stages.inputs import require_judge
 from interank.tasks.group import DistillGroup, Grouped, GroupEncoder, RlGroup, parse
-from interank.tasks.judged_lists import dealt
+from interank.tasks.judged_lists import in_windows
 from interank.tasks.sources import find_source
 from interank.types import Document, Example, Qrel, Query, Run, ScoredDoc
 from tests.support import group_model
@@ -146,7 +146,7 @@ def test_a_document_alone_is_graded_and_nothing_is_asked_about_none() -> None:
 
 def test_all_documents_of_a_question_are_dealt_into_windows_so_many_times() -> None:
     judged = group_model.examples(0, queries=2)
-    (first, second) = dealt(judged, window=3, times=2, seed=1)
+    (first, second) = in_windows(judged, window=3, times=2, seed=1)
     assert [len(item.documents) for item in first] == [3, 1, 3, 1]
     for windows, items in zip((first, second), by_question(judged), strict=True):
         for time in (windows[:2], windows[2:]):
@@ -154,7 +154,7 @@ def test_all_documents_of_a_question_are_dealt_into_windows_so_many_times() -> N
             assert found == {item.document.doc_id: item.judgment.relevance for item in items}
     assert first[0] != first[2]
     # What one question gets does not depend on the others.
-    assert dealt(by_question(judged)[1], window=3, times=2, seed=1) == [second]
+    assert in_windows(by_question(judged)[1], window=3, times=2, seed=1) == [second]
 
 
 def values(use: str, texts: list[str], judged: list[list[int]]) -> list[float | None]:
