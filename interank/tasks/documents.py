@@ -124,7 +124,7 @@ def as_id(name: object) -> str:
         raise InputError(f"an id: {error}") from None
 
 
-def tell_unlearned(query: Query, *, follows: bool) -> None:
+def warn_unlearned(query: Query, *, follows: bool) -> None:
     """Warn once where a query brings an instruction and the model has learned from none."""
     if query.instruction and not follows:
         _warn(
@@ -133,7 +133,7 @@ def tell_unlearned(query: Query, *, follows: bool) -> None:
         )
 
 
-def tell_unread(query: Query, kind: str) -> None:
+def warn_unread(query: Query, kind: str) -> None:
     """Warn once where a query brings an instruction and the reranker has no place for one."""
     if query.instruction:
         _warn(f"a query brings an instruction, and {kind} reads none; say what matters in the query's text")

@@ -14,7 +14,7 @@ from interank.engines.weights import ONNX
 from interank.errors import InputError
 from interank.modes import Guard
 from interank.resources import expanded
-from interank.tasks.documents import naming, tell_unread
+from interank.tasks.documents import naming, warn_unread
 from interank.tasks.judge.forms import read_form
 from interank.tasks.ranker_settings import RankerSettings
 from interank.tasks.ranks import OneModel, Ranking, Scores
@@ -36,7 +36,7 @@ class ExportedJudge(Scores):
 
     def scored(self, query: Query, documents: Sequence[Document]) -> Ranking:
         """See `Scores`."""
-        tell_unread(query, self.kind)
+        warn_unread(query, self.kind)
         with naming(query, documents):
             pairs = [self.engine.pair(query.text, document.full_text) for document in documents]
             read = self.engine.read(pairs)
@@ -74,9 +74,9 @@ class ExportedJudge(Scores):
         )
 
 
-def takes(asked: RankerSettings) -> bool:
+def takes(settings: RankerSettings) -> bool:
     """True where the model is, by its files, the export of a judge."""
-    return asked.loaded is None and exported_folder(str(asked.model)) is not None
+    return settings.loaded is None and exported_folder(str(settings.model)) is not None
 
 
 def exported_folder(source: str) -> Path | None:
@@ -93,19 +93,19 @@ def exported_folder(source: str) -> Path | None:
     return folder if read_form(folder) is not None else None
 
 
-def open_ranker(asked: RankerSettings) -> ExportedJudge:
+def open_ranker(settings: RankerSettings) -> ExportedJudge:
     """The export, in float32.
 
     Raises:
         InputError: Another mode, engine or precision is asked for.
     """
-    name = str(asked.model)
-    if asked.mode != "score":
+    name = str(settings.model)
+    if settings.mode != "score":
         raise InputError(f"{name} is an export, which can only grade; use mode score, or the judge itself")
-    if asked.engine != "transformers" or asked.precision != "exact":
+    if settings.engine != "transformers" or settings.precision != "exact":
         raise InputError(
-            f"{name} is an export, which runs as it is stored; leave engine {asked.engine} and precision "
-            f"{asked.precision} out"
+            f"{name} is an export, which runs as it is stored; leave engine {settings.engine} and precision "
+            f"{settings.precision} out"
         )
     folder = exported_folder(name)
     assert folder is not None

@@ -28,6 +28,7 @@ from interank.tasks.list_columns import check as check
 from interank.tasks.list_columns import shown as shown
 from interank.tasks.list_rankers import WindowRanker
 from interank.tasks.list_trials import JudgedListsTrial
+from interank.tasks.ranker_settings import RankerSettings
 from interank.tasks.ranks import ListCounts, Ranking, Ungraded
 from interank.tasks.recipes import InstructedRecipe, RlLists, TriedRecipe
 from interank.tasks.window_prompts import WindowEncoder
@@ -348,14 +349,14 @@ class Grouped(WindowRanker[GroupEncoder], Ungraded):
             yield RankedDocument(document.doc_id, judging.score(own), grade, likely, mass, truncated=cut)
 
 
-def takes(asked: RankerSettings) -> bool:
+def takes(settings: RankerSettings) -> bool:
     """True where the model is an adapter that was trained for this task."""
     from interank.tasks.sources import is_adapter_of
 
-    return is_adapter_of(asked, "group")
+    return is_adapter_of(settings, "group")
 
 
-def open_ranker(asked: RankerSettings) -> Grouped:
+def open_ranker(settings: RankerSettings) -> Grouped:
     """A model that grades windows.
 
     Raises:
@@ -364,16 +365,18 @@ def open_ranker(asked: RankerSettings) -> Grouped:
     from interank.engines.models import load_tokenizer
     from interank.tasks.sources import find_source, open_engine
 
-    if asked.mode != "listwise":
-        raise ArtifactError(f"{asked.model} was trained on {DistillGroup.trained_on}; use it in mode listwise")
-    lists = asked.lists or ListwiseRecipe()
+    if settings.mode != "listwise":
+        raise ArtifactError(f"{settings.model} was trained on {DistillGroup.trained_on}; use it in mode listwise")
+    lists = settings.lists or ListwiseRecipe()
     if lists.prompt is not None:
-        raise InputError(f"lists: {asked.model} reads the prompts that it was trained on; leave prompt out")
-    source = find_source(str(asked.model), asked.base)
-    settings = validated(WindowPromptSettings, source.trained_on("group"), f"{source.name}: prompt")
-    source.check_wording(wording(settings))
-    encoder = GroupEncoder.of(load_tokenizer(source.tokenizer), settings)
-    engine = open_engine(source, asked, vocabulary=encoder.encoder.vocabulary, length=settings.max_length)
+        raise InputError(f"lists: {settings.model} reads the prompts that it was trained on; leave prompt out")
+    source = find_source(str(settings.model), settings.base)
+    prompt_settings = validated(WindowPromptSettings, source.trained_on("group"), f"{source.name}: prompt")
+    source.check_wording(wording(prompt_settings))
+    encoder = GroupEncoder.of(load_tokenizer(source.tokenizer), prompt_settings)
+    engine = open_engine(source, settings, vocabulary=encoder.encoder.vocabulary, length=prompt_settings.max_length)
     if lacking := " and ".join(sorted({"token_ids", "label_logits"} - engine.abilities)):
-        raise InputError(f"engine {asked.engine} lacks {lacking}, from which grades are read; use transformers or vllm")
+        raise InputError(
+            f"engine {settings.engine} lacks {lacking}, from which grades are read; use transformers or vllm"
+        )
     return Grouped(engine, encoder, lists)

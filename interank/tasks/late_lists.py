@@ -43,21 +43,21 @@ class LateListRanker(Ungraded):
         return by_scores(query.query_id, ranked)
 
 
-def takes(asked: RankerSettings) -> bool:
+def takes(settings: RankerSettings) -> bool:
     """True where the model is, by its files, such a reranker."""
-    return asked.loaded is None and asked.mode == "score" and reads_lists(str(asked.model))
+    return settings.loaded is None and settings.mode == "score" and reads_lists(str(settings.model))
 
 
-def open_ranker(asked: RankerSettings) -> LateListRanker:
+def open_ranker(settings: RankerSettings) -> LateListRanker:
     """The reranker.
 
     Raises:
         InputError: Another engine or precision is asked for.
         ModelError: The model is not available.
     """
-    name = str(asked.model)
-    if asked.engine != "transformers" or asked.precision != "exact":
+    name = str(settings.model)
+    if settings.engine != "transformers" or settings.precision != "exact":
         raise InputError(
-            f"{name} is run here as it is; leave engine {asked.engine} and precision {asked.precision} out"
+            f"{name} is run here as it is; leave engine {settings.engine} and precision {settings.precision} out"
         )
     return LateListRanker(LateLists(find_model(name)))

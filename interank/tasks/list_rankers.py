@@ -10,7 +10,7 @@ from typing import Any, Generic, TypeVar
 from interank.engines.protocol import Engine
 from interank.progress import tell_cut
 from interank.settings import ListwiseRecipe
-from interank.tasks.documents import naming, tell_unlearned
+from interank.tasks.documents import naming, warn_unlearned
 from interank.tasks.ranks import ListCounts, OneModel
 from interank.tasks.window_prompts import WindowEncoder
 from interank.types import Query
@@ -44,7 +44,7 @@ class WindowRanker(OneModel, Generic[_Encoder]):
     def warn_of(self, query: Query) -> None:
         """Log that a query is cut, or brings an instruction that the model has not learned to follow."""
         tell_cut(query.query_id, self.encoder.query_cut(query))
-        tell_unlearned(query, follows=self.follows)
+        warn_unlearned(query, follows=self.follows)
 
     @contextmanager
     def asking(self, query: Query) -> Iterator[None]:

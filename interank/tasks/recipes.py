@@ -23,10 +23,10 @@ TrainerConfig = Literal["SFTConfig", "GRPOConfig", "RewardConfig", "TrainingArgu
 
 _UNUSED_BY_LISTS = {
     "judge": "no reward of lists asks one",
-    "validation.explained": "every list that is tried is answered whole",
-    "validation.calibration_margin": "an answer about a list is not held to be calibrated",
+    "validation.explained": "every validation list is answered whole",
+    "validation.calibration_margin": "the calibration of answers about lists is not measured",
     "collapse_detection.grade_entropy_share": "an answer about a list has no grade of its own",
-    "collapse_detection.calibration_rise": "an answer about a list is not held to be calibrated",
+    "collapse_detection.calibration_rise": "the calibration of answers about lists is not measured",
 }
 
 
@@ -54,7 +54,7 @@ class DistillRecipe(Settings):
     quantisation: Quantisation = "auto"
     """NF4 base weights: auto uses them on a GPU with less than 40 GB, and never on a CPU."""
     double_quantisation: bool = False
-    """Whether NF4's scales are quantised too, which saves 0.4 bits a weight."""
+    """Quantise NF4's scales too, which saves 0.4 bits a weight."""
     precision: Precision = "auto"
     """The dtype of the computation: auto is bfloat16 on a GPU and float32 on a CPU."""
     lora: LoraRecipe = LoraRecipe()

@@ -1,4 +1,4 @@
-"""Rankers of language models that others released as rerankers, each with its own prompt; see `engines/released_forms`."""
+"""Rankers of language models that others released as rerankers, each in its own form; see `engines/released_forms`."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from interank.engines.soundness import require_scores
 from interank.engines.yes_or_no import AnswerEncoder
 from interank.errors import InputError
 from interank.tasks import TASK_MODES
-from interank.tasks.documents import naming, tell_unread
+from interank.tasks.documents import naming, warn_unread
 from interank.tasks.ranker_settings import RankerSettings
 from interank.tasks.ranks import Ranking, Scores, Ungraded
 from interank.tasks.sources import find_source, open_engine
@@ -42,7 +42,7 @@ class Answers(Ungraded, Scores):
     def scored(self, query: Query, documents: Sequence[Document]) -> Ranking:
         """See `Scores`."""
         if not self.follows:
-            tell_unread(query, f"a {self.encoder.form.name}")
+            warn_unread(query, f"a {self.encoder.form.name}")
         prompts = [self.encoder.prompt(query, document) for document in documents]
         with self._lock, naming(query, documents):
             labels = self.engine.label_logits(prompts, self.encoder.labels)
@@ -106,55 +106,56 @@ class Ratings(Ungraded, Scores):
         ]
 
 
-def takes(asked: RankerSettings) -> bool:
+def takes(settings: RankerSettings) -> bool:
     """True where the model is, by name or files, a released reranker, and the mode is one that scores.
 
     Raises:
         InputError: It is a released reranker that cannot be run here.
     """
-    return _form(asked) is not None
+    return _form(settings) is not None
 
 
-def reasons(asked: RankerSettings) -> bool:
+def reasons(settings: RankerSettings) -> bool:
     """True where the model is a released reranker that reasons about each document, even in mode `score`.
 
     Raises:
         InputError: It is a released reranker that cannot be run here.
     """
-    form = _form(asked)
+    form = _form(settings)
     return form is not None and not form.answers
 
 
-def _form(asked: RankerSettings) -> ReleasedForm | None:
-    graded = asked.loaded is None and asked.mode in TASK_MODES["judge"]
-    return released_form(str(asked.model)) if graded else None
+def _form(settings: RankerSettings) -> ReleasedForm | None:
+    graded = settings.loaded is None and settings.mode in TASK_MODES["judge"]
+    return released_form(str(settings.model)) if graded else None
 
 
-def open_ranker(asked: RankerSettings) -> Answers | Ratings:
+def open_ranker(settings: RankerSettings) -> Answers | Ratings:
     """The reranker.
 
     Raises:
         InputError: The model has no such mode, or the engine cannot give what the scores are made of.
         ModelError: The model is not available.
     """
-    name = str(asked.model)
+    name = str(settings.model)
     form = released_form(name)
     assert form is not None
     rates = not form.answers
     modes = ("score", "reason") if rates else ("score",)
-    if asked.mode not in modes:
+    if settings.mode not in modes:
         raise InputError(
-            f"found mode {asked.mode} for {name}; {form.name} gives scores and no grades; use mode {' or '.join(modes)}"
+            f"found mode {settings.mode} for {name}; {form.name} gives scores and no grades; "
+            f"use mode {' or '.join(modes)}"
         )
     engines = ("transformers", "vllm") if rates else ("transformers",)
-    if asked.engine not in engines:
+    if settings.engine not in engines:
         raise InputError(
-            f"{name} is run by engine {' or '.join(engines)}, and the engine is {asked.engine}; leave it out"
+            f"{name} is run by engine {' or '.join(engines)}, and the engine is {settings.engine}; leave it out"
         )
-    source = find_source(name, asked.base)
+    source = find_source(name, settings.base)
     tokenizer, length = load_tokenizer(source.tokenizer), source.readable(form.length)
     encoder = RatingEncoder(tokenizer, form, length) if rates else AnswerEncoder(tokenizer, form, length)
-    engine = open_engine(source, asked, vocabulary=len(tokenizer), length=length)
+    engine = open_engine(source, settings, vocabulary=len(tokenizer), length=length)
     if isinstance(encoder, RatingEncoder):
-        return Ratings(engine, encoder, explaining=asked.mode == "reason")
+        return Ratings(engine, encoder, explaining=settings.mode == "reason")
     return Answers(engine, encoder)

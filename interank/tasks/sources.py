@@ -108,10 +108,10 @@ class Source:
             )
 
 
-def is_adapter_of(asked: RankerSettings, task: str) -> bool:
+def is_adapter_of(settings: RankerSettings, task: str) -> bool:
     """True where the model is an adapter whose manifest names the task."""
-    folder = expanded(str(asked.model))
-    if asked.loaded is not None or not (folder / MANIFEST).is_file():
+    folder = expanded(str(settings.model))
+    if settings.loaded is not None or not (folder / MANIFEST).is_file():
         return False
     artifact = open_artifact(folder)
     return artifact.kind == "adapter" and task_of_adapter(artifact.manifest) == task
@@ -144,29 +144,29 @@ def find_source(source: str | Path, base: str | None = None) -> Source:
     return Source(str(source), files, adapter, ModelFiles(str(source), adapter, "folder") if own and adapter else files)
 
 
-def open_engine(source: Source, asked: RankerSettings, *, vocabulary: int, length: int) -> Engine:
+def open_engine(source: Source, settings: RankerSettings, *, vocabulary: int, length: int) -> Engine:
     """The engine with the model.
 
     Args:
         source: The model.
-        asked: The engine and its settings.
+        settings: The engine and its settings.
         vocabulary: The number of token ids.
         length: The tokens of the longest prompt and its answer together.
 
     Raises:
         ModelError: The model is not available, or no server answers.
     """
-    if asked.engine == "vllm":
+    if settings.engine == "vllm":
         return _vllm(source, length)
-    if asked.engine == "openai":
-        server = asked.server or ServerRecipe()
-        return ServerEngine(server.model or str(asked.model), server, vocabulary=vocabulary)
-    in_4_bits = asked.precision == "nf4"
+    if settings.engine == "openai":
+        server = settings.server or ServerRecipe()
+        return ServerEngine(server.model or str(settings.model), server, vocabulary=vocabulary)
+    in_4_bits = settings.precision == "nf4"
     model: Any = load_model(source.files, quantisation="nf4" if in_4_bits else "none")
     if source.adapter is not None:
         model = merged(with_adapter(model, source.adapter))
-    precision = "exact" if in_4_bits else asked.precision
-    return TransformersEngine(model, precision=precision, budget=within(model, asked.memory))
+    precision = "exact" if in_4_bits else settings.precision
+    return TransformersEngine(model, precision=precision, budget=within(model, settings.memory))
 
 
 def _vllm(source: Source, length: int) -> VllmEngine:

@@ -42,8 +42,8 @@ model = CrossEncoder("THIS FOLDER")
 model.predict([("a query", "a document")])  # raw logits, as interank gives them
 ```
 
-Prefixes and special tokens stand in the tokenizer's template, so that it is given plain texts. A pair has at most
-{length} tokens. {limits}"""
+The tokenizer's template adds prefixes and special tokens to plain texts. A pair has at most {length} tokens.
+{limits}"""
 _USES["onnx"] = """\
 ```python
 import onnxruntime
@@ -56,8 +56,8 @@ inputs = {{each.name: rows[each.name] for each in session.get_inputs()}}
 session.run(["logits"], inputs)[0]  # raw logits, as interank gives them
 ```
 
-Any number of pairs and tokens will do. {pooling} Prefixes and special tokens stand in the tokenizer's template, so that
-it is given plain texts; `interank.json` says how interank reads a pair. A pair has at most {length} tokens. {limits}"""
+Any number of pairs and tokens will do. {pooling} The tokenizer's template adds prefixes and special tokens to plain
+texts; `interank.json` says how interank reads a pair. A pair has at most {length} tokens. {limits}"""
 _POOLING = {
     "last": "The score is read at the last token that `attention_mask` holds, and padding may stand on either side.",
     "first": "Padding stands on the right, as the tokenizer has it.",

@@ -14,7 +14,7 @@ from interank.errors import InputError
 from interank.settings import HeadSettings, Quantisation
 from interank.settings import student as student_recipe
 from interank.settings.precision import Precision
-from interank.tasks.documents import naming, tell_unread
+from interank.tasks.documents import naming, warn_unread
 from interank.tasks.ranker_settings import RankerSettings, check_precision
 from interank.tasks.ranks import Ranking, Scores, Ungraded
 from interank.types import Document, Query, RankedDocument
@@ -35,7 +35,7 @@ class HeadRanker(Ungraded, Scores):
 
     def scored(self, query: Query, documents: Sequence[Document]) -> Ranking:
         """See `Scores`."""
-        tell_unread(query, self.kind)
+        warn_unread(query, self.kind)
         pairs = [self.engine.head.encoder.pair(query, document) for document in documents]
         with naming(query, documents):
             scores = self.engine.scores(pairs)
@@ -45,29 +45,29 @@ class HeadRanker(Ungraded, Scores):
         ]
 
 
-def takes(asked: RankerSettings) -> bool:
+def takes(settings: RankerSettings) -> bool:
     """True where the model is a head by its files, or settings of a head are given."""
-    if asked.loaded is not None:
+    if settings.loaded is not None:
         return False
-    return asked.head is not None or find_head(str(asked.model), asked.base) is not None
+    return settings.head is not None or find_head(str(settings.model), settings.base) is not None
 
 
-def open_ranker(asked: RankerSettings) -> HeadRanker:
+def open_ranker(settings: RankerSettings) -> HeadRanker:
     """The head, with its adapter merged into its base.
 
     Raises:
         InputError: The settings are not for heads, or the model is no head.
         ModelError: The model is not available, or its folder has no settings of how it reads a pair.
     """
-    source = str(asked.model)
-    if asked.head is not None and find_head(source, asked.base) is None:
+    source = str(settings.model)
+    if settings.head is not None and find_head(source, settings.base) is None:
         raise InputError(
             f"{source} is no pointwise head, and settings of one were given; leave them out, or give a head"
         )
-    if asked.memory is not None:
+    if settings.memory is not None:
         raise InputError(f"memory is for language models; {source} is a head, which keeps no keys; leave memory out")
-    quantisation, precision = _dtypes(source, asked.mode, asked.engine, asked.precision)
-    head = load_head(source, settings=asked.head, quantisation=quantisation, precision=precision, base=asked.base)
+    quantisation, precision = _dtypes(source, settings.mode, settings.engine, settings.precision)
+    head = load_head(source, settings=settings.head, quantisation=quantisation, precision=precision, base=settings.base)
     model = merged(head.model) if hasattr(head.model, "peft_config") else head.model
     return HeadRanker(HeadEngine(Head(model, head.encoder)))
 

@@ -16,7 +16,7 @@ from interank.ir.benchmarks import read_documents
 from interank.ir.trec import read_run
 from interank.judgments import JudgedList, evenly_weighted, read_judgments
 from interank.ledger import Ledger, write_rows
-from interank.tasks.documents import tell_unread
+from interank.tasks.documents import warn_unread
 from interank.tasks.head.groups import (
     FILE,
     TeacherScores,
@@ -58,7 +58,7 @@ def head_lists(recipe: DistillHead) -> HeadLists:
     """
     queries = _with_negatives(recipe, sampled(_lists(recipe, "train"), recipe.queries, recipe.seed))
     for item in queries:
-        tell_unread(item.query, "a head")
+        warn_unread(item.query, "a head")
     groups = [
         group for item in queries for group in drawn(item, recipe.documents, recipe.groups_per_query, recipe.seed)
     ]

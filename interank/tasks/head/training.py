@@ -146,14 +146,14 @@ class HeadTrainer(Trainer):  # type: ignore[misc]  # transformers is untyped her
         groups: Sequence[HeadGroup],
         loss: HeadLoss,
         trial: Trial | None,
-        **given: Any,
+        **trainer_options: Any,
     ) -> None:
         super().__init__(
             train_dataset=dataset_of(len(groups)),
             eval_dataset=dataset_of(1) if trial else None,
             data_collator=GroupCollator(groups),
             processing_class=encoder.tokenizer,
-            **given,
+            **trainer_options,
         )
         self.encoder = encoder
         self.loss = loss

@@ -138,7 +138,7 @@ def _settings(recipe: DistillHead, student: ModelFiles) -> HeadSettings:
         raise InputError(f"{adapter.path} was taught to write answers and has no head; give a head's output, or none")
     if not stands_on(adapter, student):
         raise InputError(
-            f"{adapter.path} stands on {adapter.manifest['base']}, and the recipe's student is {recipe.student}; give "
-            "the same model as student"
+            f"{adapter.path} has the base {adapter.manifest['base']}, and the recipe's student is {recipe.student}; "
+            "give the same model as student"
         )
     return settings

@@ -13,7 +13,7 @@ from interank.engines.prompts import Prompt, PromptEncoder
 from interank.engines.protocol import Ability, Engine, Sampling
 from interank.errors import InputError
 from interank.modes import GradedMode, Guard
-from interank.tasks.documents import tell_unlearned
+from interank.tasks.documents import warn_unlearned
 from interank.types import Document, Query, Relevance
 
 log = logging.getLogger(__name__)
@@ -57,7 +57,7 @@ class Judge:
 
     def prompts(self, query: Query, documents: Sequence[Document]) -> list[Prompt]:
         """The prompt of each document in this mode."""
-        tell_unlearned(query, follows=self.encoder.settings.follows)
+        warn_unlearned(query, follows=self.encoder.settings.follows)
         if self.mode == "reason":
             room = self.max_reasoning_tokens + LABEL_ROOM
             return [self.encoder.prompt(query, d, answer_tokens=room, order="reason_first") for d in documents]

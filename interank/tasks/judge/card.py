@@ -95,7 +95,7 @@ def _data(judgments: Mapping[str, Any], learned: Summary) -> str:
 def _posts(learned: Summary) -> str:
     licences = sorted(filter(None, learned.licences))
     if not licences:
-        return "The judgments do not tell their texts' licences."
+        return "The judgments do not record their texts' licences."
     text = f"The texts that it learned from are under {', '.join(licences)}."
     if any(licence.upper().startswith("CC BY-SA") for licence in licences):
         text += (

@@ -40,7 +40,7 @@ class TrainingQueries:
 
     examples: list[Example]
     orders: list[Order]
-    tried: list[Example]
+    validation: list[Example]
     counts: Mapping[str, int]
     gold: Judge | None = None
     """Marks fresh explanations during training, where the recipe has a gold check."""
@@ -159,19 +159,19 @@ def _grade_loss(recipe: RlJudge, rewards: Sequence[Equipped]) -> GradeLoss:
 def _trial(
     recipe: RlJudge, encoder: PromptEncoder, queries: TrainingQueries, grpo: PolicyTrainer
 ) -> PolicyTrial | None:
-    if not queries.tried:
+    if not queries.validation:
         return None
     order: Order = "grade_first" if "grade_first" in queries.orders else "reason_first"
     trial = AnswerTrial(
         encoder,
-        queries.tried,
+        queries.validation,
         order=order,
         tokens=recipe.max_completion_tokens,
         explained=recipe.validation.explained,
-        reporting=reporting((item.query.query_id for item in queries.tried), recipe.seed),
+        reporting=reporting((item.query.query_id for item in queries.validation), recipe.seed),
     )
     gold = recipe.validation.gold
     if gold is None or queries.gold is None:
         return trial
-    fresh = GoldTrial(trial, encoder, queries.tried, order, recipe.max_completion_tokens)
+    fresh = GoldTrial(trial, encoder, queries.validation, order, recipe.max_completion_tokens)
     return fresh.marked_by(gold, queries.gold, lambda: int(grpo.state.global_step))

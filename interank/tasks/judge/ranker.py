@@ -118,34 +118,36 @@ def judge_encoder(source: Source) -> PromptEncoder:
     return PromptEncoder(load_tokenizer(source.tokenizer), settings)
 
 
-def load_judge(asked: RankerSettings) -> Loaded:
+def load_judge(settings: RankerSettings) -> Loaded:
     """The engine with a model, the encoder of its prompts, and its modes.
 
     Raises:
         ArtifactError: The folder is an artifact, but not an adapter, or was trained on other prompts.
         ModelError: The model cannot be loaded, or no server answers.
     """
-    source = find_source(str(asked.model), asked.base)
+    source = find_source(str(settings.model), settings.base)
     encoder = judge_encoder(source)
-    length = encoder.settings.max_length + asked.max_reasoning_tokens + LABEL_ROOM
+    length = encoder.settings.max_length + settings.max_reasoning_tokens + LABEL_ROOM
     modes = source.modes()
-    _require_explanations(source.name, modes, asked)
-    return Loaded(open_engine(source, asked, vocabulary=encoder.vocabulary, length=length), encoder, modes)
+    _require_explanations(source.name, modes, settings)
+    return Loaded(open_engine(source, settings, vocabulary=encoder.vocabulary, length=length), encoder, modes)
 
 
-def _require_explanations(name: str, modes: Sequence[str], asked: RankerSettings) -> None:
+def _require_explanations(name: str, modes: Sequence[str], settings: RankerSettings) -> None:
     """Refuse modes that explain for a model that learned grades alone.
 
     Raises:
         InputError: The mode explains and the model cannot.
     """
-    spends = (asked.adaptive or AdaptiveRecipe()).spend if asked.mode == "adaptive" else None
-    if explains(modes) or not (asked.mode in ("explain", "reason") or spends in ("reason", "samples")):
+    spends = (settings.adaptive or AdaptiveRecipe()).spend if settings.mode == "adaptive" else None
+    if explains(modes) or not (settings.mode in ("explain", "reason") or spends in ("reason", "samples")):
         return
-    raise InputError(f"found mode {asked.mode} for {name}; {_GRADES_ALONE}; use mode score, or {_EXPLAINED_JUDGMENTS}")
+    raise InputError(
+        f"found mode {settings.mode} for {name}; {_GRADES_ALONE}; use mode score, or {_EXPLAINED_JUDGMENTS}"
+    )
 
 
-def open_ranker(asked: RankerSettings) -> Graded:
+def open_ranker(settings: RankerSettings) -> Graded:
     """A model that grades; `adaptive` begins with mode `score`.
 
     Raises:
@@ -153,7 +155,7 @@ def open_ranker(asked: RankerSettings) -> Graded:
         ModelError: The model cannot be loaded, or no server answers.
         InputError: The engine lacks what the mode needs.
     """
-    loaded = asked.loaded or load_judge(asked)
-    mode = "score" if asked.mode == "adaptive" else cast(GradedMode, asked.mode)
+    loaded = settings.loaded or load_judge(settings)
+    mode = "score" if settings.mode == "adaptive" else cast(GradedMode, settings.mode)
     can_explain = explains(loaded.modes)
-    return Graded(Judge(loaded.engine, loaded.encoder, mode, asked.max_reasoning_tokens, explains=can_explain))
+    return Graded(Judge(loaded.engine, loaded.encoder, mode, settings.max_reasoning_tokens, explains=can_explain))

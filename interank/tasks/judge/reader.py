@@ -75,14 +75,17 @@ class ModelReader:
         require_labels(labels)
         return [judging.probabilities(read.logits) for read in labels]
 
-    def tokens(self, told: Sequence[Told]) -> list[list[Token]]:
+    def tokens(self, explanations: Sequence[Told]) -> list[list[Token]]:
         """See `Reader`; explanations of one prompt are read together, since they share its computation."""
-        order = sorted(range(len(told)), key=lambda place: told[place][:3])
+        order = sorted(range(len(explanations)), key=lambda place: explanations[place][:3])
         read: dict[int, list[Token]] = {}
         part: list[tuple[int, Prompt, tuple[int, ...]]] = []
         size = 0
         for place in order:
-            prompt, own = self._begun(told[place]), self._encoder.plain(told[place].explanation)[: self._tokens]
+            prompt, own = (
+                self._begun(explanations[place]),
+                self._encoder.plain(explanations[place].explanation)[: self._tokens],
+            )
             length = len(prompt.ids) + len(own)
             if part and size + length > _TOGETHER:
                 read |= self._read(part)
@@ -90,7 +93,7 @@ class ModelReader:
             part.append((place, prompt, own))
             size += length
         read |= self._read(part)
-        return [read[place] for place in range(len(told))]
+        return [read[place] for place in range(len(explanations))]
 
     def _read(self, part: Sequence[tuple[int, Prompt, tuple[int, ...]]]) -> dict[int, list[Token]]:
         """The tokens of these explanations, by place."""
@@ -126,13 +129,13 @@ class ModelReader:
         states: torch.Tensor = hidden_states(self._base, tree)[:, tree.scored]
         return states
 
-    def _begun(self, told: Told) -> Prompt:
+    def _begun(self, explanation: Told) -> Prompt:
         """The prompt with the forced words before the explanation."""
         encoder = self._encoder
-        prompt = self._prompt(told.query, told.document, told.order)
-        if told.order == "reason_first":
+        prompt = self._prompt(explanation.query, explanation.document, explanation.order)
+        if explanation.order == "reason_first":
             return prompt
-        return prompt.then((*encoder.label_lead, encoder.label_ids[told.relevance], *encoder.gap))
+        return prompt.then((*encoder.label_lead, encoder.label_ids[explanation.relevance], *encoder.gap))
 
     def _prompt(self, query: str, document: str, order: Order) -> Prompt:
         return self._encoder.prompt(Query("", query), Document("", document), answer_tokens=self._tokens, order=order)

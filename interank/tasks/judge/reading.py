@@ -60,7 +60,7 @@ class Reader(Protocol):
         """
         ...
 
-    def tokens(self, told: Sequence[Told]) -> list[list[Token]]:
+    def tokens(self, explanations: Sequence[Told]) -> list[list[Token]]:
         """The log-probabilities of each explanation's tokens."""
         ...
 

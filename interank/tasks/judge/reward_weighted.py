@@ -2,7 +2,7 @@
 
 Its released code samples 8 answers, sets the teacher's beside them, takes a reward model's output, scales it to 0 to 1
 within the pair, keeps what reaches 0.85 and minimises r^3 times the answer's mean cross-entropy. Its own faults (the
-prompt in the loss, an end-of-turn that is never learned, a fresh adapter) are not kept.
+prompt in the loss, an end-of-turn that is never learned, a fresh adapter) are not reproduced.
 """
 
 from __future__ import annotations
@@ -42,8 +42,8 @@ _DEFAULTS: dict[str, Any] = {
 class _Trainer(SFTTrainer):  # type: ignore[misc]  # TRL is untyped here
     """Minimises the mean over answers of weight times mean cross-entropy."""
 
-    def __init__(self, **given: Any) -> None:
-        super().__init__(**given)
+    def __init__(self, **trainer_options: Any) -> None:
+        super().__init__(**trainer_options)
         self.model_accepts_loss_kwargs = False
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:

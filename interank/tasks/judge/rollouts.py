@@ -66,7 +66,7 @@ class Rollouts(PolicyRollouts):
 
     @property
     def recorded(self) -> tuple[str, ...]:
-        """The columns that rewards are given, with the grades' probabilities."""
+        """The columns that rewards get, with the grades' probabilities."""
         return (*super().recorded, "probabilities")
 
     def sampling(self, trainer: GRPOTrainer) -> Sampling:

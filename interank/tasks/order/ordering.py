@@ -187,7 +187,7 @@ def _final(text: str) -> tuple[str, int, bool] | None:
     lead = _last(_LEAD, text)
     if lead is not None:
         led = _LED_CHAIN.match(text, lead.end())
-        if led is not None and _stands_for_itself(led[1], text, led.end()):
+        if led is not None and _is_ranking(led[1], text, led.end()):
             return led[1], lead.start(), _is_cut(led[1], text, led.end())
     chain = _last(_CHAIN, text)
     if chain is None or len(_PARTS.findall(chain[0])) < 2 or not _BRACKETED.search(chain[0]):
@@ -202,8 +202,8 @@ def _last(pattern: re.Pattern[str], text: str) -> re.Match[str] | None:
     return matches[0] if matches else None
 
 
-def _stands_for_itself(chain: str, text: str, end: int) -> bool:
-    """Whether what follows a lead is a ranking, and not the beginning of a sentence about one.
+def _is_ranking(chain: str, text: str, end: int) -> bool:
+    """True where the chain after a lead is a ranking, and not the beginning of a sentence about one.
 
     A single number has to be in brackets and alone on its line, several in brackets or alone on theirs.
     """

@@ -15,7 +15,7 @@ from interank.errors import ArtifactError
 from interank.progress import tell_cut
 from interank.settings import ListPromptSettings, ListwiseRecipe
 from interank.settings.base import validated
-from interank.tasks.documents import tell_unread
+from interank.tasks.documents import warn_unread
 from interank.tasks.list_rankers import WindowRanker
 from interank.tasks.order import ordering
 from interank.tasks.order.encoder import ListEncoder
@@ -72,7 +72,7 @@ class Windows(WindowRanker[ListEncoder]):
         if self.encoder.settings.form != "dear":
             return super().warn_of(query)
         tell_cut(query.query_id, self.encoder.query_cut(query))
-        tell_unread(query, "DeAR's form of prompts")
+        warn_unread(query, "DeAR's form of prompts")
 
     def ordered(self, query: Query, documents: Sequence[Document], first_stage: Sequence[float] | None) -> Ranking:
         """An order without grades; the first document has the reasoning about the last window.
@@ -184,23 +184,23 @@ def readable_lists(source: Source, asked: ListPromptSettings | None = None) -> L
     return settings.model_copy(update=source.lengths(settings.max_length, settings.max_query_tokens))
 
 
-def open_ranker(asked: RankerSettings) -> Windows:
+def open_ranker(settings: RankerSettings) -> Windows:
     """A model that orders windows.
 
     Raises:
         ArtifactError: The folder is an artifact, but not an adapter, or was trained on other prompts.
         ModelError: The model is not available, or no server answers.
     """
-    settings = asked.lists or ListwiseRecipe()
-    if asked.loaded:
+    lists = settings.lists or ListwiseRecipe()
+    if settings.loaded:
         engine, encoder = (
-            asked.loaded.engine,
-            ListEncoder(asked.loaded.encoder, settings.prompt or ListPromptSettings()),
+            settings.loaded.engine,
+            ListEncoder(settings.loaded.encoder, lists.prompt or ListPromptSettings()),
         )
     else:
-        source = find_source(str(asked.model), asked.base)
-        encoder = list_encoder(source, settings.prompt)
+        source = find_source(str(settings.model), settings.base)
+        encoder = list_encoder(source, lists.prompt)
         # The prompts' length holds the room for the answer already.
         length, vocabulary = encoder.settings.max_length, encoder.encoder.vocabulary
-        engine = open_engine(source, asked, vocabulary=vocabulary, length=length)
-    return Windows(engine, encoder, settings, max_reasoning_tokens=asked.max_reasoning_tokens)
+        engine = open_engine(source, settings, vocabulary=vocabulary, length=length)
+    return Windows(engine, encoder, lists, max_reasoning_tokens=settings.max_reasoning_tokens)

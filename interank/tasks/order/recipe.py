@@ -25,7 +25,7 @@ class DistillOrder(InstructedRecipe):
     benchmarks: FilePaths = ()
     """Benchmark folders to keep out of `dear_cot`, whose card names BEIR and TREC DL; DIR,DIR on the command line."""
     decontaminate: bool = True
-    """Whether lists of `dear_cot` that overlap with `benchmarks` are left out."""
+    """Leave out lists of `dear_cot` that overlap with `benchmarks`."""
     window: int = Field(20, ge=2)
     """Lists with more documents are left out."""
     shuffles: int = Field(1, ge=0)
