@@ -30,10 +30,10 @@ import numpy
 import torch
 
 from interank.engines.prompts import Prompt
-from interank.engines.protocol import Completion, Forced, LabelLogits, Sampling
+from interank.engines.protocol import Completion, ForcedLabels, LabelLogits, Sampling
 from interank.engines.transformers import TransformersEngine
 from interank.engines.work import Work, positions_attended, work_of_reading, work_of_writing
-from interank.evaluation.candidates import Evaluated, Task, load_evaluated
+from interank.evaluation.candidates import CandidateSettings, Task, load_evaluated
 from interank.evaluation.fitting import FitSettings
 from interank.evaluation.fusion import applied_rows
 from interank.ir.calibration import calibration
@@ -48,7 +48,7 @@ from interank.settings import AdaptiveRecipe
 from interank.stages import evaluate
 from interank.stages.fit import fit
 from interank.tasks.judge.asking import Judge
-from interank.tasks.judge.ranker import Graded, load_judge
+from interank.tasks.judge.ranker import GradeRanker, load_judge
 from interank.tasks.ranker_settings import RankerSettings
 from interank.tasks.ranks import Ranks
 from interank.types import Qrel, Query, Run, ScoredDoc
@@ -97,7 +97,7 @@ class Remembering:
         return [_completion(row) for row in rows]
 
     def generate_graded(
-        self, prompts: Sequence[Prompt], sampling: Sampling, asked: Forced, *, end: int
+        self, prompts: Sequence[Prompt], sampling: Sampling, asked: ForcedLabels, *, end: int
     ) -> list[tuple[Completion, LabelLogits]]:
         """See `Grading`."""
 
@@ -306,12 +306,12 @@ def frontier(options: argparse.Namespace, name: str, benchmark: Path, file: Path
     """Quality and cost of each way to rank the same candidates."""
     work = options.work / f"{name}-frontier"
     work.mkdir(exist_ok=True)
-    asked = Evaluated.of(recipe(options, benchmark, "test", queries=options.queries, adapters=()))
+    asked = CandidateSettings.of(recipe(options, benchmark, "test", queries=options.queries, adapters=()))
     (task,) = load_evaluated(asked, reranking=True)
     loaded = load_judge(RankerSettings(options.model))
     assert isinstance(loaded.engine, TransformersEngine)
     engine: Any = Remembering(loaded.engine, work / "answers.jsonl")
-    scorer = Graded(Judge(engine, loaded.encoder, max_reasoning_tokens=options.max_reasoning_tokens))
+    scorer = GradeRanker(Judge(engine, loaded.encoder, max_reasoning_tokens=options.max_reasoning_tokens))
     systems: dict[str, Callable[[], Ranks]] = {
         "score": lambda: scorer,
         "explain 1": lambda: scorer.in_mode("explain"),

@@ -27,12 +27,12 @@ import numpy
 import torch
 from distill_quality import PROMPT, SEED, STUDENT, judged
 
-from interank.diagnosis.attacks import Tried, gains
+from interank.diagnosis.attacks import AttackOutcome, gains
 from interank.ir.significance import Sample
 from interank.settings import LoraRecipe
 from interank.settings.student import LossRecipe, MixtureRecipe, ValidationRecipe
 from interank.stages import distill
-from interank.stages.attack import Planned, attack
+from interank.stages.attack import AttackPlan, attack
 from interank.tasks.judge.recipe import DistillJudge
 
 SHARES = ("0", "0.5")
@@ -101,7 +101,7 @@ def train(options: argparse.Namespace) -> None:
 
 def report(options: argparse.Namespace) -> None:
     """What each gains, and the paired difference on templates that training has not seen."""
-    planned = Planned(
+    planned = AttackPlan(
         options.benchmark,
         split=options.split,
         queries=options.queries,
@@ -126,7 +126,7 @@ def report(options: argparse.Namespace) -> None:
         options.json.write_text(text + "\n")
 
 
-def less(one: list[Tried], other: list[Tried], part: str, guard: str) -> dict[str, float]:
+def less(one: list[AttackOutcome], other: list[AttackOutcome], part: str, guard: str) -> dict[str, float]:
     """The places that attacks gain on one less those on the other, by query, with interval and p."""
     means = []
     for items in (one, other):

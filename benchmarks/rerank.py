@@ -24,7 +24,7 @@ from interank import Reranker, judging
 from interank.engines.judge import before_label
 from interank.engines.models import find_model
 from interank.engines.prompts import Prompt, PromptEncoder
-from interank.engines.protocol import Completion, Forced, LabelLogits, Sampling
+from interank.engines.protocol import Completion, ForcedLabels, LabelLogits, Sampling
 from interank.engines.transformers import TransformersEngine
 from interank.ir.benchmarks import load_benchmark, read_documents
 from interank.ir.bm25 import Bm25
@@ -123,7 +123,7 @@ class Bench:
             own = before_label(self.encoder, completion)
             return (*own, *(self.encoder.gap if own else ()), *self.encoder.label_lead)
 
-        asked = Forced(continuation, self.encoder.label_ids)
+        asked = ForcedLabels(continuation, self.encoder.label_ids)
         return self.exact.generate_graded(self.reasoned, Sampling(NEW_TOKENS), asked, end=-1)
 
     def check_scores(self) -> None:

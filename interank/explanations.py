@@ -17,12 +17,12 @@ FILE = "explanations.parquet"
 
 Writer = Literal["teacher", "student", "program"]
 Kind = Literal["honest"] | Fault
-Dropped = Literal["contradicted", "unreadable", "failed"]
+DropReason = Literal["contradicted", "unreadable", "failed"]
 
 WRITERS: tuple[Writer, ...] = get_args(Writer)
 HONEST: Kind = "honest"
 KINDS: tuple[Kind, ...] = (HONEST, *FAULTS)
-DROPPED: tuple[Dropped, ...] = get_args(Dropped)
+DROPPED: tuple[DropReason, ...] = get_args(DropReason)
 # What `marked_by` says where nobody was asked: an honest explanation has 1, a fault 0.
 MADE_MARKS = "made faults"
 
@@ -31,7 +31,7 @@ _GROUP_ROWS = 10_000
 
 
 @dataclass(frozen=True, slots=True)
-class Explained:
+class ExplanationRow:
     """An explanation of a judged pair, who wrote it, and what it is worth."""
 
     query_id: str
@@ -52,7 +52,7 @@ class Explained:
     """0 to 1, the mean of `marks`; None where the explanation is dropped."""
     marks: tuple[float, ...]
     """As they were given, one for each order in which the set was read."""
-    dropped: Dropped | None
+    dropped: DropReason | None
     """Why it counts for nothing; None where it counts."""
     marked_by: str
     """The model that marked, or `MADE_MARKS`."""
@@ -60,10 +60,10 @@ class Explained:
     """The marks' reasons in whoever marked's own words, one for each mark; empty where nobody was asked."""
 
 
-COLUMNS: tuple[str, ...] = tuple(field.name for field in fields(Explained))
+COLUMNS: tuple[str, ...] = tuple(field.name for field in fields(ExplanationRow))
 
 
-def write_explanations(rows: Iterable[Explained], folder: Path) -> None:
+def write_explanations(rows: Iterable[ExplanationRow], folder: Path) -> None:
     """Write them as `explanations.parquet`; half characters get a mark in their place."""
     import pyarrow
     import pyarrow.parquet
@@ -84,7 +84,7 @@ def _writable(value: object) -> object:
     return plain_data.writable(value) if isinstance(value, str) else value
 
 
-def read_explanations(folder: Path, split: Split | None = None) -> list[Explained]:
+def read_explanations(folder: Path, split: Split | None = None) -> list[ExplanationRow]:
     """The explanations of one split, or of all, in the order in which they were written.
 
     Raises:
@@ -98,7 +98,7 @@ def read_explanations(folder: Path, split: Split | None = None) -> list[Explaine
     return [item for item in found if split is None or item.split == split]
 
 
-def explanations_in(folder: Path) -> list[Explained]:
+def explanations_in(folder: Path) -> list[ExplanationRow]:
     """All explanations, in the order in which they were written; none where a budget left none.
 
     Raises:
@@ -128,14 +128,14 @@ def _rows(path: Path) -> list[dict[str, Any]]:
     return rows
 
 
-def _explained(row: dict[str, Any], where: str) -> Explained:
+def _explained(row: dict[str, Any], where: str) -> ExplanationRow:
     try:
         return _checked(row)
     except ValueError as error:
         raise InputError(f"{where} is no explanation with its mark ({error}); mend the row, or make it anew") from None
 
 
-def _checked(row: dict[str, Any]) -> Explained:
+def _checked(row: dict[str, Any]) -> ExplanationRow:
     texts = {name: _named(name, plain_data.text, row[name]) for name in _TEXTS}
     for name in ("query_id", "doc_id", "explanation", "marked_by"):
         if not texts[name].strip():
@@ -156,7 +156,7 @@ def _checked(row: dict[str, Any]) -> Explained:
         raise ValueError("mark is null, and dropped does not say why")
     if mark is not None and chosen["dropped"] is not None:
         raise ValueError(f"mark is {mark:g}, where null is needed, since dropped is {chosen['dropped']}")
-    return Explained(**texts, **chosen, relevance=relevance, mark=mark, marks=marks, reasons=reasons)
+    return ExplanationRow(**texts, **chosen, relevance=relevance, mark=mark, marks=marks, reasons=reasons)
 
 
 def _grade(value: object) -> int:

@@ -48,14 +48,14 @@ _QUESTION = "question"
 
 
 @dataclass(frozen=True, slots=True)
-class Written:
+class PairCounts:
     """How many pairs and questions there are."""
 
     pairs: int
     questions: int
 
 
-def write_pairs(pairs: Iterable[Pair], folder: Path) -> Written:
+def write_pairs(pairs: Iterable[Pair], folder: Path) -> PairCounts:
     """Write pairs in parts, those of a question in one; parts that an earlier try left are removed.
 
     Args:
@@ -90,7 +90,7 @@ def write_pairs(pairs: Iterable[Pair], folder: Path) -> Written:
         if waiting:
             writer.write_table(pyarrow.Table.from_pylist(waiting, schema=schema))
         writer.close()
-    return Written(found, questions)
+    return PairCounts(found, questions)
 
 
 def read_pairs(folder: Path, shard: Shard | None = None) -> Iterator[Pair]:

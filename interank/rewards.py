@@ -170,9 +170,9 @@ class Reward:
         """The same with other parameters, as what a name in the recipe stands for."""
         return replace(self, params={**self.params, **params})
 
-    def equipped(self, **tools: Any) -> Equipped:
+    def equipped(self, **tools: Any) -> WeightedReward:
         """The reward with its weight, its credit, and what it may ask for."""
-        return Equipped(self, self.weight, self.credit, tools)
+        return WeightedReward(self, self.weight, self.credit, tools)
 
     def __call__(self, *, completions: Sequence[Any], **columns: Any) -> list[float | None]:
         """One value a completion; None where the reward does not apply.
@@ -207,7 +207,7 @@ class Reward:
 
 
 @dataclass(frozen=True)
-class Equipped:
+class WeightedReward:
     """A reward as a training has it: what gives the values, how they weigh, and which tokens are credited with them."""
 
     reward: Callable[..., list[float | None]]
@@ -216,7 +216,7 @@ class Equipped:
     tools: Mapping[str, Any] = field(default_factory=dict)
     """What it may ask for beside the columns: a judge, or the policy's grades of other texts."""
 
-    def with_tools(self, **tools: Any) -> Equipped:
+    def with_tools(self, **tools: Any) -> WeightedReward:
         """The same reward, which may ask for these too."""
         return replace(self, tools={**self.tools, **tools})
 

@@ -35,7 +35,7 @@ _REASONED_LINE = re.compile(
 )
 
 
-class Marked(NamedTuple):
+class Mark(NamedTuple):
     """A mark from 0 to 1, and the judge's reason for it."""
 
     mark: float
@@ -63,10 +63,10 @@ def marks(reply: str, count: int) -> list[float] | None:
     return None if found is None else [int(each[1]) / BEST for each in found]
 
 
-def reasoned_marks(reply: str, count: int) -> list[Marked] | None:
+def reasoned_marks(reply: str, count: int) -> list[Mark] | None:
     """The marks of a reply with their reasons, in the order of the answers; None unless each has one."""
     found = _lines(_REASONED_LINE.findall(reply), count)
-    return None if found is None else [Marked(int(each[1]) / BEST, each[2] or each[3]) for each in found]
+    return None if found is None else [Mark(int(each[1]) / BEST, each[2] or each[3]) for each in found]
 
 
 def rubric_hash() -> str:

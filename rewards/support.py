@@ -27,7 +27,7 @@ from typing import NamedTuple
 
 from interank.judging import Order, parse
 from interank.tasks.judge.quotes import quoted_places, taken, verified, without_quoted
-from interank.tasks.judge.reading import HIDDEN, Reader, Token, Told, expected
+from interank.tasks.judge.reading import HIDDEN, ExplanationInput, Reader, Token, expected
 
 CREDIT = "explanation"
 UNREADABLE = -1.0
@@ -67,7 +67,7 @@ def reward(
             rows.append(_Row(place, asked, text, int(judgment.relevance), judgment.reasoning, how))
     if reader is None or not rows:
         return values
-    told = [Told(row.query, row.document, row.relevance, row.explanation, row.order) for row in rows]
+    told = [ExplanationInput(row.query, row.document, row.relevance, row.explanation, row.order) for row in rows]
     lacking = [item._replace(document=HIDDEN) if item.relevance else item._replace(query=HIDDEN) for item in told]
     distinct = list(dict.fromkeys([*told, *lacking]))
     read = dict(zip(distinct, reader.tokens(distinct), strict=True))

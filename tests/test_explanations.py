@@ -11,9 +11,9 @@ import pyarrow.parquet
 import pytest
 
 from interank.errors import InputError
-from interank.explanations import COLUMNS, FAULTS, FILE, KINDS, Explained, read_explanations, write_explanations
+from interank.explanations import COLUMNS, FAULTS, FILE, KINDS, ExplanationRow, read_explanations, write_explanations
 
-HONEST = Explained(
+HONEST = ExplanationRow(
     query_id="q1",
     doc_id="d1",
     query="Why does bread collapse?",

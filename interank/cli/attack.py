@@ -63,9 +63,9 @@ def _run(options: argparse.Namespace) -> int:
     named = [reranker("MODEL", options.model, options.base), benchmark("--benchmark", options.benchmark)]
     check_inputs(named, glance=True)
     from interank.diagnosis.attacks import gains
-    from interank.stages.attack import Planned, as_row, attack
+    from interank.stages.attack import AttackPlan, as_row, attack
 
-    planned = Planned(
+    planned = AttackPlan(
         options.benchmark,
         options.task,
         options.split,

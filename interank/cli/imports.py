@@ -13,7 +13,7 @@ from interank.cli.next_step import say_next, word
 from interank.wording import aligned
 
 if TYPE_CHECKING:
-    from interank.imports.results import Imported, ImportSettings
+    from interank.imports.results import ImportResult, ImportSettings
 
 KINDS = {
     "questions": "questions with answers, accepted, voted or neither; a row a question, or a row an answer",
@@ -221,7 +221,7 @@ def _columns(told: Sequence[str]) -> dict[str, str]:
     return {role: column for role, _, column in (item.partition("=") for item in told)}
 
 
-def _show(found: Imported, *, as_json: bool) -> None:
+def _show(found: ImportResult, *, as_json: bool) -> None:
     """What would be read: columns, a row, counts."""
     if as_json:
         columns = {table: {"columns": dict(of.of), "unused": list(of.unused)} for table, of in found.columns.items()}

@@ -116,9 +116,11 @@ def _answered(out: Path, ledger: Ledger) -> set[str]:
 
 def _questions(options: argparse.Namespace) -> list[Query]:
     from interank.errors import InputError
-    from interank.ir.benchmarks import Wanted, load_tasks
+    from interank.ir.benchmarks import BenchmarkOptions, load_tasks
 
-    wanted = Wanted(tasks=(options.task,) if options.task else (), split=options.split, with_run=False, need_text=False)
+    wanted = BenchmarkOptions(
+        tasks=(options.task,) if options.task else (), split=options.split, with_run=False, need_text=False
+    )
     tasks = load_tasks(options.corpus, wanted)
     if len(tasks) > 1:
         names = ", ".join(task.name for task in tasks)

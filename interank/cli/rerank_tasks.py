@@ -41,10 +41,10 @@ def tasks_of(asked: RerankOptions) -> Iterator[Request]:
             yield request._replace(query=request.query.judged_by(asked.instruction))
         return
     from interank.errors import InputError
-    from interank.evaluation.candidates import Evaluated, load_evaluated
+    from interank.evaluation.candidates import CandidateSettings, load_evaluated
 
     only = (asked.task,) if asked.task else ()
-    evaluated = Evaluated(asked.corpus, only, asked.split, run=asked.run_file, depth=asked.depth)
+    evaluated = CandidateSettings(asked.corpus, only, asked.split, run=asked.run_file, depth=asked.depth)
     tasks = load_evaluated(evaluated, reranking=True)
     if len(tasks) > 1:
         names = ", ".join(task.name for task in tasks)

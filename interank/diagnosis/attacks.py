@@ -29,7 +29,7 @@ class Victim:
 
 
 @dataclass(frozen=True, slots=True)
-class Tried:
+class AttackOutcome:
     """One attack on one document: its rank before and after, the first being 1."""
 
     mode: Mode
@@ -88,14 +88,14 @@ def drawn_victims(
     return victims
 
 
-def tried_on(reranker: OneModel, mode: Mode, victim: Victim, templates: Sequence[Template]) -> Iterator[Tried]:
+def tried_on(reranker: OneModel, mode: Mode, victim: Victim, templates: Sequence[Template]) -> Iterator[AttackOutcome]:
     """Each template planted in the victim, and where it stands then."""
     clean = [item.score for item in reranker.graded(victim.query, victim.documents)]
     attacked = [planted(template, victim.query, victim.documents[victim.place]) for template in templates]
     before = rank(clean, victim.place)
     for template, item in zip(templates, reranker.graded(victim.query, attacked), strict=True):
         after = rank([*clean[: victim.place], item.score, *clean[victim.place + 1 :]], victim.place)
-        yield Tried(
+        yield AttackOutcome(
             mode,
             reranker.guard,
             victim.query.query_id,
@@ -113,7 +113,7 @@ def rank(scores: Sequence[float], place: int) -> int:
     return 1 + better + sum(score == scores[place] for score in scores[:place])
 
 
-def gains(tried: Sequence[Tried], *, seed: int) -> list[Gain]:
+def gains(tried: Sequence[AttackOutcome], *, seed: int) -> list[Gain]:
     """The mean gain of each family, and of all attacks together; controls count as a family of their own."""
     ways = dict.fromkeys((item.mode, item.guard) for item in tried)
     found = []
@@ -127,7 +127,7 @@ def gains(tried: Sequence[Tried], *, seed: int) -> list[Gain]:
     return found
 
 
-def _gain(family: str, items: Sequence[Tried], seed: int) -> Gain:
+def _gain(family: str, items: Sequence[AttackOutcome], seed: int) -> Gain:
     by_query = grouped(items, lambda item: item.query_id)
     means = numpy.array([[fmean(item.gain for item in mine)] for mine in by_query.values()])
     [places] = Sample([len(by_query)], seed=seed).intervals(means)

@@ -86,7 +86,7 @@ class Certificate:
         return {**asdict(self), "rows": rows, "faults": self.faults}
 
 
-class Kept:
+class StoredReadings:
     """What was read so far, on disk until the certificate is whole."""
 
     def __init__(self, output: Path | None, depends: object) -> None:

@@ -7,16 +7,16 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from interank.diagnosis.golden import Asked, Reading, read_golden
+from interank.diagnosis.golden import GoldenQuery, Reading, read_golden
 from interank.engines.prompts import Prompt, PromptEncoder
 from interank.engines.transformers import TransformersEngine
 
-Broken = Callable[[Any, PromptEncoder, Sequence[Asked]], list[Reading]]
+Broken = Callable[[Any, PromptEncoder, Sequence[GoldenQuery]], list[Reading]]
 # Of a tokenizer that has a chat template, and of one that has none.
 _OTHER_TEMPLATE = "{% for message in messages %}{{ 'User: ' + message['content'] + '\n\nBot: ' }}{% endfor %}"
 
 
-def _with_first_token_twice(model: Any, encoder: PromptEncoder, asked: Sequence[Asked]) -> list[Reading]:
+def _with_first_token_twice(model: Any, encoder: PromptEncoder, asked: Sequence[GoldenQuery]) -> list[Reading]:
     """As an engine has it that puts a beginning-of-sequence token before the prompt's own."""
 
     def begun_twice(prompt: Prompt) -> Prompt:
@@ -25,13 +25,13 @@ def _with_first_token_twice(model: Any, encoder: PromptEncoder, asked: Sequence[
     return read_golden(TransformersEngine(model), encoder, asked, changed=begun_twice)
 
 
-def _with_other_template(model: Any, encoder: PromptEncoder, asked: Sequence[Asked]) -> list[Reading]:
+def _with_other_template(model: Any, encoder: PromptEncoder, asked: Sequence[GoldenQuery]) -> list[Reading]:
     tokenizer: Any = copy.deepcopy(encoder.tokenizer)
     tokenizer.chat_template = None if tokenizer.chat_template else _OTHER_TEMPLATE
     return read_golden(TransformersEngine(model), PromptEncoder(tokenizer, encoder.settings), asked)
 
 
-def _without_adapter(model: Any, encoder: PromptEncoder, asked: Sequence[Asked]) -> list[Reading]:
+def _without_adapter(model: Any, encoder: PromptEncoder, asked: Sequence[GoldenQuery]) -> list[Reading]:
     with model.disable_adapter():
         return read_golden(TransformersEngine(model), encoder, asked)
 

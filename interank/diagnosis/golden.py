@@ -18,7 +18,7 @@ from interank.reranking.requests import read_requests
 from interank.resources import resource_dir
 from interank.types import Document, Query, Relevance
 
-Asked = tuple[Query, Sequence[Document]]
+GoldenQuery = tuple[Query, Sequence[Document]]
 _QUERIES, _DOCUMENTS = 6, 8
 # What may stand behind a prompt: the label's line.
 ANSWER_TOKENS = 16
@@ -48,7 +48,7 @@ class Reading:
         return judging.most_probable(self.logits) if known else None
 
 
-def golden_set(path: Path | None = None) -> list[Asked]:
+def golden_set(path: Path | None = None) -> list[GoldenQuery]:
     """The queries with their documents in `path`, or those that come with interank.
 
     Raises:
@@ -63,7 +63,7 @@ def golden_set(path: Path | None = None) -> list[Asked]:
     return found
 
 
-def golden_prompts(encoder: PromptEncoder, asked: Sequence[Asked]) -> list[tuple[str, Prompt]]:
+def golden_prompts(encoder: PromptEncoder, asked: Sequence[GoldenQuery]) -> list[tuple[str, Prompt]]:
     """The prompt of each pair, and its query's id."""
     return [
         (query.query_id, encoder.prompt(query, document, answer_tokens=ANSWER_TOKENS, order="grade_first"))
@@ -75,7 +75,7 @@ def golden_prompts(encoder: PromptEncoder, asked: Sequence[Asked]) -> list[tuple
 def read_golden(
     engine: Labelling,
     encoder: PromptEncoder,
-    asked: Sequence[Asked],
+    asked: Sequence[GoldenQuery],
     *,
     batch: int | None = None,
     changed: Callable[[Prompt], Prompt] | None = None,
@@ -92,12 +92,12 @@ def read_golden(
     ]
 
 
-def _requested(path: Path) -> Iterator[Asked]:
+def _requested(path: Path) -> Iterator[GoldenQuery]:
     for request in read_requests(path):
         yield request.query, request.documents
 
 
-def _sampled(benchmark: Benchmark) -> Iterator[Asked]:
+def _sampled(benchmark: Benchmark) -> Iterator[GoldenQuery]:
     """The first queries of each topic, each with its gold documents and the first of the others."""
     corpus = benchmark.documents()
     gold = judged_by_query(benchmark.qrels)

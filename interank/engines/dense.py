@@ -39,7 +39,7 @@ class Past(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Kept:
+class TextKeyValues:
     """Keys and values of a text, layer by layer."""
 
     layers: list[tuple[torch.Tensor, torch.Tensor]]
@@ -104,9 +104,9 @@ class DenseDecoder:
         logits: torch.Tensor = self.model.lm_head(hidden)
         return logits
 
-    def keep(self, ids: Sequence[int], tokens: int) -> Kept:
+    def keep(self, ids: Sequence[int], tokens: int) -> TextKeyValues:
         """The keys and values of a text, read `tokens` tokens at a time."""
-        kept = Kept([], 0)
+        kept = TextKeyValues([], 0)
         for begin in range(0, len(ids), tokens):
             piece = tuple(ids[begin : begin + tokens])
             layers: list[tuple[torch.Tensor, torch.Tensor]] = []
@@ -118,7 +118,7 @@ class DenseDecoder:
             )
             for index, (key, value) in enumerate(kept.layers):
                 layers[index] = torch.cat([key, layers[index][0]], 1), torch.cat([value, layers[index][1]], 1)
-            kept = Kept(layers, begin + len(piece))
+            kept = TextKeyValues(layers, begin + len(piece))
         return kept
 
     def read(self, segments: Sequence[Segment], sink: Sink | None = None) -> torch.Tensor:

@@ -15,7 +15,7 @@ import httpx2
 
 from interank import plain_data
 from interank.engines.answers import Answer, TooLargeError, UnansweredError, answer
-from interank.engines.protocol import Failed
+from interank.engines.protocol import Failure
 from interank.errors import InputError, ModelError
 from interank.settings import ServersRecipe
 
@@ -74,8 +74,8 @@ class Endpoints:
         """Whether every server answered that it has no such path, or no such model."""
         return all(endpoint.no_path for endpoint in self._endpoints)
 
-    async def send(self, client: httpx2.AsyncClient, path: str, body: Mapping[str, Any]) -> dict[str, Any] | Failed:
-        """The reply's JSON; `Failed` if the request is at fault.
+    async def send(self, client: httpx2.AsyncClient, path: str, body: Mapping[str, Any]) -> dict[str, Any] | Failure:
+        """The reply's JSON; `Failure` if the request is at fault.
 
         Raises:
             ModelError: Every server has failed; says how each did.
@@ -97,20 +97,20 @@ class Endpoints:
                     # The server is up; an unusable answer counts against this request, not against the server.
                     unusable += 1
                     if unusable >= self.settings.attempts:
-                        return Failed(f"the server's reply is {content.reason}, at each of {unusable} attempts")
+                        return Failure(f"the server's reply is {content.reason}, at each of {unusable} attempts")
                     continue
                 failure, wait = f"{response.status} {_message(response)}", _asked_to_wait(response)
                 if response.status in _NEVER:
                     endpoint.gone, endpoint.no_path = failure, response.status in _NO_PATH
                 elif 400 <= response.status < 500 and response.status not in (_TOO_MANY, _TIMED_OUT):
-                    return Failed(f"the server refused the request: {failure}")
+                    return Failure(f"the server refused the request: {failure}")
             finally:
                 endpoint.in_flight -= 1
             failures += 1
             self._rest(endpoint, before, failure, wait)
             if all(one.gone for one in self._endpoints):
                 if await self._is_at_fault(client):
-                    return Failed(f"no reply after {failures} attempts, though the server is up: {failure}")
+                    return Failure(f"no reply after {failures} attempts, though the server is up: {failure}")
                 raise ModelError(self._how_all_failed())
 
     async def _answered(

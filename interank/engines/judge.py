@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from interank import judging
 from interank.engines.prompts import Prompt, PromptEncoder
-from interank.engines.protocol import Completion, Engine, Forced, Grading, Labelling, LabelLogits, Sampling
+from interank.engines.protocol import Completion, Engine, ForcedLabels, Grading, Labelling, LabelLogits, Sampling
 from interank.engines.soundness import require_completions, require_labels
 from interank.types import Judgment, Relevance
 
@@ -74,7 +74,7 @@ def reason(engine: Engine, encoder: PromptEncoder, prompts: Sequence[Prompt], sa
         return (*own, *(encoder.gap if own else ()), *encoder.label_lead)
 
     if isinstance(engine, Grading):
-        position = Forced(continuation, encoder.label_ids)
+        position = ForcedLabels(continuation, encoder.label_ids)
         graded = engine.generate_graded(prompts, sampling, position, end=encoder.end)
     else:
         completions = engine.generate(prompts, sampling, end=encoder.end)

@@ -20,7 +20,7 @@ CHANGING_ROPE = frozenset({"dynamic", "longrope"})
 
 
 @dataclass(frozen=True, slots=True)
-class Allowed:
+class LayerSupport:
     """How texts with a common prefix may be computed together."""
 
     tree: bool
@@ -33,7 +33,7 @@ class Allowed:
     """Why there may be no tree; empty where there may be one."""
 
 
-def allowed_of(name: str, folder: Path) -> Allowed:
+def allowed_of(name: str, folder: Path) -> LayerSupport:
     """How a language model may be computed, before it is loaded.
 
     Args:
@@ -61,7 +61,7 @@ def model_config(folder: Path) -> Any:
         ) from None
 
 
-def allowed(config: Any, name: str = "this model") -> Allowed:
+def allowed(config: Any, name: str = "this model") -> LayerSupport:
     """How a language model of this configuration may be computed.
 
     Raises:
@@ -78,7 +78,7 @@ def allowed(config: Any, name: str = "this model") -> Allowed:
         why = f"layers of the kind {', '.join(states)} pass a state from token to token"
     elif capped:
         why = "its attention's logits are capped"
-    return Allowed(
+    return LayerSupport(
         tree=not why,
         # A window counts padding as if it were text, and a state absorbs it.
         padding=not states and not windows,

@@ -7,7 +7,7 @@ from dataclasses import replace
 from itertools import islice
 
 from interank.engines.prompts import Prompt
-from interank.engines.protocol import Ability, Engine, Failed, Reply, Request, Sampling, Unit, content_seed
+from interank.engines.protocol import Ability, Engine, Failure, Reply, Request, Sampling, Unit, content_seed
 from interank.engines.soundness import checked, completion_fault
 
 
@@ -24,16 +24,16 @@ class LocalTeacher:
         self.together = together
         self.abilities: frozenset[Ability] = frozenset({"token_ids", "label_logits"})
 
-    def ask(self, units: Iterator[Unit]) -> Iterator[tuple[Unit, tuple[Reply | Failed, ...]]]:
-        """See `Teacher`; an engine's errors are raised, and results that are not finite become `Failed`."""
+    def ask(self, units: Iterator[Unit]) -> Iterator[tuple[Unit, tuple[Reply | Failure, ...]]]:
+        """See `Teacher`; an engine's errors are raised, and results that are not finite become `Failure`."""
         while batch := list(islice(units, self.together)):
             replies = iter(self._replies([request for unit in batch for request in unit]))
             for unit in batch:
                 yield unit, tuple(islice(replies, len(unit)))
 
-    def _replies(self, requests: Sequence[Request]) -> list[Reply | Failed]:
+    def _replies(self, requests: Sequence[Request]) -> list[Reply | Failure]:
         """Replies in the order of the requests; requests of a kind go to the engine in one call."""
-        replies: dict[int, Reply | Failed] = {}
+        replies: dict[int, Reply | Failure] = {}
         for key in dict.fromkeys(_kind(request) for request in requests):
             places = [place for place, request in enumerate(requests) if _kind(request) == key]
             prompts = [_ids(requests[place]) for place in places]
@@ -53,10 +53,10 @@ class LocalTeacher:
                 written = len(item.ids) + item.finished
                 reply = Reply(item.ids, finished=item.finished, read=len(prompt.ids), written=written)
                 fault = completion_fault(item)
-                replies[place] = Failed(fault) if fault else reply
+                replies[place] = Failure(fault) if fault else reply
         return [self._checked(request, replies[place]) for place, request in enumerate(requests)]
 
-    def _checked(self, request: Request, reply: Reply | Failed) -> Reply | Failed:
+    def _checked(self, request: Request, reply: Reply | Failure) -> Reply | Failure:
         return checked(request, reply, self.vocabulary) if isinstance(reply, Reply) else reply
 
 

@@ -16,7 +16,7 @@ from interank.engines.prompts import Prompt
 from interank.engines.protocol import (
     CHARACTERS_PER_TOKEN,
     Ability,
-    Failed,
+    Failure,
     LabelLogits,
     Reply,
     Request,
@@ -68,7 +68,7 @@ class OpenAiTeacher:
         both: frozenset[Ability] = frozenset({"token_ids", "label_logits"})
         self.abilities: frozenset[Ability] = both if token_ids else schema
 
-    def ask(self, units: Iterator[Unit]) -> Iterator[tuple[Unit, tuple[Reply | Failed, ...]]]:
+    def ask(self, units: Iterator[Unit]) -> Iterator[tuple[Unit, tuple[Reply | Failure, ...]]]:
         """See `Teacher`; replies come in the order in which servers give them.
 
         Raises:
@@ -77,7 +77,7 @@ class OpenAiTeacher:
         with asyncio.Runner() as runner:
             loop = runner.get_loop()
             client = self._endpoints.client()
-            under_way: dict[asyncio.Task[Reply | Failed], Unit] = {}
+            under_way: dict[asyncio.Task[Reply | Failure], Unit] = {}
             try:
                 while True:
                     while len(under_way) < self.settings.in_flight and (unit := next(units, None)) is not None:
@@ -95,17 +95,17 @@ class OpenAiTeacher:
                 loop.run_until_complete(asyncio.gather(*under_way, return_exceptions=True))
                 loop.run_until_complete(client.aclose())
 
-    async def _one(self, client: httpx2.AsyncClient, request: Request) -> Reply | Failed:
+    async def _one(self, client: httpx2.AsyncClient, request: Request) -> Reply | Failure:
         path, body = self._body(request)
         content = await self._endpoints.send(client, path, body)
-        if isinstance(content, Failed):
+        if isinstance(content, Failure):
             return content
         try:
             reply = _reply(request, content, self.vocabulary)
         except (KeyError, ValueError) as error:
-            return Failed(f"the server's reply lacks what was asked for ({fault_of(error)})")
+            return Failure(f"the server's reply lacks what was asked for ({fault_of(error)})")
         sound = checked(request, reply, self.vocabulary)
-        return Failed(f"the server's reply cannot be used: {sound.reason}") if isinstance(sound, Failed) else sound
+        return Failure(f"the server's reply cannot be used: {sound.reason}") if isinstance(sound, Failure) else sound
 
     def _body(self, request: Request) -> tuple[str, dict[str, Any]]:
         """The path and the JSON of a request."""
@@ -129,7 +129,7 @@ class OpenAiTeacher:
     def _takes_ids(self) -> bool:
         """Whether the servers take token ids and return the labels' log-probabilities."""
 
-        async def probe() -> Reply | Failed:
+        async def probe() -> Reply | Failure:
             async with self._endpoints.client() as client:
                 return await self._one(client, _PROBE)
 

@@ -56,7 +56,7 @@ class Sampling:
 
 
 @dataclass(frozen=True, slots=True)
-class Forced:
+class ForcedLabels:
     """A request for the labels' logits after other ids in place of a completion."""
 
     continuation: Callable[[Completion], tuple[int, ...]]
@@ -144,7 +144,7 @@ class Reply:
 
 
 @dataclass(frozen=True, slots=True)
-class Failed:
+class Failure:
     """The lack of a reply, and its reason."""
 
     reason: str
@@ -177,10 +177,10 @@ class Teacher(Protocol):
         """How many token ids there are; None if that is not known."""
         ...
 
-    def ask(self, units: Iterator[Unit]) -> Iterator[tuple[Unit, tuple[Reply | Failed, ...]]]:
+    def ask(self, units: Iterator[Unit]) -> Iterator[tuple[Unit, tuple[Reply | Failure, ...]]]:
         """Take units as there is room for them; yield each with its replies, in the order of completion.
 
-        Every reply is checked first; one that cannot be used is `Failed`.
+        Every reply is checked first; one that cannot be used is `Failure`.
         """
         ...
 
@@ -200,7 +200,7 @@ class Grading(Protocol):
         ...
 
     def generate_graded(
-        self, prompts: Sequence[Prompt], sampling: Sampling, asked: Forced, *, end: int
+        self, prompts: Sequence[Prompt], sampling: Sampling, asked: ForcedLabels, *, end: int
     ) -> list[tuple[Completion, LabelLogits]]:
         """Completions as from `generate`, and the labels' logits after the ids that `asked` puts in their place."""
         ...

@@ -15,7 +15,7 @@ from interank.engines.answers import Answer, TooLargeError, UnansweredError, ans
 from interank.engines.endpoints import Endpoints
 from interank.engines.openai import fault_of, first_choice, has_ended, ids_in, labels_in, part, token_body
 from interank.engines.prompts import Prompt
-from interank.engines.protocol import Ability, Completion, Failed, LabelLogits, Request, Sampling
+from interank.engines.protocol import Ability, Completion, Failure, LabelLogits, Request, Sampling
 from interank.engines.soundness import labels_fault, log_probability
 from interank.engines.vllm import seeds_of
 from interank.engines.work import Work
@@ -165,7 +165,7 @@ class RolloutServers:
             async def one(body: Mapping[str, Any]) -> dict[str, Any]:
                 async with room:
                     content = await self._endpoints.send(client, "completions", body)
-                if isinstance(content, Failed):
+                if isinstance(content, Failure):
                     raise ModelError(f"a rollout server gave no completion: {content.reason}")
                 return content
 

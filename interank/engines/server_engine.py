@@ -10,7 +10,7 @@ from typing import TypeVar
 
 from interank.engines.openai import OpenAiTeacher
 from interank.engines.prompts import Prompt
-from interank.engines.protocol import Ability, Completion, Failed, LabelLogits, Message, Reply, Request, Sampling
+from interank.engines.protocol import Ability, Completion, Failure, LabelLogits, Message, Reply, Request, Sampling
 from interank.engines.work import Work, positions_attended
 from interank.errors import PromptError
 from interank.settings import ServerRecipe
@@ -77,7 +77,7 @@ class ServerEngine:
         replies = []
         for place, request in enumerate(requests):
             reply = found[place]
-            if isinstance(reply, Failed):
+            if isinstance(reply, Failure):
                 of = f"{place + 1} of {len(requests)}"
                 raise PromptError(place, f"{self.device} gave no usable answer to prompt {of}: {reply.reason}")
             self._count(request, reply)

@@ -13,7 +13,7 @@ from interank.engines.adapters import beside, remove
 from interank.engines.budget import within
 from interank.engines.models import ModelFiles, load_model
 from interank.engines.prompts import Prompt
-from interank.engines.protocol import Ability, Completion, Forced, LabelLogits, Sampling
+from interank.engines.protocol import Ability, Completion, ForcedLabels, LabelLogits, Sampling
 from interank.engines.transformers import TransformersEngine
 from interank.engines.work import Work
 from interank.settings import Quantisation
@@ -137,7 +137,7 @@ class AdapterEngine:
             return engine.generate(prompts, sampling, end=end)
 
     def generate_graded(
-        self, prompts: Sequence[Prompt], sampling: Sampling, asked: Forced, *, end: int
+        self, prompts: Sequence[Prompt], sampling: Sampling, asked: ForcedLabels, *, end: int
     ) -> list[tuple[Completion, LabelLogits]]:
         """See `Grading`."""
         with self.base.chosen(self.adapter) as engine:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from interank import plain_data
 from interank.engines.prompts import Prompt
-from interank.engines.protocol import CHARACTERS_PER_TOKEN, Completion, Failed, LabelLogits, Reply, Request
+from interank.engines.protocol import CHARACTERS_PER_TOKEN, Completion, Failure, LabelLogits, Reply, Request
 from interank.errors import PromptError
 from interank.wording import counted
 
@@ -80,7 +80,7 @@ def _credible(told: object, own: int, least: int, most: int) -> int:
         return own
 
 
-def checked(request: Request, reply: Reply, vocabulary: int | None) -> Reply | Failed:
+def checked(request: Request, reply: Reply, vocabulary: int | None) -> Reply | Failure:
     """The reply, or why it cannot be used.
 
     Args:
@@ -91,7 +91,7 @@ def checked(request: Request, reply: Reply, vocabulary: int | None) -> Reply | F
     try:
         _check(request, reply, vocabulary or MOST_IDS)
     except ValueError as error:
-        return Failed(str(error))
+        return Failure(str(error))
     return reply
 
 

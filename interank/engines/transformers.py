@@ -17,7 +17,7 @@ from interank.engines.drawing import Draw
 from interank.engines.layers import allowed
 from interank.engines.packing import PackedBatch, PackedRunner
 from interank.engines.prompts import Prompt
-from interank.engines.protocol import Ability, Completion, Forced, LabelLogits, Sampling
+from interank.engines.protocol import Ability, Completion, ForcedLabels, LabelLogits, Sampling
 from interank.engines.rounding import rounded
 from interank.engines.tree.probe import tree_runner
 from interank.engines.tree.runner import TreeRunner
@@ -151,7 +151,7 @@ class TransformersEngine:
 
     @_reads
     def generate_graded(
-        self, prompts: Sequence[Prompt], sampling: Sampling, asked: Forced, *, end: int
+        self, prompts: Sequence[Prompt], sampling: Sampling, asked: ForcedLabels, *, end: int
     ) -> list[tuple[Completion, LabelLogits]]:
         """See `Grading`; on a plain model on a CPU what was written is not read again."""
         results: dict[int, tuple[Completion, LabelLogits]] = {}
@@ -169,7 +169,7 @@ class TransformersEngine:
         places: Sequence[int],
         sampling: Sampling,
         end: int,
-        asked: Forced | None = None,
+        asked: ForcedLabels | None = None,
     ) -> tuple[list[Completion], list[LabelLogits]]:
         """Completions of the prompts at these places, and the labels behind them where they need not be read again."""
         some = [prompts[place] for place in places]

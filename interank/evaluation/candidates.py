@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from interank.errors import InputError
-from interank.ir.benchmarks import Benchmark, Wanted, load_tasks, read_candidates, read_search_queries
+from interank.ir.benchmarks import Benchmark, BenchmarkOptions, load_tasks, read_candidates, read_search_queries
 from interank.ir.bm25 import Bm25, FirstStage
 from interank.types import Document, Qrel, Query, Run
 from interank.wording import counted
@@ -22,7 +22,7 @@ TIES = "broken by candidate order; runs from elsewhere as trec_eval reads them"
 
 
 @dataclass(frozen=True, slots=True)
-class Evaluated:
+class CandidateSettings:
     """The evaluated queries of a benchmark and the source of their candidates; keys as in an evaluate recipe."""
 
     benchmark: Path | None
@@ -44,7 +44,7 @@ class Evaluated:
     """True if the report shows the documents, even where no model reads them."""
 
     @classmethod
-    def of(cls, recipe: Any) -> Evaluated:
+    def of(cls, recipe: Any) -> CandidateSettings:
         """The settings of an evaluate recipe."""
         return cls(**{item.name: getattr(recipe, item.name) for item in fields(cls)})
 
@@ -81,7 +81,7 @@ class Task:
         return [self.corpus[item.doc_id] for item in self.candidates.get(query_id, ())]
 
 
-def load_evaluated(evaluated: Evaluated, *, reranking: bool) -> list[Task]:
+def load_evaluated(evaluated: CandidateSettings, *, reranking: bool) -> list[Task]:
     """Read the tasks of a benchmark with their candidates; `reranking` requires the documents' texts.
 
     Candidates come from the given run or first stage, else from the benchmark's own run, else from BM25.
@@ -98,7 +98,7 @@ def load_evaluated(evaluated: Evaluated, *, reranking: bool) -> list[Task]:
         )
     form = evaluated.first_stage_queries
     own_file = Path(form) if form and (Path(form).exists() or ".jsonl" in Path(form).suffixes) else None
-    wanted = Wanted(
+    wanted = BenchmarkOptions(
         tasks=evaluated.tasks,
         split=evaluated.split,
         qrels=evaluated.qrels,
@@ -137,7 +137,7 @@ def notes_on_candidates(tasks: Sequence[Task]) -> list[str]:
     return notes
 
 
-def _with_texts(benchmark: Path, wanted: Wanted, *, shown: bool) -> tuple[list[Benchmark], str | None]:
+def _with_texts(benchmark: Path, wanted: BenchmarkOptions, *, shown: bool) -> tuple[list[Benchmark], str | None]:
     """Load the tasks with document texts, and the reason if texts that only the report needs are missing."""
     if wanted.need_text or not shown or not benchmark.exists():
         return load_tasks(benchmark, wanted), None
@@ -174,7 +174,7 @@ def _spellings(task: str) -> list[str]:
     return list(dict.fromkeys((task, task.replace("_", "-"), task.replace("-", "_"))))
 
 
-def _task(evaluated: Evaluated, benchmark: Benchmark, own_queries: Mapping[str, str], *, several: bool) -> Task:
+def _task(evaluated: CandidateSettings, benchmark: Benchmark, own_queries: Mapping[str, str], *, several: bool) -> Task:
     judged = {qrel.query_id for qrel in benchmark.qrels}
     queries = [
         query.judged_by(evaluated.instruction) for query in benchmark.queries.values() if query.query_id in judged
@@ -224,7 +224,7 @@ def ranking_digest(run: Run) -> str:
     return total.hexdigest()
 
 
-def _sampled(queries: Sequence[Query], evaluated: Evaluated) -> list[Query]:
+def _sampled(queries: Sequence[Query], evaluated: CandidateSettings) -> list[Query]:
     if evaluated.queries is None or evaluated.queries >= len(queries):
         return list(queries)
     chosen = set(random.Random(evaluated.seed).sample(range(len(queries)), evaluated.queries))
@@ -232,7 +232,7 @@ def _sampled(queries: Sequence[Query], evaluated: Evaluated) -> list[Query]:
 
 
 def _candidates(
-    evaluated: Evaluated,
+    evaluated: CandidateSettings,
     benchmark: Benchmark,
     queries: Sequence[Query],
     rewritten: Mapping[str, str],

@@ -10,7 +10,14 @@ from typing import Any
 
 from interank.artifact import Artifact
 from interank.errors import InputError
-from interank.evaluation.candidates import Evaluated, Task, file_of_task, load_evaluated, notes_on_texts, ranking_digest
+from interank.evaluation.candidates import (
+    CandidateSettings,
+    Task,
+    file_of_task,
+    load_evaluated,
+    notes_on_texts,
+    ranking_digest,
+)
 from interank.evaluation.rankings import COST_KEYS, MACHINE_KEYS, Evaluation, Rankings
 from interank.evaluation.scoring import FIRST_STAGE, PERFECT, RANDOM
 from interank.evaluation.systems import StoredRun, file_name, named_systems, notes_on_stored, stored_run
@@ -80,7 +87,7 @@ def _digests(artifact: Artifact) -> dict[str, str]:
 
 
 def gather(
-    artifacts: Sequence[Artifact], files: Sequence[Path], evaluated: Evaluated, measures: Sequence[str]
+    artifacts: Sequence[Artifact], files: Sequence[Path], evaluated: CandidateSettings, measures: Sequence[str]
 ) -> tuple[Evaluation, dict[str, System]]:
     """Load the tasks and every system to compare, from the evaluations and from the stored runs in `files`.
 

@@ -12,14 +12,14 @@ from interank import judging
 from interank.evaluation.candidates import Task
 from interank.evaluation.rankings import Rankings
 from interank.ir.significance import Sample
-from interank.rewards import Equipped
+from interank.rewards import WeightedReward
 from interank.types import Judgment, Relevance
 
 MARKS = "marks"
 """Key of a query's row: by document id, each reward's mark of the explanation."""
 
 
-def mark(tasks: Sequence[Task], rankings: Rankings, rewards: Sequence[Equipped], order: judging.Order) -> None:
+def mark(tasks: Sequence[Task], rankings: Rankings, rewards: Sequence[WeightedReward], order: judging.Order) -> None:
     """Add the rewards' marks of explanations to each query's row; ungraded and listwise explanations get none.
 
     All explanations of a system are marked in one call, since a reward may compare an explanation with another's.

@@ -16,7 +16,7 @@ from interank.tasks.documents import by_scores
 from interank.types import RankedDocument, Run
 
 
-class Applied(NamedTuple):
+class AppliedFit(NamedTuple):
     """A fit, its file, and the name of the fitted system."""
 
     fit: Fit
@@ -24,7 +24,7 @@ class Applied(NamedTuple):
     system: str
 
 
-def fits_by_adapter(fits: Sequence[Path], mode: Mode, adapters: Sequence[tuple[str, Path]]) -> dict[str, Applied]:
+def fits_by_adapter(fits: Sequence[Path], mode: Mode, adapters: Sequence[tuple[str, Path]]) -> dict[str, AppliedFit]:
     """The fits by the name of the adapter that each was fitted to.
 
     Raises:
@@ -36,7 +36,7 @@ def fits_by_adapter(fits: Sequence[Path], mode: Mode, adapters: Sequence[tuple[s
             f"mode {mode} gives positions, not scores, and a fit applies to scores; leave fits out, or set mode=score "
             "or mode=reason"
         )
-    by_adapter: dict[str, Applied] = {}
+    by_adapter: dict[str, AppliedFit] = {}
     for source in fits:
         path = fit_file(source, mode)
         fit = read_fit(path)
@@ -49,11 +49,11 @@ def fits_by_adapter(fits: Sequence[Path], mode: Mode, adapters: Sequence[tuple[s
                 "that it was fitted to, or leave the fit out"
             )
         fit.check_mode(path, mode)
-        by_adapter[owners[0]] = Applied(fit, path, f"{owners[0]}, {'fused' if fit.fusion else 'calibrated'}")
+        by_adapter[owners[0]] = AppliedFit(fit, path, f"{owners[0]}, {'fused' if fit.fusion else 'calibrated'}")
     return by_adapter
 
 
-def notes_on_fit(applied: Applied, tasks: Sequence[Task]) -> list[str]:
+def notes_on_fit(applied: AppliedFit, tasks: Sequence[Task]) -> list[str]:
     """Notes on a fitted system: how it fuses, on what it was fitted, and whether the candidates differ from those.
 
     Raises:

@@ -12,11 +12,11 @@ from interank.evaluation.candidates import Task
 from interank.ir.calibration import BINS, calibration, probability_of_relevance
 from interank.ir.significance import Sample, Values
 
-Graded = Sequence[Sequence[tuple[Mapping[str, Any], bool]]]
+QueryRows = Sequence[Sequence[tuple[Mapping[str, Any], bool]]]
 """By query, the graded documents' rows, each with True if the document is relevant."""
 
 
-def calibrations(graded: Graded, sample: Sample) -> dict[str, Any]:
+def calibrations(graded: QueryRows, sample: Sample) -> dict[str, Any]:
     """The calibration of the model's own probabilities and, if there are any, of the fitted ones.
 
     Queries are resampled, not documents, since documents of one query are not independent. `improvement` is the

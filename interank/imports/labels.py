@@ -14,7 +14,7 @@ from interank.errors import InputError
 from interank.imports.card import card
 from interank.imports.grades import Scale, agreed, scale_of
 from interank.imports.negatives import draw_negatives
-from interank.imports.results import Imported, ImportSettings
+from interank.imports.results import ImportResult, ImportSettings
 from interank.imports.texts import Texts
 from interank.judgments import PARQUET, Mark, write_judgments
 from interank.ledger import write_rows
@@ -71,7 +71,7 @@ class _Made:
     counts: dict[str, int]
 
 
-def imported_labels(settings: ImportSettings, read: Callable[[ImportSettings], Labels]) -> Imported:
+def imported_labels(settings: ImportSettings, read: Callable[[ImportSettings], Labels]) -> ImportResult:
     """Read labels by the reader of their kind, and make judgments of them.
 
     Raises:
@@ -93,7 +93,7 @@ def imported_labels(settings: ImportSettings, read: Callable[[ImportSettings], L
     told.append("All questions are for training; interank split holds some back for validation and for a test.")
     if not made.counts["relevance_0"]:
         told.append("No pair has grade 0, so there is nothing to tell the others from; give a corpus, or --negatives.")
-    return Imported(
+    return ImportResult(
         "judgments",
         found.columns,
         found.sample,

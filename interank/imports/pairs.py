@@ -13,7 +13,7 @@ from interank.imports.question_import import tables_of
 from interank.imports.results import ImportSettings
 from interank.imports.rows import Rows
 from interank.imports.texts import DOCUMENT_ROLES, QUERY_ROLES, Texts, read_texts
-from interank.ir.benchmarks import Wanted, load_tasks
+from interank.ir.benchmarks import BenchmarkOptions, load_tasks
 from interank.ir.trec import numbered_lines, read_qrels, read_scored
 from interank.tables import find_table, values
 from interank.tables.columns import Role, assign, first_rows, names_in
@@ -113,7 +113,7 @@ def _is_plain_qrels(path: Path) -> bool:
 def _of_folder(settings: ImportSettings, path: Path) -> Labels:
     if settings.parts.keys() - {"qrels"}:
         raise InputError(f"{path} is a folder, which has its own corpus and queries; leave the other parts out")
-    tasks = load_tasks(path, Wanted(split=settings.split))
+    tasks = load_tasks(path, BenchmarkOptions(split=settings.split))
     if len(tasks) != 1:
         names = ", ".join(task.name for task in tasks)
         raise InputError(f"{path} holds the tasks {names}; name the folder of one of them")

@@ -10,7 +10,7 @@ from interank.cards import save_card
 from interank.errors import InputError
 from interank.imports.card import card
 from interank.imports.questions import Questions, read_questions
-from interank.imports.results import Imported, ImportSettings
+from interank.imports.results import ImportResult, ImportSettings
 from interank.ledger import write_rows
 from interank.settings import ColumnsRecipe
 from interank.tables import Table, find_table, no_table
@@ -19,7 +19,7 @@ from interank.wording import counted, listed
 FILE = "questions.jsonl"
 
 
-def import_questions(settings: ImportSettings) -> Imported:
+def import_questions(settings: ImportSettings) -> ImportResult:
     """Read tables of questions.
 
     Raises:
@@ -39,7 +39,7 @@ def import_questions(settings: ImportSettings) -> Imported:
         "columns": columns.model_dump(mode="json"),
         "read": dict(found.columns.of),
     }
-    return Imported(
+    return ImportResult(
         "questions",
         {where: found.columns},
         found.sample,

@@ -67,7 +67,7 @@ class ImportSettings:
 
 
 @dataclass(frozen=True, slots=True)
-class Imported:
+class ImportResult:
     """What was read, before anything is written."""
 
     artifact: Literal["questions", "judgments"]

@@ -1,8 +1,8 @@
 """Mining: from StackExchange dumps to question-document pairs."""
 
 from interank.mining.exclusions import DecontaminatedError
-from interank.mining.items import Contaminated, Item
-from interank.mining.pairs import Mined, MinedIn, mine, mine_in
+from interank.mining.items import ContaminationCheck, Item
+from interank.mining.pairs import MinedIn, MiningResult, mine, mine_in
 from interank.mining.rows import Row, Tally, read_rows
 from interank.mining.sites import find_sites
 from interank.mining.stackexchange import Counts, Dump, Link, Post, PostKind, find_dumps
@@ -10,14 +10,14 @@ from interank.mining.streams import Table
 from interank.mining.text import html_to_text, plain_text
 
 __all__ = [
-    "Contaminated",
+    "ContaminationCheck",
     "Counts",
     "DecontaminatedError",
     "Dump",
     "Item",
     "Link",
-    "Mined",
     "MinedIn",
+    "MiningResult",
     "Post",
     "PostKind",
     "Row",

@@ -11,18 +11,18 @@ from interank.errors import InputError
 from interank.ir.bm25 import Bm25, first_stage_of
 from interank.ir.overlap import near_duplicates
 from interank.mining.choosing import Choice, Desk, Question
-from interank.mining.database import Asked, Database, Drawn
+from interank.mining.database import Database, DrawnQuestion, QuestionWithAnswers
 from interank.mining.documents import Chosen, Shelf
-from interank.mining.items import Contaminated, Item
+from interank.mining.items import ContaminationCheck, Item
 from interank.mining.pages import links_to_pages, passages, read_pages
-from interank.mining.post_values import Kept
+from interank.mining.post_values import PostValues
 from interank.mining.sites import Origin
 from interank.settings import MiningRecipe
 from interank.types import Document, Language, Pair, Query, Source, Split
 
 _NUMBER = re.compile("-?[0-9]{1,20}")
 
-Documents = dict[Drawn, list[Chosen]]
+Documents = dict[DrawnQuestion, list[Chosen]]
 """The documents of each question, ascending by site and post."""
 
 
@@ -36,7 +36,7 @@ class Assembly:
     """The sites' numbers by their names, in the order of the origins."""
     settings: MiningRecipe
     seed: int
-    texts: Kept
+    texts: PostValues
     """Of questions and of documents, as they are paired."""
     pages: dict[str, tuple[Document, Source]] = field(default_factory=dict)
     """The passages that were chosen."""
@@ -46,12 +46,14 @@ class Assembly:
         """The sites' names by their numbers."""
         return tuple(self.numbers)
 
-    def chosen(self, database: Database, drawn: Collection[Drawn], contaminated: Contaminated | None) -> Documents:
+    def chosen(
+        self, database: Database, drawn: Collection[DrawnQuestion], contaminated: ContaminationCheck | None
+    ) -> Documents:
         """Choose the documents of the drawn questions; none of a question without a negative."""
         if not drawn:
             return {}
         database.link()
-        posts = Kept(self.folder / "posts.sqlite")
+        posts = PostValues(self.folder / "posts.sqlite")
         database.keep_texts(posts)
         posts.close()
         database.give_back()
@@ -61,11 +63,11 @@ class Assembly:
                 desk = Desk(self.folder, self.sites, number, self.settings, self.seed)
                 desk.make_index(database.pool(number))
                 found = self._of_site(desk, asked, contaminated)
-                documents |= {Drawn(site, post_id): found[post_id] for post_id in found}
+                documents |= {DrawnQuestion(site, post_id): found[post_id] for post_id in found}
         return documents
 
     def _of_site(
-        self, desk: Desk, asked: Sequence[Asked], contaminated: Contaminated | None
+        self, desk: Desk, asked: Sequence[QuestionWithAnswers], contaminated: ContaminationCheck | None
     ) -> dict[int, list[Chosen]]:
         """Choose documents; replace those that are contaminated until none is."""
         questions = self._with_pages(desk, asked)
@@ -110,7 +112,7 @@ class Assembly:
         site, _, number = doc_id.rpartition("/")
         return self.numbers[site], int(number)
 
-    def _with_pages(self, desk: Desk, asked: Sequence[Asked]) -> list[Question]:
+    def _with_pages(self, desk: Desk, asked: Sequence[QuestionWithAnswers]) -> list[Question]:
         """Add the passages of pages that a question's answers link to, those that share most with it first."""
         if self.settings.pages is None:
             return [Question(one) for one in asked]
@@ -152,20 +154,20 @@ class Assembly:
         text = self.texts.get(*self._place(doc_id))
         return Item(name, "document", source.site, post_id, thread, source.url, text)
 
-    def repeats(self, drawn: Sequence[Drawn], documents: Documents) -> frozenset[Drawn]:
+    def repeats(self, drawn: Sequence[DrawnQuestion], documents: Documents) -> frozenset[DrawnQuestion]:
         """The questions that are near-duplicates of one drawn before them, on whatever site."""
         paired = [one for one in drawn if documents.get(one)]
         firsts = near_duplicates(_Texts(self._question_text, paired))
         return frozenset(paired[place] for place, first in enumerate(firsts) if first != place)
 
-    def _question_text(self, one: Drawn) -> str:
+    def _question_text(self, one: DrawnQuestion) -> str:
         text: str = self.texts.get(self.numbers[one.site], one.post_id)
         return text
 
-    def pairs(self, documents: Documents, splits: Mapping[Drawn, Split]) -> Iterator[Pair]:
+    def pairs(self, documents: Documents, splits: Mapping[DrawnQuestion, Split]) -> Iterator[Pair]:
         """The pairs of the questions that have a split, in order."""
         named = any(origin.names for origin in self.origins)
-        posts = Kept(self.folder / "posts.sqlite")
+        posts = PostValues(self.folder / "posts.sqlite")
         shelf = Shelf(posts, self.sites)
         try:
             for one, chosen in documents.items():
@@ -201,7 +203,7 @@ class Assembly:
 class _Texts(Sequence[str]):
     """The texts of questions, each read when it is asked for."""
 
-    def __init__(self, read: Callable[[Drawn], str], questions: Sequence[Drawn]) -> None:
+    def __init__(self, read: Callable[[DrawnQuestion], str], questions: Sequence[DrawnQuestion]) -> None:
         self._read = read
         self._questions = questions
 

@@ -14,7 +14,7 @@ import numpy as np
 from interank.errors import InputError
 from interank.ir.bm25 import analyser
 from interank.ir.bm25.postings import Postings, Terms, numbered
-from interank.mining.database import Asked
+from interank.mining.database import QuestionWithAnswers
 from interank.mining.documents import (
     SPARE_CANDIDATES,
     Candidates,
@@ -23,7 +23,7 @@ from interank.mining.documents import (
     choose_documents,
     most_documents,
 )
-from interank.mining.post_values import Kept, KeptPost
+from interank.mining.post_values import ChosenPost, PostValues
 from interank.mining.processes import processes_of, worked_on
 from interank.mining.text import html_to_text, plain_text
 from interank.settings import MiningRecipe
@@ -40,7 +40,7 @@ _WORTH = 4
 class Question(NamedTuple):
     """A question with what its documents are chosen from."""
 
-    asked: Asked
+    asked: QuestionWithAnswers
     pages: Sequence[tuple[Document, Source]] = ()
     """Passages of pages that its answers link to, best first."""
 
@@ -123,8 +123,8 @@ def _shares(things: Sequence[T], size: int) -> list[Sequence[T]]:
 
 
 @lru_cache(1)
-def _kept(path: Path) -> Kept:
-    return Kept(path)
+def _kept(path: Path) -> PostValues:
+    return PostValues(path)
 
 
 @lru_cache(1)
@@ -138,7 +138,7 @@ class _Indexing:
 
     def __call__(self, post_ids: Sequence[int]) -> Terms:
         kept = _kept(self.desk.posts)
-        posts = (KeptPost(*kept.get(self.desk.site, post_id)) for post_id in post_ids)
+        posts = (ChosenPost(*kept.get(self.desk.site, post_id)) for post_id in post_ids)
         terms_of = analyser(self.desk.settings.language)
         return numbered(terms_of(plain_text(post.html)) for post in posts)
 
@@ -165,7 +165,7 @@ class _Choosing:
         shelf = desk.shelf(self.barred)
         for document, source in question.pages:
             shelf.put(document, source)
-        post = KeptPost(*_kept(desk.posts).get(desk.site, asked.post_id))
+        post = ChosenPost(*_kept(desk.posts).get(desk.site, asked.post_id))
         text = joined(post.title, html_to_text(post.html, site=post.site))
         postings, pool = _pool(desk.index)
         answers = np.array([*asked.own, *asked.near], np.int64)

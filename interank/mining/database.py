@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 import duckdb
 
-from interank.mining.post_values import Kept
+from interank.mining.post_values import PostValues
 from interank.mining.stackexchange import Counts
 from interank.settings import MiningRecipe
 
@@ -140,7 +140,7 @@ LEFT JOIN (
 """
 
 
-class Drawn(NamedTuple):
+class DrawnQuestion(NamedTuple):
     """A question that was drawn."""
 
     site: str
@@ -152,7 +152,7 @@ class Drawn(NamedTuple):
         return f"{self.site}/{self.post_id}"
 
 
-class Asked(NamedTuple):
+class QuestionWithAnswers(NamedTuple):
     """A question that was drawn, and the answers that may become its documents, by id."""
 
     post_id: int
@@ -200,7 +200,7 @@ class Database:
         if rows:
             self._connection.executemany("INSERT INTO removed VALUES (?, ?)", rows)
 
-    def draw(self) -> tuple[list[Drawn], list[Counts], list[int]]:
+    def draw(self) -> tuple[list[DrawnQuestion], list[Counts], list[int]]:
         """Draw questions, in order; what each site holds, and how many of its questions could be drawn."""
         settings = self._settings
         every = 1 << 62
@@ -215,7 +215,7 @@ class Database:
         )
         drawn = self._fetched("SELECT site, thread FROM drawn ORDER BY key, site, thread")
         counts, eligible = self._counts()
-        return [Drawn(self._sites[site], thread) for site, thread in drawn], counts, eligible
+        return [DrawnQuestion(self._sites[site], thread) for site, thread in drawn], counts, eligible
 
     def _counts(self) -> tuple[list[Counts], list[int]]:
         counts = [Counts() for _ in self._sites]
@@ -246,15 +246,15 @@ class Database:
         found = self._fetched("SELECT post_id FROM pool WHERE site = $site ORDER BY post_id", site=site)
         return [post_id for (post_id,) in found]
 
-    def asked(self, site: int) -> list[Asked]:
+    def asked(self, site: int) -> list[QuestionWithAnswers]:
         """A site's drawn questions, ascending."""
         found = self._fetched(_ASKED, site=site)
         return [
-            Asked(thread, own, [(post["site"], post["post_id"]) for post in linked], near)
+            QuestionWithAnswers(thread, own, [(post["site"], post["post_id"]) for post in linked], near)
             for thread, own, linked, near in found
         ]
 
-    def keep_texts(self, kept: Kept) -> None:
+    def keep_texts(self, kept: PostValues) -> None:
         """Keep the texts that are needed, in one pass over all."""
         with _ended_from_outside(self._connection):
             result = self._connection.execute(_TEXTS.replace("{folder}", _quoted(self._folder)))

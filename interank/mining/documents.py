@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from itertools import islice
 
 from interank.ir.bm25 import tokenize
-from interank.mining.post_values import Kept, KeptPost
+from interank.mining.post_values import ChosenPost, PostValues
 from interank.mining.text import html_to_text, plain_text
 from interank.settings import DocumentsRecipe, MiningRecipe
 from interank.types import Document, Origin, Source
@@ -29,7 +29,7 @@ Chosen = tuple[Origin, str]
 class Shelf:
     """The documents at hand by id: posts as they are kept, turned into text when asked for, and passages of pages."""
 
-    def __init__(self, posts: Kept, sites: Sequence[str], barred: Collection[str] = ()) -> None:
+    def __init__(self, posts: PostValues, sites: Sequence[str], barred: Collection[str] = ()) -> None:
         """Begin with posts.
 
         Args:
@@ -42,7 +42,7 @@ class Shelf:
         self._documents: dict[str, Document] = {}
         self._sources: dict[str, Source] = {}
         self._barred = barred
-        self._last: tuple[str, KeptPost | None] = "", None
+        self._last: tuple[str, ChosenPost | None] = "", None
 
     def put(self, document: Document, source: Source) -> None:
         """Add a document."""
@@ -53,14 +53,14 @@ class Shelf:
         """Whether the document is here and may be chosen."""
         return doc_id not in self._barred and (doc_id in self._documents or self.post(doc_id) is not None)
 
-    def post(self, doc_id: str) -> KeptPost | None:
+    def post(self, doc_id: str) -> ChosenPost | None:
         """The post behind a document, if it is one."""
         if self._last[0] != doc_id:
             site, _, number = doc_id.rpartition("/")
             told = None
             if site in self._numbers and _NUMBER.fullmatch(number):
                 told = self._kept.get(self._numbers[site], int(number))
-            self._last = doc_id, None if told is None else KeptPost(*told)
+            self._last = doc_id, None if told is None else ChosenPost(*told)
         return self._last[1]
 
     def declined(self, doc_id: str) -> bool:
@@ -86,7 +86,7 @@ class Shelf:
             return frozenset(tokenize(self._documents[doc_id].full_text))
         return frozenset(tokenize(plain_text(self._post(doc_id).html)))
 
-    def _post(self, doc_id: str) -> KeptPost:
+    def _post(self, doc_id: str) -> ChosenPost:
         post = self.post(doc_id)
         if post is None:
             raise KeyError(doc_id)

@@ -21,5 +21,5 @@ class Item(NamedTuple):
     text: str
 
 
-Contaminated = Callable[[Iterable[Item]], Collection[str]]
+ContaminationCheck = Callable[[Iterable[Item]], Collection[str]]
 """Told items, of which there may be millions, one at a time: the ids of those that must not be used."""

@@ -12,10 +12,10 @@ from tempfile import TemporaryDirectory
 
 from interank.mining.assembly import Assembly, Documents
 from interank.mining.choosing import forget, joined
-from interank.mining.database import Database, Drawn
+from interank.mining.database import Database, DrawnQuestion
 from interank.mining.exclusions import nothing_left, reasons
-from interank.mining.items import Contaminated, Item
-from interank.mining.post_values import Kept
+from interank.mining.items import ContaminationCheck, Item
+from interank.mining.post_values import PostValues
 from interank.mining.sites import Origin, begin, find_sites, store_once
 from interank.mining.store import Store, questions_in
 from interank.mining.text import plain_text
@@ -27,7 +27,7 @@ logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class Mined:
+class MiningResult:
     """Pairs, those of a question together, and what was met on the way, by site."""
 
     pairs: list[Pair]
@@ -43,12 +43,12 @@ class MinedIn:
 
 
 def mine(
-    dumps: Sequence[Path], settings: MiningRecipe, seed: int, *, contaminated: Contaminated | None = None
-) -> Mined:
+    dumps: Sequence[Path], settings: MiningRecipe, seed: int, *, contaminated: ContaminationCheck | None = None
+) -> MiningResult:
     """Do as `mine_in`, in a temporary folder, and read the pairs."""
     with TemporaryDirectory(prefix="interank-mining-") as folder:
         mined = mine_in(Path(folder), dumps, settings, seed, contaminated=contaminated)
-        return Mined(list(mined.pairs), mined.counts)
+        return MiningResult(list(mined.pairs), mined.counts)
 
 
 def mine_in(
@@ -57,7 +57,7 @@ def mine_in(
     settings: MiningRecipe,
     seed: int,
     *,
-    contaminated: Contaminated | None = None,
+    contaminated: ContaminationCheck | None = None,
 ) -> MinedIn:
     """Pair a sample of the dumps' questions with documents, in the order of site and post id.
 
@@ -93,7 +93,7 @@ def mine_in(
         drawn, counts, eligible = database.draw()
         for own, (skipped, others) in zip(counts, stored, strict=True):
             own.skipped_rows, own.other_posts = skipped, others
-        assembly = Assembly(folder, origins, numbers, settings, seed, Kept(folder / "texts.sqlite"))
+        assembly = Assembly(folder, origins, numbers, settings, seed, PostValues(folder / "texts.sqlite"))
         chosen = assembly.chosen(database, drawn, contaminated)
     finally:
         database.close()
@@ -147,14 +147,16 @@ class _Pairs:
 
     assembly: Assembly
     documents: Documents
-    splits: Mapping[Drawn, Split]
+    splits: Mapping[DrawnQuestion, Split]
 
     def __iter__(self) -> Iterator[Pair]:
         """Make them."""
         return self.assembly.pairs(self.documents, self.splits)
 
 
-def _contaminated_questions(folder: Path, number: int, origin: Origin, contaminated: Contaminated | None) -> list[int]:
+def _contaminated_questions(
+    folder: Path, number: int, origin: Origin, contaminated: ContaminationCheck | None
+) -> list[int]:
     """The questions of a site that must not be used."""
     if contaminated is None:
         return []
@@ -172,9 +174,9 @@ def _question_items(folder: Path, number: int, origin: Origin) -> Iterator[Item]
         yield Item(f"{origin.site}/{name}", "question", origin.site, name, name, url, text)
 
 
-def _splits(drawn: Sequence[Drawn], settings: MiningRecipe, seed: int) -> dict[Drawn, Split]:
+def _splits(drawn: Sequence[DrawnQuestion], settings: MiningRecipe, seed: int) -> dict[DrawnQuestion, Split]:
     """The split of each question."""
-    validation: set[Drawn] = set()
+    validation: set[DrawnQuestion] = set()
     for site in sorted({one.site for one in drawn}):
         generator = random.Random(f"{seed}/{site}")
         own = [one for one in drawn if one.site == site]

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 _CACHE = 4096
 
 
-class KeptPost(NamedTuple):
+class ChosenPost(NamedTuple):
     """What is needed of a post that was chosen."""
 
     site: str
@@ -27,7 +27,7 @@ class KeptPost(NamedTuple):
     declined: bool
 
 
-class Kept:
+class PostValues:
     """A file of values; several processes may read it while one adds to it."""
 
     def __init__(self, path: Path) -> None:

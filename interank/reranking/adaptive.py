@@ -14,7 +14,7 @@ from interank.modes import Guard
 from interank.reranking.compute_budget import ComputeBudget
 from interank.settings import AdaptiveRecipe, ListPromptSettings, ListwiseRecipe
 from interank.tasks.documents import by_scores, naming
-from interank.tasks.judge.ranker import Graded, ranked_document
+from interank.tasks.judge.ranker import GradeRanker, ranked_document
 from interank.tasks.order.encoder import ListEncoder
 from interank.tasks.order.ranker import Windows
 from interank.tasks.ranks import PART, ListCounts, OneModel, Ranking
@@ -40,7 +40,7 @@ class Adaptive(OneModel):
         Raises:
             InputError: `graded` is of another kind, in another mode, or guarded.
         """
-        if not isinstance(graded, Graded):
+        if not isinstance(graded, GradeRanker):
             raise InputError(
                 f"found {type(graded).__name__}, and adaptive needs a model that grades documents; write "
                 'Reranker(SOURCE, mode="adaptive", adaptive={...})'

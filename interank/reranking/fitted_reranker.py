@@ -15,7 +15,7 @@ from interank.tasks.ranks import ListCounts, OneModel, Ranking
 from interank.types import Document, Query, RankedDocument
 
 
-class Fitted(OneModel):
+class FittedReranker(OneModel):
     """A reranker with an optional fit of its scores; without a fit it ranks as the wrapped reranker does."""
 
     def __init__(self, ranks: OneModel, fit: Fit | None, *, stored: bool = False) -> None:
@@ -64,7 +64,7 @@ class Fitted(OneModel):
             InputError: The scores are guarded, and the fit was requested.
         """
         made = copy.copy(self)
-        Fitted.__init__(made, ranks, fit, stored=stored)
+        FittedReranker.__init__(made, ranks, fit, stored=stored)
         return made
 
     def graded(self, query: str | Query, documents: Sequence[AnyDocument]) -> Iterator[RankedDocument]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from interank.reranking.adaptive import Adaptive
-from interank.reranking.fitted_reranker import Fitted, fit_of
+from interank.reranking.fitted_reranker import FittedReranker, fit_of
 from interank.settings import AdaptiveRecipe
 from interank.tasks.order.ranker import readable_lists
 from interank.tasks.ranker_settings import RankerSettings
@@ -12,7 +12,7 @@ from interank.tasks.ranks import OneModel
 from interank.tasks.sources import find_source
 
 
-def open_reranker(asked: RankerSettings) -> Fitted:
+def open_reranker(asked: RankerSettings) -> FittedReranker:
     """Open a reranker with its guard and its fit.
 
     Raises:
@@ -24,7 +24,7 @@ def open_reranker(asked: RankerSettings) -> Fitted:
     """
     asked.check()
     fit, stored = fit_of(asked)
-    return Fitted(open_unfitted(asked), fit, stored=stored)
+    return FittedReranker(open_unfitted(asked), fit, stored=stored)
 
 
 def open_unfitted(asked: RankerSettings) -> OneModel:

@@ -12,15 +12,15 @@ from interank.engines.prompts import PromptEncoder
 from interank.engines.protocol import Engine, EngineName
 from interank.errors import InputError
 from interank.modes import Mode
-from interank.reranking.fitted_reranker import Fitted, fit_of
+from interank.reranking.fitted_reranker import FittedReranker, fit_of
 from interank.reranking.fitting import fit_for
 from interank.reranking.opening import open_unfitted
 from interank.settings import AdaptiveRecipe, HeadSettings, ListwiseRecipe, ServerRecipe
 from interank.settings.base import checked
 from interank.settings.precision import Precision
 from interank.tasks.documents import AnyDocument, as_documents, as_query, checked_count
-from interank.tasks.query_ranking import Asked, QueryRanking, set_minimums
-from interank.tasks.ranker_settings import AnyServer, Loaded, RankerSettings
+from interank.tasks.query_ranking import QueryOptions, QueryRanking, set_minimums
+from interank.tasks.ranker_settings import AnyServer, LoadedModel, RankerSettings
 from interank.tasks.ranks import OneModel, Ranking
 from interank.types import Document, Query, Run
 
@@ -51,7 +51,7 @@ class Runs(TypedDict, total=False):
     one of the training is used with a warning if it is named here, and refused otherwise."""
 
 
-class Reranker(Fitted):
+class Reranker(FittedReranker):
     """Ranks documents for queries with one model, in one mode."""
 
     def __init__(
@@ -127,7 +127,7 @@ class Reranker(Fitted):
                 max_reasoning_tokens,
                 lists=checked(ListwiseRecipe, lists, "lists"),
                 adaptive=checked(AdaptiveRecipe, adaptive, "adaptive"),
-                loaded=Loaded(engine, encoder),
+                loaded=LoadedModel(engine, encoder),
             )
         )
         return made
@@ -137,7 +137,7 @@ class Reranker(Fitted):
         """A `Reranker` around one that is already open."""
         made = cls.__new__(cls)
         made.source, made.mode = source, mode
-        Fitted.__init__(made, ranks, None)
+        FittedReranker.__init__(made, ranks, None)
         return made
 
     @classmethod
@@ -178,7 +178,7 @@ class Reranker(Fitted):
         top_k: int | None = None,
         explain: int | None = None,
         first_stage: Sequence[float] | None = None,
-        **more: Unpack[Asked],
+        **more: Unpack[QueryOptions],
     ) -> QueryRanking:
         """The documents, best first, each with its `document`; equal scores keep the order given.
 
@@ -190,7 +190,7 @@ class Reranker(Fitted):
             explain: How many of the top documents get an explanation; None leaves it to the mode.
             first_stage: The documents' first-stage scores, for a fit's fusion; unused without a fit.
             **more: The query's `instruction`, and the minimums that a document must reach to be returned: `min_score`,
-                `min_grade` or `min_probability`; see `Asked` and `Least`.
+                `min_grade` or `min_probability`; see `QueryOptions` and `Least`.
 
         Raises:
             InputError: There are several queries or an empty one, a document has no text, two have the same id, or a

@@ -23,13 +23,13 @@ from interank.serving.desk import Entry
 from interank.serving.dialects import Dialect, dialect_of, read, refused
 from interank.serving.explaining import Explain
 from interank.serving.listing import HEADERS, listing
-from interank.serving.middleware import Guarded, notes, refusal_parts, spoken
-from interank.serving.models import Facts, Served, explained_of, mode_of
+from interank.serving.middleware import RequestMiddleware, notes, refusal_parts, spoken
+from interank.serving.models import Facts, ServedModel, explained_of, mode_of
 from interank.serving.options import Options, read_options
 from interank.serving.page import page
 from interank.serving.ranking import Job
 from interank.serving.replies import Json, explanations
-from interank.serving.requests import Answered, Asked, Refusal, failure
+from interank.serving.requests import Refusal, RerankRequest, RerankResponse, failure
 from interank.serving.service import Service
 from interank.serving.streams import Telling, events
 
@@ -84,7 +84,7 @@ def make_app(service: Service) -> ASGIApp:
 
     app.add_api_route("/docs", listed, methods=["GET"], include_in_schema=False)
     app.add_api_route("/", tried, methods=["GET"], include_in_schema=False)
-    return Guarded(app, service)
+    return RequestMiddleware(app, service)
 
 
 class Routes:
@@ -129,7 +129,7 @@ class Routes:
         name = (await self._body(request)).get("name")
         if not isinstance(name, str):
             raise Refusal("invalid", "give the name of an adapter, as a text", field="name")
-        served: Served = await self._alone(partial(self._service.models.load, name))
+        served: ServedModel = await self._alone(partial(self._service.models.load, name))
         return _json(_fact_row(name, served, default=False), status=201)
 
     async def unload(self, request: Request, name: str) -> Response:
@@ -165,7 +165,12 @@ class Routes:
         return await self._service.desk.run(work if scheduler is None else partial(scheduler.alone, work))
 
     async def _answer(
-        self, request: Request, asked: Asked, options: Options, dialect: Dialect, reply: Callable[[Answered], Json]
+        self,
+        request: Request,
+        asked: RerankRequest,
+        options: Options,
+        dialect: Dialect,
+        reply: Callable[[RerankResponse], Json],
     ) -> Response:
         service, noted = self._service, notes(request.scope)
         served = service.models.get(asked.model)
@@ -204,7 +209,7 @@ class Routes:
         }
         return _json(reply(answered), headers=headers)
 
-    def _ended(self, entry: Entry, noted: dict[str, Any], answered: Answered | None) -> None:
+    def _ended(self, entry: Entry, noted: dict[str, Any], answered: RerankResponse | None) -> None:
         self._service.desk.leave(entry, answered=answered is not None)
         noted["queued_seconds"] = round(entry.ticket.queued_seconds, 4)
         if answered is None:
@@ -233,7 +238,7 @@ class _Stream(StreamingResponse):
 _EXPLAINING = Dialect("explain", Explain, explanations, (EXPLAIN,), own=True)
 
 
-def _fact_row(name: str, served: Served, *, default: bool) -> dict[str, Any]:
+def _fact_row(name: str, served: ServedModel, *, default: bool) -> dict[str, Any]:
     facts: Facts = served.facts
     return {
         "id": name,
@@ -296,7 +301,9 @@ def _refused_event(dialect: Dialect, noted: dict[str, Any], refusal: Refusal) ->
     return {"status": status, **(reply if isinstance(reply, dict) else {"message": refusal.message})}
 
 
-def _stream_ended(ended: Callable[[Answered | None], None], noted: dict[str, Any], answered: Answered | None) -> None:
+def _stream_ended(
+    ended: Callable[[RerankResponse | None], None], noted: dict[str, Any], answered: RerankResponse | None
+) -> None:
     if answered is None:
         noted.setdefault("status", _GONE)
     ended(answered)

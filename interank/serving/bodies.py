@@ -1,4 +1,4 @@
-"""The bodies that clients of each dialect send, and how each is read as an `Asked`."""
+"""The bodies that clients of each dialect send, and how each is read as a `RerankRequest`."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field
 
 from interank import plain_data
-from interank.serving.requests import Asked, Refusal, Text
+from interank.serving.requests import Refusal, RerankRequest, Text
 from interank.wording import counted
 
 AnyText = str | dict[str, Any]
@@ -22,7 +22,7 @@ class Body(BaseModel):
 
     model_config = ConfigDict(extra="ignore", strict=False)
 
-    def asked(self) -> Asked:
+    def asked(self) -> RerankRequest:
         """What it asks for.
 
         Raises:
@@ -51,10 +51,10 @@ class Rerank(Body):
     instruction: str | None = None
     instruct: str | None = None
 
-    def asked(self) -> Asked:
+    def asked(self) -> RerankRequest:
         """See `Body`; 0 of `top_n` tells all, as none does."""
         given = [self.documents] if isinstance(self.documents, str) else self.documents
-        return Asked(
+        return RerankRequest(
             queries=(some(self.query, "query"),),
             documents=texts(given, "documents", self.rank_fields or ()),
             model=self.model,
@@ -80,9 +80,9 @@ class TeiRerank(Body):
     truncate: bool | None = None
     model: str | None = None
 
-    def asked(self) -> Asked:
+    def asked(self) -> RerankRequest:
         """See `Body`."""
-        return Asked(
+        return RerankRequest(
             queries=(some(self.query, "query"),),
             documents=texts(self.texts, "texts"),
             model=self.model,
@@ -106,9 +106,9 @@ class NimRanking(Body):
     model: str | None = None
     truncate: str | None = None
 
-    def asked(self) -> Asked:
+    def asked(self) -> RerankRequest:
         """See `Body`."""
-        return Asked(
+        return RerankRequest(
             queries=(some(self.query.text, "query"),),
             documents=texts([passage.text for passage in self.passages], "passages"),
             model=self.model,
@@ -131,7 +131,7 @@ class Score(Body):
     use_activation: bool | None = None
     priority: int | None = None
 
-    def asked(self) -> Asked:
+    def asked(self) -> RerankRequest:
         """See `Body`."""
         first = next((v for v in (self.text_1, self.data_1, self.queries) if v is not None), None)
         second = next((v for v in (self.text_2, self.data_2, self.documents, self.items) if v is not None), None)
@@ -145,7 +145,7 @@ class Score(Body):
                 "many of both",
                 field="text_1",
             )
-        return Asked(
+        return RerankRequest(
             queries=tuple(some(text.text, "text_1") for text in left),
             documents=right,
             model=self.model,

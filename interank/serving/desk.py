@@ -13,14 +13,14 @@ from typing import Any, TypeVar
 
 from interank.serving.backlog import Backlog, Ticket
 from interank.serving.limits import Limits
-from interank.serving.requests import CHARACTERS_PER_TOKEN, Asked, Refusal
+from interank.serving.requests import CHARACTERS_PER_TOKEN, Refusal, RerankRequest
 
 T = TypeVar("T")
 # What stands around each document, and around the query.
 _FRAME, _QUERY = 32, 256
 
 
-def tokens_of(asked: Asked, most_tokens: int) -> float:
+def tokens_of(asked: RerankRequest, most_tokens: int) -> float:
     """About how many tokens of a request are read; of each document no more than the model reads."""
     documents = sum(
         _FRAME + min(most_tokens, (len(text.text) + len(text.title)) // CHARACTERS_PER_TOKEN)

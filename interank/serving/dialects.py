@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from interank.serving import replies
 from interank.serving.bodies import Body, NimRanking, Rerank, Score, TeiRerank
 from interank.serving.replies import Json
-from interank.serving.requests import Answered, Asked, Refusal, Why
+from interank.serving.requests import Refusal, RerankRequest, RerankResponse, Why
 
 _STATUSES: Mapping[Why, int] = {
     "empty": 422,
@@ -33,7 +33,7 @@ class Dialect:
     name: str
     """Also the path's first part that chooses it where a body cannot."""
     body: type[Body]
-    reply: Callable[[Asked, Answered], Json]
+    reply: Callable[[RerankRequest, RerankResponse], Json]
     paths: tuple[str, ...]
     """Where it alone is spoken, or, behind its prefix, where its clients post."""
     own: bool = False
@@ -124,7 +124,7 @@ def _is_at(path: str, place: str) -> bool:
     return path.startswith(before) and path.endswith(after) and len(path) > len(before) + len(after)
 
 
-def read(dialect: Dialect, body: Mapping[str, Any]) -> Asked:
+def read(dialect: Dialect, body: Mapping[str, Any]) -> RerankRequest:
     """A body as what it asks for.
 
     Raises:

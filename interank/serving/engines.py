@@ -11,7 +11,7 @@ from interank.engines.head_engine import HeadEngine
 from interank.engines.heads import Head
 from interank.engines.pairs import Pair, PairEncoder
 from interank.engines.prompts import Prompt
-from interank.engines.protocol import Ability, Completion, Engine, Forced, Grading, LabelLogits, Sampling
+from interank.engines.protocol import Ability, Completion, Engine, ForcedLabels, Grading, LabelLogits, Sampling
 from interank.engines.transformers import TransformersEngine
 from interank.engines.work import Work, work_of_reading, work_of_writing
 from interank.serving.backlog import Ticket
@@ -97,7 +97,7 @@ class GradedTexts:
 
     engine: Any
     sampling: Sampling
-    asked: Forced
+    asked: ForcedLabels
     end: int
 
     @property
@@ -174,7 +174,7 @@ class SharedGradingEngine(SharedEngine):
         return bool(self.engine.rereads)
 
     def generate_graded(
-        self, prompts: Sequence[Prompt], sampling: Sampling, asked: Forced, *, end: int
+        self, prompts: Sequence[Prompt], sampling: Sampling, asked: ForcedLabels, *, end: int
     ) -> list[tuple[Completion, LabelLogits]]:
         """See `Grading`."""
         lane = GradedTexts(self.engine, sampling, asked, end)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from interank.serving.bodies import AnyText, Body, some, texts
-from interank.serving.requests import Asked, Refusal
+from interank.serving.requests import Refusal, RerankRequest
 
 
 class Explain(Body):
@@ -15,12 +15,12 @@ class Explain(Body):
     model: str | None = None
     return_documents: bool | None = None
 
-    def asked(self) -> Asked:
+    def asked(self) -> RerankRequest:
         """See `Body`."""
         if (self.document is None) == (self.documents is None):
             raise Refusal("invalid", "give either document or documents", field="documents")
         given = [self.document] if self.document is not None else self.documents or []
-        return Asked(
+        return RerankRequest(
             queries=(some(self.query, "query"),),
             documents=texts(given, "documents"),
             model=self.model,

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from interank import plain_data
 from interank.serving.options import Options
-from interank.serving.requests import Asked, Refusal
+from interank.serving.requests import Refusal, RerankRequest
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +33,7 @@ class Limits:
     heartbeat: float = 5.0
     """Seconds between signs of life in a stream."""
 
-    def check(self, asked: Asked, explained: int) -> None:
+    def check(self, asked: RerankRequest, explained: int) -> None:
         """Refuse what is too large; `explained` is how many documents are explained.
 
         Raises:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
-from interank.serving.requests import Answered
+from interank.serving.requests import RerankResponse
 from interank.serving.schedule import Step
 
 _SECONDS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300)
@@ -54,7 +54,7 @@ class Metrics:
         self._requests.labels(route, mode, str(status)).inc()
         self._seconds.labels(route).observe(seconds)
 
-    def answered(self, answered: Answered, queued: float) -> None:
+    def answered(self, answered: RerankResponse, queued: float) -> None:
         """Documents were ranked."""
         model = answered.model
         self._queued.observe(queued)

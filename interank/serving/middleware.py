@@ -49,7 +49,7 @@ def refusal_parts(dialect: Dialect, refusal: Refusal) -> tuple[int, list[tuple[b
     return status, [(name.lower().encode(), value.encode()) for name, value in headers.items()], body
 
 
-class Guarded:
+class RequestMiddleware:
     """An ASGI app that lets requests with a key through, and notes what came of each."""
 
     def __init__(self, app: ASGIApp, service: Service) -> None:

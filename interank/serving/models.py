@@ -13,7 +13,7 @@ from interank.engines.prompts import PromptEncoder
 from interank.engines.protocol import Engine
 from interank.errors import InputError
 from interank.modes import GUARDS, Guard, Mode, explained_by_default, explains
-from interank.reranking.fitted_reranker import Fitted
+from interank.reranking.fitted_reranker import FittedReranker
 from interank.reranking.fitting import Fit, stored_fit, stored_modes
 from interank.reranking.opening import open_unfitted
 from interank.serving.backlog import Ticket
@@ -24,8 +24,8 @@ from interank.serving.schedule import Scheduler, Size
 from interank.settings import AdaptiveRecipe, ListPromptSettings, ListwiseRecipe
 from interank.tasks import TASK_MODES
 from interank.tasks.head.ranker import HeadRanker
-from interank.tasks.ranker_settings import Loaded, RankerSettings
-from interank.tasks.ranks import OneModel, Ranking, Scores, Ungraded
+from interank.tasks.ranker_settings import LoadedModel, RankerSettings
+from interank.tasks.ranks import OneModel, Ranking, Scores, UngradedRanker
 from interank.types import Document, Query, RankedDocument
 
 Kind = Literal["grade", "head", "rank"]
@@ -56,7 +56,7 @@ class Facts:
     removable: bool = False
 
 
-class Served(Protocol):
+class ServedModel(Protocol):
     """A model that requests may name."""
 
     facts: Facts
@@ -75,7 +75,7 @@ class Served(Protocol):
         """What its scores are in a mode."""
         ...
 
-    def ranks(self, options: Options, ticket: Ticket, most_tokens: int | None = None) -> Fitted:
+    def ranks(self, options: Options, ticket: Ticket, most_tokens: int | None = None) -> FittedReranker:
         """A reranker for one request, in the mode and with the guard that it asks for.
 
         `most_tokens` is what a document is cut to, where that is less than the model's own limit.
@@ -124,9 +124,9 @@ def fits_of(source: str) -> dict[str, Fit]:
     return {mode: fit for mode, fit in found.items() if fit is not None}
 
 
-def _finished(ranks: OneModel, facts: Facts, mode: Mode, options: Options) -> Fitted:
+def _finished(ranks: OneModel, facts: Facts, mode: Mode, options: Options) -> FittedReranker:
     fit = None if options.fit is False else facts.fits.get("score" if mode == "explain" else mode)
-    return Fitted(ranks, fit, stored=True)
+    return FittedReranker(ranks, fit, stored=True)
 
 
 def _shorter(encoder: PromptEncoder, most_tokens: int | None) -> PromptEncoder:
@@ -140,7 +140,9 @@ def _shorter(encoder: PromptEncoder, most_tokens: int | None) -> PromptEncoder:
 class ServedLanguageModel:
     """A judge, a model of lists, or one that was trained on neither."""
 
-    def __init__(self, facts: Facts, loaded: Loaded, scheduler: Scheduler | None, settings: RankerSettings) -> None:
+    def __init__(
+        self, facts: Facts, loaded: LoadedModel, scheduler: Scheduler | None, settings: RankerSettings
+    ) -> None:
         """Take what is loaded; without a scheduler servers run it. `settings` are those of the server."""
         self.facts = facts
         self._loaded = loaded
@@ -159,23 +161,23 @@ class ServedLanguageModel:
 
     @property
     def device(self) -> str:
-        """See `Served`."""
+        """See `ServedModel`."""
         return str(self.engine.device)
 
     @property
     def longest(self) -> int:
-        """See `Served`."""
+        """See `ServedModel`."""
         return self.encoder.settings.max_document_tokens
 
     def kind(self, mode: Mode) -> Kind:
-        """See `Served`."""
+        """See `ServedModel`."""
         return "rank" if mode == "listwise" else "grade"
 
-    def ranks(self, options: Options, ticket: Ticket, most_tokens: int | None = None) -> Fitted:
-        """See `Served`."""
+    def ranks(self, options: Options, ticket: Ticket, most_tokens: int | None = None) -> FittedReranker:
+        """See `ServedModel`."""
         mode = mode_of(self.facts, options)
         engine = shared(self._loaded.engine, self._scheduler, ticket)
-        loaded = Loaded(cast(Engine, engine), _shorter(self._loaded.encoder, most_tokens), self._loaded.modes)
+        loaded = LoadedModel(cast(Engine, engine), _shorter(self._loaded.encoder, most_tokens), self._loaded.modes)
         asked = replace(
             self._settings,
             model=None,
@@ -211,20 +213,20 @@ class ServedHead:
 
     @property
     def device(self) -> str:
-        """See `Served`."""
+        """See `ServedModel`."""
         return str(self.engine.device)
 
     @property
     def longest(self) -> int:
-        """See `Served`."""
+        """See `ServedModel`."""
         return self.engine.head.settings.document_tokens
 
     def kind(self, mode: Mode) -> Kind:
-        """See `Served`."""
+        """See `ServedModel`."""
         return "head"
 
-    def ranks(self, options: Options, ticket: Ticket, most_tokens: int | None = None) -> Fitted:
-        """See `Served`."""
+    def ranks(self, options: Options, ticket: Ticket, most_tokens: int | None = None) -> FittedReranker:
+        """See `ServedModel`."""
         mode = mode_of(self.facts, options)
         head = self.engine.head
         encoder = copy.copy(head.encoder)
@@ -267,7 +269,7 @@ class _Documents:
         return found
 
 
-class _SharedWhole(Ungraded, Scores):
+class _SharedWhole(UngradedRanker, Scores):
     """One request's way to a reranker that computes by itself."""
 
     def __init__(self, ranks: Scores, scheduler: Scheduler, ticket: Ticket) -> None:
@@ -297,20 +299,20 @@ class ServedWhole:
 
     @property
     def device(self) -> str:
-        """See `Served`."""
+        """See `ServedModel`."""
         return str(self._ranks.engine.device)
 
     @property
     def longest(self) -> int:
-        """See `Served`."""
+        """See `ServedModel`."""
         return _UNKNOWN_LENGTH
 
     def kind(self, mode: Mode) -> Kind:
-        """See `Served`."""
+        """See `ServedModel`."""
         return self._kind
 
-    def ranks(self, options: Options, ticket: Ticket, most_tokens: int | None = None) -> Fitted:
-        """See `Served`."""
+    def ranks(self, options: Options, ticket: Ticket, most_tokens: int | None = None) -> FittedReranker:
+        """See `ServedModel`."""
         mode = mode_of(self.facts, options)
         return _finished(_SharedWhole(self._ranks, self._scheduler, ticket), self.facts, mode, options)
 

@@ -22,9 +22,9 @@ from interank.modes import in_words
 from interank.serving.models import (
     Facts,
     Kind,
-    Served,
     ServedHead,
     ServedLanguageModel,
+    ServedModel,
     ServedWhole,
     fits_of,
     judge_facts,
@@ -39,7 +39,7 @@ from interank.tasks.head import ranker as heads
 from interank.tasks.judge.asking import LABEL_ROOM, Judge
 from interank.tasks.judge.ranker import judge_encoder
 from interank.tasks.order.ranker import list_encoder, readable_lists
-from interank.tasks.ranker_settings import Loaded, RankerSettings
+from interank.tasks.ranker_settings import LoadedModel, RankerSettings
 from interank.tasks.sources import Source, find_source, open_engine
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
@@ -88,10 +88,10 @@ class Models:
         self._served = {name: self._open(name, each) for name, each in settings.items()}
         self._served |= dict.fromkeys(names, self._served[names[0]])
 
-    def __iter__(self) -> Iterator[tuple[str, Served]]:
+    def __iter__(self) -> Iterator[tuple[str, ServedModel]]:
         return iter(list(self._served.items()))
 
-    def get(self, name: str | None) -> Served:
+    def get(self, name: str | None) -> ServedModel:
         """The model of a name; the default where there is none.
 
         Raises:
@@ -107,7 +107,7 @@ class Models:
             )
         return found
 
-    def load(self, name: str) -> Served:
+    def load(self, name: str) -> ServedModel:
         """The adapter of a name under the root, loaded beside the others on its base.
 
         Raises:
@@ -128,7 +128,7 @@ class Models:
         self._served[name] = found
         return found
 
-    def withdraw(self, name: str) -> Served:
+    def withdraw(self, name: str) -> ServedModel:
         """Answer no more requests by a model that was loaded at run time; what runs it stays until it is let go of.
 
         Raises:
@@ -139,7 +139,7 @@ class Models:
             raise Refusal("invalid", f"{name} was there from the start and stays", field="name")
         return self._served.pop(name)
 
-    def let_go(self, withdrawn: Served) -> None:
+    def let_go(self, withdrawn: ServedModel) -> None:
         """Let go of a model that answers nothing any more."""
         if isinstance(withdrawn, ServedLanguageModel) and isinstance(withdrawn.engine, AdapterEngine):
             withdrawn.engine.base.remove(withdrawn.engine)
@@ -166,7 +166,7 @@ class Models:
             return replace(settings, mode="score", adaptive=None, lists=None, memory=None)
         return replace(settings, head=None)
 
-    def _open(self, name: str, settings: RankerSettings, *, late: bool = False) -> Served:
+    def _open(self, name: str, settings: RankerSettings, *, late: bool = False) -> ServedModel:
         """One model; `late` where it is loaded at run time, beside what is there."""
         source, scheduler = str(settings.model), self._scheduler
         if late_lists.takes(settings):
@@ -186,7 +186,7 @@ class Models:
         """Whether models on a base share it, each adapter apart, rather than being folded into one of its own."""
         return self._opened.root is not None or self._standing[folder] > 1
 
-    def _open_head(self, name: str, settings: RankerSettings, *, late: bool) -> Served:
+    def _open_head(self, name: str, settings: RankerSettings, *, late: bool) -> ServedModel:
         source = str(settings.model)
         if self._scheduler is None:
             raise InputError(f"{source} is a pointwise head, which runs on engine transformers; leave the engine out")
@@ -215,7 +215,7 @@ class Models:
         self._heads[found.files.folder] = _HeadBase(opened[name].engine.model)
         return opened[name].engine
 
-    def _open_language_model(self, name: str, source: Source, settings: RankerSettings, *, late: bool) -> Served:
+    def _open_language_model(self, name: str, source: Source, settings: RankerSettings, *, late: bool) -> ServedModel:
         task = None if source.manifest is None else task_of_adapter(source.manifest)
         if task not in (None, "judge", "order"):
             what = TRAINED_ON.get(task, f"task {task}")
@@ -247,7 +247,9 @@ class Models:
         if task != "order":
             # Refuses an engine that cannot grade before anybody asks.
             Judge(engine, encoder)
-        return ServedLanguageModel(facts, Loaded(engine, encoder, modes), self._scheduler, lists_of(settings, lists))
+        return ServedLanguageModel(
+            facts, LoadedModel(engine, encoder, modes), self._scheduler, lists_of(settings, lists)
+        )
 
     def _engine(self, name: str, source: Source, settings: RankerSettings, *, late: bool) -> Any:
         """What runs a model beside others on its base; None where it stands alone."""

@@ -10,12 +10,12 @@ from typing import Any, Protocol
 
 from interank.errors import InputError, InterankError
 from interank.modes import Mode
-from interank.reranking.fitted_reranker import Fitted
+from interank.reranking.fitted_reranker import FittedReranker
 from interank.serving.backlog import LeftError, Ticket
-from interank.serving.models import Kind, Served, explained_of, mode_of
+from interank.serving.models import Kind, ServedModel, explained_of, mode_of
 from interank.serving.options import Options
 from interank.serving.quoting import quotes_of, relevant_spans
-from interank.serving.requests import Answered, Asked, Refusal, Result, failure
+from interank.serving.requests import Refusal, RerankRequest, RerankResponse, Result, failure
 from interank.tasks.query_ranking import QueryRanking
 from interank.types import Document, Query, RankedDocument
 
@@ -28,7 +28,7 @@ _UNLEARNED = ("this model has not learned to follow an instruction",)
 class Hears(Protocol):
     """Hears how a request gets on."""
 
-    def ranking(self, answered: Answered) -> None:
+    def ranking(self, answered: RerankResponse) -> None:
         """All results, without explanations that are still to be written."""
         ...
 
@@ -46,14 +46,14 @@ class Job:
     """One request and what answers it."""
 
     request: str
-    asked: Asked
+    asked: RerankRequest
     options: Options
-    served: Served
+    served: ServedModel
     ticket: Ticket
     begun: float
     """By `time.monotonic`."""
 
-    def answer(self, hears: Hears | None = None) -> Answered:
+    def answer(self, hears: Hears | None = None) -> RerankResponse:
         """Rank, explain, and say how; a failure is told in the log.
 
         Raises:
@@ -73,7 +73,7 @@ class Job:
             log.exception("request %s failed", self.request)
             raise failure(self.request) from error
 
-    def _answered(self, hears: Hears | None) -> Answered:
+    def _answered(self, hears: Hears | None) -> RerankResponse:
         mode = mode_of(self.served.facts, self.options)
         ranks = self.served.ranks(self.options, self.ticket, self.asked.most_tokens)
         parts = [self._ranked(ranks, mode, query, places) for query, places in self._queries()]
@@ -103,7 +103,9 @@ class Job:
         texts = self.asked.documents
         return [Document(str(place), texts[place].text, texts[place].title) for place in places]
 
-    def _ranked(self, ranks: Fitted, mode: Mode, query: Query, places: Sequence[int]) -> dict[int, RankedDocument]:
+    def _ranked(
+        self, ranks: FittedReranker, mode: Mode, query: Query, places: Sequence[int]
+    ) -> dict[int, RankedDocument]:
         """By its place each document with its score."""
         documents = self._documents(places)
         made = ranks.ordered(query, documents, None) if mode in _ORDERED else ranks.graded(query, documents)
@@ -124,7 +126,7 @@ class Job:
         return {int(item.doc_id): item for item in ranking}
 
     def _explained(
-        self, ranks: Fitted, found: dict[int, RankedDocument], count: int, hears: Hears | None
+        self, ranks: FittedReranker, found: dict[int, RankedDocument], count: int, hears: Hears | None
     ) -> dict[int, RankedDocument]:
         """The best with explanations."""
         best = sorted(found.values(), key=lambda item: (-item.score, int(item.doc_id)))[: self.asked.top]
@@ -152,8 +154,8 @@ class Job:
             raise Refusal("too_large", f"document {min(cut)} is longer than the model reads; shorten it, or allow cuts")
 
     def _told(
-        self, ranks: Fitted, mode: Mode, found: dict[int, RankedDocument], kept: dict[int, RankedDocument]
-    ) -> Answered:
+        self, ranks: FittedReranker, mode: Mode, found: dict[int, RankedDocument], kept: dict[int, RankedDocument]
+    ) -> RerankResponse:
         """What is told of those that were `kept`; places are those among all that were found."""
         kind = self.served.kind(mode)
         order = {index: rank for rank, index in enumerate(found)} if mode in _ORDERED else {}
@@ -171,7 +173,7 @@ class Job:
         }
         if self.options.minimums:
             about["left_out"] = len(found) - len(kept)
-        return Answered(
+        return RerankResponse(
             self.request,
             self.served.facts.name,
             int(time.time()),

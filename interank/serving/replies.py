@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from interank.serving.requests import Answered, Asked, Refusal, Result, all_warnings, best_first
+from interank.serving.requests import Refusal, RerankRequest, RerankResponse, Result, all_warnings, best_first
 
 Json = dict[str, Any] | list[dict[str, Any]]
 """What a body may be."""
@@ -18,36 +18,36 @@ _TEI_TYPES = {
 }
 
 
-def _number(asked: Asked, result: Result) -> float:
+def _number(asked: RerankRequest, result: Result) -> float:
     return result.score if asked.raw else result.relevance
 
 
-def _also(asked: Asked, result: Result) -> dict[str, Any]:
+def _also(asked: RerankRequest, result: Result) -> dict[str, Any]:
     """Keys of ours; `relevant_spans` where they are asked for."""
     extra = {key: value for key, value in result.extra.items() if key != "relevant_spans" or asked.spans}
     return {**extra, "truncated": result.truncated}
 
 
-def _document(asked: Asked, result: Result, *, flat: bool) -> dict[str, Any]:
+def _document(asked: RerankRequest, result: Result, *, flat: bool) -> dict[str, Any]:
     if not asked.texts:
         return {}
     return {"document": result.document.text if flat else {"text": result.document.text}}
 
 
-def _result(asked: Asked, result: Result, *, flat: bool) -> dict[str, Any]:
+def _result(asked: RerankRequest, result: Result, *, flat: bool) -> dict[str, Any]:
     score = {"index": result.index, "relevance_score": _number(asked, result)}
     return score | _document(asked, result, flat=flat) | _also(asked, result)
 
 
-def _results(asked: Asked, answered: Answered, *, flat: bool) -> list[dict[str, Any]]:
+def _results(asked: RerankRequest, answered: RerankResponse, *, flat: bool) -> list[dict[str, Any]]:
     return [_result(asked, result, flat=flat) for result in best_first(answered.results, asked.top)]
 
 
-def _begun(kind: str, answered: Answered) -> dict[str, Any]:
+def _begun(kind: str, answered: RerankResponse) -> dict[str, Any]:
     return {"id": answered.request, "object": kind, "created": answered.created, "model": answered.model}
 
 
-def _ended(asked: Asked, answered: Answered, **meta: Any) -> dict[str, Any]:
+def _ended(asked: RerankRequest, answered: RerankResponse, **meta: Any) -> dict[str, Any]:
     about = {"interank": dict(answered.about)} if answered.about else {}
     return {
         "usage": {"prompt_tokens": answered.tokens, "total_tokens": answered.tokens},
@@ -56,7 +56,7 @@ def _ended(asked: Asked, answered: Answered, **meta: Any) -> dict[str, Any]:
     }
 
 
-def superset(asked: Asked, answered: Answered) -> Json:
+def superset(asked: RerankRequest, answered: RerankResponse) -> Json:
     """What clients of Cohere, Jina, vLLM and LiteLLM each find all their keys in."""
     return {
         **_begun("rerank", answered),
@@ -71,19 +71,19 @@ def superset(asked: Asked, answered: Answered) -> Json:
     }
 
 
-def infinity(asked: Asked, answered: Answered) -> Json:
+def infinity(asked: RerankRequest, answered: RerankResponse) -> Json:
     """Documents are plain strings."""
     results = _results(asked, answered, flat=True)
     return {**_begun("rerank", answered), "results": results, **_ended(asked, answered)}
 
 
-def voyage(asked: Asked, answered: Answered) -> Json:
+def voyage(asked: RerankRequest, answered: RerankResponse) -> Json:
     """Results stand in `data`."""
     data = _results(asked, answered, flat=True)
     return {"object": "list", "data": data, "model": answered.model, **_ended(asked, answered)}
 
 
-def tei(asked: Asked, answered: Answered) -> Json:
+def tei(asked: RerankRequest, answered: RerankResponse) -> Json:
     """A bare list."""
     return [
         {"index": r.index, "score": _number(asked, r)}
@@ -93,7 +93,7 @@ def tei(asked: Asked, answered: Answered) -> Json:
     ]
 
 
-def sglang(asked: Asked, answered: Answered) -> Json:
+def sglang(asked: RerankRequest, answered: RerankResponse) -> Json:
     """A bare list, each with what it took."""
     return [
         {"score": _number(asked, r), "index": r.index, "meta_info": {"id": answered.request}}
@@ -103,14 +103,14 @@ def sglang(asked: Asked, answered: Answered) -> Json:
     ]
 
 
-def nim(asked: Asked, answered: Answered) -> Json:
+def nim(asked: RerankRequest, answered: RerankResponse) -> Json:
     """`logit` is s itself."""
     ranked = best_first(answered.results, asked.top)
     rankings = [{"index": r.index, "logit": r.score} | _also(asked, r) for r in ranked]
     return {"rankings": rankings, **_ended(asked, answered)}
 
 
-def scores(asked: Asked, answered: Answered) -> Json:
+def scores(asked: RerankRequest, answered: RerankResponse) -> Json:
     """VLLM's `/score`, in request order."""
     data = [
         {"index": r.index, "object": "score", "score": _number(asked, r)} | _also(asked, r) for r in answered.results
@@ -118,7 +118,7 @@ def scores(asked: Asked, answered: Answered) -> Json:
     return {**_begun("list", answered), "data": data, **_ended(asked, answered)}
 
 
-def explanations(asked: Asked, answered: Answered) -> Json:
+def explanations(asked: RerankRequest, answered: RerankResponse) -> Json:
     """Of `/v1/explain`, in request order."""
     results = [_result(asked, r, flat=False) for r in answered.results]
     return {**_begun("explanations", answered), "results": results, **_ended(asked, answered)}

@@ -43,7 +43,7 @@ class Text:
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class RerankRequest:
     """One request: documents to score, and how much of that to tell."""
 
     queries: tuple[str, ...]
@@ -96,7 +96,7 @@ class Result:
 
 
 @dataclass(frozen=True, slots=True)
-class Answered:
+class RerankResponse:
     """All results of a request, in request order, and what they took."""
 
     request: str
@@ -118,7 +118,7 @@ def best_first(results: Sequence[Result], top: int | None) -> list[Result]:
     return sorted(results, key=lambda result: -result.score)[:top]
 
 
-def all_warnings(asked: Asked, answered: Answered) -> list[str]:
+def all_warnings(asked: RerankRequest, answered: RerankResponse) -> list[str]:
     """What was not heeded, and how many documents were cut: nothing is cut in silence."""
     cut = sum(1 for result in answered.results if result.truncated)
     told = [f"documents cut to the model's length: {cut} of {len(answered.results)}"] if cut else []

@@ -14,7 +14,7 @@ from interank.serving.metrics import Metrics
 from interank.serving.opening import Models, Opened
 from interank.serving.options import Options
 from interank.serving.ranking import Job
-from interank.serving.requests import Asked, Text
+from interank.serving.requests import RerankRequest, Text
 from interank.serving.schedule import Scheduler
 
 log = logging.getLogger(__name__)
@@ -87,7 +87,7 @@ class Service:
         texts = tuple(Text(_WARM * (1 + n % 4)) for n in range(16))
         for served in {id(each): each for _, each in self.models}.values():
             mode = "score" if "score" in served.facts.modes else served.facts.mode
-            asked = Asked(("Why does bread rise?",), texts[:4] if mode != "score" else texts, served.facts.name)
+            asked = RerankRequest(("Why does bread rise?",), texts[:4] if mode != "score" else texts, served.facts.name)
             options = Options(mode=mode, explain=0, max_reasoning_tokens=8)
             first, second = (Job("warm-up", asked, options, served, Ticket(), time.monotonic()) for _ in range(2))
             first.answer()

@@ -11,7 +11,7 @@ from interank.serving.bytes import event
 from interank.serving.desk import Desk
 from interank.serving.ranking import Hears, Job
 from interank.serving.replies import Json
-from interank.serving.requests import Answered, Refusal
+from interank.serving.requests import Refusal, RerankResponse
 
 _UNFINISHED = "\N{REPLACEMENT CHARACTER}"
 
@@ -19,7 +19,7 @@ _UNFINISHED = "\N{REPLACEMENT CHARACTER}"
 class Telling(Hears):
     """Puts what is heard in a request's thread onto a queue of the event loop."""
 
-    def __init__(self, reply: Callable[[Answered], Json]) -> None:
+    def __init__(self, reply: Callable[[RerankResponse], Json]) -> None:
         """Belongs to the running loop; `reply` words a ranking."""
         self.events: asyncio.Queue[bytes | None] = asyncio.Queue()
         self._loop = asyncio.get_running_loop()
@@ -30,7 +30,7 @@ class Telling(Hears):
         """Put an event onto the queue; None ends it."""
         self._loop.call_soon_threadsafe(self.events.put_nowait, said)
 
-    def ranking(self, answered: Answered) -> None:
+    def ranking(self, answered: RerankResponse) -> None:
         """See `Hears`."""
         self.tell(event("ranking", self._reply(answered)))
 
@@ -52,11 +52,11 @@ async def events(
     desk: Desk,
     left: Callable[[], Awaitable[Any]],
     refused: Callable[[Refusal], dict[str, Any]],
-    ended: Callable[[Answered | None], None],
+    ended: Callable[[RerankResponse | None], None],
 ) -> AsyncIterator[bytes]:
     """The events of a request, until it is answered, refused, or its client has gone."""
 
-    def work() -> Answered | None:
+    def work() -> RerankResponse | None:
         try:
             answered = job.answer(telling)
             about = answered.about

@@ -19,23 +19,23 @@ from interank.teacher.annotate import Annotator, Outcome, known_grades
 from interank.teacher.budget import Meter, dollars
 from interank.teacher.lists import ListOutcome, order_lists
 from interank.teacher.opening import REPLIES, asked_together, default_cache, open_teacher
-from interank.teacher.queries import Written, query_pairs, write_queries
+from interank.teacher.queries import QueryRewrite, query_pairs, write_queries
 from interank.teacher.replies import Asker, ReplyStore
 from interank.types import Pair, Query
 
 log = logging.getLogger(__name__)
 
-Listed = Callable[[Sequence[Pair], Sequence[Outcome]], list[JudgedList]]
+MakeLists = Callable[[Sequence[Pair], Sequence[Outcome]], list[JudgedList]]
 Explain = Callable[[Annotator | None, Sequence[Pair], Sequence[Outcome]], Explanations | None]
 
 
 @dataclass(frozen=True, slots=True)
-class Answers:
+class Annotations:
     """What the teacher said: of the pairs (search queries' among them), and its search queries by question."""
 
     pairs: list[Pair]
     outcomes: list[Outcome]
-    queries: dict[str, Written]
+    queries: dict[str, QueryRewrite]
     lists: list[tuple[JudgedList, ListOutcome]]
     """Those that the teacher was asked to order."""
     explanations: Explanations | None
@@ -46,7 +46,9 @@ class Answers:
     cost: dict[str, Any]
 
 
-def ask(recipe: GenerateRecipe, pairs: Sequence[Pair], place: Workplace, listed: Listed, explain: Explain) -> Answers:
+def ask(
+    recipe: GenerateRecipe, pairs: Sequence[Pair], place: Workplace, listed: MakeLists, explain: Explain
+) -> Annotations:
     """Ask for search queries, then for judgments, then for orders and more explanations of what is judged.
 
     What the work folder or the cache holds is not asked again, and where there is nothing to ask no model is opened.
@@ -87,22 +89,22 @@ def ask(recipe: GenerateRecipe, pairs: Sequence[Pair], place: Workplace, listed:
     }
     price = dollars(held.read, held.written, recipe.teacher.price)
     notes |= {"tokens_read": held.read, "tokens_written": held.written, "dollars": price}
-    return Answers(every, outcomes, queries, lists, explanations, meter.stopped, notes, cost)
+    return Annotations(every, outcomes, queries, lists, explanations, meter.stopped, notes, cost)
 
 
-def _unasked(pairs: Sequence[Pair], explain: Explain) -> Answers:
+def _unasked(pairs: Sequence[Pair], explain: Explain) -> Annotations:
     """Grades that are known, by votes or given."""
     log.info("no teacher is asked: the grades are those that are known, and it explains nothing")
     cost = {"seconds": 0.0, "device": "none", "tokens_read": 0, "tokens_written": 0, "dollars": None}
     outcomes = known_grades(pairs)
-    return Answers(list(pairs), outcomes, {}, [], explain(None, pairs, outcomes), "", {}, cost)
+    return Annotations(list(pairs), outcomes, {}, [], explain(None, pairs, outcomes), "", {}, cost)
 
 
-def _queries(annotator: Annotator, pairs: Sequence[Pair], size: int) -> dict[str, Written]:
+def _queries(annotator: Annotator, pairs: Sequence[Pair], size: int) -> dict[str, QueryRewrite]:
     if not annotator.settings.queries:
         return {}
     questions = list({pair.query.query_id: pair.query for pair in pairs}.values())
-    results: dict[str, Written] = {}
+    results: dict[str, QueryRewrite] = {}
     starts = range(0, len(questions), size)
     for start in track(starts, what="search queries", unit="batches", total=len(starts)):
         chunk: list[Query] = questions[start : start + size]

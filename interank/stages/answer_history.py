@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from difflib import SequenceMatcher
 from typing import Any, Literal
 
-from interank.tasks.protocol import Shown
+from interank.tasks.protocol import ShownPrompt
 from interank.types import grouped
 
 Change = Literal["same", "gone", "new"]
@@ -37,11 +37,11 @@ class Version:
 
 
 @dataclass(frozen=True, slots=True)
-class Followed:
+class AnswerHistory:
     """The answers to one prompt, by step."""
 
     query: str
-    shown: Shown
+    shown: ShownPrompt
     versions: Sequence[Version]
 
     @property
@@ -51,7 +51,9 @@ class Followed:
         return f"changed {number} time{'s' if number > 1 else ''}" if number else "never changed"
 
 
-def followed(rows: Sequence[Mapping[str, Any]], shown: Callable[[Mapping[str, Any]], Shown]) -> Iterator[Followed]:
+def followed(
+    rows: Sequence[Mapping[str, Any]], shown: Callable[[Mapping[str, Any]], ShownPrompt]
+) -> Iterator[AnswerHistory]:
     """Each prompt with its answers, in the order of the first trial.
 
     Args:
@@ -70,7 +72,7 @@ def followed(rows: Sequence[Mapping[str, Any]], shown: Callable[[Mapping[str, An
             Version(steps, changes(old, text) if place else [Stretch("same", text)] if text else [])
             for place, (old, (steps, text)) in enumerate(zip(before, found, strict=False))
         ]
-        yield Followed(str(asked[0]["query"]), shown(asked[0]), versions)
+        yield AnswerHistory(str(asked[0]["query"]), shown(asked[0]), versions)
 
 
 def changes(before: str, after: str) -> list[Stretch]:

@@ -8,10 +8,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from interank.diagnosis.attacks import Tried, drawn_victims, gains, tried_on
+from interank.diagnosis.attacks import AttackOutcome, drawn_victims, gains, tried_on
 from interank.distributed import refuse_several_processes
 from interank.errors import InputError
-from interank.evaluation.candidates import Evaluated, Task, load_evaluated
+from interank.evaluation.candidates import CandidateSettings, Task, load_evaluated
 from interank.modes import Guard, Mode
 from interank.progress import track
 from interank.reranking.opening import open_reranker
@@ -23,7 +23,7 @@ log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class Planned:
+class AttackPlan:
     """Which documents are attacked, and how the model is asked."""
 
     benchmark: Path
@@ -42,7 +42,7 @@ class Planned:
     seed: int = 42
 
 
-def attack(model: str, planned: Planned) -> list[Tried]:
+def attack(model: str, planned: AttackPlan) -> list[AttackOutcome]:
     """Plant every template in one irrelevant candidate of each query, one at a time, and rank it anew.
 
     Raises:
@@ -56,7 +56,7 @@ def attack(model: str, planned: Planned) -> list[Tried]:
             f"{planned.benchmark} has no query with an irrelevant candidate beside another; take a larger --depth"
         )
     templates = [template for template in attack_templates() if template.part in planned.parts]
-    found: list[Tried] = []
+    found: list[AttackOutcome] = []
     for mode in planned.modes:
         asked = RankerSettings(
             model, mode, planned.max_reasoning_tokens, precision=planned.precision, base=planned.base, stored_fit=False
@@ -69,7 +69,7 @@ def attack(model: str, planned: Planned) -> list[Tried]:
     return found
 
 
-def as_row(planned: Planned, tried: Sequence[Tried], model: str) -> dict[str, Any]:
+def as_row(planned: AttackPlan, tried: Sequence[AttackOutcome], model: str) -> dict[str, Any]:
     """What was done and what came of it, as plain data."""
     return {
         "model": model,
@@ -79,9 +79,9 @@ def as_row(planned: Planned, tried: Sequence[Tried], model: str) -> dict[str, An
     }
 
 
-def _task(planned: Planned) -> Task:
+def _task(planned: AttackPlan) -> Task:
     tasks = load_evaluated(
-        Evaluated(
+        CandidateSettings(
             planned.benchmark,
             (planned.task,) if planned.task else (),
             planned.split,

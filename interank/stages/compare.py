@@ -12,7 +12,7 @@ from typing import Any
 from interank.artifact import Artifact, Existing, create, describe_input, open_artifact
 from interank.distributed import refuse_several_processes
 from interank.errors import ArtifactError, InputError
-from interank.evaluation.candidates import Evaluated
+from interank.evaluation.candidates import CandidateSettings
 from interank.evaluation.comparison import System, check_same_candidates, gather
 from interank.evaluation.page import Provenance
 from interank.evaluation.rankings import Evaluation, Scoring, ran_on
@@ -54,13 +54,13 @@ def run(paths: Sequence[Path], out: Path, *, benchmark: Path | None = None, exis
             raise ArtifactError(f"{out} exists; --overwrite replaces it, another --out leaves it alone")
         out.parent.mkdir(parents=True, exist_ok=True)
         check_file("--out", out, ours=_is_page, read=files)
-        found, systems = gather(artifacts, files, Evaluated.of(recipe), recipe.measures)
+        found, systems = gather(artifacts, files, CandidateSettings.of(recipe), recipe.measures)
         return _page(out, recipe, found, _provenance(command, found, systems))
     inputs = _inputs(artifacts, files, recipe, out)
     place = create(out, "evaluation", recipe=recipe.model_dump(mode="json"), inputs=inputs, existing=existing)
     if isinstance(place, Artifact):
         return place.path
-    found, systems = gather(artifacts, files, Evaluated.of(recipe), recipe.measures)
+    found, systems = gather(artifacts, files, CandidateSettings.of(recipe), recipe.measures)
     place.inputs |= _inputs_of(systems, found, out)
     if overlap := _overlaps(artifacts):
         place.write_json(_OVERLAP, overlap)

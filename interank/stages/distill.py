@@ -19,7 +19,7 @@ from interank.stages.training import base_weights, choice_of, draw, in_its_shape
 from interank.stages.training_page import training_page
 from interank.stages.training_summary import Training
 from interank.tasks.parts import part, task_named
-from interank.tasks.protocol import Made
+from interank.tasks.protocol import CardFacts
 from interank.tasks.recipes import DistillRecipe
 from interank.training.adapters import save_adapter
 from interank.training.planning import gib, peak_bytes, plan
@@ -81,5 +81,5 @@ def run(recipe: DistillRecipe, out: Path, *, existing: Existing = "refuse") -> A
     pictures = draw(place, trained.history)
     page = training_page(Training("distill", content, trained.history, notes, counts), place.folder)
     (place.folder / "report.html").write_text(page, "utf-8")
-    save_card(data.card(Made(student.name, notes, content, counts, trained.history, pictures)), place.folder)
+    save_card(data.card(CardFacts(student.name, notes, content, counts, trained.history, pictures)), place.folder)
     return place.finish(seed=recipe.seed, counts=counts, notes=notes)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from interank.artifact import Artifact, Existing, Kind, create
-from interank.evaluation.candidates import Evaluated, Task, load_evaluated, notes_on_candidates, notes_on_texts
+from interank.evaluation.candidates import CandidateSettings, Task, load_evaluated, notes_on_candidates, notes_on_texts
 from interank.evaluation.explanation_marks import mark
 from interank.evaluation.fusion import applied_rows, fits_by_adapter, notes_on_fit
 from interank.evaluation.page import Provenance
@@ -57,7 +57,7 @@ def run(
     started = time.monotonic()
     adapters = named[len(recipe.runs) :]
     rerankers = openers(recipe, adapters)
-    tasks = load_evaluated(Evaluated.of(recipe), reranking=bool(rerankers))
+    tasks = load_evaluated(CandidateSettings.of(recipe), reranking=bool(rerankers))
     if shard:
         return rank_shard(recipe, tasks, rerankers, place, shard)
     take_over(shards, rerankers, place)

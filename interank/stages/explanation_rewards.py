@@ -7,7 +7,7 @@ from pathlib import Path
 from interank.artifact import open_artifact
 from interank.errors import InputError
 from interank.inputs import Input, adapter
-from interank.rewards import Equipped, Reward
+from interank.rewards import Reward, WeightedReward
 from interank.settings.base import validated
 from interank.settings.rewards import MarkingRecipe
 
@@ -47,7 +47,7 @@ def named(recipe: MarkingRecipe, base: str | None) -> list[Input]:
     return [adapter("explanations.reader", recipe.reader, base), *models]
 
 
-def marking(recipe: MarkingRecipe, base: str | None, tokens: int) -> list[Equipped]:
+def marking(recipe: MarkingRecipe, base: str | None, tokens: int) -> list[WeightedReward]:
     """The rewards with what they ask, the reader's model loaded."""
     # Scoring stored runs takes seconds; importing torch would double them.
     from interank.engines.adapters import with_adapter

@@ -11,14 +11,14 @@ from typing import Any
 from interank import wording
 from interank.artifact import Workplace
 from interank.errors import InputError
-from interank.explanations import Explained, write_explanations
+from interank.explanations import ExplanationRow, write_explanations
 from interank.ledger import write_rows
 from interank.progress import track
 from interank.recipe import GenerateRecipe
 from interank.rubric import rubric_hash
 from interank.stages.student_explanations import have_student_write
 from interank.teacher.annotate import Annotator, Outcome
-from interank.teacher.explaining import Gathered, add_faults, chosen, earlier, have_written, not_anew
+from interank.teacher.explaining import ExplainedPair, add_faults, chosen, earlier, have_written, not_anew
 from interank.teacher.explanations_card import facts
 from interank.teacher.marking import MarkedSet, made_marks, mark, marked_by
 from interank.teacher.opening import asked_together
@@ -40,7 +40,7 @@ class Explanations:
     """Pairs with fewer than two different explanations."""
     unanswered: int
     """Pairs whose explanations or marks the budget left no room for."""
-    earlier: list[Explained]
+    earlier: list[ExplanationRow]
     """Those that the judgments came with, less what is marked anew."""
 
 
@@ -109,7 +109,7 @@ def counts(notes: Mapping[str, Any]) -> dict[str, int]:
     return {"explanations": notes["explanations"]["explanations"]} if "explanations" in notes else {}
 
 
-def _nothing_to_compare(gathered: Sequence[Gathered]) -> InputError:
+def _nothing_to_compare(gathered: Sequence[ExplainedPair]) -> InputError:
     if not any(each.honest for each in gathered):
         return InputError(
             f"none of {wording.counted(len(gathered), 'judged pair')} has an explanation, so no fault can be made and "

@@ -25,7 +25,7 @@ log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class Exported:
+class ExportResult:
     """The folder, and how far its scores lie from the model's own."""
 
     folder: Path
@@ -41,7 +41,7 @@ def export(
     settings: HeadSettings | None = None,
     numbers: Numbers = "float32",
     base: str | None = None,
-) -> Exported:
+) -> ExportResult:
     """Write a judge or a head for another tool, its adapter folded into the base.
 
     Args:
@@ -60,7 +60,7 @@ def export(
     refuse_several_processes()
     if settings is None and find_head(source, base) is None:
         judge = export_judge(source, out, to=to, numbers=numbers, base=base)
-        return Exported(out, judge.pairs, judge.largest)
+        return ExportResult(out, judge.pairs, judge.largest)
     return _export_head(source, out, _head_form(source, to, numbers), settings, base)
 
 
@@ -76,13 +76,13 @@ def _head_form(source: str | Path, to: JudgeForm, numbers: Numbers) -> HeadForm:
 
 def _export_head(
     source: str | Path, out: Path, to: HeadForm, settings: HeadSettings | None, base: str | None
-) -> Exported:
+) -> ExportResult:
     load = partial(load_head, source, settings=settings, precision="float32", base=base)
     with making(out, Path(source)) as folder:
         moved = write_form(_exportable(source, to, load), folder, to)
         tell_origins(folder, source, base=base)
     log.info("%d scores moved by %.3g at most", len(moved), max(moved))
-    return Exported(out, len(moved), max(moved))
+    return ExportResult(out, len(moved), max(moved))
 
 
 def _exportable(source: str | Path, to: HeadForm, load: Callable[[], Head]) -> Head:

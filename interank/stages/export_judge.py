@@ -9,7 +9,7 @@ from pathlib import Path
 
 from interank.cards import save_card
 from interank.diagnosis.exports import fitting, hostile, overlong, read_export, readers
-from interank.diagnosis.golden import Asked, Reading, golden_set, read_golden
+from interank.diagnosis.golden import GoldenQuery, Reading, golden_set, read_golden
 from interank.diagnosis.parity import TOLERANCES, Difference, Tolerance, difference
 from interank.engines.adapters import folded
 from interank.engines.onnx_graph import require_onnx
@@ -19,7 +19,7 @@ from interank.errors import ModelError
 from interank.reranking.merging import adapted
 from interank.stages.inputs import making, require_judge
 from interank.stages.origins import tell_origins
-from interank.tasks.judge.export_card import Checked, export_card
+from interank.tasks.judge.export_card import ExportCheck, export_card
 from interank.tasks.judge.forms import Export, JudgeForm, Numbers, by_length, write_form
 from interank.tasks.judge.ranker import judge_encoder
 from interank.tasks.sources import find_source
@@ -87,7 +87,7 @@ def export_judge(
             *(told.longest, told.query_tokens, told.document_tokens),
         )
         read_by = _checked(folder, told, alone, (asked, cut), own)
-        checked = Checked(len(own), read_by, allowed_of(numbers, own).score)
+        checked = ExportCheck(len(own), read_by, allowed_of(numbers, own).score)
         save_card(export_card(told, checked, base_name=found.files.name), folder)
         tell_origins(folder, source, base=base)
     for name, seen in read_by.items():
@@ -103,7 +103,11 @@ def allowed_of(numbers: Numbers, own: Sequence[Reading]) -> Tolerance:
 
 
 def _checked(
-    folder: Path, told: Export, encoder: PromptEncoder, asked: tuple[list[Asked], list[Asked]], own: Sequence[Reading]
+    folder: Path,
+    told: Export,
+    encoder: PromptEncoder,
+    asked: tuple[list[GoldenQuery], list[GoldenQuery]],
+    own: Sequence[Reading],
 ) -> dict[str, Difference]:
     """What each reader at hand makes of the export: of the texts that fit in batches, of those that are cut alone.
 

@@ -10,7 +10,7 @@ from typing import Any
 from interank.artifact import MANIFEST, Artifact, model_digest, open_artifact
 from interank.distributed import refuse_several_processes
 from interank.errors import ArtifactError, InputError
-from interank.evaluation.candidates import Evaluated, Task
+from interank.evaluation.candidates import CandidateSettings, Task
 from interank.evaluation.comparison import gather
 from interank.evaluation.fitting import FitSettings, fitted, own_grades, which_to_name
 from interank.evaluation.rankings import Rankings
@@ -107,7 +107,7 @@ def _made(artifact: Artifact, settings: FitSettings, benchmark: Path | None) -> 
     if not 0 < settings.coverage <= 1:
         raise InputError(f"coverage is {settings.coverage:g}; give a share above 0 and up to 1")
     recipe = evaluation_recipe(artifact, benchmark)
-    found, _ = gather([artifact], [], Evaluated.of(recipe), recipe.measures)
+    found, _ = gather([artifact], [], CandidateSettings.of(recipe), recipe.measures)
     name = _system(artifact, found.rankings, settings.system)
     return fitted(_origin(artifact, recipe, name, found.tasks), found.tasks, found.rankings[name], settings)
 

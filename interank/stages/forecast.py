@@ -9,7 +9,7 @@ from pathlib import Path
 from interank.artifact import Workplace, create, open_artifact
 from interank.engines.bases import base_here, ranker_here, student_here
 from interank.engines.models import compute_dtype
-from interank.evaluation.candidates import Evaluated, load_evaluated
+from interank.evaluation.candidates import CandidateSettings, load_evaluated
 from interank.evaluation.systems import stored_run
 from interank.inputs import Input
 from interank.ir.benchmarks.hub import is_repository
@@ -126,7 +126,7 @@ def _rewarded(recipe: RlRecipe) -> list[str]:
 def _evaluated(recipe: EvaluateRecipe, shard: Shard | None = None) -> list[str]:
     if recipe.benchmark is None or (not recipe.benchmark.exists() and is_repository(recipe.benchmark)):
         return []
-    tasks = load_evaluated(Evaluated.of(recipe), reranking=bool(recipe.adapters or recipe.chain))
+    tasks = load_evaluated(CandidateSettings.of(recipe), reranking=bool(recipe.adapters or recipe.chain))
     for path in recipe.runs:
         for task in tasks:
             stored_run(path, task, recipe.measures, several=len(tasks) > 1)

@@ -15,7 +15,7 @@ from interank.ledger import write_rows
 from interank.recipe import GenerateRecipe
 from interank.shards import Shard
 from interank.stages import explanations
-from interank.stages.annotation import Answers, ask
+from interank.stages.annotation import Annotations, ask
 from interank.stages.generating import check as check
 from interank.stages.generating import refuse_what_is_mined
 from interank.stages.inputs import described, leaving_nothing_begun, require_inputs
@@ -96,16 +96,20 @@ def _listed(recipe: GenerateRecipe, pairs: Sequence[Pair], outcomes: Sequence[Ou
 
 
 def _labelled(mined: MinedPairs, found: SortedOut) -> dict[str, Any]:
-    """What labels said of themselves, with how many are explained now."""
-    told = dict(mined.labelled)
-    if "labels" in told:
-        explained = sum(bool(example.judgment.reasoning) for example in found.examples)
-        told["labels"] = {**told["labels"], "explained": explained}
-    return told
+    """The facts about imported labels, with the number of those that now have an explanation."""
+    if "labels" not in mined.labelled:
+        return dict(mined.labelled)
+    explained = sum(bool(example.judgment.reasoning) for example in found.examples)
+    return {**mined.labelled, "labels": {**mined.labelled["labels"], "explained": explained}}
 
 
 def _written(
-    recipe: GenerateRecipe, place: Workplace, mined: MinedPairs, answers: Answers, found: SortedOut, shard: Shard | None
+    recipe: GenerateRecipe,
+    place: Workplace,
+    mined: MinedPairs,
+    answers: Annotations,
+    found: SortedOut,
+    shard: Shard | None,
 ) -> Artifact:
     write_judgments(found.examples, place.folder, found.marks)
     write_rows(place.folder / "rejected.jsonl", found.rejected)
@@ -115,8 +119,8 @@ def _written(
         write_lists(place.folder, answers.lists)
     if found.unexplained:
         write_rows(place.folder / "unexplained.jsonl", found.unexplained)
-        told = len(found.unexplained), len(found.examples)
-        log.warning("%d of %d grades have no explanation; unexplained.jsonl says why", *told)
+        missing = len(found.unexplained)
+        log.warning("%d of %d grades have no explanation; see unexplained.jsonl", missing, len(found.examples))
     place.write_json("cost.json", answers.cost)
     notes = {
         **answers.teacher,

@@ -10,7 +10,7 @@ from interank.imports.clicks import read_clicks
 from interank.imports.labels import Labels, imported_labels
 from interank.imports.pairs import read_pairs, read_qrels_of, read_scores
 from interank.imports.question_import import import_questions, tables_of
-from interank.imports.results import Imported, ImportKind, ImportSettings
+from interank.imports.results import ImportKind, ImportResult, ImportSettings
 from interank.imports.triples import read_triples
 from interank.inputs import Form, Input, check_inputs, named_as_they_stand
 from interank.stages.inputs import described
@@ -44,7 +44,7 @@ def _unopened(_: Path) -> None:
     """It is read whole as what its kind makes of it."""
 
 
-def look(settings: ImportSettings) -> Imported:
+def look(settings: ImportSettings) -> ImportResult:
     """Read everything, and write nothing.
 
     Raises:

@@ -19,7 +19,7 @@ from interank.stages.shards import FREE, describe
 from interank.tasks.order.orderings import FILE as ORDERINGS
 from interank.tasks.order.orderings import REJECTED_FILE
 from interank.teacher.budget import dollars
-from interank.teacher.joining import UNEXPLAINED, Joined, Shards, join
+from interank.teacher.joining import UNEXPLAINED, JoinCounts, Shards, join
 from interank.wording import counted
 
 # What a manifest says of the artifact rather than of how it was made.
@@ -97,7 +97,7 @@ def _costs(shards: Sequence[Artifact]) -> dict[str, Any]:
     return {**total, "device": ", ".join(devices), "dollars": sum(paid) if paid else None, "shards": len(shards)}
 
 
-def _require_judgments(recipe: GenerateRecipe, found: Joined, unexplained: Mapping[str, Any] | None) -> None:
+def _require_judgments(recipe: GenerateRecipe, found: JoinCounts, unexplained: Mapping[str, Any] | None) -> None:
     if not found.tally.judgments:
         raise InputError(
             f"the shards hold no judgment; the first pair was rejected because: {found.first_reason}; take another "

@@ -30,7 +30,7 @@ TOLERANCE = TOLERANCES["rounded"].score
 
 
 @dataclass(frozen=True, slots=True)
-class Merged:
+class MergeResult:
     """The folder, and how far its scores lie from those of base and adapter apart."""
 
     folder: Path
@@ -39,7 +39,7 @@ class Merged:
     mean: float
 
 
-def merge(adapter: Path, out: Path, *, tolerance: float = TOLERANCE, base: str | None = None) -> Merged:
+def merge(adapter: Path, out: Path, *, tolerance: float = TOLERANCE, base: str | None = None) -> MergeResult:
     """Write base plus adapter as one model, in bfloat16.
 
     The sum is computed in float32 from the base's own weights, whatever the adapter was trained on: an adapter that
@@ -56,10 +56,10 @@ def merge(adapter: Path, out: Path, *, tolerance: float = TOLERANCE, base: str |
     with making(out, adapter) as folder:
         found = _merged(adapter, folder, tolerance, base)
     log.info("%d scores moved by %.3g at most, %.3g on average", found.pairs, found.largest, found.mean)
-    return Merged(out, found.pairs, found.largest, found.mean)
+    return MergeResult(out, found.pairs, found.largest, found.mean)
 
 
-def _merged(adapter: Path, folder: Path, tolerance: float, base: str | None) -> Merged:
+def _merged(adapter: Path, folder: Path, tolerance: float, base: str | None) -> MergeResult:
     """Write the merged model into a folder, and hold its scores to those of base and adapter apart."""
     if find_head(adapter, base):
         raise ArtifactError(f"{adapter} is a pointwise head; use interank export --to cross-encoder")
@@ -88,4 +88,4 @@ def _merged(adapter: Path, folder: Path, tolerance: float, base: str | None) -> 
     save_card(merged_card(encoder, base_name=source.files.name), folder)
     for fit in fits:
         store_fit(fit, folder)
-    return Merged(folder, found.pairs, found.largest, found.mean)
+    return MergeResult(folder, found.pairs, found.largest, found.mean)

@@ -11,15 +11,15 @@ from interank.ledger import write_rows
 from interank.settings import OrderingsRecipe
 from interank.tasks.order import ordering
 from interank.tasks.order.orderings import REJECTED_FILE, write_orderings
-from interank.teacher.annotate import Rejected
-from interank.teacher.lists import ListOutcome, Ordered
+from interank.teacher.annotate import Rejection
+from interank.teacher.lists import ListOutcome, OrderedList
 
 Lists = Sequence[tuple[JudgedList, ListOutcome]]
 
 
 def write_lists(folder: Path, lists: Lists) -> None:
     """Write `orderings.jsonl`, and what was rejected with the reason."""
-    write_orderings(((item.example, item.ndcg) for _, item in lists if isinstance(item, Ordered)), folder)
+    write_orderings(((item.example, item.ndcg) for _, item in lists if isinstance(item, OrderedList)), folder)
     write_rows(
         folder / REJECTED_FILE,
         (
@@ -31,7 +31,7 @@ def write_lists(folder: Path, lists: Lists) -> None:
                 "reply": outcome.reply,
             }
             for item, outcome in lists
-            if isinstance(outcome, Rejected)
+            if isinstance(outcome, Rejection)
         ),
     )
 
@@ -39,8 +39,8 @@ def write_lists(folder: Path, lists: Lists) -> None:
 def lists_counts(lists: Lists) -> dict[str, int]:
     """How many lists there are of each kind."""
     return {
-        "orderings": sum(isinstance(outcome, Ordered) for _, outcome in lists),
-        "rejected_orderings": sum(isinstance(outcome, Rejected) for _, outcome in lists),
+        "orderings": sum(isinstance(outcome, OrderedList) for _, outcome in lists),
+        "rejected_orderings": sum(isinstance(outcome, Rejection) for _, outcome in lists),
         "unanswered_orderings": sum(outcome is None for _, outcome in lists),
     }
 

@@ -10,10 +10,10 @@ from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
-from interank.diagnosis.certificate import Certificate, Control, Kept, Row
+from interank.diagnosis.certificate import Certificate, Control, Row, StoredReadings
 from interank.diagnosis.exports import fitting, read_export
 from interank.diagnosis.faults import FAULTS, NO_ADAPTER, Broken
-from interank.diagnosis.golden import Asked, Reading, golden_set, read_golden
+from interank.diagnosis.golden import GoldenQuery, Reading, golden_set, read_golden
 from interank.diagnosis.variants import Opener, ParityTargets, PlainForward, Variant, available_variants, exports_at
 from interank.distributed import refuse_several_processes
 from interank.engines.adapters import unfoldable
@@ -62,7 +62,9 @@ def check_parity(
     log.info("%s: %d variants on %d pairs", model, len(variants), sum(len(documents) for _, documents in asked))
     compare = (model, *targets.against, *([targets.base] if targets.base else []))
     models = [model_identity(name) for name in compare]
-    kept = Kept(output, [models, [[query.text, [d.full_text for d in documents]] for query, documents in asked]])
+    kept = StoredReadings(
+        output, [models, [[query.text, [d.full_text for d in documents]] for query, documents in asked]]
+    )
     load = cache(lambda: adapted(source))
     if source.adapter and (reason := unfoldable(load())):
         variants = [variant for variant in variants if variant.adapter not in ("folded", "merged")]
@@ -88,12 +90,14 @@ def check_parity(
     return certificate
 
 
-def _read(variant: Variant, opener: Opener, asked: Sequence[Asked]) -> list[Reading]:
+def _read(variant: Variant, opener: Opener, asked: Sequence[GoldenQuery]) -> list[Reading]:
     if variant.reader:
         return read_export(Path(variant.model), opener.encoder, asked, reader=variant.reader, batch=variant.batch)
     with opener.opened(variant) as (engine, encoder):
         return read_golden(engine, encoder, asked, batch=variant.batch)
 
 
-def _broken(read: Broken, load: Callable[[], Any], encoder: PromptEncoder, asked: Sequence[Asked]) -> list[Reading]:
+def _broken(
+    read: Broken, load: Callable[[], Any], encoder: PromptEncoder, asked: Sequence[GoldenQuery]
+) -> list[Reading]:
     return read(load(), encoder, asked)

@@ -40,7 +40,7 @@ class Pushing:
 
 
 @dataclass(frozen=True, slots=True)
-class Pushed:
+class PushResult:
     """What was, or would be, pushed."""
 
     files: Mapping[str, int]
@@ -50,7 +50,7 @@ class Pushed:
     """Of the commit; None where nothing was sent."""
 
 
-def push(source: Path, asked: Pushing, *, dry_run: bool = False) -> Pushed:
+def push(source: Path, asked: Pushing, *, dry_run: bool = False) -> PushResult:
     """Send what stands at a path to the hub, or tell what would be sent.
 
     Raises:
@@ -73,7 +73,7 @@ def push(source: Path, asked: Pushing, *, dry_run: bool = False) -> Pushed:
         refuse_traces(folder, source)
         files = {path.relative_to(folder).as_posix(): path.stat().st_size for path in files_of(folder)}
         card = (folder / CARD).read_text("utf-8")
-        return Pushed(files, card, None if dry_run else _sent(folder, asked, kind))
+        return PushResult(files, card, None if dry_run else _sent(folder, asked, kind))
 
 
 def _describe(folder: Path, asked: Pushing, kind: str) -> None:

@@ -16,11 +16,11 @@ from interank.ledger import Ledger, write_rows
 from interank.progress import track
 from interank.recipe import EvaluateRecipe
 from interank.shards import Shard
-from interank.stages.rerankers import Ranked, adapter_ranking, chain_ranking
+from interank.stages.rerankers import RankQuery, adapter_ranking, chain_ranking
 from interank.types import Query
 from interank.wording import listed
 
-Openers = Mapping[str, Callable[[], Ranked]]
+Openers = Mapping[str, Callable[[], RankQuery]]
 """What ranks, by its name; opened when it is first needed."""
 
 # Rankings do not depend on it.
@@ -34,7 +34,7 @@ def openers(recipe: EvaluateRecipe, adapters: Sequence[tuple[str, Path]]) -> Ope
 
 
 def reranked(
-    recipe: EvaluateRecipe, tasks: Sequence[Task], name: str, opened: Callable[[], Ranked], place: Workplace
+    recipe: EvaluateRecipe, tasks: Sequence[Task], name: str, opened: Callable[[], RankQuery], place: Workplace
 ) -> Rankings:
     """Rank every query that is not ranked yet; what ranks is opened only if there is one."""
     ledger = _ledger(place, name)
@@ -96,7 +96,7 @@ class _Ranking:
     tasks: Sequence[Task]
     every: Sequence[tuple[Task, Query]]
 
-    def go_on(self, name: str, opened: Callable[[], Ranked], ledger: Ledger) -> None:
+    def go_on(self, name: str, opened: Callable[[], RankQuery], ledger: Ledger) -> None:
         """Rank those that the ledger lacks."""
         done = {(row["task"], row["query_id"]) for row in ledger.each()}
         waiting = [(task, query) for task, query in self.every if (task.name, query.query_id) not in done]

@@ -17,11 +17,11 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-Ranked = Callable[[Task, Query, int], dict[str, Any]]
+RankQuery = Callable[[Task, Query, int], dict[str, Any]]
 """Ranks a query's candidates and explains so many; the row."""
 
 
-def adapter_ranking(recipe: EvaluateRecipe, path: Path) -> Ranked:
+def adapter_ranking(recipe: EvaluateRecipe, path: Path) -> RankQuery:
     """Open an adapter to rank with in the recipe's mode."""
     # Scoring stored runs takes seconds; importing torch would double them.
     from interank.engines.heads import find_head
@@ -76,7 +76,7 @@ def _engine(reranker: OneModel) -> dict[str, str]:
     return found | ({"dtype": str(weights).removeprefix("torch.")} if weights is not None else {})
 
 
-def chain_ranking(links: Sequence[LinkRecipe]) -> Ranked:
+def chain_ranking(links: Sequence[LinkRecipe]) -> RankQuery:
     """Open a chain's rerankers; links that are the same in all but their depth share one."""
     from interank.reranking.chaining import Chain, Link
 

@@ -14,7 +14,7 @@ from interank.artifact import Artifact, Existing, Workplace, create, open_artifa
 from interank.cards import save_card
 from interank.engines.bases import base_facts
 from interank.engines.models import device, find_model
-from interank.explanations import MADE_MARKS, Explained
+from interank.explanations import MADE_MARKS, ExplanationRow
 from interank.inputs import Input, check_inputs
 from interank.settings import Quantisation
 from interank.stages.inputs import described, require_inputs, training_stage
@@ -23,11 +23,11 @@ from interank.stages.training_page import training_page
 from interank.stages.training_summary import Training
 from interank.tasks.head.reward_model.card import compared, reward_card
 from interank.tasks.head.reward_model.comparisons import comparisons
-from interank.tasks.head.reward_model.figures import Told, longer_is_better
+from interank.tasks.head.reward_model.figures import HeldOutScores, longer_is_better
 from interank.tasks.head.reward_model.inputs import compared_rows, named
 from interank.tasks.head.reward_model.recipe import RewardModelRecipe
 from interank.tasks.head.reward_model.training_data import RewardTrainingData
-from interank.tasks.protocol import Made
+from interank.tasks.protocol import CardFacts
 from interank.training.planning import gib, peak_bytes, plan
 
 log = logging.getLogger(__name__)
@@ -95,14 +95,14 @@ def run(recipe: RewardModelRecipe, out: Path, *, existing: Existing = "refuse") 
     told = Training("reward", content, trained.history, {**notes, "accuracy": report["accuracy"]}, counts)
     page = training_page(told, place.folder, compared=compared(report) if report["pairs"] else ())
     (place.folder / "report.html").write_text(page, "utf-8")
-    made = Made(recipe.student, notes, content, counts, trained.history, draw(place, trained.history))
+    made = CardFacts(recipe.student, notes, content, counts, trained.history, draw(place, trained.history))
     save_card(reward_card(made, report, judgments.name), place.folder)
     return place.finish(seed=recipe.seed, counts=counts, notes=notes)
 
 
 def _twin(
     data: RewardTrainingData,
-    held_out: Sequence[Explained],
+    held_out: Sequence[ExplanationRow],
     quantisation: Quantisation,
     place: Workplace,
     *,
@@ -125,11 +125,14 @@ def _twin(
 
 
 def _report(
-    recipe: RewardModelRecipe, train: Sequence[Explained], held_out: Sequence[Explained], systems: Mapping[str, Scores]
+    recipe: RewardModelRecipe,
+    train: Sequence[ExplanationRow],
+    held_out: Sequence[ExplanationRow],
+    systems: Mapping[str, Scores],
 ) -> dict[str, Any]:
     """Figures on the held-out questions; none where there are none."""
     if not held_out:
         log.warning("no explanation is of the validation split, so nothing is told of held-out questions")
     longer = longer_is_better(comparisons(train, least=recipe.least_difference))
-    told = Told(held_out, least=recipe.least_difference, longer=longer, seed=recipe.seed)
+    told = HeldOutScores(held_out, least=recipe.least_difference, longer=longer, seed=recipe.seed)
     return told.report(systems, recipe.left_out)

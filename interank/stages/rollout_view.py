@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from interank import judging
-from interank.tasks.protocol import Shown
+from interank.tasks.protocol import ShownPrompt
 from interank.types import grouped
 
 Row = Mapping[str, Any]
@@ -45,10 +45,10 @@ class Answer:
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class PromptRollouts:
     """The completions of one prompt."""
 
-    shown: Shown
+    shown: ShownPrompt
     earns: Sequence[str]
     """What each grade would have earned; empty where grades are sampled."""
     answers: Sequence[Answer]
@@ -59,12 +59,12 @@ class Step:
     """What was recorded of a step: documents of one query after the other."""
 
     number: int
-    queries: Sequence[tuple[str, Sequence[Asked]]]
+    queries: Sequence[tuple[str, Sequence[PromptRollouts]]]
     rewards: Sequence[str]
     """Their names."""
 
 
-def steps(rows: Sequence[Row], shown: Callable[[Row], Shown]) -> Iterator[Step]:
+def steps(rows: Sequence[Row], shown: Callable[[Row], ShownPrompt]) -> Iterator[Step]:
     """The steps in their order; of one that was done again, all that was recorded.
 
     Args:
@@ -79,10 +79,10 @@ def steps(rows: Sequence[Row], shown: Callable[[Row], Shown]) -> Iterator[Step]:
         yield Step(number, queries, list(found[0]["rewards"]))
 
 
-def _asked(rows: Sequence[Row], shown: Callable[[Row], Shown]) -> Asked:
+def _asked(rows: Sequence[Row], shown: Callable[[Row], ShownPrompt]) -> PromptRollouts:
     earns = rows[0].get("earns") or ()
     answers = [Answer(["—" if v is None else _plain(v) for v in row["rewards"].values()], parts(row)) for row in rows]
-    return Asked(shown(rows[0]), [_plain(value) for value in earns], answers)
+    return PromptRollouts(shown(rows[0]), [_plain(value) for value in earns], answers)
 
 
 def _plain(value: float) -> str:

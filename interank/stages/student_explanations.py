@@ -17,13 +17,17 @@ from interank.tasks.judge.ranker import load_judge
 from interank.tasks.ranker_settings import RankerSettings
 from interank.teacher.annotate import Annotator
 from interank.teacher.budget import Meter
-from interank.teacher.explaining import Gathered, have_written
+from interank.teacher.explaining import ExplainedPair, have_written
 from interank.teacher.opening import REPLIES, STUDENT_REPLIES, default_cache
 from interank.teacher.replies import Asker, ReplyStore
 
 
 def have_student_write(
-    recipe: GenerateRecipe, settings: ExplanationsRecipe, adapter: Path, place: Workplace, gathered: Sequence[Gathered]
+    recipe: GenerateRecipe,
+    settings: ExplanationsRecipe,
+    adapter: Path,
+    place: Workplace,
+    gathered: Sequence[ExplainedPair],
 ) -> None:
     """Let the adapter explain the grades in its own words; its replies are kept apart, since nobody is paid for them.
 

@@ -13,12 +13,12 @@ from markupsafe import Markup
 
 from interank.pages import asset, content_hash, visible
 from interank.plots import read_log, training_curves
-from interank.stages.answer_history import Followed, followed
+from interank.stages.answer_history import AnswerHistory, followed
 from interank.stages.rollout_view import steps
 from interank.stages.training_summary import Log, Training, headline, sentences, trials
 from interank.stages.trials import HEADS, table
 from interank.stages.trials import sentences as validated
-from interank.tasks.protocol import Shown
+from interank.tasks.protocol import ShownPrompt
 
 ROLLOUTS = "rollouts.jsonl"
 LOG = "log.jsonl"
@@ -50,7 +50,7 @@ def training_page(
     training: Training,
     folder: Path,
     *,
-    shown: Callable[[Mapping[str, Any]], Shown] | None = None,
+    shown: Callable[[Mapping[str, Any]], ShownPrompt] | None = None,
     refresh: int | None = None,
     compared: Sequence[Sequence[str]] = (),
 ) -> str:
@@ -90,7 +90,7 @@ def _rows(path: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in lines if line]
 
 
-def _most_changed(found: Iterable[Followed]) -> list[Followed]:
+def _most_changed(found: Iterable[AnswerHistory]) -> list[AnswerHistory]:
     """Those of which there is most to see first."""
     return sorted(found, key=lambda each: -len(each.versions))
 

@@ -29,7 +29,7 @@ from interank.tasks.list_columns import shown as shown
 from interank.tasks.list_rankers import WindowRanker
 from interank.tasks.list_trials import JudgedListsTrial
 from interank.tasks.ranker_settings import RankerSettings
-from interank.tasks.ranks import ListCounts, Ranking, Ungraded
+from interank.tasks.ranks import ListCounts, Ranking, UngradedRanker
 from interank.tasks.recipes import InstructedRecipe, RlLists, TriedRecipe
 from interank.tasks.window_prompts import WindowEncoder
 from interank.tasks.windows import Window, follow, plan, showings
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from interank.engines.models import ModelFiles
     from interank.inputs import Input
     from interank.tasks.list_policy import ListPolicy
-    from interank.tasks.protocol import Made
+    from interank.tasks.protocol import CardFacts
     from interank.tasks.sft_data import SftTrainingData
 
 SUBJECT = "groups"
@@ -272,7 +272,7 @@ def wording(settings: WindowPromptSettings) -> str:
     return hashlib.sha256(f"{text}\0{_LINE.pattern}".encode()).hexdigest()[:16]
 
 
-def card(made: Made) -> Any:
+def card(made: CardFacts) -> Any:
     """The card of an adapter."""
     from interank import cards
     from interank.tasks.list_cards import card_of_windows
@@ -306,7 +306,7 @@ def policy(recipe: RlGroup, adapter: Artifact, base: ModelFiles, work: Path) -> 
     return list_policy(recipe, adapter, work, base=base, encoder=encoder, trial=GroupTrial, does=does)
 
 
-class Grouped(WindowRanker[GroupEncoder], Ungraded):
+class GroupRanker(WindowRanker[GroupEncoder], UngradedRanker):
     """A reranker by grades given in windows; a document's logits are the mean of those in its windows."""
 
     kind = "a reranker that grades windows"
@@ -356,7 +356,7 @@ def takes(settings: RankerSettings) -> bool:
     return is_adapter_of(settings, "group")
 
 
-def open_ranker(settings: RankerSettings) -> Grouped:
+def open_ranker(settings: RankerSettings) -> GroupRanker:
     """A model that grades windows.
 
     Raises:
@@ -379,4 +379,4 @@ def open_ranker(settings: RankerSettings) -> Grouped:
         raise InputError(
             f"engine {settings.engine} lacks {lacking}, from which grades are read; use transformers or vllm"
         )
-    return Grouped(engine, encoder, lists)
+    return GroupRanker(engine, encoder, lists)

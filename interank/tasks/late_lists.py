@@ -11,11 +11,11 @@ from interank.errors import InputError
 from interank.progress import tell_cut
 from interank.tasks.documents import by_scores, naming
 from interank.tasks.ranker_settings import RankerSettings
-from interank.tasks.ranks import Ranking, Ungraded
+from interank.tasks.ranks import Ranking, UngradedRanker
 from interank.types import Document, Query, RankedDocument
 
 
-class LateListRanker(Ungraded):
+class LateListRanker(UngradedRanker):
     """A reranker whose score of a document depends on those that are read with it; it gives no grades."""
 
     engine: LateLists

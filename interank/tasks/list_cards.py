@@ -7,12 +7,12 @@ from collections.abc import Sequence
 from huggingface_hub import ModelCard
 
 from interank import cards
-from interank.tasks.protocol import Made
+from interank.tasks.protocol import CardFacts
 from interank.tasks.sft_data import instructions_note
 
 
 def card_of_windows(
-    made: Made, *, title: str, does: str, results: str, data: str, trained: Sequence[str] = ()
+    made: CardFacts, *, title: str, does: str, results: str, data: str, trained: Sequence[str] = ()
 ) -> ModelCard:
     """The card of an adapter.
 

@@ -10,7 +10,7 @@ from interank.rewards import TRL_COLUMNS, Reward
 
 if TYPE_CHECKING:
     from interank.artifact import Artifact
-    from interank.tasks.protocol import Shown
+    from interank.tasks.protocol import ShownPrompt
     from interank.tasks.recipes import RlLists
 
 _COLUMNS = ("query_id", "query", "doc_ids", "documents", "grades")
@@ -37,10 +37,10 @@ def check(recipe: RlLists, adapter: Artifact, rewards: Sequence[Reward]) -> None
         reward.check_columns((*_COLUMNS, *TRL_COLUMNS))
 
 
-def shown(row: Mapping[str, Any]) -> Shown:
+def shown(row: Mapping[str, Any]) -> ShownPrompt:
     """The list's documents with their numbers and judged grades."""
     # Imported here, since it loads torch, which checking a recipe does without.
-    from interank.tasks.protocol import Shown
+    from interank.tasks.protocol import ShownPrompt
 
     listed = enumerate(zip(row["grades"], row["documents"], strict=True), start=1)
-    return Shown("Documents", [f"[{number}] judged {grade}: {text}" for number, (grade, text) in listed])
+    return ShownPrompt("Documents", [f"[{number}] judged {grade}: {text}" for number, (grade, text) in listed])

@@ -16,7 +16,7 @@ from interank.engines.models import ModelFiles
 from interank.engines.prompts import PromptEncoder
 from interank.errors import InputError
 from interank.judgments import JudgedList, read_judgments
-from interank.rewards import Equipped
+from interank.rewards import WeightedReward
 from interank.tasks.judged_lists import in_orders, judged_lists, validation_lists, with_shuffled_grades
 from interank.tasks.list_rollouts import ListRollouts
 from interank.tasks.recipes import RlLists
@@ -24,7 +24,7 @@ from interank.tasks.window_prompts import WindowEncoder
 from interank.training.grpo import prepare
 from interank.training.halves import reporting
 from interank.training.objective import Objective
-from interank.training.refining import Refined, see_through
+from interank.training.refining import RefinementOutcome, see_through
 from interank.training.samplers import sampler_of
 from interank.training.trials import PolicyTrial
 
@@ -58,7 +58,7 @@ class ListPolicy:
         """The algorithm in words, for the card."""
         return f"grpo, on lists of at most {self.recipe.window} documents"
 
-    def train(self, model: PeftModel, rewards: Sequence[Equipped]) -> Refined:
+    def train(self, model: PeftModel, rewards: Sequence[WeightedReward]) -> RefinementOutcome:
         """Train by GRPO."""
         recipe, rollouts = self.recipe, self.rollouts
         log.info("rl on %d lists", len(rollouts.examples))
@@ -67,10 +67,10 @@ class ListPolicy:
             rollouts.sampler = sampler
             trained = train_on_lists(model, self, rewards)
         counts = {"lists": len(rollouts.examples), "validation_lists": len(self.validation)}
-        return Refined(trained.figures, trained.notes, counts)
+        return RefinementOutcome(trained.figures, trained.notes, counts)
 
 
-def train_on_lists(model: PeftModel, policy: ListPolicy, rewards: Sequence[Equipped]) -> Refined:
+def train_on_lists(model: PeftModel, policy: ListPolicy, rewards: Sequence[WeightedReward]) -> RefinementOutcome:
     """Train the model's adapter in place, from the last complete checkpoint in its folder if there is one.
 
     With lists to validate with the best tried adapter is kept, else the last one.

@@ -13,18 +13,18 @@ from peft import PeftModel
 from interank.artifact import Artifact, Workplace
 from interank.engines.models import ModelFiles
 from interank.engines.prompts import PromptEncoder
-from interank.rewards import Equipped, Reward, Subject
+from interank.rewards import Reward, Subject, WeightedReward
 from interank.settings import Quantisation
 from interank.training.memory import Microbatch
-from interank.training.refining import Refined
-from interank.training.sft import Trained
+from interank.training.refining import RefinementOutcome
+from interank.training.sft import TrainingOutcome
 
 Judge = Callable[[Sequence[str]], list[str | None]]
 """Answers each question, or None where it failed."""
 
 
 @dataclass(frozen=True, slots=True)
-class Made:
+class CardFacts:
     """What a training made, as its card needs it."""
 
     base: str
@@ -57,7 +57,7 @@ class TrainingData(Protocol):
         """The student with an adapter to be trained."""
         ...
 
-    def train(self, model: PeftModel, *, folder: Path, checkpointing: bool) -> Trained:
+    def train(self, model: PeftModel, *, folder: Path, checkpointing: bool) -> TrainingOutcome:
         """Train the adapter in place, from the last complete checkpoint in `folder` if there is one."""
         ...
 
@@ -65,7 +65,7 @@ class TrainingData(Protocol):
         """Write next to the adapter's weights the settings for its use."""
         ...
 
-    def card(self, made: Made) -> ModelCard:
+    def card(self, made: CardFacts) -> ModelCard:
         """The adapter's card."""
         ...
 
@@ -83,7 +83,7 @@ class Task(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Shown:
+class ShownPrompt:
     """The documents that a recorded completion is about, for the training's page."""
 
     title: str
@@ -104,7 +104,7 @@ class Policy(Protocol):
     notes: Mapping[str, Any]
     """Notes for the manifest, by which the adapter is used as it was trained."""
 
-    def train(self, model: PeftModel, rewards: Sequence[Equipped]) -> Refined:
+    def train(self, model: PeftModel, rewards: Sequence[WeightedReward]) -> RefinementOutcome:
         """Train the adapter in place, from the last complete checkpoint if there is one.
 
         Raises:
@@ -116,7 +116,9 @@ class Policy(Protocol):
 class ExplainingPolicy(Policy, Protocol):
     """A policy whose recipe has `explains`: a judge can mark its fresh explanations during training."""
 
-    def train(self, model: PeftModel, rewards: Sequence[Equipped], gold: Judge | None = None) -> Refined:
+    def train(
+        self, model: PeftModel, rewards: Sequence[WeightedReward], gold: Judge | None = None
+    ) -> RefinementOutcome:
         """See `Policy`; `gold` is the judge."""
         ...
 
@@ -135,7 +137,7 @@ class Refining(Protocol):
         """
         ...
 
-    def shown(self, row: Mapping[str, Any]) -> Shown:
+    def shown(self, row: Mapping[str, Any]) -> ShownPrompt:
         """The documents of a row of `rollouts.jsonl`."""
         ...
 

@@ -31,7 +31,7 @@ class Least(TypedDict, total=False):
     """The least probability of being relevant, 0 to 1; a fit gives it."""
 
 
-class Asked(Least, total=False):
+class QueryOptions(Least, total=False):
     """The keywords for the ranking of one query."""
 
     instruction: str | None

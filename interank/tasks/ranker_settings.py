@@ -17,7 +17,7 @@ from interank.settings.precision import Precision, as_precision
 _ENGINES: tuple[EngineName, ...] = ("transformers", "vllm", "openai")
 
 
-class Loaded(NamedTuple):
+class LoadedModel(NamedTuple):
     """A language model in an engine, with the encoder of its prompts."""
 
     engine: Engine
@@ -55,7 +55,7 @@ class RankerSettings:
     """Whether the fit stored with the model is applied where `fit` is None."""
     memory: float | None = None
     """Gigabytes for a batch's keys and values; None takes half of the device's free memory."""
-    loaded: Loaded | None = None
+    loaded: LoadedModel | None = None
     """A model that is in an engine already, in place of `model`."""
 
     @classmethod

@@ -293,7 +293,7 @@ class Scores(OneModel, Protocol):
         return by_scores(query.query_id, list(self.graded(query, documents)))
 
 
-class Ungraded(OneModel, Protocol):
+class UngradedRanker(OneModel, Protocol):
     """A reranker whose results are not explained; it may be one of `Scores` too."""
 
     @property

@@ -15,12 +15,12 @@ from interank.errors import InputError
 from interank.tasks import TASK_MODES
 from interank.tasks.documents import naming, warn_unread
 from interank.tasks.ranker_settings import RankerSettings
-from interank.tasks.ranks import Ranking, Scores, Ungraded
+from interank.tasks.ranks import Ranking, Scores, UngradedRanker
 from interank.tasks.sources import find_source, open_engine
 from interank.types import Document, Query, RankedDocument
 
 
-class Answers(Ungraded, Scores):
+class Answers(UngradedRanker, Scores):
     """A reranker by the logits of its answers, such as yes and no; its scores are no grades."""
 
     kind = "a reranker that answers yes or no"
@@ -54,7 +54,7 @@ class Answers(Ungraded, Scores):
         ]
 
 
-class Ratings(Ungraded, Scores):
+class Ratings(UngradedRanker, Scores):
     """A reranker by the number that it writes after its reasoning, which mode `reason` keeps."""
 
     kind = "a reranker that reasons and writes a number"

@@ -19,12 +19,12 @@ from interank.engines.prompts import PromptEncoder
 from interank.engines.use import Use, save_use
 from interank.settings import Quantisation
 from interank.settings.prompts import InstructedSettings
-from interank.tasks.protocol import Made
+from interank.tasks.protocol import CardFacts
 from interank.tasks.recipes import DistillRecipe
 from interank.training.adapters import fresh_adapter
 from interank.training.memory import Microbatch
 from interank.training.rows import Group
-from interank.training.sft import SftSettings, Trained, largest_microbatch, train
+from interank.training.sft import SftSettings, TrainingOutcome, largest_microbatch, train
 from interank.training.trials import Trial
 from interank.types import Query
 from interank.wording import counted
@@ -41,7 +41,7 @@ class SftTrainingData:
     settings: SftSettings
     counts: Mapping[str, int]
     notes: Mapping[str, Any]
-    card: Callable[[Made], ModelCard]
+    card: Callable[[CardFacts], ModelCard]
     trial: Trial | None = None
     use: Use | None = None
     """Stored next to the weights, for use of the adapter without its manifest."""
@@ -78,7 +78,7 @@ class SftTrainingData:
             return with_adapter(model, start.path / "adapter", trainable=True)
         return fresh_adapter(model, recipe.lora, seed=recipe.seed)
 
-    def train(self, model: PeftModel, *, folder: Path, checkpointing: bool) -> Trained:
+    def train(self, model: PeftModel, *, folder: Path, checkpointing: bool) -> TrainingOutcome:
         """Train by `training.sft.train`."""
         return train(
             model,

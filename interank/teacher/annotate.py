@@ -9,7 +9,7 @@ from typing import TypedDict
 from interank import judging
 from interank.engines.judge import before_label, whole_sentences
 from interank.engines.prompts import Prompt, PromptEncoder, check_instruction
-from interank.engines.protocol import CHARACTERS_PER_TOKEN, Completion, Failed, LabelLogits, Reply, Request, Sampling
+from interank.engines.protocol import CHARACTERS_PER_TOKEN, Completion, Failure, LabelLogits, Reply, Request, Sampling
 from interank.settings import PromptSettings, TeacherRecipe
 from interank.teacher.leaks import leak
 from interank.teacher.replies import Asker
@@ -36,25 +36,25 @@ _ROOM_FOR_FORM = 40
 
 
 @dataclass(frozen=True, slots=True)
-class Judged:
+class TeacherJudgment:
     """The teacher's judgment of a pair, its grade probabilities where it graded, and the agreement of its samples."""
 
     judgment: Judgment
     probabilities: tuple[float, float, float] | None
     agreement: float | None = None
-    unexplained: Rejected | None = None
+    unexplained: Rejection | None = None
     """Why a grade known beforehand has no explanation, where one was requested."""
 
 
 @dataclass(frozen=True, slots=True)
-class Rejected:
+class Rejection:
     """The reason why a pair got no judgment, and the teacher's reply."""
 
     reason: str
     reply: str
 
 
-Outcome = Judged | Rejected | None
+Outcome = TeacherJudgment | Rejection | None
 """None where the budget ended before there was one."""
 
 
@@ -89,7 +89,7 @@ class Annotator:
         if self.prompt.order == "reason_first":
             return self._reasoned(self.encoder, pairs, prompts, sampling)
         graded = self._grades(self.encoder, prompts)
-        chosen: list[_Grade | Rejected | None] = [
+        chosen: list[_Grade | Rejection | None] = [
             (judging.most_probable(item.logits), item) if isinstance(item, LabelLogits) else item for item in graded
         ]
         if not self.settings.max_reasoning_tokens:
@@ -109,7 +109,7 @@ class Annotator:
         waiting = {
             place: outcome
             for place, outcome in enumerate(outcomes)
-            if isinstance(outcome, Judged) and not outcome.judgment.reasoning
+            if isinstance(outcome, TeacherJudgment) and not outcome.judgment.reasoning
         }
         own, grades = [pairs[place] for place in waiting], [item.judgment.relevance for item in waiting.values()]
         if self.encoder is None:
@@ -121,7 +121,7 @@ class Annotator:
             outcomes[place] = _with_explanation(known, outcome)
         return outcomes
 
-    def _grades(self, encoder: PromptEncoder, prompts: Sequence[Prompt]) -> list[LabelLogits | Rejected | None]:
+    def _grades(self, encoder: PromptEncoder, prompts: Sequence[Prompt]) -> list[LabelLogits | Rejection | None]:
         """The labels' logits at the label's position; rejected where the labels have too little probability."""
         requests = [Request(prompt.then(encoder.label_lead), labels=encoder.label_ids) for prompt in prompts]
         return [_labels(reply) for reply in self.asker.replies(requests)]
@@ -131,12 +131,12 @@ class Annotator:
         encoder: PromptEncoder,
         pairs: Sequence[Pair],
         prompts: Sequence[Prompt],
-        grades: Sequence[_Grade | Rejected | None],
+        grades: Sequence[_Grade | Rejection | None],
         sampling: Sampling,
     ) -> list[Outcome]:
         """Have the grades explained; rejections and missing grades stay as they are."""
         opening = _OPENING if self.begun and not self.settings.grades_itself else ""
-        outcomes: list[Outcome] = [item if isinstance(item, Rejected) else None for item in grades]
+        outcomes: list[Outcome] = [item if isinstance(item, Rejection) else None for item in grades]
         graded = [(place, item) for place, item in enumerate(grades) if isinstance(item, tuple)]
         requests = [
             Request(
@@ -197,12 +197,12 @@ class Annotator:
                 continue
             judgment = judging.parse_json(reply.text) if schema else judging.parse(reply.text)
             if judgment is None:
-                outcomes.append(Rejected("no grade could be read from the reply", reply.text))
+                outcomes.append(Rejection("no grade could be read from the reply", reply.text))
             elif not self.settings.max_reasoning_tokens:
                 outcomes.append(_alone((judgment.relevance, None)))
             else:
                 outcome = _checked(pair, judgment, None, reply.finished)
-                outcomes.append(replace(outcome, reply=reply.text) if isinstance(outcome, Rejected) else outcome)
+                outcomes.append(replace(outcome, reply=reply.text) if isinstance(outcome, Rejection) else outcome)
         return outcomes
 
     def _explained_in_messages(
@@ -257,31 +257,31 @@ def _turns(messages: Sequence[Mapping[str, str]]) -> tuple[tuple[str, str], ...]
     return tuple((message["role"], message["content"]) for message in messages)
 
 
-def _vote_of(pair: Pair) -> Judged | Rejected:
+def _vote_of(pair: Pair) -> TeacherJudgment | Rejection:
     grade = _voted(pair)
     if grade is None:
-        return Rejected(f"votes give no grade to a document of origin {pair.origin}", "")
+        return Rejection(f"votes give no grade to a document of origin {pair.origin}", "")
     return _alone((grade, None))
 
 
-def _already(pair: Pair) -> Judged | Rejected:
+def _already(pair: Pair) -> TeacherJudgment | Rejection:
     """The given judgment."""
     if pair.given is None:
-        return Rejected("no grade was given", "")
-    return Judged(pair.given.judgment, pair.given.probabilities)
+        return Rejection("no grade was given", "")
+    return TeacherJudgment(pair.given.judgment, pair.given.probabilities)
 
 
-def _with_explanation(known: Judged, outcome: Outcome) -> Outcome:
+def _with_explanation(known: TeacherJudgment, outcome: Outcome) -> Outcome:
     """A grade known beforehand with its explanation, or with the reason why there is none."""
-    if isinstance(outcome, Judged):
+    if isinstance(outcome, TeacherJudgment):
         return replace(outcome, probabilities=known.probabilities)
     return replace(known, unexplained=outcome) if outcome else None
 
 
-def _alone(grade: _Grade) -> Judged:
+def _alone(grade: _Grade) -> TeacherJudgment:
     """A grade without an explanation."""
     relevance, labels = grade
-    return Judged(Judgment("", relevance), judging.probabilities(labels.logits) if labels else None)
+    return TeacherJudgment(Judgment("", relevance), judging.probabilities(labels.logits) if labels else None)
 
 
 def _voted(pair: Pair) -> Relevance | None:
@@ -294,38 +294,38 @@ def conflicts(pair: Pair, judgment: Judgment) -> bool:
     return voted is not None and abs(voted - judgment.relevance) == Relevance.RELEVANT
 
 
-def _labels(reply: Reply | Failed | None) -> LabelLogits | Rejected | None:
+def _labels(reply: Reply | Failure | None) -> LabelLogits | Rejection | None:
     if not isinstance(reply, Reply):
         return _failed(reply)
     if reply.labels is None:
-        return Rejected("the reply has no logits of the labels", reply.text)
+        return Rejection("the reply has no logits of the labels", reply.text)
     if reply.labels.mass < _LEAST_MASS:
-        return Rejected(f"the three labels hold {reply.labels.mass:.2f} of the probability", "")
+        return Rejection(f"the three labels hold {reply.labels.mass:.2f} of the probability", "")
     return reply.labels
 
 
-def _failed(reply: Failed | None) -> Rejected | None:
-    return Rejected(reply.reason, "") if reply else None
+def _failed(reply: Failure | None) -> Rejection | None:
+    return Rejection(reply.reason, "") if reply else None
 
 
 def _checked(
     pair: Pair, judgment: Judgment, probabilities: tuple[float, float, float] | None, finished: bool
-) -> Judged | Rejected:
+) -> TeacherJudgment | Rejection:
     """The judgment; rejected where its explanation is empty, holds a label, or tells the document's origin.
 
     An explanation that was cut short keeps its whole sentences.
     """
     text = judgment.reasoning if finished else whole_sentences(judgment.reasoning)
     if not text:
-        return Rejected("no whole sentence of explanation", judgment.reasoning)
+        return Rejection("no whole sentence of explanation", judgment.reasoning)
     whole = Judgment(text, judgment.relevance)
     for order in ("grade_first", "reason_first"):
         if judging.parse(judging.answer(whole, order)) != whole:
-            return Rejected("the explanation holds a label of its own", text)
+            return Rejection("the explanation holds a label of its own", text)
     leaked = leak(text, f"{pair.query.text}\n{pair.document.full_text}")
     if leaked:
-        return Rejected(f"the explanation tells where the document came from ({leaked!r})", text)
-    return Judged(whole, probabilities)
+        return Rejection(f"the explanation tells where the document came from ({leaked!r})", text)
+    return TeacherJudgment(whole, probabilities)
 
 
 def _vote(outcomes: Sequence[Outcome], settings: TeacherRecipe) -> Outcome:
@@ -337,9 +337,9 @@ def _vote(outcomes: Sequence[Outcome], settings: TeacherRecipe) -> Outcome:
         return outcomes[0]
     if any(outcome is None for outcome in outcomes):
         return None
-    judged = [outcome for outcome in outcomes if isinstance(outcome, Judged)]
+    judged = [outcome for outcome in outcomes if isinstance(outcome, TeacherJudgment)]
     if not judged:
-        return next(outcome for outcome in outcomes if isinstance(outcome, Rejected))
+        return next(outcome for outcome in outcomes if isinstance(outcome, Rejection))
     probabilities = [item.probabilities or _one_hot(item.judgment.relevance) for item in judged]
     mean = [sum(values) / len(judged) for values in zip(*probabilities, strict=True)]
     votes = [sum(item.judgment.relevance == grade for item in judged) for grade in Relevance]
@@ -350,8 +350,8 @@ def _vote(outcomes: Sequence[Outcome], settings: TeacherRecipe) -> Outcome:
     if share < settings.min_agreement:
         agreed = f"{votes[grade]} of {settings.samples} samples agree on a grade"
         reason = f"{agreed}, fewer than min_agreement: {settings.min_agreement:g}"
-        return Rejected(reason, chosen.judgment.reasoning)
-    return Judged(chosen.judgment, (mean[0], mean[1], mean[2]), share)
+        return Rejection(reason, chosen.judgment.reasoning)
+    return TeacherJudgment(chosen.judgment, (mean[0], mean[1], mean[2]), share)
 
 
 def _one_hot(grade: Relevance) -> tuple[float, float, float]:

@@ -8,9 +8,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from interank.explanations import FILE, HONEST, Explained, Kind, Writer, explanations_in
+from interank.explanations import FILE, HONEST, ExplanationRow, Kind, Writer, explanations_in
 from interank.settings import ExplanationsRecipe
-from interank.teacher.annotate import Annotator, Judged, Rejected
+from interank.teacher.annotate import Annotator, Rejection, TeacherJudgment
 from interank.teacher.faults import Faults
 from interank.types import Example, Judgment, Pair, Split
 
@@ -27,7 +27,7 @@ class Draft(NamedTuple):
 
 
 @dataclass(slots=True)
-class Gathered:
+class ExplainedPair:
     """A judged pair with its explanations."""
 
     example: Example
@@ -53,17 +53,17 @@ class Gathered:
         self.rejected.append({**row, "writer": writer, "reason": reason, "reply": reply})
 
 
-def chosen(examples: Sequence[Example], settings: ExplanationsRecipe) -> list[Gathered]:
+def chosen(examples: Sequence[Example], settings: ExplanationsRecipe) -> list[ExplainedPair]:
     """The drawn pairs in their order, each with its judgment's explanation."""
     drawn = sorted(range(len(examples)), key=lambda place: _draw(examples[place], settings.seed))[: settings.pairs]
-    gathered = [Gathered(examples[place]) for place in sorted(drawn)]
+    gathered = [ExplainedPair(examples[place]) for place in sorted(drawn)]
     for each in gathered:
         each.add(each.example.judgment.reasoning, "teacher", HONEST)
     return gathered
 
 
 def have_written(
-    annotator: Annotator, gathered: Sequence[Gathered], settings: ExplanationsRecipe, writer: Writer
+    annotator: Annotator, gathered: Sequence[ExplainedPair], settings: ExplanationsRecipe, writer: Writer
 ) -> None:
     """Ask a model why each pair has its grade, as many times as the recipe has samples of this writer.
 
@@ -86,17 +86,17 @@ def have_written(
         sampler = replace(sampler, begun=writer == "teacher")
         outcomes = sampler.annotate([_unexplained(each.example) for each in waiting])
         for each, outcome in zip(waiting, outcomes, strict=True):
-            if isinstance(outcome, Judged) and outcome.judgment.reasoning:
+            if isinstance(outcome, TeacherJudgment) and outcome.judgment.reasoning:
                 each.add(outcome.judgment.reasoning, writer, HONEST)
-            elif isinstance(outcome, Judged) and outcome.unexplained is not None:
+            elif isinstance(outcome, TeacherJudgment) and outcome.unexplained is not None:
                 each.rejects(writer, outcome.unexplained.reason, outcome.unexplained.reply)
-            elif isinstance(outcome, Rejected):
+            elif isinstance(outcome, Rejection):
                 each.rejects(writer, outcome.reason, outcome.reply)
             else:
                 each.unanswered = True
 
 
-def add_faults(gathered: Sequence[Gathered], settings: ExplanationsRecipe) -> None:
+def add_faults(gathered: Sequence[ExplainedPair], settings: ExplanationsRecipe) -> None:
     """Make the faults of each pair from texts of its own split alone, so that training sees no validation text."""
     splits: tuple[Split, ...] = ("train", "validation")
     for split in splits:
@@ -110,7 +110,7 @@ def add_faults(gathered: Sequence[Gathered], settings: ExplanationsRecipe) -> No
                     each.add(text, "program", kind)
 
 
-def earlier(judgments: Path | None, examples: Sequence[Example]) -> list[Explained]:
+def earlier(judgments: Path | None, examples: Sequence[Example]) -> list[ExplanationRow]:
     """The explanations that the judgments already had, of the examples' pairs.
 
     Raises:
@@ -122,7 +122,7 @@ def earlier(judgments: Path | None, examples: Sequence[Example]) -> list[Explain
     return [row for row in explanations_in(judgments) if (row.query_id, row.doc_id) in kept]
 
 
-def not_anew(before: Sequence[Explained], marked: Sequence[Gathered]) -> list[Explained]:
+def not_anew(before: Sequence[ExplanationRow], marked: Sequence[ExplainedPair]) -> list[ExplanationRow]:
     """The explanations of earlier passes that are in none of the sets marked in this one."""
     texts = {(*_pair(each.example), draft.text) for each in marked for draft in each.drafts}
     return [row for row in before if (row.query_id, row.doc_id, row.explanation) not in texts]

@@ -8,12 +8,14 @@ from statistics import StatisticsError, correlation, fmean
 from typing import Any
 
 from interank import cards
-from interank.explanations import FILE, HONEST, KINDS, MADE_MARKS, Explained
+from interank.explanations import FILE, HONEST, KINDS, MADE_MARKS, ExplanationRow
 from interank.teacher.marking import MarkedSet, contradicted, preferred
 from interank.wording import counted
 
 
-def facts(sets: Sequence[MarkedSet], made: Sequence[Explained], earlier: Sequence[Explained] = ()) -> dict[str, Any]:
+def facts(
+    sets: Sequence[MarkedSet], made: Sequence[ExplanationRow], earlier: Sequence[ExplanationRow] = ()
+) -> dict[str, Any]:
     """Counts by writer and kind, mean marks, position bias, contradictions, and the correlation of marks with length.
 
     Args:
@@ -63,7 +65,7 @@ def position_bias(sets: Sequence[MarkedSet]) -> float | None:
     return round(fmean(moved), 4) if moved else None
 
 
-def length_correlation(rows: Sequence[Explained]) -> float | None:
+def length_correlation(rows: Sequence[ExplanationRow]) -> float | None:
     """Pearson's correlation of marks with numbers of words; None where either is constant."""
     known = [(len(row.explanation.split()), row.mark) for row in rows if row.mark is not None]
     try:
@@ -127,11 +129,11 @@ def _lines(notes: Mapping[str, Any]) -> list[str]:
     return lines
 
 
-def _named(rows: Sequence[Explained]) -> list[str]:
+def _named(rows: Sequence[ExplanationRow]) -> list[str]:
     """The names of kinds in their order, honest ones by writer."""
     kinds = {_name(row): (KINDS.index(row.kind), row.writer) for row in rows}
     return sorted(kinds, key=lambda name: (kinds[name][0], kinds[name][1] != "teacher"))
 
 
-def _name(row: Explained) -> str:
+def _name(row: ExplanationRow) -> str:
     return f"{HONEST} ({row.writer})" if row.kind == HONEST else row.kind

@@ -20,7 +20,7 @@ REJECTED, UNEXPLAINED, QUERIES = "rejected.jsonl", "unexplained.jsonl", "queries
 
 
 @dataclass(eq=False)
-class Joined:
+class JoinCounts:
     """Counts of the rows that were written."""
 
     tally: Tally = field(default_factory=Tally)
@@ -64,13 +64,13 @@ class Shards:
         return any((folder / name).is_file() for folder in self.folders)
 
 
-def join(shards: Shards, folder: Path, *, max_grade_share: float | None, seed: int) -> Joined:
+def join(shards: Shards, folder: Path, *, max_grade_share: float | None, seed: int) -> JoinCounts:
     """Write the judgments and rejections of all shards; judgments over a grade's share are rejected too.
 
     Raises:
         InputError: No grade of the training split can have so small a share.
     """
-    joined = Joined()
+    joined = JoinCounts()
     left_out: set[int] = set()
     if max_grade_share is not None:
         columns = ((row["split"], row["relevance"], row["query_id"], row["doc_id"]) for row in shards.rows(FILE))
@@ -90,7 +90,7 @@ def join(shards: Shards, folder: Path, *, max_grade_share: float | None, seed: i
     return joined
 
 
-def _counted(rows: Iterable[dict[str, Any]], joined: Joined) -> Iterator[dict[str, Any]]:
+def _counted(rows: Iterable[dict[str, Any]], joined: JoinCounts) -> Iterator[dict[str, Any]]:
     for row in rows:
         joined.rejected += 1
         joined.first_reason = joined.first_reason or row["reason"]

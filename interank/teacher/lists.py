@@ -17,7 +17,7 @@ from interank.tasks.order.lists import ListExample
 from interank.tasks.order.ordering import Ordering
 from interank.tasks.order.values import is_whole
 from interank.tasks.window_prompts import even_shares
-from interank.teacher.annotate import Annotator, Rejected, cut
+from interank.teacher.annotate import Annotator, Rejection, cut
 from interank.teacher.leaks import leak
 from interank.wording import counted
 
@@ -26,14 +26,14 @@ _RANKING_TOKENS = 6
 
 
 @dataclass(frozen=True, slots=True)
-class Ordered:
+class OrderedList:
     """A list in the teacher's order, and that order's nDCG by the judgments."""
 
     example: ListExample
     ndcg: float
 
 
-ListOutcome = Ordered | Rejected | None
+ListOutcome = OrderedList | Rejection | None
 """None where the budget ended before there was one."""
 
 
@@ -44,7 +44,7 @@ def order_lists(annotator: Annotator, lists: Sequence[JudgedList], settings: Ord
     outcomes: list[ListOutcome] = []
     for item, reply in zip(lists, annotator.asker.replies(requests), strict=True):
         if not isinstance(reply, Reply):
-            outcomes.append(Rejected(reply.reason, "") if reply else None)
+            outcomes.append(Rejection(reply.reason, "") if reply else None)
             continue
         text = reply.text if encoder is None else encoder.encoder.text(reply.ids)
         outcomes.append(_checked(item, text, settings))
@@ -75,22 +75,22 @@ def _messages(item: JudgedList, settings: OrderingsRecipe, answer_tokens: int) -
     return tuple((message["role"], message["content"]) for message in messages)
 
 
-def _checked(item: JudgedList, text: str, settings: OrderingsRecipe) -> Ordered | Rejected:
+def _checked(item: JudgedList, text: str, settings: OrderingsRecipe) -> OrderedList | Rejection:
     """The order; rejected where it cannot be read, lacks documents or reasoning, or contradicts the judgments."""
     answer = ordering.parse(text, len(item.documents))
     if answer is None:
-        return Rejected("no ranking could be read from the reply", text)
+        return Rejection("no ranking could be read from the reply", text)
     if not is_whole(answer):
-        return Rejected(f"the ranking does not name each of {counted(len(item.documents), 'document')} once", text)
+        return Rejection(f"the ranking does not name each of {counted(len(item.documents), 'document')} once", text)
     if not answer.reasoning:
-        return Rejected("no reasoning stands before the ranking", text)
+        return Rejection("no reasoning stands before the ranking", text)
     seen = "\n".join([item.query.text, *(document.full_text for document in item.documents)])
     leaked = leak(answer.reasoning, seen)
     if leaked:
-        return Rejected(f"the reasoning tells where a document came from ({leaked!r})", text)
+        return Rejection(f"the reasoning tells where a document came from ({leaked!r})", text)
     (ndcg,) = order_values([answer.positions], [item.grades], DEFAULT_MEASURE)
     if ndcg < settings.min_ndcg:
         reason = f"its {DEFAULT_MEASURE} by the judgments is {ndcg:.2f}, less than min_ndcg: {settings.min_ndcg:g}"
-        return Rejected(reason, text)
+        return Rejection(reason, text)
     kept = Ordering(answer.positions, answer.reasoning)
-    return Ordered(ListExample(item.query, item.documents, kept, item.split), ndcg)
+    return OrderedList(ListExample(item.query, item.documents, kept, item.split), ndcg)

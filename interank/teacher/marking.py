@@ -10,12 +10,12 @@ from random import Random
 from statistics import fmean
 
 from interank import judging, rubric
-from interank.engines.protocol import CHARACTERS_PER_TOKEN, Failed, Reply, Request, Sampling
-from interank.explanations import HONEST, MADE_MARKS, Dropped, Explained
-from interank.rubric import Marked
+from interank.engines.protocol import CHARACTERS_PER_TOKEN, Failure, Reply, Request, Sampling
+from interank.explanations import HONEST, MADE_MARKS, DropReason, ExplanationRow
+from interank.rubric import Mark
 from interank.settings import ExplanationsRecipe
 from interank.teacher.annotate import Annotator, cut
-from interank.teacher.explaining import Draft, Gathered
+from interank.teacher.explaining import Draft, ExplainedPair
 from interank.types import Judgment
 from interank.wording import counted
 
@@ -31,16 +31,16 @@ _SAME = 0.2
 class MarkedSet:
     """The explanations of a pair with their marks in each order of reading."""
 
-    gathered: Gathered
+    gathered: ExplainedPair
     orders: tuple[tuple[int, ...], ...]
     """The indices of the drafts in each order; empty where no judge was asked."""
-    readings: tuple[tuple[Marked, ...] | None, ...]
+    readings: tuple[tuple[Mark, ...] | None, ...]
     """For each order the marks of the drafts, in the drafts' own sequence; None where a reply gave none."""
-    dropped: tuple[Dropped | None, ...]
+    dropped: tuple[DropReason | None, ...]
     """For each draft the reason why it gets no mark, or None."""
 
     @property
-    def whole(self) -> list[tuple[Marked, ...]]:
+    def whole(self) -> list[tuple[Mark, ...]]:
         """The readings that gave marks."""
         return [reading for reading in self.readings if reading is not None]
 
@@ -49,11 +49,11 @@ class MarkedSet:
         """Whether each reading gave all explanations the same mark."""
         return bool(self.whole) and all(len({marked.mark for marked in reading}) == 1 for reading in self.whole)
 
-    def rows(self, marked_by: str) -> list[Explained]:
+    def rows(self, marked_by: str) -> list[ExplanationRow]:
         """The explanations as rows of the output."""
         example = self.gathered.example
         return [
-            Explained(
+            ExplanationRow(
                 query_id=example.query.query_id,
                 doc_id=example.document.doc_id,
                 query=example.query.text,
@@ -74,13 +74,13 @@ class MarkedSet:
         ]
 
 
-def made_marks(gathered: Gathered) -> MarkedSet:
+def made_marks(gathered: ExplainedPair) -> MarkedSet:
     """Marks without a judge: 1 for an honest explanation, 0 for a made fault."""
-    reading = tuple(Marked(float(draft.kind == HONEST), "") for draft in gathered.drafts)
+    reading = tuple(Mark(float(draft.kind == HONEST), "") for draft in gathered.drafts)
     return MarkedSet(gathered, (), (reading,), (None,) * len(reading))
 
 
-def mark(annotator: Annotator, sets: Sequence[Gathered], settings: ExplanationsRecipe) -> list[MarkedSet | None]:
+def mark(annotator: Annotator, sets: Sequence[ExplainedPair], settings: ExplanationsRecipe) -> list[MarkedSet | None]:
     """Have the teacher mark each set in two orders; None where the budget ended before both were read."""
     orders = [_orders(each, settings.seed) for each in sets]
     requests = [
@@ -95,7 +95,7 @@ def mark(annotator: Annotator, sets: Sequence[Gathered], settings: ExplanationsR
     return marked
 
 
-def contradicted(readings: Sequence[Sequence[Marked]]) -> list[tuple[int, int]]:
+def contradicted(readings: Sequence[Sequence[Mark]]) -> list[tuple[int, int]]:
     """The pairs of explanations of which the two orders prefer different ones, by more than `_SAME` together."""
     if len(readings) < 2:
         return []
@@ -108,7 +108,7 @@ def contradicted(readings: Sequence[Sequence[Marked]]) -> list[tuple[int, int]]:
     return turned
 
 
-def preferred(readings: Sequence[Sequence[Marked]]) -> int:
+def preferred(readings: Sequence[Sequence[Mark]]) -> int:
     """The number of pairs of explanations with different marks in at least one order."""
     count = len(readings[0])
     return sum(
@@ -117,7 +117,7 @@ def preferred(readings: Sequence[Sequence[Marked]]) -> int:
     )
 
 
-def _orders(gathered: Gathered, seed: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
+def _orders(gathered: ExplainedPair, seed: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
     """An order drawn by a hash of the set's texts, and its reverse."""
     content = "\0".join([str(seed), gathered.example.query.text, *(draft.text for draft in gathered.drafts)])
     places = list(range(len(gathered.drafts)))
@@ -125,7 +125,9 @@ def _orders(gathered: Gathered, seed: int) -> tuple[tuple[int, ...], tuple[int, 
     return tuple(places), tuple(reversed(places))
 
 
-def _request(annotator: Annotator, gathered: Gathered, order: Sequence[int], settings: ExplanationsRecipe) -> Request:
+def _request(
+    annotator: Annotator, gathered: ExplainedPair, order: Sequence[int], settings: ExplanationsRecipe
+) -> Request:
     example, prompt = gathered.example, annotator.prompt
     answers = [_answer(example.judgment, gathered.drafts[place]) for place in order]
     room = LINE_TOKENS * len(answers)
@@ -146,14 +148,14 @@ def _answer(judgment: Judgment, draft: Draft) -> str:
 
 def _marked(
     annotator: Annotator,
-    gathered: Gathered,
+    gathered: ExplainedPair,
     orders: tuple[tuple[int, ...], tuple[int, ...]],
-    replies: Sequence[Reply | Failed],
+    replies: Sequence[Reply | Failure],
 ) -> MarkedSet:
-    readings: list[tuple[Marked, ...] | None] = []
-    why: Dropped | None = None
+    readings: list[tuple[Mark, ...] | None] = []
+    why: DropReason | None = None
     for order, reply in zip(orders, replies, strict=True):
-        if isinstance(reply, Failed):
+        if isinstance(reply, Failure):
             gathered.rejects("judge", reply.reason, "")
             readings.append(None)
             why = why or "failed"
@@ -171,7 +173,7 @@ def _marked(
     if why is not None:
         return MarkedSet(gathered, orders, tuple(readings), (why,) * count)
     left_out = _fewest(contradicted([reading for reading in readings if reading is not None]))
-    dropped: list[Dropped | None] = ["contradicted" if place in left_out else None for place in range(count)]
+    dropped: list[DropReason | None] = ["contradicted" if place in left_out else None for place in range(count)]
     return MarkedSet(gathered, orders, tuple(readings), tuple(dropped))
 
 

@@ -8,9 +8,9 @@ from typing import Any, NamedTuple
 
 from interank import judging
 from interank.judgments import Mark, judgment_row
-from interank.teacher.annotate import Judged, Outcome, Rejected, conflicts
+from interank.teacher.annotate import Outcome, Rejection, TeacherJudgment, conflicts
 from interank.teacher.balance import surplus
-from interank.teacher.queries import Written
+from interank.teacher.queries import QueryRewrite
 from interank.teacher.tally import Tally
 from interank.types import Example, Pair
 
@@ -38,9 +38,9 @@ def sorted_out(
     rejected: list[dict[str, Any]] = []
     unexplained: list[dict[str, Any]] = []
     for pair, outcome in zip(pairs, outcomes, strict=True):
-        if isinstance(outcome, Rejected):
+        if isinstance(outcome, Rejection):
             rejected.append(_row(pair, outcome.reason, outcome.reply))
-        elif isinstance(outcome, Judged):
+        elif isinstance(outcome, TeacherJudgment):
             judgment, given = outcome.judgment, pair.given
             example = Example(pair.query, pair.document, judgment, outcome.probabilities, pair.split, pair.source)
             examples.append(replace(example, score=given.score, weight=given.weight) if given else example)
@@ -72,16 +72,16 @@ def _row(pair: Pair | Example, reason: str, reply: str) -> dict[str, Any]:
     return {"query_id": pair.query.query_id, "doc_id": pair.document.doc_id, "reason": reason, "reply": reply}
 
 
-def rejected_queries(queries: Mapping[str, Written]) -> list[dict[str, Any]]:
+def rejected_queries(queries: Mapping[str, QueryRewrite]) -> list[dict[str, Any]]:
     """The rows of questions for which the teacher wrote no search queries."""
     return [
         {"query_id": name, "doc_id": None, "reason": written.reason, "reply": written.reply}
         for name, written in queries.items()
-        if isinstance(written, Rejected)
+        if isinstance(written, Rejection)
     ]
 
 
-def query_rows(pairs: Sequence[Pair], queries: Mapping[str, Written]) -> list[dict[str, Any]]:
+def query_rows(pairs: Sequence[Pair], queries: Mapping[str, QueryRewrite]) -> list[dict[str, Any]]:
     """The rows of the search queries that the teacher wrote, with their questions."""
     questions = {pair.query.query_id: pair for pair in pairs}
     return [

@@ -7,28 +7,28 @@ from dataclasses import replace
 
 from interank import judging
 from interank.engines.protocol import Reply, Request, Sampling
-from interank.teacher.annotate import Annotator, Rejected, cut
+from interank.teacher.annotate import Annotator, Rejection, cut
 from interank.types import Pair, Query
 
-Written = tuple[str, ...] | Rejected | None
+QueryRewrite = tuple[str, ...] | Rejection | None
 """The queries of a question; None where the budget ended before there were any."""
 
 
-def write_queries(annotator: Annotator, questions: Sequence[Query]) -> list[Written]:
+def write_queries(annotator: Annotator, questions: Sequence[Query]) -> list[QueryRewrite]:
     """Ask for search queries; the results in the order of the questions."""
     settings = annotator.settings
     sampling = Sampling(settings.max_query_tokens, settings.temperature, annotator.seed)
     replies = annotator.asker.replies([_request(annotator, question, sampling) for question in questions])
-    results: list[Written] = []
+    results: list[QueryRewrite] = []
     for reply in replies:
         if not isinstance(reply, Reply):
-            results.append(Rejected(reply.reason, "") if reply else None)
+            results.append(Rejection(reply.reason, "") if reply else None)
             continue
         text = reply.text if annotator.encoder is None else annotator.encoder.text(reply.ids)
         # Where the token limit cut the answer, its last query may be incomplete.
         whole = text if reply.finished else text.rpartition("\n")[0]
         queries = judging.parse_queries(whole, settings.queries)
-        results.append(queries or Rejected("no numbered search queries, or something beside them", text))
+        results.append(queries or Rejection("no numbered search queries, or something beside them", text))
     return results
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from interank.engines.prompts import Prompt
-from interank.engines.protocol import Ability, Failed, LabelLogits, Reply, Request, Teacher, Unit
+from interank.engines.protocol import Ability, Failure, LabelLogits, Reply, Request, Teacher, Unit
 from interank.engines.soundness import checked
 from interank.errors import InputError
 from interank.teacher.budget import Meter, Spent
@@ -110,7 +110,7 @@ class ReplyStore:
 
 
 @dataclass(slots=True)
-class Asked:
+class RequestCounts:
     """Counts of the requests sent to the teacher and of those answered from a store, with the tokens of the sent."""
 
     sent: int = 0
@@ -134,7 +134,7 @@ class Asker:
         """
         self.teacher = teacher
         self.meter = meter
-        self.asked = Asked()
+        self.asked = RequestCounts()
         self._own = own
         self._shared = shared
 
@@ -143,11 +143,11 @@ class Asker:
         """The teacher's abilities."""
         return self.teacher.abilities
 
-    def replies(self, requests: Sequence[Request]) -> list[Reply | Failed | None]:
+    def replies(self, requests: Sequence[Request]) -> list[Reply | Failure | None]:
         """A reply to each request, in order; None where the budget ended first."""
         size = self.teacher.unit_size
         units = [tuple(requests[start : start + size]) for start in range(0, len(requests), size)]
-        replies_of: dict[str, tuple[Reply | Failed, ...]] = {}
+        replies_of: dict[str, tuple[Reply | Failure, ...]] = {}
         keys = [self._key(unit) for unit in units]
         missing: dict[str, Unit] = {}
         for key, unit in zip(keys, units, strict=True):
@@ -189,7 +189,7 @@ class Asker:
         if stored is None:
             return None
         results = [checked(*pair, self.teacher.vocabulary) for pair in zip(unit, stored, strict=False)]
-        faults = [result.reason for result in results if isinstance(result, Failed)]
+        faults = [result.reason for result in results if isinstance(result, Failure)]
         if len(stored) == len(unit) and not faults:
             return stored
         reason = faults[0] if faults else "it cannot be read"
@@ -197,7 +197,7 @@ class Asker:
         store.discard(key)
         return None
 
-    def _store(self, key: str, replies: Sequence[Reply | Failed]) -> None:
+    def _store(self, key: str, replies: Sequence[Reply | Failure]) -> None:
         """Count and store a unit's replies; a unit with a failure is not stored, so that a later run sends it again."""
         whole = [reply for reply in replies if isinstance(reply, Reply)]
         self.asked.failed += len(replies) - len(whole)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import torch
 
-from interank.rewards import Credit, Equipped
+from interank.rewards import Credit, WeightedReward
 
 # TRL's, beside a standard deviation that is divided by.
 _EPSILON = 1e-4
@@ -22,7 +22,7 @@ _EPSILON = 1e-4
 class Scheme:
     """How a group's rewards become advantages: how each weighs and what it is for, and TRL's settings."""
 
-    rewards: Sequence[Equipped]
+    rewards: Sequence[WeightedReward]
     group: int
     scale: str = "group"
     aggregation: str = "sum_then_normalize"
@@ -89,7 +89,7 @@ def by_token(rewards: torch.Tensor, scheme: Scheme, grade_at: torch.Tensor, widt
     return torch.where((grade_at < 0)[:, None], whole[:, None], torch.where(after, explanation, grade))
 
 
-def without_grade(given: torch.Tensor, grade_at: torch.Tensor, rewards: Sequence[Equipped]) -> torch.Tensor:
+def without_grade(given: torch.Tensor, grade_at: torch.Tensor, rewards: Sequence[WeightedReward]) -> torch.Tensor:
     """Advantages less the grade's own, so that completions which have no other are not computed.
 
     Args:

@@ -14,7 +14,7 @@ from typing import Any, Literal
 import torch
 
 from interank import judging
-from interank.rewards import Equipped
+from interank.rewards import WeightedReward
 from interank.training.losses import scores
 from interank.training.ranking_losses import Target, lambda_loss
 from interank.types import GRADES, Judgment
@@ -31,7 +31,7 @@ class GradeLoss:
     says that sampled grades are not trained.
     """
 
-    rewards: Sequence[Equipped] = ()
+    rewards: Sequence[WeightedReward] = ()
     calibration: float = 0.0
     listwise: float = 0.0
     listwise_loss: ListwiseLoss = "listnet"

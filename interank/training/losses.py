@@ -20,7 +20,7 @@ GAINS = tuple(2.0**grade - 1 for grade in GRADES)
 
 
 @dataclass(frozen=True, slots=True)
-class Scored:
+class ScoredRows:
     """Log-probabilities of rows: of each answer's tokens, and of the three grades at the grade's place.
 
     `answers` is (rows, longest answer) with 0 beyond a row's end; `grades` is (rows, 3), 0 where nothing is graded.
@@ -50,7 +50,7 @@ class Totals:
         )
 
 
-def loss_of(groups: Sequence[Group], scored: Scored, totals: Totals, weights: LossRecipe) -> torch.Tensor:
+def loss_of(groups: Sequence[Group], scored: ScoredRows, totals: Totals, weights: LossRecipe) -> torch.Tensor:
     """What a microbatch adds to the step's loss."""
     rows = [row for group in groups for row in group]
     loss = scored.answers.new_zeros(())

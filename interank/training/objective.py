@@ -9,7 +9,7 @@ from zlib import crc32
 
 import torch
 
-from interank.rewards import Equipped
+from interank.rewards import WeightedReward
 from interank.training.grade_gradient import GradeLoss
 
 Row = Mapping[str, Any]
@@ -19,7 +19,7 @@ Row = Mapping[str, Any]
 class Objective:
     """The recipe's part of the update, for `PolicyTrainer`."""
 
-    rewards: Sequence[Equipped]
+    rewards: Sequence[WeightedReward]
     """What completions are rewarded by."""
     lead: tuple[int, ...] = ()
     """The ids before a grade-first answer's grade."""

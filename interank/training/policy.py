@@ -18,7 +18,7 @@ from trl.trainer.utils import split_tensor_dict
 from interank import distributed
 from interank.engines.transformers import reading
 from interank.errors import InputError, ModelError, PromptError, TrainingError
-from interank.rewards import Equipped
+from interank.rewards import WeightedReward
 from interank.settings import RolloutsRecipe
 from interank.training.advantages import Scheme, advantages, by_token, neutral, without_grade
 from interank.training.agreement import CHECKED, Agreement
@@ -30,7 +30,7 @@ from interank.training.grade_probabilities import Update, distinct_prompts, loss
 from interank.training.importance import difference, weighed
 from interank.training.objective import Objective, grade_targets, graded_rows
 from interank.training.padded_rows import let_score_rows
-from interank.training.recorder import EARNED, Earned, Recorder
+from interank.training.recorder import EARNED, Recorder, RewardedCompletion
 from interank.training.reference import by_reference
 from interank.training.refill import refilled
 from interank.training.shared_prefix import let_score_trees, plants
@@ -53,7 +53,7 @@ class PolicyTrainer(GRPOTrainer):  # type: ignore[misc]  # TRL is untyped here
     ) -> None:
         super().__init__(*args, **kwargs)
         weights = self.reward_weights.tolist()
-        self.objective = objective or Objective(list(map(Equipped, self.reward_funcs, weights)))
+        self.objective = objective or Objective(list(map(WeightedReward, self.reward_funcs, weights)))
         self.rollouts = rollouts or RolloutsRecipe()
         self.agreement = Agreement(self.rollouts)
         self.shared_rows: tuple[int, int] | None = None
@@ -127,7 +127,7 @@ class PolicyTrainer(GRPOTrainer):  # type: ignore[misc]  # TRL is untyped here
         before = distributed.rank() * len(inputs)
         own = rewards[before : before + len(inputs)]
         for row, completion, earned in zip(inputs, completions, own.tolist(), strict=True):
-            row[EARNED] = Earned(completion, earned)
+            row[EARNED] = RewardedCompletion(completion, earned)
         return rewards
 
     def _generate_and_score_completions(self, inputs: list[dict[str, Any]]) -> Batch:

@@ -19,7 +19,7 @@ from interank.engines.heads import head_logits
 from interank.engines.pairs import PairBatch, PairEncoder
 from interank.training.dealing import shared, with_parts
 from interank.training.devices import configured, on_one_device, owned
-from interank.training.sft import DEFAULTS, SftSettings, Trained, begun, go_through
+from interank.training.sft import DEFAULTS, SftSettings, TrainingOutcome, begun, go_through
 
 PREFERENCES: dict[str, Any] = {
     **DEFAULTS,
@@ -95,7 +95,7 @@ def let_pool_by_mask(model: Any, encoder: PairEncoder) -> None:
 
 def train(
     model: PeftModel, encoder: PairEncoder, preferences: Sequence[Preference], settings: SftSettings, *, folder: Path
-) -> Trained:
+) -> TrainingOutcome:
     """Train the adapter and its head in place, from the last complete checkpoint in `folder` if there is one.
 
     Raises:

@@ -15,7 +15,7 @@ EARNED = "earned"
 
 
 @dataclass(frozen=True, slots=True)
-class Earned:
+class RewardedCompletion:
     """A completion, and what each reward gave it: NaN where none applies to it."""
 
     completion: str

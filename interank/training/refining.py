@@ -19,7 +19,7 @@ from interank.training.validation import ValidationCallback, describe
 
 
 @dataclass(frozen=True, slots=True)
-class Refined:
+class RefinementOutcome:
     """A training's closing figures, what the manifest tells of it, and its counts."""
 
     figures: Mapping[str, float]
@@ -34,7 +34,7 @@ def see_through(
     collapse_detection: CollapseDetectionRecipe,
     work: Path,
     shorter: Sequence[str] = (),
-) -> Refined:
+) -> RefinementOutcome:
     """Train to the end, from the last complete checkpoint in `work` if there is one.
 
     Args:
@@ -63,8 +63,8 @@ def see_through(
             callback.begin(grpo, resumed_at=resumed_at)
         figures = run(grpo, checkpoint)
     if callback is None:
-        return Refined(figures, {"validation": None})
+        return RefinementOutcome(figures, {"validation": None})
     if not distributed.first():
-        return Refined(figures, {})
+        return RefinementOutcome(figures, {})
     callback.restore(grpo.accelerator.unwrap_model(grpo.model))
-    return Refined(figures, {"validation": describe(callback)})
+    return RefinementOutcome(figures, {"validation": describe(callback)})

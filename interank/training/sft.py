@@ -51,7 +51,7 @@ _SAVE_STEPS = 100
 
 
 @dataclass(frozen=True, slots=True)
-class Trained:
+class TrainingOutcome:
     """How a training went: the trainer's closing figures, and its log, a line a step that it logged."""
 
     figures: Mapping[str, float]
@@ -84,7 +84,7 @@ def train(
     folder: Path,
     checkpointing: bool,
     trial: Trial | None = None,
-) -> Trained:
+) -> TrainingOutcome:
     """Train the model's adapter in place, from the last complete checkpoint in `folder` if there is one.
 
     With a trial the adapter is the best one that was tried, else the last.
@@ -128,7 +128,7 @@ def begun(
     return checkpoint, shared_out(given)
 
 
-def go_through(trainer: Any, checkpoint: Path | None, settings: SftSettings, *, tried: bool) -> Trained:
+def go_through(trainer: Any, checkpoint: Path | None, settings: SftSettings, *, tried: bool) -> TrainingOutcome:
     """Train to the end, or to where nothing gets better, from the checkpoint if there is one.
 
     Raises:
@@ -144,7 +144,7 @@ def go_through(trainer: Any, checkpoint: Path | None, settings: SftSettings, *, 
     with explained(folder, settings.shorter):
         found = run_to_end(trainer, checkpoint)
     figures = {**found, **best_of(trainer.state)}
-    return Trained(figures, trainer.state.log_history)
+    return TrainingOutcome(figures, trainer.state.log_history)
 
 
 def largest_microbatch(groups: Sequence[Group], trainer: Mapping[str, Any], *, shared_prefix: bool) -> Microbatch:

@@ -16,7 +16,7 @@ from interank.engines.tree.prefix_tree import PrefixTree, plant_sequences
 from interank.errors import TrainingError
 from interank.settings.student import LossRecipe
 from interank.training.dealing import shared
-from interank.training.losses import Scored, Totals, loss_of
+from interank.training.losses import ScoredRows, Totals, loss_of
 from interank.training.padded_rows import PaddedRows, let_score_rows, pad
 from interank.training.rows import Group, Row
 from interank.training.shared_prefix import let_score_trees, plants
@@ -115,7 +115,7 @@ class StudentTrainer(SFTTrainer):  # type: ignore[misc]  # TRL is untyped here
         check_number(loss, self.state.global_step + 1)
         return loss
 
-    def score(self, model: Any, groups: Sequence[Group]) -> Scored:
+    def score(self, model: Any, groups: Sequence[Group]) -> ScoredRows:
         """The rows' log-probabilities, from one row of tokens without padding where prefixes are shared."""
         rows = [row for group in groups for row in group]
         batch = self._laid_out(rows)
@@ -132,7 +132,7 @@ class StudentTrainer(SFTTrainer):  # type: ignore[misc]  # TRL is untyped here
             grades = grades.index_copy(
                 0, torch.tensor(graded, device=found.device), found[answers:].view(-1, len(self.label_ids))
             )
-        return Scored(found[batch.predictions.clamp(min=0)].masked_fill(absent, 0.0), grades)
+        return ScoredRows(found[batch.predictions.clamp(min=0)].masked_fill(absent, 0.0), grades)
 
     def evaluate(self, *_: Any, **__: Any) -> dict[str, float]:
         """Try the model on the validation questions; the figures go where the trainer's go."""

@@ -14,10 +14,10 @@ from interank.ir.measures import notes_on_meeting, only_judged, score_run, tie_b
 from interank.ir.trec import read_qrels, read_run, read_scored
 from interank.reranking.requests import read_requests
 from interank.serving.dialects import dialect_of, read
-from interank.serving.requests import Answered, Asked, Refusal, Result, Text, all_warnings, best_first
+from interank.serving.requests import Refusal, RerankRequest, RerankResponse, Result, Text, all_warnings, best_first
 from interank.tables.reading import Table
 from interank.tasks.order.ordering import parse
-from interank.tasks.ranks import Ranking, Scores, Ungraded
+from interank.tasks.ranks import Ranking, Scores, UngradedRanker
 from interank.types import Document, Query, RankedDocument
 
 
@@ -27,7 +27,7 @@ def put(path: Path, text: str) -> Path:
     return path
 
 
-class ByLength(Ungraded, Scores):
+class ByLength(UngradedRanker, Scores):
     """Scores a document by its length."""
 
     def query_cut(self, query: Query) -> int:
@@ -209,9 +209,9 @@ def test_more_results_than_documents_are_all_and_fewer_than_none_are_refused() -
         read(dialect, {"query": "q", "documents": ["a"], "top_n": -1})
 
 
-def told(asked: Asked, truncated: int = 0) -> Answered:
+def told(asked: RerankRequest, truncated: int = 0) -> RerankResponse:
     results = tuple(Result(place, 0.5, text, truncated) for place, text in enumerate(asked.documents))
-    return Answered("1", "m", 0, results, 9)
+    return RerankResponse("1", "m", 0, results, 9)
 
 
 def test_documents_are_told_where_a_client_reads_them_without_asking() -> None:
@@ -227,7 +227,7 @@ def test_documents_are_told_where_a_client_reads_them_without_asking() -> None:
 
 def test_texts_that_are_cut_are_counted() -> None:
     """PrithivirajDamodaran/FlashRank#34"""
-    asked = Asked(("q",), (Text("long"),))
+    asked = RerankRequest(("q",), (Text("long"),))
     assert all_warnings(asked, told(asked, 7)) == ["documents cut to the model's length: 1 of 1"]
     assert best_first(told(asked, 7).results, None)[0].truncated == 7
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from interank.errors import InputError
-from interank.evaluation.candidates import Evaluated, load_evaluated, notes_on_candidates
+from interank.evaluation.candidates import CandidateSettings, load_evaluated, notes_on_candidates
 from interank.ir.bm25 import Bm25
 from interank.ir.bm25.first_stage import tokenize
 from interank.ir.bm25.scripts import count_words, cut_words
@@ -129,16 +129,16 @@ def benchmark(folder: Path, query_id: str = "q1") -> Path:
 
 
 def test_queries_without_candidates_are_told(tmp_path: Path) -> None:
-    tasks = load_evaluated(Evaluated(benchmark(tmp_path / "b")), reranking=False)
+    tasks = load_evaluated(CandidateSettings(benchmark(tmp_path / "b")), reranking=False)
     [note] = notes_on_candidates(tasks)
     assert "1 of 2 queries have no candidates, the first 'q2'" in note
 
 
 def test_ids_that_trec_cannot_hold_are_refused_with_their_line(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"queries\.jsonl:1: the id '#1' begins with #"):
-        load_evaluated(Evaluated(benchmark(tmp_path / "b", "#1")), reranking=False)
+        load_evaluated(CandidateSettings(benchmark(tmp_path / "b", "#1")), reranking=False)
     with pytest.raises(InputError, match=r"queries\.jsonl:1: the id .* holds a tab"):
-        load_evaluated(Evaluated(benchmark(tmp_path / "c", "a\\tb")), reranking=False)
+        load_evaluated(CandidateSettings(benchmark(tmp_path / "c", "a\\tb")), reranking=False)
 
 
 @pytest.mark.parametrize("score", ["1_000.5", "\uff11\uff12.5", "\u0661", "0x1p3", "1d3"])

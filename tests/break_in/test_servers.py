@@ -18,7 +18,7 @@ import pytest
 from interank.engines import answers
 from interank.engines.openai import OpenAiTeacher
 from interank.engines.prompts import Prompt
-from interank.engines.protocol import Failed, Reply, Request, Sampling
+from interank.engines.protocol import Failure, Reply, Request, Sampling
 from interank.engines.rollout_servers import RolloutServers
 from interank.errors import ModelError
 from interank.settings import BudgetRecipe, RolloutServersRecipe, ServerRecipe
@@ -32,7 +32,7 @@ IN_IDS = Request(Prompt((1,), (2, 2), (3,)), Sampling(32), end=2)
 FOR_LABELS = Request(Prompt((1,), (2, 2), (3,)), Sampling(1), labels=(5, 6, 7))
 
 
-def asked(url: str, request: Request = IN_WORDS, **more: Any) -> Reply | Failed:
+def asked(url: str, request: Request = IN_WORDS, **more: Any) -> Reply | Failure:
     settings = ServerRecipe(urls=(url,), **{"attempts": 1, "longest_wait": 0.01, "timeout": 5.0, **more})
     teacher = OpenAiTeacher("m", settings, token_ids=not isinstance(request.prompt, tuple), vocabulary=900)
     ((_, (reply,)),) = list(teacher.ask(iter([(request,)])))
@@ -103,7 +103,7 @@ def test_a_body_without_end_is_left_at_the_limit(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(answers, "MOST_BYTES", 1 << 22)
     with writing(flood) as url:
         reply = asked(url)
-    assert isinstance(reply, Failed)
+    assert isinstance(reply, Failure)
     assert "larger than 4 MB" in reply.reason
 
 
@@ -125,7 +125,7 @@ def test_a_bomb_is_not_unpacked_beyond_the_limit(coding: str) -> None:
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     with serving(stub):
         reply = asked(stub.url)
-    assert isinstance(reply, Failed)
+    assert isinstance(reply, Failure)
     assert "larger than 32 MB" in reply.reason
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 150 << 10
 
@@ -136,7 +136,7 @@ def test_codings_within_codings_and_unasked_ones_are_refused(coding: str) -> Non
     stub = Stub(lambda number, asked: (200, packed, {"Content_Encoding": coding}))
     with serving(stub):
         reply = asked(stub.url)
-    assert isinstance(reply, Failed)
+    assert isinstance(reply, Failure)
     assert "which was not requested" in reply.reason
     assert len(reply.reason) < 500
 
@@ -175,7 +175,7 @@ def test_redirects_lead_nowhere() -> None:
         stub = Stub(lambda number, body: (307, "", {"Location": f"{stolen.url}/chat/completions"}))
         with serving(stub):
             reply = asked(stub.url)
-    assert isinstance(reply, Failed)
+    assert isinstance(reply, Failure)
     assert "307" in reply.reason
     assert not stolen.bodies
 
@@ -186,6 +186,6 @@ def test_a_server_that_asks_to_wait_for_ever_is_waited_for_as_long_as_the_recipe
         began = time.monotonic()
         with serving(stub):
             reply = asked(stub.url, attempts=2, longest_wait=0.05)
-        assert isinstance(reply, Failed)
+        assert isinstance(reply, Failure)
         assert "429" in reply.reason
         assert time.monotonic() - began < 2

@@ -13,7 +13,7 @@ from interank.cli.app import main
 from interank.settings import LoraRecipe, PromptSettings
 from interank.settings.student import MixtureRecipe
 from interank.stages import distill
-from interank.tasks.judge.ranker import Graded
+from interank.tasks.judge.ranker import GradeRanker
 from interank.tasks.judge.recipe import DistillJudge
 from interank.tasks.ranks import Ranking
 from interank.types import Document, Query
@@ -159,13 +159,15 @@ def test_what_is_left_out_is_not_explained(
     asked += ["--json", *explain]
     every = json.loads(ranked(capsys, *asked)[1])["ranking"]
     seen: list[list[str]] = []
-    explained = Graded.explained
+    explained = GradeRanker.explained
 
-    def watched(self: Graded, query: Query, documents: Sequence[Document], ranking: Ranking, count: int) -> Ranking:
+    def watched(
+        self: GradeRanker, query: Query, documents: Sequence[Document], ranking: Ranking, count: int
+    ) -> Ranking:
         seen.append([item.doc_id for item in ranking])
         return explained(self, query, documents, ranking, count)
 
-    monkeypatch.setattr(Graded, "explained", watched)
+    monkeypatch.setattr(GradeRanker, "explained", watched)
     least = ["--min-score", str((every[1]["score"] + every[2]["score"]) / 2)]
     kept = json.loads(ranked(capsys, *asked, *least)[1])["ranking"]
     assert kept == every[:2]

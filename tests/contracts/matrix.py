@@ -29,7 +29,7 @@ from transformers import AutoConfig, AutoModelForCausalLM
 
 from interank import Reranker
 from interank.diagnosis.exports import fitting, hostile, read_export, readers
-from interank.diagnosis.golden import Asked, Reading, golden_prompts, golden_set, read_golden
+from interank.diagnosis.golden import GoldenQuery, Reading, golden_prompts, golden_set, read_golden
 from interank.diagnosis.parity import Tolerance, difference
 from interank.engines.adapters import folded
 from interank.engines.models import find_model, load_tokenizer
@@ -82,7 +82,7 @@ class Family:
     """A judge of one family: what it says itself, and what others are asked."""
 
     own: list[Reading]
-    asked: list[Asked]
+    asked: list[GoldenQuery]
     encoder: PromptEncoder
     judge: Judge
 
@@ -108,7 +108,7 @@ def model_folder(family: str, folder: Path) -> Path:
     return folder
 
 
-def asked_of(encoder: PromptEncoder, pairs: int) -> list[Asked]:
+def asked_of(encoder: PromptEncoder, pairs: int) -> list[GoldenQuery]:
     """So many pairs of the sample benchmark, of their texts' beginnings, and what spells special tokens."""
     benchmark = load_benchmark(resource_dir("data") / "benchmark")
     documents = [Document(each.doc_id, each.full_text[:_CHARACTERS].strip()) for each in benchmark.documents().values()]
@@ -134,7 +134,9 @@ def trained(judge: Path, folder: Path, forms: Sequence[JudgeForm], numbers: Numb
     return exported(source, folder, fitting(encoder, [*golden_set(), hostile(encoder)]), forms, numbers)
 
 
-def exported(source: Source, folder: Path, asked: list[Asked], forms: Sequence[JudgeForm], numbers: Numbers) -> Family:
+def exported(
+    source: Source, folder: Path, asked: list[GoldenQuery], forms: Sequence[JudgeForm], numbers: Numbers
+) -> Family:
     """A judge's exports in these numbers, and its own scores in float32."""
     encoder = judge_encoder(source)
     model = adapted(source)
@@ -194,7 +196,7 @@ def read_elsewhere(tools: Sequence[str], families: Sequence[Family]) -> Iterator
             yield " ".join([tool, *told["versions"]]), "its own" if size is None else str(size), cells
 
 
-def _ranked(folder: Path, asked: Sequence[Asked]) -> list[float]:
+def _ranked(folder: Path, asked: Sequence[GoldenQuery]) -> list[float]:
     """What a `Reranker` on the export gives."""
     reranker, scores = Reranker(folder), []
     for query, documents in asked:

@@ -6,14 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from interank.diagnosis.attacks import ALL, Tried, drawn_victims, gains, rank
-from interank.evaluation.candidates import Evaluated, load_evaluated
+from interank.diagnosis.attacks import ALL, AttackOutcome, drawn_victims, gains, rank
+from interank.evaluation.candidates import CandidateSettings, load_evaluated
 from tests.support.benchmark import benchmark_folder
 
 
-def tried(query_id: str, template: str, before: int, after: int, part: str = "held_out") -> Tried:
+def tried(query_id: str, template: str, before: int, after: int, part: str = "held_out") -> AttackOutcome:
     family = "neutral" if part == "control" else "label"
-    return Tried("score", "none", query_id, template, family, part, before, after)  # type: ignore[arg-type]
+    return AttackOutcome("score", "none", query_id, template, family, part, before, after)  # type: ignore[arg-type]
 
 
 def test_gains_are_means_over_queries_and_controls_are_no_attacks() -> None:
@@ -34,7 +34,7 @@ def test_gains_are_means_over_queries_and_controls_are_no_attacks() -> None:
 
 def test_only_irrelevant_documents_are_attacked(tmp_path: Path) -> None:
     folder = benchmark_folder(tmp_path / "benchmark", queries=8)
-    [task] = load_evaluated(Evaluated(folder), reranking=True)
+    [task] = load_evaluated(CandidateSettings(folder), reranking=True)
     relevant = {(qrel.query_id, qrel.doc_id) for qrel in task.qrels if qrel.relevance > 0}
     victims = drawn_victims(task.queries, task.qrels, task.documents, seed=42)[:8]
     chosen = [(victim.query.query_id, victim.documents[victim.place].doc_id) for victim in victims]

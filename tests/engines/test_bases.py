@@ -23,7 +23,7 @@ from interank.errors import InputError, ModelError
 from interank.recipe import EvaluateRecipe
 from interank.settings import HeadSettings
 from interank.stages import evaluate, rl
-from interank.stages.attack import Planned, attack
+from interank.stages.attack import AttackPlan, attack
 from interank.stages.export import export
 from interank.stages.merge import merge
 from interank.stages.parity import check_parity
@@ -176,7 +176,7 @@ def test_every_verb_goes_through_the_same_door(place: Path, capsys: pytest.Captu
     doors: dict[str, Callable[[], object]] = {
         "merge": lambda: merge(Path("made"), Path("out")),
         "check-parity": lambda: check_parity("made", ParityTargets(vllm=False)),
-        "attack": lambda: attack("made", Planned(Path("benchmark"))),
+        "attack": lambda: attack("made", AttackPlan(Path("benchmark"))),
         "evaluate": lambda: evaluate.run(evaluated(None), Path("out")),
         "rl": lambda: rl.run(improved, Path("out")),
     }

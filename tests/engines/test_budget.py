@@ -22,7 +22,7 @@ from interank.engines.budget import Budget, budget_of, held, parts
 from interank.engines.dense import DenseDecoder
 from interank.engines.packing import PackedBatch, PackedRunner
 from interank.engines.prompts import Prompt
-from interank.engines.protocol import Forced, Sampling
+from interank.engines.protocol import ForcedLabels, Sampling
 from interank.engines.transformers import TransformersEngine
 from interank.engines.tree.pieces import Path
 from interank.engines.tree.runner import TreeRunner
@@ -146,7 +146,7 @@ def alone(engine: TransformersEngine, prompt: Prompt) -> int:
 
 
 def answers(engine: TransformersEngine, prompts: list[Prompt], temperature: float) -> tuple[Any, ...]:
-    asked = Forced(lambda completion: (*completion.ids[:2], 7), LABELS)
+    asked = ForcedLabels(lambda completion: (*completion.ids[:2], 7), LABELS)
     sampling = Sampling(NEW, temperature, seed=3)
     read = engine.label_logits(prompts, LABELS)
     written = engine.generate(prompts, sampling, end=11)

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from interank.engines.openai import OpenAiTeacher
-from interank.engines.protocol import Failed, Reply, Request, Sampling
+from interank.engines.protocol import Failure, Reply, Request, Sampling
 from interank.errors import ModelError
 from interank.settings import ServerRecipe
 from tests.support.stub import Answer, Stub, refused, said, serving
@@ -28,7 +28,7 @@ def requests(number: int, **more: Any) -> list[Request]:
     return [Request((("user", f"question {place}"),), Sampling(9), **more) for place in range(number)]
 
 
-def ask(recipe: ServerRecipe, asked: Sequence[Request]) -> dict[str, Reply | Failed]:
+def ask(recipe: ServerRecipe, asked: Sequence[Request]) -> dict[str, Reply | Failure]:
     teacher = OpenAiTeacher("m", recipe, token_ids=False)
     return {
         unit[0].prompt[0][1]: replies[0]
@@ -118,7 +118,7 @@ def test_a_reply_without_an_answer_is_a_failed_request(content: dict[str, Any]) 
     stub = Stub(lambda number, body: (200, content, {}))
     with serving(stub):
         reply = ask(settings(stub.url), requests(1))["question 0"]
-    assert isinstance(reply, Failed)
+    assert isinstance(reply, Failure)
     assert "lacks what was asked for" in reply.reason
 
 
@@ -129,7 +129,7 @@ def test_a_request_that_is_refused_is_not_sent_again() -> None:
     stub = Stub(picky)
     with serving(stub):
         replies = ask(settings(stub.url), requests(3))
-    assert replies["question 1"] == Failed("the server refused the request: 400 too long")
+    assert replies["question 1"] == Failure("the server refused the request: 400 too long")
     assert isinstance(replies["question 2"], Reply)
     assert len(stub.bodies) == 3
 
@@ -142,7 +142,7 @@ def test_a_request_that_breaks_every_server_is_given_up_and_the_others_go_on() -
     with serving(one, two):
         replies = ask(settings(one.url, two.url, in_flight=1), requests(5))
     failed = replies.pop("question 1")
-    assert isinstance(failed, Failed)
+    assert isinstance(failed, Failure)
     assert "though the server is up: 500 oops" in failed.reason
     assert len(replies) == 4
     assert all(isinstance(reply, Reply) for reply in replies.values())

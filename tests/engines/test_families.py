@@ -21,12 +21,12 @@ from transformers import (
 from interank.engines.alignment import AlignedRunner
 from interank.engines.budget import Budget
 from interank.engines.heads import Head, scores
-from interank.engines.layers import STATES, Allowed, allowed
+from interank.engines.layers import STATES, LayerSupport, allowed
 from interank.engines.models import find_model, load_classifier, load_model
 from interank.engines.packing import PackedRunner
 from interank.engines.pairs import PairEncoder
 from interank.engines.prompts import Prompt
-from interank.engines.protocol import Completion, Forced, Sampling
+from interank.engines.protocol import Completion, ForcedLabels, Sampling
 from interank.engines.transformers import TransformersEngine
 from interank.engines.tree.runner import TreeRunner
 from interank.errors import ModelError
@@ -125,7 +125,7 @@ def test_a_grade_after_reasoning_is_that_of_a_plain_forward_pass(model: Any) -> 
     def continuation(completion: Completion) -> tuple[int, ...]:
         return (*completion.ids, 7, 8)
 
-    graded = engine.generate_graded(prompts, Sampling(9), Forced(continuation, LABELS), end=end)
+    graded = engine.generate_graded(prompts, Sampling(9), ForcedLabels(continuation, LABELS), end=end)
     assert len({len(completion.ids) for completion, _ in graded}) > 1
     for prompt, one, (completion, labels) in zip(prompts, whole, graded, strict=True):
         assert completion.ids == one.ids[: one.ids.index(end) if end in one.ids else None]
@@ -174,7 +174,7 @@ def test_what_is_refused_is_refused_before_anything_is_loaded(tmp_path: Path) ->
 
 def test_a_window_that_no_layer_has_stands_in_no_way() -> None:
     config = AutoConfig.for_model("qwen3", sliding_window=8, use_sliding_window=False)
-    assert allowed(config) == Allowed(tree=True, padding=True, attention="sdpa", why="")
+    assert allowed(config) == LayerSupport(tree=True, padding=True, attention="sdpa", why="")
 
 
 def test_capped_attention_is_loaded_with_its_caps(tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ from interank.engines.dense import fits
 from interank.engines.drawing import Draw
 from interank.engines.packing import PackedRunner
 from interank.engines.prompts import Prompt
-from interank.engines.protocol import Completion, Forced, Sampling
+from interank.engines.protocol import Completion, ForcedLabels, Sampling
 from interank.engines.transformers import TransformersEngine
 from interank.engines.tree import pieces
 from interank.engines.tree.runner import TreeRunner
@@ -209,7 +209,7 @@ def test_grading_what_was_written_is_reading_it_anew(
     end = written[0].ids[4]
     written = engine.generate(prompts, Sampling(9), end=end)
     assert len({completion.finished for completion in written}) == 2
-    graded = engine.generate_graded(prompts, Sampling(9), Forced(continuation, LABELS), end=end)
+    graded = engine.generate_graded(prompts, Sampling(9), ForcedLabels(continuation, LABELS), end=end)
     assert [completion.ids for completion, _ in graded] == [completion.ids for completion in written]
     anew = engine.label_logits([p.then(continuation(c)) for p, c in zip(prompts, written, strict=True)], LABELS)
     for (_, one), other in zip(graded, anew, strict=True):

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from interank.engines.openai import OpenAiTeacher
 from interank.engines.prompts import Prompt
-from interank.engines.protocol import Failed, Reply, Request, Sampling
+from interank.engines.protocol import Failure, Reply, Request, Sampling
 from interank.engines.rollout_servers import RolloutServers
 from interank.errors import ModelError
 from interank.reranking.reranker import Reranker
@@ -47,7 +47,7 @@ class Scripted:
             return 200, "{}", {}
         return 200, self.content(body) if callable(self.content) else self.content, {}
 
-    def asked(self, request: Request, content: Content | Made) -> Reply | Failed:
+    def asked(self, request: Request, content: Content | Made) -> Reply | Failure:
         """What comes of this answer to a request."""
         self.content = content
         return ask(self.stub, request)
@@ -68,7 +68,7 @@ def server() -> Iterator[Scripted]:
         yield scripted
 
 
-def ask(stub: Stub, request: Request) -> Reply | Failed:
+def ask(stub: Stub, request: Request) -> Reply | Failure:
     teacher = OpenAiTeacher("m", settings(stub.url), token_ids=True, vocabulary=VOCABULARY)
     ((_, (reply,)),) = list(teacher.ask(iter([(request,)])))
     return reply
@@ -77,7 +77,7 @@ def ask(stub: Stub, request: Request) -> Reply | Failed:
 @pytest.mark.parametrize(("content", "fault"), CHATS.values(), ids=CHATS)
 def test_a_bad_reply_in_words_is_failed_with_its_reason(server: Scripted, content: Content, fault: str) -> None:
     reply = server.asked(IN_WORDS, content)
-    assert isinstance(reply, Failed)
+    assert isinstance(reply, Failure)
     assert fault in reply.reason
     reply.reason.encode()
 
@@ -85,14 +85,14 @@ def test_a_bad_reply_in_words_is_failed_with_its_reason(server: Scripted, conten
 @pytest.mark.parametrize(("content", "fault"), WRITTEN.values(), ids=WRITTEN)
 def test_a_bad_reply_in_token_ids_is_failed_with_its_reason(server: Scripted, content: Content, fault: str) -> None:
     reply = server.asked(IN_IDS, content)
-    assert isinstance(reply, Failed)
+    assert isinstance(reply, Failure)
     assert fault in reply.reason
 
 
 @pytest.mark.parametrize(("made", "fault"), LABELLED.values(), ids=LABELLED)
 def test_a_bad_grade_is_failed_with_its_reason(server: Scripted, made: Made, fault: str) -> None:
     reply = server.asked(FOR_LABELS, made)
-    assert isinstance(reply, Failed)
+    assert isinstance(reply, Failure)
     assert fault in reply.reason
 
 
@@ -103,7 +103,7 @@ def test_what_rounding_puts_above_the_bounds_is_a_grade(server: Scripted) -> Non
     assert reply.labels.logits == (4e-6, -14.0, -15.0)
     assert reply.labels.mass == 1.0
     reply = server.asked(FOR_LABELS, lambda body: graded(body, 4e-5, -14.0, -15.0))
-    assert isinstance(reply, Failed)
+    assert isinstance(reply, Failure)
 
 
 def test_what_a_hosted_server_counts_of_its_own_is_allowed(server: Scripted) -> None:
@@ -131,7 +131,7 @@ def test_a_servers_own_words_can_be_printed_and_stored() -> None:
     stub = Stub(lambda number, body: (400, error, {}))
     with serving(stub):
         reply = ask(stub, IN_WORDS)
-    assert isinstance(reply, Failed)
+    assert isinstance(reply, Failure)
     assert reply.reason.isprintable()
     assert "red" in reply.reason
     reply.reason.encode()
@@ -250,7 +250,7 @@ def mutated(draw: st.DrawFn) -> tuple[Request, Any]:
 def test_any_json_is_a_sound_reply_or_failed(asked: tuple[Request, Any], server: Scripted) -> None:
     request, content = asked
     reply = server.asked(request, json.dumps(content))
-    if isinstance(reply, Failed):
+    if isinstance(reply, Failure):
         assert reply.reason
         reply.reason.encode()
         return

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from interank.errors import InputError
-from interank.evaluation.candidates import Evaluated, Task, load_evaluated
+from interank.evaluation.candidates import CandidateSettings, Task, load_evaluated
 from interank.types import Qrel
 from tests.support.benchmark import benchmark_folder, write_jsonl
 
@@ -17,7 +17,7 @@ DOCUMENTS = {f"d{n}": f"A red fox sits in barn {n}." for n in range(6)}
 
 
 def load(benchmark: Path | None, **settings: Any) -> Task:
-    (task,) = load_evaluated(Evaluated(benchmark, **settings), reranking=True)
+    (task,) = load_evaluated(CandidateSettings(benchmark, **settings), reranking=True)
     return task
 
 

@@ -15,7 +15,7 @@ from interank.evaluation.page.rankings import _judgments
 from interank.evaluation.rankings import Scoring, ran_on
 from interank.evaluation.record import record
 from interank.recipe import EvaluateRecipe, evaluate_command
-from interank.rewards import Equipped
+from interank.rewards import WeightedReward
 from tests.support.recorded_evaluation import benchmark, evaluation
 
 
@@ -31,7 +31,7 @@ def test_marks_are_told_with_an_interval_over_queries_and_by_document(tmp_path: 
     benchmark(tmp_path / "benchmark", "one", queries=4)
     recipe = EvaluateRecipe(stage="evaluate", benchmark=tmp_path / "benchmark" / "one", measures=("nDCG@10",), depth=15)
     found = evaluation(recipe, ["ours", "theirs"])
-    mark(found.tasks, found.rankings["ours"], [Equipped(first_of_three)], "grade_first")
+    mark(found.tasks, found.rankings["ours"], [WeightedReward(first_of_three)], "grade_first")
     (figure,) = marks_of(found.tasks, found.rankings["ours"], seed=1).values()
     assert figure["mean"] == pytest.approx(fmean([0.0, 0.5, 1.0, 1.5]))
     assert figure["count"] == 8

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from interank.errors import InputError
-from interank.imports.results import Imported, ImportKind, ImportSettings
+from interank.imports.results import ImportKind, ImportResult, ImportSettings
 from interank.judgments import FILE, read_judgments
 from interank.stages.imports import look
 from interank.types import Example
@@ -38,11 +38,11 @@ def parts(folder: Path) -> dict[str, Path]:
     }
 
 
-def imported(kind: ImportKind, path: Path | None, **more: Any) -> Imported:
+def imported(kind: ImportKind, path: Path | None, **more: Any) -> ImportResult:
     return look(ImportSettings(kind, [path] if path else [], **more))
 
 
-def judged(found: Imported, folder: Path) -> list[Example]:
+def judged(found: ImportResult, folder: Path) -> list[Example]:
     folder.mkdir(exist_ok=True)
     found.write(folder)
     return read_judgments(folder)

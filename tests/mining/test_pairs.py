@@ -12,7 +12,7 @@ import pytest
 from pydantic import ValidationError
 
 from interank.errors import InputError
-from interank.mining import Item, Mined, choosing, mine, mine_in, sites
+from interank.mining import Item, MiningResult, choosing, mine, mine_in, sites
 from interank.mining.processes import worked_on
 from interank.mining.store import Store
 from interank.resources import resource_dir
@@ -60,7 +60,7 @@ def made_dump(folder: Path, questions: int = 30, ask: str = "what is it") -> Pat
     return dump(folder, *rows)
 
 
-def origins_of(mined: Mined, query_id: str) -> list[tuple[str, str]]:
+def origins_of(mined: MiningResult, query_id: str) -> list[tuple[str, str]]:
     return [(pair.origin, pair.source.post_id) for pair in mined.pairs if pair.query.query_id == query_id]
 
 

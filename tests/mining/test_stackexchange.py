@@ -17,7 +17,7 @@ import pytest
 from interank.errors import InputError
 from interank.mining import Counts, Post, Table, find_sites, read_rows
 from interank.mining.database import Database
-from interank.mining.post_values import Kept, KeptPost
+from interank.mining.post_values import ChosenPost, PostValues
 from interank.mining.stackexchange import post_from
 from interank.mining.store import Store, no_users
 from interank.settings import MiningRecipe
@@ -63,7 +63,7 @@ class Surveyed:
     pool: list[int]
     own: dict[int, list[int]]
     linked: dict[int, list[int]]
-    posts: list[KeptPost]
+    posts: list[ChosenPost]
 
 
 def survey(folder: Path, removed: Collection[int] = ()) -> Surveyed:
@@ -78,10 +78,10 @@ def survey(folder: Path, removed: Collection[int] = ()) -> Surveyed:
         counts.skipped_rows, counts.other_posts = skipped, others
         database.link()
         database._run("INSERT INTO wanted SELECT site, post_id FROM posts EXCEPT FROM wanted")
-        kept = Kept(place / "posts.sqlite")
+        kept = PostValues(place / "posts.sqlite")
         database.keep_texts(kept)
         ids = sorted(post_id for (post_id,) in database._connection.execute("SELECT post_id FROM posts").fetchall())
-        posts = [KeptPost(*kept.get(0, post_id)) for post_id in ids]
+        posts = [ChosenPost(*kept.get(0, post_id)) for post_id in ids]
         asked = database.asked(0)
         own = {one.post_id: list(one.own) for one in asked}
         linked = {one.post_id: [post_id for _, post_id in one.linked] for one in asked}
@@ -91,7 +91,7 @@ def survey(folder: Path, removed: Collection[int] = ()) -> Surveyed:
     return found
 
 
-def read(folder: Path) -> list[KeptPost]:
+def read(folder: Path) -> list[ChosenPost]:
     return survey(folder).posts
 
 
@@ -129,7 +129,7 @@ def test_every_field_of_a_question_is_read(folder: Path, newline: str) -> None:
     )
     url = "https://site.example.com/questions/7"
     title, html = 'Caf\u00e9 & "tea"', "<p>a &amp; b \u20ac\n</p>"
-    assert read(folder) == [KeptPost(SITE, 7, 7, title, html, "Zo\u00eb", "CC BY-SA 4.0", url, False)]
+    assert read(folder) == [ChosenPost(SITE, 7, 7, title, html, "Zo\u00eb", "CC BY-SA 4.0", url, False)]
 
 
 def test_an_answer_knows_its_question_and_address(folder: Path) -> None:

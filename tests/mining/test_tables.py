@@ -13,7 +13,7 @@ import pytest
 
 from interank.errors import InputError
 from interank.ir.benchmarks.rows import parquet_rows
-from interank.mining import Item, Mined, find_sites, mine
+from interank.mining import Item, MiningResult, find_sites, mine
 from interank.mining.store import Store
 from interank.pairs import read_pairs, write_pairs
 from interank.settings import ColumnsRecipe, DocumentsRecipe, MiningRecipe
@@ -50,7 +50,7 @@ def written(path: Path, lines: list[Any]) -> Path:
     return path
 
 
-def pairs_of(mined: Mined) -> list[tuple[str, str, str]]:
+def pairs_of(mined: MiningResult) -> list[tuple[str, str, str]]:
     return [(pair.query.query_id, pair.origin, pair.document.doc_id) for pair in mined.pairs]
 
 

@@ -31,7 +31,7 @@ from interank.settings import (
 )
 from interank.stages import evaluate
 from interank.tasks.judge.asking import Judge
-from interank.tasks.judge.ranker import Graded
+from interank.tasks.judge.ranker import GradeRanker
 from interank.tasks.order import ordering
 from interank.types import Document, Query
 from tests.support import rule
@@ -54,7 +54,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module", params=["packed", "padded"])
-def scorer(request: pytest.FixtureRequest, folder: Path) -> Graded:
+def scorer(request: pytest.FixtureRequest, folder: Path) -> GradeRanker:
     """On our own forward pass, and on the model's modules, which read a prompt again to grade."""
     files = find_model(str(folder))
     model: Any = load_model(files)
@@ -62,7 +62,7 @@ def scorer(request: pytest.FixtureRequest, folder: Path) -> Graded:
         model = model.to(torch.bfloat16)
     engine = TransformersEngine(model)
     assert engine.rereads == (request.param == "padded")
-    return Graded(Judge(engine, PromptEncoder(load_tokenizer(files), PROMPT), max_reasoning_tokens=WRITTEN))
+    return GradeRanker(Judge(engine, PromptEncoder(load_tokenizer(files), PROMPT), max_reasoning_tokens=WRITTEN))
 
 
 def ids(ranking: Sequence[Any]) -> list[str]:
@@ -75,14 +75,14 @@ def taken(adaptive: Adaptive) -> tuple[list[Any], int]:
 
 
 @pytest.mark.parametrize("tokens", [None, 10**9])
-def test_without_limits_it_is_reason(scorer: Graded, tokens: int | None) -> None:
+def test_without_limits_it_is_reason(scorer: GradeRanker, tokens: int | None) -> None:
     expected = scorer.in_mode("reason").rank(QUERY, DOCUMENTS)
     assert expected != scorer.rank(QUERY, DOCUMENTS)
     assert Adaptive(scorer, AdaptiveRecipe(band=None, tokens=tokens)).rank(QUERY, DOCUMENTS) == expected
 
 
 @pytest.mark.parametrize("spend", ["reason", "samples", "none"])
-def test_no_budget_is_exceeded_and_more_of_it_is_used(scorer: Graded, spend: Any) -> None:
+def test_no_budget_is_exceeded_and_more_of_it_is_used(scorer: GradeRanker, spend: Any) -> None:
     reasoned = []
     for tokens in (0, 100, 500, 1000, 1500, 2000, 2500, 3000, 4000, 6000, 9000, 15000):
         settings = AdaptiveRecipe(spend=spend, band=None, tokens=tokens, samples=2)
@@ -96,7 +96,7 @@ def test_no_budget_is_exceeded_and_more_of_it_is_used(scorer: Graded, spend: Any
     assert (reasoned[-1] > 8) == (spend != "none")
 
 
-def test_scoring_needs_no_more_than_it_takes(scorer: Graded) -> None:
+def test_scoring_needs_no_more_than_it_takes(scorer: GradeRanker) -> None:
     ranking, (cost,) = scorer.ranked(QUERY, DOCUMENTS)
     settings = AdaptiveRecipe(spend="none", tokens=cost.tokens_read)
     assert taken(Adaptive(scorer, settings)) == (ranking, cost.tokens_read)
@@ -104,7 +104,7 @@ def test_scoring_needs_no_more_than_it_takes(scorer: Graded) -> None:
     assert [item.relevance is None for item in short] == [False] * 11 + [True]
 
 
-def test_what_there_is_no_room_to_score_stays_below_in_the_order_given(scorer: Graded) -> None:
+def test_what_there_is_no_room_to_score_stays_below_in_the_order_given(scorer: GradeRanker) -> None:
     ranking = Adaptive(scorer, AdaptiveRecipe(tokens=700)).rank(QUERY, DOCUMENTS)
     graded = [item.relevance is not None for item in ranking]
     count = sum(graded)
@@ -114,7 +114,7 @@ def test_what_there_is_no_room_to_score_stays_below_in_the_order_given(scorer: G
     assert ids(Adaptive(scorer, AdaptiveRecipe(tokens=0)).rank(QUERY, DOCUMENTS)) == ids(DOCUMENTS)
 
 
-def test_the_band_alone_changes_places(scorer: Graded) -> None:
+def test_the_band_alone_changes_places(scorer: GradeRanker) -> None:
     plain, reasoned = (ids(scorer.in_mode(mode).rank(QUERY, DOCUMENTS)) for mode in ("score", "reason"))
     moved = 0
     for cut in (2, 5, 8):
@@ -132,7 +132,7 @@ def test_the_band_alone_changes_places(scorer: Graded) -> None:
     assert moved
 
 
-def test_it_begins_with_plain_scores_and_explains_nothing_more(scorer: Graded) -> None:
+def test_it_begins_with_plain_scores_and_explains_nothing_more(scorer: GradeRanker) -> None:
     with pytest.raises(InputError, match="mode reason with guard none"):
         Adaptive(scorer.in_mode("reason"), AdaptiveRecipe())
     with pytest.raises(InputError, match="mode adaptive orders documents"):
@@ -142,7 +142,7 @@ def test_it_begins_with_plain_scores_and_explains_nothing_more(scorer: Graded) -
     assert Adaptive(scorer, AdaptiveRecipe()).rank(QUERY, []) == []
 
 
-def test_samples_differ_and_a_seed_repeats_them(scorer: Graded) -> None:
+def test_samples_differ_and_a_seed_repeats_them(scorer: GradeRanker) -> None:
     def probabilities(seed: int) -> list[Any]:
         settings = AdaptiveRecipe(spend="samples", band=None, samples=3, temperature=2.0, seed=seed)
         return [item.probabilities for item in Adaptive(scorer, settings).rank(QUERY, DOCUMENTS[:4])]
@@ -192,9 +192,9 @@ class OracleOfGrades(OracleEngine):
 
 
 @pytest.mark.parametrize(("tokens", "width"), [(None, 6), (10**6, 6), (0, 0), (1, 0)])
-def test_a_window_of_the_band_is_ordered_within_the_budget(scorer: Graded, tokens: int | None, width: int) -> None:
+def test_a_window_of_the_band_is_ordered_within_the_budget(scorer: GradeRanker, tokens: int | None, width: int) -> None:
     encoder = scorer.judge.encoder
-    plain = Graded(Judge(OracleOfGrades(encoder), encoder, max_reasoning_tokens=WRITTEN))
+    plain = GradeRanker(Judge(OracleOfGrades(encoder), encoder, max_reasoning_tokens=WRITTEN))
     scoring = plain.ranked(QUERY, DOCUMENTS)[1][0].tokens_read
     budget = None if tokens is None else tokens + scoring
     adaptive = Adaptive(plain, AdaptiveRecipe(spend="listwise", cut=4, band=6, tokens=budget))
@@ -205,9 +205,9 @@ def test_a_window_of_the_band_is_ordered_within_the_budget(scorer: Graded, token
     assert adaptive.counts.answers == bool(width)
 
 
-def test_a_window_shrinks_to_what_there_is_room_for(scorer: Graded) -> None:
+def test_a_window_shrinks_to_what_there_is_room_for(scorer: GradeRanker) -> None:
     encoder = scorer.judge.encoder
-    plain = Graded(Judge(OracleOfGrades(encoder), encoder, max_reasoning_tokens=WRITTEN))
+    plain = GradeRanker(Judge(OracleOfGrades(encoder), encoder, max_reasoning_tokens=WRITTEN))
     widths = []
     scoring = plain.ranked(QUERY, DOCUMENTS)[1][0].tokens_read
     for tokens in range(scoring, scoring + 2000, 100):

@@ -14,7 +14,7 @@ from interank.engines.models import find_model
 from interank.errors import ArtifactError, InputError
 from interank.modes import MODES, Mode, RankingMode
 from interank.reranking.explanation_check import explains
-from interank.reranking.fitted_reranker import Fitted
+from interank.reranking.fitted_reranker import FittedReranker
 from interank.reranking.fitting import Fit, Fusion, Origin, Temperature
 from interank.reranking.opening import open_reranker
 from interank.settings import LinkRecipe, ListwiseRecipe
@@ -47,8 +47,8 @@ def told(ranks: OneModel) -> list[tuple[Any, ...]]:
 
 @pytest.mark.parametrize("guard", ["none", "fence", "contrast"])
 def test_guard_and_a_stored_fit_give_the_same_in_either_order(plain: OneModel, fit: Fit, guard: Any) -> None:
-    one = Fitted(plain, fit, stored=True).guarded(guard)
-    other = Fitted(plain.guarded(guard), fit, stored=True)
+    one = FittedReranker(plain, fit, stored=True).guarded(guard)
+    other = FittedReranker(plain.guarded(guard), fit, stored=True)
     assert told(one) == told(other)
     # Scores with a guard are others than those that were fitted.
     assert (told(one) == told(plain.guarded(guard))) == (guard != "none")
@@ -59,15 +59,15 @@ def test_guard_and_a_stored_fit_give_the_same_in_either_order(plain: OneModel, f
 def test_a_fit_that_was_asked_for_refuses_a_guard_in_either_order(plain: OneModel, fit: Fit, guard: Any) -> None:
     said = f"guard {guard} changes scores, and the fit was made for scores without a guard; leave one of them out"
     with pytest.raises(InputError, match=said):
-        Fitted(plain, fit).guarded(guard)
+        FittedReranker(plain, fit).guarded(guard)
     with pytest.raises(InputError, match=said):
-        Fitted(plain.guarded(guard), fit)
+        FittedReranker(plain.guarded(guard), fit)
 
 
 def test_a_fit_fuses_and_calibrates_what_it_stands_on(plain: OneModel, fit: Fit) -> None:
     assert fit.calibrator and fit.fusion
     own = {item.doc_id: item.score for item in plain.graded(QUERY, TEXTS)}
-    found = told(Fitted(plain, fit))
+    found = told(FittedReranker(plain, fit))
     expected = fit.fusion.fused(list(own.values()), FIRST_STAGE)
     # Fusing scales what batches move in the last digits.
     assert {name: score for name, score, _ in found} == pytest.approx(dict(zip(own, expected, strict=True)), rel=1e-5)

@@ -14,7 +14,7 @@ import pytest
 from interank.errors import InputError
 from interank.rewards import Reward
 from interank.settings import RewardRecipe
-from interank.tasks.judge.reading import HIDDEN, Probabilities, Token, Told
+from interank.tasks.judge.reading import HIDDEN, ExplanationInput, Probabilities, Token
 from tests.support.query_measures import MEASURES, over_all_orders
 
 
@@ -321,7 +321,7 @@ class TableReader:
     def led_to(self, explained: Sequence[tuple[str, str]]) -> list[Probabilities]:
         return [self.led[pair] for pair in explained]
 
-    def tokens(self, told: Sequence[Told]) -> list[list[Token]]:
+    def tokens(self, told: Sequence[ExplanationInput]) -> list[list[Token]]:
         """Words, each as likely as the question and the document make it."""
         return [
             [

@@ -19,7 +19,7 @@ from interank.resources import resource_dir
 from interank.rewards import Reward, allow_code
 from interank.settings import RewardRecipe
 from interank.tasks.judge.policy import COLUMNS
-from interank.tasks.judge.reading import Probabilities, Token, Told
+from interank.tasks.judge.reading import ExplanationInput, Probabilities, Token
 from interank.types import GRADES, Judgment
 
 pytestmark = pytest.mark.own_rewards
@@ -69,7 +69,7 @@ class EvenReader:
     def led_to(self, explained: Sequence[tuple[str, str]]) -> list[Probabilities]:
         return [(0.2, 0.3, 0.5)] * len(explained)
 
-    def tokens(self, told: Sequence[Told]) -> list[list[Token]]:
+    def tokens(self, told: Sequence[ExplanationInput]) -> list[list[Token]]:
         return [[Token(0, len(item.explanation), -1.0)] for item in told]
 
 

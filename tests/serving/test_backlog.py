@@ -15,7 +15,7 @@ import pytest
 from interank.serving.backlog import Backlog, Ticket
 from interank.serving.desk import Desk, Entry, tokens_of
 from interank.serving.limits import Limits
-from interank.serving.requests import Asked, Refusal, Text
+from interank.serving.requests import Refusal, RerankRequest, Text
 from interank.serving.schedule import Scheduler, Size
 
 
@@ -150,7 +150,7 @@ def test_of_those_due_at_the_same_time_the_first_to_come_are_kept(clock: Clock) 
 
 
 def test_a_request_weighs_what_the_model_reads_of_it() -> None:
-    short, long = (Asked(("q",), (Text("a" * size),)) for size in (400, 400_000))
+    short, long = (RerankRequest(("q",), (Text("a" * size),)) for size in (400, 400_000))
     assert tokens_of(long, 512) < 3 * tokens_of(short, 512)
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from interank.serving.dialects import DIALECTS, Dialect, dialect_of, read, refused
-from interank.serving.requests import Answered, Asked, Refusal, Result, Text
+from interank.serving.requests import Refusal, RerankRequest, RerankResponse, Result, Text
 
 COHERE = {"model": "m", "query": "q", "documents": ["a", "b", "c"], "top_n": 2}
 
@@ -36,9 +36,9 @@ SENT: list[tuple[str, dict[str, Any], str]] = [
 ]
 
 
-def answered(*scores: float) -> Answered:
+def answered(*scores: float) -> RerankResponse:
     texts = "abcdefgh"
-    return Answered(
+    return RerankResponse(
         "r1", "m", 7, tuple(Result(place, score, Text(texts[place])) for place, score in enumerate(scores)), 30
     )
 
@@ -112,7 +112,7 @@ def test_scores_that_floats_of_four_bytes_would_tie_stay_apart_and_extremes_are_
     assert far == [1.0, 0.5, 0.0]
 
 
-def at(body: dict[str, Any], path: str = "/v1/rerank") -> Asked:
+def at(body: dict[str, Any], path: str = "/v1/rerank") -> RerankRequest:
     return read(dialect_of(path, body), body)
 
 
@@ -134,7 +134,7 @@ def test_refusing_to_be_cut_is_heard_in_each_dialect_and_cuts_are_told() -> None
     assert at({"query": "q", "texts": ["a"], "truncate": False}, "/rerank").whole
     assert at({"query": {"text": "q"}, "passages": [{"text": "a"}], "truncate": "NONE"}, "/v1/ranking").whole
     dialect = dialect_of("/v2/rerank", COHERE)
-    cut = Answered("r1", "m", 7, (Result(0, 1.0, Text("a"), truncated=5),), 30)
+    cut = RerankResponse("r1", "m", 7, (Result(0, 1.0, Text("a"), truncated=5),), 30)
     reply: Any = dialect.reply(read(dialect, COHERE | {"max_chunks_per_doc": 3}), cut)
     assert reply["results"][0]["truncated"] == 5
     assert reply["meta"]["warnings"] == [
@@ -151,7 +151,7 @@ def test_an_instruction_is_read_under_either_name() -> None:
 
 def test_spans_are_told_to_those_who_ask_for_them() -> None:
     span = {"relevant_spans": [{"start": 0, "end": 1, "score": 1.0}], "grade": 2}
-    given = Answered("r1", "m", 7, (Result(0, 1.0, Text("a"), extra=span),), 30)
+    given = RerankResponse("r1", "m", 7, (Result(0, 1.0, Text("a"), extra=span),), 30)
     for wanted, keys in (({"mode": "enabled"}, {"relevant_spans", "grade"}), (None, {"grade"})):
         body = {**COHERE, "relevant_spans": wanted}
         reply: Any = dialect_of("/v2/rerank", body).reply(at(body, "/v2/rerank"), given)

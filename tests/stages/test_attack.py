@@ -18,7 +18,7 @@ from interank.reranking.reranker import Reranker
 from interank.resources import resource_dir
 from interank.settings import PromptSettings
 from interank.stages import attack as stage
-from interank.stages.attack import Planned, attack
+from interank.stages.attack import AttackPlan, attack
 from interank.tasks.judge.attacks import attack_templates
 from tests.support.benchmark import benchmark_folder
 from tests.support.tiny import tiny_tokenizer
@@ -56,7 +56,7 @@ def test_a_judge_that_obeys_is_found_out_and_the_guard_takes_it_off(monkeypatch:
     encoder = PromptEncoder(tiny_tokenizer(), PromptSettings())
     reranker = Reranker.on(Obedient(encoder), encoder)
     monkeypatch.setattr(stage, "open_reranker", lambda *_, **__: reranker)
-    found = attack("obedient", Planned(BENCHMARK, queries=6, guards=("none", "contrast")))
+    found = attack("obedient", AttackPlan(BENCHMARK, queries=6, guards=("none", "contrast")))
     assert len(found) == 6 * len(attack_templates()) * 2
     plain = [item for item in found if item.guard == "none"]
     obeyed = {template.name for template in attack_templates() if "Label: 2" in template.text}
@@ -88,4 +88,4 @@ def test_the_verb_attacks_a_model_in_all_modes(
 def test_nothing_to_attack_is_said(tmp_path: Path) -> None:
     folder = benchmark_folder(tmp_path / "benchmark", queries=2)
     with pytest.raises(InputError, match="no query with an irrelevant candidate"):
-        attack("none", Planned(folder, depth=1))
+        attack("none", AttackPlan(folder, depth=1))

@@ -17,7 +17,7 @@ from pydantic import ValidationError
 from interank.artifact import Artifact, open_artifact
 from interank.cli.app import main
 from interank.errors import InputError
-from interank.explanations import FAULTS, Explained, read_explanations
+from interank.explanations import FAULTS, ExplanationRow, read_explanations
 from interank.judgments import read_judgments
 from interank.ledger import read_rows
 from interank.recipe import GenerateRecipe
@@ -63,7 +63,7 @@ def taught(tmp_path: Path, explanations: dict[str, Any], say: Said = answer, **m
         return generate.run(recipe, tmp_path / "out"), stub
 
 
-def mean(rows: Sequence[Explained], kind: str) -> float:
+def mean(rows: Sequence[ExplanationRow], kind: str) -> float:
     known = [row.mark for row in rows if row.kind == kind and row.mark is not None]
     return sum(known) / len(known)
 

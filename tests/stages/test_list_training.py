@@ -36,7 +36,7 @@ from interank.tasks.order.orderings import write_orderings
 from interank.tasks.order.policy import prompts
 from interank.tasks.order.recipe import DistillOrder, RlOrder
 from interank.tasks.order.trial import ListTrial
-from interank.tasks.protocol import Made
+from interank.tasks.protocol import CardFacts
 from tests.support import list_rule
 from tests.support.rule import ANIMALS
 
@@ -128,7 +128,7 @@ def test_an_adapter_of_lists_says_so(adapter: Artifact) -> None:
     assert 'mode="listwise"' in card.text
     assert manifest["prompt_hash"] in card.text
     manifest, recipe = adapter.manifest, adapter.recipe()
-    with_curves = list_card(Made("base", manifest, recipe, manifest["counts"], [], ["loss.svg"]))
+    with_curves = list_card(CardFacts("base", manifest, recipe, manifest["counts"], [], ["loss.svg"]))
     assert "![loss.svg](loss.svg)" in with_curves.text
     assert ".svg" not in card.text
 

@@ -22,7 +22,7 @@ from interank.explanations import read_explanations
 from interank.recipe import load_recipe
 from interank.stages import reward
 from interank.stages.watch import page as watched_page
-from interank.tasks.head.reward_model.figures import Told, key_of
+from interank.tasks.head.reward_model.figures import HeldOutScores, key_of
 from interank.tasks.head.reward_model.training_data import RewardTrainingData
 from tests.support.marked_explanations import (
     READING,
@@ -157,7 +157,7 @@ def test_figures_are_told_without_dropout(tiny_folder: Path, explained: Path, tm
     rows = read_explanations(explained, "validation")
     found = open_reward(place)([Explanation(row.query, row.document, row.explanation) for row in rows])
     scores = {key_of(row): score for row, score in zip(rows, found, strict=True)}
-    told = Told(rows, least=given.least_difference, longer=True, seed=0).report({"trained": scores}, ())
+    told = HeldOutScores(rows, least=given.least_difference, longer=True, seed=0).report({"trained": scores}, ())
     wanted = json.loads((place / "report.json").read_text("utf-8"))["calibration"]
     assert told["calibration"] == pytest.approx(wanted, abs=1e-4)
 

@@ -14,7 +14,7 @@ from interank.cli.app import main
 from interank.errors import ArtifactError, InputError
 from interank.evaluation.fitting import FitSettings
 from interank.reranking.adaptive import Adaptive
-from interank.reranking.fitted_reranker import Fitted
+from interank.reranking.fitted_reranker import FittedReranker
 from interank.reranking.fitting import Fit, read_fit
 from interank.reranking.reranker import Reranker
 from interank.settings import AdaptiveRecipe
@@ -334,9 +334,9 @@ def test_a_killed_command_goes_on_with_the_same_fit_only(
     out = tmp_path / "rows.jsonl"
     command = ["rerank", str(adapter), "--requests", str(write_jsonl(tmp_path / "asked.jsonl", asked))]
     command += ["--jsonl", str(out)]
-    ordered = Fitted.ordered
+    ordered = FittedReranker.ordered
 
-    def killed(self: Fitted, query: object, *given: object, **named: object) -> list[RankedDocument]:
+    def killed(self: FittedReranker, query: object, *given: object, **named: object) -> list[RankedDocument]:
         if getattr(query, "query_id", "") == "2":
             raise KeyboardInterrupt
         return ordered(self, query, *given, **named)  # type: ignore[arg-type]
@@ -344,7 +344,7 @@ def test_a_killed_command_goes_on_with_the_same_fit_only(
     def tried(settings: FitSettings) -> str:
         fit_into(dev, adapter, settings, overwrite=True)
         with monkeypatch.context() as patch:
-            patch.setattr(Fitted, "ordered", killed)
+            patch.setattr(FittedReranker, "ordered", killed)
             assert main(command) == 130
         capsys.readouterr()
         return (tmp_path / ".rows.jsonl.partial.jsonl").read_text()

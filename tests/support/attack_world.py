@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-from interank.tasks.judge.reading import HIDDEN, Probabilities, Token, Told
+from interank.tasks.judge.reading import HIDDEN, ExplanationInput, Probabilities, Token
 
 PLANTS = ("basil", "parsley", "thyme", "sage", "mint", "dill", "chives", "sorrel", "lovage", "rosemary")
 TROUBLES = ("wilt", "rot", "yellow", "split")
@@ -197,7 +197,7 @@ class ExactReader:
         """By what the explanation claims of what was asked; even where it claims nothing."""
         return [_sure(_claimed_grade(*pair)) for pair in explained]
 
-    def tokens(self, told: Sequence[Told]) -> list[list[Token]]:
+    def tokens(self, told: Sequence[ExplanationInput]) -> list[list[Token]]:
         """A word is a token; likely in a frame, and where a text that is shown gives it away."""
         return [
             [
@@ -242,7 +242,7 @@ def _sure(grade: int | None) -> Probabilities:
     return first, second, third
 
 
-def _likelihood(word: str, told: Told) -> float:
+def _likelihood(word: str, told: ExplanationInput) -> float:
     shown = {*_WORD.findall(f"{told.query} {told.document}".replace(HIDDEN, "").casefold())}
     if word in shown or any(word in other and said & shown for said, other in _SAME):
         return _GIVEN_AWAY

@@ -9,7 +9,7 @@ from typing import Any
 
 from peft import PeftModel
 
-from interank.rewards import Equipped
+from interank.rewards import WeightedReward
 from interank.tasks.judge.rollouts import Rollouts
 from interank.tasks.list_rollouts import ListRollouts
 from interank.training.checkpoints import last_complete
@@ -27,7 +27,7 @@ def train(
     shared_prefix: bool = True,
 ) -> Mapping[str, float]:
     """Train on rewards alone, from the last complete checkpoint in `folder` if there is one; see `run`."""
-    objective = Objective(list(map(Equipped, rewards)))
+    objective = Objective(list(map(WeightedReward, rewards)))
     grpo = prepare(model, rollouts, objective, trainer=trainer, folder=folder, shared_prefix=shared_prefix)
     return run(grpo, last_complete(folder))
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from interank import judging
 from interank.artifact import Workplace, create
-from interank.explanations import Explained, Kind, Writer, write_explanations
+from interank.explanations import ExplanationRow, Kind, Writer, write_explanations
 from interank.judgments import write_judgments
 from interank.settings import HeadSettings
 from interank.tasks.head.reward_model.recipe import RewardModelRecipe
@@ -21,7 +21,7 @@ from tests.support.rule import ANIMALS, COLOURS
 READING = HeadSettings(max_query_tokens=16, max_explanation_tokens=48, max_length=112)
 
 
-def explanations_of(example: Example, rng: random.Random) -> list[Explained]:
+def explanations_of(example: Example, rng: random.Random) -> list[ExplanationRow]:
     """One that is good, one that names nothing, and faults of it, each with the program's mark."""
     query, document = example.query.text, example.document.full_text
     asked, told = explaining.asked_for(query), explaining.told_of(document)
@@ -41,7 +41,7 @@ def explanations_of(example: Example, rng: random.Random) -> list[Explained]:
     ]
     grade = int(example.judgment.relevance)
     return [
-        Explained(
+        ExplanationRow(
             query_id=example.query.query_id,
             doc_id=example.document.doc_id,
             query=query,
@@ -69,7 +69,7 @@ def explained_artifact(out: Path, examples: Sequence[Example], *, seed: int = 0,
     return artifact_of(out, examples, rows)
 
 
-def artifact_of(out: Path, examples: Sequence[Example], rows: Sequence[Explained]) -> Path:
+def artifact_of(out: Path, examples: Sequence[Example], rows: Sequence[ExplanationRow]) -> Path:
     """An artifact of these judgments and explanations."""
     place = create(out, "judgments", recipe={}, inputs={})
     assert isinstance(place, Workplace)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from interank import Reranker
 from interank.tasks.judge.asking import Judge
-from interank.tasks.judge.ranker import Graded
+from interank.tasks.judge.ranker import GradeRanker
 from interank.tasks.order.ranker import Windows
 
 
 def judge_of(reranker: Reranker) -> Judge:
     """The model, asked in the reranker's mode."""
-    assert isinstance(reranker.ranks, Graded)
+    assert isinstance(reranker.ranks, GradeRanker)
     return reranker.ranks.judge
 
 

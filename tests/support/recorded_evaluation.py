@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from interank.evaluation.candidates import Evaluated, Task, load_evaluated
+from interank.evaluation.candidates import CandidateSettings, Task, load_evaluated
 from interank.evaluation.page import Provenance
 from interank.evaluation.rankings import Evaluation, Rankings, Scoring, ran_on
 from interank.evaluation.record import record
@@ -97,7 +97,7 @@ def _ranking(
 
 def evaluation(recipe: EvaluateRecipe, names: Sequence[str]) -> Evaluation:
     """Each name as a reranker of its own seed on the recipe's tasks."""
-    tasks = load_evaluated(Evaluated.of(recipe), reranking=True)
+    tasks = load_evaluated(CandidateSettings.of(recipe), reranking=True)
     rows: dict[str, Rankings] = {name: {} for name in names}
     for seed, name in enumerate(names):
         for task in tasks:

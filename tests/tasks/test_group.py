@@ -25,7 +25,7 @@ from interank.rewards import Reward
 from interank.settings import ListwiseRecipe, RewardRecipe
 from interank.stages import distill, evaluate, rl
 from interank.stages.inputs import require_judge
-from interank.tasks.group import DistillGroup, Grouped, GroupEncoder, RlGroup, parse
+from interank.tasks.group import DistillGroup, GroupEncoder, GroupRanker, RlGroup, parse
 from interank.tasks.judged_lists import in_windows
 from interank.tasks.sources import find_source
 from interank.types import Document, Example, Qrel, Query, Run, ScoredDoc
@@ -95,9 +95,9 @@ ZERO, ONE, TWO = (3.0, 0.0, 0.0), (0.0, 3.0, 0.0), (0.0, 0.0, 3.0)
 ENCODER = GroupEncoder.of(tiny_tokenizer(), group_model.PROMPT)
 
 
-def scripted(said: str, logits: Sequence[tuple[float, float, float]], **lists: Any) -> tuple[Grouped, Scripted]:
+def scripted(said: str, logits: Sequence[tuple[float, float, float]], **lists: Any) -> tuple[GroupRanker, Scripted]:
     engine = Scripted(ENCODER, said, logits)
-    return Grouped(engine, ENCODER, ListwiseRecipe(**lists)), engine
+    return GroupRanker(engine, ENCODER, ListwiseRecipe(**lists)), engine
 
 
 def test_a_grade_is_read_behind_those_before_it_in_the_ids_that_are_learned() -> None:

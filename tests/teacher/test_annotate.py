@@ -14,7 +14,7 @@ from interank.engines.prompts import Prompt, PromptEncoder
 from interank.engines.protocol import (
     Ability,
     Completion,
-    Failed,
+    Failure,
     LabelLogits,
     Reply,
     Request,
@@ -28,7 +28,7 @@ from interank.settings import (
     PromptSettings,
     TeacherRecipe,
 )
-from interank.teacher.annotate import Annotator, Judged, Outcome, Rejected, conflicts
+from interank.teacher.annotate import Annotator, Outcome, Rejection, TeacherJudgment, conflicts
 from interank.teacher.budget import Meter
 from interank.teacher.leaks import leak
 from interank.teacher.queries import query_pairs, write_queries
@@ -70,11 +70,11 @@ class TextTeacher:
         self.finished = finished
         self.requests: list[Request] = []
 
-    def ask(self, units: Iterator[Unit]) -> Iterator[tuple[Unit, tuple[Reply | Failed, ...]]]:
+    def ask(self, units: Iterator[Unit]) -> Iterator[tuple[Unit, tuple[Reply | Failure, ...]]]:
         for unit in units:
             self.requests += unit
             text = self.texts.pop(0)
-            yield unit, (Failed("the server refused") if text is None else Reply(text=text, finished=self.finished),)
+            yield unit, (Failure("the server refused") if text is None else Reply(text=text, finished=self.finished),)
 
 
 @pytest.fixture
@@ -117,7 +117,7 @@ def outcome(folder: Path, encoder: PromptEncoder, text: str, *, mass: float = 0.
 
 def test_the_grade_is_the_most_probable_label_with_its_probabilities(encoder: PromptEncoder, tmp_path: Path) -> None:
     result = outcome(tmp_path, encoder, "It says where.")
-    assert isinstance(result, Judged)
+    assert isinstance(result, TeacherJudgment)
     assert (result.judgment.relevance, result.judgment.reasoning) == (Relevance.RELEVANT, "It says where.")
     assert result.probabilities is not None
     assert sum(result.probabilities) == pytest.approx(1)
@@ -138,15 +138,15 @@ def test_what_is_no_judgment_is_rejected_with_its_reason(
 ) -> None:
     result = outcome(tmp_path, encoder, text, mass=mass)
     if reason is None:
-        assert isinstance(result, Judged)
+        assert isinstance(result, TeacherJudgment)
     else:
-        assert isinstance(result, Rejected)
+        assert isinstance(result, Rejection)
         assert reason in result.reason
 
 
 def test_an_explanation_that_the_budget_cut_ends_at_its_last_sentence(encoder: PromptEncoder, tmp_path: Path) -> None:
     result = outcome(tmp_path, encoder, "It says where. And it goes on to...")
-    assert isinstance(result, Judged)
+    assert isinstance(result, TeacherJudgment)
     assert result.judgment.reasoning == "It says where."
 
 
@@ -159,7 +159,7 @@ def test_votes_grade_where_the_teacher_is_too_small(
     engine = ScriptedEngine(encoder, [" says where."], [])
     asking = annotator(tmp_path, LocalTeacher(engine, "scripted"), encoder, grades="votes")
     (result,) = asking.annotate([pair_of(origin)])
-    assert isinstance(result, Judged)
+    assert isinstance(result, TeacherJudgment)
     assert (result.judgment.relevance, result.probabilities) == (grade, None)
     assert result.judgment.reasoning == "The document says where."
     assert encoder.label_ids[grade] in engine.prompts[0].suffix
@@ -177,7 +177,7 @@ def test_a_vote_stays_where_the_teacher_cannot_explain_it(
     encoder: PromptEncoder, tmp_path: Path, text: str, reason: str
 ) -> None:
     result, _ = scripted(tmp_path, encoder, [text], grades="votes")
-    assert isinstance(result, Judged)
+    assert isinstance(result, TeacherJudgment)
     assert result.judgment == Judgment("", Relevance.PARTIAL)
     assert result.unexplained is not None
     assert reason in result.unexplained.reason
@@ -186,10 +186,10 @@ def test_a_vote_stays_where_the_teacher_cannot_explain_it(
 
 def test_without_room_for_an_explanation_the_grade_is_the_answer(encoder: PromptEncoder, tmp_path: Path) -> None:
     result, engine = scripted(tmp_path, encoder, [], max_reasoning_tokens=0)
-    assert result == Judged(Judgment("", Relevance.RELEVANT), probabilities((0, 1, 2)))
+    assert result == TeacherJudgment(Judgment("", Relevance.RELEVANT), probabilities((0, 1, 2)))
     assert engine.prompts == []
     asking = annotator(tmp_path / "chat", TextTeacher(["Relevance Label: 1\n\nIt says"]), None, max_reasoning_tokens=0)
-    assert asking.annotate([pair_of()]) == [Judged(Judgment("", Relevance.PARTIAL), None)]
+    assert asking.annotate([pair_of()]) == [TeacherJudgment(Judgment("", Relevance.PARTIAL), None)]
 
 
 def given_pair(reasoning: str) -> Pair:
@@ -204,9 +204,11 @@ def test_a_given_grade_is_explained_and_kept_whatever_is_said(encoder: PromptEnc
     asking = annotator(tmp_path, LocalTeacher(engine, "scripted"), encoder, grades="given")
     pairs = [given_pair(""), given_pair("A person wrote this."), replace(given_pair(""), query=Query("p", "Who?"))]
     first, second, third = asking.annotate(pairs)
-    assert first == Judged(Judgment("The document says where.", Relevance.RELEVANT), (0.1, 0.2, 0.7))
-    assert second == Judged(Judgment("A person wrote this.", Relevance.RELEVANT), (0.1, 0.2, 0.7)), "it was asked about"
-    assert isinstance(third, Judged)
+    assert first == TeacherJudgment(Judgment("The document says where.", Relevance.RELEVANT), (0.1, 0.2, 0.7))
+    assert second == TeacherJudgment(Judgment("A person wrote this.", Relevance.RELEVANT), (0.1, 0.2, 0.7)), (
+        "it was asked about"
+    )
+    assert isinstance(third, TeacherJudgment)
     assert (third.judgment, third.unexplained is None) == (Judgment("", Relevance.RELEVANT), False)
     assert all(encoder.label_ids[2] in prompt.suffix for prompt in engine.prompts)
 
@@ -215,13 +217,13 @@ def test_servers_of_messages_explain_given_grades_too(tmp_path: Path) -> None:
     teacher = TextTeacher(["It says where.", None])
     asking = annotator(tmp_path, teacher, None, grades="given")
     first, second = asking.annotate([given_pair(""), replace(given_pair(""), query=Query("p", "Who?"))])
-    assert first == Judged(Judgment("It says where.", Relevance.RELEVANT), (0.1, 0.2, 0.7))
+    assert first == TeacherJudgment(Judgment("It says where.", Relevance.RELEVANT), (0.1, 0.2, 0.7))
     ((_, text),) = teacher.requests[0].prompt
     assert text.endswith(
         "The relevance label of this document is 2. Write one or two sentences that explain why, and nothing else."
     )
-    assert isinstance(second, Judged)
-    assert second.unexplained == Rejected("the server refused", "")
+    assert isinstance(second, TeacherJudgment)
+    assert second.unexplained == Rejection("the server refused", "")
 
 
 @pytest.fixture
@@ -232,7 +234,7 @@ def reasoning(tiny_folder: Path) -> PromptEncoder:
 
 def test_reason_first_reads_the_grade_after_the_explanation(reasoning: PromptEncoder, tmp_path: Path) -> None:
     result, _ = scripted(tmp_path, reasoning, ["It says where.\n\nRelevance Label: 0"], [(0, 3, 1)])
-    assert isinstance(result, Judged)
+    assert isinstance(result, TeacherJudgment)
     assert (result.judgment.relevance, result.judgment.reasoning) == (Relevance.PARTIAL, "It says where.")
 
 
@@ -240,7 +242,7 @@ def test_samples_vote_and_their_probabilities_are_averaged(reasoning: PromptEnco
     texts = ["Not there.", "It says where.", "It tells the place."]
     logits = [(5.0, 0.0, 0.0), (0.0, 0.0, 5.0), (0.0, 0.0, 4.0)]
     result, engine = scripted(tmp_path, reasoning, texts, logits, samples=3, temperature=1.0)
-    assert isinstance(result, Judged)
+    assert isinstance(result, TeacherJudgment)
     assert (result.judgment.relevance, result.agreement) == (Relevance.RELEVANT, pytest.approx(2 / 3))
     assert result.judgment.reasoning == "It says where.", "the explanation is not one of the voted grade"
     expected = [sum(values) / 3 for values in zip(*map(probabilities, logits), strict=True)]
@@ -250,7 +252,7 @@ def test_samples_vote_and_their_probabilities_are_averaged(reasoning: PromptEnco
 
 def test_a_tie_goes_to_the_grade_that_is_more_probable(reasoning: PromptEncoder, tmp_path: Path) -> None:
     result, _ = scripted(tmp_path, reasoning, ["No.", "Yes."], [(0, 0, 1.0), (9.0, 0, 0)], samples=2, temperature=1.0)
-    assert isinstance(result, Judged)
+    assert isinstance(result, TeacherJudgment)
     assert (result.judgment.relevance, result.judgment.reasoning) == (Relevance.IRRELEVANT, "Yes.")
 
 
@@ -258,7 +260,7 @@ def test_samples_that_disagree_are_rejected_if_asked(reasoning: PromptEncoder, t
     texts, logits = ["No.", "Yes.", ""], [(9.0, 0, 0), (0, 0, 9.0), (0, 0, 9.0)]
     result, _ = scripted(tmp_path, reasoning, texts, logits, samples=3, temperature=1.0, min_agreement=0.5)
     # The sample without an explanation is no vote for anything.
-    assert isinstance(result, Rejected)
+    assert isinstance(result, Rejection)
     assert result.reason == "1 of 3 samples agree on a grade, fewer than min_agreement: 0.5"
 
 
@@ -276,9 +278,9 @@ def test_samples_that_disagree_are_rejected_if_asked(reasoning: PromptEncoder, t
 def test_messages_are_parsed_and_never_graded_by_default(tmp_path: Path, text: str | None, reason: str | None) -> None:
     (result,) = annotator(tmp_path, TextTeacher([text]), None).annotate([pair_of()])
     if reason is None:
-        assert result == Judged(Judgment("It says where.", Relevance.RELEVANT), None)
+        assert result == TeacherJudgment(Judgment("It says where.", Relevance.RELEVANT), None)
     else:
-        assert isinstance(result, Rejected)
+        assert isinstance(result, Rejection)
         assert reason in result.reason
         assert result.reply == (text or "")
 
@@ -287,14 +289,14 @@ def test_votes_of_messages_are_their_probabilities(tmp_path: Path) -> None:
     texts = [f"Relevance Label: {grade}\n\nIt says where." for grade in (2, 0, 2, 2)]
     asking = annotator(tmp_path, TextTeacher(texts), None, samples=4, temperature=1.0)
     (result,) = asking.annotate([pair_of()])
-    assert result == Judged(Judgment("It says where.", Relevance.RELEVANT), (0.25, 0.0, 0.75), 0.75)
+    assert result == TeacherJudgment(Judgment("It says where.", Relevance.RELEVANT), (0.25, 0.0, 0.75), 0.75)
 
 
 def test_a_schema_is_asked_for_and_its_answer_read(tmp_path: Path) -> None:
     teacher = TextTeacher(['{"relevance": 1, "explanation": "It says where."}'])
     server = {"urls": ["http://localhost/v1"], "schema_output": True}
     asking = annotator(tmp_path, teacher, None, engine="openai", server=server)
-    assert asking.annotate([pair_of()]) == [Judged(Judgment("It says where.", Relevance.PARTIAL), None)]
+    assert asking.annotate([pair_of()]) == [TeacherJudgment(Judgment("It says where.", Relevance.PARTIAL), None)]
     assert "relevance" in teacher.requests[0].schema
 
 
@@ -320,7 +322,7 @@ def test_explanations_that_tell_where_a_document_came_from_are_found(
 
 def test_a_leak_is_a_rejection(encoder: PromptEncoder, tmp_path: Path) -> None:
     result = outcome(tmp_path, encoder, "It is the accepted answer.")
-    assert isinstance(result, Rejected)
+    assert isinstance(result, Rejection)
     assert "tells where the document came from" in result.reason
 
 
@@ -348,7 +350,7 @@ def test_search_queries_are_read_and_paired_with_the_question_s_documents(
     questions = [Query(name, f"Where is {name}?") for name in ("one", "two", "three")]
     first, second, third = write_queries(asking, questions)
     assert first == ("red fox", "fox places")
-    assert isinstance(second, Rejected)
+    assert isinstance(second, Rejection)
     assert third == ("a",), "a query that the budget cut was taken"
     pairs = query_pairs([pair_of()], {"q": ("red fox", "fox places", "more")}, 2)
     assert [(pair.query.query_id, pair.query.text) for pair in pairs] == [("q#1", "red fox"), ("q#2", "fox places")]

@@ -20,7 +20,7 @@ from interank.cli.app import main
 from interank.engines.local import LocalTeacher
 from interank.engines.models import find_model, load_model, load_tokenizer
 from interank.engines.prompts import Prompt, PromptEncoder
-from interank.engines.protocol import Failed, LabelLogits, Reply, Request, Sampling
+from interank.engines.protocol import Failure, LabelLogits, Reply, Request, Sampling
 from interank.engines.transformers import TransformersEngine
 from interank.errors import ModelError
 from interank.reranking.reranker import Reranker
@@ -30,7 +30,7 @@ from interank.settings import (
     PromptSettings,
     TeacherRecipe,
 )
-from interank.teacher.annotate import Annotator, Judged, Rejected
+from interank.teacher.annotate import Annotator, Rejection, TeacherJudgment
 from interank.teacher.budget import Meter
 from interank.teacher.replies import Asker, ReplyStore
 from interank.types import Document, Pair, Query, Source
@@ -204,10 +204,12 @@ def test_what_a_model_does_not_compute_is_rejected(broken_model: Path, tmp_path:
     recipe = TeacherRecipe.model_validate({"model": "m", "grades": grades, "max_reasoning_tokens": 8})
     outcomes = Annotator(asker, recipe, prompt, encoder, 0).annotate(pairs())
     # A vote stays, without the explanation.
-    faults = [item.unexplained if isinstance(item, Judged) else item for item in outcomes]
-    reasons = [item.reason if isinstance(item, Rejected) else "" for item in faults]
-    assert not any(item.judgment.reasoning for item in outcomes if isinstance(item, Judged) and item.unexplained)
-    assert all(isinstance(outcomes[place], Judged) == (grades == "votes") for place in (1, 3))
+    faults = [item.unexplained if isinstance(item, TeacherJudgment) else item for item in outcomes]
+    reasons = [item.reason if isinstance(item, Rejection) else "" for item in faults]
+    assert not any(
+        item.judgment.reasoning for item in outcomes if isinstance(item, TeacherJudgment) and item.unexplained
+    )
+    assert all(isinstance(outcomes[place], TeacherJudgment) == (grades == "votes") for place in (1, 3))
     assert all("nan" in reasons[place] for place in (1, 3))
     assert not any("nan" in reasons[place] for place in (0, 2)), "what stands beside it was lost too"
 
@@ -233,7 +235,7 @@ def test_a_unit_that_fails_in_part_is_kept_in_no_part(broken_model: Path, tmp_pa
         Request(encoder.prompt(pair.query, pair.document, answer_tokens=8), labels=encoder.label_ids)
         for pair in pairs()
     ]
-    assert [isinstance(reply, Failed) for reply in asker.replies(asked)] == [False, True, False, True]
+    assert [isinstance(reply, Failure) for reply in asker.replies(asked)] == [False, True, False, True]
     assert asker.asked.failed == 2
     asker.replies(asked)
     assert asker.asked.sent == 8

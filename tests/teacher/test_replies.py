@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from interank.engines.prompts import Prompt
-from interank.engines.protocol import Ability, Failed, LabelLogits, Reply, Request, Sampling, Unit
+from interank.engines.protocol import Ability, Failure, LabelLogits, Reply, Request, Sampling, Unit
 from interank.errors import InputError
 from interank.settings import BudgetRecipe, RateRecipe
 from interank.teacher.budget import Meter, Spent
@@ -29,17 +29,17 @@ class CountingTeacher:
         self.identity = identity
         self.asked: list[Unit] = []
 
-    def ask(self, units: Iterator[Unit]) -> Iterator[tuple[Unit, tuple[Reply | Failed, ...]]]:
+    def ask(self, units: Iterator[Unit]) -> Iterator[tuple[Unit, tuple[Reply | Failure, ...]]]:
         for unit in units:
             self.asked.append(unit)
             yield unit, tuple(self.reply(request) for request in unit)
 
     @staticmethod
-    def reply(request: Request) -> Reply | Failed:
+    def reply(request: Request) -> Reply | Failure:
         assert isinstance(request.prompt, Prompt)
         ids = request.prompt.ids
         if ids[0] == 13:
-            return Failed("unlucky")
+            return Failure("unlucky")
         return Reply(ids, read=len(ids), written=2, labels=LabelLogits((0.1, 0.2, 1 / 3), 0.7))
 
 
@@ -54,7 +54,7 @@ def asker(folder: Path, teacher: CountingTeacher, budget: BudgetRecipe | None = 
     return Asker(teacher, store, shared, Meter(budget or BudgetRecipe(), RateRecipe(read=1e6, written=1e6)))
 
 
-def ids_of(replies: Sequence[Reply | Failed | None]) -> list[int | None]:
+def ids_of(replies: Sequence[Reply | Failure | None]) -> list[int | None]:
     return [reply.ids[0] if isinstance(reply, Reply) else None for reply in replies]
 
 
@@ -114,7 +114,7 @@ def test_prompts_cut_into_other_parts_are_the_same_request(tmp_path: Path) -> No
 
 def test_a_failure_is_not_kept(tmp_path: Path) -> None:
     teacher = CountingTeacher()
-    assert asker(tmp_path, teacher).replies(requests(1, 13))[1] == Failed("unlucky")
+    assert asker(tmp_path, teacher).replies(requests(1, 13))[1] == Failure("unlucky")
     asker(tmp_path, teacher).replies(requests(1, 13))
     assert [unit[0].prompt.prefix for unit in teacher.asked if isinstance(unit[0].prompt, Prompt)] == [
         (1,),

@@ -26,7 +26,7 @@ from interank.settings import (
     ServerRecipe,
     TeacherRecipe,
 )
-from interank.teacher.annotate import Annotator, Judged, Outcome, Rejected
+from interank.teacher.annotate import Annotator, Outcome, Rejection, TeacherJudgment
 from interank.teacher.budget import Meter
 from interank.teacher.replies import Asker, ReplyStore
 from interank.types import Pair
@@ -73,9 +73,9 @@ def annotator(model: Path, teacher: Teacher, store: ReplyStore, grades: str) -> 
 
 def plain(outcome: Outcome) -> tuple[str, object]:
     """An outcome without its last digits."""
-    if isinstance(outcome, Judged):
+    if isinstance(outcome, TeacherJudgment):
         return outcome.judgment.reasoning, outcome.judgment.relevance
-    assert isinstance(outcome, Rejected), "a pair was lost"
+    assert isinstance(outcome, Rejection), "a pair was lost"
     return outcome.reply, outcome.reason.partition(" hold ")[0]
 
 
@@ -116,12 +116,12 @@ def test_a_server_that_is_killed_midway_loses_nothing(
     killer.join()
     assert any(servers[1].url in record.getMessage() for record in caplog.records), "it had nothing to do when killed"
     assert [plain(outcome) for outcome in outcomes] == [plain(outcome) for outcome in expected["votes"]]
-    assert sum(isinstance(outcome, Judged) for outcome in outcomes) > 0
+    assert sum(isinstance(outcome, TeacherJudgment) for outcome in outcomes) > 0
 
     # A random model was not about to write a label: whoever graded such replies by default would not reject them.
     graded = annotator(model, teacher, store, "teacher").annotate(work)
     assert [plain(outcome) for outcome in graded] == [plain(outcome) for outcome in expected["teacher"]]
-    assert all(isinstance(outcome, Rejected) and "of the probability" in outcome.reason for outcome in graded)
+    assert all(isinstance(outcome, Rejection) and "of the probability" in outcome.reason for outcome in graded)
 
     servers[0].kill()
     again = annotator(model, teacher, store, "votes")

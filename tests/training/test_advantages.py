@@ -6,15 +6,15 @@ import pytest
 import torch
 from trl.trainer.utils import nanstd
 
-from interank.rewards import Credit, Equipped
+from interank.rewards import Credit, WeightedReward
 from interank.training.advantages import Scheme, advantages, by_token, neutral, without_grade
 
 NAN = float("nan")
 ALL: tuple[Credit, ...] = ("grade", "explanation", "answer")
 
 
-def credited(*credits: Credit) -> list[Equipped]:
-    return [Equipped(lambda **_: [], credit=credit) for credit in credits]
+def credited(*credits: Credit) -> list[WeightedReward]:
+    return [WeightedReward(lambda **_: [], credit=credit) for credit in credits]
 
 
 def scheme(number: int, **more: object) -> Scheme:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import torch
 
-from interank.rewards import Equipped
+from interank.rewards import WeightedReward
 from interank.settings.student import LossRecipe
 from interank.tasks.judge.rollouts import Rollouts
 from interank.training import shared_prefix
@@ -106,7 +106,7 @@ def test_trl_s_own_update_reads_grades_exactly(tiny_folder: Path, tmp_path: Path
     examples = training_data.examples()[:4]
     rollouts = Rollouts(encoder, examples, tokens=12, seed=0)
     settings = {"num_generations": 2, "per_device_train_batch_size": 4, "bf16": False, "temperature": TEMPERATURE}
-    objective = Objective([Equipped(nothing)], lead=encoder.label_lead, labels=encoder.label_ids)
+    objective = Objective([WeightedReward(nothing)], lead=encoder.label_lead, labels=encoder.label_ids)
     trainer = prepare(model, rollouts, objective, trainer=settings, folder=tmp_path / "c", shared_prefix=False)
     prompts = [encoder.prompt(item.query, item.document, answer_tokens=12).ids for item in examples]
     tails = [(*encoder.label_lead, label, *encoder.label_lead) for label in (*encoder.label_ids, encoder.label_ids[0])]

@@ -16,7 +16,7 @@ from interank.engines.tree.prefix_tree import plant
 from interank.errors import TrainingError
 from interank.settings import LoraRecipe
 from interank.training.adapters import fresh_adapter
-from interank.training.losses import Scored, Totals, loss_of
+from interank.training.losses import ScoredRows, Totals, loss_of
 from interank.training.policy import SharedPrefixTrainer
 from interank.training.rows import Group
 from interank.training.shared_prefix import let_score_trees
@@ -72,7 +72,7 @@ def plain_loss(model: Any, groups: Sequence[Group], labels: Sequence[int]) -> to
         answers[number, : len(row.answer)] = found[torch.arange(len(row.answer)), list(row.answer)]
         if row.grade_at is not None:
             grades[number] = found[row.grade_at, list(labels)]
-    return loss_of(groups, Scored(answers, grades), Totals.of(groups), training_data.EVERY_PART)
+    return loss_of(groups, ScoredRows(answers, grades), Totals.of(groups), training_data.EVERY_PART)
 
 
 def test_distillation_is_that_of_each_row_on_its_own(family: str, tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import torch
 
-from interank.rewards import Equipped, Reward
+from interank.rewards import Reward, WeightedReward
 from interank.settings import RewardRecipe
 from interank.training.grade_gradient import GradeLoss
 from tests.support.query_measures import MEASURES, over_all_orders
@@ -63,7 +63,7 @@ def test_it_is_the_mean_of_what_sampling_gives(use: str, params: dict[str, Any])
     torch.manual_seed(0)
     logits = torch.randn(3, 3, dtype=torch.float64, requires_grad=True)
     reward = Reward.from_recipe(RewardRecipe(use=use, params=params))
-    loss = GradeLoss([Equipped(reward)])
+    loss = GradeLoss([WeightedReward(reward)])
     values = loss.values(rows(logits.detach())).double()
     batch = {"grade_values": values, "judged": torch.tensor(RELEVANCE), "query": torch.zeros(3, dtype=torch.long)}
     loss(logits.log_softmax(1), batch).backward()

@@ -12,7 +12,7 @@ import torch
 from interank.engines.models import find_model, load_model, load_tokenizer
 from interank.engines.prompts import PromptEncoder
 from interank.engines.transformers import TransformersEngine
-from interank.rewards import Equipped
+from interank.rewards import WeightedReward
 from interank.settings import LoraRecipe, PromptSettings
 from interank.tasks.judge.rollouts import Rollouts
 from interank.training.adapters import fresh_adapter
@@ -116,7 +116,7 @@ def spoken(tiny_folder: Path, folder: Path, loss_type: str, *, corrected: bool) 
         "use_bias_correction_kl": corrected,
         "gradient_checkpointing": False,
     }
-    objective = Objective([Equipped(nothing)])
+    objective = Objective([WeightedReward(nothing)])
     trainer = prepare(model, rollouts, objective, trainer=settings, folder=folder / "c", shared_prefix=False)
     trainer.__class__ = Spoken
     trainer.current_gradient_accumulation_steps = 2
@@ -128,7 +128,7 @@ def spoken(tiny_folder: Path, folder: Path, loss_type: str, *, corrected: bool) 
 def loss_and_gradient(
     trainer: Spoken, inputs: Mapping[str, torch.Tensor], grade: GradeLoss
 ) -> tuple[float, torch.Tensor]:
-    trainer.objective = Objective([Equipped(nothing, credit="grade")], lead=LEAD, labels=LABELS, grade=grade)
+    trainer.objective = Objective([WeightedReward(nothing, credit="grade")], lead=LEAD, labels=LABELS, grade=grade)
     trainer.logits = POLICY.log().requires_grad_()
     loss = trainer._compute_loss(trainer.model, dict(inputs))
     [gradient] = torch.autograd.grad(loss, trainer.logits)
@@ -179,7 +179,7 @@ def test_the_reference_is_the_adapter_at_the_start(tiny_folder: Path, tmp_path: 
         [prompt.then(encoder.label_lead) for prompt in rollouts.prompts], encoder.label_ids
     )
     settings = {"num_generations": 2, "per_device_train_batch_size": 4, "beta": 0.1, "gradient_checkpointing": False}
-    objective = Objective([Equipped(nothing, credit="grade")], lead=encoder.label_lead, labels=encoder.label_ids)
+    objective = Objective([WeightedReward(nothing, credit="grade")], lead=encoder.label_lead, labels=encoder.label_ids)
     trainer = prepare(model, rollouts, objective, trainer=settings, folder=tmp_path / "c", shared_prefix=shared)
     for name, weight in model.named_parameters():
         if "lora_B.default" in name:

@@ -16,7 +16,7 @@ from interank.engines.protocol import Completion, LabelLogits, Sampling
 from interank.engines.transformers import TransformersEngine
 from interank.engines.vllm import VllmOptions
 from interank.errors import TrainingError
-from interank.rewards import Equipped
+from interank.rewards import WeightedReward
 from interank.settings import (
     LoraRecipe,
     PromptSettings,
@@ -73,7 +73,7 @@ def trained(base: Path, folder: Path, *, refills: int = 0, **given: Any) -> tupl
         return [0.0 if refills else float(sum(ids) % 5) for ids in completion_ids]
 
     objective = Objective(
-        [Equipped(reward)], documents=4, refills=refills, reserve=rollouts.columns() if refills else ()
+        [WeightedReward(reward)], documents=4, refills=refills, reserve=rollouts.columns() if refills else ()
     )
     grpo = prepare(model, rollouts, objective, trainer={**TRAINER, **given}, folder=folder / "checkpoints")
     with sampler.engine_of(model) as before:

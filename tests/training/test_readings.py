@@ -12,15 +12,15 @@ import torch
 from interank.engines.adapters import with_adapter
 from interank.engines.models import find_model, load_model, load_tokenizer
 from interank.engines.prompts import PromptEncoder
-from interank.engines.protocol import Forced, Sampling
+from interank.engines.protocol import ForcedLabels, Sampling
 from interank.engines.transformers import TransformersEngine
 from interank.ledger import Ledger
-from interank.rewards import Equipped, Reward, RewardRecipe
+from interank.rewards import Reward, RewardRecipe, WeightedReward
 from interank.settings import LoraRecipe, PromptSettings
 from interank.tasks.judge.answers import Answers
 from interank.tasks.judge.hard_examples import shares_right
 from interank.tasks.judge.reader import ModelReader
-from interank.tasks.judge.reading import Told
+from interank.tasks.judge.reading import ExplanationInput
 from interank.tasks.judge.recipe import RlJudge
 from interank.tasks.judge.rollouts import Rollouts
 from interank.tasks.judge.trial import AnswerTrial
@@ -73,7 +73,7 @@ def completions(read: Read) -> Any:
 
 
 def graded_completions(read: Read) -> Any:
-    asked = Forced(lambda found: found.ids, read.encoder.label_ids)
+    asked = ForcedLabels(lambda found: found.ids, read.encoder.label_ids)
     return read.engine.generate_graded(read.prompts, SAMPLING, asked, end=read.encoder.end)
 
 
@@ -108,7 +108,7 @@ def rollouts(read: Read) -> Any:
 def deletion_test(read: Read) -> Any:
     faithfulness = Reward.from_recipe(RewardRecipe(use="faithfulness", params={"deletion": 1.0}))
     reader = ModelReader(read.model, read.encoder, tokens=12)
-    return Equipped(faithfulness, tools={"reader": reader})(
+    return WeightedReward(faithfulness, tools={"reader": reader})(
         completions=[
             f'Relevance Label: 2\n\nIt says "{EXAMPLES[0].document.full_text[:-1]}", which is what was asked.'
         ],
@@ -120,7 +120,7 @@ def deletion_test(read: Read) -> Any:
 def told_tokens(read: Read) -> Any:
     reader = ModelReader(read.model, read.encoder, tokens=12)
     texts = EXAMPLES[0].query.text, EXAMPLES[0].document.full_text
-    return reader.tokens([Told(*texts, 2, "A fox it is.")]), reader.led_to([(texts[0], "A fox it is.")])
+    return reader.tokens([ExplanationInput(*texts, 2, "A fox it is.")]), reader.led_to([(texts[0], "A fox it is.")])
 
 
 def regrade(read: Read) -> Any:
@@ -173,7 +173,7 @@ def test_two_readings_of_one_policy_are_equal(read: Read, reading: Callable[[Rea
 def test_old_and_reference_log_probabilities_are_read_without_dropout(read: Read, shared: bool, tmp_path: Path) -> None:
     sampled, _ = read.rollouts()
     settings = {"num_generations": 2, "per_device_train_batch_size": 4, "beta": 0.1, "gradient_checkpointing": False}
-    objective = Objective([Equipped(len_of)])
+    objective = Objective([WeightedReward(len_of)])
     trainer = prepare(read.model, sampled, objective, trainer=settings, folder=tmp_path / "c", shared_prefix=shared)
     trainer.model.train()
     ids = torch.tensor([read.prompts[0].ids])

@@ -11,7 +11,7 @@ from transformers import LlamaConfig
 
 from interank.engines.models import ModelFiles
 from interank.engines.pairs import PairEncoder
-from interank.engines.protocol import Forced, Sampling
+from interank.engines.protocol import ForcedLabels, Sampling
 from interank.engines.reward_adapter import Explanation, RewardAdapter
 from interank.engines.transformers import TransformersEngine
 from interank.engines.tree.probe import tree_runner
@@ -105,7 +105,7 @@ def test_a_hundred_documents_are_scored(limit: int) -> None:
 def test_a_hundred_documents_are_reasoned_about(limit: int) -> None:
     model = faked(base_on_paper(SHAPES["3b"], "bfloat16")).eval()
     engine, prompts = TransformersEngine(model), prompts_of(1, 100, length=4096 - WRITTEN - len(LABELS))
-    asked = Forced(lambda completion: (*completion.ids, *LABELS), LABELS)
+    asked = ForcedLabels(lambda completion: (*completion.ids, *LABELS), LABELS)
     with lent(model, limit) as paper:
         found = engine.generate_graded(prompts, Sampling(WRITTEN), asked, end=-1)
     print(f"reasoning: {paper.peak} bytes at the peak")

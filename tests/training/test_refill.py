@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from interank.rewards import Equipped
+from interank.rewards import WeightedReward
 from interank.training.objective import Objective
 from interank.training.refill import replace_rows, replacements, without_signal
 
@@ -44,7 +44,7 @@ def test_a_judged_grade_is_something_to_learn_whatever_is_rewarded() -> None:
 
 def test_replacements_are_whole_queries_that_are_not_there() -> None:
     reserve = [{"query_id": f"q{query}", "doc_id": f"{query}-{place}"} for query in range(4) for place in range(2)]
-    objective = Objective([Equipped(lambda **_: [])], documents=2, reserve=reserve)
+    objective = Objective([WeightedReward(lambda **_: [])], documents=2, reserve=reserve)
     found = replacements(objective, {"q0", "q2"}, 5, random.Random(0))
     assert sorted(query[0]["query_id"] for query in found) == ["q1", "q3"]
     assert all(

@@ -20,7 +20,7 @@ from interank.tasks.judge.recipe import DistillJudge
 from interank.tasks.judge.trial import GradeTrial
 from interank.training.checkpoints import last_complete
 from interank.training.failures import explained
-from interank.training.sft import Trained, train
+from interank.training.sft import TrainingOutcome, train
 from interank.training.trials import Trial
 from tests.support import rule, training_data
 
@@ -44,7 +44,7 @@ def recipe_of(validation: ValidationRecipe, **trainer: Any) -> DistillJudge:
     )
 
 
-def trained(tiny_folder: Path, folder: Path, recipe: DistillJudge, trial: Trial | None) -> tuple[Trained, Any]:
+def trained(tiny_folder: Path, folder: Path, recipe: DistillJudge, trial: Trial | None) -> tuple[TrainingOutcome, Any]:
     encoder = training_data.encoder_of(tiny_folder)
     groups = training_data.groups_of(encoder, training_data.examples(), MixtureRecipe(score=1.0))
     model = training_data.model_of(tiny_folder)

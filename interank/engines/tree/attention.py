@@ -13,7 +13,7 @@ from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import sdpa_mask
 
 from interank.engines.layers import allowed
-from interank.engines.tree.flex import Followed, attend_at_once, followed
+from interank.engines.tree.flex import TreeForward, attend_at_once, followed
 from interank.engines.tree.pieces import Store
 from interank.engines.tree.prefix_tree import ROOT, Leaves, PrefixTree, Trunk
 from interank.errors import TrainingError
@@ -38,7 +38,7 @@ def shared_prefix_attention(
     Raises:
         TrainingError: The model's attention is of another kind, or its layers do not hand on what they are given.
     """
-    tree: Followed | None = options.pop("tree", None)
+    tree: TreeForward | None = options.pop("tree", None)
     store: Store | None = options.pop("store", None)
     if tree is None:
         if attention_mask is not None and attention_mask.shape == _NO_MASK and query.shape[2] > 1:

@@ -14,7 +14,7 @@ from torch.nn.attention.flex_attention import BlockMask, flex_attention
 from torch.nn.functional import pad, scaled_dot_product_attention
 
 from interank.engines.tree.intervals import block_mask
-from interank.engines.tree.pieces import Planted
+from interank.engines.tree.pieces import TextTree
 from interank.engines.tree.prefix_tree import PrefixTree
 
 log = logging.getLogger(__name__)
@@ -28,7 +28,7 @@ _NEAR = 0.03
 
 
 @dataclass(frozen=True, slots=True)
-class Followed:
+class TreeForward:
     """A tree in one forward pass; its masks, one for each window, are made when a layer first asks."""
 
     tree: PrefixTree
@@ -65,14 +65,14 @@ class Heads:
         )
 
 
-def followed(model: Any, tree: PrefixTree) -> Followed:
+def followed(model: Any, tree: PrefixTree) -> TreeForward:
     """The tree as this model's layers follow it, here."""
     device = tree.ids.device
     why = why_not(device, Heads.of(model))
     # What keeps a CPU from it is that gradients are lacking, and ranking wants none.
     if torch.is_grad_enabled() or device.type != "cpu":
         _tell(device, why)
-    return Followed(tree, not why)
+    return TreeForward(tree, not why)
 
 
 @functools.cache
@@ -152,7 +152,7 @@ def _error(device: torch.device, heads: Heads) -> float:
 
     With gradients where the tree is read at once, as in training, and also where it is read in two pieces.
     """
-    planted = Planted((1,) * 100 + (n,) * 120 for n in range(2))
+    planted = TextTree((1,) * 100 + (n,) * 120 for n in range(2))
     (whole,) = planted.pieces(1000, device)
     tokens = whole.tree.ids.shape[1]
     generator = torch.Generator(device).manual_seed(0)

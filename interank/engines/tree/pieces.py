@@ -78,7 +78,7 @@ class Path:
             )
 
 
-class Planted:
+class TextTree:
     """Different texts as one tree, which is read in pieces; the order in which they are given changes nothing."""
 
     def __init__(self, texts: Iterable[Ids]) -> None:

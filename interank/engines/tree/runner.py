@@ -14,7 +14,7 @@ from interank.engines.last_logits import last_logits
 from interank.engines.layers import is_read_otherwise
 from interank.engines.prompts import Prompt
 from interank.engines.tree.attention import inputs, let_follow_trees
-from interank.engines.tree.pieces import Path, Piece, Planted, Store
+from interank.engines.tree.pieces import Path, Piece, Store, TextTree
 from interank.engines.tree.prefix_tree import Ids
 
 
@@ -60,7 +60,7 @@ class TreeRunner:
     def start(self, prompts: Sequence[Prompt], budget: Budget, room: int) -> CachedBatch:
         """Read prompts that are to be written on together, padded on the left to one length."""
         texts = [prompt.ids for prompt in prompts]
-        planted = Planted(texts)
+        planted = TextTree(texts)
         rows = _Rows(self.model, texts, planted)
         found: dict[Ids, torch.Tensor] = {}
         whole = len(texts) == 1 and is_read_otherwise(self.model.config, len(texts[0]))
@@ -76,9 +76,9 @@ class TreeRunner:
         """All as one tree, but each text whose length changes how positions are read by itself, and whole."""
         long = sorted((text for text in texts if is_read_otherwise(self.model.config, len(text))), key=len)
         if short := {*texts}.difference(long):
-            yield from Planted(short).pieces(budget.tokens, self.model.device)
+            yield from TextTree(short).pieces(budget.tokens, self.model.device)
         for text in long:
-            yield from Planted([text]).pieces(len(text), self.model.device)
+            yield from TextTree([text]).pieces(len(text), self.model.device)
 
     def _read(self, piece: Piece, store: Store, labels: Sequence[int]) -> torch.Tensor:
         """The logits after the texts that end in a piece."""
@@ -95,7 +95,7 @@ class TreeRunner:
 class _Rows:
     """The store of texts that are written on: their rows in a cache, padded on the left."""
 
-    def __init__(self, model: Any, texts: Sequence[Ids], planted: Planted) -> None:
+    def __init__(self, model: Any, texts: Sequence[Ids], planted: TextTree) -> None:
         self.cache = DynamicCache(config=model.config)
         self._longest = max(map(len, texts))
         self._spans = [planted.spans(text) for text in texts]

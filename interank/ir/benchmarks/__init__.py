@@ -1,7 +1,7 @@
 """Readers of benchmarks: BRIGHT, BEIR's layout (also for your own), TREC DL, NovelEval, RankGPT's candidate files."""
 
 from interank.ir.benchmarks.beir import EXCLUSIONS_FILE, load_benchmark
-from interank.ir.benchmarks.benchmark import EVERYTHING, Benchmark, Wanted
+from interank.ir.benchmarks.benchmark import EVERYTHING, Benchmark, BenchmarkOptions
 from interank.ir.benchmarks.bright import BRIGHT_TASKS, REWRITTEN
 from interank.ir.benchmarks.candidates import read_candidates
 from interank.ir.benchmarks.documents import first_document, read_documents
@@ -18,7 +18,7 @@ __all__ = [
     "NOTHING",
     "REWRITTEN",
     "Benchmark",
-    "Wanted",
+    "BenchmarkOptions",
     "first_document",
     "load_benchmark",
     "load_tasks",

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from interank.errors import InputError
 from interank.ir.benchmarks.assembly import Parts, assemble
-from interank.ir.benchmarks.benchmark import Benchmark, Wanted
+from interank.ir.benchmarks.benchmark import Benchmark, BenchmarkOptions
 from interank.ir.benchmarks.documents import read_corpus
 from interank.ir.benchmarks.names import task_name
 from interank.ir.benchmarks.topics import read_topics
@@ -46,11 +46,11 @@ def load_benchmark(
     """
     if not folder.is_dir():
         raise InputError(f"{folder} is no folder; name one that holds a benchmark")
-    wanted = Wanted(split=split, qrels=qrels, with_run=with_run)
+    wanted = BenchmarkOptions(split=split, qrels=qrels, with_run=with_run)
     return load_beir(folder, task_name(folder.resolve().name), wanted)
 
 
-def load_beir(folder: Path, name: str, wanted: Wanted) -> Benchmark:
+def load_beir(folder: Path, name: str, wanted: BenchmarkOptions) -> Benchmark:
     """Read a folder as `load_benchmark` does; `name` becomes the task's name."""
     queries_file, own_qrels = _choose_split(folder, wanted.split)
     qrels_file = wanted.qrels or own_qrels

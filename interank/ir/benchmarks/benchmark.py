@@ -51,7 +51,7 @@ class Benchmark:
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class BenchmarkOptions:
     """Options for reading a benchmark; an option for something that the benchmark lacks is an error."""
 
     tasks: tuple[str, ...] = ()
@@ -77,4 +77,4 @@ class Wanted:
 
 
 # The whole benchmark, short documents, original queries.
-EVERYTHING = Wanted()
+EVERYTHING = BenchmarkOptions()

@@ -11,7 +11,7 @@ from pathlib import Path
 from interank.errors import InputError
 from interank.ir.benchmarks.assembly import Parts, assemble
 from interank.ir.benchmarks.beir import files_named
-from interank.ir.benchmarks.benchmark import Benchmark, Wanted
+from interank.ir.benchmarks.benchmark import Benchmark, BenchmarkOptions
 from interank.ir.benchmarks.documents import read_corpus
 from interank.ir.benchmarks.names import task_name
 from interank.ir.benchmarks.topics import Topic, read_topics
@@ -63,7 +63,7 @@ class BrightFolder:
                 return cls(folder, {task: files[task] for task in tasks})
         return None
 
-    def load(self, task: str, wanted: Wanted) -> Benchmark:
+    def load(self, task: str, wanted: BenchmarkOptions) -> Benchmark:
         """Read one of its tasks.
 
         Raises:
@@ -102,13 +102,13 @@ class BrightFolder:
         )
         return assemble(parts)
 
-    def tasks(self, wanted: Wanted) -> list[str]:
+    def tasks(self, wanted: BenchmarkOptions) -> list[str]:
         """All tasks, or those with long documents if these are wanted."""
         if wanted.documents == "short":
             return list(self.queries)
         return [task for task, files in self.queries.items() if _has_long(read_topics(files, _GOLD["long"]))]
 
-    def _qrels(self, task: str, wanted: Wanted, topics: dict[str, Topic]) -> Path | None:
+    def _qrels(self, task: str, wanted: BenchmarkOptions, topics: dict[str, Topic]) -> Path | None:
         """The qrels file of the wanted form; None if the queries' rows name the relevant documents."""
         if wanted.qrels_form == "original" and any(topic.gold_ids for topic in topics.values()):
             return None
@@ -125,7 +125,7 @@ class BrightFolder:
             f"there, or take qrels_form={'original' if wanted.qrels_form == 'fixed' else 'fixed'}"
         )
 
-    def _corpus(self, task: str, wanted: Wanted) -> tuple[Path, ...]:
+    def _corpus(self, task: str, wanted: BenchmarkOptions) -> tuple[Path, ...]:
         name = CORPUS_FOLDERS[wanted.documents]
         files = files_by_task(self.folder / name).get(task)
         if files is None:

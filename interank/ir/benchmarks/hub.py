@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 from interank.errors import InputError
-from interank.ir.benchmarks.benchmark import Wanted
+from interank.ir.benchmarks.benchmark import BenchmarkOptions
 from interank.ir.benchmarks.bright import BRIGHT_TASKS, CORPUS_FOLDERS, QUERY_FOLDERS
 from interank.ir.benchmarks.names import chosen_names
 
@@ -18,7 +18,7 @@ def is_repository(path: Path | str) -> bool:
     return _REPOSITORY.fullmatch(str(path)) is not None and not Path(path).exists()
 
 
-def fetch(repository: str, wanted: Wanted) -> Path:
+def fetch(repository: str, wanted: BenchmarkOptions) -> Path:
     """Fetch the wanted files that are not cached, and return their folder.
 
     Raises:

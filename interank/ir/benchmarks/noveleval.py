@@ -7,7 +7,7 @@ from pathlib import Path
 
 from interank.errors import InputError
 from interank.ir.benchmarks.assembly import Parts, assemble
-from interank.ir.benchmarks.benchmark import Benchmark, Wanted
+from interank.ir.benchmarks.benchmark import Benchmark, BenchmarkOptions
 from interank.ir.benchmarks.documents import read_tab_corpus
 from interank.ir.benchmarks.rankgpt import read_rankgpt
 from interank.ir.benchmarks.topics import read_tab_topics
@@ -20,7 +20,7 @@ def is_noveleval(folder: Path) -> bool:
     return (folder / QUERIES).is_file() and (folder / CORPUS).is_file()
 
 
-def load_noveleval(folder: Path, name: str, wanted: Wanted) -> Benchmark:
+def load_noveleval(folder: Path, name: str, wanted: BenchmarkOptions) -> Benchmark:
     """Read the folder.
 
     Raises:

@@ -10,7 +10,7 @@ from pathlib import Path
 from interank.errors import InputError
 from interank.ir.benchmarks.assembly import Parts, assemble
 from interank.ir.benchmarks.beir import is_beir, load_beir
-from interank.ir.benchmarks.benchmark import EVERYTHING, Benchmark, Wanted
+from interank.ir.benchmarks.benchmark import EVERYTHING, Benchmark, BenchmarkOptions
 from interank.ir.benchmarks.bright import BrightFolder
 from interank.ir.benchmarks.hub import fetch, is_repository
 from interank.ir.benchmarks.names import chosen_names, task_name, where_to_get
@@ -20,13 +20,13 @@ from interank.ir.benchmarks.topics import Topic
 from interank.ir.benchmarks.trecdl import load_trec, trec_tasks
 from interank.wording import listed
 
-_Loader = Callable[[Wanted], Benchmark]
+_Loader = Callable[[BenchmarkOptions], Benchmark]
 
 # Levels of folders to look through: BEIR's root holds CQADupStack's folder, which holds one for each forum.
 _DEEPEST = 2
 
 
-def load_tasks(path: Path | str, wanted: Wanted = EVERYTHING) -> list[Benchmark]:
+def load_tasks(path: Path | str, wanted: BenchmarkOptions = EVERYTHING) -> list[Benchmark]:
     """Read the wanted tasks of a benchmark.
 
     `path` names one of these:
@@ -69,7 +69,7 @@ def load_tasks(path: Path | str, wanted: Wanted = EVERYTHING) -> list[Benchmark]
     return [loaders[name](wanted) for name in names]
 
 
-def _check_one(where: Path, names: list[str], wanted: Wanted) -> None:
+def _check_one(where: Path, names: list[str], wanted: BenchmarkOptions) -> None:
     if wanted.qrels is not None and len(names) > 1:
         raise InputError(
             f"{where} has the tasks {listed(names)}, and the qrels {wanted.qrels} can belong to one only, since each "
@@ -106,7 +106,7 @@ def _loaders_below(folder: Path, name: str, depth: int) -> dict[str, _Loader]:
     return below
 
 
-def _load_rankgpt(path: Path, wanted: Wanted) -> Benchmark:
+def _load_rankgpt(path: Path, wanted: BenchmarkOptions) -> Benchmark:
     if wanted.split is not None:
         raise InputError(f"{path} is one file of candidates and has no splits; leave split={wanted.split} out")
     if wanted.qrels is None:

@@ -9,7 +9,7 @@ from pathlib import Path
 from interank.errors import InputError
 from interank.ir.benchmarks.assembly import Parts, assemble
 from interank.ir.benchmarks.beir import RUN_NAME, files_named, only_file
-from interank.ir.benchmarks.benchmark import Benchmark, Wanted
+from interank.ir.benchmarks.benchmark import Benchmark, BenchmarkOptions
 from interank.ir.benchmarks.documents import read_corpus, read_tab_corpus
 from interank.ir.benchmarks.rankgpt import read_rankgpt
 from interank.ir.benchmarks.topics import read_tab_topics
@@ -38,7 +38,7 @@ def trec_tasks(folder: Path) -> dict[str, Path]:
     return _by_task(folder, _TOPICS)
 
 
-def load_trec(folder: Path, name: str, wanted: Wanted) -> Benchmark:
+def load_trec(folder: Path, name: str, wanted: BenchmarkOptions) -> Benchmark:
     """Read one of the folder's tasks.
 
     Candidates with text, as RankGPT publishes them (`*_dl19.json`), are the run, and the documents too if there is no

@@ -33,7 +33,7 @@ class Reference(NamedTuple):
 
 
 @dataclass(slots=True)
-class Checked:
+class BenchmarkCounts:
     """Counts of a benchmark's indexed texts, for reports."""
 
     name: str
@@ -72,7 +72,7 @@ class BenchmarkIndex:
     """
 
     def __init__(self, benchmarks: Iterable[BenchmarkTexts]) -> None:
-        self.checked: dict[str, Checked] = {}
+        self.checked: dict[str, BenchmarkCounts] = {}
         self.references: dict[PostName | str, list[Reference]] = {}
         self.query_targets: list[Target] = []
         self.answer_targets: list[Target] = []
@@ -80,7 +80,7 @@ class BenchmarkIndex:
         queries: list[str] = []
         answers: list[str] = []
         for texts in benchmarks:
-            checked = self.checked.setdefault(texts.name, Checked(texts.name))
+            checked = self.checked.setdefault(texts.name, BenchmarkCounts(texts.name))
             if texts.task not in checked.tasks:
                 checked.tasks.append(texts.task)
             checked.queries += len(texts.queries)

@@ -55,7 +55,7 @@ class Match(NamedTuple):
     overlap: float
 
 
-class Sketched(NamedTuple):
+class TextSketches(NamedTuple):
     """A batch of texts in all the forms that an index is searched with."""
 
     words: Words
@@ -70,12 +70,12 @@ class Sketched(NamedTuple):
         return len(self.words.counts)
 
 
-def sketched(texts: Sequence[str]) -> Sketched:
+def sketched(texts: Sequence[str]) -> TextSketches:
     """Compute all forms of the texts."""
     words = encode(texts)
     shingles = grams(words, SHINGLE)
     bands, signatures = sketch(_long_enough(shingles, words), len(texts))
-    return Sketched(words, grams(words, GRAM, least_alphabetic=LEAST_ALPHABETIC), shingles, bands, signatures)
+    return TextSketches(words, grams(words, GRAM, least_alphabetic=LEAST_ALPHABETIC), shingles, bands, signatures)
 
 
 def batches(items: Iterable[_Item], size: int = _BATCH) -> Iterator[list[_Item]]:
@@ -119,7 +119,7 @@ class TextIndex:
         """The size of the arrays in memory."""
         return self._grams.nbytes + self._wholes.nbytes + self._minhashes.nbytes + self._totals.nbytes
 
-    def matches(self, texts: Sketched) -> Iterator[Match]:
+    def matches(self, texts: TextSketches) -> Iterator[Match]:
         """Matches of each text with each indexed one: equal texts, 13-grams, near-duplicates.
 
         Of shares below `SHARE` a sampled index yields only each text's largest, since many documents share boilerplate.
@@ -140,12 +140,12 @@ class TextIndex:
         for asking, indexed, jaccard in zip(*rows, strict=True):
             yield Match(asking, indexed, "minhash", jaccard)
 
-    def shared_runs(self, texts: Sketched) -> Iterator[tuple[int, int, int]]:
+    def shared_runs(self, texts: TextSketches) -> Iterator[tuple[int, int, int]]:
         """The number of 13-grams that each text shares with each indexed one: (asking, indexed, count)."""
         shared = self._grams.shared(texts.grams)
         return zip(shared.asking.tolist(), shared.indexed.tolist(), shared.count.tolist(), strict=True)
 
-    def own_shares(self, texts: Sketched) -> Iterator[Match]:
+    def own_shares(self, texts: TextSketches) -> Iterator[Match]:
         """The share of each text's own 13-grams that an indexed text has; the index must not be sampled."""
         shared = self._grams.shared(texts.grams)
         shares = shared.count / texts.grams.counts(texts.size)[shared.asking]
@@ -194,7 +194,7 @@ class QueryIndex:
         """What the larger arrays take in memory."""
         return self.texts.nbytes + self._shingles.nbytes
 
-    def matches(self, texts: Sketched, titles: Sequence[str]) -> Iterator[Match]:
+    def matches(self, texts: TextSketches, titles: Sequence[str]) -> Iterator[Match]:
         """Matches of each question, and of its title, with each query."""
         yield from self.texts.matches(texts)
         yield from (match for match in self.texts.own_shares(texts) if match.overlap >= OWN_SHARE)
@@ -205,7 +205,7 @@ class QueryIndex:
                 yield Match(asking, int(self._long[place]), "words", cosine)
         yield from self._title_matches(encode(titles))
 
-    def _shingle_matches(self, texts: Sketched) -> Iterator[Match]:
+    def _shingle_matches(self, texts: TextSketches) -> Iterator[Match]:
         runs = {(asking, indexed): count for asking, indexed, count in self.texts.shared_runs(texts)}
         shared = self._shingles.shared(texts.shingles)
         smaller = np.minimum(self._totals[shared.indexed], texts.shingles.counts(texts.size)[shared.asking])

@@ -14,7 +14,7 @@ Owners = npt.NDArray[np.uint32]
 
 
 @dataclass(frozen=True, slots=True)
-class Shared:
+class SharedHashes:
     """The number of hashes that an asking text and an indexed text share; pairs without any are left out."""
 
     asking: Numbers
@@ -48,12 +48,12 @@ class Postings:
         places, entries = locate(self._keys, keys)
         return places, self._owners[entries]
 
-    def shared(self, asking: Grams) -> Shared:
+    def shared(self, asking: Grams) -> SharedHashes:
         """The number of hashes that each asking text shares with each indexed one, sorted by both."""
         places, indexed = self.find(asking.keys)
         span = int(indexed.max()) + 1 if len(indexed) else 1
         pairs, count = np.unique(asking.owners[places] * span + indexed, return_counts=True)
-        return Shared(pairs // span, pairs % span, count.astype(np.int64))
+        return SharedHashes(pairs // span, pairs % span, count.astype(np.int64))
 
 
 def locate(ascending: Hashes, keys: Hashes) -> tuple[Numbers, Numbers]:

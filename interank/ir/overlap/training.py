@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from interank.ir.overlap.benchmark import BenchmarkIndex, Checked
+from interank.ir.overlap.benchmark import BenchmarkCounts, BenchmarkIndex
 from interank.ir.overlap.matching import Checkable, Contamination, Overlap, contaminated
 from interank.types import Example
 
@@ -15,7 +15,7 @@ from interank.types import Example
 class TrainingOverlap:
     """The result of checking training queries and documents against benchmarks."""
 
-    benchmarks: tuple[Checked, ...]
+    benchmarks: tuple[BenchmarkCounts, ...]
     training_queries: int
     training_documents: int
     by_queries: Contamination
@@ -53,7 +53,7 @@ class TrainingOverlap:
             "documents_shared_less": len(shared["document"]),
         }
 
-    def _sentence(self, checked: Checked) -> str:
+    def _sentence(self, checked: BenchmarkCounts) -> str:
         counts = self._counts(checked.name)
         seen = _part(counts, "queries", checked.queries)
         if checked.with_documents:

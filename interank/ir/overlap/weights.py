@@ -33,7 +33,7 @@ yes yet you your youre
 """
 
 
-class Weighted(NamedTuple):
+class WeightedWords(NamedTuple):
     """A text's words as sorted hashes, with weights whose squares add up to 1."""
 
     words: Hashes
@@ -57,7 +57,7 @@ class WordWeights:
             encode(["\n".join([*_STOP_WORDS.split(), *"abcdefghijklmnopqrstuvwxyz0123456789"])]).hashes
         )
 
-    def weigh(self, hashes: Hashes) -> Weighted:
+    def weigh(self, hashes: Hashes) -> WeightedWords:
         """Weight a text's words, without stop words, by damped frequency and inverse document frequency."""
         words, counts = np.unique(hashes, return_counts=True)
         content = ~np.isin(words, self._stop, assume_unique=True)
@@ -67,13 +67,13 @@ class WordWeights:
         idf[places] = self._idf[entries]
         weights = (1 + np.log(counts)) * idf
         norm = float(np.sqrt(weights @ weights))
-        return Weighted(words, weights / norm if norm else weights)
+        return WeightedWords(words, weights / norm if norm else weights)
 
 
 class WordIndex:
     """An index of texts by their weighted words."""
 
-    def __init__(self, texts: Sequence[Weighted]) -> None:
+    def __init__(self, texts: Sequence[WeightedWords]) -> None:
         words = np.concatenate([text.words for text in texts]) if texts else np.empty(0, np.uint64)
         weights = np.concatenate([text.weights for text in texts]) if texts else np.empty(0, np.float64)
         owners = np.repeat(np.arange(len(texts)), [len(text.words) for text in texts])
@@ -83,7 +83,7 @@ class WordIndex:
         self._owners: Numbers = owners[order]
         self._texts = len(texts)
 
-    def similar(self, text: Weighted, threshold: float, least_shared: int) -> list[tuple[int, float]]:
+    def similar(self, text: WeightedWords, threshold: float, least_shared: int) -> list[tuple[int, float]]:
         """The indexed texts with a cosine of `threshold` or more and at least `least_shared` common words."""
         places, entries = locate(self._words, text.words)
         owners = self._owners[entries]

@@ -7,7 +7,7 @@ from typing import Any
 from huggingface_hub import ModelCard
 
 from interank import cards
-from interank.tasks.protocol import Made
+from interank.tasks.protocol import CardFacts
 
 _VALIDATED = {"eval_nDCG@10": "nDCG@10"}
 _LOSSES = {
@@ -20,7 +20,7 @@ _LOSSES = {
 }
 
 
-def head_card(made: Made, source: str) -> ModelCard:
+def head_card(made: CardFacts, source: str) -> ModelCard:
     """The card of a head; `source` names the data from which its groups were drawn."""
     sections = [
         "# A reranker that scores pairs",
@@ -36,7 +36,7 @@ def head_card(made: Made, source: str) -> ModelCard:
     return cards.model_card(sections, library="peft", tags=["reranker", "cross-encoder", "lora"], base=made.base)
 
 
-def _data(made: Made, source: str) -> str:
+def _data(made: CardFacts, source: str) -> str:
     counts = made.counts
     return (
         f"{counts['groups']} groups of {counts['questions']} queries of `{source}`, of {counts['examples']} "
@@ -44,7 +44,7 @@ def _data(made: Made, source: str) -> str:
     )
 
 
-def _settings(made: Made) -> dict[str, Any]:
+def _settings(made: CardFacts) -> dict[str, Any]:
     recipe, notes = made.recipe, made.notes
     rows = {"loss": _LOSSES[notes["objective"]]}
     if notes["teacher"]:

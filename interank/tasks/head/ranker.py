@@ -16,11 +16,11 @@ from interank.settings import student as student_recipe
 from interank.settings.precision import Precision
 from interank.tasks.documents import naming, warn_unread
 from interank.tasks.ranker_settings import RankerSettings, check_precision
-from interank.tasks.ranks import Ranking, Scores, Ungraded
+from interank.tasks.ranks import Ranking, Scores, UngradedRanker
 from interank.types import Document, Query, RankedDocument
 
 
-class HeadRanker(Ungraded, Scores):
+class HeadRanker(UngradedRanker, Scores):
     """A reranker by a head's logits."""
 
     engine: HeadEngine

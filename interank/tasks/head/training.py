@@ -32,7 +32,7 @@ from interank.training.adapters import fresh_adapter
 from interank.training.dealing import shared
 from interank.training.devices import configured, on_one_device, owned
 from interank.training.ranking_losses import HeadLoss, Target
-from interank.training.sft import DEFAULTS, SftSettings, Trained, begun, go_through
+from interank.training.sft import DEFAULTS, SftSettings, TrainingOutcome, begun, go_through
 from interank.training.student import dataset_of
 from interank.training.trials import Trial, check_number, tried
 from interank.types import Qrel, Run, ScoredDoc
@@ -235,7 +235,7 @@ def train(
     loss: HeadLoss,
     folder: Path,
     trial: Trial | None = None,
-) -> Trained:
+) -> TrainingOutcome:
     """Train the adapter and its head in place, from the last complete checkpoint in `folder` if there is one.
 
     With a trial the best tried adapter is kept, else the last one.

@@ -22,10 +22,10 @@ from interank.tasks.head.card import head_card
 from interank.tasks.head.recipe import DistillHead
 from interank.tasks.head.sources import head_lists, teacher_scores
 from interank.tasks.head.training import HeadGroup, HeadTrial, fresh_head, group_tokens, head_groups, train
-from interank.tasks.protocol import Made
+from interank.tasks.protocol import CardFacts
 from interank.training.memory import Microbatch
 from interank.training.ranking_losses import HeadLoss
-from interank.training.sft import SftSettings, Trained
+from interank.training.sft import SftSettings, TrainingOutcome
 
 
 def training_data(recipe: DistillHead, student: ModelFiles, place: Workplace) -> HeadTrainingData:
@@ -97,7 +97,7 @@ class HeadTrainingData:
             trainable=True,
         ).model
 
-    def train(self, model: PeftModel, *, folder: Path, checkpointing: bool) -> Trained:
+    def train(self, model: PeftModel, *, folder: Path, checkpointing: bool) -> TrainingOutcome:
         """Train by `training.train`."""
         recipe = self.recipe
         return train(
@@ -119,7 +119,7 @@ class HeadTrainingData:
         """Write next to the weights that they are a head's, and how it reads a pair."""
         save_head(folder, self.encoder.settings)
 
-    def card(self, made: Made) -> ModelCard:
+    def card(self, made: CardFacts) -> ModelCard:
         """The head's card."""
         return head_card(made, Path(str(self.recipe.groups or self.recipe.judgments)).name)
 

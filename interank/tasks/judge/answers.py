@@ -17,7 +17,7 @@ from interank.engines.soundness import require_completions
 from interank.judging import Order
 from interank.judgments import by_question
 from interank.ledger import Ledger
-from interank.rewards import Equipped
+from interank.rewards import WeightedReward
 from interank.tasks.judge.recipe import RlJudge
 from interank.training.advantages import neutral
 from interank.training.stored_parts import is_whole, kept, results, together
@@ -32,7 +32,7 @@ _SEED_STRIDE = 1_000_003
 
 
 @dataclass(frozen=True, slots=True)
-class Weighted:
+class WeightedAnswer:
     """An answer to learn, as int32 token ids, and its weight in the loss; answers of a pair share one prompt."""
 
     prompt: np.ndarray[Any, np.dtype[np.int32]]
@@ -86,7 +86,7 @@ class Answers:
         answers = [[*lead, *one.ids, *((encoder.end,) if one.finished else ())] for one in completions]
         return [answers[place * samples : (place + 1) * samples] for place in range(len(items))]
 
-    def weighted(self, rewards: Sequence[Equipped]) -> Iterator[Weighted]:
+    def weighted(self, rewards: Sequence[WeightedReward]) -> Iterator[WeightedAnswer]:
         """The answers worth learning, sampled ones and the teacher's.
 
         Args:
@@ -132,7 +132,7 @@ class Answers:
 
     def _weighed(
         self, items: Sequence[Example], answers: _Sampled, values: Sequence[Sequence[float | None]], weights: Any
-    ) -> Iterator[Weighted]:
+    ) -> Iterator[WeightedAnswer]:
         group = self.recipe.samples + 1
         known = torch.tensor([[torch.nan if v is None else v for v in by_reward] for by_reward in values]).T
         totals = (neutral(known, group).nan_to_num(nan=0.0) * weights).sum(1).view(-1, group)
@@ -140,7 +140,7 @@ class Answers:
             prompt = np.array(self._prompt(item).ids, np.int32)
             for ids, share in zip(own, shares, strict=True):
                 if share >= self.recipe.least and share > 0:
-                    yield Weighted(prompt, np.array(ids, np.int32), share**self.recipe.power)
+                    yield WeightedAnswer(prompt, np.array(ids, np.int32), share**self.recipe.power)
 
     def _prompt(self, item: Example) -> Prompt:
         return self.encoder.prompt(item.query, item.document, answer_tokens=self.tokens, order=self.order)

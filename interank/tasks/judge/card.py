@@ -9,7 +9,7 @@ from huggingface_hub import ModelCard
 
 from interank import cards
 from interank.judged_questions import Summary
-from interank.tasks.protocol import Made
+from interank.tasks.protocol import CardFacts
 from interank.tasks.sft_data import instructions_note
 from interank.wording import counted
 
@@ -21,7 +21,7 @@ _FIGURES = {
 }
 
 
-def card(made: Made, judgments: Mapping[str, Any], learned: Summary) -> ModelCard:
+def card(made: CardFacts, judgments: Mapping[str, Any], learned: Summary) -> ModelCard:
     """The card of an adapter.
 
     Args:
@@ -51,7 +51,7 @@ def _truth(judgments: Mapping[str, Any]) -> str:
     return "the teacher's grades" if judgments.get("grades", "teacher") == "teacher" else "their grades"
 
 
-def _use(made: Made) -> str:
+def _use(made: CardFacts) -> str:
     modes = made.notes["modes"]
     uses = {
         "score": "`score`: the grade at once, read from the three labels' logits in one forward pass.",

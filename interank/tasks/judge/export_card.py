@@ -28,7 +28,7 @@ class Difference(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Checked:
+class ExportCheck:
     """The check of an export when it was made: pairs scored, difference by tool, and the largest one allowed."""
 
     pairs: int
@@ -86,7 +86,7 @@ is log((p1 + 2 p2) / (2 p0 + p1)) of the grades' probabilities. Without interank
 so."""
 
 
-def export_card(export: Export, checked: Checked, *, base_name: str) -> ModelCard:
+def export_card(export: Export, checked: ExportCheck, *, base_name: str) -> ModelCard:
     """The card; `base_name` is the hub's name of the judge's base model, or a path, which is left out."""
     sections = [
         "# A reranker that grades",
@@ -113,7 +113,7 @@ def _reading(export: Export) -> str:
     )
 
 
-def _table(export: Export, checked: Checked) -> str:
+def _table(export: Export, checked: ExportCheck) -> str:
     rows = [(name, f"{apart.largest:.2g}", f"{apart.tau:.4f}") for name, apart in checked.read_by.items()]
     table = cards.table(("read by", "largest difference of a score", "Kendall's tau"), rows)
     return (

@@ -14,7 +14,7 @@ from interank.engines.prompts import PromptEncoder
 from interank.judged_questions import validation_sample
 from interank.judging import Order
 from interank.judgments import by_question
-from interank.rewards import Equipped, Reward
+from interank.rewards import Reward, WeightedReward
 from interank.tasks.judge.gold import GoldTrial
 from interank.tasks.judge.hard_examples import Hard
 from interank.tasks.judge.reader import ModelReader
@@ -28,7 +28,7 @@ from interank.training.halves import reporting
 from interank.training.objective import Objective
 from interank.training.policy import PolicyTrainer
 from interank.training.reference import REFERENCE, keep_reference
-from interank.training.refining import Refined, see_through
+from interank.training.refining import RefinementOutcome, see_through
 from interank.training.samplers import Sampler
 from interank.training.trials import PolicyTrial
 from interank.types import Example
@@ -82,11 +82,11 @@ def train(
     model: PeftModel,
     encoder: PromptEncoder,
     queries: TrainingQueries,
-    rewards: Sequence[Equipped],
+    rewards: Sequence[WeightedReward],
     recipe: RlJudge,
     sampler: Sampler,
     work: Path,
-) -> Refined:
+) -> RefinementOutcome:
     """Train the model's adapter in place, from the last complete checkpoint in `work` if there is one.
 
     With validation questions the best tried adapter is kept, else the last one.
@@ -145,7 +145,7 @@ def _shuffled(examples: Sequence[Example], documents: int, rng: random.Random) -
     return shuffled
 
 
-def _grade_loss(recipe: RlJudge, rewards: Sequence[Equipped]) -> GradeLoss:
+def _grade_loss(recipe: RlJudge, rewards: Sequence[WeightedReward]) -> GradeLoss:
     settings = recipe.grade
     return GradeLoss(
         [reward for reward in rewards if reward.credit == "grade" and settings.gradient == "exact"],

@@ -16,7 +16,7 @@ from interank.engines.prompts import PromptEncoder
 from interank.errors import InputError, TrainingError
 from interank.judging import Order
 from interank.judgments import read_judgments
-from interank.rewards import TRL_COLUMNS, Equipped, Reward, Subject
+from interank.rewards import TRL_COLUMNS, Reward, Subject, WeightedReward
 from interank.settings import PromptSettings
 from interank.settings.base import validated
 from interank.tasks.judge import grpo, reward_weighted
@@ -24,8 +24,8 @@ from interank.tasks.judge.answers import Answers
 from interank.tasks.judge.hard_examples import find_hard
 from interank.tasks.judge.reader import ModelReader
 from interank.tasks.judge.recipe import RlJudge
-from interank.tasks.protocol import Judge, Shown
-from interank.training.refining import Refined
+from interank.tasks.protocol import Judge, ShownPrompt
+from interank.training.refining import RefinementOutcome
 from interank.training.samplers import sampler_of
 from interank.types import Example
 
@@ -48,9 +48,9 @@ def check(recipe: RlJudge, adapter: Artifact, rewards: Sequence[Reward]) -> None
         reward.check_columns([*columns, "judge"] if recipe.judge else columns)
 
 
-def shown(row: Mapping[str, Any]) -> Shown:
+def shown(row: Mapping[str, Any]) -> ShownPrompt:
     """The document and its judged grade."""
-    return Shown("Document", [row["document"]], judged=str(row["relevance"]))
+    return ShownPrompt("Document", [row["document"]], judged=str(row["relevance"]))
 
 
 def policy(recipe: RlJudge, adapter: Artifact, base: ModelFiles, work: Path) -> JudgePolicy:
@@ -114,13 +114,15 @@ class JudgePolicy:
         """The order in which most queries are answered."""
         return "reason_first" if self.reason_share >= 0.5 else "grade_first"
 
-    def train(self, model: PeftModel, rewards: Sequence[Equipped], gold: Judge | None = None) -> Refined:
+    def train(
+        self, model: PeftModel, rewards: Sequence[WeightedReward], gold: Judge | None = None
+    ) -> RefinementOutcome:
         """Train by the recipe's algorithm."""
         if self.recipe.algorithm == "grpo":
             return self._by_grpo(model, rewards, gold)
         return self._by_reward_weight(model, rewards)
 
-    def _by_grpo(self, model: PeftModel, rewards: Sequence[Equipped], gold: Judge | None) -> Refined:
+    def _by_grpo(self, model: PeftModel, rewards: Sequence[WeightedReward], gold: Judge | None) -> RefinementOutcome:
         recipe, encoder, work = self.recipe, self.encoder, self.work
         longest = encoder.settings.max_length
         with sampler_of(recipe.rollouts, self.base.folder, model, work, max_length=longest) as sampler:
@@ -131,9 +133,9 @@ class JudgePolicy:
             queries = grpo.training_queries(recipe, self.splits, self.reason_share, hard)
             log.info("rl on %d pairs of %d queries", len(queries.examples), queries.counts["queries"])
             trained = grpo.train(model, encoder, replace(queries, gold=gold), rewards, recipe, sampler, work)
-        return Refined(trained.figures, trained.notes, queries.counts)
+        return RefinementOutcome(trained.figures, trained.notes, queries.counts)
 
-    def _by_reward_weight(self, model: PeftModel, rewards: Sequence[Equipped]) -> Refined:
+    def _by_reward_weight(self, model: PeftModel, rewards: Sequence[WeightedReward]) -> RefinementOutcome:
         recipe, encoder, work, train = self.recipe, self.encoder, self.work, self.splits[0]
         answers = Answers(encoder, train, recipe, self.order, work)
         longest = encoder.settings.max_length
@@ -161,7 +163,7 @@ class JudgePolicy:
             folder=work / "checkpoints",
         )
         counts = {"pairs": len(train), "answers": total, "learned": len(learned)}
-        return Refined(figures, {"order": self.order}, counts)
+        return RefinementOutcome(figures, {"order": self.order}, counts)
 
 
 def _reason_share(recipe: RlJudge, start: Artifact) -> float:

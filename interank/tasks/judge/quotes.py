@@ -67,7 +67,7 @@ def verified(explanation: str, document: str, query: str = "") -> Quotes:
     return Quotes(found, count)
 
 
-class Located(NamedTuple):
+class QuotePlaces(NamedTuple):
     """A quote: its place in the explanation, marks included, and its places in the document, in code points."""
 
     start: int
@@ -80,7 +80,7 @@ class Located(NamedTuple):
     """Start and end of each part's first occurrence in the document."""
 
 
-def located(explanation: str, document: str, query: str = "") -> list[Located]:
+def located(explanation: str, document: str, query: str = "") -> list[QuotePlaces]:
     """The explanation's quotes, in order, looked up as in `verified`."""
     plain_document, plain_query, places = _plain(document), _plain(query), _places(document)
     results = []
@@ -90,7 +90,7 @@ def located(explanation: str, document: str, query: str = "") -> list[Located]:
         found = all(place >= 0 for place in at)
         spans = [(places[n], places[n + len(part) - 1] + 1) for part, n in zip(parts, at, strict=True) if found]
         results.append(
-            Located(start, end, found, not found and all(part in plain_query for part in parts), tuple(spans))
+            QuotePlaces(start, end, found, not found and all(part in plain_query for part in parts), tuple(spans))
         )
     return results
 

@@ -17,7 +17,7 @@ from interank.settings.base import validated
 from interank.tasks.documents import naming
 from interank.tasks.judge.asking import LABEL_ROOM, Judge
 from interank.tasks.judge.guard import guarded
-from interank.tasks.ranker_settings import Loaded, RankerSettings
+from interank.tasks.ranker_settings import LoadedModel, RankerSettings
 from interank.tasks.ranks import Ranking, Scores
 from interank.tasks.sources import Source, find_source, open_engine
 from interank.types import Document, Query, RankedDocument
@@ -28,7 +28,7 @@ _EXPLAINED_JUDGMENTS = (
 )
 
 
-class Graded(Scores):
+class GradeRanker(Scores):
     """A reranker that sorts by a judge's grades."""
 
     def __init__(self, judge: Judge) -> None:
@@ -36,13 +36,13 @@ class Graded(Scores):
         self.engine = judge.engine
         self.guard = judge.guard
 
-    def in_mode(self, mode: GradedMode) -> Graded:
+    def in_mode(self, mode: GradedMode) -> GradeRanker:
         """The same model in another mode that grades."""
-        return Graded(replace(self.judge, mode=mode))
+        return GradeRanker(replace(self.judge, mode=mode))
 
-    def guarded(self, guard: Guard) -> Graded:
+    def guarded(self, guard: Guard) -> GradeRanker:
         """See `Ranks`."""
-        return Graded(guarded(self.judge, guard))
+        return GradeRanker(guarded(self.judge, guard))
 
     def query_cut(self, query: Query) -> int:
         """See `Scores`."""
@@ -118,7 +118,7 @@ def judge_encoder(source: Source) -> PromptEncoder:
     return PromptEncoder(load_tokenizer(source.tokenizer), settings)
 
 
-def load_judge(settings: RankerSettings) -> Loaded:
+def load_judge(settings: RankerSettings) -> LoadedModel:
     """The engine with a model, the encoder of its prompts, and its modes.
 
     Raises:
@@ -130,7 +130,7 @@ def load_judge(settings: RankerSettings) -> Loaded:
     length = encoder.settings.max_length + settings.max_reasoning_tokens + LABEL_ROOM
     modes = source.modes()
     _require_explanations(source.name, modes, settings)
-    return Loaded(open_engine(source, settings, vocabulary=encoder.vocabulary, length=length), encoder, modes)
+    return LoadedModel(open_engine(source, settings, vocabulary=encoder.vocabulary, length=length), encoder, modes)
 
 
 def _require_explanations(name: str, modes: Sequence[str], settings: RankerSettings) -> None:
@@ -147,7 +147,7 @@ def _require_explanations(name: str, modes: Sequence[str], settings: RankerSetti
     )
 
 
-def open_ranker(settings: RankerSettings) -> Graded:
+def open_ranker(settings: RankerSettings) -> GradeRanker:
     """A model that grades; `adaptive` begins with mode `score`.
 
     Raises:
@@ -158,4 +158,4 @@ def open_ranker(settings: RankerSettings) -> Graded:
     loaded = settings.loaded or load_judge(settings)
     mode = "score" if settings.mode == "adaptive" else cast(GradedMode, settings.mode)
     can_explain = explains(loaded.modes)
-    return Graded(Judge(loaded.engine, loaded.encoder, mode, settings.max_reasoning_tokens, explains=can_explain))
+    return GradeRanker(Judge(loaded.engine, loaded.encoder, mode, settings.max_reasoning_tokens, explains=can_explain))

@@ -17,7 +17,7 @@ from interank.engines.transformers import TransformersEngine, reading
 from interank.engines.tree.attention import hidden_states, let_follow_trees
 from interank.engines.tree.prefix_tree import PrefixTree, plant_sequences
 from interank.judging import Order
-from interank.tasks.judge.reading import HIDDEN, Probabilities, Token, Told
+from interank.tasks.judge.reading import HIDDEN, ExplanationInput, Probabilities, Token
 from interank.training.fused_head import FusedHead
 from interank.training.padded_rows import pad
 from interank.training.reference import by_adapter
@@ -75,7 +75,7 @@ class ModelReader:
         require_labels(labels)
         return [judging.probabilities(read.logits) for read in labels]
 
-    def tokens(self, explanations: Sequence[Told]) -> list[list[Token]]:
+    def tokens(self, explanations: Sequence[ExplanationInput]) -> list[list[Token]]:
         """See `Reader`; explanations of one prompt are read together, since they share its computation."""
         order = sorted(range(len(explanations)), key=lambda place: explanations[place][:3])
         read: dict[int, list[Token]] = {}
@@ -129,7 +129,7 @@ class ModelReader:
         states: torch.Tensor = hidden_states(self._base, tree)[:, tree.scored]
         return states
 
-    def _begun(self, explanation: Told) -> Prompt:
+    def _begun(self, explanation: ExplanationInput) -> Prompt:
         """The prompt with the forced words before the explanation."""
         encoder = self._encoder
         prompt = self._prompt(explanation.query, explanation.document, explanation.order)

@@ -24,7 +24,7 @@ def masked(explanation: str) -> str:
     return _VERDICTS.sub(_MASK, explanation)
 
 
-class Told(NamedTuple):
+class ExplanationInput(NamedTuple):
     """An explanation to read: its query, document and grade, and the order of the answer that it stands in."""
 
     query: str
@@ -60,7 +60,7 @@ class Reader(Protocol):
         """
         ...
 
-    def tokens(self, explanations: Sequence[Told]) -> list[list[Token]]:
+    def tokens(self, explanations: Sequence[ExplanationInput]) -> list[list[Token]]:
         """The log-probabilities of each explanation's tokens."""
         ...
 

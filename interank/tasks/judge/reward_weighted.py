@@ -18,7 +18,7 @@ from peft import PeftModel
 from trl import SFTConfig, SFTTrainer
 
 from interank.progress import shown
-from interank.tasks.judge.answers import Weighted
+from interank.tasks.judge.answers import WeightedAnswer
 from interank.training.checkpoints import accompany, load_trained, resumed_from, run_to_end
 from interank.training.dealing import shared, with_parts
 from interank.training.devices import configured, on_one_device, owned, shared_out
@@ -72,7 +72,7 @@ class _Trainer(SFTTrainer):  # type: ignore[misc]  # TRL is untyped here
 def train(
     model: PeftModel,
     tokenizer: Any,
-    answers: Sequence[Weighted],
+    answers: Sequence[WeightedAnswer],
     *,
     trainer: Mapping[str, Any],
     seed: int,
@@ -102,10 +102,10 @@ def train(
 
 
 # The row of a process that has no answers in a microbatch; it does not count.
-_NOTHING = Weighted(np.zeros(1, np.int32), np.zeros(1, np.int32), 0.0)
+_NOTHING = WeightedAnswer(np.zeros(1, np.int32), np.zeros(1, np.int32), 0.0)
 
 
-def _collated(rows: Sequence[Weighted], counts: bool) -> dict[str, Any]:
+def _collated(rows: Sequence[WeightedAnswer], counts: bool) -> dict[str, Any]:
     """Rows padded on the right, with loss on the answers alone; `counts` is false for a placeholder."""
     width = max(len(row.prompt) + len(row.answer) for row in rows)
     ids = torch.zeros((len(rows), width), dtype=torch.long)

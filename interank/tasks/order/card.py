@@ -6,10 +6,10 @@ from huggingface_hub import ModelCard
 
 from interank import cards
 from interank.tasks.list_cards import card_of_windows
-from interank.tasks.protocol import Made
+from interank.tasks.protocol import CardFacts
 
 
-def card(made: Made) -> ModelCard:
+def card(made: CardFacts) -> ModelCard:
     """The card of an adapter."""
     thinks = "thinks before it ranks" if made.notes["prompt"]["form"] == "reason" else "ranks at once"
     return card_of_windows(

@@ -32,7 +32,7 @@ _NUMBER = re.compile(r"\[(\d{1,4})\]")
 
 
 @dataclass(frozen=True, slots=True)
-class Listed:
+class DocumentOrder:
     """The order of a query's documents, as places in the candidates."""
 
     order: tuple[int, ...]
@@ -85,7 +85,7 @@ class Windows(WindowRanker[ListEncoder]):
             self._counts += listed.counts
         return listed.ranking(documents)
 
-    def order(self, query: Query, documents: Sequence[Document]) -> Listed:
+    def order(self, query: Query, documents: Sequence[Document]) -> DocumentOrder:
         """Order the documents, which come in first-stage order.
 
         Raises:
@@ -93,7 +93,7 @@ class Windows(WindowRanker[ListEncoder]):
         """
         run = _QueryRun(self, query, documents)
         order = follow(plan(len(documents), self.settings), run.answer)
-        return Listed(tuple(order), tuple(run.cuts), run.reasoning, run.counts)
+        return DocumentOrder(tuple(order), tuple(run.cuts), run.reasoning, run.counts)
 
     def texts(self, query: Query, windows: Sequence[Sequence[Document]]) -> tuple[list[str], list[tuple[int, ...]]]:
         """The model's answer about each window, and the tokens cut off each of its documents."""

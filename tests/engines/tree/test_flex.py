@@ -21,9 +21,9 @@ from interank.engines.layers import allowed
 from interank.engines.prompts import Prompt
 from interank.engines.tree import attention, flex
 from interank.engines.tree.attention import attend, hidden_states, let_follow_trees, shared_prefix_attention
-from interank.engines.tree.flex import Followed, Heads, attend_at_once, why_not
+from interank.engines.tree.flex import Heads, TreeForward, attend_at_once, why_not
 from interank.engines.tree.intervals import BLOCK, block_mask, bucket
-from interank.engines.tree.pieces import Planted
+from interank.engines.tree.pieces import TextTree
 from interank.engines.tree.prefix_tree import ROOT, Ids, PrefixTree, plant, plant_sequences
 from interank.engines.tree.runner import TreeRunner
 from tests.support.families import family_model
@@ -163,7 +163,7 @@ def test_gradients_through_the_mask_are_those_of_calls_for_each_piece(
 def test_one_call_on_a_piece_and_the_path_before_it_gives_what_the_whole_tree_gives(
     seed: int, tokens: int, window: int | None
 ) -> None:
-    planted = Planted(prompt for prompt, _ in rows_of(seed))
+    planted = TextTree(prompt for prompt, _ in rows_of(seed))
     (whole,) = planted.pieces(10**6, CPU)
     query, key, value = states_of(whole.tree, Heads(6, 2, 16, torch.float32), seed)
     sees = path_mask(whole.tree, window)
@@ -358,7 +358,7 @@ def test_dropout_of_attention_is_left_to_the_calls_for_each_piece(monkeypatch: p
     let_follow_trees(model)
     tree = plant(rows_of(2), 9, CPU)
     module, states = model.model.layers[0].self_attn, states_of(tree, Heads(4, 2, 16, torch.float32), 0)
-    once = Followed(tree, at_once=True)
+    once = TreeForward(tree, at_once=True)
     torch.manual_seed(0)
     found, _ = shared_prefix_attention(module, *states, None, tree=once, dropout=0.5)
     torch.manual_seed(0)

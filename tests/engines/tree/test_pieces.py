@@ -18,7 +18,7 @@ from interank.engines.prompts import Prompt
 from interank.engines.transformers import TransformersEngine
 from interank.engines.tree import pieces
 from interank.engines.tree.attention import attend
-from interank.engines.tree.pieces import Planted
+from interank.engines.tree.pieces import TextTree
 from interank.engines.tree.prefix_tree import SHORTEST_SHARED, Ids
 from interank.engines.tree.runner import TreeRunner
 from tests.support.families import family_model
@@ -82,7 +82,7 @@ def test_each_logit_is_that_of_a_plain_forward_pass(model: Any, seed: int, numbe
 @given(seed=st.integers(0, 10_000), number=st.integers(1, 12), tokens=st.integers(1, 300))
 def test_each_text_stands_in_the_row_and_ends_once(seed: int, number: int, tokens: int) -> None:
     texts = branching(random.Random(seed), number)
-    planted = Planted(texts)
+    planted = TextTree(texts)
     parts = list(planted.pieces(tokens, torch.device("cpu")))
     row = torch.cat([part.tree.ids[0] for part in parts]).tolist()
     assert max(part.tree.ids.shape[1] for part in parts) <= tokens
@@ -90,20 +90,20 @@ def test_each_text_stands_in_the_row_and_ends_once(seed: int, number: int, token
     for text in texts:
         assert [row[place] for start, end in planted.spans(text) for place in range(start, end)] == list(text)
     # The order of the texts changes nothing.
-    again = [part.tree.ids.tolist() for part in Planted(texts[::-1]).pieces(tokens, torch.device("cpu"))]
+    again = [part.tree.ids.tolist() for part in TextTree(texts[::-1]).pieces(tokens, torch.device("cpu"))]
     assert again == [part.tree.ids.tolist() for part in parts]
 
 
 def test_what_texts_begin_with_alike_stands_once() -> None:
     stem = tuple(range(3, 3 + SHORTEST_SHARED))
     texts = [(*stem, number, 7) for number in range(5)]
-    (part,) = Planted(texts).pieces(1000, torch.device("cpu"))
+    (part,) = TextTree(texts).pieces(1000, torch.device("cpu"))
     assert part.tree.ids.shape[1] == len(stem) + 5 * 2
 
 
 def test_a_text_without_a_token_is_refused() -> None:
     with pytest.raises(ValueError, match="without a token"):
-        Planted([(1, 2), ()])
+        TextTree([(1, 2), ()])
 
 
 def test_equal_prompts_take_no_more_rows_of_the_vocabulary_than_one() -> None:
@@ -118,7 +118,7 @@ def test_paths_of_texts_that_nothing_follows_are_let_go() -> None:
     """128 short texts behind a long one would hold its keys 128 times."""
     shared = tuple(range(3, 203))
     texts = [(*shared, 210 + n) for n in range(40)]
-    _, last = list(Planted(texts).pieces(200, torch.device("cpu")))[:2]
+    _, last = list(TextTree(texts).pieces(200, torch.device("cpu")))[:2]
     assert last.start == 200
     assert len(last.tree.trunks) == 40
     key = torch.zeros(1, 2, last.tree.ids.shape[1], 4)

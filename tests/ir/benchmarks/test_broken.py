@@ -10,15 +10,15 @@ from typing import Any
 import pytest
 
 from interank.errors import InputError
-from interank.ir.benchmarks import EVERYTHING, Wanted, load_tasks
+from interank.ir.benchmarks import EVERYTHING, BenchmarkOptions, load_tasks
 from tests.support import layouts
 from tests.support.layouts import CORPUS, DOCUMENTS, EXAMPLES, PART, QUERIES, REWRITTEN_EXAMPLES, parquet, rows
 
 Make = Callable[[Path, dict[str, Any]], Path]
 
-NO_TEXT = Wanted(need_text=False)
-BIOLOGY = Wanted(tasks=("biology",))
-REWRITTEN = Wanted(tasks=("biology",), rewritten="gpt4_reason")
+NO_TEXT = BenchmarkOptions(need_text=False)
+BIOLOGY = BenchmarkOptions(tasks=("biology",))
+REWRITTEN = BenchmarkOptions(tasks=("biology",), rewritten="gpt4_reason")
 GOOD = parquet(EXAMPLES)
 
 
@@ -28,7 +28,7 @@ def beir(path: Path, changes: dict[str, Any]) -> Path:
 
 
 # By layout: what is broken, what was asked for, what is said.
-BROKEN: dict[str, tuple[Make, dict[str, Any], Wanted, str]] = {
+BROKEN: dict[str, tuple[Make, dict[str, Any], BenchmarkOptions, str]] = {
     "no qrels": (beir, {"qrels.tsv": None}, EVERYTHING, "gold_ids"),
     "no corpus": (beir, {"corpus.jsonl": None}, EVERYTHING, "corpus.jsonl"),
     "no queries": (beir, {"queries.jsonl": None}, EVERYTHING, "queries.jsonl"),
@@ -156,8 +156,8 @@ BROKEN: dict[str, tuple[Make, dict[str, Any], Wanted, str]] = {
         EVERYTHING,
         r"corpus.jsonl.gz: the gzip stream is cut",
     ),
-    "unknown split": (beir, {}, Wanted(split="tset"), "'tset'"),
-    "unknown task": (beir, {}, Wanted(tasks=("brokn",)), "'brokn'"),
+    "unknown split": (beir, {}, BenchmarkOptions(split="tset"), "'tset'"),
+    "unknown task": (beir, {}, BenchmarkOptions(tasks=("brokn",)), "'brokn'"),
     "excluded and relevant": (
         beir,
         {"excluded_source_docs.tsv": "q2 0 d1 -1\nq1 0 d1 -1\n"},
@@ -173,7 +173,7 @@ BROKEN: dict[str, tuple[Make, dict[str, Any], Wanted, str]] = {
     "unknown BRIGHT task": (
         layouts.hub_bright,
         {},
-        Wanted(tasks=("biolgy",)),
+        BenchmarkOptions(tasks=("biolgy",)),
         "'biolgy'",
     ),
     "no BRIGHT documents": (
@@ -245,19 +245,19 @@ BROKEN: dict[str, tuple[Make, dict[str, Any], Wanted, str]] = {
     "qrels form that is not there": (
         layouts.hub_bright,
         {},
-        Wanted(tasks=("biology",), qrels_form="fixed"),
+        BenchmarkOptions(tasks=("biology",), qrels_form="fixed"),
         "qrels/biology.fixed.txt.*or.*qrels_form=original",
     ),
     "fixed qrels of long documents": (
         layouts.hub_bright,
         {},
-        Wanted(tasks=("biology",), qrels_form="fixed", documents="long"),
+        BenchmarkOptions(tasks=("biology",), qrels_form="fixed", documents="long"),
         r"no fixed qrels of long documents",
     ),
     "unknown rewriting": (
         layouts.hub_bright,
         {},
-        Wanted(tasks=("biology",), rewritten="gpt4_reasons"),
+        BenchmarkOptions(tasks=("biology",), rewritten="gpt4_reasons"),
         "gpt4_reasons/biology-.*did you mean gpt4_reason",
     ),
     "rewritten query missing": (
@@ -278,7 +278,12 @@ BROKEN: dict[str, tuple[Make, dict[str, Any], Wanted, str]] = {
         REWRITTEN,
         "gpt4_reason/biology-00000-of-00001.parquet: row 2.*'1'",
     ),
-    "split of BRIGHT": (layouts.hub_bright, {}, Wanted(split="test"), r"broken: BRIGHT has tasks and no splits"),
+    "split of BRIGHT": (
+        layouts.hub_bright,
+        {},
+        BenchmarkOptions(split="test"),
+        r"broken: BRIGHT has tasks and no splits",
+    ),
     "topics without a tab": (
         layouts.trec_dl,
         {"topics.dl19-passage.txt": "1\thow\n2 why\n"},
@@ -294,7 +299,7 @@ BROKEN: dict[str, tuple[Make, dict[str, Any], Wanted, str]] = {
     "topics without qrels": (
         layouts.trec_dl,
         {"topics.dl20-passage.txt": "1\thow\n"},
-        Wanted(tasks=("dl20",)),
+        BenchmarkOptions(tasks=("dl20",)),
         "qrels.dl20-passage.txt.*dl20",
     ),
     "no passages": (
@@ -309,8 +314,8 @@ BROKEN: dict[str, tuple[Make, dict[str, Any], Wanted, str]] = {
         EVERYTHING,
         "dl19.*bm25_top100_dl19.json.*splade_dl19.json",
     ),
-    "long documents of TREC DL": (layouts.trec_dl, {}, Wanted(documents="long"), r"broken is not BRIGHT"),
-    "fixed qrels of TREC DL": (layouts.trec_dl, {}, Wanted(qrels_form="fixed"), r"broken is not BRIGHT"),
+    "long documents of TREC DL": (layouts.trec_dl, {}, BenchmarkOptions(documents="long"), r"broken is not BRIGHT"),
+    "fixed qrels of TREC DL": (layouts.trec_dl, {}, BenchmarkOptions(qrels_form="fixed"), r"broken is not BRIGHT"),
     "quotes that do not fit": (
         layouts.novel_eval,
         {"corpus.tsv": '0-0\tx\n0-1\t"He said "no"."\n1-0\tx\n'},
@@ -365,8 +370,8 @@ def test_one_file_of_qrels_is_of_one_task(tmp_path: Path) -> None:
     qrels = tmp_path / "mine.txt"
     qrels.write_text("0\t0\tunasked.txt\t1\n")
     with pytest.raises(InputError, match=r"biology and aops.*qrels"):
-        load_tasks(folder, Wanted(qrels=qrels))
-    [task] = load_tasks(folder, Wanted(qrels=qrels, tasks=("aops",)))
+        load_tasks(folder, BenchmarkOptions(qrels=qrels))
+    [task] = load_tasks(folder, BenchmarkOptions(qrels=qrels, tasks=("aops",)))
     assert [tuple(qrel) for qrel in task.qrels] == [("0", "unasked.txt", 1)]
 
 

@@ -11,13 +11,13 @@ from pathlib import Path
 import pytest
 
 from interank.errors import InputError
-from interank.ir.benchmarks import BRIGHT_TASKS, Wanted, load_tasks, read_candidates
+from interank.ir.benchmarks import BRIGHT_TASKS, BenchmarkOptions, load_tasks, read_candidates
 from interank.ir.measures import score_run
 from interank.types import Document, Qrel, Query
 from tests.support import layouts as made
 from tests.support.layouts import DOCUMENTS, EXAMPLES, LONG_DOCUMENTS, PART, parquet, rows
 
-NO_TEXT = Wanted(need_text=False)
+NO_TEXT = BenchmarkOptions(need_text=False)
 
 
 def test_bright_from_the_hubs_layout(tmp_path: Path) -> None:
@@ -52,7 +52,7 @@ def test_bright_from_the_hubs_layout(tmp_path: Path) -> None:
 
 
 def test_bright_says_the_same_as_jsonl_and_in_parts(tmp_path: Path) -> None:
-    [expected] = load_tasks(made.hub_bright(tmp_path / "whole"), Wanted(tasks=("biology",)))
+    [expected] = load_tasks(made.hub_bright(tmp_path / "whole"), BenchmarkOptions(tasks=("biology",)))
     lines = {"examples/biology.jsonl": rows(EXAMPLES), "documents/biology.jsonl": rows(DOCUMENTS)}
     parts = {
         "examples/biology-00000-of-00002.parquet": parquet(EXAMPLES[:1]),
@@ -66,15 +66,15 @@ def test_bright_says_the_same_as_jsonl_and_in_parts(tmp_path: Path) -> None:
 
 def test_long_documents_have_their_own_gold(tmp_path: Path) -> None:
     folder = made.hub_bright(tmp_path)
-    [biology] = load_tasks(folder, Wanted(documents="long"))  # aops has none and is not asked for
+    [biology] = load_tasks(folder, BenchmarkOptions(documents="long"))  # aops has none and is not asked for
     assert list(biology.documents()) == [row["id"] for row in LONG_DOCUMENTS]
     assert biology.qrels == [Qrel("0", "a page.txt", 1), Qrel("1", "another.txt", 1)]
     with pytest.raises(InputError, match="gold_ids_long"):
-        load_tasks(folder, Wanted(documents="long", tasks=("aops",)))
+        load_tasks(folder, BenchmarkOptions(documents="long", tasks=("aops",)))
 
 
 def test_rewritten_queries_are_the_first_stages_only(tmp_path: Path) -> None:
-    [biology] = load_tasks(made.hub_bright(tmp_path), Wanted(tasks=("biology",), rewritten="gpt4_reason"))
+    [biology] = load_tasks(made.hub_bright(tmp_path), BenchmarkOptions(tasks=("biology",), rewritten="gpt4_reason"))
     assert biology.queries["0"].text == "first"
     assert biology.first_stage_queries == {"0": "thought of first", "1": "thought of second"}
     assert biology.sources["first_stage_queries"] == (tmp_path / f"gpt4_reason/biology{PART}",)
@@ -83,7 +83,7 @@ def test_rewritten_queries_are_the_first_stages_only(tmp_path: Path) -> None:
 def test_both_forms_of_brights_qrels(tmp_path: Path) -> None:
     folder = made.topics_bright(tmp_path)
     [original] = load_tasks(folder, NO_TEXT)
-    [fixed] = load_tasks(folder, Wanted(need_text=False, qrels_form="fixed", tasks=("Sustainable-Living",)))
+    [fixed] = load_tasks(folder, BenchmarkOptions(need_text=False, qrels_form="fixed", tasks=("Sustainable-Living",)))
     assert original.name == fixed.name == "sustainable_living"
     assert original.corpus is None
     assert "qrels" not in original.sources
@@ -107,7 +107,10 @@ def test_what_was_read_without_text_says_so(tmp_path: Path) -> None:
 
 def test_tasks_come_in_the_order_asked(tmp_path: Path) -> None:
     folder = made.hub_bright(tmp_path)
-    assert [task.name for task in load_tasks(folder, Wanted(tasks=("aops", "biology", "AoPS")))] == ["aops", "biology"]
+    assert [task.name for task in load_tasks(folder, BenchmarkOptions(tasks=("aops", "biology", "AoPS")))] == [
+        "aops",
+        "biology",
+    ]
 
 
 def test_a_folder_of_folders(tmp_path: Path) -> None:
@@ -117,9 +120,9 @@ def test_a_folder_of_folders(tmp_path: Path) -> None:
     (tmp_path / ".cache").mkdir()
     names = [task.name for task in load_tasks(tmp_path)]
     assert names == ["cqadupstack_english", "cqadupstack_web_masters", "sci_fact"]
-    [task] = load_tasks(tmp_path / "cqadupstack", Wanted(tasks=("english",)))
+    [task] = load_tasks(tmp_path / "cqadupstack", BenchmarkOptions(tasks=("english",)))
     assert task.name == "english"
-    assert load_tasks(tmp_path / "sci-fact", Wanted(tasks=("sci_fact",)))[0].name == "sci_fact"
+    assert load_tasks(tmp_path / "sci-fact", BenchmarkOptions(tasks=("sci_fact",)))[0].name == "sci_fact"
 
 
 @pytest.mark.parametrize("name", ["qrels", "qrels.txt", "qrels.tsv"])
@@ -164,8 +167,8 @@ def test_trec_dl_from_the_collection(tmp_path: Path) -> None:
     assert second.run is None
     with pytest.raises(InputError, match=r"qrels.dl19-passage.txt:2"):
         (tmp_path / "collection.tsv").write_text("10\tten\n11\televen\n13\tthirteen\n")
-        load_tasks(tmp_path, Wanted(tasks=("dl19",)))
-    [partial] = load_tasks(tmp_path, Wanted(tasks=("dl19",), partial_corpus=True))
+        load_tasks(tmp_path, BenchmarkOptions(tasks=("dl19",)))
+    [partial] = load_tasks(tmp_path, BenchmarkOptions(tasks=("dl19",), partial_corpus=True))
     assert partial.counts["judged_not_in_corpus"] == 1
 
 
@@ -180,13 +183,13 @@ def test_novel_eval(tmp_path: Path) -> None:
     assert task.run is not None
     assert task.run.doc_ids("0") == ["0-0", "0-1"]
     assert score_run(task.qrels, task.run, ("nDCG@1", "nDCG@5")).mean == {"nDCG@1": 1.0, "nDCG@5": 1.0}
-    [without] = load_tasks(tmp_path / "NovelEval", Wanted(with_run=False, need_text=False))
+    [without] = load_tasks(tmp_path / "NovelEval", BenchmarkOptions(with_run=False, need_text=False))
     assert without.run is without.corpus is None
 
 
 def test_a_rankgpt_file_with_qrels(tmp_path: Path) -> None:
     folder = made.trec_dl(tmp_path)
-    wanted = Wanted(qrels=folder / "qrels.dl19-passage.txt")
+    wanted = BenchmarkOptions(qrels=folder / "qrels.dl19-passage.txt")
     [task] = load_tasks(folder / "bm25_top100_dl19.json", wanted)
     assert task.name == "bm25_top100_dl19"
     assert task.run is not None
@@ -238,7 +241,7 @@ def test_a_hub_that_cannot_be_reached_is_told(tmp_path: Path) -> None:
     assert "xlangai/BRIGHT is no folder" in done.stderr
     assert "Traceback" not in done.stderr
     with pytest.raises(InputError, match=r"xlangai/BRIGHT has no task 'biologie'; did you mean biology"):
-        load_tasks("xlangai/BRIGHT", Wanted(tasks=("biologie",)))
+        load_tasks("xlangai/BRIGHT", BenchmarkOptions(tasks=("biologie",)))
 
 
 @pytest.mark.real_data
@@ -255,7 +258,7 @@ def test_real_bright_topics(real_data: Path) -> None:
         "pony": 112,
         "aops": 111,
     }
-    fixed = load_tasks(real_data / "bright", Wanted(need_text=False, qrels_form="fixed"))
+    fixed = load_tasks(real_data / "bright", BenchmarkOptions(need_text=False, qrels_form="fixed"))
     assert {task.name: len(task.qrels) for task in fixed}["sustainable_living"] == 1073
     expected = json.loads((real_data / "bright" / "runs" / "expected.json").read_text())
     for name, value in expected["recomputed_ndcg10_original_qrels"]["xrr2_rr"].items():
@@ -272,5 +275,5 @@ def test_real_folders_of_tasks(real_data: Path) -> None:
     assert dl19.run is not None
     assert f"{score_run(dl19.qrels, dl19.run).mean['nDCG@10']:.4f}" == "0.5058"
     assert [task.name for task in load_tasks(real_data / "classic")] == ["cacm", "cranfield"]
-    [scifact] = load_tasks(real_data / "beir", Wanted(split="test"))
+    [scifact] = load_tasks(real_data / "beir", BenchmarkOptions(split="test"))
     assert (scifact.name, len(scifact.queries)) == ("scifact", 300)

@@ -16,18 +16,18 @@ from interank.engines.models import find_model, load_model, load_tokenizer
 from interank.engines.prompts import PromptEncoder
 from interank.settings import PromptSettings
 from interank.tasks.judge.reader import ModelReader
-from interank.tasks.judge.reading import HIDDEN, Told, masked
+from interank.tasks.judge.reading import HIDDEN, ExplanationInput, masked
 from interank.training.reference import REFERENCE, keep_reference
 from interank.types import Document, Query
 from tests.support.tiny import strong_model
 
 SETTINGS = PromptSettings(max_length=400, max_query_tokens=64, max_document_tokens=64)
 TOLD = [
-    Told("Where is the red fox?", "A red fox sits in the barn.", 2, 'It says "A red fox sits", as asked.'),
-    Told("Where is the red fox?", "A red fox sits in the barn.", 2, "A red fox it is."),
-    Told("Where is the red fox?", HIDDEN, 2, "A red fox it is."),
-    Told("Where is the owl?", "A red fox sits in the barn.", 0, "", "reason_first"),
-    Told("Where is the owl?", "A red fox sits in the barn.", 0, "No owl; 100% naïve ☃.", "reason_first"),
+    ExplanationInput("Where is the red fox?", "A red fox sits in the barn.", 2, 'It says "A red fox sits", as asked.'),
+    ExplanationInput("Where is the red fox?", "A red fox sits in the barn.", 2, "A red fox it is."),
+    ExplanationInput("Where is the red fox?", HIDDEN, 2, "A red fox it is."),
+    ExplanationInput("Where is the owl?", "A red fox sits in the barn.", 0, "", "reason_first"),
+    ExplanationInput("Where is the owl?", "A red fox sits in the barn.", 0, "No owl; 100% naïve ☃.", "reason_first"),
 ]
 
 
@@ -39,7 +39,7 @@ def policy(tmp_path_factory: pytest.TempPathFactory, tiny_adapter: Path) -> tupl
     return model, PromptEncoder(load_tokenizer(files), SETTINGS)
 
 
-def plainly(model: Any, encoder: PromptEncoder, told: Told) -> list[float]:
+def plainly(model: Any, encoder: PromptEncoder, told: ExplanationInput) -> list[float]:
     """The log-probabilities of an explanation's tokens by one forward pass."""
     prompt = encoder.prompt(Query("", told.query), Document("", told.document), answer_tokens=32, order=told.order).ids
     if told.order == "grade_first":

@@ -8,12 +8,12 @@ from typing import Any
 from huggingface_hub import ModelCard
 
 from interank import cards
-from interank.tasks.protocol import Made
+from interank.tasks.protocol import CardFacts
 
 _NONE = "-"
 
 
-def reward_card(made: Made, report: Mapping[str, Any], source: str) -> ModelCard:
+def reward_card(made: CardFacts, report: Mapping[str, Any], source: str) -> ModelCard:
     """The card of a reward model trained on the judgments `source`, with the figures of `report`."""
     sections = [
         "# A reward model of explanations",
@@ -32,7 +32,7 @@ def reward_card(made: Made, report: Mapping[str, Any], source: str) -> ModelCard
     return cards.model_card(sections, library="peft", tags=["reward-model", "lora"], base=made.base)
 
 
-def _data(made: Made, source: str) -> str:
+def _data(made: CardFacts, source: str) -> str:
     counts, notes = made.counts, made.notes
     text = (
         f"{counts['pairs']} pairs of {counts['explanations']} explanations of {counts['questions']} questions of "
@@ -48,7 +48,7 @@ def _data(made: Made, source: str) -> str:
     return text
 
 
-def _settings(made: Made) -> dict[str, Any]:
+def _settings(made: CardFacts) -> dict[str, Any]:
     recipe = made.recipe
     return {"loss": "TRL's RewardTrainer", "margin": f"{recipe['margin']} logits for a mark's whole range"}
 

@@ -9,7 +9,7 @@ from itertools import combinations
 from pathlib import Path
 
 from interank.errors import InputError
-from interank.explanations import Explained, Fault
+from interank.explanations import ExplanationRow, Fault
 from interank.types import grouped
 from interank.wording import counted
 
@@ -18,8 +18,8 @@ from interank.wording import counted
 class Comparison:
     """Two explanations of one document; `better` has the higher mark."""
 
-    better: Explained
-    worse: Explained
+    better: ExplanationRow
+    worse: ExplanationRow
 
     @property
     def difference(self) -> float:
@@ -28,18 +28,18 @@ class Comparison:
         return self.better.mark - self.worse.mark
 
 
-def marked(rows: Sequence[Explained], left_out: Collection[Fault] = ()) -> list[Explained]:
+def marked(rows: Sequence[ExplanationRow], left_out: Collection[Fault] = ()) -> list[ExplanationRow]:
     """The explanations that were not dropped, without those of the kinds `left_out`."""
     return [row for row in rows if row.dropped is None and row.kind not in left_out]
 
 
-def by_document(rows: Sequence[Explained]) -> list[list[Explained]]:
+def by_document(rows: Sequence[ExplanationRow]) -> list[list[ExplanationRow]]:
     """The explanations of each judged pair."""
     return list(grouped(rows, lambda row: (row.query_id, row.doc_id)).values())
 
 
 def comparisons(
-    rows: Sequence[Explained], *, least: float, most: int | None = None, seed: int = 0
+    rows: Sequence[ExplanationRow], *, least: float, most: int | None = None, seed: int = 0
 ) -> Iterator[Comparison]:
     """The pairs of explanations of each document whose marks differ by `least`, a sample of at most `most` of them."""
     rng = random.Random(seed)
@@ -53,7 +53,7 @@ def comparisons(
         yield from pairs if most is None or len(pairs) <= most else rng.sample(pairs, most)
 
 
-def dealt_anew(rows: Sequence[Explained], seed: int) -> list[Explained]:
+def dealt_anew(rows: Sequence[ExplanationRow], seed: int) -> list[ExplanationRow]:
     """The explanations with marks shuffled within each document: a control, from which nothing can be learned."""
     rng = random.Random(seed)
     shuffled = []
@@ -64,7 +64,7 @@ def dealt_anew(rows: Sequence[Explained], seed: int) -> list[Explained]:
     return shuffled
 
 
-def require_comparable(rows: Sequence[Explained], least: float, place: Path) -> None:
+def require_comparable(rows: Sequence[ExplanationRow], least: float, place: Path) -> None:
     """Refuse explanations without a pair whose marks differ enough.
 
     Raises:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy
 from scipy.stats import rankdata
 
-from interank.explanations import FAULTS, HONEST, Explained
+from interank.explanations import FAULTS, HONEST, ExplanationRow
 from interank.ir.calibration import calibration
 from interank.ir.significance import Sample, Values
 from interank.tasks.head.reward_model.comparisons import Comparison, by_document, comparisons
@@ -21,13 +21,13 @@ _LENGTHS_ALIKE = 0.1
 _SAME_MARK = 0.05
 _FEW = 2
 
-Score = Callable[[Explained], float]
+Score = Callable[[ExplanationRow], float]
 
 
-class Told:
+class HeldOutScores:
     """Held-out explanations, and figures of the scores that systems give them."""
 
-    def __init__(self, rows: Sequence[Explained], *, least: float, longer: bool, seed: int) -> None:
+    def __init__(self, rows: Sequence[ExplanationRow], *, least: float, longer: bool, seed: int) -> None:
         """Take the explanations.
 
         Args:
@@ -116,7 +116,7 @@ class Told:
         return {"teacher_above_student": self._share(every), "of_equal_marks": self._share(equal)}
 
 
-def key_of(row: Explained) -> str:
+def key_of(row: ExplanationRow) -> str:
     """The key of an explanation's score."""
     return "\0".join((row.query_id, row.doc_id, row.explanation))
 

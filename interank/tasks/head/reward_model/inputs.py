@@ -8,7 +8,7 @@ from pathlib import Path
 
 from interank.artifact import open_artifact
 from interank.errors import InputError
-from interank.explanations import Explained, read_explanations
+from interank.explanations import ExplanationRow, read_explanations
 from interank.inputs import Input, classifier
 from interank.tasks.head.reward_model.comparisons import marked, require_comparable
 from interank.tasks.head.reward_model.recipe import RewardModelRecipe
@@ -26,7 +26,7 @@ def named(recipe: RewardModelRecipe) -> Sequence[Input]:
     return entries
 
 
-def compared_rows(recipe: RewardModelRecipe, place: Path) -> tuple[list[Explained], list[Explained]]:
+def compared_rows(recipe: RewardModelRecipe, place: Path) -> tuple[list[ExplanationRow], list[ExplanationRow]]:
     """The explanations to learn from, and those of held-out questions, which include the kinds that are left out.
 
     Raises:

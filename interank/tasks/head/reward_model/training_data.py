@@ -20,7 +20,7 @@ from interank.engines.reward_adapter import HEAD, WEIGHT
 from interank.engines.transformers import reading
 from interank.engines.use import save_head
 from interank.errors import InputError
-from interank.explanations import Explained
+from interank.explanations import ExplanationRow
 from interank.settings import Quantisation
 from interank.tasks.head.reward_model.comparisons import comparisons, dealt_anew
 from interank.tasks.head.reward_model.figures import key_of
@@ -29,7 +29,7 @@ from interank.tasks.head.training import fresh_head
 from interank.training.adapters import save_adapter
 from interank.training.memory import Microbatch
 from interank.training.preferences import PREFERENCES, Preference, train
-from interank.training.sft import SftSettings, Trained
+from interank.training.sft import SftSettings, TrainingOutcome
 from interank.types import Document, Query
 
 log = logging.getLogger(__name__)
@@ -43,7 +43,7 @@ class RewardTrainingData:
 
     recipe: RewardModelRecipe
     student: ModelFiles
-    rows: Sequence[Explained]
+    rows: Sequence[ExplanationRow]
 
     @cached_property
     def encoder(self) -> PairEncoder:
@@ -67,7 +67,7 @@ class RewardTrainingData:
         """The student with an untrained adapter and head, the same each time."""
         return fresh_head(self.recipe, self.student, quantisation, pad=self.encoder.tokenizer.pad_token_id)
 
-    def train(self, model: PeftModel, *, folder: Path, checkpointing: bool, shuffled: bool = False) -> Trained:
+    def train(self, model: PeftModel, *, folder: Path, checkpointing: bool, shuffled: bool = False) -> TrainingOutcome:
         """Train the model in place on the marks, or on `shuffled` ones; see `preferences.train`."""
         recipe = self.recipe
         learned = self._preferences(dealt_anew(self.rows, recipe.seed)) if shuffled else self.preferences
@@ -75,7 +75,7 @@ class RewardTrainingData:
         settings = SftSettings(trainer, recipe.seed, shorter=recipe.shorter)
         return train(model, self.encoder, learned, settings, folder=folder)
 
-    def scores(self, model: PeftModel, rows: Sequence[Explained]) -> dict[str, float]:
+    def scores(self, model: PeftModel, rows: Sequence[ExplanationRow]) -> dict[str, float]:
         """The current model's scores of explanations, by `key_of` each."""
         with reading(model):
             values = scores(Head(model, self.encoder), [self._pair(row) for row in rows]).tolist()
@@ -94,7 +94,7 @@ class RewardTrainingData:
         (place / PEFT).write_text(json.dumps(config, indent=2, sort_keys=True) + "\n", "utf-8")
         save_head(place, self.recipe.encoding)
 
-    def _preferences(self, rows: Sequence[Explained]) -> list[Preference]:
+    def _preferences(self, rows: Sequence[ExplanationRow]) -> list[Preference]:
         recipe = self.recipe
         pairs = comparisons(rows, least=recipe.least_difference, most=recipe.pairs_per_document, seed=recipe.seed)
         preferences = [
@@ -118,6 +118,6 @@ class RewardTrainingData:
             )
         return distinct
 
-    def _pair(self, row: Explained) -> Pair:
+    def _pair(self, row: ExplanationRow) -> Pair:
         query, document = Query(row.query_id, row.query), Document(row.doc_id, row.document)
         return self.encoder.pair(query, document, row.explanation)
