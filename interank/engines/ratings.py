@@ -16,10 +16,10 @@ from interank.engines.soundness import require_completions
 from interank.errors import InputError, ModelError, PromptError
 from interank.types import Document, Query
 
-# Tokens of reasoning and answer that its own code allows, and those of an answer alone, which is begun with as many.
+# The most tokens of reasoning and answer, as in its own code; those of an answer alone, and of its forced beginning.
 LIMIT = 4096
 _ANSWER_TOKENS = 16
-# Of the prompt's tokens, instruction and query take this part at the most.
+# Instruction and query get at most one in so many of the prompt's tokens.
 _QUERY_PART = 4
 _LEAST = 64
 _SLOT = "SLOT1PAIR1SLOT"
@@ -37,46 +37,46 @@ _ANSWER = re.compile(r"<answer>\s*(10|[0-9])\s*</answer>")
 
 
 class Rating(NamedTuple):
-    """What a model wrote of a pair."""
+    """A model's rating of a pair."""
 
     reasoning: str
     number: int
     probability: float
-    """Of the number's tokens, each after those before it."""
+    """The product of the probabilities of the number's tokens."""
 
     @property
     def score(self) -> float:
-        """The number times its probability, as the paper has it."""
+        """The number times its probability, as in the paper."""
         return self.number * self.probability
 
 
 class RatingEncoder:
-    """Writes pairs as ERank's own code does, in the model's chat template, and reads its answers."""
+    """Encodes pairs as ERank's own code does, in the model's chat template, and parses its answers."""
 
     def __init__(self, tokenizer: Any, form: ReleasedForm, positions: int) -> None:
-        """Take a tokenizer and so many tokens of prompt and answer as the model reads.
+        """Take a tokenizer, and the length of the model's context in tokens (`positions`).
 
         Raises:
-            ModelError: The model reads too few, or its chat template drops what it is given.
+            ModelError: The context is too short, or the model's chat template drops the message's text.
         """
         self.form = form
         self.end = int(tokenizer.eos_token_id)
         self._tokenizer = tokenizer
         self._plain = PlainText(tokenizer)
-        asked = [{"role": "user", "content": _SLOT + _AFTER}]
-        before, after = parts_around(rendered(tokenizer, asked, add_generation_prompt=True), _SLOT)
+        messages = [{"role": "user", "content": _SLOT + _AFTER}]
+        before, after = parts_around(rendered(tokenizer, messages, add_generation_prompt=True), _SLOT)
         self._head, self._tail = framed(tokenizer, before), framed(tokenizer, after)
-        # Some templates begin to think in the model's place.
+        # Some templates open the model's reasoning.
         self._opened = after.rstrip().endswith(_OPENED)
         self._room = positions - LIMIT - 2 * _ANSWER_TOKENS - len(self._head) - len(self._tail)
         if self._room < _LEAST * _QUERY_PART:
             raise ModelError(
-                f"this model reads {positions} tokens, of which {form.name}'s reasoning may take {LIMIT}; give that "
-                "model whole"
+                f"this model reads {positions} tokens, of which {form.name}'s reasoning may take {LIMIT}; give the "
+                "original model"
             )
 
     def prompt(self, query: Query, document: Document) -> Prompt:
-        """The prompt for a pair; texts are encoded with the lines around them, as a line's end may be in a token.
+        """The prompt for a pair; texts are encoded with the lines around them, as a token may span a line's end.
 
         Raises:
             InputError: The query's instruction leaves no room for it.
@@ -95,26 +95,26 @@ class RatingEncoder:
         return max(0, len(self._plain(query.text)) - self._query_room(_task(query)))
 
     def ratings(self, engine: Engine, prompts: Sequence[Prompt]) -> list[Rating]:
-        """What the model thinks of each pair, greedily, and the number that it then writes.
+        """The model's reasoning about each pair, decoded greedily, and the number that follows.
 
-        Where the limit ends the reasoning, the answer is begun in the model's place, as a judge that reasons has its
-        grade read at a forced position.
+        If the limit cuts the reasoning off, the beginning of the answer is forced, like the position of the grade in a
+        judge that reasons first.
 
         Raises:
-            PromptError: An answer is no number from 0 to 10, or the model computes no numbers.
+            PromptError: An answer is no number from 0 to 10, or log-probabilities are not finite.
         """
-        found = engine.generate(prompts, Sampling(LIMIT), end=self.end)
-        cut = [place for place, item in enumerate(found) if not item.finished and self.rating(item) is None]
-        begun = {place: self._begun(found[place].ids) for place in cut}
+        completions = engine.generate(prompts, Sampling(LIMIT), end=self.end)
+        cut = [place for place, item in enumerate(completions) if not item.finished and self.rating(item) is None]
+        begun = {place: self._begun(completions[place].ids) for place in cut}
         forced = [prompts[place].then(begun[place]) for place in cut]
         answers = engine.generate(forced, Sampling(_ANSWER_TOKENS), end=self.end) if forced else []
         for place, item in zip(cut, answers, strict=True):
-            # What was put into its mouth has no probability of its own, and the number's alone counts.
+            # Forced tokens have no probability, and only the number's counts.
             logprobs = (0.0,) * len(begun[place]) + item.logprobs
-            found[place] = Completion(begun[place] + item.ids, logprobs, item.finished)
-        require_completions(found)
+            completions[place] = Completion(begun[place] + item.ids, logprobs, item.finished)
+        require_completions(completions)
         ratings = []
-        for place, item in enumerate(found):
+        for place, item in enumerate(completions):
             rating = self.rating(item)
             if rating is None:
                 raise PromptError(
@@ -127,26 +127,25 @@ class RatingEncoder:
         return ratings
 
     def rating(self, completion: Completion) -> Rating | None:
-        """What was written behind the reasoning, if it is one number from 0 to 10 in its place.
+        """The rating after the reasoning; None unless it is one number from 0 to 10 in its tags.
 
-        Qwen's tokenizer writes a 10 as two tokens: its probability is that of 1 times that of 0 behind it, as any
-        text's is the product of its tokens'.
+        Qwen's tokenizer writes a 10 as two tokens: its probability is that of 1 times that of 0 after it.
         """
         text = (_OPENED if self._opened else "") + self._text(completion.ids)
-        thought, _, said = text.rpartition(_CLOSED)
-        answers = list(_ANSWER.finditer(said))
-        if _OPENED in said or len(answers) != 1:
+        reasoning, _, rest = text.rpartition(_CLOSED)
+        answers = list(_ANSWER.finditer(rest))
+        if _OPENED in rest or len(answers) != 1:
             return None
-        ids, behind = completion.ids, len(text) - len(said) - (len(_OPENED) if self._opened else 0)
+        ids, behind = completion.ids, len(text) - len(rest) - (len(_OPENED) if self._opened else 0)
         begin, end = (behind + place for place in answers[0].span(1))
         first, last = self._tokens(ids, begin + 1) - 1, self._tokens(ids, end)
         probability = math.exp(sum(completion.logprobs[first:last]))
-        return Rating(thought.replace(_OPENED, "").strip(), int(answers[0][1]), probability)
+        return Rating(reasoning.replace(_OPENED, "").strip(), int(answers[0][1]), probability)
 
     def _before(self, query: Query) -> str:
         task = _task(query)
-        asked, room = self._plain(query.text), self._query_room(task)
-        text = query.text if len(asked) <= room else self._text(asked[:room])
+        ids, room = self._plain(query.text), self._query_room(task)
+        text = query.text if len(ids) <= room else self._text(ids[:room])
         return (
             "Given a query and a document, please give a relevance score of 0~10.\n"
             f"The goal or relevance definition is: {task}\n\nHere is the query:\n{text}\n\nHere is the document:\n"
@@ -162,18 +161,18 @@ class RatingEncoder:
         return room - taken
 
     def _begun(self, ids: tuple[int, ...]) -> tuple[int, ...]:
-        """What was thought, ended where it is not, and the beginning of an answer."""
+        """The reasoning, closed if it is not, and the beginning of an answer."""
         text = self._text(ids)
-        thought, closed, _ = text.rpartition(_CLOSED)
+        reasoning, closed, _ = text.rpartition(_CLOSED)
         if closed:
-            return ids[: self._tokens(ids, len(thought) + len(closed))] + framed(self._tokenizer, _GAP + _BEGUN)
+            return ids[: self._tokens(ids, len(reasoning) + len(closed))] + framed(self._tokenizer, _GAP + _BEGUN)
         return ids + framed(self._tokenizer, f"\n{_CLOSED}{_GAP}{_BEGUN}")
 
     def _text(self, ids: Sequence[int]) -> str:
         return str(self._tokenizer.decode(list(ids), clean_up_tokenization_spaces=False))
 
     def _tokens(self, ids: Sequence[int], characters: int) -> int:
-        """The fewest tokens, from the first, that write so many characters."""
+        """The fewest tokens, from the first, that decode to at least `characters` characters."""
         least, most = 0, len(ids)
         while least < most:
             middle = (least + most) // 2

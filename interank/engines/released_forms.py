@@ -1,4 +1,4 @@
-"""Rerankers that others released as plain language models: which there are, and how a model is told to be one."""
+"""Rerankers that others released as plain language models: their forms, and how to recognise one."""
 
 from __future__ import annotations
 
@@ -24,26 +24,26 @@ GEMMA_TASK = (
 
 _ERANK_QUOTED = "Given a query and a document, please give a relevance score of 0~10."
 USUAL_TASK = "Given a web search query, retrieve relevant passages that answer the query"
-"""What documents are judged by where a form has a place for an instruction, and a query brings none."""
+"""The default instruction, if a form has a place for one and a query has none."""
 
 
 @dataclass(frozen=True, slots=True)
 class ReleasedForm:
-    """A form of released rerankers: of which names, with how many tokens, and what the score is made of."""
+    """A form of released rerankers: how to recognise it, how long its prompts are, and what its score is."""
 
     name: str
     named: str
-    """A pattern of the last part of a model's name, without case."""
+    """A pattern for the last part of a model's name, in lower case."""
     quoted: str
-    """What its templates or its card quote of its prompt, and those of no other model."""
+    """Words of its prompt that its templates or its card quote, and those of no other model."""
     kinds: tuple[str, ...]
-    """The kinds of models, as their configurations call them."""
+    """The models' types (`model_type` in their configurations)."""
     length: int
-    """Tokens that its own code takes unless told otherwise."""
+    """The most tokens of a prompt, by default, in its own code."""
     answers: tuple[str, ...]
-    """The score is the logit of the first less that of the second, if there is one; none where it writes a number."""
+    """The score is the logit of the first minus that of the second, if any; empty if the model writes a number."""
     instructed: bool = False
-    """Whether its prompt has a place for a query's instruction, in place of the usual one."""
+    """Whether a query's instruction takes the place of the default one in its prompt."""
 
 
 QWEN3 = ReleasedForm(
@@ -54,8 +54,8 @@ GEMMA = ReleasedForm("bge-reranker-v2-gemma", r"bge-reranker-v2-gemma", GEMMA_TA
 ERANK = ReleasedForm("ERank", r"\berank(-|$)", _ERANK_QUOTED, ("qwen3",), 32768, (), instructed=True)
 FORMS = (QWEN3, MXBAI, GEMMA, ERANK)
 _CONFIG = "config.json"
-# Where a model's folder has its prompt, or tells of it; of what is code the text is read.
-_TELLING = (
+# Files of a model's folder that may hold its prompt; code among them is only read as text.
+_PROMPT_FILES = (
     "chat_template.jinja",
     "tokenizer_config.json",
     "config_sentence_transformers.json",
@@ -66,13 +66,13 @@ _JINA = re.compile(r"jina-reranker|^Jina")
 
 
 def released_form(source: str | Path) -> ReleasedForm | None:
-    """The form of a released reranker, told by its files, or by its name where these quote no prompt; None of another.
+    """The form of a released reranker, by its files, or by its name if these quote no prompt; None for other models.
 
-    What interank made is none, whatever it is called, nor is a model with a head of its own.
+    Models that interank made have none, whatever their names, nor do models with a head.
 
     Raises:
-        InputError: It is a reranker that cannot be run here, or is called like one and is another model.
-        ModelError: Its configuration cannot be read, or a folder is named that is not there.
+        InputError: It is a reranker that interank cannot run, or has the name of one and is another model.
+        ModelError: Its configuration cannot be read, or the named folder does not exist.
     """
     path = expanded(str(source))
     folder = path if path.is_dir() else None
@@ -82,7 +82,7 @@ def released_form(source: str | Path) -> ReleasedForm | None:
     if folder and any((folder / own).is_file() for own in (MANIFEST, FILE)):
         return None
     if folder and (folder / PEFT).is_file():
-        # An adapter answers as its base does, and is called as its owner likes.
+        # An adapter has the form of its base, and any name.
         base = str(read_config(folder / PEFT).get("base_model_name_or_path") or "")
         return released_form(base) if base and base != str(source) else None
     config = read_config(folder / _CONFIG) if folder and (folder / _CONFIG).is_file() else {}
@@ -97,20 +97,20 @@ def released_form(source: str | Path) -> ReleasedForm | None:
             "the model, which interank does not run; give the run that its own code made (runs=FILE)"
         )
     kind = config.get("model_type")
-    if folder and (found := _quoting(folder, kind)):
-        return found
-    called = next((form for form in FORMS if re.search(form.named, name)), None)
-    if called and config and kind not in called.kinds:
+    if folder and (quoted := _quoting(folder, kind)):
+        return quoted
+    named = next((form for form in FORMS if re.search(form.named, name)), None)
+    if named and config and kind not in named.kinds:
         raise InputError(
-            f"{source} is called like {called.name}, and its config.json says {kind}, where "
-            f"{' or '.join(called.kinds)} is expected; give the folder another name, or that model"
+            f"{source} is called like {named.name}, and its config.json says {kind}, where "
+            f"{' or '.join(named.kinds)} is expected; give the folder another name, or that model"
         )
-    return called
+    return named
 
 
 def _quoting(folder: Path, kind: object) -> ReleasedForm | None:
     """The form whose prompt the folder's templates or card quote, if the model is of its kind."""
-    texts = [(folder / name).read_text("utf-8", "replace") for name in _TELLING if (folder / name).is_file()]
-    # JSON writes a quotation mark otherwise, so that what is looked for has none.
-    found = (form for form in FORMS if kind in form.kinds and any(form.quoted in text for text in texts))
-    return next(found, None)
+    texts = [(folder / name).read_text("utf-8", "replace") for name in _PROMPT_FILES if (folder / name).is_file()]
+    # JSON escapes quotation marks, so the quoted words have none.
+    forms = (form for form in FORMS if kind in form.kinds and any(form.quoted in text for text in texts))
+    return next(forms, None)

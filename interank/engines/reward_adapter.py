@@ -1,4 +1,4 @@
-"""A reward model of one's own: one adapter more on a loaded base, and a head apart, that mark explanations."""
+"""A trained reward model: one more adapter on a loaded base, and a separate head, which mark explanations."""
 
 from __future__ import annotations
 
@@ -41,18 +41,18 @@ class Explanation(NamedTuple):
 
 
 class RewardAdapter:
-    """Marks explanations by a loaded base and an adapter of its own on it, which a policy's adapter stands beside.
+    """Marks explanations with an adapter of its own on a loaded base, which it may share with a policy's adapter.
 
-    Whatever was active, trained or in training mode before a call is so after it, to the last flag.
+    A call restores the active adapter, the trainable weights and every module's training mode.
     """
 
     def __init__(self, model: Any, place: Path, tokenizer: Any) -> None:
-        """Put the adapter beside those that the model has; no weight of the base is loaded again.
+        """Add the adapter to those of the model; no weight of the base is loaded again.
 
         Args:
             model: A causal language model, with an adapter or without.
             place: An output of `interank reward`, whose base the model is.
-            tokenizer: The base's.
+            tokenizer: The base's tokenizer.
 
         Raises:
             ArtifactError: The folder does not say how its head reads explanations.
@@ -64,7 +64,7 @@ class RewardAdapter:
         self.encoder = PairEncoder(tokenizer, settings)
         taken = {*model.peft_config} if isinstance(model, PeftModel) else set()
         self._name = next(name for name in _names() if name not in taken)
-        # PEFT draws weights for what is then filled, sets it to be trained and the model to be used.
+        # PEFT draws random weights first, makes the adapter trainable, and `beside` sets evaluation mode.
         with _as_before(model), torch.random.fork_rng():
             self.model: PeftModel = beside(model, place / "adapter", self._name)
         with self._reading():
@@ -72,7 +72,7 @@ class RewardAdapter:
         self._weight = load_file(place / HEAD)[WEIGHT].float().to(self.model.device)
 
     def __call__(self, explanations: Sequence[Explanation]) -> list[float]:
-        """Each explanation's score, in logits; equal ones are read once, and what they begin with, too.
+        """Each explanation's score, a logit; equal explanations and shared prefixes are read once.
 
         Raises:
             PromptError: A score is no finite number.
@@ -86,8 +86,8 @@ class RewardAdapter:
         with self._reading(), torch.inference_mode():
             texts, states = zip(*self._states(distinct), strict=True)
             values: list[float] = (torch.stack(states).float() @ self._weight[0]).tolist()
-        found = dict(zip(texts, values, strict=True))
-        scores = [found[pair.ids] for pair in pairs]
+        logits = dict(zip(texts, values, strict=True))
+        scores = [logits[pair.ids] for pair in pairs]
         require_scores(scores)
         return scores
 
@@ -104,34 +104,34 @@ class RewardAdapter:
 
     @contextmanager
     def _reading(self) -> Iterator[None]:
-        """With this adapter alone, without dropout."""
+        """Activate this adapter alone, without dropout."""
         with _as_before(self.model):
             self.model.set_adapter(self._name, inference_mode=True)
             yield
 
 
 def open_reward(place: Path, base: str | None = None, *, quantisation: Quantisation = "none") -> RewardAdapter:
-    """A reward model by itself, on its base, which is loaded.
+    """Load a reward model by itself, with its base.
 
     Args:
         place: An output of `interank reward`.
-        base: What it stands on, where that was moved; see `find_base`.
-        quantisation: What the base's weights are in.
+        base: Its base, if that was moved; see `find_base`.
+        quantisation: The format of the base's weights.
 
     Raises:
         ArtifactError: The folder is no reward model.
-        ModelError: Its base cannot be had, or is another one.
+        ModelError: Its base is not available, or is another one.
     """
-    found = open_artifact(place, "reward")
-    files = find_base(found, base)
-    return RewardAdapter(load_model(files, quantisation=quantisation), found.path, load_tokenizer(files))
+    artifact = open_artifact(place, "reward")
+    files = find_base(artifact, base)
+    return RewardAdapter(load_model(files, quantisation=quantisation), artifact.path, load_tokenizer(files))
 
 
 def require_same(reward: Artifact, policy: Artifact, base: ModelFiles) -> None:
-    """Stop where a reward model cannot stand beside a policy's adapter, on the base that this stands on.
+    """Check that a reward model can share the base of a policy's adapter.
 
     Raises:
-        InputError: It was trained on another base, or of explanations that were written to another prompt.
+        InputError: It was trained on another base, or on explanations that answer another prompt.
     """
     if not stands_on(reward, base):
         raise InputError(
@@ -150,19 +150,19 @@ def require_same(reward: Artifact, policy: Artifact, base: ModelFiles) -> None:
 
 
 def require_reads(reward: Artifact, tokens: int) -> None:
-    """Stop where a reward model reads less of an explanation than a policy may write.
+    """Check that a reward model reads as many tokens of an explanation as a policy may write.
 
-    What stands behind the last token that is read would be worth whatever stands before it.
+    Tokens after the last one that is read would not change the reward.
 
     Raises:
-        InputError: Says what it reads.
+        InputError: It reads fewer.
     """
     settings = read_head(reward.path / "adapter")
     most = settings.max_explanation_tokens if settings else None
     if most is not None and tokens > most:
         raise InputError(
             f"{reward.path} reads {most} tokens of an explanation, and max_completion_tokens lets the policy write "
-            f"{tokens}, of which the rest would earn what it likes; set max_completion_tokens to {most} or less, or "
+            f"{tokens}, of which the reward would ignore the rest; set max_completion_tokens to {most} or less, or "
             f"train a reward model with encoding.max_explanation_tokens={tokens}"
         )
 
@@ -177,9 +177,9 @@ def _names() -> Iterator[str]:
 
 @contextmanager
 def _as_before(model: Any) -> Iterator[None]:
-    """Without dropout; afterwards the same adapter is active, in the same mode, and the same weights are trained.
+    """Set evaluation mode; afterwards restore the modes, the active adapter and the trainable weights.
 
-    PEFT sets whatever adapter it makes active to be trained.
+    PEFT makes any adapter trainable that it activates.
     """
     trained = {id(weight) for weight in model.parameters() if weight.requires_grad}
     active = model.active_adapter if isinstance(model, PeftModel) else None

@@ -1,4 +1,4 @@
-"""A reward model: a classifier with one output that reads chats, the answers to one question together."""
+"""A reward model: a classifier of chats with one output, which reads the answers to one question together."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ from interank.engines.protocol import Message
 _LONGEST = 4096
 # Tokens of a batch, padding included.
 _BATCH = {"cpu": 4096, "cuda": 32768}
-# So many tokens in common are worth a pass of their own.
+# The fewest tokens in common that are worth a forward pass of their own.
 _SHARED = 32
 Ids = tuple[int, ...]
 
 
 class RewardModel:
-    """What chats begin with in common is computed once for all of them, where the model's attention lets it be kept."""
+    """Computes a common prefix of chats once for all of them, if the model's attention allows to cache it."""
 
     def __init__(self, name: str) -> None:
         """Load the model.
 
         Raises:
-            ModelError: It cannot be had, or is no classifier of one output.
+            ModelError: It is not available, or is no classifier with one output.
         """
         files = find_model(name)
         check_whole(files)
@@ -42,13 +42,13 @@ class RewardModel:
         self._keeps &= getattr(config, "sliding_window", None) is None
 
     def outputs(self, chats: Sequence[Sequence[Message]]) -> list[float]:
-        """Each chat's output, in their order; what is read together moves it by rounding only."""
+        """Each chat's output, in their order; the other chats of a batch change it by rounding only."""
         rows = self._ids(chats)
-        found = [0.0] * len(rows)
+        results = [0.0] * len(rows)
         for places in self._batches(rows):
             for place, value in zip(places, self._read([rows[place] for place in places]), strict=True):
-                found[place] = value
-        return found
+                results[place] = value
+        return results
 
     def _ids(self, chats: Sequence[Sequence[Message]]) -> list[Ids]:
         template = self.tokenizer.chat_template
@@ -61,7 +61,7 @@ class RewardModel:
         return [tuple(ids) for ids in encoded["input_ids"]]
 
     def _batches(self, rows: Sequence[Ids]) -> Iterator[list[int]]:
-        """Places of rows that are read together: those with a beginning in common, and the others by length."""
+        """Batches as places in `rows`: rows with a prefix in common, and the others by length."""
         budget = _BATCH.get(self.model.device.type, _BATCH["cpu"])
         alone: list[int] = []
         group: list[int] = []
@@ -97,13 +97,13 @@ class RewardModel:
         if not hasattr(model, "score"):
             return list(model(input_ids=ids, attention_mask=mask).logits[:, 0].float().tolist())
         backbone = getattr(model, model.base_model_prefix)
-        kept = None
+        cache = None
         if shared:
-            kept = backbone(input_ids=torch.tensor([rows[0][:shared]], device=device), use_cache=True).past_key_values
-            kept.batch_repeat_interleave(len(rows))
-        # With what was kept the model goes on with it; without, there is nothing to keep.
-        given = {"past_key_values": kept} if shared else {"use_cache": False}
-        states = backbone(input_ids=ids, attention_mask=mask, **given).last_hidden_state
+            cache = backbone(input_ids=torch.tensor([rows[0][:shared]], device=device), use_cache=True).past_key_values
+            cache.batch_repeat_interleave(len(rows))
+        # With a cached prefix the model continues it; without one it needs no cache.
+        options = {"past_key_values": cache} if shared else {"use_cache": False}
+        states = backbone(input_ids=ids, attention_mask=mask, **options).last_hidden_state
         chosen = states[torch.arange(len(rows), device=device), torch.tensor(places, device=device) - shared]
         return list(model.score(chosen.to(next(model.score.parameters()).dtype))[:, 0].float().tolist())
 
@@ -120,6 +120,6 @@ def _fits(rows: Sequence[Ids], budget: int) -> bool:
 
 
 def _common(rows: Sequence[Ids]) -> int:
-    """How many tokens all begin with; of sorted rows the first and the last tell."""
+    """The length of the rows' common prefix, which the smallest and the largest row have in common."""
     first, last = min(rows), max(rows)
     return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(first, last, strict=False)))

@@ -60,7 +60,7 @@ class RolloutServers:
         return ", ".join(self.settings.urls)
 
     def flops(self, work: Work) -> float | None:
-        """See `Engine`; the servers do not tell the model's shape."""
+        """See `Engine`; the servers do not report the model's shape."""
         return None
 
     def take_adapter(self, folder: Path) -> None:

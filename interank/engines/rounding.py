@@ -1,4 +1,4 @@
-"""A model whose gated layers compute in bfloat16 and all else in float32, beside the one that it is made of."""
+"""A copy of a float32 model whose gated layers compute in bfloat16, and which shares all other weights with it."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ import torch
 
 
 def rounded(model: Any) -> Any:
-    """A model of Llama's make in float32, copies of its gated layers in bfloat16; all else is the given one's own.
+    """A Llama-like float32 model with its gated layers copied to bfloat16; all other weights are shared.
 
-    They are three quarters of the work; rounding queries and keys moved rankings more than rounding all the rest.
+    These layers are three quarters of the work; rounding queries and keys moved rankings more than all the rest.
     """
     own = {id(states): states for states in (*model.parameters(), *model.buffers())}
-    found = copy.deepcopy(model, own)
-    for layer in found.model.layers:
-        # Deep copied before it is rounded, because it has the given one's weights.
+    copied = copy.deepcopy(model, own)
+    for layer in copied.model.layers:
+        # Copied before it is rounded, because its weights are the original's.
         layer.mlp = copy.deepcopy(layer.mlp).to(torch.bfloat16)
         layer.mlp.register_forward_pre_hook(lambda _, given: (given[0].to(torch.bfloat16),))
         layer.mlp.register_forward_hook(lambda _, __, gives: gives.float())
-    return found
+    return copied

@@ -1,4 +1,4 @@
-"""A prompt's frame put into a tokenizer of its own, in which no text can write a special token, whoever runs it."""
+"""Saves a tokenizer that adds a prompt's frame, and with which no text can write a special token, in any tool."""
 
 from __future__ import annotations
 
@@ -17,20 +17,19 @@ from interank.errors import ModelError
 
 FILE = "tokenizer.json"
 _INPUTS = ["input_ids", "attention_mask"]
-# So unlikely that no text is cut into it, in models that weigh their pieces.
+# A log-probability so low that a unigram tokenizer never chooses the piece.
 _NEVER = -1e9
 
 
 def save_sealed(tokenizer: Any, frame: Frame, folder: Path, *, length: int) -> None:
-    """Write a tokenizer that makes `frame` around a query and a document, at most so many tokens of them.
+    """Save a tokenizer that puts `frame` around a query and a document, with at most `length` tokens in all.
 
-    Its list of added tokens, by which a text's `<|im_end|>` becomes the real one in any tool that does not think of it,
-    is empty. Tokens that stood in that list alone get their places in the vocabulary. Those that are added but not
-    special are cut into characters, as `PlainText` cuts them. Too long a document loses its end, and nothing else is
-    ever cut.
+    Its list of added tokens is empty, since through that list `<|im_end|>` in a text becomes the real token in most
+    tools. Tokens that only the list held move into the vocabulary. Those that are added but not special are split into
+    characters, as in `PlainText`. Only the document is ever cut, at its end.
 
     Raises:
-        ModelError: A text can write a special token all the same, or the vocabulary takes none.
+        ModelError: A text can still write a special token, or the vocabulary cannot hold one.
     """
     backend = Tokenizer.from_str(tokenizer.backend_tokenizer.to_str())
     backend.no_padding()
@@ -52,25 +51,25 @@ def save_sealed(tokenizer: Any, frame: Frame, folder: Path, *, length: int) -> N
         pad_token=str(tokenizer.convert_ids_to_tokens(_padding(tokenizer, frame))),
     )
     saved.save_pretrained(folder)
-    # transformers adds the token for padding to the list again.
+    # transformers adds the padding token to the list again.
     (folder / FILE).write_text(json.dumps(facts, ensure_ascii=False, indent=2) + "\n", "utf-8")
     _check(tokenizer, frame, folder)
 
 
 def open_sealed(folder: Path) -> Any:
-    """The tokenizer as transformers has it."""
+    """The tokenizer, opened by transformers."""
     return AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
 
 
 def sealed_ids(folder: Path, query: str, document: str) -> list[int]:
-    """The ids of a pair as the tokenizers library has them, which servers in Rust use."""
+    """The ids of a pair by the tokenizers library, which servers in Rust use."""
     return list(Tokenizer.from_file(str(folder / FILE)).encode(query, document).ids)
 
 
 def hostile_texts(tokenizer: Any, *, most: int | None = None) -> list[str]:
-    """Texts that spell tokens that a text must not write, alone, together and amid words.
+    """Texts that spell tokens that no text may write: alone, together and within words.
 
-    At `most` so many are of the special ones, and so many of those that are added but not special.
+    `most` limits the number of special tokens, and likewise of those that are added but not special.
     """
     added = tokenizer.added_tokens_decoder.values()
     special, other = ([str(token.content) for token in added if token.special is kind][:most] for kind in (True, False))
@@ -94,7 +93,7 @@ def _template(tokenizer: Any, frame: Frame) -> Any:
 
 
 def _spelling(names: Sequence[str]) -> list[Any]:
-    """What cuts these words out of a text, the longest first, and each into its characters."""
+    """Pre-tokenizers that cut these words out of a text, the longest first, and split each into characters."""
     words = "|".join(re.escape(name) for name in sorted(names, key=len, reverse=True))
     # A piece that is one of them is read character by character, each match going on where the last one ended.
     characters = rf"(?:\A(?=(?:{words})\z)|\G(?!\A))[\s\S]"
@@ -102,7 +101,7 @@ def _spelling(names: Sequence[str]) -> list[Any]:
 
 
 def _seal(facts: dict[str, Any], tokenizer: Any) -> None:
-    """Empty the list of added tokens of a tokenizer as JSON; the vocabulary takes those that it lacks."""
+    """Empty the list of added tokens in a tokenizer's JSON; tokens that the vocabulary lacks move into it."""
     added = {int(token["id"]): str(token["content"]) for token in facts["added_tokens"]}
     facts["added_tokens"] = []
     vocabulary = facts["model"].get("vocab")
@@ -116,9 +115,13 @@ def _seal(facts: dict[str, Any], tokenizer: Any) -> None:
             elif index == len(vocabulary):
                 vocabulary.append([content, _NEVER])
             else:
-                raise ModelError(f"the token {content!r} has no place in this tokenizer's vocabulary; use it here")
+                raise ModelError(
+                    f"the token {content!r} has no place in this tokenizer's vocabulary; use the model in interank"
+                )
     else:
-        raise ModelError(f"this tokenizer is a {facts['model'].get('type')}, which cannot be exported; use it here")
+        raise ModelError(
+            f"this tokenizer is a {facts['model'].get('type')}, which cannot be exported; use the model in interank"
+        )
 
 
 def _padding(tokenizer: Any, frame: Frame) -> int:
@@ -130,7 +133,7 @@ def _padding(tokenizer: Any, frame: Frame) -> int:
 
 
 def _check(tokenizer: Any, frame: Frame, folder: Path) -> None:
-    """See that both libraries give the frame and plain text, whatever a document spells.
+    """Check that both libraries give the frame and plain text, whatever a text spells.
 
     Raises:
         ModelError: One does not.
@@ -143,8 +146,8 @@ def _check(tokenizer: Any, frame: Frame, folder: Path) -> None:
             inner = _within(ids, frame)
             if inner is None or any(part != plain(text) for part in inner):
                 raise ModelError(
-                    f"in a tokenizer of its own {text[:60]!r} gives other tokens than here, so that other tools would "
-                    "read another document; use the model here"
+                    f"the exported tokenizer encodes {text[:60]!r} in other tokens than interank, so that other tools "
+                    "would read another document; use the model in interank"
                 )
 
 

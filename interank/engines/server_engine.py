@@ -1,4 +1,4 @@
-"""The engine on OpenAI-compatible servers: the model runs there, prompts and grades go over as token ids."""
+"""The engine on OpenAI-compatible servers: the model runs there, prompts and labels are sent as token ids."""
 
 from __future__ import annotations
 
@@ -17,29 +17,29 @@ from interank.settings import ServerRecipe
 
 log = logging.getLogger(__name__)
 
-_Found = TypeVar("_Found")
+_Result = TypeVar("_Found")
 
 
 class ServerEngine:
-    """Asks servers that run the model; those that take messages only lack what grading needs, and say so."""
+    """Sends requests to servers that run the model; servers that take only messages cannot grade (`abilities`)."""
 
     def __init__(self, model: str, settings: ServerRecipe, *, vocabulary: int | None = None) -> None:
-        """Ask the servers what they can do.
+        """Find out what the servers can do.
 
         Args:
-            model: The name that the servers know the model by.
+            model: The model's name on the servers.
             settings: The servers.
-            vocabulary: How many token ids the model has; None where that is not known.
+            vocabulary: How many token ids the model has; None if that is not known.
 
         Raises:
             ModelError: No server answers.
         """
-        known = {"tokens": True, "chat": False}.get(settings.api)
-        self._teacher = _apart(lambda: OpenAiTeacher(model, settings, token_ids=known, vocabulary=vocabulary))
+        token_ids = {"tokens": True, "chat": False}.get(settings.api)
+        self._teacher = _apart(lambda: OpenAiTeacher(model, settings, token_ids=token_ids, vocabulary=vocabulary))
         self.device = " ".join(settings.urls)
         self.work = Work()
         if "token_ids" not in self.abilities:
-            log.warning("%s takes messages only, or knows no model named %r", self.device, model)
+            log.warning("%s takes messages only, or has no model named %r", self.device, model)
 
     @property
     def abilities(self) -> frozenset[Ability]:
@@ -47,7 +47,7 @@ class ServerEngine:
         return self._teacher.abilities
 
     def flops(self, work: Work) -> float | None:
-        """See `Engine`; the servers do not tell the model's shape."""
+        """See `Engine`; the servers do not report the model's shape."""
         return None
 
     def label_logits(self, prompts: Sequence[Prompt], labels: Sequence[int]) -> list[LabelLogits]:
@@ -56,7 +56,7 @@ class ServerEngine:
         return [reply.labels for reply in replies if reply.labels is not None]
 
     def generate(self, prompts: Sequence[Prompt], sampling: Sampling, *, end: int) -> list[Completion]:
-        """See `Engine`; servers do not tell log-probabilities at the sampling temperature, so there are none."""
+        """See `Engine`; servers return no log-probabilities at the sampling temperature, so there are none."""
         replies = self._replies([Request(prompt, sampling, end) for prompt in prompts])
         return [Completion(reply.ids, (), reply.finished) for reply in replies]
 
@@ -65,21 +65,21 @@ class ServerEngine:
         return [reply.text for reply in self._replies([Request(tuple(one), sampling) for one in conversations])]
 
     def _replies(self, requests: Sequence[Request]) -> list[Reply]:
-        """In the order of the requests.
+        """Replies in the order of the requests.
 
         Raises:
-            PromptError: One has no reply, or none that can be used.
+            PromptError: A request has no reply, or none that can be used.
             ModelError: Every server has failed.
         """
         units = [(request,) for request in requests]
         places = {id(unit): place for place, unit in enumerate(units)}
-        found = {places[id(unit)]: reply for unit, (reply,) in _apart(lambda: list(self._teacher.ask(iter(units))))}
+        answers = {places[id(unit)]: reply for unit, (reply,) in _apart(lambda: list(self._teacher.ask(iter(units))))}
         replies = []
         for place, request in enumerate(requests):
-            reply = found[place]
+            reply = answers[place]
             if isinstance(reply, Failure):
-                of = f"{place + 1} of {len(requests)}"
-                raise PromptError(place, f"{self.device} gave no usable answer to prompt {of}: {reply.reason}")
+                position = f"{place + 1} of {len(requests)}"
+                raise PromptError(place, f"{self.device} gave no usable answer to prompt {position}: {reply.reason}")
             self._count(request, reply)
             replies.append(reply)
         return replies
@@ -90,11 +90,11 @@ class ServerEngine:
         self.work += Work(reply.read, written, attended, 1 + written)
 
 
-def _apart(asked: Callable[[], _Found]) -> _Found:
-    """What asks by an event loop of its own, run where none is under way, as in a notebook there is."""
+def _apart(call: Callable[[], _Result]) -> _Result:
+    """Make a call that runs its own event loop: in a thread if one is running here already, as in a notebook."""
     try:
         asyncio.get_running_loop()
     except RuntimeError:
-        return asked()
+        return call()
     with ThreadPoolExecutor(1) as pool:
-        return pool.submit(asked).result()
+        return pool.submit(call).result()

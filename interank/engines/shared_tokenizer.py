@@ -1,4 +1,4 @@
-"""A tokenizer that several threads use: each call is as if there were no other."""
+"""A tokenizer that several threads may use at once."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from typing import Any
 
 
 class SharedTokenizer:
-    """Another tokenizer, one call at a time.
+    """Wraps a tokenizer, and makes one call at a time.
 
-    A call sets what it asks for, as whether special tokens are split, on the tokenizer itself, where a second one would
-    find it: the text of a stranger could then hold a special token.
+    A call sets its options, such as splitting special tokens, on the tokenizer itself, where a concurrent call would
+    find them: untrusted text could then become a special token.
     """
 
     def __init__(self, tokenizer: Any) -> None:

@@ -1,4 +1,4 @@
-"""Several adapters of a language model side by side on one base, which is loaded once and never changed."""
+"""Several adapters of a language model on one base, which is loaded once and never changed."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ Between = Callable[[Mapping[int, Sequence[int]]], Collection[int]]
 
 
 class SharedBase:
-    """A base and the adapters on it; whoever loads or lets go of one sees to it that nothing computes meanwhile."""
+    """A base and the adapters on it; nothing may compute while the caller adds or removes one."""
 
     def __init__(self, files: ModelFiles, *, quantisation: Quantisation = "none", memory: float | None = None) -> None:
         """Load the base.
 
         Raises:
-            ModelError: It cannot be had.
+            ModelError: The base is not available.
         """
         self.files = files
         self._memory = memory
@@ -41,12 +41,12 @@ class SharedBase:
         self.engine = TransformersEngine(model, budget=within(model, self._memory))
 
     def add(self, folder: Path) -> AdapterEngine:
-        """An engine with the adapter in a folder.
+        """Load the adapter in a folder; an engine with it.
 
         Raises:
-            ModelError: It does not go on this base, or changes weights that the others stand on.
+            ModelError: It does not fit this base, or changes weights that other adapters share.
         """
-        # A name with a dot, or that of an attribute, cannot be an adapter's, and one is never used twice.
+        # An adapter's name has no dot and is no attribute's, and none is used twice.
         name = f"adapter_{self._loaded}"
         self._loaded += 1
         self._take(beside(self._model, folder, name))
@@ -57,16 +57,16 @@ class SharedBase:
         return AdapterEngine(self, None)
 
     def remove(self, engine: AdapterEngine) -> None:
-        """Let go of an adapter."""
+        """Unload an adapter."""
         if len(self._model.peft_config) > 1:
             remove(self._model, str(engine.adapter))
         else:
-            # What PEFT leaves around a base without adapters cannot be run.
+            # A PEFT model without adapters cannot run.
             self._take(self._model.unload())
 
     @contextmanager
     def chosen(self, adapter: str | None) -> Iterator[TransformersEngine]:
-        """The engine with one adapter, or none; afterwards with what was chosen before, as while a text is written."""
+        """The engine with one adapter active, or none; afterwards the one before is active, since calls may nest."""
         before = self._chosen
         self._choose(adapter)
         try:
@@ -81,7 +81,7 @@ class SharedBase:
         if adapter is None:
             self._model.base_model.disable_adapter_layers()
         else:
-            # Choosing one leaves layers off that were.
+            # `set_adapter` does not enable layers that are disabled.
             self._model.base_model.enable_adapter_layers()
             self._model.set_adapter(adapter)
 
@@ -95,7 +95,7 @@ class AdapterEngine:
 
     @property
     def work(self) -> Work:
-        """See `Working`; that of all adapters together."""
+        """See `Working`; the work of all adapters together."""
         return self.base.engine.work
 
     @property

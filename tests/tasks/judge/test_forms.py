@@ -330,7 +330,7 @@ def test_an_added_token_that_takes_blanks_with_it_is_refused(tmp_path: Path) -> 
     from transformers import AddedToken
 
     folder = with_added(tmp_path / "model", [AddedToken("<tool>", rstrip=True, special=False, normalized=False)])
-    with pytest.raises(ModelError, match=r"gives other tokens than here"):
+    with pytest.raises(ModelError, match=r"in other tokens than interank"):
         export(folder, tmp_path / "st")
 
 
