@@ -1,4 +1,4 @@
-"""Whether what a model or a server gave can be used: nothing that cannot becomes a grade, a text or a cost."""
+"""Checks of what a model or a server returned, so that nothing invalid becomes a grade, a text or a cost."""
 
 from __future__ import annotations
 
@@ -11,26 +11,26 @@ from interank.engines.protocol import CHARACTERS_PER_TOKEN, Completion, Failure,
 from interank.errors import PromptError
 from interank.wording import counted
 
-# Logits of a hundred stand in float32 to 8e-6, so that the logarithm of a probability of 1, and a sum of
-# probabilities, may come out so far above what they can be.
+# float32 has logits of a hundred to 8e-6, so a log-probability or a sum of probabilities may exceed its bound by this
+# much.
 ROUNDING = 1e-5
-# A chat template and a system prompt of the server's own are tokens too, and some servers count what a model thinks
-# apart; what is far beyond that was not counted.
+# A server's own chat template and system prompt are tokens too, and some servers count reasoning separately; counts far
+# beyond that are wrong.
 _ROOM = 1024
 _TIMES = 2
-# Characters; the longest of known vocabularies are runs of blanks or of one mark.
+# In characters; the longest tokens of known vocabularies are runs of blanks or of one mark.
 _LONGEST_TOKEN = 256
-# Of what a text holds by the count of four characters a token: no vocabulary's tokens are so long on the average.
+# The least credible count, as a share of that by four characters a token: no vocabulary's average token is so long.
 _LEAST_SHARE = 1 / 8
-# Where nobody told how many ids there are.
+# For vocabularies of unknown size.
 MOST_IDS = 2**31
 
 
 def log_probability(value: object) -> float:
-    """A log-probability that a server tells.
+    """A log-probability from a server.
 
     Raises:
-        ValueError: It is no number up to 0, as far as rounding goes.
+        ValueError: It is no number up to 0, apart from rounding.
     """
     return plain_data.finite(value, most=ROUNDING)
 
@@ -38,44 +38,44 @@ def log_probability(value: object) -> float:
 def labels_fault(labels: LabelLogits) -> str:
     """Why no grade can be read off the logits; empty if one can."""
     if not all(map(math.isfinite, labels.logits)):
-        return f"the labels' logits are {_told(labels.logits)}, and finite numbers are expected"
+        return f"the labels' logits are {_figures(labels.logits)}, and finite numbers are expected"
     if not 0 <= labels.mass <= 1 + ROUNDING:
         return f"the labels hold {labels.mass} of the probability together, and 0 to 1 is expected"
     return ""
 
 
 def completion_fault(completion: Completion) -> str:
-    """Why no model meant what was written, as from logits that are no numbers; empty if one did."""
-    told = [*completion.logprobs, *([] if completion.end_logprob is None else [completion.end_logprob])]
-    odd = next((value for value in told if not math.isfinite(value)), None)
+    """Why a completion cannot be used: a log-probability is not finite; empty if it can."""
+    logprobs = [*completion.logprobs, *([] if completion.end_logprob is None else [completion.end_logprob])]
+    odd = next((value for value in logprobs if not math.isfinite(value)), None)
     return "" if odd is None else f"a token was written with the log-probability {odd}, and a finite number is expected"
 
 
 def usage(request: Request, read: object, written: object, own: int) -> tuple[int, int]:
-    """Tokens read and written: as whoever is paid for them tells, and by our own count where that cannot be.
+    """Tokens read and written: the provider's counts if they are credible, else our own.
 
     Args:
-        request: What was asked.
-        read: What is told of the prompt's tokens; None where nothing is.
-        written: What is told of the answer's.
-        own: The answer's tokens, counted here: exactly where it came as ids, else from its characters.
+        request: The request.
+        read: The provider's count of the prompt's tokens; None without one.
+        written: The provider's count of the answer's tokens.
+        own: Our count of the answer's tokens: exact if it came as ids, else from its characters.
     """
     if isinstance(request.prompt, Prompt):
         return (
             _credible(read, len(request.prompt.ids), len(request.prompt.ids), _most_read(request)),
             _credible(written, own, own, _most_written(request)),
         )
-    asked = -(-sum(len(text) for _, text in request.prompt) // CHARACTERS_PER_TOKEN)
+    estimate = -(-sum(len(text) for _, text in request.prompt) // CHARACTERS_PER_TOKEN)
     return (
-        _credible(read, asked, int(asked * _LEAST_SHARE), _most_read(request)),
+        _credible(read, estimate, int(estimate * _LEAST_SHARE), _most_read(request)),
         _credible(written, own, int(own * _LEAST_SHARE), _most_written(request)),
     )
 
 
-def _credible(told: object, own: int, least: int, most: int) -> int:
-    # What is wrong in it costs nobody a reply: it is not the reply, and the budget holds by our own count.
+def _credible(value: object, own: int, least: int, most: int) -> int:
+    # A wrong count must not cost the reply; the budget then goes by our own count.
     try:
-        return plain_data.whole(told, least=least, most=most)
+        return plain_data.whole(value, least=least, most=most)
     except ValueError:
         return own
 
@@ -84,9 +84,9 @@ def checked(request: Request, reply: Reply, vocabulary: int | None) -> Reply | F
     """The reply, or why it cannot be used.
 
     Args:
-        request: What was asked.
-        reply: What came, of right types.
-        vocabulary: How many token ids there are; None where that is not known.
+        request: The request.
+        reply: The reply, with values of the right types.
+        vocabulary: How many token ids there are; None if that is not known.
     """
     try:
         _check(request, reply, vocabulary or MOST_IDS)
@@ -95,31 +95,31 @@ def checked(request: Request, reply: Reply, vocabulary: int | None) -> Reply | F
     return reply
 
 
-def require_labels(found: Sequence[LabelLogits]) -> None:
-    """Stop at labels of which no grade can be read.
+def require_labels(logits: Sequence[LabelLogits]) -> None:
+    """Refuse labels' logits that give no grade.
 
     Raises:
-        PromptError: Some are such.
+        PromptError: Some give none.
     """
-    _require([labels_fault(item) for item in found])
+    _require([labels_fault(item) for item in logits])
 
 
-def require_completions(found: Sequence[Completion]) -> None:
-    """Stop at completions that no model meant.
+def require_completions(completions: Sequence[Completion]) -> None:
+    """Refuse completions with log-probabilities that are not finite.
 
     Raises:
-        PromptError: Some are such.
+        PromptError: Some have such.
     """
-    _require([completion_fault(item) for item in found])
+    _require([completion_fault(item) for item in completions])
 
 
-def require_scores(found: Sequence[float]) -> None:
-    """Stop at scores that rank nothing.
+def require_scores(scores: Sequence[float]) -> None:
+    """Refuse scores that are not finite.
 
     Raises:
-        PromptError: Some are no finite numbers.
+        PromptError: Some are not.
     """
-    _require(["" if math.isfinite(score) else f"its score is {score}" for score in found])
+    _require(["" if math.isfinite(score) else f"its score is {score}" for score in scores])
 
 
 def _require(faults: Sequence[str]) -> None:
@@ -135,7 +135,7 @@ def _require(faults: Sequence[str]) -> None:
 
 def _check(request: Request, reply: Reply, vocabulary: int) -> None:
     if request.labels and reply.labels is None:
-        raise ValueError("the reply tells nothing of the labels")
+        raise ValueError("the reply lacks the labels' logits")
     if reply.labels is not None and (fault := labels_fault(reply.labels)):
         raise ValueError(fault)
     for index in reply.ids:
@@ -145,10 +145,7 @@ def _check(request: Request, reply: Reply, vocabulary: int) -> None:
             f"{counted(len(reply.ids), 'token')} came, where at most {request.sampling.max_new_tokens} were asked for"
         )
     if not isinstance(reply.finished, bool):
-        raise ValueError(
-            f"whether the reply is finished is told as {plain_data.shown(reply.finished)}, where true or false is "
-            "needed"
-        )
+        raise ValueError(f"the reply's `finished` is {plain_data.shown(reply.finished)}, where true or false is needed")
     try:
         plain_data.text(reply.text)
     except ValueError as error:
@@ -178,11 +175,11 @@ def _most_written(request: Request) -> int:
 
 
 def _tokens(request: Request) -> int:
-    """The prompt's tokens, or as many as there can be at most: none is shorter than a byte."""
+    """The prompt's tokens, or the most that messages can have: no token is shorter than a byte."""
     if isinstance(request.prompt, Prompt):
         return len(request.prompt.ids)
     return sum(len(part.encode("utf-8", "replace")) for message in request.prompt for part in message)
 
 
-def _told(values: Sequence[float]) -> str:
+def _figures(values: Sequence[float]) -> str:
     return ", ".join(f"{value:g}" for value in values)

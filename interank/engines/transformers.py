@@ -33,10 +33,9 @@ T = TypeVar("T")
 
 @contextmanager
 def reading(model: Any) -> Iterator[None]:
-    """Without dropout, as a model is used; modules that were in training mode are in it again afterwards.
+    """Set a model to evaluation mode; afterwards modules that were in training mode are in it again.
 
-    Each module has a mode of its own: an adapter that is loaded onto a base to be trained drops out although the base
-    does not.
+    Each module has a mode of its own: an adapter that is loaded for training has dropout although its base has none.
     """
     training = [module for module in model.modules() if module.training]
     model.eval()
@@ -48,7 +47,7 @@ def reading(model: Any) -> Iterator[None]:
 
 
 class _Batch(Protocol):
-    """Texts that are written together."""
+    """Texts that are generated together."""
 
     logits: torch.Tensor
 
@@ -63,7 +62,7 @@ class _Batch(Protocol):
 def _reads(
     method: Callable[Concatenate[TransformersEngine, P], T],
 ) -> Callable[Concatenate[TransformersEngine, P], T]:
-    """A method that reads or samples from the model as it is used, whatever trains it, one call at a time."""
+    """Run a method in evaluation mode and without gradients, even during training, one call at a time."""
 
     @wraps(method)
     def read(self: TransformersEngine, /, *args: P.args, **kwargs: P.kwargs) -> T:
@@ -82,19 +81,19 @@ class TransformersEngine:
         Args:
             model: A causal language model, with or without an adapter.
             precision: Others than `exact` round a copy of its layers' matrices, for plain models on a CPU.
-            budget: What its batches may take; by what is free at each call where it is not given. It changes no result.
+            budget: The limits of its batches; by default from the free memory at each call. It changes no result.
 
         Raises:
             InputError: The model cannot run in that precision here.
         """
         self.model = model
         self.work = Work()
-        # Rerankers that share an engine have a lock each; work is counted, and a head looked into, for one call.
+        # Rerankers that share an engine have a lock each, and counting work and hooks on the head allow one call only.
         self._lock = threading.RLock()
         self.budget = budget
         self.between: Callable[[Mapping[int, Sequence[int]]], Collection[int]] | None = None
-        """Called after each token of texts that are written, with what stands so far by the place of its prompt: it may
-        score in between, and gives the places that are to end here."""
+        """Called after each token that is generated, with the texts so far by the places of their prompts; it may score
+        in between, and returns the places of texts that end here."""
         plain = fits(model)
         if precision != "exact" and not plain:
             raise InputError(
@@ -102,7 +101,7 @@ class TransformersEngine:
                 f"merged; this is {type(model).__name__} on {self.device}: use precision exact"
             )
         run = rounded(model) if precision == "bfloat16" else model
-        # Tried as it is used: with dropout the trial would find faults, and draw from the training's numbers.
+        # Probed in evaluation mode: dropout would look like a fault, and use random numbers of the training.
         with reading(run):
             self._reader: TreeRunner | AlignedRunner = tree_runner(run) or AlignedRunner(run)
         self._writer: PackedRunner | TreeRunner | AlignedRunner
@@ -142,7 +141,7 @@ class TransformersEngine:
 
     @_reads
     def generate(self, prompts: Sequence[Prompt], sampling: Sampling, *, end: int) -> list[Completion]:
-        """See `Engine`; prompts are written together, as many as fit the budget."""
+        """See `Engine`; texts are generated together, as many as fit the budget."""
         completions: dict[int, Completion] = {}
         for places in self._writer.cut(prompts, self._budget(), sampling.max_new_tokens):
             written, _ = self._written(prompts, places, sampling, end)
@@ -153,11 +152,11 @@ class TransformersEngine:
     def generate_graded(
         self, prompts: Sequence[Prompt], sampling: Sampling, asked: ForcedLabels, *, end: int
     ) -> list[tuple[Completion, LabelLogits]]:
-        """See `Grading`; on a plain model on a CPU what was written is not read again."""
+        """See `Grading`; a plain model on a CPU does not read its completions again."""
         results: dict[int, tuple[Completion, LabelLogits]] = {}
         for places in self._writer.cut(prompts, self._budget(), sampling.max_new_tokens):
             written, labels = self._written(prompts, places, sampling, end, asked)
-            # Read when the batch is let go.
+            # Read after the batch is freed.
             again = [prompts[place].then(asked.continuation(item)) for place, item in zip(places, written, strict=True)]
             graded = zip(written, labels or self.label_logits(again, asked.labels), strict=True)
             results |= zip(places, graded, strict=True)
@@ -171,7 +170,7 @@ class TransformersEngine:
         end: int,
         asked: ForcedLabels | None = None,
     ) -> tuple[list[Completion], list[LabelLogits]]:
-        """Completions of the prompts at these places, and the labels behind them where they need not be read again."""
+        """Completions of the prompts at these places, and labels' logits after them if no second reading is needed."""
         some = [prompts[place] for place in places]
         batch = self._writer.start(some, self._budget(), sampling.max_new_tokens)
         draw = Draw(sampling.among or len(prompts), sampling.temperature, sampling.seed, sampling.before)
@@ -198,7 +197,7 @@ class TransformersEngine:
     def _write(
         self, prompts: Sequence[Prompt], batch: _Batch, room: int, end: int, draw: _Choose, ended: _Ended
     ) -> list[Completion]:
-        """Write until all have ended; a row that has is released, which changes no other row's tokens."""
+        """Generate until all texts have ended; finished rows are released, which changes no other row's tokens."""
         self.work += work_of_reading(prompts)
         ids: list[list[int]] = [[] for _ in prompts]
         logprobs: list[list[float]] = [[] for _ in prompts]
@@ -233,11 +232,11 @@ class TransformersEngine:
 def label_logits_of(logits: torch.Tensor, labels: Sequence[int]) -> list[LabelLogits]:
     """The labels' part of the vocabulary's logits, shape (prompts, vocabulary)."""
     chosen = logits[:, list(labels)]
-    # Rounding can put it a little above 1.
+    # Rounding can raise it a little above 1.
     mass = (chosen.logsumexp(-1) - logits.logsumexp(-1)).exp().clamp(max=1.0)
     return [LabelLogits(tuple(row), share) for row, share in zip(chosen.tolist(), mass.tolist(), strict=True)]
 
 
 def _common(one: Sequence[int], other: Sequence[int]) -> int:
-    """How many tokens both begin with."""
+    """The length of the common prefix."""
     return next((n for n, (a, b) in enumerate(zip(one, other, strict=False)) if a != b), min(len(one), len(other)))

@@ -1,4 +1,4 @@
-"""What stands beside an adapter or a whole model to say how it is used: prompts and modes, or a head's pairs."""
+"""The file beside an adapter or a whole model that says how to use it: prompts and modes, or a head's pairs."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _HEAD = "head"
 
 @dataclass(frozen=True, slots=True)
 class Use:
-    """The prompts' settings, and what the model can be asked for."""
+    """The settings of a model's prompts, and its modes."""
 
     prompt: PromptSettings
     modes: tuple[str, ...]
@@ -37,7 +37,7 @@ def save_use(folder: Path, use: Use) -> None:
 
 
 def read_use(folder: Path) -> Use | None:
-    """What a folder says of its use; None where it says nothing.
+    """How to use the model in a folder; None if the folder does not say.
 
     Raises:
         ArtifactError: It was trained on prompts of another wording, or the file cannot be read.
@@ -64,13 +64,13 @@ def read_use(folder: Path) -> Use | None:
 
 
 def save_head(folder: Path, settings: HeadSettings) -> None:
-    """Write beside the weights that they are a pointwise head's, and how it reads a pair."""
+    """Write beside the weights of a pointwise head how it reads a pair."""
     facts = {_HEAD: settings.model_dump(mode="json")}
     (folder / FILE).write_text(json.dumps(facts, indent=2, sort_keys=True) + "\n", "utf-8")
 
 
 def read_head(folder: Path) -> HeadSettings | None:
-    """How the head in a folder reads a pair; None where the folder does not say that it is one.
+    """How the head in a folder reads a pair; None if the folder does not say, or holds no head.
 
     Raises:
         ArtifactError: The file cannot be read.

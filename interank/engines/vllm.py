@@ -24,15 +24,15 @@ _MISSING = (
     "engine vllm needs vLLM, which is not installed: pip install 'interank[vllm]' on a machine with a GPU, "
     "`make vllm` for its build for CPUs; or choose another engine"
 )
-_DEAD = "vLLM's process ended while it was at work: it was killed, or ran out of memory, which its own log tells"
+_DEAD = "vLLM's process ended during a call: it was killed, or ran out of memory; see its own log"
 _SEED_STRIDE = 1_000_003
 _SEEDS = 2**31
-# A label stands after the prompt, and vLLM wants room for the token that it then writes.
+# Room for a label after the prompt, and for the token that vLLM then generates.
 SPARE = 8
-# The ranks of which vLLM lays out adapters.
+# The largest ranks for which vLLM can be set up.
 _LORA_RANKS = (1, 8, 16, 32, 64, 128, 256, 320, 512)
 _TOKENS_AT_ONCE = 4096
-# vLLM counts as free less of what files occupy than the system does.
+# vLLM counts less of the files' cache as free memory than the system does.
 _OF_FREE = 0.8
 
 
@@ -51,7 +51,7 @@ class VllmOptions:
 
 
 class VllmEngine:
-    """Runs a causal language model in vLLM; the prefix that prompts share is found by its own cache."""
+    """Runs a causal language model in vLLM, whose prefix cache serves the prefixes that prompts share."""
 
     def __init__(self, folder: Path, options: VllmOptions) -> None:
         """Load the model.
@@ -59,10 +59,10 @@ class VllmEngine:
         Raises:
             ModelError: vLLM is not installed, or cannot load the model as asked, or its files are no whole safetensors.
         """
-        # It reports usage to its makers otherwise, and its log is not ours.
+        # vLLM would report usage to its makers, and mix its log with ours.
         os.environ.setdefault("VLLM_NO_USAGE_STATS", "1")
         os.environ.setdefault("VLLM_LOGGING_LEVEL", "ERROR")
-        # A process of its own for the model, begun afresh: vLLM changes what other modules hold.
+        # The model's process is spawned and not forked, since vLLM changes the state of other modules.
         os.environ.setdefault("VLLM_WORKER_MULTIPROC_METHOD", "spawn")
         on_cpu = device() == "cpu"
         model_weights(folder)
@@ -90,11 +90,11 @@ class VllmEngine:
         return device()
 
     def flops(self, work: Work) -> float | None:
-        """See `Engine`; what vLLM's own prefix cache spares is not known, so every prompt counts whole."""
+        """See `Engine`; how much vLLM's prefix cache saves is not known, so every prompt counts whole."""
         return flops(self._llm.llm_engine.model_config.hf_config, work)
 
     def take_adapter(self, folder: Path) -> None:
-        """See `Adapting`; what vLLM's prefix cache holds of an adapter goes by its name, so names are not reused."""
+        """See `Adapting`; vLLM's prefix cache tells adapters apart by their names, so names are not reused."""
         from vllm.lora.request import LoRARequest
         from vllm.v1.engine.exceptions import EngineDeadError
 
@@ -129,8 +129,8 @@ class VllmEngine:
             # vLLM counts the token it stopped at among the written ones.
             ids = tuple(output.token_ids[:-1] if finished and output.token_ids[-1:] == [end] else output.token_ids)
             logprobs = tuple(float(step[index].logprob) for step, index in zip(output.logprobs, ids, strict=False))
-            told = output.logprobs[len(ids)].get(end) if finished and len(output.logprobs) > len(ids) else None
-            completions.append(Completion(ids, logprobs, finished, float(told.logprob) if told else None))
+            end_item = output.logprobs[len(ids)].get(end) if finished and len(output.logprobs) > len(ids) else None
+            completions.append(Completion(ids, logprobs, finished, float(end_item.logprob) if end_item else None))
         lengths = [len(item.ids) + item.finished for item in completions]
         self.work += work_of_writing(prompts, lengths)
         return completions
@@ -148,11 +148,11 @@ class VllmEngine:
                 f"a prompt has {longest} tokens, and vLLM was opened for fewer than {self._max_length}; "
                 "shorten the texts by the prompt's settings, or take a model that reads longer ones"
             )
-        given = [{"prompt_token_ids": list(prompt.ids)} for prompt in prompts]
-        # Neither the tokenizer nor generation_config.json has a say in where an answer ends.
+        inputs = [{"prompt_token_ids": list(prompt.ids)} for prompt in prompts]
+        # Neither the tokenizer nor generation_config.json decides where an answer ends.
         params = [SamplingParams(detokenize=False, ignore_eos=True, **one) for one in settings]
         try:
-            results = self._llm.generate(given, params, use_tqdm=False, lora_request=self._adapter)
+            results = self._llm.generate(inputs, params, use_tqdm=False, lora_request=self._adapter)
         except EngineDeadError:
             raise ModelError(_DEAD) from None
         lengths = [len(prompt.ids) for prompt in prompts]
@@ -162,11 +162,11 @@ class VllmEngine:
 
 
 def _arguments(options: VllmOptions, *, on_cpu: bool) -> dict[str, Any]:
-    # After a part of a prompt vLLM winds the sample's generator back, which a CPU's cannot: no prompt is cut there.
+    # After a chunk of a prompt vLLM rewinds the sampling generator, which a CPU's cannot: prompts stay whole there.
     whole = {"enable_chunked_prefill": False, "max_num_batched_tokens": max(options.max_length, _TOKENS_AT_ONCE)}
     return {
         **(whole if on_cpu else {}),
-        # By auto vLLM takes bfloat16 where the weights say so; a CPU computes exactly as fast in float32.
+        # With auto vLLM takes bfloat16 where the weights are in it; a CPU is as fast in float32, which is exact.
         "dtype": "float32" if on_cpu and options.dtype == "auto" else options.dtype,
         "quantization": options.quantisation,
         "tensor_parallel_size": options.tensor_parallel,
@@ -184,31 +184,31 @@ def _arguments(options: VllmOptions, *, on_cpu: bool) -> dict[str, Any]:
     }
 
 
-def memory_share(asked: float) -> float:
-    """What vLLM may take of a CPU's memory: what was asked for, or most of what is free where that is less.
+def memory_share(share: float) -> float:
+    """The share of a CPU's memory for vLLM: the given one, or most of the free memory if that is less.
 
-    vLLM would refuse to start where less is free than it may take, which on a shared machine it nearly always is.
+    vLLM refuses to start if less memory is free than its share, as is nearly always so on a shared machine.
     """
     import psutil
 
     memory = psutil.virtual_memory()
-    return min(asked, _OF_FREE * float(memory.available / memory.total))
+    return min(share, _OF_FREE * float(memory.available / memory.total))
 
 
-def _rank(asked: int) -> int:
-    """The smallest rank of vLLM's that has room for this one."""
-    found = next((rank for rank in _LORA_RANKS if rank >= asked), None)
-    if found is None:
-        raise ModelError(f"an adapter of rank {asked} is more than vLLM takes ({_LORA_RANKS[-1]}); use transformers")
-    return found
+def _rank(rank: int) -> int:
+    """The smallest of vLLM's ranks that is not below this one."""
+    supported = next((each for each in _LORA_RANKS if each >= rank), None)
+    if supported is None:
+        raise ModelError(f"an adapter of rank {rank} is more than vLLM takes ({_LORA_RANKS[-1]}); use transformers")
+    return supported
 
 
 def rank_of(adapter: Path, base: ModelFiles) -> int:
-    """The largest rank in a PEFT adapter, which fits its base.
+    """The largest rank in a PEFT adapter, which is checked to fit its base.
 
     Raises:
-        ModelError: vLLM cannot apply it, or is not installed; vLLM itself would only say so once it holds the model. Or
-            its weights are not those that it needs on this base, of which vLLM says nothing.
+        ModelError: vLLM is not installed, or cannot apply the adapter, which it would say only after loading the model;
+            or the adapter does not fit this base, which vLLM would not say at all.
     """
     try:
         from vllm.config.lora import LoRAConfig
@@ -218,9 +218,9 @@ def rank_of(adapter: Path, base: ModelFiles) -> int:
     try:
         if (kind := read_config(adapter / PEFT).get("peft_type")) != "LORA":
             raise ValueError(f"it is of the kind {kind}, and vLLM applies LORA alone")
-        told = PEFTHelper.from_local_dir(str(adapter), None)
-        rank = max([told.r, *told.rank_pattern.values()])
-        told.validate_legal(LoRAConfig(max_lora_rank=_rank(rank)))
+        helper = PEFTHelper.from_local_dir(str(adapter), None)
+        rank = max([helper.r, *helper.rank_pattern.values()])
+        helper.validate_legal(LoRAConfig(max_lora_rank=_rank(rank)))
     except (ValueError, OSError) as error:
         raise ModelError(f"vLLM cannot apply the adapter {adapter}: {error}; use engine transformers") from None
     check_applied(weight_names(adapter / ADAPTER_WEIGHTS), str(adapter))
@@ -229,22 +229,22 @@ def rank_of(adapter: Path, base: ModelFiles) -> int:
 
 
 def check_applied(names: Iterable[str], adapter: str) -> None:
-    """Stop before vLLM is handed an adapter of the embeddings or the head, which may be one matrix.
+    """Refuse an adapter of the embeddings or the head, which may be one matrix, for vLLM.
 
     Raises:
-        ModelError: One of the adapter's weights, by these names, is of such a layer.
+        ModelError: One of the adapter's weights, by these names, belongs to such a layer.
     """
     if ends := [name for name in names if "lora_embedding_" in name or ".lm_head.lora_" in name]:
         raise ModelError(
-            f"{adapter} changes the embeddings or the head ({ends[0]}), which is not known to be applied right by "
-            "vLLM; use engine transformers"
+            f"{adapter} changes the embeddings or the head ({ends[0]}), which vLLM is not known to apply correctly; "
+            "use engine transformers"
         )
 
 
 def seeds_of(sampling: Sampling, prompts: Sequence[Prompt]) -> list[int]:
-    """A seed for each prompt: the same whatever stands beside it, and another for a prompt that stands there again.
+    """A seed for each prompt: independent of the prompts beside it, and different for each copy of a prompt.
 
-    Prompts with one seed would draw the same numbers, and sample alike.
+    Prompts with one seed would draw the same numbers, and sample the same tokens.
     """
     seen: Counter[tuple[int, ...]] = Counter()
     seeds = []
@@ -255,8 +255,8 @@ def seeds_of(sampling: Sampling, prompts: Sequence[Prompt]) -> list[int]:
 
 
 def labels_of(logprobs: Mapping[int, float], labels: Sequence[int]) -> LabelLogits:
-    """The labels' log-probabilities as logits, and their mass, without what rounding puts above 1."""
+    """The labels' log-probabilities as logits, and their mass, set to 1 if rounding raises it above."""
     logits = tuple(float(logprobs[label]) for label in labels)
-    # Whatever is no log-probability shows in a mass above 1, or that is no number; a large one must not overflow.
+    # A value that is no log-probability gives a mass above 1 or NaN; a large one must not overflow.
     mass = sum(math.exp(min(value, 1.0)) for value in logits)
     return LabelLogits(logits, 1.0 if 1 < mass <= 1 + ROUNDING else mass)

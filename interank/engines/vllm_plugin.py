@@ -1,4 +1,4 @@
-"""The plugin by which `vllm serve` gives an exported judge's exact score at /rerank and /score."""
+"""The plugin with which `vllm serve` returns an exported judge's exact score at /rerank and /score."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ _WORKS = "0.32"
 
 
 def register() -> None:
-    """Make a judge known for each language model of vLLM's; vLLM calls this in all its processes.
+    """Register a judge for each of vLLM's language models; vLLM calls this in all its processes.
 
-    Nothing is imported but the registry: a model's class is made when vLLM first asks for it.
+    Only the registry is imported: a judge's class is made when vLLM first asks for it.
     """
     from vllm.model_executor.models.registry import ModelRegistry
 
@@ -31,25 +31,25 @@ def register() -> None:
 
 
 def __getattr__(name: str) -> Any:
-    """The class of a judge by its name, as vLLM takes it from this module."""
-    found = _NAME.fullmatch(name)
-    if found is None:
+    """The class of a judge by its name, which vLLM imports from this module."""
+    match = _NAME.fullmatch(name)
+    if match is None:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    made = _judge(f"{found[1]}ForCausalLM")
-    made.__name__ = made.__qualname__ = name
-    made.__module__ = __name__
-    globals()[name] = made
-    return made
+    judge = _judge(f"{match[1]}ForCausalLM")
+    judge.__name__ = judge.__qualname__ = name
+    judge.__module__ = __name__
+    globals()[name] = judge
+    return judge
 
 
 def warn_of_rounding(computed: Any, exported: Any) -> None:
-    """Say that vLLM computes in 16 bits what was exported in float32, as it does by itself."""
-    told = str(computed).removeprefix("torch.")
-    if str(exported) == "torch.float32" and told != "float32":
+    """Warn if vLLM computes in 16 bits what was exported in float32, as it does by default."""
+    dtype = str(computed).removeprefix("torch.")
+    if str(exported) == "torch.float32" and dtype != "float32":
         log.warning(
             "interank: vLLM computes in %s what was exported in float32, and scores move by hundredths; start it with "
             "--dtype float32 for the exact ones",
-            told,
+            dtype,
         )
 
 
@@ -57,7 +57,7 @@ def _judge(name: str) -> Any:
     """A language model with the grades' rows as its head and the score behind it.
 
     Raises:
-        ImportError: This vLLM is built otherwise.
+        ImportError: This version of vLLM lacks a module that it needs.
     """
     try:
         from vllm.model_executor.layers.linear import ReplicatedLinear
@@ -69,7 +69,7 @@ def _judge(name: str) -> Any:
         import vllm
 
         raise ImportError(
-            f"interank's judges do not run in vLLM {vllm.__version__} ({error}); they do in {_WORKS}"
+            f"interank's judges do not run in vLLM {vllm.__version__} ({error}); install {_WORKS}, in which they do"
         ) from error
 
     from interank.engines.grade_head import GradeScore
@@ -93,8 +93,8 @@ def _judge(name: str) -> Any:
             )
 
             def scored(states: torch.Tensor) -> torch.Tensor:
-                found: torch.Tensor = score(self.score(states))
-                return found
+                scores: torch.Tensor = score(self.score(states))
+                return scores
 
             return DispatchPooler.for_seq_cls(configured.pooler_config, classifier=scored)
 

@@ -1,4 +1,4 @@
-"""A model's files, read with care: configurations, whole safetensors alone, and a place for every weight."""
+"""Reads a model's files and checks them: configurations, whole safetensors only, a parameter for every weight."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from interank.errors import ModelError
 _WEIGHTS = "model.safetensors"
 _INDEX = "model.safetensors.index.json"
 ONNX = "model.onnx"
-"""The graph of an export."""
-# What other forms of weights are called; those of torch run whatever is written in them.
+"""The file of an exported graph."""
+# File names of other forms of weights; those of torch can run any code.
 _OTHER_FORMS = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.h5", "*.msgpack", "*.gguf", "*.pkl")
 _POINTER = b"version https://git-lfs"
 # The files of a model that are read: configurations, vocabularies, templates, weights.
@@ -40,13 +40,13 @@ def read_config(file: Path) -> dict[str, Any]:
 
 
 def model_weights(folder: Path) -> list[Path]:
-    """A model's files of weights, which are whole.
+    """A model's weight files, checked to be whole.
 
     Raises:
-        ModelError: There is none, one is missing, cut or no safetensors, or the index names what lies elsewhere.
+        ModelError: There is none, one is missing, cut or no safetensors, or the index names files elsewhere.
     """
     index = folder / _INDEX
-    # As transformers, which looks at the index where there is no single file.
+    # As in transformers, the index counts only if there is no single file.
     names = [_WEIGHTS] if (folder / _WEIGHTS).is_file() or not index.is_file() else _indexed(index)
     for name in names:
         weight_names(folder / name)
@@ -54,7 +54,7 @@ def model_weights(folder: Path) -> list[Path]:
 
 
 def weight_names(file: Path) -> list[str]:
-    """The names of the weights in a file of safetensors, whose end is there.
+    """The names of the weights in a safetensors file, checked to be whole.
 
     Raises:
         ModelError: It is missing, or is not whole.
@@ -75,10 +75,10 @@ def weight_names(file: Path) -> list[str]:
 
 
 def refuse_pointer(file: Path) -> None:
-    """Stop where a file of a model is what Git LFS leaves in its place until it is fetched.
+    """Refuse a pointer that Git LFS leaves in place of a model's file until that is fetched.
 
     Raises:
-        ModelError: It is one.
+        ModelError: The file is a pointer.
     """
     with file.open("rb") as stream:
         if stream.read(len(_POINTER)) == _POINTER:
@@ -88,7 +88,7 @@ def refuse_pointer(file: Path) -> None:
 
 
 def refuse_pointers(folder: Path) -> None:
-    """As `refuse_pointer`, of every file of a model's or an adapter's folder that may be read.
+    """As `refuse_pointer`, for every file of a model's or an adapter's folder that may be read.
 
     Raises:
         ModelError: One is a pointer.
@@ -99,13 +99,13 @@ def refuse_pointers(folder: Path) -> None:
 
 
 def load_whole(kind: Any, folder: Path, *, lacks: Collection[str] = (), **options: Any) -> Any:
-    """The model in a folder, with every weight from its files.
+    """Load the model in a folder, and check that every weight comes from its files.
 
     Args:
         kind: One of transformers' classes.
         folder: Where the model is.
-        lacks: What the layers are called that the files may lack, since they are made or brought later; the files' own
-            ones in their place, outside the backbone, are left out.
+        lacks: Names of layers that the files may lack, since they are made or loaded later; if there are any, weights
+            of the files outside the backbone are ignored.
         **options: What `from_pretrained` takes.
 
     Raises:
@@ -114,7 +114,7 @@ def load_whole(kind: Any, folder: Path, *, lacks: Collection[str] = (), **option
     model_weights(folder)
     options = {"trust_remote_code": False, "use_safetensors": True, **options}
     if "quantization_config" in options:
-        # Weights that become 4-bit ones are taken in any size; of the plain shape nothing is read but names and sizes.
+        # Loading to 4 bits does not check sizes. On the meta device only names and sizes are read, and checked.
         shape = {**options, "device_map": {"": "meta"}}
         del shape["quantization_config"]
         _loaded(kind, folder, lacks, shape)
@@ -123,14 +123,14 @@ def load_whole(kind: Any, folder: Path, *, lacks: Collection[str] = (), **option
 
 def _loaded(kind: Any, folder: Path, lacks: Collection[str], options: Mapping[str, Any]) -> Any:
     try:
-        # Sizes that differ are told with the rest.
-        model, told = kind.from_pretrained(folder, output_loading_info=True, ignore_mismatched_sizes=True, **options)
+        # Sizes that differ are reported below, with the other faults.
+        model, report = kind.from_pretrained(folder, output_loading_info=True, ignore_mismatched_sizes=True, **options)
     except (OSError, ValueError, TypeError, KeyError, AttributeError, StrictDataclassError) as error:
         raise ModelError(f"{folder} cannot be loaded: {' '.join(str(error).split())[:300]}") from None
-    missing = [name for name in told["missing_keys"] if not {*name.split(".")} & {*lacks}]
+    missing = [name for name in report["missing_keys"] if not {*name.split(".")} & {*lacks}]
     backbone = f"{model.base_model_prefix}." if lacks else ""
-    unexpected = [name for name in told["unexpected_keys"] if name.startswith(backbone)]
-    sizes = [f"{name} {tuple(found)} for {tuple(place)}" for name, found, place in told["mismatched_keys"]]
+    unexpected = [name for name in report["unexpected_keys"] if name.startswith(backbone)]
+    sizes = [f"{name} {tuple(found)} for {tuple(place)}" for name, found, place in report["mismatched_keys"]]
     if faults := _misfits(unexpected, missing, sizes):
         raise ModelError(
             f"{folder} is not a whole {type(model).__name__}: {faults}; it is damaged, or a model of another kind, "
@@ -140,7 +140,7 @@ def _loaded(kind: Any, folder: Path, lacks: Collection[str], options: Mapping[st
 
 
 def misfit(folder: Path, base: str, unexpected: Collection[str], missing: Collection[str]) -> ModelError:
-    """What is wrong with an adapter whose weights are not those that it needs on its base."""
+    """The error for an adapter whose weights do not fit its base."""
     return ModelError(
         f"the adapter {folder} does not fit {base}: {_misfits(unexpected, missing, [])}; give the base that it was "
         "trained on, or get the adapter anew"
@@ -149,11 +149,11 @@ def misfit(folder: Path, base: str, unexpected: Collection[str], missing: Collec
 
 def _misfits(unexpected: Collection[str], missing: Collection[str], sizes: Collection[str]) -> str:
     parts = [
-        (unexpected, "of its weights find no place"),
-        (missing, "places get no weight"),
-        (sizes, "weights are of another size"),
+        (unexpected, "weights without a parameter"),
+        (missing, "parameters without a weight"),
+        (sizes, "weights of another size"),
     ]
-    return ", ".join(f"{len(names)} {said} ({_first(sorted(names))})" for names, said in parts if names)
+    return ", ".join(f"{fault}: {len(names)} ({_first(sorted(names))})" for names, fault in parts if names)
 
 
 def _first(names: Sequence[str]) -> str:
@@ -161,7 +161,7 @@ def _first(names: Sequence[str]) -> str:
 
 
 def _indexed(index: Path) -> list[str]:
-    """The files that an index names, which lie beside it."""
+    """The files that an index names, checked to lie beside it."""
     try:
         names = sorted({*json.loads(index.read_text("utf-8"))["weight_map"].values()})
     except (ValueError, TypeError, KeyError, AttributeError) as error:

@@ -1,4 +1,4 @@
-"""What running a language model takes: tokens read and written, and the floating-point operations they come to."""
+"""The work of a language model: tokens read and written, and the floating-point operations for them."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ _SHAPE = ("num_hidden_layers", "hidden_size", "num_attention_heads", "intermedia
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """Counts of an engine's work by its prompts; a prefix counts once for those read together, padding does not count.
+    """Counts of an engine's work; a prefix counts once for prompts read together, padding does not count.
 
-    What follows the prefix counts for each prompt. Where prompts are read as a tree, beginnings that documents share
-    too and equal prompts are computed once and yet counted for each, so that there the counts are an upper bound.
+    Tokens after the prefix count for each prompt. In a tree, equal prompts and common beginnings of documents are
+    computed once but counted each time, so that the counts are an upper bound there.
     """
 
     tokens_read: int = 0
@@ -24,9 +24,9 @@ class Work:
     tokens_written: int = 0
     """Tokens generated."""
     attended: int = 0
-    """The summed numbers of positions that each of them attended to, itself included."""
+    """The sum over these tokens of the positions that each attended to, itself included."""
     projected: int = 0
-    """Positions of which the vocabulary's logits were computed."""
+    """Positions for which the vocabulary's logits were computed."""
 
     def __add__(self, other: Work) -> Work:
         return Work(
@@ -46,12 +46,12 @@ class Work:
 
 
 def positions_attended(start: int, count: int) -> int:
-    """Positions that `count` tokens attend to together, the first of them standing at `start`, in a causal model."""
+    """The sum of positions that `count` tokens attend to in a causal model, the first of them at position `start`."""
     return count * start + count * (count + 1) // 2
 
 
 def work_of_reading(prompts: Sequence[Prompt]) -> Work:
-    """What reading the prompts takes: each prefix once, and what follows it."""
+    """The work of reading prompts: each prefix once, and the rest of each prompt."""
     parts = [(0, len(prefix)) for prefix in dict.fromkeys(prompt.prefix for prompt in prompts)]
     parts += [(len(prompt.prefix), len(prompt.document) + len(prompt.suffix)) for prompt in prompts]
     attended = sum(positions_attended(start, count) for start, count in parts)
@@ -59,7 +59,7 @@ def work_of_reading(prompts: Sequence[Prompt]) -> Work:
 
 
 def work_of_writing(prompts: Sequence[Prompt], lengths: Sequence[int]) -> Work:
-    """What writing so many tokens behind each prompt takes."""
+    """The work of generating `lengths` tokens after the prompts."""
     attended = sum(positions_attended(len(p.ids), n) for p, n in zip(prompts, lengths, strict=True))
     return Work(tokens_written=sum(lengths), attended=attended, projected=sum(lengths))
 
@@ -67,10 +67,10 @@ def work_of_writing(prompts: Sequence[Prompt], lengths: Sequence[int]) -> Work:
 def flops(config: Any, work: Work) -> float | None:
     """Floating-point operations of the work in a dense decoder of this `transformers` configuration.
 
-    Two for each weight of the linear layers and token, four for each attended position, head dimension and layer
-    (Kaplan et al., arXiv 2001.08361, table 1, with the attention at its true lengths). An adapter that is not merged
-    and the last written token, which is not read, are left out and in: below 1% each. None where the configuration
-    has not the shape of a dense Llama, or layers that do not attend to all before them.
+    They are two for each weight of the linear layers and token, four for each attended position, head dimension and
+    layer (Kaplan et al., arXiv 2001.08361, table 1, with the attention at its true lengths). An unmerged adapter is not
+    counted, and the last generated token, which is not read, is: below 1% each. None if the configuration is not that
+    of a dense Llama, or has layers that do not attend to all tokens before.
     """
     if {*(getattr(config, "layer_types", None) or ())} - {"full_attention"}:
         return None

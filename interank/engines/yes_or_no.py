@@ -1,4 +1,4 @@
-"""Released rerankers that answer yes or no: how each writes a pair for its model, and by which tokens it scores."""
+"""Released rerankers that answer yes or no: how each encodes a pair, and which tokens give its score."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ _MXBAI_AFTER = "<|im_end|>\n<|im_start|>assistant\n"
 
 
 class AnswerEncoder:
-    """Writes pairs as a released reranker's own code does; what texts spell of special tokens stays text."""
+    """Encodes pairs as a released reranker's own code does; special tokens that texts spell stay text."""
 
     def __init__(self, tokenizer: Any, form: ReleasedForm, positions: int | None = None) -> None:
-        """Find the form's tokens.
+        """Look up the tokens of the form's answers.
 
         Raises:
             ModelError: The tokenizer does not write its answers as one token each.
@@ -41,13 +41,13 @@ class AnswerEncoder:
         self._tokenizer = tokenizer
         self._plain = PlainText(tokenizer)
         self._length = min(form.length, positions or form.length)
-        found = [self._framed(word) for word in form.answers]
-        if form is not GEMMA and any(len(ids) != 1 for ids in found):
+        answers = [self._framed(word) for word in form.answers]
+        if form is not GEMMA and any(len(ids) != 1 for ids in answers):
             raise ModelError(
                 f"this tokenizer does not write {' and '.join(form.answers)} as one token each, as that of {form.name} "
-                "does; give that model whole"
+                "does; give the original model"
             )
-        self.labels = tuple(ids[0] for ids in found)
+        self.labels = tuple(ids[0] for ids in answers)
         writers: dict[str, Callable[[Query, str], Prompt]] = {
             QWEN3.name: self._qwen3,
             MXBAI.name: self._mxbai,
@@ -72,16 +72,16 @@ class AnswerEncoder:
     def _mxbai(self, query: Query, document: str) -> Prompt:
         before, line, task, after = map(self._framed, (_MXBAI_BEFORE, "\n", _MXBAI_TASK, _MXBAI_AFTER))
         room = self._length - len(before) - len(line) - len(task) - len(after)
-        asked = self._plain(f"query: {query.text}")[: room * 3 // 4]
+        query_ids = self._plain(f"query: {query.text}")[: room * 3 // 4]
         text = self._plain(f"document: {document}")
-        kept = text[: max(0, room - len(asked) - len(line))]
-        return Prompt(before + asked + line, kept, line + task + after, len(text) - len(kept))
+        kept = text[: max(0, room - len(query_ids) - len(line))]
+        return Prompt(before + query_ids + line, kept, line + task + after, len(text) - len(kept))
 
     def _gemma(self, query: Query, document: str) -> Prompt:
         line, task = self._framed("\n"), self._framed(GEMMA_TASK)
         begin, padding = self._tokenizer.bos_token_id, self._tokenizer.pad_token_id
-        asked = self._plain(f"A: {query.text}")[: self._length * 3 // 4]
-        prefix = ((begin,) if begin is not None and begin != padding else ()) + asked + line
+        query_ids = self._plain(f"A: {query.text}")[: self._length * 3 // 4]
+        prefix = ((begin,) if begin is not None and begin != padding else ()) + query_ids + line
         text = self._plain(f"B: {document}")
         kept = text[: min(self._length, self._length + len(line) + len(task) - len(prefix))]
         return Prompt(prefix, kept, line + task, len(text) - len(kept))

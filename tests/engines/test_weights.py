@@ -73,11 +73,17 @@ def with_one_more(weights: Weights) -> Weights:
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        (renamed, r"does not fit .*base: 28 of its weights find no place \(base_model.*\), 28 places get no weight \("),
-        (half_renamed, r"14 of its weights find no place \(.*layers\.7.*\), 14 places get no weight \(.*layers\.0"),
-        (without_one, r"does not fit .*base: 2 places get no weight \(.*layers\.1\.self_attn\.q_proj\.lora_A"),
-        (with_one_more, r"does not fit .*base: 1 of its weights find no place \(.*layers\.5\.self_attn\.q_proj"),
-        (lambda weights: {}, r"does not fit .*base: 28 places get no weight"),
+        (
+            renamed,
+            r"does not fit .*base: weights without a parameter: 28 \(base_model.*\), parameters without a weight: 28 \(",
+        ),
+        (
+            half_renamed,
+            r"weights without a parameter: 14 \(.*layers\.7.*\), parameters without a weight: 14 \(.*layers\.0",
+        ),
+        (without_one, r"does not fit .*base: parameters without a weight: 2 \(.*layers\.1\.self_attn\.q_proj\.lora_A"),
+        (with_one_more, r"does not fit .*base: weights without a parameter: 1 \(.*layers\.5\.self_attn\.q_proj"),
+        (lambda weights: {}, r"does not fit .*base: parameters without a weight: 28"),
         (lambda weights: {name: w[..., :3].clone() for name, w in weights.items()}, r"does not fit .*base: .*size"),
     ],
     ids=["renamed", "half", "one lacking", "one more", "empty", "width"],
@@ -94,7 +100,7 @@ def test_the_command_says_it_in_a_sentence(adapter: Path, tmp_path: Path, capsys
     asked = ["rerank", str(changed(adapter, ADAPTER, renamed)), "--query", "bread", str(tmp_path / "d.txt")]
     assert main([*asked, "--explain", "0", "--quiet"]) == 1
     told = capsys.readouterr()
-    assert told.out == "" and "28 of its weights find no place" in told.err and "Traceback" not in told.err
+    assert told.out == "" and "weights without a parameter: 28" in told.err and "Traceback" not in told.err
 
 
 def pickled(folder: Path, name: str) -> None:
@@ -153,9 +159,9 @@ def deeper(weights: Weights) -> Weights:
 
 
 DAMAGES = [
-    (lacking, r"2 places get no weight \(model\.layers\.0\.self_attn\.q_proj\.weight, model\.layers\.1"),
-    (narrowed, r"2 weights are of another size \(model\.layers\.0\.self_attn\.k_proj\.weight \(8, \d+\) for \(\d+"),
-    (deeper, r"9 of its weights find no place \(model\.layers\.2\.input_layernorm\.weight"),
+    (lacking, r"parameters without a weight: 2 \(model\.layers\.0\.self_attn\.q_proj\.weight, model\.layers\.1"),
+    (narrowed, r"weights of another size: 2 \(model\.layers\.0\.self_attn\.k_proj\.weight \(8, \d+\) for \(\d+"),
+    (deeper, r"weights without a parameter: 9 \(model\.layers\.2\.input_layernorm\.weight"),
 ]
 
 
@@ -189,11 +195,13 @@ def test_a_head_has_all_its_weights_and_no_others(tmp_path: Path, change: Change
 def test_a_head_is_made_up_only_where_it_is_to_be_trained(tmp_path: Path) -> None:
     base = tiny_base(tmp_path / "base")
     load_classifier(find_model(str(base)), headless=True)
-    with pytest.raises(ModelError, match=r"1 of its weights find no place \(lm_head.*1 places get no weight \(score"):
+    with pytest.raises(
+        ModelError, match=r"without a parameter: 1 \(lm_head.*without a weight: 1 \(score"
+    ):
         load_classifier(find_model(str(base)))
     head = tiny_head(tmp_path / "head", base, HeadSettings(max_length=120))
     changed(head, MODEL, lambda weights: {name: w for name, w in weights.items() if "score" not in name})
-    with pytest.raises(ModelError, match=r"is not a whole .*: 1 places get no weight \(score\.weight\)"):
+    with pytest.raises(ModelError, match=r"is not a whole .*: parameters without a weight: 1 \(score\.weight\)"):
         Reranker(head)
     adapter = tiny_adapter_head(tmp_path / "adapter", base, HeadSettings(max_length=120))
     changed(adapter, ADAPTER, lambda weights: {name: w for name, w in weights.items() if "score" not in name})
@@ -213,7 +221,7 @@ def test_a_model_for_embeddings_is_no_reranker(base: Path, tmp_path: Path) -> No
         Reranker(base)
     config = json.loads((base / "config.json").read_text())
     (base / "config.json").write_text(json.dumps({**config, "architectures": None, "tie_word_embeddings": False}))
-    with pytest.raises(ModelError, match=r"1 places get no weight \(lm_head\.weight\)"):
+    with pytest.raises(ModelError, match=r"parameters without a weight: 1 \(lm_head\.weight\)"):
         Reranker(base)
 
 
@@ -229,7 +237,7 @@ def test_adapters_side_by_side_are_held_against_their_base(tmp_path: Path) -> No
         open_domains({"one": one, "two": two})
     shutil.copy(one / ADAPTER, two / ADAPTER)
     changed(two, ADAPTER, without_one)
-    with pytest.raises(ModelError, match=r"two does not fit .*base: 2 places get no weight"):
+    with pytest.raises(ModelError, match=r"two does not fit .*base: parameters without a weight: 2"):
         open_domains({"one": one, "two": two})
 
 
@@ -237,7 +245,7 @@ def test_vllm_is_handed_no_adapter_that_does_not_fit(made: Path, adapter: Path, 
     pytest.importorskip("vllm")
     files = find_model(str(made / "base"))
     assert rank_of(adapter, files) == 5
-    with pytest.raises(ModelError, match=r"does not fit .*28 places get no weight"):
+    with pytest.raises(ModelError, match=r"does not fit .*parameters without a weight: 28"):
         rank_of(changed(adapter, ADAPTER, renamed), files)
     for kind in ("lm_head", "embed_tokens"):
         settings = LoraConfig(task_type="CAUSAL_LM", r=4, target_modules=["q_proj", kind])

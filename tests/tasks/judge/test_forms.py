@@ -424,5 +424,5 @@ def test_a_vllm_that_is_built_otherwise_is_refused_by_name(monkeypatch: pytest.M
     for name in [name for name in sys.modules if name.partition(".")[0] == "vllm"]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, "vllm", old)
-    with pytest.raises(ImportError, match=r"do not run in vLLM 0\.9\.1 \(.*\); they do in 0\.32"):
+    with pytest.raises(ImportError, match=r"do not run in vLLM 0\.9\.1 \(.*\); install 0\.32"):
         vllm_plugin.InterankLlamaForSequenceClassification  # noqa: B018
