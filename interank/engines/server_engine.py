@@ -17,7 +17,7 @@ from interank.settings import ServerRecipe
 
 log = logging.getLogger(__name__)
 
-_Result = TypeVar("_Found")
+_Result = TypeVar("_Result")
 
 
 class ServerEngine:

@@ -299,9 +299,7 @@ def _untold(model: Any) -> None:
     model.config.layer_types = ["full_attention", "sliding_attention"]
 
 
-@pytest.mark.parametrize(
-    ("change", "said"), [(_later, "tokens that come later"), (_untold, "a window that it does not tell")]
-)
+@pytest.mark.parametrize(("change", "said"), [(_later, "later tokens"), (_untold, "a window that it does not pass on")])
 def test_other_kinds_of_attention_are_refused(change: Callable[[Any], None], said: str) -> None:
     model = base("llama")
     let_score_trees(model, temperature=1.0, cast_lm_head_to_fp32=False)

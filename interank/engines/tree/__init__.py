@@ -1,1 +1,1 @@
-"""What texts share, computed once: tokens that stand in a tree, and attention along it."""
+"""Shared prefixes computed once: tokens in a prefix tree, and attention along it."""

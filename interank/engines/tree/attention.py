@@ -18,9 +18,9 @@ from interank.engines.tree.pieces import Store
 from interank.engines.tree.prefix_tree import ROOT, Leaves, PrefixTree, Trunk
 from interank.errors import TrainingError
 
-# A mask of four dimensions is handed on as it is; attention goes by the tree and looks at none.
+# transformers passes on a mask of four dimensions as it is; attention along a tree ignores it.
 _NO_MASK = (1, 1, 1, 1)
-# Queries of one call on a CPU, where attention computes what a mask hides.
+# Queries of one call on a CPU, where attention also computes what a mask hides.
 _QUERIES = 128
 _ATTENTION = "interank_shared_prefix"
 
@@ -36,14 +36,14 @@ def shared_prefix_attention(
     """Transformers' attention interface: along the tree where one is given, else plain sdpa.
 
     Raises:
-        TrainingError: The model's attention is of another kind, or its layers do not hand on what they are given.
+        TrainingError: The model's attention is of another kind, or its layers do not pass on their keyword arguments.
     """
     tree: TreeForward | None = options.pop("tree", None)
     store: Store | None = options.pop("store", None)
     if tree is None:
         if attention_mask is not None and attention_mask.shape == _NO_MASK and query.shape[2] > 1:
             raise TrainingError(
-                f"{type(module).__name__} is not told how its tokens belong together, so prompts cannot be computed "
+                f"{type(module).__name__} does not get the tree of its tokens, so shared prefixes cannot be computed "
                 "once; set shared_prefix: false"
             )
         plain: tuple[torch.Tensor, None] = sdpa_attention_forward(module, query, key, value, attention_mask, **options)
@@ -54,18 +54,18 @@ def shared_prefix_attention(
     window, dropout, scale = options.get("sliding_window"), options.get("dropout", 0.0), options.get("scaling")
     layer: Any = module.layer_idx
     before = store.before(layer) if store is not None else None
-    # FlexAttention drops nothing out.
+    # FlexAttention has no dropout.
     if tree.at_once and not dropout:
-        found = attend_at_once(query, key, value, tree.mask(window), scale, before)
+        output = attend_at_once(query, key, value, tree.mask(window), scale, before)
     else:
-        found = attend(query, key, value, tree.tree, before=before, window=window, dropout_p=dropout, scale=scale)
+        output = attend(query, key, value, tree.tree, before=before, window=window, dropout_p=dropout, scale=scale)
     if store is not None:
         store.take(layer, key, value)
-    return found, None
+    return output, None
 
 
 def let_follow_trees(model: Any) -> None:
-    """Let a causal language model compute trees (`hidden_states`); calls without a tree go on as before.
+    """Enable a causal language model to compute trees (`hidden_states`); calls without a tree work as before.
 
     Raises:
         TrainingError: The model's attention cannot be replaced.
@@ -75,10 +75,12 @@ def let_follow_trees(model: Any) -> None:
     AttentionInterface.register(_ATTENTION, shared_prefix_attention)
     AttentionMaskInterface.register(_ATTENTION, sdpa_mask)
     if why := allowed(model.config).why:
-        raise TrainingError(f"{type(model).__name__} cannot compute prompts once: {why}; set shared_prefix: false")
+        raise TrainingError(
+            f"{type(model).__name__} cannot compute shared prefixes once: {why}; set shared_prefix: false"
+        )
     if model.config._attn_implementation != "sdpa" or not model._can_set_attn_implementation():
         raise TrainingError(
-            f"{type(model).__name__} runs with {model.config._attn_implementation} attention, sdpa through "
+            f"{type(model).__name__} runs with {model.config._attn_implementation} attention, where sdpa through "
             "transformers' attention interface is expected; set shared_prefix: false"
         )
     model.set_attn_implementation(_ATTENTION)
@@ -89,14 +91,14 @@ def let_follow_trees(model: Any) -> None:
 
 
 def follows(model: Any) -> bool:
-    """Whether a causal language model's attention can follow trees, and its layers hand on what they are given."""
+    """Whether a causal language model's attention can follow trees, and its layers pass on keyword arguments."""
     base = model.get_base_model() if hasattr(model, "get_base_model") else model
     known = base.config._attn_implementation in ("sdpa", _ATTENTION)
     return bool(known and allowed(base.config).tree and base.is_backend_compatible())
 
 
 def inputs(model: Any, tree: PrefixTree) -> dict[str, Any]:
-    """With what a causal language model, or its backbone, is called to compute a tree."""
+    """The keyword arguments with which a causal language model, or its backbone, computes a tree."""
     return {
         "input_ids": tree.ids,
         "position_ids": tree.positions,
@@ -108,8 +110,8 @@ def inputs(model: Any, tree: PrefixTree) -> dict[str, Any]:
 
 def hidden_states(model: Any, tree: PrefixTree) -> torch.Tensor:
     """The last layer's output for every token of the tree, of shape (1, tokens, width)."""
-    found: torch.Tensor = model.base_model(**inputs(model, tree)).last_hidden_state
-    return found
+    states: torch.Tensor = model.base_model(**inputs(model, tree)).last_hidden_state
+    return states
 
 
 def attend(
@@ -126,22 +128,22 @@ def attend(
 
     Args:
         query: Of shape (1, heads, tokens, size).
-        key: Of shape (1, key heads, tokens, size), as `value`.
-        value: What is summed.
-        tree: Which token stands where.
-        before: Keys and values of what was read before the row, for trunks that stand after a part of it.
-        window: So many tokens are seen, the own one included; all where it is None.
+        key: Of shape (1, key heads, tokens, size).
+        value: Of the same shape.
+        tree: The tree of the tokens.
+        before: Keys and values of the path read before the row, for trunks that follow a part of it.
+        window: How many tokens each token attends to, itself included; None for all.
         options: Of `scaled_dot_product_attention`.
 
     Returns:
         Of shape (1, tokens, heads, size).
     """
-    # Cut at once: the gradient of a slice is as large as the whole row, that of all pieces together is one row.
+    # One split for all pieces: the gradient of each slice would be as large as the row, that of the split is one row.
     segments: list[Trunk | Leaves] = sorted((*tree.trunks, *tree.leaves), key=attrgetter("start"))
     sizes = [segment.end - segment.start for segment in segments]
     pieces = zip(*(torch.split(states, sizes, 2) for states in (query, key, value)), strict=True)
     read = before or (key[:, :, :0], value[:, :, :0])
-    # Where nothing follows a trunk its path is let go: a piece of many short texts has many of them.
+    # Only paths of trunks with successors are kept: a piece of many short texts has many trunks.
     continued = {segment.parent for segment in segments}
     paths: dict[int, tuple[torch.Tensor, torch.Tensor]] = {}
     trunks = 0
@@ -151,7 +153,7 @@ def attend(
         path = paths[segment.parent] if segment.parent != ROOT else (read[0][:, :, :after], read[1][:, :, :after])
         if isinstance(segment, Trunk):
             keys, values = torch.cat([path[0], own_key], 2), torch.cat([path[1], own_value], 2)
-            # Trunks are numbered as they stand.
+            # Trunks are numbered in the order of the row.
             if trunks in continued:
                 paths[trunks] = keys, values
             trunks += 1
@@ -205,28 +207,28 @@ def _causal(
     else:
         options = {**options, "attn_mask": causal_lower_right(width, key.shape[2])}
     grouped = query.shape[1] != key.shape[1]
-    found = scaled_dot_product_attention(query, key, value, enable_gqa=grouped, **options)
-    return found.transpose(1, 2)
+    attended = scaled_dot_product_attention(query, key, value, enable_gqa=grouped, **options)
+    return attended.transpose(1, 2)
 
 
 def refuse_other_attention(module: Any, options: dict[str, Any]) -> None:
-    """Raise where a model's attention is not plain causal attention over all tokens or over a window.
+    """Refuse a model whose attention is not plain causal attention over all tokens or over a window.
 
     Raises:
-        TrainingError: Naming what the model asks for.
+        TrainingError: The message names what the model's attention uses besides.
     """
-    asked = [name for name in ("softcap", "s_aux", "position_bias") if options.get(name) is not None]
+    unsupported = [name for name in ("softcap", "s_aux", "position_bias") if options.get(name) is not None]
     if not getattr(module, "is_causal", True):
-        asked.append("tokens that come later")
+        unsupported.append("later tokens")
     kinds = getattr(module.config, "layer_types", None)
     if kinds:
         windowed = kinds[module.layer_idx] == "sliding_attention"
     else:
         windowed = getattr(module.config, "sliding_window", None) is not None
     if windowed and options.get("sliding_window") is None:
-        asked.append("a window that it does not tell")
-    if asked:
+        unsupported.append("a window that it does not pass on")
+    if unsupported:
         raise TrainingError(
-            f"this model's attention uses {', '.join(asked)}, which prompts that are computed once do not have; "
-            "set shared_prefix: false"
+            f"this model's attention uses {', '.join(unsupported)}, with which shared prefixes cannot be computed "
+            "once; set shared_prefix: false"
         )

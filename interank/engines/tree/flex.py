@@ -19,11 +19,11 @@ from interank.engines.tree.prefix_tree import PrefixTree
 
 log = logging.getLogger(__name__)
 
-# The least that torch tests FlexAttention on, and the smallest head that its kernels take.
+# The lowest compute capability on which torch tests FlexAttention, and the smallest head that its kernels take.
 _CAPABILITY, _LEAST_SIZE = (8, 0), 16
 # As many as dynamo allows in all: kernels are compiled for each bucket of lengths, window and kind of gradient.
 _COMPILED = 256
-# By how much the first result may lie from plain attention: bfloat16 gives 0.004, a fault more than 0.5.
+# The tolerated relative distance from plain attention: bfloat16 gives 0.004, a fault more than 0.5.
 _NEAR = 0.03
 
 
@@ -37,7 +37,7 @@ class TreeForward:
     _masks: dict[int | None, BlockMask] = field(default_factory=dict)
 
     def mask(self, window: int | None) -> BlockMask:
-        """The mask in which so many tokens are seen."""
+        """The mask for a window of so many tokens; None for all."""
         if window not in self._masks:
             self._masks[window] = block_mask(self.tree, window)
         return self._masks[window]
@@ -45,7 +45,7 @@ class TreeForward:
 
 @dataclass(frozen=True, slots=True)
 class Heads:
-    """What kernels are compiled for."""
+    """The attention heads for which kernels are compiled."""
 
     queries: int
     keys: int
@@ -54,7 +54,7 @@ class Heads:
 
     @classmethod
     def of(cls, model: Any) -> Heads:
-        """A causal language model's, in what it computes in now."""
+        """The heads of a causal language model, with the type that it computes in now."""
         config, kind = model.config.get_text_config(), model.device.type
         queries = config.num_attention_heads
         return cls(
@@ -66,10 +66,10 @@ class Heads:
 
 
 def followed(model: Any, tree: PrefixTree) -> TreeForward:
-    """The tree as this model's layers follow it, here."""
+    """The tree with the way in which this model's layers compute it on its device."""
     device = tree.ids.device
     why = why_not(device, Heads.of(model))
-    # What keeps a CPU from it is that gradients are lacking, and ranking wants none.
+    # A CPU lacks only gradients, which ranking does not need.
     if torch.is_grad_enabled() or device.type != "cpu":
         _tell(device, why)
     return TreeForward(tree, not why)
@@ -77,17 +77,17 @@ def followed(model: Any, tree: PrefixTree) -> TreeForward:
 
 @functools.cache
 def why_not(device: torch.device, heads: Heads) -> str:
-    """What keeps a layer's attention from being one call, in words; empty where it is."""
+    """Why a layer's attention cannot be one call, in words; empty if it can."""
     return _lacking(device, heads) or _failing(device, heads)
 
 
 @functools.cache
 def _tell(device: torch.device, why: str) -> None:
-    """Say it in the log, once a process."""
+    """Log how attention is computed, once a process."""
     if why:
-        log.info("attention along prompts that are computed once: a call for each piece of them, since %s", why)
+        log.info("attention along shared prefixes: a call for each piece of the tree, since %s", why)
     else:
-        log.info("attention along prompts that are computed once: one call of FlexAttention a layer")
+        log.info("attention along shared prefixes: one call of FlexAttention a layer")
 
 
 def attend_at_once(
@@ -108,14 +108,14 @@ def attend_at_once(
             torch.cat([pad(path.to(dtype), (0, 0, 0, seen - length - path.shape[2])), own.to(dtype)], 2)
             for path, own in zip(before, (key, value), strict=True)
         )
-    # Laid out alike whether there is room or not, so that no kernel is compiled for that.
+    # Contiguous also without padding, so that no kernel is compiled for another layout.
     states = [pad(item.to(dtype), (0, 0, 0, length - tokens)).contiguous() for item in (query, key, value)]
     grouped = query.shape[1] != key.shape[1]
     attention = _compiled() if kind == "cuda" else flex_attention
-    # Set at each call: dynamo's settings are each thread's own.
+    # Set at each call, since dynamo's settings belong to a thread.
     with torch._dynamo.config.patch(recompile_limit=max(torch._dynamo.config.recompile_limit, _COMPILED)):
-        found: torch.Tensor = attention(*states, block_mask=mask, scale=scale, enable_gqa=grouped)
-    return found[:, :, :tokens].transpose(1, 2)
+        output: torch.Tensor = attention(*states, block_mask=mask, scale=scale, enable_gqa=grouped)
+    return output[:, :, :tokens].transpose(1, 2)
 
 
 @functools.cache
@@ -126,8 +126,8 @@ def _compiled() -> Any:
 def _lacking(device: torch.device, heads: Heads) -> str:
     if device.type != "cuda":
         return f"FlexAttention computes no gradients on {device.type}"
-    if (found := torch.cuda.get_device_capability(device)) < _CAPABILITY:
-        return f"the GPU's compute capability is {found[0]}.{found[1]}, and FlexAttention takes 8.0 or more"
+    if (capability := torch.cuda.get_device_capability(device)) < _CAPABILITY:
+        return f"the GPU's compute capability is {capability[0]}.{capability[1]}, and FlexAttention takes 8.0 or more"
     if importlib.util.find_spec("triton") is None:
         return "triton, by which FlexAttention is compiled, is not installed"
     if heads.size < _LEAST_SIZE:
@@ -136,21 +136,21 @@ def _lacking(device: torch.device, heads: Heads) -> str:
 
 
 def _failing(device: torch.device, heads: Heads) -> str:
-    """Whether a small tree's attention and gradients fail to compile, or are wrong."""
+    """Why FlexAttention fails on a small tree: it does not compile, or its results are wrong; empty if it works."""
     try:
         error = _error(device, heads)
     except torch.OutOfMemoryError:
         raise
-    # What triton raises where it finds no compiler, or may not write, is its own.
+    # triton raises errors of several kinds if it finds no compiler, or may not write.
     except (RuntimeError, OSError, subprocess.SubprocessError) as fault:
         return f"FlexAttention could not be compiled ({type(fault).__name__}: {' '.join(str(fault).split())[:200]})"
     return "" if error < _NEAR else f"FlexAttention's results are off by {error:.3g} here"
 
 
 def _error(device: torch.device, heads: Heads) -> float:
-    """How far FlexAttention lies from plain attention on a small tree, relative to it.
+    """The largest relative distance of FlexAttention from plain attention on a small tree.
 
-    With gradients where the tree is read at once, as in training, and also where it is read in two pieces.
+    It compares outputs and gradients of the tree in one piece, as in training, and outputs of the tree in two pieces.
     """
     planted = TextTree((1,) * 100 + (n,) * 120 for n in range(2))
     (whole,) = planted.pieces(1000, device)
@@ -168,15 +168,15 @@ def _error(device: torch.device, heads: Heads) -> float:
         sees = mask.mask_mod(places, places, places[:, None], places)
         grouped = heads.queries != heads.keys
         plain = scaled_dot_product_attention(query, key, value, attn_mask=sees, enable_gqa=grouped).transpose(1, 2)
-        expected, found = (
+        expected, actual = (
             torch.cat([part.detach().float().flatten() for part in (attended, *gradients)])
             for attended in (plain, attend_at_once(query, key, value, mask, None))
             for gradients in [torch.autograd.grad((attended * weights).sum(), (query, key, value))]
         )
-        # The second piece stands in the middle of a text; what was read before is all of its path.
+        # The second piece begins within a text, and everything read before is its path.
         _, second = planted.pieces(tokens // 2, device)
         split = [torch.split(item.detach(), [second.start, tokens - second.start], 2) for item in (query, key, value)]
         (_, last), (before_key, own_key), (before_value, own_value) = split
         last = attend_at_once(last, own_key, own_value, block_mask(second.tree), None, (before_key, before_value))
-        pairs = [(found, expected), (last.float(), plain.detach()[:, second.start :].float())]
+        pairs = [(actual, expected), (last.float(), plain.detach()[:, second.start :].float())]
     return max(float((got - wanted).norm() / wanted.norm()) for got, wanted in pairs)

@@ -1,4 +1,4 @@
-"""A tree's attention as one mask: trunks stand depth first, so a key is seen from its place to its subtree's end."""
+"""A tree's attention as one mask: in depth-first order a key is seen from its place to the end of its subtree."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from torch.nn.attention.flex_attention import BlockMask
 from interank.engines.tree.prefix_tree import ROOT, PrefixTree
 
 BLOCK = 128
-"""Places of a block, which is visited whole, in part or not at all."""
+"""Places of a block of the mask, which kernels compute whole, in part or not at all."""
 
 
 def seen_until(tree: PrefixTree) -> list[int]:
@@ -33,9 +33,9 @@ def seen_until(tree: PrefixTree) -> list[int]:
 
 
 def path_seen_until(tree: PrefixTree) -> list[int]:
-    """For each place of the path before the row the place of the row from which on it is seen no more.
+    """For each place of the path before the row, the place of the row from which on it is no longer seen.
 
-    Trunks stand depth first, so each that stands after a part of the path sees no more of it than those before.
+    Trunks are in depth-first order, so a later trunk that follows the path sees no more of it than earlier ones.
     """
     first, *others = (trunk for trunk in tree.trunks if trunk.parent == ROOT)
     ends = [tree.ids.shape[1]] * first.after
@@ -45,20 +45,21 @@ def path_seen_until(tree: PrefixTree) -> list[int]:
 
 
 def bucket(tokens: int) -> int:
-    """The next of few lengths, 1, 2, 3, 4, 6, 8, 12 ... blocks: kernels are compiled for each."""
+    """The length rounded up to 1, 2, 3, 4, 6, 8, 12 ... blocks, since kernels are compiled for each length."""
     blocks = max(1, -(-tokens // BLOCK))
     power = 1 << (blocks - 1).bit_length()
     return BLOCK * (power * 3 // 4 if power > 2 and power * 3 // 4 >= blocks else power)
 
 
 def block_mask(tree: PrefixTree, window: int | None = None) -> BlockMask:
-    """The mask of a tree on its device; keys are those of the path before its row, if there is one, then its own.
+    """The mask of a tree on its device; the keys are those of the path before its row, if any, then the row's.
 
-    Each is padded to its bucket, the path with places that nothing sees, the row with places that see themselves alone.
+    Both are padded to their buckets: the path with places that no query sees, the row with places that see only
+    themselves.
 
     Args:
-        tree: Whose mask it is.
-        window: So many tokens of its path a token sees, itself included; all where it is None.
+        tree: The tree.
+        window: How many tokens of its path each token sees, itself included; None for all.
     """
     tokens, device = tree.ids.shape[1], tree.ids.device
     length, path = bucket(tokens), path_seen_until(tree) if tree.trunks else []
@@ -91,7 +92,7 @@ def block_mask(tree: PrefixTree, window: int | None = None) -> BlockMask:
 
 
 def _listed(blocks: torch.Tensor, device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
-    """For each block of queries how many blocks of keys are chosen, and which, those first."""
+    """For each block of queries the number of chosen blocks of keys, and all blocks' indices, the chosen ones first."""
     counts = blocks.sum(1, dtype=torch.int32)
     order = torch.argsort(blocks.int(), dim=1, descending=True, stable=True).int()
     return counts[None, None].to(device), order[None, None].contiguous().to(device)

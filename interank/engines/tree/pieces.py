@@ -1,4 +1,4 @@
-"""Texts as one tree that is read in pieces, of which no more is held than the way to the next one."""
+"""Texts as one tree that is read in pieces; only the keys and values on the path to the next piece are kept."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import torch
 from interank.engines.tree.prefix_tree import ROOT, Ids, PrefixTree, Row, Trunk
 from interank.errors import TrainingError
 
-# Ends whose whole vocabulary is computed together.
+# The most ends of texts in a piece, each of which has logits of the whole vocabulary.
 _MOST_ENDS = 256
 _States = tuple[torch.Tensor, torch.Tensor]
 
@@ -21,9 +21,10 @@ _States = tuple[torch.Tensor, torch.Tensor]
 class Piece:
     """Tokens that go through the layers together, from the place `start` of the whole row on.
 
-    What stands before them is a path: trunks stand depth first, so the text so far in which the first token stands has
-    all that any of them sees. A trunk's `after` counts its places. `ends` are the texts that end in the piece, in the
-    order of `tree.scored`. The path to the next piece is the first `stays` places of this one's, then the own `joins`.
+    Before them is a path: trunks are in depth-first order, so the beginning of the first token's text holds all that
+    any of them sees. A trunk's `after` counts places of this path. `ends` are the texts that end in the piece, in the
+    order of `tree.scored`. The path to the next piece is the first `stays` places of this one, then the piece's own
+    places `joins`.
     """
 
     tree: PrefixTree
@@ -34,19 +35,19 @@ class Piece:
 
 
 class Store(Protocol):
-    """Where keys and values stand that a piece needs, and where its own go; each (1, heads, tokens, size)."""
+    """Provides the keys and values that a piece needs, and takes its own; each (1, heads, tokens, size)."""
 
     def before(self, layer: int) -> _States | None:
-        """Those of the path that leads to the piece; None where it is empty."""
+        """The keys and values of the path to the piece; None if it is empty."""
         ...
 
     def take(self, layer: int, key: torch.Tensor, value: torch.Tensor) -> None:
-        """Those of the piece, after the layer's attention, once for each layer."""
+        """Take the piece's keys and values; called once for each layer, after its attention."""
         ...
 
 
 class Path:
-    """The store of texts that are only read: the path to the next piece."""
+    """The store of texts that are only read: it holds the path to the next piece."""
 
     def __init__(self) -> None:
         self._piece: Piece | None = None
@@ -54,7 +55,7 @@ class Path:
         self._taken: set[int] = set()
 
     def turn(self, piece: Piece) -> None:
-        """To the next piece."""
+        """Go to the next piece."""
         self._piece = piece
         self._taken.clear()
 
@@ -66,12 +67,12 @@ class Path:
         """See `Store`."""
         assert self._piece is not None
         if layer in self._taken:
-            raise TrainingError(f"layer {layer} attends twice, so prompts cannot be computed once")
+            raise TrainingError(f"layer {layer} attends twice, so shared prefixes cannot be computed once")
         self._taken.add(layer)
         stays, joins = self._piece.stays, self._piece.joins
         before = self._layers.pop(layer, (key[:, :, :0], value[:, :, :0]))
         if stays or joins:
-            # Copied, because views would hold all that they are part of.
+            # Copied, because views would keep whole tensors in memory.
             self._layers[layer] = (
                 torch.cat([before[0][:, :, :stays], *(key[:, :, own] for own in joins)], 2),
                 torch.cat([before[1][:, :, :stays], *(value[:, :, own] for own in joins)], 2),
@@ -79,10 +80,10 @@ class Path:
 
 
 class TextTree:
-    """Different texts as one tree, which is read in pieces; the order in which they are given changes nothing."""
+    """Different texts as one tree, which is read in pieces; the order of the texts changes nothing."""
 
     def __init__(self, texts: Iterable[Ids]) -> None:
-        """Plant them.
+        """Build the tree.
 
         Raises:
             ValueError: One is empty.
@@ -91,7 +92,7 @@ class TextTree:
         if () in texts:
             raise ValueError("a text without a token has no end to be read")
         self._row = Row()
-        # Those that begin alike follow each other.
+        # In this order texts with a common prefix follow each other.
         self._trunks = dict(self._row.grow(texts, 0, ROOT))
 
     def pieces(self, tokens: int, device: torch.device) -> Iterator[Piece]:
@@ -113,17 +114,17 @@ class TextTree:
             start = stop
 
     def spans(self, text: Ids) -> list[tuple[int, int]]:
-        """From and to which places of the row a text stands, in its order."""
-        found, number = [], self._trunks[text]
+        """The spans of the row (first place, place after the last) that make up a text, in its order."""
+        spans, number = [], self._trunks[text]
         while number != ROOT:
             trunk = self._row.trunks[number]
-            found.append((trunk.start, trunk.end))
+            spans.append((trunk.start, trunk.end))
             number = trunk.parent
-        return found[::-1]
+        return spans[::-1]
 
 
 def _cut(row: Row, start: int, stop: int, numbers: range, scored: Sequence[int], device: torch.device) -> PrefixTree:
-    """The places `start` to `stop` of a row, in which its trunks `numbers` stand, whole or in part."""
+    """The tree of a row's places `start` to `stop`, which hold its trunks `numbers`, whole or in part."""
     trunks = []
     for number in numbers:
         whole = row.trunks[number]
@@ -145,14 +146,14 @@ def _cut(row: Row, start: int, stop: int, numbers: range, scored: Sequence[int],
 
 
 def _kept(row: Row, start: int, stop: int, number: int) -> tuple[int, tuple[slice, ...]]:
-    """What of the path to `start` and of the places up to `stop` stands before that place, in the trunk `number`."""
+    """The path to `stop`, in the trunk `number`: how many places of the path to `start`, and which after `start`."""
     if stop == len(row.ids):
         return 0, ()
-    found = []
+    slices = []
     while number != ROOT and row.trunks[number].end > start:
         trunk = row.trunks[number]
         first, last = max(trunk.start, start), min(trunk.end, stop)
         if first < last:
-            found.append(slice(first - start, last - start))
+            slices.append(slice(first - start, last - start))
         number = trunk.parent
-    return row.positions[stop] - sum(part.stop - part.start for part in found), tuple(reversed(found))
+    return row.positions[stop] - sum(part.stop - part.start for part in slices), tuple(reversed(slices))

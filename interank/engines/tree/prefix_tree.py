@@ -15,17 +15,17 @@ import torch
 
 Ids = tuple[int, ...]
 
-# Prompts that have fewer tokens in common are cheaper computed apart than cut into more segments.
+# Prompts with fewer tokens in common are cheaper to compute separately than to cut into more segments.
 SHORTEST_SHARED = 32
 ROOT = -1
-"""The parent of a trunk that stands after nothing."""
+"""The parent of a trunk that follows no other."""
 
 
 @dataclass(frozen=True, slots=True)
 class Trunk:
     """A piece of prompt: places `start` to `end` of the row, after the trunk `parent`.
 
-    Without one (`ROOT`) it stands after the first `after` places of what was read before the row.
+    With the parent `ROOT` it follows the first `after` places of the path read before the row.
     """
 
     start: int
@@ -56,7 +56,7 @@ class PrefixTree:
     """A batch as one row of tokens, depth first: `ids` and `positions` of shape (1, tokens).
 
     The logits after the places `scored` predict `labels`, both of shape (predictions,): completions only.
-    `predictions` says for each row of the batch and place in its completion which prediction is its own, of shape
+    `predictions` has the index of the prediction for each row of the batch and place in its completion, of shape
     (batch, longest completion), with -1 where a completion has no token.
     """
 
@@ -99,8 +99,8 @@ def plant(rows: Sequence[tuple[Ids, Ids]], width: int, device: torch.device) -> 
 def plant_sequences(rows: Sequence[tuple[Ids, Ids]], width: int, device: torch.device) -> PrefixTree:
     """The tree of (prompt, answer) rows in which answers are part of the trunks; `width` as for `plant`.
 
-    For rows whose prompts mostly have one answer: a piece of row less for each of them, and answers that begin
-    alike are shared too. Each place may predict several labels.
+    It is for rows whose prompts mostly have one answer: each then has one segment less, and common beginnings of
+    answers are shared too. Each place may predict several labels.
     """
     row = Row()
     sequences = dict.fromkeys((*prompt, *answer[:-1]) for prompt, answer in rows if answer)
@@ -143,7 +143,7 @@ class Row:
     labels: list[int] = field(default_factory=list)
 
     def append(self, ids: Sequence[int], position: int) -> tuple[int, int]:
-        """Write a segment; the places it has got."""
+        """Append a segment; its first place and the one after its last."""
         start = len(self.ids)
         self.ids += ids
         self.positions += range(position, position + len(ids))
@@ -157,7 +157,7 @@ class Row:
         return [*self.places(last.parent), *range(last.start, last.end)]
 
     def grow(self, prompts: Sequence[Ids], depth: int, parent: int) -> Iterator[tuple[Ids, int]]:
-        """Write the trunks of different prompts that agree up to `depth`; each prompt with the trunk it ends in."""
+        """Append the trunks of different prompts that agree up to `depth`; each prompt with the trunk it ends in."""
         alike: dict[Ids, list[Ids]] = {}
         for prompt in prompts:
             alike.setdefault(prompt[depth : depth + SHORTEST_SHARED], []).append(prompt)
@@ -184,7 +184,7 @@ def _bear(
     predictions: torch.Tensor,
     device: torch.device,
 ) -> Leaves:
-    """Write a prompt's last token with each of its completions, and into `predictions` whose they are."""
+    """Append a prompt's last token with each of its completions, and enter their predictions in `predictions`."""
     start = len(row.ids)
     spans = [row.append((prompt[-1], *ids[:-1]), len(prompt) - 1) for ids in completions]
     for (first, last), (ids, numbers) in zip(spans, completions.items(), strict=True):
@@ -203,7 +203,7 @@ def _bear(
 
 
 def _agreement(prompts: Sequence[Ids]) -> int:
-    """How many tokens all of these begin with."""
+    """The length of the common prefix."""
     low, high = min(prompts), max(prompts)
     return next(
         (place for place, (a, b) in enumerate(zip(low, high, strict=False)) if a != b), min(len(low), len(high))

@@ -1,4 +1,4 @@
-"""Prompts on any causal language model whose attention can follow a tree: read in pieces, what they share once."""
+"""Runs prompts on causal language models whose attention can follow a tree: in pieces, shared prefixes once."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from interank.engines.tree.prefix_tree import Ids
 
 
 class TreeRunner:
-    """Reads prompts to their ends, or goes on writing them."""
+    """Computes the logits after prompts, or generates text after them."""
 
     def __init__(self, model: Any) -> None:
         self.model = model
@@ -28,9 +28,9 @@ class TreeRunner:
     def logits(
         self, prompts: Sequence[Prompt], budget: Budget, labels: Sequence[int]
     ) -> Iterator[tuple[list[int], torch.Tensor]]:
-        """The vocabulary's logits after each prompt: places in `prompts`, and a row for each; see `last_logits`.
+        """Batches of places in `prompts` with the vocabulary's logits after each prompt, a row each; see `last_logits`.
 
-        What is held is one prompt's keys and values at the most.
+        At most one prompt's keys and values are held.
         """
         places: dict[Ids, list[int]] = {}
         for place, prompt in enumerate(prompts):
@@ -38,42 +38,42 @@ class TreeRunner:
         path = Path()
         for piece in self._pieces(places, budget):
             path.turn(piece)
-            found = self._read(piece, path, labels)
-            # Equal prompts one after the other: a row of the vocabulary for each would be much.
+            logits = self._read(piece, path, labels)
+            # Equal prompts in separate batches: a row of the vocabulary for each of them would take much memory.
             for turn in range(max((len(places[text]) for text in piece.ends), default=0)):
                 rows = [row for row, text in enumerate(piece.ends) if turn < len(places[text])]
-                yield [places[piece.ends[row]][turn] for row in rows], found[rows]
+                yield [places[piece.ends[row]][turn] for row in rows], logits[rows]
 
     def states(self, texts: Collection[Ids], budget: Budget) -> Iterator[tuple[Ids, torch.Tensor]]:
-        """Each different text, with what the last layer gives at its end, of shape (width,)."""
+        """Each different text with the last layer's hidden state at its end, of shape (width,)."""
         base = self.model.get_base_model() if hasattr(self.model, "get_base_model") else self.model
         path = Path()
         for piece in self._pieces({*texts}, budget):
             path.turn(piece)
-            found = base.base_model(**inputs(self.model, piece.tree), store=path).last_hidden_state[0]
-            yield from zip(piece.ends, found[piece.tree.scored], strict=True)
+            states = base.base_model(**inputs(self.model, piece.tree), store=path).last_hidden_state[0]
+            yield from zip(piece.ends, states[piece.tree.scored], strict=True)
 
     def cut(self, prompts: Sequence[Prompt], budget: Budget, room: int) -> Iterator[list[int]]:
-        """Places of prompts that are written together, with `room` tokens more for each."""
+        """Batches for generation, as places in `prompts`, with room for `room` new tokens each."""
         return cut_apart(self.model, prompts, budget, held(self.model), room)
 
     def start(self, prompts: Sequence[Prompt], budget: Budget, room: int) -> CachedBatch:
-        """Read prompts that are to be written on together, padded on the left to one length."""
+        """Read prompts for generation in one batch, padded on the left to one length."""
         texts = [prompt.ids for prompt in prompts]
         planted = TextTree(texts)
         rows = _Rows(self.model, texts, planted)
-        found: dict[Ids, torch.Tensor] = {}
+        logits: dict[Ids, torch.Tensor] = {}
         whole = len(texts) == 1 and is_read_otherwise(self.model.config, len(texts[0]))
         for piece in planted.pieces(len(texts[0]) if whole else budget.tokens, self.model.device):
             rows.turn(piece)
-            found |= zip(piece.ends, self._read(piece, rows, ()), strict=True)
+            logits |= zip(piece.ends, self._read(piece, rows, ()), strict=True)
         lengths = torch.tensor([len(text) for text in texts], device=self.model.device)[:, None]
         longest = max(map(len, texts))
         mask = (torch.arange(longest, device=self.model.device) >= longest - lengths).long()
-        return CachedBatch(self.model, rows.cache, mask, lengths - 1, torch.stack([found[text] for text in texts]))
+        return CachedBatch(self.model, rows.cache, mask, lengths - 1, torch.stack([logits[text] for text in texts]))
 
     def _pieces(self, texts: Collection[Ids], budget: Budget) -> Iterator[Piece]:
-        """All as one tree, but each text whose length changes how positions are read by itself, and whole."""
+        """All texts as one tree, except those that change rotary frequencies by their length: each alone and whole."""
         long = sorted((text for text in texts if is_read_otherwise(self.model.config, len(text))), key=len)
         if short := {*texts}.difference(long):
             yield from TextTree(short).pieces(budget.tokens, self.model.device)
@@ -93,31 +93,31 @@ class TreeRunner:
 
 
 class _Rows:
-    """The store of texts that are written on: their rows in a cache, padded on the left."""
+    """The store of texts in generation: their rows in a cache, padded on the left."""
 
     def __init__(self, model: Any, texts: Sequence[Ids], planted: TextTree) -> None:
         self.cache = DynamicCache(config=model.config)
         self._longest = max(map(len, texts))
         self._spans = [planted.spans(text) for text in texts]
         self._offsets = [self._longest - len(text) for text in texts]
-        # Rows, places in them, and the places of the piece that stand there.
+        # Rows of the cache, columns in them, and the places of the piece that are copied there.
         self._copied = (torch.empty(0), torch.empty(0), torch.empty(0))
         self._before: tuple[int, slice] | None = None
 
     def turn(self, piece: Piece) -> None:
-        """To the next piece."""
+        """Go to the next piece."""
         start, stop = piece.start, piece.start + piece.tree.ids.shape[1]
-        found, self._before = [], None
+        copies, self._before = [], None
         for row, (spans, offset) in enumerate(zip(self._spans, self._offsets, strict=True)):
             column = offset
             for first, last in spans:
                 places = torch.arange(max(first, start), max(first, start, min(last, stop)))
-                found.append((torch.full_like(places, row), places + column - first, places - start))
+                copies.append((torch.full_like(places, row), places + column - first, places - start))
                 if first <= start < last:
                     self._before = row, slice(offset, column + start - first)
                 column += last - first
         device = piece.tree.ids.device
-        rows, columns, copied = (torch.cat(parts).to(device) for parts in zip(*found, strict=True))
+        rows, columns, copied = (torch.cat(parts).to(device) for parts in zip(*copies, strict=True))
         self._copied = rows, columns, copied
 
     def before(self, layer: int) -> tuple[torch.Tensor, torch.Tensor] | None:
