@@ -203,7 +203,7 @@ def test_a_head_is_made_up_only_where_it_is_to_be_trained(tmp_path: Path) -> Non
         Reranker(head)
     adapter = tiny_adapter_head(tmp_path / "adapter", base, HeadSettings(max_length=120))
     changed(adapter, ADAPTER, lambda weights: {name: w for name, w in weights.items() if "score" not in name})
-    with pytest.raises(ModelError, match="no score layer"):
+    with pytest.raises(ModelError, match="nor its base holds a score layer"):
         Reranker(adapter)
 
 
