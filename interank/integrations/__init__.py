@@ -1,4 +1,4 @@
-"""Adapters of a reranker to the toolkits that people build with, a module each; none imports another's toolkit.
+"""Adapters from a `Reranker` to other toolkits, one module per toolkit; none imports another's toolkit.
 
-Each holds its toolkit to a version once it is imported, or could not be: of an older one names may be missing.
+Each module checks its toolkit's version even if the import fails, since older versions lack some of the names.
 """

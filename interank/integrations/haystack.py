@@ -18,16 +18,16 @@ finally:
 
 @component
 class InterankRanker:
-    """Ranks documents; grades and explanations go to their `meta`."""
+    """Reranks documents; grades and explanations go to their `meta`."""
 
     def __init__(self, model: str, top_k: int | None = None, explain: int | None = None, mode: str = "score") -> None:
-        """Say which model ranks; it is opened by `warm_up`.
+        """Configure the ranker; `warm_up` opens the model.
 
         Args:
-            model: As `Reranker` takes it.
-            top_k: How many documents are kept; None keeps all.
-            explain: How many of the first are explained; None leaves it to the mode.
-            mode: The reranker's.
+            model: The model, in a form that `Reranker` accepts.
+            top_k: The number of documents to keep; None keeps all.
+            explain: The number of top documents to explain; None leaves it to the mode.
+            mode: The reranker's mode.
         """
         self.model, self.top_k, self.explain, self.mode = model, top_k, explain, mode
         self._reranker: Reranker | None = None
@@ -38,30 +38,30 @@ class InterankRanker:
             self._reranker = opened(Reranker(self.model, mode=self.mode))  # type: ignore[arg-type]
 
     def to_dict(self) -> dict[str, Any]:
-        """It as plain data, as pipelines are stored."""
-        made: dict[str, Any] = default_to_dict(
+        """The component as plain data, for a stored pipeline."""
+        data: dict[str, Any] = default_to_dict(
             self, model=self.model, top_k=self.top_k, explain=self.explain, mode=self.mode
         )
-        return made
+        return data
 
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> InterankRanker:
-        """What `to_dict` gave."""
-        made: InterankRanker = default_from_dict(cls, data)
-        return made
+        """The component of an output of `to_dict`."""
+        ranker: InterankRanker = default_from_dict(cls, data)
+        return ranker
 
     @component.output_types(documents=list[Document])  # type: ignore[untyped-decorator]
     def run(self, query: str, documents: list[Document], top_k: int | None = None) -> dict[str, list[Document]]:
-        """The documents best first, each a copy with its score."""
+        """The documents, best first, each a copy with its score."""
         self.warm_up()
         assert self._reranker is not None
         kept = self.top_k if top_k is None else top_k
         texts = [document.content or "" for document in documents]
-        found = ranked(self._reranker, query, texts, kept, self.explain)
+        ranking = ranked(self._reranker, query, texts, kept, self.explain)
         return {
             "documents": [
                 replace(documents[place], score=item.score, meta={**documents[place].meta, **facts(item)})
-                for place, item in found
+                for place, item in ranking
             ]
         }
 

@@ -1,4 +1,4 @@
-"""A document compressor for LangChain, which reranks."""
+"""A reranking document compressor for LangChain."""
 
 from __future__ import annotations
 
@@ -22,27 +22,27 @@ class InterankCompressor(BaseDocumentCompressor):  # type: ignore[misc]
     """Keeps the best documents, each a copy with `relevance_score`, grade and explanation in its metadata."""
 
     reranker: Any
-    """A `Reranker`, or what it is opened from."""
+    """A `Reranker`, or its model's name or folder."""
     top_n: int | None = None
-    """How many are kept; None keeps all."""
+    """The number of documents to keep; None keeps all."""
     explain: int | None = None
-    """How many of the first are explained; None leaves it to the reranker's mode."""
+    """The number of top documents to explain; None leaves it to the reranker's mode."""
     model_config = ConfigDict(arbitrary_types_allowed=True, extra="forbid")
 
     def model_post_init(self, context: Any, /) -> None:
-        """Open the reranker where a name is given."""
+        """Open the reranker if a name was given."""
         self.reranker = opened(self.reranker)
 
     def compress_documents(
         self, documents: Sequence[Document], query: str, callbacks: Callbacks | None = None
     ) -> Sequence[Document]:
-        """The documents best first."""
-        found = ranked(
+        """The documents, best first."""
+        ranking = ranked(
             self.reranker, query, [document.page_content for document in documents], self.top_n, self.explain
         )
         return [
             documents[place].model_copy(update={"metadata": {**documents[place].metadata, **facts(item)}})
-            for place, item in found
+            for place, item in ranking
         ]
 
     async def acompress_documents(

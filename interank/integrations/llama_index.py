@@ -1,4 +1,4 @@
-"""A node postprocessor for LlamaIndex, which reranks."""
+"""A reranking node postprocessor for LlamaIndex."""
 
 from __future__ import annotations
 
@@ -30,20 +30,20 @@ class InterankRerank(BaseNodePostprocessor):  # type: ignore[misc]
     _reranker: Reranker = PrivateAttr()
 
     def __init__(self, reranker: Any, **settings: Any) -> None:
-        """Take a `Reranker`, or what it is opened from; `top_n` keeps so many, `explain` explains the first."""
+        """Wrap a `Reranker`, or open one; `top_n` nodes are kept, and the top `explain` nodes are explained."""
         super().__init__(**settings)
         self._reranker = opened(reranker)
 
     @classmethod
     def class_name(cls) -> str:
-        """The name by which LlamaIndex stores it."""
+        """The name under which LlamaIndex stores this postprocessor."""
         return "InterankRerank"
 
     def _postprocess_nodes(
         self, nodes: list[NodeWithScore], query_bundle: QueryBundle | None = None
     ) -> list[NodeWithScore]:
         if query_bundle is None:
-            raise InputError("found no query, and documents are ranked for one; give query_str or query_bundle")
+            raise InputError("found no query to rank the documents for; give query_str or query_bundle")
         _dispatcher.event(
             ReRankStartEvent(
                 query=query_bundle,
@@ -53,17 +53,17 @@ class InterankRerank(BaseNodePostprocessor):  # type: ignore[misc]
             )
         )
         texts = [each.node.get_content(metadata_mode=MetadataMode.EMBED) for each in nodes]
-        found = []
+        reranked = []
         for place, item in ranked(self._reranker, query_bundle.query_str, texts, self.top_n, self.explain):
             node = nodes[place].node.model_copy()
             node.metadata = {**node.metadata, **facts(item)}
-            # What a model reads of a node is what it was before.
+            # Models must not read the added metadata with the node's text.
             own = [*facts(item)]
             node.excluded_embed_metadata_keys = [*node.excluded_embed_metadata_keys, *own]
             node.excluded_llm_metadata_keys = [*node.excluded_llm_metadata_keys, *own]
-            found.append(NodeWithScore(node=node, score=item.score))
-        _dispatcher.event(ReRankEndEvent(nodes=found))
-        return found
+            reranked.append(NodeWithScore(node=node, score=item.score))
+        _dispatcher.event(ReRankEndEvent(nodes=reranked))
+        return reranked
 
     async def _apostprocess_nodes(
         self, nodes: list[NodeWithScore], query_bundle: QueryBundle | None = None

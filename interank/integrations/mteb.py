@@ -1,4 +1,4 @@
-"""A model for mteb: a reranker in any mode as what reranks a task's candidates."""
+"""A model for mteb: a reranker in any mode, which reranks a task's candidates."""
 
 from __future__ import annotations
 
@@ -18,49 +18,49 @@ finally:
 
 
 class InterankSearch:
-    """mteb's SearchProtocol: ranks each query's candidates, so that listwise and reasoning rerankers run there too."""
+    """Implements mteb's SearchProtocol by ranking each query's candidates as a whole, so that all modes work."""
 
     def __init__(self, reranker: Any, *, name: str = "interank/reranker", revision: str = "local") -> None:
-        """Take a `Reranker`, or what it is opened from, and how results name it, as `owner/model`."""
+        """Wrap a `Reranker`, or open one; results name it `name`, as `owner/model`."""
         self.reranker = opened(reranker)
         self._corpus: dict[str, Document] = {}
         self._meta = ModelMeta.create_empty({"name": name, "revision": revision, "is_cross_encoder": True})
 
     @property
     def mteb_model_meta(self) -> ModelMeta:
-        """How results name it."""
+        """The metadata under which results are stored."""
         return self._meta
 
     def index(self, corpus: Any, **_: Any) -> None:
-        """Keep the corpus, from which the candidates are taken."""
+        """Keep the corpus for the candidates' texts."""
         self._corpus = {str(row["id"]): Document(str(row["id"]), row["text"], row.get("title") or "") for row in corpus}
 
     def search(self, queries: Any, *, top_k: int, top_ranked: Any = None, **_: Any) -> dict[str, dict[str, float]]:
-        """Each query's candidates with scores that fall as they are ranked.
+        """Each query's candidates with scores that fall with the rank.
 
         Raises:
             InputError: The task has no candidates.
         """
         if not top_ranked:
             raise InputError(
-                "this task has no candidates, and a reranker searches no corpus; make them by a first stage: "
+                "this task has no candidates, and a reranker does not search a corpus; make some with a first stage: "
                 "task.convert_to_reranking(FOLDER, top_k=100)"
             )
-        found: dict[str, dict[str, float]] = {}
+        scores: dict[str, dict[str, float]] = {}
         for row in queries:
             name = str(row["id"])
             documents = [self._corpus[doc_id] for doc_id in top_ranked.get(name, ())]
             order = self.reranker.rank(Query(name, row["text"]), documents, top_k, explain=0) if documents else []
-            # Lists have no scores, and what has some ties where another order was meant.
-            found[name] = {item.doc_id: float(len(order) - place) for place, item in enumerate(order)}
-        return found
+            # Positions, since listwise rankings have no scores, and tied scores could be reordered.
+            scores[name] = {item.doc_id: float(len(order) - place) for place, item in enumerate(order)}
+        return scores
 
 
 def cross_encoder(folder: str | Path) -> Any:
-    """An exported judge or head as `mteb.evaluate` takes it.
+    """Open an exported judge or head for `mteb.evaluate`.
 
     Raises:
-        InputError: sentence-transformers is older than what opens it.
+        InputError: The installed sentence-transformers is too old.
     """
     require("sentence-transformers", "5.5", "mteb")
     from sentence_transformers import CrossEncoder
@@ -69,36 +69,36 @@ def cross_encoder(folder: str | Path) -> Any:
 
 
 def with_candidates(task: Any, run: str | Path, top_k: int = 100) -> Any:
-    """A task whose candidates are the first documents of a run, as the first stage of `interank evaluate` is kept.
+    """Give a task the top documents of a run as candidates, such as the first stage's run of `interank evaluate`.
 
-    mteb's own candidates of BRIGHT's tasks are the whole corpus less what a query excludes.
+    For BRIGHT's tasks, mteb's own candidates are the whole corpus except the documents that a query excludes.
 
     Args:
-        task: Of mteb, as `mteb.get_task` gives it.
+        task: A task of mteb, from `mteb.get_task`.
         run: A TREC run.
-        top_k: How many documents of each query; one of which the run has none has no candidates.
+        top_k: The number of documents per query; a query that is not in the run has no candidates.
 
     Raises:
-        InputError: The run is of other queries or documents.
+        InputError: The run has none of the task's queries, or documents that its corpus lacks.
     """
-    found = read_run(Path(run))
+    candidates = read_run(Path(run))
     task.load_data()
-    # BRIGHT's tasks hold their parts in mteb's older form until they are converted.
+    # BRIGHT's tasks are in mteb's older format until they are converted.
     task.convert_v1_dataset_format_to_v2(num_proc=None)
     shared = 0
     for part in (part for parts in task.dataset.values() for part in parts.values()):
         chosen = {
-            str(name): [*found.scores(str(name))][:top_k] if str(name) in found else []
+            str(name): [*candidates.scores(str(name))][:top_k] if str(name) in candidates else []
             for name in part["queries"]["id"]
         }
         documents = {str(name) for name in part["corpus"]["id"]}
         missing = next((each for names in chosen.values() for each in names if each not in documents), None)
         if missing is not None:
             raise InputError(
-                f"{run}: its document {missing!r} is not in the corpus of {task.metadata.name}; take that task's run"
+                f"{run}: its document {missing!r} is not in the corpus of {task.metadata.name}; give that task's run"
             )
         part["top_ranked"] = chosen
         shared += sum(map(bool, chosen.values()))
     if not shared:
-        raise InputError(f"{run}: found no query of {task.metadata.name}; take that task's run")
+        raise InputError(f"{run} has no query of {task.metadata.name}; give that task's run")
     return task

@@ -1,4 +1,4 @@
-"""A transformer for PyTerrier, which reranks results that have their texts."""
+"""A reranking transformer for PyTerrier, for results with texts."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ class InterankReranker(pt.Transformer):  # type: ignore[misc]
     """Gives rows of `qid, query, docno, text` new scores and ranks; grades and explanations are columns."""
 
     def __init__(self, reranker: Any, *, explain: int | None = None) -> None:
-        """Take a `Reranker`, or what it is opened from; `explain` explains the first of each query."""
+        """Wrap a `Reranker`, or open one; `explain` is the number of top documents to explain for each query."""
         super().__init__()
         self.reranker = opened(reranker)
         self.explain = explain
 
     def transform(self, inp: pd.DataFrame) -> pd.DataFrame:
-        """The same rows, ranked anew."""
+        """The same rows, reranked."""
         pt.validate.result_frame(inp, extra_columns=["query", "text"])
         if inp.empty:
             return inp.assign(score=pd.Series(dtype=float), rank=pd.Series(dtype=int))
@@ -40,7 +40,7 @@ class InterankReranker(pt.Transformer):  # type: ignore[misc]
             parts.append(
                 part.assign(score=[item.score for _, item in order]).join(known.drop(columns="relevance_score"))
             )
-        # add_ranks breaks ties by no rule, and rows stand best first already.
+        # Not add_ranks, which breaks ties arbitrarily; the rows are already best first.
         whole = pd.concat(parts, ignore_index=True)
         whole["rank"] = whole.groupby("qid", sort=False).cumcount()
         return whole

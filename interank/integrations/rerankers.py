@@ -17,10 +17,10 @@ finally:
 
 
 class InterankRanker(BaseRanker):  # type: ignore[misc]
-    """Ranks as its kind does there; grades and explanations go to the documents' metadata."""
+    """A ranker with the interface of `rerankers`; grades and explanations go to the documents' metadata."""
 
     def __init__(self, model_name_or_path: Any, verbose: int = 0, *, explain: int | None = None) -> None:
-        """Take what a `Reranker` is opened from, or one; `explain` explains the first."""
+        """Open a `Reranker`, or wrap one; `explain` is the number of top documents to explain."""
         self.reranker = opened(model_name_or_path)
         self.verbose = verbose
         self.explain = explain
@@ -31,12 +31,12 @@ class InterankRanker(BaseRanker):  # type: ignore[misc]
 
     def rank(self, query: str, docs: Any, doc_ids: list[str] | list[int] | None = None) -> RankedResults:
         """All documents, best first."""
-        given = prep_docs(docs, doc_ids)
+        candidates = prep_docs(docs, doc_ids)
         results = []
         for rank, (place, item) in enumerate(
-            ranked(self.reranker, query, [document.text for document in given], explain=self.explain), start=1
+            ranked(self.reranker, query, [document.text for document in candidates], explain=self.explain), start=1
         ):
-            own = given[place]
+            own = candidates[place]
             document = Document(text=own.text, doc_id=own.doc_id, metadata={**own.metadata, **facts(item)})
             results.append(Result(document=document, score=item.score, rank=rank))
         return RankedResults(results=results, query=query, has_scores=True)

@@ -1,4 +1,4 @@
-"""What every adapter does: open the reranker, rank texts, tell what is known of each."""
+"""Functions that all adapters use: open the reranker, rank texts, and collect each document's metadata."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from interank.types import Document, RankedDocument
 
 
 def opened(reranker: Reranker | str | Any) -> Reranker:
-    """The reranker, or the one that a name or a folder stands for."""
+    """The reranker itself, or the one opened from a model's name or folder."""
     return reranker if isinstance(reranker, Reranker) else Reranker(reranker)
 
 
 def ranked(
     reranker: Reranker, query: str, texts: Sequence[str], top_k: int | None = None, explain: int | None = None
 ) -> list[tuple[int, RankedDocument]]:
-    """The texts best first, each with its place in what was given; of no texts, nothing."""
+    """The ranked texts, best first, each with its index in `texts`; empty without texts."""
     if not texts:
         return []
     documents = [Document(str(place), text) for place, text in enumerate(texts)]
@@ -25,8 +25,8 @@ def ranked(
 
 
 def facts(item: RankedDocument) -> dict[str, Any]:
-    """What is known of a document beside its score, as plain data for a toolkit's metadata."""
-    known = {
+    """A ranked document's score, grade, explanation and the like as plain data for a toolkit's metadata."""
+    values = {
         "relevance_score": item.score,
         "relevance_grade": None if item.relevance is None else int(item.relevance),
         "grade_probabilities": None if item.probabilities is None else list(item.probabilities),
@@ -35,4 +35,4 @@ def facts(item: RankedDocument) -> dict[str, Any]:
         "explanation": item.explanation,
         "truncated_tokens": item.truncated or None,
     }
-    return {name: value for name, value in known.items() if value is not None}
+    return {name: value for name, value in values.items() if value is not None}

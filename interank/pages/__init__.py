@@ -1,4 +1,4 @@
-"""What the project's pages have in common: looks, programmes, and how untrusted text is shown."""
+"""Styles, scripts and the display of untrusted text that the project's HTML pages share."""
 
 from interank.pages.parts import RANKING_SCRIPTS, RANKING_STYLES, asset, content_hash, programme, visible
 

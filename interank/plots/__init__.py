@@ -1,4 +1,4 @@
-"""Plots as SVG that a page can take in: drawn by matplotlib, coloured and lettered by the page's own style."""
+"""Plots as SVG for embedding in a page: drawn by matplotlib, with colours and fonts from the page's style."""
 
 from interank.plots.curves import read_log, training_curves
 from interank.plots.drawing import begin_import, ink, new_axes, rendered, series_colour

@@ -1,4 +1,4 @@
-"""The curves of a training, from the log that it leaves: loss, rewards, validation, and what tells of its health."""
+"""Training curves from a training's log: loss, rewards, validation, and signs of trouble."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ from interank.plots.plot import Cell, Plot
 Log = Sequence[Mapping[str, Any]]
 """Rows with `step` and figures by name, as the trainer logged them."""
 
-# A drawing of more lines than this tells nothing.
+# The most lines in one plot.
 _MOST = 8
 _DASHES = ("-", (0, (5, 2)), (0, (1.5, 1.5)), (0, (6, 1.5, 1.5, 1.5)))
 
 
 def read_log(path: Path, *, whole_lines: bool = False) -> list[dict[str, Any]]:
-    """The rows of an artifact's `log.jsonl`; with `whole_lines` a last line without an end is left, for it may be half.
+    """The rows of an artifact's `log.jsonl`; `whole_lines` skips a last line without a newline, which may be partial.
 
     Raises:
         InputError: A line is not a JSON object.
     """
     rows = []
-    # Bytes: a string of JSON may hold what ends a line of text, as U+2028.
+    # Split bytes, not text: a JSON string may hold line separators such as U+2028.
     content = path.read_bytes()
     if whole_lines:
         content = content[: content.rfind(b"\n") + 1]
@@ -37,35 +37,37 @@ def read_log(path: Path, *, whole_lines: bool = False) -> list[dict[str, Any]]:
         except ValueError:
             row = None
         if not isinstance(row, dict):
-            raise InputError(f"{path}:{number} is no JSON object, which each line of a training's log is; remove it")
+            raise InputError(f"{path}:{number} is no JSON object, and each line of a training log has to be; remove it")
         rows.append(row)
     return rows
 
 
 def training_curves(log: Log, *, control: Log = ()) -> list[Plot]:
-    """A plot for each kind of figure that the log holds over two steps or more.
+    """A plot for each kind of figure that the log has for at least two steps.
 
     Args:
-        log: Rows with `step`; where a training went on from a checkpoint, a step's last row counts.
+        log: Rows with `step`; if a resumed training logged a step twice, its last row counts.
         control: The log of the same training on shuffled grades, whose reward and nDCG are drawn on the same axes.
     """
-    lines, beside = _lines(log), _lines(control)
+    lines, control_lines = _lines(log), _lines(control)
     plots = []
     for name, title, caption, belongs in _KINDS:
         chosen = {key: points for key, points in lines.items() if belongs(key) and len(points) > 1}
         if chosen:
             drawn = dict(list(chosen.items())[:_MOST])
             shuffled = {
-                f"{key}, control": beside[key] for key in drawn if key in beside and (key == "reward" or "nDCG" in key)
+                f"{key}, control": control_lines[key]
+                for key in drawn
+                if key in control_lines and (key == "reward" or "nDCG" in key)
             }
             plots.append(_plot(name, title, caption, {**drawn, **shuffled}))
     return plots
 
 
 def _lines(log: Log) -> dict[str, dict[int, float]]:
-    """By figure its values by step, in the order of the steps; what one ranks by first, the others by name.
+    """Each figure's values by step, in the order of steps; nDCG figures first, the others by name.
 
-    A training that was gone on with logs the same figures in another order.
+    The order is fixed here, since a resumed training logs its figures in another order.
     """
     lines: dict[str, dict[int, float]] = {}
     for row in log:
@@ -94,12 +96,12 @@ def _plot(name: str, title: str, caption: str, lines: Mapping[str, Mapping[int, 
     return Plot(name, title, caption, rendered(axes, name), data, list(enumerate(lines)))
 
 
-# Trials' figures that have a plot of their own.
+# Trial figures with a plot of their own.
 _APART = ("calibration_error", "grade_entropy", "grade_kl", "explanation_words")
 
 
 def _is_tried(key: str) -> bool:
-    # Of the questions that report one line will do beside those that choose.
+    # Of the questions that are only reported, plot nDCG alone.
     reported = "/reported/" in key and "nDCG" not in key
     return key.startswith(("eval_", "validation")) and not key.endswith(("runtime", "_per_second")) and not reported
 

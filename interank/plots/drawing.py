@@ -1,4 +1,4 @@
-"""Axes to draw on, and the drawing as SVG: no font, colour or style of its own, so that the page decides on them."""
+"""Axes to draw on, and their rendering as SVG without fonts, colours or styles, which the page sets."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 SERIES = 8
-"""So many series have a colour of their own; the next ones begin again."""
+"""The number of series colours; further series reuse them."""
 
 Ink = Literal["ink", "muted", "rule", "paper", "gain", "loss"]
 
-# Stand-ins, told apart by their last digits and replaced by the page's variables in the finished drawing.
+# Placeholder colours, which the finished drawing replaces by the page's CSS variables.
 _INKS: dict[str, str] = {
     name: f"#fe01{place:02x}" for place, name in enumerate(("ink", "muted", "rule", "paper", "gain", "loss"))
 }
@@ -31,27 +31,27 @@ _VARIABLES = {colour: f"var(--{name})" for name, colour in _INKS.items()}
 _SVG = "{http://www.w3.org/2000/svg}"
 _LINK = "{http://www.w3.org/1999/xlink}href"
 _FONT = re.compile(r"(\d+(?:\.\d+)?)px")
-# What matplotlib writes into `style` and what means the same as an attribute, which a content security policy allows.
+# Properties of matplotlib's `style` that are dropped; the others become attributes, which a security policy allows.
 _DROPPED = {"font", "font-family", "font-style", "font-variant", "font-stretch"}
 
 
 def begin_import() -> None:
-    """Import matplotlib beside what else there is to do, as files to read: it takes a while, and drawing needs it."""
+    """Import matplotlib in a background thread, since the import takes a while."""
     threading.Thread(target=import_module, args=("matplotlib.backends.backend_svg",), daemon=True).start()
 
 
 def ink(name: Ink) -> str:
-    """The stand-in of one of the page's colours, for matplotlib."""
+    """The placeholder of one of the page's colours, for matplotlib."""
     return _INKS[name]
 
 
 def series_colour(number: int) -> str:
-    """The stand-in of a series' colour."""
+    """The placeholder of a series' colour."""
     return _INKS[f"series-{number % SERIES}"]
 
 
 def new_axes(width: float = 360, height: float = 230, *, bare: bool = False) -> Axes:
-    """Axes of a new drawing, its size in points; `bare` without frame, ticks and room around."""
+    """Axes of a new drawing, with its size in points; `bare` leaves out frame, ticks and margins."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(width / 72, height / 72), layout=None if bare else "constrained")
@@ -70,13 +70,13 @@ def new_axes(width: float = 360, height: float = 230, *, bare: bool = False) -> 
     axes.set_axisbelow(True)
     for label in (axes.xaxis.label, axes.yaxis.label):
         label.set(color=ink("muted"), fontsize=9)
-        # A dollar sign opens no formula.
+        # Dollar signs are text, not formulas.
         label.set_parse_math(False)
     return axes
 
 
 def rendered(axes: Axes, name: str) -> str:
-    """The drawing as an `svg` element; the same drawing under the same name is the same text."""
+    """The drawing as an `svg` element; the output is deterministic for a drawing and a name."""
     import matplotlib
 
     settings: dict[Any, Any] = {"svg.fonttype": "none", "svg.hashsalt": name}
@@ -121,12 +121,12 @@ def _style_as_attributes(element: _Element) -> None:
 
 
 def _references(element: _Element) -> list[str]:
-    """The names that an element takes from elsewhere in the drawing."""
+    """The ids of other elements that an element refers to."""
     return re.findall(r"#([\w.-]+)", f"{element.get(_LINK, '')} {element.get('clip-path', '')}")
 
 
 def _own_names(element: _Element, salt: str, used: set[str]) -> None:
-    """Names are of one drawing each, for a page holds several; links need no namespace."""
+    """Make ids unique to the drawing, since a page holds several, and drop the namespace of links."""
     if element.get("id") in used:
         element.set("id", f"{salt}-{element.get('id')}")
     else:

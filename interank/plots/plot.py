@@ -1,4 +1,4 @@
-"""A plot with what makes it readable: a caption that says how, the names of its series, and its figures."""
+"""A plot with its caption, legend and data."""
 
 from __future__ import annotations
 
@@ -12,26 +12,26 @@ Cell = str | float | int | None
 
 @dataclass(frozen=True, slots=True)
 class Plot:
-    """A drawing and what belongs beside it.
+    """A drawing with its caption, legend and data.
 
-    The drawing holds no names from outside: those of its series stand in `legend`, in the order of their colours, so
-    that the page sets them as it sets every text.
+    The drawing contains no untrusted names: the names of its series are in `legend`, in the order of their colours,
+    where the page escapes them like any other text.
     """
 
     name: str
-    """Letters and hyphens: the place in the page, and the name of the file of its figures."""
+    """Letters and hyphens; the plot's id in the page, and the file name of its data."""
     title: str
     caption: str
-    """How to read it."""
+    """How to read the plot."""
     svg: str
     data: Sequence[Sequence[Cell]]
-    """Its figures: a header, then rows."""
+    """The plotted figures: a header, then rows."""
     legend: Sequence[tuple[int, str]] = ()
-    """The number of a series' colour, and the series' name."""
+    """Each series' colour number and name."""
 
 
 def comma_separated(rows: Sequence[Sequence[Cell]]) -> str:
-    """The rows as CSV; figures with six significant digits."""
+    """The rows as CSV; floats have six significant digits."""
     stream = io.StringIO()
     writer = csv.writer(stream, lineterminator="\n")
     writer.writerows([f"{cell:.6g}" if isinstance(cell, float) else cell for cell in row] for row in rows)

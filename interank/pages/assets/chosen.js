@@ -1,4 +1,4 @@
-// Which document of the lists is read; a page says in HINT what is there to be chosen.
+// The document that is open for reading; a page's HINT invites the reader to choose one.
 
 function clearReading() {
   byId("reading").replaceChildren(element("p", { class: "hint", textContent: HINT }));

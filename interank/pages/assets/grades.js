@@ -1,4 +1,4 @@
-// How probable each grade is, as a bar of three parts and as a table, in thousandths; and how far a document moved.
+// The grades' probabilities, given in thousandths, as a bar and as a table; and how many ranks a document moved.
 
 function chanceBar(chances) {
   const bar = element("span", { class: "chances", "aria-hidden": "true" });

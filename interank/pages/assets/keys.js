@@ -1,4 +1,4 @@
-// The keyboard: within lists by arrows, between them by letters. Fields keep their own keys.
+// Keyboard control: arrows within and between lists, letters for actions. Input fields keep their own keys.
 
 function step(list, from, key) {
   const buttons = [...list.querySelectorAll("button")];

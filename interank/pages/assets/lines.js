@@ -1,4 +1,4 @@
-// The lines between the two sides: where each document went.
+// The lines between the two rankings, one per document.
 
 const SVG = "http://www.w3.org/2000/svg";
 
@@ -32,7 +32,7 @@ function drawLines(found, left, right, depth) {
     const gone = from === undefined || to === undefined ? " gone" : "";
     return line(joining(from, to, rows), `${way}${relevant}${gone}`, place);
   });
-  // What matters is drawn last, above the rest.
+  // Relevant documents' lines are drawn last, above the others.
   drawn.sort((a, b) => a.classList.contains("relevant") - b.classList.contains("relevant"));
   const svg = byId("lines");
   svg.setAttribute("viewBox", `0 0 100 ${rows}`);

@@ -1,6 +1,6 @@
-// Elements and the text in them. Nothing that comes from a document is ever parsed as markup.
+// Makes elements with text. Text from documents is never parsed as markup.
 
-// Characters that cannot be seen, or that turn the text after them around, are shown by their number.
+// Characters that are invisible or change the text's direction; they are shown by their code points.
 const UNSEEN = /[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\ufff9-\ufffb]/;
 
 const byId = (id) => document.getElementById(id);
@@ -16,7 +16,7 @@ function element(tag, properties = {}, ...children) {
   return made;
 }
 
-// Untrusted text, in an element that keeps its direction to itself.
+// Untrusted text, in an element that isolates its direction from the text around it.
 function plain(text, tag = "bdi") {
   const made = element(tag);
   made.dir = "auto";
