@@ -1,4 +1,4 @@
-"""The ASGI app: the dialects' routes, explanations, models, health, figures and the schema."""
+"""The ASGI app: routes for ranking in all dialects, explanations, models, health, metrics and the schema."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ _WHY = {404: "unknown", 405: "unknown", 413: "too_large"}
 
 
 def make_app(service: Service) -> ASGIApp:
-    """The app of a service, as any ASGI server runs it."""
+    """Make the ASGI app of a service."""
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -60,7 +60,7 @@ def make_app(service: Service) -> ASGIApp:
     )
     routes = Routes(service)
     for path in schema.rank_paths():
-        # SGLang's clients may put.
+        # SGLang's clients may send PUT.
         for method in ["POST", "PUT"] if path.startswith("/sglang") else ["POST"]:
             app.add_api_route(path, routes.rank, methods=[method], openapi_extra=schema.of_rank(path), tags=["rank"])
     app.add_api_route(EXPLAIN, routes.explain, methods=["POST"], openapi_extra=schema.of_explain(), tags=["rank"])
@@ -88,13 +88,13 @@ def make_app(service: Service) -> ASGIApp:
 
 
 class Routes:
-    """What is done at each route."""
+    """The handlers of all routes."""
 
     def __init__(self, service: Service) -> None:
         self._service = service
 
     async def rank(self, request: Request) -> Response:
-        """A ranking, in the form of the client's dialect."""
+        """Rank documents, and reply in the client's dialect."""
         body = await self._body(request)
         path = request.url.path
         notes(request.scope)["dialect"] = spoken(path).name
@@ -107,7 +107,7 @@ class Routes:
         return await self._answer(request, asked, options, dialect, partial(dialect.reply, asked))
 
     async def explain(self, request: Request) -> Response:
-        """Grades of documents, each of them explained."""
+        """Grade and explain every document."""
         body = await self._body(request)
         dialect = _EXPLAINING
         request.state.dialect = dialect
@@ -118,13 +118,13 @@ class Routes:
         return await self._answer(request, asked, options, dialect, partial(dialect.reply, asked))
 
     async def models(self) -> Response:
-        """The models that `model` may name."""
+        """List the models that a request may name as `model`."""
         default = self._service.models.get(None)
-        told = [_fact_row(name, each, default=each is default) for name, each in self._service.models]
-        return _json({"object": "list", "data": told})
+        rows = [_fact_row(name, each, default=each is default) for name, each in self._service.models]
+        return _json({"object": "list", "data": rows})
 
     async def load(self, request: Request) -> Response:
-        """An adapter is loaded by its name, beside the others on its base; needs an admin key."""
+        """Load an adapter by name onto a base model that is already loaded; needs an admin key."""
         self._require_admin(request)
         name = (await self._body(request)).get("name")
         if not isinstance(name, str):
@@ -133,24 +133,24 @@ class Routes:
         return _json(_fact_row(name, served, default=False), status=201)
 
     async def unload(self, request: Request, name: str) -> Response:
-        """An adapter that was loaded at run time is let go of, once its requests are answered; needs an admin key."""
+        """Unload an adapter that was loaded at run time, once its requests are answered; needs an admin key."""
         self._require_admin(request)
         withdrawn = self._service.models.withdraw(name)
         await self._service.desk.done_with(withdrawn)
-        await self._alone(partial(self._service.models.let_go, withdrawn))
+        await self._alone(partial(self._service.models.unload, withdrawn))
         return _json({"name": name, "object": "model.deleted", "deleted": True})
 
     async def health(self) -> Response:
-        """200 while the process runs."""
+        """Reply 200 while the process runs."""
         return _json({"status": "ok"})
 
     async def ready(self) -> Response:
-        """200 while requests are answered."""
+        """Reply 200 while the server accepts requests, else 503."""
         ready = self._service.ready
         return _json({"status": "ready" if ready else "draining"}, status=200 if ready else 503)
 
     async def metrics(self) -> Response:
-        """Prometheus' text form."""
+        """The metrics in Prometheus' text format."""
         return PlainTextResponse(self._service.metrics.text(), media_type="text/plain; version=0.0.4")
 
     async def _body(self, request: Request) -> dict[str, Any]:
@@ -158,7 +158,7 @@ class Routes:
 
     def _require_admin(self, request: Request) -> None:
         if not notes(request.scope).get("admin"):
-            raise Refusal("key", "loading and letting go of adapters needs an admin key; see --admin-key-file")
+            raise Refusal("key", "loading and unloading adapters needs an admin key; see --admin-key-file")
 
     async def _alone(self, work: Callable[[], Any]) -> Any:
         scheduler = self._service.scheduler
@@ -203,7 +203,7 @@ class Routes:
             "x-queue-time": about["queued_seconds"],
             "x-compute-tokens": answered.tokens,
         }
-        # TEI's clients read milliseconds.
+        # Times are in milliseconds, as TEI's clients read them.
         headers = {
             name: str(round(float(str(value)) * (1000 if "time" in name else 1))) for name, value in times.items()
         }
@@ -220,14 +220,14 @@ class Routes:
 
 
 class _Stream(StreamingResponse):
-    """Events of a request, which has ended with them also where its client left before the first."""
+    """A stream of events that ends its request even if the client disconnects before the first event."""
 
     def __init__(self, made: AsyncIterator[bytes], entry: Entry, ended: Callable[[None], None]) -> None:
         super().__init__(made, media_type=_EVENTS, headers={"cache-control": "no-store"})
         self._entry, self._ended = entry, ended
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer."""
+        """Send the events."""
         try:
             await super().__call__(scope, receive, send)
         finally:
@@ -267,7 +267,7 @@ def _json(value: Any, *, status: int = 200, headers: dict[str, str] | None = Non
 
 
 async def _left(request: Request) -> None:
-    """Ends when the client has gone."""
+    """Return once the client has disconnected."""
     while (await request.receive())["type"] != "http.disconnect":
         await asyncio.sleep(0)
 
@@ -288,7 +288,7 @@ async def _failed(request: Request, _: Exception) -> Response:
 
 async def _refused_by_path(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
-    message = f"found nothing for {request.method} {request.url.path}; /openapi.json has what there is"
+    message = f"there is no route for {request.method} {request.url.path}; /openapi.json lists the routes"
     status, headers, body = refusal_parts(spoken(request.url.path), Refusal("unknown", message))
     made = Response(body, error.status_code if error.status_code == 405 else status)
     made.raw_headers = [*headers, *((n.encode(), v.encode()) for n, v in (error.headers or {}).items())]

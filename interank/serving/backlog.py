@@ -1,4 +1,4 @@
-"""Requests under way: what is still to be computed for each, how fast that goes, and so what would be late."""
+"""The backlog of accepted requests: the work left for each, the throughput, and thus which would be late."""
 
 from __future__ import annotations
 
@@ -10,94 +10,98 @@ from time import monotonic
 from interank.errors import InterankError
 from interank.serving.requests import Refusal
 
-# Of a request's time, what is kept for what goes slower than it did when the request was taken on.
+# The share of a request's time that is kept in reserve, in case throughput falls after the request was accepted.
 _SPARE = 0.5
-# Half of what is known of the pace was measured in the last so many busy seconds.
+# Half-life of throughput measurements, in busy seconds.
 _HALF_SECONDS = 5.0
-# Half of what is known of how far requests were what they were taken for, in the last so many tokens of theirs.
+# Half-life of the ratio of actual to estimated tokens, in estimated tokens.
 _HALF_TOKENS = 20_000.0
-# How much longer a token takes to be written than to be read, until one was written.
+# The cost of writing a token, in tokens read, until it has been measured.
 _WRITTEN = 16
 
 
 class LeftError(InterankError):
-    """The client of a request has gone, so that nobody reads its answer."""
+    """The client of a request has disconnected, so its answer is not needed."""
 
 
 class Ticket:
-    """A request under way: how far it got, and whether anybody still waits for it."""
+    """The progress, deadline and priority of an accepted request."""
 
     def __init__(self, *, seconds: float = math.inf, priority: int = 0) -> None:
-        """It may take so many seconds from now; of priorities the least comes first."""
+        """Start the clock of a request that may take `seconds`; lower priorities come first."""
         self.deadline = monotonic() + seconds
-        """Of `time.monotonic`."""
+        """The time limit, by `time.monotonic`."""
         self.due = self.deadline - _SPARE * seconds if seconds < math.inf else math.inf
-        """When it is to be done, which leaves some of its time; infinity where nothing was promised."""
+        """The planned finish, ahead of the deadline by a reserve; infinity without a deadline."""
         self.priority = priority
         self.left = False
-        """Whether its client has gone."""
+        """True once the client has disconnected."""
         self.served: float | None = None
-        """Tokens read and written for it, counted from what others had when it came; decides whose turn is next."""
+        """Tokens computed for it, plus the count of the least served request when it came; the lowest goes next."""
         self.expected = (0.0, 0.0)
-        """Tokens that were to be read and written for it, about, when it came."""
+        """The estimated tokens to read and to write, when it came."""
         self.to_read = self.to_write = 0.0
-        """Those that still are."""
+        """The estimated tokens that are left to read and to write."""
         self.read = self.written = 0
-        """Tokens of its prompts that were taken into steps, and tokens of its texts."""
+        """Tokens of prompts that entered a step, and tokens written."""
         self.queued_seconds = 0.0
-        """How long its first prompts waited."""
+        """The time that its first prompts waited."""
         self.told: Callable[[int, Sequence[int]], None] | None = None
-        """Hears of each text that is written for it, by its place in the call, what stands so far."""
+        """Called with a text's index in its call and its token ids so far, whenever it grows."""
 
     def refusal(self) -> InterankError | None:
-        """Why nothing more is to be computed for it, if that is so."""
+        """The reason to stop computing for this request; None to continue."""
         if self.left:
-            return LeftError("the client has gone")
+            return LeftError("the client has disconnected")
         if monotonic() > self.deadline:
-            return Refusal("late", "the answer was not ready within the request's timeout; give it more, or ask less")
+            return Refusal(
+                "late",
+                "the answer was not ready within the request's timeout; allow a longer one, or send fewer documents",
+            )
         return None
 
     def charge(self, *, read: int = 0, written: int = 0) -> None:
-        """Count tokens that were computed for it."""
+        """Count tokens that were computed for this request."""
         self.served = (self.served or 0.0) + read + written
         self.read, self.written = self.read + read, self.written + written
         self.to_read, self.to_write = max(0.0, self.to_read - read), max(0.0, self.to_write - written)
 
     def check(self) -> None:
-        """Go on only where somebody waits.
+        """Raise if the request is no longer to be computed.
 
         Raises:
-            LeftError: The client has gone.
-            Refusal: It is past its deadline.
+            LeftError: The client has disconnected.
+            Refusal: The deadline has passed.
         """
         if error := self.refusal():
             raise error
 
 
 class Rate:
-    """So much of one thing for each of another, of late."""
+    """A ratio of two quantities in which recent measurements weigh more (exponential decay)."""
 
-    def __init__(self, half: float) -> None:
-        """Half of it comes from the last `half` of the other."""
-        self._half, self._amount, self._of = half, 0.0, 0.0
+    def __init__(self, half_life: float) -> None:
+        """Start without measurements; `half_life` is in units of the denominator."""
+        self._half_life, self._numerator, self._denominator = half_life, 0.0, 0.0
 
-    def add(self, amount: float, of: float) -> None:
-        """Take one more measurement in."""
-        kept = 0.5 ** (of / self._half)
-        self._amount, self._of = self._amount * kept + amount, self._of * kept + of
+    def add(self, numerator: float, denominator: float) -> None:
+        """Add a measurement."""
+        decay = 0.5 ** (denominator / self._half_life)
+        self._numerator = self._numerator * decay + numerator
+        self._denominator = self._denominator * decay + denominator
 
     @property
     def value(self) -> float | None:
-        """None until something was measured."""
-        return self._amount / self._of if self._amount > 0 and self._of > 0 else None
+        """The ratio; None before the first measurement."""
+        return self._numerator / self._denominator if self._numerator > 0 and self._denominator > 0 else None
 
 
 class Backlog:
-    """What was taken on and is not answered yet. Several threads share it."""
+    """The accepted requests that are not answered yet. Thread-safe."""
 
     def __init__(self) -> None:
         self.tickets: dict[Ticket, None] = {}
-        """In the order in which they came, which decides between those that are due at the same time."""
+        """In order of arrival, which breaks ties between equal due times."""
         self._lock = threading.RLock()
         self._reads, self._writes = Rate(_HALF_SECONDS), Rate(_HALF_SECONDS)
         self._true_reading, self._true_writing = Rate(_HALF_TOKENS), Rate(_HALF_TOKENS)
@@ -105,46 +109,46 @@ class Backlog:
 
     @property
     def pace(self) -> float | None:
-        """Tokens that are read in a second, as it goes now; None where nothing was."""
+        """The current throughput in tokens read per second; None before the first measurement."""
         return self._reads.value
 
     @property
     def tokens(self) -> float:
-        """Tokens that are still to be computed, about."""
+        """The estimated number of tokens that are still to be computed."""
         with self._lock:
             return sum(ticket.to_read + ticket.to_write for ticket in self.tickets)
 
     def expect(self, ticket: Ticket, reading: float, writing: float) -> None:
-        """A request is taken for so many tokens, of which as many are true as were of those that were answered."""
+        """Set a request's estimated tokens, corrected by the actual to estimated ratio of answered requests."""
         ticket.expected = reading, writing
         ticket.to_read = reading * (self._true_reading.value or 1.0)
         ticket.to_write = writing * (self._true_writing.value or 1.0)
 
     def enter(self, ticket: Ticket) -> None:
-        """A request was taken on."""
+        """Add an accepted request."""
         with self._lock:
             if not self.tickets:
                 self._measured = monotonic()
             self.tickets[ticket] = None
 
     def leave(self, ticket: Ticket, *, answered: bool) -> None:
-        """A request is done with."""
+        """Remove a request; an answered one updates the ratios of actual to estimated tokens."""
         with self._lock:
             self.tickets.pop(ticket, None)
             if answered:
-                for rate, true, expected in (
+                for rate, actual, expected in (
                     (self._true_reading, ticket.read, ticket.expected[0]),
                     (self._true_writing, ticket.written, ticket.expected[1]),
                 ):
-                    if true and expected:
-                        rate.add(true, expected)
+                    if actual and expected:
+                        rate.add(actual, expected)
 
     def begin(self, tokens: int) -> None:
-        """A step that reads so many tokens is computed now."""
+        """Note that a step begins now which reads so many tokens."""
         self._free = monotonic() + tokens / (self.pace or math.inf)
 
     def measured(self, *, read: int = 0, written: int = 0) -> None:
-        """So many tokens were computed since the last measurement; of none the time is not counted."""
+        """Measure throughput: so many tokens were computed since the last call; without tokens, restart the clock."""
         with self._lock:
             now = monotonic()
             seconds, self._measured, self._free = now - self._measured, now, now
@@ -159,28 +163,31 @@ class Backlog:
 
     @property
     def _weight(self) -> float:
-        """Tokens that are read while one is written."""
+        """The cost of writing a token, in tokens read."""
         reads, writes = self._reads.value, self._writes.value
         return reads / writes if reads and writes else _WRITTEN
 
     def seconds(self, tickets: Iterable[Ticket]) -> float:
-        """What is still to be computed for them takes so long; 0 where no pace is known."""
+        """The estimated time to compute what is left of these requests; 0 while the throughput is unknown."""
         tokens = sum(ticket.to_read + self._weight * ticket.to_write for ticket in tickets)
         return tokens / (self.pace or math.inf)
 
     def late_by(self, new: Ticket) -> float:
-        """Seconds by which it would not be done when it is due, or another not for its sake; 0 where all would."""
+        """Seconds by which the new request, or another because of it, would miss its due time; 0 if none would."""
         with self._lock:
             passed, come, most = max(monotonic(), self._free), False, 0.0
             for ticket in sorted((*self.tickets, new), key=_due):
                 passed += self.seconds([ticket])
-                # What is due before it is not late for its sake.
+                # Requests that are due earlier go first, so the new one does not delay them.
                 come = come or ticket is new
                 most = max(most, passed - ticket.due) if come else most
             return most
 
     def pressing(self) -> tuple[list[float], set[Ticket]]:
-        """The times until which what is due by then needs all turns, the first first; and what cannot be in time."""
+        """The due times that would be missed, earliest first, and the requests that cannot meet their deadlines.
+
+        Requests due by such a time go before all others.
+        """
         with self._lock:
             passed, times, lost = monotonic(), list[float](), set[Ticket]()
             for ticket in sorted((each for each in self.tickets if each.due < math.inf), key=_due):

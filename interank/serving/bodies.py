@@ -1,4 +1,4 @@
-"""The bodies that clients of each dialect send, and how each is read as a `RerankRequest`."""
+"""The request bodies of each dialect, and their conversion to `RerankRequest`."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ from interank.serving.requests import Refusal, RerankRequest, Text
 from interank.wording import counted
 
 AnyText = str | dict[str, Any]
-"""A text, or an object with `text` and perhaps `title`."""
+"""A text, or an object with `text` and optionally `title`."""
 Count = Annotated[int, Field(ge=0)]
 
 
 class Body(BaseModel):
-    """A request; keys that a dialect does not have are left unread, and null is as good as no key."""
+    """A request body; unknown keys are ignored, and null means that the key is absent."""
 
     model_config = ConfigDict(extra="ignore", strict=False)
 
     def asked(self) -> RerankRequest:
-        """What it asks for.
+        """Convert the body to a request.
 
         Raises:
-            Refusal: It asks for nothing, or a document has no text.
+            Refusal: There is nothing to rank, or a document has no text.
         """
         raise NotImplementedError
 
@@ -52,11 +52,11 @@ class Rerank(Body):
     instruct: str | None = None
 
     def asked(self) -> RerankRequest:
-        """See `Body`; 0 of `top_n` tells all, as none does."""
-        given = [self.documents] if isinstance(self.documents, str) else self.documents
+        """See `Body`; a `top_n` of 0 returns all results, as does its absence."""
+        documents = [self.documents] if isinstance(self.documents, str) else self.documents
         return RerankRequest(
             queries=(some(self.query, "query"),),
-            documents=texts(given, "documents", self.rank_fields or ()),
+            documents=texts(documents, "documents", self.rank_fields or ()),
             model=self.model,
             top=self.top_n or self.top_k or None,
             texts=bool(self.return_documents),
@@ -66,12 +66,12 @@ class Rerank(Body):
             instruction=self.instruction or self.instruct,
             priority=self.priority or 0,
             spans=(self.relevant_spans or {}).get("mode") == "enabled",
-            warnings=("max_chunks_per_doc is not heeded by this model",) if self.max_chunks_per_doc else (),
+            warnings=("max_chunks_per_doc is ignored by this model",) if self.max_chunks_per_doc else (),
         )
 
 
 class TeiRerank(Body):
-    """Hugging Face's text-embeddings-inference."""
+    """Hugging Face's text-embeddings-inference (TEI)."""
 
     query: str
     texts: list[str]
@@ -93,7 +93,7 @@ class TeiRerank(Body):
 
 
 class Passage(BaseModel):
-    """A text in NIM's form."""
+    """A text as NIM's clients send it."""
 
     text: str
 
@@ -118,7 +118,7 @@ class NimRanking(Body):
 
 
 class Score(Body):
-    """vLLM's `/score`: pairs, of one text with each of many or of many with many, under any of four pairs of names."""
+    """vLLM's `/score`: one text paired with each of many, or two lists paired item by item, under several key names."""
 
     text_1: list[AnyText] | str | None = None
     text_2: list[AnyText] | str | None = None
@@ -136,13 +136,13 @@ class Score(Body):
         first = next((v for v in (self.text_1, self.data_1, self.queries) if v is not None), None)
         second = next((v for v in (self.text_2, self.data_2, self.documents, self.items) if v is not None), None)
         if first is None or second is None:
-            raise Refusal("invalid", "this has no pairs to score; give text_1 and text_2, or queries and documents")
+            raise Refusal("invalid", "found no pairs to score; give text_1 and text_2, or queries and documents")
         left, right = _listed(first, "text_1"), _listed(second, "text_2")
         if len(left) not in (1, len(right)):
             raise Refusal(
                 "invalid",
-                f"found {counted(len(left), 'text')} and {counted(len(right), 'text')}; give one and any number, or as "
-                "many of both",
+                f"found {counted(len(left), 'text')} and {counted(len(right), 'text')}; give one text and any number, "
+                "or the same number of both",
                 field="text_1",
             )
         return RerankRequest(
@@ -154,47 +154,47 @@ class Score(Body):
         )
 
 
-def _listed(given: list[AnyText] | str, name: str) -> tuple[Text, ...]:
-    return texts([given] if isinstance(given, str) else given, name)
+def _listed(values: list[AnyText] | str, name: str) -> tuple[Text, ...]:
+    return texts([values] if isinstance(values, str) else values, name)
 
 
 def some(query: str, name: str) -> str:
-    """The query, if there is one.
+    """The query, unless it is empty.
 
     Raises:
-        Refusal: It is empty.
+        Refusal: The query is empty.
     """
     if not query.strip():
         raise Refusal("empty", f"found an empty {name}; give a text", field=name)
     return query
 
 
-def texts(given: Sequence[AnyText], name: str, rank_fields: Sequence[str] = ()) -> tuple[Text, ...]:
-    """Documents read down to what a model sees: text and title, or the fields of `rank_fields`, one a line.
+def texts(documents: Sequence[AnyText], name: str, rank_fields: Sequence[str] = ()) -> tuple[Text, ...]:
+    """Reduce documents to what the model reads: text and title, or the fields of `rank_fields`, one per line.
 
     Raises:
-        Refusal: There are none, or one has no text.
+        Refusal: There are no documents, or one has no text.
     """
-    if not given:
+    if not documents:
         raise Refusal("empty", f"found no {name}; give at least one", field=name)
-    # Each once, or a few megabytes of their names would make terabytes of a document's text.
+    # Without duplicates: repeated field names could blow a small body up to terabytes of text.
     fields = {key: order for order, key in enumerate(dict.fromkeys(rank_fields))}
-    return tuple(_text(document, f"{name}[{place}]", fields) for place, document in enumerate(given))
+    return tuple(_text(document, f"{name}[{place}]", fields) for place, document in enumerate(documents))
 
 
 def _text(document: AnyText, name: str, fields: Mapping[str, int]) -> Text:
-    """What a model sees of a document; `fields` are those to show, with their order."""
+    """The text that the model reads of a document; `fields` maps the fields to show to their order."""
     if isinstance(document, str):
         return Text(document)
     if fields:
-        # By the document's own keys: there may be as many fields as there are documents.
-        there = sorted(
+        # Loop over the document's keys, since a hostile request may name very many fields.
+        keys = sorted(
             (key for key, value in document.items() if key in fields and value is not None), key=fields.__getitem__
         )
-        if not there:
-            told = plain_data.shown(list(fields))
-            raise Refusal("invalid", f"found none of the rank_fields {told} in {name}", field=name)
-        return Text("\n".join(f"{key}: {_written(document[key])}" for key in there))
+        if not keys:
+            wanted = plain_data.shown(list(fields))
+            raise Refusal("invalid", f"found none of the rank_fields {wanted} in {name}", field=name)
+        return Text("\n".join(f"{key}: {_written(document[key])}" for key in keys))
     text, title = document.get("text"), document.get("title")
     if not isinstance(text, str):
         raise Refusal("invalid", f"found no text in {name}; give a text, or text in the object", field=name)

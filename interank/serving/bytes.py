@@ -1,4 +1,4 @@
-"""Bodies of requests and replies as bytes: read up to a limit, written whatever texts they hold."""
+"""Reads request bodies up to a size limit, and writes replies and events as JSON bytes."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from typing import Any
 from interank import plain_data
 from interank.serving.requests import Refusal
 
-# Digits; Python reads no integer of thousands of them.
+# The most digits of a content length; Python refuses to parse integers of thousands of digits.
 _LONGEST_NUMBER = 18
 
 
 async def read_body(parts: AsyncIterator[bytes], length: str | None, most: int) -> dict[str, Any]:
-    """The JSON object of a request; `length` is what its header says.
+    """Read the JSON object of a request; `length` is its Content-Length header.
 
     Raises:
-        Refusal: It is too large, or no JSON object.
+        Refusal: The body is too large, or no JSON object.
     """
     if length is not None and length.isdecimal() and (len(length) > _LONGEST_NUMBER or int(length) > most):
         raise _too_large(most)
@@ -27,16 +27,16 @@ async def read_body(parts: AsyncIterator[bytes], length: str | None, most: int) 
         if len(body) > most:
             raise _too_large(most)
     try:
-        found = plain_data.parsed(bytes(body))
+        content = plain_data.parsed(bytes(body))
     except ValueError as error:
         raise Refusal("invalid", f"found a body that is no JSON: {error}") from error
-    if not isinstance(found, dict):
-        raise Refusal("invalid", f"found {type(found).__name__} as body; give a JSON object")
-    return found
+    if not isinstance(content, dict):
+        raise Refusal("invalid", f"found {type(content).__name__} as body; give a JSON object")
+    return content
 
 
 def as_json(value: Any) -> bytes:
-    """A reply's bytes; half of a surrogate pair, which UTF-8 cannot write, stands as JSON spells it."""
+    """A value as JSON in UTF-8; a lone surrogate, which UTF-8 cannot encode, becomes a JSON escape."""
     try:
         return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode("utf-8")
     except UnicodeEncodeError:

@@ -1,4 +1,4 @@
-"""Takes requests in as far as they can be answered in time, and gives each a thread until it is answered."""
+"""Admission control: accepts requests that can be answered in time, and runs each in a thread."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from interank.serving.limits import Limits
 from interank.serving.requests import CHARACTERS_PER_TOKEN, Refusal, RerankRequest
 
 T = TypeVar("T")
-# What stands around each document, and around the query.
+# Estimated prompt tokens around each document, and around the query.
 _FRAME, _QUERY = 32, 256
 
 
 def tokens_of(asked: RerankRequest, most_tokens: int) -> float:
-    """About how many tokens of a request are read; of each document no more than the model reads."""
+    """The estimated number of prompt tokens of a request; each document counts up to the model's limit."""
     documents = sum(
         _FRAME + min(most_tokens, (len(text.text) + len(text.title)) // CHARACTERS_PER_TOKEN)
         for text in asked.documents
@@ -31,20 +31,20 @@ def tokens_of(asked: RerankRequest, most_tokens: int) -> float:
 
 @dataclass(eq=False)
 class Entry:
-    """A request that was let in."""
+    """An accepted request."""
 
     ticket: Ticket
     key: str | None
     model: object
-    """What answers it."""
+    """The model that answers it."""
     done: asyncio.Event = field(default_factory=asyncio.Event)
 
 
 class Desk:
-    """Lets requests in while they can be answered in time, and has each answered in a thread."""
+    """Accepts requests while they can be answered in time, and runs each in a thread."""
 
     def __init__(self, limits: Limits, backlog: Backlog, *, measures: bool = False) -> None:
-        """Begin; it measures the pace itself, by what was answered, where nobody tells the backlog of steps."""
+        """Start the thread pool; `measures` has throughput measured by answered requests, for lack of a scheduler."""
         self.limits = limits
         self.backlog = backlog
         self.draining = False
@@ -55,20 +55,21 @@ class Desk:
     def enter(
         self, ticket: Ticket, reading: float, writing: float = 0.0, *, key: str | None = None, model: object = None
     ) -> Entry:
-        """Let a request in for which about so many tokens are read and written, and which `model` answers.
+        """Accept a request with its estimated numbers of tokens to read and to write.
 
         Raises:
-            Refusal: The server drains, too much waits already, this key's own share does, or it would be late.
+            Refusal: The server drains, the queue is full, this key's share of it is used up, or the request would be
+                late.
         """
         if self.draining:
-            raise Refusal("unavailable", "the server is about to end; ask another", retry_after=1.0)
+            raise Refusal("unavailable", "the server is shutting down; use another server", retry_after=1.0)
         wait = self.backlog.seconds(self.backlog.tickets)
         if len(self.entries) >= self.limits.requests:
-            raise Refusal("unavailable", "too many requests are under way", retry_after=max(1.0, wait))
+            raise Refusal("unavailable", "too many requests are under way; retry later", retry_after=max(1.0, wait))
         if wait > self.limits.wait_seconds:
             raise Refusal(
                 "unavailable",
-                f"requests wait for about {wait:.0f} s, and at the most {self.limits.wait_seconds:.0f} s are taken on",
+                f"requests wait for about {wait:.0f} s, and the limit is {self.limits.wait_seconds:.0f} s; retry later",
                 retry_after=max(1.0, wait - self.limits.wait_seconds / 2),
             )
         self._check_share(key, ticket)
@@ -77,10 +78,11 @@ class Desk:
             if self.entries:
                 raise Refusal(
                     "unavailable",
-                    f"what is under way leaves about {late:.1f} s too little; come later, or give it more time",
+                    f"this request, or another because of it, would be about {late:.1f} s late; retry later, or allow "
+                    "a longer timeout",
                     retry_after=max(1.0, late),
                 )
-            # The pace may have been another than it is now, which is only found out by trying.
+            # An idle server may have outdated throughput figures, so it accepts the request without a due time.
             ticket.due = math.inf
         entry = Entry(ticket, key, model)
         self.entries.add(entry)
@@ -94,12 +96,12 @@ class Desk:
         if own > self.limits.share * min(self.limits.wait_seconds, ticket.due - monotonic()):
             raise Refusal(
                 "overloaded",
-                f"requests of this key wait for about {own:.0f} s already; send fewer at a time",
+                f"requests of this key wait for about {own:.0f} s already; send fewer at once",
                 retry_after=max(1.0, own / 2),
             )
 
     def leave(self, entry: Entry, *, answered: bool) -> None:
-        """A request is done with."""
+        """Remove a request that has ended."""
         if self._measures:
             self.backlog.measured(read=entry.ticket.read, written=entry.ticket.written)
         self.entries.discard(entry)
@@ -107,11 +109,14 @@ class Desk:
         entry.done.set()
 
     async def run(self, work: Callable[[], T]) -> T:
-        """Do it in a thread of a request's own."""
+        """Run the work in a thread of the pool."""
         return await asyncio.get_running_loop().run_in_executor(self._pool, work)
 
     async def unless_left(self, work: Awaitable[T], ticket: Ticket, left: Callable[[], Awaitable[Any]]) -> T | None:
-        """What the work gives; None where `left` is heard of first, which also stops it at its next step."""
+        """The result of the work; None if the client disconnects first, which stops the work at its next step.
+
+        `left` returns once the client has disconnected.
+        """
         working, leaving = asyncio.ensure_future(work), asyncio.ensure_future(left())
         try:
             await asyncio.wait({working, leaving}, return_when=asyncio.FIRST_COMPLETED)
@@ -119,7 +124,7 @@ class Desk:
                 return working.result()
             ticket.left = True
             await asyncio.wait({working})
-            # Whatever came of it, nobody is there to hear it.
+            # Retrieve the error, if any, so that asyncio does not log it.
             working.exception()
             return None
         except asyncio.CancelledError:
@@ -129,18 +134,18 @@ class Desk:
             leaving.cancel()
 
     async def done_with(self, model: object) -> None:
-        """Wait for the requests under way that a model answers."""
+        """Wait until all requests to a model have ended."""
         await asyncio.gather(*(entry.done.wait() for entry in self.entries if entry.model is model))
 
     async def drain(self) -> None:
-        """Take nothing more, and wait for what is under way, as long as there is time for it."""
+        """Stop accepting requests, and wait for those under way, up to the limit."""
         self.draining = True
         waiting = [entry.done.wait() for entry in self.entries]
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(asyncio.gather(*waiting), self.limits.drain_seconds)
 
     def close(self) -> None:
-        """Let go of the threads."""
+        """Cancel what is left, and shut the threads down."""
         for entry in self.entries:
             entry.ticket.left = True
         self._pool.shutdown(wait=False, cancel_futures=True)

@@ -1,4 +1,4 @@
-"""The dialects: how each is told apart, how its requests are read, and how replies and refusals are written."""
+"""The dialects: how each is recognised, how its requests are read, and how replies and errors are written."""
 
 from __future__ import annotations
 
@@ -28,23 +28,23 @@ _STATUSES: Mapping[Why, int] = {
 
 @dataclass(frozen=True, slots=True)
 class Dialect:
-    """One row of the table."""
+    """The API of one kind of client."""
 
     name: str
-    """Also the path's first part that chooses it where a body cannot."""
+    """The name, which is also a path prefix that selects the dialect regardless of the body."""
     body: type[Body]
     reply: Callable[[RerankRequest, RerankResponse], Json]
     paths: tuple[str, ...]
-    """Where it alone is spoken, or, behind its prefix, where its clients post."""
+    """The paths to which its clients post, valid behind the prefix."""
     own: bool = False
-    """Whether those paths are its own without the prefix too."""
+    """True if the paths select this dialect without the prefix too."""
     told_by: Callable[[Collection[str]], bool] = lambda keys: False
-    """Whether a body with these keys is its own, on a path that several share."""
+    """On a path that dialects share, True if a body with these keys belongs to this dialect."""
     error: Callable[[Refusal, int], Json] = replies.any_error
     statuses: Mapping[Why, int] = field(default_factory=dict)
-    """Where they differ from the usual ones."""
+    """HTTP statuses that differ from the usual ones."""
     texts: bool = False
-    """Whether results bring texts where the request does not say."""
+    """True if results include texts by default."""
 
     def status(self, why: Why) -> int:
         """The HTTP status of a refusal."""
@@ -54,7 +54,7 @@ class Dialect:
 _RERANK = ("/rerank", "/v1/rerank", "/v2/rerank", "/v1/v2/rerank")
 
 SUPERSET = Dialect("cohere", Rerank, replies.superset, _RERANK)
-"""What a body that is no other's is taken for."""
+"""The dialect of a body that no other dialect recognises."""
 
 DIALECTS = (
     Dialect(
@@ -97,24 +97,24 @@ DIALECTS = (
     Dialect("litellm", Rerank, replies.superset, _RERANK),
     SUPERSET,
 )
-"""In the order in which bodies are told apart."""
+"""All dialects, in the order in which they are tried on a body."""
 
 
 def dialect_of(path: str, keys: Collection[str]) -> Dialect:
-    """What a client speaks that posts a body with these keys to this path.
+    """The dialect of a client that posts a body with these keys to this path.
 
     Raises:
-        Refusal: Nothing is there.
+        Refusal: The path does not exist.
     """
     for dialect in DIALECTS:
         places = [f"/{dialect.name}{place}" for place in dialect.paths] + list(dialect.paths) * dialect.own
         if any(_is_at(path, place) for place in places):
             return dialect
     if path not in _RERANK:
-        raise Refusal("unknown", f"found nothing at {path}; post to /v2/rerank, /rerank, /score or /v1/ranking")
-    told = next((dialect for dialect in DIALECTS if dialect.told_by(keys)), SUPERSET)
-    # vLLM's clients, which read each result's document without asking for it, post to /rerank; Cohere's never do.
-    return replace(told, texts=True) if told is SUPERSET and path == "/rerank" else told
+        raise Refusal("unknown", f"there is no path {path}; post to /v2/rerank, /rerank, /score or /v1/ranking")
+    dialect = next((each for each in DIALECTS if each.told_by(keys)), SUPERSET)
+    # vLLM's clients post to /rerank and expect each result's document unasked; Cohere's never post there.
+    return replace(dialect, texts=True) if dialect is SUPERSET and path == "/rerank" else dialect
 
 
 def _is_at(path: str, place: str) -> bool:
@@ -125,28 +125,28 @@ def _is_at(path: str, place: str) -> bool:
 
 
 def read(dialect: Dialect, body: Mapping[str, Any]) -> RerankRequest:
-    """A body as what it asks for.
+    """Read a body as a request.
 
     Raises:
-        Refusal: A key has another type than its dialect's, there is nothing to rank, or a document has no text.
+        Refusal: A key has the wrong type, there is nothing to rank, or a document has no text.
     """
     try:
-        found = dialect.body.model_validate(body)
+        content = dialect.body.model_validate(body)
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
-        # Of a union pydantic names the types that it tried, which are no keys.
+        # For a union, pydantic adds the types that it tried to the location; drop them.
         place = ".".join(str(part) for part in first["loc"] if str(part) != "str" and "[" not in str(part))
         raise Refusal("invalid", f"found a body that cannot be read at {place}: {first['msg']}", field=place) from error
-    asked = found.asked()
-    unsaid = body.get("return_documents") is None
-    return replace(asked, texts=True) if dialect.texts and unsaid else asked
+    asked = content.asked()
+    default = body.get("return_documents") is None
+    return replace(asked, texts=True) if dialect.texts and default else asked
 
 
 def refused(dialect: Dialect, refusal: Refusal) -> tuple[int, dict[str, str], Json | None]:
-    """The status, headers and body that tell a dialect's client of a refusal; TEI's have no body for a wrong key."""
+    """The status, headers and body of a refusal in a dialect; TEI has no body for a wrong key."""
     status = dialect.status(refusal.why)
     wait = refusal.retry_after
-    # Whole seconds, rounded up, are all that the header takes.
+    # The header has whole seconds, rounded up here.
     headers = {} if wait is None else {"Retry-After": str(max(1, -int(-wait // 1)))}
     if dialect.name == "tei" and refusal.why == "key":
         return status, headers, None

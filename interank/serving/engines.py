@@ -1,4 +1,4 @@
-"""Engines as a request sees them: calls go through the scheduler, where they meet those of other requests."""
+"""Per-request engines, whose calls go through the scheduler to be batched with those of other requests."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from interank.engines.work import Work, work_of_reading, work_of_writing
 from interank.serving.backlog import Ticket
 from interank.serving.schedule import Between, Scheduler, Size
 
-# Tokens that are written at a time where an engine cannot be interrupted, and prompts that are sent at a time.
+# Tokens per call of an engine that cannot be interrupted, and prompts per call to servers.
 _PIECE = 16
 _SENT = 32
 
 
 @dataclass(frozen=True)
 class Labels:
-    """The labels' logits after prompts."""
+    """Computes the labels' logits after prompts."""
 
     engine: Engine
     labels: tuple[int, ...]
@@ -40,7 +40,7 @@ class Labels:
 
 @dataclass(frozen=True)
 class Pairs:
-    """A head's logits of pairs."""
+    """Computes a head's logits of pairs."""
 
     engine: HeadEngine
 
@@ -55,7 +55,7 @@ class Pairs:
 
 @dataclass(frozen=True)
 class Texts:
-    """Texts behind prompts."""
+    """Generates completions of prompts."""
 
     engine: Engine
     sampling: Sampling
@@ -63,7 +63,7 @@ class Texts:
 
     @property
     def mixes(self) -> bool:
-        """Whether what stands beside a text leaves it as it is, which drawn ones do not promise."""
+        """True for greedy decoding: a sampled text may depend on the others in its batch."""
         return self.sampling.temperature == 0
 
     def write(self, items: Sequence[Prompt], between: Between) -> list[Completion]:
@@ -74,30 +74,31 @@ class Texts:
             return self._in_pieces(items, between)
 
     def _in_pieces(self, items: Sequence[Prompt], between: Between) -> list[Completion]:
-        """A few tokens of each at a time, what is there already given with its prompt."""
-        found = [Completion((), (), False)] * len(items)
+        """Generate a few tokens per call, with the tokens so far appended to the prompts."""
+        completions = [Completion((), (), False)] * len(items)
         rest = dict.fromkeys(range(len(items)), self.sampling.max_new_tokens)
         while rest:
-            asked = [items[place].then(found[place].ids) for place in rest]
+            prompts = [items[place].then(completions[place].ids) for place in rest]
             some = replace(self.sampling, max_new_tokens=min(_PIECE, min(rest.values())))
-            for place, piece in zip(list(rest), self.engine.generate(asked, some, end=self.end), strict=True):
-                before = found[place]
-                found[place] = Completion(before.ids + piece.ids, before.logprobs + piece.logprobs, piece.finished)
+            for place, piece in zip(list(rest), self.engine.generate(prompts, some, end=self.end), strict=True):
+                before = completions[place]
+                ids, logprobs = before.ids + piece.ids, before.logprobs + piece.logprobs
+                completions[place] = Completion(ids, logprobs, piece.finished)
                 rest[place] -= some.max_new_tokens
                 if piece.finished or rest[place] <= 0:
                     del rest[place]
-            for place in between({place: item.ids for place, item in enumerate(found)}):
+            for place in between({place: item.ids for place, item in enumerate(completions)}):
                 rest.pop(place, None)
-        return found
+        return completions
 
 
 @dataclass(frozen=True, eq=False)
 class GradedTexts:
-    """Texts behind prompts with the grades that follow them; each call by itself, as it says what is asked then."""
+    """Generates completions and the grades after them; calls are not batched together, as each has its own `forced`."""
 
     engine: Any
     sampling: Sampling
-    asked: ForcedLabels
+    forced: ForcedLabels
     end: int
 
     @property
@@ -108,15 +109,15 @@ class GradedTexts:
     def write(self, items: Sequence[Prompt], between: Between) -> list[tuple[Completion, LabelLogits]]:
         """See `WritingLane`."""
         with _interrupted(self.engine, between):
-            found: list[tuple[Completion, LabelLogits]] = self.engine.generate_graded(
-                items, self.sampling, self.asked, end=self.end
+            graded: list[tuple[Completion, LabelLogits]] = self.engine.generate_graded(
+                items, self.sampling, self.forced, end=self.end
             )
-        return found
+        return graded
 
 
 @contextmanager
 def _interrupted(engine: Any, between: Between) -> Iterator[bool]:
-    """Have an engine stop after each token for what else waits; False where it cannot."""
+    """Have an engine call `between` after each token; yields False if the engine cannot."""
     if not isinstance(engine, TransformersEngine) and not hasattr(engine, "between"):
         yield False
         return
@@ -128,7 +129,7 @@ def _interrupted(engine: Any, between: Between) -> Iterator[bool]:
 
 
 class SharedEngine:
-    """One request's way to an engine that it shares with others."""
+    """One request's engine, which shares a model with other requests through the scheduler."""
 
     def __init__(self, engine: Engine, scheduler: Scheduler, ticket: Ticket) -> None:
         self.engine = engine
@@ -152,19 +153,19 @@ class SharedEngine:
 
     def label_logits(self, prompts: Sequence[Prompt], labels: Sequence[int]) -> list[LabelLogits]:
         """See `Engine`."""
-        found = self._scheduler.ask(self._ticket, Labels(self.engine, tuple(labels)), prompts)
+        logits = self._scheduler.ask(self._ticket, Labels(self.engine, tuple(labels)), prompts)
         self.work += work_of_reading(prompts) + Work(projected=len(prompts))
-        return found
+        return logits
 
     def generate(self, prompts: Sequence[Prompt], sampling: Sampling, *, end: int) -> list[Completion]:
         """See `Engine`."""
-        found: list[Completion] = self._scheduler.write(self._ticket, Texts(self.engine, sampling, end), prompts)
-        self.work += _written(prompts, found)
-        return found
+        completions: list[Completion] = self._scheduler.write(self._ticket, Texts(self.engine, sampling, end), prompts)
+        self.work += _written(prompts, completions)
+        return completions
 
 
 class SharedGradingEngine(SharedEngine):
-    """The same of an engine that grades what it has just written."""
+    """A shared engine that can also grade after each completion."""
 
     engine: Any
 
@@ -178,24 +179,24 @@ class SharedGradingEngine(SharedEngine):
     ) -> list[tuple[Completion, LabelLogits]]:
         """See `Grading`."""
         lane = GradedTexts(self.engine, sampling, asked, end)
-        found: list[tuple[Completion, LabelLogits]] = self._scheduler.write(self._ticket, lane, prompts)
-        self.work += _written(prompts, [item for item, _ in found])
-        return found
+        graded: list[tuple[Completion, LabelLogits]] = self._scheduler.write(self._ticket, lane, prompts)
+        self.work += _written(prompts, [item for item, _ in graded])
+        return graded
 
 
 class ServedEngine(SharedEngine):
-    """One request's way to servers, which batch by themselves; it asks for some prompts at a time."""
+    """One request's engine on model servers, which batch requests themselves; sends a few prompts at a time."""
 
     def label_logits(self, prompts: Sequence[Prompt], labels: Sequence[int]) -> list[LabelLogits]:
         """See `Engine`."""
-        found: list[LabelLogits] = []
+        logits: list[LabelLogits] = []
         for begin in range(0, len(prompts), _SENT):
             self._ticket.check()
             some = prompts[begin : begin + _SENT]
-            found += self.engine.label_logits(some, labels)
+            logits += self.engine.label_logits(some, labels)
             self._ticket.charge(read=sum(len(prompt.ids) for prompt in some))
         self.work += work_of_reading(prompts) + Work(projected=len(prompts))
-        return found
+        return logits
 
     def generate(self, prompts: Sequence[Prompt], sampling: Sampling, *, end: int) -> list[Completion]:
         """See `Engine`."""
@@ -210,16 +211,16 @@ class ServedEngine(SharedEngine):
                     self._ticket.told(place, ids)
             return frozenset()
 
-        found = Texts(self.engine, sampling, end).write(prompts, between)
-        self.work += _written(prompts, found)
-        return found
+        completions = Texts(self.engine, sampling, end).write(prompts, between)
+        self.work += _written(prompts, completions)
+        return completions
 
 
 class SharedHead:
-    """One request's way to a head that it shares with others."""
+    """One request's head, which shares a model with other requests through the scheduler."""
 
     def __init__(self, engine: HeadEngine, encoder: PairEncoder, scheduler: Scheduler, ticket: Ticket) -> None:
-        """`encoder` makes the request's pairs."""
+        """Wrap a head; `encoder` encodes the request's pairs."""
         self.head = Head(engine.head.model, encoder)
         self.work = Work()
         self._engine = engine
@@ -237,22 +238,22 @@ class SharedHead:
 
     def scores(self, pairs: Sequence[Pair]) -> list[float]:
         """See `HeadEngine`."""
-        found = self._scheduler.ask(self._ticket, Pairs(self._engine), pairs)
+        scores = self._scheduler.ask(self._ticket, Pairs(self._engine), pairs)
         self.work += Work(tokens_read=sum(len(pair.ids) for pair in pairs))
-        return found
+        return scores
 
 
 def shared(engine: Engine, scheduler: Scheduler | None, ticket: Ticket) -> SharedEngine:
-    """A request's way to an engine; without a scheduler it is one of servers."""
+    """A request's engine; without a scheduler, `engine` is one of model servers."""
     if scheduler is None:
         return ServedEngine(engine, _NO_SCHEDULER, ticket)
     kind = SharedGradingEngine if isinstance(engine, Grading) else SharedEngine
     return kind(engine, scheduler, ticket)
 
 
-def _written(prompts: Sequence[Prompt], found: Sequence[Completion]) -> Work:
-    """What writing texts behind the prompts took."""
-    return work_of_reading(prompts) + work_of_writing(prompts, [len(item.ids) + item.finished for item in found])
+def _written(prompts: Sequence[Prompt], completions: Sequence[Completion]) -> Work:
+    """The work of generating completions of the prompts."""
+    return work_of_reading(prompts) + work_of_writing(prompts, [len(item.ids) + item.finished for item in completions])
 
 
 _NO_SCHEDULER: Any = None

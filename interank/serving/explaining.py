@@ -1,4 +1,4 @@
-"""The body of `/v1/explain`: documents to be graded and explained, each of them."""
+"""The request body of `/v1/explain`, which grades and explains every document."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from interank.serving.requests import Refusal, RerankRequest
 
 
 class Explain(Body):
-    """A query, and a document or several."""
+    """A query, and one or several documents."""
 
     query: str
     document: AnyText | None = None
@@ -19,10 +19,10 @@ class Explain(Body):
         """See `Body`."""
         if (self.document is None) == (self.documents is None):
             raise Refusal("invalid", "give either document or documents", field="documents")
-        given = [self.document] if self.document is not None else self.documents or []
+        documents = [self.document] if self.document is not None else self.documents or []
         return RerankRequest(
             queries=(some(self.query, "query"),),
-            documents=texts(given, "documents"),
+            documents=texts(documents, "documents"),
             model=self.model,
             texts=bool(self.return_documents),
         )

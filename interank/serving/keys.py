@@ -1,4 +1,4 @@
-"""Keys: who may ask, told by what a request brings and compared by digests alone."""
+"""API keys: read from requests' headers, and compared by their digests."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _SHOWN = 8
 
 
 class Keys:
-    """A set of keys, of which only digests are held."""
+    """A set of keys, of which only digests are kept in memory."""
 
     def __init__(self, keys: Iterable[str]) -> None:
         self._digests = tuple(_digest(key) for key in keys)
@@ -25,20 +25,20 @@ class Keys:
         return bool(self._digests)
 
     def who(self, headers: Mapping[str, str]) -> str | None:
-        """The beginning of the digest of the key that a request brings; None where it brings none of these."""
-        for given in _given(headers):
-            digest = _digest(given)
-            # All are compared, so that the time tells nothing of them.
+        """The first digits of the digest of a request's key; None without a valid key."""
+        for key in _presented(headers):
+            digest = _digest(key)
+            # Compare with all keys, so that the time reveals nothing about them.
             if sum(hmac.compare_digest(digest, own) for own in self._digests):
                 return digest.hex()[:_SHOWN]
         return None
 
 
 def read_keys(file: Path | None, environment: str | None) -> Keys:
-    """Keys of a file, one a line, and of an environment variable, by commas.
+    """Read the keys of a file, one per line, and of an environment variable, separated by commas.
 
     Raises:
-        InputError: The file cannot be read, or holds none.
+        InputError: The file cannot be read, or has no key.
     """
     lines: list[str] = []
     if file is not None:
@@ -51,18 +51,18 @@ def read_keys(file: Path | None, environment: str | None) -> Keys:
     return Keys(key for key in (*lines, *(part.strip() for part in (environment or "").split(","))) if key)
 
 
-def _given(headers: Mapping[str, str]) -> list[str]:
-    found = [headers[name] for name in _HEADERS if name in headers]
+def _presented(headers: Mapping[str, str]) -> list[str]:
+    keys = [headers[name] for name in _HEADERS if name in headers]
     whole = headers.get("authorization", "").strip()
     scheme, _, rest = whole.partition(" ")
     if scheme.lower() == "bearer":
-        found.append(rest.strip())
+        keys.append(rest.strip())
     elif scheme.lower() == "basic":
-        found += _password(rest)
+        keys += _password(rest)
     elif whole:
         # llama-index's client for TEI sends the key as the whole header.
-        found.append(whole)
-    return found
+        keys.append(whole)
+    return keys
 
 
 def _password(encoded: str) -> list[str]:

@@ -1,4 +1,4 @@
-"""What a server takes at the most, of one request and of all together."""
+"""A server's limits, for one request and for all together."""
 
 from __future__ import annotations
 
@@ -11,33 +11,36 @@ from interank.serving.requests import Refusal, RerankRequest
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Limits of requests; `None` is none."""
+    """The limits of a server."""
 
     body_bytes: int = 32 * 2**20
+    """Bytes of a request's body."""
     documents: int = 2048
+    """Documents of a request."""
     characters: int = 16 * 2**20
-    """Of queries and documents together."""
+    """Characters of a request's queries and documents together."""
     query_characters: int = 32_768
+    """Characters of a query."""
     explanations: int = 64
-    """Of one request."""
+    """Explanations of a request."""
     requests: int = 256
-    """Under way at a time."""
+    """Requests under way at a time."""
     wait_seconds: float = 60.0
-    """How long a request may have to wait for others before it is refused instead."""
+    """The longest expected wait with which a request is still accepted."""
     share: float = 0.5
-    """Of that wait, what one key may fill where there are keys."""
+    """The share of that wait that the requests of one key may fill."""
     timeout: float = 300.0
-    """Seconds of a request that says none, and the most that one may say."""
+    """The default and the largest timeout of a request, in seconds."""
     drain_seconds: float = 60.0
-    """What is under way has so long to end when the server is told to."""
+    """The time that requests under way have to end when the server shuts down."""
     heartbeat: float = 5.0
-    """Seconds between signs of life in a stream."""
+    """Seconds between heartbeats in a stream."""
 
     def check(self, asked: RerankRequest, explained: int) -> None:
-        """Refuse what is too large; `explained` is how many documents are explained.
+        """Refuse a request that is too large; `explained` is the number of documents to explain.
 
         Raises:
-            Refusal: Says what, and how much is taken.
+            Refusal: The message gives the size and the limit.
         """
         count = len(asked.documents)
         if count > self.documents:
@@ -52,21 +55,21 @@ class Limits:
             raise _too_large(f"{explained} explanations", f"{self.explanations}", "explain")
 
     def seconds(self, options: Options, header: str | None) -> float:
-        """How long a request may take.
+        """The timeout of a request, from its body or its X-Timeout header.
 
         Raises:
-            Refusal: Its header says no number above 0.
+            Refusal: The header is no number above 0.
         """
-        given = options.timeout
-        if given is None and header is not None:
+        timeout = options.timeout
+        if timeout is None and header is not None:
             try:
-                given = plain_data.spelled(header)
+                timeout = plain_data.spelled(header)
             except ValueError:
-                given = -1.0
-            if not 0 < given < float("inf"):
+                timeout = -1.0
+            if not 0 < timeout < float("inf"):
                 raise Refusal("invalid", f"found X-Timeout {header!r}; give seconds, as 2.5", field="timeout")
-        return self.timeout if given is None else min(given, self.timeout)
+        return self.timeout if timeout is None else min(timeout, self.timeout)
 
 
-def _too_large(found: str, most: str, field: str) -> Refusal:
-    return Refusal("too_large", f"found {found}, and {most} are taken at the most; send less at a time", field=field)
+def _too_large(size: str, most: str, field: str) -> Refusal:
+    return Refusal("too_large", f"found {size}, and the limit is {most}; send less at once", field=field)

@@ -1,4 +1,4 @@
-"""What is counted and timed, in Prometheus' form."""
+"""The server's counts and times as Prometheus metrics."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _MASS = (0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.99, 1.0)
 
 
 class Metrics:
-    """The figures of one server."""
+    """The metrics of one server."""
 
     def __init__(self) -> None:
         self.registry = registry = CollectorRegistry()
@@ -44,18 +44,18 @@ class Metrics:
         self.ready = Gauge("interank_ready", "1 until the server drains", registry=registry)
 
     def step(self, step: Step) -> None:
-        """A step was computed."""
+        """Record a step of the scheduler."""
         self._steps.labels(step.kind).observe(step.seconds)
         if step.kind == "score":
             self._batch.observe(step.tokens)
 
     def request(self, route: str, mode: str, status: int, seconds: float) -> None:
-        """A request was answered, or refused."""
+        """Record an answered or refused request."""
         self._requests.labels(route, mode, str(status)).inc()
         self._seconds.labels(route).observe(seconds)
 
     def answered(self, answered: RerankResponse, queued: float) -> None:
-        """Documents were ranked."""
+        """Record the documents and tokens of an answered request."""
         model = answered.model
         self._queued.observe(queued)
         self._documents.labels(model).inc(len(answered.results))
@@ -69,5 +69,5 @@ class Metrics:
                 self._mass.labels(model).observe(mass)
 
     def text(self) -> bytes:
-        """All of it."""
+        """All metrics in Prometheus' text format."""
         return generate_latest(self.registry)

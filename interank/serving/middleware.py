@@ -1,4 +1,4 @@
-"""What stands before every route: keys, a line in the log and figures of each request, and refusals in words."""
+"""ASGI middleware before all routes: checks keys, logs and counts each request, and words refusals."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ _BOUND = "interank"
 
 
 def notes(scope: Scope) -> dict[str, Any]:
-    """What is noted of a request for its line in the log: `id`, `key`, `mode`, `documents` and the like, no texts.
+    """A request's fields for its log line, such as `id`, `key`, `mode` and `documents`; never texts.
 
-    `status` is there where it is another than that of the reply's first line.
+    `status` is set if the outcome differs from the reply's HTTP status, as it may for a stream.
     """
-    found: dict[str, Any] = scope.setdefault(_BOUND, {})
-    return found
+    fields: dict[str, Any] = scope.setdefault(_BOUND, {})
+    return fields
 
 
 def spoken(path: str) -> Dialect:
-    """The dialect of a path whose body was not read."""
+    """The dialect of a path, if the body has not been read."""
     try:
         return dialect_of(path, ())
     except Refusal:
@@ -40,7 +40,7 @@ def spoken(path: str) -> Dialect:
 
 
 def refusal_parts(dialect: Dialect, refusal: Refusal) -> tuple[int, list[tuple[bytes, bytes]], bytes]:
-    """Status, headers and body that tell of a refusal."""
+    """Status, headers and body of a refusal."""
     status, headers, reply = refused(dialect, refusal)
     if refusal.why == "key":
         headers["WWW-Authenticate"] = 'Basic realm="interank", Bearer'
@@ -50,7 +50,7 @@ def refusal_parts(dialect: Dialect, refusal: Refusal) -> tuple[int, list[tuple[b
 
 
 class RequestMiddleware:
-    """An ASGI app that lets requests with a key through, and notes what came of each."""
+    """An ASGI app that passes on requests with a valid key, and logs the outcome of each request."""
 
     def __init__(self, app: ASGIApp, service: Service) -> None:
         self._app, self._service = app, service
@@ -80,7 +80,7 @@ class RequestMiddleware:
             else:
                 await _tell(refusal, scope["path"], sent)
         except Exception:
-            # The client was told already, in its dialect's form.
+            # The client already has an error reply in its dialect.
             log.exception("request %s failed", noted["id"])
         finally:
             self._note(scope, noted, status[0], time.monotonic() - begun, headers)
@@ -92,15 +92,15 @@ class RequestMiddleware:
         who, ruler = keys.who(headers), admin.who(headers)
         notes(scope)["key"], notes(scope)["admin"] = who or ruler, ruler is not None
         if not keys or who or ruler:
-            # A browser sends a password unasked, also for a page of somebody else's.
+            # A browser adds a stored password even to requests from another site's page.
             if headers.get("sec-fetch-site") == "cross-site":
-                return Refusal("key", "requests of other sites' pages are not answered")
+                return Refusal("key", "requests from other sites' pages are not answered")
             return None
         return Refusal("key", "give one of this server's keys, as Authorization: Bearer KEY")
 
     def _note(self, scope: Scope, noted: dict[str, Any], status: int, seconds: float, headers: Headers) -> None:
         route = getattr(scope.get("route"), "path", None) or "none"
-        # A stream begins with 200, and says later what came of it.
+        # A stream begins with status 200; its outcome follows later.
         status = noted.get("status", status)
         self._service.metrics.request(route, noted.get("mode", ""), status, seconds)
         trace = headers.get("traceparent", "").split("-")

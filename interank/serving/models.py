@@ -1,4 +1,4 @@
-"""The models that a server has: opened once, each request given a reranker of its own on what they share."""
+"""A server's models, each opened once; every request gets its own reranker on the shared model."""
 
 from __future__ import annotations
 
@@ -29,31 +29,33 @@ from interank.tasks.ranks import OneModel, Ranking, Scores, UngradedRanker
 from interank.types import Document, Query, RankedDocument
 
 Kind = Literal["grade", "head", "rank"]
-"""What a score is: of grades, a head's or another reranker's own, or a place in an order."""
-# Of a document, where a reranker does not tell what it reads.
+"""The kind of a score: from grades, a logit of a head or another reranker, or a position in a ranking."""
+# The assumed token limit for a document, for rerankers that do not state theirs.
 _UNKNOWN_LENGTH = 4096
 
 
 @dataclass(frozen=True)
 class Facts:
-    """What is told of a model."""
+    """A model's properties."""
 
     name: str
     root: str
+    """The model's source."""
     parent: str | None
-    """The base of an adapter."""
+    """An adapter's base model."""
     modes: tuple[Mode, ...]
     mode: Mode
-    """Where a request says none."""
+    """The default mode."""
     can_explain: bool = False
     guards: tuple[Guard, ...] = ("none",)
     most_tokens: int = 256
-    """Of an explanation."""
+    """The largest number of tokens of an explanation."""
     taken_up: int | None = None
-    """How many documents mode `adaptive` explains at the most; None is all."""
+    """The largest number of documents that mode `adaptive` explains; None is all."""
     fits: Mapping[str, Fit] = field(default_factory=dict)
-    """By the mode that they are of."""
+    """The stored fits by mode."""
     removable: bool = False
+    """True if it was loaded at run time."""
 
 
 class ServedModel(Protocol):
@@ -63,25 +65,25 @@ class ServedModel(Protocol):
 
     @property
     def device(self) -> str:
-        """Where it runs."""
+        """The device that the model runs on."""
         ...
 
     @property
     def longest(self) -> int:
-        """Tokens of a document that it reads at the most."""
+        """The token limit for a document."""
         ...
 
     def kind(self, mode: Mode) -> Kind:
-        """What its scores are in a mode."""
+        """The kind of the model's scores in a mode."""
         ...
 
     def ranks(self, options: Options, ticket: Ticket, most_tokens: int | None = None) -> FittedReranker:
-        """A reranker for one request, in the mode and with the guard that it asks for.
+        """A reranker for one request, in its mode and with its guard.
 
-        `most_tokens` is what a document is cut to, where that is less than the model's own limit.
+        Documents are cut to `most_tokens` if that is less than the model's own limit.
 
         Raises:
-            Refusal: The model has not what is asked for.
+            Refusal: The model lacks the requested mode, guard or explanations.
         """
         ...
 
@@ -90,7 +92,7 @@ def mode_of(facts: Facts, options: Options) -> Mode:
     """The mode of a request.
 
     Raises:
-        Refusal: The model has not what is asked for.
+        Refusal: The model lacks the requested mode, guard or explanations, or the mode takes no budget.
     """
     mode = options.mode or facts.mode
     if mode not in facts.modes:
@@ -101,16 +103,22 @@ def mode_of(facts: Facts, options: Options) -> Mode:
         )
     if options.explained and not facts.can_explain:
         raise Refusal(
-            "invalid", f"found explain {options.explained}; {facts.name} explains nothing; set it to 0", field="explain"
+            "invalid",
+            f"found explain {options.explained}, and {facts.name} cannot explain; set explain to 0",
+            field="explain",
         )
     budgets = options.budget_tokens is not None or options.budget_seconds is not None
     if budgets and mode != "adaptive":
-        raise Refusal("invalid", f"a budget belongs to mode adaptive, and the mode is {mode}", field="budget_tokens")
+        raise Refusal(
+            "invalid",
+            f"found a budget with mode {mode}, and only mode adaptive takes one; leave one of them out",
+            field="budget_tokens",
+        )
     return mode
 
 
 def explained_of(facts: Facts, mode: Mode, options: Options, documents: int) -> int:
-    """How many of so many documents are explained, at the most: while they are ranked, or afterwards."""
+    """The largest number of documents that are explained, while ranking or afterwards."""
     if mode == "reason":
         return documents
     if mode == "adaptive":
@@ -119,9 +127,9 @@ def explained_of(facts: Facts, mode: Mode, options: Options, documents: int) -> 
 
 
 def fits_of(source: str) -> dict[str, Fit]:
-    """The fits that a model's folder stores, by mode, as far as they leave its own order as it is."""
-    found = {mode: stored_fit(source, mode) for mode in stored_modes(source)}
-    return {mode: fit for mode, fit in found.items() if fit is not None}
+    """The fits in a model's folder by mode, without their fusions."""
+    fits = {mode: stored_fit(source, mode) for mode in stored_modes(source)}
+    return {mode: fit for mode, fit in fits.items() if fit is not None}
 
 
 def _finished(ranks: OneModel, facts: Facts, mode: Mode, options: Options) -> FittedReranker:
@@ -130,7 +138,7 @@ def _finished(ranks: OneModel, facts: Facts, mode: Mode, options: Options) -> Fi
 
 
 def _shorter(encoder: PromptEncoder, most_tokens: int | None) -> PromptEncoder:
-    """An encoder of the request's own, which keeps its query, and cuts documents earlier if asked to."""
+    """An encoder for one request, since it caches the query; it may cut documents earlier."""
     settings = encoder.settings
     if most_tokens is None or most_tokens >= settings.max_document_tokens:
         return copy.copy(encoder)
@@ -138,12 +146,12 @@ def _shorter(encoder: PromptEncoder, most_tokens: int | None) -> PromptEncoder:
 
 
 class ServedLanguageModel:
-    """A judge, a model of lists, or one that was trained on neither."""
+    """A language model: a judge, a listwise reranker, or one that was not trained for ranking."""
 
     def __init__(
         self, facts: Facts, loaded: LoadedModel, scheduler: Scheduler | None, settings: RankerSettings
     ) -> None:
-        """Take what is loaded; without a scheduler servers run it. `settings` are those of the server."""
+        """Serve a loaded model with the server's settings; without a scheduler, model servers run it."""
         self.facts = facts
         self._loaded = loaded
         self._scheduler = scheduler
@@ -151,12 +159,12 @@ class ServedLanguageModel:
 
     @property
     def engine(self) -> Engine:
-        """What runs it."""
+        """The engine that runs the model."""
         return self._loaded.engine
 
     @property
     def encoder(self) -> PromptEncoder:
-        """What makes its prompts."""
+        """The encoder of the model's prompts."""
         return self._loaded.encoder
 
     @property
@@ -178,7 +186,7 @@ class ServedLanguageModel:
         mode = mode_of(self.facts, options)
         engine = shared(self._loaded.engine, self._scheduler, ticket)
         loaded = LoadedModel(cast(Engine, engine), _shorter(self._loaded.encoder, most_tokens), self._loaded.modes)
-        asked = replace(
+        ranker_settings = replace(
             self._settings,
             model=None,
             loaded=loaded,
@@ -193,14 +201,14 @@ class ServedLanguageModel:
             memory=None,
         )
         try:
-            return _finished(open_unfitted(asked), self.facts, mode, options)
+            return _finished(open_unfitted(ranker_settings), self.facts, mode, options)
         except InputError as error:
             raise Refusal("invalid", str(error)) from error
 
     def _adaptive(self, options: Options) -> AdaptiveRecipe:
-        given = self._settings.adaptive or AdaptiveRecipe()
+        settings = self._settings.adaptive or AdaptiveRecipe()
         budget = {"tokens": options.budget_tokens, "seconds": options.budget_seconds}
-        return given.model_copy(update={name: value for name, value in budget.items() if value is not None})
+        return settings.model_copy(update={name: value for name, value in budget.items() if value is not None})
 
 
 class ServedHead:
@@ -239,7 +247,7 @@ class ServedHead:
 
 
 class _Pair(NamedTuple):
-    """A document, and the query that it is for."""
+    """A document with its query."""
 
     query: Query
     document: Document
@@ -247,7 +255,7 @@ class _Pair(NamedTuple):
 
 @dataclass(frozen=True)
 class _Documents:
-    """A whole reranker's scores of documents, as a lane of the scheduler."""
+    """Scores documents by a reranker that computes by itself."""
 
     ranks: Scores
 
@@ -258,19 +266,19 @@ class _Documents:
 
     def compute(self, items: Sequence[_Pair]) -> list[RankedDocument]:
         """See `Lane`."""
-        found: list[RankedDocument] = []
+        scored: list[RankedDocument] = []
         begin = 0
         while begin < len(items):
             query, end = items[begin][0], begin
             while end < len(items) and items[end][0] is query:
                 end += 1
-            found += self.ranks.scored(query, [document for _, document in items[begin:end]])
+            scored += self.ranks.scored(query, [document for _, document in items[begin:end]])
             begin = end
-        return found
+        return scored
 
 
 class _SharedWhole(UngradedRanker, Scores):
-    """One request's way to a reranker that computes by itself."""
+    """One request's reranker, which shares one that computes by itself through the scheduler."""
 
     def __init__(self, ranks: Scores, scheduler: Scheduler, ticket: Ticket) -> None:
         self.engine = ranks.engine
@@ -291,7 +299,7 @@ class _SharedWhole(UngradedRanker, Scores):
 
 
 class ServedWhole:
-    """An export, or a released reranker that answers yes or no."""
+    """An exported judge, or a released reranker that answers yes or no."""
 
     def __init__(self, facts: Facts, ranks: Scores, scheduler: Scheduler, kind: Kind) -> None:
         self.facts = facts
@@ -318,9 +326,9 @@ class ServedWhole:
 
 
 def judge_facts(name: str, source: Any, modes: tuple[str, ...], settings: RankerSettings, *, lists: bool) -> Facts:
-    """What is told of a model that grades; with `lists` it orders windows too."""
-    taught = explains(modes)
-    can = ["score", *(["explain", "reason", "adaptive"] if taught else []), *(["listwise"] if lists else [])]
+    """The facts of a model that grades; with `lists` it also orders windows."""
+    can_explain = explains(modes)
+    can = ["score", *(["explain", "reason", "adaptive"] if can_explain else []), *(["listwise"] if lists else [])]
     own = tuple(mode for mode in (*TASK_MODES["judge"], *TASK_MODES["order"]) if mode in can)
     return Facts(
         name,
@@ -328,7 +336,7 @@ def judge_facts(name: str, source: Any, modes: tuple[str, ...], settings: Ranker
         source.files.name if source.adapter else None,
         own,
         settings.mode,
-        taught,
+        can_explain,
         GUARDS,
         settings.max_reasoning_tokens,
         (settings.adaptive or AdaptiveRecipe()).band,
@@ -337,12 +345,12 @@ def judge_facts(name: str, source: Any, modes: tuple[str, ...], settings: Ranker
 
 
 def order_facts(name: str, source: Any, settings: RankerSettings) -> Facts:
-    """What is told of a model that was trained on lists."""
+    """The facts of a model that was trained on lists."""
     parent = source.files.name if source.adapter else None
     return Facts(name, source.name, parent, TASK_MODES["order"], "listwise", most_tokens=settings.max_reasoning_tokens)
 
 
 def lists_of(settings: RankerSettings, prompt: ListPromptSettings | None) -> RankerSettings:
-    """The settings with the prompts of windows that a model reads."""
+    """The settings with the window prompts that the model was trained on, unless they have their own."""
     lists = settings.lists or ListwiseRecipe()
     return replace(settings, lists=lists.model_copy(update={"prompt": lists.prompt or prompt}))

@@ -1,4 +1,4 @@
-"""Opens the models that a server was started with, and at run time adapters by their names."""
+"""Opens a server's models at start, and adapters by name at run time."""
 
 from __future__ import annotations
 
@@ -47,30 +47,30 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
 @dataclass(frozen=True)
 class Opened:
-    """What a server is started with."""
+    """The models that a server is started with."""
 
     settings: RankerSettings
-    """MODEL and how it ranks."""
+    """MODEL and the settings to rank with."""
     adapters: Mapping[str, str] = field(default_factory=dict)
-    """Other models by name, mostly adapters on the same base."""
+    """Further models by name, mostly adapters on the same base."""
     names: tuple[str, ...] = ()
-    """What MODEL is called; by its folder's name where none is given."""
+    """The names of MODEL; by default its folder's name."""
     root: Path | None = None
-    """Where adapters lie that may be loaded at run time."""
+    """The folder of adapters that may be loaded at run time."""
 
 
 class Models:
-    """All models by name."""
+    """A server's models by name."""
 
     def __init__(self, opened: Opened, scheduler: Scheduler | None) -> None:
-        """Open them; without a scheduler servers run them.
+        """Open the models; without a scheduler, model servers run them.
 
         Raises:
-            InterankError: One cannot be had, or cannot do what is asked of it.
+            InterankError: A model cannot be loaded, or lacks the requested mode.
         """
         if opened.root is not None and opened.settings.engine != "transformers":
             raise InputError(
-                f"found a root of adapters with engine {opened.settings.engine}, and only engine transformers loads "
+                f"found --adapter-root with engine {opened.settings.engine}, and only engine transformers loads "
                 "adapters at run time; leave one of them out"
             )
         self._opened = opened
@@ -82,7 +82,7 @@ class Models:
         settings = {names[0]: opened.settings}
         for name, source in opened.adapters.items():
             if name in names:
-                raise InputError(f"the name {name} was given twice; give each model one of its own")
+                raise InputError(f"the name {name} was given twice; give each model its own name")
             settings[name] = self._fitting(source)
         self._standing = Counter(_base_of(each) for each in settings.values())
         self._served = {name: self._open(name, each) for name, each in settings.items()}
@@ -92,55 +92,57 @@ class Models:
         return iter(list(self._served.items()))
 
     def get(self, name: str | None) -> ServedModel:
-        """The model of a name; the default where there is none.
+        """The model of a name, or the default model.
 
         Raises:
-            Refusal: None is called so.
+            Refusal: No model has the name.
         """
         if name is None:
             return self._served[self.default]
-        if (found := self._served.get(name)) is None:
+        if (served := self._served.get(name)) is None:
             raise Refusal(
                 "unknown",
                 f"found no model {plain_data.shown(name)}; there are {', '.join(self._served)}",
                 field="model",
             )
-        return found
+        return served
 
     def load(self, name: str) -> ServedModel:
-        """The adapter of a name under the root, loaded beside the others on its base.
+        """Load an adapter from the root folder onto a base model that is already loaded.
 
         Raises:
-            Refusal: There is no root, the name is none of a folder there or taken, or its base is not here.
+            Refusal: There is no root folder, it has no such adapter, the name is taken, or the base is not loaded.
         """
         if name in self._served:
             raise Refusal(
-                "invalid", f"the name {plain_data.shown(name)} is taken; let go of that model first", field="name"
+                "invalid", f"the name {plain_data.shown(name)} is taken; unload that model first", field="name"
             )
         source = str(self._folder(name))
         try:
-            found = self._open(name, self._fitting(source), late=True)
+            served = self._open(name, self._fitting(source), late=True)
         except Refusal:
             raise
         except InterankError as error:
             raise Refusal("invalid", str(error), field="name") from error
-        found.facts = replace(found.facts, removable=True)
-        self._served[name] = found
-        return found
+        served.facts = replace(served.facts, removable=True)
+        self._served[name] = served
+        return served
 
     def withdraw(self, name: str) -> ServedModel:
-        """Answer no more requests by a model that was loaded at run time; what runs it stays until it is let go of.
+        """Accept no more requests for a model that was loaded at run time; `unload` frees it afterwards.
 
         Raises:
-            Refusal: None is called so, or it was there from the start.
+            Refusal: No model has the name, or it was loaded at start.
         """
-        found = self.get(name)
-        if not found.facts.removable:
-            raise Refusal("invalid", f"{name} was there from the start and stays", field="name")
+        served = self.get(name)
+        if not served.facts.removable:
+            raise Refusal(
+                "invalid", f"{name} was loaded at start, and only adapters loaded later are unloaded", field="name"
+            )
         return self._served.pop(name)
 
-    def let_go(self, withdrawn: ServedModel) -> None:
-        """Let go of a model that answers nothing any more."""
+    def unload(self, withdrawn: ServedModel) -> None:
+        """Free a withdrawn model, once its requests are answered."""
         if isinstance(withdrawn, ServedLanguageModel) and isinstance(withdrawn.engine, AdapterEngine):
             withdrawn.engine.base.remove(withdrawn.engine)
         elif isinstance(withdrawn, ServedHead):
@@ -149,30 +151,37 @@ class Models:
     def _folder(self, name: str) -> Path:
         root = self._opened.root
         if root is None:
-            raise Refusal("invalid", "no adapters can be loaded; start with --adapter-root DIR and engine transformers")
+            raise Refusal(
+                "invalid",
+                "this server loads no adapters; start it with --adapter-root DIR and engine transformers",
+            )
         folder = root / name
         if not _NAME.fullmatch(name) or folder.resolve().parent != root.resolve() or not folder.is_dir():
             raise Refusal(
                 "unknown",
-                f"found no adapter {plain_data.shown(name)} under the server's root of adapters",
+                f"found no adapter {plain_data.shown(name)} in the server's --adapter-root; put it there",
                 field="name",
             )
         return folder
 
     def _fitting(self, source: str) -> RankerSettings:
-        """The server's settings, for a model that may be of another kind than MODEL."""
+        """The server's settings adapted to a further model, which may be of another kind than MODEL."""
         settings = replace(self._opened.settings, model=source)
         if find_head(source, settings.base) is not None:
             return replace(settings, mode="score", adaptive=None, lists=None, memory=None)
         return replace(settings, head=None)
 
     def _open(self, name: str, settings: RankerSettings, *, late: bool = False) -> ServedModel:
-        """One model; `late` where it is loaded at run time, beside what is there."""
+        """Open a model; `late` means at run time, onto a base model that is already loaded."""
         source, scheduler = str(settings.model), self._scheduler
         if late_lists.takes(settings):
-            raise InputError(f"{source} reads all documents of a request together, which is not served; rank with it")
+            raise InputError(
+                f"{source} reads all documents of a request together, which serve does not support; use interank rerank"
+            )
         if released_rerankers.reasons(settings):
-            raise InputError(f"{source} reasons about each document at length, which is not served; rank with it")
+            raise InputError(
+                f"{source} reasons about each document at length, which serve does not support; use interank rerank"
+            )
         for module in (exported_judge, released_rerankers):
             if not late and scheduler is not None and module.takes(settings):
                 facts = Facts(name, source, None, ("score",), "score", fits=fits_of(source))
@@ -183,36 +192,36 @@ class Models:
         return self._open_language_model(name, find_source(source, settings.base), settings, late=late)
 
     def _together(self, folder: Path) -> bool:
-        """Whether models on a base share it, each adapter apart, rather than being folded into one of its own."""
+        """True if models share this base with separate adapters; False if the one adapter is merged into it."""
         return self._opened.root is not None or self._standing[folder] > 1
 
     def _open_head(self, name: str, settings: RankerSettings, *, late: bool) -> ServedModel:
         source = str(settings.model)
         if self._scheduler is None:
             raise InputError(f"{source} is a pointwise head, which runs on engine transformers; leave the engine out")
-        found = find_head(source, settings.base)
+        files = find_head(source, settings.base)
         facts = Facts(name, source, None, ("score",), "score", fits=fits_of(source))
-        if found is None or found.adapter is None or not self._together(found.files.folder):
+        if files is None or files.adapter is None or not self._together(files.files.folder):
             if late:
                 raise InputError(f"{source} is no adapter; only adapters are loaded at run time")
             engine = heads.open_ranker(settings).engine
         else:
-            facts = replace(facts, parent=found.files.name)
-            engine = self._head_engine(name, settings, found, late=late)
+            facts = replace(facts, parent=files.files.name)
+            engine = self._head_engine(name, settings, files, late=late)
         head = engine.head
         engine.head = Head(head.model, PairEncoder(SharedTokenizer(head.encoder.tokenizer), head.settings))
         return ServedHead(facts, engine, self._scheduler)
 
-    def _head_engine(self, name: str, settings: RankerSettings, found: HeadFiles, *, late: bool) -> HeadEngine:
-        source, base = str(settings.model), self._heads.get(found.files.folder)
+    def _head_engine(self, name: str, settings: RankerSettings, files: HeadFiles, *, late: bool) -> HeadEngine:
+        source, base = str(settings.model), self._heads.get(files.files.folder)
         if base is not None:
             return base.add(source, settings)
         if late:
-            raise _no_base(source, found.files.name)
+            raise _no_base(source, files.files.name)
         opened = heads.open_domains(
             {name: source}, precision=settings.precision, settings=settings.head, base=settings.base
         )
-        self._heads[found.files.folder] = _HeadBase(opened[name].engine.model)
+        self._heads[files.files.folder] = _HeadBase(opened[name].engine.model)
         return opened[name].engine
 
     def _open_language_model(self, name: str, source: Source, settings: RankerSettings, *, late: bool) -> ServedModel:
@@ -220,8 +229,8 @@ class Models:
         if task not in (None, "judge", "order"):
             what = TRAINED_ON.get(task, f"task {task}")
             raise InputError(
-                f"{source.name} was trained on {what}, and a server asks models of single documents, lists and pairs; "
-                "rank with it by interank rerank"
+                f"{source.name} was trained on {what}, and a server takes only judges, listwise models and pointwise "
+                "heads; use interank rerank"
             )
         lists: ListPromptSettings | None = None
         modes: tuple[str, ...] = ()
@@ -241,18 +250,18 @@ class Models:
         engine: Any = self._engine(name, source, settings, late=late)
         if engine is None:
             if name in self._opened.adapters and settings.server is not None:
-                # Servers know an adapter by its name, as `vllm serve --lora-modules NAME=DIR` does.
+                # Model servers select an adapter by its name, as `vllm serve --lora-modules NAME=DIR` does.
                 settings = replace(settings, server=settings.server.model_copy(update={"model": name}))
             engine = open_engine(source, settings, vocabulary=encoder.vocabulary, length=length)
         if task != "order":
-            # Refuses an engine that cannot grade before anybody asks.
+            # Fail at start, not at the first request, if the engine cannot grade.
             Judge(engine, encoder)
         return ServedLanguageModel(
             facts, LoadedModel(engine, encoder, modes), self._scheduler, lists_of(settings, lists)
         )
 
     def _engine(self, name: str, source: Source, settings: RankerSettings, *, late: bool) -> Any:
-        """What runs a model beside others on its base; None where it stands alone."""
+        """The engine of a model on a shared base; None if the model does not share its base."""
         folder = source.files.folder
         if settings.engine != "transformers" or not self._together(folder):
             return None
@@ -261,7 +270,7 @@ class Models:
             raise _no_base(source.name, source.files.name)
         if settings.precision == "bfloat16":
             raise InputError(
-                "precision bfloat16 is for a model with its adapter folded in, and several share a base here; use exact"
+                "precision bfloat16 needs an adapter merged into its base, and here several share a base; use exact"
             )
         if known is None:
             quantisation: Quantisation = "nf4" if settings.precision == "nf4" else "none"
@@ -271,14 +280,14 @@ class Models:
 
 
 class _HeadBase:
-    """A base with adapters of heads."""
+    """A base model shared by the adapters of several heads."""
 
     def __init__(self, model: Any) -> None:
         self._model = model
         self._added = 0
 
     def add(self, source: str, settings: RankerSettings) -> HeadEngine:
-        """One adapter more."""
+        """Add an adapter."""
         name = f"added_{self._added}"
         self._added += 1
         head = head_beside(self._model, source, name, settings=settings.head, base=settings.base)
@@ -286,7 +295,7 @@ class _HeadBase:
 
 
 def _base_of(settings: RankerSettings) -> Path | None:
-    """The folder of what a model stands on, its own where it is whole."""
+    """The folder of a model's base, which is its own if it is no adapter."""
     source = str(settings.model)
     if settings.engine != "transformers" or exported_judge.takes(settings) or released_rerankers.takes(settings):
         return None
@@ -295,4 +304,6 @@ def _base_of(settings: RankerSettings) -> Path | None:
 
 
 def _no_base(source: str, base: str) -> Refusal:
-    return Refusal("invalid", f"{source} stands on {base}, which is not loaded here", field="name")
+    return Refusal(
+        "invalid", f"the base model of {source} is {base}, which is not loaded; start the server with it", field="name"
+    )

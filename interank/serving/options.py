@@ -1,4 +1,4 @@
-"""What a request may say beside what its dialect has: mode, explanations, guard, fit, budgets, time."""
+"""Options of a request beyond its dialect: mode, explanations, guard, fit, budgets, timeout."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _EXPLAINED = 3
 
 
 class Options(BaseModel):
-    """Keys of ours in a body, by their names; null is as good as no key."""
+    """The keys that interank adds to every dialect's body; null means that the key is absent."""
 
     model_config = ConfigDict(extra="ignore", frozen=True)
 
@@ -33,20 +33,20 @@ class Options(BaseModel):
 
     @property
     def explained(self) -> int | None:
-        """How many of the first are explained; None leaves it to the mode."""
+        """The number of top documents to explain; None leaves it to the mode."""
         return _EXPLAINED if self.explain is True else 0 if self.explain is False else self.explain
 
     @property
     def minimums(self) -> dict[str, float]:
-        """What a document needs to be told of, as `Reranker.rank` takes it."""
+        """The minimums that a document must reach to be returned, as for `Reranker.rank`."""
         return self.model_dump(include={"min_score", "min_grade", "min_probability"}, exclude_none=True)
 
 
 def read_options(body: Mapping[str, Any]) -> Options:
-    """The options of a body.
+    """Read the options of a body.
 
     Raises:
-        Refusal: One cannot be read.
+        Refusal: An option has the wrong type or value.
     """
     try:
         return Options.model_validate(body)

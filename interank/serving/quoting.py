@@ -1,4 +1,4 @@
-"""Quotes of an explanation with their places in it and in the document, as replies tell them."""
+"""The quotes of an explanation for replies, with their positions in the explanation and in the document."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from interank.tasks.judge.quotes import located
 
 
 def quotes_of(explanation: str, document: Text, query: str) -> list[dict[str, Any]]:
-    """Each quote as docs/serve.md has it; `spans` are places in the document's text, not in its title."""
+    """Each quote in the form of docs/serve.md; `spans` are positions in the document's text, not in its title."""
     title = len(document.title) + 1 if document.title else 0
     whole = f"{document.title}\n{document.text}" if document.title else document.text
     return [
@@ -26,5 +26,5 @@ def quotes_of(explanation: str, document: Text, query: str) -> list[dict[str, An
 
 
 def relevant_spans(quotes: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The verified quotes' places in the document, as Cohere tells spans."""
+    """The verified quotes' positions in the document, in Cohere's form."""
     return [{**span, "score": 1.0} for quote in quotes for span in quote["spans"]]

@@ -1,4 +1,4 @@
-"""Ranks what a request asks for, in its own thread: scores first, explanations afterwards."""
+"""Ranks the documents of a request in its own thread: scores first, then explanations."""
 
 from __future__ import annotations
 
@@ -26,24 +26,24 @@ _UNLEARNED = ("this model has not learned to follow an instruction",)
 
 
 class Hears(Protocol):
-    """Hears how a request gets on."""
+    """A listener to the progress of a request."""
 
     def ranking(self, answered: RerankResponse) -> None:
-        """All results, without explanations that are still to be written."""
+        """Receive all results, before their explanations are written."""
         ...
 
     def text(self, index: int, text: str) -> None:
-        """What stands so far of a document's explanation."""
+        """Receive a document's explanation so far."""
         ...
 
     def explained(self, index: int, explanation: str, quotes: list[dict[str, Any]]) -> None:
-        """A document's explanation as it is told in the end."""
+        """Receive a document's final explanation."""
         ...
 
 
 @dataclass(frozen=True)
 class Job:
-    """One request and what answers it."""
+    """One request with the model that answers it."""
 
     request: str
     asked: RerankRequest
@@ -51,14 +51,14 @@ class Job:
     served: ServedModel
     ticket: Ticket
     begun: float
-    """By `time.monotonic`."""
+    """The start, by `time.monotonic`."""
 
     def answer(self, hears: Hears | None = None) -> RerankResponse:
-        """Rank, explain, and say how; a failure is told in the log.
+        """Rank and explain; failures are logged.
 
         Raises:
-            Refusal: The model has not what is asked for, failed, or took longer than there was time.
-            LeftError: The client has gone.
+            Refusal: The model lacks what the request needs, failed, or missed the deadline.
+            LeftError: The client has disconnected.
         """
         try:
             return self._answered(hears)
@@ -77,19 +77,19 @@ class Job:
         mode = mode_of(self.served.facts, self.options)
         ranks = self.served.ranks(self.options, self.ticket, self.asked.most_tokens)
         parts = [self._ranked(ranks, mode, query, places) for query, places in self._queries()]
-        found = {index: item for part in parts for index, item in part.items()}
-        self._require_whole(found)
-        kept = self._reaching(found)
-        said = self._told(ranks, mode, found, kept)
+        ranked = {index: item for part in parts for index, item in part.items()}
+        self._require_whole(ranked)
+        kept = self._reaching(ranked)
+        response = self._response(ranks, mode, ranked, kept)
         if hears is not None:
-            hears.ranking(said)
+            hears.ranking(response)
         count = explained_of(self.served.facts, mode, self.options, len(kept))
         if count and mode in ("score", "explain") and len(parts) == 1:
-            return self._told(ranks, mode, found, self._explained(ranks, kept, count, hears))
-        return said
+            return self._response(ranks, mode, ranked, self._explained(ranks, kept, count, hears))
+        return response
 
     def _queries(self) -> list[tuple[Query, list[int]]]:
-        """Each different query with the places of its documents."""
+        """Each distinct query with the indices of its documents."""
         count = len(self.asked.documents)
         if len(self.asked.queries) == 1:
             return [(Query("query", self.asked.queries[0], self.asked.instruction), list(range(count)))]
@@ -106,18 +106,18 @@ class Job:
     def _ranked(
         self, ranks: FittedReranker, mode: Mode, query: Query, places: Sequence[int]
     ) -> dict[int, RankedDocument]:
-        """By its place each document with its score."""
+        """A query's ranked documents by index; best first in modes that order documents."""
         documents = self._documents(places)
-        made = ranks.ordered(query, documents, None) if mode in _ORDERED else ranks.graded(query, documents)
-        return {int(item.doc_id): item for item in made}
+        items = ranks.ordered(query, documents, None) if mode in _ORDERED else ranks.graded(query, documents)
+        return {int(item.doc_id): item for item in items}
 
-    def _reaching(self, found: dict[int, RankedDocument]) -> dict[int, RankedDocument]:
+    def _reaching(self, ranked: dict[int, RankedDocument]) -> dict[int, RankedDocument]:
         """The documents that reach the minimums.
 
         Raises:
-            Refusal: One is of what the model does not tell.
+            Refusal: A minimum is on a value that the model does not give.
         """
-        ranking = QueryRanking(Query("query", self.asked.queries[0]), found.values())
+        ranking = QueryRanking(Query("query", self.asked.queries[0]), ranked.values())
         for name, least in self.options.minimums.items():
             try:
                 ranking = ranking.at_least({name: least})
@@ -126,10 +126,10 @@ class Job:
         return {int(item.doc_id): item for item in ranking}
 
     def _explained(
-        self, ranks: FittedReranker, found: dict[int, RankedDocument], count: int, hears: Hears | None
+        self, ranks: FittedReranker, ranked: dict[int, RankedDocument], count: int, hears: Hears | None
     ) -> dict[int, RankedDocument]:
-        """The best with explanations."""
-        best = sorted(found.values(), key=lambda item: (-item.score, int(item.doc_id)))[: self.asked.top]
+        """The documents, the best `count` of them with explanations."""
+        best = sorted(ranked.values(), key=lambda item: (-item.score, int(item.doc_id)))[: self.asked.top]
         wanted = [int(item.doc_id) for item in best[:count]]
         query = Query("query", self.asked.queries[0], self.asked.instruction)
         if hears is not None:
@@ -139,28 +139,30 @@ class Job:
             if hears is not None and item.explanation is not None:
                 document = self.asked.documents[int(item.doc_id)]
                 hears.explained(int(item.doc_id), item.explanation, quotes_of(item.explanation, document, query.text))
-        return found | {int(item.doc_id): item for item in explained}
+        return ranked | {int(item.doc_id): item for item in explained}
 
     def _telling(self, hears: Hears, wanted: Sequence[int]) -> Callable[[int, Sequence[int]], None] | None:
-        """Tells of each text that is written, by its document."""
+        """A callback that passes growing texts to the listener, by document index."""
         encoder = getattr(self.served, "encoder", None)
         if encoder is None:
             return None
         return lambda place, ids: hears.text(wanted[place], encoder.text(ids).lstrip())
 
-    def _require_whole(self, found: dict[int, RankedDocument]) -> None:
-        cut = [index for index, item in found.items() if item.truncated]
+    def _require_whole(self, ranked: dict[int, RankedDocument]) -> None:
+        cut = [index for index, item in ranked.items() if item.truncated]
         if self.asked.whole and cut:
-            raise Refusal("too_large", f"document {min(cut)} is longer than the model reads; shorten it, or allow cuts")
+            raise Refusal(
+                "too_large", f"document {min(cut)} exceeds the model's length limit; shorten it, or allow truncation"
+            )
 
-    def _told(
-        self, ranks: FittedReranker, mode: Mode, found: dict[int, RankedDocument], kept: dict[int, RankedDocument]
+    def _response(
+        self, ranks: FittedReranker, mode: Mode, ranked: dict[int, RankedDocument], kept: dict[int, RankedDocument]
     ) -> RerankResponse:
-        """What is told of those that were `kept`; places are those among all that were found."""
+        """The response with the `kept` documents; ranks are those among all ranked documents."""
         kind = self.served.kind(mode)
-        order = {index: rank for rank, index in enumerate(found)} if mode in _ORDERED else {}
+        order = {index: rank for rank, index in enumerate(ranked)} if mode in _ORDERED else {}
         results = tuple(self._result(kept[index], kind, order.get(index)) for index in sorted(kept))
-        best = sorted(found.values(), key=lambda item: (-item.score, int(item.doc_id)))
+        best = sorted(ranked.values(), key=lambda item: (-item.score, int(item.doc_id)))
         abstains = ranks.fit.abstains(best) if ranks.fit else None
         work = ranks.engine.work
         about = {
@@ -172,7 +174,7 @@ class Job:
             "tokens_written": work.tokens_written,
         }
         if self.options.minimums:
-            about["left_out"] = len(found) - len(kept)
+            about["left_out"] = len(ranked) - len(kept)
         return RerankResponse(
             self.request,
             self.served.facts.name,

@@ -1,4 +1,4 @@
-"""What each dialect's clients read: a reply's JSON, and a refusal's."""
+"""Replies and errors as JSON in each dialect."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 from interank.serving.requests import Refusal, RerankRequest, RerankResponse, Result, all_warnings, best_first
 
 Json = dict[str, Any] | list[dict[str, Any]]
-"""What a body may be."""
+"""The JSON of a reply: an object, or a list of objects."""
 
 _TEI_TYPES = {
     "empty": "Empty",
@@ -23,7 +23,7 @@ def _number(asked: RerankRequest, result: Result) -> float:
 
 
 def _also(asked: RerankRequest, result: Result) -> dict[str, Any]:
-    """Keys of ours; `relevant_spans` where they are asked for."""
+    """The keys that interank adds to a result; `relevant_spans` only on request."""
     extra = {key: value for key, value in result.extra.items() if key != "relevant_spans" or asked.spans}
     return {**extra, "truncated": result.truncated}
 
@@ -57,7 +57,7 @@ def _ended(asked: RerankRequest, answered: RerankResponse, **meta: Any) -> dict[
 
 
 def superset(asked: RerankRequest, answered: RerankResponse) -> Json:
-    """What clients of Cohere, Jina, vLLM and LiteLLM each find all their keys in."""
+    """The reply with all keys that clients of Cohere, Jina, vLLM and LiteLLM read."""
     return {
         **_begun("rerank", answered),
         "results": _results(asked, answered, flat=False),
@@ -72,19 +72,19 @@ def superset(asked: RerankRequest, answered: RerankResponse) -> Json:
 
 
 def infinity(asked: RerankRequest, answered: RerankResponse) -> Json:
-    """Documents are plain strings."""
+    """Infinity's reply, in which documents are plain strings."""
     results = _results(asked, answered, flat=True)
     return {**_begun("rerank", answered), "results": results, **_ended(asked, answered)}
 
 
 def voyage(asked: RerankRequest, answered: RerankResponse) -> Json:
-    """Results stand in `data`."""
+    """Voyage's reply, with the results in `data`."""
     data = _results(asked, answered, flat=True)
     return {"object": "list", "data": data, "model": answered.model, **_ended(asked, answered)}
 
 
 def tei(asked: RerankRequest, answered: RerankResponse) -> Json:
-    """A bare list."""
+    """TEI's reply, a bare list."""
     return [
         {"index": r.index, "score": _number(asked, r)}
         | ({"text": r.document.text} if asked.texts else {})
@@ -94,7 +94,7 @@ def tei(asked: RerankRequest, answered: RerankResponse) -> Json:
 
 
 def sglang(asked: RerankRequest, answered: RerankResponse) -> Json:
-    """A bare list, each with what it took."""
+    """SGLang's reply, a bare list of results, each with `meta_info`."""
     return [
         {"score": _number(asked, r), "index": r.index, "meta_info": {"id": answered.request}}
         | _document(asked, r, flat=True)
@@ -104,14 +104,14 @@ def sglang(asked: RerankRequest, answered: RerankResponse) -> Json:
 
 
 def nim(asked: RerankRequest, answered: RerankResponse) -> Json:
-    """`logit` is s itself."""
+    """NIM's reply, in which `logit` is the score s."""
     ranked = best_first(answered.results, asked.top)
     rankings = [{"index": r.index, "logit": r.score} | _also(asked, r) for r in ranked]
     return {"rankings": rankings, **_ended(asked, answered)}
 
 
 def scores(asked: RerankRequest, answered: RerankResponse) -> Json:
-    """VLLM's `/score`, in request order."""
+    """The reply of vLLM's `/score`, in request order."""
     data = [
         {"index": r.index, "object": "score", "score": _number(asked, r)} | _also(asked, r) for r in answered.results
     ]
@@ -119,13 +119,13 @@ def scores(asked: RerankRequest, answered: RerankResponse) -> Json:
 
 
 def explanations(asked: RerankRequest, answered: RerankResponse) -> Json:
-    """Of `/v1/explain`, in request order."""
+    """The reply of `/v1/explain`, in request order."""
     results = [_result(asked, r, flat=False) for r in answered.results]
     return {**_begun("explanations", answered), "results": results, **_ended(asked, answered)}
 
 
 def any_error(refusal: Refusal, status: int) -> dict[str, Any]:
-    """Cohere reads `message`, Jina `detail`, vLLM, Infinity and LiteLLM `error`."""
+    """The usual error: Cohere reads `message`, Jina `detail`, vLLM, Infinity and LiteLLM `error`."""
     return {
         "message": refusal.message,
         "detail": refusal.message,
@@ -134,19 +134,19 @@ def any_error(refusal: Refusal, status: int) -> dict[str, Any]:
 
 
 def infinity_error(refusal: Refusal, status: int) -> Json:
-    """Its client reads a list of faults in what is malformed, and a text in all else."""
-    told = any_error(refusal, status)
+    """Infinity's error: for status 422 its client reads `detail` as a list of faults, otherwise as a text."""
+    usual = any_error(refusal, status)
     if status != 422:
-        return told
+        return usual
     place = ["body", *([] if refusal.field is None else [refusal.field])]
-    return told | {"detail": [{"loc": place, "msg": refusal.message, "type": refusal.why}]}
+    return usual | {"detail": [{"loc": place, "msg": refusal.message, "type": refusal.why}]}
 
 
 def voyage_error(refusal: Refusal, status: int) -> Json:
-    """`detail` alone: an `error` that is an object crashes voyageai before 0.5."""
+    """Voyage's error, only `detail`: an `error` that is an object crashes voyageai before 0.5."""
     return {"detail": refusal.message}
 
 
 def tei_error(refusal: Refusal, status: int) -> Json:
-    """`error` is a string, and `error_type` one of TEI's."""
+    """TEI's error, with a string `error` and one of TEI's names as `error_type`."""
     return {"error": refusal.message, "error_type": _TEI_TYPES.get(refusal.why, "Backend")}

@@ -1,4 +1,4 @@
-"""What any client asks for and is given, whatever dialect it speaks."""
+"""Requests and responses in one form for all dialects."""
 
 from __future__ import annotations
 
@@ -10,33 +10,33 @@ from typing import Literal
 from interank.errors import InterankError
 
 Why = Literal["empty", "invalid", "too_large", "key", "unknown", "overloaded", "unavailable", "late", "failed"]
-"""Why a request is refused: nothing to rank, malformed, beyond a limit, a wrong key, no such model or path, this
+"""Why a request is refused: nothing to rank, malformed, beyond a limit, a wrong key, no such model or path, the
 client's share is used up, the queue is full or the server drains, past its deadline, or the model failed."""
 CHARACTERS_PER_TOKEN = 4
-"""About, where nobody has counted."""
+"""A rough estimate, for texts that are not tokenized yet."""
 
 
 class Refusal(InterankError):
-    """A request that is not answered, in words for its sender."""
+    """The refusal of a request, with a message for the client."""
 
     def __init__(self, why: Why, message: str, *, field: str | None = None, retry_after: float | None = None) -> None:
         self.why = why
         self.message = message
         self.field = field
-        """The key of the body that is at fault, where it is one."""
+        """The key of the body that is at fault, if any."""
         self.retry_after = retry_after
-        """Seconds after which it may be tried again, where that is known."""
+        """Seconds after which the client may retry, if known."""
         super().__init__(message)
 
 
 def failure(request: str) -> Refusal:
-    """What is told of a fault that has no words for the client."""
-    return Refusal("failed", f"the server failed; its log says of request {request} how")
+    """The refusal for an unexpected error, whose details stay in the log."""
+    return Refusal("failed", f"the server failed; see request {request} in its log")
 
 
 @dataclass(frozen=True, slots=True)
 class Text:
-    """A document as a client gave it, read down to what a model sees."""
+    """A client's document, reduced to what the model reads."""
 
     text: str
     title: str = ""
@@ -44,49 +44,50 @@ class Text:
 
 @dataclass(frozen=True, slots=True)
 class RerankRequest:
-    """One request: documents to score, and how much of that to tell."""
+    """A ranking request: documents to score, and the form of the results."""
 
     queries: tuple[str, ...]
-    """One for all documents, or one for each."""
+    """One query for all documents, or one per document."""
     documents: tuple[Text, ...]
     model: str | None = None
     top: int | None = None
-    """How many results to tell; None for all."""
+    """The number of results to return; None returns all."""
     texts: bool = False
-    """Whether results bring their documents' texts."""
+    """True if results include their documents' texts."""
     raw: bool = False
-    """Whether a dialect that tells one number tells s instead of sigmoid(s)."""
+    """True if results have the score s instead of sigmoid(s), in dialects with one number per result."""
     most_tokens: int | None = None
-    """Tokens that a document is cut to, where that is less than the model's own limit."""
+    """The length in tokens to cut documents to, if below the model's own limit."""
     whole: bool = False
-    """Whether to refuse rather than cut."""
+    """True if the request is refused when a document would be cut."""
     instruction: str | None = None
-    """What documents are judged by."""
+    """The instruction to judge documents by."""
     priority: int = 0
-    """Least first."""
+    """Requests with lower values come first."""
     spans: bool = False
+    """True if results include `relevant_spans`."""
     warnings: tuple[str, ...] = ()
-    """What of the request is not heeded."""
+    """Warnings about parts of the request that are ignored."""
 
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """A document's score, and its place in the request."""
+    """A document's score, and its index in the request."""
 
     index: int
     score: float
-    """s = log((p1 + 2 p2) / (2 p0 + p1)), or a head's number."""
+    """s = log((p1 + 2 p2) / (2 p0 + p1)) for grades, or a head's logit."""
     document: Text
     truncated: int = 0
-    """Tokens that were cut off."""
+    """The number of tokens that were cut off."""
     extra: Mapping[str, object] = field(default_factory=dict)
-    """More keys of a result, as JSON takes them."""
+    """Further keys of the result, as JSON values."""
     placed: float | None = None
-    """What is told as relevance of a document that was ordered and not scored: it falls with the rank."""
+    """The relevance of a document that was ordered and not scored, which falls with the rank."""
 
     @property
     def relevance(self) -> float:
-        """The score from 0 to 1, in double precision; of a judge's grades, half the grade that is expected."""
+        """The sigmoid of the score, from 0 to 1, in double precision; for grades, half the expected grade."""
         if self.placed is not None:
             return self.placed
         if self.score >= 0:
@@ -97,29 +98,30 @@ class Result:
 
 @dataclass(frozen=True, slots=True)
 class RerankResponse:
-    """All results of a request, in request order, and what they took."""
+    """All results of a request, in request order, and their cost."""
 
     request: str
-    """The id under which the logs have it."""
+    """The request's id in the log."""
     model: str
     created: int
     """Seconds since 1970."""
     results: tuple[Result, ...]
     tokens: int
+    """Tokens read."""
     warnings: tuple[str, ...] = ()
     extra: Mapping[str, object] = field(default_factory=dict)
-    """More keys of a reply that is an object."""
+    """Further keys of a reply that is a JSON object."""
     about: Mapping[str, object] = field(default_factory=dict)
-    """How it came about, for `meta.interank`."""
+    """Mode, times and token counts, for `meta.interank`."""
 
 
 def best_first(results: Sequence[Result], top: int | None) -> list[Result]:
-    """The first `top` results by falling score; equal ones stay in request order."""
+    """The `top` results with the highest scores, best first; ties keep request order."""
     return sorted(results, key=lambda result: -result.score)[:top]
 
 
 def all_warnings(asked: RerankRequest, answered: RerankResponse) -> list[str]:
-    """What was not heeded, and how many documents were cut: nothing is cut in silence."""
+    """The warnings of request and response, and the number of truncated documents."""
     cut = sum(1 for result in answered.results if result.truncated)
-    told = [f"documents cut to the model's length: {cut} of {len(answered.results)}"] if cut else []
-    return [*asked.warnings, *answered.warnings, *told]
+    cuts = [f"documents cut to the model's length: {cut} of {len(answered.results)}"] if cut else []
+    return [*asked.warnings, *answered.warnings, *cuts]

@@ -1,4 +1,4 @@
-"""One engine for many requests: their prompts meet in steps of a token budget, in turns that are fair by request."""
+"""Schedules one engine for many requests: batches prompts into steps of a token budget, fairly between requests."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from interank.errors import InterankError
 from interank.serving.backlog import Backlog, Ticket
 from interank.serving.requests import Refusal
 
-# Texts that are written together, whoever asked for them.
+# The most texts that are generated in one batch.
 _ROWS = 16
-# Of the time that scores take, what writing gets between two steps of them while both wait.
+# Generation time between two scoring steps, as a share of the last scoring step's time, while both kinds wait.
 _WRITING_SHARE = 0.25
 
 
 class Size(NamedTuple):
-    """What an item takes of a step: what it shares with others of the same `shared` counts once."""
+    """The tokens of an item in a step; `shared_tokens` count once for all items with an equal `shared`."""
 
     shared: Hashable
     shared_tokens: int
@@ -29,10 +29,10 @@ class Size(NamedTuple):
 
 
 class Lane(Protocol):
-    """One way to compute items; equal lanes compute theirs together."""
+    """An operation that computes results of items; items of equal operations are batched together."""
 
     def size(self, item: Any) -> Size:
-        """What an item takes of a step."""
+        """The tokens of an item in a step."""
         ...
 
     def compute(self, items: Sequence[Any]) -> list[Any]:
@@ -41,25 +41,25 @@ class Lane(Protocol):
 
 
 Between = Callable[[Mapping[int, Sequence[int]]], frozenset[int]]
-"""Told after each token what stands so far at each place of the prompts; gives the places to end."""
+"""Called between tokens with each prompt's token ids so far, by index; returns the indices of prompts to stop."""
 
 
 class WritingLane(Protocol):
-    """One way to write texts."""
+    """An operation that generates texts."""
 
     @property
     def mixes(self) -> bool:
-        """Whether texts of several calls are written together."""
+        """True if texts of several calls may share a batch."""
         ...
 
     def write(self, items: Sequence[Any], between: Between) -> list[Any]:
-        """The texts, in the order of the items; `between` is called after each token or some."""
+        """The texts, in the order of the items; `between` is called after every token, or every few."""
         ...
 
 
 @dataclass(eq=False)
 class _Call:
-    """Items that a request waits for."""
+    """A call of an operation, whose results a request waits for."""
 
     number: int
     ticket: Ticket
@@ -68,7 +68,7 @@ class _Call:
     sizes: Sequence[Size]
     begun: int = 0
     shared: set[Hashable] = field(default_factory=set)
-    """What was read of that which its items share."""
+    """The shared parts that have been read."""
     results: list[Any] = field(default_factory=list)
     error: BaseException | None = None
     done: threading.Event = field(default_factory=threading.Event)
@@ -82,7 +82,7 @@ class _Call:
         self.done.set()
 
     def begin(self, count: int) -> int:
-        """Its next items are computed; gives their tokens, those that are read once more for a later step left out."""
+        """Mark the next items as computed; returns their tokens, without shared parts that an earlier step had read."""
         tokens = 0
         for size in self.sizes[self.begun : self.begun + count]:
             tokens += size.own_tokens + (0 if size.shared in self.shared else size.shared_tokens)
@@ -97,11 +97,11 @@ class _Call:
 
 
 _Parts = list[tuple[_Call, int]]
-"""Calls with how many of their items are computed together."""
+"""The calls of a batch, each with its number of items."""
 
 
 class Step(NamedTuple):
-    """What a step was like, for whoever measures."""
+    """The measurements of a step."""
 
     kind: str
     """`score` or `write`."""
@@ -112,15 +112,15 @@ class Step(NamedTuple):
 
 
 class Scheduler:
-    """Owns what computes: requests wait in threads of their own while its thread computes their items."""
+    """Owns the engine: its one thread computes the items of all requests, which wait in threads of their own."""
 
     def __init__(
         self, step_tokens: int, watch: Callable[[Step], None] = lambda step: None, backlog: Backlog | None = None
     ) -> None:
-        """Begin; a step takes so many tokens, or one item that has more. `watch` hears of every step."""
+        """Start the thread; a step has up to `step_tokens`, or one longer item. `watch` is called after every step."""
         self.step_tokens = step_tokens
         self.backlog = backlog or Backlog()
-        """Says what must come first; is told how fast steps are."""
+        """Tells which requests are urgent, and measures the throughput of steps."""
         self._watch = watch
         self._changed = threading.Condition()
         self._scores: list[_Call] = []
@@ -135,11 +135,12 @@ class Scheduler:
         self._thread.start()
 
     def ask(self, ticket: Ticket, lane: Lane, items: Sequence[Any]) -> list[Any]:
-        """The items' results, computed with those of others in as many steps as they take.
+        """The items' results, computed in one or more steps together with other requests' items.
 
         Raises:
-            LeftError, Refusal: Nobody waits for them any more, or the scheduler was closed.
-            Exception: What computing them raised.
+            LeftError: The client has disconnected.
+            Refusal: The deadline has passed or cannot be met, or the scheduler was closed.
+            Exception: The computation raised it.
         """
         sizes = [lane.size(item) for item in items]
         shared = {size.shared: size.shared_tokens for size in sizes}
@@ -147,32 +148,33 @@ class Scheduler:
         return self._asked(self._scores, ticket, lane, items, sizes)
 
     def write(self, ticket: Ticket, lane: WritingLane, items: Sequence[Any]) -> list[Any]:
-        """Texts, written while no scores wait, or between their steps.
+        """Generated texts; generation runs while no scores wait, and between scoring steps.
 
         Raises:
-            LeftError, Refusal: Nobody waits for them any more, or the scheduler was closed.
-            Exception: What writing them raised.
+            LeftError: The client has disconnected.
+            Refusal: The deadline has passed, or the scheduler was closed.
+            Exception: The generation raised it.
         """
         return self._asked(self._texts, ticket, lane, items, [])
 
     def alone(self, work: Callable[[], Any]) -> Any:
-        """What `work` gives, done between two steps while nothing else computes.
+        """The result of `work`, run between two steps while nothing else computes.
 
         Raises:
             Refusal: The scheduler was closed.
-            Exception: What it raised.
+            Exception: The work raised it.
         """
         call = _Call(next(self._numbers), Ticket(), None, [None], [])
         return self._waited(call, lambda: self._alone.append((work, call)))[0]
 
     @property
     def waiting_tokens(self) -> int:
-        """Tokens of prompts that no step has taken yet, what they share counted each time."""
+        """Tokens of items that are not in a step yet, without their shared parts."""
         with self._changed:
             return sum(size.own_tokens for call in self._scores for size in call.sizes[call.begun :])
 
     def close(self) -> None:
-        """End the thread after the step that it is at; what waits then, and what comes later, is refused."""
+        """End the thread after the current step; waiting and later calls are refused."""
         with self._changed:
             self._closed = True
             self._changed.notify()
@@ -218,7 +220,7 @@ class Scheduler:
                 self._write_step()
 
     def _score_step(self) -> bool:
-        """Compute one step of scores; False if none wait."""
+        """Compute one scoring step; False if no scores wait."""
         pressing, lost = self.backlog.pressing()
         with self._changed:
             _drop(self._scores, lost)
@@ -238,14 +240,14 @@ class Scheduler:
         return True
 
     def _turns(self, queue: list[_Call], pressing: Sequence[float]) -> list[_Call]:
-        """The calls in the order of their turns: what is due by each time that presses, and then the least served."""
+        """The calls in scheduling order: urgent ones by due time, then by priority, then the least served first."""
         if queue:
-            # Who comes now counts from what the least served has.
+            # New requests start from the count of the least served one.
             self._now = max(self._now, min(call.ticket.served or 0.0 for call in queue))
         return sorted(queue, key=lambda call: call.turn(pressing))
 
     def _chosen(self, pressing: Sequence[float]) -> tuple[_Parts, int, int]:
-        """Calls with how many of their items are next, all of one lane; the tokens that this takes, and those new."""
+        """The next step's calls, all of equal operations; its tokens, and those that were not read before."""
         waiting = self._turns(self._scores, pressing)
         parts: _Parts = []
         total, read, met = 0, 0, set[Hashable]()
@@ -270,7 +272,7 @@ class Scheduler:
         return parts, total, read
 
     def _write_step(self) -> None:
-        """Write some texts to their ends, with steps of scores in between."""
+        """Generate a batch of texts to their ends, with scoring steps in between."""
         pressing, _ = self.backlog.pressing()
         with self._changed:
             _drop(self._texts)
@@ -290,7 +292,7 @@ class Scheduler:
         self._watch(Step("write", len(parts), sum(count for _, count in parts), written[0], seconds))
 
     def _between(self, rows: Sequence[tuple[_Call, int, Any]], written: list[int]) -> Between:
-        """What is done after each token of these rows; counts the tokens in `written`."""
+        """The callback between the tokens of these rows; counts the tokens in `written`."""
         lengths = [0] * len(rows)
 
         def between(texts: Mapping[int, Sequence[int]]) -> frozenset[int]:
@@ -327,10 +329,10 @@ class Scheduler:
         return parts
 
     def _computed(self, parts: _Parts, compute: Callable[[_Parts], list[Any]]) -> None:
-        """Give each call its part of the results; where one fails, the others are computed without it."""
+        """Compute a batch and give each call its results; after an error, each call is computed by itself."""
         try:
             results = compute(parts)
-        except Exception as error:  # noqa: BLE001  # Whatever it is, it is told to those who asked, in their threads.
+        except Exception as error:  # noqa: BLE001  # Any error is raised again in the threads of its requests.
             if len(parts) == 1:
                 self._ended(parts[0][0], self._refusal(parts[0][0]) or error)
                 return
@@ -345,7 +347,7 @@ class Scheduler:
                 call.take(own)
 
     def _refusal(self, call: _Call) -> InterankError | None:
-        """Why nothing more is to be computed for a call, if that is so."""
+        """The reason to stop computing a call; None to continue."""
         return _closed() if self._closed else call.ticket.refusal()
 
     def _ended(self, call: _Call, error: BaseException) -> None:
@@ -357,18 +359,18 @@ class Scheduler:
 
 
 def _items(parts: _Parts) -> list[tuple[_Call, int, Any]]:
-    """Each item that is computed, with its call and its place there."""
+    """Each item of a batch, with its call and its index there."""
     return [
         (call, place, call.items[place]) for call, count in parts for place in range(call.begun - count, call.begun)
     ]
 
 
 def _closed() -> Refusal:
-    return Refusal("unavailable", "the server has ended; ask another, or this one once it is back")
+    return Refusal("unavailable", "the server has shut down; use another server, or retry later")
 
 
 def _drop(queue: list[_Call], lost: Set[Ticket] = frozenset()) -> None:
-    """Let go of calls that nobody waits for, and of those that would not be done in time."""
+    """Fail the calls of disconnected or late requests, and of those that cannot meet their deadlines."""
     for call in list(queue):
         if error := call.ticket.refusal() or (_too_late() if call.ticket in lost else None):
             queue.remove(call)
@@ -376,4 +378,4 @@ def _drop(queue: list[_Call], lost: Set[Ticket] = frozenset()) -> None:
 
 
 def _too_late() -> Refusal:
-    return Refusal("late", "an answer would come after the request's timeout by now; come later, or give it more")
+    return Refusal("late", "the answer would come after the request's timeout; retry later, or allow a longer timeout")

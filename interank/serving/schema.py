@@ -1,4 +1,4 @@
-"""The routes of the dialects, and what the OpenAPI schema says of them."""
+"""The dialects' paths, and their entries in the OpenAPI schema."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from interank.serving.options import Options
 _REF = "#/components/schemas/{model}"
 _BODIES: tuple[type[BaseModel], ...] = (Rerank, TeiRerank, NimRanking, Score, Explain, Options)
 _REFUSED = {
-    "401": "A key is needed, and none of this server's was brought",
+    "401": "A key of this server is needed",
     "404": "There is no such model or path",
     "413": "Beyond a limit",
     "422": "Malformed",
@@ -27,45 +27,45 @@ _REFUSED = {
 
 
 def rank_paths() -> list[str]:
-    """Every path at which a dialect is spoken."""
-    found = list(SUPERSET.paths)
+    """All paths of all dialects."""
+    paths = list(SUPERSET.paths)
     for dialect in DIALECTS:
-        found += [f"/{dialect.name}{path}" for path in dialect.paths]
-        found += dialect.paths if dialect.own else ()
-    return list(dict.fromkeys(path.replace("{model}", "{model:path}") for path in found))
+        paths += [f"/{dialect.name}{path}" for path in dialect.paths]
+        paths += dialect.paths if dialect.own else ()
+    return list(dict.fromkeys(path.replace("{model}", "{model:path}") for path in paths))
 
 
 def of_rank(path: str) -> dict[str, Any]:
-    """What the schema says of a path's requests and answers."""
+    """The schema entry of a ranking path."""
     own = next((each for each in DIALECTS if path.startswith(f"/{each.name}/")), None)
     if own is None and path in SUPERSET.paths:
         bodies: list[type[BaseModel]] = [Rerank, TeiRerank, NimRanking]
     else:
         own = own or next(each for each in DIALECTS if each.own and path.replace(":path", "") in each.paths)
         bodies = [own.body]
-    said = _said([{"allOf": [_ref(body), _ref(Options)]} for body in bodies])
+    entry = _entry([{"allOf": [_ref(body), _ref(Options)]} for body in bodies])
     if "{model" in path:
-        said["parameters"] = [{"name": "model", "in": "path", "required": True, "schema": {"type": "string"}}]
-    return said
+        entry["parameters"] = [{"name": "model", "in": "path", "required": True, "schema": {"type": "string"}}]
+    return entry
 
 
 def of_explain() -> dict[str, Any]:
-    """What the schema says of `/v1/explain`."""
-    return _said([{"allOf": [_ref(Explain), _ref(Options)]}])
+    """The schema entry of `/v1/explain`."""
+    return _entry([{"allOf": [_ref(Explain), _ref(Options)]}])
 
 
 def describe(app: FastAPI) -> None:
-    """Have the app tell its schema with the dialects' bodies in it."""
+    """Replace the app's schema by one that includes the dialects' bodies."""
 
     def schema() -> dict[str, Any]:
         if app.openapi_schema is None:
-            made = get_openapi(title=app.title, version=app.version, description=app.description, routes=app.routes)
-            schemas = made.setdefault("components", {}).setdefault("schemas", {})
+            whole = get_openapi(title=app.title, version=app.version, description=app.description, routes=app.routes)
+            schemas = whole.setdefault("components", {}).setdefault("schemas", {})
             for body in _BODIES:
                 own = body.model_json_schema(ref_template=_REF)
                 schemas |= own.pop("$defs", {})
                 schemas[body.__name__] = own
-            app.openapi_schema = made
+            app.openapi_schema = whole
         return app.openapi_schema
 
     app.openapi = schema  # type: ignore[method-assign]
@@ -75,15 +75,15 @@ def _ref(body: type[BaseModel]) -> dict[str, str]:
     return {"$ref": _REF.format(model=body.__name__)}
 
 
-def _said(bodies: list[dict[str, Any]]) -> dict[str, Any]:
+def _entry(bodies: list[dict[str, Any]]) -> dict[str, Any]:
     schema = bodies[0] if len(bodies) == 1 else {"anyOf": bodies}
     return {
         "requestBody": {"required": True, "content": {"application/json": {"schema": schema}}},
         "responses": {
             "200": {
-                "description": "In the dialect's form",
+                "description": "The reply in the dialect's form",
                 "content": {"application/json": {}, "text/event-stream": {}},
             },
-            **{status: {"description": said} for status, said in _REFUSED.items()},
+            **{status: {"description": description} for status, description in _REFUSED.items()},
         },
     }

@@ -1,4 +1,4 @@
-"""Runs the app with uvicorn: opens the port first, loads, warms up, serves, and drains when it is told to end."""
+"""Runs the app with uvicorn: binds the port, loads the models, warms up, serves, and drains on a signal."""
 
 from __future__ import annotations
 
@@ -15,31 +15,31 @@ from interank.serving.service import Service, Setup
 
 log = logging.getLogger(__name__)
 
-# Threads that read texts must not hold the interpreter for long while the engine's thread waits for it.
+# Threads that tokenize must not hold the interpreter's lock for long while the engine's thread waits for it.
 _SWITCH_SECONDS = 0.001
-# What is left of a request after its work: writing the reply.
+# Seconds to write replies after draining.
 _AFTER = 5
 
 
 class _Server(uvicorn.Server):
-    """Uvicorn's, which tells the service at once that it is to end."""
+    """Uvicorn's server, which makes the service drain as soon as a signal arrives."""
 
     def __init__(self, config: uvicorn.Config, service: Service) -> None:
         super().__init__(config)
         self._service = service
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        """A signal came."""
+        """Drain, and shut down."""
         self._service.desk.draining = True
         super().handle_exit(sig, frame)
 
 
 def serve(setup: Setup, host: str, port: int) -> None:
-    """Serve until a signal comes; what was let in by then is answered first.
+    """Serve until a signal arrives; accepted requests are answered first.
 
     Raises:
-        InputError: The port is taken.
-        InterankError: A model cannot be had, or fails.
+        InputError: The port cannot be bound.
+        InterankError: A model cannot be loaded, or fails.
     """
     bound = _bound(host, port)
     try:
@@ -64,12 +64,12 @@ def serve(setup: Setup, host: str, port: int) -> None:
 
 
 def _bound(host: str, port: int) -> socket.socket:
-    """The port, taken before a model is loaded for nothing."""
+    """Bind the port, before models are loaded, so that a taken port fails at once."""
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-        made = socket.socket(family, kind, protocol)
-        made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        made.bind(address)
+        bound = socket.socket(family, kind, protocol)
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        bound.bind(address)
     except OSError as error:
-        raise InputError(f"port {port} of {host} cannot be had ({error.strerror or error}); give another") from None
-    return made
+        raise InputError(f"port {port} of {host} cannot be bound ({error.strerror or error}); give another") from None
+    return bound

@@ -1,4 +1,4 @@
-"""Everything behind the routes: the models, what computes for them, who is let in, what is counted."""
+"""Everything behind the routes: models, scheduler, admission control and metrics."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from interank.serving.schedule import Scheduler
 
 log = logging.getLogger(__name__)
 
-# Tokens of a step of scores: enough to keep a device busy, few enough to wait for.
+# Tokens of a scoring step: enough to keep a device busy, few enough for a short wait.
 _STEP = {"cpu": 2048, "cuda": 32768}
 _WARM = "Yeast makes the dough rise, and steam sets the crumb while the loaf is in the oven. "
 
 
 @dataclass(frozen=True)
 class Setup:
-    """What a server is made of."""
+    """The configuration of a server."""
 
     opened: Opened
     limits: Limits = field(default_factory=Limits)
@@ -42,7 +42,7 @@ class Service:
         """Open the models.
 
         Raises:
-            InterankError: One cannot be had, or cannot do what is asked of it.
+            InterankError: A model cannot be loaded, or lacks the requested mode.
         """
         self.setup = setup
         self.limits, self.keys, self.admin = setup.limits, setup.keys, setup.admin
@@ -63,14 +63,14 @@ class Service:
 
     @property
     def ready(self) -> bool:
-        """Whether requests are answered: after the warm-up, and until the server drains."""
+        """True while requests are accepted: after the warm-up, until the server drains."""
         return self._warm and not self.desk.draining
 
     def enter(self, job: Job, explained: int, key: str | None = None) -> Entry:
-        """Let a request in of which so many documents are explained; windows of lists have about a text for each.
+        """Accept a request that explains `explained` documents; listwise ranking counts as one text per document.
 
         Raises:
-            Refusal: It would not be answered in time.
+            Refusal: The request would not be answered in time.
         """
         asked, options, served = job.asked, job.options, job.served
         facts = served.facts
@@ -79,7 +79,7 @@ class Service:
         return self.desk.enter(job.ticket, tokens_of(asked, served.longest), written, key=key, model=served)
 
     def warm_up(self) -> None:
-        """Rank with each model once, which finds what does not work before anybody asks, and how fast it is.
+        """Rank with each model, to find failures before the first request and to measure the throughput.
 
         Raises:
             Refusal: A model fails.
@@ -91,7 +91,7 @@ class Service:
             options = Options(mode=mode, explain=0, max_reasoning_tokens=8)
             first, second = (Job("warm-up", asked, options, served, Ticket(), time.monotonic()) for _ in range(2))
             first.answer()
-            # What comes first is slower than what follows, and not measured.
+            # The first ranking is slower than later ones, so only the second is measured.
             entry = self.enter(second, 0)
             second.answer()
             self.desk.leave(entry, answered=True)
@@ -99,7 +99,7 @@ class Service:
         log.info("ready: about %.0f tokens/s are read", self.backlog.pace or 0.0)
 
     def close(self) -> None:
-        """Let go of threads."""
+        """Shut the threads down."""
         self.desk.close()
         if self.scheduler is not None:
             self.scheduler.close()

@@ -1,4 +1,4 @@
-"""A request's answer as server-sent events: the ranking, explanations as they are written, a sign of life, the end."""
+"""A request's response as server-sent events: the ranking, explanations as they grow, heartbeats, the end."""
 
 from __future__ import annotations
 
@@ -17,25 +17,25 @@ _UNFINISHED = "\N{REPLACEMENT CHARACTER}"
 
 
 class Telling(Hears):
-    """Puts what is heard in a request's thread onto a queue of the event loop."""
+    """A listener that passes progress from a request's thread to a queue of the event loop."""
 
     def __init__(self, reply: Callable[[RerankResponse], Json]) -> None:
-        """Belongs to the running loop; `reply` words a ranking."""
+        """Create the queue in the running event loop; `reply` writes a ranking in the client's dialect."""
         self.events: asyncio.Queue[bytes | None] = asyncio.Queue()
         self._loop = asyncio.get_running_loop()
         self._reply = reply
         self._sent: dict[int, str] = {}
 
-    def tell(self, said: bytes | None) -> None:
-        """Put an event onto the queue; None ends it."""
-        self._loop.call_soon_threadsafe(self.events.put_nowait, said)
+    def tell(self, message: bytes | None) -> None:
+        """Put an event onto the queue; None ends the stream."""
+        self._loop.call_soon_threadsafe(self.events.put_nowait, message)
 
     def ranking(self, answered: RerankResponse) -> None:
         """See `Hears`."""
         self.tell(event("ranking", self._reply(answered)))
 
     def text(self, index: int, text: str) -> None:
-        """See `Hears`; what may still change at the end waits."""
+        """See `Hears`; an incomplete character at the end is held back."""
         before, now = self._sent.get(index, ""), text.rstrip(_UNFINISHED)
         if len(now) > len(before) and now.startswith(before):
             self._sent[index] = now
@@ -54,7 +54,7 @@ async def events(
     refused: Callable[[Refusal], dict[str, Any]],
     ended: Callable[[RerankResponse | None], None],
 ) -> AsyncIterator[bytes]:
-    """The events of a request, until it is answered, refused, or its client has gone."""
+    """The events of a request, until it is answered or refused, or its client disconnects."""
 
     def work() -> RerankResponse | None:
         try:
@@ -79,9 +79,9 @@ async def events(
             getting = asyncio.ensure_future(telling.events.get())
             await asyncio.wait({getting, leaving}, timeout=desk.limits.heartbeat, return_when=asyncio.FIRST_COMPLETED)
             if getting.done():
-                if (said := getting.result()) is None:
+                if (message := getting.result()) is None:
                     break
-                yield said
+                yield message
                 continue
             getting.cancel()
             if leaving.done():

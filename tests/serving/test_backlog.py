@@ -57,7 +57,7 @@ def desk(clock: Clock) -> Iterator[Desk]:
 
 def test_the_desk_refuses_what_would_wait_too_long_and_says_when_to_come_back(desk: Desk) -> None:
     first = desk.enter(Ticket(), 12_000, key="a")
-    with pytest.raises(Refusal, match=r"wait for about 12 s, and at the most 10 s") as caught:
+    with pytest.raises(Refusal, match=r"wait for about 12 s, and the limit is 10 s") as caught:
         desk.enter(Ticket(), 10, key="b")
     assert caught.value.why == "unavailable" and caught.value.retry_after == pytest.approx(7)
     first.ticket.charge(read=6_000)
@@ -75,10 +75,10 @@ def test_the_desk_refuses_what_would_wait_too_long_and_says_when_to_come_back(de
 
 def test_who_is_let_in_is_counted_until_it_is_computed_and_half_of_its_time_is_kept(desk: Desk) -> None:
     first = desk.enter(Ticket(seconds=10), 4_000)
-    with pytest.raises(Refusal, match=r"leaves about 1\.0 s too little") as caught:
+    with pytest.raises(Refusal, match=r"would be about 1\.0 s late") as caught:
         desk.enter(Ticket(seconds=10), 2_000)
     assert caught.value.why == "unavailable" and caught.value.retry_after == pytest.approx(1)
-    with pytest.raises(Refusal, match=r"about 0\.5 s too little"):
+    with pytest.raises(Refusal, match=r"would be about 0\.5 s late"):
         # It would be in time itself, since it is due before the first, which would not be.
         desk.enter(Ticket(seconds=8), 1_500)
     first.ticket.charge(read=3_000)

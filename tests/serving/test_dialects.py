@@ -138,7 +138,7 @@ def test_refusing_to_be_cut_is_heard_in_each_dialect_and_cuts_are_told() -> None
     reply: Any = dialect.reply(read(dialect, COHERE | {"max_chunks_per_doc": 3}), cut)
     assert reply["results"][0]["truncated"] == 5
     assert reply["meta"]["warnings"] == [
-        "max_chunks_per_doc is not heeded by this model",
+        "max_chunks_per_doc is ignored by this model",
         "documents cut to the model's length: 1 of 1",
     ]
 

@@ -187,7 +187,7 @@ def test_what_waits_when_it_closes_is_refused_and_so_is_what_comes_later(pool: T
     lane.go.release(10)
     closing.result(10)
     for call in (running, *waiting):
-        with pytest.raises(Refusal, match="the server has ended; ask another") as caught:
+        with pytest.raises(Refusal, match="the server has shut down; use another") as caught:
             call.result(10)
         assert caught.value.why == "unavailable"
     assert lane.steps == [[1, 2, 3, 4]] and writing.batches == []

@@ -99,7 +99,7 @@ def test_ties_are_ordered_as_trec_eval_does_and_their_range_is_told(
     assert main(["evaluate", "evaluate/benchmark", *arguments, "--out", str(out), "--quiet"]) == 0
     printed = capsys.readouterr().out
     # d3 comes first of four; of q0 to q3 one is relevant each, of q4 none.
-    assert "tied on task: 20 documents tie with another" in printed
+    assert "tied on task: 20 documents have tied scores" in printed
     lowest, highest = 4 * 0.25 / 5, 4 * 1 / 5
     assert f"another order would give RR {lowest:.4f} to {highest:.4f}" in printed
     metrics = json.loads((out / "metrics.json").read_text())

@@ -1,4 +1,4 @@
-"""The page at `/`: a form in the browser that ranks by the server it came from."""
+"""The page at `/`: a form that ranks documents with its own server."""
 
 from interank.serving.page.document import Page, page
 

@@ -1,4 +1,4 @@
-"""The page with its style, programme and policy, as one answer."""
+"""The page with its style, script and content security policy, as one response."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _SCRIPTS = (
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """What is sent."""
+    """The body and headers of the response."""
 
     body: bytes
     headers: Mapping[str, str]
@@ -38,11 +38,11 @@ class Page:
 
 @cache
 def page() -> Page:
-    """The page, which asks nothing of anybody but its own server and runs nothing but its own programme."""
+    """The page; its policy allows connections only to its own server, and only its own script."""
     style = asset(*RANKING_STYLES) + asset(*_STYLES, package=_PACKAGE)
     script = programme(asset(*RANKING_SCRIPTS), asset(*_SCRIPTS, package=_PACKAGE))
-    made = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    template = made.from_string(asset("page.html.jinja", package=_PACKAGE))
+    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    template = environment.from_string(asset("page.html.jinja", package=_PACKAGE))
     body = template.render(version=__version__, style=Markup(style), script=Markup(script))  # ours, from the package
     policy = {
         "default-src": "'none'",
@@ -53,7 +53,7 @@ def page() -> Page:
         "base-uri": "'none'",
         "form-action": "'none'",
         "frame-ancestors": "'none'",
-        # No text ever becomes markup: the browser refuses to parse any.
+        # The browser refuses to parse any text as markup.
         "require-trusted-types-for": "'script'",
         "trusted-types": "'none'",
     }

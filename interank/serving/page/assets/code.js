@@ -1,4 +1,4 @@
-// The request as code: for a shell, for Python, and for Cohere's SDK.
+// The request as code for curl, for Python, and for Cohere's SDK.
 
 const CODES = { curl: asCurl, python: asPython, cohere: asCohere };
 let codeForm = "curl";
@@ -7,7 +7,7 @@ const place = () => new URL(".", location.href.replace(/[?#].*$/, "")).href;
 
 const quoted = (text) => `'${text.replaceAll("'", "'\\''")}'`;
 
-// JSON's strings are Python's, but for what stands outside of them.
+// A JSON value as a Python literal; strings are the same in both.
 function literal(value, indent = "") {
   if (value === null) return "None";
   if (value === true) return "True";
@@ -71,7 +71,7 @@ async function copy(text, what) {
     await navigator.clipboard.writeText(text);
     byId("copied").textContent = `${what} was copied.`;
   } catch {
-    // Browsers let pages copy over https and from localhost alone.
+    // Browsers allow copying only over https and from localhost.
     byId("code").textContent = text;
     getSelection().selectAllChildren(byId("code"));
     byId("copied").textContent = `This browser does not let the page copy; ${what} is selected above.`;

@@ -1,4 +1,4 @@
-// A reply that comes as events: `event` and `data` lines, an empty line behind each event.
+// A reply as server-sent events: `event` and `data` lines, with an empty line after each event.
 
 async function* eventsOf(response) {
   const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
@@ -8,9 +8,9 @@ async function* eventsOf(response) {
     rest += (value ?? "").replaceAll("\r", "");
     let end;
     while ((end = rest.indexOf("\n\n")) >= 0) {
-      const found = readEvent(rest.slice(0, end));
+      const event = readEvent(rest.slice(0, end));
       rest = rest.slice(end + 2);
-      if (found) yield found;
+      if (event) yield event;
     }
     if (done) return;
   }
@@ -23,6 +23,6 @@ function readEvent(lines) {
     if (line.startsWith("event:")) name = line.slice(6).trim();
     else if (line.startsWith("data:")) data.push(line.slice(5).replace(/^ /, ""));
   }
-  // Comments are heartbeats.
+  // Lines that are comments are heartbeats.
   return data.length ? { name, data: JSON.parse(data.join("\n")) } : null;
 }

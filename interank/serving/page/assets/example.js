@@ -1,4 +1,4 @@
-// An example that asks for more than shared words, with one document that says nothing and one that flatters the judge.
+// An example that keyword matching does not solve, with one document of keywords only and one that attacks the judge.
 
 const EXAMPLE = {
   query:

@@ -1,13 +1,13 @@
-// What the fields hold, read as a query and documents: paragraphs, JSON, or JSON Lines.
+// Reads the query and documents from the fields: paragraphs, JSON, or JSON Lines.
 
 const TEXT_KEYS = ["text", "content", "contents", "page_content", "body"];
 const LARGEST = 8_000_000;
 
-function asDocument(found, where) {
-  if (typeof found === "string") return { text: found };
-  const key = found && TEXT_KEYS.find((name) => typeof found[name] === "string");
+function asDocument(value, where) {
+  if (typeof value === "string") return { text: value };
+  const key = value && TEXT_KEYS.find((name) => typeof value[name] === "string");
   if (!key) throw new Error(`${where} has no text; give a string, or an object with “text”`);
-  return typeof found.title === "string" && found.title ? { text: found[key], title: found.title } : { text: found[key] };
+  return typeof value.title === "string" && value.title ? { text: value[key], title: value.title } : { text: value[key] };
 }
 
 function parsed(text, where) {
@@ -18,9 +18,9 @@ function parsed(text, where) {
   }
 }
 
-const asList = (found, name) => found.map((each, place) => asDocument(each, `${name} ${place + 1}`));
+const asList = (values, name) => values.map((each, place) => asDocument(each, `${name} ${place + 1}`));
 
-// The documents of a text, and its query where it is a request that has one.
+// The documents of a text, and the query if the text is a request with one.
 function readDocuments(text) {
   const all = text.replaceAll("\r\n", "\n").trim();
   if (!all) return { documents: [] };
@@ -42,18 +42,18 @@ function readDocuments(text) {
   return { documents: all.split(/\n\s*\n+/).map((part) => ({ text: part.trim() })) };
 }
 
-// Whether it is one JSON object, perhaps over several lines, and no list of lines.
+// True for one JSON object, possibly over several lines; false for JSON Lines.
 function isWhole(text) {
   if (!text.startsWith("{")) return false;
   try {
-    const found = JSON.parse(text);
-    return Array.isArray(found.documents ?? found.texts ?? found.passages) || text.includes("\n");
+    const request = JSON.parse(text);
+    return Array.isArray(request.documents ?? request.texts ?? request.passages) || text.includes("\n");
   } catch {
     return false;
   }
 }
 
-// The documents as the field shows them: paragraphs where these say all, else JSON Lines.
+// The documents as text for the field: paragraphs if nothing is lost by that, else JSON Lines.
 function writeDocuments(documents) {
   const simple = documents.every(({ text, title }) => {
     const again = text.trim() === text && text && !/\n\s*\n|\r/.test(text) && !/^[[{"]/.test(text);
@@ -83,9 +83,9 @@ function fill(query, documents) {
 async function readFile(file) {
   if (file.size > LARGEST) throw new Error(`${file.name} has ${file.size.toLocaleString("en")} bytes; ${LARGEST.toLocaleString("en")} are the most that this page takes`);
   const text = await file.text();
-  const found = readDocuments(text);
-  if (!found.documents.length) throw new Error(`found no documents in ${file.name}`);
-  fill(found.query, found.documents);
+  const { query, documents } = readDocuments(text);
+  if (!documents.length) throw new Error(`found no documents in ${file.name}`);
+  fill(query, documents);
 }
 
 // The query and documents to rank.

@@ -1,4 +1,4 @@
-// A link that holds the input: compressed JSON behind the #, which no browser sends.
+// A link with the input as compressed JSON after the #, a part that browsers never send to a server.
 
 const LONGEST = 60_000;
 
@@ -20,33 +20,33 @@ async function unpack(letters) {
 }
 
 async function linkOf() {
-  const asked = {
+  const input = {
     query: byId("query").value,
     documents: byId("documents").value,
     explain: Number(byId("explain").value),
     right: settingsOf("right"),
   };
-  if (byId("compare").checked) asked.left = settingsOf("left");
-  const letters = await pack(asked);
+  if (byId("compare").checked) input.left = settingsOf("left");
+  const letters = await pack(input);
   if (letters.length > LONGEST) throw new Error(`The input is too long for a link (${letters.length.toLocaleString("en")} letters; ${LONGEST.toLocaleString("en")} are the most)`);
   return `${location.href.replace(/#.*$/, "")}#input=${letters}`;
 }
 
 async function openLink() {
-  const given = /^#input=([\w-]+)$/.exec(location.hash);
-  if (!given) return false;
-  let asked;
+  const match = /^#input=([\w-]+)$/.exec(location.hash);
+  if (!match) return false;
+  let input;
   try {
-    asked = await unpack(given[1]);
+    input = await unpack(match[1]);
   } catch {
     throw new Error("The link’s input cannot be read; it may have been cut off");
   }
-  byId("query").value = String(asked.query ?? "");
-  byId("documents").value = String(asked.documents ?? "");
-  byId("explain").value = Number(asked.explain) || 0;
-  restore("right", asked.right);
-  byId("compare").checked = Boolean(asked.left);
-  if (asked.left) restore("left", asked.left);
+  byId("query").value = String(input.query ?? "");
+  byId("documents").value = String(input.documents ?? "");
+  byId("explain").value = Number(input.explain) || 0;
+  restore("right", input.right);
+  byId("compare").checked = Boolean(input.left);
+  if (input.left) restore("left", input.left);
   countInput();
   return true;
 }

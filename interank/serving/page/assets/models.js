@@ -1,4 +1,4 @@
-// What may be chosen for each side: a model, its modes and guards; and the request that asks so.
+// The choices for each side: a model, its modes and guards; and the request made from them.
 
 const SIDES = ["left", "right"];
 let models = [];
@@ -28,7 +28,7 @@ function offerModels() {
     byId(`${side}-model`).replaceChildren(...options(models.map(({ id }) => id), first?.id));
     offerModes(side);
   }
-  // Two sides are of use where they can differ.
+  // Comparing two sides needs at least two combinations of model, mode and guard.
   const ways = models.reduce((sum, { modes = [], guards = [] }) => sum + Math.max(1, modes.length) * Math.max(1, guards.length), 0);
   byId("compare").closest("label").hidden = ways < 2;
 }
@@ -61,9 +61,9 @@ function restore(side, settings = {}) {
 }
 
 function requestOf({ query, documents }, { model, mode, guard }, explain) {
-  const asked = { model, query, documents: documents.map((each) => (each.title ? each : each.text)) };
-  if (mode) asked.mode = mode;
-  if (guard && guard !== "none") asked.guard = guard;
-  if (explain > 0) asked.explain = explain;
-  return asked;
+  const request = { model, query, documents: documents.map((each) => (each.title ? each : each.text)) };
+  if (mode) request.mode = mode;
+  if (guard && guard !== "none") request.guard = guard;
+  if (explain > 0) request.explain = explain;
+  return request;
 }

@@ -1,9 +1,9 @@
-// One side's answer: the order, what the server says of each document, and explanations as they grow.
+// The ranking of one side: the order, each document's result, and explanations as they grow.
 
 const choice = { document: null, side: "right" };
 let shown = null;
 
-// The documents as they were given: what a ranking moved them from.
+// The documents in the order given, as a side to compare a ranking with.
 const asGiven = (count) => ({ given: true, name: "as given", order: Array.from({ length: count }, (_, place) => place), by: new Map() });
 
 function nameOf({ model, mode, guard }) {
@@ -32,7 +32,7 @@ const thousandths = (result) => (isGraded(result) ? result.probabilities.map((ch
 
 const hasMissing = (result) => (result?.quotes ?? []).some(({ found }) => !found);
 
-// The number that a result is listed with: a score from 0 to 1, or where only the order counts, none.
+// The number shown with a result: a score from 0 to 1, or none if only the order is known.
 const numberOf = (result) => (result && result.score_kind !== "rank" ? result.relevance_score.toFixed(3) : "");
 
 async function ask(side, request, signal) {

@@ -1,9 +1,9 @@
-// One document: what each side says of it, with its quotes looked up, and the text with these marked.
+// One document: each side's result with its quotes checked, and the text with the quotes marked.
 
 const HINT = "Choose a document to read it, with what was said of it.";
 
-// The text with spans of it in elements of their own; spans count code points, end exclusive. Of two that overlap the
-// first is kept whole.
+// The text with its spans wrapped in elements; spans count code points, end exclusive. Where two overlap, the first is
+// kept whole.
 function marked(text, spans) {
   const letters = Array.from(text);
   const made = element("bdi");
@@ -65,7 +65,7 @@ function said(name, place) {
   return made;
 }
 
-// The places in the text that verified quotes are from, on any side.
+// The spans of the text that are quoted on any side.
 function textSpans(place) {
   const results = SIDES.map((side) => shown[side].by.get(place)).filter(Boolean);
   const quoted = results.flatMap(({ quotes }) => (quotes ?? []).flatMap(({ spans }) => spans ?? []));
@@ -94,7 +94,7 @@ function readDocument(place) {
   );
 }
 
-// What one side says of the chosen document, anew; the text too once quotes are known.
+// Update one side's section of the chosen document; once the quotes are known, the text too.
 function readAgain(side, finished) {
   if (choice.document === null) return;
   const section = byId("reading").querySelector(`section[data-side="${side}"]`);

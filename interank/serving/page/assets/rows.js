@@ -1,4 +1,4 @@
-// Both lists: as given and ranked, or two rankings; the lines between them; and where documents went, in motion.
+// Both lists, the given order and a ranking or two rankings, with lines between them and animated moves.
 
 const documentName = (place) => {
   const { title, text } = shown.documents[place];
@@ -20,12 +20,12 @@ function flags(result) {
       element("i", { class: `flag ${kind}`, textContent: text, "aria-hidden": "true" }),
       element("span", { class: "said", textContent: `, ${said}` }),
     );
-  const found = [];
-  if (result?.truncated) found.push(made("✂", `cut by ${counted(result.truncated, "token")}`));
-  if (result?.writing) found.push(made("✎", "being explained", "writing"));
-  if (hasMissing(result)) found.push(made("❝!", "explained, with a quote that the document does not have", "bad"));
-  else if (result?.explanation) found.push(made("❝", "explained"));
-  return found;
+  const marks = [];
+  if (result?.truncated) marks.push(made("✂", `cut by ${counted(result.truncated, "token")}`));
+  if (result?.writing) marks.push(made("✎", "being explained", "writing"));
+  if (hasMissing(result)) marks.push(made("❝!", "explained, with a quote that the document does not have", "bad"));
+  else if (result?.explanation) marks.push(made("❝", "explained"));
+  return marks;
 }
 
 const counted = (count, noun) => `${count.toLocaleString("en")} ${noun}${count === 1 ? "" : "s"}`;
@@ -70,7 +70,7 @@ function showSide(side, other) {
   if (focused !== null) list.querySelector(`[data-place="${focused}"]`)?.focus({ preventScroll: true });
 }
 
-// One row anew, as its explanation grows.
+// Update one row while its explanation grows.
 function showRow(side, place) {
   const before = byId(`${side}-list`).querySelector(`[data-place="${place}"]`);
   if (!before) return;
@@ -94,7 +94,7 @@ function showLists() {
   markChosen();
 }
 
-// What two rankings disagree on most, by name.
+// The documents that two rankings disagree on most, in words.
 function difference() {
   const { left, right } = shown;
   if (!left.order.length || !right.order.length) return "";
@@ -105,7 +105,7 @@ function difference() {
   return `${far.length} of ${counted(moves.length, "document")} stand elsewhere on the right: ${named.join("; ")}${far.length > 3 ? "; …" : "."}`;
 }
 
-// The threshold, where a fit tells probabilities.
+// The threshold on probabilities, shown if a fit gives them.
 const threshold = () => Number(byId("threshold").value);
 
 const isCalibrated = (side) => [...side.by.values()].some(({ probability }) => typeof probability === "number");

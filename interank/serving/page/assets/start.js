@@ -1,4 +1,4 @@
-// Puts it together: what happens when fields change, and when something is ranked.
+// Sets the page up: listens to the fields, and ranks on request.
 
 let running = null;
 
@@ -11,7 +11,7 @@ const quiet = () => {
   byId("problem").hidden = true;
 };
 
-// Time and tokens of each side, and how far explanations are.
+// Show each side's time and tokens, and the number of its explanations.
 function showTold(state) {
   const sides = SIDES.map((side) => shown[side]).filter((side) => !side.given);
   const parts = sides.map((side) => {
@@ -41,7 +41,7 @@ function begin(input, compare) {
   };
   const given = asGiven(input.documents.length);
   shown = { documents: input.documents, left: compare ? made("left") : given, right: made("right") };
-  // Until the ranking is there, the right side shows what it will move from.
+  // Until its ranking arrives, the right side shows the given order.
   if (!compare) shown.right.order = given.order;
   choice.document = null;
   byId("rankings").hidden = false;
@@ -60,7 +60,7 @@ function changed(name, side, event) {
     if (choice.document === null && name === "right" && side.order.length) readDocument(side.order[0]);
     else if (choice.document !== null) readAgain(name, true);
   } else if (index !== undefined) {
-    // A row changes when its explanation begins and ends, not with each word.
+    // A row changes when its explanation begins and ends, not with every token.
     if (event.name === "explanation" || side.by.get(index).writing === event.data.text) showRow(name, index);
     if (choice.document === index) readAgain(name, event.name === "explanation");
   }
