@@ -1,8 +1,8 @@
 """A soft limit on the explanation's length.
 
-Value: 0 up to `soft` words, then falling evenly to -1 at `hard` words and beyond; -1 for a completion that cannot be
-read. Six characters count as a word at least, so that leaving out spaces saves nothing. The soft over-long punishment
-of DAPO (arXiv 2503.14476, equation 13), in words.
+Value: 0 up to `soft` words, then falling linearly to -1 at `hard` words and beyond; -1 for a completion that cannot be
+read. Every six characters count as a word at least, so that leaving out spaces saves nothing. This is the soft
+over-long punishment of DAPO (arXiv 2503.14476, equation 13), in words.
 """
 
 from __future__ import annotations

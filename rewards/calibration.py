@@ -3,8 +3,8 @@
 `brier`: 1 - sum over the grades of (p - [judged])^2 / 2 (Brier 1950), 0 to 1. `log`: 1 + ln(p of the judged grade) /
 ln(1 / least), with p not below `least` (Good 1952), 0 to 1. -1 for a completion that cannot be read.
 
-None in grade-first order: there all completions of a pair share one vector of probabilities, so that nothing is to be
-compared; `calibration:` in the recipe is the same rule as a differentiable loss.
+None in grade-first order, where all completions of a pair share one vector of probabilities, so that their values would
+not differ; `calibration:` in the recipe is the same rule as a differentiable loss.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ def reward(
 ) -> list[float | None]:
     """One value from 0 to 1, -1 or None a completion."""
     if rule not in ("brier", "log"):
-        raise InputError(f"reward calibration: rule {rule!r} was found, brier or log is expected")
+        raise InputError(f"reward calibration: rule is {rule!r}; it has to be brier or log")
     values: list[float | None] = []
     orders = order or ["reason_first"] * len(completions)
     for completion, given, judged, how in zip(completions, probabilities, relevance, orders, strict=True):

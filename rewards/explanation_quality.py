@@ -1,21 +1,21 @@
-"""How good an explanation is, by a reward model or by a language model that is given a rubric.
+"""The quality of an explanation, by a reward model or by a language model with a rubric.
 
-With `model: runs/reward`, an output of `interank reward` on the policy's base, the sigmoid of its score, 0 to 1: the
-policy's own base weights are read with another adapter. It reads the explanation without the grade; a grade without
-an explanation, of which it has learned nothing, counts as a completion that cannot be read.
+With `model: runs/reward`, an output of `interank reward` on the policy's base, the sigmoid of its score, 0 to 1; it
+runs on the policy's own base weights with another adapter. It reads the explanation without the grade. A grade without
+an explanation counts as a completion that cannot be read, since the model was not trained on any.
 
 With another `model` (a sequence classifier with one output, such as Skywork-Reward-Llama-3.1-8B-v0.2, which the
 original InteRank used): the sigmoid of its output on question and answer, 0 to 1, or the output itself with
 `scale: raw`.
-Without it the recipe's `judge` is asked, over any engine: `scale: absolute` lets it mark each explanation from 0 to 10
-against the rubric, `scale: relative` lets it mark the different explanations of a pair side by side, in an order and in
-its reverse. Value: mark / 10, the mean of both orders; None for those that the two orders rank against each other.
-The log gets the share of those (`explanation_quality/contradicted`) and how many marks standing in the first half is
-worth (`explanation_quality/position_bias`).
+Without `model` the recipe's `judge` is asked, on any engine: `scale: absolute` lets it mark each explanation from 0 to
+10 by the rubric, `scale: relative` lets it mark the different explanations of a pair side by side, in an order and in
+its reverse. Value: mark / 10, the mean of both orders; None for explanations that the two orders rank differently.
+The log gets their share (`explanation_quality/contradicted`), and by how many marks those in the first half are marked
+higher (`explanation_quality/position_bias`).
 
-A judge that fails, or says no mark, yields None; a completion that cannot be read yields -1 (with `scale: raw` one
-less than the lowest of the batch). Equal questions are asked once: replies are kept on disk, outputs in memory. The
-answers to a question are read together, which computes the question and the document once.
+Where the judge fails or gives no mark, the value is None; a completion that cannot be read gets -1 (with `scale: raw`
+one less than the lowest of the batch). Equal questions are asked once: a judge's replies are stored on disk, a model's
+outputs in memory. The answers to a question are read together, so that question and document are computed once.
 """
 
 from __future__ import annotations
@@ -37,11 +37,11 @@ if TYPE_CHECKING:
 
 CREDIT = "explanation"
 UNREADABLE = -1.0
-# With so many pairs of several explanations one mark for all is no chance.
+# From this many pairs with several explanations on, one mark for all is taken for a fault of the judge.
 _PAIRS = 8
 
 Own = Callable[[Sequence[tuple[str, str, str]]], list[float]]
-"""A reward model of one's own: a score in logits for each query, document and explanation."""
+"""A reward model trained by `interank reward`: a score in logits for each query, document and explanation."""
 Judge = Callable[[Sequence[str]], list[str | None]]
 """Answers each question, or None where it failed."""
 Log = Callable[[str, float], None]
@@ -69,9 +69,7 @@ def reward(
     """One value or None a completion."""
     scales = ("absolute", "relative") if model is None else ("absolute", "raw")
     if scale not in scales:
-        raise InputError(
-            f"reward explanation_quality: scale {scale!r} was found, {listed(scales, last='or')} is expected"
-        )
+        raise InputError(f"reward explanation_quality: scale is {scale!r}; it has to be {listed(scales, last='or')}")
     own = model is not None and not isinstance(model, str)
     rows = [
         Answered(asked, text, completion.strip()) if _can_be_marked(completion, own=own) else None
@@ -82,7 +80,9 @@ def reward(
     if model is not None:
         marks = dict(zip(distinct, _modelled(model, distinct, scale), strict=True))
     elif judge is None:
-        raise InputError("reward explanation_quality: nobody to ask; give params.model, or a judge in the recipe")
+        raise InputError(
+            "reward explanation_quality has neither a judge nor a model; give the recipe a judge, or set params.model"
+        )
     elif scale == "absolute":
         marks = dict(zip(distinct, map(_mark, judge([_question((row,)) for row in distinct])), strict=True))
     else:
@@ -95,7 +95,7 @@ def reward(
 
 
 def _can_be_marked(completion: str, *, own: bool) -> bool:
-    """Whether there is a grade, and for a reward model of one's `own`, which has read no empty one, an explanation."""
+    """Whether the completion has a grade, and for a model of `interank reward` (`own`) an explanation too."""
     judgment = parse(completion)
     return judgment is not None and (bool(judgment.reasoning) or not own)
 
@@ -105,7 +105,7 @@ def _question(rows: Sequence[Answered]) -> str:
 
 
 def _mark(reply: str | None) -> float | None:
-    """The one mark that a reply holds."""
+    """The mark of a reply about one explanation."""
     return None if reply is None else rubric.mark(reply)
 
 
@@ -145,10 +145,10 @@ def _marks(reply: str | None, rows: Sequence[Answered]) -> list[float] | None:
 
 
 def _require_differences(marks: Mapping[Answered, float | None]) -> None:
-    """Stop where the judge tells nothing from anything.
+    """Refuse a judge that marks everything alike.
 
     Raises:
-        InputError: It gave one mark to different explanations of many pairs.
+        InputError: The judge gave the different explanations of many pairs one mark.
     """
     known = {row: mark for row, mark in marks.items() if mark is not None}
     several = Counter((row.query, row.document) for row in known)
@@ -156,12 +156,12 @@ def _require_differences(marks: Mapping[Answered, float | None]) -> None:
     if number >= _PAIRS and len(only := {*known.values()}) == 1:
         raise InputError(
             f"reward explanation_quality: the judge gave all {counted(len(known), 'explanation')} of "
-            f"{counted(len(several), 'pair')} the mark {only.pop() * rubric.BEST:g}, from which nothing is "
-            "learned; name another judge, or a reward model"
+            f"{counted(len(several), 'pair')} the mark {only.pop() * rubric.BEST:g}, from which the policy cannot "
+            "learn; name another judge, or a reward model"
         )
 
 
-# By a digest of what was asked, since questions and answers of a long training do not fit memory.
+# By a digest of the question, since the questions and answers of a long training do not fit memory.
 _outputs: dict[bytes, float] = {}
 
 
@@ -179,16 +179,16 @@ def _by_own(own: Own, rows: Sequence[Answered]) -> list[float]:
 
 def _by_whole(model: str, rows: Sequence[Answered]) -> list[float]:
     keys = [blake2b("\0".join((model, *row)).encode(), digest_size=16).digest() for row in rows]
-    asked = {key: row for key, row in zip(keys, rows, strict=True) if key not in _outputs}
-    if asked:
+    missing = {key: row for key, row in zip(keys, rows, strict=True) if key not in _outputs}
+    if missing:
         chats = [
             [
                 *((part["role"], part["content"]) for part in judging.render(row.query, row.document, "grade_first")),
                 ("assistant", row.answer),
             ]
-            for row in asked.values()
+            for row in missing.values()
         ]
-        _outputs.update(zip(asked, _reward_model(model).outputs(chats), strict=True))
+        _outputs.update(zip(missing, _reward_model(model).outputs(chats), strict=True))
     return [_outputs[key] for key in keys]
 
 

@@ -1,16 +1,15 @@
-"""Whether what the explanation quotes of the document stands there, and whether the grade rests on it.
+"""Whether the explanation's quotes are in the document, and (with `deletion`) whether the grade depends on them.
 
 Value for a completion that grades 1 or 2: the share of its quotes that the document has verbatim, times
-min(1, (1 - t) / 0.3), where t is the share of its words that stand in quotes or are copied; 0 without a
-verbatim quote of three words.
+min(1, (1 - t) / 0.3), where t is the share of its words in quotes or copied; 0 without a verbatim quote of three words.
 For one that grades 0: None without quotes, since an honest "does not mention X" has nothing to quote, else the share
-that is verbatim less 1. -1 for a completion that cannot be read. Copied is what agrees with the document in 8 words
-on end, so that pasting does not pay with quotation marks or without.
+of verbatim quotes less 1. -1 for a completion that cannot be read. Runs of 8 words or more that the document has too
+count as copied, so that pasting does not pay, with quotation marks or without.
 
 With `deletion` over 0, that share of the value is multiplied by the deletion test (after ERASER's comprehensiveness,
-arXiv 1911.03429): how far the expected grade falls, out of 1, when the quoted sentences are taken out of the document,
-by the frozen reader (the adapter from which the training starts). Then an explanation without quotes gets None at every
-grade, since a paraphrase may be as good: `support` values it.
+arXiv 1911.03429): the fall of the expected grade, clipped to 0 to 1, when the quoted sentences are taken out of the
+document, as the frozen reader sees it (the adapter from which the training starts). An explanation without quotes then
+gets None at every grade, since a paraphrase may be as good; `support` values it.
 """
 
 from __future__ import annotations
@@ -24,7 +23,7 @@ from interank.types import Judgment
 
 CREDIT = "explanation"
 UNREADABLE = -1.0
-# Words of the shortest quote, and how much of an explanation may be the document's.
+# The words of the shortest quote that counts, and the share of an explanation that may be copied without loss.
 _LEAST, _MOST = 3, 0.7
 
 
@@ -44,7 +43,7 @@ def reward(
     if deletion and reader is not None:
         tested = [place for place, value in enumerate(values) if value and value > 0]
         whole = [(query[n], document[n]) for n in tested]
-        without = [(query[n], without_quoted(document[n], _said(judgments[n]))) for n in tested]
+        without = [(query[n], without_quoted(document[n], _explanation(judgments[n]))) for n in tested]
         read = reader.grades([*whole, *without]) if tested else []
         for place, before, after in zip(tested, read[: len(tested)], read[len(tested) :], strict=True):
             fall = min(1.0, max(0.0, expected(before) - expected(after)))
@@ -56,7 +55,7 @@ def reward(
     return values
 
 
-def _said(judgment: Judgment | None) -> str:
+def _explanation(judgment: Judgment | None) -> str:
     return judgment.reasoning if judgment else ""
 
 
@@ -64,10 +63,10 @@ def _value(judgment: Judgment | None, document: str, query: str) -> float | None
     if judgment is None:
         return UNREADABLE
     text = judgment.reasoning
-    found = verified(text, document, query)
+    checked = verified(text, document, query)
     if judgment.relevance == 0:
-        return found.found / found.total - 1 if found.total else None
+        return checked.found / checked.total - 1 if checked.total else None
     long_enough = any(len(quote.split()) >= _LEAST and verified(f'"{quote}"', document).found for quote in quotes(text))
-    if not long_enough or not found.total:
+    if not long_enough or not checked.total:
         return 0.0
-    return found.found / found.total * min(1.0, (1 - taken(text, document)) / (1 - _MOST))
+    return checked.found / checked.total * min(1.0, (1 - taken(text, document)) / (1 - _MOST))

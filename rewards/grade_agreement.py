@@ -1,10 +1,10 @@
-"""How much better the completion's grade agrees with the judged one than the same grade would everywhere.
+"""How much better the completion's grade agrees with the judged one than by chance.
 
 Agreement is S(g, y) = 1 - |g - y| / 2. Value: w(y) * (S(g, y) - mean of S(g, c) over the grades c that the query's
-documents have, g among them). As in Cohen's kappa, the second term is what the grade would get by chance: a policy
-that says one grade to every document gets 0 in sum, or less where no document has that grade, so hedging at 1 does not
-pay. w(y) = documents / (different grades * documents judged y) lets every grade of a query count alike; it only acts
-with `scale_rewards: none` or `batch`, since scaling by the group undoes it. Range -w/2 to w/2; -w where no grade can
+documents have, g among them). As in Cohen's kappa, the second term is the agreement by chance: a policy that gives
+every document the same grade gets 0 in sum, or less where no document has that grade, so hedging at 1 does not pay.
+w(y) = documents / (different grades * documents judged y) gives every grade of a query the same weight; it only acts
+with `scale_rewards: none` or `batch`, since scaling by the group cancels it. Range -w/2 to w/2; -w where no grade can
 be read.
 """
 

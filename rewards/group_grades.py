@@ -1,8 +1,8 @@
 """How close the completion's grades of a window are to the judged ones.
 
-Closeness is 1 - |g - y| / 2. Value: its mean over the documents of each judged grade, and of these over the grades
-that the window has, so that where most documents are irrelevant saying so of all pays no more than any other grade.
-Range 0 to 1; -1 for a completion that does not grade each document once, in order.
+Closeness is 1 - |g - y| / 2. Value: its mean over the documents of each judged grade, then the mean over the grades of
+the window, so that grade 0 for all pays no more than another grade where most documents are irrelevant. Range 0 to 1;
+-1 for a completion that does not grade each document once, in order.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """How well the completion's grades put a window's documents in order.
 
-Value: of the pairs of documents with different judged grades the share that the completion grades the same way round;
-a pair to which it gives one grade counts half. Range 0 to 1, with 0.5 for one grade for all; -1 for a completion that
-does not grade each document once, in order; None where all documents of the window are judged alike.
+Value: the share of pairs of documents with different judged grades that the completion's grades put in the judged
+order; a pair with equal grades counts half. Range 0 to 1, with 0.5 for one grade for all; -1 for a completion that
+does not grade each document once, in order; None where all documents of the window have the same judged grade.
 """
 
 from __future__ import annotations

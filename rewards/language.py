@@ -1,9 +1,9 @@
-"""Whether the explanation is written in the scripts that its query and document are written in.
+"""Whether the explanation is written in the scripts of its query and document.
 
 Value: the share of the explanation's letters whose script (Latin, Cyrillic, CJK and so on, by their Unicode names) the
 query or the document uses too; 0 to 1, 0 for a completion that cannot be read, None for an explanation without
-letters. It sees a policy that drifts into another script, as R1-Zero did (arXiv 2501.12948, section 2.3.2, which counts
-words of the target language); languages that share a script it does not tell apart.
+letters. A policy that drifts into another script loses, as R1-Zero did (arXiv 2501.12948, section 2.3.2, which counts
+words of the target language); languages that share a script are not distinguished.
 """
 
 from __future__ import annotations

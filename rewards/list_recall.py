@@ -1,9 +1,9 @@
-"""How many of its list's relevant documents the completion ranks above a cutoff.
+"""The share of the list's relevant documents that the completion ranks within a cutoff.
 
-Value: the share of the documents of grade `relevant_from` or higher that stand among the first `cutoff`, over the
-share that could, so that lists with more relevant documents than room count alike. Range 0 to 1; -1 for a completion
-without a readable ranking, 0 for one that leaves documents out or names them twice, None where all documents have one
-grade. The recall term of ReasonRank's reward (arXiv 2508.07050), which does not divide by what could be reached.
+Value: the number of documents of grade `relevant_from` or higher among the first `cutoff`, divided by the most that
+could be there, so that 1 can be reached with more relevant documents than `cutoff` too. Range 0 to 1; -1 for a
+completion without a readable ranking, 0 for one that leaves documents out or names them twice, None where all documents
+have one grade. The recall term of ReasonRank's reward (arXiv 2508.07050), which is not divided in this way.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ def reward(
 
     def recall(order: Sequence[int], judged: Sequence[int]) -> float:
         relevant = sum(grade >= relevant_from for grade in judged)
-        found = sum(judged[place] >= relevant_from for place in order[:cutoff])
-        return found / min(relevant, cutoff) if relevant else 0.0
+        ranked = sum(judged[place] >= relevant_from for place in order[:cutoff])
+        return ranked / min(relevant, cutoff) if relevant else 0.0
 
     return reward_values(
         completions,

@@ -1,11 +1,11 @@
-"""How much the completion's ranking overlaps with the judged one at every depth, the first ranks counting most.
+"""The overlap of the completion's ranking with the judged one at every depth; the first ranks count most.
 
 Value: sum over d of p^(d-1) A(d), divided by the sum of p^(d-1), where A(d) is the share of the first d documents that
 the judged order has among its first d, and p the `persistence` (rank-biased overlap: Webber, Moffat and Zobel, A
-Similarity Measure for Indefinite Rankings, 2010; divided, since a list is finite, so that the best order has 1). The
-judged order has the higher grade first; documents of one grade stand as the completion has them, since the judgments do
-not order them. Range 0 to 1; -1 for a completion without a readable ranking, 0 for one that leaves documents out or
-names them twice, None where all documents have one grade. ReasonRank (arXiv 2508.07050) weighs it with 0.1.
+Similarity Measure for Indefinite Rankings, 2010). The division gives the best order of a finite list 1. The judged
+order has the higher grade first; documents of one grade keep the completion's order, since the judgments do not order
+them. Range 0 to 1; -1 for a completion without a readable ranking, 0 for one that leaves documents out or names them
+twice, None where all documents have one grade. ReasonRank (arXiv 2508.07050) gives it weight 0.1.
 """
 
 from __future__ import annotations

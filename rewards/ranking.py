@@ -1,22 +1,22 @@
-"""How much better than by a random grade the completion's grade lets its query's documents be ranked.
+"""How much better the query's documents are ranked with the completion's grade than with a random one.
 
-A query's measure is the mean over its documents of what each adds:
+The measure of a query's ranking:
 
-* `pairwise` (default): the share of the other documents, judged to be of another relevance, that the grades put on the
-  right side of it. 0 to 1.
-* `reciprocal_rank`: c / rank, where c is half of how far its judged relevance lies above the mean of the others': a
-  relevant document gains by standing first, an irrelevant one loses. After ERank (arXiv 2509.00520), which found the
-  reciprocal rank best.
+* `pairwise` (default): the mean over its documents of the share of the other documents, judged of another relevance,
+  that the grades put on the right side of the document. 0 to 1.
+* `reciprocal_rank`: the mean over its documents of c / rank, where c is half the difference between the document's
+  judged relevance and the mean of the others': a relevant document gains by ranking first, an irrelevant one loses.
+  After ERank (arXiv 2509.00520), which found the reciprocal rank best.
 * `ndcg`: nDCG of the whole ranking, linear gains and log2 discounts as trec_eval has them. 0 to 1.
 
-The measure is expected over the other documents' completions, each grade as likely as `probability` says (all alike
-without it), and over the orders of ties. Value: n * (M(g) - mean of M(0), M(1), M(2)), where n is the query's number of
-documents and M(g) the measure where this document has grade g. A grade that says nothing gets 0. With the factor n the
-mean over the documents of a policy gradient on these values is the gradient of the query's expected measure: what a
-grade does to the others' ranks counts.
+The measure is an expectation over the other documents' completions, weighted by `probability` (all alike without it),
+and over the orders of ties. Value: n * (M(g) - mean of M(0), M(1), M(2)), where n is the query's number of documents
+and M(g) the measure where this document has grade g; 0 where the grade makes no difference. Thanks to the factor n the
+mean over the documents of a policy gradient on these values is the gradient of the query's expected measure, which
+includes a grade's effect on the other documents' ranks.
 
-An unreadable completion gets 1 less than the worst grade of its document would, and counts half above and half below
-whatever it is compared with. None where all documents of the query are judged alike.
+An unreadable completion gets 1 less than the worst grade of its document, and counts as half above and half below each
+document that it is compared with. None where all documents of the query have the same judged relevance.
 """
 
 from __future__ import annotations
@@ -33,24 +33,24 @@ from interank.judging import parse
 from interank.types import GRADES
 
 CREDIT = "grade"
-# Under the worst that can be read.
+# The value of an unreadable completion less that of the worst readable one.
 UNREADABLE = -1.0
 
 Chances = tuple[float, float, float]
-"""How likely a document stands above, level with and below another."""
-# An unreadable completion ranks nothing, so whatever is compared with it is neither above nor below.
+"""The probabilities that a document ranks above, level with and below another."""
+# An unreadable completion gives no order: half above, half below.
 _UNKNOWN: Chances = (0.5, 0.0, 0.5)
 
 
 class Document(NamedTuple):
-    """A document of a query: its judged relevance, and how likely its completions give each grade (None: none)."""
+    """A document's judged relevance, and the probability of each grade among its completions (None: unreadable)."""
 
     relevance: int
     grades: dict[int | None, float]
 
 
 Measure = Callable[[dict[str, Document], str], Sequence[float]]
-"""A query's documents and one of them: the sum over the documents of what each adds, if this one had each grade."""
+"""From a query's documents and the id of one: for each grade of this one, the measure's sum over all documents."""
 
 
 def reward(
@@ -65,7 +65,7 @@ def reward(
 ) -> list[float | None]:
     """One value a completion."""
     if measure not in _MEASURES:
-        raise InputError(f"reward ranking: measure {measure!r} was found, one of {', '.join(_MEASURES)} is expected")
+        raise InputError(f"reward ranking: measure is {measure!r}; it has to be one of {', '.join(_MEASURES)}")
     grades = [judgment.relevance if (judgment := parse(completion)) else None for completion in completions]
     queries = _documents(grades, query_id, doc_id, relevance, probability or [1.0] * len(grades))
     known = {
@@ -85,7 +85,7 @@ def reward(
 
 
 def _centred(three: Sequence[float]) -> tuple[float, ...]:
-    """Less their mean, which no completion moves."""
+    """The values less their mean, which no completion changes."""
     mean = fmean(three)
     return tuple(value - mean for value in three)
 
@@ -123,7 +123,7 @@ def _pairwise(documents: dict[str, Document], own: str) -> Sequence[float]:
     totals = [0.0] * len(GRADES)
     for name, other in documents.items():
         if other.relevance != relevance:
-            # The pair is one of this document's and one of the other's.
+            # The pair counts for this document and for the other.
             weight = 1 / compared[own] + 1 / compared[name]
             for grade in GRADES:
                 above, level, below = _chances(other.grades, grade)
@@ -133,7 +133,7 @@ def _pairwise(documents: dict[str, Document], own: str) -> Sequence[float]:
 
 def _reciprocal_rank(documents: dict[str, Document], own: str) -> Sequence[float]:
     mean = fmean(item.relevance for item in documents.values())
-    # Half of the distance to the mean of the others.
+    # Times this, the difference to the mean of all is half the difference to the mean of the others.
     share = len(documents) / (len(documents) - 1) / 2
     weights = {name: share * (item.relevance - mean) for name, item in documents.items()}
     return _by_rank(documents, own, weights, lambda rank: 1 / rank)
@@ -168,7 +168,7 @@ def _discount(rank: int) -> float:
 
 
 def _chances(others: dict[int | None, float], grade: int) -> Chances:
-    """How likely a document with these grades stands above, level with and below this grade."""
+    """The probabilities that a document with these grades ranks above, level with and below this grade."""
     above = level = below = 0.0
     for other, share in others.items():
         if other is None:
@@ -184,7 +184,7 @@ def _chances(others: dict[int | None, float], grade: int) -> Chances:
 
 def _expected(others: Sequence[Chances], value: Callable[[int], float]) -> float:
     """The expected value of a document's rank among independent others."""
-    # How likely so many stand above and so many level with it.
+    # The probability of each pair of numbers: documents above it, documents level with it.
     counts: dict[tuple[int, int], float] = {(0, 0): 1.0}
     for above, level, below in others:
         after: dict[tuple[int, int], float] = defaultdict(float)

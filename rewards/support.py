@@ -1,23 +1,24 @@
-"""Whether the document bears out what the explanation says, in the document's words or in other ones.
+"""Whether the document supports the explanation, in quotes or in the explanation's own words.
 
-A reader (the adapter from which the training starts, never the policy) says how likely the explanation's words are.
-Value for a completion that grades 1 or 2: the larger of two figures,
+A reader (the adapter from which the training starts, never the policy) gives the probability of the explanation's
+tokens. Value for a completion that grades 1 or 2: the larger of two figures,
 
-* own words: how many nats more likely the words outside quotes are with the document than without it, out of `nats`,
-* quotes: how far the reader's expected grade falls when the sentences with verbatim quotes of three words or more are
-  taken out of the document, out of half a grade (the deletion test, after ERASER's comprehensiveness, arXiv
+* own words: the gain in log-probability (in nats, divided by `nats`) of the words outside quotes from reading the
+  document,
+* quotes: the fall of the reader's expected grade, divided by half a grade, when the sentences with verbatim quotes of
+  three words or more are taken out of the document (the deletion test, after ERASER's comprehensiveness, arXiv
   1911.03429).
 
-For one that grades 0, how many nats more likely its own words are with the question than without it, out of `nats`:
-it has to name what the question needs. Each figure is held to 0 to 1 and multiplied by
+For a completion that grades 0: the gain of its own words from reading the question, since it has to name what the
+question needs. Each figure is clipped to 0 to 1 and multiplied by
 
-* plain talk: 1 where the own words have at most 4 nats a token, falling evenly to 0 at 6,
+* plain words: 1 where the own words have at most 4 nats a token, falling linearly to 0 at 6,
 * length: 1 up to 60 words, then 60 over their number,
-* pasting: min(1, (1 - t) / 0.3), where t is the share of words that stand in quotes or are copied in 8 words on end.
+* pasting: min(1, (1 - t) / 0.3), where t is the share of words in quotes or in copied runs of 8 words or more.
 
-From the product goes the share of quotes that the document does not have. Range -1 to 1; -1 for a completion that
-cannot be read, None where there is no reader. Takes two reads of each completion and two of the document a completion
-with quotes, and writes nothing. A false claim in fair words it cannot tell.
+From the product the share of quotes that the document does not have is subtracted. Range -1 to 1; -1 for a completion
+that cannot be read, None where there is no reader. The reader reads each completion twice, and the document twice for
+one with quotes; it writes nothing. A false claim in plausible words is not noticed.
 """
 
 from __future__ import annotations
@@ -31,9 +32,9 @@ from interank.tasks.judge.reading import HIDDEN, ExplanationInput, Reader, Token
 
 CREDIT = "explanation"
 UNREADABLE = -1.0
-# How much of an explanation may be the document's or the question's.
+# The share of an explanation that may be copied without loss.
 _MOST = 0.7
-# A fall of the expected grade that is all of one, nats a token from which on words surprise, and words that are enough.
+# The fall of the expected grade that is worth 1; the nats a token, and the words, above which the value falls.
 _FALL, _SURPRISE, _WORDS = 0.5, 4.0, 60
 
 
@@ -67,27 +68,27 @@ def reward(
             rows.append(_Row(place, asked, text, int(judgment.relevance), judgment.reasoning, how))
     if reader is None or not rows:
         return values
-    told = [ExplanationInput(row.query, row.document, row.relevance, row.explanation, row.order) for row in rows]
-    lacking = [item._replace(document=HIDDEN) if item.relevance else item._replace(query=HIDDEN) for item in told]
-    distinct = list(dict.fromkeys([*told, *lacking]))
+    whole = [ExplanationInput(row.query, row.document, row.relevance, row.explanation, row.order) for row in rows]
+    lacking = [item._replace(document=HIDDEN) if item.relevance else item._replace(query=HIDDEN) for item in whole]
+    distinct = list(dict.fromkeys([*whole, *lacking]))
     read = dict(zip(distinct, reader.tokens(distinct), strict=True))
     fallen = _falls(reader, rows)
-    for row, item, without in zip(rows, told, lacking, strict=True):
+    for row, item, without in zip(rows, whole, lacking, strict=True):
         own, bare = _own(row.explanation, read[item]), _own(row.explanation, read[without])
         gained = sum(own) - sum(bare)
-        evidence = max(_held(gained / nats), _held(fallen.get(row.place, 0.0) / _FALL))
+        evidence = max(_clipped(gained / nats), _clipped(fallen.get(row.place, 0.0) / _FALL))
         surprised = -sum(own) / len(own) if own else 0.0
-        plain = _held(1 - (surprised - _SURPRISE) / (_SURPRISE / 2))
+        plain = _clipped(1 - (surprised - _SURPRISE) / (_SURPRISE / 2))
         short = min(1.0, _WORDS / max(1, len(row.explanation.split())))
         copied = max(taken(row.explanation, row.document), taken(row.explanation, row.query))
         quoted = verified(row.explanation, row.document, row.query)
         invented = 1 - quoted.found / quoted.total if quoted.total else 0.0
-        values[row.place] = evidence * plain * short * _held((1 - copied) / (1 - _MOST)) - invented
+        values[row.place] = evidence * plain * short * _clipped((1 - copied) / (1 - _MOST)) - invented
     return values
 
 
 def _falls(reader: Reader, rows: Sequence[_Row]) -> dict[int, float]:
-    """How far the expected grade falls without the quoted sentences, by row; of grades 1 and 2 that quote."""
+    """The fall of the expected grade without the quoted sentences, for each row of grade 1 or 2 with quotes."""
     tested = [
         (row, without)
         for row in rows
@@ -96,12 +97,12 @@ def _falls(reader: Reader, rows: Sequence[_Row]) -> dict[int, float]:
     if not tested:
         return {}
     pairs = list(dict.fromkeys(pair for row, text in tested for pair in ((row.query, row.document), (row.query, text))))
-    found = {pair: expected(three) for pair, three in zip(pairs, reader.grades(pairs), strict=True)}
-    return {row.place: found[row.query, row.document] - found[row.query, text] for row, text in tested}
+    grades = {pair: expected(three) for pair, three in zip(pairs, reader.grades(pairs), strict=True)}
+    return {row.place: grades[row.query, row.document] - grades[row.query, text] for row, text in tested}
 
 
 def _whole(document: str) -> str:
-    """The document as `without_quoted` gives it where nothing was taken out."""
+    """The document as `without_quoted` returns it where nothing is removed."""
     return without_quoted(document, "")
 
 
@@ -115,5 +116,5 @@ def _own(explanation: str, tokens: Sequence[Token]) -> list[float]:
     ]
 
 
-def _held(value: float) -> float:
+def _clipped(value: float) -> float:
     return min(1.0, max(0.0, value))

@@ -1,4 +1,4 @@
-"""Whether the completion is an answer that can be read: exactly one label, in its place, and an explanation.
+"""Whether the completion can be read: exactly one label, in its place, and an explanation.
 
 Value: 1 for a readable grade with an explanation, 0.5 for one without, 0 for anything else.
 """

@@ -91,12 +91,12 @@ def _print(certificate: Certificate) -> None:
     lines = [_HEAD]
     for row in certificate.rows:
         allowed = f"{row.allowed.score:g}, {row.allowed.tau:g}, {row.allowed.grades:.0%}"
-        lines.append((str(row.variant), *_figures(row.found), allowed, "; ".join(row.faults) or "same"))
+        lines.append((str(row.variant), *_figures(row.difference), allowed, "; ".join(row.faults) or "same"))
     lines += [
-        (f"fault: {control.fault}", *_figures(control.found), "", _caught(control.caught_by))
+        (f"fault: {control.fault}", *_figures(control.difference), "", _caught(control.caught_by))
         for control in certificate.controls
     ]
-    print(f"{certificate.rows[0].found.pairs} pairs against {certificate.reference}\n\n{aligned(lines)}")
+    print(f"{certificate.rows[0].difference.pairs} pairs against {certificate.reference}\n\n{aligned(lines)}")
     for reason in certificate.skipped:
         print(f"skipped: {reason}")
 

@@ -1,1 +1,1 @@
-"""What questions a model, apart from what makes one: whether all variants of it agree, what attacks gain."""
+"""Tests of a finished model: the agreement of its variants, and the ranks that attacks gain."""

@@ -1,4 +1,4 @@
-"""What attacks on a judge gain: whom they are tried on, the places they gain there, and the mean of each family."""
+"""Attacks on a judge: the documents they are tried on, the ranks they gain, and each family's mean gain."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ ALL = "all attacks"
 
 @dataclass(frozen=True, slots=True)
 class Victim:
-    """A query's candidates, and the place of the irrelevant one that is attacked."""
+    """A query's candidates, and the index of the irrelevant one that is attacked."""
 
     query: Query
     documents: Sequence[Document]
@@ -43,24 +43,24 @@ class AttackOutcome:
 
     @property
     def gain(self) -> int:
-        """Places gained; negative where it fell."""
+        """The ranks gained; negative where the document fell."""
         return self.before - self.after
 
 
 @dataclass(frozen=True, slots=True)
 class Gain:
-    """What a family of attacks gains on average."""
+    """The average gain of a family of attacks."""
 
     mode: Mode
     guard: Guard
     family: str
     templates: int
     places: Interval
-    """With a 95% bootstrap interval over the queries."""
+    """The mean number of ranks gained, with a 95% bootstrap interval over the queries."""
     above: float
-    """The places that there were to gain, on average."""
+    """The mean number of ranks that could be gained."""
     raised: float
-    """The share of attacks after which the document stood higher."""
+    """The share of attacks that raised their document."""
 
 
 def drawn_victims(
@@ -69,27 +69,28 @@ def drawn_victims(
     documents: Callable[[str], Sequence[Document]],
     seed: int,
 ) -> list[Victim]:
-    """The queries in a seeded order, each with one of its irrelevant candidates; those that have none are left out.
+    """The queries in a seeded order, each with one of its irrelevant candidates; queries without one are left out.
 
     Args:
-        queries: Of whom some have candidates.
-        qrels: What is relevant.
-        documents: The candidates of a query's id, best first.
-        seed: Of the order and of the choice.
+        queries: The queries to draw from; some may have no candidates.
+        qrels: Judgments; candidates without a positive one count as irrelevant.
+        documents: Returns the candidates of a query id, best first.
+        seed: Seeds the order of queries and the choice of documents.
     """
     rng = random.Random(seed)
     relevant = judged_by_query(qrel for qrel in qrels if qrel.relevance > 0)
     victims = []
     for query in rng.sample(queries, len(queries)):
-        found = documents(query.query_id)
-        places = [n for n, document in enumerate(found) if document.doc_id not in relevant.get(query.query_id, {})]
-        if places and len(found) > 1:
-            victims.append(Victim(query, found, rng.choice(places)))
+        candidates = documents(query.query_id)
+        positive = relevant.get(query.query_id, {})
+        places = [place for place, document in enumerate(candidates) if document.doc_id not in positive]
+        if places and len(candidates) > 1:
+            victims.append(Victim(query, candidates, rng.choice(places)))
     return victims
 
 
 def tried_on(reranker: OneModel, mode: Mode, victim: Victim, templates: Sequence[Template]) -> Iterator[AttackOutcome]:
-    """Each template planted in the victim, and where it stands then."""
+    """Plant each template in the victim; the victim's ranks without and with it."""
     clean = [item.score for item in reranker.graded(victim.query, victim.documents)]
     attacked = [planted(template, victim.query, victim.documents[victim.place]) for template in templates]
     before = rank(clean, victim.place)
@@ -108,23 +109,22 @@ def tried_on(reranker: OneModel, mode: Mode, victim: Victim, templates: Sequence
 
 
 def rank(scores: Sequence[float], place: int) -> int:
-    """The rank of the document at `place`, counted from 1; equal scores keep the order given."""
+    """The rank of the document at index `place`, counted from 1; equal scores keep the order given."""
     better = sum(score > scores[place] for score in scores)
     return 1 + better + sum(score == scores[place] for score in scores[:place])
 
 
 def gains(tried: Sequence[AttackOutcome], *, seed: int) -> list[Gain]:
     """The mean gain of each family, and of all attacks together; controls count as a family of their own."""
-    ways = dict.fromkeys((item.mode, item.guard) for item in tried)
-    found = []
-    for mode, guard in ways:
+    averages = []
+    for mode, guard in dict.fromkeys((item.mode, item.guard) for item in tried):
         mine = [item for item in tried if (item.mode, item.guard) == (mode, guard)]
         families = grouped(mine, lambda item: item.family)
         families[ALL] = [item for item in mine if item.part != "control"]
         for part in ("practice", "held_out"):
             families[f"{ALL}: {part}"] = [item for item in mine if item.part == part]
-        found += [_gain(family, items, seed) for family, items in families.items() if items]
-    return found
+        averages += [_gain(family, items, seed) for family, items in families.items() if items]
+    return averages
 
 
 def _gain(family: str, items: Sequence[AttackOutcome], seed: int) -> Gain:

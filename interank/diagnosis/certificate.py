@@ -1,4 +1,4 @@
-"""What a comparison of the variants of a model found, and the readings that it keeps until it is whole."""
+"""The certificate of parity: how far a model's variants differ, and the readings stored until it is complete."""
 
 from __future__ import annotations
 
@@ -18,42 +18,42 @@ from interank.locks import Held
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """How far a variant lies from the reference."""
+    """A variant's difference from the reference, and the tolerance for it."""
 
     variant: Variant
-    found: Difference
+    difference: Difference
     allowed: Tolerance
 
     @classmethod
     def of(cls, variant: Variant, reference: Sequence[Reading], readings: Sequence[Reading]) -> Row:
-        """The variant, held to the tolerance of its kind."""
+        """Compare the variant with the reference, within the tolerance of its kind."""
         return cls(variant, difference(reference, readings), TOLERANCES[variant.kind])
 
     @property
     def faults(self) -> list[str]:
-        """What lies beyond the tolerance."""
-        return self.found.faults(self.allowed)
+        """The differences beyond the tolerance."""
+        return self.difference.faults(self.allowed)
 
 
 @dataclass(frozen=True, slots=True)
 class Control:
-    """A fault that was made on purpose, and the tolerances that do not let it pass; the others prove little."""
+    """A fault made on purpose, and the tolerances that it exceeds; the others would not notice such a fault."""
 
     fault: str
-    found: Difference
+    difference: Difference
     caught_by: tuple[Kind, ...]
 
     @classmethod
     def of(cls, fault: str, reference: Sequence[Reading], broken: Sequence[Reading]) -> Control:
-        """The fault, held to all tolerances."""
-        # An engine makes its faults behind the prompts that it is given, so these do not tell.
-        found = replace(difference(reference, broken), prompts=0)
-        return cls(fault, found, tuple(kind for kind, allowed in TOLERANCES.items() if found.faults(allowed)))
+        """Compare the faulty readings with the reference, by all tolerances."""
+        # An engine's fault would not show in the prompts, so differing prompts do not count.
+        moved = replace(difference(reference, broken), prompts=0)
+        return cls(fault, moved, tuple(kind for kind, allowed in TOLERANCES.items() if moved.faults(allowed)))
 
 
 @dataclass(frozen=True, slots=True)
 class Certificate:
-    """What was compared with the reference, what could not be, and whether the golden set would have shown a fault."""
+    """The variants compared with the reference, those skipped, and controls that show which faults would be noticed."""
 
     reference: Variant
     rows: tuple[Row, ...]
@@ -62,53 +62,58 @@ class Certificate:
 
     @property
     def faults(self) -> list[str]:
-        """All that is wrong, a line each; empty if the variants are the same."""
+        """The faults, a line each; empty if the variants agree and the golden set shows the controls."""
         beyond = [f"{row.variant}: {', '.join(row.faults)}" for row in self.rows if row.faults]
         blind = [
-            f"{control.fault} moves scores by {control.found.largest:.3g} only, so the golden set shows no such fault"
+            f"{control.fault} moves scores by {control.difference.largest:.3g} only, so the golden set cannot show "
+            "such a fault"
             for control in self.controls
             if "exact" not in control.caught_by
         ]
         return beyond + blind
 
     def as_row(self) -> dict[str, Any]:
-        """It as plain data."""
+        """The certificate as plain data."""
         rows = [
             {
                 "way": asdict(row.variant),
-                "found": asdict(row.found),
+                "found": asdict(row.difference),
                 "allowed": asdict(row.allowed),
                 "kind": row.variant.kind,
                 "faults": row.faults,
             }
             for row in self.rows
         ]
-        return {**asdict(self), "rows": rows, "faults": self.faults}
+        controls = [
+            {"fault": each.fault, "found": asdict(each.difference), "caught_by": each.caught_by}
+            for each in self.controls
+        ]
+        return {**asdict(self), "rows": rows, "controls": controls, "faults": self.faults}
 
 
 class StoredReadings:
-    """What was read so far, on disk until the certificate is whole."""
+    """The readings so far, on disk until the certificate is complete."""
 
     def __init__(self, output: Path | None, depends: object) -> None:
-        """Take the output, without which nothing is kept, and all that readings depend on beside their variant."""
+        """Take the output (None stores nothing) and everything but the variant on which readings depend."""
         self._held = Held(output.resolve()) if output else None
         self._ledger = Ledger(output.with_name(f".{output.name}.partial.jsonl")) if output else None
         self._depends = hashlib.sha256(json.dumps(depends).encode()).hexdigest()
         self._rows = self._ledger.rows() if self._ledger else []
 
     def readings(self, name: str, read: Callable[[], list[Reading]]) -> list[Reading]:
-        """What stands there under the name, else what is read now."""
+        """The readings stored under the name, or else new ones, which are stored."""
         key = [self._depends, name]
         for row in self._rows:
             if row["key"] == key:
                 return [Reading(query, tuple(ids), (one, two, three)) for query, ids, (one, two, three) in row["read"]]
-        found = read()
+        readings = read()
         if self._ledger:
-            self._ledger.append([{"key": key, "read": [[item.query_id, item.ids, item.logits] for item in found]}])
-        return found
+            self._ledger.append([{"key": key, "read": [[item.query_id, item.ids, item.logits] for item in readings]}])
+        return readings
 
     def finish(self) -> None:
-        """The certificate is whole: what was kept for it goes."""
+        """Delete the stored readings, now that the certificate is complete."""
         if self._ledger and self._held:
             self._ledger.path.unlink(missing_ok=True)
             self._held.release()

@@ -1,4 +1,4 @@
-"""An exported judge read on the golden set by the tools that it was made for."""
+"""Reads the golden set with an exported judge, by the tools that the export was made for."""
 
 from __future__ import annotations
 
@@ -26,71 +26,69 @@ Reads = Callable[[Path, Pairs, int, str], list[Reading]]
 _BATCH = 32
 
 
-def readers(told: Export) -> Mapping[str, Reads]:
-    """By name, what can read the export here, each given texts, how many at a time and where padding stands.
+def readers(export: Export) -> Mapping[str, Reads]:
+    """The installed tools that can read the export, by name; each takes the folder, texts, batch size and padding side.
 
     Raises:
-        InputError: One of them is too old for it.
+        InputError: One of them is too old for the export.
     """
-    if told.to == "onnx":
+    if export.to == "onnx":
         return {"onnxruntime": _by_onnxruntime}
-    found: dict[str, Reads] = {"transformers": _by_transformers}
-    if told.to == "cross-encoder" and importlib.util.find_spec("sentence_transformers"):
-        require("sentence-transformers", SENTENCE_TRANSFORMERS[told.numbers], "mteb")
-        found["sentence-transformers"] = _by_sentence_transformers
-    return found
+    tools: dict[str, Reads] = {"transformers": _by_transformers}
+    if export.to == "cross-encoder" and importlib.util.find_spec("sentence_transformers"):
+        require("sentence-transformers", SENTENCE_TRANSFORMERS[export.numbers], "mteb")
+        tools["sentence-transformers"] = _by_sentence_transformers
+    return tools
 
 
 def read_export(
     folder: Path,
     encoder: PromptEncoder,
-    asked: Sequence[GoldenQuery],
+    golden: Sequence[GoldenQuery],
     *,
     reader: str = "",
     batch: int = _BATCH,
     side: str = "right",
 ) -> list[Reading]:
-    """What an exported judge says of each pair, by one of its readers, the first unless it is said.
+    """An exported judge's reading of each pair, by the tool `reader` (the first that can, by default).
 
-    `encoder` makes the judge's own prompts, which the ids are held to.
+    The ids lack the label's lead, with which the export's prompts end, so that they equal those of `encoder`'s prompts.
 
     Raises:
-        ArtifactError: The folder says of no export, or not that this reader opens it.
+        ArtifactError: The folder holds no export, or this tool cannot read it.
     """
-    told = read_form(folder)
-    if told is None:
+    export = read_form(folder)
+    if export is None:
         raise ArtifactError(f"{folder} is no export of a judge; make one with interank export")
-    known = readers(told)
-    if reader and reader not in known:
-        raise ArtifactError(
-            f"{folder} is read by {', '.join(known)} here, and {reader} was asked for; take one of them"
-        )
-    named = [(query.query_id, query.text, document.full_text) for query, documents in asked for document in documents]
-    read = known[reader or next(iter(known))](folder, [(query, text) for _, query, text in named], batch, side)
+    tools = readers(export)
+    if reader and reader not in tools:
+        raise ArtifactError(f"{reader} cannot read {folder} here; take one of {', '.join(tools)}")
+    named = [(query.query_id, query.text, document.full_text) for query, documents in golden for document in documents]
+    readings = tools[reader or next(iter(tools))](folder, [(query, text) for _, query, text in named], batch, side)
     lead = len(encoder.label_lead)
     return [
-        replace(found, query_id=query_id, ids=found.ids[: len(found.ids) - lead])
-        for (query_id, _, _), found in zip(named, read, strict=True)
+        replace(reading, query_id=query_id, ids=reading.ids[: len(reading.ids) - lead])
+        for (query_id, _, _), reading in zip(named, readings, strict=True)
     ]
 
 
-def fitting(encoder: PromptEncoder, asked: Sequence[GoldenQuery]) -> list[GoldenQuery]:
-    """The golden set with so many of its texts' first words as are read whole."""
+def fitting(encoder: PromptEncoder, golden: Sequence[GoldenQuery]) -> list[GoldenQuery]:
+    """The golden set with its texts shortened until no prompt has to be cut."""
 
     def cut(query: Query, document: Document) -> bool:
         return encoder.prompt(query, document, answer_tokens=16, order="grade_first").cut > 0
 
-    found: list[GoldenQuery] = []
-    for query, documents in asked:
+    short: list[GoldenQuery] = []
+    for query, documents in golden:
         while encoder.query_cut(query):
             query = replace(query, text=_shorter(query.text))
-        kept = []
+        short_documents = []
         for document in documents:
             while cut(query, document):
                 document = Document(document.doc_id, _shorter(document.full_text))
-            kept.append(document)
-        found.append((query, kept))
-    return found
+            short_documents.append(document)
+        short.append((query, short_documents))
+    return short
 
 
 def hostile(encoder: PromptEncoder) -> GoldenQuery:
@@ -101,13 +99,13 @@ def hostile(encoder: PromptEncoder) -> GoldenQuery:
 
 
 def overlong(encoder: PromptEncoder) -> list[GoldenQuery]:
-    """A document that no prompt has room for, to a short query and to one that is longer than the judge reads.
+    """A document too long for any prompt, with a short query and with a long one.
 
     `encoder` cuts by length alone, as the export does.
     """
     short, words = "what a pump does in rain", "a pump that runs without rain "
     document = Document("overlong", words * (encoder.settings.max_length // len(encoder.plain(words)) + 1))
-    # Half of what a query may take, which leaves the document the other half.
+    # Half of a query's limit, so that the document has room.
     query = Query("overlong, query too", words * (encoder.longest_query // 2 // len(encoder.plain(words)) + 1))
     while encoder.query_cut(query):
         query = replace(query, text=_shorter(query.text))
@@ -115,20 +113,20 @@ def overlong(encoder: PromptEncoder) -> list[GoldenQuery]:
 
 
 def _by_transformers(folder: Path, pairs: Pairs, batch: int, side: str) -> list[Reading]:
-    """Three logits, by transformers' classifier and its own rule of which token is read."""
+    """Three logits by transformers' classifier, which chooses by its own rule the token that it reads."""
     config = {"num_labels": 3}
     model: Any = AutoModelForSequenceClassification.from_pretrained(
         folder, dtype=torch.float32, trust_remote_code=False, **config
     ).eval()
     tokenizer = open_sealed(folder)
     tokenizer.padding_side = side
-    found: list[Reading] = []
+    readings: list[Reading] = []
     with torch.inference_mode():
         for begin in range(0, len(pairs), batch):
             rows = _rows(tokenizer, pairs[begin : begin + batch], "pt")
             logits = model(**rows).logits.float().tolist()
-            found += [Reading("", ids, tuple(row)) for ids, row in zip(_ids(rows), logits, strict=True)]
-    return found
+            readings += [Reading("", ids, tuple(row)) for ids, row in zip(_ids(rows), logits, strict=True)]
+    return readings
 
 
 def _by_sentence_transformers(folder: Path, pairs: Pairs, batch: int, side: str) -> list[Reading]:
@@ -144,12 +142,12 @@ def _by_sentence_transformers(folder: Path, pairs: Pairs, batch: int, side: str)
 def _by_onnxruntime(folder: Path, pairs: Pairs, batch: int, side: str) -> list[Reading]:
     tokenizer = open_sealed(folder)
     tokenizer.padding_side = side
-    found: list[Reading] = []
+    readings: list[Reading] = []
     for begin in range(0, len(pairs), batch):
         rows = _rows(tokenizer, pairs[begin : begin + batch], "np")
         scores: Any = graph_logits(folder / ONNX, rows)
-        found += [Reading("", ids, (), float(score[0])) for ids, score in zip(_ids(rows), scores, strict=True)]
-    return found
+        readings += [Reading("", ids, (), float(score[0])) for ids, score in zip(_ids(rows), scores, strict=True)]
+    return readings
 
 
 def _rows(tokenizer: Any, pairs: Pairs, kind: str) -> Any:

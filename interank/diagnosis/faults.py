@@ -1,4 +1,4 @@
-"""Faults that engines are known for, made on purpose: what they move has to be beyond the tolerance."""
+"""Known faults of engines, made on purpose; the differences that they make have to exceed the tolerance."""
 
 from __future__ import annotations
 
@@ -12,28 +12,28 @@ from interank.engines.prompts import Prompt, PromptEncoder
 from interank.engines.transformers import TransformersEngine
 
 Broken = Callable[[Any, PromptEncoder, Sequence[GoldenQuery]], list[Reading]]
-# Of a tokenizer that has a chat template, and of one that has none.
+# Replaces the plain frame of a tokenizer without a chat template; one with a template loses it.
 _OTHER_TEMPLATE = "{% for message in messages %}{{ 'User: ' + message['content'] + '\n\nBot: ' }}{% endfor %}"
 
 
-def _with_first_token_twice(model: Any, encoder: PromptEncoder, asked: Sequence[GoldenQuery]) -> list[Reading]:
-    """As an engine has it that puts a beginning-of-sequence token before the prompt's own."""
+def _with_first_token_twice(model: Any, encoder: PromptEncoder, golden: Sequence[GoldenQuery]) -> list[Reading]:
+    """The readings of an engine that puts a second beginning-of-sequence token before the prompt."""
 
     def begun_twice(prompt: Prompt) -> Prompt:
         return replace(prompt, prefix=(*prompt.prefix[:1], *prompt.prefix))
 
-    return read_golden(TransformersEngine(model), encoder, asked, changed=begun_twice)
+    return read_golden(TransformersEngine(model), encoder, golden, changed=begun_twice)
 
 
-def _with_other_template(model: Any, encoder: PromptEncoder, asked: Sequence[GoldenQuery]) -> list[Reading]:
+def _with_other_template(model: Any, encoder: PromptEncoder, golden: Sequence[GoldenQuery]) -> list[Reading]:
     tokenizer: Any = copy.deepcopy(encoder.tokenizer)
     tokenizer.chat_template = None if tokenizer.chat_template else _OTHER_TEMPLATE
-    return read_golden(TransformersEngine(model), PromptEncoder(tokenizer, encoder.settings), asked)
+    return read_golden(TransformersEngine(model), PromptEncoder(tokenizer, encoder.settings), golden)
 
 
-def _without_adapter(model: Any, encoder: PromptEncoder, asked: Sequence[GoldenQuery]) -> list[Reading]:
+def _without_adapter(model: Any, encoder: PromptEncoder, golden: Sequence[GoldenQuery]) -> list[Reading]:
     with model.disable_adapter():
-        return read_golden(TransformersEngine(model), encoder, asked)
+        return read_golden(TransformersEngine(model), encoder, golden)
 
 
 NO_ADAPTER = "no adapter"

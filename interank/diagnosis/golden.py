@@ -1,4 +1,4 @@
-"""The golden set: pairs on which variants of a model have to give the same scores, and what one of them gives."""
+"""The golden set: pairs on which all variants of a model have to give the same scores, and a variant's readings."""
 
 from __future__ import annotations
 
@@ -20,54 +20,54 @@ from interank.types import Document, Query, Relevance
 
 GoldenQuery = tuple[Query, Sequence[Document]]
 _QUERIES, _DOCUMENTS = 6, 8
-# What may stand behind a prompt: the label's line.
+# Room for the label's line after a prompt.
 ANSWER_TOKENS = 16
 
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """What a model said of one pair."""
+    """A model's output for one pair."""
 
     query_id: str
     ids: tuple[int, ...]
-    """The prompt as it was given to the engine."""
+    """The prompt's token ids."""
     logits: tuple[float, ...]
-    """The grades'; empty of a form of the model that tells its score alone."""
-    told: float | None = None
-    """The score of such a form."""
+    """The grades' logits; empty for a form of the model that returns its score alone."""
+    own_score: float | None = None
+    """The score that such a form returns."""
 
     @property
     def score(self) -> float:
-        """What documents are ranked by."""
-        return judging.score(self.logits) if self.told is None else self.told
+        """The score by which documents are ranked."""
+        return judging.score(self.logits) if self.own_score is None else self.own_score
 
     @property
     def relevance(self) -> Relevance | None:
-        """The grade; None where the model computed no numbers, which is a finding here, and no error."""
+        """The grade; None without logits, and where one is no finite number, which the comparison reports."""
         known = self.logits and all(map(math.isfinite, self.logits))
         return judging.most_probable(self.logits) if known else None
 
 
 def golden_set(path: Path | None = None) -> list[GoldenQuery]:
-    """The queries with their documents in `path`, or those that come with interank.
+    """The queries with their documents in `path`, or in the golden set of the package.
 
     Raises:
-        InputError: The file is of another form, or no query has two documents, which makes no ranking.
+        InputError: The file has another format, or no query has two documents to rank.
     """
     if path is None:
         folder = resource_dir("data")
         return [*_sampled(load_benchmark(folder / "benchmark")), *_requested(folder / "golden" / "odd.jsonl")]
-    found = [(query, documents) for query, documents in _requested(path) if documents]
-    if not any(len(documents) > 1 for _, documents in found):
+    queries = [(query, documents) for query, documents in _requested(path) if documents]
+    if not any(len(documents) > 1 for _, documents in queries):
         raise InputError(f"{path} has no query with two documents, so nothing would be ranked; add some")
-    return found
+    return queries
 
 
-def golden_prompts(encoder: PromptEncoder, asked: Sequence[GoldenQuery]) -> list[tuple[str, Prompt]]:
-    """The prompt of each pair, and its query's id."""
+def golden_prompts(encoder: PromptEncoder, golden: Sequence[GoldenQuery]) -> list[tuple[str, Prompt]]:
+    """The query id and the prompt of each pair."""
     return [
         (query.query_id, encoder.prompt(query, document, answer_tokens=ANSWER_TOKENS, order="grade_first"))
-        for query, documents in asked
+        for query, documents in golden
         for document in documents
     ]
 
@@ -75,21 +75,22 @@ def golden_prompts(encoder: PromptEncoder, asked: Sequence[GoldenQuery]) -> list
 def read_golden(
     engine: Labelling,
     encoder: PromptEncoder,
-    asked: Sequence[GoldenQuery],
+    golden: Sequence[GoldenQuery],
     *,
     batch: int | None = None,
     changed: Callable[[Prompt], Prompt] | None = None,
 ) -> list[Reading]:
-    """What an engine says of each pair, given so many at a time; `changed` alters prompts behind the encoder's back."""
-    named = golden_prompts(encoder, asked)
-    given = [changed(prompt) if changed else prompt for _, prompt in named]
-    size = batch or len(given)
+    """An engine's reading of each pair, `batch` prompts a call (all by default); `changed` alters the prompts it gets.
+
+    The readings have the ids of the unaltered prompts.
+    """
+    named = golden_prompts(encoder, golden)
+    prompts = [changed(prompt) if changed else prompt for _, prompt in named]
+    size = batch or len(prompts)
     labels = [
-        found for start in range(0, len(given), size) for found in grade(engine, encoder, given[start : start + size])
+        each for start in range(0, len(prompts), size) for each in grade(engine, encoder, prompts[start : start + size])
     ]
-    return [
-        Reading(query_id, prompt.ids, found.logits) for (query_id, prompt), found in zip(named, labels, strict=True)
-    ]
+    return [Reading(query_id, prompt.ids, each.logits) for (query_id, prompt), each in zip(named, labels, strict=True)]
 
 
 def _requested(path: Path) -> Iterator[GoldenQuery]:
@@ -98,7 +99,7 @@ def _requested(path: Path) -> Iterator[GoldenQuery]:
 
 
 def _sampled(benchmark: Benchmark) -> Iterator[GoldenQuery]:
-    """The first queries of each topic, each with its gold documents and the first of the others."""
+    """Queries at equal distances in the benchmark, each with its gold documents and some of the others."""
     corpus = benchmark.documents()
     gold = judged_by_query(benchmark.qrels)
     queries = list(benchmark.queries.values())

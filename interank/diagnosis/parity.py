@@ -1,4 +1,4 @@
-"""Whether two variants of a model are the same: how far scores, ranks and grades lie apart, and may."""
+"""The parity of two variants of a model: how far scores, ranks and grades differ, and how far they may."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from interank.types import grouped
 from interank.wording import counted
 
 Kind = Literal["exact", "rounded", "bfloat16"]
-"""How two variants differ: in the order in which float32 adds, in weights rounded to bfloat16, in computing in it."""
+"""How two variants differ: in the order of float32 sums, in weights rounded to bfloat16, in computing in bfloat16."""
 
 
 @dataclass(frozen=True, slots=True)
 class Tolerance:
-    """How far two variants may lie apart."""
+    """How far two variants may differ."""
 
     score: float
     """The largest difference of a score."""
@@ -31,9 +31,9 @@ class Tolerance:
     """The largest share of pairs whose grade differs."""
 
 
-# By the certificate of a SmolLM2-135M adapter (docs/parity.md), with room for others: the largest seen were 0.0001,
-# 0.11 and 0.39. In bfloat16 a model lies nearly as far from itself as one whose first token stands twice, so only the
-# exact tolerance tells faults for certain.
+# By the certificate of a SmolLM2-135M adapter (docs/parity.md), with a margin for other models: its largest differences
+# were 0.0001, 0.11 and 0.39. A model in bfloat16 differs from itself nearly as much as with its first token doubled, so
+# only the exact tolerance shows faults reliably.
 TOLERANCES: Mapping[Kind, Tolerance] = {
     "exact": Tolerance(0.01, 0.98, 0.02),
     "rounded": Tolerance(0.2, 0.95, 0.05),
@@ -43,23 +43,23 @@ TOLERANCES: Mapping[Kind, Tolerance] = {
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """How far one variant lies from another, over all pairs."""
+    """How far one variant differs from another, over all pairs."""
 
     pairs: int
     largest: float
-    """The largest difference of a score; infinite where one is no number."""
+    """The largest difference of a score; infinite where a score is no finite number."""
     mean: float
     tau: float
     """Kendall's tau-b between a query's two rankings, the mean over the queries."""
     moved: int
-    """Documents whose rank differs."""
+    """The number of documents whose rank differs."""
     grades: int
-    """Pairs whose grade differs."""
+    """The number of pairs whose grade differs."""
     prompts: int
-    """Pairs whose prompts differ in their token ids."""
+    """The number of pairs whose prompts' token ids differ."""
 
     def faults(self, allowed: Tolerance) -> list[str]:
-        """What lies beyond the tolerance, each in a few words; empty if nothing does."""
+        """The differences beyond the tolerance, each in a few words."""
         share = self.grades / self.pairs
         return [
             *([f"{self.prompts} of {self.pairs} prompts differ"] if self.prompts else []),
@@ -70,19 +70,19 @@ class Difference:
 
 
 def difference(reference: Sequence[Reading], other: Sequence[Reading]) -> Difference:
-    """How far the other lies from the reference, pair by pair in the same order.
+    """The difference of the other's readings from the reference's, which have to be of the same pairs in one order.
 
     Raises:
-        InputError: They are not of the same pairs.
+        InputError: The readings are not of the same pairs.
     """
     if not reference or [item.query_id for item in reference] != [item.query_id for item in other]:
         raise InputError(
-            f"{counted(len(reference), 'pair')} cannot be compared with {len(other)}; read both anew, of the same "
-            "golden set"
+            f"{counted(len(reference), 'pair')} of the reference cannot be compared with {len(other)} other ones; read "
+            "both anew on the same golden set"
         )
     couples = list(zip(reference, other, strict=True))
     apart = [abs(one.score - two.score) for one, two in couples]
-    # A comparison with NaN is never true, and whether max() passes it over depends on where it stands.
+    # Comparisons with NaN are false, so whether max() returns it depends on its position.
     finite = all(map(math.isfinite, apart))
     taus, moved = _ranks(couples) if finite else ([0.0], len(couples))
     return Difference(
@@ -91,24 +91,24 @@ def difference(reference: Sequence[Reading], other: Sequence[Reading]) -> Differ
         fmean(apart) if finite else math.inf,
         fmean(taus) if taus else 1.0,
         moved,
-        sum(one.relevance != two.relevance for one, two in couples if one.told is None and two.told is None),
+        sum(one.relevance != two.relevance for one, two in couples if one.own_score is None and two.own_score is None),
         sum(one.ids != two.ids for one, two in couples),
     )
 
 
 def _ranks(couples: Sequence[tuple[Reading, Reading]]) -> tuple[list[float], int]:
-    """Each query's Kendall tau, and how many documents have another rank; a query of one document has none."""
+    """Each query's Kendall tau (none for a query of one document), and the number of documents whose rank differs."""
     taus, moved = [], 0
     for scores in grouped(couples, lambda couple: couple[0].query_id).values():
         first, second = ([pair[side].score for pair in scores] for side in (0, 1))
         moved += sum(a != b for a, b in zip(_order(first), _order(second), strict=True))
         if len(scores) > 1:
             tau = float(kendalltau(first, second).statistic)
-            # Undefined where one side is all ties: no ranking is there to agree with, unless both are the same.
+            # Undefined where one side is all ties; then 1 if both sides are equal, else 0.
             taus.append(tau if math.isfinite(tau) else float(first == second))
     return taus, moved
 
 
 def _order(scores: Sequence[float]) -> list[int]:
-    """Places best first; ties keep the order given."""
+    """The indices by falling score; ties keep the order given."""
     return sorted(range(len(scores)), key=lambda place: -scores[place])

@@ -31,10 +31,10 @@ from interank.tasks.sources import Source, find_source
 
 BATCH = 64
 Numbers = Literal["float32", "bfloat16", "bfloat16 layers"]
-"""What is computed in: all of it, or in bfloat16 the gated layers alone, as `--precision bfloat16` has it."""
+"""The number format of all computation; "bfloat16 layers" rounds the gated layers alone, as `--precision bfloat16`."""
 
 Adapter = Literal["none", "apart", "folded", "merged"]
-"""None; beside its base; summed with it in float32; or as `interank merge` writes it, rounded to bfloat16."""
+"""No adapter; one beside its base; folded into it in float32; or merged and rounded to bfloat16 (`interank merge`)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,11 +49,11 @@ class Variant:
     model: str = ""
     """Another folder that should hold the same model."""
     reader: str = ""
-    """The tool that reads that folder, if it is an export."""
+    """The tool that reads this folder, if it is an export."""
 
     @property
     def kind(self) -> Kind:
-        """By which tolerance it is judged."""
+        """The kind of difference from the reference, which sets the tolerance."""
         if self.numbers != "float32":
             return "bfloat16"
         return "rounded" if self.adapter == "merged" or (self.model and not self.reader) else "exact"
@@ -66,7 +66,7 @@ class Variant:
 
 
 class PlainForward:
-    """The model's own forward pass on one whole text at a time: nothing shared, packed or padded."""
+    """The model's own forward pass on one whole text at a time, without shared prefixes, packing or padding."""
 
     def __init__(self, model: Any) -> None:
         self.model = model
@@ -74,32 +74,32 @@ class PlainForward:
     @torch.inference_mode()
     def label_logits(self, prompts: Sequence[Prompt], labels: Sequence[int]) -> list[LabelLogits]:
         """See `Labelling`."""
-        found = []
+        logits = []
         for prompt in prompts:
             ids = torch.tensor([prompt.ids], device=self.model.device)
-            given: dict[str, Any] = {"input_ids": ids, "use_cache": False, "logits_to_keep": 1}
-            found += label_logits_of(last_logits(self.model, (slice(None), -1), labels, **given), labels)
-        return found
+            inputs: dict[str, Any] = {"input_ids": ids, "use_cache": False, "logits_to_keep": 1}
+            logits += label_logits_of(last_logits(self.model, (slice(None), -1), labels, **inputs), labels)
+        return logits
 
 
 @dataclass(frozen=True, slots=True)
 class ParityTargets:
-    """What is run beside transformers."""
+    """The engines and folders that are compared beside transformers."""
 
     vllm: bool | None = None
-    """Whether vLLM is; None runs it where it is installed."""
+    """Whether vLLM runs; None runs it where it is installed."""
     server: ServerRecipe | None = None
     """Servers that should hold the model."""
     server_numbers: Numbers = "bfloat16"
-    """What they compute in."""
+    """The number format of the servers."""
     against: tuple[str, ...] = ()
     """Other folders that should hold the same model."""
     base: str | None = None
-    """What the model stands on, if it is an adapter and that is said."""
+    """The base model of an adapter, where it is given."""
 
 
 def available_variants(source: Source, targets: ParityTargets) -> tuple[list[Variant], list[str]]:
-    """The variants that can be run on this machine, and why the others cannot."""
+    """The variants that can run on this machine, and the reasons why others cannot."""
     skipped: list[str] = []
     apart: Adapter = "apart" if source.adapter else "none"
     plain = Variant(adapter=apart, batch=BATCH)
@@ -118,7 +118,7 @@ def available_variants(source: Source, targets: ParityTargets) -> tuple[list[Var
         if torch.cuda.device_count() > 1:
             variants.append(replace(on_vllm, tensor_parallel=2))
         else:
-            skipped.append(f"tensor parallel 2: found {torch.cuda.device_count()} GPUs")
+            skipped.append(f"tensor parallel 2: it needs two GPUs, and there are {torch.cuda.device_count()}")
     else:
         skipped.append("vllm: left out" if targets.vllm is False else "vllm: it is not installed")
     if targets.server:
@@ -129,22 +129,22 @@ def available_variants(source: Source, targets: ParityTargets) -> tuple[list[Var
 
 
 def exports_at(name: str) -> list[Variant]:
-    """How an export of a judge can be read here, alone and in batches; none where the folder is no export."""
-    told = read_form(Path(name))
-    known = readers(told) if told else ()
+    """The variants of an exported judge by each tool that can read it, with and without batches; none if no export."""
+    export = read_form(Path(name))
+    if export is None:
+        return []
     return [
-        Variant(numbers=told.numbers, batch=size, model=name, reader=each)
-        for each in known
+        Variant(numbers=export.numbers, batch=size, model=name, reader=tool)
+        for tool in readers(export)
         for size in (1, BATCH)
-        if told
     ]
 
 
 class Opener:
-    """Opens the model in a variant; it is merged once, when that is first asked for."""
+    """Opens the model in a variant; the merged model is written once, for the first variant that needs it."""
 
     def __init__(self, source: Source, encoder: PromptEncoder, folder: Path, server: ServerRecipe | None) -> None:
-        """Take the model, what makes its prompts, where to merge it, and the servers that have it."""
+        """Take the model, its encoder, the folder for the merged model, and the servers that hold it."""
         self._source = source
         self.encoder = encoder
         self._folder = folder
@@ -152,7 +152,7 @@ class Opener:
 
     @contextmanager
     def opened(self, variant: Variant) -> Iterator[tuple[Labelling, PromptEncoder]]:
-        """The engine, which is closed again, and what makes its prompts."""
+        """The engine, closed at the end, and the encoder of its prompts."""
         if variant.model:
             other = find_source(variant.model)
             yield TransformersEngine(merged(adapted(other)) if other.adapter else adapted(other)), judge_encoder(other)
@@ -171,8 +171,8 @@ class Opener:
         engine = ServerEngine(server.model or self._source.files.name, server, vocabulary=self.encoder.vocabulary)
         if "label_logits" not in engine.abilities:
             raise ModelError(
-                f"{engine.device} does not tell the grades' probabilities, so there is nothing to compare; "
-                "start it with `vllm serve`, or give the model's name there"
+                f"{engine.device} returns no probabilities of the grades, which are what is compared; start it with "
+                "`vllm serve`, or give the name that it has for the model"
             )
         return engine
 

@@ -81,7 +81,7 @@ def check_parity(
         rows = []
         for variant in variants:
             rows.append(Row.of(variant, reference, kept.readings(str(variant), partial(_read, variant, opener, asked))))
-            log.info("%s: scores differ by %.3g at most", variant, rows[-1].found.largest)
+            log.info("%s: scores differ by %.3g at most", variant, rows[-1].difference.largest)
     plainest = Variant(adapter="apart" if source.adapter else "none")
     certificate = Certificate(plainest, tuple(rows), tuple(skipped), tuple(controls))
     if output:

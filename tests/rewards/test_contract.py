@@ -245,7 +245,7 @@ def test_a_file_says_what_it_credits(tmp_path: Path) -> None:
 def test_who_needs_a_judge_says_so() -> None:
     assert [name for name in FILES if reward_of(name).needs_judge] == ["explanation_quality"]
     assert not reward_of("explanation_quality", model="any").needs_judge
-    with pytest.raises(InputError, match="nobody to ask"):
+    with pytest.raises(InputError, match="neither a judge nor a model"):
         reward_of("explanation_quality")(completions=["Relevance Label: 0\n\nNo."], query=["?"], document=["."])
 
 

@@ -71,9 +71,9 @@ def test_what_is_the_same_is_certified_and_the_faults_made_on_purpose_are_caught
     rounded = next(
         row for row in certificate.rows if row.variant.adapter == "merged" and row.variant.numbers == "float32"
     )
-    assert rounded.found.largest > 1e-4, "weights rounded to bfloat16 cannot score as those in float32"
+    assert rounded.difference.largest > 1e-4, "weights rounded to bfloat16 cannot score as those in float32"
     [other] = [row for row in certificate.rows if row.variant.model]
-    assert other.found.largest < 1e-3
+    assert other.difference.largest < 1e-3
     assert [control.fault for control in certificate.controls] == [
         "first token twice",
         "another chat template",
@@ -178,7 +178,7 @@ def test_vllm_is_the_same(adapter: Path, golden: Path) -> None:
     found = {str(row.variant): row for row in certificate.rows if row.variant.engine == "vllm"}
     assert len(found) == 4
     assert not [row.faults for row in found.values() if row.variant.kind == "exact" and row.faults]
-    assert "tensor parallel 2: found 0 GPUs" in certificate.skipped
+    assert "tensor parallel 2: it needs two GPUs, and there are 0" in certificate.skipped
 
 
 def test_a_killed_certificate_goes_on_where_it_was(
@@ -201,8 +201,8 @@ def test_a_killed_certificate_goes_on_where_it_was(
     assert (tmp_path / ".parity.json.partial.jsonl").is_file()
     resumed = check_parity(str(adapter), ALONE, golden, output=output)
     assert len(asked) == 3 + len(whole.rows) - 2
-    assert [row.found for row in resumed.rows] == [row.found for row in whole.rows]
-    assert [control.found for control in resumed.controls] == [control.found for control in whole.controls]
+    assert [row.difference for row in resumed.rows] == [row.difference for row in whole.rows]
+    assert [control.difference for control in resumed.controls] == [control.difference for control in whole.controls]
     assert not list(tmp_path.glob(".parity*"))
 
 
@@ -217,7 +217,7 @@ def test_an_export_is_one_more_way(tmp_path: Path) -> None:
     certificate = check_parity(str(adapter), ParityTargets(vllm=False, against=(str(out),)), golden)
     rows = {str(row.variant): row for row in certificate.rows if row.variant.reader}
     assert {row.variant.reader for row in rows.values()} >= {"transformers"}
-    assert all(not row.faults and row.found.largest < 1e-4 for row in rows.values())
+    assert all(not row.faults and row.difference.largest < 1e-4 for row in rows.values())
     # One whose rows are in another order is found.
     file = out / "model.safetensors"
     weights = load_file(file)
