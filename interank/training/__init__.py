@@ -1,1 +1,1 @@
-"""The only room that knows TRL and PEFT."""
+"""Training by TRL and PEFT: supervised fine-tuning, GRPO, ranking losses, checkpoints and memory."""

@@ -1,4 +1,4 @@
-"""LoRA adapters: a fresh one on a base model, and how one is saved."""
+"""LoRA adapters: adds a fresh one to a base model, counts its weights, and saves it."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from interank.wording import listed
 
 
 def fresh_adapter(model: Any, lora: LoraRecipe, *, seed: int, head: bool = False) -> PeftModel:
-    """The model with an untrained adapter, which changes nothing yet; the seed decides its initial weights.
+    """The model with an untrained adapter, which does not change its outputs; the seed sets the initial weights.
 
-    The base's 4-bit or half-precision weights stay as they are; only the adapter is trained, and of a classifier its
-    `head`, which is saved with the adapter.
+    The base's weights keep their number format and are not trained. With `head` a classifier's head is trained and
+    saved with the adapter.
 
     Raises:
-        TrainingError: The model has fewer layers than are to get adapters, or none of a name.
+        TrainingError: The model has fewer layers than `lora.layers`, or no linear layers of a name in `lora.targets`.
     """
     layers = model.config.get_text_config().num_hidden_layers
     config = LoraConfig(
@@ -34,7 +34,7 @@ def fresh_adapter(model: Any, lora: LoraRecipe, *, seed: int, head: bool = False
         target_modules=adapted_names(model, lora),
         layers_to_transform=list(range(layers))[-adapted_layers(layers, lora) :] if lora.layers else None,
         bias="none",
-        # Of a classifier PEFT trains and saves the head too.
+        # For a classifier PEFT trains and saves the head too.
         task_type="SEQ_CLS" if head else "CAUSAL_LM",
     )
     set_seed(seed)
@@ -42,10 +42,10 @@ def fresh_adapter(model: Any, lora: LoraRecipe, *, seed: int, head: bool = False
 
 
 def adapted_names(model: Any, lora: LoraRecipe) -> list[str]:
-    """What the linear layers that get adapters are called in the model.
+    """The names of the linear layers that get adapters.
 
     Raises:
-        TrainingError: It has none of a name that the recipe gives.
+        TrainingError: The model has none of a name that the recipe gives.
     """
     head = model.get_output_embeddings()
     linear = {
@@ -56,17 +56,17 @@ def adapted_names(model: Any, lora: LoraRecipe) -> list[str]:
     names = sorted(linear - {*HEAD_MODULES})
     if missing := sorted({*(lora.targets or ())} - {*names}):
         raise TrainingError(
-            f"lora.targets: the model has no linear layers called {listed(missing)}; name some of "
+            f"lora.targets: the model has no linear layers named {listed(missing)}; choose from "
             f"{', '.join(names)}, or leave lora.targets out for all of them"
         )
     return list(lora.targets or names)
 
 
 def adapted_layers(layers: int, lora: LoraRecipe) -> int:
-    """How many of a model's layers get adapters.
+    """The number of a model's layers that get adapters.
 
     Raises:
-        TrainingError: They are more than it has.
+        TrainingError: The recipe asks for more than the model has.
     """
     if lora.layers is not None and lora.layers > layers:
         raise TrainingError(f"lora.layers is {lora.layers}, and the model has {layers} layers; lower it")
@@ -74,7 +74,7 @@ def adapted_layers(layers: int, lora: LoraRecipe) -> int:
 
 
 def adapter_weights(model: Any, lora: LoraRecipe) -> int:
-    """How many weights a fresh adapter has, told from the layers alone.
+    """The number of weights of a fresh adapter, computed from the layers' shapes.
 
     Raises:
         TrainingError: As of `fresh_adapter`.
@@ -89,17 +89,17 @@ def adapter_weights(model: Any, lora: LoraRecipe) -> int:
 
 
 def save_adapter(model: PeftModel, folder: Path, *, tokenizer: Any, base: str) -> None:
-    """Write adapter and tokenizer in PEFT's format, naming the base as the recipe does, not by this machine's path."""
+    """Write adapter and tokenizer in PEFT's format, with the base's name in the recipe instead of its local path."""
     config_of = model.peft_config["default"]
     config_of.base_model_name_or_path, config_of.revision = hub_name(base)
     model.save_pretrained(folder, selected_adapters=["default"], safe_serialization=True)
     tokenizer.save_pretrained(folder)
-    # PEFT writes its sets in whatever order they have in memory.
+    # PEFT writes sets, whose order varies between runs.
     config = folder / "adapter_config.json"
     facts = json.loads(config.read_text("utf-8"))
     for name in ("target_modules", "modules_to_save"):
         if facts.get(name):
             facts[name] = sorted(facts[name])
     config.write_text(json.dumps(facts, indent=2, sort_keys=True) + "\n", "utf-8")
-    # PEFT's empty card; the artifact's manifest tells what there is to tell.
+    # PEFT writes an empty card.
     (folder / "README.md").unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-"""How far a sampler's log-probabilities lie from the trainer's, and when that ends a training."""
+"""Compares a sampler's log-probabilities with the trainer's, and ends a training where they differ too much."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from interank.settings import RolloutsRecipe
 log = logging.getLogger(__name__)
 
 CHECKED = "sampling/checked"
-"""What the log calls the difference that was checked: the mean over tokens of |log p - log q|, in nats."""
-# Rounding in float32 stays far below. Of 16 bits nobody has measured what is usual, so that no limit is known there.
+"""The log's name of the checked difference: the mean over tokens of |log p - log q|, in nats."""
+# Rounding in float32 stays far below. For 16 bits the usual difference has not been measured, so there is no limit.
 _EXACT = 1e-3
 
 
 class Agreement:
-    """Judges what is found at each check: by a limit, or where none is known by the level of the first checks."""
+    """Judges the difference at each check by a limit, or where none is known by the level of the first checks."""
 
     def __init__(self, recipe: RolloutsRecipe) -> None:
         self.recipe = recipe
@@ -29,15 +29,15 @@ class Agreement:
 
     @property
     def begun(self) -> bool:
-        """Whether this process has looked at a batch before."""
+        """Whether this process has checked a batch before."""
         return self._batches > 0
 
     def sampled(self) -> None:
-        """Say that a batch is being sampled."""
+        """Note that a batch is being sampled."""
         self._unseen = True
 
     def due(self) -> bool:
-        """Whether a batch was sampled since the last call, and is one that is to be checked."""
+        """Whether a batch was sampled since the last call and has to be checked."""
         if not self._unseen:
             return False
         self._unseen = False
@@ -45,16 +45,17 @@ class Agreement:
         handed_over = self.recipe.engine != "transformers"
         return self._batches == 1 or (handed_over and (self._batches - 1) % self.recipe.check_every == 0)
 
-    def judge(self, found: float, dtype: torch.dtype, history: Iterable[Mapping[str, float]]) -> None:
-        """Take a check's difference; warn of it, or stop.
+    def judge(self, gap: float, dtype: torch.dtype, history: Iterable[Mapping[str, float]]) -> None:
+        """Judge a check's difference: warn, or end the training.
 
         Args:
-            found: In nats.
-            dtype: What the trainer computes in.
-            history: The trainer's log, which a resumed training goes on from.
+            gap: The mean difference, in nats.
+            dtype: The number format in which the trainer computes.
+            history: The trainer's log, with the earlier checks of a resumed training.
 
         Raises:
-            TrainingError: It is more than rounding, so that what is rewarded is not what is trained.
+            TrainingError: The difference is more than rounding, so that the policy which is rewarded is not the one
+                which is trained.
         """
         recipe = self.recipe
         limit = recipe.tolerance or (_EXACT if dtype == torch.float32 else None)
@@ -69,17 +70,17 @@ class Agreement:
             expected = f"{level:.2g} was usual in the first checks, and at most {limit:.2g} is expected"
         else:
             limit, expected = float("inf"), "a number is expected"
-        # Written so that NaN is refused too.
-        if not found <= limit:
+        # True for NaN too.
+        if not gap <= limit:
             raise TrainingError(
-                f"the rollouts' log-probabilities differ from the trainer's by {found:.2g} on average, {expected}: "
-                "what sampled them has other weights, another prompt or another temperature than what is trained"
+                f"the rollouts' log-probabilities differ from the trainer's by {gap:.2g} on average, {expected}: "
+                "the sampler has other weights, another prompt or another temperature than the trainer"
             )
         if not whole:
-            self._levels.append(found)
-            if limit == float("inf") and found > recipe.level_floor:
+            self._levels.append(gap)
+            if limit == float("inf") and gap > recipe.level_floor:
                 log.warning(
                     "the rollouts' log-probabilities differ from the trainer's by %.2g on average (over %g is much); "
                     "from check %d on a jump over this level ends the training",
-                    *(found, recipe.level_floor, recipe.level_checks + 1),
+                    *(gap, recipe.level_floor, recipe.level_checks + 1),
                 )

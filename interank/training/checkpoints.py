@@ -1,4 +1,4 @@
-"""What accompanies a training: checkpoints that survive `kill -9`, its log, and its progress bar."""
+"""Checkpoints that survive `kill -9`, resuming from them, and a training's log and progress bar."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _COMPLETE = "complete"
 
 
 def last_complete(folder: Path) -> Path | None:
-    """The newest checkpoint that was written to its end; unfinished ones are removed, by the first process."""
+    """The newest complete checkpoint; the first process removes incomplete ones."""
     complete = []
     for checkpoint in folder.glob("checkpoint-*"):
         if (checkpoint / _COMPLETE).is_file():
@@ -38,16 +38,16 @@ def last_complete(folder: Path) -> Path | None:
 
 
 def resumed_from(folder: Path) -> Path | None:
-    """The checkpoint from which all processes go on; None where they begin."""
+    """The checkpoint from which all processes resume; None for a fresh training."""
     if distributed.first():
         folder.mkdir(exist_ok=True)
     return distributed.from_first(lambda: last_complete(folder))
 
 
 def load_trained(trainer: Any, checkpoint: str) -> None:
-    """The trained adapter of a checkpoint, where others stand beside it: a reference's, a reward model's.
+    """Load a checkpoint's trained adapter where the model has others too (a reference's, a reward model's).
 
-    transformers then loads those alone.
+    transformers loads only the others then.
     """
     policy = trainer.accelerator.unwrap_model(trainer.model)
     if len(policy.peft_config) > 1:
@@ -55,10 +55,10 @@ def load_trained(trainer: Any, checkpoint: str) -> None:
 
 
 def run_to_end(trainer: Any, checkpoint: Path | None) -> Mapping[str, float]:
-    """Train to the end, from a complete checkpoint if there is one; the trainer's closing figures, and the steps done.
+    """Train to the end, from a complete checkpoint if there is one; the trainer's closing figures and number of steps.
 
-    transformers makes one step more where the checkpoint is of the last step and an epoch is not over with it, or of
-    the step at which the training was stopped. From such a one only the weights are taken.
+    Where the checkpoint is of the last step within an epoch, or of the step at which the training was stopped,
+    transformers would make one step more. Only the weights are loaded from such a checkpoint.
     """
     state = _ended(checkpoint) if checkpoint else None
     if checkpoint is None or state is None:
@@ -73,21 +73,21 @@ def run_to_end(trainer: Any, checkpoint: Path | None) -> Mapping[str, float]:
 
 
 def _ended(checkpoint: Path) -> TrainerState | None:
-    """The state of a training that ended with this checkpoint; None where it goes on."""
+    """The state of a training that ended with this checkpoint; None where training continues."""
     state = TrainerState.load_from_json(str(checkpoint / "trainer_state.json"))
     stopped = state.stateful_callbacks.get("TrainerControl", {}).get("args", {}).get("should_training_stop", False)
     return state if stopped or state.global_step >= state.max_steps else None
 
 
 def keep(trainer: Any) -> int:
-    """Write a checkpoint of the steps that are done, unless there is one, or its weights are no numbers.
+    """Write a checkpoint of the steps so far, unless there is one or a weight is no finite number.
 
     Returns:
         The step of the last complete checkpoint, 0 where there is none.
     """
     step, folder = trainer.state.global_step, Path(str(trainer.args.output_dir))
     sound = all(bool(weight.isfinite().all()) for weight in trainer.model.parameters() if weight.requires_grad)
-    # What ends the training may have ended other processes: none is waited for.
+    # Other processes may have ended for the same reason, so none is waited for.
     if distributed.first() and step and sound and not (folder / f"checkpoint-{step}" / _COMPLETE).is_file():
         trainer._save_checkpoint(trainer.model, trial=None)
         for callback in trainer.callback_handler.callbacks:
@@ -98,21 +98,21 @@ def keep(trainer: Any) -> int:
 
 
 class CheckpointCallback(TrainerCallback):  # type: ignore[misc]  # transformers is untyped here
-    """Marks a checkpoint complete once it is on disk, drops the older ones but the best, logs, and stops on NaN."""
+    """Marks a checkpoint complete once it is on disk, deletes older ones but the best, logs, and stops on NaN."""
 
     def __init__(self, log_file: Path) -> None:
         self.log_file = log_file
 
     def on_train_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
-        """Drop what a kill left of a row at the log's end."""
+        """Remove an incomplete row that a kill left at the log's end."""
         if distributed.first():
             Ledger(self.log_file).rows()
 
     def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **others: Any) -> None:
-        """Called by the trainer after every file of the checkpoint was written.
+        """Mark the checkpoint complete, now that the trainer has written all of its files.
 
         Raises:
-            TrainingError: The weights are no numbers; the checkpoint before stays the last complete one.
+            TrainingError: A weight is no finite number; the checkpoint before stays the last complete one.
         """
         folder = Path(str(args.output_dir))
         if not all(bool(weight.isfinite().all()) for weight in _trained(others.get("model"))):
@@ -127,7 +127,7 @@ class CheckpointCallback(TrainerCallback):  # type: ignore[misc]  # transformers
         distributed.barrier()
 
     def mark(self, folder: Path, state: TrainerState) -> None:
-        """Say that the newest checkpoint is complete, and drop the others but the best."""
+        """Mark the newest checkpoint complete, and delete the others but the best."""
         newest = folder / f"checkpoint-{state.global_step}"
         (newest / _COMPLETE).touch()
         best = Path(state.best_model_checkpoint) if state.best_model_checkpoint else newest
@@ -160,7 +160,7 @@ def _trained(model: Any | None) -> list[torch.Tensor]:
 
 
 class Bar(ProgressCallback):  # type: ignore[misc]  # transformers is untyped here
-    """The trainer's progress bar with the figures that matter beside it, and nothing on standard output."""
+    """The trainer's progress bar with the main figures, without printing to standard output."""
 
     def on_log(
         self,
@@ -176,14 +176,14 @@ class Bar(ProgressCallback):  # type: ignore[misc]  # transformers is untyped he
             seconds = seconds_of(logs)
             shown: dict[str, str] = {name: f"{logs[name]:.3g}" for name in ("loss", "reward") if name in logs}
             shown |= {"s/step": f"{sum(seconds.values()):.3g}"} if seconds else {}
-            # The reward's mean has its name already.
+            # The name "reward" is taken by its mean.
             names = {"reward": "reward share"}
             shown |= {names.get(part, part): f"{share:.0%}" for part, share in shares(seconds).items()}
             self.training_bar.set_postfix(shown)
 
 
 def accompany(trainer: Any, log_file: Path, *, bar: bool) -> None:
-    """Give a trainer our callbacks in place of those that print."""
+    """Replace a trainer's printing callbacks with ours."""
     trainer.remove_callback(PrinterCallback)
     trainer.remove_callback(ProgressCallback)
     trainer.add_callback(CheckpointCallback(log_file))

@@ -1,4 +1,4 @@
-"""Seconds of a GRPO step by part: rollout, reward, sync (the adapter to the sampler), and the rest, the update."""
+"""The seconds of a GRPO step by part: rollout, reward, sync (of the adapter to the sampler), and update (the rest)."""
 
 from __future__ import annotations
 
@@ -15,23 +15,23 @@ _PREFIX = "seconds/"
 
 
 class Clock(TrainerCallback):  # type: ignore[misc]  # transformers is untyped here
-    """Measures the steps of a trainer, which opens `part` around what is not the update."""
+    """Measures the steps of a trainer, which opens `part` around all parts but the update."""
 
     def __init__(self, metrics: Mapping[str, list[float]]) -> None:
-        """Every step, a figure for each part is appended to the trainer's metrics."""
+        """Take the trainer's metrics, to which each step appends the seconds of each part."""
         self.metrics = metrics
         self.began = 0.0
         self.spent: dict[Part, float] = {}
 
     @contextmanager
     def part(self, name: Part) -> Iterator[None]:
-        """Count the seconds in here as this part's, but for those that a part within counts as its own."""
+        """Count the context's seconds as this part's, less those of parts that are opened in it."""
         began, before = time.perf_counter(), sum(self.spent.values())
         try:
             yield
         finally:
-            within = sum(self.spent.values()) - before
-            self.spent[name] = self.spent.get(name, 0.0) + time.perf_counter() - began - within
+            nested = sum(self.spent.values()) - before
+            self.spent[name] = self.spent.get(name, 0.0) + time.perf_counter() - began - nested
 
     def on_step_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
         """Start a step."""
@@ -39,7 +39,7 @@ class Clock(TrainerCallback):  # type: ignore[misc]  # transformers is untyped h
         self.spent = {}
 
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
-        """Give the step's seconds to the trainer's log."""
+        """Append the step's seconds to the trainer's metrics."""
         whole = time.perf_counter() - self.began
         self.spent["update"] = whole - sum(self.spent.get(name, 0.0) for name in PARTS if name != "update")
         for name in PARTS:
@@ -47,21 +47,21 @@ class Clock(TrainerCallback):  # type: ignore[misc]  # transformers is untyped h
 
 
 def seconds_of(logs: Mapping[str, float]) -> dict[Part, float]:
-    """The seconds a step of each part that a line of the trainer's log holds; empty where it holds none."""
+    """The seconds of each part in a line of the trainer's log; empty where it has none."""
     return {name: logs[_PREFIX + name] for name in PARTS if _PREFIX + name in logs}
 
 
 def shares(seconds: Mapping[Part, float]) -> dict[str, float]:
-    """What part of a step each takes."""
+    """Each part's share of a step."""
     whole = sum(seconds.values())
     return {name: round(value / whole, 3) for name, value in seconds.items()} if whole else {}
 
 
 def summary(history: Sequence[Mapping[str, float]]) -> dict[str, float]:
-    """Seconds a step, and each part's share of them, over a trainer's log, checkpoints' included."""
+    """The mean seconds a step and each part's share, over a trainer's log, earlier runs of it included."""
     lines = [seconds for logs in history if (seconds := seconds_of(logs))]
     if not lines:
         return {}
     mean: dict[Part, float] = {name: sum(line.get(name, 0.0) for line in lines) / len(lines) for name in PARTS}
-    found = {"seconds_per_step": round(sum(mean.values()), 3)}
-    return found | {f"{name}_share": share for name, share in shares(mean).items()}
+    per_step = {"seconds_per_step": round(sum(mean.values()), 3)}
+    return per_step | {f"{name}_share": share for name, share in shares(mean).items()}

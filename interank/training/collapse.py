@@ -1,6 +1,6 @@
-"""Signs that a policy collapses, seen in the figures of its trials: what ends a training before it spoils the adapter.
+"""Detects the collapse of a policy in the figures of its trials, so that training ends before the adapter is spoilt.
 
-The figures of a trial are those of a `PolicyTrial`, with the training's own (`reward`, `entropy`) beside them.
+The figures of a trial are those of a `PolicyTrial`, and the training's `reward` and `entropy`.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ Figures = Mapping[str, float]
 REWARD, ENTROPY, WORDS, FORMAT = "reward", "entropy", "explanation_words", "format_rate"
 GRADE_ENTROPY, CALIBRATION = "grade_entropy", "calibration_error"
 GOLD = "gold"
-"""The mean mark, 0 to 1, that a judge whom no reward asks gave fresh explanations; of some trials."""
-# So many checks in a row have to be down: fresh samples are few, and marks are noisy.
+"""The mean mark, 0 to 1, of fresh explanations by a judge that no reward asks; some trials have it."""
+# This many checks in a row have to be lower, since fresh samples are few and marks are noisy.
 _GOLD_CHECKS = 2
 
 
@@ -26,11 +26,11 @@ def sign_of_collapse(history: Sequence[Figures], limits: CollapseDetectionRecipe
 
     Args:
         history: The figures of all trials, the start's first.
-        limits: How much of each is too much.
+        limits: The recipe's limits of the signs.
     """
     if len(history) < 2:
         return None
-    return next((found for sign in _SIGNS if (found := sign(history, limits))), None)
+    return next((words for sign in _SIGNS if (words := sign(history, limits))), None)
 
 
 def _validation_down(history: Sequence[Figures], limits: CollapseDetectionRecipe) -> str | None:
@@ -45,10 +45,10 @@ def _validation_down(history: Sequence[Figures], limits: CollapseDetectionRecipe
 
 
 def _entropy_gone(history: Sequence[Figures], limits: CollapseDetectionRecipe) -> str | None:
-    # The start is tried before anything is sampled; the first step's entropy stands for it.
+    # The start has no entropy, since nothing is sampled before it; the first step's takes its place.
     known = [figures[ENTROPY] for figures in history if ENTROPY in figures]
     if len(known) > 1 and known[0] > 0 and known[-1] < limits.entropy_share * known[0]:
-        return f"entropy gone: {known[-1]:.3g} nats a token are left of {known[0]:.3g}, so that nothing is explored"
+        return f"entropy gone: {known[-1]:.3g} nats a token are left of {known[0]:.3g}, too few to explore"
     return None
 
 
@@ -92,7 +92,7 @@ def _gold_down(history: Sequence[Figures], limits: CollapseDetectionRecipe) -> s
     checks = [figures for figures in history if GOLD in figures]
     last = checks[-_GOLD_CHECKS:]
     earned = [figures[REWARD] for figures in history if REWARD in figures]
-    # Told where a check was made: between two of them nothing is known.
+    # Only trials with a check can show this sign.
     if GOLD not in history[-1] or len(checks) <= _GOLD_CHECKS or len(earned) < 2 or REWARD not in history[-1]:
         return None
     best = max(figures[GOLD] for figures in checks[:-_GOLD_CHECKS])

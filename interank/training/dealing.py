@@ -1,4 +1,4 @@
-"""How several processes share a training's rows out: each takes microbatches in turn, and one may have nothing."""
+"""Divides a training's microbatches among processes in turn; a process may get an empty one at the end."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from interank.errors import TrainingError
 
 
 class InTurn:
-    """One process's microbatches of those that one process alone would have, in the same steps.
+    """This process's share of the microbatches that a single process would have, in the same steps.
 
-    Where the last ones do not go round, those who come after get empty ones. accelerate would give them rows of the
-    beginning again, and with these the step's mean would be another.
+    Where the last ones do not suffice for all processes, the others get empty ones. accelerate would repeat rows from
+    the beginning, which would change the step's mean.
     """
 
     def __init__(self, batches: Any, number: int, world: int) -> None:
@@ -25,11 +25,11 @@ class InTurn:
 
     @property
     def sampler(self) -> Any:
-        """What gives the rows' order; accelerate asks for it."""
+        """The sampler of the rows' order, which accelerate reads."""
         return self.batches.sampler
 
     def set_epoch(self, epoch: int) -> None:
-        """Have the order of an epoch."""
+        """Set the epoch, which seeds the rows' order."""
         if hasattr(self.batches.sampler, "set_epoch"):
             self.batches.sampler.set_epoch(epoch)
 
@@ -50,10 +50,10 @@ class InTurn:
 
 
 def shared(loader: Any) -> Any:
-    """A trainer's loader of training rows, as accelerate prepared it, for this process alone or one of several.
+    """A trainer's loader, as accelerate prepared it, limited to this process's share of the training rows.
 
     Raises:
-        TrainingError: Rows are drawn otherwise than by a seed that all know.
+        TrainingError: The order of rows is not drawn by a seed that all processes have.
     """
     if distributed.world() == 1:
         return loader
@@ -75,10 +75,10 @@ def shared(loader: Any) -> Any:
 
 
 def with_parts(batches: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """A step's microbatches, each told by `part` how its mean is multiplied so that the step's is of all processes.
+    """A step's microbatches with their `part`, the factor of a microbatch's mean in the mean over all processes.
 
     Args:
-        batches: This process's; `part` is 0 of those that are empty, else 1.
+        batches: This process's microbatches, with `part` 0 for empty ones and 1 for others.
     """
     if distributed.world() == 1:
         return list(batches)

@@ -1,4 +1,4 @@
-"""What every training tells its trainer of the device: it takes one, however many there are, in the model's numbers."""
+"""The trainer arguments that every training sets itself: one device a process, its number format, folder and seed."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def configured(kind: Callable[..., Arguments], given: Mapping[str, Any]) -> Argu
     """A trainer's configuration.
 
     Raises:
-        TrainingError: The library refuses a value, or two that do not go together.
+        TrainingError: The library refuses a value, or a combination of values.
     """
     try:
         return kind(**given)
@@ -34,7 +34,7 @@ def configured(kind: Callable[..., Arguments], given: Mapping[str, Any]) -> Argu
 
 
 def owned(model: Any, *, folder: Path, seed: int) -> dict[str, Any]:
-    """The fields of a trainer's configuration that no recipe decides, for a model that is trained in `folder`."""
+    """The fields of a trainer's configuration that no recipe sets, for a model that is trained in `folder`."""
     on_cpu = model.device.type == "cpu"
     return {
         "output_dir": str(folder),
@@ -42,19 +42,19 @@ def owned(model: Any, *, folder: Path, seed: int) -> dict[str, Any]:
         "remove_unused_columns": False,
         "use_cpu": on_cpu,
         "bf16": not on_cpu or model.dtype == torch.bfloat16,
-        # With it a loss that is not a number would be logged as the mean of the others.
+        # The filter would log a loss of NaN as the mean of the others.
         "logging_nan_inf_filter": False,
     }
 
 
 def shared_out(given: Mapping[str, Any]) -> dict[str, Any]:
-    """The trainer's fields, by which a step of one process is computed by all that there are.
+    """The trainer's fields with one process's step divided among all processes.
 
     Args:
         given: With `per_device_train_batch_size` and `gradient_accumulation_steps`, whose product is a step.
 
     Raises:
-        TrainingError: A step has no equal part for each process.
+        TrainingError: A step cannot be divided into equal parts.
     """
     world, accumulated = distributed.world(), int(given["gradient_accumulation_steps"])
     if world == 1:
@@ -66,8 +66,8 @@ def shared_out(given: Mapping[str, Any]) -> dict[str, Any]:
         fitting = [each for each in range(1, accumulated + 1) if accumulated % each == 0]
         raise TrainingError(
             f"a step of {accumulated * size} (trainer.per_device_train_batch_size {size} * "
-            f"gradient_accumulation_steps {accumulated}) has no equal parts of whole microbatches for {world} "
-            f"processes; make it {steps}, or start {listed(fitting, last='or')} processes"
+            f"gradient_accumulation_steps {accumulated}) cannot be divided into equal parts of whole microbatches for "
+            f"{world} processes; make it {steps}, or start {listed(fitting, last='or')} processes"
         )
     return {
         **given,
@@ -80,14 +80,14 @@ def shared_out(given: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def on_one_device(arguments: Arguments) -> Arguments:
-    """The trainer's arguments, by which it takes the first GPU alone.
+    """The trainer's arguments, limited to the first GPU.
 
-    Where several are visible transformers' trainer would wrap the model for all of them (`DataParallel`), take so many
-    times the batch, and hand our trainers a model that is no longer theirs.
+    Where several are visible, transformers' trainer would wrap the model in `DataParallel`, multiply the batch by their
+    number, and call our trainers with a wrapped model.
     """
     if arguments.n_gpu > 1:
         log.info(
-            "found %d GPUs; the training takes one, %s; CUDA_VISIBLE_DEVICES chooses another",
+            "found %d GPUs; the training uses one, %s; set CUDA_VISIBLE_DEVICES to choose another",
             *(arguments.n_gpu, arguments.device),
         )
         arguments._n_gpu = 1

@@ -1,4 +1,4 @@
-"""What ends a training from outside, disk full or memory gone, told in a sentence that says what to change."""
+"""Turns a full disk or exhausted memory during training into an error that says what to change."""
 
 from __future__ import annotations
 
@@ -15,25 +15,25 @@ from interank.training.checkpoints import last_complete
 
 @contextmanager
 def explained(folder: Path, shorter: Sequence[str] = ()) -> Iterator[None]:
-    """Turn a full disk or exhausted memory into a sentence.
+    """Turn a full disk or exhausted memory into a `TrainingError`.
 
     Args:
-        folder: Where the checkpoints stand.
-        shorter: The recipe's keys by which a step gets smaller.
+        folder: The folder of checkpoints.
+        shorter: The recipe's keys that make a step smaller.
 
     Raises:
-        TrainingError: In place of whatever the library raised.
+        TrainingError: The disk is full, or memory does not suffice; in place of the library's error.
     """
     try:
         yield
     except (OSError, SafetensorError, RuntimeError, MemoryError) as error:
-        found = machine.fault(error)
-        if found is not None and found.kind in ("full", "quota"):
+        fault = machine.fault(error)
+        if fault is not None and fault.kind in ("full", "quota"):
             raise TrainingError(
                 f"the disk that holds {folder} is full; {_kept(folder)}. Free some space, or set a larger "
                 "trainer.save_steps, and go on with --resume"
             ) from error
-        if found is not None and found.kind == "memory":
+        if fault is not None and fault.kind == "memory":
             raise TrainingError(
                 f"there is not enough memory; {_kept(folder)}. L{lower(shorter)[1:]}, or set "
                 "trainer.gradient_checkpointing: true or quantisation: nf4"
@@ -42,7 +42,7 @@ def explained(folder: Path, shorter: Sequence[str] = ()) -> Iterator[None]:
 
 
 def lower(shorter: Sequence[str]) -> str:
-    """What to lower where a step takes too much memory; `shorter` are the recipe's own keys."""
+    """Advice on what to lower where a step takes too much memory; `shorter` are the recipe's own keys."""
     batch = "lower trainer.per_device_train_batch_size (and raise trainer.gradient_accumulation_steps as much)"
     return ", or ".join([batch, *([" or ".join(shorter)] if shorter else [])])
 

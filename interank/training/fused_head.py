@@ -12,7 +12,7 @@ from trl.trainer.utils import add_fused_lm_head
 
 
 class FusedHead:
-    """TRL's fused head of a model, for hidden states that were computed already; the grades' tokens in float32."""
+    """TRL's fused head of a model, applied to given hidden states; the grades' tokens are computed in float32."""
 
     def __init__(
         self, model: Any, *, temperature: float, cast_lm_head_to_fp32: bool, exact: Callable[[], Sequence[int]] = tuple
@@ -21,9 +21,9 @@ class FusedHead:
 
         Args:
             model: A causal language model.
-            temperature: By which logits are divided.
-            cast_lm_head_to_fp32: Whether the head computes in float32 wherever it is asked.
-            exact: Tells the tokens for whose probabilities it always does: grades would tie in bfloat16.
+            temperature: The divisor of logits.
+            cast_lm_head_to_fp32: Whether the head computes all tokens in float32.
+            exact: Returns the tokens that are always computed in float32: grades would tie in bfloat16.
         """
         self._heads = {
             cast: _TrlHead(model, temperature=temperature, cast_lm_head_to_fp32=cast) for cast in (False, True)
@@ -33,17 +33,17 @@ class FusedHead:
 
     def __call__(self, hidden: torch.Tensor, labels: torch.Tensor) -> Any:
         """`log_probs` and `entropy` of the labels, each (1, tokens); hidden states are (1, tokens, width)."""
-        exact = _asked(labels[0], self._exact())
+        exact = _among(labels[0], self._exact())
         if self._cast or not _rounds(hidden) or not exact.any():
             return self._scored(self._cast, hidden, labels)
         places = [(~exact).nonzero()[:, 0], exact.nonzero()[:, 0]]
-        found = [
+        parts = [
             self._scored(bool(cast), hidden[:, own], labels[:, own]) for cast, own in enumerate(places) if len(own)
         ]
         order = torch.cat(places).argsort()
         return SimpleNamespace(
-            log_probs=torch.cat([part.log_probs for part in found], 1)[:, order],
-            entropy=torch.cat([part.entropy for part in found], 1)[:, order],
+            log_probs=torch.cat([part.log_probs for part in parts], 1)[:, order],
+            entropy=torch.cat([part.entropy for part in parts], 1)[:, order],
         )
 
     def _scored(self, cast: bool, hidden: torch.Tensor, labels: torch.Tensor) -> Any:
@@ -54,9 +54,9 @@ def let_read_exactly(model: Any, *, temperature: float, exact: Callable[[], Sequ
     """Have the fused head that TRL gave a causal language model score some tokens in float32.
 
     Args:
-        model: Had `add_fused_lm_head`.
-        temperature: By which logits are divided.
-        exact: Tells the tokens, as of `FusedHead`.
+        model: A model after TRL's `add_fused_lm_head`.
+        temperature: The divisor of logits.
+        exact: Returns the tokens; see `FusedHead`.
     """
     head = _TrlHead(model, temperature=temperature, cast_lm_head_to_fp32=True)
     original = model.forward
@@ -69,34 +69,34 @@ def let_read_exactly(model: Any, *, temperature: float, exact: Callable[[], Sequ
         seen: list[torch.Tensor] = []
         hook = self.base_model.register_forward_hook(lambda _, __, gives: seen.append(gives.last_hidden_state))
         try:
-            found = original(*args, **kwargs)
+            output = original(*args, **kwargs)
         finally:
             hook.remove()
         hidden, labels = seen[-1][:, :-1], kwargs["labels"][:, 1:]
-        chosen = _asked(labels, exact())
+        chosen = _among(labels, exact())
         if _rounds(hidden) and chosen.any():
-            read = head.forward(hidden[chosen][None], shift_labels=labels[chosen][None], fused_lm_head=True)
-            found.log_probs = found.log_probs.float().masked_scatter(chosen, read.log_probs)
-            found.entropy = found.entropy.float().masked_scatter(chosen, read.entropy)
-        return found
+            exactly = head.forward(hidden[chosen][None], shift_labels=labels[chosen][None], fused_lm_head=True)
+            output.log_probs = output.log_probs.float().masked_scatter(chosen, exactly.log_probs)
+            output.entropy = output.entropy.float().masked_scatter(chosen, exactly.entropy)
+        return output
 
     model.forward = MethodType(forward, model)
 
 
-def _asked(labels: torch.Tensor, tokens: Sequence[int]) -> torch.Tensor:
-    """Which labels are among the tokens, of the labels' shape."""
+def _among(labels: torch.Tensor, tokens: Sequence[int]) -> torch.Tensor:
+    """True where a label is one of the tokens, of the labels' shape."""
     return torch.isin(labels, torch.tensor(tokens, dtype=labels.dtype, device=labels.device))
 
 
 def _rounds(hidden: torch.Tensor) -> bool:
-    """Whether a head would multiply these states in numbers shorter than float32."""
+    """Whether a head would compute with these states in less than float32."""
     kind = hidden.device.type
     dtype = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else hidden.dtype
     return dtype != torch.float32
 
 
 class _TrlHead:
-    """What TRL gives its fused head to, in place of a model."""
+    """Stands in for the model to which TRL adds its fused head."""
 
     def __init__(self, model: Any, *, temperature: float, cast_lm_head_to_fp32: bool) -> None:
         self.config = model.config
@@ -113,5 +113,5 @@ class _TrlHead:
         return SimpleNamespace(last_hidden_state=hidden)
 
     def forward(self, hidden: torch.Tensor, **_: Any) -> Any:
-        """Replaced by TRL's."""
+        """Replaced by TRL's fused head."""
         raise NotImplementedError

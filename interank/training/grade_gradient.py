@@ -1,8 +1,8 @@
-"""The grade's policy gradient without sampling: summed over the three grades, and over the ranking they make.
+"""The grade's policy gradient without sampling: a sum over the three grades.
 
-In grade-first order the grade is one token of three that are read from one forward pass. So what a grade would earn is
-asked of the reward files for each of the three, the other documents of the query taking each of theirs as likely as the
-policy holds it, and the expected reward is differentiated as it stands. Sampling has this gradient in the mean.
+In grade-first order the grade is one of three tokens, whose probabilities come from one forward pass. The reward files
+therefore value each of the three grades, with the other documents' grades weighted by the policy's probabilities, and
+the expected reward is differentiated directly. The gradient of sampled grades has this one as its mean.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ ListwiseLoss = Literal["listnet", "lambda"]
 
 @dataclass(frozen=True, slots=True)
 class GradeLoss:
-    """What the grade is trained by besides, or in place of, sampling.
+    """The loss of the grade besides, or in place of, sampling.
 
-    `rewards` are those of the grade; none where the grade is sampled. `calibration` weighs the log
-    score of the judged grade, `listwise` the loss between a query's documents that `listwise_loss` names. `instead`
-    says that sampled grades are not trained.
+    `rewards` are those of the grade; none where the grade is sampled. `calibration` is the weight of the judged grade's
+    log score, `listwise` that of the loss between a query's documents which `listwise_loss` names. With `instead`
+    sampled grades are not trained.
     """
 
     rewards: Sequence[WeightedReward] = ()
@@ -39,43 +39,43 @@ class GradeLoss:
 
     @property
     def counts(self) -> bool:
-        """Whether there is anything to compute."""
+        """Whether there is a loss to compute."""
         return bool(self.rewards) or self.supervises
 
     @property
     def supervises(self) -> bool:
-        """Whether the judged grades themselves are learned."""
+        """Whether the judged grades are learned directly."""
         return bool(self.calibration or self.listwise)
 
     def values(self, rows: Sequence[Mapping[str, Any]]) -> torch.Tensor:
-        """What each grade would earn, of shape (rows, 3); 0 for rows that do not grade first.
+        """The reward of each grade, of shape (rows, 3); 0 for rows that do not grade first.
 
         Args:
-            rows: A whole batch's, with TRL's columns and the policy's `probabilities`; equal pairs once suffices.
+            rows: All rows of a batch, with TRL's columns and the policy's `probabilities`; pairs may repeat.
         """
         pairs = {(row["query_id"], row["doc_id"]): row for row in rows if row["order"] == "grade_first"}
         totals = dict.fromkeys(pairs, (0.0, 0.0, 0.0))
-        asked = [(pair, grade) for pair in pairs for grade in GRADES]
+        combinations = [(pair, grade) for pair in pairs for grade in GRADES]
         columns = {
-            name: [pairs[pair][name] for pair, _ in asked]
+            name: [pairs[pair][name] for pair, _ in combinations]
             for name in ("query_id", "doc_id", "query", "document", "relevance", "probabilities", "order")
         }
-        answers = [judging.answer(Judgment("", grade), "grade_first") for _, grade in asked]
-        share = [max(float(pairs[pair]["probabilities"][grade]), 1e-9) for pair, grade in asked]
+        answers = [judging.answer(Judgment("", grade), "grade_first") for _, grade in combinations]
+        share = [max(float(pairs[pair]["probabilities"][grade]), 1e-9) for pair, grade in combinations]
         for reward in self.rewards:
-            found = reward(completions=answers, probability=share, **columns)
+            values = reward(completions=answers, probability=share, **columns)
             for place, pair in enumerate(pairs):
-                three = found[3 * place : 3 * place + 3]
-                # None of all three: it does not apply to this pair, and says nothing of its grades.
+                three = values[3 * place : 3 * place + 3]
+                # None for all three where the reward does not apply to the pair.
                 totals[pair] = _plus(totals[pair], [reward.weight * (value or 0.0) for value in three])
         nothing = (0.0, 0.0, 0.0)
         return torch.tensor([totals.get((row["query_id"], row["doc_id"]), nothing) for row in rows])
 
     def __call__(self, grades: torch.Tensor, batch: Mapping[str, torch.Tensor]) -> torch.Tensor:
-        """The loss of grades' log-probabilities, of shape (pairs, 3), a mean over the pairs.
+        """The mean loss over pairs.
 
         Args:
-            grades: Among the three labels, with gradient.
+            grades: Log-probabilities among the three labels, of shape (pairs, 3), with gradient.
             batch: `grade_values` (pairs, 3), `judged` (pairs,) and `query` (pairs,), a number for each query.
         """
         loss = grades.new_zeros(())
@@ -94,7 +94,7 @@ def _plus(one: Sequence[float], other: Sequence[float]) -> tuple[float, float, f
 
 
 def _between_documents(grades: torch.Tensor, batch: Mapping[str, torch.Tensor], loss: _Between) -> torch.Tensor:
-    """The mean over the queries in which there is something to tell apart."""
+    """The mean over the queries with more than one judged grade."""
     parts = []
     for number in sorted({*batch["query"].tolist()}):
         own = batch["query"] == number
@@ -104,14 +104,14 @@ def _between_documents(grades: torch.Tensor, batch: Mapping[str, torch.Tensor], 
     return torch.stack(parts).mean() if parts else grades.new_zeros(())
 
 
-def _listnet(found: torch.Tensor, judged: torch.Tensor) -> torch.Tensor:
-    """Cross-entropy between the shares of a query's gain and the softmax of its scores."""
-    gains = 2.0 ** judged.to(found) - 1
-    return -(gains / gains.sum() * found.log_softmax(0)).sum()
+def _listnet(values: torch.Tensor, judged: torch.Tensor) -> torch.Tensor:
+    """Cross-entropy between each document's share of the query's gain and the softmax of the scores."""
+    gains = 2.0 ** judged.to(values) - 1
+    return -(gains / gains.sum() * values.log_softmax(0)).sum()
 
 
 _Between = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 _BETWEEN: Mapping[ListwiseLoss, _Between] = {
     "listnet": _listnet,
-    "lambda": lambda found, judged: lambda_loss(found, Target(judged)),
+    "lambda": lambda values, judged: lambda_loss(values, Target(judged)),
 }

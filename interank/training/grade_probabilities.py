@@ -1,7 +1,7 @@
-"""The grades' own probabilities, beside what was sampled, and how far they are from the reference policy's.
+"""The grades' terms of the policy's loss: their own loss, and their KL divergence from the reference policy.
 
-Where the grade's token is not sampled TRL's loss does not see it, and its `beta` would not hold it. All that matters of
-it is known in closed form: the three labels' probabilities, and what is left for any other token.
+TRL's loss does not include a grade's token that is not sampled, nor would its `beta` regularise it. Both terms have a
+closed form in the three labels' probabilities and the probability left for other tokens.
 """
 
 from __future__ import annotations
@@ -14,29 +14,29 @@ import torch
 
 from interank.training.grade_gradient import GradeLoss
 
-# So much probability at least is taken to be left for other tokens: in float32 the rest of a sum is not told from less.
+# The least probability of other tokens, as the rounding of float32 hides smaller ones.
 _LEAST = 1e-6
 
 
 @dataclass(frozen=True, slots=True)
 class Update:
-    """How TRL's update is set: its loss, and by what it divides."""
+    """TRL's settings of an update: its loss, and the numbers by which it divides."""
 
     loss_type: str
     beta: float
     temperature: float
     longest: int
-    """Tokens of a completion, at most."""
+    """The most tokens of a completion."""
     accumulated: int
-    """Microbatches of an update."""
+    """The microbatches of an update."""
     generated: int
-    """Microbatches of a generation batch."""
+    """The microbatches of a generation batch."""
     processes: int = 1
-    """How many have each a part of the batch, and whose gradients are averaged."""
+    """The processes that share the batch, whose gradients are averaged."""
 
 
 def distinct_prompts(prompts: torch.Tensor, wanted: torch.Tensor) -> dict[int, list[int]]:
-    """The wanted rows of each different prompt, by the first of them; `prompts` is (rows, tokens)."""
+    """The wanted rows of each distinct prompt, by the first of these rows; `prompts` is (rows, tokens)."""
     seen: dict[bytes, list[int]] = {}
     for row in wanted.nonzero()[:, 0].tolist():
         seen.setdefault(prompts[row].cpu().numpy().tobytes(), []).append(row)
@@ -50,13 +50,13 @@ def loss_of_grades(
     grade: GradeLoss,
     update: Update,
 ) -> tuple[torch.Tensor, dict[str, float]]:
-    """What a microbatch's grades add to TRL's loss: that of the grades, and beta KL(policy || reference).
+    """The terms that a microbatch's grades add to TRL's loss: the grades' loss, and beta KL(policy || reference).
 
     Args:
         labels: The log-probabilities of the three grades' tokens at the sampling temperature, among all tokens, of
             shape (prompts, 3).
-        prompts: The rows of each prompt, by the first of them.
-        batch: The microbatch, with `grade_targets`; `reference_grades` where `beta` holds the grades.
+        prompts: The rows of each prompt, by the first of these rows.
+        batch: The microbatch, with `grade_targets`; with `reference_grades` where `beta` regularises the grades.
         grade: The grades' loss.
         update: TRL's settings.
 
@@ -66,21 +66,21 @@ def loss_of_grades(
     loss, figures, firsts = labels.new_zeros(()), {}, list(prompts)
     if grade.counts:
         own = {name: batch[name][firsts] for name in ("grade_values", "judged", "query")}
-        # The grade is read at temperature 1. What it earns among three says nothing of other tokens, and without the
-        # probability of writing any of them these would take its place.
-        found = grade(among_grades(labels, update.temperature), own) - labels.logsumexp(-1).mean()
-        figures["grade_loss"] = float(found.detach())
-        loss = found / update.accumulated
+        # The grade is read at temperature 1. The loss among the three grades does not see other tokens, so their
+        # total probability is kept high by a term of its own; without it other tokens would take their place.
+        graded = grade(among_grades(labels, update.temperature), own) - labels.logsumexp(-1).mean()
+        figures["grade_loss"] = float(graded.detach())
+        loss = graded / update.accumulated
     if "reference_grades" in batch:
-        away = divergence(labels, batch["reference_grades"][firsts])
-        figures["kl/grade"] = float(away.detach().mean())
+        kl = divergence(labels, batch["reference_grades"][firsts])
+        figures["kl/grade"] = float(kl.detach().mean())
         weights = token_weights(batch, update)
-        loss = loss + update.beta * (away * torch.stack([weights[rows].sum() for rows in prompts.values()])).sum()
+        loss = loss + update.beta * (kl * torch.stack([weights[rows].sum() for rows in prompts.values()])).sum()
     return loss, figures
 
 
 def among_grades(labels: torch.Tensor, temperature: float) -> torch.Tensor:
-    """Log-probabilities among the three grades, read at temperature 1; `labels` as of `loss_of_grades`."""
+    """Log-probabilities among the three grades at temperature 1; `labels` are those of `loss_of_grades`."""
     return (labels * temperature).log_softmax(-1)
 
 
@@ -96,12 +96,12 @@ def _with_others(labels: torch.Tensor) -> torch.Tensor:
 
 
 def token_weights(batch: Mapping[str, Any], update: Update) -> torch.Tensor:
-    """By what TRL's loss would multiply the grade's token of each row, were it not left out; of shape (rows,).
+    """The weight that TRL's loss would give the grade's token of each row, were it sampled; of shape (rows,).
 
-    0 for rows without one. So `beta` means the same for it as for the other tokens, and as where it is sampled.
+    0 for rows without a grade. With it `beta` means the same for the grade as for the other tokens.
 
     Args:
-        batch: A microbatch; `graded_items` are the generation batch's grades.
+        batch: A microbatch; `graded_items` is the number of grades in the generation batch.
         update: TRL's settings.
     """
     mask = batch["completion_mask"] * batch["tool_mask"]
@@ -118,8 +118,8 @@ def token_weights(batch: Mapping[str, Any], update: Update) -> torch.Tensor:
     elif update.loss_type == "luspo":
         weights = torch.full_like(items, 1 / (rows * steps), dtype=torch.float)
     else:
-        # TRL's normaliser: of all the generation batch's tokens the share of one accumulation window.
+        # TRL's normaliser: the share of one accumulation window in the generation batch's tokens.
         whole = (batch["num_items_in_batch"] + batch["graded_items"]).clamp(min=1)
         weights = (update.processes / (whole * steps / update.generated)).expand(rows)
-    found: torch.Tensor = weights * graded
-    return found
+    of_grades: torch.Tensor = weights * graded
+    return of_grades

@@ -1,4 +1,4 @@
-"""GRPO on an adapter by TRL's GRPOTrainer, with whole queries in a batch and rollouts by interank's own engine."""
+"""GRPO of an adapter by TRL's GRPOTrainer, with whole queries in a batch and rollouts by interank's own engine."""
 
 from __future__ import annotations
 
@@ -40,11 +40,11 @@ _DEFAULTS: dict[str, Any] = {
 
 
 def _microbatch(rollouts: PolicyRollouts, trainer: Mapping[str, Any], *, planted: bool) -> Microbatch:
-    """At least what any microbatch computes: in a tree each prompt once, its keys and values for each completion."""
+    """An upper bound of any microbatch: in a tree each prompt once, its keys and values once a completion."""
     rows = trainer["per_device_train_batch_size"]
     prompts = max(1, rows // trainer["num_generations"]) if planted else rows
     longest = max(len(prompt.ids) for prompt in rollouts.prompts)
-    # Where grades are summed over, each of them is a short completion more, padded to the others.
+    # Where the loss sums over grades, each grade is one more short completion, padded to the others.
     leaves = rows + len(GRADES) * prompts
     keys = prompts * longest + leaves * (longest + rollouts.tokens)
     return Microbatch(prompts * longest + rows * rollouts.tokens, keys, rows * rollouts.tokens)
@@ -59,20 +59,20 @@ def prepare(
     folder: Path,
     shared_prefix: bool = True,
 ) -> PolicyTrainer:
-    """The trainer of a policy, its checkpoints in `folder` and its log beside.
+    """The trainer of a policy, with its checkpoints in `folder` and its log beside `folder`.
 
     Raises:
         TrainingError: There are fewer pairs than a batch takes, or texts may get too long for the model.
     """
-    given = shared_out({**_DEFAULTS, **dict(trainer)})
-    _hold_whole_queries(given, objective.documents)
+    fields = shared_out({**_DEFAULTS, **dict(trainer)})
+    _check_whole_queries(fields, objective.documents)
     if shared_prefix:
-        microbatch = _microbatch(rollouts, given, planted=allowed(model.config).tree)
-        given.setdefault("gradient_checkpointing", not fits(model, microbatch))
+        microbatch = _microbatch(rollouts, fields, planted=allowed(model.config).tree)
+        fields.setdefault("gradient_checkpointing", not fits(model, microbatch))
     config = configured(
         GRPOConfig,
         {
-            **given,
+            **fields,
             **owned(model, folder=folder, seed=rollouts.seed),
             "max_completion_length": rollouts.tokens,
             "reward_weights": [reward.weight for reward in objective.rewards],
@@ -82,7 +82,7 @@ def prepare(
     prompts = config.generation_batch_size // config.num_generations
     if len(rollouts.prompts) < prompts:
         raise TrainingError(
-            f"one batch takes {prompts} pairs, but only {len(rollouts.prompts)} fit for training; lower "
+            f"one batch takes {prompts} pairs, and there are only {len(rollouts.prompts)} to train on; lower "
             "trainer.per_device_train_batch_size, or generate judgments for more questions"
         )
     refuse_read_otherwise(model.config, max(len(prompt.ids) for prompt in rollouts.prompts) + rollouts.tokens)
@@ -105,11 +105,11 @@ def prepare(
     return grpo
 
 
-def _hold_whole_queries(given: Mapping[str, Any], documents: int) -> None:
-    """Hold each process's part of a batch to whole queries.
+def _check_whole_queries(given: Mapping[str, Any], documents: int) -> None:
+    """Require whole queries in each process's part of a batch.
 
     Raises:
-        TrainingError: It has parts of them, or is sampled in other steps than it is learned in.
+        TrainingError: A process would have parts of queries, or completions sampled in another step.
     """
     world, size, steps = (
         distributed.world(),
@@ -120,8 +120,8 @@ def _hold_whole_queries(given: Mapping[str, Any], documents: int) -> None:
         return
     if other := [name for name in ("generation_batch_size", "steps_per_generation") if given.get(name) is not None]:
         raise TrainingError(
-            f"trainer.{other[0]} was found, and several processes sample for each step what it learns from; leave it "
-            "out, or train in one process"
+            f"trainer.{other[0]} is set, and several processes have to sample each step's completions in that step; "
+            "leave it out, or train in one process"
         )
     if given.get("scale_rewards") == "batch" or given.get("multi_objective_aggregation") == "normalize_then_sum":
         raise TrainingError(
@@ -142,7 +142,6 @@ def run(grpo: PolicyTrainer, checkpoint: Path | None) -> Mapping[str, float]:
     """Train the adapter in place, from a checkpoint if one is given.
 
     Returns:
-        The trainer's closing figures: loss, seconds, steps, and what share of a step each part took.
+        The trainer's closing figures: loss, seconds, steps, and each part's share of a step.
     """
-    found = run_to_end(grpo, checkpoint)
-    return {**found, **summary(grpo.state.log_history)}
+    return {**run_to_end(grpo, checkpoint), **summary(grpo.state.log_history)}

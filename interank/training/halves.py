@@ -1,18 +1,18 @@
-"""The two halves of a training's validation questions: by one the adapter is chosen, on the other it is reported."""
+"""The two halves of a training's validation questions: one chooses the adapter, the other reports its figures."""
 
 from __future__ import annotations
 
 import random
 from collections.abc import Collection, Iterable, Mapping, Sequence
 
-# Before a figure of the questions that only report.
+# The prefix of figures of the questions that only report.
 REPORTED = "reported/"
-# Under so many questions a half is too small to choose by.
+# With fewer questions a half would be too small to choose by.
 LEAST = 4
 
 
 def reporting(questions: Iterable[str], seed: int) -> frozenset[str]:
-    """Half of the questions, a seeded sample, by which nothing is chosen; none where there are fewer than four."""
+    """A seeded half of the questions that only report; none where there are fewer than four."""
     distinct = sorted({*questions})
     if len(distinct) < LEAST:
         return frozenset()
@@ -20,7 +20,7 @@ def reporting(questions: Iterable[str], seed: int) -> frozenset[str]:
 
 
 def places(questions: Sequence[str], reported: Collection[str]) -> dict[str, list[int]]:
-    """Where the questions of each half stand, by what goes before the names of their figures; empty halves left out."""
+    """The indices of each half's questions, by the prefix of the half's figures; empty halves are left out."""
     halves: dict[str, list[int]] = {"": [], REPORTED: []}
     for place, question in enumerate(questions):
         halves[REPORTED if question in reported else ""].append(place)
@@ -28,6 +28,6 @@ def places(questions: Sequence[str], reported: Collection[str]) -> dict[str, lis
 
 
 def counted(questions: Iterable[str], reported: Collection[str]) -> Mapping[str, int]:
-    """How many questions each half has."""
+    """The number of questions in each half."""
     distinct = {*questions}
     return {"choosing": len(distinct - {*reported}), "reporting": len(distinct & {*reported})}

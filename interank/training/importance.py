@@ -1,7 +1,7 @@
-"""Truncated importance sampling: what a sampler's own log-probabilities are for, since it is not quite the trainer.
+"""Truncated importance sampling, which corrects for a sampler whose probabilities differ slightly from the trainer's.
 
-A token that another program sampled with q(token) has the gradient of the trainer's policy p in expectation when it is
-weighted by p / q; cut at a bound, the weight cannot blow up. TRL has this for its own vLLM, from a pass of its own.
+A token sampled with probability q has the gradient of the trainer's policy p in expectation when it is weighted by
+p / q; an upper bound keeps the weight from exploding. TRL does this for its own vLLM, with a forward pass of its own.
 """
 
 from __future__ import annotations
@@ -15,24 +15,25 @@ import torch
 def weighed(
     inputs: dict[str, Any], logps: torch.Tensor, clip: float | None, loss_type: str
 ) -> tuple[dict[str, Any], dict[str, float]]:
-    """The batch that TRL is to compute the loss of, with each token's weight in it.
+    """The batch for TRL's loss with each token's weight.
 
-    Every loss but VESPO's is proportional to the advantage, so it is the advantage that is weighted; TRL takes one a
-    token. VESPO multiplies the weights over the completion itself.
+    Every loss but VESPO's is proportional to the advantage, so the advantages are weighted; TRL takes one a token.
+    VESPO multiplies the weights over the completion itself.
 
     Args:
-        inputs: TRL's batch, left as it is; `advantages` of shape (rows,) or (rows, tokens) become (rows, tokens).
+        inputs: TRL's batch, not changed; `advantages` of shape (rows,) or (rows, tokens) become (rows, tokens).
         logps: The trainer's log-probabilities, of shape (rows, tokens), without gradient.
-        clip: The largest weight; None weighs nothing.
-        loss_type: TRL's.
+        clip: The largest weight; None leaves tokens unweighted.
+        loss_type: TRL's name of the loss.
 
     Returns:
-        The batch, and for the log how far the sampler was off and the mean weight, where the sampler told anything.
+        The batch, and for the log the mean difference from the sampler and the mean weight, where the sampler returned
+        log-probabilities.
     """
     sampled = inputs.get("sampling_per_token_logps")
     if sampled is None:
         return inputs, {}
-    # Where the weights have moved since sampling, those at that time are the ones to compare.
+    # Where the policy has changed since sampling, its log-probabilities at that time are compared.
     old = inputs.get("old_per_token_logps")
     ours = logps if old is None else old
     known = _known(inputs)
@@ -51,12 +52,12 @@ def weighed(
 
 
 def difference(inputs: dict[str, Any], logps: torch.Tensor) -> float | None:
-    """How far the sampler's log-probabilities lie from these, in nats, on average; None where it told none."""
+    """The mean difference of the sampler's log-probabilities from these, in nats; None where it returned none."""
     known = _known(inputs)
     return float((logps - inputs["sampling_per_token_logps"]).abs()[known].mean()) if known.any() else None
 
 
 def _known(inputs: dict[str, Any]) -> torch.Tensor:
-    """Tokens that were sampled and whose log-probability the sampler told; the others hold NaN."""
+    """True for sampled tokens whose log-probability the sampler returned; the others hold NaN."""
     known: torch.Tensor = inputs["completion_mask"].bool() & ~inputs["sampling_per_token_logps"].isnan()
     return known

@@ -1,7 +1,7 @@
-"""The loss of distillation: answers' tokens, grades against the teacher's probabilities, documents in lists.
+"""The loss of distillation: the answers' tokens, the teacher's grade probabilities, and lists of documents.
 
-Each part is a mean over all of an optimizer step's rows, however they are cut into microbatches. A row's part is
-multiplied by its weight; the mean is over rows all the same, so that a step of light rows moves less.
+Each part is a mean over an optimizer step, however it is cut into microbatches. A row's part is multiplied by its
+weight, but the mean divides by the number, not by the sum of weights, so that a step of small weights moves less.
 """
 
 from __future__ import annotations
@@ -15,15 +15,15 @@ from interank.settings.student import LossRecipe
 from interank.training.rows import Group, Row
 from interank.types import GRADES
 
-# What a document of each grade gains in a list, as in nDCG with exponential gains.
+# The gain of each grade in a list, as in nDCG with exponential gains.
 GAINS = tuple(2.0**grade - 1 for grade in GRADES)
 
 
 @dataclass(frozen=True, slots=True)
 class ScoredRows:
-    """Log-probabilities of rows: of each answer's tokens, and of the three grades at the grade's place.
+    """Log-probabilities of rows: of each answer's tokens, and of the three grades at the grade's position.
 
-    `answers` is (rows, longest answer) with 0 beyond a row's end; `grades` is (rows, 3), 0 where nothing is graded.
+    `answers` is (rows, longest answer) with 0 beyond a row's end; `grades` is (rows, 3), 0 for rows without a grade.
     """
 
     answers: torch.Tensor
@@ -32,7 +32,7 @@ class ScoredRows:
 
 @dataclass(frozen=True, slots=True)
 class Totals:
-    """How much of each part a whole optimizer step has."""
+    """The numbers of tokens, grades and lists in a whole optimizer step, by which the parts are divided."""
 
     tokens: int
     grades: int
@@ -40,25 +40,25 @@ class Totals:
 
     @classmethod
     def of(cls, groups: Iterable[Group]) -> Totals:
-        """Count what the groups hold."""
-        kept = list(groups)
-        rows = [row for group in kept for row in group]
+        """Count the tokens, grades and lists of groups."""
+        whole = list(groups)
+        rows = [row for group in whole for row in group]
         return cls(
             sum(len(row.answer) - row.trained_from for row in rows),
             sum(row.grade_at is not None for row in rows),
-            sum(len(_listed(group)) > 0 for group in kept),
+            sum(len(_listed(group)) > 0 for group in whole),
         )
 
 
 def loss_of(groups: Sequence[Group], scored: ScoredRows, totals: Totals, weights: LossRecipe) -> torch.Tensor:
-    """What a microbatch adds to the step's loss."""
+    """A microbatch's part of the step's loss."""
     rows = [row for group in groups for row in group]
     loss = scored.answers.new_zeros(())
     each = torch.tensor([row.weight for row in rows])[:, None]
     if weights.tokens:
         mask = trained(rows, scored.answers)
-        found = scored.answers * each.to(scored.answers)
-        loss = loss - weights.tokens * found[mask].sum() / max(1, totals.tokens)
+        weighted = scored.answers * each.to(scored.answers)
+        loss = loss - weights.tokens * weighted[mask].sum() / max(1, totals.tokens)
     if weights.grade:
         targets = torch.tensor([row.grades or (0.0, 0.0, 0.0) for row in rows]).to(scored.grades)
         targets = targets * each.to(targets)
@@ -70,7 +70,7 @@ def loss_of(groups: Sequence[Group], scored: ScoredRows, totals: Totals, weights
 
 
 def trained(rows: Sequence[Row], answers: torch.Tensor) -> torch.Tensor:
-    """Which places of `answers` the loss is on."""
+    """True for the positions of `answers` with a loss."""
     places = torch.arange(answers.shape[1])
     first = torch.tensor([row.trained_from for row in rows])[:, None]
     end = torch.tensor([len(row.answer) for row in rows])[:, None]
@@ -78,16 +78,16 @@ def trained(rows: Sequence[Row], answers: torch.Tensor) -> torch.Tensor:
 
 
 def scores(grades: torch.Tensor) -> torch.Tensor:
-    """What documents are ranked by, of log-probabilities or logits of shape (documents, 3); see `judging.score`."""
+    """The scores of documents, from the grades' log-probabilities or logits (documents, 3); see `judging.score`."""
     irrelevant, partial, relevant = grades.unbind(-1)
     doubled = torch.log(torch.tensor(2.0, device=grades.device))
     return torch.logaddexp(partial, relevant + doubled) - torch.logaddexp(irrelevant + doubled, partial)
 
 
 def _list_loss(places: list[int], rows: Sequence[Row], grades: torch.Tensor) -> torch.Tensor:
-    """Cross-entropy between the shares of the list's gain and the softmax of its scores (Cao et al., ICML 2007).
+    """Cross-entropy between each document's share of the gain and the softmax of the scores (Cao et al., ICML 2007).
 
-    A document's weight multiplies its gain, as clicks are weighed by their propensity in a list.
+    A document's weight multiplies its gain, as clicks in a list are weighted by their propensity.
     """
     gains = torch.tensor([_gain(rows[place]) * rows[place].weight for place in places]).to(grades)
     target = gains / gains.sum()
@@ -95,7 +95,7 @@ def _list_loss(places: list[int], rows: Sequence[Row], grades: torch.Tensor) -> 
 
 
 def _lists(groups: Sequence[Group]) -> Iterator[list[int]]:
-    """The rows, counted through all groups, that are compared with each other."""
+    """For each group with a list the indices of its rows, counted through all groups."""
     start = 0
     for group in groups:
         places = _listed(group)
@@ -105,7 +105,7 @@ def _lists(groups: Sequence[Group]) -> Iterator[list[int]]:
 
 
 def _listed(group: Group) -> list[int]:
-    """The rows of a group that make a list; none where there is nothing to tell apart."""
+    """The indices of a group's listed rows; empty where all have the same gain."""
     places = [place for place, row in enumerate(group) if row.listed]
     gains = [_gain(group[place]) for place in places]
     return places if len({*gains}) > 1 else []

@@ -1,4 +1,4 @@
-"""Whether what a microbatch leaves for its backward pass fits into memory, or has to be computed again there."""
+"""Estimates the activations of a microbatch, to decide whether they fit into memory or are recomputed."""
 
 from __future__ import annotations
 
@@ -11,24 +11,25 @@ import torch
 from interank import distributed
 
 Form = Literal["float32", "bfloat16", "nf4"]
-"""A training's number format: plain float32; bfloat16 weights with float32 adapters under autocast; NF4 weights, whose
-adapters TRL keeps in bfloat16."""
+"""A training's number format: all in float32; bfloat16 weights with float32 adapters under autocast; NF4 weights with
+adapters in bfloat16, as TRL keeps them."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Bytes:
-    """What a Llama's layer with LoRA on all its linear layers keeps for each token, by what is so wide.
+    """The bytes a token that a Llama layer, with LoRA on all its linear layers, keeps for the backward pass.
 
-    Counted from what the real loss leaves (`tests/training/test_planning.py`): norms keep their input in float32, and
-    an adapter in float32 a copy of its own of what it reads.
+    Each figure is multiplied by the width it is named for. They were counted from the real loss
+    (`tests/training/test_planning.py`): norms keep their input in float32, and an adapter in float32 keeps its own copy
+    of its input.
     """
 
     hidden: int
     intermediate: int
     query: int
-    """By all query heads together: rotated queries and what attention gives."""
+    """The width is that of all query heads together: rotated queries and attention's output."""
     number: int
-    """Of one number; keys and values are kept for each path that they stand on."""
+    """The bytes of a number of keys and values, which are kept once for each path that they are on."""
 
 
 _KEPT: dict[Form, _Bytes] = {
@@ -36,24 +37,24 @@ _KEPT: dict[Form, _Bytes] = {
     "bfloat16": _Bytes(hidden=18, intermediate=8, query=6, number=2),
     "nf4": _Bytes(hidden=12, intermediate=8, query=6, number=2),
 }
-# The rest is for the weights, their gradients and states, the rollouts' cache and the logits.
+# The share of memory for activations; the rest is for weights, gradients, optimizer states, rollouts' cache and logits.
 _SHARE = 0.5
 
 
 @dataclass(frozen=True, slots=True)
 class Microbatch:
-    """What is computed together, as far as memory goes."""
+    """The sizes of a microbatch that set its memory."""
 
     tokens: int
-    """That go through the layers: what rows share counts once."""
+    """The tokens that go through the layers; shared prefixes count once."""
     keys: int
-    """That attention lays out: for each piece of a tree its whole path."""
+    """The keys that attention lays out: for each piece of a tree its whole path."""
     scored: int = 0
-    """Tokens of the vocabulary whose probabilities are asked."""
+    """The tokens whose probabilities are computed."""
 
 
 def kept_bytes(config: Any, microbatch: Microbatch, form: Form) -> int:
-    """About how many bytes a forward pass over a microbatch keeps for the backward pass."""
+    """An estimate of the bytes that a forward pass over a microbatch keeps for the backward pass."""
     config, kept = config.get_text_config(), _KEPT[form]
     intermediate = getattr(config, "intermediate_size", None) or 4 * config.hidden_size
     heads = config.num_attention_heads
@@ -71,12 +72,15 @@ def form_of(model: Any) -> Form:
 
 
 def fits(model: Any, microbatch: Microbatch) -> bool:
-    """Whether that is at most half of the device's memory; not of what is free now, so that a resumed run agrees."""
+    """Whether the activations take at most half of the device's memory.
+
+    The free memory plays no part, so that a resumed run decides the same.
+    """
     return kept_bytes(model.config, microbatch, form_of(model)) <= _SHARE * device_bytes(model.device)
 
 
 def device_bytes(device: torch.device) -> int:
-    """The device's memory, or the share of it that this process may have."""
+    """The memory of the device, or this process's share of it."""
     if device.type == "cuda":
         share = torch.cuda.get_per_process_memory_fraction(device)
         return int(share * torch.cuda.get_device_properties(device).total_memory)

@@ -1,4 +1,4 @@
-"""What a policy is trained for: which rewards credit which tokens, how the grade is trained, and what is refilled."""
+"""The objective of a policy's training: its rewards, the grade's loss, and the replacement of queries."""
 
 from __future__ import annotations
 
@@ -17,24 +17,24 @@ Row = Mapping[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Objective:
-    """The recipe's part of the update, for `PolicyTrainer`."""
+    """The recipe's part of an update, for `PolicyTrainer`."""
 
     rewards: Sequence[WeightedReward]
-    """What completions are rewarded by."""
+    """The rewards of completions."""
     lead: tuple[int, ...] = ()
-    """The ids before a grade-first answer's grade."""
+    """The token ids before the grade of a grade-first answer."""
     labels: tuple[int, ...] = ()
-    """The ids of the three grades."""
+    """The token ids of the three grades."""
     grade: GradeLoss = field(default_factory=GradeLoss)
-    """How the grade is trained besides sampling; with rewards of its own it is not sampled."""
+    """The loss of the grade besides sampling; with rewards of its own it is not sampled."""
     token_credit: bool = True
     """Whether the tokens after a grade get the explanation's rewards only."""
     documents: int = 1
-    """How many documents of a query stand together."""
+    """The number of a query's documents in a batch, in consecutive rows."""
     refills: int = 0
-    """How often queries from whose completions nothing is to be learned are replaced by others, at most."""
+    """The most rounds in which queries without a gradient are replaced by others."""
     reserve: Sequence[Row] = field(default=(), repr=False)
-    """The rows of all training queries, `documents` on end, of which replacements are drawn."""
+    """The rows of all training queries, `documents` consecutive rows each, from which replacements are drawn."""
 
     @property
     def splits(self) -> bool:
@@ -42,20 +42,20 @@ class Objective:
         return self.token_credit and len({reward.credit for reward in self.rewards}) > 1
 
     def grade_at(self, rows: Sequence[Row]) -> torch.Tensor:
-        """The grade's place in each completion, -1 where the reasoning comes first."""
+        """The grade's position in each completion, -1 where the reasoning comes first."""
         first = [row.get("order", "grade_first") == "grade_first" for row in rows]
         return torch.tensor([len(self.lead) if is_first else -1 for is_first in first])
 
 
 def grade_targets(objective: Objective, rows: Sequence[Row], grade_at: torch.Tensor) -> dict[str, torch.Tensor]:
-    """What a batch says for the grades' loss, row by row: place, what each grade would earn, the judged one, the query.
+    """A batch's tensors for the grades' loss, by row: the grade's position, its values, the judged grade, the query.
 
     Args:
-        objective: Knows the grades' rewards.
-        rows: The batch's, with the policy's `probabilities`.
-        grade_at: As of `Objective.grade_at`.
+        objective: Has the grades' rewards.
+        rows: The batch's rows, with the policy's `probabilities`.
+        grade_at: The result of `Objective.grade_at`.
     """
-    # The same number for a query in whatever batch it is generated, since some take others' places.
+    # A query's number is the same in every batch, since queries replace those of other batches.
     queries = [crc32(str(row["query_id"]).encode()) for row in rows]
     return {
         "grade_at": grade_at,
@@ -71,7 +71,7 @@ def graded_rows(
     """Rows to add to a batch: each chosen row's prompt with each grade as its completion.
 
     Returns:
-        Ids and mask of shape (3 * chosen, tokens), the completions padded on the right as TRL has them.
+        Ids and mask of shape (3 * chosen, tokens), the completions padded on the right as TRL's are.
     """
     answers = torch.zeros((len(objective.labels), width), dtype=input_ids.dtype, device=input_ids.device)
     real = torch.zeros_like(answers)

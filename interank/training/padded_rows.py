@@ -1,6 +1,6 @@
-"""Rows padded to one length, for models whose layers cannot follow a prefix tree; the same figures, dearer.
+"""Rows padded to one length, for models whose layers cannot follow a prefix tree: the same figures at a higher cost.
 
-Padding stands on the right, where no token sees it or takes up a state that it left.
+Padding is on the right, where no token attends to it or follows a state that it changed.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ from interank.training.fused_head import FusedHead
 
 @dataclass(frozen=True, slots=True)
 class PaddedRows:
-    """A batch of (prompt, answer) rows; `scored`, `labels` and `predictions` are as a `PrefixTree` has them.
+    """A batch of (prompt, answer) rows; `scored`, `labels` and `predictions` mean the same as in a `PrefixTree`.
 
-    `ids` and `mask` are (rows with an answer, longest); `scored` counts their places row by row.
+    `ids` and `mask` are (rows with an answer, longest); `scored` has positions in them, flattened row by row.
     """
 
     ids: torch.Tensor
@@ -33,7 +33,7 @@ class PaddedRows:
 
 
 def pad(rows: Sequence[tuple[Ids, Ids]], width: int, device: torch.device) -> PaddedRows:
-    """The rows side by side; what stands before an answer's token predicts it. A row without an answer is not run."""
+    """Pad the rows; the position before each answer token is scored. A row without an answer is left out."""
     run = [number for number, (_, answer) in enumerate(rows) if answer]
     whole = [torch.tensor((*rows[number][0], *rows[number][1])) for number in run]
     longest = max(map(len, whole))
@@ -61,9 +61,9 @@ def let_score_rows(
     cast_lm_head_to_fp32: bool = False,
     exact: Callable[[], Sequence[int]] = tuple,
 ) -> None:
-    """Give a causal language model `model(padded_rows=rows)`, whose log_probs and entropy are of the rows' labels.
+    """Have `model(padded_rows=rows)` return log_probs and entropy of the rows' labels.
 
-    Calls without rows go on as before. `exact` are as of `FusedHead`.
+    Other calls of the causal language model do not change. `exact` is that of `FusedHead`.
     """
     head = FusedHead(model, temperature=temperature, cast_lm_head_to_fp32=cast_lm_head_to_fp32, exact=exact)
     original = model.forward

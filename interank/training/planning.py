@@ -1,4 +1,4 @@
-"""What a training will take of the device's memory, told before anything is loaded, and what it took."""
+"""Estimates a training's memory before anything is loaded, chooses its form to fit, and measures the peak."""
 
 from __future__ import annotations
 
@@ -18,55 +18,55 @@ from interank.training.adapters import adapted_layers, adapter_weights
 from interank.training.failures import lower
 from interank.training.memory import Form, Microbatch, device_bytes, form_of, kept_bytes
 
-# bitsandbytes' NF4: half a byte a weight and a float32 scale for each 64; quantised again, 8 bits for each of these
-# and a float32 for each 256.
+# bitsandbytes' NF4: half a byte a weight and a float32 scale for each 64 weights; with double quantisation an 8-bit
+# scale for each 64 and a float32 for each 256 scales.
 _NF4_BYTES = {False: 0.5 + 4 / 64, True: 0.5 + 1 / 64 + 4 / (64 * 256)}
-# An adapter's weight, its gradient, and Adam's two states; under autocast a copy of the weight in bfloat16 besides.
+# An adapter's weight, its gradient, and Adam's two states; under autocast also a copy of the weight in bfloat16.
 _ADAPTER_BYTES: dict[Form, int] = {"float32": 16, "bfloat16": 18, "nf4": 8}
-# TRL's fused head computes logits in tiles of so many rows and words, whatever the vocabulary.
+# TRL's fused head computes logits in tiles of this many rows and words, whatever the vocabulary.
 _TILE_ROWS, _TILE_WORDS = 4096, 32768
-# Bytes for each of a tile's logits besides: Triton's kernels need none, PyTorch's operations hold seven in float32.
+# Further bytes for each of a tile's logits: Triton's kernels need none, PyTorch's operations hold seven in float32.
 _TILE_BYTES = {"cuda": 0, "cpu": 29}
-# Of a layer's widest states, so many are held at once while its gradients are computed.
+# The number of a layer's widest states that are held at once while its gradients are computed.
 _WORKING = 3
-# The device's memory is never all ours: the driver's context, the allocator's gaps, Python and its libraries.
+# Part of the device's memory goes to the driver's context, the allocator's gaps, Python and its libraries.
 _USABLE = 0.92
 _OVERHEAD = {"cuda": 1 * 2**30, "cpu": int(0.6 * 2**30)}
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """Bytes by part; `limit` is what the device gives."""
+    """An estimate of a training's memory in bytes, by part; `limit` is the device's memory."""
 
     weights: int
     adapter: int
     activations: int
     working: int
-    """What the head, or a layer's backward pass, holds while it computes."""
+    """The temporary memory of the head or of a layer's backward pass, whichever is larger."""
     overhead: int
     limit: int
     tokens: int
-    """Those of the largest microbatch; what its rows share counts once."""
+    """The tokens of the largest microbatch; shared prefixes count once."""
     checkpointing: bool
-    """Whether activations are computed again in the backward pass."""
+    """Whether activations are recomputed in the backward pass (gradient checkpointing)."""
 
     @property
     def step(self) -> int:
-        """What tensors take at the peak of a step."""
+        """The memory of all tensors at the peak of a step."""
         return self.weights + self.adapter + self.activations + self.working
 
     @property
     def total(self) -> int:
-        """All parts."""
+        """The sum of all parts."""
         return self.step + self.overhead
 
     @property
     def fits(self) -> bool:
-        """Whether the device has so much."""
+        """Whether the total fits into the usable memory of the device."""
         return self.total <= _USABLE * self.limit
 
     def told(self) -> str:
-        """In a line."""
+        """The estimate in a line."""
         parts = {name: value for name, value in asdict(self).items() if name in _PARTS}
         listed = ", ".join(f"{name} {gib(value)}" for name, value in parts.items())
         again = "computed again in the backward pass" if self.checkpointing else "kept"
@@ -81,7 +81,7 @@ _PARTS = ("weights", "adapter", "activations", "working", "overhead")
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """What is trained in which form; `checkpointing` None lets memory decide."""
+    """The recipe's choices of adapter, number format and checkpointing; `checkpointing` None lets memory decide."""
 
     lora: LoraRecipe
     quantisation: Quantisation
@@ -89,48 +89,48 @@ class Choice:
     precision: Precision
     checkpointing: bool | None
     head: bool = False
-    """Whether it has a head of one number in place of the vocabulary's."""
+    """Whether the model has a head of one number in place of the vocabulary's."""
     shorter: tuple[str, ...] = ()
-    """The recipe's keys by which a step gets smaller."""
+    """The recipe's keys that make a step smaller."""
 
 
 def plan(files: ModelFiles, choice: Choice, microbatch: Microbatch) -> tuple[Plan, Quantisation]:
-    """Estimate the training of a model from its configuration, and choose its form where the recipe leaves it open.
+    """Estimate a training from the model's configuration, and choose its form where the recipe leaves it open.
 
-    Of what fits, the fastest: plain weights before NF4, which saves memory and never time, and activations kept
-    before computed again.
+    The fastest form that fits is chosen: unquantised weights before NF4, which saves memory and never time, and kept
+    activations before recomputed ones.
 
     Raises:
-        TrainingError: It cannot fit; says what would help.
+        TrainingError: No form fits; the message says what would help.
     """
     model = _shape(files, choice.precision, head=choice.head)
     forms: list[Quantisation] = [choice.quantisation]
     if choice.quantisation == "auto":
-        # NF4 on a CPU is for trying things out: it is slow there, and memory is not short.
+        # NF4 is slow on a CPU, where memory is not short.
         forms = ["none", "nf4"] if device() == "cuda" else ["none"]
-    again = [False, True] if choice.checkpointing is None else [choice.checkpointing]
-    ways = [
+    checkpointing = [False, True] if choice.checkpointing is None else [choice.checkpointing]
+    estimates = [
         (estimated(model, replace(choice, quantisation=form), microbatch, checkpointing=each), form)
         for form in forms
-        for each in again
+        for each in checkpointing
     ]
-    chosen = next(((made, form) for made, form in ways if made.fits), None)
+    chosen = next(((estimate, form) for estimate, form in estimates if estimate.fits), None)
     if chosen is None:
-        least, form = min(ways, key=lambda way: way[0].total)
+        least, form = min(estimates, key=lambda each: each[0].total)
         advice = _advice(least, replace(choice, quantisation=form))
         raise TrainingError(f"{files.name} cannot be trained here: {least.told()}; {advice}")
     return chosen
 
 
 def weights_of(files: ModelFiles, *, head: bool = False) -> int:
-    """How many weights a model has, told from its configuration."""
+    """The number of a model's weights, computed from its configuration."""
     return sum(weight.numel() for weight in _shape(files, head=head).parameters())
 
 
 def _shape(files: ModelFiles, precision: Precision = "auto", *, head: bool) -> Any:
-    """The model on no device."""
+    """The model without weights, on the meta device."""
     config = model_config(files.folder)
-    # Encoders that rank write no text.
+    # Encoders have no language model's head.
     writes = not head and type(config) in MODEL_FOR_CAUSAL_LM_MAPPING
     with torch.device("meta"):
         kind = AutoModelForCausalLM if writes else AutoModelForSequenceClassification
@@ -138,28 +138,28 @@ def _shape(files: ModelFiles, precision: Precision = "auto", *, head: bool) -> A
 
 
 def peak_bytes() -> int:
-    """The most memory that this process has held, on the device that computes."""
+    """The peak memory of this process on the device that computes."""
     if device() == "cuda":
         return int(torch.cuda.max_memory_allocated())
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
 def gib(number: float) -> str:
-    """Bytes to be read."""
+    """A number of bytes in GiB, as text."""
     return f"{number / 2**30:.2f} GiB"
 
 
 def estimated(model: Any, choice: Choice, microbatch: Microbatch, *, checkpointing: bool) -> Plan:
-    """The plan of one way to train a model, which may be on no device; `choice` says how it is quantised."""
+    """The plan of one form of training; the model may be on the meta device, and `choice` has its quantisation."""
     config, tokens, itemsize = model.config.get_text_config(), microbatch.tokens, int(model.dtype.itemsize)
     form: Form = "nf4" if choice.quantisation == "nf4" else form_of(model)
     layers = config.num_hidden_layers
     adapted = adapted_layers(layers, choice.lora)
-    # What lies below the first adapter is not kept for a backward pass.
+    # Layers below the first adapter keep nothing for the backward pass.
     kept = kept_bytes(config, microbatch, form) * adapted // layers
     rows = min(microbatch.scored, _TILE_ROWS)
     head = rows * (_TILE_WORDS * itemsize + min(config.vocab_size, _TILE_WORDS) * _TILE_BYTES[device()])
-    # Gradients of the last tokens' states, summed in float32.
+    # Gradients of the scored tokens' hidden states, summed in float32.
     head += microbatch.scored * config.hidden_size * 4
     widest = getattr(config, "intermediate_size", None) or 4 * config.hidden_size
     layer = _WORKING * tokens * widest * itemsize
@@ -192,14 +192,14 @@ def _weight_bytes(model: Any, choice: Choice) -> int:
     return int(quantised * _NF4_BYTES[choice.double_quantisation] + (whole - quantised) * size)
 
 
-def _advice(kept: Plan, choice: Choice) -> str:
-    """What would help, most first."""
-    ways = []
+def _advice(least: Plan, choice: Choice) -> str:
+    """The changes of the recipe that would help, the most effective first."""
+    changes = []
     if choice.quantisation != "nf4":
-        ways.append("set quantisation: nf4")
-    if not kept.checkpointing:
-        ways.append("set trainer.gradient_checkpointing: true")
-    ways.append(lower(choice.shorter))
+        changes.append("set quantisation: nf4")
+    if not least.checkpointing:
+        changes.append("set trainer.gradient_checkpointing: true")
+    changes.append(lower(choice.shorter))
     if choice.lora.rank > 16:
-        ways.append("lower lora.rank")
-    return "; or ".join(ways)
+        changes.append("lower lora.rank")
+    return "; or ".join(changes)

@@ -1,6 +1,6 @@
-"""The policy's trainer: the one module that reaches into TRL's GRPOTrainer; what it computes stands in the others.
+"""The policy's trainer, the only module that overrides parts of TRL's GRPOTrainer; other modules do the computing.
 
-docs/rl.md lists every part of TRL that is touched here, and `tests/contracts` hold TRL to it.
+docs/rl.md lists every part of TRL that is used here, and `tests/contracts` hold TRL to it.
 """
 
 from __future__ import annotations
@@ -39,14 +39,14 @@ Batch = dict[str, Any]
 
 
 class PolicyTrainer(GRPOTrainer):  # type: ignore[misc]  # TRL is untyped here
-    """TRL's trainer and update, timed, held to its sampler (see `Agreement`), kept where sampler or reward fails.
+    """TRL's trainer and update, timed, compared with its sampler (`Agreement`), with a checkpoint when a step fails.
 
-    What one of TRL's methods has to tell another goes through the values that TRL hands on: a row of the dataset says
-    what its completion earned (`EARNED`), a batch holds its grades, and the loss gets a `Read` in the model's place.
+    TRL's methods pass data to each other in the values that TRL hands on: a row of the dataset holds the rewards of its
+    completion (`EARNED`), a batch holds its grades, and the loss gets a `Read` in the model's place.
     """
 
     skips_idle = False
-    """Whether completions without an advantage are left uncomputed."""
+    """Whether completions without an advantage are not computed."""
 
     def __init__(
         self, *args: Any, rollouts: RolloutsRecipe | None = None, objective: Objective | None = None, **kwargs: Any
@@ -57,7 +57,7 @@ class PolicyTrainer(GRPOTrainer):  # type: ignore[misc]  # TRL is untyped here
         self.rollouts = rollouts or RolloutsRecipe()
         self.agreement = Agreement(self.rollouts)
         self.shared_rows: tuple[int, int] | None = None
-        """Of what several processes sample together: how many completions others have before, and how many all have."""
+        """The number of completions of earlier processes and of all processes, where several sample together."""
         self.recorder: Recorder | None = None
         self.recorded: tuple[str, ...] = ()
         """The columns with which a completion is recorded."""
@@ -74,28 +74,28 @@ class PolicyTrainer(GRPOTrainer):  # type: ignore[misc]  # TRL is untyped here
 
     @property
     def step_figures(self) -> dict[str, list[float]]:
-        """Figures of the steps since the last line of the log, which gets their means."""
+        """The figures of the steps since the last line of the log; the next line gets their means."""
         figures: dict[str, list[float]] = self._metrics["train"]
         return figures
 
     def note(self, figures: Mapping[str, float]) -> None:
-        """Have figures of the present batch logged."""
+        """Add figures of the present batch to the log."""
         for name, figure in figures.items():
             self._metrics["train" if self.model.training else "eval"][name].append(figure)
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
-        """TRL's line of the log, with the figures of all processes; all come here at the same steps."""
+        """Write TRL's line of the log with the figures of all processes, which all call this at the same steps."""
         if distributed.world() > 1:
             figures = self._metrics["train" if self.model.training else "eval"]
-            # Not where a figure is taken: some are of microbatches that only one process has.
-            parts = distributed.gathered({name: list(taken) for name, taken in figures.items()})
+            # Gathered here and not where a figure is noted, since some are of microbatches that only one process has.
+            parts = distributed.gathered({name: list(values) for name, values in figures.items()})
             for name in dict.fromkeys(name for part in parts for name in part):
                 figures[name] = [value for part in parts for value in part.get(name, ())]
         super().log(logs, start_time)
 
     @contextmanager
     def _kept(self) -> Iterator[None]:
-        """Before anything of a step has reached the weights: what ends the training here leaves a checkpoint."""
+        """A context, before a step changes the weights, in which an error or signal leaves a checkpoint."""
         whole, done = False, self.state.global_step
         try:
             yield
@@ -121,9 +121,9 @@ class PolicyTrainer(GRPOTrainer):  # type: ignore[misc]  # TRL is untyped here
 
     def _calculate_rewards(self, inputs: list[dict[str, Any]], prompts: Any, completions: Any, ids: Any) -> Any:
         with self._kept(), self.clock.part("reward"):
-            found = super()._calculate_rewards(inputs, prompts, completions, ids)
-        rewards = neutral(found, self.num_generations if self.model.training else self.num_generations_eval)
-        # TRL tells every process what all of them earned.
+            values = super()._calculate_rewards(inputs, prompts, completions, ids)
+        rewards = neutral(values, self.num_generations if self.model.training else self.num_generations_eval)
+        # TRL gathers the rewards of all processes.
         before = distributed.rank() * len(inputs)
         own = rewards[before : before + len(inputs)]
         for row, completion, earned in zip(inputs, completions, own.tolist(), strict=True):
@@ -131,7 +131,7 @@ class PolicyTrainer(GRPOTrainer):  # type: ignore[misc]  # TRL is untyped here
         return rewards
 
     def _generate_and_score_completions(self, inputs: list[dict[str, Any]]) -> Batch:
-        """TRL's batch, with our advantages, and without queries from which nothing is to be learned."""
+        """TRL's batch with our advantages, and with other queries in place of those without a gradient."""
         if not self.model.training:
             whole: Batch = super()._generate_and_score_completions(inputs)
             return whole
@@ -155,7 +155,7 @@ class PolicyTrainer(GRPOTrainer):  # type: ignore[misc]  # TRL is untyped here
         return batch
 
     def _fresh(self, rows: list[dict[str, Any]], before: int, among: int) -> Batch:
-        """`_credited` of rows that replace others: `before` are other processes', and `among` those of all."""
+        """`_credited` for replacement rows; `before` and `among` are the rows of earlier and of all processes."""
         self.shared_rows = (before, among) if distributed.world() > 1 else None
         return self._credited(rows)
 
@@ -167,7 +167,7 @@ class PolicyTrainer(GRPOTrainer):  # type: ignore[misc]  # TRL is untyped here
         return torch.tensor(distributed.added([int(number)])[0], device=number.device)
 
     def _credited(self, inputs: list[dict[str, Any]]) -> Batch:
-        """Completions of these rows with the advantages of their tokens, and what each grade would earn."""
+        """A batch of completions of these rows, with the advantages of their tokens and the value of each grade."""
         batch: Batch = super()._generate_and_score_completions(inputs)
         objective, device = self.objective, batch["advantages"].device
         rewards = torch.tensor([row[EARNED].rewards for row in inputs], device=device)
@@ -183,7 +183,7 @@ class PolicyTrainer(GRPOTrainer):  # type: ignore[misc]  # TRL is untyped here
         if held:
             batch["reference_grades"] = self.reference_grades(batch)
         if objective.grade.instead and "tool_mask" in batch:
-            # What is summed over the three grades is not sampled besides.
+            # A grade that the loss sums over must not count as sampled too.
             rows = (grade_at >= 0).nonzero()[:, 0]
             batch["tool_mask"][rows, grade_at[rows]] = 0
             batch["advantages"] = without_grade(batch["advantages"], grade_at, objective.rewards)
@@ -191,30 +191,30 @@ class PolicyTrainer(GRPOTrainer):  # type: ignore[misc]  # TRL is untyped here
         return batch
 
     def reference_grades(self, batch: Mapping[str, torch.Tensor]) -> torch.Tensor:
-        """`Read.labels` by the reference policy, for every row of a batch, (rows, 3); 0 where nothing is graded."""
+        """`Read.labels` by the reference policy for every row of a batch, (rows, 3); 0 for rows without a grade."""
         objective = self.objective
         prompts = distinct_prompts(batch["prompt_ids"], batch["grade_at"] >= 0)
-        found = torch.zeros((len(batch["prompt_ids"]), len(objective.labels)), device=batch["prompt_ids"].device)
+        grades = torch.zeros((len(batch["prompt_ids"]), len(objective.labels)), device=batch["prompt_ids"].device)
         if not prompts:
-            return found
+            return grades
         ids, mask, width = prompts_and_completions(batch)
         ids, mask = graded_rows(ids, mask, width, list(prompts), objective)
         # As many prompts at a time as in the loss.
         size = len(objective.labels) * max(1, self.args.per_device_train_batch_size // self.num_generations)
         policy = self.accelerator.unwrap_model(self.model)
-        # As TRL has it: the start's adapter, kept beside the trained one.
+        # TRL's reference policy: the start's adapter, kept beside the trained one.
         with torch.no_grad(), by_reference(policy):
             read = self._get_per_token_logps_and_entropies(self.model, ids, mask, width, batch_size=size)[0]
         for three, own in zip(read[:, len(objective.lead)].view(len(prompts), -1), prompts.values(), strict=True):
-            found[own] = three
-        return found
+            grades[own] = three
+        return grades
 
     def compute_loss(self, model: Any, inputs: Batch, *args: Any, **kwargs: Any) -> torch.Tensor:
-        """TRL's loss; the rollouts that are due are checked before, while the weights are those that sampled."""
+        """TRL's loss; rollouts that are due are checked first, while the weights are still those that sampled."""
         first = not self.agreement.begun
         if self.agreement.due():
             with self._kept():
-                # One prompt's completions will do to see whether the adapter is the present one.
+                # One prompt's completions suffice to see whether the sampler has the present adapter.
                 self._check_agreement(model, inputs if first else _rows(inputs, self.num_generations))
         loss: torch.Tensor = super().compute_loss(model, inputs, *args, **kwargs)
         return loss
@@ -242,29 +242,29 @@ class PolicyTrainer(GRPOTrainer):  # type: ignore[misc]  # TRL is untyped here
             distributed.world(),
         )
 
-    def _read(self, model: Any, inputs: Batch, asked: Sequence[int]) -> Read:
-        """A microbatch as the model reads it, and the grades of these rows' prompts."""
+    def _read(self, model: Any, inputs: Batch, graded: Sequence[int]) -> Read:
+        """The model's scores of a microbatch, and of the grades after the prompts of the rows `graded`."""
         ids, mask, width = prompts_and_completions(inputs)
         rows, objective = len(ids), self.objective
         skipped = idle(inputs) if self.skips_idle and self.model.training else None
         computed = mask if skipped is None else mask.masked_fill(skipped[:, None], 0)
-        if asked:
-            # A completion that is skipped may stand behind a prompt whose grade is not.
-            more, real = graded_rows(ids, mask, width, asked, objective)
+        if graded:
+            # The prompt of a skipped completion may still need its grade.
+            more, real = graded_rows(ids, mask, width, graded, objective)
             ids, computed = torch.cat([ids, more]), torch.cat([computed, real])
         aux = self.aux_loss_enabled
-        found = self._get_per_token_logps_and_entropies(
+        scored = self._get_per_token_logps_and_entropies(
             model, ids, computed, width, compute_entropy=True, compute_aux_loss=aux
         )
-        read = Read(*found).with_labels_apart(rows, len(objective.lead), len(objective.labels))
+        read = Read(*scored).with_labels_apart(rows, len(objective.lead), len(objective.labels))
         if skipped is None:
             return read
-        # For the log's mean: the skipped have none. It is NaN, which is left out, where all are skipped.
-        usual = self._mean_of_all(found[1][computed[:, -width:].bool()].detach())
-        return read.without_idle(skipped, usual, inputs.get("old_per_token_logps"))
+        # Skipped completions get the mean entropy, so that the log's mean stays; NaN, which is omitted, if all are.
+        mean = self._mean_of_all(scored[1][computed[:, -width:].bool()].detach())
+        return read.without_idle(skipped, mean, inputs.get("old_per_token_logps"))
 
     def _mean_of_all(self, values: torch.Tensor) -> torch.Tensor:
-        """The mean over all processes: one that computes nothing has none of its own, and NaN spreads in TRL's sums."""
+        """The mean over all processes, since that of a process without values would be NaN, which TRL would sum up."""
         total = torch.stack([values.sum(), values.new_tensor(float(len(values)))])
         total = self.accelerator.reduce(total, reduction="sum") if distributed.world() > 1 else total
         return total[0] / total[1]
@@ -272,37 +272,37 @@ class PolicyTrainer(GRPOTrainer):  # type: ignore[misc]  # TRL is untyped here
     def _get_per_token_logps_and_entropies(self, model: Any, *args: Any, **kwargs: Any) -> Any:
         if isinstance(model, Read):
             return model.logps, model.entropies, model.aux_loss
-        # Without a gradient the policy, or its reference, is read: as it samples, without dropout.
+        # Without gradients, dropout is off as in sampling.
         with nullcontext() if torch.is_grad_enabled() else reading(model):
             return self._log_probabilities(model, *args, **kwargs)
 
     def _log_probabilities(self, *args: Any, **kwargs: Any) -> Any:
-        """What TRL computes for its loss; a seam."""
+        """TRL's log-probabilities and entropies; `SharedPrefixTrainer` overrides this."""
         return super()._get_per_token_logps_and_entropies(*args, **kwargs)
 
     def _check_agreement(self, model: Any, inputs: Batch) -> None:
         """Compare the sampler's log-probabilities with the trainer's.
 
         Raises:
-            TrainingError: They differ by more than rounding, so that what is rewarded is not what is trained.
+            TrainingError: They differ by more than rounding; see `Agreement.judge`.
         """
         if inputs.get("sampling_per_token_logps") is None:
             return
         with torch.no_grad():
             ours, _, _ = self._get_per_token_logps_and_entropies(model, *prompts_and_completions(inputs))
-        found = difference(inputs, ours)
-        if found is None:
+        gap = difference(inputs, ours)
+        if gap is None:
             return
-        self.step_figures[CHECKED].append(found)
-        self.agreement.judge(found, self.accelerator.unwrap_model(model).dtype, self.state.log_history)
+        self.step_figures[CHECKED].append(gap)
+        self.agreement.judge(gap, self.accelerator.unwrap_model(model).dtype, self.state.log_history)
 
 
 class SharedPrefixTrainer(PolicyTrainer):
-    """Computes what completions share once: the same loss and gradients, several times cheaper.
+    """Computes shared prefixes of completions once: the same loss and gradients at a fraction of the cost.
 
     TRL shuffles a generation batch before it cuts it into microbatches; here rows keep their order, so that a
-    microbatch holds whole groups, and whole queries where it is large enough. Groups whose rewards are all equal are
-    not computed where they have no gradient. Where a model's layers allow no tree, rows are computed whole.
+    microbatch holds whole groups, and whole queries where it is large enough. Groups of equal rewards are not computed
+    where they have no gradient. Where a model's layers allow no tree, rows are computed whole.
     """
 
     _buffered_inputs: Any
@@ -311,8 +311,8 @@ class SharedPrefixTrainer(PolicyTrainer):
         super().__init__(*args, **kwargs)
         if self.aux_loss_enabled:
             raise TrainingError(
-                "a mixture of experts is balanced over all tokens, those computed once included; set shared_prefix: "
-                "false, or trainer.router_aux_loss_coef: 0.0"
+                "trainer.router_aux_loss_coef balances a mixture of experts over all tokens, which shared prefixes "
+                "would count once; set shared_prefix: false, or trainer.router_aux_loss_coef: 0.0"
             )
         # A completion without an advantage has no gradient, unless `beta` or an entropy bonus gives it one.
         self.skips_idle = self.beta == 0.0 and not self._entropy_bonus_enabled and self.top_entropy_quantile == 1.0
@@ -344,7 +344,7 @@ class SharedPrefixTrainer(PolicyTrainer):
         compute_entropy: bool = False,
         **_: Any,
     ) -> tuple[torch.Tensor, torch.Tensor | None, None]:
-        """TRL's seam: of shape (batch, logits_to_keep), 0 where a completion has no token."""
+        """Log-probabilities and entropies of shape (batch, logits_to_keep), 0 where a completion has no token."""
         size = batch_size or len(input_ids)
         with self.accelerator.autocast():
             parts = [
@@ -356,7 +356,7 @@ class SharedPrefixTrainer(PolicyTrainer):
 
 
 def _rows(inputs: Batch, number: int) -> Batch:
-    """The first rows of what is told row by row."""
+    """The batch with the first rows of all tensors that have one entry a row."""
     rows = len(inputs["completion_ids"])
     return {
         name: value[:number] if torch.is_tensor(value) and value.dim() and len(value) == rows else value

@@ -1,4 +1,4 @@
-"""Training of a head on which of two explanations is better, by TRL's RewardTrainer."""
+"""Trains a head on preferences between two explanations, by TRL's RewardTrainer."""
 
 from __future__ import annotations
 
@@ -26,44 +26,44 @@ PREFERENCES: dict[str, Any] = {
     "learning_rate": 1.0e-4,
     "lr_scheduler_type": "linear",
     "warmup_steps": 0.1,
-    # Pairs of explanations; the two are rows of one batch.
+    # In pairs of explanations, each of which is two rows of the batch.
     "per_device_train_batch_size": 8,
     "gradient_accumulation_steps": 1,
     "max_grad_norm": 1.0,
-    # Only differences are learned from; scores about 0 are where a sigmoid tells most.
+    # The loss sees differences alone; this keeps scores near 0, where a sigmoid is steepest.
     "center_rewards_coefficient": 0.01,
 }
 
 
 class _Trainer(RewardTrainer):  # type: ignore[misc]  # TRL is untyped here
-    """TRL's trainer; where several processes share its pairs out, each microbatch counts as it does in one."""
+    """TRL's trainer, whose microbatches count the same with several processes as with one."""
 
     def __init__(self, **given: Any) -> None:
         super().__init__(**given)
         collated: Callable[[Sequence[Any]], dict[str, Any]] = self.data_collator  # type: ignore[has-type]
 
         def collate(rows: Sequence[Any]) -> dict[str, Any]:
-            # Who has nothing to learn computes a pair for company.
+            # A process without rows computes some pair, since the others wait for its gradients.
             return {**collated(list(rows) or [self.train_dataset[0]]), "part": int(bool(rows))}
 
         if distributed.world() > 1:
             self.data_collator = collate
 
     def get_train_dataloader(self) -> Any:
-        """Each process's pairs."""
+        """A loader of this process's pairs."""
         return shared(super().get_train_dataloader())
 
     def get_batch_samples(self, epoch_iterator: Any, num_batches: int, device: torch.device) -> Any:
-        """A step's microbatches, each told its part of the step's mean."""
+        """A step's microbatches, each with its part of the step's mean."""
         batches, items = super().get_batch_samples(epoch_iterator, num_batches, device)
         return with_parts(batches), items
 
     def compute_loss(self, model: Any, inputs: dict[str, Any], *args: Any, **kwargs: Any) -> Any:
-        """TRL's loss; of several processes without its figures, for which all would need as many pairs."""
+        """TRL's loss; with several processes without its figures, which need equally many pairs in all of them."""
         if distributed.world() == 1:
             return super().compute_loss(model, inputs, *args, **kwargs)
-        found = model(input_ids=inputs["input_ids"], attention_mask=inputs["attention_mask"]).logits[:, 0]
-        chosen, rejected = torch.chunk(found, 2)
+        scores = model(input_ids=inputs["input_ids"], attention_mask=inputs["attention_mask"]).logits[:, 0]
+        chosen, rejected = torch.chunk(scores, 2)
         loss = -torch.nn.functional.logsigmoid(chosen - rejected - inputs["margin"]).mean()
         if self.args.center_rewards_coefficient is not None:
             loss = loss + self.args.center_rewards_coefficient * ((chosen + rejected) ** 2).mean()
@@ -71,7 +71,7 @@ class _Trainer(RewardTrainer):  # type: ignore[misc]  # TRL is untyped here
 
 
 class Preference(NamedTuple):
-    """Two explanations of a pair in ids, and by how many logits the better one is to lead."""
+    """Token ids of two explanations of a pair, and the margin in logits by which the chosen one should lead."""
 
     chosen: tuple[int, ...]
     rejected: tuple[int, ...]
@@ -79,10 +79,10 @@ class Preference(NamedTuple):
 
 
 def let_pool_by_mask(model: Any, encoder: PairEncoder) -> None:
-    """Have a classifier read a row where its mask ends.
+    """Have a classifier pool each row at the end of its attention mask.
 
-    transformers reads it at the last id that is not the padding's, which is another where a row ends with the token
-    that pads.
+    transformers pools at the last id that is not the padding token, which is another position where a row itself ends
+    with that token.
     """
 
     @functools.wraps(type(model).forward)

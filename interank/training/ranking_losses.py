@@ -1,11 +1,11 @@
-"""What a head learns of a query's documents: ranking losses over a group, and the teacher's scores distilled into it.
+"""Ranking losses of heads over a query's documents (a group), and distillation of a teacher's scores.
 
 Every loss is of one group: scores s, grades y (0, 1 or 2) and the teacher's scores t, all of shape (documents,). A
 batch's loss is the mean over its groups.
 
-Where documents have weights, the term of a document is multiplied by its own and that of a pair by the better one's, as
-clicks are by their inverse propensity (Joachims et al., WSDM 2017, arXiv 1608.04468). Distillation and
-`ranknet`, which learn from a teacher, are not weighed.
+Where documents have weights, a document's term is multiplied by its weight and a pair's term by that of the better
+document, as clicks are by their inverse propensity (Joachims et al., WSDM 2017, arXiv 1608.04468). Distillation and
+`ranknet`, which learn from a teacher, are not weighted.
 """
 
 from __future__ import annotations
@@ -20,21 +20,21 @@ from interank.errors import TrainingError
 from interank.settings.heads import Objective
 from interank.types import Relevance
 
-# As deep as what is reported: nDCG@10.
+# The depth of the reported measure, nDCG@10.
 LAMBDA_DEPTH = 10
 
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """What a group's scores are held to; `teacher` is None where nothing is distilled."""
+    """The targets of a group's scores; `teacher` is None where nothing is distilled."""
 
     grades: torch.Tensor
     teacher: torch.Tensor | None = None
     weights: torch.Tensor | None = None
-    """How much each document counts; None where each counts 1."""
+    """Each document's weight; None where each is 1."""
 
     def weighed(self, losses: torch.Tensor, of: torch.Tensor | None = None) -> torch.Tensor:
-        """The losses of all documents, or of those at the places `of`, each by its document's weight."""
+        """The losses of all documents, or of those at the indices `of`, each times its document's weight."""
         if self.weights is None:
             return losses
         return losses * (self.weights if of is None else self.weights[of])
@@ -44,7 +44,7 @@ class Target:
 class HeadLoss:
     """`(1 - alpha) * main + alpha * distillation`; without a teacher's scores the main loss alone.
 
-    So in DeAR (arXiv 2508.16998; its code's `modeling.py`), where alpha is 0.1 and the temperature 2.
+    This is DeAR's loss (arXiv 2508.16998; its code's `modeling.py`), with alpha 0.1 and temperature 2.
     """
 
     objective: Objective
@@ -64,9 +64,9 @@ def distillation(scores: torch.Tensor, teacher: torch.Tensor, temperature: float
 
     T^2 keeps the gradient's size as T grows. DeAR's model cards have the arguments the other way round and no T^2.
     """
-    wanted = (teacher / temperature).log_softmax(0)
-    found = (scores / temperature).log_softmax(0)
-    return temperature**2 * (wanted.exp() * (wanted - found)).sum()
+    target = (teacher / temperature).log_softmax(0)
+    student = (scores / temperature).log_softmax(0)
+    return temperature**2 * (target.exp() * (target - student)).sum()
 
 
 def cross_entropy(scores: torch.Tensor, target: Target) -> torch.Tensor:
@@ -83,7 +83,7 @@ def binary_cross_entropy(scores: torch.Tensor, target: Target) -> torch.Tensor:
     """Mean over documents of `-(g * log sigmoid(s) + (1 - g) * log(1 - sigmoid(s)))`, where g is y / 2.
 
     monoBERT's loss (Nogueira & Cho, arXiv 1901.04085, equation 1) as a mean; a partially relevant document counts
-    half. It fixes where scores lie, so that sigmoid(s) = 0.5 means something; the other losses fix differences only.
+    half. It fixes the scores themselves, so that sigmoid(s) = 0.5 has a meaning; the other losses fix differences only.
     """
     wanted = target.grades.to(scores) / int(Relevance.RELEVANT)
     return target.weighed(binary_cross_entropy_with_logits(scores, wanted, reduction="none")).mean()
@@ -99,7 +99,7 @@ def ranknet(scores: torch.Tensor, target: Target) -> torch.Tensor:
     """
     if target.teacher is None:
         raise TrainingError(
-            "objective: ranknet learns a teacher's differences and found no teacher; set teacher or "
+            "objective: ranknet learns the differences of a teacher's scores, and there is no teacher; set teacher or "
             "teacher_scores, or take ranknet_hard"
         )
     first, second = torch.triu_indices(len(scores), len(scores), offset=1, device=scores.device)
@@ -129,8 +129,8 @@ def lambda_loss(scores: torch.Tensor, target: Target) -> torch.Tensor:
     """Sum over pairs with `y_i > y_j` of `|dNDCG_ij| * log(1 + exp(-(s_i - s_j)))`.
 
     LambdaRank as a loss (Burges, MSR-TR-2010-82, section 4; Wang et al., CIKM 2018, equation 12, in natural
-    logarithms): dNDCG_ij is what nDCG@10 changes by when i and j change places in the order of the scores, with gains
-    2^y - 1 and discounts 1 / log2(1 + rank). The order is taken as it is: no gradient goes through the ranks.
+    logarithms): dNDCG_ij is the change of nDCG@10 when i and j swap ranks in the order of the scores, with gains
+    2^y - 1 and discounts 1 / log2(1 + rank). The ranks are constants: no gradient goes through them.
     """
     better, worse = _pairs(target.grades)
     gains = (2.0 ** target.grades.to(scores) - 1) / _ideal(target.grades.to(scores))
@@ -151,7 +151,7 @@ MAIN: Mapping[Objective, Callable[[torch.Tensor, Target], torch.Tensor]] = {
 
 
 def _pairs(grades: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """The places of all pairs of a better and a worse document."""
+    """The indices of all pairs of a better and a worse document."""
     better, worse = (grades[:, None] > grades[None, :]).nonzero(as_tuple=True)
     return better, worse
 

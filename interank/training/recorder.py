@@ -1,4 +1,4 @@
-"""Rollouts that one can read: of some steps, a query's completions with what each reward gave them."""
+"""Records rollouts to read: for some steps a query's completions with the value of each reward."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from typing import Any
 from interank.ledger import Ledger
 
 EARNED = "earned"
-"""The column of TRL's rows that holds what a row's completion earned."""
+"""The column of TRL's rows that holds a completion's rewards (`Earned`)."""
 
 
 @dataclass(frozen=True, slots=True)
 class RewardedCompletion:
-    """A completion, and what each reward gave it: NaN where none applies to it."""
+    """A completion and the value of each reward; NaN where a reward does not apply to it."""
 
     completion: str
     rewards: Sequence[float]
@@ -24,29 +24,29 @@ class RewardedCompletion:
 
 @dataclass(frozen=True, slots=True)
 class Recorder:
-    """Appends the first `rows` completions of every so many steps to a file."""
+    """Appends the first `rows` completions of every `every`-th step to a file."""
 
     file: Path
     every: int
     rows: int
     columns: Sequence[str]
-    """Those of a row that tell what its completion answers."""
+    """The row's columns that are recorded with a completion."""
 
     def rewind(self, step: int) -> None:
-        """Drop what was recorded after a step that is gone back to."""
+        """Drop the records of later steps, before a training resumes from this step."""
         ledger = Ledger(self.file)
         ledger.replace([row for row in ledger.rows() if row["step"] <= step])
 
     def __call__(
         self, step: int, inputs: Sequence[Mapping[str, Any]], batch: Mapping[str, Any], names: Sequence[str]
     ) -> None:
-        """Record the completions of the step under way, the first of which is step 1.
+        """Record completions of the present step.
 
         Args:
-            step: Its number.
-            inputs: TRL's rows, with what each one's completion earned (`EARNED`).
+            step: The step's number, from 1.
+            inputs: TRL's rows, with the rewards of their completions (`EARNED`).
             batch: TRL's batch.
-            names: What the rewards are called.
+            names: The rewards' names.
         """
         if step != 1 and step % self.every:
             return
@@ -59,9 +59,9 @@ class Recorder:
                 **{name: inputs[row][name] for name in self.columns},
                 "completion": inputs[row][EARNED].completion,
                 "rewards": _named(names, inputs[row][EARNED].rewards),
-                # What each grade would earn, where it is summed over and not sampled.
+                # The reward of each grade, where grades are summed over and not sampled.
                 "earns": [round(value, 4) for value in earns[row]] if earns else None,
-                # Of the first token and of the last: the grade's and the explanation's, in grade-first order.
+                # Of the first token and of the last: in grade-first order the grade's and the explanation's.
                 "advantage": [round(float(advantages[row, place]), 4) for place in (0, -1)],
             }
             for row in range(number)

@@ -1,4 +1,4 @@
-"""The adapter from which a training starts, kept beside the trained one, and reading by one adapter of several."""
+"""The reference policy: the adapter from which a training starts, kept on the model beside the trained one."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ REFERENCE = "ref"
 
 
 def by_adapter(model: PeftModel, name: str | None) -> AbstractContextManager[None]:
-    """Inside it the adapter of this name is active, or none; afterwards the one that was."""
-    within: AbstractContextManager[None] = use_adapter(model, name)
-    return within
+    """A context in which the adapter of this name (None: no adapter) is active; the one before is active after it."""
+    context: AbstractContextManager[None] = use_adapter(model, name)
+    return context
 
 
 def by_reference(model: PeftModel) -> AbstractContextManager[None]:
-    """Inside it the model is what TRL holds the policy to: the start's adapter where one is kept, else the base."""
+    """A context in which the model is the reference policy: the start's adapter where one is kept, else the base."""
     return by_adapter(model, REFERENCE if REFERENCE in model.peft_config else None)
 
 
 def keep_reference(model: PeftModel) -> None:
-    """Keep the present adapter beside the trained one, as TRL does where `beta` asks for it; does nothing if it is."""
+    """Copy the present adapter as the reference, as TRL does where `beta` is not 0, unless there is one already."""
     if REFERENCE in model.peft_config:
         return
     model.add_adapter(REFERENCE, model.peft_config["default"])

@@ -1,7 +1,8 @@
-"""Replacing queries of a generation batch from whose completions nothing can be learned.
+"""Replaces queries of a generation batch whose completions have no gradient.
 
-Where all completions of a prompt earn the same there is no gradient. Such groups are dropped before the backward pass;
-where that is a whole query, others take its place, as DAPO's dynamic sampling does (arXiv 2503.14476, section 3.2).
+Where all completions of a prompt get the same reward, there is no gradient. Such groups are dropped before the backward
+pass; where all groups of a query are, another query takes its place, as in DAPO's dynamic sampling (arXiv 2503.14476,
+section 3.2).
 """
 
 from __future__ import annotations
@@ -15,14 +16,14 @@ import torch
 from interank import distributed
 from interank.training.objective import Objective, Row
 
-# What TRL pads on the left; the rest of what has tokens is padded on the right.
+# The tensors that TRL pads on the left; other tensors of tokens are padded on the right.
 _ON_THE_LEFT = ("prompt_ids", "prompt_mask")
 
 
 def without_signal(batch: dict[str, Any], rows: int, *, supervised: bool = False) -> list[int]:
-    """The queries (numbers of `rows` rows on end) in which no completion has an advantage, nor a grade a better one.
+    """The numbers of the queries (`rows` consecutive rows each) without any advantage or difference of grade values.
 
-    Where grades are `supervised`, every query that is graded first has something to learn.
+    Where grades are `supervised`, every query that is graded first has a gradient.
     """
     advantages = batch["advantages"].view(len(batch["advantages"]), -1)
     moves = (advantages != 0).any(1)
@@ -43,19 +44,19 @@ def refilled(
     rng: random.Random,
     complete: Callable[[list[dict[str, Any]], int, int], dict[str, Any]],
 ) -> tuple[dict[str, Any], int]:
-    """The batch with others in place of queries from which nothing is to be learned, and how many were replaced.
+    """The batch with other queries in place of those without a gradient, and the number of replacements.
 
     Args:
-        batch: A generation batch, queries on end.
+        batch: A generation batch, query by query.
         present: The ids of its queries.
-        objective: Says how often, and has the queries to draw from.
+        objective: Has the number of rounds and the queries to draw from.
         group: Completions of a prompt.
-        rng: Draws them.
-        complete: Gives rows their completions, as the batch has them; told how many rows are those of processes
-            before, and how many of all.
+        rng: Draws the replacements.
+        complete: Samples and credits completions of rows; its other arguments are the number of rows of earlier
+            processes and of all processes.
 
-    Several processes draw the same queries for all of them, take theirs in turn, and complete as many as the one that
-    needs most, since each waits for the others; what is completed for company is dropped.
+    Several processes draw the same queries for all of them and take theirs in turn. Each completes as many as the one
+    that needs most, since each waits for the others; surplus completions are dropped.
     """
     rows, number = objective.documents * group, 0
     for _ in range(objective.refills):
@@ -68,7 +69,7 @@ def refilled(
         before = sum(wanted[: distributed.rank()])
         own = others[before : before + len(idle)]
         most = max(min(each, max(0, len(others) - sum(wanted[:place]))) for place, each in enumerate(wanted))
-        # Its own, with some of its neighbours', which are completed as there, so that no judge has more to mark.
+        # Surplus queries are its neighbours', whose completions are the same there, so that no judge marks more.
         start = min(before, len(others) - most)
         fresh = [dict(row) for query in others[start : start + most] for row in query for _ in range(group)]
         places = [place for query in idle[: len(own)] for place in range(query * rows, (query + 1) * rows)]
@@ -79,7 +80,7 @@ def refilled(
 
 
 def replacements(objective: Objective, present: set[str], number: int, rng: random.Random) -> list[list[Row]]:
-    """Other queries' rows, `number` queries or as many as there are."""
+    """The rows of `number` other queries, or of as many as there are."""
     size = objective.documents
     starts = [
         start for start in range(0, len(objective.reserve), size) if objective.reserve[start]["query_id"] not in present
@@ -91,7 +92,7 @@ def replacements(objective: Objective, present: set[str], number: int, rng: rand
 
 
 def replace_rows(batch: dict[str, Any], fresh: dict[str, Any], places: Sequence[int], start: int = 0) -> dict[str, Any]:
-    """The batch with `fresh`'s rows from `start` on in these places, padded as far as the longer needs."""
+    """The batch with the rows of `fresh` from `start` on at the indices `places`, padded to the longer of both."""
     at = torch.tensor(list(places), dtype=torch.long, device=batch["completion_ids"].device)
     merged = dict(batch)
     for name, old in batch.items():

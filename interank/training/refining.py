@@ -1,4 +1,4 @@
-"""A policy's training from its first step to its last: validated, recorded, and the best adapter kept."""
+"""Runs a policy's training from its first step to its last, with trials, records and the best adapter kept."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from interank.training.validation import ValidationCallback, describe
 
 @dataclass(frozen=True, slots=True)
 class RefinementOutcome:
-    """A training's closing figures, what the manifest tells of it, and its counts."""
+    """A training's closing figures, its notes for the manifest, and its counts."""
 
     figures: Mapping[str, float]
     notes: Mapping[str, Any]
@@ -39,14 +39,14 @@ def see_through(
 
     Args:
         grpo: The trainer.
-        trial: Tries the policy on the way, and the best adapter is kept; without it the last one is.
-        validation: How often it is tried, and rollouts of one query are recorded; what the best one may be like.
-        collapse_detection: When it stops.
-        work: Where checkpoints, trials and rollouts go.
-        shorter: The recipe's keys by which a step gets smaller, for who has too little memory.
+        trial: Tries the policy at intervals, to keep the best adapter; without a trial the last adapter is kept.
+        validation: The interval of trials and of recorded rollouts, and the limit of the best adapter's calibration.
+        collapse_detection: The limits at which the training stops.
+        work: The folder of checkpoints, trials and rollouts.
+        shorter: The recipe's keys that make a step smaller, named where memory is short.
 
     Raises:
-        TrainingError: The training cannot begin or go on; the last good adapter is kept.
+        TrainingError: The training cannot begin or continue; the last good adapter is kept.
     """
     folder = work / "checkpoints"
     limits = collapse_detection if collapse_detection.enabled else None

@@ -1,4 +1,4 @@
-"""What a policy is asked in GRPO: prompts that are interank's own, columns for rewards, and completions of a step."""
+"""TRL's rollout function for GRPO: interank's own prompts, the rewards' columns, and a step's completions."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from interank.training.samplers import Sampler, TrainedWeights, sampled_rows, se
 
 
 class PolicyRollouts:
-    """Generates completions for TRL, so that training reads what reranking will read; every token is sampled."""
+    """Samples completions of the prompts that reranking uses too; every token is sampled."""
 
     def __init__(
         self,
         encoder: PromptEncoder,
-        asked: Sequence[tuple[Prompt, Mapping[str, Any]]],
+        prompts: Sequence[tuple[Prompt, Mapping[str, Any]]],
         *,
         tokens: int,
         seed: int,
@@ -30,31 +30,31 @@ class PolicyRollouts:
         """Take the prompts.
 
         Args:
-            encoder: Reads completions.
-            asked: Each prompt, with the columns that rewards are given; `query_id` tells whose batch it belongs in.
-            tokens: The most of a completion.
-            seed: What is sampled depends on it and on the step.
-            settings: The recipe's, for the trainer.
-            sampler: Samples in place of the trained weights.
+            encoder: Has the end token and the tokenizer.
+            prompts: Each prompt with its columns for the rewards; prompts of one `query_id` belong in one batch.
+            tokens: The most tokens of a completion.
+            seed: Seeds the sampling, together with the step.
+            settings: The recipe's settings of rollouts, for the trainer.
+            sampler: Samples the completions; by default the trained model does.
         """
         self.encoder = encoder
-        self.prompts = [prompt for prompt, _ in asked]
+        self.prompts = [prompt for prompt, _ in prompts]
         self.tokens, self.seed = tokens, seed
         self.settings = settings or RolloutsRecipe()
         self.sampler = sampler or TrainedWeights()
-        self._columns = [columns for _, columns in asked]
+        self._columns = [columns for _, columns in prompts]
 
     def columns(self) -> list[dict[str, Any]]:
-        """The dataset's rows: each one's number for a prompt, and the columns that rewards are given."""
+        """The dataset's rows: a number in place of the prompt, and the rewards' columns."""
         return [{"prompt": str(number), **columns} for number, columns in enumerate(self._columns)]
 
     @property
     def recorded(self) -> tuple[str, ...]:
-        """The columns with which a completion is recorded: all that rewards are given."""
+        """The names of the columns recorded with a completion: those of the rewards."""
         return tuple(self._columns[0])
 
     def sampling(self, trainer: GRPOTrainer) -> Sampling:
-        """Of the present step."""
+        """The sampling settings of the present step."""
         before, among = getattr(trainer, "shared_rows", None) or (0, 0)
         return Sampling(self.tokens, trainer.args.temperature, seed_at(self.seed, trainer), before, among)
 

@@ -1,4 +1,4 @@
-"""Examples as rows of token ids with what is trained on them, grouped by question so that they can share its tokens."""
+"""Examples as rows of token ids with their training targets, grouped by question so that they can share its prefix."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import numpy
 
 IGNORED = -100
 _IDS = numpy.dtype("<i4")
-# A row's record; -1 and NaN stand for None, and `last` ends a group.
+# A row's record; -1 and NaN mean None, and `last` marks a group's last row.
 _RECORD = numpy.dtype(
     [
         *(("task", "S16"), ("prompt", "<i4"), ("answer", "<i4"), ("trained_from", "<i4"), ("grade_at", "<i4")),
@@ -25,11 +25,11 @@ _RECORD = numpy.dtype(
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A prompt and its answer in ids; the loss is on the answer from `trained_from` on.
+    """A prompt and its answer in token ids; the loss is on the answer from `trained_from` on.
 
-    `grade_at` is the grade's place in the answer, `grades` how probable the teacher holds each; None where nothing
-    is graded. Rows that are `listed` are compared with the others of their group, one for each document. `weight` is
-    how much the row counts beside others.
+    `grade_at` is the grade's position in the answer, `grades` the teacher's probabilities; None for rows without a
+    grade. `listed` rows, one a document, are compared with each other within their group. `weight` multiplies the
+    row's loss.
     """
 
     task: str
@@ -48,7 +48,7 @@ class Row:
 
     @property
     def labels(self) -> list[int]:
-        """The same length, with -100 where there is no loss."""
+        """The labels of the whole row, -100 where there is no loss."""
         return [IGNORED] * (len(self.prompt) + self.trained_from) + list(self.answer[self.trained_from :])
 
 
@@ -57,7 +57,7 @@ Group = tuple[Row, ...]
 
 
 def store(groups: Iterable[Group], folder: Path, part: int) -> None:
-    """Write groups, as they come, to a part's files in a folder."""
+    """Write groups one by one to the files of a part in a folder."""
     folder.mkdir(parents=True, exist_ok=True)
     ids_file, rows_file = _files(folder, part)
     with ids_file.open("wb") as ids, rows_file.open("wb") as records:
@@ -76,25 +76,25 @@ def _files(folder: Path, part: int) -> tuple[Path, Path]:
 
 
 class StoredGroups(Sequence[Group]):
-    """Groups in files that are mapped into memory: one is made into rows each time that it is asked for."""
+    """Groups in memory-mapped files; each access makes the rows of a group anew."""
 
     def __init__(self, folder: Path, parts: int) -> None:
-        """Map so many parts, one after the other."""
+        """Map the first `parts` parts of a folder, in order."""
         self._parts = [part for number in range(parts) if len(part := _Part(*_files(folder, number)))]
         self._ends = list(accumulate(map(len, self._parts)))
 
     @property
     def tasks(self) -> Counter[str]:
-        """How many rows each task has."""
-        found: Counter[str] = Counter()
+        """The number of rows of each task."""
+        counts: Counter[str] = Counter()
         for part in self._parts:
             names, numbers = numpy.unique(part.records["task"], return_counts=True)
-            found.update(dict(zip((name.decode() for name in names), numbers.tolist(), strict=True)))
-        return found
+            counts.update(dict(zip((name.decode() for name in names), numbers.tolist(), strict=True)))
+        return counts
 
     @property
     def tokens(self) -> int:
-        """The length of all rows together."""
+        """The number of tokens of all rows."""
         return sum(part.ids.size for part in self._parts)
 
     def __len__(self) -> int:
@@ -115,13 +115,13 @@ class StoredGroups(Sequence[Group]):
 
 
 class _Part:
-    """What one `store` wrote."""
+    """The files that one call of `store` wrote."""
 
     def __init__(self, ids: Path, records: Path) -> None:
         # An empty file cannot be mapped.
         self.ids: Any = numpy.memmap(ids, _IDS, "r") if ids.stat().st_size else numpy.empty(0, _IDS)
         self.records: Any = numpy.memmap(records, _RECORD, "r") if records.stat().st_size else numpy.empty(0, _RECORD)
-        # Of groups the last record, of records the last id.
+        # The end of each group in records, and of each record in ids.
         self._rows = numpy.flatnonzero(self.records["last"]) + 1
         self._ends = numpy.cumsum(self.records["prompt"].astype(numpy.int64) + self.records["answer"])
 

@@ -1,4 +1,4 @@
-"""What samples a step's completions: the trained weights themselves, or an engine that is handed the adapter anew."""
+"""Samplers of a step's completions: the trained model itself, or an engine that is handed each new adapter."""
 
 from __future__ import annotations
 
@@ -23,22 +23,22 @@ from interank.settings import RolloutsRecipe
 
 
 class Sampler(Protocol):
-    """Lends an engine that samples from the policy as it is now."""
+    """Provides an engine that samples from the present policy."""
 
     def engine(self, trainer: Any) -> AbstractContextManager[Engine]:
-        """The engine, for the present step of a `PolicyTrainer`."""
+        """The engine for the present step of a `PolicyTrainer`."""
         ...
 
     def engine_of(self, model: Any) -> AbstractContextManager[Engine]:
-        """The engine, before or without a training of the model."""
+        """The engine for a model outside of a training step."""
         ...
 
 
 class TrainedWeights:
-    """Samples with the model that is trained, so that there is nothing to hand over."""
+    """Samples with the trained model itself, so that no adapter is handed over."""
 
     def __init__(self, memory: float | None = None) -> None:
-        """Take how many gigabytes a batch's keys and values may have; None is half of what is free."""
+        """Take the gigabytes for a batch's keys and values; None takes half of the free memory."""
         self._memory = memory
 
     @contextmanager
@@ -54,10 +54,10 @@ class TrainedWeights:
 
 
 class HandedOver:
-    """Saves the adapter whenever it has moved and has an engine read it; the base weights never move.
+    """Saves the adapter whenever it has changed and has an engine load it; the base weights never change.
 
-    Nothing is merged: merging into 4-bit weights rounds them anew at each step, and in bfloat16 merging and taking
-    back drifts. Each adapter has a folder of its own, of which only the last is kept.
+    Nothing is merged: merging into 4-bit weights would round them anew at each step, and in bfloat16 merging and
+    unmerging drifts. Each adapter has a folder of its own, of which only the last is kept.
     """
 
     def __init__(self, sampler: Adapting, folder: Path) -> None:
@@ -81,7 +81,7 @@ class HandedOver:
         yield self.sampler
 
     def _hand_over(self, model: PeftModel) -> None:
-        """Nothing is done where the weights are those that were handed over last, to the last bit."""
+        """Hand the adapter over, unless its weights are bit for bit those handed over last."""
         weights = get_peft_model_state_dict(model, adapter_name="default", save_embedding_layers=False)
         if self._handed.keys() == weights.keys() and all(
             torch.equal(self._handed[name], weight.cpu()) for name, weight in weights.items()
@@ -101,29 +101,29 @@ class HandedOver:
 def sampler_of(
     recipe: RolloutsRecipe, base: Path, model: PeftModel, work: Path, *, max_length: int
 ) -> Iterator[Sampler]:
-    """What a recipe says shall sample, beside a model on these base weights; adapters on disk are gone afterwards.
+    """The recipe's sampler for a model on these base weights; the adapters on disk are deleted at the end.
 
-    `max_length` is of prompts with their completions, in tokens.
+    `max_length` is the most tokens of a prompt with its completion.
 
     Raises:
-        ModelError: vLLM is not installed, would sample from other base weights than those that are trained, or may not
-            apply the adapter right.
+        ModelError: vLLM is not installed, would sample from other base weights than the trained ones, or may apply the
+            adapter wrongly.
     """
     if recipe.engine == "transformers":
         yield TrainedWeights(recipe.memory)
         return
     if recipe.engine == "vllm" and getattr(model, "is_loaded_in_4bit", False) and recipe.vllm.quantisation is None:
         raise ModelError(
-            "the trained model's base weights are in NF4, those that vLLM would sample from are not; set "
+            "the trained model's base weights are in NF4, and vLLM would sample from unquantised ones; set "
             "quantisation: none, rollouts.vllm.quantisation: bitsandbytes, or rollouts.engine: transformers"
         )
     if recipe.engine == "vllm" and distributed.world() > 1:
         raise ModelError(
-            f"rollouts.engine: vllm runs beside one training process, and there are {distributed.world()}; start "
-            "servers on GPUs of their own, and set rollouts.engine: server"
+            f"rollouts.engine: vllm takes one training process, and there are {distributed.world()}; start servers on "
+            "other GPUs, and set rollouts.engine: server"
         )
     check_applied((name for name, _ in model.named_parameters()), "the adapter that is trained")
-    # Of its own, whoever else hands over there.
+    # A name of this output's own, since other trainings may use the same folder.
     own = f"interank-{content_seed(list(str(work.resolve()).encode())):08x}"
     folder = (recipe.server.adapters or work) / own
     engine: Adapting
@@ -147,25 +147,25 @@ def sampler_of(
         if distributed.first():
             shutil.rmtree(folder, ignore_errors=True)
         if isinstance(engine, VllmEngine):
-            # What comes next needs its memory.
+            # The next stage needs its memory.
             engine.close()
 
 
 def seed_at(seed: int, trainer: Any) -> int:
-    """The seed of the present step, so that a resumed training samples what an uninterrupted one does."""
+    """The seed of the present step, so that a resumed training samples the same as an uninterrupted one."""
     return seed * 1_000_003 + int(trainer.state.global_step)
 
 
 def sampled_rows(
     prompts: Sequence[Prompt], leads: Sequence[tuple[int, ...]], completions: Sequence[Completion], *, end: int
 ) -> dict[str, Any]:
-    """What TRL's rollout function gives back: completions behind forced `leads`, with the end where it was reached."""
+    """The result of TRL's rollout function: completions after forced `leads`, with the end token of finished ones."""
     ends = [(end,) if item.finished else () for item in completions]
     rows = list(zip(leads, completions, ends, strict=True))
     return {
         "prompt_ids": [list(prompt.ids) for prompt in prompts],
         "completion_ids": [[*lead, *item.ids, *stop] for lead, item, stop in rows],
-        # To hold the trainer's against. Forced tokens have none.
+        # Compared with the trainer's. Forced tokens have none.
         "logprobs": [
             [*[None] * len(lead), *item.logprobs, *[item.end_logprob] * len(stop)] for lead, item, stop in rows
         ],

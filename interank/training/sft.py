@@ -32,27 +32,27 @@ from interank.training.rows import Group
 from interank.training.student import StudentTrainer
 from interank.training.trials import Trial
 
-# Where a recipe says nothing. Rates for LoRA are about ten times those for full training; the schedule's
-# shape and clipping are those of the QLoRA paper (arXiv 2305.14314, appendix B).
+# The trainer's fields that a recipe leaves out. Learning rates for LoRA are about ten times those of full training;
+# the schedule's shape and clipping are those of the QLoRA paper (arXiv 2305.14314, appendix B).
 DEFAULTS: dict[str, Any] = {
     "learning_rate": 2.0e-4,
     "lr_scheduler_type": "cosine",
     "warmup_steps": 0.05,
     "num_train_epochs": 1,
-    # Questions with their documents, about five each.
+    # In questions with their documents, about five each.
     "per_device_train_batch_size": DISTILL_BATCH,
     "gradient_accumulation_steps": 2,
     "max_grad_norm": 0.3,
     "logging_steps": 10,
     "report_to": "none",
 }
-# Between two checkpoints, and with them two trials.
+# Steps between two checkpoints, and between two trials.
 _SAVE_STEPS = 100
 
 
 @dataclass(frozen=True, slots=True)
 class TrainingOutcome:
-    """How a training went: the trainer's closing figures, and its log, a line a step that it logged."""
+    """The outcome of a training: the trainer's closing figures and its log."""
 
     figures: Mapping[str, float]
     history: Sequence[Mapping[str, float]]
@@ -60,19 +60,19 @@ class TrainingOutcome:
 
 @dataclass(frozen=True, slots=True)
 class SftSettings:
-    """What a supervised training is told."""
+    """The settings of a supervised training."""
 
     trainer: Mapping[str, Any]
     """Fields of the trainer's configuration."""
     seed: int
     validation: ValidationRecipe = field(default_factory=lambda: ValidationRecipe(questions=0))
-    """How often it is tried, and when it ends early."""
+    """The interval of trials, and the patience of early stopping."""
     loss: LossRecipe = field(default_factory=LossRecipe)
-    """What the loss is made of; a head has its own."""
+    """The weights of the loss's parts; heads have their own loss."""
     shared_prefix: bool = True
-    """Whether what a group's rows share is computed once."""
+    """Whether the prefixes that a group's rows share are computed once."""
     shorter: tuple[str, ...] = ()
-    """The recipe's keys by which a step gets smaller, for who has too little memory."""
+    """The recipe's keys that make a step smaller, named where memory is short."""
 
 
 def train(
@@ -87,19 +87,19 @@ def train(
 ) -> TrainingOutcome:
     """Train the model's adapter in place, from the last complete checkpoint in `folder` if there is one.
 
-    With a trial the adapter is the best one that was tried, else the last.
+    With a trial the best tried adapter is kept, else the last.
 
     Raises:
         TrainingError: A row is too long for the model, the loss is not a number, or disk or memory do not suffice; the
             last checkpoint is kept.
     """
     refuse_read_otherwise(model.config, max(len(row.input_ids) for group in groups for row in group))
-    checkpoint, given = begun(folder, settings, DEFAULTS, tried=trial is not None)
-    given.setdefault("gradient_checkpointing", checkpointing)
+    checkpoint, fields = begun(folder, settings, DEFAULTS, tried=trial is not None)
+    fields.setdefault("gradient_checkpointing", checkpointing)
     config = configured(
         SFTConfig,
         {
-            **given,
+            **fields,
             **owned(model, folder=folder, seed=settings.seed),
             "max_length": None,
             "packing": False,
@@ -122,17 +122,17 @@ def train(
 def begun(
     folder: Path, settings: SftSettings, defaults: Mapping[str, Any], *, tried: bool
 ) -> tuple[Path | None, dict[str, Any]]:
-    """The folder's last complete checkpoint, if any, and the trainer's fields: defaults, a trial's, the given ones."""
+    """The folder's last complete checkpoint, if any, and the trainer's fields: the defaults, trials', the recipe's."""
     checkpoint = resumed_from(folder)
-    given = {**defaults, **trial_settings(settings, tried, checkpoint is None), **settings.trainer}
-    return checkpoint, shared_out(given)
+    fields = {**defaults, **trial_settings(settings, tried, checkpoint is None), **settings.trainer}
+    return checkpoint, shared_out(fields)
 
 
 def go_through(trainer: Any, checkpoint: Path | None, settings: SftSettings, *, tried: bool) -> TrainingOutcome:
-    """Train to the end, or to where nothing gets better, from the checkpoint if there is one.
+    """Train to the end, or until early stopping, from the checkpoint if there is one.
 
     Raises:
-        TrainingError: As of `train`.
+        TrainingError: See `train`.
     """
     folder = Path(str(trainer.args.output_dir))
     accompany(trainer, folder.parent / "log.jsonl", bar=shown())
@@ -142,13 +142,12 @@ def go_through(trainer: Any, checkpoint: Path | None, settings: SftSettings, *, 
         if patience is not None and trainer.args.load_best_model_at_end:
             trainer.add_callback(EarlyStoppingCallback(patience))
     with explained(folder, settings.shorter):
-        found = run_to_end(trainer, checkpoint)
-    figures = {**found, **best_of(trainer.state)}
-    return TrainingOutcome(figures, trainer.state.log_history)
+        closing = run_to_end(trainer, checkpoint)
+    return TrainingOutcome({**closing, **best_of(trainer.state)}, trainer.state.log_history)
 
 
 def largest_microbatch(groups: Sequence[Group], trainer: Mapping[str, Any], *, shared_prefix: bool) -> Microbatch:
-    """At least what any microbatch computes: the largest groups together, what a group shares counted once."""
+    """An upper bound of any microbatch: the largest groups together, with each group's shared prefixes counted once."""
     number = trainer.get("per_device_train_batch_size", DEFAULTS["per_device_train_batch_size"])
     scored = sorted(sum(len(row.answer) + 3 * (row.grade_at is not None) for row in group) for group in groups)
     if not shared_prefix:
@@ -158,7 +157,7 @@ def largest_microbatch(groups: Sequence[Group], trainer: Mapping[str, Any], *, s
     apart = [sum(len(row.input_ids) for row in group) for group in groups]
     sizes: list[tuple[int, int]] = []
     for place in sorted(range(len(apart)), key=lambda place: -apart[place]):
-        # A tree is never larger than its rows apart, and those get smaller from here on.
+        # A tree is never larger than its separate rows, and these only get smaller from here.
         if len(sizes) >= number and sizes[number - 1][0] >= apart[place]:
             break
         sizes.append(sequences_size((row.prompt, row.answer) for row in groups[place]))
@@ -168,7 +167,7 @@ def largest_microbatch(groups: Sequence[Group], trainer: Mapping[str, Any], *, s
 
 
 def trial_settings(settings: SftSettings, tried: bool, fresh: bool) -> dict[str, Any]:
-    """How the trainer is told when to try, what is best, and when to save."""
+    """The trainer's fields for trials, the best adapter and checkpoints."""
     every = settings.validation.every or settings.trainer.get("save_steps", _SAVE_STEPS)
     if not tried:
         return {"save_steps": every}
@@ -181,13 +180,13 @@ def trial_settings(settings: SftSettings, tried: bool, fresh: bool) -> dict[str,
         "load_best_model_at_end": best,
         "metric_for_best_model": DEFAULT_MEASURE if best else None,
         "greater_is_better": True if best else None,
-        # How often there was nothing better is part of a checkpoint.
+        # A checkpoint holds the number of trials without improvement.
         "restore_callback_states_from_checkpoint": settings.validation.patience is not None,
     }
 
 
 def best_of(state: TrainerState) -> dict[str, float]:
-    """The step that was kept, and what it scored; nothing where no step was tried."""
+    """The step of the kept adapter and its measure; empty where no adapter was tried."""
     if state.best_metric is None:
         return {}
     return {"best_step": state.best_global_step or 0, f"best_{DEFAULT_MEASURE}": state.best_metric}
@@ -197,6 +196,6 @@ class LastTrial(TrainerCallback):  # type: ignore[misc]  # transformers is untyp
     """Tries the last step's adapter too, which may be the best."""
 
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
-        """Called after each step."""
+        """Ask for a trial after the last step."""
         if state.global_step >= state.max_steps:
             control.should_evaluate = True

@@ -1,4 +1,4 @@
-"""A causal language model that can score a whole prefix tree, with TRL's fused head on the completions only."""
+"""Lets a causal language model score a whole prefix tree, with TRL's fused head on the completions only."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ log = logging.getLogger(__name__)
 
 
 def plants(model: Any, *, asked: bool) -> bool:
-    """Whether a causal language model's prompts are computed as a tree, if that is asked for; says why not."""
+    """Whether the model computes texts as a prefix tree: `asked` for, and allowed by its layers (else it logs why)."""
     why = allowed(model.config).why
     if asked and why:
-        log.info("%s: each text is computed whole, beside the others, since %s", type(model).__name__, why)
+        log.info("%s: texts do not share the computation of prefixes, since %s", type(model).__name__, why)
     return asked and not why
 
 
 def let_score_trees(
     model: Any, *, temperature: float, cast_lm_head_to_fp32: bool, exact: Callable[[], Sequence[int]] = tuple
 ) -> None:
-    """Give a causal language model `model(prefix_tree=tree)`, whose log_probs and entropy are of the tree's labels.
+    """Have `model(prefix_tree=tree)` return log_probs and entropy of the tree's labels.
 
-    Calls without a tree go on as before. `exact` are as of `FusedHead`.
+    Other calls of the causal language model do not change. `exact` is that of `FusedHead`.
 
     Raises:
         TrainingError: The model's attention cannot be replaced.

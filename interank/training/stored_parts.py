@@ -1,4 +1,4 @@
-"""Long work in numbered parts, each kept on disk as it comes, so that what a kill left is not done again."""
+"""Long work in numbered parts whose results are stored as they come, so that none is computed again after a kill."""
 
 from __future__ import annotations
 
@@ -10,47 +10,47 @@ from interank.ledger import Ledger
 from interank.progress import track
 
 Part = TypeVar("Part")
-_FOUND = "found"
+_RESULT = "found"
 
 
 def kept(
     ledger: Ledger, parts: Iterable[Part], do: Callable[[int, Part], Any], *, what: str, total: int
 ) -> Iterator[tuple[Part, Any]]:
-    """Each part with what it gives, one at a time: from the ledger, or done now and put there.
+    """Each part with its result, one at a time: from the ledger, or computed now and stored there.
 
     Args:
-        ledger: Holds the first parts' results, those that were done before.
-        parts: The same each time.
-        do: Gets a part's number and the part; what it gives is as JSON has it: lists, no tuples.
-        what: For the progress bar.
-        total: How many parts there are.
+        ledger: Holds the results of the first parts, those computed before.
+        parts: The same parts in every run.
+        do: Computes a part from its number and itself; the result is plain JSON, with lists and no tuples.
+        what: The progress bar's label.
+        total: The number of parts.
     """
-    # Of several processes the first knows what is done; the rest they do together.
+    # The first process reads the ledger; all compute the missing parts together.
     rows = ledger.each() if distributed.first() else iter(())
     for number, part in enumerate(track(parts, what=what, unit="parts", total=total)):
         row = distributed.same(next(rows, None))
         if row is not None:
-            yield part, row[_FOUND]
+            yield part, row[_RESULT]
             continue
-        found = do(number, part)
+        result = do(number, part)
         if distributed.first():
-            ledger.append([{"part": number, _FOUND: found}])
+            ledger.append([{"part": number, _RESULT: result}])
         distributed.barrier()
-        yield part, found
+        yield part, result
 
 
 def results(ledger: Ledger) -> Iterator[Any]:
-    """What the parts gave that are done, one at a time."""
-    return (row[_FOUND] for row in ledger.each())
+    """The results of the parts computed so far, one at a time."""
+    return (row[_RESULT] for row in ledger.each())
 
 
 def is_whole(ledger: Ledger, parts: Sequence[Any]) -> bool:
-    """Whether every part is done."""
+    """Whether every part has a result."""
     return sum(1 for _ in ledger.each()) == len(parts)
 
 
 def together(items: Sequence[Part], size: Callable[[Part], int], most: int) -> list[list[Part]]:
-    """The items on end in parts of about `most`, each of at least one item."""
+    """The items in order, cut into parts of a size of about `most`, each with at least one item."""
     parts: list[list[Part]] = []
     room = 0
     for item in items:

@@ -1,4 +1,4 @@
-"""What every trainer of students does beside its loss: trials, and a stop where the loss is no number."""
+"""Trials of a model during its training, and the check that its loss is a finite number."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from interank import distributed
 from interank.errors import TrainingError
 
 Probabilities = tuple[float, float, float]
-"""Of the grades 0, 1 and 2."""
+"""The probabilities of the grades 0, 1 and 2."""
 
 
 class Trial(Protocol):
@@ -23,29 +23,29 @@ class Trial(Protocol):
 
 
 class PolicyTrial(Trial, Protocol):
-    """A trial of what rl improves: some of its questions only report, and it knows where the training began."""
+    """A trial of a policy in rl: some of its questions only report, and it keeps the probabilities of the start."""
 
     start: list[Probabilities]
-    """The grades' at the start, in the order of what is tried; empty where no grades are asked for."""
+    """The grades' probabilities at the start, in the order of the trial's pairs; empty without grades."""
     questions: Mapping[str, int]
-    """How many questions choose and how many report."""
+    """The numbers of questions that choose and that report."""
 
     @property
     def answers(self) -> Sequence[Mapping[str, Any]]:
-        """Answers that it had written whole when it was last called: rows as of `rollouts.jsonl`, with `completion`.
+        """The complete answers of the last call: rows as in `rollouts.jsonl`, with `completion`.
 
-        Each call asks the same, so that one sees what becomes of an answer.
+        Each call asks the same questions, so that answers can be compared over time.
         """
         ...
 
 
 def tried(trainer: Any, trial: Trial | None) -> dict[str, float]:
-    """Try the trainer's model as it will be used; the figures go where the trainer's go."""
+    """Try the trainer's model in evaluation mode; the figures go to the trainer's log and callbacks."""
     model = trainer.accelerator.unwrap_model(trainer.model)
     was_training = model.training
     model.eval()
     try:
-        # What comes next hangs on them, in every process.
+        # Every process decides by them, so they have to be the same.
         figures = distributed.same({f"eval_{name}": value for name, value in trial(model).items()} if trial else {})
         trainer.log(figures)
     finally:
@@ -55,10 +55,10 @@ def tried(trainer: Any, trial: Trial | None) -> dict[str, float]:
 
 
 def check_number(loss: torch.Tensor, step: int) -> None:
-    """Stop before a loss that is no number reaches the weights.
+    """Refuse a loss that is no finite number, before it reaches the weights.
 
     Raises:
-        TrainingError: It is none; the weights are still those of the step before.
+        TrainingError: The loss is none; the weights are still those of the step before.
     """
     if not torch.isfinite(loss):
         raise TrainingError(

@@ -1,4 +1,4 @@
-"""Validates a policy while it trains: tries it at intervals, keeps the best adapter, stops at a sign of collapse."""
+"""Validates a policy during training: tries it at intervals, keeps the best adapter, stops at a sign of collapse."""
 
 from __future__ import annotations
 
@@ -29,22 +29,23 @@ _WEIGHTS = "adapter-{step}.safetensors"
 class ValidationCallback(TrainerCallback):  # type: ignore[misc]  # transformers is untyped here
     """Runs the trials, keeps the best adapter and stops the training; a resumed training reads `trials.jsonl`.
 
-    The policy's answers at each trial stand in `answers.jsonl`.
+    The policy's answers at each trial are in `answers.jsonl`.
     """
 
     def __init__(
         self, trial: PolicyTrial, folder: Path, *, every: int, limits: CollapseDetectionRecipe | None, margin: float
     ) -> None:
-        """Take what is tried and where the best adapter's weights are kept; without limits nothing stops.
+        """Take the trial, the folder for the best adapter's weights, the interval in steps and the limits of collapse.
 
-        `margin` is how much worse the best adapter's calibration error may be than the start's.
+        Without limits the training is not stopped. `margin` is how much higher than the start's the best adapter's
+        calibration error may be.
         """
         self.trial = trial
         self.folder = folder
         self.every = every
         self.limits = limits
         self.margin = margin
-        # Without limits too: what is kept depends on what is good, not on when to stop.
+        # Needed without limits too: it decides which adapter is best, not when to stop.
         self.gold_drop = (limits or CollapseDetectionRecipe()).gold_drop
         self.sign: str | None = None
         self._metrics: dict[str, list[float]] = {}
@@ -52,7 +53,7 @@ class ValidationCallback(TrainerCallback):  # type: ignore[misc]  # transformers
         self._answers = Ledger(folder / "answers.jsonl")
 
     def begin(self, trainer: Any, *, resumed_at: int) -> None:
-        """Begin: with the trials before the checkpoint if there is one, else with the start's."""
+        """Read the trials up to the checkpoint of a resumed training, else try the start; then join the trainer."""
         if distributed.first():
             self.folder.mkdir(exist_ok=True)
         self._metrics = trainer.step_figures
@@ -67,7 +68,7 @@ class ValidationCallback(TrainerCallback):  # type: ignore[misc]  # transformers
         trainer.add_callback(self)
 
     def _known(self, resumed_at: int) -> list[dict[str, Any]]:
-        """The trials up to a step, and no others."""
+        """The trials up to a step; later ones are deleted."""
         known = [row for row in self._ledger.rows() if row["step"] <= resumed_at]
         self._ledger.replace(known)
         tried = {row["step"] for row in known}
@@ -89,7 +90,7 @@ class ValidationCallback(TrainerCallback):  # type: ignore[misc]  # transformers
     def on_step_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, model: Any = None, **_: Any
     ) -> None:
-        """Try the adapter where it is due; its figures go into the step's line of the log."""
+        """Try the adapter where a trial is due; the figures go into the step's line of the log."""
         if state.global_step % self.every == 0 or state.global_step >= state.max_steps:
             for name, value in distributed.same(self.trial(model)).items():
                 self._metrics.setdefault(PREFIX + name, []).append(value)
@@ -104,18 +105,18 @@ class ValidationCallback(TrainerCallback):  # type: ignore[misc]  # transformers
         model: Any = None,
         **_: Any,
     ) -> None:
-        """Look at a trial's line: keep the adapter if it is the best, stop if it shows a sign."""
+        """On a trial's line, keep the adapter if it is the best, and stop the training at a sign of collapse."""
         logs = logs or {}
         if PREFIX + DEFAULT_MEASURE not in logs:
             return
         figures = {name.removeprefix(PREFIX): value for name, value in logs.items() if name.startswith(PREFIX)}
         figures |= {name: logs[name] for name in (REWARD, ENTROPY) if logs.get(name) is not None}
-        # The first decides for all.
+        # The first process decides for all.
         self.sign = distributed.from_first(lambda: self._judged(state, model, figures))
         control.should_training_stop = control.should_training_stop or bool(self.sign)
 
     def _judged(self, state: TrainerState, model: Any, figures: Mapping[str, float]) -> str | None:
-        """Take a trial's figures; the sign of collapse that they show, or None."""
+        """Record a trial; the sign of collapse that it shows, or None."""
         self._take(state.global_step, figures)
         if self.best["step"] == state.global_step:
             self._keep(model, state.global_step)
@@ -130,15 +131,15 @@ class ValidationCallback(TrainerCallback):  # type: ignore[misc]  # transformers
         return sign
 
     def _take(self, step: int, row: Mapping[str, Any]) -> None:
-        """Put down a trial, its answers first: those of a trial that is not known are dropped."""
+        """Record a trial, its answers first: after a kill, answers without their trial are dropped."""
         if self.trial.answers:
             self._answers.append({"step": step, **answer} for answer in self.trial.answers)
         self._ledger.append([{"step": step, **row}])
 
     def _keep(self, model: Any, step: int) -> None:
-        """Write the adapter's weights, whole or not at all, and drop those that are not needed any more.
+        """Write the adapter's weights atomically, and delete weights that are no longer needed.
 
-        What was best up to the last checkpoint is: from there the training may have to be gone on with.
+        Those of the best trial up to the last checkpoint stay, since the training may resume from there.
         """
         partial = self.folder / ".adapter"
         save_file(_adapter(model), partial)
@@ -152,18 +153,18 @@ class ValidationCallback(TrainerCallback):  # type: ignore[misc]  # transformers
                 path.unlink()
 
     def restore(self, model: Any) -> None:
-        """Give the model the best adapter that was seen.
+        """Load the best adapter into the model.
 
         Raises:
-            TrainingError: Its weights are gone.
+            TrainingError: The file of its weights is missing.
         """
         path = self._weights(self.best["step"])
         if not path.is_file():
             raise TrainingError(f"{path}, the best adapter's weights, is missing; train anew with --overwrite")
-        kept = load_file(path)
+        best = load_file(path)
         with torch.no_grad():
             for name, weight in _adapter(model).items():
-                weight.copy_(kept[name].to(weight))
+                weight.copy_(best[name].to(weight))
 
     def _weights(self, step: int) -> Path:
         return self.folder / _WEIGHTS.format(step=step)
@@ -173,24 +174,24 @@ def best_of(trials: Sequence[dict[str, Any]], margin: float, gold_drop: float = 
     """The trial with the highest nDCG@10 of those calibrated about as well as the start; of equal ones the latest.
 
     Args:
-        trials: The start's first.
-        margin: So much higher than the start's may a calibration error be; trials of lists have none.
-        gold_drop: So far below the best before it may the last mark of gold be; trials without any are not held to it.
+        trials: All trials, the start's first.
+        margin: How much higher than the start's a calibration error may be; trials of lists have none.
+        gold_drop: How far the last gold mark may be below the best before it; trials before any mark are exempt.
     """
     limit = calibration_limit(trials, margin)
-    kept, best = [], 0.0
+    eligible, best = [], 0.0
     last: float | None = None
     for row in trials:
         last = row.get(GOLD, last)
         best = max(best, last or 0.0)
         calibrated = limit is None or row[CALIBRATION] <= limit
         if calibrated and (last is None or last >= best - gold_drop):
-            kept.append(row)
-    return max(kept, key=lambda row: (row[DEFAULT_MEASURE], row["step"]))
+            eligible.append(row)
+    return max(eligible, key=lambda row: (row[DEFAULT_MEASURE], row["step"]))
 
 
 def calibration_limit(trials: Sequence[dict[str, Any]], margin: float) -> float | None:
-    """The highest calibration error with which an adapter is kept."""
+    """The highest calibration error with which an adapter may be the best."""
     start = trials[0].get(CALIBRATION)
     return None if start is None else start + margin
 
@@ -205,7 +206,7 @@ def _adapter(model: Any) -> dict[str, torch.Tensor]:
 
 
 def describe(callback: ValidationCallback) -> dict[str, Any]:
-    """For the manifest: the start's, the best and the last trial, and what stopped the training."""
+    """The notes for the manifest: the start's, the best and the last trial, and the sign that stopped the training."""
     trials = callback.trials
     return {
         "start": trials[0],

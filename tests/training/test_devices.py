@@ -81,5 +81,5 @@ def test_of_two_gpus_a_training_takes_one(
             more = {"stage": "distill", "student": str(tiny_folder), "lora": {"rank": 4, "alpha": 8}}
             kind = DistillHead if "task" in given else DistillJudge
             distill.run(kind.model_validate({**content, **more}), out)
-    assert "found 2 GPUs; the training takes one, cpu; CUDA_VISIBLE_DEVICES chooses another" in caplog.text
+    assert "found 2 GPUs; the training uses one, cpu; set CUDA_VISIBLE_DEVICES to choose another" in caplog.text
     assert json.loads((out / "manifest.json").read_text())["counts"]["steps"] == 1
