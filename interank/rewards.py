@@ -189,10 +189,10 @@ class Reward:
             # A fault of the machine (memory, disk) is reported by the training.
             if machine.fault(error):
                 raise
-            raise InputError(f"reward {self.use} failed: {_shown(error, self.file)}; mend it and go on") from error
+            raise InputError(f"reward {self.use} failed: {_shown(error, self.file)}; fix it and run again") from error
         if isinstance(values, str | bytes) or not hasattr(values, "__len__") or not hasattr(values, "__iter__"):
             raise InputError(
-                f"reward {self.use} returned {plain_data.shown(values)}, and a list of numbers is expected; mend it"
+                f"reward {self.use} returned {plain_data.shown(values)}, and a list of numbers is expected; fix it"
             )
         if len(values) != len(completions):
             raise InputError(
@@ -270,7 +270,7 @@ def _module(file: Path) -> ModuleType:
     try:
         spec.loader.exec_module(module)
     except (Exception, SystemExit) as error:
-        raise InputError(f"{file} does not import: {_shown(error, file)}; mend it") from error
+        raise InputError(f"{file} does not import: {_shown(error, file)}; fix it") from error
     sys.modules[name] = module
     return module
 

@@ -72,8 +72,8 @@ def reward(
         raise InputError(f"reward explanation_quality: scale is {scale!r}; it has to be {listed(scales, last='or')}")
     own = model is not None and not isinstance(model, str)
     rows = [
-        Answered(asked, text, completion.strip()) if _can_be_marked(completion, own=own) else None
-        for completion, asked, text in zip(completions, query, document, strict=True)
+        Answered(question, text, completion.strip()) if _can_be_marked(completion, own=own) else None
+        for completion, question, text in zip(completions, query, document, strict=True)
     ]
     distinct = sorted({row for row in rows if row is not None})
     marks: dict[Answered, float | None]

@@ -39,7 +39,7 @@ def reward(
     """One value from -1 to 1, or None, a completion."""
     judgments = [parse(completion) for completion in completions]
     rows = list(zip(judgments, query, document, strict=True))
-    values = [_value(judgment, text, asked) for judgment, asked, text in rows]
+    values = [_value(judgment, text, question) for judgment, question, text in rows]
     if deletion and reader is not None:
         tested = [place for place, value in enumerate(values) if value and value > 0]
         whole = [(query[n], document[n]) for n in tested]

@@ -22,13 +22,13 @@ def reward(
 ) -> list[float | None]:
     """One value from 0 to 1, or None, a completion."""
     values: list[float | None] = []
-    for completion, asked, text in zip(completions, query, document, strict=True):
+    for completion, question, text in zip(completions, query, document, strict=True):
         judgment = parse(completion)
         if judgment is None:
             values.append(0.0)
             continue
         letters = _scripts(judgment.reasoning)
-        known = {*_scripts(asked), *_scripts(text)}
+        known = {*_scripts(question), *_scripts(text)}
         values.append(sum(script in known for script in letters) / len(letters) if letters else None)
     return values
 

@@ -52,8 +52,10 @@ def reward(
     judgments = [parse(completion) for completion in completions]
     values: list[float | None] = [None if judgment else UNREADABLE for judgment in judgments]
     rows = [
-        _Row(place, int(judgment.relevance), (asked, name), _Argument(text, masked(judgment.reasoning)))
-        for place, (judgment, asked, name, text) in enumerate(zip(judgments, query_id, doc_id, query, strict=True))
+        _Row(place, int(judgment.relevance), document, _Argument(text, masked(judgment.reasoning)))
+        for place, (judgment, document, text) in enumerate(
+            zip(judgments, zip(query_id, doc_id, strict=True), query, strict=True)
+        )
         if judgment is not None
     ]
     if reader is None:

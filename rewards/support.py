@@ -61,11 +61,11 @@ def reward(
     values: list[float | None] = []
     rows: list[_Row] = []
     orders = order or ["grade_first"] * len(completions)
-    for place, (completion, asked, text, how) in enumerate(zip(completions, query, document, orders, strict=True)):
+    for place, (completion, question, text, how) in enumerate(zip(completions, query, document, orders, strict=True)):
         judgment = parse(completion)
         values.append(None if judgment else UNREADABLE)
         if judgment is not None:
-            rows.append(_Row(place, asked, text, int(judgment.relevance), judgment.reasoning, how))
+            rows.append(_Row(place, question, text, int(judgment.relevance), judgment.reasoning, how))
     if reader is None or not rows:
         return values
     whole = [ExplanationInput(row.query, row.document, row.relevance, row.explanation, row.order) for row in rows]

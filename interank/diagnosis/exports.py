@@ -157,8 +157,8 @@ def _rows(tokenizer: Any, pairs: Pairs, kind: str) -> Any:
 
 def _ids(rows: Any) -> list[tuple[int, ...]]:
     """Each row's ids without its padding."""
-    kept = zip(rows["input_ids"].tolist(), rows["attention_mask"].tolist(), strict=True)
-    return [tuple(index for index, real in zip(ids, mask, strict=True) if real) for ids, mask in kept]
+    masked = zip(rows["input_ids"].tolist(), rows["attention_mask"].tolist(), strict=True)
+    return [tuple(index for index, real in zip(ids, mask, strict=True) if real) for ids, mask in masked]
 
 
 def _shorter(text: str) -> str:

@@ -56,7 +56,7 @@ def telling_words(text: str) -> set[str]:
 
 
 @dataclass(frozen=True, slots=True)
-class _Made:
+class _Pair:
     """A pair with its honest explanation, of which a fault is made, and the fault's random numbers."""
 
     example: Example
@@ -95,7 +95,7 @@ class Faults:
         for example in self._examples:
             self._by_grade[example.judgment.relevance].append(example)
             self._by_question[example.query.query_id].append(example)
-        self._makers: dict[Fault, Callable[[_Made], str | None]] = {
+        self._makers: dict[Fault, Callable[[_Pair], str | None]] = {
             "other_document": self._other_document,
             "opposite_stance": _opposite_stance,
             "template": _template,
@@ -116,137 +116,137 @@ class Faults:
             [str(self._seed), kind, example.query.text, example.document.full_text, example.judgment.reasoning]
         )
         rng = Random(hashlib.sha256(content.encode("utf-8", "replace")).hexdigest())
-        text = self._makers[kind](_Made(example, rng))
+        text = self._makers[kind](_Pair(example, rng))
         if text is None or _plain(text) == _plain(example.judgment.reasoning):
             return None
         return text.strip() or None
 
-    def _other_document(self, made: _Made) -> str | None:
+    def _other_document(self, pair: _Pair) -> str | None:
         """The explanation of another document, of the same grade and question if there is one.
 
         It has to name something that neither text of the pair holds, or it might be true of this pair as well.
         """
-        relevance = made.example.judgment.relevance
-        beside = self._by_question[made.example.query.query_id]
+        relevance = pair.example.judgment.relevance
+        beside = self._by_question[pair.example.query.query_id]
         pools = ([item for item in beside if item.judgment.relevance == relevance], self._by_grade[relevance], beside)
-        shown = made.shown()
+        shown = pair.shown()
         for pool in pools:
-            others = [item for item in pool if item.document.doc_id != made.example.document.doc_id]
-            for other in made.rng.sample(others, min(_TRIES, len(others))):
+            others = [item for item in pool if item.document.doc_id != pair.example.document.doc_id]
+            for other in pair.rng.sample(others, min(_TRIES, len(others))):
                 text = other.judgment.reasoning
-                if text != made.honest and telling_words(text) - shown:
+                if text != pair.honest and telling_words(text) - shown:
                     return text
         return None
 
-    def _invented_quote(self, made: _Made) -> str | None:
+    def _invented_quote(self, pair: _Pair) -> str | None:
         """A quote of another document, in place of a true quote or after the first sentence."""
-        for other in made.rng.sample(self._examples, min(_TRIES, len(self._examples))):
-            quote = _fragment(other.document.full_text, made.rng)
-            if quote is None or _holds(made.document, quote) or _holds(made.query, quote):
+        for other in pair.rng.sample(self._examples, min(_TRIES, len(self._examples))):
+            quote = _fragment(other.document.full_text, pair.rng)
+            if quote is None or _holds(pair.document, quote) or _holds(pair.query, quote):
                 continue
-            for honest in quotes(made.honest):
-                if verified(f'"{honest}"', made.document).found:
-                    return str(made.honest.replace(honest, quote))
-            sentence = wordings.worded(wordings.QUOTED[made.grade], made.rng).format(quote=quote)
-            return sentence if made.rng.random() < 0.5 else f"{_first_sentence(made.honest)} {sentence}"
+            for honest in quotes(pair.honest):
+                if verified(f'"{honest}"', pair.document).found:
+                    return str(pair.honest.replace(honest, quote))
+            sentence = wordings.worded(wordings.QUOTED[pair.grade], pair.rng).format(quote=quote)
+            return sentence if pair.rng.random() < 0.5 else f"{_first_sentence(pair.honest)} {sentence}"
         return None
 
-    def _minimal_edit(self, made: _Made) -> str | None:
+    def _minimal_edit(self, pair: _Pair) -> str | None:
         """The honest text with one word swapped for a foreign one, or one statement negated."""
         edits = [self._swapped, _turned]
-        made.rng.shuffle(edits)
-        return next((text for edit in edits if (text := edit(made)) is not None), None)
+        pair.rng.shuffle(edits)
+        return next((text for edit in edits if (text := edit(pair)) is not None), None)
 
-    def _swapped(self, made: _Made) -> str | None:
+    def _swapped(self, pair: _Pair) -> str | None:
         """The honest text with another number, or another word in place of one of question or document."""
-        numbers = sorted(set(_NUMBER.findall(made.honest)))
-        if numbers and made.rng.random() < 0.5:
-            number = made.rng.choice(numbers)
-            other = str(int(float(number)) + made.rng.choice((1, 2, 3, 7, 10, 30)))
-            return re.sub(rf"\b{re.escape(number)}\b", other, made.honest)
-        shown = made.shown()
-        names = sorted({word for word in _WORD.findall(made.honest) if word.casefold() in shown})
+        numbers = sorted(set(_NUMBER.findall(pair.honest)))
+        if numbers and pair.rng.random() < 0.5:
+            number = pair.rng.choice(numbers)
+            other = str(int(float(number)) + pair.rng.choice((1, 2, 3, 7, 10, 30)))
+            return re.sub(rf"\b{re.escape(number)}\b", other, pair.honest)
+        shown = pair.shown()
+        names = sorted({word for word in _WORD.findall(pair.honest) if word.casefold() in shown})
         if not names:
             return None
-        name = made.rng.choice(names)
-        foreign = self._foreign(made, shown, like=name)
-        return None if foreign is None else re.sub(rf"\b{re.escape(name)}\b", lambda _: foreign, made.honest)
+        name = pair.rng.choice(names)
+        foreign = self._foreign(pair, shown, like=name)
+        return None if foreign is None else re.sub(rf"\b{re.escape(name)}\b", lambda _: foreign, pair.honest)
 
-    def _foreign(self, made: _Made, shown: set[str], like: str) -> str | None:
+    def _foreign(self, pair: _Pair, shown: set[str], like: str) -> str | None:
         """A word of another explanation that the pair's texts do not hold, capitalised as `like` is."""
         large = like[0].isupper()
-        for other in made.rng.sample(self._examples, min(_TRIES, len(self._examples))):
+        for other in pair.rng.sample(self._examples, min(_TRIES, len(self._examples))):
             holds = telling_words(other.query.text) | telling_words(other.document.full_text)
             words: set[str] = {
                 word for word in _WORD.findall(other.judgment.reasoning) if word.casefold() in holds - shown
             }
             alike = sorted(word for word in words if word[0].isupper() == large) or sorted(words)
             if alike:
-                word = made.rng.choice(alike)
+                word = pair.rng.choice(alike)
                 return word[0].upper() + word[1:] if large else word
         return None
 
 
-def _opposite_stance(made: _Made) -> str | None:
+def _opposite_stance(pair: _Pair) -> str | None:
     """An argument for the opposite grade (for a partial document 0 or 2), with words of question and document."""
-    other = made.rng.choice((0, 2)) if made.grade == Relevance.PARTIAL else 2 - made.grade
-    asked, told = _words_of(made.query, made.rng), _words_of(made.document, made.rng)
+    other = pair.rng.choice((0, 2)) if pair.grade == Relevance.PARTIAL else 2 - pair.grade
+    asked, told = _words_of(pair.query, pair.rng), _words_of(pair.document, pair.rng)
     if not asked or not told:
         return None
-    text = wordings.worded(wordings.STANCES[other], made.rng)
-    return text.format(subject=wordings.subject(made.rng), asked=asked, told=told)
+    text = wordings.worded(wordings.STANCES[other], pair.rng)
+    return text.format(subject=wordings.subject(pair.rng), asked=asked, told=told)
 
 
-def _template(made: _Made) -> str:
+def _template(pair: _Pair) -> str:
     """A sentence that fits any pair of this grade."""
-    return wordings.worded(wordings.TEMPLATES[made.grade], made.rng)
+    return wordings.worded(wordings.TEMPLATES[pair.grade], pair.rng)
 
 
-def _pasted(made: _Made) -> str | None:
+def _pasted(pair: _Pair) -> str | None:
     """A passage of the document and nothing else."""
-    words = made.document.split()
+    words = pair.document.split()
     if len(words) < _QUOTE_WORDS[0]:
         return None
-    length = min(len(words), made.rng.randint(*_PASSAGE_WORDS))
-    start = made.rng.randint(0, len(words) - length)
+    length = min(len(words), pair.rng.randint(*_PASSAGE_WORDS))
+    start = pair.rng.randint(0, len(words) - length)
     return " ".join(words[start : start + length])
 
 
-def _idle_quote(made: _Made) -> str | None:
+def _idle_quote(pair: _Pair) -> str | None:
     """A true quote that shares no telling word with the question or with the honest explanation."""
-    needed = telling_words(made.query) | telling_words(made.honest)
-    fragments = (_fragment(made.document, made.rng) for _ in range(_TRIES))
+    needed = telling_words(pair.query) | telling_words(pair.honest)
+    fragments = (_fragment(pair.document, pair.rng) for _ in range(_TRIES))
     idle = [each for each in fragments if each and not telling_words(each) & needed]
     if not idle:
         return None
-    return wordings.worded(wordings.QUOTED[made.grade], made.rng).format(quote=made.rng.choice(idle))
+    return wordings.worded(wordings.QUOTED[pair.grade], pair.rng).format(quote=pair.rng.choice(idle))
 
 
-def _padding(made: _Made) -> str:
+def _padding(pair: _Pair) -> str:
     """The honest explanation followed by sentences that say nothing."""
-    text = made.honest
-    while len(text.split()) < _PADDED * len(made.honest.split()):
-        text = f"{text} {wordings.worded(wordings.FILLERS, made.rng)}"
+    text = pair.honest
+    while len(text.split()) < _PADDED * len(pair.honest.split()):
+        text = f"{text} {wordings.worded(wordings.FILLERS, pair.rng)}"
     return text
 
 
-def _to_the_judge(made: _Made) -> str:
+def _to_the_judge(pair: _Pair) -> str:
     """An instruction to the judge before or after an explanation that says little."""
-    plea = wordings.worded(wordings.TO_THE_JUDGE, made.rng)
+    plea = wordings.worded(wordings.TO_THE_JUDGE, pair.rng)
     plea = plea[0].upper() + plea[1:]
-    text = _template(made) if made.rng.random() < 0.5 else _first_sentence(made.honest)
-    return f"{plea} {text}" if made.rng.random() < 0.3 else f"{text} {plea}"
+    text = _template(pair) if pair.rng.random() < 0.5 else _first_sentence(pair.honest)
+    return f"{plea} {text}" if pair.rng.random() < 0.3 else f"{text} {plea}"
 
 
-def _turned(made: _Made) -> str | None:
+def _turned(pair: _Pair) -> str | None:
     """The honest text with one statement negated, or one negation removed."""
-    text = made.honest
+    text = pair.honest
     if denied := _DENIED.search(text):
         return f"{text[: denied.start()]}{denied[1]}{text[denied.end() :]}"
     places = [*_AFFIRMED.finditer(text), *_STATED.finditer(text), *_SAME.finditer(text)]
     if not places:
         return None
-    place = made.rng.choice(places)
+    place = pair.rng.choice(places)
     word = place[0].casefold()
     if word in ("same", "other"):
         instead = "other" if word == "same" else "same"

@@ -83,7 +83,7 @@ def _checked(item: JudgedList, text: str, settings: OrderingsRecipe) -> OrderedL
     if not is_whole(answer):
         return Rejection(f"the ranking does not name each of {counted(len(item.documents), 'document')} once", text)
     if not answer.reasoning:
-        return Rejection("no reasoning stands before the ranking", text)
+        return Rejection("there is no reasoning before the ranking", text)
     seen = "\n".join([item.query.text, *(document.full_text for document in item.documents)])
     leaked = leak(answer.reasoning, seen)
     if leaked:

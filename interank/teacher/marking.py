@@ -134,11 +134,11 @@ def _request(
     query = cut(example.query.text, prompt.max_query_tokens)
     taken = RUBRIC_TOKENS + room + sum(map(len, [query, *answers])) // CHARACTERS_PER_TOKEN
     left = max(0, min(prompt.max_document_tokens, settings.max_length - taken))
-    asked = rubric.question(query, cut(example.document.full_text, left), answers, reasons=True)
+    question = rubric.question(query, cut(example.document.full_text, left), answers, reasons=True)
     sampling = Sampling(room)
     if annotator.encoder is None:
-        return Request((("user", asked),), sampling)
-    return Request(annotator.encoder.question_prompt(asked), sampling, annotator.encoder.end)
+        return Request((("user", question),), sampling)
+    return Request(annotator.encoder.question_prompt(question), sampling, annotator.encoder.end)
 
 
 def _answer(judgment: Judgment, draft: Draft) -> str:

@@ -28,7 +28,7 @@ def write_queries(annotator: Annotator, questions: Sequence[Query]) -> list[Quer
         # Where the token limit cut the answer, its last query may be incomplete.
         whole = text if reply.finished else text.rpartition("\n")[0]
         queries = judging.parse_queries(whole, settings.queries)
-        results.append(queries or Rejection("no numbered search queries, or something beside them", text))
+        results.append(queries or Rejection("the reply is no plain list of numbered search queries", text))
     return results
 
 

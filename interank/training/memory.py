@@ -55,12 +55,12 @@ class Microbatch:
 
 def kept_bytes(config: Any, microbatch: Microbatch, form: Form) -> int:
     """An estimate of the bytes that a forward pass over a microbatch keeps for the backward pass."""
-    config, kept = config.get_text_config(), _KEPT[form]
+    config, each = config.get_text_config(), _KEPT[form]
     intermediate = getattr(config, "intermediate_size", None) or 4 * config.hidden_size
     heads = config.num_attention_heads
     size = getattr(config, "head_dim", None) or config.hidden_size // heads
-    width = kept.hidden * config.hidden_size + kept.intermediate * intermediate + kept.query * heads * size
-    keys = 2 * (getattr(config, "num_key_value_heads", None) or heads) * size * kept.number
+    width = each.hidden * config.hidden_size + each.intermediate * intermediate + each.query * heads * size
+    keys = 2 * (getattr(config, "num_key_value_heads", None) or heads) * size * each.number
     return int(config.num_hidden_layers * (width * microbatch.tokens + keys * microbatch.keys))
 
 

@@ -156,7 +156,7 @@ def estimated(model: Any, choice: Choice, microbatch: Microbatch, *, checkpointi
     layers = config.num_hidden_layers
     adapted = adapted_layers(layers, choice.lora)
     # Layers below the first adapter keep nothing for the backward pass.
-    kept = kept_bytes(config, microbatch, form) * adapted // layers
+    activations = kept_bytes(config, microbatch, form) * adapted // layers
     rows = min(microbatch.scored, _TILE_ROWS)
     head = rows * (_TILE_WORDS * itemsize + min(config.vocab_size, _TILE_WORDS) * _TILE_BYTES[device()])
     # Gradients of the scored tokens' hidden states, summed in float32.
@@ -165,12 +165,12 @@ def estimated(model: Any, choice: Choice, microbatch: Microbatch, *, checkpointi
     layer = _WORKING * tokens * widest * itemsize
     if checkpointing:
         # Each layer's input, and one layer at a time in full.
-        layer += kept // adapted
-        kept = config.hidden_size * layers * tokens * itemsize
+        layer += activations // adapted
+        activations = config.hidden_size * layers * tokens * itemsize
     return Plan(
         weights=_weight_bytes(model, choice),
         adapter=adapter_weights(model, choice.lora) * _ADAPTER_BYTES[form],
-        activations=kept,
+        activations=activations,
         working=max(head, layer),
         overhead=_OVERHEAD[device()],
         limit=device_bytes(torch.device(device())),

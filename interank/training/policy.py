@@ -316,7 +316,7 @@ class SharedPrefixTrainer(PolicyTrainer):
             )
         # A completion without an advantage has no gradient, unless `beta` or an entropy bonus gives it one.
         self.skips_idle = self.beta == 0.0 and not self._entropy_bonus_enabled and self.top_entropy_quantile == 1.0
-        self.planted = plants(self._base, asked=True)
+        self.planted = plants(self._base, wanted=True)
         (let_score_trees if self.planted else let_score_rows)(
             self._base,
             temperature=self.temperature,

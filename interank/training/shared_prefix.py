@@ -16,12 +16,12 @@ from interank.training.fused_head import FusedHead
 log = logging.getLogger(__name__)
 
 
-def plants(model: Any, *, asked: bool) -> bool:
-    """Whether the model computes texts as a prefix tree: `asked` for, and allowed by its layers (else it logs why)."""
+def plants(model: Any, *, wanted: bool) -> bool:
+    """Whether the model computes texts as a prefix tree: if `wanted`, and its layers allow it; the log says why not."""
     why = allowed(model.config).why
-    if asked and why:
+    if wanted and why:
         log.info("%s: texts do not share the computation of prefixes, since %s", type(model).__name__, why)
-    return asked and not why
+    return wanted and not why
 
 
 def let_score_trees(

@@ -74,7 +74,7 @@ class StudentTrainer(SFTTrainer):  # type: ignore[misc]  # TRL is untyped here
         self.trial = trial
         model = self.accelerator.unwrap_model(self.model)
         base = model.get_base_model() if isinstance(model, PeftModel) else model
-        self.shared_prefix = plants(base, asked=shared_prefix)
+        self.shared_prefix = plants(base, wanted=shared_prefix)
         if self.shared_prefix:
             let_score_trees(base, temperature=1.0, cast_lm_head_to_fp32=False, exact=lambda: self.label_ids)
         else:

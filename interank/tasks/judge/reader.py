@@ -42,7 +42,7 @@ class ModelReader:
         """
         self._model, self._encoder, self._tokens, self._adapter = model, encoder, tokens, adapter
         self._base = model.get_base_model() if isinstance(model, PeftModel) else model
-        self._planted = plants(self._base, asked=True)
+        self._planted = plants(self._base, wanted=True)
         if self._planted:
             let_follow_trees(self._base)
         # The rewards of a batch read the same pairs, one reward after the other.
