@@ -300,8 +300,8 @@ for name in sys.argv[1:]:
         sys.exit(f"importing {name} loads {', '.join(found)}")
 """
 # First all recipes of tasks, then what the architecture lets stand at the top of a task of one file.
-LIGHTS = ["tasks", "cards", "inputs", "judgments", "launched", "ir.measures", "engines.prompts", "engines.protocol"]
-LIGHTS += ["engines.soundness", "tasks.asked", "tasks.documents", "tasks.ranks"]
+LIGHTS = ["tasks", "cards", "inputs", "judgments", "distributed", "ir.measures", "engines.prompts", "engines.protocol"]
+LIGHTS += ["engines.soundness", "tasks.ranker_settings", "tasks.documents", "tasks.ranks"]
 
 
 def test_recipes_of_tasks_and_what_they_may_import_load_nothing_heavy() -> None:
