@@ -120,7 +120,7 @@ def test_the_teacher_sees_places_and_no_names(pairs: str, tmp_path: Path) -> Non
         (lambda best: "I cannot say.", "no ranking could be read"),
         (lambda best: ordering.answer(best[:-1], "So."), "does not name each of"),
         (lambda best: ordering.answer([*best, best[0]], "So."), "does not name each of"),
-        (lambda best: ordering.answer(best), "no reasoning stands before"),
+        (lambda best: ordering.answer(best), "no reasoning before"),
         (lambda best: ordering.answer(best, "[1] is the accepted answer."), "tells where a document came from"),
         (lambda best: ordering.answer(best[::-1], "So."), "nDCG@10 by the judgments is 0."),
     ],
