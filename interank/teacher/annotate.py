@@ -311,7 +311,7 @@ def _failed(reply: Failure | None) -> Rejection | None:
 def _checked(
     pair: Pair, judgment: Judgment, probabilities: tuple[float, float, float] | None, finished: bool
 ) -> TeacherJudgment | Rejection:
-    """The judgment; rejected where its explanation is empty, holds a label, or tells the document's origin.
+    """The judgment; rejected where its explanation is empty, holds a label, or reveals the document's origin.
 
     An explanation that was cut short keeps its whole sentences.
     """

@@ -1,4 +1,4 @@
-"""The teacher's cost in tokens, seconds and dollars, and the budget that ends the asking."""
+"""The teacher's cost in tokens, seconds and dollars, and the budget that ends its requests."""
 
 from __future__ import annotations
 

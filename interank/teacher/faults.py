@@ -15,7 +15,7 @@ from interank.teacher import fault_wordings as wordings
 from interank.types import Example, Relevance
 
 _WORD = re.compile(r"[^\W\d_][\w'\u2019-]*")
-# Shorter words tell no text from another.
+# The least length of a word that distinguishes a text from others.
 _TELLING = 3
 _EVERYWHERE_WORDS = """
 all and any are ask but can did for get had has her him his how its may nor not now off one our out own per say she

@@ -25,7 +25,7 @@ class Judge:
     """Answers questions in their order; None for a question that failed."""
 
     def __init__(self, asker: Asker, encoder: PromptEncoder | None, tokens: int) -> None:
-        """Take the asker, the encoder of questions (None sends messages), and an answer's most tokens."""
+        """Take the asker, the encoder of questions (None sends messages), and the most tokens of an answer."""
         self._asker, self._encoder, self._tokens = asker, encoder, tokens
 
     def __call__(self, questions: Sequence[str]) -> list[str | None]:

@@ -1,4 +1,4 @@
-"""Finds explanations that tell a document's origin (votes, acceptance, links), which a reranker cannot see."""
+"""Finds explanations that reveal a document's origin (votes, acceptance, links), which a reranker cannot see."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _TELLTALES = re.compile(
 
 
 def leak(explanation: str, visible: str) -> str | None:
-    """The first words that tell the origin and are in neither question nor document; None if there are none."""
+    """The first words that reveal the origin and are in neither question nor document; None if there are none."""
     seen = visible.casefold()
     for match in _TELLTALES.finditer(explanation):
         if " ".join(match.group().casefold().split()) not in " ".join(seen.split()):

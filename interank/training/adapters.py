@@ -77,7 +77,7 @@ def adapter_weights(model: Any, lora: LoraRecipe) -> int:
     """The number of weights of a fresh adapter, computed from the layers' shapes.
 
     Raises:
-        TrainingError: As of `fresh_adapter`.
+        TrainingError: See `fresh_adapter`.
     """
     names, layers = adapted_names(model, lora), model.config.get_text_config().num_hidden_layers
     on_all = sum(

@@ -94,7 +94,7 @@ class PolicyTrainer(GRPOTrainer):  # type: ignore[misc]  # TRL is untyped here
         super().log(logs, start_time)
 
     @contextmanager
-    def _kept(self) -> Iterator[None]:
+    def _checkpoint_on_failure(self) -> Iterator[None]:
         """A context, before a step changes the weights, in which an error or signal leaves a checkpoint."""
         whole, done = False, self.state.global_step
         try:
@@ -116,11 +116,11 @@ class PolicyTrainer(GRPOTrainer):  # type: ignore[misc]  # TRL is untyped here
 
     def _generate(self, prompts: list[Any]) -> Any:
         self.agreement.sampled()
-        with self._kept(), self.clock.part("rollout"):
+        with self._checkpoint_on_failure(), self.clock.part("rollout"):
             return super()._generate(prompts)
 
     def _calculate_rewards(self, inputs: list[dict[str, Any]], prompts: Any, completions: Any, ids: Any) -> Any:
-        with self._kept(), self.clock.part("reward"):
+        with self._checkpoint_on_failure(), self.clock.part("reward"):
             values = super()._calculate_rewards(inputs, prompts, completions, ids)
         rewards = neutral(values, self.num_generations if self.model.training else self.num_generations_eval)
         # TRL gathers the rewards of all processes.
@@ -213,7 +213,7 @@ class PolicyTrainer(GRPOTrainer):  # type: ignore[misc]  # TRL is untyped here
         """TRL's loss; rollouts that are due are checked first, while the weights are still those that sampled."""
         first = not self.agreement.begun
         if self.agreement.due():
-            with self._kept():
+            with self._checkpoint_on_failure():
                 # One prompt's completions suffice to see whether the sampler has the present adapter.
                 self._check_agreement(model, inputs if first else _rows(inputs, self.num_generations))
         loss: torch.Tensor = super().compute_loss(model, inputs, *args, **kwargs)

@@ -11,7 +11,7 @@ from typing import Any
 from interank.ledger import Ledger
 
 EARNED = "earned"
-"""The column of TRL's rows that holds a completion's rewards (`Earned`)."""
+"""The column of TRL's rows that holds a completion's rewards (`RewardedCompletion`)."""
 
 
 @dataclass(frozen=True, slots=True)

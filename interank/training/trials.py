@@ -58,7 +58,7 @@ def check_number(loss: torch.Tensor, step: int) -> None:
     """Refuse a loss that is no finite number, before it reaches the weights.
 
     Raises:
-        TrainingError: The loss is none; the weights are still those of the step before.
+        TrainingError: The loss is not finite; the weights are still those of the step before.
     """
     if not torch.isfinite(loss):
         raise TrainingError(
