@@ -1,4 +1,4 @@
-"""Mining: from StackExchange dumps to question-document pairs."""
+"""Mining: question-document pairs from StackExchange dumps."""
 
 from interank.mining.exclusions import DecontaminatedError
 from interank.mining.items import ContaminationCheck, Item

@@ -1,4 +1,4 @@
-"""Pairs of the questions that were drawn: their documents chosen, checked for contamination, and read."""
+"""Pairs of the drawn questions: it chooses their documents, checks them for contamination, and reads the texts."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from pathlib import Path
 from interank.errors import InputError
 from interank.ir.bm25 import Bm25, first_stage_of
 from interank.ir.overlap import near_duplicates
-from interank.mining.choosing import Choice, Desk, Question
+from interank.mining.choosing import Choice, Question, SiteContext
 from interank.mining.database import Database, DrawnQuestion, QuestionWithAnswers
-from interank.mining.documents import Chosen, Shelf
+from interank.mining.documents import ChosenDocument, DocumentStore
 from interank.mining.items import ContaminationCheck, Item
 from interank.mining.pages import links_to_pages, passages, read_pages
 from interank.mining.post_values import PostValues
@@ -22,34 +22,34 @@ from interank.types import Document, Language, Pair, Query, Source, Split
 
 _NUMBER = re.compile("-?[0-9]{1,20}")
 
-Documents = dict[DrawnQuestion, list[Chosen]]
-"""The documents of each question, ascending by site and post."""
+Documents = dict[DrawnQuestion, list[ChosenDocument]]
+"""The documents of each question, sorted by site and post."""
 
 
 @dataclass(frozen=True, slots=True)
 class Assembly:
-    """Makes pairs of all sites' drawn questions."""
+    """Makes the pairs of all sites' drawn questions."""
 
     folder: Path
     origins: Sequence[Origin]
     numbers: Mapping[str, int]
-    """The sites' numbers by their names, in the order of the origins."""
+    """The number of each site by its name, in the order of the origins."""
     settings: MiningRecipe
     seed: int
     texts: PostValues
-    """Of questions and of documents, as they are paired."""
+    """The final texts of questions and of documents."""
     pages: dict[str, tuple[Document, Source]] = field(default_factory=dict)
-    """The passages that were chosen."""
+    """The passages of linked pages, by document id."""
 
     @property
     def sites(self) -> tuple[str, ...]:
-        """The sites' names by their numbers."""
+        """The names of the sites, in the order of their numbers."""
         return tuple(self.numbers)
 
     def chosen(
         self, database: Database, drawn: Collection[DrawnQuestion], contaminated: ContaminationCheck | None
     ) -> Documents:
-        """Choose the documents of the drawn questions; none of a question without a negative."""
+        """Choose the documents of the drawn questions; a question without a negative gets none."""
         if not drawn:
             return {}
         database.link()
@@ -59,81 +59,83 @@ class Assembly:
         database.give_back()
         documents: Documents = {}
         for number, site in enumerate(self.sites):
-            if asked := database.asked(number):
-                desk = Desk(self.folder, self.sites, number, self.settings, self.seed)
-                desk.make_index(database.pool(number))
-                found = self._of_site(desk, asked, contaminated)
-                documents |= {DrawnQuestion(site, post_id): found[post_id] for post_id in found}
+            if answers := database.answers(number):
+                context = SiteContext(self.folder, self.sites, number, self.settings, self.seed)
+                context.make_index(database.pool(number))
+                by_post = self._of_site(context, answers, contaminated)
+                documents |= {DrawnQuestion(site, post_id): by_post[post_id] for post_id in by_post}
         return documents
 
     def _of_site(
-        self, desk: Desk, asked: Sequence[QuestionWithAnswers], contaminated: ContaminationCheck | None
-    ) -> dict[int, list[Chosen]]:
-        """Choose documents; replace those that are contaminated until none is."""
-        questions = self._with_pages(desk, asked)
-        documents = self._taken(desk, desk.choose(questions, frozenset()))
-        seen: set[str] = set()
+        self, context: SiteContext, answers: Sequence[QuestionWithAnswers], contaminated: ContaminationCheck | None
+    ) -> dict[int, list[ChosenDocument]]:
+        """Choose a site's documents, and replace contaminated ones until none is left."""
+        questions = self._with_pages(context, answers)
+        documents = self._collected(context, context.choose(questions, frozenset()))
+        checked: set[str] = set()
         barred: frozenset[str] = frozenset()
-        while unseen := {doc_id: None for chosen in documents.values() for _, doc_id in chosen if doc_id not in seen}:
-            seen.update(unseen)
-            self._keep_texts(desk, [doc_id for doc_id in unseen if doc_id not in self.pages])
+        while unseen := {
+            doc_id: None for chosen in documents.values() for _, doc_id in chosen if doc_id not in checked
+        }:
+            checked.update(unseen)
+            self._keep_texts(context, [doc_id for doc_id in unseen if doc_id not in self.pages])
             if contaminated is None:
                 break
             named = {self._name(doc_id): doc_id for doc_id in unseen}
-            shelf = desk.shelf()
-            items = (self._item(shelf, name, doc_id) for name, doc_id in named.items())
-            found = frozenset(named[name] for name in contaminated(items))
-            barred |= found
-            again = [
+            store = context.store()
+            items = (self._item(store, name, doc_id) for name, doc_id in named.items())
+            removed = frozenset(named[name] for name in contaminated(items))
+            barred |= removed
+            affected = [
                 question
                 for question in questions
-                if any(doc_id in found for _, doc_id in documents[question.asked.post_id])
+                if any(doc_id in removed for _, doc_id in documents[question.answers.post_id])
             ]
-            documents |= self._taken(desk, desk.choose(again, barred))
+            documents |= self._collected(context, context.choose(affected, barred))
         return documents
 
-    def _taken(self, desk: Desk, choices: Iterable[Choice]) -> dict[int, list[Chosen]]:
-        """Keep the questions' texts as they come; their documents."""
-        documents: dict[int, list[Chosen]] = {}
+    def _collected(self, context: SiteContext, choices: Iterable[Choice]) -> dict[int, list[ChosenDocument]]:
+        """Collect the documents of the choices, and store the questions' texts."""
+        documents: dict[int, list[ChosenDocument]] = {}
 
         def texts() -> Iterator[tuple[int, int, str]]:
             for choice in choices:
                 documents[choice.post_id] = choice.documents
-                yield desk.site, choice.post_id, choice.text
+                yield context.site, choice.post_id, choice.text
 
         self.texts.add(texts())
         return documents
 
-    def _keep_texts(self, desk: Desk, doc_ids: Sequence[str]) -> None:
+    def _keep_texts(self, context: SiteContext, doc_ids: Sequence[str]) -> None:
         places = map(self._place, doc_ids)
-        self.texts.add((*place, text) for place, text in zip(places, desk.texts(doc_ids), strict=True))
+        self.texts.add((*place, text) for place, text in zip(places, context.texts(doc_ids), strict=True))
 
     def _place(self, doc_id: str) -> tuple[int, int]:
         site, _, number = doc_id.rpartition("/")
         return self.numbers[site], int(number)
 
-    def _with_pages(self, desk: Desk, asked: Sequence[QuestionWithAnswers]) -> list[Question]:
-        """Add the passages of pages that a question's answers link to, those that share most with it first."""
+    def _with_pages(self, context: SiteContext, answers: Sequence[QuestionWithAnswers]) -> list[Question]:
+        """Add the passages of pages that a question's answers link to, ranked by BM25."""
         if self.settings.pages is None:
-            return [Question(one) for one in asked]
-        shelf = desk.shelf()
+            return [Question(one) for one in answers]
+        store = context.store()
         linked: list[list[str]] = []
-        for one in asked:
-            posts = (shelf.post(desk.doc_id(answer)) for answer in one.own)
+        for one in answers:
+            posts = (store.post(context.doc_id(answer)) for answer in one.own)
             urls = (url for post in posts if post for url in links_to_pages(post.html))
             linked.append(list(dict.fromkeys(urls)))
-        found = read_pages(self.settings.pages, {address for urls in linked for address in urls})
+        pages = read_pages(self.settings.pages, {address for urls in linked for address in urls})
         questions = []
-        for one, addresses in zip(asked, linked, strict=True):
-            here = [found[address] for address in addresses if address in found]
+        for one, addresses in zip(answers, linked, strict=True):
             cut = {
                 document.doc_id: (document, source)
-                for page in here
-                for document, source in passages(page, self.settings.passage_words)
+                for address in addresses
+                if address in pages
+                for document, source in passages(pages[address], self.settings.passage_words)
             }
             self.pages.update(cut)
             if cut:
-                [choice] = desk.choose([Question(one)], frozenset())
+                [choice] = context.choose([Question(one)], frozenset())
                 best = _best_first(
                     [document for document, _ in cut.values()], Query("", choice.text), self.settings.language
                 )
@@ -142,11 +144,11 @@ class Assembly:
                 questions.append(Question(one))
         return questions
 
-    def _item(self, shelf: Shelf, name: str, doc_id: str) -> Item:
+    def _item(self, store: DocumentStore, name: str, doc_id: str) -> Item:
         if doc_id in self.pages:
             document, source = self.pages[doc_id]
             return Item(name, "document", source.site, source.post_id, "", source.url, document.full_text)
-        source, post = shelf.source(doc_id), shelf.post(doc_id)
+        source, post = store.source(doc_id), store.post(doc_id)
         assert post is not None
         names = self.origins[self.numbers[post.site]].names
         thread = "" if post.thread is None else names.get(post.thread, str(post.thread))
@@ -155,7 +157,7 @@ class Assembly:
         return Item(name, "document", source.site, post_id, thread, source.url, text)
 
     def repeats(self, drawn: Sequence[DrawnQuestion], documents: Documents) -> frozenset[DrawnQuestion]:
-        """The questions that are near-duplicates of one drawn before them, on whatever site."""
+        """The questions that are near-duplicates of a question drawn earlier, on any site."""
         paired = [one for one in drawn if documents.get(one)]
         firsts = near_duplicates(_Texts(self._question_text, paired))
         return frozenset(paired[place] for place, first in enumerate(firsts) if first != place)
@@ -168,7 +170,7 @@ class Assembly:
         """The pairs of the questions that have a split, in order."""
         named = any(origin.names for origin in self.origins)
         posts = PostValues(self.folder / "posts.sqlite")
-        shelf = Shelf(posts, self.sites)
+        store = DocumentStore(posts, self.sites)
         try:
             for one, chosen in documents.items():
                 if one not in splits:
@@ -179,14 +181,14 @@ class Assembly:
                         document, source = self.pages[doc_id]
                     else:
                         document = Document(doc_id, self.texts.get(*self._place(doc_id)))
-                        source = shelf.source(doc_id)
+                        source = store.source(doc_id)
                     pair = Pair(query, document, splits[one], origin, source)
                     yield self._with_names(pair) if named else pair
         finally:
             posts.close()
 
     def _name(self, item_id: str) -> str:
-        """A query's or document's id with the post's own name in place of the number that stands for it."""
+        """The id of a query or document, with the post's original id in place of its internal number."""
         site, _, number = item_id.rpartition("/")
         names = self.origins[self.numbers[site]].names if site in self.numbers else {}
         known = names and _NUMBER.fullmatch(number) and int(number) in names
@@ -201,7 +203,7 @@ class Assembly:
 
 
 class _Texts(Sequence[str]):
-    """The texts of questions, each read when it is asked for."""
+    """The texts of questions, each read on access."""
 
     def __init__(self, read: Callable[[DrawnQuestion], str], questions: Sequence[DrawnQuestion]) -> None:
         self._read = read
@@ -219,6 +221,6 @@ def _best_first(documents: Sequence[Document], query: Query, language: Language 
     try:
         ranked = Bm25(documents, first_stage_of(language)).rank([query], top_k=len(documents)).doc_ids(query.query_id)
     except InputError:
-        # Passages in a script without a letter a-z keep their order.
+        # Passages without a word that BM25 can search keep their order.
         ranked = []
     return list(dict.fromkeys([*ranked, *in_order]))

@@ -1,4 +1,4 @@
-"""Cuts the bytes of a dump's file before rows that begin a line, so that each block can be read by itself."""
+"""Splits the bytes of a dump's file before rows that begin a line, so that each block can be parsed by itself."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 
 from interank.mining.streams import CHUNK, CutShortError, Table
 
-# A longer stretch in which no row begins a line is no dump as archive.org makes them.
+# The longest stretch without a row at a line's beginning; archive.org's dumps have none nearly as long.
 LONGEST = 16 << 20
 _HEAD_SIZE = 1 << 10
 
@@ -18,25 +18,22 @@ _HEAD = re.compile(
     \s*<([a-z_][a-z0-9_]*)>[ \t\r]*\n""",
     re.IGNORECASE | re.VERBOSE,
 )
-# A literal first character makes the search many times faster than a line's beginning would.
+# Searching for the literal "\n" is many times faster than a pattern with "^".
 _ROW_BEGINS = re.compile(rb"\n[ \t]*<row")
 
 
 @dataclass(frozen=True, slots=True)
 class Head:
-    """What stands before the first row."""
+    """The text before the first row."""
 
     root: bytes
-    """The name of the element that holds the rows."""
+    """The name of the element around the rows."""
     size: int
     lines: int
 
 
 def head_of(table: Table) -> Head | None:
-    """The head of a file that is written as dumps are; None of any other.
-
-    A file that breaks off within its head has none.
-    """
+    """The head of a file in the dumps' layout; None for any other file, or one that breaks off within its head."""
     begins = b""
     try:
         for chunk in table.chunks():
@@ -50,11 +47,11 @@ def head_of(table: Table) -> Head | None:
 
 
 class Blocks:
-    """The bytes of a stream, cut before rows that begin a line.
+    """The bytes of a stream, split before rows that begin a line.
 
     Attributes:
-        cut_short: Why the bytes ended before their end, if they did.
-        endless: Whether a stretch was too long to be held.
+        cut_short: Why the stream broke off; empty if it did not.
+        endless: Whether a stretch without a row was longer than `LONGEST`.
     """
 
     def __init__(self, chunks: Iterable[bytes], size: int, skipped: int = 0) -> None:
@@ -62,8 +59,8 @@ class Blocks:
 
         Args:
             chunks: Its bytes.
-            size: How many bytes a block has, but for the row that it ends with.
-            skipped: How many bytes at the beginning are left out.
+            size: The least number of bytes in a block.
+            skipped: The number of bytes to skip at the beginning.
         """
         self._chunks = iter(chunks)
         self._size = size
@@ -73,23 +70,23 @@ class Blocks:
 
     def __iter__(self) -> Iterator[bytes]:
         """Yield the blocks, each once."""
-        held, length = [b""], 0
+        chunks, length = [b""], 0
         while chunk := self._next():
-            held.append(chunk)
+            chunks.append(chunk)
             length += len(chunk)
             if length < self._size:
                 continue
-            whole = b"".join(held)
+            whole = b"".join(chunks)
             cut = _last_row(whole)
             if cut:
                 yield whole[:cut]
             elif length > LONGEST:
                 self.endless = True
                 return
-            held = [whole[cut:]]
-            length = len(held[0])
+            chunks = [whole[cut:]]
+            length = len(chunks[0])
         if length:
-            yield b"".join(held)
+            yield b"".join(chunks)
 
     def _next(self) -> bytes:
         try:
@@ -105,38 +102,38 @@ class Blocks:
 
 
 def pieces(data: bytes) -> Iterator[bytes]:
-    """Bytes at hand as a stream."""
+    """The bytes as a stream of chunks."""
     return (data[start : start + CHUNK] for start in range(0, len(data), CHUNK))
 
 
 def row_starts(block: bytes) -> list[int]:
-    """Where the block begins, and where rows begin a line in it."""
+    """The position 0, and the positions of rows that begin a line in the block."""
     return [0, *(match.start() + 1 for match in _ROW_BEGINS.finditer(block))]
 
 
 def next_row(path: Path, position: int) -> int | None:
-    """Where in a file the first line after the position begins that a row begins, or the file's end.
+    """The position of the first row after `position` that begins a line, or the file's end.
 
-    None where that is too far away.
+    None if there is no row within `LONGEST` bytes.
     """
     with path.open("rb") as file:
         file.seek(position)
-        begins, held = position, b""
+        begins, window = position, b""
         while chunk := file.read(CHUNK):
-            held += chunk
-            if match := _ROW_BEGINS.search(held):
+            window += chunk
+            if match := _ROW_BEGINS.search(window):
                 return begins + match.start() + 1
-            # The last line may go on with a row.
-            kept = held[max(held.rfind(b"\n"), len(held) - _HEAD_SIZE) :]
-            begins += len(held) - len(kept)
-            held = kept
+            # The next chunk may continue the last line with a row.
+            tail = window[max(window.rfind(b"\n"), len(window) - _HEAD_SIZE) :]
+            begins += len(window) - len(tail)
+            window = tail
             if begins - position > LONGEST:
                 return None
         return file.tell()
 
 
 def _last_row(block: bytes) -> int:
-    """Where the last row that begins a line stands, the first one aside; 0 where there is none."""
+    """The position of the last row that begins a line; 0 if there is none after the block's first line."""
     place = len(block)
     while (place := block.rfind(b"<row", 0, place)) > 0:
         line = block.rfind(b"\n", max(0, place - _HEAD_SIZE), place) + 1

@@ -1,4 +1,4 @@
-"""What each process of mining does with its share: index the pool, rank it and choose documents, make text of posts."""
+"""The work that mining shares out among processes: indexing the pool, choosing documents, converting posts to text."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from interank.mining.database import QuestionWithAnswers
 from interank.mining.documents import (
     SPARE_CANDIDATES,
     Candidates,
-    Chosen,
-    Shelf,
+    ChosenDocument,
+    DocumentStore,
     choose_documents,
     most_documents,
 )
@@ -31,31 +31,31 @@ from interank.types import Document, Source
 
 T = TypeVar("T")
 
-# What a process takes at a time.
+# The number of posts or questions in a share, the unit of work of a process.
 _POSTS, _QUESTIONS = 1000, 64
-# With fewer shares a process would take longer to start than they take.
+# The least number of shares for which starting processes is worth its time.
 _WORTH = 4
 
 
 class Question(NamedTuple):
-    """A question with what its documents are chosen from."""
+    """A question with the candidates for its documents."""
 
-    asked: QuestionWithAnswers
+    answers: QuestionWithAnswers
     pages: Sequence[tuple[Document, Source]] = ()
     """Passages of pages that its answers link to, best first."""
 
 
 class Choice(NamedTuple):
-    """A question's text, and the documents that were chosen for it."""
+    """A question's text and its chosen documents."""
 
     post_id: int
     text: str
-    documents: list[Chosen]
+    documents: list[ChosenDocument]
 
 
 @dataclass(frozen=True, slots=True)
-class Desk:
-    """What the processes share while a site is mined: files, and what decides."""
+class SiteContext:
+    """The files, settings and seed that the processes share while they mine a site."""
 
     folder: Path
     sites: tuple[str, ...]
@@ -65,12 +65,12 @@ class Desk:
 
     @property
     def posts(self) -> Path:
-        """Where the posts that were chosen are kept."""
+        """The file of the selected posts."""
         return self.folder / "posts.sqlite"
 
     @property
     def index(self) -> Path:
-        """Where the index of the pool is."""
+        """The folder of the pool's index."""
         return self.folder / f"pool-{self.site}"
 
     def doc_id(self, post_id: int, site: int | None = None) -> str:
@@ -78,43 +78,43 @@ class Desk:
         return f"{self.sites[self.site if site is None else site]}/{post_id}"
 
     def make_index(self, pool: Sequence[int]) -> None:
-        """Index the words of the answers of the pool, ascending.
+        """Index the pool's answers, given by their sorted ids.
 
         Raises:
-            InputError: None has a word.
+            InputError: No answer has a word.
         """
         parts = worked_on(_Indexing(self), _shares(pool, _POSTS), self._processes(pool, _POSTS))
         postings = Postings.joined(parts, "counts")
         if not postings.term_count:
             raise InputError(
-                f"the answers of {self.sites[self.site]} ({len(pool)}) hold no letter or digit that negatives "
-                "could be searched by; give other dumps, or leave this one out by mining.exclude_sites"
+                f"the answers of {self.sites[self.site]} ({len(pool)}) hold no letter or digit, and negatives are "
+                "searched by words; give other dumps, or leave this one out by mining.exclude_sites"
             )
         postings.save(self.index)
         np.save(self.index / "pool.npy", np.array(pool, np.int64))
 
     def choose(self, questions: Sequence[Question], barred: frozenset[str]) -> Iterator[Choice]:
-        """Choose the documents of each question, none of which is barred."""
+        """Choose the documents of each question, without the barred ones."""
         work = _Choosing(self, barred)
         for share in worked_on(work, _shares(questions, _QUESTIONS), self._processes(questions, _QUESTIONS)):
             yield from share
 
     def texts(self, doc_ids: Sequence[str]) -> Iterator[str]:
-        """The texts of posts as they are paired."""
+        """The final texts of posts."""
         for share in worked_on(_Converting(self), _shares(doc_ids, _POSTS), self._processes(doc_ids, _POSTS)):
             yield from share
 
-    def shelf(self, barred: frozenset[str] = frozenset()) -> Shelf:
-        """The posts that were chosen."""
-        return Shelf(_kept(self.posts), self.sites, barred)
+    def store(self, barred: frozenset[str] = frozenset()) -> DocumentStore:
+        """The documents among the selected posts."""
+        return DocumentStore(_values(self.posts), self.sites, barred)
 
     def _processes(self, things: Sequence[object], share: int) -> int:
         return processes_of(self.settings.processes) if len(things) >= _WORTH * share else 1
 
 
 def forget() -> None:
-    """Close the files that this process has open."""
-    _kept.cache_clear()
+    """Close the files that this process has cached."""
+    _values.cache_clear()
     _pool.cache_clear()
 
 
@@ -123,7 +123,7 @@ def _shares(things: Sequence[T], size: int) -> list[Sequence[T]]:
 
 
 @lru_cache(1)
-def _kept(path: Path) -> PostValues:
+def _values(path: Path) -> PostValues:
     return PostValues(path)
 
 
@@ -134,72 +134,72 @@ def _pool(folder: Path) -> tuple[Postings, np.ndarray[tuple[int], np.dtype[np.in
 
 @dataclass(frozen=True, slots=True)
 class _Indexing:
-    desk: Desk
+    context: SiteContext
 
     def __call__(self, post_ids: Sequence[int]) -> Terms:
-        kept = _kept(self.desk.posts)
-        posts = (ChosenPost(*kept.get(self.desk.site, post_id)) for post_id in post_ids)
-        terms_of = analyser(self.desk.settings.language)
+        values = _values(self.context.posts)
+        posts = (ChosenPost(*values.get(self.context.site, post_id)) for post_id in post_ids)
+        terms_of = analyser(self.context.settings.language)
         return numbered(terms_of(plain_text(post.html)) for post in posts)
 
 
 @dataclass(frozen=True, slots=True)
 class _Converting:
-    desk: Desk
+    context: SiteContext
 
     def __call__(self, doc_ids: Sequence[str]) -> list[str]:
-        shelf = self.desk.shelf()
-        return [shelf.text(doc_id) for doc_id in doc_ids]
+        store = self.context.store()
+        return [store.text(doc_id) for doc_id in doc_ids]
 
 
 @dataclass(frozen=True, slots=True)
 class _Choosing:
-    desk: Desk
+    context: SiteContext
     barred: frozenset[str]
 
     def __call__(self, questions: Sequence[Question]) -> list[Choice]:
         return [self._choice(question) for question in questions]
 
     def _choice(self, question: Question) -> Choice:
-        desk, asked = self.desk, question.asked
-        shelf = desk.shelf(self.barred)
+        context, answers = self.context, question.answers
+        store = context.store(self.barred)
         for document, source in question.pages:
-            shelf.put(document, source)
-        post = ChosenPost(*_kept(desk.posts).get(desk.site, asked.post_id))
+            store.put(document, source)
+        post = ChosenPost(*_values(context.posts).get(context.site, answers.post_id))
         text = joined(post.title, html_to_text(post.html, site=post.site))
-        postings, pool = _pool(desk.index)
-        answers = np.array([*asked.own, *asked.near], np.int64)
-        places = np.searchsorted(pool, answers)
-        there = places[pool[np.minimum(places, len(pool) - 1)] == answers]
-        wanted = most_documents(desk.settings) + SPARE_CANDIDATES
-        best, _ = postings.search(analyser(desk.settings.language)(text), wanted, barred=there.tolist())
+        postings, pool = _pool(context.index)
+        related = np.array([*answers.own, *answers.near], np.int64)
+        places = np.searchsorted(pool, related)
+        in_pool = places[pool[np.minimum(places, len(pool) - 1)] == related]
+        wanted = most_documents(context.settings) + SPARE_CANDIDATES
+        best, _ = postings.search(analyser(context.settings.language)(text), wanted, barred=in_pool.tolist())
         candidates = Candidates(
-            own=[desk.doc_id(answer) for answer in asked.own],
-            linked=[desk.doc_id(answer, site) for site, answer in asked.linked],
+            own=[context.doc_id(answer) for answer in answers.own],
+            linked=[context.doc_id(answer, site) for site, answer in answers.linked],
             pages=[document.doc_id for document, _ in question.pages],
-            ranked=[desk.doc_id(answer) for answer in pool[best].tolist()],
-            pool=_Pool(desk, pool),
-            no_negatives=frozenset(map(desk.doc_id, answers.tolist())),
+            ranked=[context.doc_id(answer) for answer in pool[best].tolist()],
+            pool=_Pool(context, pool),
+            no_negatives=frozenset(map(context.doc_id, related.tolist())),
         )
-        # A generator for each question, so that its documents do not depend on which others were chosen.
-        rng = random.Random(f"{desk.seed}/{desk.doc_id(asked.post_id)}")
-        return Choice(asked.post_id, text, choose_documents(shelf, candidates, desk.settings, rng))
+        # A generator for each question, so that its documents do not depend on the other questions.
+        rng = random.Random(f"{context.seed}/{context.doc_id(answers.post_id)}")
+        return Choice(answers.post_id, text, choose_documents(store, candidates, context.settings, rng))
 
 
 class _Pool(Sequence[str]):
-    """The documents of the pool, each named when it is asked for."""
+    """The document ids of the pool, each made on access."""
 
-    def __init__(self, desk: Desk, post_ids: np.ndarray[tuple[int], np.dtype[np.int64]]) -> None:
-        self._desk = desk
+    def __init__(self, context: SiteContext, post_ids: np.ndarray[tuple[int], np.dtype[np.int64]]) -> None:
+        self._context = context
         self._post_ids = post_ids
 
     def __len__(self) -> int:
         return len(self._post_ids)
 
     def __getitem__(self, place: int) -> str:  # type: ignore[override]
-        return self._desk.doc_id(int(self._post_ids[place]))
+        return self._context.doc_id(int(self._post_ids[place]))
 
 
 def joined(title: str, body: str) -> str:
-    """A question's text; no line stands for a title or a body that is not there."""
+    """A question's title and body as one text, without an empty line if one of them is empty."""
     return f"{title}\n{body}" if title.strip() and body.strip() else title if title.strip() else body

@@ -1,4 +1,4 @@
-"""What is asked of the posts of all sites: threads, the draw, links and texts, by DuckDB in bounded memory."""
+"""Queries over the posts of all sites, by DuckDB in bounded memory: threads, the draw, links and texts."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from interank.mining.post_values import PostValues
 from interank.mining.stackexchange import Counts
 from interank.settings import MiningRecipe
 
-# Rows with bodies that are handed over together.
+# Rows with bodies that are fetched at once.
 _TOGETHER = 2048
-# Bodies wait in as many buffers as there are threads.
+# Few threads, since each buffers bodies.
 _THREADS = 2
 
-# Rows that hold bodies are never sorted or counted off, which would take memory without bound: ids are chosen first.
+# Rows with bodies are never sorted or limited, which would take unbounded memory: ids are selected first.
 _READ = """
 CREATE TABLE sites (site INTEGER, name VARCHAR);
 CREATE VIEW every AS SELECT * FROM read_parquet('{folder}/posts-*.parquet', filename = true, file_row_number = true);
@@ -62,7 +62,7 @@ CREATE TABLE fates AS
     count(*) FILTER (taken AND serving >= $least AND helped) AS eligible
   FROM threads GROUP BY site;
 """
-# The order is that of a hash, so that it depends neither on the order of the file nor on what else is there.
+# The order is that of a hash, so that it depends neither on the file's order nor on other sites.
 _DRAW = """
 CREATE TABLE drawn AS
   WITH eligible AS (
@@ -116,7 +116,7 @@ CREATE TABLE wanted AS
   UNION SELECT r.site, r.post_id FROM ranked r SEMI JOIN drawn USING (site, thread)
   UNION SELECT best_site, best_id FROM linked;
 """
-_ASKED = """
+_ANSWERS = """
 WITH own AS (
   SELECT site, thread, list(post_id ORDER BY place) AS ids FROM ranked SEMI JOIN drawn USING (site, thread) GROUP BY ALL
 ), best AS (
@@ -153,27 +153,27 @@ class DrawnQuestion(NamedTuple):
 
 
 class QuestionWithAnswers(NamedTuple):
-    """A question that was drawn, and the answers that may become its documents, by id."""
+    """A drawn question with the ids of the answers that may become its documents."""
 
     post_id: int
     own: Sequence[int]
     linked: Sequence[tuple[int, int]]
-    """The best answers of threads that it is linked with: their sites' numbers and ids."""
+    """The best answers of linked threads: their sites' numbers and their ids."""
     near: Sequence[int]
-    """All answers of its own site's threads that it is linked with."""
+    """All answers in linked threads of its own site."""
 
 
 class Database:
-    """The posts of all sites; its steps are taken in the order of its methods."""
+    """The posts of all sites; its methods are called in their order here."""
 
     def __init__(self, folder: Path, sites: Sequence[str], settings: MiningRecipe, seed: int) -> None:
-        """Read what was stored.
+        """Open the stored posts.
 
         Args:
-            folder: Where posts, links and users lie, and where what finds no room in memory goes.
-            sites: The sites' names by their numbers.
-            settings: How much memory, how many processors; what to take.
-            seed: Decides the draw.
+            folder: The folder of the stored posts, links and users; data beyond the memory limit goes there too.
+            sites: The names of the sites, in the order of their numbers.
+            settings: The limits on memory and processes, and the selection of questions.
+            seed: The seed of the draw.
         """
         self._folder = folder
         self._sites = sites
@@ -184,7 +184,7 @@ class Database:
             "temp_directory": str(folder),
             "threads": str(min(_THREADS, settings.processes or _THREADS)),
             "preserve_insertion_order": "false",
-            # Else what was read stays in memory up to the limit.
+            # Otherwise files that were read would fill the memory up to the limit.
             "enable_external_file_cache": "false",
         }
         self._connect: Callable[[], duckdb.DuckDBPyConnection] = partial(
@@ -195,22 +195,22 @@ class Database:
         self._connection.executemany("INSERT INTO sites VALUES (?, ?)", [[n, name] for n, name in enumerate(sites)])
 
     def remove(self, site: int, threads: Iterable[int]) -> None:
-        """Leave out questions, with their answers."""
+        """Remove threads, the questions with their answers, from the draw."""
         rows = [[site, thread] for thread in threads]
         if rows:
             self._connection.executemany("INSERT INTO removed VALUES (?, ?)", rows)
 
     def draw(self) -> tuple[list[DrawnQuestion], list[Counts], list[int]]:
-        """Draw questions, in order; what each site holds, and how many of its questions could be drawn."""
+        """Draw questions: the questions in drawing order, each site's counts, and its number of eligible questions."""
         settings = self._settings
-        every = 1 << 62
+        unlimited = 1 << 62
         self._run(_THREADS_OF, least=settings.min_answers)
         self._run(
             _DRAW,
             seed=self._seed,
             least=settings.min_answers,
-            each=settings.questions_per_site or every,
-            questions=settings.questions or every,
+            each=settings.questions_per_site or unlimited,
+            questions=settings.questions or unlimited,
             pool=settings.negative_pool,
         )
         drawn = self._fetched("SELECT site, thread FROM drawn ORDER BY key, site, thread")
@@ -220,8 +220,8 @@ class Database:
     def _counts(self) -> tuple[list[Counts], list[int]]:
         counts = [Counts() for _ in self._sites]
         eligible = [0 for _ in self._sites]
-        found = self._rows("SELECT site, count(*) AS duplicate_ids FROM repeated GROUP BY site")
-        for row in (*found, *self._rows("FROM counts"), *self._rows("FROM fates")):
+        repeated = self._rows("SELECT site, count(*) AS duplicate_ids FROM repeated GROUP BY site")
+        for row in (*repeated, *self._rows("FROM counts"), *self._rows("FROM fates")):
             site = row.pop("site")
             eligible[site] = row.pop("eligible", eligible[site])
             for name, value in row.items():
@@ -234,35 +234,35 @@ class Database:
         return [dict(zip(names, row, strict=True)) for row in result.fetchall()]
 
     def _fetched(self, query: str, **values: Any) -> list[tuple[Any, ...]]:
-        with _ended_from_outside(self._connection):
+        with _interruptible(self._connection):
             return self._connection.execute(query, values or None).fetchall()
 
     def link(self) -> None:
-        """Find what the drawn questions are linked with, and which texts are needed."""
+        """Find the threads that the drawn questions are linked with, and the posts whose texts are needed."""
         self._run(_LINK)
 
     def pool(self, site: int) -> list[int]:
-        """The answers of a site that negatives are taken from, ascending."""
-        found = self._fetched("SELECT post_id FROM pool WHERE site = $site ORDER BY post_id", site=site)
-        return [post_id for (post_id,) in found]
+        """The sorted ids of a site's answers from which negatives are taken."""
+        rows = self._fetched("SELECT post_id FROM pool WHERE site = $site ORDER BY post_id", site=site)
+        return [post_id for (post_id,) in rows]
 
-    def asked(self, site: int) -> list[QuestionWithAnswers]:
-        """A site's drawn questions, ascending."""
-        found = self._fetched(_ASKED, site=site)
+    def answers(self, site: int) -> list[QuestionWithAnswers]:
+        """The candidate answers of a site's drawn questions, sorted by question."""
+        rows = self._fetched(_ANSWERS, site=site)
         return [
             QuestionWithAnswers(thread, own, [(post["site"], post["post_id"]) for post in linked], near)
-            for thread, own, linked, near in found
+            for thread, own, linked, near in rows
         ]
 
-    def keep_texts(self, kept: PostValues) -> None:
-        """Keep the texts that are needed, in one pass over all."""
-        with _ended_from_outside(self._connection):
+    def keep_texts(self, values: PostValues) -> None:
+        """Copy the posts whose texts are needed to `values`, in one pass over all posts."""
+        with _interruptible(self._connection):
             result = self._connection.execute(_TEXTS.replace("{folder}", _quoted(self._folder)))
             while rows := result.fetchmany(_TOGETHER):
-                kept.add((site, post_id, (self._sites[site], post_id, *told)) for site, post_id, *told in rows)
+                values.add((site, post_id, (self._sites[site], post_id, *rest)) for site, post_id, *rest in rows)
 
     def give_back(self) -> None:
-        """Give back the memory that steps took; those to come take their own."""
+        """Free the memory of the past steps, by connecting anew."""
         self._connection.close()
         self._connection = self._connect()
 
@@ -278,28 +278,28 @@ class Database:
 
 
 @contextmanager
-def _ended_from_outside(connection: duckdb.DuckDBPyConnection) -> Iterator[None]:
-    """Let a signal end a query, and come into force then: DuckDB would make an error of its own of what it raises."""
+def _interruptible(connection: duckdb.DuckDBPyConnection) -> Iterator[None]:
+    """Let a signal interrupt a query and raise it again afterwards: DuckDB would replace an error of the handler."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    came: list[int] = []
+    received: list[int] = []
 
     def take(number: int, _: FrameType | None) -> None:
-        came.append(number)
+        received.append(number)
         connection.interrupt()
 
     handlers = {number: signal.signal(number, take) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield
     except duckdb.InterruptException:
-        if not came:
+        if not received:
             raise
     finally:
         for number, handler in handlers.items():
             signal.signal(number, handler)
-        if came:
-            signal.raise_signal(came[0])
+        if received:
+            signal.raise_signal(received[0])
 
 
 def _quoted(folder: Path) -> str:

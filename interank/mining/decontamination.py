@@ -1,4 +1,4 @@
-"""Keeps what benchmarks test out of what is mined, and reports what was found."""
+"""The filter that keeps benchmarks' queries and documents out of mined pairs, and its report."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ logger = logging.getLogger(__name__)
 
 FILE = "decontamination.json"
 
-# Items looked at together; their texts are in memory at once.
+# Items checked at once, with their texts in memory.
 _TOGETHER = 4096
 
 
 class Gate:
-    """What `mine` asks whether it may use a question or a document; it remembers what it turned away.
+    """A check of questions and documents against benchmarks, which remembers the removed ones.
 
-    A question that a benchmark holds takes its whole thread along: its answers are turned away too, for whatever
-    question they are asked for.
+    A question that a benchmark has is removed with its whole thread: its answers are also refused as documents of
+    other questions.
     """
 
     def __init__(self, benchmarks: Sequence[Path], *, queries_alone: bool = False) -> None:
@@ -33,16 +33,16 @@ class Gate:
 
         Args:
             benchmarks: Their folders.
-            queries_alone: Whether questions are held against queries and nothing else is looked at, for training and
-                test that share their documents.
+            queries_alone: Whether to compare questions with queries only, for training and test sets that share their
+                documents.
 
         Raises:
             InputError: A path is missing, or holds no benchmark's texts.
         """
-        read = (texts for path in benchmarks for texts in read_texts(path))
-        self.index = BenchmarkIndex(texts.queries_alone() if queries_alone else texts for texts in read)
+        tasks = (texts for path in benchmarks for texts in read_texts(path))
+        self.index = BenchmarkIndex(texts.queries_alone() if queries_alone else texts for texts in tasks)
         self._queries_alone = queries_alone
-        self._found = Contamination.none()
+        self._contamination = Contamination.none()
         for checked in self.index.checked.values():
             logger.info(
                 "%s: %d queries, %d documents; training data is checked on its %s",
@@ -53,12 +53,12 @@ class Gate:
             )
 
     def __call__(self, items: Iterable[Item]) -> set[str]:
-        """The ids of those items that must not be used."""
+        """The ids of the items that must not be used."""
         stream = (item for item in items if item.kind == "question" or not self._queries_alone)
         removed: set[str] = set()
-        while together := list(islice(stream, _TOGETHER)):
-            self._found = joined([self._found, contaminated(map(_checkable, together), self.index)])
-            removed |= {item.item_id for item in together if self._found.is_removed(*_place(item))}
+        while batch := list(islice(stream, _TOGETHER)):
+            self._contamination = joined([self._contamination, contaminated(map(_checkable, batch), self.index)])
+            removed |= {item.item_id for item in batch if self._contamination.is_removed(*_place(item))}
         return removed
 
     @property
@@ -67,23 +67,23 @@ class Gate:
         return ", ".join(self.index.checked)
 
     def report(self) -> dict[str, Any]:
-        """What `decontamination.json` says: what was checked, what was removed, and what overlap remains."""
-        return {"benchmarks": self.index.report(), **self._found.to_json()}
+        """The content of `decontamination.json`: checked benchmarks, removed items and remaining overlaps."""
+        return {"benchmarks": self.index.report(), **self._contamination.to_json()}
 
     def summary(self) -> dict[str, Any]:
-        """The counts that stand in a manifest."""
+        """The counts for a manifest."""
         return {
             **({"compared_with": "queries alone"} if self._queries_alone else {}),
             "benchmarks": len(self.index.checked),
-            "removed_questions": len(self._found.threads),
-            "removed_documents": len(self._found.posts),
-            "remaining_overlaps": len(self._found.remaining),
+            "removed_questions": len(self._contamination.threads),
+            "removed_documents": len(self._contamination.posts),
+            "remaining_overlaps": len(self._contamination.remaining),
         }
 
     def write(self, file: Path) -> None:
         """Write the report."""
         text = json.dumps(self.report(), ensure_ascii=False, indent=1) + "\n"
-        # Benchmarks' ids may hold what no file can.
+        # Benchmarks' ids may hold characters that UTF-8 cannot write.
         file.write_text(plain_data.writable(text), encoding="utf-8")
 
 
@@ -93,5 +93,5 @@ def _checkable(item: Item) -> Checkable:
 
 
 def _place(item: Item) -> tuple[str, str, str]:
-    """The site, the post and the thread; a page from elsewhere has no number and is known by its address."""
+    """The site, the post and the thread; a web page has no post id, and its address takes its place."""
     return item.site, item.post_id or item.url or item.item_id, item.thread_id

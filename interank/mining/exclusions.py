@@ -1,4 +1,4 @@
-"""Says in words which questions mining left out, and which setting takes them in."""
+"""Messages on the questions that mining left out, and on the settings that would include them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class DecontaminatedError(InputError):
 
 
 def reasons(counts: Mapping[str, int], settings: MiningRecipe) -> list[str]:
-    """Why questions were left out: for each reason their number and a clause."""
+    """The reasons why questions were left out, each with their number."""
     answers = counted(settings.min_answers, "answer")
     clauses = {
         "unfit_questions": "outside mining.min_question_score, tags, words or include_closed",
@@ -26,22 +26,22 @@ def reasons(counts: Mapping[str, int], settings: MiningRecipe) -> list[str]:
         "import --map accepted=, or mining.columns.accepted=null)",
         "contaminated_questions": "removed by decontamination",
         "undrawn_questions": "not drawn (mining.questions, mining.questions_per_site)",
-        "unpaired_questions": "without a document that may be used, or without a negative beside it",
-        "repeated_questions": "nearly the same as one that was drawn before",
+        "unpaired_questions": "without a usable document, or without a negative for it",
+        "repeated_questions": "nearly the same as one drawn earlier",
     }
     return [f"{counts[name]} {clause}" for name, clause in clauses.items() if counts.get(name)]
 
 
 def nothing_left(sites: Collection[Mapping[str, int]], settings: MiningRecipe) -> InputError:
-    """The error where no question is left of sites with these counts."""
+    """The error for sites with these counts, of which no question is left."""
     total: Counter[str] = Counter()
     for counts in sites:
         total.update(counts)
     questions, removed = total["questions"], total["contaminated_questions"]
     if removed and removed == questions:
         return DecontaminatedError(f"all {counted(questions, 'question')} were removed by decontamination")
-    told = f"none of {counted(questions, 'question')} of {counted(len(sites), 'site')} can be used"
+    summary = f"none of {counted(questions, 'question')} of {counted(len(sites), 'site')} can be used"
     why = "; ".join(reasons(total, settings)) or "there is no question with an answer"
     if removed:
-        return DecontaminatedError(f"{told}: {why}; {removed} fell to decontamination")
-    return InputError(f"{told}: {why}; loosen these settings, or give other dumps")
+        return DecontaminatedError(f"{summary}: {why}; decontamination removed {removed}")
+    return InputError(f"{summary}: {why}; loosen these settings, or give other dumps")

@@ -1,4 +1,4 @@
-"""What a check for contamination is shown of what mining may use."""
+"""Questions and documents as mining shows them to a contamination check."""
 
 from __future__ import annotations
 
@@ -7,19 +7,19 @@ from typing import Literal, NamedTuple
 
 
 class Item(NamedTuple):
-    """A question or a document that mining may use, as a check for contamination sees it."""
+    """A question or a document that mining may use, as a contamination check sees it."""
 
     item_id: str
-    """The query's or document's id."""
+    """The id of the query or document."""
     kind: Literal["question", "document"]
     site: str
     post_id: str
     """Empty for a page."""
     thread_id: str
-    """The id of the question it is or answers; empty for a page."""
+    """The id of the question, or of the question that the document answers; empty for a page."""
     url: str
     text: str
 
 
 ContaminationCheck = Callable[[Iterable[Item]], Collection[str]]
-"""Told items, of which there may be millions, one at a time: the ids of those that must not be used."""
+"""A contamination check: it takes a stream of items, perhaps millions, and returns the ids of those to leave out."""

@@ -1,4 +1,4 @@
-"""Web pages that the user has, for the links in answers: found by address, cut into passages. Nothing is fetched."""
+"""Your own copies of web pages that answers link to: looked up by address, split into passages. Nothing is fetched."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _PARAGRAPHS = re.compile(r"\n\s*\n")
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """A page as it was given; `url` is its own spelling of the address."""
+    """A page from a file; `url` is the address as the file spells it."""
 
     url: str
     text: str
@@ -37,12 +37,12 @@ class Page:
 
 
 def links_to_pages(html: str) -> list[str]:
-    """The addresses that a body links to, each once, in the form that `same_address` gives."""
+    """The addresses that a body links to, each once, normalized by `same_address`."""
     return list(dict.fromkeys(same_address(unescape(match[1])) for match in _HREF.finditer(html)))
 
 
 def same_address(url: str) -> str:
-    """An address without what makes no other page: scheme, `www.`, fragment, tracking, a slash at the end."""
+    """An address without the parts that do not change the page: scheme, `www.`, fragment, tracking, final slash."""
     try:
         parts = urlsplit(url.strip())
         host = (parts.hostname or "").removeprefix("www.")
@@ -53,16 +53,16 @@ def same_address(url: str) -> str:
 
 
 def read_pages(path: Path, wanted: Collection[str]) -> dict[str, Page]:
-    """The pages among those in a JSONL file, or a folder of them, whose addresses are wanted; the first of each counts.
+    """Read the wanted pages from a JSONL file or a folder of such files; the first page of each address counts.
 
-    Rows hold `url` and `text` or `html`, and may hold `title`, `author` and `licence`.
+    Rows have `url` and `text` or `html`, and may have `title`, `author` and `licence`.
 
     Raises:
         InputError: There is no such file, or no page in it.
     """
     files = _files(path)
-    found: dict[str, Page] = {}
-    seen = 0
+    pages: dict[str, Page] = {}
+    count = 0
     for file in files:
         tally = Tally()
         for line, row in kept_rows(tables.Table(file)):
@@ -73,29 +73,29 @@ def read_pages(path: Path, wanted: Collection[str]) -> dict[str, Page]:
             if not isinstance(url, str) or not isinstance(text if text is not None else html, str):
                 tally.skip(line, ValueError("a page needs url, and text or html"))
                 continue
-            seen += 1
+            count += 1
             address = same_address(url)
-            if address not in wanted or address in found:
+            if address not in wanted or address in pages:
                 continue
             try:
-                shown = plain_data.text(text if text is not None else html)
-                about = [_about(row, name) for name in ("title", "author", "licence")]
-                found[address] = Page(plain_data.text(url), shown if text is not None else html_to_text(shown), *about)
+                body = plain_data.text(text if text is not None else html)
+                details = [_optional_text(row, name) for name in ("title", "author", "licence")]
+                pages[address] = Page(plain_data.text(url), body if text is not None else html_to_text(body), *details)
             except ValueError as fault:
                 tally.skip(line, fault)
         tally.warn(Table(file))
-    if not seen:
+    if not count:
         raise InputError(
             f"{path} has no page in its {counted(len(files), 'file')}; give rows with url, and text or html, "
             "or leave mining.pages out"
         )
-    return found
+    return pages
 
 
-def _about(row: Mapping[str, Any], name: str) -> str:
-    value = row.get(name)
+def _optional_text(row: Mapping[str, Any], name: str) -> str:
+    cell = row.get(name)
     try:
-        return "" if value is None else plain_data.text(value)
+        return "" if cell is None else plain_data.text(cell)
     except ValueError as fault:
         raise ValueError(f"{name}: {fault}") from None
 
@@ -113,7 +113,7 @@ def _files(path: Path) -> list[Path]:
 
 
 def passages(page: Page, words: int) -> Iterator[tuple[Document, Source]]:
-    """The page in passages of at most so many words, cut between paragraphs where that is possible."""
+    """Split a page into passages of at most `words` words, between paragraphs where possible."""
     host = urlsplit(page.url).hostname or page.url
     source = Source(host, "", page.url, page.author, page.licence)
     for number, text in enumerate(_cut(page.text, words), start=1):
@@ -121,20 +121,20 @@ def passages(page: Page, words: int) -> Iterator[tuple[Document, Source]]:
 
 
 def _cut(text: str, words: int) -> Iterator[str]:
-    held: list[str] = []
+    paragraphs: list[str] = []
     size = 0
     for paragraph in _PARAGRAPHS.split(text):
         count = count_words(paragraph)
         if not count:
             continue
-        if held and size + count > words:
-            yield "\n\n".join(held)
-            held, size = [], 0
+        if paragraphs and size + count > words:
+            yield "\n\n".join(paragraphs)
+            paragraphs, size = [], 0
         if count <= words:
-            held.append(paragraph.strip())
+            paragraphs.append(paragraph.strip())
             size += count
             continue
         # A paragraph that is too long loses its line breaks.
         yield from cut_words(paragraph, words)
-    if held:
-        yield "\n\n".join(held)
+    if paragraphs:
+        yield "\n\n".join(paragraphs)

@@ -1,4 +1,4 @@
-"""Chooses questions from StackExchange dumps and, for each, documents that may and may not help with it."""
+"""Mining of pairs: questions from StackExchange dumps, each with documents that may help with it and negatives."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class MiningResult:
-    """Pairs, those of a question together, and what was met on the way, by site."""
+    """Pairs, grouped by question, and counts by site."""
 
     pairs: list[Pair]
     counts: dict[str, dict[str, int]]
@@ -36,7 +36,7 @@ class MiningResult:
 
 @dataclass(frozen=True, slots=True)
 class MinedIn:
-    """What `mine_in` left in a folder: pairs, read as they are asked for, as often as they are."""
+    """The result of `mine_in` in a folder: pairs, which each iteration reads anew, and counts by site."""
 
     pairs: Iterable[Pair]
     counts: dict[str, dict[str, int]]
@@ -45,7 +45,7 @@ class MinedIn:
 def mine(
     dumps: Sequence[Path], settings: MiningRecipe, seed: int, *, contaminated: ContaminationCheck | None = None
 ) -> MiningResult:
-    """Do as `mine_in`, in a temporary folder, and read the pairs."""
+    """Mine in a temporary folder, as `mine_in` does, and read all pairs into memory."""
     with TemporaryDirectory(prefix="interank-mining-") as folder:
         mined = mine_in(Path(folder), dumps, settings, seed, contaminated=contaminated)
         return MiningResult(list(mined.pairs), mined.counts)
@@ -59,22 +59,22 @@ def mine_in(
     *,
     contaminated: ContaminationCheck | None = None,
 ) -> MinedIn:
-    """Pair a sample of the dumps' questions with documents, in the order of site and post id.
+    """Pair a sample of the dumps' questions with documents, sorted by site and post id.
 
-    What a question is paired with depends on its site and the seed alone, but for documents that it links to on other
-    sites of the run; how many questions a site gives depends on the others where `settings.questions` bounds their sum.
+    A question's documents depend only on its site and the seed, except for documents that it links to on other sites
+    of the run. The number of a site's questions depends on the other sites if `settings.questions` limits their sum.
 
     Args:
-        folder: Where all that is read goes, and stays while pairs are read. What a killed mining had read is used.
+        folder: The work folder; it must stay while pairs are read. Sites that a killed run had read are reused.
         dumps: Dumps, folders of them, or tables of questions; see `find_sites`.
-        settings: What to take.
-        seed: Decides the sample.
-        contaminated: Is shown every question of every site, with its bare words, before any is chosen, and every
-            document, as it would be paired, before it is. A question it names is left out with its whole thread, a
-            document from all pairs; clean ones take their places.
+        settings: The selection of questions and documents.
+        seed: The seed of the sample.
+        contaminated: A check that gets the plain text of every question of every site before any is drawn, and the
+            final text of every document before it is used. A question that it returns is left out with its whole
+            thread, a document is left out of all pairs; others replace them.
 
     Raises:
-        InputError: There is no dump, or none has a question that fits the settings.
+        InputError: There is no dump, or no dump has a question that fits the settings.
     """
     origins = find_sites(dumps, settings)
     numbers = {origin.site: number for number, origin in enumerate(origins)}
@@ -87,9 +87,9 @@ def mine_in(
     try:
         removed = [0 for _ in origins]
         for number, origin in enumerate(origins):
-            found = _contaminated_questions(folder, number, origin, contaminated)
-            database.remove(number, found)
-            removed[number] = len(found)
+            threads = _contaminated_questions(folder, number, origin, contaminated)
+            database.remove(number, threads)
+            removed[number] = len(threads)
         drawn, counts, eligible = database.draw()
         for own, (skipped, others) in zip(counts, stored, strict=True):
             own.skipped_rows, own.other_posts = skipped, others
@@ -100,70 +100,70 @@ def mine_in(
         forget()
     repeats = assembly.repeats(drawn, chosen)
     splits = _splits([one for one in drawn if one not in repeats], settings, seed)
-    told: dict[str, dict[str, int]] = {}
+    totals: dict[str, dict[str, int]] = {}
     for site, number in numbers.items():
-        taken, repeated = (sum(one.site == site for one in some) for some in (drawn, repeats))
+        drawn_here, repeats_here = (sum(one.site == site for one in some) for some in (drawn, repeats))
         sizes = [len(documents) for one, documents in chosen.items() if one.site == site and one in splits]
-        told[site] = {
+        totals[site] = {
             **asdict(counts[number]),
             **({"contaminated_questions": removed[number]} if contaminated is not None else {}),
-            **_fates(taken, repeated, eligible[number], sizes),
+            **_fates(drawn_here, repeats_here, eligible[number], sizes),
         }
-    _tell(told, settings)
-    return MinedIn(_Pairs(assembly, chosen, splits), told)
+    _log_counts(totals, settings)
+    return MinedIn(_Pairs(assembly, chosen, splits), totals)
 
 
-def _fates(taken: int, repeated: int, eligible: int, sizes: Sequence[int]) -> dict[str, int]:
-    """What became of a site's eligible questions, of which some were taken, with so many documents each."""
+def _fates(drawn: int, repeated: int, eligible: int, sizes: Sequence[int]) -> dict[str, int]:
+    """The counts of a site's eligible questions by their outcome; `sizes` are the numbers of documents of each."""
     paired = sum(map(bool, sizes))
     return {
-        "undrawn_questions": eligible - taken,
-        "unpaired_questions": taken - repeated - paired,
+        "undrawn_questions": eligible - drawn,
+        "unpaired_questions": drawn - repeated - paired,
         "repeated_questions": repeated,
         "chosen_questions": paired,
         "pairs": sum(sizes),
     }
 
 
-def _tell(counts: Mapping[str, Mapping[str, int]], settings: MiningRecipe) -> None:
-    """Log what was found.
+def _log_counts(counts: Mapping[str, Mapping[str, int]], settings: MiningRecipe) -> None:
+    """Log each site's counts.
 
     Raises:
         InputError: There is no pair.
     """
-    if not any(found["pairs"] for found in counts.values()):
+    if not any(of_site["pairs"] for of_site in counts.values()):
         raise nothing_left(counts.values(), settings)
-    for name, found in counts.items():
-        if found["duplicate_ids"]:
-            logger.warning("%s: skipped posts whose Id came before: %d", name, found["duplicate_ids"])
-        why = f"; left out: {'; '.join(left)}" if (left := reasons(found, settings)) else ""
-        shown = map(found.get, ("chosen_questions", "questions", "pairs"))
-        logger.info("%s: %d of %d questions, %d pairs%s", name, *shown, why)
+    for name, of_site in counts.items():
+        if of_site["duplicate_ids"]:
+            logger.warning("%s: skipped posts with an Id that an earlier one has: %d", name, of_site["duplicate_ids"])
+        why = f"; left out: {'; '.join(left)}" if (left := reasons(of_site, settings)) else ""
+        figures = map(of_site.get, ("chosen_questions", "questions", "pairs"))
+        logger.info("%s: %d of %d questions, %d pairs%s", name, *figures, why)
 
 
 @dataclass(frozen=True, slots=True)
 class _Pairs:
-    """Pairs that are made when they are asked for."""
+    """Pairs that are made during iteration."""
 
     assembly: Assembly
     documents: Documents
     splits: Mapping[DrawnQuestion, Split]
 
     def __iter__(self) -> Iterator[Pair]:
-        """Make them."""
+        """Make the pairs."""
         return self.assembly.pairs(self.documents, self.splits)
 
 
 def _contaminated_questions(
     folder: Path, number: int, origin: Origin, contaminated: ContaminationCheck | None
 ) -> list[int]:
-    """The questions of a site that must not be used."""
+    """The ids of a site's contaminated questions."""
     if contaminated is None:
         return []
     prefix = f"{origin.site}/"
     numbers = {name: post_id for post_id, name in origin.names.items()}
-    found = contaminated(_question_items(folder, number, origin))
-    named = sorted(item_id.removeprefix(prefix) for item_id in found if item_id.startswith(prefix))
+    item_ids = contaminated(_question_items(folder, number, origin))
+    named = sorted(item_id.removeprefix(prefix) for item_id in item_ids if item_id.startswith(prefix))
     return [numbers[name] if name in numbers else int(name) for name in named]
 
 
@@ -175,15 +175,15 @@ def _question_items(folder: Path, number: int, origin: Origin) -> Iterator[Item]
 
 
 def _splits(drawn: Sequence[DrawnQuestion], settings: MiningRecipe, seed: int) -> dict[DrawnQuestion, Split]:
-    """The split of each question."""
+    """Assign each question to train or validation."""
     validation: set[DrawnQuestion] = set()
     for site in sorted({one.site for one in drawn}):
         generator = random.Random(f"{seed}/{site}")
         own = [one for one in drawn if one.site == site]
-        # Rounded up or down by chance, so that many small sites together keep the share.
-        kept = math.floor(len(own) * settings.validation_share + generator.random())
-        validation.update(generator.sample(own, kept))
-    # Training that was promised validation questions needs one at the least.
+        # Rounded up or down by chance, so that many small sites together have the right share.
+        count = math.floor(len(own) * settings.validation_share + generator.random())
+        validation.update(generator.sample(own, count))
+    # With a validation share, training needs at least one validation question.
     if settings.validation_share and len(drawn) > 1 and not validation:
         validation.add(drawn[-1])
     return {one: "validation" if one in validation else "train" for one in drawn}

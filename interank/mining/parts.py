@@ -1,4 +1,4 @@
-"""Reads a large file of a dump with a process a core: each takes whole rows, results come in the order of the file."""
+"""Parallel reading of a large dump file: a process for each core takes whole rows; results keep the file's order."""
 
 from __future__ import annotations
 
@@ -16,22 +16,22 @@ from interank.mining.streams import Table
 T = TypeVar("T")
 
 Work = Callable[[Iterator[Row], Tally], T]
-"""Makes something of some rows of a file; it has to be picklable, and skips the rows it cannot use."""
+"""A function of a part's rows. It has to be picklable, and counts the rows that it cannot use in the tally."""
 
 
 @dataclass(frozen=True, slots=True)
 class Spread:
-    """How a file is shared out among processes."""
+    """How to share a file out among processes."""
 
     processes: int | None = None
-    """This one among them; None takes one a core."""
+    """The number of processes, this one included; None for one for each core."""
     least: int = 32 << 20
-    """Smaller files are read before a process has started."""
+    """The least bytes of a file to share out; this process reads a smaller one before another could start."""
     part: int = 8 << 20
-    """Bytes that a process takes at a time: what is under way bounds the memory."""
+    """The bytes of a part; the parts in progress bound the memory."""
 
     def fits(self, table: Table) -> bool:
-        """Whether the table is worth it."""
+        """Whether to share out the table."""
         return processes_of(self.processes) > 1 and table.size >= self.least
 
 
@@ -39,7 +39,7 @@ SPREAD = Spread()
 
 
 class _Part(NamedTuple):
-    """A part of a file that begins with a row: its bytes, or where they stand."""
+    """A part of a file that begins with a row: its bytes, or their start and end in the file."""
 
     data: bytes | tuple[int, int]
     first: bool
@@ -48,7 +48,7 @@ class _Part(NamedTuple):
 
 @dataclass(slots=True)
 class _Read(Generic[T]):
-    """What reading one part gave, and how far it came."""
+    """The result of reading one part, and the reader's state at its end."""
 
     result: T
     tally: Tally
@@ -61,13 +61,13 @@ class _Read(Generic[T]):
 
 
 def work_through(table: Table, work: Work[T], tally: Tally, *, spread: Spread = SPREAD) -> Iterator[T]:
-    """Give every row of a table to `work`, in one part or many; yield what it makes of each, in order.
+    """Apply `work` to the rows of a table, in one part or many, and yield the results in order.
 
     Args:
         table: The file.
-        work: What to do with the rows of a part.
-        tally: Counts rows skipped.
-        spread: How many processes read.
+        work: The function of a part's rows.
+        tally: Counts the skipped rows.
+        spread: How to share the file out among processes.
 
     Raises:
         InputError: The file declares a document type.
@@ -102,10 +102,10 @@ def work_through(table: Table, work: Work[T], tally: Tally, *, spread: Spread = 
 
 
 class _Cut:
-    """Cuts a table before rows: a plain file by places in it, any other by its bytes as they come.
+    """Splits a table before rows: a plain file by positions in it, any other by its streamed bytes.
 
     Attributes:
-        cut_short: Why the bytes ended before their end, if they did.
+        cut_short: Why the stream broke off; empty if it did not.
         endless: Whether a stretch without a row was too long.
     """
 
@@ -133,16 +133,16 @@ class _Cut:
 
     def _streamed(self) -> Iterator[_Part]:
         blocks = Blocks(self._table.chunks(), self._size, self._head.size)
-        held, first = None, True
+        previous, first = None, True
         for block in blocks:
-            if held is not None:
-                yield _Part(held, first, False)
+            if previous is not None:
+                yield _Part(previous, first, False)
                 first = False
-            held = block
+            previous = block
         self.endless = blocks.endless
         self.cut_short = blocks.cut_short
-        if held is not None:
-            yield _Part(held, first, not self.endless)
+        if previous is not None:
+            yield _Part(previous, first, not self.endless)
 
 
 def _read_part(path: Path, head: Head, work: Work[T], part: _Part) -> _Read[T]:

@@ -1,4 +1,4 @@
-"""Values by site and post on disk: the texts that mining has chosen, of which few are in memory at a time."""
+"""Values by site and post in an SQLite file: mining's selected texts, of which few are in memory at a time."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
 
-# So many kilobytes of the file are held.
+# SQLite's page cache in kilobytes.
 _CACHE = 4096
 
 
 class ChosenPost(NamedTuple):
-    """What is needed of a post that was chosen."""
+    """The needed fields of a selected post."""
 
     site: str
     post_id: int
     thread: int | None
-    """The question that it is or answers."""
+    """The id of the question, or of the question that the answer belongs to."""
     title: str
     html: str
     author: str
@@ -28,28 +28,28 @@ class ChosenPost(NamedTuple):
 
 
 class PostValues:
-    """A file of values; several processes may read it while one adds to it."""
+    """A file of values by site and post; several processes may read it while one adds to it."""
 
     def __init__(self, path: Path) -> None:
         self._file = sqlite3.connect(path, isolation_level=None)
-        # A file that a kill leaves behind is made anew.
+        # No journal is needed: a file that a kill leaves behind is made anew.
         for setting in ("journal_mode = OFF", "synchronous = OFF", f"cache_size = -{_CACHE}"):
             self._file.execute(f"PRAGMA {setting}")
         self._file.execute("CREATE TABLE IF NOT EXISTS kept (site INT, post_id INT, value BLOB)")
         self._file.execute("CREATE UNIQUE INDEX IF NOT EXISTS places ON kept (site, post_id)")
 
     def add(self, values: Iterable[tuple[int, int, Any]]) -> None:
-        """Add values, each after its site and post; what is there already stays."""
+        """Add rows of site, post and value; existing values stay."""
         rows = ((site, post_id, pickle.dumps(value, 5)) for site, post_id, value in values)
         self._file.execute("BEGIN")
         self._file.executemany("INSERT OR IGNORE INTO kept VALUES (?, ?, ?)", rows)
         self._file.execute("COMMIT")
 
     def get(self, site: int, post_id: int) -> Any:
-        """The value; None where there is none."""
-        asked = "SELECT value FROM kept WHERE site = ? AND post_id = ?"
-        found = self._file.execute(asked, (site, post_id)).fetchone()
-        return None if found is None else pickle.loads(found[0])
+        """The value of a post; None if there is none."""
+        query = "SELECT value FROM kept WHERE site = ? AND post_id = ?"
+        row = self._file.execute(query, (site, post_id)).fetchone()
+        return None if row is None else pickle.loads(row[0])
 
     def close(self) -> None:
         """Close the file."""

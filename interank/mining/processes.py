@@ -1,4 +1,4 @@
-"""Does the same work on many things with a process a core, this one among them; results come in their order."""
+"""A parallel map over processes, this one included, whose results keep the order of the items."""
 
 from __future__ import annotations
 
@@ -21,43 +21,43 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 _ENDING = (signal.SIGINT, signal.SIGTERM)
-# Things under way for each other process, the one it works on among them.
+# Submitted items for each other process, the one in work included.
 _UNDER_WAY = 2
-# Things for each process that may be under way or wait to be taken: they bound the memory.
+# Items for each process that are submitted or finished and not yet yielded: they bound the memory.
 _READY = 3
 
 
 def processes_of(wanted: int | None) -> int:
-    """How many processes work, this one among them: so many, or one a core."""
+    """The number of processes, this one included: the wanted number, or the number of cores."""
     if wanted is not None:
         return wanted
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def worked_on(work: Callable[[T], R], things: Iterable[T], processes: int) -> Iterator[R]:
-    """What `work` makes of each thing, in their order, whatever the number of processes.
+def worked_on(work: Callable[[T], R], items: Iterable[T], processes: int) -> Iterator[R]:
+    """Yield `work(item)` for each item, in order, with any number of processes.
 
     Args:
-        work: What to do; with several processes it, the things and what it makes have to be picklable.
-        things: What to do it with, taken as they are needed.
-        processes: How many processes work, this one among them.
+        work: The function; with several processes it, the items and the results have to be picklable.
+        items: The items, taken from the iterable as they are needed.
+        processes: The number of processes, this one included.
     """
     if processes == 1:
-        yield from map(work, things)
+        yield from map(work, items)
         return
-    waiting = iter(things)
+    waiting = iter(items)
     none = object()
     others = processes - 1
     under_way: deque[Future[R] | list[R]] = deque()
     pool = ProcessPoolExecutor(others, mp_context=_clean_start(), initializer=_take_up, initargs=(work,))
     try:
         while True:
-            given = sum(isinstance(thing, Future) and not thing.done() for thing in under_way)
-            for _ in range(min(others * _UNDER_WAY - given, processes * _READY - len(under_way))):
-                if (thing := next(waiting, none)) is none:
+            running = sum(isinstance(item, Future) and not item.done() for item in under_way)
+            for _ in range(min(others * _UNDER_WAY - running, processes * _READY - len(under_way))):
+                if (item := next(waiting, none)) is none:
                     break
-                with _nameless_main(), _undisturbed():
-                    under_way.append(pool.submit(_work_on, thing))
+                with _nameless_main(), _deferred_signals():
+                    under_way.append(pool.submit(_work_on, item))
             if not under_way:
                 return
             first = under_way[0]
@@ -73,10 +73,10 @@ def worked_on(work: Callable[[T], R], things: Iterable[T], processes: int) -> It
 
 @cache
 def _clean_start() -> BaseContext:
-    """How processes start: as forks of a small server where there can be one.
+    """The start method: forks of a small server process where the system has it, else spawned processes.
 
-    A fork of this process would have to copy every page of memory that either of them writes to, and might inherit a
-    lock of another thread that nobody frees.
+    A fork of this process would copy every page of memory that either process writes to, and might inherit a lock that
+    another thread holds and nobody frees.
     """
     if "forkserver" not in multiprocessing.get_all_start_methods():
         return multiprocessing.get_context("spawn")
@@ -87,7 +87,7 @@ def _clean_start() -> BaseContext:
 
 @contextmanager
 def _nameless_main() -> Iterator[None]:
-    """Hide the main module: a spawned process would run a script that has no `if __name__ == "__main__"` again."""
+    """Hide the main module: otherwise a spawned process would run a script without a `__main__` guard again."""
     main = sys.modules["__main__"]
     sys.modules["__main__"] = ModuleType("__main__")
     try:
@@ -97,18 +97,18 @@ def _nameless_main() -> Iterator[None]:
 
 
 @contextmanager
-def _undisturbed() -> Iterator[None]:
-    """Start processes whole, or one that nobody knows of would be left and complain; a signal comes into force then.
+def _deferred_signals() -> Iterator[None]:
+    """Delay signals while a process starts: an interrupted start would leave a process that the pool does not know.
 
-    They inherit that signals are blocked: the keyboard's interrupt goes to all, and it is this process that ends them.
+    The new processes inherit the blocked signals: a keyboard interrupt goes to all, and this process ends the others.
     """
-    # It would take the block away while it starts.
+    # Started first, because its start would unblock the signals.
     resource_tracker.ensure_running()
-    came: list[int] = []
+    received: list[int] = []
     handlers = {}
     if threading.current_thread() is threading.main_thread():
-        # The block is this thread's, and a signal may come to another.
-        handlers = {number: signal.signal(number, lambda number, _: came.append(number)) for number in _ENDING}
+        # Blocking holds for this thread only, and another thread may receive the signal.
+        handlers = {number: signal.signal(number, lambda number, _: received.append(number)) for number in _ENDING}
     blocked = signal.pthread_sigmask(signal.SIG_BLOCK, _ENDING)
     try:
         yield
@@ -116,28 +116,28 @@ def _undisturbed() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
         for number, handler in handlers.items():
             signal.signal(number, handler)
-        if came:
-            signal.raise_signal(came[0])
+        if received:
+            signal.raise_signal(received[0])
 
 
-# What a process of the pool does with each thing: given once, since it may hold much.
+# The function that a process of the pool applies to items: sent once, since it may be large.
 _works: list[Callable[[Any], Any]] = []
 
 
 def _take_up(work: Callable[[Any], Any]) -> None:
-    # With it a pool ends its processes when one of them has died.
+    # A pool ends its processes by SIGTERM when one of them has died.
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
     threading.Thread(target=_end_with_parent, daemon=True).start()
     _works.append(work)
 
 
 def _end_with_parent() -> None:
-    """Be gone when whoever started this process is, also by a kill: nobody else would end a wait for more work."""
+    """End this process when its parent ends, also by a kill: otherwise it would wait for work for ever."""
     parent = multiprocessing.parent_process()
     if parent is not None:
         parent.join()
         os._exit(1)
 
 
-def _work_on(thing: Any) -> Any:
-    return _works[-1](thing)
+def _work_on(item: Any) -> Any:
+    return _works[-1](item)

@@ -1,8 +1,8 @@
-"""Streams the rows of one XML file of a StackExchange dump by lxml, as far as it can be read.
+"""A streaming reader of the rows of one XML file of a StackExchange dump, by lxml.
 
-archive.org's dumps hold one row a line. A block of them is parsed at once; where something in it is malformed it is
-halved until the malformed row stands alone, so that it costs itself alone. What can only be read as a whole, such as
-rows in comments, is left to one parser of the whole file.
+archive.org's dumps have one row on each line, and a block of rows is parsed at once. A block with a malformed row is
+halved until that row is alone, so that only it is lost. A file that cannot be parsed in blocks, such as one with rows
+in comments, is left to one parser of the whole file.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from interank.mining.streams import CutShortError, Table
 logger = logging.getLogger(__name__)
 
 _FAULTS_SHOWN = 5
-# Parsed at once: enough for the work on each block to matter little.
+# Bytes parsed at once: so many that the overhead for each block matters little.
 BLOCK = 1 << 19
 
 # int() also takes "1_000", " 7 " and digits of other scripts, none of which a dump holds.
@@ -31,34 +31,34 @@ _INTEGER = re.compile("-?[0-9]{1,18}")
 
 
 class BadRowError(Exception):
-    """A row that cannot be used; says why."""
+    """A row cannot be used; the message says why."""
 
 
 class MalformedError(Exception):
-    """What stands there is no well-formed XML; says why."""
+    """A fragment is no well-formed XML; the message says why."""
 
 
 class Row(NamedTuple):
-    """One `row` element and the line that it begins in."""
+    """One `row` element and the number of its first line."""
 
     line: int
     attributes: Mapping[str, str]
 
     def text(self, name: str) -> str:
-        """The attribute, which may be empty.
+        """The attribute's text, which may be empty.
 
         Raises:
-            BadRowError: There is none.
+            BadRowError: The attribute is missing.
         """
         if name not in self.attributes:
             raise BadRowError(f"{name} is missing")
         return self.attributes[name]
 
     def integer(self, name: str) -> int:
-        """The attribute as a number.
+        """The attribute as an integer.
 
         Raises:
-            BadRowError: There is none, or it is no integer.
+            BadRowError: The attribute is missing, or no integer.
         """
         value = self.text(name)
         if not _INTEGER.fullmatch(value):
@@ -66,16 +66,16 @@ class Row(NamedTuple):
         return int(value)
 
     def optional_integer(self, name: str) -> int | None:
-        """The attribute as a number, or None where there is none.
+        """The attribute as an integer; None if it is missing.
 
         Raises:
-            BadRowError: It is no integer.
+            BadRowError: The attribute is no integer.
         """
         return self.integer(name) if name in self.attributes else None
 
 
 class Tally:
-    """Counts the rows of one file that are skipped, and knows where it broke off, to warn of it once."""
+    """Counts the skipped rows of one file and notes where it broke off, for one warning."""
 
     def __init__(self) -> None:
         self.stopped: tuple[int, str] | None = None
@@ -83,26 +83,26 @@ class Tally:
         self.shown: list[tuple[int, str]] = []
 
     def skip(self, line: int, fault: Exception) -> None:
-        """Count a row, and keep the reason if it is among the first."""
+        """Count a skipped row, and note the reasons of the first few."""
         self.skipped += 1
         if len(self.shown) < _FAULTS_SHOWN:
             self.shown.append((line, str(fault)))
 
     def add(self, later: Tally, lines: int) -> None:
-        """Add what was skipped in a part of the file that begins after so many lines."""
+        """Add the tally of a part of the file that begins after `lines` lines."""
         self.skipped += later.skipped
         shown = [*self.shown, *((lines + line, reason) for line, reason in later.shown)]
         self.shown = sorted(shown, key=lambda fault: fault[0])[:_FAULTS_SHOWN]
 
     def stop(self, line: int, reason: str) -> None:
-        """Note that the file cannot be read on after the row in this line."""
+        """Note that the file cannot be read beyond the row in this line."""
         self.stopped = line, reason
 
     def warn(self, table: Table) -> None:
-        """Log where the file broke off, how many rows were skipped, and why the first of them were."""
+        """Log where the file broke off, the number of skipped rows, and the reasons of the first few."""
         if self.stopped:
             logger.warning(
-                "%s: cannot be read on after the row in line %d (%s); what stands before is kept; "
+                "%s: cannot be read beyond the row in line %d (%s); the rows before are used; "
                 "if the file was cut short, fetch or unpack it again",
                 table,
                 *self.stopped,
@@ -114,14 +114,14 @@ class Tally:
 
 
 class RowReader:
-    """The rows of blocks that follow one another, once; afterwards it says how far it came.
+    """A reader of consecutive blocks, used once; its attributes then tell where it stopped.
 
     Attributes:
-        rows: How many rows were yielded.
-        lines: The lines passed.
+        rows: The number of yielded rows.
+        lines: The number of lines read.
         last_row: The line of the last row.
-        closed: Whether the file's end tag was met.
-        stopped: Why reading stopped before the end, if it did.
+        closed: Whether the file's end tag was read.
+        stopped: Why reading stopped before the end; None if it did not.
         irregular: Whether it stopped at something that only a parser of the whole file can read.
     """
 
@@ -137,16 +137,16 @@ class RowReader:
         self._ends = re.compile(rb"^[ \t]*</%s[ \t\r\n]*>|</%s[ \t\r\n]*>\s*\Z" % (root, root), re.MULTILINE)
 
     def read(self, blocks: Iterable[bytes], *, final: bool = True) -> Iterator[Row]:
-        """Yield the rows, the file's head taken off; `final` blocks end the file."""
-        held: bytes | None = None
+        """Yield the rows of blocks without the file's head; `final` says that the blocks end the file."""
+        previous: bytes | None = None
         for block in blocks:
-            if held is not None:
-                yield from self._block(held)
+            if previous is not None:
+                yield from self._block(previous)
                 if self.closed or self.irregular:
                     self._after(block)
                     return
-            held = block
-        yield from self._block(held or b"", final=final)
+            previous = block
+        yield from self._block(previous or b"", final=final)
         if final and not (self.closed or self.irregular or self.stopped):
             self.stopped = "the file ends before its end tag"
 
@@ -173,9 +173,9 @@ class RowReader:
             yield from self._halved(block, starts)
 
     def _halved(self, block: bytes, starts: list[int], *, cut: bool = False) -> Iterator[Row]:
-        """The rows of a block in which something begins at each of these places; what is malformed is skipped.
+        """Yield the rows of a block, which begin at `starts`; malformed ones are skipped.
 
-        A row that the end of the file may have `cut` is the file's fault, and not counted.
+        A malformed row that the end of the file may have `cut` is not counted as skipped.
         """
         waiting = [(block, starts)] if block.strip() else []
         while waiting:
@@ -195,21 +195,21 @@ class RowReader:
             self.lines += block.count(b"\n")
 
     def _parsed(self, block: bytes, starts: list[int]) -> Iterator[Row]:
-        found = parsed_rows(block)
+        rows = parsed_rows(block)
         lines = _lines(block, starts)
-        if found is None or len(found) != len(starts):
-            # Which row stands in which line, only the tree tells.
+        if rows is None or len(rows) != len(starts):
+            # Only the tree knows the line of each row.
             tree = list(_tree(block).iter("row"))
-            found = [dict(row.attrib) for row in tree]
+            rows = [dict(row.attrib) for row in tree]
             lines = [lines[max(0, bisect_right(lines, row.sourceline - 1) - 1)] for row in tree]
-        for line, attributes in zip(lines, found, strict=True):
+        for line, attributes in zip(lines, rows, strict=True):
             self.rows += 1
             self.last_row = self.lines + 1 + line
             yield Row(self.last_row, attributes)
 
 
 def _lines(block: bytes, starts: list[int]) -> list[int]:
-    """The line, from 0, of each place."""
+    """The line, from 0, of each position."""
     lines = []
     line = before = 0
     for start in starts:
@@ -220,11 +220,11 @@ def _lines(block: bytes, starts: list[int]) -> list[int]:
 
 
 def read_rows(table: Table, tally: Tally | None = None) -> Iterator[Row]:
-    """Yield the file's rows in constant memory; where it breaks off, what stood before is kept.
+    """Yield the file's rows in constant memory; of a file that breaks off, the rows before.
 
     Args:
         table: The file.
-        tally: Counts the rows that are skipped as malformed; where there is none, faults are warned of here.
+        tally: Counts the malformed rows, which are skipped; if None, a warning is logged at the end.
 
     Raises:
         InputError: The file declares a document type.
@@ -247,39 +247,39 @@ def _regular(table: Table, head: Head, tally: Tally) -> Iterator[Row]:
 
 
 def parsed_rows(fragment: bytes) -> list[Mapping[str, str]] | None:
-    """The attributes of the rows among the whole elements of a fragment; None where only the tree tells them.
+    """The attributes of the rows in a fragment of whole elements; None if they have to be read from a tree.
 
     Raises:
-        MalformedError: It is not well-formed.
+        MalformedError: The fragment is not well-formed.
     """
     parser = _collecting()
     try:
-        found: list[Mapping[str, str]] = etree.fromstring(b"<_>" + fragment + b"</_>", parser)
+        rows: list[Mapping[str, str]] = etree.fromstring(b"<_>" + fragment + b"</_>", parser)
     except etree.XMLSyntaxError as error:
-        raise MalformedError(_said(error)) from None
-    # A target lets prefixes pass that nobody declared, and notes them.
-    return None if len(parser.error_log) else found
+        raise MalformedError(_message(error)) from None
+    # A parser with a target accepts undeclared prefixes, and only logs them.
+    return None if len(parser.error_log) else rows
 
 
 @cache
 def _collecting() -> etree.XMLParser:
-    # Nothing can declare an entity here; told not to resolve any, libxml2 would hand over "&#38;" for "&amp;".
+    # A fragment cannot declare entities. With resolve_entities=False libxml2 would yield "&#38;" for "&amp;".
     return etree.XMLParser(target=_Rows(), no_network=True, huge_tree=True)
 
 
 class _Rows:
-    """A parser's target that keeps the attributes of rows: twice as fast as a tree that is walked."""
+    """A parser target that collects the attributes of rows: twice as fast as walking a tree."""
 
     def __init__(self) -> None:
         self._rows: list[Mapping[str, str]] = []
 
     def start(self, tag: str, attributes: Mapping[str, str]) -> None:
-        """An element begins."""
+        """Take the start of an element."""
         if tag == "row":
             self._rows.append(attributes)
 
     def close(self) -> list[Mapping[str, str]]:
-        """The document has ended, well or at a fault; the next one may follow."""
+        """Return the rows at the document's end, or at an error; the target can be used again."""
         rows, self._rows = self._rows, []
         return rows
 
@@ -289,23 +289,23 @@ def _tree(fragment: bytes) -> Any:
         parser = etree.XMLParser(resolve_entities=False, no_network=True, huge_tree=True)
         return etree.fromstring(b"<_>" + fragment + b"</_>", parser)
     except etree.XMLSyntaxError as error:
-        raise MalformedError(_said(error)) from None
+        raise MalformedError(_message(error)) from None
 
 
-def _said(error: etree.XMLSyntaxError) -> str:
-    # "..., line 1, column 7" would be the line within the fragment.
+def _message(error: etree.XMLSyntaxError) -> str:
+    # Without "line 1, column 7", which counts within the fragment.
     return re.sub(r", line \d+, column \d+.*", "", str(error.msg), flags=re.DOTALL)
 
 
 class _Stream:
-    """The chunks of a table as the file that lxml reads."""
+    """The chunks of a table as a file object for lxml."""
 
     def __init__(self, table: Table) -> None:
         self._chunks = table.chunks()
         self.cut_short = ""
 
     def read(self, size: int = -1) -> bytes:
-        """The next chunk, however long; nothing at the end."""
+        """The next chunk, of any length; empty at the end."""
         try:
             return next(self._chunks, b"")
         except CutShortError as error:
@@ -314,7 +314,7 @@ class _Stream:
 
 
 def rows_after(table: Table, passed: int, tally: Tally) -> Iterator[Row]:
-    """The rows after so many, by a parser of the whole file.
+    """The rows after the first `passed` ones, by a parser of the whole file.
 
     Raises:
         InputError: The file declares a document type.
@@ -337,9 +337,9 @@ def rows_after(table: Table, passed: int, tally: Tally) -> Iterator[Row]:
 
 
 def _refuse_entities(table: Table, element: Any) -> None:
-    # Asking for an attribute expands its entities, however deeply they nest, whatever the parser was told.
+    # Reading an attribute expands its entities to any depth, in spite of the parser's settings.
     if element.getroottree().docinfo.internalDTD is not None:
         raise InputError(
             f"{table} declares a document type, whose entities can expand without bound, and a StackExchange "
-            "dump is plain XML; take the declaration out"
+            "dump has none; remove the declaration"
         )

@@ -1,4 +1,4 @@
-"""A site of a run, whether from a dump or from a table of questions: read once, and stored."""
+"""The sites of a run, from dumps or tables of questions, each read once and stored."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ from interank.wording import listed
 
 logger = logging.getLogger(__name__)
 
-# Links count in this order.
+# The order in which tables are stored, and their links counted.
 _IN_ORDER = ("PostLinks", "Comments", "Posts", "Users")
-# Notes, written last, that all of a site is stored, and the files that its posts, links and users are in.
+# The ending of the note that a site is stored whole, written last; and the names of the site's files.
 _WHOLE = ".whole"
 _OF_SITE = re.compile(r"[a-z]+-([0-9]{5})-[0-9]+-[0-9]+\.parquet")
 
 
 class Origin(Protocol):
-    """Where the posts of a site come from."""
+    """The source of a site's posts."""
 
     @property
     def site(self) -> str:
@@ -40,45 +40,45 @@ class Origin(Protocol):
 
     @property
     def names(self) -> Mapping[int, str]:
-        """The ids that are texts, by the numbers that stand for them; complete when all is stored."""
+        """The original ids that are texts, by their internal numbers; complete once the site is stored."""
         ...
 
     def store(self, store: Store) -> tuple[int, int]:
-        """Store every post and link; how many rows had to be skipped, and how many posts are of other kinds."""
+        """Store every post and link; return the numbers of skipped rows and of posts of other kinds."""
         ...
 
 
 def find_sites(paths: Sequence[Path], settings: MiningRecipe) -> list[Origin]:
-    """The sites in the paths, by name, less those that the settings exclude.
+    """Find the sites in the paths, sorted by name, without those that the settings exclude.
 
     Raises:
         InputError: A path holds no dump, a site comes twice, or all are excluded.
     """
-    found: dict[str, Origin] = {}
+    by_name: dict[str, Origin] = {}
     spread = Spread(settings.processes)
     for path in paths:
         table = find_table(path, settings.columns)
         dumps = [] if table else find_dumps(path)
         origins: list[Origin] = [table] if table else [_DumpPosts(dump, spread) for dump in dumps]
         for origin in origins:
-            if origin.site in found:
+            if origin.site in by_name:
                 raise InputError(
-                    f"the site {origin.site} is there twice, the second time in {path}; leave one of the two out"
+                    f"the site {origin.site} is given twice, the second time in {path}; leave one of the two out"
                 )
-            found[origin.site] = origin
-    excluded = sorted(found.keys() & settings.excluded_sites)
+            by_name[origin.site] = origin
+    excluded = sorted(by_name.keys() & settings.excluded_sites)
     if excluded:
         logger.info("left out by exclude_sites: %s", ", ".join(excluded))
-    if len(excluded) == len(found):
+    if len(excluded) == len(by_name):
         raise InputError(
-            f"exclude_sites leaves out {'all of ' if excluded else ''}{listed(excluded, 'nothing')}, so that "
-            "no site is left; give other dumps, or shorten exclude_sites"
+            f"exclude_sites leaves out {'all of ' if excluded else ''}{listed(excluded, 'nothing')}, so no site is "
+            "left; give other dumps, or shorten exclude_sites"
         )
-    return [origin for site, origin in sorted(found.items()) if site not in excluded]
+    return [origin for site, origin in sorted(by_name.items()) if site not in excluded]
 
 
 def begin(folder: Path) -> None:
-    """Clear a folder of all that a mining which was killed left in it, but the sites that it had read whole."""
+    """Clear a folder of a killed run's files, except for the sites that were stored whole."""
     whole = {int(path.stem) for path in folder.glob(f"*{_WHOLE}")}
     for path in [*folder.iterdir()]:
         part = _OF_SITE.fullmatch(path.name)
@@ -89,24 +89,24 @@ def begin(folder: Path) -> None:
 
 
 def remove(folder: Path) -> None:
-    """Remove a folder with all that was read; the notes first, so that a kill leaves none of what is gone."""
+    """Remove the folder of stored sites; the notes first, so that a kill leaves no note without its site."""
     for note in folder.glob(f"*{_WHOLE}"):
         note.unlink()
     shutil.rmtree(folder, ignore_errors=True)
 
 
 def store_once(origin: Origin, store: Store) -> tuple[int, int]:
-    """Store a site's posts and links, or find that they are stored; what `Origin.store` tells."""
+    """Store a site unless an earlier run stored it; return the counts of `Origin.store`."""
     note = store.folder / f"{store.numbers[store.site]}{_WHOLE}"
     if note.is_file():
-        logger.info("%s: read before", origin.site)
+        logger.info("%s: already read", origin.site)
         skipped, others = json.loads(note.read_text("utf-8"))
         return skipped, others
-    told = origin.store(store)
-    # Ids that are texts are known by reading them.
+    counts = origin.store(store)
+    # A site whose ids are texts has to be read again, since reading assigns their numbers.
     if not origin.names:
-        write_whole(note, json.dumps(told))
-    return told
+        write_whole(note, json.dumps(counts))
+    return counts
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,11 +123,11 @@ class _DumpPosts:
 
     @property
     def names(self) -> Mapping[int, str]:
-        """None: a dump's ids are numbers."""
+        """Empty: a dump's ids are numbers."""
         return {}
 
     def store(self, store: Store) -> tuple[int, int]:
-        """Store every post and link; how many rows had to be skipped, and how many posts are of other kinds."""
+        """Store every post and link; return the numbers of skipped rows and of posts of other kinds."""
         skipped = others = 0
         for number, (name, table) in enumerate((name, self.dump.tables.get(name)) for name in _IN_ORDER):
             if table is None:

@@ -1,7 +1,7 @@
-"""StackExchange dumps, the XML that archive.org carries: where they are, and their posts, links and users.
+"""StackExchange dumps, the XML files that archive.org publishes: finding them, and parsing posts, links and users.
 
-Readers keep what can be read and say what could not: a bad row is counted and named by its line, a file that
-breaks off gives what stood before the break.
+Readers skip what they cannot read and report it: a bad row is counted and named by its line, and a file that breaks off
+yields the rows before the break.
 """
 
 from __future__ import annotations
@@ -24,15 +24,15 @@ TABLES = ("Posts", "PostLinks", "Users", "Comments")
 _KINDS: Mapping[int, PostKind] = {1: "question", 2: "answer"}
 # https://meta.stackexchange.com/questions/2677: 1 linked, 3 duplicate.
 _LINK_TYPES = {1: False, 3: True}
-# https://stackoverflow.com/help/licensing: posts from before the date have the licence beside it.
+# https://stackoverflow.com/help/licensing: posts from before each date have its licence.
 _LICENCES = (("2011-04-08", "CC BY-SA 2.5"), ("2018-05-02", "CC BY-SA 3.0"))
 _LATEST_LICENCE = "CC BY-SA 4.0"
 
 # "<a><b>" in dumps up to 2023, "|a|b|" since.
 _TAG = re.compile("[^<>|]+")
-# The largest site comes as one archive a table: stackoverflow.com-Posts.7z and so on.
+# The largest site has an archive for each table: stackoverflow.com-Posts.7z and so on.
 _TABLE_ARCHIVE = re.compile(r"(.+)-([A-Z][A-Za-z]+)")
-# To another post, as people paste it: with or without a scheme, /questions/7/title, /q/7/user, /a/8/user, or relative.
+# An address of a post as people paste it: with or without a scheme, /questions/7/title, /q/7/user, /a/8/user, relative.
 _ADDRESS = re.compile(
     r"""(?:(?:https?:|["'])//([a-z0-9.-]+)|href=["'])/(?:questions|q|a)/([0-9]{1,18})""", re.IGNORECASE
 )
@@ -57,25 +57,25 @@ class Post:
     licence: str
     closed: bool
     address: str | None = None
-    """Where it can be read, if that is not where StackExchange would have it; empty where that is not known."""
+    """The web address if it is not StackExchange's; empty if it is not known."""
     accepted: bool | None = None
-    """Whether an answer was accepted, where the answer itself says so."""
+    """Whether an answer was accepted; None if the answer itself does not say so."""
 
     @property
     def declined(self) -> bool:
-        """Whether it is said not to have been accepted, and no votes speak for it."""
+        """Whether it is marked as not accepted and has no votes in its favour."""
         return self.accepted is False and self.score <= 0
 
     @property
     def url(self) -> str:
-        """Where the post can be read."""
+        """The post's web address."""
         if self.address is not None:
             return self.address
         return f"https://{self.site}/{'questions' if self.kind == 'question' else 'a'}/{self.post_id}"
 
 
 class Link(NamedTuple):
-    """One post's reference to another, of the same site where `site` is empty; a duplicate asks the same."""
+    """A link from one post to another, of the same site if `site` is empty; `duplicate` marks a repeated question."""
 
     post_id: int
     related_id: int
@@ -85,7 +85,7 @@ class Link(NamedTuple):
 
 @dataclass(slots=True)
 class Counts:
-    """What the readers of one dump met; adds up while they are consumed."""
+    """Counts of one site's posts, and of the questions that were left out."""
 
     questions: int = 0
     answers: int = 0
@@ -94,34 +94,34 @@ class Counts:
     orphan_answers: int = 0
     skipped_rows: int = 0
     unfit_questions: int = 0
-    """Of votes, words, tags or state that the settings leave out."""
+    """Questions whose votes, words, tags or closing the settings exclude."""
     few_answers_questions: int = 0
-    """With fewer answers than `min_answers`."""
+    """Questions with fewer answers than `min_answers`."""
     short_answers_questions: int = 0
-    """With fewer than `min_answers` answers that are long enough."""
+    """Questions with fewer than `min_answers` answers that are long enough."""
     declined_questions: int = 0
-    """Whose answers all are marked as not accepted and have no votes."""
+    """Questions whose answers are all marked as not accepted and have no votes."""
 
 
 @dataclass(frozen=True, slots=True)
 class Dump:
-    """The files of one site, by the names in `TABLES`."""
+    """The dump files of one site, by the names in `TABLES`."""
 
     site: str
     tables: Mapping[str, Table]
 
 
 def find_dumps(path: Path) -> list[Dump]:
-    """The sites in a path: a folder with a Posts.xml, a 7z archive, or a folder of such folders and archives.
+    """Find the sites in a path: a folder with a Posts.xml, a 7z archive, or a folder of such folders and archives.
 
     Raises:
-        InputError: It holds no dump, or an archive that cannot be opened.
+        InputError: The path holds no dump, or an archive cannot be opened.
     """
     if path.is_file():
         inside = [path]
     else:
         inside = [path, *(sorted(path.iterdir()) if path.is_dir() and not _loose_tables(path) else ())]
-    found: dict[str, dict[str, Table]] = {}
+    by_site: dict[str, dict[str, Table]] = {}
     for place in inside:
         tables = _loose_tables(place) if place.is_dir() else _archived_tables(place) if _is_archive(place) else {}
         if tables:
@@ -129,20 +129,20 @@ def find_dumps(path: Path) -> list[Dump]:
             split = _TABLE_ARCHIVE.fullmatch(site) if len(tables) == 1 and not place.is_dir() else None
             site = split[1] if split and split[2] in tables else site
             for name, table in tables.items():
-                if name in found.setdefault(site, {}):
+                if name in by_site.setdefault(site, {}):
                     raise InputError(
-                        f"{name}.xml of {site} is there twice, in {found[site][name]} and in {table}; leave "
+                        f"{name}.xml of {site} is given twice, in {by_site[site][name]} and in {table}; leave "
                         "one of the two out"
                     )
-                found[site][name] = table
-    dumps = [Dump(site, tables) for site, tables in sorted(found.items()) if "Posts" in tables]
+                by_site[site][name] = table
+    dumps = [Dump(site, tables) for site, tables in sorted(by_site.items()) if "Posts" in tables]
     if not dumps:
         if path.suffix.lower() in SPREADSHEETS:
             raise InputError(no_table(path))
-        held = "is no dump by its name" if path.is_file() else "has no Posts.xml in it or one level below"
-        held = held if path.exists() else f"does not exist{nearby(path)}"
+        fault = "is no dump by its name" if path.is_file() else "has no Posts.xml in it or one level below"
+        fault = fault if path.exists() else f"does not exist{nearby(path)}"
         raise InputError(
-            f"{path} {held}; give a StackExchange dump (a folder with Posts.xml or Posts.xml.gz, a site's .7z, a "
+            f"{path} {fault}; give a StackExchange dump (a folder with Posts.xml or Posts.xml.gz, a site's .7z, a "
             "folder of these), a table of questions (.jsonl, .csv, .parquet ...), or what `interank import --as "
             "questions` made"
         )
@@ -154,33 +154,33 @@ def _is_archive(path: Path) -> bool:
 
 
 def _loose_tables(folder: Path) -> dict[str, Table]:
-    found = {}
+    tables = {}
     for name in TABLES:
         for path in (folder / f"{name}.xml.gz", folder / f"{name}.xml"):
             if path.is_file():
-                found[name] = Table(path)
-    return found
+                tables[name] = Table(path)
+    return tables
 
 
 def _archived_tables(path: Path) -> dict[str, Table]:
-    found: dict[str, Table] = {}
+    tables: dict[str, Table] = {}
     for member in archive_members(path):
         name = member.rpartition("/")[2].removesuffix(".xml")
         if name in TABLES and member.endswith(".xml"):
-            if name in found:
+            if name in tables:
                 raise InputError(
-                    f"{path} holds {name}.xml twice, as {found[name].member} and as {member}; unpack it, and give the "
+                    f"{path} holds {name}.xml twice, as {tables[name].member} and as {member}; unpack it, and give the "
                     "folder of the one that you mean"
                 )
-            found[name] = Table(path, member)
-    return found
+            tables[name] = Table(path, member)
+    return tables
 
 
 def post_from(row: Row, site: str) -> Post | None:
-    """The question or answer in a row; None where it is another kind of post.
+    """The question or answer in a row; None for another kind of post.
 
     Raises:
-        BadRowError: Id, PostTypeId, Body or CreationDate is missing, or a word stands where a number belongs.
+        BadRowError: Id, PostTypeId, Body or CreationDate is missing, or a number is not an integer.
     """
     kind = _KINDS.get(row.integer("PostTypeId"))
     if kind is None:
@@ -210,10 +210,10 @@ def _licence(created: str) -> str:
 
 
 def link_from(row: Row) -> Link | None:
-    """The link in a row of a PostLinks.xml: related posts and duplicates; None where it is another kind.
+    """The link in a row of a PostLinks.xml, to a related post or a duplicate; None for another kind.
 
     Raises:
-        BadRowError: An id is missing, or a word stands where a number belongs.
+        BadRowError: An id is missing, or is not an integer.
     """
     type_id = row.integer("LinkTypeId")
     if type_id not in _LINK_TYPES:
@@ -222,7 +222,7 @@ def link_from(row: Row) -> Link | None:
 
 
 def links_in(html: str, post_id: int, sites: Collection[str], own: str) -> Iterator[Link]:
-    """The links in a post's text to other posts, those to other sites only if they are among `sites`."""
+    """The links in a post's text to posts of its own site and of `sites`."""
     if "/q" not in html and "/a/" not in html:
         return
     for match in _ADDRESS.finditer(html):

@@ -1,4 +1,4 @@
-"""Writes the posts, links and users of a site as Parquet, which is all that is read of them afterwards."""
+"""The Parquet files of a site's posts, links and users, from which all later steps of mining read."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ POSTS = pa.schema(
         ("url", pa.string()),
     ]
 )
-"""`other` is a question's accepted answer, an answer's question; `fits` says whether a question may be taken, or an
-answer serve as a document; `declined`, whether an answer is marked as not accepted and has no votes."""
+"""`other` is the accepted answer of a question, or the question of an answer. `fits` says whether a question may be
+taken, or an answer be a document. `declined` says whether an answer is marked as not accepted and has no votes."""
 LINKS = pa.schema(
     [
         *(("site", pa.int32()), ("post_id", pa.int64()), ("related_site", pa.int32())),
@@ -36,12 +36,12 @@ LINKS = pa.schema(
 )
 USERS = pa.schema([("site", pa.int32()), ("owner", pa.string()), ("name", pa.string())])
 
-# Rows that are written together: larger groups are slower to read where they hold bodies, and take more memory.
+# Rows in a row group: larger groups with bodies are slower to read and take more memory.
 _GROUP = 4096
 
 
 class Writer:
-    """Rows as they come into one Parquet file."""
+    """Writes single rows to a Parquet file, in row groups."""
 
     def __init__(self, path: Path, schema: pa.Schema) -> None:
         self._schema = schema
@@ -62,7 +62,7 @@ class Writer:
             self._rows = []
 
     def __enter__(self) -> Writer:
-        """Itself."""
+        """Return the writer."""
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
@@ -73,7 +73,7 @@ class Writer:
 
 
 class Part(NamedTuple):
-    """The files that a part of a table became, and how many of its rows are other kinds of posts."""
+    """The files written from a part of a table, and the number of its posts of other kinds."""
 
     files: Mapping[str, Path]
     other_posts: int = 0
@@ -81,7 +81,7 @@ class Part(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Store:
-    """Where a site's rows go, and what is noted of each."""
+    """Writes a site's posts, links and users to Parquet files."""
 
     folder: Path
     site: str
@@ -90,7 +90,7 @@ class Store:
     settings: MiningRecipe
 
     def posts(self, posts: Iterable[Post | None]) -> Part:
-        """Write posts, and the links in them; None stands for another kind of post."""
+        """Write posts and the links in them; None in `posts` is a post of another kind."""
         number = self.numbers[self.site]
         others = 0
         files = {"posts": self._new(), "links": self._new()}
@@ -102,8 +102,8 @@ class Store:
                 question = post.kind == "question"
                 other = post.accepted_answer_id if question else post.parent_id
                 fits = _may_be_taken(post, self.settings) if question else _is_long_enough(post, self.settings)
-                told = post.title, post.html, post.author, post.owner_id, post.licence, post.url
-                rows.add(number, post.post_id, question, other, post.score, fits, post.declined, *told)
+                texts = post.title, post.html, post.author, post.owner_id, post.licence, post.url
+                rows.add(number, post.post_id, question, other, post.score, fits, post.declined, *texts)
                 for link in links_in(post.html, post.post_id, self.numbers, self.site):
                     self._add(links, link)
         return Part(files, others)
@@ -125,7 +125,7 @@ class Store:
         return Part({"users": path})
 
     def take_in(self, part: Part, table: int, place: int) -> None:
-        """Give a part's files the names by which they are read, in the order of tables and of their parts."""
+        """Rename a part's files to their final names, which sort by table and part."""
         for kind, path in part.files.items():
             path.rename(self.folder / f"{kind}-{self.numbers[self.site]:05}-{table}-{place:08}.parquet")
 
@@ -140,13 +140,13 @@ class Store:
 
 @dataclass(frozen=True, slots=True)
 class StoreRows:
-    """Stores some rows of a table of a dump."""
+    """Stores the rows of a part of a dump's table."""
 
     store: Store
     table: str
 
     def __call__(self, rows: Iterator[Row], tally: Tally) -> Part:
-        """Store the rows, skipping those that cannot be used."""
+        """Store the rows; unusable ones are skipped and counted."""
         if self.table == "Posts":
             return self.store.posts(self._posts(rows, tally))
         if self.table == "Users":
@@ -175,20 +175,20 @@ class StoreRows:
 
 
 def no_users(folder: Path) -> None:
-    """Write a file of users without any, for sites that tell none."""
+    """Write an empty file of users, for sites without one."""
     with Writer(folder / "users-none.parquet", USERS):
         pass
 
 
 def questions_in(folder: Path, site: int) -> Iterator[tuple[int, str, str, str]]:
-    """The id, title, body and address of every question of a site that was stored, in the order of the dump."""
+    """The id, title, body and address of every stored question of a site, in the dump's order."""
     columns = ["question", "post_id", "title", "html", "url"]
     for path in sorted(folder.glob(f"posts-{site:05}-*.parquet")):
         with pq.ParquetFile(path) as file:
             for batch in file.iter_batches(batch_size=_GROUP, columns=columns):
-                for question, *told in zip(*(batch.column(name).to_pylist() for name in columns), strict=True):
-                    if question:
-                        post_id, title, html, url = told
+                for is_question, *rest in zip(*(batch.column(name).to_pylist() for name in columns), strict=True):
+                    if is_question:
+                        post_id, title, html, url = rest
                         yield post_id, title, html, url
 
 

@@ -1,4 +1,4 @@
-"""The files of a dump as streams of bytes: plain, gzipped, or inside a 7z archive, none of them unpacked to disk."""
+"""The files of a dump as byte streams: plain, gzipped, or inside a 7z archive, without unpacking to disk."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from typing import Any
 from interank.errors import InputError
 
 CHUNK = 1 << 18
-# Chunks that an archive may be ahead of whoever reads it.
+# Chunks that unpacking may be ahead of the reader.
 _AHEAD = 4
 
 
 class CutShortError(Exception):
-    """A stream ends before its end; says why. What it gave before is good."""
+    """A stream breaks off; the message says why. The bytes before are valid."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,19 +37,19 @@ class Table:
 
     @property
     def seekable(self) -> bool:
-        """Whether any part of it can be read by itself."""
+        """Whether a part of it can be read by its positions."""
         return self.member is None and self.path.suffix != ".gz"
 
     @property
     def size(self) -> int:
-        """Bytes on disk, of the whole archive if it is in one."""
+        """The bytes on disk; for a member, those of the whole archive."""
         return self.path.stat().st_size
 
     def chunks(self, start: int = 0, end: int | None = None) -> Iterator[bytes]:
-        """Yield the bytes from `start` to before `end`, which only a seekable table can be asked for.
+        """Yield the bytes, of a seekable table also from `start` up to `end`.
 
         Raises:
-            CutShortError: The file breaks off; what could be read was yielded before.
+            CutShortError: The file breaks off; its readable bytes were yielded before.
         """
         if self.member is not None:
             return _member_chunks(self.path, self.member)
@@ -60,7 +60,7 @@ def archive_members(path: Path) -> list[str]:
     """The names of the files in a 7z archive.
 
     Raises:
-        InputError: It cannot be read as one.
+        InputError: It cannot be opened as a 7z archive.
     """
     import py7zr
 
@@ -69,13 +69,13 @@ def archive_members(path: Path) -> list[str]:
             return list(archive.namelist())
     except (py7zr.exceptions.ArchiveError, py7zr.exceptions.PasswordRequired, *_FAULTS) as error:
         raise InputError(
-            f"{path} cannot be opened as a 7z archive ({_reason(error)}): its list of files stands at its "
-            "end, so it may be cut short; fetch it again"
+            f"{path} cannot be opened as a 7z archive ({_reason(error)}): the list of files is at its end, so the "
+            "archive may be cut short; fetch it again"
         ) from None
 
 
 def _plain_chunks(path: Path, start: int, end: int | None) -> Iterator[bytes]:
-    # A buffer would only be copied from.
+    # Unbuffered, since a buffer would only add a copy.
     with path.open("rb", buffering=0) as file:
         left = (file.seek(0, os.SEEK_END) if end is None else end) - file.seek(start)
         while left > 0 and (chunk := file.read(min(left, CHUNK))):
@@ -87,7 +87,7 @@ def _gzip_chunks(path: Path) -> Iterator[bytes]:
     with gzip.open(path) as file:
         while True:
             try:
-                # read() would lose what came before a fault.
+                # read() would lose the bytes before an error.
                 chunk = file.read1(CHUNK)
             except (EOFError, gzip.BadGzipFile, zlib.error) as error:
                 raise CutShortError(_reason(error)) from None
@@ -97,7 +97,7 @@ def _gzip_chunks(path: Path) -> Iterator[bytes]:
 
 
 def _member_chunks(path: Path, member: str) -> Iterator[bytes]:
-    # py7zr writes what it unpacks; a thread and a short queue turn that into reading.
+    # py7zr writes to a file object; a thread and a short queue turn that into reading.
     box: queue.Queue[bytes | CutShortError | None] = queue.Queue(_AHEAD)
     stop = threading.Event()
     thread = threading.Thread(target=_unpack, args=(path, member, box, stop), daemon=True)
@@ -124,7 +124,7 @@ def _unpack(path: Path, member: str, box: queue.Queue[bytes | CutShortError | No
                 continue
         raise _AbandonedError
 
-    # Whatever ends the unpacking, whoever waits for the next chunk must hear of it.
+    # However unpacking ends, the reader must be told, since it waits for the next chunk.
     last: CutShortError | None = CutShortError("unpacking failed")
     try:
         with py7zr.SevenZipFile(path) as archive:
@@ -139,7 +139,7 @@ def _unpack(path: Path, member: str, box: queue.Queue[bytes | CutShortError | No
             send(last)
 
 
-# What broken archives make the decompressors and py7zr's reader of headers raise.
+# Errors that the decompressors and py7zr's header reader raise on broken archives.
 _FAULTS = (
     OSError,
     EOFError,
@@ -156,11 +156,11 @@ _FAULTS = (
 
 
 class _AbandonedError(Exception):
-    """Nobody reads on."""
+    """The reader has stopped."""
 
 
 class _Sinks:
-    """Hands the bytes of each file that py7zr unpacks to a function; the interface of py7zr's WriterFactory."""
+    """Passes the bytes that py7zr unpacks to a function; it has the interface of py7zr's WriterFactory."""
 
     def __init__(self, send: Any) -> None:
         self._send = send
@@ -178,7 +178,7 @@ class _Sink:
         self._size = 0
 
     def write(self, data: bytes | bytearray) -> int:
-        """Pass the bytes on, cut small, since py7zr brings up to 128 MB at once."""
+        """Pass the bytes on in small chunks, since py7zr writes up to 128 MB at once."""
         view = memoryview(data)
         for start in range(0, len(view), CHUNK):
             self._send(bytes(view[start : start + CHUNK]))
@@ -186,22 +186,22 @@ class _Sink:
         return len(view)
 
     def read(self, size: int | None = None) -> bytes:
-        """Nothing is kept."""
+        """Read nothing: the bytes are not kept."""
         return b""
 
     def seek(self, offset: int, whence: int = 0) -> int:
-        """There is nowhere to go."""
+        """Stay at 0: a sink has no positions."""
         return 0
 
     def flush(self) -> None:
-        """Nothing is held back."""
+        """Do nothing: a sink has no buffer."""
 
     def size(self) -> int:
-        """Bytes written."""
+        """The number of written bytes."""
         return self._size
 
     def close(self) -> None:
-        """Nothing is open."""
+        """Do nothing: a sink holds no file."""
 
 
 def _reason(error: Exception) -> str:

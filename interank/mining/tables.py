@@ -1,4 +1,4 @@
-"""Questions and answers from elsewhere than a dump: tables in files, data sets of the hub, and imported ones."""
+"""Questions and answers from other sources than dumps: table files, data sets of the hub, and imported questions."""
 
 from __future__ import annotations
 
@@ -24,74 +24,74 @@ from interank.wording import listed
 logger = logging.getLogger(__name__)
 
 QUESTIONS_FILE = "questions.jsonl"
-# Posts whose ids are texts are numbered from here on, where no post has its number.
+# The first number for posts whose ids are texts; no post has such a number as its own id.
 _FIRST = -(1 << 61)
 _DIGITS = 18
-# So many rows are looked at for their columns.
+# Rows that are read to list a table's columns.
 _LOOKED_AT = 100
 
 Value = TypeVar("Value")
 
 
 def find_table(path: Path, columns: ColumnsRecipe) -> QuestionTable | None:
-    """The questions at a path or of that name on the hub; None where the path is something else."""
+    """The table of questions at a path, or with that name on the hub; None if the path is something else."""
     if (path / MANIFEST).is_file():
-        # Only imported questions: a table that lies in a folder is named by its file.
+        # The only folder that counts is one of imported questions; other tables are named by their file.
         artifact = open_artifact(path, "questions")
-        told = ColumnsRecipe.model_validate(artifact.manifest["columns"])
-        return QuestionTable(tables.Table(path / QUESTIONS_FILE), str(artifact.manifest["site"]), told)
+        own = ColumnsRecipe.model_validate(artifact.manifest["columns"])
+        return QuestionTable(tables.Table(path / QUESTIONS_FILE), str(artifact.manifest["site"]), own)
     table = tables.find_table(path)
     return QuestionTable(table, table.stem, columns) if table else None
 
 
 @dataclass(frozen=True, slots=True)
 class QuestionTable:
-    """Questions with their answers, one row each."""
+    """A table with a question and its answers in each row."""
 
     table: tables.Table
     site: str
     columns: ColumnsRecipe
     names: dict[int, str] = field(default_factory=dict)
-    """The ids that are texts, by the numbers that the posts go under here."""
+    """The original ids that are texts, by their internal numbers."""
     _numbers: dict[str, int] = field(default_factory=dict)
 
     def store(self, store: Store) -> tuple[int, int]:
-        """Store every post and link; how many rows had to be skipped, and that no post is of another kind.
+        """Store every post and link; return the number of skipped rows, and 0 for posts of other kinds.
 
         Raises:
             InputError: No row can be used.
         """
         tally = Tally()
-        store.take_in(store.posts(self._sound(tally)), 0, 0)
+        store.take_in(store.posts(self._usable(tally)), 0, 0)
         tally.warn(Table(self.table.path))
         return tally.skipped, 0
 
     def require_posts(self) -> None:
-        """Stop where no row can be used.
+        """Refuse a table whose rows are all unusable.
 
         Raises:
-            InputError: Says what is wrong with the first.
+            InputError: No row can be used; the message has the first row's fault.
         """
-        for _ in self._sound(Tally()):
+        for _ in self._usable(Tally()):
             pass
 
-    def _sound(self, tally: Tally) -> Iterator[Post]:
-        """Every post; where rows had to be skipped there has to be one."""
-        found = False
+    def _usable(self, tally: Tally) -> Iterator[Post]:
+        """Every post; an error at the end if rows were skipped and none was used."""
+        has_posts = False
         for post in self.posts(tally):
-            found = True
+            has_posts = True
             yield post
-        if tally.skipped and not found:
+        if tally.skipped and not has_posts:
             raise InputError(self._unusable(tally))
 
     def _unusable(self, tally: Tally) -> str:
-        """Why no row could be used: columns that are not there, or what the first row lacks."""
-        found = list(dict.fromkeys(str(name) for row in self._first_rows() for name in row))
+        """The message that no row can be used: missing columns, or the first row's fault."""
+        names = list(dict.fromkeys(str(name) for row in self._first_rows() for name in row))
         needed = ("question_id", "body", "answers")
-        lacking = {key: name for key in needed if (name := getattr(self.columns, key)) and name not in found}
-        if found and lacking:
+        lacking = {key: name for key in needed if (name := getattr(self.columns, key)) and name not in names}
+        if names and lacking:
             columns = "column" if len(lacking) == 1 else "columns"
-            why = f"has no {columns} {listed(lacking.values())}; its columns are {listed(found)}"
+            why = f"has no {columns} {listed(lacking.values())}; its columns are {listed(names)}"
         else:
             why = f"has no row that can be used (line {tally.shown[0][0]}: {tally.shown[0][1]})"
         keys = " ".join(f"mining.columns.{key}=COLUMN" for key in lacking or needed)
@@ -101,8 +101,8 @@ class QuestionTable:
             else ""
         )
         return (
-            f"{self.table.path} {why}. `interank import {self.table.path} --as questions --out DIR` finds columns "
-            f"itself: give its output as dumps=DIR, or name the columns with {keys}{unnumbered}"
+            f"{self.table.path} {why}. `interank import {self.table.path} --as questions --out DIR` finds the columns "
+            f"by itself: give its output as dumps=DIR, or name the columns with {keys}{unnumbered}"
         )
 
     def _first_rows(self) -> Iterator[Mapping[str, Any]]:
@@ -110,11 +110,11 @@ class QuestionTable:
         return islice(rows, _LOOKED_AT)
 
     def questions(self) -> Iterator[Post]:
-        """Every question with its text, one at a time."""
+        """Every question with its text, streamed."""
         return (post for post in self.posts() if post.kind == "question")
 
     def posts(self, tally: Tally | None = None) -> Iterator[Post]:
-        """Every post with its text; rows that cannot be used are counted."""
+        """Every post with its text, streamed; unusable rows are skipped and counted."""
         tally = tally if tally is not None else Tally()
         number = 0
         for line, row in kept_rows(self.table):
@@ -134,25 +134,25 @@ class QuestionTable:
         name = str(number + 1) if columns.question_id is None else _required(row, columns.question_id)
         question_id = self._number(name)
         accepted = None
-        made = []
+        posts = []
         for place, answer in enumerate(_answers(row, columns), start=1):
             numbered = columns.answer_id is None
-            given = None if columns.answer_id is None else _read(answer, columns.answer_id, values.identifier)
-            own = str(number + 1 + place) if numbered else given if given is not None else f"{name}#{place}"
-            answer_id = self._number(own)
+            own_id = None if columns.answer_id is None else _read(answer, columns.answer_id, values.identifier)
+            answer_name = str(number + 1 + place) if numbered else own_id if own_id is not None else f"{name}#{place}"
+            answer_id = self._number(answer_name)
             score = _votes(answer, columns.answer_score)
             post = self._post(answer, columns.answer_body, answer_id, "answer", question_id, None, score)
-            made.append(replace(post, accepted=_read(answer, columns.accepted, values.truth)))
-            if accepted is None and made[-1].accepted:
+            posts.append(replace(post, accepted=_read(answer, columns.accepted, values.truth)))
+            if accepted is None and posts[-1].accepted:
                 accepted = answer_id
         score = _votes(row, columns.score)
         question = self._post(row, columns.body, question_id, "question", None, accepted, score)
         if not (question.title.strip() or question.html.strip()):
             raise BadRowError("the question has neither a title nor a body")
-        return [question, *made]
+        return [question, *posts]
 
     def _number(self, name: str) -> int:
-        """The number that stands for an id: its own, or the next one where it is a text."""
+        """The internal number of an id: the id itself if it is a number, else the next free one."""
         if name.isdecimal() and len(name) <= _DIGITS and name == str(int(name)):
             return int(name)
         number = self._numbers.setdefault(name, _FIRST + len(self._numbers))
@@ -172,7 +172,7 @@ class QuestionTable:
         columns = self.columns
         text = _read(row, body, values.text)
         if text is None and (kind == "answer" or columns.title is None or _text(row, columns.title) == ""):
-            raise BadRowError(f"{body} is missing, not text")
+            raise BadRowError(f"{body} is missing, where a text is needed")
         return Post(
             site=self.site,
             post_id=post_id,
@@ -193,23 +193,23 @@ class QuestionTable:
 
 
 def kept_rows(table: tables.Table) -> Iterator[tables.Row]:
-    """The rows of a table; of one that breaks off, those before."""
+    """The rows of a table; if it breaks off, the rows before, with a warning."""
     try:
         yield from table.rows()
     except tables.CutShortError as error:
-        logger.warning("%s; what stands before is kept", error)
+        logger.warning("%s; the rows before are used", error)
 
 
 def _answers(row: Mapping[str, Any], columns: ColumnsRecipe) -> Iterator[Mapping[str, Any]]:
     """The answers of a row: a list of objects or texts, or the text of one."""
-    found = row.get(columns.answers)
-    if values.is_missing(found):
-        raise BadRowError(f"{columns.answers} is missing, not answers")
+    cell = row.get(columns.answers)
+    if values.is_missing(cell):
+        raise BadRowError(f"{columns.answers} is missing, where answers are needed")
     try:
-        listed = values.listed(found)
+        listed = values.listed(cell)
     except ValueError as fault:
         raise BadRowError(f"{columns.answers}: {fault}") from None
-    for place, answer in enumerate([found] if listed is None else listed):
+    for place, answer in enumerate([cell] if listed is None else listed):
         if not isinstance(answer, Mapping | str):
             raise BadRowError(f"{columns.answers}[{place}] is {answer!r}, where an object or a text is needed")
         yield {columns.answer_body: answer} if isinstance(answer, str) else answer
@@ -220,7 +220,7 @@ def _as_html(text: str) -> str:
 
 
 def _read(row: Mapping[str, Any], column: str | None, read: Callable[[Any], Value]) -> Value | None:
-    """What a column says; None where it says nothing."""
+    """The value of a column, converted by `read`; None if it is missing."""
     value = row.get(column) if column else None
     if values.is_missing(value):
         return None
@@ -231,10 +231,10 @@ def _read(row: Mapping[str, Any], column: str | None, read: Callable[[Any], Valu
 
 
 def _required(row: Mapping[str, Any], column: str) -> str:
-    found = _read(row, column, values.identifier)
-    if found is None:
+    name = _read(row, column, values.identifier)
+    if name is None:
         raise BadRowError(f"{column} is missing")
-    return found
+    return name
 
 
 def _text(row: Mapping[str, Any], column: str | None) -> str:

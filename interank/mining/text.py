@@ -1,4 +1,4 @@
-"""Turns the HTML of a post's body into the text that a model and an index read."""
+"""Conversion of a post's HTML into the text that models and indexes read."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ from urllib.parse import urlsplit
 from bs4 import BeautifulSoup
 from markdownify import ATX, MarkdownConverter
 
-# Longer ones, which markdownify's expressions look through anew from each blank, are nobody's layout.
+# Longer runs of blanks have no meaning, and take markdownify's expressions quadratic time.
 _MOST_BLANKS = 200
 _LONG_BLANKS = re.compile(rf"(?<![ \t])[ \t]{{{_MOST_BLANKS + 1},}}")
-# The editor's own words, of writers who gave none.
+# The editor's default text, which many writers leave unchanged.
 _DEFAULT_IMAGE_TEXT = "enter image description here"
 
 
 def html_to_text(html: str, *, site: str = "") -> str:
-    """Text with Markdown's marks for code, lists, quotes and headings; `$...$` stays as it was written.
+    """Convert HTML to text with Markdown's marks for code, lists, quotes and headings; `$...$` stays unchanged.
 
-    Links to elsewhere are followed by their address in parentheses. Links within `site` are not: their
-    addresses hold post ids, which are no part of what a post says.
+    A link to another site is followed by its address in parentheses. A link within `site` is not: its address would
+    bring post ids into the text.
     """
-    # Within an element, as Beautiful Soup warns of markup that looks like a file name or an address.
+    # Wrapped in an element, because Beautiful Soup warns of markup that looks like a file name or an address.
     soup = BeautifulSoup(f"<div>{html}</div>", "lxml")
     for long in soup.find_all(string=_LONG_BLANKS):
         # Comments stay comments.
@@ -31,25 +31,25 @@ def html_to_text(html: str, *, site: str = "") -> str:
     try:
         text: str = _Converter(site).convert_soup(soup)
     except RecursionError:
-        # Elements nested hundreds deep are nobody's layout.
+        # Elements nested hundreds deep carry no layout worth keeping.
         text = soup.get_text(" ")
     return "\n".join(line.rstrip(" \t") for line in text.split("\n")).strip()
 
 
-# Elements within a word; others end one.
+# Elements that may be within a word; all others separate words.
 _INLINE = re.compile(r"</?(?:a|abbr|b|code|del|em|i|ins|kbd|s|span|strike|strong)(?:\s[^>]*)?>", re.IGNORECASE)
 _ELEMENT = re.compile("<[^>]*>")
 
 
 def plain_text(html: str) -> str:
-    """The words of a body and nothing else, at a fiftieth of `html_to_text`'s cost: to count, compare and search."""
-    # What opens after the last end of an element is searched for an end in vain, each time to the end of the text.
+    """The words of a body without marks, for counting, comparing and searching; 50 times as fast as `html_to_text`."""
+    # Only up to the last ">": beyond it each "<" would be searched to the text's end in vain.
     ends = html.rfind(">") + 1
     return unescape(_ELEMENT.sub(" ", _INLINE.sub("", html[:ends])) + html[ends:])
 
 
 class _Converter(MarkdownConverter):
-    """Markdown less what serves looks only: no emphasis, no escapes, no image addresses."""
+    """Markdown without emphasis, escapes and image addresses."""
 
     def __init__(self, site: str) -> None:
         super().__init__(

@@ -82,7 +82,7 @@ def survey(folder: Path, removed: Collection[int] = ()) -> Surveyed:
         database.keep_texts(kept)
         ids = sorted(post_id for (post_id,) in database._connection.execute("SELECT post_id FROM posts").fetchall())
         posts = [ChosenPost(*kept.get(0, post_id)) for post_id in ids]
-        asked = database.asked(0)
+        asked = database.answers(0)
         own = {one.post_id: list(one.own) for one in asked}
         linked = {one.post_id: [post_id for _, post_id in one.linked] for one in asked}
         found = Surveyed(counts, {one.post_id for one in drawn}, database.pool(0), own, linked, posts)
@@ -214,7 +214,7 @@ def test_a_cut_file_gives_what_stood_before_and_says_where_it_stopped(
     assert [post.post_id for post in read(folder)] == [1, 2]
     (record,) = caplog.records
     assert record.levelno == logging.WARNING
-    assert "cannot be read on after the row in line 4" in record.getMessage()
+    assert "cannot be read beyond the row in line 4" in record.getMessage()
 
 
 def test_a_cut_archive_gives_what_could_be_unpacked(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -225,7 +225,7 @@ def test_a_cut_archive_gives_what_could_be_unpacked(folder: Path, caplog: pytest
     post_ids = [post.post_id for post in read(folder)]
     assert 0 < len(post_ids) < 5_000
     assert post_ids == list(range(len(post_ids)))
-    assert f"after the row in line {2 + len(post_ids)} (Compressed file ended" in caplog.text
+    assert f"beyond the row in line {2 + len(post_ids)} (Compressed file ended" in caplog.text
 
 
 @pytest.mark.parametrize("content", [b"", b"not XML at all", b"\x00\x01"])
@@ -234,7 +234,7 @@ def test_a_file_that_is_no_xml_gives_nothing_and_says_so(
 ) -> None:
     (folder / "Posts.xml").write_bytes(content)
     assert read(folder) == []
-    assert "cannot be read on" in caplog.text
+    assert "cannot be read beyond" in caplog.text
 
 
 def test_compressed_posts_read_the_same(folder: Path) -> None:
@@ -265,7 +265,7 @@ def test_an_entity_bomb_is_not_expanded(folder: Path, caplog: pytest.LogCaptureF
     # Which comes first depends on libxml2, whose recent versions watch the expansion themselves.
     try:
         assert read(folder) == []
-        assert "cannot be read on" in caplog.text
+        assert "cannot be read beyond" in caplog.text
     except InputError as error:
         assert "document type" in str(error)
 
@@ -424,7 +424,7 @@ def test_an_archive_with_damaged_data_gives_what_came_before(tmp_path: Path, cap
     found = read(archive)
     assert 0 < len(found) <= 4_000
     assert [post.post_id for post in found] == list(range(len(found)))
-    assert "cannot be read on after the row in line" in caplog.text
+    assert "cannot be read beyond the row in line" in caplog.text
 
 
 @pytest.mark.real_data
