@@ -1,4 +1,4 @@
-"""The card of what was imported: what it is, which columns it came from, and whose it is as far as the rows tell."""
+"""The card of an import: its content, the columns that were read, and the licences in the rows."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ def card(
     licences: Iterable[str],
     files: Mapping[str, str],
 ) -> DatasetCard:
-    """A card.
+    """Build the card of an import.
 
     Args:
-        title: Its first line.
-        about: What it holds and how it was made, a paragraph each.
+        title: The title.
+        about: Paragraphs on the content and how it was made.
         columns: The columns that were read, by table.
         counts: Numbers by name.
-        licences: The licence of each text; empty where the rows do not tell.
+        licences: The licence of each text; empty if the row has none.
         files: The file of each split.
     """
-    found = Counter(licences)
-    told = {name for name in found if name}
+    by_licence = Counter(licences)
+    known = {name for name in by_licence if name}
     rows = [(table, role, name) for table, of in columns.items() for role, name in of.of.items()]
     sections = [
         f"# {cards.name(title)}",
@@ -40,9 +40,9 @@ def card(
         *(("## Columns", cards.table(("table", "role", "column"), rows)) if rows else ()),
         "## Licence",
         "Licences of the texts: "
-        + ", ".join(f"{cards.name(name or 'not told')} ({number})" for name, number in sorted(found.items()))
+        + ", ".join(f"{cards.name(name or 'not told')} ({number})" for name, number in sorted(by_licence.items()))
         + "."
-        + ("" if told else " interank adds none: what may be done with them is for their owner to say."),
+        + ("" if known else " interank adds none: what may be done with them is for their owner to say."),
     ]
     configs = [
         {

@@ -1,9 +1,9 @@
-"""Click logs: what was shown in which order and what was clicked, each click weighed for its position.
+"""Labels from click logs (the shown documents in order, and the clicked ones), by inverse propensity scoring.
 
-An unclicked document low on a page was hardly looked at, and a click there says more than one at the top. With p(k)
-the probability that position k is looked at, a pair's score is the mean over its impressions of clicked / p(k), an
-unbiased estimate of its probability of being clicked once it is looked at (Joachims, Swaminathan and Schnabel 2017);
-each term is clipped, which bounds what one click says.
+A document low on a page is rarely examined, so a click there says more than one at the top. With p(k) the probability
+that position k is examined, a pair's score is the mean over its impressions of clicked / p(k): an unbiased estimate of
+the probability of a click on the document once it is examined (Joachims, Swaminathan and Schnabel 2017). Each term is
+clipped, which bounds the effect of one click.
 """
 
 from __future__ import annotations
@@ -35,13 +35,13 @@ _SESSION = Role("clicked", "which of them were clicked", _CLICKED, required=True
 _POSITION = Role("position", "the position, from 1", ("position", "rank", "pos"), required=True)
 _CLICK = Role("clicked", "whether it was clicked", _CLICKED, required=True)
 EXAMPLE = {"query": "why does bread collapse", "shown": ["D-7", "D-2", "D-9"], "clicked": ["D-2"]}
-# Without --grades: from these scores on a pair is grade 1, and grade 2.
+# The least scores of grades 1 and 2 without --grades.
 LOW, HIGH = 0.1, 0.3
 
 
 @dataclass(slots=True)
-class _Seen:
-    """What happened to a document of a query."""
+class _PairClicks:
+    """The impressions and clicks of a document for a query."""
 
     query: Query
     document: Document
@@ -49,35 +49,35 @@ class _Seen:
     impressions: int = 0
     clicks: int = 0
     clicked: float = 0.0
-    """The sum of clicks, each by its position."""
-    looked_at: float = 0.0
-    """How often it was looked at, in expectation."""
+    """The sum of the clicks, each weighted by its position."""
+    examined: float = 0.0
+    """The expected number of examinations."""
 
 
 @dataclass(slots=True)
 class _Log:
-    """Impressions, added up."""
+    """The sums of all impressions."""
 
     propensities: Sequence[float] | None
     clip: float
-    seen: dict[tuple[str, str], _Seen] = field(default_factory=dict)
+    pairs: dict[tuple[str, str], _PairClicks] = field(default_factory=dict)
     counts: Counter[str] = field(default_factory=Counter)
 
     def add(self, query: Query, document: Document, source: Source, position: int, clicked: bool) -> None:
-        """One document shown once."""
-        told = self.propensities
-        looked_at = 1 / position if told is None else told[min(position, len(told)) - 1]
-        pair = self.seen.setdefault((query.query_id, document.doc_id), _Seen(query, document, source))
+        """Add one impression of a document."""
+        table = self.propensities
+        propensity = 1 / position if table is None else table[min(position, len(table)) - 1]
+        pair = self.pairs.setdefault((query.query_id, document.doc_id), _PairClicks(query, document, source))
         pair.impressions += 1
         pair.clicks += clicked
-        pair.clicked += min(1 / looked_at, self.clip) * clicked
-        pair.looked_at += looked_at
+        pair.clicked += min(1 / propensity, self.clip) * clicked
+        pair.examined += propensity
         self.counts["impressions"] += 1
         self.counts["clicks"] += clicked
 
 
 def read_clicks(settings: ImportSettings) -> Labels:
-    """Logs with a row a page (shown and clicked documents), or a row a document (position, clicked or not).
+    """Read logs with a row for each page (shown and clicked documents) or each document (position, clicked or not).
 
     Raises:
         InputError: A column or text is missing, or a row cannot be used.
@@ -87,11 +87,11 @@ def read_clicks(settings: ImportSettings) -> Labels:
         raise InputError("no click log was named; name its table")
     texts = read_texts(settings)
     where = ", ".join(str(table.path) for table in tables)
-    found = names_in(first_rows(tables))
-    paged = "shown" in settings.columns or "shown" in assign(where, found, [_SHOWN], {}).of
+    names = names_in(first_rows(tables))
+    paged = "shown" in settings.columns or "shown" in assign(where, names, [_SHOWN], {}).of
     roles = [role for role in required_roles(texts) if not paged or role.name in ("query_id", "query")]
     roles += [_SHOWN._replace(required=True), _SESSION] if paged else [_POSITION, _CLICK]
-    columns = assign(where, found, roles, settings.columns)
+    columns = assign(where, names, roles, settings.columns)
     rows = Rows(tables, columns, EXAMPLE)
     log = _Log(settings.propensities, settings.clip)
     for cells in rows:
@@ -101,7 +101,7 @@ def read_clicks(settings: ImportSettings) -> Labels:
             continue
         for document, position, clicked in _page(cells, texts) if paged else _one(cells, texts):
             log.add(texts.query(cells), document, texts.origin(cells, document), position, clicked)
-        rows.read_right(cells.values)
+        rows.keep_sample(cells.values)
     return _labels(
         settings, log, texts, {", ".join(table.path.name for table in tables): columns, **texts.columns}, rows
     )
@@ -115,24 +115,24 @@ def _one(cells: Cells, texts: Texts) -> Iterator[tuple[Document, int, bool]]:
 
 
 def _page(cells: Cells, texts: Texts) -> Iterator[tuple[Document, int, bool]]:
-    """The documents of a page, first to last, and whether each was clicked."""
-    shown_here = [_document(cells, texts, part) for part in _parts(cells, "shown")]
-    names = [document.doc_id for document in shown_here]
+    """The documents of a page in order, each with its position and whether it was clicked."""
+    documents = [_document(cells, texts, part) for part in _parts(cells, "shown")]
+    names = [document.doc_id for document in documents]
     if not names:
-        raise cells.fault(f"{cells.columns.of['shown']} is empty, and has to list what was shown, in order")
+        raise cells.fault(f"{cells.columns.of['shown']} is empty, and has to list the shown documents in order")
     clicked = set()
     for part in _parts(cells, "clicked"):
         name = _name(part)
-        document = next((item for item in shown_here if name in (item.doc_id, item.text)), None)
+        document = next((item for item in documents if name in (item.doc_id, item.text)), None)
         if document is None:
             raise cells.fault(f"{cells.columns.of['clicked']}: {name!r:.60} was clicked, and was not shown")
         clicked.add(document.doc_id)
-    for position, document in enumerate(shown_here, start=1):
+    for position, document in enumerate(documents, start=1):
         yield document, position, document.doc_id in clicked
 
 
 def _parts(cells: Cells, role: str) -> list[Any]:
-    """A list, also as JSON or ids parted by commas, semicolons, bars or blanks."""
+    """The items of a list, a JSON list, or ids separated by commas, semicolons, bars or blanks."""
     value = cells.columns.value(cells.values, role)
     if values.is_missing(value) or value == "":
         return []
@@ -159,30 +159,30 @@ def _document(cells: Cells, texts: Texts, part: Any) -> Document:
 
 
 def _labels(settings: ImportSettings, log: _Log, texts: Texts, columns: dict[str, Columns], rows: Rows) -> Labels:
-    """A label of each pair: its score; and its weight, scaled so that the mean is 1."""
-    told = settings.grades or (LOW, HIGH)
-    scale = Scale(*told, by="by default" if settings.grades is None else "as told")
+    """The label of each pair, with its score, and its weight scaled to a mean of 1."""
+    thresholds = settings.grades or (LOW, HIGH)
+    scale = Scale(*thresholds, by="by default" if settings.grades is None else "by --grades")
     raw = {}
-    for key, pair in log.seen.items():
+    for key, pair in log.pairs.items():
         score = pair.clicked / pair.impressions
-        raw[key] = pair.clicked if pair.clicks and scale.grade(score) else pair.looked_at
+        raw[key] = pair.clicked if pair.clicks and scale.grade(score) else pair.examined
     mean = sum(raw.values()) / len(raw) if raw else 1.0
     labels = []
-    for key, pair in log.seen.items():
+    for key, pair in log.pairs.items():
         score, weight = pair.clicked / pair.impressions, min(raw[key] / mean, settings.clip)
         labels.append(Label(pair.query, pair.document, score, pair.source, weight=weight))
-    told_p = "1/position" if log.propensities is None else "as given, the last for all positions after it"
+    propensity = "1/position" if log.propensities is None else "as given, the last for all positions after it"
     method = {
         "propensities": list(log.propensities) if log.propensities else "1/position",
         "clip": log.clip,
     }
     scores = (
-        f"inverse propensity: the mean over a pair's impressions of clicked / p(position), with p {told_p}, each term "
-        f"at most {log.clip:g}"
+        f"inverse propensity: the mean over a pair's impressions of clicked / p(position), with p {propensity}, each "
+        f"term at most {log.clip:g}"
     )
     weights = (
-        "of pairs of grade 1 and 2 the sum of 1/p of their clicks, of pairs of grade 0 how often they were looked at "
-        f"in expectation (the sum of p), over the mean of all pairs, at most {log.clip:g}"
+        "for pairs of grade 1 and 2 the sum of 1/p of their clicks, for pairs of grade 0 the expected number of "
+        f"examinations (the sum of p), divided by the mean of all pairs, at most {log.clip:g}"
     )
     sample = shown(labels[0]) if labels else {}
     return Labels(labels, texts, columns, sample, log.counts, scale, scores, weights, method)

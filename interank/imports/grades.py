@@ -1,4 +1,4 @@
-"""Labels of any scale as the grades 0, 1 and 2: where the scale says it, and else where it is told."""
+"""The mapping of labels on any scale to the grades 0, 1 and 2: by a known scale, or by given thresholds."""
 
 from __future__ import annotations
 
@@ -19,31 +19,31 @@ _WORDS = {
     **dict.fromkeys(("partial", "partially relevant", "somewhat relevant", "marginal"), 1.0),
     **dict.fromkeys(("relevant", "highly relevant", "positive", "good"), 2.0),
 }
-# Labels up to here are a scale of relevance as TREC's are; beyond it one has to be told.
+# Whole labels up to this are relevance grades like TREC's; for larger ones the thresholds have to be given.
 _LARGEST_KNOWN = 3
 
 
 def label(value: Any) -> float | None:
-    """A label as a number: a number, true or false, or a word for relevance; None of a null that is spelled out.
+    """Convert a label to a number, from a number, true or false, or a word for relevance; None for a spelled-out null.
 
     Raises:
-        ValueError: It is none of these.
+        ValueError: The value is none of these.
     """
     if isinstance(value, str):
-        if (said := _word(value)) is not None:
-            return said
+        if (grade := _word(value)) is not None:
+            return grade
         for read in (values.number, values.truth):
             with suppress(ValueError):
-                found = read(value)
-                return None if found is None else float(found)
+                number = read(value)
+                return None if number is None else float(number)
         raise ValueError(
-            f"{plain_data.shown(value)} is no label, which is a number, true or false, or a word such as relevant"
+            f"{plain_data.shown(value)} is no label; a label is a number, true or false, or a word such as relevant"
         )
     return values.number(value)
 
 
 def is_partial(value: Any) -> bool:
-    """Whether a label is a word for grade 1, so that 1 is not the best there is."""
+    """Whether a label is a word for grade 1, so that 1 cannot be the highest grade."""
     return isinstance(value, str) and _word(value) == 1
 
 
@@ -53,12 +53,12 @@ def _word(value: str) -> float | None:
 
 @dataclass(frozen=True, slots=True)
 class Scale:
-    """From which label on a grade is 1, and from which on 2."""
+    """The least labels of grade 1 (`low`) and of grade 2 (`high`)."""
 
     low: float
     high: float
     by: str = "by the scale of the labels"
-    """What says so."""
+    """The origin of the thresholds, for a manifest."""
 
     def grade(self, value: float) -> Relevance:
         """The grade of a label."""
@@ -71,26 +71,26 @@ class Scale:
         return f"labels from {self.high:g} on are grade 2, from {self.low:g} on grade 1, lower ones grade 0 ({self.by})"
 
 
-def scale_of(found: Iterable[float], told: tuple[float, float] | None, where: str) -> Scale:
-    """The scale of these labels.
+def scale_of(values: Iterable[float], thresholds: tuple[float, float] | None, where: str) -> Scale:
+    """The scale of these labels, by the thresholds if they are given.
 
     Raises:
-        InputError: Nothing says which label is which grade.
+        InputError: There are no thresholds, and the labels have no known scale.
     """
-    labels = sorted(found)
-    if told is not None:
-        return Scale(*told, by="as told")
+    labels = sorted(values)
+    if thresholds is not None:
+        return Scale(*thresholds, by="by --grades")
     if all(value == math.floor(value) for value in labels) and labels[-1] <= _LARGEST_KNOWN:
         return Scale(1, 1) if labels[-1] <= 1 else Scale(1, 2)
     quarters = [labels[0]] * 3 if len(labels) < 2 else statistics.quantiles(labels, n=4, method="inclusive")
     raise InputError(
         f"{where}: the labels go from {labels[0]:g} to {labels[-1]:g} (a quarter below {quarters[0]:.4g}, half below "
-        f"{quarters[1]:.4g}, three quarters below {quarters[2]:.4g}), and nothing says which of them are which grade; "
-        f"give --grades LOW,HIGH: labels from LOW on are grade 1, from HIGH on grade 2, for example "
+        f"{quarters[1]:.4g}, three quarters below {quarters[2]:.4g}), and their grades are not known; give "
+        f"--grades LOW,HIGH: labels from LOW on are grade 1, from HIGH on grade 2, for example "
         f"--grades={quarters[1]:.4g},{quarters[2]:.4g}"
     )
 
 
-def agreed(found: Sequence[float]) -> float:
-    """One label for a pair that has several: the median, of two in the middle the lower."""
-    return statistics.median_low(found)
+def agreed(labels: Sequence[float]) -> float:
+    """One label for a pair that has several: the median, or the lower of the two in the middle."""
+    return statistics.median_low(labels)

@@ -1,4 +1,4 @@
-"""Labelled pairs of every kind as judgments: one label a pair, a grade, negatives where there are none, and a card."""
+"""The conversion of labelled pairs to judgments: one label and grade for each pair, added negatives, and a card."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _LEFT_OUT = (
 
 @dataclass(frozen=True, slots=True)
 class Label:
-    """What somebody said of a query and a document."""
+    """A label of a query and a document."""
 
     query: Query
     document: Document
@@ -44,7 +44,7 @@ class Label:
 
 @dataclass(slots=True)
 class Labels:
-    """What the reader of a kind found."""
+    """The labels that the reader of a kind of import returns."""
 
     labels: list[Label]
     texts: Texts
@@ -52,19 +52,19 @@ class Labels:
     sample: Mapping[str, Any]
     counts: Counter[str] = field(default_factory=Counter)
     scale: Scale | None = None
-    """Where the kind itself knows which value is which grade."""
+    """The scale, if the kind of import defines it."""
     scores: str = ""
-    """What a score is, where the kind gives scores of its own."""
+    """The meaning of the scores, if the kind computes them."""
     weights: str = ""
-    """What a weight is, where pairs have weights."""
+    """The meaning of the weights, if pairs have them."""
     settings: Mapping[str, Any] = field(default_factory=dict)
-    """What the kind's values were made with."""
+    """The settings by which the values were computed, for the manifest."""
     barred: Mapping[str, frozenset[str]] = field(default_factory=dict)
-    """Documents that are no negatives of a query."""
+    """By query, documents that must not become negatives."""
 
 
 @dataclass(slots=True)
-class _Made:
+class _Judgments:
     examples: list[Example]
     marks: list[Mark | None]
     notes: dict[str, Any]
@@ -72,53 +72,52 @@ class _Made:
 
 
 def imported_labels(settings: ImportSettings, read: Callable[[ImportSettings], Labels]) -> ImportResult:
-    """Read labels by the reader of their kind, and make judgments of them.
+    """Read labels by the reader of their kind, and convert them to judgments.
 
     Raises:
-        InputError: Something cannot be read, or nothing says which label is which grade.
+        InputError: Something cannot be read, or the grades of the labels are not known.
     """
-    found = read(settings)
-    if not found.labels:
+    labels = read(settings)
+    if not labels.labels:
         raise InputError(
             f"{settings.source} has no row with a query, a document and a label; name another table, or its columns "
             "with --map"
         )
-    made = _made(settings, found)
-    labels = made.notes["labels"]
-    told = [f"Grades: {labels['grades']}."]
-    told += [f"{name.capitalize()}: {labels[name]}." for name in ("scores", "weights", "negatives") if labels[name]]
-    told += [
-        f"Left out: {counted(made.counts[name], 'row')} {what}." for name, what in _LEFT_OUT if made.counts.get(name)
-    ]
-    told.append("All questions are for training; interank split holds some back for validation and for a test.")
-    if not made.counts["relevance_0"]:
-        told.append("No pair has grade 0, so there is nothing to tell the others from; give a corpus, or --negatives.")
+    judgments = _judgments(settings, labels)
+    facts = judgments.notes["labels"]
+    counts = judgments.counts
+    remarks = [f"Grades: {facts['grades']}."]
+    remarks += [f"{name.capitalize()}: {facts[name]}." for name in ("scores", "weights", "negatives") if facts[name]]
+    remarks += [f"Left out: {counted(counts[name], 'row')} {what}." for name, what in _LEFT_OUT if counts.get(name)]
+    remarks.append("All questions are for training; interank split holds some back for validation and for a test.")
+    if not counts["relevance_0"]:
+        remarks.append("No pair has grade 0, so training has no negatives; give a corpus, or --negatives.")
     return ImportResult(
         "judgments",
-        found.columns,
-        found.sample,
-        made.counts,
-        made.notes,
-        told,
-        lambda folder: _write(folder, settings, found, made, told),
+        labels.columns,
+        labels.sample,
+        counts,
+        judgments.notes,
+        remarks,
+        lambda folder: _write(folder, settings, labels, judgments, remarks),
     )
 
 
-def _made(settings: ImportSettings, found: Labels) -> _Made:
+def _judgments(settings: ImportSettings, labels: Labels) -> _Judgments:
     by_pair: dict[tuple[str, str], list[Label]] = {}
-    for label in found.labels:
+    for label in labels.labels:
         by_pair.setdefault((label.query.query_id, label.document.doc_id), []).append(label)
-    chosen = [_one(labels) for labels in by_pair.values()]
-    scale = found.scale or scale_of((label.value for label in chosen), settings.grades, settings.source)
-    plain = {0.0, 1.0} if scale.low == scale.high else {0.0, 1.0, 2.0}
-    scored = bool(found.scores) or any(label.value not in plain for label in chosen)
+    chosen = [_one(of_pair) for of_pair in by_pair.values()]
+    scale = labels.scale or scale_of((label.value for label in chosen), settings.grades, settings.source)
+    grade_values = {0.0, 1.0} if scale.low == scale.high else {0.0, 1.0, 2.0}
+    scored = bool(labels.scores) or any(label.value not in grade_values for label in chosen)
     examples: dict[str, list[tuple[Example, Mark | None]]] = {}
     for label in chosen:
         judgment = Judgment(label.explanation, scale.grade(label.value))
         score = label.value if scored else None
         example = Example(label.query, label.document, judgment, None, "train", label.source, score, label.weight)
         examples.setdefault(label.query.query_id, []).append((example, None))
-    added = _add_negatives(settings, found, examples)
+    added = _add_negatives(settings, labels, examples)
     rows = [row for group in examples.values() for row in group]
     listed = [example for example, _ in rows]
     grades = Counter(int(example.judgment.relevance) for example in listed)
@@ -127,49 +126,49 @@ def _made(settings: ImportSettings, found: Labels) -> _Made:
         "grades": settings.kind,
         "labels": {
             "kind": settings.kind,
-            "columns": {table: dict(of.of) for table, of in found.columns.items()},
+            "columns": {table: dict(of.of) for table, of in labels.columns.items()},
             "grades": scale.sentence(),
-            "scores": (found.scores or "the label itself") if scored else "",
-            "weights": found.weights,
-            "negatives": _negatives_told(settings, added),
+            "scores": (labels.scores or "the label itself") if scored else "",
+            "weights": labels.weights,
+            "negatives": _negatives_sentence(settings, added),
             "explained": explained,
-            **found.settings,
+            **labels.settings,
         },
         "sites": {settings.source: {"judgments": len(listed), "questions": len(examples)}},
         "decontamination": None,
     }
     counts = {
-        **found.counts,
+        **labels.counts,
         "judgments": len(listed),
         "questions": len(examples),
         **{f"relevance_{grade}": grades[grade] for grade in (0, 1, 2)},
         "explained": explained,
         "added_negatives": added,
-        "repeated_pairs": len(found.labels) - len(chosen),
+        "repeated_pairs": len(labels.labels) - len(chosen),
     }
-    return _Made(listed, [mark for _, mark in rows], notes, counts)
+    return _Judgments(listed, [mark for _, mark in rows], notes, counts)
 
 
 def _one(labels: Sequence[Label]) -> Label:
-    """The label of a pair that has several; its explanation is of one who gave it."""
+    """One label for a pair that has several: the median, with the explanation of a label of that value."""
     value = agreed([label.value for label in labels])
-    given = [label for label in labels if label.value == value]
-    return next((label for label in given if label.explanation), given[0])
+    equal = [label for label in labels if label.value == value]
+    return next((label for label in equal if label.explanation), equal[0])
 
 
 def _add_negatives(
-    settings: ImportSettings, found: Labels, examples: dict[str, list[tuple[Example, Mark | None]]]
+    settings: ImportSettings, labels: Labels, examples: dict[str, list[tuple[Example, Mark | None]]]
 ) -> int:
     lacking = [
         group[0][0].query
         for group in examples.values()
         if all(example.judgment.relevance > Relevance.IRRELEVANT for example, _ in group)
     ]
-    pool = found.texts.pool()
+    pool = labels.texts.pool()
     judged = {
         query.query_id: {
             **{example.document.doc_id: example.document for example, _ in examples[query.query_id]},
-            **{name: pool[name] for name in found.barred.get(query.query_id, ()) if name in pool},
+            **{name: pool[name] for name in labels.barred.get(query.query_id, ()) if name in pool},
         }
         for query in lacking
     }
@@ -183,18 +182,20 @@ def _add_negatives(
     return sum(map(len, drawn.values()))
 
 
-def _negatives_told(settings: ImportSettings, added: int) -> str:
+def _negatives_sentence(settings: ImportSettings, added: int) -> str:
     return (
-        f"{added} documents that nobody judged for a query without grade 0 are taken as grade 0, up to "
-        f"{settings.negatives} each: half by BM25, the others drawn by the seed, none nearly the same as a judged one"
+        f"queries without grade 0 get {added} unjudged documents as grade 0, up to {settings.negatives} each: half of "
+        "them by BM25, the others at random by the seed, none nearly the same as a judged one"
         if added
         else ""
     )
 
 
-def _write(folder: Path, settings: ImportSettings, found: Labels, made: _Made, told: Sequence[str]) -> None:
-    write_judgments(made.examples, folder, made.marks)
-    corpus = found.texts.corpus
+def _write(
+    folder: Path, settings: ImportSettings, labels: Labels, judgments: _Judgments, remarks: Sequence[str]
+) -> None:
+    write_judgments(judgments.examples, folder, judgments.marks)
+    corpus = labels.texts.corpus
     if corpus is not None:
         write_rows(
             folder / CORPUS_FILE,
@@ -202,14 +203,15 @@ def _write(folder: Path, settings: ImportSettings, found: Labels, made: _Made, t
         )
     about = [
         f"Labelled pairs of a query and a document ({settings.kind}), imported by interank, without a teacher.",
-        *told,
+        *remarks,
     ]
-    licences = [example.source.licence for example in made.examples]
-    save_card(card(settings.source, about, found.columns, made.counts, licences, {"train": PARQUET["train"]}), folder)
+    licences = [example.source.licence for example in judgments.examples]
+    files = {"train": PARQUET["train"]}
+    save_card(card(settings.source, about, labels.columns, judgments.counts, licences, files), folder)
 
 
 def shown(label: Label) -> dict[str, Any]:
-    """A label as a row for messages."""
+    """A label as a plain row, for messages."""
     row = {
         "query_id": label.query.query_id,
         "query": label.query.text,

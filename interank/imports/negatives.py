@@ -1,4 +1,4 @@
-"""Documents of grade 0 for queries that have none: those that BM25 ranks high and nobody judged, and any others."""
+"""Negatives for queries without a document of grade 0: unjudged documents that BM25 ranks high, and random ones."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from interank.errors import InputError
 from interank.ir.bm25 import Bm25, tokenize
 from interank.types import Document, Origin, Query
 
-# Documents that share more of their words than this say the same; one cannot be the other's negative.
+# The Jaccard similarity of words above which a document cannot be a negative beside the other.
 _NEAR_DUPLICATE = 0.8
 _SPARE = 20
 
@@ -21,14 +21,14 @@ def draw_negatives(
     number: int,
     seed: int,
 ) -> dict[str, list[tuple[Origin, Document]]]:
-    """For each query so many documents that nobody judged for it, half of them by BM25 as far as there are such.
+    """Draw `number` unjudged documents for each query, half of them by BM25 as far as it finds enough.
 
     Args:
-        queries: Those that lack negatives.
-        judged: The documents judged for each query, by query and document.
-        pool: Where documents are taken from.
-        number: How many for a query.
-        seed: Decides the draw.
+        queries: The queries without negatives.
+        judged: The judged documents, by query and document.
+        pool: The documents to draw from.
+        number: The number of negatives for each query.
+        seed: The seed of the draw.
     """
     if not (queries and number and pool):
         return {}
@@ -36,18 +36,18 @@ def draw_negatives(
     try:
         ranked = Bm25(list(pool.values())).rank(queries, top_k=number + _SPARE, excluded=excluded)
     except InputError:
-        # Texts without a letter a-z are not ranked; any others serve.
+        # Without a word in any text BM25 cannot rank, and all negatives are random.
         ranked = None
     names = sorted(pool)
-    found = {}
+    negatives = {}
     for query in queries:
         known = judged[query.query_id]
         words = [_words(document) for document in known.values()]
         hard = ranked.doc_ids(query.query_id) if ranked is not None and query.query_id in ranked else []
         rng = random.Random(f"{seed}/{query.query_id}")
         easy = rng.sample(names, min(len(names), number + len(known) + _SPARE))
-        found[query.query_id] = list(_chosen(hard, easy, known, words, pool, number))
-    return found
+        negatives[query.query_id] = list(_chosen(hard, easy, known, words, pool, number))
+    return negatives
 
 
 def _chosen(

@@ -1,4 +1,4 @@
-"""Pairs with a label each: human labels, other rerankers' scores, LLM judgments, and qrels of any layout."""
+"""Readers of labelled pairs: human labels, other rerankers' scores, LLM judgments, and qrels of any layout."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ _HEADERS = ("query-id", "query_id", "qid")
 
 
 def read_pairs(settings: ImportSettings) -> Labels:
-    """Tables of query, document and label; without a label's column each pair is relevant.
+    """Read tables of query, document and label; without a column of labels each pair is relevant.
 
     Raises:
         InputError: A column or text is missing, or a row cannot be used.
@@ -53,25 +53,25 @@ def read_pairs(settings: ImportSettings) -> Labels:
 
 
 def read_scores(settings: ImportSettings) -> Labels:
-    """Tables of query, document and score, or a run (`run=FILE`) with its queries and corpus.
+    """Read tables of query, document and score, or a run (`run=FILE`) with its queries and corpus.
 
     Raises:
-        InputError: As of `read_pairs`.
+        InputError: As in `read_pairs`.
     """
     if path := settings.parts.get("run"):
         if settings.paths:
             raise InputError(f"run={path} and the table {settings.paths[0]} were both given; leave one out")
-        found = read_scored(path)
-        triples = [(query_id, doc_id, score) for query_id, row in found.items() for doc_id, score in row.items()]
+        scored = read_scored(path)
+        triples = [(query_id, doc_id, score) for query_id, row in scored.items() for doc_id, score in row.items()]
         return _of_ids(settings, path, triples)
     return _of_tables(settings, _SCORE)
 
 
 def read_qrels_of(settings: ImportSettings) -> Labels:
-    """A benchmark's folder, or qrels with `corpus=FILE` and `queries=FILE`.
+    """Read a benchmark's folder, or qrels with `corpus=FILE` and `queries=FILE`.
 
     Raises:
-        InputError: As of `read_pairs`, or the folder holds several tasks.
+        InputError: As in `read_pairs`, or the folder holds several tasks.
     """
     path = _qrels_path(settings)
     if path.is_dir():
@@ -79,31 +79,31 @@ def read_qrels_of(settings: ImportSettings) -> Labels:
     lacking = [name for name in ("corpus", "queries") if name not in settings.parts]
     if lacking:
         raise InputError(
-            f"{path} are qrels without {' and '.join(f'{name}=FILE' for name in lacking)}, which have the texts of "
-            "what they name; add the files, or give a folder in BEIR's layout"
+            f"{path} are qrels without {' and '.join(f'{name}=FILE' for name in lacking)}, and only ids are in qrels, "
+            "no texts; add the files, or give a folder in BEIR's layout"
         )
     if _is_plain_qrels(path):
         return _of_ids(settings, path, [(row.query_id, row.doc_id, float(row.relevance)) for row in read_qrels(path)])
-    # Its label is no guess that may be missing.
+    # A table of qrels has to have a column of labels.
     return _of_tables(settings, _LABEL._replace(required=True), [path])
 
 
 def _qrels_path(settings: ImportSettings) -> Path:
-    given = [*settings.paths, *([settings.parts["qrels"]] if "qrels" in settings.parts else [])]
-    if len(given) != 1:
+    paths = [*settings.paths, *([settings.parts["qrels"]] if "qrels" in settings.parts else [])]
+    if len(paths) != 1:
         raise InputError(
-            f"{counted(len(given), 'file')} of qrels ({listed(given)}) came, where one is needed; give a "
+            f"{counted(len(paths), 'file')} of qrels ({listed(paths)}) were given, where one is needed; give a "
             "folder in BEIR's layout, or qrels=FILE corpus=FILE queries=FILE"
         )
-    if not given[0].exists():
+    if not paths[0].exists():
         raise InputError(
-            f"{given[0]} does not exist{nearby(given[0])}; name a folder in BEIR's layout, or a file of qrels"
+            f"{paths[0]} does not exist{nearby(paths[0])}; name a folder in BEIR's layout, or a file of qrels"
         )
-    return given[0]
+    return paths[0]
 
 
 def _is_plain_qrels(path: Path) -> bool:
-    """Whether a file is qrels as TREC or BEIR write them, not a table with columns of its own."""
+    """Whether a file is qrels in TREC's or BEIR's format, not a table with other columns."""
     if find_table(path) is not None and ".tsv" not in path.suffixes:
         return False
     cells = next((line.split() for _, line in numbered_lines(path) if line.strip()), [])
@@ -162,9 +162,9 @@ def _of_tables(settings: ImportSettings, role: Role, paths: list[Path] | None = 
         if weight is not None and weight <= 0:
             raise cells.fault(f"{columns.of['weight']}: {weight:g} is no weight, which is above 0")
         source = texts.origin(cells, document)
-        found = Label(query, document, value, source, cells.text("explanation"), 1.0 if weight is None else weight)
-        labels.append(found)
-        rows.read_right(shown(found))
+        pair = Label(query, document, value, source, cells.text("explanation"), 1.0 if weight is None else weight)
+        labels.append(pair)
+        rows.keep_sample(shown(pair))
     return Labels(
         labels,
         texts,
@@ -177,7 +177,7 @@ def _of_tables(settings: ImportSettings, role: Role, paths: list[Path] | None = 
 
 
 def required_roles(texts: Texts) -> list[Role]:
-    """The roles of query and document; those without a file of texts have to stand in the rows."""
+    """The roles of query and document; a text that no file gives is required in the rows."""
     roles = []
     for role in (*QUERY_ROLES, *DOCUMENT_ROLES):
         in_rows = (role.name == "query" and texts.listed is None) or (role.name == "document" and texts.corpus is None)

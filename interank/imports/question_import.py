@@ -1,4 +1,4 @@
-"""Imported questions as an artifact that generate reads as a source."""
+"""The import of questions, as an artifact that `interank generate` mines pairs from."""
 
 from __future__ import annotations
 
@@ -20,78 +20,83 @@ FILE = "questions.jsonl"
 
 
 def import_questions(settings: ImportSettings) -> ImportResult:
-    """Read tables of questions.
+    """Read tables of questions, to be written as an artifact.
 
     Raises:
         InputError: There is no table, a column is missing, or a row cannot be used.
     """
     if settings.parts:
         raise InputError(
-            f"{listed(f'{name}=' for name in settings.parts)} was given, and questions have no such parts; give the "
-            "tables alone, without these names"
+            f"{listed(f'{name}=' for name in settings.parts)} was given, and questions have no such parts; give only "
+            "the tables, without these names"
         )
     tables = tables_of(settings.paths)
-    found = read_questions(tables, settings.columns, markup=None if settings.text is None else settings.text == "html")
-    columns = ColumnsRecipe(text="html" if found.markup else "plain")
+    questions = read_questions(
+        tables, settings.columns, markup=None if settings.text is None else settings.text == "html"
+    )
+    columns = ColumnsRecipe(text="html" if questions.markup else "plain")
     where = ", ".join(table.path.name for table in tables)
     notes = {
         "site": settings.source,
         "columns": columns.model_dump(mode="json"),
-        "read": dict(found.columns.of),
+        "read": dict(questions.columns.of),
     }
     return ImportResult(
         "questions",
-        {where: found.columns},
-        found.sample,
-        dict(found.counts),
+        {where: questions.columns},
+        questions.sample,
+        dict(questions.counts),
         notes,
-        _told(found),
-        lambda folder: _write(found, folder, settings, where),
+        _remarks(questions),
+        lambda folder: _write(questions, folder, settings, where),
     )
 
 
 def tables_of(paths: Sequence[Path]) -> list[Table]:
-    """The tables at these paths.
+    """Find the tables at these paths.
 
     Raises:
-        InputError: One is none.
+        InputError: A path is no table.
     """
-    found = []
+    tables = []
     for path in paths:
         table = find_table(path)
         if table is None:
             raise InputError(no_table(path))
-        found.append(table)
-    return found
+        tables.append(table)
+    return tables
 
 
-def _told(found: Questions) -> list[str]:
-    told = [f"Texts are read as {'HTML' if found.markup else 'plain text'}; --text says otherwise."]
-    if found.prefixed:
-        told.append("Answers' ids are other posts' too, so each gets its question's id before it.")
-    if number := found.counts["declined_questions"]:
-        told.append(
-            f"Without an answer that helped: {counted(number, 'question')}, whose answers are all marked as not "
-            "accepted and have no votes. generate leaves them out, and split gives their answers grade 0; where the "
-            "column says something else, leave it out with --map accepted=."
+def _remarks(questions: Questions) -> list[str]:
+    counts = questions.counts
+    remarks = [f"Texts are read as {'HTML' if questions.markup else 'plain text'}; change that with --text."]
+    if questions.prefixed:
+        remarks.append(
+            "Some answers' ids are also those of other posts, so each answer's id begins with its question's."
         )
-    elif not found.counts["accepted"] and not found.counts["voted"]:
-        told.append("No answer is marked as accepted or voted on: each counts alike, and a teacher has to grade them.")
+    if number := counts["declined_questions"]:
+        remarks.append(
+            f"Without an answer that helped: {counted(number, 'question')}, whose answers are all marked as not "
+            "accepted and have no votes. generate leaves them out, and split gives their answers grade 0; if the "
+            "column means something else, leave it out with --map accepted=."
+        )
+    elif not counts["accepted"] and not counts["voted"]:
+        remarks.append("No answer is accepted or has votes: all count the same, and a teacher has to grade them.")
     for name, what in (("empty_questions", "questions without a text"), ("empty_answers", "answers without a text")):
-        if found.counts[name]:
-            told.append(f"Left out: {found.counts[name]} {what}.")
-    if found.counts["unanswered"]:
-        told.append(f"{found.counts['unanswered']} questions have no answer; generate takes those that have one.")
-    return told
+        if counts[name]:
+            remarks.append(f"Left out: {counts[name]} {what}.")
+    if counts["unanswered"]:
+        remarks.append(f"{counts['unanswered']} questions have no answer; generate uses those that have one.")
+    return remarks
 
 
-def _write(found: Questions, folder: Path, settings: ImportSettings, where: str) -> None:
-    write_rows(folder / FILE, found.rows)
-    licences = [part["licence"] for row in found.rows for part in (row, *row["answers"])]
+def _write(questions: Questions, folder: Path, settings: ImportSettings, where: str) -> None:
+    write_rows(folder / FILE, questions.rows)
+    licences = [part["licence"] for row in questions.rows for part in (row, *row["answers"])]
     about = [
         f"Questions with their answers, imported by interank from {where}; `interank generate ... dumps=THIS FOLDER` "
         "mines pairs from them.",
-        *_told(found),
+        *_remarks(questions),
     ]
-    counts: dict[str, Any] = dict(found.counts)
-    save_card(card(settings.source, about, {where: found.columns}, counts, licences, {"train": FILE}), folder)
+    counts: dict[str, Any] = dict(questions.counts)
+    save_card(card(settings.source, about, {where: questions.columns}, counts, licences, {"train": FILE}), folder)

@@ -1,4 +1,4 @@
-"""Questions with their answers: a row a question, its answers in it, or a row an answer; accepted, voted or neither."""
+"""The reader of questions and answers: a row for each question with its answers, or a row for each answer."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ _MARKUP = re.compile(r"</?(?:p|br|div|span|a|code|pre|ul|ol|li|strong|em|h[1-6]|
 
 @dataclass(slots=True)
 class Questions:
-    """Questions as generate reads them, in the order of the tables."""
+    """Questions in the form that `interank generate` reads, in the order of the tables."""
 
     rows: list[dict[str, Any]]
     columns: Columns
@@ -107,35 +107,34 @@ class Questions:
     """Whether texts are HTML."""
     counts: Counter[str] = field(default_factory=Counter)
     prefixed: bool = False
-    """Whether answers' ids were not their own among all, so that their question's stands before them."""
+    """Whether answers' ids were not unique, and therefore begin with their question's id."""
 
 
-def read_questions(tables: Sequence[Table], told: Mapping[str, str], *, markup: bool | None = None) -> Questions:
-    """The questions of tables that have the same columns.
+def read_questions(tables: Sequence[Table], mapping: Mapping[str, str], *, markup: bool | None = None) -> Questions:
+    """Read the questions of tables that have the same columns.
 
     Args:
-        tables: Where they are.
-        told: Columns by role.
-        markup: Whether texts are HTML; None looks.
+        tables: The tables.
+        mapping: Columns by role, as given by the user.
+        markup: Whether texts are HTML; None detects it.
 
     Raises:
         InputError: A column is missing, or a row cannot be used.
     """
     where = ", ".join(str(table.path) for table in tables)
-    looked_at = first_rows(tables)
-    outer, inner = _columns(where, looked_at, told)
+    outer, inner = _columns(where, first_rows(tables), mapping)
     rows = Rows(tables, outer, EXAMPLE)
     counts: Counter[str] = Counter()
-    found: dict[str, dict[str, Any]] = {}
+    questions: dict[str, dict[str, Any]] = {}
     by_text: dict[tuple[str, str], str] = {}
     for cells in rows:
         counts["rows"] += 1
-        _add(found, by_text, cells, inner, counts)
-    if not found:
+        _add(questions, by_text, cells, inner, counts)
+    if not questions:
         raise InputError(f"{where} has no row with a question's text; name its column with --map body=COLUMN")
-    prefixed = _prefix_answers(found)
-    _name_answers(found)
-    listed = list(found.values())
+    prefixed = _prefix_answers(questions)
+    _name_answers(questions)
+    listed = list(questions.values())
     counts |= Counter(
         questions=len(listed),
         answers=sum(len(row["answers"]) for row in listed),
@@ -144,42 +143,41 @@ def read_questions(tables: Sequence[Table], told: Mapping[str, str], *, markup: 
         unanswered=sum(not row["answers"] for row in listed),
         declined_questions=sum(bool(row["answers"]) and all(map(declined, row["answers"])) for row in listed),
     )
-    marked = _has_markup(listed) if markup is None else markup
-    return Questions(listed, _joined(outer, inner), listed[0], marked, counts, prefixed)
+    is_html = _has_markup(listed) if markup is None else markup
+    return Questions(listed, _joined(outer, inner), listed[0], is_html, counts, prefixed)
 
 
 def declined(answer: Mapping[str, Any]) -> bool:
-    """Whether an answer is said not to have been accepted, and no votes speak for it."""
+    """Whether an answer is marked as not accepted and has no votes in its favour."""
     return answer["accepted"] is False and answer["score"] <= 0
 
 
-def _columns(where: str, looked_at: list[Mapping[str, Any]], told: Mapping[str, str]) -> tuple[Columns, Columns | None]:
-    """The columns of the table, and those of the objects that its answers are."""
-    if not looked_at:
+def _columns(where: str, sample: list[Mapping[str, Any]], mapping: Mapping[str, str]) -> tuple[Columns, Columns | None]:
+    """The columns of the table, and those of its answers if these are objects."""
+    if not sample:
         raise InputError(f"{where} has no row that can be read; name a table with questions and answers")
-    found = names_in(looked_at)
-    told = named_as_roles(told, _QUESTION)
-    first = assign(where, found, [role._replace(required=False) for role in _QUESTION[:3]], {}).of
-    answers = told.get("answers") or first.get("answers", "")
-    lists = [_list(row.get(answers)) for row in looked_at]
+    names = names_in(sample)
+    mapping = named_as_roles(mapping, _QUESTION)
+    first = assign(where, names, [role._replace(required=False) for role in _QUESTION[:3]], {}).of
+    answers = mapping.get("answers") or first.get("answers", "")
+    lists = [_list(row.get(answers)) for row in sample]
     objects = [part for parts in lists for part in parts or () if isinstance(part, Mapping)]
     roles = (*_QUESTION, *(_NESTED if any(parts is not None for parts in lists) else _FLAT), *_ABOUT)
-    if not (told.get("title") or ("title" in first and "title" not in told)):
-        # A question is its title, its body or both.
+    if not (mapping.get("title") or ("title" in first and "title" not in mapping)):
+        # Without a title the body is required.
         roles = tuple(role._replace(required=True) if role.name == "body" else role for role in roles)
     if not objects:
-        return assign(where, found, roles, told), None
-    within = {role: name for role, name in told.items() if role in _INNER_ROLES}
+        return assign(where, names, roles, mapping), None
+    inner_mapping = {role: name for role, name in mapping.items() if role in _INNER_ROLES}
+    outer_mapping = {role: name for role, name in mapping.items() if role not in _INNER_ROLES}
     faults = []
     columns: list[Columns] = []
-    outer_told = {role: name for role, name in told.items() if role not in _INNER_ROLES}
-    places = (
-        (where, found, roles, outer_told),
-        (f"{where}: in {answers}", names_in(objects), _IN_ANSWER, within),
-    )
-    for place in places:
+    for arguments in (
+        (where, names, roles, outer_mapping),
+        (f"{where}: in {answers}", names_in(objects), _IN_ANSWER, inner_mapping),
+    ):
         try:
-            columns.append(assign(*place))
+            columns.append(assign(*arguments))
         except InputError as fault:
             faults.append(str(fault))
     if faults:
@@ -188,7 +186,7 @@ def _columns(where: str, looked_at: list[Mapping[str, Any]], told: Mapping[str, 
 
 
 def _list(value: Any) -> list[Any] | None:
-    """The answers that are a list; None of a text, of nothing, and of what is told with its line when it is read."""
+    """The answers as a list; None for a text, a missing value, and a fault, which is reported when the row is read."""
     try:
         return None if values.is_missing(value) else values.listed(value)
     except ValueError:
@@ -196,29 +194,29 @@ def _list(value: Any) -> list[Any] | None:
 
 
 def _add(
-    found: dict[str, dict[str, Any]],
+    questions: dict[str, dict[str, Any]],
     by_text: dict[tuple[str, str], str],
     cells: Cells,
     inner: Columns | None,
     counts: Counter[str],
 ) -> None:
-    """Add a row's question, or its answers to the question that is there."""
+    """Add a row's question, or only its answers if an earlier row had the question."""
     title, body = cells.text("title"), cells.text("body")
     if not (title or body):
         counts["empty_questions"] += 1
         return
-    given = cells.identifier("question_id")
-    name = given if given is not None else by_text.setdefault((title, body), str(len(by_text) + 1))
+    own_id = cells.identifier("question_id")
+    name = own_id if own_id is not None else by_text.setdefault((title, body), str(len(by_text) + 1))
     answers = list(_answers(cells, inner, counts))
-    row = found.setdefault(name, _question(cells, name, title, body))
+    row = questions.setdefault(name, _question(cells, name, title, body))
     if (row["title"], row["body"]) != (title, body):
-        raise cells.fault(f"the question {name!r} came before with another text, and an id has one text")
+        raise cells.fault(f"an earlier row has the question {name!r} with another text, and an id has one text")
     accepted = cells.identifier("accepted_answer_id")
     for answer in answers:
         if accepted is not None and answer["answer_id"] == accepted:
             answer["accepted"] = True
     row["answers"] += answers
-    cells.rows.read_right(row)
+    cells.rows.keep_sample(row)
 
 
 def _question(cells: Cells, name: str, title: str, body: str) -> dict[str, Any]:
@@ -268,21 +266,21 @@ def _answer(cells: Cells, body: str) -> dict[str, Any]:
     }
 
 
-def _prefix_answers(found: Mapping[str, dict[str, Any]]) -> bool:
-    """Where an answer's id is another post's too, let the question's stand before all answers' ids."""
-    given = [answer["answer_id"] for row in found.values() for answer in row["answers"] if answer["answer_id"]]
-    if len(set(given)) == len(given) and not found.keys() & set(given):
+def _prefix_answers(questions: Mapping[str, dict[str, Any]]) -> bool:
+    """Put the question's id before all answers' ids, if an answer's id is another post's too."""
+    ids = [answer["answer_id"] for row in questions.values() for answer in row["answers"] if answer["answer_id"]]
+    if len(set(ids)) == len(ids) and not questions.keys() & set(ids):
         return False
-    for name, row in found.items():
+    for name, row in questions.items():
         for answer in row["answers"]:
             if answer["answer_id"]:
                 answer["answer_id"] = f"{name}#{answer['answer_id']}"
     return True
 
 
-def _name_answers(found: Mapping[str, dict[str, Any]]) -> None:
-    """Name answers that have no id, or one that came before, by their place."""
-    for name, row in found.items():
+def _name_answers(questions: Mapping[str, dict[str, Any]]) -> None:
+    """Name answers without an id, or with a repeated one, by their position."""
+    for name, row in questions.items():
         taken: set[str] = set()
         for place, answer in enumerate(row["answers"], start=1):
             if answer["answer_id"] is None or answer["answer_id"] in taken:
@@ -298,7 +296,7 @@ def _has_markup(rows: Sequence[Mapping[str, Any]]) -> bool:
 
 
 def _joined(outer: Columns, inner: Columns | None) -> Columns:
-    """All columns in one list, those of answers by the path to them."""
+    """All columns together; those of answers are named by their path."""
     if inner is None:
         return outer
     answers = outer.of["answers"]

@@ -1,4 +1,4 @@
-"""What an import found: its columns, a row as it was read, counts, and the files that it makes."""
+"""The settings of an import, and its result: columns, a sample row, counts, and the function that writes the files."""
 
 from __future__ import annotations
 
@@ -14,34 +14,34 @@ ImportKind = Literal["questions", "qrels", "pairs", "triples", "clicks", "scores
 
 @dataclass(frozen=True, slots=True)
 class ImportSettings:
-    """What an import is told."""
+    """The options of an import."""
 
     kind: ImportKind
     paths: Sequence[Path]
     """Tables of one kind, or one folder."""
     parts: Mapping[str, Path] = field(default_factory=dict)
-    """Files by what they are: corpus, queries, qrels, run."""
+    """Files by their role: corpus, queries, qrels, run."""
     columns: Mapping[str, str] = field(default_factory=dict)
-    """Columns by role; an empty name says that there is none."""
+    """Columns by role; an empty name means that there is none."""
     name: str = ""
-    """What ids and cards call the source; empty takes the first file's name."""
+    """The name of the source in ids and cards; empty for the first file's name."""
     text: Literal["html", "plain"] | None = None
-    """What questions and answers are written in; None looks."""
+    """The format of questions and answers; None detects it."""
     split: str | None = None
-    """Which split of a folder's qrels."""
+    """The split of a folder's qrels."""
     grades: tuple[float, float] | None = None
-    """Labels from the first on are grade 1, from the second on grade 2."""
+    """The least labels of grade 1 and of grade 2."""
     negatives: int = 4
-    """Documents of grade 0 for a query that has none."""
+    """Documents of grade 0 to add for a query that has none."""
     propensities: Sequence[float] | None = None
-    """How probable it is that a position is looked at, from the first on; None takes 1/position."""
+    """The probability that each position is examined, from the first on; None for 1/position."""
     clip: float = 10.0
-    """The most that a click counts for its position."""
+    """The largest weight of a click for its position."""
     seed: int = 42
 
     @property
     def source(self) -> str:
-        """The name of what is imported."""
+        """The name of the source."""
         return self.name or self._first.resolve().name.partition(".")[0]
 
     @property
@@ -49,7 +49,7 @@ class ImportSettings:
         return next(iter([*self.paths, *self.parts.values()]))
 
     def recipe(self) -> dict[str, Any]:
-        """It as the artifact keeps it."""
+        """The settings as plain data, for the artifact's recipe."""
         return {
             "import": self.kind,
             "tables": [str(path) for path in self.paths],
@@ -68,14 +68,14 @@ class ImportSettings:
 
 @dataclass(frozen=True, slots=True)
 class ImportResult:
-    """What was read, before anything is written."""
+    """The result of reading, before anything is written."""
 
     artifact: Literal["questions", "judgments"]
     columns: Mapping[str, Columns]
-    """By the table that has them."""
+    """The columns of each table, by the table's name."""
     sample: Mapping[str, Any]
     counts: Mapping[str, int]
     notes: Mapping[str, Any]
     told: Sequence[str]
-    """What the reader should know, a sentence each."""
+    """Remarks for the user, a sentence each."""
     write: Callable[[Path], None]

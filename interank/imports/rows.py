@@ -1,4 +1,4 @@
-"""Rows of tables read strictly: the first one that cannot be used is told with its place and a row that was read."""
+"""Strict reading of table rows: the first unusable row is an error with its place and a correct row for comparison."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ class Rows:
     tables: Sequence[Table]
     columns: Columns
     example: Mapping[str, Any]
-    """A row as it should be, shown where none was read yet."""
+    """A correct row, shown in errors as long as none was read."""
     sample: Mapping[str, Any] | None = field(default=None)
-    """The first row as it was read."""
+    """The first row, as it was interpreted."""
 
     def __iter__(self) -> Iterator[Cells]:
         for table in self.tables:
@@ -36,24 +36,24 @@ class Rows:
                     raise self.fault(where, str(row.values))
                 yield Cells(self, where, row.values, self.columns)
 
-    def read_right(self, shown: Mapping[str, Any]) -> None:
-        """Keep the first row that was read, as it was read."""
+    def keep_sample(self, row: Mapping[str, Any]) -> None:
+        """Keep the first row as a sample."""
         if self.sample is None:
-            self.sample = dict(shown)
+            self.sample = dict(row)
 
-    def fault(self, where: str, told: str) -> InputError:
-        """The error of a row."""
-        right = (
-            f"a row without fault is read as {shown(self.sample)}"
+    def fault(self, where: str, reason: str) -> InputError:
+        """The error of an unusable row."""
+        correct = (
+            f"a correct row was read as {shown(self.sample)}"
             if self.sample
-            else f"a right row is {shown(self.example)}"
+            else f"a correct row is {shown(self.example)}"
         )
-        return InputError(f"{where}: {told}; mend or remove the row, or map another column with --map\n  {right}")
+        return InputError(f"{where}: {reason}; mend or remove the row, or map another column with --map\n  {correct}")
 
 
 @dataclass(frozen=True, slots=True)
 class Cells:
-    """A row by its roles."""
+    """A row's values by role."""
 
     rows: Rows
     where: str
@@ -61,10 +61,10 @@ class Cells:
     columns: Columns
 
     def read(self, role: str, read: Callable[[Any], Value]) -> Value | None:
-        """What a role's column says; None where it says nothing or there is none.
+        """The value of a role's column, converted by `read`; None if it is missing or there is no column.
 
         Raises:
-            InputError: It says what cannot be.
+            InputError: The value cannot be converted.
         """
         try:
             value = self.columns.value(self.values, role)
@@ -73,30 +73,30 @@ class Cells:
             raise self.rows.fault(self.where, f"{self.columns.of[role]}: {fault}") from None
 
     def text(self, role: str) -> str:
-        """A text; empty where there is none."""
+        """The text of a role's column; empty if there is none."""
         return (self.read(role, values.text) or "").strip()
 
     def identifier(self, role: str) -> str | None:
-        """An id; None where there is none."""
+        """The id in a role's column; None if there is none."""
         return self.read(role, _identifier)
 
-    def fault(self, told: str) -> InputError:
+    def fault(self, reason: str) -> InputError:
         """The error of this row."""
-        return self.rows.fault(self.where, told)
+        return self.rows.fault(self.where, reason)
 
     def inner(self, inner: Mapping[str, Any], columns: Columns) -> Cells:
-        """An object in the row, as a row of its own."""
+        """An object within the row, as a row of its own."""
         return Cells(self.rows, self.where, inner, columns)
 
 
 def _identifier(value: Any) -> str | None:
-    # A ticket's "#7"; in files of qrels the sign begins a comment.
+    # Tickets are often numbered "#7", but in qrels files # begins a comment.
     bare = value.strip().lstrip("#") if isinstance(value, str) else value
     return None if bare == "" else values.identifier(bare)
 
 
 def shown(row: Mapping[str, Any] | None) -> str:
-    """A row for a message, its texts cut."""
+    """A row for a message, with its texts shortened."""
     return json.dumps(_cut(row), ensure_ascii=False)
 
 

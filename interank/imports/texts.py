@@ -1,4 +1,4 @@
-"""Queries and documents of labelled rows: their texts stand in the row, or in files of their own by id."""
+"""Queries and documents of labelled rows: their texts are in the row, or in separate files by id."""
 
 from __future__ import annotations
 
@@ -70,20 +70,20 @@ Text = TypeVar("Text", Query, Document)
 
 @dataclass(slots=True)
 class Texts:
-    """The texts that labels are of, each id with one text."""
+    """The queries and documents of labels; each id has one text."""
 
     source: str
     corpus: Mapping[str, Document] | None = None
-    """All documents, where a file tells them."""
+    """All documents, if a file of them is given."""
     listed: Mapping[str, Query] | None = None
-    """All queries, where a file tells them."""
+    """All queries, if a file of them is given."""
     documents: dict[str, Document] = field(default_factory=dict)
     queries: dict[str, Query] = field(default_factory=dict)
     columns: dict[str, Columns] = field(default_factory=dict)
-    """Of the files, by name."""
+    """The columns of the files, by name."""
 
     def empty(self, cells: Cells) -> str:
-        """Which text of a row is empty, `queries` or `documents`, where no id stands for it; empty if neither is."""
+        """`queries` or `documents` if that text of a row is empty and no id replaces it; else an empty string."""
         for role, name, listed in (("query", "query_id", self.listed), ("document", "doc_id", self.corpus)):
             in_file = listed is not None and cells.identifier(name) is not None
             if role in cells.columns.of and not in_file and not cells.text(role):
@@ -94,48 +94,48 @@ class Texts:
         """The query of a row.
 
         Raises:
-            InputError: It has no text, or another one than before.
+            InputError: The query has no text, or an earlier row has another text for its id.
         """
-        given, text = cells.identifier("query_id"), cells.text("query")
-        if self.listed is not None and (given or text) in self.listed:
-            return self._kept(cells, self.queries, self.listed[given or text], "query")
+        own_id, text = cells.identifier("query_id"), cells.text("query")
+        if self.listed is not None and (own_id or text) in self.listed:
+            return self._kept(cells, self.queries, self.listed[own_id or text], "query")
         if not text:
-            raise cells.fault(_without("query", given, self.listed is not None))
+            raise cells.fault(_without("query", own_id, self.listed is not None))
         instruction = cells.text("instruction") or None
-        name = given or named(text if instruction is None else f"{instruction}\n{text}")
+        name = own_id or named(text if instruction is None else f"{instruction}\n{text}")
         return self._kept(cells, self.queries, Query(name, text, instruction), "query")
 
     def document(self, cells: Cells) -> Document:
         """The document of a row.
 
         Raises:
-            InputError: It has no text, or another one than before.
+            InputError: The document has no text, or an earlier row has another text for its id.
         """
-        given, text = cells.identifier("doc_id"), cells.text("document")
-        if self.corpus is not None and (given or text) in self.corpus:
-            return self._kept(cells, self.documents, self.corpus[given or text], "document")
+        own_id, text = cells.identifier("doc_id"), cells.text("document")
+        if self.corpus is not None and (own_id or text) in self.corpus:
+            return self._kept(cells, self.documents, self.corpus[own_id or text], "document")
         if not text:
-            raise cells.fault(_without("document", given, self.corpus is not None))
-        return self.of_text(cells, text, given, cells.text("title"))
+            raise cells.fault(_without("document", own_id, self.corpus is not None))
+        return self.of_text(cells, text, own_id, cells.text("title"))
 
     def of_text(self, cells: Cells, text: str, name: str | None = None, title: str = "") -> Document:
-        """A document whose text is at hand; a text that is an id of the corpus stands for its document."""
+        """The document of a text; a text that is an id of the corpus means that document."""
         if self.corpus is not None and name is None and text in self.corpus:
             return self._kept(cells, self.documents, self.corpus[text], "document")
         if self.corpus is not None and name is None and text.isascii() and len(text.split()) == 1:
-            # An id that the file lacks, and no text.
+            # A single word is an id that the file lacks, not a text.
             raise cells.fault(_without("document", text, in_file=True))
         full = Document("", text, title).full_text
         return self._kept(cells, self.documents, Document(name or named(full), text, title), "document")
 
     def by_id(self, where: str, query_id: str, doc_id: str) -> tuple[Query, Document]:
-        """The query and the document of two ids, out of the files.
+        """The query and the document of two ids, from the files.
 
         Raises:
-            InputError: A file lacks one.
+            InputError: A file lacks one of them.
         """
-        for name, found, what in ((query_id, self.listed, "queries"), (doc_id, self.corpus, "corpus")):
-            if found is None or name not in found:
+        for name, known, what in ((query_id, self.listed, "queries"), (doc_id, self.corpus, "corpus")):
+            if known is None or name not in known:
                 raise InputError(
                     f"{where} names the id {name!r}, which {what}= lacks; complete that file, or name another with "
                     f"{what}=FILE"
@@ -147,33 +147,33 @@ class Texts:
         return query, document
 
     def pool(self) -> Mapping[str, Document]:
-        """All documents that are at hand."""
+        """All documents of the corpus, or those of the rows if there is no corpus."""
         return self.documents if self.corpus is None else self.corpus
 
     def origin(self, cells: Cells | None, document: Document) -> Source:
-        """Where a document is from, as far as its row tells."""
-        told = [cells.text(name) for name in ("url", "author", "licence")] if cells else ["", "", ""]
-        return Source(self.source, document.doc_id, told[0], told[1], told[2])
+        """The source of a document, with the address, author and licence of its row."""
+        url, author, licence = (cells.text(name) if cells else "" for name in ("url", "author", "licence"))
+        return Source(self.source, document.doc_id, url, author, licence)
 
     def _kept(self, cells: Cells, known: dict[str, Text], item: Text, what: str) -> Text:
         name = item.query_id if isinstance(item, Query) else item.doc_id
         if known.setdefault(name, item) != item:
             more = " or instruction" if what == "query" else ""
-            raise cells.fault(f"the {what} {name!r} came before with another text{more}, and an id has one text")
+            raise cells.fault(f"an earlier row has the {what} {name!r} with another text{more}, and an id has one text")
         return item
 
 
-def _without(what: str, given: str | None, in_file: bool) -> str:
+def _without(what: str, own_id: str | None, in_file: bool) -> str:
     part = "queries" if what == "query" else "corpus"
-    found = f"{part}= lacks the {what} {given!r}" if given and in_file else f"there is no text of the {what}"
-    return f"{found}; its text has to stand in a column (--map {what}=COLUMN), or its id in {part}=FILE"
+    fault = f"{part}= lacks the {what} {own_id!r}" if own_id and in_file else f"the row has no text of the {what}"
+    return f"{fault}; its text has to be in a column (--map {what}=COLUMN), or its id in {part}=FILE"
 
 
 def read_texts(settings: ImportSettings) -> Texts:
-    """The files of queries and documents, where there are any.
+    """Read the files of queries and documents, if they are given.
 
     Raises:
-        InputError: One cannot be read.
+        InputError: A file cannot be read.
     """
     texts = Texts(settings.source)
     if path := settings.parts.get("corpus"):
@@ -184,10 +184,10 @@ def read_texts(settings: ImportSettings) -> Texts:
 
 
 def _part(texts: Texts, path: Path, name: str) -> Iterator[tuple[str, str, str]]:
-    """Id, text, and title or instruction of each row."""
+    """The id, text, and title or instruction of each row."""
     if not path.is_file():
-        standing = "is a folder" if path.is_dir() else f"does not exist{nearby(path)}"
-        raise InputError(f"{name}={path} {standing}; name a table of ids and texts")
+        fault = "is a folder" if path.is_dir() else f"does not exist{nearby(path)}"
+        raise InputError(f"{name}={path} {fault}; name a table of ids and texts")
     table = find_table(path)
     if table is None or (".tsv" in path.suffixes and not _has_names(table, name)):
         yield from _tabbed(path, name)
@@ -200,7 +200,7 @@ def _part(texts: Texts, path: Path, name: str) -> Iterator[tuple[str, str, str]]
         if identifier is None:
             raise cells.fault("the id is missing; fill it in")
         if seen.setdefault(identifier, text) != text:
-            raise cells.fault(f"the id {identifier!r} came before with another text, and an id has one text")
+            raise cells.fault(f"an earlier row has the id {identifier!r} with another text, and an id has one text")
         yield identifier, text, cells.text("title" if name == "corpus" else "instruction")
 
 
@@ -211,7 +211,7 @@ def _has_names(table: Table, name: str) -> bool:
 
 
 def _tabbed(path: Path, name: str) -> Iterator[tuple[str, str, str]]:
-    """The rows of lines of id, tab, text, without a first line of names."""
+    """The rows of a file with lines of id, tab, text, and no header."""
     for number, line in numbered_lines(path):
         if line.strip():
             identifier, tab, text = line.partition("\t")

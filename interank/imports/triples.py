@@ -1,4 +1,4 @@
-"""Triples of a query, what is relevant to it and what is not: texts, ids, lists of them, or Tevatron's passages."""
+"""The reader of triples of query, positive and negative: texts, ids, lists of them, or Tevatron's passages."""
 
 from __future__ import annotations
 
@@ -45,17 +45,17 @@ _NAMES = ("query", "positive", "negative")
 
 
 class _Tabbed(Table):
-    """A file of three texts a line, parted by tabs, without a first line of names."""
+    """A file with three texts on each line, separated by tabs, and no header."""
 
     __slots__ = ()
 
     def rows(self) -> Iterator[Row]:
-        """Each line."""
+        """Every line as a row."""
         for number, line in numbered_lines(self.path):
             cells = line.split("\t")
             if len(cells) != len(_NAMES):
                 fault = ValueError(
-                    f"the line has {counted(len(cells), 'text')} parted by tabs, and needs 3: query, positive and "
+                    f"the line has {counted(len(cells), 'text')} separated by tabs, and needs 3: query, positive and "
                     "negative"
                 )
                 yield Row(number, fault)
@@ -64,7 +64,7 @@ class _Tabbed(Table):
 
 
 def read_triples(settings: ImportSettings) -> Labels:
-    """Tables of triples; a document that is both for one query is relevant.
+    """Read tables of triples; a document that is positive and negative for one query counts as positive.
 
     Raises:
         InputError: A column or text is missing, or a row cannot be used.
@@ -74,12 +74,12 @@ def read_triples(settings: ImportSettings) -> Labels:
         raise InputError("no table was named; name one of triples: query, positive, negative")
     texts = read_texts(settings)
     where = ", ".join(str(table.path) for table in tables)
-    found = names_in(first_rows(tables))
+    names = names_in(first_rows(tables))
     roles = [
         role._replace(required=role.required and (role.name != "query" or texts.listed is None)) for role in _ROLES
     ]
-    columns = assign(where, found, roles, settings.columns)
-    # sentence-transformers numbers several negatives.
+    columns = assign(where, names, roles, settings.columns)
+    # sentence-transformers numbers the columns of several negatives.
     more = [name for name in columns.unused if re.fullmatch("negative_[0-9]+", name)]
     rows = Rows(tables, columns, EXAMPLE)
     counts: Counter[str] = Counter()
@@ -97,7 +97,7 @@ def read_triples(settings: ImportSettings) -> Labels:
 
 
 def _is_bare(table: Table) -> bool:
-    """Whether a file parted by tabs begins with texts, not with names of columns."""
+    """Whether a tab-separated file has no header."""
     if ".tsv" not in table.path.suffixes:
         return False
     cells = next((line.split("\t") for _, line in numbered_lines(table.path)), [])
@@ -106,25 +106,25 @@ def _is_bare(table: Table) -> bool:
 
 
 def _add(grades: dict[tuple[str, str], Label], cells: Cells, texts: Texts, more: list[str]) -> int:
-    """Add a row's labels; how many documents it has."""
+    """Add a row's labels, and return the number of its documents."""
     number = 0
     query = texts.query(cells)
-    given = [("positive", 1.0, cells.columns.value(cells.values, "positive"))]
-    given += [("negative", 0.0, cells.columns.value(cells.values, "negative"))]
-    given += [("negative", 0.0, cells.values.get(name)) for name in more]
-    for role, value, cell in given:
+    columns = [("positive", 1.0, cells.columns.value(cells.values, "positive"))]
+    columns += [("negative", 0.0, cells.columns.value(cells.values, "negative"))]
+    columns += [("negative", 0.0, cells.values.get(name)) for name in more]
+    for role, value, cell in columns:
         for document in _documents(cells, texts, role, cell):
             number += 1
             label = Label(query, document, value, texts.origin(None, document))
             known = grades.setdefault((query.query_id, document.doc_id), label)
             if known.value < value:
                 grades[query.query_id, document.doc_id] = label
-            cells.rows.read_right(shown(label))
+            cells.rows.keep_sample(shown(label))
     return number
 
 
 def _documents(cells: Cells, texts: Texts, role: str, cell: Any) -> Iterator[Document]:
-    """The documents in a cell, less those that are empty."""
+    """The documents in a cell, without empty ones."""
     if values.is_missing(cell):
         return
     try:
@@ -143,6 +143,6 @@ def _documents(cells: Cells, texts: Texts, role: str, cell: Any) -> Iterator[Doc
 
 
 def _passage(cells: Cells, part: Mapping[str, Any]) -> Cells:
-    """A passage with its id, as Tevatron has it."""
+    """A passage with its id, in Tevatron's form."""
     names = Columns({"doc_id": "docid" if "docid" in part else "doc_id", "document": "text", "title": "title"})
     return cells.inner(part, names)

@@ -1,4 +1,4 @@
-"""What can be split: the questions of an artifact with their documents and grades."""
+"""The content of an artifact to split: its questions with their documents and grades."""
 
 from __future__ import annotations
 
@@ -21,22 +21,22 @@ from interank.types import Document, Query
 
 @dataclass(frozen=True, slots=True)
 class Content:
-    """What is split."""
+    """The questions, documents and grades of an artifact."""
 
     artifact: Artifact
     queries: list[Query]
     threads: dict[str, str]
     documents: dict[str, Document]
     grades: dict[str, dict[str, int]]
-    """By query and document."""
+    """Grades by query and document."""
 
 
 def content_of(source: Path) -> Content:
     """Read an artifact of questions or judgments.
 
     Raises:
-        ArtifactError: It is something else.
-        InputError: It is empty.
+        ArtifactError: The artifact is of another kind.
+        InputError: The artifact is empty.
     """
     artifact = open_artifact(source)
     if artifact.kind == "judgments":
@@ -44,7 +44,8 @@ def content_of(source: Path) -> Content:
     if artifact.kind == "questions":
         return _of_questions(artifact)
     raise ArtifactError(
-        f"{source} holds {artifact.kind}, and questions or judgments can be split, as import and generate make them"
+        f"{source} holds {artifact.kind}, and only questions and judgments can be split; give an output of "
+        "`interank import` or `interank generate`"
     )
 
 
@@ -57,12 +58,12 @@ def _of_judgments(artifact: Artifact) -> Content:
     documents = {example.document.doc_id: example.document for example in examples}
     for example in examples:
         queries.setdefault(example.query.query_id, example.query)
-        found = grades.setdefault(example.query.query_id, {})
-        found[example.document.doc_id] = int(example.judgment.relevance)
+        of_query = grades.setdefault(example.query.query_id, {})
+        of_query[example.document.doc_id] = int(example.judgment.relevance)
     if (artifact.path / CORPUS_FILE).is_file():
         rows = read_rows(artifact.path / CORPUS_FILE)
         documents |= {row["_id"]: Document(row["_id"], row["text"], row["title"]) for row in rows}
-    # A search query that a teacher wrote for a question is named after it.
+    # A search query that a teacher wrote for a question is named QUESTION#..., and shares its thread.
     written = {name for name in queries if (base := name.partition("#")[0]) != name and base in queries}
     threads = {name: name.partition("#")[0] for name in written}
     return Content(artifact, list(queries.values()), threads, documents, grades)
@@ -94,13 +95,14 @@ def _of_questions(artifact: Artifact) -> Content:
 
 
 def _grades(answers: Sequence[Mapping[str, Any]]) -> list[int]:
-    """2 of what was accepted, or of what has most votes where nothing was; 1 of other answers; 2 of all if neither.
+    """The grades of a question's answers, by acceptance or votes.
 
-    What is marked as not accepted, without votes, is never 2, and where a question has no other answers 0.
+    The accepted answer has grade 2, or if none is accepted the ones with most votes; other answers have 1. An answer
+    marked as not accepted and without votes is never 2; all have 0 if the question has only such answers.
     """
     if any(answer["accepted"] for answer in answers):
         return [2 if answer["accepted"] else 1 for answer in answers]
-    likely = [answer["score"] for answer in answers if not declined(answer)]
-    if not likely:
+    votes = [answer["score"] for answer in answers if not declined(answer)]
+    if not votes:
         return [0 for _ in answers]
-    return [2 if answer["score"] == max(likely) and not declined(answer) else 1 for answer in answers]
+    return [2 if answer["score"] == max(votes) and not declined(answer) else 1 for answer in answers]

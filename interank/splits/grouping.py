@@ -1,4 +1,4 @@
-"""Questions to train, dev and test: a seeded draw that keeps near-duplicates and threads together."""
+"""The division of questions into train, dev and test: a seeded draw that keeps near-duplicates and threads together."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from interank.types import Query
 from interank.wording import counted, listed
 
 PARTS = ("train", "dev", "test")
-# Less than the 0.8 from which mining takes two questions for one: what is only alike must not stand on both sides.
+# Less than mining's 0.8 for near-duplicates: even similar questions must not be in both training and test.
 _ALIKE = 0.5
 
 
@@ -28,26 +28,26 @@ class Groups:
     """Questions in groups that stay together, the largest first."""
 
     members: tuple[tuple[str, ...], ...]
-    """Their ids."""
+    """The question ids of each group."""
 
     @property
     def largest(self) -> int:
-        """How many questions the largest group has."""
+        """The number of questions in the largest group."""
         return len(self.members[0])
 
     @property
     def joined(self) -> int:
-        """How many questions are not alone."""
+        """The number of questions in groups of several."""
         return sum(len(group) for group in self.members if len(group) > 1)
 
 
 def group(queries: Sequence[Query], threads: Mapping[str, str], seed: int) -> Groups:
-    """Group questions that are of one thread, nearly the same, or that decontamination takes for the same.
+    """Group questions of the same thread, near-duplicates, and questions that decontamination would match.
 
     Args:
-        queries: The questions; their variants have their id and `#` and more.
-        threads: The thread of a question, where one is known.
-        seed: Decides the order of groups of one size.
+        queries: The questions.
+        threads: The thread of each question that has one.
+        seed: The seed for the order of groups of the same size.
     """
     owners = {query.query_id: query.query_id for query in queries}
 
@@ -57,19 +57,19 @@ def group(queries: Sequence[Query], threads: Mapping[str, str], seed: int) -> Gr
             name = owners[name]
         return name
 
-    for one, other in _bound(queries, threads):
+    for one, other in _linked(queries, threads):
         first, second = sorted((owner(one), owner(other)))
         owners[second] = first
-    found: dict[str, list[str]] = {}
+    groups: dict[str, list[str]] = {}
     for query in queries:
-        found.setdefault(owner(query.query_id), []).append(query.query_id)
-    order = {name: random.Random(f"{seed}/{name}").random() for name in found}
-    listed = sorted(found.items(), key=lambda item: (-len(item[1]), order[item[0]]))
-    return Groups(tuple(tuple(members) for _, members in listed))
+        groups.setdefault(owner(query.query_id), []).append(query.query_id)
+    order = {name: random.Random(f"{seed}/{name}").random() for name in groups}
+    sorted_groups = sorted(groups.items(), key=lambda item: (-len(item[1]), order[item[0]]))
+    return Groups(tuple(tuple(members) for _, members in sorted_groups))
 
 
-def _bound(queries: Sequence[Query], threads: Mapping[str, str]) -> Iterator[tuple[str, str]]:
-    """Pairs of questions that belong together."""
+def _linked(queries: Sequence[Query], threads: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+    """Pairs of questions that must be in the same group."""
     first_of: dict[str, str] = {}
     for query in queries:
         yield query.query_id, first_of.setdefault(threads.get(query.query_id) or query.query_id, query.query_id)
@@ -83,27 +83,27 @@ def _bound(queries: Sequence[Query], threads: Mapping[str, str]) -> Iterator[tup
 
 
 def share_out(groups: Groups, shares: Sequence[float], parts: Sequence[str]) -> dict[str, str]:
-    """The part of each question: each group goes to the part that lacks most of its share.
+    """Assign questions to parts: each group goes to the part that is furthest below its share.
 
     Raises:
-        InputError: A part that has a share gets nothing.
+        InputError: A part that has a share gets no question.
     """
     total = sum(len(group) for group in groups.members)
     lacking = {part: share / sum(shares) * total for part, share in zip(parts, shares, strict=True) if share}
     wanted = list(lacking)
-    found: dict[str, str] = {}
+    part_of: dict[str, str] = {}
     empty = list(wanted)
     for place, members in enumerate(groups.members):
-        # The last groups are for parts that have none yet.
-        among = empty if empty and len(groups.members) - place <= len(empty) else wanted
-        part = max(among, key=lambda name: (lacking[name], -wanted.index(name)))
+        # The last groups go to parts that have none yet.
+        candidates = empty if empty and len(groups.members) - place <= len(empty) else wanted
+        part = max(candidates, key=lambda name: (lacking[name], -wanted.index(name)))
         lacking[part] -= len(members)
-        found.update(dict.fromkeys(members, part))
+        part_of.update(dict.fromkeys(members, part))
         empty = [name for name in empty if name != part]
     if empty:
         raise InputError(
             f"{counted(total, 'question')} make {counted(len(groups.members), 'group')} that stay together "
-            f"(near-duplicates and threads; the largest has {groups.largest}), so that nothing is left for "
+            f"(near-duplicates and threads; the largest has {groups.largest}), so nothing is left for "
             f"{listed(empty)}; give more questions, or other --shares"
         )
-    return found
+    return part_of

@@ -1,4 +1,4 @@
-"""The parts of a split: what is trained on, as an artifact of the source's kind, and dev and test as benchmarks."""
+"""The files of a split: train as an artifact of the source's kind, and dev and test as benchmarks."""
 
 from __future__ import annotations
 
@@ -22,24 +22,24 @@ from interank.types import Query
 
 log = logging.getLogger(__name__)
 
-# What a teacher leaves beside its judgments, a row a question.
+# A teacher's other files beside the judgments, with a row for each question.
 _BESIDE = ("queries.jsonl", "orderings.jsonl")
 
 
 @dataclass(frozen=True, slots=True)
 class SplitSettings:
-    """How to split."""
+    """The options of a split."""
 
     shares: tuple[float, float, float] = (0.8, 0.1, 0.1)
-    """Of train, dev and test."""
+    """The shares of train, dev and test."""
     validation: float = 0.1
-    """The share of train's questions that distill tries its student on."""
+    """The share of train's questions that distill uses for validation."""
     seed: int = 42
 
 
 def number_of(parts: Mapping[str, str], part: str) -> int:
-    """How many questions a part has."""
-    return sum(found == part for found in parts.values())
+    """The number of a part's questions."""
+    return sum(name == part for name in parts.values())
 
 
 def write_train(
@@ -49,48 +49,48 @@ def write_train(
     settings: SplitSettings,
     recipe: Mapping[str, Any],
 ) -> dict[str, int]:
-    """The part to train on, as an artifact of the source's kind; its counts."""
+    """Write the train part as an artifact of the source's kind, and return its counts."""
     folder, source = folder / "train", content.artifact
     folder.mkdir()
-    kept = {name for name, part in parts.items() if part == "train"}
+    query_ids = {name for name, part in parts.items() if part == "train"}
     if source.kind == "questions":
         site = source.manifest["site"]
-        rows = [row for row in read_rows(source.path / QUESTIONS_FILE) if f"{site}/{row['question_id']}" in kept]
+        rows = [row for row in read_rows(source.path / QUESTIONS_FILE) if f"{site}/{row['question_id']}" in query_ids]
         write_rows(folder / QUESTIONS_FILE, rows)
         counts = {"questions": len(rows), "answers": sum(len(row["answers"]) for row in rows)}
     else:
-        validation = _validation(content, kept, settings)
-        rows = rewrite_judgments(source.path, folder, {name: _split(name, validation) for name in kept})
+        validation = _validation(content, query_ids, settings)
+        rows = rewrite_judgments(source.path, folder, {name: _split(name, validation) for name in query_ids})
         for name in _BESIDE:
             if (source.path / name).is_file():
-                beside = [row for row in read_rows(source.path / name) if row["query_id"] in kept]
-                write_rows(folder / name, [{**row, "split": _split(row["query_id"], validation)} for row in beside])
+                own = [row for row in read_rows(source.path / name) if row["query_id"] in query_ids]
+                write_rows(folder / name, [{**row, "split": _split(row["query_id"], validation)} for row in own])
         grades = Counter(row["relevance"] for row in rows)
-        counts = {"judgments": len(rows), "questions": len(kept), "validation_questions": len(validation)}
+        counts = {"judgments": len(rows), "questions": len(query_ids), "validation_questions": len(validation)}
         counts |= {f"relevance_{grade}": grades[grade] for grade in (0, 1, 2)}
     (folder / RECIPE).write_text(json.dumps(recipe, indent=2, ensure_ascii=False) + "\n", "utf-8")
-    told = _told(source)
-    if "labels" in told:
-        told["labels"] = {**told["labels"], "explained": sum(bool(row["reasoning"]) for row in rows)}
-    # Not an input: what is trained on it has nothing of the other parts.
-    told["split_of"] = {"kind": source.kind, "digest": source.digest, "part": "train"}
-    manifest = manifest_of(folder, source.kind, {}, settings.seed, {"counts": counts, **told})
+    notes = _notes(source)
+    if "labels" in notes:
+        notes["labels"] = {**notes["labels"], "explained": sum(bool(row["reasoning"]) for row in rows)}
+    # The source is no input in the manifest: models trained on this part have seen nothing of the other parts.
+    notes["split_of"] = {"kind": source.kind, "digest": source.digest, "part": "train"}
+    manifest = manifest_of(folder, source.kind, {}, settings.seed, {"counts": counts, **notes})
     (folder / MANIFEST).write_text(json.dumps(manifest, indent=2, ensure_ascii=False) + "\n", "utf-8")
     return {f"train_{name}": number for name, number in counts.items()}
 
 
-def _told(source: Artifact) -> dict[str, Any]:
-    """What the source's manifest says of how it was made."""
+def _notes(source: Artifact) -> dict[str, Any]:
+    """The entries of the source's manifest on how it was made."""
     own = {"kind", "format", "interank", "seed", "inputs", "counts", "files"}
     return {name: value for name, value in source.manifest.items() if name not in own}
 
 
-def _validation(content: Content, kept: Iterable[str], settings: SplitSettings) -> set[str]:
-    """Train's questions that the student is tried on: those that were, or a share drawn anew, groups kept whole."""
+def _validation(content: Content, query_ids: Iterable[str], settings: SplitSettings) -> set[str]:
+    """Train's validation questions: the source's own, or else a new draw of whole groups."""
     examples = read_judgments(content.artifact.path, "validation")
-    names = set(kept)
-    if held := {example.query.query_id for example in examples} & names:
-        return held
+    names = set(query_ids)
+    if existing := {example.query.query_id for example in examples} & names:
+        return existing
     queries = [query for query in content.queries if query.query_id in names]
     groups = group(queries, content.threads, settings.seed)
     if not settings.validation or len(groups.members) < 2:
@@ -104,23 +104,25 @@ def _split(name: str, validation: set[str]) -> str:
 
 
 def write_benchmarks(folder: Path, content: Content, parts: Mapping[str, str]) -> dict[str, int]:
-    """The corpus, and queries and qrels of dev and test, in BEIR's layout."""
+    """Write the corpus, and the queries and qrels of dev and test, in BEIR's layout; return their counts."""
     corpus = [{"_id": item.doc_id, "title": item.title, "text": item.text} for item in content.documents.values()]
     write_rows(folder / CORPUS_FILE, corpus)
     counts = {"documents": len(corpus)}
     for part in PARTS[1:]:
-        # A question without any document that helps cannot be ranked for.
-        asked = [query for query in content.queries if parts[query.query_id] == part and _helped(content, query)]
-        counts[f"{part}_questions"] = len(asked)
-        if not asked:
+        # A ranking cannot be measured on a question without a relevant document.
+        queries = [
+            query for query in content.queries if parts[query.query_id] == part and _has_relevant(content, query)
+        ]
+        counts[f"{part}_questions"] = len(queries)
+        if not queries:
             if number_of(parts, part):
-                log.warning("no question of %s has a document of grade 1 or 2, so there is no benchmark of it", part)
+                log.warning("no question of %s has a document of grade 1 or 2, so it gets no benchmark", part)
             continue
-        write_rows(folder / f"queries.{part}.jsonl", map(_query_row, asked))
+        write_rows(folder / f"queries.{part}.jsonl", map(_query_row, queries))
         lines = ["query-id\tcorpus-id\tscore\n"]
         lines += [
             f"{query.query_id}\t{doc_id}\t{grade}\n"
-            for query in asked
+            for query in queries
             for doc_id, grade in content.grades[query.query_id].items()
         ]
         (folder / f"qrels.{part}.tsv").write_text("".join(lines), "utf-8")
@@ -132,20 +134,20 @@ def _query_row(query: Query) -> dict[str, str]:
     return row if query.instruction is None else {**row, INSTRUCTION: query.instruction}
 
 
-def _helped(content: Content, query: Query) -> bool:
+def _has_relevant(content: Content, query: Query) -> bool:
     return any(content.grades.get(query.query_id, {}).values())
 
 
 def write_card(folder: Path, content: Content, counts: Mapping[str, int], groups: Groups) -> None:
-    """The card of all parts."""
+    """Write the card of all parts."""
     kind = content.artifact.kind
     file = f"train/{QUESTIONS_FILE}" if kind == "questions" else f"train/{PARQUET['train']}"
     sections = [
         f"# {content.artifact.path.resolve().name}, split by question",
-        f"`train/` holds {kind} to train on. `corpus.jsonl`, `queries.dev.jsonl`, `qrels.dev.tsv` and the same of test "
-        "are benchmarks in BEIR's layout; all parts share the corpus.",
-        f"Questions of one thread, and those that nearly repeat each other, stand in one part: {groups.joined} of them "
-        f"are in {sum(len(group) > 1 for group in groups.members)} groups of several, the largest of {groups.largest}.",
+        f"`train/` holds {kind} to train on. `corpus.jsonl`, `queries.dev.jsonl`, `qrels.dev.tsv` and the same files "
+        "for test are benchmarks in BEIR's layout; all parts share the corpus.",
+        f"Questions of one thread, and near-duplicates, are in the same part: {groups.joined} of them are in "
+        f"{sum(len(group) > 1 for group in groups.members)} groups of several, the largest of {groups.largest}.",
         "## Counts",
         values(counts),
     ]

@@ -1,4 +1,4 @@
-"""Tables that people have: rows of JSONL, JSON, CSV, TSV, Parquet and the hub, their values and their columns."""
+"""Users' tables: rows of JSONL, JSON, CSV, TSV, Parquet and data sets of the hub, with their values and columns."""
 
 from interank.tables.reading import CutShortError, Row, Table, find_table, no_table
 

@@ -1,4 +1,4 @@
-"""The rows of a table, each with its place: JSONL, JSON, CSV, TSV, Parquet, or a data set of the hub."""
+"""Readers of tables, row by row with its place: JSONL, JSON, CSV, TSV, Parquet, or a data set of the hub."""
 
 from __future__ import annotations
 
@@ -22,19 +22,19 @@ _JSON_LINES = (".jsonl", ".jsonl.gz", ".ndjson", ".ndjson.gz")
 _SEPARATED = (".csv", ".csv.gz", ".tsv", ".tsv.gz")
 SUFFIXES = (*_JSON_LINES, *_SEPARATED, ".json", ".json.gz", ".parquet")
 SPREADSHEETS = (".xlsx", ".xls", ".xlsm", ".ods", ".numbers")
-# owner/name, as the hub has it.
+# The hub's form owner/name.
 _HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
 _SEPARATORS = ",;\t|"
-# csv's own bound, 131,072 characters, is less than a long document.
+# A field's longest text; csv's default of 131,072 characters is less than a long document.
 _LONGEST_FIELD = 1 << 30
 
 
 class CutShortError(InputError):
-    """A table that breaks off; the rows before were read."""
+    """A table breaks off; the rows before were read."""
 
 
 class Row(NamedTuple):
-    """A row and where it stands; in place of values that cannot be read, what is wrong with them."""
+    """A row's number and its values, or a ValueError if the values cannot be read."""
 
     number: int
     values: Mapping[str, Any] | ValueError
@@ -42,13 +42,13 @@ class Row(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """A file or a data set of the hub."""
+    """A table: a file or a data set of the hub."""
 
     path: Path
 
     @property
     def stem(self) -> str:
-        """Its name without the ending that tells its format."""
+        """The file name without the ending of its format."""
         return self.path.name.removesuffix(suffix_of(self.path))
 
     def where(self, number: int) -> str:
@@ -78,31 +78,31 @@ class Table:
 
 
 def suffix_of(path: Path) -> str:
-    """The ending that tells a table's format; empty where the name has none of them."""
+    """The ending of a table's format; empty if the name has no such ending."""
     return next((suffix for suffix in SUFFIXES if path.name.lower().endswith(suffix)), "")
 
 
 def find_table(path: Path) -> Table | None:
-    """The table at a path or of that name on the hub; None where the path is something else."""
+    """The table at a path, or with that name on the hub; None if the path is something else."""
     if path.is_file():
         return Table(path) if suffix_of(path) else None
     return Table(path) if not path.exists() and is_hub_name(path) else None
 
 
 def no_table(path: Path) -> str:
-    """Why there is no table at a path, and what to give."""
+    """The message that a path is no table, and what to give instead."""
     kinds = ".jsonl, .json, .csv, .tsv (each also .gz), .parquet, or the name of a data set on the hub"
     if path.suffix.lower() in SPREADSHEETS:
-        return f"{path} is a spreadsheet, which is not read; save it as CSV and give that file"
+        return f"{path} is a spreadsheet, which cannot be read; save it as CSV and give that file"
     if path.is_dir():
         return f"{path} is a folder, where a table is needed; name the file: {kinds}"
     if path.exists():
-        return f"{path} is no table by its ending; give one of {kinds}"
+        return f"{path} does not have the ending of a table; give one of {kinds}"
     return f"{path} does not exist{nearby(path)}; name a table: {kinds}"
 
 
 def is_hub_name(path: Path) -> bool:
-    """Whether this reads as the name of a data set on the hub and as no file's."""
+    """Whether this has the form of a data set's name on the hub, and not of a file name."""
     return _HUB_NAME.fullmatch(path.as_posix()) is not None and not suffix_of(path)
 
 
@@ -123,25 +123,28 @@ def _object(line: bytes) -> Mapping[str, Any] | ValueError:
         return fault
 
 
-def _checked(found: object) -> Mapping[str, Any]:
-    if not isinstance(found, dict):
-        raise ValueError(f"{plain_data.shown(found)} is no JSON object")
-    return found
+def _checked(value: object) -> Mapping[str, Any]:
+    if not isinstance(value, dict):
+        raise ValueError(f"{plain_data.shown(value)} is no JSON object")
+    return value
 
 
 def _json_rows(path: Path) -> Iterator[Row]:
     text = whole_text(path)
     try:
-        found = plain_data.parsed(text)
+        content = plain_data.parsed(text)
     except ValueError as error:
         raise InputError(
             f"{path} is not JSON ({error}), and has to be a list of objects; mend it, or give a file with one object a "
             "line the ending .jsonl"
         ) from None
-    lists = [value for value in found.values() if isinstance(value, list)] if isinstance(found, dict) else []
-    rows = found if isinstance(found, list) else lists[0] if len(lists) == 1 else None
+    lists = [value for value in content.values() if isinstance(value, list)] if isinstance(content, dict) else []
+    rows = content if isinstance(content, list) else lists[0] if len(lists) == 1 else None
     if rows is None:
-        raise InputError(f"{path} holds {plain_data.shown(found)}, and has to be a list of objects; give it alone")
+        raise InputError(
+            f"{path} holds {plain_data.shown(content)}, and has to be a list of objects; save the list as a file of "
+            "its own"
+        )
     for number, row in enumerate(rows, start=1):
         values = row if isinstance(row, dict) else ValueError(f"{plain_data.shown(row)} is no object")
         yield Row(number, values)
@@ -163,8 +166,8 @@ def _separated_rows(path: Path) -> Iterator[Row]:
                 yield Row(number, _named(names, fields))
     except csv.Error as error:
         raise InputError(
-            f"{path}:{reader.line_num}: the quotes do not fit ({error}); put texts with quotes or line ends in quotes, "
-            "and double those inside"
+            f"{path}:{reader.line_num}: the quotes do not match ({error}); put texts with quotes or line ends in "
+            "quotes, and double the quotes inside"
         ) from None
 
 
@@ -176,14 +179,14 @@ def _chained(head: str, lines: Iterator[str]) -> Iterator[str]:
 def _check_names(path: Path, names: Sequence[str]) -> None:
     repeated = sorted({name for name in names if name and names.count(name) > 1})
     if repeated or not any(names):
-        found = f"names the column {repeated[0]!r} twice" if repeated else "names no columns"
-        raise InputError(f"{path}:1: the first line {found}; it has to name each column once")
+        fault = f"names the column {repeated[0]!r} twice" if repeated else "names no columns"
+        raise InputError(f"{path}:1: the first line {fault}; it has to name each column once")
 
 
 def _named(names: Sequence[str], fields: Sequence[str]) -> Mapping[str, Any] | ValueError:
     if len(fields) != len(names):
         return ValueError(f"the line has {counted(len(fields), 'field')}, and the first line names {len(names)}")
-    # An empty field is what a table without nulls has for one.
+    # CSV has no nulls; an empty field is one.
     return {name: field if field else None for name, field in zip(names, fields, strict=True)}
 
 
@@ -206,8 +209,8 @@ def _hub_rows(name: str) -> Iterator[Row]:
     import datasets
 
     try:
-        found = datasets.load_dataset(name, split="train", streaming=True)
-        for number, row in enumerate(found, start=1):
+        rows = datasets.load_dataset(name, split="train", streaming=True)
+        for number, row in enumerate(rows, start=1):
             yield Row(number, row)
     except (OSError, ValueError, datasets.exceptions.DatasetsError) as error:
         raise InputError(

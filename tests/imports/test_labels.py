@@ -126,7 +126,7 @@ def test_labels_of_another_scale_have_to_be_told(tmp_path: Path) -> None:
     examples = judged(found, tmp_path / "out")
     assert [int(item.judgment.relevance) for item in examples] == [0] * 5 + [1] * 3 + [2] * 3
     assert [item.score for item in examples] == [n / 10 for n in range(11)]
-    assert found.notes["labels"]["grades"].endswith("(as told)")
+    assert found.notes["labels"]["grades"].endswith("(by --grades)")
     assert found.notes["labels"]["scores"] == "the label itself"
 
 
@@ -171,7 +171,7 @@ def test_qrels_in_every_layout(tmp_path: Path, name: str, content: str) -> None:
     origins = {json.loads(line)["origin"] for line in (tmp_path / "out" / FILE).read_text().splitlines()}
     assert None in origins
     assert "random_negative" in origins
-    assert "6 documents that nobody judged" in found.notes["labels"]["negatives"]
+    assert "6 unjudged documents" in found.notes["labels"]["negatives"]
 
 
 def test_a_folder_in_beirs_layout(tmp_path: Path) -> None:
@@ -294,7 +294,7 @@ def test_clicks_with_a_row_a_document(tmp_path: Path) -> None:
             "pairs",
             "t.csv",
             "query_id,query,document\n1,q,d\n1,r,d\n",
-            "the query '1' came before with another text",
+            "an earlier row has the query '1' with another text",
         ),
         ("pairs", "t.csv", "query,document,weight\nq,d,-1\n", "weight: -1 is no weight"),
         ("pairs", "t.csv", "query,document\n,d\n", "has no row with a query"),

@@ -150,23 +150,23 @@ def test_all_faults_of_columns_are_told_at_once(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("line", "told"),
     [
-        ("T-3,a,b,c,perhaps,,", "Accepted: 'perhaps' says neither true nor false (yes or no, 1 or 0)"),
+        ("T-3,a,b,c,perhaps,,", "Accepted: 'perhaps' is neither true nor false (yes or no, 1 or 0)"),
         ("T-3,a,b,c,,1.5,", "Votes: '1.5' is no whole number"),
         ("T-3,a,b", "the line has 3 fields, and the first line names 7"),
-        ("T-1,a,b,c,,,", "the question 'T-1' came before with another text, and an id has one text"),
+        ("T-1,a,b,c,,,", "an earlier row has the question 'T-1' with another text, and an id has one text"),
     ],
 )
 def test_the_first_faulty_row_is_told_with_a_right_one(tmp_path: Path, line: str, told: str) -> None:
     with pytest.raises(InputError) as error:
         read(tmp_path / "t.csv", f"{FLAT}{line}\n{line}\n")
     assert str(error.value).startswith(f"{tmp_path / 't.csv'}:5: {told}; mend or remove the row")
-    assert 'a row without fault is read as {"question_id": "T-1", "title": "Login fails"' in str(error.value)
+    assert 'a correct row was read as {"question_id": "T-1", "title": "Login fails"' in str(error.value)
 
 
 def test_a_fault_in_the_first_row_shows_an_example(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"t\.jsonl:1: answers: 3 is no list"):
         read(tmp_path / "t.jsonl", [{"question": "why", "answers": 3}])
-    with pytest.raises(InputError, match=r'a right row is \{"question_id": "T-1"'):
+    with pytest.raises(InputError, match=r'a correct row is \{"question_id": "T-1"'):
         read(tmp_path / "t.jsonl", [{"question": "why", "answers": [4]}])
 
 

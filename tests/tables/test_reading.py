@@ -57,7 +57,7 @@ def test_a_faulty_row_is_told_and_the_others_are_read(tmp_path: Path) -> None:
     [
         ("t.csv", b"id,id\n1,2\n", r"t\.csv:1: the first line names the column 'id' twice"),
         ("t.csv", b"", "is empty"),
-        ("t.csv", b'id\n"a\n', "the quotes do not fit"),
+        ("t.csv", b'id\n"a\n', "the quotes do not match"),
         ("t.csv", b"id\ncaf\xe9\n", r"t\.csv:2"),
         ("t.json", b"{", "is not JSON"),
         ("t.json", b'{"a": 1}', "a list of objects"),
