@@ -59,7 +59,7 @@ class Blocks:
 
         Args:
             chunks: Its bytes.
-            size: The least number of bytes in a block.
+            size: The approximate number of bytes in a block, which ends before a row.
             skipped: The number of bytes to skip at the beginning.
         """
         self._chunks = iter(chunks)

@@ -121,7 +121,7 @@ def choose_documents(
     wanted = settings.documents or _shares(settings.documents_per_question)
     own = [doc_id for doc_id in candidates.own if store.holds(doc_id)]
     if all(store.declined(doc_id) for doc_id in own):
-        # Without a usable accepted answer, declined answers do not replace it.
+        # If only declined answers are usable, none is taken: one must not replace an accepted answer.
         own = []
     linked = (doc_id for doc_id in candidates.linked if store.holds(doc_id))
     pages = (doc_id for doc_id in candidates.pages if store.holds(doc_id))

@@ -346,7 +346,7 @@ def test_a_text_is_put_together_from_several_columns(tmp_path: Path) -> None:
     found = imported("pairs", path, columns=columns, negatives=0)
     assert by_text(judged(found, tmp_path / "out")) == {("Login\nIt fails.", "Reset it."): 2, ("Just this.", "So."): 0}
     assert found.columns["t.csv"].unused == ("No",)
-    with pytest.raises(InputError, match="label is none"):
+    with pytest.raises(InputError, match="label is no text"):
         imported("pairs", path, columns={**columns, "label": "Good+No"})
     with pytest.raises(InputError, match="no column 'Body'"):
         imported("pairs", path, columns={**columns, "query": "Subject+Body"})
