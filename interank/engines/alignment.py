@@ -17,7 +17,7 @@ from transformers import DynamicCache
 from interank.engines.budget import Budget, Held, Ids, cut_apart, held, parts
 from interank.engines.cached_batch import CachedBatch
 from interank.engines.last_logits import last_logits
-from interank.engines.layers import STATES, is_read_otherwise
+from interank.engines.layers import STATES, changes_rope
 from interank.engines.prompts import Prompt
 
 # Attributes of recurrent layers' states in transformers' caches.
@@ -79,7 +79,7 @@ class AlignedRunner:
         With `alike` a batch has texts of one length and no padding, so that its cache can be continued. Texts so long
         that rotary frequencies change are read whole, in batches of one length.
         """
-        apart = [is_read_otherwise(self.model.config, len(prefix) + len(rest)) for prefix, rest in texts]
+        apart = [changes_rope(self.model.config, len(prefix) + len(rest)) for prefix, rest in texts]
         texts = [((), (*text[0], *text[1])) if long else text for text, long in zip(texts, apart, strict=True)]
         groups: dict[tuple[Ids, int | None], list[int]] = {}
         for place, (prefix, own) in enumerate(texts):

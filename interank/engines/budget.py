@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from interank import machine
-from interank.engines.layers import STATES, is_read_otherwise
+from interank.engines.layers import STATES, changes_rope
 from interank.engines.prompts import Prompt
 
 # Tokens of one forward pass: enough to keep the cores busy, few enough for the processor's caches.
@@ -115,7 +115,7 @@ def cut(prompts: Sequence[Prompt], budget: Budget, each: Held, room: int) -> Ite
 
 def cut_apart(model: Any, prompts: Sequence[Prompt], budget: Budget, each: Held, room: int) -> Iterator[list[int]]:
     """As `cut`, but a prompt that may get so long that rotary frequencies change is a batch by itself."""
-    apart = {n for n, prompt in enumerate(prompts) if is_read_otherwise(model.config, len(prompt.ids) + room)}
+    apart = {n for n, prompt in enumerate(prompts) if changes_rope(model.config, len(prompt.ids) + room)}
     together = [place for place in range(len(prompts)) if place not in apart]
     for batch in cut([prompts[place] for place in together], budget, each, room):
         yield [together[number] for number in batch]

@@ -105,7 +105,7 @@ def head_options(name: str, folder: Path) -> dict[str, Any]:
     return {"attn_implementation": "eager"} if _is_capped(config.get_text_config()) else {}
 
 
-def is_read_otherwise(config: Any, tokens: int) -> bool:
+def changes_rope(config: Any, tokens: int) -> bool:
     """Whether a text of `tokens` tokens changes the rotary frequencies, its own and those of all texts read with it.
 
     This depends on the kind of rotary positions and on the length of texts in the model's first training.
@@ -123,7 +123,7 @@ def refuse_read_otherwise(config: Any, tokens: int) -> None:
     Raises:
         TrainingError: The text is too long; the message says how long texts may be.
     """
-    if is_read_otherwise(config, tokens):
+    if changes_rope(config, tokens):
         text = config.get_text_config()
         most = text.rope_parameters.get("original_max_position_embeddings") or text.max_position_embeddings
         raise TrainingError(

@@ -168,8 +168,8 @@ def labels_in(choice: Mapping[str, Any], labels: Sequence[int]) -> LabelLogits:
         KeyError: One is missing.
         ValueError: One is no log-probability.
     """
-    found = part(part(part(choice, "logprobs", Mapping), "top_logprobs", list), 0, Mapping)
-    return labels_of({label: log_probability(found[f"token_id:{label}"]) for label in labels}, labels)
+    logprobs = part(part(part(choice, "logprobs", Mapping), "top_logprobs", list), 0, Mapping)
+    return labels_of({label: log_probability(logprobs[f"token_id:{label}"]) for label in labels}, labels)
 
 
 def ids_in(choice: Mapping[str, Any], vocabulary: int | None) -> tuple[int, ...]:

@@ -152,13 +152,13 @@ class RatingEncoder:
         )
 
     def _query_room(self, task: str) -> int:
-        taken, room = len(self._plain(task)), self._room // _QUERY_PART
-        if 2 * taken > room:
+        used, room = len(self._plain(task)), self._room // _QUERY_PART
+        if 2 * used > room:
             raise InputError(
-                f"the instruction {plain_data.shown(task)} takes {taken} tokens; it and the query have {room}, of "
+                f"the instruction {plain_data.shown(task)} takes {used} tokens; it and the query have {room}, of "
                 f"which it may have {room // 2}; shorten it"
             )
-        return room - taken
+        return room - used
 
     def _begun(self, ids: tuple[int, ...]) -> tuple[int, ...]:
         """The reasoning, closed if it is not, and the beginning of an answer."""

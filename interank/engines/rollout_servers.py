@@ -69,10 +69,10 @@ class RolloutServers:
         No two adapters of any training share a name, since a server caches what it computes by name.
         """
         # Of several processes the first has it loaded; each requests its own completions.
-        self._adapter, taken = distributed.from_first(lambda: self._taken(folder))
-        self._endpoints = self._serving(taken)
+        self._adapter, loaded = distributed.from_first(lambda: self._load(folder))
+        self._endpoints = self._serving(loaded)
 
-    def _taken(self, folder: Path) -> tuple[str, tuple[str, ...]]:
+    def _load(self, folder: Path) -> tuple[str, tuple[str, ...]]:
         """Load the adapter on all servers; its name, and the servers that have it."""
         before, name = self._adapter, f"rollouts-{uuid4().hex[:12]}"
         body = {"lora_name": name, "lora_path": str(folder)}
@@ -80,19 +80,19 @@ class RolloutServers:
             for url in self.settings.urls:
                 self._refuse_replicas(url)
         outcomes = {url: self._post(f"{url}/load_lora_adapter", body) for url in self.settings.urls}
-        taken = tuple(url for url, fault in outcomes.items() if not fault)
+        loaded = tuple(url for url, fault in outcomes.items() if not fault)
         faults = "; ".join(f"{url}: {fault}" for url, fault in outcomes.items() if fault)
-        if not taken:
+        if not loaded:
             raise ModelError(
                 f"no rollout server loaded the adapter ({faults}); each has to see {folder} under this path, and to "
                 f"have been started as: {_START}"
             )
         if faults:
             log.warning("left out until the next adapter: %s", faults)
-        for url in taken if before else ():
+        for url in loaded if before else ():
             if fault := self._post(f"{url}/unload_lora_adapter", {"lora_name": before}):
                 log.info("%s no longer had the previous adapter: %s", url, fault)
-        return name, taken
+        return name, loaded
 
     def label_logits(self, prompts: Sequence[Prompt], labels: Sequence[int]) -> list[LabelLogits]:
         """See `Engine`."""

@@ -168,11 +168,11 @@ class TransformersEngine:
         places: Sequence[int],
         sampling: Sampling,
         end: int,
-        asked: ForcedLabels | None = None,
+        forced_labels: ForcedLabels | None = None,
     ) -> tuple[list[Completion], list[LabelLogits]]:
         """Completions of the prompts at these places, and labels' logits after them if no second reading is needed."""
-        some = [prompts[place] for place in places]
-        batch = self._writer.start(some, self._budget(), sampling.max_new_tokens)
+        chosen = [prompts[place] for place in places]
+        batch = self._writer.start(chosen, self._budget(), sampling.max_new_tokens)
         draw = Draw(sampling.among or len(prompts), sampling.temperature, sampling.seed, sampling.before)
 
         def choose(logits: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -182,17 +182,17 @@ class TransformersEngine:
             stopped = self.between(dict(zip(places, ids, strict=True))) if self.between else ()
             return (row for row, place in enumerate(places) if place in stopped)
 
-        completions = self._write(some, batch, sampling.max_new_tokens, end, choose, ended)
-        if asked is None or not isinstance(batch, PackedBatch):
+        completions = self._write(chosen, batch, sampling.max_new_tokens, end, choose, ended)
+        if forced_labels is None or not isinstance(batch, PackedBatch):
             return completions, []
-        forced = [asked.continuation(completion) for completion in completions]
+        forced = [forced_labels.continuation(completion) for completion in completions]
         own = [_common(ids, item.ids) for ids, item in zip(forced, completions, strict=True)]
         logits, kept = batch.after(list(zip(forced, own, strict=True)))
-        for prompt, ids, count in zip(some, forced, kept, strict=True):
+        for prompt, ids, count in zip(chosen, forced, kept, strict=True):
             read = len(ids) - count
             attended = positions_attended(len(prompt.ids) + count, read)
             self.work += Work(tokens_read=read, attended=attended, projected=1)
-        return completions, label_logits_of(logits, asked.labels)
+        return completions, label_logits_of(logits, forced_labels.labels)
 
     def _write(
         self, prompts: Sequence[Prompt], batch: _Batch, room: int, end: int, draw: _Choose, ended: _Ended

@@ -84,7 +84,7 @@ def plant(rows: Sequence[tuple[Ids, Ids]], width: int, device: torch.device) -> 
     leaves = []
     for stem, parent in row.grow(list(stems), 0, ROOT):
         # At once, before the next trunk is written.
-        leaves += [_bear(row, prompt, bunches[prompt], parent, predictions, device) for prompt in stems[stem]]
+        leaves += [_append_leaves(row, prompt, bunches[prompt], parent, predictions, device) for prompt in stems[stem]]
     return PrefixTree(
         ids=torch.tensor([row.ids], device=device, dtype=torch.long),
         positions=torch.tensor([row.positions], device=device, dtype=torch.long),
@@ -176,7 +176,7 @@ class Row:
                 yield members[0], trunk
 
 
-def _bear(
+def _append_leaves(
     row: Row,
     prompt: Ids,
     completions: Mapping[Ids, Sequence[int]],

@@ -11,7 +11,7 @@ from transformers import DynamicCache
 from interank.engines.budget import Budget, cut_apart, held
 from interank.engines.cached_batch import CachedBatch
 from interank.engines.last_logits import last_logits
-from interank.engines.layers import is_read_otherwise
+from interank.engines.layers import changes_rope
 from interank.engines.prompts import Prompt
 from interank.engines.tree.attention import inputs, let_follow_trees
 from interank.engines.tree.pieces import Path, Piece, Store, TextTree
@@ -63,7 +63,7 @@ class TreeRunner:
         planted = TextTree(texts)
         rows = _Rows(self.model, texts, planted)
         logits: dict[Ids, torch.Tensor] = {}
-        whole = len(texts) == 1 and is_read_otherwise(self.model.config, len(texts[0]))
+        whole = len(texts) == 1 and changes_rope(self.model.config, len(texts[0]))
         for piece in planted.pieces(len(texts[0]) if whole else budget.tokens, self.model.device):
             rows.turn(piece)
             logits |= zip(piece.ends, self._read(piece, rows, ()), strict=True)
@@ -74,7 +74,7 @@ class TreeRunner:
 
     def _pieces(self, texts: Collection[Ids], budget: Budget) -> Iterator[Piece]:
         """All texts as one tree, except those that change rotary frequencies by their length: each alone and whole."""
-        long = sorted((text for text in texts if is_read_otherwise(self.model.config, len(text))), key=len)
+        long = sorted((text for text in texts if changes_rope(self.model.config, len(text))), key=len)
         if short := {*texts}.difference(long):
             yield from TextTree(short).pieces(budget.tokens, self.model.device)
         for text in long:
