@@ -54,7 +54,7 @@ def budget_of(model: Any) -> Budget:
 
 
 def within(model: Any, gigabytes: float | None) -> Budget | None:
-    """A budget of `gigabytes` of keys and values for the model; None, the free memory's, where they are None."""
+    """A budget of `gigabytes` of keys and values; None, which leaves it to the free memory, if no number is given."""
     return None if gigabytes is None else Budget(budget_of(model).tokens, int(gigabytes * 1e9))
 
 

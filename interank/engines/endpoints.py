@@ -78,7 +78,7 @@ class Endpoints:
         """The reply's JSON; `Failure` if the request is at fault.
 
         Raises:
-            ModelError: Every server has failed; says how each did.
+            ModelError: Every server has failed; the message says how.
         """
         failures = unusable = 0
         while True:

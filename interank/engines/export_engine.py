@@ -40,7 +40,7 @@ class SealedPair:
 
 
 class ExportEngine:
-    """Computes pairs with an export: three logits for each, or one score if it is a graph."""
+    """Runs an export on pairs: it gives three logits for each, or one score if it is a graph."""
 
     def __init__(self, folder: Path, graph: str | None = None) -> None:
         """Load the export in float32: from the ONNX file `graph` in its folder if given, else from safetensors.

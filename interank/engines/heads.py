@@ -255,7 +255,9 @@ def _is_classifier(files: ModelFiles) -> bool:
 def check_whole(files: ModelFiles) -> None:
     """Refuse a head of several classes, which gives no score, and a missing one, which would be random."""
     if not _is_classifier(files):
-        raise ModelError(f"{files.folder} says that it is a head, but its config.json names no {_CLASSIFIER} model")
+        raise ModelError(
+            f"{files.folder} says that it is a head, but its config.json names no {_CLASSIFIER} model; get it anew"
+        )
     classes = len(read_config(files.folder / "config.json").get("id2label") or {0: "", 1: ""})
     if classes != 1:
         raise ModelError(f"{files.name} has {classes} classes, and a head has one logit; use another model")

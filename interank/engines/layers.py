@@ -16,7 +16,7 @@ _ATTENTION = frozenset({"full_attention", "sliding_attention"})
 STATES = frozenset({"linear_attention", "conv"})
 """transformers' names for layers that pass a recurrent state from token to token."""
 CHANGING_ROPE = frozenset({"dynamic", "longrope"})
-"""Kinds of rotary positions whose frequencies change in texts longer than those of the model's first training."""
+"""Kinds of rotary positions whose frequencies change in texts longer than the model's original context."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +28,7 @@ class LayerSupport:
     padding: bool
     """Whether generation may pad the rows of its cache on the left to one length."""
     attention: Literal["sdpa", "eager"]
-    """transformers' implementation of attention that computes all of the model's."""
+    """transformers' implementation that computes the model's attention whole."""
     why: str
     """Why there may be no tree; empty where there may be one."""
 
@@ -108,7 +108,7 @@ def head_options(name: str, folder: Path) -> dict[str, Any]:
 def changes_rope(config: Any, tokens: int) -> bool:
     """Whether a text of `tokens` tokens changes the rotary frequencies, its own and those of all texts read with it.
 
-    This depends on the kind of rotary positions and on the length of texts in the model's first training.
+    This depends on the kind of rotary positions and on the length of the model's original context.
     """
     text = config.get_text_config()
     rope = getattr(text, "rope_parameters", None) or {}

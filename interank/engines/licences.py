@@ -28,7 +28,7 @@ def licence_of(files: ModelFiles) -> dict[str, str]:
 
 
 def _named(facts: Mapping[str, object]) -> dict[str, str]:
-    """The licence and, as for `other`, its name and link, where they are valid; empty without a licence."""
+    """The licence and, if there are valid ones, its name and link (as for `other`); empty without a licence."""
     values = {key: str(facts[key]) for key in _KEYS if _VALUE.fullmatch(str(facts.get(key) or ""))}
     return values if "license" in values else {}
 

@@ -335,7 +335,7 @@ def _unpacked(name: str, gguf: Path) -> Path:
 def _convert(gguf: Path, folder: Path) -> None:
     quantised = AutoModelForCausalLM.from_pretrained(gguf.parent, gguf_file=gguf.name, dtype=torch.float32)
     config = quantised.config
-    # transformers refuses to save a model that was loaded from a GGUF; a plain one with the same weights it saves.
+    # transformers refuses to save a model that was loaded from a GGUF, but not a plain one with the same weights.
     del config.quantization_config
     plain = type(quantised)(config)
     plain.load_state_dict(quantised.state_dict())

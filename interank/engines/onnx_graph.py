@@ -102,7 +102,7 @@ class OwnPooling(torch.nn.Module):
 
 
 def write_graph(head: Head, file: Path) -> None:
-    """Write a head in float32, its adapter folded into the base, for any number of rows and tokens.
+    """Write a head in float32, its adapter merged into the base, for any number of rows and tokens.
 
     Raises:
         ModelError: PyTorch cannot turn this architecture into a graph.

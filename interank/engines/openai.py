@@ -177,7 +177,7 @@ def ids_in(choice: Mapping[str, Any], vocabulary: int | None) -> tuple[int, ...]
 
     Raises:
         KeyError: They are missing.
-        ValueError: One is no integer, or is outside the vocabulary (of any size, if that is not known).
+        ValueError: One is no integer, or outside the vocabulary (of `MOST_IDS` ids, if its size is not known).
     """
     most = (vocabulary or MOST_IDS) - 1
     return tuple(plain_data.whole(index, least=0, most=most) for index in part(choice, "token_ids", list))

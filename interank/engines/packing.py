@@ -113,7 +113,7 @@ class PackedBatch:
         self.logits = self._decoder.head(hidden)
 
     def after(self, forced: Sequence[tuple[Sequence[int], int]]) -> tuple[torch.Tensor, list[int]]:
-        """The logits after each prompt with other tokens behind it.
+        """The logits after each prompt followed by other tokens.
 
         Args:
             forced: These tokens for each prompt, and how many of them its completion begins with.
@@ -172,7 +172,7 @@ class PackedBatch:
 
 @dataclass(slots=True)
 class _Row:
-    """A text in generation: its prompt's place, the past before its own tokens, how many the prompt and it have."""
+    """A text in generation: its prompt's place, the past before its own tokens, and these in the prompt and by now."""
 
     place: int
     past: Past | None

@@ -86,7 +86,7 @@ class PromptEncoder:
 
     @property
     def vocabulary(self) -> int:
-        """How many token ids there are; a model may have rows for more, which are no tokens."""
+        """How many token ids there are; a model's head may have more rows, which are no tokens."""
         return 1 + int(max(self.tokenizer.get_vocab().values()))
 
     def prompt(self, query: Query, document: Document, *, answer_tokens: int, order: Order | None = None) -> Prompt:

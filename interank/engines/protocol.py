@@ -83,7 +83,7 @@ class Working(Protocol):
         ...
 
     def flops(self, work: Work) -> float | None:
-        """Floating-point operations of so much work of this model, where its shape is known."""
+        """Floating-point operations of this work of the model; None if its shape is not known."""
         ...
 
 
@@ -139,13 +139,13 @@ class Reply:
     finished: bool = True
     labels: LabelLogits | None = None
     read: int = 0
-    """Tokens of the prompt, as the provider counts them if it does."""
+    """Tokens of the prompt, by the provider's count if there is one."""
     written: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """The lack of a reply, and its reason."""
+    """The reason why there is no usable reply."""
 
     reason: str
 

@@ -140,7 +140,7 @@ def require_same(reward: Artifact, policy: Artifact, base: ModelFiles) -> None:
             f"policy's own: interank reward RECIPE student={base.name}"
         )
     theirs, ours = (str(each.manifest.get("prompt_hash")) for each in (reward, policy))
-    # Whether documents stand in a fence changes no explanation.
+    # Whether documents are fenced changes no explanation.
     here = {PromptSettings(fence=fence).wording for fence in (False, True)}
     if theirs != ours and not {theirs, ours} <= here:
         raise InputError(

@@ -23,7 +23,7 @@ Ids = tuple[int, ...]
 
 
 class RewardModel:
-    """Computes a common prefix of chats once for all of them, if the model's attention allows to cache it."""
+    """Computes a common prefix of chats once for all of them, if the model's attention allows caching it."""
 
     def __init__(self, name: str) -> None:
         """Load the model.

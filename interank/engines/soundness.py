@@ -11,8 +11,8 @@ from interank.engines.protocol import CHARACTERS_PER_TOKEN, Completion, Failure,
 from interank.errors import PromptError
 from interank.wording import counted
 
-# float32 has logits of a hundred to 8e-6, so a log-probability or a sum of probabilities may exceed its bound by this
-# much.
+# float32 resolves logits of a hundred to 8e-6, so a log-probability or a sum of probabilities may exceed its bound by
+# this much.
 ROUNDING = 1e-5
 # A server's own chat template and system prompt are tokens too, and some servers count reasoning separately; counts far
 # beyond that are wrong.
@@ -20,7 +20,7 @@ _ROOM = 1024
 _TIMES = 2
 # In characters; the longest tokens of known vocabularies are runs of blanks or of one mark.
 _LONGEST_TOKEN = 256
-# The least credible count, as a share of that by four characters a token: no vocabulary's average token is so long.
+# The least credible count, as a share of an estimate by four characters a token: no vocabulary's tokens average 32.
 _LEAST_SHARE = 1 / 8
 # For vocabularies of unknown size.
 MOST_IDS = 2**31

@@ -50,7 +50,9 @@ def shared_prefix_attention(
         return plain
     refuse_other_attention(module, options)
     if attention_mask is not None and attention_mask.shape != _NO_MASK:
-        raise TrainingError(f"{type(module).__name__} makes a mask of its own; set shared_prefix: false")
+        raise TrainingError(
+            f"{type(module).__name__} makes its own attention mask, which trees do not allow; set shared_prefix: false"
+        )
     window, dropout, scale = options.get("sliding_window"), options.get("dropout", 0.0), options.get("scaling")
     layer: Any = module.layer_idx
     before = store.before(layer) if store is not None else None
