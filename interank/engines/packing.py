@@ -172,7 +172,7 @@ class PackedBatch:
 
 @dataclass(slots=True)
 class _Row:
-    """A text in generation: its prompt's place, the past before its own tokens, and these in the prompt and by now."""
+    """A text in generation: its prompt's place, its past, and the number of its own tokens in the prompt and now."""
 
     place: int
     past: Past | None
