@@ -1,4 +1,4 @@
-"""What rooms are told, in sections: strict, frozen values with their defaults. Recipes are made of them."""
+"""The sections of recipes: strict, frozen values with their defaults."""
 
 from interank.settings.adaptive import AdaptiveRecipe, Spending
 from interank.settings.explanations import FAULTS, ExplanationsRecipe, Fault

@@ -1,4 +1,4 @@
-"""How much more than a score is spent on a query, and where."""
+"""Adaptive reranking: the budget of a query beyond its scores, and where it is spent."""
 
 from __future__ import annotations
 
@@ -13,29 +13,30 @@ Spending = Literal["reason", "samples", "listwise", "none"]
 
 
 class AdaptiveRecipe(Settings):
-    """Every document is scored; what is left of the budget goes to those around the cut, nearest first."""
+    """Every document is scored; the rest of the budget goes to the documents around the cut, nearest first."""
 
     spend: Spending = "reason"
-    """On what: the explanation before the grade, several of them sampled and averaged, one window of documents, or
-    nothing more."""
+    """What the rest buys: `reason` an explanation before the grade, `samples` several sampled ones, averaged,
+    `listwise` an ordering of one window of documents, `none` nothing more."""
     cut: int = Field(10, ge=1)
-    """How many documents are kept of a ranking: what lies around this place is uncertain."""
+    """How many top documents of a ranking will be used; documents around this rank are the uncertain ones."""
     band: int | None = Field(20, ge=0)
-    """How many documents around the cut are taken up again at most; null is all."""
+    """The most documents around the cut that are ranked again; null is all."""
     width: float | None = Field(None, ge=0)
-    """How far a document's score may be from the cut's to be taken up; null is any distance."""
+    """The largest distance from the score at the cut at which a document is ranked again; null is any distance."""
     tokens: int | None = Field(None, ge=0)
-    """What a query may take in all, tokens read and written together; null is any number."""
+    """The token budget of a query, prompt and generated tokens together; null is no limit."""
     seconds: float | None = Field(None, ge=0)
-    """The same in seconds, by the pace so far; what that does not foretell may exceed it."""
+    """The time budget of a query. Further work is admitted by the throughput so far, so the last part may overrun;
+    null is no limit."""
     samples: int = Field(4, ge=2)
-    """For `samples`: how many explanations of a document, whose grades' probabilities are averaged."""
+    """For `spend: samples`: explanations sampled for each document; the probabilities of their grades are averaged."""
     temperature: float = Field(0.7, gt=0)
-    """For `samples`."""
+    """For `spend: samples`: the sampling temperature."""
     seed: int = 42
-    """For `samples`."""
+    """For `spend: samples`: the sampling seed."""
     lists: ListwiseRecipe | None = None
-    """For `listwise`: the form of the prompt, shuffles and the like; the window is the band."""
+    """For `spend: listwise`: the prompt's form, shuffles and the like; the window is the band."""
 
     @model_validator(mode="after")
     def _lists_are_for_listwise(self) -> AdaptiveRecipe:

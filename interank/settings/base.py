@@ -1,4 +1,4 @@
-"""What every section of a recipe is made of: strict, frozen models, paths and lists of names."""
+"""The base class of all recipe sections, and the types of their paths and lists of names."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from interank.resources import expanded, resource_dir
 
 
 def as_path(value: Any) -> Any:
-    """A path; `data/...`, where there is no such thing here, is the sample data that comes with interank."""
+    """Read a path; a `data/...` that does not exist here is the sample data that comes with interank."""
     if isinstance(value, bool):
         raise ValueError(
-            f"{str(value).lower()} was found, as YAML reads a bare no, off, yes or on too; for a path of that name "
-            "write ./no"
+            f"found {str(value).lower()}, which is also what YAML makes of a bare no, off, yes or on; for a path of "
+            "that name write ./no"
         )
     if isinstance(value, int):
         value = str(value)
@@ -33,7 +33,7 @@ def as_path(value: Any) -> Any:
 
 
 def as_tuple(value: Any) -> Any:
-    """Lists, and from the command line `A,B`."""
+    """Turn a list, or the command line's `A,B`, into a tuple."""
     if isinstance(value, str):
         value = [part for part in value.split(",") if part]
     return tuple(value) if isinstance(value, list) else value
@@ -45,7 +45,7 @@ Names = Annotated[tuple[str, ...], BeforeValidator(as_tuple)]
 
 
 class Settings(BaseModel):
-    """Base of every section: unknown keys are faults, values do not change, docstrings describe fields."""
+    """Base of every section: unknown keys are refused, values are frozen, docstrings describe the fields."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, use_attribute_docstrings=True)
 
@@ -53,23 +53,23 @@ class Settings(BaseModel):
 Section = TypeVar("Section", bound=Settings)
 
 
-def checked(section: type[Section], given: Any, name: str) -> Section | None:
-    """As `validated`, and None from None.
+def checked(section: type[Section], keys: Any, name: str) -> Section | None:
+    """Validate as `validated` does, and return None for None.
 
     Raises:
-        InputError: As of it.
+        InputError: As `validated`.
     """
-    return None if given is None else validated(section, given, name)
+    return None if keys is None else validated(section, keys, name)
 
 
-def validated(section: type[Section], given: Any, name: str) -> Section:
-    """A section from itself or its keys; `name` is what it is called where it was given.
+def validated(section: type[Section], keys: Any, name: str) -> Section:
+    """Make a section from its keys, or return one that is made; `name` is the argument that error messages name.
 
     Raises:
         InputError: A key is unknown, or its value cannot be used.
     """
     try:
-        return section.model_validate(given)
+        return section.model_validate(keys)
     except ValidationError as error:
         fault = error.errors()[0]
         where = ".".join(map(str, fault["loc"]))

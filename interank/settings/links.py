@@ -1,4 +1,4 @@
-"""How a reranker ranks, and rerankers one after the other."""
+"""A chain of rerankers: how each of them ranks."""
 
 from __future__ import annotations
 
@@ -22,19 +22,19 @@ class LinkRecipe(Settings):
     mode: RankingMode = "score"
     """As `mode` of evaluate."""
     depth: int = Field(100, ge=1)
-    """How many of the first documents it sees; those below keep the order that they came in."""
+    """How many of the first documents it reranks; those below keep their order."""
     lists: ListwiseRecipe | None = None
-    """For `listwise`: how it goes through them; null takes the defaults."""
+    """For `listwise`: windows and prompts; null takes the defaults."""
     adaptive: AdaptiveRecipe | None = None
-    """For `adaptive`: what may be spent, and on what; null takes the defaults."""
+    """For `adaptive`: the budget and what it is spent on; null takes the defaults."""
     head: HeadSettings | None = None
     """For a pointwise head: how it reads a pair, where its folder does not say so."""
     max_reasoning_tokens: int = Field(256, ge=8)
-    """What an explanation may take, or what is thought about a window."""
+    """The token budget of an explanation, or of the reasoning about a window."""
     base: str | None = None
     """As `base` of evaluate."""
     precision: Annotated[Precision, BeforeValidator(as_precision)] = "exact"
-    """The model's own numbers, bfloat16 on a CPU, or base weights in 4 bits."""
+    """`exact` computes in the model's own precision, `bfloat16` is for CPUs, `nf4` loads base weights in 4 bits."""
     memory: float | None = Field(None, gt=0)
     """As `memory` of evaluate."""
 

@@ -1,4 +1,4 @@
-"""What mining can be told: which questions it takes, and which documents for each."""
+"""The settings of mining: which questions it takes, and which documents for each."""
 
 from __future__ import annotations
 
@@ -25,16 +25,16 @@ SITE_LISTS = {"bright": BRIGHT_SITES}
 
 
 class ColumnsRecipe(Settings):
-    """Where a JSONL, CSV or Parquet file or a hub data set has its questions and answers; null where it has none."""
+    """The columns of a JSONL, CSV or Parquet file or a hub data set with questions and answers; null is no column."""
 
     question_id: str | None = "question_id"
-    """A number or a text; null numbers questions and answers as they come, and then `answer_id` is null too."""
+    """A number or a text; null numbers questions and answers in file order, and `answer_id` has to be null too."""
     title: str | None = "title"
-    """Of the question."""
+    """The question's title."""
     body: str = "body"
-    """Of the question."""
+    """The question's text."""
     answers: str = "answers"
-    """A list of objects or texts, one an answer, or the text of one."""
+    """A list of answers (objects or texts), or the text of a single answer."""
     answer_id: str | None = "answer_id"
     """In an answer: a number or a text that no other post has; an answer without one is named after its question."""
     answer_body: str = "body"
@@ -46,17 +46,17 @@ class ColumnsRecipe(Settings):
     score: str | None = "score"
     """The question's votes."""
     tags: str | None = "tags"
-    """The question's tags, a list, `<a><b>`, or parted by commas, semicolons or blanks."""
+    """The question's tags: a list, `<a><b>`, or a text with commas, semicolons or blanks between them."""
     url: str | None = "url"
-    """Of a question or an answer."""
+    """The address of a question or an answer."""
     author: str | None = "author"
-    """Of a question or an answer."""
+    """The author of a question or an answer."""
     created: str | None = "created"
     """When a question or an answer was written, as 2020-01-31."""
     licence: str | None = "licence"
-    """Of a question or an answer."""
+    """The licence of a question or an answer."""
     text: Literal["html", "plain"] = "html"
-    """What bodies are written in."""
+    """The markup of the bodies."""
 
     @model_validator(mode="after")
     def _both_ids_or_none(self) -> ColumnsRecipe:
@@ -66,7 +66,7 @@ class ColumnsRecipe(Settings):
 
 
 class DocumentsRecipe(Settings):
-    """How many documents of each origin a question is paired with, as far as there are so many."""
+    """How many documents of each origin a question is paired with, where it has that many."""
 
     accepted_answer: int = Field(1, ge=0, le=1)
     """The accepted answer, or the one with most votes."""
@@ -75,18 +75,18 @@ class DocumentsRecipe(Settings):
     low_answer: int = Field(0, ge=0)
     """The answers with the fewest votes."""
     linked_answer: int = Field(1, ge=0)
-    """The best answers of questions that are duplicates of this one or linked with it, on any site of the run."""
+    """The best answers of questions that are duplicates of this one or linked with it, on any mined site."""
     page: int = Field(0, ge=0)
     """Passages of `pages` that the question's answers link to."""
     hard_negative: int = Field(1, ge=0)
-    """Answers to other questions that share most words with this one."""
+    """Answers to other questions that share the most words with this question."""
     random_negative: int = Field(1, ge=0)
-    """Any answers to other questions; they also fill in for hard negatives that are missing."""
+    """Random answers to other questions; they also stand in for missing hard negatives."""
 
     @model_validator(mode="after")
     def _something(self) -> DocumentsRecipe:
         if not self.accepted_answer + self.answer + self.low_answer + self.linked_answer + self.page:
-            raise ValueError("no document that may help is asked for; raise accepted_answer, answer or another")
+            raise ValueError("no origin of relevant documents has a count; raise accepted_answer, answer or another")
         return self
 
 
@@ -94,11 +94,11 @@ class MiningRecipe(Settings):
     """Which questions and documents are taken from the dumps."""
 
     questions: int | None = Field(None, ge=1)
-    """How many questions over all sites, a seeded sample; null takes all."""
+    """How many questions are taken over all sites, a seeded sample; null takes all."""
     questions_per_site: int | None = Field(None, ge=1)
-    """At most so many questions of one site."""
+    """The most questions of one site."""
     documents_per_question: int = Field(5, ge=2)
-    """Documents for each question, negatives among them; `documents` says it more exactly."""
+    """Documents for each question, negatives included; `documents` sets the number of each origin."""
     documents: DocumentsRecipe | None = None
     """How many of each origin, in place of `documents_per_question`."""
     min_question_score: int = 0
@@ -116,27 +116,26 @@ class MiningRecipe(Settings):
     exclude_sites: Names = ()
     """Sites that are left out, by host name; `bright` stands for the seven that BRIGHT is made from."""
     validation_share: float = Field(0.1, ge=0, lt=1)
-    """The share of questions, never of pairs, that is kept for validation."""
+    """The share of questions that go, with all their pairs, to validation."""
     include_closed: bool = False
     """Whether closed questions are taken, such as duplicates and those that were migrated to another site."""
     min_document_words: int = Field(10, ge=1)
     """Shorter answers are left out."""
     language: Language | None = Field(None, exclude_if=not_)
-    """In which words are compared by their stems where hard negatives and passages are looked for; null compares words
-    as they stand."""
+    """The language whose stemmer is used to search hard negatives and passages; null compares words as written."""
     negative_pool: int = Field(100_000, ge=1)
-    """Answers of a site, a seeded sample, among which negatives are looked for; it bounds memory."""
+    """How many answers of a site, a seeded sample, are searched for negatives; bounds memory."""
     pages: FilePath | None = None
     """Web pages you have: JSONL rows with `url` and `text` or `html`, or a folder of such files."""
     passage_words: int = Field(300, ge=20)
-    """Longer pages are split into passages of at most so many words."""
+    """Longer pages are split into passages of at most this many words."""
     columns: ColumnsRecipe = ColumnsRecipe()
-    """How dumps that are a JSONL, a Parquet file or a hub data set name their columns."""
+    """The column names of dumps that are a JSONL, CSV or Parquet file or a hub data set."""
     processes: int | None = Field(None, ge=1)
     """How many processes mine; null takes one a core. The result does not depend on it."""
     memory_gb: float = Field(1.0, ge=0.25)
-    """What the database of posts may hold in memory; the rest goes to disk. The result does not depend on it. Beside
-    it an index of `negative_pool` answers and the processes take some hundred megabytes."""
+    """The memory of the database of posts; the rest goes to disk. The result does not depend on it. The index of
+    `negative_pool` answers and the processes take some hundred megabytes more."""
 
     @model_validator(mode="after")
     def _lengths_can_be_met(self) -> MiningRecipe:
@@ -146,7 +145,7 @@ class MiningRecipe(Settings):
                 f"{self.min_question_words}; no question can have both"
             )
         if both := sorted({*self.tags} & {*self.exclude_tags}):
-            raise ValueError(f"tags and exclude_tags both hold {', '.join(both)}; a tag can be in one of them")
+            raise ValueError(f"tags and exclude_tags both name {', '.join(both)}; take it out of one of them")
         return self
 
     @property

@@ -1,4 +1,4 @@
-"""What rl can be told beside rewards: how the grade is trained, which examples count, and who watches the policy."""
+"""The settings of rl beside rewards: how the grade is trained, which examples count, and how the policy is watched."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from interank.settings.teacher import TeacherRecipe
 
 
 class GradeRecipe(Settings):
-    """How the grade of a grade-first answer is trained: one token of three, which need not be sampled."""
+    """How the grade of a grade-first answer is trained: one of three tokens, so it need not be sampled."""
 
     gradient: Literal["exact", "sampled", "none"] = "exact"
-    """`exact` sums the policy gradient over the three grades and over the ranking they make; `sampled` takes the grades
-    of the completions, as any other token; `none` leaves the grade to the losses below, which is the control."""
+    """`exact` sums the policy gradient over the three grades and over the ranking they make; `sampled` treats the
+    sampled grade as any other token; `none` trains the grade by the losses below alone, as a control."""
     calibration: float = Field(0.0, ge=0)
-    """The weight of the log score of the judged grade, a loss that keeps probabilities honest."""
+    """The weight of the log loss of the judged grade, which keeps probabilities calibrated."""
     listwise: float = Field(0.0, ge=0)
-    """The weight of a loss between a query's documents, on the score that ranks: supervision, not reward."""
+    """The weight of a listwise loss over the ranking scores of a query's documents: supervision, not reward."""
     listwise_loss: Literal["listnet", "lambda"] = "listnet"
-    """Which: `listnet` is the cross-entropy between the shares of the query's gain and the softmax of its scores,
-    `lambda` is LambdaLoss, each pair weighed by what it changes of nDCG@10."""
+    """`listnet` is the cross-entropy between the documents' shares of the query's gain and the softmax of their scores;
+    `lambda` is LambdaLoss, each pair weighted by its effect on nDCG@10."""
 
     @model_validator(mode="after")
     def _something_trains_it(self) -> GradeRecipe:
@@ -32,29 +32,29 @@ class GradeRecipe(Settings):
 
 
 class HardExamplesRecipe(Settings):
-    """Which pairs are trained, by how often the start policy grades them rightly."""
+    """Which pairs are trained, by how often the starting policy grades them correctly."""
 
     questions: int | None = Field(4000, ge=1)
-    """How many questions are asked for, a seeded sample, and then trained on: as many as 500 steps of 8 queries take;
-    null is all."""
+    """How many questions, a seeded sample, are graded by the starting policy and then trained on; null is all. The
+    default is what 500 steps of 8 queries use."""
     least: float = Field(0.02, ge=0, lt=1)
-    """Pairs that are right less often are left out."""
+    """Pairs that are graded correctly less often than this are left out."""
     most: float = Field(0.98, gt=0, le=1)
-    """Pairs that are right more often are left out."""
+    """Pairs that are graded correctly more often than this are left out."""
     samples: int = Field(8, ge=2)
-    """Answers that are sampled of each pair in reason-first order; in grade-first order its probability is read."""
+    """In reason-first order: answers sampled for each pair. In grade-first order the grade's probability is used."""
 
 
 class GoldRecipe(Settings):
-    """How often the policy's own explanations are marked by somebody whom no reward asks."""
+    """Checks of the policy's own explanations by a judge that no reward uses."""
 
     every: int = Field(ge=1)
     """Steps between two checks, a multiple of `validation.every`."""
     samples: int = Field(32, ge=4)
-    """How many validation pairs are explained anew, at temperature 1, and marked at each check."""
+    """How many validation pairs are explained afresh, at temperature 1, and marked at each check."""
     judge: TeacherRecipe
-    """Who marks them, from 0 to 10 against the rubric of `explanation_quality`; a model of another family than the
-    policy's and than any that rewards ask."""
+    """The model that marks them, from 0 to 10 against the rubric of `explanation_quality`; of another family than the
+    policy and than any model that rewards ask."""
 
 
 class TrialRecipe(Settings):
@@ -63,61 +63,61 @@ class TrialRecipe(Settings):
     every: int = Field(10, ge=1)
     """Steps between two trials."""
     questions: int = Field(50, ge=0)
-    """How many of the validation questions, a seeded sample: one half chooses, the other reports (of fewer than four
-    all choose); 0 tries nothing and keeps the last adapter."""
+    """How many of the validation questions, a seeded sample: one half selects the adapter, the other gives the reported
+    figures (fewer than four all select); 0 tries nothing and keeps the last adapter."""
     calibration_margin: float = Field(0.1, ge=0)
-    """The adapter that is kept has the best nDCG@10 of those whose calibration error is at most so much above the
-    start's. A share of a hundred documents is uncertain by some 0.05; twice that is more than chance."""
+    """The adapter with the best nDCG@10 is kept, among those whose calibration error is at most this far above the
+    start's. A share of a hundred documents has a standard error of about 0.05; twice that is more than chance."""
     explained: int = Field(8, ge=0)
-    """How many of their pairs are answered whole, to see form, length, and what becomes of an answer; of lists, which
-    are all answered whole, how many answers are shown."""
+    """How many of their pairs get a whole answer, to watch form, length and content; for lists, whose answers are all
+    whole, how many answers are shown."""
     gold: GoldRecipe | None = None
-    """A judge of another family that marks fresh explanations now and then; null asks nobody."""
+    """A judge of another family that marks fresh explanations now and then; null has none."""
 
     @model_validator(mode="after")
     def _gold_goes_with_trials(self) -> TrialRecipe:
         if self.gold is not None and (self.gold.every % self.every or not self.questions):
             raise ValueError(
-                f"gold.every: {self.gold.every} was found, and explanations are marked at a trial of validation "
+                f"gold.every: {self.gold.every} was found, but explanations are marked at trials of validation "
                 f"questions; make it a multiple of every, {self.every}, and questions more than 0"
             )
         return self
 
 
 class CollapseDetectionRecipe(Settings):
-    """When a training stops and its best adapter is kept; each against the trial at the start."""
+    """Signs of collapse that stop a training early; its best adapter is kept."""
 
     enabled: bool = True
-    """False goes on whatever happens; the best adapter is kept all the same."""
+    """False never stops early; the best adapter is kept all the same."""
     patience: int = Field(3, ge=1)
-    """Trials in a row that have to show a fall."""
+    """How many trials in a row have to show a fall of nDCG@10 or a rise of the calibration error."""
     ndcg_drop: float = Field(0.05, gt=0)
-    """How far below the best nDCG@10 is down."""
+    """Stops when nDCG@10 is this far below its best."""
     entropy_share: float = Field(0.05, ge=0, lt=1)
-    """A smaller share of the first entropy a token is gone."""
+    """Stops when the entropy a token is below this share of the first step's."""
     grade_entropy_share: float = Field(0.1, ge=0, lt=1)
-    """A smaller share of the start's entropy of the three grades is polarised. A run on real posts that was lost went
-    from 0.885 to 0.047 and 0.027 nats."""
+    """Stops when the entropy of the three grades is below this share of the start's. In a run on real posts that
+    collapsed it fell from 0.885 to 0.047 and 0.027 nats."""
     calibration_rise: float = Field(0.15, gt=0)
-    """How far above the start's the grades' calibration error is lost, if it stays there for `patience` trials. The
-    same run went from 0.047 to over 0.2 at its first trial and never came back."""
+    """Stops when the grades' calibration error is this far above the start's for `patience` trials. In the same run it
+    rose from 0.047 to over 0.2 at the first trial and stayed there."""
     length_factor: float = Field(3.0, gt=1)
-    """Explanations so many times as long, or as short, have exploded or vanished."""
+    """Stops when explanations are this many times as long as at the start, or as short."""
     gold_drop: float = Field(0.1, gt=0, le=1)
-    """How far below the best of the checks before, out of 1, the marks of `validation.gold` are down. Adapters of which
-    that is so are not kept; two checks in a row while the reward has risen stop the training."""
+    """How far the marks of `validation.gold`, out of 1, may fall below the best of earlier checks. An adapter below is
+    not kept; two checks below in a row, while the reward has risen, stop the training."""
     format_drop: float = Field(0.3, gt=0, le=1)
-    """How far the share of readable answers may fall."""
+    """Stops when the share of readable answers has fallen by this much."""
 
 
 class RewardWeightedRecipe(Settings):
-    """The original InteRank's refinement: samples are rewarded, scaled within their pair, and learned by weight."""
+    """The original InteRank's refinement: SFT on sampled answers, weighted by rewards that are scaled within a pair."""
 
     samples: int = Field(8, ge=1)
-    """Answers sampled of each pair; the teacher's stands beside them."""
+    """Answers sampled for each pair, beside the teacher's."""
     temperature: float = Field(1.0, gt=0)
-    """At which they are sampled."""
+    """The sampling temperature."""
     least: float = Field(0.85, ge=0, le=1)
-    """Answers with a smaller reward, scaled to 0 to 1 within the pair, are dropped."""
+    """Answers whose reward, scaled to 0..1 within the pair, is smaller are dropped."""
     power: float = Field(3.0, ge=0)
     """The weight of an answer's loss is its scaled reward to this power."""

@@ -1,4 +1,4 @@
-"""How a query and a document become tokens, and what base weights are kept in."""
+"""Settings of prompts, and of the base weights' quantisation."""
 
 from __future__ import annotations
 
@@ -17,36 +17,37 @@ Quantisation = Literal["auto", "nf4", "none"]
 
 
 class InstructedSettings(Settings):
-    """What documents are judged by beside the question; prompts without it say nothing of it, nor do their settings."""
+    """Instructions for judging. An empty one is left out of prompts, and unset fields out of what artifacts record."""
 
     instruction: Annotated[str, AfterValidator(str.strip)] = Field("", exclude_if=not_)
-    """What documents are to be judged by, as `judge for a lawyer: what cites statutes helps`, for queries that bring no
+    """How documents are to be judged, as `judge for a lawyer: what cites statutes helps`, for queries without an
     instruction of their own. It stands before the query, and its tokens count as the query's."""
     instructed: bool = Field(False, exclude_if=not_)
-    """Whether queries' own instructions were learned; distill sets it, and a ranking by one warns where it is false."""
+    """True if training queries had instructions of their own. `distill` sets it; ranking with an instruction warns
+    where it is false."""
 
     @property
     def follows(self) -> bool:
-        """Whether a model of these prompts has learned from an instruction."""
+        """Whether a model with these settings was trained with instructions."""
         return self.instructed or bool(self.instruction)
 
     @property
     def shown_instruction(self) -> str:
-        """What stands for the instruction in the wording that artifacts record."""
+        """The instruction, or its placeholder, in the prompt's wording that artifacts record."""
         return self.instruction or ("{instruction}" if self.instructed else "")
 
     def instruction_of(self, query: Query) -> str:
-        """The query's own instruction, else the one for all; empty where there is none."""
+        """The query's own instruction, or else `instruction`; empty without either."""
         return (self.instruction if query.instruction is None else query.instruction).strip()
 
     def learned_from(self, queries: Iterable[Query]) -> Self:
-        """The settings of what is learned from these queries, which say so where some bring their own instruction."""
+        """Return the settings of a model trained on these queries: `instructed` is set if any has an instruction."""
         own = any(query.instruction and self.instruction_of(query) for query in queries)
         return self.model_copy(update={"instructed": True}) if own else self
 
 
 class PromptSettings(InstructedSettings):
-    """How a query and a document become tokens; training and use have to agree on it."""
+    """How a query and a document become tokens; training and ranking have to use the same settings."""
 
     order: Order = "grade_first"
     """`grade_first` explains after the grade, `reason_first` before it."""
@@ -57,10 +58,10 @@ class PromptSettings(InstructedSettings):
     max_document_tokens: int = Field(2048, ge=8)
     """A longer document loses its end."""
     fence: bool = False
-    """Whether the document stands between two lines, with a reminder behind it that nothing in it is meant for the
-    judge: about 40 tokens against attacks; see docs/injection.md."""
+    """Whether the document stands between two marker lines, followed by a reminder that nothing in it addresses the
+    judge: about 40 tokens against prompt injection; see docs/injection.md."""
 
     @property
     def wording(self) -> str:
-        """Identifies the wording of these prompts; see `judging.prompt_hash`."""
+        """The hash of these prompts' wording; see `judging.prompt_hash`."""
         return judging.prompt_hash(fence=self.fence, instruction=self.shown_instruction)

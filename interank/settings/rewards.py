@@ -1,4 +1,4 @@
-"""Which rewards count, and how much; and by which an evaluation marks explanations."""
+"""Settings of rewards, and of the marks that an evaluation gives to explanations."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from interank.settings.base import FilePath, Settings, as_tuple
 
 
 class RewardRecipe(Settings):
-    """One reward: which, how much it counts, and its parameters."""
+    """One reward: its function, weight and parameters."""
 
     use: str
     """A name in the rewards folder, or the path of a Python file."""
@@ -28,9 +28,9 @@ class MarkingRecipe(Settings):
     """How the explanations of an evaluation are marked: by rewards of rl, with one frozen reader for all systems."""
 
     reader: FilePath
-    """An output of distill: the adapter that reads the explanations of every system, its own not excepted. Take the one
-    from which rl started; it is loaded once more beside what ranks."""
+    """An output of distill: the adapter that reads the explanations of all systems, including its own. Take the one
+    from which rl started; it is loaded beside the model that ranks."""
     rewards: Rewards = (RewardRecipe(use="stance"), RewardRecipe(use="support"))
-    """What they are marked by; `explanation_quality` with `params.model`, an output of `interank reward` on the
-    reader's base, is one more. Each explanation takes some five reads of a text and no calls; nothing is written. With
-    100 explanations of documents of 500 tokens that is 0.2M tokens."""
+    """The rewards that mark them. `explanation_quality` can be added, with `params.model`, an output of
+    `interank reward` on the reader's base. An explanation takes about five forward passes, no generation and no calls:
+    0.2M tokens for 100 explanations of documents of 500 tokens."""

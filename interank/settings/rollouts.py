@@ -1,4 +1,4 @@
-"""The rollouts' part of a recipe: what samples the completions that are rewarded, and how far it may be trusted."""
+"""The rollouts section of a recipe: which engine samples completions, and how its log-probabilities are checked."""
 
 from __future__ import annotations
 
@@ -11,56 +11,56 @@ from interank.settings.servers import ServersRecipe
 
 
 class RolloutVllmRecipe(Settings):
-    """How vLLM stands beside the trainer, in this process and on its GPU."""
+    """vLLM in the trainer's process, on the same GPU."""
 
     gpu_memory: float = Field(0.35, gt=0, lt=1)
-    """The share of the GPU's memory that vLLM may take; the trainer has the rest."""
+    """The share of the GPU's memory that vLLM may take; the rest is the trainer's."""
     dtype: str = "auto"
     """auto, bfloat16, float16 or float32."""
     quantisation: str | None = None
-    """vLLM's name of the base weights' form; null takes what the model's own configuration says."""
+    """vLLM's name of the base weights' quantisation; null takes that of the model's configuration."""
 
 
 class RolloutServersRecipe(ServersRecipe):
-    """`vllm serve` processes with the base model, which each take the adapter anew after every step."""
+    """`vllm serve` processes with the base model, each of which reloads the adapter after every step."""
 
     in_flight: int = Field(256, ge=1)
     """Requests under way at a time, over all servers."""
     adapters: FilePath | None = None
-    """A folder that trainer and servers both see under this path, where adapters are handed over; null takes the
-    output's own, which will do on one machine."""
+    """The folder in which adapters are handed over; trainer and servers have to see it under the same path. Null takes
+    one in the output, which is enough on one machine."""
 
 
 class RolloutsRecipe(Settings):
     """What samples the completions of a step."""
 
     engine: Literal["transformers", "vllm", "server"] = "transformers"
-    """`transformers` samples with the trained weights themselves, anywhere; `vllm` in this process and `server`
-    (`vllm serve`, on other GPUs or machines) are given the adapter after every step."""
+    """`transformers` samples with the trained weights themselves, on any device; `vllm` (in this process) and `server`
+    (`vllm serve`, on other GPUs or machines) get the adapter after every step."""
     memory: float | None = Field(None, gt=0)
-    """For `engine: transformers`: gigabytes that the keys and values of texts that are written together may take; null
-    takes half of what the device has free. What is sampled does not depend on it."""
+    """For `engine: transformers`: gigabytes for the KV cache of the texts generated together; null takes half of the
+    device's free memory. The samples do not depend on it."""
     vllm: RolloutVllmRecipe = RolloutVllmRecipe()
     """For `engine: vllm`."""
     server: RolloutServersRecipe = RolloutServersRecipe()
     """For `engine: server`."""
     importance_clip: float | None = Field(2.0, ge=1)
-    """Each token's loss is weighted by its probability in the trainer over that in the sampler, at most by this
-    (truncated importance sampling); null weights none."""
+    """Each token's loss is weighted by its probability in the trainer over that in the sampler, capped at this value
+    (truncated importance sampling); null applies no weights."""
     check_every: int = Field(1, ge=1)
-    """Of so many hand-overs of the adapter, one is checked: the trainer's log-probabilities against the sampler's.
-    The first batch always is."""
+    """The trainer's log-probabilities are compared with the sampler's for the first batch, and then for one in this
+    many hand-overs of the adapter."""
     tolerance: float | None = Field(None, gt=0)
-    """How far these may differ, in nats, on average over tokens, before the run ends; null takes 0.001 in float32, and
-    in bfloat16 and float16, for which no limit was measured, goes by the level of the first checks."""
+    """The run ends when they differ by more than this, in nats, averaged over tokens. Null takes 0.001 in float32; in
+    bfloat16 and float16, where no limit was measured, the level of the first checks decides."""
     level_checks: int = Field(8, ge=1)
-    """The level is the median of so many checks, which end nothing."""
+    """The level is the median difference of this many first checks, which cannot end the run."""
     level_factor: float = Field(4.0, gt=1)
-    """A later check that lies so many times over the level ends the run: rounding stays on its level, and another
-    adapter, prompt or temperature does not."""
+    """A later check that differs by more than this many times the level ends the run: rounding stays near its level;
+    a wrong adapter, prompt or temperature does not."""
     level_floor: float = Field(0.05, gt=0)
-    """What lies below, in nats, ends nothing however low the level was, and the first checks warn above it: a token is
-    then 5 percent more or less probable."""
+    """A smaller difference, in nats, never ends the run, however low the level; the first checks warn above it. At
+    0.05 nats a token is 5 percent more or less probable."""
 
     @model_validator(mode="after")
     def _urls_where_they_are_asked(self) -> RolloutsRecipe:
@@ -69,5 +69,7 @@ class RolloutsRecipe(Settings):
         if self.engine != "server" and self.server.urls:
             raise ValueError(f"server.urls: engine {self.engine} asks no server; set engine: server, or leave them out")
         if self.engine != "transformers" and self.memory is not None:
-            raise ValueError(f"memory: engine {self.engine} has its own; set engine: transformers, or leave it out")
+            raise ValueError(
+                f"memory: engine {self.engine} manages its own memory; set engine: transformers, or leave it out"
+            )
         return self

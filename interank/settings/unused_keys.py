@@ -1,4 +1,4 @@
-"""Keys that a recipe may set and that its other choices have no use for: refused, so that none is set in vain."""
+"""Refusal of keys that a recipe sets although another of its choices makes them ineffective."""
 
 from __future__ import annotations
 
@@ -8,25 +8,25 @@ from interank.settings.base import Settings
 
 
 def refuse_unused(recipe: Settings, unused: Mapping[str, str], *, beside: str, who: str) -> None:
-    """Stop where a recipe sets a key that what it is for has no use for.
+    """Refuse a recipe that sets keys without effect.
 
     Args:
         recipe: The recipe.
-        unused: The keys, `a.b` for those of a section, each with what is there in its place.
-        beside: The choice that has no use for them, as "beside `algorithm: reward_weighted`".
-        who: What made the choice, as "that has".
+        unused: The keys, `a.b` for those of a section, each with the reason.
+        beside: The choice that makes them ineffective, as "beside `algorithm: reward_weighted`".
+        who: Subject and verb for "no use for", as "that has".
 
     Raises:
-        ValueError: Names all of them, and why each says nothing.
+        ValueError: A key is set; the message names all of them with their reasons.
     """
     faults = []
-    for name, why in unused.items():
+    for name, reason in unused.items():
         section, _, key = name.rpartition(".")
         holder = getattr(recipe, section) if section else recipe
-        # A default says nothing: `recipe.json` spells all of them out.
+        # A default is no choice: `recipe.json` spells all of them out.
         default = type(holder).model_fields[key].get_default(call_default_factory=True)
         if getattr(holder, key) != default:
-            faults.append(f"{name} ({why})")
+            faults.append(f"{name} ({reason})")
     if faults:
         raise ValueError(
             f"{beside} the recipe sets what {who} no use for: {'; '.join(faults)}; leave "

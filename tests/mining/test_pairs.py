@@ -477,8 +477,11 @@ def test_what_is_contaminated_is_left_out_with_its_thread_and_replaced(tmp_path:
     [
         ({"questions": 0}, "greater than or equal to 1"),
         ({"min_question_words": 5, "max_question_words": 4}, "less than min_question_words"),
-        ({"tags": ["a", "b"], "exclude_tags": ["b"]}, "both hold b"),
-        ({"documents": {"accepted_answer": 0, "answer": 0, "linked_answer": 0}}, "no document that may help"),
+        ({"tags": ["a", "b"], "exclude_tags": ["b"]}, "both name b"),
+        (
+            {"documents": {"accepted_answer": 0, "answer": 0, "linked_answer": 0}},
+            "no origin of relevant documents",
+        ),
         ({"documents": {"accepted_answer": 2}}, "less than or equal to 1"),
         ({"passage_words": 5}, "greater than or equal to 20"),
     ],

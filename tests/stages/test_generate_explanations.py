@@ -378,10 +378,10 @@ def test_the_plan_counts_the_calls_that_are_made(tmp_path: Path, capsys: pytest.
     [
         (ASKED_NOBODY, {"faults": ["nonsense"], **MADE}, "Input should be 'other_document'"),
         (ASKED_NOBODY, {"faults": ["pasted", "pasted"], **MADE}, "a kind is named twice"),
-        (ASKED_NOBODY, {**MADE, "faults": []}, "marks made tells made faults from honest ones, and none is made"),
-        ({"model": "m", **ASKED_NOBODY}, {"samples": 1, "faults": []}, "there is one explanation a pair"),
+        (ASKED_NOBODY, {**MADE, "faults": []}, "marks: made needs constructed faults"),
+        ({"model": "m", **ASKED_NOBODY}, {"samples": 1, "faults": []}, "a pair has one explanation"),
         (ASKED_NOBODY, {"samples": 1}, "nobody is named to write or mark explanations"),
-        (ASKED_NOBODY, {**MADE, "student": "runs/student"}, "student: with marks made nobody reads what the student"),
+        (ASKED_NOBODY, {**MADE, "student": "runs/student"}, "student: with marks: made nobody reads the student"),
         (ASKED_NOBODY, {"samples": 2, "marks": "made"}, "nobody is named to write or mark explanations"),
     ],
 )

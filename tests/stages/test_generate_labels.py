@@ -128,11 +128,11 @@ def test_a_teacher_that_explains_nothing_is_told(tiny_folder: Path, tmp_path: Pa
 @pytest.mark.parametrize(
     ("teacher", "more", "told"),
     [
-        ({"model": "m", "max_reasoning_tokens": 5}, {}, "5 tokens hold no sentence; give 8 or more, or 0"),
+        ({"model": "m", "max_reasoning_tokens": 5}, {}, "5 is too few for a sentence; give 8 or more, or 0"),
         ({"model": "m", "grades": "given", "max_reasoning_tokens": 0}, {}, "with 0 nothing would be added"),
-        ({"grades": "votes"}, {}, "nobody is named to grade or explain"),
-        ({"max_reasoning_tokens": 0}, {}, "nobody is named to grade or explain"),
-        ({**VOTES, "queries": 2}, {}, "nobody is named"),
+        ({"grades": "votes"}, {}, "grades or explanations need a model"),
+        ({"max_reasoning_tokens": 0}, {}, "grades or explanations need a model"),
+        ({**VOTES, "queries": 2}, {}, "grades or explanations need a model"),
         (
             {"model": "m", "max_reasoning_tokens": 0},
             {"prompt": {"order": "reason_first"}},

@@ -168,5 +168,5 @@ def test_dear_s_form_has_no_place_for_an_instruction() -> None:
     lists, told = encoder("dear"), Query("q", QUERY.text, "Cite statutes.")
     assert lists.prompt(told, DOCUMENTS, reasoning_tokens=8) == lists.prompt(QUERY, DOCUMENTS, reasoning_tokens=8)
     assert not lists.settings.learned_from([told]).follows
-    with pytest.raises(ValidationError, match="form dear is worded as DeAR's adapter knows it"):
+    with pytest.raises(ValidationError, match="form dear has the wording that DeAR's adapter was trained on"):
         ListPromptSettings(form="dear", instruction="Cite statutes.")
