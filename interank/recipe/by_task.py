@@ -1,4 +1,4 @@
-"""The recipes of the stages that train: for each, a union over what is learned, told apart by `task`."""
+"""The recipes of the stages that train: for each stage a union over its tasks, discriminated by `task`."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ DEFAULT_TASK = "judge"
 
 
 def task_of(recipe: Any) -> Any:
-    """The task that a recipe, or what was read of one, is of."""
+    """The task of a recipe, checked or as a plain mapping."""
     return recipe.get("task", DEFAULT_TASK) if isinstance(recipe, Mapping) else getattr(recipe, "task", None)
 
 

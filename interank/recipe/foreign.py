@@ -1,4 +1,4 @@
-"""Recipes that others wrote: which variables of the environment they may send, and what of their values is shown."""
+"""Safety of recipes that others wrote: which environment variables they may send, and which values are shown."""
 
 from __future__ import annotations
 
@@ -13,28 +13,28 @@ _OWN_PREFIX = "INTERANK_"
 _SECRET = re.compile(r"(?:^|[._])(?:key|token|password|secret)$", re.I)
 
 
-def foreign_keys(data: Mapping[str, Any], given: Collection[str]) -> list[str]:
-    """Faults of a recipe's file that names variables of the environment which are not interank's to send.
+def foreign_keys(data: Mapping[str, Any], overrides: Collection[str]) -> list[str]:
+    """List the places where a recipe's file names an environment variable that it may not send to a server.
 
     Args:
-        data: What the file holds.
-        given: The keys that the command line sets; whoever gives a variable there means it.
+        data: The content of the file.
+        overrides: The keys that the command line sets; a variable named there is allowed.
     """
     return [
         f"{place}: {plain_data.shown(value)} was found in the file; it may name OPENAI_API_KEY or a variable that "
-        f"begins with {_OWN_PREFIX}, since what it names is sent to the recipe's servers; if you mean it, give "
-        f"{place}=NAME on the command line"
+        f"begins with {_OWN_PREFIX}, since the variable's value is sent to the recipe's servers; to send another one, "
+        f"give {place}=NAME on the command line"
         for place, value in _server_keys(data, "")
         if isinstance(value, str)
         and value not in _OWN
         and not value.startswith(_OWN_PREFIX)
-        and place not in given
-        and place.removeprefix("stages.") not in given
+        and place not in overrides
+        and place.removeprefix("stages.") not in overrides
     ]
 
 
 def _server_keys(data: Any, place: str) -> Iterator[tuple[str, Any]]:
-    """The values of `key` in every section that names servers, and in every one called `server`."""
+    """Find `key` in every section that has `urls` or is called `server`: its place and value."""
     if isinstance(data, list):
         for number, each in enumerate(data):
             yield from _server_keys(each, f"{place}.{number}".lstrip("."))
@@ -47,5 +47,5 @@ def _server_keys(data: Any, place: str) -> Iterator[tuple[str, Any]]:
 
 
 def shown(place: str, value: object) -> str:
-    """A value for a message, short however long it is, and not at all where its key says that it is secret."""
+    """A value for a message: shortened, and left out if its key is one of a secret."""
     return "a value that is not shown" if _SECRET.search(place) else plain_data.shown(value)

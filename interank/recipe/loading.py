@@ -1,4 +1,4 @@
-"""From a recipe file and `key=value` overrides to a checked recipe, with every fault at once."""
+"""Loads a recipe file with `key=value` overrides, checks it, and reports all faults at once."""
 
 from __future__ import annotations
 
@@ -36,39 +36,39 @@ _OF_ONE_TASK: dict[str, type[Recipe]] = {
 }
 _BY_TASK: dict[str, Mapping[str, type[DistillRecipe] | type[RlRecipe]]] = {"distill": DISTILLED, "rl": REFINED}
 STAGES = ("generate", "distill", "reward", "rl", "evaluate", "run")
-# Those that train, and take fields of a trainer.
+# The stages that train, whose recipes have a `trainer:` section.
 _TRAINING = ("distill", "reward", "rl")
 
-# Keys that earlier versions had, by stage.
+# Keys of earlier versions, by stage.
 _FORMER = {
     "distill": {
-        "lists": "orders of lists are a task: set `task: order`, and its keys without `lists.`, as window: 20",
-        "head": "a head is a task: set `task: head`, and its keys without `head.`, as documents: 8",
+        "lists": "this section is now a task; set `task: order`, and its keys without `lists.`, as window: 20",
+        "head": "this section is now a task; set `task: head`, and its keys without `head.`, as documents: 8",
     },
     "rl": {
-        "lists": "orders of lists are a task: set `task: order`, and its keys without `lists.`, as window: 20",
+        "lists": "this section is now a task; set `task: order`, and its keys without `lists.`, as window: 20",
         **{key: f"this key is now `{name}`; rename it" for key, name in RENAMED_KEYS.items()},
     },
 }
 
 
 def recipe_files() -> list[tuple[str, Path]]:
-    """The recipes that come with interank: name (`distill/llama-3.2-3b`) and file, sorted by name."""
+    """The bundled recipes: name (`distill/llama-3.2-3b`) and file, sorted by name."""
     folder = resource_dir("recipes")
     return sorted((path.relative_to(folder).with_suffix("").as_posix(), path) for path in folder.rglob("*.yaml"))
 
 
 def find_recipe(name: str) -> Path:
-    """The file of a recipe given by path, or by the name that `interank recipes ls` prints.
+    """The file of a recipe, by its path or by a name that `interank recipes ls` lists.
 
     Raises:
-        RecipeError: There is no such file and no such name.
+        RecipeError: There is no such file or name.
     """
     path = expanded(name)
     if path.is_file():
         return path
     known = dict(recipe_files())
-    # `recipes/demo.yaml` names the bundled recipe too, where there is no checkout to find it in.
+    # `recipes/demo.yaml` names the bundled recipe even without a checkout.
     short = name.removeprefix("recipes/").removesuffix(".yaml")
     if short in known:
         return known[short]
@@ -88,15 +88,15 @@ def find_recipe(name: str) -> Path:
 
 
 def load_recipe(name: str, overrides: Sequence[str] = (), *, stage: str | None = None) -> Recipe:
-    """Read a recipe, apply the overrides, and check the whole.
+    """Read a recipe, apply the overrides, and check the result.
 
     Args:
         name: A path, or a bundled recipe's name.
         overrides: `key=value` with dots for nesting and YAML for the value; they win over the file.
-        stage: What the recipe has to be for.
+        stage: The stage that the recipe has to be of.
 
     Raises:
-        RecipeError: With every fault found.
+        RecipeError: The recipe is wrong; the error lists every fault.
     """
     path = find_recipe(name)
     source = str(path)
@@ -105,45 +105,45 @@ def load_recipe(name: str, overrides: Sequence[str] = (), *, stage: str | None =
         *foreign_keys(data, [override.partition("=")[0] for override in overrides]),
         *(fault for override in overrides for fault in _apply(data, override)),
     ]
-    found = data.get("stage")
-    if not isinstance(found, str) or found not in STAGES:
-        raise RecipeError(source, [*faults, f"stage is {found!r}, where one of {', '.join(STAGES)} is needed"])
-    if stage is not None and found != stage:
+    own_stage = data.get("stage")
+    if not isinstance(own_stage, str) or own_stage not in STAGES:
+        raise RecipeError(source, [*faults, f"stage is {own_stage!r}, where one of {', '.join(STAGES)} is needed"])
+    if stage is not None and own_stage != stage:
         raise RecipeError(
-            source, [*faults, f"stage: this recipe is for `interank {found}`, not for `interank {stage}`"]
+            source, [*faults, f"stage: this recipe is for `interank {own_stage}`, not for `interank {stage}`"]
         )
-    if found == "run":
+    if own_stage == "run":
         _name_stages(data)
-    if former := _former(found, data):
+    if former := _former(own_stage, data):
         raise RecipeError(source, [*faults, *former])
     model = model_of(data)
     if model is None:
-        raise RecipeError(source, [*faults, _unknown_task(found, data)])
+        raise RecipeError(source, [*faults, _unknown_task(own_stage, data)])
     recipe: Recipe | None = None
     try:
         recipe = model.model_validate(data)
     except ValidationError as error:
         faults += [_fault(model, dict(item)) for item in error.errors()]
-    faults += _trainer_faults(found, data)
+    faults += _trainer_faults(own_stage, data)
     if recipe is None or faults:
         raise RecipeError(source, faults)
     return recipe
 
 
 def model_of(data: Mapping[str, Any]) -> type[Recipe] | None:
-    """What a recipe of these keys is checked by; None where its stage has no such task."""
+    """The model class that checks a recipe of these keys; None if its stage has no such task."""
     stage = data["stage"]
     return _of_task(stage, data) if stage in _BY_TASK else _OF_ONE_TASK[stage]
 
 
 def _of_task(stage: str, section: Mapping[str, Any]) -> type[DistillRecipe] | type[RlRecipe] | None:
     task = task_of(section)
-    # YAML may hold a list there, which is no key of a mapping.
+    # In YAML it may be a list, which cannot be looked up.
     return _BY_TASK[stage].get(task) if isinstance(task, str) else None
 
 
 def _sections(stage: str, data: Mapping[str, Any]) -> list[tuple[str, str, Mapping[str, Any]]]:
-    """The parts that are recipes of stages that train: what goes before their keys, the stage, the keys."""
+    """The parts that are recipes of training stages, each as its key prefix, stage and keys."""
     if stage != "run":
         return [("", stage, data)] if stage in _TRAINING else []
     stages = data.get("stages")
@@ -161,8 +161,8 @@ def _former(stage: str, data: Mapping[str, Any]) -> list[str]:
     for before, name, section in _sections(stage, data):
         if name == "distill" and "objective" in section and "task" not in section:
             answers = section["objective"] == "answers"
-            told = "it is what `task: judge` learns; leave it out" if answers else "a head is a task: set `task: head`"
-            faults.append(f"{before}objective: {told}")
+            advice = "`task: judge` learns answers; leave it out" if answers else "a head is a task; set `task: head`"
+            faults.append(f"{before}objective: {advice}")
     return faults
 
 
@@ -171,10 +171,10 @@ def _unknown_task(stage: str, data: Mapping[str, Any]) -> str:
 
 
 def read_keys(source: str, overrides: Sequence[str]) -> dict[str, Any]:
-    """The mapping that `key=value` settings make, with dots for nesting and YAML for the values.
+    """Read `key=value` settings into a mapping, with dots for nesting and YAML for the values.
 
     Raises:
-        RecipeError: With every fault found; it names the source.
+        RecipeError: A setting is wrong; the error names the source and lists every fault.
     """
     data: dict[str, Any] = {}
     faults = [fault for override in overrides for fault in _apply(data, override)]
@@ -196,7 +196,7 @@ def _read(path: Path) -> dict[str, Any]:
 
 
 def _apply(data: dict[str, Any], override: str) -> list[str]:
-    """Set `a.b=value` in the data; a pipeline's stages are reached without their `stages.`."""
+    """Set `a.b=value` in the data and return the faults; a pipeline's keys need no `stages.` in front."""
     key, equals, text = override.partition("=")
     if not equals or not key:
         return [f"{override!r} was given; overrides are written key=value"]
@@ -231,23 +231,23 @@ def _trainer_faults(stage: str, data: Mapping[str, Any]) -> list[str]:
     faults = []
     for before, name, section in _sections(stage, data):
         model = RewardModelRecipe if name == "reward" else _of_task(name, section)
-        given = section.get("trainer")
-        if model is not None and isinstance(given, Mapping):
-            faults += trainer_faults(model.trainer_config(section), given, f"{before}trainer")
+        trainer = section.get("trainer")
+        if model is not None and isinstance(trainer, Mapping):
+            faults += trainer_faults(model.trainer_config(section), trainer, f"{before}trainer")
     return faults
 
 
 def _fault(model: type[BaseModel], item: Mapping[str, Any]) -> str:
-    """One of pydantic's errors as: key, what was found, what is expected or nearest."""
+    """Word one of pydantic's errors: the key, the value found, and what is expected or the nearest key."""
     location = [str(part) for part in item["loc"]]
     if location[:1] == ["stages"] and len(location) > 2 and location[1] in _BY_TASK:
-        # Behind the stage pydantic names the task.
+        # pydantic puts the task after the stage.
         _, stage, task, *below = location
         inner = _fault(_BY_TASK[stage][task], {**item, "loc": below})
         return f"stages.{stage}.{inner}" if below else f"stages.{stage}: {inner.removeprefix(': ')}"
     where = ".".join(location)
     if item["type"] in ("union_tag_invalid", "union_tag_not_found"):
-        # Of pydantic's unions recipes have those of tasks alone.
+        # The only discriminated unions of recipes are those of tasks.
         if isinstance(item["input"], Mapping):
             return f"{where}.{_unknown_task(location[-1], item['input'])}"
         return f"{where}: {shown(where, item['input'])} was found: a mapping of keys is expected"
@@ -266,7 +266,7 @@ def _fault(model: type[BaseModel], item: Mapping[str, Any]) -> str:
 
 
 def _below(model: type[BaseModel], location: Sequence[str]) -> list[str]:
-    """Where a key stands in a section below the place where it was given."""
+    """The full names of a misplaced key in the sections below its place."""
     *above, key = location
     sections = _keys_at(model, above)
     return [".".join([*above, name, key]) for name in sections if key in _keys_at(model, [*above, name])]
@@ -274,7 +274,7 @@ def _below(model: type[BaseModel], location: Sequence[str]) -> list[str]:
 
 def _tasks_with(model: type[BaseModel], key: str) -> list[str]:
     """The other tasks of a recipe's stage that have a key."""
-    models = next((found for found in _BY_TASK.values() if model in found.values()), {})
+    models = next((models for models in _BY_TASK.values() if model in models.values()), {})
     return [name for name, other in models.items() if key in other.model_fields]
 
 
@@ -283,7 +283,7 @@ def _task_named(model: type[BaseModel]) -> str:
 
 
 def _keys_at(model: type[BaseModel], location: Sequence[str]) -> list[str]:
-    """The keys that the section at `location` knows."""
+    """The keys of the section at `location`."""
     for part in location:
         if part.isdigit():
             continue

@@ -1,4 +1,4 @@
-"""What `interank run` can be told: the recipes of all its stages."""
+"""The recipe of `interank run`: the recipes of all its stages."""
 
 from __future__ import annotations
 
@@ -20,23 +20,23 @@ from interank.wording import listed
 
 
 class StagesRecipe(Settings):
-    """The stages of a pipeline; their inputs from each other are handed over."""
+    """The stages of a pipeline; each gets the outputs of the earlier ones as its inputs."""
 
     generate: GenerateRecipe
     distill: Distill
     reward: RewardModelRecipe | None = None
-    """Where there is one, rl's `explanation_quality` asks what it makes."""
+    """Trains a reward model, which rl's `explanation_quality` then uses; null trains none."""
     rl: Rl
     evaluate: EvaluateRecipe
 
     @property
     def named(self) -> tuple[str, ...]:
-        """The stages that there are, in their order."""
+        """The names of the pipeline's stages, in order."""
         return tuple(name for name in type(self).model_fields if getattr(self, name) is not None)
 
     @model_validator(mode="after")
     def _nothing_handed_twice(self) -> StagesRecipe:
-        given = {
+        inputs = {
             "distill.judgments": self.distill.judgments,
             "reward.judgments": self.reward.judgments if self.reward else None,
             "rl.judgments": self.rl.judgments,
@@ -44,9 +44,9 @@ class StagesRecipe(Settings):
             "rl.reward_model": getattr(self.rl, "reward_model", None) if self.reward else None,
             "evaluate.adapters": self.evaluate.adapters,
         }
-        wrong = [name for name, value in given.items() if value]
+        wrong = [name for name, value in inputs.items() if value]
         if wrong:
-            raise ValueError(f"{', '.join(wrong)}: a pipeline hands these over itself; leave them out")
+            raise ValueError(f"{', '.join(wrong)}: a pipeline sets these itself; leave them out")
         if self.distill.task not in REFINED:
             raise ValueError(
                 f"distill.task: rl improves no {self.distill.task}; set {listed(REFINED, last='or')}, or run distill "
@@ -54,7 +54,7 @@ class StagesRecipe(Settings):
             )
         if self.distill.task != self.rl.task:
             raise ValueError(
-                f"rl.task: {self.rl.task} was found, but the student is distilled for {self.distill.task}; "
+                f"rl.task: {self.rl.task} was found, but the student is distilled for task {self.distill.task}; "
                 "make them equal"
             )
         return self
@@ -67,32 +67,36 @@ class StagesRecipe(Settings):
             is_handed(entry) or entry.use in WITHOUT_MODEL for entry in self.rl.rewards
         ):
             raise ValueError(
-                f"reward: rl.rewards has no explanation_quality, nor {', '.join(WITHOUT_MODEL)}, whose place the "
-                "reward model takes; add {use: explanation_quality} for task judge, or leave reward out"
+                f"reward: no reward of rl.rewards uses the reward model: neither explanation_quality nor "
+                f"{', '.join(WITHOUT_MODEL)}, which it replaces; add {{use: explanation_quality}} for task judge, or "
+                "leave reward out"
             )
-        # An adapter's base is known when it is opened, and rl refuses a reward model of another one.
+        # An adapter's base is known only when it is opened; then rl refuses a reward model of another base.
         student = expanded(self.distill.student)
         continues = student.is_dir() and not (student / "config.json").is_file()
         if self.reward.student != self.distill.student and not continues:
             raise ValueError(
-                f"reward.student: {self.reward.student} was found, and the reward model stands beside the policy on "
+                f"reward.student: {self.reward.student} was found, but the reward model shares the policy's base, "
                 f"distill.student, {self.distill.student}; make them equal"
             )
         if self.generate.explanations is None:
             raise ValueError(
-                "generate.explanations: the reward model learns of marked explanations, and none are collected; add "
-                "the section, as {samples: 1, marks: made}"
+                "generate.explanations: the reward model is trained on marked explanations, and none are collected; "
+                "add the section, as {samples: 1, marks: made}"
             )
         return self
 
 
 def is_handed(reward: RewardRecipe) -> bool:
-    """Whether a pipeline hands its reward model to this reward, which names none."""
+    """Whether this reward gets the pipeline's reward model, as it names none of its own."""
     return reward.use == "explanation_quality" and bool(reward.weight) and not reward.params.get("model")
 
 
 def with_reward_model(rl: RlRecipe, place: Path) -> RlRecipe:
-    """The recipe with a pipeline's reward model: for the rewards that name none, else in place of those without one."""
+    """Return the recipe with the pipeline's reward model.
+
+    `explanation_quality` rewards that name no model get it; without any such reward it becomes `reward_model`.
+    """
     if not any(map(is_handed, rl.rewards)):
         return type(rl).model_validate({**rl.model_dump(), "reward_model": place})
     rewards = tuple(
@@ -111,6 +115,6 @@ class RunRecipe(Settings):
     """The stages' recipes, each without its `stage:` key."""
 
     def missing(self) -> list[str]:
-        """The inputs without which it cannot start."""
+        """The required inputs that are not set."""
         missing = [f"generate.{name}" for name in self.stages.generate.missing()]
         return missing if self.stages.evaluate.benchmark else [*missing, "evaluate.benchmark"]

@@ -1,4 +1,4 @@
-"""What a recipe's first two lines say: what it is for, and the hardware, time and money that it takes."""
+"""The summary in a recipe's first two lines: its purpose, and the hardware, time and money that it takes."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ _TAKES = re.compile(r"# Takes ([^|]+) \| ([^|]+) \| ([^|]+)")
 
 
 class Summary(NamedTuple):
-    """A recipe in a line; time and cost with a `~` are computed, by the formula in docs/recipes.md."""
+    """A recipe in a line; time and cost with a `~` are computed by the formula in docs/recipes.md."""
 
     what: str
     hardware: str
@@ -19,10 +19,10 @@ class Summary(NamedTuple):
 
 
 def summary(path: Path) -> Summary:
-    """Read the two lines of a recipe that comes with interank."""
+    """Read the two lines of a bundled recipe."""
     what, takes, *_ = path.read_text("utf-8").splitlines()
-    found = _TAKES.fullmatch(takes)
-    if found is None:
+    match = _TAKES.fullmatch(takes)
+    if match is None:
         raise ValueError(f"{path}: the second line is not `# Takes HARDWARE | TIME | COST`")
-    hardware, time, cost = found.groups()
+    hardware, time, cost = match.groups()
     return Summary(what.removeprefix("# "), hardware, time, cost)

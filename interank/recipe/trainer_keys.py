@@ -1,4 +1,4 @@
-"""The fields of TRL's and transformers' trainer configurations, read from their source: importing it loads torch."""
+"""The fields of TRL's and transformers' trainer configurations, read from source, since importing would load torch."""
 
 from __future__ import annotations
 
@@ -28,9 +28,8 @@ _SOURCES = {
 _CLASSES = frozenset({"SFTConfig", "GRPOConfig", "RewardConfig", "_BaseConfig", "TrainingArguments"})
 _SIMPLE: dict[str, type] = {"int": int, "float": float, "bool": bool, "str": str, "None": type(None)}
 
-# The log-probabilities that the loss compares are those of the whole distribution.
+# The loss compares log-probabilities of the whole distribution.
 _WHOLE = "completions are sampled from all tokens at `temperature`"
-# Whole base weights are in each process.
 _WHOLE_WEIGHTS = "each of several processes has the whole base weights, and DDP averages the adapter's gradients"
 _HUB = (
     "push_to_hub",
@@ -41,7 +40,7 @@ _HUB = (
     "hub_always_push",
     "hub_revision",
 )
-# What a stage decides itself; a recipe that sets it would silently lose or break resume.
+# Fields that a stage sets itself; a recipe's value would be overwritten or break resuming.
 OWNED = {
     "output_dir": "it is the stage's --out",
     "seed": "set the recipe's `seed`",
@@ -61,14 +60,14 @@ OWNED = {
     "eval_on_start": "the untrained student is tried too",
     "metric_for_best_model": "it is nDCG@10 on the validation questions",
     "greater_is_better": "it is nDCG@10 on the validation questions",
-    "restore_callback_states_from_checkpoint": "it is, where `validation.patience` needs it",
+    "restore_callback_states_from_checkpoint": "it is set where `validation.patience` needs it",
     "logging_nan_inf_filter": "a loss that is not a number ends the training",
     **dict.fromkeys(("fsdp", "fsdp_config", "deepspeed", "parallelism_config"), _WHOLE_WEIGHTS),
-    "accelerator_config": "rows are drawn by the recipe's `seed`, and interank deals them out to processes",
-    **dict.fromkeys(("ddp_backend", "ddp_timeout"), "processes meet before the trainer is made"),
+    "accelerator_config": "rows are drawn by the recipe's `seed`, and interank divides them among processes",
+    **dict.fromkeys(("ddp_backend", "ddp_timeout"), "the process group is formed before the trainer is made"),
     "dataset_kwargs": "the rows are interank's",
     **dict.fromkeys(
-        ("push_to_hub", *_HUB), "nothing is sent while a model trains; `interank push` sends what is finished"
+        ("push_to_hub", *_HUB), "nothing is uploaded during training; `interank push` uploads a finished output"
     ),
     "save_total_limit": "the last complete checkpoint and the best one are kept until the stage ends",
 }
@@ -76,7 +75,7 @@ OWNED = {
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
-    """The numbers with which a trainer can work."""
+    """The range of numbers with which a trainer works."""
 
     least: float = -math.inf
     most: float = math.inf
@@ -85,16 +84,16 @@ class Bounds:
     below: float = math.inf
     """The number has to be less than this one."""
     or_also: float | None = None
-    """One number more, by which the trainer knows that nothing was set."""
+    """One further number, the trainer's default for "not set"."""
 
     def hold(self, value: float) -> bool:
-        """Whether the value is one of them; what is no finite number never is."""
+        """Whether the value is within; NaN and infinities never are."""
         inside = self.least <= value <= self.most and self.above < value < self.below
         return math.isfinite(value) and (inside or value == self.or_also)
 
     def __str__(self) -> str:
-        """In words."""
-        told = [
+        """The range in words."""
+        parts = [
             f"{word} {bound:g}"
             for word, bound in (
                 ("at least", self.least),
@@ -104,12 +103,12 @@ class Bounds:
             )
             if math.isfinite(bound)
         ]
-        return " and ".join(told) + (f", or {self.or_also:g}" if self.or_also is not None else "")
+        return " and ".join(parts) + (f", or {self.or_also:g}" if self.or_also is not None else "")
 
 
 _COUNT, _AMOUNT, _POSITIVE = Bounds(least=1), Bounds(least=0), Bounds(above=0)
 _SHARE = Bounds(least=0, most=1)
-# Beyond these, TRL, transformers or torch end in the middle of the work, divide by zero, or train nothing that counts.
+# Beyond these, TRL, transformers or torch fail halfway, divide by zero, or train nothing of use.
 BOUNDS: dict[str, Bounds] = {
     **dict.fromkeys(("per_device_train_batch_size", "per_device_eval_batch_size"), _COUNT),
     **dict.fromkeys(("gradient_accumulation_steps", "eval_accumulation_steps"), _COUNT),
@@ -126,15 +125,15 @@ BOUNDS: dict[str, Bounds] = {
 }
 
 
-def trainer_faults(config: str, given: Mapping[str, Any], where: str) -> list[str]:
-    """What is wrong with a recipe's `trainer:` section: keys, simple types, and numbers that train nothing."""
+def trainer_faults(config: str, trainer: Mapping[str, Any], where: str) -> list[str]:
+    """List the faults of a recipe's `trainer:` section: unknown keys, wrong types, and numbers out of range."""
     fields = trainer_fields(config)
     faults = []
-    for key, value in given.items():
+    for key, value in trainer.items():
         if key.startswith("vllm_"):
-            faults.append(f"{where}.{key}: not free, what concerns vLLM stands under `rollouts`")
+            faults.append(f"{where}.{key}: cannot be set here; settings of vLLM are under `rollouts`")
         elif key in OWNED:
-            faults.append(f"{where}.{key}: not free, {OWNED[key]}")
+            faults.append(f"{where}.{key}: cannot be set here; {OWNED[key]}")
         elif key not in fields:
             near = difflib.get_close_matches(key, fields, n=1)
             hint = f"; did you mean {near[0]!r}?" if near else ""
@@ -142,8 +141,8 @@ def trainer_faults(config: str, given: Mapping[str, Any], where: str) -> list[st
             faults.append(f"{where}.{key}: {library}.{config} has no such field{hint}")
         elif not _fits(value, fields[key]):
             faults.append(f"{where}.{key}: {value!r} was found, {fields[key]} is expected")
-        elif (named := _choices().get(fields[key].partition(" | ")[0])) and value not in named:
-            faults.append(f"{where}.{key}: {_as_written(value)} was found, one of {', '.join(named)} is expected")
+        elif (choices := _choices().get(fields[key].partition(" | ")[0])) and value not in choices:
+            faults.append(f"{where}.{key}: {_as_written(value)} was found, one of {', '.join(choices)} is expected")
         elif key in BOUNDS and type(value) in (int, float) and not BOUNDS[key].hold(value):
             faults.append(f"{where}.{key}: {value!r} was found, a number {BOUNDS[key]} is expected")
     return faults
@@ -151,7 +150,7 @@ def trainer_faults(config: str, given: Mapping[str, Any], where: str) -> list[st
 
 @cache
 def trainer_fields(config: str) -> dict[str, str]:
-    """Field name to annotation of one of `trl`'s configurations, or of `transformers.TrainingArguments`.
+    """The annotations by field name of one of `trl`'s configurations, or of `transformers.TrainingArguments`.
 
     Raises:
         InputError: trl or transformers is not installed.
@@ -171,18 +170,18 @@ def trainer_fields(config: str) -> dict[str, str]:
 
 @cache
 def _choices() -> dict[str, tuple[str, ...]]:
-    """The values of transformers' enumerations, by their names."""
-    found = {}
+    """The values of transformers' enumerations, by the enumeration's name."""
+    choices = {}
     for source in ("transformers/trainer_utils.py", "transformers/training_args.py"):
         for node in ast.parse(_installed(source).read_text("utf-8")).body:
             if isinstance(node, ast.ClassDef) and any(ast.unparse(base) == "ExplicitEnum" for base in node.bases):
                 values = (item.value for item in node.body if isinstance(item, ast.Assign))
-                found[node.name] = tuple(str(item.value) for item in values if isinstance(item, ast.Constant))
-    return found
+                choices[node.name] = tuple(str(item.value) for item in values if isinstance(item, ast.Constant))
+    return choices
 
 
 def _as_written(value: Any) -> str:
-    """A value, and how it came to be one where YAML takes a word for it."""
+    """The value in a message, with a note where YAML read a bare word as false."""
     return f"{value!r} (YAML's reading of a bare no or off; write \"'no'\")" if value is False else repr(value)
 
 
@@ -197,7 +196,7 @@ def _installed(source: str) -> Path:
 
 
 def _fits(value: Any, annotation: str) -> bool:
-    """Whether the value has one of the annotation's simple types; anything beyond simple types is left to TRL."""
+    """Whether the value has one of the annotation's simple types; other annotations are left to TRL."""
     names = [name.strip() for name in annotation.split("|")]
     if not all(name in _SIMPLE for name in names):
         return True

@@ -1,4 +1,4 @@
-"""YAML as recipes have it: numbers are decimal, dates are words, no key stands twice, nothing grows as it is read."""
+"""Reads recipes' YAML: numbers are decimal, dates are words, keys are unique, and aliases cannot blow it up."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ import yaml
 
 from interank.wording import counted
 
-# What aliases may make of a recipe, in keys and values; the longest recipe has some hundred.
+# The most keys and values of a recipe, aliases expanded; the longest recipe has about a hundred.
 _MOST_VALUES = 20_000
 _MOST_DEPTH = 50
 _MOST_DIGITS = 18
 
 
 class _Loader(yaml.SafeLoader):
-    """YAML 1.2's reading of bare words: `010`, `1:30` and `2024-01-01` are what they look like, `1e-4` is a number."""
+    """YAML 1.2's bare words: `1:30` and `2024-01-01` are texts, `010` is decimal, `1e-4` is a number."""
 
 
 _INTEGER, _FLOAT = "tag:yaml.org,2002:int", "tag:yaml.org,2002:float"
@@ -38,10 +38,10 @@ _Loader.add_implicit_resolver(
 
 
 def read_yaml(text: str) -> Any:
-    """What the text says.
+    """Parse the text.
 
     Raises:
-        ValueError: It is not YAML, has a key twice or a number that is read in different ways, or is made to grow.
+        ValueError: It is not YAML, repeats a key, has an ambiguous number, or grows too large by its aliases.
     """
     loader = None
     try:
@@ -60,20 +60,20 @@ def read_yaml(text: str) -> Any:
             loader.dispose()
 
 
-_TOO_DEEP = f"nested deeper than {_MOST_DEPTH} levels, which no recipe is; write it flat"
+_TOO_DEEP = f"nested deeper than {_MOST_DEPTH} levels, the most that is read; write it flat"
 
 
 def _check(node: yaml.Node, sizes: dict[int, int], depth: int) -> int:
-    """How many values the node stands for, aliases written out.
+    """Check a node and count its values, aliases expanded.
 
     Raises:
-        ValueError: As of `read_yaml`.
+        ValueError: As `read_yaml`.
     """
     if depth > _MOST_DEPTH:
         raise ValueError(_TOO_DEEP)
     if id(node) in sizes:
         if not sizes[id(node)]:
-            raise ValueError(f"{_place(node)}an alias stands within what it names; write the values out")
+            raise ValueError(f"{_place(node)}an alias refers to a value that contains it; write the values out")
         return sizes[id(node)]
     sizes[id(node)] = 0
     if isinstance(node, yaml.MappingNode):
@@ -86,7 +86,7 @@ def _check(node: yaml.Node, sizes: dict[int, int], depth: int) -> int:
     size = 1 + sum(_check(part, sizes, depth + 1) for part in parts)
     if size > _MOST_VALUES:
         raise ValueError(
-            f"{_place(node)}written out, it has more than {_MOST_VALUES:,} values; write what is meant without aliases"
+            f"{_place(node)}with aliases expanded it has more than {_MOST_VALUES:,} values; write it without aliases"
         )
     sizes[id(node)] = size
     return size
@@ -96,11 +96,11 @@ def _check_keys(node: yaml.MappingNode) -> None:
     seen: dict[str, int] = {}
     for key, _ in node.value:
         if not isinstance(key, yaml.ScalarNode):
-            raise ValueError(f"{_place(key)}a key is a list or a mapping, where a word is needed")
+            raise ValueError(f"{_place(key)}a key is a list or a mapping, where a word is expected")
         line = key.start_mark.line + 1
         if key.value in seen and key.value != "<<":
             raise ValueError(
-                f"the key {key.value[:60]!r} stands twice, in line {seen[key.value]} and in line {line}; leave one out"
+                f"the key {key.value[:60]!r} is set twice, in line {seen[key.value]} and in line {line}; leave one out"
             )
         seen[key.value] = line
 
@@ -113,7 +113,7 @@ def _check_integer(node: yaml.ScalarNode) -> None:
         )
     if len(digits) > 1 and digits.startswith("0"):
         raise ValueError(
-            f"{_place(node)}{node.value} begins with 0, which some read as a number to the base of 8; write "
+            f"{_place(node)}{node.value} begins with 0, which some programs read as an octal number; write "
             f"{int(digits.replace('_', ''))}, or '{node.value}' in quotes for a name"
         )
 

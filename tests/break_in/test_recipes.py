@@ -18,7 +18,7 @@ LAUGHS = "a0: &a0 [lol, lol, lol, lol, lol, lol, lol, lol, lol]\n" + "".join(
 )
 REFUSED = {
     "billion laughs": (f"{LAUGHS}stage: evaluate\nmeasures: *a9\n", "more than 20,000 values"),
-    "an alias within itself": ("a: &a {b: *a}\nstage: evaluate\n", "an alias stands within what it names"),
+    "an alias within itself": ("a: &a {b: *a}\nstage: evaluate\n", "an alias refers to a value that contains it"),
     "lists in lists": (f"stage: evaluate\nmeasures: {'[' * 50_000}\n", "nested deeper than 50 levels"),
     "closed lists in lists": (f"stage: evaluate\nmeasures: {'[' * 90}{']' * 90}\n", "nested deeper than 50 levels"),
     "a number of 5,000 digits": (f"stage: evaluate\nseed: {'9' * 5000}\n", "line 2: a number of 5000 digits"),
@@ -32,8 +32,8 @@ REFUSED = {
     "a number without bound": ("stage: evaluate\ndepth: .inf\n", "depth: inf was found"),
     "a list as stage": ("stage: [1, 2]\n", "stage is [1, 2]"),
     "bytes": ("stage: !!binary aGk=\n", "stage is b'hi'"),
-    "a key twice": ("stage: evaluate\ndepth: 10\ndepth: 50\n", "'depth' stands twice, in line 2 and in line 3"),
-    "a key twice below": ("stage: rl\ntrainer: {max_steps: 1, max_steps: 2}\n", "'max_steps' stands twice"),
+    "a key twice": ("stage: evaluate\ndepth: 10\ndepth: 50\n", "'depth' is set twice, in line 2 and in line 3"),
+    "a key twice below": ("stage: rl\ntrainer: {max_steps: 1, max_steps: 2}\n", "'max_steps' is set twice"),
     "an octal number": ("stage: evaluate\ndepth: 010\n", "line 2: 010 begins with 0"),
     "a long value": (f"stage: evaluate\ndepth: {'x' * 100_000}\n", "depth: 'xxx"),
 }

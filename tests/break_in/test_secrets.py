@@ -124,7 +124,7 @@ def test_what_is_no_key_is_not_sent_nor_repeated(monkeypatch: pytest.MonkeyPatch
 @pytest.mark.parametrize("setting", ["push_to_hub=true", f"hub_token={TOKEN}", "hub_model_id=a/b"])
 @pytest.mark.parametrize("recipe", ["distill/smollm2", "rl/smollm2"])
 def test_trainings_send_nothing_to_the_hub(recipe: str, setting: str) -> None:
-    with pytest.raises(RecipeError, match="nothing is sent while a model trains") as told:
+    with pytest.raises(RecipeError, match="nothing is uploaded during training") as told:
         load_recipe(recipe, [f"trainer.{setting}"])
     assert TOKEN not in str(told.value)
 

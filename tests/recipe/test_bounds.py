@@ -86,7 +86,7 @@ def test_what_trainers_can_work_with_is_taken(setting: str) -> None:
     [
         (["questions_per_step=3"], "3 are 3 rows, .* of 2 .*; make it 2 or 4, or lower"),
         (["questions_per_step=1"], "1 are 1 rows, .*; make it 2, or lower"),
-        (["questions_per_step=8", "trainer.gradient_accumulation_steps=2"], "are 4 microbatches of 2, and .* says 2"),
+        (["questions_per_step=8", "trainer.gradient_accumulation_steps=2"], "are 4 microbatches of 2, and .* is 2"),
     ],
 )
 def test_a_step_of_no_whole_microbatches_is_refused_with_the_nearest(settings: list[str], told: str) -> None:

@@ -263,8 +263,8 @@ def test_a_pipelines_reward_model_takes_the_place_of_rewards_without_one(tmp_pat
     ("change", "said"),
     [
         ("reward.student=y", r"reward\.student: y.*distill\.student, x"),
-        ("reward.judgments=runs/j", r"reward\.judgments: a pipeline hands"),
-        ("rl.reward_model=runs/r", r"rl\.reward_model: a pipeline hands"),
+        ("reward.judgments=runs/j", r"reward\.judgments: a pipeline sets"),
+        ("rl.reward_model=runs/r", r"rl\.reward_model: a pipeline sets"),
         ("generate.explanations=null", r"generate\.explanations"),
         ("rl.rewards=[{use: well_formed}]", "rl.rewards has no explanation_quality"),
         ("reward.trainer.beta=1", "RewardConfig has no such field"),
@@ -342,4 +342,6 @@ def test_a_key_of_a_section_is_told_with_its_section(tmp_path: Path, key: str, m
 def test_sharing_a_models_weights_out_is_refused(key: str) -> None:
     for config in ("SFTConfig", "GRPOConfig", "RewardConfig"):
         [told] = trainer_faults(config, {key: "full_shard"}, "trainer")
-        assert told.startswith(f"trainer.{key}: not free, each of several processes has the whole base weights")
+        assert told.startswith(
+            f"trainer.{key}: cannot be set here; each of several processes has the whole base weights"
+        )

@@ -380,9 +380,9 @@ def test_the_plan_counts_the_calls_that_are_made(tmp_path: Path, capsys: pytest.
         (ASKED_NOBODY, {"faults": ["pasted", "pasted"], **MADE}, "a kind is named twice"),
         (ASKED_NOBODY, {**MADE, "faults": []}, "marks: made needs constructed faults"),
         ({"model": "m", **ASKED_NOBODY}, {"samples": 1, "faults": []}, "a pair has one explanation"),
-        (ASKED_NOBODY, {"samples": 1}, "nobody is named to write or mark explanations"),
+        (ASKED_NOBODY, {"samples": 1}, "explanations are written or marked by a model"),
         (ASKED_NOBODY, {**MADE, "student": "runs/student"}, "student: with marks: made nobody reads the student"),
-        (ASKED_NOBODY, {"samples": 2, "marks": "made"}, "nobody is named to write or mark explanations"),
+        (ASKED_NOBODY, {"samples": 2, "marks": "made"}, "explanations are written or marked by a model"),
     ],
 )
 def test_what_does_not_go_together_is_told(teacher: dict[str, Any], explanations: dict[str, Any], told: str) -> None:
@@ -392,5 +392,5 @@ def test_what_does_not_go_together_is_told(teacher: dict[str, Any], explanations
 
 def test_mined_grades_without_explanations_are_told() -> None:
     given = {"stage": "generate", "dumps": ("d",), "decontaminate": False, "explanations": MADE}
-    with pytest.raises(ValidationError, match="there are no honest explanations to set beside made faults"):
+    with pytest.raises(ValidationError, match="there are no honest explanations beside the constructed faults"):
         GenerateRecipe.model_validate({**given, "teacher": {"grades": "votes", "max_reasoning_tokens": 0}})
