@@ -26,7 +26,7 @@ def page() -> str:
     parts = [
         "# Commands",
         "What `interank VERB --help` says, made from the parsers when the site is built. Every command takes `--quiet` "
-        "(errors only) and `--verbose` (also what the libraries underneath say). Exit codes: 0 done, 1 an error that "
+        "(errors only) and `--verbose` (also the log lines of the libraries). Exit codes: 0 done, 1 an error that "
         "is explained in a sentence, 2 wrong usage, 130 interrupted, 143 terminated.",
     ]
     parts += [_command(words, each) for words, each in verbs()]

@@ -1,4 +1,4 @@
-"""The `interank` command: finds the verb, runs it, and turns errors into a sentence and an exit code."""
+"""The `interank` command: runs a verb, and turns errors into a sentence and an exit code."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ _VERBS = (
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line; the exit code."""
+    """Run the command line and return its exit code."""
     # No verb has imported torch yet.
     wait_briefly()
     options = _parsed(arguments)
@@ -82,7 +82,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run(options: argparse.Namespace, arguments: list[str]) -> int:
-    """Run the verb, and say in a sentence what ended it."""
+    """Run the verb, and print the reason in a sentence if it is ended early."""
     try:
         if getattr(options, "verb", None) not in TRAINED_TOGETHER:
             refuse_several_processes()
@@ -92,30 +92,33 @@ def _run(options: argparse.Namespace, arguments: list[str]) -> int:
     except ToldByFirstError:
         return 1
     except InterankError as error:
-        print(f"interank: {ending.behind(error, options) or error}", file=sys.stderr)
+        print(f"interank: {ending.cause_message(error, options) or error}", file=sys.stderr)
         return 1
     except Terminated:
-        ending.tell("terminated", options)
+        ending.announce("terminated", options)
         return 143
     except KeyboardInterrupt:
-        ending.tell("interrupted", options)
+        ending.announce("interrupted", options)
         return 130
     except ending.ReaderGoneError:
         return 0
-    except Exception as error:  # noqa: BLE001  # No traceback for what a user can type.
-        print(f"interank: {ending.told(error, options) or error_report.told(error)}", file=sys.stderr)
+    except Exception as error:  # noqa: BLE001  # Users see no traceback.
+        print(f"interank: {ending.fault_message(error, options) or error_report.message(error)}", file=sys.stderr)
         return 1
 
 
-def _launched(given: str, arguments: list[str]) -> int:
+def _launched(processes: str, arguments: list[str]) -> int:
     """Run the command in several processes."""
     from interank.stages.launching import launch
 
-    return launch(given, arguments)
+    return launch(processes, arguments)
 
 
 def _parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
-    """The options; argparse takes no more of a verb's list once an option stood between, so the rest is added here."""
+    """Parse the options.
+
+    argparse ends a list of positional arguments at the first option, so the ones behind it are added here.
+    """
     options: argparse.Namespace
     options, rest = parser().parse_known_args(arguments)
     if "run" not in options:
@@ -139,9 +142,9 @@ def parser() -> Parser:
     top.add_argument("-V", "--version", action="version", version=f"interank {__version__}")
     common = argparse.ArgumentParser(add_help=False)
     loudness = common.add_mutually_exclusive_group()
-    loudness.add_argument("--quiet", action="store_true", help="errors only, no progress")
-    loudness.add_argument("--verbose", action="store_true", help="also what the libraries underneath say")
-    # Without a verb the help is shown.
+    loudness.add_argument("--quiet", action="store_true", help="print errors only, no progress")
+    loudness.add_argument("--verbose", action="store_true", help="also print the log lines of the libraries")
+    # Without a verb the help is printed.
     verbs = top.add_subparsers(title="verbs", metavar="VERB", required=False)
     for module in _VERBS:
         module.register(verbs, common)
@@ -150,12 +153,12 @@ def parser() -> Parser:
 
 def _set_up_log(options: argparse.Namespace) -> None:
     logging.basicConfig(stream=sys.stderr, format="%(message)s", level=logging.WARNING, force=True)
-    # Of several processes the first tells how it goes, and all what went wrong.
-    usual = logging.INFO if first() else logging.WARNING
-    level = logging.ERROR if options.quiet else logging.DEBUG if options.verbose else usual
+    # Of several processes only the first logs progress; all log warnings.
+    default = logging.INFO if first() else logging.WARNING
+    level = logging.ERROR if options.quiet else logging.DEBUG if options.verbose else default
     logging.getLogger("interank").setLevel(level)
     if not options.verbose:
-        # The libraries underneath speak to their developers; --verbose lets them.
+        # Log lines of the libraries are meant for developers.
         os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
         os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
         os.environ.setdefault("PYTHONWARNINGS", "ignore")

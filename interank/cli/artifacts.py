@@ -1,4 +1,4 @@
-"""`interank artifacts`: the outputs in a folder, finished and unfinished, and the removal of the unfinished."""
+"""`interank artifacts`: lists the outputs in a folder, and removes unfinished ones."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ examples:
   interank artifacts runs
   interank artifacts runs --clean
 
-An unfinished output stands in a hidden folder .NAME.partial beside its place, from where --resume goes on. --clean
-removes those folders, less those that a process is making now; finished outputs stay."""
+An unfinished output is in a hidden folder .NAME.partial beside its final place; --resume continues it. --clean removes
+these folders, except those that a process is working on; finished outputs stay."""
 _HEAD = ("output", "holds", "size", "made", "state", "made from")
 
 
@@ -28,7 +28,7 @@ def register(verbs: Any, common: argparse.ArgumentParser) -> None:
         "artifacts",
         parents=[common],
         help="list outputs in a folder; remove unfinished ones",
-        description="List the outputs in a folder: what each holds, when it was made of what, and what is unfinished.",
+        description="List the outputs in a folder: what each holds, when and from what it was made, and its state.",
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -42,27 +42,27 @@ def _run(options: argparse.Namespace) -> int:
     from interank.stages.artifacts import artifacts, as_json, clean
 
     if options.clean:
-        found, kept = clean(options.folder)
+        outputs, kept = clean(options.folder)
         for sentence in kept:
             print(f"kept: {sentence}", file=sys.stderr)
     else:
-        found = artifacts(options.folder)
+        outputs = artifacts(options.folder)
     if options.json:
-        print(as_json(found))
+        print(as_json(outputs))
         return 0
-    if not found:
+    if not outputs:
         print(f"no {'unfinished ' if options.clean else ''}output of interank in {options.folder}", file=sys.stderr)
         return 0
-    _print(found, removed=options.clean)
+    _print(outputs, removed=options.clean)
     return 0
 
 
-def _print(found: list[Found], *, removed: bool) -> None:
+def _print(outputs: list[Found], *, removed: bool) -> None:
     rows = [_HEAD]
-    for each in found:
+    for each in outputs:
         state = "finished" if each.unfinished is None else "removed" if removed else f"unfinished: {each.unfinished}"
-        made = each.made.strftime("%Y-%m-%d %H:%M")
-        rows.append((str(each.path), each.kind, _shown(each.size), made, state, ", ".join(each.made_from) or "-"))
+        date = each.made.strftime("%Y-%m-%d %H:%M")
+        rows.append((str(each.path), each.kind, _shown(each.size), date, state, ", ".join(each.made_from) or "-"))
     print(aligned(rows))
 
 

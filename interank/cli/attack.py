@@ -1,4 +1,4 @@
-"""`interank attack`: how far attacks on the judge raise irrelevant documents, with and without a guard."""
+"""`interank attack`: measures how far prompt injections raise irrelevant documents, with and without a guard."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ examples:
   interank attack runs/student --benchmark beir/scifact --split test --mode score reason --json attacked.json
 
 Each template (label claims, instructions, fake frames, fake explanations, stuffing and more) is planted in one
-irrelevant candidate of each query, one at a time. What it gains is told in places, without and with the guard;
-`neutral` is text that attacks nobody."""
+irrelevant candidate of each query, one at a time. Its gain is counted in places of the ranking, without and with the
+guard; `neutral` is harmless text, for comparison."""
 _HEAD = ("mode", "guard", "attacks", "templates", "places gained", "95% interval", "of", "raised")
 
 
@@ -32,23 +32,25 @@ def register(verbs: Any, common: argparse.ArgumentParser) -> None:
     verb = verbs.add_parser(
         "attack",
         parents=[common],
-        help="plant attacks on the judge, and tell what they gain",
-        description="Plant attacks on the judge in irrelevant documents, and tell how many places they gain.",
+        help="plant attacks on the judge, and measure what they gain",
+        description="Plant attacks on the judge in irrelevant documents, and measure how many places they gain.",
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     verb.add_argument("model", metavar="MODEL", help="an output of distill or rl, or a model's folder or hub name")
     verb.add_argument("--benchmark", metavar="DIR", required=True, type=Path, help="queries, documents and qrels")
-    verb.add_argument("--task", help="which task of the folder, where it has several")
-    verb.add_argument("--split", help="which queries of the folder")
-    verb.add_argument("--queries", type=positive, default=20, metavar="N", help="a seeded sample (default 20)")
+    verb.add_argument("--task", help="the task, where the folder has several")
+    verb.add_argument("--split", help="the split of queries")
+    verb.add_argument("--queries", type=positive, default=20, metavar="N", help="queries, a seeded sample (default 20)")
     verb.add_argument("--depth", type=positive, default=10, metavar="N", help="candidates of a query (default 10)")
-    verb.add_argument("--mode", nargs="+", choices=FITTED_MODES, default=["score"], help="default score")
-    verb.add_argument("--guard", nargs="+", choices=GUARDS, default=["none", "fence"], help="with which guards")
-    verb.add_argument("--max-reasoning-tokens", type=positive, default=32, metavar="N", help="default 32")
+    verb.add_argument("--mode", nargs="+", choices=FITTED_MODES, default=["score"], help="modes (default score)")
+    verb.add_argument("--guard", nargs="+", choices=GUARDS, default=["none", "fence"], help="default none fence")
+    verb.add_argument(
+        "--max-reasoning-tokens", type=positive, default=32, metavar="N", help="an explanation's budget (default 32)"
+    )
     verb.add_argument("--precision", choices=["exact", "bfloat16", "nf4"], default="exact", help="as in rerank")
-    verb.add_argument("--seed", type=int, default=42, metavar="N", help="decides the sample (default 42)")
-    verb.add_argument("--json", metavar="FILE", type=Path, help="write every attack's ranks there")
+    verb.add_argument("--seed", type=int, default=42, metavar="N", help="the sample's seed (default 42)")
+    verb.add_argument("--json", metavar="FILE", type=Path, help="write the ranks of every attack there")
     add_base(verb)
     verb.set_defaults(run=_run)
 
@@ -86,9 +88,9 @@ def _run(options: argparse.Namespace) -> int:
     return 0
 
 
-def _print(found: list[Gain]) -> None:
+def _print(gained: list[Gain]) -> None:
     rows = [_HEAD]
-    for gain in found:
+    for gain in gained:
         places = gain.places
         figures = (f"{places.mean:+.2f}", f"{places.low:+.2f} to {places.high:+.2f}", f"{gain.above:.1f}")
         rows.append((gain.mode, gain.guard, gain.family, str(gain.templates), *figures, f"{gain.raised:.0%}"))

@@ -1,4 +1,4 @@
-"""`--base`, for every verb that opens an adapter."""
+"""The option `--base` of every verb that opens an adapter."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ import argparse
 
 
 def add_base(verb: argparse.ArgumentParser, adapter: str = "MODEL") -> None:
-    """Let the caller say what an adapter stands on."""
+    """Add the option."""
     verb.add_argument(
         "--base",
         metavar="NAME_OR_DIR",
-        help=f"what the adapter {adapter} stands on, if that was moved; also another base than its own, with a warning",
+        help=f"the base model of the adapter {adapter}, if it was moved; another base than its own gives a warning",
     )

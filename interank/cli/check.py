@@ -1,4 +1,4 @@
-"""`interank check`: resolve a recipe, open all that it names, and print it, or every fault at once."""
+"""`interank check`: resolves a recipe, opens its inputs, and prints it, or all its faults at once."""
 
 from __future__ import annotations
 
@@ -23,19 +23,19 @@ def register(verbs: Any, common: argparse.ArgumentParser) -> None:
     verb = verbs.add_parser(
         "check",
         parents=[common],
-        help="resolve a recipe, open its inputs and print it, or every fault it has",
-        description="Resolve a recipe, open all that it names as its stage does before it begins, and print it with "
-        "its defaults filled in, or every fault it has. No model is loaded and nothing is fetched.",
+        help="resolve a recipe, open its inputs and print it, or all its faults",
+        description="Resolve a recipe, open its inputs as its stage does at the start, and print the recipe with all "
+        "defaults, or all its faults. No model is loaded and nothing is downloaded.",
         epilog="example:\n  interank check recipes/demo.yaml rl.trainer.max_steps=8",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     verb.add_argument("recipe", metavar="RECIPE", help="a YAML file, or a name of `interank recipes ls`")
-    verb.add_argument("overrides", metavar="key=value", nargs="*", help="settings that win over the file's")
+    verb.add_argument("overrides", metavar="key=value", nargs="*", help="settings that override the file's")
     verb.add_argument("--json", action="store_true", help="print JSON instead of YAML")
     verb.add_argument(
         "--shards",
         metavar="N/OF",
-        help="of generate and evaluate: see that the work can be dealt out, and what a share is",
+        help="for generate and evaluate: check that the work can be split into shards, and print what a shard holds",
     )
     verb.add_argument("--allow-code", action="store_true", help=ALLOW_CODE)
     verb.set_defaults(run=_run)
@@ -53,9 +53,9 @@ def _run(options: argparse.Namespace) -> int:
 
         allow_code()
     recipe = load_recipe(options.recipe, options.overrides)
-    # What is not there is told before anything heavy is imported.
+    # Missing inputs are reported before anything heavy is imported.
     glance(recipe)
-    # As the stage does, so that both refuse the same in the same words.
+    # The stage's own check, so that both report the same faults in the same words.
     named = stage_named(recipe.stage).check(recipe)
     shard = _shard(recipe, options.shards)
     foreseen = _foreseen(recipe, named, shard)
@@ -68,30 +68,30 @@ def _run(options: argparse.Namespace) -> int:
     if not options.quiet:
         for line in [*_stored(recipe), *foreseen]:
             print(line, file=sys.stderr)
-    given = " ".join(map(word, [options.recipe, *options.overrides]))
+    words = " ".join(map(word, [options.recipe, *options.overrides]))
     more = "".join(f" {key}=PATH" for key in missing)
     more += f" --shards {shard}" if shard else ""
-    say_next(options, f"interank {recipe.stage} {given}{more} --out runs/NAME")
+    say_next(options, f"interank {recipe.stage} {words}{more} --out runs/NAME")
     return 0
 
 
-def _shard(recipe: Recipe, asked: str | None) -> Shard | None:
-    """The share that is asked about.
+def _shard(recipe: Recipe, text: str | None) -> Shard | None:
+    """Parse `--shards`.
 
     Raises:
-        InputError: It is none, or the work cannot be dealt out.
+        InputError: It names no shard, or the stage's work cannot be split into shards.
     """
-    if asked is None:
+    if text is None:
         return None
     from interank.stages.shards import refuse_shards
 
-    shard = Shard.parse(asked)
+    shard = Shard.parse(text)
     refuse_shards(recipe)
     return shard
 
 
 def _foreseen(recipe: Recipe, named: Sequence[Input], shard: Shard | None) -> list[str]:
-    """What the stage would read, write and take; what it says on its way is left out, warnings are not."""
+    """What the stage would read, write and take; its progress lines are silenced, its warnings are not."""
     from interank.stages.forecast import foresee
 
     log = logging.getLogger("interank")
@@ -104,15 +104,15 @@ def _foreseen(recipe: Recipe, named: Sequence[Input], shard: Shard | None) -> li
 
 
 def _stored(recipe: Recipe) -> list[str]:
-    """Which of the adapters to evaluate store a fit that would not be measured."""
+    """A line on each adapter to evaluate whose stored fit the recipe does not use."""
     from interank.recipe import EvaluateRecipe
     from interank.reranking.fitting import stored_place
 
     if not isinstance(recipe, EvaluateRecipe):
         return []
-    asked = {path.resolve() for path in recipe.fits}
+    used = {path.resolve() for path in recipe.fits}
     return [
         f"{path} stores a fit, which fits={path} would measure beside it"
         for path in recipe.adapters
-        if path.resolve() not in asked and stored_place(path, recipe.mode)
+        if path.resolve() not in used and stored_place(path, recipe.mode)
     ]

@@ -1,4 +1,4 @@
-"""`interank check-parity`: is a model the same in every engine, number format and batch, and merged?"""
+"""`interank check-parity`: compares a model's scores over engines, number formats, batches and merged weights."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ examples:
   interank check-parity runs/student --against runs/student-merged --golden asked.jsonl --json parity.json
   interank check-parity runs/student --engines transformers --server http://localhost:8000/v1 --served-name judge
 
-Each variant of the model is compared with the plainest one (transformers' own forward pass in float32, the adapter
-apart, one text at a time). A golden set is JSONL with `query_id, query, documents` in each row. Three faults are made
-on purpose, to see that the set shows them. With --json a killed command, given again, goes on where it was. Exit code
-1 where something lies beyond its tolerance."""
+Each variant of the model is compared with the reference: transformers' own forward pass in float32, the adapter
+unmerged, one text at a time. A golden set is JSONL with `query_id, query, documents` in each row. Three faults are
+introduced on purpose, to check that the set reveals them. With --json a killed command resumes when it is repeated.
+The exit code is 1 if a difference exceeds its tolerance."""
 _HEAD = ("variant", "largest", "mean", "tau", "moved", "grades", "allowed", "verdict")
 
 
@@ -38,17 +38,24 @@ def register(verbs: Any, common: argparse.ArgumentParser) -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     verb.add_argument("model", metavar="MODEL", help="an output of distill or rl, or a model's folder or hub name")
-    verb.add_argument("--golden", metavar="FILE", type=Path, help="queries with documents; else interank's own")
+    verb.add_argument("--golden", metavar="FILE", type=Path, help="queries with documents (default: interank's own)")
     verb.add_argument(
         "--engines",
         choices=["transformers", "transformers,vllm"],
         metavar="ENGINES",
         help="transformers, or transformers,vllm (the default where vLLM is installed)",
     )
-    verb.add_argument("--against", metavar="MODEL", nargs="+", default=[], help="folders that should hold the same")
-    verb.add_argument("--server", metavar="URL[,URL]", help="servers that should hold the same, as vllm serve")
+    verb.add_argument(
+        "--against", metavar="MODEL", nargs="+", default=[], help="folders with the same model, as merged"
+    )
+    verb.add_argument("--server", metavar="URL[,URL]", help="servers with the same model, as vllm serve")
     verb.add_argument("--served-name", metavar="NAME", help="the model's name on the servers")
-    verb.add_argument("--server-numbers", choices=["float32", "bfloat16"], default="bfloat16", help="default bfloat16")
+    verb.add_argument(
+        "--server-numbers",
+        choices=["float32", "bfloat16"],
+        default="bfloat16",
+        help="the servers' number format (default bfloat16)",
+    )
     verb.add_argument("--json", metavar="FILE", type=Path, help="write the certificate there")
     add_base(verb)
     verb.set_defaults(run=_run)
@@ -71,23 +78,23 @@ def _run(options: argparse.Namespace) -> int:
     from interank.settings.base import checked
     from interank.stages.parity import check_parity
 
-    given = options.server and {"urls": options.server, "model": options.served_name}
-    server = checked(ServerRecipe, given, "--server")
+    keys = options.server and {"urls": options.server, "model": options.served_name}
+    server = checked(ServerRecipe, keys, "--server")
     vllm = None if options.engines is None else "vllm" in options.engines
     targets = ParityTargets(vllm, server or None, options.server_numbers, tuple(options.against), options.base)
     certificate = check_parity(options.model, targets, options.golden, output=options.json)
     _print(certificate)
     if certificate.faults:
         raise ModelError(
-            f"{len(certificate.faults)} of what was compared is not the same, as the table tells; run the model as the "
-            "reference is run, or mend what differs"
+            f"{len(certificate.faults)} of the comparisons in the table differ by more than is allowed; run the model "
+            "as the reference is run, or remove the cause"
         )
     say_next(options, f'interank rerank {word(options.model)} --query "..." FILE; any of these gives this ranking')
     return 0
 
 
 def _print(certificate: Certificate) -> None:
-    """The table, what was left out, and what the faults made on purpose moved."""
+    """Print the table, with the faults introduced on purpose, and what was skipped."""
     lines = [_HEAD]
     for row in certificate.rows:
         allowed = f"{row.allowed.score:g}, {row.allowed.tau:g}, {row.allowed.grades:.0%}"
@@ -101,8 +108,8 @@ def _print(certificate: Certificate) -> None:
         print(f"skipped: {reason}")
 
 
-def _figures(found: Difference) -> tuple[str, str, str, str, str]:
-    return f"{found.largest:.2g}", f"{found.mean:.2g}", f"{found.tau:.3f}", str(found.moved), str(found.grades)
+def _figures(of: Difference) -> tuple[str, str, str, str, str]:
+    return f"{of.largest:.2g}", f"{of.mean:.2g}", f"{of.tau:.3f}", str(of.moved), str(of.grades)
 
 
 def _caught(kinds: tuple[str, ...]) -> str:

@@ -1,4 +1,4 @@
-"""`interank compare`: evaluations of the same candidates, side by side on one page."""
+"""`interank compare`: shows evaluations of the same candidates side by side on one page."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ examples:
   interank compare runs/eval-student runs/eval-rl --out compared.html
   interank compare runs/eval other.trec --out runs/compared
 
-An output of evaluate ranks candidates whose digest it keeps; evaluations of other candidates are refused."""
+An evaluation stores a digest of its candidates; evaluations of different candidates are refused."""
 
 
 def register(verbs: Any, common: argparse.ArgumentParser) -> None:
@@ -24,16 +24,16 @@ def register(verbs: Any, common: argparse.ArgumentParser) -> None:
     verb = verbs.add_parser(
         "compare",
         parents=[common],
-        help="evaluations of the same candidates, on one page",
-        description="Score the systems of several evaluations, and stored runs beside them, together.",
+        help="compare evaluations of the same candidates on one page",
+        description="Score the systems of several evaluations, and stored runs, together on one page.",
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     verb.add_argument("files", metavar="EVALUATION", nargs="+", type=Path, help="an output of evaluate, or a TREC run")
     verb.add_argument(
-        "--out", required=True, type=Path, metavar="PATH", help="a folder for all of it, or a file.html for the page"
+        "--out", required=True, type=Path, metavar="PATH", help="a folder for all files, or a file.html for the page"
     )
-    verb.add_argument("--benchmark", type=Path, metavar="DIR", help="where the benchmark is, if it was moved")
+    verb.add_argument("--benchmark", type=Path, metavar="DIR", help="the benchmark, if it was moved")
     verb.add_argument("--overwrite", action="store_true", help="replace an output")
     verb.set_defaults(run=_run)
 

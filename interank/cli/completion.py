@@ -1,4 +1,4 @@
-"""`interank completion`: the script by which a shell completes verbs, options, recipes and files."""
+"""`interank completion`: prints a script with which a shell completes verbs, options, recipes and files."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ examples:
   interank completion bash > ~/.local/share/bash-completion/completions/interank
   interank completion fish > ~/.config/fish/completions/interank.fish
 
-The script knows the verbs, options and recipes of this version; write it anew after an upgrade."""
+The script has the verbs, options and recipes of this version; write it again after an upgrade."""
 
-# Each shell's words for recipes: their names, and files.
+# A function in each shell's language that completes recipe names and files.
 _RECIPES = {
     "bash": '_interank_recipes() {{ compgen -W "{names}" -- "$1"; compgen -f -- "$1"; }}',
     "zsh": "_interank_recipes() {{ compadd -- {names}; _files; }}",
@@ -36,7 +36,7 @@ def register(verbs: Any, common: argparse.ArgumentParser) -> None:
         "completion",
         parents=[common],
         help="print a shell's completion script",
-        description="Print the script by which a shell completes verbs, options, recipes and files.",
+        description="Print a script with which a shell completes verbs, options, recipes and files.",
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -52,9 +52,9 @@ def _run(options: argparse.Namespace) -> int:
 
     top = parser()
     for action in _actions(top):
-        found = _completed(action)
-        if found is not None:
-            action.complete = found  # type: ignore[attr-defined]  # where shtab looks
+        completer = _completer(action)
+        if completer is not None:
+            action.complete = completer  # type: ignore[attr-defined]  # where shtab looks
     names = " ".join(name for name, _ in recipe_files())
     print(shtab.complete(top, options.shell, preamble=_RECIPES[options.shell].format(names=names)))
     say_next(options, f"write it to {_WHERE[options.shell]}, and open a new shell")
@@ -62,7 +62,7 @@ def _run(options: argparse.Namespace) -> int:
 
 
 def _actions(parser: argparse.ArgumentParser) -> Iterator[argparse.Action]:
-    """Those of a parser and of all parsers below it."""
+    """The actions of a parser and of all its subparsers."""
     for action in parser._actions:
         yield action
         if isinstance(action, argparse._SubParsersAction):
@@ -70,8 +70,8 @@ def _actions(parser: argparse.ArgumentParser) -> Iterator[argparse.Action]:
                 yield from _actions(below)
 
 
-def _completed(action: argparse.Action) -> Any:
-    """What completes an argument, in shtab's words; None where nothing does."""
+def _completer(action: argparse.Action) -> Any:
+    """The argument's completer as shtab takes it, or None."""
     import shtab
 
     if action.metavar == "RECIPE" or (action.metavar == "NAME" and action.dest == "name"):

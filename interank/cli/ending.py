@@ -1,4 +1,4 @@
-"""How a command ends that is ended from outside: signals, streams that nobody reads, and the machine's faults."""
+"""Ends a command cleanly on signals, closed streams and faults of the machine."""
 
 from __future__ import annotations
 
@@ -22,43 +22,43 @@ log = logging.getLogger(__name__)
 
 
 class ReaderGoneError(BrokenPipeError):
-    """Nobody reads standard output any more."""
+    """The reader of standard output has closed it."""
 
 
-def told(error: Exception, options: Namespace) -> str | None:
-    """The sentence about a fault of the machine; None of any other error."""
-    found = machine.fault(error)
-    if found is None:
+def fault_message(error: Exception, options: Namespace) -> str | None:
+    """The sentence about a fault of the machine; None for any other error."""
+    fault = machine.fault(error)
+    if fault is None:
         return None
     log.debug("this is where it failed", exc_info=error)
-    return f"{machine.told(found, _output(options))}{hint(options)}"
+    return f"{machine.told(fault, _output(options))}{hint(options)}"
 
 
-def behind(error: InterankError, options: Namespace) -> str | None:
-    """The sentence about a disk or handles at their end where another was raised for that; None where it is right."""
-    # Training tells of its checkpoints, too.
+def cause_message(error: InterankError, options: Namespace) -> str | None:
+    """The sentence about a full disk, a quota or used-up handles that caused an error; None without such a cause."""
+    # The message of a training error also names its checkpoints.
     cause = None if isinstance(error, TrainingError) else error.__cause__ or error.__context__
-    found = machine.fault(cause) if cause is not None else None
-    if found is None or found.kind not in ("full", "quota", "handles"):
+    fault = machine.fault(cause) if cause is not None else None
+    if fault is None or fault.kind not in ("full", "quota", "handles"):
         return None
-    return f"{machine.told(found, _output(options))}{hint(options)}"
+    return f"{machine.told(fault, _output(options))}{hint(options)}"
 
 
-def tell(how: str, options: Namespace) -> None:
-    """Say that the command was ended from outside, once for all the processes that did it together."""
+def announce(how: str, options: Namespace) -> None:
+    """Print that the command was ended from outside, once for all processes of a launch."""
     if distributed.tells_of_its_end():
         print(f"interank: {how}{hint(options)}", file=sys.stderr)
 
 
 def hint(options: Namespace) -> str:
-    """How to go on from what is kept."""
+    """The end of a sentence that tells how to resume; empty if nothing is kept."""
     if "resume" in options and options.out is not None:
         return "; the same command with --resume goes on"
     return "; the same command goes on" if _keeps(options) else ""
 
 
 def _keeps(options: Namespace) -> bool:
-    """Whether the command was given a file in which it keeps what it has done."""
+    """Whether the command writes a file from which it can resume."""
     return any(getattr(options, name) for name in getattr(options, "kept", ()))
 
 
@@ -69,10 +69,10 @@ def _output(options: Namespace) -> Path | None:
 
 @contextmanager
 def ready(options: Namespace) -> Iterator[None]:
-    """Have streams that can be written to, and SIGTERM raise, as long as the command runs."""
+    """Make the standard streams writable and SIGTERM raise while the command runs."""
     _open_closed()
     streams = sys.stdout, sys.stderr
-    sys.stdout, sys.stderr = _Printed(sys.stdout, needed=not _keeps(options)), _Said(sys.stderr)
+    sys.stdout, sys.stderr = _Output(sys.stdout, needed=not _keeps(options)), _Errors(sys.stderr)
     is_main = threading.current_thread() is threading.main_thread()
     before = signal.signal(signal.SIGTERM, _terminate) if is_main else None
     unraisable = sys.unraisablehook
@@ -87,7 +87,7 @@ def ready(options: Namespace) -> Iterator[None]:
 
 
 def _note(failed: sys.UnraisableHookArgs) -> None:
-    """What fails while a half-made object goes away is for developers; the sentence says what ended the command."""
+    """Log an exception of an object's destructor for developers only; users read why the command ended."""
     log.debug("%s: %r", failed.err_msg or "ignored", failed.object, exc_info=failed.exc_value)
 
 
@@ -96,7 +96,7 @@ def _terminate(number: int, frame: FrameType | None) -> None:
 
 
 def _open_closed() -> None:
-    """Take the numbers of closed standard streams, or the next file that is opened would be written to as one."""
+    """Open closed standard streams on `/dev/null`; otherwise the next opened file would take a stream's number."""
     for number, name in enumerate(("stdin", "stdout", "stderr")):
         try:
             os.fstat(number)
@@ -113,7 +113,7 @@ _UP = frozenset("\x1b[A" * lines for lines in range(4))
 
 
 class _Stream:
-    """A standard stream; whatever is not written or flushed is asked of the stream itself."""
+    """A standard stream that survives write errors; other attributes are the wrapped stream's."""
 
     def __init__(self, stream: Any) -> None:
         self._stream = stream
@@ -122,59 +122,58 @@ class _Stream:
         return getattr(self._stream, name)
 
     def write(self, text: str) -> int:
-        """Write a text; its length."""
+        """Write a text and return its length."""
         try:
-            # Bars below each other move up by themselves; nothing else commands the terminal.
-            self._stream.write(self.told(text))
+            self._stream.write(self.cleaned(text))
         except OSError as error:
             self.failed(error)
         return len(text)
 
-    def told(self, text: str) -> str:
-        """What of a text is written."""
+    def cleaned(self, text: str) -> str:
+        """The text as it is written."""
         raise NotImplementedError
 
     def flush(self) -> None:
-        """Write what is held back."""
+        """Flush the stream."""
         try:
             self._stream.flush()
         except OSError as error:
             self.failed(error)
 
     def failed(self, error: OSError) -> None:
-        """Send whatever else is written nowhere, also at the very end, when Python flushes."""
+        """Redirect the stream to `/dev/null`, also for Python's own flush at exit."""
         nowhere = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nowhere, self._stream.fileno())
         os.close(nowhere)
 
 
-class _Said(_Stream):
-    """Standard error: no work ends because nobody hears of it, and no secret is told."""
+class _Errors(_Stream):
+    """Standard error: a write error ends no work, and secrets are redacted."""
 
-    def told(self, text: str) -> str:
-        """The text without secrets, nor commands to a terminal: logs are read in one, too."""
-        # Bars below each other move up by themselves; nothing else commands the terminal.
+    def cleaned(self, text: str) -> str:
+        """The text without secrets and terminal escapes, since logs are read in terminals too."""
+        # Only stacked progress bars may move the cursor up.
         return text if text.strip("\n") in _UP else shown(redacted(text))
 
 
-class _Printed(_Stream):
-    """Standard output; where files are written too, it is not needed."""
+class _Output(_Stream):
+    """Standard output; a write error ends the command only if it writes no files."""
 
     def __init__(self, stream: Any, *, needed: bool) -> None:
         super().__init__(stream)
         self._needed = needed
         self._is_terminal = stream.isatty()
 
-    def told(self, text: str) -> str:
-        """The text as it is for a file or a pipe, whose reader wants each byte; a terminal is not commanded."""
+    def cleaned(self, text: str) -> str:
+        """The text without escapes for a terminal; unchanged for a file or a pipe."""
         return shown(text) if self._is_terminal else text
 
     def failed(self, error: OSError) -> None:
-        """Tell that from other broken pipes.
+        """End the command if its output is needed.
 
         Raises:
-            ReaderGoneError: Whoever read has seen enough.
-            OSError: It cannot be written.
+            ReaderGoneError: The reader has closed the pipe.
+            OSError: The stream cannot be written to.
         """
         super().failed(error)
         if not self._needed:

@@ -1,4 +1,4 @@
-"""`interank export`: a judge or a pointwise head in the form of another tool."""
+"""`interank export`: writes a judge or a pointwise head in another tool's format."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ examples:
   interank export runs/rl --to vllm --out runs/rl-vllm
   interank export runs/head --to cross-encoder --out runs/head-st
 
-cross-encoder is sentence-transformers' form (a judge's is transformers' and vLLM's classifier too); onnx is a graph
-for onnxruntime, and needs pip install 'interank[onnx]'; vllm is for `vllm serve` with interank beside it, judges alone.
-An adapter is folded into its base in float32. What was written is read again: on pairs of the sample benchmark and,
-for judges, documents that spell special tokens, it has to give the model's own scores to 1e-4, else nothing is left of
-it."""
+cross-encoder is sentence-transformers' format (a judge's is transformers' and vLLM's classifier too); onnx is a graph
+for onnxruntime, and needs pip install 'interank[onnx]'; vllm is for `vllm serve` with interank installed beside it, for
+judges only. An adapter is merged into its base in float32. The export is then read back: on pairs of the sample
+benchmark and, for judges, documents that spell special tokens, it has to give the model's own scores to 1e-4; otherwise
+it is removed."""
 
 
 def register(verbs: Any, common: argparse.ArgumentParser) -> None:
@@ -34,13 +34,13 @@ def register(verbs: Any, common: argparse.ArgumentParser) -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     verb.add_argument("model", metavar="MODEL", help="an output of distill or rl, a model's folder or hub name")
-    verb.add_argument("--to", required=True, choices=["cross-encoder", "onnx", "vllm"], help="whose form")
+    verb.add_argument("--to", required=True, choices=["cross-encoder", "onnx", "vllm"], help="the format")
     verb.add_argument("--out", metavar="DIR", required=True, type=Path, help="the new folder")
     verb.add_argument(
         "--numbers",
         choices=["float32", "bfloat16"],
         default="float32",
-        help="what a judge's weights are kept in (default float32); in bfloat16 its head stays in float32",
+        help="the number format of a judge's weights (default float32); with bfloat16 its head stays in float32",
     )
     add_base(verb, "MODEL")
     verb.set_defaults(run=_run)
@@ -54,13 +54,13 @@ def _run(options: argparse.Namespace) -> int:
     check_inputs([reranker("MODEL", options.model, options.base)], glance=True)
     from interank.stages.export import export
 
-    found = export(options.model, options.out, to=options.to, numbers=options.numbers, base=options.base)
-    print(found.folder)
-    say_next(options, _opened(options.to, str(found.folder)))
+    exported = export(options.model, options.out, to=options.to, numbers=options.numbers, base=options.base)
+    print(exported.folder)
+    say_next(options, _how_to_open(options.to, str(exported.folder)))
     return 0
 
 
-def _opened(to: str, folder: str) -> str:
+def _how_to_open(to: str, folder: str) -> str:
     if to == "vllm":
         return (
             f"vllm serve {folder} --dtype float32 opens it where interank is installed beside vLLM; {folder}/README.md "

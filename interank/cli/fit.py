@@ -1,4 +1,4 @@
-"""`interank fit`: the weight of fusion, a calibrator and when to abstain, from an evaluation of one split."""
+"""`interank fit`: fits fusion weight, calibrator and abstention thresholds on an evaluation of one split."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ example:
   interank rerank runs/rl --fit runs/rl --corpus DIR --trec fused.trec  # fused as well
 
 A fit belongs to one adapter in one mode, and evaluate refuses to measure it on the queries that it was fitted on.
-With --out FILE it lies apart from the adapter, and --fit FILE, fits=FILE apply it."""
+--out FILE keeps it apart from the adapter; --fit FILE and fits=FILE apply it."""
 
 
 def register(verbs: Any, common: argparse.ArgumentParser) -> None:
@@ -28,8 +28,8 @@ def register(verbs: Any, common: argparse.ArgumentParser) -> None:
     verb = verbs.add_parser(
         "fit",
         parents=[common],
-        help="fusion weight and calibrator, from an evaluation",
-        description="Fit how to mix a reranker with the first stage, and what its scores say, on an evaluation.",
+        help="fit fusion weight and calibrator on an evaluation",
+        description="Fit how a reranker is fused with the first stage and how its scores are calibrated.",
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -41,15 +41,15 @@ def register(verbs: Any, common: argparse.ArgumentParser) -> None:
         "--into",
         metavar="ADAPTER",
         type=Path,
-        help="the evaluated output of distill, rl or merge, which then stores it",
+        help="store the fit in the evaluated output of distill, rl or merge",
     )
-    place.add_argument("--out", metavar="FILE", type=Path, help="a JSON file")
-    verb.add_argument("--system", metavar="NAME", help="which reranker, where the evaluation has several")
+    place.add_argument("--out", metavar="FILE", type=Path, help="write the fit to a JSON file")
+    verb.add_argument("--system", metavar="NAME", help="the reranker, where the evaluation has several")
     verb.add_argument(
         "--fusion",
         choices=["best", "zscore", "minmax", "rrf", "none"],
         default="best",
-        help="how scores are mixed with the first stage's (%(default)s)",
+        help="how scores are fused with the first stage's (%(default)s)",
     )
     verb.add_argument(
         "--calibrator",
@@ -58,13 +58,13 @@ def register(verbs: Any, common: argparse.ArgumentParser) -> None:
         help="how a score becomes a probability (%(default)s)",
     )
     verb.add_argument(
-        "--coverage", type=float, default=0.8, metavar="SHARE", help="of the queries, to be answered (default 0.8)"
+        "--coverage", type=float, default=0.8, metavar="SHARE", help="the share of queries to answer (default 0.8)"
     )
     verb.add_argument(
         "--label-mass", type=float, default=0.5, metavar="X", help="abstain below this label mass (default 0.5)"
     )
-    verb.add_argument("--benchmark", type=Path, metavar="DIR", help="where the benchmark is, if it was moved")
-    verb.add_argument("--overwrite", action="store_true", help="replace what is there")
+    verb.add_argument("--benchmark", type=Path, metavar="DIR", help="the benchmark, if it was moved")
+    verb.add_argument("--overwrite", action="store_true", help="replace an existing fit")
     verb.set_defaults(run=_run)
 
 
@@ -78,15 +78,15 @@ def _run(options: argparse.Namespace) -> int:
     settings = FitSettings(
         options.system, options.fusion, options.calibrator, coverage=options.coverage, label_mass=options.label_mass
     )
-    given: dict[str, Any] = {"benchmark": options.benchmark, "overwrite": options.overwrite}
+    more: dict[str, Any] = {"benchmark": options.benchmark, "overwrite": options.overwrite}
     if options.into:
-        made, place = fit_into(options.evaluation, options.into, settings, **given)
+        fitted, place = fit_into(options.evaluation, options.into, settings, **more)
     else:
-        made, place = fit(options.evaluation, options.out, settings, **given), options.out
-    _tell(made)
+        fitted, place = fit(options.evaluation, options.out, settings, **more), options.out
+    _print(fitted)
     print(place)
     adapter, stored = word(options.into or "ADAPTER"), word(options.into or options.out)
-    mode = f" mode={made.origin.mode}" if made.origin.mode != "score" else ""
+    mode = f" mode={fitted.origin.mode}" if fitted.origin.mode != "score" else ""
     say_next(
         options,
         f"interank evaluate evaluate/benchmark benchmark=DIR split=test adapters={adapter} fits={stored}{mode} "
@@ -95,18 +95,18 @@ def _run(options: argparse.Namespace) -> int:
     return 0
 
 
-def _tell(made: Fit) -> None:
-    """What was found."""
-    if made.fusion:
-        tried = made.tried["fusion"][made.fusion.method]
+def _print(fitted: Fit) -> None:
+    if fitted.fusion:
+        values = fitted.tried["fusion"][fitted.fusion.method]
         print(
-            f"fusion: {made.fusion.method}, weight {made.fusion.weight:g}: {made.origin.measure} {max(tried):.4f} "
-            f"(reranker alone {tried[-1]:.4f}, first stage alone {tried[0]:.4f})"
+            f"fusion: {fitted.fusion.method}, weight {fitted.fusion.weight:g}: {fitted.origin.measure} "
+            f"{max(values):.4f} (reranker alone {values[-1]:.4f}, first stage alone {values[0]:.4f})"
         )
-    if made.calibrator:
-        print(f"calibrator: {type(made.calibrator).__name__.lower()}; the probability is {made.origin.predicts}")
-    if made.abstention:
+    if fitted.calibrator:
+        print(f"calibrator: {type(fitted.calibrator).__name__.lower()}; the probability is {fitted.origin.predicts}")
+    if fitted.abstention:
         print(
-            f"abstain below probability {made.abstention.probability:.4f} or label mass {made.abstention.label_mass:g}"
-            + (f"; unfused below {made.unfused.probability:.4f}" if made.unfused else "")
+            f"abstain below probability {fitted.abstention.probability:.4f} or label mass "
+            f"{fitted.abstention.label_mass:g}"
+            + (f"; unfused below {fitted.unfused.probability:.4f}" if fitted.unfused else "")
         )

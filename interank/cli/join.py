@@ -1,4 +1,4 @@
-"""`interank join`: the shards that several commands made to one output."""
+"""`interank join`: joins the shards of several commands to one output."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ def register(verbs: Any, common: argparse.ArgumentParser) -> None:
     verb = verbs.add_parser(
         "join",
         parents=[common],
-        help="shards of generate or evaluate to what a whole run makes",
-        description="Check that each shard of interank generate or evaluate --shards is there once, of one recipe and "
-        "the same inputs, and join them to what one command for all of them would have made.",
+        help="join the shards of generate or evaluate to one output",
+        description="Check that each shard of interank generate or evaluate --shards is there once, all of one recipe "
+        "and the same inputs, and join them to the output that one command without --shards would have made.",
         epilog="example:\n  interank join runs/shards --out runs/judgments",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    verb.add_argument("shards", metavar="DIR", nargs="+", type=Path, help="a shard's folder, or a folder of such")
-    verb.add_argument("--out", required=True, type=Path, metavar="DIR", help="where the output goes")
+    verb.add_argument("shards", metavar="DIR", nargs="+", type=Path, help="a shard's folder, or a folder of shards")
+    verb.add_argument("--out", required=True, type=Path, metavar="DIR", help="the output folder")
     existing = verb.add_mutually_exclusive_group()
     existing.add_argument("--resume", action="store_true", help="reuse a finished output")
     existing.add_argument("--overwrite", action="store_true", help="replace an output")

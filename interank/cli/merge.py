@@ -1,4 +1,4 @@
-"""`interank merge`: an adapter and its base to one model, for whatever runs models without adapters."""
+"""`interank merge`: merges an adapter into its base, for engines that run no adapters."""
 
 from __future__ import annotations
 
@@ -14,9 +14,8 @@ example:
   interank merge runs/student --out runs/student-merged
   interank rerank runs/student-merged --query "why does bread collapse?" notes.txt
 
-The sum is taken in float32 from the base's own weights, never from 4-bit ones, written in bfloat16, and checked: on
-the golden set no score may move by more than the tolerance, else nothing is written. Fits that the adapter stores go
-along."""
+Weights are merged in float32 from the base's own weights, never from 4-bit ones, and written in bfloat16. If a score on
+the golden set moves by more than the tolerance, nothing is written. Fits stored in the adapter are copied."""
 
 
 def register(verbs: Any, common: argparse.ArgumentParser) -> None:
@@ -46,7 +45,7 @@ def _run(options: argparse.Namespace) -> int:
     check_inputs([artifact("ADAPTER", options.adapter, "adapter")], glance=True)
     from interank.stages.merge import merge
 
-    found = merge(options.adapter, options.out, tolerance=options.tolerance, base=options.base)
-    print(found.folder)
-    say_next(options, f'interank rerank {word(found.folder)} --query "..." FILE, or vllm serve {word(found.folder)}')
+    folder = merge(options.adapter, options.out, tolerance=options.tolerance, base=options.base).folder
+    print(folder)
+    say_next(options, f'interank rerank {word(folder)} --query "..." FILE, or vllm serve {word(folder)}')
     return 0

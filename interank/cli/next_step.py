@@ -1,4 +1,4 @@
-"""What a command says at its end: what to do next with what it made."""
+"""The last lines of a command: what to do next with its output."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from pathlib import Path
 
 
 def say_next(options: argparse.Namespace, *sentences: str) -> None:
-    """Say it on standard error, since programs read the results; not under --quiet, nor where JSON is printed."""
+    """Print next steps on standard error, as standard output has the results; not with --quiet or with --json."""
     if options.quiet or getattr(options, "json", False) is True:
         return
-    # Behind the results where both go to one place, and not at all where nobody reads them.
+    # The results come first in a terminal; a closed pipe ends the command here.
     sys.stdout.flush()
     for sentence in sentences:
         print(f"next: {sentence}", file=sys.stderr)
 
 
 def word(path: Path | str) -> str:
-    """A path as a shell takes it."""
+    """A path, quoted for a shell."""
     return shlex.quote(str(path))

@@ -1,4 +1,4 @@
-"""The parser of the command line: a wrong word is told in one sentence, with the nearest right one."""
+"""The parser of the command line: it reports a wrong word in one sentence, with the nearest right one."""
 
 from __future__ import annotations
 
@@ -9,32 +9,32 @@ from typing import Any, NoReturn
 
 
 class Parser(argparse.ArgumentParser):
-    """argparse's own, less the usage before each error and the list of all choices behind it."""
+    """argparse's parser with short errors: neither usage before nor a list of all choices behind them."""
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
-        """See argparse; the options know the verb's parser, and a wrong option is told before a missing one."""
+        """As argparse's, but a wrong option is reported before a missing one, and options hold the verb's parser."""
         if args is not None and self._subparsers is None:
-            given = args[: args.index("--")] if "--" in args else args
-            unknown = [word for word in given if word.startswith("--") and " " not in word and not self._knows(word)]
+            words = args[: args.index("--")] if "--" in args else args
+            unknown = [word for word in words if word.startswith("--") and " " not in word and not self._has(word)]
             if unknown:
                 self.refuse(unknown)
         options, rest = super().parse_known_args(args, namespace)
-        # A verb's parser is done before that of the whole command.
+        # A verb's parser returns before the top parser does.
         if not hasattr(options, "parser"):
             options.parser = self
         return options, rest
 
-    def _knows(self, word: str) -> bool:
+    def _has(self, word: str) -> bool:
         name = word.partition("=")[0]
         return any(option.startswith(name) for option in self._option_string_actions)
 
     def error(self, message: str) -> NoReturn:
-        """Say the message and end with exit code 2."""
-        more = "" if message.endswith("?") else f"; `{self.prog} --help` says what it takes"
+        """Print the message and end with exit code 2."""
+        more = "" if message.endswith("?") else f"; `{self.prog} --help` shows the usage"
         self.exit(2, f"{self.prog}: {message}{more}\n")
 
     def refuse(self, words: Sequence[str]) -> NoReturn:
-        """End over words that no option and no argument takes."""
+        """End with an error about words that match no option and no argument."""
         word = next((word for word in words if word.startswith("-")), words[0])
         has_settings = any(action.dest == "overrides" for action in self._actions)
         if not word.startswith("-"):
@@ -60,6 +60,6 @@ class Parser(argparse.ArgumentParser):
 
 
 def nearest(word: str, known: Iterable[str]) -> str:
-    """The question whether a known word was meant, to end a sentence with; empty where none is near."""
+    """The end of a sentence that asks whether the nearest known word was meant; empty if none is near."""
     near = difflib.get_close_matches(word, list(known), n=1)
     return f"; did you mean {near[0]}?" if near else ""

@@ -1,4 +1,4 @@
-"""`interank queries`: search queries for a benchmark's questions, written by a model, for the first stage to ask."""
+"""`interank queries`: has a model write search queries for a benchmark's questions, for the first stage."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ example:
   interank queries runs/student --corpus DIR --out queries.jsonl
   interank evaluate evaluate/benchmark benchmark=DIR first_stage=bm25q first_stage_queries=queries.jsonl --out runs/eval
 
-A killed command goes on where it was. Where the model writes no list of queries, the question itself is asked."""
+A killed command resumes when it is repeated. If the model writes no list of queries, the question itself is used."""
 
 
 def register(verbs: Any, common: argparse.ArgumentParser) -> None:
@@ -30,15 +30,15 @@ def register(verbs: Any, common: argparse.ArgumentParser) -> None:
         "queries",
         parents=[common],
         help="write search queries for a first stage",
-        description="Let a model write search queries for each question of a benchmark, for the first stage to ask.",
+        description="Have a model write search queries for each question of a benchmark, for the first stage.",
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     verb.add_argument("model", metavar="MODEL", help="an output of distill or rl, or a model's folder or hub name")
     verb.add_argument("--corpus", metavar="DIR", required=True, help="a benchmark: a folder, or BRIGHT's hub name")
-    verb.add_argument("--task", help="which task of the benchmark, where it has several")
-    verb.add_argument("--split", help="which queries of the benchmark")
-    verb.add_argument("--out", metavar="FILE", required=True, type=Path, help="a JSONL file, gone on with if it exists")
+    verb.add_argument("--task", help="the task, where the benchmark has several")
+    verb.add_argument("--split", help="the split of queries")
+    verb.add_argument("--out", metavar="FILE", required=True, type=Path, help="a JSONL file, continued if it exists")
     verb.add_argument("--count", type=positive, default=5, metavar="N", help="queries for each question (default 5)")
     verb.add_argument("--max-tokens", type=positive, default=256, metavar="N", help="an answer's budget (default 256)")
     verb.add_argument("--batch", type=positive, default=16, metavar="N", help="questions at a time (default 16)")
@@ -49,7 +49,7 @@ def _run(options: argparse.Namespace) -> int:
     from interank.locks import held
     from interank.outputs import check_file
 
-    # What else stands in it is told when it is read; it is not written to.
+    # Foreign rows in it are refused when it is read, before anything is written.
     check_file("--out", options.out, ours=lambda path: True)
     with held(options.out.resolve()):
         return _written(options)
@@ -61,8 +61,8 @@ def _written(options: argparse.Namespace) -> int:
 
     ledger = Ledger(options.out)
     done = _answered(options.out, ledger)
-    asked = _questions(options)
-    waiting = [query for query in asked if query.query_id not in done]
+    questions = _questions(options)
+    waiting = [query for query in questions if query.query_id not in done]
     starts = range(0, len(waiting), options.batch)
     if waiting:
         from interank.inputs import check_inputs, reranker
@@ -75,17 +75,19 @@ def _written(options: argparse.Namespace) -> int:
         model = load_judge(RankerSettings(options.model))
         for start in track(starts, what="queries", unit="batches", total=len(starts)):
             batch = waiting[start : start + options.batch]
-            found = search_queries(
+            answers = search_queries(
                 model.engine, model.encoder, batch, limit=options.count, max_new_tokens=options.max_tokens
             )
             ledger.append(
                 {"_id": query.query_id, "queries": list(written or [query.text]), "written": written is not None}
-                for query, written in zip(batch, found, strict=True)
+                for query, written in zip(batch, answers, strict=True)
             )
     plain = sum(not row["written"] for row in ledger.rows())
     if plain:
         log.warning(
-            "for %d of %d questions the model wrote no list of queries; they are asked as they are", plain, len(asked)
+            "for %d of %d questions the model wrote no list of queries; the questions themselves are used",
+            plain,
+            len(questions),
         )
     print(options.out)
     say_next(
@@ -97,10 +99,10 @@ def _written(options: argparse.Namespace) -> int:
 
 
 def _answered(out: Path, ledger: Ledger) -> set[str]:
-    """The questions that a file has rows of.
+    """The ids of the questions that a file has rows of.
 
     Raises:
-        InputError: It holds something else; it is left as it is.
+        InputError: The file holds other rows; it is left unchanged.
     """
     from interank.errors import InputError
 
@@ -108,8 +110,8 @@ def _answered(out: Path, ledger: Ledger) -> set[str]:
     for number, row in enumerate(rows, start=1):
         if row.keys() != {"_id", "queries", "written"}:
             raise InputError(
-                f"--out {out}:{number} is no row that this command wrote, so it cannot be gone on with; the "
-                "file is left as it is: name another one"
+                f"--out {out}:{number} is no row that this command wrote, so the file cannot be continued; it is left "
+                "unchanged: name another one"
             )
     return {str(row["_id"]) for row in rows}
 

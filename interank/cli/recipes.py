@@ -1,4 +1,4 @@
-"""`interank recipes ls | show | cp`: see the recipes that come with interank, and own a copy."""
+"""`interank recipes ls | show | cp`: lists, shows and copies the bundled recipes."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ def register(verbs: Any, common: argparse.ArgumentParser) -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     actions = verb.add_subparsers(title="actions", metavar="ACTION", required=False)
-    listing = actions.add_parser("ls", parents=[common], help="what each does, and what it takes")
+    listing = actions.add_parser("ls", parents=[common], help="list what each recipe does and takes")
     listing.add_argument("--json", action="store_true", help="print a JSON object: name to what, hardware, time, cost")
     listing.set_defaults(run=_list)
     show = actions.add_parser("show", parents=[common], help="print a recipe")
-    show.add_argument("name", metavar="NAME", help="as `interank recipes ls` has it")
+    show.add_argument("name", metavar="NAME", help="a name that `interank recipes ls` lists")
     show.set_defaults(run=_show)
     copy = actions.add_parser("cp", parents=[common], help="copy a recipe to edit it")
-    copy.add_argument("name", metavar="NAME", help="as `interank recipes ls` has it")
+    copy.add_argument("name", metavar="NAME", help="a name that `interank recipes ls` lists")
     copy.add_argument("target", metavar="TARGET", type=Path, help="a file or a folder")
     copy.set_defaults(run=_copy)
 
@@ -39,11 +39,12 @@ def register(verbs: Any, common: argparse.ArgumentParser) -> None:
 def _list(options: argparse.Namespace) -> int:
     from interank.recipe import recipe_files, summary
 
-    found = {name: summary(path)._asdict() for name, path in recipe_files()}
+    summaries = {name: summary(path)._asdict() for name, path in recipe_files()}
     if options.json:
-        print(json.dumps(found, indent=2))
+        print(json.dumps(summaries, indent=2))
         return 0
-    print(aligned([_COLUMNS, *((name, *(each[column] for column in _COLUMNS[1:])) for name, each in found.items())]))
+    rows = ((name, *(each[column] for column in _COLUMNS[1:])) for name, each in summaries.items())
+    print(aligned([_COLUMNS, *rows]))
     say_next(options, "interank recipes show NAME prints one; ~ is computed, for 100,000 judgments: docs/recipes.md")
     return 0
 
@@ -63,7 +64,7 @@ def _copy(options: argparse.Namespace) -> int:
     source = find_recipe(options.name)
     target = options.target / source.name if options.target.is_dir() else options.target
     if target.exists():
-        raise InputError(f"{target} exists and would be lost; give another name or remove it")
+        raise InputError(f"{target} exists and would be overwritten; give another name or remove it")
     try:
         shutil.copyfile(source, target)
     except OSError as error:

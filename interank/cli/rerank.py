@@ -1,4 +1,4 @@
-"""`interank rerank`: a query with documents, or a benchmark folder with candidates, to rankings with explanations."""
+"""`interank rerank`: ranks documents for a query, or candidates for a benchmark's queries, with explanations."""
 
 from __future__ import annotations
 
@@ -32,7 +32,8 @@ examples:
   interank rerank runs/demo/rl --requests asked.jsonl --mode explain --jsonl answered.jsonl
 
 A document file is plain text, or JSONL with `_id, text` or `id, content` in each row. A request is a row with
-`query_id, query, documents`. With --trec or --jsonl a killed command, given again, goes on at the query it was at."""
+`query_id, query, documents`. With --trec or --jsonl a killed command resumes at the current query when it is
+repeated."""
 
 
 def register(verbs: Any, common: argparse.ArgumentParser) -> None:
@@ -41,27 +42,29 @@ def register(verbs: Any, common: argparse.ArgumentParser) -> None:
         "rerank",
         parents=[common],
         help="rank documents for a query, with explanations",
-        description="Rank documents for a query, or a run's candidates for a benchmark's queries, and say why.",
+        description="Rank documents for a query, or a run's candidates for a benchmark's queries, and explain why.",
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     verb.add_argument("model", metavar="MODEL", help="an output of distill or rl, or a model's folder or hub name")
     verb.add_argument("files", metavar="FILE", nargs="*", type=Path, help="documents, with --query")
-    verb.add_argument("--query", metavar="TEXT", help="what is asked")
+    verb.add_argument("--query", metavar="TEXT", help="the query")
     verb.add_argument("--corpus", metavar="DIR", type=Path, help="a benchmark folder: queries and documents")
-    verb.add_argument("--requests", metavar="FILE", type=Path, help="JSONL: queries that bring their documents")
-    verb.add_argument("--task", help="which task of the folder, where it has several")
-    verb.add_argument("--split", help="which queries of the folder")
-    verb.add_argument("--run", dest="run_file", metavar="RUN", type=Path, help="candidates, a TREC run; else BM25's")
-    verb.add_argument("--shards", metavar="N/OF", help="rank the N-th of OF shares of the queries")
+    verb.add_argument("--requests", metavar="FILE", type=Path, help="JSONL of queries, each with its documents")
+    verb.add_argument("--task", help="the task, where the folder has several")
+    verb.add_argument("--split", help="the split of queries")
+    verb.add_argument(
+        "--run", dest="run_file", metavar="RUN", type=Path, help="a TREC run of candidates (default: BM25's)"
+    )
+    verb.add_argument("--shards", metavar="N/OF", help="rank the N-th of OF shards of the queries")
     _add_minimums(verb)
     verb.add_argument(
         "--top-k",
         type=positive,
         metavar="N",
-        help="--query: tell the best N (default all); else rank the first N candidates of each query (default 100)",
+        help="with --query: print the best N (default all); else rank the first N candidates of a query (default 100)",
     )
-    verb.add_argument("--explain", type=_count, metavar="N", help="explain the first N (--query: 3, --corpus: 0)")
+    verb.add_argument("--explain", type=_count, metavar="N", help="explain the best N (default 3 with --query, else 0)")
     _add_modes(verb)
     add_base(verb)
     verb.add_argument("--max-reasoning-tokens", type=positive, default=128, metavar="N", help="an explanation's budget")
@@ -69,48 +72,48 @@ def register(verbs: Any, common: argparse.ArgumentParser) -> None:
         "--guard",
         choices=GUARDS,
         default="none",
-        help="against attacks on the judge: documents fenced off, or less what they gain where nothing is asked",
+        help="defence against attacks on the judge: fence documents off, or subtract their score for an empty query",
     )
     verb.add_argument(
         "--precision",
         default="exact",
-        help="exact; bfloat16: faster on a CPU, with scores a little off; nf4: base weights in 4 bits",
+        help="exact; bfloat16 is faster on a CPU, with slightly different scores; nf4 has base weights in 4 bits",
     )
     verb.add_argument(
         "--memory",
         metavar="GB",
         type=float,
-        help="of a batch's keys and values, on transformers; by default half of what the device has free",
+        help="memory of a batch's KV cache, on transformers (default: half of the device's free memory)",
     )
     verb.add_argument(
         "--engine",
         choices=["transformers", "vllm", "openai"],
         default="transformers",
-        help="what runs the model: here transformers or vLLM, or servers that take token ids, as `vllm serve`",
+        help="transformers or vllm in this process, or openai: servers that take token ids, as `vllm serve`",
     )
-    verb.add_argument("--server", metavar="URL", help="with --engine openai: http://HOST:PORT/v1, or several by commas")
-    verb.add_argument("--served-name", metavar="NAME", help="what the servers call the model, where that isn't MODEL")
+    verb.add_argument("--server", metavar="URL", help="with --engine openai: http://HOST:PORT/v1, or URL,URL")
+    verb.add_argument("--served-name", metavar="NAME", help="the servers' name for the model, if it is not MODEL")
     verb.add_argument("--jsonl", metavar="FILE", type=Path, help="also write rankings and explanations as JSONL")
     verb.add_argument("--trec", metavar="FILE", type=Path, help="also write the ranking as a TREC run")
-    verb.add_argument("--rank-llm", metavar="FILE", type=Path, help="also write results as RankLLM reads them, JSONL")
+    verb.add_argument("--rank-llm", metavar="FILE", type=Path, help="also write results as RankLLM's JSONL")
     verb.add_argument("--json", action="store_true", help="print one JSON object for each query")
     verb.set_defaults(run=_run, kept=("trec", "jsonl", "rank_llm"))
 
 
 def _add_minimums(verb: argparse.ArgumentParser) -> None:
-    verb.add_argument("--min-score", type=float, metavar="X", help="leave out documents whose score is below it")
-    verb.add_argument("--min-grade", type=int, metavar="N", help="leave out documents of a grade below it: 1 or 2")
+    verb.add_argument("--min-score", type=float, metavar="X", help="leave out documents whose score is below X")
+    verb.add_argument("--min-grade", type=int, metavar="N", help="leave out documents whose grade is below N: 1 or 2")
     verb.add_argument(
         "--min-probability",
         type=float,
         metavar="P",
-        help="leave out documents whose probability, by a fit, is below",
+        help="leave out documents whose probability, by a fit, is below P",
     )
 
 
 def _add_modes(verb: argparse.ArgumentParser) -> None:
-    """How it ranks, and what comes after it."""
-    verb.add_argument("--instruction", metavar="TEXT", help="what to judge by; a query's own comes first")
+    """Add the options of the mode, the fit and the second reranker."""
+    verb.add_argument("--instruction", metavar="TEXT", help="how to judge; a query's own instruction overrides it")
     verb.add_argument(
         "--mode",
         choices=MODES,
@@ -122,8 +125,8 @@ def _add_modes(verb: argparse.ArgumentParser) -> None:
         metavar="KEY=VALUE,...",
         help="with mode adaptive: spend, cut, band, width, samples and other keys of a recipe's `adaptive:`",
     )
-    verb.add_argument("--budget-tokens", type=_count, metavar="N", help="with mode adaptive: what a query may take")
-    verb.add_argument("--budget-seconds", type=float, metavar="S", help="with mode adaptive: the same in seconds")
+    verb.add_argument("--budget-tokens", type=_count, metavar="N", help="with mode adaptive: the tokens of a query")
+    verb.add_argument("--budget-seconds", type=float, metavar="S", help="with mode adaptive: the seconds of a query")
     verb.add_argument(
         "--lists",
         metavar="KEY=VALUE,...",
@@ -132,7 +135,7 @@ def _add_modes(verb: argparse.ArgumentParser) -> None:
     verb.add_argument(
         "--head",
         metavar="KEY=VALUE,...",
-        help="how a pointwise head reads a pair, where its folder is silent: legacy=dear for DeAR's released ones",
+        help="how a pointwise head reads a pair, if its folder does not say: legacy=dear for DeAR's released models",
     )
     verb.add_argument(
         "--domain",
@@ -140,17 +143,17 @@ def _add_modes(verb: argparse.ArgumentParser) -> None:
         action="append",
         type=named_adapter,
         default=[],
-        help="a head's adapter on MODEL's base, for requests whose `domain` is NAME; others go to MODEL; repeatable",
+        help="a head's adapter on MODEL's base for requests whose `domain` is NAME; MODEL ranks others; repeatable",
     )
     verb.add_argument(
         "--fit",
         metavar="PATH",
         type=Path,
-        help="fuse, calibrate, abstain: a file of interank fit, or MODEL, which stores one (and fuses only if asked)",
+        help="fuse, calibrate, abstain by a file of interank fit, or by MODEL's stored fit (unasked it does not fuse)",
     )
-    verb.add_argument("--then", metavar="MODEL", help="a second reranker, for the first documents of MODEL's ranking")
+    verb.add_argument("--then", metavar="MODEL", help="a second reranker, for the top documents of MODEL's ranking")
     verb.add_argument("--then-mode", choices=THEN_MODES, default="listwise", metavar="MODE", help="mode (%(default)s)")
-    verb.add_argument("--then-depth", type=positive, default=30, metavar="N", help="how many it sees (default 30)")
+    verb.add_argument("--then-depth", type=positive, default=30, metavar="N", help="how many it reranks (default 30)")
 
 
 def _count(text: str) -> int:
@@ -158,7 +161,7 @@ def _count(text: str) -> int:
 
 
 def named_adapter(text: str) -> tuple[str, str]:
-    """A domain's name and its adapter, from the command line."""
+    """Parse `NAME=ADAPTER`."""
     name, _, adapter = text.partition("=")
     if not name or not adapter:
         raise argparse.ArgumentTypeError(f"found {text!r}, where NAME=ADAPTER is needed")
@@ -166,7 +169,7 @@ def named_adapter(text: str) -> tuple[str, str]:
 
 
 def positive(text: str) -> int:
-    """A whole number from 1 on, from the command line."""
+    """Parse a whole number of at least 1."""
     return _whole_number(text, 1)
 
 
@@ -186,7 +189,7 @@ def _run(options: argparse.Namespace) -> int:
     from interank.reranking.resuming import Progress
 
     asked = RerankOptions.of(options)
-    # Documents on the line are read first: what is wrong with them is told before the model is looked at.
+    # Documents named on the command line are read first: their faults are reported before the model's files are opened.
     tasks = iter([*tasks_of(asked)]) if asked.query else tasks_of(asked)
     asked.check_read()
     taught = _is_taught(asked)
@@ -195,18 +198,18 @@ def _run(options: argparse.Namespace) -> int:
     progress = Progress(asked.jsonl or asked.trec or asked.rank_llm, _identity(asked, explained, file))
     rows = []
     results = []
-    known = 0
+    fitted_on = 0
     cuts: list[int] = []
     for row, query, documents in _ranked(asked, progress, tasks, explained, fit):
-        known += bool(fit and fit.known([query]))
+        fitted_on += bool(fit and fit.known([query]))
         if asked.trec or asked.jsonl:
             rows.append(_shown(row))
         if asked.rank_llm:
             results.append((query, row["ranking"], documents))
         cuts += [item["truncated"] for item in row["ranking"]]
         _print(query, row, documents, asked.json_lines)
-    if known:
-        log.warning("%s was fitted on %d of these queries: what is measured on them says nothing", file, known)
+    if fitted_on:
+        log.warning("%s was fitted on %d of these queries; measures of them are not valid", file, fitted_on)
     _tell_cut(cuts)
     _write(asked, rows, results)
     progress.finish()
@@ -215,12 +218,12 @@ def _run(options: argparse.Namespace) -> int:
 
 
 def _tell_cut(cuts: list[int]) -> None:
-    """Say how many of the ranked documents were read without their ends."""
+    """Warn how many of the ranked documents were truncated."""
     cut = [tokens for tokens in cuts if tokens]
     if cut:
         log.warning(
-            "%d of %s (%.0f%%) were read without their ends, up to %s each, for which there is no room; the model's "
-            "prompt.max_document_tokens or max_length decides how much: split long documents, or train with more",
+            "%d of %s (%.0f%%) were read without their ends, up to %s each, as the model's prompt.max_document_tokens "
+            "or max_length leaves no room for them; split long documents, or train with a higher limit",
             len(cut),
             counted(len(cuts), "document"),
             100 * len(cut) / len(cuts),
@@ -229,7 +232,7 @@ def _tell_cut(cuts: list[int]) -> None:
 
 
 def _is_taught(asked: RerankOptions) -> bool:
-    """Whether the model can explain grades, as far as its files say; looked at only where that matters."""
+    """Whether the model can explain grades, by its files; they are read only where it matters."""
     if asked.mode != "score" or asked.then or not (asked.query or asked.asks_for_words):
         return True
     from interank.reranking.explanation_check import explains
@@ -238,7 +241,7 @@ def _is_taught(asked: RerankOptions) -> bool:
 
 
 def _next(asked: RerankOptions, *, taught: bool) -> str:
-    """What the ranking is for, by where it went."""
+    """The next step, by the files that were written."""
     if asked.trec:
         return f"interank score QRELS {word(asked.trec)} measures it, where qrels are at hand"
     if asked.jsonl or asked.rank_llm:
@@ -250,27 +253,27 @@ def _next(asked: RerankOptions, *, taught: bool) -> str:
 
 
 def _identity(asked: RerankOptions, explained: int | None, fit: Path | None) -> dict[str, Any]:
-    """What a ranking depends on beside its query and documents: a killed command goes on with nothing else."""
+    """All that a ranking depends on beside its query and documents; a killed command resumes only if it is the same."""
     from interank.reranking.resuming import model_identity
 
-    told = ("mode", "max_reasoning_tokens", "precision", "engine", "lists", "head", "adaptive", "guard")
-    found = {**asked.model_dump(mode="json", include=set(told)), "explain": explained, **model_identity(asked.model)}
+    names = {"mode", "max_reasoning_tokens", "precision", "engine", "lists", "head", "adaptive", "guard"}
+    identity = {**asked.model_dump(mode="json", include=names), "explain": explained, **model_identity(asked.model)}
     if asked.kept:
-        found |= {"top_k": asked.kept}
-    found |= asked.minimums
+        identity |= {"top_k": asked.kept}
+    identity |= asked.minimums
     if asked.base:
-        found |= {"base": model_identity(asked.base)}
+        identity |= {"base": model_identity(asked.base)}
     if asked.domain:
-        found |= {"domains": {name: model_identity(adapter) for name, adapter in asked.domain}}
+        identity |= {"domains": {name: model_identity(adapter) for name, adapter in asked.domain}}
     if fit:
-        found |= {"fit": [fit.read_text("utf-8"), asked.fit is not None]}
+        identity |= {"fit": [fit.read_text("utf-8"), asked.fit is not None]}
     if asked.then:
-        found |= {"then": [asked.then_mode, asked.then_depth, model_identity(asked.then)]}
-    return found
+        identity |= {"then": [asked.then_mode, asked.then_depth, model_identity(asked.then)]}
+    return identity
 
 
 def _fit(asked: RerankOptions) -> tuple[Path | None, Fit | None]:
-    """The fit that rankings are finished with and its file: what was asked for, else what MODEL stores."""
+    """The fit to apply and its file: `--fit`, else the fit that MODEL stores."""
     from interank.reranking.fitting import fit_file, read_fit, stored_fit, stored_place
 
     if asked.fit:
@@ -288,7 +291,7 @@ def _ranked(
     explained: int | None,
     fit: Fit | None,
 ) -> Iterator[tuple[dict[str, Any], Query, list[Document]]]:
-    """Each query's row, ranked now or by an earlier try; the model is loaded when it is first needed."""
+    """Each query's row, ranked now or by an earlier, killed command; the model is loaded when it is first needed."""
     chains: dict[str | None, Chain] = {}
     reused = 0
     for query, documents, scores, domain in tasks:
@@ -297,14 +300,14 @@ def _ranked(
         if row is None:
             chains = chains or _chains(asked, max(asked.depth, len(documents)))
             ranking, costs = chains[domain].ranked(query, documents, 0 if asked.minimums else explained, scores)
-            told: dict[str, Any] = {} if domain is None else {"domain": domain}
-            told |= _told(ranking, costs, fit)
+            extra: dict[str, Any] = {} if domain is None else {"domain": domain}
+            extra |= _extra(ranking, costs, fit)
             if asked.minimums:
                 ranking = asked.reaching(query, ranking)[: asked.kept]
                 ranking = chains[domain].explain(query, documents, ranking, explained)
             if asked.mode == "adaptive":
-                told |= _spent(query, costs[0])
-            row = progress.keep(key, query, ranking[: asked.kept], told)
+                extra |= _spent(query, costs[0])
+            row = progress.keep(key, query, ranking[: asked.kept], extra)
         else:
             reused += 1
         yield row, query, documents
@@ -312,15 +315,15 @@ def _ranked(
         log.info("%d queries were ranked by an earlier try", reused)
 
 
-def _told(ranking: list[RankedDocument], costs: list[Cost], fit: Fit | None) -> dict[str, Any]:
-    """What is told of a query beside its ranking."""
+def _extra(ranking: list[RankedDocument], costs: list[Cost], fit: Fit | None) -> dict[str, Any]:
+    """The fields of a query's row beside its ranking."""
     lists = [cost.as_row()["listwise"] for cost in costs if cost.lists.answers]
     abstains = fit.abstains(ranking) if fit else None
     return ({"listwise": lists} if lists else {}) | ({} if abstains is None else {"abstain": abstains})
 
 
 def _spent(query: Query, cost: Cost) -> dict[str, Any]:
-    """What adaptive took for a query; seconds are told and not kept, as they are others each time."""
+    """The tokens and FLOPs that mode adaptive spent on a query; seconds are logged but not stored, as they vary."""
     spent = {name: getattr(cost, name) for name in ("tokens_read", "tokens_written", "flops")}
     gflop = "" if cost.flops is None else f", {cost.flops / 1e9:.1f} GFLOP"
     log.info(
@@ -335,7 +338,7 @@ def _spent(query: Query, cost: Cost) -> dict[str, Any]:
 
 
 def _chains(asked: RerankOptions, depth: int) -> dict[str | None, Chain]:
-    """The rerankers by their domains, MODEL's by none, each with the second one behind it if there is one."""
+    """The rerankers by domain (None for MODEL), each followed by the second one of `--then`."""
     from interank.reranking.chaining import Chain, Link
     from interank.reranking.opening import open_reranker
 
@@ -346,10 +349,10 @@ def _chains(asked: RerankOptions, depth: int) -> dict[str | None, Chain]:
 
 
 def _domains(asked: RerankOptions) -> dict[str | None, Ranks]:
-    """The adapters side by side on one base."""
+    """Open the domains' adapters side by side on one base."""
     from interank.reranking.domains import open_domains
 
-    # No domain's name on the command line is empty.
+    # The empty name is free for MODEL, as `named_adapter` refuses it.
     sources = {"": asked.model, **dict(asked.domain)}
     opened = open_domains(sources, precision=asked.precision, head=asked.head, base=asked.base)
     return {name or None: reranker for name, reranker in opened.items()}
@@ -360,7 +363,7 @@ def _write(
     rows: list[dict[str, Any]],
     results: list[tuple[Query, list[dict[str, Any]], list[Document]]],
 ) -> None:
-    """The files asked for."""
+    """Write the files that the options name."""
     from interank.cli.rerank_options import TAG
     from interank.ir.trec import write_run
     from interank.ledger import write_rows
@@ -380,7 +383,7 @@ def _write(
 
 
 def _shown(row: dict[str, Any]) -> dict[str, Any]:
-    """What is told of a query: its ranking, how a listwise reranker's answers were read, whether to abstain."""
+    """The public fields of a query's row: its ranking, how listwise answers were parsed, whether to abstain."""
     return {
         name: row[name] for name in ("query_id", "domain", "ranking", "listwise", "abstain", "spent") if name in row
     }
@@ -397,4 +400,4 @@ def _print(query: Query, row: dict[str, Any], documents: list[Document], as_json
         texts = {document.doc_id: document.full_text for document in documents}
         print(example(query.text, ranking, texts), flush=True)
         if row.get("abstain"):
-            print("The evidence is thin: better not to answer with this ranking.", flush=True)
+            print("The evidence is weak: better not to answer with this ranking.", flush=True)

@@ -1,4 +1,4 @@
-"""What `interank rerank` is told, checked as a recipe is: options that do not go together are refused at once."""
+"""The options of `interank rerank`, checked as a recipe is: contradicting options are refused at once."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-# Of the runs that rerank writes.
+# The tag of the runs that rerank writes.
 TAG = "interank"
-# Of a first stage's candidates, where nobody says.
+# How many first-stage candidates are ranked without `--top-k`.
 _DEPTH = 100
 
 
 class RerankOptions(Settings):
-    """One call of `interank rerank`, by the names of its options."""
+    """The options of one `interank rerank` command, by their names."""
 
     model: str
     files: tuple[Path, ...]
@@ -51,7 +51,7 @@ class RerankOptions(Settings):
     explain: int | None
     mode: Mode
     adaptive: AdaptiveRecipe | None
-    """What `--adaptive` and the budgets say."""
+    """The keys of `--adaptive` and the two budgets."""
     lists: ListwiseRecipe | None
     head: HeadSettings | None
     domain: tuple[tuple[str, str], ...]
@@ -72,31 +72,31 @@ class RerankOptions(Settings):
     rank_llm: Path | None
     json_lines: bool
     shards: str | None = None
-    """Which share of the queries is ranked."""
+    """The shard of the queries that is ranked, as `N/OF`."""
 
     @property
     def shard(self) -> Shard | None:
-        """The share that `shards` tells; None is all.
+        """`shards`, parsed; None is all queries.
 
         Raises:
-            InputError: It tells none.
+            InputError: It is no shard.
         """
         return Shard.parse(self.shards) if self.shards else None
 
     @classmethod
     def of(cls, options: argparse.Namespace) -> RerankOptions:
-        """The options as they were parsed.
+        """Check the parsed command line.
 
         Raises:
-            InputError: Some do not go together, or a file would be written over.
+            InputError: Options contradict each other, or a file would be overwritten.
             RecipeError: A section's keys cannot be read.
         """
-        given = {name: getattr(options, name) for name in cls.model_fields if hasattr(options, name)}
+        values = {name: getattr(options, name) for name in cls.model_fields if hasattr(options, name)}
         budget = {"tokens": options.budget_tokens, "seconds": options.budget_seconds}
         budget = {name: value for name, value in budget.items() if value is not None}
         keys = _keys("adaptive", options.adaptive)
         adaptive = {**(keys or {}), **budget} if keys or budget else None
-        given |= {
+        values |= {
             "files": tuple(options.files),
             "domain": tuple(options.domain),
             "json_lines": options.json,
@@ -105,28 +105,28 @@ class RerankOptions(Settings):
             "head": checked(HeadSettings, _keys("head", options.head), "--head"),
         }
         try:
-            found = cls.model_validate(given)
+            checked_options = cls.model_validate(values)
         except ValidationError as error:
             raise InputError(error.errors()[0]["msg"].removeprefix("Value error, ")) from None
-        found.check_files()
-        set_minimums(found.minimums)
-        return found
+        checked_options.check_files()
+        set_minimums(checked_options.minimums)
+        return checked_options
 
     @property
     def minimums(self) -> dict[str, float]:
-        """What a document needs to be told of.
+        """The least score, grade and probability of a document in the output.
 
         Raises:
-            InputError: One cannot be reached by any.
+            InputError: No document can reach one of them.
         """
         names = ("min_score", "min_grade", "min_probability")
         return set_minimums({name: getattr(self, name) for name in names})
 
     def reaching(self, query: Query, ranking: Sequence[RankedDocument]) -> list[RankedDocument]:
-        """The documents that reach the minimums; nothing else is told, nor explained.
+        """The documents that reach the minimums; only these are printed and explained.
 
         Raises:
-            InputError: One is of what the reranker does not tell.
+            InputError: There is a minimum for a value that the reranker does not give.
         """
         return QueryRanking(query, ranking).at_least(self.minimums)
 
@@ -140,18 +140,18 @@ class RerankOptions(Settings):
             )
         if self.query is None and self.files:
             raise ValueError(
-                f"{self.files[0]} stands beside --{sources[0]}, whose documents are ranked; leave one of them out"
+                f"{self.files[0]} was given with --{sources[0]}, which has its own documents; leave one of them out"
             )
         if self.query is not None and self.shards:
-            raise ValueError("--shards deals out queries, and --query is one; leave it out")
+            raise ValueError("--shards divides queries, and --query is a single one; leave it out")
         if self.corpus is None and (self.run_file or self.split or self.task):
             raise ValueError(
                 f"--run, --task and --split belong to --corpus; with --{sources[0]} the documents are the candidates"
             )
         if self.query is not None and not self.query.strip():
-            raise ValueError("--query is empty; say what is asked")
+            raise ValueError("--query is empty; give the query's text")
         if self.instruction is not None and not self.instruction.strip():
-            raise ValueError("--instruction is empty; say what to judge by, or leave it out")
+            raise ValueError("--instruction is empty; say how to judge, or leave it out")
         if self.query is not None and not self.files:
             raise ValueError("--query needs documents: name text or JSONL files after the model")
         return self
@@ -160,8 +160,8 @@ class RerankOptions(Settings):
     def _servers_are_for_openai(self) -> RerankOptions:
         if self.engine != "openai" and (self.server or self.served_name):
             raise ValueError(
-                f"--server and --served-name belong to --engine openai, and the engine is {self.engine}; set it, "
-                "or leave them out"
+                f"--server and --served-name belong to --engine openai, but the engine is {self.engine}; set --engine "
+                "openai, or leave them out"
             )
         return self
 
@@ -170,11 +170,11 @@ class RerankOptions(Settings):
         if self.guard == "none":
             return self
         if self.mode == "listwise" or self.head:
-            found = "a head gives none" if self.head else "mode listwise has none"
-            raise ValueError(f"--guard {self.guard} corrects grades, and {found}; leave one of them out")
+            reason = "a head gives none" if self.head else "mode listwise gives none"
+            raise ValueError(f"--guard {self.guard} corrects grades, but {reason}; leave one of them out")
         if self.fit or self.mode == "adaptive":
             raise ValueError(
-                f"--guard {self.guard} moves scores, which --fit and mode adaptive take as they are; drop it"
+                f"--guard {self.guard} changes scores, but --fit and mode adaptive need them unchanged; leave it out"
             )
         return self
 
@@ -184,11 +184,11 @@ class RerankOptions(Settings):
             raise ValueError("--lists belongs to mode listwise; set --mode or --then-mode, or leave it out")
         if self.mode != "adaptive" and self.adaptive:
             raise ValueError(
-                f"--adaptive and budgets belong to mode adaptive, and the mode is {self.mode}; set --mode "
+                f"--adaptive and budgets belong to mode adaptive, but the mode is {self.mode}; set --mode "
                 "adaptive, or leave them out"
             )
         if self.mode == "adaptive" and (self.fit or self.explain):
-            raise ValueError("--fit and --explain belong to other modes than adaptive; leave them out")
+            raise ValueError("--fit and --explain do not work with mode adaptive; leave them out")
         if self.head and (self.mode != "score" or self.engine != "transformers"):
             raise ValueError("--head belongs to mode score on engine transformers; leave it out, or the others")
         return self
@@ -197,13 +197,13 @@ class RerankOptions(Settings):
     def _domains_are_for_requests(self) -> RerankOptions:
         names = [name for name, _ in self.domain]
         if names and self.requests is None:
-            raise ValueError("--domain belongs to --requests, whose rows say which they want; leave it out")
+            raise ValueError("--domain belongs to --requests, whose rows name their domain; leave it out")
         if names and (self.mode != "score" or self.engine != "transformers" or self.guard != "none"):
             raise ValueError(
                 "--domain belongs to pointwise heads, in mode score on engine transformers without a guard"
             )
         if names and self.fit:
-            raise ValueError("--fit is of one model, and --domain gives several; leave one of them out")
+            raise ValueError("--fit belongs to one model, and --domain gives several; leave one of them out")
         if twice := next((name for name in names if names.count(name) > 1), None):
             raise ValueError(f"--domain {twice} was given twice; give each domain one adapter")
         return self
@@ -224,10 +224,10 @@ class RerankOptions(Settings):
         return self
 
     def check_files(self) -> None:
-        """Refuse to write what is read, one file twice, or over what rerank did not write.
+        """Check the output files: none is an input, two options name different files, and only own files are replaced.
 
         Raises:
-            InputError: Names the file.
+            InputError: One is not so; the message names the file.
         """
         read = [file for file in (self.requests, self.run_file, self.fit, *self.files) if file]
         written = {
@@ -245,10 +245,10 @@ class RerankOptions(Settings):
                 raise InputError(f"{other} and {name} are one file, {file}; give each its own")
 
     def check_read(self) -> None:
-        """Refuse what is not there or ranks nothing, before anything that runs models is imported.
+        """Check models and inputs before anything that runs models is imported.
 
         Raises:
-            InterankError: Says what stands there.
+            InterankError: One is missing or of another kind; the message says what it is.
         """
         from interank.inputs import Input, check_inputs, reranker
         from interank.stages.evaluating import benchmark, stored
@@ -263,32 +263,32 @@ class RerankOptions(Settings):
 
     @property
     def depth(self) -> int:
-        """How many candidates of a first stage are ranked."""
+        """How many first-stage candidates are ranked."""
         return self.top_k or _DEPTH
 
     @property
     def kept(self) -> int | None:
-        """How many of a ranking are told; documents on the line have no first stage, so all of them are ranked."""
+        """How many documents of a ranking are printed; with `--query` all are ranked, as there is no first stage."""
         return self.top_k if self.query else None
 
     @property
     def asks_for_words(self) -> bool:
-        """Whether explanations are asked for beside scores; a person who asks one question wants to know why."""
+        """Whether explanations are wanted beside scores; they are by default with `--query`."""
         wanted = bool(self.query) if self.explain is None else self.explain > 0
         return wanted and self.mode == "score" and not self.then
 
     def explained(self, *, taught: bool) -> int | None:
-        """How many documents are explained, by a model that was `taught` to, or was not.
+        """How many documents are explained; `taught` is whether the model was trained to explain.
 
         Raises:
-            InputError: Some were asked for by name of one that was not.
+            InputError: `--explain` was given for a model that was not.
         """
         if not self.asks_for_words:
             return self.explain
         if not taught and self.explain:
             raise InputError(
-                f"found --explain {self.explain}, and {self.model} gives scores or grades without explanations; give "
-                "--explain 0, or a model that was taught to explain"
+                f"found --explain {self.explain}, but {self.model} gives scores or grades without explanations; give "
+                "--explain 0, or a model that was trained to explain"
             )
         if not taught:
             log.info("%s gives scores or grades without explanations, so nothing is explained", self.model)
@@ -297,11 +297,11 @@ class RerankOptions(Settings):
 
     @property
     def takes_stored(self) -> bool:
-        """Whether MODEL ranks alone and its scores are as they were when it was fitted."""
+        """Whether MODEL's stored fit applies: it ranks alone, with the scores that it was fitted on."""
         return self.guard == "none" and not self.then
 
     def first(self) -> RankerSettings:
-        """The reranker of MODEL."""
+        """The settings of MODEL's reranker."""
         return self._ranker(
             self.model,
             self.mode,
@@ -313,10 +313,10 @@ class RerankOptions(Settings):
         )
 
     def second(self) -> RankerSettings | None:
-        """The reranker behind it, if there is one."""
+        """The settings of `--then`'s reranker, if it is given."""
         if self.then is None:
             return None
-        # What is said of MODEL holds for it in both places.
+        # Options of MODEL hold for the same model in both places.
         again = self.then == self.model
         return self._ranker(
             self.then,
@@ -329,7 +329,7 @@ class RerankOptions(Settings):
     def _ranker(self, model: str, mode: Mode, **more: Any) -> RankerSettings:
         from interank.tasks.ranker_settings import RankerSettings
 
-        # In a chain a listwise reranker stands beside one that grades, and only that one can be guarded.
+        # In a chain only the reranker that grades can be guarded.
         lists = self.lists if mode == "listwise" else None
         guard: Guard = "none" if mode == "listwise" else self.guard
         return RankerSettings(
@@ -349,8 +349,8 @@ class RerankOptions(Settings):
         return checked(ServerRecipe, {"urls": self.server, "model": name} if self.server else None, "--server")
 
 
-def _keys(name: str, given: str | None) -> dict[str, Any] | None:
-    return read_keys(f"--{name}", given.split(",")) if given else None
+def _keys(name: str, text: str | None) -> dict[str, Any] | None:
+    return read_keys(f"--{name}", text.split(",")) if text else None
 
 
 def _is_own_run(path: Path) -> bool:

@@ -1,4 +1,4 @@
-"""What `interank rerank` ranks: a query with files, a benchmark folder, or requests, read as they are ranked."""
+"""The inputs of `interank rerank`: a query with files, a benchmark folder, or requests, read lazily."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 
 log = logging.getLogger(__name__)
 
-# A document in each row.
+# Formats with a document in each row.
 _OF_ROWS = {".jsonl", ".ndjson", ".parquet"}
-# Rows whose columns say nothing of documents.
+# Formats whose rows cannot be read as documents.
 _TABLES = (".csv", ".tsv", ".json", ".xlsx", ".xls", ".ods")
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 def tasks_of(asked: RerankOptions) -> Iterator[Request]:
-    """The queries with their candidates, in first-stage order, and the first stage's scores where it tells them."""
+    """The queries with their candidates in first-stage order, and first-stage scores where there are any."""
     from interank.reranking.requests import Request, read_requests
     from interank.types import Query
 
@@ -33,7 +33,7 @@ def tasks_of(asked: RerankOptions) -> Iterator[Request]:
     if asked.requests is not None:
         requests: Iterable[Request] = read_requests(asked.requests, dict(asked.domain))
         if asked.shard:
-            # Counted first: a share is known when the whole is.
+            # A shard's bounds depend on the number of all requests.
             total = sum(1 for _ in read_requests(asked.requests, dict(asked.domain)))
             share = asked.shard.share(total, "requests")
             requests = islice(requests, share.start, share.stop)
@@ -60,17 +60,17 @@ def tasks_of(asked: RerankOptions) -> Iterator[Request]:
 
 
 def _first(requests: Iterable[Request], depth: int) -> Iterator[Request]:
-    """Each request with its first candidates; how many were not looked at is told at the end."""
-    given = left = 0
+    """Each request with its first `depth` candidates; a warning at the end counts the others."""
+    total = left = 0
     for request in requests:
-        given, left = given + len(request.documents), left + len(request.documents[depth:])
+        total, left = total + len(request.documents), left + len(request.documents[depth:])
         yield request._replace(documents=request.documents[:depth], scores=request.scores and request.scores[:depth])
     if left:
         log.warning(
-            "%d of %d documents were not looked at, as they stand behind the first %d of their request; --top-k N "
-            "takes more",
+            "%d of %d documents were not ranked, as they come after the first %d of their request; --top-k N "
+            "ranks more",
             left,
-            given,
+            total,
             depth,
         )
 

@@ -1,4 +1,4 @@
-"""`interank score`: the measures of a stored run, without a model."""
+"""`interank score`: measures a stored run, without a model."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def register(verbs: Any, common: argparse.ArgumentParser) -> None:
     verb = verbs.add_parser(
         "score",
         parents=[common],
-        help="measures of a stored run against qrels",
+        help="measure a stored run against qrels",
         description="Print measures of a TREC run against qrels, plain or gzipped, as trec_eval computes them.",
         epilog="example:\n  interank score qrels.tsv run.trec nDCG@10 RR R@100\n  nDCG@10  0.4321",
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -26,11 +26,9 @@ def register(verbs: Any, common: argparse.ArgumentParser) -> None:
     verb.add_argument("qrels", metavar="QRELS", type=Path, help="TREC's four columns or BEIR's three")
     verb.add_argument("run_file", metavar="RUN", type=Path, help="a TREC run")
     verb.add_argument(
-        "measures", metavar="MEASURE", nargs="*", help="as nDCG@10, the default, or as trec_eval has them: ndcg_cut_10"
+        "measures", metavar="MEASURE", nargs="*", help="as nDCG@10, the default, or by trec_eval's names: ndcg_cut_10"
     )
-    verb.add_argument(
-        "--judged-only", action="store_true", help="leave out documents that nobody judged, as trec_eval's -J does"
-    )
+    verb.add_argument("--judged-only", action="store_true", help="leave out unjudged documents, as trec_eval's -J does")
     verb.add_argument("--json", action="store_true", help="print one JSON object")
     verb.set_defaults(run=_run)
 

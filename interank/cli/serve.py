@@ -1,4 +1,4 @@
-"""`interank serve`: answers the requests of other rerankers' clients over HTTP."""
+"""`interank serve`: answers requests of other rerankers' clients over HTTP."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ examples:
   interank serve base --adapter medical=runs/medical --adapter legal=runs/legal --key-file keys
   interank serve runs/merged --engine openai --server http://a:8000/v1,http://b:8000/v1 --served-name judge
 
-Clients of Cohere, Jina, vLLM, TEI, Voyage, Infinity, NIM and SGLang post to it as it is; docs/serve.md has the routes.
-INTERANK_KEYS and INTERANK_ADMIN_KEYS hold keys by commas, as the files do on lines."""
+Clients of Cohere, Jina, vLLM, TEI, Voyage, Infinity, NIM and SGLang work unchanged; docs/serve.md has the routes.
+INTERANK_KEYS and INTERANK_ADMIN_KEYS may hold keys instead of the files, with commas between them."""
 _NEEDS = ("fastapi", "uvicorn", "prometheus_client")
 
 
@@ -42,24 +42,26 @@ def register(verbs: Any, common: argparse.ArgumentParser) -> None:
         action="append",
         type=named_adapter,
         default=[],
-        help="one model more, for requests whose `model` is NAME; adapters share their base; repeatable",
+        help="a further model, for requests whose `model` is NAME; adapters share their base; repeatable",
     )
-    verb.add_argument("--adapter-root", metavar="DIR", type=Path, help="adapters there may be loaded at run time")
-    verb.add_argument("--name", metavar="NAME,...", help="what MODEL is called (default: its folder's name)")
-    verb.add_argument("--mode", choices=MODES, default="score", help="of requests that say none")
+    verb.add_argument("--adapter-root", metavar="DIR", type=Path, help="the folder of adapters loadable at run time")
+    verb.add_argument("--name", metavar="NAME,...", help="MODEL's names in requests (default: its folder's name)")
+    verb.add_argument("--mode", choices=MODES, default="score", help="the mode of requests that name none")
     verb.add_argument("--host", default="127.0.0.1", help="the address to listen on (default 127.0.0.1)")
     verb.add_argument("--port", type=int, default=8080, metavar="N", help="the port (%(default)s)")
-    verb.add_argument("--key-file", metavar="FILE", type=Path, help="keys, one a line; without any all are answered")
+    verb.add_argument("--key-file", metavar="FILE", type=Path, help="API keys, one a line; without any, none is needed")
     verb.add_argument("--admin-key-file", metavar="FILE", type=Path, help="keys that may load and unload adapters")
     add_base(verb)
     verb.add_argument("--max-reasoning-tokens", type=positive, default=256, metavar="N", help="an explanation's budget")
-    verb.add_argument("--precision", default="exact", help="as of rerank: exact, bfloat16 or nf4")
-    verb.add_argument("--memory", metavar="GB", type=float, help="of a batch's keys and values, on transformers")
+    verb.add_argument("--precision", default="exact", help="as in rerank: exact, bfloat16 or nf4")
+    verb.add_argument("--memory", metavar="GB", type=float, help="memory of a batch's KV cache, on transformers")
     engines = ["transformers", "vllm", "openai"]
-    verb.add_argument("--engine", choices=engines, default="transformers", help="what runs the model (%(default)s)")
-    verb.add_argument("--server", metavar="URL", help="with --engine openai: http://HOST:PORT/v1, or several by commas")
-    verb.add_argument("--served-name", metavar="NAME", help="what the servers call the model, where that isn't MODEL")
-    verb.add_argument("--step-tokens", type=positive, metavar="N", help="of a step of scores (2048, on a GPU 32768)")
+    verb.add_argument("--engine", choices=engines, default="transformers", help="the model's engine (%(default)s)")
+    verb.add_argument("--server", metavar="URL", help="with --engine openai: http://HOST:PORT/v1, or URL,URL")
+    verb.add_argument("--served-name", metavar="NAME", help="the servers' name for the model, if it is not MODEL")
+    verb.add_argument(
+        "--step-tokens", type=positive, metavar="N", help="tokens of a scoring batch (default 2048, on a GPU 32768)"
+    )
     verb.add_argument(
         "--limits",
         metavar="KEY=N,...",
@@ -71,8 +73,8 @@ def register(verbs: Any, common: argparse.ArgumentParser) -> None:
 
 
 def _run(options: argparse.Namespace) -> int:
-    if lacking := [name for name in _NEEDS if importlib.util.find_spec(name) is None]:
-        raise InputError(f"interank serve needs {lacking[0]}, which is not installed; pip install 'interank[serve]'")
+    if missing := [name for name in _NEEDS if importlib.util.find_spec(name) is None]:
+        raise InputError(f"interank serve needs {missing[0]}, which is not installed; pip install 'interank[serve]'")
     from interank.serving.keys import read_keys
     from interank.serving.limits import Limits
     from interank.serving.opening import Opened
@@ -98,7 +100,7 @@ def _run(options: argparse.Namespace) -> int:
     if twice := next((name for name in names if names.count(name) > 1), None):
         raise InputError(f"--adapter {twice} was given twice; give each model one name of its own")
     if options.adapter_root is not None and not options.adapter_root.is_dir():
-        raise InputError(f"--adapter-root {options.adapter_root} is no folder; give the one that adapters lie in")
+        raise InputError(f"--adapter-root {options.adapter_root} is no folder; give the folder of the adapters")
     opened = Opened(
         settings,
         dict(options.adapter),
@@ -112,17 +114,17 @@ def _run(options: argparse.Namespace) -> int:
     return 0
 
 
-def _limits(given: str, known: dict[str, Any]) -> dict[str, Any]:
-    found: dict[str, Any] = {}
-    for part in filter(None, given.split(",")):
+def _limits(text: str, defaults: dict[str, Any]) -> dict[str, Any]:
+    limits: dict[str, Any] = {}
+    for part in filter(None, text.split(",")):
         name, _, value = part.partition("=")
         try:
-            number = type(known[name])(value)
+            number = type(defaults[name])(value)
         except KeyError:
-            raise InputError(f"--limits has no {name!r}; there are {', '.join(known)}") from None
+            raise InputError(f"--limits has no {name!r}; there are {', '.join(defaults)}") from None
         except ValueError:
-            raise InputError(f"--limits {name} is {value!r}; give a number, as {known[name]}") from None
+            raise InputError(f"--limits {name} is {value!r}; give a number, as {defaults[name]}") from None
         if not number > 0:
             raise InputError(f"--limits {name} is {value}; give more than 0")
-        found[name] = number
-    return found
+        limits[name] = number
+    return limits

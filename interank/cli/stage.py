@@ -1,4 +1,4 @@
-"""`interank generate | distill | reward | rl | evaluate | run`: a recipe, overrides, and where the output goes."""
+"""`interank generate | distill | reward | rl | evaluate | run`: run a recipe with overrides into an output folder."""
 
 from __future__ import annotations
 
@@ -16,30 +16,30 @@ from interank.wording import aligned
 if TYPE_CHECKING:
     from interank.artifact import Artifact, Existing
 
-ALLOW_CODE = "run reward files of the recipe's that are not interank's own"
+ALLOW_CODE = "run Python reward files that the recipe names and interank does not bundle"
 _VERBS = {
     "generate": (
-        "StackExchange dumps to judgments: a teacher explains and grades question-document pairs",
+        "make judgments from StackExchange dumps: a teacher explains and grades question-document pairs",
         "interank generate recipes/generate/stackexchange.yaml dumps=DIR,DIR --out runs/judgments",
     ),
     "distill": (
-        "judgments to an adapter: a small student learns to judge",
+        "train an adapter on judgments: a small student learns to judge",
         "interank distill recipes/distill/llama-3.2-3b.yaml judgments=runs/judgments --out runs/student",
     ),
     "reward": (
-        "explanations with marks to a reward model, which rl asks how good an explanation is",
+        "train a reward model on marked explanations, with which rl scores explanations",
         "interank reward recipes/reward/llama-3.2-3b.yaml judgments=runs/judgments --out runs/reward",
     ),
     "rl": (
-        "an adapter to a better one: GRPO on the same judgments",
+        "improve an adapter by GRPO on the same judgments",
         "interank rl recipes/rl/llama-3.2-3b.yaml judgments=runs/judgments adapter=runs/student --out runs/rl",
     ),
     "evaluate": (
-        "adapters to runs, scores and a report, on fixed candidates",
+        "measure adapters on fixed candidates, with runs, scores and a report",
         "interank evaluate recipes/evaluate/benchmark.yaml benchmark=DIR adapters=runs/student,runs/rl --out runs/eval",
     ),
     "run": (
-        "all stages of a pipeline recipe, in one folder",
+        "run all stages of a pipeline recipe, in one folder",
         "interank run recipes/demo.yaml --out runs/demo",
     ),
 }
@@ -57,31 +57,35 @@ def register(verbs: Any, common: argparse.ArgumentParser) -> None:
             formatter_class=argparse.RawDescriptionHelpFormatter,
         )
         verb.add_argument("recipe", metavar="RECIPE", help="a YAML file, or a name of `interank recipes ls`")
-        verb.add_argument("overrides", metavar="key=value", nargs="*", help="settings that win over the file's")
-        # A dry run writes nothing, so generate looks itself whether it is needed.
+        verb.add_argument("overrides", metavar="key=value", nargs="*", help="settings that override the file's")
+        # A dry run of generate writes nothing, so generate checks `--out` itself.
         needed = name != "generate"
-        verb.add_argument("--out", required=needed, type=Path, metavar="DIR", help="where the output goes")
+        verb.add_argument("--out", required=needed, type=Path, metavar="DIR", help="the output folder")
         existing = verb.add_mutually_exclusive_group()
-        existing.add_argument("--resume", action="store_true", help="go on with an output; reuse a finished one")
+        existing.add_argument("--resume", action="store_true", help="continue an output; reuse a finished one")
         existing.add_argument("--overwrite", action="store_true", help="replace an output")
         if name in distributed.TRAINED_TOGETHER:
             verb.add_argument(
                 "--launch",
                 metavar="N|FILE",
-                help="train in N processes of this machine, a GPU each, or as FILE.yaml of accelerate says",
+                help="train in N processes on this machine, a GPU each, or by a configuration FILE.yaml of accelerate",
             )
         if name == "generate":
-            verb.add_argument("--mine-only", action="store_true", help="stop at the pairs; pairs=DIR goes on from them")
             verb.add_argument(
-                "--shards", metavar="N/OF", help="with pairs=DIR: judge the N-th of OF shares; interank join joins them"
+                "--mine-only", action="store_true", help="stop at the pairs; pairs=DIR continues from them"
+            )
+            verb.add_argument(
+                "--shards", metavar="N/OF", help="with pairs=DIR: judge the N-th of OF shards; interank join joins them"
             )
             verb.add_argument("--executor", choices=["ray"], help="judge all shards on Ray's workers: --shards OF")
             verb.add_argument("--workers", type=int, default=1, metavar="N", help="with --executor: shards at a time")
-            verb.add_argument("--dry-run", action="store_true", help="print what it would take, and do nothing")
+            verb.add_argument(
+                "--dry-run", action="store_true", help="print pairs, tokens, time and cost; judge nothing"
+            )
             verb.add_argument("--json", action="store_true", help="with --dry-run: print JSON instead of a table")
         if name == "evaluate":
             verb.add_argument(
-                "--shards", metavar="N/OF", help="rank the N-th of OF shares of the queries, to be joined"
+                "--shards", metavar="N/OF", help="rank the N-th of OF shards of the queries; interank join joins them"
             )
         if name in ("rl", "evaluate", "run"):
             verb.add_argument("--allow-code", action="store_true", help=ALLOW_CODE)
@@ -97,7 +101,7 @@ def _run(options: argparse.Namespace) -> int:
         from interank.rewards import allow_code
 
         allow_code()
-    # All of the recipe's faults are told before anything heavy is imported.
+    # All faults of the recipe are reported before anything heavy is imported.
     recipe: Any = load_recipe(options.recipe, options.overrides, stage=options.verb)
     if options.verb == "generate":
         if options.dry_run:
@@ -131,29 +135,29 @@ def _spread(recipe: Any, options: argparse.Namespace, existing: Existing) -> Art
     shards = options.shards or ""
     if not shards.isdecimal() or int(shards) < 1 or options.workers < 1:
         raise InputError(
-            f"--executor {options.executor}: found --shards {shards or 'nothing'} and --workers {options.workers}; say "
-            "how many shards there are and how many are judged at a time, as --shards 64 --workers 8"
+            f"--executor {options.executor}: found --shards {shards or 'nothing'} and --workers {options.workers}; "
+            "give the number of shards and how many are judged at a time, as --shards 64 --workers 8"
         )
     stage = importlib.import_module("interank.stages.spread")
-    made: Artifact = stage.run(recipe, options.out, shards=int(shards), workers=options.workers, existing=existing)
-    return made
+    artifact: Artifact = stage.run(recipe, options.out, shards=int(shards), workers=options.workers, existing=existing)
+    return artifact
 
 
 def what_comes_next(verb: str, artifact: Artifact) -> list[str]:
-    """What can be done with a stage's output."""
+    """The next steps with a stage's output."""
     from interank.artifact import open_artifact
 
     out = word(artifact.path)
     if artifact.kind == "shard":
-        made = "judgments" if verb == "generate" else "eval"
-        return [f"interank join {out} ... --out runs/{made} joins it with the other shards"]
+        name = "judgments" if verb == "generate" else "eval"
+        return [f"interank join {out} ... --out runs/{name} joins it with the other shards"]
     if artifact.kind == "pairs":
         return [f"interank generate RECIPE pairs={out} --out runs/judgments has a teacher judge them"]
     if verb == "generate":
         return [f"interank distill distill/smollm2 judgments={out} --out runs/student (or another of `recipes ls`)"]
     if verb == "reward":
         use = f"rl.rewards: [{{use: explanation_quality, params: {{model: {out}}}}}]"
-        return [f"{use} in a recipe of interank rl has it mark the policy's explanations"]
+        return [f"{use} in a recipe of interank rl makes it mark the policy's explanations"]
     if verb == "run":
         refined = open_artifact(artifact.path.parent / "rl", "adapter")
         return [f'interank rerank {word(refined.path)}{_in_mode(refined, " --mode ")} --query "..." FILE']
@@ -165,16 +169,16 @@ def what_comes_next(verb: str, artifact: Artifact) -> list[str]:
 
 
 def _in_mode(adapter: Artifact, key: str) -> str:
-    """The setting of the mode that an adapter ranks in, behind its key; empty where it is the usual one."""
+    """The mode that an adapter ranks in, after its key; empty for mode score."""
     from interank.tasks import TASK_MODES, task_of_adapter
 
-    # A task that is told by its files names no modes.
+    # A task that is recognised by its files has no modes.
     mode, *_ = TASK_MODES.get(task_of_adapter(adapter.manifest), ("score",))
     return f"{key}{mode}" if mode != "score" else ""
 
 
 def _refuse_early(recipe: Any, options: argparse.Namespace, existing: Existing) -> None:
-    """Tell what is wrong with inputs and output before anything heavy is imported."""
+    """Report faults of inputs and output before anything heavy is imported."""
     from interank.recipe import find_recipe
     from interank.stages.early import refuse_early
 
@@ -182,7 +186,7 @@ def _refuse_early(recipe: Any, options: argparse.Namespace, existing: Existing) 
 
 
 def _plan(recipe: Any, *, as_json: bool) -> int:
-    """Print what generate would take."""
+    """Print the pairs, tokens, time and cost of a generate recipe."""
     from interank.stages.estimates import span
 
     plans = importlib.import_module("interank.stages.plan")
@@ -209,7 +213,7 @@ def stage_named(verb: str) -> Any:
 
 
 def show_evaluation(artifact: Artifact, *, as_json: bool) -> None:
-    """Print an evaluation's figures, and where its report lies."""
+    """Print an evaluation's figures and the paths of its report."""
     from interank.evaluation.tables import by_task, systems
 
     metrics = json.loads((artifact.path / "metrics.json").read_text("utf-8"))

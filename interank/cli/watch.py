@@ -1,4 +1,4 @@
-"""`interank watch`: the page of a training in a browser, while it goes on and after."""
+"""`interank watch`: shows the page of a training in a browser, while it runs and afterwards."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ example:
   interank watch runs/rl
   interank watch runs/rl --control runs/rl-shuffled
 
-The page is served to this machine alone, and read anew every 10 seconds until the training is through."""
+The page is served to this machine only, and reloads every 10 seconds until the training has ended."""
 
 
 def register(verbs: Any, common: argparse.ArgumentParser) -> None:
@@ -19,17 +19,17 @@ def register(verbs: Any, common: argparse.ArgumentParser) -> None:
     verb = verbs.add_parser(
         "watch",
         parents=[common],
-        help="show a training in the browser while it goes on",
-        description="Show a training in the browser: its trials, its curves, and what the policy writes.",
+        help="show a training in the browser while it runs",
+        description="Show a training in the browser: its trials, its curves, and the policy's answers.",
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     verb.add_argument("folder", metavar="DIR", type=Path, help="the --out of distill, reward or rl, finished or not")
     verb.add_argument(
-        "--control", metavar="DIR", type=Path, help="the same training on shuffled grades, to draw on the same axes"
+        "--control", metavar="DIR", type=Path, help="the same training on shuffled grades, drawn on the same axes"
     )
-    verb.add_argument("--port", type=int, default=8700, help="where on this machine (%(default)s)")
-    verb.add_argument("--html", metavar="FILE", type=Path, help="write the page there instead, once")
+    verb.add_argument("--port", type=int, default=8700, help="the port (%(default)s)")
+    verb.add_argument("--html", metavar="FILE", type=Path, help="write the page to a file once, and serve nothing")
     verb.set_defaults(run=_run)
 
 

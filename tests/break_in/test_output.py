@@ -12,7 +12,7 @@ import yaml
 
 from interank import cards
 from interank.cards import cell, name, table
-from interank.cli.ending import _Printed, _Said
+from interank.cli.ending import _Errors, _Output
 from interank.evaluation import report, tables
 from interank.evaluation.scoring import Results
 from interank.redaction import shown
@@ -117,10 +117,10 @@ def test_a_terminal_is_not_commanded(payload: str) -> None:
 def test_standard_output_is_exact_but_on_a_terminal(payload: str, is_terminal: bool) -> None:
     stream = io.StringIO()
     stream.isatty = lambda: is_terminal  # type: ignore[method-assign]
-    printed = _Printed(stream, needed=True)
+    printed = _Output(stream, needed=True)
     print(payload, file=printed)
     assert stream.getvalue() == (shown(payload) if is_terminal else payload) + "\n"
     # Logs are read in terminals later.
     said = io.StringIO()
-    print(payload, file=_Said(said))
+    print(payload, file=_Errors(said))
     assert said.getvalue() == f"{shown(payload)}\n"

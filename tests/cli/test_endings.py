@@ -90,7 +90,7 @@ def test_whoever_writes_a_full_disk_is_told_in_a_sentence(small_disk: Path, writ
     found = machine.fault(caught.value)
     assert found is not None
     assert found.kind == "full"
-    said = ending.told(caught.value, Namespace(out=small_disk / "out", resume=False))
+    said = ending.fault_message(caught.value, Namespace(out=small_disk / "out", resume=False))
     assert said is not None
     assert said.startswith(f"the disk that holds {small_disk} is full (")
     assert "of 1.0 MB are left" in said
@@ -124,7 +124,7 @@ def test_faults_of_the_machine_are_known_by_number_or_words(error: Exception, ki
 
 def test_other_errors_are_no_faults_of_the_machine() -> None:
     for error in (ValueError("no"), FileNotFoundError(errno.ENOENT, "No such file"), RuntimeError("shapes differ")):
-        assert ending.told(error, Namespace(out=Path("out"), resume=True)) is None
+        assert ending.fault_message(error, Namespace(out=Path("out"), resume=True)) is None
 
 
 def run(arguments: list[str], **how: object) -> subprocess.CompletedProcess[str]:

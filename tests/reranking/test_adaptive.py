@@ -319,7 +319,7 @@ def test_the_command_goes_on_where_it_was_and_tells_what_it_spent(
     ("options", "said"),
     [
         (["--budget-tokens", "0"], "belong to mode adaptive"),
-        (["--mode", "adaptive", "--explain", "2"], "--fit and --explain belong to other modes"),
+        (["--mode", "adaptive", "--explain", "2"], "--fit and --explain do not work with mode adaptive"),
         (["--mode", "adaptive", "--adaptive", "bnd=3"], "bnd"),
         (["--mode", "adaptive", "--adaptive", "spend=all"], "spend"),
     ],

@@ -159,7 +159,7 @@ def test_the_verb_prints_a_table_and_fails_where_something_differs(
     file = tmp_path / "parity.json"
     assert main([*arguments, "--against", str(adapter.parent / "base"), "--json", str(file)]) == 1
     printed = capsys.readouterr()
-    assert "not the same" in printed.err
+    assert "differ by more than is allowed" in printed.err
     line = next(line for line in printed.out.splitlines() if str(adapter.parent / "base") in line)
     assert "a score differs by" in line
     assert "fault: no adapter" in printed.out

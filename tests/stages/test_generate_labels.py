@@ -138,7 +138,7 @@ def test_a_teacher_that_explains_nothing_is_told(tiny_folder: Path, tmp_path: Pa
             {"prompt": {"order": "reason_first"}},
             "the grade is the whole answer",
         ),
-        ({"model": "m", "grades": "given", "queries": 2, "query_pairs": 1}, {}, "with grades: given nobody grades"),
+        ({"model": "m", "grades": "given", "queries": 2, "query_pairs": 1}, {}, "with grades: given no model grades"),
         ({"model": "m", "grades": "given"}, {"dumps": ("d",)}, "mined pairs have none; set votes"),
         (VOTES, {"judgments": "j"}, "votes come from mined posts"),
         ({"model": "m"}, {"judgments": "j", "pairs": "p"}, "judgments, pairs: both were given"),

@@ -134,11 +134,11 @@ def test_labels_are_judgments_without_a_teacher(tmp_path: Path, capsys: pytest.C
 @pytest.mark.parametrize(
     ("given", "said"),
     [
-        ("--grades=0.7,0.3", "two numbers, the lower first"),
-        ("--grades=a", "no list of numbers parted by commas"),
-        ("--propensities=1,0", "no probability above 0 and at most 1"),
-        ("--clip=0.5", "no number of at least 1"),
-        ("--negatives=-1", "no whole number from 0"),
+        ("--grades=0.7,0.3", "two numbers are expected, the lower first"),
+        ("--grades=a", "numbers with commas between them"),
+        ("--propensities=1,0", "probabilities above 0 and at most 1"),
+        ("--clip=0.5", "a number of at least 1"),
+        ("--negatives=-1", "a whole number of at least 0"),
     ],
 )
 def test_settings_that_cannot_be_are_refused(

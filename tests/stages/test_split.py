@@ -178,7 +178,7 @@ def test_what_cannot_be_split_is_a_sentence(labels: Path, tmp_path: Path, capsys
     assert "holds splits, and questions or judgments" in capsys.readouterr().err
     split(labels, tmp_path / "out", "--shares", "1,0,0", "--validation", "0")
     assert not list((tmp_path / "out").glob("qrels*"))
-    for option, said in (("--shares=1,1", "not three shares"), ("--validation=1", "no share from 0")):
+    for option, said in (("--shares=1,1", "three shares are expected"), ("--validation=1", "a share of at least 0")):
         with pytest.raises(SystemExit):
             main(["split", str(labels), "--out", str(tmp_path / "o"), option])
         assert said in capsys.readouterr().err
