@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from interank.reranking.reranker import Reranker
 
-# bitsandbytes says so at import wherever `kernels` is not installed, also to those who use no 4-bit weights, which it
-# runs with its own kernels then.
+# bitsandbytes logs this at import if `kernels` is not installed, even where no 4-bit weights are used; it then runs
+# them with its own kernels.
 _AT_IMPORT = "Failed to load CPU gemm_4bit_forward"
 logging.getLogger("bitsandbytes.backends.cpu.ops").addFilter(lambda record: not str(record.msg).startswith(_AT_IMPORT))
 
@@ -18,7 +18,7 @@ __all__ = ["Reranker"]
 
 
 def __getattr__(name: str) -> Any:
-    # Torch takes seconds to import; whoever wants something else does not wait for it.
+    # Reranker imports torch, which takes seconds; other uses do not wait for it.
     if name == "Reranker":
         from interank.reranking.reranker import Reranker
 

@@ -1,4 +1,4 @@
-"""A stage's output folder: written beside its place, renamed when whole, verified when opened, traced to its inputs."""
+"""A stage's output folder: written beside its place, renamed when complete, verified when opened, with its lineage."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ Kind = Literal["questions", "pairs", "shard", "judgments", "splits", "adapter", 
 Existing = Literal["refuse", "resume", "overwrite"]
 
 RECIPE = "recipe.json"
-# What the merging of an adapter leaves in the merged model's folder.
+# The file in a merged model's folder that names the adapter.
 MERGED = "merge.json"
 
 
@@ -69,39 +69,39 @@ class Artifact:
 
     @property
     def kind(self) -> str:
-        """What the folder holds, one of `Kind`."""
+        """The kind of its content, one of `Kind`."""
         return str(self.manifest["kind"])
 
     @property
     def digest(self) -> str:
-        """The sha256 of the manifest, which holds the digests of everything else."""
+        """The sha256 of the manifest, which has the digests of all other files."""
         return sha256(self.path / MANIFEST)
 
     def recipe(self) -> dict[str, Any]:
-        """The recipe it was made with, resolved."""
+        """The resolved recipe that made it."""
         return dict(json.loads((self.path / RECIPE).read_text("utf-8")))
 
     def lineage(self) -> list[dict[str, Any]]:
-        """This artifact's inputs and theirs, nearest first: name, kind, path, digest."""
-        return [given for given, _ in self._traced(set())]
+        """The inputs of this artifact and their inputs, nearest first: name, kind, path, digest."""
+        return [entry for entry, _ in self._traced(set())]
 
     def ancestors(self, kind: Kind) -> tuple[list[Artifact], list[str]]:
-        """The artifacts of a kind that this one was made from, each once; and the paths of those not at hand.
+        """The artifacts of a kind that this one was made from, each once; and the paths of missing ones.
 
-        One counts as at hand when it stands where it stood and its manifest is the one that was used.
+        One is missing if it is no longer at its path or its manifest has changed since.
         """
-        found: dict[str, Artifact] = {}
+        ancestors: dict[str, Artifact] = {}
         missing = []
-        for given, artifact in self._traced(set()):
-            if given["kind"] == kind:
-                if artifact is not None and artifact.digest == given.get("digest"):
-                    found.setdefault(artifact.digest, artifact)
+        for entry, artifact in self._traced(set()):
+            if entry["kind"] == kind:
+                if artifact is not None and artifact.digest == entry.get("digest"):
+                    ancestors.setdefault(artifact.digest, artifact)
                 else:
-                    missing.append(str(given["path"]))
-        return list(found.values()), list(dict.fromkeys(missing))
+                    missing.append(str(entry["path"]))
+        return list(ancestors.values()), list(dict.fromkeys(missing))
 
     def _traced(self, above: set[Path]) -> Iterator[tuple[dict[str, Any], Artifact | None]]:
-        """The inputs and theirs; `above` are the folders that led here.
+        """All inputs, recursively; `above` are the folders of the artifacts that lead here.
 
         Raises:
             ArtifactError: A manifest says that an artifact was made from itself.
@@ -111,19 +111,19 @@ class Artifact:
             raise ArtifactError(
                 f"{here}: {MANIFEST} says that it was made from itself, by way of its inputs; make the artifact anew"
             )
-        for name, given in self.manifest["inputs"].items():
-            path = (self.path / given["path"]).resolve()
-            is_artifact = given["kind"] in get_args(Kind) and (path / MANIFEST).is_file()
+        for name, entry in self.manifest["inputs"].items():
+            path = (self.path / entry["path"]).resolve()
+            is_artifact = entry["kind"] in get_args(Kind) and (path / MANIFEST).is_file()
             artifact = Artifact(path, _read_manifest(path)) if is_artifact else None
-            yield {"name": name, **given}, artifact
+            yield {"name": name, **entry}, artifact
             if artifact is not None:
                 yield from artifact._traced({*above, here})
 
 
 class Workplace:
-    """The hidden sibling folder in which a stage's output is made; becomes the output on `finish`.
+    """The hidden sibling folder in which a stage's output is made; `finish` turns it into the output.
 
-    It is this process's as long as it is referred to: another one that wants the same place is refused.
+    While this object exists its process holds the place, and other processes are refused.
     """
 
     def __init__(
@@ -138,26 +138,25 @@ class Workplace:
 
     @property
     def folder(self) -> Path:
-        """What the output will be; empty at the beginning of every try, so whatever it needs is written each time."""
+        """The folder that becomes the output; every try starts with it empty and writes all files anew."""
         return self.partial.output
 
     @property
     def work(self) -> Path:
-        """A folder for what is needed to resume; it stays as it is until the output is in its place."""
+        """The folder of files needed to resume; it is kept until the output is in its place."""
         return self.partial.work
 
     def write_json(self, name: str, content: Any) -> None:
-        """Write a JSON file of the output, keys in the order given."""
+        """Write a JSON file of the output; keys keep their order."""
         (self.folder / name).write_text(pretty(content), "utf-8")
 
     def finish(self, *, seed: int, counts: Mapping[str, int], notes: Mapping[str, Any] | None = None) -> Artifact:
-        """Write the manifest last, put the output into its place, and drop what resuming would have needed.
+        """Write the manifest last, move the output into its place, and remove the files for resuming.
 
-        Of several processes the first does this, and its artifact is theirs (`of_first`).
+        Of several processes only the first calls this; the others get its artifact from `of_first`.
         """
-        told = {"counts": dict(counts), **(notes or {})}
-        manifest = manifest_of(self.folder, self.kind, self.inputs, seed, told)
-        # Not written in the output, where half of it would pass for the whole.
+        manifest = manifest_of(self.folder, self.kind, self.inputs, seed, {"counts": dict(counts), **(notes or {})})
+        # Written outside the output, where a truncated manifest would mark it as complete.
         prepared = self.partial.folder / MANIFEST
         prepared.write_text(pretty(manifest), "utf-8")
         prepared.replace(self.folder / MANIFEST)
@@ -167,19 +166,19 @@ class Workplace:
         return same(Artifact(self.out, manifest))
 
     def of_first(self) -> Artifact:
-        """The artifact that the first of several processes finishes; for the others, which wait for it here."""
+        """Wait for the artifact that the first of several processes finishes; for the other processes."""
         return same(Artifact(self.out, {}))
 
 
 def manifest_of(
-    folder: Path, kind: str, inputs: Mapping[str, Any], seed: int, told: Mapping[str, Any]
+    folder: Path, kind: str, inputs: Mapping[str, Any], seed: int, notes: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """The manifest of a whole folder, whose files it names; `told` are counts and notes."""
+    """The manifest of a complete folder, with the digests of its files; `notes` are counts and further keys."""
     from interank import __version__
 
     names = sorted(p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file())
-    made = {"kind": kind, "format": FORMAT, "interank": __version__, "seed": seed, "inputs": dict(inputs), **told}
-    return {**made, "files": _digests(folder, [name for name in names if name not in UNREPRODUCIBLE])}
+    head = {"kind": kind, "format": FORMAT, "interank": __version__, "seed": seed, "inputs": dict(inputs), **notes}
+    return {**head, "files": _digests(folder, [name for name in names if name not in UNREPRODUCIBLE])}
 
 
 def create(
@@ -191,36 +190,36 @@ def create(
     existing: Existing = "refuse",
     free: Collection[str] = (),
 ) -> Workplace | Artifact:
-    """Begin an output at `out`, or go on with it.
+    """Begin an output at `out`, or continue it.
 
     Args:
-        out: Where the finished folder will stand; a link to a folder is followed.
-        kind: What it will hold.
+        out: The path of the finished folder; a link to a folder is followed.
+        kind: The kind of its content.
         recipe: The resolved recipe; on resume it has to be the one the unfinished output began with.
-        inputs: Name to `describe_input` of every input.
-        existing: What to do about an output, finished or not, that is already there.
-        free: Keys of the recipe, `a.b` of nested ones, that may differ on resume because the content does not
+        inputs: `describe_input` of every input, by name.
+        existing: What to do with a finished or unfinished output at `out`.
+        free: Keys of the recipe, `a.b` for nested ones, that may differ on resume because the content does not
             depend on them.
 
     Returns:
         A workplace; or, on resume, the finished artifact when there is nothing left to do.
 
     Raises:
-        ArtifactError: There is an output and it may not be touched, its recipe or inputs differ, or another process
+        ArtifactError: There is an output that may not be replaced, its recipe or inputs differ, or another process
             is making it.
     """
-    made: list[Workplace | Artifact] = []
+    created: list[Workplace | Artifact] = []
 
-    def finished() -> Artifact | None:
-        made.append(_created(out, kind, (recipe, inputs), existing, free))
-        return made[0] if isinstance(made[0], Artifact) else None
+    def finished_by_first() -> Artifact | None:
+        created.append(_created(out, kind, (recipe, inputs), existing, free))
+        return created[0] if isinstance(created[0], Artifact) else None
 
-    # Of several processes the first makes it; the others know the place, and write nothing there.
-    found = from_first(finished)
-    if made:
-        return made[0]
+    # Of several processes only the first creates and writes files.
+    finished = from_first(finished_by_first)
+    if created:
+        return created[0]
     place = Partial(output_folder(out, read=_read(out, recipe, inputs)))
-    return found if found is not None else Workplace(out, kind, recipe, inputs, partial=place)
+    return finished if finished is not None else Workplace(out, kind, recipe, inputs, partial=place)
 
 
 def _created(
@@ -230,19 +229,19 @@ def _created(
     existing: Existing,
     free: Collection[str],
 ) -> Workplace | Artifact:
-    """As `create`, in one process."""
+    """Do as `create`, in one process."""
     recipe, inputs = wanted
     place = output_folder(out, read=_read(out, recipe, inputs))
     partial = Partial(place)
     if existing == "resume" and is_taken(place) and not partial.folder.exists():
-        # What is finished can be had where nothing may be written.
+        # Without a lock, so that a finished output can be opened on a read-only disk.
         return _finished(out, kind, wanted, free)
-    # Another workplace holds it too; the place is free again when neither does.
+    # The workplace takes the lock a second time and keeps it after this block.
     with held(place):
         partial.tidy()
         if existing == "overwrite":
             check_replaceable(place)
-            # The finished output stays until the new one replaces it.
+            # The finished output is kept until the new one replaces it.
             partial.discard()
         elif existing == "refuse":
             check_free(out, partial)
@@ -273,33 +272,32 @@ def _finished(
 
 
 def _read(out: Path, recipe: Mapping[str, Any], inputs: Mapping[str, Any]) -> Iterator[Path]:
-    """The files and folders that an output is made from: its inputs, and whatever path the recipe names."""
-    for given in inputs.values():
-        yield out.resolve() / given["path"]
-    leaves: list[Any] = [recipe]
-    while leaves:
-        found = leaves.pop()
-        if isinstance(found, Mapping):
-            leaves += found.values()
-        elif isinstance(found, list | tuple):
-            leaves += found
-        elif isinstance(found, str) and "/" in found:
-            # What is no path does not exist, or is too long to be asked for.
+    """The files and folders that an output is made from: its inputs, and every existing path in the recipe."""
+    for entry in inputs.values():
+        yield out.resolve() / entry["path"]
+    values: list[Any] = [recipe]
+    while values:
+        value = values.pop()
+        if isinstance(value, Mapping):
+            values += value.values()
+        elif isinstance(value, list | tuple):
+            values += value
+        elif isinstance(value, str) and "/" in value:
+            # A text that is no path does not exist, or is refused as too long.
             with suppress(OSError, ValueError, InputError):
-                if (path := expanded(found)).exists():
+                if (path := expanded(value)).exists():
                     yield path
 
 
 def open_artifact(path: Path, kind: Kind | None = None) -> Artifact:
-    """Open a finished artifact and check that its files are what its manifest says.
+    """Open a finished artifact and check its files against its manifest.
 
     Raises:
         ArtifactError: It is missing, unfinished, damaged, or of another kind.
     """
     manifest = _read_manifest(path)
     if kind is not None and manifest["kind"] != kind:
-        told = way_to(kind, path, manifest)
-        raise ArtifactError(f"{path} holds {manifest['kind']}, where {kind} is needed; {told}")
+        raise ArtifactError(f"{path} holds {manifest['kind']}, where {kind} is needed; {way_to(kind, path, manifest)}")
     for name, digest in manifest["files"].items():
         file = path / name
         if not file.is_file():
@@ -310,10 +308,10 @@ def open_artifact(path: Path, kind: Kind | None = None) -> Artifact:
 
 
 def describe_input(path: Path, out: Path) -> dict[str, Any]:
-    """How a manifest names an input: kind, path relative to the output, digest.
+    """A manifest's entry for an input: kind, path relative to the output, digest.
 
-    An artifact's digest is its manifest's; of any other file or folder it is taken over names and contents. A merged
-    model's folder also names the adapter that it was merged from.
+    An artifact's digest is its manifest's; that of any other file or folder covers names and contents. The entry of a
+    merged model also has the digest of its adapter.
     """
     relative = Path(os.path.relpath(path.resolve(), out.resolve())).as_posix()
     if (path / MANIFEST).is_file():
@@ -331,7 +329,7 @@ def describe_input(path: Path, out: Path) -> dict[str, Any]:
 
 
 def model_digest(source: str | Path) -> str | None:
-    """The digest of a model's artifact, also of one that was merged from it; None of a model that is none."""
+    """The digest of a model's artifact; for a merged model its adapter's; None for a model of other origin."""
     folder = expanded(source)
     if (folder / MANIFEST).is_file():
         return sha256(folder / MANIFEST)
@@ -365,19 +363,19 @@ def _read_manifest(path: Path) -> dict[str, Any]:
             f"{path} has the artifact format {manifest.get('format')}, and this version of interank reads "
             f"{FORMAT}; make it anew, or use the version that made it"
         )
-    if lacking := [key for key in ("kind", "inputs", "files") if key not in manifest]:
-        raise ArtifactError(f"{path}: {MANIFEST} lacks {listed(lacking)}; make the artifact anew")
+    if missing_keys := [key for key in ("kind", "inputs", "files") if key not in manifest]:
+        raise ArtifactError(f"{path}: {MANIFEST} lacks {listed(missing_keys)}; make the artifact anew")
     if fault := manifests.fault(manifest, get_args(Kind)):
         raise ArtifactError(f"{path}: {MANIFEST} is damaged ({fault}); make the artifact anew")
     return manifests.Manifest(manifest, path / MANIFEST)
 
 
 def reopen(artifact: Artifact, work: Mapping[str, Path]) -> None:
-    """Make a finished artifact's unfinished twin, to go on with on resume; the artifact stays until that is whole.
+    """Begin an unfinished output beside a finished artifact, so that it can be resumed; the artifact stays until then.
 
     Args:
-        artifact: What was finished before its time.
-        work: Names in the work folder, and the files to put there.
+        artifact: An artifact that was finished early, as by a budget.
+        work: The files to copy into the work folder, by their names there.
     """
     partial = Partial(output_folder(artifact.path))
     with held(partial.out):
@@ -392,6 +390,6 @@ def reopen(artifact: Artifact, work: Mapping[str, Path]) -> None:
 
 
 def _digests(folder: Path, names: Sequence[str]) -> dict[str, str]:
-    """The sha256 of each of the folder's files, as many at once as there are cores."""
+    """The sha256 of each of the folder's files, computed in a thread for each core."""
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         return dict(zip(names, pool.map(lambda name: sha256(folder / name), names), strict=True))

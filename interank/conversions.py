@@ -1,4 +1,4 @@
-"""Which command makes the output that is needed out of what was given, for messages."""
+"""Hints for messages: which command makes the required output from the one that was given."""
 
 from __future__ import annotations
 
@@ -20,21 +20,21 @@ _VERBS = {
 
 
 def way_to(kind: str, path: Path, manifest: Mapping[str, Any]) -> str:
-    """What makes an artifact of a kind out of the one at a path, which is of another."""
+    """The command that makes an artifact of a kind from the one at a path, which is of another kind."""
     if manifest["kind"] == "splits" and manifest.get("of") == kind:
         return f"its part to train on is {path}/train"
     return _VERBS.get((manifest["kind"], kind), "give an output of that kind").format(path=path)
 
 
 def missing(path: Path, *, begun: bool) -> str:
-    """What to do where an output is needed and nothing stands; perhaps one was begun there."""
+    """The message about a missing output; `begun` is whether an unfinished one is beside it."""
     near = " (an unfinished one is beside it; finish it with --resume)" if begun else nearby(path)
     return f"{path} does not exist{near}; give the --out folder of an earlier stage"
 
 
 def no_output(path: Path) -> str:
-    """What to do with a file where an output is needed."""
+    """The message about a file in place of an output folder."""
     return (
-        f"{path} is a file, where the --out folder of an earlier stage is needed; of a table "
-        f"`interank import {path} --as KIND --out DIR` makes one"
+        f"{path} is a file, where the --out folder of an earlier stage is needed; if it is a table, "
+        f"`interank import {path} --as KIND --out DIR` makes one from it"
     )

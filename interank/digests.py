@@ -1,4 +1,4 @@
-"""Digests of files: one that stays as it is is read once a process, though several steps look at it."""
+"""Digests of files; an unchanged file is hashed once a process."""
 
 from __future__ import annotations
 
@@ -7,17 +7,17 @@ import hashlib
 import time
 from pathlib import Path
 
-# Seconds after which a file that is written again has another time, on any file system.
+# Seconds after which a new write gets a new time stamp, on any file system.
 _SETTLED = 2.0
 
 
 def sha256(file: Path) -> str:
-    """Of a file's content, in hexadecimal digits."""
-    about = file.stat()
-    # What was written a moment ago may be written again at what the file system calls the same time.
-    if time.time() - max(about.st_mtime, about.st_ctime) < _SETTLED:
+    """The sha256 of a file's content, in hexadecimal digits."""
+    status = file.stat()
+    # A file that was just written may be written again with the same time stamp.
+    if time.time() - max(status.st_mtime, status.st_ctime) < _SETTLED:
         return _hashed(file)
-    return _hashed_once(file.resolve(), about.st_ino, about.st_size, about.st_mtime_ns, about.st_ctime_ns)
+    return _hashed_once(file.resolve(), status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
 
 
 @functools.lru_cache(maxsize=4096)

@@ -1,13 +1,13 @@
 """The error tree. Each error's message says what was found, what was expected and what to do.
 
 InterankError
-|-- InputError       a file or argument of the user's holds something that cannot be used
+|-- InputError       a file or an argument from the user cannot be used
 |-- RecipeError      a recipe cannot be resolved; lists every fault
 |-- ArtifactError    an artifact is missing, unfinished, damaged, of another kind, or in the way
-|   `-- BeingMadeError  another process is making it just now
-|-- ModelError       a model cannot be had, or cannot do what is asked of it
-|   `-- PromptError  what it gave for one prompt of several cannot be used
-|-- TrainingError    training cannot start or cannot go on
+|   `-- BeingMadeError  another process is making it
+|-- ModelError       a model cannot be loaded, or cannot do what is requested
+|   `-- PromptError  its output for one prompt of a batch cannot be used
+|-- TrainingError    training cannot start or cannot continue
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ class InterankError(Exception):
 
 
 class InputError(InterankError):
-    """A file or argument of the user's holds something that cannot be used."""
+    """A file or an argument from the user cannot be used."""
 
 
 class RecipeError(InterankError):
-    """A recipe cannot be resolved; lists every fault, not the first only."""
+    """A recipe cannot be resolved; lists every fault, not only the first."""
 
     def __init__(self, source: str, faults: Sequence[str]) -> None:
         self.source = source
@@ -37,15 +37,15 @@ class ArtifactError(InterankError):
 
 
 class BeingMadeError(ArtifactError):
-    """Another process is making the artifact just now."""
+    """Another process is making the artifact."""
 
 
 class ModelError(InterankError):
-    """A model cannot be had, or cannot do what is asked of it."""
+    """A model cannot be loaded, or cannot do what is requested."""
 
 
 class PromptError(ModelError):
-    """What a model gave for one prompt of several cannot be used; `place` tells for which."""
+    """A model's output for one prompt of a batch cannot be used; `place` is the prompt's index."""
 
     def __init__(self, place: int, message: str) -> None:
         self.place = place
@@ -53,8 +53,8 @@ class PromptError(ModelError):
 
 
 class TrainingError(InterankError):
-    """Training cannot start or cannot go on."""
+    """Training cannot start or cannot continue."""
 
 
 class Terminated(KeyboardInterrupt):
-    """SIGTERM came: everything ends as it does at the keyboard's interrupt."""
+    """SIGTERM was received; handled like a KeyboardInterrupt."""

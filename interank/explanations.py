@@ -1,4 +1,4 @@
-"""Explanations with marks: several of each judged pair, honest ones and faults, that a reward model learns from."""
+"""Marked explanations, honest ones and faults, several of each judged pair; a reward model is trained on them."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ WRITERS: tuple[Writer, ...] = get_args(Writer)
 HONEST: Kind = "honest"
 KINDS: tuple[Kind, ...] = (HONEST, *FAULTS)
 DROPPED: tuple[DropReason, ...] = get_args(DropReason)
-# What `marked_by` says where nobody was asked: an honest explanation has 1, a fault 0.
+# `marked_by` where no model marked: an honest explanation has 1, a fault 0.
 MADE_MARKS = "made faults"
 
 _TEXTS = ("query_id", "doc_id", "query", "document", "explanation", "marked_by", "site")
@@ -32,7 +32,7 @@ _GROUP_ROWS = 10_000
 
 @dataclass(frozen=True, slots=True)
 class ExplanationRow:
-    """An explanation of a judged pair, who wrote it, and what it is worth."""
+    """An explanation of a judged pair, its writer and its mark."""
 
     query_id: str
     doc_id: str
@@ -41,30 +41,30 @@ class ExplanationRow:
     split: Split
     site: str
     relevance: int
-    """The grade that was judged; of the opposite stance too, which argues for another."""
+    """The judged grade, even of an `opposite_stance` explanation, which argues for another one."""
     explanation: str
-    """Without the label's line."""
+    """Its text, without the label's line."""
     writer: Writer
-    """Who wrote it; a fault is the program's."""
+    """Who wrote it; faults are the program's."""
     kind: Kind
-    """`honest` for what teacher and student wrote of their own; else the fault that was made."""
+    """`honest` for the teacher's and the student's own texts, else the kind of fault."""
     mark: float | None
-    """0 to 1, the mean of `marks`; None where the explanation is dropped."""
+    """0 to 1, the mean of `marks`; None if the explanation is dropped."""
     marks: tuple[float, ...]
-    """As they were given, one for each order in which the set was read."""
+    """The single marks, one for each order in which the explanations were shown."""
     dropped: DropReason | None
-    """Why it counts for nothing; None where it counts."""
+    """Why it is not used; None if it is."""
     marked_by: str
     """The model that marked, or `MADE_MARKS`."""
     reasons: tuple[str, ...] = ()
-    """The marks' reasons in whoever marked's own words, one for each mark; empty where nobody was asked."""
+    """The marking model's reason for each mark; empty if no model marked."""
 
 
 COLUMNS: tuple[str, ...] = tuple(field.name for field in fields(ExplanationRow))
 
 
 def write_explanations(rows: Iterable[ExplanationRow], folder: Path) -> None:
-    """Write them as `explanations.parquet`; half characters get a mark in their place."""
+    """Write `explanations.parquet`; lone surrogates become replacement characters."""
     import pyarrow
     import pyarrow.parquet
 
@@ -78,31 +78,31 @@ def write_explanations(rows: Iterable[ExplanationRow], folder: Path) -> None:
 
 
 def _writable(value: object) -> object:
-    """As Parquet takes it: a text, or texts, without half characters."""
+    """The value with lone surrogates replaced in its texts, which Parquet cannot store."""
     if isinstance(value, tuple):
         return [_writable(each) for each in value]
     return plain_data.writable(value) if isinstance(value, str) else value
 
 
 def read_explanations(folder: Path, split: Split | None = None) -> list[ExplanationRow]:
-    """The explanations of one split, or of all, in the order in which they were written.
+    """The explanations of one split, or of all, in file order.
 
     Raises:
-        InputError: There are none, the file cannot be read, or a row is no explanation; says which and why.
+        InputError: There are none, the file cannot be read, or a row is no explanation; the message says which and why.
     """
-    found = explanations_in(folder)
-    if not found:
+    explanations = explanations_in(folder)
+    if not explanations:
         raise InputError(
             f"{folder / FILE} holds no explanation; make them with interank generate and its section explanations"
         )
-    return [item for item in found if split is None or item.split == split]
+    return [item for item in explanations if split is None or item.split == split]
 
 
 def explanations_in(folder: Path) -> list[ExplanationRow]:
-    """All explanations, in the order in which they were written; none where a budget left none.
+    """All explanations in file order; empty if a budget ended before the first.
 
     Raises:
-        InputError: The file is not there or cannot be read, or a row is no explanation; says which and why.
+        InputError: The file is missing or cannot be read, or a row is no explanation; the message says which and why.
     """
     path = folder / FILE
     return [_explained(row, f"{path}: row {number}") for number, row in enumerate(_rows(path), start=1)]
@@ -120,8 +120,8 @@ def _rows(path: Path) -> list[dict[str, Any]]:
     try:
         table = pyarrow.parquet.read_table(path, partitioning=None)
     except (pyarrow.ArrowException, OSError, ValueError) as error:
-        said = str(error).partition("\n")[0]
-        raise InputError(f"{path} cannot be read as Parquet ({said}); make it anew") from None
+        reason = str(error).partition("\n")[0]
+        raise InputError(f"{path} cannot be read as Parquet ({reason}); make it anew") from None
     if missing := [name for name in COLUMNS if name not in table.column_names]:
         raise InputError(f"{path} has no column {', '.join(missing)}; {', '.join(COLUMNS)} are needed")
     rows: list[dict[str, Any]] = table.select(list(COLUMNS)).to_pylist()
@@ -132,7 +132,7 @@ def _explained(row: dict[str, Any], where: str) -> ExplanationRow:
     try:
         return _checked(row)
     except ValueError as error:
-        raise InputError(f"{where} is no explanation with its mark ({error}); mend the row, or make it anew") from None
+        raise InputError(f"{where} is no marked explanation ({error}); correct the row, or make it anew") from None
 
 
 def _checked(row: dict[str, Any]) -> ExplanationRow:
@@ -140,20 +140,20 @@ def _checked(row: dict[str, Any]) -> ExplanationRow:
     for name in ("query_id", "doc_id", "explanation", "marked_by"):
         if not texts[name].strip():
             raise ValueError(f"{name} is empty")
-    known = {
+    choices = {
         "split": get_args(Split),
         "writer": WRITERS,
         "kind": KINDS,
         "dropped": (None, *DROPPED),
     }
-    chosen = {name: _one_of(name, row[name], options) for name, options in known.items()}
+    chosen = {name: _one_of(name, row[name], options) for name, options in choices.items()}
     if chosen["kind"] != HONEST and chosen["writer"] != "program":
         raise ValueError(f"writer is {chosen['writer']}, where a fault, here {chosen['kind']}, is the program's")
     relevance = _named("relevance", _grade, row["relevance"])
     mark = None if row["mark"] is None else _named("mark", _share, row["mark"])
     marks, reasons = _each("marks", _share, row), _each("reasons", plain_data.text, row)
     if mark is None and chosen["dropped"] is None:
-        raise ValueError("mark is null, and dropped does not say why")
+        raise ValueError("mark is null, but dropped does not say why")
     if mark is not None and chosen["dropped"] is not None:
         raise ValueError(f"mark is {mark:g}, where null is needed, since dropped is {chosen['dropped']}")
     return ExplanationRow(**texts, **chosen, relevance=relevance, mark=mark, marks=marks, reasons=reasons)
@@ -182,6 +182,6 @@ def _each(name: str, read: Callable[[object], Any], row: dict[str, Any]) -> tupl
 
 def _one_of(name: str, value: object, options: tuple[object, ...]) -> Any:
     if value not in options:
-        told = ", ".join("null" if option is None else str(option) for option in options)
-        raise ValueError(f"{name} is {plain_data.shown(value)}, where one of {told} is needed")
+        names = ", ".join("null" if option is None else str(option) for option in options)
+        raise ValueError(f"{name} is {plain_data.shown(value)}, where one of {names} is needed")
     return value

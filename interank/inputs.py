@@ -1,4 +1,4 @@
-"""What is read to make something: each input is named once, with what opens it, and opened before any work begins."""
+"""The inputs of a stage: each with its name and the function that opens it; all are opened before work begins."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from interank.errors import ArtifactError, InputError, InterankError, ModelError
 from interank.judgments import each_judgment
 from interank.pairs import read_pairs
 
-# What runs models is imported where one is opened, since scoring stored runs needs none and takes seconds.
+# Imports that load torch are in the functions below: scoring stored runs needs no model, and they take seconds.
 from interank.resources import expanded
 from interank.settings import PromptSettings
 from interank.wording import nearby, nearest
 
-# What PEFT calls the file by which a folder is an adapter's; whoever reads it takes it from there.
+# PEFT's configuration file, which marks a folder as an adapter's.
 _PEFT = "adapter_config.json"
-# How what ranks is made of an artifact that does not.
+# How to make a model that ranks from an artifact of another kind.
 _MADE_INTO = {
     "judgments": "distill it: interank distill distill/smollm2 judgments={place} --out runs/student",
     "pairs": "have them judged (interank generate RECIPE pairs={place} --out runs/judgments), then distill",
@@ -32,32 +32,32 @@ _MADE_INTO = {
 }
 
 Form = Literal["file", "folder", "either", "name"]
-"""What stands at an input's path; a `name` may be one on the hub, or what its reader knows."""
+"""What an input's path has to be; a `name` may be one on the hub, or any that its reader resolves."""
 
 
 @dataclass(frozen=True, slots=True)
 class Input:
-    """Something that is read: the key that names it, where it is, what is expected there and what opens it."""
+    """An input of a stage: its name and path, what is expected there, and the function that opens it."""
 
     name: str
-    """As a manifest names it: the recipe's key, `runs.0` of several."""
+    """Its name in a manifest: the recipe's key, `runs.0` for one of several."""
     path: Path
     what: str
-    """In words, as "a TREC run"."""
+    """What is expected, in words, as "a TREC run"."""
     opened: Callable[[Path], object]
-    """Reads as much of it as it takes to know that all of it can be used."""
+    """Reads as much of it as is needed to know that all of it can be used."""
     form: Form = "either"
     described: bool = True
-    """Whether a manifest names it; of models it says more elsewhere."""
+    """Whether the manifest's inputs include it; models have other entries."""
     glance: Callable[[Path], object] | None = None
-    """As much of `opened` as is quickly told and loads nothing that runs models: what stands there, of which kind."""
+    """The quick part of `opened`, which loads no torch: whether the input exists and is of its kind."""
 
 
 def check_inputs(inputs: Iterable[Input], *, glance: bool = False) -> None:
-    """Open every input; at a `glance` only see that each stands there and is of its kind, which loads nothing heavy.
+    """Open every input; with `glance` only check that each exists and is of its kind, which loads no torch.
 
     Raises:
-        InterankError: One cannot be used; of several each gets a line.
+        InterankError: An input cannot be used; several faults get a line each.
     """
     faults = [fault for each in inputs if (fault := _fault(each, each.glance if glance else each.opened)) is not None]
     if len(faults) == 1:
@@ -66,50 +66,50 @@ def check_inputs(inputs: Iterable[Input], *, glance: bool = False) -> None:
         raise InputError("\n".join(dict.fromkeys(map(str, faults))))
 
 
-def _fault(given: Input, opened: Callable[[Path], object] | None) -> InterankError | None:
-    found = None if given.form == "name" else _standing(given)
-    if found is not None:
-        return InputError(f"{given.name}: {given.path} {found}; give the path of {given.what}")
+def _fault(source: Input, opened: Callable[[Path], object] | None) -> InterankError | None:
+    wrong = None if source.form == "name" else _wrong_path(source)
+    if wrong is not None:
+        return InputError(f"{source.name}: {source.path} {wrong}; give the path of {source.what}")
     if opened is None:
         return None
     try:
-        opened(given.path)
+        opened(source.path)
     except InterankError as error:
         return error
     except (OSError, ValueError) as error:
         if machine.fault(error):
             raise
-        told = " ".join(str(error).split())[:200]
-        return InputError(f"{given.name}: {given.path} cannot be read as {given.what} ({told})")
+        reason = " ".join(str(error).split())[:200]
+        return InputError(f"{source.name}: {source.path} cannot be read as {source.what} ({reason})")
     return None
 
 
-def _standing(given: Input) -> str | None:
-    """What is wrong with what stands at the path; None if nothing is."""
-    if not given.path.exists():
-        return f"does not exist{nearby(given.path)}"
-    if given.form == "folder" and not given.path.is_dir():
+def _wrong_path(source: Input) -> str | None:
+    """The end of a sentence on what is wrong with the path; None if nothing is."""
+    if not source.path.exists():
+        return f"does not exist{nearby(source.path)}"
+    if source.form == "folder" and not source.path.is_dir():
         return "is a file"
-    if given.form == "file" and given.path.is_dir():
+    if source.form == "file" and source.path.is_dir():
         return "is a folder"
     return None
 
 
 def artifact(name: str, path: Path, kind: Kind) -> Input:
-    """An output of an earlier stage, whole and of this kind."""
-    # A missing one is told with what is unfinished beside it.
+    """An output of an earlier stage, complete and of this kind."""
+    # `open_artifact` reports a missing one better, with an unfinished one beside it.
     opened = partial(open_artifact, kind=kind)
     return Input(name, path, f"an artifact of {kind}", opened, "name", glance=opened)
 
 
 def judgments(path: Path, *, file: str | None = None, reason: str = "") -> Input:
-    """An output of generate, with judgments of the training split; perhaps with a `file` more, for some `reason`."""
+    """An output of generate with judgments of the training split; a required further `file` comes with its `reason`."""
 
     def opened(place: Path) -> None:
         open_artifact(place, "judgments")
         if file is not None and not (place / file).is_file():
             raise InputError(f"{place} holds no {file}; {reason}")
-        # All of them, since each may be one that cannot be read.
+        # Reads all of them, since any line may be unreadable.
         if not sum(1 for _ in each_judgment(place, "train")):
             raise InputError(f"{place} holds no judgments of the training split; lower mining.validation_share")
 
@@ -130,12 +130,12 @@ def mined_pairs(path: Path) -> Input:
 
 
 def named_as_they_stand(named: Iterable[Input]) -> list[Input]:
-    """The inputs, of which a manifest names those that stand here; what stands nowhere is a name on the hub."""
+    """The inputs, with `described` false for those that are no local path but a name on the hub."""
     return [each if each.path.exists() else replace(each, described=False) for each in named]
 
 
 def language_model(name: str, source: str, prompt: PromptSettings) -> Input:
-    """A model that reads such prompts and writes, as far as it is on this machine; one of the hub is not fetched."""
+    """A generative model for such prompts; checked if it is on this machine, not downloaded from the hub."""
 
     def opened(_: Path) -> None:
         from interank.engines.layers import allowed_of
@@ -156,9 +156,9 @@ def language_model(name: str, source: str, prompt: PromptSettings) -> Input:
 
 
 def adapter(name: str, path: Path, base: str | None = None) -> Input:
-    """An output of distill or rl whose base, as far as it is on this machine, is the one that it was trained on.
+    """An output of distill or rl on the base that it was trained on; the base is checked if it is on this machine.
 
-    `base` says what it stands on, where that is said; see `find_base`.
+    `base` is the base model that the user named, if any; see `find_base`.
     """
 
     def opened(place: Path) -> None:
@@ -171,7 +171,7 @@ def adapter(name: str, path: Path, base: str | None = None) -> Input:
 
 
 def reranker(name: str, source: str, base: str | None = None) -> Input:
-    """Whatever ranks: an output of distill or rl, an adapter's or a model's folder, or a name on the hub."""
+    """A model that ranks: an output of distill or rl, an adapter's or a model's folder, or a name on the hub."""
     path = expanded(source)
 
     def glance(_: Path) -> Artifact | None:
@@ -192,7 +192,7 @@ def reranker(name: str, source: str, base: str | None = None) -> Input:
             check_base(artifact, base)
         elif (path / _PEFT).is_file():
             check_base(path, base)
-        # A graph holds its weights in itself.
+        # An ONNX graph contains its weights.
         elif (files := model_here(source)) and not (files.folder / ONNX).is_file():
             model_weights(files.folder)
 
@@ -201,20 +201,20 @@ def reranker(name: str, source: str, base: str | None = None) -> Input:
 
 
 def _ranking(place: Path) -> Artifact:
-    """An artifact that ranks.
+    """Open an artifact that ranks.
 
     Raises:
-        ArtifactError: It is of another kind; says how one that ranks is made of it.
+        ArtifactError: It is of another kind; the message says how to make one that ranks from it.
     """
-    found = open_artifact(place)
-    if found.kind == "adapter":
-        return found
-    make = _MADE_INTO.get(found.kind, "give an output of distill or rl").format(place=shlex.quote(str(place)))
-    raise ArtifactError(f"{place} holds {found.kind}, and what ranks is an adapter or a model; {make}")
+    opened = open_artifact(place)
+    if opened.kind == "adapter":
+        return opened
+    make = _MADE_INTO.get(opened.kind, "give an output of distill or rl").format(place=shlex.quote(str(place)))
+    raise ArtifactError(f"{place} holds {opened.kind}, where an adapter or a model that ranks is needed; {make}")
 
 
 def classifier(name: str, source: str) -> Input:
-    """A model that may get, or has, a head of one number, as far as it is on this machine."""
+    """A model that has, or can get, a head of one logit; checked if it is on this machine."""
 
     def opened(_: Path) -> None:
         from interank.engines.layers import head_options

@@ -1,4 +1,4 @@
-"""Judgments that stay on disk: gone through a question at a time, however many there are."""
+"""Judgments on disk, iterated one question at a time, so that their number needs no memory."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from interank.types import Example, Split
 
 @dataclass(eq=False)
 class Summary:
-    """What there is of judgments."""
+    """Counts of judgments."""
 
     questions: Counter[int] = field(default_factory=Counter)
-    """How many questions have so many documents."""
+    """The number of questions by how many documents they have."""
     grades: Counter[int] = field(default_factory=Counter)
     sites: set[str] = field(default_factory=set)
     licences: set[str] = field(default_factory=set)
@@ -29,7 +29,7 @@ class Summary:
     weights: array[float] = field(default_factory=lambda: array("d"))
 
     def add(self, items: list[Example]) -> None:
-        """Count a question."""
+        """Count a question's judgments."""
         self.questions[len(items)] += 1
         for item in items:
             self.grades[int(item.judgment.relevance)] += 1
@@ -40,19 +40,19 @@ class Summary:
 
     @property
     def examples(self) -> int:
-        """How many judgments there are."""
+        """The number of judgments."""
         return len(self.weights)
 
     @cached_property
     def weight(self) -> Callable[[float], float]:
-        """What makes a judgment's weight an even one."""
+        """A function that normalises a judgment's weight; see `even_weights`."""
         return even_weights(self.weights)
 
 
 class JudgedQuestions:
-    """The judgments of each question of a split, read from disk each time they are gone through.
+    """The judgments of each question of a split, read from disk at each iteration.
 
-    One question is held at a time, unless what some question has lies apart: then all of them are.
+    One question is in memory at a time; all are, if the rows of some question are not consecutive.
     """
 
     def __init__(self, folder: Path, split: Split) -> None:
@@ -60,35 +60,35 @@ class JudgedQuestions:
         self._folder, self._split = folder, split
 
     def __iter__(self) -> Iterator[list[Example]]:
-        """Yield what each question has, questions and what they have in their order.
+        """Yield each question's judgments, in file order.
 
         Raises:
             InputError: A line is no judgment.
         """
-        return self._apart() if self._looked_through[0] else self._neighbours()
+        return self._scattered() if self._scanned[0] else self._consecutive()
 
     @property
     def summary(self) -> Summary:
-        """What there is of them."""
-        return self._looked_through[1]
+        """Counts of all judgments."""
+        return self._scanned[1]
 
-    def _neighbours(self) -> Iterator[list[Example]]:
+    def _consecutive(self) -> Iterator[list[Example]]:
         for _, items in groupby(each_judgment(self._folder, self._split), lambda item: item.query.query_id):
             yield list(items)
 
-    def _apart(self) -> Iterator[list[Example]]:
+    def _scattered(self) -> Iterator[list[Example]]:
         yield from by_question(each_judgment(self._folder, self._split))
 
     @cached_property
-    def _looked_through(self) -> tuple[bool, Summary]:
-        """Whether what some question has lies apart, and what there is."""
+    def _scanned(self) -> tuple[bool, Summary]:
+        """Whether the rows of some question are not consecutive, and the counts."""
         summary, seen = Summary(), set[int]()
-        for number, items in enumerate(self._neighbours(), start=1):
+        for number, items in enumerate(self._consecutive(), start=1):
             name = items[0].query.query_id.encode("utf-8", "replace")
             seen.add(int.from_bytes(blake2b(name, digest_size=8).digest(), "big"))
             if len(seen) < number:
                 summary = Summary()
-                for own in self._apart():
+                for own in self._scattered():
                     summary.add(own)
                 return True, summary
             summary.add(items)
@@ -96,17 +96,17 @@ class JudgedQuestions:
 
 
 def validation_sample(questions: Iterable[Sequence[Example]], number: int, seed: int) -> list[Example]:
-    """Whole questions, so many at most, that have something to rank: documents of at least two grades.
+    """Draw whole questions that can be ranked, with documents of at least two grades.
 
     Args:
-        questions: What each has; gone through twice.
-        number: How many.
-        seed: Decides which.
+        questions: Each question's judgments; iterated twice.
+        number: The most questions to draw.
+        seed: The seed of the draw.
     """
     rankable = sum(map(_is_rankable, questions))
     chosen = frozenset(random.Random(seed).sample(range(rankable), min(number, rankable)))
-    found = enumerate(filter(_is_rankable, questions))
-    return [item for place, items in found if place in chosen for item in items]
+    numbered = enumerate(filter(_is_rankable, questions))
+    return [item for place, items in numbered if place in chosen for item in items]
 
 
 def _is_rankable(items: Sequence[Example]) -> bool:

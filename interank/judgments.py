@@ -1,4 +1,4 @@
-"""The rows of judgments artifacts: written by generate, read by generate, distill and rl."""
+"""Reads and writes the rows of judgments artifacts: generate writes them; generate, distill and rl read them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from interank.ir.trec import numbered_lines
 from interank.types import Document, Example, Judgment, Origin, Pair, Query, Relevance, Source, Split, grouped
 
 FILE = "judgments.jsonl"
-# A file a split, so that `datasets.load_dataset` gives both splits.
+# One file for each split, so that `datasets.load_dataset` gives both.
 PARQUET: dict[Split, str] = {"train": "train.parquet", "validation": "validation.parquet"}
 COLUMNS = (
     "query_id",
@@ -35,15 +35,15 @@ COLUMNS = (
     "agreement",
     "conflict",
 )
-# What labels that were imported may have besides.
+# Further columns of imported labels.
 LABEL_COLUMNS = ("score", "weight")
 INSTRUCTION = "instruction"
-"""The column of queries' own instructions, which is there where some bring one."""
+"""The column of queries' own instructions; only written if a query has one."""
 GROUP_ROWS = 2_000
-"""Rows of a group in Parquet files: so many of each split are held, once as they are, once in Arrow, once packed."""
-# Probabilities that were written with two places add up to so much more or less than 1.
+"""Rows of a row group in Parquet files; memory holds one group of each split, plain, in Arrow and compressed."""
+# How far the sum of probabilities with two decimals may be from 1.
 _ROUNDED = 0.02
-# What judgments made elsewhere may lack.
+# Columns that judgments made elsewhere may lack.
 _OPTIONAL = frozenset({"origin", "agreement", "conflict"})
 
 Asked = TypeVar("Asked", Pair, Example)
@@ -52,44 +52,44 @@ Line = TypeVar("Line")
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """What generate knows of a judgment beyond the judgment itself."""
+    """Facts about a judgment that generate records beside it."""
 
     origin: Origin | None
-    """How the document was found; None where nobody told."""
+    """The document's origin; None if it is unknown."""
     agreement: float | None
-    """The share of the teacher's samples that voted for the grade; None of a single one."""
+    """The share of the teacher's samples that voted for the grade; None for a single sample."""
     conflict: bool
-    """Whether votes and acceptance say the opposite of the grade."""
+    """Whether votes and acceptance contradict the grade."""
 
 
 def write_judgments(examples: Sequence[Example], folder: Path, marks: Sequence[Mark | None] | None = None) -> None:
-    """Write the rows as JSONL, and the same as Parquet, a file a split; `marks` stand in the order of the examples.
+    """Write the rows as JSONL, and as a Parquet file for each split; `marks` have the order of the examples.
 
-    The columns `score` and `weight` are written where a row has a score or a weight other than 1, `instruction` where a
+    The columns `score` and `weight` are written if a row has a score or a weight other than 1, `instruction` if a
     query has one.
     """
-    given: Sequence[Mark | None] = marks if marks is not None else [None] * len(examples)
+    all_marks: Sequence[Mark | None] = marks if marks is not None else [None] * len(examples)
     columns: tuple[str, ...] = COLUMNS
     if any(example.score is not None or example.weight != 1 for example in examples):
         columns += LABEL_COLUMNS
     if any(example.query.instruction is not None for example in examples):
         columns += (INSTRUCTION,)
     with JudgmentsWriter(folder, columns) as writer:
-        for example, mark in zip(examples, given, strict=True):
-            own = {"score": example.score, "weight": example.weight, INSTRUCTION: example.query.instruction}
-            more = writable_row({name: own[name] for name in columns[len(COLUMNS) :]})
+        for example, mark in zip(examples, all_marks, strict=True):
+            optional = {"score": example.score, "weight": example.weight, INSTRUCTION: example.query.instruction}
+            more = writable_row({name: optional[name] for name in columns[len(COLUMNS) :]})
             writer.add(judgment_row(example, mark) | more)
 
 
 def judgment_row(example: Example, mark: Mark | None) -> dict[str, Any]:
-    """A judgment's columns."""
+    """A judgment's row, of the columns `COLUMNS`."""
     return writable_row(_row(example) | _marked(mark))
 
 
 class JudgmentsWriter:
-    """Writes rows of judgments as they come, as JSONL and as a Parquet file a split; few are held at a time.
+    """Writes rows of judgments in a stream, as JSONL and as a Parquet file for each split, in little memory.
 
-    As a context it writes what it holds at the end.
+    As a context manager it flushes the last rows at the end.
     """
 
     def __init__(self, folder: Path, columns: Sequence[str]) -> None:
@@ -117,7 +117,7 @@ class JudgmentsWriter:
             file.close()
 
     def add(self, row: dict[str, Any]) -> None:
-        """Write a row, which has all columns."""
+        """Write a row that has all columns."""
         self._lines.write(json.dumps(row, ensure_ascii=False) + "\n")
         split: Split = row["split"]
         self._waiting[split].append(row)
@@ -138,13 +138,13 @@ def read_judgments(folder: Path, split: Split | None = None) -> list[Example]:
     """The judgments of one split, or of all.
 
     Raises:
-        InputError: A line is no judgment; says which and what it lacks.
+        InputError: A line is no judgment; the message says which and why.
     """
     return list(each_judgment(folder, split))
 
 
 def each_judgment(folder: Path, split: Split | None = None) -> Iterator[Example]:
-    """As `read_judgments`, one at a time."""
+    """Yield the judgments of one split, or of all; see `read_judgments`."""
     return (item for item in _read(folder, _example) if split is None or item.split == split)
 
 
@@ -161,7 +161,7 @@ def _read(folder: Path, read: Callable[[dict[str, Any]], Line]) -> Iterator[Line
 
 
 def read_judged_pairs(folder: Path) -> list[Pair]:
-    """The pairs of judgments with how they were judged, to be explained or judged anew.
+    """The pairs of judgments, each with its judgment, to be explained or judged again.
 
     Raises:
         InputError: A line is no judgment.
@@ -173,12 +173,12 @@ def read_judged_pairs(folder: Path) -> list[Pair]:
 
 
 def rewrite_judgments(source: Path, folder: Path, splits: Mapping[str, str]) -> list[dict[str, Any]]:
-    """Write the judgments of some questions anew, all columns kept, and give their rows.
+    """Copy the judgments of some questions with new splits, all columns kept, and return their rows.
 
     Args:
         source: The artifact's folder.
-        folder: Where they are written.
-        splits: The split of each question that is kept, by its id.
+        folder: The folder to write to.
+        splits: The new split of each question to copy, by its id.
     """
     rows = [json_object(line) for _, line in numbered_lines(source / FILE)]
     kept = [{**row, "split": splits[row["query_id"]]} for row in rows if row["query_id"] in splits]
@@ -189,10 +189,10 @@ def rewrite_judgments(source: Path, folder: Path, splits: Mapping[str, str]) -> 
 
 
 def json_object(line: str) -> dict[str, Any]:
-    """The object in a line.
+    """Parse the JSON object of a line.
 
     Raises:
-        ValueError: There is none.
+        ValueError: The line is no JSON object.
     """
     row = plain_data.parsed(line)
     if not isinstance(row, dict):
@@ -201,7 +201,7 @@ def json_object(line: str) -> dict[str, Any]:
 
 
 def writable_row(row: dict[str, Any]) -> dict[str, Any]:
-    """The row with a mark in place of half characters, which neither JSONL nor Parquet can hold."""
+    """The row with lone surrogates replaced, which neither JSONL nor Parquet can store."""
     return {name: plain_data.writable(value) if isinstance(value, str) else value for name, value in row.items()}
 
 
@@ -259,7 +259,7 @@ def text_of(row: dict[str, Any], name: str) -> str:
     """The text in a column.
 
     Raises:
-        ValueError: It is none.
+        ValueError: It is no text.
     """
     try:
         return plain_data.text(row[name])
@@ -268,10 +268,10 @@ def text_of(row: dict[str, Any], name: str) -> str:
 
 
 def origin_of(row: dict[str, Any]) -> Origin:
-    """How a document was found.
+    """The document's origin.
 
     Raises:
-        ValueError: It is none.
+        ValueError: There is no such origin.
     """
     origin: Origin = row["origin"]
     if origin not in get_args(Origin):
@@ -283,7 +283,7 @@ def split_of(row: dict[str, Any]) -> Split:
     """The split of a row.
 
     Raises:
-        ValueError: It is none.
+        ValueError: There is no such split.
     """
     split: Split = row["split"]
     if split not in ("train", "validation"):
@@ -305,17 +305,17 @@ def _example(row: dict[str, Any]) -> Example:
 
 
 def _score(row: dict[str, Any]) -> float | None:
-    given = row.get("score")
+    value = row.get("score")
     try:
-        return None if given is None else plain_data.finite(given)
+        return None if value is None else plain_data.finite(value)
     except ValueError as error:
         raise ValueError(f"score: {error}") from None
 
 
 def _weight(row: dict[str, Any]) -> float:
-    given = row.get("weight")
+    value = row.get("weight")
     try:
-        weight = 1.0 if given is None else plain_data.finite(given, least=0)
+        weight = 1.0 if value is None else plain_data.finite(value, least=0)
     except ValueError as error:
         raise ValueError(f"weight: {error}") from None
     if not weight:
@@ -331,34 +331,34 @@ def _relevance(row: dict[str, Any]) -> Relevance:
 
 
 def _probabilities(row: dict[str, Any]) -> tuple[float, float, float] | None:
-    given = row["probabilities"]
-    if given is None:
+    values = row["probabilities"]
+    if values is None:
         return None
-    if not isinstance(given, list) or len(given) != len(Relevance):
-        raise ValueError(f"probabilities is {plain_data.shown(given)}, where one for each grade, or null, is needed")
+    if not isinstance(values, list) or len(values) != len(Relevance):
+        raise ValueError(f"probabilities is {plain_data.shown(values)}, where one for each grade, or null, is needed")
     try:
-        first, second, third = (plain_data.finite(value, least=0, most=1) for value in given)
+        first, second, third = (plain_data.finite(value, least=0, most=1) for value in values)
     except ValueError as error:
         raise ValueError(f"probabilities: {error}") from None
     if abs(first + second + third - 1) > _ROUNDED:
-        raise ValueError(f"probabilities is {plain_data.shown(given)}, where a sum of 1 is needed")
+        raise ValueError(f"probabilities is {plain_data.shown(values)}, where a sum of 1 is needed")
     return first, second, third
 
 
 @dataclass(frozen=True, slots=True)
 class JudgedList:
-    """A query's documents as they are shown, with the grade of each."""
+    """A query's documents in the order in which they are shown, with their grades."""
 
     query: Query
     documents: tuple[Document, ...]
     grades: tuple[int, ...]
     split: Split = "train"
     weights: tuple[float, ...] = ()
-    """How much each document counts in training; empty where each counts 1."""
+    """Each document's weight in training; empty if all are 1."""
 
     @classmethod
     def of(cls, examples: Sequence[Example]) -> JudgedList:
-        """Examples of one query, in their order."""
+        """Make a list of one query's examples, in their order."""
         weights = tuple(item.weight for item in examples)
         return cls(
             examples[0].query,
@@ -370,18 +370,18 @@ class JudgedList:
 
 
 def by_question(items: Iterable[Asked]) -> list[list[Asked]]:
-    """The pairs or examples of each question, questions and what they have in their order."""
+    """Group pairs or examples by question, in their order."""
     return list(grouped(items, lambda item: item.query.query_id).values())
 
 
 def evenly_weighted(examples: Sequence[Example]) -> list[Example]:
-    """The same weights among themselves, with a mean of 1: how fast is learned does not depend on their size."""
+    """The examples with their weights scaled to a mean of 1, so that their size does not act as a learning rate."""
     weight = even_weights([example.weight for example in examples])
     return [replace(example, weight=weight(example.weight)) for example in examples]
 
 
 def even_weights(weights: Sequence[float]) -> Callable[[float], float]:
-    """What makes each of these weights one of their even weights."""
+    """A function that scales these weights to a mean of 1; equal weights all become 1."""
     if len(set(weights)) < 2:
         return lambda _: 1.0
     mean = fmean(weights)

@@ -62,7 +62,7 @@ def test_a_kind_is_honest_or_a_fault() -> None:
         ({"dropped": "lost"}, "dropped is 'lost', where one of null, contradicted"),
         ({"mark": 1.5}, "mark: 1.5 is no finite number"),
         ({"mark": float("nan")}, "mark: nan is no finite number"),
-        ({"mark": None}, "mark is null, and dropped does not say why"),
+        ({"mark": None}, "mark is null, but dropped does not say why"),
         ({"dropped": "failed"}, "mark is 0.85, where null is needed, since dropped is failed"),
         ({"marks": [0.5, 7.0]}, "marks: 7.0 is no finite number"),
         ({"marks": None}, "marks is None, where a list is needed"),
@@ -77,7 +77,7 @@ def test_a_row_that_is_no_explanation_is_told_by_its_number(tmp_path: Path, chan
     pyarrow.parquet.write_table(pyarrow.Table.from_pylist(rows), tmp_path / FILE)
     with pytest.raises(InputError) as caught:
         read_explanations(tmp_path)
-    assert "row 2 is no explanation with its mark" in str(caught.value)
+    assert "row 2 is no marked explanation" in str(caught.value)
     assert told in str(caught.value)
 
 
