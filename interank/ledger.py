@@ -1,4 +1,4 @@
-"""JSONL files: the append-only ledger that a killed stage reads to go on where it was, and plain ones."""
+"""JSONL files: the append-only ledger from which a killed stage resumes, and plain ones."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ from interank.outputs import writing
 
 
 class Ledger:
-    """Rows that are on disk once `append` returns; a row that a kill cut in two is dropped when reading."""
+    """A JSONL file whose rows are on disk once `append` returns; reading drops a last row that a kill truncated."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
 
     def rows(self) -> list[dict[str, Any]]:
-        """The whole rows, in order; whatever was torn at the end is removed from the file.
+        """The complete rows, in order; a truncated last row is removed from the file.
 
         Raises:
-            InputError: The file is no ledger; it is left as it is.
+            InputError: The file is no ledger; it is left unchanged.
         """
         return list(self.each())
 
     def each(self) -> Iterator[dict[str, Any]]:
-        """As `rows`, one at a time, for files that are larger than memory."""
+        """Yield the rows one at a time, for files larger than memory; see `rows`."""
         try:
             stream = self.path.open("rb")
         except FileNotFoundError:
@@ -39,7 +39,7 @@ class Ledger:
         with stream:
             for number, line in enumerate(stream, start=1):
                 if not line.endswith(b"\n"):
-                    # Of a row that was being written at least the first character is there.
+                    # A truncated row has at least its first character.
                     if not line.startswith(b"{"):
                         raise _no_object(self.path, number)
                     os.truncate(self.path, end)
@@ -48,20 +48,20 @@ class Ledger:
                 yield _object(self.path, number, line)
 
     def append(self, rows: Iterable[dict[str, Any]]) -> None:
-        """Add rows, all or (after a kill) some of them."""
+        """Add rows; after a kill some of them may be missing."""
         with self.path.open("ab") as stream:
             stream.write(b"".join(map(_line, rows)))
             stream.flush()
             os.fsync(stream.fileno())
 
     def replace(self, rows: Iterable[dict[str, Any]]) -> None:
-        """Have these rows and no others; after a kill the file is as it was, or as it is meant to be."""
+        """Replace all rows; after a kill the file has either the old or the new ones."""
         with writing(self.path) as stream:
             stream.writelines(map(_line, rows))
 
 
 def write_rows(path: Path, rows: Iterable[Any]) -> None:
-    """Write a JSONL file of an output, its folder made if need be; half characters get a mark in their place."""
+    """Write a JSONL file and, if needed, its folder; lone surrogates become replacement characters."""
     path.parent.mkdir(exist_ok=True)
     with writing(path) as stream:
         lines = (plain_data.writable(json.dumps(row, ensure_ascii=False)) for row in rows)
@@ -69,7 +69,7 @@ def write_rows(path: Path, rows: Iterable[Any]) -> None:
 
 
 def read_rows(path: Path) -> list[dict[str, Any]]:
-    """The objects of a JSONL file that is only read.
+    """Read the objects of a JSONL file, without changing it.
 
     Raises:
         InputError: It cannot be read, or a line is no JSON object.
@@ -93,8 +93,8 @@ def _object(path: Path, number: int, line: bytes) -> dict[str, Any]:
 
 def _no_object(path: Path, number: int) -> InputError:
     return InputError(
-        f"{path}:{number} is no JSON object, and every line has to be one; mend the line, or name another "
-        "file (this one is left as it is)"
+        f"{path}:{number} is no JSON object, and every line has to be one; correct the line, or name another "
+        "file (this one is left unchanged)"
     )
 
 

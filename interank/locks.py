@@ -1,4 +1,4 @@
-"""One process at a time makes an output: a lock file beside it names the process, whose death gives the place free."""
+"""Locks that let one process at a time make an output; a lock file names the process and is freed when it dies."""
 
 from __future__ import annotations
 
@@ -14,51 +14,51 @@ from filelock import FileLock, SoftFileLock, Timeout
 
 from interank.errors import ArtifactError, BeingMadeError
 
-# A process that has just taken a lock writes its name within this many seconds.
+# Seconds within which a process that has taken a lock writes its name.
 _PATIENCE = 2.0
 
 
 class Held:
-    """The right to make an output, kept until `release`, or until nobody refers to it.
+    """The lock on an output, kept until `release` or until the object is collected.
 
-    A process may hold a place several times, as when it tries again after a failure: the lock is between processes.
+    A process may take the same lock several times, as when it tries again after a failure.
     """
 
     def __init__(self, out: Path) -> None:
-        """Take the place of an output.
+        """Lock an output.
 
         Raises:
-            BeingMadeError: Another process has it.
+            BeingMadeError: Another process holds the lock.
             ArtifactError: Its folder cannot be written to or takes no locks.
         """
         file = lock_file(out).absolute()
-        # The file stands beside what is deleted and renamed, never in it.
+        # The file is outside of the folders that are deleted and renamed.
         lock = FileLock(file, timeout=0, thread_local=False, is_singleton=True)
         try:
             file.parent.mkdir(parents=True, exist_ok=True)
             lock.acquire()
         except Timeout:
             raise BeingMadeError(
-                f"{out} is being made by {_holder(file)}; wait until it is done or stop it, or choose another --out"
+                f"{out} is being made by {_holder(file)}; wait for it or stop it, or choose another --out"
             ) from None
         except OSError as error:
             raise ArtifactError(f"{out} cannot be made: {error.strerror or error}; give another --out") from None
-        # Where a file system knows no locks, the file's existence is the lock, and filelock writes the same lines.
+        # On a file system without locks the file's existence is the lock, and filelock itself writes these lines.
         if not isinstance(lock, SoftFileLock):
             file.write_text(f"{os.getpid()}\n{socket.gethostname()}\n", "utf-8")
         self._release = weakref.finalize(self, _release, lock, file, os.getpid())
 
     def release(self) -> None:
-        """Give the place free; more than once does nothing."""
+        """Release the lock; a second call does nothing."""
         self._release()
 
 
 @contextmanager
 def held(out: Path) -> Iterator[None]:
-    """Hold the place of an output for the length of a block.
+    """Hold the lock on an output during a block.
 
     Raises:
-        ArtifactError: As of `Held`.
+        ArtifactError: As `Held`.
     """
     place = Held(out)
     try:
@@ -69,7 +69,7 @@ def held(out: Path) -> Iterator[None]:
 
 @contextmanager
 def one_at_a_time(file: Path) -> Iterator[None]:
-    """Let one process at a time do what all who come may find done; the others wait for it."""
+    """Run a block in one process at a time; the others wait and may find its work done."""
     file.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(file):
         yield
@@ -81,17 +81,17 @@ def lock_file(out: Path) -> Path:
 
 
 def _release(lock: FileLock, file: Path, process: int) -> None:
-    # A forked child has a copy of this, and no lock.
+    # A forked child has a copy of this object but not the lock.
     if os.getpid() != process or not lock.is_locked:
         return
     if lock.lock_counter == 1 and not isinstance(lock, SoftFileLock):
-        # Removed while it is locked: whoever opened it before finds it gone and opens a new one.
+        # Removed while it is locked: a process that has it open already notices and opens a new one.
         file.unlink(missing_ok=True)
     lock.release()
 
 
 def _holder(file: Path) -> str:
-    """Who holds a lock, as far as its file tells."""
+    """The holder of a lock, as its file names it."""
     deadline = time.monotonic() + _PATIENCE
     while time.monotonic() < deadline:
         try:

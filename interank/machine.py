@@ -1,4 +1,4 @@
-"""Faults of the machine, told in a sentence: a full disk, one that cannot be written, no handles, no memory left."""
+"""Recognises faults of the machine behind errors (disk, file handles, memory) and words them for users."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-# Where Linux says how much memory a container may take.
+# Linux's file with the memory limit of a container.
 _LIMIT = Path("/sys/fs/cgroup/memory.max")
 
 Kind = Literal["full", "quota", "forbidden", "broken", "handles", "memory"]
@@ -29,7 +29,7 @@ _BY_NUMBER: dict[int, Kind] = {
     errno.ENFILE: "handles",
     errno.ENOMEM: "memory",
 }
-# SQLite, Arrow, safetensors and torch have errors, and words, of their own; torch's writer only says where it stood.
+# Words in the errors of SQLite, Arrow, safetensors and torch; torch's writer only gives its file position.
 _BY_WORDS: dict[str, Kind] = {
     "no space left": "full",
     "disk quota": "quota",
@@ -50,8 +50,8 @@ _BY_WORDS: dict[str, Kind] = {
 
 
 def free_memory() -> int:
-    """The bytes that this process could still take, of the machine and of what a container's limit leaves it."""
-    import psutil  # Takes a while, and each command imports this module.
+    """The bytes that this process can still take, by the machine's free memory and a container's limit."""
+    import psutil  # Slow to import, and every command imports this module.
 
     free = int(psutil.virtual_memory().available)
     if not _LIMIT.is_file() or (most := _LIMIT.read_text("ascii").strip()) == "max":
@@ -61,14 +61,14 @@ def free_memory() -> int:
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """What failed, and the file it failed at where that is known."""
+    """A fault of the machine, and the file where it occurred, if known."""
 
     kind: Kind
     file: Path | None = None
 
 
 def fault(error: BaseException) -> Fault | None:
-    """The machine's fault behind an error; None of one that has another cause."""
+    """The fault of the machine that caused an error; None if there is another cause."""
     for each in _chain(error):
         kind = _kind(each)
         if kind is not None:
@@ -82,12 +82,12 @@ def _kind(error: BaseException) -> Kind | None:
         return "memory"
     if isinstance(error, OSError) and error.errno in _BY_NUMBER:
         return _BY_NUMBER[error.errno]
-    said = str(error).lower()
-    return next((kind for words, kind in _BY_WORDS.items() if words in said), None)
+    message = str(error).lower()
+    return next((kind for words, kind in _BY_WORDS.items() if words in message), None)
 
 
 def _chain(error: BaseException) -> Iterator[BaseException]:
-    """The error, and those that it was raised from or after."""
+    """The error and its causes and contexts."""
     seen: set[int] = set()
     following: BaseException | None = error
     while following is not None and id(following) not in seen:
@@ -96,34 +96,33 @@ def _chain(error: BaseException) -> Iterator[BaseException]:
         following = following.__cause__ or following.__context__
 
 
-def told(found: Fault, out: Path | None = None) -> str:
-    """What is at fault and what to do about it, without what follows for the command.
+def message(problem: Fault, out: Path | None = None) -> str:
+    """The sentence about a fault and its remedy.
 
     Args:
-        found: The fault.
-        out: Where the command's output goes, if it has one.
+        problem: The fault.
+        out: The command's output, if it has one.
     """
-    if found.kind == "full":
-        return _full(found, out)
-    if found.kind == "quota":
-        place = found.file or out or "the disk"
+    file = problem.file or out or "a file"
+    if problem.kind == "full":
+        return _full(problem, out)
+    if problem.kind == "quota":
+        place = problem.file or out or "the disk"
         return f"no more may be written to {place} (a quota, or ulimit -f); raise it or free some space"
-    if found.kind == "forbidden":
-        return (
-            f"{found.file or out or 'a file'} cannot be written or read here; change its rights or name another place"
-        )
-    if found.kind == "broken":
-        return f"the disk that holds {found.file or out or 'a file'} gives errors when it is read or written; see to it"
-    if found.kind == "handles":
-        return "there are too many open files for the limit on them; raise it (ulimit -n)"
+    if problem.kind == "forbidden":
+        return f"{file} cannot be written or read; change its permissions or name another place"
+    if problem.kind == "broken":
+        return f"the disk of {file} gives errors when it is read or written; check the disk"
+    if problem.kind == "handles":
+        return "too many files are open; raise the limit (ulimit -n)"
     return "there is not enough memory; free some, or take smaller batches or a smaller model"
 
 
-def _full(found: Fault, out: Path | None) -> str:
-    place = _fullest([path for path in (found.file, out, Path(tempfile.gettempdir())) if path is not None])
+def _full(problem: Fault, out: Path | None) -> str:
+    place = _fullest([path for path in (problem.file, out, Path(tempfile.gettempdir())) if path is not None])
     usage = shutil.disk_usage(place)
     taken = _taken(out)
-    so_far = f", and what is unfinished takes {_size(taken)}" if taken else ""
+    so_far = f", and the unfinished output takes {_size(taken)}" if taken else ""
     return (
         f"the disk that holds {place} is full ({_size(usage.free)} of {_size(usage.total)} are left{so_far}); "
         "free some space"
@@ -131,13 +130,13 @@ def _full(found: Fault, out: Path | None) -> str:
 
 
 def _fullest(paths: list[Path]) -> Path:
-    """Of folders that are there the one whose disk has least left; the error itself seldom says where it was."""
+    """The existing folder on or above the paths whose disk has the least space left; errors seldom name the disk."""
     there = [next(folder for folder in (path, *path.parents) if folder.exists()) for path in map(Path.absolute, paths)]
     return min(there, key=lambda path: shutil.disk_usage(path).free)
 
 
 def _taken(out: Path | None) -> int:
-    """Bytes of the unfinished output."""
+    """The size of the unfinished output in bytes."""
     partial = out and out.absolute().parent / f".{out.name}.partial"
     if partial is None or not partial.is_dir():
         return 0

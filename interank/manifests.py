@@ -1,4 +1,4 @@
-"""What a manifest has to be like before anything in it is used: others may have written or damaged it."""
+"""Validates manifests before use, since other programs may have written or damaged them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from interank import plain_data
 from interank.errors import ArtifactError
 from interank.resources import is_impossible
 
-# What has a form in every manifest that has it.
+# The types of optional entries.
 _FORMS: Mapping[str, type | UnionType] = {
     "modes": list | None,
     "prompt": dict | None,
@@ -23,7 +23,7 @@ _FORMS: Mapping[str, type | UnionType] = {
 
 
 class Manifest(dict[str, Any]):
-    """What a manifest says; a key that it lacks is told in a sentence wherever it is asked for."""
+    """A manifest's content; looking up a missing key raises an `ArtifactError` that names file and key."""
 
     def __init__(self, content: Mapping[str, Any], file: Path) -> None:
         super().__init__(content)
@@ -34,11 +34,11 @@ class Manifest(dict[str, Any]):
 
 
 def fault(manifest: Mapping[str, Any], kinds: Collection[str]) -> str:
-    """What in a manifest's own parts is of another form than they have; empty if nothing is.
+    """Describe the first malformed entry of a manifest; empty if there is none.
 
     Args:
-        manifest: Holds kind, files and inputs.
-        kinds: The kinds that there are.
+        manifest: A manifest with kind, files and inputs.
+        kinds: All kinds of artifacts.
     """
     kind, files, inputs = (manifest[name] for name in ("kind", "files", "inputs"))
     if kind not in kinds:

@@ -1,4 +1,4 @@
-"""Where an output goes: which places are refused, what may be replaced, and the folder in which a new one is made."""
+"""The places of outputs: which are refused, what may be replaced, and the folder in which a new one is made."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from typing import IO, Any
 from interank.errors import ArtifactError, InputError
 
 MANIFEST = "manifest.json"
-# The folder of what may be put beside a model's files later; it is no part of them.
+# The folder of stored fits, which may be added to a model's folder later and is not covered by its digests.
 FITS = "fits"
-# Seconds, money and what tells of them differ from one run to the next; what is listed with a digest does not.
+# Files with seconds or costs, which differ from run to run and have no digest; all others are reproducible.
 UNREPRODUCIBLE = frozenset({"cost.json", "cost.jsonl", "log.jsonl", "report.html", "report.md"})
 
-# Recipe keys of earlier versions, and their names now; outputs may hold the earlier ones.
+# Keys that earlier versions' recipes and outputs have, and their new names.
 RENAMED_KEYS = {"seatbelt": "collapse_detection"}
 
 _BEGUN = "begun.json"
@@ -25,14 +25,14 @@ _PARTS = frozenset({"output", "work", "replaced", MANIFEST})
 
 
 def output_folder(out: Path, *, read: Iterable[Path] = ()) -> Path:
-    """The folder that an output's name stands for; a link is followed, so that what it leads to is replaced, not it.
+    """Check and resolve an output's path; a link is followed, so that its target is replaced and not the link.
 
     Args:
-        out: As it was given.
+        out: The path that the user gave.
         read: Files and folders that the output is made from.
 
     Raises:
-        ArtifactError: There is something else than a folder, or a folder that others need.
+        ArtifactError: There is a file, or the folder is a mount point or holds the working directory or an input.
     """
     try:
         place = out.resolve()
@@ -41,54 +41,56 @@ def output_folder(out: Path, *, read: Iterable[Path] = ()) -> Path:
     here = Path.cwd().resolve()
     if place == here or place in here.parents:
         what = "is the working directory" if place == here else "holds the working directory"
-        raise ArtifactError(f"{out} {what}, and an output is a folder of its own; choose another --out")
+        raise ArtifactError(f"{out} {what}, but an output needs a folder of its own; choose another --out")
     if place.exists() and not place.is_dir():
-        raise ArtifactError(f"{out} is a file, and an output is a folder; choose another --out")
+        raise ArtifactError(f"{out} is a file, but an output is a folder; choose another --out")
     above = next(folder for folder in place.parents if folder.exists())
     if not above.is_dir():
         raise ArtifactError(f"{out} cannot be made in {above}, which is a file; choose another --out")
     if place.is_mount():
-        raise ArtifactError(f"{out} is where a disk is mounted, which cannot be renamed; give a folder in it as --out")
-    given = out if not out.is_symlink() and out.name not in ("", "..") else place
+        raise ArtifactError(f"{out} is a mount point, which cannot be renamed; give a folder in it as --out")
+    folder_name = out if not out.is_symlink() and out.name not in ("", "..") else place
     for folder in (place, Partial(place).folder):
         for path in read:
-            found = path.resolve()
-            if found == folder:
-                raise ArtifactError(f"{out} is read to make it, and would be lost; choose another --out")
-            if folder in found.parents:
-                named = found.relative_to(here) if here in found.parents else found
-                raise ArtifactError(f"{out} holds {named}, which is read to make it; choose another --out")
-    return given
+            source = path.resolve()
+            if source == folder:
+                raise ArtifactError(f"{out} is an input and would be lost; choose another --out")
+            if folder in source.parents:
+                shown = source.relative_to(here) if here in source.parents else source
+                raise ArtifactError(f"{out} holds {shown}, which is an input; choose another --out")
+    return folder_name
 
 
 def is_taken(place: Path) -> bool:
-    """Whether something stands at a place; an empty folder is nothing."""
+    """Whether there is a file or a non-empty folder at a place."""
     return place.exists() and not (place.is_dir() and next(place.iterdir(), None) is None)
 
 
 def check_replaceable(out: Path) -> None:
-    """Refuse to replace what interank did not make.
+    """Refuse to replace a folder that interank did not make, or that holds other files.
 
     Raises:
-        ArtifactError: Says what it found there.
+        ArtifactError: It is such a folder; the message names what is in it.
     """
     if not is_taken(out):
         return
     manifest = manifest_of(out)
     if manifest is None:
-        raise ArtifactError(f"{out} was not made by interank, as it has no {MANIFEST} of one; choose another --out")
-    known = {MANIFEST, *manifest["files"], *UNREPRODUCIBLE}
+        raise ArtifactError(
+            f"{out} was not made by interank, as it has no {MANIFEST} of interank's; choose another --out"
+        )
+    own = {MANIFEST, *manifest["files"], *UNREPRODUCIBLE}
     for path in sorted(out.rglob("*")):
         name = path.relative_to(out)
-        if not path.is_dir() and name.as_posix() not in known and name.parts[0] != FITS:
+        if not path.is_dir() and name.as_posix() not in own and name.parts[0] != FITS:
             raise ArtifactError(
-                f"{out} holds {name.as_posix()}, which interank did not make and would be lost; move it, or choose "
-                "another --out"
+                f"{out} holds {name.as_posix()}, which interank did not make and which would be lost; move it, or "
+                "choose another --out"
             )
 
 
 def manifest_of(out: Path) -> dict[str, Any] | None:
-    """A folder's manifest; None where there is none, or another program's."""
+    """A folder's manifest; None if there is none, or another program's."""
     try:
         manifest = json.loads((out / MANIFEST).read_text("utf-8"))
     except (OSError, ValueError):
@@ -98,14 +100,14 @@ def manifest_of(out: Path) -> dict[str, Any] | None:
 
 
 class Partial:
-    """The hidden sibling in which an output is made, which is renamed into place at the end.
+    """The hidden sibling folder in which an output is made; the output is renamed into place at the end.
 
-    `output/` is what the output will be, and is made anew by every try; `work/` is what resuming needs, and stays
-    until the output is in its place; `replaced/` is what stood there before. What a kill leaves tells how far it came:
+    `output/` becomes the output, and every try makes it anew. `work/` has the files needed to resume, and is kept
+    until the output is in its place. `replaced/` is the old output. After a kill the files show how far it came:
 
-    * without `work/begun.json` nothing was begun, or all but the tidying is done;
-    * with it and `output/manifest.json` the output is whole and has to be put into its place;
-    * with it and without `output/` it is in its place.
+    * without `work/begun.json` nothing was begun, or all is done but the clean-up;
+    * with it and `output/manifest.json` the output is complete and has to be moved into its place;
+    * with it and without `output/` the output is in its place.
     """
 
     def __init__(self, out: Path) -> None:
@@ -117,7 +119,7 @@ class Partial:
 
     @property
     def begun(self) -> dict[str, Any] | None:
-        """What the output was begun with; None if it was not."""
+        """The recipe and inputs with which the output was begun; None if it was not."""
         try:
             return dict(json.loads((self.work / _BEGUN).read_text("utf-8")))
         except FileNotFoundError:
@@ -125,14 +127,14 @@ class Partial:
 
     @property
     def is_whole(self) -> bool:
-        """Whether the output is only to be put into its place."""
+        """Whether the output is complete and only has to be moved into its place."""
         return (self.output / MANIFEST).is_file()
 
     @property
     def is_unfinished(self) -> bool:
-        """Whether there is something to go on with; a stage that failed at its first step left nothing.
+        """Whether there is something to resume; a stage that failed at its first step left nothing.
 
-        What begins with a dot each try makes anew.
+        Files whose names begin with a dot do not count, since every try makes them anew.
         """
         if self.begun is None:
             return False
@@ -140,19 +142,19 @@ class Partial:
 
     @property
     def foreign(self) -> list[str]:
-        """What stands in the folder that is none of ours."""
+        """The names in the folder that interank did not make."""
         return sorted(path.name for path in self.folder.iterdir() if path.name not in _PARTS)
 
     @property
     def is_ours(self) -> bool:
-        """Whether an output was made in the folder; other programs call theirs so too, and empty ones tell nothing."""
+        """Whether interank made the folder; other programs use such names too, and an empty one may be theirs."""
         return any(self.folder.iterdir()) and not self.foreign
 
     def tidy(self) -> None:
         """Remove what a kill left of an output that is in its place, or was never begun.
 
         Raises:
-            ArtifactError: What stands there is not ours.
+            ArtifactError: There are files that interank did not make.
         """
         if self.folder.is_symlink() or (self.folder.exists() and not self.folder.is_dir()):
             raise ArtifactError(f"{self.folder}, where {self.out} is made, is no folder; move it away")
@@ -167,10 +169,10 @@ class Partial:
             self.discard()
 
     def begin(self, begun: dict[str, Any] | None = None) -> None:
-        """Make the folders; what it is begun with is written last, by `write_begun` if it is not given.
+        """Make the folders and then write `begun`; without it the caller has to call `write_begun`.
 
         Raises:
-            ArtifactError: They cannot be made.
+            ArtifactError: The folders cannot be made.
         """
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
@@ -182,20 +184,20 @@ class Partial:
             self.write_begun(begun)
 
     def write_begun(self, begun: dict[str, Any]) -> None:
-        """Mark that there is something to go on with, and what it was begun with."""
+        """Write the recipe and inputs of the output, which marks it as begun."""
         write_whole(self.work / _BEGUN, json.dumps(begun, indent=2, ensure_ascii=False) + "\n")
 
     def empty_output(self) -> None:
-        """Drop what an earlier try wrote of the output; the folder stays, as its absence says that it was moved."""
+        """Remove an earlier try's files of the output; the folder stays, since a missing one means it was moved."""
         self.output.mkdir(exist_ok=True)
         for path in self.output.iterdir():
             shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
 
     def hand_out(self) -> None:
-        """Put the output into its place, and only then remove the rest; after a kill anywhere in it, once more.
+        """Move the output into its place, and only then remove the rest; can be repeated after a kill at any step.
 
         Raises:
-            ArtifactError: Something came there meanwhile that may not be replaced; the output waits.
+            ArtifactError: The place was taken meanwhile by something that may not be replaced; the output is kept.
         """
         if is_taken(self.out):
             check_replaceable(self.out)
@@ -206,21 +208,21 @@ class Partial:
         self.discard()
 
     def discard(self) -> None:
-        """Remove the folder with all that is in it; an output that was about to be replaced gets back to its place."""
+        """Remove the folder with all its files; an output that was to be replaced is moved back to its place."""
         if not self.folder.exists():
             return
         if self.replaced.exists() and not is_taken(self.out):
             self.replaced.rename(self.out)
-        # First, so that nobody goes on with half of it.
+        # First, so that a half-removed folder is not resumed.
         (self.work / _BEGUN).unlink(missing_ok=True)
         shutil.rmtree(self.folder)
 
 
 def check_free(out: Path, partial: Partial) -> None:
-    """Refuse a place where there is an output, finished or not.
+    """Refuse a place with a finished or unfinished output.
 
     Raises:
-        ArtifactError: Says which, and the three ways out.
+        ArtifactError: There is one; the message names it and the three ways out.
     """
     hint = "--resume goes on with it, --overwrite replaces it, another --out leaves it alone"
     if is_taken(partial.out):
@@ -231,25 +233,25 @@ def check_free(out: Path, partial: Partial) -> None:
 
 
 def check_file(option: str, out: Path, *, ours: Callable[[Path], bool], read: Iterable[Path] = ()) -> None:
-    """Refuse a file that cannot be written, or that holds what the command did not write.
+    """Refuse an output file that cannot be written, is an input, or has content that the command did not write.
 
     Args:
-        option: What the file was given as, `--json`.
+        option: The option that names the file, as `--json`.
         out: The file.
-        ours: Whether what is in a file was written by the command.
+        ours: Tells whether the command wrote a file's content.
         read: Files that the output is made from.
 
     Raises:
-        InputError: Says what stands there.
+        InputError: It is such a file; the message says why.
     """
     if not out.resolve().parent.is_dir():
         raise InputError(f"{option} {out}: its folder does not exist; make it first")
     if out.is_dir():
-        raise InputError(f"{option} {out} is a folder, and a file is written; name a file")
+        raise InputError(f"{option} {out} is a folder, where a file is needed; name a file")
     for path in read:
         if path.resolve() == out.resolve():
-            raise InputError(f"{option} {out} is read to make it, and would be lost; name another file")
-    # What is no file of a disk, as /dev/stdout, loses nothing.
+            raise InputError(f"{option} {out} is an input and would be lost; name another file")
+    # A device, as /dev/stdout, loses nothing.
     if out.is_file() and out.stat().st_size and not ours(out):
         raise InputError(f"{option} {out} holds what this command did not write; name another file, or remove it")
 
@@ -269,7 +271,7 @@ def holds_json(path: Path, *keys: str) -> bool:
 
 @contextmanager
 def writing(path: Path) -> Iterator[IO[bytes]]:
-    """What is written in the block becomes the file's content, whole or, after a failure or a kill, not at all."""
+    """Write a file in a block, atomically: after a failure or a kill it has its old content."""
     path = path.resolve()
     if path.exists() and not path.is_file():
         with path.open("wb") as stream:
@@ -285,7 +287,7 @@ def writing(path: Path) -> Iterator[IO[bytes]]:
 
 
 def write_whole(path: Path, content: str | bytes) -> None:
-    """Write a file whole or, after a failure or a kill, not at all; a link stays, and what it leads to is written."""
+    """Write a file atomically, as `writing`; a link stays, and its target is written."""
     with writing(path) as stream:
         stream.write(content if isinstance(content, bytes) else content.encode("utf-8"))
 
@@ -296,7 +298,7 @@ def check_same(
     wanted: tuple[Mapping[str, Any], Mapping[str, Any]],
     free: Collection[str],
 ) -> None:
-    """Compare the recipe and inputs that an output was begun with to those that are wanted.
+    """Compare the recipe and inputs with which an output was begun with those of this command.
 
     Raises:
         ArtifactError: They differ by more than the recipe's free keys.
@@ -325,12 +327,12 @@ def check_same(
 
 
 def _keys(recipe: Mapping[str, Any]) -> set[str]:
-    """The keys of a recipe, and those of a pipeline's stages."""
+    """The keys of a recipe, with those of a pipeline's stages."""
     return {*recipe, *(key for stage in (recipe.get("stages") or {}).values() for key in stage or ())}
 
 
 def _without(recipe: Mapping[str, Any], free: Collection[str]) -> dict[str, Any]:
-    """A copy of the recipe in which the free keys say nothing."""
+    """A copy of the recipe without the free keys."""
     copy: dict[str, Any] = json.loads(pretty(recipe))
     for name in free:
         section: Any = copy
@@ -342,5 +344,5 @@ def _without(recipe: Mapping[str, Any], free: Collection[str]) -> dict[str, Any]
 
 
 def pretty(content: Any) -> str:
-    """JSON to be read, with a line's end."""
+    """JSON with indentation and a final line break."""
     return json.dumps(content, indent=2, ensure_ascii=False) + "\n"

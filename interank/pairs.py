@@ -1,4 +1,4 @@
-"""Pairs that a teacher judges: Parquet parts of whole questions, of which a shard is read by itself."""
+"""Pairs for a teacher to judge, in Parquet parts of whole questions, so that a shard reads only its own."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from interank.shards import Shard
 from interank.types import Pair, Query
 
 PAIRS = "pairs"
-# What versions before parts wrote.
+# The file of earlier versions, before there were parts.
 _OLD = "pairs.jsonl"
 _PART_PAIRS = 20_000
 _TEXTS = (
@@ -43,24 +43,24 @@ _TEXTS = (
     "author",
     "licence",
 )
-# A question's place among all: a shard is so many of them, and row groups tell which they hold.
+# A question's number: a shard is a range of them, and row groups' statistics tell which they hold.
 _QUESTION = "question"
 
 
 @dataclass(frozen=True, slots=True)
 class PairCounts:
-    """How many pairs and questions there are."""
+    """The numbers of pairs and questions written."""
 
     pairs: int
     questions: int
 
 
 def write_pairs(pairs: Iterable[Pair], folder: Path) -> PairCounts:
-    """Write pairs in parts, those of a question in one; parts that an earlier try left are removed.
+    """Write pairs in parts, each question's in one part; parts of an earlier try are removed.
 
     Args:
-        pairs: Those of a question together.
-        folder: The artifact's, in which the folder of parts is made.
+        pairs: The pairs, those of a question consecutive.
+        folder: The artifact's folder, in which the folder of parts is made.
     """
     import pyarrow
     import pyarrow.parquet
@@ -69,7 +69,7 @@ def write_pairs(pairs: Iterable[Pair], folder: Path) -> PairCounts:
     parts = folder / PAIRS
     shutil.rmtree(parts, ignore_errors=True)
     parts.mkdir(parents=True)
-    found, questions = 0, 0
+    total, questions = 0, 0
     writer, in_part, waiting = None, 0, []
     for place, (_, group) in enumerate(groupby(pairs, lambda pair: pair.query.query_id)):
         rows = [{_QUESTION: place, **writable_row(_row(pair))} for pair in group]
@@ -82,7 +82,7 @@ def write_pairs(pairs: Iterable[Pair], folder: Path) -> PairCounts:
             number = sum(1 for _ in parts.iterdir())
             writer = pyarrow.parquet.ParquetWriter(parts / f"part-{number:05d}.parquet", schema, compression="zstd")
         waiting += rows
-        in_part, found, questions = in_part + len(rows), found + len(rows), place + 1
+        in_part, total, questions = in_part + len(rows), total + len(rows), place + 1
         if len(waiting) >= GROUP_ROWS:
             writer.write_table(pyarrow.Table.from_pylist(waiting, schema=schema))
             waiting = []
@@ -90,18 +90,18 @@ def write_pairs(pairs: Iterable[Pair], folder: Path) -> PairCounts:
         if waiting:
             writer.write_table(pyarrow.Table.from_pylist(waiting, schema=schema))
         writer.close()
-    return PairCounts(found, questions)
+    return PairCounts(total, questions)
 
 
 def read_pairs(folder: Path, shard: Shard | None = None) -> Iterator[Pair]:
-    """The pairs in a folder, or those of a shard of its questions; a part is read when it comes to it.
+    """Yield the pairs in a folder, or those of a shard of its questions, reading one part after the other.
 
     Args:
-        folder: That of an artifact of pairs.
-        shard: Which share of the questions; None reads all.
+        folder: The folder of an artifact of pairs.
+        shard: The shard of the questions; None reads all.
 
     Raises:
-        InputError: What stands there is no pairs; says what it lacks. Or there are fewer questions than shards.
+        InputError: The files hold no pairs (the message says why), or there are fewer questions than shards.
     """
     if (folder / _OLD).is_file():
         yield from _old_pairs(folder / _OLD, shard)
@@ -114,7 +114,7 @@ def read_pairs(folder: Path, shard: Shard | None = None) -> Iterator[Pair]:
 
 
 def questions_of(folder: Path) -> int:
-    """How many questions the pairs in a folder are of."""
+    """The number of questions of the pairs in a folder."""
     if (folder / _OLD).is_file():
         return sum(1 for _ in groupby(_old_rows(folder / _OLD), key=attrgetter("query.query_id")))
     parts = _parts(folder)
@@ -135,8 +135,8 @@ def _opened(part: Path) -> Any:
         file = pyarrow.parquet.ParquetFile(part)
     except (pyarrow.ArrowInvalid, OSError) as error:
         raise InputError(f"{part} is no part of pairs ({error}); mine the pairs anew") from None
-    if lacking := [name for name in (_QUESTION, *_TEXTS) if name not in file.schema_arrow.names]:
-        raise InputError(f"{part} is no part of pairs, as it lacks the column {lacking[0]}; mine the pairs anew")
+    if missing := [name for name in (_QUESTION, *_TEXTS) if name not in file.schema_arrow.names]:
+        raise InputError(f"{part} is no part of pairs, as it lacks the column {missing[0]}; mine the pairs anew")
     return file
 
 
@@ -167,7 +167,7 @@ def _part_pairs(part: Path, wanted: range | None) -> Iterator[Pair]:
 
 
 def _old_pairs(path: Path, shard: Shard | None) -> Iterator[Pair]:
-    """Those of a file by lines."""
+    """The pairs of an earlier version's JSONL file."""
     questions = (group for _, group in groupby(_old_rows(path), key=attrgetter("query.query_id")))
     if shard is not None:
         wanted = shard.share(questions_of(path.parent), "questions")
@@ -186,9 +186,9 @@ def _old_rows(path: Path) -> Iterator[Pair]:
 
 def _pair(row: Mapping[str, Any], where: str) -> Pair:
     try:
-        given = dict(row)
-        query = Query(text_of(given, "query_id"), text_of(given, "query"))
-        return Pair(query, document_of(given), split_of(given), origin_of(given), source_of(given))
+        fields = dict(row)
+        query = Query(text_of(fields, "query_id"), text_of(fields, "query"))
+        return Pair(query, document_of(fields), split_of(fields), origin_of(fields), source_of(fields))
     except (ValueError, KeyError) as error:
         raise InputError(f"{where} is no pair ({type(error).__name__}: {error}); mine the pairs anew") from None
 

@@ -1,4 +1,4 @@
-"""Numbers, texts and JSON from outside: each is checked to be what it has to be before it is used or stored."""
+"""Checks numbers, texts and JSON from outside before they are used or stored."""
 
 from __future__ import annotations
 
@@ -6,30 +6,30 @@ import json
 import math
 import reprlib
 
-# What a text with half a character cannot be blamed for is written with this in its place.
+# Replaces lone surrogates in texts that have to be written.
 _MARK = "\N{REPLACEMENT CHARACTER}"
 
 
 def parsed(text: str | bytes) -> object:
-    """What the text says as JSON.
+    """Parse JSON.
 
     Raises:
-        ValueError: It is not JSON, not UTF-8, nested too deeply, or holds a number of thousands of digits.
+        ValueError: The text is not JSON, not UTF-8, nested too deeply, or holds a number of thousands of digits.
     """
     try:
-        found: object = json.loads(text.decode("utf-8-sig") if isinstance(text, bytes) else text)
+        value: object = json.loads(text.decode("utf-8-sig") if isinstance(text, bytes) else text)
     except UnicodeDecodeError as error:
         raise ValueError(f"bytes that are not UTF-8, {error.reason}") from None
     except RecursionError:
         raise ValueError("it is nested too deeply") from None
-    return found
+    return value
 
 
 def spelled(text: str) -> float:
-    """The number that a text spells as other programs do; Python itself takes `1_0` and any script's digits too.
+    """Parse a number in ASCII digits, without Python's `1_0` and other scripts' digits.
 
     Raises:
-        ValueError: It spells none.
+        ValueError: The text is no such number.
     """
     if not text.isascii() or "_" in text:
         raise ValueError(f"{shown(text)} is no number")
@@ -37,10 +37,10 @@ def spelled(text: str) -> float:
 
 
 def finite(value: object, *, least: float = -math.inf, most: float = math.inf) -> float:
-    """A finite number within the bounds, as a float.
+    """Check that a value is a finite number within the bounds, and return it as a float.
 
     Raises:
-        ValueError: It is something else; true and false are no numbers.
+        ValueError: It is not; true and false are no numbers.
     """
     if isinstance(value, int | float) and not isinstance(value, bool):
         try:
@@ -54,10 +54,10 @@ def finite(value: object, *, least: float = -math.inf, most: float = math.inf) -
 
 
 def whole(value: object, *, least: int, most: int) -> int:
-    """An integer within the bounds.
+    """Check that a value is an integer within the bounds.
 
     Raises:
-        ValueError: It is something else; 1.0 and true are no integers.
+        ValueError: It is not; 1.0 and true are no integers.
     """
     if isinstance(value, int) and not isinstance(value, bool) and least <= value <= most:
         return value
@@ -65,10 +65,10 @@ def whole(value: object, *, least: int, most: int) -> int:
 
 
 def text(value: object) -> str:
-    """A text that UTF-8 can write; JSON can spell half of a surrogate pair, which no file and no tokenizer takes.
+    """Check that a value is a text that UTF-8 can encode; JSON can hold lone surrogates, which it cannot.
 
     Raises:
-        ValueError: It is something else.
+        ValueError: It is not.
     """
     if not isinstance(value, str):
         raise ValueError(f"{shown(value)} is no text")
@@ -78,7 +78,7 @@ def text(value: object) -> str:
 
 
 def half_character(value: str) -> str:
-    """The first part of the text that UTF-8 cannot write; empty if there is none."""
+    """The first lone surrogates in the text, which UTF-8 cannot encode; empty if there are none."""
     if value.isascii():
         return ""
     try:
@@ -89,16 +89,16 @@ def half_character(value: str) -> str:
 
 
 def writable(value: str) -> str:
-    """The text with a mark in place of each half character, for what only tells of a text and must be written."""
+    """The text with a replacement character for each lone surrogate."""
     if not half_character(value):
         return value
     return "".join(_MARK if "\ud800" <= character <= "\udfff" else character for character in value)
 
 
 def shown(value: object) -> str:
-    """The value for a message, short however long it is; half characters are spelled out."""
+    """The value for a message, shortened; lone surrogates are escaped."""
     try:
         return reprlib.repr(value)
     except ValueError:
-        # Python prints no integer of so many digits.
+        # Python refuses to print integers of thousands of digits.
         return "a number of thousands of digits"

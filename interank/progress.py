@@ -1,4 +1,4 @@
-"""Progress bars with rate and time left, on standard error; silent where the log is."""
+"""Progress bars with throughput and time left, on standard error; hidden with --quiet."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ T = TypeVar("T")
 
 @dataclass(eq=False)
 class _Bar:
-    """What is counted while a bar runs."""
+    """Counts of queries while a bar runs."""
 
-    asked: int = 0
+    queries: int = 0
     cut: int = 0
 
 
@@ -26,12 +26,12 @@ _ROOM = "prompt.max_query_tokens of the training recipe, or max_length, decides 
 
 
 def shown() -> bool:
-    """Whether progress is wanted: not under --quiet, which raises the level of the package's log."""
+    """Whether progress is shown; --quiet hides it by raising the log level."""
     return logging.getLogger("interank").isEnabledFor(logging.INFO)
 
 
 def track(items: Iterable[T], *, what: str, unit: str, total: int, done: int = 0) -> Iterator[T]:
-    """Pass the items through, showing how many of `total` are done; `done` were done before."""
+    """Yield the items under a progress bar of `total`; `done` were done by an earlier try."""
     from tqdm import tqdm
 
     bar = _Bar()
@@ -47,16 +47,16 @@ def track(items: Iterable[T], *, what: str, unit: str, total: int, done: int = 0
                 "%s: %d of %s (%.0f%%) were read without their ends, for which there is no room; %s",
                 what,
                 bar.cut,
-                counted(bar.asked, "query", "queries"),
-                100 * bar.cut / bar.asked,
+                counted(bar.queries, "query", "queries"),
+                100 * bar.cut / bar.queries,
                 _ROOM,
             )
 
 
 def tell_cut(query_id: str, lost: int) -> None:
-    """Say that so many tokens at a query's end were not read: at the end of the bar that runs, or now if none does."""
+    """Warn that a query lost tokens at its end: in one warning when the current bar ends, or at once without a bar."""
     if _BARS:
-        _BARS[-1].asked += 1
+        _BARS[-1].queries += 1
         _BARS[-1].cut += lost > 0
     elif lost:
         log.warning(

@@ -1,4 +1,4 @@
-"""Where things are: `recipes/`, `rewards/` and `data/`, in the wheel or a checkout, and what `~` and `@` mean."""
+"""Finds `recipes/`, `rewards/` and `data/` in the wheel or a checkout, and reads `~` in paths and `@` in names."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _PACKAGE = Path(__file__).resolve().parent
 
 
 def resource_dir(name: str) -> Path:
-    """The folder `name`, wherever this installation keeps it.
+    """The installation's folder `name`.
 
     Raises:
         InputError: Neither the wheel nor the checkout has such a folder.
@@ -24,31 +24,31 @@ def resource_dir(name: str) -> Path:
 
 
 def expanded(path: str | Path) -> Path:
-    """The path with `~` and `~user` written out.
+    """The path with `~` and `~user` expanded.
 
     Raises:
-        InputError: There is no such user, or no file system takes such a name.
+        InputError: There is no such user, or no file system accepts the name.
     """
     if is_impossible(str(path)):
         raise InputError(
             f"the path {str(path)[:60]!r} holds a NUL, or a part of more than {_LONGEST_PART} bytes, which "
-            "no file system takes; give another"
+            "no file system accepts; give another"
         )
     try:
         return Path(path).expanduser()
     except RuntimeError:
         raise InputError(
-            f"{path}: there is no user {Path(path).parts[0][1:]!r} on this machine; write the folder out"
+            f"{path}: there is no user {Path(path).parts[0][1:]!r} on this machine; give the folder's full path"
         ) from None
 
 
 def is_impossible(path: str) -> bool:
-    """Whether no file system takes the path, so that even asking for it fails."""
+    """Whether no file system accepts the path, so that even testing for it raises."""
     return "\0" in path or any(len(part.encode("utf-8", "surrogatepass")) > _LONGEST_PART for part in path.split("/"))
 
 
 def hub_name(name: str) -> tuple[str, str | None]:
-    """A repository's name on the hub, and the branch, tag or commit behind its `@`; a path is a name as it is."""
+    """Split a hub name into repository and the branch, tag or commit after `@`; a path is returned whole."""
     repo, at, revision = name.partition("@")
     if not at or name.startswith((".", "/", "~")) or Path(name).exists():
         return name, None

@@ -1,4 +1,4 @@
-"""The rubric by which explanations are marked, how it is asked for, and how marks are read: the only place for both."""
+"""The rubric for marking explanations: its prompts, and the parsers of marks."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 BEST = 10
-# Digits of an answer's number; Python reads no integer of thousands of them.
+# The most digits of an answer's number; Python refuses integers of thousands of digits.
 _LONGEST_NUMBER = 9
 _RUBRIC = (
     "An assistant graded how much a document helps to answer a question (0 irrelevant, 1 partially relevant, "
@@ -25,7 +25,7 @@ _REASONED = (
     "Mark every explanation. Write one line for each and nothing else: its number, a colon, its mark, a dash and why "
     "in a few words, as `1: 7 - it names the cause`."
 )
-# A fraction, a mark out of something else than ten and a range are no whole number from 0 to 10.
+# Matches no fraction, no mark out of another number than ten and no range.
 _MARK = re.compile(r"Mark:\s*(10|\d)\b(?![.,]\d)(?!\s*/\s*(?!10\b))(?!\s*(?:-|\u2013|to)\s*\d)")
 _MARK_LINE = re.compile(r"^\s*(\d+)\s*:\s*(10|\d)\s*$", re.MULTILINE)
 _REASONED_LINE = re.compile(
@@ -43,7 +43,7 @@ class Mark(NamedTuple):
 
 
 def question(query: str, document: str, answers: Sequence[str], *, reasons: bool = False) -> str:
-    """What a judge is asked of one answer, grade and explanation, or of several side by side."""
+    """The judge's prompt for one answer (grade and explanation), or for several explanations side by side."""
     parts = [_RUBRIC, f"Question:\n{query}", f"Document:\n{document}"]
     if len(answers) == 1 and not reasons:
         return "\n\n".join([*parts, f"Grade and explanation:\n{answers[0]}", _ABSOLUTE])
@@ -52,32 +52,32 @@ def question(query: str, document: str, answers: Sequence[str], *, reasons: bool
 
 
 def mark(reply: str) -> float | None:
-    """The one mark that a reply about one answer holds, from 0 to 1; None where there is not exactly one."""
-    found = set(_MARK.findall(reply))
-    return int(found.pop()) / BEST if len(found) == 1 else None
+    """Parse the mark of a reply about one answer, scaled to 0..1; None unless there is exactly one."""
+    values = set(_MARK.findall(reply))
+    return int(values.pop()) / BEST if len(values) == 1 else None
 
 
 def marks(reply: str, count: int) -> list[float] | None:
-    """The marks of a reply about several answers, from 0 to 1 in their order; None unless each has one."""
-    found = _lines(_MARK_LINE.findall(reply), count)
-    return None if found is None else [int(each[1]) / BEST for each in found]
+    """Parse the marks of a reply about several answers, scaled to 0..1, in their order; None unless each has one."""
+    lines = _ordered(_MARK_LINE.findall(reply), count)
+    return None if lines is None else [int(line[1]) / BEST for line in lines]
 
 
 def reasoned_marks(reply: str, count: int) -> list[Mark] | None:
-    """The marks of a reply with their reasons, in the order of the answers; None unless each has one."""
-    found = _lines(_REASONED_LINE.findall(reply), count)
-    return None if found is None else [Mark(int(each[1]) / BEST, each[2] or each[3]) for each in found]
+    """Parse the marks of a reply and their reasons, in the order of the answers; None unless each has one."""
+    lines = _ordered(_REASONED_LINE.findall(reply), count)
+    return None if lines is None else [Mark(int(line[1]) / BEST, line[2] or line[3]) for line in lines]
 
 
 def rubric_hash() -> str:
-    """Identifies the wording, 16 hexadecimal digits, as `judging.prompt_hash` does that of a judgment."""
-    asked = question("{query}", "{document}", ["{first}", "{second}"], reasons=True)
-    return hashlib.sha256(asked.encode()).hexdigest()[:16]
+    """A hash of the rubric's wording, 16 hexadecimal digits, as `judging.prompt_hash`."""
+    prompt = question("{query}", "{document}", ["{first}", "{second}"], reasons=True)
+    return hashlib.sha256(prompt.encode()).hexdigest()[:16]
 
 
-def _lines(lines: Sequence[tuple[str, ...]], count: int) -> list[tuple[str, ...]] | None:
-    """The lines by their number; a reply that lacks an answer, or marks one twice, is not to be trusted with others."""
+def _ordered(lines: Sequence[tuple[str, ...]], count: int) -> list[tuple[str, ...]] | None:
+    """The lines by number; None if one is missing or doubled, since the others are then not trusted either."""
     if any(len(line[0]) > _LONGEST_NUMBER for line in lines):
         return None
-    found = sorted(lines, key=lambda line: int(line[0]))
-    return found if [int(line[0]) for line in found] == list(range(1, count + 1)) else None
+    ordered = sorted(lines, key=lambda line: int(line[0]))
+    return ordered if [int(line[0]) for line in ordered] == list(range(1, count + 1)) else None

@@ -1,4 +1,4 @@
-"""A shard: which share of a work's items one of several commands does."""
+"""Shards: the share of the items that one of several commands processes."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ from interank.errors import InputError
 
 @dataclass(frozen=True, slots=True, order=True)
 class Shard:
-    """The n-th of so many shares, counted from 1; shares are contiguous and differ by one item at most."""
+    """Shard `number`, from 1, of `of`; shards are contiguous and their sizes differ by at most one item."""
 
     of: int
     number: int
 
     @classmethod
     def parse(cls, text: str) -> Shard:
-        """The shard of `3/64`.
+        """Parse a shard, as `3/64`.
 
         Raises:
-            InputError: It is none.
+            InputError: The text is no shard.
         """
-        found = re.fullmatch(r"([0-9]+)/([0-9]+)", text, re.ASCII)
-        shard = cls(int(found[2]), int(found[1])) if found else None
+        match = re.fullmatch(r"([0-9]+)/([0-9]+)", text, re.ASCII)
+        shard = cls(int(match[2]), int(match[1])) if match else None
         if shard is None or not 1 <= shard.number <= shard.of:
             raise InputError(
                 f"--shards {text}: found no shard; give NUMBER/OF with a number from 1 to OF, as --shards 3/64"
@@ -34,7 +34,7 @@ class Shard:
         return f"{self.number}/{self.of}"
 
     def share(self, total: int, what: str) -> range:
-        """The places of its items.
+        """The indices of its items.
 
         Raises:
             InputError: There are fewer items than shards.

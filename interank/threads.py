@@ -1,4 +1,4 @@
-"""How long OpenMP's threads wait for work before they sleep, which has to be said before torch is loaded."""
+"""Sets how long OpenMP's threads spin before they sleep; this has to be set before torch is loaded."""
 
 from __future__ import annotations
 
@@ -7,29 +7,29 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 _COUNT = "GOMP_SPINCOUNT"
-# Whoever sets one of these has said how threads wait: OpenMP's own name, GNU's and Intel's.
-_SAID_BY = ("OMP_WAIT_POLICY", _COUNT, "KMP_BLOCKTIME")
-# GNU's default is 300,000, which holds cores that others want; with 50,000 an idle machine loses 4%, with 0 half
-# (benchmarks/busy.py).
+# OpenMP's, GNU's and Intel's variables; if the user has set one, it is left as it is.
+_VARIABLES = ("OMP_WAIT_POLICY", _COUNT, "KMP_BLOCKTIME")
+# GNU's default of 300,000 occupies cores that other processes need; with 50,000 an idle machine is 4% slower, with 0 it
+# is half as fast (benchmarks/busy.py).
 _OURS = "100000"
-# The value is ours to take back only where this module has set it.
+# Only a value that this module has set is removed again.
 _set_here: list[str] = []
 
 
 def wait_briefly() -> None:
-    """Have the threads of torch's products sleep after a brief wait; to call before torch is imported.
+    """Make OpenMP's threads sleep after a brief spin; to be called before torch is imported.
 
-    By default they spin for long, and hold a core that another process wants. Processes that are started from here
-    inherit it. What the user's environment says of it stands.
+    By default they spin long and occupy a core that another process may need. Child processes inherit the setting. A
+    value that the user has set is kept.
     """
-    if not any(name in os.environ for name in _SAID_BY):
+    if not any(name in os.environ for name in _VARIABLES):
         os.environ[_COUNT] = _OURS
         _set_here.append(_COUNT)
 
 
 @contextmanager
 def as_the_user_set_it() -> Iterator[None]:
-    """Start programs that wait in a way of their own, such as vLLM, without what `wait_briefly` has set."""
+    """Undo `wait_briefly` in a block that starts programs which manage their own threads, such as vLLM."""
     ours = bool(_set_here) and os.environ.get(_COUNT) == _OURS
     if ours:
         del os.environ[_COUNT]

@@ -1,4 +1,4 @@
-"""The nouns every other module speaks: queries, documents, grades, judgments, runs. Standard library only."""
+"""The types that all modules share: queries, documents, grades, judgments, runs. Imports the standard library only."""
 
 from __future__ import annotations
 
@@ -33,14 +33,14 @@ Language = Literal[
     "spanish",
     "swedish",
 ]
-"""Those in which words can be compared by their stems."""
+"""The languages with a stemmer."""
 
 Item = TypeVar("Item")
 Key = TypeVar("Key")
 
 
 class Relevance(IntEnum):
-    """How far a document helps with a query."""
+    """A grade: how far a document helps with a query."""
 
     IRRELEVANT = 0
     PARTIAL = 1
@@ -52,7 +52,7 @@ GRADES: tuple[Relevance, ...] = tuple(Relevance)
 
 @dataclass(frozen=True, slots=True)
 class Judgment:
-    """A model's reasoned answer to: does this document help with this query?"""
+    """A model's grade of a document for a query, with its reasoning."""
 
     reasoning: str
     relevance: Relevance
@@ -60,15 +60,15 @@ class Judgment:
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """What somebody wants to know."""
+    """A query, and how its documents are to be judged."""
 
     query_id: str
     text: str
     instruction: str | None = None
-    """What its documents are to be judged by; "" is nothing, and None leaves it to whoever ranks or trains."""
+    """How its documents are to be judged; "" is no instruction, None takes the one of the ranking or the training."""
 
     def judged_by(self, instruction: str | None) -> Query:
-        """The query with this instruction, unless it brings its own or there is none."""
+        """The query with this instruction, unless it has its own or the instruction is empty."""
         return self if self.instruction is not None or not instruction else replace(self, instruction=instruction)
 
 
@@ -82,13 +82,13 @@ class Document:
 
     @property
     def full_text(self) -> str:
-        """Title, if there is one, and text: what a reader or an index sees."""
+        """Title and text: what models and indexes read."""
         return f"{self.title}\n{self.text}" if self.title else self.text
 
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """Where a document was taken from, as its licence asks to be told."""
+    """The origin of a document, for the attribution that its licence requires."""
 
     site: str
     post_id: str
@@ -99,16 +99,16 @@ class Source:
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """A query and a document that a teacher is to judge, or whose given grade it is to explain."""
+    """A query and a document for a teacher to judge, or a judgment for it to explain."""
 
     query: Query
     document: Document
     split: Split
     origin: Origin | None
-    """How the document was found; None where labels from elsewhere do not tell."""
+    """The document's origin; None for imported labels without one."""
     source: Source
     given: Example | None = None
-    """The pair as it was judged already; None of one that was mined."""
+    """The existing judgment; None for a mined pair."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,13 +122,13 @@ class Example:
     split: Split
     source: Source
     score: float | None = None
-    """What a label says beyond its grade, higher is better, comparable within a query; None of a grade alone."""
+    """A label finer than the grade, higher is better, comparable within a query; None if there is only a grade."""
     weight: float = 1.0
     """How much the pair counts in training, above 0."""
 
 
 class Qrel(NamedTuple):
-    """Human truth about one document of one query; field names are ir_measures'."""
+    """The human label of one document for one query; field names are ir_measures'."""
 
     query_id: str
     doc_id: str
@@ -144,29 +144,29 @@ class ScoredDoc(NamedTuple):
 
 
 def grouped(items: Iterable[Item], key: Callable[[Item], Key]) -> dict[Key, list[Item]]:
-    """The items of each key, keys and what they have in their order."""
-    found: dict[Key, list[Item]] = {}
+    """Group items by key; keys and items keep their order."""
+    groups: dict[Key, list[Item]] = {}
     for item in items:
-        found.setdefault(key(item), []).append(item)
-    return found
+        groups.setdefault(key(item), []).append(item)
+    return groups
 
 
 class RunFile(NamedTuple):
-    """What a run file says, as it stands there: ties stay ties."""
+    """The content of a run file as it is, ties included."""
 
     scored: dict[str, dict[str, float]]
     """Scores by query and document."""
     tag: str
-    """That of the first line."""
+    """The tag of the first line."""
     falling: frozenset[str] = frozenset()
     """Queries whose scores are known to fall strictly from line to line, also in float32."""
 
 
 @dataclass(frozen=True, slots=True)
 class RankedDocument:
-    """A document in a ranking: its score, the most probable grade, and why, if that was asked for.
+    """A document in a ranking: its score, the most probable grade, and an explanation if one was requested.
 
-    A listwise reranker orders without grades; then there is none, unless an earlier reranker gave one.
+    A listwise reranker gives no grade; then there is only that of an earlier reranker, if any.
     """
 
     doc_id: str
@@ -174,31 +174,31 @@ class RankedDocument:
     relevance: Relevance | None = None
     probabilities: tuple[float, float, float] | None = None
     label_mass: float | None = None
-    """The probability that the three labels hold together: how sure it is that the model was about to grade."""
+    """The total probability of the three labels among all tokens; a low one means that the model was not grading."""
     explanation: str | None = None
     truncated: int = 0
-    """Tokens at the document's end that there was no room for, so that the grade is of what stands before them."""
+    """How many tokens at the document's end were cut, and so not graded."""
     probability: float | None = None
-    """Calibrated, where a fit is at hand: how probable it is that the judges it was fitted on call it relevant."""
+    """With a fit: the calibrated probability that the judges it was fitted on call the document relevant."""
     document: Document | None = field(default=None, compare=False, repr=False)
-    """What was ranked, in the rankings that Python's `rank` gives."""
+    """The document itself, in rankings of Python's `rank`."""
 
     def as_row(self) -> dict[str, Any]:
-        """It as plain data, which `of_row` reads; `probability` stands there where it is known."""
+        """The ranked document as plain data, for `of_row`; `probability` is left out if there is none."""
         row = {**asdict(self), "relevance": None if self.relevance is None else int(self.relevance)}
         if self.probability is None:
             del row["probability"]
-        # Whoever reads the row has the documents.
+        # Readers of the row have the documents.
         del row["document"]
         return row
 
     @classmethod
     def of_row(cls, row: Mapping[str, Any]) -> RankedDocument:
-        """The ranked document of a row, as JSON gives it back."""
-        relevance, told = row["relevance"], row["probabilities"]
+        """Read a row of `as_row`, also after JSON."""
+        relevance, three = row["relevance"], row["probabilities"]
         graded = {
             "relevance": None if relevance is None else Relevance(relevance),
-            "probabilities": None if told is None else (told[0], told[1], told[2]),
+            "probabilities": None if three is None else (three[0], three[1], three[2]),
         }
         return cls(**{**row, **graded})
 
@@ -206,15 +206,15 @@ class RankedDocument:
 class Run(Mapping[str, tuple[ScoredDoc, ...]]):
     """A ranking per query, in a total order: scores fall strictly, also in float32, as trec_eval reads them.
 
-    trec_eval ignores the rank column and breaks ties by descending document id, so a ranking whose scores
-    tie is not the ranking that gets scored.
+    trec_eval ignores the rank column and breaks ties by descending document id, so it would measure another ranking
+    if scores tied.
     """
 
     def __init__(self, rankings: Mapping[str, Sequence[ScoredDoc]], *, tag: str) -> None:
         """Take rankings best first; scores that do not fall strictly are lowered by the least float32 step.
 
         Raises:
-            InputError: A score is not finite, or a document stands twice in one ranking.
+            InputError: A score is not finite, or a ranking holds a document twice.
         """
         self.tag = tag
         self._rankings: dict[str, _Ranking] = {
@@ -225,7 +225,7 @@ class Run(Mapping[str, tuple[ScoredDoc, ...]]):
 
     @classmethod
     def from_scores(cls, scored: Iterable[ScoredDoc], *, first_stage: Run | None = None, tag: str) -> Run:
-        """Rank by score, higher first; ties keep first-stage order, or the order given where there is none."""
+        """Rank by score, higher first; ties keep first-stage order, or the input order without a first stage."""
         rankings = {}
         for query_id, items in grouped(scored, lambda item: item.query_id).items():
             before = first_stage.doc_ids(query_id) if first_stage and query_id in first_stage else ()
@@ -236,17 +236,17 @@ class Run(Mapping[str, tuple[ScoredDoc, ...]]):
 
     @classmethod
     def from_orders(cls, orders: Mapping[str, Sequence[str]], *, tag: str) -> Run:
-        """Rank documents in the order given, best first; of n documents the first scores n and the last 1.
+        """Rank documents in the given order, best first; of n documents the first scores n and the last 1.
 
         Raises:
-            InputError: A document stands twice in one ranking.
+            InputError: A ranking holds a document twice.
         """
         rankings = {query_id: _falling(query_id, ids, range(len(ids), 0, -1)) for query_id, ids in orders.items()}
         return cls._of(rankings, tag, {})
 
     @classmethod
     def from_rankings(cls, rankings: Mapping[str, Mapping[str, float]], *, tag: str) -> Run:
-        """Take documents with their scores, best first; scores are lowered as of rows.
+        """Take documents with their scores, best first; scores that do not fall are lowered as in `Run`.
 
         Raises:
             InputError: A score is not finite.
@@ -264,8 +264,8 @@ class Run(Mapping[str, tuple[ScoredDoc, ...]]):
 
         Args:
             scored: Scores by query and document.
-            tag: What the run is called.
-            falling: Queries whose scores are known to fall strictly in float32, which spares looking.
+            tag: The run's tag.
+            falling: Queries whose scores are known to fall strictly in float32 and need no check.
 
         Raises:
             InputError: A score is not finite.
@@ -273,7 +273,7 @@ class Run(Mapping[str, tuple[ScoredDoc, ...]]):
         rankings = {}
         tied = {}
         for query_id, scores in scored.items():
-            # trec_eval keeps scores as C floats: what differs in double precision only is a tie to it.
+            # trec_eval keeps scores as C floats: scores that differ in double precision only are ties.
             single = array("f", () if query_id in falling else scores.values())
             if _is_in_order(single):
                 rankings[query_id] = dict(scores)
@@ -285,7 +285,7 @@ class Run(Mapping[str, tuple[ScoredDoc, ...]]):
 
     @classmethod
     def _of(cls, rankings: dict[str, _Ranking], tag: str, tied: Mapping[str, int]) -> Run:
-        """A run of rankings that fall strictly already."""
+        """A run of rankings whose scores fall strictly already."""
         run = cls({}, tag=tag)
         run._rankings = rankings
         run._tied = tied
@@ -293,12 +293,12 @@ class Run(Mapping[str, tuple[ScoredDoc, ...]]):
 
     @property
     def tied(self) -> int:
-        """How many documents of its queries shared their score with another in the file that it was read from."""
+        """How many documents had the same score as another one of their query in the run file."""
         return sum(self._tied.get(query_id, 0) for query_id in self._rankings)
 
     @property
     def reordered(self) -> bool:
-        """Whether some query's documents stood in another order, or tied, in the file that it was read from."""
+        """Whether documents of some query were in another order, or tied, in the run file."""
         return not self._tied.keys().isdisjoint(self._rankings)
 
     def __getitem__(self, query_id: str) -> tuple[ScoredDoc, ...]:
@@ -326,7 +326,7 @@ class Run(Mapping[str, tuple[ScoredDoc, ...]]):
         return self._rankings[query_id]
 
     def top(self, top_k: int) -> Run:
-        """The same run with the first `top_k` documents of each query."""
+        """The run with only the first `top_k` documents of each query."""
         cut = {
             query_id: ranking if len(ranking) <= top_k else dict(islice(ranking.items(), top_k))
             for query_id, ranking in self._rankings.items()
@@ -334,12 +334,12 @@ class Run(Mapping[str, tuple[ScoredDoc, ...]]):
         return Run._of(cut, self.tag, self._tied)
 
     def only(self, query_ids: Iterable[str]) -> Run:
-        """The same run with these queries only, in the order given; queries without a ranking stay out."""
+        """The run with only these queries, in the given order; queries without a ranking are left out."""
         chosen = {query_id: self._rankings[query_id] for query_id in query_ids if query_id in self._rankings}
         return Run._of(chosen, self.tag, self._tied)
 
     def without(self, excluded: Mapping[str, frozenset[str]]) -> Run:
-        """The same run less the documents that a query excludes."""
+        """The run without the documents that a query excludes."""
         kept = {}
         for query_id, ranking in self._rankings.items():
             left_out = excluded.get(query_id, frozenset())
@@ -352,20 +352,20 @@ class Run(Mapping[str, tuple[ScoredDoc, ...]]):
 # Document ids, best first, with their scores.
 _Ranking: TypeAlias = dict[str, float]
 
-# Short of float32's largest, which leaves room to step below it.
+# Below float32's largest number, so that there is room for smaller steps.
 _LARGEST = 1e38
 _SIGN = 0x80000000
 
 
 def _falling(query_id: str, doc_ids: Sequence[str], scores: Sequence[float]) -> _Ranking:
-    """The ranking with its scores in float32, lowered where they do not fall."""
+    """The ranking with its scores in float32; scores that do not fall strictly are lowered."""
     single = array("f", scores)
     if not _is_in_order(single):
         for doc_id, score in zip(doc_ids, scores, strict=True):
             if not math.isfinite(score):
                 raise InputError(
                     f"query {query_id!r}: the score of document {doc_id!r} is {score}, where a finite number "
-                    "is needed; mend it"
+                    "is needed; correct it"
                 )
         single = _lowered(array("f", (max(-_LARGEST, min(_LARGEST, score)) for score in scores)))
     ranking = dict(zip(doc_ids, single, strict=True))
@@ -376,15 +376,15 @@ def _falling(query_id: str, doc_ids: Sequence[str], scores: Sequence[float]) -> 
 
 
 def _is_in_order(scores: array[float]) -> bool:
-    """Whether scores fall strictly and leave room below; no comparison with NaN holds, so one is never in order."""
+    """Whether scores fall strictly and leave room below; False if one is NaN, as comparisons with NaN are false."""
     return not scores or (scores[0] < _LARGEST and scores[-1] > -_LARGEST and all(map(operator.gt, scores, scores[1:])))
 
 
 def _lowered(scores: array[float]) -> array[float]:
-    """Each score that is not below the one before, at the next float32 below it.
+    """Lower each score that is not below the previous one to the next smaller float32.
 
-    As integers, the bits of positive floats count up with them and those of negative floats down from the sign
-    bit: with these turned round, the next float below is the integer less one.
+    Read as integers, the bits of positive floats ascend with the floats, and those of negative floats descend. With the
+    latter mirrored, the next smaller float is the integer less one.
     """
     bits = memoryview(scores.tobytes()).cast("i")
     steps = (bit if bit >= 0 else -_SIGN - bit for bit in bits)

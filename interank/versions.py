@@ -1,4 +1,4 @@
-"""What other packages' versions have to be, and what is said where one is too old or not there."""
+"""Checks the versions of optional packages."""
 
 from __future__ import annotations
 
@@ -10,21 +10,21 @@ from interank.errors import InputError
 
 
 def require(package: str, works: str, extra: str) -> None:
-    """Stop where a package is older than the oldest version that its tests pass with.
+    """Check that a package is installed and not older than the oldest tested version.
 
     Args:
         package: Its name on the package index.
-        works: That version.
+        works: The oldest version with which interank's tests pass.
         extra: The extra of interank that installs it.
 
     Raises:
-        InputError: Names the version that was found and the one that works.
+        InputError: It is missing or older; the message names both versions.
     """
     try:
-        found = metadata.version(package)
+        version = metadata.version(package)
     except metadata.PackageNotFoundError:
         raise InputError(f"{package} is not installed; pip install 'interank[{extra}]'") from None
-    if Version(found) < Version(works):
+    if Version(version) < Version(works):
         raise InputError(
-            f"found {package} {found}, and interank works with {works} or later; pip install '{package}>={works}'"
+            f"found {package} {version}, but interank needs {works} or later; pip install '{package}>={works}'"
         )

@@ -49,8 +49,8 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         ("../here", "is the working directory"),
         ("/", "holds the working directory"),
         ("benchmark/..", "is the working directory"),
-        ("benchmark", "is read to make it"),
-        ("recipes", "holds recipes/mine.yaml, which is read"),
+        ("benchmark", "is an input and would be lost"),
+        ("recipes", "holds recipes/mine.yaml, which is an input"),
         ("thesis", "manifest.json"),
         ("note", "is a file"),
         ("note/out", "cannot be made in"),
@@ -193,7 +193,7 @@ def test_a_file_that_is_read_or_somebodys_is_not_written(tmp_path: Path) -> None
     check(tmp_path / "new")
     check(Path("/dev/stdout"))
     for path, said in (
-        (read, "is read to make it"),
+        (read, "is an input and would be lost"),
         (note, "did not write"),
         (tmp_path, "is a folder"),
         (tmp_path / "none" / "new", "its folder does not exist"),
@@ -237,7 +237,7 @@ def test_two_outputs_of_rerank_are_two_files_and_none_that_is_read(
     assert main([*ranked, "--jsonl", "a", "--trec", "./a"]) == 1
     assert "are one file" in capsys.readouterr().err
     assert main([*ranked, "--jsonl", "text.txt"]) == 1
-    assert "is read to make it" in capsys.readouterr().err
+    assert "is an input and would be lost" in capsys.readouterr().err
 
 
 def test_a_page_replaces_a_page_only(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -250,7 +250,7 @@ def test_a_page_replaces_a_page_only(here: Path, capsys: pytest.CaptureFixture[s
     assert main(page) == 0
     assert main(page) == 0
     assert main(["compare", "eval", "--out", "eval", "--overwrite", "--quiet"]) == 1
-    assert "eval is read to make it" in capsys.readouterr().err
+    assert "eval is an input and would be lost" in capsys.readouterr().err
     open_artifact(here / "eval")
 
 

@@ -35,7 +35,7 @@ def test_a_toolkits_version_is_told(extra: str, found: str, monkeypatch: pytest.
     monkeypatch.setitem(sys.modules, f"{extra}_core" if extra == "langchain" else extra.replace("-", "_"), None)
     module = f"interank.integrations.{extra.replace('-', '_')}"
     monkeypatch.delitem(sys.modules, module, raising=False)
-    said = f"found {package} 0.0.9rc1, and interank works with {works} or later; pip install '{package}>={works}'"
+    said = f"found {package} 0.0.9rc1, but interank needs {works} or later; pip install '{package}>={works}'"
     with pytest.raises(InputError) as refused:
         importlib.import_module(module)
     assert str(refused.value) == (said if found else f"{package} is not installed; pip install 'interank[{extra}]'")

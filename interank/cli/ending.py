@@ -31,7 +31,7 @@ def fault_message(error: Exception, options: Namespace) -> str | None:
     if fault is None:
         return None
     log.debug("this is where it failed", exc_info=error)
-    return f"{machine.told(fault, _output(options))}{hint(options)}"
+    return f"{machine.message(fault, _output(options))}{hint(options)}"
 
 
 def cause_message(error: InterankError, options: Namespace) -> str | None:
@@ -41,7 +41,7 @@ def cause_message(error: InterankError, options: Namespace) -> str | None:
     fault = machine.fault(cause) if cause is not None else None
     if fault is None or fault.kind not in ("full", "quota", "handles"):
         return None
-    return f"{machine.told(fault, _output(options))}{hint(options)}"
+    return f"{machine.message(fault, _output(options))}{hint(options)}"
 
 
 def announce(how: str, options: Namespace) -> None:

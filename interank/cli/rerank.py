@@ -72,7 +72,7 @@ def register(verbs: Any, common: argparse.ArgumentParser) -> None:
         "--guard",
         choices=GUARDS,
         default="none",
-        help="defence against attacks on the judge: fence documents off, or subtract their score for an empty query",
+        help="defence against attacks on the judge: fence documents off, or subtract their logits without a query",
     )
     verb.add_argument(
         "--precision",

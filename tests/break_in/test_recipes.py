@@ -103,7 +103,7 @@ def test_a_name_that_no_file_system_takes_is_told(tmp_path: Path, name: str) -> 
         path.write_text(json.dumps({"stage": "evaluate", "benchmark": "b", key: [name] if key == "runs" else name}))
         with pytest.raises(RecipeError, match=rf"{key}.*: the path '.*' holds a NUL, or a part of more than 255 bytes"):
             load_recipe(str(path))
-    with pytest.raises(InputError, match="which no file system takes; give another"):
+    with pytest.raises(InputError, match="which no file system accepts; give another"):
         Reranker(name)
 
 

@@ -36,7 +36,10 @@ CASES = {
     "distill of pairs": ("distill JUDGE judgments=pairs --out new", "pairs holds pairs.*judgments"),
     "distill of a folder": ("distill JUDGE judgments=folder --out new", "folder has no manifest"),
     "distill over an output": ("distill JUDGE judgments=judgments --out pairs", "pairs exists.*--resume"),
-    "distill over what it reads": ("distill JUDGE judgments=judgments --out judgments", "judgments is read to make it"),
+    "distill over what it reads": (
+        "distill JUDGE judgments=judgments --out judgments",
+        "judgments is an input and would be lost",
+    ),
     "distill over a stranger's": ("distill JUDGE judgments=judgments --out folder --overwrite", "not made by interank"),
     "distill beside an unfinished one": ("distill JUDGE judgments=judgments --out begun", "unfinished.*--resume"),
     "distill of no student": ("distill JUDGE judgments=judgments student=./nowhere --out new", "nowhere does not"),

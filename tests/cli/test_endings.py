@@ -119,7 +119,7 @@ def test_faults_of_the_machine_are_known_by_number_or_words(error: Exception, ki
     wrapped = ValueError("something else")
     wrapped.__cause__ = error
     assert machine.fault(wrapped) == found
-    assert "\n" not in machine.told(found)
+    assert "\n" not in machine.message(found)
 
 
 def test_other_errors_are_no_faults_of_the_machine() -> None:

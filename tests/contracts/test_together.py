@@ -70,7 +70,7 @@ def test_the_first_failure_is_the_one_that_was_killed(told: dict[str, Any]) -> N
 
 
 def test_a_process_that_waits_notices_the_death_of_another(told: dict[str, Any]) -> None:
-    assert told["worker"]["lost"].startswith("process 0 of 2 cannot go on")
+    assert told["worker"]["lost"].startswith("process 0 of 2 cannot continue")
 
 
 WAITING = """

@@ -117,7 +117,7 @@ def test_what_cannot_be_written_is_refused_and_leaves_nothing(tmp_path: Path, mo
         export(released, tmp_path / "out", to="onnx", settings=HeadSettings(legacy="dear"))
     for package, works, said in (
         ("onnx_that_is_not_there", "1", r"onnx_that_is_not_there is not installed; pip install 'interank\[onnx\]'"),
-        ("torch", "99", r"found torch .*, and interank works with 99 or later; pip install 'torch>=99'"),
+        ("torch", "99", r"found torch .*, but interank needs 99 or later; pip install 'torch>=99'"),
     ):
         monkeypatch.setattr(onnx_graph, "_PACKAGES", {package: works})
         with pytest.raises(InputError, match=said):

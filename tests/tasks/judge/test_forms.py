@@ -409,7 +409,7 @@ def test_the_commands_rank_with_an_export(tmp_path: Path, capsys: pytest.Capture
 def test_a_reader_that_is_too_old_is_refused_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("sentence_transformers")
     monkeypatch.setattr(metadata, "version", lambda name: "6.1")
-    for numbers, message in (("float32", ""), ("bfloat16", "found sentence-transformers 6.1.*works with 6.2 or later")):
+    for numbers, message in (("float32", ""), ("bfloat16", "found sentence-transformers 6.1.*needs 6.2 or later")):
         told = Export("cross-encoder", "exact", numbers, 100, 10, 50)  # type: ignore[arg-type]
         if message:
             with pytest.raises(InputError, match=message):
