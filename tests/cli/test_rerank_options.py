@@ -10,7 +10,7 @@ import pytest
 from interank.cli.app import main
 
 REFUSED = {
-    "--query Q a.txt --shards 1/2": "--shards divides queries, and --query is one",
+    "--query Q a.txt --shards 1/2": "--shards divides queries, and --query is a single one",
     "--requests R --split test": "--run, --task and --split .*--corpus.*--requests",
     "--requests R --corpus C": "--query TEXT.*--corpus DIR",
     "--requests R a.txt": "a.txt .*--requests",
