@@ -371,7 +371,7 @@ def _read_manifest(path: Path) -> dict[str, Any]:
 
 
 def reopen(artifact: Artifact, work: Mapping[str, Path]) -> None:
-    """Begin an unfinished output beside a finished artifact, so that it can be resumed; the artifact stays until then.
+    """Begin an unfinished output beside a finished artifact, to be resumed; the artifact stays until it is complete.
 
     Args:
         artifact: An artifact that was finished early, as by a budget.

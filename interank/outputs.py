@@ -263,10 +263,10 @@ def holds_json(path: Path, *keys: str) -> bool:
         if content.strip() == b"{":
             content += stream.read()
     try:
-        found = json.loads(content)
+        value = json.loads(content)
     except ValueError:
         return False
-    return isinstance(found, dict) and set(keys) <= found.keys()
+    return isinstance(value, dict) and set(keys) <= value.keys()
 
 
 @contextmanager

@@ -44,10 +44,10 @@ def _run(options: argparse.Namespace) -> int:
     from interank.stages.compare import run
 
     existing: Existing = "overwrite" if options.overwrite else "refuse"
-    made = run(options.files, options.out, benchmark=options.benchmark, existing=existing)
-    if made.is_dir():
-        show_evaluation(open_artifact(made), as_json=False)
+    out = run(options.files, options.out, benchmark=options.benchmark, existing=existing)
+    if out.is_dir():
+        show_evaluation(open_artifact(out), as_json=False)
     else:
-        print(f"page: {made}")
-    say_next(options, f"open {word(made / 'report.html' if made.is_dir() else made)} in a browser")
+        print(f"page: {out}")
+    say_next(options, f"open {word(out / 'report.html' if out.is_dir() else out)} in a browser")
     return 0

@@ -149,7 +149,7 @@ def _add_modes(verb: argparse.ArgumentParser) -> None:
         "--fit",
         metavar="PATH",
         type=Path,
-        help="fuse, calibrate, abstain by a file of interank fit, or by MODEL's stored fit (unasked it does not fuse)",
+        help="fuse, calibrate and abstain by a file of interank fit, or MODEL's stored fit (else that does not fuse)",
     )
     verb.add_argument("--then", metavar="MODEL", help="a second reranker, for the top documents of MODEL's ranking")
     verb.add_argument("--then-mode", choices=THEN_MODES, default="listwise", metavar="MODE", help="mode (%(default)s)")
@@ -183,37 +183,37 @@ def _whole_number(text: str, least: int) -> int:
     return value
 
 
-def _run(options: argparse.Namespace) -> int:
+def _run(arguments: argparse.Namespace) -> int:
     from interank.cli.rerank_options import RerankOptions
     from interank.cli.rerank_tasks import tasks_of
     from interank.reranking.resuming import Progress
 
-    asked = RerankOptions.of(options)
+    options = RerankOptions.of(arguments)
     # Documents named on the command line are read first: their faults are reported before the model's files are opened.
-    tasks = iter([*tasks_of(asked)]) if asked.query else tasks_of(asked)
-    asked.check_read()
-    taught = _is_taught(asked)
-    explained = asked.explained(taught=taught)
-    file, fit = _fit(asked)
-    progress = Progress(asked.jsonl or asked.trec or asked.rank_llm, _identity(asked, explained, file))
+    tasks = iter([*tasks_of(options)]) if options.query else tasks_of(options)
+    options.check_read()
+    taught = _is_taught(options)
+    explained = options.explained(taught=taught)
+    file, fit = _fit(options)
+    progress = Progress(options.jsonl or options.trec or options.rank_llm, _identity(options, explained, file))
     rows = []
     results = []
     fitted_on = 0
     cuts: list[int] = []
-    for row, query, documents in _ranked(asked, progress, tasks, explained, fit):
+    for row, query, documents in _ranked(options, progress, tasks, explained, fit):
         fitted_on += bool(fit and fit.known([query]))
-        if asked.trec or asked.jsonl:
+        if options.trec or options.jsonl:
             rows.append(_shown(row))
-        if asked.rank_llm:
+        if options.rank_llm:
             results.append((query, row["ranking"], documents))
         cuts += [item["truncated"] for item in row["ranking"]]
-        _print(query, row, documents, asked.json_lines)
+        _print(query, row, documents, options.json_lines)
     if fitted_on:
         log.warning("%s was fitted on %d of these queries; measures of them are not valid", file, fitted_on)
     _tell_cut(cuts)
-    _write(asked, rows, results)
+    _write(options, rows, results)
     progress.finish()
-    say_next(options, _next(asked, taught=taught))
+    say_next(arguments, _next(options, taught=taught))
     return 0
 
 
@@ -231,61 +231,61 @@ def _tell_cut(cuts: list[int]) -> None:
         )
 
 
-def _is_taught(asked: RerankOptions) -> bool:
+def _is_taught(options: RerankOptions) -> bool:
     """Whether the model can explain grades, by its files; they are read only where it matters."""
-    if asked.mode != "score" or asked.then or not (asked.query or asked.asks_for_words):
+    if options.mode != "score" or options.then or not (options.query or options.asks_for_words):
         return True
     from interank.reranking.explanation_check import explains
 
-    return explains(asked.model, asked.base)
+    return explains(options.model, options.base)
 
 
-def _next(asked: RerankOptions, *, taught: bool) -> str:
+def _next(options: RerankOptions, *, taught: bool) -> str:
     """The next step, by the files that were written."""
-    if asked.trec:
-        return f"interank score QRELS {word(asked.trec)} measures it, where qrels are at hand"
-    if asked.jsonl or asked.rank_llm:
-        return f"{word(asked.jsonl or asked.rank_llm or '')} holds the rankings, a query a line"
+    if options.trec:
+        return f"interank score QRELS {word(options.trec)} measures it, where qrels are at hand"
+    if options.jsonl or options.rank_llm:
+        return f"{word(options.jsonl or options.rank_llm or '')} holds the rankings, a query a line"
     keeps = "--jsonl FILE keeps the ranking"
-    if asked.mode != "score" or asked.then or not taught:
+    if options.mode != "score" or options.then or not taught:
         return keeps
     return f"{keeps}; --mode reason has the model explain before it grades"
 
 
-def _identity(asked: RerankOptions, explained: int | None, fit: Path | None) -> dict[str, Any]:
+def _identity(options: RerankOptions, explained: int | None, fit: Path | None) -> dict[str, Any]:
     """All that a ranking depends on beside its query and documents; a killed command resumes only if it is the same."""
     from interank.reranking.resuming import model_identity
 
     names = {"mode", "max_reasoning_tokens", "precision", "engine", "lists", "head", "adaptive", "guard"}
-    identity = {**asked.model_dump(mode="json", include=names), "explain": explained, **model_identity(asked.model)}
-    if asked.kept:
-        identity |= {"top_k": asked.kept}
-    identity |= asked.minimums
-    if asked.base:
-        identity |= {"base": model_identity(asked.base)}
-    if asked.domain:
-        identity |= {"domains": {name: model_identity(adapter) for name, adapter in asked.domain}}
+    identity = {**options.model_dump(mode="json", include=names), "explain": explained, **model_identity(options.model)}
+    if options.kept:
+        identity |= {"top_k": options.kept}
+    identity |= options.minimums
+    if options.base:
+        identity |= {"base": model_identity(options.base)}
+    if options.domain:
+        identity |= {"domains": {name: model_identity(adapter) for name, adapter in options.domain}}
     if fit:
-        identity |= {"fit": [fit.read_text("utf-8"), asked.fit is not None]}
-    if asked.then:
-        identity |= {"then": [asked.then_mode, asked.then_depth, model_identity(asked.then)]}
+        identity |= {"fit": [fit.read_text("utf-8"), options.fit is not None]}
+    if options.then:
+        identity |= {"then": [options.then_mode, options.then_depth, model_identity(options.then)]}
     return identity
 
 
-def _fit(asked: RerankOptions) -> tuple[Path | None, Fit | None]:
+def _fit(options: RerankOptions) -> tuple[Path | None, Fit | None]:
     """The fit to apply and its file: `--fit`, else the fit that MODEL stores."""
     from interank.reranking.fitting import fit_file, read_fit, stored_fit, stored_place
 
-    if asked.fit:
-        file = fit_file(asked.fit, asked.mode)
+    if options.fit:
+        file = fit_file(options.fit, options.mode)
         return file, read_fit(file)
-    if not asked.takes_stored:
+    if not options.takes_stored:
         return None, None
-    return stored_place(asked.model, asked.mode), stored_fit(asked.model, asked.mode)
+    return stored_place(options.model, options.mode), stored_fit(options.model, options.mode)
 
 
 def _ranked(
-    asked: RerankOptions,
+    options: RerankOptions,
     progress: Progress,
     tasks: Iterator[Request],
     explained: int | None,
@@ -298,16 +298,16 @@ def _ranked(
         key = progress.key(query, documents, scores if fit else None, domain)
         row = progress.found(key)
         if row is None:
-            chains = chains or _chains(asked, max(asked.depth, len(documents)))
-            ranking, costs = chains[domain].ranked(query, documents, 0 if asked.minimums else explained, scores)
+            chains = chains or _chains(options, max(options.depth, len(documents)))
+            ranking, costs = chains[domain].ranked(query, documents, 0 if options.minimums else explained, scores)
             extra: dict[str, Any] = {} if domain is None else {"domain": domain}
             extra |= _extra(ranking, costs, fit)
-            if asked.minimums:
-                ranking = asked.reaching(query, ranking)[: asked.kept]
+            if options.minimums:
+                ranking = options.reaching(query, ranking)[: options.kept]
                 ranking = chains[domain].explain(query, documents, ranking, explained)
-            if asked.mode == "adaptive":
+            if options.mode == "adaptive":
                 extra |= _spent(query, costs[0])
-            row = progress.keep(key, query, ranking[: asked.kept], extra)
+            row = progress.keep(key, query, ranking[: options.kept], extra)
         else:
             reused += 1
         yield row, query, documents
@@ -337,29 +337,29 @@ def _spent(query: Query, cost: Cost) -> dict[str, Any]:
     return {"spent": spent}
 
 
-def _chains(asked: RerankOptions, depth: int) -> dict[str | None, Chain]:
+def _chains(options: RerankOptions, depth: int) -> dict[str | None, Chain]:
     """The rerankers by domain (None for MODEL), each followed by the second one of `--then`."""
     from interank.reranking.chaining import Chain, Link
     from interank.reranking.opening import open_reranker
 
-    firsts: Mapping[str | None, Ranks] = _domains(asked) if asked.domain else {None: open_reranker(asked.first())}
-    second = asked.second()
-    then = [Link(open_reranker(second), asked.then_depth)] if second else []
+    firsts: Mapping[str | None, Ranks] = _domains(options) if options.domain else {None: open_reranker(options.first())}
+    second = options.second()
+    then = [Link(open_reranker(second), options.then_depth)] if second else []
     return {name: Chain([Link(first, depth), *then]) for name, first in firsts.items()}
 
 
-def _domains(asked: RerankOptions) -> dict[str | None, Ranks]:
+def _domains(options: RerankOptions) -> dict[str | None, Ranks]:
     """Open the domains' adapters side by side on one base."""
     from interank.reranking.domains import open_domains
 
     # The empty name is free for MODEL, as `named_adapter` refuses it.
-    sources = {"": asked.model, **dict(asked.domain)}
-    opened = open_domains(sources, precision=asked.precision, head=asked.head, base=asked.base)
+    sources = {"": options.model, **dict(options.domain)}
+    opened = open_domains(sources, precision=options.precision, head=options.head, base=options.base)
     return {name or None: reranker for name, reranker in opened.items()}
 
 
 def _write(
-    asked: RerankOptions,
+    options: RerankOptions,
     rows: list[dict[str, Any]],
     results: list[tuple[Query, list[dict[str, Any]], list[Document]]],
 ) -> None:
@@ -370,16 +370,16 @@ def _write(
     from interank.reranking.requests import result_row
     from interank.types import Run, ScoredDoc
 
-    if asked.jsonl:
-        write_rows(asked.jsonl, rows)
-    if asked.trec:
+    if options.jsonl:
+        write_rows(options.jsonl, rows)
+    if options.trec:
         scored = {
             row["query_id"]: [ScoredDoc(row["query_id"], item["doc_id"], item["score"]) for item in row["ranking"]]
             for row in rows
         }
-        write_run(Run(scored, tag=TAG), asked.trec)
-    if asked.rank_llm:
-        write_rows(asked.rank_llm, (result_row(*result) for result in results))
+        write_run(Run(scored, tag=TAG), options.trec)
+    if options.rank_llm:
+        write_rows(options.rank_llm, (result_row(*result) for result in results))
 
 
 def _shown(row: dict[str, Any]) -> dict[str, Any]:

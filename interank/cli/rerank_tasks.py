@@ -21,41 +21,41 @@ if TYPE_CHECKING:
     from interank.types import Document
 
 
-def tasks_of(asked: RerankOptions) -> Iterator[Request]:
+def tasks_of(options: RerankOptions) -> Iterator[Request]:
     """The queries with their candidates in first-stage order, and first-stage scores where there are any."""
     from interank.reranking.requests import Request, read_requests
     from interank.types import Query
 
-    if asked.query is not None:
-        documents = [document for file in asked.files for document in _documents(file)]
-        yield Request(Query("query", asked.query, asked.instruction), documents, None)
+    if options.query is not None:
+        documents = [document for file in options.files for document in _documents(file)]
+        yield Request(Query("query", options.query, options.instruction), documents, None)
         return
-    if asked.requests is not None:
-        requests: Iterable[Request] = read_requests(asked.requests, dict(asked.domain))
-        if asked.shard:
+    if options.requests is not None:
+        requests: Iterable[Request] = read_requests(options.requests, dict(options.domain))
+        if options.shard:
             # A shard's bounds depend on the number of all requests.
-            total = sum(1 for _ in read_requests(asked.requests, dict(asked.domain)))
-            share = asked.shard.share(total, "requests")
+            total = sum(1 for _ in read_requests(options.requests, dict(options.domain)))
+            share = options.shard.share(total, "requests")
             requests = islice(requests, share.start, share.stop)
-        for request in _first(requests, asked.depth):
-            yield request._replace(query=request.query.judged_by(asked.instruction))
+        for request in _first(requests, options.depth):
+            yield request._replace(query=request.query.judged_by(options.instruction))
         return
     from interank.errors import InputError
     from interank.evaluation.candidates import CandidateSettings, load_evaluated
 
-    only = (asked.task,) if asked.task else ()
-    evaluated = CandidateSettings(asked.corpus, only, asked.split, run=asked.run_file, depth=asked.depth)
+    only = (options.task,) if options.task else ()
+    evaluated = CandidateSettings(options.corpus, only, options.split, run=options.run_file, depth=options.depth)
     tasks = load_evaluated(evaluated, reranking=True)
     if len(tasks) > 1:
         names = ", ".join(task.name for task in tasks)
-        raise InputError(f"--corpus {asked.corpus} holds the tasks {names}; name one with --task")
+        raise InputError(f"--corpus {options.corpus} holds the tasks {names}; name one with --task")
     queries = tasks[0].queries
-    if asked.shard:
-        share = asked.shard.share(len(queries), "queries")
+    if options.shard:
+        share = options.shard.share(len(queries), "queries")
         queries = queries[share.start : share.stop]
     for query in queries:
         documents = tasks[0].documents(query.query_id)
-        query = query.judged_by(asked.instruction)
+        query = query.judged_by(options.instruction)
         yield Request(query, documents, list(tasks[0].candidates.scores(query.query_id).values()) if documents else [])
 
 

@@ -83,9 +83,9 @@ class TeacherRecipe(Settings):
     temperature: float = Field(0.0, ge=0)
     """0 is greedy."""
     samples: int = Field(1, ge=1, le=64)
-    """How often each pair is judged; the majority of the samples decides the grade."""
+    """How often each pair is judged; the grade of most samples is taken."""
     min_agreement: float = Field(0.0, ge=0, le=1)
-    """Pairs whose majority is a smaller share of the samples are rejected."""
+    """A pair is rejected if a smaller share of its samples has that grade."""
     queries: int = Field(0, ge=0, le=MAX_QUERIES)
     """How many search queries the teacher writes for each question."""
     query_pairs: int = Field(0, ge=0, le=MAX_QUERIES)
