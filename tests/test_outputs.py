@@ -138,9 +138,9 @@ def test_an_unfinished_output_that_is_not_ours_stays(tmp_path: Path) -> None:
 def test_inputs_and_what_the_recipe_names_are_not_replaced(tmp_path: Path) -> None:
     out = tmp_path / "out"
     artifact(out)
-    with pytest.raises(ArtifactError, match=r"figures\.json.* read"):
+    with pytest.raises(ArtifactError, match=r"figures\.json.* is an input"):
         artifact(out, "overwrite", run=out / "figures.json")
-    with pytest.raises(ArtifactError, match=r"figures\.json.* read"):
+    with pytest.raises(ArtifactError, match=r"figures\.json.* is an input"):
         nested = {"teacher": {"files": [str(out / "figures.json")]}}
         create(out, "evaluation", recipe=nested, inputs={}, existing="overwrite")
     assert open_artifact(out).recipe() == {"a": 1}
