@@ -32,8 +32,7 @@ examples:
   interank rerank runs/demo/rl --requests asked.jsonl --mode explain --jsonl answered.jsonl
 
 A document file is plain text, or JSONL with `_id, text` or `id, content` in each row. A request is a row with
-`query_id, query, documents`. With --trec or --jsonl a killed command resumes at the current query when it is
-repeated."""
+`query_id, query, documents`. With --trec or --jsonl a killed command resumes at its query when it is repeated."""
 
 
 def register(verbs: Any, common: argparse.ArgumentParser) -> None:
@@ -53,9 +52,7 @@ def register(verbs: Any, common: argparse.ArgumentParser) -> None:
     verb.add_argument("--requests", metavar="FILE", type=Path, help="JSONL of queries, each with its documents")
     verb.add_argument("--task", help="the task, where the folder has several")
     verb.add_argument("--split", help="the split of queries")
-    verb.add_argument(
-        "--run", dest="run_file", metavar="RUN", type=Path, help="a TREC run of candidates (default: BM25's)"
-    )
+    verb.add_argument("--run", dest="run_file", metavar="RUN", type=Path, help="candidates, a TREC run; else BM25's")
     verb.add_argument("--shards", metavar="N/OF", help="rank the N-th of OF shards of the queries")
     _add_minimums(verb)
     verb.add_argument(
@@ -103,12 +100,7 @@ def register(verbs: Any, common: argparse.ArgumentParser) -> None:
 def _add_minimums(verb: argparse.ArgumentParser) -> None:
     verb.add_argument("--min-score", type=float, metavar="X", help="leave out documents whose score is below X")
     verb.add_argument("--min-grade", type=int, metavar="N", help="leave out documents whose grade is below N: 1 or 2")
-    verb.add_argument(
-        "--min-probability",
-        type=float,
-        metavar="P",
-        help="leave out documents whose probability, by a fit, is below P",
-    )
+    verb.add_argument("--min-probability", type=float, metavar="P", help="leave out documents with a fit's below P")
 
 
 def _add_modes(verb: argparse.ArgumentParser) -> None:
