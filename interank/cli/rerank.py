@@ -100,7 +100,8 @@ def register(verbs: Any, common: argparse.ArgumentParser) -> None:
 def _add_minimums(verb: argparse.ArgumentParser) -> None:
     verb.add_argument("--min-score", type=float, metavar="X", help="leave out documents whose score is below X")
     verb.add_argument("--min-grade", type=int, metavar="N", help="leave out documents whose grade is below N: 1 or 2")
-    verb.add_argument("--min-probability", type=float, metavar="P", help="leave out documents with a fit's below P")
+    probable = "leave out documents whose probability, by a fit, is below P"
+    verb.add_argument("--min-probability", type=float, metavar="P", help=probable)
 
 
 def _add_modes(verb: argparse.ArgumentParser) -> None:
