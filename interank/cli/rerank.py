@@ -142,7 +142,7 @@ def _add_modes(verb: argparse.ArgumentParser) -> None:
         "--fit",
         metavar="PATH",
         type=Path,
-        help="fuse, calibrate and abstain by a file of interank fit, or MODEL's stored fit (else that does not fuse)",
+        help="fuse, calibrate, abstain: a file of interank fit, or MODEL with its stored fit (else it fuses nothing)",
     )
     verb.add_argument("--then", metavar="MODEL", help="a second reranker, for the top documents of MODEL's ranking")
     verb.add_argument("--then-mode", choices=THEN_MODES, default="listwise", metavar="MODE", help="mode (%(default)s)")

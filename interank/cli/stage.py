@@ -35,7 +35,7 @@ _VERBS = {
         "interank rl recipes/rl/llama-3.2-3b.yaml judgments=runs/judgments adapter=runs/student --out runs/rl",
     ),
     "evaluate": (
-        "measure adapters on fixed candidates, with runs, scores and a report",
+        "measure adapters on fixed candidates: runs, scores and a report",
         "interank evaluate recipes/evaluate/benchmark.yaml benchmark=DIR adapters=runs/student,runs/rl --out runs/eval",
     ),
     "run": (
