@@ -142,7 +142,7 @@ def _add_modes(verb: argparse.ArgumentParser) -> None:
         "--fit",
         metavar="PATH",
         type=Path,
-        help="fuse, calibrate, abstain: a file of interank fit, or MODEL with its stored fit (else it fuses nothing)",
+        help="apply a file of interank fit, or MODEL's stored fit with its fusion, which is not applied without --fit",
     )
     verb.add_argument("--then", metavar="MODEL", help="a second reranker, for the top documents of MODEL's ranking")
     verb.add_argument("--then-mode", choices=THEN_MODES, default="listwise", metavar="MODE", help="mode (%(default)s)")
