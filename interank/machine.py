@@ -114,7 +114,7 @@ def message(problem: Fault, out: Path | None = None) -> str:
     if problem.kind == "broken":
         return f"the disk of {file} gives errors when it is read or written; check the disk"
     if problem.kind == "handles":
-        return "too many files are open; raise the limit (ulimit -n)"
+        return "there are too many open files; raise the limit (ulimit -n)"
     return "there is not enough memory; free some, or take smaller batches or a smaller model"
 
 
