@@ -57,7 +57,7 @@ def _check_url(url: str, number: int) -> None:
     """Refuse what is no address, or holds a secret; the message repeats no part that may be the secret.
 
     Raises:
-        ValueError: It is such a one.
+        ValueError: The address is wrong or holds a secret.
     """
     try:
         parts = urlsplit(url)
