@@ -230,7 +230,7 @@ def _show(imported: ImportResult, *, as_json: bool) -> None:
         return
     for table, of in imported.columns.items():
         rows = [["role", "column", ""]]
-        rows += [[role, name, "as told" if role in of.told else "guessed"] for role, name in of.of.items()]
+        rows += [[role, name, "by --map" if role in of.told else "guessed"] for role, name in of.of.items()]
         print(f"{table}\n{aligned(rows, figures=True)}")
         print(f"not used: {', '.join(of.unused) or 'no other column'}\n")
     print(f"The first row is read as\n{json.dumps(imported.sample, indent=2, ensure_ascii=False)}\n")
